@@ -45,8 +45,7 @@ def ground_of(sets, name, snr=SNR):
     particles = read_particles(sets.particles(name, snr))
     projector, diameter, _ = load_projector(sets.structure(name), particles.pixel_size, particles.box)
     ground, _ = evaluate.bench_of(particles, projector, None, "bright", diameter / particles.pixel_size)
-    targets = projector.project(projections.random_angles(TARGETS, np.random.default_rng(6)), None, particles.box)
-    return ground, targets
+    return ground, projector.project(projections.random_angles(TARGETS, np.random.default_rng(6)), None, particles.box)
 
 
 def denoiser_of(sets, ground, number, method):

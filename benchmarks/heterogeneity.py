@@ -319,8 +319,7 @@ NEAR = 0.01  # of the particles: the neighbourhood
 
 def chosen_particles(states, count, seed=0):
     """(count,) rows of particles, of as many different states as there are, in random order."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(states))
+    order = np.random.default_rng(seed).permutation(len(states))
     seen, rotation = {}, np.empty(len(states), int)
     for row in order:
         rotation[row] = seen[states[row]] = seen.get(states[row], -1) + 1
@@ -436,8 +435,7 @@ def cryodrgn(star, folder, rows, options):
         "--checkpoint", options.epochs, "--seed", 0,
     )  # fmt: skip
     read = "import pickle, sys, numpy; numpy.savetxt(sys.argv[2], pickle.load(open(sys.argv[1], 'rb')))"
-    own = Path(program).with_name("python")
-    measure([own, "-c", read, fit / f"z.{options.epochs}.pkl", places], _environment())
+    measure([Path(program).with_name("python"), "-c", read, fit / f"z.{options.epochs}.pkl", places], _environment())
     latent = np.loadtxt(places)
     np.savetxt(points, latent[rows])
     weights = fit / f"weights.{options.epochs}.pkl"

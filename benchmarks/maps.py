@@ -520,8 +520,7 @@ def map_invention(run, seed, pixel_size=1.3):
     halves = [read_volume(f"{prefix}_half{k}.mrc") for k in (1, 2)]
     raw, voxels = [half.data for half in halves], halves[0].voxels_zyx
     mask, rows = dense_mask(raw[0] + raw[1], voxels), []
-    cases = dict(treatments(raw, mask, voxels), **textures(raw, mask, voxels, seed))
-    for name, changed in cases.items():
+    for name, changed in dict(treatments(raw, mask, voxels), **textures(raw, mask, voxels, seed)).items():
         resolutions, _, shared = half_map_test(halves, changed, mask)
         good, _ = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.metrics())))
         rows.append(dict(structure=structure.name, treatment=name, warned=not good, **shared.metrics()))

@@ -84,8 +84,7 @@ def exposed(kind, clean, strength, extent, pixel_size, rng):
     solvent = {"thick ice": (0.2, 6.0), "carbon": (1.0, 30.0)}.get(kind, (0.05, 2.0))
     seen = transfer * torch.exp(-squared * float(rng.uniform(20, 250)) / 4)
     white = lambda: torch.fft.rfft2(torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)))
-    signal = torch.fft.rfft2(clean) * seen
-    structure = signal * snr**0.5 / strength(seen)
+    structure = torch.fft.rfft2(clean) * seen * snr**0.5 / strength(seen)
     structure = (
         structure
         + white() * transfer * torch.exp(-squared * log_uniform(rng, 3, 9) ** 2 / 2) * log_uniform(rng, *solvent) ** 0.5

@@ -80,8 +80,7 @@ def by_verdict(rows, *keys):
     """Rows by kind and verdict, good ones first, and all."""
     kind = lambda r: "simulated" if r["set"] == "simulated" else "real"
     each = [dict(r, kind=kind(r), said=": ".join(r["by_hand"][: 1 + (r["by_hand"][0] == "bad")])) for r in rows]
-    every = [dict(r, kind="all", said=r["by_hand"][0]) for r in rows]
-    found = grouped([*each, *every], *keys).items()
+    found = grouped([*each, *[dict(r, kind="all", said=r["by_hand"][0]) for r in rows]], *keys).items()
     return dict(sorted(found, key=lambda one: (one[0][0] == "all", one[0][0], one[0][1] != "good", one[0][1])))
 
 
@@ -266,8 +265,7 @@ def make_set(run, molecule, snr, side, count, particles):
             2**0.5 * noise.MicroscopeNoise()(shape, PIXEL_SIZE, optics, np.random.default_rng((index, k)))
             for k in (1, 2)
         )
-        images = dict(even=clean + even, odd=clean + odd, mean=clean + (even + odd) / 2, clean=clean)
-        for kind, image in images.items():
+        for kind, image in dict(even=clean + even, odd=clean + odd, mean=clean + (even + odd) / 2, clean=clean).items():
             (folder / kind).mkdir(parents=True, exist_ok=True)
             mrcfile.write(folder / kind / f"mic{index}.mrc", image.numpy(), overwrite=True, voxel_size=PIXEL_SIZE)
     return folder

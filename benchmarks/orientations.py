@@ -176,8 +176,7 @@ def polymers(model):
                 if atom in residue:
                     part.add_residue(residue)
             if len(part) >= MINIMUM_RESIDUES:
-                kind = kinds[0] if len(kinds) == 1 or "O2'" in part[len(part) // 2] else kinds[1]
-                found.append((part, kind))
+                found.append((part, kinds[0] if len(kinds) == 1 or "O2'" in part[len(part) // 2] else kinds[1]))
     return found
 
 
@@ -235,16 +234,14 @@ def resolution_of_map(found, body, pixel_size, folder):
     """Å: where the FSC of the particles' map with the true density falls below 0.5."""
     output = folder / "map.mrc"
     cryodl("reconstruct", "--particles", found, "--output", output, "--device", "cpu", "--threads", 1)
-    density = density_of(body, pixel_size)
-    curve = frc.fsc(torch.from_numpy(mrcfile.read(output)), torch.from_numpy(density))
+    curve = frc.fsc(torch.from_numpy(mrcfile.read(output)), torch.from_numpy(density_of(body, pixel_size)))
     return frc.resolution_at(curve, 0.5, pixel_size, BOX)
 
 
 def density_of(body, pixel_size):
     """(BOX, BOX, BOX) density of atoms, the origin at voxel BOX // 2."""
     xyz, weight = body
-    edges = [(np.arange(BOX + 1) - BOX // 2 - 0.5) * pixel_size] * 3
-    grid, _ = np.histogramdd(xyz[:, ::-1], edges, weights=weight)
+    grid, _ = np.histogramdd(xyz[:, ::-1], [(np.arange(BOX + 1) - BOX // 2 - 0.5) * pixel_size] * 3, weights=weight)
     return gaussian_filter(grid, 0.5).astype(np.float32)
 
 

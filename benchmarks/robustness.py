@@ -316,8 +316,7 @@ def little_memory(folder):
 def bad_files(folder):
     """Ten broken files among the micrographs: each is skipped, counted and named; the others are picked."""
     expected = spoil(folder)
-    words = ["--result", "result.json", "--micrographs", "mics/*"]
-    ran("pick", folder, words=words)
+    ran("pick", folder, words=["--result", "result.json", "--micrographs", "mics/*"])
     skipped = json.loads((folder / "result.json").read_text(encoding="utf-8"))["skipped"]
     if len(skipped) != expected or len(list((folder / "out").glob("*.star"))) != 2:
         raise AssertionError(f"{len(skipped)} of {expected} skipped")
@@ -478,8 +477,7 @@ def _heard(selector, process, limit):
 
 def _count(row, found):
     row["slowest"], row["largest"] = max(row["slowest"], found["seconds"]), max(row["largest"], found["memory"] / 1e6)
-    too_large = found["memory"] > MAX_MEMORY + found["size"]
-    if found["error"] or too_large or found["seconds"] > MAX_SECONDS:
+    if found["error"] or found["memory"] > MAX_MEMORY + found["size"] or found["seconds"] > MAX_SECONDS:
         what = found["error"] or f"{found['seconds']:.1f} s, {found['memory'] / 1e6:.0f} MB"
         row["failures"].append(dict(file=found["file"], what=what))
     else:
@@ -497,8 +495,7 @@ def work(kind, first, count):
             reader(path)  # the file itself is read
         print("{}", file=out, flush=True)
         for number in range(first, first + count):
-            seed = zlib.crc32(f"{kind} {number}".encode())
-            path.write_bytes(mutated(whole, kind, seed))
+            path.write_bytes(mutated(whole, kind, zlib.crc32(f"{kind} {number}".encode())))
             neighbours(path)
             print(json.dumps(dict(_try(readers, path), file=number, size=path.stat().st_size)), file=out, flush=True)
 

@@ -361,8 +361,7 @@ def week(run, count=3000, rate=8.0, batch=100, seconds=1500):
             time.sleep(1)
         fill(disk, _ROOM)
         free = []
-        each = lambda: len(watched.picked()) > before and free.append(fill(disk, 0))
-        full = watched.goOn(seconds, 0.1, each)
+        full = watched.goOn(seconds, 0.1, lambda: len(watched.picked()) > before and free.append(fill(disk, 0)))
         on_full_disk = watched.protocol.getErrorMessage().replace(str(disk), ".")
         (disk / "filler").unlink()
         if full or not free or max(free) or not any(words in on_full_disk for words in _FULL):

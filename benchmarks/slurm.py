@@ -128,8 +128,7 @@ class Cluster:
 
     def jobs(self):
         """{job's id: state} of all jobs that SLURM remembers."""
-        lines = self.ask("squeue", "-h", "-t", "all", "-o", "%i %T").splitlines()
-        return dict(line.split() for line in lines)
+        return dict(line.split() for line in self.ask("squeue", "-h", "-t", "all", "-o", "%i %T").splitlines())
 
     def details(self, job):
         """{field: value} of a job."""

@@ -242,8 +242,7 @@ def molecule(tmp_path, monkeypatch):
 
 
 def test_a_network_that_only_drops_what_is_negative_has_nearly_the_figures_of_the_input(molecule):
-    model = map_recipes.untrained(molecule, "fast")
-    found = maps.map_simulated(molecule, "1HEL", 4.0, model)
+    found = maps.map_simulated(molecule, "1HEL", 4.0, map_recipes.untrained(molecule, "fast"))
     assert found["improved"]["fsc05"] == pytest.approx(found["input"]["fsc05"], abs=0.5)
     assert found["sharpened"]["q"] >= found["input"]["q"] - 0.02 and found["atoms"] == 80
     found["input"]["fsc05"] = None  # a curve that is never above a half counts

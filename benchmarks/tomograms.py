@@ -129,9 +129,9 @@ def tomo_real(run, network, trained_on, options=""):
     size = dict(pixel_size=REAL_PIXEL_SIZE)
     model, cost = trained(run, folder, tomogram, labels[0], ENVELOPE, "envelope", *more, **size)
     segmented(tomogram, folder, [model])
-    seen = ("--tomograms", tomogram)
     return dict(
-        judged(folder / "scores" / "*.mrc", labels[1], ENVELOPE, folder / "judged", *seen, **size), train_cpu=cost[1]
+        judged(folder / "scores" / "*.mrc", labels[1], ENVELOPE, folder / "judged", *("--tomograms", tomogram), **size),
+        train_cpu=cost[1],
     )
 
 

@@ -85,7 +85,6 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def getPython(cls) -> str:
-        """The Python that runs the engine."""
         return cls.getVar(CRYODL_PYTHON) or environment.pythonOf(cls.getHome())
 
     @classmethod

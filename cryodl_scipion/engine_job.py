@@ -43,7 +43,6 @@ logging.getLogger("pyworkflow.protocol.executor").addFilter(_withoutTraceback)
 def run(
     protocol: Any, python: str, environ: Environ, command: str, requestPath: str, resultPath: str, useGpu: bool
 ) -> contract.Result:
-    """See Plugin.runEngine."""
     failurePath = os.path.join(os.path.dirname(resultPath), FAILURE_FILE)
     for path in (resultPath, failurePath):
         if os.path.exists(path):

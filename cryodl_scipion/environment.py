@@ -109,7 +109,6 @@ def _remember(record: str, values: Dict[str, Any]) -> None:
 
 
 def installFile(name: str) -> str:
-    """Path of a file in install/."""
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "install", name)
 
 
@@ -119,7 +118,6 @@ def engineFolder() -> str:
 
 
 def pythonOf(home: str) -> str:
-    """The environment's Python."""
     return os.path.join(home, "env", "bin", "python")
 
 

@@ -36,7 +36,6 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
 
 
 def paramOf(info: contract.ParamInfo) -> Tuple[type, Dict[str, Any]]:
-    """Param class and arguments of addParam for one ParamInfo."""
     # Empty numbers are let through, and ranges are not given to pyworkflow: contract.check has better sentences.
     arguments = dict(
         label=info.label_with_unit,
@@ -91,9 +90,7 @@ def formValue(protocol: EMProtocol, info: contract.ParamInfo) -> Any:
         return info.choices[value] if value is not None and 0 <= value < len(info.choices) else None
     if info.kind == "paths":
         return tuple(word.strip() for word in (value or "").split(",") if word.strip())
-    if info.kind == "str" and info.optional:
-        return value or None
-    return value
+    return value or None if info.kind == "str" and info.optional else value
 
 
 def sayIf(holds: Any, sentence: str) -> List[str]:

@@ -126,8 +126,7 @@ def picksToFilter(protocol: EMProtocol) -> Any:
 
 
 def madeBy(protocol: EMProtocol) -> Any:
-    filtered = protocol.hasAttribute("inputCoordinates")
-    source = protocol.inputCoordinates.getObjValue() if filtered else protocol
+    source = protocol.inputCoordinates.getObjValue() if protocol.hasAttribute("inputCoordinates") else protocol
     return source if isinstance(source, EMProtocol) else None
 
 

@@ -28,8 +28,7 @@ def imagesField(protocol: EMProtocol) -> Optional[str]:
 
 def labelledMasks(protocol: EMProtocol) -> Any:
     """The set of masks whose values a form's Label is about. Raises ValueError if it is not chosen, or not there."""
-    pointer = protocol.inputTruth if has(protocol, "inputTruth") else protocol.inputMasks
-    masks = pointer.get()
+    masks = (protocol.inputTruth if has(protocol, "inputTruth") else protocol.inputMasks).get()
     if masks is None:
         raise ValueError("Choose the label volumes first; the list shows their values.")
     refuse(checkTomograms(masks, "label volumes"))
@@ -141,8 +140,7 @@ class CryodlSubtomogramDiameterWizard(
         field = "particleDiameter" if has(form.protocol, "particleDiameter") else "diameter"
         value = getattr(form.protocol, field).get()
         # of several species the field holds a text; the circle then begins at no value
-        known = None if isinstance(value, str) else value
-        measure(form, known, lambda value, _: form.setVar(field, round(value)))
+        measure(form, None if isinstance(value, str) else value, lambda value, _: form.setVar(field, round(value)))
 
 
 class CryodlBoxWizard(form_wizard.FormWizard, title="Diameter", boxSize="PickFeatures"):

@@ -116,8 +116,7 @@ def faults(function: Function) -> typing.Iterator[str]:
         for entry in re.split(r"\n(?=\S)", found.get(title, "").strip()):
             if entry and SAYS_TYPE.fullmatch(entry.strip()):
                 yield f"{title}: `{entry.strip()}` says no more than the signature"
-    returns = ast.unparse(function.returns) if function.returns else "None"
-    if ARRAY.search(returns) and not SHAPE.search(text):
+    if ARRAY.search(ast.unparse(function.returns) if function.returns else "None") and not SHAPE.search(text):
         yield "the shape of what is returned is missing"
     silent = sorted(name for name in raised(function) if name not in text)
     if silent:

@@ -118,8 +118,7 @@ def serve(top: Path, files: List[Path], versions: List[str]) -> str:
     (simple / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in files))
     releases = {version: [dict(comment_text="scipion-3.0", upload_time="2026")] for version in versions}
     (pypi / "json").write_text(json.dumps(dict(info=dict(summary="", author=""), releases=releases)))
-    plugin = dict(pipName=NAME, name="cryodl_scipion", pluginSourceUrl="")
-    (top / "plugins.json").write_text(json.dumps({NAME: plugin}))
+    (top / "plugins.json").write_text(json.dumps({NAME: dict(pipName=NAME, name="cryodl_scipion", pluginSourceUrl="")}))
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(top))
     handler.func.log_message = lambda *words: None  # type: ignore[attr-defined]
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -35,8 +35,7 @@ def arrows() -> typing.Tuple[typing.Dict[str, int], typing.Set[typing.Tuple[str,
         size[folder.split(".")[1]] = 1 + len(graph.find_descendants(folder))
         graph.squash_module(folder)
     imported = {name: graph.find_modules_directly_imported_by(f"cryodl.{name}") for name in size}
-    found = {(name, one.split(".")[1]) for name, ones in imported.items() for one in ones if "." in one}
-    return size, found
+    return size, {(name, one.split(".")[1]) for name, ones in imported.items() for one in ones if "." in one}
 
 
 def main(path: str) -> None:

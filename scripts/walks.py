@@ -116,8 +116,7 @@ def user(folder: Path) -> None:
 
     form = FormWindow("pick particles", pick, lambda *_, **__: None, screens.window)
     form.root.update()
-    given = Pointer(imported, extended="outputMicrographs")
-    for field, value in (("inputMicrographs", given), ("modelFrom", 1)):
+    for field, value in (("inputMicrographs", Pointer(imported, extended="outputMicrographs")), ("modelFrom", 1)):
         form.setVar(field, value)
         form.root.update()
     expect(str(form.btnExecute["state"]) == "normal", "Execute is enabled once the form is filled from the top")

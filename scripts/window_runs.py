@@ -124,8 +124,7 @@ def launchHere(protocol: Any, wait: bool = True) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        project = protocol.getProject()
-        pyworkflow.protocol.runProtocolMain(project.path, protocol.getDbPath(), protocol.getObjId())
+        pyworkflow.protocol.runProtocolMain(protocol.getProject().path, protocol.getDbPath(), protocol.getObjId())
     finally:
         os._exit(0)
 
@@ -137,8 +136,7 @@ def micrographs(runs: Runs) -> None:
     if "expert" not in runs.made:
         positions = {}
         for micrograph in runs.made["micrographs"].outputMicrographs:
-            name = os.path.splitext(micrograph.getMicName())[0]
-            (path,) = glob.glob(os.path.join(DEMO, "coordinates", name + "*"))
+            (path,) = glob.glob(os.path.join(DEMO, "coordinates", os.path.splitext(micrograph.getMicName())[0] + "*"))
             positions[micrograph.getObjId()] = simulated.readPositions(path)
         runs.store("expert", runs.makeCoordinates(runs.made["micrographs"], positions, boxSize=84))
     if "tubes" not in runs.made:

@@ -52,8 +52,7 @@ def _move(first, other):
     """Rotation and shift that bring one copy onto another."""
     a, b = first - first.mean(0), other - other.mean(0)
     u, _, v = np.linalg.svd(a.T @ b)
-    sign = np.diag([1, 1, np.sign(np.linalg.det(u @ v))])
-    rotation = (u @ sign @ v).T
+    rotation = (u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v).T
     return rotation, other.mean(0) - rotation @ first.mean(0)
 
 
@@ -63,8 +62,7 @@ def _screw_axis(moves):
     values, vectors = np.linalg.eig(rotation)
     axis = np.real(vectors[:, np.argmin(np.abs(values - 1))])
     axis /= np.linalg.norm(axis)
-    across = shift - axis * (shift @ axis)
-    return axis, np.linalg.lstsq(np.eye(3) - rotation, across, rcond=None)[0]
+    return axis, np.linalg.lstsq(np.eye(3) - rotation, shift - axis * (shift @ axis), rcond=None)[0]
 
 
 def _frame(axis):

@@ -154,9 +154,8 @@ def to_assess(case, member, rng, particle_px=60):
     around.update({"thick ice": dict(gradient=6.0), "dirt": dict(ice=30.0, aggregates=6.0)}.get(case, {}))
     count = 0 if case == "empty" else int(rng.uniform(40, 90))
     snr = 0.01 if case == "thick ice" else float(rng.uniform(0.07, 0.2))
-    seen = optics(rng)
     made = simulate_micrograph(
-        member.density, pixel_size, (SIDE, SIDE), count, snr, seen, rng, particle_px, Surroundings(**around)
+        member.density, pixel_size, (SIDE, SIDE), count, snr, optics(rng), rng, particle_px, Surroundings(**around)
     )
     image, film = made.image, {"little carbon": 0.15, "much carbon": 0.65, "all carbon": 0.999}.get(case)
     if film:

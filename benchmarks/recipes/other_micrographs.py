@@ -77,8 +77,7 @@ class Field:
             cy, cx, radius = rng.uniform(0, SIDE), rng.uniform(0, SIDE), wide * rng.uniform(0.3, 1.2)
             turn, ratio = rng.uniform(0, np.pi), rng.uniform(0.5, 1)
             u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
-            v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
-            inside = np.hypot(u, v / ratio) < radius
+            inside = np.hypot(u, ((y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)) / ratio) < radius
             passed *= 1 - rng.uniform(0.2, 0.8) * gaussian_filter(inside.astype(float), 2)
             taken |= distance_transform_edt(~inside) < wide / 2
         return passed

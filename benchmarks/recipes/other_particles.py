@@ -73,8 +73,7 @@ def noise(count, box, pixel_size, rng, colour=1.0):
     fy, fx = frequencies(box, pixel_size)
     s = np.sqrt(fy**2 + fx**2)
     power = 1 + colour * 8 / (1 + (s * 45) ** 2.2) + colour * 0.4 * np.exp(-(((s - 1 / 3.7) / 0.02) ** 2))
-    white = np.fft.rfft2(rng.normal(size=(count, box, box)))
-    made = np.fft.irfft2(white * np.sqrt(power), s=(box, box))
+    made = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(count, box, box))) * np.sqrt(power), s=(box, box))
     return made / made.std()
 
 
@@ -139,8 +138,7 @@ def make_set(folder, structures, each, junk, snr, box=64, pixel_size=4.0, colour
     for kind in ("ice", "carbon"):
         for i in np.nonzero(kinds == JUNK.index(kind))[0]:
             clean[i] *= np.sqrt(snr) * rng.uniform(1, 4) / clean[i].std()
-    images = clean + noise(count, box, pixel_size, rng, colour).astype(np.float32)
-    _write(folder, images, optics, pixel_size)
+    _write(folder, clean + noise(count, box, pixel_size, rng, colour).astype(np.float32), optics, pixel_size)
     np.savez(
         folder / "truth.npz",
         molecule=np.where(kinds < 0, molecule, -1),

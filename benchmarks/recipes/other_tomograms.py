@@ -21,8 +21,7 @@ def points_of(path):
     atoms, weights = atoms_of(path)
     cells, which = np.unique(np.round(atoms / GRAIN).astype(int), axis=0, return_inverse=True)
     mass = np.bincount(which.ravel(), weights)
-    middles = np.stack([np.bincount(which.ravel(), weights * axis) for axis in atoms.T], 1) / mass[:, None]
-    return middles, mass
+    return np.stack([np.bincount(which.ravel(), weights * axis) for axis in atoms.T], 1) / mass[:, None], mass
 
 
 def places(radii, shape_a, rng, tries=20000):
@@ -77,6 +76,5 @@ def make_tomogram(path, copies, shape, pixel_size, snr, seed):
     width = np.std(images[len(images) // 2]) / snr**0.5 if snr else 1.0
     wider = 1 / np.sqrt(np.cos(np.radians(TILTS)))
     seen = np.array(images) + width * wider[:, None, None] * noise(len(TILTS), side, pixel_size, rng)
-    made = back_projected(seen, TILTS, shape[0]).astype(np.float32)
-    mrcfile.write(path, made, overwrite=True, voxel_size=pixel_size)
+    mrcfile.write(path, back_projected(seen, TILTS, shape[0]).astype(np.float32), overwrite=True, voxel_size=pixel_size)
     path.with_suffix(".json").write_text(json.dumps(truth))

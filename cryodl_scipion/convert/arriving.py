@@ -167,7 +167,6 @@ def fileOf(items: Optional[EMSet]) -> Any:
 
 
 def reopened(SetClass: type, growing: EMSet) -> EMSet:
-    """The set as its file is now."""
     current = SetClass(filename=growing.getFileName())
     asInItsFile(current)
     return current
@@ -202,18 +201,15 @@ class ArrivingItems:
         self._read, self._names = ReadOnce(source, nameOf), NamesOnce()
 
     def update(self) -> None:
-        """Read what there is now."""
         self.closed = self._read.update()
 
     def ready(self, known: Set[str]) -> List[str]:
-        """[name] of the items that are not among the known names."""
         return [name for name in self._read.byName if name not in known]
 
     def items(self, names: Sequence[str]) -> Any:
         return [self._read.byName[name].clone() for name in names]
 
     def idsOfNames(self) -> Dict[int, str]:
-        """{item's id: its name}."""
         return {objId: name for name, objId in self._read.ids.items()}
 
     def engineNames(self) -> Dict[int, str]:
@@ -323,7 +319,6 @@ def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
 
 
 def checkPicks(micrographs: SetOfMicrographs, coordinates: SetOfCoordinates) -> List[str]:
-    """What is wrong with coordinates for micrographs: a sentence."""
     if coordinates.getMicrographs() is None:
         return [
             "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
@@ -361,8 +356,7 @@ class MicrographsOfSets(ArrivingItems):
             pwutils.makePath(folder)
             picks = one.picksOn(micrographs, self._source.getSamplingRate())
             for micrograph in micrographs:
-                path = os.path.join(folder, names[micrograph.getObjId()] + ".star")
-                writePicks(path, picks[micrograph.getMicName()])
+                writePicks(os.path.join(folder, names[micrograph.getObjId()] + ".star"), picks[micrograph.getMicName()])
 
 
 def halvesOf(micrographs: Pointer) -> Any:
@@ -420,5 +414,4 @@ class MicrographsWithHalves(ArrivingMicrographs):
 
     def halfFiles(self, names: Sequence[str]) -> Any:
         """Even files and odd files of micNames, two tuples; empty ones without halves."""
-        files = [tuple(half.byName[name].getFileName() for name in names) for half in self._halves]
-        return files or ((), ())
+        return [tuple(half.byName[name].getFileName() for name in names) for half in self._halves] or ((), ())

@@ -34,7 +34,6 @@ def structureFileOf(structure: EMObject) -> str:
 
 
 def patternProblems(patterns: Tuple[str, ...]) -> List[str]:
-    """Sentences about file names and patterns that no file fits."""
     said = []
     for pattern in patterns:
         said += sayIf(
@@ -53,7 +52,6 @@ def stemOf(path: str) -> str:
 
 
 def structureProblem(structure: EMObject) -> List[str]:
-    """A sentence about a structure that cannot be used."""
     path = structureFileOf(structure)
     known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
     name = path[:-3] if path.endswith(".gz") and known is _MODELS else path

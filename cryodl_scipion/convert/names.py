@@ -76,7 +76,6 @@ def imageEnding(path: str) -> str:
 
 
 def repeatedNames(micrographs: Any) -> List[str]:
-    """Sorted micNames that more than one micrograph of the set has."""
     counts = collections.Counter(micrograph.getMicName() for micrograph in micrographs)
     return sorted(name for name, count in counts.items() if count > 1)
 
@@ -94,7 +93,6 @@ def checksum(*words: Any) -> str:
 
 
 def emptyFolder(path: str) -> str:
-    """The folder, made anew."""
     pwutils.cleanPath(path)
     pwutils.makePath(path)
     return path

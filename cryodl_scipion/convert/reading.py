@@ -8,7 +8,6 @@ from typing import Any, Dict, List
 
 
 def readJson(path: str, otherwise: Any = None) -> Any:
-    """What a file holds; `otherwise` where there is none."""
     if not os.path.exists(path):
         return otherwise
     with open(path, encoding="utf-8") as file:
@@ -16,7 +15,6 @@ def readJson(path: str, otherwise: Any = None) -> Any:
 
 
 def readCsv(path: str) -> List[Dict[str, str]]:
-    """[{column: text}] of the rows; none where there is no file."""
     if not os.path.exists(path):
         return []
     with open(path, newline="", encoding="utf-8") as file:

@@ -43,7 +43,6 @@ def originOf(matrix: np.ndarray, axes: int = 2) -> np.ndarray:
 
 
 def writeOrientations(path: str, particles: SetOfParticles) -> None:
-    """STAR file with the angles of a SetOfParticles that has projection alignment."""
     angles = (anglesOf(particle.getTransform().getMatrix()) for particle in particles.iterItems())
     writeTable(path, "", ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)
 
@@ -147,7 +146,6 @@ def writeStar(
 
 
 def attributeOf(name: str) -> Callable[[Any], Tuple[Any]]:
-    """A writer's function that gives an attribute of an item."""
     return lambda item: (item.getAttributeValue(name),)
 
 

@@ -69,7 +69,6 @@ class Waiting:
         self._since: Optional[float] = None
 
     def over(self, items: Sequence[Any]) -> bool:
-        """items: those that wait now."""
         now = time.monotonic()
         self._since = (self._since or now) if items else None
         return self._since is not None and now - self._since >= self._longest
@@ -310,7 +309,6 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
         return next(part for part in self.FORM if isinstance(part, Growing))
 
     def batchStep(self, names: Sequence[str]) -> None:
-        """Run the engine on a batch. It writes files only."""
         with self._lock:
             items, files = self._batchItems(names)
             folder = self._batchFolder(items)

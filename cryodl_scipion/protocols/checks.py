@@ -16,7 +16,6 @@ _NAMED = 5
 
 
 def checkMicrographs(micrographs: Any) -> List[str]:
-    """What is wrong with a set of micrographs to work on."""
     repeated = repeatedNames(micrographs)
     return (
         sayIf(
@@ -124,7 +123,6 @@ def checkDiameter(diameter: Optional[float], micrographs: SetOfMicrographs) -> L
 
 
 def checkModelFolder(folder: str, kind: Optional[str] = "picker") -> List[str]:
-    """What is wrong with a model to be used. kind: None for any."""
     try:
         contract.check_model(folder, kind)
     except (ValueError, OSError) as error:

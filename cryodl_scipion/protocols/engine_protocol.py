@@ -42,7 +42,6 @@ def configOf(cls: type) -> Optional[type]:
 
 
 def fieldsOf(config: type) -> List[str]:
-    """Names of a config's fields."""
     return [field.name for field in dataclasses.fields(config)]
 
 
@@ -205,7 +204,6 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
     def runStep(self, settings: Dict[str, Any]) -> None:
-        """Run the engine, unless it has made its outputs with these settings."""
         files = self._writtenFiles()
         config = self._config(**files)
         self._runOnce(config, *self._filesMade(config), goesOn=self.GOES_ON, names=files.get("names", ()))
@@ -215,7 +213,6 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
         return [self._output()]
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        """Make Scipion's objects of what the engine made."""
         made = self._made()
         if made is None:
             raise ValueError(f"{self._getExtraPath()} has no result. Continue the run: it is made again.")

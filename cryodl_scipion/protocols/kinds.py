@@ -70,8 +70,6 @@ class FormPart:
 
 
 class Section(FormPart):
-    """The beginning of a tab."""
-
     def __init__(self, label: str) -> None:
         self._label = label
 
@@ -160,8 +158,6 @@ class Choice(Own):
 
 
 class Flag(Own):
-    """Yes or no, which the engine does not know."""
-
     def __init__(self, name: str, label: str, help: str, default: bool = False, **arguments: Any) -> None:
         super().__init__(name, params.BooleanParam, label, help, default=default, **arguments)
 
@@ -305,8 +301,6 @@ class Growing(Pointing):
 
 
 class MapOrModel(Pointing):
-    """A map or an atomic model."""
-
     CLASSES, LABEL, NAMED = "Volume,AtomStruct", "Structure", False  # whether its file is named by it
     to: Tuple[str, ...] = ("structure",)
 
@@ -330,8 +324,6 @@ class AtomicModel(MapOrModel):
 
 
 class Mask(MapOrModel):
-    """A mask."""
-
     CLASSES, LABEL, NAMED, to = "VolumeMask", "Mask", True, ("mask",)
 
 
@@ -390,7 +382,6 @@ def otherNetworkIn(folder: str, kind: str, network: str) -> List[str]:
 
 
 def otherNetwork(found: str, network: str) -> List[str]:
-    """A sentence if the model to start from has another network than the form."""
     return sayIf(
         found != network,
         f"The model to start from has the network {found}, but Network is {network}. Choose the same network, or "

@@ -41,7 +41,6 @@ def shippedName(protocol: Any) -> str:
 
 
 def namesShipped(kind: str) -> str:
-    """Names of the models of a kind that come with the plugin, in words."""
     return ", ".join(shippedModels(kind)) or "none"
 
 
@@ -108,7 +107,6 @@ def addShippedModels(form: Any, kind: str, **arguments: Any) -> None:
 
 
 def checkShippedName(protocol: EMProtocol, kind: str) -> List[str]:
-    """A sentence if there is no shipped model of that name."""
     return sayIf(
         shippedName(protocol) not in shippedModels(kind),
         f"Shipped model is {shippedName(protocol)!r}, which does not exist. Shipped models: {namesShipped(kind)}.",
@@ -122,7 +120,6 @@ def startable(kind: str) -> Tuple[str, str]:
 
 
 def shippedNames(protocol: Any) -> List[str]:
-    """What shippedModels names, each once."""
     return list(dict.fromkeys((protocol.shippedModels.get() or "").replace(",", " ").split()))
 
 
@@ -133,7 +130,6 @@ def shippedFolders(protocol: Any, kind: str) -> List[str]:
 
 
 def checkShippedModels(protocol: Any, kind: str) -> List[str]:
-    """What is wrong with shippedModels. Sentences for the form."""
     return [
         f"Shipped models has {name!r}, which does not exist. Shipped models: {namesShipped(kind)}."
         for name in shippedNames(protocol)

@@ -136,7 +136,6 @@ class OneOf(OneRun[ConfigT, MadeT]):
         return self.WAYS[self.getChoice() if self._addedWay is None else self._addedWay]
 
     def getChoice(self) -> int:
-        """The position of the way that is chosen."""
         return int(getattr(self, self.CHOICE).get())
 
     @property
@@ -164,8 +163,7 @@ class OneOf(OneRun[ConfigT, MadeT]):
         form.addParallelSection(threads=2 if any(way._CONFIG for way in self.WAYS) else 0, mpi=0)
 
     def usesGpu(self) -> bool:
-        runs = self._way()._CONFIG is not None
-        return runs and super().usesGpu() and self._way().usesGpu(self)
+        return self._way()._CONFIG is not None and super().usesGpu() and self._way().usesGpu(self)
 
     def _insertAllSteps(self) -> None:
         if self._way()._CONFIG is None:  # one step: what is made is noted before the step counts as done

@@ -230,7 +230,6 @@ class HasEvaluation(ProtocolMixin):
     """Mixin of protocols whose engine command writes a folder with evaluation.json."""
 
     def getEvaluationFolder(self) -> str:
-        """Where evaluation.json and the pictures are."""
         return self._getExtraPath(EVALUATION_FOLDER)
 
     def getEvaluation(self) -> Any:

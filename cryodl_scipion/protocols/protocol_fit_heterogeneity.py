@@ -76,8 +76,6 @@ class ParticlesOrSubtomograms(Particles):
 
 
 class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]):
-    """Latent coordinates of particles or subtomograms."""
-
     WORD, OUTPUT, NOTHING_YET = "fit a latent space", "latent", "No latent space yet."
     FORM = (
         ParticlesOrSubtomograms(
@@ -162,8 +160,6 @@ class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]
 
 
 class ParticlesWithLatent(Particles):
-    """Particles with latent coordinates."""
-
     def check(self, protocol: Any, found: EMSet) -> List[str]:
         return (
             sayIf(
@@ -179,8 +175,6 @@ class ParticlesWithLatent(Particles):
 
 
 class GoAlong(Way[contract.LatentVolumesConfig, contract.LatentVolumesOutputs]):
-    """Maps along the dense regions of a latent space, or at points of it."""
-
     WORD, OUTPUT, NOTHING_YET = "maps along a latent space", "volumes", "No maps yet."
     FORM = (
         ParticlesWithLatent(

@@ -16,8 +16,6 @@ from .one_of import OneOf, Way
 
 
 class Import(Way[Any, Any]):
-    """A folder in, a model of the project out."""
-
     WORD = "import"
     POSSIBLE = {"outputModel": CryodlModel}
     FORM = (
@@ -54,8 +52,6 @@ class Import(Way[Any, Any]):
 
 
 class Export(Way[Any, Any]):
-    """A model of the project in, a folder out."""
-
     WORD = "export"
     FORM = (
         ModelOfProject("inputModel", "Model to copy.", ""),

@@ -107,7 +107,6 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
                 time.sleep(min(_LOOK, self.every.get()))
 
     def getPage(self) -> str:
-        """Path of the page."""
         return self._getExtraPath(PAGE)
 
     def _completed(self, config: ReportConfig) -> ReportConfig:
@@ -115,5 +114,4 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
         return dataclasses.replace(config, project=".", words=self._getExtraPath(WORDS), own=own)
 
     def _checkTogether(self) -> List[str]:
-        wrong = (self.every.get() or 0) < 0
-        return sayIf(wrong, f"Update interval is {self.every.get()} s; it must be 0 or more.")
+        return sayIf((self.every.get() or 0) < 0, f"Update interval is {self.every.get()} s; it must be 0 or more.")

@@ -26,8 +26,6 @@ _STRUCTURE = MapOrModel("inputStructure", simulating.STRUCTURE)
 
 
 class OfMicrographs(Way[contract.SimulateMicrographsConfig, contract.SimulateMicrographsOutputs]):
-    """Micrographs, with coordinates, CTFs and particles."""
-
     WORD, OUTPUT, NOTHING_YET = "micrographs", simulating.SIMULATED_FOLDER, "No micrographs yet."
     FORM = (
         _STRUCTURE,
@@ -87,8 +85,6 @@ class OfMicrographs(Way[contract.SimulateMicrographsConfig, contract.SimulateMic
 
 
 class OfSingleParticles(Way[contract.SimulateParticlesConfig, contract.SimulateParticlesOutputs]):
-    """Particles, with their alignment and CTF, also without noise."""
-
     WORD, OUTPUT, NOTHING_YET = "particles", "particles.star", "No particles yet."
     FORM = (
         _STRUCTURE,
@@ -133,8 +129,6 @@ class OfSingleParticles(Way[contract.SimulateParticlesConfig, contract.SimulateP
 
 
 class OfHalfMaps(Way[contract.SimulateHalfMapsConfig, contract.SimulateHalfMapsOutputs]):
-    """Half-maps with the imperfections of real ones, and the truth."""
-
     WORD, OUTPUT, NOTHING_YET = "half-maps", "simulated", "No maps yet."
     FORM = (
         AtomicModel("inputStructure", "Its atoms are used as they are; no biological assembly is built."),

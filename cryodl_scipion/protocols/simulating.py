@@ -24,8 +24,6 @@ STRUCTURE = (
 
 
 class OwnMicrographs(Pointing):
-    """Micrographs that the simulated ones should resemble."""
-
     CLASSES, LABEL = "SetOfMicrographs", "Own micrographs"
 
     def __init__(self, name: str, **others: Any) -> None:
@@ -47,8 +45,6 @@ class OwnMicrographs(Pointing):
 
 
 class OwnCtfs(Pointing):
-    """CTFs whose defocus range the simulated micrographs should have."""
-
     CLASSES, LABEL = "SetOfCTF", "Own defocus range"
 
     def __init__(self, **others: Any) -> None:

@@ -40,7 +40,6 @@ class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
     NOTHING_YET = "No model yet."
 
     def runStep(self, settings: Dict[str, Any]) -> None:
-        """Train, or go on with a training of the same settings."""
         files = self._writtenFiles()
         self._train(self._config(**files), self._getExtraPath(), files.get("names", ()))
 

@@ -35,8 +35,7 @@ def drawTiles(axes: Axes, tiles: Any, captions: Sequence[str], columns: Any) -> 
     height, width = pictures[0].shape
     gap = max(4, width // 24)
     tile = width + gap, height + int(height * _STRIP) + gap
-    rows = -(-len(pictures) // columns)
-    page = np.ones((rows * tile[1], columns * tile[0]))
+    page = np.ones((-(-len(pictures) // columns) * tile[1], columns * tile[0]))
     for position, (picture, caption) in enumerate(zip(pictures, captions)):
         x, y = position % columns * tile[0], position // columns * tile[1]
         page[y : y + height, x : x + width] = picture
@@ -87,8 +86,7 @@ def lowPass(image: np.ndarray, resolution: Optional[float], pixelSize: float) ->
 def sideBySide(images: Sequence[np.ndarray]) -> Any:
     """(h, w) in [0, 1]: images of one height next to each other, each stretched to its own greys, white lines
     between."""
-    parts = [part for image in images for part in (stretch(image), np.ones((image.shape[0], _GAP)))]
-    return np.hstack(parts[:-1])
+    return np.hstack([part for image in images for part in (stretch(image), np.ones((image.shape[0], _GAP)))][:-1])
 
 
 def meanOf(names: Sequence[str]) -> Any:

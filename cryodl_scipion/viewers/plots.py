@@ -377,5 +377,4 @@ def drawAreas(axes: Axes, areas: Any, preview: Any) -> None:
     colours = np.zeros((*areas.shape, 4))
     for kind, colour in AREA_COLOURS.items():
         colours[areas == kind] = to_rgba(colour, 0.35)
-    extent = (-0.5, preview.width - 0.5, preview.height - 0.5, -0.5)
-    axes.imshow(colours, extent=extent, interpolation="nearest")
+    axes.imshow(colours, extent=(-0.5, preview.width - 0.5, preview.height - 0.5, -0.5), interpolation="nearest")

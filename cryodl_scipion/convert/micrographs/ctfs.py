@@ -40,7 +40,6 @@ def setMetrics(micrograph: Micrograph, metrics: Dict[str, Any]) -> None:
 
 
 def metricsOf(micrograph: Micrograph) -> Dict[str, Any]:
-    """{attribute: number or None} of an assessed Micrograph."""
     return {attribute: getattr(micrograph, attribute).get() for attribute in METRICS}
 
 
@@ -98,7 +97,6 @@ def ctfRows(ctfs: SetOfCTF) -> List[Tuple]:
 
 
 def ctfLines(ctfs: Optional[SetOfCTF]) -> List[str]:
-    """Sentences for a summary."""
     rows = [] if ctfs is None else ctfRows(ctfs)
     if not rows:
         return ["No CTF yet."]

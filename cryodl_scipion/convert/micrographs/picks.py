@@ -83,7 +83,6 @@ def picksByMicrograph(coordinates: SetOfCoordinates, ids: Sequence[int] = ()) ->
 
 
 def scoreOf(coordinate: Coordinate) -> Any:
-    """The score of a coordinate that we made, else None."""
     return coordinate.getAttributeValue(SCORE, None)
 
 
@@ -109,7 +108,6 @@ def coordinateAt(position: Any, micrograph: Micrograph, score: Optional[float] =
 
 
 def appendPicks(coordinates: SetOfCoordinates, micrograph: Micrograph, picks: Any) -> None:
-    """Append (x, y, score) to a SetOfCoordinates."""
     for x, y, score in picks:
         coordinates.append(coordinateAt((x, y), micrograph, score))
 
@@ -137,7 +135,6 @@ def segmentCoordinates(path: str, micrograph: Any) -> List[Coordinate]:
 
 
 def filamentLines(results: Iterable[Result]) -> List[str]:
-    """Sentences for a summary."""
     outputs = [result.outputs for result in results]
     micrographs = {name for o in outputs for name in o.get("counts", {})}
     filaments = sum(sum(o.get("filaments", {}).values()) for o in outputs)
@@ -252,7 +249,6 @@ def setDiameter(coordinates: SetOfCoordinates, diameter: float) -> None:
 
 
 def describeCorrections(coordinates: SetOfCoordinates, folder: str) -> None:
-    """Write on a set where its corrections are."""
     setattr(coordinates, CORRECTIONS, String(folder))
 
 
@@ -263,7 +259,6 @@ def correctionsFolder(coordinates: SetOfCoordinates) -> Optional[str]:
 
 
 def candidatesFolder(coordinates: SetOfCoordinates) -> Any:
-    """The folder of a set's candidates, None for sets that are not ours."""
     return coordinates.getAttributeValue(CANDIDATES, None)
 
 
@@ -284,7 +279,6 @@ def questionsFile(coordinates: SetOfCoordinates) -> Optional[str]:
 
 
 def hasCandidates(coordinates: SetOfCoordinates) -> bool:
-    """True if the weaker candidates of a set of ours are still on disk."""
     folder = candidatesFolder(coordinates)
     return bool(folder) and os.path.isdir(folder)
 
@@ -308,7 +302,6 @@ def scoredPicks(
 
 
 def modelLine(card: Optional[Dict[str, Any]]) -> List[str]:
-    """The summary's line about the model of a run, in a list; empty without a card."""
     if not card:
         return []
     f1 = (card.get("validation") or {}).get("f1")
@@ -391,7 +384,6 @@ def anyScoreOf(coordinate: Coordinate) -> Any:
 
 
 def micrographsByName(coordinates: SetOfCoordinates) -> Dict[str, int]:
-    """{micName: id} of the micrographs that a set of coordinates belongs to."""
     return {m.getMicName(): m.getObjId() for m in coordinates.getMicrographs()}
 
 

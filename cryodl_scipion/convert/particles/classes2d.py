@@ -101,7 +101,6 @@ def _describeClass(made: Class2D, row: Any, classesFile: str) -> None:
 
 
 def describeAverages(averages: SetOfAverages, particles: SetOfParticles) -> None:
-    """Give a new SetOfAverages what it shares with the particles."""
     averages.copyInfo(particles)
     averages.setAlignment("None")
     averages.setHasCTF(False)

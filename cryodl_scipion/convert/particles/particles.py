@@ -24,13 +24,11 @@ class ArrivingParticles:
         self._column, self._end = ColumnOnce(ID), StreamEnd()
 
     def update(self) -> None:
-        """Read which particles there are now, and whether more can come."""
         source = reopened(SetOfParticles, self._source)
         self.closed = self._end.of(source)
         self._ids = self._column.update(source)
 
     def ready(self, known: Set[int]) -> List[int]:
-        """Ids that are not among the known ones."""
         return sorted(self._ids - known)
 
     def writeBatch(self, path: str, ids: Sequence[int]) -> None:

@@ -42,7 +42,6 @@ def latentColumns(count: int, umap: bool) -> Any:
 
 
 def describeLatent(item: EMObject, names: Sequence[str], row: Sequence[Any]) -> Any:
-    """Write the values of latentColumns on an item. Returns it."""
     for name, value in zip(names[:-1], row):
         setattr(item, "_" + name, Float(float(value)))
     setattr(item, "_" + CLUSTER, Integer(int(float(row[-1]))))

@@ -72,7 +72,6 @@ def speciesOf(item: Coordinate3D, otherwise: Any) -> Any:
 
 
 def speciesIn(coordinates: SetOfCoordinates3D, otherwise: str) -> Dict[str, int]:
-    """{species: number of coordinates} of a SetOfCoordinates3D."""
     return dict(collections.Counter(speciesOf(item, otherwise) for item in coordinates.iterItems()))
 
 

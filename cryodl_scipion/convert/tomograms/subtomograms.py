@@ -60,7 +60,6 @@ def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], 
 
 
 def imagesOf(subtomograms: EMSet) -> SetOfSubTomograms:
-    """The SetOfSubTomograms of a set, or of a set of classes."""
     return subtomograms.getImages() if isinstance(subtomograms, SetOfClassesSubTomograms) else subtomograms
 
 
@@ -238,7 +237,6 @@ def fillSubtomogramClasses(
 
 
 def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str) -> int:
-    """Append copies of the items of class 0; returns how many."""
     rows, columns = readRows(path)
     for item in [item.clone() for item in subtomograms.iterItems()]:
         row = rows.get(item.getObjId(), {CLASS: "1"})

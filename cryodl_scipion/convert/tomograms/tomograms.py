@@ -31,7 +31,6 @@ def idOf(tomogram: Tomogram) -> str:
 
 
 def clonesOf(volumes: SetOfTomograms) -> List[Tomogram]:
-    """[item] of a set, as objects of their own."""
     return [item.clone() for item in volumes.iterItems()]
 
 
@@ -86,14 +85,12 @@ def maskOf(tomogram: Tomogram, path: str) -> TomoMask:
 
 
 def markScores(masks: SetOfTomoMasks, feature: str, threshold: float, models: str) -> None:
-    """Note on a set of score volumes what they are. models: text."""
     setattr(masks, FEATURE, String(feature))
     setattr(masks, THRESHOLD, Float(threshold))
     setattr(masks, MODELS, String(models))
 
 
 def markLabels(masks: SetOfTomoMasks, features: Sequence[str]) -> None:
-    """Note on a set of label volumes the names of labels 1, 2, ..."""
     for name in (FEATURE, THRESHOLD, MODELS):
         if masks.hasAttribute(name):  # copyInfo of scores hands on what they say of themselves
             delattr(masks, name)
@@ -107,8 +104,7 @@ def featureOf(masks: SetOfTomoMasks) -> str:
 
 def featuresOf(masks: SetOfTomoMasks) -> List[str]:
     """Names of labels 1, 2, ... of a set of label volumes, [] if they are not known."""
-    names = masks.getAttributeValue(FEATURES, None) or ""
-    return [name.strip() for name in names.split(",") if name.strip()]
+    return [name.strip() for name in (masks.getAttributeValue(FEATURES, None) or "").split(",") if name.strip()]
 
 
 def halfTomogramsOf(tomogram: Any) -> List[str]:

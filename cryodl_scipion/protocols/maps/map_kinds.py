@@ -112,7 +112,6 @@ class Maps(Map):
     CLASSES, to = "Volume,SetOfVolumes", ("map", "half_maps", "pixel_size")
 
     def items(self, protocol: Any) -> List[Volume]:
-        """The maps; none if nothing is chosen."""
         found = self.of(protocol)
         return [item.clone() for item in found] if isinstance(found, EMSet) else [found] if found is not None else []
 
@@ -181,8 +180,6 @@ class ManyMaps(PointingMany):
 
 
 class FrameChoice(Choice):
-    """The field `frame`."""
-
     def __init__(self, when: str = "True") -> None:
         super().__init__(
             "frame",

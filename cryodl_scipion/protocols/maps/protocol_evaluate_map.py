@@ -45,8 +45,6 @@ _OTHERS = (
 
 
 class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
-    """A map and its atomic model in, measures out."""
-
     WORD = "a map against its model"
     OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "No evaluation yet."
     CITES = ("Rosenthal2003", "Pintilie2020", "Cardone2013")  # of the measures
@@ -120,8 +118,6 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
 
 
 class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
-    """An atomic model and a reference in, matched residues out."""
-
     WORD = "a model against a reference"
     OUTPUT, NOTHING_YET = "matched_residues.csv", "Not compared yet."
     CITES = ("Liebschner2019",)
@@ -168,7 +164,6 @@ class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
         return outputs.half_map_test if isinstance(outputs, contract.ImproveMapOutputs) else None
 
     def getTable(self) -> str:
-        """CSV file of the matched residues."""
         return self._output()
 
     def _halfFiles(self) -> List[str]:

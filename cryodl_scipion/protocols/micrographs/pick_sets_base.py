@@ -73,8 +73,7 @@ def _checkTwice(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
 
 def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
     extent = lambda one: [side * one.getSamplingRate() for side in (one.getDim() or ())[:2]]  # Å; [] if not known
-    sizes = [(label, extent(coordinates.getMicrographs())) for label, coordinates in labelled]
-    (first, ours), *others = sizes
+    (first, ours), *others = [(label, extent(coordinates.getMicrographs())) for label, coordinates in labelled]
     return [
         f"The micrographs of {first} cover {ours[0]:.0f} x {ours[1]:.0f} Å and those of {label} {theirs[0]:.0f} x "
         f"{theirs[1]:.0f} Å, so their coordinates cannot be compared. Check the pixel sizes."
@@ -120,8 +119,7 @@ class PickSets(PointingMany):
         return protocol._checkSets()
 
     def warnings(self, protocol: Any) -> List[str]:
-        early = protocol._missingPointers() or protocol._checkInputs()
-        return [] if early else leftOutLines(protocol._allSets())
+        return [] if protocol._missingPointers() or protocol._checkInputs() else leftOutLines(protocol._allSets())
 
 
 class ReferencePicks(Pointing):

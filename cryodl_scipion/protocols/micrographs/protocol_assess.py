@@ -72,8 +72,7 @@ class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutput
             config.particle_diameter is None,
             "Particle diameter is empty, and there are no coordinates that store it. Give the diameter, in Å.",
         )
-        size = config.particle_diameter
-        return wrong or checkDiameter(size, self.inputMicrographs.get()) + super()._checkTogether()
+        return wrong or checkDiameter(config.particle_diameter, self.inputMicrographs.get()) + super()._checkTogether()
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         good, bad = (getattr(self, name).getSize() if hasattr(self, name) else 0 for name in (GOOD, BAD))

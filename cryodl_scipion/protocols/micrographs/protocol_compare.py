@@ -32,8 +32,6 @@ _SETS = (
 
 
 class ByPositions(Way[contract.ComparePicksConfig, contract.ComparePicksOutputs]):
-    """Precision, recall, F1 and agreement."""
-
     WORD, OUTPUT, NOTHING_YET = "positions", "comparison", "No comparison yet."
     FORM = (
         *_SETS,
@@ -82,8 +80,6 @@ class ByPositions(Way[contract.ComparePicksConfig, contract.ComparePicksOutputs]
 
 
 class CtfsOfSets(Pointing):
-    """CTFs of the micrographs of the sets, in one file."""
-
     CLASSES, LABEL, to, KNOWN_AS = "SetOfCTF", "CTF estimation", ("ctf",), "set_of_ctfs"
 
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
@@ -91,8 +87,6 @@ class CtfsOfSets(Pointing):
 
 
 class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksOutputs]):
-    """The resolution that each set's particles give."""
-
     WORD, OUTPUT, NOTHING_YET, GOES_ON = "maps of their particles", "maps", "No maps yet.", True
     CITES = ("Gorski2005", "Rosenthal2003", "Scheres2012")
     FORM = (
@@ -168,7 +162,6 @@ BY_MAPS = ByMaps()
 
 
 def ctfsByName(ctfs: SetOfCTF) -> Dict[str, Any]:
-    """{micName: CTFModel} of a set of CTFs."""
     return {ctf.getMicrograph().getMicName(): ctf.clone() for ctf in ctfs}
 
 

@@ -22,8 +22,6 @@ PARTICLES = "outputParticles"
 
 
 class PicksToExtract(Growing):
-    """Picks, with the micrographs that they are cut out of."""
-
     CLASSES, LABEL = "SetOfCoordinates", "Input coordinates"
     to = ("micrographs", "names", "coordinates", "pixel_size", *ACQUISITION)
 
@@ -47,8 +45,6 @@ class PicksToExtract(Growing):
 
 
 class Ctfs(Pointing):
-    """CTFs, of which each batch has a file."""
-
     CLASSES, LABEL, to, KNOWN_AS = "SetOfCTF", "CTF estimation", ("ctf",), "ctfs"
 
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:

@@ -47,8 +47,6 @@ DIAMETER_HELP = (
 
 
 class AnsweredPicks(Pointing):
-    """Picks about which questions were answered: the folder of the answers."""
-
     CLASSES, LABEL, to = "SetOfCoordinates", "Answered questions", ("answers",)
 
     def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
@@ -131,7 +129,6 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         return dict(outputCoordinates=SetOfCoordinates, **(dict(outputModel=CryodlModel) if self._learns() else {}))
 
     def getChoice(self) -> int:
-        """The position of the method that is chosen."""
         return self.method.get()
 
     def _learns(self) -> bool:
@@ -393,9 +390,9 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     def _methods(self) -> List[str]:
         """The engine's sentence, of whichever batch: it counts nothing."""
-        if not hasattr(self, OUTPUT):
-            return []
-        return super()._methods() + (self._classMethods() if self._learns() else [])
+        return (
+            [] if not hasattr(self, OUTPUT) else super()._methods() + (self._classMethods() if self._learns() else [])
+        )
 
     def _citations(self) -> List[str]:
         if self.method.get() == TEMPLATES:

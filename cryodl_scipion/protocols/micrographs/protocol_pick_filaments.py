@@ -49,8 +49,7 @@ class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.Pi
         setDiameter(coordinates, config.filament_diameter)
 
     def _checkTogether(self) -> List[str]:
-        diameter = self._config().filament_diameter
-        return checkDiameter(diameter, self.inputMicrographs.get()) or super()._checkTogether()
+        return checkDiameter(self._config().filament_diameter, self.inputMicrographs.get()) or super()._checkTogether()
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         return filamentLines(results) if hasattr(self, SEGMENTS) else [self.NOTHING_YET]

@@ -63,8 +63,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
             def append(output: SetOfCoordinates) -> None:
                 self._describe(output, source)
                 for micrograph, picks in convert.scoredPicks(source, micrographs, self._arriving.engineNames()):
-                    chosen = [pick for pick in picks if pick[2] >= self.threshold.get()]
-                    convert.appendPicks(output, micrograph, chosen)
+                    convert.appendPicks(output, micrograph, [pick for pick in picks if pick[2] >= self.threshold.get()])
 
             frame = self.inputCoordinates.get().getMicrographs(asPointer=True)
             appendToOutput(self, OUTPUT, lambda: self._createSetOfCoordinates(frame), [self.inputCoordinates], append)

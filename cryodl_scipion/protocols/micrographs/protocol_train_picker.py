@@ -62,8 +62,6 @@ def _boxes(word: str) -> Pointing:
 
 # ----- labels
 class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutputs]):
-    """Coordinates of these particles, picked by hand or by any program."""
-
     WORD, _KIND, _MODEL_KIND = "labels of these particles", "picker", "picker"
     FORM = (
         Pointing(
@@ -161,8 +159,7 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
 
     def _startFolder(self, protocol: Any) -> Optional[str]:
         start, name = protocol.startModel.get(), shippedName(protocol)
-        shipped = shippedModels().get(name, name) if name else None
-        return shipped if start is None else start.getFolder()
+        return (shippedModels().get(name, name) if name else None) if start is None else start.getFolder()
 
     def problems(self, protocol: Any) -> List[str]:
         coordinates = protocol.inputCoordinates.get()
@@ -278,8 +275,6 @@ _CONTRAST = OwnName("simulated", "contrast", of=contract.SimulateMicrographsConf
 
 
 class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutputs]):
-    """Simulated micrographs of the particle's structure, without any pick."""
-
     WORD, _KIND = "a structure, without picks", "picker"
     FORM = (
         MapOrModel("inputStructure", simulating.STRUCTURE, to=()),  # it is no parameter of the training
@@ -317,14 +312,12 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
     }
 
     def simulation(self, protocol: Any) -> contract.SimulateMicrographsConfig:
-        """The config of the simulation."""
         structure = protocol.inputStructure.get()
         values = dict(structure=structureFileOf(structure), output=protocol._getExtraPath(simulating.SIMULATED_FOLDER))
         config = readConfig(protocol, contract.SimulateMicrographsConfig, **values, **_CONTRAST.values(protocol))
         return simulating.likeOwn(config, structure, protocol.ownMicrographs.get(), protocol.inputCTF.get())
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
-        """Simulate, unless it is done; then train."""
         folder, simulation = protocol._getExtraPath("simulation"), self.simulation(protocol)
         pwutils.makePath(folder)
         structure = structureForEngine(protocol.inputStructure.get(), folder)

@@ -79,8 +79,6 @@ class StartGeneral(StartModel):
 
 
 class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainGeneralPickerOutputs]):
-    """A general model, of structures and labelled sets."""
-
     WORD, _KIND = "many kinds of particles", "picker"
     FORM = (
         PointingMany(

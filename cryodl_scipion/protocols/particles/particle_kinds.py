@@ -255,8 +255,6 @@ class ParticleSets(PointingMany):
 
 
 class OrientationsFrom(Pointing):
-    """Particles from whose orientations those of simulated ones are drawn."""
-
     CLASSES, LABEL, to = "SetOfParticles", "Orientations", ("orientations",)
 
     def __init__(self) -> None:
@@ -301,8 +299,6 @@ class StructureOfParticles(MapOrModel):
 
 
 class ParticleDenoiser(ModelOfProject):
-    """A denoiser of particles: inputModel."""
-
     LABEL = "Denoiser"
 
     def __init__(self, help: str, **others: Any) -> None:

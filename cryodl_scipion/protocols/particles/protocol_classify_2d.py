@@ -186,7 +186,6 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         particles.close()
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        """Define the outputs, with the first particles."""
         pwutils.cleanPath(*(os.path.join(folder, _DONE) for folder in self._batchFolders()))
         isOpen = os.path.exists(self._firstFile())
         if isOpen:

@@ -112,7 +112,6 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
     )
 
     def goesBack(self) -> bool:
-        """Whether denoised images are replaced by the raw ones."""
         return self.what.get() == _BACK
 
     def stepsGeneratorStep(self) -> None:
@@ -124,7 +123,6 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         self._insertFunctionStep(self.backStep, *sizes, needsGPU=False)
 
     def backStep(self, size: int, rawSize: int) -> None:
-        """Define the particles with their raw images."""
         particles, raw = self.inputParticles.get(), self.rawParticles.get()
         output = self._createSetOfParticles()
         output.copyInfo(particles)

@@ -78,6 +78,5 @@ class CryodlProtIdentify(OneRun[IdentifyConfig, IdentifyOutputs], ParticlesBase)
     )
 
     def getRanking(self) -> str:
-        """Path of the table."""
         made = self._made()
         return "" if made is None else made.table

@@ -20,8 +20,6 @@ _SUBSET = "outputParticles_%s"  # the name of a composition
 
 
 class Compositions(MapsOrModels):
-    """Two structures at least."""
-
     def check(self, protocol: Any, found: List[EMObject]) -> List[str]:
         return sayIf(
             len(found) < 2,

@@ -58,8 +58,6 @@ class AddTo(Annotations):
 
 
 class FromSource(Way[ConfigT, AnnotationsOutputs]):
-    """A way to get annotations."""
-
     OUTPUT, NOTHING_YET = "annotations", "No annotations yet."
     NAMED = True  # whether feature and annotator are asked for
 
@@ -74,8 +72,6 @@ class FromSource(Way[ConfigT, AnnotationsOutputs]):
 
 
 class Drawn(FromSource[AnnotateConfig]):
-    """Drawn in a window."""
-
     WORD = "drawing in a window"
     FORM = (LinksToTomograms(*TOMOGRAMS, needed=True), Options("feature", "annotator", "tile"), AddTo("annotations"))
 
@@ -90,8 +86,7 @@ class Drawn(FromSource[AnnotateConfig]):
         return [f"Restart deletes what was drawn in this run ({drawn.inWords()}). Choose Continue to draw more."]
 
     def tell(self, protocol: Any, results: Sequence[Any]) -> List[str]:
-        more = ["Execute the run again (Continue) to draw more."] if results else []
-        return super().tell(protocol, results) + more
+        return super().tell(protocol, results) + (["Execute the run again (Continue) to draw more."] if results else [])
 
 
 class Imported(FromSource[ConfigT]):
@@ -104,8 +99,6 @@ class Imported(FromSource[ConfigT]):
 
 
 class FromLabels(Imported[ImportAnnotationsConfig]):
-    """Tiles chosen throughout label volumes."""
-
     WORD = "label volumes (TomoMasks)"
     FORM = (
         LinkedTomograms(*TOMOGRAMS, needed=True),
@@ -141,8 +134,6 @@ class FromLabels(Imported[ImportAnnotationsConfig]):
 
 
 class FromStack(Imported[ImportAnnotationsConfig]):
-    """Tiles of a stack, with drawings on them."""
-
     WORD = "stack of tiles"
     FORM = (
         Options("tiles", "drawings", "pixel_size"),
@@ -158,8 +149,6 @@ class FromStack(Imported[ImportAnnotationsConfig]):
 
 
 class FromFolder(Imported[ImportAnnotationsConfig]):
-    """A folder of annotations, with its tomograms where they are now."""
-
     WORD = "folder of annotations"
     NAMED = False
     FORM = (
@@ -185,8 +174,7 @@ class FromFolder(Imported[ImportAnnotationsConfig]):
 
     def problems(self, protocol: Any) -> List[str]:
         tomograms = protocol.inputTomograms.get()
-        moved = set() if tomograms is None else engineNames(tomograms).values()
-        return checkAnnotations(protocol.folder.get(), moved)
+        return checkAnnotations(protocol.folder.get(), set() if tomograms is None else engineNames(tomograms).values())
 
 
 class CryodlProtAnnotate(OneOf[Any, Any], TomogramsBase):

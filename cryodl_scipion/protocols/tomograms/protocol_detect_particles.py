@@ -22,8 +22,6 @@ _BOX = 1.5  # diameters of the largest species
 
 
 class TemplateStructure(MapOrModel):
-    """The structure that is searched for."""
-
     LABEL, NAMED, to = "Template", True, ("template",)
 
 

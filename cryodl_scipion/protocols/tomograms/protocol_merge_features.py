@@ -32,8 +32,6 @@ SCORES = "scores"  # folder of the links to the score volumes
 
 
 class Scores(PointingMany):
-    """Sets of scores, one for each feature, of the same tomograms."""
-
     CLASSES, LABEL, to = "SetOfTomoMasks", "Scores", ("scores",)
 
     def values(self, protocol: Any) -> Dict[str, Any]:
@@ -86,8 +84,6 @@ def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
 
 
 class MergeScores(Way[contract.MergeFeaturesConfig, contract.MergeFeaturesOutputs]):
-    """Scores of several features in, label volumes out."""
-
     WORD = "merge scores of features"
     OUTPUT, NOTHING_YET = "merged", "No labels yet."
     GOES_ON = True
@@ -116,8 +112,6 @@ class MergeScores(Way[contract.MergeFeaturesConfig, contract.MergeFeaturesOutput
 
 
 class EvaluateMasks(Way[contract.EvaluateSegmentationConfig, contract.EvaluateSegmentationOutputs]):
-    """Segmentations and true labels in, measures out."""
-
     WORD = "evaluate a segmentation"
     OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "Not evaluated yet."
     FORM = (

@@ -22,8 +22,6 @@ KIND = "segmenter"
 
 
 class Segmenters(PointingMany):
-    """Segmenters of the project, and those that come with the plugin last."""
-
     CLASSES, LABEL, to = "CryodlModel", "Models", ("model",)
 
     def __init__(self) -> None:

@@ -21,8 +21,6 @@ _SERIES = ("tilt_min", "tilt_max", "tilt_step", "defocus")
 
 
 class OfCells(Way[contract.SimulateTomogramsConfig, contract.SimulateTomogramsOutputs]):
-    """Tomograms of cells, with their labels and the coordinates of their particles."""
-
     WORD = "tomograms"
     OUTPUT, NOTHING_YET = "simulated", "No tomograms yet."
     FORM = (
@@ -74,8 +72,6 @@ class OfCells(Way[contract.SimulateTomogramsConfig, contract.SimulateTomogramsOu
 
 
 class OfParticles(Way[contract.SimulateSubtomogramsConfig, contract.SimulateSubtomogramsOutputs]):
-    """Subtomograms of several structures, with class, transform and half set."""
-
     WORD = "subtomograms"
     OUTPUT, NOTHING_YET = "subtomograms.star", "No subtomograms yet."
     FORM = (

@@ -65,8 +65,6 @@ class ShippedStart(FormPart):
 
 
 class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenterOutputs]):
-    """One feature, as one annotator draws it."""
-
     WORD, _KIND = "a feature, for segmentation", "segmenter"
     CITES = ("Chen2017",)
     FORM = (
@@ -208,8 +206,6 @@ def namedSets(protocol: Any) -> List[Tuple[Any, str]]:
 
 
 class OfSpecies(TrainsOne[contract.TrainDetectorConfig, contract.TrainDetectorOutputs]):
-    """Particles of one or several species, from their coordinates."""
-
     WORD, _KIND = "particles, for detection", "detector"
     FORM = (
         LinksToTomograms(
@@ -240,8 +236,6 @@ class OfSpecies(TrainsOne[contract.TrainDetectorConfig, contract.TrainDetectorOu
 
 
 class OfClasses(TrainsOne[contract.TrainClassifierConfig, contract.TrainClassifierOutputs]):
-    """Classes, from subtomograms that know theirs."""
-
     WORD, _KIND = "classes of subtomograms", "classifier"
     FORM = (
         Subtomograms(

@@ -317,8 +317,6 @@ class LabelVolumes(Masks):
 
 
 class Annotations(Pointing):
-    """Annotations of features on tiles."""
-
     CLASSES, LABEL, to = "CryodlAnnotations", "Annotations", ("annotations",)
 
     def valuesOf(self, protocol: Any, found: CryodlAnnotations) -> Dict[str, Any]:

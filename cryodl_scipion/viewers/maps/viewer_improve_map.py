@@ -60,8 +60,7 @@ class CryodlImproveMapViewer(
             good = good and passed
             sentences += [f"{name}: {line}" if len(tests) > 1 else line for line in lines[1:]]
             reached = ["-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in keys]
-            unexplained = f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-"
-            rows.append((name, *reached, unexplained))
+            rows.append((name, *reached, f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-"))
         return self.window(PicturesWindow, "Half-map test", {}, sentences, good, (_TITLES, rows))
 
     @panel(

@@ -62,7 +62,6 @@ def meanAndSome(kind: str, count: int) -> List[str]:
 
 
 def particlesMeasured(particles: SetOfParticles) -> Measured:
-    """The mean of some particles, and some of them."""
     images, pixelSize = firstNames(particles, _AVERAGED), particles.getSamplingRate()
     preview = lambda index: previewOf(readParticle(images[index - 1]) if index else meanOf(images))
     names, largest = meanAndSome("particle", len(images)), int(particles.getXDim() * pixelSize)

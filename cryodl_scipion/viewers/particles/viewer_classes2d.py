@@ -51,8 +51,7 @@ class Classes2D:
 
     def order(self, by: Any) -> Any:
         """Positions of the classes, the largest or best first. by: SIZE or SCORE."""
-        values = self.counts if by == SIZE else np.nan_to_num(self.scores, nan=-1)
-        return np.argsort(-values, kind="stable")
+        return np.argsort(-(self.counts if by == SIZE else np.nan_to_num(self.scores, nan=-1)), kind="stable")
 
     def kept(self, threshold: float, minimum: int = 1) -> Any:
         return (self.scores >= threshold) & (self.counts >= minimum)

@@ -49,8 +49,7 @@ class MembraneMeshes:
     def position(self, tsId: str, axis: int, index: int) -> float:
         """Å along z, y or x (axis of the array) of a slice of the tomogram."""
         origin, size, shape = self._frame(tsId)
-        voxels = self.slices.shape(tsId)[axis]
-        return origin[2 - axis] + size * rescaled(index, shape[axis] / voxels)
+        return origin[2 - axis] + size * rescaled(index, shape[axis] / self.slices.shape(tsId)[axis])
 
     def outline(self, tsId: str, axis: int, index: int) -> Tuple[np.ndarray, np.ndarray]:
         """((k, 2, 2) x, y of the ends of lines in px of a slice, (k,) numbers of vertices near them) where the

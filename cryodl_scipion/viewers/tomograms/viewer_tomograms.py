@@ -243,8 +243,7 @@ class EvaluationViewer(PanelsViewer, section="Evaluation", wait="There is no eva
     @panel("Metrics and pictures", "Dice, precision, recall and boundary error of each feature.")
     def showMetrics(self, made: Any) -> Any:
         pictures = {name: path for name, path in made.pictures.items() if os.path.exists(path)}
-        table = JUDGED_TITLES, judgedRows(made.features)
-        return self.window(PicturesWindow, self.title(), pictures, (), None, table)
+        return self.window(PicturesWindow, self.title(), pictures, (), None, (JUDGED_TITLES, judgedRows(made.features)))
 
     @panel(
         "Segmentation and ground truth", "Slices of each tomogram, overlaid with the segmentation or the ground truth."

@@ -38,7 +38,6 @@ _ROWS = re.compile(r"^NETWORKS = (\(.*\)|\((?:\n .*)*\n\))$", re.MULTILINE)
 
 
 def _found() -> typing.Iterator[typing.Tuple[int, Network]]:
-    """(place, Network) of each row of the files of networks."""
     engine = Path(__file__).resolve().parent.parent
     for folder in _FOLDERS:
         for path in engine.joinpath(folder).glob("*.py"):

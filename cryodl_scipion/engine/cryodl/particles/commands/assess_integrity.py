@@ -253,7 +253,6 @@ def _has_answer(assessment: typing.Mapping[str, typing.Any], verdict: calibratio
 
 
 def _no_answer(record: dict[str, typing.Any], alike: bool) -> str:
-    """alike: whether made-up particles were told apart."""
     better = "" if record["orientations"] == "given" else " Angles of a refinement improve it."
     share = f"{100 * record['simulated_accuracy']:.0f} % of made-up particles, as many of each composition, were told"
     reason = (

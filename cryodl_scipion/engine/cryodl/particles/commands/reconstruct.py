@@ -104,7 +104,6 @@ def _with_reference(
     found: Reconstruction,
     run: Run,
 ) -> ReconstructOutputs:
-    """The outputs with what the reference that gave the angles may have caused."""
     curve = (
         None if noise is None else half_reconstructions(noise, split_halves(noise, run.seed), config, run.device).fsc
     )
@@ -130,7 +129,6 @@ def _with_substituted(
     found: Reconstruction,
     run: Run,
 ) -> ReconstructOutputs:
-    """The outputs with what the same particles with noise in place of fine detail give."""
     curve = half_reconstructions(control, halves, config, run.device).fsc
     test = substitution_test(found.fsc, curve, float(shared_value(control, BEYOND)), control.pixel_size, control.box)
     run.warn(test.sentence())

@@ -123,7 +123,6 @@ def _denoise_one(
     folder: Path,
     run: Run,
 ) -> dict:
-    """Write one tomogram. Returns its entry in denoise.json."""
     card, controls = denoiser.card, {}
     if len(source.volumes) == 2:
         scale, _, said = halves.measured_halves(source)

@@ -38,7 +38,6 @@ def import_annotations(config: ImportAnnotationsConfig, run: Run) -> Annotations
 
 
 def written(store: AnnotationStore, run: Run) -> AnnotationsOutputs:
-    """The outputs of a folder of annotations, told to the user."""
     counts = store.counts()
     told = [
         f"{counted(each['positive'], 'tile')} with {feature} and {each['negative']} without it"

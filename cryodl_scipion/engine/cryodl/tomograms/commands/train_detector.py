@@ -54,7 +54,6 @@ def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutput
 
 
 def thresholds(card: typing.Mapping[str, typing.Any]) -> list[tuple[str, float]]:
-    """Each species with its threshold."""
     return list(zip(card["species"], card["thresholds"]))
 
 
