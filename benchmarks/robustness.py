@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from bench import ENGINE, benchmark, columns
-from recipes.broken import mutated, readers_of, spoil, valid_file
+from recipes.broken import KINDS, mutated, readers_of, spoil, valid_file
 from recipes.trials import (
     COMMANDS,
     arguments_of,
@@ -78,6 +78,7 @@ def kills(run, command, count=50, seed=0):
 
 
 EARLIEST = 0.02  # of the undisturbed time, which is that of the CPU: other programs do not change it
+STEP = 0.005  # s
 SHORTER = 0.8  # what is taken for the undisturbed time after a run that ended before it was killed
 MOST_AT_ONCE = 5  # kills in one trial
 _RESUMED = b"Continuing the training at step"
@@ -87,7 +88,9 @@ _FINISHED = b"exists already; it is not replaced"
 def run_undisturbed(name: str, work: Path) -> tuple[float, dict]:
     """(seconds of CPU that a command takes, {file: digest} that it leaves) where nothing kills it."""
     whole, began = fresh_folder(work, f"{name}-whole"), _cpu_seconds_of_children()
-    if _end_of(start_forked(arguments_of(name), whole, whole / "run.log")):
+    process = start_forked(arguments_of(name), whole, whole / "run.log")
+    process.join()
+    if process.exitcode:
         raise RuntimeError(f"{name} failed undisturbed; see {whole / 'run.log'}")
     return _cpu_seconds_of_children() - began, output_files(whole)
 
@@ -146,15 +149,6 @@ def _code_of(process, log, killed):
     if process.exitcode and killed and log.read_bytes().splitlines()[-1].count(_FINISHED):
         return 0, killed - 1
     return process.exitcode, killed
-
-
-def _end_of(process):
-    process.join()
-    return process.exitcode
-
-
-STEP = 0.005  # s
-MOST_AT_ONCE = 5  # kills in one trial
 
 
 # ----- faults
@@ -526,18 +520,19 @@ def _peak():
         return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
 
-KINDS = {
+KINDS_IN_GROUPS = {
     "images and volumes": "mrc mrc_gz tiff tiff_gz tomogram map stack weights zarr zarr_group zarr_chunk zarr3",
-    "lists and tables": "star particles positions ctfs subtomograms box topaz cbox eman2 csv cs list list_star",
+    "lists and tables": "star particles positions ctfs subtomograms box topaz cbox eman2 csv cs list list_star ids "
+    "pairs sets",
     "3-D coordinates": "dynamo imod copick eman2_boxes napari",
     "structures": "pdb cif",
-    "models, requests, annotations": "card safetensors request annotations",
+    "models, requests, annotations": "card safetensors request annotations questions result sums",
 }
 
 
 def fuzz_table(rows):
     lines = [["files", "number", "read", "refused with a sentence", "failures", "slowest, s", "largest, MB"]]
-    for group, words in KINDS.items():
+    for group, words in KINDS_IN_GROUPS.items():
         part = [r for r in rows if r["kind"] in words.split()]
         sums = [f"{sum(r[key] for r in part):,}" for key in ("files", "read", "refused")]
         worst = [f"{max(r['slowest'] for r in part):.2f}", f"{max(r['largest'] for r in part):.0f}"] if part else []
@@ -546,11 +541,7 @@ def fuzz_table(rows):
     return lines
 
 
-@benchmark(
-    cases=lambda: [dict(kind=kind) for words in KINDS.values() for kind in words.split()],
-    tables={"fuzz": fuzz_table},
-    quick=dict(count=20),
-)
+@benchmark(cases=dict(kind=KINDS), tables={"fuzz": fuzz_table}, quick=dict(count=20))
 def fuzz(run, kind, first=0, count=2000):
     """Mutated files against every reader, which runs in a process of its own. File number n of a kind is made from
     (kind, n): a failure is seen again with --set first=n count=1. A failure is more than 10 CPU s, more than 1 GB above

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Valid files of each kind that the engine reads, mutations of them, and their readers as the commands call them."""
 
+import copy
 import gzip
 import json
 import os
@@ -17,7 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 import cryodl
-from cryodl.contract import PickConfig, Request, annotations, check_model, sha256
+from cryodl import calls
+from cryodl.contract import PickConfig, Request, Result, annotations, check_model, sha256
 from cryodl.contract.reading import star_head
 from cryodl.io import (
     coordinate_files,
@@ -37,8 +39,12 @@ from cryodl.io import (
 from cryodl.io.files import expand_paths
 from cryodl.io.model import read_model
 from cryodl.latent.masks import read_focus_mask
+from cryodl.maps.improvers import entries, pairs
 from cryodl.maps.measures import atoms, volume
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
+from cryodl.micrographs.pickers.general import read_sets
+from cryodl.particles.classes2d import former, polar
+from cryodl.particles.integrity.compositions import read_residues
 from cryodl.simulate import states, structures
 from cryodl.tomograms.annotations import store
 
@@ -52,6 +58,9 @@ TEXTS = {
     "a.txt": "image_name\tx_coord\ty_coord\tscore\na\t10\t20\t0.5\na\t30\t40\t0.2\n",
     "a.cbox": star_head("cryolo", ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Confidence"))
     + "10.0 12.0 <NA> 8.0 8.0 0.9\n3.5 4.5 <NA> 8.0 8.0 0.4\n",
+    "ids.csv": "emdb_id,fitted_pdbs,resolution\nEMD-0393,6nbb 6nbc,3.2\n30342,7cec,2.9\n",
+    "pairs.csv": "map,structure,resolution\na.mrc,b.mrc,3.2\n",
+    "sets.csv": "name,micrographs,coordinates,pixel_size,particle_diameter\nx,a.mrc,a.box,3.0,90\n",
     "b_info.json": json.dumps(
         dict(boxes_3d=[[1, 2, 3, "manual", 0.5, 0]], class_list={"0": {"name": "x"}}, apix_unbin=2.0)
     ),
@@ -254,6 +263,22 @@ def _request(folder):
     return folder / "r.json"
 
 
+def _result(folder):
+    made = dict(addresses="addresses.txt", pairs="pairs.csv", count=2, maps=2, models=2, excluded=0)
+    Result("list-pairs", made, "CPU", 1.5, summary=("2 pairs",)).write(folder / "result.json")
+    return folder / "result.json"
+
+
+def _sums(folder):
+    taken, rings = dict(classes=2, contrast="dark"), torch.ones(2, 2, 3, 4)
+    scale = former.SampleScale(polar.PolarGrid(SIDE, 3, 4, 9.0), np.ones(3), -1.0)
+    images = former.ImageSums(torch.ones(2, 2, SIDE, SIDE), torch.ones(2, 2, SIDE // 2 + 1))
+    members, counts = np.arange(3, dtype=np.uint64), np.array([1, 2])
+    made = (taken, 3.0, SIDE, True, scale, 2.0, 9.0, counts, rings, rings[..., 0], images, True, members)
+    former.write_former(folder / former.SUMS, former.FormerClasses(*made))
+    return folder / former.SUMS
+
+
 def _annotations(folder):
     made, drawing = store.open_annotations(str(folder / "annotated")), np.zeros((8, 8), np.int16)
     made.set_path("a", str(_volume(folder)), (SIDE,) * 3)
@@ -293,6 +318,7 @@ _WORDS = (
     b"000000@x",
     b"\xc3\xa9",
     b"[" * 3000,
+    b'"\\ud800"',
 )
 
 
@@ -301,6 +327,11 @@ def mutated(whole: bytes, kind: str, seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     if kind.endswith("_gz") and rng.random() < 0.7:  # what is inside, else what is around it
         return gzip.compress(mutated(gzip.decompress(whole), kind[:-3], seed + 1), 1)
+    if whole.lstrip()[:1] == b"{" and rng.random() < 0.5:  # as whole JSON whose values are others
+        found = json.loads(whole)
+        for _ in range(rng.integers(1, 4)):
+            _exchange(found, rng)
+        return json.dumps(found).encode()
     for _ in range(rng.integers(1, 5)):
         choices = [_flip, _cut, _remove, _repeat, _insert]
         choices += [_word] * 6 if kind not in BINARY else [_header] * 6
@@ -349,6 +380,24 @@ def _header(whole, rng):
     return whole[:start] + value + whole[start + 4 :]
 
 
+_VALUES = (None, True, "", "x", "\ud800", "../x", 0, -1, 1.5, 1e999, float("nan"), 10**15, 1 << 70, [], {}, [1] * 7)
+
+
+def _exchange(found, rng):
+    """Another value in place of one, anywhere in what JSON holds; or none, or twice as many."""
+    places = list(found if isinstance(found, dict) else range(len(found)))
+    if places:
+        place = places[rng.integers(len(places))]
+        value, kind = found[place], rng.random()
+        if isinstance(value, (dict, list)) and value and kind < 0.8:
+            _exchange(value, rng)
+        elif kind < 0.1:
+            del found[place]
+        else:
+            doubled = [value * 2] if isinstance(value, (int, float, str, list)) and kind < 0.3 else _VALUES
+            found[place] = copy.deepcopy(doubled[rng.integers(len(doubled))])
+
+
 def _word(whole, rng):
     """Another word in place of one."""
     words = list(re.finditer(rb"[^\s,:\[\]{}]+", whole))
@@ -387,7 +436,8 @@ MICROGRAPH = (
 MODEL = (
     lambda path: structures.load_density(path, 6.0),
     atoms.read_atoms,
-    atoms.read_structure,
+    structures.read_structure,
+    read_residues,
     states.read_atom_model,
 )
 LISTED = lambda path: expand_paths([str(path)])
@@ -459,7 +509,11 @@ KINDS = {
     "topaz": (_text("a.txt"), coordinates.read_coordinates),
     "cbox": (_text("a.cbox"), coordinates.read_coordinates),
     "eman2": (_text("a_info.json"), coordinates.read_coordinates),
-    "csv": (_text("a.csv"), coordinates.read_coordinates),
+    "csv": (_text("a.csv"), coordinates.read_coordinates, calls.table),
+    "ids": (_text("ids.csv"), entries.read_ids),
+    "pairs": (_text("pairs.csv", before=_listed), pairs.read_pairs),
+    "sets": (_text("sets.csv", before=lambda folder: _text("a.box")(_micrograph(folder).parent)), read_sets),
+    "sums": (_sums, former.read_sums_of_classes),
     "cs": (_cs, coordinates.read_coordinates, star.read_tables),
     "dynamo": (_exported("dynamo"), tomogram_coordinates.read_coordinates3d),
     "imod": (_exported("imod"), tomogram_coordinates.read_coordinates3d),
@@ -474,6 +528,7 @@ KINDS = {
     "card": (_card, lambda path: check_model(path.parent)),
     "safetensors": (_safetensors, lambda path: read_model(path.parent)),
     "request": (_request, Request.read),
+    "result": (_result, Result.read),
     "annotations": (_annotations, _drawn, lambda path: annotations.read_tiles(str(path.parent))),
     "zarr": (_zarr("0/.zarray"), _zarr_values),
     "zarr_group": (_zarr(".zattrs"), _zarr_values),
@@ -481,7 +536,7 @@ KINDS = {
     "zarr3": (_zarr3, _zarr_values),
 }
 BINARY = {"mrc", "mrc_gz", "tiff", "tiff_gz", "tomogram", "map", "stack", "weights", "imod", "cs", "safetensors"}
-BINARY |= {"zarr_chunk"}
+BINARY |= {"zarr_chunk", "sums"}
 
 
 def spoil(folder: Path) -> int:

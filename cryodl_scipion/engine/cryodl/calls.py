@@ -9,6 +9,7 @@ import os
 import typing
 
 from .contract import EVERY_COMMAND, Command, Request, Result, describe_all, settings_of
+from .contract.reading import reader
 
 
 def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
@@ -28,6 +29,7 @@ def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
     return call
 
 
+@reader
 def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) -> typing.Any:
     """A table that a command has written, by column. path: .csv, .star or .cs. name: of the table in a STAR file;
     without it the longest one. pandas: a pandas.DataFrame instead of arrays; pandas is not part of the engine's

@@ -171,7 +171,7 @@ PLACE = {
         ({"location/center_x_frac": None}, "has no field location/center_x_frac"),
         ({"location/center_x_frac": np.array([b"a", b"b"])}, "center_x_frac has values that are no finite numbers"),
         ({"uid": None}, "has no field uid"),
-        ({"uid": np.array([{}, {}], object)}, "is no .cs file that can be read"),
+        ({"uid": np.array([{}, {}], object)}, "Python objects in dtype"),
     ],
 )
 def test_a_bad_field_is_named_with_its_file(changes, words, tmp_path):
@@ -189,11 +189,11 @@ def test_files_of_another_kind_are_refused_with_a_sentence(tmp_path, capsys):
         (b"", b"\x93NUMPY", whole[:900], whole[:-1], b"\x93NUMPY\x01\x00\xff\xff" + whole[10:])
     ):
         (tmp_path / f"{number}.cs").write_bytes(data)
-        with pytest.raises(ValueError, match=f"{number}.cs is no .cs file that can be read"):
+        with pytest.raises(ValueError, match=f"{number}.cs (cannot be read|is damaged)"):
             read_cs(tmp_path / f"{number}.cs")
     lie = whole.replace(b"'shape': (6,)", b"'shape': (6" + b"0" * 12 + b",)")  # more rows than any disk has
     (tmp_path / "lie.cs").write_bytes(lie.replace(b" " * 12 + b"\n", b"\n", 1))
-    with pytest.raises(ValueError, match="lie.cs is no .cs file"):
+    with pytest.raises(ValueError, match="lie.cs (cannot be read|is damaged)"):
         read_cs(tmp_path / "lie.cs")
     with pytest.raises(ValueError, match="has neither particles"):
         read_tables(saved(tmp_path / "empty.cs", uid=np.arange(3, dtype=np.uint64)))

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from synthetic import write_mrc
 
+from cryodl.io import micrographs
 from cryodl.io.micrographs import micrograph_shape, pixel_size_warnings, read_micrograph
 
 ROW, COLUMN = 3, 17  # one bright pixel in a wide image: a flip or a transposition moves it
@@ -116,7 +117,7 @@ def test_a_truncated_mrc_is_named(tmp_path, bytes_left, words):
 @pytest.mark.parametrize("name", ["a.mrc", "a.mrc.gz", "a.mrc.bz2", "a.tif", "a.tif.gz"])
 def test_rubbish_is_refused_with_the_name(tmp_path, name):
     (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(4000))
-    with pytest.raises(ValueError, match=f"{name} is (not a readable|damaged)"):
+    with pytest.raises(ValueError, match=f"{name} (is (not a readable|damaged)|cannot be read: not a TIFF file)"):
         read_micrograph(tmp_path / name)
 
 
@@ -211,3 +212,10 @@ def test_headers_that_contradict_the_pixel_size_are_named(tmp_path):
     assert len(sentences) == 2
     assert "c.mrc says 1.77 Å/px; 2 Å/px" in sentences[0]
     assert "a.mrc and 1 others says 3.54 Å/px" in sentences[1]
+
+
+def test_a_tiff_whose_codec_lacks_something_is_not_said_to_hold_no_image(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.float32))
+    monkeypatch.setattr(micrographs, "_values", lambda page, path: {}["jetraw"])
+    with pytest.raises(ValueError, match="a.tif is damaged, or not what its name says .KeyError: 'jetraw'"):
+        micrographs.read_tiff(tmp_path / "a.tif")

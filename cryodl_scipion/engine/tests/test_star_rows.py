@@ -97,7 +97,7 @@ def test_a_folder_in_place_of_a_star_file_is_named(tmp_path):
 def test_a_list_of_micrographs_that_is_no_star_file_is_named(tmp_path):
     path = tmp_path / "list.star"
     path.write_bytes(b"data_\nloop_\n_rlnMicrographName\n/x/\xe9.mrc\n")
-    with pytest.raises(ValueError, match="list.star: not a readable STAR file .byte 34 is not UTF-8"):
+    with pytest.raises(ValueError, match="list.star cannot be read: not a readable STAR file .byte 34 is not UTF-8"):
         expand_paths([str(path)])
 
 

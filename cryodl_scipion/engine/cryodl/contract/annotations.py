@@ -118,6 +118,8 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
 def tile_of(values: typing.Mapping[str, typing.Any], paths: TomogramPaths) -> Tile:
     """The Tile of an entry of the JSON. values: the entry. Raises KeyError, TypeError, ValueError if the entry is not a
     valid tile."""
+    if not isinstance(values, dict):
+        raise TypeError(f"a tile is {values!r}")
     for name in ("number", "size", "drawing", "image"):
         if type(values.get(name)) is not int and not (name in ("drawing", "image") and values.get(name) is None):
             raise TypeError(f"{name} is {values[name]!r}; it must be a whole number")

@@ -3,6 +3,7 @@
 
 How tables of STAR files begin, for the engine and for Scipion's side."""
 
+import errno
 import functools
 import inspect
 import json
@@ -38,6 +39,9 @@ READERS: typing.Dict[str, typing.Callable[..., typing.Any]] = {}
 Read = typing.TypeVar("Read", bound=typing.Callable[..., typing.Any])
 
 
+_OF_CONTENT = (errno.EINVAL, errno.ENAMETOOLONG)  # what a place or a name that stands in a damaged file makes it say
+
+
 class ReadError(ValueError):
     """A file that cannot be read. The message names it."""
 
@@ -59,9 +63,11 @@ def reader(function: Read) -> Read:
         except Exception as error:
             path, words = str(arguments[in_class]), " ".join(str(error).split())
             named = path in words and isinstance(error, (ValueError, OSError))
-            of_system = isinstance(error, OSError) and (named or error.errno)
+            of_system = getattr(error, "errno", None) not in (None, *_OF_CONTENT)
             if of_system or named and "\n" not in str(error) or "memory" in words:
                 raise
+            if named and isinstance(error, FileNotFoundError):
+                raise FileNotFoundError(words) from None
             if isinstance(error, ValueError) and not isinstance(error, (UnicodeError, json.JSONDecodeError)):
                 raise ReadError(words if named else f"{path} cannot be read: {words}") from None
             raise ReadError(

@@ -95,6 +95,7 @@ class Result(typing.Generic[Made]):
         )
 
     @classmethod
+    @reader
     def read(cls, path: str) -> "Result[typing.Any]":
         """Read a result, with the Outputs of its command. Raises FileNotFoundError if there is none, and ValueError
         that names the file if it has another contract version or its outputs are not those that the command declares.

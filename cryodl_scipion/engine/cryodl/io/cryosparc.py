@@ -57,12 +57,6 @@ def read_cs(path: str | os.PathLike[str]) -> np.ndarray:
         raise FileNotFoundError(f"{path} does not exist.") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; a .cs file is needed.") from None
-    except ValueError as error:
-        if str(path) in str(error):
-            raise
-        raise ValueError(f"{path} is no .cs file that can be read: {error}") from None
-    except Exception as error:  # whatever a damaged header makes numpy say
-        raise ValueError(f"{path} is no .cs file that can be read: {error!r}") from None
     if not found.size:
         raise ValueError(f"{path} has no rows.")
     if found.dtype.names is None or found.ndim != 1 or "uid" not in found.dtype.names:

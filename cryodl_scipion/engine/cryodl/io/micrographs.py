@@ -17,7 +17,7 @@ from tifffile import TiffFile, TiffPage
 
 from ..contract.reading import reader
 from .files import check_utf8_name, expand_paths, name_micrographs, whole_file
-from .memory import TooLittleMemory, require_memory
+from .memory import require_memory
 from .messages import warn
 from .mrc import read_data, read_header
 
@@ -48,7 +48,7 @@ def _values(page: TiffPage, path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def _first_page(path: str | os.PathLike[str], read: typing.Callable[[TiffPage], Found]) -> Found:
-    """What `read` makes of a file's first image; whatever goes wrong is a ValueError that names the file."""
+    """What `read` makes of a file's first image; every codec raises types of its own, which are left to `reader`."""
     check_utf8_name(path)
     try:
         with _quiet(), _open(path) as file:
@@ -58,14 +58,8 @@ def _first_page(path: str | os.PathLike[str], read: typing.Callable[[TiffPage], 
                 page = tiff.pages.first
                 _check_single(tiff, page)
                 return read(page)
-    except TooLittleMemory:
-        raise
-    except Exception as error:  # every codec raises types of its own; whichever it is, this file cannot be read
-        if isinstance(error, _Refused):
-            raise ValueError(f"{path} {error}") from None
-        raise ValueError(
-            f"{path} is not a readable TIFF file: {'no image in it' if isinstance(error, LookupError) else error}."
-        ) from None
+    except _Refused as error:
+        raise ValueError(f"{path} {error}") from None
 
 
 class _Refused(ValueError):

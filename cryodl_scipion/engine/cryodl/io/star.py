@@ -54,11 +54,7 @@ def _other_letters_quoted(text: str) -> str:
 def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:
     """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has, or if it
     is no STAR file."""
-    try:
-        document = star_document(path)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    for block in document:
+    for block in star_document(path):
         values = [v for v in block.find_loop(column)]
         if values:
             import gemmi

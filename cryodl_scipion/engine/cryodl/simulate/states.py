@@ -22,7 +22,7 @@ from ..core.volumes import cube_crop
 from ..io.mrc import write_map
 from .micrographs import particle_diameter
 from .particle_images import load_cube
-from .structures import available_memory, density_of_atoms, is_model
+from .structures import available_memory, density_of_atoms, is_model, read_structure
 
 CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hinge
 
@@ -264,19 +264,12 @@ def _density(
 def read_atom_model(path: str) -> AtomModel:
     """Atoms of the first model of a file, as deposited (no assembly), without waters. Raises ValueError: the file is a
     map, cannot be read, or holds no atoms."""
-    import gemmi
-
     if not is_model(path):
         raise ValueError(
             f"{path} is a map; chains and domains (--missing-chains, --domain) need an atomic model (.pdb, .cif)."
         )
-    try:
-        structure = gemmi.read_structure(str(path))
-        structure.setup_entities()
-        found = structure[0]
-        found.remove_waters()
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
+    found = read_structure(path)[0]
+    found.remove_waters()
     rows = [(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ, a.residue.seqid.num) for a in found.all()]
     values = np.array(rows, float).reshape(-1, 5)
     if not len(values) or not values[:, 3].sum() > 0:

@@ -5,6 +5,7 @@ The molecule in a density map, apart from solvent noise, the ripple of a sharp r
 
 from __future__ import annotations
 
+import os
 import typing
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ..io.memory import available_memory
 from ..io.mrc import read_data, read_header
 
 if typing.TYPE_CHECKING:
-    from gemmi import Assembly, Model
+    from gemmi import Assembly, Model, Structure
 
 BLUR = 4.0  # Å, Gaussian: it leaves the outline of a molecule, and little of ripple at 10 Å or finer
 BODY = 0.18  # of the blurred interior's density: the outline, about one BLUR outside of the surface
@@ -147,6 +148,25 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
     return names
 
 
+@reader
+def read_structure(path: str | os.PathLike[str]) -> Structure:
+    """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
+    import gemmi
+
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; an atomic model (.pdb, .cif) is needed.")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"The structure {path} does not exist.")
+    try:
+        structure = gemmi.read_structure(str(path))
+        structure.setup_entities()
+        structure[0]
+    except (RuntimeError, ValueError, IndexError) as error:
+        words = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"{path} is not a readable atomic model: {words}.") from None
+    return structure
+
+
 def mass_and_centre(path: str) -> tuple[float, np.ndarray]:
     """Mass of a model, counted in atomic numbers, and its centre. Returns centre: (3,), xyz in Å."""
     xyz, weight = _read_atoms(Path(path))
@@ -170,16 +190,12 @@ def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n, 3) xyz in Å and weights (n,) (atomic numbers times occupancy) of the first assembly, no water."""
     import gemmi
 
-    try:
-        structure = gemmi.read_structure(str(path))
-        structure.setup_entities()
-        model = structure[0]
-        if structure.assemblies:
-            assembly = _of_chains_that_are_there(structure.assemblies[0], model)
-            model = gemmi.make_assembly(assembly, model, gemmi.HowToNameCopiedChain.Short)
-        model.remove_waters()  # not before: assemblies of mmCIF files name the waters, too
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(f"{path} is not a readable atomic model: {' '.join(str(error).split())}.") from None
+    structure = read_structure(path)
+    model = structure[0]
+    if structure.assemblies:
+        assembly = _of_chains_that_are_there(structure.assemblies[0], model)
+        model = gemmi.make_assembly(assembly, model, gemmi.HowToNameCopiedChain.Short)
+    model.remove_waters()  # not before: assemblies of mmCIF files name the waters, too
     # a flat array, atom by atom: a list of a virus's million atoms would take half a gigabyte
     values = np.fromiter(
         (v for a in model.all() for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)), float

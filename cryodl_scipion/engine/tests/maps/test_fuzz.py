@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from synthetic import ENGINE, write_mrc
 
-from cryodl.contract import read_card
+from cryodl.contract import Result, read_card
 from cryodl.contract.reading import READERS
 from cryodl.io.memory import is_memory_error
 from cryodl.io.model import SHIPPED
+from cryodl.maps.improvers.pairs import read_pairs
 
 BENCHMARKS = ENGINE.parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -56,7 +57,7 @@ def test_a_mutated_file_is_read_or_refused_with_a_sentence(tmp_path, monkeypatch
     whole, readers = path.read_bytes(), fuzzing.readers_of(kind)
     for reader in readers:
         reader(path)
-    for seed in range(12):
+    for seed in range(200):
         path.write_bytes(fuzzing.mutated(whole, kind, seed))
         renew(path)
         for reader in readers:
@@ -86,6 +87,27 @@ def test_a_card_whose_values_make_no_sense_is_refused(tmp_path, change):
     (tmp_path / "card.json").write_text(json.dumps(dict(card, **change)), encoding="utf-8")
     with pytest.raises(ValueError, match=r"card.json is damaged"):
         read_card(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["[]", "7", '{"contract_version": 2}', "{"])
+def test_a_damaged_result_is_named(tmp_path, what):
+    (tmp_path / "result.json").write_text(what)
+    with pytest.raises(ValueError, match=r"result.json is damaged, or not what its name says"):
+        Result.read(str(tmp_path / "result.json"))
+
+
+def test_a_tile_that_is_none_is_named(tmp_path, fuzzing):
+    path, _ = fuzzing.valid_file("annotations", tmp_path)
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), tiles=[7])))
+    for read in fuzzing.readers_of("annotations"):
+        with pytest.raises(ValueError, match=r"annotations.json is damaged \(TypeError: a tile is 7\)"):
+            read(path)
+
+
+def test_a_table_that_names_a_file_beyond_any_length_is_named(tmp_path):
+    (tmp_path / "pairs.csv").write_text(f"map,structure,resolution\n{'[' * 3000},b.pdb,3\n")
+    with pytest.raises(ValueError, match=r"pairs.csv is damaged.*File name too long"):
+        read_pairs(str(tmp_path / "pairs.csv"))
 
 
 @pytest.mark.parametrize("name", ["../../x", "", "a/b", 7])

@@ -9,7 +9,7 @@ from map_data import empty_grid, helix
 
 from cryodl.contract import ListPairsConfig
 from cryodl.maps.commands import list_pairs
-from cryodl.maps.improvers.pairs import _table
+from cryodl.maps.improvers.pairs import read_pairs
 from cryodl.maps.measures.atoms import model_density, read_atoms
 from cryodl.maps.measures.volume import read_volume, write_volume
 
@@ -111,6 +111,6 @@ def test_training_reads_the_table_with_the_files_as_they_are_downloaded(tmp_path
     write_volume(tmp_path / "map.mrc", model_density(atoms, grid, 1.0), grid)
     (folder / "emd_1234.map.gz").write_bytes(gzip.compress((tmp_path / "map.mrc").read_bytes()))
     (folder / "1abc.cif.gz").write_bytes(gzip.compress(structure.make_mmcif_document().as_string().encode()))
-    (row,) = _table(pairs)
+    (row,) = read_pairs(pairs)
     assert read_volume(row["map"]).data.shape == grid.data.shape
     assert len(read_atoms(row["structure"])) == len(atoms) and row["resolution"] == 4.0

@@ -11,7 +11,7 @@ from synthetic import DATA
 
 from cryodl.contract import half_map_resolutions, half_map_verdict
 from cryodl.core.frc import fsc
-from cryodl.maps.measures.atoms import check_overlap, kept_atoms, model_density, read_atoms, read_structure, soft_mask
+from cryodl.maps.measures.atoms import check_overlap, kept_atoms, model_density, read_atoms, soft_mask
 from cryodl.maps.measures.chains import _matched, compare_chains
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.measure import local_correlation, local_resolution, measure_halves, measure_map, reference_for
@@ -24,6 +24,7 @@ from cryodl.maps.measures.shells import (
     shell_filtered,
 )
 from cryodl.maps.measures.volume import read_volume
+from cryodl.simulate.structures import read_structure
 
 
 @pytest.fixture

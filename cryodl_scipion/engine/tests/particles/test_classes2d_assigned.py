@@ -130,7 +130,7 @@ def test_a_batch_without_a_usable_image_changes_nothing(parts):
 
 def test_a_broken_file_of_sums_is_named(parts, tmp_path):
     (tmp_path / "first" / "sums.npz").write_bytes(b"PK no archive")
-    assert "first/sums.npz (--classes-from) cannot be read" in assign("b.star", "first", "one", code=2)
+    assert "first/sums.npz is damaged, or not what its name says" in assign("b.star", "first", "one", code=2)
 
 
 @pytest.mark.parametrize(

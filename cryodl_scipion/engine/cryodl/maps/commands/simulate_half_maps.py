@@ -12,8 +12,9 @@ from ...contract import SimulateHalfMapsConfig, SimulateHalfMapsOutputs, resolut
 from ...io import memory, unfinished
 from ...io.files import whole_file
 from ...runner import PROGRAM, Run, command
+from ...simulate.structures import read_structure
 from ..measures import shells, simulated, volume
-from ..measures.atoms import kept_atoms, read_atoms, read_structure
+from ..measures.atoms import kept_atoms, read_atoms
 
 SIDE_CHAINS = 30.0  # Å², increase of the B-factor with each bond between an atom and the backbone
 SOLVENT = 0.6  # density of the ice around the molecule, as a fraction of the molecule's

@@ -8,6 +8,8 @@ import re
 import typing
 from pathlib import Path
 
+from ...contract.reading import reader
+
 # Where the archives say that single files are to be fetched: EMDB's folder of an entry at EBI, and RCSB PDB's "File
 # Download Services". Numbers of EMDB entries keep their leading zeros.
 MAP_ADDRESS = "https://ftp.ebi.ac.uk/pub/databases/emdb/structures/EMD-{emdb}/map/{file}"
@@ -43,6 +45,7 @@ class Entry:
         return [MAP_ADDRESS.format(emdb=self.emdb, file=self.map_file), MODEL_ADDRESS.format(file=self.model_file)]
 
 
+@reader
 def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
     """Entries of a CSV file, and sentences about lines that name no pair. The first line names the columns (COLUMNS),
     others are not looked at. Of several models the first is taken. Raises FileNotFoundError; ValueError that names

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from ...contract import TrainMapImproverConfig, write_json
+from ...contract.reading import reader
 from ...io.files import expand_paths, whole_file
-from ..measures.atoms import check_overlap, read_atoms, read_structure
+from ...simulate.structures import read_structure
+from ..measures.atoms import check_overlap, read_atoms
 from ..measures.measure import reference_for
 from ..measures.qscore import NEARER, POINTS, SIGMA, sphere_directions
 from ..measures.volume import check_positive, read_volume
@@ -144,7 +146,7 @@ class MapPairs:
         self.folder.mkdir(exist_ok=True)
         self.pixel_size = config.working_pixel_size
         self.notes, self.warnings = list[str](), list[str]()
-        rows = _table(config.pairs) if config.pairs else []
+        rows = read_pairs(config.pairs) if config.pairs else []
         structures = expand_paths(config.structures) if config.structures else []
         rows, structures = self._without_left_out(rows, structures, config.leave_out)
         groups = families([row["structure"] for row in rows] + structures)
@@ -272,7 +274,9 @@ def _held_out(groups: typing.Mapping[str, int], fraction: float, seed: int) -> s
     return held
 
 
-def _table(table: str) -> list[dict[str, typing.Any]]:
+@reader
+def read_pairs(table: str) -> list[dict[str, typing.Any]]:
+    """Rows of a table of maps and structures. Raises FileNotFoundError, or ValueError that names the line."""
     path = Path(table)
     if not path.is_file():
         raise FileNotFoundError(f"The table {path} (--pairs) does not exist.")

@@ -5,13 +5,13 @@ it."""
 import dataclasses
 import os
 import typing
-from pathlib import Path
 
 import gemmi
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...contract.reading import reader
+from ...simulate.structures import read_structure
 from .volume import Volume
 
 BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid
@@ -41,23 +41,6 @@ class Atoms:
     def chains(self) -> np.ndarray:
         """(n,) array: chain of each atom."""
         return np.array([self.residues[r][0] for r in self.residue])
-
-
-@reader
-def read_structure(path: str | os.PathLike[str]) -> gemmi.Structure:
-    """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
-    if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder; an atomic model (.pdb, .cif) is needed.")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"The structure {path} does not exist.")
-    try:
-        structure = gemmi.read_structure(str(path))
-        structure.setup_entities()
-        structure[0]
-    except (RuntimeError, ValueError, IndexError) as error:
-        words = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(f"{path} is not a readable atomic model: {words}.") from None
-    return structure
 
 
 @reader

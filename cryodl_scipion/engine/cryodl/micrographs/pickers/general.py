@@ -19,6 +19,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from ... import __version__
+from ...contract.reading import reader
 from ...contract.result import write_json
 from ...core.geometry import inside, map_positions
 from ...core.optics import Optics
@@ -92,6 +93,7 @@ class RealSet:
     diameter: float
 
 
+@reader
 def read_sets(path: str | os.PathLike[str], leave_out: typing.Collection[str] = ()) -> list[RealSet]:
     """RealSets of a table, without those named in leave_out. Raises ValueError that names the table, the line and what
     is wrong with it."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ...contract import Classify2DConfig, config_to_dict, counted, describe_all
+from ...contract.reading import reader
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
 from .averages import ClassBank, ImageSums
@@ -78,28 +79,34 @@ _TEXTS = ("taken", "pixel_size", "box", "with_ctf", "reach_px", "mask_px", "conv
 
 
 def read_former(folder: str) -> FormerClasses:
-    """The FormerClasses of a folder. Raises FileNotFoundError or ValueError that name it and what to do."""
+    """The FormerClasses of a folder. Raises FileNotFoundError or ReadError that name it and what to do."""
     path = Path(folder) / SUMS
     if not path.is_file():
         raise FileNotFoundError(
             f"{folder} (--classes-from) is not the folder of a finished `cryodl classify-2d`: it has no {SUMS}. Give "
             "the --output of one, of this version or a later one."
         )
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            texts = json.loads(str(kept["texts"]))
-            arrays = {name: kept[name] for name in kept.files if name != "texts"}
-        return FormerClasses(
-            **{name: texts[name] for name in _TEXTS},
-            scale=SampleScale(PolarGrid(**texts["grid"]), arrays["noise"], texts["sign"]),
-            counts=arrays["counts"],
-            rings=torch.from_numpy(arrays["rings"]),
-            ring_weights=torch.from_numpy(arrays["ring_weights"]),
-            images=ImageSums(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["weights"])),
-            members=arrays.get("members", np.zeros(0, np.uint64)),
-        )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} (--classes-from) cannot be read ({error}). Classify again.") from None
+    return read_sums_of_classes(path)
+
+
+@reader
+def read_sums_of_classes(path: str | os.PathLike[str]) -> FormerClasses:
+    """The FormerClasses that a file holds. Raises ReadError."""
+    with zipfile.ZipFile(path) as members:  # stored as they are; compressed ones could be as large as they like
+        if any(one.compress_type != zipfile.ZIP_STORED for one in members.infolist()):
+            raise ValueError("it holds compressed arrays, as cryodl writes none. Classify again.")
+    with np.load(path, allow_pickle=False) as kept:
+        texts = json.loads(str(kept["texts"]))
+        arrays = {name: kept[name] for name in kept.files if name != "texts"}
+    return FormerClasses(
+        **{name: texts[name] for name in _TEXTS},
+        scale=SampleScale(PolarGrid(**texts["grid"]), arrays["noise"], texts["sign"]),
+        counts=arrays["counts"],
+        rings=torch.from_numpy(arrays["rings"]),
+        ring_weights=torch.from_numpy(arrays["ring_weights"]),
+        images=ImageSums(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["weights"])),
+        members=arrays.get("members", np.zeros(0, np.uint64)),
+    )
 
 
 def taken_config(config: Classify2DConfig, former: FormerClasses) -> Classify2DConfig:

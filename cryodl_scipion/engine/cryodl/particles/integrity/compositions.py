@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from ...contract.reading import reader
 from ...core.fourier import on_grid
 from ...core.projections import Projector, random_angles, rotation_matrices
 from ...core.volumes import cube_crop
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import noise_images
-from ...simulate.structures import is_model, load_density, mass_and_centre
+from ...simulate.structures import is_model, load_density, mass_and_centre, read_structure
 from ..orientations.simulated_set import SimulatedSet
 from .candidates import Given, Searched
 
@@ -131,7 +132,7 @@ def check_common_residues(first: str | os.PathLike[str], second: str | os.PathLi
     superposed."""
     import gemmi
 
-    one, two = _residues(first), _residues(second)
+    one, two = read_residues(first), read_residues(second)
     common = sorted(set(one) & set(two))
     if len(common) < MIN_COMMON:
         return
@@ -150,17 +151,12 @@ def check_common_residues(first: str | os.PathLike[str], second: str | os.PathLi
         )
 
 
-def _residues(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], list[float]]:
+@reader
+def read_residues(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], list[float]]:
     """{(chain, number, name): xyz} of the middle atoms of a model's residues: C alpha, or P of nucleotides."""
-    import gemmi
-
-    try:
-        model = gemmi.read_structure(str(path))[0]
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
     return {
         (chain.name, str(residue.seqid), residue.name): atom.pos.tolist()
-        for chain in model
+        for chain in read_structure(path)[0]
         for residue in chain
         for atom in residue
         if atom.name in ("CA", "P") and atom.element.name in ("C", "P")
