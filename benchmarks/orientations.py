@@ -391,6 +391,7 @@ def compositions(source, partner, folder):
     """Write whole.cif and part.cif; [(xyz, weights)] of both about the whole's centre of mass."""
     structure = read_structure(source)
     del structure[1:]
+    structure.assemblies.clear()  # of two copies in 4ZXB: cryodl would build both, the particles show one
     bodies = []
     for name, lost in (("whole", ""), ("part", partner)):
         for chain in lost:
@@ -436,7 +437,7 @@ def integrity_truth(run, snr, orientations, case, count=100, seed=0):
     rng = np.random.default_rng(int(1000 * snr) + seed)
     kinds = rng.permutation(np.arange(count) >= whole).astype(int)
     bodies = compositions(data_folder() / "structures/complexes" / file, partner, folder)
-    star = make_mixed(bodies, kinds, folder, snr, rng, pixel_size=5.0 if case == "receptor-Fab" else 3.5)  # it is large
+    star = make_mixed(bodies, kinds, folder, snr, rng, pixel_size=5.0 if case == "receptor-Fab" else 3.5)
     words = ("--structures", folder / "whole.cif", folder / "part.cif", "--names", "whole", "part")
     words = (*words, "--orientations", orientations, "--contrast", "bright", "--output", folder / "out")
     cost = cryodl("assess-integrity", "--particles", star, *words, *CPU)
