@@ -100,13 +100,6 @@ def _describeClass(made: Class2D, row: Any, classesFile: str) -> None:
     _describe(made, row)
 
 
-def describeAverages(averages: SetOfAverages, particles: SetOfParticles) -> None:
-    averages.copyInfo(particles)
-    averages.setAlignment("None")
-    averages.setHasCTF(False)
-    averages.setSamplingRate(particles.getSamplingRate())
-
-
 def addAverages(averages: SetOfAverages, classesFile: str) -> None:
     """Bring a SetOfAverages up to date: the averages of all classes that have particles, each with its score."""
     there = averages.getIdSet() if averages.getSize() else set()
@@ -140,14 +133,14 @@ def keptIds(rows: Any, threshold: Any, minimum: Any) -> Tuple[List[int], float]:
     return contract.chosen_classes(ids, scores, counts, threshold, minimum)
 
 
-def signalCut(classes: SetOfClasses2D, ids: Set[int], lost: float) -> float:
+def signalCut(classes: SetOfClasses2D, ids: Set[int], lost: float) -> Tuple[float, List[float], List[float]]:
     """Probability of signal below which particles of the classes with these ids are left out, see
-    contract.particle_cut; 0 for sets that do not tell it."""
-    values = {made.getObjId(): [i.getAttributeValue(SIGNAL) for i in made] for made in classes.iterItems()}
-    every = [value for members in values.values() for value in members]
-    if not every or None in every:
-        return 0.0
-    return contract.particle_cut([value for number in ids for value in values[number]], sum(every) / len(every), lost)
+    contract.particle_cut, and the probabilities in these classes and in the others; 0 and none for sets without."""
+    values = [(m.getObjId() in ids, i.getAttributeValue(SIGNAL)) for m in classes.iterItems() for i in m]
+    if not values or (False, None) in values or (True, None) in values:
+        return 0.0, [], []
+    kept, others = ([value for own, value in values if own == kind] for kind in (True, False))
+    return contract.particle_cut(kept, sum(kept + others) / len(values), lost), kept, others
 
 
 def keepClasses(

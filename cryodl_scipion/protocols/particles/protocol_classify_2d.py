@@ -15,7 +15,7 @@ from pwem.objects import EMSet, SetOfParticles
 from pyworkflow.protocol import Form, params
 
 from ...convert.arriving import asInItsFile, reopened
-from ...convert.particles.classes2d import addAverages, addToClasses, describeAverages
+from ...convert.particles.classes2d import addAverages, addToClasses
 from ...convert.particles.particles import ArrivingParticles, idsInStar, itemsOf, writeParticles
 from ...engine.cryodl.contract import Classify2DConfig, Classify2DOutputs, Result
 from ..batches import StoredSettings, Waiting
@@ -286,7 +286,9 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         if name == CLASSES:
             return self._createSetOfClasses2D(self.inputParticles, suffix)
         averages = self._createSetOfAverages(suffix)
-        describeAverages(averages, particles)
+        averages.copyInfo(particles)
+        averages.setAlignment("None")
+        averages.setHasCTF(False)
         return averages
 
     def _checkTogether(self) -> List[str]:

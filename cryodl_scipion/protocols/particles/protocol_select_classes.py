@@ -52,7 +52,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         for one in (particles, rejected):
             one.copyInfo(source.getImages())
             one.setAlignment2D()
-        keepClasses(classes, particles, rejected, source, set(ids), signalCut(source, set(ids), lost))
+        keepClasses(classes, particles, rejected, source, set(ids), signalCut(source, set(ids), lost)[0])
         outputs = dict(outputParticles=particles, outputClasses=classes)
         if rejected.getSize():
             outputs["outputRejected"] = rejected

@@ -5,13 +5,14 @@ import os
 from unittest import mock
 
 import numpy as np
+from matplotlib.figure import Figure
 from pwem.objects import SetOfAverages, SetOfClasses2D
 
 from ... import wizards
-from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix
+from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix, signalCut
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
-from ...viewers.particles.viewer_classes2d import SIZE, Classes2D, CryodlClasses2DViewer, galleryOf
+from ...viewers.particles.viewer_classes2d import SIZE, Classes2D, CryodlClasses2DViewer, drawSignal, galleryOf
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, makeParticles
 from ..viewer_panels import PanelsTest
 
@@ -125,11 +126,22 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
 
     def test_the_panels_open(self):
         for protocol in (self.classified, self.selected):
-            for name in ("showClasses", "showParticles"):
+            for name in ("showClasses", "showParticles", "showSignal"):
                 self.assertTrue(self.panel(protocol, name))
         gallery = galleryOf(self.classified.outputClasses)
         self.assertEqual((len(gallery), gallery.groupNames), (11, ["class 1", "class 2", "class 3"]))
         self.assertEqual(len(gallery.order(None, 2)), 4)
+
+    def test_particles_that_are_left_out_lie_left_of_the_line(self):
+        cut, kept, others = signalCut(self.classified.outputClasses, {1, 2}, 0.02)
+        self.assertEqual((len(kept), len(others)), (8, 3))
+        self.assertEqual(sum(value < cut for value in kept), 1)  # row 3 shows only noise
+        figure = Figure()
+        drawSignal(figure, cut, kept, others)
+        heights = [patch.get_height() for patch in figure.axes[0].patches]
+        self.assertEqual((sum(heights), figure.axes[0].lines[0].get_xdata()[0]), (11, cut))
+        with self.assertRaisesRegex(ValueError, "Classify the particles again"):
+            drawSignal(figure, 0.0, [], [])
 
     def test_the_wizard_takes_the_threshold_of_its_window(self):
         form = mock.Mock(protocol=self.selected)

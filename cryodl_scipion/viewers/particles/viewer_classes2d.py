@@ -9,14 +9,14 @@ from typing import Any, Sequence, Tuple, Union
 import numpy as np
 from pwem.objects import EMSet
 
-from ...convert.particles.classes2d import classRows
+from ...convert.particles.classes2d import classRows, signalCut
 from ...convert.particles.particles import nameOf
 from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..gallery_window import Gallery, PagedWindow, readParticle
 from ..panels_viewer import PanelsViewer, panel, startRun
-from ..plots import shrunk, stretch
+from ..plots import BAD_COLOUR, GOOD_COLOUR, Figure, label, shrunk, stretch
 
 SIZE, SCORE = "number of particles", "score"
 _SIDE = 96  # px; larger averages are made smaller for the window
@@ -169,6 +169,30 @@ class CryodlClasses2DViewer(
             return self.wait()
         return self.gallery(galleryOf(classes), self.protocol.getRunName(), classes)
 
+    @panel(
+        "Particles that show only noise",
+        "Probability of each particle to show more than noise. Of kept classes, *select 2d classes* leaves out those "
+        "left of the line.",
+    )
+    def showSignal(self, classes: Union[EMSet, str]) -> Any:
+        if isinstance(classes, str):
+            return self.wait()
+        data, lost = Classes2D.ofSet(classes), contract.SelectClassesConfig(classes="-", output="-").good_lost
+        kept = {number for number, stays in zip(data.ids, data.kept(data.threshold())) if stays}
+        found = signalCut(classes, kept, lost)
+        return self.plot("Signal", lambda figure: drawSignal(figure, *found), (7, 4.4))
+
+
+def drawSignal(figure: Figure, cut: float, kept: Sequence[float], others: Sequence[float]) -> None:
+    """Histogram of probabilities of kept and of other classes, with the cut. Raises ValueError if there are none."""
+    if not kept and not others:
+        raise ValueError("These classes are of a version that did not tell noise. Classify the particles again.")
+    axes, names = figure.add_subplot(), ["kept classes", "other classes"]
+    colours = [GOOD_COLOUR, BAD_COLOUR]
+    axes.hist([kept, others], bins=[i / 25 for i in range(26)], stacked=True, color=colours, label=names)
+    axes.axvline(cut, color="black", linestyle="--", linewidth=1, label=f"cut {cut:.2f}")
+    label(axes, "Probability of more than noise", "Particles", whole="y")
+
 
 def classesFrom(source: Any, threshold: float) -> str:
     """Start a run that keeps the classes from a score, with their particles. Returns what happened, in words."""
@@ -181,10 +205,9 @@ def classesFrom(source: Any, threshold: float) -> str:
 
 
 def galleryOf(classes: EMSet) -> Any:
-    kept, labels = [], []
-    for number, made in enumerate(classes.iterItems(), 1):
-        labels.append(f"class {made.getObjId()}")
-        kept += [(nameOf(item), item.getObjId(), number) for item in made.iterItems()]
+    labels = [f"class {row[0]}" for row in classRows(classes)]
+    every = enumerate(classes.iterItems(), 1)
+    kept = [(nameOf(item), item.getObjId(), number) for number, made in every for item in made.iterItems()]
     names, ids, groups = zip(*kept) if kept else ((), (), ())
     gallery = Gallery(dict(raw=list(names)), ids, classes.getSamplingRate(), groups=np.array(groups), groupNames=labels)
     gallery.GROUP = "Class"

@@ -82,6 +82,12 @@ def on_grid(radial: torch.Tensor, box: int) -> torch.Tensor:
     return radial[..., shells(box).to(radial.device).clamp(max=radial.shape[-1] - 1)]
 
 
+def from_middle(box: int, dimensions: int = 2, device: torch.device | None = None) -> torch.Tensor:
+    """Distance of each pixel from pixel box // 2, px: (box, box), or as many dimensions as asked for."""
+    axis = (torch.arange(box, device=device) - box // 2).float()
+    return sum(part.square() for part in torch.meshgrid(*[axis] * dimensions, indexing="ij")).sqrt()
+
+
 def circle(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
     """Which pixels lie within half a diameter of pixel box // 2, (box, box) bool. box: px. diameter_px: px."""
     axis = torch.arange(box, device=device) - box // 2

@@ -50,6 +50,11 @@ def ctf_rfft(
     )
 
 
+def wavelength(voltage_kv: typing.Any) -> typing.Any:
+    """Wavelength of electrons, Å, with the relativistic correction. voltage_kv: kV, a number or an array."""
+    return 12.2642596 / (1e3 * voltage_kv + 0.97845 * voltage_kv**2) ** 0.5
+
+
 @dataclasses.dataclass(frozen=True)
 class Optics:
     """CTF of one micrograph or particle: Å, degrees, kV, mm, fraction, degrees. defocus_angle as in core.ctf.ctf_rfft.

@@ -15,7 +15,7 @@ import typing
 import numpy as np
 import torch
 
-from ..core.fourier import circle, fourier_resize, radial_mean, resampled_side
+from ..core.fourier import circle, fourier_resize, from_middle, radial_mean, resampled_side
 from ..core.projections import centre_crop
 from ..io.particle_sets import ParticleSet
 
@@ -64,8 +64,7 @@ def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     """The noise_spectrum of each image by itself, (n, box // 2 + 1). images: (n, box, box). diameter_px: px, of the
     circle that holds the particle."""
     box = images.shape[-1]
-    axis = torch.arange(box, device=images.device) - box // 2
-    distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt() - min(diameter_px, WIDEST * box) / 2
+    distance = from_middle(box, 2, images.device) - min(diameter_px, WIDEST * box) / 2
     weight = 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
     mean = (images * weight).sum((1, 2), keepdim=True) / weight.sum()
     radial = radial_mean(torch.fft.rfft2((images - mean) * weight).abs().square() / weight.square().sum(), box)

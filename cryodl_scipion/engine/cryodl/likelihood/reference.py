@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..core.fourier import from_middle
 from ..core.projections import Projector, rotation_matrices
 from ..io.particle_sets import ParticleSet
 from .observed import check_not_empty, prepare, resample, sample_rows
@@ -97,7 +98,7 @@ def find_contrast(
     images = particles.images(rows)
     check_not_empty(images, particles.path)
     images = prepare(images, diameter_px)
-    seen = torch.fft.rfft2(_ball(box, diameter_px))
+    seen = torch.fft.rfft2(projected_ball(box, diameter_px))
     if particles.optics is not None:
         seen = seen * particles.ctf(rows)
     template = torch.fft.irfft2(seen.expand(len(rows), -1, -1), s=(box, box))
@@ -122,10 +123,9 @@ def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]
     )
 
 
-def _ball(box: int, diameter_px: float) -> torch.Tensor:
-    """(box, box) projection of a ball around pixel box // 2."""
-    axis = torch.arange(box) - box // 2
-    return ((diameter_px / 2) ** 2 - (axis[:, None] ** 2 + axis[None] ** 2)).clamp(min=0).sqrt()
+def projected_ball(box: int, diameter_px: float) -> torch.Tensor:
+    """(box, box) projection of a ball around pixel box // 2. box, diameter_px: px."""
+    return ((diameter_px / 2) ** 2 - from_middle(box).square()).clamp(min=0).sqrt()
 
 
 class HalfDisc:

@@ -19,6 +19,7 @@ import torch
 
 from .. import __version__
 from ..contract import PickConfig, PickOutputs, counted, score_text
+from ..core.fourier import from_middle
 from ..core.geometry import inside, map_positions
 from ..core.healpix_grid import directions, in_plane_angles
 from ..core.peaks import LocalCorrelation, disc_normalised, disc_of, find_peaks
@@ -63,8 +64,7 @@ def of_structure(path: str, step_deg: float) -> Templates:
 def of_blobs(diameter: float) -> Templates:
     """Soft round blobs of some diameters up to the stated one, in Å."""
     disc = disc_of(RIM * ACROSS)
-    axis = torch.arange(disc.shape[0]) - float(disc.shape[0] // 2)
-    radius = (axis[:, None] ** 2 + axis**2).sqrt()
+    radius = from_middle(disc.shape[0])
     images = torch.stack([torch.sigmoid((0.5 * share * ACROSS - radius) / (SOFT * ACROSS)) for share in BLOBS])
     return Templates(disc_normalised(images, disc), disc, diameter)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
-from ..core.fourier import rings
+from ..core.fourier import from_middle, rings
 from ..core.projections import centre_crop, padded_side, phase_ramp, rotation_matrices
 from ..core.symmetry import operations
 
@@ -147,8 +147,7 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
 def _without_corners(volume: torch.Tensor) -> torch.Tensor:
     """A map whose corners, outside of the sphere that the box holds, are their mean, as RELION's: no particle lies
     there, and the noise is blown up."""
-    axis = torch.arange(len(volume), device=volume.device) - len(volume) // 2
-    beyond = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt() - len(volume) / 2
+    beyond = from_middle(len(volume), 3, volume.device) - len(volume) / 2
     kept = 0.5 + 0.5 * torch.cos(torch.pi * (beyond / CORNER_EDGE).clamp(0, 1))
     level = (volume * (1 - kept)).sum() / (1 - kept).sum().clamp(min=1e-6)
     return kept * volume + (1 - kept) * level

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import torch
 
+from ..core.fourier import from_middle
 from ..core.frc import fsc, resolution_at
 from ..io.particle_sets import ParticleSet
 from ..io.subtomograms import SubtomogramSet
@@ -143,9 +144,8 @@ def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
 def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
     """A mask: 1 within the diameter, falling to 0 by a cosine over EDGE of the box. box: px. diameter_px: px. Returns
     (box, box, box)."""
-    axis = torch.arange(box, device=device) - box // 2
-    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
-    return 0.5 + 0.5 * torch.cos(torch.pi * ((radius - diameter_px / 2) / (EDGE * box)).clamp(0, 1))
+    outside = from_middle(box, 3, device) - diameter_px / 2
+    return 0.5 + 0.5 * torch.cos(torch.pi * (outside / (EDGE * box)).clamp(0, 1))
 
 
 def looks_inverted(density: torch.Tensor) -> bool:

@@ -16,7 +16,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.fourier import circle, on_grid, radial_mean
+from ...core.fourier import circle, from_middle, on_grid, radial_mean
 from ...core.frc import frc, resolution_at
 from ...core.projections import phase_ramp
 from ...io.particle_sets import ParticleSet
@@ -186,7 +186,7 @@ def wiener_averages(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, p
     (k, 2, box, box), of aligned images times CTF, of the two halves of each class. weights: (k, 2, box // 2 + 1), sums
     of ring means of the squared CTF. mask_px: radius of the particle, px. pixel_size: Å/px."""
     box = sums.shape[-1]
-    soft = _soft_circle(box, mask_px, sums.device)
+    soft = (0.5 + (mask_px - from_middle(box, 2, sums.device)) / 4).clamp(0, 1)
     curves = frc(_divided(sums[:, 0], weights[:, 0]) * soft, _divided(sums[:, 1], weights[:, 1]) * soft)
     smooth = torch.nn.functional.avg_pool1d(curves[:, None], 3, 1, 1, count_include_pad=False)[:, 0].clamp(0, 1)
     whole = 2 * smooth / (1 + smooth)  # of all members, from that of the halves
@@ -200,8 +200,3 @@ def _divided(sums: torch.Tensor, weights: torch.Tensor, factor: torch.Tensor | N
     ratio = ratio if factor is None else ratio * factor
     box = sums.shape[-1]
     return torch.fft.irfft2(torch.fft.rfft2(sums) * on_grid(ratio, box), s=(box, box))
-
-
-def _soft_circle(box: int, radius: float, device: torch.device) -> torch.Tensor:
-    axis = torch.arange(box, device=device) - box // 2
-    return (0.5 + (radius - (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt()) / 4).clamp(0, 1)

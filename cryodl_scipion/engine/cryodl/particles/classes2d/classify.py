@@ -48,13 +48,8 @@ class State:
 
 
 class Classification:
-    """Particles being sorted.
-
-    records : Records
-    classes : int
-        Number of classes in the end.
-    reach_px : float
-        Largest distance of a particle from its box's middle, px of the records."""
+    """Particles being sorted. classes: their number in the end. reach_px: largest distance of a particle from its box's
+    middle, px of the records."""
 
     def __init__(self, records: Records, classes: int, reach_px: float, seed: int, device: torch.device) -> None:
         self.records, self.grid, self.device = records, records.grid, device

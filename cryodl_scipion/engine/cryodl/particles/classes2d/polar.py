@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from scipy.special import jv
 
-from ...core.optics import Optics, optics_values
+from ...core.fourier import from_middle
+from ...core.optics import Optics, optics_values, wavelength
 from ...io.particle_sets import treated_ctf
 
 
@@ -65,8 +66,7 @@ class PolarGrid:
     @functools.cached_property
     def mask(self) -> torch.Tensor:
         """(box, box) float: 1 in the circle, 0 outside of it."""
-        axis = torch.arange(self.box) - self.box // 2
-        return (0.5 + (self.mask_px - (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt()) / 2).clamp(0, 1)
+        return (0.5 + (self.mask_px - from_middle(self.box)) / 2).clamp(0, 1)
 
     @functools.cached_property
     def _positions(self) -> torch.Tensor:
@@ -156,16 +156,6 @@ def _to(grid: PolarGrid, name: str, device: torch.device) -> torch.Tensor:
 @functools.lru_cache(maxsize=16)
 def _on_device(grid: PolarGrid, name: str, device: str) -> torch.Tensor:
     return getattr(grid, name).to(device)
-
-
-PLANCK_LENGTH = 12.2642596  # Å * sqrt(V): h / sqrt(2 m e)
-RELATIVISTIC = 0.97845e-6  # 1/V: e / (2 m c^2)
-
-
-def wavelength(voltage_kv: torch.Tensor) -> torch.Tensor:
-    """Wavelength of electrons in Å. voltage_kv: kV."""
-    volts = 1e3 * voltage_kv
-    return PLANCK_LENGTH / (volts + RELATIVISTIC * volts**2).sqrt()
 
 
 def polar_ctf(

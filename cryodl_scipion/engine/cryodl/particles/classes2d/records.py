@@ -18,6 +18,7 @@ from ...contract import Classify2DConfig, write_json
 from ...core.fourier import fourier_resize, radial_mean
 from ...io.particle_sets import ParticleSet
 from ...io.stacks import read_finite
+from ...likelihood.reference import projected_ball
 from ...reconstruction.halves import mask_diameter_px
 from .polar import PolarGrid, polar_ctf
 
@@ -215,9 +216,9 @@ def _sign(
     if particles.optics is not None:
         width = particles.box * particles.pixel_size
         samples = samples * polar_ctf(grid, particles.optics[rows], width, particles.ctf_state, samples.device)
-    axis = torch.arange(grid.box) - grid.box // 2
-    ball = ((0.65 * grid.mask_px) ** 2 - (axis[:, None] ** 2 + axis[None] ** 2)).clamp(min=0).sqrt()
-    matches = (samples.conj() * (grid.sample(ball[None])[0] * grid.weights[:, None])).real.sum((1, 2))
+    matches = (
+        samples.conj() * (grid.sample(projected_ball(grid.box, 1.3 * grid.mask_px)[None])[0] * grid.weights[:, None])
+    ).real.sum((1, 2))
     error = float(matches.std()) / len(matches) ** 0.5 if len(matches) > 1 else float("inf")
     value = float(matches.mean())
     if abs(value) <= SURE * error:

@@ -14,7 +14,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...core.fourier import radial_mean
-from ...core.optics import OpticsTable, ctf_of_optics
+from ...core.optics import OpticsTable, ctf_of_optics, wavelength
 from ...core.projections import rotation_matrices
 from ...io.memory import release_pages
 from ...io.particle_sets import ParticleSet
@@ -274,7 +274,6 @@ def _ctf(particles: ParticleSet, rows: np.ndarray, phase: float) -> torch.Tensor
 
 def _defocus_phase(particles: ParticleSet, disc: HalfDisc) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`wave`, `wavelength` and `azimuth` of Coefficients."""
-    volt = 1e3 * np.array([optics.voltage_kv for optics in _optics(particles)])
-    wavelength = 12.2643 / np.sqrt(volt + 0.97845e-6 * volt**2)  # Å
+    length = wavelength(np.array([optics.voltage_kv for optics in _optics(particles)]))
     y, x = disc.y.numpy().astype(float), disc.x.numpy().astype(float)
-    return np.pi * (y**2 + x**2) / (particles.box * particles.pixel_size) ** 2, wavelength, np.arctan2(y, x)
+    return np.pi * (y**2 + x**2) / (particles.box * particles.pixel_size) ** 2, length, np.arctan2(y, x)

@@ -4,7 +4,7 @@
 import numpy as np
 import torch
 
-from ...core.fourier import resampled_side
+from ...core.fourier import from_middle, resampled_side
 from ...core.volumes import cube_crop, resized
 from ...io.subtomograms import SubtomogramSet
 
@@ -111,9 +111,7 @@ def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) ->
             f"{subtomograms.path}: the subtomograms are empty (all voxels the same), such as "
             f"{subtomograms.files[rows[0]]}. Extract them again."
         )
-    axis = torch.arange(box) - box // 2
-    distance = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
-    ball = (0.25 * diameter / subtomograms.pixel_size + 0.5 - distance).clamp(0, 1)
+    ball = (0.25 * diameter / subtomograms.pixel_size + 0.5 - from_middle(box, 3)).clamp(0, 1)
     seen = torch.fft.irfftn(torch.fft.rfftn(ball) * subtomograms.weights(rows), s=(box,) * 3, dim=(1, 2, 3))
     seen = seen - seen.mean((1, 2, 3), keepdim=True)
     return (volumes * seen).mean((1, 2, 3)) / volumes.std((1, 2, 3)).clamp(min=1e-12)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.fourier import resampled_side
+from ...core.fourier import from_middle, resampled_side
 from ...core.volumes import HalfBall, cube_crop, resized
 from ...io.subtomograms import SubtomogramSet
 
@@ -256,6 +256,4 @@ def particle_sphere(
     box: int, diameter_px: float, device: torch.device | None = None, edge: float = 3.0
 ) -> torch.Tensor:
     """(box, box, box): 1 within half a diameter of voxel box // 2, 0 outside, with a soft edge of some px."""
-    axis = torch.arange(box, device=device) - box // 2
-    radius = (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2).float().sqrt()
-    return ((diameter_px / 2 + edge / 2 - radius) / edge).clamp(0, 1)
+    return ((diameter_px / 2 + edge / 2 - from_middle(box, 3, device)) / edge).clamp(0, 1)

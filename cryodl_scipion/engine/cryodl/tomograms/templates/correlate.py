@@ -11,7 +11,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.fourier import frequencies
+from ...core.fourier import frequencies, from_middle
 from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
 from ...core.volumes import cube_crop, wedge
@@ -113,9 +113,7 @@ def _scale(config: typing.Any) -> float:
 
 def template_sphere(box: int, radius: float) -> torch.Tensor:
     """(box, box, box): 1 within a radius (px) of voxel box // 2, falling over SOFT_EDGE px."""
-    axis = torch.arange(box) - box // 2
-    distance = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
-    return (0.5 + (radius + 0.5 * SOFT_EDGE - distance) / SOFT_EDGE).clamp(0, 1)
+    return (0.5 + (radius + 0.5 * SOFT_EDGE - from_middle(box, 3)) / SOFT_EDGE).clamp(0, 1)
 
 
 def orientations(step: float, symmetry: str) -> np.ndarray:
