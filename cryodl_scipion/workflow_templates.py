@@ -82,8 +82,18 @@ def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
         if missing and answer == _AUTO:
             why = f"CTFFIND cannot run here. {' '.join(missing)}"
         run["object.className"] = _CTF_BY[chosen]
+        if chosen == _CTFFIND:
+            _pickOnAll(runs, run)
         sentences.append(f"{_CTF}{'CTFFIND' if chosen == _CTFFIND else chosen}: {why}")
     return sentences
+
+
+def _pickOnAll(runs: List[Dict[str, Any]], ctf: Dict[str, Any]) -> None:
+    """CTFFIND's protocol gives each micrograph a CTF, and no micrographs: pick on those that our own would sort."""
+    micrographs = ctf.pop("micrographsToPick", ctf.get("inputMicrographs"))
+    for run in runs:
+        if run.get("inputMicrographs") == f"{ctf.get('object.id')}.outputMicrographs":
+            run["inputMicrographs"] = micrographs
 
 
 def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:

@@ -375,43 +375,47 @@ def checkHalves(
         return []
     if even is None or odd is None:
         return ["Even-frame averages and Odd-frame averages belong together: choose both, or leave both empty."]
-    ours = {m.getMicName() for m in micrographs}
     wrong: List[str] = []
     for word, half in (("even", even), ("odd", odd)):
-        missing = sorted(ours - {m.getMicName() for m in half})
         wrong += sayIf(
             abs(half.getSamplingRate() / micrographs.getSamplingRate() - 1) > 0.001,
             f"The averages of {word} frames have {half.getSamplingRate():g} Å/px and the micrographs "
             f"{micrographs.getSamplingRate():g} Å/px. Choose those of the same motion correction.",
-        ) or sayIf(
-            missing and half.isStreamClosed(),
-            f"{len(missing)} micrographs have no average of {word} frames: {', '.join(missing[:5])}. Micrographs are "
-            "matched by name; choose a subset of micrographs, or leave both averages empty.",
-        )
+        ) or checkOther(micrographs, half, f"average of {word} frames", "both averages")
     return wrong[:1]
 
 
-class MicrographsWithHalves(ArrivingMicrographs):
-    """Micrographs that may still be arriving, each with its averages of even and odd frames where there are such sets.
+def checkOther(micrographs: SetOfMicrographs, other: SetOfMicrographs, what: str, fields: str) -> List[str]:
+    """What is wrong with a set that has more of the same micrographs: a sentence. what: that it has of each; fields: of
+    the form."""
+    missing = sorted({m.getMicName() for m in micrographs} - {m.getMicName() for m in other})
+    return sayIf(
+        missing and other.isStreamClosed(),
+        f"{len(missing)} micrographs have no {what}: {', '.join(missing[:5])}. Micrographs are matched by name; choose "
+        f"a subset of micrographs, or leave {fields} empty.",
+    )
 
-    even, odd: SetOfMicrographs, or None both."""
 
-    def __init__(
-        self, micrographs: SetOfMicrographs, even: Optional[SetOfMicrographs], odd: Optional[SetOfMicrographs]
-    ) -> None:
+class MicrographsWithOthers(ArrivingMicrographs):
+    """Micrographs that may still be arriving, each with those of its name in other sets, such as its averages of even
+    and odd frames.
+
+    others: SetOfMicrographs; None where there is none."""
+
+    def __init__(self, micrographs: SetOfMicrographs, *others: Optional[SetOfMicrographs]) -> None:
         super().__init__(micrographs, None)
-        self._halves = [ReadOnce(half, micNameOf) for half in (even, odd) if half is not None]
+        self._others = [ReadOnce(other, micNameOf) for other in others if other is not None]
 
     def update(self) -> None:
-        # Halves first: those of a micrograph that arrives in between are seen at the next look.
-        closed = all([half.update() for half in self._halves])
+        # The others first: those of a micrograph that arrives in between are seen at the next look.
+        closed = all([other.update() for other in self._others])
         super().update()
         self.closed = self.closed and closed
 
     def ready(self, known: Set[str]) -> List[str]:
-        """As ArrivingItems; only micrographs whose halves are there."""
-        return [name for name in super().ready(known) if all(name in half.byName for half in self._halves)]
+        """As ArrivingItems; only micrographs whose others are there."""
+        return [name for name in super().ready(known) if all(name in other.byName for other in self._others)]
 
-    def halfFiles(self, names: Sequence[str]) -> Any:
-        """Even files and odd files of micNames, two tuples; empty ones without halves."""
-        return [tuple(half.byName[name].getFileName() for name in names) for half in self._halves] or ((), ())
+    def others(self, names: Sequence[str]) -> Any:
+        """The micrographs of micNames in each of the other sets."""
+        return [[other.byName[name].clone() for name in names] for other in self._others]

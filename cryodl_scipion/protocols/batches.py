@@ -86,10 +86,10 @@ def appendItems(
     SetClass: Any = SetOfMicrographs,
     describe: Callable[[Any], Any] = lambda output: None,
     info: Any = None,
-) -> None:
-    """Append items to an output, which is made with the first of them. source: the pointer to the set that they come
-    from. describe: called with the new set before its first item. info: set whose information the new one takes over,
-    if it is not the source."""
+) -> bool:
+    """Append items to an output, which is made with the first of them: whether it is new. source: the pointer to the
+    set that they come from. describe: called with the new set before its first item. info: set whose information the
+    new one takes over, if it is not the source."""
 
     def newSet() -> Any:
         output = SetClass.create(protocol._getPath(), prefix=outputName)
@@ -101,14 +101,14 @@ def appendItems(
         for item in items:
             output.append(item)
 
-    appendToOutput(protocol, outputName, newSet, [source], append)
+    return appendToOutput(protocol, outputName, newSet, [source], append)
 
 
 def appendToOutput(
     protocol: Any, outputName: str, newSet: Callable[[], Any], sources: Any, append: Callable[[Any], None]
-) -> None:
-    """Append to an output, which is made with its first items, or before them. newSet: makes it. sources: pointers to
-    what it is made of. append: describes the set, and appends the items."""
+) -> bool:
+    """Append to an output, which is made with its first items, or before them: whether it is new. newSet: makes it.
+    sources: pointers to what it is made of. append: describes the set, and appends the items."""
     output: Any = getattr(protocol, outputName, None)
     isNew = output is None
     if fileOf(output) is None:
@@ -120,6 +120,7 @@ def appendToOutput(
     protocol._updateOutputSet(outputName, output, output.STREAM_OPEN)
     for source in sources if isNew else ():
         protocol._defineSourceRelation(source, output)
+    return isNew
 
 
 # Starting the engine costs a second or two; a batch spreads it over its items.
@@ -178,6 +179,7 @@ class ArrivingBatches(StoredSettings):
         made."""
         pwutils.makePath(self._getExtraPath())
         self._storeSettings()
+        self._arriving.update()  # outputs may know their items by numbers alone
         known, last, learning = set(self._doneNames()), [], []  # type: Set[Any], List[int], List[int]
         waits = Waiting(self.getAttributeValue("batchWait", 0) or 0)
 
@@ -256,6 +258,11 @@ class ArrivingBatches(StoredSettings):
         """Names that outputs have by now, not to be changed."""
         found = [self._valuesIn(name, self._NAME) for name in self._OUTPUTS]
         return found[0] if len(found) == 1 else set().union(*found)
+
+    def _namesIn(self, outputName: str, attribute: str) -> Dict[str, int]:
+        """{name: id} of the items whose ids an output has as an attribute, in the items' order."""
+        ids = self._valuesIn(outputName, attribute)
+        return {name: objId for objId, name in self._arriving.idsOfNames().items() if objId in ids}
 
     def _valuesIn(self, outputName: str, attribute: str) -> Set[Any]:
         """Values of an attribute in an output by now, not to be changed; also of a run that died before noting them

@@ -15,7 +15,8 @@ from ..form import sayIf
 _NAMED = 5
 
 
-def checkMicrographs(micrographs: Any) -> List[str]:
+def checkMicrographs(micrographs: Any, of: str = "") -> List[str]:
+    """What is wrong with a set of micrographs to work on. of: whose they are, ' of ...'."""
     repeated = repeatedNames(micrographs)
     return (
         sayIf(
@@ -24,11 +25,11 @@ def checkMicrographs(micrographs: Any) -> List[str]:
         )
         or sayIf(
             (micrographs.getSamplingRate() or 0) <= 0,
-            "The micrographs have no pixel size (sampling rate). Import them again with their pixel size.",
+            f"The micrographs{of} have no pixel size (sampling rate). Import them again with their pixel size.",
         )
         or sayIf(
             repeated,
-            f"Several micrographs have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "
+            f"Several micrographs{of} have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "
             "import them with different names.",
         )
     )

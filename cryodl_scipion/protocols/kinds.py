@@ -373,16 +373,14 @@ class StartModel(ModelOfProject):
         super().__init__(name, help, kind, empty=empty, expertLevel=params.LEVEL_ADVANCED, **others)
 
     def check(self, protocol: Any, found: CryodlModel) -> List[str]:
-        return super().check(protocol, found) or otherNetwork(found.getNetwork(), protocol._config().network)
+        return otherNetworkIn(found.getFolder(), self._kind, protocol._config().network)
 
 
 def otherNetworkIn(folder: str, kind: str, network: str) -> List[str]:
     """What is wrong with a model to start from: its folder, or its network, which is not the form's."""
-    return checkModelFolder(folder, kind) or otherNetwork(contract.read_card(folder)["network"], network)
-
-
-def otherNetwork(found: str, network: str) -> List[str]:
-    return sayIf(
+    wrong = checkModelFolder(folder, kind)
+    found = network if wrong else contract.read_card(folder)["network"]
+    return wrong or sayIf(
         found != network,
         f"The model to start from has the network {found}, but Network is {network}. Choose the same network, or "
         "another model.",

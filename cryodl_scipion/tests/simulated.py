@@ -14,6 +14,7 @@ PIXEL_SIZE = 4.0  # Å/px
 DIAMETER = 150.0  # Å
 SIDE = 640  # px of the micrographs
 MICROGRAPHS = 5
+FRAMES = 10  # of their movies
 
 
 def missing():
@@ -78,6 +79,8 @@ def simulate(folder):
             "30",
             "--snr",
             "0.15",
+            "--frames",
+            str(FRAMES),
             "--output",
             output,
             "--device",

@@ -29,6 +29,7 @@ IMPORT = {
 }
 EXTRACT = {"box": ("180", "ProtRelionExtractParticles", "boxSize", 180)}
 MICROGRAPHS = {"inputMicrographs": "ProtImportMicrographs.outputMicrographs"}
+WITH_CTF = {"inputMicrographs": "CryodlProtEstimateCTF.outputMicrographs"}
 MAP, MODEL = "ProtImportVolumes.outputVolume", "CryodlProtTrainDenoiser.outputModel"
 LEARN, TEST = "ProtSplitSet.outputParticles01", "ProtSplitSet.outputParticles02"
 HALVES = "CryodlProtSimulate."
@@ -50,7 +51,7 @@ TEMPLATES = {
         ),
         {
             "CryodlProtEstimateCTF": MICROGRAPHS,
-            "CryodlProtPick": MICROGRAPHS,
+            "CryodlProtPick": WITH_CTF,
             "ProtRelionExtractParticles": {
                 "inputCoordinates": "CryodlProtPick.outputCoordinates",
                 "ctfRelations": "CryodlProtEstimateCTF.outputCTF",
@@ -77,8 +78,11 @@ TEMPLATES = {
         ),
         {
             "ProtRelionMotioncor": {"inputMovies": "ProtImportMovies.outputMovies"},
-            "CryodlProtEstimateCTF": {"inputMicrographs": "ProtRelionMotioncor.outputMicrographs"},
-            "CryodlProtPick": {"inputMicrographs": "ProtRelionMotioncor.outputMicrographsDoseWeighted"},
+            "CryodlProtEstimateCTF": {
+                "inputMicrographs": "ProtRelionMotioncor.outputMicrographs",
+                "micrographsToPick": "ProtRelionMotioncor.outputMicrographsDoseWeighted",
+            },
+            "CryodlProtPick": WITH_CTF,
             "ProtRelionExtractParticles": {
                 "inputCoordinates": "CryodlProtPick.outputCoordinates",
                 "ctfRelations": "CryodlProtEstimateCTF.outputCTF",
@@ -96,7 +100,7 @@ TEMPLATES = {
         ),
         {
             "CryodlProtEstimateCTF": MICROGRAPHS,
-            "CryodlProtPick": MICROGRAPHS,
+            "CryodlProtPick": WITH_CTF,
             "ProtRelionExtractParticles": {
                 "inputCoordinates": "CryodlProtPick.outputCoordinates",
                 "ctfRelations": "CryodlProtEstimateCTF.outputCTF",
@@ -119,7 +123,7 @@ TEMPLATES = {
         ),
         {
             "CryodlProtEstimateCTF": MICROGRAPHS,
-            "CryodlProtPick": MICROGRAPHS,
+            "CryodlProtPick": WITH_CTF,
             "CryodlProtExtractParticles": {
                 "inputCoordinates": "CryodlProtPick.outputCoordinates",
                 "inputCTF": "CryodlProtEstimateCTF.outputCTF",

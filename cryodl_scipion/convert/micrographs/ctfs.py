@@ -88,12 +88,11 @@ def ctfModel(micrograph: Micrograph, metrics: Dict[str, Any], picture: str, phas
 
 def ctfRows(ctfs: SetOfCTF) -> List[Tuple]:
     """The micrograph's name and the metrics of each CTF, in the order of TITLES. ctfs: they may still be growing."""
-    rows = []
-    for ctf in ctfs.iterItems():
-        u, v, angle = ctf.getDefocus()
-        fit = ctf.getResolution(), ctf.getFitQuality(), getattr(ctf, STRENGTH).get()
-        rows.append((ctf.getMicrograph().getMicName(), u, v, angle, u - v, *fit))
-    return rows
+    return [
+        (c.getMicrograph().getMicName(), *c.getDefocus(), c.getDefocusU() - c.getDefocusV())
+        + (c.getResolution(), c.getFitQuality(), getattr(c, STRENGTH).get())
+        for c in ctfs.iterItems()
+    ]
 
 
 def ctfLines(ctfs: Optional[SetOfCTF]) -> List[str]:

@@ -169,11 +169,9 @@ def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], C
                 lambda item: poseOf(item.getTransform().getMatrix(), pixelSize),
             )
         )
-    for name in _KEPT:
-        if first.hasAttribute("_" + name):
-            writers.append(((name,), attributeOf("_" + name)))
-    if denoiserOf(particles):
-        model = denoiserOf(particles)
+    writers += [((name,), attributeOf("_" + name)) for name in _KEPT if first.hasAttribute("_" + name)]
+    model = denoiserOf(particles)
+    if model:
         writers.append((("cryodlDenoiser", _ORIGINAL), lambda item: (model, rawImageOf(item) or "None")))
     return writers
 

@@ -12,8 +12,8 @@ from pyworkflow.protocol import params
 
 from ...convert.maps import patternProblems, structureFileOf, structureProblem
 from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs
-from ..kinds import Choice, Model, Options, Own, Section, otherNetwork, sayIf
-from ..model_field import NONE
+from ..kinds import Choice, Model, Options, Own, Section, otherNetworkIn, sayIf
+from ..model_field import NONE, modelFolder
 from ..training import TrainRun
 from .map_kinds import FrameChoice, ManyMaps, MapsBase, mapClonesOf
 
@@ -150,8 +150,8 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
                 "columns map, structure and resolution."
             )
         errors += patternProblems(self._structures())
-        start = None if self.modelFrom.get() == NONE else self._modelCard()
-        return errors + (otherNetwork(start["network"], self._config().network) if start else [])
+        start = "" if self.modelFrom.get() == NONE else modelFolder(self)
+        return errors + (otherNetworkIn(start, self._MODEL_KIND, self._config().network) if start else [])
 
     def _checkPairs(self) -> List[str]:
         volumes, models = (mapClonesOf(part.objects(self)) for part in (_VOLUMES, _MODELS))

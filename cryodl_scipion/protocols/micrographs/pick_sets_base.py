@@ -9,8 +9,7 @@ from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pyworkflow.object import Pointer
 
 from ...convert.micrographs.picks import DIAMETER, commonMicrographs, micrographsByName, setLabels, writeSet
-from ...convert.names import repeatedNames
-from ..checks import checkDiameter, listed, sayIf
+from ..checks import checkDiameter, checkMicrographs, listed, sayIf
 from ..kinds import Pointing, PointingMany
 from ..protocol_base import RESULT_FILE, OneRunBase
 
@@ -38,21 +37,11 @@ def _checkOne(label: str, coordinates: SetOfCoordinates, growing: bool) -> List[
     micrographs = coordinates.getMicrographs()
     if micrographs is None or micrographs.getSize() == 0:
         return [f"{label} is not linked to micrographs. Choose coordinates that belong to a set of micrographs."]
-    repeated = repeatedNames(micrographs)
+    growsOn, empty = coordinates.isStreamOpen(), coordinates.getSize() == 0
     wrong = (
-        sayIf(coordinates.isStreamOpen() and not growing, f"{label} is still growing. Wait until its run has finished.")
-        or sayIf(
-            coordinates.getSize() == 0 and not coordinates.isStreamOpen(), f"{label} is empty. Remove it from the list."
-        )
-        or sayIf(
-            (micrographs.getSamplingRate() or 0) <= 0,
-            f"The micrographs of {label} have no pixel size (sampling rate). Import them again with their pixel size.",
-        )
-        or sayIf(
-            repeated,
-            f"Several micrographs of {label} have the same name: {listed(repeated)}. Picks are matched by micrograph "
-            "name; import the micrographs with different names.",
-        )
+        sayIf(growsOn and not growing, f"{label} is still growing. Wait until its run has finished.")
+        or sayIf(empty and not growsOn, f"{label} is empty. Remove it from the list.")
+        or checkMicrographs(micrographs, f" of {label}")
     )
     known = set(micrographsByName(coordinates).values())
     strange = set() if wrong else set(coordinates.getUniqueValues("_micId")) - known

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from pwem.objects import Micrograph
 from pyworkflow.object import String
 
-from ...convert.arriving import MicrographsWithHalves, checkHalves, halvesOf
+from ...convert.arriving import MicrographsWithOthers, checkHalves, halvesOf
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from ..batches import BatchRun, appendItems
@@ -66,8 +66,8 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
     )
     _training = False
 
-    def _newArriving(self) -> MicrographsWithHalves:
-        return MicrographsWithHalves(self.inputMicrographs.get(), *self._halfSets())
+    def _newArriving(self) -> MicrographsWithOthers:
+        return MicrographsWithOthers(self.inputMicrographs.get(), *self._halfSets())
 
     def _firstLearns(self) -> bool:
         return not self._modelFolder()
@@ -85,7 +85,8 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
     def _ofBatch(
         self, config: contract.DenoiseMicrographsConfig, items: Sequence[Micrograph], folder: str
     ) -> contract.DenoiseMicrographsConfig:
-        even, odd = self._arriving.halfFiles([item.getMicName() for item in items])
+        others = self._arriving.others([item.getMicName() for item in items])
+        even, odd = (tuple(half.getFileName() for half in halves) for halves in others or ((), ()))
         return dataclasses.replace(config, even=even, odd=odd)
 
     def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, names: Sequence[str] = ()) -> None:

@@ -131,11 +131,7 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
         output.setCoordinates(self.inputCoordinates)
 
     def _doneNames(self) -> Any:
-        done = self._valuesIn(PARTICLES, "_micId")
-        if not done:
-            return set()
-        names = self._arriving.idsOfNames() or {m.getObjId(): m.getMicName() for m in self._micrographs()}
-        return {names[objId] for objId in done}
+        return self._namesIn(PARTICLES, "_micId")
 
     def _micrographs(self) -> Any:
         other = self.inputMicrographs.get()

@@ -79,8 +79,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
                 setattr(output, name, getattr(source, name).clone())
 
     def _doneNames(self) -> Any:
-        ids = self._valuesIn(OUTPUT, "_micId")
-        return {name for objId, name in self._arriving.idsOfNames().items() if objId in ids}
+        return self._namesIn(OUTPUT, "_micId")
 
     def _settings(self) -> Dict[str, Any]:
         return dict(threshold=self.threshold.get(), coordinates=self.inputCoordinates.get().getFileName())

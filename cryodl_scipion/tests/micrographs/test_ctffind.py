@@ -23,10 +23,17 @@ ANSWERS = ["mic_002.mrc", "out.mrc", "3", "300", "2.7", "0.1", "64", "30", "7", 
 
 
 def workflow(answer="auto", pattern="*.mrc"):
-    """Two runs of a template whose answer is filled in."""
+    """Runs of a template whose answer is filled in."""
     return [
         {"object.className": "ProtImportMicrographs", "filesPattern": pattern},
-        {"object.className": "CTF by " + answer, "object.label": "estimate CTF"},
+        {
+            "object.className": "CTF by " + answer,
+            "object.id": "2",
+            "object.label": "estimate CTF",
+            "inputMicrographs": "1.outputMicrographs",
+            "micrographsToPick": "1.dose",
+        },
+        {"object.className": "CryodlProtPick", "inputMicrographs": "2.outputMicrographs"},
     ]
 
 
@@ -92,6 +99,13 @@ class TestCryodlCtffind(CryodlTest):
             self.chosen(self.variables), ("CistemProtCTFFind", "CTF by CTFFIND: plugin and program are there.")
         )
         self.assertEqual(self.chosen(self.variables, "cryodl")[0], "CryodlProtEstimateCTF")
+
+    def test_picking_takes_the_micrographs_with_a_ctf_where_a_run_sorts_them(self):
+        for answer, picked in (("cryodl", "2.outputMicrographs"), ("ctffind", "1.dose")):
+            runs = workflow(answer)
+            workflow_templates.chooseCtf(runs)
+            self.assertEqual(runs[2]["inputMicrographs"], picked)
+            self.assertEqual("micrographsToPick" in runs[1], answer == "cryodl")
 
     def test_the_template_says_why_it_takes_our_own(self):
         protocol, why = self.chosen({"CTFFIND_HOME": "/nowhere/ctffind-5.0.2"})

@@ -3,8 +3,10 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
+from pwem.constants import RELATION_CTF
 from pwem.objects import SetOfCTF
 
 from ...convert.micrographs.ctfs import ctfRows
@@ -28,10 +30,11 @@ class TestCryodlEstimateCTF(CryodlTest):
             streamingSleepOnWait=1,
         )
 
-    def make(self, imported=None, **values):
+    def make(self, imported=None, weighted=None, **values):
+        others = dict(micrographsToPick=(weighted, "outputMicrographs")) if weighted else {}
         return self.makeProtocol(
             CryodlProtEstimateCTF,
-            dict(inputMicrographs=(imported or self.imported, "outputMicrographs")),
+            dict(others, inputMicrographs=(imported or self.imported, "outputMicrographs")),
             **dict(dict(streamingSleepOnWait=1), **values),
         )
 
@@ -53,6 +56,11 @@ class TestCryodlEstimateCTF(CryodlTest):
             {name: ids[name] for name in rows},
         )
         self.assertTrue(all(os.path.exists(c.getPsdFile()) for c in output.iterItems()))
+        handedOn = self.estimated.outputMicrographs
+        self.assertEqual({m.getMicName(): m.getObjId() for m in handedOn}, {name: ids[name] for name in rows})
+        self.assertEqual(handedOn.getSamplingRate(), synthetic.PIXEL_SIZE)
+        self.assertEqual(handedOn.getAcquisition().getVoltage(), 300)
+        self.assertFalse(handedOn.isStreamOpen())
         summary = "\n".join(self.estimated.summary())
         self.assertIn("*2* CTFs: mean defocus 10900 to 11900 Å", summary)
         self.assertRegex(summary, r"1 skipped:\*\n +mic_009: .*no significant Thon rings")
@@ -61,6 +69,24 @@ class TestCryodlEstimateCTF(CryodlTest):
     def test_other_settings_are_not_mixed_into_a_run(self):
         self.estimated.maximumDefocus.set(30000)
         self.assertIn("another maximum defocus", " ".join(self.estimated.validate()))
+
+    def test_forms_of_extraction_find_the_ctfs_of_what_is_picked(self):
+        for micrographs in (self.imported.outputMicrographs, self.estimated.outputMicrographs):
+            related = self.proj.getRelatedObjects(RELATION_CTF, micrographs, refresh=True)
+            self.assertIn(self.estimated.outputCTF.getObjId(), [found.get().getObjId() for found in related])
+
+    def test_other_averages_of_the_movies_are_handed_on(self):
+        folder = os.path.join(self.data, "weighted")
+        os.makedirs(folder)
+        for name in ("mic_001.mrc", "mic_002.mrc", "mic_009.mrc"):
+            synthetic.writeMicrograph(os.path.join(folder, name), 5)
+        run = self.make(weighted=self.importMicrographs(folder))
+        self.proj.launchProtocol(run, wait=True)
+        self.assertEqual(sorted(self.ctfsOf(run)), ["mic_001.mrc", "mic_002.mrc"])
+        folders = {m.getMicName(): Path(os.path.realpath(m.getFileName())).parent.name for m in run.outputMicrographs}
+        self.assertEqual(folders, {"mic_001.mrc": "weighted", "mic_002.mrc": "weighted"})
+        run = self.make(weighted=self.importMicrographs(folder, "mic_00[12].mrc"))
+        self.assertIn("1 micrographs have no counterpart in Micrographs to pick on: mic_009", " ".join(run.validate()))
 
     def test_what_does_not_fit_is_named(self):
         self.assertIn("not above the minimum defocus", " ".join(self.make(minimumDefocus=60000).validate()))
@@ -84,7 +110,9 @@ class TestCryodlEstimateCTF(CryodlTest):
             shutil.move(path, folder)
         endImport(self, imported, len(paths))
         self.proj.launchProtocol(protocol, wait=True)
-        self.assertEqual(sorted(self.ctfsOf(protocol)), [f"mic_00{n}.mrc" for n in (1, 2, 3)])
+        names = [f"mic_00{n}.mrc" for n in (1, 2, 3)]
+        self.assertEqual(sorted(self.ctfsOf(protocol)), names)
+        self.assertEqual(sorted(m.getMicName() for m in protocol.outputMicrographs), names)
         with open(protocol._getExtraPath("batches", "estimated.log")) as file:
             self.assertEqual(sorted(file.read().split()), [f"mic_00{n}" for n in (1, 2, 3)])
 

@@ -146,10 +146,7 @@ def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
     for pattern in patterns:
         if os.path.isdir(pattern) and not is_zarr(pattern):
             raise ValueError(f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.mrc'.")
-        if os.path.exists(pattern):
-            matches = [pattern]
-        else:
-            matches = sorted(glob.glob(pattern))
+        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
         if not matches:
             raise FileNotFoundError(
                 f"No file matches {pattern!r} (current folder: {os.getcwd()}). "

@@ -152,5 +152,4 @@ def write_particles(
     )
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(star_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + star_head("particles", PARTICLES))
-        for part in parts:
-            file.write(Path(part).read_text(encoding="utf-8"))
+        file.writelines(Path(part).read_text(encoding="utf-8") for part in parts)

@@ -163,7 +163,7 @@ class EstimateCtfOutputs(Outputs):
     fits: Details = output(
         "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation and "
         "strength of the fit.",
-        becomes="outputCTF: SetOfCTF",
+        becomes="outputCTF: SetOfCTF, outputMicrographs: SetOfMicrographs",
     )
 
 

@@ -80,11 +80,6 @@ DEFAULT_STEPS = 600  # simulated micrographs still gain from 200 to 400 (docs/be
 MAX_PIXELS = 150_000_000  # working px in memory (0.6 GB); of more micrographs only a part of each is kept
 
 
-def settle_method(config: DenoiseMicrographsConfig) -> str:
-    """'even-odd' or 'added-noise'."""
-    return config.method if config.method != "auto" else "even-odd" if config.even else "added-noise"
-
-
 def train_on_micrographs(
     config: DenoiseMicrographsConfig, sources: typing.Sequence[tuple[str, tuple[str, ...]]], output: Path, run: Run
 ) -> None:
@@ -93,7 +88,9 @@ def train_on_micrographs(
     AllSkipped if not one micrograph can be read."""
     training = TrainingRun(run, dataclasses.replace(config, output=str(output)))
     training.take_folder()
-    method, device = settle_method(config), training.take_device()
+    method, device = config.method, training.take_device()
+    if method == "auto":
+        method = "even-odd" if config.even else "added-noise"
     resolution = 2 * denoising_pixel_size(config.pixel_size, config.resolution or DEFAULT_RESOLUTION)
     names, views = load_views(sources, config, resolution, method, run.seed)
     parts = split_rows(views)

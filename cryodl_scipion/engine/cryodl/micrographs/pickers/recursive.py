@@ -162,8 +162,10 @@ def _add_metrics(folder: Path, part: Path, steps: int) -> None:
     """Add a round's learning curve to that of the rounds before, which end at `steps`; done again, it is the same."""
     rows = [row for row in _rows(folder / METRICS) if int(row["step"]) <= steps]
     last = float(rows[-1]["seconds"])
-    for row in _rows(part / METRICS):
-        rows.append({**row, "step": int(row["step"]) + steps, "seconds": round(float(row["seconds"]) + last, 2)})
+    rows += [
+        {**row, "step": int(row["step"]) + steps, "seconds": round(float(row["seconds"]) + last, 2)}
+        for row in _rows(part / METRICS)
+    ]
     write_csv(folder / METRICS, list(rows[0]), (list(row.values()) for row in rows))
 
 
