@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""2-D classes: purity, views and time beside RELION, and which classes are chosen.
+"""2-D classes: purity, views and time beside RELION, and junk.
 
 *Purity* is the fraction of the particles whose molecule is the commonest of their class. *Explained* is the fraction of
 the power of the noise-free images that the mean noise-free image of their class has, when they are aligned as the
@@ -13,14 +13,12 @@ import os
 import numpy as np
 import torch
 from bench import CPU, benchmark, columns, costs, cryodl, measure, structure_file
-from recipes.classes import BOX, MOLECULES, PIXEL_SIZE, class_set, make_mixture
+from recipes.classes import BOX, MOLECULES, PIXEL_SIZE, make_mixture
 from recipes.other_particles import make_set
 
-from cryodl.contract import chosen_classes
 from cryodl.io.relion_tables import modern_tables, number_columns
 from cryodl.io.star import read_tables
 from cryodl.particles.classes2d import averages, matching, polar
-from cryodl.particles.classes2d.answer import load_ranker
 from cryodl.simulate.particle_images import load_projector
 
 MINIMUM, PURE, HALF, SAME = 5, 0.8, 0.5, 0.95
@@ -141,75 +139,6 @@ def classes2d(run, program, particles, classes, snr, seed=0, iterations=20):
         done = measure(command, dict(os.environ, OMP_NUM_THREADS="1"), star.parent)
         answer = folder / f"run_it{iterations:03d}_data.star"
     return dict(measures(*read_answer(answer), dict(np.load(star.parent / "truth.npz"))), **costs(done))
-
-
-# ----- which classes are chosen
-FIXED = 0.5  # a score asked for
-
-
-def value(counts, good, kept):
-    """Signal of a map from the kept classes, over that from all good particles alone."""
-    g, n = (counts * good)[kept].sum(), counts[kept].sum()
-    return float(g**2 / max(n, 1) / max((counts * good).sum(), 1e-9))
-
-
-def choices(found, scores):
-    """{name of the choice: (k,) bool}"""
-    numbers = np.arange(len(scores))
-    kept, _ = chosen_classes(numbers.tolist(), scores.tolist(), found.counts.tolist(), None, 1)
-    return {"all": scores >= 0, "fixed": scores >= FIXED, "adapted": np.isin(numbers, kept), "best": _best(found)}
-
-
-def _best(found):
-    order = np.argsort(-found.good, kind="stable")
-    tried = [np.isin(np.arange(len(order)), order[:number]) for number in range(1, len(order) + 1)]
-    return max(tried, key=lambda kept: value(found.counts, found.good, kept))
-
-
-def row_of(found, kept):
-    """Parts of the good and bad particles that are kept, and the value."""
-    good, bad = found.counts * found.good, found.counts * (1 - found.good)
-    return dict(
-        good=float(good[kept].sum() / good.sum()),
-        bad=float(bad[kept].sum() / max(bad.sum(), 1e-9)),
-        value=value(found.counts, found.good, kept),
-    )
-
-
-@benchmark(
-    cases=lambda: [
-        dict(each=e, classes=k, bad_part=bad) for e, k in ((30, 6), (60, 6), (100, 10), (200, 10)) for bad in (0.1, 0.4)
-    ],
-    tables={
-        "class-choice": columns(
-            {
-                "particles for each class": "each",
-                "bad (%)": lambda r: f"{100 * r['bad_part']:.0f}",
-                "choice": "choice",
-                "good kept": "good:.2f",
-                "bad kept": "bad:.2f",
-                "signal": "value:.2f",
-                "worst molecule": "worst:.2f",
-            }
-        )
-    },
-    quick=dict(molecules="6VXX", each=12, classes=3),
-)
-def class_choice(run, each, classes, bad_part, snr=0.05, molecules="6VXX 6O1M 3J9I 8BK7 7QPD 9BE6", ranker=None):
-    """Good and bad particles that the choice of 2-D classes keeps, of molecules that no ranker learnt from. The value
-    of a choice is g²/(g + b) for g good and b bad particles, over that of all good ones alone: the signal of a map.
-    Choices: all classes; a score of 0.5 (fixed); `select-classes` without a threshold (adapted); the best of whole
-    classes, with the ground truth. error: of the scores, mean."""
-    model = load_ranker(ranker)
-    scored = lambda one: model.scores_of(*map(torch.from_numpy, (one.images, one.numbers)))
-    found = [class_set(run.output, m, each * classes, classes, bad_part, snr, 11) for m in molecules.split()]
-    error = np.concatenate([np.abs(scored(one) - one.good) for one in found]).mean()
-    per, rows = [choices(one, scored(one)) for one in found], []
-    for name in per[0]:
-        parts = [row_of(one, choice[name]) for one, choice in zip(found, per)]
-        means = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
-        rows.append(dict(choice=name, **means, worst=min(part["value"] for part in parts), error=error))
-    return rows
 
 
 # ----- junk, in coloured and white noise

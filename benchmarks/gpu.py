@@ -2,57 +2,14 @@
 """Every network of the registry on the CPU and on a GPU: are the answers the same, and how fast is each.
 
 The weights are those of shipped models where safetensors is there, else random; the inputs are Gaussian noise; both are
-seeded. Of the engine's packages torch and numpy must be there; the files of networks import more: in the place of what
-is missing are stand-ins, which can be imported, and say their name when they are used.
+seeded. A machine that lacks packages of the engine's gets them by `scripts/train-queue --pack`.
 """
 
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import sys
 import time
-import types
 
 import torch
 from bench import benchmark, columns
-
-PACKAGES = ("accelerate", "matplotlib", "mrcfile", "PIL", "scipy", "skimage", "tifffile", "torch_ctf", "tqdm")
-
-
-class _Absent(types.ModuleType):
-    """A missing package, or anything of it."""
-
-    __path__ = ()  # so that it has submodules
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Absent(f"{self.__name__}.{name}")
-
-    def __call__(self, *arguments, **more):
-        package = self.__name__.split(".")[0]
-        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    def __init__(self, packages):
-        self.packages = packages
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname.split(".")[0] in self.packages:
-            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
-        return None
-
-    def create_module(self, spec):
-        return _Absent(spec.name)
-
-    def exec_module(self, module):
-        pass  # there is nothing to run
-
-
-sys.meta_path.append(
-    _Finder([name for name in PACKAGES if importlib.util.find_spec(name) is None])
-)  # before what may need them
 
 from cryodl.contract import networks
 from cryodl.core.devices import choose_device, device_name

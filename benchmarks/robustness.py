@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Killed commands, faults of machine and input, mutated files: what each command did, and whether it lost anything."""
+"""Killed commands and mutated files: what each command did, and whether it lost anything."""
 
-import contextlib
 import importlib
 import json
 import os
 import resource
 import selectors
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,18 +16,16 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from bench import ENGINE, benchmark, columns
-from recipes.broken import KINDS, mutated, readers_of, spoil, valid_file
+from bench import ENGINE, benchmark
+from recipes.broken import KINDS, mutated, readers_of, valid_file
 from recipes.trials import (
     COMMANDS,
     arguments_of,
-    environment,
     fresh_folder,
     leftovers,
     load_program,
     make_data,
     output_files,
-    start,
     start_forked,
 )
 
@@ -149,284 +145,6 @@ def _code_of(process, log, killed):
     if process.exitcode and killed and log.read_bytes().splitlines()[-1].count(_FINISHED):
         return 0, killed - 1
     return process.exitcode, killed
-
-
-# ----- faults
-
-
-class NotRun(Exception):
-    """The machine does not allow this trial."""
-
-
-def ran(name, folder, expect=0, words=(), **options):
-    """Run a trial's command to its end. Returns the last line that it printed; raises if that is not as expected."""
-    log = folder.parent / f"{folder.name}.log"
-    log.unlink(missing_ok=True)
-    code = start([*arguments_of(name), *words], folder, log, **options).wait()
-    text = log.read_text(encoding="utf-8", errors="replace")
-    if code != expect or "Traceback" in text:
-        raise AssertionError(f"exit code {code}: {text[-300:]}")
-    return next((line for line in reversed(text.splitlines()) if line.startswith("cryodl: ")), text.splitlines()[-1])
-
-
-def same_as_undisturbed(name, folder):
-    """Run the command undisturbed elsewhere, and compare."""
-    whole = fresh_folder(folder.parent, f"{folder.name}-whole")
-    ran(name, whole)
-    wanted, found = output_files(whole), output_files(folder)
-    if wanted != found or leftovers(folder):
-        other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
-        raise AssertionError(f"the result differs from the undisturbed one: {other[:5]}")
-
-
-def wait_for(ready, seconds):
-    end = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > end:
-            raise AssertionError("nothing happened")
-        time.sleep(0.02)
-
-
-@contextlib.contextmanager
-def small_disk(folder, size):
-    """A file system of its own in a folder."""
-    folder.mkdir(exist_ok=True)
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
-    ).returncode:
-        raise NotRun("file systems cannot be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def remount(folder, options):
-    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
-
-
-def disk_full(folder):
-    """The disk becomes full while simulate-micrographs writes; with room again the same command continues, and the
-    result is that of an undisturbed run."""
-    with small_disk(folder / "disk", "1500k") as disk:
-        (disk / "data").symlink_to(folder.parent / "data")
-        said = ran("simulate-micrographs", disk, 2)
-        if "No space left" not in said:
-            raise AssertionError(said)
-        remount(disk, "size=50m")
-        ran("simulate-micrographs", disk)
-        same_as_undisturbed("simulate-micrographs", disk)
-    return said
-
-
-def disk_full_before(folder):
-    """The disk is full before train-picker begins: that is said before any work."""
-    with small_disk(folder / "disk", "300k") as disk:
-        (disk / "data").symlink_to(folder.parent / "data")
-        with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        said = ran("train-picker", disk, 2)
-    if "Cannot write to" not in said:
-        raise AssertionError(said)
-    return said
-
-
-def disk_full_drawing(folder):
-    """The disk becomes full while an annotation is saved: an error, not the end of the window by a signal."""
-    code = (
-        "import sys, numpy as np; from cryodl.tomograms.annotations.store import write_tile_stack\n"
-        "try: write_tile_stack('.', 'drawings.mrc', {}, 64, 64, np.int16, -1)\n"
-        "except OSError as error: print(error)\n"
-    )
-    with small_disk(folder / "disk", "300k") as disk:
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=disk, env=environment(), capture_output=True, text=True, check=False
-        )
-        if done.returncode or "No space left" not in done.stdout or list(disk.iterdir()):
-            raise AssertionError(f"exit code {done.returncode}: {done.stdout} {done.stderr[-200:]}")
-    return done.stdout.strip()
-
-
-def read_only(folder):
-    """The output folder is read-only: that is said before any work."""
-    with small_disk(folder / "disk", "1m") as disk:
-        (disk / "data").symlink_to(folder.parent / "data")
-        remount(disk, "ro")
-        said = ran("train-picker", disk, 2)
-    if "Read-only" not in said:
-        raise AssertionError(said)
-    return said
-
-
-def no_temporary_space(folder):
-    """TMPDIR is full: nothing needs it."""
-    with small_disk(folder / "full", "4k") as full:
-        (full / "filler").write_bytes(b"x")
-        ran("train-picker", folder, env=environment(TMPDIR=str(full)))
-    same_as_undisturbed("train-picker", folder)
-    return "trained as ever"
-
-
-def clock_set_back(folder):
-    """Killed, then the clock is set back by a year (all files are of the future): the same command continues, and the
-    result is that of an undisturbed run."""
-    process = start(arguments_of("train-picker"), folder, folder.parent / "clock.log")
-    wait_for(lambda: (folder / "out.partial/checkpoint.safetensors").exists() or process.poll() is not None, 300)
-    process.kill()
-    process.wait()
-    later = time.time() + 365 * 86400
-    for path in folder.rglob("*"):
-        os.utime(path, (later, later))
-    ran("train-picker", folder)
-    same_as_undisturbed("train-picker", folder)
-    return "continued after the kill"
-
-
-def umask_077(folder):
-    """umask 077: all outputs are their owner's alone."""
-    ran("pick", folder, preexec_fn=lambda: os.umask(0o077))
-    others = [path.name for path in (folder / "out").rglob("*") if path.stat().st_mode & 0o077]
-    if others:
-        raise AssertionError(f"others may read {others[:3]}")
-    return "nothing is readable by others"
-
-
-def little_memory(folder):
-    """The address space is limited to 1.6 GB, of which the libraries take most: the parameter that helps is named."""
-    limit = int(1.6e9)
-    said = ran(
-        "train-picker",
-        folder,
-        2,
-        ["--batch-size", "512"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
-    )
-    if "memory" not in said or "--batch-size" not in said:
-        raise AssertionError(said)
-    return said
-
-
-def bad_files(folder):
-    """Ten broken files among the micrographs: each is skipped, counted and named; the others are picked."""
-    expected = spoil(folder)
-    ran("pick", folder, words=["--result", "result.json", "--micrographs", "mics/*"])
-    skipped = json.loads((folder / "result.json").read_text(encoding="utf-8"))["skipped"]
-    if len(skipped) != expected or len(list((folder / "out").glob("*.star"))) != 2:
-        raise AssertionError(f"{len(skipped)} of {expected} skipped")
-    return "; ".join(item["reason"].split(": ", 1)[0].rsplit("/", 1)[-1][:60] for item in skipped)
-
-
-def names_outside(folder):
-    """--names ../../x: refused, nothing is written outside of the output folder."""
-    said = ran("pick", folder, 2, ["--micrographs", "data/map.mrc", "--names", "../../x"])
-    if list(folder.parent.glob("x*")) or "output folder" not in said:
-        raise AssertionError(said)
-    return said
-
-
-def locale_c(folder):
-    """LC_ALL=C, and a stream that takes ASCII only."""
-    ran("pick", folder, env=environment(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="ascii:strict"))
-    same_as_undisturbed("pick", folder)
-    return "picked as ever"
-
-
-def two_at_once(folder):
-    """The same command twice on one output: the second one is refused, the first one ends as ever."""
-    process = start(arguments_of("train-picker"), folder, folder.parent / "first.log")
-    wait_for(lambda: list(folder.glob(".*.lock")) or process.poll() is not None, 120)
-    said = ran("train-picker", folder, 2)
-    if process.wait() or "is working on" not in said:
-        raise AssertionError(said)
-    same_as_undisturbed("train-picker", folder)
-    return said
-
-
-def protocol_killed(folder):
-    """The protocol (behind it a shell and the engine) is killed: the engine ends, and Continue goes on at once."""
-    code = (
-        "import os, subprocess, sys; from cryodl.contract.processes import process_name; words = sys.argv[1:]\n"
-        "subprocess.run('\"$PYTHON\" -m cryodl ' + ' '.join(f\"'{w}'\" for w in words) + '; true', shell=True,"
-        "               env=dict(os.environ, CRYODL_PARENT=process_name(), PYTHON=sys.executable))"
-    )
-    protocol = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments_of("train-picker")],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    lock = folder / ".out.lock"
-    wait_for(lambda: lock.exists() and lock.stat().st_size, 120)
-    engine = json.loads(lock.read_text(encoding="utf-8"))["process"]
-    protocol.kill()
-    protocol.wait()
-    ran("train-picker", folder)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(engine, 0)
-        raise AssertionError(f"the engine {engine} is alive")
-    same_as_undisturbed("train-picker", folder)
-    return "the engine had ended; the continued run is that of an undisturbed one"
-
-
-def control_c(folder):
-    """Ctrl-C: says what is kept, and the same command continues."""
-    log = folder.parent / "control-c.log"
-    log.unlink(missing_ok=True)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would ours
-    process = start(arguments_of("train-picker"), folder, log)
-    wait_for(lambda: (folder / "out.partial/checkpoint.safetensors").exists() or process.poll() is not None, 300)
-    process.send_signal(signal.SIGINT)
-    if process.wait() != 130:
-        raise AssertionError(f"exit code {process.returncode}")
-    said = log.read_text(encoding="utf-8").splitlines()[-1]
-    ran("train-picker", folder)
-    same_as_undisturbed("train-picker", folder)
-    return said
-
-
-TRIALS = {
-    "disk full": disk_full,
-    "disk full before": disk_full_before,
-    "disk full while drawing": disk_full_drawing,
-    "read-only": read_only,
-    "no space in TMPDIR": no_temporary_space,
-    "umask 077": umask_077,
-    "little memory": little_memory,
-    "bad files": bad_files,
-    "names outside": names_outside,
-    "locale C": locale_c,
-    "two at once": two_at_once,
-    "protocol killed": protocol_killed,
-    "Ctrl-C": control_c,
-    "clock set back": clock_set_back,
-}
-plain = lambda text: text.replace("|", "\\|").replace("\n", " ").removeprefix("cryodl: error: ")
-
-
-@benchmark(
-    cases=dict(trial=TRIALS),
-    tables={
-        "faults": columns(
-            {"tried": lambda r: plain(r["tried"]), "outcome": "verdict", "what was said": lambda r: plain(r["said"])}
-        )
-    },
-    quick=dict(trial="names outside"),
-)
-def faults(run, trial):
-    """Faults of machine and input, one after the other. Small file systems are mounted where that is allowed (root);
-    elsewhere those trials are said to be not run."""
-    make_data(run.output)
-    row = dict(tried=" ".join(TRIALS[trial].__doc__.split()))
-    try:
-        said = TRIALS[trial](fresh_folder(run.output, trial.replace(" ", "-")))
-        return dict(row, verdict="survived", said=said.replace(str(run.output), "."))
-    except NotRun as reason:
-        return dict(row, verdict="not run", said=str(reason))
-    except Exception as error:  # a trial that fails must not end the others
-        traceback.print_exc()
-        return dict(row, verdict="failed", said=str(error).replace(str(run.output), ".")[:300])
 
 
 # ----- mutated files: none may hang, take memory, raise anything but a sentence, or kill the process

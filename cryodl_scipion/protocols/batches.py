@@ -13,16 +13,13 @@ from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase, params
 
-from ..convert.arriving import ColumnOnce, asInItsFile, fileOf
-from ..convert.reading import readJson
+from ..convert import arriving, reading
 from ..engine.cryodl import contract
+from . import inputs, kinds, protocol_base
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
-from .inputs import ProtocolMixin
-from .kinds import Growing, sayIf
-from .protocol_base import RESULT_FILE, skippedItems
 
 
-class StoredSettings(ProtocolMixin):
+class StoredSettings(inputs.ProtocolMixin):
     """What protocols share whose finished micrographs (or other items) are left alone when a run is continued. A child
     gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE, what has
     been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before."""
@@ -39,7 +36,7 @@ class StoredSettings(ProtocolMixin):
 
     def _changedSettings(self) -> List[str]:
         """Names of settings that differ from those with which this run started before; empty if it did not."""
-        before = readJson(self._settingsFile())
+        before = reading.readJson(self._settingsFile())
         if before is None:
             return []
         fields = contract.describe_all(self._CONFIG) if getattr(self, "_CONFIG", None) else []
@@ -54,7 +51,7 @@ class StoredSettings(ProtocolMixin):
 
     def _checkContinuation(self) -> List[str]:
         changed = self._changedSettings() if self.isContinued() else []
-        return sayIf(
+        return kinds.sayIf(
             changed,
             f"This run has already {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would mix "
             "the settings. Choose the run mode Restart, or copy the protocol.",
@@ -111,10 +108,10 @@ def appendToOutput(
     sources: pointers to what it is made of. append: describes the set, and appends the items."""
     output: Any = getattr(protocol, outputName, None)
     isNew = output is None
-    if fileOf(output) is None:
+    if arriving.fileOf(output) is None:
         output = newSet()
     else:
-        asInItsFile(output)  # also if a run died before noting it down
+        arriving.asInItsFile(output)  # also if a run died before noting it down
         output.enableAppend()
     append(output)
     protocol._updateOutputSet(outputName, output, output.STREAM_OPEN)
@@ -233,7 +230,7 @@ class ArrivingBatches(StoredSettings):
         return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
     def _batchResult(self, items: Sequence[Image]) -> contract.Result:
-        return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
+        return contract.Result.read(os.path.join(self._batchFolder(items), protocol_base.RESULT_FILE))
 
     def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, names: Sequence[str] = ()) -> None:
         """Write the result of a batch of which nothing could be used: its outputs are empty. folder: the batch's."""
@@ -246,12 +243,12 @@ class ArrivingBatches(StoredSettings):
         items = zip(names, getattr(config, self._ITEM + "s"))
         skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in items)
         result = contract.Result(command.name, empty, skipped=skipped, nothing_made=True)
-        result.write(os.path.join(folder, RESULT_FILE))
+        result.write(os.path.join(folder, protocol_base.RESULT_FILE))
 
     def _engineResultFiles(self) -> List[str]:
         """Those of the batches, and of a run of its own; other folders may hold very many files."""
         folders = [os.path.join(glob.escape(self._getExtraPath()), *more) for more in ((), ("batches", "*"))]
-        found = [path for folder in folders for path in glob.glob(os.path.join(folder, RESULT_FILE))]
+        found = [path for folder in folders for path in glob.glob(os.path.join(folder, protocol_base.RESULT_FILE))]
         return sorted(found, key=os.path.getmtime)
 
     def _doneNames(self) -> Any:
@@ -267,13 +264,15 @@ class ArrivingBatches(StoredSettings):
     def _valuesIn(self, outputName: str, attribute: str) -> Set[Any]:
         """Values of an attribute in an output by now, not to be changed; also of a run that died before noting them
         down. The caller holds the lock, or no other step runs."""
-        column = self.__dict__.setdefault("_columns", {}).setdefault((outputName, attribute), ColumnOnce(attribute))
+        column = self.__dict__.setdefault("_columns", {}).setdefault(
+            (outputName, attribute), arriving.ColumnOnce(attribute)
+        )
         return column.update(getattr(self, outputName, None))
 
     def closeStep(self) -> None:
         self._closeOutputSet()
         results = self._engineResults()
-        skipped = skippedItems(results)
+        skipped = protocol_base.skippedItems(results)
         # where nothing was found in the others, there are no outputs either, and the run has done its work
         if skipped and not self._doneNames() and all(result.nothing_made for result in results):
             raise ValueError(
@@ -282,11 +281,11 @@ class ArrivingBatches(StoredSettings):
             )
 
     def _checkBatches(self) -> List[str]:
-        return sayIf(
+        return kinds.sayIf(
             self.numberOfThreads.get() < MIN_THREADS,
             f"Scipion threads is {self.numberOfThreads.get()}; at least {MIN_THREADS} are needed: one starts the "
             f"steps, one looks for new {self._ITEM}s, and the others {self._WORK}.",
-        ) + sayIf(
+        ) + kinds.sayIf(
             self._batchLimit() < 1,
             f"{self.getParam(self._SIZE).label.get()} is {self._batchLimit()}; it must be at least 1.",
         )
@@ -312,8 +311,8 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
     def _newArriving(self) -> Any:
         return self._growing().arriving(self)
 
-    def _growing(self) -> Growing:
-        return next(part for part in self.FORM if isinstance(part, Growing))
+    def _growing(self) -> kinds.Growing:
+        return next(part for part in self.FORM if isinstance(part, kinds.Growing))
 
     def batchStep(self, names: Sequence[str]) -> None:
         with self._lock:

@@ -14,8 +14,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow.protocol import GPU_LIST, USE_GPU, Form, params
 
 from .. import Plugin
-from ..convert.maps import structureForEngine
-from ..convert.reading import readJson
+from ..convert import maps, reading
 from ..engine.cryodl import contract
 from ..tomography import HAS_TOMO
 from .checks import sayIf
@@ -234,7 +233,7 @@ class HasEvaluation(ProtocolMixin):
 
     def getEvaluation(self) -> Any:
         """evaluation.json, None before it is there."""
-        return readJson(os.path.join(self.getEvaluationFolder(), EVALUATION))
+        return reading.readJson(os.path.join(self.getEvaluationFolder(), EVALUATION))
 
 
 class OneRunBase(CryodlProtBase, EMProtocol):
@@ -246,7 +245,7 @@ class OneRunBase(CryodlProtBase, EMProtocol):
     def _structureFor(self, structure: Volume, named: bool = False) -> str:
         """The structure's file for the engine, which exists from the first step on. named: by the structure's name."""
         pwutils.makePath(self._inputFolder())
-        return structureForEngine(structure, self._inputFolder(), named)
+        return maps.structureForEngine(structure, self._inputFolder(), named)
 
     def _runOnce(
         self, config: Any, *outputs: str, goesOn: bool = False, folder: Optional[str] = None, names: Sequence[str] = ()

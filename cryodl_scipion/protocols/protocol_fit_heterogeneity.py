@@ -18,9 +18,8 @@ from ..convert.particles.results import (
 )
 from ..engine.cryodl import contract
 from ..tomography import HAS_TOMO
-from .engine_protocol import volumeFrom
+from . import engine_protocol, one_of
 from .kinds import Mask, Options, OwnName, sayIf
-from .one_of import OneOf, Way
 from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParticles, checkParticles
 
 if HAS_TOMO:
@@ -75,7 +74,7 @@ class ParticlesOrSubtomograms(Particles):
         )
 
 
-class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]):
+class Fit(one_of.Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]):
     WORD, OUTPUT, NOTHING_YET = "fit a latent space", "latent", "No latent space yet."
     FORM = (
         ParticlesOrSubtomograms(
@@ -121,7 +120,7 @@ class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]
             one.copyInfo(particles)
         appendLatent(output, particles, made.particles, made.latent, made.umap, some=made.apart is not None)
         appendFlex(flex, particles, made.particles, made.latent, made.umap)
-        mean = volumeFrom(made.mean, made.pixel_size)
+        mean = engine_protocol.volumeFrom(made.mean, made.pixel_size)
         outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)
         if made.apart:
             outputs["outputApart"] = apart = protocol._createSetOfParticles("apart")
@@ -135,7 +134,7 @@ class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]
         output = SetOfSubTomograms.create(protocol._getPath(), template="subtomograms%s.sqlite")
         output.copyInfo(subtomograms)
         appendLatentSubtomograms(output, subtomograms, made.particles, made.latent, made.umap)
-        outputs = dict(outputSubtomograms=output, outputMean=volumeFrom(made.mean, made.pixel_size))
+        outputs = dict(outputSubtomograms=output, outputMean=engine_protocol.volumeFrom(made.mean, made.pixel_size))
         if any(made.paths):
             averages = SetOfAverageSubTomograms.create(protocol._getPath(), template="averages%s.sqlite")
             outputs["outputAverages"] = self._alongAxes(made, averages, AverageSubTomogram)
@@ -146,7 +145,9 @@ class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]
         for axis, path in enumerate(made.paths, 1):
             for number, name in enumerate(path, 1):
                 comment = f"axis {axis}, map {number}"
-                volumes.append(volumeFrom(name, made.pixel_size, comment=comment, halves=True, kind=kind))
+                volumes.append(
+                    engine_protocol.volumeFrom(name, made.pixel_size, comment=comment, halves=True, kind=kind)
+                )
         return volumes
 
     def usesGpu(self, protocol: Any) -> bool:
@@ -174,7 +175,7 @@ class ParticlesWithLatent(Particles):
         )
 
 
-class GoAlong(Way[contract.LatentVolumesConfig, contract.LatentVolumesOutputs]):
+class GoAlong(one_of.Way[contract.LatentVolumesConfig, contract.LatentVolumesOutputs]):
     WORD, OUTPUT, NOTHING_YET = "maps along a latent space", "volumes", "No maps yet."
     FORM = (
         ParticlesWithLatent(
@@ -201,7 +202,7 @@ class GoAlong(Way[contract.LatentVolumesConfig, contract.LatentVolumesOutputs]):
             output.setSamplingRate(made.pixel_size)
             for name, position in zip(made.volumes, made.coordinates):
                 comment = f"at latent coordinates {', '.join(f'{value:.3g}' for value in position)}"
-                volume = volumeFrom(name, made.pixel_size, comment=comment, halves=True, kind=kind)
+                volume = engine_protocol.volumeFrom(name, made.pixel_size, comment=comment, halves=True, kind=kind)
                 if kind is VolumeFlex:
                     volume.getFlexInfo().setProgName(PROGRAM)
                     volume.setZFlex(position)
@@ -212,14 +213,14 @@ class GoAlong(Way[contract.LatentVolumesConfig, contract.LatentVolumesOutputs]):
             particles, outputs["outputParticles"] = protocol.inputParticles.get(), protocol._createSetOfParticles()
             outputs["outputParticles"].copyInfo(particles)
             appendOriented(outputs["outputParticles"], particles, made.particles)
-            outputs["outputDomain"] = volumeFrom(made.domain, made.pixel_size, halves=True)
+            outputs["outputDomain"] = engine_protocol.volumeFrom(made.domain, made.pixel_size, halves=True)
         return outputs
 
     def citations(self, protocol: Any) -> List[str]:
         return ["cryodl"] + (["Nakane2018"] if protocol.domainMask.get() is not None else [])
 
 
-class CryodlProtFitHeterogeneity(OneOf[Any, Any], ParticlesBase):
+class CryodlProtFitHeterogeneity(one_of.OneOf[Any, Any], ParticlesBase):
     """Fit a latent space to particles or subtomograms: how the molecule moves or what it lacks, if either; or
     reconstruct maps along it.
 

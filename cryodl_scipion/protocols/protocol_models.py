@@ -8,18 +8,15 @@ from pyworkflow.protocol import params
 
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
+from . import inputs, kinds, model_field, one_of
 from .checks import checkModelFolder, sayIf
-from .inputs import WithoutEngine
-from .kinds import ModelOfProject, Own
-from .model_field import copyModel
-from .one_of import OneOf, Way
 
 
-class Import(Way[Any, Any]):
+class Import(one_of.Way[Any, Any]):
     WORD = "import"
     POSSIBLE = {"outputModel": CryodlModel}
     FORM = (
-        Own(
+        kinds.Own(
             "modelFolder",
             params.FolderParam,
             "Model folder",
@@ -35,7 +32,7 @@ class Import(Way[Any, Any]):
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
         target = protocol._getExtraPath("model")
         if not os.path.exists(target):  # it is there when the run was stopped just after the copy
-            copyModel(settings["folder"], target)
+            model_field.copyModel(settings["folder"], target)
 
     def makeOutputs(self, protocol: Any, made: None) -> Dict[str, Any]:
         return dict(outputModel=CryodlModel.fromFolder(protocol._getExtraPath("model")))
@@ -51,11 +48,11 @@ class Import(Way[Any, Any]):
         return ["No model yet."] if model is None else [str(model), f"From {protocol.modelFolder.get()}"]
 
 
-class Export(Way[Any, Any]):
+class Export(one_of.Way[Any, Any]):
     WORD = "export"
     FORM = (
-        ModelOfProject("inputModel", "Model to copy.", ""),
-        Own(
+        kinds.ModelOfProject("inputModel", "Model to copy.", ""),
+        kinds.Own(
             "targetFolder",
             params.FolderParam,
             "New folder",
@@ -69,7 +66,7 @@ class Export(Way[Any, Any]):
         return dict(folder=protocol.targetFolder.get())
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
-        copyModel(protocol.inputModel.get().getFolder(), settings["folder"])
+        model_field.copyModel(protocol.inputModel.get().getFolder(), settings["folder"])
 
     def problems(self, protocol: Any) -> List[str]:
         target = (protocol.targetFolder.get() or "").strip()
@@ -92,7 +89,7 @@ class Export(Way[Any, Any]):
         return [done if protocol.isFinished() else "Not exported yet."]
 
 
-class CryodlProtModels(WithoutEngine, OneOf[Any, Any]):
+class CryodlProtModels(inputs.WithoutEngine, one_of.OneOf[Any, Any]):
     """Import a trained model from a folder, or copy a model of this project into one.
 
     In: the folder of a model of any kind, made on the command line (`cryodl train-picker`, `cryodl train-segmenter`

@@ -14,8 +14,7 @@ from pyworkflow.object import String
 from pyworkflow.protocol import getProtocolFromDb, params
 
 from ..engine.cryodl.contract import ReportConfig, ReportOutputs, write_json
-from .engine_protocol import EngineProtocol
-from .kinds import Options, Own, Section, sayIf
+from . import engine_protocol, kinds
 
 _FOLDER = re.compile(r"(\d{6})_\w+")
 
@@ -52,7 +51,7 @@ LONGEST = 24  # h
 _LOOK = 5  # s between two looks whether it is time
 
 
-class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
+class CryodlProtReport(engine_protocol.EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
     """Write one HTML page on where this project stands: numbers over time, latest picks, classes, FSC, alarms.
 
     In: nothing; it reads the other runs of the project, and changes nothing of them. Out: extra/report.html, one file
@@ -62,16 +61,16 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
     _label = "write report"
     OUTPUT, NOTHING_YET = PAGE, "No report yet."
     FORM = (
-        Section("Report"),
-        Options("micrographs", "refresh"),
-        Own(
+        kinds.Section("Report"),
+        kinds.Options("micrographs", "refresh"),
+        kinds.Own(
             "every",
             params.IntParam,
             "Update interval (s)",
             "Interval at which the report is written again while other runs are active. 0: it is written once.",
             default=60,
         ),
-        Own(
+        kinds.Own(
             "longest",
             params.FloatParam,
             "Stop after (h)",
@@ -114,4 +113,6 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
         return dataclasses.replace(config, project=".", words=self._getExtraPath(WORDS), own=own)
 
     def _checkTogether(self) -> List[str]:
-        return sayIf((self.every.get() or 0) < 0, f"Update interval is {self.every.get()} s; it must be 0 or more.")
+        return kinds.sayIf(
+            (self.every.get() or 0) < 0, f"Update interval is {self.every.get()} s; it must be 0 or more."
+        )

@@ -6,12 +6,11 @@ from typing import Any, Dict, Sequence
 
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
+from . import inputs, one_of
 from .engine_protocol import ConfigT, MadeT, OneRun
-from .inputs import ProtocolMixin
-from .one_of import OneOf, Way
 
 
-class TrainsModel(ProtocolMixin):
+class TrainsModel(inputs.ProtocolMixin):
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has the field `network`."""
 
     def getModelFolder(self) -> str:
@@ -47,7 +46,7 @@ class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
         self._defineRelated(outputModel=CryodlModel.fromFolder(self.getModelFolder()))
 
 
-class TrainsOne(Way[ConfigT, MadeT]):
+class TrainsOne(one_of.Way[ConfigT, MadeT]):
     """A way that trains a model of a kind, _KIND."""
 
     NOTHING_YET = "No model yet."
@@ -57,5 +56,5 @@ class TrainsOne(Way[ConfigT, MadeT]):
         return dict(outputModel=CryodlModel.fromFolder(protocol.getModelFolder()))
 
 
-class TrainsOneOf(TrainsModel, OneOf[Any, Any]):
+class TrainsOneOf(TrainsModel, one_of.OneOf[Any, Any]):
     """A protocol whose ways train: a child gives WAYS of TrainsOne."""

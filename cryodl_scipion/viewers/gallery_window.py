@@ -16,13 +16,12 @@ from pwem.objects import SetOfParticles
 from ..convert.particles.denoised import RAW_IMAGE
 from ..convert.particles.particles import locationOf
 from ..engine.cryodl.contract import counted
-from .plots import Axes, Figure, shrunk, stretch
-from .window import CanvasWindow
+from . import plots, window
 
 _STRIP = 0.16  # of a tile's height, for the caption below it
 
 
-def drawTiles(axes: Axes, tiles: Any, captions: Sequence[str], columns: Any) -> Any:
+def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: Any) -> Any:
     """Tiles in rows, each with its caption below. tiles: list of lists of (h, w) images that stand side by side.
 
     Returns (width, height) of a tile with its strip, in the axes' units, for tileAt."""
@@ -86,7 +85,9 @@ def lowPass(image: np.ndarray, resolution: Optional[float], pixelSize: float) ->
 def sideBySide(images: Sequence[np.ndarray]) -> Any:
     """(h, w) in [0, 1]: images of one height next to each other, each stretched to its own greys, white lines
     between."""
-    return np.hstack([part for image in images for part in (stretch(image), np.ones((image.shape[0], _GAP)))][:-1])
+    return np.hstack(
+        [part for image in images for part in (plots.stretch(image), np.ones((image.shape[0], _GAP)))][:-1]
+    )
 
 
 def meanOf(names: Sequence[str]) -> Any:
@@ -171,7 +172,7 @@ class Gallery:
         """The images of one particle, in the order of the kinds; the raw one filtered to `resolution` Å if given."""
         found = [readParticle(names[position]) for names in self.names.values()]
         found[0] = lowPass(found[0], resolution, self.pixelSize)
-        return [shrunk(image, side) for image in found]
+        return [plots.shrunk(image, side) for image in found]
 
     def lines(self, position: int) -> List[str]:
         lines = [f"{self.ITEM} {self.ids[position]}", *self._positions(position)]
@@ -225,7 +226,7 @@ _GRID = {1: (10, 5), 2: (6, 6), 3: (4, 6)}  # columns and rows of a page, by the
 _TILE_SIDE = 128  # px
 
 
-class PagedWindow(CanvasWindow):
+class PagedWindow(window.CanvasWindow):
     """Tiles on pages. A child gives, beside _addControls(row, the frame below it):
 
     _grid(number of all tiles): columns and rows of a page. order(): positions of what is shown. _tileOf(number in the
@@ -240,7 +241,7 @@ class PagedWindow(CanvasWindow):
     _counted: Any = staticmethod(lambda order: "")
 
     def __init__(self, parent: Any, data: Any, title: str, size: Tuple[float, float]) -> None:
-        CanvasWindow.__init__(self, parent, title)
+        window.CanvasWindow.__init__(self, parent, title)
         self._data, self._page, self._columns, self._shown, self._tile = data, 0, 1, [], (1, 1)
         self.message, self._position = tk.StringVar(self.root), tk.StringVar(self.root)
         row = self.addRow()
@@ -372,11 +373,11 @@ class GalleryWindow(PagedWindow):
         ParticleWindow(self.root, self._data, position, self.resolution()).show()
 
 
-class ParticleWindow(CanvasWindow):
+class ParticleWindow(window.CanvasWindow):
     """One particle of a Gallery, each of its images stretched to its own greys, with the place of its raw image."""
 
     def __init__(self, parent: Any, data: Any, position: int, resolution: float) -> None:
-        CanvasWindow.__init__(self, parent, f"{data.ITEM} {data.ids[position]}")
+        window.CanvasWindow.__init__(self, parent, f"{data.ITEM} {data.ids[position]}")
         lines, titles = data.lines(position), [data.WORDS[kind] for kind in data.names]
         text = tk.Text(self.root, height=len(lines), font="TkFixedFont", relief=tk.FLAT, padx=8, pady=6)
         text.insert(tk.END, "\n".join(lines))  # a text, so that the position can be copied
@@ -387,9 +388,9 @@ class ParticleWindow(CanvasWindow):
         drawParticle(self._figure, data.pictures(position, resolution), titles)
 
 
-def drawParticle(figure: Figure, images: Sequence[np.ndarray], titles: Sequence[str]) -> None:
+def drawParticle(figure: plots.Figure, images: Sequence[np.ndarray], titles: Sequence[str]) -> None:
     for axes, image, title in zip(figure.subplots(1, len(images), squeeze=False)[0], images, titles):
-        axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(plots.stretch(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(title)
         axes.set_axis_off()
     figure.tight_layout()

@@ -10,8 +10,7 @@ from typing import Any, List, Tuple
 import numpy as np
 from matplotlib import patheffects
 
-from .plots import drawMicrograph, loadPreview, view
-from .window import CanvasWindow
+from . import plots, window
 
 _ZOOM = 1.25  # of one click of the mouse wheel
 _CONTRAST = 1.3  # of one press of the key
@@ -46,10 +45,10 @@ class Pictures:
 
     def preview(self, index: int) -> Any:
         """Preview of the picture with this number. Raises ValueError or OSError that names the file."""
-        return loadPreview(self.paths[index])
+        return plots.loadPreview(self.paths[index])
 
 
-class MicrographWindow(CanvasWindow):
+class MicrographWindow(window.CanvasWindow):
     """Children may give _drawOn(axes), after which all that an earlier call drew is gone, _text(), _labels(), _look().
 
     parent: tk widget, or None for a window of its own. data: Pictures. slider: dict of from_, to, resolution, label, or
@@ -70,7 +69,7 @@ class MicrographWindow(CanvasWindow):
     def __init__(
         self, parent: Any, data: Any, title: str, slider: Any = None, value: float = 0, accept: Any = None
     ) -> None:
-        CanvasWindow.__init__(self, parent, title)
+        window.CanvasWindow.__init__(self, parent, title)
         self._data, self._accept, self._slider = data, accept, slider
         self._beside: List[Any] = []  # (axes, Preview) of pictures that are moved with the first
         self.value, self.message = tk.DoubleVar(self.root, value), tk.StringVar(self.root)
@@ -157,7 +156,7 @@ class MicrographWindow(CanvasWindow):
 
     def _zoom(self, centre: Any, span: Any) -> None:
         for axes, preview in self._shown():
-            view(axes, preview, centre, span)
+            plots.view(axes, preview, centre, span)
         self._seen()
 
     def _seen(self) -> None:
@@ -231,7 +230,7 @@ class MicrographWindow(CanvasWindow):
     def _draw(self) -> Any:
         """Draw the picture. Returns its axes."""
         axes = self._figure.add_axes((0, 0, 1, 1))
-        drawMicrograph(axes, self._preview, self._UPWARDS)
+        plots.drawMicrograph(axes, self._preview, self._UPWARDS)
         return axes
 
     def _look(self) -> None:

@@ -11,9 +11,7 @@ from .. import protocols
 from ..convert.names import withoutChecksum
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
-from .panels_viewer import ObjectViewer
-from .plots import drawTraining, readMetrics
-from .window import FollowingWindow
+from . import panels_viewer, plots, window
 
 METRICS = "metrics.csv"
 SAMPLES, CONFUSION = "samples", "confusion.png"
@@ -126,13 +124,13 @@ def _names(title: str, names: Optional[Sequence[str]]) -> List[str]:
 _COLUMN = 19  # letters before what is told, see cardLines
 
 
-class ModelWindow(FollowingWindow):
+class ModelWindow(window.FollowingWindow):
     """folder: of the model, finished or not. samples: whether there will be pictures of validation particles."""
 
     _choice: Any = None  # the list of sample pictures, as soon as there is one
 
     def __init__(self, parent: Any, folder: str, title: str, samples: bool = False) -> None:
-        FollowingWindow.__init__(self, parent, title)
+        window.FollowingWindow.__init__(self, parent, title)
         self._folder, self._sample = folder, tk.StringVar(self.root, NEWEST)
         self._text = tk.Text(self.root, width=46, font="TkFixedFont", relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
         self._text.tag_configure("card", lmargin2=_COLUMN * font.Font(self.root, "TkFixedFont").measure("0"))
@@ -152,7 +150,7 @@ class ModelWindow(FollowingWindow):
             self._choice.config(values=list(samples))
         if samples and self._sample.get() not in samples:
             self._sample.set(next(iter(samples)))  # this method makes pictures of other names
-        drawTraining(self._figure, readMetrics(metricsPath(self._folder)), samples.get(self._sample.get()))
+        plots.drawTraining(self._figure, plots.readMetrics(metricsPath(self._folder)), samples.get(self._sample.get()))
         self._text.config(state=tk.NORMAL)
         self._text.delete("1.0", tk.END)
         self._text.insert(tk.END, "\n".join(cardLines(self._folder)), "card")
@@ -163,7 +161,9 @@ _NAMES = ("CryodlProtTrainPicker", "CryodlProtTrainDenoiser", "CryodlProtTrainMa
 _TRAININGS = [vars(protocols)[name] for name in _NAMES if name in vars(protocols)]  # the last one needs scipion-em-tomo
 
 
-class CryodlModelViewer(ObjectViewer, name="cryodl model", targets=[CryodlModel, protocols.CryodlProtModels]):
+class CryodlModelViewer(
+    panels_viewer.ObjectViewer, name="cryodl model", targets=[CryodlModel, protocols.CryodlProtModels]
+):
     def show(self, obj: Any) -> Any:
         model = obj if isinstance(obj, CryodlModel) else getattr(obj, "outputModel", None) or obj.inputModel.get()
         if model is None:
@@ -171,7 +171,7 @@ class CryodlModelViewer(ObjectViewer, name="cryodl model", targets=[CryodlModel,
         return self.window(ModelWindow, model.getFolder(), str(model))
 
 
-class CryodlTrainViewer(ObjectViewer, name="cryodl training", targets=_TRAININGS):
+class CryodlTrainViewer(panels_viewer.ObjectViewer, name="cryodl training", targets=_TRAININGS):
     def show(self, obj: Any) -> Any:
         # pickers leave curves only; below the curves of the others come pictures
         samples = not isinstance(obj, protocols.CryodlProtTrainPicker) and getattr(obj, "_KIND", "") != "detector"

@@ -9,8 +9,7 @@ from pwem.objects import Class2D, EMObject, Particle, SetOfAverages, SetOfClasse
 from pyworkflow.object import Float, Integer
 
 from ...engine.cryodl import contract
-from ..arriving import ID
-from ..relion_star import columnsOf, readColumns
+from .. import arriving, relion_star
 from .particles import itemsOf, locationOf, pairedRows
 
 # Attributes of classes and averages.
@@ -33,7 +32,7 @@ def planeMatrix(psi: float, origin: Tuple[float, float]) -> np.ndarray:
 
 def readClasses(path: Any) -> Dict[int, Tuple[str, float, int, float]]:
     """{number: (image name, score, particles, resolution in Å)} of the engine's classes.star."""
-    return {row[0]: row[1:] for row in readColumns(path, _TABLE, (int, str, float, int, float), "classes")}
+    return {row[0]: row[1:] for row in relion_star.readColumns(path, _TABLE, (int, str, float, int, float), "classes")}
 
 
 def addToClasses(
@@ -44,16 +43,16 @@ def addToClasses(
     those in no class (number 0) are left out. All classes get what classesFile says of them."""
     table, pixelSize = readClasses(classesFile), particles.getSamplingRate()
     made = classes._getExistingItems()  # pwem's: copies that can be appended to; classes[number] is one object for all
-    range_ = f"{ID}>={min(ids)} AND {ID}<={max(ids)}"
+    range_ = f"{arriving.ID}>={min(ids)} AND {arriving.ID}<={max(ids)}"
     # a run may have died between a class and its first member
     there = [one for one in made.values() if not one._getMapper().doCreateTables]
-    done: Set[int] = set().union(*(one.getUniqueValues(ID, range_) for one in there))
+    done: Set[int] = set().union(*(one.getUniqueValues(arriving.ID, range_) for one in there))
     for number, one in made.items():
         _describeClass(one, table[number], classesFile)
         classes.update(one)  # before any is appended: it also tells the mapper the columns, which enableAppend mistakes
     columns = list(_COLUMNS)
     # members of one table have the same columns, and runs of earlier versions have none of this
-    if SIGNAL[1:] in columnsOf(particlesFile, "particles") and all(
+    if SIGNAL[1:] in relion_star.columnsOf(particlesFile, "particles") and all(
         one.getFirstItem().hasAttribute(SIGNAL) for one in there
     ):
         columns.append(SIGNAL[1:])

@@ -10,10 +10,8 @@ from pyworkflow.object import String
 
 from ...convert.maps import halfForEngine, halfMapsOf, stemOf, structureFileOf
 from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result
-from ..engine_protocol import OneRun, volumeFrom
-from ..inputs import classOf
+from .. import engine_protocol, inputs, protocol_base
 from ..kinds import Choice, Flag, Model, Options, sayIf
-from ..protocol_base import RESULT_FILE, possibleOutputs
 from .map_kinds import FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
 
 WHOLE, HALVES = range(2)
@@ -40,7 +38,7 @@ _HALVES = [
 ]
 
 
-class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase):
+class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase):
     """Improve the local contrast of a map, or of a set of maps, with a trained network.
 
     In: a map (with its half-maps, if it has them), a set of maps, or two half-maps, as they come from refinement; a
@@ -81,8 +79,8 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
 
     @property
     def _possibleOutputs(self) -> Dict[str, Any]:
-        manyMaps = self._whole() and issubclass(classOf(self.inputVolume), EMSet)
-        made = possibleOutputs(self._CONFIG)
+        manyMaps = self._whole() and issubclass(inputs.classOf(self.inputVolume), EMSet)
+        made = protocol_base.possibleOutputs(self._CONFIG)
         return {name: made[name] for name in made if issubclass(made[name], EMSet) is manyMaps}
 
     def _insertAllSteps(self) -> None:
@@ -103,7 +101,9 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
             made["outputVolume"].append(self._improved(name, volume, outputs))
             if outputs.confidence:
                 comment = "Confidence: the network's probability that there is density, from 0 to 1."
-                confidence = volumeFrom(outputs.confidence, volume.getSamplingRate(), ownOrigin(volume), comment)
+                confidence = engine_protocol.volumeFrom(
+                    outputs.confidence, volume.getSamplingRate(), ownOrigin(volume), comment
+                )
                 confidence.setObjLabel(f"{name} (confidence)")
                 made["outputConfidence"].append(confidence)
         volumes = [(name, found) for name, found in made.items() if found]
@@ -113,7 +113,7 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
     def _improved(self, name: str, volume: Volume, outputs: ImproveMapOutputs) -> Volume:
         alone = outputs.unchanged
         comment = alone or f"Improved by the model {outputs.model}; not for FSC-based resolution."
-        made = volumeFrom(outputs.map, volume.getSamplingRate(), ownOrigin(volume), comment)
+        made = engine_protocol.volumeFrom(outputs.map, volume.getSamplingRate(), ownOrigin(volume), comment)
         made.setObjLabel(f"{name} ({'not changed' if alone else 'improved'})")
         # the half-maps as they are: an FSC of improved ones tells nothing
         made.setHalfMaps(list(self._rawHalves(volume)))
@@ -144,7 +144,7 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
         return {f"{stemOf(structureFileOf(v))}_{position}": v for position, v in enumerate(self._volumes(), 1)}
 
     def _resultsByName(self) -> Dict[str, Result]:
-        paths = {name: self._getExtraPath(name, RESULT_FILE) for name in self._namedVolumes()}
+        paths = {name: self._getExtraPath(name, protocol_base.RESULT_FILE) for name in self._namedVolumes()}
         results = {name: Result.read(path) for name, path in paths.items() if os.path.exists(path)}
         if not results and len(paths) == 1:  # version 0.1.0 named the folder otherwise
             results = dict(zip(paths, self._engineResults()))

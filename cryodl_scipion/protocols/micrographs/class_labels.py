@@ -11,20 +11,17 @@ from ...convert.names import emptyFolder
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
-from ..checks import listed, sayIf
-from ..inputs import ProtocolMixin
-from ..kinds import FormPart, OptionsOf, Pointing
-from ..protocol_base import RESULT_FILE
+from .. import checks, inputs, kinds, protocol_base
 
 _FOLDER = "class_labels"
 _UNPLACED = "without_coordinates.json"  # numbers of particles of each set
 _LABELS = dict(kept="Particles kept in 2-D classes", classified="Particles that were classified")
 
 
-def classParts(micrographs: str, *fields: str, when: str = "True") -> Tuple[FormPart, ...]:
+def classParts(micrographs: str, *fields: str, when: str = "True") -> Tuple[kinds.FormPart, ...]:
     """Parts of a form. micrographs: on which the particles must lie, in words. fields: of the engine's command."""
     return (
-        Pointing(
+        kinds.Pointing(
             "keptParticles",
             "Particles of the 2-D classes that you kept, for instance of *cryodl - select 2d classes* or a subset made "
             f"in Scipion's viewer. They must have coordinates on {micrographs}. They are learnt as particles.",
@@ -33,7 +30,7 @@ def classParts(micrographs: str, *fields: str, when: str = "True") -> Tuple[Form
             when=when,
             pointerClass="SetOfParticles",
         ),
-        Pointing(
+        kinds.Pointing(
             "classifiedParticles",
             "The 2-D classes from which you chose, or all particles that were classified. Those that are not among the "
             "kept ones are learnt as background.",
@@ -42,11 +39,13 @@ def classParts(micrographs: str, *fields: str, when: str = "True") -> Tuple[Form
             when=when,
             pointerClass="SetOfClasses2D, SetOfParticles",
         ),
-        OptionsOf(contract.LabelsFromClassesConfig, *fields, "scale", when=f"({when}) and keptParticles is not None"),
+        kinds.OptionsOf(
+            contract.LabelsFromClassesConfig, *fields, "scale", when=f"({when}) and keptParticles is not None"
+        ),
     )
 
 
-class LearnsFromClasses(ProtocolMixin):
+class LearnsFromClasses(inputs.ProtocolMixin):
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has classParts."""
 
     def _learnsFromClasses(self) -> bool:
@@ -107,11 +106,11 @@ class LearnsFromClasses(ProtocolMixin):
         return [path for path in super()._engineResultFiles() if path != self._classResultFile()]
 
     def _classResultFile(self) -> str:
-        return self._getExtraPath(_FOLDER, RESULT_FILE)
+        return self._getExtraPath(_FOLDER, protocol_base.RESULT_FILE)
 
     def _checkClasses(self, micrographs: SetOfMicrographs) -> List[str]:
         if not self._learnsFromClasses():
-            return sayIf(
+            return checks.sayIf(
                 self.classifiedParticles.get() is not None,
                 "Particles that were classified is given, but Particles kept in 2-D classes is not. Choose the kept "
                 "particles, or leave both empty.",
@@ -133,7 +132,7 @@ class LearnsFromClasses(ProtocolMixin):
         ]
         for name, number in readJson(self._getExtraPath(_FOLDER, _UNPLACED), {}).items():
             unplaced = f"{contract.counted(number, 'particle')} of {_LABELS[name]} without coordinates: not used."
-            lines += sayIf(number, f"Warning: {unplaced}")
+            lines += checks.sayIf(number, f"Warning: {unplaced}")
         return lines + [f"Warning: {warning}" for warning in result.warnings]
 
     def _classMethods(self) -> List[str]:
@@ -149,14 +148,16 @@ class LearnsFromClasses(ProtocolMixin):
 def _problems(label: str, particles: SetOfParticles, known: Any) -> List[str]:
     coordinate = particles.getFirstItem().getCoordinate() if particles.getSize() else None
     if coordinate is None:
-        return sayIf(not particles.getSize(), f"{label} is empty. Choose another set, or leave the field empty.") or [
+        return checks.sayIf(
+            not particles.getSize(), f"{label} is empty. Choose another set, or leave the field empty."
+        ) or [
             f"{label}: these particles have no coordinates, so their positions on the micrographs are not known. "
             "Choose particles that were extracted in Scipion, or imported with their coordinates."
         ]
     where = coordinate.getMicName() or coordinate.getMicId()
-    return sayIf(
+    return checks.sayIf(
         where not in known,
         f"{label}: the first particle lies on the micrograph {where}, which is not among those of the picks: "
-        f"{listed(sorted(name for name in known if isinstance(name, str)))}. Choose particles that were extracted from "
-        "these micrographs.",
+        f"{checks.listed(sorted(name for name in known if isinstance(name, str)))}. Choose particles that were "
+        "extracted from these micrographs.",
     )

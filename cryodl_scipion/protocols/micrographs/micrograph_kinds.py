@@ -6,8 +6,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.arriving import ArrivingMicrographs, checkPicks
-from ..checks import checkMicrographs
-from ..kinds import Growing, Pointing
+from .. import checks, kinds
 
 ACQUISITION = ("voltage", "spherical_aberration", "amplitude_contrast")
 
@@ -23,7 +22,7 @@ def pixelsAndAcquisition(micrographs: SetOfMicrographs) -> Dict[str, Any]:
     )
 
 
-class Micrographs(Growing):
+class Micrographs(kinds.Growing):
     """Micrographs. Their files and names are given batch by batch; what decides the output is their set.
 
     acquisition: whether the engine is also told voltage, spherical aberration and amplitude contrast. picks: field of
@@ -49,10 +48,10 @@ class Micrographs(Growing):
         return ArrivingMicrographs(self.of(protocol), getattr(protocol, self._picks).get() if self._picks else None)
 
     def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
-        return checkMicrographs(found)
+        return checks.checkMicrographs(found)
 
 
-class Coordinates(Pointing):
+class Coordinates(kinds.Pointing):
     """Picks on the micrographs of the form, in a folder with a STAR file for each micrograph."""
 
     CLASSES, LABEL, to = "SetOfCoordinates", "Input coordinates", ("coordinates",)

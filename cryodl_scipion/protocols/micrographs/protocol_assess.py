@@ -7,12 +7,9 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import Micrograph
 
-from ...convert.micrographs.ctfs import setMetrics, splitLines
-from ...convert.micrographs.picks import DIAMETER
+from ...convert.micrographs import ctfs, picks
 from ...engine.cryodl.contract import AssessMicrographsConfig, AssessMicrographsOutputs, Result
-from ..batches import BatchRun, appendItems
-from ..checks import checkDiameter, sayIf
-from ..kinds import Options, Section
+from .. import batches, checks, kinds
 from .micrograph_kinds import Coordinates, Micrographs
 
 GOOD, BAD = "goodMicrographs", "badMicrographs"
@@ -24,7 +21,7 @@ _COORDINATES = Coordinates(
 )
 
 
-class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutputs]):
+class CryodlProtAssess(batches.BatchRun[AssessMicrographsConfig, AssessMicrographsOutputs]):
     """Assess micrographs: measure each and split them into good and bad.
 
     In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
@@ -39,8 +36,8 @@ class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutput
     FORM = (
         Micrographs("inputMicrographs", "Micrographs to assess.", picks="inputCoordinates"),
         _COORDINATES,
-        Options("particle_diameter", more="\n\nEmpty: the diameter stored with the coordinates by cryodl."),
-        Section("Limits"),
+        kinds.Options("particle_diameter", more="\n\nEmpty: the diameter stored with the coordinates by cryodl."),
+        kinds.Section("Limits"),
     )
 
     def _ofBatch(
@@ -53,27 +50,30 @@ class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutput
         for output, names in ((GOOD, made.good), (BAD, made.bad)):
             chosen = {name: micrograph for name, micrograph in items.items() if name in names}
             for name, micrograph in chosen.items():
-                setMetrics(micrograph, made.metrics[name])
+                ctfs.setMetrics(micrograph, made.metrics[name])
             if chosen:
-                appendItems(self, output, self.inputMicrographs, list(chosen.values()))
+                batches.appendItems(self, output, self.inputMicrographs, list(chosen.values()))
 
     def _completed(self, config: AssessMicrographsConfig) -> AssessMicrographsConfig:
         coordinates = self.inputCoordinates.get()
-        known: Any = None if coordinates is None else coordinates.getAttributeValue(DIAMETER, None)
+        known: Any = None if coordinates is None else coordinates.getAttributeValue(picks.DIAMETER, None)
         return dataclasses.replace(config, particle_diameter=config.particle_diameter or known)
 
     def _checkTogether(self) -> List[str]:
         config, unlimited = self._config(), self.minimumParticles.get() is None and self.minimumScore.get() is None
-        wrong = sayIf(
+        wrong = checks.sayIf(
             config.coordinates is None and not unlimited,
             "Minimum number of particles or Minimum mean score is set, but there are no Coordinates to measure them "
             "on. Choose Coordinates, or leave both limits empty.",
-        ) or sayIf(
+        ) or checks.sayIf(
             config.particle_diameter is None,
             "Particle diameter is empty, and there are no coordinates that store it. Give the diameter, in Å.",
         )
-        return wrong or checkDiameter(config.particle_diameter, self.inputMicrographs.get()) + super()._checkTogether()
+        return (
+            wrong
+            or checks.checkDiameter(config.particle_diameter, self.inputMicrographs.get()) + super()._checkTogether()
+        )
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         good, bad = (getattr(self, name).getSize() if hasattr(self, name) else 0 for name in (GOOD, BAD))
-        return splitLines(good, bad, self._config())
+        return ctfs.splitLines(good, bad, self._config())

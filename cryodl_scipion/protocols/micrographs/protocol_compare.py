@@ -13,17 +13,14 @@ from ...convert.names import emptyFolder, imageEnding, namesByMicName
 from ...convert.particles.results import writeCtfs
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
-from ..engine_protocol import volumeFrom
+from .. import engine_protocol, one_of, protocol_base
 from ..kinds import MapOrModel, Options, Pointing, sayIf
-from ..one_of import OneOf, Way
-from ..protocol_base import RESULT_FILE
-from .micrograph_kinds import pixelsAndAcquisition
-from .pick_sets_base import PickSets, PickSetsBase, ReferencePicks
+from . import micrograph_kinds, pick_sets_base
 
 COMPARISON, CTFS = "comparison.json", "ctf.star"
 _SETS = (
-    PickSets("Coordinates to compare."),
-    ReferencePicks(
+    pick_sets_base.PickSets("Coordinates to compare."),
+    pick_sets_base.ReferencePicks(
         "Particles regarded as ground truth, for instance picked by hand. Only micrographs with reference particles "
         "are compared, and these should be picked completely. Maps are measured by the map of these.",
         "the sets are compared with each other, and their maps with the best of them",
@@ -31,7 +28,7 @@ _SETS = (
 )
 
 
-class ByPositions(Way[contract.ComparePicksConfig, contract.ComparePicksOutputs]):
+class ByPositions(one_of.Way[contract.ComparePicksConfig, contract.ComparePicksOutputs]):
     WORD, OUTPUT, NOTHING_YET = "positions", "comparison", "No comparison yet."
     FORM = (
         *_SETS,
@@ -86,7 +83,7 @@ class CtfsOfSets(Pointing):
         return dict(ctf=protocol._getExtraPath(CTFS))
 
 
-class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksOutputs]):
+class ByMaps(one_of.Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksOutputs]):
     WORD, OUTPUT, NOTHING_YET, GOES_ON = "maps of their particles", "maps", "No maps yet.", True
     CITES = ("Gorski2005", "Rosenthal2003", "Scheres2012")
     FORM = (
@@ -112,7 +109,7 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
     }
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
-        if not os.path.exists(protocol._getExtraPath(RESULT_FILE)):
+        if not os.path.exists(protocol._getExtraPath(protocol_base.RESULT_FILE)):
             pwutils.cleanPath(protocol._output())  # without its result it tells too little
         super().run(protocol, settings)
 
@@ -125,7 +122,9 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
         volumes.setSamplingRate(made.pixel_size)
         for name in made.sets:
             comment = f"{made.particles[name]} particles, {contract.resolution_in_words(made.resolution[name])}"
-            volume = volumeFrom(made.maps[name], made.pixel_size, None, comment, [made.half1[name], made.half2[name]])
+            volume = engine_protocol.volumeFrom(
+                made.maps[name], made.pixel_size, None, comment, [made.half1[name], made.half2[name]]
+            )
             volume.setObjLabel(name)
             volumes.append(volume)
         return dict(outputVolumes=volumes)
@@ -134,7 +133,9 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
         if not protocol._allSets():
             return config
         files = tuple(micrograph.getFileName() for micrograph in self._common(protocol))
-        return dataclasses.replace(config, micrographs=files, **pixelsAndAcquisition(protocol._frame()))
+        return dataclasses.replace(
+            config, micrographs=files, **micrograph_kinds.pixelsAndAcquisition(protocol._frame())
+        )
 
     def _common(self, protocol: Any) -> List[Micrograph]:
         common = set(protocol._names())
@@ -165,7 +166,7 @@ def ctfsByName(ctfs: SetOfCTF) -> Dict[str, Any]:
     return {ctf.getMicrograph().getMicName(): ctf.clone() for ctf in ctfs}
 
 
-class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
+class CryodlProtCompare(one_of.OneOf[Any, Any], pick_sets_base.PickSetsBase):
     """Compare picks of several programs or settings, by their positions or by the maps that their particles give.
 
     In: two or more sets of coordinates of the same micrographs, or one and a reference such as manual picks. By

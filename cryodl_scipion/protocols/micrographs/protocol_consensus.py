@@ -16,9 +16,8 @@ from pyworkflow.object import Integer, String
 from ...convert.arriving import MicrographsOfSets, reopened
 from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, coordinateAt, describeOutput, readPicks
 from ...engine.cryodl.contract import ConsensusPicksConfig, ConsensusPicksOutputs, Result, counted
-from ..batches import BatchRun, appendToOutput
+from .. import batches, protocol_base
 from ..kinds import BoxSize, Options, sayIf
-from ..protocol_base import RESULT_FILE
 from .pick_sets_base import PickSets, PickSetsBase
 
 COORDINATES = "outputCoordinates"
@@ -27,7 +26,7 @@ _AT_LEAST, _SCORE = range(2)
 _COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", NUMBER_OF_SETS)
 
 
-class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs], PickSetsBase):
+class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs], PickSetsBase):
     """Combine picks of several programs or settings.
 
     In: two or more sets of coordinates of the same micrographs. Out: the particles that at least so many of the sets
@@ -85,7 +84,7 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
             folder = self._batchFolder(micrographs)
             sets = [os.path.join(folder, f"{number:02d}") for number in range(1, len(self._labelledSets()) + 1)]
             self._arriving.writePicks(sets, micrographs)
-        if not os.path.exists(os.path.join(folder, RESULT_FILE)):
+        if not os.path.exists(os.path.join(folder, protocol_base.RESULT_FILE)):
             picks = tuple(f"{label}={position}" for (label, _), position in zip(self._labelledSets(), sets))
             made = os.path.join(folder, self.OUTPUT)
             pwutils.cleanPath(made)  # without its result it tells too little
@@ -112,7 +111,9 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
                             output.append(item)
 
             frame = self._labelledSets()[0][1].getMicrographs(asPointer=True)
-            appendToOutput(self, COORDINATES, lambda: self._createSetOfCoordinates(frame), list(self.inputSets), append)
+            batches.appendToOutput(
+                self, COORDINATES, lambda: self._createSetOfCoordinates(frame), list(self.inputSets), append
+            )
 
     def closeStep(self) -> None:
         self._closeOutputSet()

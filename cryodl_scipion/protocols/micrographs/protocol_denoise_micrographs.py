@@ -11,8 +11,7 @@ from pyworkflow.object import String
 from ...convert.arriving import MicrographsWithOthers, checkHalves, halvesOf
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
-from ..batches import BatchRun, appendItems
-from ..kinds import ModelOrShipped, Options, Pointing
+from .. import batches, kinds
 from .micrograph_kinds import Micrographs
 
 DENOISED, MODEL = "outputMicrographs", "outputModel"
@@ -22,7 +21,7 @@ DENOISER = "_cryodlDenoiser"
 _LEARNT = {"even-odd": "even-odd", "added-noise": "added-noise", "simulated": "trained on simulated micrographs"}
 ONLY_FOR = "For viewing and picking only. Never extract particles for refinement from them."
 _TRAINED = "inputModel is None and not shippedModel"
-_MODEL = ModelOrShipped(
+_MODEL = kinds.ModelOrShipped(
     contract.MICROGRAPH_DENOISER,
     "Micrograph denoiser of an earlier run of this protocol.",
     empty="a new one is trained on the first micrographs, unless a shipped one is named below",
@@ -32,7 +31,7 @@ _MODEL = ModelOrShipped(
 
 
 _AVERAGES = [
-    Pointing(
+    kinds.Pointing(
         f"{word}Micrographs",
         f"Averages of only the {word} frames, which motion correction can write; matched by micrograph name.",
         label=f"{word.capitalize()}-frame averages",
@@ -44,7 +43,9 @@ _AVERAGES = [
 ]
 
 
-class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, contract.DenoiseMicrographsOutputs]):
+class CryodlProtDenoiseMicrographs(
+    batches.BatchRun[contract.DenoiseMicrographsConfig, contract.DenoiseMicrographsOutputs]
+):
     """Denoise micrographs by a network that learns from the micrographs themselves. For viewing and picking only.
 
     In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
@@ -60,9 +61,9 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
         Micrographs("inputMicrographs", "Micrographs to denoise."),
         *_AVERAGES,
         _MODEL,
-        Options("method", "training_micrographs", "steps", when=_TRAINED),
-        Options("resolution", when="inputModel is None"),
-        Options("seed", when=_TRAINED),
+        kinds.Options("method", "training_micrographs", "steps", when=_TRAINED),
+        kinds.Options("resolution", when="inputModel is None"),
+        kinds.Options("seed", when=_TRAINED),
     )
     _training = False
 
@@ -100,7 +101,7 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
             micrograph.setFileName(made.files[name])
             setattr(micrograph, DENOISER, String(contract.read_card(self._modelFolder())["name"]))
         if chosen:
-            appendItems(self, DENOISED, self.inputMicrographs, list(chosen.values()))
+            batches.appendItems(self, DENOISED, self.inputMicrographs, list(chosen.values()))
         if not _MODEL.folder(self) and not self.hasAttribute(MODEL):
             self._defineOutputs(**{MODEL: CryodlModel.fromFolder(self._ownModelFolder())})
             self._defineSourceRelation(self.inputMicrographs, getattr(self, MODEL))

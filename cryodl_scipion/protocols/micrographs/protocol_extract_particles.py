@@ -13,15 +13,13 @@ from ...convert.arriving import PickedMicrographs, checkPicks
 from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.results import extractedParticles, writeCtfs
 from ...engine.cryodl import contract
-from ..batches import BatchRun, appendItems
-from ..checks import checkDiameter, checkMicrographs, sayIf
-from ..kinds import Growing, Options, Pointing
+from .. import batches, checks, kinds
 from .micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 
 PARTICLES = "outputParticles"
 
 
-class PicksToExtract(Growing):
+class PicksToExtract(kinds.Growing):
     CLASSES, LABEL = "SetOfCoordinates", "Input coordinates"
     to = ("micrographs", "names", "coordinates", "pixel_size", *ACQUISITION)
 
@@ -41,17 +39,17 @@ class PicksToExtract(Growing):
 
     def check(self, protocol: Any, found: SetOfCoordinates) -> List[str]:
         frame = protocol._micrographs()
-        return checkPicks(frame, found) or checkMicrographs(frame)
+        return checkPicks(frame, found) or checks.checkMicrographs(frame)
 
 
-class Ctfs(Pointing):
+class Ctfs(kinds.Pointing):
     CLASSES, LABEL, to, KNOWN_AS = "SetOfCTF", "CTF estimation", ("ctf",), "ctfs"
 
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
         return dict(ctf=found.getFileName())
 
 
-class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contract.ExtractParticlesOutputs]):
+class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfig, contract.ExtractParticlesOutputs]):
     """Cut particles out of micrographs, as RELION's extraction does; no other program is needed.
 
     In: coordinates and, for all that follows, the micrographs' CTFs; both may still be growing. A micrograph is worked
@@ -72,7 +70,7 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
             important=True,
             related=False,
         ),
-        Pointing(
+        kinds.Pointing(
             "inputMicrographs",
             "Micrographs to extract from instead of those that were picked, matched by name; for instance the raw "
             "ones, if denoised micrographs were picked. Coordinates are scaled to their pixel size.",
@@ -82,7 +80,7 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
             related=False,
             expertLevel=params.LEVEL_ADVANCED,
         ),
-        Options(
+        kinds.Options(
             "particle_diameter",
             more="\n\nEmpty: the diameter stored with the coordinates, or two thirds of their box size.",
         ),
@@ -122,7 +120,7 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
         describe = lambda output: self._describe(output, made.pixel_size)
         new = list(found)
         if new:
-            appendItems(self, PARTICLES, self.inputCoordinates, new, SetOfParticles, describe, frame)
+            batches.appendItems(self, PARTICLES, self.inputCoordinates, new, SetOfParticles, describe, frame)
 
     def _describe(self, output: EMSet, pixelSize: float) -> None:
         output.setSamplingRate(pixelSize)
@@ -148,11 +146,11 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
 
     def _checkTogether(self) -> List[str]:
         return (
-            sayIf(
+            checks.sayIf(
                 self._diameter() is None,
                 "Particle diameter is empty, and the coordinates do not store it. Give the diameter, in Å.",
             )
-            or checkDiameter(self._diameter(), self._micrographs())
+            or checks.checkDiameter(self._diameter(), self._micrographs())
             or super()._checkTogether()
         )
 

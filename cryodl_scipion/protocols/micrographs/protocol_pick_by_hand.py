@@ -8,14 +8,13 @@ from typing import Any, Dict, List, Sequence
 from ...convert.micrographs import picks as convert
 from ...convert.names import emptyFolder, micrographNames
 from ...engine.cryodl.contract import PickByHandConfig, PickByHandOutputs, Result, counted
-from ..checks import checkDiameter, checkMicrographs, sayIf
-from ..engine_protocol import OneRun
+from .. import checks, engine_protocol
 from ..kinds import BoxSize, Flag, Options, Pointing
 
 PICKS_FOLDER, START_FOLDER = "picks", "start"
 
 
-class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
+class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOutputs]):
     """Pick particles with the mouse, or correct picks of any program.
 
     In: micrographs, or coordinates to begin with, which are not changed. A window opens on this machine's screen: add,
@@ -132,14 +131,16 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
             return ["Choose the picks to correct, or the micrographs to pick in."]
         picks = self.inputCoordinates.get()
         return (
-            sayIf(
+            checks.sayIf(
                 self.askQuestions and picks is not None and convert.questionsFile(picks) is None,
                 "The run that made the picks has no questions: *cryodl - pick particles* asks where its scores do not "
                 "tell particles from the rest. Switch *Answer its questions* off to correct the picks.",
             )
-            or sayIf(micrographs.isStreamOpen(), "The micrographs are still arriving. Wait until the set is complete.")
-            or checkMicrographs(micrographs)
-            or checkDiameter(self.particleDiameter.get(), micrographs)
+            or checks.sayIf(
+                micrographs.isStreamOpen(), "The micrographs are still arriving. Wait until the set is complete."
+            )
+            or checks.checkMicrographs(micrographs)
+            or checks.checkDiameter(self.particleDiameter.get(), micrographs)
         )
 
     def _tell(self, results: Sequence[Result]) -> List[str]:

@@ -7,15 +7,13 @@ from pwem.objects import Micrograph, SetOfCoordinates
 
 from ...convert.micrographs.picks import boxSizeFor, filamentLines, segmentCoordinates, setDiameter
 from ...engine.cryodl import contract
-from ..batches import BatchRun, appendItems
-from ..checks import checkDiameter
-from ..kinds import BoxSize, Options
+from .. import batches, checks, kinds
 from .micrograph_kinds import Micrographs
 
 SEGMENTS = "outputCoordinates"
 
 
-class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.PickFilamentsOutputs]):
+class CryodlProtPickFilaments(batches.BatchRun[contract.PickFilamentsConfig, contract.PickFilamentsOutputs]):
     """Trace filaments in micrographs and place segments along them, for helical processing.
 
     In: micrographs (also while they are still arriving) and the diameter of the filament. Out: coordinates, each
@@ -28,9 +26,9 @@ class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.Pi
     CITES = contract.network_citations("filament_picker", "unet")
     FORM = (
         Micrographs("inputMicrographs", "Micrographs with filaments."),
-        Options("filament_diameter", "segment_distance", "minimum_length", "threshold"),
-        Options("contrast", "keep_edges", "border"),
-        BoxSize("micrographs", "three times the filament diameter, rounded to an even number"),
+        kinds.Options("filament_diameter", "segment_distance", "minimum_length", "threshold"),
+        kinds.Options("contrast", "keep_edges", "border"),
+        kinds.BoxSize("micrographs", "three times the filament diameter, rounded to an even number"),
     )
     NOT_ON_FORM = {"model": "the one that comes with the plugin"}
 
@@ -39,7 +37,7 @@ class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.Pi
         segments = [s for name, item in found.items() for s in segmentCoordinates(made.coordinates[name], item)]
         if segments or not hasattr(self, SEGMENTS):
             pointer, info = self.inputMicrographs, SetOfCoordinates()
-            appendItems(self, SEGMENTS, pointer, segments, SetOfCoordinates, self._describe, info=info)
+            batches.appendItems(self, SEGMENTS, pointer, segments, SetOfCoordinates, self._describe, info=info)
 
     def _describe(self, coordinates: SetOfCoordinates) -> None:
         config = self._config()
@@ -49,7 +47,10 @@ class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.Pi
         setDiameter(coordinates, config.filament_diameter)
 
     def _checkTogether(self) -> List[str]:
-        return checkDiameter(self._config().filament_diameter, self.inputMicrographs.get()) or super()._checkTogether()
+        return (
+            checks.checkDiameter(self._config().filament_diameter, self.inputMicrographs.get())
+            or super()._checkTogether()
+        )
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         return filamentLines(results) if hasattr(self, SEGMENTS) else [self.NOTHING_YET]

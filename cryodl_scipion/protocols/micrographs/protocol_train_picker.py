@@ -11,18 +11,15 @@ from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL, StringParam
 
 from ...convert.maps import structureFileOf, structureForEngine
 from ...convert.micrographs import picks as convert
-from ...convert.micrographs.simulated import simulatedFiles
+from ...convert.micrographs import simulated
 from ...convert.names import emptyFolder, micrographNames
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
-from .. import simulating
+from .. import protocol_base, simulating, training
 from ..checks import checkDiameter, checkLabels, sayIf
 from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetworkIn
 from ..model_field import GENERAL, shippedModels, shippedName
-from ..protocol_base import REQUEST_FILE, RESULT_FILE, OneRunBase
-from ..training import TrainsOne, TrainsOneOf
-from .class_labels import LearnsFromClasses, classParts
-from .train_many_kinds import FromManyKinds
+from . import class_labels, train_many_kinds
 
 _NO_OWN = "ownMicrographs is None"
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
@@ -61,7 +58,7 @@ def _boxes(word: str) -> Pointing:
 
 
 # ----- labels
-class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutputs]):
+class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutputs]):
     WORD, _KIND, _MODEL_KIND = "labels of these particles", "picker", "picker"
     FORM = (
         Pointing(
@@ -75,7 +72,7 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
         ),
         Options("particle_diameter", important=True),
         Options("contrast"),
-        *classParts("the micrographs of these coordinates", "minimum_score"),
+        *class_labels.classParts("the micrographs of these coordinates", "minimum_score"),
         *map(_boxes, OTHER_LABELS),
         Pointing(
             "inputMicrographs",
@@ -274,7 +271,7 @@ def _simulated(*names: str, when: str = "True", **arguments: Any) -> OptionsOf:
 _CONTRAST = OwnName("simulated", "contrast", of=contract.SimulateMicrographsConfig, expertLevel=LEVEL_ADVANCED)
 
 
-class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutputs]):
+class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutputs]):
     WORD, _KIND = "a structure, without picks", "picker"
     FORM = (
         MapOrModel("inputStructure", simulating.STRUCTURE, to=()),  # it is no parameter of the training
@@ -324,12 +321,12 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
         simulation = dataclasses.replace(simulation, structure=structure)
         protocol._forgetOther(simulation, folder, simulation.output, protocol.getModelFolder())
         made = protocol._runOnce(simulation, simulation.output, folder=folder).outputs
-        names, paths = zip(*simulatedFiles(made.micrographs))
+        names, paths = zip(*simulated.simulatedFiles(made.micrographs))
         config = protocol._config(micrographs=paths, coordinates=made.coordinates)
         protocol._train(config, protocol._getExtraPath("training"), names)
 
     def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
-        simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", RESULT_FILE)
+        simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", protocol_base.RESULT_FILE)
         # before the simulation any diameter will do for the form's checks
         diameter = contract.Result.read(made).outputs.particle_diameter if os.path.exists(made) else 100.0
         return dataclasses.replace(
@@ -355,7 +352,7 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         lines = [line for result in results for line in super(FromStructure, self).tell(protocol, [result])]
-        trained = protocol._getExtraPath("training", REQUEST_FILE)
+        trained = protocol._getExtraPath("training", protocol_base.REQUEST_FILE)
         if not lines or not os.path.exists(trained):
             return lines or [self.NOTHING_YET]
         # as the request had it: the plugin may have another general model since
@@ -363,7 +360,7 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
         return [*lines, f"Training started from {start}."]
 
 
-class CryodlProtTrainPicker(LearnsFromClasses, TrainsOneOf, OneRunBase):
+class CryodlProtTrainPicker(class_labels.LearnsFromClasses, training.TrainsOneOf, protocol_base.OneRunBase):
     """Train a neural network to pick particles: from labels, from a structure, or for molecules that it never saw.
 
     In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on
@@ -374,7 +371,7 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsOneOf, OneRunBase):
     it was trained on and how well it does on micrographs held out. A stopped run continues where it was."""
 
     _label = "train picker"
-    WAYS = (FromPicks(), FromStructure(), FromManyKinds())
+    WAYS = (FromPicks(), FromStructure(), train_many_kinds.FromManyKinds())
     WHAT = (
         "Train on",
         "Labels: coordinates that you have, also corrected ones. A structure: micrographs are simulated, and nothing "

@@ -11,10 +11,9 @@ from pwem.objects import AtomStruct, EMObject, SetOfParticles
 from pyworkflow.protocol import params
 from pyworkflow.utils import makeFilePath, makePath
 
-from ...convert.names import inputName
+from ...convert import names, relion_star
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
-from ...convert.relion_star import writeOrientations
 from ...objects import CryodlModel
 from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany, sayIf
 from ..protocol_base import OneRunBase
@@ -180,7 +179,7 @@ class ParticlesBase(OneRunBase):
     """Base of the protocols on particles, beside EngineProtocol."""
 
     def _particlesFile(self, particles: SetOfParticles) -> str:
-        return os.path.join(self._inputFolder(), inputName("particles", particles) + ".star")
+        return os.path.join(self._inputFolder(), names.inputName("particles", particles) + ".star")
 
     def _writeInputs(self, *sets: SetOfParticles) -> None:
         makePath(self._inputFolder())
@@ -274,7 +273,7 @@ class OrientationsFrom(Pointing):
     def filesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
         path = self.valuesOf(protocol, found)["orientations"]
         makeFilePath(path)
-        writeOrientations(path, found)
+        relion_star.writeOrientations(path, found)
         return {}
 
     def check(self, protocol: Any, found: SetOfParticles) -> List[str]:

@@ -5,15 +5,13 @@ import dataclasses
 from typing import Any, Dict, List
 
 from ...convert.names import withoutChecksum
-from ...convert.particles.denoised import denoiserOf
-from ...convert.particles.results import noiseControlOf
+from ...convert.particles import denoised, results
 from ...engine.cryodl.contract import ReconstructConfig, ReconstructOutputs
-from ..engine_protocol import OneRun, fscOfHalves, volumeFrom
-from ..kinds import Options, sayIf
+from .. import engine_protocol, kinds
 from .particle_kinds import Particles, ParticlesBase, checkParticles
 
 
-class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], ParticlesBase):
+class CryodlProtBackProject(engine_protocol.OneRun[ReconstructConfig, ReconstructOutputs], ParticlesBase):
     """Back-project oriented particles into a map and its two half-maps.
 
     In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, and their Fourier
@@ -31,7 +29,7 @@ class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], Parti
             need=("angles",),
             minimum=2,
         ),
-        Options("symmetry", "mask_diameter", "correct_ctf"),
+        kinds.Options("symmetry", "mask_diameter", "correct_ctf"),
     )
     NOT_ON_FORM = {"noise_control": "goes with the particles"}
 
@@ -39,29 +37,29 @@ class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], Parti
         return [config.output, *(self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2))]
 
     def _makeOutputs(self, made: ReconstructOutputs) -> Dict[str, Any]:
-        denoiser = denoiserOf(self.inputParticles.get())
+        denoiser = denoised.denoiserOf(self.inputParticles.get())
         [comment] = (
-            sayIf(denoiser, f"From denoised particles (model {denoiser}): it shows what the model learned.")
-            or sayIf(made.reference, f"Angles from the reference {withoutChecksum(made.reference or '')}.")
+            kinds.sayIf(denoiser, f"From denoised particles (model {denoiser}): it shows what the model learned.")
+            or kinds.sayIf(made.reference, f"Angles from the reference {withoutChecksum(made.reference or '')}.")
             or [""]
         )
-        volume = volumeFrom(made.map, made.pixel_size, None, comment, [made.half1, made.half2])
-        return dict(outputVolume=volume, outputFSC=fscOfHalves(made))
+        volume = engine_protocol.volumeFrom(made.map, made.pixel_size, None, comment, [made.half1, made.half2])
+        return dict(outputVolume=volume, outputFSC=engine_protocol.fscOfHalves(made))
 
     def _completed(self, config: ReconstructConfig) -> ReconstructConfig:
         particles = self.inputParticles.get()
-        if denoiserOf(particles):
+        if denoised.denoiserOf(particles):
             return dataclasses.replace(config, correct_ctf=False)  # denoised images have no CTF any more
-        return dataclasses.replace(config, noise_control=noiseControlOf(particles))
+        return dataclasses.replace(config, noise_control=results.noiseControlOf(particles))
 
     def _checkTogether(self) -> List[str]:
         particles, need = self.inputParticles.get(), ("raw", "ctf") if self._config().correct_ctf else ("raw",)
-        return [] if denoiserOf(particles) else checkParticles(particles, need)
+        return [] if denoised.denoiserOf(particles) else checkParticles(particles, need)
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
-        model = "" if particles is None else denoiserOf(particles)
-        return sayIf(
+        model = "" if particles is None else denoised.denoiserOf(particles)
+        return kinds.sayIf(
             model,
             f"The particles are denoised (model {model}): their map shows the structure that the "
             "model learned, even if they contain only noise. Its FSC says nothing about resolution. Use the raw "

@@ -18,9 +18,7 @@ from ...convert.arriving import asInItsFile, reopened
 from ...convert.particles.classes2d import addAverages, addToClasses
 from ...convert.particles.particles import ArrivingParticles, idsInStar, itemsOf, writeParticles
 from ...engine.cryodl.contract import Classify2DConfig, Classify2DOutputs, Result
-from ..batches import StoredSettings, Waiting
-from ..checks import sayIf
-from ..engine_protocol import EngineProtocol
+from .. import batches, checks, engine_protocol
 from .particle_batches import BATCH, LONGEST_WAIT
 from .particle_kinds import Particles, ParticlesBase
 
@@ -32,7 +30,9 @@ _KEPT = ("classes.star", "classes.mrcs")  # of a batch's folder: what the newest
 _SAY_EVERY = 30  # s: the log says so often what is waited for
 
 
-class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], StoredSettings, ParticlesBase):
+class CryodlProtClassify2D(
+    engine_protocol.EngineProtocol[Classify2DConfig, Classify2DOutputs], batches.StoredSettings, ParticlesBase
+):
     """Sort particles into 2-D classes: aligned, CTF-corrected averages, each with a score.
 
     In: raw particles; no angles are needed, and a CTF is used where there is one. Out: the classes with their
@@ -209,7 +209,7 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
                 self._work(folder)
         folders = [self._folder(), *self._batchFolders()]
         known = set().union(*(idsInStar(os.path.join(folder, _STAR)) for folder in folders))
-        arriving, waits = self._arrivingParticles(), Waiting(self.batchWait.get())
+        arriving, waits = self._arrivingParticles(), batches.Waiting(self.batchWait.get())
         while True:
             arriving.update()
             ready = arriving.ready(known)
@@ -295,9 +295,9 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         particles, count = self.inputParticles.get(), self.classes.get()
         first = self.firstParticles.get() if particles.isStreamOpen() else particles.getSize()
         what = f"First particles is {first}" if particles.isStreamOpen() else f"There are {first} particles"
-        return sayIf(
+        return checks.sayIf(
             self.smallestBatch.get() < 1, f"Smallest batch is {self.smallestBatch.get()}; it must be at least 1."
-        ) or sayIf(
+        ) or checks.sayIf(
             count and first < 2 * count,
             f"{what} for {count} classes; at least two for each class are needed, and 50 are better. Choose fewer "
             "classes, or more particles.",
@@ -305,7 +305,7 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
-        return sayIf(
+        return checks.sayIf(
             particles is not None and not particles.hasCTF(),
             "The particles have no CTF, so the averages are not CTF-corrected and have the contrast of the microscope.",
         )
@@ -321,8 +321,8 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         assigned, total = (sum(one.outputs.assigned for one in newest), newest[-1].outputs.count) if newest else (0, 0)
         again = "The first particles were classified first; all were classified again at the end."
         return lines + (
-            sayIf(assigned, f"{total - assigned} of them were classified, {assigned} assigned to their classes.")
-            or sayIf(self._isAgain(), again)
+            checks.sayIf(assigned, f"{total - assigned} of them were classified, {assigned} assigned to their classes.")
+            or checks.sayIf(self._isAgain(), again)
         )
 
     def _newest(self) -> List[Result]:

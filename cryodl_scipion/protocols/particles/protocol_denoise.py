@@ -10,9 +10,8 @@ from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.particles import locationOf
 from ...convert.particles.results import appendDenoised, appendRaw
 from ...engine.cryodl import contract
+from .. import kinds, model_field
 from ..checks import checkModelFolder, sayIf
-from ..kinds import Choice, ModelOrShipped, Pointing
-from ..model_field import shippedName
 from .particle_batches import ParticleBatches
 from .particle_kinds import WHAT_FOR, Particles, checkParticles, checkStacks
 
@@ -26,7 +25,7 @@ class DenoisedOrRaw(Particles):
         return [] if protocol.goesBack() else super().check(protocol, found)
 
 
-class AnyDenoiser(ModelOrShipped):
+class AnyDenoiser(kinds.ModelOrShipped):
     """A denoiser of particles of the project, or a shipped one that knows no structure."""
 
     def addTo(self, form: Form, protocol: Any) -> None:
@@ -44,7 +43,7 @@ class AnyDenoiser(ModelOrShipped):
         own = protocol.inputModel.get() is not None and card.get("kind") == self.kind
         return (
             sayIf(
-                not self.folder(protocol) and not shippedName(protocol),
+                not self.folder(protocol) and not model_field.shippedName(protocol),
                 "Denoiser is empty. Choose a model of *cryodl - train denoiser*, or name a shipped model "
                 "(general_denoiser), which needs no known structure.",
             )
@@ -86,7 +85,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
     _WORK, _MADE = "denoise", "denoised"
     OUTPUT, BESIDE = "denoised.star", ("denoised.mrcs",)
     FORM = (
-        Choice(
+        kinds.Choice(
             "what",
             "What to do",
             ("denoise", "back to the raw images"),
@@ -99,7 +98,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
             need=("raw",),
         ),
         _MODEL,
-        Pointing(
+        kinds.Pointing(
             "rawParticles",
             "The particles that were denoised. They are needed if a later step has lost the paths of the raw images "
             "or rescaled the images; items are then matched by id, and shifts are rescaled.",

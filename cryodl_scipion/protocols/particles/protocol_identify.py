@@ -8,12 +8,11 @@ from pyworkflow import BETA
 from pyworkflow.protocol import Form, params
 
 from ...engine.cryodl.contract import IdentifyConfig, IdentifyOutputs
-from ..engine_protocol import OneRun
-from ..kinds import MapsOrModels, sayIf
+from .. import engine_protocol, kinds
 from .particle_kinds import Particles, ParticlesBase
 
 
-class StructuresToCompare(MapsOrModels):
+class StructuresToCompare(kinds.MapsOrModels):
     """Maps and atomic models of the project, and a folder of files: inputStructures, structureFolder."""
 
     def __init__(self) -> None:
@@ -46,11 +45,11 @@ class StructuresToCompare(MapsOrModels):
     def problems(self, protocol: Any) -> List[str]:
         folder = (protocol.structureFolder.get() or "").strip()
         return (
-            sayIf(
+            kinds.sayIf(
                 folder and not os.path.isdir(folder),
                 f"Folder of structures is {folder}, which is no folder. Choose the folder with the structures.",
             )
-            or sayIf(
+            or kinds.sayIf(
                 not folder and not self.objects(protocol),
                 "There are no structures. Choose a folder of structures, or structures of this project.",
             )
@@ -62,7 +61,7 @@ class StructuresToCompare(MapsOrModels):
         return {name: (*([folder] if folder else []), *found) for name, found in values.items()}
 
 
-class CryodlProtIdentify(OneRun[IdentifyConfig, IdentifyOutputs], ParticlesBase):
+class CryodlProtIdentify(engine_protocol.OneRun[IdentifyConfig, IdentifyOutputs], ParticlesBase):
     """Find which of several structures the particles show, how surely and what share of each, or that it is none.
 
     In: some hundreds of raw particles with CTF, and structures: a folder of files, maps and atomic models of this

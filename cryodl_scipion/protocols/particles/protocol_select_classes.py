@@ -10,12 +10,10 @@ from pyworkflow.protocol import Form
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
 from ...engine.cryodl import contract
 from ...form import addConfigParams, formProblems, readConfig
-from ..inputs import PluginProtocol, WithoutEngine
-from ..kinds import Pointing, sayIf
-from ..protocol_base import possibleOutputs
+from .. import inputs, kinds, protocol_base
 
 
-class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
+class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMProtocol):
     """Keep the good 2-D classes and their particles.
 
     In: classes of *cryodl - classify particles in 2d*. Out: the particles of the kept classes, without those that may
@@ -23,12 +21,12 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     take more from a map than it gives. The wizard shows which averages a threshold keeps. It takes seconds."""
 
     _label = "select 2d classes"
-    _possibleOutputs = possibleOutputs(contract.SelectClassesConfig)
+    _possibleOutputs = protocol_base.possibleOutputs(contract.SelectClassesConfig)
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         help = "Classes of *cryodl - classify particles in 2d*, which have scores."
-        Pointing("inputClasses", help, label="Input classes", pointerClass="SetOfClasses2D").addTo(form, self)
+        kinds.Pointing("inputClasses", help, label="Input classes", pointerClass="SetOfClasses2D").addTo(form, self)
         addConfigParams(form, contract.SelectClassesConfig, ["threshold", "good_lost", "minimum_particles"])
 
     def _insertAllSteps(self) -> None:
@@ -75,8 +73,8 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         rows = classRows(classes) if classes.getSize() else []
         wrong = (
             formProblems(config)
-            or sayIf(not rows, "The set of classes is empty. Choose another.")
-            or sayIf(
+            or kinds.sayIf(not rows, "The set of classes is empty. Choose another.")
+            or kinds.sayIf(
                 any(row[4] is None for row in rows),
                 "The classes have no scores. Choose classes of *cryodl - classify particles in 2d*.",
             )

@@ -11,9 +11,8 @@ from pyworkflow.protocol import MODE_RESTART, params
 from ...convert.tomograms.tomograms import engineNames
 from ...engine.cryodl.contract import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig
 from ...objects import CryodlAnnotations
-from ..engine_protocol import ConfigT
+from .. import engine_protocol, one_of
 from ..kinds import Options, Own, sayIf
-from ..one_of import OneOf, Way
 from .tomogram_kinds import (
     Annotations,
     LabelVolumes,
@@ -57,7 +56,7 @@ class AddTo(Annotations):
         return {name: () if found is None else (found.getFolder(),) for name in self.fills}
 
 
-class FromSource(Way[ConfigT, AnnotationsOutputs]):
+class FromSource(one_of.Way[engine_protocol.ConfigT, AnnotationsOutputs]):
     OUTPUT, NOTHING_YET = "annotations", "No annotations yet."
     NAMED = True  # whether feature and annotator are asked for
 
@@ -89,7 +88,7 @@ class Drawn(FromSource[AnnotateConfig]):
         return super().tell(protocol, results) + (["Execute the run again (Continue) to draw more."] if results else [])
 
 
-class Imported(FromSource[ConfigT]):
+class Imported(FromSource[engine_protocol.ConfigT]):
     """Made elsewhere: what another source would fill stays empty."""
 
     EMPTY: Dict[str, Any] = {}
@@ -177,7 +176,7 @@ class FromFolder(Imported[ImportAnnotationsConfig]):
         return checkAnnotations(protocol.folder.get(), set() if tomograms is None else engineNames(tomograms).values())
 
 
-class CryodlProtAnnotate(OneOf[Any, Any], TomogramsBase):
+class CryodlProtAnnotate(one_of.OneOf[Any, Any], TomogramsBase):
     """Annotate tomograms: draw features on small tiles, and mark tiles without them.
 
     In: tomograms; then a window opens to draw in. Or TomoMasks, stacks of tiles with drawings, or a folder of

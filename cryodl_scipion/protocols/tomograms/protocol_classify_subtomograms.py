@@ -8,8 +8,7 @@ from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import UNKNOWN, appendUnknown, classNumbers
 from ...engine.cryodl import contract
-from ..engine_protocol import OneRun
-from ..kinds import ModelOfProject, Options, sayIf
+from .. import engine_protocol, kinds
 from .tomogram_kinds import TILTS, UNKNOWN_SET, Subtomograms, SubtomogramsBase
 
 KIND = "classifier"
@@ -17,7 +16,7 @@ _MODEL, _NONE = "inputModel is not None", "inputModel is None"
 
 
 class CryodlProtClassifySubtomograms(
-    SubtomogramsBase, OneRun[contract.ClassifySubtomogramsConfig, contract.ClassifySubtomogramsOutputs]
+    SubtomogramsBase, engine_protocol.OneRun[contract.ClassifySubtomogramsConfig, contract.ClassifySubtomogramsOutputs]
 ):
     """Classify subtomograms with a trained model, or without labels, by what they show.
 
@@ -33,14 +32,14 @@ class CryodlProtClassifySubtomograms(
         Subtomograms(
             "Subtomograms to classify. If their box or pixel size differs from a model's, they are resampled."
         ),
-        ModelOfProject(
+        kinds.ModelOfProject(
             "inputModel",
             "A classifier of this project, trained or imported.",
             KIND,
             empty="they are clustered without labels",
         ),
-        Options("rejected_fraction", "ground_truth", when=_MODEL),
-        Options("classes", "embedding", "align", "particle_diameter", "resolution", when=_NONE),
+        kinds.Options("rejected_fraction", "ground_truth", when=_MODEL),
+        kinds.Options("classes", "embedding", "align", "particle_diameter", "resolution", when=_NONE),
         *TILTS,
     )
 
@@ -67,11 +66,11 @@ class CryodlProtClassifySubtomograms(
 
     def _checkTogether(self) -> List[str]:
         config, count = self._config(), self.inputSubtomograms.get().getSize()
-        return sayIf(
+        return kinds.sayIf(
             not config.model and count < 2 * (config.classes or 1),
             f"There are {count} subtomograms for {config.classes} classes; at least twice as many as classes are "
             "needed.",
-        ) or sayIf(
+        ) or kinds.sayIf(
             config.ground_truth and set(classNumbers(self.inputSubtomograms.get())) == {0},
             'The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.',
         )

@@ -12,9 +12,7 @@ from ...convert.tomograms.subtomograms import tiltsOf
 from ...convert.tomograms.tomograms import DENOISER, clonesOf, engineNames, halfTomogramsOf, idOf
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
-from ..checks import listed, sayIf
-from ..engine_protocol import OneRun
-from ..kinds import ModelOfProject, Options, Section
+from .. import checks, engine_protocol, kinds
 from .tomogram_kinds import WholeTomograms
 
 _LEARNS = "inputModel is None"
@@ -22,7 +20,9 @@ KIND = "tomogram_denoiser"
 DENOISED, MODEL = "outputTomograms", "outputModel"
 
 
-class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contract.DenoiseTomogramsOutputs]):
+class CryodlProtDenoiseTomograms(
+    engine_protocol.OneRun[contract.DenoiseTomogramsConfig, contract.DenoiseTomogramsOutputs]
+):
     """Denoise tomograms, and fill their missing wedge, by a network that learns from their even and odd halves.
 
     In: tomograms with half tomograms, as reconstructions from even and odd frames (or tilts) have them; or any
@@ -40,17 +40,17 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
             "halves need a model.",
             to=("tomograms", "names", "pixel_size", "even", "odd", "tilt_min", "tilt_max"),
         ),
-        ModelOfProject(
+        kinds.ModelOfProject(
             "inputModel",
             "Tomogram denoiser of an earlier run of this protocol.",
             KIND,
             empty="a new one is trained on these tomograms",
             related=False,
         ),
-        Options("fill_wedge", when=_LEARNS),
-        Options("halves"),
-        Section("Training"),
-        Options("training_tomograms", "steps", "network", when=_LEARNS),
+        kinds.Options("fill_wedge", when=_LEARNS),
+        kinds.Options("halves"),
+        kinds.Section("Training"),
+        kinds.Options("training_tomograms", "steps", "network", when=_LEARNS),
     )
 
     def _makeOutputs(self, made: contract.DenoiseTomogramsOutputs) -> Dict[str, Any]:
@@ -97,17 +97,17 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
         without = [idOf(item) for item in items if not halfTomogramsOf(item)]
         lost = [path for item in items for path in halfTomogramsOf(item) if not os.path.exists(path)]
         return (
-            sayIf(
+            checks.sayIf(
                 0 < len(without) < len(items),
-                f"Some tomograms have no halves: {listed(without)}. Make a subset of those that have.",
+                f"Some tomograms have no halves: {checks.listed(without)}. Make a subset of those that have.",
             )
-            or sayIf(
+            or checks.sayIf(
                 without and self.inputModel.get() is None,
                 "The tomograms have no halves to train on. Reconstruct even and odd halves, or choose a model that was "
                 "trained on halves of similar tomograms.",
             )
             or [f"The half tomogram {path} does not exist. Restore it, or reconstruct it again." for path in lost[:1]]
-            or sayIf(
+            or checks.sayIf(
                 self._config().fill_wedge and not tiltsOf(self.inputTomograms.get()),
                 "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "
                 "them again with their acquisition.",

@@ -7,8 +7,7 @@ from typing import Any, Dict, List
 
 from tomo.objects import SetOfCoordinates3D
 
-from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D, speciesOfRow
-from ...convert.tomograms.subtomograms import tiltsOf
+from ...convert.tomograms import coordinates3d, subtomograms
 from ...convert.tomograms.tomograms import byId, engineNames
 from ...engine.cryodl import contract
 from ..engine_protocol import OneRun
@@ -74,7 +73,7 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
         return dict(super()._settings(), box_size=self.boxSize.get())
 
     def _makeOutputs(self, made: contract.DetectParticlesOutputs) -> Dict[str, Any]:
-        rows = {name: readCoordinates3D(path) for name, path in made.files.items()}
+        rows = {name: coordinates3d.readCoordinates3D(path) for name, path in made.files.items()}
         outputs = dict(outputCoordinates=self._coordinates(made, rows, made.species, ""))
         for number, one in enumerate(made.species if len(made.species) > 1 else (), 1):
             outputs[OF_SPECIES.format(re.sub(r"\W", "_", one))] = self._coordinates(made, rows, [one], f"_{number}")
@@ -93,20 +92,20 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
         groups = {name: number for number, name in enumerate(made.species, 1)}
         tomograms, names = byId(source), engineNames(source)
         for key in sorted(names):
-            mine = [row for row in rows.get(names[key], ()) if speciesOfRow(row) in species]
-            appendCoordinates3D(coordinates, tomograms[key], mine, groups)
+            mine = [row for row in rows.get(names[key], ()) if coordinates3d.speciesOfRow(row) in species]
+            coordinates3d.appendCoordinates3D(coordinates, tomograms[key], mine, groups)
         return coordinates
 
     def _byTemplate(self) -> bool:
         return self.findBy.get() == TEMPLATE
 
     def _completed(self, config: contract.DetectParticlesConfig) -> contract.DetectParticlesConfig:
-        tilts = tiltsOf(self.inputTomograms.get())
+        tilts = subtomograms.tiltsOf(self.inputTomograms.get())
         return dataclasses.replace(config, tilt_min=tilts[0], tilt_max=tilts[1]) if tilts else config
 
     def _warnings(self) -> List[str]:
         return sayIf(
-            self._byTemplate() and not tiltsOf(self.inputTomograms.get()),
+            self._byTemplate() and not subtomograms.tiltsOf(self.inputTomograms.get()),
             "The tomograms do not store their tilt range; -60° to 60° is assumed.",
         )
 

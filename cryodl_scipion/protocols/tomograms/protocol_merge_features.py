@@ -22,16 +22,14 @@ from ...convert.tomograms.tomograms import (
     tomogramsBehind,
 )
 from ...engine.cryodl import contract
+from .. import kinds, one_of, protocol_base
 from ..checks import listed, sayIf
-from ..kinds import Options, OwnName, PointingMany
-from ..one_of import OneOf, Way
-from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
 from .tomogram_kinds import Masks, TomogramsBase, checkPaired, checkTomograms
 
 SCORES = "scores"  # folder of the links to the score volumes
 
 
-class Scores(PointingMany):
+class Scores(kinds.PointingMany):
     CLASSES, LABEL, to = "SetOfTomoMasks", "Scores", ("scores",)
 
     def values(self, protocol: Any) -> Dict[str, Any]:
@@ -83,7 +81,7 @@ def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
     contract.write_json(os.path.join(folder, "segment.json"), dict(features=features, tomograms=tomograms))
 
 
-class MergeScores(Way[contract.MergeFeaturesConfig, contract.MergeFeaturesOutputs]):
+class MergeScores(one_of.Way[contract.MergeFeaturesConfig, contract.MergeFeaturesOutputs]):
     WORD = "merge scores of features"
     OUTPUT, NOTHING_YET = "merged", "No labels yet."
     GOES_ON = True
@@ -94,7 +92,7 @@ class MergeScores(Way[contract.MergeFeaturesConfig, contract.MergeFeaturesOutput
             "Outputs of *cryodl - segment tomograms*, one for each feature, of the same tomograms. Their order "
             "defines the labels 1, 2, ...",
         ),
-        Options(
+        kinds.Options(
             "threshold",
             more="\n\nEmpty: the threshold of each model.\n\nSeparated by commas: membrane=0.4, ribosome=0.6",
         ),
@@ -111,9 +109,9 @@ class MergeScores(Way[contract.MergeFeaturesConfig, contract.MergeFeaturesOutput
         return dict(outputLabels=labels)
 
 
-class EvaluateMasks(Way[contract.EvaluateSegmentationConfig, contract.EvaluateSegmentationOutputs]):
+class EvaluateMasks(one_of.Way[contract.EvaluateSegmentationConfig, contract.EvaluateSegmentationOutputs]):
     WORD = "evaluate a segmentation"
-    OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "Not evaluated yet."
+    OUTPUT, NOTHING_YET = protocol_base.EVALUATION_FOLDER, "Not evaluated yet."
     FORM = (
         Masks(
             "inputMasks",
@@ -128,8 +126,8 @@ class EvaluateMasks(Way[contract.EvaluateSegmentationConfig, contract.EvaluateSe
             label="True labels",
             to=("labels",),
         ),
-        Options("label"),
-        OwnName("evaluation", "threshold", when="label is not None"),
+        kinds.Options("label"),
+        kinds.OwnName("evaluation", "threshold", when="label is not None"),
     )
 
     def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
@@ -186,7 +184,7 @@ class EvaluateMasks(Way[contract.EvaluateSegmentationConfig, contract.EvaluateSe
         return sayIf(alone, f"Only tomograms in both sets are compared; these are left out: {listed(alone)}.")
 
 
-class CryodlProtMergeFeatures(HasEvaluation, OneOf[Any, Any], TomogramsBase):
+class CryodlProtMergeFeatures(protocol_base.HasEvaluation, one_of.OneOf[Any, Any], TomogramsBase):
     """Let features compete for every voxel, or compare a segmentation with labels that serve as ground truth.
 
     In: the sets of scores of *cryodl - segment tomograms*, one for each feature. Out: TomoMasks with labels

@@ -9,10 +9,8 @@ from tomo.objects import SetOfCoordinates3D, SetOfMeshes
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.tomograms import THRESHOLD, byId, engineNames, featureOf
 from ...engine.cryodl import contract
-from ..checks import listed, sayIf
-from ..engine_protocol import ConfigT, MadeT
+from .. import checks, engine_protocol, one_of
 from ..kinds import BoxSize, Options, OwnName
-from ..one_of import OneOf, Way
 from .tomogram_kinds import LinkedTomograms, Masks, checkLabelField
 
 _MASKS = (
@@ -36,7 +34,7 @@ _COORDINATES = (
 )
 
 
-class PointsInMasks(Way[ConfigT, MadeT]):
+class PointsInMasks(one_of.Way[engine_protocol.ConfigT, engine_protocol.MadeT]):
     """Points in masks: inputMasks, boxSize, inputTomograms, label, threshold."""
 
     OUTPUT, GOES_ON = "picks", True
@@ -63,16 +61,16 @@ class PointsInMasks(Way[ConfigT, MadeT]):
                 appendCoordinates3D(points, tomograms[key], readCoordinates3D(made.files[names[key]]), scale=scale)
         return points
 
-    def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: engine_protocol.MadeT) -> Dict[str, Any]:
         coordinates = SetOfCoordinates3D.create(protocol._getPath(), template="coordinates%s.sqlite")
         return dict(outputCoordinates=self.filled(protocol, coordinates, made))
 
     def problems(self, protocol: Any) -> List[str]:
         masks, tomograms = protocol.inputMasks.get(), protocol.inputTomograms.get()
         missing = [] if tomograms is None else sorted(set(byId(masks)) - set(byId(tomograms)))
-        return checkLabelField(masks, protocol.label.get()) or sayIf(
+        return checkLabelField(masks, protocol.label.get()) or checks.sayIf(
             missing,
-            f"Some segmentations have no matching tomogram: {listed(missing)}. They are matched by name (tsId).",
+            f"Some segmentations have no matching tomogram: {checks.listed(missing)}. They are matched by name (tsId).",
         )
 
     def warnings(self, protocol: Any) -> List[str]:
@@ -80,7 +78,7 @@ class PointsInMasks(Way[ConfigT, MadeT]):
         if masks is None or not featureOf(masks):
             return []
         best = getattr(masks, THRESHOLD).get()
-        return sayIf(
+        return checks.sayIf(
             abs(best - threshold) >= 0.005,
             f"Threshold is {contract.score_text(threshold)}; for the model of {featureOf(masks)}, "
             f"{contract.score_text(best)} was best on its validation data.",
@@ -113,7 +111,7 @@ class MeasureEach(PointsInMasks[contract.MeasureMembranesConfig, contract.Measur
         return dict(super().makeOutputs(protocol, made), outputMeshes=meshes)
 
 
-class CryodlProtPickFeatures(OneOf[Any, Any]):
+class CryodlProtPickFeatures(one_of.OneOf[Any, Any]):
     """Pick in a segmentation: connected components, particles, points along filaments; or measure its membranes.
 
     In: TomoMasks with labels, or a set of scores of one feature. Out: 3-D coordinates; a group is a connected

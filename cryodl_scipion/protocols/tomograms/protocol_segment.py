@@ -9,11 +9,8 @@ from tomo.objects import SetOfTomoMasks, Tomogram
 
 from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
-from ..batches import BatchRun, appendItems
-from ..checks import checkModelFolder, listed, sayIf
-from ..kinds import Options, PointingMany
+from .. import batches, checks, kinds, protocol_base
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedModels, shippedNames
-from ..protocol_base import possibleOutputs
 from .protocol_train_tomograms import CryodlProtTrainTomograms
 from .tomogram_kinds import Tomograms
 
@@ -21,7 +18,7 @@ SCORES = "scores_%s"
 KIND = "segmenter"
 
 
-class Segmenters(PointingMany):
+class Segmenters(kinds.PointingMany):
     CLASSES, LABEL, to = "CryodlModel", "Models", ("model",)
 
     def __init__(self) -> None:
@@ -48,14 +45,14 @@ class Segmenters(PointingMany):
 
     def problems(self, protocol: Any) -> List[str]:
         folders, wrong = self.values(protocol)["model"], checkShippedModels(protocol, KIND)
-        return sayIf(
+        return checks.sayIf(
             not folders and not wrong,
             "There is no model. Choose models of the project with the magnifying glass (Models), or name shipped ones "
             "(Shipped models).",
-        ) or wrong + [problem for folder in folders for problem in checkModelFolder(folder, KIND)]
+        ) or wrong + [problem for folder in folders for problem in checks.checkModelFolder(folder, KIND)]
 
 
-class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs]):
+class CryodlProtSegment(batches.BatchRun[contract.SegmentConfig, contract.SegmentOutputs]):
     """Find features in tomograms with trained networks, one for each feature.
 
     In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train on
@@ -72,16 +69,16 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
     FORM = (
         Tomograms("inputTomograms", "Tomograms to segment. They may still be arriving."),
         Segmenters(),
-        Options("annotators"),
+        kinds.Options("annotators"),
         # Every program reads int8; the command line's float16 is finer, but a young kind of MRC file.
-        Options("scores", default="int8"),
+        kinds.Options("scores", default="int8"),
     )
 
     @property
     def _possibleOutputs(self) -> Dict[str, type]:
         """One set of masks for each feature, as far as the models are known, or the features that trainings name."""
         coming = [run.feature.get() for run in self._trainings() if run.feature.get()]
-        [masks] = possibleOutputs(self._CONFIG, several=True).values()
+        [masks] = protocol_base.possibleOutputs(self._CONFIG, several=True).values()
         return {SCORES % plain(key): masks for key in self._keys() + coming}
 
     def _append(self, items: Dict[str, Tomogram], made: contract.SegmentOutputs) -> None:
@@ -92,7 +89,7 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
             masks = [maskOf(items[name], path) for name, path in files.items() if idOf(items[name]) not in done]
             mark = self._marking(key, made.thresholds.get(key, 0.5))
             if masks:
-                appendItems(self, output, self.inputTomograms, masks, SetOfTomoMasks, mark)
+                batches.appendItems(self, output, self.inputTomograms, masks, SetOfTomoMasks, mark)
 
     def _marking(self, key: str, threshold: float) -> Callable[..., Any]:
         """A function that notes on a set what it holds. key: feature, or feature@annotator."""
@@ -135,7 +132,7 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
         for key in self._keys():
             outputs.setdefault(SCORES % plain(key), []).append(f"'{key}'")
         return [
-            f"The scores of the features {listed(keys)} would all go to the output {output}. Segment with their "
+            f"The scores of the features {checks.listed(keys)} would all go to the output {output}. Segment with their "
             "models in several runs."
             for output, keys in outputs.items()
             if len(keys) > 1

@@ -13,6 +13,7 @@ from ...convert.tomograms.coordinates3d import speciesIn, writeCoordinates3D
 from ...convert.tomograms.subtomograms import classNames, classNumbers
 from ...convert.tomograms.tomograms import byId, engineNames, featuresOf
 from ...engine.cryodl import contract
+from .. import model_field, training
 from ..checks import listed, sayIf
 from ..kinds import (
     Choice,
@@ -25,8 +26,6 @@ from ..kinds import (
     StartModel,
     otherNetworkIn,
 )
-from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
-from ..training import TrainsOne, TrainsOneOf
 from .tomogram_kinds import (
     TILTS,
     Annotations,
@@ -50,21 +49,21 @@ class ShippedStart(FormPart):
     """The name of a shipped segmenter that a training continues from."""
 
     def addTo(self, form: Form, protocol: Any) -> None:
-        addShippedModels(
+        model_field.addShippedModels(
             form,
             "segmenter",
             important=False,
             expertLevel=params.LEVEL_ADVANCED,
             label="Start from shipped model",
             help="Name of a shipped segmenter to refine with these labels: {}. Its network is {}.\n\nEmpty: "
-            "none.".format(*startable("segmenter")),
+            "none.".format(*model_field.startable("segmenter")),
         )
 
     def problems(self, protocol: Any) -> List[str]:
-        return checkShippedModels(protocol, "segmenter")
+        return model_field.checkShippedModels(protocol, "segmenter")
 
 
-class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenterOutputs]):
+class OfFeature(training.TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenterOutputs]):
     WORD, _KIND = "a feature, for segmentation", "segmenter"
     CITES = ("Chen2017",)
     FORM = (
@@ -125,7 +124,7 @@ class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenter
         )
 
     def _startFolder(self, protocol: Any) -> Any:
-        model, shipped = protocol.inputModel.get(), shippedFolders(protocol, self._KIND)
+        model, shipped = protocol.inputModel.get(), model_field.shippedFolders(protocol, self._KIND)
         return model.getFolder() if model is not None else shipped[0] if shipped else None
 
     def problems(self, protocol: Any) -> List[str]:
@@ -155,7 +154,7 @@ class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenter
 
     def _checkStart(self, protocol: Any) -> List[str]:
         folder, network = self._startFolder(protocol), protocol._config().network
-        several = len(shippedNames(protocol)) + (protocol.inputModel.get() is not None) > 1
+        several = len(model_field.shippedNames(protocol)) + (protocol.inputModel.get() is not None) > 1
         wrong = [] if folder is None else otherNetworkIn(folder, self._KIND, network)
         return sayIf(several, "There is more than one model to start from. Choose one.") or wrong
 
@@ -205,7 +204,7 @@ def namedSets(protocol: Any) -> List[Tuple[Any, str]]:
     return [(one, f"species_{number}") for number, one in enumerate(protocol._pointed("inputCoordinates"), 1)]
 
 
-class OfSpecies(TrainsOne[contract.TrainDetectorConfig, contract.TrainDetectorOutputs]):
+class OfSpecies(training.TrainsOne[contract.TrainDetectorConfig, contract.TrainDetectorOutputs]):
     WORD, _KIND = "particles, for detection", "detector"
     FORM = (
         LinksToTomograms(
@@ -235,7 +234,7 @@ class OfSpecies(TrainsOne[contract.TrainDetectorConfig, contract.TrainDetectorOu
         return [f"There are no coordinates of {listed(missing)}; there are {listed(sorted(known))}."] if missing else []
 
 
-class OfClasses(TrainsOne[contract.TrainClassifierConfig, contract.TrainClassifierOutputs]):
+class OfClasses(training.TrainsOne[contract.TrainClassifierConfig, contract.TrainClassifierOutputs]):
     WORD, _KIND = "classes of subtomograms", "classifier"
     FORM = (
         Subtomograms(
@@ -271,7 +270,7 @@ class OfClasses(TrainsOne[contract.TrainClassifierConfig, contract.TrainClassifi
         )
 
 
-class CryodlProtTrainTomograms(TrainsOneOf, TomogramsBase, SubtomogramsBase):
+class CryodlProtTrainTomograms(training.TrainsOneOf, TomogramsBase, SubtomogramsBase):
     """Train a network on tomograms: to find one feature, particles of some species, or classes of subtomograms.
 
     In: for a feature annotations (tiles on which it was drawn, and tiles without it), or tomograms with TomoMasks in

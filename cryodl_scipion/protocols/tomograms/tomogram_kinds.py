@@ -39,9 +39,8 @@ from ...convert.tomograms.tomograms import (
 )
 from ...engine.cryodl.contract.annotations import check_name, read_tiles
 from ...objects import CryodlAnnotations
+from .. import kinds, protocol_base
 from ..checks import listed, sayIf
-from ..kinds import Growing, Options, Pointing
-from ..protocol_base import OneRunBase
 
 # Subtomograms of one class below which nothing can be learned.
 MIN_OF_CLASS = 4
@@ -200,7 +199,7 @@ def checkAnnotations(folder: Optional[str], moved: Optional[Union[Iterable[Any],
 
 # The range of tilts, asked for because not all packages keep it with the subtomograms.
 TILTS = tuple(
-    Options(
+    kinds.Options(
         name,
         help=f"{word} tilt angle of the series, about the y axis; it defines the missing wedge. Used if neither the "
         "subtomograms nor their tomograms store their tilt range.",
@@ -209,7 +208,7 @@ TILTS = tuple(
 )
 
 
-class Subtomograms(Pointing):
+class Subtomograms(kinds.Pointing):
     """Subtomograms, as a STAR file for the engine. classes: whether they need classes, which are written too."""
 
     CLASSES, LABEL, to = "SetOfSubTomograms", "Input subtomograms", ("subtomograms",)
@@ -231,7 +230,7 @@ class Subtomograms(Pointing):
         return checkSubtomograms(found, self._classes)
 
 
-class Tomograms(Growing):
+class Tomograms(kinds.Growing):
     """Tomograms that may still be arriving; what decides the output is their set."""
 
     CLASSES, LABEL, to = "SetOfTomograms", "Input tomograms", ("tomograms", "names", "pixel_size")
@@ -254,7 +253,7 @@ class Tomograms(Growing):
         return checkTomograms(found)
 
 
-class WholeTomograms(Pointing):
+class WholeTomograms(kinds.Pointing):
     """Tomograms that are all there, by their own files."""
 
     CLASSES, LABEL = "SetOfTomograms", "Input tomograms"
@@ -316,7 +315,7 @@ class LabelVolumes(Masks):
         return {}
 
 
-class Annotations(Pointing):
+class Annotations(kinds.Pointing):
     CLASSES, LABEL, to = "CryodlAnnotations", "Annotations", ("annotations",)
 
     def valuesOf(self, protocol: Any, found: CryodlAnnotations) -> Dict[str, Any]:
@@ -329,7 +328,7 @@ class Annotations(Pointing):
 CLASSES, AVERAGES, UNKNOWN_SET = "outputClasses", "outputAverages", "outputUnknown"
 
 
-class TomogramsBase(OneRunBase):
+class TomogramsBase(protocol_base.OneRunBase):
     """Base of the protocols on tomograms, beside EngineProtocol."""
 
     def _linkVolumes(
@@ -363,7 +362,7 @@ class TomogramsBase(OneRunBase):
             self._linkVolumes(folder, items)
 
 
-class SubtomogramsBase(OneRunBase):
+class SubtomogramsBase(protocol_base.OneRunBase):
     """Base of the protocols on subtomograms, beside EngineProtocol."""
 
     def _starFile(self, subtomograms: EMSet) -> str:

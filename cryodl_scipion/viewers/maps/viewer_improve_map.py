@@ -9,8 +9,7 @@ from pwem.objects import Volume
 from ...convert.maps import structureFileOf
 from ...engine.cryodl.contract import ImproveMapOutputs, half_map_verdict
 from ...protocols import CryodlProtImproveMap
-from ..panels_viewer import PanelsViewer, panel
-from ..window import PicturesWindow
+from .. import panels_viewer, window
 from .viewer_map import LinkedMapsWindow
 
 _CONFIDENCE = "confidence"
@@ -23,14 +22,14 @@ Made = Dict[str, Tuple[Volume, ImproveMapOutputs]]
 
 
 class CryodlImproveMapViewer(
-    PanelsViewer, targets=[CryodlProtImproveMap], section="Improved map", wait="There is no improved map"
+    panels_viewer.PanelsViewer, targets=[CryodlProtImproveMap], section="Improved map", wait="There is no improved map"
 ):
     def _data(self) -> Optional[Made]:
         """{name of the map: (volume before, Result.outputs)}"""
         results, volumes = self.protocol._resultsByName(), self.protocol._namedVolumes()
         return {name: (volumes[name], results[name].outputs) for name in volumes if name in results} or None
 
-    @panel(
+    @panels_viewer.panel(
         "Before and after, slice by slice",
         "Original map, improved map and confidence at the same position, across all three axes. Sliders and clicks "
         "move all of them.",
@@ -44,7 +43,7 @@ class CryodlImproveMapViewer(
             groups[name].update({_CONFIDENCE: outputs.confidence} if outputs.confidence else {})
         return self.window(LinkedMapsWindow, groups, self.title("Improved"), [_LOOK], {_CONFIDENCE: (0, 1)})
 
-    @panel(
+    @panels_viewer.panel(
         "Half-map test",
         "What is gained and what is invented: FSC of the half-maps, of both improved half-maps, and of one improved "
         "half-map with the other raw one, and their resolutions at 0.143.",
@@ -61,9 +60,9 @@ class CryodlImproveMapViewer(
             sentences += [f"{name}: {line}" if len(tests) > 1 else line for line in lines[1:]]
             reached = ["-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in keys]
             rows.append((name, *reached, f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-"))
-        return self.window(PicturesWindow, "Half-map test", {}, sentences, good, (_TITLES, rows))
+        return self.window(window.PicturesWindow, "Half-map test", {}, sentences, good, (_TITLES, rows))
 
-    @panel(
+    @panels_viewer.panel(
         "Improved map in ChimeraX",
         f"Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model gives it; the first {_MAX_OPENED} maps of "
         "a set. Opens ChimeraX, if Scipion's plugin for it is installed.",

@@ -13,15 +13,14 @@ from ...convert.micrographs.ctfs import TITLES, ctfRows
 from ...convert.reading import readJson
 from ...protocols import CryodlProtEstimateCTF
 from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
+from .. import panels_viewer, window
 from ..micrograph_window import MicrographWindow, Pictures
-from ..panels_viewer import PanelsViewer, panel
 from ..plots import TILE, Axes, Figure, drawCircles, label, readImage, tilesPower
-from ..window import PicturesWindow
 from .diameter_window import previewOf
 
 
 class CryodlCTFViewer(
-    PanelsViewer,
+    panels_viewer.PanelsViewer,
     targets=[CryodlProtEstimateCTF],
     section="CTF",
     wait="No CTF is estimated",
@@ -31,19 +30,21 @@ class CryodlCTFViewer(
         ctfs = getattr(self.protocol, OUTPUT, None)
         return None if ctfs is None else EstimatedCTFs(ctfs)
 
-    @panel(
+    @panels_viewer.panel(
         "Power spectra and fits", "Power spectrum (right) and fitted CTF (left) of each micrograph, and both as curves."
     )
     def showSpectra(self, data: Any) -> Any:
         return self.window(CtfWindow, data, "Power spectra")
 
-    @panel("Defocus", "Defocus of each micrograph, and histograms of defocus, astigmatism and resolution.")
+    @panels_viewer.panel(
+        "Defocus", "Defocus of each micrograph, and histograms of defocus, astigmatism and resolution."
+    )
     def showDefocus(self, data: Any) -> Any:
         return self.plot("Estimated CTFs", lambda figure: drawDefocus(figure, data.rows), (12, 7))
 
-    @panel("Table", "All values of all micrographs.")
+    @panels_viewer.panel("Table", "All values of all micrographs.")
     def showTable(self, data: Any) -> Any:
-        return self.window(PicturesWindow, "Estimated CTFs", {}, (), None, data.table())
+        return self.window(window.PicturesWindow, "Estimated CTFs", {}, (), None, data.table())
 
 
 _DEFOCUS, _OTHER, _BINS = "#4477aa", "#228833", 24

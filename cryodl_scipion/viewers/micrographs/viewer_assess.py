@@ -13,8 +13,7 @@ from ...convert.names import micrographNames
 from ...form import formName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
-from ..micrograph_window import MicrographWindow, Pictures
-from ..panels_viewer import PanelsViewer, panel
+from .. import micrograph_window, panels_viewer
 from ..plots import BAD_COLOUR, GOOD_COLOUR, Axes, Figure, drawAreas, drawPicks, label
 
 _BINS, _COLUMNS = 24, 3
@@ -65,7 +64,7 @@ def drawScatter(axes: Axes, measured: Any, assessed: Sequence[Any], limits: Dict
 _TELLING = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")
 
 
-class AssessedMicrographs(Pictures):
+class AssessedMicrographs(micrograph_window.Pictures):
     """good, bad: SetOfMicrographs or None; they may still be growing. coordinates: SetOfCoordinates or None. diameter:
     of the particles, Å. records: folder with the engine's files of the micrographs, in any depth, or None."""
 
@@ -75,7 +74,9 @@ class AssessedMicrographs(Pictures):
         both = [(m.clone(), verdict) for source, verdict in ((bad, False), (good, True)) for m in source or ()]
         both.sort(key=lambda pair: pair[0].getObjId())
         micrographs = [m for m, _ in both]
-        Pictures.__init__(self, [m.getMicName() for m in micrographs], [m.getFileName() for m in micrographs])
+        micrograph_window.Pictures.__init__(
+            self, [m.getMicName() for m in micrographs], [m.getFileName() for m in micrographs]
+        )
         self.metrics = [(metricsOf(m), verdict) for m, verdict in both]
         self.reasons = [getattr(m, REASON).get() or "" for m in micrographs]
         found = positionsByMicrograph(coordinates) if coordinates is not None else {}
@@ -107,7 +108,7 @@ class AssessedMicrographs(Pictures):
         return "good" if self.metrics[index][1] else f"bad{reason}"
 
 
-class AssessmentWindow(MicrographWindow):
+class AssessmentWindow(micrograph_window.MicrographWindow):
     _NONE = "There are no micrographs."
 
     def _labels(self) -> List[str]:
@@ -125,7 +126,7 @@ class AssessmentWindow(MicrographWindow):
 
 
 class CryodlAssessViewer(
-    PanelsViewer,
+    panels_viewer.PanelsViewer,
     targets=[CryodlProtAssess],
     section="Assessment",
     wait="No micrograph is assessed",
@@ -138,14 +139,14 @@ class CryodlAssessViewer(
         coordinates, diameter = self.protocol.inputCoordinates.get(), self.protocol._config().particle_diameter or 0
         return AssessedMicrographs(good, bad, coordinates, diameter, self.protocol._getExtraPath("batches"))
 
-    @panel(
+    @panels_viewer.panel(
         "Micrographs and verdicts",
         "Each micrograph with picks, contaminated and carbon areas and metrics, and why it is bad.",
     )
     def showMicrographs(self, data: Any) -> Any:
         return self.window(AssessmentWindow, data, "Assessed micrographs")
 
-    @panel("Metrics and limits", "Histograms of the metrics, with the limits of this run.")
+    @panels_viewer.panel("Metrics and limits", "Histograms of the metrics, with the limits of this run.")
     def showMetrics(self, data: Any) -> Any:
         named = {attribute: formName(metric.limit) for attribute, metric in METRICS.items() if metric.limit}
         limits = {attribute: getattr(self.protocol, name).get() for attribute, name in named.items()}

@@ -8,9 +8,7 @@ from pwem.protocols import EMProtocol
 
 from ...protocols import CryodlProtDenoiseMicrographs
 from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED
-from ..micrograph_window import MicrographWindow, Pictures
-from ..model_window import ModelWindow
-from ..panels_viewer import PanelsViewer, panel
+from .. import micrograph_window, model_window, panels_viewer
 from ..plots import TILE, Axes, Figure, drawBeside, label, loadPreview, readImage, tilesPower
 
 
@@ -42,20 +40,20 @@ def drawSpectra(axes: Axes, paths: Sequence[str], pixelSize: float) -> None:
     label(axes, "Frequency (1/Å)", "Power", grid=True)
 
 
-class DenoisedMicrographs(Pictures):
+class DenoisedMicrographs(micrograph_window.Pictures):
     """originals, denoised: SetOfMicrographs; the second may still be growing, and says which are shown."""
 
     def __init__(self, originals: Any, denoised: Any) -> None:
         files = {m.getMicName(): m.getFileName() for m in originals}
         self.after = {m.getMicName(): m.getFileName() for m in denoised if m.getMicName() in files}
-        Pictures.__init__(self, list(self.after), [files[name] for name in self.after])
+        micrograph_window.Pictures.__init__(self, list(self.after), [files[name] for name in self.after])
         self.pixelSize = denoised.getSamplingRate()
 
     def pair(self, index: int) -> Any:
         return self.paths[index], self.after[self.names[index]]
 
 
-class DenoisedWindow(MicrographWindow):
+class DenoisedWindow(micrograph_window.MicrographWindow):
     """data: DenoisedMicrographs. The wheel zooms both pictures alike."""
 
     _SIZE = (11.5, 7.4)
@@ -74,13 +72,15 @@ class DenoisedWindow(MicrographWindow):
 
 
 class CryodlDenoiseMicrographsViewer(
-    PanelsViewer,
+    panels_viewer.PanelsViewer,
     targets=[CryodlProtDenoiseMicrographs],
     section="Denoised micrographs",
     wait="No micrograph is denoised",
     until="the first batch is done",
 ):
-    @panel("Before and after", "Each micrograph before and after denoising, with both power spectra. The wheel zooms.")
+    @panels_viewer.panel(
+        "Before and after", "Each micrograph before and after denoising, with both power spectra. The wheel zooms."
+    )
     def showMicrographs(self, protocol: EMProtocol) -> Any:
         denoised = getattr(protocol, DENOISED, None)
         if denoised is None:
@@ -88,9 +88,9 @@ class CryodlDenoiseMicrographsViewer(
         data = DenoisedMicrographs(protocol.inputMicrographs.get(), denoised)
         return self.window(DenoisedWindow, data, "Denoised micrographs")
 
-    @panel(
+    @panels_viewer.panel(
         "Model and its training",
         "Training curves and model card. The metric is the correlation with held-out views of the micrographs.",
     )
     def showModel(self, protocol: EMProtocol) -> Any:
-        return self.window(ModelWindow, protocol.getModelFolder(), self.title("Training"))
+        return self.window(model_window.ModelWindow, protocol.getModelFolder(), self.title("Training"))

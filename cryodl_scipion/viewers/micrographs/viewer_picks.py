@@ -29,15 +29,14 @@ from ...convert.micrographs.picks import (
 from ...convert.names import micrographNames
 from ...engine.cryodl.contract import counted, score_text
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
-from ..micrograph_window import MicrographWindow, Pictures
+from .. import micrograph_window, window
 from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startRun
 from ..plots import Axes, drawAreas, drawHistogram, drawPerMicrograph, drawPicks, drawRounds
-from ..window import CanvasWindow, FollowingWindow
 
 _UNKNOWN_DIAMETER = 27  # px, where there is not even a box
 
 
-class CountedPicks(Pictures):
+class CountedPicks(micrograph_window.Pictures):
     """Micrographs with picks. threshold: the slider's value to begin with. A child gives picks(index, value): (n, 3) of
     those on a micrograph that are seen at a value of the slider."""
 
@@ -129,7 +128,7 @@ def isOurs(coordinates: SetOfCoordinates) -> bool:
     return made or hasattr(coordinates.getFirstItem(), SCORE)
 
 
-class CountedWindow(MicrographWindow):
+class CountedWindow(micrograph_window.MicrographWindow):
     """Micrographs with what is seen on each at a value of the slider, and how many. data: CountedPicks. subset:
     function that starts a run which keeps what is seen, and says so in one sentence; None for none."""
 
@@ -139,10 +138,10 @@ class CountedWindow(MicrographWindow):
         self, parent: Any, data: Any, title: str, slider: Any, value: float, accept: Any = None, subset: Any = None
     ) -> None:
         self._subset = subset
-        MicrographWindow.__init__(self, parent, data, title, slider, value, accept)
+        micrograph_window.MicrographWindow.__init__(self, parent, data, title, slider, value, accept)
 
     def _addControls(self, slider: Any) -> None:
-        MicrographWindow._addControls(self, slider)
+        micrograph_window.MicrographWindow._addControls(self, slider)
         if self._subset is not None and slider is not None:
             button = ttk.Button(self._sliderRow, text="Create subset", command=self.createSubset)
             button.pack(side=tk.RIGHT, padx=(6, 0))
@@ -152,7 +151,7 @@ class CountedWindow(MicrographWindow):
             self.message.set(self._subset(self.value.get()))
 
     def refresh(self) -> None:
-        MicrographWindow.refresh(self)
+        micrograph_window.MicrographWindow.refresh(self)
         self.updateLabels()
 
     def _labels(self) -> List[str]:
@@ -219,12 +218,12 @@ def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:
     return lines + ["The best round picks all micrographs."]
 
 
-class RoundsWindow(FollowingWindow):
+class RoundsWindow(window.FollowingWindow):
     """parent: tk widget or None. folder: of the picks, with rounds.csv. finished: function, True when no more will
     come."""
 
     def __init__(self, parent: Any, folder: str, title: str, finished: Any) -> None:
-        CanvasWindow.__init__(self, parent, title)
+        window.CanvasWindow.__init__(self, parent, title)
         self._folder, self.finished = folder, finished
         self._text = ttk.Label(self.root, padding=8, font="TkFixedFont")
         self._text.pack(side=tk.BOTTOM, anchor=tk.W)

@@ -5,8 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ...convert.reading import readCsv
-from ...convert.relion_star import columnsOf, iterColumns
+from ...convert import reading, relion_star
 from ...protocols import CryodlProtAssignOrientations, CryodlProtIdentify, CryodlProtInitialMap, CryodlProtIntegrity
 from ..gallery_window import SCORES, Gallery, shortNumber
 from ..maps.viewer_map import VIEWS, CryodlBackProjectViewer, drawViews
@@ -17,16 +16,18 @@ from ..window import PicturesWindow
 
 def scoresOf(*paths: str) -> Dict[str, Any]:
     """{label: (n,) numbers} of oriented particles, those that all files have."""
-    present = set.intersection(*(set(columnsOf(path, "particles")) for path in paths))
+    present = set.intersection(*(set(relion_star.columnsOf(path, "particles")) for path in paths))
     columns = tuple(name for name in SCORES if name in present)
-    read = [row for path in paths for row in iterColumns(path, columns, (float,) * len(columns), "particles")]
+    read = [
+        row for path in paths for row in relion_star.iterColumns(path, columns, (float,) * len(columns), "particles")
+    ]
     return dict(zip(map(SCORES.get, columns), np.array(read).reshape(-1, len(columns)).T))
 
 
 def probabilitiesOf(path: str, count: int) -> Any:
     """(n, count) probabilities of the compositions, from the STAR file of `cryodl assess-integrity`."""
     columns = tuple(f"cryodlProbability{number}" for number in range(1, count + 1))
-    return np.array(list(iterColumns(path, columns, (float,) * count, "particles"))).reshape(-1, count)
+    return np.array(list(relion_star.iterColumns(path, columns, (float,) * count, "particles"))).reshape(-1, count)
 
 
 _BLUE, _RED = "#4477aa", "#cc6677"
@@ -141,7 +142,7 @@ Rows = List[Dict[str, str]]
 
 class CryodlIdentifyViewer(PanelsViewer, targets=[CryodlProtIdentify], section="Ranking", wait="There is no ranking"):
     def _data(self) -> Optional[Rows]:
-        return readCsv(self.protocol.getRanking()) or None
+        return reading.readCsv(self.protocol.getRanking()) or None
 
     @panel(
         "Ranking",

@@ -15,8 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.tri import Triangulation
 
 from ...engine.cryodl.contract import counted
-from ..plots import drawMicrograph
-from ..window import CanvasWindow
+from .. import plots, window
 from .meshes_data import Mesh, Surfaces
 from .slices_window import PLANES, addPlanes, labelColour
 
@@ -136,7 +135,7 @@ _CLOSER = 1.2  # for each step of the wheel
 _HAND = "Drag to rotate, wheel to zoom, 0 for the first view."
 
 
-class SolidWindow(CanvasWindow):
+class SolidWindow(window.CanvasWindow):
     """What is rotated with the mouse: a Mesh of the tomogram that is chosen. data: has `names` of tomograms. A child
     gives _addControls(row) and choose(), and may give _plane(), of a slice that is shown beside it, see drawMeshes."""
 
@@ -150,7 +149,7 @@ class SolidWindow(CanvasWindow):
     _plane: Any = staticmethod(lambda: None)
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
-        CanvasWindow.__init__(self, parent, title)
+        window.CanvasWindow.__init__(self, parent, title)
         self._data = data
         self._name, self.message = tk.StringVar(self.root, data.names[0]), tk.StringVar(self.root)
         row = self.addRow(padding=(6, 6, 6, 0))
@@ -301,7 +300,7 @@ class MeshesWindow(SolidWindow):
         except (ValueError, OSError) as error:
             self.message.set(str(error))
             return
-        drawMicrograph(self._sliceAxes, preview, True)
+        plots.drawMicrograph(self._sliceAxes, preview, True)
         lines, near = self._data.outline(*here)
         outline = LineCollection(lines, colors=self._outlineColours[near], linewidths=1.6)
         self._sliceAxes.add_collection(outline, autolim=False)

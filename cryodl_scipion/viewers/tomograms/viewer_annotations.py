@@ -11,9 +11,8 @@ import numpy as np
 from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UNCERTAIN, read_tiles
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate
+from .. import panels_viewer, plots
 from ..gallery_window import Gallery
-from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..plots import readMap
 from .slices_window import SlicesWindow, TomogramSlices
 
 
@@ -23,7 +22,7 @@ def imageOf(folder: str, tile: Any) -> np.ndarray:
     Raises ValueError or OSError if the tomogram is not there."""
     if tile.image is not None:
         return _crop(folder, IMAGES, tile.image, tile.size)
-    plane = readMap(tile.path)[tile.centre_zyx[0]]
+    plane = plots.readMap(tile.path)[tile.centre_zyx[0]]
     rows, columns = (_reflected(corner, tile.size, n) for corner, n in zip(tile.corner_yx, plane.shape))
     return np.array(plane[np.ix_(rows, columns)], np.float32)
 
@@ -92,24 +91,24 @@ def tilesInTomograms(folder: str) -> Any:
     return TomogramSlices(files, (), points, tiles[0].pixel_size, diameter)
 
 
-class CryodlAnnotationsViewer(ObjectViewer, name="cryodl tiles", targets=[CryodlAnnotations]):
+class CryodlAnnotationsViewer(panels_viewer.ObjectViewer, name="cryodl tiles", targets=[CryodlAnnotations]):
     def show(self, obj: CryodlAnnotations) -> Any:
         return self.gallery(TileGallery(obj.getFolder()), str(obj))
 
 
 class CryodlAnnotateViewer(
-    PanelsViewer,
+    panels_viewer.PanelsViewer,
     targets=[CryodlProtAnnotate],
     section="Annotations",
     wait="There are no annotations",
     until="the window is closed, or the import has finished",
     data="outputAnnotations",
 ):
-    @panel("Tiles and drawings", "The annotated tiles beside their drawings.")
+    @panels_viewer.panel("Tiles and drawings", "The annotated tiles beside their drawings.")
     def showTiles(self, annotations: CryodlAnnotations) -> Any:
         return self.gallery(TileGallery(annotations.getFolder()), str(annotations))
 
-    @panel("Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile.")
+    @panels_viewer.panel("Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile.")
     def showCoordinates(self, annotations: CryodlAnnotations) -> Any:
         data = tilesInTomograms(annotations.getFolder())
         if data is None:

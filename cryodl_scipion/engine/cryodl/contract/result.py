@@ -8,13 +8,11 @@ import json
 import os
 import typing
 
-from . import fields, version_0_1_0
+from . import fields, processes, reading, version_0_1_0
 from .command import Command, Outputs, output_problems, outputs_of
 from .commands import COMMANDS, EVERY_COMMAND
 from .half_map_test import counted
 from .params import ParamInfo, Paths, check, check_value, config_from_dict, config_to_dict, describe, param
-from .processes import temporary_path
-from .reading import fault_of, reader
 
 CONTRACT_VERSION = 1  # of requests
 RESULT_VERSION = 2
@@ -22,7 +20,7 @@ RESULT_VERSION = 2
 
 def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) -> None:
     """Write JSON under a temporary name, then rename. File names that are not UTF-8 are preserved."""
-    temporary = temporary_path(path)
+    temporary = processes.temporary_path(path)
     try:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False)
@@ -95,7 +93,7 @@ class Result(typing.Generic[Made]):
         )
 
     @classmethod
-    @reader
+    @reading.reader
     def read(cls, path: str) -> "Result[typing.Any]":
         """Read a result, with the Outputs of its command. Raises FileNotFoundError if there is none, and ValueError
         that names the file if it has another contract version or its outputs are not those that the command declares.
@@ -188,14 +186,14 @@ class Request:
         write_json(path, dict(data, **where, **drawn_and_named(self.command, self.seed, self.names)))
 
     @classmethod
-    @reader
+    @reading.reader
     def read(cls, path: str) -> "Request":
         """Read and check a request. Raises ValueError that names the file and its problem."""
         try:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)
         except ValueError as error:
-            raise ValueError(f"{path} is not a request: {fault_of(error)}. Write it again.") from None
+            raise ValueError(f"{path} is not a request: {reading.fault_of(error)}. Write it again.") from None
         try:
             json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogateescape")  # as names of files are
         except UnicodeEncodeError as error:

@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from .. import fields
+from .. import fields, networks
 from ..command import Command, Config, Details, Outputs, Paths, TrainingOutputs, found, output, param
-from ..networks import IMPROVER_NETWORKS
 from . import map_fields
 from .map_fields import half_map_problems, resolution_problems
 
@@ -129,7 +128,7 @@ class TrainMapImproverConfig(Config):
         "fast: this project's small 3-D Swin-Conv-UNet for CPUs. swinconv: the published network (EMReady); large, "
         "meant for a GPU.",
         default="fast",
-        choices=IMPROVER_NETWORKS,
+        choices=networks.IMPROVER_NETWORKS,
     )
     simulated: int = param(
         "Number of maps simulated from each structure, with different resolutions and imperfections.",

@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from .. import fields
+from .. import fields, networks
 from ..command import Command, Config, Details, Paths, TrainingOutputs, found, output, param
-from ..networks import PICKER_NETWORKS
 from . import pick_fields
 
 
@@ -45,7 +44,7 @@ class TrainPickerConfig(Config):
         "unlabelled ones (set Labels to sparse). eman2: two networks, one against background and one against "
         "contamination, which must both accept a particle; its large kernels are slow on CPUs.",
         default="unet",
-        choices=PICKER_NETWORKS,
+        choices=networks.PICKER_NETWORKS,
     )
     labels: str = param(
         "How complete the labels are. complete: all particles of these micrographs are labelled, the rest is "
@@ -202,7 +201,7 @@ class TrainGeneralPickerConfig(Config):
         "Network. unet (wider than that of train-picker) also estimates the particles' size, so that its models need "
         "no particle diameter. Models of the other networks need one.",
         default="unet",
-        choices=PICKER_NETWORKS,
+        choices=networks.PICKER_NETWORKS,
     )
     steps: int = param("Training steps.", 1800, label="Training steps", limits=(1, 10000000))
     start_from: typing.Optional[str] = param(

@@ -6,9 +6,8 @@ Parameters of the command that trains particle denoisers."""
 import dataclasses
 import typing
 
-from .. import fields
+from .. import fields, networks
 from ..command import Command, Config, ImagesOutputs, Outputs, Paths, Texts, TrainingOutputs, found, output, param
-from ..networks import DENOISER_NETWORKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +30,7 @@ class TrainDenoiserConfig(Config):
         "Swin-Conv-UNet of this project, fast on CPUs. cgan: the published conditional GAN, a residual U-Net with a "
         "patch discriminator; large, meant for GPUs, trained for natural-looking images, so it invents more detail.",
         default="posterior",
-        choices=DENOISER_NETWORKS,
+        choices=networks.DENOISER_NETWORKS,
     )
     loss: str = param(
         "Loss between output and target. l1: absolute difference. exponential: larger differences have exponentially "

@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from .. import fields
+from .. import fields, networks
 from ..command import Command, Config, Counts, Details, Outputs, Texts, TrainingOutputs, found, output, param
-from ..networks import CLASSIFIER_NETWORKS
 from . import tomogram_fields
 from .tomogram_fields import tilt_problems
 
@@ -26,7 +25,7 @@ class TrainClassifierConfig(Config):
         "others are published 3-D networks, with the layers of their papers. dsrf3d: deep, small kernels (DSRF3D-v2). "
         "rb3d: residual blocks. cb3d: wide, with fewer layers.",
         default="likelihood",
-        choices=CLASSIFIER_NETWORKS,
+        choices=networks.CLASSIFIER_NETWORKS,
     )
     class_names: typing.Tuple[str, ...] = param(
         "Names of the classes 1, 2, ..., in this order.", (), label="Names of the classes"

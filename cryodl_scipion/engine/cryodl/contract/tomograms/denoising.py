@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from .. import fields
+from .. import fields, networks
 from ..command import Command, Config, Details, Numbers, Outputs, Paths, Texts, found, output, param
-from ..networks import TOMOGRAM_DENOISER_NETWORKS
 from . import tomogram_fields
 from .tomogram_fields import tilt_problems
 
@@ -46,7 +45,7 @@ class DenoiseTomogramsConfig(Config):
     tilt_min: float = tomogram_fields.series_tilt_min()
     tilt_max: float = tomogram_fields.series_tilt_max()
     network: str = fields.network(
-        "Network to train.", default="unet3d", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True
+        "Network to train.", default="unet3d", choices=networks.TOMOGRAM_DENOISER_NETWORKS, expert=True
     )
     training_tomograms: int = param("Number of tomograms to learn from, spread over the set.", 10, limits=(1, 10000))
     steps: typing.Optional[int] = fields.steps(none_means="1000, or 2000 to fill in the wedge")

@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from .. import fields
+from .. import fields, networks
 from ..command import Command, Config, Counts, Details, Numbers, Paths, Texts, TrainingOutputs, found, output, param
-from ..networks import DETECTOR_NETWORKS
 from . import tomogram_fields
 from .tomogram_fields import tilt_problems
 
@@ -174,7 +173,7 @@ class TrainDetectorConfig(Config):
         "unet3d: 3-D U-Net that predicts a heat map of each species, with peaks at the particles' centres. wide: the "
         "same with twice the channels; slower, for many tomograms.",
         default="unet3d",
-        choices=DETECTOR_NETWORKS,
+        choices=networks.DETECTOR_NETWORKS,
     )
     beta: float = param(
         "Weight of recall relative to precision. Thresholds are chosen for the largest F-beta on the held-out data. "

@@ -4,7 +4,7 @@
 import dataclasses
 import typing
 
-from .. import fields
+from .. import fields, networks
 from ..command import (
     Command,
     Config,
@@ -19,7 +19,6 @@ from ..command import (
     output,
     param,
 )
-from ..networks import SEGMENTER_NETWORKS
 from . import tomogram_fields
 from .tomogram_fields import label_volume_problems
 
@@ -48,7 +47,7 @@ class TrainGeneralSegmenterConfig(Config):
     network: str = fields.network(
         "Network of the segmenters, which share all layers but the last.",
         default="unet32",
-        choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16", "unet32")),
+        choices=tuple(name for name in networks.SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16", "unet32")),
     )
     cache: typing.Optional[str] = fields.cache(
         "Folder in which the simulated cells are kept (5 MB each), so that another training can use them again.",
@@ -117,7 +116,7 @@ class TrainSegmenterConfig(Config):
         "network on single slices, with 40, 40 and 1 kernels of 15 x 15; slow on CPUs. unet16, unet32: as unet, with "
         "sixteen or thirty-two slices; choose unet32 to continue from a shipped model.",
         default="unet",
-        choices=SEGMENTER_NETWORKS,
+        choices=networks.SEGMENTER_NETWORKS,
     )
     working_pixel_size: typing.Optional[float] = tomogram_fields.working_pixel_size(
         none_means="that of the model to start from, or of the tomograms"

@@ -12,8 +12,7 @@ import torch
 
 from ...contract import SimulateMicrographsConfig, SimulateMicrographsOutputs, counted, write_json
 from ...core.projections import Projector
-from ...io import files, particles
-from ...io.micrographs import pixel_size_warnings, read_micrograph
+from ...io import files, micrographs, particles
 from ...learning.inference import is_out_of_memory
 from ...runner import PROGRAM, Run, command
 from ...simulate import noise, structures
@@ -37,7 +36,7 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
         given["orientations"] = particles.read_orientations(config.orientations)
     if config.noise_from:
         paths = files.expand_paths(config.noise_from)
-        run.warn(*pixel_size_warnings(paths, config.pixel_size))
+        run.warn(*micrographs.pixel_size_warnings(paths, config.pixel_size))
         given["noise"] = _noise_of_files(paths, diameter / config.pixel_size)
     surroundings = Surroundings(**given)
     folder = _working_folder(config, run)
@@ -113,7 +112,7 @@ def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple
 def _noise_of_files(paths: typing.Sequence[str], diameter_px: float) -> noise.MeasuredNoise:
     spectra = []
     for path in paths:
-        image = read_micrograph(path)  # its errors name the file
+        image = micrographs.read_micrograph(path)  # its errors name the file
         try:
             prepared = normalize.prepare_micrograph(image, 1.0, diameter_px)
             spectra.append(noise.measure_spectrum(prepared.image, diameter_px, prepared.valid))

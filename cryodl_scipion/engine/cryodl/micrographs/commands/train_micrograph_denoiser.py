@@ -12,8 +12,7 @@ from ...learning.recipe import TrainingRun
 from ...learning.training import Schedule
 from ...runner import Run, command
 from ...simulate import denoising_scenes, pool
-from ..denoise.general import RATE, CleanExample, GeneralTask, clean_examples
-from ..denoise.scaling import DEFAULT_RESOLUTION
+from ..denoise import general, scaling
 from ..pickers.general import split_members
 
 SCENES = "scenes"  # in the working folder
@@ -50,9 +49,11 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
         f"{len(names[0])} structures and {config.procedural} artificial assemblies."
     )
     training.start()
-    task = GeneralTask(examples, validation, device)
-    steps = config.steps or GeneralTask.default_steps
-    training.fit(task, Schedule(steps, max(1, -(-steps // VALIDATIONS)), VALIDATIONS, RATE, run.seed, ema=0.998))
+    task = general.GeneralTask(examples, validation, device)
+    steps = config.steps or general.GeneralTask.default_steps
+    training.fit(
+        task, Schedule(steps, max(1, -(-steps // VALIDATIONS)), VALIDATIONS, general.RATE, run.seed, ema=0.998)
+    )
     card = _card(config, training, names)
     training.finish(card, task.networks["denoiser"].state_dict(), SCENES)
     metrics = card["validation"]
@@ -67,8 +68,8 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
 
 def _simulated(
     groups: typing.Sequence[typing.Sequence[pool.PoolMember]], count: int, seeds: tuple[int, int], folder: Path
-) -> list[CleanExample]:
-    made = clean_examples(groups, count, seeds, folder / SCENES)
+) -> list[general.CleanExample]:
+    made = general.clean_examples(groups, count, seeds, folder / SCENES)
     return list(ProgressBar(made, total=count, unit="micrograph", mininterval=5.0))
 
 
@@ -80,7 +81,7 @@ def _card(
         name=Path(config.output).name,
         network="unet",
         method="simulated",
-        resolution=DEFAULT_RESOLUTION,
+        resolution=scaling.DEFAULT_RESOLUTION,
         pixel_sizes=list(denoising_scenes.PIXEL_SIZES),
         training=dict(
             simulated_micrographs=config.simulated,

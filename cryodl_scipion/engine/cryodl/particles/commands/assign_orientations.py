@@ -9,8 +9,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
-from ...core.projections import rotation_matrices
-from ...core.symmetry import operations
+from ...core import projections, symmetry
 from ...io import messages, particle_sets, unfinished
 from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
 from ...likelihood.observed import Source
@@ -36,7 +35,7 @@ UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOrientationsOutputs:
     # the controls of an earlier run under this name are not replaced; denoised images get none
     unfinished.star_stem(config.output, "Particles", *_beside(config))
-    operations(config.symmetry)  # an unknown one is an error before the work
+    symmetry.operations(config.symmetry)  # an unknown one is an error before the work
     particles = _particles(config)
     structure = prepare_structure(config, particles, run.device)
     sources = hypotheses(particles, structure.settings.diameter, config.contrast)
@@ -62,7 +61,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     shutil.rmtree(folder)
     probability = float(trust[PROBABILITY].mean()) if PROBABILITY in trust else None
     controls = kept.path if kept else "new" if noise else "none"
-    views = views_of(rotation_matrices(found.angles), config.symmetry)
+    views = views_of(projections.rotation_matrices(found.angles), config.symmetry)
     run.warn(*views.doubts())
     _tell(run, len(particles), len(search.grid.directions), probability, controls)
     return AssignOrientationsOutputs(

@@ -17,9 +17,8 @@ import torch
 
 from ...contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs, counted, resolution_in_words, write_json
 from ...core.frc import mean_frc, ring_frequencies
-from ...io import files, particle_sets, stacks
+from ...io import files, particle_sets, plots, stacks
 from ...io.model import find_model
-from ...io.plots import can_draw
 from ...likelihood.observed import resample
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
@@ -68,7 +67,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     means = {kind: mean_frc(getattr(curves, kind)).numpy() for kind in KINDS}
     rows = ([name, *(f"{v:.5f}" for v in values)] for name, *values in zip(particles.names, *means.values()))
     files.write_csv(folder / "frc.csv", ["name", *means], rows)
-    if can_draw():
+    if plots.can_draw():
         _draw(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)
     _tell(run, record)
@@ -80,7 +79,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
         mean_frc=record["mean_frc"],
         resolution=record["resolution"],
         verdict=control["verdict"],
-        pictures={name: at(f"{name}.png") for name in PICTURES if can_draw()},
+        pictures={name: at(f"{name}.png") for name in PICTURES if plots.can_draw()},
     )
 
 

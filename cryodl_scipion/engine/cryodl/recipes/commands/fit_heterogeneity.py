@@ -24,8 +24,7 @@ from ...latent.record import (
     write_fit_volumes,
     write_paths,
 )
-from ...particles.heterogeneity import gaussian_fit, map_files
-from ...particles.heterogeneity.fitting import fit_particles
+from ...particles.heterogeneity import fitting, gaussian_fit, map_files
 from ...particles.heterogeneity.inputs import load_inputs
 from ...runner import PROGRAM, Run, command
 from ...tomograms.heterogeneity.fitting import average_writer, fit_subtomograms, load_subtomogram_inputs
@@ -68,7 +67,7 @@ def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityO
     inputs = load_inputs(config, run.seed)
     run.warn(*inputs.notes)
     folder = _folder(config, run, config.method != "linear")
-    outcome = fit_particles(config, inputs, folder / SCRATCH, print)
+    outcome = fitting.fit_particles(config, inputs, folder / SCRATCH, print)
     run.warn(*outcome.notes)
     apart, others = inputs.particles.subset(slice(0, 0)), inputs.particles
     if outcome.kept is not None:
