@@ -213,8 +213,7 @@ def evaluate(picks, ground_truth, pixel_size, diameter, border, micrographs):
 
 def score(real, picks, micrographs=None):
     """`evaluate` on the set's test micrographs, or on others of it."""
-    size = (real.pixel_size, real.diameter, real.border)
-    return evaluate(picks, real.ground_truth, *size, micrographs or real.test)
+    return evaluate(picks, real.ground_truth, real.pixel_size, real.diameter, real.border, micrographs or real.test)
 
 
 # ----- tables

@@ -43,8 +43,7 @@ class Molecule:
             angles += rng.standard_normal((VIEWS, 3)) * (spread, spread, rotation)
             away = max(0.2, abs(np.sin(np.radians(angles[0, 1]))))  # near the poles, rot moves the view but little
             angles[:, 0] = angles[0, 0] + (angles[:, 0] - angles[0, 0]) / away
-        shifts = rng.standard_normal((VIEWS, 2)) * wander + centre
-        return self.scale * self.projector.project(angles, shifts).mean(0)
+        return self.scale * self.projector.project(angles, rng.standard_normal((VIEWS, 2)) * wander + centre).mean(0)
 
 
 def good_signal(first, second, rng):

@@ -6,13 +6,11 @@ import dataclasses
 import json
 import shutil
 
-import matplotlib.pyplot as plt
 import numpy as np
 import scipy.fft
-from bench import ROOT, benchmark, columns, cryodl, data_folder, grouped, groups, mean, structure_file
+from bench import benchmark, columns, cryodl, data_folder, grouped, groups, mean, structure_file
 from recipes.maps import CHOOSING, SEED, case_of, compared, improve, measured, mirrored, simulate, untrained
-from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.stats import spearmanr
+from scipy.ndimage import gaussian_filter
 
 from cryodl.contract import ImproveMapConfig, half_map_resolutions, half_map_verdict
 from cryodl.io.model import find_model
@@ -21,7 +19,6 @@ from cryodl.maps.improvers.simulated import chosen_atoms
 from cryodl.maps.measures import measure, qscore, shells, simulated
 from cryodl.maps.measures.atoms import dense_mask, read_atoms, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
-from cryodl.maps.measures.measure import local_correlation, local_resolution
 from cryodl.maps.measures.shells import estimated_resolution
 from cryodl.maps.measures.simulated import simulate as simulated_halves
 from cryodl.maps.measures.volume import Volume, read_volume, write_volume
@@ -236,96 +233,6 @@ def map_copies(run, map, model=IMPROVER):
         rows.append(row)
     shutil.rmtree(work)
     return rows
-
-
-# ----- where a map changes, and whether it comes nearer to a better map of the same molecule
-CHANGED = ("1U6G", "5GJV", "EMD-30342_7CEC_chainA", "EMD-6770_5XSY_chainB", "EMD-5185_3J06")
-NEARER = {"FSC 0.5 with a map of 3.5 Å (Å)": "fsc05:.2f", "local correlation with it": "near:.3f"}
-RANKS = {"B-factor": "b_factor", "local resolution": "local", "local correlation": "correlation", "Q-score": "before"}
-
-
-def both(column):
-    """A column of figures before and after, or an empty cell."""
-    key, form = column.split(":")
-    return lambda r: " to ".join(format(value, form) for value in r[key]) if key in r else ""
-
-
-SIDE, DEPTH, FINE = 16.0, 2.0, 0.25  # Å: a zoom's side, half of the slab that it shows, and its pixels
-
-
-def zooms(atoms):
-    """{what: (n, 3) xyz of the atoms that show it}: the longest helix and strand, by the distances of CA atoms, and the
-    first tryptophan or tyrosine."""
-    xyz, found = atoms.xyz[[name == "CA" for name in atoms.atom_names]], {}
-    for what, step, least, most, length in (("helix", 3, 4.5, 5.7, 10), ("strand", 2, 6.3, 7.4, 5)):
-        distance = np.linalg.norm(xyz[step:] - xyz[:-step], axis=1)
-        fits = np.convolve((distance > least) & (distance < most), np.ones(length - step), "valid")
-        found[what] = xyz[int(fits.argmax()) :][:length]
-    residue = next(k for k, (_, _, name) in enumerate(atoms.residues) if name in ("TRP", "TYR"))
-    return dict(found, **{atoms.residues[residue][2].title(): atoms.xyz[atoms.residue == residue]})
-
-
-def draw_zooms(maps, atoms, path):
-    """Slabs of maps (Volumes) about a helix, a strand and a side chain, with the model's atoms as dots."""
-    parts, grid = zooms(atoms), np.arange(-SIDE / 2, SIDE / 2, FINE)
-    figure, axes = plt.subplots(len(maps), len(parts), figsize=(7.5, 5), layout="constrained")
-    for column, (what, xyz) in enumerate(parts.items()):
-        centre, across = xyz.mean(0), np.linalg.svd(xyz - xyz.mean(0))[2]
-        u, v, w = np.meshgrid(grid, grid, np.arange(-DEPTH, DEPTH, FINE), indexing="ij")
-        places = centre + np.stack([u, v, w], -1) @ across
-        near = np.array([p for p in (atoms.xyz - centre) @ across.T if (np.abs(p) < (SIDE / 2, SIDE / 2, DEPTH)).all()])
-        for row, (one, name) in enumerate(zip(maps, ("deposited", "improved"))):
-            values = map_coordinates(one.data, one.positions(places.reshape(-1, 3)).T, order=1).reshape(u.shape)
-            axes[row, column].imshow(values.max(2).T, cmap="gray_r", origin="lower", extent=[-SIDE / 2, SIDE / 2] * 2)
-            axes[row, column].plot(near[:, 0], near[:, 1], ".", ms=3, color="tab:red")
-            axes[row, column].set(title=f"{what}, {name}", xticks=[], yticks=[])
-    figure.savefig(path, dpi=90)
-
-
-@benchmark(
-    cases=dict(map=CHANGED),
-    tables={
-        "map-changes": columns(
-            {
-                "map": lambda r: r["map"].replace("_", " "),
-                "Q-score": both("q:.3f"),
-                "atoms that gain (%)": lambda r: f"{100 * r['gain']:.0f}",
-                **{f"gain and {name}": f"{key}:+.2f" for name, key in RANKS.items()},
-                **{name: both(column) for name, column in NEARER.items()},
-            }
-        )
-    },
-    quick=dict(map="EMD-30342_7CEC_chainA"),
-)
-def map_changes(run, map, resolution=5.0, better=3.5, model=IMPROVER):
-    """Where a map changes: Spearman's correlation of each atom's gain in Q-score with its B-factor, and with the local
-    resolution, the local correlation with the model and the Q-score before. Simulated maps of 5 Å are compared with
-    others of 3.5 Å, of other noise, too."""
-    work, (path, structure) = run.work(map), real_files(map) if map in REAL else (None, None)
-    if map not in REAL:
-        path, structure = work / "map_full.mrc", simulate(map, resolution, work / "map")
-        simulate(map, better, work / "better", "--seed", 1)
-    case = case_of(path, structure, REAL.get(map, resolution))
-    maps = [case.volume, read_volume(improve(model, path, work / "improved.mrc")[0])]
-    reference, voxels = case.reference, case.volume.voxels_zyx
-    before, after = (qscore.q_scores(one, reference.atoms, case.points) for one in maps)
-    if map == CHANGED[-1]:
-        draw_zooms(maps, reference.atoms, ROOT / "docs" / "images" / "map_zooms.png")
-    places = case.volume.positions(reference.atoms.xyz[case.rows])
-    rank = lambda values: float(spearmanr(after - before, values).statistic)
-    likeness = lambda one, other: local_correlation(one.data, other, voxels, places)
-    found = dict(q=[before.mean(), after.mean()], gain=(after > before).mean(), before=rank(before))
-    found["correlation"] = rank(likeness(maps[0], reference.density))
-    if map in REAL:
-        return dict(found, b_factor=rank(reference.atoms.b[case.rows]))
-    halves = (read_volume(work / f"map_half{k}.mrc").data for k in (1, 2))
-    local = local_resolution(*halves, float(voxels[0]), reference.mask, resolution)
-    finer, mask = read_volume(work / "better_full.mrc").data, reference.mask
-    found["local"] = rank(local[tuple(np.rint(places).astype(int).T)])
-    found["near"] = [likeness(one, finer).mean() for one in maps]
-    return dict(
-        found, fsc05=[shells.shell_correlation(one.data * mask, finer * mask, voxels).resolution(0.5) for one in maps]
-    )
 
 
 # ----- what it must not invent: all at RESOLUTION; contrast: standard deviation of the improved map over that before

@@ -98,8 +98,7 @@ def exposed(kind, clean, strength, extent, pixel_size, rng):
     reach = far if kind == "drift" else rng.uniform(0, min(5.0, 0.04 * extent))
     kept = torch.exp(-squared * pixel_size**2 * float(rng.uniform(0, 5)))
     if rng.random() < 0.35:  # sampled down, or filtered
-        cutoff = log_uniform(rng, 0.1, 0.35) / pixel_size
-        kept = kept / (1 + (squared / cutoff**2) ** int(rng.integers(1, 4)))
+        kept = kept / (1 + (squared / (log_uniform(rng, 0.1, 0.35) / pixel_size) ** 2) ** int(rng.integers(1, 4)))
     return -torch.fft.irfft2((structure * moved(shape, pixel_size, reach, rng) + white()) * kept, s=shape)
 
 
@@ -186,8 +185,7 @@ def fitted(rows, defect):
     *weights, _ = optimize.minimize(loss, np.zeros(values.shape[1] + 1)).x
     weights = np.round(weights, 3)
     sums = np.sort(values @ weights)
-    limits = (sums[1:] + sums[:-1]) / 2
-    limit = min(limits, key=lambda limit: (cost * ((values @ weights > limit) != bad)).sum())
+    limit = min((sums[1:] + sums[:-1]) / 2, key=lambda limit: (cost * ((values @ weights > limit) != bad)).sum())
     said = values @ weights > limit
     counts = dict(
         good=int((~bad).sum()), good_lost=int((said & ~bad).sum()), bad=int(bad.sum()), bad_seen=int((said & bad).sum())

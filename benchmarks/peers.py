@@ -80,12 +80,11 @@ class Topaz:
         cost."""
         scale = SCALES[real.name]
         images = self.preprocess(real.micrographs, scale, real.name)
-        chosen = read_coordinates(coordinates)
         folder.mkdir(parents=True)
-        training = images[: real.training]
-        labels = [f"{name}\t{x / scale:.0f}\t{y / scale:.0f}" for name, (yx, _) in chosen.items() for y, x in yx]
+        chosen = read_coordinates(coordinates).items()
+        labels = [f"{name}\t{x / scale:.0f}\t{y / scale:.0f}" for name, (yx, _) in chosen for y, x in yx]
         (folder / "labels.txt").write_text("\n".join(["image_name\tx_coord\ty_coord", *labels]) + "\n")
-        images = (f"{p.stem}\t{p}" for p in training)
+        images = [f"{p.stem}\t{p}" for p in images[: real.training]]
         (folder / "images.txt").write_text("\n".join(["image_name\tpath", *images]) + "\n")
         given = ("-n", expected_particles(real), "--train-images", folder / "images.txt", "--num-workers", 0, "-j", 1)
         more = ("--save-prefix", folder / "model", "-o", folder / "curve.txt", "-d", -1, *TRAINING)

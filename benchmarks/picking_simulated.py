@@ -117,8 +117,9 @@ def general_panel(run, structure, snr, count=2, models="general"):
     files = unseen()
     member = load_member(files[structure])
     images = labelled(member, snr, list(files).index(structure), count)
-    scores = {Path(model).name: judged(model, images) for model in models.split(",")}
-    return dict(diameter=round(member.extent), **scores)
+    return dict(
+        diameter=round(member.extent), **{Path(model).name: judged(model, images) for model in models.split(",")}
+    )
 
 
 # ----- no diameter

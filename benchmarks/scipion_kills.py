@@ -34,12 +34,8 @@ from cryodl_scipion.protocols import (
     CryodlProtTrainClassifier,
 )
 from cryodl_scipion.protocols.model_field import SHIPPED
-from cryodl_scipion.tests import arrivals, particle_sets, synthetic
-from cryodl_scipion.tests.base import CryodlTest
+from cryodl_scipion.tests import arrivals, base, particle_sets, processes, streams, synthetic, tomogram_sets
 from cryodl_scipion.tests.particles.test_particle_streams import growingParticles
-from cryodl_scipion.tests.processes import isThere, killTree
-from cryodl_scipion.tests.streams import startImport
-from cryodl_scipion.tests.tomogram_sets import makeSubtomograms
 
 EARLIEST = 0.1  # of the undisturbed time
 MOST_AT_ONCE = 3  # kills of one run
@@ -58,7 +54,7 @@ class Runs(particle_sets.ParticlesTest):
         cls.micrographs = cls.importMicrographs(cls.data + "/mics", pixelSize=arrivals.PIXEL_SIZE)
         cls.particles = particle_sets.finishedWith(cls, cls._particles)
         cls.arriving = particle_sets.finishedWith(cls, cls._particles)
-        cls.subtomograms = makeSubtomograms(cls, count=16)
+        cls.subtomograms = tomogram_sets.makeSubtomograms(cls, count=16)
         cls.volume = cls.makeMap("map", _MAP_PIXEL_SIZE)
         write_map(cls.volume.outputVolume.getFileName(), 0, _MAP_PIXEL_SIZE)  # one with a molecule in it
 
@@ -121,7 +117,7 @@ MAKE = {
 
 def endOf(name, run):
     """Wait for the end of a run. Returns what it left."""
-    while isThere(run.getPid()):
+    while processes.isThere(run.getPid()):
         time.sleep(0.5)
     Runs.proj._updateProtocol(run)
     if not run.isFinished():
@@ -136,12 +132,12 @@ def killAndContinue(name, row, wanted, seed):
     run, times = launched(name), rng.uniform(EARLIEST, 1.0, rng.integers(1, MOST_AT_ONCE + 1)) * row["seconds"]
     for when in times:
         end = time.monotonic() + when
-        while isThere(run.getPid()) and time.monotonic() < end:
+        while processes.isThere(run.getPid()) and time.monotonic() < end:
             time.sleep(0.05)
-        if not isThere(run.getPid()):
+        if not processes.isThere(run.getPid()):
             row["seconds"] *= 0.7  # of a machine that was busier then
             break
-        killTree(run.getPid())
+        processes.killTree(run.getPid())
         row["killed"] += 1
         Runs.proj._updateProtocol(run)  # as a project window does
         Runs.proj.launchProtocol(run, wait=False)
@@ -241,19 +237,7 @@ def races(run, tests, each=5):
     environment = dict(os.environ, CRYODL_LOSSES=str(each), CRYODL_LOSSES_FILE=str(found), PYTHONPATH=str(ROOT))
     for name in ("SCIPION_HOME", "SCIPION_USER_DATA", "SCIPION_TESTS_OUTPUT"):
         environment.pop(name, None)  # of this process
-    words = [
-        "xvfb-run",
-        "-a",
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not slow",
-        str(path),
-    ]
+    words = ["xvfb-run", "-a", sys.executable, *"-m pytest -q -p no:cacheprovider -m".split(), "not slow", str(path)]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     failed = re.search(r"(\d+) failed", done.stdout)
     if not found.exists() or done.returncode not in (0, 1):
@@ -336,7 +320,7 @@ def week(run, count=3000, rate=8.0, batch=100, seconds=1500):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(disk)], check=True)
     try:
 
-        class Week(CryodlTest):
+        class Week(base.CryodlTest):
             pass
 
         Week.setUpClass()
@@ -347,7 +331,7 @@ def week(run, count=3000, rate=8.0, batch=100, seconds=1500):
             truth = Path(Week.data, "arriving", f"{name}.mrc.truth.json")
             truth.write_text(json.dumps(synthetic.PARTICLES), encoding="utf-8")
         stream.update()
-        imported = startImport(Week, os.path.join(Week.data, "arriving"), arrivals.PIXEL_SIZE)
+        imported = streams.startImport(Week, os.path.join(Week.data, "arriving"), arrivals.PIXEL_SIZE)
         stream.stopFile = imported._getStopStreamingFilename()
         inputs = dict(inputMicrographs=(imported, "outputMicrographs"))
         picking = dict(modelFrom=SHIPPED, particleDiameter=arrivals.DIAMETER, streamingBatchSize=batch)
@@ -355,7 +339,7 @@ def week(run, count=3000, rate=8.0, batch=100, seconds=1500):
         watched = Watched(Week.proj, protocol, stream, [count // 3, 2 * count // 3], pause=3.0)
         watched.run(seconds)
         before = len(watched.picked())
-        while isThere(imported.getPid()):  # the last ones arrive while nobody picks
+        while processes.isThere(imported.getPid()):  # the last ones arrive while nobody picks
             stream.update()
             Week.proj.getRuns()
             time.sleep(1)

@@ -28,9 +28,7 @@ from pyworkflow.project import Manager
 from cryodl_scipion import Plugin
 from cryodl_scipion.protocols import CryodlProtPick, CryodlProtTrainPicker
 from cryodl_scipion.protocols.model_field import SHIPPED
-from cryodl_scipion.tests import arrivals, synthetic
-from cryodl_scipion.tests.base import fakePython, usePython
-from cryodl_scipion.tests.processes import isThere
+from cryodl_scipion.tests import arrivals, base, processes, synthetic
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 QUEUE = "normal"
@@ -324,7 +322,9 @@ class Trials:
         while time.monotonic() < end:
             time.sleep(1)
             self.project._updateProtocol(run)
-            if not run.isActive() and not (pid and isThere(pid)):  # the other batches of a failed run may still work
+            if not run.isActive() and not (
+                pid and processes.isThere(pid)
+            ):  # the other batches of a failed run may still work
                 return
         raise TimeoutError(f"the run had not ended after {_LIMIT} s: {run.getStatus()}")
 
@@ -375,7 +375,7 @@ def slurm(run, trial, micrographs=8, stand_in=False):
     without a queue, and that no micrograph was picked twice."""
     with tempfile.TemporaryDirectory(prefix="cryodl-slurm-") as folder:
         if stand_in:
-            usePython(fakePython(folder))
+            base.usePython(base.fakePython(folder))
             os.environ["FAKE_ENGINE_SLEEP"] = "2"  # so that there is time to kill
         problem = missing() or " ".join(Plugin.validateInstallation())
         if problem:

@@ -224,8 +224,7 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
     training = json.loads((folder / "model" / "card.json").read_text())["training"]
     given = ("--subtomograms", known, "--model", folder / "model", "--ground-truth", "--rejected-fraction", 0)
     outputs, _, cost = recorded("classify-subtomograms", folder / "found.star", *given, *tilts, *CPU)
-    done = dict(steps=training.get("steps"), train_cpu=train_cpu, classify_cpu=cost[1])
-    return dict(accuracy=outputs["accuracy"], **done)
+    return dict(accuracy=outputs["accuracy"], steps=training.get("steps"), train_cpu=train_cpu, classify_cpu=cost[1])
 
 
 @benchmark(
@@ -246,9 +245,6 @@ def grouped_subtomograms(run, embedding, snr, count=30):
     tables = [read_tables(path)["particles"] for path in (star, found / "found.star")]
     named = [{Path(n).name: c for n, c in zip(t["rlnImageName"], t["rlnClassNumber"])} for t in tables]
     return dict(rand=adjusted_rand_score(*([one[n] for n in named[1]] for one in named)), cpu=cpu)
-
-
-# ----- two annotators
 
 
 # ----- the shipped segmenters, no tile drawn; and what ten tiles add

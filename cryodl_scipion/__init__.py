@@ -80,7 +80,6 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def getEngineFolder(cls) -> str:
-        """The folder to put on PYTHONPATH so that `python -m cryodl` works."""
         return environment.engineFolder()
 
     @classmethod

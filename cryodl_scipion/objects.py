@@ -97,7 +97,6 @@ class CryodlModel(EMObject):
         return self._feature.get()
 
     def getClasses(self) -> List[str]:
-        """Names of a classifier's classes or of a detector's species, [] of other models."""
         return list(self._classes)
 
     def getFiles(self) -> Set[Any]:

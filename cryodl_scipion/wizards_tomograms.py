@@ -38,7 +38,6 @@ def labelledMasks(protocol: EMProtocol) -> Any:
 
 
 def refuse(errors: List[str]) -> None:
-    """Raise ValueError with the first of some errors, if there are any."""
     if errors:
         raise ValueError(errors[0])
 

@@ -111,8 +111,8 @@ def windows(domain: Any, protocol: Any, there: Any) -> Iterator[str]:
 def continued(sentence: str) -> str:
     """A sentence as it goes on after a colon: in lower case, unless it begins with an abbreviation or a symbol."""
     word = sentence.split(" ")[0]
-    ordinary = len(word) == 1 or (word[1:].isalpha() and word[1:].islower())
-    return sentence[:1].lower() + sentence[1:] if ordinary else sentence
+    usual = len(word) == 1 or (word[1:].isalpha() and word[1:].islower())
+    return sentence[:1].lower() + sentence[1:] if usual else sentence
 
 
 def places() -> Dict[str, List[str]]:
@@ -152,8 +152,12 @@ def section_of(protocol: Any, where: List[str], domain: Any, there: Any, level: 
 
 def overview(rows: Dict[str, List[Tuple[str, str, str]]]) -> str:
     """The page with all protocols. rows: {wing: [(label, page, docstring)]}."""
-    what = "What each one does. A page has every field of the form, the outputs and the windows."
-    lines = ["# Protocols", "", what, ""]
+    lines = [
+        "# Protocols",
+        "",
+        "What each one does. A page has every field of the form, the outputs and the windows.",
+        "",
+    ]
     for wing, found in rows.items():
         lines += [f"## {wing}", "", "| Protocol | What it does |", "|---|---|"]
         lines += [f"| [{label}]({page}) | {sentences(text.split(chr(10) * 2)[0])} |" for label, page, text in found]

@@ -18,10 +18,8 @@ from pyworkflow.object import Pointer
 from cryodl_scipion import protocols as ours
 from cryodl_scipion.engine.cryodl import contract
 from cryodl_scipion.protocols.model_field import SHIPPED
-from cryodl_scipion.protocols.tomograms.protocol_annotate import CryodlProtAnnotate
-from cryodl_scipion.protocols.tomograms.protocol_train_tomograms import LABELLED
-from cryodl_scipion.tests import simulated
-from cryodl_scipion.tests.base import CryodlTest
+from cryodl_scipion.protocols.tomograms import protocol_annotate, protocol_train_tomograms
+from cryodl_scipion.tests import base, simulated
 from cryodl_scipion.tests.maps.test_maps_chain import writeBundle
 from cryodl_scipion.tests.tomograms.test_tomogram_chain import BODIES, BOX, PIXEL_SIZE, STRUCTURE_PIXEL, writeBody
 
@@ -45,7 +43,7 @@ class Wanted:
         return [*self.single.values(), *(source for sources in self.several.values() for source in sources)]
 
 
-class Runs(CryodlTest):
+class Runs(base.CryodlTest):
     """The runs of a project by their labels; one that cannot be made is named, and what needs it is left out."""
 
     def __init__(self, project: Any, folder: str) -> None:
@@ -110,8 +108,9 @@ class Runs(CryodlTest):
 def imported(label: str, path: str, pixelSize: float) -> Wanted:
     """The import of a map."""
     folder, name = os.path.split(path)
-    values = dict(filesPath=folder, filesPattern=name, samplingRate=pixelSize, setOrigCoord=False)
-    return Wanted(label, ProtImportVolumes, {}, **values)
+    return Wanted(
+        label, ProtImportVolumes, {}, filesPath=folder, filesPattern=name, samplingRate=pixelSize, setOrigCoord=False
+    )
 
 
 def launchHere(protocol: Any, wait: bool = True) -> None:
@@ -271,9 +270,11 @@ def features(runs: Runs) -> None:
     judged: Inputs = {"inputMasks": ("merged", "outputLabels"), "inputTruth": ("cell", "outputLabels")}
     drawn = dict(source=FROM_VOLUMES, label=LABELS["membrane"], feature="membrane", annotator="simulated")
     tiles = dict(tile=48, positiveTiles=12, negativeTiles=12)
-    learn = lambda name: dict(labelsFrom=LABELLED, label=LABELS[name], feature=name, steps=STEPS[name])
+    learn = lambda name: dict(
+        labelsFrom=protocol_train_tomograms.LABELLED, label=LABELS[name], feature=name, steps=STEPS[name]
+    )
     runs.make(
-        Wanted("tiles", CryodlProtAnnotate, both, **drawn, **tiles),
+        Wanted("tiles", protocol_annotate.CryodlProtAnnotate, both, **drawn, **tiles),
         *(Wanted(f"model of a {name}", ours.CryodlProtTrainSegmenter, both, **learn(name)) for name in STEPS),
         Wanted("scores", ours.CryodlProtSegment, {**cell, "inputModels": models}, streamingSleepOnWait=1),
         Wanted("merged", ours.CryodlProtMergeFeatures, scores, surfaces=True, minimum_size=500),

@@ -23,6 +23,7 @@ from cryodl.contract.reading import star_head
 from cryodl.io import (
     coordinate_files,
     coordinates,
+    files,
     micrograph_ctfs,
     micrographs,
     particle_positions,
@@ -35,7 +36,6 @@ from cryodl.io import (
     tomograms,
     zarr_arrays,
 )
-from cryodl.io.files import expand_paths
 from cryodl.io.model import read_model
 from cryodl.latent.masks import read_focus_mask
 from cryodl.maps.improvers import entries, pairs
@@ -360,8 +360,7 @@ def _remove(whole, rng):
 
 def _repeat(whole, rng):
     start = _position(whole, rng)
-    part = whole[start : start + int(rng.integers(1, 512))]
-    return whole[:start] + part * int(rng.integers(2, 20)) + whole[start:]
+    return whole[:start] + whole[start : start + int(rng.integers(1, 512))] * int(rng.integers(2, 20)) + whole[start:]
 
 
 def _insert(whole, rng):
@@ -439,7 +438,7 @@ MODEL = (
     read_residues,
     states.read_atom_model,
 )
-LISTED = lambda path: expand_paths([str(path)])
+LISTED = lambda path: files.expand_paths([str(path)])
 # {kind: (maker of a valid file, readers)}
 KINDS = {
     "mrc": (_micrograph, *MICROGRAPH),

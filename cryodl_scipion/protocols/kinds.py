@@ -315,8 +315,6 @@ class MapOrModel(Pointing):
 
 
 class AtomicModel(MapOrModel):
-    """An atomic model, whose file the engine reads as it is."""
-
     CLASSES, LABEL = "AtomStruct", "Atomic model"
 
     def filesOf(self, protocol: Any, found: AtomStruct) -> Dict[str, Any]:
@@ -409,7 +407,6 @@ class ModelOrShipped(FormPart):
         named.addTo(form, protocol)
 
     def folder(self, protocol: Any) -> str:
-        """Folder of the model; '' if none is chosen, or one that there is not is named."""
         model, shipped = protocol.inputModel.get(), shippedModels(self.kind).get(shippedName(protocol), "")
         return shipped if model is None else model.getFolder()
 

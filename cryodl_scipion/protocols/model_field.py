@@ -36,7 +36,6 @@ def shippedModels(kind: str = "picker") -> Dict[str, str]:
 
 
 def shippedName(protocol: Any) -> str:
-    """What shippedModel names, '' if it is empty."""
     return (protocol.shippedModel.get() or "").strip()
 
 
@@ -124,7 +123,6 @@ def shippedNames(protocol: Any) -> List[str]:
 
 
 def shippedFolders(protocol: Any, kind: str) -> List[str]:
-    """Folders of the models that shippedModels names and that there are."""
     known = shippedModels(kind)
     return [known[name] for name in shippedNames(protocol) if name in known]
 
@@ -138,7 +136,6 @@ def checkShippedModels(protocol: Any, kind: str) -> List[str]:
 
 
 def firstModel(names: Sequence[str]) -> str:
-    """The shipped model that a new form has: the general one, where there is one."""
     return GENERAL if GENERAL in names else (list(names) or [""])[0]
 
 

@@ -232,7 +232,6 @@ class HasEvaluation(ProtocolMixin):
         return self._getExtraPath(EVALUATION_FOLDER)
 
     def getEvaluation(self) -> Any:
-        """evaluation.json, None before it is there."""
         return reading.readJson(os.path.join(self.getEvaluationFolder(), EVALUATION))
 
 

@@ -8,8 +8,7 @@ from pyworkflow.protocol import params
 
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
-from . import inputs, kinds, model_field, one_of
-from .checks import checkModelFolder, sayIf
+from . import checks, inputs, kinds, model_field, one_of
 
 
 class Import(one_of.Way[Any, Any]):
@@ -38,10 +37,10 @@ class Import(one_of.Way[Any, Any]):
         return dict(outputModel=CryodlModel.fromFolder(protocol._getExtraPath("model")))
 
     def problems(self, protocol: Any) -> List[str]:
-        return sayIf(
+        return checks.sayIf(
             not (protocol.modelFolder.get() or "").strip(),
             "Model folder is empty. Choose the folder with card.json and weights.safetensors.",
-        ) or checkModelFolder(protocol.modelFolder.get(), None)
+        ) or checks.checkModelFolder(protocol.modelFolder.get(), None)
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         model = getattr(protocol, "outputModel", None)
@@ -72,16 +71,16 @@ class Export(one_of.Way[Any, Any]):
         target = (protocol.targetFolder.get() or "").strip()
         above = os.path.dirname(os.path.abspath(target))
         return (
-            sayIf(not target, "New folder is empty. Give the folder to create for the copy.")
-            or sayIf(
+            checks.sayIf(not target, "New folder is empty. Give the folder to create for the copy.")
+            or checks.sayIf(
                 os.path.exists(target) and not protocol.isFinished(),
                 f"{target} exists already and is not replaced. Choose another name, or remove it.",
             )
-            or sayIf(
+            or checks.sayIf(
                 not os.path.isdir(above) or not os.access(above, os.W_OK),
                 f"The folder {above} does not exist or is not writable. Choose another folder.",
             )
-            or checkModelFolder(protocol.inputModel.get().getFolder(), None)
+            or checks.checkModelFolder(protocol.inputModel.get().getFolder(), None)
         )
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:

@@ -90,7 +90,6 @@ class CryodlProtReport(engine_protocol.EngineProtocol[ReportConfig, ReportOutput
         self._insertFunctionStep(self.reportStep, time.time(), needsGPU=False)
 
     def reportStep(self, started: Any) -> None:
-        """Write the page until no other run works."""
         end = time.monotonic() + 3600 * (self.longest.get() or 0)
         while True:
             pwutils.makePath(self._getExtraPath())

@@ -6,8 +6,7 @@ from typing import Any, Dict, Sequence
 
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
-from . import inputs, one_of
-from .engine_protocol import ConfigT, MadeT, OneRun
+from . import engine_protocol, inputs, one_of
 
 
 class TrainsModel(inputs.ProtocolMixin):
@@ -33,7 +32,7 @@ class TrainsModel(inputs.ProtocolMixin):
         return self.getModelFolder()
 
 
-class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
+class TrainRun(TrainsModel, engine_protocol.OneRun[engine_protocol.ConfigT, engine_protocol.MadeT]):
     """A protocol that trains a model. A child gives _KIND."""
 
     NOTHING_YET = "No model yet."
@@ -46,13 +45,13 @@ class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
         self._defineRelated(outputModel=CryodlModel.fromFolder(self.getModelFolder()))
 
 
-class TrainsOne(one_of.Way[ConfigT, MadeT]):
+class TrainsOne(one_of.Way[engine_protocol.ConfigT, engine_protocol.MadeT]):
     """A way that trains a model of a kind, _KIND."""
 
     NOTHING_YET = "No model yet."
     run: Any = staticmethod(TrainRun.runStep)
 
-    def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: engine_protocol.MadeT) -> Dict[str, Any]:
         return dict(outputModel=CryodlModel.fromFolder(protocol.getModelFolder()))
 
 

@@ -231,7 +231,6 @@ def diameterInPixels(coordinates: SetOfCoordinates) -> Any:
 
 
 def describeOutput(coordinates: SetOfCoordinates, folder: Optional[str], diameter: float) -> None:
-    """Write on a set where its candidates are and how large (Å) its particles."""
     setattr(coordinates, CANDIDATES, String(folder))
     setDiameter(coordinates, diameter)
 

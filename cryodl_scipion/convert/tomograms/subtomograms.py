@@ -64,7 +64,6 @@ def imagesOf(subtomograms: EMSet) -> SetOfSubTomograms:
 
 
 def isAligned(subtomograms: EMSet) -> bool:
-    """Whether any item has another transform than none at all."""
     return any(
         item.hasTransform() and not np.allclose(item.getTransform().getMatrix(), np.eye(4))
         for item, _ in _items(subtomograms)

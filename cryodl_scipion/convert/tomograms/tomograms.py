@@ -98,7 +98,6 @@ def markLabels(masks: SetOfTomoMasks, features: Sequence[str]) -> None:
 
 
 def featureOf(masks: SetOfTomoMasks) -> str:
-    """Name of the feature of a set of score volumes, '' of other sets."""
     return masks.getAttributeValue(FEATURE, None) or ""
 
 

@@ -11,13 +11,12 @@ from pyworkflow.protocol import params
 from ...convert.maps import FRAMES, frameOf, isMrc, mapForEngine, structureFileOf, structureProblem, unequalVoxels
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import write_json
-from ..kinds import Choice, Pointing, PointingMany, sayIf
-from ..protocol_base import OneRunBase
+from .. import kinds, protocol_base
 
 _FRAME_FILE = "frame.json"
 
 
-class MapsBase(OneRunBase):
+class MapsBase(protocol_base.OneRunBase):
     """Base of the protocols on maps, beside EngineProtocol."""
 
     def _position(self, volume: Volume, structure: AtomStruct, name: str = _FRAME_FILE) -> Tuple[float, float, float]:
@@ -42,20 +41,20 @@ class MapsBase(OneRunBase):
 
     def _checkMap(self, volume: Volume, what: str = "map") -> List[str]:
         path = structureFileOf(volume)
-        return sayIf(
+        return kinds.sayIf(
             not os.path.isfile(path), f"The file of the {what}, {path or '(no name)'}, does not exist. Import it again."
-        ) or sayIf(
+        ) or kinds.sayIf(
             not volume.getSamplingRate() or volume.getSamplingRate() <= 0,
             f"The {what} {path} has no pixel size (sampling rate). Import it again with its pixel size.",
         )
 
     def _checkSameGrid(self, volume: Volume, other: Volume, what: str) -> List[str]:
         ours, theirs = volume.getDim(), other.getDim()
-        return sayIf(
+        return kinds.sayIf(
             tuple(ours) != tuple(theirs),
             f"The {what} has {' x '.join(map(str, theirs))} voxels, the map {' x '.join(map(str, ours))}. They "
             "must have the same grid; resample one to the grid of the other first.",
-        ) or sayIf(
+        ) or kinds.sayIf(
             abs(other.getSamplingRate() / volume.getSamplingRate() - 1) > 0.01,
             f"The {what} has {other.getSamplingRate():.4g} Å/px, the map {volume.getSamplingRate():.4g} Å/px. "
             "They must have the same grid; resample one to the grid of the other first.",
@@ -85,7 +84,7 @@ def ownOrigin(volume: Volume) -> Any:
     return volume.getOrigin() if volume.hasOrigin() else None
 
 
-class Map(Pointing):
+class Map(kinds.Pointing):
     """A map; what: its name in sentences."""
 
     CLASSES, LABEL = "Volume", "Input volume"
@@ -123,7 +122,7 @@ class Maps(Map):
         return dict(maps=[super(Maps, self).valuesOf(protocol, volume) for volume in self.items(protocol)])
 
     def check(self, protocol: Any, found: EMObject) -> List[str]:
-        empty = sayIf(not self.items(protocol), f"The set of {self.what}s is empty. Choose another.")
+        empty = kinds.sayIf(not self.items(protocol), f"The set of {self.what}s is empty. Choose another.")
         return empty or [p for volume in self.items(protocol) for p in protocol._checkMap(volume, self.what)]
 
     def warn(self, protocol: Any, found: EMObject) -> List[str]:
@@ -131,8 +130,6 @@ class Maps(Map):
 
 
 class HalfMap(Map):
-    """One of two half-maps, of which the other may be another field of the form."""
-
     LABEL, to = "Half-map", ()
 
     def __init__(self, name: str, help: str, what: str = "half-map", **others: Any) -> None:
@@ -141,8 +138,6 @@ class HalfMap(Map):
 
 
 class MapMask(Map):
-    """A mask on the grid of the map."""
-
     CLASSES, LABEL, to = "VolumeMask,Volume", "Mask", ("mask",)
 
     def __init__(self, name: str, help: str, **others: Any) -> None:
@@ -155,9 +150,7 @@ class MapMask(Map):
         return []
 
 
-class MaskOrStructure(Pointing):
-    """A mask on the grid of the map, or an atomic model to mask by."""
-
+class MaskOrStructure(kinds.Pointing):
     CLASSES, LABEL, to = "VolumeMask,Volume,AtomStruct", "Mask", ("mask", "mask_structure")
 
     def valuesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
@@ -170,7 +163,7 @@ class MaskOrStructure(Pointing):
         return structureProblem(found) if isinstance(found, AtomStruct) else protocol._checkMap(found, "mask")
 
 
-class ManyMaps(PointingMany):
+class ManyMaps(kinds.PointingMany):
     """Maps, or sets of them; or models. Whether there are enough depends on the rest of the form."""
 
     CLASSES, LABEL = "Volume,SetOfVolumes", "Input volumes"
@@ -179,7 +172,7 @@ class ManyMaps(PointingMany):
         super().__init__(name, help, **dict(dict(allowsNull=True), **others))
 
 
-class FrameChoice(Choice):
+class FrameChoice(kinds.Choice):
     def __init__(self, when: str = "True") -> None:
         super().__init__(
             "frame",

@@ -125,7 +125,6 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         return list(zip(mapClonesOf(_VOLUMES.objects(self)), mapClonesOf(_MODELS.objects(self))))
 
     def _resolutions(self) -> List[float]:
-        """[Å] of the pairs. Raises ValueError for words that are no numbers."""
         values = [float(word) for word in (self.resolutions.get() or "").split(",") if word.strip()]
         return values * len(self._pairs()) if len(values) == 1 else values
 

@@ -9,9 +9,8 @@ from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pyworkflow.object import Pointer
 
 from ...convert.micrographs.picks import DIAMETER, commonMicrographs, micrographsByName, setLabels, writeSet
+from .. import kinds, protocol_base
 from ..checks import checkDiameter, checkMicrographs, listed, sayIf
-from ..kinds import Pointing, PointingMany
-from ..protocol_base import RESULT_FILE, OneRunBase
 
 # Micrographs of another pixel size cover the same area but for the binning's rounding and cut edges.
 _SAME_EXTENT = 0.05
@@ -85,7 +84,7 @@ def leftOutLines(labelled: Any) -> Any:
 _SAME_DIAMETER = 0.01
 
 
-class PickSets(PointingMany):
+class PickSets(kinds.PointingMany):
     """The sets that are compared or combined, each as a folder of STAR files: inputSets."""
 
     CLASSES, LABEL, to = "SetOfCoordinates", "Input coordinates", ("picks",)
@@ -111,9 +110,7 @@ class PickSets(PointingMany):
         return [] if protocol._missingPointers() or protocol._checkInputs() else leftOutLines(protocol._allSets())
 
 
-class ReferencePicks(Pointing):
-    """Coordinates that the sets are measured by: referenceCoordinates."""
-
+class ReferencePicks(kinds.Pointing):
     CLASSES, LABEL, to = "SetOfCoordinates", "Reference coordinates", ("reference",)
 
     def __init__(self, help: str, empty: str) -> None:
@@ -127,7 +124,7 @@ class ReferencePicks(Pointing):
         return dict(reference=None if found is None else [found.getFileName(), found.getSize()])
 
 
-class PickSetsBase(OneRunBase):
+class PickSetsBase(protocol_base.OneRunBase):
     """Base of the comparisons and of the consensus, beside EngineProtocol."""
 
     _GROWING = False  # whether picks may still be arriving
@@ -166,7 +163,7 @@ class PickSetsBase(OneRunBase):
             writeSet(self._setFolder(number), coordinates, self._frame(), names)
 
     def _forget(self) -> None:
-        pwutils.cleanPath(self._output(), self._getExtraPath(RESULT_FILE))
+        pwutils.cleanPath(self._output(), self._getExtraPath(protocol_base.RESULT_FILE))
 
     def _checkSets(self) -> List[str]:
         count = len(self._labelledSets())

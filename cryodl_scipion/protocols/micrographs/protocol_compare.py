@@ -40,7 +40,6 @@ class ByPositions(one_of.Way[contract.ComparePicksConfig, contract.ComparePicksO
     NOT_ON_FORM = {"pixel_size": "the micrographs' sampling rate", "micrographs": "those that all sets have"}
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
-        """Compare anew: what the sets hold may have changed."""
         names, frame, config = protocol._comparedNames(), protocol._frame(), protocol._config()
         protocol._forget()
         protocol._writeSets(names)
@@ -217,7 +216,6 @@ class CryodlProtCompare(one_of.OneOf[Any, Any], pick_sets_base.PickSetsBase):
         return self.particleDiameter.get() if self._byMaps() else super()._diameter()
 
     def curvesFile(self) -> str:
-        """Picture of the curves; only with a reference."""
         return os.path.join(self._output(), "curves.png")
 
     def comparison(self) -> Any:

@@ -16,8 +16,7 @@ from pyworkflow.object import Integer, String
 from ...convert.arriving import MicrographsOfSets, reopened
 from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, coordinateAt, describeOutput, readPicks
 from ...engine.cryodl.contract import ConsensusPicksConfig, ConsensusPicksOutputs, Result, counted
-from .. import batches, protocol_base
-from ..kinds import BoxSize, Options, sayIf
+from .. import batches, kinds, protocol_base
 from .pick_sets_base import PickSets, PickSetsBase
 
 COORDINATES = "outputCoordinates"
@@ -46,12 +45,12 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
     )
     FORM = (
         PickSets("Coordinates to combine, from different programs or settings."),
-        Options("rule"),
-        Options("minimum_sets", when=f"rule == {_AT_LEAST}"),
-        Options("minimum_score", when=f"rule == {_SCORE}"),
-        Options("particle_diameter", more="\n\nEmpty: the diameter stored with the sets by cryodl."),
-        Options("tolerance"),
-        BoxSize("first set's micrographs", "that of the first set"),
+        kinds.Options("rule"),
+        kinds.Options("minimum_sets", when=f"rule == {_AT_LEAST}"),
+        kinds.Options("minimum_score", when=f"rule == {_SCORE}"),
+        kinds.Options("particle_diameter", more="\n\nEmpty: the diameter stored with the sets by cryodl."),
+        kinds.Options("tolerance"),
+        kinds.BoxSize("first set's micrographs", "that of the first set"),
     )
     NOT_ON_FORM = {"pixel_size": "the micrographs' sampling rate"}
 
@@ -146,7 +145,7 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
             return lines
         sets = self._labelledSets()
         boxes = {label: (c.getBoxSize() or 0) * c.getMicrographs().getSamplingRate() for label, c in sets}
-        return lines + sayIf(
+        return lines + kinds.sayIf(
             max(boxes.values()) - min(boxes.values()) > self._frame().getSamplingRate(),
             f"The sets have different box sizes ({', '.join(f'{name}: {box:.0f} Å' for name, box in boxes.items())}); "
             f"the output will have {self._boxSize()} px. Set Box size (px) to change it.",

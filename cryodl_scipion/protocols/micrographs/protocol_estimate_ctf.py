@@ -10,14 +10,13 @@ from pwem.objects import Micrograph, SetOfCTF, SetOfMicrographs
 from ...convert.arriving import ID, MicrographsWithOthers, checkOther
 from ...convert.micrographs.ctfs import ctfLines, ctfModel
 from ...engine.cryodl.contract import EstimateCtfConfig, EstimateCtfOutputs, Result
-from ..batches import BatchRun, appendItems
-from ..kinds import Options, Pointing
+from .. import batches, kinds
 from .micrograph_kinds import Micrographs
 
 OUTPUT, WITH_CTF = "outputCTF", "outputMicrographs"
 
 
-class _ToPick(Pointing):
+class _ToPick(kinds.Pointing):
     KNOWN_AS = "set_to_pick_on"
 
     def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
@@ -34,7 +33,7 @@ _TO_PICK = _ToPick(
 )
 
 
-class CryodlProtEstimateCTF(BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
+class CryodlProtEstimateCTF(batches.BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
     """Estimate the CTF of micrographs: defocus and astigmatism, from the rings in their power spectra.
 
     In: micrographs (also while they are still arriving), as they were averaged from their frames: denoised ones have no
@@ -53,8 +52,8 @@ class CryodlProtEstimateCTF(BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
             acquisition=True,
         ),
         _TO_PICK,
-        Options("minimum_defocus", "maximum_defocus", "maximum_astigmatism", "lowest_resolution"),
-        Options("highest_resolution", more=" The wizard shows it on power spectra."),
+        kinds.Options("minimum_defocus", "maximum_defocus", "maximum_astigmatism", "lowest_resolution"),
+        kinds.Options("highest_resolution", more=" The wizard shows it on power spectra."),
     )
 
     def _newArriving(self) -> MicrographsWithOthers:
@@ -68,7 +67,7 @@ class CryodlProtEstimateCTF(BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
         searched = self._config().find_phase_shift
         ctfs = [ctfModel(item, made.fits[name], made.spectra[name], searched) for name, item in found.items()]
         describe = lambda output: output.setMicrographs(self.inputMicrographs)
-        if ctfs and appendItems(self, OUTPUT, self.inputMicrographs, ctfs, SetOfCTF, describe):
+        if ctfs and batches.appendItems(self, OUTPUT, self.inputMicrographs, ctfs, SetOfCTF, describe):
             self._defineCtfRelation(self.inputMicrographs, getattr(self, OUTPUT))  # by which extraction's form finds it
         self._handOn()
 
@@ -78,7 +77,7 @@ class CryodlProtEstimateCTF(BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
         names = [name for name in self._doneNames() if name not in handedOn]
         source = self.inputMicrographs if _TO_PICK.of(self) is None else self.micrographsToPick
         micrographs = (self._arriving.others(names) or [self._arriving.items(names)])[0]
-        if names and appendItems(self, WITH_CTF, source, micrographs):
+        if names and batches.appendItems(self, WITH_CTF, source, micrographs):
             self._defineTransformRelation(source, getattr(self, WITH_CTF))
 
     def closeStep(self) -> None:

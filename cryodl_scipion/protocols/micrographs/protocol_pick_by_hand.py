@@ -103,7 +103,6 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
         return self.inputMicrographs if self.inputCoordinates.get() is None else self.inputCoordinates
 
     def _set(self) -> Any:
-        """SetOfMicrographs, None if there is no input yet."""
         coordinates = self.inputCoordinates.get()
         return self.inputMicrographs.get() if coordinates is None else coordinates.getMicrographs()
 

@@ -14,10 +14,9 @@ from ...convert.maps import patternProblems, structureFileOf
 from ...convert.micrographs import picks as convert
 from ...convert.names import imageEnding, micrographNames
 from ...engine.cryodl import contract
-from ..checks import checkDiameter, checkLabels, checkModelFolder, sayIf
+from .. import checks, training
 from ..kinds import Flag, Options, Own, OwnName, PointingMany, Section, StartModel
 from ..model_field import GENERAL, shippedModels
-from ..training import TrainsOne
 
 
 class LabelledSets(PointingMany):
@@ -46,7 +45,7 @@ class LabelledSets(PointingMany):
         return dict(sizes=[(one.getFileName(), one.getSize()) for one in self.objects(protocol)])
 
     def check(self, protocol: Any, found: List[SetOfCoordinates]) -> List[str]:
-        return [wrong for one in found for wrong in checkLabels(one, {}, None)]
+        return [wrong for one in found for wrong in checks.checkLabels(one, {}, None)]
 
     @staticmethod
     def _folder(protocol: Any) -> str:
@@ -67,7 +66,6 @@ def _writeSet(folder: str, coordinates: SetOfCoordinates) -> None:
 
 
 def _diameters(protocol: Any) -> List[float]:
-    """Å of the labelled sets. Raises ValueError for words that are no numbers."""
     return [float(word) for word in (protocol.diameters.get() or "").split(",") if word.strip()]
 
 
@@ -78,7 +76,7 @@ class StartGeneral(StartModel):
         return []
 
 
-class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainGeneralPickerOutputs]):
+class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainGeneralPickerOutputs]):
     WORD, _KIND = "many kinds of particles", "picker"
     FORM = (
         PointingMany(
@@ -149,28 +147,28 @@ class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainG
             diameters = _diameters(protocol)
         except ValueError:
             return [f"Sizes of their particles (Å) is {protocol.diameters.get()!r}; give numbers separated by commas."]
-        return sayIf(
+        return checks.sayIf(
             len(diameters) != len(sets),
             f"There are {contract.counted(len(sets), 'labelled set')} and "
             f"{contract.counted(len(diameters), 'particle diameter')}. Give the diameter of each set, in the same "
             "order.",
-        ) or [e for one, size in zip(sets, diameters) for e in checkDiameter(size, one.getMicrographs())]
+        ) or [e for one, size in zip(sets, diameters) for e in checks.checkDiameter(size, one.getMicrographs())]
 
     def _checkStart(self, protocol: Any) -> List[str]:
         folder, network = protocol._config().start_from, protocol._config().network
-        errors = [] if folder is None else checkModelFolder(folder)
+        errors = [] if folder is None else checks.checkModelFolder(folder)
         if folder is None or errors:
             return errors
         card = contract.read_card(folder)
         kind = "general model" if card.get("general") else "model of one kind of particle"
-        return sayIf(
+        return checks.sayIf(
             card["network"] != network or not card.get("general"),
             f"The model to start from is a {kind} of the network {card['network']}. Choose a general model of the "
             f"network {network}, or another Network.",
         )
 
     def warnings(self, protocol: Any) -> List[str]:
-        return sayIf(
+        return checks.sayIf(
             protocol._config().network != "unet",
             "Only the network unet estimates the size of particles: this model will need a particle diameter whenever "
             "it picks.",

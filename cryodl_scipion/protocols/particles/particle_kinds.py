@@ -232,8 +232,6 @@ class Particles(Pointing):
 
 
 class ParticleSets(PointingMany):
-    """Several sets of particles, each as Particles."""
-
     CLASSES, LABEL, to = "SetOfParticles", "Input particles", ("particles",)
 
     def __init__(self, name: str, help: str, need: Sequence[str], minimum: int = 1, **others: Any) -> None:

@@ -12,16 +12,15 @@ from pyworkflow.protocol import params
 from ...convert.maps import structureFileOf
 from ...convert.particles.results import appendAssessed, appendLikely, classifyByComposition
 from ...engine.cryodl.contract import AssessIntegrityConfig, AssessIntegrityOutputs
-from ..engine_protocol import OneRun
-from ..kinds import MapsOrModels, Own, sayIf
+from .. import engine_protocol, kinds
 from .particle_kinds import Particles, ParticlesBase, checkParticles, scaleWarnings
 
 _SUBSET = "outputParticles_%s"  # the name of a composition
 
 
-class Compositions(MapsOrModels):
+class Compositions(kinds.MapsOrModels):
     def check(self, protocol: Any, found: List[EMObject]) -> List[str]:
-        return sayIf(
+        return kinds.sayIf(
             len(found) < 2,
             f"{self.label} has {len(found)}; at least two are needed. Choose more with the magnifying glass.",
         ) or super().check(protocol, found)
@@ -32,7 +31,7 @@ class Compositions(MapsOrModels):
         return [line for one, name in named for line in scaleWarnings(particles, one, f"composition {name}")]
 
 
-class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs], ParticlesBase):
+class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIntegrityOutputs], ParticlesBase):
     """Assign each particle of a complex the probability that it is whole or lacks a part.
 
     In: raw particles with CTF, and the compositions to distinguish, with and without the partner, in one common
@@ -55,7 +54,7 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
             label="Compositions",
             minNumObjects=2,
         ),
-        Own(
+        kinds.Own(
             "compositionNames",
             params.StringParam,
             "Names of the compositions",
@@ -63,7 +62,7 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
             "partner*.\n\nEmpty: the file names.",
             default="",
         ),
-        Own(
+        kinds.Own(
             "minimumProbability",
             params.FloatParam,
             "Minimum probability",
@@ -101,7 +100,6 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
         return self._pointed("inputStructures")
 
     def _volumes(self) -> Optional[List[Volume]]:
-        """The compositions as representatives of their classes, if all are maps."""
         volumes = self._structures()
         return volumes if all(hasattr(volume, "getSamplingRate") for volume in volumes) else None
 
@@ -118,11 +116,11 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
 
     def _checkTogether(self) -> List[str]:
         structures, names, least = self._structures(), self.getNames(), self.minimumProbability.get()
-        errors = sayIf(
+        errors = kinds.sayIf(
             len(names) != len(structures),
             f"There are {len(names)} names for {len(structures)} compositions. Give one name for each, separated by "
             "commas, or none.",
-        ) or sayIf(
+        ) or kinds.sayIf(
             len({outputWord(name, 0).lower() for name in names}) < len(names),
             f"Two compositions have the same name ({', '.join(names)}). Give different names.",
         )

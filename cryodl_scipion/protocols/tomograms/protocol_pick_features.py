@@ -35,8 +35,6 @@ _COORDINATES = (
 
 
 class PointsInMasks(one_of.Way[engine_protocol.ConfigT, engine_protocol.MadeT]):
-    """Points in masks: inputMasks, boxSize, inputTomograms, label, threshold."""
-
     OUTPUT, GOES_ON = "picks", True
     CITES = ("Chen2017",)
 

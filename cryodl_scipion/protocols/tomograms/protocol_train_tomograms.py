@@ -46,8 +46,6 @@ _LEARNS = f"classifierNetwork != {contract.CLASSIFIER_NETWORKS.index('likelihood
 
 
 class ShippedStart(FormPart):
-    """The name of a shipped segmenter that a training continues from."""
-
     def addTo(self, form: Form, protocol: Any) -> None:
         model_field.addShippedModels(
             form,

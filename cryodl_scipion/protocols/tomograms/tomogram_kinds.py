@@ -159,7 +159,6 @@ def _checkClasses(subtomograms: EMSet) -> List[str]:
 
 
 def checkNames(feature: str, annotator: str) -> List[str]:
-    """What is wrong with the names on a form."""
     for name, what in ((feature, "feature"), (annotator, "annotator")):
         if not name:
             return [f"{what.capitalize()} is empty. Give a short name."]
@@ -283,8 +282,6 @@ class LinksToTomograms(WholeTomograms):
 
 
 class LinkedTomograms(WholeTomograms):
-    """Tomograms that the engine is not given: what is found belongs to them."""
-
     to, KNOWN_AS = (), "inputTomograms"
 
 

@@ -50,7 +50,6 @@ class LatentWindow(CanvasWindow):
         self.draw()
 
     def points(self) -> Any:
-        """(n, 2) the coordinates on show."""
         return self._coordinates[:, [self._names.index(box.get()) for box in self._axes]]
 
     def draw(self) -> None:

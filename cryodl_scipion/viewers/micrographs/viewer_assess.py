@@ -7,8 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ...convert.micrographs.ctfs import METRICS, REASON, metricsOf, readAreas
-from ...convert.micrographs.picks import positionsByMicrograph
+from ...convert.micrographs import ctfs, picks
 from ...convert.names import micrographNames
 from ...form import formName
 from ...protocols import CryodlProtAssess
@@ -23,7 +22,7 @@ def drawMetrics(figure: Figure, assessed: Sequence[Any], limits: Dict[str, Any])
     """A histogram of each measured metric, with its limit, and a scatter of two of them.
 
     assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}."""
-    measured = [a for a in METRICS if any(values[a] is not None for values, _ in assessed)]
+    measured = [a for a in ctfs.METRICS if any(values[a] is not None for values, _ in assessed)]
     panels = figure.subplots(-(-(len(measured) + 1) // _COLUMNS), _COLUMNS, squeeze=False).ravel()
     for axes, attribute in zip(panels, measured):
         drawOne(axes, attribute, assessed, limits.get(attribute))
@@ -42,7 +41,7 @@ def drawOne(axes: Axes, attribute: str, assessed: Sequence[Any], limit: Optional
     edges = [float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)]
     axes.hist(values, bins=edges, stacked=True, color=[GOOD_COLOUR, BAD_COLOUR], label=["good", "bad"])
     drawLimit(axes.axvline, limit)
-    label(axes, METRICS[attribute].label, "Micrographs", whole="y")
+    label(axes, ctfs.METRICS[attribute].label, "Micrographs", whole="y")
 
 
 def drawLimit(line: Any, limit: Optional[float]) -> None:
@@ -58,7 +57,7 @@ def drawScatter(axes: Axes, measured: Any, assessed: Sequence[Any], limits: Dict
             axes.plot(*zip(*points), ".", color=colour, label=name)
     drawLimit(axes.axvline, limits.get(across))
     drawLimit(axes.axhline, limits.get(up))
-    label(axes, METRICS[across].label, METRICS[up].label)
+    label(axes, ctfs.METRICS[across].label, ctfs.METRICS[up].label)
 
 
 _TELLING = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")
@@ -77,9 +76,9 @@ class AssessedMicrographs(micrograph_window.Pictures):
         micrograph_window.Pictures.__init__(
             self, [m.getMicName() for m in micrographs], [m.getFileName() for m in micrographs]
         )
-        self.metrics = [(metricsOf(m), verdict) for m, verdict in both]
-        self.reasons = [getattr(m, REASON).get() or "" for m in micrographs]
-        found = positionsByMicrograph(coordinates) if coordinates is not None else {}
+        self.metrics = [(ctfs.metricsOf(m), verdict) for m, verdict in both]
+        self.reasons = [getattr(m, ctfs.REASON).get() or "" for m in micrographs]
+        found = picks.positionsByMicrograph(coordinates) if coordinates is not None else {}
         self.picks = [found.get(m.getObjId(), []) for m in micrographs]
         self.pixelSize = micrographs[0].getSamplingRate() if micrographs else 1.0
         self.diameter = diameter / self.pixelSize
@@ -93,13 +92,13 @@ class AssessedMicrographs(micrograph_window.Pictures):
             return None
         name = glob.escape(self._engineNames[index]) + ".json"
         paths = glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True)
-        return next((areas for areas in map(readAreas, paths) if areas is not None), None)
+        return next((areas for areas in map(ctfs.readAreas, paths) if areas is not None), None)
 
     def inWords(self, index: int) -> str:
         values, _ = self.metrics[index]
         return ", ".join(
             f"{metric.label[0].lower() + metric.label[1:]} {values[attribute]:.3g}"
-            for attribute, metric in METRICS.items()
+            for attribute, metric in ctfs.METRICS.items()
             if values[attribute] is not None
         )
 
@@ -148,6 +147,6 @@ class CryodlAssessViewer(
 
     @panels_viewer.panel("Metrics and limits", "Histograms of the metrics, with the limits of this run.")
     def showMetrics(self, data: Any) -> Any:
-        named = {attribute: formName(metric.limit) for attribute, metric in METRICS.items() if metric.limit}
+        named = {attribute: formName(metric.limit) for attribute, metric in ctfs.METRICS.items() if metric.limit}
         limits = {attribute: getattr(self.protocol, name).get() for attribute, name in named.items()}
         return self.plot("Assessed micrographs", lambda figure: drawMetrics(figure, data.metrics, limits), (12, 7))

@@ -33,7 +33,6 @@ def drawPair(figure: Figure, before: Any, after: Any) -> Any:
 
 
 def drawSpectra(axes: Axes, paths: Sequence[str], pixelSize: float) -> None:
-    """Power spectra of the files before and after. pixelSize: Å/px."""
     for path, name, colour in zip(paths, ("original", "denoised"), ("#4477aa", "#cc6677")):
         frequency, power = radialPower(readImage(path), pixelSize)
         axes.semilogy(frequency, np.maximum(power, 1e-12 * power.max()), label=name, color=colour)

@@ -9,8 +9,7 @@ from typing import Any, Sequence, Tuple, Union
 import numpy as np
 from pwem.objects import EMSet
 
-from ...convert.particles.classes2d import classRows, signalCut
-from ...convert.particles.particles import nameOf
+from ...convert.particles import classes2d, particles
 from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
@@ -33,7 +32,7 @@ class Classes2D:
     @classmethod
     def ofSet(cls, classes: EMSet) -> Any:
         """Of a SetOfClasses2D. Raises ValueError for an empty set, and for classes without averages."""
-        rows = classRows(classes)
+        rows = classes2d.classRows(classes)
         if not rows:
             raise ValueError("The set of classes is empty.")
         if any(not row[2] for row in rows):
@@ -50,7 +49,6 @@ class Classes2D:
         return cls(range(1, len(rows) + 1), [count for _, count in rows], [np.nan] * len(rows), names)
 
     def order(self, by: Any) -> Any:
-        """Positions of the classes, the largest or best first. by: SIZE or SCORE."""
         return np.argsort(-(self.counts if by == SIZE else np.nan_to_num(self.scores, nan=-1)), kind="stable")
 
     def kept(self, threshold: float, minimum: int = 1) -> Any:
@@ -179,7 +177,7 @@ class CryodlClasses2DViewer(
             return self.wait()
         data, lost = Classes2D.ofSet(classes), contract.SelectClassesConfig(classes="-", output="-").good_lost
         kept = {number for number, stays in zip(data.ids, data.kept(data.threshold())) if stays}
-        found = signalCut(classes, kept, lost)
+        found = classes2d.signalCut(classes, kept, lost)
         return self.plot("Signal", lambda figure: drawSignal(figure, *found), (7, 4.4))
 
 
@@ -205,9 +203,9 @@ def classesFrom(source: Any, threshold: float) -> str:
 
 
 def galleryOf(classes: EMSet) -> Any:
-    labels = [f"class {row[0]}" for row in classRows(classes)]
+    labels = [f"class {row[0]}" for row in classes2d.classRows(classes)]
     every = enumerate(classes.iterItems(), 1)
-    kept = [(nameOf(item), item.getObjId(), number) for number, made in every for item in made.iterItems()]
+    kept = [(particles.nameOf(item), item.getObjId(), number) for number, made in every for item in made.iterItems()]
     names, ids, groups = zip(*kept) if kept else ((), (), ())
     gallery = Gallery(dict(raw=list(names)), ids, classes.getSamplingRate(), groups=np.array(groups), groupNames=labels)
     gallery.GROUP = "Class"

@@ -83,7 +83,6 @@ def _improve(
     mask: np.ndarray | None,
     made: ImproveMapOutputs,
 ) -> ImproveMapOutputs:
-    """Improve the map, and its halves if there are any; the map is written last."""
     improve = lambda v: improver.improve_with_confidence(
         v, config.overlap, config.batch_size, _said(), config.input_weight
     )
