@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from synthetic import blob_micrograph
 
-from cryodl.micrographs.assess.assessment import Assessment, area_rows, assess
+from cryodl.micrographs.assess.assessment import Areas, area_rows, assess
 from cryodl.micrographs.assess.carbon import find_carbon
 from cryodl.micrographs.assess.contamination import strength_limit
 from cryodl.micrographs.pickers.pick_files import avoided_areas
@@ -261,6 +261,6 @@ def test_a_crystal_in_the_middle_of_the_micrograph_does_not_pass_for_its_backgro
 def test_the_coarse_picture_of_the_areas_covers_the_micrograph_and_shows_a_single_pixel():
     contaminated, carbon = np.zeros((200, 300), bool), np.zeros((200, 300), bool)
     contaminated[100, 250], carbon[:, 200:] = True, True
-    rows = area_rows(Assessment(contaminated, contaminated, contaminated, carbon, 0.0, 33.3, None, 0.0, {}))
+    rows = area_rows(Areas(contaminated, contaminated, contaminated, carbon, carbon))
     assert len(rows) == 96 and {len(row) for row in rows} == {96}
     assert rows[100 * 96 // 200][250 * 96 // 300] == "1" and rows[0][: 96 * 2 // 3] == "0" * 64 and rows[0][70] == "2"

@@ -19,17 +19,23 @@ _ROWS = 96  # of the coarse picture of the areas
 
 
 @dataclasses.dataclass(frozen=True)
-class Assessment:
-    """Masks (h, w) bool at the working size, and metrics. image: (h, w) float array, the micrograph at this size.
-    valid: what of it is really there. contaminated: crystals, dirt, holes, on ice and on carbon. contaminated_percent,
-    carbon_percent: of the valid area. ice_gradient: 5th to 95th percentile of the background of the clean ice, over the
-    noise of the file's pixels; None without clean ice. background: median intensity of the file's pixels. signs: of
-    signs_of."""
+class Areas:
+    """Masks (h, w) bool at the working size. image: (h, w) float array, the micrograph at this size. valid: what of it
+    is really there. contaminated: crystals, dirt, holes, on ice and on carbon. edge: the strip along the carbon's."""
 
     image: np.ndarray
     valid: np.ndarray
     contaminated: np.ndarray
     carbon: np.ndarray
+    edge: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Assessment(Areas):
+    """Areas, and metrics. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to 95th percentile
+    of the background of the clean ice, over the noise of the file's pixels; None without clean ice. background: median
+    intensity of the file's pixels. signs: of signs_of."""
+
     contaminated_percent: float
     carbon_percent: float
     ice_gradient: float | None
@@ -37,8 +43,8 @@ class Assessment:
     signs: dict[str, float]
 
 
-def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
-    """Assessment of a micrograph. image: (h, w) float32 as read. pixel_size: Å/px. diameter: of the particle, Å. Raises
+def areas_of(image: np.ndarray, pixel_size: float, diameter: float) -> Areas:
+    """Areas of a micrograph. image: (h, w) float32 as read. pixel_size: Å/px. diameter: of the particle, Å. Raises
     ValueError if the particle does not fit the micrograph, or for an image that shows nothing."""
     problem = particle_size_problem(diameter, pixel_size, min(image.shape))
     if problem:
@@ -55,15 +61,21 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
         again = find_carbon(small, valid & ~apart, diameter_px) & valid
         carbon = again if (again & carbon).any() else np.zeros_like(carbon)
         edge, contaminated = _beside(small, valid, carbon, diameter_px)
+    return Areas(small, valid, contaminated, carbon, edge)
+
+
+def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
+    """Assessment of a micrograph. image, pixel_size, diameter: as for areas_of, which raises what this does."""
+    found = areas_of(image, pixel_size, diameter)
+    small, valid, contaminated, carbon = found.image, found.valid, found.contaminated, found.carbon
+    diameter_px = diameter / pixel_size * small.shape[0] / image.shape[0]
     area = (valid | contaminated).sum()  # a crystal that is black throughout is not valid, and contaminated
-    ice = valid & ~carbon & ~edge & ~ndimage.binary_dilation(contaminated, iterations=max(1, round(diameter_px / 4)))
+    near = ndimage.binary_dilation(contaminated, iterations=max(1, round(diameter_px / 4)))
+    ice = valid & ~carbon & ~found.edge & ~near
     sample = image[::7, ::7]
     gradient = _ice_gradient(small, ice, sample, diameter_px)
     return Assessment(
-        small,
-        valid,
-        contaminated,
-        carbon,
+        *vars(found).values(),
         float(100 * contaminated.sum() / area),
         float(100 * carbon.sum() / area),
         gradient,
@@ -72,7 +84,7 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
     )
 
 
-def area_rows(found: Assessment) -> list[str]:
+def area_rows(found: Areas) -> list[str]:
     """A coarse picture of the areas for windows: "1" contaminated, "2" carbon, "0" neither, a text for each row.
     Returns at most _ROWS of at most _ROWS letters, over the whole micrograph; a letter is contaminated if any of it
     is."""

@@ -11,7 +11,7 @@ from ...core.calibration import best_threshold, calibrate, fit_to_probabilities,
 from ...core.geometry import values_at
 from ...core.matching import match_picks
 from ...io.micrographs import read_micrograph
-from ..normalize import particle_bands, prepare_micrograph
+from ..normalize import Prepared, particle_bands, prepare_micrograph
 from .pick_record import PickSettings, typical_contrast
 from .predict import Picker, working_factor
 from .seen import ContrastFound, candidates_of_some, compare_contrasts
@@ -134,14 +134,20 @@ def _sized(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, 
 
 
 def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, contrast: str) -> Size | None:
+    known = dict[tuple[int, float, bool], Prepared]()  # both signs are of the same
+
     def look(image: np.ndarray, diameter: float, whole: bool, opposite: bool) -> ScaleCandidates:
-        factor = working_factor(picker.method, settings.pixel_size, diameter)
-        image = cut_middle(image, int((WHOLE if whole else SIDE) / factor))
+        factor, key = working_factor(picker.method, settings.pixel_size, diameter), (id(image), diameter, whole)
+        part = cut_middle(image, int((WHOLE if whole else SIDE) / factor))
         wide = picker.method.working_diameter
         try:
-            prepared = prepare_micrograph(image, factor, wide, (contrast == "dark") != opposite)
+            prepared = known.pop(key, None) or prepare_micrograph(part, factor, wide, contrast == "dark")
         except ValueError:  # constant, or not-a-number: nothing is seen there; picking reports the micrograph
             return ScaleCandidates(np.zeros(0), np.zeros(0), 1.0)
+        if opposite:
+            prepared = dataclasses.replace(prepared, image=-prepared.image)
+        else:
+            known[key] = prepared
         yx, scores, sizes = picker.sized_candidates(prepared, settings.distance_part * wide)
         area, heights = float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2, None
         if whole and not opposite:

@@ -15,7 +15,7 @@ from ...contract import PickConfig, PickOutputs, counted, score_text
 from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
 from ...io.files import whole_file
-from ..assess.assessment import area_rows, assess
+from ..assess.assessment import area_rows, areas_of
 from ..byhand.questions import Answered
 from .ask import Adapted
 from .pick_record import CANDIDATES, PickSettings
@@ -46,8 +46,8 @@ class AvoidedAreas:
 
 def avoided_areas(image: np.ndarray, pixel_size: float, diameter: float, avoid: str) -> AvoidedAreas:
     """Find what is to be avoided on a micrograph. image: (h, w) float32 as read, with dark protein. pixel_size,
-    diameter: Å/px, and Å of a particle. avoid: one of contract.AVOIDABLE but "nothing". Raises ValueError as assess."""
-    found = assess(image, pixel_size, diameter)
+    diameter: Å/px, and Å of a particle. avoid: one of contract.AVOIDABLE but "nothing". Raises as areas_of."""
+    found = areas_of(image, pixel_size, diameter)
     carbon = np.zeros_like(found.carbon)
     if avoid != "contamination" and found.carbon.any():
         diameter_px = diameter / pixel_size * found.image.shape[0] / image.shape[0]

@@ -119,9 +119,19 @@ def find_size(
     outside = stated and scales and not scales[0] <= stated <= scales[-1]
     if outside and not particle_size_problem(stated, pixel_size, side):
         scales = sorted([*scales, stated])
-    filled = np.array([_filled(look, images[:GRID_MICROGRAPHS], d) for d in scales])
+    filled, grid = np.zeros(len(scales)), images[:GRID_MICROGRAPHS]
+    looks = [[look(im, d, False, False) for im in grid] for d in scales]
+    sure = [sum(float(l.weights(d).sum()) for l in seen) for d, seen in zip(scales, looks)]
+    for i, (d, seen) in enumerate(zip(scales, looks)):
+        if sure[i] >= MINIMUM:  # share of the area, summed over images, that sure particles of the rung fill
+            filled[i] = sum(float((l.weights(d) * l.extents**2).sum()) / l.area for l in seen)
     if stated:
         filled *= 1 / (1 + (np.log(np.array(scales) / stated) / PRIOR) ** 4)
+    for i in np.argsort(-filled):
+        if filled[i] <= OTHER_KIND * filled.max():
+            break  # neither a start nor a further kind
+        if not _beyond(sure[i], sum(float(look(im, scales[i], False, True).weights(scales[i]).sum()) for im in grid)):
+            filled[i] = 0.0
     limit = UNEVEN
     for best in [i for i in np.argsort(-filled)[:2] if filled[i]]:
         found = _from(look, images, scales[best], pixel_size)
@@ -134,23 +144,7 @@ def find_size(
     return None
 
 
-def _filled(
-    look: typing.Callable[[np.ndarray, float, bool, bool], ScaleCandidates],
-    images: typing.Sequence[np.ndarray],
-    diameter: float,
-) -> float:
-    """Share of the area, summed over images, that sure particles of a rung fill; 0 if the other sign shows nearly as
-    many."""
-    looks = [look(im, diameter, False, False) for im in images]
-    sure = sum(l.weights(diameter).sum() for l in looks)
-    if sure < MINIMUM:
-        return 0.0
-    if not _beyond(sure, sum(look(im, diameter, False, True).weights(diameter).sum() for im in images)):
-        return 0.0
-    return sum(float((l.weights(diameter) * l.extents**2).sum()) / l.area for l in looks)
-
-
-def _beyond(sure: int, opposite: int) -> bool:
+def _beyond(sure: float, opposite: float) -> bool:
     return sure - opposite >= MINIMUM and sure >= RATIO * opposite
 
 
