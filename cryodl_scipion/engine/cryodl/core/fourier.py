@@ -85,7 +85,7 @@ def on_grid(radial: torch.Tensor, box: int) -> torch.Tensor:
 def from_middle(box: int, dimensions: int = 2, device: torch.device | None = None) -> torch.Tensor:
     """Distance of each pixel from pixel box // 2, px: (box, box), or as many dimensions as asked for."""
     axis = (torch.arange(box, device=device) - box // 2).float()
-    return sum(part.square() for part in torch.meshgrid(*[axis] * dimensions, indexing="ij")).sqrt()
+    return torch.stack(torch.meshgrid(*[axis] * dimensions, indexing="ij")).square().sum(0).sqrt()
 
 
 def circle(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:

@@ -117,7 +117,7 @@ def find_size(
     side = min(min(im.shape) for im in images)
     scales = scale_grid(pixel_size, side)
     outside = stated and scales and not scales[0] <= stated <= scales[-1]
-    if outside and not particle_size_problem(stated, pixel_size, side):
+    if stated and outside and not particle_size_problem(stated, pixel_size, side):
         scales = sorted([*scales, stated])
     filled, grid = np.zeros(len(scales)), images[:GRID_MICROGRAPHS]
     looks = [[look(im, d, False, False) for im in grid] for d in scales]

@@ -118,7 +118,8 @@ def _write(
     width = particles.box * particles.pixel_size
     resolution, by_direction = reached(curve, width, both.observed.disc.radius), None
     if resolution is not None:
-        found_there = resolutions(*(one.density * climb.mask for one in found.values()), width / climb.side)
+        first, second = (one.density * climb.mask for one in found.values())
+        found_there = resolutions(first, second, width / climb.side)
         by_direction = [[*axis, at if at is None else max(at, made.limit or at)] for *axis, at in found_there]
     return dataclasses.replace(
         made,
