@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import PickConfig, Request, Result, Skipped
+from cryodl.core.frc import resolution_at
 from cryodl.io.coordinates import write_coordinates
+from cryodl.recipes.report.forecast import bends_of, forecasts_of
 from cryodl.recipes.report.numbers import LATEST, alarms_of
 from cryodl.recipes.report.runs import runs_of_folder
 
@@ -152,7 +155,9 @@ def test_the_page_of_a_folder_shows_numbers_pictures_and_versions(folder):
     assert status == 0 and said.runs == 4 and not said.working
     for words in ("8picks", "4picked micrographs", "12.5 Å", "no run is active", "1.2.3", "FSC"):
         assert words in page.words, words
-    assert len(page.pictures) == 3 + 4  # classes, FSC, CTF and four micrographs; one result of each kind is no growth
+    assert (
+        len(page.pictures) == 4 + 4
+    )  # classes, FSC, forecast, CTF and four micrographs; one result of each kind is no growth
     assert all(source.startswith("data:image/png;base64,") for source in page.pictures)
     assert 'src="http' not in text and "<link" not in text and "script" not in page.tags
 
@@ -162,7 +167,7 @@ def test_numbers_over_time_are_drawn_once_there_are_two_results(folder):
     write_pick(["m1"], "results/earlier")
     os.utime("results/earlier/result.json", (1e9, 1e9))
     _, page, _, _ = report("--folder", "results")
-    assert len(page.pictures) == 4 + 4 and "picked micrographs per hour" in page.words
+    assert len(page.pictures) == 5 + 4 and "picked micrographs per hour" in page.words
 
 
 def test_views_and_resolution_by_direction_are_drawn(folder):
@@ -267,4 +272,47 @@ def test_a_browser_shows_the_page(folder):
     report("--folder", "results")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{folder}/report.html"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    assert shown.count("<img") == 7 and "Latest micrographs with their picks" in shown
+    assert shown.count("<img") == 8 and "Latest micrographs with their picks" in shown
+
+
+# ----- forecasts
+def map_of(count, bfactor, noise=0.02, box=64, pixel=2.0, worse=1.0):
+    """A finished map whose FSC is that of a signal falling with a B-factor (Å²), F / (1 - F) in proportion to count."""
+    shells = np.arange(box // 2 + 1)
+    ratio = count / worse * 0.02 * np.exp(-bfactor / 2 * (shells / (box * pixel)) ** 2)
+    curve = ratio / (1 + ratio) + noise * np.random.default_rng(count).standard_normal(len(shells)) / (1 + shells / 8)
+    curve[0] = 1
+    outputs = dict(count=count, box=box, pixel_size=pixel, fsc=curve.tolist(), missing_cone=0.0)
+    return SimpleNamespace(
+        result=SimpleNamespace(outputs=dict(outputs, resolution=resolution_at(curve, 0.143, pixel, box)))
+    )
+
+
+@pytest.mark.parametrize("bfactor", [200, 600])
+def test_more_particles_come_to_what_was_forecast(bfactor):
+    (early, _, late) = forecasts_of([map_of(count, bfactor) for count in (300, 600, 3000)])
+    assert [count for count, _, _ in early.came] == [600, 3000] and all(held for _, _, held in early.came)
+    low, middle, high = early.at(3000)
+    assert low < middle < high < early.resolution and middle == pytest.approx(late.resolution, rel=0.15)
+    assert (np.diff(early.edges[:, 1]) < 0).all() and early.at(300) == pytest.approx([early.resolution] * 3)
+
+
+def test_a_growth_that_bends_is_named():
+    assert bends_of([map_of(300, 200), map_of(3000, 200)]) == []
+    maps = [map_of(300, 200), map_of(3000, 200, worse=20)]
+    (sentence,) = bends_of(maps)
+    assert "The growth bends: 3000 particles reach" in sentence and "other molecules or states" in sentence
+    maps[-1].result.outputs["missing_cone"] = 40.0
+    assert "a cone of 40° of views is missing" in bends_of(maps)[0]
+
+
+def test_maps_without_a_resolution_or_of_other_pixels_are_no_forecast():
+    other, nothing = map_of(300, 200, pixel=3.0), map_of(900, 200)
+    nothing.result.outputs["resolution"] = None
+    assert [one.count for one in forecasts_of([other, nothing, map_of(600, 200)])] == [600]
+    assert forecasts_of([nothing]) == [] == bends_of([])
+
+
+def test_the_page_shows_the_forecast(folder):
+    _, page, said, _ = report("--folder", "results")
+    assert "2 times the particles: " in page.words and "10 times the particles: " in page.words and not said.alarms

@@ -36,6 +36,7 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
         ("Progress", page.growth_picture),
         ("Map", page.fsc_picture),
         ("Views", page.views_picture),
+        ("Forecast", page.forecast_picture),
         ("CTF", page.ctf_picture),
     ):
         try:
@@ -55,7 +56,7 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
             "Progress": others.get("Progress", []),
             "Latest micrographs with their picks": micrographs,
             "2-D classes": classes,
-            **{section: others.get(section, []) for section in ("Map", "Views", "CTF")},
+            **{section: others.get(section, []) for section in ("Map", "Views", "Forecast", "CTF")},
         },
         methods=[(one.label, one.methods) for one in runs if one.methods],
         parameters=_parameters(runs),

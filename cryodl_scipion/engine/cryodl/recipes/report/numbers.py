@@ -7,6 +7,7 @@ import time
 import typing
 
 from ...contract import counted, in_words, resolution_in_words
+from .forecast import bends_of
 from .runs import Finished, FoundRun
 
 PICKING, CTF, CUTTING = ("pick", "auto-pick"), ("estimate-ctf",), ("extract-particles",)
@@ -126,7 +127,7 @@ def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list
         done = sum(len(_names(finished)) for finished in run.results)
         if left and len(left) > SKIPPED * (len(left) + done):
             found.append(f"{run.label}: {len(left)} of {counted(len(left) + done, 'item')} were left out.")
-    return found + _drifts(runs) + _noise(runs)
+    return found + _drifts(runs) + _noise(runs) + bends_of(finished_of(runs, *MAPS))
 
 
 def warnings_of(runs: typing.Sequence[FoundRun]) -> list[str]:

@@ -15,13 +15,13 @@ from ...core.thumbnails import block_means, grey_limits
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure
+from .forecast import FACTORS, forecasts_of
 from .numbers import MAPS, ORIENTED, PICKING, Series, ctf_fits, finished_of, growth
 from .runs import Finished, FoundRun
 
 SIDE = 480  # px of a micrograph
 CLASSES = 40  # that are shown
 ATTEMPTS = 3  # to show a micrograph, each of another one
-SHORTEST = 60.0  # s of the axis of time
 _BLUE, _RED, _GREY = "#1f5fa8", "#b8321f", "0.6"
 
 
@@ -38,29 +38,15 @@ def growth_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     series = growth(runs)
     if all(len(line.times) < 2 for line in series):
         return []
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
     figure, axes = new_figure(1, 2, (9, 2.8))
-    times = [time for line in series for time in line.times]
-    middle, half = (max(times) + min(times)) / 2, max((max(times) - min(times)) / 2 * 1.05, SHORTEST / 2)
+    first = min(line.times[0] for line in series)
     for axis, group in zip(np.ravel(axes), ("micrographs", "s")):
-        of_micrographs = group == "micrographs"
-        for line in [s for s in series if ("micrograph" in s.title) == of_micrographs]:
-            axis.step(
-                [datetime.datetime.fromtimestamp(t) for t in line.times],
-                line.totals,
-                where="post",
-                label=line.title,
-                marker=".",
-            )
-        axis.set_ylim(bottom=0)
-        if axis.has_data():
+        for line in [s for s in series if ("micrograph" in s.title) == (group == "micrographs")]:
+            hours = [(time - first) / 3600 for time in line.times]
+            axis.step(hours, line.totals, where="post", label=line.title, marker=".")
             axis.legend(fontsize=8)
-        axis.set_xlim(datetime.datetime.fromtimestamp(middle - half), datetime.datetime.fromtimestamp(middle + half))
-        locator = AutoDateLocator(maxticks=7)
-        axis.xaxis.set_major_locator(locator)
-        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        axis.tick_params(axis="x", labelsize=8)
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel(f"hours since {datetime.datetime.fromtimestamp(first):%Y-%m-%d %H:%M}", fontsize=8)
     return [Picture(_png(figure), "Numbers over time", _rate(series))]
 
 
@@ -172,6 +158,30 @@ def fsc_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     axes.legend(fontsize=8)
     words = f"0.143 at {made['resolution']:.3g} Å" if made.get("resolution") else "0.143 is not reached"
     return [Picture(_png(figure), "FSC of the half-maps", f"{words}; {made['count']} particles.")]
+
+
+def forecast_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
+    """Resolution over the number of particles: of the maps, and as it is forecast."""
+    found = forecasts_of(finished_of(runs, *MAPS))
+    if not found:
+        return []
+    figure, ((axes,),) = new_figure(1, 1, (5.4, 3))
+    for one in found:
+        counts = np.array(FACTORS) * one.count
+        low, middle, high = 1 / one.edges.T
+        colour = _BLUE if one is found[-1] else _GREY
+        axes.fill_between(counts, low, high, color=colour, alpha=0.2)
+        axes.plot(counts, middle, color=colour)
+    axes.plot([one.count for one in found], [1 / one.resolution for one in found], "o", color=_RED, label="maps")
+    axes.set(xscale="log", xlabel="particles", ylabel="resolution (1/Å)")
+    axes.legend(fontsize=8)
+    came = [held for one in found for _, _, held in one.came]
+    words = [
+        f"{factor} times the particles: {e[1]:.3g} Å ({e[2]:.3g} to {e[0]:.3g})"
+        for factor, e in zip(FACTORS[1:], found[-1].edges[1:])
+    ]
+    words += [f"of {len(came)} earlier forecasts {sum(came)} came true"] * bool(came)
+    return [Picture(_png(figure), "Forecast", f"{'; '.join(words)}. Bands and brackets: 80 % of the cases.")]
 
 
 def views_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
