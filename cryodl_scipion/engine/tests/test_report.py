@@ -309,7 +309,7 @@ def test_a_growth_that_bends_is_named():
 def test_maps_without_a_resolution_or_of_other_pixels_are_no_forecast():
     other, nothing = map_of(300, 200, pixel=3.0), map_of(900, 200)
     nothing.result.outputs["resolution"] = None
-    assert [one.count for one in forecasts_of([other, nothing, map_of(600, 200)])] == [600]
+    assert [one.particles for one in forecasts_of([other, nothing, map_of(600, 200)])] == [600]
     assert forecasts_of([nothing]) == [] == bends_of([])
 
 

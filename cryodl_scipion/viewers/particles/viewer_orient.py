@@ -21,7 +21,7 @@ def scoresOf(*paths: str) -> Dict[str, Any]:
     read = [
         row for path in paths for row in relion_star.iterColumns(path, columns, (float,) * len(columns), "particles")
     ]
-    return dict(zip(map(SCORES.get, columns), np.array(read).reshape(-1, len(columns)).T))
+    return dict(zip([SCORES[name] for name in columns], np.array(read).reshape(-1, len(columns)).T))
 
 
 def probabilitiesOf(path: str, count: int) -> Any:

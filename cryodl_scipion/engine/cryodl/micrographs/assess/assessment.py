@@ -75,12 +75,12 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
     sample = image[::7, ::7]
     gradient = _ice_gradient(small, ice, sample, diameter_px)
     return Assessment(
-        *vars(found).values(),
-        float(100 * contaminated.sum() / area),
-        float(100 * carbon.sum() / area),
-        gradient,
-        float(np.median(sample[np.isfinite(sample)])),
-        signs_of(image, small, ice, contaminated, valid | contaminated, gradient, pixel_size, diameter),
+        **vars(found),
+        contaminated_percent=float(100 * contaminated.sum() / area),
+        carbon_percent=float(100 * carbon.sum() / area),
+        ice_gradient=gradient,
+        background=float(np.median(sample[np.isfinite(sample)])),
+        signs=signs_of(image, small, ice, contaminated, valid | contaminated, gradient, pixel_size, diameter),
     )
 
 

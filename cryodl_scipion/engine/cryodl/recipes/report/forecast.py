@@ -24,17 +24,17 @@ LATER = 1.5  # times the particles: maps of more are compared with the forecast
 
 
 class Forecast(typing.NamedTuple):
-    """Of one map. count: particles. resolution: Å. edges: (3, 3) Å for FACTORS times the particles: from, middle, to.
+    """Of one map. resolution: Å. edges: (3, 3) Å for FACTORS times the particles: from, middle, to.
     came: [(particles, Å, whether it lies between)] of later maps."""
 
-    count: int
+    particles: int
     resolution: float
     edges: np.ndarray
     came: list[tuple[int, float, bool]]
 
     def at(self, count: int) -> np.ndarray:
         """The edges (3,) for another number of particles, between those that were forecast."""
-        place = np.log(count / self.count)
+        place = np.log(count / self.particles)
         return 1 / np.array([np.interp(place, np.log(FACTORS), 1 / edge) for edge in self.edges.T])
 
 
@@ -47,16 +47,16 @@ def forecasts_of(maps: typing.Sequence[Finished]) -> list[Forecast]:
     found = [Forecast(one["count"], one["resolution"], edge, []) for one, edge in zip(made, edges)]
     for number, one in enumerate(found):
         for later in found[number + 1 :]:
-            if LATER * one.count <= later.count <= FACTORS[-1] * one.count:
-                low, _, high = one.at(later.count)
-                one.came.append((later.count, later.resolution, bool(low <= later.resolution <= high)))
+            if LATER * one.particles <= later.particles <= FACTORS[-1] * one.particles:
+                low, _, high = one.at(later.particles)
+                one.came.append((later.particles, later.resolution, bool(low <= later.resolution <= high)))
     return found
 
 
 def bends_of(maps: typing.Sequence[Finished]) -> list[str]:
     """A sentence if the last map has stayed behind what was forecast, with what may be why."""
     for one in forecasts_of(maps)[-2::-1]:
-        count, resolution, held = one.came[-1] if one.came else (one.count, 0.0, True)
+        count, resolution, held = one.came[-1] if one.came else (one.particles, 0.0, True)
         low, _, high = one.at(count)
         if held or resolution < high:
             continue
@@ -66,7 +66,7 @@ def bends_of(maps: typing.Sequence[Finished]) -> list[str]:
         )
         return [
             f"The growth bends: {count} particles reach {resolution:.3g} Å, where {low:.3g} to {high:.3g} Å were "
-            f"forecast from {one.count}. Perhaps {why}."
+            f"forecast from {one.particles}. Perhaps {why}."
         ]
     return []
 

@@ -167,12 +167,12 @@ def forecast_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
         return []
     figure, ((axes,),) = new_figure(1, 1, (5.4, 3))
     for one in found:
-        counts = np.array(FACTORS) * one.count
+        counts = np.array(FACTORS) * one.particles
         low, middle, high = 1 / one.edges.T
         colour = _BLUE if one is found[-1] else _GREY
         axes.fill_between(counts, low, high, color=colour, alpha=0.2)
         axes.plot(counts, middle, color=colour)
-    axes.plot([one.count for one in found], [1 / one.resolution for one in found], "o", color=_RED, label="maps")
+    axes.plot([one.particles for one in found], [1 / one.resolution for one in found], "o", color=_RED, label="maps")
     axes.set(xscale="log", xlabel="particles", ylabel="resolution (1/Å)")
     axes.legend(fontsize=8)
     came = [held for one in found for _, _, held in one.came]
