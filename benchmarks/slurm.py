@@ -158,7 +158,7 @@ def _freePorts(count):
 
 BATCH = 2
 _LIMIT = 1500  # s for a run
-_TIME, _STEPS = "0:03:00", 60  # time limit of a training's job, which it needs longer than
+_TIME, _STEPS = "0:03:00", 120  # time limit of a training's job, which is cut in the middle of it
 TRIALS = {
     "steps": "Each batch of micrographs is a job.",
     "whole": "The whole run is one job.",
