@@ -78,11 +78,12 @@ def test_sighup_stays_ignored_where_it_was(tmp_path):
 def test_a_command_that_is_asked_to_end_says_so_within_ten_seconds(tmp_path, number):
     blob_project(tmp_path)
     words = "train-picker --micrographs mics/*.mrc --coordinates coordinates --pixel-size 4 --particle-diameter 120"
-    words += " --output out --device cpu --threads 1 --steps 100000 --result out.json"
+    words += " --output out --device cpu --threads 1 --steps 50 --result out.json"
     process = start_cryodl(words.split(), tmp_path)
     end = time.monotonic() + 120
     while not (tmp_path / "out.partial" / "metrics.csv").exists() and time.monotonic() < end:
         time.sleep(0.1)
+    assert (tmp_path / "out.partial" / "metrics.csv").exists()  # after the tenth step
     process.send_signal(number)
     sent = time.monotonic()
     _, err = process.communicate(timeout=60)
