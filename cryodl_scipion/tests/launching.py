@@ -2,14 +2,19 @@
 """Protocols that tests launch, and the fake engine, run in forks of the test process, which has Scipion loaded.
 
 A launch costs 0.04 s of CPU instead of 1.5 s, an answer of the fake engine as much instead of 0.6 s. The real engine is
-started as always, and so are runs that a test looks at as processes: realProcesses().
+started as always, and so are runs that a test looks at as processes: realProcesses(). Schedulers of other processes
+become forks as well if they ask at a socket: serveSchedulers().
 """
 
 import contextlib
 import gc
 import importlib
+import json
+import logging
 import os
 import shlex
+import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +25,8 @@ from types import SimpleNamespace
 
 from pwem.protocols import protocol as em_protocol
 from pwem.protocols.protocol_import import images
+from pyworkflow import Config
+from pyworkflow.apps import pw_schedule_run
 from pyworkflow.protocol import Protocol, executor, protocol, runProtocolMain
 from pyworkflow.utils import LoggingConfigurator
 from pyworkflow.utils import process as processes
@@ -28,6 +35,7 @@ from .base import FAKE_PYTHON
 
 launch = importlib.import_module("pyworkflow.protocol.launch")  # the package has a function of this name
 _run = launch._run
+_LOOK = 1.0  # s between two looks for the process that is served
 _POLL = 0.1  # s; Scipion looks for finished steps every 3 s, for new input every 5 s, for new files every 10 s
 
 
@@ -46,6 +54,64 @@ def realProcesses():
         yield
     finally:
         launch._run = before
+
+
+def serveSchedulers(path, faster):
+    """Fork a process that runs schedulers for those who ask at a socket of this path, as ASK does; it ends with this
+    one. faster: how much less than usual they wait. Returns its id."""
+    server, parent = socket.socket(socket.AF_UNIX), os.getpid()
+    server.bind(path)
+    server.listen()
+    pid = os.fork()
+    if pid == 0:
+        with _lastWork():
+            gc.freeze()
+            _closePipes()
+            server.settimeout(_LOOK)
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+            while os.getppid() == parent:
+                with contextlib.suppress(TimeoutError):
+                    asked = server.accept()[0]
+                    if os.fork() == 0:
+                        with _lastWork():
+                            server.close()
+                            _schedule(asked, faster)
+                    asked.close()
+    server.close()
+    return pid
+
+
+# For a process of Scipion's scheduler that has just begun: what it was started with goes to the server, and it ends, as
+# it does otherwise once it has forked.
+ASK = """import json, os, socket
+server = socket.socket(socket.AF_UNIX)
+server.connect({path!r})
+socket.send_fds(server, [b'.'], [1, 2])
+server.sendall(json.dumps(dict(words=words[1:], folder=os.getcwd(), variables=dict(os.environ))).encode())
+os._exit(0)
+"""
+
+
+def _schedule(asked, faster):
+    """What pw_schedule_run.py does, for one who asked."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    asked.setblocking(True)
+    for number, file in enumerate(socket.recv_fds(asked, 1, 2)[1], 1):
+        os.dup2(file, number)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    with asked.makefile() as said:
+        request = json.load(said)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["variables"])
+    for module in Config.getDomain().getPlugins().values():
+        module._pluginInstance._defineVariables()  # homes of programs, from the environment
+    sys.argv, script = request["words"], pw_schedule_run
+    script.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / faster))
+    arguments = script.parseArgs()
+    LoggingConfigurator.setUpProtocolSchedulingLog(arguments.logPath)
+    script.runScheduler = script.RunScheduler(arguments, logging.getLogger(script.__name__))
+    script.runScheduler.schedule()
 
 
 def _fork(command, wait, stdin=None, stdout=None, stderr=None):

@@ -8,24 +8,28 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Dict, List
 
 from pyworkflow.project import Manager
 
-from . import ctffind
+from . import ctffind, launching
 from .processes import isThere, killTree
 from .programs import writeProgram
 from .streams import updateRun
 
 # The scheduler looks for finished inputs every one or two minutes; its clock runs faster here.
-_FASTER = 15
+FASTER = 15
+_HOOK = """with open('/proc/self/cmdline') as file:
+    words = file.read().split(chr(0))[:-1]
+if any('pw_schedule_run' in word for word in words):
+    exec({code!r})
+"""
 _CLOCK = """import time
-with open('/proc/self/cmdline') as file:
-    if 'pw_schedule_run' in file.read():
-        wait = time.sleep
-        time.sleep = lambda seconds: wait(seconds / %g)
+wait = time.sleep
+time.sleep = lambda seconds: wait(seconds / {faster})
 """
 _KILLED = 0.4  # chance that a run is killed at a refresh
 _REFRESH = 3  # s; a project window takes longer where nothing happens
@@ -50,6 +54,9 @@ class ScheduledTemplate:
         still there; a run that died is continued, as a user would do. Empty: none dies.
     faster : float
         How much less than usual the scheduler waits between two looks.
+    server : str
+        The socket of launching.serveSchedulers, which then runs schedulers and runs in forks. Empty: each is a process
+        from the beginning on.
     """
 
     def __init__(
@@ -59,7 +66,8 @@ class ScheduledTemplate:
         folder: str,
         answers: Dict[str, object],
         kills: str = "",
-        faster: float = _FASTER,
+        faster: float = FASTER,
+        server: str = "",
     ) -> None:
         self.kills, self.continued, self.project, self.command = kills, [], None, None
         self.died, self._chance = [], random.Random(template)  # ids of the runs that refresh() killed
@@ -68,8 +76,8 @@ class ScheduledTemplate:
         self._command += [f"{name}={value}" for name, value in answers.items()]
         self._environment = dict(os.environ, **standIns(folder))
         self._environment["FAKE_ENGINE_DIE_ONCE"] = kills
-        clock = quickClock(folder, faster)
-        self._environment["PYTHONPATH"] = os.pathsep.join([clock, os.environ.get("PYTHONPATH", "")])
+        hook = schedulerHook(folder, launching.ASK.format(path=server) if server else _CLOCK.format(faster=faster))
+        self._environment["PYTHONPATH"] = os.pathsep.join([hook, os.environ.get("PYTHONPATH", "")])
 
     def start(self) -> None:
         """Call the template command, in place of an earlier project of this name."""
@@ -141,7 +149,7 @@ def runAll(templates: List[ScheduledTemplate], seconds: float, atOnce: int = 2) 
     seconds : float
         The time.
     atOnce : int
-        So many work side by side: each of their runs is a process from the beginning on.
+        So many work side by side.
     """
     end, waiting, started = time.time() + seconds, list(templates), []
     while (waiting or started) and time.time() < end:
@@ -175,9 +183,8 @@ def standIns(folder: str) -> Dict[str, str]:
     return {"CTFFIND_HOME": str(home), "CISTEM_HOME": str(folder)}
 
 
-def quickClock(folder: str, faster: float = _FASTER) -> str:
-    """A folder for PYTHONPATH that makes the waits of Scipion's scheduler short."""
-    path = Path(folder, "clock")
-    path.mkdir(exist_ok=True)
-    (path / "sitecustomize.py").write_text(_CLOCK % faster)
+def schedulerHook(folder: str, code: str) -> str:
+    """A folder for PYTHONPATH by which Scipion's schedulers begin with this code. words: how they were called."""
+    path = Path(tempfile.mkdtemp(prefix="hook-", dir=folder))
+    (path / "sitecustomize.py").write_text(_HOOK.format(code=code))
     return str(path)

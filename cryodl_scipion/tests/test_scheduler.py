@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every workflow template through Scipion's own scheduler, while its project is refreshed; with the fake engine.
 
-One of them with the real engine, too, and the others with it where slow tests run.
+All but one in forks of this process. One of them with the real engine, too, and the others with it where slow tests
+run, always in processes of their own.
 
 Skipped with a sentence where RELION or a plugin of the templates is missing. The variable CRYODL_TEMPLATES chooses some
 templates, separated by blanks. CRYODL_KILLED chooses those whose runs die once each and are continued, and when:
@@ -10,6 +11,7 @@ templates, separated by blanks. CRYODL_KILLED chooses those whose runs die once 
 
 import os
 import shutil
+import signal
 import unittest
 from pathlib import Path
 
@@ -24,12 +26,12 @@ from ..engine.cryodl import contract
 from ..environment import CRYODL_PYTHON
 from ..protocols.protocol_base import skippedItems
 from ..viewers.panels_viewer import PanelsViewer
-from . import simulated, synthetic
+from . import launching, simulated, synthetic
 from .base import CryodlTest
 from .map_sets import writeModelOf
 from .maps.test_maps_chain import writeBundle
 from .particle_sets import writeMap
-from .scheduling import ScheduledTemplate, runAll
+from .scheduling import FASTER, ScheduledTemplate, runAll
 from .simulated import missing
 
 _MINUTES = 10  # of a loaded machine; a free one needs a third
@@ -45,6 +47,7 @@ _MICROGRAPHS = dict(
 )
 _LOOKS_FOR_INPUT = ("resumableStepGeneratorStep", "arrivingStep")  # pwem's, and that of 2-D classes
 _CTFFIND = "CistemProtCTFFind"
+_PROCESSES = "cryodl-maps"  # all of its runs are processes from the beginning on
 _KILLED = "cryodl-maps=after cryodl-autopicking=after"
 ANSWERS = {
     "cryodl-unattended": dict(
@@ -74,6 +77,7 @@ class ScheduledTemplates(CryodlTest):
 
     _ANSWERS = {}
     _TIME, _COUNT, _KILLS = _MINUTES, 3, ""  # for all; micrographs; how runs of the real engine die
+    _server = None
 
     @classmethod
     def files(cls):
@@ -109,6 +113,9 @@ class ScheduledTemplates(CryodlTest):
         if not names:
             raise unittest.SkipTest("CRYODL_TEMPLATES chooses none of these templates.")
         killed = dict(word.split("=") for word in os.environ.get("CRYODL_KILLED", _KILLED).split())
+        server = "" if cls._REAL_ENGINE else cls.data + "/server"
+        if server:
+            cls._server = launching.serveSchedulers(server, FASTER)
         cls.made = {
             name: ScheduledTemplate(
                 name,
@@ -116,6 +123,7 @@ class ScheduledTemplates(CryodlTest):
                 cls.data,
                 dict(cls._ANSWERS[name], **{alias: files[alias] for alias in wanted[name]}),
                 cls._KILLS if cls._REAL_ENGINE else killed.get(name, ""),
+                server=server if name != _PROCESSES else "",
             )
             for name in names
         }
@@ -125,6 +133,9 @@ class ScheduledTemplates(CryodlTest):
     def tearDownClass(cls):
         for template in cls.made.values():
             template.stop()
+        if cls._server:
+            os.kill(cls._server, signal.SIGTERM)
+            os.waitpid(cls._server, 0)
         super().tearDownClass()
 
     def test_all_runs_finish(self):
