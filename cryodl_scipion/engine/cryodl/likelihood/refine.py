@@ -105,7 +105,7 @@ def _refine(
     if sigma is not None:
         value = value - (shifts.square().sum(-1) / (2 * sigma**2))[..., None]
     total = torch.logsumexp(value, (1, 2))
-    weight = (value - total[:, None, None]).exp()
+    weight = (value - total[:, None, None]).clamp_(min=-80).exp()  # as in search.py
     vectors = (weight.sum(1) @ near.vectors).cpu().numpy()
     rotation = torch.from_numpy(Rotation.from_rotvec(vectors).as_matrix()).float().to(matrices.device)
     shift = (weight.sum(2)[..., None] * shifts).sum(1)

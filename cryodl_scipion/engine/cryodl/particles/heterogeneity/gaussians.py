@@ -42,7 +42,7 @@ class Gaussians:
         """(..., box, box, box) volumes, zyx."""
         grid = torch.arange(box, device=self.centres.device) - box // 2
         square = (grid - self.centres[..., None]).square() / (2 * self.widths.square())[..., None, None]  # ..., N, 3, b
-        x, y, z = (torch.exp(-square) / (self.widths * (2 * torch.pi) ** 0.5)[..., None, None]).unbind(-2)
+        x, y, z = (torch.exp(-square.clamp(max=28)) / (self.widths * (2 * torch.pi) ** 0.5)[..., None, None]).unbind(-2)
         plane = (y[..., :, None] * x[..., None, :]).flatten(-2)  # ..., N, b b
         whole = (z * self.amplitudes[..., None]).transpose(-1, -2) @ plane
         return whole.reshape(*whole.shape[:-1], box, box)

@@ -97,7 +97,7 @@ def soft_round(observed: ObservedSubtomograms, estimate: Estimate, grid: PoseGri
     inverse = (1 / noise)[ball.shell]
     for rows, moved, log in likelihoods(low, noise, bank, grid):
         total = torch.logsumexp(log.flatten(1), 1)
-        responsibilities = log.sub_(total[:, None, None]).exp_()
+        responsibilities = log.sub_(total[:, None, None]).clamp_(min=-80).exp_()  # as in search.py
         responsibilities[responsibilities < MINIMUM / 10] = 0
         evidence.append(total - float(np.log(log[0].numel())))
         for half in (0, 1):
