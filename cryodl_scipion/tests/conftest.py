@@ -91,6 +91,21 @@ def pytest_sessionfinish(session):
             print(f"\nNo test takes the outputs from: {', '.join(sorted(names - raced))} (last_second.py)")
 
 
+# Classes of a minute or more come first, so that two processes end together.
+_LONG = (
+    "TestCryodlScheduler",
+    "TestCryodlRealTemplate",
+    "TestCryodlScreens",
+    "TestCryodlChain",
+    "TestCryodlFilledForms",
+)
+
+
+def pytest_collection_modifyitems(items):
+    first = {name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: first.get(getattr(getattr(item, "cls", None), "__name__", ""), len(first)))
+
+
 def pytest_itemcollected(item):
     if getattr(getattr(item, "cls", None), "_SLOW", False):
         item.add_marker("slow")

@@ -269,6 +269,7 @@ class TestCryodlRealTemplates(ScheduledTemplates):
             gain="none",
             patchx=1,
             patchy=1,
+            bfactor=round(150 / simulated.PIXEL_SIZE**2),  # with 150 at 4 Å/px it is lost in noise: 2 to 50 px are left
             ctf="cryodl",
             mask=200,
         ),

@@ -69,6 +69,7 @@ TEMPLATES = {
             gain=("none", "ProtImportMovies", "gainFile", None),
             patchx=("3", "ProtRelionMotioncor", "patchX", 3),
             patchy=("2", "ProtRelionMotioncor", "patchY", 2),
+            bfactor=("9", "ProtRelionMotioncor", "bfactor", 9),
             model=("general", "CryodlProtPick", "shippedModel", "general"),
             diameter=("160", "CryodlProtPick", "particleDiameter", 160),
             mask=("190", "ProtRelionClassify2D", "maskDiameterA", 190),
