@@ -89,7 +89,7 @@ def test_a_model_of_another_network_is_no_start(tmp_path, capsys):
 
 
 def test_what_is_left_out_is_not_learnt_from(tmp_path, table):
-    assert _run(tmp_path, "--sets", str(table), "--leave-out", "noise") == 0
+    assert _run(tmp_path, "--sets", str(table), "--leave-out", "noise", "--steps", "2", "--simulated", "2") == 0
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["training"]["real_sets"] == [] and card["training"]["micrographs"] == []
     assert card["training"]["left_out"] == ["noise"]
