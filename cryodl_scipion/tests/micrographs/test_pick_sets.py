@@ -44,7 +44,7 @@ class TestCryodlPickSets(PickSetsTest):
 
         micrographs, folder = Frame([Micrograph(objId=1), Micrograph(objId=2)]), self.getOutputPath("alike")
         names = pick_sets.micrographNames(micrographs.named("mic.mrc", "mic.tif"))
-        os.makedirs(os.path.join(folder, "found"))
+        os.makedirs(os.path.join(folder, "found"), exist_ok=True)
         for objId, name in names.items():
             pick_sets.writePicks(os.path.join(folder, "found", name + ".star"), [(10.0 * objId, 5.0, 0.9)])
         coordinates = mock.Mock(getMicrographs=lambda: micrographs)

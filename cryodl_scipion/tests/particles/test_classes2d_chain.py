@@ -60,7 +60,7 @@ class TestCryodlClasses2DChain(ParticlesTest):
             streamingSleepOnWait=1,
         )
         cls.proj.launchProtocol(run, wait=False)
-        cls._waitOutput(run, "outputAverages", sleepTime=0.1, timeOut=120)
+        cls._waitOutput(run, "outputAverages", sleepTime=0.1, timeOut=300)
         more()
         close()
         while run.isActive():
