@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every protocol of the plugin has: its package's name, and the rule that a chosen input must be there."""
 
+import contextlib
 import os
+import subprocess
+import time
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
+import psutil
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Object, Pointer, PointerList, Set
-from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, getProtocolFromDb
+from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, getProtocolFromDb
+from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
+from pyworkflow.utils.process import killWithChilds
 
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
 
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
 else:
     ProtocolMixin = object  # a mixin stands before the Scipion class, which it must not inherit from
 
+_LONGEST_END = 60.0  # s that what was told to end may take: SLURM gives a job 30
 WITHOUT_OUTPUTS = (
     "*Finished without its outputs*, which were lost when the run ended. Choose Continue: they are made again from "
     "the files in the run's folder."
@@ -69,19 +76,51 @@ class KeepsOutputs(ProtocolMixin):
 
     def makePathsAndClean(self) -> None:
         """Called when the run is started or scheduled, before the project's database is copied over run.db."""
-        if self.getRunMode() != MODE_RESTART:
-            self._takeOutputs()
+        if os.path.exists(self.getDbPath()):
+            self._takeOver()
         super().makePathsAndClean()
 
-    def _takeOutputs(self) -> None:
-        """Outputs of run.db, with what they were made of, that the project has not."""
-        if not os.path.exists(self.getDbPath()):
-            return
+    def _takeOver(self) -> None:
+        """End what still works on this run, though a window may call it failed, and take the outputs that it made."""
         try:
             ended = getProtocolFromDb(self.getProject().path, self.getDbPath(), self.getObjId())
         except Exception as error:  # a damaged one is overwritten as always; pyworkflow raises nothing more exact
             self.warning(f"{self.getDbPath()} cannot be read ({error}); outputs that only it knows are made again.")
-            return
+            return self._endWork([])
+        self._endWork(list(ended.getJobIds()) if self.useQueue() else [])
+        if self.getRunMode() != MODE_RESTART:
+            self._takeOutputs(ended)
+        ended.getProject().closeMapper()
+        ended.closeMappers()
+
+    def _endWork(self, jobs: List[str]) -> None:
+        """End the run's process on this machine and its jobs: beside them, a second would write the same files."""
+        working = [process for process in psutil.process_iter(["cmdline"]) if self._isOfThisRun(process)]
+        for process in working:
+            self.warning(f"{self.getRunName()} was still at work: its process {process.pid} is ended first.")
+            with contextlib.suppress(psutil.Error):
+                killWithChilds(process.pid)
+        for job in jobs:
+            subprocess.run(self.getHostConfig().getCancelCommand() % {"JOB_ID": job}, shell=True, check=False)
+        end = time.monotonic() + _LONGEST_END
+        _, alive = psutil.wait_procs(working, timeout=_LONGEST_END)
+        while time.monotonic() < end and any(stateOfJob(self.getHostConfig(), j) == STATUS_RUNNING for j in jobs):
+            time.sleep(1)
+        left = [f"process {process.pid}" for process in alive]
+        left += [f"job {job}" for job in jobs if stateOfJob(self.getHostConfig(), job) == STATUS_RUNNING]
+        if left:
+            raise RuntimeError(
+                f"{self.getRunName()} is still at work ({', '.join(left)}) and could not be ended in "
+                f"{_LONGEST_END:.0f} s; a second start would write the same files. End it, then start the run again."
+            )
+
+    def _isOfThisRun(self, process: psutil.Process) -> bool:
+        words = process.info["cmdline"] or []
+        ours = {self.getProject().path, self.getDbPath()}
+        return process.pid != os.getpid() and ours < set(words) and any(w.endswith("pw_protocol_run.py") for w in words)
+
+    def _takeOutputs(self, ended: EMProtocol) -> None:
+        """Outputs of run.db, with what they were made of, that the project has not."""
         lost = [name for name, _ in ended.iterOutputAttributes() if not self.hasAttribute(name)]
         if lost:
             label, comment = self.getObjLabel(), self.getObjComment()
@@ -102,8 +141,6 @@ class KeepsOutputs(ProtocolMixin):
                         relation["object_parent_extended"],
                         relation["object_child_extended"],
                     )
-        ended.getProject().closeMapper()
-        ended.closeMappers()
 
     def _runSteps(self, doneSteps: int) -> None:
         """Run what is not done; the step that registers the outputs also when these were lost."""

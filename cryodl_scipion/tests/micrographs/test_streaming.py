@@ -3,11 +3,16 @@
 
 import os
 import shutil
+from unittest import mock
 
-from ...protocols import CryodlProtImportModel, CryodlProtPick
+import psutil
+from pyworkflow.protocol import STATUS_FAILED
+
+from ...protocols import CryodlProtImportModel, CryodlProtPick, inputs
 from .. import synthetic
 from ..base import CryodlTest, picksOf
 from ..fake_model import writeModel
+from ..launching import realProcesses
 from ..streams import endImport, startImport, waitFor
 
 PICKS_EACH = 4  # of the synthetic particles, those that score above the fake model's threshold
@@ -38,15 +43,8 @@ class TestCryodlPickStreaming(CryodlTest):
         self.check(protocol, 6)
 
     def test_a_run_that_the_user_stops_continues_where_it_was(self):
-        synthetic.writeMicrographs(self.data + "/many", 8)
-        protocol = self.makePick(self.importMicrographs(self.data + "/many"), streamingBatchSize=2)
-        os.environ["FAKE_ENGINE_SLEEP"] = "1"
-        try:
-            self.proj.launchProtocol(protocol, wait=False)
-            waitFor(self, protocol, lambda: len(self.log(protocol)) >= 3)
-            self.proj.stopProtocol(protocol)
-        finally:
-            del os.environ["FAKE_ENGINE_SLEEP"]
+        protocol = self.atWork("stopped")
+        self.proj.stopProtocol(protocol)
         waitFor(self, protocol, lambda: not protocol.isActive())
         before = self.log(protocol)
         self.assertTrue(3 <= len(before) < 8, before)
@@ -54,7 +52,38 @@ class TestCryodlPickStreaming(CryodlTest):
         self.assertEqual(self.log(protocol)[: len(before)], before)
         self.check(protocol, 8)
 
+    def test_a_run_that_is_called_failed_but_works_is_ended_before_it_continues(self):
+        with realProcesses():
+            protocol = self.atWork("called_failed")
+            works = psutil.Process(protocol.getPid())
+            protocol.setStatus(STATUS_FAILED)  # as a window does that misses the process
+            protocol.setPid(0)
+            self.proj._storeProtocol(protocol)
+            self.assertTrue(works.is_running())
+            with mock.patch.object(inputs, "killWithChilds"), mock.patch.object(inputs, "_LONGEST_END", 0.1):
+                with self.assertRaisesRegex(RuntimeError, r"still at work \(process \d+\).*End it"):
+                    self.proj.launchProtocol(protocol, wait=True)
+            self.assertTrue(works.is_running())
+            before = self.log(protocol)
+            self.assertLess(len(before), 8)
+            self.proj.launchProtocol(protocol, wait=True)
+        self.assertFalse(works.is_running() and works.status() != psutil.STATUS_ZOMBIE)
+        self.assertEqual(self.log(protocol)[: len(before)], before)
+        self.check(protocol, 8)
+
     # ----- what the tests share
+    def atWork(self, name):
+        """A run that has picked three of eight micrographs."""
+        synthetic.writeMicrographs(os.path.join(self.data, name), 8)
+        protocol = self.makePick(self.importMicrographs(os.path.join(self.data, name)), streamingBatchSize=2)
+        os.environ["FAKE_ENGINE_SLEEP"] = "1"
+        try:
+            self.proj.launchProtocol(protocol, wait=False)
+            waitFor(self, protocol, lambda: len(self.log(protocol)) >= 3)
+        finally:
+            del os.environ["FAKE_ENGINE_SLEEP"]
+        return protocol
+
     def makePick(self, imported, **values):
         return self.makeProtocol(
             CryodlProtPick,
