@@ -5,6 +5,7 @@ import os
 import stat
 from unittest import mock
 
+import psutil
 from pyworkflow.project import Manager
 
 from ..engine.cryodl import contract
@@ -18,6 +19,7 @@ from ..protocols import (
 from . import synthetic
 from .base import CryodlTest, fakePython, usePython
 from .fake_model import writeModel
+from .launching import realProcesses
 from .streams import waitFor
 
 # One job at a time, in the background; the job's id is that of its process.
@@ -141,14 +143,34 @@ class TestCryodlQueue(MachineTest):
         cls.prepare()
 
     def submit(self, stepsToQueue):
+        protocol = self.started(stepsToQueue)
+        waitFor(self, protocol, lambda: not protocol.isActive())
+        return self.jobsOf(protocol)
+
+    def started(self, stepsToQueue):
         protocol = self.makeProtocol(CryodlProtPick, self.inputs, useGpu=False, streamingBatchSize=2)
         protocol._useQueue.set(True)
         protocol.setQueueParams(["fake", {"JOB_TIME": "1:00:00", "QUEUE_FOR_JOBS": stepsToQueue}])
         self.proj.launchProtocol(protocol, wait=False)
-        waitFor(self, protocol, lambda: not protocol.isActive())
+        return protocol
+
+    def jobsOf(self, protocol):
         self.assertEqual(self.devices(protocol), ["CPU (fake)"] * 2)
         self.assertEqual(protocol.outputCoordinates.getSize(), 16)
         return [name for name in os.listdir(protocol._getLogsPath()) if name.endswith(".job")]
+
+    def test_jobs_that_outlive_scipions_process_are_cancelled_before_the_run_continues(self):
+        with realProcesses(), mock.patch.dict(os.environ, FAKE_ENGINE_SLEEP="60"):
+            protocol = self.started("Y")
+            waitFor(self, protocol, lambda: len(protocol.getJobIds()) > 0)
+        jobs = [psutil.Process(int(job)) for job in protocol.getJobIds()]
+        psutil.Process(protocol.getPid()).kill()
+        waitFor(self, protocol, protocol.isFailed)
+        self.assertTrue(jobs[0].is_running())
+        self.proj.launchProtocol(protocol, wait=False)
+        self.assertFalse([job for job in jobs if job.is_running()])
+        waitFor(self, protocol, lambda: not protocol.isActive())
+        self.jobsOf(protocol)
 
     def test_the_whole_run_as_one_job(self):
         self.assertEqual(len(self.submit("N")), 1)
