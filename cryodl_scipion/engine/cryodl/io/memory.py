@@ -2,6 +2,7 @@
 """Memory that this process may still take, and messages for when it does not suffice."""
 
 import contextlib
+import ctypes
 import mmap
 import os
 import re
@@ -51,6 +52,15 @@ def release_pages(array: typing.Any) -> None:
     mapped = None if getattr(array, "mode", None) == "c" else getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep memory that is freed, up to a gigabyte, for the next arrays: asking the system for new pages took
+    a sixth of the time in which a few micrographs are picked. Other C libraries stay as they are."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option:
+        for option, value in ((-1, 1 << 30), (-4, 0)):  # M_TRIM_THRESHOLD, and M_MMAP_MAX: no pages of their own
+            set_option(option, value)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import typing
 
 import numpy as np
 import torch
-from scipy.stats import gamma
+from scipy.special import gammaincinv
 
 from ..core.fourier import frequencies
 from ..core.optics import Optics
@@ -201,7 +201,7 @@ def _quiet_patches(
     # independent ones: a Hann window joins neighbours (1.94 along each axis)
     modes = float(weight[band].sum()) / 2 / 3.8
 
-    quietest, limit = gamma.ppf([0.1, 0.98], max(modes, 1.0))  # a mean of so many powers of noise alone
+    quietest, limit = gammaincinv(max(modes, 1.0), [0.1, 0.98])  # a mean of so many powers of noise alone
     return level <= float(torch.quantile(level, 0.1)) * limit / quietest
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ...contract import PickConfig, PickOutputs, counted, network_words, read_card, score_text, some_names
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
+from ...io.memory import keep_freed_memory
 from ...io.micrographs import micrograph_shape, named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
 from ...runner import PROGRAM, Run, command
@@ -46,6 +47,7 @@ Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 @command
 def pick(config: PickConfig, run: Run) -> PickOutputs:
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
+    keep_freed_memory()
     (Path(config.output) / CANDIDATES).mkdir(parents=True, exist_ok=True)
     if config.method == "templates":
         return templates.pick_by_templates(config, named, run)
