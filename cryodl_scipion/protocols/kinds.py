@@ -379,7 +379,7 @@ def otherNetworkIn(folder: str, kind: str, network: str) -> List[str]:
     wrong = checkModelFolder(folder, kind)
     found = network if wrong else contract.read_card(folder)["network"]
     return wrong or sayIf(
-        found != network,
+        network not in (found, contract.AS_STARTED),
         f"The model to start from has the network {found}, but Network is {network}. Choose the same network, or "
         "another model.",
     )

@@ -97,7 +97,7 @@ def trainSegmenter(config):
     card = segmenterCard(
         feature,
         name=os.path.basename(config.output),
-        network=config.network,
+        network="unet" if config.network == "auto" else config.network,
         pixel_size=size,
         annotator=config.annotator or "annotator",
     )

@@ -795,7 +795,7 @@ def train_segmenter(
     annotations: typing.Optional[Path] = ...,
     feature: typing.Optional[str] = ...,
     annotator: typing.Optional[str] = ...,
-    network: typing.Literal['unet', 'unet2d', 'unet3d', 'eman2', 'unet16', 'unet32'] = ...,
+    network: typing.Literal['unet', 'unet2d', 'unet3d', 'eman2', 'unet16', 'unet32', 'auto'] = ...,
     working_pixel_size: typing.Optional[float] = ...,
     steps: typing.Optional[int] = ...,
     batch_size: typing.Optional[int] = ...,

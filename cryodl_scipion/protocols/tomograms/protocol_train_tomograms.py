@@ -86,7 +86,7 @@ class OfFeature(training.TrainsOne[contract.TrainSegmenterConfig, contract.Train
             "A model of the same network, and of the same feature or species, to continue from.",
             "segmenter",
             label="Start from model",
-            empty="random weights",
+            empty="the shipped model of this feature, where there is one and Network is auto; else random weights",
             to=("start_from",),
             expertLevel=params.LEVEL_ADVANCED,
         ),

@@ -111,6 +111,7 @@ from .model_card import (
     shipped_folders,
 )
 from .networks import (
+    AS_STARTED,
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
     DETECTOR_NETWORKS,

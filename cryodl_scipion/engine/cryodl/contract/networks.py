@@ -70,8 +70,13 @@ def network_words(kind: str, name: typing.Optional[str]) -> str:
     return network_row(kind, name).words if name in network_names(kind) else f"the network {name}"
 
 
+AS_STARTED = "auto"  # network of a training: that of the model to start from
+
+
 def network_citations(kind: str, name: typing.Optional[str]) -> typing.Tuple[str, ...]:
-    """Keys of the bibliography of a network; empty for None and for a network that this version does not know."""
+    """Keys of the bibliography of a network; empty for None and for an unknown one. AS_STARTED has
+    those of the first: it stands for networks that share them."""
+    name = network_names(kind)[0] if name == AS_STARTED else name
     return network_row(kind, name).citations if name in network_names(kind) else ()
 
 

@@ -83,6 +83,24 @@ def test_a_training_can_start_from_a_model_of_its_network_and_pixel_size(trained
     assert "works at 10 Å/px, but this training at 20 Å/px. Give --working-pixel-size 10" in text
 
 
+@pytest.mark.parametrize(
+    "options, network, start",
+    [
+        (["--feature", "filament"], "unet32", "filament"),
+        (["--feature", "filament", "--network", "unet"], "unet", None),
+        (["--feature", "filament", "--working-pixel-size", "20"], "unet", None),
+        (["--feature", "rod"], "unet", None),
+        (["--start-from", "filament"], "unet32", "filament"),
+    ],
+)
+def test_a_training_starts_from_the_shipped_model_of_its_feature(options, network, start, project, capsys):
+    assert train(project, *options, steps=1) == 0
+    assert card(project)["network"] == network and card(project).get("start", {}).get("name") == start
+    assert ("starts from the shipped model" in capsys.readouterr().out) == (
+        start is not None and "--feature" in options
+    )
+
+
 @pytest.mark.parametrize("name", SEGMENTER_NETWORKS)
 def test_every_network_is_trained_by_the_same_command(name, project):
     assert train(project, "--network", name, steps=1) == 0

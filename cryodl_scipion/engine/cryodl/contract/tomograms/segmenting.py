@@ -111,19 +111,23 @@ class TrainSegmenterConfig(Config):
         "Name of the annotator who made the labels.", None, none_means="that of the annotations, if there is only one"
     )
     network: str = fields.network(
-        "unet: small U-Net of this project with several slices as input and output (2.5-D); fast on CPUs. unet2d: the "
-        "same on single slices, for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: the published "
-        "network on single slices, with 40, 40 and 1 kernels of 15 x 15; slow on CPUs. unet16, unet32: as unet, with "
-        "sixteen or thirty-two slices; choose unet32 to continue from a shipped model.",
-        default="unet",
-        choices=networks.SEGMENTER_NETWORKS,
+        "auto: that of the model to start from; without one unet. unet: small U-Net of this project with several "
+        "slices as input and output (2.5-D); fast on CPUs. unet2d: the same on single slices, for stacks of tiles. "
+        "unet3d: with 3-D convolutions; slower. eman2: the published network on single slices, with 40, 40 and 1 "
+        "kernels of 15 x 15; slow on CPUs. unet16, unet32: as unet, with sixteen or thirty-two slices; shipped models"
+        " are unet32.",
+        default=networks.AS_STARTED,
+        choices=(*networks.SEGMENTER_NETWORKS, networks.AS_STARTED),
     )
     working_pixel_size: typing.Optional[float] = tomogram_fields.working_pixel_size(
         none_means="that of the model to start from, or of the tomograms"
     )
     steps: typing.Optional[int] = fields.steps()
     batch_size: typing.Optional[int] = fields.batch_size("Tiles per training step.")
-    start_from: typing.Optional[str] = fields.start_from()
+    start_from: typing.Optional[str] = fields.start_from(
+        none_means="the shipped model of this feature where there is one and neither Network nor Working pixel size "
+        "asks for another; else random weights"
+    )
     names: Paths = tomogram_fields.tomogram_names()
     seed: int = fields.seed()
 

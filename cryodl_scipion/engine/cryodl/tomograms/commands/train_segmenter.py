@@ -3,18 +3,30 @@
 killed training continues from <output>.partial."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from ...contract import TrainSegmenterConfig, TrainSegmenterOutputs, counted, network_words, read_card, score_text
-from ...io.model import find_model
+from ...contract import (
+    AS_STARTED,
+    TrainSegmenterConfig,
+    TrainSegmenterOutputs,
+    counted,
+    network_words,
+    read_card,
+    score_text,
+)
+from ...io.model import find_model, shipped_models
 from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
 from ...runner import PROGRAM, Run, command
+from ..annotations.store import read_annotations
 from ..segmenters import calibrate, segmenter_method, sources, train, working_scale
 from ..segmenters.card import Begun, card_warnings, model_card
 from ..segmenters.examples import Example, Gathered, split_examples
 from ..segmenters.method import SegmenterMethod, load_network
+
+UNSTARTED = "unet"  # network of a training that starts from random weights
 
 
 @command
@@ -72,11 +84,28 @@ def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOut
 
 
 def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
-    """The config with the working pixel size of the model to start from where it gives none."""
-    if not config.start_from or config.working_pixel_size:
-        return config
-    card = read_card(str(find_model(config.start_from, "segmenter")), "segmenter")
-    return dataclasses.replace(config, working_pixel_size=card["pixel_size"])
+    """The config with network and working pixel size of the model to start from where it gives none; that model is the
+    shipped one of the feature where the config names none and allows it."""
+    free = config.network == AS_STARTED
+    start = config.start_from or (_shipped(config) if free and not config.working_pixel_size else None)
+    if not start:
+        return dataclasses.replace(config, network=UNSTARTED if free else config.network)
+    if not config.start_from:
+        print(f"The training starts from the shipped model {start}. Give --network {UNSTARTED} for random weights.")
+    card = read_card(str(find_model(start, "segmenter")), "segmenter")
+    return dataclasses.replace(
+        config,
+        start_from=start,
+        network=card["network"] if free else config.network,
+        working_pixel_size=config.working_pixel_size or card["pixel_size"],
+    )
+
+
+def _shipped(config: TrainSegmenterConfig) -> str | None:
+    """Name of the shipped model of the feature that is to be learnt."""
+    features = read_annotations(config.annotations).features if config.annotations else [Path(config.output).name]
+    feature = config.feature or (features[0] if len(features) == 1 else None)
+    return feature if feature in shipped_models("segmenter") else None
 
 
 def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
