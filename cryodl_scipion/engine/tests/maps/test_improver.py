@@ -43,7 +43,7 @@ def test_boxes_leave_no_seam():
 class Identity(torch.nn.Module):
     """In the place of a trained network of two outputs: the map itself, and no certainty."""
 
-    def forward(self, data):
+    def forward(self, data, resolution=None):
         return torch.cat([data, torch.zeros_like(data)], dim=1)
 
 

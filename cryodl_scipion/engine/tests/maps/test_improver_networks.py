@@ -110,3 +110,15 @@ def test_the_loss_of_shells_is_the_fsc_whatever_filter_was_applied():
     )
     assert 0.1 < expected < 0.9 and loss(noisy, boxes) == pytest.approx(expected, abs=0.01)
     assert loss(gaussian_filter(noisy, (0, 0.7, 0.7, 0.7)), boxes) == pytest.approx(expected, abs=0.02)
+
+
+def test_the_resolution_changes_the_answer_only_once_it_was_learnt():
+    network, data = improver_method("fast").build().eval(), torch.rand(2, 1, 48, 48, 48)
+    torch.nn.init.normal_(network.tail.weight, std=0.1)
+    resolutions = torch.tensor([3.0, 7.0])
+    with torch.no_grad():
+        before = network(data)
+        assert torch.equal(before, network(data, resolutions))
+        network.told += 0.5
+        assert torch.equal(before, network(data, torch.zeros(2)))  # not known
+        assert not torch.allclose(before, network(data, resolutions))

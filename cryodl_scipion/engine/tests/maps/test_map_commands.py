@@ -23,7 +23,9 @@ class Doubling:
 
     card = dict(name="twice", network="fast", working_pixel_size=1.0, resolutions=[3.0, 6.0])
 
-    def improve_with_confidence(self, volume, overlap=0, batch_size=None, progress=None, input_weight=0):
+    def improve_with_confidence(
+        self, volume, overlap=0, batch_size=None, progress=None, input_weight=0, resolution=None
+    ):
         return 2 * volume.data, (volume.data > 0.1).astype(np.float32)
 
     def improve(self, volume):

@@ -84,7 +84,7 @@ def _improve(
     made: ImproveMapOutputs,
 ) -> ImproveMapOutputs:
     improve = lambda v: improver.improve_with_confidence(
-        v, config.overlap, config.batch_size, _said(), config.input_weight
+        v, config.overlap, config.batch_size, _said(), config.input_weight, made.resolution
     )
     improved, confidence = improve(volume)
     if halves:

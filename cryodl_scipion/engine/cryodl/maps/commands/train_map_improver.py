@@ -15,6 +15,8 @@ from ..improvers.method import ImproverMethod
 from ..improvers.pairs import FOLDER, MapPairs
 from ..improvers.run import load_network
 
+CONTINUED = 0.25  # of the learning rate, of a training that starts from a model
+
 Begun = tuple[dict[str, typing.Any], dict[str, torch.Tensor]]
 
 
@@ -61,4 +63,7 @@ def _task(
     config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None
 ) -> train.ImproverTask:
     network = load_network(*begun, str(config.start_from)) if begun else method.build()
-    return train.ImproverTask(method, network, pairs, config.batch_size)
+    task = train.ImproverTask(method, network, pairs, config.batch_size)
+    if begun:
+        task.rate = CONTINUED
+    return task

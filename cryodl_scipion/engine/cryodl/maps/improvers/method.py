@@ -75,12 +75,15 @@ class VolumeSwinConvBlock(SwinConvBlock):
         return x * (keep / (1 - self.drop)).to(x.dtype)
 
 
+MIDDLE = 5.0  # Å; a network counts the resolution that it is told from here, in parts of it
+
+
 class VolumeSwinConvUNet(nn.Module):
     """(b, 1, n, n, n) to (b, outputs, n, n, n), n a multiple of fold * 8 * window. dim: channels of the finest level;
     they double at each of three strided convolutions. blocks: numbers of them in a stage of each of the four levels,
     the finest first. fold: voxels along an axis that become channels at the input, and come back at the output. drop:
     drop path of the last block; it rises evenly to there. residual: the first output is a change of the input, none
-    before training."""
+    before training. told: it also takes the resolution (b,) in Å, 0 if unknown; it adds to all places at the input."""
 
     def __init__(
         self,
@@ -93,9 +96,11 @@ class VolumeSwinConvUNet(nn.Module):
         drop: float = 0.0,
         attention: bool = True,
         residual: bool = False,
+        told: bool = False,
     ) -> None:
         super().__init__()
         self.fold, self.residual = fold, residual
+        self.told = nn.Parameter(torch.zeros(dim)) if told else None
         total = 2 * sum(blocks[:3]) + blocks[3]
         rates = iter([drop * k / max(1, total - 1) for k in range(total)])
         widths = [dim, 2 * dim, 4 * dim, 8 * dim]
@@ -117,8 +122,11 @@ class VolumeSwinConvUNet(nn.Module):
         if residual:
             nn.init.zeros_(self.tail.weight)
 
-    def forward(self, data: torch.Tensor) -> torch.Tensor:
+    def forward(self, data: torch.Tensor, resolution: torch.Tensor | None = None) -> torch.Tensor:
         x = self.head(folded(data, self.fold))
+        if self.told is not None and resolution is not None:
+            known = torch.where(resolution > 0, resolution / MIDDLE - 1, 0)
+            x = x + (known[:, None] * self.told).to(x.dtype)[..., None, None, None]
         skips = [x]
         for blocks, coarser in zip(self.down, self.coarser):
             skips.append(coarser(blocks(skips[-1])))
@@ -188,7 +196,7 @@ class Fast(ImproverMethod):
     def build(self, attention: bool = True, width: int | None = None) -> VolumeSwinConvUNet:
         dim = width or self.width
         return VolumeSwinConvUNet(
-            dim, FAST_BLOCKS, 3, head_channels(dim), fold=2, outputs=2, attention=attention, residual=True
+            dim, FAST_BLOCKS, 3, head_channels(dim), fold=2, outputs=2, attention=attention, residual=True, told=True
         )
 
     def default_steps(self) -> int:

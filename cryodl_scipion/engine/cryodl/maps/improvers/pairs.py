@@ -32,10 +32,12 @@ WANTED = np.repeat(np.exp(-0.5 * (RADII / SIGMA) ** 2), POINTS)  # of a well-res
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """data: (2, BOX, BOX, BOX) map and target. atoms: (n, 3) zyx voxels, those in it and just outside."""
+    """data: (2, BOX, BOX, BOX) map and target. atoms: (n, 3) zyx voxels, those in it and just outside. resolution: Å of
+    the map, 0 if the network is not to know it."""
 
     data: np.ndarray
     atoms: np.ndarray
+    resolution: float = 0.0
 
 
 def cut_box(pair: np.ndarray, atoms: np.ndarray, rng: np.random.Generator, empty: float = EMPTY) -> Box:
@@ -66,7 +68,7 @@ def rotated_box(box: Box, rng: np.random.Generator) -> Box:
     for axis, flip in enumerate(flips):
         if flip:
             data, atoms[:, axis] = np.flip(data, axis + 1), BOX - 1 - atoms[:, axis]
-    return Box(np.ascontiguousarray(data), atoms)
+    return Box(np.ascontiguousarray(data), atoms, box.resolution)
 
 
 def score_positions(atoms: np.ndarray, pixel_size: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +122,9 @@ def families(paths: typing.Sequence[str]) -> dict[str, int]:
     return dict(zip(paths, (int(n) for n in connected_components(linked, directed=False)[1])))
 
 
-Stored = tuple[np.ndarray, np.ndarray]  # map and target, memory mapped, and atoms
+Stored = tuple[np.ndarray, np.ndarray, float]  # map and target, memory mapped, atoms, and resolution in Å
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # see MapPairs.batch
+MISSTATED, UNTOLD = 0.1, 0.1  # a stated resolution is off by so much, and in such a part of the boxes there is none
 FOLDER = "pairs"
 MIN_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
 COARSEST = 100.0  # Å; a resolution beyond it is a mistake
@@ -171,9 +175,12 @@ class MapPairs:
             path = self.folder / f"{number:05d}.npy"
             if not path.exists():
                 self._make(path, kind, source, config, lowest, number)
-            self.warnings += json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]
+            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            self.warnings += about["warnings"]
             part = "validation" if groups[molecule] in held else "training"
-            getattr(self, part).append((np.load(path, mmap_mode="r"), np.load(_atoms_file(path))))
+            getattr(self, part).append(
+                (np.load(path, mmap_mode="r"), np.load(_atoms_file(path)), float(about["resolution"]))
+            )
             self.names[part].add(Path(molecule).name)
             if (number + 1) % 20 == 0:
                 log(f"{number + 1} of {len(self.sources)} pairs are ready.")
@@ -218,36 +225,30 @@ class MapPairs:
             [json.loads(p.read_text(encoding="utf-8"))["resolution"] for p in sorted(self.folder.glob("*.json"))]
         )
 
-    def draw(
-        self, rng: np.random.Generator, count: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def draw(self, rng: np.random.Generator, count: int) -> Batch:
         """count training boxes, rotated at random, as batch() gives them."""
-        numbers = [rng.integers(len(self.training)) for _ in range(count)]
-        return self.batch(
-            [rotated_box(cut_box(pair, atoms, rng), rng) for pair, atoms in (self.training[int(k)] for k in numbers)],
-            rng,
-        )
+        boxes = []
+        for pair, atoms, resolution in (self.training[int(rng.integers(len(self.training)))] for _ in range(count)):
+            told = resolution * rng.uniform(1 - MISSTATED, 1 + MISSTATED) * (rng.random() >= UNTOLD)
+            boxes.append(dataclasses.replace(rotated_box(cut_box(pair, atoms, rng), rng), resolution=told))
+        return self.batch(boxes, rng)
 
-    def validation_boxes(
-        self, count: int
-    ) -> typing.Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def validation_boxes(self, count: int) -> typing.Iterator[Batch]:
         """The same boxes every time, in batches of count."""
         rng = np.random.default_rng(12345)
         number = min(CHECKED, 16 * len(self.validation))
         stored = (self.validation[k % len(self.validation)] for k in range(number))
-        boxes = [cut_box(pair, atoms, rng, 0.0) for pair, atoms in stored]
+        boxes = [dataclasses.replace(cut_box(pair, atoms, rng, 0.0), resolution=known) for pair, atoms, known in stored]
         for start in range(0, number, count):
             yield self.batch(boxes[start : start + count], rng)
 
-    def batch(
-        self, boxes: typing.Sequence[Box], rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def batch(self, boxes: typing.Sequence[Box], rng: np.random.Generator) -> Batch:
         """Tensors of Boxes: maps and targets (b, 1, BOX, BOX, BOX); places (b, n, p, 3) about their atoms and weights
-        (b, n, p) as score_positions gives them."""
+        (b, n, p) as score_positions gives them; resolutions (b,)."""
         data = torch.from_numpy(np.stack([box.data for box in boxes])).float()
         looked = [score_positions(box.atoms, self.pixel_size, rng) for box in boxes]
         positions, weights = (torch.from_numpy(np.stack([one[k] for one in looked])) for k in (0, 1))
-        return data[:, :1], data[:, 1:], positions, weights
+        return data[:, :1], data[:, 1:], positions, weights, torch.tensor([float(box.resolution) for box in boxes])
 
 
 def _atoms_file(path: Path) -> Path:

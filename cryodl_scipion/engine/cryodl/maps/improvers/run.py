@@ -62,6 +62,8 @@ def load_network(
 ) -> VolumeSwinConvUNet:
     """The network of a card with its weights. Raises ValueError if they do not fit; source: for the message."""
     network = method_of("map_improver", card["network"]).build(card.get("attention", True), card.get("width"))
+    if network.told is not None:  # models of before are not told
+        weights = {"told": torch.zeros_like(network.told.data), **weights}
     return with_weights(network, weights, source, card["network"])
 
 
@@ -89,9 +91,10 @@ class Improver:
         batch_size: int | None = None,
         progress: typing.Callable[[int, int], None] | None = None,
         input_weight: float = INPUT_WEIGHT,
+        resolution: float | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input; and (z, y, x)
-        probabilities that there is density, None if the network does not tell."""
+        probabilities that there is density, None if the network does not tell. resolution: Å, if it is known."""
         data = to_grid(volume.data, volume.voxels_zyx, self.card["working_pixel_size"])
         try:
             scale_of(volume.data)  # spline ripples may be positive where no voxel is
@@ -105,7 +108,7 @@ class Improver:
         # the highest voxel of the blurred map moves with it: a map moved by whole voxels gives the moved result
         z, y, x = np.unravel_index(gaussian_filter(data, 2.0, mode="constant").argmax(), data.shape)
         output = apply_boxes(
-            self._run,
+            lambda boxes: self._run(boxes, resolution or 0.0),
             data,
             overlap,
             batch_size or BATCHES[self.device.type],
@@ -121,10 +124,10 @@ class Improver:
         return improved, np.clip(back(output[1], 1), 0, 1) if self.method.outputs > 1 else None
 
     @torch.inference_mode()
-    def _run(self, boxes: np.ndarray) -> np.ndarray:
+    def _run(self, boxes: np.ndarray, resolution: float) -> np.ndarray:
         data = torch.from_numpy(boxes)[:, None].to(self.device, memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            output = self.network(data).float()
+            output = self.network(data, torch.full((len(data),), resolution, device=self.device)).float()
         if output.shape[1] > 1:
             output = torch.cat([output[:, :1], output[:, 1:].sigmoid()], dim=1)
         return output.cpu().numpy()

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...contract import TrainMapImproverConfig
 from ..measures.atoms import Atoms, model_density, read_atoms, soft_mask
-from ..measures.shells import guinier_b_factor
+from ..measures.shells import guinier_b_factor, sharpened
 from ..measures.simulated import Faults, deposited, simulate
 from ..measures.volume import Volume
 from .working_grid import map_scale, scaled_map, target_width, to_grid
@@ -15,6 +15,7 @@ from .working_grid import map_scale, scaled_map, target_width, to_grid
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
 MINIMUM = 300  # atoms in a part
+FILTERED, MASKED, BOXED, CUT = 0.2, 0.5, 0.3, 0.25  # parts of the maps, as people deposit them; of a side, at most
 COARSEST = 1.9  # of the working pixel size: largest pixel size of maps that are worth improving
 
 
@@ -52,15 +53,26 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
     if rng.random() < 0.8:  # as deposited; the others as they come out of a refinement
         slope = max(0.0, guinier_b_factor(maps.full * maps.mask, maps.grid.voxels_zyx, resolution) or 0.0)
         data, _ = deposited(maps, resolution, slope * rng.uniform(0.4, 1.3))
-    if rng.random() < 0.4:
-        data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9), rng.uniform(1, 8))
+    if rng.random() < FILTERED:
+        data = sharpened(data, maps.grid.voxels_zyx, 0, resolution * rng.uniform(1, 1.25))
+    if rng.random() < MASKED:
+        data = data * soft_mask(atoms.xyz, grid, rng.uniform(2, 9), rng.uniform(1, 8))
     data = to_grid(data, grid.voxels_zyx, config.working_pixel_size)
     fine = dataclasses.replace(grid, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
     target = target_for(atoms, fine, config.target_resolution or resolution)
+    positions, kept = fine.positions(atoms.xyz), np.ones(data.shape, bool)
+    if rng.random() < BOXED:  # nothing beyond the faces of a box
+        low, high = (
+            (rng.uniform(0, CUT, 3) * data.shape).astype(int),
+            (rng.uniform(1 - CUT, 1, 3) * data.shape).astype(int),
+        )
+        kept[:] = False
+        kept[tuple(slice(a, b) for a, b in zip(low, high))] = True
+        positions = positions[((positions >= low) & (positions <= high - 1)).all(axis=1)]
     return MapPair(
-        scaled_map(data, map_scale(data), lowest).astype(np.float16),
-        np.clip(target, 0, None).astype(np.float16),
-        fine.positions(atoms.xyz).astype(np.float32),
+        (scaled_map(data, map_scale(data), lowest) * kept).astype(np.float16),
+        (np.clip(target, 0, None) * kept).astype(np.float16),
+        positions.astype(np.float32),
         str(path),
         resolution,
     )

@@ -13,7 +13,7 @@ from ...core.devices import fast_dtype, in_memory_format
 from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
 from .method import ImproverMethod, VolumeSwinConvUNet
-from .pairs import PRESENT, WANTED, MapPairs
+from .pairs import PRESENT, WANTED, Batch, MapPairs
 
 FLAT = 1e-9  # of squared variances: keeps constant density from dividing by nothing
 SILENT = 1.0  # of a shell's squared power: keeps a box without density from a step that outweighs all others
@@ -99,16 +99,14 @@ class ImproverTask(Task):
         in_memory_format(network, torch.channels_last_3d)
         self.optimizers, self.default_steps = {"improver": method.optimizer(network)}, method.default_steps()
 
-    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def batch(self, rng: np.random.Generator) -> Batch:
         return self.pairs.draw(rng, self.batch_size)
 
-    def train_step(
-        self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], accelerator: typing.Any
-    ) -> dict[str, torch.Tensor]:
+    def train_step(self, batch: Batch, accelerator: typing.Any) -> dict[str, torch.Tensor]:
         network, optimizer = self.network("improver"), self.optimizers["improver"]
         data, target = (x.to(accelerator.device, memory_format=torch.channels_last_3d) for x in batch[:2])
         with accelerator.autocast():
-            output = network(data)
+            output = network(data, batch[4].to(accelerator.device))
         loss = distance(output, target, SSIM)
         losses = {"loss": loss.detach()}
         shells = shell_loss(output, target)
@@ -132,7 +130,7 @@ class ImproverTask(Task):
         after, before, losses, sure, scores = [], [], [], [], []
         for batch in self.pairs.validation_boxes(self.batch_size):
             data, target = batch[:2]
-            output = self._output(data)
+            output = self._output(data, batch[4])
             scores.append(torch.stack([self._scores(output, batch).cpu(), self._scores(data, batch).cpu()]))
             losses += [float(distance(output, target.to(output.device), SSIM))] * len(data)
             after.append(box_correlation(output[:, :1].cpu(), target))
@@ -153,21 +151,20 @@ class ImproverTask(Task):
             metrics["confidence_error"] = calibration_error(*torch.cat(sure, dim=1))
         return metrics
 
-    def _scores(
-        self, output: torch.Tensor, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-    ) -> torch.Tensor:
-        positions, weights = (x.to(output.device) for x in batch[2:])
+    def _scores(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
+        positions, weights = (x.to(output.device) for x in batch[2:4])
         return atom_scores(output, positions, weights, self.wanted.to(output.device))
 
-    def _output(self, data: torch.Tensor) -> torch.Tensor:
+    def _output(self, data: torch.Tensor, resolution: torch.Tensor) -> torch.Tensor:
         device = next(self.networks.parameters()).device
         dtype = fast_dtype(device)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            return self.networks["improver"](data.to(device, memory_format=torch.channels_last_3d)).float()
+            data = data.to(device, memory_format=torch.channels_last_3d)
+            return self.networks["improver"](data, resolution.to(device)).float()
 
     def show(self, step: int, folder: Path) -> None:
-        data, target = next(iter(self.pairs.validation_boxes(SHOWN)))[:2]
-        shown = [("map", data), ("improved", self._output(data)[:, :1].cpu()), ("target", target)]
+        data, target, _, _, resolution = next(iter(self.pairs.validation_boxes(SHOWN)))
+        shown = [("map", data), ("improved", self._output(data, resolution)[:, :1].cpu()), ("target", target)]
         figure, axes = new_figure(len(data), 3, (6, 2 * len(data)))
         for row in range(len(data)):
             for column, (name, boxes) in enumerate(shown):
