@@ -303,6 +303,7 @@ def pick(
     threshold: typing.Optional[float] = ...,
     threshold_rule: typing.Literal['model', 'f1', 'count'] = ...,
     answers: typing.Optional[Path] = ...,
+    expected_particles: typing.Optional[float] = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
     minimum_distance: typing.Optional[float] = ...,
     border: float = ...,

@@ -87,7 +87,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         Options("particle_diameter", help=DIAMETER_HELP, when=f"method != {TEMPLATES} or inputStructure is None"),
         Options("threshold"),
         OptionsOf(contract.AutoPickConfig, "rounds", "training_micrographs", when=_LEARNS),
-        Options("threshold_rule", when=f"{_NETWORK} and threshold is None"),
+        Options("threshold_rule", "expected_particles", when=f"{_NETWORK} and threshold is None"),
         BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
         Options("contrast"),
         Options("minimum_distance", "border", when=f"method != {LEARNS}"),

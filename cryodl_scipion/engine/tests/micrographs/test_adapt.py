@@ -160,6 +160,24 @@ def test_answers_about_other_micrographs_or_scores_are_said(unsure, monkeypatch)
     assert re.search(r"\d+ of the \d+ places .* are no candidates in .*otherwise", said)
 
 
+def test_a_guessed_number_is_picked_where_the_scores_do_not_tell(unsure, capsys):
+    """And the candidates stay, so that another guess takes seconds."""
+    mine, before = [str(unsure / "mics/mic0.mrc")], (unsure / "out/candidates/mic0.star").read_bytes()
+    for guess, picks in (("60", 60), ("90", 90), ("1000", 240)):
+        capsys.readouterr()
+        assert run(unsure, "--expected-particles", guess, micrographs=mine) == 0
+        assert outputs(unsure)["picks"] == picks and outputs(unsure)["state"] == "unsure"
+        assert outputs(unsure)["threshold_uncertainty"] is None
+        assert f"that of {guess} expected particles" in " ".join(Result.read(unsure / "result.json").methods)
+    assert (unsure / "out/candidates/mic0.star").read_bytes() == before
+
+
+def test_a_guess_beside_answers_is_refused():
+    both = dict(answers="answers", expected_particles=5.0)
+    (problem,) = PickConfig(("a.mrc",), 1.0, "out", **both).check_together()
+    assert "Answers (--answers) and Expected particles (--expected-particles) are both given" in problem
+
+
 @pytest.mark.parametrize(
     "given, word",
     [

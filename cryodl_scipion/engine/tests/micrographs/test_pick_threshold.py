@@ -69,6 +69,17 @@ def test_a_given_threshold_goes_before_the_rule(project):
     assert outputs(project)["thresholds"] == {"mic0": 0.6, "mic1": 0.6}
 
 
+def test_a_guessed_number_that_is_not_needed_is_said(project):
+    pick(project)
+    before = outputs(project)["picks"]
+    assert pick(project, "--expected-particles", "5") == 0
+    assert outputs(project)["picks"] == before
+    assert any(
+        "5 expected particles per micrograph (--expected-particles) were not needed" in w
+        for w in Result.read(project / "result.json").warnings
+    )
+
+
 def test_the_models_uncertainty_of_its_threshold_is_said(tmp_path, capsys):
     blob_project(tmp_path, count=1)
     write_untrained_model(tmp_path / "model", threshold_uncertainty=0.043)

@@ -61,6 +61,14 @@ class PickConfig(pick_fields.OnMicrographs):
         path="folder",
         none_means="from the scores alone",
     )
+    expected_particles: typing.Optional[float] = param(
+        "Mean number of particles per micrograph, as you would guess it by eye. Where the scores of a general model do "
+        "not tell particles from the rest, so many are picked; elsewhere the scores decide.",
+        None,
+        label="Expected particles per micrograph",
+        limits=(0.1, 1e6),
+        none_means="from the scores alone",
+    )
     contrast: str = pick_fields.micrograph_contrast(
         "Whether protein is darker or brighter than its surroundings. auto: the contrast of the model's training; a "
         "general model tries both on some micrographs and reports what it found; templates are of dark protein."
@@ -86,18 +94,25 @@ class PickConfig(pick_fields.OnMicrographs):
     def check_together(self) -> typing.List[str]:
         network, diameter = self.method == "network", self.particle_diameter
         other = "Threshold (--threshold)" if self.threshold is not None else "Threshold rule (--threshold-rule)"
+        asked = "Answers (--answers)" if self.answers is not None else "Expected particles (--expected-particles)"
+        told = self.answers if self.answers is not None else self.expected_particles
         return found(
             (
                 self.keep_diameter and diameter is None,
                 "Keep the diameter (--keep-diameter) is set, but no Particle diameter (--particle-diameter) is given.",
             ),
             (
-                self.answers is not None and not network,
-                "Answers (--answers) are given, which are about a network's picks. Choose --method network.",
+                told is not None and not network,
+                f"{asked} are given, which are about a network's picks. Choose --method network.",
             ),
             (
-                self.answers is not None and (self.threshold is not None or self.threshold_rule != "model"),
-                f"{other} and Answers (--answers) are both given, and each chooses the threshold. Leave one out.",
+                told is not None and (self.threshold is not None or self.threshold_rule != "model"),
+                f"{other} and {asked} are both given, and each chooses the threshold. Leave one out.",
+            ),
+            (
+                self.answers is not None and self.expected_particles is not None,
+                "Answers (--answers) and Expected particles (--expected-particles) are both given, and each chooses "
+                "the threshold. Leave one out.",
             ),
             (
                 network and self.structure is not None,

@@ -9,6 +9,7 @@ import numpy as np
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities, logit
 from ...core.geometry import values_at
 from ...core.matching import match_picks
+from ...io.coordinates import DECIMALS
 from ...io.micrographs import read_micrograph
 from ..normalize import Prepared, particle_bands, prepare_micrograph
 from .pick_record import PickSettings, typical_contrast
@@ -58,7 +59,13 @@ def ask_micrographs(
         print(UNSURE)
     adapted = adapt(np.concatenate([np.zeros(0), *asked.raw(contrast)]), picker.calibration) if mine.general else None
     if adapted:
-        adapted = dataclasses.replace(adapted, agreement=_agreement(mine, asked.found(contrast), picker, adapted))
+        ranked = np.sort(calibrate(np.concatenate(asked.raw(contrast)), adapted.calibration))[::-1]
+        each = len(asked.raw(contrast))
+        adapted = dataclasses.replace(
+            adapted,
+            agreement=_agreement(mine, asked.found(contrast), picker, adapted),
+            by_number=tuple(ranked[each - 1 :: each].round(DECIMALS).tolist()),
+        )
     if mine.size and settings.size_open:
         _say_size(Size(**mine.size), settings.particle_diameter, notes, adapted is None or adapted.trusted)
     if mine.general:
@@ -232,7 +239,8 @@ class Adapted:
     """calibration: (slope, offset) for calibrate. threshold, uncertainty: of the scores that it gives. candidates: how
     many it was fitted to. own: whether it is the model's own calibration, where the scores are one component.
     separation: of the components. expected_f1: of these candidates at the threshold, by their scores. agreement: F1 of
-    the picks of turned micrographs against those of the same micrographs as they are."""
+    the picks of turned micrographs against those of the same micrographs as they are. by_number: the score that as many
+    candidates per micrograph reach as its place says, from 1 on."""
 
     calibration: tuple[float, ...]
     threshold: float
@@ -242,6 +250,7 @@ class Adapted:
     separation: float = 0.0
     expected_f1: float = 0.0
     agreement: float = 0.0
+    by_number: tuple[float, ...] = ()
 
     @property
     def f1(self) -> float:

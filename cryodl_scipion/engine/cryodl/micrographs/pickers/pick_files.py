@@ -81,6 +81,7 @@ class Picks:
     ) -> None:
         self.folder, self.model, self.card = Path(config.output), str(model), card
         self.given, self.rule, self.answered = config.threshold, config.threshold_rule, answered
+        self.guess, self.guessed = config.expected_particles, False
         self.counts, self.thresholds, self.expected = dict[str, int](), dict[str, float](), Expectation()
         self.take_threshold(settings)
 
@@ -96,6 +97,11 @@ class Picks:
         self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
         if self.answered:
             self.model_threshold, self.trusted, self.uncertainty = self.answered.threshold, False, None
+        by_number = self.adapted.by_number if self.adapted and not self.trusted else ()
+        self.guessed = self.guess is not None and bool(by_number)
+        if self.guess is not None and self.guessed:
+            last = min(round(self.guess), len(by_number)) - 1
+            self.model_threshold, self.uncertainty = by_number[max(0, last)], None
 
     def write(self, name: str, yx: np.ndarray, scores: np.ndarray) -> None:
         """Write <name>.star: the candidates whose score reaches the threshold. yx: (n, 2) px; scores: (n,)."""
@@ -122,6 +128,8 @@ class Picks:
         chosen = f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else ""
         if self.answered and self.given is None:
             chosen = f" (chosen by {counted(self.answered.estimate.answered, 'answer')})"
+        if self.guessed:
+            chosen = f" (that of {self.guess:g} expected particles per micrograph)"
         return f"threshold {score_text(threshold)}{chosen}"
 
     def outputs(self, order: typing.Sequence[str], settings: PickSettings, pictures: dict[str, str]) -> PickOutputs:
