@@ -136,7 +136,7 @@ def test_micrographs_that_cannot_be_read_any_more_are_named_and_not_asked_about(
         raise FileNotFoundError(f"{path} does not exist.")
 
     (unsure / "out/questions.json").unlink()
-    monkeypatch.setattr("cryodl.micrographs.commands.pick.micrograph_shape", gone)
+    monkeypatch.setattr("cryodl.micrographs.pickers.pick_questions.micrograph_shape", gone)
     assert run(unsure, micrographs=[str(unsure / "mics/mic0.mrc")]) == 0
     (said,) = (w for w in Result.read(unsure / "result.json").warnings if "No questions" in w)
     assert "about mic0, which cannot be read any more" in said and outputs(unsure)["questions"] is None

@@ -169,7 +169,7 @@ def test_of_two_runs_that_start_together_the_first_clear_one_holds(bright, monke
         mine.append(settings.contrast)
         return real(folder, settings)
 
-    monkeypatch.setattr("cryodl.micrographs.commands.pick.record_settings", other_first)
+    monkeypatch.setattr("cryodl.micrographs.pickers.pick_new.record_settings", other_first)
     assert general(bright) == 0
     assert mine == ["bright"] and outputs(bright)["contrast"] == "dark"
     assert sorted(p.name for p in (bright / "out").iterdir() if p.name.startswith(".")) == []

@@ -26,7 +26,7 @@ def test_another_threshold_runs_no_network(project, monkeypatch):
     def network_ran(*arguments):
         raise AssertionError("the network ran")
 
-    monkeypatch.setattr("cryodl.micrographs.commands.pick._pick_new", network_ran)
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.pick_new", network_ran)
     assert pick(project, "--threshold", f"{np.median(every):.6f}") == 0
     assert times(project) == before and 0 < outputs(project)["picks"] < picks
     assert Result.read(project / "result.json").device == "none"

@@ -122,20 +122,23 @@ def test_three_compositions_are_told_apart(mixed):
 
 def test_a_stopped_run_continues_and_ends_the_same(mixed, monkeypatch):
     import cryodl.particles.commands.assess_integrity as command
+    from cryodl.particles.integrity.assessment import IntegrityAssessment
 
     assess(output="whole_run")
     monkeypatch.setattr(command, "CHUNK", 6)
-    found, real = [], command._evidence
+    found, real = [], IntegrityAssessment.evidence
 
     def stop_at_the_third(assessment, rows, *matrices):
         if rows[0] == 12 and len(rows) == 4:  # not the made-up ones
             raise KeyboardInterrupt
         return real(assessment, rows, *matrices)
 
-    monkeypatch.setattr(command, "_evidence", stop_at_the_third)
+    monkeypatch.setattr(IntegrityAssessment, "evidence", stop_at_the_third)
     assess(130)
     assert not Path("out").exists() and len(list(Path("out.partial/evidence").glob("*.npz"))) == 2
-    monkeypatch.setattr(command, "_evidence", lambda assessment, rows: found.append(rows[0]) or real(assessment, rows))
+    monkeypatch.setattr(
+        IntegrityAssessment, "evidence", lambda assessment, rows: found.append(rows[0]) or real(assessment, rows)
+    )
     del found[:]
     assess()
     assert found == [12, 0]  # the last chunk, and the made-up ones
@@ -185,10 +188,8 @@ def test_particles_in_which_a_search_finds_something_else_have_no_class():
     from cryodl.particles.commands.assess_integrity import _has_answer, _no_answer
 
     clear, alike = SimpleNamespace(answers=True), SimpleNamespace(answers=False)
-    assert _has_answer(dict(given=False, doubts=[]), clear) and _has_answer(dict(given=True, doubts=["?"]), clear)
-    assert not _has_answer(dict(given=False, doubts=["?"]), clear) and not _has_answer(
-        dict(given=True, doubts=[]), alike
-    )
+    assert _has_answer(False, [], clear) and _has_answer(True, ["?"], clear)
+    assert not _has_answer(False, ["?"], clear) and not _has_answer(True, [], alike)
     said = _no_answer(dict(orientations="search", simulated_accuracy=0.9), True)
     assert "90 % of made-up particles" in said and "these particles are not like them" in said
 

@@ -4,27 +4,20 @@ picks molecules that it never saw out. Simulate, train and write the model. A ki
 <output>.partial."""
 
 import csv
-import dataclasses
 import typing
 from itertools import zip_longest
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from ...contract import TrainGeneralPickerConfig, TrainGeneralPickerOutputs, counted, read_card
-from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
-from ...core.matching import score_matched
+from ...core.calibration import calibrate
 from ...io import model, plots, progress
 from ...io.files import expand_paths
 from ...learning.recipe import TrainingRun
 from ...runner import Run, command
 from ...simulate.pool import of_files, procedural_assemblies
-from ..pickers import crops, general, load_network, picker_method, predict, thresholds, train
-from ..pickers.card import calibrate_model, merge
-from ..pickers.method import PickerMethod
+from ..pickers import general, picker_method, predict
+from ..pickers.general_training import MINIMUM_DISTANCE, Material, general_card, general_network, general_task
 
-MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
 VALIDATION_FRACTION = 0.16  # of the number of simulated micrographs, that many more are made for validation
 MAX_VALIDATION = 64  # and no more than these
 TRAINING, VALIDATION, CONTINUED = 1, 2, 3  # kinds of simulated micrographs: a training that continues sees new ones
@@ -38,7 +31,7 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     device, method = training.take_device(), picker_method(config.network)
     real = general.read_sets(config.sets, config.leave_out) if config.sets else []
     partial = real and config.real_marks == "partial"  # then the model looks at the real sets before it learns of them
-    seen = predict.Picker(method, _network(config, method), device) if partial else None
+    seen = predict.Picker(method, general_network(config, method), device) if partial else None
     held_before = list(before.get("training", {}).get("validation_structures", []))
     files = of_files([p for n, p in _check_left_out(config) if n not in config.leave_out])
     learnt, held = zip(
@@ -61,7 +54,7 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     plain = list(
         general.plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, run.seed)
     )
-    material = _Material(
+    material = Material(
         [simulated] + [general.load_set(s, method, seen, MINIMUM_DISTANCE) for s in real],
         make(held, count, VALIDATION),
         plain[::2],
@@ -71,14 +64,14 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
         real,
     )
     print(
-        f"Training a general picker on {training.device_name}: {material.simulated} simulated micrographs of "
+        f"Training a general picker on {training.device_name}: {len(material.training[0])} simulated micrographs of "
         f"{len(material.names)} structures and {config.procedural} artificial assemblies; real sets: "
         f"{', '.join(s.name for s in material.real) or 'none'}."
     )
     training.start()
-    task = _task(config, method, material, device)
+    task = general_task(config, method, material, device)
     training.fit(task)
-    card, hits = _card(config, material, task, training)
+    card, hits = general_card(config, material, task, training)
     plots.plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
     training.finish(card, task.networks["picker"].state_dict())
     metrics = card["validation"]
@@ -111,25 +104,6 @@ def _in_words(card: dict[str, typing.Any]) -> list[str]:
     ]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Material:
-    """training: [simulated images, one list for each real set]. validation, plain, test: simulated images of held-out
-    structures: varied ones to choose the weights by, and plain ones for calibration and for the card's metrics.
-    names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
-
-    training: list[list[crops.LabelledImage]]
-    validation: list[crops.LabelledImage]
-    plain: list[crops.LabelledImage]
-    test: list[crops.LabelledImage]
-    names: list[str]
-    held_out: list[str]
-    real: list[general.RealSet]
-
-    @property
-    def simulated(self) -> int:
-        return len(self.training[0])
-
-
 def _card_before(config: TrainGeneralPickerConfig) -> typing.Mapping[str, typing.Any]:
     """Card of the model to continue from; {} without one. Raises ValueError, before anything is simulated, for a model
     that is of another network."""
@@ -160,84 +134,3 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
             "a structure's file name without extension. Correct the names."
         )
     return named
-
-
-def _task(
-    config: TrainGeneralPickerConfig, method: PickerMethod, material: _Material, device: torch.device
-) -> train.PickerTask:
-    simulated, *real = material.training
-    task = train.PickerTask(
-        method,
-        _network(config, method),
-        simulated + [im for images in real for im in images],
-        material.validation,
-        config.batch_size,
-        device,
-    )
-    task.minimum_distance = MINIMUM_DISTANCE
-    task.chances = general.chances_of(simulated, real, config.real_fraction)
-    return task
-
-
-def _network(config: TrainGeneralPickerConfig, method: PickerMethod) -> torch.nn.Module:
-    if not config.start_from:
-        return method.build_general()
-    weights = model.read_model(model.find_model(config.start_from, "picker"), "picker")[1]
-    return load_network(method, weights, config.start_from)
-
-
-def _card(
-    config: TrainGeneralPickerConfig, material: _Material, task: train.PickerTask, training: TrainingRun
-) -> tuple[dict[str, typing.Any], train.Hits]:
-    """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
-    micrographs, its metrics of the other."""
-    plain = task.hits(material.plain)
-    calibration = fit_calibration(plain.hit, plain.raw)
-    sizes = typing.cast("np.ndarray", plain.sizes)
-    tells_size = bool(len(sizes)) and not np.isnan(sizes).any()
-    if tells_size:
-        task.narrow = thresholds.fit_narrow(plain.hit, plain.raw, sizes, calibration)
-    _, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
-    hits = merge([task.hits([item]) for item in material.test])
-    scores = calibrate(hits.raw, calibration)
-    metrics = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
-    metrics["calibration_error"] = round(float(expected_calibration_error(hits.hit, scores)), 4)
-    count = lambda images: sum(len(im.positives) for im in images)
-    return dict(
-        kind="picker",
-        name=Path(config.output).name,
-        network=config.network,
-        general=True,
-        tells_size=tells_size,
-        contrast="dark",
-        labels="complete",
-        particle_diameter=200.0,
-        pixel_sizes=[],
-        threshold=threshold,
-        threshold_uncertainty=uncertainty,
-        calibration=list(calibration),
-        **(dict(narrow=list(task.narrow)) if task.narrow else {}),
-        minimum_distance=MINIMUM_DISTANCE,
-        training=dict(
-            micrographs=[f"{s.name}/{item[0]}" for s in material.real for item in s.items],
-            validation_micrographs=[],
-            particles=count(task.training),
-            validation_particles=count(task.validation),
-            background_boxes=0,
-            contamination_boxes=0,
-            simulated_micrographs=material.simulated,
-            structures=material.names,
-            validation_structures=material.held_out,
-            made_up=config.procedural,
-            faint=config.faint_fraction,
-            real_sets=[s.name for s in material.real],
-            **(dict(real_fraction=config.real_fraction, real_marks=config.real_marks) if material.real else {}),
-            left_out=list(config.leave_out),
-            **dict(start_from=config.start_from) if config.start_from else {},
-            **training.record(),
-        ),
-        validation={
-            k: metrics[k]
-            for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference", "calibration_error")
-        },
-    ), hits

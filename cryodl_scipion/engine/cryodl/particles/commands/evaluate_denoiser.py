@@ -10,24 +10,19 @@ command begins anew when it was stopped."""
 
 import os
 import typing
-from pathlib import Path
 
 import numpy as np
-import torch
 
 from ...contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs, counted, resolution_in_words, write_json
 from ...core.frc import mean_frc, ring_frequencies
-from ...io import files, particle_sets, plots, stacks
-from ...io.model import find_model
-from ...likelihood.observed import resample
+from ...io import files, particle_sets, plots
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
 from ..denoisers import controls, evaluate, load_denoiser
-from ..denoisers.plots import draw_gallery, draw_rows, plot_control, plot_curves
+from ..denoisers.evaluation_pictures import draw_evaluation
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
 KINDS = {"raw": "raw", "wiener": "Wiener-filtered", "denoised": "denoised"}
-TRIPLETS, GALLERY = 6, 40
 UNSEEN = 96  # particles of another molecule, at most
 
 
@@ -49,7 +44,9 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     curves = evaluate.measure_bench(bench)
     other, more = _other_molecule(config, bench, rng)
     run.warn(*more)
-    control, similarities = controls.run_controls(bench, curves, _targets(config.model, bench), other, rng)
+    control, similarities = controls.run_controls(
+        bench, curves, controls.training_targets(config.model, bench), other, rng
+    )
     fsc, frequency = evaluate.map_curves(bench, config.symmetry), ring_frequencies(particles.box, particles.pixel_size)
     record = dict(
         count=len(particles),
@@ -68,7 +65,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     rows = ([name, *(f"{v:.5f}" for v in values)] for name, *values in zip(particles.names, *means.values()))
     files.write_csv(folder / "frc.csv", ["name", *means], rows)
     if plots.can_draw():
-        _draw(folder, bench, record, similarities, means["denoised"])
+        draw_evaluation(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)
     _tell(run, record)
     at = lambda name: os.path.join(config.output, name)
@@ -139,70 +136,3 @@ def _other_molecule(
     diameter_px = diameter / particles.pixel_size
     other, more = evaluate.bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
     return controls.OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more
-
-
-def _targets(model: str | os.PathLike[str], bench: evaluate.Bench) -> torch.Tensor:
-    """(m, box, box) training targets of a model at the bench's box and pixel size. Raises ValueError without any."""
-    path = str(find_model(model) / "training_targets.mrcs")
-    if not os.path.exists(path):
-        raise ValueError(
-            f"The model {model} has no training_targets.mrcs, with which its response to noise is compared. Copy the "
-            "whole folder, or train it again."
-        )
-    count = min(stacks.stack_shape(path)[0], controls.MAX_TARGETS)
-    images = torch.from_numpy(stacks.read_images([path] * count, np.arange(count)))
-    return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]
-
-
-def _draw(
-    folder: Path,
-    bench: evaluate.Bench,
-    record: dict[str, typing.Any],
-    similarities: typing.Mapping[str, np.ndarray],
-    scores: np.ndarray,
-) -> None:
-    frequency = record["frc"]["frequency"]
-    plot_curves(
-        frequency,
-        {k: record["frc"][k] for k in ("raw", "wiener", "denoised")},
-        folder / "frc.png",
-        f"Fourier ring correlation with the ground truth, mean of {record['count']} particles",
-    )
-    plot_curves(
-        frequency,
-        {k: record["fsc"][k] for k in ("raw", "denoised")},
-        folder / "fsc.png",
-        f"Fourier shell correlation with the structure, maps of {record['count']} particles",
-    )
-    plot_control(_bars(record), similarities, folder / "control.png")
-    order = np.argsort(scores)[::-1]
-    rows = order[np.linspace(0, len(order) - 1, min(TRIPLETS, len(order))).round().astype(int)]
-    images, ctf = bench.prepared(rows)
-    columns = images, bench.filtered(images, ctf), bench.denoised(images, ctf), bench.ground_truth(rows)
-    draw_rows(
-        list(zip(*(c.numpy() for c in columns))),
-        ["raw", "Wiener filter", "denoised", "ground truth"],
-        folder / "triplets.png",
-        [f"FRC {scores[row]:.2f}" for row in rows],
-    )
-    rows = order[np.linspace(0, len(order) - 1, min(GALLERY, len(order))).round().astype(int)]
-    draw_gallery(list(bench.denoised(*bench.prepared(rows)).numpy()), scores[rows], folder / "gallery.png")
-
-
-def _bars(record: dict[str, typing.Any]) -> dict[str, float]:
-    control, mean = record["control"], record["mean_frc"]
-    bars = {
-        "particles, denoised": mean["denoised"],
-        "particles, Wiener filter": mean["wiener"],
-        "particles, raw": mean["raw"],
-        "pure noise, denoised": control["noise"],
-        "unrelated projections": control["unrelated"],
-    }
-    if control["unseen"]["mean_frc"]:
-        bars.update(
-            {
-                "other molecule, denoised": control["unseen"]["mean_frc"]["denoised"],
-                "other molecule, Wiener filter": control["unseen"]["mean_frc"]["wiener"],
-            }
-        )
-    return bars

@@ -11,6 +11,7 @@ compared."""
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 
 import numpy as np
@@ -20,6 +21,8 @@ from scipy.ndimage import gaussian_filter
 from ...core.fourier import circle, filtered, fourier_resize, on_grid
 from ...core.frc import frc, mean_frc
 from ...core.projections import Projector
+from ...io import stacks
+from ...io.model import find_model
 from ...likelihood.observed import prepare, resample
 from ...simulate.particle_images import noise_images
 from .evaluate import Bench, Curves, means_of, random_molecule_images, ring_power
@@ -261,3 +264,16 @@ def _noise(bench: Bench, rng: np.random.Generator) -> dict[str, float]:
         sums["contrast"].append(denoised[:, inside].std(1))
         first = first or dict(denoised=denoised, filtered=bench.filtered(images, ctf))
     return dict({key: float(torch.cat(values).mean()) for key, values in sums.items()}, **first)
+
+
+def training_targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
+    """(m, box, box) training targets of a model at the bench's box and pixel size. Raises ValueError without any."""
+    path = str(find_model(model) / "training_targets.mrcs")
+    if not os.path.exists(path):
+        raise ValueError(
+            f"The model {model} has no training_targets.mrcs, with which its response to noise is compared. Copy the "
+            "whole folder, or train it again."
+        )
+    count = min(stacks.stack_shape(path)[0], MAX_TARGETS)
+    images = torch.from_numpy(stacks.read_images([path] * count, np.arange(count)))
+    return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]

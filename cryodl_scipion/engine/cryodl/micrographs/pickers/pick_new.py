@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs that were not picked before, with a network: their candidates and picks, one after the other."""
+
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import PickConfig, counted, score_text
+from ...core.geometry import inside
+from ...io.coordinates import DECIMALS, write_coordinates
+from ...io.micrographs import read_micrograph
+from ...io.model import read_model
+from ...runner import Run
+from .. import normalize
+from . import ask, load_network, pick_files, picker_method, predict, size
+from .feature_maps import draw_feature_maps, feature_maps
+from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_settings
+from .pictures import FEATURE_MAPS, forget_picks, head_words
+
+Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
+
+
+def pick_new(
+    todo: Named, config: PickConfig, model: Path, settings: PickSettings, picks: pick_files.Picks, run: Run
+) -> PickSettings:
+    """Write candidates and picks of each micrograph as it is done. Returns the settings that hold."""
+    picker, card = _picker(model, settings, run)
+    settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, run)
+    if settings.scale is None:
+        _pick_nothing(todo, config.pixel_size, picks, run)
+        return settings
+    picker.contrast = typing.cast("str", settings.contrast)  # the micrographs have been asked
+    settings.tell(picker)
+    if settings.adapted:
+        picker.calibration = tuple(settings.adapted["calibration"])
+        print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some micrographs.")
+    picks.take_threshold(settings)
+    print(f"Picking {settings.contrast} protein on {run.device_name} with {model}: {picks.rule_in_words()}.")
+    drawn = 0 if config.overwrite else len(list((picks.folder / FEATURE_MAPS).glob("*.png")))
+    before, left_out = drawn, 0
+    level = picks.model_threshold if config.threshold is None else config.threshold
+    for name, path in run.items(todo, "micrograph"):
+        with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
+            image = read_micrograph(path)
+            yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
+            # the nearest pixel must exist too: Scipion's coordinates are whole numbers
+            keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
+            if drawn < config.feature_maps:
+                maps = feature_maps(picker, image, config.pixel_size, settings.scale)
+                draw_feature_maps(maps, picks.folder / FEATURE_MAPS / f"{name}.png", name)
+                drawn += 1
+            if config.avoid != "nothing":
+                dark = image if settings.contrast == "dark" else -image  # what is looked for is darker than ice
+                areas = pick_files.avoided_areas(dark, config.pixel_size, settings.scale, config.avoid)
+                outside = areas.outside(yx)
+                left_out += int((keep & ~outside & (scores >= level)).sum())
+                keep &= outside
+                areas.write(picks.folder / AVOIDED / f"{name}.json")
+            write_coordinates(
+                picks.folder / CANDIDATES / f"{name}.star",
+                yx[keep],
+                scores[keep],
+                f"cryodl: all candidates of {name}, whatever their score; {head_words(path, settings)}",
+            )
+            # as they are read back by a run that is continued: what is expected of them must not differ
+            picks.write(name, yx[keep], np.round(np.asarray(scores[keep], float), DECIMALS))
+    if left_out:
+        print(
+            f"{counted(left_out, 'candidate')} above {score_text(level)} on {config.avoid} "
+            f"{'is' if left_out == 1 else 'are'} left out (--avoid nothing keeps them)."
+        )
+    if drawn > before:
+        print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
+    run.warn(*picker.notes)
+    return settings
+
+
+def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Picker, typing.Mapping[str, typing.Any]]:
+    device = run.device
+    card, weights = read_model(model, "picker")
+    method = picker_method(card["network"])
+    picker = predict.Picker(
+        method, load_network(method, weights, model), device, calibration=tuple(card.get("calibration", (1.0, 0.0)))
+    )
+    picker.spares_outliers = settings.general
+    return picker, card
+
+
+def _ask_some_micrographs(
+    settings: PickSettings,
+    todo: Named,
+    picker: predict.Picker,
+    card: typing.Mapping[str, typing.Any],
+    folder: Path,
+    run: Run,
+) -> PickSettings:
+    """The settings with what some micrographs tell of size, contrast and scores, agreed with other runs on the
+    folder."""
+    if not settings.open:
+        if todo and (against := ask.ask_contrast(settings, [path for _, path in todo], picker, card)):
+            note_asked(folder / CANDIDATES, todo, against)
+            run.warn(*against)
+        return record_settings(folder, settings)
+    if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, todo):
+        return settings  # by the same run before it was stopped
+    said: list[str] = []
+    mine = ask.ask_micrographs(settings, [path for _, path in todo], picker, card, said)
+    if mine.scale is None:
+        run.warn(*said)
+        return mine
+    agreed = record_settings(folder, mine)
+    if settings.contrast not in (None, agreed.contrast):
+        said.append(
+            f"The contrast of the first micrographs of {folder} was unclear and they were picked with "
+            f"{settings.contrast} protein; these micrographs are picked with {agreed.contrast} protein. To pick all "
+            f"with the same contrast, repeat the command with --contrast {agreed.contrast} --overwrite."
+        )
+    note_asked(folder / CANDIDATES, todo, said)
+    run.warn(*said)
+    return agreed
+
+
+def _pick_nothing(todo: Named, pixel_size: float, picks: pick_files.Picks, run: Run) -> None:
+    """No pick for micrographs that show no particle of any size; they are asked again when the run is repeated. Those
+    that cannot be used are skipped, as ever."""
+    sides: list[int] = []
+    for name, path in todo:
+        with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
+            image = read_micrograph(path)
+            normalize.rescale_micrograph(image, min(1.0, 512 / max(image.shape)))
+            sides.append(min(image.shape))
+            picks.write(name, np.zeros((0, 2)), np.zeros(0))
+    if sides:
+        sizes = size.scale_grid(pixel_size, min(sides))
+        sought = f"from {sizes[0]:.0f} to {sizes[-1]:.0f} Å" if sizes else "that would fit"
+        run.warn(
+            f"No particles were found in {counted(len(sides), 'micrograph')}, at any size {sought}. They may show "
+            "empty ice, carbon or dirt alone, or have too low contrast. They have no picks. Give --particle-diameter "
+            "to get the candidates nevertheless."
+        )
