@@ -73,6 +73,7 @@ def test_a_low_pass_keeps_what_is_coarser():
     assert torch.allclose(filtered(waves[0], factor), waves[0], atol=1e-5)
     assert filtered(waves[1], factor).abs().max() < 1e-5
     assert filtered(waves[1], None) is waves[1]
+    assert factor[0, 6:11].tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]  # an edge four rings wide
 
 
 def test_a_circle_lies_around_the_centre_pixel():

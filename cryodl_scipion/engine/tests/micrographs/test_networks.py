@@ -141,3 +141,8 @@ def test_the_same_seed_gives_the_same_network(name):
     first, second = (build(name, seed=5)[1].state_dict() for _ in range(2))
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert sum(v.numel() for v in first.values()) > 1000 and not np.isnan(float(first[list(first)[0]].sum()))
+
+
+def test_a_general_network_tells_scores_and_sizes():
+    network = picker_method("unet").build_general()
+    assert network.head.weight.shape[0] == 2 and picker_method("unet").build().head.weight.shape[0] == 1

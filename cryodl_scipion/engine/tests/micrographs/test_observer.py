@@ -63,6 +63,7 @@ def test_a_micrograph_that_is_full_of_picks_has_no_background_to_judge_by(parts)
     everywhere = np.stack(np.meshgrid(np.arange(0, 300, 10.0), np.arange(0, 360, 10.0), indexing="ij"), -1)
     full = [(image, everywhere.reshape(-1, 2)) for image, _ in parts[1]]
     assert separation(parts[0], full, DIAMETER) is None
+    assert separation([(image, everywhere.reshape(-1, 2)) for image, _ in parts[0]], parts[1], DIAMETER) is None
 
 
 def test_a_description_does_not_change_when_the_image_is_turned():

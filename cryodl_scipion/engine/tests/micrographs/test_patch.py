@@ -6,7 +6,7 @@ import pytest
 import torch
 from synthetic import gaussian_blobs
 
-from cryodl.core.augment import quarter_rotation
+from cryodl.core.augment import quarter_rotation, random_rotation
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 
@@ -134,3 +134,19 @@ def test_peaks_lie_where_the_window_was(name):
         yx, raw = method.peaks(output, 2.0, 0.03, torch.ones(25, 40, dtype=torch.bool))
         found = (yx[0] + 0.5) * method.stride - 0.5  # as Picker maps cells to working px
         assert len(raw) == 1 and np.abs(found - position).max() < 0.3
+
+
+def test_crops_are_rotated_and_mirrored_and_change_their_size_by_a_twelfth_at_most():
+    rng = np.random.default_rng(0)
+    found = [random_rotation(rng) for _ in range(200)]
+    sizes = np.linalg.svd(found, compute_uv=False)
+    assert np.allclose(sizes[:, 0], sizes[:, 1]) and 0.92 <= sizes.min() < 0.95 and 1.05 < sizes.max() <= 1.08
+    assert 60 < (np.linalg.det(found) < 0).sum() < 140
+
+
+@pytest.mark.parametrize("name", ("deepem", "topaz"))
+def test_windows_without_a_label_cost_nothing(name):
+    method, nothing = picker_method(name), torch.zeros(3, 1)
+    assert method.labelled_loss(torch.ones(3, 1), nothing, nothing) == 0
+    (group,) = method.optimizer(method.build()).param_groups
+    assert group["lr"] == method.learning_rate and group["params"]

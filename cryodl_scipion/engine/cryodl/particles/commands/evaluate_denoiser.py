@@ -23,7 +23,6 @@ from ..denoisers.evaluation_pictures import draw_evaluation
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
 KINDS = {"raw": "raw", "wiener": "Wiener-filtered", "denoised": "denoised"}
-UNSEEN = 96  # particles of another molecule, at most
 
 
 @command
@@ -35,14 +34,14 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     rng = np.random.default_rng(run.seed)
     folder = run.folder(continues=False)
     seen = evaluate.learnt_from(denoiser.card, particles)
-    particles = _some(particles, config.count, rng)
+    particles = evaluate.some_particles(particles, config.count, rng)
     projector, diameter, notes = load_projector(config.structure, particles.pixel_size, particles.box, run.device)
     bench, more = evaluate.bench_of(particles, projector, denoiser, config.contrast, diameter / particles.pixel_size)
     notes = notes + more + ([seen] if seen else [])
     run.warn(*notes)
     print(f"Evaluating {denoiser.card['name']} on {len(particles)} particles, on {run.device_name}.")
     curves = evaluate.measure_bench(bench)
-    other, more = _other_molecule(config, bench, rng)
+    other, more = controls.other_molecule(config, bench, rng)
     run.warn(*more)
     control, similarities = controls.run_controls(
         bench, curves, controls.training_targets(config.model, bench), other, rng
@@ -105,34 +104,3 @@ def _tell(run: Run, record: dict[str, typing.Any]) -> None:
         f"Wiener-filtered ones {mean['wiener']:.3f}; for denoised pure noise it was {control['noise']:.3f} (unrelated "
         f"projections: {control['unrelated']:.3f})."
     )
-
-
-def _some(particles: particle_sets.ParticleSet, count: int, rng: np.random.Generator) -> particle_sets.ParticleSet:
-    if len(particles) <= count:
-        return particles
-    return particles.subset(np.sort(rng.choice(len(particles), count, replace=False)))
-
-
-def _other_molecule(
-    config: EvaluateDenoiserConfig, bench: evaluate.Bench, rng: np.random.Generator
-) -> tuple[controls.OtherMolecule, list[str]]:
-    """The images that the network never saw (see run_controls.OtherMolecule), and sentences."""
-    if not config.unseen:
-        return controls.random_other_molecule(bench, rng), []
-    known = config.unseen_structure
-    need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
-    particles = _some(particle_sets.read_particles(config.unseen, need=need), UNSEEN, rng)
-    projector, notes = None, list[str]()
-    diameter = bench.diameter_px * bench.particles.pixel_size
-    if known is not None:
-        projector, diameter, notes = load_projector(
-            known, particles.pixel_size, particles.box, bench.known_projector.device
-        )
-    elif particles.box != bench.particles.box:
-        raise ValueError(
-            f"{config.unseen} has a box of {particles.box} px, {config.particles} one of {bench.particles.box} px. "
-            "Give the structure of the unseen particles (--unseen-structure), or particles of the same box size."
-        )
-    diameter_px = diameter / particles.pixel_size
-    other, more = evaluate.bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
-    return controls.OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more

@@ -3,10 +3,7 @@
 
 A network that has learnt what one molecule looks like can draw it anywhere. What it makes of noise must therefore
 look less like its training targets than what it makes of real particles, and be fainter; and what it makes of
-another molecule must look like that molecule.
-
-The controls of a denoiser on images that hold nothing of its training molecule; see controls.py for what is
-compared."""
+another molecule must look like that molecule."""
 
 from __future__ import annotations
 
@@ -18,14 +15,15 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from ...contract import EvaluateDenoiserConfig
 from ...core.fourier import circle, filtered, fourier_resize, on_grid
 from ...core.frc import frc, mean_frc
 from ...core.projections import Projector
-from ...io import stacks
+from ...io import particle_sets, stacks
 from ...io.model import find_model
 from ...likelihood.observed import prepare, resample
-from ...simulate.particle_images import noise_images
-from .evaluate import Bench, Curves, means_of, random_molecule_images, ring_power
+from ...simulate.particle_images import load_projector, noise_images
+from .evaluate import Bench, Curves, bench_of, means_of, random_molecule_images, ring_power, some_particles
 
 SIDE = 48  # px: images are compared with targets at this size, at most
 ROTATION = 15.0  # degrees between the rotated copies of a target
@@ -35,6 +33,7 @@ ALLOWED_FRC = 0.02  # mean FRC of denoised noise with the ground truth beyond th
 CLOSE = 0.8  # part of the way from chance to the real particles' similarity from which a control is too close
 NEGLIGIBLE = 1e-4  # of the strongest ring: power below which a ring of the targets is not compared
 LOOKS = 0.02  # of similarity: what a molecule must gain to be said to look more like the targets than it does
+UNSEEN = 96  # particles of another molecule, at most
 FAINT = 0.3  # of the real particles' contrast, below which denoised noise is next to nothing
 
 
@@ -277,3 +276,28 @@ def training_targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tenso
     count = min(stacks.stack_shape(path)[0], MAX_TARGETS)
     images = torch.from_numpy(stacks.read_images([path] * count, np.arange(count)))
     return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]
+
+
+def other_molecule(
+    config: EvaluateDenoiserConfig, bench: Bench, rng: np.random.Generator
+) -> tuple[OtherMolecule, list[str]]:
+    """The images that the network never saw (see run_OtherMolecule), and sentences."""
+    if not config.unseen:
+        return random_other_molecule(bench, rng), []
+    known = config.unseen_structure
+    need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
+    particles = some_particles(particle_sets.read_particles(config.unseen, need=need), UNSEEN, rng)
+    projector, notes = None, list[str]()
+    diameter = bench.diameter_px * bench.particles.pixel_size
+    if known is not None:
+        projector, diameter, notes = load_projector(
+            known, particles.pixel_size, particles.box, bench.known_projector.device
+        )
+    elif particles.box != bench.particles.box:
+        raise ValueError(
+            f"{config.unseen} has a box of {particles.box} px, {config.particles} one of {bench.particles.box} px. "
+            "Give the structure of the unseen particles (--unseen-structure), or particles of the same box size."
+        )
+    diameter_px = diameter / particles.pixel_size
+    other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
+    return OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more

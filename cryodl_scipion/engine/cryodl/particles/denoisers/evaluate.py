@@ -263,3 +263,10 @@ def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -
                 "on new particles."
             )
     return None
+
+
+def some_particles(particles: ParticleSet, count: int, rng: np.random.Generator) -> ParticleSet:
+    """At most `count` of the particles, drawn at random, in their order."""
+    if len(particles) <= count:
+        return particles
+    return particles.subset(np.sort(rng.choice(len(particles), count, replace=False)))
