@@ -2,7 +2,6 @@
 """Local maxima of score maps and score volumes, with positions between the pixels.
 
 Locally normalised cross-correlation of an image with templates, by Fourier transforms.
-
 At each place the correlation coefficient within a disc: mean and variance are those of the pixels that the disc covers
 there (Roseman 2003, Ultramicroscopy 94:225); at the image's edge only the pixels that exist count."""
 

@@ -2,9 +2,7 @@
 """Volumes cropped and resized.
 
 The Fourier coefficients of volumes up to a resolution: one of each pair of conjugates, without frequency 0.
-
 The missing wedge: which Fourier coefficients a tilt series measured. frames.py has the convention of tilts.
-
 Noise that is like a volume: the same amplitudes of its transform, phases drawn at random."""
 
 import numpy as np

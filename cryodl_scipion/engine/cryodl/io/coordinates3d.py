@@ -2,7 +2,6 @@
 """Particles' positions and orientations in tomograms, as any file holds them, and as they are used.
 
 Orientations of particles in tomograms, in the words of each program.
-
 Here they are RELION's rot, tilt, psi. R = Rz(rot) Ry(tilt) Rz(psi), about axes that stand, turns the particle in the
 tomogram onto the reference (`core.projections.rotation_matrices`). RELION 5's own matrix is its inverse: it "maps
 coordinates from particle space to tomogram space" (ParticleSet::getMatrix4x4)."""

@@ -5,7 +5,6 @@ from.
 Probabilistic principal component analysis by expectation maximisation (Tipping and Bishop 1999) of volumes seen
 through projection and CTF (Tagare et al. 2015), or through a missing wedge, with the errors of orientation, shift,
 contrast and defocus as further unknowns of each image, to first order.
-
 Posterior of an image's latent coordinates: a Gaussian in a linear space, or a position on a curve."""
 
 from __future__ import annotations

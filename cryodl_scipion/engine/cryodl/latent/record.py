@@ -2,9 +2,7 @@
 """What a fit of a latent space writes of its observations: columns, clusters, the verdict in words.
 
 Which observations the maps along an axis of a latent space rest on.
-
 A latent space drawn in two dimensions that keep neighbours together (UMAP), where umap-learn is installed.
-
 The latent space as a picture."""
 
 from __future__ import annotations

@@ -2,15 +2,10 @@
 """Parts of networks that several wings share.
 
 The block of convolutions that U-nets of several wings are made of.
-
 Cubes of voxels as channels, and back: networks then work on fewer places (pixel unshuffle in three dimensions).
-
 Parts that the Swin-Conv networks for images and volumes share: window attention, and the two-part block.
-
 The levels of a small U-net with additive skips, which pickers, segmenters and detectors share.
-
 A small U-net on folded images, which the picker and the denoiser of images share.
-
 The network that denoises images whose structure it does not know: a small U-net (Ronneberger et al. 2015) that
 corrects a Wiener filter's output."""
 

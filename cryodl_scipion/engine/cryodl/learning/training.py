@@ -2,7 +2,6 @@
 """The one training loop of the project. A method brings a Task; devices and processes come from run_training.py.
 
 Checkpoint of a training: one file, renewed at each validation and every minute.
-
 Schedule of a training, and the report of how it ended."""
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
 An image X shows the projection P of the structure with transfer T (its CTF) and noise of power N in each coefficient:
 log p(X | P) = - sum |X - T P|² / N. Up to what does not depend on P this is 2 Re sum conj(P) (T X / N) - sum |P|² T² /
 N: the images enter by `match` = 2 T X / N and `weight` = T² / N alone.
-
 Preparation of particle images (normalisation, resampling), and measurement of contrast and noise."""
 
 from __future__ import annotations

@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking by templates: projections of a structure, or round blobs, compared with the micrographs at every position.
-
-The templates: projections of a structure in all orientations, or blobs.
-
-One micrograph compared with templates: candidates, and those of its negative, which tell what chance gives.
-
-Picking of many micrographs by templates: candidates of each, and one threshold for all of them together.
+The negatives of the micrographs tell what chance gives; one threshold serves all of them.
 
 Candidates are kept in candidates/<micrograph>.star, and beside each a record of its input and parameters,
 candidates/<micrograph>.json: a micrograph that has not changed is not compared again."""

@@ -2,7 +2,6 @@
 """Reference bias: how much of a map's FSC comes from the reference that gave the particles their angles.
 
 The controls of particles whose angles come from a reference: which files are theirs.
-
 Noise-substitution control: how much of a map's FSC beyond some resolution is reference bias."""
 
 from __future__ import annotations

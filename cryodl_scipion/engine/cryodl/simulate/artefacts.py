@@ -4,7 +4,6 @@
 All functions take a micrograph, (h, w) float32 tensor with dark protein and noise of standard deviation 1, and return
 the changed copy and an (h, w) bool mask of the places that are no good ice. diameter_px: particle diameter, the unit of
 sizes.
-
 Changes of an image between detector and file: few grey levels, compression, high-pass filters."""
 
 import functools

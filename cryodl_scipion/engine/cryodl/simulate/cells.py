@@ -2,7 +2,6 @@
 """The inside of a simulated tomogram: densities and labels of things that do not overlap.
 
 Lipid bilayers: closed vesicles with bumps, and open sheets that cross the tomogram.
-
 Microtubules and thin filaments: smoothly bent lines of subunits."""
 
 import dataclasses

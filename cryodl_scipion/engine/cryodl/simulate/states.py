@@ -3,7 +3,6 @@
 hinge.
 
 A domain of an atomic model, and its rotation about a hinge.
-
 The ground truth of a simulated mixture in files: maps of its states, and columns of its particles."""
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 """Tilt images of a volume, and volumes back from them. The tilt axis is y; contract/frames.py has the convention.
 
 The rows y of a volume are independent of each other, so several volumes may lie behind one another along y.
-
 Images of a tilt series from projections: CTF, radiation damage, noise."""
 
 from __future__ import annotations

@@ -6,9 +6,7 @@ most of which are particles, or noise. What stands out of them, dark or bright, 
 around it that is at least half as strong; a feature smaller than a particle must be stronger still, as particles seen
 along their length are. A large crystal is flat inside: it is compared with a surface through the whole micrograph, not
 with its surroundings. In a micrograph where most spots are contamination they are taken for particles.
-
 Detection of aggregates: dark spots that crowd much more than elsewhere on the micrograph.
-
 Where particles lie upon each other only some spots are stronger than single particles. What tells all of an aggregate
 is how much dark matter there is around a spot, compared with the other spots of the same micrograph: on a dense
 micrograph every particle has neighbours, and none stands out."""

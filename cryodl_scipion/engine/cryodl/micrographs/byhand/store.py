@@ -6,7 +6,6 @@
 <folder>/ignored/<micrograph>.mrc: not 0 where nothing shall be learnt; train-picker takes the folder as --uncertain.
 <folder>/answers.json: there if questions were answered (byhand/questions.py); nobody looked at the other picks.
 <folder>/from_classes.json: there if 2-D classes made the labels (labels-from-classes); what it was made from.
-
 Corrections made in the window of picks, as labels: what a human is certain of, and what a machine left."""
 
 import dataclasses

@@ -7,17 +7,13 @@ detector shape it, and solvent passes through the CTF. A network that compares p
 pattern. So the file is cropped in Fourier space, its slow background taken off, and its Fourier terms divided by the
 noise's amplitude, measured on the quietest places. All this is undone afterwards: shape, grey values and background are
 those of the file.
-
 Radial spectra of micrographs: measured on one grid, used as filters on any other.
-
 Two views of a micrograph with one signal and independent noise: what its denoiser learns from and works on.
-
 Averages of even and odd frames are such views (noise2noise, Lehtinen et al. 2018; for micrographs Bepler et al. 2020).
 Of a micrograph without them, y = signal + noise, y + z and y - z are: where z is Gaussian noise of the same spectrum
 and strength as the micrograph's, their noises do not correlate (recorrupted-to-recorrupted, Pang et al. 2021). Unlike a
 blind spot, this gives up no pixel, and needs no noise that is independent from pixel to pixel, only a noise whose
 spectrum is known.
-
 Both kinds have the noise of half of the dose, so a network that learnt from one kind works on the other."""
 
 import dataclasses

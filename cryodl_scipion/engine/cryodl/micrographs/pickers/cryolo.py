@@ -6,7 +6,6 @@ From the paper: 16 convolutions of 32/64/128/64/128/256/128/256/512/256/512/256/
 dropout 0.2 and a 1x1 convolution that predicts confidence, centre and size of a box for each cell of 16 px; the YOLO
 loss with weights 5 (cells with a particle), 1 (cells without) and 1 (centre and size), the confidence's target being
 the overlap of predicted and labelled box; flips, blur, noise and contrast changes.
-
 Ours: the particle's diameter is 40 px, so that hardly ever two share a cell, where the original scales whole
 micrographs to 1024 px; boxes are as wide as the diameter, and one anchor of that size is used; no class output, as
 there is one class; crops are rotated by any angle; AdamW; where only boxes are labelled or labels are sparse, cells

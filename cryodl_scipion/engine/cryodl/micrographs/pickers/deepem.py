@@ -4,7 +4,6 @@
 From the paper: three times a convolution, sigmoid and average sub-sampling, then one connected sigmoid output; particle
 1, the rest 0; squared error E = 1/(2N) sum (t - y)^2; particles also rotated by 90, 180 and 270 degrees; recursive
 training, in which false picks become negatives (auto-pick does that for every network).
-
 Ours, since the paper chooses sizes for each molecule: windows of 64 px, 1.6 particle diameters; 6 kernels of 9x9, 12 of
 5x5 and 12 of 5x5, sub-sampling by 2 (64 > 28 > 12 > 4); initial weights by Glorot & Bengio 2010 and gradient descent
 with momentum 0.9 and a rate of 0.1, with which it learns within a minute in spite of its loss; the rotations are drawn

@@ -5,7 +5,6 @@ From the paper and the authors' code: windows of 64 px; 8 kernels of 9x9, 16 of 
 each with ReLU and 2x2 max-pooling (64 > 28 > 12 > 5 > 2); 256 connected units, dropout 0.5, two outputs and softmax;
 cross-entropy; gradient descent with momentum 0.9, rate 0.01 that falls by x0.95; equally many positive and negative
 windows; negatives at least 0.6 windows from every particle.
-
 Ours: the window is 1.6 particle diameters wide; 64 windows a step; windows are rotated by any angle and mirrored; the
 rate falls once per validation; weights start by He et al. 2015; where the particles are so crowded that no place is far
 enough from all of them, the farthest of some is taken; sparse labels (see method.py)."""

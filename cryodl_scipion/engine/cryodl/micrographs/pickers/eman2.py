@@ -4,7 +4,6 @@
 From the authors' program: three convolutions of 40, 40 and 1 kernels of 15x15, max-pooling by 2 after the first; the
 target is a soft blob on the particle's centre, squared error; one network learns particles against background, another
 particles against contamination; weight decay 1e-6; rotated copies.
-
 Ours: ReLU between the convolutions; the blob and the weights of positions are those of heatmap.py; the squared error is
 divided by the sum of targets, so that crowded and empty crops count alike; Adam with a rate of 0.0002 (above it, 9,000
 weights that act on one output change together and the loss jumps); both networks learn at once, from the same crops;

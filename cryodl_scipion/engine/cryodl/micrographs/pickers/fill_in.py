@@ -3,7 +3,6 @@
 particles.
 
 Background and contamination boxes proposed from a prepared micrograph and its labelled particles.
-
 Background: places far from every labelled particle around which nothing looks like the average particle. Contamination:
 positions that stand out as no labelled particle does, by their density, their contrast or an edge (ice, aggregates,
 carbon). Nothing here is random: the same micrograph and labels give the same boxes."""

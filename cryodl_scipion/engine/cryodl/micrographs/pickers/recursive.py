@@ -4,7 +4,6 @@
 After Zhu et al. (2017, "A deep convolutional neural network approach to single-particle recognition in cryo-electron
 microscopy", BMC Bioinformatics 18:348), whose false positives of a round join the negatives of the next. Ours: a round
 starts from the weights of the one before, and is kept only if its validation metric is no lower.
-
 Labelled micrographs for training and for validation, never the same position in both."""
 
 import copy

@@ -4,9 +4,7 @@
 All of it takes the scores for independent probabilities. The counts then follow the Poisson-binomial distribution
 (mean: sum of p, variance: sum of p (1 - p)). Its width tells the luck of the draw alone, not a wrong calibration: on
 micrographs unlike those of the training it says too little.
-
 Removal of candidates that are narrower than the particles of their set: mostly fragments, specks and noise.
-
 A network that sees three particles' width cannot know how wide the particles of a set are. Once the size is found, what
 it tells of each candidate can be compared with that: a general model's scores fall with the width that a candidate
 lacks. How steeply is fitted on simulated micrographs of structures that the model did not learn from."""

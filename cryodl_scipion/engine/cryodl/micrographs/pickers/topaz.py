@@ -5,7 +5,6 @@ From the paper and the authors' program: 32 kernels of 7x7 with step 2, 64 of 5x
 batch norm and PReLU, one output (their conv31: it sees 31 px); positives are the positions within 3 px of a labelled
 particle, 1/16 of each batch; all other places are unlabelled; GE-binomial criterion or non-negative risk (method.py)
 with the expected number of particles; windows rotated and mirrored; Adam.
-
 Ours: the particle's diameter is 24 px (they advise less than what the network sees); 128 windows a step and a rate of
 0.001, not 256 and 0.0002, as there are far fewer steps than their 10,000; where labels are complete the unlabelled
 places are background, and the criterion is cross-entropy (their "PN"); background boxes, if any, are known

@@ -5,7 +5,6 @@ best classes.
 The score of an average G for a particle with samples Y (times CTF, over the noise) is the normalised correlation
 <Y, R G> / sqrt(sum CTF^2 |G|^2), in standard deviations of the noise. The brightness of a particle does not change the
 order of its scores, so that thick ice does not make classes.
-
 One class becomes two: its aligned members are split along their largest principal component."""
 
 import dataclasses

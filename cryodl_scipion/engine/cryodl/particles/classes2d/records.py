@@ -3,7 +3,6 @@
 
 A record holds the samples times their CTF over the noise's amplitude, in half precision, and the squared CTF of each
 ring. It is all that the classification sees of a particle.
-
 Settings of a 2-D classification: rings, mask, range of shifts, noise and contrast, measured on the images."""
 
 import dataclasses

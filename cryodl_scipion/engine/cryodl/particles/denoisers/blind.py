@@ -8,7 +8,6 @@ measured in the corners of the images, and of the signal, which is what the imag
 is trusted beyond the Wiener filter is measured on the set as well, at each frequency: noise z is added to images y, and
 the answers to y + a z are compared with y - z / a, whose noise is independent (recorrupted-to-recorrupted, Pang et al.
 2021). The answer is corrected for the CTF. No template takes part, so the answer cannot be drawn towards one.
-
 Spectra of signal and noise of a set of particles whose structure is not known, and images whitened with them."""
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 """Training of denoisers on pairs of particle images and projections, validated by Fourier ring correlation.
 
 Losses of denoisers: distances of the output from its target, and the adversarial loss.
-
 Sample triplets of a training as a picture: as they came, denoised, and as they should be."""
 
 from __future__ import annotations

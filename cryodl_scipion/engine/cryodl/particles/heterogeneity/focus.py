@@ -2,7 +2,6 @@
 """Particles with the orientations of a moving domain, and the domain's map before and after.
 
 Maps of a domain and of the rest of a molecule, each from images from which the other one was subtracted.
-
 Poses of a domain in the maps along a motion, and the resulting orientations and shifts of the particles' domains."""
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
 To first order an image changes by its derivatives by the anchors' shifts and amplitudes. Their products with what the
 mean leaves of the image, the gradient, and with each other are all that a fit of principal components needs (Tipping
 and Bishop 1999); e2gmm's encoder sees these gradients, too (Chen and Ludtke 2021).
-
 How well Gaussians explain images, with small errors of orientation and CTF fitted."""
 
 import dataclasses

@@ -2,7 +2,6 @@
 """The ranking of structures: all of them coarsely, the best in full detail, those that matter against decoys.
 
 Shares of several structures among particles, from the evidence of each particle for each structure.
-
 What is said of the structures: q-values from their look-alikes and from their rivals, and sentences."""
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 """One small map brought onto another, in both hands.
 
 Whether starts from nothing have found the same map in both halves of the particles, and what speaks against it.
-
 The limits stand between what sets of one molecule and bad sets reach: benchmarks/initial_map.py. That of a second map
 is no limit of ours: it is worth it, or not."""
 

@@ -3,9 +3,7 @@
 
 Punjani et al. (2017) find first maps by stochastic gradient descent; here each step maximises the likelihood of some
 particles at a temperature that falls (Ueda and Nakano 1998, Deterministic annealing EM), and adds to fading sums.
-
 Sums of weighted slices in a small transform, and the map that they make: the transpose of likelihood.Reference.
-
 Whether a second map explains particles better that neither map was made from: then several molecules are mixed."""
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
 Both have source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the
 truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin
 with) and matrices(rows) ((m, k, 3, 3), image to density).
-
 Pictures of example particles of each composition beside its projections."""
 
 from __future__ import annotations

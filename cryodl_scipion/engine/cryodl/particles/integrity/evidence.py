@@ -6,7 +6,6 @@ orientations and shifts around the best candidates, so that what is wrong with t
 strongly images show the structures is one number for all compositions: with one for each, a composition that lacks a
 part could not be told from a weaker image of the whole. Priors and this strength come from the set by
 expectation-maximisation (Sigworth 1998; Scheres 2012 for particles).
-
 Only a few neighbourhoods are compared. Where the right one is not among them, the evidence is too sure: calibration.py
 learns what it is worth. (The likelihood over all orientations in the search's coarser detail added nothing to the
 ranking at SNR 0.02, on two complexes of 120 particles.)"""

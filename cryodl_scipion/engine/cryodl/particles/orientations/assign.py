@@ -2,7 +2,6 @@
 """Orientations of particles by maximum likelihood: one search for all, and a refinement of the likeliest answers.
 
 Orientations found by a search, and their confidence.
-
 Settings of an orientation search: range and fineness."""
 
 from __future__ import annotations

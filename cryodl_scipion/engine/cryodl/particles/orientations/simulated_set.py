@@ -2,7 +2,6 @@
 """Particles simulated from the user's structure, CTFs and noise, with known orientations.
 
 Calibration of the probabilities of orientations on simulated particles with known orientations.
-
 Controls oriented by the same search as the particles: noise, and particles whose fine detail is noise."""
 
 from __future__ import annotations

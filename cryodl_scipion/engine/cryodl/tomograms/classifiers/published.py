@@ -5,11 +5,9 @@ Che et al. 2018, "Improved deep learning-based macromolecules structure classifi
 (arXiv 1707.04885); layers as in the code that the authors name for it (Keras): subtomograms of 40 voxels, cross
 entropy, and Keras' own batches of 32, Glorot's initial weights and biases of zero. The number of epochs is the user's
 there; patience ends the training here.
-
 The optimiser is not the published one (stochastic gradient descent, Nesterov momentum 0.9, rate 0.005): with a few
 hundred subtomograms of a class it takes dsrf3d to a constant answer, from which its gradients do not lead away
 (docs/bench_tomograms.md). Adam leaves it after some hundred steps, until which patience must wait.
-
 Classification with a trained network."""
 
 import typing

@@ -3,7 +3,6 @@
 
 Out-of-distribution score of a network: distance of a subtomogram's last hidden features from those of the training
 classes.
-
 The features of a class are taken to scatter about their mean as a Gaussian that all classes share (Lee et al. 2018, A
 Simple Unified Framework for Detecting Out-of-Distribution Samples, section 2.1): the squared Mahalanobis distance to
 the nearest mean tells noise and unseen structures apart, where the probabilities of classes do not. There are more

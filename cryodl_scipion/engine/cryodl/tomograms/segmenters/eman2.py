@@ -8,7 +8,6 @@ by 3; weights drawn from +-sqrt(6 / (inputs + outputs / pooling)); target: the d
 logarithm of the mean squared error, scores above 1 counted as 1, plus 1e-6 times the sum of all weights' sizes; plain
 gradient descent with a rate of 0.01, times 0.9 after each of 20 epochs, 20 tiles at a time; ten rotated copies of each
 tile with the feature; negative answers are set to 0, and all are divided by their mean over the labelled pixels.
-
 Ours: rotated copies are made anew for every batch; a logistic curve turns its scores into probabilities, as for all
 networks here (card.json keeps the published scaling as raw_scale), so that they compare."""
 

@@ -4,9 +4,7 @@
 No seam shows: a tile sees `overlap` px beyond what is kept of it, slabs see the slices that the network needs, groups
 of slices and tiles lie where they would lie in the whole volume, and parts are resampled exactly as the whole would be.
 The result is the same however the volume is cut (a test compares).
-
 Scores of segmenters in noise with the spectrum of the tomogram, and the boundary of a feature that follows.
-
 How high a model scores its feature depends on contrast, noise and defocus. Noise of the tomogram's own spectrum shows
 which scores mean nothing in it: from where noise makes up less than SHARE of the scores, voxels are taken for the
 feature. This says how often a model calls plain noise its feature, not how often it takes one structure for another,
