@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets of picks compared and combined.
+"""Sets of picks compared with a reference and with each other, and combined.
 
-Sets of picks over many micrographs: against a reference, and against each other.
-Picks and a reference as configs of comparisons name them, and metrics of picks against a reference.
-Picks of several sets that are the same particle, and one pick for all of them.
 A group holds at most one pick of each set, and any two of its picks are nearer than the distance m. Of all ways to
 group them the one is taken with the smallest sum, over all pairs of picks in one group, of d^2 - m^2: for two sets this
 is the rule that picks are scored with (matching.py). Picks that hang together in a chain are few on real micrographs;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raw, Wiener-filtered and denoised particle images against the projections that they should show, and their maps at the
-given angles against the structure. The filter has the true CTF and spectra."""
+"""Raw, Wiener-filtered and denoised particle images against the projections that they should show, and their maps
+at the given angles against the structure. The filter has the true CTF and spectra."""
 
 from __future__ import annotations
 
