@@ -23,7 +23,9 @@ from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import noise_images
 from ...simulate.structures import is_model, load_density, mass_and_centre, read_structure
 from ..orientations.simulated_set import SimulatedSet
-from .candidates import Given, Searched
+
+if typing.TYPE_CHECKING:
+    from .candidates import Given, Searched
 
 
 def simulated(
