@@ -169,6 +169,18 @@ def test_label_volumes_belong_to_the_tomogram_that_they_are_called_like(capsys):
     assert [Path(v.path).name for v in labels] == ["d_labels.mrc", "c_labels.mrc"] and not warnings  # as the names are
 
 
+@pytest.mark.parametrize("origin, said", [((0, 0, 0), False), ((48, 100, 100), False), ((480, 100, 100), True)])
+def test_labels_whose_header_says_another_place_are_named(origin, said):
+    volumes("a")
+    for name, place in (("a", (50, 100, 100)), ("a_labels", origin)):
+        with mrcfile.open(f"{name}.mrc", "r+") as mrc:
+            mrc.voxel_size, mrc.header.origin = 6, place
+    warnings = open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("a_labels.mrc",), names=()))[-1]
+    assert bool(warnings) is said
+    if said:
+        assert "a_labels.mrc begins at (480.0, 100.0, 100.0) Å, its tomogram a.mrc at (50.0," in warnings[0]
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
