@@ -2,8 +2,6 @@
 """Point groups of rotations, with their axes where RELION has them (checked against `relion_refine
 --print_symmetry_ops`)."""
 
-from __future__ import annotations
-
 import re
 import typing
 

@@ -3,8 +3,6 @@
 
 Volumes from the sums of a pass over the images."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -7,8 +7,6 @@ through projection and CTF (Tagare et al. 2015), or through a missing wedge, wit
 contrast and defocus as further unknowns of each image, to first order.
 Posterior of an image's latent coordinates: a Gaussian in a linear space, or a position on a curve."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

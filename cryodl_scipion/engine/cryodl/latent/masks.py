@@ -3,8 +3,6 @@
 
 Symmetric molecules, and sets that were expanded by their symmetry: what is said of them."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

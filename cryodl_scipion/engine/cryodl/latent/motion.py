@@ -3,8 +3,6 @@
 
 A curve through the volumes, for motions too large for a linear space."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

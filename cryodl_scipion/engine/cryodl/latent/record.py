@@ -5,8 +5,6 @@ Which observations the maps along an axis of a latent space rest on.
 A latent space drawn in two dimensions that keep neighbours together (UMAP), where umap-learn is installed.
 The latent space as a picture."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import os

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The steps around every training: folder, device, seed, clock, model and result."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 import typing

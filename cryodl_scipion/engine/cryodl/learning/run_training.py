@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Running a training in its working folder, and finishing the model's folder."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import os

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A map and two half-maps of oriented particles, and their Fourier shell correlation."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -4,8 +4,6 @@
 The controls of particles whose angles come from a reference: which files are theirs.
 Noise-substitution control: how much of a map's FSC beyond some resolution is reference bias."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 
 Positions of the particles of a varied micrograph: from a few to a crowd, and in clumps."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

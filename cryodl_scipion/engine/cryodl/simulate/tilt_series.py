@@ -4,8 +4,6 @@
 The rows y of a volume are independent of each other, so several volumes may lie behind one another along y.
 Images of a tilt series from projections: CTF, radiation damage, noise."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

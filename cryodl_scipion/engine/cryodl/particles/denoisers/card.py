@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model card of a denoiser: training data, and warnings about the training."""
 
-from __future__ import annotations
-
 import hashlib
 import typing
 from pathlib import Path

@@ -3,8 +3,6 @@
 
 The generator of the published GAN: a particle in, its projection out."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import nn

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interface of a denoiser: network, training settings, and the preparation of its input."""
 
-from __future__ import annotations
-
 import os
 import typing
 

@@ -3,8 +3,6 @@
 
 Training and validation particles, never of one micrograph or half set where these are known."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np

@@ -12,8 +12,6 @@ faint: 'no particle' is one of the answers that are weighed.
 Per image: all orientations of a HEALPix grid with detail that its steps can tell apart (likelihood.search), the
 neighbourhoods of the best few with finer detail, then the mean over the most probable of those."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -4,8 +4,6 @@
 The eight rotations and reflections of a square image about pixel box // 2. None interpolates, and each belongs to a
 projection of the same molecule: the mirror image is the view from behind."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -3,8 +3,6 @@
 
 Blocks that the denoisers' networks are made of. All keep the shape (b, c, h, w) of what they are given."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@
 Losses of denoisers: distances of the output from its target, and the adversarial loss.
 Sample triplets of a training as a picture: as they came, denoised, and as they should be."""
 
-from __future__ import annotations
-
 import os
 import typing
 from pathlib import Path

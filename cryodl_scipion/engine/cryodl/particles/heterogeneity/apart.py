@@ -4,8 +4,6 @@
 Two groups of normal distributions in the coordinates that each image states with its own error (extreme deconvolution,
 Bovy et al. 2011): how much of the mean volume it shows, and the components of the motion test."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

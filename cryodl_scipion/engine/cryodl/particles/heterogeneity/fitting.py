@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole fit: from particles and a reference to latent coordinates, volumes and a verdict."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import typing

@@ -3,8 +3,6 @@
 
 Points along the dense regions of a latent space, and the particles near to them."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -6,8 +6,6 @@ particles at a temperature that falls (Ueda and Nakano 1998, Deterministic annea
 Sums of weighted slices in a small transform, and the map that they make: the transpose of likelihood.Reference.
 Whether a second map explains particles better that neither map was made from: then several molecules are mixed."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import typing

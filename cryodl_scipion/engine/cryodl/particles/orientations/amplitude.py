@@ -5,8 +5,6 @@ of shifts.
 Of wrong strength, likelihoods are over- or underconfident and fine detail counts too much or too little. Expectation
 maximisation: orientations of a sample of particles by the search, then what fits them best, and again."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -6,8 +6,6 @@ How much signal images hold above their noise does not depend on what they show.
 finds as much evidence for it as in particles made up with all of that signal; if they show something else, less.
 Check on a sample that particles are explained by a structure, for commands that do not orient them."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import typing

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hypotheses about the particle images: contrast, treatment of their CTF, and whether a denoiser comes first."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import os

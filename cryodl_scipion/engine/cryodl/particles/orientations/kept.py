@@ -4,8 +4,6 @@
 NAME_controls.json stands beside NAME.star. It is used again only where the reference, the search, box, pixels and
 reading of the images are the same, and CTF, noise and signal within the tolerances below; why not is said."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import typing

@@ -3,8 +3,6 @@
 
 Check of the pixel size: whether the structure fits the images better at another size."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
