@@ -125,8 +125,8 @@ def _moved(volume: LabelVolume, tomogram: Tomogram) -> str:
         return ""
     told = [f"({', '.join(f'{value:.1f}' for value in place)})" for place in places]
     return (
-        f"By its header the label volume {volume.path} begins at {told[0]} Å, its tomogram {tomogram.path} at {told[1]}. "
-        "They are laid on each other voxel by voxel, as they have the same size; check that they show the same part."
+        f"By its header the label volume {volume.path} begins at {told[0]} Å, its tomogram {tomogram.path} at "
+        f"{told[1]}. They are laid on each other voxel by voxel, as their sizes agree; check that they show the same."
     )
 
 
