@@ -88,6 +88,9 @@ settings() { # A Scipion of our own: nothing of a Scipion that this user may hav
   export RELION_HOME=$work/relion-${version:-3.1.3}
   mkdir -p "$RELION_HOME"
   ln -sfn "$(dirname "$(command -v relion_refine)")" "$RELION_HOME/bin"
+  # Its plugin for tomograms takes RELION 3 for a folder whose name ends so, and every other for RELION 4.
+  export RELIONTOMO_HOME=$work/relion-3.1
+  ln -sfn "$RELION_HOME" "$RELIONTOMO_HOME"
 }
 
 engine_environment() {
