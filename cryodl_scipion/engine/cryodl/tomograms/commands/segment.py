@@ -20,6 +20,7 @@ from ..segmenters import combine, load_segmenter, predict, score_folder, slabs, 
 NOISY = 0.001  # part of the tomogram that is called a feature, from which it is warned of as no more than in noise
 Card = typing.Mapping[str, typing.Any]
 NAMED = 5  # tomograms whose answer to noise a summary lists
+SMALL = 0.65  # GB of working memory for a slice of 1000 x 1000; more is no quicker there
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
 
@@ -183,7 +184,8 @@ def _segment_one(
     run: Run,
 ) -> None:
     slices = source.tomogram.shape[0]
-    found = predict.TomogramScores(source.tomogram, source.pixel_size, segmenters, memory.WORKING_MEMORY)
+    room = min(memory.WORKING_MEMORY, SMALL * max(1.0, math.prod(source.tomogram.shape[1:]) / 1e6))
+    found = predict.TomogramScores(source.tomogram, source.pixel_size, segmenters, room)
     answers = predict.noise_answers(found, unfinished.features)
     skew = predict.block_skewness(found)
     for card in (segmenter.card for segmenter in segmenters):
