@@ -18,16 +18,7 @@ from pathlib import Path
 import numpy as np
 from bench import ENGINE, benchmark
 from recipes.broken import KINDS, mutated, readers_of, valid_file
-from recipes.trials import (
-    COMMANDS,
-    arguments_of,
-    fresh_folder,
-    leftovers,
-    load_program,
-    make_data,
-    output_files,
-    start_forked,
-)
+from recipes.trials import COMMANDS, arguments_of, fresh_folder, leftovers, make_data, output_files, start_forked
 
 from cryodl.io.memory import is_memory_error
 
@@ -60,7 +51,6 @@ def kills(run, command, count=50, seed=0):
     leaves (without times), and looks for temporary files. A kill after the last file was written is not counted: the
     same command then says that its output exists. resumed: trainings that went on from a checkpoint."""
     make_data(run.output)
-    load_program()
     importlib.import_module("cryodl.learning.run_training").MIN_STEPS = 2  # so that short trainings have checkpoints
     importlib.import_module("cryodl.maps.improvers.pairs").CHECKED = 2  # boxes in each validation, which is quicker
     row = dict(trials=0, killed=0, resumed=0, equal=0, clean=0, failures=[])
@@ -96,7 +86,7 @@ def _cpu_seconds_of_children():
     return used.ru_utime + used.ru_stime
 
 
-def _cpu_seconds(pid):
+def cpu_seconds(pid):
     """Of a process, 0 if it has ended."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
@@ -129,7 +119,7 @@ def _killed_and_continued(name, folder, seconds, rng):
     for killed in range(int(rng.integers(1, MOST_AT_ONCE + 1))):
         process = start_forked(arguments_of(name), folder, log)
         limit = float(rng.uniform(EARLIEST, 1.0)) * seconds
-        while process.is_alive() and _cpu_seconds(process.pid) < limit:
+        while process.is_alive() and cpu_seconds(process.pid) < limit:
             time.sleep(STEP)
         if process.exitcode is not None:
             return _code_of(process, log, killed)
@@ -180,8 +170,8 @@ def _follow(process, row, number, end):
 
 def _heard(selector, process, limit):
     """Whether a line comes before so many seconds of CPU, or ten times as many by the clock: machines are shared."""
-    began, end = _cpu_seconds(process.pid), time.monotonic() + 10 * limit
-    while time.monotonic() < end and _cpu_seconds(process.pid) - began < limit:
+    began, end = cpu_seconds(process.pid), time.monotonic() + 10 * limit
+    while time.monotonic() < end and cpu_seconds(process.pid) - began < limit:
         if selector.select(limit):
             return True
     return False

@@ -120,6 +120,49 @@ COMMANDS = {
         "out",
     ),
     "improve-map": (f"improve-map --map data/helix_full.mrc --resolution 4 --overlap 15 {_COMPUTE}", "out.mrc"),
+    "propose-boxes": (f"propose-boxes --coordinates data/sim/coordinates {_SIZED} --threads 1", "out"),
+    "train-filament-picker": (f"train-filament-picker --simulated 15 --steps 4 --batch-size 2 {_COMPUTE}", "out"),
+    "train-general-picker": (
+        f"train-general-picker --procedural 20 --simulated 20 --steps 4 --batch-size 2 {_COMPUTE}",
+        "out",
+    ),
+    "train-micrograph-denoiser": (
+        f"train-micrograph-denoiser --procedural 10 --simulated 10 --steps 4 {_COMPUTE}",
+        "out",
+    ),
+    "train-general-segmenter": (
+        "train-general-segmenter --ribosomes data/map.mrc --cells 1 --validation-cells 1 --network unet "
+        f"--working-pixel-size 28 --steps 4 {_COMPUTE}",
+        "out",
+    ),
+    "simulate-subtomograms": (
+        f"simulate-subtomograms --structures data/map.mrc data/other.mrc --count 60 --box 32 {_COMPUTE}",
+        "out.star",
+    ),
+    "simulate-half-maps": (
+        "simulate-half-maps --structure data/helices/a.pdb --resolution 4 --box 96 --threads 1",
+        "out",
+    ),
+    "identify": (f"identify {_FEW} --structures data/map.mrc data/other.mrc {_COMPUTE}", "out"),
+    "initial-map": (f"initial-map --particles data/more.star {_COMPUTE}", "out"),
+    "evaluate-denoiser": (
+        f"evaluate-denoiser {_PARTICLES} --model data/denoiser --structure data/map.mrc {_COMPUTE}",
+        "out",
+    ),
+    "latent-volumes": ("latent-volumes --particles data/latent/particles.star --maps 2 --threads 1", "out"),
+    "merge-features": ("merge-features --scores data/scores --surfaces", "out"),
+    "pick-features": ("pick-features --segmentations data/cells/labels/*.mrc --label 1 --shape membranes", "out"),
+    "measure-membranes": ("measure-membranes --segmentations data/cells/labels/*.mrc --label 1", "out"),
+    "evaluate-map": (
+        f"evaluate-map --map data/helix_full.mrc --structure data/helix_model.pdb --resolution 4 --half-maps "
+        f"data/helix_half1.mrc data/helix_half2.mrc {_COMPUTE}",
+        "out",
+    ),
+    "compare-maps-of-picks": (
+        f"compare-maps-of-picks {_SIZED} --picks one=data/sim/coordinates two=data/picks --ctf "
+        f"data/sim/ctf.star --structure data/map.mrc --resolution 32 --scaled-box 20 {_COMPUTE}",
+        "out",
+    ),
 }
 
 
@@ -132,11 +175,18 @@ _MADE = (
     f"simulate-particles --structure map.mrc --pixel-size 8 --box 24 --count 8 --snr 0.2 --output few.star {_COMPUTE}",
     "simulate-particles --structure map.mrc --pixel-size 8 --box 32 --count 100 --snr 0.2 --seed 1 --output later.star "
     + _COMPUTE,
+    "simulate-particles --structure map.mrc --pixel-size 8 --box 24 --count 220 --snr 0.5 --seed 2 --output more.star "
+    + _COMPUTE,
+    "pick --micrographs sim/micrographs/*.mrc --pixel-size 8 --particle-diameter 160 --contrast dark --model general "
+    f"--output picks {_COMPUTE}",
     f"classify-2d --particles particles.star --classes 4 --epochs 4 --output classes {_COMPUTE}",
     "simulate-subtomograms --structures map.mrc other.mrc --count 13 --box 32 --output subtomograms.star " + _COMPUTE,
     "simulate-tomograms --structures map.mrc --copies 8 --count 3 --halves --output cells "
     f"{_SIMULATED_CELL} {_COMPUTE}",
     "simulate-half-maps --structure helices/a.pdb --resolution 4 --box 48 --output helix --threads 1",
+    "fit-heterogeneity --particles particles.star --method linear --reference map.mrc --latent 1 --resolution 40 "
+    f"--maps 2 --clusters 2 --output latent {_COMPUTE}",
+    f"segment --tomograms cells/tomograms/*.mrc --model membrane ribosome --output scores {_COMPUTE}",
     "train-denoiser --particles particles.star --structure map.mrc --network swinconv --steps 2 --batch-size 2 "
     f"--output denoiser {_COMPUTE}",
 )
@@ -172,20 +222,23 @@ def start(arguments: list, folder: Path, log: Path, **options) -> subprocess.Pop
         )
 
 
-def make_data(folder: Path) -> None:
-    """data/ in a folder: maps, and what is simulated and learnt from them. Kept if it is there."""
+def make_data(folder: Path, *needed: str) -> None:
+    """data/ in a folder: maps, and what is simulated and learnt from them. What is there is kept. needed: names of what
+    is made of the maps, if not all."""
     data = folder / "data"
-    if (data / "denoiser").exists():
-        return
-    shutil.rmtree(data, ignore_errors=True)
-    (data / "helices").mkdir(parents=True)
+    (data / "helices").mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(("map.mrc", "other.mrc")):
         write_map(data / name, number)
     for number, name in enumerate("abc"):
         write_helix(data / "helices" / f"{name}.pdb", number)
-    for words in _MADE:
-        if start(words.split(), data, folder / "data.log").wait():
-            raise RuntimeError(f"{words.split()[0]} failed; see {folder / 'data.log'}")
+    load_program()
+    for words in map(str.split, _MADE):
+        name = words[words.index("--output") + 1]
+        if not list(data.glob(f"{name}*")) and name in (needed or [name]):
+            process = start_forked(words, data, folder / "data.log")
+            process.join()
+            if process.exitcode:
+                raise RuntimeError(f"{words[0]} failed; see {folder / 'data.log'}")
 
 
 def write_map(path, number, pixel_size=5.0):

@@ -34,7 +34,7 @@ from .contract.version_0_1_0 import present_command_line
 from .distributed import helps, launched
 from .io.memory import memory_sentence
 from .io.messages import no_long_silence
-from .io.stopping import Stopped, end_with_parent, stoppable
+from .io.stopping import Stopped, end_with_parent, held, stoppable
 
 # The commands that people start with, and the others by wing.
 START = (
@@ -102,7 +102,8 @@ def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> in
         request = _request(command, options)
         as_json = bool(getattr(options, "as_json", False))
         quiet = as_json or helps() or getattr(request.config, "json", False)
-        with stoppable(), no_long_silence(json=quiet):
+        late = lambda number: os._exit(_stopped(command, Stopped(number), failure_path))
+        with stoppable(late), no_long_silence(json=quiet):
             request = dataclasses.replace(request, warnings=(*warnings, *request.warnings))
             _run(command, request, options.result, as_json)
         return 0
@@ -111,10 +112,7 @@ def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> in
         return _fail(command, kind, _sentence(error), failure_path, 2)
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
-        if helps():
-            return 128 + stopped.number  # the first process says it
-        message = f"stopped by {stopped.words}; {command.stopped}"
-        return _fail(command, "input", message, failure_path, 128 + stopped.number)
+        return _stopped(command, stopped, failure_path)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
         full = memory_sentence(error, command)
         if full:
@@ -275,6 +273,13 @@ def _metavar(info: ParamInfo) -> str:
     return info.path.upper() or {"int": "N", "float": "X", "paths": "TEXT"}.get(info.kind, "TEXT")
 
 
+def _stopped(command: Command, stopped: Stopped, failure_path: str | None) -> int:
+    if helps():
+        return 128 + stopped.number  # the first process says it
+    message = f"stopped by {stopped.words}; {command.stopped}"
+    return _fail(command, "input", message, failure_path, 128 + stopped.number)
+
+
 def _request(command: Command, options: argparse.Namespace) -> Request:
     """The checked request of parsed options; --device and --threads override those of a request's file."""
     infos, settings = ([i.name for i in known] for known in (describe_all(command.config), settings_of(command)))
@@ -308,7 +313,8 @@ def _run(command: Command, request: Request, result_path: str | None, as_json: b
     if result is None:
         return
     if result_path:
-        result.write(result_path)
+        with held():
+            result.write(result_path)
     if as_json:
         data = result.as_dict()
         print(json.dumps(dict(data.pop("outputs"), **data), indent=2, ensure_ascii=False), file=shown)

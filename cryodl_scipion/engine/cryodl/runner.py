@@ -38,7 +38,7 @@ from .contract import (
 )
 from .core.devices import choose_device, computing_on, device_name, set_threads
 from .distributed import Helped, helps, launched, run_on, several_devices
-from .io import messages, unfinished
+from .io import messages, stopping, unfinished
 from .io.memory import one_item
 from .io.output_lock import output_lock
 from .io.progress import ProgressBar
@@ -105,7 +105,8 @@ def command(function: typing.Callable[[Config, Run], Made]) -> Runnable[Config, 
                 if not helps():
                     unfinished.remove_unused(getattr(config, row.locks, None))
                 raise
-            run.finish()
+            with stopping.held():  # what is complete is not called unfinished
+                run.finish()
             sentences = tuple(said())
         return Result(
             row.name,

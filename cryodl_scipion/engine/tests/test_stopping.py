@@ -67,6 +67,40 @@ def test_work_that_takes_too_long_is_ended(monkeypatch):
     assert time.monotonic() < began + 5
 
 
+def test_a_long_call_of_a_library_does_not_outlive_a_signal(tmp_path):
+    code = """if True:
+        import ctypes, os, signal, sys, threading
+        from cryodl import cli
+        from cryodl.io import stopping
+        def call(*given):  # no Python runs in this thread until it is over; the signal comes meanwhile
+            signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            ctypes.CDLL(None).sleep(60)
+        stopping.LIMIT, cli._run = 0.3, call
+        sys.exit(cli.main("segment --tomograms a.mrc --model membrane --output out --result out.json".split()))
+    """
+    began = time.monotonic()
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGTERM and time.monotonic() - began < 30
+    sentence = "stopped by SIGTERM; finished work is kept; the same command continues after the last finished tomogram."
+    assert done.stderr == f"cryodl: error: {sentence}\n"
+    assert json.loads((tmp_path / "failure.json").read_text())["message"] == sentence
+
+
+def test_a_worker_that_is_ended_does_not_end_its_parent(monkeypatch):
+    monkeypatch.setattr(stopping, "LIMIT", 0.1)
+    ended = []
+    with stopping.stoppable(ended.append):
+        worker = os.fork()
+        if not worker:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == -signal.SIGTERM
+        time.sleep(0.5)
+    assert ended == []
+
+
 def test_sighup_stays_ignored_where_it_was(tmp_path):
     code = "import os, signal; from cryodl.io.stopping import stoppable\n"
     code += "with stoppable(): os.kill(os.getpid(), signal.SIGHUP)"

@@ -45,6 +45,7 @@ def _watch(name: str) -> None:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 GRACE = 8.0  # seconds that work which must not be cut gets; SLURM kills 30 s after SIGTERM by default
+LIMIT = 9.5  # seconds after which a command ends whatever it does
 _held: list[int] = []  # one entry for each `held` around the present work
 _asked: list[int] = []  # signals that came meanwhile
 
@@ -63,8 +64,10 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def stoppable() -> typing.Iterator[None]:
-    """Within it, SIGNALS raise Stopped in the main thread, but for those that are ignored, as under nohup."""
+def stoppable(end: typing.Callable[[int], object] = os._exit) -> typing.Iterator[None]:
+    """Within it, SIGNALS raise Stopped in the main thread, but for those that are ignored, as under nohup. end: called
+    with a signal's number, from another thread, when the block has not ended LIMIT seconds after it: Python hears no
+    signal within one call of a library, which can take minutes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -81,6 +84,11 @@ def stoppable() -> typing.Iterator[None]:
             _asked.append(number)
             signal.setitimer(signal.ITIMER_REAL, GRACE)
 
+    over = threading.Event()
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    threading.Thread(target=_end_late, args=(heard, over, end), name="signals", daemon=True).start()
+    told_before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     numbers = [*before, signal.SIGALRM]
     before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
     for number in numbers:
@@ -92,6 +100,19 @@ def stoppable() -> typing.Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _asked.clear()
+        over.set()
+        signal.set_wakeup_fd(told_before)
+        os.close(told)
+
+
+os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a worker's signals are not those of its parent
+
+
+def _end_late(heard: int, over: threading.Event, end: typing.Callable[[int], object]) -> None:
+    number = os.read(heard, 1)  # nothing, when the block has ended without a signal
+    if number and not over.wait(LIMIT):
+        end(number[0])
+    os.close(heard)
 
 
 @contextlib.contextmanager

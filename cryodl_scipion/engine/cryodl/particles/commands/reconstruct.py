@@ -58,9 +58,6 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
             f"The map is negative at the particle: protein seems to be dark in {particles.path}. Invert the images, "
             "or the map before you use it."
         )
-    Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
-    for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
-        mrc.write_map(paths[name], density, particles.pixel_size)
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
     run.warn(*views.doubts())
     by_direction = None
@@ -83,6 +80,9 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         made = _with_reference(made, particles, noise, config, found, run)
     if substituted is not None:
         made = _with_substituted(made, substituted, halves, config, found, run)
+    Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
+    for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
+        mrc.write_map(paths[name], density, particles.pixel_size)
     _tell(run, made, particles)
     return made
 
