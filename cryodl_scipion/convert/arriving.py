@@ -188,10 +188,6 @@ def micNameOf(micrograph: Micrograph) -> str:
     return micrograph.getMicName()
 
 
-def micNameOfCtf(ctf: CTFModel) -> str:
-    return ctf.getMicrograph().getMicName()
-
-
 class ArrivingItems:
     """Items of a growing set by their names. source: the set, whose file is read anew by update(); the caller keeps
     threads apart. nameOf: a function of an item."""
@@ -279,7 +275,7 @@ class PickedMicrographs(ArrivingMicrographs):
     def __init__(self, micrographs: SetOfMicrographs, coordinates: SetOfCoordinates, ctfs: SetOfCTF) -> None:
         super().__init__(micrographs, coordinates)
         self._ctfSet, self._ctfsClosed = ctfs, ctfs is None
-        self._readCtfs = ReadOnce(ctfs, micNameOfCtf)
+        self._readCtfs = ReadOnce(ctfs, lambda ctf: ctf.getMicrograph().getMicName())
 
     def update(self) -> None:
         if self._ctfSet is not None:

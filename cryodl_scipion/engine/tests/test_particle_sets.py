@@ -12,6 +12,7 @@ import torch
 from cryodl.core.optics import ctf_rfft
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
+from cryodl.io.subtomograms import read_subtomograms
 
 BOX = 8
 OPTICS = dict(
@@ -191,6 +192,20 @@ def test_what_a_file_lacks_is_said(changes, needs, words):
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         read_particles(star(**changes), needs)
     assert all(word in str(error.value) for word in ["p.star" if "x@" not in words[0] else "x@", *words])
+
+
+@pytest.mark.parametrize("read", [read_particles, read_subtomograms])
+def test_relion_5_s_stacks_of_tilt_images_are_neither_images_nor_volumes(read):
+    # one name for a stack of the tilts of a particle: its first image would be taken for the particle
+    general = "data_general\n\n_rlnTomoSubTomosAre2DStacks                       {}\n\n"
+    text = Path("job/p.star").read_text()
+    for said in (0, 1):
+        Path("job/p.star").write_text(general.format(said) + text.replace("000003@", "").replace("000001@", ""))
+        if said:
+            with pytest.raises(ValueError, match="p.star has a stack of tilt images for each particle"):
+                read("job/p.star")
+        elif read is read_particles:
+            assert len(read("job/p.star")) == 2
 
 
 def test_an_empty_set_is_refused():

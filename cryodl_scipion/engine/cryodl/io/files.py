@@ -87,7 +87,7 @@ def _listed(names: typing.Sequence[str]) -> str:
 
 
 MICROGRAPH_SUFFIXES = (".mrc", ".mrcs", ".tif", ".tiff", ".map")
-_STRIPPED = MICROGRAPH_SUFFIXES + (".rec", ".st", ".star", ".box", ".txt", ".png", ".jpg", ".zarr")
+_STRIPPED = MICROGRAPH_SUFFIXES + (".rec", ".st", ".star", ".box", ".txt", ".png", ".jpg", ".zarr", ".tomostar")
 _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
 
 

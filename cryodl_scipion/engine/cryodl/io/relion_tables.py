@@ -36,6 +36,11 @@ def modern_tables(
     """Optics and particle table, {column: texts} each, as RELION 3.1 has them. tables: of star.read_tables. path: for
     messages. dimensions: 3 for subtomograms; of files that do not say it. Raises ValueError if there are no
     particles."""
+    if "1" in tables.get("general", {}).get("rlnTomoSubTomosAre2DStacks", ()):
+        raise ValueError(
+            f"{path} has a stack of tilt images for each particle (rlnTomoSubTomosAre2DStacks is 1), which is no image "
+            "and no volume. Extract the particles again without 2D stacks. Coordinates are read from this file as well."
+        )
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
         raise ValueError(f"{path} has no particles: it has no table with rlnImageName, or the table is empty.")

@@ -13,7 +13,7 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Result, TrainDetectorConfig
-from cryodl.io.star import write_tables
+from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import coordinate_columns, read_coordinates3d, write_coordinates3d
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.zarr_arrays import write_zarr
@@ -208,6 +208,21 @@ def test_eman2_and_files_of_other_names_find_their_tomogram(tmp_path):
     one = exported(tmp_path, [tmp_path / "TS_01__bin4.mrc"], [napari_points(tmp_path / "ferritin.csv")])
     assert {row[0] for row in one["TS_01__bin4"]} == {"ferritin"} and len(one["TS_01__bin4"]) == 6
     exported(tmp_path, tmp_path.glob("*.mrc"), [tmp_path / "ferritin.csv"], code=2)  # of two, which?
+
+
+def test_warp_s_names_of_tilt_series_are_those_of_its_tomograms(tmp_path):
+    # WarpTools' ts_template_match and ts_reconstruct: TS_1.tomostar, TS_1_10.00Apx.mrc
+    places, angles = np.array([[12.5, 8.25, 4.125], [50.0, 20.0, 9.5]]), np.array([[12.3, 45.6, -78.9], [170, 90, 5.0]])
+    columns = [f"rlnCoordinate{axis}" for axis in "XYZ"] + ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+    table = dict(zip(columns, [*places.T, *angles.T]), rlnMicrographName=["TS_1.tomostar", "TS_11.tomostar"])
+    write_tables(tmp_path / "matched.star", {"": dict(table, rlnAutopickFigureOfMerit=[7.5, 6.25])})
+    for name in ("TS_1", "TS_11"):
+        write_mrc(tmp_path / f"{name}_10.00Apx.mrc", np.zeros((20, 40, 60), np.float32), 10.0)
+    exported(tmp_path, tmp_path.glob("*.mrc"), [tmp_path / "matched.star"], "--points", "relion")
+    made = read_tables(tmp_path / "out0" / "particles.star")["particles"]
+    assert list(made["rlnTomoName"]) == ["TS_1_10.00Apx", "TS_11_10.00Apx"]
+    found = np.array([made[name] for name in columns], float).T
+    assert np.allclose(found, np.hstack([places, angles]), atol=0.01)
 
 
 @pytest.mark.parametrize(

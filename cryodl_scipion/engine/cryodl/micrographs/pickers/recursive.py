@@ -99,7 +99,10 @@ def train_recursively(
     report, rounds = fit_task(task, config, folder, device), list[Recursion]()
     typical = config.learning_rate or task.method.learning_rate
     for number in range(1, config.recursions + 1):
-        images = [add_negatives(image, positions) for image, positions in zip(task.training, false_positives(task))]
+        images = [
+            dataclasses.replace(image, negatives=np.concatenate([image.negatives, positions]))
+            for image, positions in zip(task.training, false_positives(task))
+        ]
         count = sum(len(new.negatives) - len(old.negatives) for new, old in zip(images, task.training))
         if not count:
             print(f"Recursion {number}: no false picks are left on the training micrographs.")
@@ -141,11 +144,6 @@ def false_positives(task: PickerTask) -> list[np.ndarray]:
         known = np.concatenate([item.positives, item.negatives, item.contamination])
         found.append(wrong[far(wrong, known, CLEAR * diameter)])
     return found
-
-
-def add_negatives(image: typing.Any, positions: np.ndarray) -> typing.Any:
-    """The LabelledImage with further (n, 2) places of background."""
-    return dataclasses.replace(image, negatives=np.concatenate([image.negatives, positions]))
 
 
 def _joined(first: FitReport, second: FitReport) -> FitReport:

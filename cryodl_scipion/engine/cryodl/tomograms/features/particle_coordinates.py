@@ -110,10 +110,12 @@ def _beginning(stem: str, tomograms: typing.Collection[str]) -> str:
 
 
 def _matching(name: str, tomograms: typing.Collection[str]) -> str:
-    """The tomogram of this name, or the only one that has it before '__', as EMAN2's TS_01__bin4; else ''."""
+    """The tomogram of this name, or the only one that has it before '__', as EMAN2's TS_01__bin4, or before its pixel
+    size, as Warp's TS_01_10.00Apx; else ''."""
     if name in tomograms:
         return name
-    fitting = [one for one in tomograms if name and name in (one.partition("__")[0], one.rpartition("__")[0])]
+    before = lambda one: (one.partition("__")[0], one.rpartition("__")[0], re.sub(r"_[0-9.]+Apx$", "", one))
+    fitting = [one for one in tomograms if name and name in before(one)]
     return fitting[0] if len(fitting) == 1 else ""
 
 
