@@ -13,6 +13,10 @@ import typing
 import numpy as np
 import scipy.fft
 from scipy.sparse import csr_matrix
+from scipy.spatial.transform import Rotation
+
+from ..core.projections import rotation_matrices
+from ..io.memory import release_pages
 
 
 @dataclasses.dataclass
@@ -29,56 +33,144 @@ class Seen:
     matrix: typing.Any
 
 
-class Views(typing.Protocol):
-    """Poses and other unknowns of n observations, each with e errors of which the first three are rotations.
+LARGEST_STEP = 0.1  # radians that an orientation may move at a time
 
-    contrast : (n,). moved : (n, e), sum of all steps away from what the file states. spread : (e,) standard deviations
-    of the errors before they are learned. alike : slices of errors that are equally large. shift_errors : which of them
-    are shifts, px."""
 
+@dataclasses.dataclass
+class Views:
+    """Poses and other unknowns of n observations; they change while they are refined. Each has e errors: rotations
+    about x, y and z, a shift along each axis, the contrast, and further ones of the transfer.
+
+    matrices : (n, 3, 3), from observation to density. shifts : (n, 2) yx or (n, 3) zyx, where the molecule lies
+    relative to the middle, px. contrast : (n,), factor of the mean volume, 1 on average. further : (n, f). spread :
+    (e,) standard deviations of the errors before they are learned. equal : which of all errors are equally large, as
+    those of rotations and of shifts are. limit : that no further one exceeds. moved : (n, e), sum of all steps away
+    from what the file states."""
+
+    matrices: np.ndarray
+    shifts: np.ndarray
     contrast: np.ndarray
+    further: np.ndarray
+    spread: np.ndarray
+    equal: tuple[slice, ...]
+    limit: float
     moved: np.ndarray
 
-    @property
-    def spread(self) -> np.ndarray:
-        """(e,)."""
-
-    @property
-    def alike(self) -> tuple[slice, ...]:
-        """Of errors."""
+    @classmethod
+    def of(
+        cls, angles: np.ndarray, shifts: np.ndarray, spread: np.ndarray, equal: tuple[slice, ...], limit: float = np.inf
+    ) -> Views:
+        """Those of angles (n, 3), degrees, and shifts that a file states."""
+        moved = np.zeros((len(angles), len(spread)))
+        further = moved[:, 4 + shifts.shape[1] :].copy()
+        matrices, contrast = rotation_matrices(angles), np.ones(len(angles))
+        return cls(matrices, shifts.astype(float), contrast, further, spread, equal, limit, moved)
 
     @property
     def shift_errors(self) -> slice:
-        """Of errors."""
+        """Which of the errors are shifts; that of the contrast follows."""
+        return slice(3, 3 + self.shifts.shape[1])
+
+    @property
+    def alike(self) -> tuple[slice, ...]:
+        """The errors that are equally large."""
+        return slice(0, 3), self.shift_errors, *self.equal
 
     def move(self, rows: np.ndarray, step: np.ndarray) -> None:
         """Add small errors (m, e) to some rows."""
+        step, contrast = step.copy(), self.shift_errors.stop
+        length = np.linalg.norm(step[:, :3], axis=1, keepdims=True)
+        step[:, :3] *= np.minimum(1, LARGEST_STEP / np.maximum(length, 1e-9))
+        step[:, contrast] = np.clip(self.contrast[rows] + step[:, contrast], 0.2, 3.0) - self.contrast[rows]
+        further = np.clip(self.further[rows] + step[:, contrast + 1 :], -self.limit, self.limit)
+        step[:, contrast + 1 :] = further - self.further[rows]
+        self.matrices[rows] = self.matrices[rows] @ Rotation.from_rotvec(step[:, :3]).as_matrix()
+        self.shifts[rows] += step[:, self.shift_errors]
+        self.contrast[rows] += step[:, contrast]
+        self.further[rows] += step[:, contrast + 1 :]
+        self.moved[rows] += step
+
+    def angles(self) -> np.ndarray:
+        """(n, 3) rot, tilt, psi in degrees."""
+        return Rotation.from_matrix(self.matrices).as_euler("ZYZ", degrees=True)
 
 
-class Observations(typing.Protocol):
-    """Whitened Fourier coefficients of n observations, sorted by frequency. scale : (rings,), corrections of the
-    noise's standard deviation. ring : (d,) of each coefficient. rings : number."""
+HELD = 2.5e8  # bytes of the files that are read before their pages are released
 
+
+@dataclasses.dataclass
+class Observations:
+    """Whitened Fourier coefficients of n observations, low frequencies first: real and imaginary part of the noise have
+    variance 1. An observation is data = transfer x what its view shows of the volume + noise.
+
+    box : px of the shifts, along an axis. frequencies : (2, d) yx or (3, d) zyx, waves per box. ring : (d,) int, part
+    of the frequencies that each belongs to. files : (n, d) each, mapped into memory: data, the transfer, and what else
+    `transfer` takes. scale : (rings,), corrections of the noise's standard deviation; the files' values are divided by
+    it when read."""
+
+    box: int
+    frequencies: np.ndarray
+    ring: np.ndarray
+    files: tuple[np.ndarray, ...]
     scale: np.ndarray
+    _read: int = dataclasses.field(default=0, init=False)  # bytes since pages were released
 
-    @property
-    def ring(self) -> np.ndarray:
-        """(d,) int."""
+    def __len__(self) -> int:
+        return len(self.files[0])
 
     @property
     def rings(self) -> int:
         """Number of rings."""
-
-    def __len__(self) -> int: ...
+        return len(self.scale)
 
     def count(self, radius: float) -> int:
         """Number of coefficients up to a frequency in waves per box."""
+        return int(np.searchsorted(np.linalg.norm(self.frequencies, axis=0), radius + 1e-6, side="right"))
 
-    def look(self, views: typing.Any, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int) -> Seen:
-        """The Seen of some rows. mean_table : (side³, 8), table and gradient_tables of the mean volume."""
+    def read(self, rows: np.ndarray, count: int) -> list[np.ndarray]:
+        """(m, count) values of each of the files, of some rows."""
+        factor = (1 / self.scale[self.ring[:count]]).astype(np.float32)
+        found = [array[rows, :count] * factor for array in self.files]
+        self._read += sum(array[0].nbytes for array in self.files) * len(rows)
+        if self._read > HELD:
+            for array in self.files:
+                release_pages(array)
+            self._read = 0
+        return found
 
-    def shown(self, views: typing.Any, rows: np.ndarray, cube: Cube, table: np.ndarray, count: int) -> np.ndarray:
-        """(m, count) what some rows show of a volume's table (side³, 2), transfer included."""
+    def transfer(self, further: np.ndarray, rows: np.ndarray, *known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(m, d) transfer of some rows, and (m, d, f) its derivatives by the further errors. further: (m, f). *known:
+        (m, d), of the files after the data."""
+        raise NotImplementedError
+
+    def look(self, views: Views, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int) -> Seen:
+        """The Seen of some rows. mean_table : (side³, 8), table and gradient_tables of the mean volume, side by side.
+        count: coefficients that are used."""
+        plane, (data, *known) = self.frequencies[:, :count].astype(np.float32), self.read(rows, count)
+        z, y, x = plane if len(plane) == 3 else (np.float32(0), *plane)
+        data = data * np.exp(1j * ((views.shifts[rows] @ plane) * (2 * np.pi / self.box))).astype(np.complex64)
+        transfer, further = self.transfer(views.further[rows], rows, *known)
+        matrix = cube.interpolation(views.matrices[rows], plane[::-1])
+        values = as_complex(matrix @ mean_table).reshape(len(rows), count, -1)
+        slices = values[..., 0]
+        gradient = np.einsum("mdi,mij->mdj", values[..., 1:], views.matrices[rows].astype(np.float32))
+        contrast = views.contrast[rows, None].astype(np.float32)
+        seen = transfer * contrast
+        errors = np.empty((len(rows), count, len(views.spread)), np.complex64)
+        errors[..., 0] = seen * (y * gradient[..., 2] - z * gradient[..., 1])
+        errors[..., 1] = seen * (z * gradient[..., 0] - x * gradient[..., 2])
+        errors[..., 2] = seen * (x * gradient[..., 1] - y * gradient[..., 0])
+        for number, axis in enumerate(plane, 3):
+            errors[..., number] = seen * slices * (-2j * np.pi / self.box * axis)
+        errors[..., len(plane) + 3] = transfer * slices
+        errors[..., len(plane) + 4 :] = (contrast * slices)[..., None] * further
+        return Seen(data, transfer, slices, errors, matrix)
+
+    def shown(self, views: Views, rows: np.ndarray, cube: Cube, table: np.ndarray, count: int) -> np.ndarray:
+        """(m, count) what some rows show of a volume's table (side³, 2), with the transfer of their files."""
+        plane = self.frequencies[::-1, :count].astype(np.float32)
+        slices = as_complex(cube.interpolation(views.matrices[rows], plane) @ table).reshape(len(rows), count)
+        return slices * self.read(rows, count)[1]
 
 
 PADDING = 2  # the transform's side over the volume's

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fit of a latent space writes of its observations: columns, clusters, the verdict in words.
+"""The linear fit of a latent space; what any fit writes of its observations: columns, clusters, the verdict in words.
 
 Which observations the maps along an axis of a latent space rest on.
 A latent space drawn in two dimensions that keep neighbours together (UMAP), where umap-learn is installed.
 The latent space as a picture."""
 
 import dataclasses
+import functools
 import importlib.util
 import os
 import sys
@@ -15,13 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from ..io.files import whole_file
+from ..io.messages import doing
 from ..io.mrc import write_map
 from ..io.particle_sets import ParticleSet
 from ..io.relion_tables import number_columns
 from ..io.subtomograms import SubtomogramSet
-from .components import ComponentFit, Setting
+from .components import ComponentFit, Setting, fit_components
 from .cube import resized_volume
-from .motion import Motion
+from .masks import changing
+from .motion import Motion, along_curve, find_motion, voxel_components
 
 WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
 
@@ -89,6 +92,29 @@ LATENT, CLUSTER, UMAP = "cryodlLatent", "cryodlCluster", "cryodlUmap"
 
 
 @dataclasses.dataclass
+class Start:
+    """What tests for motion and fits begin with. setting : components.Setting, its mask and views as the mean volume
+    says. mean : (box, box, box). curve : FSC of its halves. sigmas : (e,) of the errors. radius : waves per box, the
+    finest detail. contrast : 'bright' or 'dark'. rng : of the linear method. notes : sentences. alike : whether the
+    observations show anything in common."""
+
+    setting: Setting
+    mean: np.ndarray
+    curve: np.ndarray
+    sigmas: np.ndarray
+    radius: float
+    contrast: str
+    rng: np.random.Generator
+    notes: list[str]
+    alike: bool
+
+    def say(self, motion: Motion) -> Motion:
+        """Tell a Motion, and return it."""
+        self.setting.say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
+        return motion
+
+
+@dataclasses.dataclass
 class Outcome:
     """fit : components.ComponentFit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or
     'dark'. notes : sentences. method : that of the fit, 'linear' or 'gaussian'. record : what else heterogeneity.json
@@ -102,6 +128,28 @@ class Outcome:
     method: str
     record: dict[str, typing.Any]
     kept: np.ndarray | None = None
+
+
+def linear_motion(start: Start, tolerance: float) -> Motion:
+    """The Motion by principal components. tolerance : variability that a rigid molecule may have."""
+    doing("the motion test")
+    components = functools.partial(voxel_components, start.setting, start.mean, start.radius, start.rng)
+    return start.say(find_motion(start.setting, start.mean, start.radius, components, tolerance))
+
+
+def fit_linear(start: Start, motion: Motion, count: int, curved: bool = True) -> Outcome:
+    """The Outcome by principal components. count : of latent coordinates. curved : whether the first one follows a
+    curve, where there is motion."""
+    setting = start.setting
+    if motion.verdict == "motion":
+        first, second = motion.halves
+        setting.focus = changing(first, second, setting.mask)
+    doing("the principal components")
+    mean, known = start.mean, motion.halves[0]
+    fit = fit_components(setting, mean, known, count, start.radius, start.sigmas, start.curve, start.rng)
+    if motion.verdict == "motion" and curved:
+        fit.latent[:, 0] = along_curve(setting, fit, start.radius)
+    return Outcome(fit, motion, setting, start.contrast, start.notes, "linear", dict(tolerance=motion.tolerance))
 
 
 def latent_columns(latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int) -> dict[str, np.ndarray]:

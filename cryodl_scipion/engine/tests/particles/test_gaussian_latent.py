@@ -16,8 +16,9 @@ from cryodl.core.devices import choose_device
 from cryodl.core.frc import fsc
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles
+from cryodl.latent import record
 from cryodl.latent.cube import Cube, as_complex
-from cryodl.particles.heterogeneity import fitting, gaussian_fit
+from cryodl.particles.heterogeneity import gaussian_fit
 from cryodl.particles.heterogeneity.decoder import Decoder, rotations
 from cryodl.particles.heterogeneity.gaussians import Gaussians, fit_gaussians
 from cryodl.particles.heterogeneity.modes import anchor_weights, basis_of, principal_motions
@@ -149,13 +150,13 @@ def test_a_stopped_training_continues_to_the_same_coordinates(here, monkeypatch)
 
 
 def test_auto_takes_the_gaussians_where_only_they_find_the_motion(here, monkeypatch, tmp_path):
-    found = fitting.find_motion
+    found = record.find_motion
 
     def blind_to_volumes(setting, *rest):
         """As if the noise were too strong for the linear test."""
         return dataclasses.replace(found(setting, *rest), p_value=0.4)
 
-    monkeypatch.setattr(fitting, "find_motion", blind_to_volumes)
+    monkeypatch.setattr(record, "find_motion", blind_to_volumes)
     monkeypatch.setattr(gaussian_fit, "ROUNDS", 1)
     made = command("fit-heterogeneity", **dict(FIT, method="auto"), output=tmp_path / "fit").outputs
     said = json.loads((tmp_path / "fit/heterogeneity.json").read_text())
@@ -166,7 +167,7 @@ def test_auto_takes_the_gaussians_where_only_they_find_the_motion(here, monkeypa
 
 def test_auto_is_linear_where_too_few_gaussians_may_move_and_says_so(here, monkeypatch, tmp_path):
     monkeypatch.setattr(gaussian_fit, "MINIMUM", 10**6)
-    monkeypatch.setattr(fitting.Motion, "verdict", "no motion")
+    monkeypatch.setattr(record.Motion, "verdict", "no motion")
     made = command("fit-heterogeneity", **dict(FIT, method="auto"), output=tmp_path / "fit")
     words = "Only the method linear was tested for motion. The mask around the molecule contains"
     assert made.outputs["method"] == "linear" and any(note.startswith(words) for note in made.warnings)

@@ -20,7 +20,7 @@ from cryodl.latent.components import CHANGE, shell_power, solve_components
 from cryodl.latent.cube import Cube, as_complex, resized_volume
 from cryodl.latent.motion import expected_power
 from cryodl.latent.record import path_weights
-from cryodl.particles.heterogeneity.coefficients import ERRORS, ParticleViews, load_coefficients
+from cryodl.particles.heterogeneity.coefficients import load_coefficients, particle_views
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, maps=2, threads=1)
 
@@ -86,23 +86,21 @@ def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_pat
     table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
 
     def shown(step):
-        views = ParticleViews.of(particles)
+        views = particle_views(particles)
         views.move(rows, step)
         seen = coefficients.look(views, rows, cube, table, count)
-        rotations = (
-            views.shifts_yx[rows] @ np.stack([coefficients.disc.y.numpy(), coefficients.disc.x.numpy()])[:, :count]
-        )
+        rotations = views.shifts[rows] @ coefficients.frequencies[:, :count]
         moved = np.exp(-2j * np.pi / 32 * rotations)
         return seen.transfer * views.contrast[rows, None] * seen.slices * moved, seen, rotations
 
     start, seen, rotations = shown(np.zeros((3, 9)))
-    for number, name in enumerate(ERRORS):
+    for number in range(9):
         step = np.zeros((3, 9))
         step[:, number] = 0.004
         change = (shown(step)[0] - start) / 0.004
         expected = seen.errors[..., number] * np.exp(-2j * np.pi / 32 * rotations)
         alike = (change * expected.conj()).sum().real / np.linalg.norm(change) / np.linalg.norm(expected)
-        assert alike > 0.98 and np.linalg.norm(change) == pytest.approx(np.linalg.norm(expected), rel=0.05), name
+        assert alike > 0.98 and np.linalg.norm(change) == pytest.approx(np.linalg.norm(expected), rel=0.05), number
 
 
 def test_every_image_has_the_wavelength_of_its_own_optics_group(here, tmp_path):
@@ -111,7 +109,7 @@ def test_every_image_has_the_wavelength_of_its_own_optics_group(here, tmp_path):
     mixed = dataclasses.replace(particles, optics=np.array(optics, dtype=object)).subset(np.arange(20))
     coefficients = load_coefficients(mixed, 8, 20, "bright", tmp_path)
     assert np.allclose(coefficients.wavelength[:4], [0.01969, 0.02508, 0.01969, 0.02508], atol=1e-5)
-    views, cube, rows, count = ParticleViews.of(mixed), Cube(20, 8), np.arange(20), coefficients.count(8)
+    views, cube, rows, count = particle_views(mixed), Cube(20, 8), np.arange(20), coefficients.count(8)
     volume = resized_volume(mrcfile.read("p_map.mrc"), 20)
     table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
     views.move(rows, np.tile([0.0] * 6 + [0.3, 0, 0], (20, 1)))

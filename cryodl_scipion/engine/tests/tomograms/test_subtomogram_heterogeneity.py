@@ -21,12 +21,7 @@ from cryodl.latent.cube import Cube
 from cryodl.latent.masks import copy_notes
 from cryodl.particles.commands.select_latent import select_latent
 from cryodl.recipes.commands.fit_heterogeneity import fit_heterogeneity
-from cryodl.tomograms.heterogeneity.coefficients import (
-    ERRORS,
-    SubtomogramViews,
-    load_subtomogram_coefficients,
-    within_wedge,
-)
+from cryodl.tomograms.heterogeneity.coefficients import load_subtomogram_coefficients, subtomogram_views, within_wedge
 from cryodl.tomograms.heterogeneity.fitting import load_subtomogram_inputs
 
 COUNT = 100
@@ -91,19 +86,19 @@ def test_the_errors_of_a_subtomogram_are_the_derivatives_of_what_it_shows(moving
     table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
 
     def shown(step):
-        views = SubtomogramViews.of(found, 160 / 14)
+        views = subtomogram_views(found, 160 / 14)
         views.move(rows, step)
         seen = coefficients.look(views, rows, cube, table, count)
-        phase = np.exp(-2j * np.pi / 14 * (views.shifts_zyx[rows] @ coefficients.zyx[:, :count]))
+        phase = np.exp(-2j * np.pi / 14 * (views.shifts[rows] @ coefficients.frequencies[:, :count]))
         return seen.transfer * views.contrast[rows, None] * seen.slices * phase, seen, phase
 
-    start, seen, phase = shown(np.zeros((3, len(ERRORS))))
-    for number, name in enumerate(ERRORS):
-        step = np.zeros((3, len(ERRORS)))
+    start, seen, phase = shown(np.zeros((3, 9)))
+    for number in range(9):
+        step = np.zeros((3, 9))
         step[:, number] = 0.004
         change, expected = (shown(step)[0] - start) / 0.004, seen.errors[..., number] * phase
         alike = (change * expected.conj()).sum().real / np.linalg.norm(change) / np.linalg.norm(expected)
-        assert alike > 0.97 and np.linalg.norm(change) == pytest.approx(np.linalg.norm(expected), rel=0.06), name
+        assert alike > 0.97 and np.linalg.norm(change) == pytest.approx(np.linalg.norm(expected), rel=0.06), number
 
 
 def test_coefficients_at_the_border_of_the_wedge_are_left_out():
@@ -190,7 +185,7 @@ def test_data_multiplied_by_their_ctf_weigh_the_same_as_divided_ones(tmp_path):
     (tmp_path / "c").mkdir()
     found = load_subtomogram_coefficients(read_subtomograms(path), 5, 14, 120, "bright", tmp_path / "c")
     data, known = found.read(np.arange(6), 600)
-    z, y, x = found.zyx[:, :600]
+    z, y, x = found.frequencies[:, :600]
     factor = 14**1.5 / 16**1.5 * np.exp(2j * np.pi / 16 * 8 * (z + y + x)) / found.scale[found.ring[:600]]
     expected = (grid[:, z % 16, y % 16, x] * sums[z % 16, y % 16, x].sqrt()).numpy() * factor
     assert np.allclose(data, expected, atol=1e-3 * np.abs(expected).max())

@@ -92,7 +92,7 @@ def _write_maps(
     halves, record, whole = split_halves(particles, run.seed), [], []
     with run.progress(0, "particle", title="maps") as bar:
         found = paths.weighted_maps(
-            particles, coefficients.ParticleViews.of(particles), halves, weights, diameter_px, contrast, bar.update
+            particles, coefficients.particle_views(particles), halves, weights, diameter_px, contrast, bar.update
         )
         for number, (maps, curve) in enumerate(found):
             name, weight = f"map_{number + 1:02d}.mrc", weights[:, number].astype(float)

@@ -13,7 +13,7 @@ from ...latent.components import COARSE, Setting, orthonormal
 from ...latent.expectation import Linear, expect
 from ...latent.motion import COMPONENTS, FREE
 
-CONTRAST = 5  # of coefficients.ERRORS
+CONTRAST = 5  # of the errors, see coefficients.FIRST_SPREAD
 LARGEST = 0.3  # of the particles: a larger group is no minority
 SMALLEST = 8  # particles
 DISTINCT = 2.0  # widths of both groups that lie between them

@@ -2,7 +2,6 @@
 """The whole fit: from particles and a reference to latent coordinates, volumes and a verdict."""
 
 import dataclasses
-import functools
 import typing
 from pathlib import Path
 
@@ -12,34 +11,18 @@ from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
 from ...io.messages import doing
 from ...latent import masks
-from ...latent.components import COARSE, Setting, fit_components, mean_of, refine_views
-from ...latent.motion import Motion, along_curve, find_motion, voxel_components
-from ...latent.record import Outcome
+from ...latent.components import COARSE, Setting, mean_of, refine_views
+from ...latent.motion import Motion
+from ...latent.record import Outcome, Start, fit_linear, linear_motion
 from ...likelihood.observed import WIDEST
 from ...reconstruction.halves import same_images, split_halves
 from .apart import find_group
-from .coefficients import FIRST_SPREAD, ParticleViews, load_coefficients
+from .coefficients import FIRST_SPREAD, load_coefficients, particle_views
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, Inputs, compare_maps
 
 TOLERANCE = 0.001  # of the molecule's power: errors of CTF and orientations cause some variability, too
 GROUPS = 2  # that are set apart at most, one after the other
-
-
-@dataclasses.dataclass
-class Start:
-    """inputs : inputs.Inputs. setting : components.Setting, its mask and views as the mean volume says. mean : (box,
-    box, box). curve : FSC of its halves. sigmas : (9,) of the errors, see views.ERRORS. rng : of the linear method.
-    notes : sentences. alike : whether the images show anything in common."""
-
-    inputs: Inputs
-    setting: Setting
-    mean: np.ndarray
-    curve: np.ndarray
-    sigmas: np.ndarray
-    rng: np.random.Generator
-    notes: list[str]
-    alike: bool
 
 
 @dataclasses.dataclass
@@ -97,11 +80,11 @@ def _tested(
 ) -> Tested:
     start = _started(config, inputs, folder, say)
     if config.method == "auto" and config.classes is None:
-        return _either(config, start)
+        return _either(config, inputs, start)
     if config.method == "gaussian":
-        model, motion = _test_gaussians(config, start)
+        model, motion = _test_gaussians(config, inputs, start)
         return Tested(start, motion, {}, model, (model.setting, model.mean, motion.halves))
-    motion = _test_linear(start)
+    motion = linear_motion(start, TOLERANCE)
     return Tested(start, motion, {}, None, (start.setting, start.mean, motion.halves))
 
 
@@ -114,7 +97,7 @@ def _started(
     doing("reading the images")
     setting = Setting(
         load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
-        ParticleViews.of(particles),
+        particle_views(particles),
         split_halves(particles, inputs.seed),
         masks.sphere_mask(inputs.box),
         inputs.box,
@@ -133,20 +116,21 @@ def _started(
         setting.mask = setting.mask * (masks.molecule_mask(mean, voxel) if inputs.mask is None else inputs.mask)
     elif inputs.mask is not None:
         setting.mask = setting.mask * inputs.mask
-    return Start(inputs, setting, mean, curve, sigmas, np.random.default_rng(inputs.seed), notes, alike)
+    rng = np.random.default_rng(inputs.seed)
+    return Start(setting, mean, curve, sigmas, inputs.radius, inputs.contrast, rng, notes, alike)
 
 
-def _either(config: FitHeterogeneityConfig, start: Start) -> Tested:
+def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Tested:
     """The linear test; if it finds no motion and that of the Gaussians does, theirs. The second test is made only where
     the first finds nothing. Both p-values are doubled, since either may find motion by chance (Bonferroni)."""
-    linear = _test_linear(start)
+    linear = linear_motion(start, TOLERANCE)
     components = start.setting, start.mean, linear.halves
     tests = dict(linear=linear)
     motion = dataclasses.replace(linear, p_value=min(1.0, 2 * linear.p_value))
     if motion.verdict == "motion":
         return Tested(start, motion, tests, None, components)
     try:
-        model, found = _test_gaussians(config, start)
+        model, found = _test_gaussians(config, inputs, start)
     except ValueError as error:  # a small mask, say: nothing that the linear method needs
         start.notes.append(f"Only the method linear was tested for motion. {error}")
         return Tested(start, linear, tests, None, components)
@@ -164,7 +148,8 @@ def _either(config: FitHeterogeneityConfig, start: Start) -> Tested:
 def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Outcome:
     """The Outcome of the method that was tested, with the result of each test in its record."""
     if tested.model is None:
-        outcome = _fit_linear(config, tested.start, tested.motion)
+        curved = config.classes is None  # discrete classes lie on no curve
+        outcome = fit_linear(tested.start, tested.motion, config.latent, curved)
     else:
         outcome = _fit_gaussians(config, tested.start, tested.model, tested.motion, folder)
     if tested.tests:
@@ -174,32 +159,12 @@ def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Out
     return outcome
 
 
-def _test_linear(start: Start) -> Motion:
-    setting, mean, radius = start.setting, start.mean, start.inputs.radius
-    components = functools.partial(voxel_components, setting, mean, radius, start.rng)
-    doing("the motion test")
-    return _told(find_motion(setting, mean, radius, components, TOLERANCE), setting.say)
-
-
-def _fit_linear(config: FitHeterogeneityConfig, start: Start, motion: Motion) -> Outcome:
-    setting, inputs = start.setting, start.inputs
-    if motion.verdict == "motion":
-        first, second = motion.halves
-        setting.focus = masks.changing(first, second, setting.mask)
-    known = motion.halves[0]
-    doing("the principal components")
-    fit = fit_components(setting, start.mean, known, config.latent, inputs.radius, start.sigmas, start.curve, start.rng)
-    if motion.verdict == "motion" and config.classes is None:  # discrete classes lie on no curve
-        fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
-    return Outcome(fit, motion, setting, inputs.contrast, start.notes, "linear", dict(tolerance=TOLERANCE))
-
-
-def _test_gaussians(config: FitHeterogeneityConfig, start: Start) -> tuple[GaussianModel, Motion]:
+def _test_gaussians(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> tuple[GaussianModel, Motion]:
     """The Gaussians of the mean volume, and the Motion by their principal motions."""
     doing("placing the Gaussians")
-    model = gaussian_model(start.setting, start.mean, start.inputs, config, start.sigmas, choose_device())
+    model = gaussian_model(start.setting, start.mean, inputs, config, start.sigmas, choose_device())
     doing("the motion test")
-    return model, _told(motion_of_gaussians(model, TOLERANCE), start.setting.say)
+    return model, start.say(motion_of_gaussians(model, TOLERANCE))
 
 
 def _fit_gaussians(
@@ -207,12 +172,7 @@ def _fit_gaussians(
 ) -> Outcome:
     """The Outcome by Gaussians; its first coordinate is a nonlinear one if there is motion."""
     doing("the latent coordinates")
-    mean, curve = mean_of(start.setting, start.inputs.radius, start.sigmas)
+    mean, curve = mean_of(start.setting, start.radius, start.sigmas)
     fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
     said = dict(record, tolerance=TOLERANCE)
-    return Outcome(fit, motion, start.setting, start.inputs.contrast, start.notes, "gaussian", said)
-
-
-def _told(motion: Motion, say: typing.Callable[[str], typing.Any]) -> Motion:
-    say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
-    return motion
+    return Outcome(fit, motion, start.setting, start.contrast, start.notes, "gaussian", said)

@@ -19,10 +19,10 @@ from scipy.spatial.transform import Rotation
 from ...core.frc import fsc, resolution_at
 from ...io.mrc import write_halves
 from ...io.particle_sets import ParticleSet, write_particles_star
-from ...latent.cube import Cube
+from ...latent.cube import Cube, Views
 from ...latent.masks import read_focus_mask
 from ...reconstruction.halves import wiener_constants
-from .coefficients import ParticleViews
+from .coefficients import particle_views
 from .paths import ShownPart, weighted_maps
 
 TURNS = 2  # of domain and rest in turn
@@ -72,22 +72,22 @@ class TwoBodies:
     refinement."""
 
     particles: ParticleSet
-    views: ParticleViews
+    views: Views
     halves: np.ndarray
     mask: np.ndarray
     contrast: str
 
-    def made(self, views: ParticleViews, without: tuple[ShownPart, ShownPart] | None = None) -> Halves:
+    def made(self, views: Views, without: tuple[ShownPart, ShownPart] | None = None) -> Halves:
         """Maps of all particles."""
         every, width = np.ones((len(self.particles), 1), np.float32), WIDEST * self.particles.box
         found = weighted_maps(self.particles, views, self.halves, every, width, self.contrast, without=without)
         return Halves(*next(iter(found))[0])
 
-    def domain(self, focused: ParticleViews, rest: Halves) -> Halves:
+    def domain(self, focused: Views, rest: Halves) -> Halves:
         """The domain's maps. focused : its orientations and shifts, as it lies in the middle state."""
         return self.made(focused, _shown(rest, self.views)).times(self.mask)
 
-    def middle(self, focused: ParticleViews, rest: Halves) -> Halves:
+    def middle(self, focused: Views, rest: Halves) -> Halves:
         """The molecule in its middle state. rest : to begin with."""
         domain = self.domain(focused, rest)
         for _ in range(TURNS - 1):
@@ -112,7 +112,7 @@ def crossed(before: Halves, after: Halves) -> tuple[np.ndarray, np.ndarray]:
     return curves[0], curves[1]
 
 
-def _shown(volumes: Halves, views: ParticleViews) -> tuple[ShownPart, ShownPart]:
+def _shown(volumes: Halves, views: Views) -> tuple[ShownPart, ShownPart]:
     """What the images of each half show of a part."""
     return ShownPart(volumes.first, views), ShownPart(volumes.second, views)
 
@@ -257,12 +257,12 @@ def focus_on_domain(
     size, box = particles.pixel_size, particles.box
     values = read_focus_mask(mask, size, box)
     motion = follow_domain(maps, values)
-    views = ParticleViews.of(particles)
+    views = particle_views(particles)
     bodies = TwoBodies(particles, views, halves, values, contrast)
     consensus = bodies.made(views)
     rest = consensus.damped().times(1 - values)
-    angles, shifts_yx = domain_poses(motion, weights, views.matrices, views.shifts_yx)
-    focused = ParticleViews.of(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
+    angles, shifts_yx = domain_poses(motion, weights, views.matrices, views.shifts)
+    focused = particle_views(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
     changes = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T))
     changes.update(rlnOriginXAngst=-shifts_yx[:, 1] * size, rlnOriginYAngst=-shifts_yx[:, 0] * size)
     write_particles_star(str(folder / PARTICLES), particles, changes)

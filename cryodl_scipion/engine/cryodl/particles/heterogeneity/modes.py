@@ -24,8 +24,8 @@ class Batch:
     """A batch of m images.
 
     rows : (m,). base : (m, d) complex64, what the static volume leaves of the data. transfer : (m, d), CTF times
-    contrast. errors : (m, d, 9) complex64, see views.ERRORS. root, offset : (m, 9, 9), (m, 9), of the errors'
-    equations. matrices : (m, 3, 3). interpolation : see Cube."""
+    contrast. errors : (m, d, 9) complex64, see coefficients.FIRST_SPREAD. root, offset : (m, 9, 9), (m, 9), of the
+    errors' equations. matrices : (m, 3, 3). interpolation : see Cube."""
 
     rows: np.ndarray
     base: torch.Tensor

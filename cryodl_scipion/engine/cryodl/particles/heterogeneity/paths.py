@@ -17,11 +17,11 @@ from scipy.spatial.distance import cdist
 from ...core.frc import fsc
 from ...io.particle_sets import ParticleSet
 from ...latent.components import FLOOR
-from ...latent.cube import Cube, as_complex, hermitian, symmetric
+from ...latent.cube import Cube, Views, as_complex, hermitian, symmetric
 from ...latent.expectation import batches
 from ...likelihood.observed import prepare
 from ...reconstruction.halves import soft_sphere, wiener_constants
-from .coefficients import ParticleViews, sorted_disc
+from .coefficients import sorted_disc
 
 NEIGHBOURS = 12  # of each particle in the graph that a trajectory follows
 POWER = 4  # of the distances: many short steps, through dense regions, cost less than a long one through an empty one
@@ -87,7 +87,7 @@ class ShownPart:
     """A part of the molecule that images show. volume : (box, box, box). views : of all particles."""
 
     volume: np.ndarray
-    views: ParticleViews
+    views: Views
     _table: np.ndarray | None = dataclasses.field(default=None, init=False)
 
     def slices(self, cube: Cube, rows: np.ndarray, plane: np.ndarray) -> np.ndarray:
@@ -95,13 +95,13 @@ class ShownPart:
         if self._table is None:
             self._table = cube.table(self.volume)
         matrix = cube.interpolation(self.views.matrices[rows], plane)
-        phases = (self.views.shifts_yx[rows] @ plane[::-1]) * (2 * np.pi / cube.box)
+        phases = (self.views.shifts[rows] @ plane[::-1]) * (2 * np.pi / cube.box)
         return as_complex(matrix @ self._table).reshape(len(rows), -1) * np.exp(-1j * phases)
 
 
 def weighted_maps(
     particles: ParticleSet,
-    views: ParticleViews,
+    views: Views,
     halves: np.ndarray,
     weights: np.ndarray,
     diameter_px: float,
@@ -133,7 +133,7 @@ def weighted_maps(
 
 def _sums(
     particles: ParticleSet,
-    views: ParticleViews,
+    views: Views,
     rows: np.ndarray,
     weights: np.ndarray,
     cube: Cube,
@@ -149,7 +149,7 @@ def _sums(
     weight = np.zeros((cube.side**3, maps), np.float32)
     for part in batches(rows, len(disc)):
         images = prepare(particles.images(part), diameter_px, contrast)
-        phases = (views.shifts_yx[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
+        phases = (views.shifts[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
         known = np.sqrt(transfer) if particles.ctf_state == "multiplied" else transfer
         data = disc.of_images(images).numpy()

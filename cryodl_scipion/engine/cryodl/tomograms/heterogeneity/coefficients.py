@@ -3,173 +3,46 @@
 subtomogram is the rotated structure wherever it was measured, plus noise. Its coefficients are weighed by what the tilt
 series measured of them: the wedge of the tilts, the weights of its file (rlnCtfImage), or the sums of CTF² of RELION 4.
 The noise of back-projections differs with the direction to the tilt axis: its power is a number for each shell and
-range of directions. And what each one shows of the mean volume, with derivatives by orientation, shift, contrast and
-damping."""
+range of directions."""
 
-import dataclasses
 import typing
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
-from ...core.projections import rotation_matrices
 from ...core.volumes import HalfBall
-from ...io.memory import release_pages
 from ...io.subtomograms import SubtomogramSet
-from ...latent.cube import Cube, Seen, as_complex
+from ...latent.cube import Observations, Views
 from ..subtomograms.observed import particle_sphere
 
-ERRORS = (
-    "rotation_x",
-    "rotation_y",
-    "rotation_z",
-    "shift_z",
-    "shift_y",
-    "shift_x",
-    "contrast",
-    "damping_2",
-    "damping_4",
-)
-# standard deviations before they are learned: radians, px of the working volumes, fractions
+# Standard deviations of the errors before they are learned: rotations about x, y and z, radians; shifts along z, y and
+# x, px of the working volumes; contrast; damping by the second and fourth power of the frequency, fractions.
 FIRST_SPREAD = np.array([0.035, 0.035, 0.035, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2])
-LARGEST_STEP = 0.1  # radians that an orientation may move at a time
 
 
-@dataclasses.dataclass
-class SubtomogramViews:
-    """Orientation, shift, contrast and damping of each subtomogram; they change while they are refined. matrices : (n,
-    3, 3), from subtomogram to structure. shifts_zyx : (n, 3), where the particle lies relative to the middle, px of the
-    working volumes. contrast : (n,) factor of the mean volume, 1 on average. damping : (n, 2) by which the finest
-    detail is weaker, fractions that grow with the second and fourth power of the frequency: differences of defocus and
-    B-factor. moved : (n, 9), sum of all steps away from what the file states, in the order of ERRORS."""
-
-    matrices: np.ndarray
-    shifts_zyx: np.ndarray
-    contrast: np.ndarray
-    damping: np.ndarray
-    moved: np.ndarray
-
-    @classmethod
-    def of(cls, subtomograms: SubtomogramSet, voxel: float) -> "SubtomogramViews":
-        """The SubtomogramViews that a SubtomogramSet with angles states. voxel: Å of the working volumes."""
-        count = len(subtomograms)
-        angles = typing.cast("np.ndarray", subtomograms.angles)  # it was read with them
-        shifts = subtomograms.shifts_zyx * (subtomograms.pixel_size / voxel)
-        zeros = np.zeros((count, len(ERRORS)))
-        return cls(rotation_matrices(angles), shifts.astype(float), np.ones(count), np.zeros((count, 2)), zeros)
-
-    spread = FIRST_SPREAD
-    shift_errors = slice(3, 6)  # those of the ERRORS that are shifts, px
-    alike = (slice(0, 3), shift_errors)  # those that are equally large: of the axes of rotations and of shifts
-
-    def move(self, rows: np.ndarray, step: np.ndarray) -> None:
-        """Add small errors (m, 9), in the order of ERRORS, to some rows."""
-        step = step.copy()
-        length = np.linalg.norm(step[:, :3], axis=1, keepdims=True)
-        step[:, :3] *= np.minimum(1, LARGEST_STEP / np.maximum(length, 1e-9))
-        step[:, 6] = np.clip(self.contrast[rows] + step[:, 6], 0.2, 3.0) - self.contrast[rows]
-        step[:, 7:] = np.clip(self.damping[rows] + step[:, 7:], -0.5, 0.5) - self.damping[rows]
-        self.matrices[rows] = self.matrices[rows] @ Rotation.from_rotvec(step[:, :3]).as_matrix()
-        self.shifts_zyx[rows] += step[:, 3:6]
-        self.contrast[rows] += step[:, 6]
-        self.damping[rows] += step[:, 7:]
-        self.moved[rows] += step
-
-    def angles(self) -> np.ndarray:
-        """(n, 3) rot, tilt, psi in degrees."""
-        return Rotation.from_matrix(self.matrices).as_euler("ZYZ", degrees=True)
-
-
-def look_at_subtomograms(
-    coefficients: "SubtomogramCoefficients",
-    views: SubtomogramViews,
-    rows: np.ndarray,
-    cube: Cube,
-    mean_table: np.ndarray,
-    count: int,
-) -> Seen:
-    """The Seen of some rows, as latent.seen.Observations.look says."""
-    z, y, x = frequencies = coefficients.zyx[:, :count].astype(np.float32)
-    data, known = coefficients.read(rows, count)
-    phases = (views.shifts_zyx[rows] @ frequencies) * (2 * np.pi / cube.box)
-    data = data * np.exp(1j * phases).astype(np.complex64)
-    square = (z**2 + y**2 + x**2) / float(np.linalg.norm(coefficients.zyx[:, -1])) ** 2
-    damped = np.stack([square, square**2]).astype(np.float32)
-    transfer = (known * (1 - views.damping[rows].astype(np.float32) @ damped)).astype(np.float32)
-    matrix = cube.interpolation(views.matrices[rows], frequencies[::-1])
-    values = as_complex(matrix @ mean_table).reshape(len(rows), count, -1)
-    slices = values[..., 0]
-    gradient = np.einsum("mdi,mij->mdj", values[..., 1:], views.matrices[rows].astype(np.float32))
-    contrast = views.contrast[rows, None].astype(np.float32)
-    seen = transfer * contrast
-    errors = np.empty((len(rows), count, len(ERRORS)), np.complex64)
-    errors[..., 0] = seen * (y * gradient[..., 2] - z * gradient[..., 1])
-    errors[..., 1] = seen * (z * gradient[..., 0] - x * gradient[..., 2])
-    errors[..., 2] = seen * (x * gradient[..., 1] - y * gradient[..., 0])
-    for number, axis in enumerate((z, y, x), 3):
-        errors[..., number] = seen * slices * (-2j * np.pi / cube.box * axis)
-    errors[..., 6] = transfer * slices
-    errors[..., 7:] = -(known * contrast * slices)[..., None] * damped.T
-    return Seen(data, transfer, slices, errors, matrix)
+def subtomogram_views(subtomograms: SubtomogramSet, voxel: float) -> Views:
+    """The Views that a SubtomogramSet with angles states. voxel: Å of the working volumes. The further unknowns are by
+    how much the finest detail is weaker, see FIRST_SPREAD: differences of defocus and B-factor."""
+    angles = typing.cast("np.ndarray", subtomograms.angles)  # it was read with them
+    return Views.of(angles, subtomograms.shifts_zyx * (subtomograms.pixel_size / voxel), FIRST_SPREAD, (), 0.5)
 
 
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
-HELD = 2.5e8  # bytes of the files that are read before their pages are released
 MARGIN = 0.75  # waves per box: coefficients nearer to the border of the missing wedge are a mixture of both sides
 DIRECTIONS = 4  # ranges of directions to the tilt axis, in which the noise has a power of its own
 FAINTEST = 0.02  # of the largest weight, below which a coefficient was not measured
 
 
-@dataclasses.dataclass
-class SubtomogramCoefficients:
-    """Whitened coefficients of n subtomograms on d places of a half ball, low frequencies first. Real and imaginary
-    part of the noise have variance 1. A subtomogram is data = known x rotated volume + noise. zyx: (3, d), frequencies,
-    waves per box. ring: (d,) int, shell and range of directions to the tilt axis of each coefficient. data: (n, d)
-    complex64. known: (n, d) float32, root of the weight, over the standard deviation of the noise; 0 where nothing was
-    measured. scale: (rings,), corrections of the noise's standard deviation; data and `known` are divided by it when
-    read."""
+class SubtomogramCoefficients(Observations):
+    """Those of subtomograms, on a half ball. Their files are the data, and the root of the weight, 0 where nothing was
+    measured. A ring is a shell and range of directions to the tilt axis."""
 
-    zyx: np.ndarray
-    ring: np.ndarray
-    data: np.ndarray
-    known: np.ndarray
-    scale: np.ndarray
-    _read: int = dataclasses.field(default=0, init=False)  # bytes since pages were released
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    @property
-    def rings(self) -> int:
-        """Number of rings."""
-        return len(self.scale)
-
-    def count(self, radius: float) -> int:
-        """Number of coefficients up to a frequency in waves per box."""
-        return int(np.searchsorted(np.linalg.norm(self.zyx, axis=0), radius + 1e-6, side="right"))
-
-    def look(self, views: typing.Any, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int) -> Seen:
-        """The Seen of some rows, see views.look_at_subtomograms."""
-        return look_at_subtomograms(self, views, rows, cube, mean_table, count)
-
-    def shown(self, views: typing.Any, rows: np.ndarray, cube: Cube, table: np.ndarray, count: int) -> np.ndarray:
-        """(m, count) what some subtomograms show of a volume's table."""
-        frequencies = self.zyx[::-1, :count].astype(np.float32)
-        values = as_complex(cube.interpolation(views.matrices[rows], frequencies) @ table).reshape(len(rows), count)
-        return values * self.read(rows, count)[1]
-
-    def read(self, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """data and known, (m, count) each, of some rows."""
-        factor = (1 / self.scale[self.ring[:count]]).astype(np.float32)
-        found = self.data[rows, :count] * factor, self.known[rows, :count] * factor
-        self._read += (self.data[0].nbytes + self.known[0].nbytes) * len(rows)
-        if self._read > HELD:
-            release_pages(self.data)
-            release_pages(self.known)
-            self._read = 0
-        return found
+    def transfer(self, further: np.ndarray, rows: np.ndarray, *known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As in Observations, by damping."""
+        square = (self.frequencies[:, : known[0].shape[1]] ** 2).sum(0) / (self.frequencies[:, -1] ** 2).sum()
+        damped = np.stack([square, square**2]).astype(np.float32)
+        return known[0] * (1 - further.astype(np.float32) @ damped), -known[0][..., None] * damped.T
 
 
 def load_subtomogram_coefficients(
@@ -202,7 +75,7 @@ def load_subtomogram_coefficients(
         power += np.bincount(ring, (np.abs(files["data"][rows]) ** 2).sum(0), len(power)) / 2
         number += np.bincount(ring, (weights > 0).sum(0), len(power))
     scale = np.sqrt(np.maximum(power / np.maximum(number, 1), 1e-12 * power.max()))
-    return SubtomogramCoefficients(zyx, ring, **files, scale=scale)
+    return SubtomogramCoefficients(box, zyx, ring, tuple(files.values()), scale)
 
 
 def noise_rings(ball: HalfBall) -> np.ndarray:

@@ -3,7 +3,6 @@
 of subtomograms, and their checks. Averages of subtomograms by their place in a latent space, with half-maps."""
 
 import dataclasses
-import functools
 import typing
 from pathlib import Path
 
@@ -16,14 +15,13 @@ from ...io.messages import doing
 from ...io.mrc import write_halves
 from ...io.subtomograms import SubtomogramSet, read_subtomograms
 from ...latent import masks
-from ...latent.components import COARSE, Setting, fit_components, mean_of, refine_views
+from ...latent.components import COARSE, Setting, mean_of, refine_views
 from ...latent.masks import copy_notes, read_focus_mask, symmetry_notes
-from ...latent.motion import along_curve, find_motion, voxel_components
-from ...latent.record import MapWriter, Outcome
+from ...latent.record import MapWriter, Outcome, Start, fit_linear, linear_motion
 from ...reconstruction.halves import same_images, soft_sphere, split_halves
 from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 from ..subtomograms.averages import half_averages
-from .coefficients import FIRST_SPREAD, SubtomogramViews, load_subtomogram_coefficients
+from .coefficients import FIRST_SPREAD, load_subtomogram_coefficients, subtomogram_views
 
 PIXELS = 4.0  # in the finest detail, where none is asked for
 LARGEST = 24  # waves per box: the finest detail that is ever used
@@ -110,7 +108,7 @@ def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) ->
             found,
             rows,
             setting.views.angles()[rows],
-            setting.views.shifts_zyx[rows] * (inputs.voxel / found.pixel_size),
+            setting.views.shifts[rows] * (inputs.voxel / found.pixel_size),
             contrast=inputs.contrast,
             shares=weight[rows],
             halves=setting.halves[rows],
@@ -133,7 +131,7 @@ def fit_subtomograms(
 ) -> Outcome:
     """Fit a latent space. folder: for the coefficients, which are removed by the caller. say: called with sentences.
     Raises ValueError for subtomograms that are constant or not finite, and a mask outside of the molecule."""
-    found, views = inputs.subtomograms, SubtomogramViews.of(inputs.subtomograms, inputs.voxel)
+    found, views = inputs.subtomograms, subtomogram_views(inputs.subtomograms, inputs.voxel)
     doing("reading the subtomograms")
     coefficients = load_subtomogram_coefficients(
         found, inputs.radius, inputs.box, inputs.diameter, inputs.contrast, folder
@@ -161,15 +159,5 @@ def fit_subtomograms(
     elif together >= AGREE:
         setting.mask = setting.mask * masks.molecule_mask(mean, inputs.voxel)
     rng = np.random.default_rng(inputs.seed)
-    doing("the motion test")
-    components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
-    motion = find_motion(setting, mean, inputs.radius, components, TOLERANCE)
-    say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
-    if motion.verdict == "motion":
-        first, second = motion.halves
-        setting.focus = masks.changing(first, second, setting.mask)
-    doing("the principal components")
-    fit = fit_components(setting, mean, motion.halves[0], config.latent, inputs.radius, sigmas, curve, rng)
-    if motion.verdict == "motion":
-        fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
-    return Outcome(fit, motion, setting, inputs.contrast, notes, "linear", dict(tolerance=TOLERANCE))
+    start = Start(setting, mean, curve, sigmas, inputs.radius, inputs.contrast, rng, notes, together >= AGREE)
+    return fit_linear(start, linear_motion(start, TOLERANCE), config.latent)
