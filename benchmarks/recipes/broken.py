@@ -28,7 +28,7 @@ from cryodl.io import (
     micrographs,
     particle_positions,
     particle_sets,
-    particles,
+    relion_tables,
     stacks,
     star,
     subtomograms,
@@ -470,7 +470,7 @@ KINDS = {
             ],
         ),
         lambda path: particle_sets.read_particles(path).images([0]),
-        particles.read_orientations,
+        relion_tables.read_orientations,
     ),
     "ctfs": (
         _star(

@@ -17,7 +17,7 @@ from cryodl.contract import Classify2DConfig
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.core.projections import random_angles
 from cryodl.io.particle_sets import StackWriter, read_particles
-from cryodl.io.particles import CTF, OPTICS
+from cryodl.io.particles import CTF, optics_group
 from cryodl.io.star import write_tables
 from cryodl.particles.classes2d.answer import curve_numbers, finished_answer, load_ranker, small_images
 from cryodl.particles.classes2d.records import class_settings, load_or_make
@@ -82,12 +82,11 @@ def make_mixture(folder, names, count, snr, box=BOX, pixel_size=PIXEL_SIZE, seed
 
 
 def write_star(path, optics, box, pixel_size):
-    count, first = len(optics), optics[0]
-    group = ("opticsGroup1", 1, first.voltage_kv, first.cs_mm, first.amplitude_contrast, pixel_size, pixel_size, box, 2)
+    count = len(optics)
     write_tables(
         path,
         {
-            "optics": {name: [value] for name, value in zip(OPTICS, group)},
+            "optics": {name: [value] for name, value in optics_group(optics[0], pixel_size, box).items()},
             "particles": {
                 "rlnImageName": [f"{i + 1:06d}@particles.mrcs" for i in range(count)],
                 "rlnMicrographName": [f"simulated_{i // PER_MICROGRAPH + 1:06d}.mrc" for i in range(count)],

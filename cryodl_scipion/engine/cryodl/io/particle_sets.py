@@ -17,10 +17,9 @@ from ..core.names import check_words
 from .cryosparc import SUFFIX, UID, selection_source, write_cs_rows
 from .messages import warn
 from .particles import ANGLES
-from .relion_tables import Groups, groups_of_particles, modern_tables, number_columns, whole_column
+from .relion_tables import Groups, StarRows, groups_of_particles, modern_tables, number_columns, whole_column
 from .stacks import StackWriter, find_images, names_base, names_of, read_images, split_names  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
-from .texts import rows_of
 
 if typing.TYPE_CHECKING:
     import torch
@@ -34,34 +33,18 @@ NEEDS = ("angles", "ctf", "raw")
 
 
 @dataclasses.dataclass(frozen=True)
-class ParticleSet:
-    """Particles of one box and pixel size. Images stay in their files until they are asked for. path: the STAR file.
-    pixel_size: Å/px. box: px. names: 'number@stack' as in the file. files: (n,) paths of the stacks. numbers: (n,) int,
-    0-based places in them. micrographs: (n,) names, '' if unknown. angles: (n, 3) rot, tilt, psi in degrees, or None.
-    shifts_yx: (n, 2) px, where each particle lies relative to pixel box // 2, or None. optics: OpticsTable of n rows,
-    or None without a CTF. ctf_state: what was done to the images with their CTF: 'none', 'flipped' (phases) or
-    'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the model that made the
-    images, '' for raw ones. columns, optics_columns: all of the two tables, {name: texts}."""
+class ParticleSet(StarRows):
+    """Particle images; names are 'number@stack'. micrographs: (n,) names, '' if unknown. shifts_yx: (n, 2) px, where
+    each particle lies relative to pixel box // 2, or None. optics: OpticsTable of n rows, or None without a CTF.
+    ctf_state: what was done to the images with their CTF: 'none', 'flipped' (phases) or 'multiplied'. denoiser: the
+    model that made the images, '' for raw ones."""
 
-    path: str
-    pixel_size: float
-    box: int
-    names: typing.Sequence[str]
-    files: np.ndarray
-    numbers: np.ndarray
+    PER_ROW = (*StarRows.PER_ROW, "micrographs", "shifts_yx", "optics")
     micrographs: typing.Sequence[str]
-    angles: np.ndarray | None
     shifts_yx: np.ndarray | None
     optics: OpticsTable | None
     ctf_state: str
-    halves: np.ndarray | None
-    classes: np.ndarray | None
     denoiser: str
-    columns: dict[str, typing.Sequence[str]]
-    optics_columns: dict[str, typing.Sequence[str]]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def poses(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Angles (m, 3) and shifts (m, 2) of some rows. Raises ValueError for particles without angles."""
@@ -74,10 +57,10 @@ class ParticleSet:
         finite numbers, naming particle and file."""
         import torch
 
-        indices = np.arange(len(self))[indices].reshape(-1)
-        if not len(indices):
+        rows = self.rows(indices)
+        if not len(rows):
             return torch.zeros((0, self.box, self.box))
-        return torch.from_numpy(read_images(self.files[indices], self.numbers[indices]))
+        return torch.from_numpy(read_images(self.files[rows], self.numbers[rows]))
 
     def ctf(
         self, indices: typing.Any, box: int | None = None, pixel_size: float | None = None, device: typing.Any = None
@@ -90,28 +73,8 @@ class ParticleSet:
 
         if self.optics is None:
             raise ValueError(_missing(self.path, "ctf"))
-        values = ctf_of_optics(
-            self.optics[np.arange(len(self))[indices].reshape(-1)],
-            box or self.box,
-            pixel_size or self.pixel_size,
-            device,
-        )
+        values = ctf_of_optics(self.optics[self.rows(indices)], box or self.box, pixel_size or self.pixel_size, device)
         return treated_ctf(values, self.ctf_state)
-
-    def subset(self, indices: typing.Any) -> ParticleSet:
-        """The particles of some rows, in the order given (integers, a slice or a bool mask)."""
-        rows = np.arange(len(self))[indices].reshape(-1)
-        chosen: dict[str, typing.Any] = {}
-        for name in ("files", "numbers", "angles", "shifts_yx", "optics", "halves", "classes"):
-            value = getattr(self, name)
-            chosen[name] = None if value is None else value[rows]
-        return dataclasses.replace(
-            self,
-            names=rows_of(self.names, rows),
-            micrographs=rows_of(self.micrographs, rows),
-            columns={k: rows_of(v, rows) for k, v in self.columns.items()},
-            **chosen,
-        )
 
 
 def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:
@@ -157,10 +120,7 @@ def write_particles_star(
         if not particles.denoiser or ORIGINAL not in columns:  # of raw ones, what stands there is an earlier image yet
             columns[ORIGINAL] = columns["rlnImageName"]
         columns["rlnImageName"] = names_of([stack] * len(particles), range(len(particles)), base)
-    columns.update(changes or {})
-    wrong = [name for name, values in columns.items() if len(values) != len(particles)]
-    if wrong:
-        raise ValueError(f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(particles)} particles.")
+    columns = particles.whole_columns({**columns, **(changes or {})}, "particle")
     optics: dict[str, typing.Sequence[typing.Any]] = dict(particles.optics_columns)
     rows = len(optics["rlnOpticsGroup"])
     optics["rlnImagePixelSize"] = [pixel_size or particles.pixel_size] * rows

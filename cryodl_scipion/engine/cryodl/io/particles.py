@@ -9,9 +9,8 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 
-from ..contract.reading import reader, star_head
+from ..contract.reading import star_head
 from .files import whole_file
-from .star import read_star_column
 
 # columns of particles whose angles come from a reference: its file's name, the beginning of the SHA-256 of its content,
 # and the finest detail (Å) that was compared
@@ -50,30 +49,6 @@ PARTICLES = (
     *CTF,
     "rlnOpticsGroup",
 )
-
-
-@reader
-def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
-    """The angles of a STAR file, (n, 3) rot, tilt, psi in degrees. Raises FileNotFoundError, or ValueError that names
-    the file and what it lacks."""
-    import gemmi
-
-    try:
-        columns = [[gemmi.cif.as_number(v) for v in read_star_column(str(path), f"_{name}")] for name in ANGLES]
-    except OSError:
-        raise FileNotFoundError(f"Orientations {path} do not exist or cannot be read.") from None
-    except ValueError as error:
-        text = str(error)
-        raise ValueError(text if str(path) in text else f"{path}: {text}") from None
-    if len({len(column) for column in columns}) > 1:
-        raise ValueError(f"{path}: {', '.join(ANGLES)} are not columns of one table.")
-    angles = np.array(columns).T
-    if not np.isfinite(angles).all():
-        raise ValueError(
-            f"{path}: row {int(np.nonzero(~np.isfinite(angles).all(axis=1))[0][0]) + 1} of its orientations does not "
-            "have three finite numbers."
-        )
-    return angles
 
 
 def write_oriented_coordinates(
@@ -129,6 +104,13 @@ def particle_rows(
     return "".join(lines)
 
 
+def optics_group(optics: typing.Any, pixel_size: float, box: int, dimensions: int = 2) -> dict[str, typing.Any]:
+    """The only row of an optics table, {column: value}. optics: one of the particles'. pixel_size: Å/px. box: px.
+    dimensions: 3 for subtomograms."""
+    group = ("opticsGroup1", 1, optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast, pixel_size, pixel_size)
+    return dict(zip(OPTICS, (*group, box, dimensions)))
+
+
 def write_particles(
     path: str | os.PathLike[str],
     parts: typing.Iterable[str | os.PathLike[str]],
@@ -139,17 +121,7 @@ def write_particles(
     """particles.star from files of particle_rows, one after another, so that a million particles take no memory. Whole
     or not at all. parts: of files of particle_rows. optics: one of them, for what all share. pixel_size: Å/px. box:
     px."""
-    group = (
-        "opticsGroup1",
-        1,
-        optics.voltage_kv,
-        optics.cs_mm,
-        optics.amplitude_contrast,
-        pixel_size,
-        pixel_size,
-        box,
-        2,
-    )
+    group = optics_group(optics, pixel_size, box).values()
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(star_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + star_head("particles", PARTICLES))
         file.writelines(Path(part).read_text(encoding="utf-8") for part in parts)

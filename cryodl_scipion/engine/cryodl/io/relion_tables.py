@@ -8,8 +8,10 @@ import typing
 
 import numpy as np
 
-from .particles import MICROSCOPE
+from ..contract.reading import reader
+from .particles import ANGLES, MICROSCOPE
 from .star import read_tables
+from .texts import Texts, rows_of
 
 if typing.TYPE_CHECKING:
     from ..core.optics import OpticsTable
@@ -26,6 +28,52 @@ class Groups:
     pixel_size: float
     optics: "OpticsTable | None"
     ctf_state: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StarRows:
+    """Particles of RELION's tables, of one box and pixel size; what they show stays in its files until it is asked for.
+    path: the STAR file. pixel_size: Å/px. box: px. names: as in the file. files: (n,) paths. numbers: (n,) int, 0-based
+    places in them. angles: (n, 3) rot, tilt, psi in degrees, or None. halves: (n,) int, 1 or 2, or None. classes: (n,)
+    int or None. columns, optics_columns: all of the two tables, {name: texts}."""
+
+    PER_ROW: typing.ClassVar = ("names", "files", "numbers", "angles", "halves", "classes")
+    path: str
+    pixel_size: float
+    box: int
+    names: typing.Sequence[str]
+    files: np.ndarray
+    numbers: np.ndarray
+    angles: np.ndarray | None
+    halves: np.ndarray | None
+    classes: np.ndarray | None
+    columns: dict[str, typing.Sequence[str]]
+    optics_columns: dict[str, typing.Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def rows(self, indices: typing.Any) -> np.ndarray:
+        """(m,) numbers of the rows that are meant by integers, a slice or a bool mask."""
+        return np.arange(len(self))[indices].reshape(-1)
+
+    def subset(self, indices: typing.Any) -> typing.Self:
+        """Some rows, in the order given; see `rows`."""
+        rows = self.rows(indices)
+        chosen: dict[str, typing.Any] = {"columns": {k: rows_of(v, rows) for k, v in self.columns.items()}}
+        for name in self.PER_ROW:
+            value = getattr(self, name)
+            texts = isinstance(value, (list, tuple, Texts))
+            chosen[name] = None if value is None else rows_of(value, rows) if texts else value[rows]
+        return dataclasses.replace(self, **chosen)
+
+    def whole_columns(self, columns: dict[str, typing.Any], what: str) -> dict[str, typing.Any]:
+        """Columns without those that are None. what: a row is. Raises ValueError if one lacks a value for a row."""
+        columns = {name: values for name, values in columns.items() if values is not None}
+        wrong = [name for name, values in columns.items() if len(values) != len(self)]
+        if wrong:
+            raise ValueError(f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(self)} {what}s.")
+        return columns
 
 
 def modern_tables(
@@ -103,6 +151,18 @@ def _old_pixel_sizes(
         )
     # the detector's pixels are in micrometres
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
+
+
+@reader
+def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
+    """The angles of a STAR file, (n, 3) rot, tilt, psi in degrees. Raises FileNotFoundError, or ValueError that names
+    the file and what it lacks."""
+    tables = [table for table in read_tables(path).values() if any(name in table for name in ANGLES)]
+    angles = number_columns(str(path), tables[0], ANGLES, "row") if tables else None
+    if angles is None:
+        missing = [name for name in ANGLES if not tables or name not in tables[0]]
+        raise ValueError(f"{path} has no column {missing[0]}; angles in degrees ({', '.join(ANGLES)}) are needed.")
+    return angles
 
 
 def _is_number(word: str) -> bool:

@@ -13,10 +13,9 @@ import numpy as np
 from ..contract.reading import reader
 from ..core.names import check_words
 from .particles import ANGLES
-from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
+from .relion_tables import StarRows, groups_of_particles, modern_tables, number_columns, whole_column
 from .stacks import find_file, find_images, names_base, split_name
 from .star import read_tables, write_tables
-from .texts import rows_of
 from .tomograms import Tomogram
 
 if typing.TYPE_CHECKING:
@@ -30,36 +29,19 @@ _WHAT = "subtomogram"
 
 
 @dataclasses.dataclass(frozen=True)
-class SubtomogramSet:
-    """Subtomograms of one box and pixel size. Volumes stay in their files until they are asked for.
+class SubtomogramSet(StarRows):
+    """Subtomograms; a file may hold many cubes, one after another along z. tomograms: (n,) names, '' if unknown.
+    shifts_zyx: (n, 3) px, where each particle lies relative to voxel box // 2; zero where the file does not say. tilts:
+    (n, 2) degrees, least and largest tilt of the series. weight_files: (n,) paths of volumes that say what was measured
+    (rlnCtfImage), or None. multiplied: the files hold data multiplied by their CTF, and the weights are sums of CTF²
+    (RELION 4)."""
 
-    path: the STAR file. pixel_size: Å/px. box: px. names: as in the file. files: (n,) paths of the volumes. numbers:
-    (n,) int, 0-based places in them (a file may hold many cubes, one after another along z). tomograms: (n,) names, ''
-    if unknown. angles: (n, 3) rot, tilt, psi in degrees, or None. shifts_zyx: (n, 3) px, where each particle lies
-    relative to voxel box // 2; zero where the file does not say. classes: (n,) int or None. halves: (n,) int, 1 or 2,
-    or None. tilts: (n, 2) degrees, least and largest tilt of the series. weight_files: (n,) paths of volumes that say
-    what was measured (rlnCtfImage), or None. columns, optics_columns: all of the two tables, {name: list of str}.
-    multiplied: the files hold data multiplied by their CTF, and the weights are sums of CTF² (RELION 4)."""
-
-    path: str
-    pixel_size: float
-    box: int
-    names: tuple[str, ...]
-    files: np.ndarray
-    numbers: np.ndarray
-    tomograms: tuple[str, ...]
-    angles: np.ndarray | None
+    PER_ROW = (*StarRows.PER_ROW, "tomograms", "shifts_zyx", "tilts", "weight_files")
+    tomograms: typing.Sequence[str]
     shifts_zyx: np.ndarray
-    classes: np.ndarray | None
-    halves: np.ndarray | None
     tilts: np.ndarray
     weight_files: np.ndarray | None
-    columns: dict[str, typing.Sequence[str]]
-    optics_columns: dict[str, typing.Sequence[str]]
     multiplied: bool = False
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def volumes(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
@@ -67,7 +49,7 @@ class SubtomogramSet:
         file."""
         import torch
 
-        rows = np.arange(len(self))[indices].reshape(-1)
+        rows = self.rows(indices)
         found = np.empty((len(rows), self.box, self.box, self.box), np.float32)
         for position, row in enumerate(rows):
             start = self.numbers[row] * self.box
@@ -85,7 +67,7 @@ class SubtomogramSet:
 
         if self.multiplied:
             return (self.sums(indices) > 0).float()
-        rows = np.arange(len(self))[indices].reshape(-1)
+        rows = self.rows(indices)
         found = torch.empty((len(rows), self.box, self.box, self.box // 2 + 1))
         if self.weight_files is not None:
             for position, row in enumerate(rows):
@@ -104,25 +86,10 @@ class SubtomogramSet:
 
         if not self.multiplied:
             return self.weights(indices)
-        rows = np.arange(len(self))[indices].reshape(-1)
+        rows = self.rows(indices)
         files = typing.cast("np.ndarray", self.weight_files)  # read_subtomograms demands them of multiplied data
         found = [read_sums(file, self.box) for file in files[rows]]
         return torch.from_numpy(np.array(found, np.float32).reshape(-1, self.box, self.box, self.box // 2 + 1))
-
-    def subset(self, indices: typing.Any) -> SubtomogramSet:
-        """The subtomograms of some rows, in the order given (integers, a slice or a bool mask)."""
-        rows = np.arange(len(self))[indices].reshape(-1)
-        chosen: dict[str, typing.Any] = {}
-        for name in ("files", "numbers", "angles", "shifts_zyx", "classes", "halves", "tilts", "weight_files"):
-            value = getattr(self, name)
-            chosen[name] = None if value is None else value[rows]
-        return dataclasses.replace(
-            self,
-            names=tuple(self.names[i] for i in rows),
-            tomograms=tuple(self.tomograms[i] for i in rows),
-            columns={k: rows_of(v, rows) for k, v in self.columns.items()},
-            **chosen,
-        )
 
 
 @reader
@@ -191,13 +158,7 @@ def write_subtomograms_star(
         columns[WEIGHTS] = [
             _name(name, file, base) for name, file in zip(subtomograms.columns[WEIGHTS], subtomograms.weight_files)
         ]
-    columns.update(changes or {})
-    columns = {name: values for name, values in columns.items() if values is not None}
-    wrong = [name for name, values in columns.items() if len(values) != len(subtomograms)]
-    if wrong:
-        raise ValueError(
-            f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(subtomograms)} subtomograms."
-        )
+    columns = subtomograms.whole_columns({**columns, **(changes or {})}, _WHAT)
     write_tables(path, {"optics": subtomograms.optics_columns, "particles": columns})
 
 

@@ -15,7 +15,8 @@ from synthetic import correlation, lopsided_density, write_mrc
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.coordinates import read_coordinates
-from cryodl.io.particles import PARTICLES, read_orientations
+from cryodl.io.particles import PARTICLES
+from cryodl.io.relion_tables import read_orientations
 
 ANGLES = "\ndata_particles\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n"
 
@@ -214,9 +215,9 @@ def test_a_run_with_other_parameters_begins_anew_and_a_foreign_folder_is_left_al
 @pytest.mark.parametrize(
     "options, words",
     [
-        (dict(orientations="gone.star"), "gone.star do not exist"),
-        (dict(orientations="tiltless.star"), "tiltless.star has no column _rlnAngleTilt"),
-        (dict(orientations="letters.star"), "letters.star: row 2 of its orientations"),
+        (dict(orientations="gone.star"), "gone.star does not exist"),
+        (dict(orientations="tiltless.star"), "tiltless.star has no column rlnAngleTilt"),
+        (dict(orientations="letters.star"), "letters.star: row 2 has rlnAngle"),
         (dict(noise_from=["gone*.mrc"]), "No file matches"),
         (dict(noise_from=["zeros.mrc"]), "noise of zeros.mrc cannot be measured: the image is constant"),
         (

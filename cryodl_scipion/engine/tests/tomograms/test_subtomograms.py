@@ -127,7 +127,7 @@ def test_all_columns_are_written_and_files_are_found_again():
 
 def test_a_subset_keeps_rows_together():
     part = read_subtomograms("job/p.star").subset(np.array([False, True]))
-    assert part.names == ("vols/b.mrc",) and part.tomograms == ("t2",) and part.columns["rlnStrange"] == ["y"]
+    assert part.names == ["vols/b.mrc"] and part.tomograms == ["t2"] and part.columns["rlnStrange"] == ["y"]
     assert part.volumes([0]).mean() == 2 and part.tilts.tolist() == [[-40, 50]]
 
 

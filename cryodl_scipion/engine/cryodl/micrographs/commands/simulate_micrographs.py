@@ -13,6 +13,7 @@ import torch
 from ...contract import SimulateMicrographsConfig, SimulateMicrographsOutputs, counted, write_json
 from ...core.projections import Projector
 from ...io import files, micrographs, particles
+from ...io.relion_tables import read_orientations
 from ...learning.inference import is_out_of_memory
 from ...runner import PROGRAM, Run, command
 from ...simulate import noise, structures
@@ -33,7 +34,7 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
     )
     run.warn(*structures.dark_notes(config.structure))
     if config.orientations:
-        given["orientations"] = particles.read_orientations(config.orientations)
+        given["orientations"] = read_orientations(config.orientations)
     if config.noise_from:
         paths = files.expand_paths(config.noise_from)
         run.warn(*micrographs.pixel_size_warnings(paths, config.pixel_size))

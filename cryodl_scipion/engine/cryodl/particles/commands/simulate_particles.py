@@ -12,7 +12,8 @@ import numpy as np
 from ...contract import SimulateParticlesConfig, SimulateParticlesOutputs, counted
 from ...core.projections import random_angles
 from ...io import mrc, particle_sets, progress, stacks, unfinished
-from ...io.particles import ANGLES, CTF, OPTICS, read_orientations, write_stack
+from ...io.particles import ANGLES, CTF, optics_group, write_stack
+from ...io.relion_tables import read_orientations
 from ...io.star import write_tables
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import draw_optics, particle_images, signal_scale
@@ -161,17 +162,6 @@ def _tables(
     """Optics and particle table of the STAR file. stack: its path relative to the file. rows: of _ground_truth."""
     together = lambda name: np.concatenate([np.asarray(row[name]) for row in rows])
     optics, shifts = [o for row in rows for o in row["optics"]], together("shifts_yx")
-    group = (
-        "opticsGroup1",
-        1,
-        optics[0].voltage_kv,
-        optics[0].cs_mm,
-        optics[0].amplitude_contrast,
-        config.pixel_size,
-        config.pixel_size,
-        config.box,
-        2,
-    )
     particles = {
         "rlnImageName": [f"{number:06d}@{stack}" for number in range(1, config.count + 1)],
         "rlnMicrographName": [f"simulated_{m + 1:06d}.mrc" for m in together("micrographs")],
@@ -184,4 +174,5 @@ def _tables(
         "rlnOpticsGroup": np.ones(config.count, int),
         **state_columns(states, together("states")),
     }
-    return {"optics": {name: [value] for name, value in zip(OPTICS, group)}, "particles": particles}
+    group = optics_group(optics[0], config.pixel_size, config.box)
+    return {"optics": {name: [value] for name, value in group.items()}, "particles": particles}

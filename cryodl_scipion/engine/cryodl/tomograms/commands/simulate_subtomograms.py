@@ -12,7 +12,7 @@ import numpy as np
 from ...contract import SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs, counted
 from ...io import mrc, unfinished
 from ...io.files import expand_paths, rename_folder
-from ...io.particles import ANGLES, OPTICS
+from ...io.particles import ANGLES, optics_group
 from ...io.star import write_tables
 from ...runner import PROGRAM, Run, command
 from ...simulate import subtomograms, tilt_series
@@ -116,7 +116,5 @@ def _tables(
         "cryodlStructure": [names[int(n) - 1] for n in number],
         "rlnOpticsGroup": np.ones(total, int),
     }
-    one = subtomograms.optics_of(config, 0)
-    group = ("opticsGroup1", 1, one.voltage_kv, one.cs_mm, one.amplitude_contrast)
-    sizes = (config.pixel_size, config.pixel_size, config.box, 3)
-    return {"optics": {name: [value] for name, value in zip(OPTICS, group + sizes)}, "particles": particles}
+    group = optics_group(subtomograms.optics_of(config, 0), config.pixel_size, config.box, 3)
+    return {"optics": {name: [value] for name, value in group.items()}, "particles": particles}
