@@ -37,7 +37,7 @@ class StarRows:
     places in them. angles: (n, 3) rot, tilt, psi in degrees, or None. halves: (n,) int, 1 or 2, or None. classes: (n,)
     int or None. columns, optics_columns: all of the two tables, {name: texts}."""
 
-    PER_ROW: typing.ClassVar = ("names", "files", "numbers", "angles", "halves", "classes")
+    PER_ROW: typing.ClassVar[tuple[str, ...]] = ("names", "files", "numbers", "angles", "halves", "classes")
     path: str
     pixel_size: float
     box: int

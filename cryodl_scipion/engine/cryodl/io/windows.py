@@ -6,6 +6,7 @@ import sys
 import typing
 
 import numpy as np
+from matplotlib.widgets import Button
 
 from .messages import for_a_person
 
@@ -92,13 +93,109 @@ def _fit_screen(figure: typing.Any) -> None:
         figure.canvas.manager.resize(round(width * scale), round(height * scale))
 
 
-def connect(figure: typing.Any, window: typing.Any) -> None:
-    """Send mouse and keys of a matplotlib figure to a window's methods press, motion, release, scroll and key."""
-    for event, action in (
-        ("button_press_event", window.press),
-        ("motion_notify_event", window.motion),
-        ("button_release_event", window.release),
-        ("scroll_event", window.scroll),
-        ("key_press_event", window.key),
-    ):
-        figure.canvas.mpl_connect(event, action)
+_ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
+TOP = 0.978  # of the sentence above everything, part of the window's height
+
+
+class KeyWindow:
+    """A window in which mouse, keys and buttons change a session, and all that is shown follows. A child fills `keys`
+    and gives `refresh`, and what the mouse does. figure: matplotlib's, of any canvas. session: with `busy`, whether an
+    action is under way. help: what the user can do, at the bottom."""
+
+    def __init__(self, figure: typing.Any, session: typing.Any, help: str) -> None:
+        self.figure, self.session = figure, session
+        self._pan: tuple[float, float] | None = None
+        self.keys: dict[str, typing.Callable[[], typing.Any]] = {}
+        self.buttons: dict[str, typing.Any] = {}
+        self._state = figure.text(0.012, TOP, "", fontsize=10, weight="bold", va="center")
+        self._message = figure.text(0.012, TOP - 0.023, "", fontsize=10, va="center")
+        figure.text(0.012, 0.008, help, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
+        for event, action in (
+            ("button_press_event", self.press),
+            ("motion_notify_event", self.motion),
+            ("button_release_event", self.release),
+            ("scroll_event", self.scroll),
+            ("key_press_event", self.key),
+        ):
+            figure.canvas.mpl_connect(event, action)
+
+    def add_button(self, key: str, label: str, place: tuple[float, float, float, float]) -> None:
+        """A button that does what a key does. place: left, bottom, width and height, parts of the window."""
+        self.buttons[key] = Button(self.figure.add_axes(place), label, color=_OFF, hovercolor="0.85")
+        self.buttons[key].label.set_fontsize(9)
+        self.buttons[key].on_clicked(lambda event: self.do(self.keys[key]))
+
+    def light(self, **on: bool) -> None:
+        """Show of some buttons, by their keys, whether what they stand for is on."""
+        for key, lit in on.items():
+            self.buttons[key].color = _ON if lit else _OFF
+            self.buttons[key].ax.set_facecolor(self.buttons[key].color)
+
+    def say(self, state: str, message: str, failed: bool) -> None:
+        """What is shown, and what happened last."""
+        self._state.set_text(state)
+        self._message.set_text(message)
+        self._message.set_color("#c00000" if failed else "#00507a")
+
+    def do(self, action: typing.Callable[[], typing.Any]) -> None:
+        """Do something that may change everything that is shown; an action under way is ended first."""
+        if not self.session.busy:
+            action()
+            self.refresh()
+
+    def key(self, event: typing.Any) -> None:
+        """Do what the key stands for."""
+        if event.key in self.keys:
+            self.do(self.keys[event.key])
+
+    def refresh(self) -> None:
+        """Bring all that is shown into line with the session."""
+        raise NotImplementedError
+
+    def press(self, event: typing.Any) -> None:
+        """What the mouse does; here nothing."""
+
+    motion = release = scroll = press
+
+
+class MovingPicture:
+    """A picture of which only some artists are drawn anew while the mouse moves (blitting)."""
+
+    def __init__(self, axes: typing.Any) -> None:
+        self.axes, self._background = axes, None
+        axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
+
+    def moving(self) -> typing.Iterable[typing.Any]:
+        """The artists that are drawn anew."""
+        raise NotImplementedError
+
+    def draw_moving(self) -> None:
+        """Draw what moves again, and nothing else."""
+        if self._background is not None:
+            canvas = self.axes.figure.canvas
+            canvas.restore_region(self._background)
+            self._draw()
+            canvas.blit(self.axes.bbox)
+
+    def _after_draw(self, event: typing.Any) -> None:
+        self._background = self.axes.figure.canvas.copy_from_bbox(self.axes.bbox)
+        self._draw()
+
+    def _draw(self) -> None:
+        for artist in self.moving():
+            self.axes.draw_artist(artist)
+
+
+class Greys:
+    """The grey values of what a session shows."""
+
+    contrast = 1.0
+
+    def change_contrast(self, step: int) -> None:
+        """More contrast, or less for a negative number of steps."""
+        self.contrast = float(np.clip(self.contrast * 1.25**step, 0.1, 20))
+
+    def drawn_together(self, low: float, high: float) -> tuple[float, float]:
+        """Values shown as black and white, by the contrast. low, high: those of contrast 1."""
+        middle, half = (low + high) / 2, (high - low) / 2 / self.contrast
+        return middle - half, middle + half

@@ -246,7 +246,7 @@ def test_what_hinders_saving_is_shown_in_red(hand, monkeypatch):
     monkeypatch.setattr(hand.window.session.store, "save", lambda: (_ for _ in ()).throw(OSError("disk full")))
     hand.press("w")
     hand.click(hand.slice, 20, 20)
-    message = hand.window.words._message
+    message = hand.window._message
     assert message.get_text() == "NOT SAVED: disk full" and message.get_color() == "#c00000"
 
 

@@ -5,9 +5,8 @@ import dataclasses
 import typing
 
 from matplotlib.patches import Circle
-from matplotlib.widgets import Button
 
-from ...io.windows import connect, open_figure, show_until_closed
+from ...io.windows import KeyWindow, open_figure, show_until_closed
 from .questions import ANSWERS, NO, UNCLEAR, YES, Question, Questions, read_questions
 from .session import Shown
 from .store import HandPicks, Pick
@@ -27,6 +26,8 @@ class AskSession(Shown):
     """Questions of a file, or those of an earlier session on the same folder with their answers. micrographs: list of
     (name, file). store: of the corrected picks; answers.json lies there, too. diameter: Å. Raises ValueError if a
     micrograph that is asked about is not among the micrographs."""
+
+    busy = False  # no action takes time
 
     def __init__(
         self,
@@ -126,15 +127,12 @@ def show_questions(session: AskSession, title: str) -> None:
     show_until_closed(window.figure)  # the figure itself does not keep the window, and its keys, alive
 
 
-class AskWindow:
-    """figure: matplotlib's, of any canvas."""
+class AskWindow(KeyWindow):
+    """Of an AskSession."""
 
     def __init__(self, figure: typing.Any, session: AskSession) -> None:
-        self.figure, self.session = figure, session
+        KeyWindow.__init__(self, figure, session, HELP)
         self.axes = figure.add_axes((0.02, 0.13, 0.96, 0.81))
-        self._state = figure.text(0.02, 0.975, "", fontsize=11, weight="bold", va="center")
-        self._message = figure.text(0.02, 0.952, "", fontsize=10, va="center")
-        figure.text(0.02, 0.012, HELP, fontsize=9, va="bottom", linespacing=1.4, color="0.25")
         self.keys = {
             "y": lambda: session.answer(YES),
             "n": lambda: session.answer(NO),
@@ -145,33 +143,14 @@ class AskWindow:
             "c": lambda: session.change_contrast(1),
             "C": lambda: session.change_contrast(-1),
         }
-        self.buttons = []
         for column, (key, label) in enumerate(BUTTONS):
-            button: typing.Any = Button(figure.add_axes((0.02 + 0.245 * column, 0.072, 0.225, 0.045)), label)
-            button.on_clicked(lambda event, key=key: self.do(self.keys[key]))
-            self.buttons.append(button)
-        connect(figure, self)
+            self.add_button(key, label, (0.02 + 0.245 * column, 0.072, 0.225, 0.045))
         self.refresh()
-
-    def do(self, action: typing.Callable[[], typing.Any]) -> None:
-        """Do something, and show what became of it."""
-        action()
-        self.refresh()
-
-    def key(self, event: typing.Any) -> None:
-        """Answer, or go back."""
-        if event.key in self.keys:
-            self.do(self.keys[event.key])
 
     def press(self, event: typing.Any) -> None:
         """A click into the picture says where the particle is."""
         if event.inaxes is self.axes and self.session.inside(event.ydata, event.xdata):
             self.do(lambda: self.session.answer(YES, (event.ydata, event.xdata)))
-
-    def motion(self, event: typing.Any) -> None:
-        """Nothing moves."""
-
-    release = scroll = motion
 
     def refresh(self) -> None:
         """Draw the place that is asked about."""
@@ -188,10 +167,10 @@ class AskWindow:
         y, x = place.at or (place.y, place.x)
         axes.add_patch(Circle((x, y), s.diameter / 2, fill=False, color="#19e57b", linewidth=1.8))
         done = s.answered == len(s.questions.places)
-        self._state.set_text(
+        self.say(
             ("All questions are answered; close the window.  |  " if done else "")
-            + f"Question {s.at + 1} of {len(s.questions.places)}  |  {place.micrograph[-24 if done else -48 :]}"
+            + f"Question {s.at + 1} of {len(s.questions.places)}  |  {place.micrograph[-24 if done else -48 :]}",
+            s.message + (f"  Answered here: {place.answer}." if place.answer else ""),
+            s.failed or not s.readable,
         )
-        self._message.set_text(s.message + (f"  Answered here: {place.answer}." if place.answer else ""))
-        self._message.set_color("#c00000" if s.failed or not s.readable else "#00507a")
         self.figure.canvas.draw_idle()

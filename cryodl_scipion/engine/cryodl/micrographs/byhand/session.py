@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from ...contract.frames import rescaled
 from ...core.thumbnails import block_means, grey_limits
 from ...io.micrographs import read_micrograph
+from ...io.windows import Greys
 from .store import HandPicks, Pick
 
 # ----- The micrograph that is shown, reduced so that it is drawn quickly whatever its size.
@@ -18,7 +19,7 @@ LOW_PASS = (0, 1 / 24, 1 / 12, 1 / 6, 1 / 3)  # resolution in particle diameters
 _FIRST = 3  # of them: fine noise is gone, and particles of any kind still have their shape
 
 
-class Shown:
+class Shown(Greys):
     """Micrographs without their slow changes of brightness, as thicker ice makes them, and low-passed. micrographs:
     [(name, file)]. pixel_size: Å/px. diameter: of the particle, Å. number, shape: of the micrograph that is shown; (h,
     w) px. small, binning: the whole micrograph in blocks of `binning` px. low_pass: Å; 0: none. readable: False if the
@@ -26,7 +27,7 @@ class Shown:
 
     def __init__(self, micrographs: list, pixel_size: float, diameter: float) -> None:
         self.micrographs, self.pixel_size, self._diameter = micrographs, pixel_size, diameter
-        self.number, self.contrast = 0, 1.0
+        self.number = 0
         self._filters = [round(part * diameter, 1) for part in LOW_PASS]
         self.low_pass = self._filters[_FIRST]
         self.blank()
@@ -81,13 +82,7 @@ class Shown:
             self._limits[self.low_pass] = grey_limits(
                 self._filtered(np.nan_to_num(self.small) - self._slow, self.binning)
             )
-        low, high = self._limits[self.low_pass]
-        middle, half = (low + high) / 2, (high - low) / 2 / self.contrast
-        return middle - half, middle + half
-
-    def change_contrast(self, step: int) -> None:
-        """More contrast, or less for a negative number of steps."""
-        self.contrast = float(np.clip(self.contrast * 1.25**step, 0.1, 20))
+        return self.drawn_together(*self._limits[self.low_pass])
 
     def change_low_pass(self, step: int) -> None:
         """The next stronger (step 1) or weaker (-1) low-pass filter."""

@@ -6,14 +6,12 @@ import typing
 import numpy as np
 from matplotlib.collections import EllipseCollection
 from matplotlib.lines import Line2D
-from matplotlib.widgets import Button
 
 from ...io.plots import scale_bar
-from ...io.windows import connect, move_axes, open_figure, show_until_closed, zoom_axes
+from ...io.windows import KeyWindow, MovingPicture, move_axes, open_figure, show_until_closed, zoom_axes
 from .session import HandSession
 
 SIZE = 13.6, 9.4  # inches
-_ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
 _ZOOM = 1.25  # of one click of the wheel
 _WAYS_OUT = (
     "Work at the machine's screen, or over ssh -X; coordinates of other programs (.star, .box, Topaz .txt) can also "
@@ -48,25 +46,15 @@ def show_pick_window(session: HandSession, title: str) -> None:
     show_until_closed(window.figure)  # the figure itself does not keep the window, and its keys, alive
 
 
-class HandWindow:
-    """figure: matplotlib's, of any canvas. session: HandSession."""
+class HandWindow(KeyWindow):
+    """Of a HandSession."""
 
     def __init__(self, figure: typing.Any, session: HandSession) -> None:
-        self.figure, self.session = figure, session
-        self._pan: tuple[float, float] | None = None
+        KeyWindow.__init__(self, figure, session, HELP)
         self.view = MicrographView(figure.add_axes((0.012, 0.085, 0.845, 0.855)))
-        self._state = figure.text(0.012, 0.978, "", fontsize=10, weight="bold", va="center")
-        self._message = figure.text(0.012, 0.955, "", fontsize=10, va="center")
-        figure.text(0.012, 0.008, HELP, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
         self.keys = self._actions()
-        self.buttons: dict[str, typing.Any] = {}
         for row, (key, label) in enumerate(BUTTONS):
-            self.buttons[key] = Button(
-                figure.add_axes((0.868, 0.9 - 0.0495 * row, 0.12, 0.04)), label, color=_OFF, hovercolor="0.85"
-            )
-            self.buttons[key].label.set_fontsize(9)
-            self.buttons[key].on_clicked(lambda event, key=key: self.do(self.keys[key]))
-        connect(figure, self)
+            self.add_button(key, label, (0.868, 0.9 - 0.0495 * row, 0.12, 0.04))
         self.refresh()
 
     def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:
@@ -91,12 +79,6 @@ class HandWindow:
         return keys
 
     # ----- what happens
-    def do(self, action: typing.Callable[[], typing.Any]) -> None:
-        """Do something that may change everything that is shown; an action under way is ended first."""
-        if not self.session.busy:
-            action()
-            self.refresh()
-
     def press(self, event: typing.Any) -> None:
         """Begin a pick, a stroke, or a move of the picture."""
         if event.inaxes is not self.view.axes or self.session.busy:
@@ -135,8 +117,8 @@ class HandWindow:
         """Do what the key stands for; x removes the pick under the mouse."""
         if event.key == "x" and event.inaxes is self.view.axes:
             self.do(lambda: self.session.remove(event.ydata, event.xdata))
-        elif event.key in self.keys:
-            self.do(self.keys[event.key])
+        else:
+            super().key(event)
 
     # ----- drawing
     def refresh(self) -> None:
@@ -147,15 +129,13 @@ class HandWindow:
         certain = sum(p.certain for p in s.picks)
         painting = f"  |  painting areas to ignore, brush {s.brush * s.pixel_size:.0f} Å" if s.painting else ""
         low_pass = f"  |  low-pass {s.low_pass:g} Å" if s.low_pass else ""
-        self._state.set_text(
+        self.say(
             f"{s.name} ({s.number + 1} of {len(s.micrographs)})  |  {len(s.picks)} picks, {certain} of them "
-            f"confirmed, {len(s.removed)} removed{painting}{low_pass}"
+            f"confirmed, {len(s.removed)} removed{painting}{low_pass}",
+            s.message,
+            s.failed or not s.readable,
         )
-        self._message.set_text(s.message)
-        self._message.set_color("#c00000" if s.failed or not s.readable else "#00507a")
-        for key, on in (("i", s.painting), ("h", self.view.hidden), ("l", s.low_pass > 0)):
-            self.buttons[key].color = _ON if on else _OFF
-            self.buttons[key].ax.set_facecolor(_ON if on else _OFF)
+        self.light(i=s.painting, h=self.view.hidden, l=s.low_pass > 0)
         self.figure.canvas.draw_idle()
 
 
@@ -163,18 +143,17 @@ class HandWindow:
 CERTAIN, MACHINE, REMOVED, IGNORED = "#19e57b", "#e69f00", "#ff3030", (0.80, 0.30, 0.80, 0.40)
 
 
-class MicrographView:
+class MicrographView(MovingPicture):
     """axes: matplotlib's."""
 
     def __init__(self, axes: typing.Any) -> None:
-        self.axes, self.hidden = axes, False
+        MovingPicture.__init__(self, axes)
+        self.hidden = False
         self._image: typing.Any = None
-        self._background: typing.Any = None
         self._shown: tuple[typing.Any, ...] | None = None
         self._micrograph: np.ndarray | None = None
         self._picks, self._bar = list[typing.Any](), list[typing.Any]()
         axes.set_axis_off()
-        axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
 
     def toggle(self) -> None:
         """Hide the picks, or show them again."""
@@ -219,13 +198,9 @@ class MicrographView:
         height, width = (n * s.binning for n in s.ignored.shape)
         self._tint.set_extent((-0.5, width - 0.5, height - 0.5, -0.5))
 
-    def draw_moving(self) -> None:
-        """Draw the picks again, and nothing else."""
-        if self._background is not None:
-            canvas = self.axes.figure.canvas
-            canvas.restore_region(self._background)
-            self._draw_picks()
-            canvas.blit(self.axes.bbox)
+    def moving(self) -> typing.Iterable[typing.Any]:
+        """The area to ignore and the picks, unless they are hidden."""
+        return () if self.hidden else (self._tint, *self._picks)
 
     def drawn(self) -> list[tuple[float, float]]:
         """(x, y) of the circles that are shown."""
@@ -259,12 +234,3 @@ class MicrographView:
         before = set(self.axes.lines) | set(self.axes.texts)
         scale_bar(self.axes, pixel_size)
         self._bar = [a for a in (*self.axes.lines, *self.axes.texts) if a not in before]
-
-    def _after_draw(self, event: typing.Any) -> None:
-        self._background = self.axes.figure.canvas.copy_from_bbox(self.axes.bbox)
-        self._draw_picks()
-
-    def _draw_picks(self) -> None:
-        if not self.hidden:
-            for artist in (self._tint, *self._picks):
-                self.axes.draw_artist(artist)

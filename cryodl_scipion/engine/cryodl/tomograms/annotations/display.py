@@ -4,9 +4,9 @@
 import functools
 import typing
 
-from matplotlib.widgets import Button, Slider, TextBox
+from matplotlib.widgets import Slider, TextBox
 
-from ...io.windows import connect, open_figure, show_until_closed
+from ...io.windows import KeyWindow, open_figure, show_until_closed
 from .session import Session
 from .view import SliceView, TileView
 
@@ -26,7 +26,6 @@ def show_annotation_window(session: Session, title: str) -> typing.Any:
 
 SIZE = 14.4, 8.8  # inches
 _ZOOM = 1.25  # of one click of the wheel
-_ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
 PAGE = 10  # slices
 BUTTONS = (
     ("w", "Mark without (w)"),
@@ -42,25 +41,23 @@ BUTTONS = (
 )
 
 
-class AnnotationWindow:
-    """figure: matplotlib's, of any canvas."""
+class AnnotationWindow(KeyWindow):
+    """Of a Session."""
 
     def __init__(self, figure: typing.Any, session: Session) -> None:
-        self.figure, self.session = figure, session
+        KeyWindow.__init__(self, figure, session, HELP)
         self._shown: tuple[int, int, int, float] | None = None
-        self._pan: tuple[float, float] | None = None
         self._position = session.shape[1] // 2, session.shape[2] // 2, session.size
         self.slice_view = SliceView(figure.add_axes((0.012, 0.135, 0.53, 0.79)))
         self.tile_view = TileView(figure.add_axes((0.562, 0.44, 0.30, 0.485)))
         self.tiles = TileList(figure.add_axes((0.562, 0.095, 0.425, 0.275)))
-        self.words = Words(figure)
         self.slider = self._add_slider(figure.add_axes((0.06, 0.1, 0.43, 0.025)))
         self.box = TextBox(figure.add_axes((0.64, 0.385, 0.222, 0.035)), "Feature  ", session.feature)
         self.box.on_submit(self.name_feature)
         self.box.active = False  # else it draws the whole window at each click
         self.keys = self._actions()
-        self._add_buttons()
-        connect(figure, self)
+        for row, (key, label) in enumerate(BUTTONS):
+            self.add_button(key, label, (0.875, 0.885 - 0.0495 * row, 0.113, 0.04))
         self.refresh()
 
     def _add_slider(self, axes: typing.Any) -> typing.Any:
@@ -101,20 +98,6 @@ class AnnotationWindow:
         )
         return keys
 
-    def _add_buttons(self) -> None:
-        self.buttons: dict[str, typing.Any] = {}
-        for row, (key, label) in enumerate(BUTTONS):
-            axes = self.figure.add_axes((0.875, 0.885 - 0.0495 * row, 0.113, 0.04))
-            self.buttons[key] = Button(axes, label, color=_OFF, hovercolor="0.85")
-            self.buttons[key].label.set_fontsize(9)
-            self.buttons[key].on_clicked(lambda event, key=key: self.do(self.keys[key]))
-
-    def do(self, action: typing.Callable[[], typing.Any]) -> None:
-        """Do something that may change everything that is shown."""
-        if not self.session.drawing:  # a stroke is ended first
-            action()
-            self.refresh()
-
     def toggle_uncertain(self) -> None:
         """Begin or end drawing what is uncertain."""
         self.session.uncertain, self.session.marking = not self.session.uncertain, False
@@ -146,7 +129,7 @@ class AnnotationWindow:
             self._pan = event.xdata, event.ydata
         elif event.inaxes is self.tiles.axes:
             self.do(lambda: self.tiles.click(event.ydata))
-        elif event.inaxes is self.tile_view.axes and event.button in (1, 3) and not s.drawing:
+        elif event.inaxes is self.tile_view.axes and event.button in (1, 3) and not s.busy:
             if s.begin(event.ydata, event.xdata, erase=event.button == 3):
                 self.tile_view.draw_strokes(s.active)
             else:
@@ -156,7 +139,7 @@ class AnnotationWindow:
         """Go on with what the pressed button began."""
         s, inside = self.session, event.inaxes is self.tile_view.axes
         self.box.active = event.inaxes is self.box.ax or self.box.capturekeystrokes
-        if inside and s.drawing:
+        if inside and s.busy:
             s.move(event.ydata, event.xdata)
         if self._pan is not None and event.inaxes is self.slice_view.axes:
             self.slice_view.move(self._pan[0] - event.xdata, self._pan[1] - event.ydata)
@@ -168,7 +151,7 @@ class AnnotationWindow:
     def release(self, event: typing.Any) -> None:
         """End what the pressed button began."""
         self._pan = None
-        if self.session.drawing:
+        if self.session.busy:
             self.session.end()
             self.refresh()
 
@@ -184,8 +167,8 @@ class AnnotationWindow:
 
     def key(self, event: typing.Any) -> None:
         """Do what the key stands for."""
-        if not self.box.capturekeystrokes and event.key in self.keys:
-            self.do(self.keys[event.key])
+        if not self.box.capturekeystrokes:
+            super().key(event)
 
     def refresh(self) -> None:
         """Bring all that is shown into line with the session."""
@@ -195,7 +178,7 @@ class AnnotationWindow:
             self._position = (*s.active.centre_zyx[1:], s.active.size)
         self.slice_view.show_tiles(s)
         self.tile_view.show_tile(s.active, self._position[:2], self._position[2], self.slice_view.hidden)
-        self.words.show(s)
+        self._show_words()
         self.tiles.show(s)
         self._show_controls()
         self.figure.canvas.draw_idle()
@@ -224,9 +207,20 @@ class AnnotationWindow:
                 widget.eventson = False
                 widget.set_val(value)
                 widget.eventson = True
-        for key, on in (("w", s.marking), ("u", s.uncertain), ("h", self.slice_view.hidden), ("a", s.averaged > 1)):
-            self.buttons[key].color = _ON if on else _OFF
-            self.buttons[key].ax.set_facecolor(_ON if on else _OFF)
+        self.light(w=s.marking, u=s.uncertain, h=self.slice_view.hidden, a=s.averaged > 1)
+
+    def _show_words(self) -> None:
+        s = self.session
+        mode = (
+            "marking tiles WITHOUT it" if s.marking else "drawing: UNCERTAIN" if s.uncertain else "drawing the feature"
+        )
+        averaged = f", mean of {s.averaged} slices" if s.averaged > 1 else ""
+        self.say(
+            f"{s.name} ({s.number + 1} of {len(s.tomograms)}), slice {s.z + 1} of {s.shape[0]}{averaged}  |  "
+            f"{s.feature} by {s.annotator}  |  {mode}  |  brush {s.brush} px",
+            s.message,
+            s.failed,
+        )
 
 
 LINES = 15
@@ -241,33 +235,6 @@ HELP = (
 
 
 Line = tuple[str, typing.Callable[[], None] | None, bool]  # text, what a click does, whether it is the chosen one
-
-
-class Words:
-    """State and message above, help below."""
-
-    def __init__(self, figure: typing.Any) -> None:
-        self._state = figure.text(0.012, 0.972, "", fontsize=10, weight="bold", va="center")
-        self._message = figure.text(0.012, 0.944, "", fontsize=10, va="center")
-        figure.text(0.012, 0.008, HELP, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
-
-    def show(self, session: Session) -> None:
-        """State and message of a session."""
-        mode = (
-            "marking tiles WITHOUT it"
-            if session.marking
-            else "drawing: UNCERTAIN"
-            if session.uncertain
-            else "drawing the feature"
-        )
-        averaged = f", mean of {session.averaged} slices" if session.averaged > 1 else ""
-        self._state.set_text(
-            f"{session.name} ({session.number + 1} of {len(session.tomograms)}), slice "
-            f"{session.z + 1} of {session.shape[0]}{averaged}  |  {session.feature} by "
-            f"{session.annotator}  |  {mode}  |  brush {session.brush} px"
-        )
-        self._message.set_text(session.message)
-        self._message.set_color("#c00000" if session.failed else "#00507a")
 
 
 class TileList:

@@ -8,6 +8,7 @@ import numpy as np
 from ...contract.annotations import FEATURE, NEGATIVE, POSITIVE, UNCERTAIN, WITHOUT, Tile, check_name
 from ...io.files import evenly_spaced
 from ...io.tomograms import Tomogram
+from ...io.windows import Greys
 from .store import AnnotationStore
 from .tiles import EMPTY, WITHOUT_IT, Sheet
 
@@ -19,7 +20,7 @@ UNDO_STEPS = 100
 BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px
 
 
-class Session:
+class Session(Greys):
     """What one annotator draws. tomograms: list of (name, Tomogram, pixel size in Å/px); only what is shown is read.
     size: of new tiles, px. active: the chosen Sheet, or None. message: one sentence about what happened last. brush:
     diameter, px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a tile without the
@@ -36,7 +37,7 @@ class Session:
         self.size, self.brush, self.uncertain, self.marking, self.failed = size, 4, False, False, False
         self._undo: list[typing.Any] = []
         self._stroke: typing.Any = None
-        self.tomograms, self.number, self.z, self.averaged, self.contrast = tomograms, 0, 0, 1, 1.0
+        self.tomograms, self.number, self.z, self.averaged = tomograms, 0, 0, 1
         self._limits: dict[tuple[int, int], tuple[float, float]] = {}
         check_name(annotator, "annotator")
         self.store, self.annotator, self.message = store, annotator, ""
@@ -67,17 +68,11 @@ class Session:
         if key not in self._limits:
             low, high = np.percentile(self._sample(), (1, 99))
             self._limits[key] = float(low), float(high if high > low else low + 1)
-        low, high = self._limits[key]
-        middle, half = (low + high) / 2, (high - low) / 2 / self.contrast
-        return middle - half, middle + half
+        return self.drawn_together(*self._limits[key])
 
     def change_averaging(self) -> None:
         """Show the mean of the next number of slices."""
         self.averaged = AVERAGED[(AVERAGED.index(self.averaged) + 1) % len(AVERAGED)]
-
-    def change_contrast(self, step: int) -> None:
-        """More contrast, or less for a negative number of steps."""
-        self.contrast = float(np.clip(self.contrast * 1.25**step, 0.1, 10))
 
     def _sample(self) -> list[np.ndarray]:
         """Values of some slices; those that cannot be read are left out. Raises ValueError if that is all of them."""
@@ -219,7 +214,7 @@ class Session:
             self._after_change(self.active)
 
     @property
-    def drawing(self) -> bool:
+    def busy(self) -> bool:
         """Whether a stroke is under way."""
         return self._stroke is not None
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
 from ...contract.annotations import FEATURE, UNCERTAIN, Tile
-from ...io.windows import move_axes, zoom_axes
+from ...io.windows import MovingPicture, move_axes, zoom_axes
 from .session import Session
 from .tiles import EMPTY, WITH, WITHOUT_IT, Sheet
 
@@ -89,11 +89,11 @@ class SliceView:
         )
 
 
-class TileView:
+class TileView(MovingPicture):
     """The chosen tile with what is around it. While a stroke goes on, only this picture is drawn anew (blitting)."""
 
     def __init__(self, axes: typing.Any) -> None:
-        self.axes, self._background = axes, None
+        MovingPicture.__init__(self, axes)
         axes.set_xticks([])
         axes.set_yticks([])
         self._image = axes.imshow(np.zeros((2, 2)), cmap="gray", interpolation="nearest", origin="lower")
@@ -114,7 +114,6 @@ class TileView:
             bbox=dict(facecolor="0.25", edgecolor="none"),
         )
         axes.set_facecolor("0.5")
-        axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
 
     def show_image(self, image: np.ndarray, limits: tuple[float, float]) -> None:
         """Show a slice (h, w) between two limits of its values."""
@@ -151,20 +150,11 @@ class TileView:
         """Draw again what changes while the pointer moves, and nothing else."""
         if sheet is not None:
             self._tint.set_data(tinted(sheet.drawing))
-        if self._background is None:
-            return
-        canvas = self.axes.figure.canvas
-        canvas.restore_region(self._background)
-        self._draw_moving()
-        canvas.blit(self.axes.bbox)
+        self.draw_moving()
 
-    def _after_draw(self, event: typing.Any) -> None:
-        self._background = self.axes.figure.canvas.copy_from_bbox(self.axes.bbox)
-        self._draw_moving()
-
-    def _draw_moving(self) -> None:
-        self.axes.draw_artist(self._tint)
-        self.axes.draw_artist(self._brush)
+    def moving(self) -> typing.Iterable[typing.Any]:
+        """The drawing and the brush."""
+        return self._tint, self._brush
 
 
 def extent_of(tile: Tile | Sheet) -> tuple[float, float, float, float]:
