@@ -10,7 +10,7 @@ from synthetic import blob_micrograph
 
 from cryodl.micrographs.assess.assessment import Areas, area_rows, assess
 from cryodl.micrographs.assess.carbon import find_carbon
-from cryodl.micrographs.assess.contamination import strength_limit
+from cryodl.micrographs.assess.contamination import dark_spots, strength_limit
 from cryodl.micrographs.pickers.pick_files import avoided_areas
 from cryodl.simulate.artefacts import add_carbon, add_gradient, add_ice
 
@@ -245,9 +245,8 @@ def test_the_limit_follows_particles_but_not_crystals():
     for index, (y, x) in enumerate(centres):
         alike[y, x] = -10 - 0.02 * index
         unlike[y, x] = -4 * 1.1**index
-    good = np.ones(flat.shape, bool)
-    assert 11 < strength_limit(alike, good, 20) < 16
-    assert strength_limit(unlike, good, 20) < 10 and strength_limit(flat, good, 20) == 7
+    limit_of = lambda strength: strength_limit(strength, dark_spots(strength, 20))
+    assert 11 < limit_of(alike) < 16 and limit_of(unlike) < 10 and limit_of(flat) == 7
 
 
 @pytest.mark.parametrize("radius", [120, 180])

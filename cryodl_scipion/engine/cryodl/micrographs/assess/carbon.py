@@ -93,14 +93,8 @@ def _distance(shape: tuple[int, ...], angle: float, offset: float, bend: float) 
 @functools.lru_cache(maxsize=2)
 def _all_arcs(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Arcs (n, 3) of angle, offset and bend, and the cells behind each (n, cells)."""
-    arcs = np.array(
-        [
-            (angle, offset, bend)
-            for angle in np.arange(0, 2 * np.pi, np.pi / 24)
-            for offset in np.arange(-0.1, 0.7, 0.03)
-            for bend in _BENDS
-        ]
-    )
+    angles, offsets = np.arange(0, 2 * np.pi, np.pi / 24), np.arange(-0.1, 0.7, 0.03)
+    arcs = np.stack(np.meshgrid(angles, offsets, _BENDS, indexing="ij"), -1).reshape(-1, 3)
     behind = _behind(shape, arcs)
     fraction = behind.mean(1)
     keep = (fraction > _SMALLEST) & (fraction < _LARGEST)
@@ -137,9 +131,11 @@ def _flat(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]) -> tu
 def _steps(behind: np.ndarray, features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(n, 3) t values of a step behind each arc: how much of each feature's variation it explains."""
     values, basis, _ = _flat(features, there, shape)
-    behind = behind[:, there].astype(np.float32)
-    free = (behind**2).sum(1) - ((behind @ basis.astype(np.float32)) ** 2).sum(1)
-    return (behind @ values.astype(np.float32)) / np.sqrt(np.maximum(free, 0.5))[:, None]
+    known = np.zeros((len(there), 9), np.float32)  # 0 where there is nothing: cheaper than to leave cells out
+    known[there] = np.hstack([values, basis])
+    found = behind @ known
+    free = behind**2 @ there.astype(np.float32) - (found[:, 3:] ** 2).sum(1)
+    return found[:, :3] / np.sqrt(np.maximum(free, 0.5))[:, None]
 
 
 def _carbon_side(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...], arc: np.ndarray) -> int:

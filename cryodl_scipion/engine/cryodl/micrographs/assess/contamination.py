@@ -6,10 +6,8 @@ most of which are particles, or noise. What stands out of them, dark or bright, 
 around it that is at least half as strong; a feature smaller than a particle must be stronger still, as particles seen
 along their length are. A large crystal is flat inside: it is compared with a surface through the whole micrograph, not
 with its surroundings. In a micrograph where most spots are contamination they are taken for particles.
-Detection of aggregates: dark spots that crowd much more than elsewhere on the micrograph.
-Where particles lie upon each other only some spots are stronger than single particles. What tells all of an aggregate
-is how much dark matter there is around a spot, compared with the other spots of the same micrograph: on a dense
-micrograph every particle has neighbours, and none stands out."""
+In an aggregate, where particles lie upon each other, only some spots are stronger than single particles: there is much
+more dark matter around its spots than around the others of the micrograph."""
 
 import numpy as np
 from scipy import ndimage
@@ -27,28 +25,32 @@ _ENOUGH = 8  # spots of a micrograph, to say what is usual
 
 
 def find_aggregates(
-    strength: np.ndarray, good: np.ndarray, inner: np.ndarray, diameter_px: float, limit: float
+    strength: np.ndarray, good: np.ndarray, spots: np.ndarray, diameter_px: float, limit: float
 ) -> np.ndarray:
     """(h, w) bool: where aggregates are. strength: (h, w), smoothed image over its noise, particles negative; beyond
-    `limit` it counts as the limit. good, inner: (h, w) bool, where to look, and what of it is not at its rim.
-    diameter_px: of a particle."""
+    `limit` it counts as the limit. good: (h, w) bool, where to look. spots: of dark_spots, there. diameter_px: of a
+    particle."""
+    if spots.sum() < _ENOUGH:
+        return np.zeros(strength.shape, bool)
     density, weight = (
         ndimage.gaussian_filter(part.astype(float), _REACH * diameter_px, truncate=3)
         for part in (np.clip(-strength, 0, limit) * good, good)
     )
     density = np.where(good, density / np.maximum(weight, 0.5), 0)
-    lowest = strength == ndimage.minimum_filter(strength, max(3, int(diameter_px / 2) | 1))
-    spots = inner & good & lowest & (strength < -SPOT)
-    if spots.sum() < _ENOUGH:
-        return np.zeros(strength.shape, bool)
     usual = np.median(density[spots])
     spread = 1.4826 * np.median(np.abs(density[spots] - usual))
     rim, crowded = (max(factor * usual, usual + sigmas * spread) for factor, sigmas in (_CROWDED_RIM, _CROWDED))
     label, count = ndimage.label(density > rim)
-    index = np.arange(count + 1)
-    keep = (ndimage.maximum(density, label, index) > crowded) & (ndimage.sum(spots, label, index) >= _FEWEST)
+    keep = (_largest(density, label, count) > crowded) & (np.bincount(label[spots], minlength=count + 1) >= _FEWEST)
     keep[0] = False
     return keep[label]
+
+
+def _largest(values: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
+    """(count + 1,) largest value with each label from 1 on. ndimage.maximum sorts the whole image for it."""
+    inside, found = label > 0, np.full(count + 1, -np.inf)
+    np.maximum.at(found, label[inside], values[inside])
+    return found
 
 
 # Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10
@@ -85,7 +87,8 @@ def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) 
     local, wide = smooth - level, smooth - _enlarged(surface, image.shape)
     # how far ice is from the surface is in the noise of `wide`: where the surface fits badly, less is said
     local, wide = local / _noise(local[inner]), wide / _noise(wide[inner])
-    limit = strength_limit(local, inner, diameter_px)
+    spots = inner & dark_spots(local, diameter_px)
+    limit = strength_limit(local, spots)
     found = nothing
     for sign in (-1, 1):
         strength = np.maximum(sign * local, sign * wide)
@@ -95,18 +98,34 @@ def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) 
     found = _with_enclosed(ndimage.binary_fill_holes(found), good)
     found, strong = _judged(found, np.abs(local) / limit, diameter_px)
     beside = ~ndimage.binary_dilation(strong, iterations=max(1, round(diameter_px / 6)))
-    return found | find_aggregates(local, good & beside, inner & beside, diameter_px, limit)
+    return found | find_aggregates(local, good & beside, spots & beside, diameter_px, limit)
 
 
 def _noise(values: np.ndarray) -> float:
     return 1.4826 * np.median(np.abs(values - np.median(values))) + 1e-12
 
 
-def strength_limit(strength: np.ndarray, good: np.ndarray, diameter_px: float) -> float:
-    """The strength that only contamination has. strength: (h, w), smoothed image over its noise, particles negative.
-    Particles are much alike; spots that are not are contamination for the greater part, and their weaker half is
-    taken."""
-    heights = _spot_heights(strength, good, diameter_px)
+def dark_spots(strength: np.ndarray, diameter_px: float) -> np.ndarray:
+    """(h, w) bool: the lowest points of spots. strength: (h, w), smoothed image over its noise, particles negative.
+    diameter_px: of a particle."""
+    return (strength == ndimage.minimum_filter(strength, max(3, int(diameter_px / 2) | 1))) & (strength < -SPOT)
+
+
+def strength_limit(strength: np.ndarray, spots: np.ndarray) -> float:
+    """The strength that only contamination has. strength, spots: (h, w), of dark_spots. Particles are much alike; spots
+    that are not are contamination for the greater part, and their weaker half is taken."""
+    y, x = np.nonzero(spots)
+    heights = -strength[y, x]
+    order = np.argsort(-heights)
+    y, x, heights = y[order], x[order], heights[order]
+    step = np.floor(np.log(heights / SPOT) / np.log(1.3))
+    kept = [heights[:0]]
+    for index in np.unique(step):
+        own = step == index
+        # spots of about one height are one object if it is nowhere much lower between them: a large crystal has many
+        label, _ = ndimage.label(strength < -(_OBJECT * SPOT * 1.3**index))
+        kept.append(heights[own][np.unique(label[y[own], x[own]], return_index=True)[1]])
+    heights = np.sort(np.concatenate(kept))
     while len(heights) >= 5:
         middle = np.median(heights)
         deviation = 1.4826 * np.median(np.abs(heights - middle))
@@ -144,8 +163,9 @@ def _cells(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarra
 
 
 def _enlarged(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    y, x = (np.clip(rescaled(np.arange(n), m / n), 0, m - 1) for n, m in zip(shape, cells.shape))
-    return ndimage.map_coordinates(cells, np.meshgrid(y, x, indexing="ij"), order=1)
+    at = [np.clip(rescaled(np.arange(n), m / n), 0, m - 1) for n, m in zip(shape, cells.shape)]
+    y, x = (np.maximum(0, 1 - np.abs(a[:, None] - np.arange(m))) for a, m in zip(at, cells.shape))
+    return y @ cells @ x.T
 
 
 def _grown(strong: np.ndarray, weak: np.ndarray) -> np.ndarray:
@@ -155,23 +175,6 @@ def _grown(strong: np.ndarray, weak: np.ndarray) -> np.ndarray:
     keep[np.unique(label[strong])] = True
     keep[0] = False
     return keep[label]
-
-
-def _spot_heights(strength: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarray:
-    """Sorted heights of the dark spots, one for each object: inside a large crystal there are many, all alike."""
-    size = max(3, int(diameter_px / 2) | 1)
-    y, x = np.nonzero(good & (strength == ndimage.minimum_filter(strength, size)) & (strength < -SPOT))
-    heights = -strength[y, x]
-    order = np.argsort(-heights)
-    y, x, heights = y[order], x[order], heights[order]
-    step = np.floor(np.log(heights / SPOT) / np.log(1.3))
-    kept = []
-    for index in np.unique(step):
-        own = step == index
-        # spots of about one height are one object if it is nowhere much lower between them
-        label, _ = ndimage.label(strength < -(_OBJECT * SPOT * 1.3**index))
-        kept.append(heights[own][np.unique(label[y[own], x[own]], return_index=True)[1]])
-    return np.sort(np.concatenate(kept)) if kept else heights
 
 
 def _with_enclosed(found: np.ndarray, good: np.ndarray) -> np.ndarray:
@@ -193,7 +196,7 @@ def _judged(mask: np.ndarray, ratio: np.ndarray, diameter_px: float) -> tuple[np
     limit."""
     label, count = ndimage.label(mask, np.ones((3, 3)))
     area = np.bincount(label.ravel(), minlength=count + 1) / diameter_px**2
-    strength = ndimage.maximum(ratio, label, np.arange(count + 1))
+    strength = _largest(ratio, label, count)
     keep = (area >= _SMALLEST) & ((area >= _SINGLE) | (strength >= _SINGLE_STRENGTH))
     keep[0] = False
     return keep[label], (keep & (strength > _STRONG))[label]
