@@ -94,14 +94,9 @@ def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], ten
     import torch
 
     save_tensors(Path(folder) / WEIGHTS, tensors)
-    write_json(
-        os.path.join(folder, CARD),
-        dict(
-            format_version=FORMAT_VERSION,
-            **{"versions": dict(cryodl=__version__, torch=torch.__version__), **card},
-            weights_sha256=sha256(Path(folder) / WEIGHTS),
-        ),
-    )
+    known = dict(format_version=FORMAT_VERSION, weights_sha256=sha256(Path(folder) / WEIGHTS))
+    versions = dict(cryodl=__version__, torch=torch.__version__)
+    write_json(os.path.join(folder, CARD), {"versions": versions, **card, **known})
 
 
 def save_tensors(

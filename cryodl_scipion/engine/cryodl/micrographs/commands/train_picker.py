@@ -4,6 +4,7 @@ continues from <output>.partial."""
 
 import dataclasses
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from ...runner import Run, command
 from ..pickers import crops, labels, load_network, picker_method, recursive, seen, train
 from ..pickers.card import card_warnings, model_card, training_in_words, training_summary
 from ..pickers.fill_in import fill_in
+from ..pickers.held_back import FOLDS, hold_back
 from ..pickers.method import PickerMethod
 
 # Parts of the usual steps and learning rate with which boxes teach a network that was trained before.
@@ -42,6 +44,7 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     items, images, skipped = labels.load_labels(items, method, config)
     for entry in skipped:
         run.skip(entry.item, entry.path, entry.reason, "micrograph")
+    given = {image.name: len(image.negatives) for image in images}
     filled = fill_in(images, config, method)
     for sentence in filled.said:
         print(sentence)
@@ -60,23 +63,31 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     say_weakness(config.network, method)
     training.start()
     split = recursive.split_items(items, config.validation_fraction, np.random.default_rng(run.seed))
-    task = _task(config, method, {image.name: image for image in filled.images}, split, device)
+    start, task_of = _tasks(config, method, device)
+    task = task_of(*recursive.split_images(filled.images, split, config.validation_fraction, method.working_diameter))
+    gentle, held, rounds = _gently(config, task), None, list[recursive.Recursion]()
     with training.together():
-        task, training.report, rounds = recursive.train_recursively(
-            task, _gently(config, task), training.folder, device
-        )
-    card = model_card(config, filled, split, task, training)
-    if rounds:
-        card["training"]["recursions"] = [dataclasses.asdict(entry) for entry in rounds]
-    leftovers = [recursive.recursion_folder(number + 1) for number in range(config.recursions)]
-    training.finish(card, task.networks["picker"].state_dict(), *leftovers)
+        if start.get("general") and task.keeps_statistics:
+            held = hold_back(task_of, filled.images, given, gentle, training.folder, device, run.seed)
+        if held is None or held.learns:
+            task, training.report, rounds = recursive.train_recursively(task, gentle, training.folder, device)
+    card = dict(start, name=Path(config.output).name)
+    if training.report:
+        card = model_card(config, filled, split, task, training)
+    told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))
+    card["training"] |= {name: value for name, value in told.items() if value}
+    folders = [recursive.recursion_folder(number + 1) for number in range(config.recursions)]
+    training.finish(card, task.networks["picker"].state_dict(), *folders, *FOLDS)
     run.warn(*card_warnings(card))
-    run.summary(*training_summary(card))
-    run.methods(training_in_words(card))
+    if held:
+        run.summary(held.sentence())
+    if training.report:
+        run.summary(*training_summary(card))
+        run.methods(training_in_words(card))
     return TrainPickerOutputs(
         model=str(config.output),
         validation=card["validation"],
-        stop_reason=training.stop_reason,
+        stop_reason=training.stop_reason if training.report else "the general model is better as it is",
         threshold=card["threshold"],
         threshold_uncertainty=card["threshold_uncertainty"],
         contrast=card["contrast"],
@@ -85,26 +96,18 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     )
 
 
-def _task(
-    config: TrainPickerConfig,
-    method: PickerMethod,
-    images: typing.Mapping[str, crops.LabelledImage],
-    split: tuple[list[labels.Labels], list[labels.Labels]],
-    device: torch.device,
-) -> train.PickerTask:
-    if all(image.dense for image in images.values()):
-        images = dict(zip(images, labels.leave_out_unlabelled_edge(list(images.values()), method.working_diameter)))
-    training, validation = ([images[name] for name, *_ in part] for part in split)
-    if any(image is validation[0] for image in training):
-        parts = recursive.split_image(validation[0], config.validation_fraction, 1.5 * method.working_diameter)
-        training = [parts[0] if image is validation[0] else image for image in training]
-        validation = [parts[1]]
-    network = method.build()
-    if config.start_from:
-        _, weights = start_weights(config, "picker", network=config.network)
-        network = load_network(method, weights, config.start_from)
-    known = (config.pu_criterion, bool(config.start_from))
-    return train.PickerTask(method, network, training, validation, config.batch_size, device, *known)
+def _tasks(
+    config: TrainPickerConfig, method: PickerMethod, device: torch.device
+) -> tuple[dict[str, typing.Any], typing.Callable[..., train.PickerTask]]:
+    """Card of the model to start from, and what makes the task of images to learn from and to validate on."""
+    card, weights = start_weights(config, "picker", network=config.network) if config.start_from else ({}, {})
+
+    def task_of(training: list[crops.LabelledImage], validation: list[crops.LabelledImage]) -> train.PickerTask:
+        network = load_network(method, weights, str(config.start_from)) if weights else method.build()
+        known = (config.batch_size, device, config.pu_criterion, bool(weights))
+        return train.PickerTask(method, network, training, validation, *known)
+
+    return card, task_of
 
 
 def _gently(config: TrainPickerConfig, task: train.PickerTask) -> TrainPickerConfig:

@@ -22,6 +22,7 @@ from ...learning.training import METRICS, FitReport
 from ...simulate.particles import far
 from .card import calibrate_model
 from .crops import LabelledImage
+from .labels import Labels, leave_out_unlabelled_edge
 from .predict import Picker
 from .train import PickerTask, judge_candidates
 
@@ -42,6 +43,21 @@ def split_items(
         ranked = sorted(with_particles, key=lambda i: len(items[i][2]))
         held = set(ranked[len(ranked) // 2 :][: min(number, len(ranked) - 1)])
     return [items[i] for i in range(len(items)) if i not in held], [items[i] for i in sorted(held)]
+
+
+def split_images(
+    images: typing.Sequence[LabelledImage], split: typing.Sequence[list[Labels]], fraction: float, diameter: float
+) -> list[list[LabelledImage]]:
+    """Images to learn from and to validate on. split: entries of split_items. fraction: of a single micrograph that is
+    held out. diameter: working px."""
+    if all(image.dense for image in images):
+        images = leave_out_unlabelled_edge(images, diameter)
+    known = {image.name: image for image in images}
+    training, validation = ([known[name] for name, *_ in part] for part in split)
+    if any(image is validation[0] for image in training):
+        parts = split_image(validation[0], fraction, 1.5 * diameter)
+        return [[parts[0] if image is validation[0] else image for image in training], [parts[1]]]
+    return [training, validation]
 
 
 def split_image(image: LabelledImage, fraction: float, margin: float) -> list[LabelledImage]:

@@ -131,7 +131,7 @@ class PickerTask(NetworkTask):
 
     def corrected_candidates(self, items: typing.Sequence[LabelledImage]) -> CorrectedCandidates:
         """All candidates on images whose picks were corrected, and what the user said of them."""
-        picker, diameter = Picker(self.method, self.networks["picker"], self.device), self.method.working_diameter
+        picker, diameter = self._picker(), self.method.working_diameter
         reach, parts = MATCH_RADII * diameter / 2, []
         if not any(len(image.machine) for image in items):
             return CorrectedCandidates(*(np.zeros(0, kind) for kind in (float, bool, bool, bool)))
@@ -149,7 +149,7 @@ class PickerTask(NetworkTask):
 
     def box_hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
-        picker = Picker(self.method, self.networks["picker"], self.device)
+        picker = self._picker()
         stride, reach = picker.dense.stride, MATCH_RADII * self.method.working_diameter / 2
         hit, raw = [], []
         for item in items:
@@ -161,6 +161,22 @@ class PickerTask(NetworkTask):
                     hit.append(particle)
                     raw.append(scores[max(low[0], 0) : high[0], max(low[1], 0) : high[1]].max())
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
+
+    def box_ranks(self, items: typing.Sequence[LabelledImage]) -> tuple[np.ndarray, int]:
+        """(n,) rank among all candidates on the images of the best one at each particle, then at each background box of
+        an image; infinite where there is none. And the number of candidates."""
+        picker, best, every = self._picker(), [], []
+        for item in items:
+            yx, raw = picker.candidates_prepared(item, self.minimum_distance * self.method.working_diameter)
+            boxes = np.concatenate([item.positives, item.negatives])
+            near = np.linalg.norm(boxes[:, None] - yx[None], axis=2) < MATCH_RADII * self.method.working_diameter / 2
+            best.append(np.where(near, raw, -np.inf).max(1, initial=-np.inf))
+            every.append(raw)
+        scores, own = np.concatenate(every), np.concatenate(best)
+        return np.where(np.isinf(own), np.inf, 1 + (scores[None] > own[:, None]).sum(1)), len(scores)
+
+    def _picker(self) -> Picker:
+        return Picker(self.method, self.networks["picker"], self.device)
 
 
 def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) -> float:
