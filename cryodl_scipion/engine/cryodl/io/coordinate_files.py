@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..contract.reading import fault_of
-from .coordinates3d import Coordinates3D, angles_of, from_dynamo, to_dynamo, to_tomogram
+from .coordinates3d import Coordinates3D, angles_of, dynamo_angles, to_tomogram
 from .files import micrograph_key, read_text, whole_file
 
 # Dynamo's table, columns counted from 1 (its wiki: Table convention): 4 to 6 shifts, 7 to 9 angles, 10 score, 13 kind
@@ -58,7 +58,7 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
         "px",
         "numbers",
         classes=classes,
-        angles=from_dynamo(turned) if turned.any() else None,
+        angles=dynamo_angles(turned) if turned.any() else None,
     )
 
 
@@ -80,7 +80,7 @@ def write_dynamo_table(
     at = lambda name, count=1: slice(_DYNAMO[name] - 1, _DYNAMO[name] - 1 + count)
     rows[:, 0] = np.arange(1, len(xyz) + 1)
     rows[:, 1] = 1  # aligned
-    rows[:, at("angles", 3)] = np.nan_to_num(to_dynamo(angles))
+    rows[:, at("angles", 3)] = np.nan_to_num(dynamo_angles(angles))
     rows[:, at("score")] = 1
     if tilts is not None:
         rows[:, at("wedge", 3)] = (_SINGLE_TILT, *tilts)

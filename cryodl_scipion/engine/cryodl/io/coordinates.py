@@ -166,7 +166,6 @@ def _read_list(path: Path, names: typing.Sequence[str], files: typing.Sequence[s
 
 
 def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
-
     for block in star_document(path):
         if block.find_loop(_LIST).get_loop() and block.find_loop("_rlnMicrographName").get_loop():
             listed = [[gemmi.cif.as_string(n) for n in block.find_loop(c)] for c in ("_rlnMicrographName", _LIST)]
@@ -203,19 +202,12 @@ def keys_of(names: typing.Sequence[str]) -> list[str]:
 
 def _read_topaz(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     lines = [line.split() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
-    head = [c.lower() for c in lines[0]] if lines else []
-    if not {"image_name", "x_coord", "y_coord"} <= set(head):
+    head = lines[0] if lines else []
+    if not {"image_name", "x_coord", "y_coord"} <= {name.lower() for name in head}:
         raise ValueError(
             "no Topaz header; the first line must name the columns image_name, x_coord, y_coord (and score)."
         )
-    name, x, y = (head.index(c) for c in ("image_name", "x_coord", "y_coord"))
-    score = head.index("score") if "score" in head else None
-    found = []
-    for number, row in enumerate(lines[1:], 2):
-        if len(row) < len(head):
-            raise ValueError(f"line {number} has {len(row)} columns; the header names {len(head)}.")
-        found.append((row[name], (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)))
-    return _grouped([micrograph for micrograph, _ in found], [values for _, values in found])
+    return _of_table(path, head, [dict(zip(head, row)) for row in lines[1:]])
 
 
 def _read_box(path: Path) -> dict[str, list[tuple[float, float, float]]]:
@@ -273,8 +265,15 @@ def _read_eman2(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 def _read_csv(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     """A table with commas whose first line names x and y, and perhaps score and micrograph."""
-    lines = list(csv.DictReader(read_text(path).splitlines()))
-    names = {str(name).strip().lower(): name for name in (lines[0] if lines else {})}
+    table = csv.DictReader(read_text(path).splitlines())
+    return _of_table(path, table.fieldnames or (), list(table))
+
+
+def _of_table(
+    path: Path, head: typing.Sequence[str], lines: typing.Sequence[dict[str, str]]
+) -> dict[str, list[tuple[float, float, float]]]:
+    """head: of the table. lines: {column: text} of the further lines."""
+    names = {str(name).strip().lower(): name for name in head}
     x, y, score, micrograph = (next((names[n] for n in some if n in names), None) for some in (_X, _Y, _SCORE, _NAME))
     if x is None or y is None:
         raise ValueError(
@@ -285,13 +284,13 @@ def _read_csv(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     for number, line in enumerate(lines, 2):
         try:
             rows.append((float(line[x]), float(line[y]), float(line[score]) if score else 0.0))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, KeyError):
             raise ValueError(
                 f"line {number} has values of {x}, {y}{', ' + score if score else ''} that are no numbers."
             ) from None
     if micrograph is None:
         return {micrograph_key(path.stem): rows}
-    without = next((number for number, line in enumerate(lines, 2) if not line[micrograph]), None)
+    without = next((number for number, line in enumerate(lines, 2) if not line.get(micrograph)), None)
     if without is not None:
         raise ValueError(f"line {without} has no {micrograph}.")
     return _grouped([line[micrograph] for line in lines], rows)

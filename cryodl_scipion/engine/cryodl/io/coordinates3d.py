@@ -16,18 +16,13 @@ import numpy as np
 _QUARTER = 90.0
 
 
-def to_dynamo(angles: np.ndarray) -> np.ndarray:
-    """Dynamo's tdrot, tilt, narot. angles: (n, 3) rot, tilt, psi in degrees. From -180 to
-    180."""
-    rot, tilt, psi = np.asarray(angles, float).reshape(-1, 3).T
-    return np.stack([_within(psi - _QUARTER), tilt, _within(rot + _QUARTER)], axis=1)
-
-
-def from_dynamo(angles: np.ndarray) -> np.ndarray:
-    """Rot, tilt, psi of Dynamo's angles. angles: (n, 3) tdrot, tilt, narot in degrees. Returns (n, 3) degrees from
-    -180 to 180."""
-    tdrot, tilt, narot = np.asarray(angles, float).reshape(-1, 3).T
-    return np.stack([_within(narot - _QUARTER), tilt, _within(tdrot + _QUARTER)], axis=1)
+def dynamo_angles(angles: np.ndarray) -> np.ndarray:
+    """Dynamo's tdrot, tilt, narot of RELION's rot, tilt, psi, and the other way round. angles: (n, 3) degrees. Returns
+    (n, 3) degrees from -180 to 180."""
+    first, tilt, last = np.asarray(angles, float).reshape(-1, 3).T
+    turned = np.stack([last - _QUARTER, tilt, first + _QUARTER], axis=1)
+    turned[:, ::2] = (turned[:, ::2] + 180) % 360 - 180
+    return turned
 
 
 def to_tomogram(angles: np.ndarray) -> np.ndarray:
@@ -62,10 +57,6 @@ def after(first: np.ndarray, then: np.ndarray) -> np.ndarray:
     rlnAngle and the other in rlnTomoSubtomogram, and multiplies subtomogram times particle (ParticleSet::getMatrix3x3).
     first: (n, 3) of the particle, degrees. then: (n, 3) of the subtomogram, degrees. Returns (n, 3) degrees."""
     return angles_of(to_tomogram(then) @ to_tomogram(first))
-
-
-def _within(degrees: np.ndarray) -> np.ndarray:
-    return (degrees + 180) % 360 - 180
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,7 +110,6 @@ class StackWriter:
         self._range = [np.inf, -np.inf]
 
     def __enter__(self) -> "StackWriter":
-
         self._exit = contextlib.ExitStack()
         temporary = self._exit.enter_context(whole_file(self.path))
         with mrcfile.new(temporary, overwrite=True) as mrc:  # for its header

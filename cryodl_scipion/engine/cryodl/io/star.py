@@ -6,6 +6,7 @@ import re
 import typing
 from pathlib import Path
 
+import gemmi  # which Scipion's Python has not
 import numpy as np
 
 from ..contract.reading import reader, star_head
@@ -19,8 +20,6 @@ _TEXT_WORD = re.compile(r"""'[^'\n]*'(?=\s|$)|"[^"\n]*"(?=\s|$)|\S+""")
 
 def star_document(path: str | os.PathLike[str]) -> typing.Any:
     """gemmi's document of a STAR file. Raises OSError, or ValueError if it is no STAR file."""
-    import gemmi  # which Scipion's Python has not
-
     try:
         text = Path(path).read_bytes()
         if text.isascii():
@@ -57,8 +56,6 @@ def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:
     for block in star_document(path):
         values = [v for v in block.find_loop(column)]
         if values:
-            import gemmi
-
             return [gemmi.cif.as_string(v) for v in values]
     raise ValueError(f"{path} has no column {column}.")
 
@@ -86,8 +83,6 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
 
 
 def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
-    import gemmi
-
     tables: dict[str, dict[str, Texts]] = {}
     for block in document:
         table = tables.setdefault(block.name, {})
@@ -119,8 +114,6 @@ def star_text(value: typing.Any) -> str:
     text = str(value)
     if not text:
         return "None"  # RELION's word for an empty text
-
-    import gemmi
 
     return gemmi.cif.quote(text) if _RESERVED.match(text) or any(c.isspace() or c in "'\"" for c in text) else text
 

@@ -64,10 +64,7 @@ class CurvedCoordinate:
         """As Linear's."""
         q, precision = self.count, precisions(sigmas)
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
-        inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(precision))
-        lost = gram[:, :q, q:] @ inverse  # m, q, e
-        own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
-        fit = match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:])
+        own, fit, inverse = without_errors(gram, match, q, precision)
         value = fit @ self.factors.T - 0.5 * np.einsum("gk,mkl,gl->mg", self.factors, own, self.factors, optimize=True)
         weight = np.exp(value - value.max(axis=1, keepdims=True))
         weight /= weight.sum(axis=1, keepdims=True)
@@ -92,6 +89,17 @@ class CurvedCoordinate:
         return LatentPosterior(
             (weight @ self.positions)[:, None], np.concatenate([first, errors], axis=1), both, covariance
         )
+
+
+def without_errors(
+    gram: np.ndarray, match: np.ndarray, q: int, precision: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Products of the q components (m, q, q), and with the image (m, q), after all that the errors may explain is taken
+    out; and the covariance of the errors (m, e, e). gram, match: as of Linear. precision: (e,), of the errors."""
+    inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(precision))
+    lost = gram[:, :q, q:] @ inverse  # m, q, e
+    own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
+    return own, match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:]), inverse
 
 
 def precisions(sigmas: np.ndarray) -> np.ndarray:

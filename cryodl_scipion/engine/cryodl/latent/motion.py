@@ -21,7 +21,7 @@ from .components import (
     start,
 )
 from .cube import Cube
-from .expectation import CurvedCoordinate, Linear, batches, expect
+from .expectation import CurvedCoordinate, Linear, batches, expect, without_errors
 
 DEGREE = 3  # of the curve's polynomials
 CURVE_ROUNDS = 4  # passes at first, and again to the finest detail
@@ -120,10 +120,7 @@ class Recorder(Linear):
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
         """As Linear's."""
-        q = self.count
-        lost = gram[:, :q, q:] @ np.linalg.inv(gram[:, q:, q:] + np.diag(1 / self.free**2))
-        own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
-        fit = match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:])
+        own, fit, _ = without_errors(gram, match, self.count, 1 / self.free**2)
         trace = np.trace(own, axis1=1, axis2=2)
         self.excess.append((fit**2).sum(1) - trace)
         self.freedom.append((own**2).sum((1, 2)))

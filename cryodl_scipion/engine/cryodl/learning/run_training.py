@@ -69,7 +69,6 @@ class SeveralProcesses(OneProcess):
     """The same for one of several, by accelerate. Each step's batch is drawn alike in all, and shared out."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-
         from accelerate import Accelerator
         from accelerate.utils import InitProcessGroupKwargs
 
@@ -106,7 +105,6 @@ class SeveralProcesses(OneProcess):
         return dict(zip(losses, (values / self.num_processes).tolist()))
 
     def largest(self, number: int) -> int:
-
         value = torch.tensor(number, device=self.device)
         torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
         return int(value)
@@ -117,7 +115,6 @@ class SeveralProcesses(OneProcess):
         return broadcast_object_list([value])[0]
 
     def spread(self, networks: torch.nn.ModuleDict) -> None:
-
         for tensor in networks.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
 
@@ -153,7 +150,6 @@ def fit_task(
 
 
 def _schedule(task: typing.Any, config: typing.Any, seed: int) -> Schedule:
-
     steps = config.steps or task.default_steps
     schedule = Schedule(
         steps,

@@ -191,3 +191,10 @@ def add_gradient(image: torch.Tensor, strength: float, rng: np.random.Generator)
         + 0.5 * (c * y[:, None] ** 2 + d * x[None, :] ** 2 + e * y[:, None] * x[None, :])
     )
     return image - strength * (field - field.mean()) / (field.max() - field.min()).clamp(min=1e-6)
+
+
+def add_some_dirt(image: torch.Tensor, width: float, rng: np.random.Generator) -> torch.Tensor:
+    """An image with specks in a third of the cases, and a gradient in half of them. width: px, of the specks."""
+    if rng.random() < 0.35:
+        image = add_specks(image, width, rng)
+    return add_gradient(image, float(rng.uniform(0.5, 10)), rng) if rng.random() < 0.5 else image

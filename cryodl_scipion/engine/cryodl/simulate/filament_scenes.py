@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
-from .artefacts import add_carbon, add_gradient, add_ice, add_specks, as_recorded
+from .artefacts import add_carbon, add_ice, add_some_dirt, as_recorded
 from .varied import exposed
 
 SIDE = 512
@@ -247,8 +247,4 @@ def _with_artefacts(image: torch.Tensor, width: float, rng: np.random.Generator)
     if rng.random() < 0.4:
         image, ice = add_ice(image, int(rng.integers(1, 10)), 3 * width, rng)
         uncertain = uncertain | ice
-    if rng.random() < 0.35:
-        image = add_specks(image, 2 * width, rng)
-    if rng.random() < 0.5:
-        image = add_gradient(image, float(rng.uniform(0.5, 10)), rng)
-    return image, uncertain
+    return add_some_dirt(image, 2 * width, rng), uncertain

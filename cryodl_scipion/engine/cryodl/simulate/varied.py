@@ -14,7 +14,7 @@ import torch
 from ..core.fourier import frequencies
 from ..core.optics import ctf_rfft
 from ..core.projections import Projector, random_angles
-from .artefacts import add_carbon, add_gradient, add_ice, add_specks, as_recorded, film_texture, smooth_noise
+from .artefacts import add_carbon, add_ice, add_some_dirt, as_recorded, film_texture, smooth_noise
 from .particles import CROWDED, far, particle_positions
 
 SIDE = 512
@@ -238,11 +238,7 @@ def _with_artefacts(
     if rng.random() < 0.45:
         image, ice = add_ice(image, int(rng.integers(1, 12)), diameter_px, rng)
         good = good & ~ice.numpy()[at]
-    if rng.random() < 0.35:
-        image = add_specks(image, wide, rng)
-    if rng.random() < 0.5:
-        image = add_gradient(image, float(rng.uniform(0.5, 10)), rng)
-    return image, good, uncertain
+    return add_some_dirt(image, wide, rng), good, uncertain
 
 
 def _around(positions: np.ndarray, shape: tuple[int, ...], radius: float) -> torch.Tensor:

@@ -11,13 +11,16 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
+from cryodl.core.names import numbers_by_name
 from cryodl.io.volume_writer import origin_of
 from cryodl.tomograms.features.components import ComponentFinder
-from cryodl.tomograms.features.scores import FeatureScores, log_odds, parse_thresholds
+from cryodl.tomograms.features.scores import FeatureScores, log_odds
 from cryodl.tomograms.features.surfaces import AreaCounter, write_surface
 
 PIXEL = 10.0
 SHAPE = (24, 32, 40)
+
+BETWEEN = "Thresholds (--threshold)", 0, 1
 
 
 def ball(shape, centre, radius):
@@ -234,7 +237,7 @@ def test_volumes_that_cannot_compete_are_named(tmp_path, capsys, values, words):
 @pytest.mark.parametrize(
     "texts, words",
     [
-        (["rood=0.5"], "names the feature 'rood', which is not in the folder; it has membrane, rod"),
+        (["rood=0.5"], "names 'rood', which does not exist; there are membrane, rod"),
         (["1.5"], "has '1.5'; give a number above 0 and below 1"),
         (["rod=x"], "has 'rod=x'"),
         (["0.4", "0.5"], "mixes '0.4' with other values; give one number for all"),
@@ -242,12 +245,12 @@ def test_volumes_that_cannot_compete_are_named(tmp_path, capsys, values, words):
 )
 def test_wrong_thresholds_are_named(texts, words):
     with pytest.raises(ValueError, match=words.replace(".", r"\.")):
-        parse_thresholds(texts, ["membrane", "rod"])
+        numbers_by_name(texts, ["membrane", "rod"], *BETWEEN)
 
 
 def test_thresholds_for_all_and_for_one():
-    assert parse_thresholds(["0.4"], ["a", "b"]) == dict(a=0.4, b=0.4)
-    assert parse_thresholds(["b=0.7"], ["a", "b"]) == dict(b=0.7)
+    assert numbers_by_name(["0.4"], ["a", "b"], *BETWEEN) == dict(a=0.4, b=0.4)
+    assert numbers_by_name(["b=0.7"], ["a", "b"], *BETWEEN) == dict(b=0.7)
 
 
 def test_an_empty_folder_and_a_missing_one_are_named(tmp_path, capsys):

@@ -12,7 +12,7 @@ from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.core.symmetry import angular_distance
-from cryodl.io.coordinates3d import after, angles_of, from_dynamo, to_dynamo, to_tomogram
+from cryodl.io.coordinates3d import after, angles_of, dynamo_angles, to_tomogram
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import (
     ANGLES,
@@ -65,13 +65,13 @@ def in_order(angles):
 def test_dynamo_s_angles_are_those_of_dynamo_itself():
     # dynamo_euler2matrix([-155.55, 63.924, 197.81]), which takes the particle onto the template
     published = [[0.8110, -0.5165, -0.2747], [0.4516, 0.2544, 0.8552], [-0.3718, -0.8177, 0.4396]]
-    assert np.allclose(rotation_matrices(from_dynamo([[-155.55, 63.924, 197.81]]))[0], published, atol=1e-4)
+    assert np.allclose(rotation_matrices(dynamo_angles([[-155.55, 63.924, 197.81]]))[0], published, atol=1e-4)
     # eulerangles 1.0.2: convert_eulers(..., source_meta="dynamo", target_meta="relion")
     dynamo, relion = (
         [[10, 20, 30], [100, 60, -50], [-170, 140, 20]],
         [[-60, 20, 100], [-140, 60, -170], [-70, 140, -80]],
     )
-    assert np.allclose(from_dynamo(dynamo), relion) and np.allclose(to_dynamo(relion), dynamo)
+    assert np.allclose(dynamo_angles(dynamo), relion) and np.allclose(dynamo_angles(relion), dynamo)
 
 
 def test_a_subtomogram_s_own_orientation_is_multiplied_as_relion_5_does():
@@ -170,7 +170,7 @@ def test_dynamotable_reads_angles_wedge_and_pixel_size(made):
     table = dynamotable.read(files["dynamo"])
     assert np.abs(table[["z", "y", "x"]].to_numpy() - 1 - in_order(zyx)).max() < PIXEL
     turned = table[["tdrot", "tilt", "narot"]].to_numpy()
-    assert np.abs(turned - to_dynamo(in_order(angles))).max() < DEGREE
+    assert np.abs(turned - dynamo_angles(in_order(angles))).max() < DEGREE
     assert set(table.ftype) == {1} and set(table.ymintilt) == {-57} and set(table.ymaxtilt) == {51}
     assert set(table.apix) == {PIXEL_SIZE} and set(table.tomo) == {1}
     assert list(table["class"]) == [1] * 15 + [2] * 25

@@ -21,8 +21,12 @@ from cryodl.latent.cube import Cube
 from cryodl.latent.masks import copy_notes
 from cryodl.particles.commands.select_latent import select_latent
 from cryodl.recipes.commands.fit_heterogeneity import fit_heterogeneity
-from cryodl.tomograms.heterogeneity.coefficients import load_subtomogram_coefficients, subtomogram_views, within_wedge
-from cryodl.tomograms.heterogeneity.fitting import load_subtomogram_inputs
+from cryodl.tomograms.heterogeneity import (
+    load_subtomogram_coefficients,
+    load_subtomogram_inputs,
+    subtomogram_views,
+    within_wedge,
+)
 
 COUNT = 100
 

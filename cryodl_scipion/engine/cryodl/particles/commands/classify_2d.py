@@ -113,7 +113,6 @@ def _assign(records: Records, config: Classify2DConfig, former: FormerClasses, r
 def _classify(
     records: Records, config: Classify2DConfig, settings: ClassSettings, former: FormerClasses | None, run: Run
 ) -> tuple[Classification, bool]:
-
     def said(work: Classification, done: Pass) -> None:
         print(
             f"{done.classes} classes, pass {done.epoch + 1}: mean score {done.score:.2f}, "

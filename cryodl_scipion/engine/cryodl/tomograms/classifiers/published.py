@@ -91,7 +91,6 @@ class PublishedClassifier(ClassifierMethod):
     def predictor(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
     ) -> NetworkPredictor:
-
         return NetworkPredictor(self, card, weights, device)
 
 

@@ -23,7 +23,6 @@ INDEX, TABLE = "measure_membranes.json", "membranes.csv"
 
 @command
 def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembranesOutputs:
-
     def measured(path: str) -> Membranes:
         membranes = measured_membranes(path, config)
         run.warn(membranes.segmentation.note)

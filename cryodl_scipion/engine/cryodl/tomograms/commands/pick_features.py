@@ -25,7 +25,6 @@ SHAPES = dict(
 
 @command
 def pick_features(config: PickFeaturesConfig, run: Run) -> PickFeaturesOutputs:
-
     def found(path: str) -> tuple[Points, float]:
         points, pixel_size, said = picking.pick_feature(path, config)
         run.warn(*said)

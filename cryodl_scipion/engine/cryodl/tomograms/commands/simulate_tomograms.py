@@ -158,6 +158,5 @@ def _simulate(
 
 
 def _write(path: Path, volume: np.ndarray, pixel_size: float, dtype: type[np.float32] | type[np.int8]) -> None:
-
     with VolumeWriter(path, volume.shape, pixel_size, dtype) as file:
         file.write(0, volume)

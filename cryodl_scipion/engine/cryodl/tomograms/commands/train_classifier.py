@@ -80,7 +80,6 @@ def _examples(config: TrainClassifierConfig, method: ClassifierMethod, run: Run)
 
 
 def _say_start(config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, device: str) -> None:
-
     one, counts = examples.subtomograms, [int((examples.labels == k).sum()) for k in range(len(examples.names))]
     print(f"Classes: {', '.join(f'{name} ({count})' for name, count in zip(examples.names, counts))}.")
     if examples.box != one.box or abs(examples.pixel_size / one.pixel_size - 1) > 1e-3:

@@ -126,7 +126,6 @@ def _say_start(
     split: tuple[list[Example], list[Example], str],
     device: str,
 ) -> None:
-
     for sentence in gathered.notes:
         print(sentence)
     training, validation, split_in_words = split

@@ -30,13 +30,19 @@ def bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, thickn
     return found
 
 
-def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
-    near = min(SHAPE_NEAR, tree.n)
+def _around(tree: typing.Any, positions: np.ndarray, radius: float, near: int) -> tuple[np.ndarray, ...]:
+    """Of at most `near` voxels of a cKDTree around each position: which are there, (n, near); weights that fall with
+    the distance, (n, near); and how far away they lie, (n, near, 3). Zero of those that are not there."""
     distance, index = tree.query(positions, near, distance_upper_bound=radius)
     distance, index = distance.reshape(len(positions), near), index.reshape(len(positions), near)
     there = np.isfinite(distance)
     weight = np.where(there, np.exp(-2 * (np.where(there, distance, 0) / radius) ** 2), 0)
     offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - positions[:, None], 0)
+    return there, weight, offset
+
+
+def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
+    there, weight, offset = _around(tree, positions, radius, min(SHAPE_NEAR, tree.n))
     first = np.cross(normals, np.eye(3)[np.abs(normals).argmin(axis=1)])  # tangents
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     second = np.cross(normals, first)
@@ -145,11 +151,7 @@ def fitted(tree: typing.Any, positions: np.ndarray, radius: float, near: int = N
 
 
 def _fit(tree: typing.Any, positions: np.ndarray, radius: float, near: int) -> tuple[np.ndarray, np.ndarray]:
-    distance, index = tree.query(positions, near, distance_upper_bound=radius)
-    distance, index = distance.reshape(len(positions), near), index.reshape(len(positions), near)
-    there = np.isfinite(distance)
-    weight = np.where(there, np.exp(-2 * (np.where(there, distance, 0) / radius) ** 2), 0)
-    offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - positions[:, None], 0)
+    there, weight, offset = _around(tree, positions, radius, near)
     mean = (weight[..., None] * offset).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)[:, None]
     centred = np.where(there[..., None], offset - mean[:, None], 0)
     frame = np.linalg.eigh(_products(weight, centred, centred))[1]  # the first column: the normal

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...core.names import numbers_by_name
 from ...io.tomograms import Tomogram, sides_of
 
 INDEX = "segment.json"  # what `segment` writes beside its volumes
@@ -48,7 +49,7 @@ class ScoreIndex:
 
 def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str] = ()) -> ScoreIndex:
     """ScoreFolder of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc. thresholds: as the user
-    gave them, see parse_thresholds. Raises FileNotFoundError or ValueError."""
+    gave them, see core.names.numbers_by_name. Raises FileNotFoundError or ValueError."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} (--scores) is not a folder. Give the folder that `cryodl segment` wrote.")
@@ -75,37 +76,10 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
         raise FileNotFoundError(f"{folder} (--scores) holds no score volume named <tomogram>__<feature>.mrc.")
     if len(names) > 127:
         raise ValueError(f"{folder} has {len(names)} features; label volumes can have at most 127.")
-    given = parse_thresholds(thresholds, names)
+    given = numbers_by_name(thresholds, names, "Thresholds (--threshold)", 0, 1)
     chosen = [given.get(name, usual.get(name, DEFAULT_THRESHOLD)) for name in names]
     features = tuple(Feature(label, name, t) for label, (name, t) in enumerate(zip(names, chosen), 1))
     return ScoreIndex(features, tuple(tomograms), tuple(notes))
-
-
-def parse_thresholds(texts: typing.Sequence[str], names: typing.Sequence[str]) -> dict[str, float]:
-    """{feature: threshold} of texts: one number for all, or name=number. Raises ValueError naming what is wrong."""
-    found = {}
-    for text in texts:
-        name, equals, number = str(text).rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = None
-        if value is None or not 0 < value < 1:
-            raise ValueError(
-                f"Thresholds (--threshold) has {text!r}; give a number above 0 and below 1, or name=number."
-            )
-        if equals and name not in names:
-            raise ValueError(
-                f"Thresholds (--threshold) names the feature {name!r}, which is not in the folder; it has "
-                f"{', '.join(names)}."
-            )
-        if not equals and len(texts) > 1:
-            raise ValueError(
-                f"Thresholds (--threshold) mixes {text!r} with other values; give one number for all, or name=number "
-                "for each."
-            )
-        found.update({name: value} if equals else dict.fromkeys(names, value))
-    return found
 
 
 def as_probabilities(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
