@@ -249,6 +249,21 @@ def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
     assert all((s == scores[0]).all() for s in scores)
 
 
+def test_micrographs_that_were_asked_are_not_looked_at_again(general, monkeypatch):
+    """Once as they are, once for the other contrast, once turned; their picks are those of micrographs picked later."""
+    from cryodl.micrographs.pickers.predict import Picker
+
+    inner, looks = Picker.candidates, []
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: looks.append(self.contrast) or inner(self, *a))
+    assert run(general) == 0
+    assert sorted(looks) == ["bright"] * 3 + ["dark"] * 6
+    scores = [s for _, s in read_coordinates(general / "out/candidates").values()]
+    assert pick(general, "--particle-diameter", "120", "--overwrite", micrographs=[str(general / "mics/mic2.mrc")]) == 0
+    assert sorted(looks[9:]) == ["dark"], "it is picked at what the folder knows"
+    again = read_coordinates(general / "out/candidates")["mic2"][1]
+    assert all((s == again).all() for s in scores)
+
+
 @pytest.mark.parametrize("left", [0, 2, 3])
 def test_a_run_that_was_stopped_asks_nothing_again_and_repeats_its_warnings(general, monkeypatch, left):
     """Its candidates were written, its result was not. left: micrographs that were done."""

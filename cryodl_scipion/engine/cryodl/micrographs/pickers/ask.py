@@ -118,6 +118,7 @@ class _Asked:
         if key not in self._found:
             look = lambda image: _candidates(known[0], self.picker, contrast, image)
             self._found[key] = candidates_of_some(look, self.paths)
+            self.picker.seen |= {(path, *key): (yx, raw) for path, yx, raw in self._found[key]}
         return self._found[key]
 
     def raw(self, contrast: str) -> list[np.ndarray]:

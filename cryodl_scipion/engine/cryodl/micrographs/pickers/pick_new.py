@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import PickConfig, counted, score_text
+from ...core.calibration import calibrate
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, write_coordinates
 from ...io.micrographs import read_micrograph
@@ -43,7 +44,11 @@ def pick_new(
     for name, path in run.items(todo, "micrograph"):
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
-            yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
+            if (path, settings.contrast, settings.scale) in picker.seen:
+                yx, raw = picker.seen[path, settings.contrast, settings.scale]
+                scores = calibrate(raw, picker.calibration)
+            else:
+                yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
             # the nearest pixel must exist too: Scipion's coordinates are whole numbers
             keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
             if drawn < config.feature_maps:

@@ -32,12 +32,14 @@ class Picker(TiledNetwork):
     way. contrast: 'dark' or 'bright' protein in the micrographs. narrow: for lower_narrow, of a model that has it.
     typical_size: widest extent of the set's particles over the diameter that micrographs are rescaled for; None as long
     as it is not known, and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a
-    general model, which does not know what the particles look like."""
+    general model, which does not know what the particles look like. seen: candidates with raw scores by file, contrast
+    and diameter, of files that were asked before they are picked."""
 
     calibration: tuple[float, ...] = (1.0, 0.0)
     narrow: Narrow | None = None
     typical_size: float | None = None
     spares_outliers: bool = False
+    seen: dict[tuple[typing.Any, ...], tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.prepare_network(self.method.dense(self.network))

@@ -213,29 +213,13 @@ class RoundLoop:
         )
 
     def _nothing_found(self, result: Result, start: float) -> dict[str, typing.Any]:
-        metrics = dict.fromkeys(
-            (
-                "confident",
-                "confident_held_out",
-                "background",
-                "contamination",
-                "false_positives",
-                "picks",
-                "micrographs",
-                "expected_particles",
-            ),
-            0,
-        )
+        counts = "picks expected_particles micrographs confident confident_held_out background contamination"
+        unknown = "separation agreement agreement_first average_precision picked_diameter"
         return dict(
-            metrics,
-            round=0,
-            separation=None,
+            dict.fromkeys([*counts.split(), "round", "false_positives"], 0),
+            **dict.fromkeys(unknown.split()),
             threshold=result.outputs["threshold"],
-            agreement=None,
-            agreement_first=None,
-            average_precision=None,
             contrast=result.outputs["contrast"],
-            picked_diameter=None,
             seconds=int(time.monotonic() - start),
             warnings=list(result.warnings),
         )
