@@ -30,12 +30,6 @@ class Finding(NamedTuple):
     canBeMended: bool
 
 
-def findings(project: Any) -> List[Finding]:
-    """What is wrong with the runs of a loaded project, of all plugins, in their order. They are brought up to date
-    first, as its window does."""
-    return [finding for finding in [_findingOf(run) for run in project.getRuns()] if finding is not None]
-
-
 def _findingOf(run: Any) -> Optional[Finding]:
     if not os.path.exists(run.getDbPath()):
         return None
@@ -50,7 +44,8 @@ def _findingOf(run: Any) -> Optional[Finding]:
         return Finding(run, NOT_TAKEN, f"finished, and the project does not know its {', '.join(outputs)}", True)
     if isinstance(run, KeepsOutputs) and run.hasLostOutputs():
         return Finding(run, LOST, "finished, and its outputs are lost; its files are there", True)
-    if run.isFinished() and run.getPossibleOutputs() and not any(run.iterOutputAttributes()):
+    without = run.getPossibleOutputs() and not any(run.iterOutputAttributes())
+    if run.isFinished() and without and not isinstance(run, KeepsOutputs):  # one of ours may have found nothing
         return Finding(run, LOST, "finished without outputs; only Restart, in its project, makes them", False)
     return None
 
@@ -84,7 +79,7 @@ def main(arguments: List[str]) -> int:
         print(f"There is no project {options.project!r} in {manager.PROJECTS}.", file=sys.stderr)
         return 2
     project = manager.loadProject(options.project, chdir=True)
-    found, left = findings(project), 0
+    found, left = [finding for finding in map(_findingOf, project.getRuns()) if finding is not None], 0
     for finding in found:
         mended = options.mend and mend(project, finding)
         left += not mended

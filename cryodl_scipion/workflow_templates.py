@@ -13,7 +13,7 @@ from pyworkflow.template import LocalTemplate
 _COMMAND, _NO_SCHEDULE, _NO_WINDOW = "template", "--noschedule", "--nogui"
 # Where a run has its class, a template has these words and the answer which program estimates the CTF.
 _CTF, _AUTO, _CTFFIND = "CTF by ", "auto", "ctffind"
-_NO_GAIN = "none"  # an answer of its own, since a question without one is asked for
+_NONE = "none"  # no gain reference, no known structure: an answer, since a question without one is asked for
 _CTF_BY = {_CTFFIND: "CistemProtCTFFind", "cryodl": "CryodlProtEstimateCTF"}
 
 
@@ -43,13 +43,16 @@ class CryodlTemplate(LocalTemplate):
         with open(path, encoding="utf-8") as file:
             runs = json.load(file)
         print("\n".join(chooseCtf(runs)))
-        for run in runs:
-            if run.get("gainFile") == _NO_GAIN:
+        for place, run in enumerate(runs):
+            if run.get("gainFile") == _NONE:
                 del run["gainFile"]
+            elif run.get("filesPath") == _NONE:
+                runs[place] = _firstMap(runs, run["object.id"])
         with open(path, "w", encoding="utf-8") as file:
             json.dump(runs, file, indent=4)
         missing = missingPrograms(runs)
-        if missing and startsRuns():
+        starts = os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv)
+        if missing and starts:
             os.remove(path)
             sys.exit(
                 f"No project was made, because these runs of the workflow cannot start:\n{_listed(missing)}\nInstall "
@@ -59,11 +62,6 @@ class CryodlTemplate(LocalTemplate):
         if missing:
             print(f"These runs of the workflow cannot start on this machine:\n{_listed(missing)}")
         return path
-
-
-def startsRuns() -> bool:
-    """True where Scipion's template command runs, and not only loads a workflow into a project."""
-    return os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv)
 
 
 def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
@@ -94,6 +92,14 @@ def _pickOnAll(runs: List[Dict[str, Any]], ctf: Dict[str, Any]) -> None:
     for run in runs:
         if run.get("inputMicrographs") == f"{ctf.get('object.id')}.outputMicrographs":
             run["inputMicrographs"] = micrographs
+
+
+def _firstMap(runs: List[Dict[str, Any]], number: str) -> Dict[str, Any]:
+    """A run in place of the import of a known structure: it finds one from the particles that are to be oriented by it.
+    number: of the run."""
+    (particles,) = [r["inputParticles"] for r in runs if r.get("inputStructure") == f"{number}.outputVolume"]
+    names = ("object.className", "object.id", "object.label", "inputParticles")
+    return dict(zip(names, ("CryodlProtInitialMap", number, "find a first map", particles)))
 
 
 def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:

@@ -6,6 +6,7 @@ A protocol names both, `OneRun[ImproveMapConfig, ImproveMapOutputs]`, lists the 
 
 import dataclasses
 import os
+import re
 from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 
 from pwem.objects import FSC, AtomStruct, EMObject, Volume
@@ -14,6 +15,7 @@ from pyworkflow.protocol import Form
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formProblems, readConfig
 from ..objects import CryodlModel
+from .checks import sayIf
 from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section
 from .protocol_base import CryodlProtBase, OneRunBase, possibleOutputs
 
@@ -28,6 +30,8 @@ _NEVER = {
     "overwrite": "restart does it",
     "json": "the results are files",
 }
+# Point groups that the engine knows (symmetry.py).
+_SYMMETRY = re.compile(r"[CD]([1-9]\d?|100)|T|O|I[1-4]?", re.IGNORECASE)
 # Settings with which a run is continued, whatever they were; names and files of items are in the settings as their set.
 _FREE = ("output", "names", "pictures", "overwrite", "json", "memory", "feature_maps")
 
@@ -158,7 +162,11 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
     def _checkInputs(self) -> List[str]:
         found = [problem for part in self.FORM for problem in part.problems(self)]
         if "symmetry" in fieldsOf(self._CONFIG) and "symmetry" not in self.NOT_ON_FORM:
-            found += self._checkSymmetry()
+            found += sayIf(
+                not _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()),
+                f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, "
+                "in RELION's axes. Helical symmetry is not supported.",
+            )
         return found or self._checkTogether()
 
     def _checkTogether(self) -> List[str]:

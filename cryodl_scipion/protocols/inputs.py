@@ -213,9 +213,19 @@ class PluginProtocol(KeepsOutputs):
         waiting for ever in silence."""
         if self.isScheduled():
             self._readEndedInputsAgain()
-        errors = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = [] if errors else super().validate()
-        return errors or ([] if wrong and self.isScheduled() and self._inputsAreWhole() else wrong)
+        wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else []) or super().validate()
+        if (
+            not self.isScheduled()
+            or self._stoppedInputs()
+            or any(
+                getattr(pointer.get(), "isStreamOpen", bool)()
+                or getattr(pointer.getObjValue(), "isActive", bool)()
+                or (pointer.get() is None and not _endedWithout(pointer.getObjValue()))
+                for _, pointer in chosenInputs(self)
+            )
+        ):
+            return wrong
+        return []
 
     def _readEndedInputsAgain(self) -> None:
         """Read runs that have ended without the output that is waited for. pyworkflow notes the time of a run's
@@ -226,13 +236,6 @@ class PluginProtocol(KeepsOutputs):
             if project and isinstance(run, EMProtocol) and pointer.get() is None and not run.isActive():
                 run.lastUpdateTimeStamp.set(None)
                 project._updateProtocol(run)
-
-    def _inputsAreWhole(self) -> bool:
-        """Whether no chosen input is a set that still grows, or the output of a run that still works."""
-        return not any(
-            getattr(pointer.get(), "isStreamOpen", bool)() or getattr(pointer.getObjValue(), "isActive", bool)()
-            for _, pointer in chosenInputs(self)
-        )
 
     def _stoppedInputs(self) -> List[str]:
         """A sentence for each set that is not whole though pyworkflow has closed it: its run died, was stopped, or was
@@ -253,10 +256,8 @@ class PluginProtocol(KeepsOutputs):
     def _unresolvedInputs(self) -> List[str]:
         return [
             f"{self.getParam(name).label.get()}: the run "
-            f"'{pointer.getObjValue().getObjLabel() or pointer.getObjValue()}' has no output "
-            f"{pointer.getExtended()} yet. "
-            f"{'Continue it' if _hasStopped(pointer.getObjValue()) else 'Wait until it has finished'}, or choose "
-            "another input."
+            f"'{pointer.getObjValue().getObjLabel() or pointer.getObjValue()}' has no output {pointer.getExtended()}"
+            f"{_whyNone(pointer.getObjValue())}, or choose another input."
             for name, pointer in chosenInputs(self)
             if pointer.get() is None
         ]
@@ -302,6 +303,17 @@ def _hasStopped(run: Any) -> bool:
     state = stateOfRun(run._getPath("")) if run.hasObjId() else None
     lost = isinstance(run, KeepsOutputs) and run.hasLostOutputs()
     return lost or state == STOPPED or (run.isFailed() and state != ALIVE)
+
+
+def _endedWithout(run: Any) -> bool:
+    """Whether a run has finished well, so that an output which it has not got will never be there."""
+    return isinstance(run, EMProtocol) and run.isFinished() and not _hasStopped(run)
+
+
+def _whyNone(run: Any) -> str:
+    if _endedWithout(run):
+        return f", though it has finished. {' '.join(run.summary()[:1])} Start it with other values"
+    return f" yet. {'Continue it' if _hasStopped(run) else 'Wait until it has finished'}"
 
 
 def classOf(pointer: Pointer) -> type:

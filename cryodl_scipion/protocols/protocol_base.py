@@ -4,7 +4,6 @@
 import glob
 import importlib
 import os
-import re
 from fnmatch import fnmatch
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -58,8 +57,6 @@ REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 # A list of a thousand skipped micrographs helps nobody in a summary; the result files hold all.
 MAX_LISTED = 10
-# Point groups that the engine knows (symmetry.py).
-_SYMMETRY = re.compile(r"[CD]([1-9]\d?|100)|T|O|I[1-4]?", re.IGNORECASE)
 _DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 
 
@@ -170,13 +167,6 @@ class CryodlProtBase(PluginProtocol):
                 f"{sideBySide} of them can be used: each batch uses one GPU, and one thread only watches for input. "
                 f"Set Scipion threads to {len(gpus) + 1}, or give fewer GPUs.",
             )
-        )
-
-    def _checkSymmetry(self) -> List[str]:
-        return sayIf(
-            not _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()),
-            f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in "
-            "RELION's axes. Helical symmetry is not supported.",
         )
 
     def _missingPointers(self) -> List[str]:

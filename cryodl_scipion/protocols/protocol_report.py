@@ -48,7 +48,6 @@ def _texts(function: Any) -> List[str]:
 
 PAGE, WORDS = "report.html", "words.json"
 LONGEST = 24  # h
-_LOOK = 5  # s between two looks whether it is time
 
 
 class CryodlProtReport(engine_protocol.EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
@@ -100,9 +99,7 @@ class CryodlProtReport(engine_protocol.EngineProtocol[ReportConfig, ReportOutput
                 self._defineOutputs(outputReport=String(self.getPage()))
             if not working or not self.every.get() or time.monotonic() > end:
                 return
-            again = time.monotonic() + self.every.get()
-            while time.monotonic() < again:
-                time.sleep(min(_LOOK, self.every.get()))
+            time.sleep(self.every.get())
 
     def getPage(self) -> str:
         return self._getExtraPath(PAGE)

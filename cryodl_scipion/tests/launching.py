@@ -31,6 +31,7 @@ from pyworkflow.protocol import Protocol, executor, protocol, runProtocolMain
 from pyworkflow.utils import LoggingConfigurator
 from pyworkflow.utils import process as processes
 
+from ..protocols import protocol_report
 from .base import FAKE_PYTHON
 
 launch = importlib.import_module("pyworkflow.protocol.launch")  # the package has a function of this name
@@ -138,6 +139,9 @@ def _work(project, database, number, stdout, stderr):
         _closePipes()
         for module in (executor, protocol, em_protocol, images):
             module.time = SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, _POLL)))
+        protocol_report.time = SimpleNamespace(
+            time=time.time, monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 10)
+        )
         Protocol._stepsCheckSecs = _POLL
         processes.check_call = _runJob
         LoggingConfigurator.setUpProtocolRunLogging(stdout, stderr)

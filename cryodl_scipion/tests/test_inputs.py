@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import unittest
+from unittest import mock
 
 from pwem.objects import SetOfParticles
 from pwem.protocols import EMProtocol
@@ -98,6 +99,24 @@ class TestCryodlPointers(BaseTest):
         protocol.inputParticles.set(failed)
         protocol.inputParticles.setExtended("outputParticles")
         self.assertIn("has no output outputParticles yet. Continue it", " ".join(protocol.validate()))
+
+    def test_a_scheduled_run_fails_if_its_input_s_run_finished_without_it_and_waits_otherwise(self):
+        source = self.newProtocol(EMProtocol)
+        self.proj.saveProtocol(source)
+        protocol = self.newProtocol(CryodlProtClassify2D)
+        protocol.inputParticles.set(source)
+        protocol.inputParticles.setExtended("outputParticles")
+        protocol.setStatus(STATUS_SCHEDULED)
+        protocol._readEndedInputsAgain = lambda: None  # the run has no files
+        for status in ("saved", "scheduled", "running", "failed"):
+            source.setStatus(status)
+            self.assertIn("outputParticles yet", " ".join(protocol.validate()), status)
+        source.setFinished()
+        self.assertEqual(protocol.validate(), [])  # it is started
+        protocol.setStatus("launched")
+        with mock.patch.object(source, "summary", lambda: ["Nothing was found."]):
+            (said,) = protocol.validate()
+        self.assertIn("outputParticles, though it has finished. Nothing was found. Start it with other values", said)
 
     def choose(self, protocol, name):
         field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")

@@ -136,6 +136,7 @@ TEMPLATES = {
                 "inputStructure": MAP,
             },
             "CryodlProtBackProject": {"inputParticles": "CryodlProtAssignOrientations.outputParticles"},
+            "CryodlProtReport": {},
         },
     ),
     "cryodl-denoising": (
@@ -301,6 +302,15 @@ class TestCryodlTemplate(CryodlTest):
                 for field, wanted in pointers.items():
                     self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted, f"{name} {field}")
 
+    def test_without_a_known_structure_the_particles_find_a_first_map(self):
+        with mock.patch.object(self, "imported", lambda name: dict(self.__class__.imported(self, name), map="none")):
+            runs = self.load("cryodl-unattended")
+        links = [("CryodlProtInitialMap", "inputParticles", "CryodlProtSelectClasses.outputParticles")]
+        links += [("CryodlProtAssignOrientations", "inputStructure", "CryodlProtInitialMap.outputVolume")]
+        for name, field, wanted in links:
+            self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted)
+        self.assertNotIn("ProtImportVolumes", runs)
+
     def test_every_run_waits_for_each_of_its_inputs(self):
         """Scipion's scheduler starts a run when its prerequisites have ended and its form has no fault."""
         for template in TEMPLATES:
@@ -354,8 +364,8 @@ class TestCryodlTemplate(CryodlTest):
         self.assertEqual({param.getAlias() for param in asked.getParams().values()}, {"mics", "map", "diameter"})
         self.assertNotIn("~", "".join(asked.getContent()[::2]))
         with self.assertRaises(SystemExit) as refused:
-            parsed("--nogui", "mics=/there")
-        self.assertIn("map=... (Map of the known structure)", str(refused.exception))
+            parsed("--nogui", "map=m.mrc")
+        self.assertIn("mics=... (Folder in which the micrographs arrive)", str(refused.exception))
         page = os.path.join(os.path.dirname(FOLDER), "docs", "facility.md")
         if os.path.exists(page):  # in a checkout
             with open(page, encoding="utf-8") as file:

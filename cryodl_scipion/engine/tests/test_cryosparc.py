@@ -214,9 +214,16 @@ def test_files_of_another_kind_are_refused_with_a_sentence(tmp_path, capsys):
 
 def test_a_passthrough_file_of_other_particles_is_not_taken(project):
     rows = np.array(read_cs(project / "J20" / "J20_passthrough_particles.cs"))
-    rows["uid"][0] = 99
-    with open(project / "J20" / "J20_passthrough_particles.cs", "wb") as file:
-        np.save(file, rows)
+    rows["uid"][0] = 99  # one of another exposure group
+    path = project / "J20" / "J20_passthrough_particles.cs"
+    path.unlink()
+    saved(path, **{name: rows[name] for name in rows.dtype.names})
+    with pytest.raises(
+        ValueError, match="J20_passthrough_particles.cs has only 5 of the 6 particles of .*J20_particles"
+    ):
+        read_tables(project / "J20" / "J20_particles.cs")
+    rows["uid"] = np.arange(100, 106)
+    saved(path, **{name: rows[name] for name in rows.dtype.names})
     assert "rlnCoordinateX" not in read_tables(project / "J20" / "J20_particles.cs")["particles"]
     with pytest.raises(ValueError, match="has particles without positions"):
         read_particle_positions(project / "J20" / "J20_particles.cs")

@@ -176,6 +176,16 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
         (dict(without=("rlnImageName",)), (), ["no particles"]),
         (dict(optics=dict(OPTICS, rlnImagePixelSize=[0])), (), ["positive"]),
         (dict(optics={k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}), (), ["rlnImagePixelSize"]),
+        (
+            dict(optics={k: v for k, v in OPTICS.items() if k != "rlnVoltage"}),
+            (),
+            ["defocus, but no rlnVoltage in the"],
+        ),
+        (
+            dict(optics={k: v for k, v in OPTICS.items() if k != "rlnOpticsGroup"}),
+            (),
+            ["optics table lacks rlnOpticsG"],
+        ),
         (dict(optics=dict(OPTICS, rlnImageDimensionality=[3])), (), ["subtomograms"]),
         (dict(rlnRandomSubset=[1, 1.5]), (), ["particle 2", "rlnRandomSubset 1.5"]),
         (

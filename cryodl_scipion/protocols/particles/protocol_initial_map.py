@@ -26,6 +26,9 @@ class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], Particle
     GOES_ON = True
     FORM = (Particles("inputParticles", "Raw particles with CTF. Existing angles are not used.", need=("raw", "ctf")),)
 
+    def _hasNoOutput(self) -> bool:
+        return super()._hasNoOutput() and not getattr(self._made(), "reasons", ())  # there may be no map
+
     def _makeOutputs(self, made: InitialMapOutputs) -> Dict[str, Any]:
         if made.map is None or made.particles is None:
             return {}

@@ -229,6 +229,16 @@ class TestCryodlInitialMap(ParticlesTest):
         with mock.patch.dict(os.environ, FAKE_ENGINE_MAP="none"):
             protocol = self.finished(self.find(self.raw))
         self.assertEqual(list(protocol.iterOutputAttributes()), [])
+        self.proj._updateProtocol(protocol)
+        protocol.checkSummaryWarnings()
+        self.assertNotIn("lost", " ".join(protocol.summaryWarnings))
+        wanting = self.makeProtocol(
+            CryodlProtAssignOrientations,
+            dict(inputParticles=(self.raw, "outputParticles"), inputStructure=(protocol, "outputVolume")),
+        )
+        self.assertIn("though it has finished. initial-map told this", " ".join(wanting.validate()))
+        wanting.setStatus("scheduled")
+        self.assertEqual(wanting.validate(), [])  # it is started, and fails with this sentence
         with self.assertRaisesRegex(ValueError, "hardly more than noise"):
             CryodlInitialMapViewer(project=self.proj, protocol=protocol)._data()
 

@@ -67,7 +67,8 @@ def read_cs(path: str | os.PathLike[str]) -> np.ndarray:
 def with_passthrough(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """All fields of a .cs file's rows, with those of the passthrough file of its job where one lies beside it.
     cryoSPARC keeps in it what a job did not change: micrographs and places, or the CTF. {field: array (n, ...)}, in the
-    file's order of rows. Raises FileNotFoundError or ValueError as read_cs."""
+    file's order of rows. Raises FileNotFoundError or ValueError as read_cs, and ValueError if such a file has only a
+    part of the particles."""
     rows = read_cs(path)
     fields = {name: rows[name] for name in typing.cast("tuple[str, ...]", rows.dtype.names)}
     for other in sorted(glob.glob(os.path.join(glob.escape(os.path.dirname(str(path))), _PASSTHROUGH))):
@@ -75,8 +76,14 @@ def with_passthrough(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             continue
         more = read_cs(other)
         order = np.argsort(more["uid"], kind="stable")
-        place = np.minimum(np.searchsorted(more["uid"], rows["uid"], sorter=order), max(len(more) - 1, 0))
-        if len(more) and (more["uid"][order[place]] == rows["uid"]).all():
+        place = np.minimum(np.searchsorted(more["uid"], rows["uid"], sorter=order), len(more) - 1)
+        fits = more["uid"][order[place]] == rows["uid"]
+        if fits.any() and not fits.all():
+            raise ValueError(
+                f"{other} has only {fits.sum()} of the {len(rows)} particles of {path} (by their uid): it is of another"
+                " exposure group or selection. Put the job's own there, or move it away."
+            )
+        if fits.all():
             for name in typing.cast("tuple[str, ...]", more.dtype.names):
                 fields.setdefault(name, more[name][order[place]])
     return fields

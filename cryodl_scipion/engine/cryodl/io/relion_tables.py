@@ -93,6 +93,8 @@ def modern_tables(
     if not columns or not columns["rlnImageName"]:
         raise ValueError(f"{path} has no particles: it has no table with rlnImageName, or the table is empty.")
     optics = next((dict(t) for t in tables.values() if "rlnOpticsGroup" in t and "rlnImageName" not in t), None)
+    if optics is None and "optics" in tables:
+        raise ValueError(f"{path}: the optics table lacks rlnOpticsGroup. Export the particles again, or add it.")
     if optics is None:
         return _from_old(columns, path, dimensions)
     if "rlnOpticsGroup" not in columns:
@@ -272,8 +274,9 @@ def _optics(
 ) -> "OpticsTable | None":
     from ..core.optics import OpticsTable
 
-    if "rlnDefocusU" not in columns or any(name not in optics for name in MICROSCOPE):
+    if "rlnDefocusU" not in columns:
         return None
+    missing = [name for name in MICROSCOPE if name not in optics]
     try:
         u = np.array(columns["rlnDefocusU"], float)
         v = np.array(columns.get("rlnDefocusV", columns["rlnDefocusU"]), float)
@@ -285,6 +288,10 @@ def _optics(
             np.array(columns[name], float) if name in columns else np.full(len(u), usual)
             for name, usual in (("rlnCtfBfactor", 0.0), ("rlnCtfScalefactor", 1.0))
         )
+        if not (u.any() or v.any()):
+            return None  # written by programs that know no CTF
+        if missing:
+            raise ValueError(f"there is a defocus, but no {', '.join(missing)} in the optics; add what is missing")
         microscope = np.array([optics[name] for name in MICROSCOPE], float).T[rows]
     except ValueError as error:
         raise ValueError(f"{path}: CTF (rlnDefocusU, rlnVoltage ...): {error}.") from None
@@ -292,8 +299,6 @@ def _optics(
     bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
     if len(bad):
         raise ValueError(f"{path}: the CTF of particle {bad[0] + 1} has values that are not finite numbers.")
-    if not (u.any() or v.any()):
-        return None  # written by programs that know no CTF
     return OpticsTable(values)
 
 

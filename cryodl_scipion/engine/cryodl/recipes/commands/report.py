@@ -26,7 +26,12 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
     runs = runs_of_project(folder, words) if config.project else runs_of_folder(folder)
     runs = [one for one in runs if one.name != config.own]
     if not runs:
-        raise ValueError(_nothing(config))
+        raise ValueError(
+            f"The project {config.project} (--project) has no runs yet."
+            if config.project
+            else f"The folder {config.folder} (--folder) has no file whose name ends in result.json. Run commands with "
+            "--result FOLDER/result.json to write one."
+        )
     alarms = numbers.alarms_of(runs)
     malformed = [f"{one.label}: {sentence}" for one in runs for sentence in one.problems] + damaged
     micrographs, unshown = page.micrograph_pictures(runs, config.micrographs)
@@ -87,15 +92,6 @@ def _check(config: ReportConfig) -> None:
                     f"{config.output} (--output) is not a report and is not replaced. Choose another name."
                 )
     Path(config.output).absolute().parent.mkdir(parents=True, exist_ok=True)
-
-
-def _nothing(config: ReportConfig) -> str:
-    if config.project:
-        return f"The project {config.project} (--project) has no runs yet."
-    return (
-        f"The folder {config.folder} (--folder) has no file whose name ends in result.json. FoundRun commands with "
-        "--result FOLDER/result.json to write one."
-    )
 
 
 def _parameters(runs: list[FoundRun]) -> list[tuple[str, str]]:
