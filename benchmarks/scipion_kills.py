@@ -319,23 +319,22 @@ def week(run, count=3000, rate=8.0, batch=100, seconds=1500):
     disk.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(disk)], check=True)
     try:
-
-        class Week(base.CryodlTest):
-            pass
-
+        Week = type("Week", (base.CryodlTest,), {})
         Week.setUpClass()
         waiting = arrivals.writeMicrographs(os.path.join(Week.data, "waiting"), count)
         names = [os.path.basename(path)[:-4] for path in waiting]
         stream = arrivals.Arrivals(waiting, os.path.join(Week.data, "arriving"), rate)
         for name in names:  # what the stand-in finds
-            truth = Path(Week.data, "arriving", f"{name}.mrc.truth.json")
-            truth.write_text(json.dumps(synthetic.PARTICLES), encoding="utf-8")
+            Path(Week.data, "arriving", f"{name}.mrc.truth.json").write_text(
+                json.dumps(synthetic.PARTICLES), encoding="utf-8"
+            )
         stream.update()
         imported = streams.startImport(Week, os.path.join(Week.data, "arriving"), arrivals.PIXEL_SIZE)
         stream.stopFile = imported._getStopStreamingFilename()
-        inputs = dict(inputMicrographs=(imported, "outputMicrographs"))
         picking = dict(modelFrom=SHIPPED, particleDiameter=arrivals.DIAMETER, streamingBatchSize=batch)
-        protocol = Week.makeProtocol(CryodlProtPick, inputs, useGpu=False, **picking)
+        protocol = Week.makeProtocol(
+            CryodlProtPick, dict(inputMicrographs=(imported, "outputMicrographs")), useGpu=False, **picking
+        )
         watched = Watched(Week.proj, protocol, stream, [count // 3, 2 * count // 3], pause=3.0)
         watched.run(seconds)
         before = len(watched.picked())

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Helpers beside form fields. Windows are imported when they open: what they show is found out here, without them."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
 
 from . import Plugin, form_wizard
-from .engine.cryodl import contract
-from .form_wizard import chooseIn
+from .form_wizard import chooseShipped
 from .protocols.inputs import chosenInputs
-from .protocols.model_field import diameterOf, shippedModels
+from .protocols.model_field import diameterOf
 from .tomography import HAS_TOMO
 
 if HAS_TOMO:  # see tomography.py
@@ -152,32 +151,6 @@ class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", thre
         value = data.threshold(minimum) if value is None else value
         accept = lambda value: form.setVar("threshold", round(value, 2))
         Classes2DWindow(form.root, data, "Threshold", value, minimum, accept=accept).show()
-
-
-def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
-    """[(name, what its card says)] of the models of a kind that come with the plugin."""
-    cards = {name: contract.read_card(folder) for name, folder in shippedModels(kind).items()}
-    return [(name, f"{card['network']}, {_purposeOf(card)}") for name, card in cards.items()]
-
-
-def _purposeOf(card: Dict[str, Any]) -> str:
-    if card["kind"] == "segmenter":
-        return f"for {card['feature']}s in tomograms"
-    if card["kind"] == "micrograph_denoiser":
-        return "for all micrographs and particles"
-    if card["kind"] == "map_improver":
-        return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
-    if card.get("general"):
-        return "for particles of every kind and size"
-    return f"trained on particles of {card['particle_diameter']:g} Å"
-
-
-def chooseShipped(form: Form, field: str, kind: str, none: str, message: str, several: bool = False) -> None:
-    """Choose among the shipped models of a kind. none: what to do instead, where there are none."""
-    told = [(name, f"{name}: {text}") for name, text in shippedModelLines(kind)]
-    if not told:
-        raise ValueError(f"This version of the plugin has no shipped {none}")
-    chooseIn(form, field, "Shipped models", told, message, several)
 
 
 class CryodlShippedModelWizard(

@@ -11,7 +11,7 @@ from pyworkflow.protocol.params import Form
 
 from . import form_wizard
 from .convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
-from .form_wizard import chooseIn
+from .form_wizard import chooseIn, chooseShipped
 from .protocols.tomograms.tomogram_kinds import checkTomograms
 
 _FIRST_GUESS = 200  # Å
@@ -164,7 +164,5 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
 
 class CryodlShippedModelsWizard(form_wizard.FormWizard, title="Shipped models", shippedModels="Segment TrainTomograms"):
     def open(self, form: Form) -> None:
-        from .wizards import chooseShipped
-
         message = "Choose one or several"
         chooseShipped(form, "shippedModels", "segmenter", "segmenters. Train one.", message, several=True)

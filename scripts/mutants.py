@@ -14,6 +14,7 @@ import difflib
 import importlib
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -27,7 +28,7 @@ from mutmut.mutation.file_mutation import create_mutations
 
 WARM = ("torch", "scipy.ndimage", "scipy.spatial", "scipy.optimize", "scipy.special", "mrcfile", "gemmi", "pytest")
 MOST = 900  # s; a mutant that does not end is noticed
-ENOUGH = 12  # test files; no further imports are followed
+ENOUGH = 25  # test files; no further imports are followed
 Drawn = typing.Tuple[Path, str]
 
 
@@ -56,12 +57,15 @@ def importers() -> typing.Dict[str, typing.Set[Path]]:
 
 
 def tests_of(path: Path, users: typing.Dict[str, typing.Set[Path]]) -> typing.List[typing.List[str]]:
-    """Test files in the order in which they are asked: by how many imports lead to the module, or to a command."""
+    """Test files in the order in which they are asked: those that import the module or have its name, then by how many
+    imports lead from it to a file that they import, or to a command that they run."""
     stages, seen, files, asked = [], set(), {path}, set()
     while files and len(asked) < ENOUGH:
         seen |= files
-        named = {file.stem for file in files if file == path or file.parent.name == "commands"}
-        tests = [test for stem in named for test in (ENGINE.parent / "tests").rglob(f"test_{stem}*.py")]
+        commands = {file.stem for file in files if file.parent.name == "commands"}
+        words = lambda test: re.findall(r"\w+", test.read_text(encoding="utf-8").replace("-", "_"))
+        tests = (ENGINE.parent / "tests").rglob("test_*.py")
+        tests = [t for t in tests if path.stem in t.stem or (commands and commands & {*words(t)})]
         files = set().union(*(users.get(name_of(file), set()) for file in files)) - seen
         stages.append(sorted({str(file) for file in [*tests, *files] if file.name.startswith("test_")} - asked))
         asked.update(stages[-1])

@@ -12,7 +12,7 @@ from pwem import Domain
 from pwem.viewers.viewer_coordinates import CoordinateViewer
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from .. import objects, wizards
+from .. import form_wizard, objects, wizards
 from ..convert.micrographs.picks import candidatesFolder
 from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from ..viewers import model_window, plots
@@ -209,11 +209,11 @@ class TestCryodlViewers(CryodlTest):
             self.assertIn("first", form.showError.call_args[0][0])
 
     def test_shipped_models_are_listed_with_what_they_are_for(self):
-        for name, text in wizards.shippedModelLines():
+        for name, text in form_wizard.shippedModelLines():
             self.assertIn("every kind and size" if name == "general" else "Å", text, name)
-        with mock.patch.object(wizards, "shippedModels", return_value={"one": self.data + "/model"}):
-            self.assertEqual(wizards.shippedModelLines(), [("one", "unet, trained on particles of 120 Å")])
-        with mock.patch.object(wizards, "shippedModels", return_value={}):
+        with mock.patch.object(form_wizard, "shippedModels", return_value={"one": self.data + "/model"}):
+            self.assertEqual(form_wizard.shippedModelLines(), [("one", "unet, trained on particles of 120 Å")])
+        with mock.patch.object(form_wizard, "shippedModels", return_value={}):
             form = mock.Mock()
             wizards.CryodlShippedModelWizard().show(form)
             self.assertIn("no shipped models", form.showError.call_args[0][0])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ... import wizards
+from ... import form_wizard
 from ...protocols import (
     CryodlProtCompareModels,
     CryodlProtEvaluateMap,
@@ -195,6 +195,6 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
     # ----- wizards
     def test_shipped_improvers_are_listed_by_what_they_are_for_and_pickers_are_not(self):
         folder = self.model.outputModel.getFolder()
-        with mock.patch.object(wizards, "shippedModels", return_value={"one": folder}) as models:
-            self.assertEqual(wizards.shippedModelLines("map_improver"), [("one", "fast, for maps of 3 to 6 Å")])
+        with mock.patch.object(form_wizard, "shippedModels", return_value={"one": folder}) as models:
+            self.assertEqual(form_wizard.shippedModelLines("map_improver"), [("one", "fast, for maps of 3 to 6 Å")])
             self.assertEqual(models.call_args[0][0], "map_improver")

@@ -9,7 +9,7 @@ import re
 import resource
 import typing
 
-from ..contract import describe_all
+from ..contract.params import describe_all
 
 GIGABYTE = 1e9
 WORKING_MEMORY = 1.5  # GB that the work on one tomogram takes, in addition to the libraries

@@ -46,8 +46,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already picked; particle diameter "
         + (f"{settings.particle_diameter:g} Å." if settings.particle_diameter else "to be estimated.")
     )
-    new = {n for n, _ in todo}
-    for name in (n for n, _ in named if n not in new):
+    for name, _ in sorted(set(named) - set(todo)):
         ((yx, scores),) = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
         picks.write(name, yx, scores)
     if todo:
@@ -59,9 +58,8 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         )
     run.require_some(named, "micrograph", "picked")
     settings = dataclasses.replace(settings, contrast=settings.contrast or typical_contrast(card))
-    pictures: dict[str, str] = {}
+    good, pictures = [(n, p) for n, p in named if n in picks.counts], dict[str, str]()
     if config.pictures:
-        good = [(n, p) for n, p in named if n in picks.counts]
         pictures = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)

@@ -17,11 +17,12 @@ from ...runner import Run, command
 from ..pickers import crops, labels, load_network, picker_method, recursive, seen, train
 from ..pickers.card import card_warnings, model_card, training_in_words, training_summary
 from ..pickers.fill_in import fill_in
-from ..pickers.held_back import FOLDS, hold_back
+from ..pickers.held_back import FOLDS, HeldBack, hold_back
 from ..pickers.method import PickerMethod
 
 # Parts of the usual steps and learning rate with which boxes teach a network that was trained before.
 GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
+BOXES = (("negatives", "background"), ("contamination", "contamination"))  # kinds of images, and their words
 
 
 @command
@@ -46,20 +47,9 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
         run.skip(entry.item, entry.path, entry.reason, "micrograph")
     given = {image.name: len(image.negatives) for image in images}
     filled = fill_in(images, config, method)
-    for sentence in filled.said:
-        print(sentence)
+    print(*filled.said, sep="\n", end="\n" * bool(filled.said))
     run.warn(*filled.warnings)
-    count = lambda field: sum(len(getattr(image, field)) for image in filled.images)
-    boxes = [
-        f"{count(field)} {kind} boxes"
-        for field, kind in (("negatives", "background"), ("contamination", "contamination"))
-        if count(field)
-    ]
-    print(
-        f"Training the {config.network} picker on {training.device_name}: "
-        f"{', '.join([str(count('positives')) + ' particles', *boxes])}, {len(filled.images)} micrographs, "
-        f"{filled.images[0].labels} labels."
-    )
+    _say_start(config, filled.images, training.device_name)
     say_weakness(config.network, method)
     training.start()
     split = recursive.split_items(items, config.validation_fraction, np.random.default_rng(run.seed))
@@ -71,19 +61,13 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
             held = hold_back(task_of, filled.images, given, gentle, training.folder, device, run.seed)
         if held is None or held.learns:
             task, training.report, rounds = recursive.train_recursively(task, gentle, training.folder, device)
-    card = dict(start, name=Path(config.output).name)
-    if training.report:
-        card = model_card(config, filled, split, task, training)
-    told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))
-    card["training"] |= {name: value for name, value in told.items() if value}
+    card = model_card(config, filled, split, task, training) if training.report else dict(start)
+    card = _told(card, config, rounds, held)
     folders = [recursive.recursion_folder(number + 1) for number in range(config.recursions)]
     training.finish(card, task.networks["picker"].state_dict(), *folders, *FOLDS)
     run.warn(*card_warnings(card))
-    if held:
-        run.summary(held.sentence())
-    if training.report:
-        run.summary(*training_summary(card))
-        run.methods(training_in_words(card))
+    run.summary(*([held.sentence()] if held else []), *(training_summary(card) if training.report else []))
+    run.methods(*([training_in_words(card)] if training.report else []))
     return TrainPickerOutputs(
         model=str(config.output),
         validation=card["validation"],
@@ -93,6 +77,28 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
         contrast=card["contrast"],
         labels=card["labels"],
         recursions=[entry.false_positives for entry in rounds],
+    )
+
+
+def _told(
+    card: dict[str, typing.Any],
+    config: TrainPickerConfig,
+    rounds: typing.Sequence[recursive.Recursion],
+    held: HeldBack | None,
+) -> dict[str, typing.Any]:
+    """A card with the model's name, the recursions, and what the boxes that were held back said, where there are."""
+    told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))
+    training = dict(card["training"], **{name: value for name, value in told.items() if value})
+    return dict(card, name=Path(config.output).name, training=training)
+
+
+def _say_start(config: TrainPickerConfig, images: typing.Sequence[crops.LabelledImage], device: str) -> None:
+    count = lambda field: sum(len(getattr(image, field)) for image in images)
+    boxes = [f"{count(field)} {kind} boxes" for field, kind in BOXES if count(field)]
+    print(
+        f"Training the {config.network} picker on {device}: "
+        f"{', '.join([str(count('positives')) + ' particles', *boxes])}, {len(images)} micrographs, "
+        f"{images[0].labels} labels."
     )
 
 
