@@ -159,8 +159,9 @@ COMMANDS = {
         "out",
     ),
     "compare-maps-of-picks": (
-        f"compare-maps-of-picks {_SIZED} --picks one=data/sim/coordinates two=data/picks --ctf "
-        f"data/sim/ctf.star --structure data/map.mrc --resolution 32 --scaled-box 20 {_COMPUTE}",
+        "compare-maps-of-picks --micrographs data/rings/micrographs/*.mrc --pixel-size 4 --particle-diameter 160 "
+        f"--picks one=data/rings/coordinates two=data/picks --ctf data/ctf.star --structure data/map.mrc "
+        f"--resolution 32 --scaled-box 20 {_COMPUTE}",
         "out",
     ),
 }
@@ -177,7 +178,9 @@ _MADE = (
     + _COMPUTE,
     "simulate-particles --structure map.mrc --pixel-size 8 --box 24 --count 220 --snr 0.5 --seed 2 --output more.star "
     + _COMPUTE,
-    "pick --micrographs sim/micrographs/*.mrc --pixel-size 8 --particle-diameter 160 --contrast dark --model general "
+    "estimate-ctf --micrographs rings/micrographs/*.mrc --pixel-size 4 --voltage 300 --spherical-aberration 2.7 "
+    "--highest-resolution 10 --threads 1 --output ctf.star",
+    "pick --micrographs rings/micrographs/*.mrc --pixel-size 4 --particle-diameter 160 --contrast dark --model general "
     f"--output picks {_COMPUTE}",
     f"classify-2d --particles particles.star --classes 4 --epochs 4 --output classes {_COMPUTE}",
     "simulate-subtomograms --structures map.mrc other.mrc --count 13 --box 32 --output subtomograms.star " + _COMPUTE,

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from map_data import helix
 from particles.test_denoiser_task import task_of
+from safetensors.torch import load_file
+from synthetic import ENGINE, environment
 from test_training import GROUND_TRUTH
+from tiny_trials import BENCHMARKS, trials
 from tomograms.test_segmenter_task import examples
 
 from cryodl.contract import EVERY_COMMAND
@@ -26,7 +27,7 @@ from cryodl.learning.training import Schedule, fit
 from cryodl.tomograms.segmenters import segmenter_method
 from cryodl.tomograms.segmenters.train import SegmenterTask
 
-ENGINE = Path(__file__).resolve().parent.parent
+TRAININGS = [trial for trial, (words, _) in trials.COMMANDS.items() if EVERY_COMMAND[words.split()[0]].several]
 CPU = torch.device("cpu")
 
 
@@ -184,58 +185,53 @@ def test_all_trainings_share_their_work_and_nothing_else_does():
     assert several == {name for name in EVERY_COMMAND if name.startswith("train-")}
 
 
-def train(folder, name, processes, *options):
-    environment = dict(os.environ, PYTHONPATH=str(ENGINE), OMP_NUM_THREADS="1")
-    start = (
-        [sys.executable, "-m"]
-        if processes == 1
-        else [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
-    )
-    return subprocess.run(
-        [
-            *start,
-            "cryodl",
-            "train-map-improver",
-            "--structures",
-            folder / "a.pdb",
-            folder / "b.pdb",
-            "--simulated",
-            "1",
-            "--steps",
-            "3",
-            "--batch-size",
-            "2",
-            "--device",
-            "cpu",
-            "--threads",
-            "1",
-            "--output",
-            folder / name,
-            *options,
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-    )
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder with the tiny data of the trials."""
+    folder = tmp_path_factory.mktemp("trainings")
+    code = "import pathlib, sys; from recipes import trials; trials.make_data(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, folder], cwd=BENCHMARKS, env=environment(), check=True)
+    return folder
+
+
+def train(tiny, trial, processes, *options):
+    """Train as the trial does, in batches of two. Returns the rows of its tables, and whether the network normalises
+    over batches, of which each process has its own part."""
+    folder = trials.fresh_folder(tiny, f"{trial}-{processes}-{''.join(options)}")
+    words = trials.arguments_of(trial)
+    if "--batch-size" in words:
+        words[words.index("--batch-size") + 1] = "2"
+    several = "-m torch.distributed.run --standalone --nproc-per-node".split()
+    start = [*several, str(processes)] if processes > 1 else []
+    arguments = [sys.executable, *start, "-m", "cryodl", *words, *options]
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    weights = sorted(folder.glob("out/**/weights.safetensors"))
+    assert weights and not list(folder.glob("out/**/pairs"))
+    normalises = any(name.endswith("running_mean") for path in weights for name in load_file(path))
+    return [row for path in sorted(folder.glob("out/**/metrics.csv")) for row in rows(path.parent)], normalises
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one_with_the_same_boxes(tmp_path):
-    helix(tmp_path / "a.pdb", 60)
-    helix(tmp_path / "b.pdb", 60, name="TRP")
-    losses = {}
-    for processes in (1, 2):
-        done = train(tmp_path, f"by{processes}", processes)
-        assert done.returncode == 0, done.stderr[-3000:]
-        with open(tmp_path / f"by{processes}" / "metrics.csv", newline="") as file:
-            losses[processes] = [
-                {k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
-            ]
-    assert len(losses[1]) == len(losses[2]) == 1
-    for name, value in losses[1][0].items():
-        assert losses[2][0][name] == pytest.approx(value, rel=2e-2, abs=2e-3), name
-    assert not (tmp_path / "by2" / "pairs").exists() and (tmp_path / "by2" / "weights.safetensors").exists()
+@pytest.mark.parametrize("trial", TRAININGS)
+def test_every_training_of_two_processes_learns_what_one_does(trial, tiny):
+    """Losses to a thousandth where nothing is normalised over the batch, else validation as near as other seeds are."""
+    (alone, normalises), (together, _) = (train(tiny, trial, processes) for processes in (1, 2))
+    assert len(alone) == len(together) > 0
+    if normalises:
+        metric = "validation_loss" if "validation_loss" in alone[-1] else "validation_correlation"
+        ends = [run[-1][metric] for run in (alone, *(train(tiny, trial, 1, "--seed", seed)[0] for seed in "12"))]
+        assert abs(together[-1][metric] - ends[0]) <= max(ends) - min(ends)
+        return
+    for one, other in zip(alone, together):
+        losses = {k: v for k, v in one.items() if k.startswith("train_") or k == "validation_loss"}
+        assert {k: other[k] for k in losses} == pytest.approx(losses, rel=1e-3)
+
+
+def test_every_training_is_tried_by_two_processes():
+    assert {trials.COMMANDS[trial][0].split()[0] for trial in TRAININGS} == {
+        name for name, row in EVERY_COMMAND.items() if row.several
+    }
 
 
 def test_several_gpus_are_read_from_the_device():

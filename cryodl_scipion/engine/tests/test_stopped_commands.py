@@ -12,12 +12,9 @@ import zlib
 
 import pytest
 from synthetic import ENGINE, environment
+from tiny_trials import trials
 
 from cryodl.contract import EVERY_COMMAND
-
-BENCHMARKS = ENGINE.parents[1] / "benchmarks"
-sys.path.append(str(BENCHMARKS))
-trials = pytest.importorskip("recipes.trials", reason="an engine without its checkout")
 
 WINDOWS = {"pick-by-hand", "annotate"}  # they wait for a user, and keep every change when it is made
 # What works on items, computes or draws random numbers: all but what only reads and writes tables, and `doctor`.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parts of networks that several wings share.
 
+Random numbers that several processes draw as one does.
 The block of convolutions that U-nets of several wings are made of.
 Cubes of voxels as channels, and back: networks then work on fewer places (pixel unshuffle in three dimensions).
 Parts that the Swin-Conv networks for images and volumes share: window attention, and the two-part block.
@@ -16,6 +17,24 @@ import typing
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+def of_whole_batch(draw: typing.Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Random numbers for a batch's examples (b, ...) of this process. draw: makes them for such a tensor. Of several
+    processes each draws them for the whole batch, as one process would, and takes those of its own part."""
+    if not torch.distributed.is_initialized():
+        return draw(x)
+    count, start = torch.distributed.get_world_size(), len(x) * torch.distributed.get_rank()
+    return draw(torch.cat([x.detach()] * count))[start : start + len(x)]
+
+
+class Dropout(nn.Dropout):
+    """Dropout of the same values in one process and in several that share the batch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or not torch.distributed.is_initialized():
+            return super().forward(x)
+        return x * of_whole_batch(lambda whole: F.dropout(torch.ones_like(whole), self.p), x)
 
 
 class ConvBlock(nn.Module):

@@ -5,7 +5,7 @@ blocks, and how each is trained."""
 import torch
 from torch import nn
 
-from ...learning.networks import SwinConvBlock, WindowAttention, folded, unfolded
+from ...learning.networks import SwinConvBlock, WindowAttention, folded, of_whole_batch, unfolded
 
 
 class FilterResponseNorm(nn.Module):
@@ -71,7 +71,8 @@ class VolumeSwinConvBlock(SwinConvBlock):
         """Drop path: the branch is left out for some examples while training, and compensated in the others."""
         if not self.training or self.drop == 0:
             return x
-        keep = torch.rand((len(x),) + (1,) * (x.dim() - 1), device=x.device) >= self.drop
+        one = (1,) * (x.dim() - 1)
+        keep = of_whole_batch(lambda whole: torch.rand((len(whole), *one), device=x.device), x) >= self.drop
         return x * (keep / (1 - self.drop)).to(x.dtype)
 
 

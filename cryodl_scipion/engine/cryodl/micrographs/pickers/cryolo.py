@@ -20,6 +20,7 @@ from torch import nn
 
 from ...core.augment import vary_contrast
 from ...core.peaks import separate
+from ...learning.networks import Dropout
 from .crops import LabelledImage, sample_crop
 from .method import PickerMethod
 
@@ -55,7 +56,7 @@ class GridOfCells(nn.Sequential):
         bias = typing.cast("torch.Tensor", head.bias)
         nn.init.zeros_(bias)
         nn.init.constant_(bias[:1], -3.0)  # most cells are empty: start by saying so
-        super().__init__(*layers, nn.Dropout(0.2), head)
+        super().__init__(*layers, Dropout(0.2), head)
 
 
 class CrYOLO(PickerMethod):

@@ -12,6 +12,7 @@ enough from all of them, the farthest of some is taken; sparse labels (see metho
 import torch
 from torch import nn
 
+from ...learning.networks import Dropout
 from .patch import PatchPicker, initial_weights
 
 # Its row in contract/networks.py, which reads this text.
@@ -38,13 +39,7 @@ class DeepPicker(PatchPicker):
         for width, kernel in zip(WIDTHS, KERNELS):
             layers += [nn.Conv2d(before, width, kernel), nn.ReLU(), nn.MaxPool2d(2)]
             before = width
-        layers += [
-            nn.Flatten(),
-            nn.Linear(WIDTHS[-1] * 2 * 2, HIDDEN),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(HIDDEN, 2),
-        ]
+        layers += [nn.Flatten(), nn.Linear(WIDTHS[-1] * 2 * 2, HIDDEN), nn.ReLU(), Dropout(0.5), nn.Linear(HIDDEN, 2)]
         return initial_weights(nn.Sequential(*layers), nn.init.kaiming_normal_, nonlinearity="relu")
 
     def logit(self, output: torch.Tensor) -> torch.Tensor:

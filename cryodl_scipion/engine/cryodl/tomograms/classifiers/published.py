@@ -18,6 +18,7 @@ from torch import nn
 
 from ...core.devices import in_memory_format
 from ...io.subtomograms import SubtomogramSet
+from ...learning.networks import Dropout
 from ...learning.task import with_weights
 from .method import ClassifierMethod, Prediction
 from .prepare import prepared
@@ -114,9 +115,9 @@ def head(features: int, hidden: int, dropout: float, classes: int) -> list[nn.Mo
         nn.Flatten(),
         nn.Linear(features, hidden),
         nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(hidden, hidden),
         nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(hidden, classes),
     ]

@@ -7,6 +7,7 @@ own. The first hidden layer sees 32 x 20^3 values: it holds 262 of the 263 milli
 import torch
 from torch import nn
 
+from ...learning.networks import Dropout
 from .published import PublishedClassifier, convolution, head, initialised
 
 # Its row in contract/networks.py, which reads this text.
@@ -20,7 +21,7 @@ class Block(nn.Module):
         super().__init__()
         self.short = nn.Sequential(*convolution(32, 16))
         self.bottleneck = nn.Sequential(
-            *convolution(32, 16, 1), *convolution(16, 32), nn.Conv3d(32, 16, 1), nn.Dropout(0.7)
+            *convolution(32, 16, 1), *convolution(16, 32), nn.Conv3d(32, 16, 1), Dropout(0.7)
         )
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
