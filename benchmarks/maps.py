@@ -237,7 +237,7 @@ def map_copies(run, map, model=IMPROVER):
 
 # ----- what it must not invent: all at RESOLUTION; contrast: standard deviation of the improved map over that before
 RESOLUTION, PROTEIN, MEMBRANE = 4.0, "1U6G", "5GJV"
-NEAR, AWAY, SURE = 2.0, 8.0, 0.5  # Å from the atoms: theirs, and solvent; confidence above which there is density
+NEAR, AWAY = 2.0, 8.0  # Å from the atoms: theirs, and solvent
 NOISE_SIDE = 96  # px of the noise that is improved
 NUCLEOTIDES = {"A", "C", "G", "U", "DA", "DC", "DG", "DT"}
 PLACES = {
@@ -251,13 +251,13 @@ MAPS = {"protein": "right hand", "wrong hand": "wrong hand", "detergent": "with 
 
 def invented_table(rows):
     unit = next((r["places"]["protein"]["contrast"] for r in rows if r["control"] == "protein"), np.nan)
-    lines = [["place", "contrast kept (protein: 1)", "mean confidence", f"voxels with confidence above {SURE:g}"]]
+    lines = [["place", "contrast kept (protein: 1)"]]
     for r in rows:
         for place, found in r.get("places", {}).items():
             name = PLACES.get(place) or f"nucleic acid of {r['control']} ({r['learnt']})"
             name = "protein of the wrong hand" if r["control"] == "wrong hand" else name
-            cells = [f"{found['contrast'] / unit:.3f}", f"{found['confidence']:.3f}", f"{found['sure']:.1%}"]
-            lines += [[name, *cells]] if not (place == "protein" and r["control"] == "detergent") else []
+            line = [name, f"{found['contrast'] / unit:.3f}"]
+            lines += [line] if not (place == "protein" and r["control"] == "detergent") else []
     return lines
 
 
@@ -276,14 +276,9 @@ def hand_table(rows):
     return [head] + [[MAPS.get(r["control"], r["control"]), *cells(r)] for r in rows if "before" in r]
 
 
-def _position(before, after, confidence, where):
+def _position(before, after, where):
     """Figures of a position: where is a (z, y, x) bool array."""
-    return dict(
-        contrast=float(after[where].std() / before[where].std()),
-        confidence=float(confidence[where].mean()),
-        sure=float((confidence[where] > SURE).mean()),
-        voxels=int(where.sum()),
-    )
+    return dict(contrast=float(after[where].std() / before[where].std()), voxels=int(where.sum()))
 
 
 def _against_ground_truth(case, before, after):
@@ -313,9 +308,8 @@ def learnt(model, name):
 
 
 def improved_of(model, path):
-    """Data of the improved map and of its confidence; noise has no resolution to be estimated, and would be left."""
-    output, _ = improve(model, path, path.with_name("improved.mrc"), "--resolution", RESOLUTION)
-    return (read_volume(p).data for p in (output, output.with_name("improved_confidence.mrc")))
+    """Data of the improved map; noise has no resolution to be estimated, and would be left."""
+    return read_volume(improve(model, path, path.with_name("improved.mrc"), "--resolution", RESOLUTION)[0]).data
 
 
 def noise_of(work, case):
@@ -349,9 +343,9 @@ def map_controls(run, control, model=IMPROVER, protein=PROTEIN):
     case = case_of(path, structure, RESOLUTION)
     if control == "noise":
         noise = noise_of(work, case)
-        after, confidence = improved_of(model, work / "noise.mrc")
-        return dict(places=dict(noise=_position(noise, after, confidence, np.ones(noise.shape, bool))))
-    (after, confidence), before = improved_of(model, path), case.volume.data
+        after = improved_of(model, work / "noise.mrc")
+        return dict(places=dict(noise=_position(noise, after, np.ones(noise.shape, bool))))
+    after, before = improved_of(model, path), case.volume.data
     atoms, row = case.reference.atoms, _against_ground_truth(case, before, after)
     places = dict(protein=_near(atoms.xyz, case))
     if control == "protein":
@@ -365,7 +359,7 @@ def map_controls(run, control, model=IMPROVER, protein=PROTEIN):
         score = lambda data: float(qscore.q_scores(dataclasses.replace(case.volume, data=data), atoms)[rows].mean())
         row.update(q_before=score(before), q_after=score(after), learnt=learnt(model, structure_file(control).name))
     shutil.rmtree(work)
-    return dict(row, places={name: _position(before, after, confidence, where) for name, where in places.items()})
+    return dict(row, places={name: _position(before, after, where) for name, where in places.items()})
 
 
 # ----- the half-map test: treatments that add nothing, and textures that are added to both half-maps

@@ -46,13 +46,13 @@ def improve(config):
     dieSometimes(os.path.dirname(os.path.dirname(config.output)), 0)
     with open(os.path.join(config.model, "card.json")) as file:
         card = json.load(file)
-    files = dict(map=config.output, confidence=None, half1=None, half2=None)
+    files = dict(map=config.output, doubt=None, residues=None, half1=None, half2=None)
     for number, half in enumerate(config.half_maps, 1):
         files[f"half{number}"] = f"{stem}_half{number}.mrc"
         _like(half, files[f"half{number}"], 2)
-    if config.confidence:
-        files["confidence"] = stem + "_confidence.mrc"
-        _like(source, files["confidence"], 0)
+    if config.half_maps:
+        files["doubt"] = stem + "_doubt.mrc"
+        _like(source, files["doubt"], 0)
     _like(source, config.output, 2)
     return dict(
         files,

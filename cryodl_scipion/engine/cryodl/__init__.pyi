@@ -1054,7 +1054,6 @@ def improve_map(
     mask: typing.Optional[Path] = ...,
     mask_structure: typing.Optional[Path] = ...,
     mask_radius: float = ...,
-    confidence: bool = ...,
     input_weight: float = ...,
     overlap: int = ...,
     batch_size: typing.Optional[int] = ...,

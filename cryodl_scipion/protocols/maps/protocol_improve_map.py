@@ -41,11 +41,11 @@ _HALVES = [
 class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase):
     """Improve the local contrast of a map, or of a set of maps, with a trained network.
 
-    In: a map (with its half-maps, if it has them), a set of maps, or two half-maps, as they come from refinement; a
-    map improver; perhaps a mask or an atomic model to mask by. Out: the improved map on the grid and with the
-    origin of the input, and a map of confidence: how far it can be trusted. With half-maps each is improved alone
-    as well, and the half-map test tells what is gained and what the network invents. Use it for viewing and model
-    building. Do not measure its resolution by FSC, and do not deposit it alone."""
+    In: a map (with its half-maps, if it has them), a set of maps, or two half-maps, as they come from refinement; a map
+    improver; perhaps a mask or an atomic model to mask by. Out: the improved map on the grid and with the origin of the
+    input. With half-maps each is improved alone as well: the half-map test tells what is gained and what the network
+    invents, and a map of doubt where. Use it for viewing and model building. Do not measure its resolution by FSC, and
+    do not deposit it alone."""
 
     _label = "improve map"
     FORM = (
@@ -95,17 +95,19 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
-        made: Dict[str, List[Volume]] = {"outputVolume": [], "outputConfidence": []}
+        made: Dict[str, List[Volume]] = {"outputVolume": [], "outputDoubt": []}
         for name, volume in self._namedVolumes().items():
             outputs: ImproveMapOutputs = results[name].outputs
             made["outputVolume"].append(self._improved(name, volume, outputs))
-            if outputs.confidence:
-                comment = "Confidence: the network's probability that there is density, from 0 to 1."
-                confidence = engine_protocol.volumeFrom(
-                    outputs.confidence, volume.getSamplingRate(), ownOrigin(volume), comment
+            if outputs.doubt:
+                doubt = engine_protocol.volumeFrom(
+                    outputs.doubt,
+                    volume.getSamplingRate(),
+                    ownOrigin(volume),
+                    "Doubt: 0 where the density is in the data, 1 where it is not.",
                 )
-                confidence.setObjLabel(f"{name} (confidence)")
-                made["outputConfidence"].append(confidence)
+                doubt.setObjLabel(f"{name} (doubt)")
+                made["outputDoubt"].append(doubt)
         volumes = [(name, found) for name, found in made.items() if found]
         sets = {name + "s": self._setOf(found, name) for name, found in volumes if isSet}
         self._defineRelated(**(sets if isSet else {name: found[0] for name, found in volumes}))

@@ -45,7 +45,7 @@ class TestCryodlImproveMap(MapsTest):
         self.assertEqual(volume.getHalfMaps().split(","), [self.data + "/half1.mrc", self.data + "/half2.mrc"])
         self.assertIn("not for FSC", volume.getObjComment())
         self.assertEqual(volume._cryodlImprover.get(), "better")
-        self.assertEqual(run.outputConfidence.getDim(), SHAPE[::-1])
+        self.assertEqual(run.outputDoubt.getDim(), SHAPE[::-1])
         summary = " ".join(run.summary())
         self.assertIn("improve-map told this.", summary)
         self.assertEqual(run.methods()[0], "improve-map was used.")
@@ -53,8 +53,8 @@ class TestCryodlImproveMap(MapsTest):
 
     def test_scipions_origin_goes_to_the_outputs(self):
         run = self.finished(self.improve(self.bare))
-        for volume in (run.outputVolume, run.outputConfidence):
-            self.assertEqual(scipionOrigin(volume), (-10.0, -20.0, -30.0))
+        self.assertEqual(scipionOrigin(run.outputVolume), (-10.0, -20.0, -30.0))
+        self.assertIsNone(getattr(run, "outputDoubt", None))
         self.assertFalse(run.outputVolume.hasHalfMaps())
         self.assertIn("no half-map test", " ".join(run._warnings()))
 
@@ -68,7 +68,7 @@ class TestCryodlImproveMap(MapsTest):
         source = self.setOf(self.data + "/map.mrc", self.data + "/bare.mrc")
         run = self.finished(self.improve(source, "outputVolumes"))
         volumes = [v.clone() for v in run.outputVolumes]
-        self.assertEqual((len(volumes), run.outputConfidences.getSize()), (2, 2))
+        self.assertEqual((len(volumes), run.outputDoubts.getSize()), (2, 1))
         self.assertEqual([bool(v.getHalfMaps()) for v in volumes], [True, False])
         self.assertEqual(len({v.getFileName() for v in volumes}), 2)
         self.assertEqual(volumes[0].getSamplingRate(), PIXEL_SIZE)
@@ -84,14 +84,13 @@ class TestCryodlImproveMap(MapsTest):
                     inputModel=(self.model, "outputModel"),
                 ),
                 inputFrom=1,
-                confidence=False,
                 **OURS,
             )
         )
         request = contract.Request.read(run._engineResultFiles()[0].replace("result", "request")).config
         self.assertIsNone(request.map)
         self.assertEqual(len(request.half_maps), 2)
-        self.assertIsNone(getattr(run, "outputConfidence", None))
+        self.assertIsNotNone(run.outputDoubt)
         self.assertTrue(run.outputVolume.hasHalfMaps())
 
     def test_a_model_masks_in_the_frame_of_the_map(self):

@@ -2,7 +2,6 @@
 """What the viewers and wizards of maps show, with a fake engine and without windows."""
 
 import os
-from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -11,6 +10,7 @@ from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from ... import form_wizard
+from ...engine.cryodl.contract import doubt_script
 from ...protocols import (
     CryodlProtCompareModels,
     CryodlProtEvaluateMap,
@@ -23,7 +23,7 @@ from ...protocols.model_field import FROM_PROJECT
 from ...viewers import panels_viewer
 from ...viewers.maps import viewer_evaluate_map
 from ...viewers.maps.viewer_evaluate_map import CryodlEvaluateMapViewer
-from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer, chimeraScript
+from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer
 from ...viewers.maps.viewer_map import LinkedSlices
 from ...viewers.model_window import CryodlTrainViewer, cardLines
 from ...viewers.viewer_simulate import CryodlSimulateViewer
@@ -91,12 +91,12 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         with self.assertRaisesRegex(ValueError, "turned.mrc has 20 x 24 x 28 voxels, the first map 28 x 24 x 20"):
             LinkedSlices(Figure(), {"map": self.data + "/map.mrc", "turned": other})
 
-    def test_confidence_stands_below_with_its_own_scale(self):
+    def test_doubt_stands_below_with_its_own_scale(self):
         group = self.panel(self.improved, "showSlices")._arguments[1]
         (paths,) = group.values()
-        self.assertEqual(list(paths), ["before", "improved", "confidence"])
+        self.assertEqual(list(paths), ["before", "improved", "doubt"])
         self.assertTrue(all(os.path.exists(path) for path in paths.values()))
-        self.assertEqual(self.panel(self.improved, "showSlices")._arguments[4], {"confidence": (0, 1)})
+        self.assertEqual(self.panel(self.improved, "showSlices")._arguments[4], {"doubt": (0, 1)})
         before = self.panel(self.evaluated, "showSlices")._arguments[1]["map"]
         self.assertEqual(list(before), ["before", "map"])
 
@@ -157,22 +157,17 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
             for protocol in (self.improved, self.simulated, self.evaluated):
                 self.assertTrue(self.panel(protocol, "showInChimera")._cmd)
 
-    def test_chimerax_colours_every_improved_map_by_its_confidence(self):
-        made = [
-            SimpleNamespace(map="a.mrc", confidence="b.mrc"),
-            SimpleNamespace(map="c.mrc", confidence=None),
-            SimpleNamespace(map="d.mrc", confidence="e.mrc"),
-        ]
-        lines = chimeraScript(made).splitlines()
-        self.assertEqual(lines[0], f'open "{os.path.abspath("a.mrc")}"')
+    def test_chimerax_colours_every_improved_map_by_its_doubt(self):
+        lines = doubt_script([("a.mrc", "b.mrc"), ("c.mrc", None), ("d.mrc", "e.mrc")]).splitlines()
+        self.assertEqual(lines[0], 'open "a.mrc"')
         self.assertEqual(
             [line for line in lines if not line.startswith("open")],
             [
                 "volume #2 hide",
-                "color sample #1 map #2 palette red:white:blue range 0,1",
+                "color sample #1 map #2 palette blue:white:red range 0,1",
                 "volume #3 hide",
                 "volume #5 hide",
-                "color sample #4 map #5 palette red:white:blue range 0,1",
+                "color sample #4 map #5 palette blue:white:red range 0,1",
                 "volume #4 hide",
             ],
         )

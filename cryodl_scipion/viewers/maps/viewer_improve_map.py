@@ -2,20 +2,18 @@
 """Viewers of improved and of simulated maps."""
 
 import os
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from pwem.objects import Volume
 
 from ...convert.maps import structureFileOf
-from ...engine.cryodl.contract import ImproveMapOutputs, half_map_verdict
+from ...engine.cryodl.contract import ImproveMapOutputs, doubt_script, half_map_verdict
 from ...protocols import CryodlProtImproveMap
 from .. import panels_viewer, window
 from .viewer_map import LinkedMapsWindow
 
-_CONFIDENCE = "confidence"
-_LOOK = (
-    "Do not trust density that is bright in the improved map but dark in the confidence map; check the original map."
-)
+_DOUBT = "doubt"
+_LOOK = "Do not trust density that is bright in the improved map and in the map of doubt; check the original map."
 _MAX_OPENED = 5  # maps of a set
 _TITLES = ("Map", "Raw", "Control", "Both improved", "Improved with control", "Not in the data")
 Made = Dict[str, Tuple[Volume, ImproveMapOutputs]]
@@ -31,7 +29,7 @@ class CryodlImproveMapViewer(
 
     @panels_viewer.panel(
         "Before and after, slice by slice",
-        "Original map, improved map and confidence at the same position, across all three axes. Sliders and clicks "
+        "Original map, improved map and doubt at the same position, across all three axes. Sliders and clicks "
         "move all of them.",
     )
     def showSlices(self, made: Made) -> Any:
@@ -40,8 +38,8 @@ class CryodlImproveMapViewer(
             # the mean of two half-maps is no file: the first stands for it
             before = "before" if self.protocol._whole() else "half-map 1"
             groups[name] = {before: structureFileOf(volume), "improved": outputs.map}
-            groups[name].update({_CONFIDENCE: outputs.confidence} if outputs.confidence else {})
-        return self.window(LinkedMapsWindow, groups, self.title("Improved"), [_LOOK], {_CONFIDENCE: (0, 1)})
+            groups[name].update({_DOUBT: outputs.doubt} if outputs.doubt else {})
+        return self.window(LinkedMapsWindow, groups, self.title("Improved"), [_LOOK], {_DOUBT: (0, 1)})
 
     @panels_viewer.panel(
         "Half-map test",
@@ -64,28 +62,17 @@ class CryodlImproveMapViewer(
 
     @panels_viewer.panel(
         "Improved map in ChimeraX",
-        f"Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model gives it; the first {_MAX_OPENED} maps of "
+        f"Coloured by doubt (blue: 0, white: 0.5, red: 1), if there were half-maps; the first {_MAX_OPENED} maps of "
         "a set. Opens ChimeraX, if Scipion's plugin for it is installed.",
     )
     def showInChimera(self, made: Made) -> Any:
         script = os.path.abspath(self.protocol._getExtraPath("show_improved.cxc"))
         with open(script, "w", encoding="utf-8") as file:
-            file.write(chimeraScript([outputs for _, outputs in made.values()][:_MAX_OPENED]))
+            file.write(
+                doubt_script(
+                    [(os.path.abspath(o.map), o.doubt and os.path.abspath(o.doubt)) for _, o in made.values()][
+                        :_MAX_OPENED
+                    ]
+                )
+            )
         return self.chimera(script, "script")
-
-
-def chimeraScript(made: Sequence[ImproveMapOutputs]) -> str:
-    """ChimeraX commands that open improved maps, the first shown, coloured by their confidence. made: Result.outputs
-    of each."""
-    lines, number = [], 0
-    for position, outputs in enumerate(made):
-        shown, number = number + 1, number + 1 + bool(outputs.confidence)
-        lines.append(f'open "{os.path.abspath(outputs.map)}"')
-        if outputs.confidence:
-            lines += [
-                f'open "{os.path.abspath(outputs.confidence)}"',
-                f"volume #{number} hide",
-                f"color sample #{shown} map #{number} palette red:white:blue range 0,1",
-            ]
-        lines += [f"volume #{shown} hide"] if position else []
-    return "\n".join(lines) + "\n"

@@ -27,6 +27,7 @@ from .fields import (
 from .frames import rescaled
 from .half_map_test import (
     counted,
+    doubt_script,
     half_map_resolutions,
     half_map_verdict,
     resolution_in_words,

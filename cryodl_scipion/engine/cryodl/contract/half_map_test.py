@@ -38,6 +38,7 @@ FINER = 0.9  # of a resolution: what is not finer than this is as fine
 # In the worst five shells: treatments came to 0.22 (a hard mask in a small box to 0.35), white textures of a quarter of
 # the amplitude after a low-pass filter to 0.47 and 0.51 (two structures).
 WORST = 0.4
+DOUBTED = 0.03  # of the density looks invented; 0.01 would by chance
 
 
 def half_map_resolutions(metrics: typing.Optional[typing.Dict[str, typing.Any]]) -> typing.Dict[str, typing.Any]:
@@ -55,7 +56,8 @@ def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, t
     clipping and local scale as the improved ones; improved: of both improved; crossed: of one improved with the control
     of the other half; all Å at FSC 0.143, or None. gain: mean difference of the FSC `crossed` and `control`.
     unexplained: fraction of the power that both improved half-maps share and the data do not have. worst: the same in
-    the worst shells; results of earlier versions have none. Returns whether there is no warning, and the warnings."""
+    the worst shells. doubted: part of the density that looks invented, place: xyz in Å of most of it. Results of
+    earlier versions have none of the three. Returns whether there is no warning, and the warnings."""
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]
     lines = [
@@ -66,7 +68,8 @@ def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, t
         return _without_signal(improved, lines)
     gained, gain = _gain(test["gain"])
     added, addition = _addition(test["unexplained"], test.get("worst", 0.0))
-    return gained and added, lines + [gain, addition, *_beyond(improved, crossed)]
+    places = _places(test.get("doubted", 0.0), test.get("place"))
+    return gained and added and not places, lines + [gain, addition, *places, *_beyond(improved, crossed)]
 
 
 def _without_signal(improved: typing.Any, lines: typing.List[str]) -> typing.Tuple[bool, typing.List[str]]:
@@ -93,6 +96,15 @@ def _gain(gain: float) -> typing.Tuple[bool, str]:
             "improvement is supported by the data."
         )
     return True, "Beyond the effect of filter, mask and clipping, the data show no gain."
+
+
+def _places(doubted: float, place: typing.Any) -> typing.List[str]:
+    """A warning, in a list, which part of the density looks invented, and where most of it lies."""
+    where = ", ".join(f"{x:.0f}" for x in place or ())
+    return [
+        f"{WARNING}{100 * doubted:.0f} % of the improved map's density looks as 1 % of what is in the data does, most "
+        f"of it around ({where}) Å (x, y, z). See the map of doubt."
+    ] * (doubted > DOUBTED)
 
 
 def _beyond(improved: typing.Optional[float], crossed: typing.Optional[float]) -> typing.List[str]:
@@ -124,6 +136,21 @@ def _addition(unexplained: float, worst: float) -> typing.Tuple[bool, str]:
         f"{percent} of what the improved half-maps share is not in the data: the network added it, and this test "
         "cannot tell whether it is correct. Compare new details with the original map."
     )
+
+
+def doubt_script(made: typing.Sequence[typing.Tuple[str, typing.Optional[str]]]) -> str:
+    """ChimeraX commands that open improved maps, the first shown, each coloured by its map of doubt. made: paths of
+    both; None for no map of doubt."""
+    texts: typing.List[str] = []
+    for improved, doubt in made:
+        number = 1 + sum(2 if other else 1 for _, other in made[: len(texts)])
+        texts.append(
+            f'open "{improved}"\n'
+            + f'open "{doubt}"\nvolume #{number + 1} hide\n' * bool(doubt)
+            + f"color sample #{number} map #{number + 1} palette blue:white:red range 0,1\n" * bool(doubt)
+            + f"volume #{number} hide\n" * bool(texts)
+        )
+    return "".join(texts)
 
 
 def split_verdict(sentences: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:

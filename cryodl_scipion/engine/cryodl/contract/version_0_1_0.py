@@ -51,6 +51,7 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "assign-orientations": ("refine",),
     "compare-maps-of-picks": ("mask_diameter",),
     "denoise": ("batch_size",),
+    "improve-map": ("confidence",),
     "latent-volumes": ("mask_diameter",),
     "reconstruct": ("substituted",),
     "train-denoiser": ("adversarial_weight", "split_by", "validation_fraction", "patience", "learning_rate"),

@@ -25,7 +25,7 @@ from cryodl.maps.measures.shells import amplitudes
 @pytest.mark.parametrize("overlap", [0, 12, 24, 44])
 def test_a_constant_map_stays_constant(overlap):
     data = np.ones((61, 50, 97), np.float32)
-    np.testing.assert_allclose(apply_boxes(lambda boxes: boxes[:, None], data, overlap, 3)[0], 1, atol=1e-5)
+    np.testing.assert_allclose(apply_boxes(lambda boxes: boxes, data, overlap, 3), 1, atol=1e-5)
     with pytest.raises(ValueError, match="48"):
         apply_boxes(None, data, 48, 3)
 
@@ -34,14 +34,14 @@ def test_boxes_leave_no_seam():
     """A network is wrong near the faces of its box, where it sees no neighbours; so is this blur, which takes what is
     beyond for empty. Tiled it must be the blur of the whole."""
     data = np.random.default_rng(0).random((70, 50, 97)).astype(np.float32)
-    blur = lambda boxes: gaussian_filter(boxes, (0, 3, 3, 3), mode="constant")[:, None]
-    whole = blur(data[None])[0, 0]
-    wrong = lambda overlap: np.abs(apply_boxes(blur, data, overlap, 4)[0] - whole).max() / whole.max()
+    blur = lambda boxes: gaussian_filter(boxes, (0, 3, 3, 3), mode="constant")
+    whole = blur(data[None])[0]
+    wrong = lambda overlap: np.abs(apply_boxes(blur, data, overlap, 4) - whole).max() / whole.max()
     assert wrong(24) < 0.1 < 0.3 < wrong(0)
 
 
 class Identity(torch.nn.Module):
-    """In the place of a trained network of two outputs: the map itself, and no certainty."""
+    """In the place of a trained network of two outputs: the map itself, and what nothing uses."""
 
     def forward(self, data, resolution=None):
         return torch.cat([data, torch.zeros_like(data)], dim=1)
@@ -54,12 +54,10 @@ def test_a_map_that_the_network_does_not_change_keeps_its_grid_and_its_values(tm
     grid = empty_grid((41, 38, 45), voxels)
     volume = dataclasses.replace(grid, data=model_density(heavy, grid, 2.5))
     improver = Improver(dict(network="fast", working_pixel_size=1.0), Identity(), torch.device("cpu"))
-    improved, confidence = improver.improve_with_confidence(volume)
-    assert improved.shape == confidence.shape == volume.data.shape
+    improved = improver.improve(volume)
+    assert improved.shape == volume.data.shape
     top = REACH * map_scale(volume.data)  # outliers are cut off
     np.testing.assert_allclose(improved, np.minimum(volume.data, top), atol=0.04 * volume.data.max())
-    shown = volume.data > 0.2 * volume.data.max()  # elsewhere boxes are empty
-    np.testing.assert_allclose(confidence[shown], 0.5, atol=0.01)
 
 
 def test_a_map_moved_by_whole_voxels_gives_the_moved_result_of_the_shipped_network():
@@ -69,7 +67,7 @@ def test_a_map_moved_by_whole_voxels_gives_the_moved_result_of_the_shipped_netwo
     volume = empty_grid((56, 56, 56), (1.0, 1.0, 1.0))
     improver, shift = load_improver("improver", torch.device("cpu")), (1, -3, 2)
     moved = (data, np.roll(data, shift, (0, 1, 2)))
-    improved = [improver.improve_with_confidence(dataclasses.replace(volume, data=x))[0] for x in moved]
+    improved = [improver.improve(dataclasses.replace(volume, data=x)) for x in moved]
     difference = np.roll(improved[0], shift, (0, 1, 2)) - improved[1]
     assert np.sqrt((difference**2).mean()) < 0.01 * np.sqrt((improved[0] ** 2).mean())
 
@@ -78,7 +76,7 @@ def test_empty_boxes_are_not_computed():
     seen = []
     data = np.zeros((96, 96, 96), np.float32)
     data[5, 5, 5] = 1
-    apply_boxes(lambda boxes: seen.append(len(boxes)) or boxes[:, None], data, 0, 4)
+    apply_boxes(lambda boxes: seen.append(len(boxes)) or boxes, data, 0, 4)
     assert sum(seen) == 1
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The commands on maps, as a user calls them, with good and bad inputs; the network is replaced by a doubling."""
 
+import csv
 import dataclasses
 from pathlib import Path
 
@@ -19,16 +20,11 @@ from cryodl.maps.measures.volume import read_volume, write_volume
 
 
 class Doubling:
-    """In the place of a trained network: twice the map, and confidence where there is density."""
+    """In the place of a trained network: twice the map."""
 
     card = dict(name="twice", network="fast", working_pixel_size=1.0, resolutions=[3.0, 6.0])
 
-    def improve_with_confidence(
-        self, volume, overlap=0, batch_size=None, progress=None, input_weight=0, resolution=None
-    ):
-        return 2 * volume.data, (volume.data > 0.1).astype(np.float32)
-
-    def improve(self, volume):
+    def improve(self, volume, overlap=0, batch_size=None, progress=None, input_weight=0, resolution=None):
         return 2 * volume.data
 
 
@@ -64,8 +60,25 @@ def test_the_improved_map_lies_where_the_map_did_in_a_folder_that_is_made(files,
     before, after = read_volume(files["map"]), read_volume(outputs["map"])
     assert before.same_grid(after)
     np.testing.assert_allclose(after.data, 2 * before.data, rtol=1e-6)
-    assert all(read_volume(outputs[name]).same_grid(before) for name in ("confidence", "half1", "half2"))
-    assert set(outputs["half_map_test"]) == {"raw", "control", "improved", "crossed", "gain", "unexplained", "worst"}
+    assert all(read_volume(outputs[name]).same_grid(before) for name in ("doubt", "half1", "half2"))
+    names = {"raw", "control", "improved", "crossed", "gain", "unexplained", "worst", "doubted", "place"}
+    assert set(outputs["half_map_test"]) == names
+    script = Path(outputs["doubt"]).with_suffix(".cxc").read_text()
+    assert script.splitlines()[:2] == ['open "out.mrc"', 'open "out_doubt.mrc"'] and outputs["residues"] is None
+
+
+def test_with_a_model_the_doubt_of_each_residue_is_written(files, tmp_path):
+    halves = (files["half1"], files["half2"])
+    outputs = improve(files, tmp_path, half_maps=halves, mask_structure=files["structure"]).outputs
+    rows = list(csv.DictReader(open(outputs["residues"])))
+    assert [row["number"] for row in rows] == [str(k) for k in range(1, 13)] and rows[0]["chain"] == "A"
+    assert all(float(row["doubt"]) < 0.5 and row["verdict"] != "not in the data" for row in rows)
+
+
+def test_without_half_maps_there_is_no_doubt_and_the_summary_says_so(files, tmp_path):
+    result = improve(files, tmp_path, mask_structure=files["structure"])
+    assert result.outputs["doubt"] is result.outputs["residues"] is None
+    assert any("no map of doubt" in line for line in result.summary)
 
 
 @pytest.mark.parametrize("output, halves", [("map.mrc", False), ("half1.mrc", True), ("half.mrc", True)])
@@ -93,8 +106,8 @@ def test_emptied_solvent_is_no_gain_in_the_half_map_test(files, tmp_path, monkey
     """What any mask does must not count for the network: here it is all that is done."""
     atoms, volume = read_atoms(files["structure"]), read_volume(files["map"])
     around = dense_mask(model_density(atoms, volume, 1.0), volume.voxels_zyx)
-    masking = lambda self, v, *options: (v.data * around, None)
-    monkeypatch.setattr(Doubling, "improve_with_confidence", masking)
+    masking = lambda self, v, *options: v.data * around
+    monkeypatch.setattr(Doubling, "improve", masking)
     test = improve(files, tmp_path, half_maps=(files["half1"], files["half2"])).outputs["half_map_test"]
     assert -0.05 < test["gain"] < 0.02
     assert test["unexplained"] < 0.1  # in this small box; larger ones: test_map_measures
@@ -326,8 +339,8 @@ def test_a_map_in_the_place_of_a_mask_is_cut_off_with_a_warning_in_both_commands
 def test_a_resolution_that_the_model_does_not_know_and_what_it_invents_are_warnings(files, tmp_path, monkeypatch):
     halves = (files["half1"], files["half2"])
     assert not any("was trained on" in w for w in improve(files, tmp_path, half_maps=halves, resolution=4.0).warnings)
-    blank = lambda self, volume, *options: (np.random.default_rng(0).normal(size=volume.data.shape), None)
-    monkeypatch.setattr(Doubling, "improve_with_confidence", blank)
+    blank = lambda self, volume, *options: np.random.default_rng(0).normal(size=volume.data.shape)
+    monkeypatch.setattr(Doubling, "improve", blank)
     warnings = improve(files, tmp_path, half_maps=halves, resolution=4.0, output=str(tmp_path / "b.mrc")).warnings
     assert any(
         "the network added it" in warning or "adds more errors than it removes" in warning for warning in warnings
@@ -338,13 +351,13 @@ def test_a_resolution_that_the_model_does_not_know_and_what_it_invents_are_warni
 def test_a_map_outside_the_trained_resolutions_is_left_as_it_is_and_said(files, tmp_path, resolution):
     result = improve(files, tmp_path, resolution=resolution)
     np.testing.assert_array_equal(read_volume(result.outputs["map"]).data, read_volume(files["map"]).data)
-    assert result.outputs["confidence"] is None and result.outputs["unchanged"] in result.warnings
+    assert result.outputs["doubt"] is None and result.outputs["unchanged"] in result.warnings
     assert f"{resolution:g} Å, as given (--resolution)" in result.outputs["unchanged"]
 
 
 def test_half_maps_tell_the_resolution_and_decide_before_the_work(files, tmp_path, monkeypatch):
     monkeypatch.setattr(Doubling, "card", dict(Doubling.card, resolutions=[8.0, 12.0]))
-    monkeypatch.setattr(Doubling, "improve_with_confidence", None)  # it must not be called
+    monkeypatch.setattr(Doubling, "improve", None)  # it must not be called
     result = improve(files, tmp_path, half_maps=(files["half1"], files["half2"]), resolution=None)
     assert "by the FSC of the half-maps" in result.outputs["unchanged"] and result.outputs["resolution"] < 8
 

@@ -41,12 +41,6 @@ class ImproveMapConfig(Config):
         none_means="no mask from a structure",
     )
     mask_radius: float = map_fields.mask_radius()
-    confidence: bool = param(
-        "Also write NAME_confidence.mrc: the network's probability that there is density. Do not trust density of the "
-        "improved map where this probability is low.",
-        True,
-        label="Confidence map",
-    )
     input_weight: float = param(
         "Weight of the input in the improved map, where the network sees density. The input is first filtered to "
         "match the network's output as well as possible. 0: the network's output alone. Higher values are safer for "
@@ -84,10 +78,13 @@ class ImproveMapOutputs(Outputs):
         path="file",
         becomes="outputVolume: Volume, outputVolumes: SetOfVolumes",
     )
-    confidence: typing.Optional[str] = output(
-        "Confidence map: the probability that there is density; null if the network gives none.",
+    doubt: typing.Optional[str] = output(
+        "Map of doubt: 0 where the density is in the data, 1 where it is not; null without half-maps.",
         path="file",
-        becomes="outputConfidence: Volume, outputConfidences: SetOfVolumes",
+        becomes="outputDoubt: Volume, outputDoubts: SetOfVolumes",
+    )
+    residues: typing.Optional[str] = output(
+        "Table (.csv) of the doubt of each residue of the structure for the mask; null without.", path="file"
     )
     half1: typing.Optional[str] = output("First improved half-map; null without half-maps.", path="file")
     half2: typing.Optional[str] = output("Second improved half-map; null without half-maps.", path="file")

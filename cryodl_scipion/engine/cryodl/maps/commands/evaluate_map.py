@@ -127,7 +127,7 @@ def _halves(
     found["half_maps"], details["half_maps"] = measure.measure_halves(halves, reference.mask, config.resolution)
     run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
     if improver is not None:
-        improved = [improver.improve_with_confidence(half)[0] for half in halves]
+        improved = [improver.improve(half) for half in halves]
         test, details["half_map_test"], shared = half_map_test(halves, improved, reference.mask)
         test = found["half_map_test"] = dict(test, **shared.metrics())
         run.warn(*split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1])

@@ -23,11 +23,14 @@ from ...io.unfinished import check_output
 from ...runner import PROGRAM, Run, command
 from ..improvers.inputs import check_size, pixel_size_notes, read_maps, reason_to_leave, stated_mask, stated_resolution
 from ..improvers.run import Improver, load_improver
-from ..measures import atoms, measure
+from ..measures import atoms, doubt, measure
 from ..measures.half_map_test import half_map_test
 from ..measures.volume import Volume, write_volume
 
-UNTESTED = "Without half-maps it is not known what the network gains and what it invents; the half-map test shows it."
+UNTESTED = (
+    "Without half-maps it is not known what the network gains and what it invents: there is no half-map test, and no "
+    "map of doubt."
+)
 
 
 @command
@@ -40,7 +43,7 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     output = config.output or f"{_stem(volume.path)}_improved.mrc"
     if Path(output).is_dir():
         check_output(output, "A folder of the name")
-    written = [Path(output), *[Path(_beside(output, word)) for word in ("confidence", "half1", "half2")]]
+    written = [Path(output), *[Path(_beside(output, word)) for word in ("doubt", "half1", "half2")]]
     inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
     for path in written:
         if path.resolve() in inputs:
@@ -50,7 +53,8 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     resolution, finest, source = stated_resolution(config, volume, halves, mask, run)
     made = ImproveMapOutputs(
         map=output,
-        confidence=None,
+        doubt=None,
+        residues=None,
         half1=None,
         half2=None,
         pixel_size=volume.pixel_size,
@@ -83,22 +87,22 @@ def _improve(
     mask: np.ndarray | None,
     made: ImproveMapOutputs,
 ) -> ImproveMapOutputs:
-    improve = lambda v: improver.improve_with_confidence(
+    improve = lambda v: improver.improve(
         v, config.overlap, config.batch_size, _said(), config.input_weight, made.resolution
     )
-    improved, confidence = improve(volume)
+    improved = improve(volume)
     if halves:
-        parts = [improve(half)[0] for half in halves]
+        parts = [improve(half) for half in halves]
+        test, found = _half_map_test(volume, halves, parts, mask, run)
         made = dataclasses.replace(
             made,
-            half_map_test=_half_map_test(volume.path, halves, parts, mask, run),
+            half_map_test=test,
             half1=_write(_beside(made.map, "half1"), parts[0], mask, volume),
             half2=_write(_beside(made.map, "half2"), parts[1], mask, volume),
+            **doubt.write_doubt(made.map, found, volume, config.mask_structure),
         )
-    if config.confidence and confidence is not None:
-        made = dataclasses.replace(made, confidence=_write(_beside(made.map, "confidence"), confidence, mask, volume))
     _write(made.map, improved, mask, volume)
-    files = (made.map, made.confidence, made.half1, made.half2)
+    files = (made.map, made.doubt, made.residues, made.half1, made.half2)
     run.summary(f"Improved by the model {made.model}: " + ", ".join(path for path in files if path))
     if not halves:
         run.summary(UNTESTED)
@@ -116,20 +120,25 @@ def _improve(
 
 
 def _half_map_test(
-    name: str, halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray | None, run: Run
-) -> dict[str, float | None]:
-    """The metrics of the half-map test, in words in the summary. name: of the map.
+    volume: Volume,
+    halves: typing.Sequence[Volume],
+    improved: typing.Sequence[np.ndarray],
+    mask: np.ndarray | None,
+    run: Run,
+) -> tuple[dict[str, typing.Any], doubt.Doubt]:
+    """The metrics of the half-map test, in words in the summary, and the Doubt.
 
     All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
     as a gain."""
     if mask is None:
         mask = atoms.dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
     resolutions, curves, shared = half_map_test(halves, improved, mask)
-    test = half_map_resolutions(dict(resolutions, **shared.metrics()))
+    found = doubt.doubt_of(halves, improved, shared.controls, mask)
+    test = half_map_resolutions(dict(resolutions, **shared.metrics(), **doubt.doubted(found, volume)))
     sentences, invented = split_verdict(half_map_verdict(test)[1])
     run.summary(*sentences)
-    run.warn(*(f"{name}: {line}" for line in invented), *measure.dependent(halves, curves["raw"]))
-    return test
+    run.warn(*(f"{volume.path}: {line}" for line in invented), *measure.dependent(halves, curves["raw"]))
+    return test, found
 
 
 def _said() -> typing.Callable[..., typing.Any]:

@@ -160,12 +160,10 @@ def head_channels(width: int) -> int:
 
 
 class ImproverMethod:
-    """name: word on the command line. outputs: channels of the network's answer:
-    the improved density, and, if there is a second, the logit that there is density at all. learning_rate, decay, ema,
-    batch_size: of the training. lowest: values of the scaled map below it are cut off. width: channels of the finest
-    level, where the user asks for no other number."""
+    """name: word on the command line. learning_rate, decay, ema, batch_size: of the training. lowest: values of the
+    scaled map below it are cut off. width: channels of the finest level, where the user asks for no other number."""
 
-    name, outputs = "", 1
+    name = ""
     learning_rate, decay, ema, batch_size = 1e-3, None, 0.99, 4
     lowest = 0.0
     width = 32
@@ -187,10 +185,9 @@ class ImproverMethod:
 
 class Fast(ImproverMethod):
     """Ours: cubes of 2 x 2 x 2 voxels become channels at the input, so that all is done on an eighth of the places; the
-    weak negative values that tell noise from density are kept; a second output says where density is."""
+    weak negative values that tell noise from density are kept. Models have a second output, which nothing uses."""
 
     name = "fast"
-    outputs = 2
     learning_rate = 2e-3
     lowest = -0.5
 

@@ -84,7 +84,7 @@ class Improver:
         self.method = method_of("map_improver", card["network"])
         self.network = in_memory_format(network.to(device), torch.channels_last_3d).eval()
 
-    def improve_with_confidence(
+    def improve(
         self,
         volume: Volume,
         overlap: int = OVERLAP,
@@ -92,9 +92,9 @@ class Improver:
         progress: typing.Callable[[int, int], None] | None = None,
         input_weight: float = INPUT_WEIGHT,
         resolution: float | None = None,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input; and (z, y, x)
-        probabilities that there is density, None if the network does not tell. resolution: Å, if it is known."""
+    ) -> np.ndarray:
+        """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input. resolution: Å, if it
+        is known."""
         data = to_grid(volume.data, volume.voxels_zyx, self.card["working_pixel_size"])
         try:
             scale_of(volume.data)  # spline ripples may be positive where no voxel is
@@ -112,25 +112,19 @@ class Improver:
             data,
             overlap,
             batch_size or BATCHES[self.device.type],
-            self.method.outputs,
             progress,
             (int(z), int(y), int(x)),
         )
-        back = lambda x, order: from_grid(
-            x, self.card["working_pixel_size"], volume.data.shape, volume.voxels_zyx, order
-        )
-        answer = back(np.maximum(output[0], 0), 3) * scale
-        improved = with_input(answer, volume.data, volume.voxels_zyx, input_weight)
-        return improved, np.clip(back(output[1], 1), 0, 1) if self.method.outputs > 1 else None
+        working = self.card["working_pixel_size"]
+        answer = from_grid(np.maximum(output, 0), working, volume.data.shape, volume.voxels_zyx) * scale
+        return with_input(answer, volume.data, volume.voxels_zyx, input_weight)
 
     @torch.inference_mode()
     def _run(self, boxes: np.ndarray, resolution: float) -> np.ndarray:
         data = torch.from_numpy(boxes)[:, None].to(self.device, memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             output = self.network(data, torch.full((len(data),), resolution, device=self.device)).float()
-        if output.shape[1] > 1:
-            output = torch.cat([output[:, :1], output[:, 1:].sigmoid()], dim=1)
-        return output.cpu().numpy()
+        return output[:, 0].cpu().numpy()
 
 
 def apply_boxes(
@@ -138,11 +132,10 @@ def apply_boxes(
     data: np.ndarray,
     overlap: int,
     batch_size: int,
-    outputs: int = 1,
     progress: typing.Callable[[int, int], None] | None = None,
     anchor: tuple[int, int, int] = (0, 0, 0),
 ) -> np.ndarray:
-    """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (outputs, z, y, x) float32. Neighbouring boxes
+    """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (z, y, x) float32. Neighbouring boxes
     overlap by `overlap` voxels, where their answers fade into each other. The array is surrounded by zeros, so that its
     border is not at a box's. Empty boxes are not computed: their answer is 0. progress: called with the number of boxes
     done and of all. anchor: zyx, a voxel that keeps its place in the pattern of the boxes. Raises ValueError if the
@@ -153,7 +146,7 @@ def apply_boxes(
     before = [overlap // 2 + -a % step for a in anchor]
     counts = [max(1, -(-(n + b - overlap // 2) // step)) for n, b in zip(data.shape, before)]
     padded = np.pad(data, [(b, c * step + BOX - step - n - b) for n, c, b in zip(data.shape, counts, before)])
-    total = np.zeros((outputs, *padded.shape), np.float32)
+    total = np.zeros(padded.shape, np.float32)
     weight = np.zeros(padded.shape, np.float32)
     taper = _taper(overlap)
     starts = [tuple(k * step for k in position) for position in np.ndindex(*counts)]
@@ -164,11 +157,11 @@ def apply_boxes(
     for start in range(0, len(full), batch_size):
         part = full[start : start + batch_size]
         for position, answer in zip(part, function(np.stack([padded[position] for position in part]))):
-            total[(slice(None), *position)] += answer * taper
+            total[position] += answer * taper
         if progress:
             progress(min(start + batch_size, len(full)), len(full))
     inner = tuple(slice(b, b + n) for b, n in zip(before, data.shape))
-    return total[(slice(None), *inner)] / weight[inner]
+    return total[inner] / weight[inner]
 
 
 def _taper(overlap: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from ...core.devices import fast_dtype, in_memory_format
 from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
 from .method import ImproverMethod, VolumeSwinConvUNet
-from .pairs import PRESENT, WANTED, Batch, MapPairs
+from .pairs import WANTED, Batch, MapPairs
 
 FLAT = 1e-9  # of squared variances: keeps constant density from dividing by nothing
 SILENT = 1.0  # of a shell's squared power: keeps a box without density from a step that outweighs all others
@@ -76,7 +76,6 @@ def box_correlation(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp(min=1e-9)
 
 
-PRESENCE = 0.2  # weight of the second output's loss
 # Weights of further losses beside the smooth L1: structural similarity, as published, the FSC, in which all resolutions
 # count alike, and the Q-score, which compares the density around each atom with that of an atom.
 SSIM, SHELLS, ATOMS = 1.0, 1.0, 2.0
@@ -115,10 +114,6 @@ class ImproverTask(Task):
         unlike = (1 - self._scores(output, batch)).sum() / batch[2].shape[:2].numel()
         losses["atoms"] = unlike.detach()
         loss = loss + SHELLS * shells + ATOMS * unlike
-        if self.method.outputs > 1:
-            presence = F.binary_cross_entropy_with_logits(output[:, 1:2].float(), (target > PRESENT).float())
-            losses["presence"] = presence.detach()
-            loss = loss + PRESENCE * presence
         optimizer.zero_grad(set_to_none=True)
         accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -127,7 +122,7 @@ class ImproverTask(Task):
 
     def validate(self) -> dict[str, float]:
         """Correlation with the targets and Q-scores (both make the metric), of improved boxes and of the maps."""
-        after, before, losses, sure, scores = [], [], [], [], []
+        after, before, losses, scores = [], [], [], []
         for batch in self.pairs.validation_boxes(self.batch_size):
             data, target = batch[:2]
             output = self._output(data, batch[4])
@@ -135,11 +130,9 @@ class ImproverTask(Task):
             losses += [float(distance(output, target.to(output.device), SSIM))] * len(data)
             after.append(box_correlation(output[:, :1].cpu(), target))
             before.append(box_correlation(data, target))
-            if self.method.outputs > 1:
-                sure.append(torch.stack([output[:, 1].sigmoid().cpu().flatten(), (target > PRESENT).float().flatten()]))
         q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores
         agreement = float(torch.cat(after).mean())
-        metrics = {
+        return {
             "metric": agreement + ATOMS * q_score,
             "loss": float(np.mean(losses)),
             "correlation": agreement,
@@ -147,9 +140,6 @@ class ImproverTask(Task):
             "q_score": q_score,
             "q_score_before": q_before,
         }
-        if sure:
-            metrics["confidence_error"] = calibration_error(*torch.cat(sure, dim=1))
-        return metrics
 
     def _scores(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
         positions, weights = (x.to(output.device) for x in batch[2:4])
@@ -176,11 +166,3 @@ class ImproverTask(Task):
                     axes[row][column].set_title(name, fontsize=10)
         (folder / "samples").mkdir(exist_ok=True)
         save_figure(figure, folder / "samples" / f"step_{step:07d}.png")
-
-
-def calibration_error(probability: torch.Tensor, present: torch.Tensor, bins: int = 10) -> float:
-    """Expected calibration error: how far, in the mean, the part of voxels with density is from what was promised."""
-    index = (probability * bins).long().clamp(max=bins - 1)
-    count = torch.bincount(index, minlength=bins).float()
-    promised = torch.bincount(index, probability.double(), bins).float()
-    return float(((promised - torch.bincount(index, present.double(), bins).float()).abs() / count.sum()).sum())

@@ -27,13 +27,13 @@ def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, working_pixel_size: float)
 
 
 def from_grid(
-    data: np.ndarray, working_pixel_size: float, shape: tuple[int, ...], voxels_zyx: np.ndarray, order: int = 3
+    data: np.ndarray, working_pixel_size: float, shape: tuple[int, ...], voxels_zyx: np.ndarray
 ) -> np.ndarray:
     """The way back: (z, y, x) array of `shape` and voxels_zyx."""
     zoom = working_pixel_size / np.asarray(voxels_zyx)
     if np.allclose(zoom, 1, atol=1e-4) and tuple(shape) == data.shape:
         return np.asarray(data, np.float32)
-    return affine_transform(data, 1 / zoom, output_shape=tuple(shape), output=np.float32, order=order, mode="nearest")
+    return affine_transform(data, 1 / zoom, output_shape=tuple(shape), output=np.float32, order=3, mode="nearest")
 
 
 def scale_of(data: np.ndarray) -> float:

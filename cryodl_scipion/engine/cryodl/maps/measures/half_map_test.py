@@ -32,12 +32,13 @@ class Shared:
     controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.028 was seen), 1 / 17 for an
     added texture of a quarter of the amplitude. worst: The highest mean of that fraction over SPAN neighbouring shells,
     by the controls for which it is lowest: low resolution, which has most of the power, hides nothing there. curve: The
-    same fraction in each shell."""
+    same fraction in each shell. controls: of control_halves."""
 
     gain: float
     unexplained: float
     worst: float
     curve: Curve
+    controls: list[list[np.ndarray]]
 
     def metrics(self) -> dict[str, float]:
         """The numbers by their names, for a file."""
@@ -55,10 +56,11 @@ def half_map_test(
     half-maps share is not in the data."""
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
-    candidates = [[x * mask for x in controls] for controls in control_halves(raw, improved, voxels)]
+    found = control_halves(raw, improved, voxels)
+    candidates = [[x * mask for x in controls] for controls in found]
     agreements = [shell_correlation(one, other, voxels) for one, other in candidates]
     explained = [_unexplained(outputs, c, agreement, voxels) for c, agreement in zip(candidates, agreements)]
-    best = int(np.argmin([found[0] for found in explained]))
+    best = int(np.argmin([e[0] for e in explained]))
     controls = candidates[best]
     curves = {
         "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
@@ -74,7 +76,7 @@ def half_map_test(
     return (
         resolutions,
         curves,
-        Shared(_gain(curves), explained[best][0], min(found[1] for found in explained), explained[best][2]),
+        Shared(_gain(curves), explained[best][0], min(e[1] for e in explained), explained[best][2], found),
     )
 
 
