@@ -281,3 +281,39 @@ def test_records_of_versions_that_kept_edges_go_on_with_edges_kept(micrograph, t
         pick_filaments(config(micrograph[0], tmp_path / "picks", pictures=0))
     again = pick_filaments(config(micrograph[0], tmp_path / "picks", pictures=0, keep_edges=True))
     assert again.device.startswith("none") and again.outputs["at_edges"] == {"tube": 0}
+
+
+def _beaded_tube(n, diameter, px, snr, rng):
+    """A hollow tube of 13 strands across a micrograph of noise, by code of its own, and the tube's centre line."""
+    radius, along = diameter / px / 2, np.arange(0.0, n, 0.25)
+    line = np.stack([0.35 * n + 0.3 * along, along], 1)
+    number = 300 * len(along)
+    where, strand = rng.integers(len(along), size=number), rng.integers(13, size=number)
+    across = radius * rng.normal(0.85, 0.075, number) * np.sin(2 * np.pi * strand / 13 + where * 5e-4)
+    across = across[:, None] * np.array([0.958, -0.287])
+    beads = np.floor(line[where] + across).astype(int)
+    image = np.zeros((n, n))
+    np.add.at(image, tuple(beads[((beads >= 0) & (beads < n)).all(1)].T), 1.0)
+    y, x = np.fft.fftfreq(n, px)[:, None], np.fft.rfftfreq(n, px)[None]
+    phase = np.pi * 0.0197 * 15000 * (x**2 + y**2) + 0.1
+    image = np.fft.irfft2(np.fft.rfft2(image) * -np.sin(phase) * np.exp(-20 * (x**2 + y**2)), (n, n))
+    yy, xx = np.indices((n, n))
+    inside = np.abs((yy - 0.35 * n - 0.3 * xx) * 0.958) < radius
+    return (image + rng.normal(0, np.sqrt(image[inside].var() / snr), (n, n))).astype(np.float32), line
+
+
+@pytest.mark.parametrize("stated", [0.75, 1.0])
+def test_a_hollow_tube_is_found_though_its_diameter_is_stated_too_small(tmp_path, stated):
+    from cryodl.io.model import find_model, read_model
+    from cryodl.learning.task import method_of
+    from cryodl.micrographs.filaments.train import FilamentPicker
+    from cryodl.micrographs.pickers import load_network
+
+    weights = read_model(find_model("filaments"), "filament_picker")[1]
+    method = method_of("filament_picker", "unet")
+    picker = FilamentPicker(method, load_network(method, weights, "filaments"), torch.device("cpu"))
+    image, line = _beaded_tube(640, 250.0, 4.0, 0.15, np.random.default_rng(4))
+    traces, _ = picker.lines(image, 4.0, stated * 250, 0.5, 1000.0)
+    seen = [trace.positions[first : last + 1] for trace in traces for first, last in trace.fragments]
+    metrics = trace_agreement(seen, [line], [np.ones(len(line), bool)], 62.5).metrics()
+    assert metrics["recall"] > 0.8 and metrics["precision"] > 0.9

@@ -62,6 +62,11 @@ class Trace:
     score: float
     fragments: list
 
+    @property
+    def length(self) -> float:
+        """Of what is seen of it, in the unit of the positions."""
+        return float(sum(_length(self.positions[first : last + 1]) for first, last in self.fragments))
+
 
 def trace_lines(
     score: np.ndarray, direction: np.ndarray, threshold: float, shortest: float, gap: float, cells: np.ndarray
