@@ -12,7 +12,6 @@ Tables of the STAR files that the engine writes."""
 
 import io
 import os
-import re
 import shlex
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Union
 
@@ -21,7 +20,7 @@ from emtable import Table
 from pwem.convert import transformations
 from pwem.objects import SetOfImages, SetOfParticles
 
-from ..engine.cryodl.contract.reading import star_head
+from ..engine.cryodl.contract.reading import star_head, star_text
 
 
 def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:
@@ -54,7 +53,7 @@ def writeTable(path: str, table: str, columns: Sequence[str], rows: Iterable[Ite
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         file.write(before + star_head(table, columns))
         for count, row in enumerate(rows, 1):
-            file.write(" ".join(map(_text, row)) + "\n")
+            file.write(" ".join(map(star_text, row)) + "\n")
     os.replace(path + ".tmp", path)
     return count
 
@@ -125,11 +124,6 @@ def _values(
         raise ValueError(f"{path}, line {number}: the columns {', '.join(columns)} are needed.") from None
 
 
-_SPACE = re.compile(r"\s")
-# Words of the STAR format itself begin so; a name that does must stand in quotes.
-_RESERVED = re.compile(r"data_|loop_|save_|stop_|global_|[_#$'\[\];]", re.IGNORECASE)
-
-
 def writeStar(
     path: str,
     optics: Sequence[Dict[str, Any]],
@@ -139,7 +133,7 @@ def writeStar(
     """Write STAR 3.1, whole or not at all. Returns the number of rows. optics: of opticsOf. writers: [(column names,
     function of an item that gives their values)]. items: iterator; each is used before the next is asked for."""
     before = star_head("optics", optics[0])
-    before += "".join(" ".join(_text(group[name]) for name in optics[0]) + "\n" for group in optics)
+    before += "".join(" ".join(star_text(group[name]) for name in optics[0]) + "\n" for group in optics)
     columns = [name for columns, _ in writers for name in columns]
     rows = ((value for _, values in writers for value in values(item)) for item in items)
     return writeTable(path, "particles", columns, rows, before)
@@ -152,15 +146,6 @@ def attributeOf(name: str) -> Callable[[Any], Tuple[Any]]:
 def poseOf(matrix: np.ndarray, pixelSize: float, axes: int = 2) -> Tuple[float, ...]:
     """(rot, tilt, psi, origin x, origin y [, origin z]) in degrees and Å of a matrix of this file."""
     return tuple(anglesOf(matrix)) + tuple(shift * pixelSize for shift in originOf(matrix, axes))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6f}"
-    text = str(value)
-    if not text:
-        return "None"  # RELION's word; nothing at all would shift the row's other values
-    return f'"{text}"' if _SPACE.search(text) or _RESERVED.match(text) else text
 
 
 def opticsOf(particles: SetOfImages, dimensions: int, **more: Any) -> List[Dict[str, Any]]:

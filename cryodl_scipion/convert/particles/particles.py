@@ -4,13 +4,14 @@
 Particles of a set that may still be growing. Items are read batch by batch, never held: a set may have a million."""
 
 import os
+import re
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
 from ..arriving import ID, ColumnOnce, StreamEnd, reopened
-from ..relion_star import _SPACE, attributeOf, iterColumns, opticsOf, poseOf, writeStar
+from ..relion_star import attributeOf, iterColumns, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 
@@ -155,7 +156,7 @@ def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], C
         )
     ]
     if micrographOf(first):
-        writers.append((("rlnMicrographName",), lambda item: (_SPACE.sub("_", micrographOf(item)),)))
+        writers.append((("rlnMicrographName",), lambda item: (re.sub(r"\s", "_", micrographOf(item)),)))
     if first.getCoordinate() is not None:
         writers.append((("rlnCoordinateX", "rlnCoordinateY"), lambda item: item.getCoordinate().getPosition()))
     if particles.hasCTF() and first.hasCTF():

@@ -10,11 +10,10 @@ from pwem.objects import CTFModel, SetOfParticles
 from pyworkflow.object import Float
 from pyworkflow.tests import BaseTest, setupTestOutput
 
-from ...convert import relion_star
 from ...convert.particles import denoised, results
 from ...convert.particles import particles as convert
 from ...convert.particles.results import appendOriented
-from ...convert.relion_star import columnsOf, iterColumns, readColumns
+from ...convert.relion_star import columnsOf, iterColumns, readColumns, star_text
 from ...protocols.particles.particle_kinds import checkParticles, checkStacks
 from ..particle_sets import BOX, COLUMNS, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack
 
@@ -160,9 +159,7 @@ class TestCryodlParticlesAsStar(ParticlesCase):
     def test_names_that_begin_as_words_of_the_format_do_are_quoted(self):
         for name in ("data_1.mrc", "_x.mrc", "#2.mrc", "$3.mrc", ""):
             with open("p.star", "w") as file:
-                file.write(
-                    f"data_particles\n\nloop_\n_a #1\n_b #2\n{relion_star._text(name)} 3\n4 {relion_star._text(name)}\n"
-                )
+                file.write(f"data_particles\n\nloop_\n_a #1\n_b #2\n{star_text(name)} 3\n4 {star_text(name)}\n")
             self.assertEqual(
                 list(iterColumns("p.star", ("b", "a"), (str, str), "particles")),
                 [("3", name or "None"), (name or "None", "4")],

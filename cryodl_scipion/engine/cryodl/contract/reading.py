@@ -7,6 +7,8 @@ import errno
 import functools
 import inspect
 import json
+import numbers
+import re
 import typing
 
 
@@ -16,6 +18,20 @@ def star_head(block: str, columns: typing.Iterable[str]) -> str:
     lines = "".join(f"_{name} #{number}\n" for number, name in enumerate(columns, 1))
     # RELION takes a table without this line for one of version 3.0
     return f"\n# version 30001\n\ndata_{block}\n\nloop_\n{lines}"
+
+
+# how a word of the format itself begins: a name that begins so must stand in quotes, or the file cannot be read
+_RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
+
+
+def star_text(value: typing.Any) -> str:
+    """A number or text as RELION reads it in a row of a STAR file."""
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        number = float(value)
+        return f"{number:.6f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.6e}"
+    text = str(value) or "None"  # RELION's word for an empty text; nothing at all would shift the row's other values
+    quote = "'" if '"' in text else '"'
+    return f"{quote}{text}{quote}" if _RESERVED.match(text) or any(c.isspace() or c in "'\"" for c in text) else text
 
 
 def fault_of(error: BaseException) -> str:

@@ -7,9 +7,8 @@ import typing
 from pathlib import Path
 
 import gemmi  # which Scipion's Python has not
-import numpy as np
 
-from ..contract.reading import reader, star_head
+from ..contract.reading import reader, star_head, star_text
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import whole_file
 from .texts import Texts, TextsMaker
@@ -60,10 +59,6 @@ def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:
     raise ValueError(f"{path} has no column {column}.")
 
 
-# how a word of the format itself begins: a name that begins so must stand in quotes, or the file cannot be read
-_RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
-
-
 @reader
 def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     """The tables of a STAR file, columns without their leading underscore. Single values count as tables of one row. A
@@ -104,18 +99,6 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
             texts = [map(star_text, values) for values in columns.values()]
             file.writelines("  ".join(row) + "\n" for row in zip(*texts, strict=True))
             file.write("\n")
-
-
-def star_text(value: typing.Any) -> str:
-    """A number or text as RELION reads it."""
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        return f"{number:.6f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.6e}"
-    text = str(value)
-    if not text:
-        return "None"  # RELION's word for an empty text
-
-    return gemmi.cif.quote(text) if _RESERVED.match(text) or any(c.isspace() or c in "'\"" for c in text) else text
 
 
 # ----- STAR files as programs write them, a row in a line, read line by line: a million rows take little memory.

@@ -32,7 +32,8 @@ class OneProcess:
 
     def autocast(self) -> typing.ContextManager[None]:
         """A context in which networks compute in the dtype."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        enabled = self.dtype != torch.float32
+        return typing.cast("typing.ContextManager[None]", torch.autocast(self.device.type, self.dtype, enabled=enabled))
 
     def backward(self, loss: torch.Tensor) -> None:
         """Gradients of a loss."""

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from ..contract import ExtractParticlesConfig, config_to_dict, star_head
+from ..contract.reading import star_text
 from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
 from ..core.fourier import fourier_resize
 from ..core.optics import Optics
 from ..io.files import whole_file
 from ..io.particles import CTF, MICROSCOPE
 from ..io.stamps import ItemRecords, file_stamp
-from ..io.star import star_text
 
 _CHUNK = 256  # boxes that are worked on at once
 
