@@ -19,7 +19,7 @@ from cryodl.core.frc import resolution_at
 from cryodl.io.coordinates import write_coordinates
 from cryodl.recipes.report.forecast import bends_of, forecasts_of
 from cryodl.recipes.report.numbers import LATEST, alarms_of
-from cryodl.recipes.report.runs import runs_of_folder
+from cryodl.recipes.report.runs import runs_of_folder, runs_of_project
 
 EVIL = '<script>alert("x")</script>'
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -253,6 +253,18 @@ def test_a_project_gives_its_runs_with_label_and_status(folder):
     assert "my <b>picks</b> 2" in page.words and "They were picked." in page.words and "8 picks" in page.words
     assert 'http-equiv="refresh"' in text and "runs are active" in page.words
     assert sum("m1" in word for word in page.words.split()) and len(page.pictures) == 1  # the micrograph
+
+
+def test_a_failed_step_of_another_plugin_is_told_with_its_reason(folder):
+    os.makedirs("project/Runs/000003_ProtMotioncor/logs")
+    with sqlite3.connect("project/Runs/000003_ProtMotioncor/logs/run.db") as db:
+        db.execute("CREATE TABLE Objects (id INTEGER, parent_id INTEGER, name TEXT, value TEXT, label TEXT)")
+        db.execute("INSERT INTO Objects VALUES (3, NULL, '', NULL, 'motion correction')")
+        said = {"status": "failed", "_error": "\x1b[31mProtocol failed: All movies failed\x1b[0m"}
+        for number, (name, value) in enumerate(said.items(), 4):
+            db.execute("INSERT INTO Objects VALUES (?, 3, ?, ?, '')", (number, f"3.{name}", value))
+    alarms = alarms_of(runs_of_project("project", {}))
+    assert alarms == ["motion correction: the run failed: Protocol failed: All movies failed"]
 
 
 def test_another_file_is_never_replaced_and_a_report_is(folder):

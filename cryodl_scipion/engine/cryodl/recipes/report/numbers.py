@@ -118,7 +118,8 @@ def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list
     found = []
     for run in runs:
         if run.status in ("failed", "aborted"):
-            found.append(f"{run.label}: the run {'failed' if run.status == 'failed' else 'was stopped'}.")
+            why = f": {run.error}" if run.error and not run.failures else "."
+            found.append(f"{run.label}: the run {'failed' if run.status == 'failed' else 'was stopped'}{why}")
         found += [f"{run.label}: {sentence}" for sentence in run.failures]
         last = max((finished.time for finished in run.results), default=None)
         if run.status == "running" and last is not None and now - last > SILENT:

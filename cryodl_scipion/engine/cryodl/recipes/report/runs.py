@@ -18,6 +18,7 @@ LARGEST = 256 << 20  # bytes of a file that is read
 _RUN = re.compile(r"(\d{6})_(\w+)")
 # what a damaged or foreign file makes the readers raise
 _ERRORS = (ValueError, OSError, KeyError, TypeError, AttributeError, RecursionError)
+_COLOURS = re.compile(r"\x1b\[\d*m")
 WORKING = ("running", "launched", "scheduled")
 
 
@@ -42,12 +43,13 @@ class Finished:
 @dataclasses.dataclass
 class FoundRun:
     """A run of a project, or all results of one command in one folder. name: folder, or folder and command. label: for
-    people. status: Scipion's word, '' where there is none. results: oldest first. problems: sentences on files that
-    could not be read. failures: what stopped it. summary, methods: Scipion's texts."""
+    people. status, error: Scipion's words, '' where there are none. results: oldest first. problems: sentences on files
+    that could not be read. failures: what stopped it. summary, methods: Scipion's texts."""
 
     name: str
     label: str
     status: str = ""
+    error: str = ""
     results: list[Finished] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
     failures: list[str] = dataclasses.field(default_factory=list)
@@ -173,7 +175,7 @@ def _one_line(text: object) -> str:
 
 
 def _scipions_words(run: FoundRun, folder: Path, number: int) -> None:
-    """Label and status of a run from its database, which is only read."""
+    """Label, status and error of a run from its database, which is only read."""
     database = folder / "logs" / "run.db"
     if not database.exists():
         run.status = "saved"
@@ -181,10 +183,9 @@ def _scipions_words(run: FoundRun, folder: Path, number: int) -> None:
     try:
         with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
             label = db.execute("SELECT label FROM Objects WHERE id=?", (number,)).fetchone()
-            status = db.execute(
-                "SELECT value FROM Objects WHERE parent_id=? AND name=?", (number, f"{number}.status")
-            ).fetchone()
+            values = dict(db.execute("SELECT name, value FROM Objects WHERE parent_id=?", (number,)))
         run.label = str(label[0]) if label and label[0] else run.label
-        run.status = str(status[0]) if status and status[0] else ""
+        run.status = str(values.get(f"{number}.status") or "")
+        run.error = _one_line(_COLOURS.sub("", str(values.get(f"{number}._error") or "")))
     except sqlite3.Error as error:
         run.problems.append(f"{database} cannot be read: {error}.")
