@@ -3,6 +3,7 @@
 
 import csv
 import dataclasses
+import json
 from pathlib import Path
 
 import gemmi
@@ -276,6 +277,34 @@ def test_atoms_without_elements_are_counted_and_models_of_water_are_none(files, 
         compare_models.compare_models(
             CompareModelsConfig(structure=str(tmp_path / "water.pdb"), reference=files["structure"])
         )
+
+
+def test_the_folder_of_an_evaluation_holds_what_was_measured(files, tmp_path):
+    halves, folder = (files["half1"], files["half2"]), tmp_path / "evaluated"
+    config = EvaluateMapConfig(
+        map=files["map"], structure=files["structure"], half_maps=halves, before=files["half1"], output=str(folder)
+    )
+    made = evaluate_map.evaluate_map(config).outputs
+    said = json.loads((folder / "evaluation.json").read_text())
+    assert said["q_score"] == made["q_score"] and said["fsc05_angstrom"] == made["fsc05_angstrom"]
+    model = gemmi.read_structure(files["structure"])[0]
+    with open(folder / "residues.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["chain"], r["number"], r["name"]) for r in rows] == [
+        (chain.name, str(residue.seqid), residue.name) for chain in model for residue in chain
+    ]
+    scores = np.array([[float(r["q_score"]), float(r["q_score_before"])] for r in rows])
+    assert np.abs(scores).max() <= 1 and abs(scores[:, 0].mean() - made["q_score"]) < 0.05
+    coloured = [line.split() for line in (folder / "q_score.defattr").read_text().splitlines()[3:]]
+    assert coloured == [[f"/{r['chain']}:{r['number']}", r["q_score"]] for r in rows]
+    opened = [line[6:-1] for line in (folder / "show.cxc").read_text().splitlines() if line.startswith('open "')]
+    assert len(opened) >= 3 and all((folder / name).exists() for name in opened)
+    curve = np.genfromtxt(folder / "fsc.csv", delimiter=",", names=True, usecols=(0, 1))
+    frequency, value = (curve[name] for name in curve.dtype.names)
+    below = np.flatnonzero(value < 0.5)
+    if len(below):  # between the shells around it
+        assert frequency[below[0] - 1] <= 1 / made["fsc05_angstrom"] <= frequency[below[0]]
+    assert {"fsc.png", "q_score.png", "slices.png"} <= {path.name for path in folder.iterdir()}
 
 
 def test_summary_and_methods_say_what_was_measured(files, tmp_path, monkeypatch):
