@@ -44,7 +44,21 @@ def preferWorkingViewers() -> None:
 preferWorkingViewers()
 
 
-class CryodlModel(EMObject):
+class OfFolder:
+    """Mixin of objects whose data are a folder."""
+
+    _folder: String
+
+    def getFolder(self) -> str:
+        return self._folder.get()
+
+    getFileName = getFolder  # Scipion asks objects for their file under this name
+
+    def getFiles(self) -> Set[Any]:
+        return {self.getFolder()}
+
+
+class CryodlModel(OfFolder, EMObject):
     """A trained network: a folder with card.json and weights.safetensors, and what the card says of it."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -65,12 +79,6 @@ class CryodlModel(EMObject):
         for name in ("kind", "network", "particle_diameter", "threshold", "feature", "annotator"):
             getattr(model, "_" + formName(name)).set(card.get(name))
         return model
-
-    def getFolder(self) -> str:
-        return self._folder.get()
-
-    # Scipion asks objects for their file under this name.
-    getFileName = getFolder
 
     def getModelName(self) -> str:
         # Not getName(): pyworkflow keeps the attribute's name under that.
@@ -99,9 +107,6 @@ class CryodlModel(EMObject):
     def getClasses(self) -> List[str]:
         return list(self._classes)
 
-    def getFiles(self) -> Set[Any]:
-        return {self.getFolder()}
-
     def __str__(self) -> str:
         parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or "no network"]
         what = "species" if self.getKind() == "detector" else "classes"
@@ -112,7 +117,7 @@ class CryodlModel(EMObject):
         return f"CryodlModel {kind}{self.getModelName() or 'without name'} ({', '.join(parts)})"
 
 
-class CryodlAnnotations(EMObject):
+class CryodlAnnotations(OfFolder, EMObject):
     """Drawings of features on tiles of tomograms: a folder with annotations.json, and what it holds."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -130,20 +135,12 @@ class CryodlAnnotations(EMObject):
         annotations._tomograms.set(list(dict.fromkeys(tile.tomogram for tile in tiles)))
         return annotations
 
-    def getFolder(self) -> str:
-        return self._folder.get()
-
-    getFileName = getFolder
-
     def getCounts(self) -> Dict[str, Dict[str, int]]:
         """{feature: {"positive": tiles with it, "negative": tiles without it}}"""
         return json.loads(self._counts.get() or "{}")
 
     def getAnnotators(self) -> List[str]:
         return list(self._annotators)
-
-    def getFiles(self) -> Set[Any]:
-        return {self.getFolder()}
 
     def inWords(self) -> str:
         counts = self.getCounts().items()

@@ -136,7 +136,7 @@ class TestCryodlTree(unittest.TestCase):
                 if base.__module__.startswith("cryodl_scipion") or "particle_pick" in base.__module__
             )
             for name in declared:
-                stem = name[:-1] if name == "outputVolumes" or name == "outputConfidences" else name.replace("*", "%s")
+                stem = name[:-1] if name in ("outputVolumes", "outputDoubts") else name.replace("*", "%s")
                 self.assertIn(stem, sources, f"{name} of {protocolClass.__name__}")
 
     def test_references_open_and_are_written_with_their_accents(self):

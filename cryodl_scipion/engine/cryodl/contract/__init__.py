@@ -7,211 +7,102 @@ them. The fields of the outputs carry type, unit and help (command.py); result.j
 written and when it is read. result.py has the two files that the sides exchange; model_card.py reads and checks the
 card of a model."""
 
+# One after the other, since they are many.
+# fmt: off
+# ruff: noqa: I001
 from . import version_0_1_0
 from .annotations import read_tiles, tile_counts
 from .class_choice import chosen_classes, class_choice_warnings, class_threshold, expected_good, particle_cut
 from .command import Command, Outputs, describe_outputs, output, output_problems, outputs_of
 from .commands import COMMANDS, DEV_COMMANDS, EVERY_COMMAND, DoctorConfig, command_name, command_of
 from .fields import (
-    AVOIDABLE,
-    CONTRASTS,
-    FEATURE_SHAPES,
-    LABEL_KINDS,
-    MIN_PARTICLES,
-    PU_CRITERIA,
-    SMALLEST_PX,
-    THRESHOLD_RULES,
-    UNANNOTATED,
-    particle_size_problem,
+    AVOIDABLE, CONTRASTS, FEATURE_SHAPES, LABEL_KINDS, MIN_PARTICLES, PU_CRITERIA, SMALLEST_PX, THRESHOLD_RULES,
+    UNANNOTATED, particle_size_problem
 )
 from .frames import rescaled
 from .half_map_test import (
-    counted,
-    doubt_script,
-    half_map_resolutions,
-    half_map_verdict,
-    resolution_in_words,
-    score_text,
-    some_names,
-    split_verdict,
+    counted, doubt_script, half_map_resolutions, half_map_verdict, resolution_in_words, score_text, some_names,
+    split_verdict
 )
 from .maps.evaluating import (
-    CompareModelsConfig,
-    CompareModelsOutputs,
-    EvaluateMapConfig,
-    EvaluateMapOutputs,
-    SimulateHalfMapsConfig,
-    SimulateHalfMapsOutputs,
+    CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs, SimulateHalfMapsConfig,
+    SimulateHalfMapsOutputs
 )
 from .maps.improving import (
-    INPUT_WEIGHT,
-    ImproveMapConfig,
-    ImproveMapOutputs,
-    ListPairsConfig,
-    ListPairsOutputs,
-    TrainMapImproverConfig,
-    TrainMapImproverOutputs,
+    INPUT_WEIGHT, ImproveMapConfig, ImproveMapOutputs, ListPairsConfig, ListPairsOutputs, TrainMapImproverConfig,
+    TrainMapImproverOutputs
 )
 from .micrographs.comparing import (
-    ComparePicksConfig,
-    ComparePicksOutputs,
-    ConsensusPicksConfig,
-    ConsensusPicksOutputs,
-    EvaluatePicksConfig,
-    EvaluatePicksOutputs,
-    ExportRelionConfig,
-    ExportRelionOutputs,
+    ComparePicksConfig, ComparePicksOutputs, ConsensusPicksConfig, ConsensusPicksOutputs, EvaluatePicksConfig,
+    EvaluatePicksOutputs, ExportRelionConfig, ExportRelionOutputs
 )
 from .micrographs.images import (
-    AssessMicrographsConfig,
-    AssessMicrographsOutputs,
-    DenoiseMicrographsConfig,
-    DenoiseMicrographsOutputs,
-    EstimateCtfConfig,
-    EstimateCtfOutputs,
-    ExtractParticlesConfig,
-    ExtractParticlesOutputs,
-    TrainMicrographDenoiserConfig,
-    TrainMicrographDenoiserOutputs,
+    AssessMicrographsConfig, AssessMicrographsOutputs, DenoiseMicrographsConfig, DenoiseMicrographsOutputs,
+    EstimateCtfConfig, EstimateCtfOutputs, ExtractParticlesConfig, ExtractParticlesOutputs,
+    TrainMicrographDenoiserConfig, TrainMicrographDenoiserOutputs
 )
 from .micrographs.labelling import (
-    LabelsFromClassesConfig,
-    LabelsFromClassesOutputs,
-    PickByHandConfig,
-    PickByHandOutputs,
+    LabelsFromClassesConfig, LabelsFromClassesOutputs, PickByHandConfig, PickByHandOutputs
 )
 from .micrographs.picking import (
-    AutoPickConfig,
-    AutoPickOutputs,
-    PickConfig,
-    PickFilamentsConfig,
-    PickFilamentsOutputs,
-    PickOutputs,
-    ProposeBoxesConfig,
-    ProposeBoxesOutputs,
-    TrainFilamentPickerConfig,
-    TrainFilamentPickerOutputs,
+    AutoPickConfig, AutoPickOutputs, PickConfig, PickFilamentsConfig, PickFilamentsOutputs, PickOutputs,
+    ProposeBoxesConfig, ProposeBoxesOutputs, TrainFilamentPickerConfig, TrainFilamentPickerOutputs
 )
 from .micrographs.simulating import SimulateMicrographsConfig, SimulateMicrographsOutputs
 from .micrographs.training import (
-    TrainGeneralPickerConfig,
-    TrainGeneralPickerOutputs,
-    TrainPickerConfig,
-    TrainPickerOutputs,
-    recursion_problems,
+    TrainGeneralPickerConfig, TrainGeneralPickerOutputs, TrainPickerConfig, TrainPickerOutputs, recursion_problems
 )
 from .model_card import (
-    CARD,
-    FORMAT_VERSION,
-    MICROGRAPH_DENOISER,
-    WEIGHTS,
-    check_model,
-    denoises_blindly,
-    read_card,
-    sha256,
-    shipped_folders,
+    CARD, FORMAT_VERSION, MICROGRAPH_DENOISER, WEIGHTS, check_model, denoises_blindly, read_card, sha256,
+    shipped_folders
 )
 from .networks import (
-    AS_STARTED,
-    CLASSIFIER_NETWORKS,
-    DENOISER_NETWORKS,
-    DETECTOR_NETWORKS,
-    IMPROVER_NETWORKS,
-    NETWORKS,
-    PICKER_NETWORKS,
-    SEGMENTER_NETWORKS,
-    TOMOGRAM_DENOISER_NETWORKS,
-    Network,
-    network_citations,
-    network_names,
-    network_words,
+    AS_STARTED, CLASSIFIER_NETWORKS, DENOISER_NETWORKS, DETECTOR_NETWORKS, IMPROVER_NETWORKS, NETWORKS,
+    PICKER_NETWORKS, SEGMENTER_NETWORKS, TOMOGRAM_DENOISER_NETWORKS, Network, network_citations, network_names,
+    network_words
 )
 from .params import Config, ParamInfo, check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particles.classes2d import Classify2DConfig, Classify2DOutputs, SelectClassesConfig, SelectClassesOutputs
 from .particles.denoising import (
-    DenoiseConfig,
-    DenoiseOutputs,
-    EvaluateDenoiserConfig,
-    EvaluateDenoiserOutputs,
-    TrainDenoiserConfig,
-    TrainDenoiserOutputs,
+    DenoiseConfig, DenoiseOutputs, EvaluateDenoiserConfig, EvaluateDenoiserOutputs, TrainDenoiserConfig,
+    TrainDenoiserOutputs
 )
 from .particles.integrity import AssessIntegrityConfig, AssessIntegrityOutputs
 from .particles.latent import LatentVolumesConfig, LatentVolumesOutputs, SelectLatentConfig, SelectLatentOutputs
 from .particles.orienting import (
-    AssignOrientationsConfig,
-    AssignOrientationsOutputs,
-    IdentifyConfig,
-    IdentifyOutputs,
-    InitialMapConfig,
-    InitialMapOutputs,
-    ReconstructConfig,
-    ReconstructOutputs,
+    AssignOrientationsConfig, AssignOrientationsOutputs, IdentifyConfig, IdentifyOutputs, InitialMapConfig,
+    InitialMapOutputs, ReconstructConfig, ReconstructOutputs
 )
 from .particles.simulating import SimulateParticlesConfig, SimulateParticlesOutputs
 from .processes import PARENT_VARIABLE, process_name
 from .reading import ReadError, reader, star_head
 from .recipes.comparing_maps import CompareMapsOfPicksConfig, CompareMapsOfPicksOutputs
 from .recipes.heterogeneity import (
-    LATENT_METHODS,
-    PARTICLES_PER_DIMENSION,
-    SUBTOMOGRAMS_PER_DIMENSION,
-    FitHeterogeneityConfig,
-    FitHeterogeneityOutputs,
+    LATENT_METHODS, PARTICLES_PER_DIMENSION, SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig,
+    FitHeterogeneityOutputs
 )
 from .recipes.reporting import ReportConfig, ReportOutputs
 from .result import (
-    CONTRACT_VERSION,
-    AllSkipped,
-    Failure,
-    Request,
-    Result,
-    Skipped,
-    drawn_and_named,
-    in_words,
-    said_skipped,
-    settings_of,
-    write_json,
+    CONTRACT_VERSION, AllSkipped, Failure, Request, Result, Skipped, drawn_and_named, in_words, said_skipped,
+    settings_of, write_json
 )
 from .tomograms.classifying import (
-    ClassifySubtomogramsConfig,
-    ClassifySubtomogramsOutputs,
-    TrainClassifierConfig,
-    TrainClassifierOutputs,
+    ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs, TrainClassifierConfig, TrainClassifierOutputs
 )
 from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
 from .tomograms.detecting import (
-    DetectParticlesConfig,
-    DetectParticlesOutputs,
-    TrainDetectorConfig,
-    TrainDetectorOutputs,
+    DetectParticlesConfig, DetectParticlesOutputs, TrainDetectorConfig, TrainDetectorOutputs
 )
 from .tomograms.exporting import ExportTomogramsConfig, ExportTomogramsOutputs
 from .tomograms.features import (
-    EvaluateSegmentationConfig,
-    EvaluateSegmentationOutputs,
-    MeasureMembranesConfig,
-    MeasureMembranesOutputs,
-    MergeFeaturesConfig,
-    MergeFeaturesOutputs,
-    PickFeaturesConfig,
-    PickFeaturesOutputs,
+    EvaluateSegmentationConfig, EvaluateSegmentationOutputs, MeasureMembranesConfig, MeasureMembranesOutputs,
+    MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
 )
 from .tomograms.segmenting import (
-    AnnotateConfig,
-    AnnotationsOutputs,
-    ImportAnnotationsConfig,
-    SegmentConfig,
-    SegmentOutputs,
-    TrainGeneralSegmenterConfig,
-    TrainGeneralSegmenterOutputs,
-    TrainSegmenterConfig,
-    TrainSegmenterOutputs,
+    AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig, SegmentConfig, SegmentOutputs,
+    TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
 )
 from .tomograms.simulating import (
-    SimulateSubtomogramsConfig,
-    SimulateSubtomogramsOutputs,
-    SimulateTomogramsConfig,
-    SimulateTomogramsOutputs,
+    SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs, SimulateTomogramsConfig, SimulateTomogramsOutputs
 )
 from .version_0_1_0 import former_names, present_options
