@@ -93,7 +93,8 @@ def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu
         # the form's way to follow its advice about the command line's --device
         inForm = ' In the form: set "GPU IDs" to No.' if useGpu and "--device" in failure.message else ""
         raise kinds.get(failure.kind, EngineFailed)(failure.message + inForm)
-    signal = _signal(exitCode or 0)
+    code = exitCode or 0  # pyworkflow's shell gives -n or 128 + n for a signal
+    signal = -code if code < 0 else code - 128 if code > 128 else 0
     ending = "in the queue" if exitCode is None else f"by signal {signal}" if signal else f"with exit code {exitCode}"
     advice = "Run `cryodl doctor` to check the installation, then continue the run; finished work is kept."
     if signal == 9:
@@ -101,8 +102,3 @@ def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu
     raise EngineFailed(
         f"cryodl {command} stopped {ending} without a result. {advice} The run's logs show its last messages."
     )
-
-
-def _signal(exitCode: int) -> int:
-    """The signal that ended a process: pyworkflow's shell gives -n or 128 + n."""
-    return -exitCode if exitCode < 0 else exitCode - 128 if exitCode > 128 else 0
