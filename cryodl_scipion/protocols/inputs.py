@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
@@ -87,7 +88,8 @@ class KeepsOutputs(ProtocolMixin):
         except Exception as error:  # a damaged one is overwritten as always; pyworkflow raises nothing more exact
             self.warning(f"{self.getDbPath()} cannot be read ({error}); outputs that only it knows are made again.")
             return self._endWork([])
-        self._endWork(list(ended.getJobIds()) if self.useQueue() else [])
+        jobs = filter(str.isdigit, map(str, ended.getJobIds() if self.useQueue() else ()))
+        self._endWork([job for job in jobs if self._isJobOfThisRun(job)])
         if self.getRunMode() != MODE_RESTART:
             self._takeOutputs(ended)
         ended.getProject().closeMapper()
@@ -96,7 +98,7 @@ class KeepsOutputs(ProtocolMixin):
     def _endWork(self, jobs: List[str]) -> None:
         """End the run's process on this machine and its jobs: beside them, a second would write the same files."""
         working = [process for process in psutil.process_iter(["cmdline"]) if self._isOfThisRun(process)]
-        for process in working:
+        for process in filter(psutil.Process.is_running, working):  # not another one that got its number meanwhile
             self.warning(f"{self.getRunName()} was still at work: its process {process.pid} is ended first.")
             with contextlib.suppress(psutil.Error):
                 killWithChilds(process.pid)
@@ -106,8 +108,9 @@ class KeepsOutputs(ProtocolMixin):
         _, alive = psutil.wait_procs(working, timeout=_LONGEST_END)
         while time.monotonic() < end and any(stateOfJob(self.getHostConfig(), j) == STATUS_RUNNING for j in jobs):
             time.sleep(1)
-        left = [f"process {process.pid}" for process in alive]
-        left += [f"job {job}" for job in jobs if stateOfJob(self.getHostConfig(), job) == STATUS_RUNNING]
+        left = [f"process {process.pid}" for process in alive] + [
+            f"job {job}" for job in jobs if stateOfJob(self.getHostConfig(), job) == STATUS_RUNNING
+        ]
         if left:
             raise RuntimeError(
                 f"{self.getRunName()} is still at work ({', '.join(left)}) and could not be ended in "
@@ -115,9 +118,19 @@ class KeepsOutputs(ProtocolMixin):
             )
 
     def _isOfThisRun(self, process: psutil.Process) -> bool:
-        words = process.info["cmdline"] or []
-        ours = {self.getProject().path, self.getDbPath()}
-        return process.pid != os.getpid() and ours < set(words) and any(w.endswith("pw_protocol_run.py") for w in words)
+        words = {*(process.info["cmdline"] or [])}
+        return (
+            process.pid != os.getpid()
+            and {self.getProject().path, self.getDbPath()} < words
+            and any(word.endswith("pw_protocol_run.py") for word in words)
+        )
+
+    def _isJobOfThisRun(self, job: str) -> bool:
+        """Whether it works and, where SLURM tells its script, is this run's: a queue gives numbers again, and another
+        cluster, to which the project was copied, has its own."""
+        script = re.search("Command=(.+)", subprocess.getoutput(f"scontrol show job {job}"))
+        ours = script is None or os.path.realpath(os.path.dirname(script[1])) == os.path.realpath(self._getLogsPath())
+        return ours and stateOfJob(self.getHostConfig(), job) == STATUS_RUNNING
 
     def _takeOutputs(self, ended: EMProtocol) -> None:
         """Outputs of run.db, with what they were made of, that the project has not."""

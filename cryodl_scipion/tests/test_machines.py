@@ -3,6 +3,7 @@
 
 import os
 import stat
+from types import SimpleNamespace
 from unittest import mock
 
 import psutil
@@ -171,6 +172,37 @@ class TestCryodlQueue(MachineTest):
         self.assertFalse([job for job in jobs if job.is_running()])
         waitFor(self, protocol, lambda: not protocol.isActive())
         self.jobsOf(protocol)
+
+    def test_only_processes_of_this_run_are_ended(self):
+        protocol = self.makeProtocol(CryodlProtPick, self.inputs)
+        ours = lambda words, pid=1: protocol._isOfThisRun(SimpleNamespace(pid=pid, info=dict(cmdline=words)))
+        program, path = "/scipion/pyworkflow/apps/pw_protocol_run.py", self.proj.path
+        self.assertTrue(ours(["python3", program, path, protocol.getDbPath(), protocol.strId()]))
+        self.assertFalse(ours(["python3", program, path, protocol.getDbPath(), protocol.strId()], os.getpid()))
+        self.assertFalse(ours(["python3", program, path, "Runs/000009_CryodlProtPick/logs/run.db", "9"]))
+        self.assertFalse(ours(["python3", program, path + "2", protocol.getDbPath(), protocol.strId()]))
+        self.assertFalse(ours(["vim", path, protocol.getDbPath()]))
+        self.assertFalse(ours(None) or ours([]))
+
+    def test_a_job_of_another_that_has_the_number_of_a_lost_one_is_left_alone(self):
+        with realProcesses(), mock.patch.dict(os.environ, FAKE_ENGINE_SLEEP="60"):
+            protocol = self.started("Y")
+            waitFor(self, protocol, lambda: len(protocol.getJobIds()) > 0)
+        other = psutil.Process(int(protocol.getJobIds()[0]))  # stands for one of another run
+        psutil.Process(protocol.getPid()).kill()
+        waitFor(self, protocol, protocol.isFailed)
+        programs = os.path.join(self.data, "slurm")
+        os.makedirs(programs)
+        with open(os.path.join(programs, "scontrol"), "w", encoding="utf-8") as file:
+            file.write(
+                "#!/bin/sh\necho 'JobId=1 JobName=x'\necho '   Command=/elsewhere/Runs/000002_Other/logs/run.job'\n"
+            )
+        os.chmod(file.name, 0o755)
+        with mock.patch.dict(os.environ, PATH=programs + os.pathsep + os.environ["PATH"]):
+            self.proj.launchProtocol(protocol, wait=False)
+        self.assertTrue(other.is_running())
+        other.kill()
+        waitFor(self, protocol, lambda: not protocol.isActive())
 
     def test_the_whole_run_as_one_job(self):
         self.assertEqual(len(self.submit("N")), 1)

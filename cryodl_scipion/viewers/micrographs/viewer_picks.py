@@ -124,8 +124,9 @@ def usedThreshold(protocol: Any) -> Optional[float]:
 
 
 def isOurs(coordinates: SetOfCoordinates) -> bool:
-    made = coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER)
-    return made or hasattr(coordinates.getFirstItem(), SCORE)
+    return (
+        coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER) or hasattr(coordinates.getFirstItem(), SCORE)
+    )
 
 
 class CountedWindow(micrograph_window.MicrographWindow):
