@@ -71,8 +71,8 @@ def stateOfRun(path: Optional[str]) -> Optional[str]:
     status, pid = _statusAndPid(os.path.join(found.group(), "logs", "run.db"), found.group(1)) if found else (None, 0)
     if status not in (STATUS_FAILED, *UNDER_WAY):  # it finished, or somebody stopped it on purpose
         return None
-    dead = status == STATUS_FAILED or (pid and not isProcessAlive(pid))
-    return STOPPED if dead else ALIVE  # a run in a queue has no process of this machine
+    # a run in a queue has no process of this machine
+    return STOPPED if status == STATUS_FAILED or (pid and not isProcessAlive(pid)) else ALIVE
 
 
 def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:

@@ -130,8 +130,9 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
     def _completed(self, config: ConsensusPicksConfig) -> ConsensusPicksConfig:
         if not self._labelledSets():
             return config
-        size = self._frame().getSamplingRate()
-        return dataclasses.replace(config, pixel_size=size, particle_diameter=self._diameter())
+        return dataclasses.replace(
+            config, pixel_size=self._frame().getSamplingRate(), particle_diameter=self._diameter()
+        )
 
     def _settings(self) -> Dict[str, Any]:
         return {name: value for name, value in super()._settings().items() if name != "sizes"}  # they may be growing

@@ -136,8 +136,7 @@ class EstimatedCTFs(Pictures):
         return previewOf(mrcfile.read(self.paths[index]))
 
     def table(self) -> Any:
-        digits = (0, 0, 0, 0, 2, 2, 1)
-        return TITLES, [(row[0], *(f"{v:.{n}f}" for v, n in zip(row[1:], digits))) for row in self.rows]
+        return TITLES, [(row[0], *(f"{v:.{n}f}" for v, n in zip(row[1:], (0, 0, 0, 0, 2, 2, 1)))) for row in self.rows]
 
     def inWords(self, index: int) -> str:
         _, u, v, angle, astigmatism, resolution, correlation, strength = self.rows[index]

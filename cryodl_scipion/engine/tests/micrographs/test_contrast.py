@@ -9,6 +9,7 @@ import pytest
 from picking import outputs, pick
 from synthetic import blob_project, write_mrc, write_untrained_model
 
+from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
@@ -212,3 +213,12 @@ def test_the_sign_of_the_micrograph_is_turned(project):
     for name, (yx, _) in found["out"].items():
         same = {f: match_picks(yx, found[f][name][0], 0.5).mean() for f in ("turned", "not turned")}
         assert same["turned"] > 0.95 and same["not turned"] < 0.2  # the median of the noise differs by a rank
+
+
+def test_nothing_is_said_of_contrast_and_size_where_nothing_can_be_read(tmp_path, capsys):
+    (tmp_path / "a.mrc").write_text("no micrograph")
+    words = f"pick --micrographs {tmp_path}/a.mrc --pixel-size 4 --particle-diameter 120 --model general --device cpu"
+    assert main([*words.split(), "--output", str(tmp_path / "out")]) == 2
+    said = "".join(capsys.readouterr())
+    assert "None of the 1 micrographs could be picked" in said
+    assert "Contrast" not in said and "particles of any size" not in said

@@ -45,7 +45,7 @@ def ask_micrographs(
     if not settings.contrast_open:
         _compare_stated(typical, asked, notes)
         sized.pop(other, None)
-    if not sized:
+    if not sized or not asked.found(typical):  # nothing can be said of what cannot be read, which picking reports
         return settings
     contrast, assumed = typical, settings.assumed
     if settings.contrast_open:
