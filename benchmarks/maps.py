@@ -3,21 +3,21 @@
 
 import contextlib
 import dataclasses
-import json
 import shutil
 
 import numpy as np
 import scipy.fft
+import torch
 from bench import benchmark, columns, cryodl, data_folder, grouped, groups, mean, structure_file
 from recipes.maps import CHOOSING, SEED, case_of, compared, improve, measured, mirrored, simulate, untrained
 from scipy.ndimage import gaussian_filter
 
 from cryodl.contract import ImproveMapConfig, half_map_resolutions, half_map_verdict
-from cryodl.io.model import find_model
 from cryodl.maps.commands.improve_map import improve_map
+from cryodl.maps.improvers.run import load_improver
 from cryodl.maps.improvers.simulated import chosen_atoms
-from cryodl.maps.measures import measure, qscore, shells, simulated
-from cryodl.maps.measures.atoms import dense_mask, read_atoms, soft_mask
+from cryodl.maps.measures import doubt, measure, qscore, shells, simulated
+from cryodl.maps.measures.atoms import dense_mask, model_density, read_atoms, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.shells import estimated_resolution
 from cryodl.maps.measures.simulated import simulate as simulated_halves
@@ -239,7 +239,6 @@ def map_copies(run, map, model=IMPROVER):
 RESOLUTION, PROTEIN, MEMBRANE = 4.0, "1U6G", "5GJV"
 NEAR, AWAY = 2.0, 8.0  # Å from the atoms: theirs, and solvent
 NOISE_SIDE = 96  # px of the noise that is improved
-NUCLEOTIDES = {"A", "C", "G", "U", "DA", "DC", "DG", "DT"}
 PLACES = {
     "protein": "protein",
     "solvent": "solvent of the same map",
@@ -254,10 +253,8 @@ def invented_table(rows):
     lines = [["place", "contrast kept (protein: 1)"]]
     for r in rows:
         for place, found in r.get("places", {}).items():
-            name = PLACES.get(place) or f"nucleic acid of {r['control']} ({r['learnt']})"
-            name = "protein of the wrong hand" if r["control"] == "wrong hand" else name
-            line = [name, f"{found['contrast'] / unit:.3f}"]
-            lines += [line] if not (place == "protein" and r["control"] == "detergent") else []
+            name = "protein of the wrong hand" if r["control"] == "wrong hand" else PLACES[place]
+            lines += [[name, f"{found['contrast'] / unit:.3f}"]] * ((place, r["control"]) != ("protein", "detergent"))
     return lines
 
 
@@ -281,35 +278,8 @@ def _position(before, after, where):
     return dict(contrast=float(after[where].std() / before[where].std()), voxels=int(where.sum()))
 
 
-def _against_ground_truth(case, before, after):
-    """Measures of both maps, and their correlations with the model's density in the mask."""
-    inside, true = case.reference.mask > 0.5, case.reference.density
-    likeness = lambda data: float(np.corrcoef(data[inside], true[inside])[0, 1])
-    pair = dict(before=before, after=after)
-    return {when: dict(measured(data, case), correlation=likeness(data)) for when, data in pair.items()}
-
-
-def _near(xyz, case):
-    """Bool array: within NEAR Å of positions (n, 3)."""
-    return soft_mask(xyz, case.volume, NEAR, 1e-3) > 0.5
-
-
 def _solvent(case):
     return soft_mask(case.reference.atoms.xyz, case.volume, AWAY, 1e-3) == 0
-
-
-def learnt(model, name):
-    """Whether the model's training saw a structure: 'learnt from', 'validated on', 'never seen' or 'not known'."""
-    training = json.loads((find_model(model) / "card.json").read_text()).get("training", {})
-    if not training.get("molecules"):
-        return "not known"
-    words = {"learnt from": training["molecules"], "validated on": training["validation_molecules"]}
-    return next((word for word, names in words.items() if name in names), "never seen")
-
-
-def improved_of(model, path):
-    """Data of the improved map; noise has no resolution to be estimated, and would be left."""
-    return read_volume(improve(model, path, path.with_name("improved.mrc"), "--resolution", RESOLUTION)[0]).data
 
 
 def noise_of(work, case):
@@ -317,23 +287,21 @@ def noise_of(work, case):
     half1, half2 = (read_volume(work / f"map_half{k}.mrc") for k in (1, 2))
     voxels, sides = half1.voxels_zyx, half1.data.shape
     b_factor = shells.guinier_b_factor(0.5 * (half1.data + half2.data) * case.reference.mask, voxels, RESOLUTION) or 0.0
-    middle = tuple(slice((n - min(n, NOISE_SIDE)) // 2, (n + min(n, NOISE_SIDE)) // 2) for n in sides)
-    noise = shells.sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)[middle]
+    noise = shells.sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)
+    noise = noise[tuple(slice((n - min(n, NOISE_SIDE)) // 2, (n + min(n, NOISE_SIDE)) // 2) for n in sides)]
     write_volume(work / "noise.mrc", noise.astype(np.float32), dataclasses.replace(half1, data=noise, header=None))
     return noise.astype(np.float32)
 
 
 @benchmark(
-    cases=dict(control=["protein", "noise", "wrong hand", "detergent", "1EJ9", "6UES"]),
+    cases=dict(control=["protein", "noise", "wrong hand", "detergent"]),
     tables={"map-invented": invented_table, "map-hand": hand_table},
     quick=dict(control="noise", protein="1S3X"),
 )
 def map_controls(run, control, model=IMPROVER, protein=PROTEIN):
-    """What the model makes of what it should not invent: noise, nucleic acid (molecules by name), detergent, a map of
-    the wrong hand. FSC, correlation and Q-score are with the density that is truly there: of the wrong hand, with the
-    mirrored model."""
-    work, nucleic = run.folder(control), {"1EJ9", "6UES"}
-    molecule = control if control in nucleic else MEMBRANE if control == "detergent" else protein
+    """What the model makes of what it should not invent: noise, detergent, a map of the wrong hand. FSC, correlation
+    and Q-score are with the density that is truly there: of the wrong hand, with the mirrored model."""
+    work, molecule = run.folder(control), MEMBRANE if control == "detergent" else protein
     structure = simulate(molecule, RESOLUTION, work / "map", *["--detergent"][: control == "detergent"])
     path = work / "map_full.mrc"
     if control == "wrong hand":
@@ -341,23 +309,22 @@ def map_controls(run, control, model=IMPROVER, protein=PROTEIN):
         write_volume(path, volume.data[:, :, ::-1], volume)
         structure = mirrored(structure, volume)
     case = case_of(path, structure, RESOLUTION)
+    # noise has no resolution to be estimated, and would be left
+    improved = lambda path: improve(model, path, work / "improved.mrc", "--resolution", RESOLUTION)[0]
     if control == "noise":
-        noise = noise_of(work, case)
-        after = improved_of(model, work / "noise.mrc")
+        noise, after = noise_of(work, case), read_volume(improved(work / "noise.mrc")).data
         return dict(places=dict(noise=_position(noise, after, np.ones(noise.shape, bool))))
-    after, before = improved_of(model, path), case.volume.data
-    atoms, row = case.reference.atoms, _against_ground_truth(case, before, after)
-    places = dict(protein=_near(atoms.xyz, case))
+    after, before = read_volume(improved(path)).data, case.volume.data
+    inside, true = case.reference.mask > 0.5, case.reference.density
+    likeness = lambda data: float(np.corrcoef(data[inside], true[inside])[0, 1])
+    both = dict(before=before, after=after)
+    row = {when: dict(measured(data, case), correlation=likeness(data)) for when, data in both.items()}
+    places = dict(protein=soft_mask(case.reference.atoms.xyz, case.volume, NEAR, 1e-3) > 0.5)
     if control == "protein":
         places["solvent"] = _solvent(case)
     if control == "detergent":
         raw = sum(read_volume(work / f"map_half{k}.mrc").data for k in (1, 2))
         places["detergent"] = (dense_mask(raw, case.volume.voxels_zyx) > 0.99) & _solvent(case)
-    if control in nucleic:
-        rows = np.array([name in NUCLEOTIDES for _, _, name in atoms.residues])[atoms.residue]
-        places = dict(nucleic=_near(atoms.xyz[rows], case))
-        score = lambda data: float(qscore.q_scores(dataclasses.replace(case.volume, data=data), atoms)[rows].mean())
-        row.update(q_before=score(before), q_after=score(after), learnt=learnt(model, structure_file(control).name))
     shutil.rmtree(work)
     return dict(row, places={name: _position(before, after, where) for name, where in places.items()})
 
@@ -405,7 +372,6 @@ invention_table = groups(
         "Done to both half-maps": "treatment",
         "warned": lambda part: f"{sum(r['warned'] for r in part)} of {len(part)}",
         "not in the data": lambda part: least_and_most([100 * r["unexplained"] for r in part], ".1f") + " %",
-        "gain": lambda part: least_and_most([r["gain"] for r in part], "+.3f"),
     },
 )
 
@@ -426,6 +392,75 @@ def map_invention(run, seed, pixel_size=1.3):
         good, _ = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.metrics())))
         rows.append(dict(structure=structure.name, treatment=name, warned=not good, **shared.metrics()))
     return rows
+
+
+# ----- the map of doubt: pieces that the data lack, planted into both processed half-maps
+PLANTED = {
+    "helices": ["1S3X", "1FDO", "2D0F", "1LEE"],
+    "side chains": ["3ENL", "1LEE", "2D0F", "1S3X"],
+    "ligands": ["1RX1", "5DB0", "5H73", "1LEE"],
+}
+
+
+def planted_atoms(atoms, kind, rng):
+    """(n,) bool: atoms that the data lack: ligands, three stretches of ten residues, or every eighth side chain."""
+    number, side = len(atoms.residues), ~np.isin(atoms.atom_names, list(doubt.BACKBONE))
+    starts, chosen = rng.choice(number - 10, 3), rng.choice(number, number // 8, replace=False)
+    return {
+        "helices": ((atoms.residue[:, None] - starts) // 10 == 0).any(axis=1),
+        "side chains": side & np.isin(atoms.residue, chosen),
+        "ligands": ~atoms.protein,
+    }[kind]
+
+
+doubt_table = groups(
+    ("planted", "processed"),
+    {
+        "planted": "planted",
+        "processed by": "processed",
+        "maps": len,
+        "AUC": lambda part: f"{mean(r['auc'] for r in part):.3f} ({min(r['auc'] for r in part):.3f} or more)",
+        "planted residues called not in the data": lambda part: f"{mean(r['found'] for r in part):.0%}",
+        "others": lambda part: f"{mean(r['false'] for r in part):.1%} (at most {max(r['false'] for r in part):.1%})",
+    },
+)
+
+
+@benchmark(
+    cases=lambda: [
+        dict(planted=kind, molecule=name, resolution=resolution, processed=processed)
+        for processed, count in (("sharpening, clipping", 4), ("network", 2))
+        for kind, names in PLANTED.items()
+        for name, resolution in list(zip(names, (4.0, 3.5, 4.5, 5.0)))[:count]
+    ],
+    tables={"map-doubt": doubt_table},
+    quick=dict(processed="sharpening, clipping"),
+)
+def map_doubt(run, planted, molecule, resolution, processed):
+    """Whether residues that were planted into both processed half-maps, and are not in the data, are doubted more than
+    others (AUC), and how many of both are called not in the data: others more than 5 Å from what was planted."""
+    atoms, rng = read_atoms(structure_file(molecule)), np.random.default_rng(SEED)
+    atoms = chosen_atoms(atoms, np.linalg.norm(atoms.xyz - atoms.xyz.mean(axis=0), axis=1) < BALL)
+    extra, grid = planted_atoms(atoms, planted, rng), simulated.grid_around(atoms, min(resolution / 3, 1.3))
+    faults = simulated.Faults(resolution, 20 * resolution)
+    made = simulated_halves(chosen_atoms(atoms, ~extra), grid, faults, rng)
+    piece = model_density(chosen_atoms(atoms, extra), grid, np.sqrt((faults.b_factor + 50) / (8 * np.pi**2)))
+    whole = lambda added: [dataclasses.replace(grid, data=np.float32(x + added)) for x in (made.half1, made.half2)]
+    halves, both = whole(0), whole(piece)
+    sharp = lambda half: np.maximum(shells.sharpened(half.data, grid.voxels_zyx, 80, resolution), 0)
+    improve = lambda half: load_improver(IMPROVER, torch.device("cpu")).improve(half, resolution=resolution)
+    parts = [(improve if processed == "network" else sharp)(half) for half in both]
+    mask = dense_mask(halves[0].data + halves[1].data, grid.voxels_zyx)
+    found = doubt.doubt_of(halves, parts, half_map_test(halves, parts, mask)[2].controls, mask)
+    rows, new = doubt.residue_rows(found, grid, atoms), np.bincount(atoms.residue, extra) > 0
+    distance = np.linalg.norm(atoms.xyz[:, None] - atoms.xyz[extra], axis=2).min(axis=1)
+    far = np.bincount(atoms.residue, distance < 5) == 0  # Å
+    values, called = np.array([float(r[3]) for r in rows]), np.array([r[6] == "not in the data" for r in rows])
+    return dict(
+        auc=float(np.mean((np.sign(values[new][:, None] - values[~new]) + 1) / 2)),
+        found=float(called[new].mean()),
+        false=float(called[far].mean()),
+    )
 
 
 # ----- cost, which is proportional to the number of boxes that hold anything
