@@ -11,6 +11,7 @@ import mrcfile
 import numpy as np
 import pytest
 from map_data import empty_grid, helix
+from matplotlib.image import imread
 
 from cryodl.contract import CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, SimulateHalfMapsConfig
 from cryodl.core.devices import computing_on
@@ -304,7 +305,9 @@ def test_the_folder_of_an_evaluation_holds_what_was_measured(files, tmp_path):
     below = np.flatnonzero(value < 0.5)
     if len(below):  # between the shells around it
         assert frequency[below[0] - 1] <= 1 / made["fsc05_angstrom"] <= frequency[below[0]]
-    assert {"fsc.png", "q_score.png", "slices.png"} <= {path.name for path in folder.iterdir()}
+    assert {"fsc.png", "q_score.png"} <= {path.name for path in folder.iterdir()}
+    slices = imread(folder / "slices.png")[..., :3]
+    assert slices.std() > 0.1 and (np.ptp(slices, axis=2) < 0.02).mean() > 0.98, "densities are grey"
 
 
 def test_summary_and_methods_say_what_was_measured(files, tmp_path, monkeypatch):

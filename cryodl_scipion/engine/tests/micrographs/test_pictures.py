@@ -36,6 +36,18 @@ def test_circles_lie_where_the_picks_are(tmp_path):
     assert middles[2] is None and (middles[0] < 0.35).all() and (middles[1] > 0.65).all()
 
 
+def test_circles_have_the_colour_of_their_score(tmp_path):
+    """Of the bar beside them: a low score is blue, a high one yellow."""
+    grey = np.random.default_rng(0).normal(0, 1, (300, 400)).astype(np.float32)
+    draw_picks(grey, np.array([[150.0, 80], [150, 320]]), np.array([0.5, 1.0]), 2.0, 80.0, str(tmp_path / "a.png"))
+    rgb = images.imread(tmp_path / "a.png")[..., :3]
+    width = int(0.8 * rgb.shape[1])
+    for part, warm in ((rgb[:, : width // 2], False), (rgb[:, width // 2 : width], True)):
+        circle = part[part.max(axis=2) - part.min(axis=2) > 0.3]
+        red, _, blue = circle.mean(axis=0)
+        assert (red > blue + 0.2) if warm else (blue > red + 0.2)
+
+
 def test_blocks_keep_means_and_one_bad_pixel_does_not_decide_the_contrast():
     image = np.arange(6 * 9, dtype=np.float32).reshape(6, 9)
     small, binning = block_means(image, 3)
