@@ -442,7 +442,7 @@ def questions(run, set, seed, wrong=0.05):
 BY_HAND, TURN = "20 references picked by hand", 24  # degrees between the rotations of a reference
 SOURCES = {
     "empiar10017": {"projections, beta-galactosidase, 8BK7": "8BK7", BY_HAND: None},
-    "empiar10028": {"projections, 80S ribosome of yeast, 4V94 at 10 Å": "SIM_4V94_10A", BY_HAND: None},
+    "empiar10028": {"projections, another molecule: TRiC, 4V94 at 10 Å": "SIM_4V94_10A", BY_HAND: None},
 }
 REFERENCES = """import torch
 from cryodl.core.peaks import disc_normalised, disc_of
