@@ -2,9 +2,12 @@
 """Which molecule particles show: those of another generator, and real ribosomes, against a folder of structures."""
 
 import csv
+from itertools import compress
 
-from bench import CPU, benchmark, cryodl, groups, real, recorded, structure_file
+from bench import CPU, benchmark, cryodl, flags, groups, real, recorded, structure_file
 from recipes.other_particles import make_set
+
+from cryodl.io.star import read_tables, write_tables
 
 # Structures of one molecule: to name one of them is right, and where it is to be absent, all of them are left out.
 FAMILIES = (
@@ -32,18 +35,16 @@ def cases():
     return [dict(kind=kind, query=query) for kind, query in mixed + kinds[len(absent) :]]
 
 
-def ranked(run, key, star, names):
-    """Rows of ranking.csv, the outputs and CPU seconds of `cryodl identify` with structures of these names."""
+def ranked(run, key, particles, names, *files):
+    """Rows of ranking.csv, outputs and CPU seconds of `cryodl identify` with structures of these names, and files."""
     listed, folder = run.work(f"list {key}") / "structures.txt", run.folder(f"out {key}")
-    listed.write_text("".join(f"{structure_file(name)}\n" for name in names))
-    made, _, cost = recorded("identify", folder, "--particles", star, "--structures", listed, *CPU)
+    listed.write_text("\n".join(map(str, [*map(structure_file, names), *files])))
+    made, _, cost = recorded("identify", folder, "--particles", particles, "--structures", listed, *CPU)
     with open(folder / "ranking.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file)), made, cost[1]
 
 
-of_kinds = lambda rows, key: {
-    kind: [row for row in rows if row[key] == kind] for kind in ("present", "absent", "mixture")
-}
+of_kinds = lambda rows, key: {k: p for k in ("present", "absent", "mixture") if (p := [r for r in rows if r[key] == k])}
 count = lambda key: lambda part: sum(bool(row[key]) for row in part)
 unless_absent = lambda column: lambda part: "-" if part[0]["kind"] == "absent" else column(part)
 table = groups(
@@ -67,44 +68,50 @@ table = groups(
 def identify(run, kind, query, count=300, snr=0.05, folder=99):
     """The molecule of simulated particles of another generator, 64 px of 4 A, coloured noise, SNR over the box, in a
     folder with its family, or without; and shares of mixtures. Wrong: found, and not of the family."""
-    names = query.split("+")
-    files, seed = [structure_file(name) for name in names], 100 + sum(map(ord, query))
-    made = lambda path: make_set(path, files, count // len(names), {}, snr, seed=seed)
-    star = run.kept(f"{query}-{count}-{snr:g}", made) / "particles.star"
-    mine = set(map(family, names))
-    others = [name for one in FAMILIES if one not in mine for name in one][:folder]
-    own = [] if kind == "absent" else [name for one in mine for name in one]
-    rows, made, cpu = ranked(run, f"{kind} {query}", star, sorted(own + others))
+    names, seed = query.split("+"), 100 + sum(map(ord, query))
+    files, mine = [structure_file(name) for name in names], set(map(family, names))
+    made = run.kept(
+        f"{query}-{count}-{snr:g}", lambda path: make_set(path, files, count // len(names), {}, snr, seed=seed)
+    )
+    own, others = ([n for one in FAMILIES if (one in mine) == there for n in one] for there in (True, False))
+    rows, made, cpu = ranked(
+        run, f"{kind} {query}", made / "particles.star", sorted(others[:folder] + own * (kind != "absent"))
+    )
     share = lambda name: sum(float(row["share"]) for row in rows if family(row["structure"]) == family(name))
-    error = max(100 * abs(share(name) - names.count(name) / len(names)) for name in names)
-    first = rows[0]
-    wrong = [name for name in made["found"] if kind == "absent" or family(name) not in mine]
     return dict(
         structures=len(rows),
-        right=family(first["structure"]) in mine,
-        first=first["structure"],
-        q=float(first["q"]),
-        explained=float(first["explained"]),
-        margin=float(first["coarse_evidence"]) - float(first["decoys"] or "nan"),
+        right=family(rows[0]["structure"]) in mine,
+        first=rows[0]["structure"],
+        q=float(rows[0]["q"]),
+        explained=float(rows[0]["explained"]),
+        margin=float(rows[0]["coarse_evidence"]) - float(rows[0]["decoys"] or "nan"),
         found=made["found"],
         alike=made["alike"],
         none=not (made["found"] or made["alike"]),
-        wrong=wrong,
-        share_error=error,
+        wrong=[name for name in made["found"] if kind == "absent" or family(name) not in mine],
+        share_error=max(100 * abs(share(name) - names.count(name) / len(names)) for name in names),
         cpu=cpu,
     )
 
 
-@benchmark(quick=dict(structures=4))
-def identify_ribosome(run, structures=99):
-    """Real ribosomes of EMPIAR-10028, extracted at their labels, among those of other species and other complexes."""
+@benchmark(cases={"own": (False, True)}, quick=dict(structures=4))
+def identify_ribosome(run, own, structures=99):
+    """Real ribosomes of EMPIAR-10028, extracted at their labels, among those of other species and other complexes; own:
+    half of them, with a first map from the other half in the folder as well."""
     found, one = run.work("ribosome"), real("empiar10028")
     images = ("--micrographs", *one.micrographs, "--pixel-size", one.pixel_size, "--threads", 1)
-    optics = ("--voltage", 300, "--spherical-aberration", 2.0)
-    cryodl("estimate-ctf", *images, *optics, "--output", found / "ctf.star")
-    where = ("--coordinates", one.ground_truth, "--ctf", found / "ctf.star", "--particle-diameter", one.diameter)
-    cryodl("extract-particles", *images, *where, "--output", found / "particles.star")
-    rows, made, cpu = ranked(run, "ribosome", found / "particles.star", (RIBOSOMES + OTHERS)[:structures])
-    other = next(row for row in rows if row["structure"] not in RIBOSOMES)
+    ctf, particles, maps, size = found / "ctf.star", found / "particles.star", [], flags(particle_diameter=one.diameter)
+    cryodl("estimate-ctf", *images, *flags(voltage=300, spherical_aberration=2.0, output=ctf))
+    cryodl("extract-particles", *images, *flags(ctf=ctf, coordinates=one.ground_truth), *size, "--output", particles)
+    if own:
+        cryodl("initial-map", "--particles", particles, "--output", found / "first", *CPU)
+        tables = read_tables(found / "first" / "particles.star")
+        rows, second = tables["particles"], [half == "2" for half in tables["particles"]["rlnRandomSubset"]]
+        particles, maps = found / "second.star", [found / "first" / "map_half1.mrc"]
+        write_tables(particles, dict(tables, particles={k: list(compress(v, second)) for k, v in rows.items()}))
+    rows, made, cpu = ranked(run, "ribosome", particles, (RIBOSOMES + OTHERS)[:structures], *maps)
     keys = ("structure", "q", "share", "explained", "evidence", "coarse_evidence", "decoys")
-    return dict(count=made["count"], best={k: rows[0][k] for k in keys}, other={k: other[k] for k in keys}, cpu=cpu)
+    first, second = (
+        {key: row[key] for key in keys} for row in (rows[0], next(r for r in rows if r["structure"] in OTHERS))
+    )
+    return dict(count=made["count"], found=made["found"], best=first, other=second, cpu=cpu)

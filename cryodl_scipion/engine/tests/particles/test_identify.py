@@ -114,5 +114,24 @@ def test_a_structure_that_fits_like_its_decoys_is_refused_and_one_far_above_is_n
     means = np.random.default_rng(2).normal(8, 0.3, 24)
     like, above = Compared(None, 8.4), Compared(None, 12.0)
     for one in (like, above):
-        one.against_decoys(means, tried=30)
+        one.against_decoys([means[:16], means[16:]], tried=30)
     assert like.alike > 0.5 and above.alike < SURE
+
+
+def test_two_kinds_of_decoys_are_no_spread_of_one():
+    rng, alike = np.random.default_rng(5), []
+    for middle in (8.0, 6.0):
+        above = Compared(None, 12.0)
+        above.against_decoys([rng.normal(middle, 0.3, 12), rng.normal(8, 0.3, 12)], tried=30)
+        alike.append(above.alike)
+    assert max(alike) < 1e-3
+
+
+def test_one_more_decoy_beats_the_others_as_often_as_its_q_says():
+    rng, stated = np.random.default_rng(6), []
+    for _ in range(4000):
+        one = Compared(None, rng.normal())
+        one.against_decoys([rng.normal(size=16), rng.normal(size=8)], tried=1)
+        stated.append(one.alike)
+    for q in (0.1, 0.02):
+        assert 0.6 * q < (np.array(stated) < q).mean() < 1.4 * q

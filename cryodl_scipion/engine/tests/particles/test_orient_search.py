@@ -137,13 +137,24 @@ def test_the_spread_of_shifts_is_that_of_the_particles_that_show_it():
     assert likeliest_sigma(torch.zeros(1, 1), torch.zeros(1, 2)) > 0
 
 
+def test_the_power_of_images_gives_the_strength_of_a_map_that_is_blurred_more(projector):
+    angles, width = random_angles(60, np.random.default_rng(5)), BOX * 4.0
+    observed, _, _ = simulated(projector, angles, np.zeros((60, 2)), 2.0, amplitude=0.4)
+    b_factor = 1500.0
+    blur = torch.exp(-b_factor / 4 * (torch.arange(observed.disc.rings) / width) ** 2)
+    fit = first_fit(observed, Reference(projector, observed.disc).with_gain(blur), width)
+    gain = (fit.gain(observed.disc.rings, width) * blur)[1:8]
+    assert gain.numpy() == pytest.approx([0.4] * 7, rel=0.15)
+    assert fit.b_factor < -0.7 * b_factor
+
+
 def test_strength_and_spread_of_shifts_are_learnt(projector):
     rng = np.random.default_rng(5)
     angles, shifts = random_angles(40, rng), rng.normal(0, 1.0, (40, 2))
     observed, _, _ = simulated(projector, angles, shifts, 20.0, radius=6.0, amplitude=0.4)
     reference, fit = Reference(projector, observed.disc), None
     for _ in range(2):
-        fit = first_fit(observed, reference) if fit is None else fit
+        fit = first_fit(observed, reference, BOX * 4.0) if fit is None else fit
         fit = improved(fit, observed, Bank(reference, Grid(20)), Shifts.within(3, 1), BOX * 4.0)
     gain = fit.gain(observed.disc.rings, BOX * 4.0)
     assert gain[1:4].numpy() == pytest.approx([0.4] * 3, rel=0.15)

@@ -90,7 +90,8 @@ class ParticleComparison:
     def coarse(self, candidate: Candidate) -> tuple[AmplitudeFit, np.ndarray]:
         """How strongly the images show a structure, and the evidence of each particle, coarsely."""
         search = self.search(candidate.density, COARSE)
-        search.fit = first_fit(search.source.observed(search.sample(COARSE.particles), search.disc), search.plain)
+        observed = search.source.observed(search.sample(COARSE.particles), search.disc)
+        search.fit = first_fit(observed, search.plain, search.width)
         refit(search, first=True)
         refit(search)
         return search.fit, evidence_of(search)
@@ -119,15 +120,18 @@ class ParticleComparison:
 
     def decoy_evidence(
         self, candidate: Candidate, fit: AmplitudeFit, others: typing.Sequence[Candidate]
-    ) -> typing.Iterator[np.ndarray]:
-        """Mean evidence of a particle for each decoy of a structure, coarsely: of a third of them, then of all."""
-        made, found = decoys(candidate.density, [other.density for other in others], DECOYS), []
-        for density in [*made[::3], *made[1::3], *made[2::3]]:
-            search = self.search(density, COARSE, fit)
+    ) -> typing.Iterator[list[np.ndarray]]:
+        """Mean evidence of a particle for each decoy of a structure, those made of others and those of its own
+        envelope, coarsely: of a third of them, then of all."""
+        made = decoys(candidate.density, [other.density for other in others], DECOYS)
+        known, found = min(len(others), 2 * DECOYS // 3), np.full(DECOYS, np.nan)
+        order = sorted(range(DECOYS), key=lambda k: k % 3)
+        for k in order:
+            search = self.search(made[k], COARSE, fit)
             refit(search)
-            found.append(evidence_of(search).mean())
-            if len(found) in (len(made[::3]), DECOYS):
-                yield np.array(found)
+            found[k] = evidence_of(search).mean()
+            if k in (order[DECOYS // 3 - 1], order[-1]):
+                yield [kind[np.isfinite(kind)] for kind in (found[:known], found[known:])]
 
 
 def refit(search: Search, rows: np.ndarray | None = None, first: bool = False) -> None:

@@ -76,21 +76,13 @@ def _likeliest(table: np.ndarray, counts: np.ndarray) -> np.ndarray:
 SURE = 0.05  # q
 LEAST = 0.001  # q that is stated: smaller ones would rest on the shape of a tail that two dozen decoys do not show
 MODEL_ERROR = 2.0  # over chance: structures and CTFs are never exact, so a rival may win by more than noise allows
-# of the evidence that particles of the structure would give. Other generators' particles: at least 0.8; foreign: 0.4
-MINIMUM = 0.6
+# of the evidence that particles of the structure would give. Other generators' and real particles: at least 0.83;
+# foreign: 0.4 to 0.58, ribosomes of another species 0.54
+MINIMUM = 0.7
 SIGNAL = 3.0  # standard errors of the images' power above the noise
-COLUMNS = (
-    "structure",
-    "q",
-    "share",
-    "share_low",
-    "share_high",
-    "explained",
-    "evidence",
-    "decoys",
-    "coarse_evidence",
-    "file",
-)
+FEWEST_DECOYS = 5  # of a kind, that have a middle of their own
+EFFICIENCY = 0.37  # of the median deviation: it knows the spread as well as the standard deviation of so many would
+COLUMNS = tuple("structure q share share_low share_high explained evidence decoys coarse_evidence file".split())
 
 
 @dataclasses.dataclass
@@ -122,15 +114,20 @@ class Compared:
         found = self.q < SURE
         return (found, self.share if found else 0.0, self.full is not None, self.full or self.coarse)
 
-    def against_decoys(self, decoys: np.ndarray, tried: int) -> None:
-        """Test it against decoys, (m,) means of their evidence, if `tried` structures could have come out best.
+    def against_decoys(self, kinds: typing.Sequence[np.ndarray], tried: int) -> None:
+        """Test it against decoys, means of their evidence, (m,) of each kind, if `tried` structures could have come out
+        best.
 
-        Fewer decoys than one over the wanted q cannot give it by their number; so the tail is taken from their spread.
-        Median and mean deviation: some decoys may be made of relatives of the target."""
-        middle = np.median(decoys)
-        spread = max(1.4826 * float(np.median(np.abs(decoys - middle))), 1e-3)
-        self.decoys = decoys
-        self.alike = min(1.0, tried * float(t.sf((self.coarse - middle) / spread, len(decoys) - 1)))
+        Fewer decoys than one over the wanted q cannot give it by their number; so the tail is taken from their spread:
+        median and mean deviation, as some decoys may be made of relatives of the target. Kinds differ (some have the
+        target's own envelope), and that is no spread: each is taken about its own middle, and the best kind counts."""
+        self.decoys = np.concatenate(kinds)
+        kinds = kinds if min(map(len, kinds)) >= FEWEST_DECOYS else [self.decoys]
+        middles = [float(np.median(kind)) for kind in kinds]
+        apart = np.concatenate([np.abs(kind - middle) for kind, middle in zip(kinds, middles)])
+        spread = max(1.4826 * float(np.median(apart)), 1e-3)
+        beyond = t.sf((self.coarse - max(middles)) / spread, EFFICIENCY * (len(apart) - len(kinds)))
+        self.alike = min(1.0, tried * float(beyond))
 
 
 def rival_chance(needed: float) -> float:

@@ -201,4 +201,5 @@ class Given:
             f"{self.particles.path}: the images do not show the compositions at their angles. Choose orientations: "
             "search, or check that structures and angles have the same coordinate frame and handedness."
         )
-        return first_fit(observed, reference).amplitude, 0.0
+        fit = first_fit(observed, reference, self._width)
+        return fit.amplitude, fit.b_factor

@@ -23,8 +23,10 @@ ROUNDS = 3
 SIGMAS = 24  # spreads of shifts that are tried
 # difference of logarithmic evidence of the whole sample from which one convention is surely the better
 SURE = 10.0
-# Å², B-factors tried
+# Å², B-factors tried where detail of SHARPEST Å is compared; coarser detail is raised as far, by 4.6 at most: maps may
+# be blurred more than the images
 B_FACTORS = np.concatenate([np.arange(-300, 0, 50), np.arange(0, 1000, 50), np.arange(1000, 4001, 250)])
+SHARPEST = 7.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,21 +41,53 @@ class AmplitudeFit:
     residual: torch.Tensor
 
     def gain(self, rings: int, width: float) -> torch.Tensor:
-        """(rings,) factors of the rings' amplitudes. width: of the images, Å."""
-        return self.amplitude * torch.exp(-self.b_factor / 4 * (torch.arange(rings) / width) ** 2).float()
+        """(rings,) factors of the rings' amplitudes; a rise ends where it was learnt. width: of the images, Å."""
+        waves = torch.arange(rings).clamp(max=len(self.residual) - 1 if self.b_factor < 0 else rings)
+        return self.amplitude * torch.exp(-self.b_factor / 4 * (waves / width) ** 2).float()
 
 
-def first_fit(observed: Observed, reference: Reference) -> AmplitudeFit:
+@dataclasses.dataclass(frozen=True)
+class RingPower:
+    """(rings,) sums over coefficients. seen: the images' power above the noise's. shown: that of the structure with
+    strength 1. variance: of the former."""
+
+    seen: np.ndarray
+    shown: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def of(cls, observed: Observed, reference: Reference, known: torch.Tensor | float = 0.0) -> "RingPower":
+        """reference: Reference without gain. known: (rings,) sums of power that is not the structure's."""
+        rings, weight = observed.disc.ring_sum, observed.weight.double()
+        views = reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
+        seen = rings(observed.match.abs().square() / 4 - weight) - known
+        variance = rings(weight.square()) * (1 + seen / rings(weight).clamp(min=1e-30)).clamp(min=1).square()
+        return cls(*(v.cpu().numpy() for v in (seen, rings(weight.square() * views), variance.clamp(min=1e-30))))
+
+    def fit(self, width: float) -> AmplitudeFit:
+        """Strength and fall that suit all rings best, each with its error. One strength for a fall that is assumed
+        would be that of the rings where the CTF is largest: for a map that is blurred more than the images, seven times
+        the power that these show in the rings that tell most. width: of the images, Å."""
+        tried, shape = _falls(len(self.seen), width)
+        shown = shape**2 * self.shown
+        sure = np.maximum((shown**2 / self.variance).sum(1), 1e-30)
+        strength = np.maximum((shown * self.seen / self.variance).sum(1) / sure, sure**-0.5)  # not below its error
+        best = int(((self.seen - strength[:, None] * shown) ** 2 / self.variance).sum(1).argmin())
+        return AmplitudeFit(float(np.sqrt(strength[best])), float(tried[best]), 1.0, torch.ones(len(self.seen)))
+
+    def gain(self, width: float) -> torch.Tensor:
+        """(rings,) factors of the amplitudes with which the structure has the power of each ring: that of the fit where
+        the ring's own is not known to a factor of 2."""
+        fitted = self.fit(width).gain(len(self.seen), width).numpy()
+        shown = np.maximum(fitted**2 * self.shown, 1e-30)
+        unsure = self.variance / shown**2
+        return torch.from_numpy(fitted * np.sqrt(np.maximum(self.seen / shown + unsure, 0) / (1 + unsure))).float()
+
+
+def first_fit(observed: Observed, reference: Reference, width: float) -> AmplitudeFit:
     """Fit from the images' power above the noise's alone; it needs no orientations, and does not depend on the
-    contrast. reference: Reference without gain."""
-    views = reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
-    weight = observed.weight
-    excess = float((observed.match.abs().square() / 4 - weight).double().sum())
-    per_square = float((weight.square() * views).double().sum())
-    error = float(weight.double().square().sum().sqrt())  # of `excess`, of noise alone
-    return AmplitudeFit(
-        np.sqrt(max(excess, error) / max(per_square, 1e-30)), 0.0, 1.0, torch.ones(reference.disc.rings)
-    )
+    contrast. reference: Reference without gain. width: of the images, Å."""
+    return RingPower.of(observed, reference).fit(width)
 
 
 def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, width: float) -> AmplitudeFit:
@@ -120,16 +154,23 @@ def likeliest_sigma(positions: torch.Tensor, yx: torch.Tensor) -> float:
     return float(tried[int(torch.logsumexp(positions[:, None] + priors, 2).double().sum(0).argmax())])
 
 
+def _falls(rings: int, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """The B-factors that are tried, and (b, rings) the factors of the rings' amplitudes with each."""
+    finest = max(width / max(rings - 1, 1) / SHARPEST, 1.0)
+    tried = np.where(B_FACTORS < 0, B_FACTORS * finest**2, B_FACTORS)
+    return tried, np.exp(-tried[:, None] / 4 * (np.arange(rings) / width) ** 2)
+
+
 def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tuple[float, float]:
     """Strength and fall (see AmplitudeFit) whose square distance from the images is the smallest.
 
     match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
     width: of the images, Å."""
-    shape = np.exp(-np.asarray(B_FACTORS)[:, None] / 4 * (np.arange(len(match)) / width) ** 2)
+    tried, shape = _falls(len(match), width)
     along, across = shape @ match, shape**2 @ power
     amplitude = along / np.maximum(across, 1e-30)
     best = int(np.argmax(np.where(along > 0, along * amplitude, -1)))
-    return float(amplitude[best]), float(B_FACTORS[best])
+    return float(amplitude[best]), float(tried[best])
 
 
 def evidences(
@@ -140,6 +181,6 @@ def evidences(
     found, disc = [], bank.reference.disc
     for source in sources:
         observed = source.observed(rows, disc)
-        strong = bank.with_gain(first_fit(observed, bank.reference).gain(disc.rings, width))
+        strong = bank.with_gain(first_fit(observed, bank.reference, width).gain(disc.rings, width))
         found.append(float(evidence(log_likelihoods(observed, strong, shifts)).double().sum()))
     return found

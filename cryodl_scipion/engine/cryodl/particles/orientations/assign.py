@@ -176,7 +176,7 @@ class Search:
     def learn(self) -> None:
         """Learn from a sample of the particles how strongly they show the structure, and how far they are shifted."""
         observed = self.source.observed(self.sample(SAMPLE), self.disc)
-        fit, shifts = first_fit(observed, self.plain), self.shifts()
+        fit, shifts = first_fit(observed, self.plain, self.width), self.shifts()
         for number in range(ROUNDS if self.source.denoise is None else 2 * ROUNDS):
             seen = observed if number else observed[:: max(1, len(observed) // ROUGH)]
             fit = improved(fit, seen, self.bank, shifts, self.width)

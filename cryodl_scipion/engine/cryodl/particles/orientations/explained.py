@@ -16,7 +16,7 @@ import torch
 from ...core.projections import random_angles
 from ...likelihood.observed import Observed, Source, noise_spectra, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
-from .amplitude import first_fit
+from .amplitude import RingPower
 from .assign import Search, SearchSettings
 from .simulated_set import simulate_alike
 
@@ -73,24 +73,21 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     found_evidence: (n,), logarithmic evidence of each particle, as in Orientations."""
     search = _with_plausible_shifts(search)
     rows = search.sample(len(search.source.particles))
-    amplitude, signal = _all_signal(search, search.source.observed(rows, search.disc), rows)
-    fit = dataclasses.replace(search.fit, amplitude=amplitude)
-    gain = fit.gain(search.disc.rings, search.width)
-    particles = simulate_alike(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
+    observed = search.source.observed(rows, search.disc)
+    power = RingPower.of(observed, search.plain, _surroundings(search, observed, rows))
+    signal = float(power.seen.sum() / observed.weight.double().square().sum().sqrt().clamp(min=1e-30))
+    gain = power.gain(search.width)
+    finer = torch.arange(search.fine_disc.rings).clamp(max=len(gain) - 1)
+    particles = simulate_alike(search, COUNT, SEED, gain[finer])
     made = search.like(particles).source.observed(np.arange(COUNT), search.disc)
-    values = evidence(log_likelihoods(made, search.strong_bank(fit), search.shifts(search.fit.sigma))).cpu().numpy()
-    projections = search.plain.at_angles(random_angles(64, np.random.default_rng(0)))
-    views = projections.abs().square().mean(0) * gain.to(search.disc.device).square()[search.disc.ring]
+    bank = search.bank.with_gain(gain.to(search.disc.device))
+    values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma))).cpu().numpy()
+    views = bank.reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
     energy = lambda part: (part.weight @ views).cpu().numpy()
     # what a particle's evidence is, on average, for the energy that its CTF lets through
     slope, constant = _line(energy(made), values)
-    rows = np.arange(len(search.source.particles))
-    every = np.concatenate(
-        [
-            energy(search.source.observed(rows[start : start + CHUNK], search.disc))
-            for start in range(0, len(rows), CHUNK)
-        ]
-    )
+    parts = np.array_split(np.arange(len(found_evidence)), -(-len(found_evidence) // CHUNK))
+    every = np.concatenate([energy(search.source.observed(part, search.disc)) for part in parts])
     expected = np.maximum(slope * every + constant, 1e-3 * max(values.mean(), 1e-3))
     whole = float(found_evidence.mean() / max(expected.mean(), 1e-6))
     return Explained(found_evidence / expected, max(whole, 0.0), signal)
@@ -114,32 +111,21 @@ def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     return float(slope), float(constant)
 
 
-def _all_signal(search: Search, observed: Observed, rows: np.ndarray) -> tuple[float, float]:
-    """The strength with which the structure, its amplitudes falling as the fit says, would have all the power that the
-    images show above their noise, and how many standard errors that power is. rows: of the particles observed."""
-    shape = torch.exp(-search.fit.b_factor / 4 * (torch.arange(search.disc.rings) / search.width) ** 2).float()
-    fit = first_fit(observed, search.plain.with_gain(shape.to(search.disc.device)))
-    excess = float((observed.match.abs().square() / 4 - observed.weight).double().sum())
-    error = float(observed.weight.double().square().sum().sqrt())
-    left = excess - _surroundings(search, observed, rows)
-    return float(fit.amplitude) * (max(left, error) / max(excess, error)) ** 0.5, left / max(error, 1e-30)
-
-
-def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> float:
-    """The part of the images' power above the mean noise that their backgrounds have as well.
+def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> torch.Tensor:
+    """(rings,) the part of the images' power above the mean noise that their backgrounds have as well.
 
     The noise is measured over all images together. Ice and neighbours are seen through the CTF of their own image, so
     where its CTF is large an image has more noise than the mean. That is no signal of the particle: it shows outside of
     it, too."""
-    source = search.source
+    source, total = search.source, torch.zeros(search.disc.rings, dtype=torch.float64, device=search.disc.device)
     if source.ctf_state == "multiplied" or source.particles.optics is None or source.noise is None:
-        return 0.0
-    mean, total = source.noise.clamp(min=1e-6 * float(source.noise.max())).cpu(), 0.0
+        return total
+    mean = source.noise.clamp(min=1e-6 * float(source.noise.max())).cpu()
     for start in range(0, len(rows), CHUNK):
         chunk = slice(start, start + CHUNK)
         own = noise_spectra(source.images(rows[chunk]), source.diameter_px)
         ratio = (own.cpu() / mean - 1).to(observed.weight.device)
-        total += float((observed.weight[chunk] * ratio[:, search.disc.ring]).double().sum())
+        total += search.disc.ring_sum(observed.weight[chunk] * ratio[:, search.disc.ring])
     return total
 
 

@@ -18,7 +18,7 @@ from .amplitude import AmplitudeFit, first_fit, improved
 from .assign import ROUGH, Search
 from .simulated_set import AnswerCalibration, calibration_count, noise_count
 
-METHOD = 1  # another number wherever search, calibration or controls change what they give
+METHOD = 2  # another number wherever search, calibration or controls change what they give
 DEFOCUS = 5000.0  # Å by which the ends of the range of defocus (5 and 95 %) may differ
 NOISE = 0.2  # relative difference of the noise's power, ring by ring
 SIGNAL = 0.15  # of the structure's strength, at all detail that the search compares
@@ -101,12 +101,13 @@ def _same(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.
 def _like(search: Search) -> dict[str, typing.Any]:
     """What must be alike: range of defocus (Å), the CTF's other constants, the noise, and the images' power above it as
     the strength of the structure that it would have."""
+    fit = first_fit(search.source.observed(search.sample(ROUGH), search.disc), search.plain, search.width)
     table = np.array([dataclasses.astuple(one) for one in search.source.particles.optics or ()]).reshape(-1, 9)
     return {
         "defocus": np.quantile(table[:, :2].mean(1), [0.05, 0.95]).tolist(),
         "microscope": np.unique(table[:, 3:].round(4), axis=0).tolist(),
         "noise": search.source.power[: search.fine_disc.rings].tolist(),
-        "power": first_fit(search.source.observed(search.sample(ROUGH), search.disc), search.plain).amplitude,
+        "power": fit.gain(search.disc.rings, search.width).double().numpy().mean(),
     }
 
 
