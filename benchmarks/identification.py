@@ -110,8 +110,11 @@ def identify_ribosome(run, own, structures=99):
         particles, maps = found / "second.star", [found / "first" / "map_half1.mrc"]
         write_tables(particles, dict(tables, particles={k: list(compress(v, second)) for k, v in rows.items()}))
     rows, made, cpu = ranked(run, "ribosome", particles, (RIBOSOMES + OTHERS)[:structures], *maps)
-    keys = ("structure", "q", "share", "explained", "evidence", "coarse_evidence", "decoys")
-    first, second = (
-        {key: row[key] for key in keys} for row in (rows[0], next(r for r in rows if r["structure"] in OTHERS))
+    of = lambda row: {k: row[k] for k in ("structure", "q", "share", "explained", "evidence", "coarse_evidence")}
+    return dict(
+        count=made["count"],
+        found=made["found"],
+        best=of(rows[0]),
+        other=of(next(row for row in rows if row["structure"] in OTHERS)),
+        cpu=cpu,
     )
-    return dict(count=made["count"], found=made["found"], best=first, other=second, cpu=cpu)
