@@ -44,11 +44,7 @@ def pick_new(
     for name, path in run.items(todo, "micrograph"):
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
-            if (path, settings.contrast, settings.scale) in picker.seen:
-                yx, raw = picker.seen[path, settings.contrast, settings.scale]
-                scores = calibrate(raw, picker.calibration)
-            else:
-                yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
+            yx, scores = _candidates(picker, image, path, config.pixel_size, settings)
             # the nearest pixel must exist too: Scipion's coordinates are whole numbers
             keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
             if drawn < config.feature_maps:
@@ -79,6 +75,16 @@ def pick_new(
         print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
     run.warn(*picker.notes)
     return settings
+
+
+def _candidates(
+    picker: predict.Picker, image: np.ndarray, path: str, pixel_size: float, settings: PickSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and scores; those of a micrograph that was asked about contrast or size are known already."""
+    scale = typing.cast("float", settings.scale)
+    if (found := picker.seen.get((path, settings.contrast, scale))) is not None:
+        return found[0], calibrate(found[1], picker.calibration)
+    return picker.candidates(image, pixel_size, scale, settings.distance)
 
 
 def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Picker, typing.Mapping[str, typing.Any]]:
