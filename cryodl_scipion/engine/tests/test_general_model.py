@@ -97,6 +97,7 @@ def test_a_contrast_stated_wrong_is_said_and_the_right_one_is_not(crowd):
         result = _pick(crowd[0], "--contrast", stated, out=f"out-{stated}")
         said = [w for w in result.warnings if "contradict the contrast bright (--contrast). Protein is dark" in w]
         assert len(said) == (stated == "bright") and result.outputs["contrast"] == stated
+        assert not any("No clear particles of any size" in w for w in result.warnings)  # the contrast is the reason
 
 
 @pytest.mark.parametrize("contrast", ["auto", "dark"])

@@ -42,8 +42,8 @@ def ask_micrographs(
     if not asked.clearly(typical):
         sized[other] = _sized(settings, paths, picker, other)
     sized = {c: s for c, s in sized.items() if s.scale is not None}
+    contradicted = not settings.contrast_open and _compare_stated(typical, asked, notes)
     if not settings.contrast_open:
-        _compare_stated(typical, asked, notes)
         sized.pop(other, None)
     if not sized or not asked.found(typical):  # nothing can be said of what cannot be read, which picking reports
         return settings
@@ -55,7 +55,7 @@ def ask_micrographs(
         contrast, assumed = found.contrast, not found.clear
     contrast = contrast if contrast in sized else next(iter(sized))  # the usual one, in which nothing was found
     mine = dataclasses.replace(sized[contrast], contrast=contrast, assumed=assumed)
-    if settings.size_open and not mine.size:
+    if settings.size_open and not mine.size and not contradicted:
         notes.append(UNSURE)
         print(UNSURE)
     adapted = adapt(np.concatenate([np.zeros(0), *asked.raw(contrast)]), picker.calibration) if mine.general else None
@@ -84,15 +84,17 @@ def ask_contrast(
     return notes
 
 
-def _compare_stated(stated: str, asked: "_Asked", notes: list[str]) -> None:
-    """Say it where the scores are clearly those of the other contrast."""
+def _compare_stated(stated: str, asked: "_Asked", notes: list[str]) -> bool:
+    """Whether the scores are clearly those of the other contrast, which is said."""
     found = asked.contrast()
-    if found.clear and found.contrast != stated:
+    against = found.clear and found.contrast != stated
+    if against:
         notes.append(
             f"The micrographs contradict the contrast {stated} (--contrast). {found.sentence()} It was used all the "
             "same; leave --contrast out to pick with what is found."
         )
         print(notes[-1])
+    return against
 
 
 class _Asked:
