@@ -125,8 +125,8 @@ def six_table(rows):
         "FSC = 0.5 of the map (Å)": lambda r: angstrom(r["map"][which(r)]),
         "noise: FRC - unrelated": unless_raw(lambda r: f"{r['noise'] - r['unrelated']:+.3f}"),
         "noise: contrast (%)": unless_raw(lambda r: f"{100 * r['noise_contrast']:.0f}"),
-        "another molecule: like the known one / itself / genuine ones": unless_raw(
-            lambda r: " / ".join(f"{value:.2f}" for value in looks(r))
+        "another molecule: like the known one, itself, genuine ones": unless_raw(
+            lambda r: ", ".join(f"{value:.2f}" for value in looks(r))
         ),
     }
     return columns(shown)(sorted([*raw, *rows], key=lambda r: places.index((r["test"], r["way"]))))
