@@ -167,7 +167,7 @@ class TestCryodlPointers(BaseTest):
         second = self.newProtocol(CryodlProtImproveMap)
         second.inputVolume.set(first)
         second.inputVolume.setExtended("outputVolume")
-        self.assertEqual(list(second.getPossibleOutputs()), ["outputVolume", "outputConfidence"])
+        self.assertEqual(list(second.getPossibleOutputs()), ["outputVolume", "outputDoubt"])
 
     def test_the_package_of_every_protocol_is_called_cryodl(self):
         self.assertEqual({c.getClassPackageName() for c in ourProtocols()}, {"cryodl"})
