@@ -33,11 +33,12 @@ class HeldBack:
 
     def sentence(self) -> str:
         """For the log and the result."""
-        better, is_it = ("better", "has learnt from them all") if self.learns else ("worse", "is the general model")
+        is_it = "has learnt from them all" if self.learns else "is the general model"
+        better = "equally well" if abs(self.gain) <= self.error else "better" if self.learns else "worse"
         return (
             f"{self.boxes} boxes were held back, one half after the other. What the general model learns from the "
-            f"other half ranks them {better} among all candidates than it does as it is: by {abs(self.gain):.2f} ± "
-            f"{self.error:.2f} of the rank's logarithm. So this model {is_it}."
+            f"other half ranks them {better} among all candidates, compared with the model as it is: the logarithm of "
+            f"the rank gains {self.gain:.2f} ± {self.error:.2f}. This model {is_it}."
         )
 
 
