@@ -44,7 +44,7 @@ def test_residues_that_only_the_improved_halves_show_are_not_in_the_data(planted
     doubts, words = np.delete(doubts, near), np.delete(words, near)
     assert doubts[invented].min() > 0.9 > 0.5 > doubts[real].max()
     assert (words[invented] == "not in the data").all() and (words[real] == "not in the data").mean() <= 0.05
-    assert found.map()[0].min() == 0 and found.map()[0].max() <= 1
+    assert found.maps[0].min() == 0 and found.maps[0].max() <= 1
     places = doubted(found, halves[0])
     middle = atoms.xyz[atoms.residue >= SEEN].mean(axis=0)
     assert places["doubted"] > 0.1 and np.linalg.norm(places["place"] - middle) < 6

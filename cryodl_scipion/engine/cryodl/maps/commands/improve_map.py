@@ -37,7 +37,7 @@ UNTESTED = (
 def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     improver = load_improver(config.model, run.device)
     volume, halves = read_maps(config, run)
-    check_size(volume, improver.card["working_pixel_size"])
+    check_size(volume, improver.card["working_pixel_size"], bool(halves))
     mask = stated_mask(config, volume, run)
     run.warn(*pixel_size_notes(improver.card, volume))
     output = config.output or f"{_stem(volume.path)}_improved.mrc"

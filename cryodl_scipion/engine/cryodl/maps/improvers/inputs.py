@@ -28,14 +28,16 @@ from ..measures.volume import (
 FINER = 0.9  # of the working pixel size: maps with smaller voxels lose detail
 FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
 BYTES = 24  # of memory for each voxel at the working pixel size: the map, two outputs, their weights and copies
+TEST_BYTES = 150  # for each voxel of the map, of the half-map test
 SMALLEST = 8  # voxels along an axis
 FAR, COARSER = 0.1, 0.2  # of the resolutions that a model was trained on, at the fine and at the coarse end
 LARGEST = 1.9  # of the working pixel size: larger voxels are in no simulated map of the training (simulated.COARSEST)
 ESTIMATED = "estimated from the map"
 
 
-def check_size(volume: Volume, working_pixel_size: float) -> None:
-    """Raises ValueError for a pixel size that no map to improve has, and for a map that is too large for the memory."""
+def check_size(volume: Volume, working_pixel_size: float, tested: bool) -> None:
+    """Raises ValueError for a pixel size that no map to improve has, and for a map that is too large for the memory.
+    tested: there are half-maps."""
     if not FINEST <= volume.pixel_size <= COARSEST:
         raise ValueError(
             f"{volume.path} has {volume.pixel_size:.4g} Å/px by its header or --pixel-size; it must be {FINEST:g} to "
@@ -43,7 +45,7 @@ def check_size(volume: Volume, working_pixel_size: float) -> None:
         )
     voxels = float(np.prod(np.array(volume.data.shape) * volume.voxels_zyx / working_pixel_size))
     require_memory(
-        BYTES * voxels + 32 * volume.data.size,
+        max(BYTES * voxels + 32 * volume.data.size, tested * TEST_BYTES * volume.data.size),
         f"{volume.path}, {volume.pixel_size:.4g} Å/px by its header or --pixel-size, resampled to "
         f"{working_pixel_size:g} Å/px,",
         "Check the pixel size, or crop the map around the molecule.",

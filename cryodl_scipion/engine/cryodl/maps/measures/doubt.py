@@ -5,6 +5,7 @@ where nothing was added is known from the noise of the map, how much where all w
 whose density is as strong and nowhere right."""
 
 import dataclasses
+import functools
 import os
 import typing
 from pathlib import Path
@@ -40,7 +41,8 @@ class Doubt:
     planted: list[np.ndarray]
     dense: np.ndarray
 
-    def map(self) -> tuple[np.ndarray, np.ndarray]:
+    @functools.cached_property
+    def maps(self) -> tuple[np.ndarray, np.ndarray]:
         """(z, y, x) float32, where there is density: the doubt, else 0, and the p of what is in the data, else 1."""
         found = np.zeros_like(self.share), np.ones_like(self.share)
         step = max(1, int(self.dense.sum()) // SAMPLE)
@@ -130,7 +132,7 @@ def write_doubt(
     """Write the map of doubt beside an improved map, with a script for ChimeraX that colours it, and, with a structure,
     the table of its residues. Returns the files of map and table by the names of the outputs."""
     stem = str(Path(improved).with_name(Path(improved).name.removesuffix(".mrc") + "_doubt"))
-    write_volume(stem + ".mrc", doubt.map()[0], volume)
+    write_volume(stem + ".mrc", doubt.maps[0], volume)
     script = doubt_script([(Path(improved).name, Path(stem).name + ".mrc")])
     Path(stem + ".cxc").write_text(script, encoding="utf-8")
     if structure:
@@ -141,7 +143,7 @@ def write_doubt(
 def doubted(doubt: Doubt, volume: Volume) -> dict[str, typing.Any]:
     """doubted: part of a map's density that RARE of what is in the data would look like. place: the middle of its
     largest piece (x, y, z in Å), [] if there is none."""
-    pieces, _ = label(doubt.dense & (doubt.map()[1] <= RARE))
+    pieces, _ = label(doubt.dense & (doubt.maps[1] <= RARE))
     sizes = np.bincount(pieces.ravel())[1:]
     if not len(sizes):
         return dict(doubted=0.0, place=[])
