@@ -36,26 +36,6 @@ def fitted(path, reference, **options):
     return outputs, particle_sets.read_particles(outputs["particles"]).columns, seconds
 
 
-def _domain_shells(path, made, true, columns):
-    """First shell at which the FSC with the truth in the domain's mask falls below 0.5: of the map along the path that
-    is nearest to an end of the motion, and of the mean map."""
-    states = sorted(path.parent.glob(path.stem + "_state*.mrc"))
-    latent, shells = np.array(columns["cryodlLatent1"], float), []
-    for end in (0, -1):
-        # particles of the outermost map, and the true state of most of them
-        rank = np.argsort(np.argsort(latent)) / len(latent)
-        near = rank < 0.2 if end == 0 else rank >= 0.8
-        state = int(np.argmin(np.abs(np.unique(true) - np.median(true[near]))))
-        ground_truth, rest = mrcfile.read(states[state]), np.mean([mrcfile.read(s) for s in states], axis=0)
-        moved = gaussian_filter(np.abs(ground_truth - rest), 1) * (ground_truth > 0.05 * ground_truth.max())
-        wide = binary_dilation(moved > 0.2 * moved.max(), iterations=2)
-        mask = torch.from_numpy(gaussian_filter(wide.astype(np.float32), 1))
-        for volume in (mrcfile.read(made["paths"][0][end]), mrcfile.read(made["mean"])):
-            curve = fsc(torch.from_numpy(volume.copy()) * mask, torch.from_numpy(ground_truth.copy()) * mask)
-            shells.append(int(np.argmax(np.append(curve.numpy() < 0.5, True))))
-    return dict(shell_path=(shells[0] + shells[2]) / 2, shell_mean=(shells[1] + shells[3]) / 2)
-
-
 def few(p_value):
     """A p-value, which may be too small for a floating-point number."""
     return "< 1e-300" if p_value < 1e-300 else f"{p_value:.0e}" if p_value < 1e-4 else f"{p_value:.1g}"
@@ -77,9 +57,6 @@ def few(p_value):
                 "Spearman of `cryodlLatent1`": "spearman:.2f",
                 "true maps known": "ceiling:.2f",
                 "p": lambda r: few(r["p_value"]),
-                "domain's FSC = 0.5 at shell: ends of the path / mean map": lambda r: (
-                    f"{r['shell_path']:g} / {r['shell_mean']:g}" if "shell_path" in r else ""
-                ),
                 "CPU s": "cpu_seconds:g",
             }
         )
@@ -87,8 +64,7 @@ def few(p_value):
     quick=dict(count=400, states=5),
 )
 def heterogeneity(run, set, method, count=3000, states=21):
-    """Both methods of `fit-heterogeneity` on the same moving particles. Also the shell where the FSC with the truth in
-    the domain's mask falls below 0.5: of the maps at the ends of the path, and of the mean map."""
+    """Both methods of `fit-heterogeneity` on the same moving particles."""
     words = set.replace(",", "").replace("°", "").split()
     name, snr, error = words[1], float(words[3]), float(dict(zip(words, words[1:])).get("orientations", 0))
     hinge = dict(domain=COMPLEXES[name]["domain"], hinge_range=RANGE, hinge_states=states)
@@ -97,7 +73,7 @@ def heterogeneity(run, set, method, count=3000, states=21):
     true = np.array(found["cryodlTrueLatent"], float)
     each = [abs(spearmanr(np.array(found[f"cryodlLatent{k + 1}"], float), true)[0]) for k in range(made["latent"])]
     said = {key: made[key] for key in ("p_value", "variability", "verdict")}
-    return dict(said, spearman=max(each), cpu_seconds=seconds, count=count, **_domain_shells(path, made, true, found))
+    return dict(said, spearman=max(each), cpu_seconds=seconds, count=count)
 
 
 # ----- no motion

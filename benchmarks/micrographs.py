@@ -213,17 +213,21 @@ def filaments(run, filament, snr, stated, count=COUNT):
     return dict(seconds=seconds / count, **total.metrics())
 
 
+WIDTHS = (80.0, 130.0, 250.0)  # Å
+traced = lambda width: (
+    lambda part: ", ".join("{filaments}, {segments}".format(**r) for r in part if r["diameter"] == width)
+)
+
+
 @benchmark(
-    cases=dict(set=SETS, diameter=[80.0, 130.0, 250.0]),
+    cases=dict(set=SETS, diameter=WIDTHS),
     tables={
-        "filaments-without": columns(
+        "filaments-without": groups(
+            ("set",),
             {
-                "real micrographs without filaments": "set",
-                "micrographs": "micrographs",
-                "filament diameter (Å)": "diameter:g",
-                "filaments": "filaments",
-                "segments": "segments",
-            }
+                "real micrographs without filaments": lambda part: "{micrographs} of {set}".format(**part[0]),
+                **{f"filaments, segments traced at {width:g} Å": traced(width) for width in WIDTHS},
+            },
         )
     },
 )

@@ -3,15 +3,12 @@
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 from bench import CPU, benchmark, columns, costs, cryodl, data_folder, groups, mean, of_all, recorded
-from recipes.tomograms import CLASSES, PIXEL_SIZE, cells, features, subtomograms, tiles_to_draw, write_volume
+from recipes.tomograms import PIXEL_SIZE, cells, features, subtomograms, tiles_to_draw, write_volume
 from scipy.ndimage import gaussian_filter
-from sklearn.metrics import adjusted_rand_score
 
-from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
 
 RIBOSOME = "SIM_4V4R_70S_10A"
@@ -180,12 +177,12 @@ def tomo_speed(run, network, size, features, cell=256):
 
 # ----- classification of subtomograms
 def classes_table(rows):
-    """Ours by SNR and tilts: each seed, the mean and its standard error."""
+    """Ours by SNR and tilts: the mean of the seeds and its standard error."""
     ours = [r for r in rows if r["network"] == "likelihood"]
     spread = lambda a: f" ± {np.std(a, ddof=1) / len(a) ** 0.5:.3f}" if len(a) > 1 else ""
-    each = lambda a: f"{', '.join(f'{x:.3f}' for x in a)} (mean {np.mean(a):.3f}{spread(a)})" if a else "not measured"
-    of = lambda tilt: lambda part: each([r["accuracy"] for r in part if r["tilt"] == tilt])
-    tilts = {f"±{tilt}°": of(tilt) for tilt in sorted({r["tilt"] for r in ours}, reverse=True)}
+    of = lambda tilt: lambda part: [r["accuracy"] for r in part if r["tilt"] == tilt]
+    each = lambda tilt: lambda part: f"{np.mean(of(tilt)(part)):.3f}{spread(of(tilt)(part))}"
+    tilts = {f"±{tilt}°": each(tilt) for tilt in sorted({r["tilt"] for r in ours}, reverse=True)}
     return groups(("snr",), {"SNR": "snr:g", **tilts})(ours)
 
 
@@ -225,26 +222,6 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
     given = ("--subtomograms", known, "--model", folder / "model", "--ground-truth", "--rejected-fraction", 0)
     outputs, _, cost = recorded("classify-subtomograms", folder / "found.star", *given, *tilts, *CPU)
     return dict(accuracy=outputs["accuracy"], steps=training.get("steps"), train_cpu=train_cpu, classify_cpu=cost[1])
-
-
-@benchmark(
-    cases=dict(embedding=["pca", "similarity", "autoencoder"], snr=[0.5, 0.1]),
-    tables={
-        "subtomogram-groups": columns(
-            {"embedding": "embedding", "SNR": "snr:g", "adjusted Rand index": "rand:.3f", "CPU s": "cpu:.0f"}
-        )
-    },
-    quick=dict(count=3, embedding="autoencoder"),
-)
-def grouped_subtomograms(run, embedding, snr, count=30):
-    """Six structures, so many of each, ±60°, grouped without labels at their true angles."""
-    star, found = subtomograms(run, snr, 60, count, 2000).with_name("all.star"), run.work(f"{embedding} {snr}")
-    given = ("--subtomograms", star, "--classes", len(CLASSES), "--embedding", embedding, "--align", "given")
-    tilts = ("--tilt-min", -60, "--tilt-max", 60, "--output", found / "found.star")
-    cpu = cryodl("classify-subtomograms", *given, *tilts, *CPU)[1]
-    tables = [read_tables(path)["particles"] for path in (star, found / "found.star")]
-    named = [{Path(n).name: c for n, c in zip(t["rlnImageName"], t["rlnClassNumber"])} for t in tables]
-    return dict(rand=adjusted_rand_score(*([one[n] for n in named[1]] for one in named)), cpu=cpu)
 
 
 # ----- the shipped segmenters, no tile drawn; and what ten tiles add
