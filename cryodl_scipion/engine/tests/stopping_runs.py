@@ -8,6 +8,7 @@ python stopping_runs.py FOLDER [DATA ...]
 import functools
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ def serve(work, *data):
     """Answer the lines of the standard input. work: folder. data: names of what is needed, if not all."""
     answers, sys.stdout = sys.stdout, sys.stderr
     trials.make_data(work, *data)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would stay so
     run_training.MIN_STEPS = pairs.CHECKED = 2  # short trainings have validations, which are quick
     whole = functools.cache(lambda trial: robustness.run_undisturbed(trial, work))
     for line in sys.stdin:

@@ -37,7 +37,8 @@ def pick_new(
         picker.calibration = tuple(settings.adapted["calibration"])
         print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some micrographs.")
     picks.take_threshold(settings)
-    print(f"Picking {settings.contrast} protein on {run.device_name} with {model}: {picks.rule_in_words()}.")
+    protein = f"{settings.contrast} protein" if settings.contrast else "protein"  # no micrograph could be asked
+    print(f"Picking {protein} on {run.device_name} with {model}: {picks.rule_in_words()}.")
     drawn = 0 if config.overwrite else len(list((picks.folder / FEATURE_MAPS).glob("*.png")))
     before, left_out = drawn, 0
     level = picks.model_threshold if config.threshold is None else config.threshold

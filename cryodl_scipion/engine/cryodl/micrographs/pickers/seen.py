@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...contract import TrainPickerConfig
+from ...contract import TrainPickerConfig, counted
 from ...core.geometry import map_positions, resampled_shape
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
@@ -49,7 +49,7 @@ class ContrastFound:
         found = (
             f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.confident:.0f} of them "
             f"with confidence; with bright protein {self.bright.particles:.0f} and {self.bright.confident:.0f} "
-            f"({self.micrographs} micrographs compared)"
+            f"({counted(self.micrographs, 'micrograph')} compared)"
         )
         if self.clear:
             return f"Protein is {self.contrast}: {found}."

@@ -10,7 +10,7 @@ import typing
 
 import numpy as np
 
-from ...contract import particle_size_problem
+from ...contract import counted, particle_size_problem
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
 
@@ -55,8 +55,8 @@ class Size:
     def sentence(self, stated: float | None = None) -> str:
         """For the log, and a warning if a stated diameter (Å) is contradicted."""
         found = (
-            f"{self.diameter:.0f} Å wide (measured on {self.particles:.0f} confident particles in {self.micrographs} "
-            "micrographs)"
+            f"{self.diameter:.0f} Å wide (measured on {self.particles:.0f} confident particles in "
+            f"{counted(self.micrographs, 'micrograph')})"
         )
         if stated and self.contradicts(stated):
             return (
