@@ -247,3 +247,30 @@ def fit_record(
         orientation_error_degrees=float(np.degrees(fit.sigmas[0])),
         shift_error_angstrom=float(fit.sigmas[3] * voxel),
     )
+
+
+def region_ranges(words: str | None) -> list[tuple[int, float, float]]:
+    """(axis, lowest, highest) of each part of a region, '1:-2:0.5,2:0:3'. Raises ValueError for other words."""
+    found = []
+    for word in (words or "").replace(" ", "").split(","):
+        if not word:
+            continue
+        parts = word.split(":")
+        try:
+            axis, low, high = int(parts[0]), float(parts[1]), float(parts[2])
+        except (ValueError, IndexError):
+            axis = 0
+        if len(parts) != 3 or axis < 1 or not low <= high:
+            raise ValueError(f"Region (--region) has {word!r}; AXIS:LOW:HIGH such as 1:-2:0.5 is expected.")
+        found.append((axis, low, high))
+    return found
+
+
+def cluster_numbers(words: str) -> list[int]:
+    """The clusters of '1, 3'. Raises ValueError for other words."""
+    try:
+        return [int(word) for word in words.replace(",", " ").split()]
+    except ValueError:
+        raise ValueError(
+            f"Clusters (--clusters) is {words!r}; whole numbers separated by commas are expected."
+        ) from None

@@ -14,7 +14,8 @@ from cryodl.cli import main
 from cryodl.contract import AssessMicrographsConfig, Result
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.files import expand_paths
-from cryodl.micrographs.commands.assess_micrographs import METRICS, judge_record
+from cryodl.micrographs.assess.records import judge_record
+from cryodl.micrographs.commands.assess_micrographs import METRICS
 
 
 @pytest.fixture

@@ -5,16 +5,13 @@ frame out. Write PREFIX_half1.mrc, _half2.mrc, _full.mrc, _truth.mrc and _model.
 import os
 import typing
 
-import gemmi
 import numpy as np
 
 from ...contract import SimulateHalfMapsConfig, SimulateHalfMapsOutputs, resolution_in_words
 from ...io import memory, unfinished
-from ...io.files import whole_file
 from ...runner import PROGRAM, Run, command
-from ...simulate.structures import read_structure
 from ..measures import shells, simulated, volume
-from ..measures.atoms import kept_atoms, read_atoms
+from ..measures.atoms import read_atoms, write_blurred_model
 
 SIDE_CHAINS = 30.0  # Å², increase of the B-factor with each bond between an atom and the backbone
 SOLVENT = 0.6  # density of the ice around the molecule, as a fraction of the molecule's
@@ -61,7 +58,7 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
     full, b_factor = simulated.deposited(maps, config.resolution)
     curve = shells.shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
     os.makedirs(os.path.dirname(os.path.abspath(files["full"])), exist_ok=True)
-    structure = _write_structure(config, maps.b_factors)
+    structure = write_blurred_model(config.structure, maps.b_factors, config.output)
     for name, data in zip(files, (maps.half1, maps.half2, full, maps.grid.data)):
         volume.write_volume(files[name], data, grid)
     resolution = curve.resolution(0.143)
@@ -96,20 +93,3 @@ def _missed(config: SimulateHalfMapsConfig, resolution: float | None) -> typing.
             f"falls to 0.143 at: {resolution_in_words(resolution)}. A molecule or box this small has few Fourier "
             "shells there; choose a larger --box, or a finer resolution."
         )
-
-
-def _write_structure(config: SimulateHalfMapsConfig, b_factors: np.ndarray) -> str:
-    """The model as deposited, in the frame of the maps; the B-factors are those that its atoms were blurred by."""
-    structure = read_structure(config.structure)
-    for atom, b_factor in zip(kept_atoms(structure), b_factors):
-        atom.b_iso = float(b_factor)
-    structure.assemblies.clear()  # what was simulated is what is here
-    structure.cell = gemmi.UnitCell()
-    large = sum(1 for _ in structure[0].all()) > 99999 or any(len(chain.name) > 1 for chain in structure[0])
-    path = f"{config.output}_model.{'cif' if large else 'pdb'}"
-    with whole_file(path) as temporary:
-        if large:
-            structure.make_mmcif_document().write_file(str(temporary))
-        else:
-            structure.write_pdb(str(temporary))
-    return path

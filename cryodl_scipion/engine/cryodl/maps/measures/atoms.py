@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...contract.reading import reader
+from ...io.files import whole_file
 from ...simulate.structures import read_structure
 from .volume import Volume
 
@@ -174,3 +175,21 @@ def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     distance = distance_transform_edt(blurred <= threshold_otsu(blurred), sampling=tuple(voxels_zyx))
     part = np.clip((distance - MARGIN) / EDGE, 0, 1)
     return (0.5 + 0.5 * np.cos(np.pi * part)).astype(np.float32)
+
+
+def write_blurred_model(path: str, b_factors: np.ndarray, prefix: str) -> str:
+    """Write PREFIX_model.pdb (.cif if it is too large): a model as deposited, with the B-factors (Å²) by which its kept
+    atoms were blurred. Returns its path."""
+    structure = read_structure(path)
+    for atom, b_factor in zip(kept_atoms(structure), b_factors):
+        atom.b_iso = float(b_factor)
+    structure.assemblies.clear()  # what was simulated is what is here
+    structure.cell = gemmi.UnitCell()
+    large = sum(1 for _ in structure[0].all()) > 99999 or any(len(chain.name) > 1 for chain in structure[0])
+    written = f"{prefix}_model.{'cif' if large else 'pdb'}"
+    with whole_file(written) as temporary:
+        if large:
+            structure.make_mmcif_document().write_file(str(temporary))
+        else:
+            structure.write_pdb(str(temporary))
+    return written

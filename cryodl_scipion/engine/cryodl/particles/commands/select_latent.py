@@ -6,7 +6,7 @@ import numpy as np
 
 from ...contract import SelectLatentConfig, SelectLatentOutputs, counted
 from ...io import particle_sets, relion_tables, subtomograms, unfinished
-from ...latent.record import CLUSTER, LATENT, latent_column
+from ...latent.record import CLUSTER, LATENT, cluster_numbers, latent_column, region_ranges
 from ...runner import Run, command
 
 
@@ -20,11 +20,11 @@ def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
         subtomograms.read_subtomograms(config.particles) if volumes else particle_sets.read_particles(config.particles)
     )
     chosen = np.ones(len(particles), bool)
-    for axis, low, high in _ranges(config.region):
+    for axis, low, high in region_ranges(config.region):
         values = latent_column(particles, f"{LATENT}{axis}")
         chosen &= (values >= low) & (values <= high)
     if config.clusters:
-        own, asked = latent_column(particles, CLUSTER), _numbers(config.clusters)
+        own, asked = latent_column(particles, CLUSTER), cluster_numbers(config.clusters)
         absent = sorted(set(asked) - set(own))
         if absent:
             raise ValueError(
@@ -47,28 +47,3 @@ def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
     return SelectLatentOutputs(
         particles=config.output, count=len(part), input_count=len(particles), pixel_size=particles.pixel_size
     )
-
-
-def _ranges(words: str | None) -> list[tuple[int, float, float]]:
-    found = []
-    for word in (words or "").replace(" ", "").split(","):
-        if not word:
-            continue
-        parts = word.split(":")
-        try:
-            axis, low, high = int(parts[0]), float(parts[1]), float(parts[2])
-        except (ValueError, IndexError):
-            axis = 0
-        if len(parts) != 3 or axis < 1 or not low <= high:
-            raise ValueError(f"Region (--region) has {word!r}; AXIS:LOW:HIGH such as 1:-2:0.5 is expected.")
-        found.append((axis, low, high))
-    return found
-
-
-def _numbers(words: str) -> list[int]:
-    try:
-        return [int(word) for word in words.replace(",", " ").split()]
-    except ValueError:
-        raise ValueError(
-            f"Clusters (--clusters) is {words!r}; whole numbers separated by commas are expected."
-        ) from None

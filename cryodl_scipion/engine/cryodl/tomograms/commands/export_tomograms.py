@@ -2,17 +2,13 @@
 """`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of other programs out. Write everything
 into <output>.partial, then rename."""
 
-import typing
-from pathlib import Path
-
-import numpy as np
-
 from ...contract import ExportTomogramsConfig, ExportTomogramsOutputs, counted
-from ...io import coordinate_files, coordinates3d, tomogram_coordinates, volume_writer, zarr_arrays
+from ...io import volume_writer, zarr_arrays
 from ...io.files import expand_paths, name_tomograms
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...runner import Run, command
 from ..features.particle_coordinates import read_poses
+from ..features.point_files import left_unsaid, write_points
 
 
 @command
@@ -36,8 +32,8 @@ def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomograms
         )
         print(f"{name}.zarr: {counted(levels, 'level')}.")
     volumes = {name: run.at(f"{name}.zarr") for name in sources if config.volumes}
-    points = _write_points(folder, there, tomograms, sizes, config)
-    run.warn(*notes, *_unsaid(there, config))
+    points = write_points(folder, there, tomograms, sizes, config)
+    run.warn(*notes, *left_unsaid(there, config))
     counts = {name: sum(map(len, each.values())) for name, each in there.items()}
     run.summary(
         f"{counted(len(volumes), 'volume')} and {counted(sum(counts.values()), 'coordinate')} of "
@@ -50,83 +46,3 @@ def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomograms
         counts=counts,
         pixel_sizes=sizes,
     )
-
-
-def _write_points(
-    folder: Path,
-    poses: dict[str, dict[str, coordinates3d.ParticlePoses]],
-    tomograms: dict[str, Tomogram],
-    sizes: dict[str, float],
-    config: ExportTomogramsConfig,
-) -> dict[str, dict[str, str]]:
-    """{tomogram: {format: file}} of the coordinates. Numbers of tomograms and species are the same in all files."""
-    species = sorted({one for each in poses.values() for one in each})
-    tilts = None if config.tilt_min is None or config.tilt_max is None else (config.tilt_min, config.tilt_max)
-    made: dict[str, dict[str, str]] = {name: {} for name in poses}
-    for name, each in poses.items():
-        all_poses, said = (
-            coordinates3d.ParticlePoses.joined(list(each.values())),
-            [one for one, those in each.items() for _ in range(len(those))],
-        )
-        zyx, angles, shape, size = all_poses.zyx, all_poses.angles, tomograms[name].shape, sizes[name]
-        xyz, files = zyx[:, ::-1], made[name]
-        if "napari" in config.points:
-            files["napari"] = f"{name}.csv"
-            coordinate_files.write_napari_points(folder / files["napari"], zyx, said, angles)
-        if "imod" in config.points:
-            files["imod"] = f"{name}.mod"
-            coordinate_files.write_imod_model(folder / files["imod"], xyz, said, shape, size, species)
-        if "dynamo" in config.points:
-            files["dynamo"] = f"{name}.tbl"
-            coordinate_files.write_dynamo_table(
-                folder / files["dynamo"], xyz, list(tomograms).index(name) + 1, said, species, angles, tilts, size
-            )
-        if "eman2" in config.points:
-            files["eman2"] = f"{name}_info.json"
-            centred = (xyz - np.array(shape[::-1]) / 2) * size
-            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species)
-        if "copick" in config.points:
-            for one, those in each.items():
-                file = coordinate_files.write_copick(folder, name, one, those.zyx[:, ::-1], those.angles, size)
-                files["copick"] = str(Path(file).parent)
-    if "relion" in config.points and poses:
-        tables: list[dict[str, typing.Any]] = []
-        oriented = any(those.oriented.any() for each in poses.values() for those in each.values())
-        for name, each in poses.items():
-            all_poses = coordinates3d.ParticlePoses.joined(list(each.values()))
-            columns = tomogram_coordinates.coordinate_columns(name, all_poses.zyx, tomograms[name].shape, sizes[name])
-            if oriented:
-                columns.update(zip(tomogram_coordinates.ANGLES, np.nan_to_num(all_poses.angles).T))
-            columns[tomogram_coordinates.SPECIES[0]] = [one for one, those in each.items() for _ in range(len(those))]
-            tables.append(columns)
-        tomogram_coordinates.write_coordinates3d((folder / "particles.star"), tables, [sizes[name] for name in poses])
-        for files in made.values():
-            files["relion"] = "particles.star"
-    return made
-
-
-def _unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
-    all_poses = coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
-    known, notes = int(all_poses.oriented.sum()), []
-    poor = [form for form in ("imod", "eman2") if form in config.points]
-    if known and poor:
-        names = dict(imod="IMOD's models", eman2="EMAN2's boxes")
-        notes.append(f"{' and '.join(names[form] for form in poor)} hold no orientations: only positions are there.")
-    if 0 < known < len(all_poses):
-        notes.append(
-            f"{counted(len(all_poses) - known, 'coordinate')} of {len(all_poses)} have no orientation; the angles of "
-            "these are 0 in Dynamo's tables and RELION's file, and copick's files say that they are not known."
-        )
-    if "dynamo" in config.points and len(all_poses) and config.tilt_min is None:
-        notes.append(
-            "Dynamo's tables say nothing about the missing wedge (columns 13 to 15), as the tilt range is not known: "
-            "give --tilt-min and --tilt-max."
-        )
-    species = sorted({one for each in poses.values() for one in each})
-    changed = [one for one in species if coordinate_files.copick_name(one) != one]
-    if "copick" in config.points and changed:
-        notes.append(
-            f"copick's names have no blanks or underscores: {changed[0]} is called "
-            f"{coordinate_files.copick_name(changed[0])} there."
-        )
-    return notes

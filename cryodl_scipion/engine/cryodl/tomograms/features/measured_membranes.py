@@ -5,17 +5,20 @@ import dataclasses
 import itertools
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, find_objects, label, map_coordinates
 from scipy.spatial import cKDTree
 
 from ...contract.tomograms.features import MeasureMembranesConfig
+from ...io import tomogram_coordinates, tomograms, volume_writer
 from . import components as components_module
 from .components import Components, Segmentation, any_bins, isolated, slabs
-from .membrane_meshes import Mesh, middle_surface
+from .membrane_meshes import Mesh, middle_surface, write_ply
 from .membranes import bending, local_thickness, nearest_others, on_membranes
 from .picking import MEMORY, components_of, numbered_slabs, voxels_of
+from .points import Points, point_columns, points_inside
 
 NM = 0.1  # of one Å
 COLUMNS = (
@@ -291,3 +294,61 @@ def _together(one: tuple[typing.Any, np.ndarray], other: tuple[typing.Any, np.nd
         for box, wall in (one, other)
     ]
     return int((there[0] & there[1]).sum()) >= SHARED * min(one[1].sum(), other[1].sum())
+
+
+def write_membranes(
+    config: MeasureMembranesConfig, name: str, path: str, membranes: Membranes
+) -> dict[str, typing.Any]:
+    """Write a volume of numbered membranes, a mesh of each and the points on them into the config's output. name, path:
+    of the tomogram and its segmentation. Returns its entry in the record of the folder."""
+    folder = Path(config.output)
+    size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
+    with tomograms.VolumeWriter(
+        folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path
+    ) as volume:
+        for z, slab in membranes.instances():
+            volume.write(z, slab)
+    meshes = []
+    for number, mesh in membranes.meshes.items():
+        own = np.flatnonzero(membranes.number == number)
+        first, second = membranes.curvatures[:, own[mesh.nearest]]
+        values = dict(
+            curvature_per_nm=5 * (first + second),
+            thickness_angstrom=membranes.thickness[own[mesh.nearest]],
+            distance_angstrom=membranes.distance[own[mesh.nearest]],
+        )
+        meshes.append(f"{name}_membrane_{number:03d}.ply")
+        write_ply(folder / meshes[-1], mesh, size, volume_writer.origin_of(path), values)
+    columns = _columns(membranes, name, config)
+    tomogram_coordinates.write_coordinates3d(folder / f"{name}.star", [columns], [size])
+    return dict(
+        file=f"{name}.star",
+        instances=f"{name}.mrc",
+        meshes=meshes,
+        rows=list(membranes.rows(name)),
+        count=len(columns["rlnTomoName"]),
+        pixel_size=size,
+    )
+
+
+def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) -> dict[str, list[typing.Any]]:
+    """Columns of the STAR file: those of pick-features, and what was measured at each point (0 where it cannot be
+    told)."""
+    size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
+    component = membranes.kept[membranes.number - 1]
+    volumes = membranes.voxels[membranes.number - 1] * (size / 10) ** 3
+    scores = membranes.components_found.scores[component]
+    points = Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(component)))
+    points = points_inside(points, shape, config.border / size)
+    row = points.lines
+    first, second = np.nan_to_num(10 * membranes.curvatures[:, row])
+    more = dict(
+        cryodlMeanCurvature=(first + second) / 2,
+        cryodlGaussianCurvature=first * second,
+        cryodlThickness=np.nan_to_num(membranes.thickness[row]),
+        cryodlDistance=np.where(np.isfinite(membranes.distance[row]), membranes.distance[row], 0),
+        cryodlNearestMembrane=membranes.other[row],
+    )
+    found = point_columns(name, points, config.seed, shape, size)
+    found.pop("rlnHelicalTubeID")
+    return dict(found, **{key: list(values) for key, values in more.items()})
