@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The runner, and the benchmarks' own arithmetic on made-up data: PYTHON -m pytest benchmarks"""
+"""The runner of benchmarks, and their own arithmetic on made-up data."""
 
 import dataclasses
 import gzip
 import json
 import re
-import sys
 
 import bench
 import classes2d
@@ -19,6 +18,7 @@ import picking_simulated
 import pytest
 import run
 import torch
+from map_data import helix
 from recipes import complexes, particles
 from recipes import maps as map_recipes
 from template_matching import TemplateProjection
@@ -28,9 +28,6 @@ from cryodl.core.projections import Projector, random_angles
 from cryodl.io import coordinates, particle_sets
 from cryodl.maps.measures.shells import sharpened
 from cryodl.maps.measures.volume import read_volume, write_volume
-
-sys.path.append(str(bench.ENGINE / "tests"))
-from map_data import helix
 
 SCIPION = {"protocol_kills", "races", "slurm", "week"}  # of modules that Scipion's Python loads
 
