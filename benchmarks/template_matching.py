@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from cryodl.core import healpix_grid, volumes
-from cryodl.likelihood.reference import HalfDisc, Reference
+from cryodl.likelihood.half_disc import HalfDisc
+from cryodl.likelihood.reference import Reference
 from cryodl.likelihood.search import Grid
 
 CC_STEP, CC_RESOLUTION, CC_SHIFT = 7.33, 11.0, 3  # degrees, Å, px

@@ -34,7 +34,7 @@ from cryodl.io import (
     subtomograms,
     tomogram_coordinates,
     tomograms,
-    zarr_arrays,
+    zarr_writer,
 )
 from cryodl.io.model import read_model
 from cryodl.latent.masks import read_focus_mask
@@ -184,7 +184,7 @@ def _exported(form):
 
 def _zarr(name):
     def write(folder):
-        zarr_arrays.write_zarr(folder / "a.zarr", tomograms.Tomogram(_volume(folder)), 3.0)
+        zarr_writer.write_zarr(folder / "a.zarr", tomograms.Tomogram(_volume(folder)), 3.0)
         return folder / "a.zarr" / name
 
     return write

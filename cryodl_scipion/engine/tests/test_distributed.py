@@ -21,7 +21,7 @@ from tomograms.test_segmenter_task import examples
 from cryodl.contract import EVERY_COMMAND
 from cryodl.distributed import several_devices
 from cryodl.io import stopping
-from cryodl.learning.run_training import OneProcess, SeveralProcesses
+from cryodl.learning.processes import OneProcess, SeveralProcesses
 from cryodl.learning.task import NetworkTask
 from cryodl.learning.training import Schedule, fit
 from cryodl.tomograms.segmenters import segmenter_method

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cryodl.learning import training
-from cryodl.learning.run_training import accelerator_for
+from cryodl.learning.processes import accelerator_for
 from cryodl.learning.task import Task
 from cryodl.learning.training import NonFiniteLoss, Schedule, fit
 

@@ -17,7 +17,7 @@ from .cryosparc import cryosparc_picks
 from .files import micrograph_key, read_text, whole_file, without_pick_suffix
 from .messages import warn
 from .stacks import find_file
-from .star import star_document
+from .star_document import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".cbox", ".txt")  # of files that are looked for in folders
 _EMAN2 = "_info.json"  # the end of a name that they may have, too

@@ -1,62 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of STAR files as texts. Single columns of STAR files."""
+"""Tables of STAR files as texts."""
 
 import os
 import re
 import typing
-from pathlib import Path
 
 import gemmi  # which Scipion's Python has not
 
 from ..contract.reading import reader, star_head, star_text
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import whole_file
+from .star_document import star_document
 from .texts import Texts, TextsMaker
-
-# a word in quotes, or a plain one
-_TEXT_WORD = re.compile(r"""'[^'\n]*'(?=\s|$)|"[^"\n]*"(?=\s|$)|\S+""")
-
-
-def star_document(path: str | os.PathLike[str]) -> typing.Any:
-    """gemmi's document of a STAR file. Raises OSError, or ValueError if it is no STAR file."""
-    try:
-        text = Path(path).read_bytes()
-        if text.isascii():
-            return gemmi.cif.read_file(str(path))
-        return gemmi.cif.read_string(_other_letters_quoted(text.decode()))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not a readable STAR file (byte {error.start} is not UTF-8 text).") from None
-    except (ValueError, RuntimeError) as error:
-        words = " ".join(re.sub(f"{re.escape(str(path))}:|^string:", "line ", str(error)).split())
-        raise ValueError(f"not a readable STAR file ({words}).") from None
-
-
-def _other_letters_quoted(text: str) -> str:
-    """A STAR file's text, its plain words with letters outside of ASCII in quotes, without which gemmi refuses them."""
-
-    def quoted(match: re.Match[str]) -> str:
-        word = match.group()
-        if word.isascii() or word[0] in "'\"#_":
-            return word
-        return f'"{word}"' if "'" in word else f"'{word}'"
-
-    lines, in_text = text.split("\n"), False
-    for number, line in enumerate(lines):
-        in_text ^= line.startswith(";")  # texts of several lines stay as they are
-        if not in_text and not line.isascii() and not line.lstrip().startswith("#"):
-            lines[number] = _TEXT_WORD.sub(quoted, line)
-    return "\n".join(lines)
-
-
-@reader
-def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:
-    """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has, or if it
-    is no STAR file."""
-    for block in star_document(path):
-        values = [v for v in block.find_loop(column)]
-        if values:
-            return [gemmi.cif.as_string(v) for v in values]
-    raise ValueError(f"{path} has no column {column}.")
 
 
 @reader

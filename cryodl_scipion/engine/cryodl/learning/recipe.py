@@ -14,7 +14,8 @@ from ..io.messages import warn
 from ..io.model import find_model, read_model, write_model
 from ..io.unfinished import check_output, finish_folder, working_folder
 from ..runner import Run
-from .run_training import accelerator_for, finish, fit_task
+from .processes import accelerator_for
+from .run_training import finish, fit_task
 from .task import Task
 from .training import CHECKPOINT, FitReport, Schedule, measured
 

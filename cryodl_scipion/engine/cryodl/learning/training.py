@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one training loop of the project. A method brings a Task; devices and processes come from run_training.py.
+"""The one training loop of the project. A method brings a Task; devices and processes come from processes.py.
 
 Checkpoint of a training: one file, renewed at each validation and every minute.
 Schedule of a training, and the report of how it ended."""
@@ -23,10 +23,8 @@ from ..io.memory import require_memory
 from ..io.messages import doing
 from ..io.model import save_tensors
 from ..io.plots import can_draw
+from .processes import OneProcess
 from .task import Task
-
-if typing.TYPE_CHECKING:
-    from .run_training import OneProcess
 
 CHECKPOINT = "checkpoint.safetensors"
 

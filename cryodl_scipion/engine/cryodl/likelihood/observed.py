@@ -17,9 +17,7 @@ import torch
 from ..core.fourier import circle, fourier_resize, from_middle, radial_mean, resampled_side
 from ..core.projections import centre_crop
 from ..io.particle_sets import ParticleSet
-
-if typing.TYPE_CHECKING:
-    from .reference import HalfDisc
+from .half_disc import HalfDisc
 
 SAMPLE = 256  # particles that contrast and noise are measured on
 EDGE_PX = 4  # width of the soft edge of the noise's area

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..contract import SimulateParticlesConfig
-from ..core.fourier import circle, on_grid, plane_weights
+from ..core.fourier import on_grid, plane_weights
 from ..core.optics import Optics, ctf_of_optics
 from ..core.projections import Projector
 from ..core.volumes import cube_crop
@@ -24,9 +24,6 @@ from ..io.star import read_tables
 from . import micrographs
 from .micrographs import particle_diameter
 from .structures import dark_notes, is_model, load_density
-
-if typing.TYPE_CHECKING:
-    from .states import Ensemble
 
 
 def draw_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> micrographs.Optics:
@@ -123,8 +120,8 @@ def particle_images(
     noise: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Noisy particle images of projections, protein bright, noise of variance 1, (n, box, box). clean: (n, box, box),
-    projections, their scale such that the wanted SNR results (see signal_scale). pixel_size: Å/px. noise: (..., r),
-    power of the noise at the rings of fourier.shells, scaled here to variance 1; white noise if None."""
+    projections, their scale such that the wanted SNR results (see states.signal_scale). pixel_size: Å/px. noise: (...,
+    r), power of the noise at the rings of fourier.shells, scaled here to variance 1; white noise if None."""
     box = clean.shape[-1]
     seen = torch.fft.rfft2(clean) * ctf_of_optics(optics, box, pixel_size, clean.device)
     return torch.fft.irfft2(seen, s=(box, box)) + noise_images(len(clean), box, rng, noise, clean.device)
@@ -146,26 +143,3 @@ def noise_images(
     grid = on_grid(power.to(device).float(), box)
     mean = (grid * plane_weights(box).to(device)).sum((-2, -1), keepdim=True) / box**2
     return torch.fft.irfft2(torch.fft.rfft2(white) * (grid / mean).sqrt(), s=(box, box))
-
-
-def signal_scale(
-    projector: Ensemble,
-    angles: np.ndarray,
-    optics: typing.Sequence[Optics],
-    pixel_size: float,
-    snr: float,
-    diameter_px: float | None = None,
-) -> float:
-    """Number to multiply a structure with, so that its images have an SNR in noise of variance 1.
-
-    The SNR is the variance of the images without noise, with their CTF, over the variance of the noise; the mean over
-    the sample.
-
-    angles: (n, 3), rot, tilt, psi in degrees, of a sample of the particles. pixel_size: Å/px. snr: variance ratio.
-    diameter_px: px, of the circle within which the images' variance is measured; the whole box if None."""
-    views = projector.project(angles)
-    seen = torch.fft.irfft2(
-        torch.fft.rfft2(views) * ctf_of_optics(optics, projector.side, pixel_size, views.device), s=views.shape[-2:]
-    )
-    measured = seen.flatten(1) if diameter_px is None else seen[:, circle(projector.side, diameter_px, views.device)]
-    return float((snr / measured.var(dim=1).mean()) ** 0.5)

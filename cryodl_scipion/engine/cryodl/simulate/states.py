@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import typing
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from ..contract import SimulateParticlesConfig, reader
+from ..core.fourier import circle
+from ..core.optics import Optics, ctf_of_optics
 from ..core.projections import Projector, projection_memory
 from ..core.volumes import cube_crop
 from ..io.mrc import write_map
@@ -196,6 +199,29 @@ class Ensemble:
                 self._projectors.pop(next(iter(self._projectors)))
             self._projectors[number] = Projector(self.states.densities[number].to(self.device))
         return self._projectors[number]
+
+
+def signal_scale(
+    projector: Ensemble,
+    angles: np.ndarray,
+    optics: typing.Sequence[Optics],
+    pixel_size: float,
+    snr: float,
+    diameter_px: float | None = None,
+) -> float:
+    """Number to multiply a structure with, so that its images have an SNR in noise of variance 1.
+
+    The SNR is the variance of the images without noise, with their CTF, over the variance of the noise; the mean over
+    the sample.
+
+    angles: (n, 3), rot, tilt, psi in degrees, of a sample of the particles. pixel_size: Å/px. snr: variance ratio.
+    diameter_px: px, of the circle within which the images' variance is measured; the whole box if None."""
+    views = projector.project(angles)
+    seen = torch.fft.irfft2(
+        torch.fft.rfft2(views) * ctf_of_optics(optics, projector.side, pixel_size, views.device), s=views.shape[-2:]
+    )
+    measured = seen.flatten(1) if diameter_px is None else seen[:, circle(projector.side, diameter_px, views.device)]
+    return float((snr / measured.var(dim=1).mean()) ** 0.5)
 
 
 def load_states(config: SimulateParticlesConfig) -> States:

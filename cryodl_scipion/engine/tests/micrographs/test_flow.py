@@ -12,7 +12,7 @@ from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.geometry import inside
 from cryodl.io.coordinates import read_coordinates, write_coordinates
-from cryodl.io.star import read_star_column
+from cryodl.io.star_document import read_star_column
 
 pytestmark = pytest.mark.slow
 PIXEL_SIZE = "4"

@@ -13,7 +13,7 @@ from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph
 
 from cryodl.core.geometry import map_positions
 from cryodl.core.matching import match_picks
-from cryodl.learning.run_training import OneProcess
+from cryodl.learning.processes import OneProcess
 from cryodl.learning.training import Schedule, fit
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import picker_method

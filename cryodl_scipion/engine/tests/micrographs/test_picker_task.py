@@ -120,7 +120,7 @@ def test_labels_that_leave_particles_out_do_not_tell_how_near_particles_lie(kind
 
 def test_boxes_teach_a_trained_network_without_its_batch_statistics():
     """Crops around a few boxes are not what its running means were taken from."""
-    from cryodl.learning.run_training import accelerator_for
+    from cryodl.learning.processes import accelerator_for
 
     for trained_before, changes in ((False, True), (True, False)):
         method = picker_method("unet")

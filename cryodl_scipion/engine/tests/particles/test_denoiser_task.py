@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.learning.run_training import accelerator_for
+from cryodl.learning.processes import accelerator_for
 from cryodl.particles.denoisers import denoiser_method
 from cryodl.particles.denoisers.scales import measure_pairs
 from cryodl.particles.denoisers.train import DenoiserTask

@@ -14,8 +14,9 @@ from particle_data import simulate_particles
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
+from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
-from cryodl.likelihood.reference import HalfDisc, Reference
+from cryodl.likelihood.reference import Reference
 from cryodl.particles.commands import initial_map
 from cryodl.particles.initial import alignment, climb, halves
 from cryodl.particles.initial.alignment import Judgement, align, enlarged

@@ -7,8 +7,8 @@ import torch
 from synthetic import lopsided_density
 
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
+from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
-from cryodl.likelihood.reference import HalfDisc
 from cryodl.particles.integrity.evidence import Comparison, fitted_amplitude, fitted_priors, probabilities
 
 BOX, DIAMETER = 32, 26

@@ -6,7 +6,8 @@ import torch
 from synthetic import lopsided_density
 
 from cryodl.core.projections import Projector, random_angles
-from cryodl.likelihood.reference import HalfDisc, Reference
+from cryodl.likelihood.half_disc import HalfDisc
+from cryodl.likelihood.reference import Reference
 
 BOX = 40
 

@@ -9,8 +9,9 @@ from synthetic import lopsided_density
 
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.core.symmetry import angular_distance
+from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
-from cryodl.likelihood.reference import HalfDisc, Reference
+from cryodl.likelihood.reference import Reference
 from cryodl.likelihood.refine import Neighbourhood, refine
 from cryodl.likelihood.search import Bank, Grid, Shifts, find_modes, log_likelihoods
 from cryodl.particles.orientations.amplitude import first_fit, improved, likeliest_sigma

@@ -14,7 +14,7 @@ from cryodl.contract import AssignOrientationsConfig
 from cryodl.core.frc import frc, resolution_at
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
-from cryodl.likelihood.reference import HalfDisc
+from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.particles.orientations.assign import Search
 from cryodl.particles.orientations.explained import Explained
 from cryodl.particles.orientations.hypotheses import hypotheses

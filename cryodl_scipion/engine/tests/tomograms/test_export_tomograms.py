@@ -16,7 +16,7 @@ from cryodl.contract import Result, TrainDetectorConfig
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import coordinate_columns, read_coordinates3d, write_coordinates3d
 from cryodl.io.tomograms import Tomogram
-from cryodl.io.zarr_arrays import write_zarr
+from cryodl.io.zarr_writer import write_zarr
 from cryodl.tomograms.detectors.labels import gather_labels
 
 SHAPE = (70, 30, 300)

@@ -7,7 +7,7 @@ import torch
 
 from cryodl.contract import SEGMENTER_NETWORKS
 from cryodl.core.calibration import expected_calibration_error
-from cryodl.learning.run_training import accelerator_for
+from cryodl.learning.processes import accelerator_for
 from cryodl.tomograms.segmenters import segmenter_method
 from cryodl.tomograms.segmenters.calibrate import (
     Calibration,

@@ -11,8 +11,9 @@ from scipy.spatial.transform import Rotation
 from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
 from ...io import mrc, particle_sets
 from ...io.particles import ANGLES
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import WIDEST, Source
-from ...likelihood.reference import HalfDisc, find_contrast
+from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import mask_diameter_px, split_halves
 from ...reconstruction.views import resolutions
 from ...runner import Run, command

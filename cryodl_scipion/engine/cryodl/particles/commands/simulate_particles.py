@@ -16,8 +16,8 @@ from ...io.particles import ANGLES, CTF, optics_group, write_stack
 from ...io.relion_tables import read_orientations
 from ...io.star import write_tables
 from ...runner import PROGRAM, Run, command
-from ...simulate.particle_images import draw_optics, particle_images, signal_scale
-from ...simulate.states import Ensemble, States, load_states, state_columns, write_states
+from ...simulate.particle_images import draw_optics, particle_images
+from ...simulate.states import Ensemble, States, load_states, signal_scale, state_columns, write_states
 
 CHUNK = 256  # particles that are made, and written, at a time
 MEASURED = 256  # particles, or a few more, that the strength of the signal is measured on

@@ -17,9 +17,6 @@ from ...likelihood.observed import prepare, resample
 from ...simulate.particle_images import noise_images
 from .scales import rotated_images, rotated_optics
 
-if typing.TYPE_CHECKING:
-    from .pairs import Pairs
-
 CACHE_BYTES = 2**30  # of targets, half precision: projecting is slower than all the rest of a pair
 POOL_BYTES = 2**28
 LARGEST_POOL = 4096
@@ -30,15 +27,31 @@ VIEW = 8  # of the seed of a view of the pool
 SHIFT = 0.03  # of the box: largest extra shift of training pairs
 
 
+class PairImages:
+    """What the images of all pairs have in common. box: px. pixel_size: Å/px. diameter_px: px, of the circle that holds
+    every molecule. low_pass: (box // 2 + 1,) factors of targets, or None. rotations, seed: as of Pairs."""
+
+    def __init__(
+        self,
+        box: int,
+        pixel_size: float,
+        diameter_px: float,
+        low_pass: torch.Tensor | None,
+        rotations: typing.Sequence[int],
+        seed: int,
+    ) -> None:
+        self.box, self.pixel_size, self.diameter_px, self.low_pass = box, pixel_size, diameter_px, low_pass
+        self.rotations, self.seed = np.asarray(rotations), seed
+
+
 class RealPairs:
     """Particles and the projections at their angles and shifts.
 
-    particles: ParticleSet. projector: at the box and pixel size of `pairs` (a Pairs, for its box, pixel_size,
-    diameter_px and low_pass). scale: of the projections. sign: -1 turns dark protein bright. ctf_state: as
-    ParticleSet's."""
+    particles: ParticleSet. projector: at the box and pixel size of `pairs`. scale: of the projections. sign: -1 turns
+    dark protein bright. ctf_state: as ParticleSet's."""
 
     def __init__(
-        self, particles: ParticleSet, projector: Projector, pairs: Pairs, scale: float, sign: int, ctf_state: str
+        self, particles: ParticleSet, projector: Projector, pairs: PairImages, scale: float, sign: int, ctf_state: str
     ) -> None:
         self.particles, self.projector, self.pairs = particles, projector, pairs
         self.scale, self.sign, self.ctf_state = scale, sign, ctf_state
@@ -106,7 +119,7 @@ class SimulatedPairs:
         self,
         particles: ParticleSet,
         projector: Projector,
-        pairs: Pairs,
+        pairs: PairImages,
         scale: float,
         amplitude: float,
         spectrum: torch.Tensor,

@@ -13,7 +13,7 @@ from ...core.projections import Projector, random_angles
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import noise_spectrum, sample_rows
 from ...likelihood.reference import fit_structure
-from .pair_sources import RealPairs, SimulatedPairs
+from .pair_sources import PairImages, RealPairs, SimulatedPairs
 from .scales import ROTATIONS
 
 
@@ -82,7 +82,7 @@ def _at_random(particles: ParticleSet, fraction: float, rng: np.random.Generator
 VIEWS = 128  # random projections that a structure's strength is measured on
 
 
-class Pairs:
+class Pairs(PairImages):
     """Training and validation pairs of one or several molecules, real and simulated.
 
     particles: list of ParticleSet with angles. projectors: as many Projectors, of the structures at `box` and
@@ -112,10 +112,9 @@ class Pairs:
         seed: int = 0,
         rotations: typing.Sequence[int] = ROTATIONS,
     ) -> None:
-        self.rotations = np.asarray(rotations)
-        self.particles, self.projectors, self.box, self.pixel_size = particles, projectors, box, pixel_size
-        self.diameter_px, self.simulated, self.seed = diameter / pixel_size, simulated, seed
-        self.low_pass = None if resolution is None else low_pass(box, pixel_size, resolution)
+        finest = None if resolution is None else low_pass(box, pixel_size, resolution)
+        super().__init__(box, pixel_size, diameter / pixel_size, finest, rotations, seed)
+        self.particles, self.projectors, self.simulated = particles, projectors, simulated
         self.training, self.validation = list[np.ndarray](), list[np.ndarray]()
         self.scales, self.fits, self.contrasts = list[float](), list[typing.Any](), list[str]()
         self.snrs, self.spectra = list[float](), list[torch.Tensor]()

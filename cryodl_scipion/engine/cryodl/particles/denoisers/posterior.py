@@ -21,8 +21,9 @@ import torch
 from ...core.fourier import circle, radial_mean
 from ...core.projections import Projector, rotation_matrices
 from ...core.volumes import side_by_side
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed
-from ...likelihood.reference import HalfDisc, Reference
+from ...likelihood.reference import Reference
 from ...likelihood.refine import Neighbourhood
 from ...likelihood.search import Bank, Grid, Shifts, evidence, find_modes, log_likelihoods
 from ..orientations.amplitude import smooth_amplitude

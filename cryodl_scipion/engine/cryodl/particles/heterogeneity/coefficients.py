@@ -13,8 +13,8 @@ from ...core.optics import OpticsTable, ctf_of_optics, wavelength
 from ...io.memory import release_pages
 from ...io.particle_sets import ParticleSet
 from ...latent.cube import Observations, Views
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import noise_spectrum, prepare, sample_rows
-from ...likelihood.reference import HalfDisc
 
 # Standard deviations of the errors before they are learned: rotations about x, y and z, radians; shifts along y and x,
 # px; contrast; defocus, and the astigmatism at 0° and at 45°, 1000 Å.

@@ -15,8 +15,9 @@ import torch
 
 from ...core.projections import Projector, random_angles, rotation_matrices
 from ...core.volumes import side_by_side
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed
-from ...likelihood.reference import HalfDisc, Reference
+from ...likelihood.reference import Reference
 from ...likelihood.search import Bank, Grid, Shifts, log_likelihoods
 from ...reconstruction.halves import soft_sphere
 

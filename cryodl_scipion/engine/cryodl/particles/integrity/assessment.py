@@ -10,8 +10,8 @@ import torch
 from ...contract import AssessIntegrityConfig
 from ...core.projections import Projector, rotation_matrices
 from ...io import files, particle_sets
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed
-from ...likelihood.reference import HalfDisc
 from ...simulate.particle_images import voxel_notes
 from . import calibration, compositions
 from .candidates import Given, Searched

@@ -21,8 +21,9 @@ from ...core.fourier import on_grid
 from ...core.healpix_grid import disc_of_shifts
 from ...core.projections import Projector, phase_ramp, rotation_matrices
 from ...io.particle_sets import ParticleSet
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Source, sample_rows
-from ...likelihood.reference import HalfDisc, Reference, find_contrast, fit_structure
+from ...likelihood.reference import Reference, find_contrast, fit_structure
 from ...likelihood.search import find_modes, log_likelihoods
 from ..denoisers.plots import draw_rows
 from ..orientations.amplitude import first_fit, smooth_amplitude

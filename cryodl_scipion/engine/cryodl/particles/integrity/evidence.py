@@ -20,8 +20,9 @@ import torch
 
 from ...core.healpix_grid import ball_of_rotations, disc_of_shifts
 from ...core.projections import Projector
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed
-from ...likelihood.reference import HalfDisc, Reference
+from ...likelihood.reference import Reference
 
 KEPT = 6  # orientations whose neighbourhoods are searched finer
 FINEST_PART = 0.6  # of the resolution: distance at the particle's rim between the last step's neighbouring orientations

@@ -19,8 +19,9 @@ from ...core.healpix_grid import into_unit
 from ...core.projections import Projector, rotation_matrices
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed, Source, sample_rows
-from ...likelihood.reference import HalfDisc, Reference
+from ...likelihood.reference import Reference
 from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where
 from ...likelihood.search import Bank, Grid, Shifts, distances, evidence, find_modes, log_likelihoods
 from .amplitude import ROUNDS, SURE, AmplitudeFit, evidences, first_fit, improved

@@ -3,7 +3,7 @@
 into <output>.partial, then rename."""
 
 from ...contract import ExportTomogramsConfig, ExportTomogramsOutputs, counted
-from ...io import volume_writer, zarr_arrays
+from ...io import volume_writer, zarr_writer
 from ...io.files import expand_paths, name_tomograms
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...runner import Run, command
@@ -27,7 +27,7 @@ def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomograms
     there = {name: each for name, each in poses.items() if each}
     folder = run.folder(continues=False)
     for name, (tomogram, size) in sources.items() if config.volumes else ():
-        levels = zarr_arrays.write_zarr(
+        levels = zarr_writer.write_zarr(
             folder / f"{name}.zarr", tomogram, size, volume_writer.origin_of(tomogram.path), config.labels
         )
         print(f"{name}.zarr: {counted(levels, 'level')}.")

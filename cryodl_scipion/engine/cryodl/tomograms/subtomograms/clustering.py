@@ -16,7 +16,7 @@ from torch import nn
 from ...core.volumes import side_by_side
 from ...io.plots import new_figure, save_figure
 from ...io.subtomograms import SubtomogramSet
-from ...learning.run_training import accelerator_for
+from ...learning.processes import accelerator_for
 from ...learning.task import Task
 from ...learning.training import Schedule, fit
 from .em import Grids, learn_average
