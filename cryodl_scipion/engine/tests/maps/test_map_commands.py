@@ -300,11 +300,22 @@ def test_the_folder_of_an_evaluation_holds_what_was_measured(files, tmp_path):
     assert coloured == [[f"/{r['chain']}:{r['number']}", r["q_score"]] for r in rows]
     opened = [line[6:-1] for line in (folder / "show.cxc").read_text().splitlines() if line.startswith('open "')]
     assert len(opened) >= 3 and all((folder / name).exists() for name in opened)
-    curve = np.genfromtxt(folder / "fsc.csv", delimiter=",", names=True, usecols=(0, 1))
-    frequency, value = (curve[name] for name in curve.dtype.names)
-    below = np.flatnonzero(value < 0.5)
-    if len(below):  # between the shells around it
-        assert frequency[below[0] - 1] <= 1 / made["fsc05_angstrom"] <= frequency[below[0]]
+    with open(folder / "fsc.csv", newline="") as file:
+        shells = list(csv.DictReader(file))
+    column = lambda name: np.array([float(row[name]) for row in shells])
+    before = said["before"]
+    for curve, limit, resolution in (
+        ("map and model", 0.5, said["fsc05_angstrom"]),
+        ("map and model, whole box", 0.5, said["fsc05_unmasked_angstrom"]),
+        ("before and model", 0.5, before["fsc05_angstrom"]),
+        ("before and model, whole box", 0.5, before["fsc05_unmasked_angstrom"]),
+        ("half-maps", 0.143, said["half_maps"]["resolution_angstrom"]),
+    ):
+        below = np.flatnonzero(column(curve) < limit)
+        assert (len(below) > 0) == (resolution is not None), curve
+        if len(below):  # between the shells around it
+            frequency = column("frequency_per_angstrom")[[below[0] - 1, below[0]]]
+            assert frequency[0] <= 1 / resolution <= frequency[1], curve
     assert {"fsc.png", "q_score.png"} <= {path.name for path in folder.iterdir()}
     slices = imread(folder / "slices.png")[..., :3]
     assert slices.std() > 0.1 and (np.ptp(slices, axis=2) < 0.02).mean() > 0.98, "densities are grey"

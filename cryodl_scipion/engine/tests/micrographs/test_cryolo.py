@@ -82,6 +82,7 @@ def test_cells_that_are_no_image_answer_nothing():
         ((1.25, 1.25), (1.0, 1.0), 0.25 / 1.75),
         ((9.0, 0.0), (1.0, 1.0), 0.0),
         ((0.0, 0.0), (2.0, 2.0), 0.25),
+        ((0.0, 0.0), (1e-9, 1.0), np.exp(-4)),  # a side that vanished is taken as e^-4 of a diameter
     ],
 )
 def test_overlap_of_two_boxes(shift, ratio, expected):

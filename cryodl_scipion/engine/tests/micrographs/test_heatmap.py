@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cryodl.core.geometry import map_positions
+from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.heatmap import HeatmapPicker
 
 NOTHING = torch.zeros(0, 2)
@@ -77,3 +78,14 @@ def test_places_without_weight_do_not_teach():
 def test_scores_are_chances():
     scores = Method().scores(torch.tensor([-100.0, 0.0, 100.0], dtype=torch.bfloat16).reshape(1, 1, 1, 3))
     assert scores.dtype == torch.float32 and torch.allclose(scores.ravel(), torch.tensor([0.0, 0.5, 1.0]))
+
+
+def test_where_labels_are_sparse_each_position_is_known_or_unlabelled_and_counts_once():
+    image, rng, labelled = torch.zeros(400, 400), np.random.default_rng(0), 0.0
+    item = LabelledImage("m", image, image == 0, np.array([[200.0, 200.0]]), np.zeros((0, 2)), labels="sparse")
+    for _ in range(12):
+        _, target, (known, unlabelled) = Method().example(item, rng)
+        assert float((known + unlabelled).max()) == 1 and float((known * unlabelled).max()) == 0
+        assert float((target[0] * unlabelled).max()) < 0.5, "no spot of a label is unlabelled"
+        labelled += float(known.sum())
+    assert labelled > 0

@@ -51,6 +51,9 @@ def test_a_folder_of_picks_keeps_the_scores_that_it_was_begun_with(tmp_path):
     assert mine.narrow and mine.typical_size is None
     (tmp_path / "pick.json").write_text(json.dumps({"weights_sha256": mine.weights_sha256, **_kept(mine)}))
     assert agree_with_folder(Path(tmp_path), mine, False).narrow is None
+    record = {"weights_sha256": mine.weights_sha256, **_kept(mine), "narrow": [2.5, 1.0, -0.5]}
+    (tmp_path / "pick.json").write_text(json.dumps(record))
+    assert agree_with_folder(Path(tmp_path), mine, False).narrow == [2.5, 1.0, -0.5]
 
 
 def _kept(mine):

@@ -104,6 +104,16 @@ def test_the_ladder_ends_at_a_third_of_the_micrograph_and_at_18_px():
     assert scale_grid(2.0, 30) == []
 
 
+def test_a_stated_diameter_is_a_rung_of_its_own_beyond_the_ladder_alone(paths):
+    rungs, look = scale_grid(2.0, 1000), _look((420, 60))
+    for stated, own in ((0.9 * rungs[0], True), (sum(rungs[:2]) / 2, False), (sum(rungs[-2:]) / 2, False)):
+        asked = set()
+        find_size(
+            lambda image, diameter, *more: asked.add(diameter) or look(image, diameter, *more), paths, 2.0, stated
+        )
+        assert (stated in asked) == own and asked >= set(rungs)
+
+
 def test_unreadable_micrographs_are_passed_over(paths, tmp_path):
     (tmp_path / "bad.mrc").write_bytes(b"no micrograph")
     assert find_size(_look((200, 60)), [str(tmp_path / "bad.mrc"), *paths], 2.0).micrographs == 3

@@ -10,6 +10,7 @@ from classes2d_data import rotated, shape
 
 from cryodl.contract.class_choice import particle_cut
 from cryodl.core.optics import Optics, ctf_of_optics, wavelength
+from cryodl.particles.classes2d import run
 from cryodl.particles.classes2d.answer import signal_probabilities
 from cryodl.particles.classes2d.averages import FOLDS, ClassBank, centres_of, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import first_sorting, invariants
@@ -189,3 +190,9 @@ def test_scores_like_those_of_made_up_noise_have_no_chance_of_signal(seed):
     assert found[3000:3450].min() < 0.02 and np.median(found[:3000]) > 0.99
     kept = found >= particle_cut(found.tolist(), float(found.mean()), 0.02)
     assert kept[:3000].mean() > 0.96 and kept[3000:3450].mean() < 0.05
+
+
+def test_settled_classes_end_with_the_fourth_pass_of_the_last_level_and_others_with_the_last_one():
+    passes = lambda level, changed: [run.Pass(level, epoch, 8, changed) for epoch in range(9)]
+    ends = lambda level, changed: [p.epoch for p in passes(level, changed) if run._finished(p, [2, 8], 7)]
+    assert ends(1, 0.02) == [3, 4, 5, 6, 7, 8] and ends(1, 0.03) == [6, 7, 8] and ends(0, 0.0) == []
