@@ -13,6 +13,7 @@ from ...convert.tomograms.tomograms import DENOISER, clonesOf, engineNames, half
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from .. import checks, engine_protocol, kinds
+from ..training import TrainsModel
 from .tomogram_kinds import WholeTomograms
 
 _LEARNS = "inputModel is None"
@@ -74,9 +75,7 @@ class CryodlProtDenoiseTomograms(
         model = self.inputModel.get()
         return os.path.join(self._output(), "model") if model is None else model.getFolder()
 
-    def _card(self) -> Any:
-        folder = self.getModelFolder()
-        return contract.read_card(folder) if os.path.exists(os.path.join(folder, contract.CARD)) else None
+    _card = TrainsModel._card
 
     def _completed(self, config: contract.DenoiseTomogramsConfig) -> contract.DenoiseTomogramsConfig:
         halves = [halfTomogramsOf(item) for item in clonesOf(self.inputTomograms.get())]

@@ -81,3 +81,9 @@ def _scaled(images: torch.Tensor, dims: tuple[int, ...]) -> torch.Tensor:
     not. What is fainter than FAINTEST holds nothing."""
     largest = images.abs().amax(dims, keepdim=True)
     return torch.where(largest > FAINTEST, images / largest.clamp(min=FAINTEST), torch.zeros_like(images))
+
+
+def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Of two tensors of mean 0 over all their values. first, second: (...), of one shape."""
+    product = float((first * second).mean())
+    return product / max(1e-12, float(((first**2).mean() * (second**2).mean()).sqrt()))

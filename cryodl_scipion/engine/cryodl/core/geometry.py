@@ -9,7 +9,7 @@ from ..contract.frames import rescaled
 
 
 def resampled_shape(shape: typing.Sequence[int], factor: float) -> tuple[int, ...]:
-    """Shape of an image after resampling. shape: (h, w), px. factor: new px per px. Returns (h, w), at least 1 px."""
+    """Shape of an image or volume after resampling, at least 1 px each. shape: px. factor: new px per px."""
     return tuple(max(1, int(round(side * factor))) for side in shape)
 
 

@@ -108,3 +108,9 @@ def test_detergent_is_a_belt_about_the_molecule_and_not_within(bundle):
     height = (np.arange(added.shape[0]) * 1.0 - 12.0)[:, None, None] - bundle[0].xyz[:, 2].mean()
     weight = np.clip(added, 0.05, None) - 0.05
     assert (weight * (np.abs(height) < 20)).sum() > 0.9 * weight.sum() > 0  # 30 Å high, about the middle
+    # a ring: as wide above its middle as below, and no wider than the helix and its thickness
+    y, x = np.ogrid[: added.shape[1], : added.shape[2]]
+    centre = bundle[0].xyz[:, :2].mean(axis=0)
+    across = np.hypot(y - 28.0 - centre[1], x - 28.0 - centre[0])[None]
+    above, below = ((weight * across * part).sum() / (weight * part).sum() for part in (height > 5, height < -5))
+    assert above == pytest.approx(below, rel=0.1) and (weight * (across < 27)).sum() > 0.95 * weight.sum()

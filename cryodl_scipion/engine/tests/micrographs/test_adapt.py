@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from picking import outputs, pick
-from synthetic import blob_project, write_untrained_model
+from synthetic import blob_project, write_mrc, write_untrained_model
 
 from cryodl.contract import PickConfig, Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
@@ -247,6 +247,24 @@ def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
     assert json.loads((general / "out/pick.json").read_text()) == record
     scores = [s for _, s in read_coordinates(general / "out/candidates").values()]
     assert all((s == scores[0]).all() for s in scores)
+
+
+def test_what_is_found_again_in_the_turned_micrograph_agrees(general, monkeypatch):
+    """Spots of a micrograph that is no square, each with its score: turned, they lie elsewhere, and are the same."""
+    from cryodl.micrographs.pickers.predict import Picker
+
+    def spots(self, image, *_):
+        yx = np.argwhere(image > 1)
+        return yx.astype(float), calibrate(image[tuple(yx.T)] - 1.0, self.calibration)
+
+    _, raw = heaps(40, 200)
+    for number, path in enumerate(sorted((general / "mics").glob("*.mrc"))):
+        image = np.zeros((200, 280), np.float32)
+        image.flat[np.random.default_rng(number).choice(image.size, len(raw), replace=False)] = 1 + raw
+        write_mrc(path, image, 4.0)
+    monkeypatch.setattr(Picker, "candidates", spots)
+    assert run(general) == 0
+    assert json.loads((general / "out/pick.json").read_text())["adapted"]["agreement"] == pytest.approx(1, abs=0.02)
 
 
 def test_micrographs_that_were_asked_are_not_looked_at_again(general, monkeypatch):

@@ -252,6 +252,20 @@ def test_micrographs_without_any_candidate_are_no_failure(start, monkeypatch):
     assert any("hardly any confident pick" in w for w in result.warnings)
 
 
+def test_noise_alone_has_no_size_to_pick_at_and_ends_after_the_first_round(tmp_path):
+    (tmp_path / "mics").mkdir()
+    for number in (1, 2):
+        write_mrc(tmp_path / f"mics/{number}.mrc", np.random.default_rng(number).standard_normal((256, 256), "f4"), 4.0)
+    given = ["--micrographs", str(tmp_path / "mics/*.mrc"), "--pixel-size", "4", "--output", str(tmp_path / "out")]
+    compute = ["--device", "cpu", "--threads", "1", "--result", str(tmp_path / "result.json")]
+    assert main(["auto-pick", *given, "--model", "general", "--steps", "4", *compute]) == 0
+    result = result_of(tmp_path)
+    assert result.outputs["picks"] == 0 and result.outputs["best_round"] == 0 and len(result.outputs["rounds"]) == 1
+    entry = result.outputs["rounds"][0]
+    assert entry["picked_diameter"] is None and entry["picks"] == 0 and 0 <= entry["seconds"] < 600
+    assert any("No particles were found" in w for w in result.warnings)
+
+
 def test_bad_micrographs_are_left_out_and_one_good_one_is_not_enough_to_learn(start):
     blob_project(start, count=1)
     for name in ("bad1", "bad2"):

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cryodl.tomograms.segmenters.working_scale import needed_range, resample_part, resample_whole, resampled_length
+from cryodl.core.geometry import resampled_shape
+from cryodl.tomograms.segmenters.working_scale import needed_range, resample_part, resample_whole
 
 
 def test_finer_grids_are_interpolated_linearly():
@@ -34,10 +35,10 @@ def test_a_part_is_exactly_what_it_is_in_the_whole(shape):
 def test_each_axis_keeps_its_place():
     volume = torch.zeros(8, 16, 32)
     volume[2, 4, 20] = 1
-    coarse = resample_whole(volume, resampled_length(volume.shape, 0.5))
+    coarse = resample_whole(volume, resampled_shape(volume.shape, 0.5))
     assert coarse.shape == (4, 8, 16) and [int(i) for i in (coarse == coarse.max()).nonzero()[0]] == [1, 2, 10]
 
 
 def test_nothing_shrinks_to_nothing():
-    assert resampled_length((1, 3, 100), 0.25) == (1, 1, 25)
+    assert resampled_shape((1, 3, 100), 0.25) == (1, 1, 25)
     assert torch.allclose(resample_whole(torch.ones(1, 3, 8), (1, 1, 2)), torch.ones(1, 1, 2))

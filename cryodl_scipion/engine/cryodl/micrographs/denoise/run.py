@@ -11,6 +11,7 @@ import torch
 
 from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, denoises_blindly, in_words
 from ...core.fourier import filtered
+from ...core.frc import correlation
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
 from ...learning.image_denoiser import ImageDenoiser
@@ -219,12 +220,12 @@ class MicrographTask(NetworkTask):
             answer = self.networks["denoiser"](seen.to(self.device)).float().cpu()
             drawn.append([filtered(image, weight) for image in (answer, seen[:, 1:], hidden)])
         answer, wiener, hidden = (torch.cat(x) for x in zip(*drawn))
-        figure = _correlation(answer, hidden)
+        figure = correlation(answer, hidden)
         return {
             "metric": figure,
             "loss": float((answer - hidden).square().mean()),
             "correlation": figure,
-            "wiener_correlation": _correlation(wiener, hidden),
+            "wiener_correlation": correlation(wiener, hidden),
         }
 
     def _draw(self, parts: typing.Sequence[WienerViews], side: int, rng: np.random.Generator) -> list[torch.Tensor]:
@@ -245,8 +246,3 @@ class MicrographTask(NetworkTask):
                 (both[seen], both[1 - seen, :1] / views.strength, spectrum_on_grid(weight, (side, side))[None])
             )
         return [torch.stack(x) for x in zip(*batch)]
-
-
-def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    product = lambda a, b: float((a * b).mean())
-    return product(first, second) / max(1e-12, (product(first, first) * product(second, second)) ** 0.5)

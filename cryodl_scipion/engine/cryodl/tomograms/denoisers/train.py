@@ -11,6 +11,7 @@ import torch
 
 from ...contract import AllSkipped, Skipped, in_words
 from ...core.devices import fast_dtype
+from ...core.frc import correlation
 from ...io.files import spread_first
 from ...io.memory import require_memory
 from ...learning.recipe import TrainingRun
@@ -95,12 +96,6 @@ class TomogramTask(NetworkTask):
 
 def _stacked(examples: list[SubvolumeExample]) -> list[torch.Tensor]:
     return [torch.stack(x) for x in zip(*((e.seen, e.hidden, e.weight, e.unseen, e.raw) for e in examples))]
-
-
-def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Of two sets of volumes of mean 0."""
-    product = lambda a, b: float((a * b).mean())
-    return product(first, second) / max(1e-12, (product(first, first) * product(second, second)) ** 0.5)
 
 
 VALIDATIONS = 8

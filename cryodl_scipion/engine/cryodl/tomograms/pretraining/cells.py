@@ -10,11 +10,12 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...contract import SimulateTomogramsConfig
 from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
+from ...core.geometry import resampled_shape
 from ...io.files import whole_file
 from ...simulate.structures import structure_names
 from ...simulate.tomograms import Particle, load_particle
 from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
-from ..segmenters.working_scale import LIMIT, resample_whole, resampled_length, resampling_factor, values_statistics
+from ..segmenters.working_scale import LIMIT, resample_whole, resampling_factor, values_statistics
 
 # Ribosomes of other kingdoms are larger: each given one is also taken stretched by these factors along its axes.
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))
@@ -130,7 +131,7 @@ def grown(particle: Particle, pixel_size: float, rng: np.random.Generator) -> Pa
 
 def _at_working_size(cell: VariedCell, working: float) -> tuple[np.ndarray, np.ndarray]:
     """Arrays of a cell as a network sees it: image (z, y, x) float16, normalised; labels (z, y, x) uint8."""
-    shape = resampled_length(cell.volume.shape, resampling_factor(cell.pixel_size, working))
+    shape = resampled_shape(cell.volume.shape, resampling_factor(cell.pixel_size, working))
     volume = resample_whole(cell.volume, shape)
     middle, width = values_statistics(volume.numpy())
     labels = torch.from_numpy(cell.labels)

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from ...core.devices import fast_dtype
+from ...core.geometry import resampled_shape
 from ...core.tiles import tile_spans
 from ...learning.inference import for_inference
 from ...learning.task import method_of
 from .method import load_network
-from .working_scale import LIMIT, needed_range, resampled_length, resampling_factor
+from .working_scale import LIMIT, needed_range, resampling_factor
 
 HEAD = ("head.weight", "head.bias")  # of networks whose features have all but these in common
 
@@ -164,7 +165,7 @@ def _grid(
     shape: tuple[int, ...], factor: float, numbers: typing.Sequence[int], segmenters: typing.Sequence[Segmenter]
 ) -> SlabGrid:
     granularity = math.lcm(*(s.granularity for s in segmenters))
-    working = tuple(shape) if factor == 1.0 else resampled_length(shape, factor)
+    working = tuple(shape) if factor == 1.0 else resampled_shape(shape, factor)
     return SlabGrid(
         tuple(shape),
         working,

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ...contract.frames import rescaled
+from ...core.geometry import resampled_shape
 from ...io.tomograms import Tomogram
 
 SKEWED = 0.1  # skewness from which the contrast shows
@@ -60,7 +61,7 @@ class WorkingTomogram:
         self.tomogram = tomogram
         self.factor = resampling_factor(pixel_size, working)
         self.pixel_size = pixel_size / self.factor
-        self.shape = resampled_length(tomogram.shape, self.factor)
+        self.shape = resampled_shape(tomogram.shape, self.factor)
         self.middle, self.width = grey_statistics(tomogram, self.factor)
 
     def part(self, ranges: typing.Sequence[tuple[int, int]]) -> torch.Tensor:
@@ -83,11 +84,6 @@ def check_volume(tomogram: Tomogram) -> None:
             f"{tomogram.path} has {z} {'slice' if z == 1 else 'slices'} of {x} x {y} px: it is an image or a thin "
             "stack, not a tomogram. Give volumes."
         )
-
-
-def resampled_length(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
-    """(z, y, x) of a volume after resampling by `factor`, at least 1 voxel each."""
-    return tuple(max(1, int(round(side * factor))) for side in shape)
 
 
 def needed_range(start: int, stop: int, size_in: int, size_out: int) -> tuple[int, int]:
@@ -191,7 +187,7 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, flo
     for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
         subvolume = tomogram.part(*ranges)
         if np.mean(subvolume == np.median(subvolume)) <= MOSTLY:
-            subvolume = resample_whole(torch.from_numpy(subvolume), resampled_length(subvolume.shape, factor)).numpy()
+            subvolume = resample_whole(torch.from_numpy(subvolume), resampled_shape(subvolume.shape, factor)).numpy()
             subvolumes.append(subvolume.ravel())
     if not subvolumes:
         raise ValueError(
