@@ -99,6 +99,14 @@ def test_validation_counts_the_labels_it_may_use():
     assert set(metrics) == {"metric", "loss", "f1", "average_precision"} and all(0 <= v < 100 for v in metrics.values())
 
 
+@pytest.mark.parametrize("size, expected", [(None, 1.3), (1.3, 1.0), (0.65, 2.0)])
+def test_widths_of_candidates_are_over_that_of_the_particles_where_it_is_known(monkeypatch, size, expected):
+    answer = POSITIVES, np.full(3, 0.9), np.full(3, 1.3)  # widths over the stated diameter
+    monkeypatch.setattr("cryodl.micrographs.pickers.train.Picker.sized_candidates", lambda *a: answer)
+    found = task(labelled()).hits([dataclasses.replace(labelled(), size=size)])
+    assert found.sizes == pytest.approx([expected] * 3) and found.hit.all() and found.reference == 3
+
+
 def test_how_near_particles_lie_is_taken_from_the_labels():
     """A lattice of spacing 12 px and particles of 24 px: half a diameter, with a little room."""
     rows = np.arange(20.0, 240, 12)

@@ -121,6 +121,15 @@ def test_the_score_of_an_image_with_itself_is_its_power_in_all_coefficients_of_t
     assert float(found.scores[0]) == pytest.approx(float(power) ** 0.5, rel=0.1)
 
 
+@pytest.mark.filterwarnings("error")
+def test_comparing_writes_into_the_buffers_of_the_references():
+    """torch warns where what it is given to write into has another shape, and takes memory anew."""
+    references = References(GRID, coefficients(shape(0), shape(1)), DETAIL)
+    given = GRID.samples_of(coefficients(shape(0), shape(1))), torch.ones(2, 12), torch.zeros(2, 2)
+    first, again = match(*given, references), match(*given, references)
+    assert first.labels.tolist() == again.labels.tolist() == [0, 1] and torch.equal(first.scores, again.scores)
+
+
 def test_brightness_does_not_change_the_class():
     averages = coefficients(shape(0), 5 * shape(1))
     particles = GRID.sample(torch.stack([shape(0), 0.2 * shape(0)]))
