@@ -11,7 +11,7 @@ from synthetic import DATA
 
 from cryodl.contract import half_map_resolutions, half_map_verdict
 from cryodl.core.frc import fsc
-from cryodl.maps.measures.atoms import check_overlap, kept_atoms, model_density, read_atoms, soft_mask
+from cryodl.maps.measures.atoms import check_overlap, dense_mask, kept_atoms, model_density, read_atoms, soft_mask
 from cryodl.maps.measures.chains import _matched, compare_chains
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.measure import local_correlation, local_resolution, measure_halves, measure_map, reference_for
@@ -191,6 +191,15 @@ def test_a_given_resolution_sets_the_windows_of_local_resolution():
     own, given = (measure_halves(halves, np.ones(shared.shape), resolution)[0] for resolution in (None, 4.0))
     assert own["resolution_angstrom"] == given["resolution_angstrom"]
     assert own["local_resolution_angstrom"] != given["local_resolution_angstrom"]
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_a_map_in_which_nothing_is_dense_has_an_empty_mask(value):
+    data = np.full((40, 44, 48), value)
+    assert not dense_mask(data, np.ones(3)).any()
+    data[18:22, 20:24, 22:26] += 1
+    mask = dense_mask(data, np.ones(3))
+    assert mask[20, 22, 24] == 1 and mask[0, 0, 0] == mask[-1, -1, -1] == 0
 
 
 def test_a_soft_mask_is_one_near_atoms_and_zero_far_away(atoms):

@@ -168,12 +168,14 @@ def soft_mask(xyz: np.ndarray, volume: Volume, radius: float, edge: float | None
 def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     """A soft mask around what is dense in a map without a model: (z, y, x) float32, 0 to 1. The blurred map is cut
     where Otsu's threshold tells molecule from solvent; MARGIN Å around it belong to the molecule, and over EDGE Å the
-    mask falls to 0 as a cosine."""
+    mask falls to 0 as a cosine. It is 0 where all voxels are equal."""
     from skimage.filters import threshold_otsu
 
     blurred = gaussian_filter(np.asarray(data, np.float32), BLUR / np.asarray(voxels_zyx))
-    distance = distance_transform_edt(blurred <= threshold_otsu(blurred), sampling=tuple(voxels_zyx))
-    part = np.clip((distance - MARGIN) / EDGE, 0, 1)
+    solvent = blurred <= threshold_otsu(blurred)
+    if solvent.all():  # where nothing is dense, distances to it would be those to a corner
+        return np.zeros(blurred.shape, np.float32)
+    part = np.clip((distance_transform_edt(solvent, sampling=tuple(voxels_zyx)) - MARGIN) / EDGE, 0, 1)
     return (0.5 + 0.5 * np.cos(np.pi * part)).astype(np.float32)
 
 
