@@ -19,7 +19,7 @@ from scipy import ndimage, optimize
 from cryodl.core.optics import ctf_rfft
 from cryodl.micrographs.assess import assessment, judge
 from cryodl.micrographs.assess.signs import DOSE, FREE_PATH
-from cryodl.simulate import artefacts, particles, pool, varied
+from cryodl.simulate import artefacts, particles, pool, training_micrographs
 
 KINDS = {"good": 0.4, "empty": 0.12, "thick ice": 0.12, "carbon": 0.12, "drift": 0.12, "dirt": 0.07, "crystals": 0.05}
 CAUSES = {"unseen": ("empty", "thick ice", "carbon"), "drift": ("drift",), "dirt": ("dirt",), "crystals": ("crystals",)}
@@ -113,19 +113,21 @@ def random_micrograph(kind, members, rng):
     wide = member.extent / float(rng.uniform(1.0, FINE)) if fine else log_uniform(rng, 18, 36)
     side = int(np.clip(wide * rng.uniform(13, 32), 384, 640))
     shape, pixel_size = (side, side if rng.random() < 0.8 else int(0.7 * side)), member.extent / wide
-    views = varied.project_views(member.density, wide / pool.EXTENT_PX, 30, rng)
+    views = training_micrographs.project_views(member.density, wide / pool.EXTENT_PX, 30, rng)
     centres, clumped = particles.particle_positions(shape, wide, rng)
     while len(centres) < 12:
         centres, clumped = particles.particle_positions(shape, wide, rng)
     middle = np.array([[shape[0] / 2, shape[1] / 2]])
-    alone = varied.paint(views, middle, shape, rng)
-    strength = lambda seen: varied.signal_strength(
+    alone = training_micrographs.paint(views, middle, shape, rng)
+    strength = lambda seen: training_micrographs.signal_strength(
         torch.fft.irfft2(torch.fft.rfft2(alone) * seen, s=shape), middle, wide
     )
     clean = torch.zeros(shape)
     if kind != "empty":
-        clean = varied.paint(views, np.vstack([centres, clumped]), shape, rng)
-        clean = clean + float(varied.signal_strength(alone, middle, wide)) * artefacts.film_texture(shape, wide, rng)
+        clean = training_micrographs.paint(views, np.vstack([centres, clumped]), shape, rng)
+        clean = clean + float(training_micrographs.signal_strength(alone, middle, wide)) * artefacts.film_texture(
+            shape, wide, rng
+        )
     on_film = kind == "carbon" and rng.random() < 0.6
     image = exposed(kind, clean, strength, member.extent, pixel_size, rng)
     if on_film or (kind != "carbon" and rng.random() < 0.2):

@@ -11,7 +11,7 @@ import tempfile
 import typing
 from typing import Any, Dict, List
 
-from .engine.cryodl.contract.needed import NEEDED
+from .engine.cryodl.contract.packages import NEEDED
 
 CRYODL_HOME = "CRYODL_HOME"
 CRYODL_PYTHON = "CRYODL_PYTHON"

@@ -14,7 +14,7 @@ from pathlib import Path
 import cryodl
 
 from .contract import CARD, DoctorConfig, check_model
-from .contract.needed import NEEDED
+from .contract.packages import NEEDED
 
 REMEDY = (
     "Run `scipion installb cryodl`, or install the packages of cryodl_scipion/install/requirements.lock into the "

@@ -14,7 +14,7 @@ from .micrographs import particle_diameter
 from .particles import particle_positions
 from .pool import EXTENT_PX, PoolMember, cropped_density
 from .structures import load_density
-from .varied import exposure, paint, project_views, signal_strength, stray_pieces
+from .training_micrographs import exposure, paint, project_views, signal_strength, stray_pieces
 
 SIDE = 576  # px
 PIXEL_SIZES = (3.4, 7.0)  # Å/px

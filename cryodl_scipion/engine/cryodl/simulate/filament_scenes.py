@@ -2,7 +2,8 @@
 """Micrographs of filaments of every kind, for the training of a filament picker.
 
 A filament is a cross-section of blobs that is repeated along a smooth curve with a rise and a twist: tubes, filled
-rods, ribbons that cross over, thin strands of beads. They are made at the network's own scale, as in varied.py."""
+rods, ribbons that cross over, thin strands of beads. They are made at the network's own scale, as in
+training_micrographs.py."""
 
 import dataclasses
 import math
@@ -13,7 +14,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
 from .artefacts import add_carbon, add_ice, add_some_dirt, as_recorded
-from .varied import exposed
+from .training_micrographs import exposed
 
 SIDE = 512
 STATED = (0.65, 1.5)  # the stated diameter of a filament over its own

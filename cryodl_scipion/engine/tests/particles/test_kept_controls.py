@@ -17,7 +17,7 @@ from cryodl.io.particle_sets import StackWriter, read_particles, write_particles
 from cryodl.particles.orientations import simulated_set
 from cryodl.particles.orientations.assign import Search
 from cryodl.particles.orientations.hypotheses import hypotheses
-from cryodl.particles.orientations.kept import find_controls
+from cryodl.particles.orientations.kept_controls import find_controls
 from cryodl.particles.orientations.structure import prepare_structure
 
 PROBABILITY = "rlnMaxValueProbDistribution"

@@ -28,7 +28,7 @@ from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import name_micrographs, whole_file
 from ...simulate.micrographs import Surroundings, simulate_micrograph
 from ...simulate.pool import EXTENT_PX, PoolMember
-from ...simulate.varied import random_scene
+from ...simulate.training_micrographs import random_scene
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .labels import leave_out_unlabelled_edge, load_labelled

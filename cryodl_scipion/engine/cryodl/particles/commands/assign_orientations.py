@@ -18,7 +18,7 @@ from ...runner import PROGRAM, Run, command
 from ..orientations import assign, simulated_set
 from ..orientations.explained import explained
 from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
-from ..orientations.kept import KeptControls, find_controls, keep_controls
+from ..orientations.kept_controls import KeptControls, find_controls, keep_controls
 from ..orientations.structure import prepare_structure, size_notes
 
 # columns of our own, beside RELION's

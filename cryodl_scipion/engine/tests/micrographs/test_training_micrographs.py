@@ -12,7 +12,7 @@ from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.general import cache_folder, chances_of, simulated_images, split_members
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.pool import _SHAPES, EXTENT_PX, KINDS, density_of_points, procedural_assemblies
-from cryodl.simulate.varied import paint, random_scene, rotated_view
+from cryodl.simulate.training_micrographs import paint, random_scene, rotated_view
 
 
 @pytest.mark.parametrize("kind", KINDS)
