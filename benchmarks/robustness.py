@@ -25,13 +25,17 @@ from cryodl.io.memory import is_memory_error
 # ----- kills
 GROUPS = {
     "micrographs and picking": "pick assess-micrographs estimate-ctf extract-particles pick-filaments train-picker "
-    "auto-pick denoise-micrographs",
+    "auto-pick denoise-micrographs propose-boxes train-filament-picker train-general-picker train-micrograph-denoiser "
+    "compare-maps-of-picks",
     "particles": "train-denoiser denoise denoise-general assign-orientations reconstruct assess-integrity classify-2d "
-    "classify-2d-classes-from classify-2d-again select-classes fit-heterogeneity fit-heterogeneity-auto",
+    "classify-2d-classes-from classify-2d-again select-classes fit-heterogeneity fit-heterogeneity-auto identify "
+    "initial-map evaluate-denoiser latent-volumes",
     "tomograms": "train-classifier cluster-subtomograms fit-heterogeneity-subtomograms train-segmenter segment "
-    "denoise-tomograms train-detector detect-particles",
-    "maps": "train-map-improver improve-map",
-    "simulations": "simulate-micrographs simulate-particles simulate-tomograms",
+    "denoise-tomograms train-detector detect-particles train-general-segmenter merge-features pick-features "
+    "measure-membranes",
+    "maps": "train-map-improver improve-map evaluate-map",
+    "simulations": "simulate-micrographs simulate-particles simulate-tomograms simulate-subtomograms "
+    "simulate-half-maps",
 }
 
 

@@ -4,6 +4,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from synthetic import environment
 
@@ -12,8 +13,10 @@ from cryodl.io.files import (
     micrograph_key,
     name_micrographs,
     name_tomograms,
+    read_kept,
     rename_folder,
     whole_file,
+    whole_rows,
     without_pick_suffix,
 )
 
@@ -128,3 +131,26 @@ def test_a_finished_folder_never_replaces_another(tmp_path):
         rename_folder(tmp_path / "a.partial", tmp_path / "a")
     rename_folder(tmp_path / "a.partial", tmp_path / "b")
     assert (tmp_path / "b").is_dir() and not (tmp_path / "a.partial").exists()
+
+
+@pytest.mark.parametrize("part", [0, 0.5])
+@pytest.mark.parametrize("name", ["pick.json", "chunk.npz"])
+def test_what_a_command_noted_is_named_where_a_power_cut_has_cut_it(tmp_path, name, part):
+    path = tmp_path / name
+    if name == "chunk.npz":
+        np.savez(path, scores=np.arange(3.0))
+        assert read_kept(path)["scores"].tolist() == [0, 1, 2]
+    else:
+        path.write_text('{"threshold": 0.5}')
+        assert read_kept(path) == {"threshold": 0.5}
+    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    with pytest.raises(ValueError, match=r"/(pick.json|chunk.npz) is damaged \(.*, or choose another --output"):
+        read_kept(path)
+
+
+def test_rows_of_a_table_are_read_up_to_where_it_was_cut(tmp_path):
+    path = tmp_path / "metrics.csv"
+    assert whole_rows(path) == []
+    for text, steps in (("", []), ("step,loss\n5,0.2\n10,", ["5"]), ("step,loss\n5,0.2\n10", ["5"])):
+        path.write_text(text)
+        assert [row["step"] for row in whole_rows(path)] == steps

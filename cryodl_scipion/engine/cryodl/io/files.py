@@ -5,15 +5,19 @@ import contextlib
 import csv
 import functools
 import glob
+import json
 import os
 import re
 import shutil
 import typing
+import zipfile
 from itertools import starmap
 from pathlib import Path
 
+import numpy as np
+
 from ..contract.processes import remove_abandoned, temporary_path
-from ..contract.reading import reader
+from ..contract.reading import fault_of, reader
 from .zarr_arrays import is_zarr
 
 MAX_NAMED = 5
@@ -195,6 +199,31 @@ def read_text(path: str | os.PathLike[str]) -> str:
             f"{path} is not UTF-8 text: byte {error.start + 1} is 0x{error.object[error.start]:02x}. Save "
             "it as UTF-8, for example with iconv -f latin1 -t utf-8."
         ) from None
+
+
+@reader
+def read_kept(path: str | os.PathLike[str]) -> typing.Any:
+    """What a command noted in its output, to go on there: the value of a JSON file, or the {name: array} of a .npz.
+    Raises ValueError that names a damaged file."""
+    try:
+        if Path(path).suffix == ".npz":
+            with np.load(path) as stored:
+                return dict(stored)
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        what = fault_of(error) if isinstance(error, ValueError) else "it is incomplete"
+        raise ValueError(
+            f"{path} is damaged ({what}), as after a power cut. Remove the folder that it is in, or choose another "
+            "--output."
+        ) from None
+
+
+def whole_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """Rows of a CSV table that a command adds to, none if there is no file. A row that a power cut has cut is left
+    out."""
+    with contextlib.suppress(FileNotFoundError), open(path, newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if all(row.values())]
+    return []
 
 
 def name_tomograms(paths: typing.Sequence[str], names: typing.Sequence[str] = ()) -> list[tuple[str, str]]:

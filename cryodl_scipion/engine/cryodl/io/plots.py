@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures that the engine leaves beside its results."""
 
-import csv
 import importlib.util
 import os
 import typing
@@ -9,7 +8,7 @@ import typing
 import numpy as np
 
 from ..core.calibration import expected_calibration_error, reliability
-from .files import whole_file
+from .files import whole_file, whole_rows
 
 
 def can_draw() -> bool:
@@ -20,13 +19,12 @@ def can_draw() -> bool:
 def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Losses and validation metrics of a metrics.csv as a PNG. Columns named validation_* are drawn as they come."""
     pyplot = _pyplot()
-    with open(metrics, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    steps = [int(r["step"]) for r in rows]
+    rows = whole_rows(metrics)
+    steps, columns = [int(r["step"]) for r in rows], list(rows[0]) if rows else []
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for column in [c for c in rows[0] if c.startswith("train_") or c == "validation_loss"]:
+    for column in [c for c in columns if c.startswith("train_") or c == "validation_loss"]:
         left.plot(steps, [float(r[column]) for r in rows], marker=".", label=column.replace("_", " "))
-    for column in [c for c in rows[0] if c.startswith("validation_") and c != "validation_loss"]:
+    for column in [c for c in columns if c.startswith("validation_") and c != "validation_loss"]:
         right.plot(
             steps, [float(r[column]) for r in rows], marker=".", label=column[len("validation_") :].replace("_", " ")
         )

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ..io import stopping
-from ..io.files import whole_file
+from ..io.files import whole_file, whole_rows
 from ..io.memory import require_memory
 from ..io.messages import doing
 from ..io.model import save_tensors
@@ -320,10 +320,7 @@ def _averaged_metrics(
 
 def _append(path: Path, row: dict[str, typing.Any], log: typing.Callable[[str], None]) -> None:
     """Add a row to the table, and log it; rows of the same or later steps are of a training that was killed, and go."""
-    rows = []
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [r for r in csv.DictReader(file) if int(r["step"]) < row["step"]]
+    rows = [r for r in whole_rows(path) if int(r["step"]) < row["step"]]
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(row))
         writer.writeheader()

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl classify-2d`: particles in, classes out, on shapes of which class and pose are known."""
 
+import os
 import shutil
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
+import torch
 from classes2d_data import BOX, PIXEL, classify, purity, write_shapes
 
 from cryodl.contract import Classify2DConfig, Result
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
 from cryodl.particles.classes2d import run as runs
-from cryodl.particles.classes2d.records import class_settings
+from cryodl.particles.classes2d.records import class_settings, load_or_make
 
 
 @pytest.fixture
@@ -109,6 +111,22 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(folder, mo
     )
     assert classify().outputs["counts"] == whole
     assert len(passes) < 8
+
+
+def test_records_are_made_once_and_again_where_a_power_cut_has_cut_them(folder):
+    write_shapes(folder)
+    particles, read = read_particles("p.star"), []
+    scale = class_settings(Classify2DConfig("p.star", "out"), particles).scale
+    first = load_or_make(folder, particles, scale, read.append)
+    wanted = first.read(np.arange(len(first)), torch.device("cpu"))
+    load_or_make(folder, particles, scale, read.append)
+    assert read == [60]
+    cut = dict(zip(("samples.f16", "ctf2.f32", "rows.npy", "records.json"), (100, 0, 0, 9), strict=True))
+    for cuts, (name, size) in enumerate(cut.items(), 2):
+        os.truncate(name, size)
+        again = load_or_make(folder, particles, scale, read.append)
+        found = again.read(np.arange(len(again)), torch.device("cpu"))
+        assert all(map(torch.equal, found, wanted)) and read == [60] * cuts, name
 
 
 def test_a_run_that_is_killed_while_it_removes_its_records_is_whole(folder, monkeypatch):

@@ -5,7 +5,6 @@ validation."""
 
 import csv
 import dataclasses
-import json
 import typing
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 
 from ...contract import TrainMapImproverConfig, write_json
 from ...contract.reading import reader
-from ...io.files import expand_paths, whole_file
+from ...io.files import expand_paths, read_kept, whole_file
 from ...simulate.structures import read_structure
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.measure import reference_for
@@ -175,7 +174,7 @@ class MapPairs:
             path = self.folder / f"{number:05d}.npy"
             if not path.exists():
                 self._make(path, kind, source, config, lowest, number)
-            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            about = read_kept(path.with_suffix(".json"))
             self.warnings += about["warnings"]
             part = "validation" if groups[molecule] in held else "training"
             getattr(self, part).append(
@@ -221,9 +220,7 @@ class MapPairs:
 
     def resolutions(self) -> np.ndarray:
         """(n,) Å of all pairs."""
-        return np.array(
-            [json.loads(p.read_text(encoding="utf-8"))["resolution"] for p in sorted(self.folder.glob("*.json"))]
-        )
+        return np.array([read_kept(p)["resolution"] for p in sorted(self.folder.glob("*.json"))])
 
     def draw(self, rng: np.random.Generator, count: int) -> Batch:
         """count training boxes, rotated at random, as batch() gives them."""

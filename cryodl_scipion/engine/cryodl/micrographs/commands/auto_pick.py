@@ -5,7 +5,6 @@ Round 0 picks some micrographs with the first model. Each further round learns f
 and is judged on held-out micrographs by an observer that knows no network (self_training.py). The best round picks
 everything. Rounds, then all micrographs. A killed run continues where it was."""
 
-import json
 import shutil
 import typing
 from pathlib import Path
@@ -97,7 +96,7 @@ def _check_same_run(
             f"{folder} (--output) contains {' and '.join(strange)}, which auto-pick did not write and does not "
             "replace. Choose another folder."
         )
-    found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else mine
+    found = files.read_kept(record) if record.exists() else mine
     if read_round(folder, 0):
         phrases = dict(
             model="another first model",
@@ -133,7 +132,7 @@ def _pick_all(
     if not model.exists():
         copy_model(source, model)
     record = folder / PICK_RECORD
-    other = record.exists() and json.loads(record.read_text(encoding="utf-8"))["weights_sha256"] != checksum
+    other = record.exists() and files.read_kept(record)["weights_sha256"] != checksum
     diameter = entries[0].get("picked_diameter") or config.particle_diameter
     picked = pick(
         PickConfig(

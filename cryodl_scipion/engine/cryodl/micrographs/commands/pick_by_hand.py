@@ -4,10 +4,10 @@
 <coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py. Every
 change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
 
-import json
 from pathlib import Path
 
 from ...contract import PickByHandConfig, PickByHandOutputs, counted
+from ...io.files import read_kept
 from ...io.micrographs import named_micrographs
 from ...runner import Run, command
 from ..byhand import asking, window
@@ -84,7 +84,7 @@ def _say_training(config: PickByHandConfig, partial: bool) -> None:
         return
     start = " --start-from general" if partial else ""
     record = Path(config.start_from or "") / RECORD
-    if config.start_from and record.is_file() and json.loads(record.read_text("utf-8")).get("contrast") == "bright":
+    if config.start_from and record.is_file() and read_kept(record).get("contrast") == "bright":
         start += " --contrast bright"  # few labels of faint particles do not tell it
     print(
         f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "

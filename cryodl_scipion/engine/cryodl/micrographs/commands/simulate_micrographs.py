@@ -2,7 +2,6 @@
 """`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out.
 Simulate into <output>.partial, micrograph by micrograph. A killed run continues there."""
 
-import json
 import os
 import typing
 from pathlib import Path
@@ -46,7 +45,7 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
         done = folder / "done" / f"{name}.json"
         if not done.exists():
             write_json(done, _simulate(config, name, projector, diameter, surroundings, folder, run.seed))
-        numbers = json.loads(done.read_text(encoding="utf-8"))
+        numbers = files.read_kept(done)
         total, cut = total + numbers["particles"], cut + numbers["cut"]
     if config.box_size:
         rows, optics = sorted((folder / "done").glob("*.rows")), random_optics(config, np.random.default_rng(0))

@@ -2,13 +2,12 @@
 """What may be denoised by which model into which folder, and what is denoised already."""
 
 import dataclasses
-import json
 import os
 import typing
 from pathlib import Path
 
 from ...contract import DenoiseMicrographsConfig, denoises_blindly, write_json
-from ...io.files import expand_paths, name_micrographs
+from ...io.files import expand_paths, name_micrographs, read_kept
 from ...io.mrc import read_header
 from ...io.stamps import stamp
 
@@ -57,7 +56,7 @@ def same_denoising(folder: Path, config: DenoiseMicrographsConfig, card: typing.
     record = folder / RECORD
     if not record.exists():
         return write_json(record, mine)
-    found = json.loads(record.read_text(encoding="utf-8"))
+    found = read_kept(record)
     words = dict(
         pixel_size="pixel size",
         weights_sha256="model",

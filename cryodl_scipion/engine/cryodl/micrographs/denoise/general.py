@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...core.fourier import filtered
-from ...io.files import whole_file
+from ...io.files import read_kept, whole_file
 from ...learning.networks import GENERAL_WIDTHS, WienerUNet
 from ...learning.task import NetworkTask
 from ...simulate.denoising_scenes import MADE_UP_EXTENTS, VOXEL_SIZE, DenoisingScene, denoising_scene
@@ -60,10 +60,10 @@ def clean_examples(
         path = folder / f"{seeds[1]}-{index:05d}.npz"
         if not path.exists():
             _keep(path, _example(groups, index, seeds))
-        with np.load(path) as stored:
-            yield CleanExample(
-                torch.from_numpy(stored["seen"]), torch.from_numpy(stored["wanted"]), float(stored["strength"])
-            )
+        stored = read_kept(path)
+        yield CleanExample(
+            torch.from_numpy(stored["seen"]), torch.from_numpy(stored["wanted"]), float(stored["strength"])
+        )
 
 
 def _example(groups: typing.Sequence[typing.Sequence[PoolMember]], index: int, seeds: tuple[int, int]) -> CleanExample:

@@ -25,7 +25,7 @@ from ...core.geometry import inside, map_positions
 from ...core.optics import Optics
 from ...core.projections import Projector
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.files import name_micrographs, whole_file
+from ...io.files import name_micrographs, read_kept, whole_file
 from ...simulate.micrographs import Surroundings, simulate_micrograph
 from ...simulate.pool import EXTENT_PX, PoolMember
 from ...simulate.training_micrographs import random_scene
@@ -315,7 +315,7 @@ def cache_folder(
             folder.mkdir(parents=True, exist_ok=True)
             write_json(record, mine)
             break
-        if np.allclose(json.loads(record.read_text(encoding="utf-8")), mine, rtol=1e-3, atol=1e-6):
+        if np.allclose(read_kept(record), mine, rtol=1e-3, atol=1e-6):
             break
     return folder
 

@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 
 from ...contract import PickConfig, counted, write_json
+from ...io.files import read_kept
 from ...io.stamps import stamp
 
 if typing.TYPE_CHECKING:
@@ -219,7 +220,7 @@ def agree_with_folder(
     folder holds candidates found with other settings."""
     record, notes = folder / RECORD, [] if notes is None else notes
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
+        found = read_kept(record)
     except FileNotFoundError:
         return mine
     kept = {path.stem for path in (folder / CANDIDATES).glob("*.star")} - set(replaced)
@@ -269,7 +270,7 @@ def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
     try:
         os.link(temporary, record)  # unlike a rename, this never replaces
     except FileExistsError:
-        found = json.loads(record.read_text(encoding="utf-8"))
+        found = read_kept(record)
         if (found.get("assumed", False) and not mine.assumed) or any(
             getattr(mine, key) and not found.get(key) for key in ("adapted", "size")
         ):

@@ -4,7 +4,6 @@ picking: rounds/<n>/round.json, rounds.csv and rounds.png; which is best, and wh
 
 import csv
 import dataclasses
-import json
 import os
 import time
 import typing
@@ -13,7 +12,7 @@ from pathlib import Path
 from ...contract import AutoPickConfig, PickConfig, Result, counted, read_card, write_json
 from ...core.devices import choose_device, device_name, set_threads
 from ...io.coordinates import read_coordinates
-from ...io.files import evenly_spaced, whole_file
+from ...io.files import evenly_spaced, read_kept, whole_file
 from ...io.micrographs import micrograph_shape
 from ...io.model import copy_model
 from ...io.plots import plot_rounds
@@ -44,7 +43,7 @@ def read_round(folder: str | os.PathLike[str], number: int) -> dict[str, typing.
     path = round_folder(folder, number) / RECORD
     if not path.exists():
         return None
-    entry: dict[str, typing.Any] = json.loads(path.read_text(encoding="utf-8"))
+    entry: dict[str, typing.Any] = read_kept(path)
     return entry
 
 

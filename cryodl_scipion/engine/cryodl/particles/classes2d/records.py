@@ -5,8 +5,8 @@ A record holds the samples times their CTF over the noise's amplitude, in half p
 ring. It is all that the classification sees of a particle.
 Settings of a 2-D classification: rings, mask, range of shifts, noise and contrast, measured on the images."""
 
+import contextlib
 import dataclasses
-import json
 import typing
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 
 from ...contract import Classify2DConfig, write_json
 from ...core.fourier import fourier_resize, radial_mean
+from ...io.files import read_kept
 from ...io.particle_sets import ParticleSet
 from ...io.stacks import read_finite
 from ...likelihood.reference import projected_ball
@@ -113,10 +114,14 @@ def load_or_make(
     """The Records of a folder, made there unless a stopped run has made them with this scale."""
     said = folder / "records.json"
     mine = dict(grid=dataclasses.asdict(scale.grid), sign=scale.sign, count=len(particles))
-    if not said.exists() or json.loads(said.read_text()) != mine:
-        said.unlink(missing_ok=True)
-        make_records(folder, particles, scale, tick)
-        write_json(said, mine)
+    with contextlib.suppress(ValueError, OSError, EOFError):  # what there is not, or a power cut has cut
+        if read_kept(said) == mine:
+            kept = Records(folder, scale.grid)
+            kept.read(np.zeros(1, int), torch.device("cpu"))
+            return kept
+    said.unlink(missing_ok=True)
+    make_records(folder, particles, scale, tick)
+    write_json(said, mine)
     return Records(folder, scale.grid)
 
 

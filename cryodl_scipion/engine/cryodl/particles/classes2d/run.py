@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...io.files import whole_file
+from ...io.files import read_kept, whole_file
 from .averages import ClassBank
 from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, SETTLED, Classification, State
 from .records import Records
@@ -118,8 +118,8 @@ def _restored(work: Classification, path: Path) -> Pass | None:
     """The last finished Pass of a stopped run, its state given to `work`; None without one."""
     if not path.exists():
         return None
-    with np.load(path) as kept:
-        work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
-        done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
+    kept = read_kept(path)
+    work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
+    done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
     work.bank = work.bank_of(work.subset(done.classes), work.state.labels, done.classes)
     return done

@@ -2,7 +2,6 @@
 """`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out.
 Compare all particles with all compositions; a killed run continues."""
 
-import json
 import os
 import typing
 from pathlib import Path
@@ -46,7 +45,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     if not learnt.exists():
         assessment.learn_strength()
         write_json(learnt, dict(strength=assessment.strength))
-    assessment.strength = json.loads(learnt.read_text(encoding="utf-8"))["strength"]
+    assessment.strength = files.read_kept(learnt)["strength"]
     parts = [
         assessment.kept_evidence(folder / PARTS / f"{start:09d}.npz", np.arange(start, min(start + CHUNK, count)))
         for start in progress.ProgressBar(range(0, count, CHUNK), unit="chunk", mininterval=1.0)

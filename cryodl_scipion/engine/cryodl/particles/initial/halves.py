@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...io.files import whole_file
+from ...io.files import read_kept, whole_file
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import Observed
 from ...reconstruction.views import views_of
@@ -41,8 +41,8 @@ def started_maps(both: InHalves, folder: Path, run: Run) -> dict[int, list[Found
             for start in range(STARTS):
                 kept = folder / f"{half}_{start}.npz"
                 if kept.exists():
-                    with np.load(kept) as file:
-                        one = Found(**{name: torch.from_numpy(file[name]).to(run.device) for name in file.files})
+                    arrays: dict[str, np.ndarray] = read_kept(kept)
+                    one = Found(**{name: torch.from_numpy(value).to(run.device) for name, value in arrays.items()})
                     bar.update(STEPS + len(FULL))
                 else:
                     one = both.climb(half, (run.seed, half, start)).run(bar.update)

@@ -70,8 +70,7 @@ class IntegrityAssessment:
             found = self.evidence(rows)
             with files.whole_file(path) as temporary, open(temporary, "wb") as file:
                 np.savez(file, logs=found.logs.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu())
-        with np.load(path) as stored:
-            return {key: stored[key] for key in stored.files}
+        return dict(files.read_kept(path))
 
     def made_up(self, matrices: np.ndarray, folder: Path) -> calibration.MadeUp:
         """Made-up particles of known composition, compared like the real ones. Where given angles are farther from what

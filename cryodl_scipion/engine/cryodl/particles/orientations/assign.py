@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from ...core.healpix_grid import into_unit
 from ...core.projections import Projector, rotation_matrices
-from ...io.files import whole_file
+from ...io.files import read_kept, whole_file
 from ...io.particle_sets import ParticleSet
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed, Source, sample_rows
@@ -203,8 +203,7 @@ class Search:
             rows = np.arange(start, min(start + size, count))
             kept = folder / f"{start:09d}.npz" if folder else None
             if kept and kept.exists():
-                with np.load(kept) as file:
-                    parts.append(Orientations(**file))
+                parts.append(Orientations(**read_kept(kept)))
             else:
                 parts.append(self._orient(rows, bank, fine))
             if kept and not kept.exists():

@@ -2,7 +2,6 @@
 """The map of one set of picks: extraction, orientations from the structure, half-maps, FSC. The table and the curves of
 maps of several sets of picks."""
 
-import json
 import typing
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from ...contract import (
 from ...core.frc import THRESHOLDS, fsc, resolution_at, ring_frequencies
 from ...core.volumes import cube_crop
 from ...io.coordinates import write_coordinates
-from ...io.files import write_csv
+from ...io.files import read_kept, write_csv
 from ...io.mrc import read_data, read_header
 from ...io.particle_sets import read_particles, write_particles_star
 from ...io.plots import new_figure, save_figure
@@ -143,7 +142,7 @@ def map_of_set(
     """The record of the map of a set; a stopped run continues in the folder. Raises ValueError if there is none."""
     record = folder / RECORD
     if record.exists():
-        return dict(json.loads(record.read_text(encoding="utf-8")))
+        return dict(read_kept(record))
     folder.mkdir(parents=True, exist_ok=True)
     particles, oriented, density = (folder / part for part in ("particles.star", "oriented.star", "map.mrc"))
     if not particles.exists():

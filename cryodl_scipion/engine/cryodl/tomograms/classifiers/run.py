@@ -8,7 +8,7 @@ import typing
 import numpy as np
 import torch
 
-from ...io.files import whole_file
+from ...io.files import read_kept, whole_file
 from ...io.messages import Line
 from ...io.subtomograms import SubtomogramSet
 from ...learning.task import method_of
@@ -37,8 +37,8 @@ def write_part(path: str | os.PathLike[str], part: Classified) -> None:
 
 def read_part(path: str | os.PathLike[str]) -> Classified:
     """The Classified of such a file."""
-    with np.load(path) as file:
-        return Classified(**{f.name: file.get(f.name) for f in dataclasses.fields(Classified)})
+    kept = read_kept(path)
+    return Classified(**{f.name: kept.get(f.name) for f in dataclasses.fields(Classified)})
 
 
 def joined_parts(parts: typing.Sequence[Classified]) -> Classified:

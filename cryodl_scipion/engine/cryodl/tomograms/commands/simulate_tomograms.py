@@ -2,7 +2,6 @@
 """`cryodl simulate-tomograms`: structures in; tomograms of cells with exact labels, coordinates and angles out.
 Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
 
-import json
 import typing
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from ...contract import SimulateTomogramsConfig, SimulateTomogramsOutputs, counted, write_json
-from ...io.files import expand_paths, whole_file
+from ...io.files import expand_paths, read_kept, whole_file
 from ...io.particles import ANGLES
 from ...io.progress import ProgressBar
 from ...io.star import write_tables
@@ -56,7 +55,7 @@ def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTom
         done = folder / "done" / f"{name}.json"
         if not done.exists():
             write_json(done, _simulate(config, index, name, particles, copies, tilts, device, folder))
-        found[name] = json.loads(done.read_text(encoding="utf-8"))
+        found[name] = read_kept(done)
     run.warn(
         *(
             f"Only {placed} of {wanted} copies of {feature} fit into {name}. Choose fewer copies, or a larger --size "
