@@ -117,6 +117,7 @@ def test_the_table_of_rounds_says_how_they_were_judged(finished):
     assert [row["round"] for row in rows] == ["0", "1"]
     assert list(rows[0])[:4] == ["round", "separation", "picks", "threshold"]
     assert all(float(row["separation"]) > 2 for row in rows) and rows[0]["agreement"] == ""
+    assert all(int(row[part]) >= 0 for row in rows for part in ("background", "contamination", "confident_held_out"))
     assert float(rows[1]["agreement"]) > 0.9 and int(rows[0]["confident"]) >= 40 and rows[0]["micrographs"] == "4"
     outputs = result_of(finished).outputs
     assert [r["separation"] for r in outputs["rounds"]] == [float(row["separation"]) for row in rows]

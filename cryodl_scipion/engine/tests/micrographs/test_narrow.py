@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Candidates narrower than the particles of their set get lower scores."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def test_a_folder_of_picks_keeps_the_scores_that_it_was_begun_with(tmp_path):
     record = {"weights_sha256": mine.weights_sha256, **_kept(mine), "narrow": [2.5, 1.0, -0.5]}
     (tmp_path / "pick.json").write_text(json.dumps(record))
     assert agree_with_folder(Path(tmp_path), mine, False).narrow == [2.5, 1.0, -0.5]
+
+
+def test_a_folder_that_was_begun_before_areas_were_avoided_says_so(tmp_path):
+    mine = _settings(tmp_path)
+    (tmp_path / "pick.json").write_text(json.dumps({"weights_sha256": mine.weights_sha256, **_kept(mine)}))
+    (tmp_path / "candidates").mkdir()
+    (tmp_path / "candidates" / "m.star").touch()
+    assert agree_with_folder(Path(tmp_path), mine, False).contrast == "dark"
+    with pytest.raises(ValueError, match=r"avoid nothing \(now contamination\). Choose another --output"):
+        agree_with_folder(Path(tmp_path), dataclasses.replace(mine, avoid="contamination"), False)
 
 
 def _kept(mine):
