@@ -65,6 +65,10 @@ def test_a_folder_that_was_begun_before_areas_were_avoided_says_so(tmp_path):
     assert agree_with_folder(Path(tmp_path), mine, False).contrast == "dark"
     with pytest.raises(ValueError, match=r"avoid nothing \(now contamination\). Choose another --output"):
         agree_with_folder(Path(tmp_path), dataclasses.replace(mine, avoid="contamination"), False)
+    known = {key: value for key, value in _kept(mine).items() if key != "contrast"}  # then all was dark
+    (tmp_path / "pick.json").write_text(json.dumps({"weights_sha256": mine.weights_sha256, **known}))
+    with pytest.raises(ValueError, match=r"parameters: contrast dark \(now bright\)\. "):
+        agree_with_folder(Path(tmp_path), dataclasses.replace(mine, contrast="bright"), False)
 
 
 def _kept(mine):
