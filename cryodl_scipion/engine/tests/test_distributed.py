@@ -11,12 +11,12 @@ import sys
 
 import pytest
 import torch
-from particles.test_denoiser_task import task_of
+from denoiser_task_data import task_of
 from safetensors.torch import load_file
+from segmenter_task_data import examples
 from synthetic import ENGINE, environment
 from test_training import GROUND_TRUTH
 from tiny_trials import BENCHMARKS, trials
-from tomograms.test_segmenter_task import examples
 
 from cryodl.contract import EVERY_COMMAND
 from cryodl.distributed import several_devices
