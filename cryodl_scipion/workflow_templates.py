@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plugin's workflow templates, which say at once what they need and this machine does not have."""
 
+import glob
 import importlib.util
 import json
 import os
@@ -8,6 +9,7 @@ import sys
 from typing import Any, Dict, List
 
 import pyworkflow as pw
+from pwem.emlib.image import ImageHandler
 from pyworkflow.template import LocalTemplate
 
 _COMMAND, _NO_SCHEDULE, _NO_WINDOW = "template", "--noschedule", "--nogui"
@@ -46,6 +48,8 @@ class CryodlTemplate(LocalTemplate):
         for place, run in enumerate(runs):
             if run.get("gainFile") == _NONE:
                 del run["gainFile"]
+            elif "gainFile" in run:
+                _checkGain(run["gainFile"], run["filesPath"], run["filesPattern"])
             elif run.get("filesPath") == _NONE:
                 runs[place] = _firstMap(runs, run["object.id"])
         with open(path, "w", encoding="utf-8") as file:
@@ -62,6 +66,24 @@ class CryodlTemplate(LocalTemplate):
         if missing:
             print(f"These runs of the workflow cannot start on this machine:\n{_listed(missing)}")
         return path
+
+
+def _checkGain(gain: str, folder: str, pattern: str) -> None:
+    """Raises SystemExit if there is no gain reference, or it is not as large as the first movie: RELION would only say
+    that all movies failed."""
+    movies = sorted(glob.glob(os.path.join(folder, pattern)))
+    if not glob.glob(gain):
+        sys.exit(
+            f"No project was made: there is no gain reference {gain} (gain). gain={_NONE} is for corrected movies."
+        )
+    if not movies or movies[0].lower().endswith(".eer"):  # these may be sampled more finely than their gain reference
+        return
+    size, found = [" x ".join(map(str, ImageHandler.getDimensions(path)[:2])) for path in (movies[0], gain)]
+    if size != found:
+        sys.exit(
+            f"No project was made: the gain reference {gain} (gain) has {found} px, the movie {movies[0]} {size} px. "
+            f"Give the gain reference of these movies, turned as they are, or gain={_NONE} if they are corrected."
+        )
 
 
 def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The workflow templates: found by Scipion, filled, and loaded into a project with their links."""
 
+import glob
 import os
 import re
 import subprocess
 import sys
 from unittest import mock
 
+import mrcfile
+import numpy as np
 from pwem import Domain
 from pyworkflow.object import Pointer, PointerList
 from pyworkflow.project import Manager
@@ -310,6 +313,32 @@ class TestCryodlTemplate(CryodlTest):
         for name, field, wanted in links:
             self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted)
         self.assertNotIn("ProtImportVolumes", runs)
+
+    def test_a_gain_reference_of_another_size_is_named_before_a_project_is_made(self):
+        (movies,) = self.imported("cryodl-movies").values()
+        (movie,) = glob.glob(movies + "/*.mrc")
+        with mrcfile.open(movie, permissive=True) as mrc:
+            high, wide = mrc.data.shape[-2:]
+        gain = os.path.join(self.data, "gain.mrc")
+        answers, links = TEMPLATES["cryodl-movies"]
+        for size, said in (
+            ((high, wide), ""),
+            ((high, wide + 8), f"{wide + 8} x {high} px"),
+            (None, "there is no gain"),
+        ):
+            if size:
+                mrcfile.new(gain, np.ones(size, np.float32), overwrite=True).close()
+            else:
+                os.remove(gain)
+            given = dict(answers, gain=(gain,), pattern=("*.mrc",))
+            with mock.patch.dict(TEMPLATES, {"cryodl-movies": (given, links)}):
+                if not said:
+                    self.assertEqual(self.load("cryodl-movies")["ProtImportMovies"].gainFile.get(), gain)
+                    continue
+                with self.assertRaises(SystemExit) as refused:
+                    self.load("cryodl-movies")
+            for word in [gain, said] + [movie, f"{wide} x {high} px"] * bool(size):
+                self.assertIn(word, str(refused.exception))
 
     def test_every_run_waits_for_each_of_its_inputs(self):
         """Scipion's scheduler starts a run when its prerequisites have ended and its form has no fault."""
