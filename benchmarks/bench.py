@@ -206,7 +206,7 @@ def evaluate(picks, ground_truth, pixel_size, diameter, border, micrographs):
     given = ("--coordinates", picks, "--reference", ground_truth, "--micrographs", *micrographs, "--threshold", 0)
     sizes = ("--pixel-size", pixel_size, "--particle-diameter", diameter, "--border", border)
     found = json.loads(cryodl("evaluate-picks", *given, *sizes, "--json")[0])
-    every = found.get("all_candidates", found["metrics"])
+    every = found.get("all_candidates") or found["metrics"]
     figures = {key: round(found["metrics"][key], 4) for key in ("f1", "precision", "recall")}
     return dict(best_f1=round(every["best_f1"], 4), ap=round(every["average_precision"], 4), **figures)
 

@@ -113,12 +113,27 @@ POSITIVES = {f"{title(s)}, {n} positives": dict(set=s, labels=f"{n} positives") 
 BY_NETWORK = {network: dict(network=network) for network in (*NETWORKS, "Topaz 0.3.20")}
 
 
+OTHERS = "100 positives of each other set"
+BY_OTHERS = {f"{title(s)}, labels of the other two": dict(set=s, labels=OTHERS) for s in SETS}
+
+
 def network_cases():
-    own = [dict(set=s["set"], labels=s["labels"], network=n, seed=0) for s in POSITIVES.values() for n in BY_NETWORK]
-    for case in own:
-        few = int(case["labels"].split()[0]) <= FEW
-        case["kind"] = "boxes" if few and not case["network"].lower().startswith("topaz") else "sparse"
-    return own
+    own = [dict(part, network=network, seed=0) for part in POSITIVES.values() for network in BY_NETWORK]
+    return own + [dict(part, network=network, seed=0) for part in BY_OTHERS.values() for network in NETWORKS]
+
+
+def learn(sets, labels, network, folder, seed=0, steps=None):
+    """Train a network on some labels of each set, in folder/model: boxes where they are few, but for topaz. All sets
+    are taken for one in which particles have the sets' mean diameter in px. Returns its cost."""
+    few = int(labels.split()[0]) <= FEW and network != "topaz"
+    expected = None if few else round(mean(map(expected_particles, sets)))
+    for one in sets:
+        labels_of(one, labels, seed, folder / "labels")
+    together = dataclasses.replace(sets[0], diameter_px=mean(one.diameter_px for one in sets))
+    options = flags(network=network, labels="boxes" if few else "sparse", seed=seed, steps=steps)
+    options += flags(expected_particles=expected)
+    micrographs = [path for one in sets for path in one.train]
+    return train(together, folder / "labels", folder / "model", *options, micrographs=micrographs)
 
 
 @benchmark(
@@ -126,22 +141,21 @@ def network_cases():
     tables={
         "few-labels": lambda rows: training_cost(
             table_of(rows, "network", BY_NETWORK, POSITIVES), rows, set="empiar10017", labels="100 positives"
-        )
+        ),
+        "cross-molecule": lambda rows: table_of(rows, "network", BY_NETWORK, BY_OTHERS),
     },
     quick=dict(steps=4),
 )
-def picking_networks(run, set, labels, network, seed, kind, steps=None):
-    """Networks trained on the same few labels, beside Topaz. kind: what labels are said to be."""
+def picking_networks(run, set, labels, network, seed, steps=None):
+    """Networks trained on the same few labels of a set, or of the two other sets, beside Topaz."""
     one, folder = real(set), run.folder(f"{set} {labels} {network} {seed}")
-    given, model = labels_of(one, labels, seed, folder / "labels"), folder / "model"
     if network.startswith("Topaz"):
         topaz = Topaz(run.tool("topaz"), run.output / "topaz")
-        model, cost = topaz.train(one, given, model)
+        model, cost = topaz.train(one, labels_of(one, labels, seed, folder / "labels"), folder / "model")
         return dict(cost, **topaz.score_set(one, model, folder / "picks.txt"))
-    options = ("--network", network, "--labels", kind, "--seed", seed, *(("--steps", steps) if steps else ()))
-    options += ("--expected-particles", expected_particles(one)) if kind == "sparse" else ()
-    cost = train(one, given, model, *options)
-    picked = pick(one.test, one.pixel_size, one.diameter, model, folder / "picks")
+    sets = [real(name) for name in SETS if name != set] if labels == OTHERS else [one]
+    cost = learn(sets, " ".join(labels.split()[:2]), network, folder, seed, steps)
+    picked = pick(one.test, one.pixel_size, one.diameter, folder / "model", folder / "picks")
     return dict(cost, pick_cpu=picked["cpu"], **score(one, folder / "picks"))
 
 

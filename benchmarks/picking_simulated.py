@@ -7,14 +7,32 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from bench import CPU, benchmark, columns, cryodl, data_folder, evaluate, f1_ap, groups, in_order, mean, pick, recorded
+from bench import (
+    CPU,
+    NETWORKS,
+    RealSet,
+    benchmark,
+    columns,
+    cryodl,
+    data_folder,
+    f1_ap,
+    flags,
+    groups,
+    in_order,
+    mean,
+    pick,
+    recorded,
+    score,
+)
+from peers import positions
+from picking_real import learn
 from recipes.micrographs import ODD, PARTICLE_PX, PARTICLES, SIDE, WITHOUT, Scenes, dense, unseen, write_ctf
 
 from cryodl.contract import Result
 from cryodl.core import geometry, matching, projections
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.core.optics import Optics
-from cryodl.io.coordinates import align_keys, read_coordinates, write_coordinates
+from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, write_micrograph
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.normalize import prepare_micrograph
@@ -218,7 +236,8 @@ def bad_micrographs(run, case, seed):
 
 
 # ----- maps of the picks
-MAPS_SIDE, MICROGRAPHS, EACH, BOX, STEP = 1024, 50, 110, 64, 10
+MAPS_SIDE, MICROGRAPHS, EACH, BOX, STEP = 1024, 25, 110, 64, 10
+TEACH, LABELS = 4, "100 positives"  # further micrographs, of which the labels are
 STRUCTURES = {  # file, symmetry and pixel size (Å); none of them taught the general model
     "8BK7": ("complexes/8BK7.cif.gz", "D2", 4.0),
     "2YKR_30S": ("complexes/2YKR_30S.pdb.gz", "C1", 5.0),
@@ -226,53 +245,54 @@ STRUCTURES = {  # file, symmetry and pixel size (Å); none of them taught the ge
 KEYS = ("picks", "particles", "resolution", "loss", "structure_resolution")
 
 
-def contaminated(name, work, count, particles, box):
-    """The case of a structure: micrographs, reference, pixel size, box and CTF."""
-    file, symmetry, pixel_size = STRUCTURES[name]
-    folder, structure = work / "simulated", data_folder() / "structures" / file
-    if not folder.exists():
+def contaminated(run, name, count, particles, box):
+    """Simulated micrographs of a structure as a labelled set, whose first micrographs teach."""
+    file, _, pixel_size = STRUCTURES[name]
+
+    def make(path):
         options = (
-            f"--count {count} --size {MAPS_SIDE} --particles {particles} --ice 3 --pixel-size {pixel_size} --snr 0.1"
+            f"--count {count + TEACH} --size {MAPS_SIDE} --particles {particles} --ice 3 --pixel-size {pixel_size} "
+            "--snr 0.1 --minimum-distance 0.9 --aggregates 1 --carbon 0.2 --gradient 1 --threads 1"
         )
-        options += " --minimum-distance 0.9 --aggregates 1 --carbon 0.2 --gradient 1 --threads 1"
-        record = ("--result", work / "simulated.json")
-        cryodl("simulate-micrographs", "--structure", structure, "--output", folder, *options.split(), *record)
-        write_ctf(folder)
-    return dict(
-        micrographs=sorted((folder / "micrographs").glob("*.mrc")),
-        reference=folder / "coordinates",
-        pixel_size=pixel_size,
-        diameter=Result.read(str(work / "simulated.json")).outputs.particle_diameter,
-        border=box / 2,
-        structure=structure,
-        maps=("--box", box, "--symmetry", symmetry, "--ctf", folder / "ctf.star"),
-    )
+        given = ("--structure", data_folder() / "structures" / file, *options.split())
+        recorded("simulate-micrographs", path, *given, record=path.with_suffix(".json"))
+        write_ctf(path)
+        (path / "coordinates").rename(path / "coords")
+        path.with_suffix(".json").rename(path / "simulated.json")
+
+    folder = run.kept(f"{name} {count} {particles}", make)
+    diameter = Result.read(str(folder / "simulated.json")).outputs.particle_diameter
+    return RealSet(name, folder, pixel_size, diameter / pixel_size, box / 2, TEACH)
 
 
-def picked(case, work, pickers=("general", "blobs", "random")):
-    given = ("--micrographs", *case["micrographs"], "--pixel-size", case["pixel_size"], "--threads", 1, "--pictures", 0)
-    sets = {name: work / name for name in pickers}
-    todo = [name for name, folder in sets.items() if not folder.exists()]
-    if "general" in todo:
-        pick(case["micrographs"], case["pixel_size"], None, "general", sets["general"])
-    if "blobs" in todo:
-        cryodl(
-            "pick", "--method", "templates", *given, "--particle-diameter", case["diameter"], "--output", sets["blobs"]
-        )
-    if "random" in todo:
-        write_random(sets["random"], case)
-    return sets
+def picked(run, one, picker):
+    """Folder of a picker's picks of the test micrographs."""
+
+    def make(path):
+        if picker == "random":
+            write_random(path, one)
+        elif picker == "blobs":
+            given = flags(micrographs=one.test, pixel_size=one.pixel_size, threads=1, pictures=0, output=path)
+            cryodl("pick", "--method", "templates", *given, "--particle-diameter", one.diameter)
+        elif picker == "general":
+            pick(one.test, one.pixel_size, None, picker, path)
+        else:
+            model = run.kept(f"{one.folder.name} models/{picker}", lambda path: learn([one], LABELS, picker, path))
+            pick(one.test, one.pixel_size, one.diameter, model / "model", path)
+
+    return run.kept(f"{one.folder.name} picks/{picker}", make)
 
 
-def write_random(folder, case):
-    """As many positions on each micrograph as the reference has, anywhere."""
-    rng, paths = np.random.default_rng(7), {Path(path).stem: path for path in case["micrographs"]}
+def write_random(folder, one):
+    """As many positions on each micrograph as it has particles, anywhere."""
+    rng, known = np.random.default_rng(7), positions(one)
     folder.mkdir()
-    for name, (yx, _) in align_keys(read_coordinates(case["reference"]), list(paths)).items():
-        positions = rng.uniform(0, micrograph_shape(paths[name]), yx.shape)
-        write_coordinates(folder / f"{name}.star", positions, np.zeros(len(yx)))
+    for path in map(Path, one.test):
+        yx = rng.uniform(0, micrograph_shape(path), known[path.stem].shape)
+        write_coordinates(folder / f"{path.stem}.star", yx, np.zeros(len(yx)))
 
 
+PICKERS = ("general", "blobs", "random", *NETWORKS)
 WORDS = dict(reference="true positions", general="general model", blobs="blobs", random="positions at random")
 angstrom = lambda key: lambda r: "nothing" if r[key] is None else f"{r[key]:.2f}"
 
@@ -283,7 +303,7 @@ angstrom = lambda key: lambda r: "nothing" if r[key] is None else f"{r[key]:.2f}
         "picked-maps": columns(
             {
                 "data": "data",
-                "picks of": lambda r: WORDS[r["set"]],
+                "picks of": lambda r: WORDS.get(r["set"], r["set"]),
                 "particles": "particles",
                 "precision": "precision:.3f",
                 "recall": "recall:.3f",
@@ -293,24 +313,23 @@ angstrom = lambda key: lambda r: "nothing" if r[key] is None else f"{r[key]:.2f}
             }
         )
     },
-    quick=dict(micrographs=2, particles=20, box=48, step=30),
+    quick=dict(micrographs=2, particles=20, box=48, step=30, pickers="general,random"),
 )
-def picked_maps(run, data, micrographs=MICROGRAPHS, particles=EACH, box=BOX, step=STEP):
+def picked_maps(run, data, micrographs=MICROGRAPHS, particles=EACH, box=BOX, step=STEP, pickers=",".join(PICKERS)):
     """Resolution of the maps of each picker's particles beside that of the true positions: `compare-maps-of-picks` on
     simulated micrographs of SNR 0.1 within the particle's diameter, with ice, aggregates, carbon and gradients. The
-    general model is given nothing, blobs the diameter; the control is as many positions at random."""
-    work = run.output / data
-    work.mkdir(exist_ok=True)
-    case = contaminated(data, work, micrographs, particles, box)
-    sets = picked(case, work)
-    given = ("--micrographs", *case["micrographs"], "--pixel-size", case["pixel_size"])
-    more = ("--reference", case["reference"], "--angular-step", step, "--structure", case["structure"], *case["maps"])
+    general model is given nothing, blobs the diameter, the networks 100 labels of four further micrographs; the
+    control is as many positions at random."""
+    one = contaminated(run, data, micrographs, particles, box)
+    sets = {picker: picked(run, one, picker) for picker in pickers.split(",")}
+    file, symmetry, _ = STRUCTURES[data]
+    given = dict(micrographs=one.test, pixel_size=one.pixel_size, reference=one.ground_truth, angular_step=step)
+    given.update(structure=data_folder() / "structures" / file, box=box, symmetry=symmetry, ctf=one.folder / "ctf.star")
     sources = [f"{picker}={folder}" for picker, folder in sets.items()]
-    made, _, _ = recorded("compare-maps-of-picks", run.folder(f"maps {data}"), "--picks", *sources, *given, *more)
+    made, _, _ = recorded("compare-maps-of-picks", run.folder(f"maps {data}"), *flags(picks=sources, **given))
     rows = []
-    for one in made["sets"]:
-        row = dict(set=one, **{key: made[key][one] for key in KEYS}, fsc=made["fsc"][one])
-        files = (case["pixel_size"], case["diameter"], case["border"], case["micrographs"])
-        found = evaluate(sets[one], case["reference"], *files) if one in sets else {}
+    for name in made["sets"]:
+        found = score(one, sets[name]) if name in sets else {}
+        row = dict(set=name, **{key: made[key][name] for key in KEYS})
         rows.append(dict(row, **{key: found[key] for key in ("precision", "recall") if found}))
     return rows
