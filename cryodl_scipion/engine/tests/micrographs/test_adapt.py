@@ -7,12 +7,14 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from picking import outputs, pick
 from synthetic import blob_project, write_mrc, write_untrained_model
 
 from cryodl.contract import PickConfig, Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs.normalize import Prepared
 from cryodl.micrographs.pickers.ask import MINIMUM, adapt, two_components
 
 UNSURE = (1.0, -0.5)  # a calibration that believes in half of the particles only
@@ -254,6 +256,7 @@ def test_what_is_found_again_in_the_turned_micrograph_agrees(general, monkeypatc
     from cryodl.micrographs.pickers.predict import Picker
 
     def spots(self, image, *_):
+        image = image.image.numpy() if isinstance(image, Prepared) else image
         yx = np.argwhere(image > 1)
         return yx.astype(float), calibrate(image[tuple(yx.T)] - 1.0, self.calibration)
 
@@ -262,6 +265,8 @@ def test_what_is_found_again_in_the_turned_micrograph_agrees(general, monkeypatc
         image = np.zeros((200, 280), np.float32)
         image.flat[np.random.default_rng(number).choice(image.size, len(raw), replace=False)] = 1 + raw
         write_mrc(path, image, 4.0)
+    ready = lambda self, image, *_: Prepared(torch.from_numpy(image), torch.ones(image.shape, dtype=bool), image.shape)
+    monkeypatch.setattr(Picker, "prepared", ready)
     monkeypatch.setattr(Picker, "candidates", spots)
     assert run(general) == 0
     assert json.loads((general / "out/pick.json").read_text())["adapted"]["agreement"] == pytest.approx(1, abs=0.02)

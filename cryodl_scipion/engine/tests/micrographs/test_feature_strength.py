@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.micrographs.normalize import Prepared, feature_strength
+from cryodl.micrographs.normalize import Prepared, feature_strength, particle_bands
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.unet import STRENGTH
 
 D = 32.0
+
+
+def strength_of(image, valid, diameter_px):
+    return feature_strength(particle_bands(image, valid, diameter_px), valid)
 
 
 def _image(height, sigma=1.0, seed=0, spots=30, side=480):
@@ -29,32 +33,30 @@ def _valid(image):
 
 
 def test_strength_grows_with_the_particles():
-    values = [feature_strength(_image(h), _valid(_image(h)), D) for h in (0.5, 1.0, 2.0)]
+    values = [strength_of(_image(h), _valid(_image(h)), D) for h in (0.5, 1.0, 2.0)]
     assert values[1] / values[0] == pytest.approx(2, rel=0.25) and values[2] / values[1] == pytest.approx(2, rel=0.2)
 
 
 def test_noise_alone_has_the_least_strength():
-    assert feature_strength(_image(0.0), _valid(_image(0)), D) == pytest.approx(0.12, abs=0.03)
+    assert strength_of(_image(0.0), _valid(_image(0)), D) == pytest.approx(0.12, abs=0.03)
 
 
 def test_what_is_not_valid_does_not_count():
     image = _image(1.0)
     spoiled, valid = image.clone(), _valid(image)
     spoiled[:100], valid[:100] = 0, False
-    assert feature_strength(spoiled, valid, D) == pytest.approx(feature_strength(image, _valid(image), D), rel=0.2)
+    assert strength_of(spoiled, valid, D) == pytest.approx(strength_of(image, _valid(image), D), rel=0.2)
 
 
 def test_without_valid_pixels_it_is_that_of_noise():
     image = _image(1.0)
-    assert feature_strength(image, ~_valid(image), D) == pytest.approx(0.12)
+    assert strength_of(image, ~_valid(image), D) == pytest.approx(0.12)
 
 
 def test_rotated_images_are_as_strong():
     image = _image(1.0)
     rotated = torch.rot90(image).contiguous()
-    assert feature_strength(rotated, _valid(image), D) == pytest.approx(
-        feature_strength(image, _valid(image), D), rel=0.03
-    )
+    assert strength_of(rotated, _valid(image), D) == pytest.approx(strength_of(image, _valid(image), D), rel=0.03)
 
 
 def test_the_gain_brings_faint_and_strong_micrographs_to_the_same_height():
@@ -63,7 +65,7 @@ def test_the_gain_brings_faint_and_strong_micrographs_to_the_same_height():
         image = _image(height)
         prepared = Prepared(image, _valid(image), tuple(image.shape))
         gained = image * method.gain(prepared)
-        assert feature_strength(gained, prepared.valid, D) == pytest.approx(STRENGTH, rel=0.01)
+        assert strength_of(gained, prepared.valid, D) == pytest.approx(STRENGTH, rel=0.01)
 
 
 def test_the_gain_of_a_changed_image_is_computed_anew():

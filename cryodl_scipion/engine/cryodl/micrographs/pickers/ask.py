@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particle size, contrast and score calibration, estimated on some micrographs before a general model picks."""
 
+import contextlib
 import dataclasses
 import typing
 
@@ -12,7 +13,7 @@ from ...core.geometry import values_at
 from ...core.matching import match_picks
 from ...io.coordinates import DECIMALS
 from ...io.micrographs import read_micrograph
-from ..normalize import Prepared, particle_bands, prepare_micrograph
+from ..normalize import Prepared, prepare_micrograph
 from .pick_record import PickSettings, typical_contrast
 from .predict import Picker, working_factor
 from .seen import ContrastFound, candidates_of_some, compare_contrasts
@@ -64,7 +65,7 @@ def ask_micrographs(
         each = len(asked.raw(contrast))
         adapted = dataclasses.replace(
             adapted,
-            agreement=_agreement(mine, asked.found(contrast), picker, adapted),
+            agreement=_agreement(mine, asked, picker, adapted),
             by_number=tuple(ranked[each - 1 :: each].round(DECIMALS).tolist()),
         )
     if mine.size and settings.size_open:
@@ -110,6 +111,7 @@ class _Asked:
     ) -> None:
         self.paths, self.picker, self.card, self.sized = paths, picker, card, sized
         self._found = dict[tuple[str, float | None], Found]()
+        self._prepared = dict[tuple[str, float], Prepared]()  # with dark protein
 
     def found(self, contrast: str) -> Found:
         """All candidates of each micrograph, with raw scores; [] without any size."""
@@ -118,10 +120,18 @@ class _Asked:
             return []
         key = contrast, known[0].scale
         if key not in self._found:
-            look = lambda image: _candidates(known[0], self.picker, contrast, image)
+            look = lambda path: _candidates(known[0], self.picker, contrast, self.prepared(path, known[0]))
             self._found[key] = candidates_of_some(look, self.paths)
             self.picker.seen |= {(path, *key): (yx, raw) for path, yx, raw in self._found[key]}
         return self._found[key]
+
+    def prepared(self, path: str, settings: PickSettings) -> Prepared:
+        """A micrograph at the size that was found, its dark protein bright. Raises ValueError, FileNotFoundError."""
+        key = path, typing.cast("float", settings.scale)
+        if key not in self._prepared:
+            with _as_told(settings, self.picker, "dark"):
+                self._prepared[key] = self.picker.prepared(read_micrograph(path), settings.pixel_size, key[1])
+        return self._prepared[key]
 
     def raw(self, contrast: str) -> list[np.ndarray]:
         """[(n,) raw scores of each micrograph]."""
@@ -155,14 +165,13 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
         except ValueError:  # constant, or not-a-number: nothing is seen there; picking reports the micrograph
             return ScaleCandidates(np.zeros(0), np.zeros(0), 1.0)
         if opposite:
-            prepared = dataclasses.replace(prepared, image=-prepared.image)
+            prepared = prepared.inverted()
         else:
             known[key] = prepared
         yx, scores, sizes = picker.sized_candidates(prepared, settings.distance_part * wide)
         area, heights = float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2, None
         if whole and not opposite:
-            bands = particle_bands(prepared.image, prepared.valid, wide).numpy()
-            heights = values_at(bands, yx)
+            heights = values_at(prepared.bands(wide).numpy(), yx)
         return ScaleCandidates(scores, diameter * sizes, area, heights)
 
     spares, picker.spares_outliers = picker.spares_outliers, False  # how unevenly spots stand out tells dirt's size
@@ -178,29 +187,39 @@ def cut_middle(image: typing.Any, side: int) -> typing.Any:
     return image[starts[0] : starts[0] + side, starts[1] : starts[1] + side]
 
 
-def _candidates(
-    settings: PickSettings, picker: Picker, contrast: str, image: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n, 2) and raw scores (n,) of a micrograph's candidates, at the size that was found."""
+@contextlib.contextmanager
+def _as_told(settings: PickSettings, picker: Picker, contrast: str) -> typing.Iterator[None]:
+    """The picker with raw scores, and what the settings tell it."""
     own, typical = picker.calibration, picker.contrast
     settings.tell(picker)
-    scale = typing.cast("float", settings.scale)  # nobody asks for candidates without any size
     picker.calibration, picker.contrast = (1.0, 0.0), contrast
     try:
-        return picker.candidates(image, settings.pixel_size, scale, settings.distance)
+        yield
     finally:
         picker.calibration, picker.contrast, picker.typical_size = own, typical, None
 
 
-def _agreement(settings: PickSettings, found: Found, picker: Picker, adapted: "Adapted") -> float:
+def _candidates(
+    settings: PickSettings, picker: Picker, contrast: str, prepared: Prepared
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (n, 2) and raw scores (n,) of a micrograph's candidates, at the size that was found. prepared: with
+    dark protein."""
+    seen = prepared if contrast == "dark" else prepared.inverted()
+    with _as_told(settings, picker, contrast):
+        scale = typing.cast("float", settings.scale)  # nobody asks for candidates without any size
+        return picker.candidates(seen, settings.pixel_size, scale, settings.distance)
+
+
+def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "Adapted") -> float:
     """Adapted.agreement. What a network is unsure of changes as its micrograph is turned; particles do not."""
     reach, same, picks = typing.cast("float", settings.scale) / settings.pixel_size / 4, 0, 0
-    for path, *seen in found[:TURNED]:
-        image = read_micrograph(path)
-        quarter = torch.rot90(torch.from_numpy(image)).contiguous().numpy()  # numpy's copy takes twice as long
+    for path, *seen in asked.found(str(settings.contrast))[:TURNED]:
+        prepared = asked.prepared(path, settings)
+        image, valid = (torch.rot90(x).contiguous() for x in (prepared.image, prepared.valid))
+        quarter = Prepared(image, valid, prepared.shape[::-1])
         turned = _candidates(settings, picker, str(settings.contrast), quarter)
         kept, back = (yx[calibrate(raw, adapted.calibration) >= adapted.threshold] for yx, raw in (seen, turned))
-        back = np.c_[back[:, 1], image.shape[1] - 1 - back[:, 0]]
+        back = np.c_[back[:, 1], prepared.shape[1] - 1 - back[:, 0]]
         same, picks = same + int(match_picks(kept, back, reach).sum()), picks + len(kept) + len(back)
     return round(2 * same / max(1, picks), 4)
 

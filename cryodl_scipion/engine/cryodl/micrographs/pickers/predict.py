@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from ...contract import particle_size_problem
 from ...core.calibration import calibrate
 from ...core.geometry import inside, map_positions, values_at
-from ..normalize import Measured, particle_bands, prepare_micrograph
+from ..normalize import Measured, Prepared, prepare_micrograph
 from ..tiled import TiledNetwork
 from .thresholds import Narrow, lower_narrow
 
@@ -46,16 +46,21 @@ class Picker(TiledNetwork):
         self.dense = self.network
 
     def candidates(
-        self, image: np.ndarray, pixel_size: float, diameter: float, minimum_distance: float
+        self, image: np.ndarray | Prepared, pixel_size: float, diameter: float, minimum_distance: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """All candidates of a micrograph, best first. image: (h, w) float32 as read. pixel_size: Å/px. diameter,
-        minimum_distance: Å. Returns yx (n, 2) in px of the micrograph, and calibrated scores (n,). Raises ValueError
-        for an image that cannot be picked."""
+        """All candidates of a micrograph, best first. image: (h, w) float32 as read, or prepared before. pixel_size:
+        Å/px. diameter, minimum_distance: Å. Returns yx (n, 2) in px of the micrograph, and calibrated scores (n,).
+        Raises ValueError for an image that cannot be picked."""
+        prepared = image if isinstance(image, Prepared) else self.prepared(image, pixel_size, diameter)
         factor = working_factor(self.method, pixel_size, diameter)
-        check_particle_fits(image.shape, pixel_size, diameter)
-        prepared = prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")
         yx, scores = self.candidates_prepared(prepared, minimum_distance / pixel_size * factor)
         return map_positions(yx, prepared.image.shape, prepared.shape), scores
+
+    def prepared(self, image: np.ndarray, pixel_size: float, diameter: float) -> Prepared:
+        """A micrograph made ready for the network; arguments and errors as those of `candidates`."""
+        check_particle_fits(image.shape, pixel_size, diameter)
+        factor = working_factor(self.method, pixel_size, diameter)
+        return prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")
 
     def candidates_prepared(self, prepared: Measured, distance: float) -> tuple[np.ndarray, np.ndarray]:
         """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
@@ -87,8 +92,7 @@ class Picker(TiledNetwork):
         yx = map_positions(yx, output.shape[1:], grid)
         keep = inside(yx, shape) & values_at(prepared.valid.numpy(), yx)
         if self.spares_outliers and (raw >= SURE).sum() >= FEWEST:
-            bands = particle_bands(prepared.image.float(), prepared.valid, self.method.working_diameter)
-            heights = values_at(bands.numpy(), yx)
+            heights = values_at(prepared.bands(self.method.working_diameter).numpy(), yx)
             keep &= heights <= OUTLIER * max(0.0, float(np.median(heights[raw >= SURE])))
         return yx[keep], calibrate(raw[keep], self.calibration), sizes[keep]
 

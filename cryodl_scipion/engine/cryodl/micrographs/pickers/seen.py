@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from ...contract import TrainPickerConfig, counted
 from ...core.geometry import map_positions, resampled_shape
 from ...io.files import spread_first
-from ...io.micrographs import read_micrograph
 from ...io.model import find_model, read_model
 from ..normalize import Prepared
 from . import load_network, picker_method
@@ -62,7 +61,7 @@ class ContrastFound:
 def candidates_of_some(
     candidates: typing.Callable[..., typing.Any], paths: typing.Sequence[str]
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """[(path, (n, 2) yx, (n,) scores)] of a few readable micrographs. candidates: function of image (h, w) that returns
+    """[(path, (n, 2) yx, (n,) scores)] of a few readable micrographs. candidates: function of a path that returns
     positions and scores. paths: micrographs, of which those evenly spread over the list come first; those that cannot
     be read or picked are passed over here: picking reports them."""
     found: list[tuple[str, np.ndarray, np.ndarray]] = []
@@ -70,7 +69,7 @@ def candidates_of_some(
         if len(found) == MAX_MICROGRAPHS:
             break
         try:
-            found.append((path, *candidates(read_micrograph(path))))
+            found.append((path, *candidates(path)))
         except (ValueError, FileNotFoundError):
             continue
     return found
