@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
 import psutil
 from pwem.protocols import EMProtocol
+from pyworkflow.mapper.sqlite import SqliteFlatMapperException
 from pyworkflow.object import Object, Pointer, PointerList, Set
 from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, getProtocolFromDb
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
+from pyworkflow.protocol.protocol import StepSet
 from pyworkflow.utils.process import killWithChilds
 
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
@@ -154,6 +156,16 @@ class KeepsOutputs(ProtocolMixin):
                         relation["object_parent_extended"],
                         relation["object_child_extended"],
                     )
+
+    def _run(self) -> None:
+        """pyworkflow clears its list of steps table by table: a process that is killed between two of them leaves a
+        file that nothing can read. The list is begun anew; what the engine has written is not computed again."""
+        if os.path.exists(self.getStepsFile()):
+            try:
+                StepSet(filename=self.getStepsFile()).close()
+            except SqliteFlatMapperException:
+                os.remove(self.getStepsFile())
+        super()._run()
 
     def _runSteps(self, doneSteps: int) -> None:
         """Run what is not done; the step that registers the outputs also when these were lost."""

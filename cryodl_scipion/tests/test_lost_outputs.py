@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A run that is killed in the moment in which it notes what it made. Other losses: last_second.py, in all tests."""
 
+import contextlib
 import importlib
 import os
+import sqlite3
 from unittest import mock
 
 from pyworkflow.protocol import Protocol
@@ -17,13 +19,27 @@ class TestCryodlLostOutputs(CryodlTest):
     def prepare(cls):
         cls.folder = writeModel(cls.data + "/model", {})
 
-    def test_outputs_are_there_before_their_step_counts_as_done(self):
+    def killed(self):
+        """A run whose process ended when its first step was done."""
         if importlib.import_module("pyworkflow.protocol.launch")._run.__name__ != "_fork":
             self.skipTest("Runs are processes of their own here, into which nothing can be put.")
         run = self.makeProtocol(CryodlProtImportModel, modelFolder=self.folder)
         with mock.patch.object(Protocol, "_stepFinished", lambda *_: os._exit(9)):
             self.proj.launchProtocol(run, wait=True)
         self.assertTrue(run.isFailed())
+        return run
+
+    def test_a_list_of_steps_that_is_half_cleared_is_begun_anew(self):
+        run = self.killed()
+        with contextlib.closing(sqlite3.connect(run.getStepsFile())) as steps:
+            steps.execute("DROP TABLE Properties")
+            steps.execute("DROP TABLE Classes")
+        self.proj.launchProtocol(run, wait=True)
+        self.assertTrue(run.isFinished(), run.getErrorMessage())
+        self.assertEqual(run.outputModel.getNetwork(), "unet")
+
+    def test_outputs_are_there_before_their_step_counts_as_done(self):
+        run = self.killed()
         self.assertEqual([name for name, _ in run.iterOutputAttributes()], ["outputModel"])
         self.proj.launchProtocol(run, wait=True)
         self.assertTrue(run.isFinished(), run.getErrorMessage())
