@@ -64,7 +64,7 @@ class Explained:
         return [
             f"{structure} does not explain these particles: the evidence for it is {100 * self.whole:.0f} % of that "
             f"of particles of this structure with the same signal (at least {100 * MINIMUM:.0f} % are expected). They "
-            "may show another molecule, another state, or junk."
+            "may show another molecule, another state or junk, or finer detail than a coarse first map has."
         ]
 
 
