@@ -106,7 +106,13 @@ class Likelihood(ClassifierMethod):
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
     def _averages(
-        self, examples: Examples, config: TrainClassifierConfig, frame: Frame, grids: Grids, device: torch.device
+        self,
+        examples: Examples,
+        config: TrainClassifierConfig,
+        frame: Frame,
+        grids: Grids,
+        device: torch.device,
+        starts: int = STARTS,
     ) -> dict[str, torch.Tensor]:
         estimates = []
         for label, name in enumerate(examples.names):
@@ -119,7 +125,7 @@ class Likelihood(ClassifierMethod):
                     observed,
                     grids,
                     config.seed + label,
-                    STARTS - known,
+                    starts - known,
                     angles=one.angles[rows] if known and one.angles is not None else None,
                     shifts=shifts,
                 )
@@ -141,7 +147,7 @@ class Likelihood(ClassifierMethod):
         for number, rows in enumerate(parts, 1):
             print(f"Cross-validation, part {number} of {len(parts)}: {len(rows)} subtomograms.")
             part = dataclasses.replace(examples, training=np.setdiff1d(np.arange(len(labels)), rows), validation=rows)
-            learnt = self._averages(part, config, frame, grids, device)
+            learnt = self._averages(part, config, frame, grids, device, starts=1)
             predictor = AveragesPredictor(frame, learnt, grids, device)
             evidence[rows], power[rows] = predictor.compared(examples.subtomograms, rows, examples.contrast)[:2]
         mine = evidence.double().gather(1, labels[:, None])[:, 0]
