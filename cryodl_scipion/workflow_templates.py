@@ -15,6 +15,7 @@ from pyworkflow.template import LocalTemplate
 _COMMAND, _NO_SCHEDULE, _NO_WINDOW = "template", "--noschedule", "--nogui"
 # Where a run has its class, a template has these words and the answer which program estimates the CTF.
 _CTF, _AUTO, _CTFFIND = "CTF by ", "auto", "ctffind"
+_OPTIONAL = "ProtRelionSubTomoReconstructAvg"  # the last step of a template, which goes without it as well
 _NONE = "none"  # no gain reference, no known structure: an answer, since a question without one is asked for
 _CTF_BY = {_CTFFIND: "CistemProtCTFFind", "cryodl": "CryodlProtEstimateCTF"}
 
@@ -52,9 +53,13 @@ class CryodlTemplate(LocalTemplate):
                 _checkGain(run["gainFile"], run["filesPath"], run["filesPattern"])
             elif run.get("filesPath") == _NONE:
                 runs[place] = _firstMap(runs, run["object.id"])
+        missing = missingPrograms(runs)
+        left = [run for run in runs if run["object.className"] == _OPTIONAL and run["object.label"] in missing]
+        for run in left:
+            runs.remove(run)
+            print(f"Left out: {run['object.label']}. {' '.join(missing.pop(run['object.label']))}")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(runs, file, indent=4)
-        missing = missingPrograms(runs)
         starts = os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv)
         if missing and starts:
             os.remove(path)
@@ -133,7 +138,8 @@ def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:
         if name == _CTF_BY[_CTFFIND]:
             problems = _missingCtffind(runs)
         elif name in known:
-            problems = known[name].validateInstallation()
+            disabled = ["Its plugin disables it."] if known[name].isDisabled() else []
+            problems = known[name].validateInstallation() or disabled
         missing[run.get("object.label") or name] = problems
     return {label: problems for label, problems in missing.items() if problems}
 

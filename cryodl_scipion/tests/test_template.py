@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The workflow templates: found by Scipion, filled, and loaded into a project with their links."""
 
+import contextlib
 import glob
+import io
 import os
 import re
 import subprocess
@@ -239,6 +241,8 @@ TEMPLATES = {
                 "inputSubtomograms": "ProtSplitSet 3.outputSubTomograms02",
                 "inputModel": "CryodlProtTrainTomograms 3.outputModel",
             },
+            "ProtSetFilter": {"inputSet": "CryodlProtSimulateTomograms 2.outputSubtomograms"},
+            "ProtRelionSubTomoReconstructAvg": {"inputSubtomos": "ProtSetFilter.outputSubtomograms"},
         },
     ),
 }
@@ -339,6 +343,20 @@ class TestCryodlTemplate(CryodlTest):
                     self.load("cryodl-movies")
             for word in [gain, said] + [movie, f"{wide} x {high} px"] * bool(size):
                 self.assertIn(word, str(refused.exception))
+
+    def test_a_step_of_a_plugin_that_cannot_run_here_is_left_out_and_said(self):
+        optional = Domain.getProtocols().get("ProtRelionSubTomoReconstructAvg")
+        if optional is None:
+            self.skipTest("scipion-em-reliontomo is not installed.")
+        for problems, disabled in ((["Missing paths"], False), ([], True)):
+            with mock.patch.multiple(
+                optional,
+                validateInstallation=classmethod(lambda cls, found=problems: found),
+                isDisabled=classmethod(lambda cls, found=disabled: found),
+            ), contextlib.redirect_stdout(io.StringIO()) as said:
+                self.assertNotIn(optional.__name__, self.load("cryodl-tomograms"))
+            why = " ".join(problems) or "Its plugin disables it."
+            self.assertIn(f"Left out: their average by RELION. {why}", said.getvalue())
 
     def test_every_run_waits_for_each_of_its_inputs(self):
         """Scipion's scheduler starts a run when its prerequisites have ended and its form has no fault."""
