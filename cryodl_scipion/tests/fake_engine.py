@@ -3,7 +3,8 @@
 
 It knows the answers: beside every synthetic micrograph lies <file>.truth.json with [[x, y, score], ...].
 Variables: FAKE_ENGINE_DIE_AFTER=n ends it by SIGKILL after n micrographs or steps, once; FAKE_ENGINE_SLEEP=s waits s
-seconds for each micrograph or step, and while classes form; FAKE_ENGINE_GPUS="0 1" gives the machine these GPUs.
+seconds for each micrograph or step, and while classes form; FAKE_ENGINE_MEET=folder lets two that pick wait there for
+each other, up to a minute; FAKE_ENGINE_GPUS="0 1" gives the machine these GPUs.
 """
 
 import argparse
@@ -122,6 +123,7 @@ def pick(config):
         paths[name] = os.path.join(config.output, name + ".star")
         if not os.path.exists(stored):
             time.sleep(float(os.environ.get("FAKE_ENGINE_SLEEP", 0)))
+            meetAnother(os.environ.get("FAKE_ENGINE_MEET"))
             if damaged(path):
                 del paths[name]
                 skipped.append(contract.Skipped(name, path, "the file is shorter than its header says"))
@@ -160,6 +162,14 @@ def pick(config):
 
 def damaged(path):
     return os.path.getsize(path) < 4096
+
+
+def meetAnother(folder):
+    if folder:
+        open(os.path.join(folder, str(os.getpid())), "w").close()
+        until = time.monotonic() + 60
+        while len(os.listdir(folder)) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 def ground_truth(path):

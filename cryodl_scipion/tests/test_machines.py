@@ -3,6 +3,7 @@
 
 import os
 import stat
+import tempfile
 from types import SimpleNamespace
 from unittest import mock
 
@@ -99,7 +100,7 @@ class TestCryodlDevices(MachineTest):
             self.assertIn("give numbers such as 0", errors(useGpu=True, gpuList=text))
 
     def test_as_many_threads_as_gpus_share_them_out(self):
-        with mock.patch.dict(os.environ, FAKE_ENGINE_SLEEP="4"):  # so that both batches work at one time, however busy
+        with tempfile.TemporaryDirectory() as meet, mock.patch.dict(os.environ, FAKE_ENGINE_MEET=meet):
             protocol = self.pick(useGpu=True, gpuList="0 1", numberOfThreads=3)
         self.assertEqual(self.devices(protocol), ["GPU 0 (fake)", "GPU 1 (fake)"])
 
