@@ -125,7 +125,7 @@ def test_outliers_are_no_candidates_of_a_general_model(monkeypatch, height, spar
     image, places = blob_micrograph((600, 600), spacing=90, diameter_px=30, contrast=4.0)
     dirt = places[len(places) // 2]
     bands = torch.from_numpy(1 + (height - 1) * (gaussian_blobs((480, 480), [0.8 * dirt], 6.0) > 0.5))
-    monkeypatch.setattr("cryodl.micrographs.pickers.predict.particle_bands", lambda *a: bands)
+    monkeypatch.setattr("cryodl.micrographs.normalize.particle_bands", lambda *a: bands)
     every, usual = (candidates(picker(spares_outliers=spares), image, 4.0, 120.0)[0] for spares in (False, True))
     assert np.linalg.norm(every - dirt, axis=1).min() < 4
     lost = every[np.linalg.norm(every[:, None] - usual[None], axis=2).min(1) > 0]
