@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the resolution that the report forecasts comes: maps of 300 particles, and of 2 and 10 times as many."""
+
+import numpy as np
+from bench import asked, benchmark, columns, mean, structure_file
+from recipes import other_particles
+from scipy.spatial.transform import Rotation
+
+from cryodl.io.star import read_tables, write_tables
+from cryodl.recipes.report.forecast import FACTORS, edges_of
+
+PIXEL, PARTNER = 4.0, "6CVN"
+PLAIN, FEW_VIEWS, MIXTURE = "", "views of a belt are missing", f"half of them {PARTNER}"
+SETS = {  # SNR over the box, degrees by which the angles are wrong, B-factor of the images (Å²), and what else
+    "2YKR_30S": (0.1, 2.5, 60, PLAIN),
+    "6VXX": (0.1, 2, 60, PLAIN),
+    "1U6G": (0.2, 2.5, 60, PLAIN),
+    "5GJV": (0.05, 3, 60, PLAIN),
+    "8BK7": (0.1, 2, 300, PLAIN),
+    "1WCM": (0.1, 2.5, 60, FEW_VIEWS),
+    "4ZXB": (0.15, 2.5, 60, PLAIN),
+    "3J9I": (0.05, 2, 200, PLAIN),
+    "2CG9": (0.2, 2.5, 60, FEW_VIEWS),
+    "6RN3": (0.1, 3, 60, MIXTURE),
+}
+
+
+def held(row):
+    """Of a set's forecasts, those between whose ends the later map came."""
+    later = [(edges[1:], came) for edges, came in zip(row["edges"], zip(row["two"], [row["ten"]] * len(row["two"])))]
+    return [low <= one <= high for edges, came in later for (low, _, high), one in zip(edges, came)]
+
+
+@benchmark(
+    cases=dict(molecule=SETS),
+    tables={
+        "forecasts": columns(
+            {
+                "molecule": "molecule",
+                "SNR": "snr:g",
+                "angles wrong by (°)": "error:g",
+                "B-factor (Å²)": "b_factor",
+                "and": "what",
+                "300 particles (Å)": lambda r: f"{mean(r['now']):.1f}",
+                "600": lambda r: f"{mean(r['two']):.1f}",
+                "3,000": "ten:.1f",
+                "between the ends": lambda r: f"{sum(held(r))} of {len(held(r))}",
+            }
+        )
+    },
+    quick=dict(count=30, batches=1),
+)
+def forecasts(run, molecule, count=300, batches=4):
+    """Sets of another generator with coloured noise; batches of particles, of which each forecasts alone."""
+    (snr, error, b_factor, what), folder = SETS[molecule], run.work(molecule)
+    files, all_of_them = (
+        [structure_file(molecule), structure_file(PARTNER)][: 1 + (what == MIXTURE)],
+        count * FACTORS[-1],
+    )
+    plain = other_particles.ctf
+    other_particles.ctf = lambda *optics: plain(*optics, b_factor=b_factor)
+    try:
+        each = all_of_them * (2 if what == FEW_VIEWS else 1) // len(files)
+        other_particles.make_set(folder, files, each, {}, snr, pixel_size=PIXEL, seed=900)
+    finally:
+        other_particles.ctf = plain
+    truth, tables, rng = np.load(folder / "truth.npz"), read_tables(folder / "particles.star"), np.random.default_rng(5)
+    turns = Rotation.from_matrix(truth["rotations"])
+    wrong = Rotation.from_rotvec(np.radians(error) * rng.normal(size=(len(turns), 3)) / 3**0.5)
+    angles = (wrong * turns).inv().as_euler("ZYZ", degrees=True)
+    seen = abs(truth["rotations"][:, 2, 2]) > (0.45 if what == FEW_VIEWS else 0)
+    rows = np.nonzero(seen)[0][:all_of_them].reshape(-1, count)
+
+    def made(name, chosen):
+        columns_of = {c: [v[i] for i in chosen] for c, v in tables["particles"].items()}
+        for number, axis in enumerate(("Rot", "Tilt", "Psi")):
+            columns_of[f"rlnAngle{axis}"] = angles[chosen, number].tolist()
+        for number, axis in enumerate("YX"):
+            columns_of[f"rlnOrigin{axis}Angst"] = (-PIXEL * truth["shifts_yx"][chosen, number]).tolist()
+        star = folder / f"{name}.star"
+        write_tables(star, {"optics": tables["optics"], "particles": columns_of})
+        return asked("reconstruct", folder / f"{name}.mrc", particles=star, device="cpu")[0]
+
+    first = [made(f"first {n}", rows[n]) for n in range(batches)]
+    second = [made(f"second {n}", np.concatenate(rows[[n, n + batches]])) for n in range(batches)]
+    return dict(
+        snr=snr,
+        error=error,
+        b_factor=b_factor,
+        what=what,
+        now=[one["resolution"] for one in first],
+        two=[one["resolution"] for one in second],
+        ten=made("all", rows.ravel())["resolution"],
+        edges=[edges_of(one["fsc"], one["resolution"], one["pixel_size"]).tolist() for one in first],
+    )
