@@ -38,8 +38,6 @@ def held(row):
             {
                 "molecule": "molecule",
                 "SNR": "snr:g",
-                "angles wrong by (°)": "error:g",
-                "B-factor (Å²)": "b_factor",
                 "and": "what",
                 "300 particles (Å)": lambda r: f"{mean(r['now']):.1f}",
                 "600": lambda r: f"{mean(r['two']):.1f}",
