@@ -3,7 +3,7 @@
 
 import numpy as np
 from bench import asked, benchmark, columns, mean, structure_file
-from recipes import other_particles
+from recipes.other_particles import make_set
 from scipy.spatial.transform import Rotation
 
 from cryodl.io.star import read_tables, write_tables
@@ -55,13 +55,8 @@ def forecasts(run, molecule, count=300, batches=4):
         [structure_file(molecule), structure_file(PARTNER)][: 1 + (what == MIXTURE)],
         count * FACTORS[-1],
     )
-    plain = other_particles.ctf
-    other_particles.ctf = lambda *optics: plain(*optics, b_factor=b_factor)
-    try:
-        each = all_of_them * (2 if what == FEW_VIEWS else 1) // len(files)
-        other_particles.make_set(folder, files, each, {}, snr, pixel_size=PIXEL, seed=900)
-    finally:
-        other_particles.ctf = plain
+    each = all_of_them * (2 if what == FEW_VIEWS else 1) // len(files)
+    make_set(folder, files, each, {}, snr, pixel_size=PIXEL, seed=900, b_factor=b_factor)
     truth, tables, rng = np.load(folder / "truth.npz"), read_tables(folder / "particles.star"), np.random.default_rng(5)
     turns = Rotation.from_matrix(truth["rotations"])
     wrong = Rotation.from_rotvec(np.radians(error) * rng.normal(size=(len(turns), 3)) / 3**0.5)

@@ -95,12 +95,15 @@ def dirt(kind, box, rng):
     return (field - field.mean()) / field.std()
 
 
-def make_set(folder, structures, each, junk, snr, box=64, pixel_size=4.0, colour=1.0, seed=1, shift_px=2.5):
+def make_set(
+    folder, structures, each, junk, snr, box=64, pixel_size=4.0, colour=1.0, seed=1, shift_px=2.5, b_factor=60.0
+):
     """particles.star with its stack, and truth.npz, in a folder.
 
     structures: paths. each: particles of each. junk: {kind of JUNK: number}. snr: variance of the noise-free,
     CTF-filtered images of whole particles over the box / variance of the noise. truth: molecule (-1: junk), kind
-    (position in JUNK, -1: good), rotations (n, 3, 3), shifts_yx px. Images have protein dark, as a microscope gives.
+    (position in JUNK, -1: good), rotations (n, 3, 3), shifts_yx px. b_factor: A^2, of the CTF's envelope. Images have
+    protein dark, as a microscope gives.
     """
     rng, folder = np.random.default_rng(seed), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +133,9 @@ def make_set(folder, structures, each, junk, snr, box=64, pixel_size=4.0, colour
             clean[i] = view(along * rng.uniform(0.8, 1.1)) + view(-along * rng.uniform(0.8, 1.1))
         elif kind in ("ice", "carbon"):
             clean[i] = -dirt(kind, box, rng)  # the CTF turns what is bright here dark
-        clean[i] = np.fft.irfft2(np.fft.rfft2(clean[i]) * ctf(box, pixel_size, *optics[i]), s=(box, box))
+        clean[i] = np.fft.irfft2(
+            np.fft.rfft2(clean[i]) * ctf(box, pixel_size, *optics[i], b_factor=b_factor), s=(box, box)
+        )
     for number in range(len(structures)):
         mine = molecule == number
         protein = mine & ((kinds < 0) | (kinds == JUNK.index("off-centre")) | (kinds == JUNK.index("two")))
