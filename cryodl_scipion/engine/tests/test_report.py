@@ -309,6 +309,11 @@ def test_more_particles_come_to_what_was_forecast(bfactor):
     assert (np.diff(early.edges[:, 1]) < 0).all() and early.at(300) == pytest.approx([early.resolution] * 3)
 
 
+def test_nothing_finer_than_two_pixels_is_forecast():
+    (fine,) = forecasts_of([map_of(20000, 30)])
+    assert fine.edges[2, 0] == pytest.approx(4.0) and (fine.edges >= 4.0 - 1e-9).all()
+
+
 def test_a_growth_that_bends_is_named():
     assert bends_of([map_of(300, 200), map_of(3000, 200)]) == []
     maps = [map_of(300, 200), map_of(3000, 200, worse=20)]

@@ -88,7 +88,7 @@ def edges_of(curve: typing.Sequence[float], now: float, pixel_size: float) -> np
         share = _share(drawn + rough + np.log(factor))
         curves = np.c_[np.ones(DRAWS), (share + (1 - share**2) * noise)[:, 1:]]
         periods = [resolution_at(one, THRESHOLDS[1], pixel_size, box) or box * pixel_size for one in curves]
-        edges.append((FINER * np.quantile(periods, INTERVAL)).tolist())
+        edges.append(np.maximum(FINER * np.quantile(periods, INTERVAL), 2 * pixel_size).tolist())
     return np.array(edges)
 
 
