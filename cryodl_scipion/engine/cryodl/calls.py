@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands as functions, for notebooks and scripts."""
 
-from __future__ import annotations
-
 import csv
 import difflib
 import os

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line, generated from the contract. torch is imported inside commands, so that --help is quick."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import dataclasses
@@ -127,7 +125,7 @@ def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> in
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
-    commands: argparse._SubParsersAction[Parser]
+    commands: "argparse._SubParsersAction[Parser]"
     command: Command | None = None  # the one whose options are added when they are needed
 
     def parse_args(  # type: ignore[override]  # argparse's overloads allow classes of other namespaces

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trainings by several processes: one for each GPU, started by torchrun; torch and accelerate do the work."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

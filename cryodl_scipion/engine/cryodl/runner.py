@@ -8,8 +8,6 @@ A command is a function of its config and a Run, decorated with `command`; what 
 
 Called with a config alone it gives the Result."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os
@@ -64,7 +62,7 @@ class Runnable(typing.Protocol[Config, Made]):
     ) -> Result[Made]: ...
 
 
-def command(function: typing.Callable[[Config, Run], Made]) -> Runnable[Config, Made]:
+def command(function: "typing.Callable[[Config, Run], Made]") -> Runnable[Config, Made]:
     """Make a command of a function. function: takes a config and its Run, and returns the outputs that the contract
     declares for the config's command. Returns takes a config, and returns the Result. device, threads, seed, names: as
     the options of these names; a command within another one computes where that one does. warnings: about the config,

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of particles: RELION's STAR files (3.0, 3.1 and later) with their stacks of images."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -42,7 +40,7 @@ class ParticleSet(StarRows):
     PER_ROW = (*StarRows.PER_ROW, "micrographs", "shifts_yx", "optics")
     micrographs: typing.Sequence[str]
     shifts_yx: np.ndarray | None
-    optics: OpticsTable | None
+    optics: "OpticsTable | None"
     ctf_state: str
     denoiser: str
 
@@ -52,7 +50,7 @@ class ParticleSet(StarRows):
             raise ValueError(f"{self.path} has no angles (rlnAngleRot ...). Assign orientations first.")
         return self.angles[rows], self.shifts_yx[rows]
 
-    def images(self, indices: typing.Any) -> torch.Tensor:
+    def images(self, indices: typing.Any) -> "torch.Tensor":
         """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no
         finite numbers, naming particle and file."""
         import torch
@@ -64,7 +62,7 @@ class ParticleSet(StarRows):
 
     def ctf(
         self, indices: typing.Any, box: int | None = None, pixel_size: float | None = None, device: typing.Any = None
-    ) -> torch.Tensor:
+    ) -> "torch.Tensor":
         """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each
         Fourier coefficient. The CTF (see core.ctf.ctf_rfft), its absolute value of phase-flipped images, its square of
         multiplied ones. box, pixel_size: of images that were resampled. Raises ValueError for particles without a
@@ -77,7 +75,7 @@ class ParticleSet(StarRows):
         return treated_ctf(values, self.ctf_state)
 
 
-def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:
+def treated_ctf(ctf: "torch.Tensor", state: str) -> "torch.Tensor":
     """A CTF as it is in images that were treated: see ParticleSet.ctf_state. ctf: (..., h, w // 2 + 1). state: 'none',
     'flipped' or 'multiplied'."""
     return {"none": ctf.clone, "flipped": ctf.abs, "multiplied": ctf.square}[state]()

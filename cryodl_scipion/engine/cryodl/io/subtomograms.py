@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of subtomograms: RELION's STAR files (3.0, 3.1, 4 with pseudo-subtomograms) with a volume for each particle."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import os
@@ -43,7 +41,7 @@ class SubtomogramSet(StarRows):
     weight_files: np.ndarray | None
     multiplied: bool = False
 
-    def volumes(self, indices: typing.Any) -> torch.Tensor:
+    def volumes(self, indices: typing.Any) -> "torch.Tensor":
         """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
         by the CTF is divided by the weights. Raises ValueError for values that are no finite numbers, naming the
         file."""
@@ -57,7 +55,7 @@ class SubtomogramSet(StarRows):
         volumes = torch.from_numpy(found)
         return divided(volumes, self.sums(rows)) if self.multiplied else volumes
 
-    def weights(self, indices: typing.Any) -> torch.Tensor:
+    def weights(self, indices: typing.Any) -> "torch.Tensor":
         """(m, box, box, box // 2 + 1) tensor in [0, 1] on the grid of rfftn: how well each Fourier coefficient was
         measured. It is the wedge of the tilt range, or what the file of weights says (absolute values, for it may be a
         CTF); of data that were multiplied by the CTF 1 or 0, measured or not."""
@@ -79,7 +77,7 @@ class SubtomogramSet(StarRows):
             found[kinds == number] = wedge(self.box, float(low), float(high))
         return found
 
-    def sums(self, indices: typing.Any) -> torch.Tensor:
+    def sums(self, indices: typing.Any) -> "torch.Tensor":
         """(m, box, box, box // 2 + 1) tensor: what averages weigh the volumes with. It is weights, or the sums of CTF²
         of data that were multiplied by the CTF, so that the mean is the sum of these data over that of the sums."""
         import torch
@@ -290,7 +288,7 @@ def read_sums(path: str | os.PathLike[str], box: int) -> np.ndarray:
     return sums * kept
 
 
-def divided(volumes: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+def divided(volumes: "torch.Tensor", sums: "torch.Tensor") -> "torch.Tensor":
     """Tensor (n, d, d, d) multiplied by its CTF, divided by sums of CTF² (n, d, d, d // 2 + 1); 0 where these are 0."""
     import torch
 

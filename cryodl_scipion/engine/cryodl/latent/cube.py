@@ -4,8 +4,6 @@ matrices.
 
 What observations, particle images or subtomograms, show of a volume, and the errors that they may have."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import typing
@@ -59,7 +57,7 @@ class Views:
     @classmethod
     def of(
         cls, angles: np.ndarray, shifts: np.ndarray, spread: np.ndarray, equal: tuple[slice, ...], limit: float = np.inf
-    ) -> Views:
+    ) -> "Views":
         """Those of angles (n, 3), degrees, and shifts that a file states."""
         moved = np.zeros((len(angles), len(spread)))
         further = moved[:, 4 + shifts.shape[1] :].copy()
@@ -143,7 +141,7 @@ class Observations:
         (m, d), of the files after the data."""
         raise NotImplementedError
 
-    def look(self, views: Views, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int) -> Seen:
+    def look(self, views: Views, rows: np.ndarray, cube: "Cube", mean_table: np.ndarray, count: int) -> Seen:
         """The Seen of some rows. mean_table : (side³, 8), table and gradient_tables of the mean volume, side by side.
         count: coefficients that are used."""
         plane, (data, *known) = self.frequencies[:, :count].astype(np.float32), self.read(rows, count)
@@ -166,7 +164,7 @@ class Observations:
         errors[..., len(plane) + 4 :] = (contrast * slices)[..., None] * further
         return Seen(data, transfer, slices, errors, matrix)
 
-    def shown(self, views: Views, rows: np.ndarray, cube: Cube, table: np.ndarray, count: int) -> np.ndarray:
+    def shown(self, views: Views, rows: np.ndarray, cube: "Cube", table: np.ndarray, count: int) -> np.ndarray:
         """(m, count) what some rows show of a volume's table (side³, 2), with the transfer of their files."""
         plane = self.frequencies[::-1, :count].astype(np.float32)
         slices = as_complex(cube.interpolation(views.matrices[rows], plane) @ table).reshape(len(rows), count)

@@ -10,8 +10,6 @@ A small U-net on folded images, which the picker and the denoiser of images shar
 The network that denoises images whose structure it does not know: a small U-net (Ronneberger et al. 2015) that
 corrects a Wiener filter's output."""
 
-from __future__ import annotations
-
 import typing
 
 import torch
@@ -247,7 +245,7 @@ class WienerUNet(FoldedUNet):
         nn.init.zeros_(typing.cast("torch.Tensor", self.head.bias))
 
     @classmethod
-    def like(cls, weights: typing.Mapping[str, torch.Tensor]) -> WienerUNet:
+    def like(cls, weights: typing.Mapping[str, torch.Tensor]) -> "WienerUNet":
         """The network that has such weights, with new ones of its own. weights: {name: Tensor}, each of any shape."""
         return cls(tuple(weights[f"down.{i}.first.0.weight"].shape[0] for i in range(len(WIDTHS))))
 

@@ -4,8 +4,6 @@
 Checkpoint of a training: one file, renewed at each validation and every minute.
 Schedule of a training, and the report of how it ended."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import json

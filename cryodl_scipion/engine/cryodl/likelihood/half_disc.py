@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Fourier coefficients of images that are compared: a half-disc, each coefficient once."""
 
-from __future__ import annotations
-
 import torch
 
 

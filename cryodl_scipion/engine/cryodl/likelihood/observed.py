@@ -6,8 +6,6 @@ log p(X | P) = - sum |X - T P|² / N. Up to what does not depend on P this is 2 
 N: the images enter by `match` = 2 T X / N and `weight` = T² / N alone.
 Preparation of particle images (normalisation, resampling), and measurement of contrast and noise."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -95,7 +93,7 @@ class Observed:
     def __len__(self) -> int:
         return len(self.match)
 
-    def __getitem__(self, rows: typing.Any) -> Observed:
+    def __getitem__(self, rows: typing.Any) -> "Observed":
         return Observed(self.match[rows], self.weight[rows], self.disc)
 
 
@@ -128,7 +126,7 @@ class Source:
         ctf = None if self.particles.optics is None else self.particles.ctf(rows)
         return self.denoise(images, ctf).to(images.device)
 
-    def measured(self) -> Source:
+    def measured(self) -> "Source":
         """The same source with the noise measured outside of the particles. Of denoised images, which have none: a
         quarter of the images' own power, to begin with (assign.Search.learn measures what remains)."""
         images = self.images(sample_rows(len(self.particles)))

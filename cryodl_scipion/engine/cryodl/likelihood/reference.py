@@ -3,8 +3,6 @@
 
 Fit of a structure's projections to particle images: amplitude, contrast and treatment of the CTF."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -144,7 +142,7 @@ class Reference:
         self.cube = middle_of(projector.transform, self.radius).to(disc.device)
         self.gain = torch.ones(disc.rings, device=disc.device) if gain is None else gain.to(disc.device, torch.float32)
 
-    def with_gain(self, gain: torch.Tensor) -> Reference:
+    def with_gain(self, gain: torch.Tensor) -> "Reference":
         """The same structure shown with other strengths (rings,); its transform is shared."""
         other = object.__new__(Reference)
         other.__dict__.update(self.__dict__, gain=gain.to(self.disc.device, torch.float32))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Local search: the neighbourhood of an orientation, with finer steps and finer detail."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -39,7 +37,7 @@ class Neighbourhood:
     shifts: torch.Tensor
 
     @classmethod
-    def of(cls, rotation_deg: float, shift_px: float, device: torch.device | None = None) -> Neighbourhood:
+    def of(cls, rotation_deg: float, shift_px: float, device: torch.device | None = None) -> "Neighbourhood":
         """Rotations by up to two steps of rotation_deg, shifts by up to two of shift_px."""
         rotations = ball_of_rotations(2 * rotation_deg, rotation_deg)
         tensors = (

@@ -3,8 +3,6 @@
 
 The answers among a grid's likelihoods: positions in orientation space that hold the most probability, well apart."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import dataclasses
@@ -38,7 +36,7 @@ class Modes:
     mass: torch.Tensor
 
 
-def find_modes(log_likelihood: torch.Tensor, grid: Grid, count: int, separation_deg: float) -> Modes:
+def find_modes(log_likelihood: torch.Tensor, grid: "Grid", count: int, separation_deg: float) -> Modes:
     """The most probable orientations of each particle that are not neighbours. log_likelihood: (n, orientations). grid:
     of the orientations. count: most modes of a particle. separation_deg: degrees, they are farther apart."""
     rotations = _rotations_of(grid.symmetry, log_likelihood.device)
@@ -47,7 +45,7 @@ def find_modes(log_likelihood: torch.Tensor, grid: Grid, count: int, separation_
 
 
 def _modes(
-    log_likelihood: torch.Tensor, grid: Grid, rotations: torch.Tensor, count: int, separation_deg: float
+    log_likelihood: torch.Tensor, grid: "Grid", rotations: torch.Tensor, count: int, separation_deg: float
 ) -> Modes:
     total = torch.logsumexp(log_likelihood, 1, keepdim=True)
     values, numbers = log_likelihood.topk(min(TOP, log_likelihood.shape[1]), dim=1)
@@ -106,7 +104,7 @@ class Shifts:
     @classmethod
     def within(
         cls, radius: float, step: float, sigma: float | None = None, device: torch.device | None = None
-    ) -> Shifts:
+    ) -> "Shifts":
         """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are equally probable. All in
         px."""
         yx = torch.as_tensor(disc_of_shifts(radius, step), dtype=torch.float32, device=device)
@@ -140,7 +138,7 @@ class Bank:
             [] if len(grid) * 3 * 4 * len(reference.disc) <= CACHE else None
         )
 
-    def with_gain(self, gain: torch.Tensor) -> Bank:
+    def with_gain(self, gain: torch.Tensor) -> "Bank":
         """The same slices shown with other strengths (rings,). To make them takes most of the time for few
         particles."""
         other = copy.copy(self)

@@ -5,8 +5,6 @@ A source of noise is called as noise(shape, pixel_size, optics, rng, device) and
 mean 0 and expected variance 1; noise.chosen(rng) is the source for one micrograph, and noise.damping(shape, device)
 what it leaves of the particles' amplitudes (None: all)."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing
@@ -63,7 +61,7 @@ class MicroscopeNoise:
         moving = shaped_noise(solvent, shape, rng) * part**0.5 if part else torch.zeros(shape)
         return moving, lambda rng: _white(shape, rng, None) * (1 - part) ** 0.5
 
-    def chosen(self, rng: np.random.Generator) -> MicroscopeNoise:
+    def chosen(self, rng: np.random.Generator) -> "MicroscopeNoise":
         """The noise of one micrograph: this one for all."""
         return self
 
@@ -89,7 +87,7 @@ class MeasuredNoise:
     ) -> torch.Tensor:
         return shaped_noise(self._on_grid(self.spectra[0], shape, device), shape, rng, device)
 
-    def chosen(self, rng: np.random.Generator) -> MeasuredNoise:
+    def chosen(self, rng: np.random.Generator) -> "MeasuredNoise":
         """The noise of one micrograph: one of the measured spectra."""
         return MeasuredNoise(self.spectra[rng.integers(len(self.spectra))][None])
 

@@ -3,8 +3,6 @@
 
 CTFs of simulated particles: from ranges, or drawn from those of a STAR file."""
 
-from __future__ import annotations
-
 import functools
 import os
 import typing

@@ -5,8 +5,6 @@ hinge.
 A domain of an atomic model, and its rotation about a hinge.
 The ground truth of a simulated mixture in files: maps of its states, and columns of its particles."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import typing
@@ -29,7 +27,7 @@ from .structures import available_memory, density_of_atoms, is_model, read_struc
 CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hinge
 
 
-def selected(model: AtomModel, words: str, option: str) -> np.ndarray:
+def selected(model: "AtomModel", words: str, option: str) -> np.ndarray:
     """(n,) bool: atoms of a states.AtomModel that a selection names. words: chains and ranges of residues, with commas
     or spaces: 'B', 'A:100-250', 'A:1-99,C'. option: the option that holds the words, for messages. Raises ValueError: a
     word is no selection, it selects no atom, or all atoms are selected."""
@@ -54,7 +52,7 @@ def selected(model: AtomModel, words: str, option: str) -> np.ndarray:
     return chosen
 
 
-def hinge_of(model: AtomModel, domain: np.ndarray, words: str | None) -> tuple[np.ndarray, np.ndarray]:
+def hinge_of(model: "AtomModel", domain: np.ndarray, words: str | None) -> tuple[np.ndarray, np.ndarray]:
     """A point on the hinge and its direction.
 
     domain: (n,) bool, atoms that move. words: direction 'x,y,z'. None: at right angles to the line from the hinge to
@@ -102,7 +100,7 @@ def hinged(xyz: np.ndarray, domain: np.ndarray, point: np.ndarray, axis: np.ndar
 STATE, LATENT = "cryodlTrueState", "cryodlTrueLatent"  # 1-based; degrees of a hinge
 
 
-def write_states(config: SimulateParticlesConfig, states: States, scale: float) -> list[str]:
+def write_states(config: SimulateParticlesConfig, states: "States", scale: float) -> list[str]:
     """Write the maps of all states beside the STAR file, none of a single one. scale: factor of the densities. Returns
     paths."""
     stem = config.output[: -len(".star")]
@@ -112,7 +110,7 @@ def write_states(config: SimulateParticlesConfig, states: States, scale: float) 
     return paths
 
 
-def state_columns(states: States, numbers: np.ndarray) -> dict[str, np.ndarray]:
+def state_columns(states: "States", numbers: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of the particle table; none of a single state. numbers: (n,), state of each particle, 0-based. Returns
     (n,) each."""
     if len(states) == 1:
@@ -176,7 +174,7 @@ class Ensemble:
         self._projectors: dict[int, Projector] = {}
         self._maximum = max(1, int(KEPT_BYTES * available_memory() / projection_memory(self.side)))
 
-    def of(self, numbers: np.ndarray) -> Ensemble:
+    def of(self, numbers: np.ndarray) -> "Ensemble":
         """The same states for particles of the states `numbers`, (n,)."""
         other = object.__new__(Ensemble)
         other.__dict__.update(self.__dict__, numbers=np.asarray(numbers))

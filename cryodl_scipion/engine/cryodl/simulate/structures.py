@@ -3,8 +3,6 @@
 
 The molecule in a density map, apart from solvent noise, the ripple of a sharp resolution cut, and dust."""
 
-from __future__ import annotations
-
 import os
 import typing
 from pathlib import Path
@@ -149,7 +147,7 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
 
 
 @reader
-def read_structure(path: str | os.PathLike[str]) -> Structure:
+def read_structure(path: str | os.PathLike[str]) -> "Structure":
     """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
     import gemmi
 
@@ -205,7 +203,7 @@ def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return values[:, :3], values[:, 3]
 
 
-def _of_chains_that_are_there(assembly: Assembly, model: Model) -> Assembly:
+def _of_chains_that_are_there(assembly: "Assembly", model: "Model") -> "Assembly":
     """The assembly without chains that the model lacks: files from which somebody cut a partner still name its
     chains."""
     chains, subchains = {c.name for c in model}, {s.subchain_id() for c in model for s in c.subchains()}

@@ -6,8 +6,6 @@ A particle's own noise makes it resemble every average that holds it: with a few
 let one go. So the sums of each class are kept in FOLDS parts, and the particles of a part are compared with averages
 of the others."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing
@@ -101,7 +99,7 @@ class Averages:
     images: torch.Tensor
     resolutions: np.ndarray
     curves: torch.Tensor
-    sums: ImageSums | None = None
+    sums: "ImageSums | None" = None
 
 
 @dataclasses.dataclass(frozen=True)

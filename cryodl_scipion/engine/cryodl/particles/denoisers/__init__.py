@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoisers of particle images: one network per file, and its row in contract/networks.py."""
 
-from __future__ import annotations
-
 import os
 import typing
 
@@ -15,12 +13,12 @@ if typing.TYPE_CHECKING:
     from .swinconv import SwinConv
 
 
-def denoiser_method(name: str) -> SwinConv:
+def denoiser_method(name: str) -> "SwinConv":
     """The method object of a registered name. Raises ValueError that lists the names."""
     return method_of("denoiser", name)
 
 
-def load_denoiser(folder: str | os.PathLike[str], device: torch.device) -> Denoiser:
+def load_denoiser(folder: str | os.PathLike[str], device: "torch.device") -> "Denoiser":
     """A Denoiser (see run.py) of a model folder, ready on a torch.device. Raises ValueError as io.model.read_model."""
     from ...io.model import find_model, read_model
     from .run import Denoiser

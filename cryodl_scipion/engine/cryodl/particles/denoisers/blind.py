@@ -10,8 +10,6 @@ the answers to y + a z are compared with y - z / a, whose noise is independent (
 2021). The answer is corrected for the CTF. No template takes part, so the answer cannot be drawn towards one.
 Spectra of signal and noise of a set of particles whose structure is not known, and images whitened with them."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -97,7 +95,7 @@ ADDED = 0.5  # noise that is added for that, in units of the images'
 EXPECTED = 0.3  # standard deviation of the best trust about the part of the power that is signal
 
 
-def load_blind(folder: str | os.PathLike[str], device: torch.device) -> BlindDenoiser:
+def load_blind(folder: str | os.PathLike[str], device: torch.device) -> "BlindDenoiser":
     """A BlindDenoiser of a model folder or shipped name. Raises ValueError as io.model.read_model, and for a model that
     learnt from one set of micrographs."""
     card, weights = read_model(find_model(folder, MICROGRAPH_DENOISER), MICROGRAPH_DENOISER)

@@ -5,8 +5,6 @@ A network that has learnt what one molecule looks like can draw it anywhere. Wha
 look less like its training targets than what it makes of real particles, and be fainter; and what it makes of
 another molecule must look like that molecule."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -192,7 +190,7 @@ class OtherMolecule:
     what: str
 
     @classmethod
-    def of(cls, bench: Bench, what: str) -> OtherMolecule:
+    def of(cls, bench: Bench, what: str) -> "OtherMolecule":
         """All particles of a Bench, whose projector may be None."""
         rows = np.arange(len(bench.particles))
         return cls(bench, *bench.prepared(rows), None if bench.projector is None else bench.ground_truth(rows), what)

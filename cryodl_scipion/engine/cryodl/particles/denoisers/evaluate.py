@@ -2,8 +2,6 @@
 """Raw, Wiener-filtered and denoised particle images against the projections that they should show, and their maps
 at the given angles against the structure. The filter has the true CTF and spectra."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import os
@@ -24,7 +22,7 @@ from ...simulate.particle_images import noise_images
 from .run import Denoiser
 
 
-def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
+def map_curves(bench: "Bench", symmetry: str) -> dict[str, typing.Any]:
     """{raw, denoised: FSC with the structure, of maps from all particles; resolution {kind: {threshold: Å or None}}}.
 
     bench: evaluate.Bench. symmetry: point group. Both maps are compared within a soft sphere of the structure's
@@ -39,7 +37,7 @@ def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
     return dict({kind: [round(float(v), 5) for v in curve] for kind, curve in curves.items()}, resolution=reached)
 
 
-def maps_of(bench: Bench, symmetry: str) -> dict[str, torch.Tensor]:
+def maps_of(bench: "Bench", symmetry: str) -> dict[str, torch.Tensor]:
     """{raw, denoised: (d, d, d) maps} at the particles' angles and shifts; the raw one is corrected for the CTF."""
     box, device = bench.particles.box, bench.known_projector.device
     slices = {kind: Slices(box, device) for kind in ("raw", "denoised")}

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sources of training pairs: particles with projections at their angles, and pairs simulated from the structure."""
 
-from __future__ import annotations
-
 import functools
 import typing
 

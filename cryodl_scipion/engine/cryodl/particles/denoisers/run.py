@@ -3,8 +3,6 @@
 
 Test whether particle images are phase-flipped although their file does not state it."""
 
-from __future__ import annotations
-
 import typing
 
 import torch
@@ -21,7 +19,7 @@ SAMPLE = 96  # particles: at an SNR of 0.05 their difference is some 5 standard 
 CLEARLY = 4.0  # standard errors
 
 
-def looks_flipped(denoiser: Denoiser, particles: ParticleSet, contrast: str, diameter_px: float) -> bool:
+def looks_flipped(denoiser: "Denoiser", particles: ParticleSet, contrast: str, diameter_px: float) -> bool:
     """True if a denoiser's answers, seen through the CTF, fit the images clearly better (4 standard errors of a sample
     of the particles) where the images are read as phase-flipped.
 
@@ -38,7 +36,7 @@ def looks_flipped(denoiser: Denoiser, particles: ParticleSet, contrast: str, dia
     return bool(gain.mean() > CLEARLY * gain.std() / len(gain) ** 0.5)
 
 
-def _fit(denoiser: Denoiser, images: torch.Tensor, transfer: torch.Tensor, pixel_size: float) -> torch.Tensor:
+def _fit(denoiser: "Denoiser", images: torch.Tensor, transfer: torch.Tensor, pixel_size: float) -> torch.Tensor:
     """(n,) correlations of images with what the denoiser makes of them, seen through the CTF."""
     answers = denoiser.denoise(images, transfer, pixel_size)
     seen = torch.fft.irfft2(torch.fft.rfft2(answers) * transfer, s=images.shape[-2:])

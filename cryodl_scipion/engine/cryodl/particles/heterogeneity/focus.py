@@ -4,8 +4,6 @@
 Maps of a domain and of the rest of a molecule, each from images from which the other one was subtracted.
 Poses of a domain in the maps along a motion, and the resulting orientations and shifts of the particles' domains."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
@@ -37,11 +35,11 @@ class Halves:
     first: np.ndarray
     second: np.ndarray
 
-    def times(self, mask: np.ndarray) -> Halves:
+    def times(self, mask: np.ndarray) -> "Halves":
         """Each of them times a mask."""
         return Halves(*(volume * mask for volume in (self.whole, self.first, self.second)))
 
-    def plus(self, other: Halves) -> Halves:
+    def plus(self, other: "Halves") -> "Halves":
         """Sums with those of another one."""
         mine, others = dataclasses.astuple(self), dataclasses.astuple(other)
         return Halves(*(one + two for one, two in zip(mine, others)))
@@ -54,7 +52,7 @@ class Halves:
         """What both half-maps show."""
         return float((self.first * self.second).sum())
 
-    def damped(self) -> Halves:
+    def damped(self) -> "Halves":
         """Half-maps damped shell by shell by what they agree on, and their mean."""
         constants = wiener_constants(torch.from_numpy(self.curve())).numpy()
         cube = Cube(len(self.first), len(self.first) / 2 - 1)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A density as a sum of Gaussians: its maps, its projections, and its fit to a map from coarse to fine."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -30,11 +28,11 @@ class Gaussians:
     def __len__(self) -> int:
         return self.amplitudes.shape[-1]
 
-    def subset(self, rows: torch.Tensor) -> Gaussians:
+    def subset(self, rows: torch.Tensor) -> "Gaussians":
         """Those of some rows (indices or bool)."""
         return Gaussians(self.centres[..., rows, :], self.amplitudes[..., rows], self.widths[..., rows])
 
-    def to(self, device: torch.device) -> Gaussians:
+    def to(self, device: torch.device) -> "Gaussians":
         """The same on a device."""
         return Gaussians(self.centres.to(device), self.amplitudes.to(device), self.widths.to(device))
 

@@ -3,8 +3,6 @@
 
 Discrete classes of a latent space: a mixture of normal distributions, their number given or found."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
@@ -54,7 +52,7 @@ def find_classes(latent: np.ndarray, count: int, seed: int) -> tuple[np.ndarray,
     return np.argsort(order)[labels] + 1, found.max(1), criteria
 
 
-def _mixture(positions: np.ndarray, number: int, seed: int) -> GaussianMixture:
+def _mixture(positions: np.ndarray, number: int, seed: int) -> "GaussianMixture":
     from sklearn.mixture import GaussianMixture
 
     # one shape for all: posterior coordinates of all particles have about the same noise

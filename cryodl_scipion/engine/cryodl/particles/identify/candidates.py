@@ -3,8 +3,6 @@
 
 The evidence of particles for structures, in two details of detail, and that of their look-alikes."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
@@ -67,7 +65,7 @@ class ParticleComparison:
         """Å of the finest detail that is compared."""
         return max(self.width / detail.waves, FINEST_SEARCH)
 
-    def choose_reading(self, candidates: typing.Sequence[Candidate]) -> None:
+    def choose_reading(self, candidates: "typing.Sequence[Candidate]") -> None:
         """Take the contrast and the treatment of the CTF with which structures fit best: some of all sizes."""
         if len(self.sources) > 1:
             rows = sample_rows(len(self.source.particles), READINGS)
@@ -87,7 +85,7 @@ class ParticleComparison:
         source = source or dataclasses.replace(self.source, particles=few)
         return Search(source, Projector(density.to(self.device)), self.pixel_size, settings, self.device, fit)
 
-    def coarse(self, candidate: Candidate) -> tuple[AmplitudeFit, np.ndarray]:
+    def coarse(self, candidate: "Candidate") -> tuple[AmplitudeFit, np.ndarray]:
         """How strongly the images show a structure, and the evidence of each particle, coarsely."""
         search = self.search(candidate.density, COARSE)
         observed = search.source.observed(search.sample(COARSE.particles), search.disc)
@@ -97,7 +95,7 @@ class ParticleComparison:
         return search.fit, evidence_of(search)
 
     def full(
-        self, candidate: Candidate, fit: AmplitudeFit, rows: np.ndarray | None = None
+        self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray | None = None
     ) -> tuple[Search, np.ndarray]:
         """A Search in full detail, and the evidence of each particle. rows: bool, of the particles that show the
         structure, as far as is known."""
@@ -105,7 +103,7 @@ class ParticleComparison:
         refit(search, rows)
         return search, evidence_of(search)
 
-    def explained(self, candidate: Candidate, fit: AmplitudeFit, rows: np.ndarray) -> Explained:
+    def explained(self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray) -> Explained:
         """How well a structure explains some of the particles, rows (n,) bool. What lies outside of it counts as
         background: neighbours may be there."""
         few = np.nonzero(rows)[0]
@@ -119,7 +117,7 @@ class ParticleComparison:
         return explained(search, evidence_of(search))
 
     def decoy_evidence(
-        self, candidate: Candidate, fit: AmplitudeFit, others: typing.Sequence[Candidate]
+        self, candidate: "Candidate", fit: AmplitudeFit, others: "typing.Sequence[Candidate]"
     ) -> typing.Iterator[list[np.ndarray]]:
         """Mean evidence of a particle for each decoy of a structure, those made of others and those of its own
         envelope, coarsely: of a third of them, then of all."""

@@ -4,8 +4,6 @@
 Shares of several structures among particles, from the evidence of each particle for each structure.
 What is said of the structures: q-values from their look-alikes and from their rivals, and sentences."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path

@@ -8,8 +8,6 @@ only: half of the made-up ones are weaker, half stronger, and the real ones are 
 does. Fractions come from expectation-maximisation with these calibrated likelihoods, their intervals from the whole
 procedure on resampled particles, and probabilities are means over these."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -34,10 +32,10 @@ class MadeUp:
     kinds: np.ndarray
     strength: np.ndarray
 
-    def __getitem__(self, rows: np.ndarray) -> MadeUp:
+    def __getitem__(self, rows: np.ndarray) -> "MadeUp":
         return MadeUp(self.logs[rows], self.kinds[rows], self.strength[rows])
 
-    def resampled(self, rng: np.random.Generator) -> MadeUp:
+    def resampled(self, rng: np.random.Generator) -> "MadeUp":
         """As many particles, drawn with replacement from each composition and strength."""
         cells = np.unique(np.stack([self.kinds, self.strength], 1), axis=0, return_inverse=True)[1].ravel()
         mine = [np.nonzero(cells == cell)[0] for cell in range(cells.max() + 1)]
@@ -56,7 +54,7 @@ class CompositionCalibration:
     total: np.ndarray
 
     @classmethod
-    def learnt(cls, made: MadeUp) -> CompositionCalibration:
+    def learnt(cls, made: MadeUp) -> "CompositionCalibration":
         """By multinomial logistic regression on made-up particles, as many of each composition."""
         count, size = made.logs.shape
         other = np.eye(size)[:, 1:]  # the first composition's offset is 0

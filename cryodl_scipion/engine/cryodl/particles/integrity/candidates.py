@@ -6,8 +6,6 @@ truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t,
 with) and matrices(rows) ((m, k, 3, 3), image to density).
 Pictures of example particles of each composition beside its projections."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import os
@@ -35,7 +33,7 @@ SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye
 
 
 def draw_examples(
-    candidates: Searched | Given,
+    candidates: "Searched | Given",
     projectors: typing.Sequence[Projector],
     evidence: typing.Mapping[str, np.ndarray],
     names: typing.Sequence[str],
@@ -109,7 +107,7 @@ class Searched:
         """(rings,) factors of the projections' amplitudes."""
         return self.search.fit.gain(rings, self._width)
 
-    def like(self, particles: ParticleSet) -> Searched:
+    def like(self, particles: ParticleSet) -> "Searched":
         """The same candidates' search on other particles, read in the same way."""
         other = copy.copy(self)
         other.source = dataclasses.replace(self.source, particles=particles)
@@ -170,7 +168,7 @@ class Given:
         """(rings,) factors of the projections' amplitudes."""
         return self._amplitude * torch.exp(-self._b_factor / 4 * (torch.arange(rings) / self._width) ** 2).float()
 
-    def like(self, particles: ParticleSet) -> Given:
+    def like(self, particles: ParticleSet) -> "Given":
         """The same on other particles."""
         other = copy.copy(self)
         other.source, other.particles = dataclasses.replace(self.source, particles=particles), particles

@@ -3,8 +3,6 @@
 
 Particles simulated from the compositions with the user's CTFs and noise, to calibrate the probabilities."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import os
@@ -29,7 +27,7 @@ if typing.TYPE_CHECKING:
 
 
 def simulated(
-    candidates: Searched | Given,
+    candidates: "Searched | Given",
     projectors: typing.Sequence[Projector],
     kinds: np.ndarray,
     amplitudes: np.ndarray,

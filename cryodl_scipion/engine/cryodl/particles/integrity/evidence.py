@@ -10,8 +10,6 @@ Only a few neighbourhoods are compared. Where the right one is not among them, t
 learns what it is worth. (The likelihood over all orientations in the search's coarser detail added nothing to the
 ranking at SNR 0.02, on two complexes of 120 particles.)"""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -57,7 +55,7 @@ class Evidence:
     shifts_yx: torch.Tensor
 
     @classmethod
-    def joined(cls, parts: typing.Sequence[Evidence]) -> Evidence:
+    def joined(cls, parts: "typing.Sequence[Evidence]") -> "Evidence":
         """One Evidence of several, in their order."""
         return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(cls)))
 

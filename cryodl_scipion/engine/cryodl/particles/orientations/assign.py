@@ -4,8 +4,6 @@
 Orientations found by a search, and their confidence.
 Settings of an orientation search: range and fineness."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import typing
@@ -57,7 +55,7 @@ def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tens
 
 
 def answer_probabilities(
-    poses: typing.Sequence[Pose], every: torch.Tensor, best: torch.Tensor, settings: SearchSettings
+    poses: typing.Sequence[Pose], every: torch.Tensor, best: torch.Tensor, settings: "SearchSettings"
 ) -> torch.Tensor:
     """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer. every:
     (n, m) evidence of the Poses. best: (n,) place of the best."""
@@ -215,7 +213,7 @@ class Search:
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Orientations)}
         )
 
-    def like(self, particles: ParticleSet) -> Search:
+    def like(self, particles: ParticleSet) -> "Search":
         """The same search on other particles, read in the same way."""
         other = copy.copy(self)
         other.source = dataclasses.replace(self.source, particles=particles)

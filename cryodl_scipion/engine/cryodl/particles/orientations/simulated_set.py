@@ -4,8 +4,6 @@
 Calibration of the probabilities of orientations on simulated particles with known orientations.
 Controls oriented by the same search as the particles: noise, and particles whose fine detail is noise."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 import zlib
@@ -35,7 +33,7 @@ class SimulatedSet(ParticleSet):
         return self.made[indices]
 
     @classmethod
-    def of(cls, particles: ParticleSet, made: torch.Tensor) -> SimulatedSet:
+    def of(cls, particles: ParticleSet, made: torch.Tensor) -> "SimulatedSet":
         """A ParticleSet with other images, (n, box, box)."""
         values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
         return cls(**values, made=made)
