@@ -145,6 +145,15 @@ def test_relions_table_and_the_spectra_are_written(folder):
     assert outputs["fits"]["m1"]["defocus_u"] == pytest.approx(float(rows["rlnDefocusU"][0]), abs=0.01)
 
 
+@pytest.mark.parametrize("highest, named", (("10.9", "1 micrograph (m1) lies below 12070"), ("10", None)))
+def test_a_defocus_of_too_few_rings_is_named_only_where_one_was_found(folder, highest, named):
+    """Two rings to 10.9 Å ask for 12070 Å of defocus at 300 kV, to 10 Å for 10159: m1 lies at 11950 Å."""
+    write_mrc(folder / "mics/m1.mrc", micrograph(768, 1, 1.0, defocus_u=12000, defocus_v=11900, angle=20))
+    assert run(folder, "--highest-resolution", highest) == 0
+    warnings = [w for w in Result.read(folder / "result.json").warnings if "Thon rings" in w]
+    assert len(warnings) == bool(named) and (not named or named in warnings[0])
+
+
 def test_what_was_fitted_is_not_fitted_again_unless_the_file_has_changed(folder, capsys):
     assert run(folder) == 0
     before = {n: os.stat(folder / f"ctf/m{n}.json").st_mtime_ns for n in (1, 2)}

@@ -33,11 +33,7 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     folder.mkdir(parents=True, exist_ok=True)
     minimum = lowest_defocus(microscope, config.pixel_size, config.highest_resolution)
     if minimum > config.minimum_defocus:
-        run.warn(
-            f"For a defocus below {minimum:.0f} Å there are too few Thon rings up to the highest fitted resolution "
-            f"(pixel size {config.pixel_size:g} Å/px, highest resolution {config.highest_resolution:g} Å): such "
-            "micrographs are skipped, or get a wrong defocus. Use micrographs with a smaller pixel size."
-        )
+        print(f"A defocus below {minimum:.0f} Å shows too few Thon rings at {config.pixel_size:g} Å/px to be found.")
     files = ItemRecords(folder, KIND, {key: getattr(config, key) for key in SETTINGS}, "{}.mrc")
 
     def fit_one(name: str, path: str) -> Record:
@@ -71,7 +67,15 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
         **{column: [float(r[key]) for r in rows] for column, key in columns.items()},
     )
     write_tables(star, dict(optics=optics, micrographs=micrographs))
-    means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in done.values()]
+    means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in rows]
+    if min(means) < minimum:
+        low = [r["name"] for r, mean in zip(rows, means) if mean < minimum]
+        run.warn(
+            f"The defocus of {counted(len(low), 'micrograph')} ({', '.join(low[:3])}) lies below {minimum:.0f} Å: "
+            f"there are too few Thon rings up to the highest fitted resolution (pixel size {config.pixel_size:g} Å/px, "
+            f"highest resolution {config.highest_resolution:g} Å), so it may be wrong. Use micrographs with a smaller "
+            "pixel size."
+        )
     run.summary(
         f"{counted(len(done), 'micrograph')}, mean defocus {min(means):.0f} to {max(means):.0f} Å, rings fitted to "
         f"{statistics.median(r['resolution'] for r in done.values()):.1f} Å (median): {star}"
