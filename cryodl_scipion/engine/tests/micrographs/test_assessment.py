@@ -174,6 +174,14 @@ def test_a_crystal_in_a_corner_and_a_gradient_are_no_carbon(seed):
     assert found.contaminated_percent == pytest.approx(100 * crystal.mean(), rel=0.25)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_lighter_ice_in_a_corner_does_not_make_film_of_all_the_rest(seed):
+    y, x = np.mgrid[:400, :400] / 400
+    lighter = 1 / (1 + np.exp((np.hypot(y - 0.9, x - 0.1) - 0.42) / 0.02))
+    noise = np.random.default_rng(seed).normal(size=(400, 400))
+    assert not find_carbon(noise + lighter, np.ones((400, 400), bool), 20).any()
+
+
 def test_carbon_is_avoided_a_quarter_of_a_diameter_beside_its_edge():
     image = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(1), fraction=0.3)[0].numpy()
     found = measured(image)

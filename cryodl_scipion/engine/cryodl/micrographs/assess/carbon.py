@@ -28,6 +28,9 @@ _SHARP = (0.4, 4.0)
 # Part of the cells behind (before) the edge that are beyond (below) the middle level: 0.79 to 1 for carbon, 0.53 to
 # 0.66 for clumps and crystals.
 _FILLED = 0.72
+# Film over more than half of the micrograph must differ in grain, too: sum of both t values. Simulated film has 25 to 30;
+# lighter ice in the middle of thicker ice, which is not film, up to 10.
+_WIDE_GRAIN = 12.0
 _MAX_EDGES = 3
 
 
@@ -140,7 +143,8 @@ def _steps(behind: np.ndarray, features: np.ndarray, there: np.ndarray, shape: t
 
 def _carbon_side(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...], arc: np.ndarray) -> int:
     """1 if carbon lies behind the arc, -1 if before it, 0 if the arc is no edge of carbon."""
-    steps = _steps(_behind(shape, [arc]), features, there, shape)[0]
+    behind = _behind(shape, [arc])
+    steps = _steps(behind, features, there, shape)[0]
     if (steps**2).sum() < _MIN_STEP:
         return 0
     weights = steps / np.linalg.norm(steps)
@@ -148,8 +152,9 @@ def _carbon_side(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]
     contrast = ((features / scale) @ weights).reshape(shape)  # greater behind the arc
     if not _is_edge(contrast, there.reshape(shape), shape, arc):
         return 0
-    # film is darker than ice, and grainier
-    return 1 if steps[1] + steps[2] - steps[0] > 0 else -1
+    side = 1 if steps[1] + steps[2] - steps[0] > 0 else -1  # film is darker than ice, and grainier
+    wide = side * (behind.mean() - 0.5) > 0
+    return 0 if wide and side * (steps[1] + steps[2]) < _WIDE_GRAIN else side
 
 
 def _is_edge(contrast: np.ndarray, there: np.ndarray, shape: tuple[int, ...], arc: np.ndarray) -> bool:
