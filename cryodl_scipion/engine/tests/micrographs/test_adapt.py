@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from cryodl.contract import PickConfig, Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.normalize import Prepared
-from cryodl.micrographs.pickers.ask import MINIMUM, adapt, two_components
+from cryodl.micrographs.pickers.ask import MINIMUM, Adapted, adapt, two_components
+from cryodl.micrographs.pickers.pick_files import Picks
+from cryodl.micrographs.pickers.pick_record import PickSettings
+from cryodl.micrographs.pickers.size import Size
 
 UNSURE = (1.0, -0.5)  # a calibration that believes in half of the particles only
 
@@ -58,8 +62,17 @@ def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypat
     assert run(general) == 0
     assert outputs(general)["expected"] is None
     said = capsys.readouterr().out
-    assert "cannot be estimated from their scores" in said and "F1" not in said
+    assert "are not stated" in said and "F1" not in said
     assert outputs(general)["state"] == "unsure" and "pick-by-hand --ask" in said
+
+
+@pytest.mark.parametrize("uneven, trusted", [(0.5, True), (0.8, False)])
+def test_picks_that_may_be_dirt_are_unsure_however_well_their_scores_part(uneven, trusted):
+    adapted = dataclasses.asdict(Adapted((1.0, 0.0), 0.5, 0.01, 300, agreement=0.98))
+    size = dataclasses.asdict(Size(150.0, 0.1, 80.0, 3, uneven=uneven))
+    known = PickSettings("x", 2.0, None, None, 0.0, "dark", general=True, adapted=adapted, size=size)
+    config = PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output="out")
+    assert Picks(config, Path("general"), {}, known).trusted == trusted
 
 
 def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, monkeypatch, capsys):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.micrographs.pickers.size import ScaleCandidates, Size, find_size, scale_grid
+from cryodl.micrographs.pickers.size import UNEVEN, ScaleCandidates, Size, find_size, scale_grid
 
 
 def _look(*kinds, seen=(0.6, 1.7), both_signs=False):
@@ -67,15 +67,22 @@ def test_what_both_signs_of_protein_show_is_noise(paths):
     assert find_size(_look((70, 300), both_signs=True), paths, 2.0, stated=80) is None
 
 
-@pytest.mark.parametrize("spread, found", [(0.3, True), (1.2, False)])
-def test_spots_that_stand_out_very_differently_are_dirt(paths, spread, found):
-    plain = _look((150, 60))
+@pytest.mark.parametrize("spread, number, found", [(0.3, 60, True), (1.2, 60, False), (0.9, 60, True), (0.9, 8, False)])
+def test_spots_that_stand_out_very_differently_are_dirt_and_many_are_in_doubt(paths, spread, number, found):
+    plain = _look((150, number))
 
     def look(image, diameter, whole, opposite):
         seen = plain(image, diameter, whole, opposite)
         return seen._replace(heights=np.exp(np.random.default_rng(1).normal(0, spread, len(seen.scores))))
 
-    assert (find_size(look, paths, 2.0) is not None) == found
+    size = find_size(look, paths, 2.0)
+    assert (size is not None) == found and (not size or (size.uneven > UNEVEN) == (spread == 0.9))
+
+
+def test_nothing_is_found_far_below_the_smallest_diameter_that_is_sought(paths):
+    """The network's estimates once led from 50 Å down to 31 Å, and 5,132 picks of noise."""
+    assert find_size(_look((38, 300)), paths, 2.0).diameter == pytest.approx(38, rel=0.05)
+    assert find_size(_look((31, 300)), paths, 2.0) is None
 
 
 def test_a_stated_diameter_is_not_replaced_because_its_particles_stand_out_differently(paths):

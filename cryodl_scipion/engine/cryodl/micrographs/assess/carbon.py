@@ -28,8 +28,8 @@ _SHARP = (0.4, 4.0)
 # Part of the cells behind (before) the edge that are beyond (below) the middle level: 0.79 to 1 for carbon, 0.53 to
 # 0.66 for clumps and crystals.
 _FILLED = 0.72
-# Film over more than half of the micrograph must differ in grain, too: sum of both t values. Simulated film has 25 to 30;
-# lighter ice in the middle of thicker ice, which is not film, up to 10.
+# Film over more than half of the micrograph must differ in grain, too: sum of both t values. Simulated film has 25 to
+# 30, thick ice around thinner ice up to 10.
 _WIDE_GRAIN = 12.0
 _MAX_EDGES = 3
 

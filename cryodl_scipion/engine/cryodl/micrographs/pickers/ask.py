@@ -51,6 +51,8 @@ def ask_micrographs(
     contrast, assumed = typical, settings.assumed
     if settings.contrast_open:
         found = asked.contrast()
+        if not found.clear and typical not in sized:
+            return settings
         print(found.sentence())
         notes += [] if found.clear and found.contrast == typical else [found.sentence()]
         contrast, assumed = found.contrast, not found.clear

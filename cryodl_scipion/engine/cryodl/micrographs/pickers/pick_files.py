@@ -19,6 +19,7 @@ from ..assess.assessment import area_rows, areas_of
 from ..byhand.questions import Answered
 from .ask import Adapted
 from .pick_record import CANDIDATES, PickSettings
+from .size import UNEVEN
 from .thresholds import Expectation, expected_counts, threshold_of
 
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
@@ -57,8 +58,8 @@ def avoided_areas(image: np.ndarray, pixel_size: float, diameter: float, avoid: 
 
 
 UNTOLD = (
-    "Precision and recall of the picks cannot be estimated from their scores, because particles hardly differ from "
-    "the background. Check the picks, or train on your own labels."
+    "Precision and recall of the picks are not stated: particles hardly differ from the background, or stand out as "
+    "differently as dirt. Check the picks, or train on your own labels."
 )
 FEW_LABELS = (
     "Precision and recall of the picks are not stated: by the scores of a model that learnt from a few boxes they "
@@ -95,6 +96,8 @@ class Picks:
         self.adapted = Adapted(**settings.adapted) if settings.adapted else None
         self.trusted = self.adapted.trusted if self.adapted else self.card.get("labels") != "boxes"
         self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
+        if settings.size and settings.size["uneven"] > UNEVEN:
+            self.trusted = False
         if self.answered:
             self.model_threshold, self.trusted, self.uncertainty = self.answered.threshold, False, None
         by_number = self.adapted.by_number if self.adapted and not self.trusted else ()

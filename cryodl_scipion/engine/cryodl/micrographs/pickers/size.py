@@ -34,6 +34,8 @@ AGREES = 1.2  # factor between stated and found diameter that is no contradictio
 # and the standard deviation of the logarithm. Of particles of 22 simulated and 3 real sets the smaller measure is at
 # most 0.59; of dirt alone it is nearly always larger than 0.65.
 UNEVEN = 0.65
+# With so many sure particles up to so much is in doubt: long molecules have 0.63 to 0.85, many specks 1.02 or more.
+MANY, DOUBTFUL = 60, 0.9
 EVEN = 0.5  # the same at a second rung, where those of the first were dirt
 LOW = 0.05  # in standard deviations of the image's noise: lower heights count as so high
 OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a further kind of particle
@@ -43,7 +45,7 @@ OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a
 class Size:
     """What was found. diameter: Å of the particles' widest extent. spread: standard deviation of single particles' log
     sizes. particles: how many sure ones were seen on `micrographs`. others: diameters of further kinds, Å. uneven: how
-    differently they stand out."""
+    differently they stand out; above UNEVEN they may be dirt."""
 
     diameter: float
     spread: float
@@ -132,16 +134,18 @@ def find_size(
             break  # neither a start nor a further kind
         if not _beyond(sure[i], sum(float(look(im, scales[i], False, True).weights(scales[i]).sum()) for im in grid)):
             filled[i] = 0.0
-    limit = UNEVEN
+    limit, doubtful = UNEVEN, None
     for best in [i for i in np.argsort(-filled)[:2] if filled[i]]:
         found = _from(look, images, scales[best], pixel_size)
         if found and found.uneven > limit:
             if stated and abs(math.log(found.diameter / stated)) < math.log(1.75):
                 return None  # another size would contradict the user and the network
+            if found.uneven <= DOUBTFUL and found.particles >= MANY:
+                doubtful = doubtful or found
             limit = EVEN
         elif found:
             return dataclasses.replace(found, others=_others(found.diameter, scales, filled))
-    return None
+    return doubtful
 
 
 def _beyond(sure: float, opposite: float) -> bool:
@@ -188,6 +192,8 @@ def _from(
         moved, diameter = abs(math.log(middle / diameter)), middle
         if moved < CLOSE:
             break
+    if middle < BELOW * smallest[0]:
+        return None
     if not _beyond(weights.sum(), sum(look(im, diameter, True, True).weights(diameter, REACH).sum() for im in images)):
         return None
     spread = float(np.sqrt(np.average(np.log(extents / middle) ** 2, weights=weights)))
