@@ -21,7 +21,7 @@ def main() -> Any:
         package = types.ModuleType(PACKAGE)
         package.__path__ = [folder]
         sys.modules[PACKAGE] = package
-    return importlib.import_module(PACKAGE + ".command_line").main(sys.argv[1:])
+    return importlib.import_module(PACKAGE + ".starting.command_line").main(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -154,7 +154,8 @@ def measure(command, environment=None, folder=None):
 def cryodl(*words, folder=None, patch=""):
     """`measure` for one command of the engine, in this Python. patch: code that runs before it."""
     environment = dict(os.environ, PYTHONPATH=str(ENGINE))
-    start = ("-c", f"{patch}\nimport cryodl.cli\nraise SystemExit(cryodl.cli.main())") if patch else ("-m", "cryodl")
+    code = f"{patch}\nfrom cryodl.running import cli\nraise SystemExit(cli.main())"
+    start = ("-c", code) if patch else ("-m", "cryodl")
     return measure([sys.executable, *start, *words], environment, folder)
 
 

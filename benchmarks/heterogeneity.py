@@ -20,9 +20,8 @@ from scipy.stats import spearmanr
 
 from cryodl.core import volumes
 from cryodl.core.frc import fsc
-from cryodl.io import mrc, particle_sets
+from cryodl.io import mrc, particle_sets, structures
 from cryodl.particles.heterogeneity.paths import near_points
-from cryodl.simulate import structures
 
 METHODS = ["linear", "gaussian"]
 RANGE = 45.0  # degrees, of the hinges

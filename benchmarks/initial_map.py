@@ -10,8 +10,8 @@ from recipes.particles import COMPLEXES, atoms_of, make_mixed, map_of
 from scipy.spatial.transform import Rotation
 
 from cryodl.core.frc import fsc, resolution_at
+from cryodl.io.structures import load_density
 from cryodl.particles.initial.alignment import align
-from cryodl.simulate.structures import load_density
 
 BOX, PIXEL = 64, 3.5
 GOOD = [name[:4] for name in COMPLEXES] + ["3IYD", "2CG9", "3J9I", "5X0Y"]  # 130 to 210 Å wide

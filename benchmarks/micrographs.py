@@ -37,9 +37,9 @@ from scipy.ndimage import gaussian_filter
 
 from cryodl.core.optics import Optics
 from cryodl.core.projections import Projector
-from cryodl.io import micrographs, star
+from cryodl.io import micrographs, star, structures
 from cryodl.micrographs.filaments.train import TraceAgreement, trace_agreement
-from cryodl.simulate import filament_scenes, noise, pool, structures
+from cryodl.simulate import filament_scenes, noise, pool
 from cryodl.simulate.micrographs import particle_diameter, simulate_micrograph
 
 # ----- sorted by hand

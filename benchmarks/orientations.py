@@ -29,10 +29,10 @@ from template_matching import CC_STEP, matched, resolution_for
 from cryodl.core import frc, projections, symmetry
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables
+from cryodl.io.structures import load_density
 from cryodl.likelihood import reference, search
 from cryodl.particles.denoisers import load_denoiser
 from cryodl.particles.denoisers.evaluate import bench_of, measure_bench
-from cryodl.simulate.structures import load_density
 
 # ----- floors
 SNRS, RIGHT = (0.1, 0.05, 0.02), 15.0

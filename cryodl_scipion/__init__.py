@@ -11,9 +11,9 @@ import pyworkflow.utils as pwutils
 from pyworkflow import SCIPION_JSON_TEMPLATES, VarTypes
 from pyworkflow.utils import Environ
 
-from . import engine_job, environment
 from .engine.cryodl import __version__
-from .environment import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
+from .starting import engine_job, environment
+from .starting.environment import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
 
 _logo = "icon.png"
 _references = ["cryodl"]

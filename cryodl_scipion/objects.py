@@ -10,8 +10,8 @@ import pyworkflow as pw
 from pwem.objects import EMObject
 from pyworkflow.object import CsvList, Float, String
 
+from .convert.form import formName
 from .engine.cryodl import contract
-from .form import formName
 
 _JAVA_VIEWER = "pwem.viewers.DataViewer"
 # Of coordinates ours takes sets with our scores, and empty ones, which pwem's own viewer cannot open; pwem's the

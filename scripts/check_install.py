@@ -133,7 +133,7 @@ def expected(source: str) -> Dict[str, Any]:
     package = os.path.join(source, "cryodl_scipion")
     engine = os.path.join(package, "engine")
     walked = [os.path.join(folder, name) for folder, _, names in os.walk(engine) for name in names]
-    with open(os.path.join(package, "environment.py"), encoding="utf-8") as file:
+    with open(os.path.join(package, "starting", "environment.py"), encoding="utf-8") as file:
         version = re.search(r'ENV_VERSION = "(.+)"', file.read()).group(1)
     return dict(
         files=sorted(os.path.relpath(path, engine) for path in walked if "__pycache__" not in path),

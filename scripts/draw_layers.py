@@ -14,13 +14,12 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 LAYERS = (
-    ("cli", "doctor", "__main__"),
+    ("__main__",),
     ("recipes",),
     ("micrographs", "particles", "tomograms", "maps"),
     ("latent",),
     ("learning", "likelihood", "reconstruction"),
-    ("runner",),
-    ("distributed",),
+    ("running",),
     ("simulate",),
     ("io",),
     ("core",),

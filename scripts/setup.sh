@@ -96,7 +96,7 @@ settings() { # A Scipion of our own: nothing of a Scipion that this user may hav
 engine_environment() {
   local script=$top/cryodl_scipion/install
   engine_home=$SCIPION_HOME/software/em/cryodl-$(sed -n 's/^ENV_VERSION = "\(.*\)"/\1/p' \
-    "$top/cryodl_scipion/environment.py")
+    "$top/cryodl_scipion/starting/environment.py")
   engine_python=${CRYODL_PYTHON:-$engine_home/env/bin/python}
   [ -z "${CRYODL_PYTHON:-}" ] || return 0
   [ ! -e "$engine_home/env/cryodl-ready-$(fingerprint "$script/requirements.lock")" ] || return 0

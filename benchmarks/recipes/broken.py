@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import save_file
 
 import cryodl
-from cryodl import calls
 from cryodl.contract import PickConfig, Request, Result, annotations, check_model, sha256
 from cryodl.contract.reading import star_head
 from cryodl.io import (
@@ -31,6 +30,7 @@ from cryodl.io import (
     relion_tables,
     stacks,
     star,
+    structures,
     subtomograms,
     tomogram_coordinates,
     tomograms,
@@ -44,7 +44,8 @@ from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.micrographs.pickers.general import read_sets
 from cryodl.particles.classes2d import former, polar
 from cryodl.particles.integrity.compositions import read_residues
-from cryodl.simulate import states, structures
+from cryodl.running import calls
+from cryodl.simulate import states
 from cryodl.tomograms.annotations import store
 
 SIDE = 24  # px of the images and volumes

@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from cryodl.core import volumes
 from cryodl.core.projections import Projector, random_angles
-from cryodl.io import mrc, particle_sets
-from cryodl.simulate import micrographs, states, structures
+from cryodl.io import mrc, particle_sets, structures
+from cryodl.simulate import micrographs, states
 
 SETS = {"IgG-1D": 256.0, "IgG-RL": 256.0, "Ribosembly": 345.6, "Mixture": 345.6, "Spike": 256.0}  # Å, the images' width
 EDGE = 0.05  # of the width that stays empty

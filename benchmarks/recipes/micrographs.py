@@ -9,9 +9,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from cryodl.contract import read_card
 from cryodl.core.optics import Optics
 from cryodl.core.projections import Projector
-from cryodl.io import micrographs, star
+from cryodl.io import micrographs, star, structures
 from cryodl.io.model import find_model
-from cryodl.simulate import artefacts, structures
+from cryodl.simulate import artefacts
 from cryodl.simulate.micrographs import Surroundings, particle_diameter, simulate_micrograph
 from cryodl.simulate.noise import MicroscopeNoise
 

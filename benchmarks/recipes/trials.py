@@ -361,4 +361,4 @@ def _run(arguments, folder, log, variables):
     os.dup2(file, 2)
     os.chdir(folder)
     sys.argv = ["cryodl", *arguments]
-    sys.exit(importlib.import_module("cryodl.cli").main(arguments))
+    sys.exit(importlib.import_module("cryodl.running.cli").main(arguments))

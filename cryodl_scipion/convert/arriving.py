@@ -17,7 +17,7 @@ from pyworkflow.object import Pointer
 from pyworkflow.protocol import STATUS_FAILED, STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED
 from pyworkflow.utils import isProcessAlive
 
-from ..form import sayIf
+from .form import sayIf
 from .micrographs.picks import anyScoreOf, micrographsByName, scaled, writePicks
 from .names import NamesOnce
 

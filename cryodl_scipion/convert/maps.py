@@ -20,7 +20,7 @@ import numpy as np
 from pwem.emlib.image import ImageHandler
 from pwem.objects import AtomStruct, EMObject, Transform, Volume
 
-from ..form import sayIf
+from .form import sayIf
 from .names import checksum
 
 _MODELS = (".pdb", ".ent", ".cif", ".mmcif")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Protocols of the plugin; Scipion finds those that are imported here."""
 
-from ..tomography import HAS_TOMO
+from ..convert.tomography import HAS_TOMO
 from .maps.protocol_evaluate_map import CryodlProtEvaluateMap
 from .maps.protocol_improve_map import CryodlProtImproveMap
 from .maps.protocol_train_map_improver import CryodlProtTrainMapImprover

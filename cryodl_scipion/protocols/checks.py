@@ -6,10 +6,10 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
+from ..convert.form import sayIf
 from ..convert.micrographs.picks import positionsByMicrograph
 from ..convert.names import repeatedNames
 from ..engine.cryodl import contract
-from ..form import sayIf
 
 # Enough names to recognise the mistake; more would hide the sentence.
 _NAMED = 5

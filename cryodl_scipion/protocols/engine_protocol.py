@@ -12,8 +12,8 @@ from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 from pwem.objects import FSC, AtomStruct, EMObject, Volume
 from pyworkflow.protocol import Form
 
+from ..convert.form import addConfigParams, formProblems, readConfig
 from ..engine.cryodl import contract
-from ..form import addConfigParams, formProblems, readConfig
 from ..objects import CryodlModel
 from .checks import sayIf
 from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section

@@ -12,9 +12,9 @@ from pwem.objects import AtomStruct, EMObject
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import Form, params
 
+from ..convert.form import addConfigParams, formName, formValue, paramOf
 from ..convert.maps import structureFileOf, structureProblem
 from ..engine.cryodl import contract
-from ..form import addConfigParams, formName, formValue, paramOf
 from ..objects import CryodlModel
 from .checks import checkModelFolder, sayIf
 from .model_field import (

@@ -14,8 +14,8 @@ from pyworkflow.protocol import GPU_LIST, USE_GPU, Form, params
 
 from .. import Plugin
 from ..convert import maps, reading
+from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
-from ..tomography import HAS_TOMO
 from .checks import sayIf
 from .inputs import PluginProtocol, ProtocolMixin
 

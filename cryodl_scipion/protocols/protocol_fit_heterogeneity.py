@@ -16,8 +16,8 @@ from ..convert.particles.results import (
     appendRows,
     classifyByLatentClass,
 )
+from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
-from ..tomography import HAS_TOMO
 from . import engine_protocol, one_of
 from .kinds import Mask, Options, OwnName, sayIf
 from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParticles, checkParticles

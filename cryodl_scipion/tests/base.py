@@ -13,8 +13,8 @@ from pyworkflow.object import Pointer
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import Plugin
-from ..environment import CRYODL_PYTHON
 from ..protocols.model_field import FROM_PROJECT
+from ..starting.environment import CRYODL_PYTHON
 from . import synthetic
 from .last_second import forceLosses
 

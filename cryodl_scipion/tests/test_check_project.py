@@ -7,8 +7,7 @@ import os
 
 from pyworkflow.protocol import Protocol
 
-from .. import check_project
-from ..protocols import CryodlProtImportModel
+from ..protocols import CryodlProtImportModel, check_project
 from .base import CryodlTest
 from .fake_model import writeModel
 from .last_second import forget

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from cryodl_scipion import command_line, environment
 from cryodl_scipion.engine.cryodl.contract.packages import NEEDED
+from cryodl_scipion.starting import command_line, environment
 from cryodl_scipion.tests.programs import writeProgram
 
 TOP = os.path.dirname(os.path.dirname(environment.engineFolder()))

@@ -10,8 +10,8 @@ from pyworkflow.protocol import FunctionStep
 from pyworkflow.protocol.executor import StepThread
 from pyworkflow.utils import Environ, process
 
-from cryodl_scipion import engine_job
 from cryodl_scipion.engine.cryodl import contract
+from cryodl_scipion.starting import engine_job
 from cryodl_scipion.tests.programs import writeProgram
 
 

@@ -9,7 +9,7 @@ import unittest
 
 import pyworkflow as pw
 
-from ..tomography import HAS_TOMO
+from ..convert.tomography import HAS_TOMO
 from . import synthetic
 from .fake_model import writeModel
 from .map_sets import MapsTest

@@ -14,8 +14,8 @@ from pyworkflow.protocol import params
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import Plugin, bibtex, protocols
+from ..convert.form import addConfigParams, formName, formProblems, readConfig
 from ..engine.cryodl import contract
-from ..form import addConfigParams, formName, formProblems, readConfig
 from ..protocols import CryodlProtPick, CryodlProtTrainPicker
 from ..protocols.micrographs.protocol_train_picker import LIKE_REAL
 

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from cryodl_scipion import Plugin, environment
+from cryodl_scipion import Plugin
+from cryodl_scipion.starting import environment
 from cryodl_scipion.tests.programs import writeProgram
 
 # Stands for a program that makes environments: its python takes every command and writes each into $LOG.

@@ -16,8 +16,8 @@ from pyworkflow.project import Manager
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import protocols
+from ..convert.form import formName
 from ..engine.cryodl import contract
-from ..form import formName
 
 DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 SAVED = os.path.join(DATA, "workflow_0_1_0.json")

@@ -23,8 +23,8 @@ from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import Plugin
 from ..engine.cryodl import contract
-from ..environment import CRYODL_PYTHON
 from ..protocols.protocol_base import skippedItems
+from ..starting.environment import CRYODL_PYTHON
 from ..viewers.panels_viewer import PanelsViewer
 from . import launching, simulated, synthetic
 from .base import CryodlTest

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 from .. import protocols
-from ..tomography import HAS_TOMO
+from ..convert.tomography import HAS_TOMO
 
 OURS = {
     "CryodlProtTrainSegmenter",

@@ -12,12 +12,13 @@ from pwem import Domain
 from pwem.viewers.viewer_coordinates import CoordinateViewer
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from .. import form_wizard, objects, wizards
+from .. import objects
 from ..convert.micrographs.picks import candidatesFolder
 from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from ..viewers import model_window, plots
 from ..viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer, PicksData
 from ..viewers.model_window import CryodlModelViewer, CryodlTrainViewer
+from ..wizards import form_wizard, single_particles
 from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
@@ -184,25 +185,25 @@ class TestCryodlViewers(CryodlTest):
             CryodlProtPick,
             dict(inputMicrographs=(self.imported, "outputMicrographs"), inputModel=(self.model, "outputModel")),
         )
-        micrographs = wizards.micrographsToMeasure(pick)
+        micrographs = single_particles.micrographsToMeasure(pick)
         self.assertEqual(
             (len(micrographs.names), micrographs.pixelSize, micrographs.largest, micrographs.first), (2, 3.0, 768, 0)
         )
-        self.assertEqual(wizards.firstDiameter(pick, micrographs.largest), 120)
+        self.assertEqual(single_particles.firstDiameter(pick, micrographs.largest), 120)
         pick.particleDiameter.set(5000)
-        self.assertEqual(wizards.firstDiameter(pick, micrographs.largest), 768)
+        self.assertEqual(single_particles.firstDiameter(pick, micrographs.largest), 768)
 
     def test_the_diameter_is_measured_on_picked_particles(self):
         train = self.makeProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(self.manual, "outputCoordinates")))
-        micrographs = wizards.micrographsToMeasure(train)
+        micrographs = single_particles.micrographsToMeasure(train)
         self.assertEqual((micrographs.first, micrographs.positions(1)), (1, MANUAL))
-        self.assertEqual(wizards.firstDiameter(train, 700), 150)
+        self.assertEqual(single_particles.firstDiameter(train, 700), 150)
 
     def test_wizards_say_what_has_to_be_chosen_first(self):
         for protocolClass, wizard in (
-            (CryodlProtPick, wizards.CryodlDiameterWizard),
-            (CryodlProtTrainPicker, wizards.CryodlDiameterWizard),
-            (CryodlProtThresholdPicks, wizards.CryodlThresholdWizard),
+            (CryodlProtPick, single_particles.CryodlDiameterWizard),
+            (CryodlProtTrainPicker, single_particles.CryodlDiameterWizard),
+            (CryodlProtThresholdPicks, single_particles.CryodlThresholdWizard),
         ):
             form = mock.Mock(protocol=self.newProtocol(protocolClass))
             wizard().show(form)
@@ -215,5 +216,5 @@ class TestCryodlViewers(CryodlTest):
             self.assertEqual(form_wizard.shippedModelLines(), [("one", "unet, trained on particles of 120 Å")])
         with mock.patch.object(form_wizard, "shippedModels", return_value={}):
             form = mock.Mock()
-            wizards.CryodlShippedModelWizard().show(form)
+            single_particles.CryodlShippedModelWizard().show(form)
             self.assertIn("no shipped models", form.showError.call_args[0][0])

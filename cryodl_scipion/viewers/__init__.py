@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of the plugin; Scipion finds those that are imported here."""
 
-from ..tomography import HAS_TOMO
+from ..convert.tomography import HAS_TOMO
 from .maps.viewer_evaluate_map import CryodlEvaluateMapViewer
 from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer
 from .maps.viewer_improve_map import CryodlImproveMapViewer

@@ -16,7 +16,7 @@ from pwem.objects import Coordinate, Micrograph, Particle, SetOfCoordinates, Set
 from pyworkflow.object import Float, Integer, Pointer, String
 
 from ...engine.cryodl.contract import Result, counted, rescaled, score_text
-from ...form import sayIf
+from ..form import sayIf
 from ..names import emptyFolder, micrographNames, namesByMicName
 from ..reading import readCsv
 from ..relion_star import originOf, readColumns, writeStar, writeTable

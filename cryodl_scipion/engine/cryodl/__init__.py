@@ -14,10 +14,10 @@ def __getattr__(name: str) -> typing.Callable[..., typing.Any]:
     """The function of a command. Raises AttributeError for other names."""
     if name.startswith("_"):
         raise AttributeError(f"module 'cryodl' has no attribute {name!r}")
-    calls = importlib.import_module(f"{__name__}.calls")
+    calls = importlib.import_module(f"{__name__}.running.calls")
     return calls.table if name == "table" else calls.function_of(name)
 
 
 def __dir__() -> typing.List[str]:
     """The commands, for completion."""
-    return ["__version__", "table", *importlib.import_module(f"{__name__}.calls").dir_of_commands()]
+    return ["__version__", "table", *importlib.import_module(f"{__name__}.running.calls").dir_of_commands()]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from cryodl.cli import main
 from cryodl.contract import Result
+from cryodl.running.cli import main
 from cryodl.tomograms.classifiers.dsrf3d import DSRF3D
 
 NAMES = ("bar", "ring", "ball")

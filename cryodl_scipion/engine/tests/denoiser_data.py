@@ -3,8 +3,8 @@
 
 from particle_data import BOX
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
+from cryodl.running.cli import main
 
 
 def run_command(command, code=0, flags=(), **options):

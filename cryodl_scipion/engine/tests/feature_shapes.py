@@ -5,10 +5,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.projections import rotation_matrices
 from cryodl.io.star import read_tables
+from cryodl.running.cli import main
 
 PIXEL = 10.0
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from particle_data import simulate_particles
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
+from cryodl.running.cli import main
 
 
 def write_model(path="model.pdb"):

@@ -3,8 +3,8 @@
 
 from synthetic import lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
+from cryodl.running.cli import main
 
 BOX, PIXEL = 32, 4.0
 

@@ -3,8 +3,8 @@
 
 from synthetic import DIAMETER, PIXEL_SIZE
 
-from cryodl.cli import main
 from cryodl.contract import Result, TrainPickerConfig
+from cryodl.running.cli import main
 
 
 def pick(folder, *more, micrographs=None, output="out"):

@@ -6,8 +6,8 @@ import json
 import mrcfile
 import numpy as np
 
-from cryodl.cli import main
 from cryodl.contract import Result
+from cryodl.running.cli import main
 
 PIXEL = 10.0  # Å/px
 ROD, BALL = 1, 2

@@ -31,9 +31,9 @@ import pytest
 import torch
 from synthetic import run_cryodl, write_mrc, write_star
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io import micrographs
+from cryodl.running.cli import main
 
 
 def pick_arguments(folder, micrographs=("mics/*.mrc",), model="model", more=()):

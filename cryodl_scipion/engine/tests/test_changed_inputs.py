@@ -7,10 +7,10 @@ import shutil
 import pytest
 from picking import pick, times, training_config
 
-from cryodl.cli import main
 from cryodl.contract import ComparePicksConfig, TrainSegmenterConfig
 from cryodl.io.stamps import file_stamp, input_stamps, stamp
 from cryodl.io.unfinished import working_folder
+from cryodl.running.cli import main
 
 
 def replace(path, other):

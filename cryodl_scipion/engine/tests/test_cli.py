@@ -17,8 +17,7 @@ from types import SimpleNamespace
 import pytest
 from synthetic import ENGINE, environment, run_cryodl
 
-from cryodl import __version__, cli
-from cryodl.cli import build_parser, main
+from cryodl import __version__
 from cryodl.contract import (
     COMMANDS,
     DEV_COMMANDS,
@@ -33,7 +32,9 @@ from cryodl.contract import (
 )
 from cryodl.io import progress
 from cryodl.io.progress import ProgressBar
-from cryodl.runner import Run
+from cryodl.running import cli
+from cryodl.running.cli import build_parser, main
+from cryodl.running.runner import Run
 
 PICK = ["pick", "--pixel-size", "4", "--model", "model", "--output", "out"]
 
@@ -73,7 +74,7 @@ def test_help_says_nothing_more_into_a_pipe_that_is_closed():
 @pytest.mark.parametrize("arguments", [["--help"], ["pick", "--help"], ["--version"], ["pick"]])
 def test_help_and_usage_errors_import_neither_torch_nor_numpy(arguments):
     code = (
-        f"import sys; from cryodl.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+        f"import sys; from cryodl.running.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
         "print(sorted({'torch', 'numpy', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)

@@ -14,7 +14,6 @@ from denoiser_data import run_command
 from particle_data import PIXEL
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.particles import ANGLES
@@ -22,6 +21,7 @@ from cryodl.io.star import read_tables, write_tables
 from cryodl.recipes.picked_maps import one_map
 from cryodl.recipes.picked_maps.one_map import doubts, losses, print_rows
 from cryodl.recipes.picked_maps.sets import drawn, file_names, halves_of_micrographs
+from cryodl.running.cli import main
 
 BOX, SIDE = 32, 256
 

@@ -37,7 +37,7 @@ EVALUATE = dict(coordinates="a", reference="b", pixel_size=1.5, particle_diamete
 SIMULATE = dict(structure="a.pdb", pixel_size=1.5, count=1, output="out")
 
 
-@pytest.mark.parametrize("package", ["cryodl.contract", "cryodl.cli"])
+@pytest.mark.parametrize("package", ["cryodl.contract", "cryodl.running.cli"])
 def test_imports_with_the_standard_library_alone(package):
     code = f"import sys; sys.path.insert(0, {str(ENGINE)!r}); import {package}; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodl.cli import main
 from cryodl.io.coordinates import align_keys, read_coordinates
 from cryodl.io.cryosparc import cryosparc_tables, read_cs, write_cs_rows
 from cryodl.io.particle_positions import read_particle_positions
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables
+from cryodl.running.cli import main
 
 DATA = Path(__file__).parent / "data" / "cryosparc"
 UIDS = ["9223372036854775813", "11", "12", "13", "14", "18446744073709551000"]

@@ -19,11 +19,11 @@ from test_training import GROUND_TRUTH
 from tiny_trials import BENCHMARKS, trials
 
 from cryodl.contract import EVERY_COMMAND
-from cryodl.distributed import several_devices
 from cryodl.io import stopping
 from cryodl.learning.processes import OneProcess, SeveralProcesses
 from cryodl.learning.task import NetworkTask
 from cryodl.learning.training import Schedule, fit
+from cryodl.running.distributed import several_devices
 from cryodl.tomograms.segmenters import segmenter_method
 from cryodl.tomograms.segmenters.train import SegmenterTask
 

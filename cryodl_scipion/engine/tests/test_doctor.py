@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cryodl import doctor
 from cryodl.contract import DoctorConfig
+from cryodl.running import doctor
 
-ENGINE = Path(doctor.__file__).parents[1]
+ENGINE = Path(doctor.__file__).parents[2]
 
 
 def make_model(folder, weights=b"weights", **changes):
@@ -80,7 +80,7 @@ def test_python_without_torch_is_told_what_to_install(tmp_path):
     """-S -I hides site-packages: a Python with the standard library only."""
     code = (
         f"import sys; sys.path.insert(0, {str(ENGINE)!r}); "
-        "from cryodl import doctor; from cryodl.contract import DoctorConfig; doctor.doctor(DoctorConfig())"
+        "from cryodl.running import doctor; from cryodl.contract import DoctorConfig; doctor.doctor(DoctorConfig())"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1, done.stderr

@@ -6,11 +6,11 @@ import pytest
 import torch
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks, score_matched
 from cryodl.core.optics import Optics
 from cryodl.io.coordinates import read_coordinates
+from cryodl.running.cli import main
 from cryodl.simulate.micrographs import Surroundings, particle_diameter, simulate_micrograph
 from cryodl.simulate.pool import random_assembly
 

@@ -13,7 +13,6 @@ import torch
 from synthetic import environment, run_cryodl
 from test_bad_input import pick_arguments, train_arguments
 
-from cryodl.cli import main
 from cryodl.contract import COMMANDS, EVERY_COMMAND, Failure
 from cryodl.io.memory import (
     _file_cache,
@@ -24,6 +23,7 @@ from cryodl.io.memory import (
     require_memory,
 )
 from cryodl.io.stacks import read_images
+from cryodl.running.cli import main
 
 
 def test_errors_of_numpy_and_of_torch_are_known():

@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cryodl.cli import main
 from cryodl.contract import EVERY_COMMAND, Request, Result, config_to_dict, settings_of, sha256, version_0_1_0
 from cryodl.io.model import read_model
 from cryodl.learning.task import method_of
 from cryodl.maps.improvers.run import load_network as load_improver
 from cryodl.micrographs.pickers import load_network, picker_method
 from cryodl.micrographs.pickers.predict import Picker
+from cryodl.running.cli import main
 
 DATA = Path(__file__).parent / "data"
 OLD = json.loads((DATA / "models_0_1_0.json").read_text(encoding="utf-8"))

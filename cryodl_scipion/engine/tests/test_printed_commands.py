@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cryodl import cli
 from cryodl.contract import EVERY_COMMAND
+from cryodl.running import cli
 
 TOP = Path(__file__).parents[3]
 PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / "data" / "demo").glob("*.md")])
@@ -84,7 +84,7 @@ def test_sentences_and_pages_name_no_option_that_is_gone():
     others = set("--norm --extract --helix --sym --inverty --print --multiply".split())  # RELION's and pyem's
     others |= set("--standalone --nproc-per-node --version --mend --nogui --devel --requeue --open-mode".split())
     others |= set("--signal --all --quick --fresh --set --gpu".split())  # SLURM's, those of scripts/ and benchmarks/
-    texts = {path: path.read_text(encoding="utf-8") for path in (Path(cli.__file__).parent).rglob("*.py")}
+    texts = {path: path.read_text(encoding="utf-8") for path in Path(cli.__file__).parents[1].rglob("*.py")}
     texts.update({page: " ".join(re.findall(r"`(--[^`]*)`", page.read_text(encoding="utf-8"))) for page in PAGES})
     gone = set()
     for path, text in texts.items():

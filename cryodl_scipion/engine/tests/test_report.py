@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import PickConfig, Request, Result, Skipped
 from cryodl.core.frc import resolution_at
 from cryodl.io.coordinates import write_coordinates
 from cryodl.recipes.report.forecast import bends_of, forecasts_of
 from cryodl.recipes.report.numbers import LATEST, alarms_of
 from cryodl.recipes.report.runs import runs_of_folder, runs_of_project
+from cryodl.running.cli import main
 
 EVIL = '<script>alert("x")</script>'
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

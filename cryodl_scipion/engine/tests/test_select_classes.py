@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from classes2d_data import write_shapes
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result, chosen_classes, particle_cut
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
+from cryodl.running.cli import main
 
 SCORES, COUNTS = (0.9, 0.3, 0.8), (20, 25, 13)
 

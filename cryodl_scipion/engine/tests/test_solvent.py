@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
+from cryodl.io.structures import dark_notes, load_density, without_solvent
 from cryodl.simulate.micrographs import particle_diameter
-from cryodl.simulate.structures import dark_notes, load_density, without_solvent
 
 SIDE, VOXEL, DIAMETER = 64, 3.0, 96.0
 

@@ -70,7 +70,7 @@ def test_work_that_takes_too_long_is_ended(monkeypatch):
 def test_a_long_call_of_a_library_does_not_outlive_a_signal(tmp_path):
     code = """if True:
         import ctypes, os, signal, sys, threading
-        from cryodl import cli
+        from cryodl.running import cli
         from cryodl.io import stopping
         def call(*given):  # no Python runs in this thread until it is over; the signal comes meanwhile
             signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)

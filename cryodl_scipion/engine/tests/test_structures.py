@@ -9,7 +9,7 @@ import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
 from cryodl.core.projections import padded_side, projection_memory
-from cryodl.simulate.structures import LARGEST_SIDE, available_memory, check_memory, load_density, read_cube
+from cryodl.io.structures import LARGEST_SIDE, available_memory, check_memory, load_density, read_cube
 
 PDB = "ATOM  {0:5d}  C   GLY A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00  0.00           C\n"
 

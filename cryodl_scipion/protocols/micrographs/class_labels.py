@@ -6,11 +6,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
+from ...convert.form import formProblems, readConfig
 from ...convert.micrographs.picks import writePositionsOfParticles
 from ...convert.names import emptyFolder
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
-from ...form import formProblems, readConfig
 from .. import checks, inputs, kinds, protocol_base
 
 _FOLDER = "class_labels"

@@ -10,10 +10,10 @@ from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow.protocol import Form, params
 
+from ...convert.form import formProblems, readConfig
 from ...convert.micrographs import picks as convert
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
-from ...form import formProblems, readConfig
 from ...objects import CryodlModel
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendToOutput
 from ..checks import checkDiameter, checkModelFolder, modelWarnings, sayIf

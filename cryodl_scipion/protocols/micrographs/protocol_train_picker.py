@@ -9,12 +9,12 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates
 from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL, StringParam
 
+from ...convert.form import formProblems, readConfig
 from ...convert.maps import structureFileOf, structureForEngine
 from ...convert.micrographs import picks as convert
 from ...convert.micrographs import simulated
 from ...convert.names import emptyFolder, micrographNames
 from ...engine.cryodl import contract
-from ...form import formProblems, readConfig
 from .. import protocol_base, simulating, training
 from ..checks import checkDiameter, checkLabels, sayIf
 from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetworkIn

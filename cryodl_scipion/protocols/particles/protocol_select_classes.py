@@ -7,9 +7,9 @@ from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import Form
 
+from ...convert.form import addConfigParams, formProblems, readConfig
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
 from ...engine.cryodl import contract
-from ...form import addConfigParams, formProblems, readConfig
 from .. import inputs, kinds, protocol_base
 
 

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ... import form_wizard
 from ...engine.cryodl.contract import doubt_script
 from ...protocols import (
     CryodlProtCompareModels,
@@ -27,6 +26,7 @@ from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer
 from ...viewers.maps.viewer_map import LinkedSlices
 from ...viewers.model_window import CryodlTrainViewer, cardLines
 from ...viewers.viewer_simulate import CryodlSimulateViewer
+from ...wizards import form_wizard
 from ..map_sets import ATOMS, SHAPE, MapsTest, writeMap
 from ..viewer_panels import PanelsTest
 

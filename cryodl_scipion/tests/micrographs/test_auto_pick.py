@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ... import wizards
 from ...convert.micrographs.picks import bestRound, boxSizeFor, picksOfRound, readRounds
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtImportModel, CryodlProtPick
 from ...viewers.micrographs.viewer_picks import CryodlPickViewer, PicksData, roundLines
 from ...viewers.plots import drawRounds
+from ...wizards import single_particles
 from .. import synthetic
 from ..base import CryodlTest, picksOf
 from ..fake_model import writeModel
@@ -209,11 +209,11 @@ class TestCryodlAutoPick(CryodlTest):
 
     def test_wizards_know_the_form(self):
         protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, modelFrom=0)
-        measured = wizards.micrographsToMeasure(protocol)
-        self.assertEqual((len(measured.names), wizards.firstDiameter(protocol, 500)), (4, 150))
+        measured = single_particles.micrographsToMeasure(protocol)
+        self.assertEqual((len(measured.names), single_particles.firstDiameter(protocol, 500)), (4, 150))
         with self.assertRaisesRegex(ValueError, "no picks yet"):
-            wizards.picksToFilter(protocol)
-        self.assertEqual(wizards.picksToFilter(self.finished).getSize(), 16)
+            single_particles.picksToFilter(protocol)
+        self.assertEqual(single_particles.picksToFilter(self.finished).getSize(), 16)
 
     def test_information_of_a_run_that_has_not_run(self):
         protocol = self.newProtocol(CryodlProtAutoPick, modelFrom=0)

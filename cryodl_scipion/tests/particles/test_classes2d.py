@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from pwem.objects import SetOfAverages, SetOfClasses2D
 
-from ... import wizards
 from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix, signalCut
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
 from ...viewers.particles.viewer_classes2d import SIZE, Classes2D, CryodlClasses2DViewer, drawSignal, galleryOf
+from ...wizards import single_particles
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, makeParticles
 from ..viewer_panels import PanelsTest
 
@@ -146,9 +146,9 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
     def test_the_wizard_takes_the_threshold_of_its_window(self):
         form = mock.Mock(protocol=self.selected)
         with mock.patch("cryodl_scipion.viewers.particles.viewer_classes2d.Classes2DWindow") as window:
-            wizards.CryodlClassThresholdWizard().show(form)
+            single_particles.CryodlClassThresholdWizard().show(form)
             window.call_args[1]["accept"](0.734)
         form.setVar.assert_called_once_with("threshold", 0.73)
         empty = mock.Mock(protocol=self.makeProtocol(CryodlProtSelectClasses))
-        wizards.CryodlClassThresholdWizard().show(empty)
+        single_particles.CryodlClassThresholdWizard().show(empty)
         self.assertIn("Choose the 2-D classes first", empty.showError.call_args[0][0])

@@ -9,7 +9,7 @@ import pyworkflow as pw
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ... import objects, wizards
+from ... import objects
 from ...convert.particles.denoised import rawImageOf
 from ...protocols import (
     CryodlProtAssignOrientations,
@@ -35,6 +35,7 @@ from ...viewers.particles.viewer_orient import (
     rankingRows,
 )
 from ...viewers.viewer_simulate import CryodlSimulateViewer
+from ...wizards import single_particles
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo
 from ..viewer_panels import PanelsTest
 
@@ -203,10 +204,10 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
     # ----- wizards
     def test_wizards_say_what_has_to_be_chosen_first(self):
         for protocolClass, wizard in (
-            (CryodlProtBackProject, wizards.CryodlMaskWizard),
-            (CryodlProtTrainDenoiser, wizards.CryodlResolutionWizard),
-            (CryodlProtIntegrity, wizards.CryodlResolutionWizard),
-            (CryodlProtAssignOrientations, wizards.CryodlResolutionWizard),
+            (CryodlProtBackProject, single_particles.CryodlMaskWizard),
+            (CryodlProtTrainDenoiser, single_particles.CryodlResolutionWizard),
+            (CryodlProtIntegrity, single_particles.CryodlResolutionWizard),
+            (CryodlProtAssignOrientations, single_particles.CryodlResolutionWizard),
         ):
             form = mock.Mock(protocol=self.newProtocol(protocolClass))
             wizard().show(form)
@@ -220,7 +221,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         self.assertFalse(np.allclose(measured.preview(0).pixels, measured.preview(1).pixels))
 
     def test_the_resolution_is_chosen_on_the_maps_and_particles_of_a_form(self):
-        particles, structures = wizards.particlesAndStructures(self.integrity)
+        particles, structures = single_particles.particlesAndStructures(self.integrity)
         self.assertEqual((particles.getSize(), len(structures)), (COUNT, 2))
         images = diameter_window.ImagesToFilter(particles, structures)
         self.assertEqual((len(images.names), images.names[6][:9]), (6 + COUNT, "particle "))

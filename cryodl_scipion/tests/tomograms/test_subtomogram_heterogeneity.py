@@ -6,9 +6,9 @@ import os
 import numpy as np
 from pwem.objects import VolumeMask
 
-from ... import wizards_tomograms
 from ...convert.particles.results import latentOf
 from ...protocols import CryodlProtFitHeterogeneity
+from ...wizards import tomograms as wizards_tomograms
 from ..particle_sets import makeParticles
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeSubtomograms

@@ -5,7 +5,6 @@ import pyworkflow as pw
 from pyworkflow.object import Pointer
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ... import wizards_tomograms
 from ...protocols import (
     CryodlProtClassifySubtomograms,
     CryodlProtClusterSubtomograms,
@@ -14,6 +13,7 @@ from ...protocols import (
 )
 from ...viewers.tomograms.viewer_subtomograms import CONFIDENCE, CryodlSubtomogramsViewer, SubtomogramGallery
 from ...viewers.tomograms.viewer_tomograms import CryodlSimulateTomogramsViewer
+from ...wizards import tomograms as wizards_tomograms
 from ..fake_ground_truth import classOf
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeClassifier, makeSubtomograms

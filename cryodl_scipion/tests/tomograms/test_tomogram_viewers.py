@@ -8,7 +8,7 @@ import numpy as np
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ... import wizards, wizards_tomograms
+from ... import wizards
 from ...protocols import (
     CryodlProtAnnotate,
     CryodlProtEvaluateSegmentation,
@@ -30,6 +30,7 @@ from ...viewers.tomograms.slices_window import SCORES, SlicesWindow
 from ...viewers.tomograms.viewer_annotations import TileGallery
 from ...viewers.tomograms.viewer_subtomograms import SubtomogramGallery, subtomogramsMeasured
 from ...viewers.tomograms.viewer_tomograms import featuresIn
+from ...wizards import tomograms as wizards_tomograms
 from ..tomogram_panels import PANELS, ViewersTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations, makeSubtomograms
 

@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from ...convert.form import formName
 from ...convert.micrographs import ctfs, picks
 from ...convert.names import micrographNames
-from ...form import formName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
 from .. import micrograph_window, panels_viewer

@@ -205,7 +205,7 @@ class Command:
     @property
     def module(self) -> str:
         """The engine's module with its function."""
-        return f"{self.wing}.commands.{self.function}" if self.wing else self.function
+        return f"{self.wing}.commands.{self.function}" if self.wing else f"running.{self.function}"
 
     @property
     def summary(self) -> str:

@@ -12,9 +12,9 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from ..contract.reading import reader
 from ..core.symmetry import SIMILAR, symmetry_correlation
 from ..io.particle_sets import ParticleSet
+from ..io.structures import read_cube
 from ..io.subtomograms import SubtomogramSet
 from ..reconstruction.halves import same_images, soft_sphere
-from ..simulate.structures import read_cube
 
 GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
 

@@ -8,7 +8,7 @@ import typing
 import torch
 
 from ..core.devices import fast_dtype
-from ..distributed import launched
+from ..running.distributed import launched
 
 MAX_HOURS = 12  # that one process waits for another
 

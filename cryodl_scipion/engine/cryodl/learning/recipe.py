@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from ..core.devices import device_name
-from ..distributed import Helped, launched
 from ..io.messages import warn
 from ..io.model import find_model, read_model, write_model
 from ..io.unfinished import check_output, finish_folder, working_folder
-from ..runner import Run
+from ..running.distributed import Helped, launched
+from ..running.runner import Run
 from .processes import accelerator_for
 from .run_training import finish, fit_task
 from .task import Task

@@ -22,7 +22,7 @@ from ..core.projections import Projector
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.micrographs import read_micrograph
 from ..io.stamps import ItemRecords, Record, stamp, stamp_of
-from ..runner import Run
+from ..running.runner import Run
 from ..simulate.pool import load_member
 from .normalize import prepare_micrograph
 from .pickers.pick_record import CANDIDATES

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..io.structures import load_density
 from .artefacts import add_carbon, add_gradient, add_ice, add_specks, compressed, film_texture
 from .micrographs import particle_diameter
 from .particles import particle_positions
 from .pool import EXTENT_PX, PoolMember, cropped_density
-from .structures import load_density
 from .training_micrographs import exposure, paint, project_views, signal_strength, stray_pieces
 
 SIDE = 576  # px

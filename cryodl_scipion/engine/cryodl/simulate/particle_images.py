@@ -19,9 +19,9 @@ from ..io.messages import Line
 from ..io.mrc import read_header
 from ..io.relion_tables import groups_of_particles, modern_tables
 from ..io.star import read_tables
+from ..io.structures import dark_notes, is_model, load_density
 from . import micrographs
 from .micrographs import particle_diameter
-from .structures import dark_notes, is_model, load_density
 
 
 def draw_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> micrographs.Optics:

@@ -11,8 +11,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from ..io.structures import load_density
 from .micrographs import particle_diameter
-from .structures import load_density
 
 EXTENT_PX = 40  # voxels of a structure's widest extent: a little finer than the network's scale
 SIZES = (60.0, 500.0)  # Å of artificial assemblies

@@ -20,9 +20,9 @@ from ..core.optics import Optics, ctf_of_optics
 from ..core.projections import Projector, projection_memory
 from ..core.volumes import cube_crop
 from ..io.mrc import write_map
+from ..io.structures import available_memory, density_of_atoms, is_model, read_structure
 from .micrographs import particle_diameter
 from .particle_images import load_cube
-from .structures import available_memory, density_of_atoms, is_model, read_structure
 
 CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hinge
 

@@ -12,9 +12,9 @@ from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from ..core.optics import Optics
 from ..core.projections import random_angles
 from ..core.volumes import cube_crop
+from ..io.structures import load_density
 from .micrographs import particle_diameter
 from .rotations import finer, rotated
-from .structures import load_density
 from .tilt_series import back_projected, image_width, noise, seen, tilt_images
 
 SPREAD = 0.125  # of the mean defocus: the largest deviation of a tomogram's

@@ -11,11 +11,11 @@ from scipy.ndimage import gaussian_filter
 from ..contract import SimulateTomogramsConfig
 from ..core.projections import random_angles
 from ..core.volumes import cube_crop
+from ..io.structures import is_model, load_density, mass_and_centre
 from . import cells
 from .cells import Cell, Part, balls, put_many
 from .micrographs import particle_diameter
 from .rotations import finer, rotated
-from .structures import is_model, load_density, mass_and_centre
 from .subtomograms import FINER, random_defocus
 from .tilt_series import back_projected, exposures, image_width, moved, noise, seen, seen_on_slope, tilt_images
 

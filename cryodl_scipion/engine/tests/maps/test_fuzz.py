@@ -130,8 +130,8 @@ def test_a_segmenter_cannot_name_a_file_elsewhere(tmp_path, name):
 
 
 def test_a_map_whose_header_makes_no_sense_is_refused(tmp_path):
+    from cryodl.io.structures import load_density
     from cryodl.maps.measures.volume import read_volume
-    from cryodl.simulate.structures import load_density
 
     density = np.zeros((12, 12, 12), np.float32)
     density[4:7, 5:8, 5:9] = 1
@@ -143,7 +143,7 @@ def test_a_map_whose_header_makes_no_sense_is_refused(tmp_path):
 
 
 def test_a_stray_atom_far_from_all_others_is_named(tmp_path, fuzzing):
-    from cryodl.simulate.structures import load_density
+    from cryodl.io.structures import load_density
 
     path, _ = fuzzing.valid_file("pdb", tmp_path)
     load_density(path, 6.0)
@@ -156,7 +156,7 @@ def test_a_stray_atom_far_from_all_others_is_named(tmp_path, fuzzing):
 
 
 def test_improving_a_map_whose_header_says_20_angstrom_is_refused(tmp_path, capsys):
-    from cryodl.cli import main
+    from cryodl.running.cli import main
 
     density = np.zeros((40, 40, 40), np.float32)
     density[12:25, 13:22, 15:29] = 1

@@ -11,6 +11,7 @@ from synthetic import DATA
 
 from cryodl.contract import half_map_resolutions, half_map_verdict
 from cryodl.core.frc import fsc
+from cryodl.io.structures import read_structure
 from cryodl.maps.measures.atoms import check_overlap, dense_mask, kept_atoms, model_density, read_atoms, soft_mask
 from cryodl.maps.measures.chains import _matched, compare_chains
 from cryodl.maps.measures.half_map_test import half_map_test
@@ -24,7 +25,6 @@ from cryodl.maps.measures.shells import (
     shell_filtered,
 )
 from cryodl.maps.measures.volume import read_volume
-from cryodl.simulate.structures import read_structure
 
 
 @pytest.fixture

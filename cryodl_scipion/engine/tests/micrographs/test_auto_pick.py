@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from synthetic import blob_micrograph, blob_project, write_mrc, write_untrained_model
 
-from cryodl.cli import main
 from cryodl.contract import Result, check_model
 from cryodl.core.calibration import fit_calibration
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
 from cryodl.io.files import evenly_spaced
 from cryodl.io.model import find_model, read_model, write_model
+from cryodl.running.cli import main
 
 
 def auto_pick(folder, *more, output="out", model=None):

@@ -12,12 +12,12 @@ import pytest
 import tifffile
 from synthetic import blob_project, environment, run_cryodl, write_mrc, write_untrained_model
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.memory import TooLittleMemory
 from cryodl.io.micrographs import read_micrograph
 from cryodl.io.stacks import stack_shape
 from cryodl.io.tomograms import Tomogram
+from cryodl.running.cli import main
 
 IMAGE = np.arange(24 * 32, dtype=np.float32).reshape(24, 32)
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from synthetic import write_mrc, write_star
 
-from cryodl.cli import main
 from cryodl.contract import EvaluatePicksConfig, Result
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.compare import agreement_matrix, pick_metrics
+from cryodl.running.cli import main
 
 PNG = b"\x89PNG"
 

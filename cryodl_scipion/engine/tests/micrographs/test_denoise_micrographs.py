@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from synthetic import blob_micrograph, correlation, write_mrc, write_untrained_model
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result, check_model
+from cryodl.running.cli import main
 
 SHAPE = (256, 320)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import EstimateCtfConfig, Result, check
 from cryodl.core.optics import ctf_rfft
 from cryodl.io.star import read_tables
 from cryodl.micrographs.ctf import Microscope, SearchRange, checked, fit_ctf, lowest_defocus
 from cryodl.micrographs.ctf.model import window_loss
+from cryodl.running.cli import main
 
 KRIOS = Microscope(300.0, 2.7, 0.1)
 PIXEL = 2.0  # Å

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from synthetic import PEER, write_mrc, write_star
 
-from cryodl.cli import main
 from cryodl.contract import EvaluatePicksConfig, Result
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.compare import pick_metrics
+from cryodl.running.cli import main
 
 
 @pytest.fixture

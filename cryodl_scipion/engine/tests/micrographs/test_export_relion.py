@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import build_parser, main
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.pick_sets import coordinate_file
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
 from cryodl.micrographs.filaments.trace import Trace, place_segments, write_segments
+from cryodl.running.cli import build_parser, main
 
 needs_relion = pytest.mark.skipif(shutil.which("relion_preprocess") is None, reason="RELION is not installed")
 PLACES = {"day1/a": [(40, 60), (90, 30)], "day2/b.part": [(70, 100)], "day2/none": []}  # yx

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import ExtractParticlesConfig, Result, check
 from cryodl.core.optics import ctf_rfft
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
+from cryodl.running.cli import main
 
 PIXEL, DIAMETER, BOX = 4.0, 100.0, 40
 PLACES = np.array([[60, 70], [100, 40], [5, 90], [120, 110]])  # y, x; the third is nearer to the edge than half a box

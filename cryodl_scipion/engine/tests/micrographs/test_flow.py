@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from synthetic import lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.geometry import inside
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.star_document import read_star_column
+from cryodl.running.cli import main
 
 pytestmark = pytest.mark.slow
 PIXEL_SIZE = "4"

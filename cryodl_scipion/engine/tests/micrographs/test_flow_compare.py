@@ -6,9 +6,9 @@ import json
 import numpy as np
 from synthetic import blob_project, write_mrc, write_untrained_model
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.running.cli import main
 
 SAME = ["--pixel-size", "4", "--particle-diameter", "120"]
 

@@ -10,10 +10,10 @@ import torch
 from synthetic import blob_micrograph, correlation, write_mrc
 from test_denoise_micrographs import denoise, oracle
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.denoise.run import MicrographDenoiser
+from cryodl.running.cli import main
 from cryodl.simulate.denoising_scenes import denoising_scene
 from cryodl.simulate.pool import EXTENT_PX, procedural_assemblies
 

@@ -161,7 +161,7 @@ def test_a_large_micrograph_is_picked_in_less_than_1_gb(tmp_path):
     write_untrained_model(tmp_path / "model", diameter=200.0)
     # not ru_maxrss: a child inherits its parent's peak there
     code = (
-        "from cryodl.cli import main\n"
+        "from cryodl.running.cli import main\n"
         "code = main(['pick', '--micrographs', 'mics/*.mrc', '--pixel-size', '1.5', '--model', 'model', "
         "'--output', 'out', '--device', 'cpu'])\n"
         "print(code, next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"

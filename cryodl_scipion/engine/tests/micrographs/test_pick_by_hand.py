@@ -15,7 +15,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from synthetic import write_mrc
 
-from cryodl.cli import build_parser, main
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.micrographs.byhand import window as windows
@@ -23,6 +22,7 @@ from cryodl.micrographs.byhand.session import HandSession
 from cryodl.micrographs.byhand.store import HandPicks, Pick
 from cryodl.micrographs.byhand.window import HandWindow
 from cryodl.micrographs.pickers.uncertain import check_mask, read_uncertain
+from cryodl.running.cli import build_parser, main
 
 MACHINE = np.array([[50.0, 60.0], [120.0, 200.0]])  # yx of picks to begin with
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.cli import main
 from cryodl.contract import AllSkipped, PickConfig
 from cryodl.core.matching import match_picks
 from cryodl.core.peaks import LocalCorrelation, disc_normalised, disc_of
@@ -16,6 +15,7 @@ from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs import templates as by_templates
 from cryodl.micrographs.commands.pick import pick as pick_micrographs
 from cryodl.micrographs.templates import ACROSS, of_blobs, of_structure, threshold_by_negative
+from cryodl.running.cli import main
 
 PIXEL = 4.0
 

@@ -10,10 +10,10 @@ import torch
 from scipy.spatial import cKDTree
 from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, gaussian_blobs, write_mrc, write_star
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.pickers.fill_in import appearance_of, outstanding, proposed_boxes, similarity_map
+from cryodl.running.cli import main
 
 PX = 24.0  # of the particles' diameter
 SHAPE = (300, 380)

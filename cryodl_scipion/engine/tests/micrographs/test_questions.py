@@ -246,7 +246,7 @@ def test_questions_that_contradict_themselves_are_refused(tmp_path, spoil, word)
 
 @pytest.mark.parametrize("given, word", [("picks", "is a folder"), ("gone/questions.json", "does not exist")])
 def test_a_file_of_questions_that_is_none_is_named(session, tmp_path, capsys, given, word):
-    from cryodl.cli import main
+    from cryodl.running.cli import main
 
     mics = ["--micrographs", str(tmp_path / "a.mrc"), "--pixel-size", "2", "--particle-diameter", "80"]
     ask, to = str(tmp_path / given), str(tmp_path / "answers")
@@ -255,7 +255,7 @@ def test_a_file_of_questions_that_is_none_is_named(session, tmp_path, capsys, gi
 
 
 def test_a_file_in_place_of_a_folder_is_refused_before_the_window_opens(session, tmp_path, capsys):
-    from cryodl.cli import main
+    from cryodl.running.cli import main
 
     session()
     (tmp_path / "answers").write_text("")
@@ -272,7 +272,7 @@ def test_a_broken_file_of_questions_says_what_to_do(tmp_path):
 
 
 def test_questions_away_from_their_picks_are_refused(session, tmp_path, capsys):
-    from cryodl.cli import main
+    from cryodl.running.cli import main
 
     session()
     (tmp_path / "lone").mkdir()

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from synthetic import correlation, lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.coordinates import read_coordinates
 from cryodl.io.particles import PARTICLES
 from cryodl.io.relion_tables import read_orientations
+from cryodl.running.cli import main
 
 ANGLES = "\ndata_particles\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n"
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result, check_model
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.pickers.general import read_sets
+from cryodl.running.cli import main
 
 
 @pytest.fixture

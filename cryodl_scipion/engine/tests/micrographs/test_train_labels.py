@@ -10,13 +10,13 @@ from picking import training_config as config
 from scipy.spatial import cKDTree
 from synthetic import blob_micrograph, blob_project, write_mrc, write_star
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.card import calibrate_model
 from cryodl.micrographs.pickers.fill_in import estimate_particles, fill_in
 from cryodl.micrographs.pickers.labels import label_kind, load_labels, match_labels
 from cryodl.micrographs.pickers.train import Hits
+from cryodl.running.cli import main
 
 
 def filled(folder, network="unet", **values):

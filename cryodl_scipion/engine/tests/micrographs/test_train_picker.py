@@ -10,9 +10,9 @@ import pytest
 from picking import train_picker
 from synthetic import blob_project, grid_centres, write_star, write_untrained_model
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.model import read_model
+from cryodl.running.cli import main
 
 
 def train(folder, output="model", steps=2, coordinates="coordinates", more=(), micrographs=None):

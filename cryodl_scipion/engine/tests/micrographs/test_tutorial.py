@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cryodl.cli import main
+from cryodl.running.cli import main
 
 TOP = Path(__file__).parents[4]
 PAGE = TOP / "docs" / "tutorial.md"

@@ -11,9 +11,9 @@ import pytest
 from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.running.cli import main
 
 EACH = 8
 

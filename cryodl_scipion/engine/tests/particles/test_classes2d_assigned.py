@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from classes2d_data import classify, purity, write_shapes
 
-from cryodl.cli import main
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 from cryodl.particles.classes2d.former import particle_keys
+from cryodl.running.cli import main
 
 COUNT, FIRST = 160, 60
 

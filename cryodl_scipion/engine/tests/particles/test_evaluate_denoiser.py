@@ -10,11 +10,11 @@ import pytest
 import torch
 from particle_data import BOX, PIXEL, simulate_particles
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.particles import write_stack
 from cryodl.particles.denoisers.evaluate import learnt_from, wiener_filter
+from cryodl.running.cli import main
 from cryodl.simulate.particle_images import load_projector
 
 

@@ -11,11 +11,11 @@ from heterogeneity_data import command, moving_particles, write_model
 from particle_data import simulate_particles
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.io.particle_sets import read_particles
 from cryodl.latent.motion import Motion
 from cryodl.latent.record import apart_sentences, verdict_sentence
 from cryodl.particles.heterogeneity.apart import minority
+from cryodl.running.cli import main
 
 FIT = dict(particles="p.star", latent=2, resolution=18, axes=0, threads=1)
 

@@ -10,8 +10,8 @@ from matplotlib.backend_bases import KeyEvent, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cryodl.cli import main
 from cryodl.io.tomograms import Tomogram
+from cryodl.running.cli import main
 from cryodl.tomograms.annotations.display import AnnotationWindow
 from cryodl.tomograms.annotations.session import Session
 from cryodl.tomograms.annotations.store import open_annotations, read_annotations

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from annotated import PIXEL, SHAPE, SIZE, numbered_tomogram, square, store_with_tomogram
 
-from cryodl.cli import main
+from cryodl.running.cli import main
 from cryodl.tomograms.annotations import store as files
 from cryodl.tomograms.annotations import store as stores
 from cryodl.tomograms.annotations.label_volumes import add_annotations

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from synthetic import correlation, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import DenoiseTomogramsConfig, Failure, Result
+from cryodl.running.cli import main
 from cryodl.tomograms.denoisers.halves import named_tomograms
 
 PIXEL = 10.0

@@ -7,12 +7,12 @@ import torch
 from detection_data import PIXEL, blob_tomogram
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result, read_card
 from cryodl.core.matching import best_f_beta, f_beta
 from cryodl.io.messages import collected
 from cryodl.io.star import read_tables, write_tables
 from cryodl.learning.networks import folded
+from cryodl.running.cli import main
 from cryodl.tomograms.detectors.labels import Labelled, split_tomograms
 from cryodl.tomograms.detectors.train import heat_map, varied_sharpness
 from cryodl.tomograms.detectors.unet3d import HeatMapUNet

@@ -9,9 +9,9 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from sklearn.metrics import average_precision_score
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.core.calibration import expected_calibration_error
+from cryodl.running.cli import main
 from cryodl.tomograms.evaluation import measure
 from cryodl.tomograms.evaluation.pairs import LabelledPair
 

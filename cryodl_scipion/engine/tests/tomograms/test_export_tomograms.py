@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result, TrainDetectorConfig
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import coordinate_columns, read_coordinates3d, write_coordinates3d
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.zarr_writer import write_zarr
+from cryodl.running.cli import main
 from cryodl.tomograms.detectors.labels import gather_labels
 
 SHAPE = (70, 30, 300)

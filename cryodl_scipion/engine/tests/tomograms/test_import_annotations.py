@@ -10,7 +10,7 @@ import pytest
 from annotated import PIXEL, write_volume
 from synthetic import write_mrc
 
-from cryodl.cli import main
+from cryodl.running.cli import main
 from cryodl.tomograms.annotations.label_volumes import open_pairs
 from cryodl.tomograms.annotations.store import read_annotations
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
+from cryodl.running.cli import main
 from cryodl.tomograms.features.measured_membranes import separated
 
 PIXEL, THICK = 10.0, 4.0  # Å/px; voxels

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.core.names import numbers_by_name
 from cryodl.io.volume_writer import origin_of
+from cryodl.running.cli import main
 from cryodl.tomograms.features.components import ComponentFinder
 from cryodl.tomograms.features.scores import FeatureScores, log_odds
 from cryodl.tomograms.features.surfaces import AreaCounter, write_surface

@@ -9,9 +9,9 @@ import torch
 from segmenting_data import noise, write_segmenter
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.model import read_model, write_model
+from cryodl.running.cli import main
 from cryodl.tomograms.segmenters import load_segmenter
 from cryodl.tomograms.segmenters.predict import NoiseAnswer, lowered, same_spectrum
 from cryodl.tomograms.segmenters.slabs import joined_segmenters

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.core.symmetry import angular_distance
@@ -21,6 +20,7 @@ from cryodl.io.tomogram_coordinates import (
     read_coordinates3d,
     write_coordinates3d,
 )
+from cryodl.running.cli import main
 
 SHAPE, PIXEL_SIZE, COUNT = (80, 500, 2000), 7.5, 40  # coordinates above 1000 px need their last digits
 SPECIES = ["ribosome"] * 25 + ["apo-ferritin"] * 15

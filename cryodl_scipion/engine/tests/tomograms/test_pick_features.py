@@ -9,8 +9,8 @@ import pytest
 from feature_shapes import PIXEL, ball, pick, positions, table, z_axes
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result
+from cryodl.running.cli import main
 from cryodl.tomograms.features import picking
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from synthetic import lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.optics import Optics
 from cryodl.io.model import read_model, shipped_models
+from cryodl.running.cli import main
 from cryodl.simulate import varied_cells
 from cryodl.simulate.tilt_series import moved, seen, seen_on_slope
 from cryodl.simulate.tomograms import Particle

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.io.micrographs import read_micrograph
 from cryodl.io.tomograms import Tomogram
+from cryodl.running.cli import main
 
 RELION_MICROGRAPH = """
 data_optics

@@ -10,8 +10,8 @@ import torch
 from segmenting_data import noise, write_segmenter
 from synthetic import lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
+from cryodl.running.cli import main
 
 SHAPE = (10, 40, 56)
 

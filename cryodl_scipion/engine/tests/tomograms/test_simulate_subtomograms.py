@@ -8,13 +8,13 @@ import pytest
 import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.core.volumes import wedge
+from cryodl.io.structures import load_density
 from cryodl.io.subtomograms import read_subtomograms
+from cryodl.running.cli import main
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.rotations import rotated
-from cryodl.simulate.structures import load_density
 from cryodl.simulate.subtomograms import ball
 
 PIXEL, BOX = 10.0, 24

@@ -9,11 +9,11 @@ import pytest
 import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.star import read_tables
+from cryodl.io.structures import load_density
 from cryodl.io.tomograms import Tomogram
-from cryodl.simulate.structures import load_density
+from cryodl.running.cli import main
 from cryodl.simulate.tilt_series import tilt_images
 from cryodl.simulate.tomograms import molecular_threshold
 

@@ -11,13 +11,13 @@ from detection_data import PIXEL, PLACES, SHAPE, template_tomogram
 from scipy.spatial.transform import Rotation
 from synthetic import lopsided_density, write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.core.peaks import find_peaks_3d
 from cryodl.core.projections import rotation_matrices
 from cryodl.core.volumes import phases_at_random
 from cryodl.io.star import read_tables
 from cryodl.likelihood.decoys import scrambled_harmonics
+from cryodl.running.cli import main
 from cryodl.tomograms.templates.correlate import (
     Filters,
     SearchTile,

@@ -10,8 +10,8 @@ import torch
 from matplotlib.image import imread
 from synthetic import write_mrc
 
-from cryodl.cli import main
 from cryodl.contract import Failure
+from cryodl.running.cli import main
 from cryodl.tomograms.evaluation.pictures import MISSED, OPACITY, RIGHT, WRONG, _overlay
 from cryodl.tomograms.segmenters import train
 

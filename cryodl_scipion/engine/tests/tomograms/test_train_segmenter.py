@@ -10,8 +10,8 @@ import torch
 from segmenter_data import PIXEL, card, result, rods, train, write_project, write_volume
 from synthetic import start_cryodl
 
-from cryodl.cli import main
 from cryodl.contract import SEGMENTER_NETWORKS, check_model
+from cryodl.running.cli import main
 from cryodl.tomograms.segmenters import load_segmenter
 
 

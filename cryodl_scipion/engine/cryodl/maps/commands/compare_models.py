@@ -6,7 +6,7 @@ import os
 
 from ...contract import CompareModelsConfig, CompareModelsOutputs, counted
 from ...io.files import write_csv
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..measures import atoms, chains
 
 TITLES = ("chain", "number", "name", "reference_chain", "reference_number", "reference_name", "distance_angstrom")

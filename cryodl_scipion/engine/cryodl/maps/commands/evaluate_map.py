@@ -15,7 +15,7 @@ from ...contract import (
     resolution_in_words,
     split_verdict,
 )
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..improvers.run import Improver, load_improver
 from ..measures import measure, report
 from ..measures.atoms import check_overlap, read_atoms

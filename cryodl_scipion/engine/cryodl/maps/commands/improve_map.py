@@ -20,7 +20,7 @@ from ...contract import (
     split_verdict,
 )
 from ...io.unfinished import check_output
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..improvers.inputs import check_size, pixel_size_notes, read_maps, reason_to_leave, stated_mask, stated_resolution
 from ..improvers.run import Improver, load_improver
 from ..measures import atoms, doubt, measure

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...contract import ListPairsConfig, ListPairsOutputs, counted
 from ...io.files import whole_file, write_csv
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..improvers.entries import read_ids
 
 ADDRESSES, PAIRS = "addresses.txt", "pairs.csv"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...contract import SimulateHalfMapsConfig, SimulateHalfMapsOutputs, resolution_in_words
 from ...io import memory, unfinished
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..measures import shells, simulated, volume
 from ..measures.atoms import read_atoms, write_blurred_model
 

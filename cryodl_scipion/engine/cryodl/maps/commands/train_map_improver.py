@@ -8,7 +8,7 @@ import torch
 
 from ...contract import TrainMapImproverConfig, TrainMapImproverOutputs
 from ...learning.recipe import TrainingRun, start_weights
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..improvers import improver_method, train
 from ..improvers.card import card_lines, card_warnings, methods_of, model_card
 from ..improvers.method import ImproverMethod

@@ -9,7 +9,7 @@ import numpy as np
 from ...contract import ImproveMapConfig
 from ...io.memory import require_memory
 from ...io.tomograms import sides_of
-from ...runner import Run
+from ...running.runner import Run
 from ..measures.atoms import check_overlap, dense_mask, read_atoms, soft_mask
 from ..measures.measure import dependent
 from ..measures.shells import estimated_resolution, shell_correlation

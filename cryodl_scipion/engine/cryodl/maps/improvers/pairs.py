@@ -14,7 +14,7 @@ import torch
 from ...contract import TrainMapImproverConfig, write_json
 from ...contract.reading import reader
 from ...io.files import expand_paths, read_kept, whole_file
-from ...simulate.structures import read_structure
+from ...io.structures import read_structure
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.measure import reference_for
 from ..measures.qscore import NEARER, POINTS, SIGMA, sphere_directions

@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...contract.reading import reader
 from ...io.files import whole_file
-from ...simulate.structures import read_structure
+from ...io.structures import read_structure
 from .volume import Volume
 
 BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid

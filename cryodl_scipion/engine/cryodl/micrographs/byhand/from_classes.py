@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from ...contract import LabelsFromClassesConfig, counted, some_names
 from ...core.geometry import inside
 from ...io.particle_positions import ParticlePositions
-from ...runner import Run
+from ...running.runner import Run
 from .store import Pick
 
 SAME = 0.25  # particle diameters within which two positions are the same particle: half of its radius

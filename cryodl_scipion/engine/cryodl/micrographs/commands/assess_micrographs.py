@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...contract import AssessMicrographsConfig, AssessMicrographsOutputs, describe_all, some_names, write_json
 from ...io import coordinates, files, micrographs, stamps
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..assess import assessment
 from ..assess.records import KIND, add_picks, is_measured, judge_record, read_records
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...contract import AutoPickConfig, AutoPickOutputs, PickConfig, config_to_dict, counted, read_card, write_json
 from ...io import files, stamps
 from ...io.model import copy_model, find_model
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..byhand.store import read_corrections
 from ..pickers.pick_record import RECORD as PICK_RECORD
 from ..pickers.round_loop import RoundLoop, best_round, read_round, round_folder, round_in_words, why_stop, write_round

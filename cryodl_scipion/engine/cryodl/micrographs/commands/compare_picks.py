@@ -11,7 +11,7 @@ import numpy as np
 from ...contract import ComparePicksConfig, ComparePicksOutputs, counted, write_json
 from ...core.matching import precision_recall, score_matched
 from ...io import coordinates, pick_sets, plots
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..compare import (
     Positions,
     agreement_matrix,

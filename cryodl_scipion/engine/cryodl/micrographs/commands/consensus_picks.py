@@ -12,7 +12,7 @@ import numpy as np
 
 from ...contract import ConsensusPicksConfig, ConsensusPicksOutputs, counted, write_json
 from ...io import coordinates, pick_sets
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..compare import comparable_scores, group_picks, match_distance, merge_group
 from ..pickers.pick_record import CANDIDATES
 

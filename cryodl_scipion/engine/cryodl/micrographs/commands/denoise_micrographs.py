@@ -19,7 +19,7 @@ from ...contract import (
 )
 from ...io import micrographs, stamps
 from ...io.model import find_model, read_model
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..denoise.agreement import (
     MADE_OF,
     is_denoised,

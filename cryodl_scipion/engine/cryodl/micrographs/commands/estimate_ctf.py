@@ -13,7 +13,7 @@ from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted
 from ...io.micrographs import named_micrographs, read_micrograph, write_micrograph
 from ...io.stamps import ItemRecords, Record, stamp_of
 from ...io.star import write_tables
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..ctf import Microscope, SearchRange, checked, fit_ctf, lowest_defocus, spectrum_picture
 
 KIND = "micrograph CTF"

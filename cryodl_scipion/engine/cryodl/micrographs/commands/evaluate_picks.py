@@ -3,7 +3,7 @@
 metrics; beside them, those of all candidates where `cryodl pick` left its candidates."""
 
 from ...contract import EvaluatePicksConfig, EvaluatePicksOutputs, some_names
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..compare import candidates_beside, pick_metrics, print_table
 
 

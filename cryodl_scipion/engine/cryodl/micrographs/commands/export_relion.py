@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...contract import ExportRelionConfig, ExportRelionOutputs, counted, some_names
 from ...io import coordinates, files, pick_sets, star
-from ...runner import Run, command
+from ...running.runner import Run, command
 
 
 @command

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted
 from ...io import coordinates, micrograph_ctfs, micrographs, particles, stamps
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
 
 

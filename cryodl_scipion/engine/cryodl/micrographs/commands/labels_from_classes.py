@@ -21,7 +21,7 @@ from ...contract import (
     write_json,
 )
 from ...io import coordinates, micrographs, particle_positions
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..byhand.from_classes import (
     NOTHING,
     SAME,

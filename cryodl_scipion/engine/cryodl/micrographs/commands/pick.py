@@ -11,7 +11,7 @@ from ...io.coordinates import read_coordinates
 from ...io.memory import keep_freed_memory
 from ...io.micrographs import named_micrographs
 from ...io.model import find_model
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from .. import templates
 from ..byhand.questions import QUESTIONS
 from ..pickers import pick_files

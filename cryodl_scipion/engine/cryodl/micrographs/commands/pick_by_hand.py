@@ -9,7 +9,7 @@ from pathlib import Path
 from ...contract import PickByHandConfig, PickByHandOutputs, counted
 from ...io.files import read_kept
 from ...io.micrographs import named_micrographs
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..byhand import asking, window
 from ..byhand.questions import QUESTIONS, Questions, read_questions
 from ..byhand.session import HandSession

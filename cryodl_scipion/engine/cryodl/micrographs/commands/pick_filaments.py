@@ -12,7 +12,7 @@ from ...contract import PickFilamentsConfig, PickFilamentsOutputs, counted, netw
 from ...io import micrographs, stamps
 from ...io.model import find_model, read_model
 from ...learning.task import method_of
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..filaments import trace, train
 from ..pickers import load_network, pictures
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...contract import ProposeBoxesConfig, ProposeBoxesOutputs, counted
 from ...core.geometry import map_positions
 from ...io import coordinates, micrographs
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..pickers import fill_in, label_checks
 from ..pickers.labels import load_labelled, match_particles
 from ..pickers.seen import seen_particles

@@ -11,11 +11,11 @@ import torch
 
 from ...contract import SimulateMicrographsConfig, SimulateMicrographsOutputs, counted, write_json
 from ...core.projections import Projector
-from ...io import files, micrographs, particles
+from ...io import files, micrographs, particles, structures
 from ...io.relion_tables import read_orientations
 from ...learning.inference import is_out_of_memory
-from ...runner import PROGRAM, Run, command
-from ...simulate import noise, structures
+from ...running.runner import PROGRAM, Run, command
+from ...simulate import noise
 from ...simulate.micrographs import REFERENCE_DOSE, Surroundings, particle_diameter, random_optics, simulate_micrograph
 from .. import normalize, simulated_files
 

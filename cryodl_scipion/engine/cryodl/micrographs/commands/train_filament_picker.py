@@ -10,7 +10,7 @@ from ...contract import TrainFilamentPickerConfig, TrainFilamentPickerOutputs
 from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...learning.task import method_of
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ...simulate.filament_scenes import STATED, WIDTHS
 from ..filaments import scenes, train
 

@@ -13,7 +13,7 @@ from ...core.calibration import calibrate
 from ...io import model, plots, progress
 from ...io.files import expand_paths
 from ...learning.recipe import TrainingRun
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ...simulate.pool import of_files, procedural_assemblies
 from ..pickers import general, picker_method, predict
 from ..pickers.general_training import MINIMUM_DISTANCE, Material, general_card, general_network, general_task

@@ -10,7 +10,7 @@ from ...io.files import expand_paths
 from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...learning.training import Schedule
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ...simulate import denoising_scenes, pool
 from ..denoise import general, scaling
 from ..pickers.general import split_members

@@ -13,7 +13,7 @@ from ...contract import TrainPickerConfig, TrainPickerOutputs, recursion_problem
 from ...core.devices import choose_device
 from ...io.micrographs import pixel_size_warnings
 from ...learning.recipe import TrainingRun, say_weakness, start_weights
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..pickers import crops, labels, load_network, picker_method, recursive, seen, train
 from ..pickers.card import card_warnings, model_card, training_in_words, training_summary
 from ..pickers.fill_in import fill_in

@@ -19,7 +19,7 @@ from ...learning.networks import WienerUNet
 from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask
 from ...learning.training import Schedule
-from ...runner import Run
+from ...running.runner import Run
 from .scaling import (
     DEFAULT_RESOLUTION,
     SEED,

@@ -12,7 +12,7 @@ from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, write_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.model import read_model
-from ...runner import Run
+from ...running.runner import Run
 from .. import normalize
 from . import ask, load_network, pick_files, picker_method, predict, size
 from .feature_maps import draw_feature_maps, feature_maps

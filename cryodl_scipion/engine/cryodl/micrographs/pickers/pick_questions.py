@@ -7,7 +7,7 @@ from pathlib import Path
 from ...contract import PickConfig, PickOutputs, counted, some_names
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import micrograph_shape
-from ...runner import Run
+from ...running.runner import Run
 from ..byhand.questions import (
     ANSWERS,
     QUESTIONS,

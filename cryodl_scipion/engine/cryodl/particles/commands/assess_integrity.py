@@ -10,7 +10,7 @@ import numpy as np
 
 from ...contract import AssessIntegrityConfig, AssessIntegrityOutputs, counted, write_json
 from ...io import files, particle_sets, progress
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..denoisers.plots import plot_probabilities
 from ..integrity import calibration
 from ..integrity.assessment import assessment_of

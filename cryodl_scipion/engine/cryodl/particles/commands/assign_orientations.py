@@ -14,7 +14,7 @@ from ...io import messages, particle_sets, unfinished
 from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
 from ...likelihood.observed import Source
 from ...reconstruction.views import views_of
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..orientations import assign, simulated_set
 from ..orientations.explained import explained
 from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser

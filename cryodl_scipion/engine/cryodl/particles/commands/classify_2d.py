@@ -8,7 +8,7 @@ import numpy as np
 
 from ...contract import Classify2DConfig, Classify2DOutputs, counted
 from ...io.particle_sets import ParticleSet, read_particles
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..classes2d.answer import finished_answer, former_of, load_ranker, write_answer, write_forming
 from ..classes2d.classify import Classification
 from ..classes2d.former import (

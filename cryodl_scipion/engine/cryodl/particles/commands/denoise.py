@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, DenoiseOutputs, network_words, read_card
 from ...core import fourier, projections
-from ...io import model, unfinished
+from ...io import model, structures, unfinished
 from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particles, write_particles_star
 from ...likelihood import observed, reference
-from ...runner import PROGRAM, Run, command
-from ...simulate import micrographs, structures
+from ...running.runner import PROGRAM, Run, command
+from ...simulate import micrographs
 from ..denoisers import load_denoiser
 from ..denoisers.blind import BlindDenoiser, load_blind
 from ..denoisers.run import Denoiser, looks_flipped

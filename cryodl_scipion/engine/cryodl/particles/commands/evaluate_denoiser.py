@@ -16,7 +16,7 @@ import numpy as np
 from ...contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs, counted, resolution_in_words, write_json
 from ...core.frc import mean_frc, ring_frequencies
 from ...io import files, particle_sets, plots
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
 from ..denoisers import controls, evaluate, load_denoiser
 from ..denoisers.evaluation_pictures import draw_evaluation

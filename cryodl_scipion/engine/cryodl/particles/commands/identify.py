@@ -4,7 +4,7 @@ Rank the structures, and say which are there."""
 
 from ...contract import IdentifyConfig, IdentifyOutputs, counted
 from ...io.particle_sets import read_particles
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..identify.candidates import FULL, ParticleComparison, read_candidates, structure_files
 from ..identify.ranking import SURE, judge, rank, write_ranking
 from ..orientations.structure import size_notes

@@ -16,7 +16,7 @@ from ...likelihood.observed import WIDEST, Source
 from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import mask_diameter_px, split_halves
 from ...reconstruction.views import resolutions
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..initial.alignment import enlarged, filtered_mean, reached
 from ..initial.climb import FINEST, Found
 from ..initial.halves import InHalves, gain_of_second, judged_maps, started_maps

@@ -13,7 +13,7 @@ from ...io import mrc, particle_sets
 from ...latent.record import LATENT, latent_column
 from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import split_halves
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..heterogeneity import coefficients, focus, paths
 
 AT_POINTS = 20  # maps at given points rest on this part of all particles, however many points there are

@@ -23,7 +23,7 @@ from ...reconstruction.halves import (
 )
 from ...reconstruction.reference import control_of, shared_value, substitution_test, tested
 from ...reconstruction.views import resolutions, views_of
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 
 
 @command

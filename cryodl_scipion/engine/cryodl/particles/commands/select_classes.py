@@ -8,7 +8,7 @@ import numpy as np
 
 from ...contract import SelectClassesConfig, SelectClassesOutputs, chosen_classes, class_choice_warnings, counted
 from ...io.particle_sets import read_particles
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..classes2d.selection import read_classes, write_selection
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from ...contract import SelectLatentConfig, SelectLatentOutputs, counted
 from ...io import particle_sets, relion_tables, subtomograms, unfinished
 from ...latent.record import CLUSTER, LATENT, cluster_numbers, latent_column, region_ranges
-from ...runner import Run, command
+from ...running.runner import Run, command
 
 
 @command

@@ -15,7 +15,7 @@ from ...io import mrc, particle_sets, progress, stacks, unfinished
 from ...io.particles import ANGLES, CTF, optics_group, write_stack
 from ...io.relion_tables import read_orientations
 from ...io.star import write_tables
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ...simulate.particle_images import draw_optics, particle_images
 from ...simulate.states import Ensemble, States, load_states, signal_scale, state_columns, write_states
 

@@ -11,7 +11,7 @@ from ...contract import TrainDenoiserConfig, TrainDenoiserOutputs, counted, netw
 from ...io.particle_sets import ParticleSet, read_particles
 from ...io.particles import write_stack
 from ...learning.recipe import TrainingRun, refuse_steps, say_weakness, start_weights
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
 from ..denoisers import denoiser_method, scales, train
 from ..denoisers.card import TARGETS, card_warnings, model_card

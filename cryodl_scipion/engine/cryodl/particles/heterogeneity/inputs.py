@@ -13,12 +13,12 @@ from ...core.frc import fsc
 from ...core.projections import Projector
 from ...core.volumes import cube_crop
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf
+from ...io.structures import load_density
 from ...latent.masks import checked_mask, copy_notes, symmetry_notes
 from ...likelihood.observed import check_not_empty, prepare, resample, sample_rows
 from ...likelihood.reference import image_products
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
-from ...simulate.structures import load_density
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
 SURE, UNSURE = 5.0, 3.0  # standard errors

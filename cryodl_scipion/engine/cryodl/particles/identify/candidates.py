@@ -13,12 +13,12 @@ import torch
 from ...core.projections import Projector
 from ...io.files import expand_paths
 from ...io.particle_sets import ParticleSet
+from ...io.structures import MODEL_SUFFIXES, load_density, structure_names
 from ...likelihood.decoys import decoys
 from ...likelihood.observed import WIDEST, Source, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
-from ...runner import Run
+from ...running.runner import Run
 from ...simulate.micrographs import particle_diameter
-from ...simulate.structures import MODEL_SUFFIXES, load_density, structure_names
 from ..orientations.amplitude import AmplitudeFit, evidences, first_fit, improved
 from ..orientations.assign import DETAIL, FINEST_SEARCH, Search, SearchSettings
 from ..orientations.explained import Explained, explained

@@ -11,7 +11,7 @@ from ...io.files import read_kept, whole_file
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import Observed
 from ...reconstruction.views import views_of
-from ...runner import Run
+from ...running.runner import Run
 from .alignment import Judgement, align
 from .climb import FINEST, FULL, STEPS, Climb, Found, second_map_gain
 

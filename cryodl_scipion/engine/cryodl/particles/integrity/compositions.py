@@ -17,9 +17,9 @@ from ...contract.reading import reader
 from ...core.fourier import on_grid
 from ...core.projections import Projector, random_angles, rotation_matrices
 from ...core.volumes import cube_crop
+from ...io.structures import is_model, load_density, mass_and_centre, read_structure
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import noise_images
-from ...simulate.structures import is_model, load_density, mass_and_centre, read_structure
 from ..orientations.simulated_set import SimulatedSet
 
 if typing.TYPE_CHECKING:

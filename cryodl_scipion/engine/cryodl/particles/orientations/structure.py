@@ -12,10 +12,10 @@ from ...contract import AssignOrientationsConfig
 from ...core.projections import Projector
 from ...core.symmetry import check_symmetry
 from ...io.particle_sets import ParticleSet
+from ...io.structures import load_density
 from ...likelihood.observed import sample_rows
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
-from ...simulate.structures import load_density
 from .amplitude import evidences
 from .assign import FINEST, Search, SearchSettings
 

@@ -22,7 +22,7 @@ from ...core.symmetry import operations
 from ...io.files import expand_paths, name_micrographs
 from ...io.messages import apart
 from ...io.micrographs import pixel_size_warnings
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..picked_maps import frame, one_map
 from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, unreadable
 

@@ -26,7 +26,7 @@ from ...latent.record import (
 )
 from ...particles.heterogeneity import fitting, gaussian_fit, map_files
 from ...particles.heterogeneity.inputs import load_inputs
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ...tomograms.heterogeneity import average_writer, fit_subtomograms, load_subtomogram_inputs
 
 SCRATCH, APART = "coefficients", "apart.star"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...contract import ReportConfig, ReportOutputs, config_to_dict, counted
 from ...io.files import whole_file
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..report import numbers, page
 from ..report.runs import FoundRun, read_words, runs_of_folder, runs_of_project
 

@@ -9,9 +9,9 @@ from ...contract import CompareMapsOfPicksConfig, EstimateCtfConfig, ExtractPart
 from ...core.symmetry import check_symmetry
 from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
 from ...io.particles import MICROSCOPE
+from ...io.structures import load_density
 from ...micrographs.commands.estimate_ctf import estimate_ctf
 from ...simulate.micrographs import particle_diameter
-from ...simulate.structures import load_density
 from .sets import ComparedSets
 
 WORK = "work"  # folder in the unfinished output: particles, which are not kept

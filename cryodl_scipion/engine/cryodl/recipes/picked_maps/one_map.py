@@ -23,11 +23,11 @@ from ...io.files import read_kept, write_csv
 from ...io.mrc import read_data, read_header
 from ...io.particle_sets import read_particles, write_particles_star
 from ...io.plots import new_figure, save_figure
+from ...io.structures import load_density
 from ...micrographs.commands.extract_particles import extract_particles
 from ...particles.commands.assign_orientations import assign_orientations
 from ...particles.commands.reconstruct import reconstruct
 from ...reconstruction.halves import soft_sphere
-from ...simulate.structures import load_density
 from .sets import Common, Picks, drawn
 
 COLUMNS = (

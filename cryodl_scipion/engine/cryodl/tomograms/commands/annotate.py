@@ -5,7 +5,7 @@ is saved when it ends: whatever happens to the window, what was drawn is in the 
 from ...contract import AnnotateConfig, AnnotationsOutputs
 from ...io.files import expand_paths, name_tomograms
 from ...io.tomograms import Tomogram, working_pixel_size
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..annotations.display import show_annotation_window
 from ..annotations.session import Session
 from ..annotations.store import open_annotations

@@ -14,7 +14,7 @@ import numpy as np
 from ...contract import CARD, ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs, counted, network_words
 from ...io import model, mrc, subtomograms, unfinished
 from ...io.files import write_csv
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..classifiers import load_classifier, prepare, rejection
 from ..classifiers.confusion import against_ground_truth, check_ground_truth, plot_confusion, write_confusion
 from ..classifiers.run import Classifier, joined_parts, read_part, write_part

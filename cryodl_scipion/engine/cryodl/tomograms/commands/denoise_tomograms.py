@@ -22,7 +22,7 @@ from ...contract import (
 )
 from ...io.model import find_model, read_model
 from ...io.stamps import stamp
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..denoisers import examples, halves, predict, spectra, train
 from ..denoisers.controls import control_in_words, control_metrics
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...contract import DetectParticlesConfig, DetectParticlesOutputs, config_to_dict, counted
 from ...io import files, star, tomogram_coordinates, tomograms
 from ...likelihood.decoys import q_values, threshold_by_decoys
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
 from ..templates.finder import DECOYS, TemplateFinder

@@ -12,7 +12,7 @@ import typing
 
 from ...contract import EvaluateSegmentationConfig, EvaluateSegmentationOutputs, write_json
 from ...io.progress import ProgressBar
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..evaluation.measure import FeatureMeasures, ScoreCurve, measure_labelled_pair
 from ..evaluation.pairs import LabelledPair, names_of_labels, paired_volumes, tomograms_to_draw, values_by_name
 from ..evaluation.pictures import draw_curve, draw_metrics, draw_slices

@@ -6,7 +6,7 @@ from ...contract import ExportTomogramsConfig, ExportTomogramsOutputs, counted
 from ...io import volume_writer, zarr_writer
 from ...io.files import expand_paths, name_tomograms
 from ...io.tomograms import Tomogram, working_pixel_size
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ..features.particle_coordinates import read_poses
 from ..features.point_files import left_unsaid, write_points
 

@@ -5,7 +5,7 @@ added twice."""
 
 from ...contract import AnnotationsOutputs, ImportAnnotationsConfig, annotations, counted
 from ...io.files import expand_paths, name_micrographs
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..annotations.label_volumes import add_annotations, import_labels, import_stack
 from ..annotations.store import AnnotationStore, open_annotations, read_annotations
 

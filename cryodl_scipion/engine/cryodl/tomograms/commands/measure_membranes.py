@@ -8,7 +8,7 @@ from functools import partial
 
 from ...contract import MeasureMembranesConfig, MeasureMembranesOutputs, counted, some_names
 from ...io import files
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes, write_membranes
 from ..features.volumes import ALL, each_volume
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...contract import MergeFeaturesConfig, MergeFeaturesOutputs, counted, score_text, some_names
 from ...io.files import write_csv
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..features import merging, scores, volumes
 
 INDEX, TABLE = "features.json", "features.csv"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...contract import PickFeaturesConfig, PickFeaturesOutputs, counted, some_names
 from ...io import tomogram_coordinates, tomograms
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..features import picking, volumes
 from ..features.points import Points, point_columns
 

@@ -14,7 +14,7 @@ import torch
 from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card
 from ...io import files, memory, messages, tomograms
 from ...io.model import find_model
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..segmenters import combine, load_segmenter, predict, score_folder, slabs, working_scale
 
 NOISY = 0.001  # part of the tomogram that is called a feature, from which it is warned of as no more than in noise

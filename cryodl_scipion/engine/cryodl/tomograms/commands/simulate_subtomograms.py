@@ -14,9 +14,9 @@ from ...io import mrc, unfinished
 from ...io.files import expand_paths, rename_folder
 from ...io.particles import ANGLES, optics_group
 from ...io.star import write_tables
-from ...runner import PROGRAM, Run, command
+from ...io.structures import dark_notes, structure_names
+from ...running.runner import PROGRAM, Run, command
 from ...simulate import subtomograms, tilt_series
-from ...simulate.structures import dark_notes, structure_names
 
 VOLUMES = "volumes"  # folder in the working folder
 DEFOCI = ("U", "V", "Angle")  # ends of RELION's columns

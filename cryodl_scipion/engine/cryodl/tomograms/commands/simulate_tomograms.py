@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from ...contract import SimulateTomogramsConfig, SimulateTomogramsOutputs, counted, write_json
+from ...io import structures
 from ...io.files import expand_paths, read_kept, whole_file
 from ...io.particles import ANGLES
 from ...io.progress import ProgressBar
 from ...io.star import write_tables
 from ...io.tomograms import VolumeWriter
-from ...runner import PROGRAM, Run, command
-from ...simulate import cells, structures, tilt_series
+from ...running.runner import PROGRAM, Run, command
+from ...simulate import cells, tilt_series
 from ...simulate.tomograms import (
     OTHERS,
     Particle,

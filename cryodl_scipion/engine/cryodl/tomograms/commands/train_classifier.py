@@ -10,7 +10,7 @@ import torch
 from ...contract import TrainClassifierConfig, TrainClassifierOutputs, network_words
 from ...io.subtomograms import read_subtomograms
 from ...learning.recipe import HELD_OUT, TrainingRun, refuse_steps, say_weakness
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..classifiers import classifier_method, confusion, prepare, train
 from ..classifiers.card import card_warnings, first_card, validated, whole_card
 from ..classifiers.examples import Examples, folds, labelled, split

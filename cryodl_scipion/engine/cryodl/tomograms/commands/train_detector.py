@@ -9,7 +9,7 @@ import numpy as np
 from ...contract import TrainDetectorConfig, TrainDetectorOutputs, counted, network_words, score_text
 from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
 from ...learning.task import method_of, with_weights
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..detectors import labels, train
 from ..detectors.card import card_warnings, model_card
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
 from ...learning.recipe import TrainingRun
-from ...runner import Run, command
+from ...running.runner import Run, command
 from ...simulate.varied_cells import FEATURES
 from ..pretraining.cells import CellMaker
 from ..pretraining.task import Cells, CellsTask, joined_network, write_models

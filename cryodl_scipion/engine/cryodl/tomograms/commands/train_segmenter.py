@@ -19,7 +19,7 @@ from ...contract import (
 )
 from ...io.model import find_model, shipped_models
 from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
-from ...runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..annotations.store import read_annotations
 from ..segmenters import calibrate, segmenter_method, sources, train, working_scale
 from ..segmenters.card import Begun, card_warnings, model_card

@@ -11,7 +11,7 @@ import numpy as np
 from ...contract import UNANNOTATED, EvaluateSegmentationConfig
 from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
 from ...io.tomograms import Tomogram, sides_of, working_pixel_size
-from ...runner import Run
+from ...running.runner import Run
 from ..annotations.label_volumes import LabelVolume
 from ..features.scores import as_probabilities, is_listed
 

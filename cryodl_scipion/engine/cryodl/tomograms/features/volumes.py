@@ -11,7 +11,7 @@ from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_di
 from ...io.files import expand_paths, name_micrographs
 from ...io.stamps import file_stamp
 from ...io.tomogram_coordinates import join_coordinates3d
-from ...runner import Run
+from ...running.runner import Run
 from ..evaluation.pairs import labels_in
 
 

@@ -12,7 +12,7 @@ from ...contract import SimulateTomogramsConfig
 from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 from ...core.geometry import resampled_shape
 from ...io.files import whole_file
-from ...simulate.structures import structure_names
+from ...io.structures import structure_names
 from ...simulate.tomograms import Particle, load_particle
 from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
 from ..segmenters.working_scale import LIMIT, resample_whole, resampling_factor, values_statistics

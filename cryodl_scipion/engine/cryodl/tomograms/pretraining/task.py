@@ -14,10 +14,10 @@ from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 from ...core.augment import random_rotation, vary_contrast
 from ...core.volumes import phases_at_random
 from ...io.model import read_model, write_model
+from ...io.structures import structure_names
 from ...io.tomograms import mirrored
 from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask
-from ...simulate.structures import structure_names
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
 from ..segmenters.calibrate import Counted, dice, fit_voxels
 from ..segmenters.card import SIMULATION, THRESHOLD

@@ -16,9 +16,9 @@ from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
 from ...core.volumes import cube_crop, wedge
 from ...io.mrc import read_header
+from ...io.structures import dark_notes, is_model, load_density, structure_names
 from ...simulate.micrographs import particle_diameter
 from ...simulate.rotations import finer, rotated
-from ...simulate.structures import dark_notes, is_model, load_density, structure_names
 
 FINER = 2  # times that the density is sampled as finely as the tomogram, so that turning blurs less
 PART = 0.25  # of the diameter that is the usual resolution

@@ -17,9 +17,9 @@ from ...core.peaks import find_peaks_3d, separate
 from ...core.projections import rotation_matrices
 from ...io.memory import GIGABYTE, WORKING_MEMORY
 from ...io.progress import ProgressBar
+from ...io.structures import structure_names
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import scrambled_harmonics
-from ...simulate.structures import structure_names
 from ..detectors.predict import SpeciesFound
 from ..segmenters.working_scale import WorkingTomogram, check_volume
 from .correlate import Filters, Kernels, SearchTile, Template, best_scores, load_template, volume_ring_power

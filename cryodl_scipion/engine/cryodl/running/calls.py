@@ -6,8 +6,8 @@ import difflib
 import os
 import typing
 
-from .contract import EVERY_COMMAND, Command, Request, Result, describe_all, settings_of
-from .contract.reading import reader
+from ..contract import EVERY_COMMAND, Command, Request, Result, describe_all, settings_of
+from ..contract.reading import reader
 
 
 def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
@@ -40,7 +40,7 @@ def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) ->
             rows = list(csv.reader(file))
         columns = {title: [row[k] for row in rows[1:]] for k, title in enumerate(rows[0])} if rows else {}
     else:
-        from .io.star import read_tables
+        from ..io.star import read_tables
 
         tables = read_tables(path)
         if name and name not in tables:
@@ -61,7 +61,7 @@ def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) ->
 
 
 def dir_of_commands() -> list[str]:
-    """Names of the functions; `doctor` is a module of the package."""
+    """Names of the functions; `doctor` is none: it prints, and gives no result."""
     return [command.function for command in EVERY_COMMAND.values() if command.wing]
 
 

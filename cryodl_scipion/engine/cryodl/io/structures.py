@@ -14,8 +14,8 @@ from scipy.ndimage import affine_transform, gaussian_filter, label
 from ..contract.reading import reader
 from ..core.projections import projection_memory
 from ..core.volumes import cube_crop
-from ..io.memory import available_memory
-from ..io.mrc import read_data, read_header
+from .memory import available_memory
+from .mrc import read_data, read_header
 
 if typing.TYPE_CHECKING:
     from gemmi import Assembly, Model, Structure
@@ -216,8 +216,8 @@ def _of_chains_that_are_there(assembly: "Assembly", model: "Model") -> "Assembly
 def density_of_atoms(
     xyz: np.ndarray, weight: np.ndarray, pixel_size: float, resolution: float, path: Path | str
 ) -> torch.Tensor:
-    """Atoms (n, 3), in Å from the middle, spread over the nearest 8 voxels, then blurred by a Gaussian of the wanted
-    resolution."""
+    """Atoms (n, 3), in Å from the middle, spread over the nearest 8 voxels of pixel_size Å/px, then blurred by a
+    Gaussian of the wanted resolution (Å). Raises ValueError for an atom astray, or a volume that exceeds the memory."""
     radii = np.linalg.norm(xyz, axis=1)
     radius, usual = radii.max() + 2 * resolution, np.median(radii)
     if not radius < max(NEAR, MAX_STRAY * usual):

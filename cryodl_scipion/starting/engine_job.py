@@ -11,7 +11,7 @@ from pyworkflow.constants import RUN_JOB_GPU_PARAM_SEARCH
 from pyworkflow.exceptions import PyworkflowException
 from pyworkflow.utils import Environ
 
-from .engine.cryodl import contract
+from ..engine.cryodl import contract
 
 FAILURE_FILE = "failure.json"
 

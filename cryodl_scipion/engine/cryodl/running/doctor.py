@@ -13,8 +13,8 @@ from pathlib import Path
 
 import cryodl
 
-from .contract import CARD, DoctorConfig, check_model
-from .contract.packages import NEEDED
+from ..contract import CARD, DoctorConfig, check_model
+from ..contract.packages import NEEDED
 
 REMEDY = (
     "Run `scipion installb cryodl`, or install the packages of cryodl_scipion/install/requirements.lock into the "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Helpers beside form fields. Windows are imported when they open: what they show is found out here, without them."""
+"""Helpers beside the fields of the protocols on micrographs, particles and maps."""
 
 from typing import Any
 
@@ -7,27 +7,17 @@ from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
 
-from . import Plugin, form_wizard
+from ..protocols.inputs import chosenInputs
+from ..protocols.model_field import diameterOf
+from . import form_wizard
 from .form_wizard import chooseShipped
-from .protocols.inputs import chosenInputs
-from .protocols.model_field import diameterOf
-from .tomography import HAS_TOMO
-
-if HAS_TOMO:  # see tomography.py
-    from .wizards_tomograms import (
-        CryodlBoxWizard,
-        CryodlLabelWizard,
-        CryodlScoreThresholdWizard,
-        CryodlShippedModelsWizard,
-        CryodlSubtomogramDiameterWizard,
-    )
 
 _FIRST_GUESS = 150  # Å, when neither form nor model says anything
 
 
 def micrographsToMeasure(protocol: EMProtocol) -> Any:
     """Measured of a form with micrographs or coordinates. Raises ValueError if no input is chosen yet."""
-    from .viewers.micrographs.diameter_window import micrographsMeasured
+    from ..viewers.micrographs.diameter_window import micrographsMeasured
 
     chosen = [pointer.get() for _, pointer in chosenInputs(protocol)]
     coordinates = next((c for c in chosen if isinstance(c, SetOfCoordinates)), None)
@@ -58,7 +48,7 @@ class CryodlDiameterWizard(
 ):
     def open(self, form: Form) -> None:
         micrographs = micrographsToMeasure(form.protocol)
-        from .viewers.micrographs.diameter_window import DiameterWindow
+        from ..viewers.micrographs.diameter_window import DiameterWindow
 
         field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "filamentDiameter"
         value = firstDiameter(form.protocol, micrographs.largest, field)
@@ -70,7 +60,7 @@ class CryodlMaskWizard(form_wizard.FormWizard, title="Mask diameter", maskDiamet
         particles = form.protocol.inputParticles.get()
         if particles is None or particles.getSize() == 0:
             raise ValueError("Choose the particles first; the circle is drawn on them.")
-        from .viewers.micrographs.diameter_window import DiameterWindow, particlesMeasured
+        from ..viewers.micrographs.diameter_window import DiameterWindow, particlesMeasured
 
         measured = particlesMeasured(particles)
         value = min(form.protocol.maskDiameter.get() or 0.9 * measured.largest, measured.largest)
@@ -83,7 +73,7 @@ class CryodlSpectrumWizard(form_wizard.FormWizard, title="Highest resolution", h
         items = [] if micrographs is None else [(m.getMicName(), m.getFileName()) for m in micrographs]
         if not items:
             raise ValueError("Choose the micrographs first; their power spectra are shown.")
-        from .viewers.micrographs.ctf_window import SpectraOfMicrographs, SpectrumWindow
+        from ..viewers.micrographs.ctf_window import SpectraOfMicrographs, SpectrumWindow
 
         data, value = SpectraOfMicrographs(*zip(*items)), form.protocol.highestResolution.get()
         accept = lambda value: form.setVar("highestResolution", round(value, 1))
@@ -92,7 +82,7 @@ class CryodlSpectrumWizard(form_wizard.FormWizard, title="Highest resolution", h
 
 class CryodlResolutionWizard(form_wizard.FormWizard, title="Resolution", resolution="TrainDenoiser AssignOrientations"):
     def open(self, form: Form) -> None:
-        from .viewers.micrographs.diameter_window import ImagesToFilter, ResolutionWindow
+        from ..viewers.micrographs.diameter_window import ImagesToFilter, ResolutionWindow
 
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
         if not images.names:
@@ -132,7 +122,7 @@ def madeBy(protocol: EMProtocol) -> Any:
 class CryodlThresholdWizard(form_wizard.FormWizard, title="Score threshold", threshold="ThresholdPicks Pick"):
     def open(self, form: Form) -> None:
         coordinates = picksToFilter(form.protocol)
-        from .viewers.micrographs.viewer_picks import PicksData, PicksWindow
+        from ..viewers.micrographs.viewer_picks import PicksData, PicksWindow
 
         data, value = PicksData.ofSet(coordinates, madeBy(form.protocol)), form.protocol.threshold.get()
         accept = lambda value: form.setVar("threshold", round(value, 4))
@@ -144,7 +134,7 @@ class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", thre
         classes = form.protocol.inputClasses.get()
         if classes is None or classes.getSize() == 0:
             raise ValueError("Choose the 2-D classes first; their averages are shown.")
-        from .viewers.particles.viewer_classes2d import Classes2D, Classes2DWindow
+        from ..viewers.particles.viewer_classes2d import Classes2D, Classes2DWindow
 
         data, minimum = Classes2D.ofSet(classes), form.protocol.minimumParticles.get() or 1
         value = form.protocol.threshold.get()

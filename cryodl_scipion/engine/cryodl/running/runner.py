@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from . import __version__
-from .contract import (
+from .. import __version__
+from ..contract import (
     EVERY_COMMAND,
     AllSkipped,
     Outputs,
@@ -34,12 +34,12 @@ from .contract import (
     in_words,
     said_skipped,
 )
-from .core.devices import choose_device, computing_on, device_name, set_threads
+from ..core.devices import choose_device, computing_on, device_name, set_threads
+from ..io import messages, stopping, unfinished
+from ..io.memory import one_item
+from ..io.output_lock import output_lock
+from ..io.progress import ProgressBar
 from .distributed import Helped, helps, launched, run_on, several_devices
-from .io import messages, stopping, unfinished
-from .io.memory import one_item
-from .io.output_lock import output_lock
-from .io.progress import ProgressBar
 
 PROGRAM = f"cryodl {__version__}"  # for sentences
 NAMED = 20  # skipped items that are printed; the result lists all

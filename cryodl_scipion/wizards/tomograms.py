@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Helpers beside the fields of the protocols on tomograms. Windows are imported when they open.
-
-Scipion takes a wizard that wizards.py imports only if the name of its own module begins like that one's."""
+"""Helpers beside the fields of the protocols on tomograms."""
 
 from typing import Any, Callable, List, Optional, Tuple
 
@@ -9,10 +7,10 @@ from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
 
+from ..convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
+from ..protocols.tomograms.tomogram_kinds import checkTomograms
 from . import form_wizard
-from .convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
 from .form_wizard import chooseIn, chooseShipped
-from .protocols.tomograms.tomogram_kinds import checkTomograms
 
 _FIRST_GUESS = 200  # Å
 _PARTICLE_OF_BOX = 0.6
@@ -44,9 +42,9 @@ def refuse(errors: List[str]) -> None:
 
 def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
-    from .viewers.plots import readMap
-    from .viewers.tomograms.slices_window import labelName
-    from .viewers.tomograms.viewer_subtomograms import labelCounts
+    from ..viewers.plots import readMap
+    from ..viewers.tomograms.slices_window import labelName
+    from ..viewers.tomograms.viewer_subtomograms import labelCounts
 
     counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])
     names, word = featuresOf(masks), "" if all_ else "about "
@@ -94,7 +92,7 @@ class CryodlScoreThresholdWizard(
 ):
     def open(self, form: Form) -> None:
         sets = scoreSets(form.protocol)
-        from .viewers.tomograms.slices_window import SlicesWindow, TomogramSlices
+        from ..viewers.tomograms.slices_window import SlicesWindow, TomogramSlices
 
         field = "evaluationThreshold" if has(form.protocol, "evaluationThreshold") else "threshold"
 
@@ -107,9 +105,9 @@ class CryodlScoreThresholdWizard(
 
 def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
-    from .viewers.micrographs.diameter_window import particlesMeasured
-    from .viewers.tomograms.slices_window import TomogramSlices
-    from .viewers.tomograms.viewer_subtomograms import subtomogramsMeasured, tomogramsMeasured
+    from ..viewers.micrographs.diameter_window import particlesMeasured
+    from ..viewers.tomograms.slices_window import TomogramSlices
+    from ..viewers.tomograms.viewer_subtomograms import subtomogramsMeasured, tomogramsMeasured
 
     field = imagesField(protocol)
     if field is not None:
@@ -155,7 +153,7 @@ def boxOf(diameter: float, pixelSize: float) -> Any:
 def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> None:
     """Open the circle. value: Å to begin with, or None. accept: takes Å, and Å/px of what was measured on."""
     measured = toMeasure(form.protocol)
-    from .viewers.micrographs.diameter_window import DiameterWindow
+    from ..viewers.micrographs.diameter_window import DiameterWindow
 
     guess = value or (_PARTICLE_OF_BOX * measured.largest if imagesField(form.protocol) else _FIRST_GUESS)
     accepted = lambda found: accept(found, measured.pixelSize)

@@ -14,8 +14,8 @@ import pyworkflow as pw
 from pyworkflow.project import Manager
 from pyworkflow.protocol import MODE_RESUME, getProtocolFromDb
 
-from .convert.arriving import ALIVE, stateOfRun
-from .protocols.inputs import KeepsOutputs
+from ..convert.arriving import ALIVE, stateOfRun
+from .inputs import KeepsOutputs
 
 # What is wrong, and what mends it.
 FALSE_FAILURE, NOT_TAKEN, LOST = "false failure", "outputs not taken over", "finished without outputs"

@@ -7,8 +7,8 @@ import sys
 import tempfile
 import typing
 
-from .contract import PARENT_VARIABLE, Failure, Request, Result, process_name
-from .io.stopping import Stopped
+from ..contract import PARENT_VARIABLE, Failure, Request, Result, process_name
+from ..io.stopping import Stopped
 
 END = 30.0  # seconds that processes which were asked to end may take
 

@@ -18,7 +18,7 @@ def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
     if variables.get(CRYODL_HOME):
         return [variables[CRYODL_HOME]]
     name = "cryodl-" + ENV_VERSION
-    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    top = os.path.dirname(environment.PACKAGE)
     scipion = variables.get("SCIPION_HOME")
     software = variables.get("SCIPION_SOFTWARE")
     ems = [
@@ -52,7 +52,7 @@ def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing
 def main(arguments: typing.List[str]) -> int:
     """Replace this process by the engine's command. Returns 1, after a sentence, if the engine cannot be started."""
     if arguments[:1] == [CHECK_PROJECT]:  # of Scipion's side
-        check = ["python", "-m", "cryodl_scipion.check_project"] + arguments[1:]
+        check = ["python", "-m", "cryodl_scipion.protocols.check_project"] + arguments[1:]
         if importlib.util.find_spec("scipion") is None:
             print(
                 f"cryodl: {CHECK_PROJECT} runs in Scipion's Python; {sys.executable} has no Scipion.", file=sys.stderr

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL, Form, params
 
-from .engine.cryodl import contract
+from ..engine.cryodl import contract
 
 _PARAMS = {"int": params.IntParam, "float": params.FloatParam, "bool": params.BooleanParam, "str": params.StringParam}
 _PATHS = {"file": params.FileParam, "folder": params.FolderParam}

@@ -9,9 +9,9 @@ from pyworkflow.object import String
 from pyworkflow.protocol import Form
 from pyworkflow.wizard import Wizard
 
-from . import protocols
-from .engine.cryodl import contract
-from .protocols.model_field import shippedModels
+from .. import protocols
+from ..engine.cryodl import contract
+from ..protocols.model_field import shippedModels
 
 
 class FormWizard(Wizard):

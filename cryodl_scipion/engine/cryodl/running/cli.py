@@ -14,8 +14,8 @@ import textwrap
 import traceback
 import typing
 
-from . import __version__
-from .contract import (
+from .. import __version__
+from ..contract import (
     COMMANDS,
     DEV_COMMANDS,
     EVERY_COMMAND,
@@ -27,12 +27,12 @@ from .contract import (
     describe_all,
     settings_of,
 )
-from .contract.params import ParamInfo
-from .contract.version_0_1_0 import present_command_line
+from ..contract.params import ParamInfo
+from ..contract.version_0_1_0 import present_command_line
+from ..io.memory import memory_sentence
+from ..io.messages import no_long_silence
+from ..io.stopping import Stopped, end_with_parent, held, stoppable
 from .distributed import helps, launched
-from .io.memory import memory_sentence
-from .io.messages import no_long_silence
-from .io.stopping import Stopped, end_with_parent, held, stoppable
 
 # The commands that people start with, and the others by wing.
 START = (
@@ -320,7 +320,7 @@ def _run(command: Command, request: Request, result_path: str | None, as_json: b
 
 def result_of(command: Command, request: Request) -> Result[typing.Any] | None:
     """The Result of a request, run in this process; None in all but the first of several processes."""
-    function = getattr(importlib.import_module(f".{command.module}", __package__), command.function)
+    function = getattr(importlib.import_module(f"cryodl.{command.module}"), command.function)
     settings = {info.name: getattr(request, info.name) for info in settings_of(command)}
     return function(request.config, request.warnings, **settings)
 

@@ -11,7 +11,9 @@ import tempfile
 import typing
 from typing import Any, Dict, List
 
-from .engine.cryodl.contract.packages import NEEDED
+from ..engine.cryodl.contract.packages import NEEDED
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the plugin's folder
 
 CRYODL_HOME = "CRYODL_HOME"
 CRYODL_PYTHON = "CRYODL_PYTHON"
@@ -109,12 +111,12 @@ def _remember(record: str, values: Dict[str, Any]) -> None:
 
 
 def installFile(name: str) -> str:
-    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "install", name)
+    return os.path.join(PACKAGE, "install", name)
 
 
 def engineFolder() -> str:
     """The folder to put on PYTHONPATH so that `python -m cryodl` works."""
-    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "engine")
+    return os.path.join(PACKAGE, "engine")
 
 
 def pythonOf(home: str) -> str:
