@@ -10,6 +10,7 @@ import json
 import shutil
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import torch
 from bench import (
@@ -37,7 +38,7 @@ from peers import Topaz, expected_particles, positions
 from scipy.ndimage import gaussian_filter, rotate
 
 from cryodl.contract.fields import AVOIDABLE
-from cryodl.core.matching import match_picks
+from cryodl.core.matching import match_picks, score_matched
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.model import write_model
@@ -157,6 +158,136 @@ def picking_networks(run, set, labels, network, seed, steps=None):
     cost = learn(sets, " ".join(labels.split()[:2]), network, folder, seed, steps)
     picked = pick(one.test, one.pixel_size, one.diameter, folder / "model", folder / "picks")
     return dict(cost, pick_cpu=picked["cpu"], **score(one, folder / "picks"))
+
+
+# ----- one thing of a training changed
+PLAIN = """import numpy as np
+from cryodl.micrographs.pickers import crops, cryolo, deepem, method, patch
+crops.random_rotation = patch.random_rotation = deepem.quarter_rotation = lambda rng: np.eye(2)
+cryolo.CrYOLO.augment = method.PickerMethod.augment = lambda self, image, rng: image"""
+RELU = "from torch import nn\nnn.Sigmoid = nn.ReLU"
+FREE = """import torch
+torch.nn.Dropout.forward = lambda self, values: values
+adam = torch.optim.AdamW
+torch.optim.AdamW = lambda weights, weight_decay=0, **more: adam(weights, weight_decay=0, **more)"""
+MAX_OUT = """from torch import nn
+from cryodl.micrographs.pickers import deeppicker
+class Two(nn.Conv2d):  # each filter is two, of which the stronger answers
+    def __init__(self, before, width, kernel, step=None, **more):
+        super().__init__(before, width if step else 2 * width, kernel, step or 1, **more)
+        self.out_channels = width
+    def forward(self, images):
+        found, pairs = super().forward(images), len(self.weight) in (16, 32, 64, 128)
+        return found.unflatten(1, (2, -1)).amax(1) if pairs else found
+def build(self, plain=deeppicker.DeepPicker.build):
+    network = plain(self)
+    for place in (1, 4, 7, 10):
+        network[place] = nn.Identity()
+    return network
+nn.Conv2d, deeppicker.DeepPicker.build = Two, build"""
+POSITIVE = """from torch import nn
+from cryodl.micrographs.pickers import deepem
+deepem.initial_weights = lambda network, *_: [nn.init.uniform_(w) for w in network.parameters()] and network"""
+FEWER = "from cryodl.micrographs.pickers import deeppicker\ndeeppicker.WIDTHS = (4, 8, 16, 32)"
+SMALLER = "from cryodl.micrographs.pickers import deeppicker\ndeeppicker.KERNELS = (3, 3, 3, 3)"
+STRIDES = """from torch import nn
+class Stepping(nn.Conv2d):
+    def __init__(self, before, width, kernel, step=2, **more):
+        super().__init__(before, width, kernel, step, **more)
+nn.Conv2d, nn.MaxPool2d = Stepping, nn.Identity"""
+TURN_ALL = 37  # degrees
+TURNED = f"test micrographs turned by {TURN_ALL}°"
+CHANGES = {  # labels, code that runs before the commands, networks, options of train-picker
+    "nothing": ("all", "", NETWORKS, ()),
+    TURNED: ("all", "", NETWORKS, ()),
+    "half of the labels wrong": ("50 % wrong", "", NETWORKS, ()),
+    "half of the particles without a label": ("50 % missing", "", ("unet",), ()),
+    "half of the particles marked as uncertain": ("50 % missing", "", ("unet",), ()),
+    "no augmentation": ("all", PLAIN, ("unet", "deeppicker", "deepem", "cryolo"), ()),
+    "ReLU in place of sigmoids": ("all", RELU, ("deepem",), ()),
+    "weights drawn between 0 and 1": ("all", POSITIVE, ("deepem",), ()),
+    "max-out in place of ReLU": ("all", MAX_OUT, ("deeppicker",), ()),
+    "half as many filters": ("all", FEWER, ("deeppicker",), ()),
+    "filters of 3 px": ("all", SMALLER, ("deeppicker",), ()),
+    "strides in place of pooling": ("all", STRIDES, ("deeppicker",), ()),
+    "two recursions": ("all", "", ("deepem",), ("--recursions", 2)),
+    "no dropout, no decay of weights": ("all", FREE, ("unet", "deeppicker"), ()),
+    "one micrograph": ("all", "", ("unet",), ()),
+    "half of the micrographs for validation": ("all", "", ("unet",), ("--validation-fraction", 0.5)),
+}
+SHORT = dict(unet=150, deeppicker=300, deepem=300, cryolo=100, eman2=100)  # steps, where a network would take more
+
+
+def turned_picks(one, model, folder, angle):
+    """F1 and best F1 of three test micrographs turned about their middles, in the largest disc less a diameter."""
+    paths = [folder / str(angle) / Path(path).name for path in one.test[:3]]
+    (folder / str(angle)).mkdir(parents=True)
+    for path, made in zip(one.test, paths):
+        image = read_micrograph(path)
+        mrcfile.write(made, rotate(image, angle, reshape=False, mode="reflect") if angle else image)
+    pick(paths, one.pixel_size, one.diameter, model, folder / f"picks {angle}")
+    turn, known, figures = np.deg2rad(angle), positions(one), {}
+    back = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    for name, source in (("f1", folder / f"picks {angle}"), ("best_f1", folder / f"picks {angle}" / "candidates")):
+        found, hits, scores, total = read_coordinates(source), [], [], 0
+        for path in paths:
+            shape, (yx, confidence) = np.array(micrograph_shape(path)), found[Path(path).stem]
+            middle = (shape - 1) / 2
+            inside = lambda places: np.linalg.norm(places - middle, axis=1) < shape.min() / 2 - one.diameter_px
+            yx, truth = (yx - middle) @ back.T + middle, known[Path(path).stem]
+            hits.append(match_picks(yx[inside(yx)], truth[inside(truth)], one.diameter_px / 4))
+            scores.append(confidence[inside(yx)])
+            total += inside(truth).sum()
+        figures[name] = getattr(score_matched(np.concatenate(hits), np.concatenate(scores), total), name)
+    return figures
+
+
+def changed_score(row):
+    if row["change"] != TURNED:
+        return f1_ap(row)
+    return "{best_f1:.3f} ({f1:.3f}), as they are ".format(**row) + "{best_f1:.3f} ({f1:.3f})".format(**row["straight"])
+
+
+@benchmark(
+    cases=lambda: [dict(change=change, network=n) for change, (*_, names, _) in CHANGES.items() for n in names],
+    tables={
+        "picking-changes": columns(
+            {
+                "changed": "change",
+                "network": "network",
+                "best F1 / AP (F1 at the default threshold)": changed_score,
+                "rounds: false picks, validation": lambda r: ", ".join(
+                    f"{one['false_positives']}, {one['metric']:.3f}" for one in r.get("rounds") or ()
+                ),
+                "steps": "steps",
+            }
+        )
+    },
+    quick=dict(set="empiar10028", steps=4),
+)
+def picking_changes(run, change, network, set="empiar10017", steps=None):
+    """What one thing of a training is worth: augmentation, activations, filters, further rounds, wrong labels,
+    uncertain places, numbers of micrographs; all labels of the training micrographs, taken for complete."""
+    one, folder = real(set), run.folder(f"{change} {network}")
+    labels, patch, _, options = CHANGES[change]
+    given = labels_of(one, labels, 0, folder / "labels")
+    options += ("--network", network, "--labels", "complete", *flags(steps=steps or SHORT.get(network)))
+    if "uncertain" in change:
+        (folder / "uncertain").mkdir()
+        for path in given.glob("*.star"):
+            known = positions(one)[path.stem]
+            left = known[~match_picks(known, read_coordinates(path)[path.stem][0], 1.0)]
+            write_coordinates(folder / "uncertain" / path.name, left, np.ones(len(left)))
+        options += ("--uncertain", folder / "uncertain")
+    micrographs = one.train[:1] if change == "one micrograph" else one.train
+    learn_it = lambda path: train(one, given, path, *options, micrographs=micrographs, patch=patch)
+    model = run.kept(f"models/{set} {network} {'nothing' if change == TURNED else change} {steps}", learn_it)
+    training = json.loads((model / "card.json").read_text())["training"]
+    found = dict(steps=training["steps"], rounds=training.get("recursions"))
+    if change == TURNED:
+        return dict(turned_picks(one, model, folder, TURN_ALL), straight=turned_picks(one, model, folder, 0), **found)
+    pick(one.test, one.pixel_size, one.diameter, model, folder / "picks", patch=patch)
+    return dict(score(one, folder / "picks"), **found)
 
 
 # ----- what no training saw

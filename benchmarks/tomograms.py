@@ -5,10 +5,22 @@ import csv
 import json
 
 import numpy as np
-from bench import CPU, benchmark, columns, costs, cryodl, data_folder, groups, mean, of_all, recorded
-from recipes.tomograms import PIXEL_SIZE, cells, features, subtomograms, tiles_to_draw, write_volume
+from bench import CPU, benchmark, columns, costs, cryodl, data_folder, flags, groups, mean, of_all, recorded
+from recipes.tomograms import (
+    PIXEL_SIZE,
+    cells,
+    features,
+    structure,
+    subtomograms,
+    tiles_to_draw,
+    unoriented,
+    write_volume,
+)
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
 
+from cryodl.core.projections import rotation_matrices
+from cryodl.io.subtomograms import read_subtomograms
 from cryodl.io.tomograms import Tomogram
 
 RIBOSOME = "SIM_4V4R_70S_10A"
@@ -83,6 +95,49 @@ def tomo_segmentation(run, feature, network, seed, size=256, thickness=80, optio
     label = features(test)[feature]
     found = judged(folder / "found" / "scores" / "*.mrc", test / "labels" / "*.mrc", label, folder / "judged")
     return dict(found, train_cpu=cost[1], train_memory=cost[3], segment_cpu=segmenting[1])
+
+
+# ----- two people, who draw the same tiles
+overlap = lambda a, b: float(2 * (a & b).sum() / (a.sum() + b.sum()))  # Dice
+annotators_table = columns(
+    {
+        "feature": "feature",
+        "wrong strokes": lambda r: f"{r['wrong']:.0%}",
+        "Dice of the two people's drawings": "people:.3f",
+        "of a drawing with the truth": "person:.3f",
+        "of their networks' answers": "networks:.3f",
+        "of an answer with the truth": "network:.3f",
+    }
+)
+
+
+@benchmark(
+    cases=dict(feature=["membrane", RIBOSOME], wrong=[0.2, 0.5]),
+    tables={"annotators": annotators_table},
+    quick=dict(size=160, thickness=40),
+)
+def annotators(run, feature, wrong, size=256, thickness=80):
+    """Two people draw the same ten tiles, each with other strokes wrong: how far their drawings agree, and how far the
+    networks (unet2d) do that learn from one of them each, on tomograms that none has seen."""
+    learn, test = (drawn_cells(run, number, size, thickness) for number in (1, 2))
+    folder, drawn, answers = run.folder(f"{feature} {wrong}"), [], []
+    read = lambda path: np.stack([Tomogram(one).raw() for one in sorted(path.glob("*.mrc"))])
+    label, other = features(learn)[feature], features(test)[feature]
+    for person in (1, 2):
+        labels, work = folder / f"labels {person}", folder / f"found {person}"
+        tiles_to_draw(learn, label, labels, 1, wrong, person)
+        given = (learn / "tomograms" / "*.mrc", labels / "*.mrc", label, feature)
+        model, _ = trained(run, folder / f"person {person}", *given, "--network", "unet2d")
+        segmented(test / "tomograms" / "*.mrc", work, [model])
+        drawn.append(read(labels))
+        answers.append(read(work / "scores") >= 0.5)
+    tiles, true, unseen = drawn[0] != 255, read(learn / "labels") == label, read(test / "labels") == other
+    return dict(
+        people=overlap(*(one == label for one in drawn)),
+        person=mean(overlap(one == label, true & tiles) for one in drawn),
+        networks=overlap(*answers),
+        network=mean(overlap(one, unseen) for one in answers),
+    )
 
 
 # ----- the real tomogram of two HIV-1 virions; labels are spheres that were fitted to the envelopes
@@ -222,6 +277,42 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
     given = ("--subtomograms", known, "--model", folder / "model", "--ground-truth", "--rejected-fraction", 0)
     outputs, _, cost = recorded("classify-subtomograms", folder / "found.star", *given, *tilts, *CPU)
     return dict(accuracy=outputs["accuracy"], steps=training.get("steps"), train_cpu=train_cpu, classify_cpu=cost[1])
+
+
+# ----- alignment of subtomograms
+@benchmark(
+    cases=lambda: [dict(box=64, count=200), dict(box=128, count=40)],
+    tables={
+        "subtomogram-alignment": columns(
+            {
+                "box (px)": "box",
+                "subtomograms": "count",
+                "CPU s of each": "cpu:.1f",
+                "median error": lambda r: f"{r['median']:.1f}°",
+                "within 10°": lambda r: f"{r['within']:.0%}",
+                "memory (MB)": "memory:.0f",
+            }
+        )
+    },
+    quick=dict(box=32, count=12),
+)
+def subtomogram_alignment(run, box, count, snr=0.1, width=384.0):
+    """70S ribosomes, ±60°, aligned to a common average that begins from nothing, neither angles nor shifts told, by
+    `classify-subtomograms --align search`; detail to four pixels. Error: after the rotation that is common to all."""
+    folder = run.work(f"{box} {count}")
+    given = flags(structures=structure(run, RIBOSOME), snr=snr, count=count, box=box, pixel_size=width / box, seed=1)
+    cryodl("simulate-subtomograms", *given, "--output", folder / "all.star", *CPU)
+    unoriented(folder)
+    given = flags(subtomograms=folder / "unoriented.star", align="search", classes=2)
+    _, _, cost = recorded("classify-subtomograms", folder / "found.star", *given, *CPU)
+    found, true = (
+        Rotation.from_matrix(rotation_matrices(read_subtomograms(folder / f"{name}.star").angles))
+        for name in ("found", "all")
+    )
+    common = found * true.inv()
+    errors = np.degrees([(common * one.inv()).magnitude() for one in common])
+    errors = min(errors, key=np.median)
+    return dict(costs(cost), cpu=cost[1] / count, median=float(np.median(errors)), within=float((errors < 10).mean()))
 
 
 # ----- the shipped segmenters, no tile drawn; and what ten tiles add

@@ -46,11 +46,11 @@ class Sets:
     """What a run measures on; made when it is first asked for, and kept.
 
     area: where the signal of the SNR is measured, see `cryodl simulate-particles --snr-area`. count, training: numbers
-    of particles. steps: {network: training steps}.
+    of particles. steps: {network: training steps}. options: of all trainings.
     """
 
-    def __init__(self, run, area="particle", count=200, training=1000, steps=None):
-        self.area, self.count, self.training, self.steps = area, count, training, steps or {}
+    def __init__(self, run, area="particle", count=200, training=1000, steps=None, options=()):
+        self.area, self.count, self.training, self.steps, self.options = area, count, training, steps or {}, options
         self.root = run.output / area
 
     def structure(self, name):
@@ -85,14 +85,15 @@ class Sets:
         Without `steps` a network takes its own number.
         """
         words = "+".join(_word(name) for name in names) + ("" if particles is None else "-" + particles[0].parent.name)
-        model, steps = self.root / "models" / f"{words}-{network}-{snr:g}", self.steps.get(network)
+        model = self.root / "models" / "-".join([words, network, f"{snr:g}", *self.options[1::2]])
+        steps = self.steps.get(network)
         record = model.with_suffix(model.suffix + ".json")
         if not record.exists():
             shutil.rmtree(model, ignore_errors=True)
             model.parent.mkdir(parents=True, exist_ok=True)
             sets = particles or [self.particles(name, snr, training=True) for name in names]
             more = ("--simulated-fraction", 0) if particles else ()
-            cost = train(sets, [self.structure(name) for name in names], model, network, steps, *more)
+            cost = train(sets, [self.structure(name) for name in names], model, network, steps, *more, *self.options)
             record.write_text(json.dumps(cost))
         return model, json.loads(record.read_text())
 
