@@ -89,7 +89,20 @@ packages() { # ARGUMENTS of pip
   "$env/bin/python" -m pip install --no-input --progress-bar off "$@" ${CRYODL_PIP_ARGS:-}
 }
 packages --require-hashes --no-deps -r "$here/requirements.hashes"
-packages -r "$here/requirements.lock" # torch, of whatever build
+packages --no-deps --only-binary torch --report "$env/torch.json" "$(grep ^torch== "$here/requirements.lock")"
+checksum=$(grep -Eo '"sha256": *"[0-9a-f]{64}"' "$env/torch.json" | grep -Eo '[0-9a-f]{64}')
+if grep -q "sha256:$checksum" "$here/requirements.torch"; then
+  cuda=$(grep -l '^Requires-Dist: nvidia' "$env"/lib/python*/site-packages/torch-*.dist-info/METADATA || true)
+  # it is there already; what is missing are NVIDIA's packages
+  [ -z "$cuda" ] || packages --require-hashes --no-deps -r "$here/requirements.torch"
+elif [ -n "${CRYODL_PIP_ARGS:-}" ]; then
+  say "this build of torch (sha256 $checksum) is not in requirements.torch: nobody compared its checksum"
+else
+  say "pip brought a build of torch (sha256 $checksum) that is not in requirements.torch, so it may not be used. If you" \
+    "want it, name the index that has it: CRYODL_PIP_ARGS='--extra-index-url ...'." >&2
+  exit 1
+fi
+packages -r "$here/requirements.lock"
 # `import cryodl` works in the environment's own Python, too.
 site=$("$env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 [ ! -d "$site" ] || (cd "$here/../engine" && pwd) >"$site/cryodl.pth"

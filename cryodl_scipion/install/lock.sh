@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Maintainers: make requirements.lock anew from requirements.in with uv, and requirements.hashes from the lock: of each
-# package but torch, whose builds differ, the checksums of its files. More arguments go to `uv pip compile`.
+# Maintainers: make requirements.lock anew from requirements.in with uv, and from the lock the checksums of all files:
+# requirements.hashes, and requirements.torch of torch's builds and of what the one for CUDA needs. Add to the last one by
+# hand what https://download.pytorch.org/whl/cpu/torch/ says of the CPU builds. More arguments go to `uv pip compile`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 {
@@ -20,3 +21,10 @@ mv requirements.lock.new requirements.lock
     --no-annotate --no-header --no-emit-index-url --no-emit-find-links "$@" -
 } >requirements.hashes.new
 mv requirements.hashes.new requirements.hashes
+{
+  echo "# Checksums of torch, also of its CPU builds, and of the packages for CUDA that it needs on Linux. Made by lock.sh."
+  grep '^torch==' requirements.lock | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+    --no-annotate --no-header --no-emit-index-url --no-emit-find-links -c requirements.lock "$@" - |
+    awk '/==/ { ours = $0 ~ /^(torch|triton|nvidia-[a-z0-9-]*|cuda-[a-z0-9-]*)==/ } ours'
+} >requirements.torch.new
+mv requirements.torch.new requirements.torch

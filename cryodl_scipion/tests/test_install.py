@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The environment's installer, and what Plugin says about it. No network, no torch."""
 
+import re
 import shlex
 import subprocess
 
@@ -19,10 +20,23 @@ cat >"$env/bin/python" <<'END'
 #!/bin/sh
 echo "python $*" >>"$LOG"
 case "$*" in *"$BREAK"*) [ -z "$BREAK" ] || exit 1 ;; esac
+for word; do
+  [ "$before" != --report ] || echo '{{"hashes": {{"sha256": "'"$TORCH"'"}}}}' >"$word"
+  before=$word
+done
+case "$*" in *--report*)
+  info=$(dirname "$0")/../lib/python3.11/site-packages/torch-2.13.0.dist-info
+  mkdir -p "$info"
+  echo "Requires-Dist: $NEEDS" >"$info/METADATA"
+esac
 END
 chmod +x "$env/bin/python"
 exit {code}
 """
+
+
+# sha256 of torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl, as pytorch.org lists it
+CPU_BUILD = "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
 
 
 class Installer:
@@ -34,11 +48,10 @@ class Installer:
     def has(self, name, code=0):
         writeProgram(self.bin / name, FAKE_ENVIRONMENT.format(name=name, code=code))
 
-    def run(self, breakAt="", **variables):
+    def run(self, breakAt="", torch=CPU_BUILD, needs="numpy", **variables):
         # The machine's own conda or uv stay out: PATH has only the system's folders.
-        env = dict(
-            PATH=f"{self.bin}:/usr/bin:/bin", HOME=str(self.home), LOG=str(self.logFile), BREAK=breakAt, **variables
-        )
+        fake = dict(LOG=str(self.logFile), BREAK=breakAt, TORCH=torch, NEEDS=needs)
+        env = dict(fake, PATH=f"{self.bin}:/usr/bin:/bin", HOME=str(self.home), **variables)
         return subprocess.run(
             ["bash", environment.installFile("install_env.sh"), str(self.home)],
             env=env,
@@ -101,6 +114,22 @@ def test_pip_arguments_of_the_user_reach_pip(installer):
     assert "requirements.lock --extra-index-url file:///wheels --no-cache-dir" in installer.log
 
 
+def test_torch_is_held_to_its_checksum_unless_the_user_names_where_it_is(installer):
+    installer.has("conda")
+    done = installer.run(torch="0" * 64)
+    assert done.returncode == 1 and "that is not in requirements.torch, so it may not be used" in done.stdout
+    assert installer.problems() and "cryodl doctor" not in installer.log
+    done = installer.run(torch="0" * 64, CRYODL_PIP_ARGS="--extra-index-url file:///wheels")
+    assert done.returncode == 0 and "nobody compared its checksum" in done.stdout
+
+
+@pytest.mark.parametrize("needs, checked", [("numpy", False), ("nvidia-cublas==13.1.1.3", True)])
+def test_what_the_build_for_cuda_needs_is_held_to_its_checksums_too(installer, needs, checked):
+    installer.has("conda")
+    assert installer.run(needs=needs).returncode == 0
+    assert ("--require-hashes --no-deps -r" in installer.log.split("--report")[1]) is checked
+
+
 def test_environment_of_another_lock_is_named(installer):
     (installer.home / "env").mkdir(parents=True)
     (installer.home / "env" / "cryodl-ready-000000000000").write_text("")
@@ -126,16 +155,18 @@ def test_lock_is_exact_and_has_no_index_and_no_local_label():
     assert all(line.count("==") == 1 and "+" not in line and "/" not in line for line in lines)
 
 
-def test_every_locked_package_but_torch_has_checksums():
-    with open(environment.installFile("requirements.lock")) as lock, open(
-        environment.installFile("requirements.hashes")
-    ) as hashes:
-        locked = {line.strip() for line in lock if not line.startswith("#")}
-        checked = hashes.read().split("==")
-    assert {line for line in locked if not line.startswith("torch==")} == {
-        name.split()[-1] + "==" + rest.split()[0] for name, rest in zip(checked, checked[1:])
-    }
-    assert all("--hash=sha256:" in part for part in checked[1:])
+def test_every_locked_package_has_checksums():
+    checked = _read("requirements.hashes") + _read("requirements.torch")
+    names = set(re.findall(r"^(\S+==\S+)[^\n]*\\\n    --hash=sha256:[0-9a-f]{64}", checked, re.M))
+    locked = {line for line in _read("requirements.lock").splitlines() if not line.startswith("#")}
+    assert locked <= names and checked.count("==") - checked.count(" == ") == len(names)
+    assert all(name.startswith(("nvidia-", "cuda-", "triton==")) for name in names - locked)
+    assert f"--hash=sha256:{CPU_BUILD}" in checked
+
+
+def _read(name):
+    with open(environment.installFile(name), encoding="utf-8") as file:
+        return file.read()
 
 
 def test_nothing_of_scipions_python_leaks_into_the_engine(monkeypatch):
