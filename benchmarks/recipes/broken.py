@@ -57,7 +57,7 @@ TEXTS = {
     "a.box": "10 20 32 32 0.5\n30 40 32 32 0.25\n",
     "a.txt": "image_name\tx_coord\ty_coord\tscore\na\t10\t20\t0.5\na\t30\t40\t0.2\n",
     "a.cbox": star_head("cryolo", ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Confidence"))
-    + "10.0 12.0 <NA> 8.0 8.0 0.9\n3.5 4.5 <NA> 8.0 8.0 0.4\n",
+    + "10.0 12.0 <NA> 8.0 8.0 0.9\n3.5 4.5 <NA> 8.0 8.0 0.4\n\n",
     "ids.csv": "emdb_id,fitted_pdbs,resolution\nEMD-0393,6nbb 6nbc,3.2\n30342,7cec,2.9\n",
     "pairs.csv": "map,structure,resolution\na.mrc,b.mrc,3.2\n",
     "sets.csv": "name,micrographs,coordinates,pixel_size,particle_diameter\nx,a.mrc,a.box,3.0,90\n",

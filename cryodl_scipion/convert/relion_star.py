@@ -20,7 +20,7 @@ from emtable import Table
 from pwem.convert import transformations
 from pwem.objects import SetOfImages, SetOfParticles
 
-from ..engine.cryodl.contract.reading import star_head, star_text
+from ..engine.cryodl.contract.reading import check_end, star_head, star_text
 
 
 def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:
@@ -54,6 +54,7 @@ def writeTable(path: str, table: str, columns: Sequence[str], rows: Iterable[Ite
         file.write(before + star_head(table, columns))
         for count, row in enumerate(rows, 1):
             file.write(" ".join(map(star_text, row)) + "\n")
+        file.write("\n")
     os.replace(path + ".tmp", path)
     return count
 
@@ -70,6 +71,7 @@ def iterColumns(
     columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows
     `data_`. Raises FileNotFoundError, or ValueError that names the file and the line without these columns."""
     names, inside = [], False
+    check_end(path)
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             # only texts with spaces have quotes, and splitting by them takes ten times as long
@@ -96,18 +98,6 @@ def columnsOf(path: str, table: str = "") -> List[str]:
             elif names and inside:
                 break
     return names
-
-
-def tableWith(path: str, column: str) -> str:
-    """Name of the first table that has a column, what follows `data_`. Raises ValueError if none has."""
-    table = ""
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("data_"):
-                table = line.strip()[5:]
-            elif line.startswith("_" + column) and line.split()[0] == "_" + column:
-                return table
-    raise ValueError(f"{path} has no column {column}.")
 
 
 def _values(

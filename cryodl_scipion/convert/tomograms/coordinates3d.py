@@ -13,7 +13,7 @@ from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ...engine.cryodl.contract import rescaled
-from ..relion_star import columnsOf, matrixOf, readColumns, tableWith, writeTable
+from ..relion_star import columnsOf, matrixOf, readColumns, writeTable
 from .tomograms import byId
 
 POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
@@ -21,17 +21,17 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SCORE, PIECE, VOLUME, STRUCTURE = "cryodlScore", "cryodlPiece", "cryodlVolume", "cryodlStructure"
 Q = "cryodlQ"  # estimated part of look-alikes among detections of such a score
 SPECIES = "cryodlSpecies"
+_TABLE = "particles"  # of all files of 3-D coordinates that the engine writes
 
 
 def readCoordinates3D(path: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the rows of a STAR file; columns that the file lacks are absent."""
-    table = tableWith(path, POSITION[0])
     kinds = dict(
         {name: float for name in POSITION + ANGLES + (SCORE, VOLUME, Q)},
         **{PIECE: lambda text: int(float(text)), STRUCTURE: str, SPECIES: str},
     )
-    there = [name for name in columnsOf(path, table) if name in kinds]
-    return [dict(zip(there, row)) for row in readColumns(path, there, [kinds[name] for name in there], table)]
+    there = [*POSITION, *(name for name in columnsOf(path, _TABLE) if name in kinds and name not in POSITION)]
+    return [dict(zip(there, row)) for row in readColumns(path, there, [kinds[name] for name in there], _TABLE)]
 
 
 def appendCoordinates3D(

@@ -22,6 +22,21 @@ def test_what_is_written_is_read_back(tmp_path):
     assert np.allclose(found, yx, atol=5e-4) and np.allclose(found_scores, scores, atol=1e-6)
 
 
+def test_a_file_cut_short_is_no_smaller_list_of_picks(tmp_path):
+    path = tmp_path / "a.star"
+    write_coordinates(path, [[10.5, 20], [30, 40.25], [5, 6]], [0.9, 0.1, 0.5], "a comment")
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="a.star"):
+            read_coordinates(path)
+    path.write_bytes(whole.replace(b"\n", b"\r\n"))  # as some editors save it
+    assert len(read_coordinates(path)["a"][0]) == 3
+    head = [line for line in whole.decode().splitlines() if not line.startswith("#")]  # of a program that keeps none
+    path.write_text("\n".join(head[:-2]))
+    assert len(read_coordinates(path)["a"][0]) == 2
+
+
 def test_relion_would_read_the_labels(tmp_path):
     write_coordinates(tmp_path / "a.star", [[1, 2]], [0.5])
     lines = (tmp_path / "a.star").read_text().splitlines()
@@ -30,7 +45,8 @@ def test_relion_would_read_the_labels(tmp_path):
         "_rlnCoordinateY #2",
         "_rlnAutopickFigureOfMerit #3",
     ]
-    assert "data_" in lines and "loop_" in lines and lines[-1].split() == ["2.000", "1.000", "0.500000"]
+    assert "data_" in lines and "loop_" in lines and lines[-2].split() == ["2.000", "1.000", "0.500000"]
+    assert lines[-1] == ""
 
 
 def test_a_file_without_particles_keeps_its_key(tmp_path):

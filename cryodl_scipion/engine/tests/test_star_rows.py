@@ -89,6 +89,18 @@ def test_what_is_no_star_file_is_refused_as_before(text, tmp_path):
         read_tables(path)
 
 
+def test_a_table_of_ours_that_is_cut_short_is_damaged_and_that_of_another_program_is_read(tmp_path):
+    path = tmp_path / "a.star"
+    write_tables(path, {"particles": {"rlnA": [1, 2, 3], "rlnB": ["x", "y z", "u"]}})
+    whole = path.read_bytes()
+    for length in range(whole.index(b"loop_") + 1, len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"a.star is cut short.*Remove it and have it written again"):
+            read_tables(path)
+    path.write_text(loop("1 2", "3 4").rstrip())
+    assert read_tables(path)["particles"]["rlnA"] == ["1", "3"]
+
+
 def test_a_folder_in_place_of_a_star_file_is_named(tmp_path):
     with pytest.raises(ValueError, match="is a folder; a STAR file is needed"):
         read_tables(tmp_path)

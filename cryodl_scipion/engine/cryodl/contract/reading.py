@@ -8,16 +8,31 @@ import functools
 import inspect
 import json
 import numbers
+import os
 import re
 import typing
+
+_ENDED = "# cryodl ends this file with an empty line"
 
 
 def star_head(block: str, columns: typing.Iterable[str]) -> str:
     """The lines before a table's rows. block: what follows data_; RELION's coordinates have nothing there. columns:
-    names without underscore. The text ends with a new line."""
+    names without underscore. The text ends with a new line; after its last row a file must have an empty line."""
     lines = "".join(f"_{name} #{number}\n" for number, name in enumerate(columns, 1))
     # RELION takes a table without this line for one of version 3.0
-    return f"\n# version 30001\n\ndata_{block}\n\nloop_\n{lines}"
+    return f"\n# version 30001\n{_ENDED}\n\ndata_{block}\n\nloop_\n{lines}"
+
+
+def check_end(path: typing.Union[str, "os.PathLike[str]"]) -> None:
+    """Raises ValueError for a STAR file with a star_head that is cut short: it would be read as a smaller table."""
+    with open(path, "rb") as file:
+        ours = _ENDED.encode() in file.read(4096)
+        file.seek(max(0, os.path.getsize(path) - 4))
+        if ours and not file.read().replace(b"\r", b"").endswith(b"\n\n"):
+            raise ValueError(
+                f"{path} is cut short, as after a power cut: cryodl ends its STAR files with an empty line. Remove it "
+                "and have it written again, or copy it again. If you have edited it, add the empty line."
+            )
 
 
 # how a word of the format itself begins: a name that begins so must stand in quotes, or the file cannot be read

@@ -111,7 +111,7 @@ def write_coordinates(
         for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())
     ]
     with whole_file(path) as temporary:
-        text = (f"# {comment}\n" if comment else "") + head + "".join(lines)
+        text = (f"# {comment}\n" if comment else "") + head + "".join(lines) + "\n"
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

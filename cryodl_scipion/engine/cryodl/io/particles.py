@@ -69,7 +69,7 @@ def write_oriented_coordinates(
         for row in np.hstack([centres_yx[:, ::-1], angles, np.tile(ctf, (len(angles), 1))])
     )
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: float) -> None:
@@ -125,3 +125,4 @@ def write_particles(
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(star_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + star_head("particles", PARTICLES))
         file.writelines(Path(part).read_text(encoding="utf-8") for part in parts)
+        file.write("\n")

@@ -7,7 +7,7 @@ import typing
 
 import gemmi  # which Scipion's Python has not
 
-from ..contract.reading import reader, star_head, star_text
+from ..contract.reading import check_end, reader, star_head, star_text
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import whole_file
 from .star_document import star_document
@@ -22,14 +22,13 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     if is_cryosparc(path):
         return cryosparc_tables(path)
     try:
+        check_end(path)
         tables = plain_tables(path)
         return _tables_of(star_document(path)) if tables is None else tables
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; a STAR file is needed.") from None
     except OSError:
         raise FileNotFoundError(f"{path} does not exist or cannot be read.") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import gemmi  # which Scipion's Python has not
 
-from ..contract.reading import reader
+from ..contract.reading import check_end, reader
 
 # a word in quotes, or a plain one
 _TEXT_WORD = re.compile(r"""'[^'\n]*'(?=\s|$)|"[^"\n]*"(?=\s|$)|\S+""")
 
 
 def star_document(path: str | os.PathLike[str]) -> typing.Any:
-    """gemmi's document of a STAR file. Raises OSError, or ValueError if it is no STAR file."""
+    """gemmi's document of a STAR file. Raises OSError, or ValueError if it is none or one of ours that is cut short."""
+    check_end(path)
     try:
         text = Path(path).read_bytes()
         if text.isascii():

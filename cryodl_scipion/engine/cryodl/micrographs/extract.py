@@ -144,6 +144,7 @@ def write_star(star: Path, folder: Path, records: typing.Sequence[dict], config:
         file.write(star_head("particles", ["rlnImageName", "rlnMicrographName", *_PICK, *ctf, "rlnOpticsGroup"]))
         for record in records:
             file.writelines(_rows(record, folder, ctf, groups[_microscope(record, given)]))
+        file.write("\n")
 
 
 def _rows(record: dict, folder: Path, ctf: list[str], group: int) -> typing.Iterator[str]:

@@ -40,7 +40,7 @@ def mixed(tmp_path, monkeypatch):
     text = Path("whole.star").read_text().rstrip("\n").split("\n")
     rows = [line for line in Path("part.star").read_text().split("\n") if "@" in line]
     rows = [line.replace(line.split("@")[0].strip(), f"{i + EACH + 1:06d}", 1) for i, line in enumerate(rows)]
-    text = "\n".join(text + rows) + "\n"
+    text = "\n".join(text + rows) + "\n\n"
     Path("both.star").write_text(text.replace("whole.mrcs", "both.mrcs").replace("part.mrcs", "both.mrcs"))
     return tmp_path
 

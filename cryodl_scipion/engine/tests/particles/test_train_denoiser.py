@@ -130,7 +130,7 @@ def test_an_existing_model_and_particles_that_cannot_teach_are_refused(trained, 
     assert "model (--output) exists already" in train_denoiser("model", code=2)
     lines = Path("p.star").read_text().splitlines()
     position = next(int(line.split("#")[1]) - 1 for line in lines if line.startswith("_rlnAngleTilt"))
-    Path("flat.star").write_text("\n".join(line.replace("_rlnAngleTilt", "_otherAngle") for line in lines) + "\n")
+    Path("flat.star").write_text("\n".join(line.replace("_rlnAngleTilt", "_otherAngle") for line in lines) + "\n\n")
     assert position >= 0 and "flat.star" in train_denoiser("none", code=2, particles="flat.star")
     assert not Path("none").exists() and not Path("none.partial").exists()
 
