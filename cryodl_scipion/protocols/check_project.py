@@ -30,7 +30,8 @@ class Finding(NamedTuple):
     canBeMended: bool
 
 
-def _findingOf(run: Any) -> Optional[Finding]:
+def findingOf(run: Any) -> Optional[Finding]:
+    """What is wrong with a run of the loaded project; None if nothing is."""
     if not os.path.exists(run.getDbPath()):
         return None
     ended = getProtocolFromDb(run.getProject().path, run.getDbPath(), run.getObjId())
@@ -42,8 +43,9 @@ def _findingOf(run: Any) -> Optional[Finding]:
         return Finding(run, FALSE_FAILURE, f"counts as failed, and its own database says: {status}", True)
     if run.isFinished() and outputs:
         return Finding(run, NOT_TAKEN, f"finished, and the project does not know its {', '.join(outputs)}", True)
-    if isinstance(run, KeepsOutputs) and run.hasLostOutputs():
-        return Finding(run, LOST, "finished, and its outputs are lost; its files are there", True)
+    lost = run.lostOutputs() if isinstance(run, KeepsOutputs) and run.isFinished() else ()
+    if lost:
+        return Finding(run, LOST, f"finished, and has lost {', '.join(lost)}; its files are there", True)
     without = run.getPossibleOutputs() and not any(run.iterOutputAttributes())
     if run.isFinished() and without and not isinstance(run, KeepsOutputs):  # one of ours may have found nothing
         return Finding(run, LOST, "finished without outputs; only Restart, in its project, makes them", False)
@@ -62,7 +64,7 @@ def mend(project: Any, finding: Finding) -> bool:
         run.lastUpdateTimeStamp.set(None)
         project._updateProtocol(run)
         project.mapper.commit()
-    return _findingOf(run) is None
+    return findingOf(run) is None
 
 
 def main(arguments: List[str]) -> int:
@@ -79,7 +81,7 @@ def main(arguments: List[str]) -> int:
         print(f"There is no project {options.project!r} in {manager.PROJECTS}.", file=sys.stderr)
         return 2
     project = manager.loadProject(options.project, chdir=True)
-    found, left = [finding for finding in map(_findingOf, project.getRuns()) if finding is not None], 0
+    found, left = [finding for finding in map(findingOf, project.getRuns()) if finding is not None], 0
     for finding in found:
         mended = options.mend and mend(project, finding)
         left += not mended

@@ -18,6 +18,8 @@ from pyworkflow.protocol.protocol import StepSet
 from pyworkflow.utils.process import killWithChilds
 
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
+from ..convert.reading import readJson
+from ..engine.cryodl import contract
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin
@@ -25,9 +27,11 @@ else:
     ProtocolMixin = object  # a mixin stands before the Scipion class, which it must not inherit from
 
 _LONGEST_END = 60.0  # s that what was told to end may take: SLURM gives a job 30
+_MADE = "outputs.json"  # in the run's folder: names of the outputs that it made
+_THESE = "its outputs"  # of a run without this file
 WITHOUT_OUTPUTS = (
-    "*Finished without its outputs*, which were lost when the run ended. Choose Continue: they are made again from "
-    "the files in the run's folder."
+    "*Finished without {names}*, lost when the run ended. Choose Continue: what is lost is made again from the files "
+    "in the run's folder."
 )
 
 
@@ -44,20 +48,37 @@ class KeepsOutputs(ProtocolMixin):
 
     _readsAgain = False
 
-    def hasLostOutputs(self) -> bool:
-        """Whether the run finished and has none of the outputs that it declares."""
-        return self.isFinished() and self._hasNoOutput()
+    def lostOutputs(self) -> List[str]:
+        """Names of the outputs that the run has made and has no more, by a note in its folder: the project's database
+        may know none or some of them."""
+        made = self._noted()
+        if made is not None:
+            return [name for name in made if not self.hasAttribute(name)]
+        # older than these notes, or nothing was made
+        return [_THESE] if self.getPossibleOutputs() and not any(True for _ in self.iterOutputAttributes()) else []
 
-    def _hasNoOutput(self) -> bool:
-        return bool(self.getPossibleOutputs()) and not any(True for _ in self.iterOutputAttributes())
+    def _noted(self) -> Any:
+        with contextlib.suppress(ValueError):  # a power cut can leave an empty one
+            return readJson(self._getPath(_MADE))
+        return None
+
+    def _defineOutputs(self, **outputs: Any) -> None:
+        contract.write_json(self._getPath(_MADE), list(dict.fromkeys([*(self._noted() or ()), *outputs])))
+        super()._defineOutputs(**outputs)
+
+    def deleteOutput(self, output: Any) -> None:
+        """Called when a user deletes an output."""
+        left = {*(self._noted() or ())} - {self.findAttributeName(output)}
+        contract.write_json(self._getPath(_MADE), sorted(left))
+        super().deleteOutput(output)
 
     def checkSummaryWarnings(self) -> None:
         """Called whenever a project is read, before its runs are brought up to date."""
         super().checkSummaryWarnings()
         if self.isInteractive() and self.getStatus() in UNDER_WAY:
             self.lastUpdateTimeStamp.set(None)  # its process is never looked for, so its last words are read again
-        if self.hasLostOutputs():
-            self.addSummaryWarning(WITHOUT_OUTPUTS)
+        if self.isFinished() and self.lostOutputs():
+            self.addSummaryWarning(WITHOUT_OUTPUTS.format(names=" and ".join(self.lostOutputs())))
 
     def setFailed(self, msg: str) -> None:
         """Note a failure. Another process that misses the one of this run reads run.db again before it believes so."""
@@ -177,9 +198,7 @@ class KeepsOutputs(ProtocolMixin):
         super()._runSteps(doneSteps)
 
     def _stepsOfLostOutputs(self) -> List[Any]:
-        if not self._hasNoOutput():
-            return []
-        done = [step for step in self._steps if step.isFinished()]
+        done = [step for step in self._steps if step.isFinished() and self.lostOutputs()]
         named = [step for step in done if step.funcName == "createOutputStep"]
         return named or (done[-1:] if len(done) == len(self._steps) else [])
 
@@ -326,7 +345,7 @@ def _hasStopped(run: Any) -> bool:
     if not isinstance(run, EMProtocol):
         return False
     state = stateOfRun(run._getPath("")) if run.hasObjId() else None
-    lost = isinstance(run, KeepsOutputs) and run.hasLostOutputs()
+    lost = isinstance(run, KeepsOutputs) and run.isFinished() and bool(run.lostOutputs())
     return lost or state == STOPPED or (run.isFailed() and state != ALIVE)
 
 

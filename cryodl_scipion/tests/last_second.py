@@ -53,11 +53,12 @@ def forceLosses(test, project):
     project.launchProtocol = launch
 
 
-def forget(project, run):
-    """Take its outputs from a run, and from its project's database."""
-    for name in [name for name, _ in run.iterOutputAttributes()]:
-        run.deleteOutput(getattr(run, name))
-    project.mapper.deleteRelations(run)
+def forget(project, run, names=()):
+    """Take its outputs, or some of them, from a run, and from its project's database."""
+    for name in names or [name for name, _ in run.iterOutputAttributes()]:
+        pwprot.Protocol.deleteOutput(run, getattr(run, name))  # not as a user does it
+    if not any(run.iterOutputAttributes()):
+        project.mapper.deleteRelations(run)
 
 
 def _refreshedInItsLastSecond(project, run):
@@ -92,8 +93,8 @@ def _refreshedInItsLastSecond(project, run):
 
 
 def _loseAndContinue(test, project, run):
-    """Twice, in a copy of the project: as a window leaves a run without this plugin's care, and as *Continue* left it
-    then."""
+    """In a copy of the project: as a window leaves a run without this plugin's care, and as *Continue* left it then,
+    with all outputs lost and with one of several."""
     made, folder = _contents(run), tempfile.mkdtemp()
     project.mapper.commit()
     try:
@@ -104,9 +105,10 @@ def _loseAndContinue(test, project, run):
         _loseToTheWindow(copy, run)
         run.makePathsAndClean()  # what Continue does first
         _checkSame(test, run, made)
-        if made[0]:
-            _loseToContinue(copy, run)
-            test.assertIn(WITHOUT_OUTPUTS, _refreshed(copy, run).summary())
+        several = [[name] for name in made[0]] if len(made[0]) > 1 else []
+        for lost in [list(made[0]), *several[-_EACH:]] if made[0] else []:
+            _loseToContinue(copy, run, lost)
+            test.assertIn(WITHOUT_OUTPUTS.format(names=" and ".join(lost)), _refreshed(copy, run).summary())
             Project.launchProtocol(copy, run, wait=True, force=True)
             test.assertTrue(run.isFinished(), run.getErrorMessage())
             _checkSame(test, run, made)
@@ -129,8 +131,8 @@ def _loseToTheWindow(project, run):
     project._storeProtocol(run)
 
 
-def _loseToContinue(project, run):
-    forget(project, run)
+def _loseToContinue(project, run, names):
+    forget(project, run, names)
     run.setFinished()
     project._storeProtocol(run)
     os.remove(run.getDbPath())

@@ -6,6 +6,7 @@ import time
 
 from pwem.protocols import ProtImportMicrographs
 
+from ..protocols import check_project
 from ..protocols.inputs import KeepsOutputs
 from . import synthetic
 
@@ -35,13 +36,13 @@ def startImport(test, folder, pixelSize=synthetic.PIXEL_SIZE):
 
 
 def updateRun(project, protocol):
-    """Read what a run has come to."""
+    """Read what a run has come to. Other plugins' runs lose what they make in their last second: one that counts as
+    failed though it finished is mended as a user does it, by `cryodl check-project --mend`; never one of ours."""
     project._updateProtocol(protocol)
-    ours = isinstance(protocol, KeepsOutputs)
-    if not ours and protocol.isFailed() and "not found running" in protocol.getErrorMessage():
-        # other plugins' runs lose what they make in their last second: benchmarks/pyworkflow_race.md
-        protocol.lastUpdateTimeStamp.set(None)
-        project._updateProtocol(protocol)
+    if not isinstance(protocol, KeepsOutputs) and protocol.isFailed():
+        found = check_project.findingOf(protocol)
+        if found is not None and found.kind == check_project.FALSE_FAILURE:
+            check_project.mend(project, found)
 
 
 def waitFor(test, protocol, condition, seconds=300):

@@ -47,7 +47,7 @@ class TestCryodlCheckProject(CryodlTest):
         said = [
             "failed: counts as failed, and its own database says: finished.",
             "untold: finished, and the project does not know its outputModel.",
-            "lost: finished, and its outputs are lost; its files are there.",
+            "lost: finished, and has lost outputModel; its files are there.",
         ]
         self.assertEqual(self.check(), (1, [*said, "--mend puts 3 right."]))
         self.assertEqual(self.check("--mend"), (0, [line + " Mended." for line in said]))
@@ -55,6 +55,14 @@ class TestCryodlCheckProject(CryodlTest):
         for run in self.proj.getRuns():
             self.assertTrue(run.isFinished(), run)
             self.assertEqual(run.outputModel.getNetwork(), whole.outputModel.getNetwork())
+
+    def test_what_a_user_deletes_is_not_lost_and_a_damaged_note_stops_nothing(self):
+        run = self.finishedRun("deleted")
+        run.deleteOutput(run.outputModel)
+        self.assertEqual(run.lostOutputs(), [])
+        open(run._getPath("outputs.json"), "w").close()
+        self.assertEqual(run.lostOutputs(), ["its outputs"])
+        self.proj.deleteProtocol(run)
 
     def test_a_project_that_there_is_not_is_named(self):
         with contextlib.redirect_stderr(io.StringIO()) as said:

@@ -102,7 +102,14 @@ class CryodlProtDenoiseMicrographs(
             setattr(micrograph, DENOISER, String(contract.read_card(self._modelFolder())["name"]))
         if chosen:
             batches.appendItems(self, DENOISED, self.inputMicrographs, list(chosen.values()))
-        if not _MODEL.folder(self) and not self.hasAttribute(MODEL):
+        self._defineModel()
+
+    def closeStep(self) -> None:
+        self._defineModel()  # also if it was lost when all micrographs were done
+        super().closeStep()
+
+    def _defineModel(self) -> None:
+        if not _MODEL.folder(self) and self._modelFolder() and not self.hasAttribute(MODEL):
             self._defineOutputs(**{MODEL: CryodlModel.fromFolder(self._ownModelFolder())})
             self._defineSourceRelation(self.inputMicrographs, getattr(self, MODEL))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Find a first map without a structure."""
 
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from pyworkflow import BETA
 
@@ -26,8 +26,8 @@ class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], Particle
     GOES_ON = True
     FORM = (Particles("inputParticles", "Raw particles with CTF. Existing angles are not used.", need=("raw", "ctf")),)
 
-    def _hasNoOutput(self) -> bool:
-        return super()._hasNoOutput() and not getattr(self._made(), "reasons", ())  # there may be no map
+    def lostOutputs(self) -> List[str]:
+        return [] if getattr(self._made(), "reasons", ()) else super().lostOutputs()  # there may be no map
 
     def _makeOutputs(self, made: InitialMapOutputs) -> Dict[str, Any]:
         if made.map is None or made.particles is None:
