@@ -14,7 +14,10 @@ import numpy as np
 import torch
 from bench import CPU, benchmark, columns, costs, cryodl, measure, structure_file
 from recipes.classes import BOX, MOLECULES, PIXEL_SIZE, make_mixture
-from recipes.other_particles import make_set
+from recipes.other_particles import atoms_of, make_set
+from recipes.particles import read_structure
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from cryodl.io.relion_tables import modern_tables, number_columns
 from cryodl.io.star import read_tables
@@ -158,6 +161,18 @@ junk_table = columns(
 )
 
 
+def symmetry(path):
+    """(g, 3, 3) rotations that bring a structure onto itself, from its chains of equal length."""
+    chains = [np.array([r[0].pos.tolist() for r in chain]) for chain in read_structure(path)[0]]
+    whole, found = atoms_of(path)[0][::20], [np.eye(3)]
+    for other in chains[1:]:
+        if len(other) == len(chains[0]):
+            turn = Rotation.align_vectors(other - other.mean(0), chains[0] - chains[0].mean(0))[0].as_matrix()
+            if np.median(cKDTree(whole).query(whole @ turn.T)[0]) < 5:
+                found.append(turn)
+    return np.array(found)
+
+
 @benchmark(
     cases=lambda: [
         dict(noise=noise, snr=snr, seed=seed)
@@ -170,7 +185,7 @@ junk_table = columns(
 def class_junk(run, noise, snr, seed, molecules="1AON 1WCM 3C91", each=1000, junk=1.0, classes=64):
     """Three molecules and a quarter of junk (noise, off-centre, two in a box, ice, carbon) of another generator,
     classified and selected. purity: of the good particles, those of their class's commonest molecule. clear: classes
-    with 60 % of their members within 25 degrees of one view."""
+    with 60 % of their members of one molecule and within 25 degrees of one view of it, or of an equivalent one."""
     folder = run.folder(f"{noise} {snr:g} {seed}")
     kinds = {kind: round(count * junk) for kind, count in JUNK.items()}
     files = [structure_file(name) for name in molecules.split()]
@@ -185,12 +200,13 @@ def class_junk(run, noise, snr, seed, molecules="1AON 1WCM 3C91", each=1000, jun
         kept[name] = np.array([int(image.split("@")[0]) - 1 for image in columns_of["rlnImageName"]])
     labels, truth = read_answer(folder / "classes" / "particles.star")[0], np.load(star.parent / "truth.npz")
     good, molecule, views = truth["kind"] < 0, truth["molecule"], truth["rotations"][:, 2]
-    pure = clear = 0
+    equal, pure, clear = [symmetry(path) for path in files], 0, 0
     for number in np.unique(labels[labels > 0]):
         mine = np.nonzero((labels == number) & good)[0]
         if len(mine):
-            pure += np.bincount(molecule[mine]).max()
-            near = np.abs(views[mine] @ views[mine].T) > np.cos(np.radians(25))
+            counts = np.bincount(molecule[mine])
+            pure, own = pure + counts.max(), views[mine[molecule[mine] == counts.argmax()]]
+            near = (own @ equal[counts.argmax()] @ own.T).max(0) > np.cos(np.radians(25))
             clear += bool(near.sum(1).max() >= 0.6 * (labels == number).sum())
     removed = {name: float(1 - (~good[rows]).sum() / (~good).sum()) for name, rows in kept.items()}
     shares = dict(

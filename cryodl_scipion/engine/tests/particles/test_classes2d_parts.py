@@ -13,7 +13,7 @@ from cryodl.core.optics import Optics, ctf_of_optics, wavelength
 from cryodl.particles.classes2d import run
 from cryodl.particles.classes2d.answer import signal_probabilities
 from cryodl.particles.classes2d.averages import FOLDS, ClassBank, centres_of, rotated_averages, wiener_averages
-from cryodl.particles.classes2d.classify import first_sorting, invariants
+from cryodl.particles.classes2d.classify import FIRST_CLASSES, Classification
 from cryodl.particles.classes2d.matching import Detail, References, halves, match
 from cryodl.particles.classes2d.polar import PolarGrid, polar_ctf, polar_ring_power, rotated_yx
 
@@ -154,13 +154,44 @@ def test_the_average_for_a_part_holds_none_of_its_particles():
     assert bank.counts.shape == (FOLDS, 1)
 
 
-def test_invariants_do_not_depend_on_the_rotation_but_on_the_shape():
-    images = [rotated(shape(kind), phi, (0, 0)) for kind in (0, 1) for phi in (0.0, 1.1, 2.9)]
-    features = invariants(GRID, GRID.sample(torch.stack(images)))
-    distance = torch.cdist(features, features)
-    assert distance[:3, :3].max() < 0.5 * distance[:3, 3:].min()
-    groups = first_sorting(features, 2, torch.Generator().manual_seed(0)).tolist()
-    assert groups[:3] == [groups[0]] * 3 and groups[3:] == [groups[3]] * 3 and groups[0] != groups[3]
+class Shapes:
+    """Records of 40 images of two shapes, rotated at random, in noise."""
+
+    grid = GRID
+
+    def __init__(self):
+        rng = torch.Generator().manual_seed(0)
+        images = [rotated(shape(n % 2), float(torch.rand(1, generator=rng)) * 6.28, (0, 0)) for n in range(40)]
+        noise = 0.3 * torch.randn(40, 32, 32, generator=rng)
+        power = polar_ring_power(GRID.harmonics(GRID.sample(noise))).mean()
+        self.samples = GRID.sample(torch.stack(images) + noise) / power**0.5
+
+    def __len__(self):
+        return 40
+
+    def read(self, positions, device):
+        return self.samples[positions], torch.ones(len(positions), GRID.rings)
+
+
+def test_classes_begun_from_single_particles_part_two_shapes():
+    work = Classification(Shapes(), 2, 2.0, 0, torch.device("cpu"))
+    positions = work.subset(0)
+    work.rng = np.random.default_rng(3)
+    work.seed_first(positions, 8)
+    assert int((work.bank.counts.sum(0) == 1).sum()) == 8 and float(work.bank.signal_to_noise()[:4, 0].min()) > 0.1
+    work.epoch(positions, DETAIL)
+    groups = [set(np.nonzero(work.state.labels == label)[0] % 2) for label in range(8)]
+    assert sum(len(group) > 1 for group in groups) <= 1  # hardly a class has both
+    assert work.bank.first is None  # from now on the classes' own parts say it
+
+
+@pytest.mark.parametrize("wanted", [2, 64, 65, 300])
+def test_levels_begin_with_few_classes_and_end_with_all_particles_in_those_wanted(wanted):
+    work = Classification(Shapes(), wanted, 2.0, 0, torch.device("cpu"))
+    levels = work.levels()
+    assert len(levels) >= 2 and levels[0] <= FIRST_CLASSES and levels[-1] == wanted
+    assert all(before <= after <= 2 * before for before, after in zip(levels, levels[1:]))
+    assert work.subset(len(levels) - 1).tolist() == list(range(40))
 
 
 def test_a_class_of_two_shapes_is_parted_into_them():

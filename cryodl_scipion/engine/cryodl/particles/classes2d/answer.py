@@ -297,13 +297,13 @@ FORMING = "forming"  # .star and .mrcs in the working folder: averages while cla
 _SEEN = 40  # particles of a class, which show what it is
 
 
-def write_forming(folder: Path, work: Classification, classes: int, settings: ClassSettings) -> None:
+def write_forming(folder: Path, work: Classification, level: int, settings: ClassSettings) -> None:
     """Write averages of some particles of each class as it is now, the largest class first, for a person to look at.
-    classes: their number now."""
+    level: see Classification.levels."""
     state, records = work.state, work.records
-    positions = work.subset(classes)
+    positions = work.subset(level)
     labels = state.labels[positions]
-    members = [np.flatnonzero(labels == label) for label in range(classes)]
+    members = [np.flatnonzero(labels == label) for label in range(work.bank.classes)]
     members = sorted((each for each in members if len(each)), key=len, reverse=True)
     some = [positions[each[:: -(-len(each) // _SEEN)]] for each in members]
     chosen, numbers = np.concatenate(some), np.repeat(np.arange(len(some)), [len(each) for each in some])

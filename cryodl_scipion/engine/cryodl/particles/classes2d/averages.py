@@ -33,6 +33,7 @@ class ClassBank:
         self.sums = torch.zeros((FOLDS, classes, grid.rings, grid.orders), dtype=torch.complex64, device=device)
         self.weights = torch.zeros((FOLDS, classes, grid.rings), device=device)
         self.counts = torch.zeros((FOLDS, classes), device=device)
+        self.first: torch.Tensor | None = None  # signal_to_noise of classes that have no parts yet
 
     @property
     def classes(self) -> int:
@@ -61,9 +62,14 @@ class ClassBank:
     def signal_to_noise(self) -> torch.Tensor:
         """(rings, orders) power of the signal over that of the noise, from the products of the classes' even and odd
         parts. Orders that a particle of this size cannot have hold noise alone, and so do fine rings."""
+        if self.first is not None:
+            return self.first
         first, second = (self.sums[part::2].sum(0) for part in (0, 1))
         weights = (self.weights[0::2].sum(0) * self.weights[1::2].sum(0)).sum(0).clamp(min=1e-12)
-        signal = (first.conj() * second).real.sum(0) / weights[:, None]
+        return self.over_noise((first.conj() * second).real.sum(0) / weights[:, None])
+
+    def over_noise(self, signal: torch.Tensor) -> torch.Tensor:
+        """(rings, orders) power over that of the noise, both as means of neighbouring rings."""
         both = torch.stack([signal, self.grid.noise_share.to(signal.device)])[:, None]
         signal, noise = torch.nn.functional.avg_pool2d(both, (3, 1), 1, (1, 0), count_include_pad=False)[:, 0]
         return (signal / noise.clamp(min=FEW_NOISE)).clamp(min=FEW_SIGNAL)

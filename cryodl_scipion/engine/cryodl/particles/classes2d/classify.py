@@ -9,11 +9,11 @@ import torch
 
 from .averages import FOLDS, ClassBank, centres_of
 from .matching import Detail, References, match, members_of, onto_averages, seed_children
-from .polar import PolarGrid, rotated_yx
+from .polar import rotated_yx
 from .records import Records
 
 BATCH = 2048  # records in memory
-FIRST_CLASSES = 16  # at most, before classes are split
+FIRST_CLASSES = 64  # at most, before classes are split
 PER_CLASS = 150  # particles of each class that are enough until the last level
 FIRST_EPOCHS, LEVEL_EPOCHS = 6, 2
 CENTRED = 0.5  # of the shift that is found with the mean of all particles
@@ -55,30 +55,29 @@ class Classification:
         self.records, self.grid, self.device = records, records.grid, device
         self.wanted, self.reach, self.seed = classes, reach_px, seed
         self.rng = np.random.default_rng(seed)
-        self.generator = torch.Generator().manual_seed(seed)
         self.state = State.of(len(records))
         self.folds = np.arange(len(records)) * FOLDS // max(1, len(records))
-        self.bank: ClassBank  # made by sort_first, or kept by a stopped run
+        self.bank: ClassBank  # made by seed_first, or kept by a stopped run
 
     # ----- levels
     def levels(self) -> list[int]:
-        """Numbers of classes, each about twice the one before."""
+        """Numbers of classes, each about twice the one before; the last level is never the first."""
         numbers = [self.wanted]
-        while numbers[0] > FIRST_CLASSES:
-            numbers.insert(0, -(-numbers[0] // 2))
+        while numbers[0] > FIRST_CLASSES or len(numbers) == 1:
+            numbers.insert(0, min(numbers[0], max(FIRST_CLASSES, -(-numbers[0] // 2))))
         return numbers
 
-    def subset(self, classes: int) -> np.ndarray:
+    def subset(self, level: int) -> np.ndarray:
         """Positions of the particles that a level is learnt from, spread over all."""
-        count = len(self.records)
-        if classes == self.wanted:
+        count, levels = len(self.records), self.levels()
+        if level == len(levels) - 1:
             return np.arange(count)
+        classes = levels[level]
         return np.unique(np.linspace(0, count - 1, min(count, max(2000, PER_CLASS * classes))).astype(int))
 
-    def detail(self, classes: int, last: bool) -> Detail:
+    def detail(self, level: int, last: bool) -> Detail:
         """How finely a level compares."""
-        grid = self.grid
-        first = classes == self.levels()[0] and not last
+        grid, first = self.grid, level == 0
         reach = self.reach if first else min(self.reach, 4.0 if not last else 2.0)
         return Detail(
             rings=min(grid.rings, 10 if first else 14),
@@ -110,15 +109,20 @@ class Classification:
             found = match(samples, squared, torch.zeros(len(part), 2, device=self.device), references)
             self.state.shifts_yx[part] = CENTRED * found.shifts_yx.cpu().numpy()
 
-    def sort_first(self, positions: np.ndarray, classes: int) -> None:
-        """First classes by rotational invariants, rotated at random: the averages find their angles."""
-        features = []
-        for part, samples, _ in self._batches(positions):
-            shifts = torch.from_numpy(self.state.shifts_yx[part]).to(self.device)
-            features.append(invariants(self.grid, samples * self.grid.shift_phases(-shifts)).cpu())
-        self.state.labels[positions] = first_sorting(torch.cat(features), classes, self.generator).numpy()
-        self.state.phi[positions] = self.rng.uniform(0, 2 * np.pi, len(positions))
-        self.bank = self.bank_of(positions, self.state.labels, classes)
+    def seed_first(self, positions: np.ndarray, classes: int) -> None:
+        """First classes of one particle each, to which the others are compared: groups made otherwise are all alike,
+        and mix molecules for good. One particle says nothing of its signal, so all together say what it is."""
+        seeds = np.sort(self.rng.choice(positions, classes, replace=False))
+        labels = np.full(len(self.records), -1)
+        labels[seeds] = np.arange(classes)
+        self.bank = self.bank_of(seeds, labels, classes)
+        sums = [torch.zeros((), device=self.device)] * 3
+        for part, samples, squared in self._batches(positions):
+            power = self._aligned(part, samples).abs().square()
+            sums = [a + b.sum(0) for a, b in zip(sums, (power, squared, squared.square()))]
+        power, once, twice = sums
+        signal = (power - once[:, None] * self.grid.noise_share.to(power)) / twice[:, None].clamp(min=1e-12)
+        self.bank.first = self.bank.over_noise(signal)
 
     # ----- epochs
     def epoch(self, positions: np.ndarray, detail: Detail) -> tuple[float, float]:
@@ -136,6 +140,7 @@ class Classification:
                 labels, shifts, phi = self._place(part, samples, squared, references)
                 self.bank.add(fold, labels, onto_averages(self.grid, samples, shifts, phi), squared)
                 changed += int((self.state.labels[part] != before).sum())
+        self.bank.first = None
         return changed / len(positions), float(self.state.scores[positions].mean())
 
     def _place(
@@ -156,7 +161,7 @@ class Classification:
 
         bank: sums in even and odd parts. tick: called with numbers of particles. add: whether they are added to the
         bank, batch by batch, which then is this one's."""
-        fine = self.detail(self.wanted, True)
+        fine = self.detail(1, True)
         coarse = dataclasses.replace(fine, reach=self.reach, step=2.0 if self.reach > 3 else 1.0)
         self.bank, counted = bank, int(bank.counts.sum())  # halves alternate over all particles
         for part, samples, squared in self._batches(np.arange(len(self.records))):
@@ -230,50 +235,3 @@ class Classification:
             for part, samples, squared in self._batches(positions[self.folds[positions] == fold]):
                 bank.add(fold, torch.from_numpy(labels[part]).to(self.device), self._aligned(part, samples), squared)
         return bank
-
-
-# ----- Rotational invariants of particles, and a first sorting by them. Angular power and bispectrum of each band
-# of rings (Kakarala 1992; EMAN2's e2refine2d_bispec sorts by such numbers). Particles are centred first, which
-# makes them tolerant of shifts as well.
-BANDS, ORDERS = 5, 10  # bands of rings, highest angular order
-COMPONENTS = 24  # principal components that are compared
-ROUNDS = 25  # of k-means at most
-
-
-def invariants(grid: PolarGrid, centred: torch.Tensor) -> torch.Tensor:
-    """(n, f) rotational invariants of (n, rings, half) samples of centred particles, each particle's scaled to 1."""
-    rings = min(grid.rings, 2 * BANDS)
-    orders = min(ORDERS, grid.orders - 1)
-    weighted = grid.harmonics(centred[:, :rings]) * grid.weights[:rings, None].sqrt().to(centred.device)
-    bands = torch.stack([part.sum(1) for part in weighted.tensor_split(min(BANDS, rings), 1)], 1)[..., : orders + 1]
-    power = weighted[..., : orders + 1].abs().square().flatten(1).sqrt()
-    pairs = [(i, j) for i in range(1, orders + 1) for j in range(i, orders + 1 - i)]
-    first, second = (torch.tensor(side, dtype=torch.long, device=centred.device) for side in zip(*pairs))
-    triple = bands[..., first] * bands[..., second] * bands[..., first + second].conj()
-    triple = triple / triple.abs().clamp(min=1e-12) ** (2 / 3)  # as long as one coefficient, not three
-    every = torch.cat([power, triple.real.flatten(1), triple.imag.flatten(1)], 1)
-    return every / every.norm(dim=1, keepdim=True).clamp(min=1e-12)
-
-
-def first_sorting(features: torch.Tensor, classes: int, generator: torch.Generator) -> torch.Tensor:
-    """(n,) int64 groups, from 0, of (n, f) features: k-means of their principal components."""
-    centred = features - features.mean(0)
-    number = min(COMPONENTS, *features.shape)
-    return k_means(centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -number:], classes, generator)
-
-
-def k_means(points: torch.Tensor, classes: int, generator: torch.Generator) -> torch.Tensor:
-    """(n,) int64 groups of (n, d) points by Lloyd's rule; a group that becomes empty takes the worst placed point."""
-    chosen = torch.randperm(len(points), generator=generator)[:classes].to(points.device)
-    centres, labels = points[chosen], torch.full((len(points),), -1, device=points.device)
-    for _ in range(ROUNDS):
-        nearest, new = torch.cdist(points, centres).min(1)
-        if bool((new == labels).all()):
-            break
-        labels = new
-        sums = torch.zeros_like(centres).index_add_(0, labels, points)
-        counts = torch.bincount(labels, minlength=len(centres))
-        centres = sums / counts.clamp(min=1)[:, None]
-        empty = (counts == 0).nonzero()[:, 0]
-        centres[empty] = points[nearest.topk(len(empty)).indices]
-    return labels

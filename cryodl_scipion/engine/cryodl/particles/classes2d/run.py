@@ -49,9 +49,9 @@ def classify(
     while not _finished(last, work.levels(), epochs):
         now = _next(last, work.levels(), former is not None)
         _prepare(work, now, last, former)
-        positions = work.subset(now.classes)
+        positions = work.subset(now.level)
         final = now.level == len(work.levels()) - 1
-        changed, score = work.epoch(positions, work.detail(now.classes, final and now.epoch >= COARSE_EPOCHS))
+        changed, score = work.epoch(positions, work.detail(now.level, final and now.epoch >= COARSE_EPOCHS))
         last = _with_gain(dataclasses.replace(now, changed=changed, score=score), last)
         _keep(work, last, records.folder / KEPT)
         said(work, last)
@@ -88,15 +88,15 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
     work.rng = np.random.default_rng((work.seed, now.level, now.epoch))
     if last is None and former is not None:
         work.assign_all(former, lambda done: None, add=False)
-        work.bank = work.bank_of(work.subset(now.classes), work.state.labels, now.classes)
+        work.bank = work.bank_of(work.subset(now.level), work.state.labels, now.classes)
         return
     if last is None:
-        positions = work.subset(now.classes)
+        positions = work.subset(now.level)
         work.centre(positions)
-        work.sort_first(positions, now.classes)
+        work.seed_first(positions, now.classes)
         return
     work.recentre()
-    positions = work.subset(last.classes)
+    positions = work.subset(last.level)
     if now.level > last.level:
         work.split_all(positions, now.classes)
     elif now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
@@ -121,5 +121,5 @@ def _restored(work: Classification, path: Path) -> Pass | None:
     kept = read_kept(path)
     work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
-    work.bank = work.bank_of(work.subset(done.classes), work.state.labels, done.classes)
+    work.bank = work.bank_of(work.subset(done.level), work.state.labels, done.classes)
     return done

@@ -73,8 +73,8 @@ def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs, has_ctf: 
         f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
     )
     run.methods(
-        f"Particles were classified into {config.classes} 2-D classes with {PROGRAM}: first by rotational "
-        "invariants, then by comparison with aligned class averages, whose CTF was "
+        f"Particles were classified into {config.classes} 2-D classes with {PROGRAM}: first by comparison "
+        "with single ones, then with aligned class averages, whose CTF was "
         f"{'corrected' if config.correct_ctf and has_ctf else 'not corrected'}."
     )
     if not made.converged and not made.assigned:
@@ -119,7 +119,7 @@ def _classify(
             f"{100 * done.changed:.0f} % changed their class.",
             flush=True,
         )
-        write_forming(records.folder, work, done.classes, settings)
+        write_forming(records.folder, work, done.level, settings)
 
     bank = None if former is None else former.bank(run.device)
     return classify(records, config.classes, settings.reach_px, config.epochs, run.seed, run.device, said, bank)
