@@ -46,6 +46,9 @@ def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQU
     return dataclasses.field(default=default, metadata=dict(help=help, unit=unit, path=path, becomes=becomes))
 
 
+Wider = typing.TypeVar("Wider", bound="Outputs")
+
+
 class Outputs(typing.Mapping[str, typing.Any]):
     """Base of the dataclasses. `outputs.counts` and `outputs["counts"]` are the same value; a subclass is decorated
     with @dataclasses.dataclass(frozen=True, eq=False)."""
@@ -60,6 +63,12 @@ class Outputs(typing.Mapping[str, typing.Any]):
 
     def __len__(self) -> int:
         return len(self.__dataclass_fields__)  # type: ignore[attr-defined]
+
+    @classmethod
+    def of(cls: typing.Type[Wider], inner: "Outputs") -> Wider:
+        """Those of a command that runs another one, from the outputs of that one, of which cls is a subclass. What it
+        adds has a default, and is set by dataclasses.replace."""
+        return cls(**inner)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -25,6 +25,14 @@ AXES = 4  # SIDES of the grid of their axes
 SMOOTH = 3  # shells: in a cone the inner ones hold few coefficients
 
 
+class ViewsOutputs(typing.TypedDict):
+    """Outputs of commands that say which views there are."""
+
+    missing_cone: float
+    tilted_cones: list[float]
+    views: list[list[float]]
+
+
 @dataclasses.dataclass(frozen=True)
 class SeenDirections:
     """least: how often the direction seen least is seen, over what even views would give. cone: half angle of the
@@ -36,10 +44,10 @@ class SeenDirections:
     tilted: dict[int, float]
     views: list[list[float]]
 
-    def outputs(self) -> dict[str, typing.Any]:
+    def outputs(self) -> ViewsOutputs:
         """What the outputs of commands say of it."""
         tilted = [round(cone, 1) for cone in self.tilted.values()]
-        return dict(missing_cone=round(self.cone, 1), tilted_cones=tilted, views=self.views)
+        return ViewsOutputs(missing_cone=round(self.cone, 1), tilted_cones=tilted, views=self.views)
 
     def doubts(self) -> list[str]:
         """A sentence on what is missing and what would help; none where nothing is."""

@@ -6,13 +6,21 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter, map_coordinates
 from synthetic import gaussian_blobs
 
 from cryodl.contract import TrainPickerConfig
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.fill_in import fill_in
-from cryodl.micrographs.pickers.label_checks import Signal, judge_contrast, label_signal, upside_down_warning
+from cryodl.micrographs.pickers.label_checks import (
+    INNER,
+    OUTER,
+    Signal,
+    judge_contrast,
+    label_signal,
+    upside_down_warning,
+)
 
 SHAPE, PX = (240, 300), 24.0
 
@@ -80,6 +88,18 @@ def test_the_signal_is_measured_in_standard_deviations():
     whole = LabelledImage("a", item.image, item.valid, everywhere, np.zeros((0, 2)))
     signal = label_signal([whole], PX)
     assert abs(signal.difference) < 0.02 and signal.error == pytest.approx(1 / 4500**0.5)
+
+
+def test_the_standard_deviation_is_that_of_the_valid_area_about_its_own_mean():
+    """Valid is only what lies near particles, where the filtered image is mostly bright: its mean is far from 0."""
+    item = labelled(2.5)
+    near = gaussian_blobs(SHAPE, item.positives, PX / 5) > 0.1
+    image = item.image.numpy().astype(float)
+    band = gaussian_filter(image, INNER * PX) - gaussian_filter(image, OUTER * PX)
+    at_labels = map_coordinates(band, item.positives.T, order=1, mode="nearest")
+    assert band[near].mean() > 0.3 * band[near].std()
+    found = label_signal([dataclasses.replace(item, valid=torch.from_numpy(near))], PX).difference
+    assert found == pytest.approx((at_labels.mean() - band[near].mean()) / band[near].std())
 
 
 def test_corrections_beside_dirt_do_not_turn_the_contrast():

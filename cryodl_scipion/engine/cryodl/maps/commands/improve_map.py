@@ -94,12 +94,14 @@ def _improve(
     if halves:
         parts = [improve(half) for half in halves]
         test, found = _half_map_test(volume, halves, parts, mask, run)
+        doubts, residues = doubt.write_doubt(made.map, found, volume, config.mask_structure)
         made = dataclasses.replace(
             made,
             half_map_test=test,
             half1=_write(_beside(made.map, "half1"), parts[0], mask, volume),
             half2=_write(_beside(made.map, "half2"), parts[1], mask, volume),
-            **doubt.write_doubt(made.map, found, volume, config.mask_structure),
+            doubt=doubts,
+            residues=residues,
         )
     _write(made.map, improved, mask, volume)
     files = (made.map, made.doubt, made.residues, made.half1, made.half2)

@@ -128,16 +128,16 @@ def doubt_in_words(from_data: float, invented: float) -> str:
 
 def write_doubt(
     improved: str, doubt: Doubt, volume: Volume, structure: str | os.PathLike[str] | None
-) -> dict[str, typing.Any]:
+) -> tuple[str, str | None]:
     """Write the map of doubt beside an improved map, with a script for ChimeraX that colours it, and, with a structure,
-    the table of its residues. Returns the files of map and table by the names of the outputs."""
+    the table of its residues. Returns the files of map and table."""
     stem = str(Path(improved).with_name(Path(improved).name.removesuffix(".mrc") + "_doubt"))
     write_volume(stem + ".mrc", doubt.maps[0], volume)
     script = doubt_script([(Path(improved).name, Path(stem).name + ".mrc")])
     Path(stem + ".cxc").write_text(script, encoding="utf-8")
     if structure:
         write_csv(stem + ".csv", TITLES, residue_rows(doubt, volume, read_atoms(structure)))
-    return dict(doubt=stem + ".mrc", residues=stem + ".csv" if structure else None)
+    return stem + ".mrc", stem + ".csv" if structure else None
 
 
 def doubted(doubt: Doubt, volume: Volume) -> dict[str, typing.Any]:

@@ -5,6 +5,7 @@ Round 0 picks some micrographs with the first model. Each further round learns f
 and is judged on held-out micrographs by an observer that knows no network (self_training.py). The best round picks
 everything. Rounds, then all micrographs. A killed run continues where it was."""
 
+import dataclasses
 import shutil
 import typing
 from pathlib import Path
@@ -152,5 +153,10 @@ def _pick_all(
         run.take_device()
     run.skipped += picked.skipped
     run.summary_sentences += picked.summary
-    values = dict(picked.outputs, particle_diameter=config.particle_diameter or diameter)
-    return AutoPickOutputs(**values, rounds=entries, best_round=best, stop_reason=reason)
+    return dataclasses.replace(
+        AutoPickOutputs.of(picked.outputs),
+        particle_diameter=config.particle_diameter or diameter,
+        rounds=entries,
+        best_round=best,
+        stop_reason=reason,
+    )

@@ -16,6 +16,8 @@ from ...io.star import read_tables, write_tables
 from .answer import CLASSES, COUNT, PARTICLES, PROBABILITY, STACK
 
 REJECTED = "rejected.star"
+# Outputs that selection.json holds, too.
+METRICS = "kept count dropped unclassified noise probability threshold expected_good".split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +77,13 @@ def write_selection(
     ]
     score_of = dict(zip(table.numbers.tolist(), table.scores.tolist()))
     quality = [score_of[number] for number in classes[of_kept].tolist()]
-    metrics: dict[str, typing.Any] = dict(
+    final = Path(config.output)
+    made = SelectClassesOutputs(
+        particles=str(final / PARTICLES),
+        rejected=None if chosen.all() else str(final / REJECTED),
+        classes=str(final / CLASSES),
+        stack=str(final / STACK),
+        selection=str(final / "selection.json"),
         kept=kept,
         count=int(chosen.sum()),
         dropped=dropped,
@@ -84,18 +92,11 @@ def write_selection(
         probability=round(cut, 4),
         threshold=round(used, 4),
         expected_good=round(expected_good(quality, (probabilities[of_kept] >= cut).tolist()), 4),
-    )
-    write_json(folder / "selection.json", dict(minimum_particles=config.minimum_particles, classes=every, **metrics))
-    final = Path(config.output)
-    return SelectClassesOutputs(
-        particles=str(final / PARTICLES),
-        rejected=None if chosen.all() else str(final / REJECTED),
-        classes=str(final / CLASSES),
-        stack=str(final / STACK),
-        selection=str(final / "selection.json"),
-        **metrics,
         pixel_size=particles.pixel_size,
     )
+    metrics = {name: made[name] for name in METRICS}
+    write_json(folder / "selection.json", dict(minimum_particles=config.minimum_particles, classes=every, **metrics))
+    return made
 
 
 def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size: float) -> None:
