@@ -17,6 +17,7 @@ from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
 from cryodl.io.files import evenly_spaced
 from cryodl.io.model import find_model, read_model, write_model
+from cryodl.micrographs.pickers import round_loop
 from cryodl.running.cli import main
 
 
@@ -92,6 +93,15 @@ def copied(finished, tmp_path):
     """The same as a folder of one's own, to be continued."""
     shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
     return tmp_path / "copy"
+
+
+def test_a_round_is_told_with_the_numbers_that_it_has():
+    entry = dict(round=1, picks=2, micrographs=3, confident=4, separation=0.5, agreement=None)
+    sentence = "Round 1: 2 picks in 3 micrographs, 4 confident picks on the training micrographs; separation 0.500."
+    assert round_loop.round_in_words(entry) == sentence
+    assert round_loop.round_in_words(dict(entry, separation=None, agreement=0.25)) == sentence.replace(
+        "separation 0.500", "agreement with the previous round 0.250"
+    )
 
 
 def test_all_micrographs_are_picked_and_every_round_is_kept(finished):
