@@ -64,23 +64,20 @@ def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, t
         f"Half-maps, FSC 0.143: raw {words[0]}; control (same filter, mask and clipping) {words[1]}; both improved "
         f"{words[2]}; improved with the control of the other half {words[3]}."
     ]
+    if raw is None and improved is None:
+        return True, lines + [
+            "The half-maps do not agree with each other, so the test says nothing. Check that they belong together."
+        ]
     if raw is None:
-        return _without_signal(improved, lines)
+        return False, lines + [
+            WARNING
+            + "the improved half-maps agree with each other, but the raw half-maps do not: the improved map shows "
+            "something that is not in the data."
+        ]
     gained, gain = _gain(test["gain"])
     added, addition = _addition(test["unexplained"], test.get("worst", 0.0))
     places = _places(test.get("doubted", 0.0), test.get("place"))
     return gained and added and not places, lines + [gain, addition, *places, *_beyond(improved, crossed)]
-
-
-def _without_signal(improved: typing.Any, lines: typing.List[str]) -> typing.Tuple[bool, typing.List[str]]:
-    if improved is None:
-        return True, lines + [
-            "The half-maps do not agree with each other, so the test says nothing. Check that they belong together."
-        ]
-    return False, lines + [
-        WARNING + "the improved half-maps agree with each other, but the raw half-maps do not: the improved map shows "
-        "something that is not in the data."
-    ]
 
 
 def _gain(gain: float) -> typing.Tuple[bool, str]:

@@ -91,6 +91,12 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
 
 
+def autocast(device: torch.device) -> torch.autocast:
+    """A context in which networks compute in a device's fastest type where that is safe."""
+    dtype = fast_dtype(device)
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
 def cpu_has_bfloat16() -> bool:
     """True if the CPU multiplies bfloat16 natively."""
     check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)

@@ -39,7 +39,9 @@ def without_solvent(data: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, b
     data: (z, y, x), density in any unit, with any offset. voxels: (3,), voxel size along z, y, x, Å. Returns density:
     (z, y, x) float32, solvent zero, nothing negative. All zero if nothing rises above the solvent. dark: whether
     protein is negative in `data`; the sign of `density` is changed."""
-    data = data.astype(np.float32) - _first_level(data)
+    axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in data.shape]
+    outside = data[axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 > 1]
+    data = data.astype(np.float32) - (float(np.median(outside)) if outside.size else 0.0)
     smooth = gaussian_filter(data, np.maximum(BLUR / voxels, 0.7))
     low, high = np.percentile(smooth, [0.1, 99.9])
     # the long tail of the blurred map's values, less those of the solvent, is negative
@@ -50,12 +52,6 @@ def without_solvent(data: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, b
         return np.maximum(data, 0), dark
     outline, level = _outline(smooth)
     return np.where(outline, np.maximum(data - level, 0), 0).astype(np.float32), dark
-
-
-def _first_level(data: np.ndarray) -> float:
-    axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in data.shape]
-    outside = data[axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 > 1]
-    return float(np.median(outside)) if outside.size else 0.0
 
 
 def _outline(smooth: np.ndarray) -> tuple[np.ndarray, float]:

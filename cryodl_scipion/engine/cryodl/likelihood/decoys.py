@@ -98,7 +98,8 @@ def scrambled_harmonics(target: torch.Tensor, count: int, seed: int = 0, symmetr
         basis, there = _harmonics(points, degree).T * (4 * np.pi / len(points)), _harmonics(outwards, degree).T
         profile, symmetric = sampled @ basis, np.mean([_harmonics(points @ g, degree) for g in group], 0) @ basis
         for one in made:
-            mixed = profile @ _random_rotation(2 * degree + 1, rng) @ symmetric
+            turn, triangle = np.linalg.qr(rng.normal(size=(2 * degree + 1,) * 2))  # a uniform orthogonal matrix
+            mixed = profile @ (turn * np.sign(np.diag(triangle)) if degree else np.ones((1, 1))) @ symmetric
             mixed *= np.linalg.norm(profile) / max(float(np.linalg.norm(mixed)), 1e-12)
             one[inside] += ((mixed[below] * (1 - part) + mixed[below + 1] * part) * there).sum(1)
     return [_with_spectrum(torch.from_numpy(one).reshape(target.shape).float(), target.cpu()) for one in made]
@@ -113,12 +114,6 @@ def _harmonics(xyz: np.ndarray, degree: int) -> np.ndarray:
         wave = np.cos(m * azimuth) if order >= 0 else np.sin(m * azimuth)
         made.append((math.sqrt(2) if order else 1.0) * norm * lpmv(m, degree, xyz[:, 2]) * wave)
     return np.array(made)
-
-
-def _random_rotation(size: int, rng: np.random.Generator) -> np.ndarray:
-    """(size, size) uniform orthogonal matrix; 1 for one harmonic, which is the radial profile."""
-    turn, triangle = np.linalg.qr(rng.normal(size=(size, size)))
-    return np.ones((1, 1)) if size == 1 else turn * np.sign(np.diag(triangle))
 
 
 def q_values(targets: np.ndarray, rivals: np.ndarray, count: int) -> np.ndarray:

@@ -134,7 +134,10 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
     shell = rings((padded,) * 3, device)
     inside = shell <= padded // 2
     mean = _shell_means(weight, shell, inside)
-    part = torch.full_like(mean, FLOOR) if wiener is None else _stretched(wiener.to(device), len(mean))
+    part = torch.full_like(mean, FLOOR)
+    if wiener is not None:  # over the same frequencies, with another number of points
+        curve = wiener.to(device)[None, None].float()
+        part = torch.nn.functional.interpolate(curve, len(mean), mode="linear", align_corners=True)[0, 0]
     constant = (mean * part.clamp(min=FLOOR))[shell.clamp(max=len(mean) - 1)]
     transform = torch.where(inside, value / (weight + constant).clamp(min=1e-20), torch.zeros((), device=device))
     volume = torch.fft.fftshift(torch.fft.irfftn(transform, s=(padded,) * 3))
@@ -157,8 +160,3 @@ def _shell_means(values: torch.Tensor, shell: torch.Tensor, inside: torch.Tensor
     count = shell.shape[0] // 2 + 1
     total = values.new_zeros(count, dtype=torch.float64).index_add(0, shell[inside], values[inside].double())
     return (total / torch.bincount(shell[inside], minlength=count)).float()
-
-
-def _stretched(curve: torch.Tensor, count: int) -> torch.Tensor:
-    """A curve over frequencies from 0 to Nyquist with another number of points."""
-    return torch.nn.functional.interpolate(curve[None, None].float(), count, mode="linear", align_corners=True)[0, 0]

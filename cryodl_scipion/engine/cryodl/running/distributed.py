@@ -52,11 +52,8 @@ def run_on(devices: typing.Sequence[str], asked: Request) -> Result[typing.Any]:
                 launcher.wait(END)
                 raise
         if code:
-            _raise_failure(os.path.join(folder, "failure.json"), asked.command, devices)
+            path = os.path.join(folder, "failure.json")
+            if os.path.exists(path) and Failure.read(path).kind == "input":
+                raise ValueError(Failure.read(path).message)
+            raise RuntimeError(f"{asked.command} on the GPUs {', '.join(devices)} failed; its messages are above.")
         return Result.read(result)
-
-
-def _raise_failure(path: str, command: str, devices: typing.Sequence[str]) -> None:
-    if os.path.exists(path) and Failure.read(path).kind == "input":
-        raise ValueError(Failure.read(path).message)
-    raise RuntimeError(f"{command} on the GPUs {', '.join(devices)} failed; its messages are above.")

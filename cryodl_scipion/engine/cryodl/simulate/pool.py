@@ -122,10 +122,6 @@ def _rotated(points: np.ndarray, order: int) -> np.ndarray:
     return np.vstack([Rotation.from_euler("z", 360 * k / order, degrees=True).apply(points) for k in range(order)])
 
 
-def _globule(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    return _equal(_lumps(int(rng.integers(1, 7)), rng))
-
-
 def _symmetric(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Cn or Dn assembly of an irregular subunit."""
     order = int(rng.choice([2, 2, 3, 4, 5, 6]))
@@ -225,7 +221,7 @@ def _membrane_protein(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 
 _SHAPES = dict(
-    globule=_globule,
+    globule=lambda rng: _equal(_lumps(int(rng.integers(1, 7)), rng)),
     symmetric=_symmetric,
     rings=_rings,
     shell=_shell,

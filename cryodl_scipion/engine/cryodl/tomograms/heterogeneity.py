@@ -71,7 +71,7 @@ def load_subtomogram_coefficients(
     ball.z, ball.y, ball.x, ball.shell = ball.z[order], ball.y[order], ball.x[order], ball.shell[order]
     shape, kinds = (len(subtomograms), len(ball)), dict(data=np.complex64, known=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
-    zyx, ring, edges = torch.stack([ball.z, ball.y, ball.x]).numpy(), noise_rings(ball), dict[typing.Any, typing.Any]()
+    zyx, ring, edges = torch.stack([ball.z, ball.y, ball.x]).numpy(), _noise_rings(ball), dict[typing.Any, typing.Any]()
     power, number = np.zeros(int(ring.max()) + 1), np.zeros(int(ring.max()) + 1)
     step = max(1, int(CHUNK_VOXELS / subtomograms.box**3))
     sign = -1.0 if contrast == "dark" else 1.0
@@ -92,7 +92,7 @@ def load_subtomogram_coefficients(
     return SubtomogramCoefficients(box, zyx, ring, tuple(files.values()), scale)
 
 
-def noise_rings(ball: HalfBall) -> np.ndarray:
+def _noise_rings(ball: HalfBall) -> np.ndarray:
     """(d,) number of the shell and range of directions to the tilt axis (y) of each coefficient of a HalfBall."""
     radius = (ball.z**2 + ball.y**2 + ball.x**2).double().sqrt()
     return (ball.shell * DIRECTIONS + (ball.y.abs() / radius * DIRECTIONS).long().clamp(max=DIRECTIONS - 1)).numpy()

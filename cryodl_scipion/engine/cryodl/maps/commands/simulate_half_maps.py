@@ -3,7 +3,6 @@
 frame out. Write PREFIX_half1.mrc, _half2.mrc, _full.mrc, _truth.mrc and _model.pdb (or .cif)."""
 
 import os
-import typing
 
 import numpy as np
 
@@ -62,7 +61,12 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
     for name, data in zip(files, (maps.half1, maps.half2, full, maps.grid.data)):
         volume.write_volume(files[name], data, grid)
     resolution = curve.resolution(0.143)
-    run.warn(*_missed(config, resolution))
+    if resolution is None or abs(resolution - config.resolution) > FAR * config.resolution:
+        run.warn(
+            f"Resolution (--resolution) is {config.resolution:g} Å, but the FSC of the half-maps around the atoms "
+            f"falls to 0.143 at: {resolution_in_words(resolution)}. A molecule or box this small has few Fourier "
+            "shells there; choose a larger --box, or a finer resolution."
+        )
     run.summary(
         f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at "
         f"{resolution_in_words(resolution)}.",
@@ -84,12 +88,3 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
         resolution=resolution,
         b_factor=b_factor,
     )
-
-
-def _missed(config: SimulateHalfMapsConfig, resolution: float | None) -> typing.Iterator[str]:
-    if resolution is None or abs(resolution - config.resolution) > FAR * config.resolution:
-        yield (
-            f"Resolution (--resolution) is {config.resolution:g} Å, but the FSC of the half-maps around the atoms "
-            f"falls to 0.143 at: {resolution_in_words(resolution)}. A molecule or box this small has few Fourier "
-            "shells there; choose a larger --box, or a finer resolution."
-        )

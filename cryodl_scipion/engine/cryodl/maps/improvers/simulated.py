@@ -48,7 +48,18 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
         0.85, min(COARSEST, max(1.0, resolution / config.working_pixel_size / 2.4))
     )
     atoms, grid = _part(atoms, pixel_size, rng)
-    maps = simulate(atoms, grid, _faults(resolution, rng), rng)
+    b_factor = rng.uniform(12, 30) * resolution  # coarse maps are those of more blurred molecules
+    faults = Faults(
+        resolution,
+        b_factor,
+        b_factor * rng.uniform(0.2, 2.0),
+        rng.uniform(0, 0.6),
+        rng.random() < 0.15,
+        rng.uniform(5, 55),
+        rng.uniform(0.2, 0.8),
+        rng.uniform(0.1, 0.7),
+    )
+    maps = simulate(atoms, grid, faults, rng)
     data = maps.full
     if rng.random() < 0.8:  # as deposited; the others as they come out of a refinement
         slope = max(0.0, guinier_b_factor(maps.full * maps.mask, maps.grid.voxels_zyx, resolution) or 0.0)
@@ -91,21 +102,6 @@ def real_pair(
         fine.positions(atoms.xyz).astype(np.float32),
         volume.path,
         resolution,
-    )
-
-
-def _faults(resolution: float, rng: np.random.Generator) -> Faults:
-    """Random faults of a map of this resolution: coarse maps are those of more blurred molecules."""
-    b_factor = rng.uniform(12, 30) * resolution
-    return Faults(
-        resolution,
-        b_factor,
-        b_factor * rng.uniform(0.2, 2.0),
-        rng.uniform(0, 0.6),
-        rng.random() < 0.15,
-        rng.uniform(5, 55),
-        rng.uniform(0.2, 0.8),
-        rng.uniform(0.1, 0.7),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.devices import fast_dtype, in_memory_format
+from ...core.devices import autocast, in_memory_format
 from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
 from .method import ImproverMethod, VolumeSwinConvUNet
@@ -147,8 +147,7 @@ class ImproverTask(Task):
 
     def _output(self, data: torch.Tensor, resolution: torch.Tensor) -> torch.Tensor:
         device = next(self.networks.parameters()).device
-        dtype = fast_dtype(device)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with autocast(device):
             data = data.to(device, memory_format=torch.channels_last_3d)
             return self.networks["improver"](data, resolution.to(device)).float()
 

@@ -77,7 +77,9 @@ def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generato
     (docs/bench_maps.md). The noise is white, up to what preferred orientations do to it, and so strong that the FSC of
     the half-maps within MASK Å of the atoms falls to 0.143 at faults.resolution. It is independent in the halves; blur
     and detergent are the same in both."""
-    b_factors = faults.b_factor + faults.flexibility * _flexibility(atoms, rng) + faults.side_chains * _bonds(atoms)
+    side_chain = atoms.protein & (np.array(atoms.atom_names) != "CA")
+    bonds = [FAR_ATOMS.get(name[1:2], 0) for name in atoms.atom_names] * side_chain  # from each atom to the backbone
+    b_factors = faults.b_factor + faults.flexibility * _flexibility(atoms, rng) + faults.side_chains * bonds
     finest = max(0.4, 0.55 * float(grid.voxels_zyx.max()))
     blurred = model_density(
         atoms, grid, np.sqrt(b_factors / (8 * np.pi**2) + finest**2), _weights(atoms, faults.carboxylates)
@@ -139,16 +141,6 @@ def _flexibility(atoms: Atoms, rng: np.random.Generator) -> np.ndarray:
     level = 0.4 * outward + (0.3 * exposed + 0.5 * domains**2)[atoms.residue]
     low, high = np.percentile(level, [5, 95])
     return np.clip((level - low) / max(high - low, 1e-6), 0, 1)
-
-
-def _bonds(atoms: Atoms) -> np.ndarray:
-    """(n,) bonds between an atom of a side chain and the backbone, 0 for all others."""
-    return np.array(
-        [
-            FAR_ATOMS.get(name[1:2], 0) if protein and name != "CA" else 0
-            for name, protein in zip(atoms.atom_names, atoms.protein)
-        ]
-    )
 
 
 def _weights(atoms: Atoms, carboxylates: float) -> np.ndarray:

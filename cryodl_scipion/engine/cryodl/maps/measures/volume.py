@@ -165,19 +165,15 @@ def check_positive(volume: Volume) -> None:
         blurs = blurs[:1]
     for blur, tail in blurs:
         data = gaussian_filter(volume.data, blur / volume.voxels_zyx) if blur else volume.data
-        if _upside_down(data, tail):
+        values = data - np.median(data)
+        low, high = np.percentile(values, [0.05, 99.95])
+        if float((values.astype(np.float64) ** 3).mean()) < 0 and -low > tail * high:
             where = f", after a blur of {blur:g} Å" if blur else ""
             raise ValueError(
                 f"Protein seems to be negative in {volume.path}{where} (the strongest voxels are {data.min():.3g}, "
                 f"the others reach {data.max():.3g}). Invert the map first (relion_image_handler --multiply_constant "
                 "-1)."
             )
-
-
-def _upside_down(data: np.ndarray, tail: float) -> bool:
-    values = data - np.median(data)
-    low, high = np.percentile(values, [0.05, 99.95])
-    return float((values.astype(np.float64) ** 3).mean()) < 0 and -low > tail * high
 
 
 def _order(header: np.ndarray, path: str | os.PathLike[str]) -> tuple[int, int, int]:

@@ -64,7 +64,7 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
     bad = scene.uncertain.numpy()
     clear = [
         (_distance(line, crossed) > CROSSING[1] * scene.width)
-        & _within(line, bad.shape, scene.width)
+        & ((line > scene.width) & (line < np.array(bad.shape) - 1 - scene.width)).all(1)
         & ~values_at(bad, line)
         for line in scene.lines
     ]
@@ -82,7 +82,3 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
 def _distance(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(n,) distance of positions to the nearest of others; infinite without any."""
     return cKDTree(others).query(positions)[0] if len(others) else np.full(len(positions), np.inf)
-
-
-def _within(line: np.ndarray, shape: tuple[int, ...], margin: float) -> np.ndarray:
-    return np.asarray(((line > margin) & (line < np.array(shape) - 1 - margin)).all(1))

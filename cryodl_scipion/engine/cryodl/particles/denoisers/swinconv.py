@@ -137,7 +137,11 @@ class SwinConvUNet(DenoiserNetwork):
         self.box = box
         self.fold, levels, self.side = fold_plan(box)
         widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels, -1, -1)]
-        make = lambda level: _blocks(widths[level], levels - level < ATTENTION)
+        make = lambda level: nn.Sequential(
+            *(ImageSwinConvBlock(widths[level], shifted) for shifted in (False, True))
+            if levels - level < ATTENTION
+            else [ResidualConvBlock(widths[level])]
+        )
         # `glance` is in the names of the weights of saved models.
         self.glance = ImageContext(self.side, widths[-1], self.side // self.fold // 2**levels)
         self.first = nn.Conv2d(self.fold**2, widths[0], 3, padding=1)
@@ -176,12 +180,6 @@ class SwinConvUNet(DenoiserNetwork):
             x = blocks(finer(x) + skip)
         x = F.pixel_shuffle(self.last(x + first), self.fold)
         return x[..., before : before + self.box, before : before + self.box]
-
-
-def _blocks(width: int, attends: bool) -> nn.Module:
-    if attends:
-        return nn.Sequential(ImageSwinConvBlock(width, False), ImageSwinConvBlock(width, True))
-    return nn.Sequential(ResidualConvBlock(width))
 
 
 class SwinConv(DenoiserMethod):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.devices import fast_dtype
+from ...core.devices import autocast
 from ...core.fourier import filtered
 from ...core.frc import frc, mean_frc
 from ...io.plots import new_figure, save_figure
@@ -194,8 +194,7 @@ class DenoiserTask(Task):
         }
 
     def _output(self, condition: torch.Tensor) -> torch.Tensor:
-        dtype = fast_dtype(self.device)
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+        with autocast(self.device):
             return self.networks["denoiser"](condition).float()
 
     def show(self, step: float, folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.devices import fast_dtype
+from ...core.devices import autocast
 from ...learning.task import NetworkTask
 from .examples import Examples
 from .method import ClassifierMethod
@@ -87,7 +87,6 @@ def network_output(network: typing.Any, volumes: torch.Tensor) -> tuple[torch.Te
     """(n, k) logits, and (n, d) features that its last layer makes them of, float32 on the CPU, of prepared volumes (n,
     1, box, box, box). It computes in the device's fastest type."""
     device = next(network.parameters()).device
-    dtype = fast_dtype(device)
-    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with torch.inference_mode(), autocast(device):
         features = network[:-1](volumes.to(device).contiguous(memory_format=torch.channels_last_3d))
         return network[-1](features).float().cpu(), features.float().cpu()

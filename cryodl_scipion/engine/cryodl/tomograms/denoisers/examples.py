@@ -74,14 +74,10 @@ def answered(network: typing.Callable[[torch.Tensor], torch.Tensor], inputs: tor
 
 @functools.lru_cache(maxsize=256)
 def _weight_of(gain: bytes, strength: float, side: int) -> torch.Tensor:
+    """Factor on the grid of rfftn of a cube, by which answer and target are compared: it makes the noise of all
+    tomograms 1, and lets frequencies count as the Wiener filter keeps them. gain, strength: of a HalfScale."""
     curve = np.frombuffer(gain) + MIN_GAIN
     return curve_on_grid(np.sqrt(curve / max(volume_mean(curve), 1e-12)) * strength, (side,) * 3)
-
-
-def loss_weight(scale: HalfScale, side: int) -> torch.Tensor:
-    """Factor on the grid of rfftn of a cube, by which answer and target are compared: it makes the noise of all
-    tomograms 1, and lets frequencies count as the Wiener filter keeps them."""
-    return _weight_of(np.asarray(scale.gain, float).tobytes(), scale.strength, side)
 
 
 def weighted_volumes(volumes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -119,7 +115,8 @@ def draw(
     seen, hidden = (cut[k] for k in rng.permutation(2))
     rotation = (ROTATIONS if tilts else MIRRORS)[int(rng.integers(len(ROTATIONS if tilts else MIRRORS)))]
     given, raw = None, rotated_subvolume(seen, rotation)
-    weight, unseen = loss_weight(region.scale, side), torch.zeros(side, side, side // 2 + 1)
+    gain = np.asarray(region.scale.gain, float).tobytes()
+    weight, unseen = _weight_of(gain, region.scale.strength, side), torch.zeros(side, side, side // 2 + 1)
     if tilts:
         if fill is not None:
             seen = filled(seen, fill(seen, region.scale), tilts)

@@ -201,7 +201,13 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
     """The HalfScale of a HalfSource's halves, the (BINS,) FSC between them, and sentences for the user. Raises
     ValueError for halves that are copies of each other, or that have nothing in common."""
     subvolumes = subvolumes_of(source)
-    _check_greys(source, subvolumes)
+    means, widths = ([float(np.mean([f(b[k]) for b in subvolumes])) for k in (0, 1)] for f in (torch.mean, torch.std))
+    if max(widths) > ALIKE * min(widths) or abs(means[0] - means[1]) > min(widths) / 2:
+        raise ValueError(
+            f"{source.paths[0]} and {source.paths[1]} have different grey values (mean {means[0]:.3g} and "
+            f"{means[1]:.3g}, standard deviation {widths[0]:.3g} and {widths[1]:.3g}): they were scaled separately. "
+            "Reconstruct both in the same way, in floating point."
+        )
     scale, powers = scale_of_halves(subvolumes)
     fsc = powers.fsc
     fine = float(np.mean(fsc[-BINS // 5 :]))
@@ -226,13 +232,3 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
             ],
         )
     return scale, fsc, []
-
-
-def _check_greys(source: HalfSource, subvolumes: list[tuple[torch.Tensor, ...]]) -> None:
-    means, widths = ([float(np.mean([f(b[k]) for b in subvolumes])) for k in (0, 1)] for f in (torch.mean, torch.std))
-    if max(widths) > ALIKE * min(widths) or abs(means[0] - means[1]) > min(widths) / 2:
-        raise ValueError(
-            f"{source.paths[0]} and {source.paths[1]} have different grey values (mean {means[0]:.3g} and "
-            f"{means[1]:.3g}, standard deviation {widths[0]:.3g} and {widths[1]:.3g}): they were scaled separately. "
-            "Reconstruct both in the same way, in floating point."
-        )

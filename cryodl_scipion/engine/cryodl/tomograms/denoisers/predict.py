@@ -40,10 +40,8 @@ class TomogramDenoiser:
     @torch.inference_mode()
     def answer(self, volume: torch.Tensor, scale: HalfScale) -> torch.Tensor:
         """(z, y, x) denoised volume of one whose sides are multiples of the granularity, in its own grey values."""
-        return scale.restored(answered(self._correction, inputs_of(scale.normalised(volume), scale)[None])[0, 0])
-
-    def _correction(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self._network(inputs.to(self.device, self.dtype)).float().cpu()
+        correction = lambda inputs: self._network(inputs.to(self.device, self.dtype)).float().cpu()
+        return scale.restored(answered(correction, inputs_of(scale.normalised(volume), scale)[None])[0, 0])
 
     def blocks(
         self, volumes: typing.Sequence[Tomogram], scale: HalfScale, memory: float

@@ -28,12 +28,6 @@ def volume_mean(curve: np.ndarray) -> float:
     return float(np.average(curve, weights=np.diff(np.linspace(0, 1, BINS + 1) ** 3)))
 
 
-def subvolume_shell_sums(values: torch.Tensor, shape: typing.Sequence[int]) -> np.ndarray:
-    """(BINS,) sums over shells of real values on the grid of rfftn of a shape; what lies beyond 0.5 is left out."""
-    index = (frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
-    return torch.bincount(index, (values * plane_weights(shape[2])).flatten().double(), BINS + 1)[:BINS].numpy()
-
-
 def windowed(subvolume: torch.Tensor) -> torch.Tensor:
     """A (z, y, x) brick times Hann windows of mean square 1, so that its border does not count."""
     for axis, side in enumerate(subvolume.shape):
@@ -76,7 +70,9 @@ def measure_powers(
         one, two = (torch.fft.rfftn(windowed(x)) / x.numel() ** 0.5 for x in (first, second))
         kept = torch.ones(one.shape) if mask is None else mask(first.shape)
         values = (one.abs().square(), two.abs().square(), (one * two.conj()).real, torch.ones(one.shape))
-        sums += [subvolume_shell_sums(value * kept, first.shape) for value in values]
+        shell = (frequencies(first.shape) * (2 * BINS)).long().clamp(max=BINS).flatten()  # beyond 0.5 they are left out
+        kept = kept * plane_weights(first.shape[2])
+        sums += [torch.bincount(shell, (v * kept).flatten().double(), BINS + 1)[:BINS].numpy() for v in values]
     return Powers(*sums)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...contract import AllSkipped, Skipped, in_words
-from ...core.devices import fast_dtype
+from ...core.devices import autocast
 from ...core.frc import correlation
 from ...io.files import spread_first
 from ...io.memory import require_memory
@@ -88,9 +88,9 @@ class TomogramTask(NetworkTask):
 
     @torch.no_grad()
     def _answers(self, seen: torch.Tensor) -> torch.Tensor:
-        network, dtype = self.networks["denoiser"], fast_dtype(self.device)
+        network = self.networks["denoiser"]
         network.eval()
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+        with autocast(self.device):
             return answered(network, seen.to(self.device)).cpu()
 
 

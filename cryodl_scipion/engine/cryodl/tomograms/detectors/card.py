@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ...contract import counted
-from ...core.devices import fast_dtype
+from ...core.devices import autocast
 from ...core.matching import best_f_beta, f_beta, match_picks
 from ...learning.recipe import TrainingRun
 from .labels import GatheredLabels, Labelled
@@ -61,11 +61,10 @@ def candidates_in(network: torch.nn.Module, method: typing.Any, volume: torch.Te
     """Candidates of each species in a whole volume (z, y, x) that is in memory, in px of it."""
     network.eval()
     device = next(network.parameters()).device
-    dtype = fast_dtype(device)
     found: list[list[tuple[np.ndarray, np.ndarray]]] = []
     for whole, kept in block_ranges(volume.shape, BLOCK_VOXELS, method):
         voxels = filled_up(volume[tuple(slice(a, b) for a, b in whole)].float(), method.granularity)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with autocast(device):
             maps = network(voxels.to(device))[0].float().sigmoid().cpu()
         found = found or [[] for _ in maps]
         add_peaks(found, maps, whole, kept)

@@ -54,7 +54,8 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         check_volume(tomogram)
         sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
         notes += [note] if note else []
-    poses = read_poses(config.coordinates, tomograms, sizes, notes, _only_species(config))
+    asked = set(config.species) or {str(text).rpartition("=")[0] for text in config.diameter} - {""}
+    poses = read_poses(config.coordinates, tomograms, sizes, notes, asked.pop() if len(asked) == 1 else "")
     positions = {name: {one: found.zyx for one, found in each.items()} for name, each in poses.items()}
     without = [name for name, each in positions.items() if not each]
     if without:
@@ -81,12 +82,6 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         float(np.mean(skews)),
         tuple(dict.fromkeys(notes)),
     )
-
-
-def _only_species(config: typing.Any) -> str:
-    """The species that is asked for, if it is one; else ''."""
-    asked = set(config.species) or {str(text).rpartition("=")[0] for text in config.diameter} - {""}
-    return asked.pop() if len(asked) == 1 else ""
 
 
 def _species(config: typing.Any, positions: dict[str, dict[str, np.ndarray]]) -> tuple[str, ...]:

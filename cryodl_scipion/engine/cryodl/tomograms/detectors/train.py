@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ...contract.frames import rescaled
 from ...core.augment import vary_contrast
-from ...core.devices import fast_dtype
+from ...core.devices import autocast
 from ...learning.task import NetworkTask
 from .labels import GatheredLabels, Labelled
 from .predict import filled_up
@@ -117,10 +117,9 @@ class DetectorTask(NetworkTask):
         """metric: mean over the species of the correlation of answers and heat maps in the validation crops."""
         network = self.networks["detector"]
         device = next(network.parameters()).device
-        dtype = fast_dtype(device)
         outputs = []
         for voxels, _ in self.crops:
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            with autocast(device):
                 outputs.append(network(voxels[None].to(device)).float().cpu()[0])
         answers, maps = torch.stack(outputs), torch.stack([maps for _, maps in self.crops])
         loss = float(self.loss(answers, answers, maps))

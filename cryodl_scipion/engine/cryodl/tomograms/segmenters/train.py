@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import random_rotation, vary_contrast
-from ...core.devices import fast_dtype
+from ...core.devices import autocast
 from ...io.files import evenly_spaced
 from ...io.plots import new_figure, save_figure
 from ...learning.task import NetworkTask
@@ -80,8 +80,7 @@ class SegmenterTask(NetworkTask):
 
     def _forgotten(self, image: torch.Tensor, output: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy between the output and what the model to begin with answers, where nobody drew."""
-        dtype, kind = fast_dtype(image.device), image.device.type
-        with torch.no_grad(), torch.autocast(kind, dtype, enabled=dtype != torch.float32):
+        with torch.no_grad(), autocast(image.device):
             before = self.begun_with.to(image.device)(image)  # type: ignore[union-attr]  # the caller looked
         apart = F.binary_cross_entropy_with_logits(output, before.float().sigmoid(), reduction="none")
         return (apart * (labelled == 0)).sum() / (labelled == 0).sum().clamp(min=1)
@@ -107,14 +106,13 @@ class SegmenterTask(NetworkTask):
         """Raw scores (s, s) of the annotated slice of each example, at the size of its image."""
         network = self.networks["segmenter"]
         device = next(network.parameters()).device
-        dtype = fast_dtype(device)
         network.eval()
         result = []
         for start in range(0, len(examples), self.batch_size):
             images = torch.stack([window(e, self.method)[0] for e in examples[start : start + self.batch_size]])
             padding = -images.shape[-1] % self.method.granularity
             images = F.pad(images, (0, padding, 0, padding), mode="replicate")
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            with autocast(device):
                 output = network(images.to(device)).float()
             if self.method.stride > 1:
                 output = F.interpolate(output, scale_factor=float(self.method.stride), mode="bilinear")
