@@ -25,7 +25,7 @@ AXES = 4  # SIDES of the grid of their axes
 SMOOTH = 3  # shells: in a cone the inner ones hold few coefficients
 
 
-class ViewsOutputs(typing.TypedDict):
+class SeenDirectionsDict(typing.TypedDict):
     """Outputs of commands that say which views there are."""
 
     missing_cone: float
@@ -44,10 +44,10 @@ class SeenDirections:
     tilted: dict[int, float]
     views: list[list[float]]
 
-    def outputs(self) -> ViewsOutputs:
+    def outputs(self) -> SeenDirectionsDict:
         """What the outputs of commands say of it."""
         tilted = [round(cone, 1) for cone in self.tilted.values()]
-        return ViewsOutputs(missing_cone=round(self.cone, 1), tilted_cones=tilted, views=self.views)
+        return SeenDirectionsDict(missing_cone=round(self.cone, 1), tilted_cones=tilted, views=self.views)
 
     def doubts(self) -> list[str]:
         """A sentence on what is missing and what would help; none where nothing is."""
