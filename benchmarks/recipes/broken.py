@@ -37,14 +37,12 @@ from cryodl.io import (
     zarr_writer,
 )
 from cryodl.io.model import read_model
-from cryodl.latent.masks import read_focus_mask
 from cryodl.maps.improvers import entries, pairs
 from cryodl.maps.measures import atoms, volume
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.micrographs.pickers.general import read_sets
 from cryodl.particles.classes2d import former, polar
 from cryodl.particles.integrity.compositions import read_residues
-from cryodl.running import calls
 from cryodl.simulate import states
 from cryodl.tomograms.annotations import store
 
@@ -413,7 +411,7 @@ def _images(path):
 
 def _masks(path):
     volume.read_mask(path, volume.read_volume(path))
-    read_focus_mask(str(path), 3.0, SIDE)
+    structures.read_focus_mask(str(path), 3.0, SIDE)
 
 
 def _zarr_values(path):
@@ -508,7 +506,7 @@ KINDS = {
     "topaz": (_text("a.txt"), coordinates.read_coordinates),
     "cbox": (_text("a.cbox"), coordinates.read_coordinates),
     "eman2": (_text("a_info.json"), coordinates.read_coordinates),
-    "csv": (_text("a.csv"), coordinates.read_coordinates, calls.table),
+    "csv": (_text("a.csv"), coordinates.read_coordinates, cryodl.table),
     "ids": (_text("ids.csv"), entries.read_ids),
     "pairs": (_text("pairs.csv", before=_listed), pairs.read_pairs),
     "sets": (_text("sets.csv", before=lambda folder: _text("a.box")(_micrograph(folder).parent)), read_sets),

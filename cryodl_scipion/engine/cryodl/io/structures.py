@@ -302,3 +302,16 @@ def _resampled(data: np.ndarray, zoom: np.ndarray, side: int) -> np.ndarray:
         data = gaussian_filter(data, 0.4 * np.maximum(1 / zoom, 1) * (zoom < 0.95))
     offset = np.array(data.shape) // 2 - (side // 2) / zoom
     return affine_transform(data, 1 / zoom, offset, (side,) * 3, np.float32, order=1)
+
+
+@reader
+def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
+    """The mask of a file, its middle the box's. voxel: Å. box: px. Returns (box, box, box), between 0 and 1. Raises
+    ValueError for a mask that is nowhere above 0."""
+    values = read_cube(path, voxel, box)
+    if not values.max() > 0:
+        raise ValueError(
+            f"The mask {path} is nowhere above 0 (its largest value is {values.max():.3g}). Give a map that is 1 where "
+            "the molecule may change."
+        )
+    return np.clip(values / max(1.0, float(values.max())), 0, 1)

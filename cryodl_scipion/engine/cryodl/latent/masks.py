@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from ..contract.reading import reader
 from ..core.symmetry import SIMILAR, symmetry_correlation
 from ..io.particle_sets import ParticleSet
-from ..io.structures import read_cube
+from ..io.structures import read_focus_mask
 from ..io.subtomograms import SubtomogramSet
 from ..reconstruction.halves import same_images, soft_sphere
 
@@ -62,19 +61,6 @@ BODY = 0.1  # of the mean volume's highest density that is the molecule
 MARGIN = 12.0  # Å beyond it
 INSIDE = 0.05  # of the molecule's mass, that a mask must hold
 LIVELY = 0.1  # of the largest variance that the halves share, from which a position is taken to change
-
-
-@reader
-def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
-    """The mask of a file, its middle the box's. voxel: Å. box: px. Returns (box, box, box), between 0 and 1. Raises
-    ValueError for a mask that is nowhere above 0."""
-    values = read_cube(path, voxel, box)
-    if not values.max() > 0:
-        raise ValueError(
-            f"The mask {path} is nowhere above 0 (its largest value is {values.max():.3g}). Give a map that is 1 where "
-            "the molecule may change."
-        )
-    return np.clip(values / max(1.0, float(values.max())), 0, 1)
 
 
 def checked_mask(path: str, voxel: float, density: np.ndarray, of: str) -> np.ndarray:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import __version__
 from ..contract import PickConfig, PickOutputs, counted, score_text
 from ..core.fourier import from_middle
 from ..core.geometry import inside, map_positions
@@ -22,7 +21,7 @@ from ..core.projections import Projector
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.micrographs import read_micrograph
 from ..io.stamps import ItemRecords, Record, stamp, stamp_of
-from ..running.runner import Run
+from ..running.runner import PROGRAM, Run
 from ..simulate.pool import load_member
 from .normalize import prepare_micrograph
 from .pickers.pick_record import CANDIDATES
@@ -206,7 +205,7 @@ def _said(made: PickOutputs, pictures: dict[str, str], config: PickConfig, run: 
     )
     of = f"projections of {Path(config.structure).name}" if config.structure else "round blobs"
     run.methods(
-        f"Particles were picked with cryodl {__version__} by correlation with {made.templates} {of}, at a correlation "
+        f"Particles were picked with {PROGRAM} by correlation with {made.templates} {of}, at a correlation "
         f"coefficient of at least {score_text(made.threshold)}."
     )
     if not made.picks:

@@ -19,11 +19,12 @@ from ..core.frc import fsc, resolution_at
 from ..core.volumes import HalfBall
 from ..io.messages import doing
 from ..io.mrc import write_halves
+from ..io.structures import read_focus_mask
 from ..io.subtomograms import SubtomogramSet, read_subtomograms
 from ..latent import masks
 from ..latent.components import COARSE, Setting, mean_of, refine_views
 from ..latent.cube import Observations, Views
-from ..latent.masks import copy_notes, read_focus_mask, symmetry_notes
+from ..latent.masks import copy_notes, symmetry_notes
 from ..latent.record import MapWriter, Outcome, Start, fit_linear, linear_motion
 from ..reconstruction.halves import same_images, soft_sphere, split_halves
 from .classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...contract import TrainMapImproverConfig, counted, network_words
 from ...learning.recipe import TrainingRun
+from ...running.runner import PROGRAM
 from .pairs import MapPairs
 from .train import ATOMS, SHELLS, SSIM, ImproverTask
 
@@ -87,8 +87,8 @@ def methods_of(card: typing.Mapping[str, typing.Any]) -> str:
             " and others simulated from atomic models" if simulated else ""
         )
     return (
-        f"The map improver {card['name']}, {network_words('map_improver', card['network'])}, was trained with cryodl "
-        f"{__version__} in {counted(training['steps'], 'step')} on {counted(training['maps'], 'map')} of "
+        f"The map improver {card['name']}, {network_words('map_improver', card['network'])}, was trained with "
+        f"{PROGRAM} in {counted(training['steps'], 'step')} on {counted(training['maps'], 'map')} of "
         f"{counted(len(training['molecules']), 'molecule')}{simulated}; on held-out molecules the correlation with "
         f"the density of the models was {validation['correlation']:.3f}, and {validation['correlation_before']:.3f} "
         "for the original maps."

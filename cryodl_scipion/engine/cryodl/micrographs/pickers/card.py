@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...contract import TrainPickerConfig, counted, network_words, score_text
 from ...core.calibration import best_threshold, calibrate, fit_calibration, logit
 from ...core.matching import score_matched
 from ...learning.recipe import TrainingRun
+from ...running.runner import PROGRAM
 from .corrected_calibration import CorrectedCandidates, fit_corrected_calibration, fit_sparse_calibration
 from .fill_in import FilledIn
 from .labels import Labels
@@ -182,7 +182,7 @@ def training_in_words(card: typing.Mapping[str, typing.Any]) -> str:
     return (
         f"The model {card['name']} for particles of {card['particle_diameter']:.4g} Å, "
         f"{network_words('picker', card['network'])}, was trained on {counted(training['particles'], 'particle')} of "
-        f"{counted(len(training['micrographs']), 'micrograph')} with cryodl {__version__} in "
+        f"{counted(len(training['micrographs']), 'micrograph')} with {PROGRAM} in "
         f"{counted(training['steps'], 'step')}, from {_LABELS[card['labels']]}{judged}."
     )
 

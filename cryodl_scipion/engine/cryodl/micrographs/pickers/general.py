@@ -18,7 +18,6 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from ... import __version__
 from ...contract.reading import reader
 from ...contract.result import write_json
 from ...core.geometry import inside, map_positions
@@ -26,6 +25,7 @@ from ...core.optics import Optics
 from ...core.projections import Projector
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import name_micrographs, read_kept, whole_file
+from ...running.runner import PROGRAM
 from ...simulate.micrographs import Surroundings, simulate_micrograph
 from ...simulate.pool import EXTENT_PX, PoolMember
 from ...simulate.training_micrographs import random_scene
@@ -305,7 +305,7 @@ def cache_folder(
     """The folder within `cache` of the micrographs of these structures, seed, tag, share of faint ones and working
     diameter; another version has another, and so have other structures of the same names."""
     names = [member.name for member in members]
-    known = [__version__, names, seed, tag, faint, *([diameter_px] if diameter_px != UNET else [])]
+    known = [PROGRAM, names, seed, tag, faint, *([diameter_px] if diameter_px != UNET else [])]
     key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
     mine = [_summary(member) for member in members]
     for number in itertools.count(1):

@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 from ...core.frc import fsc, resolution_at
 from ...io.mrc import write_halves
 from ...io.particle_sets import ParticleSet, write_particles_star
+from ...io.structures import read_focus_mask
 from ...latent.cube import Cube, Views
-from ...latent.masks import read_focus_mask
 from ...reconstruction.halves import wiener_constants
 from .coefficients import particle_views
 from .paths import ShownPart, weighted_maps
