@@ -35,6 +35,24 @@ def shippedModels(kind: str = "picker") -> Dict[str, str]:
     return contract.shipped_folders(os.path.join(Plugin.getEngineFolder(), "cryodl", "models"), kind)
 
 
+def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
+    """[(name, what its card says)] of the models of a kind that come with the plugin."""
+    cards = {name: contract.read_card(folder) for name, folder in shippedModels(kind).items()}
+    return [(name, f"{card['network']}, {_purposeOf(card)}") for name, card in cards.items()]
+
+
+def _purposeOf(card: Dict[str, Any]) -> str:
+    if card["kind"] == "segmenter":
+        return f"for {card['feature']}s in tomograms"
+    if card["kind"] == "micrograph_denoiser":
+        return "for all micrographs and particles"
+    if card["kind"] == "map_improver":
+        return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
+    if card.get("general"):
+        return "for particles of every kind and size"
+    return f"trained on particles of {card['particle_diameter']:g} Å"
+
+
 def shippedName(protocol: Any) -> str:
     return (protocol.shippedModel.get() or "").strip()
 

@@ -14,11 +14,17 @@ from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import objects
 from ..convert.micrographs.picks import candidatesFolder
-from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
+from ..protocols import (
+    CryodlProtImportModel,
+    CryodlProtPick,
+    CryodlProtThresholdPicks,
+    CryodlProtTrainPicker,
+    model_field,
+)
 from ..viewers import model_window, plots
 from ..viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer, PicksData
 from ..viewers.model_window import CryodlModelViewer, CryodlTrainViewer
-from ..wizards import form_wizard, single_particles
+from ..wizards import single_particles
 from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
@@ -210,11 +216,11 @@ class TestCryodlViewers(CryodlTest):
             self.assertIn("first", form.showError.call_args[0][0])
 
     def test_shipped_models_are_listed_with_what_they_are_for(self):
-        for name, text in form_wizard.shippedModelLines():
+        for name, text in model_field.shippedModelLines():
             self.assertIn("every kind and size" if name == "general" else "Å", text, name)
-        with mock.patch.object(form_wizard, "shippedModels", return_value={"one": self.data + "/model"}):
-            self.assertEqual(form_wizard.shippedModelLines(), [("one", "unet, trained on particles of 120 Å")])
-        with mock.patch.object(form_wizard, "shippedModels", return_value={}):
+        with mock.patch.object(model_field, "shippedModels", return_value={"one": self.data + "/model"}):
+            self.assertEqual(model_field.shippedModelLines(), [("one", "unet, trained on particles of 120 Å")])
+        with mock.patch.object(model_field, "shippedModels", return_value={}):
             form = mock.Mock()
             single_particles.CryodlShippedModelWizard().show(form)
             self.assertIn("no shipped models", form.showError.call_args[0][0])

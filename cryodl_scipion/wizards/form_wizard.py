@@ -3,15 +3,14 @@
 
 The class is not imported by its name: Scipion would take it for a helper of no field. Choosing among shipped models."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from pyworkflow.object import String
 from pyworkflow.protocol import Form
 from pyworkflow.wizard import Wizard
 
 from .. import protocols
-from ..engine.cryodl import contract
-from ..protocols.model_field import shippedModels
+from ..protocols.model_field import shippedModelLines
 
 
 class FormWizard(Wizard):
@@ -42,24 +41,6 @@ def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, sever
     values = [value for item, (value, _) in zip(items, lines) if item in chosen]
     if values:
         form.setVar(field, ", ".join(values) if several else values[0])
-
-
-def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
-    """[(name, what its card says)] of the models of a kind that come with the plugin."""
-    cards = {name: contract.read_card(folder) for name, folder in shippedModels(kind).items()}
-    return [(name, f"{card['network']}, {_purposeOf(card)}") for name, card in cards.items()]
-
-
-def _purposeOf(card: Dict[str, Any]) -> str:
-    if card["kind"] == "segmenter":
-        return f"for {card['feature']}s in tomograms"
-    if card["kind"] == "micrograph_denoiser":
-        return "for all micrographs and particles"
-    if card["kind"] == "map_improver":
-        return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
-    if card.get("general"):
-        return "for particles of every kind and size"
-    return f"trained on particles of {card['particle_diameter']:g} Å"
 
 
 def chooseShipped(form: Form, field: str, kind: str, none: str, message: str, several: bool = False) -> None:

@@ -17,6 +17,7 @@ from ...protocols import (
     CryodlProtSimulate,
     CryodlProtSimulateHalfMaps,
     CryodlProtTrainMapImprover,
+    model_field,
 )
 from ...protocols.model_field import FROM_PROJECT
 from ...viewers import panels_viewer
@@ -26,7 +27,6 @@ from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer
 from ...viewers.maps.viewer_map import LinkedSlices
 from ...viewers.model_window import CryodlTrainViewer, cardLines
 from ...viewers.viewer_simulate import CryodlSimulateViewer
-from ...wizards import form_wizard
 from ..map_sets import ATOMS, SHAPE, MapsTest, writeMap
 from ..viewer_panels import PanelsTest
 
@@ -190,6 +190,6 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
     # ----- wizards
     def test_shipped_improvers_are_listed_by_what_they_are_for_and_pickers_are_not(self):
         folder = self.model.outputModel.getFolder()
-        with mock.patch.object(form_wizard, "shippedModels", return_value={"one": folder}) as models:
-            self.assertEqual(form_wizard.shippedModelLines("map_improver"), [("one", "fast, for maps of 3 to 6 Å")])
+        with mock.patch.object(model_field, "shippedModels", return_value={"one": folder}) as models:
+            self.assertEqual(model_field.shippedModelLines("map_improver"), [("one", "fast, for maps of 3 to 6 Å")])
             self.assertEqual(models.call_args[0][0], "map_improver")
