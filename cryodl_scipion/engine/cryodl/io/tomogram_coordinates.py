@@ -107,9 +107,7 @@ def _species(table: typing.Mapping[str, typing.Sequence[str]], count: int) -> tu
     if named is not None:
         return tuple(named)
     classes = table.get("rlnClassNumber", [])
-    if len(set(classes)) > 1:
-        return tuple(f"class_{number}" for number in classes)
-    return ("",) * count
+    return tuple(f"class_{number}" for number in classes) if len(set(classes)) > 1 else ("",) * count
 
 
 def _numbers(

@@ -106,9 +106,7 @@ def threshold_by_negative(scores: np.ndarray, false: np.ndarray) -> float:
     ranked = np.sort(scores)[::-1]
     picks = np.arange(1, len(ranked) + 1)
     right = np.maximum.accumulate(picks - np.minimum(len(false) - np.searchsorted(np.sort(false), ranked), picks))
-    if not right[-1]:
-        return 1.0
-    return float(ranked[np.argmax(2 * right / (picks + right[-1]))])
+    return float(ranked[np.argmax(2 * right / (picks + right[-1]))]) if right[-1] else 1.0
 
 
 KIND = "candidates by templates"

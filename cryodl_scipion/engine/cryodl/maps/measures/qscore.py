@@ -86,8 +86,6 @@ def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarr
         waiting = waiting[~enough]
         if not len(waiting):
             break
-    if not found:
-        return np.empty((0, 3)), np.empty(0, int)
     return np.concatenate(found), np.concatenate(owners)
 
 

@@ -38,9 +38,7 @@ class Sheet:
     @property
     def state(self) -> str:
         """One of "with" the feature, "without" it, or "empty": placed, but nothing is drawn, and so it is not kept."""
-        if (self.drawing == FEATURE).any():
-            return WITH
-        return WITHOUT_IT if self.negative else EMPTY
+        return WITH if (self.drawing == FEATURE).any() else WITHOUT_IT if self.negative else EMPTY
 
     def contains(self, y: float, x: float) -> bool:
         """Whether a position, px of the tomogram, is on the tile."""

@@ -36,9 +36,7 @@ def prepared(
 def rotated_by(volumes: torch.Tensor, rotation: int) -> torch.Tensor:
     """Volumes (..., z, y, x) after a rotation, the number of one of ROTATIONS, about voxel d // 2."""
     axes = ROTATIONS[rotation]
-    if not axes:
-        return volumes
-    return volumes.flip(axes).roll([1 - volumes.shape[axis] % 2 for axis in axes], axes)
+    return volumes.flip(axes).roll([1 - volumes.shape[axis] % 2 for axis in axes], axes) if axes else volumes
 
 
 def subtomogram_diameter(subtomograms: SubtomogramSet, given: float | None) -> float:

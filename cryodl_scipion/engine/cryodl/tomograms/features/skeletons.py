@@ -171,9 +171,7 @@ def _is_spur(network: typing.Any, number: int, positions: np.ndarray, radii: np.
 def _mended(network: typing.Any, end: int) -> list[int]:
     """Join the branches that meet at a place if they are just two. Returns the number of the new branch, in a list."""
     users = sorted(network.ends[end])
-    if len(users) != 2 or users[0][0] == users[1][0]:
-        return []
-    return [network.join(*users)]
+    return [] if len(users) != 2 or users[0][0] == users[1][0] else [network.join(*users)]
 
 
 def _joined(branches: typing.Sequence[list[int]], positions: np.ndarray, radii: np.ndarray) -> list[list[int]]:

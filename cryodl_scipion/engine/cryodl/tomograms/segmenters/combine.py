@@ -112,9 +112,7 @@ def _check(
 
 def combined_scores(scores: torch.Tensor) -> torch.Tensor:
     """(y, x) scores of several models as one: the mean of their log odds. scores: (models, y, x) float32."""
-    if len(scores) == 1:
-        return scores[0]
-    return torch.logit(scores, MINIMUM).mean(dim=0).sigmoid_()
+    return scores[0] if len(scores) == 1 else torch.logit(scores, MINIMUM).mean(dim=0).sigmoid_()
 
 
 def combined_threshold(thresholds: typing.Sequence[float]) -> float:

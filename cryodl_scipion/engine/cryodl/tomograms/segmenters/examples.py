@@ -138,9 +138,8 @@ def _whole_tomograms(examples: typing.Sequence[Example], fraction: float, rng: n
     chosen = {i for i, e in enumerate(examples) if e.tomogram in held}
     without = [i for i, e in enumerate(examples) if not e.positive]
     enough = kept >= 0.5 * fraction * total and len(held) < len(names)
-    if not enough or without and (chosen.isdisjoint(without) or chosen.issuperset(without)):
-        return None
-    return chosen
+    alike = without and (chosen.isdisjoint(without) or chosen.issuperset(without))
+    return chosen if enough and not alike else None
 
 
 def _single_tiles(examples: typing.Sequence[Example], fraction: float, rng: np.random.Generator) -> set[int]:
