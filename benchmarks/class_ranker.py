@@ -15,8 +15,8 @@ from sklearn.metrics import roc_auc_score
 
 from cryodl.core import calibration, fourier, optics, projections
 from cryodl.io import model, stacks
-from cryodl.particles.classes2d.answer import RankerNetwork, curve_numbers, small_images
 from cryodl.particles.classes2d.averages import wiener_averages
+from cryodl.particles.classes2d.results import RankerNetwork, curve_numbers, small_images
 from cryodl.simulate.particle_images import load_projector
 
 BAD = ("mixed molecules", "mixed views", "noise", "off-centre", "two particles", "ice", "carbon")

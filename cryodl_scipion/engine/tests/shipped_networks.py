@@ -9,7 +9,7 @@ from cryodl.learning.networks import WienerUNet
 from cryodl.learning.task import method_of
 from cryodl.maps.improvers.run import load_network as improver_network
 from cryodl.micrographs.pickers import load_network as picker_network
-from cryodl.particles.classes2d.answer import RankerNetwork
+from cryodl.particles.classes2d.results import RankerNetwork
 from cryodl.tomograms.segmenters.slabs import Segmenter
 
 SHAPES = {

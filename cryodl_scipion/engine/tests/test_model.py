@@ -180,7 +180,7 @@ def test_shipped_models_fit_their_networks(name):
     from cryodl.micrographs.filaments.unet import FilamentUNet
     from cryodl.micrographs.pickers import load_network as load_picker
     from cryodl.micrographs.pickers import picker_method
-    from cryodl.particles.classes2d.answer import load_ranker
+    from cryodl.particles.classes2d.results import load_ranker
     from cryodl.tomograms.segmenters import segmenter_method
     from cryodl.tomograms.segmenters.method import load_network as load_segmenter_network
 

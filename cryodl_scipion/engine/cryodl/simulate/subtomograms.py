@@ -15,7 +15,7 @@ from ..core.volumes import cube_crop
 from ..io.structures import load_density
 from .micrographs import particle_diameter
 from .rotations import finer, rotated
-from .tilt_series import back_projected, image_width, noise, seen, tilt_images
+from .tilt_series import back_projected, image_width, imaged, noise, tilt_images
 
 SPREAD = 0.125  # of the mean defocus: the largest deviation of a tomogram's
 SPHERICAL_ABERRATION = 2.7  # mm
@@ -117,7 +117,7 @@ class SubtomogramSimulator:
         images = images.reshape(len(self.tilts), count, side, self.width).transpose(0, 1)
         before = self.rows // 2 - side // 2
         images = F.pad(images, (0, 0, before, self.rows - side - before))
-        return seen(images, self.config.pixel_size, ground_truth.optics)
+        return imaged(images, self.config.pixel_size, ground_truth.optics)
 
     def _reconstructed(self, images: torch.Tensor) -> torch.Tensor:
         """(n, box, box, box) back-projections of (n, tilts, rows, width)."""

@@ -40,7 +40,7 @@ def dose_filter(shape: tuple[int, ...], pixel_size: float, exposure: torch.Tenso
     return torch.exp(-exposure[:, None, None] / (2 * (scale * frequency**power + rest)))
 
 
-def seen(
+def imaged(
     images: torch.Tensor,
     pixel_size: float,
     optics: typing.Sequence[Optics] | None,
@@ -83,7 +83,7 @@ def seen_on_slope(
         height = slope * ((start + stop - 1) / 2 - width // 2)
         u, v = (max(0.0, d - height) for d in (optics[0].defocus_u, optics[0].defocus_v))
         here = dataclasses.replace(optics[0], defocus_u=u, defocus_v=v)
-        part = seen(image[None, None, :, first:last], pixel_size, [here], exposure)[0, 0]
+        part = imaged(image[None, None, :, first:last], pixel_size, [here], exposure)[0, 0]
         result[:, start:stop] = part[:, start - first : stop - first]
     return result
 

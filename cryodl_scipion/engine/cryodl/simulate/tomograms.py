@@ -17,7 +17,7 @@ from .cells import Cell, Part, balls, put_many
 from .micrographs import particle_diameter
 from .rotations import finer, rotated
 from .subtomograms import FINER, random_defocus
-from .tilt_series import back_projected, exposures, image_width, moved, noise, seen, seen_on_slope, tilt_images
+from .tilt_series import back_projected, exposures, image_width, imaged, moved, noise, seen_on_slope, tilt_images
 
 BEAD_RADIUS, BEAD_DENSITY = 50.0, 12.0  # Å; gold, protein being 1
 TRIES = 300  # positions that are tried for each copy of a structure
@@ -209,7 +209,7 @@ def photograph(
         if config.ctf_gradient and optics is not None:
             images[i] = seen_on_slope(images[i], config.pixel_size, [optics], seen_for, tilt)
         else:
-            images[i] = seen(images[i][None, None], config.pixel_size, [optics] if optics else None, seen_for)[0, 0]
+            images[i] = imaged(images[i][None, None], config.pixel_size, [optics] if optics else None, seen_for)[0, 0]
     if config.alignment_error:
         images = moved(images, rng.normal(0, config.alignment_error / config.pixel_size, (len(tilts), 2)))
     variance = images.var(dim=(1, 2)).mean()

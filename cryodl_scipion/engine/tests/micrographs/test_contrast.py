@@ -12,8 +12,8 @@ from synthetic import blob_project, write_mrc, write_untrained_model
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs.pickers.general_view import candidates_of_some, compare_contrasts, decide
 from cryodl.micrographs.pickers.pick_record import are_asked, earlier_notes, note_asked
-from cryodl.micrographs.pickers.seen import candidates_of_some, compare_contrasts, decide
 from cryodl.micrographs.pickers.thresholds import expected_counts
 from cryodl.running.cli import main
 

@@ -118,7 +118,7 @@ def test_labels_that_tell_no_contrast_leave_it_to_the_general_model(monkeypatch)
     many, few = np.full(40, 0.95), np.full(3, 0.9)
     for bright, expected in ((many, "bright"), (few, "dark")):
         scores = lambda images, _: [(np.zeros((0, 2)), bright if images[0].image.mean() < 0 else few)] * len(images)
-        monkeypatch.setattr("cryodl.micrographs.pickers.seen.general_candidates", scores)
+        monkeypatch.setattr("cryodl.micrographs.pickers.general_view.general_candidates", scores)
         monkeypatch.setattr("cryodl.micrographs.pickers.fill_in._with_boxes", lambda images, *_: (images, []))
         image = labelled(0.0)
         image = dataclasses.replace(image, image=image.image + 0.1)

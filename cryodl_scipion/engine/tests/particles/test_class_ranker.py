@@ -6,7 +6,7 @@ import pytest
 import torch
 from classes2d_data import shape
 
-from cryodl.particles.classes2d.answer import SIDE, curve_numbers, load_ranker, small_images
+from cryodl.particles.classes2d.results import SIDE, curve_numbers, load_ranker, small_images
 
 CURVE = torch.tensor([[1.0] * 9 + [0.8, 0.6, 0.4, 0.2, 0.1, 0.0, 0.0, 0.0]])
 

@@ -11,11 +11,11 @@ from classes2d_data import rotated, shape
 from cryodl.contract.class_choice import particle_cut
 from cryodl.core.optics import Optics, ctf_of_optics, wavelength
 from cryodl.particles.classes2d import run
-from cryodl.particles.classes2d.answer import signal_probabilities
 from cryodl.particles.classes2d.averages import FOLDS, ClassBank, centres_of, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import FIRST_CLASSES, Classification
 from cryodl.particles.classes2d.matching import Detail, References, halves, match
 from cryodl.particles.classes2d.polar import PolarGrid, polar_ctf, polar_ring_power, rotated_yx
+from cryodl.particles.classes2d.results import signal_probabilities
 
 GRID = PolarGrid(32, 12, 48, 14.0)
 DETAIL = Detail(rings=12, orders=20, angles=24, reach=2.0, step=1.0, candidates=2)

@@ -13,7 +13,7 @@ from cryodl.core.optics import Optics
 from cryodl.io.model import read_model, shipped_models
 from cryodl.running.cli import main
 from cryodl.simulate import varied_cells
-from cryodl.simulate.tilt_series import moved, seen, seen_on_slope
+from cryodl.simulate.tilt_series import imaged, moved, seen_on_slope
 from cryodl.simulate.tomograms import Particle
 from cryodl.tomograms.pretraining.cells import grown, warped
 from cryodl.tomograms.pretraining.task import Cells, CellsTask, fainter, filtered_noise, noise_like, weights_of
@@ -78,10 +78,12 @@ def test_the_defocus_changes_along_a_tilted_image_and_not_along_a_flat_one():
     optics = [Optics(20000.0, 20000.0, 0.0, 300.0, 2.7, 0.1)]
     image = torch.zeros(64, 400)
     image[32, [40, 200, 360]] = 1.0
-    flat = seen(image[None, None], 10.0, optics)[0, 0]
+    flat = imaged(image[None, None], 10.0, optics)[0, 0]
     assert torch.allclose(seen_on_slope(image, 10.0, optics, None, 0.0), flat, atol=1e-4)
     tilted = seen_on_slope(image, 10.0, optics, None, 60.0)
-    higher, lower = (seen(image[None, None], 10.0, [Optics(d, d, 0.0, 300.0, 2.7, 0.1)])[0, 0] for d in (17230, 22770))
+    higher, lower = (
+        imaged(image[None, None], 10.0, [Optics(d, d, 0.0, 300.0, 2.7, 0.1)])[0, 0] for d in (17230, 22770)
+    )
     ends = (slice(30, 50), slice(350, 370))
     near = lambda a, b, part: float((a[:, part] - b[:, part]).norm() / b[:, part].norm())
     assert min(near(tilted, part, ends[0]) for part in (higher, lower)) < 0.15 < near(tilted, flat, ends[0])

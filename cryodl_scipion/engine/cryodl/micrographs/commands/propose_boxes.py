@@ -12,8 +12,8 @@ from ...core.geometry import map_positions
 from ...io import coordinates, micrographs
 from ...running.runner import Run, command
 from ..pickers import fill_in, label_checks
+from ..pickers.general_view import seen_particles
 from ..pickers.labels import load_labelled, match_particles
-from ..pickers.seen import seen_particles
 
 KINDS = ("background", "contamination")
 # px of the particle's diameter at which boxes are looked for: enough to tell particles from noise, and quick

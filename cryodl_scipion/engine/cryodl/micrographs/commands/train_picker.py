@@ -14,7 +14,7 @@ from ...core.devices import choose_device
 from ...io.micrographs import pixel_size_warnings
 from ...learning.recipe import TrainingRun, say_weakness, start_weights
 from ...running.runner import Run, command
-from ..pickers import crops, labels, load_network, picker_method, recursive, seen, train
+from ..pickers import crops, general_view, labels, load_network, picker_method, recursive, train
 from ..pickers.card import card_warnings, model_card, training_in_words, training_summary
 from ..pickers.fill_in import fill_in
 from ..pickers.held_back import FOLDS, HeldBack, hold_back
@@ -34,7 +34,7 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
     method = picker_method(config.network)
     training.take_folder()
-    config, notes = seen.decide_labels(config, items, method)
+    config, notes = general_view.decide_labels(config, items, method)
     if problems := recursion_problems(config.recursions, labels.label_kind(config)):
         raise ValueError(problems[0])
     run.warn(*notes)  # before the work, which may be in vain

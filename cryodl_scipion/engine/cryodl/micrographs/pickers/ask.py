@@ -14,9 +14,9 @@ from ...core.matching import match_picks
 from ...io.coordinates import DECIMALS
 from ...io.micrographs import read_micrograph
 from ..normalize import Prepared, prepare_micrograph
+from .general_view import ContrastFound, candidates_of_some, compare_contrasts
 from .pick_record import PickSettings, typical_contrast
 from .predict import Picker, working_factor
-from .seen import ContrastFound, candidates_of_some, compare_contrasts
 from .size import SIDE, WHOLE, ScaleCandidates, Size, find_size
 from .thresholds import expected_counts, threshold_uncertainty
 

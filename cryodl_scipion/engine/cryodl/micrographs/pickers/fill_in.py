@@ -18,9 +18,9 @@ from ...contract import TrainPickerConfig, counted
 from ...core.geometry import inside, values_at
 from ...core.peaks import LocalCorrelation, find_peaks, separate
 from .crops import LabelledImage
+from .general_view import seen_contrast, seen_particles
 from .label_checks import judge_contrast, label_signal, upside_down_warning
 from .method import PickerMethod
-from .seen import seen_contrast, seen_particles
 
 TEMPLATE_RADIUS = 0.75  # particle diameters: the particle and the fringe around it
 # diameters that a proposed box keeps from labelled particles: two circles may just overlap a little

@@ -4,4 +4,4 @@
 polar.py samples images on rings of Fourier space; records.py keeps those samples on the disk; averages.py holds the
 class averages in parts, so that no particle is compared with an average that it is in, and makes the averages in the
 end; matching.py compares, and grows the number of classes; classify.py gives the first sorting and is the loop;
-answer.py scores them."""
+results.py scores them."""

@@ -13,7 +13,7 @@ from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.relion_tables import number_columns, whole_column
 from ...io.stacks import find_file, read_images, split_name, stack_shape
 from ...io.star import read_tables, write_tables
-from .answer import CLASSES, COUNT, PARTICLES, PROBABILITY, STACK
+from .results import CLASSES, COUNT, PARTICLES, PROBABILITY, STACK
 
 REJECTED = "rejected.star"
 # Outputs that selection.json holds, too.

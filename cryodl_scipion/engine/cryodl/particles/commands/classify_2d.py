@@ -9,7 +9,6 @@ import numpy as np
 from ...contract import Classify2DConfig, Classify2DOutputs, counted
 from ...io.particle_sets import ParticleSet, read_particles
 from ...running.runner import PROGRAM, Run, command
-from ..classes2d.answer import finished_answer, former_of, load_ranker, write_answer, write_forming
 from ..classes2d.classify import Classification
 from ..classes2d.former import (
     SUMS,
@@ -22,6 +21,7 @@ from ..classes2d.former import (
     write_former,
 )
 from ..classes2d.records import ClassSettings, Records, class_settings, load_or_make
+from ..classes2d.results import finished_answer, former_of, load_ranker, write_answer, write_forming
 from ..classes2d.run import Pass, classify
 
 GOOD = 0.5  # score from which an average counts as good

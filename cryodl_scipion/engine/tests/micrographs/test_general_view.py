@@ -7,7 +7,7 @@ from synthetic import blob_micrograph, write_mrc
 
 from cryodl.contract import TrainPickerConfig
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.pickers import picker_method, seen
+from cryodl.micrographs.pickers import general_view, picker_method
 from cryodl.micrographs.pickers.fill_in import appearance_of, proposed_boxes
 from cryodl.micrographs.pickers.labels import load_labels, match_labels
 
@@ -30,9 +30,9 @@ def config(tmp_path):
 
 def _decide(config, monkeypatch, positions, score=0.95):
     found = lambda images, diameter: [(np.zeros((positions, 2)), np.full(positions, score)) for _ in images]
-    monkeypatch.setattr(seen, "general_candidates", found)
+    monkeypatch.setattr(general_view, "general_candidates", found)
     method = picker_method("unet")
-    return seen.decide_labels(config, match_labels(config), method)
+    return general_view.decide_labels(config, match_labels(config), method)
 
 
 def test_a_few_labels_among_many_particles_are_not_taken_for_all(config, monkeypatch):
