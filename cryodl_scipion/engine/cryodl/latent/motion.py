@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Test for heterogeneity: components of one half of the particles, tested on the other half.
+"""Test for heterogeneity: components of one half of the particles, tested on the other half; what it would have found.
 
 A curve through the volumes, for motions too large for a linear space."""
 
+import copy
 import dataclasses
+import functools
 import math
 import typing
+from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import affine_transform
+from scipy.spatial.transform import Rotation
 
 from .components import (
     CHANGE,
@@ -192,3 +197,68 @@ def projected_power(setting: Setting, mean: np.ndarray, cube: Cube, count: int) 
     for part in batches(setting.rows(), count):
         total += float((np.abs(setting.coefficients.shown(setting.views, part, cube, table, count)) ** 2).sum())
     return total
+
+
+# ----- How large a motion would have been found: swings of a part of the mean volume, added to the observations.
+PART = 9  # the mass over that of the part that swings
+FIRST = 20.0  # degrees from end to end that are tried first, then twice or half of them
+CLEAR = 3e-4  # p-value of the linear test: nine of ten such sets reach 0.025, where *auto* says motion
+
+
+def seen_swing(setting: Setting, mean: np.ndarray, radius: float, tolerance: float) -> dict[str, typing.Any]:
+    """Which swings of a part of the molecule the linear test finds when they are added to observations that show none.
+
+    Each observation gets the difference that its view shows between the mean volume and a state of the swing, with its
+    own CTF or wedge; its noise and its faults stay. mean: (box, box, box). radius: as in find_motion. Returns seen and
+    missed: degrees, None where no such swing was tried; sentence: what they say."""
+    swing, found = _swing(mean * setting.mask), dict[bool, float]()
+    for number in range(2):
+        degrees = FIRST if number == 0 else FIRST / 2 if True in found else 2 * FIRST
+        changes = np.stack([swing(angle) for angle in np.linspace(-degrees / 2, degrees / 2, 7)])
+        planted, moved = _with_changes(setting, changes, min(radius, COARSE)), mean + changes.mean(0)
+        components = functools.partial(voxel_components, planted, moved, radius, np.random.default_rng(0))
+        p_value = find_motion(planted, moved, radius, components, tolerance).p_value
+        found[p_value < CLEAR] = degrees
+        setting.say(f"planted, a swing of {degrees:g}°: p = {p_value:.3g}")
+    seen, missed, part = found.get(True), found.get(False), "of a ninth of the mass"
+    words = f"A swing of {seen:g}° {part} would have been seen" if seen else f"No swing {part} would surely be seen"
+    if missed:
+        words += f"; one of {missed:g}° could have been missed" if seen else f", not even one of {missed:g}°"
+    return dict(seen=seen, missed=missed, sentence=f"{words}.")
+
+
+def _swing(mean: np.ndarray) -> typing.Callable[[float], np.ndarray]:
+    """Gives the change of a mean volume when the part at one end of its longest axis swings by so many degrees, about
+    an axis across that end."""
+    places, weights = np.indices(mean.shape).reshape(3, -1).T, np.clip(mean, 0, None).ravel()
+    off = places - np.average(places, axis=0, weights=weights)
+    axes = np.linalg.eigh((off.T * weights) @ off)[1]
+    along = off @ axes[:, 2]
+    order = np.argsort(-along)
+    cut = along[order[np.searchsorted(np.cumsum(weights[order]), weights.sum() / PART)]]
+    pivot = np.average(places, axis=0, weights=weights * np.exp(-((along - cut) ** 2)))
+    part = mean * np.clip(0.5 + (along - cut) / 3, 0, 1).reshape(mean.shape)
+
+    def change(degrees: float) -> np.ndarray:
+        back = Rotation.from_rotvec(-np.radians(degrees) * axes[:, 1]).as_matrix()
+        return (affine_transform(part, back, pivot - back @ pivot) - part).astype(np.float32)
+
+    return change
+
+
+def _with_changes(setting: Setting, changes: np.ndarray, radius: float) -> Setting:
+    """The Setting with one of some changes of the volume in each observation, all equally often."""
+    kept, views, planted = setting.coefficients, setting.views, copy.copy(setting.coefficients)
+    count, cube = kept.count(radius), setting.cube(radius)
+    path, shape = Path(kept.files[0].filename).with_name("planted.npy"), (len(kept), count)
+    data = np.lib.format.open_memmap(path, "w+", np.complex64, shape)
+    # copies of an image show one molecule
+    state = np.random.default_rng(0).permutation(setting.image.max() + 1)[setting.image] % len(changes)
+    for number, change in enumerate(changes):
+        table = cube.table(change)
+        for part in batches(np.nonzero(state == number)[0], count):
+            phase = np.exp(-2j * np.pi / kept.box * (views.shifts[part] @ kept.frequencies[:, :count]))
+            shown = kept.shown(views, part, cube, table, count) * views.contrast[part, None]
+            data[part] = kept.files[0][part, :count] + shown * phase * kept.scale[kept.ring[:count]]
+    planted.files = (data, *kept.files[1:])
+    return dataclasses.replace(setting, coefficients=planted)

@@ -24,7 +24,7 @@ from ..io.subtomograms import SubtomogramSet
 from .components import ComponentFit, Setting, fit_components
 from .cube import resized_volume
 from .masks import changing
-from .motion import Motion, along_curve, find_motion, voxel_components
+from .motion import Motion, along_curve, find_motion, seen_swing, voxel_components
 
 WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
 
@@ -140,16 +140,19 @@ def linear_motion(start: Start, tolerance: float) -> Motion:
 def fit_linear(start: Start, motion: Motion, count: int, curved: bool = True) -> Outcome:
     """The Outcome by principal components. count : of latent coordinates. curved : whether the first one follows a
     curve, where there is motion."""
-    setting = start.setting
+    setting, record = start.setting, dict[str, typing.Any](tolerance=motion.tolerance)
     if motion.verdict == "motion":
         first, second = motion.halves
         setting.focus = changing(first, second, setting.mask)
+    elif start.alike:
+        doing("swings that would have been seen")
+        record["swing"] = seen_swing(setting, start.mean, start.radius, motion.tolerance)
     doing("the principal components")
     mean, known = start.mean, motion.halves[0]
     fit = fit_components(setting, mean, known, count, start.radius, start.sigmas, start.curve, start.rng)
     if motion.verdict == "motion" and curved:
         fit.latent[:, 0] = along_curve(setting, fit, start.radius)
-    return Outcome(fit, motion, setting, start.contrast, start.notes, "linear", dict(tolerance=motion.tolerance))
+    return Outcome(fit, motion, setting, start.contrast, start.notes, "linear", record)
 
 
 def latent_columns(latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int) -> dict[str, np.ndarray]:

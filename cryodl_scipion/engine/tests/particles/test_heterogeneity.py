@@ -16,9 +16,10 @@ from synthetic import lopsided_density, write_mrc
 
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.latent.components import CHANGE, shell_power, solve_components
+from cryodl.latent import motion
+from cryodl.latent.components import CHANGE, Setting, shell_power, solve_components
 from cryodl.latent.cube import Cube, as_complex, resized_volume
-from cryodl.latent.motion import expected_power
+from cryodl.latent.motion import _swing, _with_changes, expected_power
 from cryodl.latent.record import path_weights
 from cryodl.particles.heterogeneity.coefficients import load_coefficients, particle_views
 
@@ -156,11 +157,14 @@ def test_a_rigid_molecule_with_wrong_defocus_and_orientations_shows_no_motion(tm
         }
     )
     write_particles_star("wrong.star", particles, wrong)
-    made = command("fit-heterogeneity", **dict(FIT, particles="wrong.star", axes=0), output="fit").outputs
+    result = command("fit-heterogeneity", **dict(FIT, particles="wrong.star", axes=0), output="fit")
+    made = result.outputs
     assert made["verdict"] == "no motion" and made["p_value"] > 0.05 and made["paths"] == []
+    assert "swing of" in result.summary[1] and "of a ninth of the mass" in result.summary[1]
     said = json.loads(Path("fit/heterogeneity.json").read_text())
     smallest = min(said["tests"][method]["p_value"] for method in ("linear", "gaussian"))
     assert said["method"] == "linear" and said["p_value"] == pytest.approx(min(1, 2 * smallest))
+    assert said["swing"]["seen"] != 10  # 300 wrong images do not show that much
 
 
 def test_noise_shows_no_motion_and_this_is_said(here, tmp_path):
@@ -172,8 +176,43 @@ def test_noise_shows_no_motion_and_this_is_said(here, tmp_path):
     assert made.outputs["verdict"] == "no motion"
     assert any("nothing in common" in note for note in made.warnings)
     assert made.summary[0].startswith("No motion found (p = ") and "maps show noise" in made.summary[1]
+    assert "swing" not in json.loads((tmp_path / "fit/heterogeneity.json").read_text())  # noise has no parts
     assert "(no motion)" in made.methods[0] and "principal components" in made.methods[0]
     assert "rigid molecule, corrected for the number of tests," in made.methods[0]
+
+
+def test_planted_changes_are_what_the_views_would_show_of_them(here, tmp_path):
+    particles, box = read_particles("p.star"), 20
+    coefficients, rows = load_coefficients(particles, 8, 20, "bright", tmp_path), np.arange(40)
+    coefficients.scale[:] = 3.0
+    views, count, cube = particle_views(particles), coefficients.count(8), Cube(box, 8)
+    views.contrast[:] = 1.5
+    mean = resized_volume(mrcfile.read("p_map.mrc"), box)
+    changes = np.stack([_swing(mean)(angle) for angle in (-20.0, 20.0)])
+    assert abs(changes.sum((1, 2, 3))).max() < 0.01 * mean.sum() and abs(_swing(mean)(0.0)).max() < 1e-3 * mean.max()
+    setting = Setting(coefficients, views, np.ones(400), 1.0, box, print, np.arange(400))
+    planted, tables = _with_changes(setting, changes, 8).coefficients, []
+    for volume in changes:
+        tables.append(np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1))
+    looks = [coefficients.look(views, rows, cube, table, count) for table in tables]
+    added = planted.look(views, rows, cube, tables[0], count).data - looks[0].data
+    errors = np.stack([np.linalg.norm(added - 1.5 * one.transfer * one.slices, axis=1) for one in looks])
+    assert np.allclose(errors.min(0), 0, atol=1e-3 * np.linalg.norm(added, axis=1).mean())
+    assert 10 < errors.argmin(0).sum() < 30  # either in half of the images
+
+
+@pytest.mark.parametrize(
+    "smallest, words",
+    [(5, "A swing of 10° of a ninth of the mass would have been seen."), (30, "A swing of 40°"), (50, "not even one")],
+)
+def test_the_smallest_swing_that_is_found_is_named(smallest, words, monkeypatch):
+    told = list[str]()
+    monkeypatch.setattr(motion, "_swing", lambda mean: lambda degrees: np.full((8, 8, 8), degrees))
+    monkeypatch.setattr(motion, "_with_changes", lambda setting, changes, radius: np.ptp(changes))
+    monkeypatch.setattr(motion, "find_motion", lambda swing, *others: SimpleNamespace(p_value=float(swing < smallest)))
+    found = motion.seen_swing(SimpleNamespace(mask=1.0, say=told.append), np.ones((8, 8, 8)), 8, 0.001)
+    assert words in found["sentence"] and len(told) == 2
+    assert "one of 20° could have been missed" in found["sentence"] or smallest != 30
 
 
 def test_weights_of_a_path_rest_on_equally_many_particles():

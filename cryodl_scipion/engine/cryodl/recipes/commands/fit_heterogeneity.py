@@ -170,9 +170,10 @@ def _write(
         method=outcome.method,
         contrast=outcome.contrast,
     )
-    noun = star.stem[:-1]
+    noun, swing = star.stem[:-1], outcome.record.get("swing", {})
     run.summary(
         verdict_sentence(motion),
+        *[swing[key] for key in swing if key == "sentence"],
         *["Noise and errors explain the differences; the latent coordinates and maps show noise."]
         * (motion.verdict != "motion"),
         f"{config.latent} latent coordinates of {counted(len(found), noun)}, method {outcome.method}: {made.particles}",
