@@ -148,9 +148,9 @@ def classes2d(run, program, particles, classes, snr, seed=0, iterations=20):
 JUNK = dict(nothing=300, ice=125, carbon=125, two=225) | {"off-centre": 225}
 junk_table = columns(
     {
+        "molecules": "molecules",
         "noise": "noise",
         "SNR": "snr:g",
-        "seed": "seed",
         "purity": "purity:.3f",
         "clear views": "clear",
         "junk removed by classes": "by_classes:.3f",
@@ -175,18 +175,18 @@ def symmetry(path):
 
 @benchmark(
     cases=lambda: [
-        dict(noise=noise, snr=snr, seed=seed)
-        for noise, snr, seed in [("coloured", 0.1, 1), ("coloured", 0.05, 1), ("white", 0.1, 1)]
-        + [("white", 0.05, 1), ("coloured", 0.05, 2), ("coloured", 0.05, 3)]
+        dict(molecules=molecules, noise=noise, snr=snr)
+        for noise, snr in (("coloured", 0.1), ("coloured", 0.05), ("white", 0.1))
+        for molecules in ("1AON 1WCM 3C91", "3IYD 6RN3 6ZWV")
     ],
     tables={"class-junk": junk_table},
     quick=dict(each=60, junk=0.06, classes=6),
 )
-def class_junk(run, noise, snr, seed, molecules="1AON 1WCM 3C91", each=1000, junk=1.0, classes=64):
+def class_junk(run, molecules, noise, snr, seed=1, each=1000, junk=1.0, classes=64):
     """Three molecules and a quarter of junk (noise, off-centre, two in a box, ice, carbon) of another generator,
     classified and selected. purity: of the good particles, those of their class's commonest molecule. clear: classes
     with 60 % of their members of one molecule and within 25 degrees of one view of it, or of an equivalent one."""
-    folder = run.folder(f"{noise} {snr:g} {seed}")
+    folder = run.folder(f"{molecules} {noise} {snr:g}")
     kinds = {kind: round(count * junk) for kind, count in JUNK.items()}
     files = [structure_file(name) for name in molecules.split()]
     star = make_set(folder / "set", files, each, kinds, snr, colour=float(noise == "coloured"), seed=seed)
