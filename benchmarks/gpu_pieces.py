@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -115,14 +114,14 @@ def write_state(training, results):
 def _packed(training, left_out):
     memory = io.BytesIO()
     files = [path for path in training.rglob("*") if path.is_file() and path.name not in ("lock", "prepared")]
-    with tarfile.open(fileobj=memory, mode="w") as tar, tempfile.TemporaryDirectory() as scratch:
+    with zipfile.ZipFile(memory, "w") as state, tempfile.TemporaryDirectory() as scratch:
         for path in sorted(files):
             if path.name in (CHECKPOINT, WEIGHTS):
                 halved = Path(scratch) / path.name
                 _halve(path, halved, left_out)
-                tar.add(halved, path.relative_to(training))
+                state.write(halved, path.relative_to(training))
             elif path.stat().st_size <= SMALL and path.suffix != ".safetensors":
-                tar.add(path, path.relative_to(training))
+                state.write(path, path.relative_to(training))
     return memory.getvalue()
 
 
@@ -132,8 +131,8 @@ def read_state(parts, training):
     if not packed:
         return
     shutil.rmtree(training, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-        tar.extractall(training, filter="data")
+    with zipfile.ZipFile(io.BytesIO(packed)) as state:
+        state.extractall(training)
     for path in training.rglob(CHECKPOINT):
         _restore(path)
     for path in training.rglob(WEIGHTS):  # halved, they are no longer those that their card names
