@@ -15,6 +15,7 @@ from cryodl.core.frc import frc, resolution_at
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.half_disc import HalfDisc
+from cryodl.particles.orientations import explained
 from cryodl.particles.orientations.assign import Search
 from cryodl.particles.orientations.explained import Explained
 from cryodl.particles.orientations.hypotheses import hypotheses
@@ -76,6 +77,27 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
     explained = np.array(read_particles("o.star").columns["cryodlExplained"], float)
     others = np.array(read_particles("f.star").columns["cryodlExplained"], float)
     assert explained.mean() > others.mean() + 0.2
+
+
+def test_a_coarse_map_of_the_molecule_is_not_taken_for_another_molecule(tmp_path, monkeypatch):
+    """Atoms in a ball; a map of them that ends at 34 Å, beyond which it holds some noise, as a first map does."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(explained, "UNSURE", 0.0)  # many particles would leave as little doubt of the signal
+    rng = np.random.default_rng(7)
+    wave = np.sqrt(sum(f**2 for f in np.meshgrid(*[np.fft.fftfreq(BOX, PIXEL)] * 3, indexing="ij")))
+    atoms = rng.normal(size=(40, 3))
+    atoms *= (9 * rng.random(40) ** (1 / 3) / np.linalg.norm(atoms, axis=1))[:, None]
+    density = np.histogramdd(np.round(atoms) + BOX // 2, BOX, [(-0.5, BOX - 0.5)] * 3)[0]
+    write = lambda name, transform: write_mrc(name, np.fft.ifftn(transform).real.astype(np.float32), PIXEL)
+    transform, noise = np.fft.fftn(density) * np.exp(-60 * wave**2), np.fft.fftn(rng.normal(size=density.shape))
+    noise *= 0.35 * np.abs(transform).mean() / np.abs(noise).mean()
+    write("map.mrc", transform)
+    write("coarse.mrc", noise + (transform - noise) / (1 + (34 * wave) ** 16))
+    simulate_particles(count=60, snr=0.3)
+    given = dict(particles="p.star", structure="coarse.mrc", output="o.star", angular_step=15)
+    result = run_command("assign-orientations", flags=["--no-controls"], **given)
+    (said,) = [warning for warning in result.warnings if "explain" in warning]
+    assert "coarse.mrc explains these particles to 32 Å" in said and "a coarse first map" in said
 
 
 def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project):
@@ -221,3 +243,10 @@ def test_evidence_far_above_that_of_made_up_particles_is_no_proof():
     said = untold.warnings("p.star", "map.mrc")[0]
     assert "The evidence for map.mrc in p.star is 4,500 times that" in said and "cannot be told" in said
     assert "is 2.3 times that" in twice.warnings("p.star", "map.mrc")[0]
+
+
+def test_what_coarse_detail_alone_explains_is_said_to_be_coarse():
+    coarse, foreign = (Explained(np.ones(1), 0.6, 40.0, part, 36.2) for part in (0.83, 0.69))
+    (said,) = coarse.warnings("p.star", "first.mrc")
+    assert "first.mrc explains these particles to 36 Å (83 % of the evidence), but not in finer detail" in said
+    assert "first.mrc does not explain these particles" in foreign.warnings("p.star", "first.mrc")[0]

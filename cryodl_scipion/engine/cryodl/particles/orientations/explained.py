@@ -27,16 +27,20 @@ MINIMUM = 0.75  # part of the evidence below which particles are not explained b
 MAXIMUM = 2.0  # above, the particles are not like the made-up ones; genuine sets had at most 1.35
 UNSURE = 3.0  # over `signal`: relative error of the expected evidence, which grows faster than the signal's strength
 ERRORS = 3.0  # standard errors by which the signal must exceed nothing
+COARSE = 0.35  # part of the signal's power in the rings that also a coarse map has
 
 
 @dataclasses.dataclass(frozen=True)
 class Explained:
     """particle: (n,) evidence of each particle over the expected one of its CTF. whole: of all of them. signal: how
-    many standard errors the images' power exceeds the noise."""
+    many standard errors the images' power exceeds the noise. coarse: as whole, from detail to `detail` Å alone, if
+    whole is not enough."""
 
     particle: np.ndarray
     whole: float
     signal: float
+    coarse: float = 0.0
+    detail: float = 0.0
 
     @property
     def can_be_told(self) -> bool:
@@ -59,13 +63,24 @@ class Explained:
                 "or compressed, or have a wrong CTF. Whether the structure explains them cannot be told, and the "
                 "stated probabilities may be wrong."
             ]
-        if self.whole * (1 + UNSURE / self.signal) >= MINIMUM:
+        if _enough(self.whole, self.signal):
             return []
+        share = f"{100 * self.whole:.0f} % of that of particles of this structure with the same signal"
+        if self.coarse >= MINIMUM:
+            return [
+                f"{structure} explains these particles to {self.detail:.0f} Å ({100 * self.coarse:.0f} % of the "
+                f"evidence), but not in finer detail: in all the evidence is {share}. It may be a coarse first map, "
+                "another state or a related molecule, or some particles are junk."
+            ]
         return [
-            f"{structure} does not explain these particles: the evidence for it is {100 * self.whole:.0f} % of that "
-            f"of particles of this structure with the same signal (at least {100 * MINIMUM:.0f} % are expected). They "
-            "may show another molecule, another state or junk, or finer detail than a coarse first map has."
+            f"{structure} does not explain these particles: the evidence for it is {share} (at least "
+            f"{100 * MINIMUM:.0f} % are expected). They may show another molecule, another state or junk, or finer "
+            "detail than a coarse first map has."
         ]
+
+
+def _enough(whole: float, signal: float) -> bool:
+    return whole * (1 + UNSURE / signal) >= MINIMUM
 
 
 def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
@@ -90,7 +105,30 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     every = np.concatenate([energy(search.source.observed(part, search.disc)) for part in parts])
     expected = np.maximum(slope * every + constant, 1e-3 * max(values.mean(), 1e-3))
     whole = float(found_evidence.mean() / max(expected.mean(), 1e-6))
-    return Explained(found_evidence / expected, max(whole, 0.0), signal)
+    found = Explained(found_evidence / expected, max(whole, 0.0), signal)
+    if signal < ERRORS or _enough(whole, signal):
+        return found
+    coarse, detail = _coarsely(search, observed, made, gain, power.shown)
+    return dataclasses.replace(found, coarse=coarse, detail=detail)
+
+
+def _coarsely(
+    search: Search, observed: Observed, made: Observed, gain: torch.Tensor, shown: np.ndarray
+) -> tuple[float, float]:
+    """Evidence of particles over that of made-up ones in the coarse rings that hold COARSE of the signal, and their
+    finest detail, Å. A first map has little of the finer rings, and that little is raised to the images' power: what
+    is expected of it there, no map of that detail gives. Another molecule fails in the coarse rings as well."""
+    power = np.cumsum(gain.numpy() ** 2 * shown)
+    finest = int(np.searchsorted(power, COARSE * power[-1]))
+    kept = (torch.arange(len(gain)) <= finest).float()
+    shifts, few = search.shifts(search.fit.sigma), observed[:: -(-len(observed) // COUNT)]
+    mean = lambda images, strength: float(
+        evidence(
+            log_likelihoods(images, search.bank.with_gain((strength * kept).to(search.disc.device)), shifts)
+        ).mean()
+    )
+    fitted = search.fit.gain(len(gain), search.width)
+    return mean(few, fitted) / max(mean(made, gain), 1e-6), search.width / max(finest, 1)
 
 
 def _with_plausible_shifts(search: typing.Any) -> typing.Any:
