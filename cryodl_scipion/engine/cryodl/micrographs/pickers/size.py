@@ -34,8 +34,8 @@ AGREES = 1.2  # factor between stated and found diameter that is no contradictio
 # and the standard deviation of the logarithm. Of particles of 22 simulated and 3 real sets the smaller measure is at
 # most 0.59; of dirt alone it is nearly always larger than 0.65.
 UNEVEN = 0.65
-# With so many sure particles up to so much is in doubt: long molecules have 0.63 to 0.85, many specks 1.02 or more.
-MANY, DOUBTFUL = 60, 0.9
+# With so many sure particles up to so much is in doubt: simulated molecules have up to 0.85, most dirt 0.87 or more.
+MANY, DOUBTFUL = 30, 0.9
 EVEN = 0.5  # the same at a second rung, where those of the first were dirt
 LOW = 0.05  # in standard deviations of the image's noise: lower heights count as so high
 OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a further kind of particle
