@@ -67,12 +67,19 @@ def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypat
 
 
 @pytest.mark.parametrize("uneven, trusted", [(0.5, True), (0.8, False)])
-def test_picks_that_may_be_dirt_are_unsure_however_well_their_scores_part(uneven, trusted):
-    adapted = dataclasses.asdict(Adapted((1.0, 0.0), 0.5, 0.01, 300, agreement=0.98))
+def test_picks_that_may_be_dirt_are_unsure_and_others_have_intervals(tmp_path, uneven, trusted):
+    adapted = dataclasses.asdict(Adapted((1.0, 0.0), 0.5, 0.01, 300, expected_f1=0.9, agreement=0.98))
     size = dataclasses.asdict(Size(150.0, 0.1, 80.0, 3, uneven=uneven))
     known = PickSettings("x", 2.0, None, None, 0.0, "dark", general=True, adapted=adapted, size=size)
-    config = PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output="out")
-    assert Picks(config, Path("general"), {}, known).trusted == trusted
+    config = PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output=str(tmp_path))
+    picks = Picks(config, Path("general"), {}, known)
+    picks.write("a", np.zeros((90, 2)), np.linspace(0, 1, 90))
+    made = picks.outputs(["a"], known, {})
+    assert made.state == ("clear" if trusted else "unsure") and (made.expected is not None) == trusted
+    if trusted:
+        assert made.expected["recall_low"] < made.expected["recall"] < made.expected["recall_high"] <= 1
+    stated = r"precision 0\.\d\d \(0\.\d\d to \d\.\d\d\), recall .*; 90 % intervals"
+    assert bool(re.search(stated, picks.in_words(made))) == trusted
 
 
 def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, monkeypatch, capsys):
@@ -93,9 +100,9 @@ def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, 
     assert run(general, "--answers", str(general / "answers")) == 0
     made = outputs(general)
     assert made["state"] == "answered" and made["threshold"] < before
-    assert made["expected"] is None, "scores that tell little promise nothing with answers either"
+    assert made["expected"] is None, "answers are of some micrographs alone, and said of these"
     said = capsys.readouterr().out
-    assert re.search(rf"By {count} answers \d\d % of the picks .* \(between \d\d and 100 %\)", said), said
+    assert re.search(rf"By {count} answers \d\d % of the picks .* \(between \d\d and \d+ %\), and they are", said), said
     asked.write(general / "answers/answers.json")
     assert run(general, "--answers", str(general / "answers")) == 2
     assert f"too few questions are answered: 0 of {count}" in capsys.readouterr().err

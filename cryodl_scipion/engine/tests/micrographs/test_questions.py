@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from scipy.spatial.distance import pdist
 from synthetic import write_mrc
 
+from cryodl.core.calibration import calibrate
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.micrographs.byhand import asking
 from cryodl.micrographs.byhand.asking import AskSession, AskWindow
@@ -87,16 +88,15 @@ def test_nothing_is_asked_where_there_are_no_picks():
 
 
 def test_the_intervals_of_90_percent_hold_as_often_as_they_say():
-    inside = {"precision": 0, "particles": 0}
+    inside = {"precision": 0, "recall": 0, "particles": 0}
     for seed in range(100):
         found, true = faint(seed)
         asked = answered(choose_questions(found, 0.3, DIAMETER, "x", seed), found, true)
         estimate, names = asked.estimate(), asked.micrographs
-        lowest = min(p.lowest for p in asked.parts)
-        picks = np.concatenate([true[n][found[n][1] >= 0.3] for n in names])
-        among = sum(true[n][found[n][1] >= lowest].sum() for n in names)
-        inside["precision"] += estimate.precision[1] <= picks.mean() <= estimate.precision[2]
-        inside["particles"] += estimate.particles[1] <= among <= estimate.particles[2]
+        right = sum(true[n][found[n][1] >= 0.3].sum() for n in names)
+        among, picks = (sum(part[n].sum() for n in names) for part in (true, {n: found[n][1] >= 0.3 for n in names}))
+        for key, truth in dict(precision=right / picks, recall=right / among, particles=among).items():
+            inside[key] += getattr(estimate, key)[1] <= truth <= getattr(estimate, key)[2]
     assert all(80 <= count <= 98 for count in inside.values()), inside
 
 
@@ -109,6 +109,17 @@ def test_answers_choose_a_threshold_near_the_best_also_if_some_are_wrong():
         after.append(f1(found, true, learn_threshold(asked).threshold))
         best.append(max(f1(found, true, t) for t in np.geomspace(0.01, 0.9, 40)))
     assert np.mean(after) > np.mean(before) + 0.15 and np.mean(after) > np.mean(best) - 0.06, (before, after, best)
+
+
+def test_answers_leave_a_threshold_that_was_right_nearly_where_it_was():
+    before, after = [], []
+    for seed in range(20):
+        low, true = faint(seed)
+        found = {n: (yx, calibrate(scores, (1.0, 3.0))) for n, (yx, scores) in low.items()}
+        asked = answered(choose_questions(found, 0.4, DIAMETER, "x", seed), found, true, 0.05, seed)
+        before.append(f1(found, true, 0.4))
+        after.append(f1(found, true, learn_threshold(asked).threshold))
+    assert np.mean(after) > np.mean(before) - 0.03, (before, after)
 
 
 def test_too_few_answers_are_said():

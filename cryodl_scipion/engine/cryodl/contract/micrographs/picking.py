@@ -152,7 +152,8 @@ class PickOutputs(pick_fields.PicksOutputs):
         "Expected number of particles among all candidates (number), and its standard deviation (deviation)."
     )
     expected: typing.Optional[Numbers] = output(
-        "Expected precision, recall and f1 of the picks; null if they cannot be estimated from the scores."
+        "Expected precision, recall and f1 of the picks, with the ends of 90 % intervals (precision_low, ...); null if "
+        "the scores do not tell them."
     )
     model: str = output("Model folder; empty for templates.", path="folder")
     pictures: Texts = output("Pictures of the first micrographs.", path="file")

@@ -61,6 +61,9 @@ UNTOLD = (
     "Precision and recall of the picks are not stated: particles hardly differ from the background, or stand out as "
     "differently as dirt. Check the picks, or train on your own labels."
 )
+# Of 14 clear simulated sets of another generator 13 have precision, recall and F1 within this of what is stated.
+WITHIN = 0.09
+WORDS = dict(precision="precision", recall="recall", f1="F1")
 FEW_LABELS = (
     "Precision and recall of the picks are not stated: by the scores of a model that learnt from a few boxes they "
     "would be too high. Check the picks."
@@ -82,6 +85,7 @@ class Picks:
     ) -> None:
         self.folder, self.model, self.card = Path(config.output), str(model), card
         self.given, self.rule, self.answered = config.threshold, config.threshold_rule, answered
+        self.avoid = config.avoid
         self.guess, self.guessed = config.expected_particles, False
         self.counts, self.thresholds, self.expected = dict[str, int](), dict[str, float](), Expectation()
         self.take_threshold(settings)
@@ -130,7 +134,7 @@ class Picks:
         threshold = self.model_threshold if self.given is None else self.given
         chosen = f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else ""
         if self.answered and self.given is None:
-            chosen = f" (chosen by {counted(self.answered.estimate.answered, 'answer')})"
+            chosen = f" (chosen by {counted(len(self.answered.asked.told), 'answer')})"
         if self.guessed:
             chosen = f" (that of {self.guess:g} expected particles per micrograph)"
         return f"threshold {score_text(threshold)}{chosen}"
@@ -142,6 +146,10 @@ class Picks:
         ranked, number = sorted(self.thresholds.values()), self.expected.particles
         f1, told = (self.adapted.f1, self.adapted.expected_f1) if self.adapted else (1.0, 1.0)
         expected = {name: min(1.0, value * f1 / max(told, 0.01)) for name, value in self.expected.metrics().items()}
+        if self.adapted:
+            expected |= {f"{name}_low": max(0.0, value - WITHIN) for name, value in expected.items()} | {
+                f"{name}_high": min(1.0, value + WITHIN) for name, value in expected.items()
+            }
         return PickOutputs(
             folder=str(self.folder),
             picks=sum(self.counts.values()),
@@ -182,12 +190,15 @@ class Picks:
         )
         if not made.picks:
             return written.rstrip()
-        if self.answered:
-            return f"{written}{self.answered.estimate.in_words()}"
+        if self.answered and (told := self.answered.asked.estimate(made.threshold)):
+            return written + told.in_words()
         if not made.expected:
             return written + (UNTOLD if made.state else FEW_LABELS)
-        found, number = made.expected, made.expected_particles
+        number, where = made.expected_particles, "" if self.avoid == "nothing" else " outside the areas to avoid"
+        found, told = made.expected, self.adapted is not None
+        ends = [f" ({found[f'{name}_low']:.2f} to {found[f'{name}_high']:.2f})" if told else "" for name in WORDS]
+        stated = ", ".join(f"{word} {found[name]:.2f}{end}" for (name, word), end in zip(WORDS.items(), ends))
         return (
-            f"{written}Expected particles: {number['number']:.0f} ± {number['deviation']:.0f}; expected of the picks: "
-            f"precision {found['precision']:.2f}, recall {found['recall']:.2f}, F1 {found['f1']:.2f}"
+            f"{written}Expected particles: {number['number']:.0f} ± {number['deviation']:.0f}{where}; expected of "
+            f"the picks: {stated}" + "; 90 % intervals" * told
         )
