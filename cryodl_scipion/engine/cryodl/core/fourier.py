@@ -41,8 +41,7 @@ def frequencies(
     square = torch.zeros((), device=device)
     for side in shape[:-1]:
         square = square[..., None] + torch.fft.fftfreq(side, pixel_size, device=device) ** 2
-    square = square[..., None] + torch.fft.rfftfreq(shape[-1], pixel_size, device=device) ** 2
-    return torch.sqrt(square)
+    return torch.sqrt(square[..., None] + torch.fft.rfftfreq(shape[-1], pixel_size, device=device) ** 2)
 
 
 def rings(shape: typing.Sequence[int], device: torch.device | None = None) -> torch.Tensor:

@@ -24,8 +24,7 @@ def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> 
     """Which positions lie within an image, and so many px from its edge pixels, (n,) bool. yx: (n, 2) px. shape:
     (h, w), px. border: px."""
     yx = np.asarray(yx, float).reshape(-1, 2)
-    within: np.ndarray = (yx >= border) & (yx < np.asarray(shape, float) - border)
-    return np.asarray(within.all(axis=1))
+    return np.asarray(((yx >= border) & (yx < np.asarray(shape, float) - border)).all(axis=1))
 
 
 def values_at(image: np.ndarray, yx: np.ndarray) -> np.ndarray:

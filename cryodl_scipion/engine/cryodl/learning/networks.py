@@ -79,8 +79,7 @@ def to_windows(x: torch.Tensor, n: int) -> torch.Tensor:
     b, *sides, c = x.shape
     d = len(sides)
     cut = x.reshape(b, *[length for side in sides for length in (side // n, n)], c)
-    order = (0, *range(1, 2 * d, 2), *range(2, 2 * d + 1, 2), 2 * d + 1)
-    return cut.permute(order).reshape(-1, n**d, c)
+    return cut.permute((0, *range(1, 2 * d, 2), *range(2, 2 * d + 1, 2), 2 * d + 1)).reshape(-1, n**d, c)
 
 
 def from_windows(tokens: torch.Tensor, n: int, sides: typing.Sequence[int]) -> torch.Tensor:

@@ -159,8 +159,7 @@ class Reference:
         plane = torch.stack([self.disc.x, self.disc.y]).float() * (self.scale / self.radius)
         positions = (matrices.reshape(-1, 3, 3)[:, :, :2] @ plane).transpose(1, 2)  # n, d, xyz
         values = F.grid_sample(self.cube, positions.reshape(1, 1, len(positions), -1, 3), align_corners=True)[0, :, 0]
-        values = torch.complex(values[0], values[1]) * self.gain[self.disc.ring]
-        return values.reshape(*shape, -1)
+        return (torch.complex(values[0], values[1]) * self.gain[self.disc.ring]).reshape(*shape, -1)
 
 
 def middle_of(transform: torch.Tensor, radius: int) -> torch.Tensor:

@@ -37,8 +37,7 @@ def local_correlation(
     local = np.where(spread > small, cross / np.maximum(spread, small or 1e-300), 0.0)
     index = np.rint(positions).astype(int)
     inside = ((index >= 0) & (index < first.shape)).all(axis=1)
-    index = np.clip(index, 0, np.array(first.shape) - 1)
-    return np.where(inside, local[tuple(index.T)], 0.0)
+    return np.where(inside, local[tuple(np.clip(index, 0, np.array(first.shape) - 1).T)], 0.0)
 
 
 def local_resolution(

@@ -107,9 +107,7 @@ def _only(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _picks(values: tuple[np.ndarray, np.ndarray] | None, certain: bool) -> list[Pick]:
-    if values is None:
-        return []
-    return [Pick(float(y), float(x), float(s), certain) for (y, x), s in zip(*values)]
+    return [Pick(float(y), float(x), float(s), certain) for (y, x), s in zip(*values or ([], []))]
 
 
 def _write(path: str | os.PathLike[str], picks: typing.Sequence[Pick], comment: str) -> None:

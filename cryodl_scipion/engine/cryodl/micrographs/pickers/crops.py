@@ -76,8 +76,7 @@ class View(typing.NamedTuple):
 
 def sample_crop(item: LabelledImage, side: int, rng: np.random.Generator) -> View:
     """One random View of a labelled image. side: px of the square crop. rng: numpy Generator."""
-    centre = _choose_centre(item, rng)
-    return cut_view(item, centre, random_rotation(rng), side)
+    return cut_view(item, _choose_centre(item, rng), random_rotation(rng), side)
 
 
 def cut_view(item: LabelledImage, centre: np.ndarray, matrix: np.ndarray, side: int) -> View:

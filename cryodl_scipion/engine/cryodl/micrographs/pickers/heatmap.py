@@ -33,9 +33,7 @@ class HeatmapPicker(PickerMethod):
 
     def default_steps(self, particles: int, labels: str) -> int:
         """800 gained 0.006 F1 over 400 with 1,900 particles, and nothing with 500."""
-        if labels == "boxes":
-            return 250
-        return 800 if particles >= 1000 else 400
+        return 250 if labels == "boxes" else 800 if particles >= 1000 else 400
 
     def crop_side(self, labels: str) -> int:
         return BOX_CROP_SIDE if labels == "boxes" else CROP_SIDE

@@ -194,11 +194,14 @@ class Picks:
             return written + told.in_words()
         if not made.expected:
             return written + (UNTOLD if made.state else FEW_LABELS)
-        number, where = made.expected_particles, "" if self.avoid == "nothing" else " outside the areas to avoid"
-        found, told = made.expected, self.adapted is not None
-        ends = [f" ({found[f'{name}_low']:.2f} to {found[f'{name}_high']:.2f})" if told else "" for name in WORDS]
-        stated = ", ".join(f"{word} {found[name]:.2f}{end}" for (name, word), end in zip(WORDS.items(), ends))
+        found, number = made.expected, made.expected_particles
+        stated = ", ".join(
+            f"{word} {found[name]:.2f}" + (f" ({low:.2f} to {found[f'{name}_high']:.2f})" if low is not None else "")
+            for name, word in WORDS.items()
+            for low in [found.get(f"{name}_low")]
+        )
         return (
-            f"{written}Expected particles: {number['number']:.0f} ± {number['deviation']:.0f}{where}; expected of "
-            f"the picks: {stated}" + "; 90 % intervals" * told
+            f"{written}Expected particles: {number['number']:.0f} ± {number['deviation']:.0f}"
+            f"{'' if self.avoid == 'nothing' else ' outside the areas to avoid'}; expected of the picks: {stated}"
+            f"{'; 90 % intervals' if self.adapted else ''}"
         )

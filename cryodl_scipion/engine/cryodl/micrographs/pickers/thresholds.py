@@ -63,9 +63,7 @@ def threshold_of(rule: str, scores: np.ndarray, model_threshold: float) -> float
     """The threshold of one micrograph. rule: 'model' (model_threshold), 'f1' (the largest expected F1 on this
     micrograph) or 'count' (as many picks as particles are expected). scores: (n,) of its candidates. Only this
     micrograph is looked at, so that micrographs that arrive one by one get the same picks as all together."""
-    if rule == "model":
-        return model_threshold
-    return {"f1": best_threshold, "count": count_threshold}[rule](scores)
+    return model_threshold if rule == "model" else {"f1": best_threshold, "count": count_threshold}[rule](scores)
 
 
 def count_threshold(scores: np.ndarray) -> float:

@@ -381,8 +381,7 @@ def signal_probabilities(scores: np.ndarray, noise: np.ndarray) -> np.ndarray:
     part = min(1.0, 2 * float((scores < np.median(noise)).mean()))
     raw = 1 - part * of_noise / np.maximum(of_all, 1e-12)
     # cut to 0..1 afterwards: cutting first would leave the upper half of the scatter, and noise would keep a chance
-    rising = isotonic_regression(raw, weights=of_all + 1e-9).x
-    return np.interp(scores, grid, np.clip(rising, 0, 1))
+    return np.interp(scores, grid, np.clip(isotonic_regression(raw, weights=of_all + 1e-9).x, 0, 1))
 
 
 def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:

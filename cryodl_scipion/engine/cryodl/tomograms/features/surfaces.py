@@ -155,8 +155,7 @@ def _triangles(values: np.ndarray, level: float) -> np.ndarray | None:
     if min(part.shape) < 2 or part.min() >= level:
         return None
     vertices, faces, _, _ = marching_cubes(part, level, allow_degenerate=False)
-    vertices = vertices + [s.start for s in position]
-    return vertices[:, ::-1][faces].astype(np.float64)
+    return (vertices + [s.start for s in position])[:, ::-1][faces].astype(np.float64)
 
 
 def _facets(corners: np.ndarray) -> np.ndarray:

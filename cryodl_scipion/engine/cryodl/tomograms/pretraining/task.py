@@ -246,8 +246,7 @@ def dense_loss(output: torch.Tensor, target: torch.Tensor, features: int) -> tor
     target: 0 or 1, both (b, features * slices, h, w)."""
     cross = F.binary_cross_entropy_with_logits(output, target)
     parts = zip(output.sigmoid().chunk(features, 1), target.chunk(features, 1))
-    missed = [1 - soft_dice(o, t, torch.ones_like(t)) for o, t in parts]
-    return 4 * cross + torch.stack(missed).mean()
+    return 4 * cross + torch.stack([1 - soft_dice(o, t, torch.ones_like(t)) for o, t in parts]).mean()
 
 
 # ----- Crops without any feature that segmenters learn from: noise of the spectra that tomograms have after

@@ -43,8 +43,7 @@ class ShallowNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, second, last = self.layers
-        x = nn.functional.max_pool2d(first(x / 3), POOL).relu()
-        return last(second(x).relu())
+        return last(second(nn.functional.max_pool2d(first(x / 3), POOL).relu()).relu())
 
 
 class EMAN2Segmenter(SegmenterMethod):
