@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pyworkflow as pw
-from bench import ROOT, benchmark, columns
+from bench import ROOT, benchmark, columns, real
 from recipes.trials import output_files
 
 sys.path.insert(0, str(ROOT))
@@ -24,6 +24,7 @@ import types
 
 from pwem.protocols import ProtImportMicrographs
 from pyworkflow.project import Manager
+from pyworkflow.template import TemplateList
 
 from cryodl_scipion import Plugin
 from cryodl_scipion.protocols import CryodlProtPick, CryodlProtTrainPicker
@@ -157,8 +158,10 @@ def _freePorts(count):
 
 
 BATCH = 2
-_LIMIT = 1500  # s for a run
+NO_MAP = "No map was determined"
+_LIMIT, _LONG = 1500, 7200  # s for a run
 _TIME, _STEPS = "0:03:00", 120  # time limit of a training's job, which is cut in the middle of it
+CHAIN = "chain"
 TRIALS = {
     "steps": "Each batch of micrographs is a job.",
     "whole": "The whole run is one job.",
@@ -168,6 +171,7 @@ TRIALS = {
     "step-requeued": "Each batch is a job; one is requeued at work; nobody does anything.",
     "whole-limit": "A training is one job, which reaches its time limit; nobody does anything.",
     "step-limit": "The step of a training is a job, which reaches its time limit; nobody does anything.",
+    CHAIN: "From the micrographs of EMPIAR-10028 to the judged map: each run of `cryodl-unattended` is a job.",
 }
 
 
@@ -245,7 +249,7 @@ class Trials:
         """A training that SLURM cuts and begins again, until it has ended: the model of one that nothing cuts."""
         whole, run = self._newTraining(), self._newTraining()
         self.project.launchProtocol(whole, wait=True)
-        self._toQueue(run, steps, _TIME)
+        toQueue(run, steps, _TIME)
         before = set(self.cluster.jobs())
         self.project.launchProtocol(run, wait=False)
         self._wait(run)
@@ -289,12 +293,8 @@ class Trials:
         run.inputMicrographs.set(self.imported)
         run.inputMicrographs.setExtended("outputMicrographs")
         if steps:
-            self._toQueue(run, steps)
+            toQueue(run, steps)
         return run
-
-    def _toQueue(self, run, steps, limit="1:00:00"):
-        run._useQueue.set(True)
-        run.setQueueParams([QUEUE, {"JOB_TIME": limit, "JOB_MEMORY": "500M", "QUEUE_FOR_JOBS": steps}])
 
     def _submitted(self, steps):
         """A run that was launched, and the jobs that were there before."""
@@ -318,13 +318,7 @@ class Trials:
         return {job: state for job, state in self.cluster.jobs().items() if job not in before}
 
     def _wait(self, run):
-        end = time.monotonic() + _LIMIT
-        while time.monotonic() < end:
-            time.sleep(1)
-            self.project._updateProtocol(run)
-            if not run.isActive():
-                return
-        raise TimeoutError(f"the run had not ended after {_LIMIT} s: {run.getStatus()}")
+        waitFor(self.project, run)
 
     def _continued(self, run, said):
         """Continue a run that was killed; what was picked before must not be picked again."""
@@ -357,6 +351,62 @@ class Trials:
         return problems
 
 
+def toQueue(run, steps, limit="1:00:00"):
+    run._useQueue.set(True)
+    run.setQueueParams([QUEUE, {"JOB_TIME": limit, "JOB_MEMORY": "500M", "QUEUE_FOR_JOBS": steps}])
+
+
+def waitFor(project, run, limit=_LIMIT):
+    """Until a run has ended. limit: s. Raises TimeoutError."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        time.sleep(1)
+        project._updateProtocol(run)
+        if not run.isActive():
+            return
+    raise TimeoutError(f"the run had not ended after {limit} s: {run.getStatus()}")
+
+
+def chain(folder, cluster, micrographs):
+    """{tried, verdict, said, seconds} of a whole template, whose runs are submitted one after the other."""
+    start, one = time.monotonic(), real("empiar10028")
+    os.mkdir(os.path.join(folder, "mics"))
+    for path in one.micrographs[:micrographs]:
+        shutil.copy(path, os.path.join(folder, "mics"))
+    answers = dict(mics=os.path.join(folder, "mics"), pixel=one.pixel_size, diameter=one.diameter, cs=2.0)
+    answers.update(classes=10, timeout=10, settled=1, ctf="cryodl")
+    project, hosts = os.path.join(folder, "project"), os.path.join(folder, "hosts.conf")
+    hosts = hostsFile(str(ROOT / "docs" / "hosts_slurm.conf"), hosts)
+    os.makedirs(os.path.join(pw.Config.SCIPION_USER_DATA, "projects"), exist_ok=True)
+    project = Manager().createProject("chain", location=project, hostsConf=hosts)
+    os.chdir(project.path)
+    templates = TemplateList()
+    templates.addPluginTemplates("cryodl-unattended")
+    (template,) = templates.templates
+    template.replaceEnvVariables()
+    template.parseContent()
+    for alias, value in answers.items():
+        template.setParamValue(alias, str(value))
+    runs, problems = list(project.loadProtocols(template.createTemplateFile()).values()), []
+    runs.insert(-3, runs.pop(1))  # the first map stands in the place of a known structure
+    jobs = {}  # SLURM forgets one five minutes after its end
+    for run in runs:
+        toQueue(run, "N", "24:00:00")
+        project.launchProtocol(run, wait=False)
+        waitFor(project, run, _LONG)
+        jobs.update(cluster.jobs())
+        if not run.isFinished():
+            problems.append(f"{run.getObjLabel()}: {run.getStatus()} {_plain(run.getErrorMessage())}")
+        if problems or any(line.startswith(NO_MAP) for line in run.summary()):
+            break
+    wanted = runs.index(run) + 1
+    problems += [] if len(jobs) == wanted else [f"{len(jobs)} jobs, not {wanted}"]
+    said = [line for run in runs for line in run.summary() if line.startswith(("Map of", NO_MAP, "FSC"))]
+    said = f"{len(jobs)} jobs, {', '.join(sorted(set(jobs.values()))).lower()}. {' '.join(map(_plain, said))}"
+    verdict, seconds = "; ".join(problems) or "survived", round(time.monotonic() - start)
+    return dict(tried=TRIALS[CHAIN], verdict=verdict, said=said, seconds=seconds)
+
+
 def _plain(text):
     return (text or "").replace("\x1b[31m", "").replace("\x1b[0m", "").strip()
 
@@ -380,4 +430,6 @@ def slurm(run, trial, micrographs=8, stand_in=False):
             raise RuntimeError(f"Not run: {problem}")
         options = types.SimpleNamespace(micrographs=micrographs, stand_in=stand_in)
         with Cluster(os.path.join(folder, "cluster")) as cluster:
+            if trial == CHAIN:
+                return chain(folder, cluster, micrographs)
             return Trials(folder, cluster, options).run(trial)
