@@ -90,15 +90,16 @@ packages() { # ARGUMENTS of pip
 }
 packages --require-hashes --no-deps -r "$here/requirements.hashes"
 packages --no-deps --only-binary torch --report "$env/torch.json" "$(grep ^torch== "$here/requirements.lock")"
-checksum=$(grep -Eo '"sha256": *"[0-9a-f]{64}"' "$env/torch.json" | grep -Eo '[0-9a-f]{64}')
-if grep -q "sha256:$checksum" "$here/requirements.torch"; then
+# "hash": "sha256=..." is all that Debian 12's pip 23.0 writes; later ones add "sha256": "..."
+checksum=$(grep -Eo 'sha256(=|": *")[0-9a-f]{64}' "$env/torch.json" | grep -Eo '[0-9a-f]{64}$' | sort -u || true)
+if grep -q "sha256:${checksum:-unknown}" "$here/requirements.torch"; then
   cuda=$(grep -l '^Requires-Dist: nvidia' "$env"/lib/python*/site-packages/torch-*.dist-info/METADATA || true)
   # it is there already; what is missing are NVIDIA's packages
   [ -z "$cuda" ] || packages --require-hashes --no-deps -r "$here/requirements.torch"
 elif [ -n "${CRYODL_PIP_ARGS:-}" ]; then
-  say "this build of torch (sha256 $checksum) is not in requirements.torch: nobody compared its checksum"
+  say "this build of torch (sha256 ${checksum:-unknown}) is not in requirements.torch: nobody compared its checksum"
 else
-  say "pip brought a build of torch (sha256 $checksum) that is not in requirements.torch, so it may not be used. If you" \
+  say "pip brought a build of torch (sha256 ${checksum:-unknown}) that is not in requirements.torch, so it may not be used. If you" \
     "want it, name the index that has it: CRYODL_PIP_ARGS='--extra-index-url ...'." >&2
   exit 1
 fi

@@ -21,7 +21,7 @@ cat >"$env/bin/python" <<'END'
 echo "python $*" >>"$LOG"
 case "$*" in *"$BREAK"*) [ -z "$BREAK" ] || exit 1 ;; esac
 for word; do
-  [ "$before" != --report ] || echo '{{"hashes": {{"sha256": "'"$TORCH"'"}}}}' >"$word"
+  [ "$before" != --report ] || echo "$REPORT" | sed "s/TORCH/$TORCH/g" >"$word"
   before=$word
 done
 case "$*" in *--report*)
@@ -37,6 +37,8 @@ exit {code}
 
 # sha256 of torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl, as pytorch.org lists it
 CPU_BUILD = "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+OLD_REPORT = '{"archive_info": {"hash": "sha256=TORCH"}}'  # of pip 23.0, which Debian 12 has
+REPORT = '{"archive_info": {"hash": "sha256=TORCH", "hashes": {"sha256": "TORCH"}}}'
 
 
 class Installer:
@@ -48,9 +50,9 @@ class Installer:
     def has(self, name, code=0):
         writeProgram(self.bin / name, FAKE_ENVIRONMENT.format(name=name, code=code))
 
-    def run(self, breakAt="", torch=CPU_BUILD, needs="numpy", **variables):
+    def run(self, breakAt="", torch=CPU_BUILD, needs="numpy", report=REPORT, **variables):
         # The machine's own conda or uv stay out: PATH has only the system's folders.
-        fake = dict(LOG=str(self.logFile), BREAK=breakAt, TORCH=torch, NEEDS=needs)
+        fake = dict(LOG=str(self.logFile), BREAK=breakAt, TORCH=torch, NEEDS=needs, REPORT=report)
         env = dict(fake, PATH=f"{self.bin}:/usr/bin:/bin", HOME=str(self.home), **variables)
         return subprocess.run(
             ["bash", environment.installFile("install_env.sh"), str(self.home)],
@@ -114,12 +116,21 @@ def test_pip_arguments_of_the_user_reach_pip(installer):
     assert "requirements.lock --extra-index-url file:///wheels --no-cache-dir" in installer.log
 
 
-def test_torch_is_held_to_its_checksum_unless_the_user_names_where_it_is(installer):
+def test_every_pip_tells_the_checksum_of_torch(installer):
     installer.has("conda")
-    done = installer.run(torch="0" * 64)
+    assert installer.run(report=OLD_REPORT).returncode == 0
+    next((installer.home / "env").glob("cryodl-ready-*")).unlink()
+    done = installer.run(report='{"archive_info": {}}')
+    assert done.returncode == 1 and "(sha256 unknown) that is not in requirements.torch" in done.stdout
+
+
+@pytest.mark.parametrize("report", [OLD_REPORT, REPORT])
+def test_torch_is_held_to_its_checksum_unless_the_user_names_where_it_is(installer, report):
+    installer.has("conda")
+    done = installer.run(torch="0" * 64, report=report)
     assert done.returncode == 1 and "that is not in requirements.torch, so it may not be used" in done.stdout
     assert installer.problems() and "cryodl doctor" not in installer.log
-    done = installer.run(torch="0" * 64, CRYODL_PIP_ARGS="--extra-index-url file:///wheels")
+    done = installer.run(torch="0" * 64, report=report, CRYODL_PIP_ARGS="--extra-index-url file:///wheels")
     assert done.returncode == 0 and "nobody compared its checksum" in done.stdout
 
 
