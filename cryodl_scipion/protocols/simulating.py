@@ -2,7 +2,7 @@
 """What forms share that simulate micrographs of a structure: the user's own data that these should resemble."""
 
 import dataclasses
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 from pwem.objects import SetOfCTF, SetOfMicrographs, Volume
@@ -71,14 +71,12 @@ def likeOwn(
         config = dataclasses.replace(config, noise_from=noise, **pixelsAndAcquisition(own))
     elif config.pixel_size is None and isinstance(structure, Volume):
         config = dataclasses.replace(config, pixel_size=structure.getSamplingRate())
-    return config if ctfs is None else dataclasses.replace(config, **defocusRange(ctfs))
-
-
-def defocusRange(ctfs: SetOfCTF) -> Dict[str, Any]:
-    """{minimum_defocus, maximum_defocus, astigmatism} in Å of a SetOfCTF, without its outliers."""
+    if ctfs is None:
+        return config
     pairs = np.array([(c.getDefocusU(), c.getDefocusV()) for c in ctfs], float)
-    low, high = np.percentile(pairs.mean(axis=1), [5, 95])
-    return dict(
+    low, high = np.percentile(pairs.mean(axis=1), [5, 95])  # without the outliers
+    return dataclasses.replace(
+        config,
         minimum_defocus=round(float(low), 1),
         maximum_defocus=round(float(high), 1),
         astigmatism=round(float(np.percentile(abs(pairs[:, 0] - pairs[:, 1]), 95)), 1),

@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Input kinds of the protocols on micrographs."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, TypedDict
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.arriving import ArrivingMicrographs, checkPicks
 from .. import checks, kinds
 
-ACQUISITION = ("voltage", "spherical_aberration", "amplitude_contrast")
 
 
-def pixelsAndAcquisition(micrographs: SetOfMicrographs) -> Dict[str, Any]:
+class Acquired(TypedDict):
+    pixel_size: float
+    voltage: float
+    spherical_aberration: float
+    amplitude_contrast: float
+
+
+ACQUISITION = tuple(Acquired.__annotations__)[1:]
+
+def pixelsAndAcquisition(micrographs: SetOfMicrographs) -> Acquired:
     """What the engine is told of all micrographs of a set, by the names of the contract."""
     acquisition = micrographs.getAcquisition()
-    return dict(
+    return Acquired(
         pixel_size=micrographs.getSamplingRate(),
         voltage=acquisition.getVoltage(),
         spherical_aberration=acquisition.getSphericalAberration(),

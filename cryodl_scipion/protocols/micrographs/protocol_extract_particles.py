@@ -27,7 +27,7 @@ class PicksToExtract(kinds.Growing):
         frame = protocol._micrographs()
         given = () if frame is None else (frame.getFileName(),)
         known = dict(micrographs=given, names=(), coordinates=protocol._getExtraPath())
-        return dict(known, **({} if frame is None else pixelsAndAcquisition(frame)))
+        return known if frame is None else dict(known, **pixelsAndAcquisition(frame))
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
         others = {name: value for name, value in self.values(protocol).items() if name in ("pixel_size", *ACQUISITION)}
