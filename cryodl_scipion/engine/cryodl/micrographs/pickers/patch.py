@@ -195,7 +195,7 @@ class DilatedAverage(nn.Module):
 def _convert(network: nn.Sequential, window: int, stride: int) -> typing.Iterator[nn.Module]:
     side, steps, dilation, channels = window, 1, 1, 1
     for layer in _layers(network):
-        size, step = _kernel(layer), _step(layer)
+        size, step = _kernel(layer), _first(getattr(layer, "stride", 1))
         if isinstance(layer, nn.Flatten):
             continue
         if isinstance(layer, nn.Linear):
@@ -233,10 +233,6 @@ def _first(value: int | tuple[int, ...]) -> int:
 
 def _kernel(layer: typing.Any) -> int:
     return _first(getattr(layer, "kernel_size", 1))
-
-
-def _step(layer: typing.Any) -> int:
-    return _first(getattr(layer, "stride", 1))
 
 
 def _moved(layer: typing.Any, step: int, dilation: int) -> nn.Module:
