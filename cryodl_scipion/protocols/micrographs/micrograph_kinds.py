@@ -9,7 +9,6 @@ from ...convert.arriving import ArrivingMicrographs, checkPicks
 from .. import checks, kinds
 
 
-
 class Acquired(TypedDict):
     pixel_size: float
     voltage: float
@@ -18,6 +17,7 @@ class Acquired(TypedDict):
 
 
 ACQUISITION = tuple(Acquired.__annotations__)[1:]
+
 
 def pixelsAndAcquisition(micrographs: SetOfMicrographs) -> Acquired:
     """What the engine is told of all micrographs of a set, by the names of the contract."""
