@@ -37,7 +37,6 @@ class FormPart:
     fills: Tuple[str, ...] = ()  # contract fields that get their values from it, and are not on the form themselves
     options: Tuple[str, ...] = ()  # contract fields that it shows
     why = ""  # what fills them, in words
-    former: Dict[str, str] = {}  # {field of the protocol of 0.1.0 that is a way now: its name in the form}
     otherDefaults: Dict[str, Any] = {}  # of its options, where the form's default is not the contract's
 
     def addTo(self, form: Form, protocol: Any) -> None:
@@ -107,7 +106,6 @@ class OwnName(FormPart):
 
     def __init__(self, what: str, *names: str, of: Optional[type] = None, when: str = "True", **others: Any) -> None:
         self.fills, self._what, self._of, self._others = names, what, of, dict(others, condition=when)
-        self.former = {formName(name): formName(f"{what}_{name}") for name in names}
 
     def _infos(self, protocol: Any) -> List[Tuple[str, Any]]:
         found = [contract.describe(self._of or protocol._CONFIG, name) for name in self.fills]
@@ -134,14 +132,12 @@ class OptionsOf(FormPart):
 
 
 class Own(FormPart):
-    """A field that the engine does not know. arguments: of addParam; when: condition. former: its name in the protocol
-    of 0.1.0 that is a way now."""
+    """A field that the engine does not know. arguments: of addParam; when: condition."""
 
     def __init__(
-        self, name: str, paramClass: Any, label: str, help: str, when: str = "True", former: str = "", **arguments: Any
+        self, name: str, paramClass: Any, label: str, help: str, when: str = "True", **arguments: Any
     ) -> None:
         self._name, self._class = name, paramClass
-        self.former = {former: name} if former else {}
         self._arguments = dict(arguments, label=label, help=help, condition=when)
 
     def addTo(self, form: Form, protocol: Any) -> None:
@@ -180,7 +176,7 @@ class BoxSize(Own):
 
 
 class Pointing(FormPart):
-    """A pointer to an object of the project: the base of most kinds. former: as of Own.
+    """A pointer to an object of the project: the base of most kinds.
 
     name: of the form's field, as saved projects know it. to: contract fields that it fills. empty: what is done without
     it; '' if it is needed. related: whether the outputs are said to be made from it. needed: where the form shows it;
@@ -201,10 +197,8 @@ class Pointing(FormPart):
         empty: str = "",
         related: bool = True,
         needed: bool = False,
-        former: str = "",
         **arguments: Any,
     ) -> None:
-        self.former = {former: name} if former else {}
         self.name, self.fills, self._related, self._needed = name, self.to if to is None else tuple(to), related, needed
         self.label, self.why = label or self.LABEL, f"the form's {label or self.LABEL}"
         own = dict(allowsNull=True, help=f"{help}\n\nEmpty: {empty}.") if empty else dict(important=True, help=help)

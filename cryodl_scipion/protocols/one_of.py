@@ -206,9 +206,9 @@ def _former(name: str, present: Any, values: Dict[str, Any]) -> type:
 
     def new(cls: type, **given: Any) -> Any:
         made = present(**dict(values, **given))
-        made._presentNames.update((then, now) for part in made.FORM for then, now in part.former.items())
-        for name in set(given) & set(made._presentNames):
-            getattr(made, made._presentNames[name]).set(given[name])
+        made._presentNames.update(contract.version_0_1_0.FIELDS.get(name, {}))
+        for then in set(given) & set(made._presentNames):
+            getattr(made, made._presentNames[then]).set(given[then])
         return made
 
     return type(name, (present,), {"__new__": new, "__module__": present.__module__, "__doc__": present.__doc__})

@@ -36,7 +36,7 @@ def _areVolumes(items: Any) -> bool:
 
 
 class ParticlesOrSubtomograms(Particles):
-    """Particles, or subtomograms, which were the field inputSubtomograms of another protocol of 0.1.0."""
+    """Particles, or subtomograms."""
 
     CLASSES = "SetOfParticles,SetOfSubTomograms" if HAS_TOMO else "SetOfParticles"
 
@@ -82,7 +82,6 @@ class Fit(one_of.Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityO
             "Raw particles with CTF and the angles of a 3-D refinement without symmetry; or subtomograms with the "
             "transforms of an alignment.",
             need=("raw", "ctf", "angles"),
-            former="inputSubtomograms",
         ),
         StructureOfParticles(
             "inputVolume",

@@ -275,7 +275,7 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
     WORD, _KIND = "a structure, without picks", "picker"
     FORM = (
         MapOrModel("inputStructure", simulating.STRUCTURE, to=()),  # it is no parameter of the training
-        simulating.OwnMicrographs("ownMicrographs", former="inputMicrographs"),
+        simulating.OwnMicrographs("ownMicrographs"),
         simulating.OwnCtfs(),
         _simulated("pixel_size", when=_NO_OWN, help=simulating.PIXEL_SIZE),
         _simulated("count"),

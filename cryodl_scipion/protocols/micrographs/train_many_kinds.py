@@ -118,7 +118,6 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
             "Start from the shipped general model",
             "Continue from the general model that comes with the plugin (network unet), so that fewer steps are "
             "needed.",
-            former="startGeneral",
         ),
     )
     NOT_ON_FORM = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What version 0.1.0 called commands, options, outputs and protocols, and what they are called now.
 
-This is the only place that knows another version. Requests, results, command lines, saved workflows and projects of
+Names of another version are known only here. Requests, results, command lines, saved workflows and projects of
 0.1.0 are read through it; a removed option is named in a warning and ignored."""
 
 import typing
@@ -41,6 +41,23 @@ PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
     "CryodlProtTrainFromStructure": ("CryodlProtTrainPicker", {"what": 1}),
     "CryodlProtTrainGeneral": ("CryodlProtTrainPicker", {"what": 2}),
     "CryodlProtTrainSegmenter": ("CryodlProtTrainTomograms", {"what": 0}),
+}
+# {protocol then: {field of its form then: field now}}, as Scipion's projects and workflows name them.
+FIELDS: typing.Dict[str, typing.Dict[str, str]] = {
+    "CryodlProtEvaluateSegmentation": {"threshold": "evaluationThreshold"},
+    "CryodlProtFitSubtomogramHeterogeneity": {"inputSubtomograms": "inputParticles"},
+    "CryodlProtLatentVolumes": {"axes": "pathAxes", "maps": "pathMaps"},
+    "CryodlProtMeasureMembranes": {"minimumSize": "membraneMinimumSize"},
+    "CryodlProtSimulateHalfMaps": {"pixelSize": "mapPixelSize", "box": "mapBox"},
+    "CryodlProtSimulateParticles": {"count": "particleCount", "contrast": "particleContrast"},
+    "CryodlProtSimulateSubtomograms": {
+        **{"pixelSize": "subtomogramPixelSize", "count": "subtomogramCount"},
+        **{"snr": "subtomogramSnr", "contrast": "subtomogramContrast"},
+    },
+    "CryodlProtTrainClassifier": {"network": "classifierNetwork"},
+    "CryodlProtTrainDetector": {"network": "detectorNetwork"},
+    "CryodlProtTrainFromStructure": {"inputMicrographs": "ownMicrographs", "contrast": "simulatedContrast"},
+    "CryodlProtTrainGeneral": {"steps": "generalSteps", "startGeneral": "continueGeneral"},
 }
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
 # then where several became one.
