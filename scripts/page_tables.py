@@ -33,8 +33,8 @@ def tables() -> Dict[str, Rows]:
                 f"{day} ({', '.join(commit for commit, its in days.items() if its == day)})"
                 for day in dict.fromkeys(days.values())
             )
-            again = f"by `{record['command']}`" if record["command"] else "once"
-            found[name] = [*rows, [f"Measured {at} {again}."]]
+            again = f"; repeat: `{record['command']}`" if record["command"] else " once"
+            found[name] = [*rows, [f"Measured {at}{again}."]]
     return found
 
 
