@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick`: micrographs, and a model or templates, in; one <micrograph>.star each out. Pick all micrographs;
-those whose candidates are there already are only thresholded anew."""
+those whose candidates are there already are only thresholded anew.
+
+To read it: contract/micrographs/picking.py, this file, pickers/pick_new.py, pickers/predict.py, io/coordinates.py."""
 
 import dataclasses
 import typing
