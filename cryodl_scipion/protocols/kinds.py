@@ -134,9 +134,7 @@ class OptionsOf(FormPart):
 class Own(FormPart):
     """A field that the engine does not know. arguments: of addParam; when: condition."""
 
-    def __init__(
-        self, name: str, paramClass: Any, label: str, help: str, when: str = "True", **arguments: Any
-    ) -> None:
+    def __init__(self, name: str, paramClass: Any, label: str, help: str, when: str = "True", **arguments: Any) -> None:
         self._name, self._class = name, paramClass
         self._arguments = dict(arguments, label=label, help=help, condition=when)
 
