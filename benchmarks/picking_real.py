@@ -195,6 +195,11 @@ class Stepping(nn.Conv2d):
     def __init__(self, before, width, kernel, step=2, **more):
         super().__init__(before, width, kernel, step, **more)
 nn.Conv2d, nn.MaxPool2d = Stepping, nn.Identity"""
+REFLECTING = """from torch import nn
+class Reflecting(nn.Conv2d):
+    def __init__(self, *given, **more):
+        super().__init__(*given, padding_mode="reflect", **more)
+nn.Conv2d = Reflecting"""
 TURN_ALL = 37  # degrees
 TURNED = f"test micrographs turned by {TURN_ALL}°"
 CHANGES = {  # labels, code that runs before the commands, networks, options of train-picker
@@ -210,6 +215,7 @@ CHANGES = {  # labels, code that runs before the commands, networks, options of 
     "half as many filters": ("all", FEWER, ("deeppicker",), ()),
     "filters of 3 px": ("all", SMALLER, ("deeppicker",), ()),
     "strides in place of pooling": ("all", STRIDES, ("deeppicker",), ()),
+    "reflecting in place of zero padding": ("all", REFLECTING, ("cryolo",), ()),
     "two recursions": ("all", "", ("deepem",), ("--recursions", 2)),
     "no dropout, no decay of weights": ("all", FREE, ("unet", "deeppicker"), ()),
     "one micrograph": ("all", "", ("unet",), ()),

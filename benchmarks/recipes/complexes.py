@@ -34,6 +34,9 @@ MOLECULES = {
     for m in (
         Molecule("beta-galactosidase", "8BK7"),
         Molecule("spike", "6VXX"),
+        Molecule("GroEL", "1OEL"),
+        Molecule("RNA polymerase", "1WCM"),
+        Molecule("calcium channel", "5GJV"),
         Molecule("microtubule", "microtubule.cif", 8.5),
         Molecule("microtubule + kinesin", "microtubule-kinesin.cif", 8.5),
         Molecule("nucleosome", "nucleosome.cif", 5.0),
@@ -55,7 +58,7 @@ class Sets:
 
     def structure(self, name):
         file = MOLECULES[name].file
-        if file in ("8BK7", "6VXX"):
+        if not file.endswith(".cif"):
             return structure_file(file)
         if not (self.root / "structures" / file).exists():
             write_compositions(self.root / "structures")
