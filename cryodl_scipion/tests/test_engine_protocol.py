@@ -25,7 +25,6 @@ class WeighConfig(contract.Config):
     repeats: int = contract.param("How often.", default=2, label="Repeats")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class WeighOutputs(contract.Outputs):
     """What it makes."""
 

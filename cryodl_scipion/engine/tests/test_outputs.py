@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Outputs of commands: checked when result.json is written and when it is read."""
 
-import dataclasses
 import json
 import typing
 
@@ -13,7 +12,6 @@ from cryodl.contract.command import fits
 GOOD = {"annotations": "drawn", "counts": {"membrane": {"positive": 3, "negative": 2}}}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Some(Outputs):
     """Outputs of a test."""
 

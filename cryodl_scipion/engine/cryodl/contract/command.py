@@ -48,10 +48,18 @@ def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQU
 
 Wider = typing.TypeVar("Wider", bound="Outputs")
 
+if typing.TYPE_CHECKING:  # so that mypy finds an output that a command never gives
+    from typing_extensions import dataclass_transform
+else:
+    dataclass_transform = lambda **words: lambda base: base
 
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(output,))
 class Outputs(typing.Mapping[str, typing.Any]):
-    """Base of the dataclasses. `outputs.counts` and `outputs["counts"]` are the same value; a subclass is decorated
-    with @dataclasses.dataclass(frozen=True, eq=False)."""
+    """Base of the dataclasses. `outputs.counts` and `outputs["counts"]` are the same value."""
+
+    def __init_subclass__(cls) -> None:
+        dataclasses.dataclass(frozen=True, eq=False)(cls)
 
     def __getitem__(self, name: str) -> typing.Any:
         if name not in self.__dataclass_fields__:  # type: ignore[attr-defined]
@@ -71,7 +79,6 @@ class Outputs(typing.Mapping[str, typing.Any]):
         return cls(**inner)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainingOutputs(Outputs):
     """Outputs of all trainings."""
 
@@ -80,7 +87,6 @@ class TrainingOutputs(Outputs):
     stop_reason: str = output("Why the training ended.")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ImagesOutputs(Outputs):
     """Outputs of all that writes particles or subtomograms."""
 
@@ -89,7 +95,6 @@ class ImagesOutputs(Outputs):
     box: int = output("Box size of their images.", "px")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class MapsOutputs(Outputs):
     """Outputs of all that writes maps."""
 

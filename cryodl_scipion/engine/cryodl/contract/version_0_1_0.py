@@ -174,5 +174,4 @@ def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.Lis
 
 def present_outputs(command: str, values: typing.Mapping[str, typing.Any]) -> typing.Dict[str, typing.Any]:
     """The outputs of a result of 0.1.0 by their present names. command: its name then."""
-    renamed = _renamed(OUTPUTS, command)
-    return {renamed.get(name, name): value for name, value in values.items()}
+    return {_renamed(OUTPUTS, command).get(name, name): value for name, value in values.items()}

@@ -327,6 +327,8 @@ def write_csv(
     path: str | os.PathLike[str], titles: typing.Sequence[str], rows: typing.Iterable[typing.Sequence[typing.Any]]
 ) -> None:
     """Write a table, whole or not at all. titles: of its columns."""
-    with whole_file(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows([titles, *rows])
+    with (
+        whole_file(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        csv.writer(file).writerows([titles, *rows])

@@ -123,9 +123,12 @@ def command(function: "typing.Callable[[Config, Run], Made]") -> Runnable[Config
 
 @contextlib.contextmanager
 def _quiet() -> typing.Iterator[None]:
-    with open(os.devnull, "w", encoding="utf-8") as nothing:
-        with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
-            yield
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nothing,
+        contextlib.redirect_stdout(nothing),
+        contextlib.redirect_stderr(nothing),
+    ):
+        yield
 
 
 class Run:

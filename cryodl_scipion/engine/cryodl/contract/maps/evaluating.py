@@ -59,7 +59,6 @@ class EvaluateMapConfig(Config):
         return found((self.improver and not self.half_maps, needs)) or half_map_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class EvaluateMapOutputs(Outputs):
     evaluation: typing.Optional[str] = output(
         "evaluation.json; null if no output folder was given.",
@@ -95,7 +94,6 @@ class CompareModelsConfig(Config):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class CompareModelsOutputs(Outputs):
     residues: int = output("Number of residues of the evaluated model.")
     reference_residues: int = output("Number of residues of the reference.")
@@ -151,7 +149,6 @@ class SimulateHalfMapsConfig(Config):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SimulateHalfMapsOutputs(MapsOutputs):
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")

@@ -71,7 +71,6 @@ class ImproveMapConfig(Config):
         return found((not self.map and not self.half_maps, missing)) or half_map_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ImproveMapOutputs(Outputs):
     map: str = output(
         "The improved map, on the grid of the input.",
@@ -177,7 +176,6 @@ class TrainMapImproverConfig(Config):
         ]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainMapImproverOutputs(TrainingOutputs):
     maps: int = output("Number of training maps.")
     working_pixel_size: float = output("Working pixel size of the network.", "Å/px")
@@ -207,7 +205,6 @@ class ListPairsConfig(Config):
         return resolution_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ListPairsOutputs(Outputs):
     addresses: str = output("Download addresses, one per line.", path="file")
     pairs: str = output("Table of pairs for train-map-improver.", path="file")

@@ -70,7 +70,6 @@ class ComparePicksConfig(Config):
         return too_few_sets(self) or border_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class EvaluatePicksOutputs(Outputs):
     metrics: Details = output("Precision, recall, F1 ... over all micrographs, and how picks were matched.")
     micrographs: Details = output("The same metrics of each micrograph.")
@@ -80,7 +79,6 @@ class EvaluatePicksOutputs(Outputs):
     missing: typing.List[str] = output("Micrographs of the reference without picks.")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ComparePicksOutputs(Outputs):
     sets: typing.List[str] = output("Names of the sets of picks.")
     counts: Counts = output("Number of picks of each set.")
@@ -141,7 +139,6 @@ class ConsensusPicksConfig(Config):
         )[:1]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ConsensusPicksOutputs(pick_fields.PicksOutputs):
     coordinates: Texts = output(
         "STAR file of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
@@ -185,7 +182,6 @@ class ExportRelionConfig(pick_fields.OnMicrographs):
         return found((self.box % 2, odd))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ExportRelionOutputs(pick_fields.PicksOutputs):
     micrographs: str = output(
         "STAR file of the micrographs for RELION's commands, relative to RELION's project folder."

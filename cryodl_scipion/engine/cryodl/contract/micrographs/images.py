@@ -83,7 +83,6 @@ class AssessMicrographsConfig(pick_fields.OnMicrographs):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class AssessMicrographsOutputs(Outputs):
     folder: str = output("Folder of the measurements.", path="folder")
     table: str = output("micrographs.csv, with all micrographs measured in this folder.", path="file")
@@ -155,7 +154,6 @@ class EstimateCtfConfig(pick_fields.OnMicrographs):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class EstimateCtfOutputs(Outputs):
     star: str = output("STAR file with the defocus of each micrograph.", path="file")
     folder: str = output("Folder of the fits and spectra.", path="folder")
@@ -217,7 +215,6 @@ class DenoiseMicrographsConfig(pick_fields.OnMicrographs):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class DenoiseMicrographsOutputs(Outputs):
     micrographs: str = output(
         "Folder of the denoised micrographs.", path="folder", becomes="outputMicrographs: SetOfMicrographs"
@@ -261,7 +258,6 @@ class TrainMicrographDenoiserConfig(Config):
     steps: typing.Optional[int] = fields.steps(none_means="12000")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainMicrographDenoiserOutputs(TrainingOutputs):
     structures: int = output("Structures of files that were learnt from.")
     validation: Details = output(
@@ -380,7 +376,6 @@ class ExtractParticlesConfig(pick_fields.OnMicrographs):
         return self.box or 2 * int(-(-0.75 * self.particle_diameter / self.pixel_size // 1))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ExtractParticlesOutputs(ImagesOutputs):
     particles: str = output("STAR file of all particles.", path="file", becomes="outputParticles: SetOfParticles")
     folder: str = output("Folder of the stacks.", path="folder")

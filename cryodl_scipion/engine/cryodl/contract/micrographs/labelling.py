@@ -48,7 +48,6 @@ class PickByHandConfig(pick_fields.OnMicrographs):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class PickByHandOutputs(Outputs):
     folder: str = output("Folder of the coordinates.", path="folder", becomes="outputCoordinates: SetOfCoordinates")
     counts: Counts = output("Number of picks of each micrograph that has a file.")
@@ -131,7 +130,6 @@ class LabelsFromClassesConfig(Config):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class LabelsFromClassesOutputs(pick_fields.PicksOutputs):
     certain: Counts = output("Number of kept particles of each micrograph with labels.")
     removed: Counts = output("Number of rejected particles of each of these micrographs.")

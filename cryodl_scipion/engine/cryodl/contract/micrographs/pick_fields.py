@@ -124,7 +124,6 @@ class OnMicrographs(Config):
     pixel_size: float = fields.pixel_size()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class PicksOutputs(Outputs):
     folder: str = output("Folder of the coordinates.", path="folder")
     pixel_size: float = output("Pixel size of the micrographs; coordinates are in these pixels.", "Å/px")

@@ -127,7 +127,6 @@ class PickConfig(pick_fields.OnMicrographs):
         )[:1]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class PickOutputs(pick_fields.PicksOutputs):
     """What `pick` wrote. With templates scores are correlation coefficients, and nothing is expected of them."""
 
@@ -191,7 +190,6 @@ class ProposeBoxesConfig(pick_fields.OnMicrographs):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ProposeBoxesOutputs(pick_fields.PicksOutputs):
     background: str = output("Folder of the background boxes, one STAR file for each micrograph.", path="folder")
     contamination: str = output("Folder of the contamination boxes, one STAR file for each micrograph.", path="folder")
@@ -253,7 +251,6 @@ class AutoPickConfig(pick_fields.OnMicrographs):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class AutoPickOutputs(PickOutputs):
     model: str = output("Folder of the best round's model.", path="folder", becomes="outputModel: CryodlModel")
     rounds: typing.List[typing.Any] = output("The rounds, as in rounds.csv.", default=())
@@ -318,7 +315,6 @@ class PickFilamentsConfig(pick_fields.OnMicrographs):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class PickFilamentsOutputs(pick_fields.PicksOutputs):
     coordinates: Texts = output(
         "STAR file of each micrograph: segments with the columns of RELION's helical processing.",
@@ -358,7 +354,6 @@ class TrainFilamentPickerConfig(Config):
     learning_rate = None  # the network's own
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainFilamentPickerOutputs(TrainingOutputs):
     threshold: float = output(
         "Lowest threshold at which 98 % of the traced length on the validation micrographs is correct."

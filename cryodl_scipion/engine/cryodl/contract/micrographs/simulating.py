@@ -112,7 +112,6 @@ class SimulateMicrographsConfig(Config):
         return fields.defocus_problems(self) or found(low)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SimulateMicrographsOutputs(Outputs):
     folder: str = output("Output folder.", path="folder")
     micrographs: str = output(

@@ -125,7 +125,6 @@ def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
     return found((recursions and labels != "complete", incomplete))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainPickerOutputs(TrainingOutputs):
     threshold: float = output("Score threshold with the best F1 on the validation micrographs.")
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
@@ -236,7 +235,6 @@ class TrainGeneralPickerConfig(Config):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainGeneralPickerOutputs(TrainingOutputs):
     threshold: float = output("Score at which F1 on the validation micrographs is best.")
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")

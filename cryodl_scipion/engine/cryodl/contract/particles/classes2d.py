@@ -107,7 +107,6 @@ class SelectClassesConfig(Config):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Classify2DOutputs(Outputs):
     particles: str = output(
         "STAR file of the particles with in-plane angle, shift and rlnClassNumber: 1 is the largest class (with "
@@ -126,7 +125,6 @@ class Classify2DOutputs(Outputs):
     assigned: int = output("Number of particles that were assigned to classes of an earlier run.", default=0)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SelectClassesOutputs(Outputs):
     particles: str = output("STAR file of the kept particles.", path="file", becomes="outputParticles: SetOfParticles")
     classes: str = output("STAR file of the kept classes.", path="file", becomes="outputClasses: SetOfClasses2D")

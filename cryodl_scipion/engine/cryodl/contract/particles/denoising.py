@@ -69,7 +69,6 @@ class TrainDenoiserConfig(Config):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainDenoiserOutputs(TrainingOutputs):
     pixel_size: float = output("Working pixel size of the model.", "Å/px")
     box: int = output("Box size of its images.", "px")
@@ -89,7 +88,6 @@ class DenoiseConfig(Config):
     contrast: str = fields.particle_contrast()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class DenoiseOutputs(ImagesOutputs):
     particles: str = output(
         "STAR file of the denoised particles.", path="file", becomes="outputParticles: SetOfParticles"
@@ -138,7 +136,6 @@ class EvaluateDenoiserConfig(Config):
     contrast: str = fields.particle_contrast()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class EvaluateDenoiserOutputs(Outputs):
     evaluation: str = output(
         "evaluation.json: curves, controls and conclusions.", path="file", becomes="outputFSCs: SetOfFSCs"

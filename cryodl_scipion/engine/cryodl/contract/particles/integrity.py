@@ -43,7 +43,6 @@ class AssessIntegrityConfig(Config):
         )[:1]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class AssessIntegrityOutputs(Outputs):
     particles: str = output(
         "STAR file with the class of each particle, in the order of the structures (0: they cannot be told apart), "

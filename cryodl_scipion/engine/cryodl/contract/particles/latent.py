@@ -69,7 +69,6 @@ class LatentVolumesConfig(Config):
     contrast: str = fields.particle_contrast()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SelectLatentOutputs(Outputs):
     particles: str = output("STAR file of the selected particles.", path="file")
     count: int = output("Number of selected particles.")
@@ -77,7 +76,6 @@ class SelectLatentOutputs(Outputs):
     pixel_size: typing.Optional[float] = output("Pixel size of the particle images.", "Å/px", default=None)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class LatentVolumesOutputs(MapsOutputs):
     volumes: typing.List[str] = output(
         "Maps; their half-maps end in _half1.mrc and _half2.mrc.",

@@ -25,7 +25,6 @@ class IdentifyConfig(Config):
     output: str = fields.output_folder("Folder for ranking.csv. It must not exist.")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class IdentifyOutputs(Outputs):
     table: str = output(
         "ranking.csv: structure, q (estimated probability of a look-alike), share of the particles and its 90 % "
@@ -41,7 +40,6 @@ class IdentifyOutputs(Outputs):
     contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ViewsOutputs(Outputs):
     """What the views of particles show, see reconstruction/views.py."""
 
@@ -56,7 +54,6 @@ class ViewsOutputs(Outputs):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class OrientedMapsOutputs(MapsOutputs, ViewsOutputs):
     by_direction: typing.Optional[typing.List[typing.List[typing.Optional[float]]]] = output(
         "For axes over one half of the sphere: rot and tilt in degrees, and the resolution in Å within 20 degrees of "
@@ -86,7 +83,6 @@ class InitialMapConfig(Config):
     contrast: str = fields.particle_contrast()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class InitialMapOutputs(OrientedMapsOutputs):
     determined: bool = output("Whether a map was determined.")
     reasons: typing.List[str] = output("Why not; empty for a map.")
@@ -153,7 +149,6 @@ class AssignOrientationsConfig(Config):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class AssignOrientationsOutputs(ViewsOutputs):
     particles: str = output(
         "STAR file of the particles with angles and shifts.", path="file", becomes="outputParticles: SetOfParticles"
@@ -206,7 +201,6 @@ class ReconstructConfig(Config):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ReconstructOutputs(OrientedMapsOutputs):
     map: str = output("The reconstructed map.", path="file", becomes="outputVolume: Volume")
     half1: str = output("First half-map.", path="file")

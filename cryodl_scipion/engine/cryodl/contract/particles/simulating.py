@@ -99,7 +99,6 @@ class SimulateParticlesConfig(Config):
         return even_problems(self, box="Box size") + found(several) + fields.defocus_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SimulateParticlesOutputs(ImagesOutputs):
     particles: str = output(
         "STAR file with the true angles, shifts and CTF.", path="file", becomes="outputParticles: SetOfParticles"

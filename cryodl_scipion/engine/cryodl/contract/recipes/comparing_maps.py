@@ -113,7 +113,6 @@ class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
         return too_few_sets(self) + found((missing, needed)) + even
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class CompareMapsOfPicksOutputs(MapsOutputs):
     sets: typing.List[str] = output("Names of the sets that gave a map, the reference first.")
     picks: Counts = output("Picks of each set on the micrographs compared.")

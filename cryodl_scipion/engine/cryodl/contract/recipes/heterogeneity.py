@@ -110,7 +110,6 @@ class FitHeterogeneityConfig(Config):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class FitHeterogeneityOutputs(MapsOutputs):
     particles: str = output(
         "STAR file of the particles or subtomograms with latent coordinates and clusters, without those set apart.",

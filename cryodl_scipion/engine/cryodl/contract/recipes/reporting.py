@@ -64,7 +64,6 @@ class ReportConfig(Config):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ReportOutputs(Outputs):
     page: str = output("The HTML file.", path="file", becomes="outputReport: String")
     runs: int = output("Number of runs in the report.")

@@ -48,7 +48,6 @@ class TrainClassifierConfig(Config):
         return tilt_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainClassifierOutputs(TrainingOutputs):
     classes: typing.List[str] = output("Names of the classes.")
     validation: Details = output(
@@ -114,7 +113,6 @@ class ClassifySubtomogramsConfig(Config):
         return found((self.model is None and of_classifier, needs)) or tilt_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ClassifySubtomogramsOutputs(Outputs):
     subtomograms: str = output(
         "STAR file with classes, and probabilities of a classifier.",

@@ -73,7 +73,6 @@ class DenoiseTomogramsConfig(Config):
         )[:1] or tilt_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class DenoiseTomogramsOutputs(Outputs):
     tomograms: str = output(
         "Folder of the denoised tomograms.", path="folder", becomes="outputTomograms: SetOfTomograms"

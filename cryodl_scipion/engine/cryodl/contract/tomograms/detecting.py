@@ -121,7 +121,6 @@ class DetectParticlesConfig(Config):
         return found((bool(self.template) == bool(self.model), one)) or (tilt_problems(self) if self.template else [])
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class DetectParticlesOutputs(tomogram_fields.OfTomograms):
     files: Texts = output("STAR file of each tomogram.", path="file")
     particles: str = output(
@@ -188,7 +187,6 @@ class TrainDetectorConfig(Config):
     seed: int = fields.seed()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainDetectorOutputs(TrainingOutputs):
     species: typing.List[str] = output("Names of the species.")
     thresholds: Numbers = output("Score threshold of each species.")

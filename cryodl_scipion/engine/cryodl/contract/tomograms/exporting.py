@@ -73,7 +73,6 @@ class ExportTomogramsConfig(Config):
         )[:1] or (tilt_problems(self) if (self.tilt_min is not None and self.tilt_max is not None) else [])
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class ExportTomogramsOutputs(Outputs):
     folder: str = output("Folder of the files.", path="folder")
     volumes: Texts = output("OME-Zarr folder of each volume.", path="folder")

@@ -29,7 +29,6 @@ class MergeFeaturesConfig(Config):
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class MergeFeaturesOutputs(tomogram_fields.OfTomograms):
     files: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
@@ -84,7 +83,6 @@ class PickFeaturesConfig(Config):
     seed: int = fields.seed()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class PickFeaturesOutputs(tomogram_fields.OfTomograms):
     files: Texts = output("STAR file of each tomogram.", path="file")
     particles: str = output(
@@ -126,7 +124,6 @@ class MeasureMembranesConfig(Config):
     seed: int = fields.seed()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class MeasureMembranesOutputs(tomogram_fields.OfTomograms):
     files: Texts = output("STAR file of the points of each tomogram.", path="file")
     particles: str = output(
@@ -162,7 +159,6 @@ class EvaluateSegmentationConfig(Config):
     pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(none_means="that of each file's header")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class EvaluateSegmentationOutputs(Outputs):
     evaluation: str = output("evaluation.json.", path="file")
     folder: str = output("Output folder.", path="folder")

@@ -66,7 +66,6 @@ class TrainGeneralSegmenterConfig(Config):
     seed: int = fields.seed()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainGeneralSegmenterOutputs(Outputs):
     models: Texts = output("Model folder of each feature.", path="folder")
     validation: typing.Dict[str, Details] = output("Metrics of each feature on the validation cells, by name.")
@@ -139,7 +138,6 @@ class TrainSegmenterConfig(Config):
         return found((bool(self.labels) == bool(self.annotations), either)) or label_volume_problems(self)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TrainSegmenterOutputs(TrainingOutputs):
     feature: str = output("Name of the feature.")
     annotator: str = output("Name of the annotator.")
@@ -181,7 +179,6 @@ class SegmentConfig(Config):
     names: Paths = tomogram_fields.tomogram_names()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SegmentOutputs(Outputs):
     scores: str = output("Folder of the score volumes.", path="folder")
     files: typing.Dict[str, Texts] = output(
@@ -216,7 +213,6 @@ class AnnotateConfig(Config):
     names: Paths = tomogram_fields.tomogram_names()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class AnnotationsOutputs(Outputs):
     annotations: str = output(
         "Folder of the annotations.", path="folder", becomes="outputAnnotations: CryodlAnnotations"

@@ -99,7 +99,6 @@ class SimulateTomogramsConfig(Config):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SimulateTomogramsOutputs(Outputs):
     tomograms: Texts = output("Tomograms by name.", path="file", becomes="outputTomograms: SetOfTomograms")
     labels: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
@@ -156,7 +155,6 @@ class SimulateSubtomogramsConfig(Config):
         return tilt_problems(self) + even_problems(self, box="Box size")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SimulateSubtomogramsOutputs(ImagesOutputs):
     subtomograms: str = output(
         "STAR file with the true classes, angles and shifts.",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fields that several commands on tomograms, tilt series and subtomograms share."""
 
-import dataclasses
 import typing
 from functools import partial
 
@@ -160,6 +159,5 @@ diameter = partial(
 )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class OfTomograms(Outputs):
     pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")

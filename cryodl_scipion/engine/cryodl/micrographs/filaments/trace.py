@@ -178,9 +178,13 @@ def _joined(fragments: list, gap: float) -> list:
         else []
     )
     for one, two in pairs:
-        if ends[one][0] != ends[two][0] and one not in partner and two not in partner:
-            if _continue_each_other(position[one], outward[one], position[two], outward[two]):
-                partner[one], partner[two] = two, one
+        if (
+            ends[one][0] != ends[two][0]
+            and one not in partner
+            and two not in partner
+            and _continue_each_other(position[one], outward[one], position[two], outward[two])
+        ):
+            partner[one], partner[two] = two, one
     return _chains(fragments, partner)
 
 
