@@ -94,22 +94,22 @@ def _of_set(denoiser, bench):
 TESTS = {
     1: (("beta-galactosidase",), "beta-galactosidase", "spike", "(1) beta-galactosidase"),
     2: (("spike",), "spike", "beta-galactosidase", "(2) spike"),
-    3: (("beta-galactosidase", "spike"), "beta-galactosidase", None, "(3) both learnt, beta-galactosidase"),
-    4: (("beta-galactosidase",), "beta-galactosidase", "spike", "(4) learnt from noise, beta-galactosidase"),
+    3: (("beta-galactosidase", "spike"), "beta-galactosidase", None, "(3) both learnt"),
+    4: (("beta-galactosidase",), "beta-galactosidase", "spike", "(4) noise learnt"),
     5: (("microtubule", "microtubule + kinesin"), "microtubule + kinesin", None, "(5) microtubule + kinesin"),
     6: (("nucleosome", "nucleosome + Chd1"), "nucleosome + Chd1", None, "(6) nucleosome + Chd1"),
     BLIND: (
         ("spike", "GroEL", "RNA polymerase", "calcium channel"),
         "beta-galactosidase",
         None,
-        "(7) learnt from four others, beta-galactosidase",
+        "(7) four others learnt",
     ),
 }
 WAYS = {
     "Wiener": "Wiener filter",
-    "blind": "`general_denoiser`, blind",
+    "blind": "`general_denoiser`",
     "template": "template, likeliest *",
-    "posterior": "template, mean (`posterior`) *",
+    "posterior": "`posterior` *",
     "swinconv": "`swinconv`",
     "cgan": "`cgan`",
 }
