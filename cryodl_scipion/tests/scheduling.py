@@ -27,7 +27,7 @@ _HOOK = """with open('/proc/self/cmdline') as file:
 if any('pw_schedule_run' in word for word in words):
     exec({code!r})
 """
-_CLOCK = """import time
+CLOCK = """import time
 wait = time.sleep
 time.sleep = lambda seconds: wait(seconds / {faster})
 """
@@ -76,7 +76,7 @@ class ScheduledTemplate:
         self._command += [f"{name}={value}" for name, value in answers.items()]
         self._environment = dict(os.environ, **standIns(folder))
         self._environment["FAKE_ENGINE_DIE_ONCE"] = kills
-        hook = schedulerHook(folder, launching.ASK.format(path=server) if server else _CLOCK.format(faster=faster))
+        hook = schedulerHook(folder, launching.ASK.format(path=server) if server else CLOCK.format(faster=faster))
         self._environment["PYTHONPATH"] = os.pathsep.join([hook, os.environ.get("PYTHONPATH", "")])
 
     def start(self) -> None:

@@ -12,26 +12,32 @@ templates, separated by blanks. CRYODL_KILLED chooses those whose runs die once 
 import os
 import shutil
 import signal
+import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import mrcfile
 import numpy as np
 from pwem import Domain
 from pwem.protocols import ProtParticlePickingAuto
+from pyworkflow.protocol.protocol import getUpdatedProtocol
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import Plugin
 from ..engine.cryodl import contract
+from ..protocols import CryodlProtAssignOrientations, CryodlProtBackProject, CryodlProtInitialMap, CryodlProtReport
 from ..protocols.protocol_base import skippedItems
 from ..starting.environment import CRYODL_PYTHON
 from ..viewers.panels_viewer import PanelsViewer
 from . import launching, simulated, synthetic
-from .base import CryodlTest
+from .base import CryodlTest, fakePython, usePython
 from .map_sets import writeModelOf
 from .maps.test_maps_chain import writeBundle
-from .particle_sets import writeMap
-from .scheduling import FASTER, ScheduledTemplate, runAll
+from .particle_sets import makeParticles, writeMap
+from .processes import killTree
+from .programs import writeProgram
+from .scheduling import CLOCK, FASTER, ScheduledTemplate, runAll, schedulerHook
 from .simulated import missing
 
 _MINUTES = 10  # of a loaded machine; a free one needs a third
@@ -248,6 +254,58 @@ def writeHinge(path):
     ]
     Path(path).write_text("".join(lines) + "END\n")
     return path
+
+
+class TestCryodlNoMap(CryodlTest):
+    """Runs that follow a first map which is not found, by Scipion's scheduler; the report is the real engine's."""
+
+    _REAL_ENGINE = True
+
+    @classmethod
+    def prepare(cls):
+        if Plugin.validateInstallation():
+            raise unittest.SkipTest(Plugin.validateInstallation()[0])
+        both = Path(cls.data, "both")
+        real, fake = Plugin.getPython(), fakePython(cls.data)
+        writeProgram(both, f'#!/bin/sh\n[ "$3" != report ] || exec "{real}" "$@"\nexec "{fake}" "$@"\n')
+        hook = schedulerHook(cls.data, CLOCK.format(faster=FASTER))
+        cls.variables = mock.patch.dict(
+            os.environ, FAKE_ENGINE_MAP="none", PYTHONPATH=os.pathsep.join([hook, os.environ.get("PYTHONPATH", "")])
+        )
+        usePython(str(both))
+
+    def follow(self, kind, label, **inputs):
+        return self.makeProtocol(kind, inputs, objLabel=label, useGpu=False)
+
+    def test_the_report_ends_with_the_first_reason_when_nothing_more_can_start(self):
+        raw, orient = (makeParticles(self, "raw"), "outputParticles"), CryodlProtAssignOrientations
+        first = self.follow(CryodlProtInitialMap, "first map", inputParticles=raw)
+        oriented = self.follow(orient, "orient", inputParticles=raw, inputStructure=(first, "outputVolume"))
+        made = self.follow(CryodlProtBackProject, "map", inputParticles=(oriented, "outputParticles"))
+        again = self.follow(orient, "again", inputParticles=raw, inputStructure=(made, "outputVolume"))
+        report = self.makeProtocol(CryodlProtReport, every=5)
+        runs = (first, oriented, made, again, report)
+        with self.variables:
+            for run in runs:
+                self.proj.saveProtocol(run)
+            for run in runs:
+                self.proj.scheduleProtocol(run)
+            try:
+                end = time.time() + 60 * _MINUTES
+                while report.isActive() and time.time() < end:
+                    time.sleep(1)
+                    report = getUpdatedProtocol(report)
+            finally:
+                ended = [getUpdatedProtocol(run) for run in runs]
+                for run in ended:
+                    if run.isActive():
+                        killTree(run.getPid())
+        self.assertEqual(
+            [run.getStatus() for run in ended], ["finished", "failed", "scheduled", "scheduled", "finished"]
+        )
+        said = "\n".join(report.summary())
+        self.assertIn("Alarm: map, again: not determined, because orient failed:", said)
+        self.assertIn("'first map' has no output outputVolume, though it has finished. initial-map told this", said)
 
 
 _SIMULATED = dict(pixel=simulated.PIXEL_SIZE, diameter=simulated.DIAMETER, box=64)

@@ -230,17 +230,24 @@ def test_a_drift_is_an_alarm(folder):
     assert "20 micrographs have 20 picks (median), earlier ones 100" in alarm
 
 
+def write_run(folder, label, values, inputs=()):
+    """What Scipion keeps of a run in project/. folder: such as 000003_ProtPick. inputs: numbers of runs."""
+    number = int(folder.split("_")[0])
+    os.makedirs(f"project/Runs/{folder}/logs")
+    rows = [(number, None, "", "ProtPick", None, label)]
+    rows += [(0, number, f"{number}.{name}", "String", value, "") for name, value in values.items()]
+    rows += [(0, number, f"{number}.input{n}", "Pointer", str(value), "") for n, value in enumerate(inputs)]
+    with sqlite3.connect(f"project/Runs/{folder}/logs/run.db") as db:
+        db.execute("CREATE TABLE Objects (id INT, parent_id INT, name TEXT, classname TEXT, value TEXT, label TEXT)")
+        db.executemany("INSERT INTO Objects VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
 def test_a_project_gives_its_runs_with_label_and_status(folder):
     os.makedirs("project")
     open("project/project.sqlite", "w").close()
     for number, status in ((2, "finished"), (77, "running")):
-        folder = f"project/Runs/{number:06d}_ProtPick"
-        os.makedirs(folder + "/logs")
-        os.makedirs(folder + "/extra")
-        with sqlite3.connect(folder + "/logs/run.db") as db:
-            db.execute("CREATE TABLE Objects (id INTEGER, parent_id INTEGER, name TEXT, value TEXT, label TEXT)")
-            db.execute("INSERT INTO Objects VALUES (?, NULL, '', NULL, ?)", (number, f"my <b>picks</b> {number}"))
-            db.execute("INSERT INTO Objects VALUES (?, ?, ?, ?, '')", (number + 1, number, f"{number}.status", status))
+        write_run(f"{number:06d}_ProtPick", f"my <b>picks</b> {number}", dict(status=status))
+        os.makedirs(f"project/Runs/{number:06d}_ProtPick/extra")
     shutil.copytree("results", "project/results")  # paths in results are relative to the project
     write_pick(["m1"], "project/Runs/000077_ProtPick/extra")
     shutil.rmtree("results")
@@ -256,15 +263,27 @@ def test_a_project_gives_its_runs_with_label_and_status(folder):
 
 
 def test_a_failed_step_of_another_plugin_is_told_with_its_reason(folder):
-    os.makedirs("project/Runs/000003_ProtMotioncor/logs")
-    with sqlite3.connect("project/Runs/000003_ProtMotioncor/logs/run.db") as db:
-        db.execute("CREATE TABLE Objects (id INTEGER, parent_id INTEGER, name TEXT, value TEXT, label TEXT)")
-        db.execute("INSERT INTO Objects VALUES (3, NULL, '', NULL, 'motion correction')")
-        said = {"status": "failed", "_error": "\x1b[31mProtocol failed: All movies failed\x1b[0m"}
-        for number, (name, value) in enumerate(said.items(), 4):
-            db.execute("INSERT INTO Objects VALUES (?, 3, ?, ?, '')", (number, f"3.{name}", value))
+    said = {"status": "failed", "_error": "\x1b[31mProtocol failed: All movies failed\x1b[0m"}
+    write_run("000003_ProtMotioncor", "motion correction", said)
     alarms = alarms_of(runs_of_project("project", {}))
     assert alarms == ["motion correction: the run failed: Protocol failed: All movies failed"]
+
+
+@pytest.mark.parametrize(
+    "second, works", [("failed", False), ("aborted", False), ("finished", True), ("running", True)]
+)
+def test_scheduled_runs_work_unless_they_are_behind_one_that_stopped(folder, second, works):
+    write_run("000002_ProtImport", "import", dict(status="finished"))
+    write_run("000005_ProtOrient", "orient", dict(status=second, _error="no map"), [2])
+    write_run("000007_ProtRefine", "refine", dict(status="scheduled"), [9])  # of a run with a later number
+    write_run("000009_ProtBackProject", "map", dict(status="scheduled"), [2, 5])
+    runs = runs_of_project("project", {})
+    assert [run.works for run in runs] == [False, second == "running", works, works]
+    said = [alarm for alarm in alarms_of(runs) if "not determined" in alarm]
+    how = dict(failed="failed", aborted="was stopped").get(second)
+    assert said == ([] if works else [f"refine, map: not determined, because orient {how}: no map"])
+    write_run("000011_ProtPick", "pick", dict(status="scheduled"), [2])  # nothing stopped that it needs
+    assert runs_of_project("project", {})[-1].works
 
 
 def test_another_file_is_never_replaced_and_a_report_is(folder):

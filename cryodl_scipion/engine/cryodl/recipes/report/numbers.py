@@ -8,7 +8,7 @@ import typing
 
 from ...contract import counted, in_words, resolution_in_words
 from .forecast import bends_of
-from .runs import Finished, FoundRun
+from .runs import STOPPED, Finished, FoundRun
 
 PICKING, CTF, CUTTING = ("pick", "auto-pick"), ("estimate-ctf",), ("extract-particles",)
 MAPS = ("reconstruct", "initial-map")
@@ -117,9 +117,10 @@ def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list
     now = time.time() if now is None else now
     found = []
     for run in runs:
-        if run.status in ("failed", "aborted"):
-            why = f": {run.error}" if run.error and not run.failures else "."
-            found.append(f"{run.label}: the run {'failed' if run.status == 'failed' else 'was stopped'}{why}")
+        if run.status in STOPPED:
+            behind = ", ".join(one.label for one in runs if one.behind is run)
+            what = f"{behind}: not determined, because {run.label}" if behind else f"{run.label}: the run"
+            found.append(f"{what} {STOPPED[run.status]}{f': {run.error}' if run.error and not run.failures else '.'}")
         found += [f"{run.label}: {sentence}" for sentence in run.failures]
         last = max((finished.time for finished in run.results), default=None)
         if run.status == "running" and last is not None and now - last > SILENT:
@@ -157,42 +158,33 @@ def skipped_of(run: FoundRun) -> list:
 
 
 def _names(finished: Finished) -> list[str]:
-    for key in ("counts", "metrics", "fits", "files"):
-        values = finished.result.outputs.get(key)
-        if isinstance(values, dict):
-            return list(values)
-    return []
+    told = (_mapping(finished, key) for key in ("counts", "metrics", "fits", "files"))
+    return list(next(filter(None, told), {}))
 
 
 def _drifts(runs: typing.Sequence[FoundRun]) -> list[str]:
     """Sentences if the latest micrographs are unlike those before."""
-    found = []
     picks = list(picks_of(runs).values())
     rings = [f["resolution"] for f in ctf_fits(runs).values() if f.get("resolution")]
-    if len(picks) >= 2 * LATEST:
-        before, now = statistics.median(picks[:-LATEST]), statistics.median(picks[-LATEST:])
-        if now < FEWER * before:
-            found.append(f"The last {LATEST} micrographs have {now:g} picks (median), earlier ones {before:g}.")
-    if len(rings) >= 2 * LATEST:
-        earlier, latest = statistics.median(rings[:-LATEST]), statistics.median(rings[-LATEST:])
-        if latest > WORSE * earlier:
-            found.append(
-                f"Thon rings of the last {LATEST} micrographs are fitted to {latest:.1f} Å (median), of earlier ones "
-                f"to {earlier:.1f} Å."
-            )
-    return found
+    (before, now), (earlier, latest) = (
+        [statistics.median(part) if len(values) >= 2 * LATEST else 0 for part in (values[:-LATEST], values[-LATEST:])]
+        for values in (picks, rings)
+    )
+    fewer = f"The last {LATEST} micrographs have {now:g} picks (median), earlier ones {before:g}."
+    worse = (
+        f"Thon rings of the last {LATEST} micrographs are fitted to {latest:.1f} Å (median), of earlier ones "
+        f"to {earlier:.1f} Å."
+    )
+    return [fewer] * (now < FEWER * before) + [worse] * (latest > WORSE * earlier)
 
 
 def _noise(runs: typing.Sequence[FoundRun]) -> list[str]:
     """A sentence if noise that was oriented likewise gives about the same FSC."""
-    found = finished_of(runs, "reconstruct")
-    if not found:
-        return []
-    made = found[-1].result.outputs
-    noise, resolution = made.get("noise_resolution"), made.get("resolution")
-    if not (noise and resolution and noise < NOISE * resolution):
-        return []
+    made = [finished.result.outputs for finished in finished_of(runs, "reconstruct")][-1:]
+    near = [(m["noise_resolution"], m["resolution"]) for m in made if m.get("noise_resolution") and m.get("resolution")]
     return [
         f"The map's FSC reaches {resolution:.3g} Å, and that of as many images of noise, oriented in the same way, "
         f"{noise:.3g} Å: the agreement of the half-maps is reference bias and not supported by the data."
+        for noise, resolution in near
+        if noise < NOISE * resolution
     ]

@@ -17,7 +17,7 @@ from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure
 from .forecast import FACTORS, forecasts_of
 from .numbers import MAPS, ORIENTED, PICKING, Series, ctf_fits, finished_of, growth
-from .runs import Finished, FoundRun
+from .runs import STOPPED, Finished, FoundRun
 
 SIDE = 480  # px of a micrograph
 CLASSES = 40  # that are shown
@@ -357,7 +357,7 @@ def _runs(runs: typing.Sequence[FoundRun]) -> str:
         last = max((finished.time for finished in run.results), default=None)
         when = "" if last is None else f"{datetime.datetime.fromtimestamp(last):%Y-%m-%d %H:%M:%S}"
         summary = "<br>".join(_e(line.replace("*", "")) for line in run.summary)
-        css = "failed" if run.status in ("failed", "aborted") else "status"
+        css = "failed" if run.status in STOPPED else "status"
         devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device))
         rows.append([_e(run.label), _e(run.status), _e(commands), when, _e(devices), summary])
         classes.append(css)

@@ -20,6 +20,7 @@ _RUN = re.compile(r"(\d{6})_(\w+)")
 _ERRORS = (ValueError, OSError, KeyError, TypeError, AttributeError, RecursionError)
 _COLOURS = re.compile(r"\x1b\[\d*m")
 WORKING = ("running", "launched", "scheduled")
+STOPPED = {"failed": "failed", "aborted": "was stopped"}  # {status: words}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Finished:
 class FoundRun:
     """A run of a project, or all results of one command in one folder. name: folder, or folder and command. label: for
     people. status, error: Scipion's words, '' where there are none. results: oldest first. problems: sentences on files
-    that could not be read. failures: what stopped it. summary, methods: Scipion's texts."""
+    that could not be read. failures: what stopped it. summary, methods: Scipion's texts. inputs: numbers of the runs
+    whose outputs it takes. behind: the run that stopped first, without which this one, though scheduled, cannot start.
+    """
 
     name: str
     label: str
@@ -55,11 +58,13 @@ class FoundRun:
     failures: list[str] = dataclasses.field(default_factory=list)
     summary: list[str] = dataclasses.field(default_factory=list)
     methods: list[str] = dataclasses.field(default_factory=list)
+    inputs: list[int] = dataclasses.field(default_factory=list)
+    behind: "FoundRun | None" = None
 
     @property
     def works(self) -> bool:
-        """Whether it is under way."""
-        return self.status in WORKING
+        """Whether it is under way, or can be."""
+        return self.status in WORKING and self.behind is None
 
 
 def runs_of_folder(folder: str) -> list[FoundRun]:
@@ -90,7 +95,19 @@ def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[FoundRun
             run.summary, run.methods = (_texts(told.get(key)) for key in ("summary", "methods"))
         for path in _files(str(folder)):
             _add(run, path, *_read(path, project))
+    _find_those_behind({int(name.split("_")[0]): run for name, run in runs.items()})
     return _sorted(runs)
+
+
+def _find_those_behind(runs: dict[int, FoundRun]) -> None:
+    """Scipion's scheduler keeps a run whose input's run has stopped scheduled, and all that follows."""
+    found = True
+    while found:
+        found = False
+        for run in [run for run in runs.values() if run.status == "scheduled" and run.behind is None]:
+            before = [runs[number] for number in run.inputs if number in runs]
+            run.behind = next((b for b in (one if one.status in STOPPED else one.behind for one in before) if b), None)
+            found = found or run.behind is not None
 
 
 def read_words(path: str | None) -> tuple[dict[str, typing.Any], list[str]]:
@@ -184,6 +201,8 @@ def _scipions_words(run: FoundRun, folder: Path, number: int) -> None:
         with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
             label = db.execute("SELECT label FROM Objects WHERE id=?", (number,)).fetchone()
             values = dict(db.execute("SELECT name, value FROM Objects WHERE parent_id=?", (number,)))
+            pointers = "SELECT value FROM Objects WHERE classname='Pointer' AND name LIKE ?"
+            run.inputs = [int(value) for (value,) in db.execute(pointers, (f"{number}.%",)) if str(value).isdigit()]
         run.label = str(label[0]) if label and label[0] else run.label
         run.status = str(values.get(f"{number}.status") or "")
         run.error = _one_line(_COLOURS.sub("", str(values.get(f"{number}._error") or "")))
