@@ -117,7 +117,7 @@ WAYS = {
 
 def six_table(rows):
     """Test by test, way by way; the raw particles of each test stand first."""
-    raw = [dict(part[0], way="raw") for test, part in grouped(rows, "test").items() if test != BLIND]
+    raw = [dict(part[0], way="raw") for (test,), part in grouped(rows, "test").items() if test != BLIND]
     places = [(test, way) for test in TESTS for way in ("raw", *WAYS)]
     angstrom = lambda value: "none" if value is None else f"{value:.1f}"
     which = lambda r: "raw" if r["way"] == "raw" else "denoised"
