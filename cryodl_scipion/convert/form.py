@@ -2,13 +2,14 @@
 """From the contract's parameters to a Scipion form, and from a filled form back to the contract's config."""
 
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple, Type, TypeVar
 
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL, Form, params
 
 from ..engine.cryodl import contract
 
+ConfigT = TypeVar("ConfigT", bound=contract.Config)
 _PARAMS = {"int": params.IntParam, "float": params.FloatParam, "bool": params.BooleanParam, "str": params.StringParam}
 _PATHS = {"file": params.FileParam, "folder": params.FolderParam}
 
@@ -67,21 +68,18 @@ def _help(info: contract.ParamInfo) -> str:
     return text
 
 
-def readConfig(protocol: Any, configClass: Any, **values: Any) -> Any:
+def readConfig(protocol: Any, configClass: Type[ConfigT], **values: Any) -> ConfigT:
     """The contract's config of a filled form. values: fields that are not on the form (paths, pixel size ...); they win
-    over the form. Fields that are neither given nor on the form keep their default. The config is not checked here, see
-    problems(). Raises KeyError that names a required field that nobody gave."""
-    config = {}
-    for info in contract.describe_all(configClass):
-        if info.name in values:
-            config[info.name] = values[info.name]
-        elif protocol.hasAttribute(formName(info.name)):
-            config[info.name] = formValue(protocol, info)
-        elif info.required:
-            raise KeyError(
-                f"{configClass.__name__}.{info.name} is neither on the form of {protocol.getClassName()} nor given"
-            )
-    return configClass(**config)
+    over the form; names and seed may also be the request's. Fields that are neither given nor on the form keep their
+    default. The config is not checked here, see problems(). Raises KeyError that names a required field that nobody
+    gave, TypeError for a value that is no field of the config."""
+    infos = {info.name: info for info in contract.describe_all(configClass)}
+    given = {name: value for name, value in values.items() if name in infos or name not in ("names", "seed")}
+    asked = [info for name, info in infos.items() if name not in given and protocol.hasAttribute(formName(name))]
+    missing = [name for name, info in infos.items() if info.required and name not in given and info not in asked]
+    if missing:
+        raise KeyError(f"{configClass.__name__}: neither on the form of {protocol.getClassName()} nor given: {missing}")
+    return configClass(**given, **{info.name: formValue(protocol, info) for info in asked})
 
 
 def formValue(protocol: EMProtocol, info: contract.ParamInfo) -> Any:

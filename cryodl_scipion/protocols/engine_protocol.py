@@ -12,14 +12,13 @@ from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 from pwem.objects import FSC, AtomStruct, EMObject, Volume
 from pyworkflow.protocol import Form
 
-from ..convert.form import addConfigParams, formProblems, readConfig
+from ..convert.form import ConfigT, addConfigParams, formProblems, readConfig
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from .checks import sayIf
 from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section
 from .protocol_base import CryodlProtBase, OneRunBase, possibleOutputs
 
-ConfigT = TypeVar("ConfigT")
 MadeT = TypeVar("MadeT", bound=contract.Outputs)
 
 # Contract fields that no form has, and where their values come from.

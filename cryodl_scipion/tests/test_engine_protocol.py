@@ -7,6 +7,7 @@ import os
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import protocols
+from ..convert.form import readConfig
 from ..engine.cryodl import contract
 from ..protocols import CryodlProtModels, CryodlProtPick
 from ..protocols.engine_protocol import OneRun
@@ -69,6 +70,22 @@ class TestCryodlEngineProtocol(BaseTest):
         for part in (Options("scael"), MapOrModel("inputStructure", "Of what.", to=("struct",))):
             with self.assertRaisesRegex(TypeError, "WeighConfig has no field (scael|struct)"):
                 self._subclass(part)
+
+    def test_a_value_that_is_no_field_of_the_config_is_found_when_the_form_is_read(self):
+        class Misspelt(MapOrModel):
+            def values(self, protocol):
+                return dict(structur="map.mrc")
+
+        given = self.newProtocol(self._subclass(MapOrModel("inputStructure", "Of what.")))
+        self.assertEqual(given._config(scale=2.0, names=("a",), seed=1).scale, 2.0)  # the request has names and seed
+        with self.assertRaisesRegex(TypeError, "WeighConfig.*scael"):
+            given._config(scael=2.0)
+        with self.assertRaisesRegex(TypeError, "WeighConfig.*structur'"):
+            self.newProtocol(self._subclass(Misspelt("inputStructure", "Of what.")))._config()
+
+    def test_a_field_that_neither_form_nor_caller_gives_is_named(self):
+        with self.assertRaisesRegex(KeyError, r"SelectClassesConfig: neither on the form of .* \['classes', 'output'\]"):
+            readConfig(self.newProtocol(CryodlProtModels), contract.SelectClassesConfig)
 
     def test_a_batch_of_which_all_was_skipped_has_empty_outputs_of_their_types(self):
         config = contract.PickConfig(micrographs=("a.mrc",), pixel_size=1.0, model="m", output=self.getOutputPath())

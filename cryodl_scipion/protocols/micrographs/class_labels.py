@@ -98,7 +98,7 @@ class LearnsFromClasses(inputs.ProtocolMixin):
         )
         self._runEngine(config, folder, names)
 
-    def _classConfig(self, **values: Any) -> Any:
+    def _classConfig(self, **values: Any) -> contract.LabelsFromClassesConfig:
         return readConfig(self, contract.LabelsFromClassesConfig, output=self._classLabelsFolder(), **values)
 
     def _engineResultFiles(self) -> List[str]:

@@ -70,7 +70,7 @@ class Coordinates(kinds.Pointing):
         return protocol._getExtraPath("coordinates")
 
     def valuesOf(self, protocol: Any, found: SetOfCoordinates) -> Dict[str, Any]:
-        return dict(coordinates=self.folder(protocol))
+        return {name: self.folder(protocol) for name in self.fills}
 
     def check(self, protocol: Any, found: SetOfCoordinates) -> List[str]:
         return checkPicks(protocol.inputMicrographs.get(), found)

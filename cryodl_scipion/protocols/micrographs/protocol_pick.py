@@ -15,6 +15,7 @@ from ...convert.micrographs import picks as convert
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
+from .. import engine_protocol
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendToOutput
 from ..checks import checkDiameter, checkModelFolder, modelWarnings, sayIf
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
@@ -50,7 +51,7 @@ class AnsweredPicks(Pointing):
     CLASSES, LABEL, to = "SetOfCoordinates", "Answered questions", ("answers",)
 
     def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
-        return dict(answers=convert.correctionsFolder(found))
+        return {name: convert.correctionsFolder(found) for name in self.fills}
 
     def check(self, protocol: Any, found: Any) -> List[str]:
         return sayIf(
@@ -292,8 +293,9 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         corrected = self.correctedCoordinates.get()
         corrections = None if corrected is None else convert.correctionsFolder(corrected)
         corrections = self._classLabelsFolder() if self._learnsFromClasses() else corrections
-        own = dict(self._engineValues(), corrections=corrections)
-        return readConfig(self, contract.AutoPickConfig, **dict(own, **files))
+        known = engine_protocol.fieldsOf(contract.AutoPickConfig)
+        given = {name: value for name, value in dict(self._engineValues(), **files).items() if name in known}
+        return dataclasses.replace(readConfig(self, contract.AutoPickConfig, **given), corrections=corrections)
 
     def _settings(self) -> Dict[str, Any]:
         settings = dict(super()._settings(), method=self.getEnumText("method"))

@@ -4,7 +4,7 @@
 import dataclasses
 import glob
 import os
-from typing import Any, List, Optional, Sequence, Set, Tuple
+from typing import Any, List, Optional, Sequence, Set, Tuple, TypeVar
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, SetOfParticles
@@ -14,10 +14,11 @@ from ...convert.arriving import ID, ColumnOnce
 from ...convert.particles.particles import ArrivingParticles, writeParticles
 from ...engine.cryodl import contract
 from ..batches import ArrivingBatches, appendToOutput
-from ..engine_protocol import ConfigT, EngineProtocol, MadeT
+from ..engine_protocol import EngineProtocol, MadeT
 from ..protocol_base import RESULT_FILE
 from .particle_kinds import Particles, ParticlesBase
 
+OnParticlesT = TypeVar("OnParticlesT", contract.DenoiseConfig, contract.AssignOrientationsConfig)
 OUTPUT = "outputParticles"
 # What a start of the engine learns from its particles (their noise, how strongly they show the structure) needs some
 # hundreds of them.
@@ -31,7 +32,7 @@ _HELP = (
 _SET = "particles.sqlite"  # the particles of a batch, as a set of their own
 
 
-class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, ParticlesBase, ProtStreamingBase):
+class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, ParticlesBase, ProtStreamingBase):
     """Base. A child gives FORM, OUTPUT and BESIDE, files that the engine makes of a batch, and _append, which adds the
     batch to the output set. A batch takes all particles that are there: a set that is whole when the run starts is one
     batch."""
@@ -95,12 +96,12 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
     def _batchFile(self, folder: str) -> str:
         return os.path.join(folder, "particles.star")
 
-    def _configIn(self, folder: str) -> Any:
+    def _configIn(self, folder: str) -> OnParticlesT:
         """The engine's config of a batch. Contrast that is to be found out is that of a larger batch, if one is done:
         a few particles, as the last batch may have, do not tell it."""
         written = {n: v for part in self.FORM if not isinstance(part, Particles) for n, v in part.files(self).items()}
         output = os.path.join(folder, self.OUTPUT)
-        config: Any = self._config(**dict(written, particles=self._batchFile(folder), output=output))
+        config = dataclasses.replace(self._config(**written), particles=self._batchFile(folder), output=output)
         known = self._contrastOfLarger(folder) if config.contrast == "auto" else None
         return dataclasses.replace(config, contrast=known) if known else config
 

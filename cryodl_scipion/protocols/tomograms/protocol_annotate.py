@@ -3,7 +3,7 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, TypeVar
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import MODE_RESTART, params
@@ -11,7 +11,7 @@ from pyworkflow.protocol import MODE_RESTART, params
 from ...convert.tomograms.tomograms import engineNames
 from ...engine.cryodl.contract import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig
 from ...objects import CryodlAnnotations
-from .. import engine_protocol, one_of
+from .. import one_of
 from ..kinds import Options, Own, sayIf
 from .tomogram_kinds import (
     Annotations,
@@ -26,6 +26,7 @@ from .tomogram_kinds import (
     checkTileStacks,
 )
 
+ConfigT = TypeVar("ConfigT", AnnotateConfig, ImportAnnotationsConfig)
 DRAW, LABELS, STACK, FOLDER = range(4)
 CHOSEN = ("tile", "positive_tiles", "negative_tiles")  # of the tiles that are chosen in label volumes
 
@@ -56,11 +57,11 @@ class AddTo(Annotations):
         return {name: () if found is None else (found.getFolder(),) for name in self.fills}
 
 
-class FromSource(one_of.Way[engine_protocol.ConfigT, AnnotationsOutputs]):
+class FromSource(one_of.Way[ConfigT, AnnotationsOutputs]):
     OUTPUT, NOTHING_YET = "annotations", "No annotations yet."
     NAMED = True  # whether feature and annotator are asked for
 
-    def completed(self, protocol: Any, config: Any) -> Any:
+    def completed(self, protocol: Any, config: ConfigT) -> ConfigT:
         return dataclasses.replace(config, annotations=protocol._output())
 
     def makeOutputs(self, protocol: Any, made: AnnotationsOutputs) -> Dict[str, Any]:
@@ -88,16 +89,7 @@ class Drawn(FromSource[AnnotateConfig]):
         return super().tell(protocol, results) + (["Execute the run again (Continue) to draw more."] if results else [])
 
 
-class Imported(FromSource[engine_protocol.ConfigT]):
-    """Made elsewhere: what another source would fill stays empty."""
-
-    EMPTY: Dict[str, Any] = {}
-
-    def completed(self, protocol: Any, config: Any) -> Any:
-        return dataclasses.replace(super().completed(protocol, config), **self.EMPTY)
-
-
-class FromLabels(Imported[ImportAnnotationsConfig]):
+class FromLabels(FromSource[ImportAnnotationsConfig]):
     WORD = "label volumes (TomoMasks)"
     FORM = (
         LinkedTomograms(*TOMOGRAMS, needed=True),
@@ -106,15 +98,14 @@ class FromLabels(Imported[ImportAnnotationsConfig]):
         Options("annotator", "tile", "label", "positive_tiles", "negative_tiles"),
         AddTo("folders"),
     )
-    EMPTY = dict(tiles=None, drawings=None)
-    NOT_ON_FORM = notHere(*EMPTY, "tomograms", "pixel_size")
+    NOT_ON_FORM = notHere("tiles", "drawings", "tomograms", "pixel_size")
 
     def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
         protocol._linkLabelled()
         return {}
 
     def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
-        config = super().completed(protocol, config)
+        config = dataclasses.replace(super().completed(protocol, config), tiles=None, drawings=None)
         if protocol.inputTomograms.get() is None or protocol.inputMasks.get() is None:
             return config
         tomograms, masks = protocol._labelled()
@@ -132,7 +123,7 @@ class FromLabels(Imported[ImportAnnotationsConfig]):
         )
 
 
-class FromStack(Imported[ImportAnnotationsConfig]):
+class FromStack(FromSource[ImportAnnotationsConfig]):
     WORD = "stack of tiles"
     FORM = (
         Options("tiles", "drawings", "pixel_size"),
@@ -140,14 +131,16 @@ class FromStack(Imported[ImportAnnotationsConfig]):
         Options("annotator"),
         AddTo("folders"),
     )
-    EMPTY = dict(tomograms=(), labels=(), label=None)
-    NOT_ON_FORM = notHere(*EMPTY, *CHOSEN)
+    NOT_ON_FORM = notHere("tomograms", "labels", "label", *CHOSEN)
+
+    def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
+        return dataclasses.replace(super().completed(protocol, config), tomograms=(), labels=(), label=None)
 
     def problems(self, protocol: Any) -> List[str]:
         return super().problems(protocol) or checkTileStacks(protocol.tiles.get(), protocol.drawings.get())
 
 
-class FromFolder(Imported[ImportAnnotationsConfig]):
+class FromFolder(FromSource[ImportAnnotationsConfig]):
     WORD = "folder of annotations"
     NAMED = False
     FORM = (
@@ -160,16 +153,23 @@ class FromFolder(Imported[ImportAnnotationsConfig]):
         ),
         AddTo("folders"),
     )
-    EMPTY = dict(labels=(), label=None, tiles=None, drawings=None, feature=None)
-    NOT_ON_FORM = notHere(*EMPTY, *CHOSEN, "annotator")
+    NOT_ON_FORM = notHere("labels", "label", "tiles", "drawings", "feature", *CHOSEN, "annotator")
 
     def settings(self, protocol: Any) -> Dict[str, Any]:
         return dict(super().settings(protocol), folder=protocol.folder.get())
 
     def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
         config = super().completed(protocol, config)
-        tomograms = config.tomograms or ()  # None without any
-        return dataclasses.replace(config, tomograms=tomograms, folders=(*config.folders, protocol.folder.get()))
+        return dataclasses.replace(
+            config,
+            tomograms=config.tomograms or (),  # None without any
+            folders=(*config.folders, protocol.folder.get()),
+            labels=(),
+            label=None,
+            tiles=None,
+            drawings=None,
+            feature=None,
+        )
 
     def problems(self, protocol: Any) -> List[str]:
         tomograms = protocol.inputTomograms.get()

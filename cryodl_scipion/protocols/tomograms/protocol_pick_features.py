@@ -2,7 +2,7 @@
 """Turn a segmentation into 3-D coordinates, of particles and filaments, or of membranes that are measured."""
 
 import dataclasses
-from typing import Any, Dict, List
+from typing import Any, Dict, List, TypeVar
 
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes
 
@@ -13,6 +13,7 @@ from .. import checks, engine_protocol, one_of
 from ..kinds import BoxSize, Options, OwnName
 from .tomogram_kinds import LinkedTomograms, Masks, checkLabelField
 
+ConfigT = TypeVar("ConfigT", contract.PickFeaturesConfig, contract.MeasureMembranesConfig)
 _MASKS = (
     Masks(
         "inputMasks",
@@ -34,14 +35,14 @@ _COORDINATES = (
 )
 
 
-class PointsInMasks(one_of.Way[engine_protocol.ConfigT, engine_protocol.MadeT]):
+class PointsInMasks(one_of.Way[ConfigT, engine_protocol.MadeT]):
     OUTPUT, GOES_ON = "picks", True
     CITES = ("Chen2017",)
 
     def settings(self, protocol: Any) -> Dict[str, Any]:
         return dict(super().settings(protocol), box_size=protocol.boxSize.get())
 
-    def completed(self, protocol: Any, config: Any) -> Any:
+    def completed(self, protocol: Any, config: ConfigT) -> ConfigT:
         """Scores have no labels; what the form may still hold of another input is not for them."""
         return dataclasses.replace(config, label=None) if featureOf(protocol.inputMasks.get()) else config
 
