@@ -229,10 +229,12 @@ class ArrivingBatches(StoredSettings):
         ids = sorted(item.getObjId() for item in items)
         return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
-    def _batchResult(self, items: Sequence[Image]) -> contract.Result:
+    def _batchResult(self, items: Sequence[Image]) -> contract.Result[Any]:
         return contract.Result.read(os.path.join(self._batchFolder(items), protocol_base.RESULT_FILE))
 
-    def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, names: Sequence[str] = ()) -> None:
+    def _noteAllSkipped(
+        self, config: contract.Config, folder: str, error: contract.AllSkipped, names: Sequence[str] = ()
+    ) -> None:
         """Write the result of a batch of which nothing could be used: its outputs are empty. folder: the batch's."""
         command: Any = contract.EVERY_COMMAND[contract.command_of(config)]
         empty = {

@@ -174,12 +174,15 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
     def _warnings(self) -> List[str]:
         return [warning for part in self.FORM for warning in part.warnings(self)]
 
+    def _engineResults(self) -> List[contract.Result[MadeT]]:
+        return super()._engineResults()
+
     def _made(self) -> Optional[MadeT]:
         """The engine's outputs of the newest run; None before there are any."""
         results = self._engineResults()
         return results[-1].outputs if results else None
 
-    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result[MadeT]]) -> List[str]:
         return [line for result in results[-1:] for line in result.summary or countsOf(result)] or [self.NOTHING_YET]
 
     def _methods(self) -> List[str]:

@@ -96,7 +96,7 @@ class CryodlProtBase(PluginProtocol):
         # Without this, CPU runs are held to as many steps at a time as there are GPUs in the hidden list.
         return super().getGpuList() if self.usesGpu() else []
 
-    def _request(self, config: Any, names: Sequence[str] = ()) -> contract.Request:
+    def _request(self, config: contract.Config, names: Sequence[str] = ()) -> contract.Request:
         """The request of a config, with threads and seed of the form. names: of its items, for the engine."""
         return contract.Request(
             contract.command_of(config),
@@ -106,7 +106,7 @@ class CryodlProtBase(PluginProtocol):
             names=tuple(names),
         )
 
-    def _runEngine(self, config: Any, folder: Any, names: Sequence[str] = ()) -> contract.Result:
+    def _runEngine(self, config: contract.Config, folder: str, names: Sequence[str] = ()) -> contract.Result[Any]:
         """Run the command in `folder` (request.json and result.json lie there). Returns the contract's Result. names:
         of its items, for the engine, where its row says that they may be given. Raises ValueError for what the user can
         mend, RuntimeError for the rest; both with the engine's own sentence."""
@@ -116,7 +116,7 @@ class CryodlProtBase(PluginProtocol):
         return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
 
     def _forgetOther(
-        self, config: Any, folder: str, *outputs: str, free: Tuple[str, ...] = (), names: Sequence[str] = ()
+        self, config: contract.Config, folder: str, *outputs: str, free: Tuple[str, ...] = (), names: Sequence[str] = ()
     ) -> None:
         """Remove what an earlier start with other settings left; the same settings are continued. folder: where that
         start's request lies. outputs: what it made; <output>.partial goes as well. free: settings that the engine
@@ -134,7 +134,7 @@ class CryodlProtBase(PluginProtocol):
         pattern = os.path.join(glob.escape(self._getExtraPath()), "**", RESULT_FILE)
         return sorted(glob.glob(pattern, recursive=True), key=os.path.getmtime)
 
-    def _engineResults(self) -> Any:
+    def _engineResults(self) -> List[contract.Result[Any]]:
         return [contract.Result.read(path) for path in self._engineResultFiles()]
 
     def warnings(self) -> List[str]:
@@ -195,7 +195,7 @@ def skippedLines(results: Sequence[contract.Result]) -> List[str]:
     return [f"*{len(skipped)} skipped:*", *lines, *more] if skipped else []
 
 
-def skippedItems(results: Sequence[contract.Result]) -> Any:
+def skippedItems(results: Sequence[contract.Result[Any]]) -> List[contract.Skipped]:
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
@@ -237,8 +237,13 @@ class OneRunBase(CryodlProtBase, EMProtocol):
         return maps.structureForEngine(structure, self._inputFolder(), named)
 
     def _runOnce(
-        self, config: Any, *outputs: str, goesOn: bool = False, folder: Optional[str] = None, names: Sequence[str] = ()
-    ) -> contract.Result:
+        self,
+        config: contract.Config,
+        *outputs: str,
+        goesOn: bool = False,
+        folder: Optional[str] = None,
+        names: Sequence[str] = (),
+    ) -> contract.Result[Any]:
         """Run the engine, unless it has made `outputs` with the same settings. goesOn: the engine knows what is
         finished in its folder, and goes on there. folder: of request and result, where the engine runs several times.
         names: of the config's items, for the engine."""
@@ -251,10 +256,6 @@ class OneRunBase(CryodlProtBase, EMProtocol):
             # without its result an output tells too little: the run was killed between the two
             pwutils.cleanPath(*outputs)
         return self._runEngine(config, folder, names)
-
-    def _result(self) -> Any:
-        path = self._getExtraPath(RESULT_FILE)
-        return contract.Result.read(path) if os.path.exists(path) else None
 
     def _pointed(self, name: str) -> Any:
         return [pointer.get() for pointer in getattr(self, name) if pointer.get() is not None]

@@ -17,7 +17,7 @@ class TrainsModel(inputs.ProtocolMixin):
         # The engine names the model after its folder; the run's id keeps models of a project apart.
         return self._getExtraPath(f"{self._KIND}_{self.getObjId() or 'new'}")
 
-    def _train(self, config: Any, folder: str, names: Sequence[str] = ()) -> None:
+    def _train(self, config: contract.Config, folder: str, names: Sequence[str] = ()) -> None:
         """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and
         result. names: of the config's items."""
         self._forgetOther(config, folder, self.getModelFolder(), names=names)

@@ -84,7 +84,7 @@ class TestCryodlEngineProtocol(BaseTest):
             self.newProtocol(self._subclass(Misspelt("inputStructure", "Of what.")))._config()
 
     def test_a_field_that_neither_form_nor_caller_gives_is_named(self):
-        with self.assertRaisesRegex(KeyError, r"SelectClassesConfig: neither on the form of .* \['classes', 'output'\]"):
+        with self.assertRaisesRegex(KeyError, r"SelectClassesConfig: neither on the form .* \['classes', 'output'\]"):
             readConfig(self.newProtocol(CryodlProtModels), contract.SelectClassesConfig)
 
     def test_a_batch_of_which_all_was_skipped_has_empty_outputs_of_their_types(self):

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from pwem.objects import Coordinate, Micrograph, Particle, SetOfCoordinates, SetOfMicrographs, SetOfParticles
 from pyworkflow.object import Float, Integer, Pointer, String
 
-from ...engine.cryodl.contract import Result, counted, rescaled, score_text
+from ...engine.cryodl.contract import PickFilamentsOutputs, PickOutputs, Result, counted, rescaled, score_text
 from ..form import sayIf
 from ..names import emptyFolder, micrographNames, namesByMicName
 from ..reading import readCsv
@@ -134,20 +134,20 @@ def segmentCoordinates(path: str, micrograph: Any) -> List[Coordinate]:
     return coordinates
 
 
-def filamentLines(results: Iterable[Result]) -> List[str]:
+def filamentLines(results: Iterable[Result[PickFilamentsOutputs]]) -> List[str]:
     outputs = [result.outputs for result in results]
-    micrographs = {name for o in outputs for name in o.get("counts", {})}
-    filaments = sum(sum(o.get("filaments", {}).values()) for o in outputs)
-    segments = sum(o.get("segments", 0) for o in outputs)
-    length = sum(sum(o.get("lengths", {}).values()) for o in outputs)
+    micrographs = {name for o in outputs for name in o.counts or ()}
+    filaments = sum(sum((o.filaments or {}).values()) for o in outputs)
+    segments = sum(o.segments or 0 for o in outputs)
+    length = sum(sum((o.lengths or {}).values()) for o in outputs)
     lines = [
         f"*{counted(filaments, 'filament')}* on {counted(len(micrographs), 'micrograph')}, {length / 1e4:.1f} µm,"
         f" with {counted(segments, 'segment')}"
     ]
-    for told in [o for o in outputs if o.get("segment_distance")][:1]:
-        least = score_text(told["threshold"])
-        lines.append(f"One segment every {told['segment_distance']:g} Å; minimum mean score {least}")
-    edges = sum(sum((o.get("at_edges") or {}).values()) for o in outputs)
+    for told in [o for o in outputs if o.segment_distance][:1]:
+        least = score_text(told.threshold)
+        lines.append(f"One segment every {told.segment_distance:g} Å; minimum mean score {least}")
+    edges = sum(sum((o.at_edges or {}).values()) for o in outputs)
     lines += sayIf(edges, f"{counted(edges, 'trace')} left out along edges of carbon films or filled margins")
     none = "No filament was found. Check the filament diameter and the contrast, or lower the threshold."
     return lines + sayIf(micrographs and not segments, none)
@@ -235,7 +235,7 @@ def describeOutput(coordinates: SetOfCoordinates, folder: Optional[str], diamete
     setDiameter(coordinates, diameter)
 
 
-def foundDiameter(results: Sequence[Result]) -> Any:
+def foundDiameter(results: Sequence[Result[PickOutputs]]) -> Any:
     """Å: the larger of the diameter that the runs of `pick` were given and of the one that they picked at. A box of a
     given diameter that is too small would cut every particle. None as long as neither is known."""
     sizes = [size for r in results for size in (r.outputs.particle_diameter, r.outputs.picked_diameter) if size]
@@ -307,7 +307,7 @@ def modelLine(card: Optional[Dict[str, Any]]) -> List[str]:
     return [f"Model: {card['name']} (network {card['network']}{'' if f1 is None else f', validation F1 {f1:.3f}'})"]
 
 
-def thresholdsInWords(results: Sequence[Result]) -> str:
+def thresholdsInWords(results: Sequence[Result[PickOutputs]]) -> str:
     """'0.4', or '0.35 to 0.45, for each micrograph its own'. results: the contract's Results of `pick`."""
     ofEach = [t for r in results for t in (r.outputs.thresholds or {}).values()]
     found = ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None]
@@ -317,7 +317,7 @@ def thresholdsInWords(results: Sequence[Result]) -> str:
     return " and ".join(thresholds)
 
 
-def _expectedLines(results: Sequence[Result]) -> List[str]:
+def _expectedLines(results: Sequence[Result[PickOutputs]]) -> List[str]:
     """How many particles the scores tell of, and how certain that is; nothing where the engine says nothing."""
     expected = [r.outputs.expected_particles for r in results if r.outputs.expected_particles]
     if not expected:
@@ -327,7 +327,7 @@ def _expectedLines(results: Sequence[Result]) -> List[str]:
         f"According to the scores, these micrographs contain about {sum(e['number'] for e in expected):.0f} "
         f"particles (standard deviation {deviation:.0f})."
     ]
-    picked = [(sum((r.outputs.counts or {}).values()), r.outputs.expected) for r in results]
+    picked = [(sum((r.outputs.counts or {}).values()), r.outputs.expected or {}) for r in results]
     picked = [(count, expected) for count, expected in picked if count]
     if picked and all(expected for _, expected in picked):
         right = sum(count * expected["precision"] for count, expected in picked) / sum(count for count, _ in picked)
@@ -337,7 +337,7 @@ def _expectedLines(results: Sequence[Result]) -> List[str]:
     return lines
 
 
-def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result]) -> Any:
+def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result[PickOutputs]]) -> Any:
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
     picks, count = coordinates.getSize(), sum(len(r.outputs.counts or {}) for r in results)
     each = f", {picks / count:.1f} per micrograph" if count else ""

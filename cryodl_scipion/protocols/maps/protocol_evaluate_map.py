@@ -109,7 +109,7 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
             "test to No.",
         )
 
-    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
+    def tell(self, protocol: Any, results: Sequence[contract.Result[contract.EvaluateMapOutputs]]) -> List[str]:
         improving = protocol.getTestOfImproving() if results and not results[-1].outputs.half_map_test else None
         tested = (
             [OF_IMPROVING, *contract.split_verdict(contract.half_map_verdict(improving)[1])[0]] if improving else []

@@ -145,7 +145,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
         return {f"{stemOf(structureFileOf(v))}_{position}": v for position, v in enumerate(self._volumes(), 1)}
 
-    def _resultsByName(self) -> Dict[str, Result]:
+    def _resultsByName(self) -> Dict[str, Result[ImproveMapOutputs]]:
         paths = {name: self._getExtraPath(name, protocol_base.RESULT_FILE) for name in self._namedVolumes()}
         results = {name: Result.read(path) for name, path in paths.items() if os.path.exists(path)}
         if not results and len(paths) == 1:  # version 0.1.0 named the folder otherwise
@@ -187,7 +187,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
             "gains and what it invents.",
         )
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[Result[ImproveMapOutputs]]) -> List[str]:
         named = self._resultsByName()
         prefix = "{}: ".format if len(named) > 1 else "".format
         told = super()._tell

@@ -124,7 +124,7 @@ class LearnsFromClasses(inputs.ProtocolMixin):
     def _classLines(self) -> List[str]:
         if not os.path.exists(self._classResultFile()):
             return []
-        result = contract.Result.read(self._classResultFile())
+        result: contract.Result[contract.LabelsFromClassesOutputs] = contract.Result.read(self._classResultFile())
         certain, removed = (sum(c.values()) for c in (result.outputs.certain, result.outputs.removed))
         lines = [
             f"From 2-D classes: {contract.counted(certain, 'kept particle')} and {removed} rejected ones on "
@@ -138,7 +138,7 @@ class LearnsFromClasses(inputs.ProtocolMixin):
     def _classMethods(self) -> List[str]:
         if not os.path.exists(self._classResultFile()):
             return []
-        outputs = contract.Result.read(self._classResultFile()).outputs
+        outputs: contract.LabelsFromClassesOutputs = contract.Result.read(self._classResultFile()).outputs
         return [
             f"The labels were {contract.counted(sum(outputs.certain.values()), 'particle')} of kept 2-D classes and "
             f"{sum(outputs.removed.values())} of rejected ones."

@@ -95,7 +95,7 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
     def outputStep(self, names: Sequence[str]) -> None:
         with self._lock:
             micrographs, done = self._arriving.items(names), self._doneNames()
-            files, engineNames = self._batchResult(micrographs).outputs.coordinates, self._arriving.engineNames()
+            files, engineNames = self._madeOf(micrographs, names).coordinates, self._arriving.engineNames()
 
             def append(output: SetOfCoordinates) -> None:
                 output.setBoxSize(self._boxSize())
@@ -152,7 +152,7 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
             f"the output will have {self._boxSize()} px. Set Box size (px) to change it.",
         )
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[Result[ConsensusPicksOutputs]]) -> List[str]:
         output, sets, config = getattr(self, COORDINATES, None), len(self._labelledSets()), self._config()
         if output is None or not results:
             return [self.NOTHING_YET]

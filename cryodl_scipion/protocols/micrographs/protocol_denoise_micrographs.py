@@ -90,7 +90,9 @@ class CryodlProtDenoiseMicrographs(
         even, odd = (tuple(half.getFileName() for half in halves) for halves in others or ((), ()))
         return dataclasses.replace(config, even=even, odd=odd)
 
-    def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, names: Sequence[str] = ()) -> None:
+    def _noteAllSkipped(
+        self, config: contract.Config, folder: str, error: contract.AllSkipped, names: Sequence[str] = ()
+    ) -> None:
         if not self._modelFolder():
             raise ValueError(f"No model could be trained. {error}")
         super()._noteAllSkipped(config, folder, error, names)
@@ -152,7 +154,7 @@ class CryodlProtDenoiseMicrographs(
     def _card(self) -> Any:
         return contract.read_card(self._modelFolder()) if self._modelFolder() else None
 
-    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result[contract.DenoiseMicrographsOutputs]]) -> List[str]:
         denoised, card = getattr(self, DENOISED, None), self._card()
         if denoised is None or card is None:
             return [self.NOTHING_YET]

@@ -98,10 +98,9 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             writeCtfs(config.ctf, {names[m.getObjId()]: ctfs[m.getMicName()] for m in items if m.getMicName() in ctfs})
         return config
 
-    def _runEngine(
-        self, config: contract.ExtractParticlesConfig, folder: Any, names: Sequence[str] = ()
-    ) -> contract.Result:
-        if config.ctf is None and self.inputCTF.get() is not None:
+    def _runEngine(self, config: contract.Config, folder: str, names: Sequence[str] = ()) -> contract.Result[Any]:
+        without = isinstance(config, contract.ExtractParticlesConfig) and config.ctf is None
+        if without and self.inputCTF.get() is not None:
             raise contract.AllSkipped("it has no CTF")
         return super()._runEngine(config, folder, names)
 
@@ -154,7 +153,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             or super()._checkTogether()
         )
 
-    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result[contract.ExtractParticlesOutputs]]) -> List[str]:
         output = getattr(self, PARTICLES, None)
         if output is None:
             return [self.NOTHING_YET]

@@ -253,7 +253,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             avoid="nothing",  # as the engine picks with this model
         )
 
-    def _firstOutputs(self) -> Any:
+    def _firstOutputs(self) -> contract.AutoPickOutputs:
         return contract.Result.read(self._getExtraPath(RESULT_FILE)).outputs
 
     def outputStep(self, names: Sequence[str]) -> None:
@@ -379,14 +379,15 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             "picks of the first round.",
         )
 
-    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result[contract.PickOutputs]]) -> List[str]:
         coordinates = getattr(self, OUTPUT, None)
         if coordinates is None and not self._learns():
             return [self.NOTHING_YET]
         lines = [self.NOTHING_YET] if coordinates is None else convert.pickLines(coordinates, results)
         if not self._learns():
             return lines[:1] + (convert.modelLine(cardOf(self)) if self.method.get() == NETWORK else []) + lines[1:]
-        stopped = next((r.outputs.stop_reason for r in results if "stop_reason" in r.outputs), None)
+        learnt = (made for made in (r.outputs for r in results) if isinstance(made, contract.AutoPickOutputs))
+        stopped = next((made.stop_reason for made in learnt), None)
         return lines + convert.roundsInWords(convert.readRounds(self._output()), stopped) + self._classLines()
 
     def _methods(self) -> List[str]:

@@ -142,7 +142,7 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
             or checks.checkDiameter(self.particleDiameter.get(), micrographs)
         )
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[Result[PickByHandOutputs]]) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None or not results:
             return [self.NOTHING_YET]

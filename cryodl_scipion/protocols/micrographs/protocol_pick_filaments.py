@@ -52,5 +52,5 @@ class CryodlProtPickFilaments(batches.BatchRun[contract.PickFilamentsConfig, con
             or super()._checkTogether()
         )
 
-    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result[contract.PickFilamentsOutputs]]) -> List[str]:
         return filamentLines(results) if hasattr(self, SEGMENTS) else [self.NOTHING_YET]

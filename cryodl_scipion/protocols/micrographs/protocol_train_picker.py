@@ -320,7 +320,9 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
         structure = structureForEngine(protocol.inputStructure.get(), folder)
         simulation = dataclasses.replace(simulation, structure=structure)
         protocol._forgetOther(simulation, folder, simulation.output, protocol.getModelFolder())
-        made = protocol._runOnce(simulation, simulation.output, folder=folder).outputs
+        made: contract.SimulateMicrographsOutputs = protocol._runOnce(
+            simulation, simulation.output, folder=folder
+        ).outputs
         names, paths = zip(*simulated.simulatedFiles(made.micrographs))
         config = protocol._config(micrographs=paths, coordinates=made.coordinates)
         protocol._train(config, protocol._getExtraPath("training"), names)

@@ -14,11 +14,12 @@ from ...convert.arriving import ID, ColumnOnce
 from ...convert.particles.particles import ArrivingParticles, writeParticles
 from ...engine.cryodl import contract
 from ..batches import ArrivingBatches, appendToOutput
-from ..engine_protocol import EngineProtocol, MadeT
+from ..engine_protocol import EngineProtocol
 from ..protocol_base import RESULT_FILE
 from .particle_kinds import Particles, ParticlesBase
 
 OnParticlesT = TypeVar("OnParticlesT", contract.DenoiseConfig, contract.AssignOrientationsConfig)
+MadeT = TypeVar("MadeT", contract.DenoiseOutputs, contract.AssignOrientationsOutputs)
 OUTPUT = "outputParticles"
 # What a start of the engine learns from its particles (their noise, how strongly they show the structure) needs some
 # hundreds of them.
@@ -108,10 +109,11 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
     def _contrastOfLarger(self, folder: str) -> Optional[str]:
         """Contrast in the largest batch that is done and larger than this one; None if there is none."""
         paths = [path for path in self._engineResultFiles() if os.path.dirname(path) != folder]
+        others: List[contract.Result[MadeT]] = [contract.Result.read(path) for path in paths]
         largest, found = int(folder.rsplit("_", 1)[1]), None
-        for made in (contract.Result.read(path).outputs for path in paths):
-            if (made.get("count") or 0) > largest:
-                largest, found = made.get("count"), made.get("contrast")
+        for made in (other.outputs for other in others):
+            if (made.count or 0) > largest:
+                largest, found = made.count, made.contrast
         return found
 
     def _begun(self) -> List[Tuple[str, Set[int]]]:

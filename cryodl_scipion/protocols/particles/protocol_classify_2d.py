@@ -315,7 +315,7 @@ class CryodlProtClassify2D(
         converged = bool(newest) and newest[-1].outputs.converged  # what earlier results warn of is over
         return [line for line in lines if not (converged and line.startswith(_UNSETTLED))]
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[Result[Classify2DOutputs]]) -> List[str]:
         newest = self._newest() if hasattr(self, CLASSES) else []
         lines = super()._tell(newest[-1:])
         assigned, total = (sum(one.outputs.assigned for one in newest), newest[-1].outputs.count) if newest else (0, 0)
@@ -325,10 +325,10 @@ class CryodlProtClassify2D(
             or checks.sayIf(self._isAgain(), again)
         )
 
-    def _newest(self) -> List[Result]:
+    def _newest(self) -> List[Result[Classify2DOutputs]]:
         """Results of all batches in the outputs since all particles were classified, oldest first."""
-        first = self._result()
-        found = [] if first is None else [first]
+        first = self._getExtraPath("result.json")
+        found = [Result.read(first)] if os.path.exists(first) else []
         for folder in self._batchFolders():
             if os.path.exists(os.path.join(folder, _DONE)):
                 found = found * (not folder.endswith(_AGAIN)) + [Result.read(os.path.join(folder, "result.json"))]

@@ -43,7 +43,7 @@ class TestCryodlCompareMapsOfPicks(PickSetsTest):
             self.assertEqual(len({os.path.realpath(file) for file in files if os.path.exists(file)}), 3)
         self.assertIn("compare-maps-of-picks told this.", protocol.summary())
         self.assertEqual(protocol._methods(), ["compare-maps-of-picks was used."])
-        made = protocol._result().outputs
+        made = protocol._made()
         rows = resolutionRows(made)
         self.assertEqual([row[1:4] for row in rows], [(9, "10 Å", "+0.0 %"), (9, "11 Å", "+10.0 %")])
         from matplotlib.figure import Figure

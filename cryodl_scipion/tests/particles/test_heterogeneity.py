@@ -143,7 +143,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         window.root.destroy()
         waitFor(self, subset, lambda: not subset.isActive())
         self.assertEqual(subset.outputParticles.getSize(), 11)
-        paths = PathWindow(None, self.fitted._result().outputs.paths, "x")
+        paths = PathWindow(None, self.fitted._made().paths, "x")
         paths.slider.set(2)
         self.assertTrue(paths.current().endswith("path_1_02.mrc"))
         paths.root.destroy()

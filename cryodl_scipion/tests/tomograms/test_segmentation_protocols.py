@@ -255,7 +255,7 @@ class TestCryodlPickAndEvaluate(TomogramsTest):
         tomogram = self.tomograms.outputTomograms.getFirstItem().getFileName()
         self.assertEqual([os.path.realpath(path) for path in request.tomograms], [os.path.realpath(tomogram)])
         self.assertIn("evaluate-segmentation told this.", protocol.summary())
-        self.assertEqual(set(protocol._result().outputs.features), {"1", "2"})
+        self.assertEqual(set(protocol._made().features), {"1", "2"})
 
     def test_masks_without_their_tomograms_are_judged_without_them(self):
         def forget(masks):

@@ -75,7 +75,7 @@ class TestCryodlSubtomogramViewers(ViewersTest):
     def test_a_lost_embedding_is_named(self):
         message = self.panel(self.grouped, "showEmbedding").getMessage()
         self.assertIn("classified_embedding.csv", message)
-        path = self.grouped._result().outputs.embedding
+        path = self.grouped._made().embedding
         with open(path, "w") as file:
             file.write("name,class,component 1,component 2\n" + "".join(f"x,{1 + i % 2},{i},0\n" for i in range(6)))
         axes = self.axes(self.grouped, "showEmbedding")

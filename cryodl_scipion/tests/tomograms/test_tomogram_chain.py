@@ -158,7 +158,7 @@ class TestCryodlTomogramChain(Chain):
         self.assertEqual([model.outputModel.getFeature() for model in self.models], [BODY, "membrane"])
 
     def test_what_was_segmented_is_near_the_truth(self):
-        metrics = self.judged._result().outputs.features
+        metrics = self.judged._made().features
         dice = {each["label"]: each["dice"] for each in metrics.values()}
         self.assertGreater(dice[1], 0.5)
         self.assertGreater(dice[2], 0.6)
@@ -166,7 +166,7 @@ class TestCryodlTomogramChain(Chain):
     def test_the_table_and_the_surfaces_are_of_the_same_features(self):
         found = featuresIn(self.merged._getExtraPath("merged"))["tomo_001"]
         self.assertGreater(found["membrane"]["area_nm2"], found[BODY]["area_nm2"])
-        made = self.merged._result().outputs
+        made = self.merged._made()
         self.assertEqual(set(made.surfaces["tomo_001"]), {BODY, "membrane"})
         self.assertTrue(all(os.path.exists(path) for path in made.surfaces["tomo_001"].values()))
 
@@ -227,7 +227,7 @@ class TestCryodlSubtomogramChain(Chain):
         right = np.mean([found.get(key) == number for key, number in true.items()])
         self.assertGreater(right, 0.9)
         self.assertEqual([item.getObjLabel() for item in classes.iterItems()], list(BODIES))
-        self.assertAlmostEqual(self.classified._result().outputs.accuracy, right, places=2)
+        self.assertAlmostEqual(self.classified._made().accuracy, right, places=2)
 
     def test_subtomograms_turned_by_their_transforms_look_like_the_average(self):
         gallery = SubtomogramGallery.ofClasses(self.classified.outputClasses)
