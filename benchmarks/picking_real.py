@@ -251,7 +251,7 @@ def turned_picks(one, model, folder, angle):
 def changed_score(row):
     if row["change"] != TURNED:
         return f1_ap(row)
-    return f"{row['best_f1']:.3f}, unturned {row['straight']['best_f1']:.3f}"
+    return f"{row['best_f1']:.3f} ({row['straight']['best_f1']:.3f})"
 
 
 @benchmark(

@@ -73,7 +73,7 @@ def mean_scores(rows, key):
 def panel_table(rows):
     models = [key for key in rows[0] if isinstance(rows[0][key], dict)]
     parts = {title: [r for r in rows if chosen(r)] for title, chosen in GROUPS.items()}
-    head = ["sets", "number", *(model.replace("general", "now") for model in models)]
+    head = ["sets", "number", *(model.replace("general", "general model") for model in models)]
     return [head] + [[t, str(len(part)), *(mean_scores(part, m) for m in models)] for t, part in parts.items() if part]
 
 
