@@ -211,8 +211,9 @@ def protocol_kills(run, protocol, count=4, seed=0):
 _TESTS = (
     *("assess", "estimate_ctf", "extract_particles", "pick_filaments", "pick_sets", "pick_templates", "protocol_pick"),
     *("protocol_train", "simulate", "compare", "auto_pick", "denoise_micrographs", "threshold_picks"),
-    *("particle_protocols", "classes2d", "heterogeneity", "denoising", "map_protocols"),
-    *("detection_protocols", "segmentation_protocols", "subtomogram_protocols", "tomogram_protocols"),
+    *("particle_protocols", "classes2d", "class_streams", "heterogeneity", "denoising", "map_protocols"),
+    *("denoise_tomograms", "detection_protocols", "segmentation_protocols", "subtomogram_protocols"),
+    *("tomogram_protocols", "report", "pick_by_hand", "annotate"),
 )
 
 
