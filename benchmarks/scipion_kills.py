@@ -240,10 +240,10 @@ def races(run, tests, each=5):
         environment.pop(name, None)  # of this process
     words = ["xvfb-run", "-a", sys.executable, *"-m pytest -q -p no:cacheprovider -m".split(), "not slow", str(path)]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    failed = re.search(r"(\d+) failed", done.stdout)
+    failed = re.findall(r"(\d+) (?:failed|error)", done.stdout.splitlines()[-1])  # an error: before the test itself
     if not found.exists() or done.returncode not in (0, 1):
         raise RuntimeError(done.stdout[-600:])
-    return dict(races=json.loads(found.read_text()), failed=int(failed[1]) if failed else 0)
+    return dict(races=json.loads(found.read_text()), failed=sum(map(int, failed)))
 
 
 # ----- a week's work in small

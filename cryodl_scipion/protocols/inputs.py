@@ -81,12 +81,13 @@ class KeepsOutputs(ProtocolMixin):
             self.addSummaryWarning(WITHOUT_OUTPUTS.format(names=" and ".join(self.lostOutputs())))
 
     def setFailed(self, msg: str) -> None:
-        """Note a failure. Another process that misses the one of this run reads run.db again before it believes so."""
-        if self._stepsExecutor is None and self._isWatched() and self.isActive() and not self._readsAgain:
+        """Note a failure. Another process that misses the one of this run reads run.db again before it believes so. A
+        scheduler gives its inputs no project: it believes so, and reads run.db again at its next look."""
+        if self._stepsExecutor is None and self.isActive() and not self._readsAgain:
             self._readsAgain = True
             try:
                 self.lastUpdateTimeStamp.set(None)
-                self.getProject()._updateProtocol(self)  # comes here again if the run has died
+                _ = self._isWatched() and self.getProject()._updateProtocol(self)  # here again if the run has died
             finally:
                 self._readsAgain = False
             if self._isWatched() or self.getStatus() not in UNDER_WAY:

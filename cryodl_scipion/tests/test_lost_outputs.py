@@ -5,9 +5,11 @@ import contextlib
 import importlib
 import os
 import sqlite3
+import subprocess
 from unittest import mock
 
-from pyworkflow.protocol import Protocol
+import pyworkflow.utils as pwutils
+from pyworkflow.protocol import STATUS_RUNNING, Protocol
 
 from ..protocols import CryodlProtImportModel
 from .base import CryodlTest
@@ -45,3 +47,17 @@ class TestCryodlLostOutputs(CryodlTest):
         self.assertTrue(run.isFinished(), run.getErrorMessage())
         self.assertEqual([name for name, _ in run.iterOutputAttributes()], ["outputModel"])
         self.assertEqual(run.outputModel.getNetwork(), "unet")
+
+    def test_a_scheduler_that_missed_the_end_of_a_run_reads_it_again(self):
+        """Its object of an input's run has no project, was read while the run worked, and is as new as run.db."""
+        run = self.runProtocol(CryodlProtImportModel, modelFolder=self.folder)
+        seen, ended = self.proj.mapper.selectById(run.getObjId()), subprocess.Popen(["true"])
+        ended.wait()
+        self.assertIsNone(seen.getProject())
+        seen.setStatus(STATUS_RUNNING)
+        seen.setPid(ended.pid)
+        seen.lastUpdateTimeStamp.set(pwutils.getFileLastModificationDate(run.getDbPath()))
+        self.proj._updateProtocol(seen)
+        self.assertIn(f"Process {ended.pid} not found", seen.getErrorMessage())
+        self.proj._updateProtocol(seen)  # at the next look
+        self.assertTrue(seen.isFinished(), seen.getErrorMessage())

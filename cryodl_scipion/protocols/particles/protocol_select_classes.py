@@ -88,7 +88,7 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             return ["No classes yet."]
         rows = classRows(self.inputClasses.get()) if self.inputClasses.get() is not None else []
         score = {row[0]: row[4] for row in classRows(output)}
-        count = self.outputParticles.getSize()
+        count = sum(row[3] for row in classRows(output))  # of the particles, whose set may be lost
         of_kept = sum(row[3] for row in rows if row[0] in score)
         expected = min(1.0, sum(row[3] * row[4] for row in rows if row[0] in score) / max(1, count))
         noise, lost = max(0, of_kept - count), max(0, sum(row[3] for row in rows) - of_kept)
@@ -109,6 +109,6 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         if output is None:
             return []
         return [
-            f"The {self.outputParticles.getSize()} particles of {output.getSize()} 2-D classes with a score of at "
-            f"least {self._lowest(output):.2f} were kept."
+            f"The {sum(row[3] for row in classRows(output))} particles of {output.getSize()} 2-D classes with a score "
+            f"of at least {self._lowest(output):.2f} were kept."
         ]
