@@ -89,3 +89,17 @@ def test_where_labels_are_sparse_each_position_is_known_or_unlabelled_and_counts
         assert float((target[0] * unlabelled).max()) < 0.5, "no spot of a label is unlabelled"
         labelled += float(known.sum())
     assert labelled > 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_where_the_size_is_known_each_place_learns_its_logarithm(known):
+    image = torch.zeros(400, 400)
+    item = LabelledImage(
+        "m", image, image == 0, np.array([[200.0, 200.0]]), np.zeros((0, 2)), size=1.5, teaches_size=known
+    )
+    _, target, _ = Method().example(item, np.random.default_rng(0))
+    assert len(target) == 2 and float(target[1].nan_to_num(0).std()) < 1e-6
+    # crops change their size by a twelfth at most
+    assert torch.isfinite(target[1]).all() == known and (
+        not known or abs(float(target[1].exp().mean()) / 1.5 - 1) < 0.1
+    )

@@ -222,6 +222,17 @@ def test_an_average_of_noise_has_no_resolution_and_hardly_any_contrast():
     assert signal.resolutions[0] == pytest.approx(8.0)
 
 
+def test_the_edge_within_which_halves_are_compared_is_soft():
+    """Two pixels wide to each side: what differs beyond is not seen, what differs within counts in part."""
+    weights, differences = torch.full((1, 2, 17), 25.0), []
+    for beyond in (1, 3):
+        halves_of = 25 * shape(0).repeat(1, 2, 1, 1).reshape(1, 2, 32, 32)
+        halves_of[0, 1, 16, 16 + 10 + beyond] += 100
+        curves = wiener_averages(halves_of, weights, 10.0, 4.0).curves
+        differences.append(float((curves - 1).abs().max()))
+    assert differences[0] > 0.001 and differences[1] < 1e-4
+
+
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_scores_like_those_of_made_up_noise_have_no_chance_of_signal(seed):
     rng = np.random.default_rng(seed)  # particles, noise, and other junk between them, as at SNR 0.1 in coloured noise
