@@ -101,6 +101,8 @@ def test_the_loss_is_the_published_sum_of_weighted_squares():
     expected = 1 * 0.25**2 + 5 * (0.5 - 2.25 / 2.75) ** 2 + 0.5**2
     assert float(method.loss(output, target, weight)) == pytest.approx(expected, rel=1e-5)
     assert float(method.loss(output, target, torch.zeros_like(weight))) == 0.0
+    output[0, 1, 0, 0], output[0, 3, 0, 0] = 0.0, -float(np.log(2))  # half as high: overlap 0.5
+    assert float(method.loss(output, target, weight)) == pytest.approx(np.log(2) ** 2 + 0.5**2, rel=1e-5)
 
 
 def test_with_boxes_only_cells_near_labels_count():
