@@ -145,9 +145,9 @@ class CryodlProtClassify2D(
             pwutils.cleanPath(*(self._getExtraPath(name) for name in ("batches", "first", "newest")))
         pwutils.makePath(self._getExtraPath())
         self._storeSettings()
-        if not os.path.exists(self._folder()) and os.path.exists(self._firstFile()):
-            if len(idsInStar(self._firstFile())) < self.firstParticles.get():  # the number was raised since
-                pwutils.cleanPath(self._firstFile())
+        begun = os.path.exists(self._folder()) or not os.path.exists(self._firstFile())
+        if not begun and len(idsInStar(self._firstFile())) < self.firstParticles.get():  # the number was raised since
+            pwutils.cleanPath(self._firstFile())
         arriving = self._arrivingParticles()
         arriving.update()
         while not os.path.exists(self._firstFile()):

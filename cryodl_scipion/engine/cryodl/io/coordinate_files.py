@@ -141,15 +141,20 @@ def write_imod_model(
     names = names or sorted(set(species))
     there = [(number, name) for number, name in enumerate(names) if name in species]
     sizes = [int(n) for n in shape[::-1]]
-    data = [b"IMODV1.2", b"cryodl".ljust(128, b"\0")]
-    data.append(struct.pack(">3iiI4i", *sizes, len(there), 0, 1, 0, 0, 255))
-    data.append(struct.pack(">6f3i2ifii3f", 0, 0, 0, 1, 1, 1, 0, 0, 0, 3, 128, pixel_size / 10, -9, 0, 0, 0, 0))
+    data = [
+        b"IMODV1.2",
+        b"cryodl".ljust(128, b"\0"),
+        struct.pack(">3iiI4i", *sizes, len(there), 0, 1, 0, 0, 255),
+        struct.pack(">6f3i2ifii3f", 0, 0, 0, 1, 1, 1, 0, 0, 0, 3, 128, pixel_size / 10, -9, 0, 0, 0, 0),
+    ]
     for number, name in there:
         points = np.asarray(xyz, float).reshape(-1, 3)[[one == name for one in species]] + _MIDDLE
-        data.append(b"OBJT" + name.encode("latin1", "replace")[:63].ljust(64, b"\0") + bytes(64))
         colour = _COLOURS[number % len(_COLOURS)]
-        data.append(struct.pack(">iIii3fi8B2i", 1, _SCATTERED, 0, 1, *colour, _RADIUS, 1, 3, 1, 1, 0, 0, 0, 0, 0, 0))
-        data.append(b"CONT" + struct.pack(">iIii", len(points), 0, 0, 0) + points.astype(">f4").tobytes())
+        data += [
+            b"OBJT" + name.encode("latin1", "replace")[:63].ljust(64, b"\0") + bytes(64),
+            struct.pack(">iIii3fi8B2i", 1, _SCATTERED, 0, 1, *colour, _RADIUS, 1, 3, 1, 1, 0, 0, 0, 0, 0, 0),
+            b"CONT" + struct.pack(">iIii", len(points), 0, 0, 0) + points.astype(">f4").tobytes(),
+        ]
     with whole_file(path) as temporary:
         Path(temporary).write_bytes(b"".join([*data, b"IEOF"]))
 

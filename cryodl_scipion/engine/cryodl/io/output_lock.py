@@ -14,7 +14,7 @@ import time
 import typing
 from pathlib import Path
 
-from ..contract import Command
+from ..contract import Command, Config, DenoiseMicrographsConfig
 from ..contract.processes import remove_abandoned, temporary_path
 
 WAIT = 3.0  # seconds: a killed run may need a moment to end
@@ -29,7 +29,7 @@ _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 @contextlib.contextmanager
 def output_lock(
-    command: Command, config: typing.Any, wait: float = WAIT, names: typing.Sequence[str] = ()
+    command: Command, config: Config, wait: float = WAIT, names: typing.Sequence[str] = ()
 ) -> typing.Iterator[None]:
     """Hold the output of a command until the block ends. Does nothing for commands without an output. wait: s, for
     another process. names: of its items, where they are not those of their files. Raises ValueError if another process
@@ -89,7 +89,7 @@ def _check_writable(output: Path, field: str, shared: bool) -> None:
                 os.remove(temporary)
 
 
-def _items(command: Command, config: typing.Any, given: typing.Sequence[str], output: Path) -> list[str] | None:
+def _items(command: Command, config: Config, given: typing.Sequence[str], output: Path) -> list[str] | None:
     """Names that this run works on in a shared folder; None for all of it."""
     field = command.shared
     if not field:
@@ -97,7 +97,9 @@ def _items(command: Command, config: typing.Any, given: typing.Sequence[str], ou
     from .files import expand_paths, name_micrographs
 
     names = [name for name, _ in name_micrographs(expand_paths(getattr(config, field)), given, field[:-1])]
-    learns = command.name == "denoise-micrographs" and not config.model and not (output / "model/card.json").exists()
+    learns = (
+        isinstance(config, DenoiseMicrographsConfig) and not config.model and not (output / "model/card.json").exists()
+    )
     return ["the model", *names] if learns else names
 
 

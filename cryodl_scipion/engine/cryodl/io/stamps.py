@@ -11,7 +11,7 @@ import os
 import typing
 from pathlib import Path
 
-from ..contract import describe_all, write_json
+from ..contract import Config, describe_all, write_json
 from .files import name_and_path
 from .zarr_arrays import is_zarr
 
@@ -33,7 +33,7 @@ def stamp(*paths: typing.Union[str, "os.PathLike[str]"]) -> str:
     return _digest([sorted(file_stamp(path).items()) for path in paths])
 
 
-def input_stamps(config: typing.Any) -> dict[str, str]:
+def input_stamps(config: Config) -> dict[str, str]:
     """{parameter: word} of the files that a config's inputs name; parameters that name none are left out. Folders count
     with the files in them, models with their cards (which have the checksum of the weights). Large files and OME-Zarr
     folders are known by size and time, small files by what they hold."""

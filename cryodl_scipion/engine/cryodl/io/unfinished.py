@@ -9,7 +9,7 @@ import shutil
 import typing
 from pathlib import Path
 
-from ..contract import command_of, config_to_dict, write_json
+from ..contract import Config, command_of, config_to_dict, write_json
 from .files import rename_folder
 from .stamps import input_stamps
 
@@ -47,7 +47,7 @@ def star_stem(output: str, what: str, *beside: str) -> str:
 
 
 def working_folder(
-    config: typing.Any,
+    config: Config,
     files: typing.Sequence[str] = (),
     continues: bool = True,
     precious: str | None = None,
@@ -58,7 +58,7 @@ def working_folder(
     precious: name of a file that stands for hours of work, which is not thrown away for other parameters. settings:
     further parameters: those of the runner that change what is made. Raises ValueError if the folder holds anything
     that is not of this command, or precious work of other parameters."""
-    folder, command = Path(str(config.output).rstrip("/") + ".partial"), command_of(config)
+    folder, command = Path(str(vars(config)["output"]).rstrip("/") + ".partial"), command_of(config)
     mine = _parameters(config, files, settings or {})
     found = _read_record(folder, command)
     other = _differences(found, mine) if found is not None else []
@@ -104,7 +104,7 @@ def remove_unused(output: str | None) -> None:
 
 
 def _parameters(
-    config: typing.Any, files: typing.Sequence[Path | str], settings: typing.Mapping[str, typing.Any]
+    config: Config, files: typing.Sequence[Path | str], settings: typing.Mapping[str, typing.Any]
 ) -> dict[str, typing.Any]:
     values = {k: v for k, v in dict(config_to_dict(config), **settings).items() if k not in FREE}
     values["inputs"] = {name: stamp for name, stamp in input_stamps(config).items() if name not in GROWING}

@@ -8,6 +8,14 @@ from pathlib import Path
 
 import torch
 
+from ..contract import (
+    TrainClassifierConfig,
+    TrainDenoiserConfig,
+    TrainDetectorConfig,
+    TrainMapImproverConfig,
+    TrainPickerConfig,
+    TrainSegmenterConfig,
+)
 from ..core.devices import device_name
 from ..io.messages import warn
 from ..io.model import find_model, read_model, write_model
@@ -15,7 +23,7 @@ from ..io.unfinished import check_output, finish_folder, working_folder
 from ..running.distributed import Helped, launched
 from ..running.runner import Run
 from .processes import accelerator_for
-from .run_training import finish, fit_task
+from .run_training import TrainingConfig, finish, fit_task
 from .task import Task
 from .training import CHECKPOINT, FitReport, Schedule, measured
 
@@ -25,16 +33,14 @@ HELD_OUT = 0.2  # of what is learned from, for validation
 class TrainingRun:
     """One training of a command: take_folder and take_device in the order that suits it, start, fit, finish, result.
 
-    source: Run, or object, the run of the command, or a config: output, and what fit_task asks for. config: other than
-    the run's: of a training that is a part of the command. Raises FileExistsError: there is already something under the
-    name of the model folder."""
+    config: other than the run's: of a training that is a part of the command. Raises FileExistsError: there is already
+    something under the name of the model folder."""
 
     folder: Path
     device: torch.device
 
-    def __init__(self, source: typing.Any, config: typing.Any = None) -> None:
-        self.run = source if isinstance(source, Run) else Run(source)
-        self.config = self.run.config if config is None else config
+    def __init__(self, run: Run[TrainingConfig], config: TrainingConfig | None = None) -> None:
+        self.run, self.config = run, config or run.config
         check_output(str(self.config.output), "Model folder")
         self.report: FitReport | None = None
         self.began = time.monotonic()
@@ -125,7 +131,13 @@ class TrainingRun:
 
 
 def start_weights(
-    config: typing.Any, kind: str, **needed: typing.Any
+    config: TrainDenoiserConfig
+    | TrainDetectorConfig
+    | TrainMapImproverConfig
+    | TrainPickerConfig
+    | TrainSegmenterConfig,
+    kind: str,
+    **needed: typing.Any,
 ) -> tuple[dict[str, typing.Any], dict[str, torch.Tensor]]:
     """Card and weights of the model that a training continues from.
 
@@ -144,7 +156,7 @@ def start_weights(
     return card, weights
 
 
-def refuse_steps(config: typing.Any, *names: str) -> None:
+def refuse_steps(config: TrainClassifierConfig | TrainDenoiserConfig, *names: str) -> None:
     """Refuse options of a training by steps where there is none: they would have no effect. config: of the command.
     *names: of the options. Raises ValueError: one of them is given."""
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) is not None]

@@ -8,6 +8,21 @@ from pathlib import Path
 
 import torch
 
+from ..contract import (
+    AutoPickConfig,
+    DenoiseMicrographsConfig,
+    DenoiseTomogramsConfig,
+    TrainClassifierConfig,
+    TrainDenoiserConfig,
+    TrainDetectorConfig,
+    TrainFilamentPickerConfig,
+    TrainGeneralPickerConfig,
+    TrainGeneralSegmenterConfig,
+    TrainMapImproverConfig,
+    TrainMicrographDenoiserConfig,
+    TrainPickerConfig,
+    TrainSegmenterConfig,
+)
 from ..core.devices import device_name
 from ..io import unfinished
 from ..io.plots import can_draw, plot_learning_curve
@@ -15,20 +30,35 @@ from .inference import is_out_of_memory
 from .processes import accelerator_for
 from .training import CHECKPOINT, METRICS, FitReport, Schedule, fit
 
+TrainingConfig = (
+    AutoPickConfig
+    | DenoiseMicrographsConfig
+    | DenoiseTomogramsConfig
+    | TrainClassifierConfig
+    | TrainDenoiserConfig
+    | TrainDetectorConfig
+    | TrainFilamentPickerConfig
+    | TrainGeneralPickerConfig
+    | TrainGeneralSegmenterConfig
+    | TrainMapImproverConfig
+    | TrainMicrographDenoiserConfig
+    | TrainPickerConfig
+    | TrainSegmenterConfig
+)
 MAX_VALIDATIONS = 16
 MIN_STEPS = 10  # between two validations
 
 
 def fit_task(
     task: typing.Any,
-    config: typing.Any,
+    config: TrainingConfig,
     folder: Path,
     device: torch.device,
     schedule: Schedule | None = None,
     seed: int = 0,
 ) -> FitReport:
-    """Train a Task in a working folder. task: with a method (learning_rate, decay, ema) and default_steps. config: has
-    steps, and perhaps learning_rate and patience. schedule: other than the one that follows from task and config. seed:
+    """Train a Task in a working folder. task: with a method (learning_rate, decay, ema) and default_steps. config: of
+    the command. schedule: other than the one that follows from task and config. seed:
     of random numbers, where the config has none. Raises ValueError if memory does not suffice."""
     try:
         return fit(
@@ -43,7 +73,7 @@ def fit_task(
         ) from error
 
 
-def _schedule(task: typing.Any, config: typing.Any, seed: int) -> Schedule:
+def _schedule(task: typing.Any, config: TrainingConfig, seed: int) -> Schedule:
     steps = config.steps or task.default_steps
     schedule = Schedule(
         steps,

@@ -99,7 +99,7 @@ def source_of(path: str, picks: tuple[np.ndarray, np.ndarray], optics: typing.An
     return dict(micrograph=file_stamp(path), picks=digest, ctf=None if optics is None else vars(optics))
 
 
-def records_of(folder: Path, config: typing.Any) -> ItemRecords:
+def records_of(folder: Path, config: ExtractParticlesConfig) -> ItemRecords:
     """The records of the particles cut out of each micrograph."""
     settings = {name: value for name, value in config_to_dict(config).items() if name not in FREE}
     return ItemRecords(folder, KIND, settings, "{}.mrcs")
@@ -123,7 +123,7 @@ def write_record(files: ItemRecords, name: str, path: str, source: dict, cut: ty
     return files.write(name, None, name=name, path=str(path), source=source, rows=rows, **left)
 
 
-def write_star(star: Path, folder: Path, records: typing.Sequence[dict], config: typing.Any) -> None:
+def write_star(star: Path, folder: Path, records: typing.Sequence[dict], config: ExtractParticlesConfig) -> None:
     """RELION's STAR file (3.1) of all particles, whole or not at all. Rows are written one by one."""
     box = config.box_in_pixels()
     side = config.scaled_box or box

@@ -59,12 +59,14 @@ def same_images(particles: ParticleSet | SubtomogramSet) -> np.ndarray:
 def half_reconstructions(
     particles: ParticleSet,
     halves: np.ndarray,
-    config: typing.Any,
+    symmetry: str,
+    correct_ctf: bool,
+    mask_diameter: float | None,
     device: torch.device,
     progress: typing.Callable[[int], None] | None = None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. progress: called with the number of particles
-    of each chunk done."""
+    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. progress: called with the
+    number of particles of each chunk done."""
     sums = []
     for half in (1, 2):
         slices = Slices(particles.box, device)
@@ -72,17 +74,15 @@ def half_reconstructions(
         for start in range(0, len(rows), slices.chunk()):
             part = rows[start : start + slices.chunk()]
             slices.add(
-                particles.images(part),
-                *particles.poses(part),
-                *factors(particles, part, slices.padded, config.correct_ctf),
+                particles.images(part), *particles.poses(part), *factors(particles, part, slices.padded, correct_ctf)
             )
             if progress:
                 progress(len(part))
-        sums.append(slices.finished(config.symmetry))
+        sums.append(slices.finished(symmetry))
         del slices
     box = particles.box
     maps = [solve(value, weight, box) for value, weight in sums]
-    diameter_px = mask_diameter_px(particles, config.mask_diameter)
+    diameter_px = mask_diameter_px(particles, mask_diameter)
     mask = soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
     resolution = resolution_at(curve, 0.143, particles.pixel_size, box) if above_chance(curve, diameter_px) else None

@@ -23,6 +23,7 @@ from .. import __version__
 from ..contract import (
     EVERY_COMMAND,
     AllSkipped,
+    Config,
     Outputs,
     Request,
     Result,
@@ -43,17 +44,18 @@ from .distributed import Helped, helps, launched, run_on, several_devices
 
 PROGRAM = f"cryodl {__version__}"  # for sentences
 NAMED = 20  # skipped items that are printed; the result lists all
-Config = typing.TypeVar("Config", contravariant=True)
+AskedT = typing.TypeVar("AskedT", bound=Config)
+ConfigT = typing.TypeVar("ConfigT", bound=Config, contravariant=True)
 Made = typing.TypeVar("Made", bound=Outputs, covariant=True)
 Item = typing.TypeVar("Item")
 
 
-class Runnable(typing.Protocol[Config, Made]):
+class Runnable(typing.Protocol[ConfigT, Made]):
     """A command as others call it."""
 
     def __call__(
         self,
-        config: Config,
+        config: ConfigT,
         warnings: typing.Sequence[str] = (),
         device: str | None = None,
         threads: int | None = None,
@@ -62,7 +64,7 @@ class Runnable(typing.Protocol[Config, Made]):
     ) -> Result[Made]: ...
 
 
-def command(function: "typing.Callable[[Config, Run], Made]") -> Runnable[Config, Made]:
+def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> Runnable[AskedT, Made]:
     """Make a command of a function. function: takes a config and its Run, and returns the outputs that the contract
     declares for the config's command. Returns takes a config, and returns the Result. device, threads, seed, names: as
     the options of these names; a command within another one computes where that one does. warnings: about the config,
@@ -71,7 +73,7 @@ def command(function: "typing.Callable[[Config, Run], Made]") -> Runnable[Config
 
     @functools.wraps(function)
     def run_command(
-        config: typing.Any,
+        config: AskedT,
         warnings: typing.Sequence[str] = (),
         device: str | None = None,
         threads: int | None = None,
@@ -84,8 +86,8 @@ def command(function: "typing.Callable[[Config, Run], Made]") -> Runnable[Config
         row, started, run = EVERY_COMMAND[command_of(config)], time.monotonic(), Run(config, seed, names)
         with computing_on(device, threads), messages.collected() as said, output_lock(row, config, names=run.names):
             run.warn(*warnings)
-            if row.fresh and config.output:
-                unfinished.check_output(config.output, row.fresh)
+            if row.fresh and (output := vars(config)["output"]):
+                unfinished.check_output(output, row.fresh)
             several = several_devices(device or "") if row.several and not launched() else []
             if several:
                 share = max(1, threads // len(several)) if threads else None
@@ -131,12 +133,12 @@ def _quiet() -> typing.Iterator[None]:
         yield
 
 
-class Run:
+class Run(typing.Generic[AskedT]):
     """What a command's function needs beside its config, and where it tells what happened. config: of the command.
     seed: of random numbers. A field of the config of this name counts instead, as for `names`. names: of its items,
     where they are not those of their files."""
 
-    def __init__(self, config: typing.Any, seed: int = 0, names: typing.Sequence[str] = ()) -> None:
+    def __init__(self, config: AskedT, seed: int = 0, names: typing.Sequence[str] = ()) -> None:
         self.config = config
         self.command = command_of(config)
         self.seed: int = getattr(config, "seed", seed)
@@ -262,7 +264,7 @@ class Run:
     # ----- output
     def at(self, name: str) -> str:
         """The path that a file of the output folder will have."""
-        return os.path.join(self.config.output, name)
+        return os.path.join(vars(self.config)["output"], name)
 
     def folder(self, *inputs: str, continues: bool = True, precious: str | None = None) -> Path:
         """The working folder <output>.partial, which gets the output's name when the command has ended. *inputs: files
@@ -278,7 +280,7 @@ class Run:
     def finish(self) -> None:
         """Give the working folder its name, and count what was skipped. The runner calls it."""
         if self._folder is not None and self._folder.exists():
-            unfinished.finish_folder(self._folder, self.config.output, *self._leftovers)
+            unfinished.finish_folder(self._folder, vars(self.config)["output"], *self._leftovers)
         if self.skipped:
             self.warn(*said_skipped(self.skipped, self._noun))
 

@@ -11,12 +11,11 @@ import torch
 from picking import train_picker as train
 from synthetic import blob_project, write_star
 
-from cryodl.contract import Result
+from cryodl.contract import Result, TrainPickerConfig
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.pickers import held_back, picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.held_back import HeldBack, hold_back
-from cryodl.micrographs.pickers.self_training import RoundConfig
 from cryodl.micrographs.pickers.train import PickerTask
 
 
@@ -52,7 +51,8 @@ def test_each_box_is_held_back_once_and_never_learnt_meanwhile(tmp_path, monkeyp
         return task
 
     monkeypatch.setattr(held_back, "fit_task", lambda task, *_: setattr(task, "trained", helps))
-    found = hold_back(task_of, images, given, RoundConfig(400, 1e-3, 0), tmp_path, torch.device("cpu"), seed=3)
+    config = TrainPickerConfig(("a.mrc",), "boxes", 2.0, 90.0, "model", steps=400)
+    found = hold_back(task_of, images, given, config, tmp_path, torch.device("cpu"), seed=3)
     assert found.learns is learns and found.gain == helps and found.error == 0
     assert len(taught) == 2 and (tmp_path / "fold_2").is_dir()
     held = [seen[0], seen[2]]

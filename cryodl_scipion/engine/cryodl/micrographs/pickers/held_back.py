@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...contract import TrainPickerConfig
 from ...learning.run_training import fit_task
 from .crops import LabelledImage
 from .train import PickerTask
@@ -46,20 +47,20 @@ def hold_back(
     task_of: typing.Callable[..., PickerTask],
     images: typing.Sequence[LabelledImage],
     given: typing.Mapping[str, int],
-    config: typing.Any,
+    config: TrainPickerConfig,
     folder: Path,
     device: torch.device,
     seed: int,
 ) -> HeldBack:
     """Train on one half of the boxes after the other. task_of: makes the task of images to learn from and to validate
     on, from the weights to start from. images: with all boxes. given: {name: boxes on background that the user gave};
-    proposed ones follow them, and are never held back. config: what fit_task asks for. folder: in which those of the
+    proposed ones follow them, and are never held back. folder: in which those of the
     trainings are made."""
     images = sorted(images, key=lambda image: -len(image.positives))[:MOST_IMAGES]
     counts = [n for image in images for n in (len(image.positives), given[image.name])]
     fold = np.random.default_rng((seed, len(FOLDS))).permutation(sum(counts)) % len(FOLDS)
     parts = np.split(fold, np.cumsum(counts)[:-1])
-    config = dataclasses.replace(config, steps=min(config.steps, MOST_STEPS))
+    config = dataclasses.replace(config, steps=min(config.steps or MOST_STEPS, MOST_STEPS))
     gains = []
     for number, name in enumerate(FOLDS):
         held, taught = [], []

@@ -31,16 +31,7 @@ STEPS = 200
 # Part of the method's peak rate: the weights are good already, and a few hundred picks must not undo what the model
 # knows of other ice and dirt.
 RATE = 1 / 3
-
-
-@dataclasses.dataclass(frozen=True)
-class RoundConfig:
-    """What fit_task asks for."""
-
-    steps: int
-    learning_rate: float
-    seed: int
-    batch_size: int = 8
+BATCH = 8
 
 
 def train_round(
@@ -63,9 +54,10 @@ def train_round(
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    task = PickerTask(method, network, images[0], images[1], RoundConfig.batch_size, device)
+    task = PickerTask(method, network, images[0], images[1], BATCH, device)
     task.minimum_distance = previous["minimum_distance"]
-    report = fit_task(task, RoundConfig(config.steps or STEPS, RATE * method.learning_rate, seed), partial, device)
+    task.rate = RATE
+    report = fit_task(task, dataclasses.replace(config, steps=config.steps or STEPS), partial, device, seed=seed)
     scores, calibration = _calibrated(task, teachers)
     hits = task.validation_hits()
     threshold = best_threshold(np.concatenate(scores))

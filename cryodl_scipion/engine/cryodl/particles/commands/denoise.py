@@ -75,7 +75,7 @@ def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
     )
 
 
-def _tell(run: Run, card: typing.Mapping[str, typing.Any], blind: bool, shown: str) -> None:
+def _tell(run: Run[DenoiseConfig], card: typing.Mapping[str, typing.Any], blind: bool, shown: str) -> None:
     run.summary(
         f"Denoised particles: {run.config.output}, by the model {card['name']}"
         f"{', without a known structure (blind)' if blind else ''}: not raw data. They show {shown}.",

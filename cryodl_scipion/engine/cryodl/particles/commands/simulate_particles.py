@@ -68,9 +68,11 @@ def _differing(config: SimulateParticlesConfig) -> list[str]:
     ] * bool(lost)
 
 
-def _make_chunks(run: Run, folder: Path, states: States, orientations: np.ndarray | None) -> float:
+def _make_chunks(
+    run: Run[SimulateParticlesConfig], folder: Path, states: States, orientations: np.ndarray | None
+) -> float:
     """Noisy and clean stacks of all chunks that are not there yet. Returns the density's factor for the SNR."""
-    config: SimulateParticlesConfig = run.config
+    config = run.config
     ensemble = Ensemble(states, run.device)
     sample = _sample(run, states, orientations)
     scale = signal_scale(
@@ -94,7 +96,9 @@ def _make_chunks(run: Run, folder: Path, states: States, orientations: np.ndarra
     return scale
 
 
-def _sample(run: Run, states: States, orientations: np.ndarray | None) -> dict[str, typing.Any]:
+def _sample(
+    run: Run[SimulateParticlesConfig], states: States, orientations: np.ndarray | None
+) -> dict[str, typing.Any]:
     """What is known of some of the particles, from all over the set, so that all defoci are among them."""
     starts = range(0, run.config.count, CHUNK)
     rows = [
@@ -112,9 +116,11 @@ def _stacks_of(folder: Path, start: int) -> tuple[Path, Path]:
     return folder / f"{start:09d}.mrcs", folder / f"{start:09d}_clean.mrcs"
 
 
-def _ground_truth(run: Run, start: int, states: States, orientations: np.ndarray | None) -> dict[str, typing.Any]:
+def _ground_truth(
+    run: Run[SimulateParticlesConfig], start: int, states: States, orientations: np.ndarray | None
+) -> dict[str, typing.Any]:
     """All that is known of a chunk's particles, the same at each call, whatever their number."""
-    config: SimulateParticlesConfig = run.config
+    config = run.config
     rng = np.random.default_rng((run.seed, VIEWS_OF, start))
     count = min(CHUNK, config.count - start)
     angles = (
@@ -137,10 +143,15 @@ def _ground_truth(run: Run, start: int, states: States, orientations: np.ndarray
 
 
 def _finish(
-    run: Run, folder: Path, files: typing.Sequence[str], states: States, scale: float, orientations: np.ndarray | None
+    run: Run[SimulateParticlesConfig],
+    folder: Path,
+    files: typing.Sequence[str],
+    states: States,
+    scale: float,
+    orientations: np.ndarray | None,
 ) -> list[str]:
     """Write the files of all particles, and remove the working folder. Returns the list of true maps."""
-    config: SimulateParticlesConfig = run.config
+    config = run.config
     starts = range(0, config.count, CHUNK)
     for number, path in enumerate(files[:2]):
         with particle_sets.StackWriter(path, config.count, config.box, config.pixel_size) as stack:

@@ -50,8 +50,10 @@ def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutput
     )
 
 
-def _pairs(run: Run, particles: typing.Sequence[ParticleSet], device: torch.device) -> tuple[Pairs, float, list[str]]:
-    config: TrainDenoiserConfig = run.config
+def _pairs(
+    run: Run[TrainDenoiserConfig], particles: typing.Sequence[ParticleSet], device: torch.device
+) -> tuple[Pairs, float, list[str]]:
+    config = run.config
     pixel_size, box = denoiser_grid(particles, config.resolution)
     structures = config.structure * (len(particles) if len(config.structure) == 1 else 1)
     projectors, notes, diameters = {}, [], []
@@ -86,8 +88,10 @@ def denoiser_grid(particles: typing.Sequence[ParticleSet], resolution: float | N
     return pixel_size, max(16, 2 * int(np.floor(widest / pixel_size / 2 + 1e-6)))
 
 
-def _say_start(run: Run, method: DenoiserMethod, pairs: Pairs, diameter: float, notes: typing.Sequence[str]) -> None:
-    config: TrainDenoiserConfig = run.config
+def _say_start(
+    run: Run[TrainDenoiserConfig], method: DenoiserMethod, pairs: Pairs, diameter: float, notes: typing.Sequence[str]
+) -> None:
+    config = run.config
     print(*notes, *pairs.notes, sep="\n")
     run.warn(*pairs.warnings)
     count = sum(len(rows) for rows in pairs.training)
@@ -111,7 +115,7 @@ def _task(
     return train.DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, None, config.batch_size)
 
 
-def _tell(run: Run, card: dict[str, typing.Any]) -> None:
+def _tell(run: Run[TrainDenoiserConfig], card: dict[str, typing.Any]) -> None:
     training, validation, of = card["training"], card["validation"], ", ".join(card["structures"])
     particles = counted(training["particles"], "particle")
     learns, steps = bool(training.get("steps")), counted(training.get("steps", 0), "step")

@@ -183,7 +183,7 @@ def _write(
     return made
 
 
-def _methods(run: Run, made: FitHeterogeneityOutputs, items: str, errors: str) -> None:
+def _methods(run: Run[FitHeterogeneityConfig], made: FitHeterogeneityOutputs, items: str, errors: str) -> None:
     both = ", corrected for the number of tests," if run.config.method == "auto" and "CTF" in errors else ""
     run.methods(
         f"A latent space of {made.latent} dimensions was fitted to {items} with "

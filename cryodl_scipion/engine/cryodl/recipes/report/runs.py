@@ -11,7 +11,7 @@ import sqlite3
 import typing
 from pathlib import Path
 
-from ...contract import Failure, Request, Result
+from ...contract import Config, Failure, Request, Result
 
 RESULT, REQUEST, FAILURE = "result.json", "request.json", "failure.json"
 LARGEST = 256 << 20  # bytes of a file that is read
@@ -31,7 +31,7 @@ class Finished:
     path: str
     time: float
     result: Result
-    config: typing.Any
+    config: Config | None
     names: tuple[str, ...]
     root: str
 
@@ -151,7 +151,7 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
         time = os.stat(path).st_mtime
     except _ERRORS as error:
         return None, f"{path} is not a readable result: {_one_line(error)}"
-    config: typing.Any = None
+    config: Config | None = None
     names: tuple[str, ...] = ()
     with contextlib.suppress(*_ERRORS):  # a result tells of itself, also without its request
         asked = Request.read(os.path.join(os.path.dirname(path), REQUEST))

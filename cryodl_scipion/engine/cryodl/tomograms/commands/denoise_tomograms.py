@@ -6,6 +6,7 @@ The network learns from the halves themselves, unless --model gives one that has
 are tomograms without halves denoised. A finished tomogram is not denoised again, and a model that the folder has is not
 trained again. Train a model if there is none, and denoise what is not denoised yet."""
 
+import dataclasses
 import typing
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ...contract import (
 )
 from ...io.model import find_model, read_model
 from ...io.stamps import stamp
+from ...learning.recipe import TrainingRun
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers import examples, halves, predict, spectra, train
 from ..denoisers.controls import control_in_words, control_metrics
@@ -44,7 +46,8 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     run.require_some(total, "tomogram", "denoised")
     model = find_model(config.model, KIND) if config.model else folder / MODEL
     if not (model / CARD).exists():
-        train.train_tomogram_denoiser(config, [s for s in sources if len(s.paths) == 2], model)
+        training = TrainingRun(run, dataclasses.replace(config, output=str(model)))
+        train.train_tomogram_denoiser(training, config, [s for s in sources if len(s.paths) == 2])
     card = read_card(str(model), KIND)
     sources = _fitting(sources, card, run)
     run.warn(*predict.model_notes(config, card))

@@ -3,7 +3,7 @@
 folder of annotations out. The folder is written at the end, all or nothing; what was in it before stays. A tile is not
 added twice."""
 
-from ...contract import AnnotationsOutputs, ImportAnnotationsConfig, annotations, counted
+from ...contract import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig, annotations, counted
 from ...io.files import expand_paths, name_micrographs
 from ...running.runner import PROGRAM, Run, command
 from ..annotations.label_volumes import add_annotations, import_labels, import_stack
@@ -37,7 +37,7 @@ def import_annotations(config: ImportAnnotationsConfig, run: Run) -> Annotations
     return written(store, run)
 
 
-def written(store: AnnotationStore, run: Run) -> AnnotationsOutputs:
+def written(store: AnnotationStore, run: Run[AnnotateConfig] | Run[ImportAnnotationsConfig]) -> AnnotationsOutputs:
     counts = store.counts()
     told = [
         f"{counted(each['positive'], 'tile')} with {feature} and {each['negative']} without it"

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 import torch
 
-from ...contract import Skipped
+from ...contract import DenoiseTomogramsConfig, Skipped
 from ...io.files import copick_run, expand_paths, file_key, name_tomograms, names_with_runs, pair_by_name
 from ...io.tomograms import Tomogram, working_pixel_size
 from .spectra import BINS, HalfScale, scale_of_halves
@@ -27,7 +27,7 @@ class Named:
     paths: tuple[str, ...]
 
 
-def named_tomograms(config: typing.Any) -> tuple[list[Named], list[Skipped], list[str]]:
+def named_tomograms(config: DenoiseTomogramsConfig) -> tuple[list[Named], list[Skipped], list[str]]:
     """The tomograms of a DenoiseTomogramsConfig, halves without their other half, and sentences for the user. Raises
     ValueError if even and odd halves are not as many, or if two tomograms have one name."""
     if not config.even:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...contract import DenoiseTomogramsConfig
 from ...core.devices import fast_dtype
 from ...core.tiles import tile_spans
 from ...io.memory import WORKING_MEMORY
@@ -80,7 +81,7 @@ LABEL = "cryodl: denoised{}, for viewing and segmenting; not for averaging"
 _WORDS = dict(weights="model", halves="choice of denoised halves (--halves)")
 
 
-def read_record(folder: Path, config: typing.Any, card: dict) -> dict:
+def read_record(folder: Path, config: DenoiseTomogramsConfig, card: dict) -> dict:
     """What denoise.json says, or will say. Raises ValueError if the folder is of another run."""
     mine = dict(weights=card["weights_sha256"], halves=config.halves)
     path = folder / RECORD
@@ -109,7 +110,7 @@ def finished(source: HalfSource, record: dict, folder: Path) -> bool:
 
 
 def write_denoised(
-    source: HalfSource, denoiser: TomogramDenoiser, scale: HalfScale, config: typing.Any, folder: Path
+    source: HalfSource, denoiser: TomogramDenoiser, scale: HalfScale, config: DenoiseTomogramsConfig, folder: Path
 ) -> list[str]:
     """Write the denoised volume, and those of the halves if they are asked for. Returns the names of the files."""
     label = LABEL.format(", wedge filled" if denoiser.card["fills_wedge"] else "")
@@ -132,7 +133,7 @@ def write_denoised(
     return names
 
 
-def model_notes(config: typing.Any, card: dict) -> typing.Iterator[str]:
+def model_notes(config: DenoiseTomogramsConfig, card: dict) -> typing.Iterator[str]:
     """Sentences about a model that may not serve."""
     if config.model and config.fill_wedge and not card["fills_wedge"]:
         raise ValueError(

@@ -2,14 +2,13 @@
 """Training a tomogram denoiser on the user's tomograms: which parts of them, and what its card says. Training of a
 tomogram denoiser on regions of half tomograms, and its metrics on regions that it does not see."""
 
-import dataclasses
 import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ...contract import AllSkipped, Skipped, in_words
+from ...contract import AllSkipped, DenoiseTomogramsConfig, Skipped, in_words
 from ...core.devices import autocast
 from ...core.frc import correlation
 from ...io.files import spread_first
@@ -104,10 +103,9 @@ CUBE = 128  # px of such a part
 SEEN = 64  # rows beside the held-out ones that are worth learning from, where there are as many
 
 
-def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], output: str | Path) -> None:
-    """Train on some of the tomograms and write the model's folder; a killed training continues from <output>.partial.
-    sources: with halves. Raises AllSkipped if not one can be learned from."""
-    training = TrainingRun(dataclasses.replace(config, output=str(output)))
+def train_tomogram_denoiser(training: TrainingRun, config: DenoiseTomogramsConfig, sources: list[HalfSource]) -> None:
+    """Train on some of the tomograms and write the model's folder; a killed training continues.
+    training: with the output of the model. sources: with halves. Raises AllSkipped if not one can be learned from."""
     training.take_folder()
     device, method = training.take_device(), method_of("tomogram_denoiser", config.network)
     require_memory(16 * MAX_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
@@ -158,7 +156,7 @@ def unseen_rows(card: dict, source: HalfSource) -> tuple[int, int] | None:
 
 
 def load_regions(
-    sources: list[HalfSource], config: typing.Any
+    sources: list[HalfSource], config: DenoiseTomogramsConfig
 ) -> tuple[list[HalfSource], list[tuple[int, int]], list[Region], list[Region]]:
     """Sources that are learned from, rows of them that are not, and Regions for training and for validation; bad ones
     are passed over, and said."""

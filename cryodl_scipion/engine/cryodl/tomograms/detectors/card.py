@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import counted
+from ...contract import TrainDetectorConfig, counted
 from ...core.devices import autocast
 from ...core.matching import best_f_beta, f_beta, match_picks
 from ...learning.recipe import TrainingRun
@@ -76,7 +76,7 @@ FEW = 10  # held-out particles below which a threshold is uncertain
 
 
 def model_card(
-    config: typing.Any, gathered: GatheredLabels, task: DetectorTask, split_in_words: str, run: TrainingRun
+    config: TrainDetectorConfig, gathered: GatheredLabels, task: DetectorTask, split_in_words: str, run: TrainingRun
 ) -> dict[str, typing.Any]:
     """The model card: all that detecting and a reader need to know. task and run: after training."""
     sizes = [diameter / gathered.pixel_size for diameter in gathered.diameters]

@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import torch
 
-from ...contract.frames import rescaled
+from ...contract import TrainDetectorConfig, rescaled
 from ...core.names import numbers_by_name
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
@@ -45,7 +45,7 @@ class GatheredLabels:
     notes: tuple[str, ...]
 
 
-def gather_labels(config: typing.Any) -> GatheredLabels:
+def gather_labels(config: TrainDetectorConfig) -> GatheredLabels:
     """Gathered of a TrainDetectorConfig. Raises ValueError for inputs that do not fit."""
     tomograms = {name: Tomogram(path) for name, path in name_tomograms(expand_paths(config.tomograms), config.names)}
     notes: list[str] = []
@@ -84,7 +84,7 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
     )
 
 
-def _species(config: typing.Any, positions: dict[str, dict[str, np.ndarray]]) -> tuple[str, ...]:
+def _species(config: TrainDetectorConfig, positions: dict[str, dict[str, np.ndarray]]) -> tuple[str, ...]:
     counts: dict[str, int] = {}
     for each in positions.values():
         for name, points in each.items():
@@ -99,7 +99,7 @@ def _species(config: typing.Any, positions: dict[str, dict[str, np.ndarray]]) ->
     return tuple(config.species) or tuple(sorted(counts))
 
 
-def _diameters(config: typing.Any, species: tuple[str, ...]) -> tuple[float, ...]:
+def _diameters(config: TrainDetectorConfig, species: tuple[str, ...]) -> tuple[float, ...]:
     given = numbers_by_name(config.diameter, species, "Diameters (--diameter)", 1, 100000)
     missing = [name for name in species if name not in given]
     if missing:

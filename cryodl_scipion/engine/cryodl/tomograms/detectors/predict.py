@@ -10,8 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...contract import counted, network_words, score_text
-from ...contract.frames import rescaled
+from ...contract import DetectParticlesConfig, counted, network_words, rescaled, score_text
 from ...core.devices import fast_dtype
 from ...core.names import numbers_by_name
 from ...core.peaks import find_peaks_3d, separate
@@ -232,8 +231,10 @@ class NetworkFinder:
 
     angular_step = orientations = None
 
-    def __init__(self, config: typing.Any, named: typing.Sequence[tuple[str, str]], device: torch.device) -> None:
-        card, weights = read_model(find_model(config.model, "detector"), "detector")
+    def __init__(
+        self, config: DetectParticlesConfig, named: typing.Sequence[tuple[str, str]], device: torch.device
+    ) -> None:
+        card, weights = read_model(find_model(str(config.model), "detector"), "detector")
         self.config, self.detector, self.card = config, Detector(card, weights, device), card
         self.species = self.detector.species
         self.typical_pixel_size = card["trained_pixel_size"]

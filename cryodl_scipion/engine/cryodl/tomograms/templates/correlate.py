@@ -11,6 +11,7 @@ import typing
 import numpy as np
 import torch
 
+from ...contract import DetectParticlesConfig
 from ...core.fourier import frequencies, from_middle
 from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
@@ -49,9 +50,9 @@ class Template:
         return self.mask.shape[0]
 
 
-def load_template(config: typing.Any, pixel_size: float) -> tuple[Template, list[str]]:
+def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Template, list[str]]:
     """The Template of a DetectParticlesConfig for tomograms of a pixel size (Å/px), and sentences for the user."""
-    path = config.template
+    path = str(config.template)
     scale = _scale(config)
     notes = dark_notes(path)
     coarse = load_density(path, 4 * scale) if not is_model(path) else load_density(path, 4.0)
@@ -85,10 +86,10 @@ def load_template(config: typing.Any, pixel_size: float) -> tuple[Template, list
     return template, notes
 
 
-def _scale(config: typing.Any) -> float:
+def _scale(config: DetectParticlesConfig) -> float:
     """Å of the map's header for each true Å. Raises ValueError for a header that contradicts the request, and an
     image."""
-    path, given = config.template, config.template_pixel_size
+    path, given = str(config.template), config.template_pixel_size
     if is_model(path):
         if given is not None:
             raise ValueError(f"{path} is an atomic model and has no pixel size: leave out --template-pixel-size.")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...contract import sha256
+from ...contract import DetectParticlesConfig, sha256
 from ...core.healpix_grid import ball_of_rotations
 from ...core.names import numbers_by_name
 from ...core.peaks import find_peaks_3d, separate
@@ -30,17 +30,20 @@ class TemplateFinder:
 
     typical_pixel_size = None
 
-    def __init__(self, config: typing.Any, named: typing.Sequence[tuple[str, str]], device: torch.device) -> None:
-        if Path(config.template).is_dir():
-            raise ValueError(f"The template {config.template} is a folder; a map (.mrc) or an atomic model is needed.")
-        if not Path(config.template).is_file():
-            raise FileNotFoundError(f"The template {config.template} does not exist.")
+    def __init__(
+        self, config: DetectParticlesConfig, named: typing.Sequence[tuple[str, str]], device: torch.device
+    ) -> None:
+        path = str(config.template)
+        if Path(path).is_dir():
+            raise ValueError(f"The template {path} is a folder; a map (.mrc) or an atomic model is needed.")
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"The template {path} does not exist.")
         self.config, self.device = config, device
-        self.species = tuple(structure_names([config.template]))
+        self.species = tuple(structure_names([path]))
         given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.threshold = given.get(self.species[0])
         self.decoys = 0 if self.threshold else DECOYS  # who gives a threshold gets all that reaches it
-        self.identity = {"checksum of the template": sha256(config.template)}
+        self.identity = {"checksum of the template": sha256(path)}
         self.notes: list[str] = []
         self.angular_step: float | None = None
         self.orientations: int | None = None
@@ -70,7 +73,9 @@ class TemplateFinder:
         how = (
             "" if self.orientations is None else f" in {self.orientations} orientations, {self.angular_step:.3g}° apart"
         )
-        return f"by locally normalised cross-correlation with {Path(self.config.template).name}{how}, {self._beside}"
+        return (
+            f"by locally normalised cross-correlation with {Path(str(self.config.template)).name}{how}, {self._beside}"
+        )
 
     @property
     def _beside(self) -> str:
@@ -129,7 +134,7 @@ class TemplateSearch:
         source: WorkingTomogram,
         template: Template,
         structures: typing.Sequence[torch.Tensor],
-        config: typing.Any,
+        config: DetectParticlesConfig,
         device: torch.device,
     ) -> None:
         self.source, self.template, self.config, self.device = source, template, config, device
