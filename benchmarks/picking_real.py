@@ -215,7 +215,7 @@ CHANGES = {  # labels, code that runs before the commands, networks, options of 
     "half as many filters": ("all", FEWER, ("deeppicker",), ()),
     "filters of 3 px": ("all", SMALLER, ("deeppicker",), ()),
     "strides in place of pooling": ("all", STRIDES, ("deeppicker",), ()),
-    "reflecting in place of zero padding": ("all", REFLECTING, ("cryolo",), ()),
+    "reflecting in place of zero padding": ("all", REFLECTING, ("unet",), ()),
     "two recursions": ("all", "", ("deepem",), ("--recursions", 2)),
     "no dropout, no decay of weights": ("all", FREE, ("unet", "deeppicker"), ()),
     "one micrograph": ("all", "", ("unet",), ()),
