@@ -273,12 +273,12 @@ class PluginProtocol(KeepsOutputs):
         return []
 
     def _readEndedInputsAgain(self) -> None:
-        """Read runs that have ended without the output that is waited for. pyworkflow notes the time of a run's
-        database after it has read it: what the run writes in between it never reads, and would wait for ever."""
+        """Read runs that have ended without the output that is waited for, or failed. pyworkflow notes the time of a
+        run's database after it has read it: what the run writes in between it never reads, and would wait for ever."""
         project = self.getProject()
-        for _, pointer in chosenInputs(self):
-            run = pointer.getObjValue()
-            if project and isinstance(run, EMProtocol) and pointer.get() is None and not run.isActive():
+        for run, output in [(pointer.getObjValue(), pointer.get()) for _, pointer in chosenInputs(self)]:
+            ended = isinstance(run, EMProtocol) and not run.isActive()
+            if project and ended and (output is None or run.isFailed()):
                 run.lastUpdateTimeStamp.set(None)
                 project._updateProtocol(run)
 

@@ -186,6 +186,10 @@ class TestCryodlInputNames(ParticlesTest):
         source.lastUpdateTimeStamp.set("2100-01-01 00:00:00")
         self.assertNotIn("has no output", " ".join(protocol.validate()))
         self.assertEqual(protocol.inputMicrographs.get().getSize(), 1)
+        source.setFailed("Process 1 not found running on the machine.")  # and when its output is there in part
+        source.lastUpdateTimeStamp.set("2100-01-01 00:00:00")
+        self.assertNotIn("stopped before it finished", " ".join(protocol.validate()))
+        self.assertTrue(source.isFinished())
 
     def test_names_of_files_stay_when_a_refreshed_project_gives_outputs_new_ids(self):
         before = inputName("particles", self.raw.outputParticles)
