@@ -52,7 +52,8 @@ def of_protocols(house: House) -> Lines:
     names = set()
     for path in sorted(house.protocols.rglob("*.py")):
         for node in classes(path):
-            own = {t.id for n in node.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+            own = [n for n in node.body if isinstance(n, (ast.Assign, ast.AnnAssign)) and n.value]
+            own = [getattr(t, "id", "") for n in own for t in (n.targets if isinstance(n, ast.Assign) else [n.target])]
             if "_label" not in own:
                 continue  # a base that Scipion does not show
             names.add(node.name)
@@ -83,8 +84,8 @@ def of_commands(house: House) -> Lines:
             yield f"{name}: {row.config.__name__} is no Config, so that its values cannot be checked together."
         if not row.example:
             yield f"{name}: its row has no example for --help."
-        if not says(house.engine_tests, name) and not says(house.engine_tests, row.config.__name__):
-            yield f"{name}: neither the command nor {row.config.__name__} is in a test of cryodl_scipion/engine/tests."
+        if f'"{name}"' not in house.engine_tests and not says(house.engine_tests, row.config.__name__):
+            yield f'{name}: neither "{name}" nor {row.config.__name__} is in a test of cryodl_scipion/engine/tests.'
         run = says(protocols, row.config.__name__)
         if row.form and not row.dev and not run:
             yield f"{name}: no protocol runs it. If none is wanted, its row says form=False."

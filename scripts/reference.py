@@ -123,7 +123,8 @@ def _signature(command: contract.commands.Command) -> str:
 
 def _type(info: contract.params.ParamInfo) -> str:
     plain = {"paths": "Paths", "str": "Path" if info.path else "str"}.get(info.kind, info.kind)
-    plain = f"typing.Literal[{', '.join(map(repr, info.choices))}]" if info.choices else plain
+    closed = info.choices and info.name != "network"  # a new network is one file, and this is another
+    plain = f"typing.Literal[{', '.join(map(repr, info.choices))}]" if closed else plain
     return plain if info.required or info.default is not None else f"typing.Optional[{plain}]"
 
 

@@ -14,7 +14,8 @@ import cryodl
 from cryodl.contract import NETWORKS, network_citations, network_names, network_words
 from cryodl.learning.task import method_of
 
-ENGINE = Path(cryodl.__file__).parent
+PLUGIN = Path(cryodl.__file__).parents[2]
+CHECK = PLUGIN.parent / "scripts/check_house.py"
 ADDED = '''
 from .{file} import {base}
 
@@ -69,14 +70,15 @@ def test_names_are_unique_within_their_kind():
     ],
 )
 def test_a_new_network_is_one_file(tmp_path, kind, folder, file, base, place, command):
-    """In a copy of the engine: command line, checks, words and registry know it without another change. place: in the
-    list, also one that is taken."""
-    shutil.copytree(ENGINE, tmp_path / "cryodl", ignore=shutil.ignore_patterns("models", "__pycache__"))
-    (tmp_path / f"cryodl/{folder}/added.py").write_text(ADDED.format(file=file, base=base, kind=kind, place=place))
+    """In a copy of the plugin: command line, checks, words and registry know it without another change, and nothing is
+    missed. place: in the list, also one that is taken."""
+    shutil.copytree(PLUGIN, tmp_path / "cryodl_scipion", ignore=shutil.ignore_patterns("models", "__pycache__", "*.png"))
+    engine = tmp_path / "cryodl_scipion/engine"
+    (engine / f"cryodl/{folder}/added.py").write_text(ADDED.format(file=file, base=base, kind=kind, place=place))
     run = lambda *words: subprocess.run(
         [sys.executable, *words],
         cwd=tmp_path,
-        env=dict(os.environ, PYTHONPATH=str(tmp_path)),
+        env=dict(os.environ, PYTHONPATH=str(engine)),
         capture_output=True,
         text=True,
     )
@@ -85,3 +87,6 @@ def test_a_new_network_is_one_file(tmp_path, kind, folder, file, base, place, co
     assert listed and set(re.split(r",\s*", listed[1])) == {*network_names(kind), "added"}, shown.stderr
     asked = run("-c", ASK[kind])
     assert asked.stdout == "[] an added network True\n", asked.stderr
+    if CHECK.exists():  # in a checkout
+        checked = run(str(CHECK), str(tmp_path))
+        assert checked.returncode == 0, checked.stdout + checked.stderr
