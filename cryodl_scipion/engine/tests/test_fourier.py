@@ -11,6 +11,7 @@ from cryodl.core.fourier import (
     circle,
     filtered,
     fourier_resize,
+    from_middle,
     low_pass,
     on_grid,
     plane_weights,
@@ -18,6 +19,12 @@ from cryodl.core.fourier import (
     resampled_side,
     shells,
 )
+
+
+@pytest.mark.parametrize("box", [6, 7])
+def test_distances_are_from_one_pixel_whether_the_box_is_even_or_odd(box):
+    found = from_middle(box, 3)
+    assert found[3, 3, 3] == 0 and found[3, 3, 1] == found[3, 5, 3] == 2 and float(found[0, 3, 3]) == 3
 
 
 def blob(side, y, x, sigma):

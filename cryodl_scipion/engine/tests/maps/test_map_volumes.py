@@ -77,7 +77,12 @@ def test_voxels_of_three_lengths_are_kept(tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    "change, words", [(dict(voxel=0.0), ["pixel size", "--pixel-size"]), (dict(axes=(1, 1, 3)), ["axes", "MAPC"])]
+    "change, words",
+    [
+        (dict(voxel=0.0), ["pixel size", "--pixel-size"]),
+        (dict(axes=(1, 1, 3)), ["axes", "MAPC"]),
+        (dict(voxel=(1.0, 2.5, 1.0)), ["2.5", "Correct the header, or give --pixel-size"]),
+    ],
 )
 def test_headers_that_say_nothing_are_named(tmp_path, data, change, words):
     path = write_mrc(tmp_path / "a.mrc", data, **change)

@@ -55,7 +55,7 @@ def test_every_pick_has_a_pixel_of_the_micrograph_when_it_is_rounded(project, mo
 
 
 @pytest.mark.parametrize("avoid, kept", [("nothing", 3), ("contamination", 2), ("contamination and carbon", 1)])
-def test_no_pick_is_on_an_area_to_avoid_and_the_areas_are_written(project, monkeypatch, avoid, kept):
+def test_no_pick_is_on_an_area_to_avoid_and_the_areas_are_written(project, monkeypatch, capsys, avoid, kept):
     """A crystal, a carbon film and clean ice, with a candidate on each."""
     image, _ = blob_micrograph((640, 560), seed=0, spacing=70, diameter_px=40)
     image, film = add_carbon(torch.from_numpy(image), 40, np.random.default_rng(1), fraction=0.3)
@@ -77,6 +77,8 @@ def test_no_pick_is_on_an_area_to_avoid_and_the_areas_are_written(project, monke
     on = {"nothing": [0, 1, 2], "contamination": [1, 2], "contamination and carbon": [2]}[avoid]
     assert len(yx) == kept and yx.tolist() == positions[on].tolist()
     assert record.exists() is (avoid != "nothing")
+    said = {3: "", 2: " on contamination is left out", 1: " on contamination and carbon are left out"}[kept]
+    assert (f"{said} (--avoid nothing keeps them)" in capsys.readouterr().out) == (said != "")
     if record.exists():
         rows = np.array([list(row) for row in json.loads(record.read_text())["areas"]])
         at = [rows[tuple((place * rows.shape // np.array(film.shape)).astype(int))] for place in positions]
