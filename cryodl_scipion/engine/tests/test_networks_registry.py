@@ -72,7 +72,9 @@ def test_names_are_unique_within_their_kind():
 def test_a_new_network_is_one_file(tmp_path, kind, folder, file, base, place, command):
     """In a copy of the plugin: command line, checks, words and registry know it without another change, and nothing is
     missed. place: in the list, also one that is taken."""
-    shutil.copytree(PLUGIN, tmp_path / "cryodl_scipion", ignore=shutil.ignore_patterns("models", "__pycache__", "*.png"))
+    shutil.copytree(
+        PLUGIN, tmp_path / "cryodl_scipion", ignore=shutil.ignore_patterns("models", "__pycache__", "*.png")
+    )
     engine = tmp_path / "cryodl_scipion/engine"
     (engine / f"cryodl/{folder}/added.py").write_text(ADDED.format(file=file, base=base, kind=kind, place=place))
     run = lambda *words: subprocess.run(
