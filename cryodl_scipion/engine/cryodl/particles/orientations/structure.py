@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...contract import AssignOrientationsConfig
-from ...core.projections import Projector
+from ...core.projections import Projector, random_angles
 from ...core.symmetry import check_symmetry
 from ...io.particle_sets import ParticleSet
 from ...io.structures import load_density
@@ -24,18 +24,19 @@ SAMPLE = 96  # particles
 STEP, FINEST_SCALE = 15.0, 20.0  # degrees, Å: the size is seen in coarse detail
 # logarithmic evidence of the sample by which another size must be better; see pixel_sizes in benchmarks/NOTES.md
 SURE = 15.0
+FALL = 6.0  # of the amplitude from some detail to half as fine again and beyond: the map ends there; others fall by 2
 
 
 def best_size(search: Search) -> tuple[float, float]:
     """The size, of SIZES, at which a Search's structure fits the images best, and by how much logarithmic evidence it
-    is better than 1. search: with the reading of its source chosen; raw images."""
+    is better than 1. search: with the reading of its source chosen; raw images. Detail that a coarse map lacks is not
+    compared: a small molecule scaled by 0.9 would have some of it, nearly in its place."""
     source, settings = search.source, search.settings
     particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
     source = dataclasses.replace(source, particles=particles)
     width, rows = particles.box * particles.pixel_size, np.arange(len(particles))
-    coarse = SearchSettings(
-        STEP, settings.max_shift, max(settings.resolution, FINEST_SCALE), settings.diameter, settings.symmetry
-    )
+    finest = max(settings.resolution, FINEST_SCALE, _end_of(search))
+    coarse = SearchSettings(STEP, settings.max_shift, finest, settings.diameter, settings.symmetry)
     found = {}
     for size in SIZES:
         if size * settings.diameter > width:
@@ -44,6 +45,16 @@ def best_size(search: Search) -> tuple[float, float]:
         found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
     best = max(found, key=found.__getitem__)
     return best, found[best] - found.get(1.0, found[best])
+
+
+def _end_of(search: Search) -> float:
+    """Å: the finest detail of the structure; 0 if it has all that is compared."""
+    views = search.fine.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().sum(0)
+    total, number = (search.fine_disc.ring_sum(one).cpu().numpy() for one in (views, torch.ones_like(views)))
+    amplitude = np.sqrt(total / np.maximum(number, 1))
+    finer = np.maximum.accumulate(amplitude[::-1])[::-1]
+    ends = [ring for ring in range(2, len(finer) * 2 // 3) if FALL * finer[-(-ring * 3 // 2)] < amplitude[ring]]
+    return search.width / ends[0] if ends else 0.0
 
 
 def size_notes(search: Search, particles: str, structure: str) -> list[str]:
