@@ -52,9 +52,10 @@ def readAreas(path: str) -> Any:
 def splitLines(good: int, bad: int, config: Any) -> Any:
     """Sentences for a summary: how many are good and bad, and the limits that are set. config:
     AssessMicrographsConfig."""
-    lines = [f"*{good} good*, {bad} bad of {contract.counted(good + bad, 'micrograph')}"]
-    for info in (contract.describe(type(config), name) for name in LIMITS if getattr(config, name) is not None):
-        lines.append(f"  {info.label}: {getattr(config, info.name):g}{' ' + info.unit if info.unit else ''}")
+    limits = (contract.describe(type(config), name) for name in LIMITS if getattr(config, name) is not None)
+    lines = [f"*{good} good*, {bad} bad of {contract.counted(good + bad, 'micrograph')}"] + [
+        f"  {info.label}: {getattr(config, info.name):g}{' ' + info.unit if info.unit else ''}" for info in limits
+    ]
     return lines if good + bad else ["No micrographs yet."]
 
 

@@ -122,10 +122,8 @@ def describe_all(config_class: type) -> typing.List[ParamInfo]:
 def check(config: typing.Any) -> typing.List[str]:
     """Problems of a config, a sentence each, with the parameter, the value found and what is allowed. Files are not
     checked here. Empty if there are none."""
-    problems = []
-    for info in describe_all(type(config)):
-        problems += check_value(info, getattr(config, info.name))
-    return problems or config.check_together()
+    every = (check_value(info, getattr(config, info.name)) for info in describe_all(type(config)))
+    return [problem for problems in every for problem in problems] or config.check_together()
 
 
 def check_value(info: ParamInfo, value: typing.Any) -> typing.List[str]:

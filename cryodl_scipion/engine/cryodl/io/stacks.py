@@ -89,10 +89,8 @@ def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
 def read_finite(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images of stacks, and which of them are all finite numbers. What is not finite is given as it stands in the file.
     files: (n,) paths. numbers: (n,) int, 0-based. Returns images (n, h, w) float32, and (n,) bool."""
-    maps = {}
-    for path in set(files):
-        state = os.stat(path)
-        maps[path] = _mapped(path, state.st_size, state.st_mtime_ns)
+    states = {path: os.stat(path) for path in set(files)}
+    maps = {path: _mapped(path, state.st_size, state.st_mtime_ns) for path, state in states.items()}
     images = np.stack([np.array(maps[path][number], np.float32) for path, number in zip(files, numbers)])
     for stack in maps.values():  # else a large set would be held as a whole
         release_pages(stack)

@@ -89,7 +89,11 @@ def doubt_of(
     power = 0.5 * local(one**2 + two**2)
     power = np.maximum(power, 1e-6 * power.max())
     middle = [float((np.indices(mask.shape, sparse=True)[axis] * mask).sum() / mask.sum()) for axis in range(3)]
-    flips = [lambda x, axes=axes: _mirrored(x, axes, middle) for axes in ((0,), (1,), (2,), (0, 1, 2))]
+    back = [round(2 * place - side + 1) for place, side in zip(middle, mask.shape)]  # so that they turn about it
+    flips = [
+        lambda x, axes=axes: np.roll(np.flip(x, axes), [back[axis] for axis in axes], axes)
+        for axes in ((0,), (1,), (2,), (0, 1, 2))
+    ]
     noise = first - second
     return Doubt(
         local((one - first) * (two - second)) / power,
@@ -97,11 +101,6 @@ def doubt_of(
         [local((one - flip(first)) * (two - flip(second))) / power for flip in flips],
         power > LEVEL * (power**2).sum() / power.sum(),
     )
-
-
-def _mirrored(data: np.ndarray, axes: tuple[int, ...], middle: typing.Sequence[float]) -> np.ndarray:
-    """A map mirrored along axes about a point, zyx voxels."""
-    return np.roll(np.flip(data, axes), [int(round(2 * middle[a] - data.shape[a] + 1)) for a in axes], axes)
 
 
 def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:

@@ -51,7 +51,9 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     folder = run.folder(config.particles, config.structure, *([kept.path] if kept else []))
     with run.progress(len(particles), "particle") as bar:
         found = search.run(lambda done: bar.update(done - bar.n), folder)
-    calibration = _calibration(search, config, kept)
+    calibration = kept.calibration if kept else None
+    if config.controls and _raw(search) and not kept:
+        calibration = simulated_set.calibrated(search)[0]
     trust = _trust(search, found, calibration, advice, run)
     noise, substituted = _controls(search, config, folder, kept)
     origin = {k: [v] * len(particles) for k, v in _origin(search, config).items()}
@@ -146,14 +148,6 @@ def _prepare(
 def _raw(search: assign.Search) -> bool:
     """Whether raw images are compared: denoised ones have no noise to make up."""
     return search.source.denoise is None and search.source.ctf_state != "denoised"
-
-
-def _calibration(
-    search: assign.Search, config: AssignOrientationsConfig, kept: KeptControls | None
-) -> simulated_set.AnswerCalibration | None:
-    if not (config.controls and _raw(search)):
-        return None
-    return kept.calibration if kept else simulated_set.calibrated(search)[0]
 
 
 def _trust(
