@@ -36,7 +36,7 @@ from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, write_micrograph
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.normalize import prepare_micrograph
-from cryodl.micrographs.pickers import ask, crops, load_network, picker_method, predict, thresholds, train
+from cryodl.micrographs.pickers import adaptation, crops, load_network, picker_method, predict, thresholds, train
 from cryodl.simulate.micrographs import Surroundings, simulate_micrograph
 from cryodl.simulate.pool import EXTENT_PX, load_member
 
@@ -110,7 +110,7 @@ def judged(model, images):
         matched, judged = train.judge_candidates(yx, image, own)
         hit, raw, reference = [*hit, matched[judged]], [*raw, scores[judged]], reference + len(image.positives)
     hit, raw = np.concatenate(hit), np.concatenate(raw)
-    found = ask.adapt(raw, tuple(card["calibration"]))
+    found = adaptation.adapt(raw, tuple(card["calibration"]))
     calibration, threshold = (found.calibration, found.threshold) if found else (card["calibration"], card["threshold"])
     scores = calibrate(raw, tuple(calibration))
     figures = matching.score_matched(hit, scores, reference, threshold)

@@ -41,7 +41,7 @@ from cryodl.maps.improvers import entries, pairs
 from cryodl.maps.measures import atoms, volume
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.micrographs.pickers.general import read_sets
-from cryodl.particles.classes2d import former, polar
+from cryodl.particles.classes2d import earlier_classes, polar
 from cryodl.particles.integrity.compositions import read_residues
 from cryodl.simulate import states
 from cryodl.tomograms.annotations import store
@@ -269,12 +269,12 @@ def _result(folder):
 
 def _sums(folder):
     taken, rings = dict(classes=2, contrast="dark"), torch.ones(2, 2, 3, 4)
-    scale = former.SampleScale(polar.PolarGrid(SIDE, 3, 4, 9.0), np.ones(3), -1.0)
-    images = former.ImageSums(torch.ones(2, 2, SIDE, SIDE), torch.ones(2, 2, SIDE // 2 + 1))
+    scale = earlier_classes.SampleScale(polar.PolarGrid(SIDE, 3, 4, 9.0), np.ones(3), -1.0)
+    images = earlier_classes.ImageSums(torch.ones(2, 2, SIDE, SIDE), torch.ones(2, 2, SIDE // 2 + 1))
     members, counts = np.arange(3, dtype=np.uint64), np.array([1, 2])
     made = (taken, 3.0, SIDE, True, scale, 2.0, 9.0, counts, rings, rings[..., 0], images, True, members)
-    former.write_former(folder / former.SUMS, former.FormerClasses(*made))
-    return folder / former.SUMS
+    earlier_classes.write_former(folder / earlier_classes.SUMS, earlier_classes.FormerClasses(*made))
+    return folder / earlier_classes.SUMS
 
 
 def _annotations(folder):
@@ -510,7 +510,7 @@ KINDS = {
     "ids": (_text("ids.csv"), entries.read_ids),
     "pairs": (_text("pairs.csv", before=_listed), pairs.read_pairs),
     "sets": (_text("sets.csv", before=lambda folder: _text("a.box")(_micrograph(folder).parent)), read_sets),
-    "sums": (_sums, former.read_sums_of_classes, files.read_kept),
+    "sums": (_sums, earlier_classes.read_sums_of_classes, files.read_kept),
     "cs": (_cs, coordinates.read_coordinates, star.read_tables),
     "dynamo": (_exported("dynamo"), tomogram_coordinates.read_coordinates3d),
     "imod": (_exported("imod"), tomogram_coordinates.read_coordinates3d),

@@ -16,7 +16,7 @@ from cryodl.contract import PickConfig, Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.normalize import Prepared
-from cryodl.micrographs.pickers.ask import MINIMUM, Adapted, adapt, two_components
+from cryodl.micrographs.pickers.adaptation import MINIMUM, Adapted, adapt, two_components
 from cryodl.micrographs.pickers.pick_files import Picks
 from cryodl.micrographs.pickers.pick_record import PickSettings
 from cryodl.micrographs.pickers.size import Size
@@ -264,7 +264,7 @@ def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
     assert abs(outputs(general)["picks"] - 40) <= 2
     record = json.loads((general / "out/pick.json").read_text())
     assert outputs(general)["threshold"] == record["adapted"]["threshold"]
-    monkeypatch.setattr("cryodl.micrographs.pickers.ask.adapt", lambda *a: pytest.fail("it was asked for again"))
+    monkeypatch.setattr("cryodl.micrographs.pickers.adaptation.adapt", lambda *a: pytest.fail("it was asked for again"))
     assert run(general) == 0  # the other micrographs: same calibration, whatever they show
     assert json.loads((general / "out/pick.json").read_text()) == record
     scores = [s for _, s in read_coordinates(general / "out/candidates").values()]
@@ -322,7 +322,9 @@ def test_a_run_that_was_stopped_asks_nothing_again_and_repeats_its_warnings(gene
     (general / "result.json").unlink()
     for path in sorted((general / "out/candidates").glob("*.star"))[left:]:
         path.unlink()
-    monkeypatch.setattr("cryodl.micrographs.pickers.ask.ask_micrographs", lambda *a: pytest.fail("it asked again"))
+    monkeypatch.setattr(
+        "cryodl.micrographs.pickers.adaptation.ask_micrographs", lambda *a: pytest.fail("it asked again")
+    )
     assert run(general) == 0
     assert Result.read(general / "result.json").warnings == before
 

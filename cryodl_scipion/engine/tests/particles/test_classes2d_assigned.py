@@ -13,7 +13,7 @@ from classes2d_data import classify, purity, write_shapes
 
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
-from cryodl.particles.classes2d.former import particle_keys
+from cryodl.particles.classes2d.earlier_classes import particle_keys
 from cryodl.running.cli import main
 
 COUNT, FIRST = 160, 60

@@ -13,7 +13,7 @@ from torch import nn
 from ...core.thumbnails import grey_limits
 from ...io.plots import new_figure, save_figure
 from ..normalize import prepare_micrograph
-from .ask import cut_middle
+from .adaptation import cut_middle
 from .predict import Picker, working_factor
 
 DIAMETERS = 8  # of a particle: the side of the part that is shown

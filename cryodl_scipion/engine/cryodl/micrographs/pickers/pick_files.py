@@ -17,7 +17,7 @@ from ...io.coordinates import write_coordinates
 from ...io.files import whole_file
 from ..assess.assessment import area_rows, areas_of
 from ..byhand.questions import Answered
-from .ask import Adapted
+from .adaptation import Adapted
 from .pick_record import CANDIDATES, PickSettings
 from .size import UNEVEN
 from .thresholds import Expectation, expected_counts, threshold_of

@@ -14,7 +14,7 @@ from ...io.micrographs import read_micrograph
 from ...io.model import read_model
 from ...running.runner import Run
 from .. import normalize
-from . import ask, load_network, pick_files, picker_method, predict, size
+from . import adaptation, load_network, pick_files, picker_method, predict, size
 from .feature_maps import draw_feature_maps, feature_maps
 from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_settings
 from .pictures import FEATURE_MAPS, forget_picks, head_words
@@ -110,14 +110,14 @@ def _ask_some_micrographs(
     """The settings with what some micrographs tell of size, contrast and scores, agreed with other runs on the
     folder."""
     if not settings.open:
-        if todo and (against := ask.ask_contrast(settings, [path for _, path in todo], picker, card)):
+        if todo and (against := adaptation.ask_contrast(settings, [path for _, path in todo], picker, card)):
             note_asked(folder / CANDIDATES, todo, against)
             run.warn(*against)
         return record_settings(folder, settings)
     if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, todo):
         return settings  # by the same run before it was stopped
     said: list[str] = []
-    mine = ask.ask_micrographs(settings, [path for _, path in todo], picker, card, said)
+    mine = adaptation.ask_micrographs(settings, [path for _, path in todo], picker, card, said)
     if mine.scale is None:
         run.warn(*said)
         return mine

@@ -92,7 +92,7 @@ class PickSettings:
 
     contrast: 'dark', 'bright', or None as long as the micrographs have not been asked. assumed: True if it is only the
     usual one because they did not show it clearly; then a run on further micrographs asks those. general: of the model;
-    its scores are calibrated on the micrographs. adapted: dict of ask.Adapted, or None as long as that was not
+    its scores are calibrated on the micrographs. adapted: dict of Adapted, or None as long as that was not
     possible. particle_diameter, minimum_distance: None where they follow from the size that is found. distance_part: of
     the diameter, between two picks. tells_size: of the model. size: dict of pickers.size.Size, or None as long as none
     was found. avoid: one of contract.AVOIDABLE. narrow: the model's, of pickers.narrow; None in folders that were begun

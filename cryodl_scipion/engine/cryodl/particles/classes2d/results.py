@@ -22,7 +22,7 @@ from ...io.progress import ProgressBar
 from ...io.star import write_tables
 from .averages import Averages, ClassBank, ImageSums, average_classes
 from .classify import Classification
-from .former import TAKEN, FormerClasses
+from .earlier_classes import TAKEN, FormerClasses
 from .polar import polar_ctf
 from .records import ClassSettings, Records, noise_power
 

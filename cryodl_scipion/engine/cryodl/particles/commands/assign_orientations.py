@@ -8,6 +8,8 @@ import shutil
 import typing
 from pathlib import Path
 
+import torch
+
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
 from ...core import projections, symmetry
 from ...io import messages, particle_sets, unfinished
@@ -15,9 +17,10 @@ from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, 
 from ...likelihood.observed import Source
 from ...reconstruction.views import views_of
 from ...running.runner import PROGRAM, Run, command
+from ..denoisers import load_denoiser
 from ..orientations import assign, simulated_set
 from ..orientations.explained import explained
-from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
+from ..orientations.hypotheses import choose_hypothesis, hypotheses
 from ..orientations.kept_controls import KeptControls, find_controls, keep_controls
 from ..orientations.structure import prepare_structure, size_notes
 
@@ -125,7 +128,7 @@ def _prepare(
     said, advice = choose_hypothesis(search, sources, config.particles)
     print(said)
     if config.model:
-        search.source, notes = with_denoiser(search.source, config.model, run.device)
+        search.source, notes = _with_denoiser(search.source, config.model, run.device)
         run.warn(*notes)
     if search.source.particles.denoiser:
         run.warn(
@@ -238,3 +241,16 @@ def _write(
     # without controls, probabilities that the file has are of other angles
     columns = {name: values for name, values in particles.columns.items() if name != PROBABILITY}
     particle_sets.write_particles_star(path, dataclasses.replace(particles, columns=columns), changes)
+
+
+def _with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.device) -> tuple[Source, list[str]]:
+    """The source whose images go through a denoiser first, and sentences for the user."""
+    denoiser = load_denoiser(model, device)
+    pixel_size, own = source.particles.pixel_size, denoiser.card["pixel_size"]
+
+    def denoise(images: torch.Tensor, ctf: torch.Tensor | None) -> torch.Tensor:
+        return torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
+
+    resampled = f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for "
+    notes: list[str] = [] if abs(pixel_size / own - 1) <= 0.01 else [messages.Line(f"{resampled}the model.")]
+    return dataclasses.replace(source, denoise=denoise).measured(), notes

@@ -10,7 +10,7 @@ from ...contract import Classify2DConfig, Classify2DOutputs, counted
 from ...io.particle_sets import ParticleSet, read_particles
 from ...running.runner import PROGRAM, Run, command
 from ..classes2d.classify import Classification
-from ..classes2d.former import (
+from ..classes2d.earlier_classes import (
     SUMS,
     FormerClasses,
     check_members,

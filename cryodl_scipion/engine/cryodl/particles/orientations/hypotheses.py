@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hypotheses about the particle images: contrast, treatment of their CTF, and whether a denoiser comes first."""
 
-import dataclasses
 import itertools
 import os
 import typing
 
-import torch
-
-from ...io.messages import Line
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import WIDEST, Source
-from ..denoisers import load_denoiser
 from .amplitude import SURE
 from .assign import Search
 
@@ -67,16 +62,3 @@ def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) 
     others = [e for key, e in evidences.items() if key != best]
     sure = bool(others) and evidences[best] - max(others) > SURE
     return best if sure else default, sure
-
-
-def with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.device) -> tuple[Source, list[str]]:
-    """The source whose images go through a denoiser first, and sentences for the user."""
-    denoiser = load_denoiser(model, device)
-    pixel_size, own = source.particles.pixel_size, denoiser.card["pixel_size"]
-
-    def denoise(images: torch.Tensor, ctf: torch.Tensor | None) -> torch.Tensor:
-        return torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
-
-    resampled = f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for "
-    notes: list[str] = [] if abs(pixel_size / own - 1) <= 0.01 else [Line(f"{resampled}the model.")]
-    return dataclasses.replace(source, denoise=denoise).measured(), notes

@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A segmentation and the labels that it is compared with."""
 
-import json
 import os
 import typing
-from pathlib import Path
 
 import numpy as np
 
-from ...contract import UNANNOTATED, EvaluateSegmentationConfig
+from ...contract import EvaluateSegmentationConfig
 from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
 from ...io.tomograms import Tomogram, sides_of, working_pixel_size
 from ...running.runner import Run
 from ..annotations.label_volumes import LabelVolume
-from ..features.scores import as_probabilities, is_listed
-
-SLAB = 16  # slices that are looked at together
-MAX_LABELS = 20  # different values that are taken for labels where nothing names them
+from ..features.scores import as_probabilities, feature_names, labels_in
 
 
 class LabelledPair:
@@ -73,20 +68,6 @@ class LabelledPair:
         return np.where(scores >= self._threshold, np.int32(self.label), np.int32(0)), ground_truth, scores
 
 
-def feature_names(volume: str | os.PathLike[str]) -> dict[int, str]:
-    """{label: name} from the features.json beside a label volume or one folder above; {} if there is none."""
-    folder = Path(volume).resolve().parent
-    return _names_in(folder) or _names_in(folder.parent)
-
-
-def _names_in(folder: Path) -> dict[int, str]:
-    try:
-        record = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-        return {int(f["label"]): str(f["name"]) for f in record["features"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}  # names are only for reading: another program's file of this name does no harm
-
-
 def same_names(mine: typing.Mapping[int, str], theirs: typing.Mapping[int, str]) -> dict[int, int] | None:
     """{value in the segmentation: value of the same feature in the labels, 0 for none} of two {value: name}; None if
     they have no name in common, or if one of them has a name twice. A feature is the same if its name is, or if its
@@ -106,24 +87,6 @@ def renamed(value: int, mine: typing.Mapping[int, str], theirs: typing.Mapping[i
     return (
         value in mine and value in theirs and mine[value] not in theirs.values() and theirs[value] not in mine.values()
     )
-
-
-def labels_in(path: str | os.PathLike[str]) -> typing.Any:
-    """(names, values) of a volume that seems to hold labels and no scores: whole numbers from 1 on, without gaps or all
-    of them in the features.json beside it or one folder above; None of any other. names: {value: name}, {} if nothing
-    names them. A volume that `segment` lists as scores is none."""
-    volume = Tomogram(path)
-    if volume.dtype.kind == "f" or is_listed(path):
-        return None
-    names, values = feature_names(path), set()
-    for z in range(0, volume.shape[0], SLAB):
-        values |= set(np.unique(volume.raw((z, min(z + SLAB, volume.shape[0])))).tolist())
-        values -= {0, UNANNOTATED, -1}  # -1: 255 as a signed byte
-        if not values <= {*names, *range(1, MAX_LABELS + 1)}:
-            return None  # scores, as a rule in the first slab: the rest need not be read
-    if values and values <= set(names):
-        return names, sorted(values)
-    return ({}, sorted(values)) if values and values == set(range(1, len(values) + 1)) else None
 
 
 def refuse_labels(path: str | os.PathLike[str]) -> list[str]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Score volumes of a folder: whose they are, their thresholds, and their values as probabilities."""
+"""Score volumes of a folder: whose they are, their thresholds, their values as probabilities, and what is no score
+volume but one of labels."""
 
 import dataclasses
 import json
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contract import UNANNOTATED
 from ...core.names import numbers_by_name
 from ...io.tomograms import Tomogram, sides_of
 
 INDEX = "segment.json"  # what `segment` writes beside its volumes
 MINIMUM = 2.0**-12  # probabilities nearer to 0 and 1 are taken to be this near: float16 holds no more
 DEFAULT_THRESHOLD = 0.5
+SLAB = 16  # slices that are looked at together
+MAX_LABELS = 20  # different values that are taken for labels where nothing names them
 SAME = 0.01  # relative difference of pixel sizes that are taken to be equal
 
 
@@ -200,3 +204,35 @@ def _unlisted(folder: Path, tomograms: typing.Sequence[Scored]) -> typing.Iterat
             + (" ..." if len(other) > 5 else "")
             + ". They may be unfinished."
         )
+
+
+def feature_names(volume: str | os.PathLike[str]) -> dict[int, str]:
+    """{label: name} from the features.json beside a label volume or one folder above; {} if there is none."""
+    folder = Path(volume).resolve().parent
+    return _names_in(folder) or _names_in(folder.parent)
+
+
+def _names_in(folder: Path) -> dict[int, str]:
+    try:
+        record = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+        return {int(f["label"]): str(f["name"]) for f in record["features"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # names are only for reading: another program's file of this name does no harm
+
+
+def labels_in(path: str | os.PathLike[str]) -> typing.Any:
+    """(names, values) of a volume that seems to hold labels and no scores: whole numbers from 1 on, without gaps or all
+    of them in the features.json beside it or one folder above; None of any other. names: {value: name}, {} if nothing
+    names them. A volume that `segment` lists as scores is none."""
+    volume = Tomogram(path)
+    if volume.dtype.kind == "f" or is_listed(path):
+        return None
+    names, values = feature_names(path), set()
+    for z in range(0, volume.shape[0], SLAB):
+        values |= set(np.unique(volume.raw((z, min(z + SLAB, volume.shape[0])))).tolist())
+        values -= {0, UNANNOTATED, -1}  # -1: 255 as a signed byte
+        if not values <= {*names, *range(1, MAX_LABELS + 1)}:
+            return None  # scores, as a rule in the first slab: the rest need not be read
+    if values and values <= set(names):
+        return names, sorted(values)
+    return ({}, sorted(values)) if values and values == set(range(1, len(values) + 1)) else None

@@ -12,7 +12,7 @@ from ...io.files import expand_paths, name_micrographs
 from ...io.stamps import file_stamp
 from ...io.tomogram_coordinates import join_coordinates3d
 from ...running.runner import Run
-from ..evaluation.pairs import labels_in
+from .scores import labels_in
 
 
 class FolderRecord:
