@@ -39,9 +39,8 @@ def pick_new(
     picks.take_threshold(settings)
     protein = f"{settings.contrast} protein" if settings.contrast else "protein"  # no micrograph could be asked
     print(f"Picking {protein} on {run.device_name} with {model}: {picks.rule_in_words()}.")
-    drawn = 0 if config.overwrite else len(list((picks.folder / FEATURE_MAPS).glob("*.png")))
-    before, left_out = drawn, 0
-    level = picks.model_threshold if config.threshold is None else config.threshold
+    before = drawn = 0 if config.overwrite else len(list((picks.folder / FEATURE_MAPS).glob("*.png")))
+    left_out, level = 0, picks.model_threshold if config.threshold is None else config.threshold
     for name, path in run.items(todo, "micrograph"):
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
