@@ -96,6 +96,6 @@ def sayIf(holds: Any, sentence: str) -> List[str]:
     return [sentence] if holds else []
 
 
-def formProblems(config: Any) -> List[str]:
+def formProblems(config: contract.Config) -> List[str]:
     """Sentences for the form about what is wrong with a config; without the command line's flags."""
     return [re.sub(r" \(--[a-z-]+\)", "", sentence) for sentence in contract.check(config)]

@@ -3,7 +3,7 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Union
 
 from pwem.objects import Acquisition, AtomStruct, SetOfParticles
 from pyworkflow.object import Pointer
@@ -166,7 +166,12 @@ class CryodlProtSimulate(OneOf[Any, Any], ParticlesBase, MapsBase):
     WHAT = ("Simulate", "Whole micrographs, images of single particles, or half-maps of an atomic model.")
 
 
-def _newParticles(protocol: Any, config: Any, suffix: str = "", **dose: float) -> SetOfParticles:
+def _newParticles(
+    protocol: Any,
+    config: Union[contract.SimulateMicrographsConfig, contract.SimulateParticlesConfig],
+    suffix: str = "",
+    **dose: float,
+) -> SetOfParticles:
     particles = protocol._createSetOfParticles(suffix)
     particles.setSamplingRate(config.pixel_size)
     particles.setAcquisition(_acquisition(config, **dose))
@@ -175,7 +180,9 @@ def _newParticles(protocol: Any, config: Any, suffix: str = "", **dose: float) -
     return particles
 
 
-def _acquisition(config: Any, **dose: float) -> Acquisition:
+def _acquisition(
+    config: Union[contract.SimulateMicrographsConfig, contract.SimulateParticlesConfig], **dose: float
+) -> Acquisition:
     return Acquisition(
         voltage=config.voltage,
         sphericalAberration=config.spherical_aberration,

@@ -49,9 +49,8 @@ def readAreas(path: str) -> Any:
     return np.array([[int(letter) for letter in row] for row in rows]) if rows else None
 
 
-def splitLines(good: int, bad: int, config: Any) -> Any:
-    """Sentences for a summary: how many are good and bad, and the limits that are set. config:
-    AssessMicrographsConfig."""
+def splitLines(good: int, bad: int, config: contract.AssessMicrographsConfig) -> List[str]:
+    """Sentences for a summary: how many are good and bad, and the limits that are set."""
     limits = (contract.describe(type(config), name) for name in LIMITS if getattr(config, name) is not None)
     lines = [f"*{good} good*, {bad} bad of {contract.counted(good + bad, 'micrograph')}"] + [
         f"  {info.label}: {getattr(config, info.name):g}{' ' + info.unit if info.unit else ''}" for info in limits

@@ -36,7 +36,7 @@ DEV_COMMANDS = {row.name: row for row in _ROWS if row.dev}
 EVERY_COMMAND = collections.ChainMap(COMMANDS, DEV_COMMANDS)
 
 
-def command_of(config: typing.Any) -> str:
+def command_of(config: Config) -> str:
     """The name of the command that takes a config."""
     return command_name(type(config))
 

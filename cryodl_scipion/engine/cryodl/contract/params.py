@@ -82,6 +82,7 @@ def param(
 _KINDS = {int: "int", float: "float", str: "str", bool: "bool", typing.Tuple[str, ...]: "paths"}
 
 
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Base of the configs, which are frozen dataclasses."""
 
@@ -119,7 +120,7 @@ def describe_all(config_class: type) -> typing.List[ParamInfo]:
     return [describe(config_class, f.name) for f in dataclasses.fields(config_class)]
 
 
-def check(config: typing.Any) -> typing.List[str]:
+def check(config: Config) -> typing.List[str]:
     """Problems of a config, a sentence each, with the parameter, the value found and what is allowed. Files are not
     checked here. Empty if there are none."""
     every = (check_value(info, getattr(config, info.name)) for info in describe_all(type(config)))
@@ -164,7 +165,7 @@ def _check_number(info: ParamInfo, name: str, value: typing.Any) -> typing.List[
     return []
 
 
-def config_to_dict(config: typing.Any) -> typing.Dict[str, typing.Any]:
+def config_to_dict(config: Config) -> typing.Dict[str, typing.Any]:
     """A config as a dict that JSON can write; tuples become lists."""
     return {
         f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v for f in dataclasses.fields(config)
