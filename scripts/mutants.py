@@ -122,7 +122,9 @@ def main() -> None:
     shutil.copytree(ENGINE.parent, engine)
     for copied, whole in ((engine.parent, ENGINE.parents[1]), (engine.parents[1], ENGINE.parents[2])):
         for path in whole.iterdir():  # what tests of benchmarks, scripts and shipped models read
-            if not (copied / path.name).exists():
+            if path.name in ("benchmarks", "scripts"):  # a link would lead them to the engine that is not changed
+                shutil.copytree(path, copied / path.name)
+            elif not (copied / path.name).exists():
                 (copied / path.name).symlink_to(path)
     for number, (path, text) in enumerate(mutants, 1):
         if sys.argv[3:] and str(number) not in sys.argv[3:]:
