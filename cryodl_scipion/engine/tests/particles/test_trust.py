@@ -238,6 +238,16 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
     assert "small.star fits map.mrc better if the structure is scaled by 1.20" in notes("small.star")[0]
 
 
+def test_a_structure_that_fills_the_images_is_said(project):
+    """Noise is measured around the particle: of 5GJV in 1.05 diameters the true map explained 63 %, in 1.6 100 %."""
+    away = np.linalg.norm(np.indices((BOX,) * 3) - BOX // 2, axis=0) * PIXEL
+    for radius, said in ((45.0, False), (58.0, True)):
+        write_mrc("ball.mrc", (away < radius).astype(np.float32), PIXEL)
+        config = AssignOrientationsConfig(particles="p.star", structure="ball.mrc", output="o.star")
+        notes = prepare_structure(config, read_particles("p.star"), "cpu").notes
+        assert any("Extract the particles with a box of 1.5 diameters" in note for note in notes) is said
+
+
 def test_evidence_far_above_that_of_made_up_particles_is_no_proof():
     """Smoothed real images: 50 times the evidence that their signal allows."""
     told, twice, untold = (Explained(np.ones(1), whole, 100.0) for whole in (1.3, 2.34, 4500.0))

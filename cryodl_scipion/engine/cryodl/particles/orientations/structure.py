@@ -71,6 +71,7 @@ def size_notes(search: Search, particles: str, structure: str) -> list[str]:
 
 FIRST_LOOK = 6.0  # Å/px, to measure the diameter
 OVERSAMPLING = 3  # pixels in the finest detail
+TIGHT = 0.83  # of the box: around wider particles too little shows noise alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,5 +104,10 @@ def prepare_structure(
     pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
     density = load_density(config.structure, pixel_size)
     check_symmetry(density, config.symmetry, config.structure)
-    notes = tuple(voxel_notes(config.structure, particles.pixel_size))
+    tight = (
+        f"{config.structure} is {diameter:.0f} Å wide, the images of {particles.path} {width:.0f} Å: around it they show "
+        "too little noise alone, and the noise is overestimated, so that less of the evidence seems explained. Extract "
+        "the particles with a box of 1.5 diameters."
+    )
+    notes = (*voxel_notes(config.structure, particles.pixel_size), *[tight] * (diameter > TIGHT * width))
     return PreparedStructure(Projector(density.to(device)), pixel_size, settings, notes)
