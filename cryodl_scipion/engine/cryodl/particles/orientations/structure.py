@@ -105,9 +105,9 @@ def prepare_structure(
     density = load_density(config.structure, pixel_size)
     check_symmetry(density, config.symmetry, config.structure)
     tight = (
-        f"{config.structure} is {diameter:.0f} Å wide, the images of {particles.path} {width:.0f} Å: around it they show "
-        "too little noise alone, and the noise is overestimated, so that less of the evidence seems explained. Extract "
-        "the particles with a box of 1.5 diameters."
+        f"{config.structure} is {diameter:.0f} Å wide, the images of {particles.path} {width:.0f} Å: around it they "
+        "show too little noise alone, and the noise is overestimated, so that less of the evidence seems explained. "
+        "Extract the particles with a box of 1.5 diameters."
     )
     notes = (*voxel_notes(config.structure, particles.pixel_size), *[tight] * (diameter > TIGHT * width))
     return PreparedStructure(Projector(density.to(device)), pixel_size, settings, notes)
