@@ -281,7 +281,7 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
 
 # ----- alignment of subtomograms
 @benchmark(
-    cases=lambda: [dict(box=64, count=100), dict(box=128, count=40)],
+    cases=lambda: [dict(box=64, count=100), dict(box=128, count=20)],
     tables={
         "subtomogram-alignment": columns(
             {
