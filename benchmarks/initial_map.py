@@ -63,9 +63,7 @@ def compared(found, body):
                 "map": "verdict",
                 "halves agree": "agreement:.2f",
                 "FSC 0.5 with the truth (Å)": "truth:.1f",
-                "FSC 0.143 of the halves (Å)": "resolution:.1f",
                 "least seen direction": "coverage:.2f",
-                "gain of a second map": "second:.2f",
                 "CPU s": "cpu:.0f",
             }
         )
