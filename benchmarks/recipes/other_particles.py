@@ -10,6 +10,7 @@ carbon, empty boxes, particles off their centre, two in a box.
 
 from pathlib import Path
 
+import gemmi
 import mrcfile
 import numpy as np
 from recipes.particles import optics_table, read_structure
@@ -20,8 +21,12 @@ JUNK = ("nothing", "off-centre", "two", "ice", "carbon")
 
 
 def atoms_of(path):
-    """(n, 3) positions in A around their mean, and (n,) weights, of the first model of a PDB or mmCIF file."""
-    model = read_structure(path)[0]  # gemmi's atoms live only as long as their model
+    """(n, 3) positions in A around their mean, and (n,) weights, of the first model of a PDB or mmCIF file, or of its
+    first biological assembly."""
+    structure = read_structure(path)
+    model = structure[0]  # gemmi's atoms live only as long as their model
+    if structure.assemblies:
+        model = gemmi.make_assembly(structure.assemblies[0], model, gemmi.HowToNameCopiedChain.AddNumber)
     atoms = [a.atom for a in model.all() if a.atom.element.atomic_number > 1]
     found = np.array([atom.pos.tolist() for atom in atoms])
     return found - found.mean(0), np.array([atom.element.atomic_number for atom in atoms]) ** 0.75
