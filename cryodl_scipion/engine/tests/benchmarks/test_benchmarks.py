@@ -19,7 +19,7 @@ import pytest
 import run
 import torch
 from map_data import helix
-from recipes import complexes, particles
+from recipes import complexes, other_particles, particles
 from recipes import maps as map_recipes
 from template_matching import TemplateProjection
 
@@ -277,3 +277,22 @@ def test_times_are_extrapolated_by_the_number_of_boxes():
     assert (maps.boxes(200), maps.boxes(48)) == (1000, 27)  # 200 and 48 px in steps of 21
     last = maps.speed_table([row(48, 27), row(72, 64)])[-1]
     assert last[1:] == ["200^3", "1", "extrapolated", "1000", "1002", "2003", "-"]
+
+
+def test_particles_show_the_biological_assembly_as_the_program_builds_it(tmp_path):
+    """GroEL's file (1OEL) holds seven of its fourteen chains."""
+    molecule = helix(tmp_path / "helix.pdb", 16)
+    structure = gemmi.read_structure(str(molecule))
+    structure.setup_entities()
+    generator = gemmi.Assembly.Gen()
+    generator.chains = [chain.name for chain in structure[0]]
+    for away in (0.0, 30.0):
+        operator = gemmi.Assembly.Operator()
+        operator.transform = gemmi.Transform(gemmi.Mat33(), gemmi.Vec3(away, 0, 0))
+        generator.operators.append(operator)
+    assembly = gemmi.Assembly("1")
+    assembly.generators.append(generator)
+    structure.assemblies.append(assembly)
+    structure.make_mmcif_document().write_file(str(tmp_path / "two.cif"))
+    one, two = (other_particles.atoms_of(path)[0] for path in (molecule, tmp_path / "two.cif"))
+    assert len(two) == 2 * len(one) and np.ptp(two[:, 0]) == pytest.approx(np.ptp(one[:, 0]) + 30, abs=0.01)
