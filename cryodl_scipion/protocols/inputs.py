@@ -87,7 +87,8 @@ class KeepsOutputs(ProtocolMixin):
             self._readsAgain = True
             try:
                 self.lastUpdateTimeStamp.set(None)
-                _ = self._isWatched() and self.getProject()._updateProtocol(self)  # here again if the run has died
+                if self._isWatched():
+                    self.getProject()._updateProtocol(self)  # comes here again if the run has died
             finally:
                 self._readsAgain = False
             if self._isWatched() or self.getStatus() not in UNDER_WAY:

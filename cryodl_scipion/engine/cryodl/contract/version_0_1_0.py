@@ -51,8 +51,10 @@ FIELDS: typing.Dict[str, typing.Dict[str, str]] = {
     "CryodlProtSimulateHalfMaps": {"pixelSize": "mapPixelSize", "box": "mapBox"},
     "CryodlProtSimulateParticles": {"count": "particleCount", "contrast": "particleContrast"},
     "CryodlProtSimulateSubtomograms": {
-        **{"pixelSize": "subtomogramPixelSize", "count": "subtomogramCount"},
-        **{"snr": "subtomogramSnr", "contrast": "subtomogramContrast"},
+        "pixelSize": "subtomogramPixelSize",
+        "count": "subtomogramCount",
+        "snr": "subtomogramSnr",
+        "contrast": "subtomogramContrast",
     },
     "CryodlProtTrainClassifier": {"network": "classifierNetwork"},
     "CryodlProtTrainDetector": {"network": "detectorNetwork"},
