@@ -37,7 +37,7 @@ from cryodl.io import (
     zarr_writer,
 )
 from cryodl.io.model import read_model
-from cryodl.maps.improvers import entries, pairs
+from cryodl.maps.improvers import pairs
 from cryodl.maps.measures import atoms, volume
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.micrographs.pickers.general import read_sets
@@ -56,7 +56,6 @@ TEXTS = {
     "a.txt": "image_name\tx_coord\ty_coord\tscore\na\t10\t20\t0.5\na\t30\t40\t0.2\n",
     "a.cbox": star_head("cryolo", ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Confidence"))
     + "10.0 12.0 <NA> 8.0 8.0 0.9\n3.5 4.5 <NA> 8.0 8.0 0.4\n\n",
-    "ids.csv": "emdb_id,fitted_pdbs,resolution\nEMD-0393,6nbb 6nbc,3.2\n30342,7cec,2.9\n",
     "pairs.csv": "map,structure,resolution\na.mrc,b.mrc,3.2\n",
     "sets.csv": "name,micrographs,coordinates,pixel_size,particle_diameter\nx,a.mrc,a.box,3.0,90\n",
     "b_info.json": json.dumps(
@@ -262,8 +261,8 @@ def _request(folder):
 
 
 def _result(folder):
-    made = dict(addresses="addresses.txt", pairs="pairs.csv", count=2, maps=2, models=2, excluded=0)
-    Result("list-pairs", made, "CPU", 1.5, summary=("2 pairs",)).write(folder / "result.json")
+    made = dict(particles="chosen.star", count=2, input_count=3, pixel_size=2.0)
+    Result("select-latent", made, "CPU", 1.5, summary=("2 particles",)).write(folder / "result.json")
     return folder / "result.json"
 
 
@@ -507,7 +506,6 @@ KINDS = {
     "cbox": (_text("a.cbox"), coordinates.read_coordinates),
     "eman2": (_text("a_info.json"), coordinates.read_coordinates),
     "csv": (_text("a.csv"), coordinates.read_coordinates, cryodl.table),
-    "ids": (_text("ids.csv"), entries.read_ids),
     "pairs": (_text("pairs.csv", before=_listed), pairs.read_pairs),
     "sets": (_text("sets.csv", before=lambda folder: _text("a.box")(_micrograph(folder).parent)), read_sets),
     "sums": (_sums, earlier_classes.read_sums_of_classes, files.read_kept),

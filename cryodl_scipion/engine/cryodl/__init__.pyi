@@ -8,7 +8,6 @@ from .contract.maps.evaluating import CompareModelsOutputs
 from .contract.maps.evaluating import EvaluateMapOutputs
 from .contract.maps.evaluating import SimulateHalfMapsOutputs
 from .contract.maps.improving import ImproveMapOutputs
-from .contract.maps.improving import ListPairsOutputs
 from .contract.maps.improving import TrainMapImproverOutputs
 from .contract.micrographs.comparing import ComparePicksOutputs
 from .contract.micrographs.comparing import ConsensusPicksOutputs
@@ -253,16 +252,6 @@ def train_map_improver(
     seed: int = ...,
 ) -> Result[TrainMapImproverOutputs]:
     """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
-
-def list_pairs(
-    *,
-    ids: Path,
-    output: Path,
-    resolution_min: float = ...,
-    resolution_max: float = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[ListPairsOutputs]:
-    """Turn a list of EMDB and PDB ids into download addresses and a table of pairs for training a map improver."""
 
 def compare_models(
     *,

@@ -373,14 +373,14 @@ def test_help_shows_every_command_once_in_five_groups(capsys):
 
 
 def test_commands_for_developers_are_no_commands_of_users():
-    assert not set(DEV_COMMANDS) & set(COMMANDS) and {"list-pairs", "simulate-particles"} <= set(DEV_COMMANDS)
+    assert not set(DEV_COMMANDS) & set(COMMANDS) and {"compare-models", "simulate-particles"} <= set(DEV_COMMANDS)
 
 
-@pytest.mark.parametrize("words", [["list-pairs", "--help"], ["dev", "list-pairs", "--help"]])
+@pytest.mark.parametrize("words", [["compare-models", "--help"], ["dev", "compare-models", "--help"]])
 def test_a_command_for_developers_is_also_found_without_dev(words, capsys):
     with pytest.raises(SystemExit) as ended:
         main(words)
-    assert ended.value.code == 0 and "--ids" in capsys.readouterr().out
+    assert ended.value.code == 0 and "--reference" in capsys.readouterr().out
 
 
 def test_a_command_that_is_not_there_names_the_nearest(capsys):

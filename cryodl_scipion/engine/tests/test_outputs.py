@@ -96,7 +96,7 @@ WITHOUT_PIXELS = {
     "train-picker", "train-filament-picker", "train-general-picker", "train-micrograph-denoiser", "train-classifier",
     "compare-picks", "evaluate-picks", "evaluate-denoiser", "evaluate-segmentation", "evaluate-map",
     "compare-models", "report",
-    "assess-micrographs", "estimate-ctf", "list-pairs", "identify",
+    "assess-micrographs", "estimate-ctf", "identify",
     "annotate", "import-annotations",
 }  # fmt: skip
 

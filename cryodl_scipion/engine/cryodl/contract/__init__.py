@@ -29,7 +29,7 @@ from .maps.evaluating import (
     SimulateHalfMapsOutputs
 )
 from .maps.improving import (
-    INPUT_WEIGHT, ImproveMapConfig, ImproveMapOutputs, ListPairsConfig, ListPairsOutputs, TrainMapImproverConfig,
+    INPUT_WEIGHT, ImproveMapConfig, ImproveMapOutputs, TrainMapImproverConfig,
     TrainMapImproverOutputs
 )
 from .micrographs.comparing import (

@@ -181,39 +181,6 @@ class TrainMapImproverOutputs(TrainingOutputs):
     working_pixel_size: float = output("Working pixel size of the network.", "Å/px")
 
 
-@dataclasses.dataclass(frozen=True)
-class ListPairsConfig(Config):
-    """Turn a list of EMDB and PDB ids into download addresses and a table of pairs for training a map improver."""
-
-    ids: str = param(
-        "List (.csv) with the columns emdb_id, pdb_id (or fitted_pdbs, as EMDB's own tables call it) and resolution "
-        "(Å); other columns are ignored.",
-        label="List of ids",
-        path="file",
-    )
-    output: str = fields.output_folder(
-        "Folder for addresses.txt (one address per line) and pairs.csv. Download the files into it. It must not exist."
-    )
-    resolution_min: float = param(
-        "Pairs of a finer resolution are left out.", 3.0, "Å", label="Finest resolution", limits=(0.5, 50)
-    )
-    resolution_max: float = param(
-        "Pairs of a coarser resolution are left out.", 6.0, "Å", label="Coarsest resolution", limits=(0.5, 50)
-    )
-
-    def check_together(self) -> typing.List[str]:
-        return resolution_problems(self)
-
-
-class ListPairsOutputs(Outputs):
-    addresses: str = output("Download addresses, one per line.", path="file")
-    pairs: str = output("Table of pairs for train-map-improver.", path="file")
-    count: int = output("Pairs.")
-    maps: int = output("Number of maps to download.")
-    models: int = output("Number of atomic models to download.")
-    excluded: int = output("Number of pairs that were left out because of their resolution.")
-
-
 COMMANDS = (
     Command(
         "improve-map",
@@ -230,15 +197,6 @@ COMMANDS = (
         several=True,
         seeded=True,
         example="cryodl dev train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output models/mine",
-        dev=True,
-    ),
-    Command(
-        "list-pairs",
-        ListPairsConfig,
-        ListPairsOutputs,
-        fresh="Output folder",
-        threads=False,
-        example="cryodl dev list-pairs --ids emdb.csv --output pairs/\ncd pairs && wget -c -i addresses.txt",
         dev=True,
     ),
 )
