@@ -47,10 +47,12 @@ class CryodlTemplate(LocalTemplate):
             runs = json.load(file)
         print("\n".join(chooseCtf(runs)))
         for place, run in enumerate(runs):
-            if run.get("gainFile") == _NONE:
-                del run["gainFile"]
-            elif "gainFile" in run:
-                _checkGain(run["gainFile"], run["filesPath"], run["filesPattern"])
+            if "gainFile" in run:
+                sizes = _checkMovies(run["filesPath"], run["filesPattern"])
+                if run["gainFile"] == _NONE:
+                    del run["gainFile"]
+                else:
+                    _checkGain(run["gainFile"], sizes)
             elif run.get("filesPath") == _NONE:
                 runs[place] = _firstMap(runs, run["object.id"])
         missing = missingPrograms(runs)
@@ -73,22 +75,46 @@ class CryodlTemplate(LocalTemplate):
         return path
 
 
-def _checkGain(gain: str, folder: str, pattern: str) -> None:
-    """Raises SystemExit if there is no gain reference, or it is not as large as the first movie: RELION would only say
-    that all movies failed."""
-    movies = sorted(glob.glob(os.path.join(folder, pattern)))
-    if not glob.glob(gain):
+def _checkMovies(folder: str, pattern: str) -> Dict[str, List[str]]:
+    """{width x height: movies} of a folder; without EER files, which may be sampled more finely than their gain.
+    Raises SystemExit if there are two sizes: nothing later would say so, and one pixel size does not hold for both."""
+    sizes: Dict[str, List[str]] = {}
+    for path in sorted(glob.glob(os.path.join(folder, pattern))):
+        if not path.lower().endswith(".eer"):
+            sizes.setdefault(_sizeOf(path), []).append(path)
+    if len(sizes) > 1:
+        found = "; ".join(f"{size} px: {paths[0]} ({len(paths)} in all)" for size, paths in sizes.items())
+        sys.exit(
+            f"No project was made: the movies have {len(sizes)} sizes. {found}. Make a project of each size: move the "
+            "others out of the folder (movies), or narrow the pattern of names (pattern)."
+        )
+    return sizes
+
+
+def _checkGain(gain: str, sizes: Dict[str, List[str]]) -> None:
+    """Raises SystemExit if there is no gain reference, or it is not as large as the movies: RELION would only say that
+    all movies failed."""
+    found = sorted(glob.glob(gain))
+    if not found:
         sys.exit(
             f"No project was made: there is no gain reference {gain} (gain). gain={_NONE} is for corrected movies."
         )
-    if not movies or movies[0].lower().endswith(".eer"):  # these may be sampled more finely than their gain reference
-        return
-    size, found = [" x ".join(map(str, ImageHandler.getDimensions(path)[:2])) for path in (movies[0], gain)]
-    if size != found:
-        sys.exit(
-            f"No project was made: the gain reference {gain} (gain) has {found} px, the movie {movies[0]} {size} px. "
-            f"Give the gain reference of these movies, turned as they are, or gain={_NONE} if they are corrected."
-        )
+    own = _sizeOf(found[0])
+    for size, movies in sizes.items():
+        if size != own:
+            sys.exit(
+                f"No project was made: the gain reference {gain} (gain) has {own} px, the movie {movies[0]} "
+                f"{size} px. Give the gain reference of these movies, turned as they are, or gain={_NONE} if they are "
+                "corrected."
+            )
+
+
+def _sizeOf(path: str) -> str:
+    """Raises SystemExit if it cannot be read."""
+    try:
+        return " x ".join(map(str, ImageHandler.getDimensions(path)[:2]))
+    except Exception as error:  # of whichever library reads it
+        sys.exit(f"No project was made: {path} cannot be read as an image ({error}). Replace it, or take it away.")
 
 
 def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:

@@ -344,6 +344,32 @@ class TestCryodlTemplate(CryodlTest):
             for word in [gain, said] + [movie, f"{wide} x {high} px"] * bool(size):
                 self.assertIn(word, str(refused.exception))
 
+    def test_movies_of_two_sizes_or_a_broken_one_are_named_before_a_project_is_made(self):
+        (movies,) = self.imported("cryodl-movies").values()
+        (movie,) = glob.glob(movies + "/*.mrc")
+        with mrcfile.open(movie, permissive=True) as mrc:
+            high, wide = mrc.data.shape[-2:]
+        other = os.path.join(movies, "z_other.mrc")
+        self.addCleanup(os.remove, other)
+        answers, links = TEMPLATES["cryodl-movies"]
+        with mock.patch.dict(TEMPLATES, {"cryodl-movies": (dict(answers, pattern=("*.mrc",)), links)}):
+            for write, said in (
+                (lambda: mrcfile.new(other, np.ones((3, high, wide), np.int16)).close(), []),
+                (
+                    lambda: mrcfile.new(other, np.ones((3, high, wide + 8), np.int16), overwrite=True).close(),
+                    [f"{wide} x {high} px: {movie} (1 in all)", f"{wide + 8} x {high} px: {other} (1 in all)"],
+                ),
+                (lambda: open(other, "w").close(), [f"{other} cannot be read"]),
+            ):
+                write()
+                if not said:
+                    self.load("cryodl-movies")
+                    continue
+                with self.assertRaises(SystemExit) as refused:
+                    self.load("cryodl-movies")
+                for word in said:
+                    self.assertIn(word, str(refused.exception))
+
     def test_a_step_of_a_plugin_that_cannot_run_here_is_left_out_and_said(self):
         optional = Domain.getProtocols().get("ProtRelionSubTomoReconstructAvg")
         if optional is None:
