@@ -3,6 +3,7 @@
 
 import json
 
+import mrcfile
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion, distance_transform_edt
@@ -73,6 +74,16 @@ def test_metrics_are_those_counted_by_hand(tmp_path):
     record = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert record["tomograms"]["a"]["features"]["1"]["dice"] == one["dice"] and record["threshold"] is None
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"evaluation.json", "metrics.png", "a.png"}
+
+
+def test_labels_whose_header_says_another_place_are_named(tmp_path):
+    write(tmp_path, *np.ones((2, 4, 8, 8), np.int8))
+    for part, place in (("found", (50, 100, 100)), ("labels", (480, 100, 100))):
+        with mrcfile.open(tmp_path / part / "a.mrc", "r+") as mrc:
+            mrc.header.origin = place
+    assert evaluate(tmp_path) == 0
+    (said,) = Result.read(tmp_path / "result.json").warnings
+    assert "labels/a.mrc begins at (480.0, 100.0, 100.0) Å" in said and "found/a.mrc at (50.0, 100.0, 100.0)" in said
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -178,7 +178,7 @@ def test_labels_whose_header_says_another_place_are_named(origin, said):
     warnings = open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("a_labels.mrc",), names=()))[-1]
     assert bool(warnings) is said
     if said:
-        assert "a_labels.mrc begins at (480.0, 100.0, 100.0) Å, its tomogram a.mrc at (50.0," in warnings[0]
+        assert "a_labels.mrc begins at (480.0, 100.0, 100.0) Å, a.mrc at (50.0," in warnings[0]
 
 
 @pytest.mark.parametrize(

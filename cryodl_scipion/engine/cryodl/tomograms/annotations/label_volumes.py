@@ -115,17 +115,22 @@ def open_pairs(
         labels, warnings = [labels[position] for position in positions], [warning] if warning else []
     tomograms = [Tomogram(path) for path in paths]
     volumes = [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)]
-    return names, tomograms, volumes, warnings + [said for pair in zip(volumes, tomograms) if (said := _moved(*pair))]
+    return (
+        names,
+        tomograms,
+        volumes,
+        warnings + [said for pair in zip(volumes, tomograms) if (said := elsewhere(*pair))],
+    )
 
 
-def _moved(volume: LabelVolume, tomogram: Tomogram) -> str:
+def elsewhere(volume: LabelVolume, tomogram: Tomogram) -> str:
     """What the user should know of two headers that say different places. Many programs leave the place out."""
     places = np.array([origin_of(volume.path), origin_of(tomogram.path)])
     if not places.any(axis=1).all() or np.abs(places[0] - places[1]).max() <= (tomogram.pixel_size or 1.0):
         return ""
     told = [f"({', '.join(f'{value:.1f}' for value in place)})" for place in places]
     return (
-        f"By its header the label volume {volume.path} begins at {told[0]} Å, its tomogram {tomogram.path} at "
+        f"By its header the label volume {volume.path} begins at {told[0]} Å, {tomogram.path} at "
         f"{told[1]}. They are laid on each other voxel by voxel, as their sizes agree; check that they show the same."
     )
 

@@ -44,7 +44,7 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
         LabelledPair(name, found, labels, config.label, config.threshold, config.pixel_size, values)
         for name, found, labels in paired
     ]
-    run.warn(*(pair.note for pair in pairs if pair.note))
+    run.warn(*(note for pair in pairs for note in pair.notes))
     tomograms = tomograms_to_draw(config, pairs, run)
     measured = [measure_labelled_pair(pair) for pair in ProgressBar(pairs, unit="tomogram", mininterval=1.0)]
     labels = sorted({label for by_label, _, _ in measured for label in by_label})

@@ -10,7 +10,7 @@ from ...contract import EvaluateSegmentationConfig
 from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
 from ...io.tomograms import Tomogram, sides_of, working_pixel_size
 from ...running.runner import Run
-from ..annotations.label_volumes import LabelVolume
+from ..annotations.label_volumes import LabelVolume, elsewhere
 from ..features.scores import as_probabilities, feature_names, labels_in
 
 
@@ -18,7 +18,7 @@ class LabelledPair:
     """name: of the tomogram. segmentation, labels: paths. label: value of the feature in the labels where the
     segmentation holds scores, or None. threshold: minimum score. pixel_size: Å/px, None for the headers'. values:
     {value in a label volume that is judged: that of the same feature in the labels, 0 for none}; others stay. shape:
-    (z, y, x). note: a sentence for the user, or "". Raises ValueError if shapes differ, or without a pixel size."""
+    (z, y, x). notes: sentences for the user. Raises ValueError if shapes differ, or without a pixel size."""
 
     def __init__(
         self,
@@ -40,10 +40,11 @@ class LabelledPair:
                 "both, or resample the labels."
             )
         self.shape = found.shape
-        self.pixel_size, self.note = working_pixel_size(found, pixel_size, ground_truth.pixel_size)
-        if self.note and found.pixel_size is None:
-            self.note = f"The header of {segmentation} has no pixel size; that of its labels is used."
+        self.pixel_size, note = working_pixel_size(found, pixel_size, ground_truth.pixel_size)
+        if note and found.pixel_size is None:
+            note = f"The header of {segmentation} has no pixel size; that of its labels is used."
         self._ground_truth = LabelVolume(labels, found)
+        self.notes = note, elsewhere(self._ground_truth, found)
         self._found = (
             found
             if label is not None

@@ -73,7 +73,7 @@ class UNet16(UNet):
     """The same with sixteen slices, of which it answers for eight, and wider layers below the first."""
 
     name = "unet16"
-    weak = "It has too many weights for few tiles; start from a shipped model."
+    weak = "It has too many weights to learn from few tiles without a model to start from."
     slices_in, slices_out = 16, 8
     widths = (32, 64, 96)
     bytes_per_voxel = 30
