@@ -274,6 +274,10 @@ def test_the_wedge_is_filled_and_what_was_measured_of_it_is_said():
     assert card["fills_wedge"] and card["tilts"] == [-50, 60] and result.outputs.fills_wedge
     assert {"wedge_correlation", "wedge_measured_correlation"} <= set(card["validation"])
     assert any("predicted by the network" in w for w in result.warnings)
+    assert 0.5 < card["validation"]["wedge_error"] <= 1
+    card["validation"]["wedge_error"] = 1.1
+    Path("out/model/card.json").write_text(json.dumps(card))
+    assert "it invents" in denoise(code=2, **options, output="invented", model="out/model")
     plain = denoise(**options, steps=1, output="plain").outputs.model
     assert "has a model that was trained without" in denoise(code=2, **options, output="plain", fill_wedge=True)
     assert "trained without the missing wedge" in denoise(

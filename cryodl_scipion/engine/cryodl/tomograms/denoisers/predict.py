@@ -151,6 +151,12 @@ def model_notes(config: DenoiseTomogramsConfig, card: dict) -> typing.Iterator[s
             f"On held-out rows the network is no better than a Wiener filter (correlation {found:.3f} against "
             f"{filtered:.3f}); it has learned too little. Use more tomograms or more --steps."
         )
+    if card["validation"].get("wedge_error", 0.0) > 1:
+        raise ValueError(
+            f"What the model {card['name']} predicts where coefficients were hidden from it is further from what was "
+            "measured there than nothing would be: it invents. Train one without --fill-wedge, or with more tomograms "
+            "or --steps, in another --output."
+        )
     if card["fills_wedge"]:
         yield (
             "The content of the missing wedge is predicted by the network: do not use it for measurements. In "

@@ -73,6 +73,7 @@ class TomogramTask(NetworkTask):
         if apart:  # where the network was given nothing, and what the other half would have told there
             metrics["wedge_correlation"] = correlation(apart[0], apart[2])
             metrics["wedge_measured_correlation"] = correlation(apart[1], apart[2])
+            metrics["wedge_error"] = float((apart[0] - apart[2]).square().mean() / apart[2].square().mean())
         return metrics
 
     def _draw(
