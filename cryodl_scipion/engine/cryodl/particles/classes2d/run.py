@@ -98,8 +98,8 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
     work.recentre()
     positions = work.subset(last.level)
     if now.level > last.level:
-        work.split_all(positions, now.classes)
-    elif now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
+        work.change_number(positions, now.classes)
+    elif not work.bank.mirrored and now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
         work.refill(positions)
 
 
@@ -122,4 +122,5 @@ def _restored(work: Classification, path: Path) -> Pass | None:
     work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
     work.bank = work.bank_of(work.subset(done.level), work.state.labels, done.classes)
+    work.bank.mirrored = done.level == 0
     return done
