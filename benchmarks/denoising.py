@@ -131,9 +131,7 @@ def six_table(rows):
         "FSC = 0.5 of the map (Å)": lambda r: angstrom(r["map"][which(r)]),
         "noise: FRC - unrelated": unless_raw(lambda r: f"{r['noise'] - r['unrelated']:+.3f}"),
         "noise: contrast (%)": unless_raw(lambda r: f"{100 * r['noise_contrast']:.0f}"),
-        "another molecule": unless_raw(
-            lambda r: f"{r['unseen']['similarity'] - r['unseen']['own_similarity']:+.2f}"
-        ),
+        "another molecule": unless_raw(lambda r: f"{r['unseen']['similarity'] - r['unseen']['own_similarity']:+.2f}"),
     }
     return columns(shown)(sorted([*raw, *rows], key=lambda r: places.index((r["test"], r["way"]))))
 

@@ -177,11 +177,11 @@ def test_classes_begun_from_single_particles_part_two_shapes():
     work = Classification(Shapes(), 2, 2.0, 0, torch.device("cpu"))
     positions = work.subset(0)
     work.rng = np.random.default_rng(3)
-    work.seed_first(positions, 16)
-    assert work.bank.counts.sum(0).tolist() == [1.0] * 8 + [0.0] * 8  # the others are their mirror images
+    work.seed_first(positions, 8)
+    assert work.bank.counts.sum(0).tolist() == [1.0] * 8
     assert float(work.bank.signal_to_noise()[:4, 0].min()) > 0.1
     work.epoch(positions, DETAIL)
-    groups = [set(np.nonzero(work.state.labels == label)[0] % 2) for label in range(16)]
+    groups = [set(np.nonzero(work.state.labels == label)[0] % 2) for label in range(8)]
     assert sum(len(group) > 1 for group in groups) <= 1  # hardly a class has both
     assert work.bank.first is None  # from now on the classes' own parts say it
 
@@ -190,10 +190,17 @@ def test_classes_begun_from_single_particles_part_two_shapes():
 def test_levels_begin_with_few_classes_and_end_with_all_particles_in_those_wanted(wanted):
     work = Classification(Shapes(), wanted, 2.0, 0, torch.device("cpu"))
     levels = work.levels()
-    assert len(levels) >= 2 and levels[0] <= FIRST_CLASSES and levels[0] % 2 == 0 and levels[-1] == wanted
+    assert len(levels) >= 2 and levels[0] <= FIRST_CLASSES and levels[-1] == wanted
     assert all(after <= 2 * before for before, after in zip(levels, levels[1:]))
-    assert max(levels) <= max(wanted + 1, len(work.records) // 10)  # no more classes than have ten particles each
+    assert max(levels) == wanted  # no more than have ten particles each
     assert work.subset(len(levels) - 1).tolist() == list(range(40))
+
+
+@pytest.mark.parametrize("wanted, first", [(16, 16), (40, 160), (64, 256), (100, 200), (300, 256)])
+def test_many_classes_begin_as_more_pairs_of_mirror_images(wanted, first):
+    many = type("Many", (Shapes,), {"__len__": lambda self: 4000})()
+    work = Classification(many, wanted, 2.0, 0, torch.device("cpu"))
+    assert work.levels()[0] == first and work.mirrored == (wanted >= 32)
 
 
 def test_mirrored_classes_share_their_images_and_then_part():
@@ -205,8 +212,8 @@ def test_mirrored_classes_share_their_images_and_then_part():
     same = lambda found, wanted: torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1] > 0.97
     shown = lambda: GRID.image(GRID.samples_of(bank.averages())) * GRID.mask
     before = shown()
-    assert same(before[0], GRID.image(GRID.sample(image[None]))) and same(before[2], GRID.image(GRID.sample(mirror[None])))
-    assert same(before[3], GRID.image(GRID.sample(shape(1)[None])))
+    for number, wanted in ((0, image), (2, mirror), (3, shape(1))):
+        assert same(before[number], GRID.image(GRID.sample(wanted[None])))
     bank.part_mirrors()
     assert torch.allclose(shown(), before, atol=1e-4)
     bank.add(1, torch.tensor([0]), coefficients(shape(1)), torch.ones(1, GRID.rings))

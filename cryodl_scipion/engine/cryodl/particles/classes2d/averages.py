@@ -25,9 +25,9 @@ FEW_NOISE = 1e-5  # of a ring's: orders that not even noise has within the mask
 
 
 class ClassBank:
-    """Sums of aligned particles of every class. mirrored: whether the second half of the classes are the mirror images
-    of the first, as opposite views of a molecule are; then both share their sums. sums: (FOLDS, k, rings, orders) complex; of samples times CTF over the
-    noise. weights: (FOLDS, k, rings); of squared CTF. counts: (FOLDS, k)."""
+    """Sums of aligned particles of every class. sums: (FOLDS, k, rings, orders) complex; of samples times CTF over the
+    noise. weights: (FOLDS, k, rings); of squared CTF. counts: (FOLDS, k). mirrored: whether the second half of the
+    classes are the mirror images of the first, as opposite views of a molecule are; then both share their sums."""
 
     def __init__(self, grid: PolarGrid, classes: int, device: torch.device) -> None:
         self.grid = grid

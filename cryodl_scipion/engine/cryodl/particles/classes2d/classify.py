@@ -16,9 +16,10 @@ BATCH = 2048  # records in memory
 FIRST_CLASSES = 256  # at most, before classes are split
 FIRST_PER_CLASS = 40  # particles of each of them that are enough, and PER_CLASS until the last level
 PER_CLASS = 150
+MANY = 32  # classes: fewer must be broad, and are not chosen from narrow ones
 TOO_MANY = (4, 2, 1.5)  # times the wanted classes, of which those that are missed least are then given up
 FEWEST = 10  # particles of each class then
-FIRST_EPOCHS, LEVEL_EPOCHS = 10, 2
+FIRST_EPOCHS, PAIRS_EPOCHS, LEVEL_EPOCHS = 6, 10, 2
 CENTRED = 0.5  # of the shift that is found with the mean of all particles
 SETTLED = 0.02  # of the particles change their class: then the classes stay
 GAIN = 0.001  # relative gain of the mean score below which nothing more is learnt
@@ -64,13 +65,18 @@ class Classification:
 
     # ----- levels
     def levels(self) -> list[int]:
-        """Numbers of classes, the first even. A few begin with more than are wanted, since groups of few classes mix
-        molecules for good; many with fewer, each about half of the next. The last level is never the first."""
-        most = min(FIRST_CLASSES, len(self.records) // FEWEST)
+        """Numbers of classes. MANY begin with more than are wanted, since fewer would mix molecules for good; more than
+        FIRST_CLASSES with fewer, each about half of the next. The last level is never the first."""
+        most = min(FIRST_CLASSES, len(self.records) // FEWEST) * (self.wanted >= MANY)
         numbers = [round(self.wanted * times) for times in TOO_MANY if self.wanted * times <= most] + [self.wanted]
         while numbers[0] > FIRST_CLASSES or len(numbers) == 1:
             numbers.insert(0, min(numbers[0], max(FIRST_CLASSES, -(-numbers[0] // 2))))
-        return [numbers[0] + numbers[0] % 2, *numbers[1:]]
+        return numbers
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the first classes are pairs of mirror images: if they are more than are wanted, an even number."""
+        return self.levels()[0] >= min(2 * self.wanted, FIRST_CLASSES)
 
     def subset(self, level: int) -> np.ndarray:
         """Positions of the particles that a level is learnt from, spread over all."""
@@ -118,11 +124,11 @@ class Classification:
         """First classes of one particle or its mirror image each, to which the others are compared: groups made
         otherwise are all alike, and mix molecules for good. One particle says nothing of its signal, so all together
         say what it is."""
-        seeds = np.sort(self.rng.choice(positions, classes // 2, replace=False))
+        seeds = np.sort(self.rng.choice(positions, classes // 2 if self.mirrored else classes, replace=False))
         labels = np.full(len(self.records), -1)
         labels[seeds] = np.arange(len(seeds))
         self.bank = self.bank_of(seeds, labels, classes)
-        self.bank.mirrored = True
+        self.bank.mirrored = self.mirrored
         sums = [torch.zeros((), device=self.device)] * 3
         for part, samples, squared in self._batches(positions):
             power = self._aligned(part, samples).abs().square()
