@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import mrcfile
 import numpy as np
 import torch
 from bench import (
@@ -15,11 +16,13 @@ from bench import (
     columns,
     cryodl,
     data_folder,
+    evaluate,
     f1_ap,
     flags,
     groups,
     in_order,
     mean,
+    measure,
     pick,
     recorded,
     score,
@@ -35,6 +38,7 @@ from cryodl.core.optics import Optics
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, write_micrograph
 from cryodl.io.model import find_model, read_model
+from cryodl.io.star import read_tables
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import adaptation, crops, load_network, picker_method, predict, thresholds, train
 from cryodl.simulate.micrographs import Surroundings, simulate_micrograph
@@ -187,8 +191,7 @@ def general_sizes(run, structure, snr, seed=811, count=3, side=SIDE):
     particles = dense(member, snr, list(files).index(structure), seed, work / "m", count, side)
     alone, diameter = found_in(work / "m", work / "alone", pixel_size, particles)
     stated, _ = found_in(work / "m", work / "stated", pixel_size, particles, *true)
-    size = dict(diameter=round(member.extent), found=diameter and round(diameter))
-    return dict(size, nothing=alone, true_diameter=stated)
+    return dict(diameter=round(member.extent), found=diameter and round(diameter), nothing=alone, true_diameter=stated)
 
 
 # ----- micrographs without particles, and unusual ones
@@ -226,8 +229,13 @@ def bad_micrographs(run, case, seed):
         key: value and round(value)
         for key, value in dict(diameter=outputs["picked_diameter"], true_diameter=scenes.diameter).items()
     }
-    row = dict(picks=outputs["picks"], **found, warnings=warnings, cpu=round(cost[1], 1))
-    row["expected"] = (outputs["expected"] or {}).get("f1")
+    row = dict(
+        picks=outputs["picks"],
+        **found,
+        warnings=warnings,
+        cpu=round(cost[1], 1),
+        expected=(outputs["expected"] or {}).get("f1"),
+    )
     if scenes.diameter:
         particles = {f"m{index}": centres for index, (_, centres) in enumerate(made)}
         figures = matched(folder / "picks", particles, scenes.diameter / scenes.pixel_size / 4)
@@ -325,11 +333,57 @@ def picked_maps(run, data, micrographs=MICROGRAPHS, particles=EACH, box=BOX, ste
     file, symmetry, _ = STRUCTURES[data]
     given = dict(micrographs=one.test, pixel_size=one.pixel_size, reference=one.ground_truth, angular_step=step)
     given.update(structure=data_folder() / "structures" / file, box=box, symmetry=symmetry, ctf=one.folder / "ctf.star")
-    sources = [f"{picker}={folder}" for picker, folder in sets.items()]
-    made, _, _ = recorded("compare-maps-of-picks", run.folder(f"maps {data}"), *flags(picks=sources, **given))
+    made, _, _ = recorded(
+        "compare-maps-of-picks",
+        run.folder(f"maps {data}"),
+        *flags(picks=[f"{p}={at}" for p, at in sets.items()], **given),
+    )
     rows = []
     for name in made["sets"]:
         found = score(one, sets[name]) if name in sets else {}
         row = dict(set=name, **{key: made[key][name] for key in KEYS})
         rows.append(dict(row, **{key: found[key] for key in ("precision", "recall") if found}))
     return rows
+
+
+# ----- sums of corrected movies
+@benchmark(
+    cases=dict(data=["8BK7", "2YKR_30S"], snr=[0.1, 0.05, 0.02]),
+    tables={
+        "corrected-movies": columns(
+            {
+                "molecule": "data",
+                "SNR": "snr:g",
+                "drift left (px)": "left:.2f",
+                "F1, no drift": "still:.3f",
+                "corrected": "corrected:.3f",
+                "as it is": "moved:.3f",
+            }
+        )
+    },
+    quick=dict(count=1),
+)
+def corrected_movies(run, data, snr, count=4, pixel_size=2.5, frames=20, drift=20):
+    """Picks of the general model on sums of simulated movies of the same noise: without drift, with it (Å), and with it
+    after RELION's own motion correction and dose weighting (`--tool relion_run_motioncorr=PATH`)."""
+    folder, structure = run.work(f"{data} {snr:g}"), data_folder() / "structures" / STRUCTURES[data][0]
+    given, row = flags(structure=structure, pixel_size=pixel_size, snr=snr, count=count, frames=frames, seed=5), {}
+    own = flags(use_own=True, dose_weighting=True, dose_per_frame=40 / frames, i="movies/*.mrcs", o="../corrected/")
+    own += flags(angpix=pixel_size, voltage=300, bfactor=round(150 / pixel_size**2))
+    for name, far in dict(still=0, moved=drift).items():
+        made, _, _ = recorded("simulate-micrographs", folder / name, *given, "--drift", far)
+        for path in (folder / name / "movies").glob("*.mrcs"):
+            write_micrograph(path.with_suffix(".mrc"), mrcfile.read(path).mean(0, np.float32), pixel_size)
+    measure([run.tool("relion_run_motioncorr"), *own], folder=folder / "moved")
+    for name in ("still", "moved", "corrected"):
+        files = sorted(map(str, (folder / name / "movies").glob("*.mrc")))
+        sizes = ("--pixel-size", pixel_size, "--particle-diameter", made["particle_diameter"], "--model", "general")
+        recorded("pick", folder / name / "picks", "--micrographs", *files, *sizes, *CPU, "--pictures", 0)
+        truth = folder / "still" / "coordinates"
+        row[name] = evaluate(folder / name / "picks", truth, pixel_size, made["particle_diameter"], 0, files)["f1"]
+    for star in (folder / "corrected" / "movies").glob("*.star"):
+        shifts, drift = read_tables(star)["global_shift"], folder / "moved" / "movies" / f"{star.stem}.csv"
+        left = np.array([shifts[f"rlnMicrographShift{axis}"] for axis in "XY"], float).T
+        left += np.loadtxt(drift, delimiter=",", skiprows=1)[:, 1:]
+        row["left"] = max(row.get("left", 0), np.linalg.norm(left - left.mean(0), axis=1).max())
+    return row

@@ -82,8 +82,7 @@ class Cluster:
             os.makedirs(os.path.join(self.folder, name))
         ports = _freePorts(2)
         values = dict(host=socket.gethostname(), user=getpass.getuser(), queue=QUEUE, port=ports[0], other=ports[1])
-        with open(self._path("slurm.conf"), "w", encoding="utf-8") as file:
-            file.write(_CONF.format(folder=self.folder, **values))
+        Path(self._path("slurm.conf")).write_text(_CONF.format(folder=self.folder, **values), encoding="utf-8")
         with open(self._path("munge.key"), "wb") as file:
             os.fchmod(file.fileno(), 0o600)
             file.write(os.urandom(1024))
@@ -136,10 +135,7 @@ class Cluster:
 
 def hostsFile(example, destination):
     """Write the example of the documentation with less memory for a job. Returns the new file's path."""
-    with open(example, encoding="utf-8") as file:
-        text = file.read()
-    with open(destination, "w", encoding="utf-8") as file:
-        file.write(text.replace('"4G"', '"500M"'))
+    Path(destination).write_text(Path(example).read_text(encoding="utf-8").replace('"4G"', '"500M"'), encoding="utf-8")
     return destination
 
 
@@ -148,9 +144,7 @@ def _program(name):
 
 
 def _freePorts(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
@@ -228,7 +222,7 @@ class Trials:
 
     def _through(self, steps):
         run, jobs = self._submitted(steps)
-        self._wait(run)
+        waitFor(self.project, run)
         jobs, wanted = self._jobsSince(jobs), -(-self._count // BATCH) if steps == "Y" else 1
         problems = [] if len(jobs) == wanted else [f"{len(jobs)} jobs, not {wanted}"]
         return f"{len(jobs)} jobs, {', '.join(sorted(set(jobs.values()))).lower()}", problems + self._check(run)
@@ -236,7 +230,7 @@ class Trials:
     def _disturbed(self, steps, *command):
         run, job = self._atWork(steps)
         self.cluster.ask(*command, job)
-        self._wait(run)
+        waitFor(self.project, run)
         if "requeue" in command:
             restarts = self.cluster.details(job).get("Restarts")
             said = "SLURM began the job a second time" if restarts == "1" else f"SLURM began the job again: {restarts}"
@@ -252,7 +246,7 @@ class Trials:
         toQueue(run, steps, _TIME)
         before = set(self.cluster.jobs())
         self.project.launchProtocol(run, wait=False)
-        self._wait(run)
+        waitFor(self.project, run)
         ((job, _),) = self._jobsSince(before).items()
         restarts = int(self.cluster.details(job).get("Restarts", 0))
         texts = [
@@ -317,14 +311,11 @@ class Trials:
     def _jobsSince(self, before):
         return {job: state for job, state in self.cluster.jobs().items() if job not in before}
 
-    def _wait(self, run):
-        waitFor(self.project, run)
-
     def _continued(self, run, said):
         """Continue a run that was killed; what was picked before must not be picked again."""
         before = self._candidates(run)
         self.project.launchProtocol(run, wait=False)
-        self._wait(run)
+        waitFor(self.project, run)
         after = self._candidates(run)
         again = [name for name in before if after.get(name) != before[name]]
         return f"{said}; continued with {len(before)} of {self._count} done", self._check(run) + [
@@ -375,10 +366,9 @@ def chain(folder, cluster, micrographs):
         shutil.copy(path, os.path.join(folder, "mics"))
     answers = dict(mics=os.path.join(folder, "mics"), pixel=one.pixel_size, diameter=one.diameter, cs=2.0)
     answers.update(classes=10, timeout=10, settled=1, ctf="cryodl")
-    project, hosts = os.path.join(folder, "project"), os.path.join(folder, "hosts.conf")
-    hosts = hostsFile(str(ROOT / "docs" / "hosts_slurm.conf"), hosts)
+    hosts = hostsFile(str(ROOT / "docs" / "hosts_slurm.conf"), os.path.join(folder, "hosts.conf"))
     os.makedirs(os.path.join(pw.Config.SCIPION_USER_DATA, "projects"), exist_ok=True)
-    project = Manager().createProject("chain", location=project, hostsConf=hosts)
+    project = Manager().createProject("chain", location=os.path.join(folder, "project"), hostsConf=hosts)
     os.chdir(project.path)
     templates = TemplateList()
     templates.addPluginTemplates("cryodl-unattended")

@@ -169,17 +169,17 @@ def score(picks: Dict[str, Any], python: str, output: str) -> Any:
 def report(picks: Dict[str, Any], scores: Dict[str, float], seconds: float, output: str) -> None:
     print(
         f"\n{sum(map(len, picks.values()))} picks on {len(picks)} micrographs "
-        f"({', '.join((f'{name}: {len(found)}' for name, found in sorted(picks.items())))})"
-    )
-    print(
+        f"({', '.join((f'{name}: {len(found)}' for name, found in sorted(picks.items())))})\n"
         f"Against CryoPPP's picks, within half a particle radius: precision {scores['precision']:.2f}, recall "
         f"{scores['recall']:.2f}, F1 {scores['f1']:.2f}"
     )
     if scores["f1"] < MIN_F1:
         sys.exit(f"FAILED: F1 should be at least {MIN_F1:.2f}.")
-    print("(Those picks are incomplete: precision cannot reach much more than 0.8.)")
-    print(f"Without CTF: none was measured for these binned images. All this took {seconds:.0f} s.")
-    print(f"Pictures: {', '.join(os.path.join(output, name) for name in ('picks.png', 'classes.png'))}")
+    print(
+        "(Those picks are incomplete: precision cannot reach much more than 0.8.)\n"
+        f"Without CTF: none was measured for these binned images. All this took {seconds:.0f} s.\n"
+        f"Pictures: {', '.join(os.path.join(output, name) for name in ('picks.png', 'classes.png'))}"
+    )
 
 
 def drawPicks(path: str, picks: Dict[str, Any]) -> None:
