@@ -122,7 +122,6 @@ def six_table(rows):
     angstrom = lambda value: "none" if value is None else f"{value:.1f}"
     which = lambda r: "raw" if r["way"] == "raw" else "denoised"
     unless_raw = lambda column: lambda r: "" if r["way"] == "raw" else column(r)
-    looks = lambda r: (r["unseen"]["similarity"], r["unseen"]["own_similarity"], r["real_similarity"])
     shown = {
         "test": lambda r: TESTS[r["test"]][-1],
         "way": lambda r: WAYS.get(r["way"], "raw"),
@@ -132,9 +131,7 @@ def six_table(rows):
         "FSC = 0.5 of the map (Å)": lambda r: angstrom(r["map"][which(r)]),
         "noise: FRC - unrelated": unless_raw(lambda r: f"{r['noise'] - r['unrelated']:+.3f}"),
         "noise: contrast (%)": unless_raw(lambda r: f"{100 * r['noise_contrast']:.0f}"),
-        "another molecule: like the known one, itself, genuine ones": unless_raw(
-            lambda r: ", ".join(f"{value:.2f}" for value in looks(r))
-        ),
+        "another molecule": unless_raw(lambda r: f"{r['unseen']['similarity'] - r['unseen']['own_similarity']:+.2f}"),
     }
     return columns(shown)(sorted([*raw, *rows], key=lambda r: places.index((r["test"], r["way"]))))
 

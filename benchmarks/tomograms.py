@@ -440,7 +440,7 @@ tiles_table = columns(
 
 
 @benchmark(
-    cases=dict(feature=["membrane", "ribosome"], drawn=[78, 77]),
+    cases=dict(feature=["membrane", "ribosome", "filament"], drawn=[78, 77]),
     tables={"ten-tiles": tiles_table},
     quick=dict(options="--steps 4"),
 )
@@ -450,8 +450,8 @@ def ten_tiles(run, feature, drawn, options=""):
     learn, test = (unseen_cell(run, DRAWN, seed) for seed in (drawn, 155 - drawn))
     label, folder = features(learn)[feature], run.folder(f"{feature} {drawn}")
     tiles_to_draw(learn, label, folder / "labels")
-    further, found = ("--start-from", feature, "--network", "unet32"), {}
-    for name, start in {"shipped": None, "shipped and ten tiles": further, "ten tiles": ()}.items():
+    found, alone = {}, ("--network", "unet")
+    for name, start in {"shipped": None, "shipped and ten tiles": (), "ten tiles": alone}.items():
         model, work = feature, folder / name.replace(" ", "_")
         if start is not None:
             given = (learn / "tomograms" / "*.mrc", folder / "labels" / "*.mrc", label, feature)

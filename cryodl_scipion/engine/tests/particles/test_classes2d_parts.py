@@ -178,7 +178,8 @@ def test_classes_begun_from_single_particles_part_two_shapes():
     positions = work.subset(0)
     work.rng = np.random.default_rng(3)
     work.seed_first(positions, 8)
-    assert int((work.bank.counts.sum(0) == 1).sum()) == 8 and float(work.bank.signal_to_noise()[:4, 0].min()) > 0.1
+    assert work.bank.counts.sum(0).tolist() == [1.0] * 8
+    assert float(work.bank.signal_to_noise()[:4, 0].min()) > 0.1
     work.epoch(positions, DETAIL)
     groups = [set(np.nonzero(work.state.labels == label)[0] % 2) for label in range(8)]
     assert sum(len(group) > 1 for group in groups) <= 1  # hardly a class has both
@@ -190,8 +191,45 @@ def test_levels_begin_with_few_classes_and_end_with_all_particles_in_those_wante
     work = Classification(Shapes(), wanted, 2.0, 0, torch.device("cpu"))
     levels = work.levels()
     assert len(levels) >= 2 and levels[0] <= FIRST_CLASSES and levels[-1] == wanted
-    assert all(before <= after <= 2 * before for before, after in zip(levels, levels[1:]))
+    assert all(after <= 2 * before for before, after in zip(levels, levels[1:]))
+    assert max(levels) == wanted  # no more than have ten particles each
     assert work.subset(len(levels) - 1).tolist() == list(range(40))
+
+
+@pytest.mark.parametrize("wanted, first", [(16, 16), (40, 160), (64, 256), (100, 200), (300, 256)])
+def test_many_classes_begin_as_more_pairs_of_mirror_images(wanted, first):
+    many = type("Many", (Shapes,), {"__len__": lambda self: 4000})()
+    work = Classification(many, wanted, 2.0, 0, torch.device("cpu"))
+    assert work.levels()[0] == first and work.mirrored == (wanted >= 32)
+
+
+def test_mirrored_classes_share_their_images_and_then_part():
+    image = shape(0)
+    mirror = torch.roll(image.flip(0), 1, 0)  # about row 16, as images are turned
+    bank = ClassBank(GRID, 4, torch.device("cpu"))
+    bank.add(0, torch.tensor([0, 3]), coefficients(image, shape(1)), torch.ones(2, GRID.rings))
+    bank.mirrored, bank.first = True, torch.ones(GRID.rings, GRID.orders)
+    same = lambda found, wanted: torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1] > 0.97
+    shown = lambda: GRID.image(GRID.samples_of(bank.averages())) * GRID.mask
+    before = shown()
+    for number, wanted in ((0, image), (2, mirror), (3, shape(1))):
+        assert same(before[number], GRID.image(GRID.sample(wanted[None])))
+    bank.part_mirrors()
+    assert torch.allclose(shown(), before, atol=1e-4)
+    bank.add(1, torch.tensor([0]), coefficients(shape(1)), torch.ones(1, GRID.rings))
+    after = shown()
+    assert not same(after[0], before[0]) and torch.allclose(after[2], before[2], atol=1e-4)
+
+
+def test_the_classes_that_are_missed_least_are_given_up():
+    work = Classification(Shapes(), 2, 2.0, 0, torch.device("cpu"))
+    positions = np.arange(30)  # ten have no class yet
+    work.state.labels[:30] = np.repeat([0, 1, 2], [5, 15, 10])
+    work.state.margins[:30] = np.repeat([3.0, 0.5, 2.0], [5, 15, 10])
+    work.bank = work.bank_of(positions, work.state.labels, 3)
+    work.change_number(positions, 2)
+    assert work.bank.counts.sum(0).tolist() == [5.0, 10.0]  # though the one between had most
+    assert work.state.labels.tolist() == [0] * 5 + [-1] * 15 + [1] * 10 + [-1] * 10
 
 
 def test_a_class_of_two_shapes_is_parted_into_them():

@@ -25,14 +25,16 @@ FEW_NOISE = 1e-5  # of a ring's: orders that not even noise has within the mask
 
 
 class ClassBank:
-    """Sums of aligned particles of every class. sums : (FOLDS, k, rings, orders) complex; of samples times CTF over the
-    noise. weights: (FOLDS, k, rings); of squared CTF. counts: (FOLDS, k)."""
+    """Sums of aligned particles of every class. sums: (FOLDS, k, rings, orders) complex; of samples times CTF over the
+    noise. weights: (FOLDS, k, rings); of squared CTF. counts: (FOLDS, k). mirrored: whether the second half of the
+    classes are the mirror images of the first, as opposite views of a molecule are; then both share their sums."""
 
     def __init__(self, grid: PolarGrid, classes: int, device: torch.device) -> None:
         self.grid = grid
         self.sums = torch.zeros((FOLDS, classes, grid.rings, grid.orders), dtype=torch.complex64, device=device)
         self.weights = torch.zeros((FOLDS, classes, grid.rings), device=device)
         self.counts = torch.zeros((FOLDS, classes), device=device)
+        self.mirrored = False
         self.first: torch.Tensor | None = None  # signal_to_noise of classes that have no parts yet
 
     @property
@@ -56,8 +58,30 @@ class ClassBank:
         sums, weights = self.sums.sum(0), self.weights.sum(0)
         if without is not None:
             sums, weights = sums - self.sums[without], weights - self.weights[without]
+        if self.mirrored:
+            sums, weights = self._shared(sums, weights)
         ratio = self.signal_to_noise()
         return sums * (ratio / (1 + ratio * weights[..., None]))
+
+    def _shared(self, sums: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums of mirrored pairs, of (..., k, rings, orders) and (..., k, rings). A mirror image's order m is the
+        image's order -m: (-1)^m times the conjugate of m."""
+        sign = 1.0 - 2.0 * (torch.arange(sums.shape[-1], device=sums.device) % 2)
+        (one, other), parts = sums.chunk(2, -3), weights.chunk(2, -2)
+        both = one + sign * other.conj()
+        return torch.cat([both, sign * both.conj()], -3), torch.cat([parts[0] + parts[1]] * 2, -2)
+
+    def part_mirrors(self) -> None:
+        """Let mirrored classes go their own ways, from the sums that they share now."""
+        if self.mirrored:
+            self.sums, self.weights = self._shared(self.sums, self.weights)
+            self.mirrored = False
+
+    def of(self, classes: np.ndarray) -> "ClassBank":
+        """The bank of some of the classes, in this order."""
+        bank = ClassBank(self.grid, len(classes), self.sums.device)
+        bank.sums, bank.weights, bank.counts = (x[:, classes] for x in (self.sums, self.weights, self.counts))
+        return bank
 
     def signal_to_noise(self) -> torch.Tensor:
         """(rings, orders) power of the signal over that of the noise, from the products of the classes' even and odd

@@ -13,9 +13,13 @@ from .polar import rotated_yx
 from .records import Records
 
 BATCH = 2048  # records in memory
-FIRST_CLASSES = 64  # at most, before classes are split
-PER_CLASS = 150  # particles of each class that are enough until the last level
-FIRST_EPOCHS, LEVEL_EPOCHS = 6, 2
+FIRST_CLASSES = 256  # at most, before classes are split
+FIRST_PER_CLASS = 40  # particles of each of them that are enough, and PER_CLASS until the last level
+PER_CLASS = 150
+MANY = 32  # classes: fewer must be broad, and are not chosen from narrow ones
+TOO_MANY = (4, 2, 1.5)  # times the wanted classes, of which those that are missed least are then given up
+FEWEST = 10  # particles of each class then
+FIRST_EPOCHS, PAIRS_EPOCHS, LEVEL_EPOCHS = 6, 10, 2
 CENTRED = 0.5  # of the shift that is found with the mean of all particles
 SETTLED = 0.02  # of the particles change their class: then the classes stay
 GAIN = 0.001  # relative gain of the mean score below which nothing more is learnt
@@ -61,19 +65,26 @@ class Classification:
 
     # ----- levels
     def levels(self) -> list[int]:
-        """Numbers of classes, each about twice the one before; the last level is never the first."""
-        numbers = [self.wanted]
+        """Numbers of classes. MANY begin with more than are wanted, since fewer would mix molecules for good; more than
+        FIRST_CLASSES with fewer, each about half of the next. The last level is never the first."""
+        most = min(FIRST_CLASSES, len(self.records) // FEWEST) * (self.wanted >= MANY)
+        numbers = [round(self.wanted * times) for times in TOO_MANY if self.wanted * times <= most] + [self.wanted]
         while numbers[0] > FIRST_CLASSES or len(numbers) == 1:
             numbers.insert(0, min(numbers[0], max(FIRST_CLASSES, -(-numbers[0] // 2))))
         return numbers
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the first classes are pairs of mirror images: if they are more than are wanted, an even number."""
+        return self.levels()[0] >= min(2 * self.wanted, FIRST_CLASSES)
 
     def subset(self, level: int) -> np.ndarray:
         """Positions of the particles that a level is learnt from, spread over all."""
         count, levels = len(self.records), self.levels()
         if level == len(levels) - 1:
             return np.arange(count)
-        classes = levels[level]
-        return np.unique(np.linspace(0, count - 1, min(count, max(2000, PER_CLASS * classes))).astype(int))
+        enough = PER_CLASS * min(levels[level], self.wanted) if level else FIRST_PER_CLASS * levels[0]
+        return np.unique(np.linspace(0, count - 1, min(count, max(2000, enough))).astype(int))
 
     def detail(self, level: int, last: bool) -> Detail:
         """How finely a level compares."""
@@ -110,12 +121,14 @@ class Classification:
             self.state.shifts_yx[part] = CENTRED * found.shifts_yx.cpu().numpy()
 
     def seed_first(self, positions: np.ndarray, classes: int) -> None:
-        """First classes of one particle each, to which the others are compared: groups made otherwise are all alike,
-        and mix molecules for good. One particle says nothing of its signal, so all together say what it is."""
-        seeds = np.sort(self.rng.choice(positions, classes, replace=False))
+        """First classes of one particle or its mirror image each, to which the others are compared: groups made
+        otherwise are all alike, and mix molecules for good. One particle says nothing of its signal, so all together
+        say what it is."""
+        seeds = np.sort(self.rng.choice(positions, classes // 2 if self.mirrored else classes, replace=False))
         labels = np.full(len(self.records), -1)
-        labels[seeds] = np.arange(classes)
+        labels[seeds] = np.arange(len(seeds))
         self.bank = self.bank_of(seeds, labels, classes)
+        self.bank.mirrored = self.mirrored
         sums = [torch.zeros((), device=self.device)] * 3
         for part, samples, squared in self._batches(positions):
             power = self._aligned(part, samples).abs().square()
@@ -184,17 +197,22 @@ class Classification:
         moved = rotated_yx(centres.cpu()[self.state.labels[known]], torch.from_numpy(self.state.phi[known]))
         self.state.shifts_yx[known] += moved.numpy()
 
-    # ----- splitting
-    def split_all(self, positions: np.ndarray, classes: int) -> None:
-        """As many classes as the next level has: the largest are split."""
-        counts = np.bincount(self.state.labels[positions], minlength=self.bank.classes)
-        parents = np.argsort(-counts, kind="stable")[: classes - self.bank.classes]
-        children = {int(p): (int(p), self.bank.classes + i) for i, p in enumerate(parents)}
-        bank = ClassBank(self.grid, classes, self.device)
-        for name in ("sums", "weights", "counts"):
-            getattr(bank, name)[:, : self.bank.classes] = getattr(self.bank, name)
-        self.bank = bank
-        self._split(positions, children)
+    # ----- more and fewer classes
+    def change_number(self, positions: np.ndarray, classes: int) -> None:
+        """As many classes as the next level has: the largest are split, or those given up that are missed least, whose
+        members have others that are nearly as good."""
+        self.bank.part_mirrors()
+        labels, had = self.state.labels[positions], self.bank.classes
+        if classes < had:
+            missed = np.bincount(labels, weights=self.state.margins[positions], minlength=had)
+            kept = np.sort(np.argsort(-missed, kind="stable")[:classes])
+            numbers = np.full(had + 1, -1)  # the last for particles without a class
+            numbers[kept] = np.arange(classes)
+            self.state.labels, self.bank = numbers[self.state.labels], self.bank.of(kept)
+            return
+        parents = np.argsort(-np.bincount(labels, minlength=had), kind="stable")[: classes - had]
+        self.bank = self.bank.of(np.append(np.arange(had), parents))
+        self._split(positions, {int(p): (int(p), had + i) for i, p in enumerate(parents)})
 
     def refill(self, positions: np.ndarray) -> int:
         """Give up classes with hardly any members, and split the largest instead. Returns their number."""

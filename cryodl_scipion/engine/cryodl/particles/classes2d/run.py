@@ -11,7 +11,7 @@ import torch
 
 from ...io.files import read_kept, whole_file
 from .averages import ClassBank
-from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, SETTLED, Classification, State
+from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, PAIRS_EPOCHS, SETTLED, Classification, State
 from .records import Records
 
 KEPT = "passes.npz"  # what a stopped run goes on from
@@ -47,7 +47,7 @@ def classify(
     work = Classification(records, classes, reach_px, seed, device)
     last = _restored(work, records.folder / KEPT)
     while not _finished(last, work.levels(), epochs):
-        now = _next(last, work.levels(), former is not None)
+        now = _next(work, last, former is not None)
         _prepare(work, now, last, former)
         positions = work.subset(now.level)
         final = now.level == len(work.levels()) - 1
@@ -74,11 +74,13 @@ def _finished(last: Pass | None, levels: typing.Sequence[int], epochs: int) -> b
     return done >= epochs or (done >= MIN_EPOCHS and last.changed <= SETTLED)
 
 
-def _next(last: Pass | None, levels: typing.Sequence[int], from_former: bool) -> Pass:
+def _next(work: Classification, last: Pass | None, from_former: bool) -> Pass:
+    levels = work.levels()
     if last is None:
         return Pass(len(levels) - 1, COARSE_EPOCHS, levels[-1]) if from_former else Pass(0, 0, levels[0])
     final = last.level == len(levels) - 1
-    if final or last.epoch + 1 < (FIRST_EPOCHS if last.level == 0 else LEVEL_EPOCHS):
+    first = PAIRS_EPOCHS if work.mirrored else FIRST_EPOCHS
+    if final or last.epoch + 1 < (LEVEL_EPOCHS if last.level else first):
         return Pass(last.level, last.epoch + 1, last.classes)
     return Pass(last.level + 1, 0, levels[last.level + 1])
 
@@ -98,8 +100,8 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
     work.recentre()
     positions = work.subset(last.level)
     if now.level > last.level:
-        work.split_all(positions, now.classes)
-    elif now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
+        work.change_number(positions, now.classes)
+    elif not work.bank.mirrored and now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
         work.refill(positions)
 
 
@@ -122,4 +124,5 @@ def _restored(work: Classification, path: Path) -> Pass | None:
     work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
     work.bank = work.bank_of(work.subset(done.level), work.state.labels, done.classes)
+    work.bank.mirrored = work.mirrored and done.level == 0
     return done
