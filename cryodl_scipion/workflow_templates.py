@@ -5,17 +5,21 @@ import glob
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 from typing import Any, Dict, List
 
 import pyworkflow as pw
 from pwem.emlib.image import ImageHandler
+from pyworkflow.protocol import HostConfig
 from pyworkflow.template import LocalTemplate
 
 _COMMAND, _NO_SCHEDULE, _NO_WINDOW = "template", "--noschedule", "--nogui"
 # Where a run has its class, a template has these words and the answer which program estimates the CTF.
 _CTF, _AUTO, _CTFFIND = "CTF by ", "auto", "ctffind"
-_OPTIONAL = "ProtRelionSubTomoReconstructAvg"  # the last step of a template, which goes without it as well
+_OPTIONAL = "optional"  # of a run that a template goes without as well: auto, yes, no, or the run that it goes with
+_REFINE, _REFINING, _PARALLEL = "ProtRelionRefine3D", "relion_refine_mpi", "PARALLEL_COMMAND_RELION"
+_FIRST_BY = {"cryodl": "CryodlProtInitialMap", "relion": "ProtRelionInitialModel"}
 _NONE = "none"  # no gain reference, no known structure: an answer, since a question without one is asked for
 _CTF_BY = {_CTFFIND: "CistemProtCTFFind", "cryodl": "CryodlProtEstimateCTF"}
 
@@ -54,12 +58,12 @@ class CryodlTemplate(LocalTemplate):
                 else:
                     _checkGain(run["gainFile"], sizes)
             elif run.get("filesPath") == _NONE:
-                runs[place] = _firstMap(runs, run["object.id"])
+                runs[place] = _firstMap(runs, run)
+            elif run["object.className"] == _REFINE:
+                of = run["referenceVolume"]
+                (run["symmetryGroup"],) = [r["symmetry"] for r in runs if of == f"{r['object.id']}.outputVolume"]
         missing = missingPrograms(runs)
-        left = [run for run in runs if run["object.className"] == _OPTIONAL and run["object.label"] in missing]
-        for run in left:
-            runs.remove(run)
-            print(f"Left out: {run['object.label']}. {' '.join(missing.pop(run['object.label']))}")
+        print("\n".join(_leaveOut(runs, missing)))
         with open(path, "w", encoding="utf-8") as file:
             json.dump(runs, file, indent=4)
         starts = os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv)
@@ -147,12 +151,58 @@ def _pickOnAll(runs: List[Dict[str, Any]], ctf: Dict[str, Any]) -> None:
             run["inputMicrographs"] = micrographs
 
 
-def _firstMap(runs: List[Dict[str, Any]], number: str) -> Dict[str, Any]:
+def _firstMap(runs: List[Dict[str, Any]], run: Dict[str, Any]) -> Dict[str, Any]:
     """A run in place of the import of a known structure: it finds one from the particles that are to be oriented by it.
-    number: of the run."""
+    run: the import. Raises SystemExit if no program is called as the answer says."""
+    number, by = run["object.id"], run.get("initial", "cryodl")
+    if by not in _FIRST_BY:
+        sys.exit(f"First map by {by} (initial={by}): the answers are {' and '.join(_FIRST_BY)}.")
     (particles,) = [r["inputParticles"] for r in runs if r.get("inputStructure") == f"{number}.outputVolume"]
+    for refined in runs:
+        if by == "cryodl" and refined["object.className"] == _REFINE:  # RELION's own says no resolution
+            refined["initialLowPassFilterA"] = f"{number}.outputResolution"
     names = ("object.className", "object.id", "object.label", "inputParticles")
-    return dict(zip(names, ("CryodlProtInitialMap", number, "find a first map", particles)))
+    found = dict(zip(names, (_FIRST_BY[by], number, "find a first map", particles)))
+    return found if by == "cryodl" else dict(found, doGpu=False, numberOfMpi=1)
+
+
+def _leaveOut(runs: List[Dict[str, Any]], missing: Dict[str, List[str]]) -> List[str]:
+    """Take the runs that an answer leaves out, or that cannot start here, out of both. Returns which were taken and
+    why, of those that a template goes without. Raises SystemExit for another answer."""
+    left: Dict[str, str] = {}
+    sentences = []
+    for run in list(runs):
+        answer, label = run.pop(_OPTIONAL, ""), run["object.label"]
+        if not answer or (answer.isdigit() and answer not in left):
+            continue
+        if answer not in (_AUTO, "yes", "no", *left):
+            sys.exit(f"{label}: {answer} is no answer; the answers are {_AUTO}, yes and no.")
+        problems = missing.get(label, [])
+        if answer == "yes" or (answer == _AUTO and not problems):
+            sentences.append(f"Taken: {label}, {'as asked for' if answer == 'yes' else 'since it can run here'}.")
+            continue
+        why = " ".join(problems) if answer == _AUTO else left.get(answer, "As asked for.")
+        left[run["object.id"]] = why
+        sentences.append(f"Left out: {label}. {why}")
+        missing.pop(label, None)
+        runs.remove(run)
+    return sentences
+
+
+def _cannotRefine(plugin: Any, processes: int) -> List[str]:
+    """Why RELION's refinement, which needs several processes, cannot start on this machine; empty if it can."""
+    program = plugin.getHome("bin", _REFINING)
+    if not os.access(program, os.X_OK):
+        return [f"There is no program {program}."]
+    if pw.Config.SCIPION_USE_QUEUE:  # it starts on another machine
+        return []
+    host, environment = next(iter(HostConfig.load(pw.Config.SCIPION_HOSTS).values())), plugin.getEnviron()
+    command = environment.get(_PARALLEL, host.mpiCommand.get()) % dict(JOB_NODES=processes, COMMAND="true")
+    tried = subprocess.run(command, shell=True, env=environment, stderr=subprocess.PIPE, text=True)
+    if not tried.returncode:
+        return []
+    words = " ".join(tried.stderr.strip("-\n ").split("\n\n")[0].split())
+    return [f"`{command}` failed: {words} Change PARALLEL_COMMAND in {pw.Config.SCIPION_HOSTS}."]
 
 
 def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:
@@ -164,8 +214,12 @@ def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:
         if name == _CTF_BY[_CTFFIND]:
             problems = _missingCtffind(runs)
         elif name in known:
-            disabled = ["Its plugin disables it."] if known[name].isDisabled() else []
-            problems = known[name].validateInstallation() or disabled
+            plugin = known[name].getClassPackage().Plugin
+            problems = known[name].validateInstallation()
+            if not problems and known[name].isDisabled():
+                problems = [f"Its plugin disables it for what is in {plugin.getHome()}."]
+            elif not problems and name == _REFINE:
+                problems = _cannotRefine(plugin, run["numberOfMpi"])
         missing[run.get("object.label") or name] = problems
     return {label: problems for label, problems in missing.items() if problems}
 

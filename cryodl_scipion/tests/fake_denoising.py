@@ -169,7 +169,8 @@ BY_DIRECTION = [[0.0, 20.0, 31.0], [90.0, 60.0, 8.5], [-120.0, 85.0, None]]
 def reconstruct(config):
     columns, rows, optics = readStar(config.particles)
     box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
-    paths = [config.output] + [os.path.splitext(config.output)[0] + f"_half{half}.mrc" for half in (1, 2)]
+    endings = ("_half1", "_half2", "_mask")
+    paths = [config.output] + [f"{os.path.splitext(config.output)[0]}{ending}.mrc" for ending in endings]
     dieSometimes(os.path.dirname(config.output), 0)
     for path in paths:
         writeMrc(path, np.ones((box,) * 3, np.float32), size)
@@ -178,6 +179,7 @@ def reconstruct(config):
         map=paths[0],
         half1=paths[1],
         half2=paths[2],
+        mask=paths[3],
         resolution=9.5,
         fsc=fsc,
         missing_cone=44.3,

@@ -31,6 +31,13 @@ CLOCK = """import time
 wait = time.sleep
 time.sleep = lambda seconds: wait(seconds / {faster})
 """
+# Three processes on a machine of two cores, by root, as in a container.
+SEVERAL = dict(
+    OMPI_ALLOW_RUN_AS_ROOT="1",
+    OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+    OMPI_MCA_rmaps_base_oversubscribe="1",
+    OMPI_MCA_mpi_yield_when_idle="1",
+)
 _KILLED = 0.4  # chance that a run is killed at a refresh
 _REFRESH = 3  # s; a project window takes longer where nothing happens
 
@@ -74,7 +81,7 @@ class ScheduledTemplate:
         self.name, self.runs, self.log = project, [], Path(folder, project + ".log")
         self._command = [sys.executable, "-m", "scipion", "template", template, "--nogui", "project_name=" + project]
         self._command += [f"{name}={value}" for name, value in answers.items()]
-        self._environment = dict(os.environ, **standIns(folder))
+        self._environment = dict(os.environ, **SEVERAL, **standIns(folder))
         self._environment["FAKE_ENGINE_DIE_ONCE"] = kills
         hook = schedulerHook(folder, launching.ASK.format(path=server) if server else CLOCK.format(faster=faster))
         self._environment["PYTHONPATH"] = os.pathsep.join([hook, os.environ.get("PYTHONPATH", "")])

@@ -67,6 +67,9 @@ ANSWERS = {
         symmetry="C1",
         mapsymmetry="C1",
         scaledbox=0,
+        initial="cryodl",
+        refine="no",  # RELION's program finds nothing in the fake engine's particles
+        gpu="false",
     ),
     "cryodl-picking": dict(_MICROGRAPHS, ctf="auto", mask=80, classes=2, gpu="false"),
     "cryodl-autopicking": dict(_MICROGRAPHS, ctf="cryodl", rounds=1),
@@ -277,14 +280,10 @@ class TestCryodlNoMap(CryodlTest):
     def follow(self, kind, label, **inputs):
         return self.makeProtocol(kind, inputs, objLabel=label, useGpu=False)
 
-    def test_the_report_ends_with_the_first_reason_when_nothing_more_can_start(self):
-        raw, orient = (makeParticles(self, "raw"), "outputParticles"), CryodlProtAssignOrientations
-        first = self.follow(CryodlProtInitialMap, "first map", inputParticles=raw)
-        oriented = self.follow(orient, "orient", inputParticles=raw, inputStructure=(first, "outputVolume"))
-        made = self.follow(CryodlProtBackProject, "map", inputParticles=(oriented, "outputParticles"))
-        again = self.follow(orient, "again", inputParticles=raw, inputStructure=(made, "outputVolume"))
+    def reported(self, *runs):
+        """([status of each run and of a report], what the report says), once the report has ended."""
         report = self.makeProtocol(CryodlProtReport, every=5)
-        runs = (first, oriented, made, again, report)
+        runs = (*runs, report)
         with self.variables:
             for run in runs:
                 self.proj.saveProtocol(run)
@@ -300,10 +299,36 @@ class TestCryodlNoMap(CryodlTest):
                 for run in ended:
                     if run.isActive():
                         killTree(run.getPid())
-        self.assertEqual(
-            [run.getStatus() for run in ended], ["finished", "failed", "scheduled", "scheduled", "finished"]
-        )
-        said = "\n".join(report.summary())
+        return [run.getStatus() for run in ended], "\n".join(report.summary())
+
+    def test_a_refinement_of_relion_that_fails_is_named_and_stops_what_follows(self):
+        kinds = [Domain.getProtocols().get(name) for name in ("ProtRelionRefine3D", "ProtRelionPostprocess")]
+        if None in kinds:
+            self.skipTest("scipion-em-relion is not installed.")
+        home = Path(self.data, "relion-3.1.3")
+        writeProgram(home / "bin" / "relion_image_handler", '#!/bin/sh\ncp "$2" "$4"\n')
+        writeProgram(home / "bin" / "relion_refine_mpi", "#!/bin/sh\necho 'ERROR: no memory' >&2\nexit 1\n")
+        oriented = (makeParticles(self, "oriented"), "outputParticles")
+        made = self.follow(CryodlProtBackProject, "map", inputParticles=oriented)
+        pointers = dict(inputParticles=oriented, referenceVolume=(made, "outputVolume"))
+        refined = self.makeProtocol(kinds[0], pointers, doGpu=False, numberOfMpi=3)
+        masked = dict(protRefine=(refined, ""), solventMask=(made, "outputMask"))
+        post = self.makeProtocol(kinds[1], masked)
+        with mock.patch.dict(os.environ, RELION_HOME=str(home), PARALLEL_COMMAND_RELION="%(COMMAND)s"):
+            statuses, said = self.reported(made, refined, post)
+        self.assertEqual(statuses, ["finished", "failed", "scheduled", "finished"])
+        what = "Alarm: relion - post-processing: not determined, because relion - 3D auto-refine failed: "
+        self.assertIn(what, said)  # protocols of others lose their labels in pyworkflow
+        self.assertIn("relion_refine_mpi", said)
+
+    def test_the_report_ends_with_the_first_reason_when_nothing_more_can_start(self):
+        raw, orient = (makeParticles(self, "raw"), "outputParticles"), CryodlProtAssignOrientations
+        first = self.follow(CryodlProtInitialMap, "first map", inputParticles=raw)
+        oriented = self.follow(orient, "orient", inputParticles=raw, inputStructure=(first, "outputVolume"))
+        made = self.follow(CryodlProtBackProject, "map", inputParticles=(oriented, "outputParticles"))
+        again = self.follow(orient, "again", inputParticles=raw, inputStructure=(made, "outputVolume"))
+        statuses, said = self.reported(first, oriented, made, again)
+        self.assertEqual(statuses, ["finished", "failed", "scheduled", "scheduled", "finished"])
         self.assertIn("Alarm: map, again: not determined, because orient failed:", said)
         self.assertIn("'first map' has no output outputVolume, though it has finished. initial-map told this", said)
 

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from unittest import mock
 
 import mrcfile
@@ -21,6 +22,7 @@ from . import synthetic
 from .base import CryodlTest
 from .map_sets import writeModelOf
 from .particle_sets import writeMap
+from .programs import writeProgram
 from .test_tree import FOLDER
 
 # alias: (value, class, field, what the field then holds); without a field the answer decides the class
@@ -126,6 +128,9 @@ TEMPLATES = {
             classes=("7", "CryodlProtClassify2D", "classes", 7),
             symmetry=("D2", "CryodlProtAssignOrientations", "symmetry", "D2"),
             mapsymmetry=("D2", "CryodlProtBackProject", "symmetry", "D2"),
+            initial=("cryodl", None, None, None),
+            refine=("yes", "ProtRelionRefine3D", "symmetryGroup", "D2"),
+            gpu=("true", "ProtRelionRefine3D", "doGpu", True),
         ),
         {
             "CryodlProtEstimateCTF": MICROGRAPHS,
@@ -141,6 +146,14 @@ TEMPLATES = {
                 "inputStructure": MAP,
             },
             "CryodlProtBackProject": {"inputParticles": "CryodlProtAssignOrientations.outputParticles"},
+            "ProtRelionRefine3D": {
+                "inputParticles": "CryodlProtAssignOrientations.outputParticles",
+                "referenceVolume": "CryodlProtBackProject.outputVolume",
+            },
+            "ProtRelionPostprocess": {
+                "protRefine": "ProtRelionRefine3D.",
+                "solventMask": "CryodlProtBackProject.outputMask",
+            },
             "CryodlProtReport": {},
         },
     ),
@@ -317,6 +330,74 @@ class TestCryodlTemplate(CryodlTest):
         for name, field, wanted in links:
             self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted)
         self.assertNotIn("ProtImportVolumes", runs)
+        limit = runs["ProtRelionRefine3D"].initialLowPassFilterA.getPointer()
+        self.assertEqual(self.wordsOf(limit), "CryodlProtInitialMap.outputResolution")
+
+    def unattended(self, **answers):
+        """What the template says and leaves in the workflow: (words, {name: protocol})."""
+        given, links = TEMPLATES["cryodl-unattended"]
+        given = dict(given, **{alias: (value, None, None, None) for alias, value in answers.items()})
+        without = mock.patch.object(
+            self, "imported", lambda name: dict(self.__class__.imported(self, name), map="none")
+        )
+        with without, mock.patch.dict(TEMPLATES, {"cryodl-unattended": (given, links)}):
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                runs = self.load("cryodl-unattended")
+        return said.getvalue(), runs
+
+    def test_relion_refines_where_it_can_run_and_the_template_says_why_not(self):
+        refine = Domain.getProtocols().get("ProtRelionRefine3D")
+        if refine is None:
+            self.skipTest("scipion-em-relion is not installed.")
+        plugin = refine.getClassPackage().Plugin
+        home = Path(self.data, "relion-3.1.3")
+        writeProgram(home / "bin" / "relion_refine_mpi", "#!/bin/sh\n")
+        none = Path(self.data, "empty", "relion-3.1.3")
+        (none / "bin").mkdir(parents=True)
+        runs = {"ProtRelionRefine3D", "ProtRelionPostprocess"}
+        enough, few = "true %(JOB_NODES)d %(COMMAND)s", "echo 'not enough slots' >&2; false"
+        for folder, mpi, answer, taken, words in (
+            (home, enough, "auto", True, "Taken: refine by RELION, since it can run here."),
+            (home, few, "auto", False, "Left out: refine by RELION. `echo 'not enough slots' >&2; false` failed: not"),
+            (none, enough, "auto", False, f"There is no program {none}/bin/relion_refine_mpi."),
+            ("/nowhere/relion-3.1", enough, "auto", False, "Left out: refine by RELION. Missing paths"),
+            (home, enough, "no", False, "Left out: its resolution in a mask, sharpened. As asked for."),
+            (
+                none,
+                enough,
+                "yes",
+                True,
+                f"cannot start on this machine:\n  refine by RELION: There is no program {none}",
+            ),
+        ):
+            relion = {"RELION_HOME": str(folder), "PARALLEL_COMMAND_RELION": mpi}
+            with mock.patch.dict(plugin._vars, relion), mock.patch.dict(os.environ, relion):
+                said, made = self.unattended(refine=answer)
+            self.assertIn(words, said)
+            self.assertEqual(runs & set(made), runs if taken else set(), words)
+        with self.assertRaisesRegex(SystemExit, "refine by RELION: perhaps is no answer"):
+            self.unattended(refine="perhaps")
+
+    def test_relion_s_first_map_is_refused_by_what_was_found(self):
+        first = Domain.getProtocols().get("ProtRelionInitialModel")
+        if first is None:
+            self.skipTest("scipion-em-relion is not installed.")
+        plugin = first.getClassPackage().Plugin
+        with mock.patch.dict(plugin._vars, RELION_HOME=self.data):
+            for disabled, words in (
+                (True, f"find a first map: Its plugin disables it for what is in {self.data}."),
+                (False, ""),
+            ):
+                with mock.patch.object(first, "isDisabled", classmethod(lambda cls, found=disabled: found)):
+                    said, made = self.unattended(initial="relion")
+                self.assertIn(words, said)
+                self.assertIn("ProtRelionInitialModel", made)
+                self.assertEqual(disabled, "Its plugin disables it" in said)
+                orient = made["CryodlProtAssignOrientations"].inputStructure
+                self.assertEqual(self.wordsOf(orient), "ProtRelionInitialModel.outputVolume")
+                self.assertEqual(made["ProtRelionRefine3D"].initialLowPassFilterA.get(), 60)
+        with self.assertRaisesRegex(SystemExit, "First map by eman .initial=eman.: the answers are cryodl and relion"):
+            self.unattended(initial="eman")
 
     def test_a_gain_reference_of_another_size_is_named_before_a_project_is_made(self):
         (movies,) = self.imported("cryodl-movies").values()
@@ -381,7 +462,7 @@ class TestCryodlTemplate(CryodlTest):
                 isDisabled=classmethod(lambda cls, found=disabled: found),
             ), contextlib.redirect_stdout(io.StringIO()) as said:
                 self.assertNotIn(optional.__name__, self.load("cryodl-tomograms"))
-            why = " ".join(problems) or "Its plugin disables it."
+            why = " ".join(problems) or "Its plugin disables it for what is in "
             self.assertIn(f"Left out: their average by RELION. {why}", said.getvalue())
 
     def test_every_run_waits_for_each_of_its_inputs(self):
@@ -390,7 +471,8 @@ class TestCryodlTemplate(CryodlTest):
             for name, run in self.load(template).items():
                 waitsFor = {int(number) for number in run.getPrerequisites()}
                 for field, pointer in run.iterInputAttributes():
-                    isInput = isinstance(getattr(run, field), (Pointer, PointerList))
+                    # the scheduler itself waits for the end of a whole run
+                    isInput = isinstance(getattr(run, field), (Pointer, PointerList)) and pointer.hasExtended()
                     if isInput and pointer.getObjValue().getObjId() not in waitsFor:
                         self.assertIn(
                             run.getParam(field).label.get(),
@@ -420,7 +502,8 @@ class TestCryodlTemplate(CryodlTest):
             for run, label in zip(runs, labels):
                 if run.getPlugin().getName() == "cryodl":  # protocols of others lose it in pyworkflow
                     self.assertEqual(run.getObjLabel(), label)
-            self.assertEqual({run.numberOfMpi.get() for run in runs}, {1}, template)
+            several = {run.getClassName() for run in runs if run.numberOfMpi.get() != 1}
+            self.assertLessEqual(several, {"ProtRelionRefine3D"}, template)  # RELION needs three to refine halves
 
     def test_without_a_window_questions_take_their_defaults_and_no_window_waits(self):
         def parsed(*words):

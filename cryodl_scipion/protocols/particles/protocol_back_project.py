@@ -4,6 +4,8 @@
 import dataclasses
 from typing import Any, Dict, List
 
+from pwem.objects import VolumeMask
+
 from ...convert.names import withoutChecksum
 from ...convert.particles import denoised, results
 from ...engine.cryodl.contract import ReconstructConfig, ReconstructOutputs
@@ -14,9 +16,10 @@ from .particle_kinds import Particles, ParticlesBase, checkParticles
 class CryodlProtBackProject(engine_protocol.OneRun[ReconstructConfig, ReconstructOutputs], ParticlesBase):
     """Back-project oriented particles into a map and its two half-maps.
 
-    In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, and their Fourier
-    shell correlation. Half sets are those of the particles (rlnRandomSubset), if they have them. A map of denoised
-    particles shows the structure that the denoiser learned, whatever the data; it is named so."""
+    In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, their Fourier
+    shell correlation, and a soft mask around the density. Half sets are those of the particles (rlnRandomSubset), if
+    they have them. A map of denoised particles shows the structure that the denoiser learned, whatever the data; it is
+    named so."""
 
     _label = "back-project"
     OUTPUT, NOTHING_YET = "map.mrc", "No map yet."
@@ -44,7 +47,10 @@ class CryodlProtBackProject(engine_protocol.OneRun[ReconstructConfig, Reconstruc
             or [""]
         )
         volume = engine_protocol.volumeFrom(made.map, made.pixel_size, None, comment, [made.half1, made.half2])
-        return dict(outputVolume=volume, outputFSC=engine_protocol.fscOfHalves(made))
+        outputs = dict(outputVolume=volume, outputFSC=engine_protocol.fscOfHalves(made))
+        if made.mask:  # 0.1.0 made none
+            outputs["outputMask"] = engine_protocol.volumeFrom(made.mask, made.pixel_size, kind=VolumeMask)
+        return outputs
 
     def _completed(self, config: ReconstructConfig) -> ReconstructConfig:
         particles = self.inputParticles.get()

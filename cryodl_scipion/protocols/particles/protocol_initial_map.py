@@ -4,6 +4,7 @@
 from typing import Any, Dict, List
 
 from pyworkflow import BETA
+from pyworkflow.object import Float
 
 from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import InitialMapConfig, InitialMapOutputs
@@ -37,4 +38,5 @@ class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], Particle
         output.copyInfo(particles)
         output.setAlignmentProj()
         appendOriented(output, particles, made.particles, some=True)
-        return dict(outputVolume=volume, outputFSC=fscOfHalves(made), outputParticles=output)
+        outputs = dict(outputVolume=volume, outputFSC=fscOfHalves(made), outputParticles=output)
+        return dict(outputs, outputResolution=Float(made.resolution or made.limit))

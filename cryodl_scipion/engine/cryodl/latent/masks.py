@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from ..core.symmetry import SIMILAR, symmetry_correlation
 from ..io.particle_sets import ParticleSet
@@ -86,9 +86,7 @@ def molecule_mask(mean: np.ndarray, voxel: float) -> np.ndarray:
     """(box, box, box) soft mask of a mean volume and MARGIN around it. voxel: Å."""
     smooth = gaussian_filter(mean, 1.0)
     body = smooth > BODY * np.percentile(smooth, 99.9)
-    reach = max(1, int(round(MARGIN / voxel)))
-    grid = np.indices((2 * reach + 1,) * 3) - reach
-    wide = binary_dilation(body, (grid**2).sum(0) <= reach**2)
+    wide = distance_transform_edt(~body) <= max(1, int(round(MARGIN / voxel)))
     return gaussian_filter(wide.astype(np.float32), 0.7) * sphere_mask(len(mean))
 
 

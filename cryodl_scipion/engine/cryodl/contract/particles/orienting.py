@@ -98,7 +98,9 @@ class InitialMapOutputs(OrientedMapsOutputs):
     )
     judgement: str = output("judgement.json: what the judgement rests on.", path="file")
     resolution: typing.Optional[float] = output(
-        "Resolution at which the FSC of the halves, which started apart, falls below 0.143; at best `limit`.", "Å"
+        "Resolution at which the FSC of the halves, which started apart, falls below 0.143; at best `limit`.",
+        "Å",
+        becomes="outputResolution: Float",
     )
     limit: typing.Optional[float] = output("Finest detail that was compared.", "Å")
     fsc: typing.List[float] = output(
@@ -208,6 +210,9 @@ class ReconstructOutputs(OrientedMapsOutputs):
     resolution: typing.Optional[float] = output("Resolution at which the half-maps' FSC falls below 0.143.", "Å")
     fsc: typing.List[float] = output("FSC of the half-maps, shell 0 first.", becomes="outputFSC: FSC")
     count: int = output("Number of particles.")
+    mask: str = output(
+        "Soft mask around the density of the map.", path="file", default="", becomes="outputMask: VolumeMask"
+    )
     reference: str = output("Structure that the angles were assigned with; empty if unknown.", default="")
     search_resolution: typing.Optional[float] = output(
         "Resolution limit of the search that gave the angles.", "Å", default=None

@@ -13,6 +13,7 @@ from ...contract import ReconstructConfig, ReconstructOutputs, counted, resoluti
 from ...core import projections, symmetry
 from ...io import memory, mrc, particle_sets, unfinished
 from ...io.particles import BEYOND, REFERENCE, SUBSTITUTED
+from ...latent.masks import molecule_mask
 from ...likelihood.observed import check_not_empty, sample_rows
 from ...reconstruction.halves import (
     Reconstruction,
@@ -67,6 +68,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         map=paths["map"],
         half1=paths["half1"],
         half2=paths["half2"],
+        mask=paths["mask"],
         resolution=None if found.resolution is None else round(found.resolution, 3),
         fsc=_rounded(found.fsc),
         count=len(particles),
@@ -81,7 +83,9 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     if substituted is not None:
         made = _with_substituted(made, substituted, halves, config, found, run)
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
-    for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
+    mask = molecule_mask(found.whole.numpy(), particles.pixel_size)
+    written = dict(mask=mask, half1=found.half1, half2=found.half2, map=found.whole)
+    for name, density in written.items():
         mrc.write_map(paths[name], density, particles.pixel_size)
     _tell(run, made, particles)
     return made
@@ -94,7 +98,7 @@ def _settings(config: ReconstructConfig) -> tuple[str, bool, float | None]:
 def _paths(output: str) -> dict[str, str]:
     if not output.endswith(".mrc"):
         raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")
-    paths = dict(map=output, half1=f"{output[:-4]}_half1.mrc", half2=f"{output[:-4]}_half2.mrc")
+    paths = dict({name: f"{output[:-4]}_{name}.mrc" for name in ("half1", "half2", "mask")}, map=output)
     for path in paths.values():
         unfinished.check_output(path, "Map")
     return paths
