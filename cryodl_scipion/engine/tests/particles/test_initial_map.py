@@ -118,13 +118,14 @@ def test_the_direction_seen_least_has_1_of_even_views_and_0_of_one_view():
 def test_every_doubt_names_what_was_found_and_expected():
     good = dict(agreement=0.97, starts=[1.0, 0.97], evidence=15.0, empty=0.01, views=views_at(EVEN))
     assert Judgement(**good).doubts() == Judgement(**good, second=-0.5).doubts() == []
+    assert Judgement(**good, second=0.2).doubts() == []  # less than CTFs that are not exact may do
     for changed, word in (
         (dict(agreement=0.5), "do not agree"),
         (dict(evidence=0.1), "noise"),
         (dict(empty=0.3), "junk"),
         (dict(views=views_at(ONE_VIEW)), "views are missing"),
         (dict(views=views_at(ONE_VIEW)), "a tilted specimen would leave a cone of"),
-        (dict(second=0.2), "mixed"),
+        (dict(second=0.8), "mixed"),
     ):
         (doubt,) = Judgement(**dict(good, **changed)).doubts()
         assert word in doubt
@@ -203,6 +204,25 @@ def test_without_agreement_there_is_no_map_but_a_reason(quick):
     assert not result.outputs.determined and result.outputs.map is None and result.outputs.particles is None
     assert "do not agree" in result.outputs.reasons[-1] and "No map was determined, because" in result.summary[0]
     assert [p.name for p in Path("found").iterdir()] == ["judgement.json"]
+
+
+@pytest.mark.parametrize("share, determined", [(-0.01, True), (0.01, True), (0.05, False)])
+def test_what_a_second_map_adds_is_a_warning_before_it_is_a_reason(quick, share, determined):
+    quick.setattr(initial_map, "gain_of_second", lambda both, found, run: share * judged[0].evidence)
+    before, judged = initial_map.judged_maps, []
+
+    def known(*given):
+        found, verdict = before(*given)
+        judged.append(verdict)
+        return found, verdict
+
+    quick.setattr(initial_map, "judged_maps", known)
+    result = find()
+    assert result.outputs.determined is determined
+    assert any(f"adds {100 * share:.1f} %" in said for said in (*result.warnings, *result.outputs.reasons)) is (
+        share > 0
+    )
+    assert any("second map" in said for said in result.warnings) is (0 < share < 0.03)
 
 
 def test_few_particles_and_wrong_input_are_said(quick):

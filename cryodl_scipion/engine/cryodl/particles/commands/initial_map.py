@@ -70,6 +70,12 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if not verdict.doubts():
         verdict = dataclasses.replace(verdict, second=gain_of_second(both, found, run))
     reasons, width = verdict.doubts(), particles.box * particles.pixel_size
+    if verdict.gain > 0 and not reasons:
+        run.warn(
+            f"A second map adds {100 * verdict.gain:.1f} % to the evidence of particles that neither was made from. "
+            "There may be another molecule or state among them, or their CTFs and centres are not exact: look at the "
+            "2-D classes and run `cryodl fit-heterogeneity`."
+        )
     judged = dict(dataclasses.asdict(verdict), coverage=verdict.views.least, reasons=reasons)
     write_json(folder / "judgement.json", judged)
     made = dataclasses.replace(

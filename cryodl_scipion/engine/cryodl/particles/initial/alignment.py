@@ -2,8 +2,8 @@
 """One small map brought onto another, in both hands.
 
 Whether starts from nothing have found the same map in both halves of the particles, and what speaks against it.
-The limits stand between what sets of one molecule and bad sets reach: benchmarks/initial_map.py. That of a second map
-is no limit of ours: it is worth it, or not."""
+The limits stand between what sets of one molecule and bad sets reach: benchmarks/initial_map.py. A second map that
+gains little may be a second molecule, or CTFs and centres that are not exact: the map is given, with a warning."""
 
 import dataclasses
 
@@ -24,6 +24,7 @@ from ...reconstruction.views import MISSING, SeenDirections
 AGREEMENT = 0.93  # correlation of maps that are taken to be the same
 EVIDENCE = 1.0  # mean logarithmic likelihood ratio to noise
 EMPTY = 0.1  # part of the particles that noise explains better than the map
+MIXED = 0.03  # of the evidence, gained by a second map: more is a mixture; less is seen of one molecule, too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +64,17 @@ class Judgement:
                 f"the maps of the two halves of the particles do not agree (correlation {self.agreement:.2f}, at least "
                 f"{AGREEMENT:g} is expected): several molecules may be mixed, or the particles may be too few"
             )
-        if self.second is not None and self.second > 0:
+        if self.gain > MIXED:
             found.append(
-                f"a second map explains particles better that neither was made from (logarithm of the likelihood ratio "
-                f"{self.second:.2f} for each particle, at most 0 is expected of one molecule): several molecules or "
-                "states seem to be mixed"
+                f"a second map adds {100 * self.gain:.1f} % to the evidence of particles that neither was made from "
+                f"(at most {100 * MIXED:g} % is expected of one molecule): several molecules or states seem to be mixed"
             )
         return found
+
+    @property
+    def gain(self) -> float:
+        """Part of the evidence that is gained by a second map."""
+        return (self.second or 0.0) / max(self.evidence, EVIDENCE)
 
 
 def filtered_mean(halves: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
