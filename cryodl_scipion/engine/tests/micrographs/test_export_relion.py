@@ -109,8 +109,11 @@ def test_the_printed_commands_are_those_of_the_page(project, capsys):
     if not page.exists():
         pytest.skip("needs the checkout's pages")
     assert export("--pixel-size", "1.77", "--particle-diameter", "190") == 0
+    by_list = "--coord_list cryodl/picks/autopick.star"
+    by_folder = "--coord_dir cryodl/picks/ --coord_suffix _pick.star"
     for command in commands_of(capsys.readouterr().out).values():
-        assert command in page.read_text()
+        assert command.replace(by_list, by_folder) in page.read_text()
+    assert f"RELION 4 and 5 take `{by_list}` instead of both" in page.read_text()
 
 
 def test_every_file_that_the_lists_name_is_there_and_holds_the_picks(project, capsys):
