@@ -11,7 +11,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from bench import asked, benchmark, columns, evaluate, structure_file
+from bench import asked, benchmark, columns, evaluate, groups, of_all, structure_file
 from recipes.particles import COMPLEXES, atoms_of, make_mixed, map_of
 from scipy.spatial.transform import Rotation
 
@@ -60,20 +60,25 @@ def compared(found, body):
     return resolution_at(fsc(true, shown), 0.5, PIXEL, BOX), true, shown
 
 
+def between(key, form):
+    """A column of `groups`: the smallest and the largest value, of those that have one."""
+    values = lambda part: [row[key] for row in part if row[key] is not None]
+    return lambda part: " to ".join(format(end(values(part)), form) for end in (min, max) if values(part))
+
+
 @benchmark(
     cases=cases,
     tables={
-        "initial-map": columns(
+        "initial-map": groups(
+            ["set"],
             {
                 "set": "set",
-                "molecule": "molecule",
-                "particles": "count",
-                "map": "verdict",
-                "halves agree": "agreement:.2f",
-                "FSC 0.5 with the truth (Å)": "truth:.1f",
-                "least seen direction": "coverage:.2f",
-                "CPU s": "cpu:.0f",
-            }
+                "measured": len,
+                "maps": lambda part: sum(row["verdict"] == "yes" for row in part),
+                "halves agree": between("agreement", ".2f"),
+                "FSC 0.5 with the truth (Å)": between("truth", ".1f"),
+                "CPU s": of_all("cpu", ".0f"),
+            },
         )
     },
     quick=dict(count=200),
