@@ -75,7 +75,7 @@ class Classification:
 
     @property
     def mirrored(self) -> bool:
-        """Whether the first classes are pairs of mirror images: if they are more than are wanted, an even number."""
+        """Whether the first classes are pairs of mirror images: if they are twice those wanted, or the most."""
         return self.levels()[0] >= min(2 * self.wanted, FIRST_CLASSES)
 
     def subset(self, level: int) -> np.ndarray:

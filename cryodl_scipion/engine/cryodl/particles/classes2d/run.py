@@ -124,5 +124,5 @@ def _restored(work: Classification, path: Path) -> Pass | None:
     work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
     work.bank = work.bank_of(work.subset(done.level), work.state.labels, done.classes)
-    work.bank.mirrored = work.mirrored and done.level == 0
+    work.bank.mirrored = work.mirrored and done.level == 0 and done.classes == work.levels()[0]
     return done
