@@ -7,6 +7,7 @@ import subprocess
 import mrcfile
 import numpy as np
 from pwem import Domain
+from pwem.protocols import ProtImportVolumes
 
 from .. import Plugin
 
@@ -56,6 +57,16 @@ def writeStructure(path):
         mrc.set_volume()
         mrc.voxel_size = PIXEL_SIZE
     return path
+
+
+def importedBody(test):
+    """The finished import of that body's map, by a test class."""
+    writeStructure(test.data + "/body.mrc")
+    imported = test.newProtocol(
+        ProtImportVolumes, filesPath=test.data, filesPattern="body.mrc", samplingRate=PIXEL_SIZE, setOrigCoord=False
+    )
+    test.launchProtocol(imported)
+    return imported
 
 
 def simulate(folder):

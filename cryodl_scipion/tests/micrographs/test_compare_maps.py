@@ -5,23 +5,18 @@ import json
 import os
 
 from pwem.objects import SetOfVolumes
-from pwem.protocols import ProtImportVolumes
 
 from ...protocols import CryodlProtCompareMapsOfPicks, CryodlProtEstimateCTF
 from ...viewers.micrographs.viewer_compare import drawFscsOfSets, resolutionRows
 from ..pick_sets import A, PickSetsTest
-from ..simulated import writeStructure
+from ..simulated import importedBody
 
 
 class TestCryodlCompareMapsOfPicks(PickSetsTest):
     @classmethod
     def prepare(cls):
         super().prepare()
-        writeStructure(cls.data + "/body.mrc")
-        cls.volume = cls.newProtocol(
-            ProtImportVolumes, filesPath=cls.data, filesPattern="body.mrc", samplingRate=4.0, setOrigCoord=False
-        )
-        cls.launchProtocol(cls.volume)
+        cls.volume = importedBody(cls)
         micrographs = dict(inputMicrographs=(cls.imported, "outputMicrographs"))
         cls.ctf = cls.runProtocol(CryodlProtEstimateCTF, micrographs, streamingSleepOnWait=1)
 

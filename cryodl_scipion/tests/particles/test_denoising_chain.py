@@ -10,7 +10,6 @@ import unittest
 import mrcfile
 import numpy as np
 from pwem.objects import Volume
-from pwem.protocols import ProtImportVolumes
 
 from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.particles import nameOf
@@ -23,7 +22,7 @@ from ...protocols import (
 )
 from ...viewers.gallery_window import DENOISED, RAW, Gallery, readParticle
 from ..particle_sets import ParticlesTest, addTo
-from ..simulated import missing, writeStructure
+from ..simulated import importedBody, missing
 
 PIXEL_SIZE, BOX, COUNT = 6.0, 32, 120  # Å/px, px
 SNR = 0.3  # of a few particles a map must come
@@ -39,11 +38,7 @@ class TestCryodlDenoisingChain(ParticlesTest):
     def prepare(cls):
         from relion.protocols import ProtRelionReconstruct
 
-        writeStructure(cls.data + "/body.mrc")
-        cls.volume = cls.newProtocol(
-            ProtImportVolumes, filesPath=cls.data, filesPattern="body.mrc", samplingRate=4.0, setOrigCoord=False
-        )
-        cls.launchProtocol(cls.volume)
+        cls.volume = importedBody(cls)
         structure = dict(inputStructure=(cls.volume, "outputVolume"))
         cls.simulated = cls.good(
             CryodlProtSimulateParticles,
