@@ -165,7 +165,9 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
 @pytest.mark.parametrize(
     "changes, needs, words",
     [
-        (dict(without=("rlnAngleTilt",)), ("angles",), ["without angles", "assign-orientations"]),
+        (dict(without=("rlnAngleRot", "rlnAngleTilt")), ("angles",), ["without angles", "assign-orientations"]),
+        (dict(without=("rlnAngleTilt",)), (), ["rlnAngleRot and rlnAnglePsi, but not rlnAngleTilt"]),
+        (dict(without=("rlnOriginXAngst",)), (), ["rlnOriginYAngst, but not rlnOriginXAngst"]),
         (dict(without=("rlnDefocusU",)), ("ctf",), ["without a CTF"]),
         (dict(rlnDefocusU=[0, 0], rlnDefocusV=[0, 0]), ("ctf",), ["without a CTF"]),
         (dict(rlnImageName=["5@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["image 5", "stacks/a.mrcs", "has only 4"]),
@@ -175,11 +177,15 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
         (dict(rlnOpticsGroup=[1, 2]), (), ["optics group 2"]),
         (dict(without=("rlnImageName",)), (), ["no particles"]),
         (dict(optics=dict(OPTICS, rlnImagePixelSize=[0])), (), ["positive"]),
+        (dict(optics=dict(OPTICS, rlnImagePixelSize=["a"])), (), ["optics group 1 has rlnImagePixelSize 'a'"]),
+        (dict(optics=dict(OPTICS, rlnImagePixelSize=["inf"])), (), ["optics group 1", "rlnImagePixelSize"]),
+        (dict(optics=dict(OPTICS, rlnVoltage=[0])), (), ["a voltage (rlnVoltage) of 0 kV"]),
+        (dict(rlnDefocusU=["a", 1]), (), ["particle 1 has rlnDefocusU 'a'"]),
         (dict(optics={k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}), (), ["rlnImagePixelSize"]),
         (
             dict(optics={k: v for k, v in OPTICS.items() if k != "rlnVoltage"}),
             (),
-            ["defocus, but no rlnVoltage in the"],
+            ["its optics table lacks rlnVoltage"],
         ),
         (
             dict(optics={k: v for k, v in OPTICS.items() if k != "rlnOpticsGroup"}),

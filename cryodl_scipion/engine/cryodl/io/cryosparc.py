@@ -52,7 +52,10 @@ def read_cs(path: str | os.PathLike[str]) -> np.ndarray:
                 "Dataset.load(path).save(path, format=1) of cryosparc-tools, or export the particles in cryoSPARC."
             )
         # a map is as long as its header says, so a header that says too much is found out before memory is taken
-        found = np.lib.format.open_memmap(path, mode="r", max_header_size=_HEADER)
+        try:
+            found = np.lib.format.open_memmap(path, mode="r", max_header_size=_HEADER)
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged, or no .cs file ({error}). Copy or export it again.") from None
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist.") from None
     except IsADirectoryError:
@@ -223,7 +226,8 @@ def _poses(found: _Fields) -> dict[str, Texts]:
 
 
 def _optics(found: _Fields) -> tuple[dict[str, Texts], Texts]:
-    names = [name for name, field in _OPTICS.items() if field in found.all or name == "rlnImagePixelSize"]
+    needed = _OPTICS if "ctf/df1_A" in found.all else {"rlnImagePixelSize"}  # a defocus says nothing without the rest
+    names = [name for name, field in _OPTICS.items() if field in found.all or name in needed]
     values = [found.real(_OPTICS[name]) for name in names]
     group = found.whole(_GROUP) if _GROUP in found.all else np.zeros(len(values[0]), int)
     sides = found.whole("blob/shape")

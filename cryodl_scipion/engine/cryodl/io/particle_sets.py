@@ -138,7 +138,7 @@ def _particle_set(
     numbers, stacks = split_names(columns["rlnImageName"])
     files, box = find_images(path, stacks, numbers)
     count = len(files)
-    angles = number_columns(path, columns, ANGLES)
+    angles = number_columns(path, columns, ANGLES) if ANGLES[0] in columns else None  # psi alone is of 2-D classes
     origins = number_columns(path, columns, ("rlnOriginYAngst", "rlnOriginXAngst"))
     if origins is None and angles is not None:
         origins = np.zeros((count, 2))  # as RELION does

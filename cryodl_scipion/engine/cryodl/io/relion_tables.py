@@ -84,14 +84,16 @@ def modern_tables(
     """Optics and particle table, {column: texts} each, as RELION 3.1 has them. tables: of star.read_tables. path: for
     messages. dimensions: 3 for subtomograms; of files that do not say it. Raises ValueError if there are no
     particles."""
-    if "1" in tables.get("general", {}).get("rlnTomoSubTomosAre2DStacks", ()):
-        raise ValueError(
-            f"{path} has a stack of tilt images for each particle (rlnTomoSubTomosAre2DStacks is 1), which is no image "
-            "and no volume. Extract the particles again without 2D stacks. Coordinates are read from this file as well."
-        )
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
         raise ValueError(f"{path} has no particles: it has no table with rlnImageName, or the table is empty.")
+    stacks = "1" in tables.get("general", {}).get("rlnTomoSubTomosAre2DStacks", ())
+    if stacks or "rlnTomoVisibleFrames" in columns:  # which RELION 5 writes with such stacks alone
+        raise ValueError(
+            f"{path} has a stack of tilt images for each particle (rlnTomoSubTomosAre2DStacks), which is no image and "
+            "no volume. For volumes run RELION's Extract subtomos again with \"Write output as 2D stacks?\" at No. "
+            "Positions and angles are read from this file as it is (--coordinates of export-tomograms)."
+        )
     optics = next((dict(t) for t in tables.values() if "rlnOpticsGroup" in t and "rlnImageName" not in t), None)
     if optics is None and "optics" in tables:
         raise ValueError(f"{path}: the optics table lacks rlnOpticsGroup. Export the particles again, or add it.")
@@ -181,9 +183,14 @@ def number_columns(
     names: typing.Sequence[str],
     what: str = "particle",
 ) -> np.ndarray | None:
-    """Columns as numbers, (n, len(names)); None if one is missing. path, what (of what the rows are): for messages.
-    columns: {column: texts}. Raises ValueError for values that are no finite numbers."""
-    if any(name not in columns for name in names):
+    """Columns as numbers, (n, len(names)); None if they are missing. path, what (of what the rows are): for messages.
+    columns: {column: texts}. Raises ValueError for values that are no finite numbers, and if only some columns are
+    there."""
+    missing = [name for name in names if name not in columns]
+    if 0 < len(missing) < len(names):
+        there = " and ".join(name for name in names if name in columns)
+        raise ValueError(f"{path} has {there}, but not {', '.join(missing)}. Add what is missing, or remove the others.")
+    if missing:
         return None
     try:
         values = np.stack([np.array(columns[name], float) for name in names], 1)
@@ -195,10 +202,9 @@ def number_columns(
             f"{path}: {what} {row + 1} has {name} {columns[name][row]!r}; a number is needed. Correct that row, or "
             "use the original file."
         ) from None
-    if not np.isfinite(values).all():
-        row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
+    for row, column in np.argwhere(~np.isfinite(values))[:1].tolist():
         raise ValueError(
-            f"{path}: {what} {row + 1} has a value of {', '.join(names)} that is not a finite number. Correct that "
+            f"{path}: {what} {row + 1} has a value of {names[column]} that is not a finite number. Correct that "
             "row, or use the original file."
         )
     return values
@@ -250,12 +256,13 @@ def groups_of_particles(
 def _pixel_size(
     optics: typing.Mapping[str, typing.Sequence[str]], used: typing.Sequence[int], path: str | os.PathLike[str]
 ) -> float:
-    if "rlnImagePixelSize" not in optics:
+    found = number_columns(path, optics, ("rlnImagePixelSize",), "optics group")
+    if found is None:
         raise ValueError(
             f"{path} has no pixel size: its optics table has no rlnImagePixelSize. Export the particles again, or "
             "add the column."
         )
-    sizes = [float(optics["rlnImagePixelSize"][row]) for row in used]
+    sizes = found[used, 0].tolist()
     if not min(sizes) > 0:
         raise ValueError(f"{path} has a pixel size (rlnImagePixelSize) of {min(sizes):g} Å; it must be positive.")
     if max(sizes) > 1.0001 * min(sizes):
@@ -276,29 +283,21 @@ def _optics(
 
     if "rlnDefocusU" not in columns:
         return None
+    columns = {"rlnDefocusV": columns["rlnDefocusU"], **columns}  # as of programs that know no astigmatism
+    rest = {"rlnDefocusAngle": "0", "rlnPhaseShift": "0", "rlnCtfBfactor": "0", "rlnCtfScalefactor": "1"}
+    columns = {**{name: [usual] * len(rows) for name, usual in rest.items()}, **columns}
+    values = typing.cast("np.ndarray", number_columns(path, columns, ("rlnDefocusU", "rlnDefocusV", *rest)))
+    if not values[:, :2].any():
+        return None  # written by programs that know no CTF
     missing = [name for name in MICROSCOPE if name not in optics]
-    try:
-        u = np.array(columns["rlnDefocusU"], float)
-        v = np.array(columns.get("rlnDefocusV", columns["rlnDefocusU"]), float)
-        angle, phase = (
-            np.array(columns[name], float) if name in columns else np.zeros(len(u))
-            for name in ("rlnDefocusAngle", "rlnPhaseShift")
+    if missing:
+        raise ValueError(
+            f"{path} has a defocus (rlnDefocusU), but its optics table lacks {', '.join(missing)}. Add what is missing."
         )
-        b_factor, scale = (
-            np.array(columns[name], float) if name in columns else np.full(len(u), usual)
-            for name, usual in (("rlnCtfBfactor", 0.0), ("rlnCtfScalefactor", 1.0))
-        )
-        if not (u.any() or v.any()):
-            return None  # written by programs that know no CTF
-        if missing:
-            raise ValueError(f"there is a defocus, but no {', '.join(missing)} in the optics; add what is missing")
-        microscope = np.array([optics[name] for name in MICROSCOPE], float).T[rows]
-    except ValueError as error:
-        raise ValueError(f"{path}: CTF (rlnDefocusU, rlnVoltage ...): {error}.") from None
-    values = np.column_stack([u, v, angle, microscope, phase, b_factor, scale])
-    bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
-    if len(bad):
-        raise ValueError(f"{path}: the CTF of particle {bad[0] + 1} has values that are not finite numbers.")
+    microscope = typing.cast("np.ndarray", number_columns(path, optics, MICROSCOPE, "optics group"))
+    if not (microscope[rows, 0] > 0).all():
+        raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of 0 kV or less in its optics table. Correct it.")
+    values = np.column_stack([values[:, :3], microscope[rows], values[:, 3:]])
     return OpticsTable(values)
 
 

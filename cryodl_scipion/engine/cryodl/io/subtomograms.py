@@ -101,12 +101,6 @@ def read_subtomograms(
     check_words("need", need, NEEDS)
     path = str(path)
     optics, columns = modern_tables(read_tables(path), path, dimensions=3)
-    there = [name for name in ANGLES if name in columns]
-    if there and len(there) < len(ANGLES):
-        raise ValueError(
-            f"{path} has {' and '.join(there)}, but not {', '.join(n for n in ANGLES if n not in there)}: an "
-            "orientation needs all three. Add the missing columns, or remove these to have the subtomograms aligned."
-        )
     if tilt_max <= tilt_min:
         raise ValueError(
             f"The tilt range of {tilt_min:g} to {tilt_max:g}° is not valid; the maximum tilt must be above the minimum."

@@ -69,14 +69,8 @@ def _angles(
     """(n, 3) rot, tilt, psi in the tomogram, degrees; None without them."""
     found = []
     for columns in (ANGLES, SUBTOMOGRAM):
-        missing = [name for name in columns if name not in table]
-        if missing and len(missing) < len(columns):
-            there = [name for name in columns if name in table]
-            raise ValueError(
-                f"{path} has {' and '.join(there)}, but not {', '.join(missing)}: an orientation needs all three. Add "
-                "the missing columns, or remove these."
-            )
-        found.append(np.zeros((count, 3)) if missing else _numbers(table, columns, path))
+        values = number_columns(path, table, columns)
+        found.append(np.zeros((count, 3)) if values is None else values)
     return after(*found) if found[1].any() else found[0]
 
 
