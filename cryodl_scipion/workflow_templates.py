@@ -5,6 +5,7 @@ import glob
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any, Dict, List
@@ -13,6 +14,9 @@ import pyworkflow as pw
 from pwem.emlib.image import ImageHandler
 from pyworkflow.protocol import HostConfig
 from pyworkflow.template import LocalTemplate
+
+from .convert.form import formName
+from .engine.cryodl.contract.params import Config, check_value, describe_all
 
 _COMMAND, _NO_SCHEDULE, _NO_WINDOW = "template", "--noschedule", "--nogui"
 # Where a run has its class, a template has these words and the answer which program estimates the CTF.
@@ -49,6 +53,7 @@ class CryodlTemplate(LocalTemplate):
         path = super().createTemplateFile()
         with open(path, encoding="utf-8") as file:
             runs = json.load(file)
+        _checkAnswers(runs)
         print("\n".join(chooseCtf(runs)))
         for place, run in enumerate(runs):
             if "gainFile" in run:
@@ -77,6 +82,32 @@ class CryodlTemplate(LocalTemplate):
         if missing:
             print(f"These runs of the workflow cannot start on this machine:\n{_listed(missing)}")
         return path
+
+
+def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
+    """Raises SystemExit for answers with which runs of a workflow could only fail, some of them hours later."""
+    known, problems, side = pw.Config.getDomain().getProtocols(), [], float("inf")
+    for run in runs:
+        values = {name: value for name, value in run.items() if type(value) in (int, float)}
+        config = getattr(known.get(run["object.className"]), "_CONFIG", None) or Config
+        infos = [info for info in describe_all(config) if formName(info.name) in values and not info.choices]
+        problems += [words for info in infos for words in check_value(info, values[formName(info.name)])]
+        if 0 < side < values.get("particleDiameter", 0):
+            problems.append(f"Particles of {values['particleDiameter']} Å are larger than a micrograph ({side:g} Å).")
+        if not min(values.get("samplingRate", 1), values.get("voltage", 1)) > 0:
+            problems.append(f"{run['object.label']}: pixel size and voltage must be above 0.")
+        if not re.fullmatch("[CD][1-9][0-9]?|T|O|I[1-4]?", run.get("symmetry", "C1"), re.IGNORECASE):
+            problems.append(f"{run['object.label']}: {run['symmetry']} is no point group like C1, C4, D2, T, O, I.")
+        files = glob.glob(os.path.join(run.get("filesPath", ""), run.get("filesPattern", "")))
+        where = f"called {run.get('filesPattern')} in {run.get('filesPath')}"
+        if not files and run.get("dataStreaming"):
+            print(f"No file is yet {where}; the runs wait for one, up to {run['timeout']} s.")
+        elif not files and run.get("filesPattern"):
+            problems.append(f"No file is {where}.")
+        elif run["object.className"] == "ProtImportMicrographs":  # the oldest, as others may be being written
+            side = min(map(int, _sizeOf(min(files, key=os.path.getmtime)).split(" x "))) * run["samplingRate"]
+    if problems:
+        sys.exit(f"No project was made. {' '.join(problems)}")
 
 
 def _checkMovies(folder: str, pattern: str) -> Dict[str, List[str]]:

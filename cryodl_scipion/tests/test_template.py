@@ -27,7 +27,7 @@ from .test_tree import FOLDER
 
 # alias: (value, class, field, what the field then holds); without a field the answer decides the class
 IMPORT = {
-    "pattern": ("*.tif", "ProtImportMicrographs", "filesPattern", "*.tif"),
+    "pattern": ("mic*.mrc", "ProtImportMicrographs", "filesPattern", "mic*.mrc"),
     "voltage": ("200", "ProtImportMicrographs", "voltage", 200),
     "cs": ("2.0", "ProtImportMicrographs", "sphericalAberration", 2.0),
     "contrast": ("0.07", "ProtImportMicrographs", "amplitudeContrast", 0.07),
@@ -344,6 +344,25 @@ class TestCryodlTemplate(CryodlTest):
             with contextlib.redirect_stdout(io.StringIO()) as said:
                 runs = self.load("cryodl-unattended")
         return said.getvalue(), runs
+
+    def test_answers_with_which_a_run_could_only_fail_are_refused_before_a_project_is_made(self):
+        for answers, words in (
+            (dict(pixel="0"), "import micrographs as they arrive: pixel size and voltage must be above 0."),
+            (dict(diameter="800"), "Particles of 800 Å are larger than a micrograph (384 Å)."),  # 256 px of 1.5 Å
+            (dict(diameter="5"), "is 5 Å; it must be between 10 and 5000 Å."),
+            (dict(classes="0"), "is 0; it must be between 1 and 1000."),
+            (dict(symmetry="X2"), "initial orientations: X2 is no point group"),
+        ):
+            with self.assertRaises(SystemExit) as refused:
+                self.unattended(**answers)
+            self.assertIn(words, str(refused.exception))
+        said, _ = self.unattended(pattern="*.tif")
+        self.assertIn("No file is yet called *.tif in ", said)
+        self.assertIn("the runs wait for one, up to 900 s.", said)
+        answers, links = TEMPLATES["cryodl-autopicking"]
+        with mock.patch.dict(TEMPLATES, {"cryodl-autopicking": (dict(answers, pattern=("*.tif",)), links)}):
+            with self.assertRaisesRegex(SystemExit, "No project was made. No file is called .*tif in "):
+                self.load("cryodl-autopicking")
 
     def test_relion_refines_where_it_can_run_and_the_template_says_why_not(self):
         refine = Domain.getProtocols().get("ProtRelionRefine3D")

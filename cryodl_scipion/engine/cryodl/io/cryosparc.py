@@ -161,31 +161,33 @@ class _Fields:
     def __init__(self, path: str, fields: dict[str, np.ndarray]) -> None:
         self.path, self.all = path, fields
 
-    def _of(self, name: str) -> np.ndarray:
+    def _of(self, name: str, width: int) -> np.ndarray:
         if name not in self.all:
             raise ValueError(
                 f"{self.path} has no field {name}. Give a file with it, or put the job's passthrough file "
                 f"({_PASSTHROUGH}) beside it."
             )
+        if self.all[name].shape[1:] != ((width,) if width else ()):
+            raise ValueError(f"{self.path}: the field {name} must have {width or 1} numbers for each row.")
         return self.all[name]
 
-    def real(self, name: str) -> np.ndarray:
-        """(n, ...) float64. Raises ValueError for values that are no finite numbers."""
-        values = self._of(name)
+    def real(self, name: str, width: int = 0) -> np.ndarray:
+        """(n,) or (n, width) float64. Raises ValueError for values that are no finite numbers."""
+        values = self._of(name, width)
         if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
             raise ValueError(f"{self.path}: the field {name} has values that are no finite numbers.")
         return values.astype(float)
 
-    def whole(self, name: str) -> np.ndarray:
-        """(n, ...) integers."""
-        values = self._of(name)
+    def whole(self, name: str, width: int = 0) -> np.ndarray:
+        """(n,) or (n, width) integers."""
+        values = self._of(name, width)
         if values.dtype.kind not in "iu":
             raise ValueError(f"{self.path}: the field {name} has values that are no whole numbers.")
         return np.asarray(values)
 
     def texts(self, name: str) -> list[str]:
         """(n,) names of files; cryoSPARC begins some with '>', which stands for the project's folder."""
-        values = self._of(name)
+        values = self._of(name, 0)
         if values.dtype.kind not in "SU":
             raise ValueError(f"{self.path}: the field {name} has values that are no names.")
         words = np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
@@ -194,9 +196,9 @@ class _Fields:
 
 def _places(found: _Fields, flip_y: bool) -> tuple[list[str], np.ndarray]:
     """Names (n,) and x, y (n, 2) in px of the micrographs."""
-    names, shape = found.texts("location/micrograph_path"), found.real("location/micrograph_shape")
-    if shape.ndim != 2 or shape.shape[1] != 2 or not (shape > 0).all():
-        raise ValueError(f"{found.path}: the field location/micrograph_shape must have two sizes in px for each row.")
+    names, shape = found.texts("location/micrograph_path"), found.real("location/micrograph_shape", 2)
+    if not (shape > 0).all():
+        raise ValueError(f"{found.path}: the field location/micrograph_shape has sizes of 0 px.")
     x, y = found.real(_PLACE), found.real("location/center_y_frac")
     return names, np.column_stack([x * shape[:, 1], (1 - y if flip_y else y) * shape[:, 0]])
 
@@ -207,16 +209,12 @@ def _poses(found: _Fields) -> dict[str, Texts]:
     if kind is None:
         return columns
     if kind == "alignments3D":
-        turns = found.real("alignments3D/pose")
-        if turns.ndim != 2 or turns.shape[1] != 3:
-            raise ValueError(f"{found.path}: the field alignments3D/pose must have three numbers for each row.")
+        turns = found.real("alignments3D/pose", 3)
         # the rotation vector's matrix is RELION's Rz(rot) Ry(tilt) Rz(psi); cryoDRGN reads both so
         angles = angles_of(Rotation.from_rotvec(turns).as_matrix().transpose(0, 2, 1))
         columns.update((f"rlnAngle{n}", _numbers(v)) for n, v in zip(("Rot", "Tilt", "Psi"), angles.T))
-    shifts = found.real(f"{kind}/shift")
+    shifts = found.real(f"{kind}/shift", 2)
     size = found.real(f"{kind}/psize_A" if f"{kind}/psize_A" in found.all else "blob/psize_A")
-    if shifts.ndim != 2 or shifts.shape[1] != 2:
-        raise ValueError(f"{found.path}: the field {kind}/shift must have two numbers for each row.")
     columns.update((f"rlnOrigin{axis}Angst", _numbers(v * size)) for axis, v in zip("XY", shifts.T))
     if f"{kind}/class" in found.all:
         columns["rlnClassNumber"] = Texts.of(str(n + 1) for n in found.whole(f"{kind}/class").tolist())
@@ -230,9 +228,7 @@ def _optics(found: _Fields) -> tuple[dict[str, Texts], Texts]:
     names = [name for name, field in _OPTICS.items() if field in found.all or name in needed]
     values = [found.real(_OPTICS[name]) for name in names]
     group = found.whole(_GROUP) if _GROUP in found.all else np.zeros(len(values[0]), int)
-    sides = found.whole("blob/shape")
-    if sides.ndim != 2 or sides.shape[1] != 2:
-        raise ValueError(f"{found.path}: the field blob/shape must have two sizes in px for each row.")
+    sides = found.whole("blob/shape", 2)
     rows, number = np.unique(np.column_stack([group, sides[:, 0], *values]), axis=0, return_inverse=True)
     table = {
         "rlnOpticsGroupName": Texts.of(f"opticsGroup{n}" for n in range(1, len(rows) + 1)),

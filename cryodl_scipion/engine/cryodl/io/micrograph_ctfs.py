@@ -5,12 +5,10 @@ import os
 import typing
 from pathlib import Path
 
-import numpy as np
-
 from ..contract.reading import reader
 from .files import micrograph_key
 from .particles import CTF, MICROSCOPE
-from .relion_tables import number_columns
+from .relion_tables import known_columns, number_columns, optics_rows
 from .star import read_tables
 
 if typing.TYPE_CHECKING:
@@ -32,8 +30,8 @@ def read_micrograph_ctfs(
 
     table, optics = _tables(path)
     count = len(table[_NAME])
-    defocus = _numbers(path, table, CTF, "micrograph")
-    phases = _numbers(path, table, (_PHASE,), "micrograph") if _PHASE in table else None
+    defocus = known_columns(path, table, CTF, "micrograph")
+    phases = number_columns(path, table, (_PHASE,), "micrograph")
     constants = [_constant(path, name, (microscope or {}).get(name), table, optics, count) for name in MICROSCOPE]
     found = {}
     for row, name in enumerate(table[_NAME]):
@@ -55,16 +53,10 @@ def _tables(path: str | os.PathLike[str]) -> tuple[dict[str, typing.Any], dict[s
     if Path(path).is_dir():
         raise ValueError(f"{path} (--ctf) is a folder; a file is needed: {_WHICH}.")
     tables = read_tables(path)
-    table = next((t for t in tables.values() if _NAME in t and all(name in t for name in CTF)), None)
+    table = next((t for t in tables.values() if _NAME in t and CTF[0] in t), None)
     if table is None:
-        raise ValueError(f"{path} (--ctf) has no table with {_NAME} and {', '.join(CTF)}. Give {_WHICH}.")
+        raise ValueError(f"{path} (--ctf) has no table with {_NAME} and {CTF[0]}. Give {_WHICH}.")
     return table, next((t for t in tables.values() if _GROUP in t and _NAME not in t), {})
-
-
-def _numbers(
-    path: str | os.PathLike[str], table: dict[str, typing.Any], names: tuple[str, ...], what: str
-) -> np.ndarray:
-    return typing.cast("np.ndarray", number_columns(path, table, names, what))  # which are there
 
 
 def _constant(
@@ -78,12 +70,8 @@ def _constant(
     if given is not None:
         return [float(given)] * count
     if name in table:
-        return _numbers(path, table, (name,), "micrograph")[:, 0].tolist()
+        return known_columns(path, table, (name,), "micrograph")[:, 0].tolist()
     if name in optics:
-        by_group = dict(zip(optics[_GROUP], _numbers(path, optics, (name,), "optics group")[:, 0].tolist()))
-        groups = table.get(_GROUP, list(optics[_GROUP]) * count if len(optics[_GROUP]) == 1 else [])
-        if len(groups) == count and set(groups) <= set(by_group):
-            return [by_group[group] for group in groups]
-        raise ValueError(f"{path} (--ctf) has micrographs whose optics group is not in its table of optics groups.")
+        return known_columns(path, optics, (name,), "optics group")[optics_rows(optics, table, path), 0].tolist()
     word = {MICROSCOPE[0]: "voltage", MICROSCOPE[1]: "spherical-aberration", MICROSCOPE[2]: "amplitude-contrast"}[name]
     raise ValueError(f"{path} (--ctf) has no {name}. Give it with --{word}.")

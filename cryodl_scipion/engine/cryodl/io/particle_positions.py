@@ -10,13 +10,13 @@ import numpy as np
 from ..contract.reading import reader
 from .coordinates import keys_of
 from .cryosparc import cryosparc_tables, is_cryosparc
-from .relion_tables import OLD_PIXEL, number_columns
+from .relion_tables import known_columns, number_columns, old_pixel_sizes, optics_rows
 from .star import read_tables
 
 _POSITION = ("rlnCoordinateY", "rlnCoordinateX")
 _ORIGINS = ("rlnOriginYAngst", "rlnOriginXAngst")
 _OLD_ORIGINS = ("rlnOriginY", "rlnOriginX")
-_PIXEL_SIZES = (("rlnImagePixelSize",), ("rlnPixelSize",), OLD_PIXEL)  # of particles without optics groups
+_SIZE = "rlnImagePixelSize"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,11 @@ def read_particle_positions(path: str | os.PathLike[str], flip_y: bool = False) 
         )
     if _OLD_ORIGINS[0] in columns and _ORIGINS[0] not in columns:
         columns.update(_in_angstroms(path, tables, columns))
-    yx = typing.cast("np.ndarray", number_columns(path, columns, _POSITION))
+    yx = known_columns(path, columns, _POSITION)
     origins = number_columns(path, columns, _ORIGINS)
     if origins is None:
         origins = np.zeros_like(yx)
-    try:
-        keys = np.array(keys_of(list(columns["rlnMicrographName"])))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    keys = np.array(keys_of(list(columns["rlnMicrographName"])))
     return {key: ParticlePositions(yx[keys == key], origins[keys == key]) for key in dict.fromkeys(keys.tolist())}
 
 
@@ -73,43 +70,11 @@ def _in_angstroms(
     if pixels is None or not pixels.any():
         return {}
     optics = next((t for t in tables.values() if "rlnOpticsGroup" in t and _POSITION[0] not in t), None)
-    sizes = _own_sizes(path, columns) if optics is None else _sizes_of_groups(path, optics, columns)
-    return dict(zip(_ORIGINS, (pixels * sizes).T))
-
-
-def _own_sizes(path: str | os.PathLike[str], columns: typing.Mapping[str, typing.Sequence[str]]) -> np.ndarray:
-    """(n, 1) Å/px of the images of particles without optics groups."""
-    for names in _PIXEL_SIZES:
-        values = number_columns(path, columns, names)
-        if values is not None and (values > 0).all():
-            return values if len(names) == 1 else 1e4 * values[:, :1] / values[:, 1:]  # the detector's are in µm
-    shifts = " and ".join(reversed(_OLD_ORIGINS))
-    raise ValueError(
-        f"{path} has shifts in pixels ({shifts}), but their pixel size is unknown: it has no optics table, nor columns "
-        f"{' and '.join(OLD_PIXEL)} or rlnImagePixelSize with positive values. Give a file with an optics table, add "
-        f"rlnImagePixelSize (Å/px of the particle images), or remove {shifts} to use the positions without shifts."
-    )
-
-
-def _sizes_of_groups(
-    path: str | os.PathLike[str],
-    optics: typing.Mapping[str, typing.Sequence[str]],
-    columns: typing.Mapping[str, typing.Sequence[str]],
-) -> np.ndarray:
-    """(n, 1) Å/px of the images of particles with optics groups."""
-    sizes = number_columns(path, optics, ("rlnImagePixelSize",), "optics group")
-    if sizes is None:
+    table = {_SIZE: old_pixel_sizes(columns, path)} if optics is None else optics
+    sizes = number_columns(path, table, (_SIZE,), "row")
+    if sizes is None or not (sizes > 0).all():
         raise ValueError(
-            f"{path} has {' and '.join(reversed(_OLD_ORIGINS))} in pixels, but its optics table has no "
-            "rlnImagePixelSize, which gives them in Å. Add the column."
+            f"{path} has shifts in pixels ({' and '.join(reversed(_OLD_ORIGINS))}), but no positive {_SIZE}, which "
+            "gives them in Å. Add that column, or remove the shifts to use the positions alone."
         )
-    if "rlnOpticsGroup" not in columns and len(sizes) > 1:
-        raise ValueError(f"{path} has {len(sizes)} optics groups, but its particles have no column rlnOpticsGroup.")
-    groups = columns.get("rlnOpticsGroup", [*optics["rlnOpticsGroup"]] * len(columns[_POSITION[0]]))
-    of_group = dict(zip(optics["rlnOpticsGroup"], sizes[:, 0]))
-    strange = set(groups) - set(of_group)
-    if strange:
-        raise ValueError(
-            f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not have."
-        )
-    return np.array([[of_group[group]] for group in groups])
+    return dict(zip(_ORIGINS, (pixels * (sizes if optics is None else sizes[optics_rows(optics, columns, path)])).T))

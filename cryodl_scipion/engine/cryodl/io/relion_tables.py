@@ -91,7 +91,7 @@ def modern_tables(
     if stacks or "rlnTomoVisibleFrames" in columns:  # which RELION 5 writes with such stacks alone
         raise ValueError(
             f"{path} has a stack of tilt images for each particle (rlnTomoSubTomosAre2DStacks), which is no image and "
-            "no volume. For volumes run RELION's Extract subtomos again with \"Write output as 2D stacks?\" at No. "
+            'no volume. For volumes run RELION\'s Extract subtomos again with "Write output as 2D stacks?" at No. '
             "Positions and angles are read from this file as it is (--coordinates of export-tomograms)."
         )
     optics = next((dict(t) for t in tables.values() if "rlnOpticsGroup" in t and "rlnImageName" not in t), None)
@@ -99,14 +99,27 @@ def modern_tables(
         raise ValueError(f"{path}: the optics table lacks rlnOpticsGroup. Export the particles again, or add it.")
     if optics is None:
         return _from_old(columns, path, dimensions)
-    if "rlnOpticsGroup" not in columns:
-        if len(optics["rlnOpticsGroup"]) > 1:
-            raise ValueError(
-                f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no column "
-                "rlnOpticsGroup."
-            )
-        columns["rlnOpticsGroup"] = [*optics["rlnOpticsGroup"]] * len(columns["rlnImageName"])
+    if len(optics["rlnOpticsGroup"]) == 1:
+        columns.setdefault("rlnOpticsGroup", [*optics["rlnOpticsGroup"]] * len(columns["rlnImageName"]))
     return optics, columns
+
+
+def optics_rows(
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
+    path: str | os.PathLike[str],
+) -> np.ndarray:
+    """(n,) int, the row of the optics table that is of each particle or micrograph. columns: of their table, which
+    needs no rlnOpticsGroup where there is one group. path: for messages. Raises ValueError for groups that are
+    missing."""
+    rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
+    if "rlnOpticsGroup" not in columns and len(rows) > 1:
+        raise ValueError(f"{path} has {len(rows)} optics groups; its other table has no column rlnOpticsGroup.")
+    groups = columns.get("rlnOpticsGroup", [*rows] * len(next(iter(columns.values()))))
+    strange = set(groups) - set(rows)
+    if strange:
+        raise ValueError(f"{path} names the optics group {sorted(strange)[0]}, which its optics table does not have.")
+    return np.array([rows[number] for number in groups])
 
 
 def image_dimensions(path: str | os.PathLike[str], unsaid: int = 2) -> int:
@@ -121,7 +134,7 @@ def _from_old(
 ) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
     """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in
     px."""
-    columns["rlnImagePixelSize"] = _old_pixel_sizes(columns, path)
+    columns["rlnImagePixelSize"] = old_pixel_sizes(columns, path)
     names = [name for name in SHARED if name in columns]
     rows = list(zip(*(columns[name] for name in names)))
     groups = {row: number for number, row in enumerate(dict.fromkeys(rows), 1)}
@@ -142,16 +155,17 @@ def _from_old(
     return optics, {name: values for name, values in columns.items() if name not in gone}
 
 
-def _old_pixel_sizes(
+def old_pixel_sizes(
     columns: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str]
 ) -> typing.Sequence[str]:
+    """Å/px of each particle's image, of files without optics groups. path: for messages. Raises ValueError without."""
     for name in ("rlnImagePixelSize", "rlnPixelSize"):
         if name in columns:
             return columns[name]
     if any(name not in columns for name in OLD_PIXEL):
         raise ValueError(
             f"{path} has no pixel size: it has no optics table with rlnImagePixelSize, nor rlnDetectorPixelSize and "
-            "rlnMagnification. Export the particles again, or add the column."
+            "rlnMagnification. Export the particles again, or add the column (Å/px of the particle images)."
         )
     # the detector's pixels are in micrometres
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
@@ -186,11 +200,11 @@ def number_columns(
     """Columns as numbers, (n, len(names)); None if they are missing. path, what (of what the rows are): for messages.
     columns: {column: texts}. Raises ValueError for values that are no finite numbers, and if only some columns are
     there."""
-    missing = [name for name in names if name not in columns]
-    if 0 < len(missing) < len(names):
-        there = " and ".join(name for name in names if name in columns)
-        raise ValueError(f"{path} has {there}, but not {', '.join(missing)}. Add what is missing, or remove the others.")
-    if missing:
+    there = [name for name in names if name in columns]
+    if 0 < len(there) < len(names):
+        missing = ", ".join(name for name in names if name not in columns)
+        raise ValueError(f"{path} has {' and '.join(there)}, but not {missing}. Add that, or remove the rest.")
+    if not there:
         return None
     try:
         values = np.stack([np.array(columns[name], float) for name in names], 1)
@@ -208,6 +222,16 @@ def number_columns(
             "row, or use the original file."
         )
     return values
+
+
+def known_columns(
+    path: str | os.PathLike[str],
+    columns: typing.Mapping[str, typing.Sequence[str]],
+    names: typing.Sequence[str],
+    what: str = "particle",
+) -> np.ndarray:
+    """number_columns of which one is known to be there."""
+    return typing.cast("np.ndarray", number_columns(path, columns, names, what))
 
 
 def whole_column(
@@ -235,21 +259,14 @@ def groups_of_particles(
 ) -> Groups:
     """The Groups of the tables of modern_tables. path: for messages. dimensions: 3 for subtomograms. Raises ValueError
     for pixel sizes or treatments that differ, images of other dimensions, and groups that are missing."""
-    rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
-    strange = set(columns["rlnOpticsGroup"]) - set(rows)
-    if strange:
-        raise ValueError(
-            f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not have."
-        )
-    used = sorted({rows[number] for number in set(columns["rlnOpticsGroup"])})
-    said = optics.get("rlnImageDimensionality", [str(dimensions)] * len(rows))
+    rows = optics_rows(optics, columns, path)
+    used = sorted(set(rows.tolist()))
+    said = optics.get("rlnImageDimensionality", [str(dimensions)] * len(optics["rlnOpticsGroup"]))
     if any(said[row] != str(dimensions) for row in used):
         found, wanted = ("subtomograms", "particle images")[:: 1 if dimensions == 2 else -1]
         raise ValueError(f"{path} has {found} (rlnImageDimensionality is {5 - dimensions}); {wanted} are needed.")
     return Groups(
-        _pixel_size(optics, used, path),
-        _optics(optics, columns, np.array([rows[number] for number in columns["rlnOpticsGroup"]]), path),
-        _ctf_state(optics, columns, used, path),
+        _pixel_size(optics, used, path), _optics(optics, columns, rows, path), _ctf_state(optics, columns, used, path)
     )
 
 
@@ -286,7 +303,7 @@ def _optics(
     columns = {"rlnDefocusV": columns["rlnDefocusU"], **columns}  # as of programs that know no astigmatism
     rest = {"rlnDefocusAngle": "0", "rlnPhaseShift": "0", "rlnCtfBfactor": "0", "rlnCtfScalefactor": "1"}
     columns = {**{name: [usual] * len(rows) for name, usual in rest.items()}, **columns}
-    values = typing.cast("np.ndarray", number_columns(path, columns, ("rlnDefocusU", "rlnDefocusV", *rest)))
+    values = known_columns(path, columns, ("rlnDefocusU", "rlnDefocusV", *rest))
     if not values[:, :2].any():
         return None  # written by programs that know no CTF
     missing = [name for name in MICROSCOPE if name not in optics]
@@ -294,7 +311,7 @@ def _optics(
         raise ValueError(
             f"{path} has a defocus (rlnDefocusU), but its optics table lacks {', '.join(missing)}. Add what is missing."
         )
-    microscope = typing.cast("np.ndarray", number_columns(path, optics, MICROSCOPE, "optics group"))
+    microscope = known_columns(path, optics, MICROSCOPE, "optics group")
     if not (microscope[rows, 0] > 0).all():
         raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of 0 kV or less in its optics table. Correct it.")
     values = np.column_stack([values[:, :3], microscope[rows], values[:, 3:]])
@@ -307,20 +324,9 @@ def _ctf_state(
     used: typing.Sequence[int],
     path: str | os.PathLike[str],
 ) -> str:
-    states = set()
-    for row in used:
-        said = lambda name: (
-            str(optics[name][row]).lower() in YES
-            if name in optics
-            else (name in columns and columns[name][0].lower() in YES)
-        )
-        states.add(
-            "multiplied"
-            if said("rlnCtfDataAreCtfPremultiplied")
-            else "flipped"
-            if said("rlnCtfDataArePhaseFlipped")
-            else "none"
-        )
+    kinds = {"multiplied": "rlnCtfDataAreCtfPremultiplied", "flipped": "rlnCtfDataArePhaseFlipped"}
+    said = lambda name, row: str(optics[name][row] if name in optics else columns.get(name, "0")[0]).lower() in YES
+    states = {next((kind for kind, name in kinds.items() if said(name, row)), "none") for row in used}
     if len(states) > 1:
         raise ValueError(
             f"{path} mixes images with different CTF treatment ({', '.join(sorted(states))}). Give them in several "

@@ -13,7 +13,7 @@ from .coordinate_files import READERS
 from .coordinates3d import Coordinates3D, after, to_tomogram
 from .files import micrograph_key
 from .messages import warn
-from .relion_tables import number_columns
+from .relion_tables import known_columns, number_columns
 from .star import read_tables, write_tables
 
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
@@ -45,17 +45,14 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
             f"{path} has neither {', '.join(CENTRED)} nor {', '.join(PIXELS)}. Give a STAR file of particles in "
             "tomograms."
         )
-    columns = CENTRED if all(name in table for name in CENTRED) else PIXELS
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}: a place in a tomogram takes all three coordinates.")
+    columns = CENTRED if CENTRED[0] in table else PIXELS
     count = len(table[columns[0]])
     names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * count)
     return Coordinates3D(
         str(path),
         tuple(micrograph_key(name) if name else "" for name in names),
         _species(table, count),
-        _numbers(table, columns, path),
+        known_columns(path, table, columns),
         "centred Å" if columns is CENTRED else "px",
         shifts=_shifts(table, path, count),
         classes=() if any(name in table for name in SPECIES) else tuple(table.get("rlnClassNumber", ())),
@@ -81,7 +78,7 @@ def _shifts(
     axes of the subtomogram, which may have been extracted in an orientation of its own (ParticleSet::getPosition of
     RELION 5)."""
     none = ["0"] * count
-    given = lambda names: _numbers({name: table.get(name, none) for name in names}, names, path)
+    given = lambda names: known_columns(path, {name: table.get(name, none) for name in names}, names)
     if not any(name in table for name in ORIGINS):
         if given(PIXEL_ORIGINS).any():
             warn(
@@ -102,12 +99,6 @@ def _species(table: typing.Mapping[str, typing.Sequence[str]], count: int) -> tu
         return tuple(named)
     classes = table.get("rlnClassNumber", [])
     return tuple(f"class_{number}" for number in classes) if len(set(classes)) > 1 else ("",) * count
-
-
-def _numbers(
-    table: typing.Mapping[str, typing.Sequence[str]], columns: typing.Sequence[str], path: str | os.PathLike[str]
-) -> np.ndarray:
-    return typing.cast("np.ndarray", number_columns(path, table, columns))  # all of which are there
 
 
 def coordinate_columns(
