@@ -222,6 +222,12 @@ def test_relion_5_s_stacks_of_tilt_images_are_neither_images_nor_volumes(read):
                 read("job/p.star")
         elif read is read_particles:
             assert len(read("job/p.star")) == 2
+    # an editor of tables may lose the general one; visible frames stand with such stacks alone
+    tables = {name: dict(columns) for name, columns in read_tables("job/p.star").items() if name != "general"}
+    tables["particles"]["rlnTomoVisibleFrames"] = ["[1,1,0]"] * 2
+    write_tables("job/p.star", tables)
+    with pytest.raises(ValueError, match='p.star has a stack of tilt.*"Write output as 2D stacks." at No'):
+        read("job/p.star")
 
 
 def test_an_empty_set_is_refused():

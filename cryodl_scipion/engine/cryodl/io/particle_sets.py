@@ -177,10 +177,9 @@ def _check_needs(particles: ParticleSet, need: typing.Collection[str]) -> None:
             f"{particles.path} has denoised images (by {particles.denoiser}); raw images are needed. Use those named "
             f"in its column {ORIGINAL}, or the STAR file that was denoised."
         )
-    if "angles" in need and particles.angles is None:
-        raise ValueError(_missing(particles.path, "angles"))
-    if "ctf" in need and particles.optics is None:
-        raise ValueError(_missing(particles.path, "ctf"))
+    for name, values in (("angles", particles.angles), ("ctf", particles.optics)):
+        if name in need and values is None:
+            raise ValueError(_missing(particles.path, name))
 
 
 # ----- Warnings about entries of a particle file that are not used, or that another file contradicts.

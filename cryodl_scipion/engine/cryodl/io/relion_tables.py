@@ -178,17 +178,8 @@ def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
     tables = [table for table in read_tables(path).values() if any(name in table for name in ANGLES)]
     angles = number_columns(str(path), tables[0], ANGLES, "row") if tables else None
     if angles is None:
-        missing = [name for name in ANGLES if not tables or name not in tables[0]]
-        raise ValueError(f"{path} has no column {missing[0]}; angles in degrees ({', '.join(ANGLES)}) are needed.")
+        raise ValueError(f"{path} has no angles; columns of them in degrees ({', '.join(ANGLES)}) are needed.")
     return angles
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def number_columns(
@@ -208,9 +199,9 @@ def number_columns(
         return None
     try:
         values = np.stack([np.array(columns[name], float) for name in names], 1)
-    except ValueError:
+    except ValueError as error:  # which ends with the word in quotes
         name, row = next(
-            (name, row) for name in names for row, word in enumerate(columns[name]) if not _is_number(word)
+            (name, row) for name in names for row, word in enumerate(columns[name]) if repr(word) in str(error)
         )
         raise ValueError(
             f"{path}: {what} {row + 1} has {name} {columns[name][row]!r}; a number is needed. Correct that row, or "

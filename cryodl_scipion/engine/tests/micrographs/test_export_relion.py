@@ -14,7 +14,7 @@ from synthetic import write_mrc
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.pick_sets import coordinate_file
-from cryodl.io.star import read_tables
+from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomograms import Tomogram
 from cryodl.micrographs.filaments.trace import Trace, place_segments, write_segments
 from cryodl.running.cli import build_parser, main
@@ -156,6 +156,21 @@ def test_micrographs_outside_the_project_are_refused_with_the_way_out(project, c
     assert export("--project", "other") == 2
     said = capsys.readouterr().err
     assert "outside RELION's project folder" in said and "ln -s" in said and not (project / "cryodl/picks").exists()
+
+
+@pytest.mark.parametrize("table, column", [("optics", "rlnVoltage"), ("micrographs", "rlnOpticsGroup")])
+def test_a_table_of_micrographs_that_lacks_a_column_is_refused_by_its_name(table, column, project, capsys):
+    assert export() == 0
+    tables = {name: dict(columns) for name, columns in read_tables("cryodl/picks/micrographs.star").items()}
+    write_tables("ctf.star", tables)
+    shutil.rmtree("cryodl")
+    assert export(micrographs="ctf.star") == 0
+    shutil.rmtree("cryodl")
+    del tables[table][column]
+    write_tables("ctf.star", tables)
+    assert export(micrographs="ctf.star") == 2
+    assert f"ctf.star: its tables lack {column}." in capsys.readouterr().err
+    assert not Path("cryodl/picks").exists()
 
 
 def test_an_output_outside_the_project_is_refused(project, capsys):

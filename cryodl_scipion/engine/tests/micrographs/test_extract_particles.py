@@ -63,6 +63,19 @@ def outside(radius=DIAMETER / PIXEL / 2, box=BOX):
     return y**2 + x**2 > radius**2
 
 
+def test_picks_of_another_binning_are_warned_of_and_a_broken_ctf_file_leaves_nothing(data, capsys):
+    for number in (1, 2):
+        write_coordinates(f"picks/m{number}.star", 2 * PLACES, np.linspace(0.9, 0.6, 4))
+    assert extract(ctf=False) == 0
+    assert "Most picks are at an edge or outside." in capsys.readouterr().out
+    tables = {name: dict(columns) for name, columns in read_tables("ctf.star").items()}
+    del tables["micrographs"]["rlnDefocusV"]
+    write_tables("ctf.star", tables)
+    assert extract("other.star") == 2
+    assert "ctf.star has rlnDefocusU and rlnDefocusAngle, but not rlnDefocusV" in capsys.readouterr().err
+    assert not os.path.exists("other") and not os.path.exists("other.star")
+
+
 def test_particles_are_white_on_a_flat_background_of_deviation_1_and_know_their_place_and_ctf(data):
     assert extract() == 0
     said = Result.read("result.json")

@@ -216,7 +216,7 @@ def test_a_run_with_other_parameters_begins_anew_and_a_foreign_folder_is_left_al
     "options, words",
     [
         (dict(orientations="gone.star"), "gone.star does not exist"),
-        (dict(orientations="tiltless.star"), "tiltless.star has no column rlnAngleTilt"),
+        (dict(orientations="tiltless.star"), "tiltless.star has rlnAngleRot, but not rlnAngleTilt, rlnAnglePsi"),
         (dict(orientations="letters.star"), "letters.star: row 2 has rlnAngle"),
         (dict(noise_from=["gone*.mrc"]), "No file matches"),
         (dict(noise_from=["zeros.mrc"]), "noise of zeros.mrc cannot be measured: the image is constant"),

@@ -10,8 +10,11 @@ import typing
 from pathlib import Path
 
 from ...contract import ExportRelionConfig, ExportRelionOutputs, counted, some_names
-from ...io import coordinates, files, pick_sets, star
+from ...io import coordinates, files, pick_sets, relion_tables, star
+from ...io.particles import MICROSCOPE
 from ...running.runner import Run, command
+
+_GROUP = "rlnOpticsGroup"
 
 
 @command
@@ -99,8 +102,12 @@ def _micrographs(
     given = config.micrographs[0] if len(config.micrographs) == 1 else ""
     tables = star.read_tables(given) if given.lower().endswith(".star") else {}
     own = tables.get("micrographs", {})
-    if "optics" in tables and set(rows.values()) <= set(own.get("rlnMicrographName", ())) and "rlnOpticsGroup" in own:
-        groups = dict(zip(own["rlnMicrographName"], own["rlnOpticsGroup"]))
+    if "optics" in tables and set(rows.values()) <= set(own.get("rlnMicrographName", ())):
+        lacking = [n for n in (*MICROSCOPE, _GROUP) if n not in tables["optics"] or (n == _GROUP and n not in own)]
+        if lacking:
+            raise ValueError(f"{given}: its tables lack {', '.join(lacking)}. Add these, or give the micrographs.")
+        relion_tables.optics_rows(tables["optics"], own, given)
+        groups = dict(zip(own["rlnMicrographName"], own[_GROUP]))
         return os.path.relpath(given, config.project), tables, groups
     names = list(rows.values())
     optics = (config.voltage, config.spherical_aberration, config.amplitude_contrast)

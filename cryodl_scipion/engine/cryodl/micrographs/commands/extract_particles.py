@@ -20,15 +20,15 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     with other parameters, and for micrographs that lack what they need, which are skipped."""
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
     picks = coordinates.align_keys(coordinates.read_coordinates(config.coordinates), [name for name, _ in named])
-    star = Path(config.output)
-    folder = star.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     ctfs = (
         None
         if config.ctf is None
         else micrograph_ctfs.read_micrograph_ctfs(config.ctf, dict(zip(particles.MICROSCOPE, constants)))
     )
+    star = Path(config.output)
+    folder = star.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
     files, box = records_of(folder, config), config.box_in_pixels()
     side = config.scaled_box or box
     pixel_size = config.pixel_size * box / side
@@ -71,6 +71,8 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     if not made.count:
         run.warn("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
+    if sum(made.at_edge.values()) > made.count:
+        run.warn("Most picks are at an edge or outside. If they are of micrographs of another binning, give those.")
     return made
 
 
