@@ -136,7 +136,7 @@ def test_a_map_of_denoised_images_comes_with_a_warning(project):
 
 
 def test_particles_without_angles_or_ctf_are_refused(project):
-    for lost, said in (("rlnAngleTilt", "without angles"), ("rlnDefocusU", "without a CTF")):
+    for lost, said in (("rlnAngleTilt", "but not rlnAngleTilt"), ("rlnDefocusU", "without a CTF")):
         Path("n.star").write_text(Path("p.star").read_text().replace(lost, "rlnLost"))
         assert said in reconstruct(code=2, particles="n.star")
     assert not list(project.glob("m*.mrc"))[1:]  # map.mrc, the structure, alone
