@@ -130,28 +130,30 @@ class BlindDenoiser:
 
     def notes(self, particles: ParticleSet) -> list[str]:
         """Sentences about particles that differ from what the model learnt from, or that cannot be corrected."""
-        (low, high), notes = self.card["pixel_sizes"], []
-        if particles.pixel_size * 1.02 < low:
-            notes.append(
+        low, high = self.card["pixel_sizes"]
+        notes = (
+            (
+                particles.pixel_size * 1.02 < low,
                 f"The model works at {low:g} Å/px or more, these images have {particles.pixel_size:g} Å/px: they are "
-                f"resampled, and detail finer than {2 * low:g} Å is lost."
-            )
-        if particles.pixel_size > 1.02 * high:
-            notes.append(
+                f"resampled, and detail finer than {2 * low:g} Å is lost.",
+            ),
+            (
+                particles.pixel_size > 1.02 * high,
                 f"The model learned from images of {low:g} to {high:g} Å/px, these have {particles.pixel_size:g} "
-                "Å/px: particles appear smaller to it than those of its training."
-            )
-        if len(particles) < FEW:
-            notes.append(
+                "Å/px: particles appear smaller to it than those of its training.",
+            ),
+            (
+                len(particles) < FEW,
                 f"{particles.path} has {counted(len(particles), 'particle')}. The spectra of signal and noise are "
-                f"measured on them and are uncertain; with {FEW} or more the denoised images are better."
-            )
-        if particles.optics is None:
-            notes.append(
+                f"measured on them and are uncertain; with {FEW} or more the denoised images are better.",
+            ),
+            (
+                particles.optics is None,
                 f"{particles.path} has no CTF: the denoised images keep the effect of the CTF on theirs. Give "
-                "particles with CTF columns to have it corrected."
-            )
-        return notes
+                "particles with CTF columns to have it corrected.",
+            ),
+        )
+        return [note for there, note in notes if there]
 
     def measure(self, particles: ParticleSet, contrast: str) -> SetSpectra:
         """Measure and keep the SetSpectra of a set. contrast: 'bright' or 'dark'. Raises ValueError for images without

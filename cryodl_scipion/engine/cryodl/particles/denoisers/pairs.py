@@ -219,19 +219,24 @@ class Pairs(PairImages):
 
     def _contrast(self, particles: ParticleSet, fit: typing.Any, contrast: str) -> int:
         """1 for bright protein, -1 for dark; says what was found."""
-        if not fit.significant:
-            self.warnings.append(
+        warnings = (
+            (
+                not fit.significant,
                 f"{particles.path}: the images do not show the structure's projections at their angles "
                 f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Check the structure, its "
-                "handedness, pixel size and symmetry axes."
-            )
-        if particles.optics is None:
-            self.warnings.append(f"{particles.path} has no CTF; training treats the images as CTF-corrected.")
-        if fit.ctf_state != particles.ctf_state:
-            self.warnings.append(
+                "handedness, pixel size and symmetry axes.",
+            ),
+            (
+                particles.optics is None,
+                f"{particles.path} has no CTF; training treats the images as CTF-corrected.",
+            ),
+            (
+                fit.ctf_state != particles.ctf_state,
                 f"{particles.path}: the images fit the structure only if they are phase-flipped; they are assumed to "
-                "be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
-            )
+                "be, although the file does not state it (rlnCtfDataArePhaseFlipped).",
+            ),
+        )
+        self.warnings += [warning for there, warning in warnings if there]
         found = "bright" if fit.amplitude > 0 or not fit.significant else "dark"
         if contrast == "auto":
             self.notes.append(

@@ -43,33 +43,34 @@ class Judgement:
 
     def doubts(self) -> list[str]:
         """Why the map is not to be believed: clauses; empty if it is."""
-        found = []
-        if self.evidence < EVIDENCE:
-            found.append(
+        found = (
+            (
+                self.evidence < EVIDENCE,
                 f"the particles show hardly more than noise (mean logarithm of the likelihood ratio "
-                f"{self.evidence:.1f}, at least {EVIDENCE:g} is expected)"
-            )
-        if self.views.least < MISSING:
-            found.append(
+                f"{self.evidence:.1f}, at least {EVIDENCE:g} is expected)",
+            ),
+            (
+                self.views.least < MISSING,
                 f"views are missing: of one direction only {100 * self.views.least:.0f} % is seen of what even views "
-                f"show (at least {100 * MISSING:.0f} % is expected); {self.views.advice()}"
-            )
-        if self.empty > EMPTY:
-            found.append(
+                f"show (at least {100 * MISSING:.0f} % is expected); {self.views.advice()}",
+            ),
+            (
+                self.empty > EMPTY,
                 f"{100 * self.empty:.0f} % of the particles are junk: noise explains them better than the map does (at "
-                f"most {100 * EMPTY:.0f} % are expected)"
-            )
-        if self.agreement < AGREEMENT:
-            found.append(
+                f"most {100 * EMPTY:.0f} % are expected)",
+            ),
+            (
+                self.agreement < AGREEMENT,
                 f"the maps of the two halves of the particles do not agree (correlation {self.agreement:.2f}, at least "
-                f"{AGREEMENT:g} is expected): several molecules may be mixed, or the particles may be too few"
-            )
-        if self.gain > MIXED:
-            found.append(
+                f"{AGREEMENT:g} is expected): several molecules may be mixed, or the particles may be too few",
+            ),
+            (
+                self.gain > MIXED,
                 f"a second map adds {100 * self.gain:.1f} % to the evidence of particles that neither was made from "
-                f"(at most {100 * MIXED:g} % is expected of one molecule): several molecules or states seem to be mixed"
-            )
-        return found
+                f"(at most {100 * MIXED:g} % is expected of one molecule): several molecules or states seem to be mixed",
+            ),
+        )
+        return [doubt for there, doubt in found if there]
 
     @property
     def gain(self) -> float:

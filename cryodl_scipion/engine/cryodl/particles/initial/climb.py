@@ -147,6 +147,11 @@ class Climb:
         self.grid = Grid(min(COARSEST, np.degrees(disc.box / self.disc.radius / (DETAIL * self.diameter))))
         self.constant = 1 / (8 * signal_power(self.part)).clamp(min=1e-30)
 
+    def evidence_for(self, density: torch.Tensor, waves: float = FULL[0]) -> np.ndarray:
+        """(n,) logarithmic evidence of the particles for a density. waves: over the diameter, of the finest detail."""
+        self.look(waves)
+        return self.step(density, np.arange(len(self.observed)), 1.0, 1)[1].evidence.double().cpu().numpy()
+
     def scattered(self) -> SliceSums:
         """All particles in random orientations."""
         sums = SliceSums(self.disc, self.side)
@@ -248,17 +253,11 @@ def second_map_gain(
     observed: the particles that the density was made from. held_out: others. diameter: px, of the sphere that holds the
     particle."""
     every, others = Climb(observed, diameter, seed), Climb(held_out, diameter, seed)
-    before = _evidence(every, density)
+    before = every.evidence_for(density)
     energy = observed.weight.sum(1).cpu().numpy()  # how much its CTF lets a particle tell
     second = Climb(observed[np.argsort(before / energy)[: len(observed) // 2]], diameter, seed).run(progress).density
-    order = np.argsort(_evidence(every, second) - before)
+    order = np.argsort(every.evidence_for(second) - before)
     parts = (order[: len(order) // 2], density), (order[len(order) // 2 :], second)
-    both = [_evidence(others, Climb(observed[rows], diameter, seed).finish(one, PASSES).density) for rows, one in parts]
-    return float((np.logaddexp(*both) - np.log(2) - _evidence(others, density)).mean())
-
-
-def _evidence(climb: Climb, density: torch.Tensor) -> np.ndarray:
-    """(n,) logarithmic evidence of a climb's particles for a density."""
-    climb.look(FULL[0])
-    _, found = climb.step(density, np.arange(len(climb.observed)), 1.0, 1)
-    return found.evidence.double().cpu().numpy()
+    made = (Climb(observed[rows], diameter, seed).finish(one, PASSES).density for rows, one in parts)
+    both = [others.evidence_for(one) for one in made]
+    return float((np.logaddexp(*both) - np.log(2) - others.evidence_for(density)).mean())

@@ -69,21 +69,22 @@ def write_points(
 def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
     """Sentences about what the chosen formats cannot hold of these {tomogram: {species: ParticlePoses}}."""
     all_poses = coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
-    known, notes = int(all_poses.oriented.sum()), []
-    poor = [form for form in ("imod", "eman2") if form in config.points]
-    if known and poor:
-        names = dict(imod="IMOD's models", eman2="EMAN2's boxes")
-        notes.append(f"{' and '.join(names[form] for form in poor)} hold no orientations: only positions are there.")
-    if 0 < known < len(all_poses):
-        notes.append(
+    known, names = int(all_poses.oriented.sum()), dict(imod="IMOD's models", eman2="EMAN2's boxes")
+    poor = [name for form, name in names.items() if form in config.points]
+    possible = (
+        (known and poor, f"{' and '.join(poor)} hold no orientations: only positions are there."),
+        (
+            0 < known < len(all_poses),
             f"{counted(len(all_poses) - known, 'coordinate')} of {len(all_poses)} have no orientation; the angles of "
-            "these are 0 in Dynamo's tables and RELION's file, and copick's files say that they are not known."
-        )
-    if "dynamo" in config.points and len(all_poses) and config.tilt_min is None:
-        notes.append(
+            "these are 0 in Dynamo's tables and RELION's file, and copick's files say that they are not known.",
+        ),
+        (
+            "dynamo" in config.points and len(all_poses) and config.tilt_min is None,
             "Dynamo's tables say nothing about the missing wedge (columns 13 to 15), as the tilt range is not known: "
-            "give --tilt-min and --tilt-max."
-        )
+            "give --tilt-min and --tilt-max.",
+        ),
+    )
+    notes = [note for there, note in possible if there]
     species = sorted({one for each in poses.values() for one in each})
     changed = [one for one in species if coordinate_files.copick_name(one) != one]
     if "copick" in config.points and changed:
