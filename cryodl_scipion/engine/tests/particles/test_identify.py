@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from synthetic import write_mrc
 
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.io.structures import load_density
 from cryodl.likelihood.decoys import decoys
 from cryodl.particles.identify import candidates
 from cryodl.particles.identify.candidates import structure_files
@@ -135,3 +136,17 @@ def test_one_more_decoy_beats_the_others_as_often_as_its_q_says():
         stated.append(one.alike)
     for q in (0.1, 0.02):
         assert 0.6 * q < (np.array(stated) < q).mean() < 1.4 * q
+
+
+def test_held_out_particles_gain_by_what_a_wrong_structure_lacks_and_not_by_noise(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(candidates, "FULL", candidates.Fineness(25.0, 6.0, 60))
+    comparison = candidates.ParticleComparison(read_particles("p.star", need=("raw", "ctf")), torch.device("cpu"))
+    gain = {}
+    for name in ("map", "rod", "ball"):
+        candidate = candidates.Candidate(
+            name, name, load_density(f"structures/{name}.mrc", comparison.pixel_size), 60.0
+        )
+        fit, _ = comparison.coarse(candidate)
+        gain[name] = comparison.held_out_gain(candidate, comparison.full(candidate, fit)[0].fit, np.full(60, True))
+    assert gain["map"] < 0 < min(gain["rod"], gain["ball"]), gain

@@ -226,10 +226,7 @@ class Pairs(PairImages):
                 f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Check the structure, its "
                 "handedness, pixel size and symmetry axes.",
             ),
-            (
-                particles.optics is None,
-                f"{particles.path} has no CTF; training treats the images as CTF-corrected.",
-            ),
+            (particles.optics is None, f"{particles.path} has no CTF; training treats the images as CTF-corrected."),
             (
                 fit.ctf_state != particles.ctf_state,
                 f"{particles.path}: the images fit the structure only if they are phase-flipped; they are assumed to "

@@ -170,8 +170,13 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
     if not passed:
         return _none(
             f"{particles} shows none of these as it is: {best.candidate.name} is nearest and fits better than decoys, "
-            f"but explains {100 * best.explained:.0f} % of the evidence that its particles would give ({_expected(best)})"
-            ". It may be another state, a relative, a part, or a mixture with what is not in the folder."
+            f"but explains {100 * best.explained:.0f} % of the evidence that its particles would give ("
+            + (
+                f"at least {100 * MINIMUM:.0f} % are expected"
+                if best.gain <= GAIN
+                else f"and {100 * best.gain:.1f} % more if it is changed as other particles ask"
+            )
+            + "). It may be another state, a relative, a part, or a mixture with what is not in the folder."
         )
     found = tuple(one for one in passed if one.q < SURE)
     alike = () if rival_chance(joint) >= SURE else tuple(one for one in passed if one.q >= SURE and one.high > SURE)
@@ -196,11 +201,6 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
 
 def _none(sentence: str) -> Verdict:
     return Verdict((), (), (sentence,))
-
-
-def _expected(one: Compared) -> str:
-    changed = f"and if it is changed as one half of the particles asks, the others fit {100 * one.gain:.1f} % better"
-    return changed if one.gain > GAIN else f"at least {100 * MINIMUM:.0f} % are expected"
 
 
 def _percent(one: Compared) -> str:
