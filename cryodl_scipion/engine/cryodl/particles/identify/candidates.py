@@ -127,8 +127,8 @@ class ParticleComparison:
 
         Of the right structure nothing is left to learn: the change is noise, and the others lose. What a wrong one
         lacks both halves have, however little it may be of what lacks in all."""
-        few = dataclasses.replace(self.source, particles=self.source.particles.subset(np.nonzero(rows)[0]))
-        search = self.search(candidate.density, FULL, fit, few)
+        few = self.source.particles.subset(np.nonzero(rows)[0])
+        search = self.search(candidate.density, FULL, fit, dataclasses.replace(self.source, particles=few))
         observed, diameter = search.source.observed(np.arange(rows.sum()), search.disc), candidate.diameter
         density, gained = _shown(search), []
         waves, diameter = search.disc.radius * diameter / search.width, diameter / search.pixel_size
@@ -157,10 +157,9 @@ class ParticleComparison:
 
 def _shown(search: Search) -> torch.Tensor:
     """(m, m, m) density over the images' width, as strong as a Search shows it."""
-    sums, grid = SliceSums(search.disc, cube_side(search.disc)), search.grid
-    views = search.strong_bank(search.fit).reference
-    angles = grid.angles(np.arange(0, len(grid), SPARSE))
-    slices = views.at_angles(angles)
+    sums = SliceSums(search.disc, cube_side(search.disc))
+    angles = search.grid.angles(np.arange(0, len(search.grid), SPARSE))
+    slices = search.strong_bank(search.fit).reference.at_angles(angles)
     matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=slices.device)
     sums.add(matrices, slices, torch.ones_like(slices.real))
     return sums.map(torch.full((search.disc.rings,), 1e-3))

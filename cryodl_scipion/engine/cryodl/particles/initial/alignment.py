@@ -67,7 +67,8 @@ class Judgement:
             (
                 self.gain > MIXED,
                 f"a second map adds {100 * self.gain:.1f} % to the evidence of particles that neither was made from "
-                f"(at most {100 * MIXED:g} % is expected of one molecule): several molecules or states seem to be mixed",
+                f"(at most {100 * MIXED:g} % is expected of one molecule): several molecules or states seem to be "
+                "mixed",
             ),
         )
         return [doubt for there, doubt in found if there]
