@@ -31,8 +31,8 @@ def some_names(names: typing.Iterable[str], maximum: int = 8) -> str:
 
 WARNING = "WARNING: "
 GAINED, LOST = 0.02, -0.05  # mean difference of two FSC; masks and clipping alone came down to -0.04
-# Fraction of the shared power. Filters, masks and clipping left up to 0.022 unexplained, an added texture of a quarter
-# of the signal's amplitude 0.050 or more (benchmarks/run.py map_invention).
+# Fraction of the shared power. Filters, masks and clipping left up to 0.028 unexplained, an added texture of a quarter
+# of the signal's amplitude 0.051 or more (benchmarks/run.py map_invention).
 ADDED = 0.045
 FINER = 0.9  # of a resolution: what is not finer than this is as fine
 # In the worst five shells: treatments came to 0.22 (a hard mask in a small box to 0.35), white textures of a quarter of

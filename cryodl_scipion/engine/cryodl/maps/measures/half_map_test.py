@@ -14,7 +14,6 @@ from .shells import Curve, shell_correlation, shell_numbers, shell_sums
 from .volume import Volume
 
 REACH = 12.0  # Å; scale of the local gain: a soft mask, a weak domain. A finer one would carry detail of its own
-SLIGHT = 1e-3  # of the local power: the least that two halves are taken to share
 EMPTY = 1e-6  # of a map's highest value: below it a voxel was clipped, or masked away
 HOLE = 6.0  # Å; narrower gaps are clipped noise, wider ones masked away
 SMOOTH = 5  # shells that the transfer function is averaged over
@@ -30,7 +29,7 @@ class Shared:
     """Power that two improved half-maps share. gain: Mean difference of two FSC, over the shells down to a little
     beyond where the controls agree: of an improved half with the control of the other half, and of the two controls.
     Positive: detail of the data became clearer. unexplained: Fraction of the shared power, over the shells in which the
-    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.022 was seen), 1 / 17 for an
+    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.028 was seen), 1 / 17 for an
     added texture of a quarter of the amplitude. worst: The highest mean of that fraction over SPAN neighbouring shells,
     by the controls for which it is lowest: low resolution, which has most of the power, hides nothing there. curve: The
     same fraction in each shell. controls: of control_halves."""
@@ -58,12 +57,10 @@ def half_map_test(
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
     found = control_halves(raw, improved, voxels)
-    # a local scale by a half-map's own power is too low where its noise is strong: what the two share has none
-    every = found + [_scaled_alike(controls, improved, voxels, True) for controls in found]
-    candidates = [[x * mask for x in controls] for controls in every]
+    candidates = [[x * mask for x in controls] for controls in found]
     agreements = [shell_correlation(one, other, voxels) for one, other in candidates]
     explained = [_unexplained(outputs, c, agreement, voxels) for c, agreement in zip(candidates, agreements)]
-    best, least = int(np.argmin([e[0] for e in explained[: len(found)]])), min(explained, key=lambda e: e[0])
+    best = int(np.argmin([e[0] for e in explained]))
     controls = candidates[best]
     curves = {
         "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
@@ -72,13 +69,14 @@ def half_map_test(
     }
     crossed = [shell_correlation(outputs[k], controls[1 - k], voxels) for k in (0, 1)]
     curves["crossed"] = dataclasses.replace(crossed[0], value=(crossed[0].value + crossed[1].value) / 2)
+    resolutions = {
+        name: {"fsc0143_angstrom": curve.resolution(0.143), "fsc05_angstrom": curve.resolution(0.5)}
+        for name, curve in curves.items()
+    }
     return (
-        {
-            name: {"fsc0143_angstrom": curve.resolution(0.143), "fsc05_angstrom": curve.resolution(0.5)}
-            for name, curve in curves.items()
-        },
+        resolutions,
         curves,
-        Shared(_gain(curves), least[0], min(e[1] for e in explained), least[2], found),
+        Shared(_gain(curves), explained[best][0], min(e[1] for e in explained), explained[best][2], found),
     )
 
 
@@ -92,22 +90,17 @@ def control_halves(
     found = []
     for gain in _gains(raw, improved, voxels_zyx):
         filtered = raw if gain is None else _with_gain(raw, gain, voxels_zyx)
-        controls = [_clipped_alike(x, output) * _kept(output, voxels_zyx) for x, output in zip(filtered, improved)]
+        controls = [_clipped_alike(control, output) for control, output in zip(filtered, improved)]
         # each control by its own output: what both controls shared would pass for agreement of the data
-        found.append(_scaled_alike(controls, improved, voxels_zyx, False))
+        found.append([_scaled_alike(control, output, voxels_zyx) for control, output in zip(controls, improved)])
     return found
 
 
-def _scaled_alike(
-    controls: typing.Sequence[np.ndarray], outputs: typing.Sequence[np.ndarray], voxels_zyx: np.ndarray, shared: bool
-) -> list[np.ndarray]:
-    """Two controls with the local root mean square of their outputs. shared: of what the two halves share."""
-    blur = lambda x: gaussian_filter(x, REACH / 2.35 / np.asarray(voxels_zyx))
-    power = lambda pair, k: np.maximum(blur(pair[k] * pair[k ^ shared]), SLIGHT * blur(pair[k] ** 2) * shared)
-    return [
-        control * np.sqrt(power(outputs, k) / np.maximum(power(controls, k), 1e-12))
-        for k, control in enumerate(controls)
-    ]
+def _scaled_alike(control: np.ndarray, output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
+    """The control masked as the output is, and with its local root mean square."""
+    control = control * _kept(output, voxels_zyx)
+    blur = lambda x: gaussian_filter(x**2, REACH / 2.35 / np.asarray(voxels_zyx))
+    return control * np.sqrt(blur(output) / np.maximum(blur(control), 1e-12))
 
 
 def _kept(output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
