@@ -123,7 +123,7 @@ of_chain = columns(
         "that of noise, oriented likewise (Å)": "noise:.1f",
         "FSC 0.5 with the truth (Å)": "truth:.1f",
         "alarms": "alarms",
-        "min, beside other work": "minutes:.0f",
+        "minutes, two cores": "minutes:.0f",
         "CPU min": "cpu_minutes:.0f",
     }
 )
