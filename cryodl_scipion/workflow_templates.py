@@ -94,16 +94,16 @@ def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
         problems += [words for info in infos for words in check_value(info, values[formName(info.name)])]
         if 0 < side < values.get("particleDiameter", 0):
             problems.append(f"Particles of {values['particleDiameter']} Å are larger than a micrograph ({side:g} Å).")
-        if not min(values.get("samplingRate", 1), values.get("voltage", 1)) > 0:
-            problems.append(f"{run['object.label']}: pixel size and voltage must be above 0.")
+        if not min(values.get(name, 1) for name in ("samplingRate", "voltage", "dosePerFrame")) > 0:
+            problems.append(f"{run['object.label']}: pixel size, voltage and dose must be above 0.")
         if not re.fullmatch("[CD][1-9][0-9]?|T|O|I[1-4]?", run.get("symmetry", "C1"), re.IGNORECASE):
             problems.append(f"{run['object.label']}: {run['symmetry']} is no point group like C1, C4, D2, T, O, I.")
-        files = glob.glob(os.path.join(run.get("filesPath", ""), run.get("filesPattern", "")))
-        where = f"called {run.get('filesPattern')} in {run.get('filesPath')}"
+        where = os.path.join(run.get("filesPath", _NONE), run.get("filesPattern", "")).rstrip("/")
+        files = glob.glob(where)
         if not files and run.get("dataStreaming"):
-            print(f"No file is yet {where}; the runs wait for one, up to {run['timeout']} s.")
-        elif not files and run.get("filesPattern"):
-            problems.append(f"No file is {where}.")
+            print(f"There is no file {where} yet; the runs wait for one, up to {run['timeout']} s.")
+        elif not files and where != _NONE:
+            problems.append(f"There is no file {where}.")
         elif run["object.className"] == "ProtImportMicrographs":  # the oldest, as others may be being written
             side = min(map(int, _sizeOf(min(files, key=os.path.getmtime)).split(" x "))) * run["samplingRate"]
     if problems:

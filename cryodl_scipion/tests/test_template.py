@@ -347,7 +347,7 @@ class TestCryodlTemplate(CryodlTest):
 
     def test_answers_with_which_a_run_could_only_fail_are_refused_before_a_project_is_made(self):
         for answers, words in (
-            (dict(pixel="0"), "import micrographs as they arrive: pixel size and voltage must be above 0."),
+            (dict(pixel="0"), "import micrographs as they arrive: pixel size, voltage and dose must be above 0."),
             (dict(diameter="800"), "Particles of 800 Å are larger than a micrograph (384 Å)."),  # 256 px of 1.5 Å
             (dict(diameter="5"), "is 5 Å; it must be between 10 and 5000 Å."),
             (dict(classes="0"), "is 0; it must be between 1 and 1000."),
@@ -357,11 +357,10 @@ class TestCryodlTemplate(CryodlTest):
                 self.unattended(**answers)
             self.assertIn(words, str(refused.exception))
         said, _ = self.unattended(pattern="*.tif")
-        self.assertIn("No file is yet called *.tif in ", said)
-        self.assertIn("the runs wait for one, up to 900 s.", said)
+        self.assertIn("*.tif yet; the runs wait for one, up to 900 s.", said)
         answers, links = TEMPLATES["cryodl-autopicking"]
         with mock.patch.dict(TEMPLATES, {"cryodl-autopicking": (dict(answers, pattern=("*.tif",)), links)}):
-            with self.assertRaisesRegex(SystemExit, "No project was made. No file is called .*tif in "):
+            with self.assertRaisesRegex(SystemExit, r"No project was made. There is no file .*/mics/\*.tif\."):
                 self.load("cryodl-autopicking")
 
     def test_relion_refines_where_it_can_run_and_the_template_says_why_not(self):
