@@ -125,6 +125,7 @@ def write_denoised(
         bar = stack.enter_context(
             ProgressBar(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0)
         )
+        # larger blocks are hardly quicker: 57 instead of 62 CPU s for 1000 x 1000 x 300
         for position, blocks in denoiser.blocks(source.volumes, scale, WORKING_MEMORY / 5):
             mean = np.mean(blocks, axis=0)
             for writer, block in zip(writers, [mean, *blocks] if both else [mean]):

@@ -78,7 +78,7 @@ def _write_labels(
         part = np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px)
         return part.reshape(stop - start, *shape[1:])
 
-    ranges, finder = slabs(shape, components.BYTES, WORKING_MEMORY / 3), components.ComponentFinder(labels)
+    ranges, finder = slabs(shape, components.BYTES, MEMORY), components.ComponentFinder(labels)
     for start, stop in ranges:
         finder.add(start, read(start, stop))
     found = finder.components()
@@ -121,7 +121,7 @@ def write_pictures(
         path = files[feature.name]
         path.unlink(missing_ok=True)  # of an earlier merging
         mask_of = lambda part, label=feature.label: source.raw(part) == label
-        count = write_surface(path, mask_of, source.shape, entry["pixel_size"], origin, WORKING_MEMORY / 3)
+        count = write_surface(path, mask_of, source.shape, entry["pixel_size"], origin, MEMORY)
         made.append((feature.name, path if count else None))
     write_script(script, volume, tomogram, made, entry["pixel_size"], origin, source.shape[0] // 2)
 
@@ -162,12 +162,12 @@ def write_script(
         temporary.write_text("\n".join(lines + ["lighting soft", "view"]) + "\n", encoding="utf-8")
 
 
-# it.
-BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, positions above the threshold
+# Per voxel of a part: scores, smoothed scores, the best so far, positions above the threshold. GB: more is no quicker.
+BYTES, MEMORY = 36, WORKING_MEMORY / 3
 
 
 def merged_slabs(
-    sources: typing.Sequence[FeatureScores], thresholds: typing.Sequence[float], memory: float = WORKING_MEMORY / 3
+    sources: typing.Sequence[FeatureScores], thresholds: typing.Sequence[float], memory: float = MEMORY
 ) -> typing.Iterator[tuple[int, np.ndarray]]:
     """Yields (z, (n, y, x) int8 labels) of one tomogram, in the order of z. Label i + 1 is the i-th source. A feature
     can have a voxel if its score reaches its threshold. Of several the one whose log odds are farthest above those of
