@@ -11,7 +11,11 @@ from cryodl.io.star import read_tables, write_tables
 
 # Structures of one molecule: to name one of them is right, and where it is to be absent, all of them are left out.
 FAMILIES = (
-    *(("1OEL", "1AON"), ("3C91", "3J9I"), ("6VXX", "6ZWV"), ("9BE6", "1KX5", "5O9G"), ("4V4R_30S", "2YKR_30S")),
+    *(("1OEL", "1AON"), ("3C91", "3J9I"), ("6VXX", "6ZWV"), ("9BE6", "1KX5", "5O9G", "5X0Y", "4R8P")),
+    *(("4V4R_30S", "2YKR_30S"), ("1TUB", "3J8X", "3JAT", "5IYZ", "5KMG", "6B0I", "6CVN"), ("1IHM", "6OUT")),
+    *(("1IGT", "1IGY"), ("1NCB", "3CYE"), ("3SN6", "8WG7"), ("1BXN",), ("1EXB",), ("1F2N",), ("3J6R",), ("3O21",)),
+    *(("3WIP",), ("4UPY",), ("4ZXB",), ("5H64",), ("5TPN",), ("6MSM",), ("7CTH",), ("7DDO",), ("1A4L",), ("1FDO",)),
+    *(("1MDA",), ("2CAS",), ("2XHE",), ("3BEP",), ("3ENL",), ("5H73",), ("6EHB",)),
     *(("8TSO", "8TSQ"), ("6RN3", "1QVR"), ("8BK7",), ("1WCM",), ("8UV2",), ("7QPD",), ("6MMM",), ("5GJV",), ("1U6G",)),
     *(("2CG9",), ("3IYD",), ("3G61",), ("6O1M",), ("7PBL",), ("9N5J",), ("9JMB",), ("3D2F",)),
 )
@@ -19,7 +23,10 @@ QUERIES = (
     *("8BK7", "6VXX", "9BE6", "1WCM", "8TSO", "8UV2", "3C91", "7QPD", "1OEL", "4V4R_30S", "6RN3", "5GJV", "1U6G"),
     *("6MMM", "2CG9", "3IYD", "9N5J", "6O1M", "3G61", "7PBL", "9JMB", "3D2F", "5O9G", "8TSQ"),
 )
-MIXTURES = (("8BK7", "8BK7", "1WCM"), ("6VXX", "8UV2"), ("2CG9", "3C91"))  # in equal parts: the first holds two to one
+MIXTURES = (  # in equal parts: the first holds two to one
+    *(("8BK7", "8BK7", "1WCM"), ("6VXX", "8UV2"), ("2CG9", "3C91"), ("7QPD", "1U6G"), ("5GJV", "3IYD"), ("1OEL", "9JMB")),
+    *(("6O1M", "3G61", "8TSO"), ("5O9G", "2CG9", "2CG9", "2CG9")),
+)
 RIBOSOMES = ("SIM_4V4R_70S_5A", "SIM_5MRC_10A", "SIM_4V4R_50S_10A", "2YKR_30S", "4V4R_30S")
 OTHERS = ("8BK7", "6VXX", "1WCM", "8UV2", "1OEL", "3C91", "5GJV", "SIM_4V94_10A", "SIM_4CR2_10A", "5H64")
 

@@ -142,17 +142,18 @@ class ParticleComparison:
     def decoy_evidence(
         self, candidate: "Candidate", fit: AmplitudeFit, others: "typing.Sequence[Candidate]"
     ) -> typing.Iterator[list[np.ndarray]]:
-        """Mean evidence of a particle for each decoy of a structure, those made of others and those of its own
+        """(m, n) evidence of n particles for the decoys of a structure, those made of others and those of its own
         envelope, coarsely: of a third of them, then of all."""
         made = decoys(candidate.density, [other.density for other in others], DECOYS)
-        known, found = min(len(others), 2 * DECOYS // 3), np.full(DECOYS, np.nan)
-        order = sorted(range(DECOYS), key=lambda k: k % 3)
+        found: dict[int, np.ndarray] = {}
+        known, order = min(len(others), 2 * DECOYS // 3), sorted(range(DECOYS), key=lambda k: k % 3)
         for k in order:
             search = self.search(made[k], COARSE, fit)
             refit(search)
-            found[k] = evidence_of(search).mean()
+            found[k] = evidence_of(search)
             if k in (order[DECOYS // 3 - 1], order[-1]):
-                yield [kind[np.isfinite(kind)] for kind in (found[:known], found[known:])]
+                kinds = ([found[j] for j in found if (j < known) == made_of_others] for made_of_others in (True, False))
+                yield [np.reshape(kind, (-1, len(found[k]))) for kind in kinds]
 
 
 def _shown(search: Search) -> torch.Tensor:

@@ -34,6 +34,11 @@ class Shares:
     evidence: np.ndarray
     needed: np.ndarray
 
+    @property
+    def several(self) -> list[int]:
+        """Structures of some share that no other can replace."""
+        return [k for k, lost in enumerate(self.needed) if self.share[k] >= MIXED and rival_chance(lost) < SURE]
+
 
 def shares_of(evidence: np.ndarray) -> Shares:
     """The likeliest Shares. evidence: (n, k), logarithmic evidence of each particle for each structure, against 'there
@@ -115,20 +120,37 @@ class Compared:
         """To sort by: what is found by its share, the rest by evidence."""
         return (self.q < SURE, self.share * (self.q < SURE), self.full is not None, self.full or self.coarse)
 
-    def against_decoys(self, kinds: typing.Sequence[np.ndarray], tried: int) -> None:
-        """Test it against decoys, means of their evidence, (m,) of each kind, if `tried` structures could have come out
-        best.
+    def against_decoys(
+        self, kinds: typing.Sequence[np.ndarray], tried: int, own: np.ndarray, beside: typing.Sequence[np.ndarray]
+    ) -> None:
+        """Test it against decoys, if `tried` structures could have come out best.
 
-        Fewer decoys than one over the wanted q cannot give it by their number; so the tail is taken from their spread:
-        median and mean deviation, as some decoys may be made of relatives of the target. Kinds differ (some have the
-        target's own envelope), and that is no spread: each is taken about its own middle, and the best kind counts."""
-        self.decoys = np.concatenate(kinds)
-        kinds = kinds if min(map(len, kinds)) >= FEWEST_DECOYS else [self.decoys]
-        middles = [float(np.median(kind)) for kind in kinds]
-        apart = np.concatenate([np.abs(kind - middle) for kind, middle in zip(kinds, middles)])
-        spread = max(1.4826 * float(np.median(apart)), 1e-3)
-        beyond = t.sf((self.coarse - max(middles)) / spread, EFFICIENCY * (len(apart) - len(kinds)))
-        self.alike = min(1.0, tried * float(beyond))
+        Where other structures are there, it is also asked how much it adds to these, for particles of theirs tell
+        nothing between it and its decoys, of which some may be made of them.
+
+        kinds: (m, n), of each kind of decoys, their evidence of n particles. own: (n,), its own evidence. beside: (n,)
+        each, that of the other structures that are there."""
+        self.decoys = np.concatenate([kind.mean(1) for kind in kinds])
+        added = lambda values: mixture_evidence(np.stack([*beside, values], 1)).mean()
+        tests = [look_alike_chance(own.mean(), [kind.mean(1) for kind in kinds])]
+        if beside:
+            tests.append(look_alike_chance(added(own), [np.array([added(one) for one in kind]) for kind in kinds]))
+        self.alike = min(1.0, tried * len(tests) * min(tests))
+
+
+def look_alike_chance(value: float, kinds: typing.Sequence[np.ndarray]) -> float:
+    """Probability that a decoy fits as well as a structure does.
+
+    Fewer decoys than one over the wanted q cannot give it by their number; so the tail is taken from their spread:
+    median and mean deviation, as some decoys may be made of relatives of the target. Kinds differ (some have the
+    target's own envelope), and that is no spread: each is taken about its own middle, and the best kind counts.
+
+    value: how well the structure fits. kinds: (m,) of each kind, how well decoys do."""
+    kinds = kinds if min(map(len, kinds)) >= FEWEST_DECOYS else [np.concatenate(kinds)]
+    middles = [float(np.median(kind)) for kind in kinds]
+    apart = np.concatenate([np.abs(kind - middle) for kind, middle in zip(kinds, middles)])
+    spread = max(1.4826 * float(np.median(apart)), 1e-3)
+    return float(t.sf((value - max(middles)) / spread, EFFICIENCY * (len(apart) - len(kinds))))
 
 
 def rival_chance(needed: float) -> float:
@@ -258,12 +280,14 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
     best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
     searches, evidence, shares = _full(comparison, best, fits)
     first, signal = int(evidence.mean(0).argmax()), 0.0
+    mixed = shares.several
     for k, one in enumerate(best):
         one.full = float(evidence[:, k].mean())
         if shares.share[k] >= MATTERS or k == first:
             others = [other.candidate for other in compared if other is not one]
             for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others):
-                one.against_decoys(decoys, len(compared))
+                beside = [coarse[best[i].candidate.name] for i in mixed if k in mixed and i != k]
+                one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside)
                 if one.alike > HOPELESS:
                     break
         if one.alike < SURE or k == first:
@@ -295,8 +319,7 @@ def _full(
     found = [comparison.full(one.candidate, fits[one.candidate.name]) for one in best]
     searches, columns = [search for search, _ in found], [values for _, values in found]
     shares = shares_of(np.stack(columns, 1))
-    several = [k for k in range(len(best)) if shares.share[k] >= MIXED and rival_chance(shares.needed[k]) < SURE]
-    for k in several if len(several) > 1 else ():
+    for k in shares.several if len(shares.several) > 1 else ():
         rows = own_particles(np.stack(columns, 1), k)
         searches[k], columns[k] = comparison.full(best[k].candidate, searches[k].fit, rows)
     evidence = np.stack(columns, 1)
