@@ -24,8 +24,8 @@ QUERIES = (
     *("6MMM", "2CG9", "3IYD", "9N5J", "6O1M", "3G61", "7PBL", "9JMB", "3D2F", "5O9G", "8TSQ"),
 )
 MIXTURES = (  # in equal parts: the first holds two to one
-    *(("8BK7", "8BK7", "1WCM"), ("6VXX", "8UV2"), ("2CG9", "3C91"), ("7QPD", "1U6G"), ("5GJV", "3IYD"), ("1OEL", "9JMB")),
-    *(("6O1M", "3G61", "8TSO"), ("5O9G", "2CG9", "2CG9", "2CG9")),
+    *(("8BK7", "8BK7", "1WCM"), ("6VXX", "8UV2"), ("2CG9", "3C91"), ("7QPD", "1U6G"), ("5GJV", "3IYD")),
+    *(("1OEL", "9JMB"), ("6O1M", "3G61", "8TSO"), ("5O9G", "2CG9", "2CG9", "2CG9")),
 )
 RIBOSOMES = ("SIM_4V4R_70S_5A", "SIM_5MRC_10A", "SIM_4V4R_50S_10A", "2YKR_30S", "4V4R_30S")
 OTHERS = ("8BK7", "6VXX", "1WCM", "8UV2", "1OEL", "3C91", "5GJV", "SIM_4V94_10A", "SIM_4CR2_10A", "5H64")

@@ -16,7 +16,7 @@ from cryodl.io.structures import load_density
 from cryodl.likelihood.decoys import decoys
 from cryodl.particles.identify import candidates
 from cryodl.particles.identify.candidates import structure_files
-from cryodl.particles.identify.ranking import SURE, Compared, shares_of
+from cryodl.particles.identify.ranking import SURE, Compared, look_alike_chance, shares_of
 
 
 def rod(half, radius):
@@ -113,29 +113,36 @@ def test_shares_of_a_known_mixture_lie_in_their_interval():
 
 def test_a_structure_that_fits_like_its_decoys_is_refused_and_one_far_above_is_not():
     means = np.random.default_rng(2).normal(8, 0.3, 24)
-    like, above = Compared(None, 8.4), Compared(None, 12.0)
-    for one in (like, above):
-        one.against_decoys([means[:16], means[16:]], tried=30)
-    assert like.alike > 0.5 and above.alike < SURE
+    like, above = (30 * look_alike_chance(value, [means[:16], means[16:]]) for value in (8.4, 12.0))
+    assert like > 0.5 and above < SURE
 
 
 def test_two_kinds_of_decoys_are_no_spread_of_one():
-    rng, alike = np.random.default_rng(5), []
-    for middle in (8.0, 6.0):
-        above = Compared(None, 12.0)
-        above.against_decoys([rng.normal(middle, 0.3, 12), rng.normal(8, 0.3, 12)], tried=30)
-        alike.append(above.alike)
-    assert max(alike) < 1e-3
+    rng = np.random.default_rng(5)
+    chance = lambda middle: look_alike_chance(12.0, [rng.normal(middle, 0.3, 12), rng.normal(8, 0.3, 12)])
+    assert max(chance(8.0), chance(6.0)) < 1e-4
 
 
-def test_one_more_decoy_beats_the_others_as_often_as_its_q_says():
-    rng, stated = np.random.default_rng(6), []
-    for _ in range(4000):
-        one = Compared(None, rng.normal())
-        one.against_decoys([rng.normal(size=16), rng.normal(size=8)], tried=1)
-        stated.append(one.alike)
+def test_one_more_decoy_beats_the_others_as_often_as_its_chance_says():
+    rng = np.random.default_rng(6)
+    draw = lambda: look_alike_chance(rng.normal(), [rng.normal(size=16), rng.normal(size=8)])
+    stated = np.array([draw() for _ in range(4000)])
     for q in (0.1, 0.02):
-        assert 0.6 * q < (np.array(stated) < q).mean() < 1.4 * q
+        assert 0.6 * q < (stated < q).mean() < 1.4 * q
+
+
+def test_decoys_like_the_other_molecule_of_a_mixture_hide_nothing():
+    rng, other = np.random.default_rng(7), np.arange(100) < 60  # particles of another molecule
+    drawn = lambda low, high: np.where(other, low, high) + rng.normal(size=100)
+    beside, decoys = drawn(10, 5), [drawn(rng.uniform(4, 9), 5) for _ in range(24)]
+    judged = {"there": Compared(None, 0.0), "alone": Compared(None, 0.0), "none": Compared(None, 0.0)}
+    for name, own, others in (
+        ("there", drawn(5, 8), [beside]),
+        ("alone", drawn(5, 8), []),
+        ("none", drawn(7, 5), [beside]),
+    ):
+        judged[name].against_decoys([np.array(decoys[:16]), np.array(decoys[16:])], 30, own, others)
+    assert judged["there"].alike < SURE < min(judged["alone"].alike, judged["none"].alike), judged
 
 
 def test_held_out_particles_gain_by_what_a_wrong_structure_lacks_and_not_by_noise(folder, monkeypatch):

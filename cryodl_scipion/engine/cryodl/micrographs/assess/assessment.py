@@ -98,19 +98,12 @@ def _beside(
     small: np.ndarray, valid: np.ndarray, carbon: np.ndarray, diameter_px: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(h, w) bool: the strip along the edge of the carbon, and what is contaminated on its two sides."""
-    edge = _edge(carbon, max(1, round(_EDGE * diameter_px)))
+    reach = max(1, round(_EDGE * diameter_px))
+    inner = ndimage.binary_erosion(carbon, iterations=reach, border_value=1)
+    edge = ndimage.binary_dilation(carbon, iterations=reach) & ~inner
     sides = [part & ~edge & valid for part in (~carbon, carbon)]
     found = [find_contamination(small, side, diameter_px) for side in sides]
     return edge, found[0] | found[1]
-
-
-def _edge(mask: np.ndarray, reach: float) -> np.ndarray:
-    """(h, w) bool: within `reach` px of the edge of a mask."""
-    if not mask.any():
-        return mask
-    return ndimage.binary_dilation(mask, iterations=reach) & ~ndimage.binary_erosion(
-        mask, iterations=reach, border_value=1
-    )
 
 
 def _ice_gradient(small: np.ndarray, ice: np.ndarray, sample: np.ndarray, diameter_px: float) -> float | None:

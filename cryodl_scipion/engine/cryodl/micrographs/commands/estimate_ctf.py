@@ -6,6 +6,7 @@ power spectrum beside the fit) of each, written when it is fitted; what is there
 micrograph has changed. Micrographs whose rings cannot be told from noise are skipped. Fit what is not fitted yet, then
 write the table of all."""
 
+import functools
 import statistics
 from pathlib import Path
 
@@ -36,10 +37,7 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
         print(f"A defocus below {minimum:.0f} Å shows too few Thon rings at {config.pixel_size:g} Å/px to be found.")
     files = ItemRecords(folder, KIND, {key: getattr(config, key) for key in SETTINGS}, "{}.mrc")
 
-    def fit_one(name: str, path: str) -> Record:
-        run.take_device()
-        return _fit_one(name, path, config, microscope, files)
-
+    fit_one = functools.partial(_fit_one, run, config, microscope, files)
     done = run.each(named, "micrograph", "fitted", fit_one, files.unchanged(named), files.forget)
     columns = dict(
         rlnDefocusU="defocus_u",
@@ -92,15 +90,17 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     )
 
 
-def _fit_one(name: str, path: str, config: EstimateCtfConfig, microscope: Microscope, files: ItemRecords) -> Record:
+def _fit_one(
+    run: Run, config: EstimateCtfConfig, microscope: Microscope, files: ItemRecords, name: str, path: str
+) -> Record:
+    run.take_device()
     limits = SearchRange(
         config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
     )
     made_of, resolutions = stamp_of(path), (config.lowest_resolution, config.highest_resolution)
     fit = checked(fit_ctf(read_micrograph(path), config.pixel_size, microscope, limits, *resolutions))
-    picture = spectrum_picture(fit, microscope, config.pixel_size)
-    label = "cryodl: power spectrum right, fitted CTF left"
-    write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, label)
+    picture, label = spectrum_picture(fit, microscope, config.pixel_size), "power spectrum right, fitted CTF left"
+    write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, f"cryodl: {label}")
     profile = {key: [round(float(v), 5) for v in getattr(fit.profile, key)] for key in ("frequency", "data", "model")}
     values = {key: getattr(fit, key) for key in FIT_VALUES}
     return files.write(name, made_of, name=name, path=str(path), profile=profile, **values)

@@ -132,10 +132,9 @@ class Compared:
         each, that of the other structures that are there."""
         self.decoys = np.concatenate([kind.mean(1) for kind in kinds])
         added = lambda values: mixture_evidence(np.stack([*beside, values], 1)).mean()
-        tests = [look_alike_chance(own.mean(), [kind.mean(1) for kind in kinds])]
-        if beside:
-            tests.append(look_alike_chance(added(own), [np.array([added(one) for one in kind]) for kind in kinds]))
-        self.alike = min(1.0, tried * len(tests) * min(tests))
+        chance = lambda test: look_alike_chance(test(own), [np.array([test(one) for one in kind]) for kind in kinds])
+        chances = [chance(np.mean), chance(added)] if beside else [chance(np.mean)]
+        self.alike = min(1.0, tried * len(chances) * min(chances))
 
 
 def look_alike_chance(value: float, kinds: typing.Sequence[np.ndarray]) -> float:
@@ -209,8 +208,10 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
         for one in found
     ]
     if alike:
-        names = ", ".join(one.candidate.name for one in alike)
-        said.append(f"{names} cannot be told apart with these particles: they show one of them, or several.")
+        said.append(
+            f"{', '.join(one.candidate.name for one in alike)} cannot be told apart with these particles: they show "
+            "one of them, or several."
+        )
     said += [
         f"{_percent(one)} of the particles fit {one.candidate.name} best, which explains only "
         f"{100 * one.explained:.0f} % of their evidence: they show something that is not in the folder."
@@ -280,13 +281,12 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
     best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
     searches, evidence, shares = _full(comparison, best, fits)
     first, signal = int(evidence.mean(0).argmax()), 0.0
-    mixed = shares.several
     for k, one in enumerate(best):
         one.full = float(evidence[:, k].mean())
         if shares.share[k] >= MATTERS or k == first:
             others = [other.candidate for other in compared if other is not one]
             for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others):
-                beside = [coarse[best[i].candidate.name] for i in mixed if k in mixed and i != k]
+                beside = [coarse[best[i].candidate.name] for i in shares.several if k in shares.several and i != k]
                 one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside)
                 if one.alike > HOPELESS:
                     break

@@ -108,15 +108,10 @@ def soft_round(observed: ObservedSubtomograms, estimate: Estimate, grid: PoseGri
     for value, weight in zip(values, weights):
         used = weight.amax(1) > MINIMUM * float(inverse.max())
         one = Sums(ball)
-        one.add_nearest(_complex(value[used]), weight[used], grid.matrices[used])
+        one.add_nearest(torch.complex(*value[used].chunk(2, 1)), weight[used], grid.matrices[used])
         sums.append(one)
     new = _noise(low, noise, bank, values[0] + values[1], weights[0] + weights[1])
     return maximised(sums, mask, _continued(new, noise), torch.cat(evidence))
-
-
-def _complex(values: torch.Tensor) -> torch.Tensor:
-    half = values.shape[1] // 2
-    return torch.complex(values[:, :half], values[:, half:])
 
 
 def _noise(
