@@ -122,8 +122,9 @@ class Compared:
 
     def against_decoys(
         self, kinds: typing.Sequence[np.ndarray], tried: int, own: np.ndarray, beside: typing.Sequence[np.ndarray]
-    ) -> None:
-        """Test it against decoys, if `tried` structures could have come out best.
+    ) -> float:
+        """Test it against decoys, if `tried` structures could have come out best. Returns the probability that a decoy
+        fits as well, of one structure.
 
         Where other structures are there, it is also asked how much it adds to these, for particles of theirs tell
         nothing between it and its decoys, of which some may be made of them.
@@ -133,8 +134,9 @@ class Compared:
         self.decoys = np.concatenate([kind.mean(1) for kind in kinds])
         added = lambda values: mixture_evidence(np.stack([*beside, values], 1)).mean()
         chance = lambda test: look_alike_chance(test(own), [np.array([test(one) for one in kind]) for kind in kinds])
-        chances = [chance(np.mean), chance(added)] if beside else [chance(np.mean)]
-        self.alike = min(1.0, tried * len(chances) * min(chances))
+        found = 2 * min(chance(np.mean), chance(added)) if beside else chance(np.mean)
+        self.alike = min(1.0, tried * found)
+        return found
 
 
 def look_alike_chance(value: float, kinds: typing.Sequence[np.ndarray]) -> float:
@@ -249,7 +251,7 @@ def write_ranking(path: Path, compared: typing.Sequence[Compared]) -> None:
 
 BEST, SURELY = 10, 3  # structures that are compared in full detail, at most, and whatever their shares seem to be
 MATTERS = 0.02  # share from which a structure is compared further: in full detail, and with its decoys
-HOPELESS = 0.5  # chance to be a look-alike by a third of the decoys, from which the others are not asked
+HOPELESS = 0.1  # chance to be a look-alike by a third of the decoys, from which the others are not asked
 MIXED = 0.1  # share from which a structure's strength is learnt from its own particles alone ...
 FEWEST = 30  # ... if these are as many
 Progress = typing.Callable[[], typing.Any]
@@ -287,8 +289,7 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
             others = [other.candidate for other in compared if other is not one]
             for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others):
                 beside = [coarse[best[i].candidate.name] for i in shares.several if k in shares.several and i != k]
-                one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside)
-                if one.alike > HOPELESS:
+                if one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside) > HOPELESS:
                     break
         if one.alike < SURE or k == first:
             own = own_particles(evidence, k) if shares.share[k] >= MIXED else np.full(len(evidence), True)
