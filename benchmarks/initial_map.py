@@ -122,6 +122,7 @@ of_chain = columns(
         "corrected for noise (Å)": "corrected:.1f",
         "that of noise, oriented likewise (Å)": "noise:.1f",
         "FSC 0.5 with the truth (Å)": "truth:.1f",
+        "the same, refined by RELION 3.1.3": "refined:.1f",
         "alarms": "alarms",
         "minutes, two cores": "minutes:.0f",
         "CPU min": "cpu_minutes:.0f",
@@ -178,6 +179,7 @@ def unattended(run, molecule, count=34, particles=60, snr=0.1, diameter=180):
             resolution=last["resolution"],
             noise=last["noise_resolution"],
             corrected=last["corrected_resolution"],
+            refined=next((compared(p, atoms_of(structure))[0] for p in runs.glob("*cess/*/postprocess.mrc")), None),
         )
         pairs = lambda m: [view for axis in range(3) for view in (m.sum(axis), m.select(axis, BOX // 2))]
         rows = [torch.cat([(v - v.min()) / (v.max() - v.min()) for v in pairs(m)], 1) for m in maps]

@@ -35,15 +35,16 @@ def rotated(image, phi, shift_yx):
     return torch.nn.functional.grid_sample(image[None, None], grid, mode="bicubic", align_corners=True)[0, 0]
 
 
-def write_shapes(folder, count=60, noise=0.3, seed=0, spoil=None):
+def write_shapes(folder, count=60, noise=0.3, seed=0, spoil=None, shapes=2):
     """particles.star and its stack in a folder. spoil: function of the (n, h, w) array that changes it.
 
     Returns the shape (n,), phi (n,) and shift (n, 2) px of each.
     """
     rng = np.random.default_rng(seed)
-    kinds, phi, shifts = rng.integers(2, size=count), rng.uniform(0, 2 * np.pi, count), rng.uniform(-2, 2, (count, 2))
-    shapes = [shape(0), shape(1)]
-    images = np.stack([rotated(shapes[k], p, s).numpy() for k, p, s in zip(kinds, phi, shifts)])
+    kinds, phi = rng.integers(shapes, size=count), rng.uniform(0, 2 * np.pi, count)
+    shifts = rng.uniform(-2, 2, (count, 2))
+    made = [shape(0), shape(1)]
+    images = np.stack([rotated(made[k], p, s).numpy() for k, p, s in zip(kinds, phi, shifts)])
     images = (images + noise * rng.standard_normal(images.shape)).astype("float32")
     if spoil is not None:
         images = spoil(images)

@@ -10,6 +10,7 @@ A small U-net on folded images, which the picker and the denoiser of images shar
 The network that denoises images whose structure it does not know: a small U-net (Ronneberger et al. 2015) that
 corrects a Wiener filter's output."""
 
+import abc
 import typing
 
 import torch
@@ -149,7 +150,7 @@ class WindowAttention(nn.Module):
         return torch.roll(answer, (shift,) * len(sides), axes) if shift else answer
 
 
-class SwinConvBlock(nn.Module):
+class SwinConvBlock(nn.Module, abc.ABC):
     """Some channels through a convolution, the others through window attention, joined again (Zhang et al. 2022).
 
     A subclass makes `split` and `join`, convolutions of one pixel, and says what becomes of the two parts.
@@ -159,13 +160,13 @@ class SwinConvBlock(nn.Module):
     join: nn.Module
     near_channels: int
 
+    @abc.abstractmethod
     def near(self, x: torch.Tensor) -> torch.Tensor:
         """The first part, (b, c, *sides), after its convolutions."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def far(self, x: torch.Tensor) -> torch.Tensor:
         """The second part, (b, *sides, c), after its attention."""
-        raise NotImplementedError
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(b, c, *sides) to the same shape."""

@@ -3,6 +3,7 @@
 
 The method object of a network's row in contract/networks.py."""
 
+import abc
 import importlib
 import typing
 from pathlib import Path
@@ -42,7 +43,7 @@ def with_weights(network: Network, weights: typing.Mapping[str, torch.Tensor], m
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-class Task:
+class Task(abc.ABC):
     """What a method gives to `fit`: networks, a step and a validation metric.
 
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them. example_name:
@@ -68,17 +69,17 @@ class Task:
         """The network to call in train_step: one of `networks`, or what shares its gradients with other processes."""
         return (self.wrapped or self.networks)[name]
 
+    @abc.abstractmethod
     def batch(self, rng: np.random.Generator) -> typing.Any:
         """One batch of training data (CPU tensors), drawn with the numpy Generator rng."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
         """Update the networks once. Returns {name: loss as a float tensor}; 'loss' must be among them."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def validate(self) -> dict[str, float]:
         """{column: float}; 'metric' is the one to maximise."""
-        raise NotImplementedError
 
     def show(self, step: int, folder: Path) -> None:
         """Called after each validation, with the weights that were validated: a picture of them may go into the Path
@@ -108,9 +109,9 @@ class NetworkTask(Task):
         self.networks = torch.nn.ModuleDict({name: network})
         self.optimizers = {name: optimizer(network)}
 
+    @abc.abstractmethod
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """Loss of the network's float32 output. batch: the parts of batch(), of which the network saw the first."""
-        raise NotImplementedError
 
     def prepare(self, network: torch.nn.Module) -> None:
         """Called before each step, with the network set to train: for layers that must not."""

@@ -44,6 +44,12 @@ def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder):
     assert np.std(rest * np.exp(1j * psi[largest])) < 0.7
 
 
+@pytest.mark.parametrize("shapes, warned", [(1, True), (2, False)])
+def test_averages_that_look_like_each_other_are_warned_of(folder, shapes, warned):
+    write_shapes(folder, count=160, shapes=shapes)
+    assert any("few distinct views" in text for text in classify(classes=6).warnings) == warned
+
+
 def test_what_is_given_in_angstroms_is_used_so(folder):
     write_shapes(folder)
     asked = Classify2DConfig("p.star", "out", max_shift=16.0, resolution=12.8, mask_diameter=80.0)

@@ -2,6 +2,8 @@
 """The two map improvers: the 3-D Swin-Conv-UNet (He, Li and Huang 2023; Zhang et al. 2022 in two dimensions) and its
 blocks, and how each is trained."""
 
+import abc
+
 import torch
 from torch import nn
 
@@ -159,7 +161,7 @@ def head_channels(width: int) -> int:
     return min(16, width // 2)
 
 
-class ImproverMethod:
+class ImproverMethod(abc.ABC):
     """name: word on the command line. learning_rate, decay, ema, batch_size: of the training. lowest: values of the
     scaled map below it are cut off. width: channels of the finest level, where the user asks for no other number."""
 
@@ -168,13 +170,13 @@ class ImproverMethod:
     lowest = 0.0
     width = 32
 
+    @abc.abstractmethod
     def build(self, attention: bool = True, width: int | None = None) -> VolumeSwinConvUNet:
         """The network, untrained: (b, 1, 48, 48, 48) to (b, outputs, 48, 48, 48). width: None for the method's own."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        raise NotImplementedError
 
     def optimizer(self, network: VolumeSwinConvUNet) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate."""

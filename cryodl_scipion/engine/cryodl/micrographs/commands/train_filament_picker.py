@@ -11,7 +11,7 @@ from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...learning.task import method_of
 from ...running.runner import Run, command
-from ...simulate.filament_scenes import STATED, WIDTHS
+from ...simulate.filament_scenes import STATED, WIDTHS, random_filament_scene
 from ..filaments import scenes, train
 
 NETWORK = "unet"
@@ -26,12 +26,11 @@ def train_filament_picker(config: TrainFilamentPickerConfig, run: Run) -> TrainF
     print(f"Training a filament picker on {training.device_name}: {config.simulated} simulated micrographs.")
     training.start()
     held_out = max(4, int(VALIDATION_FRACTION * config.simulated))
-    parts = []
+    parts, width = [], method.working_diameter
     for tag, count in ((1, config.simulated), (2, held_out), (3, held_out)):
         numbers = ProgressBar(range(count), unit="micrograph", mininterval=5.0)
-        parts.append(
-            [scenes.filament_item(method.working_diameter, np.random.default_rng((run.seed, tag, i))) for i in numbers]
-        )
+        made = (random_filament_scene(width, np.random.default_rng((run.seed, tag, i))) for i in numbers)
+        parts.append([scenes.labelled_item(scene, width) for scene in made])
     learnt, validation, test = parts
     task = train.FilamentTask(method, method.build(), learnt, validation, config.batch_size, device)
     training.fit(task)

@@ -8,7 +8,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from ...core.geometry import values_at
-from ...simulate.filament_scenes import FilamentScene, crossings, random_filament_scene
+from ...simulate.filament_scenes import FilamentScene, crossings
 from ..normalize import Measured, prepare_micrograph
 
 STRIDE = 2  # px of a cell of the network's answer
@@ -31,11 +31,6 @@ class FilamentItem(Measured):
     lines: list
     width: float
     clear: list
-
-
-def filament_item(diameter_px: float, rng: np.random.Generator) -> FilamentItem:
-    """One random simulated micrograph. diameter_px: of the stated diameter, in px of the network's input."""
-    return labelled_item(random_filament_scene(diameter_px, rng), diameter_px)
 
 
 def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interface of a picker method, and the parts that most pickers share."""
 
+import abc
 import typing
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..normalize import Measured
 from .crops import LabelledImage
 
 
-class PickerMethod:
+class PickerMethod(abc.ABC):
     """A picker's network, labels and loss. A subclass gives at least name, build, example, loss and scores. name: word
     on the command line. weak: a sentence about a published choice that is known to be weak, or "". working_diameter: px
     that a particle's diameter has in the network's input. learning_rate: peak. decay: factor of the rate after each
@@ -33,13 +34,13 @@ class PickerMethod:
     unlabelled_loss: typing.Any = None  # a criterion below, where labels are sparse
 
     @property
+    @abc.abstractmethod
     def spot_area(self) -> float:
         """Working px² of one particle."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def build(self) -> typing.Any:
         """The network that learns: (b, 1, s, s) normalised crops -> whatever loss() takes."""
-        raise NotImplementedError
 
     def build_general(self) -> typing.Any:
         """The network of a general model."""
@@ -58,22 +59,22 @@ class PickerMethod:
         """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
+    @abc.abstractmethod
     def default_steps(self, particles: int, labels: str) -> int:
         """Training steps that this many labelled particles are worth. labels: as LabelledImage's."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def crop_side(self, labels: str) -> int:
         """Working px of a training crop."""
-        raise NotImplementedError
 
     def batch_factor(self, labels: str) -> int:
         """Crops per step, in units of the batch size."""
         return 1
 
+    @abc.abstractmethod
     def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """One random training view of a LabelledImage: image (s, s), target and weight tensors. Nothing is learnt where
         the weight is 0."""
-        raise NotImplementedError
 
     def augment(self, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """What else may differ between micrographs of a session, besides position and orientation."""
@@ -84,13 +85,13 @@ class PickerMethod:
         network."""
         return 1.0
 
+    @abc.abstractmethod
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """A scalar. output: float32 of a batch; target, weight: examples' tensors, stacked."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def scores(self, output: torch.Tensor) -> torch.Tensor:
         """Raw scores (b, 1, h, w) in [0, 1] of what the dense network answers, (b, c, h, w)."""
-        raise NotImplementedError
 
     def peaks(
         self, output: torch.Tensor, distance: float, threshold: float, cells: torch.Tensor

@@ -4,6 +4,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import typing
 import zipfile
@@ -141,6 +142,28 @@ def former_settings(config: Classify2DConfig, particles: ParticleSet, former: Fo
         )
     width = particles.box * particles.pixel_size
     return ClassSettings(particles, former.scale, width / former.scale.grid.rings, former.reach_px, former.mask_px, ())
+
+
+MANY, FEWEST = 12, 4  # of the largest classes, at most and at least ...
+FINEST = 25.0  # ... and Å, of the detail in which they are compared
+
+
+def likeness(former: FormerClasses, good: np.ndarray) -> float:
+    """How much the largest averages look like each other: the median of their correlations in the best rotation and
+    mirror image, over what noise allows; 0 for fewer than 4. Waves longer than half the mask's diameter, which all
+    views share, are left out. good: (k,) bool, of classes that show more than noise."""
+    grid, some = former.scale.grid, np.flatnonzero(good)
+    some = some[np.argsort(-former.counts[some], kind="stable")][:MANY]
+    rings = slice(int(grid.box / grid.mask_px), max(3, int(former.box * former.pixel_size / FINEST)))
+    orders = torch.arange(grid.orders)
+    turned = torch.polar(torch.ones(grid.orders, 180), 2 * math.pi / 180 * orders[:, None] * torch.arange(180.0))
+    of_both = (grid.radii[rings, None] * (1.0 + (orders > 0))).sqrt()
+    one, two = former.rings[:, some, rings] / former.ring_weights[:, some, rings, None].clamp(min=1e-6) * of_both
+    both = torch.stack([two.conj(), (1.0 - 2.0 * (orders % 2)) * two])  # and its mirror image
+    best = torch.einsum("irm,bjrm,mp->ijbp", one, both, turned).real.amax((2, 3))
+    own = (one.conj() * two).real.sum((1, 2)).clamp(min=1e-9).sqrt()
+    pairs = (best / own / own[:, None])[~torch.eye(len(some), dtype=torch.bool)]
+    return float(pairs.median()) if len(some) >= FEWEST else 0.0
 
 
 def particle_keys(particles: ParticleSet) -> np.ndarray:

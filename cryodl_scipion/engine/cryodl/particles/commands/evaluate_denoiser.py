@@ -53,7 +53,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
         box=particles.box,
         model=denoiser.card["name"],
         contrast=bench.contrast,
-        frc=dict(frequency=frequency, **curves.mean_curves()),
+        frc=dict(frequency=frequency, **{k: [round(float(v), 5) for v in getattr(curves, k).mean(0)] for k in KINDS}),
         mean_frc=curves.means(),
         resolution=curves.resolutions(particles.pixel_size, particles.box),
         fsc=dict(fsc, frequency=frequency),

@@ -139,10 +139,6 @@ class Curves:
         """{kind: mean FRC over rings 1 to Nyquist and all particles}."""
         return {kind: float(mean_frc(getattr(self, kind)).mean()) for kind in KINDS}
 
-    def mean_curves(self) -> dict[str, list[float]]:
-        """{kind: mean FRC in each ring}."""
-        return {kind: [round(float(v), 5) for v in getattr(self, kind).mean(0)] for kind in KINDS}
-
     def resolutions(self, pixel_size: float, box: int) -> dict[str, dict[str, float | None]]:
         """{kind: {threshold: Å or None}} of the mean curves."""
         return {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interface of a denoiser: network, training settings, and the preparation of its input."""
 
+import abc
 import os
 import typing
 
@@ -11,27 +12,26 @@ from .pairs import Pairs
 from .scales import ROTATIONS, Statistics
 
 
-class DenoiserNetwork(torch.nn.Module):
+class DenoiserNetwork(torch.nn.Module, abc.ABC):
     """A network for (b, 1, box, box) images. forward is given what `prepare` gives."""
 
+    @abc.abstractmethod
     def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> typing.Any:
         """What forward is given, from prepared images (b, 1, box, box) and their CTFs (b, 1, box, box // 2 + 1)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def working(self, target: torch.Tensor) -> torch.Tensor:
         """A target (b, 1, box, box) as forward should give it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def finished(self, output: torch.Tensor) -> torch.Tensor:
         """The opposite of `working`: (b, 1, box, box) denoised images on the targets' scale."""
-        raise NotImplementedError
 
     def learn_scale(self, statistics: Statistics) -> None:
-        """Take what is measured on the pairs; called once before training."""
-        raise NotImplementedError
+        """Take what is measured on the pairs, if it is of use; called once before training."""
 
 
-class DenoiserMethod:
+class DenoiserMethod(abc.ABC):
     """A denoiser's network, and how it is trained. A subclass gives at least name and build.
 
     name: word on the command line. weak: a sentence about a known weakness, or "". learning_rate: peak. decay: as
@@ -63,13 +63,13 @@ class DenoiserMethod:
         """What the network takes from Pairs and their scales.Statistics before training."""
         network.learn_scale(statistics)
 
+    @abc.abstractmethod
     def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         """The network for (b, 1, box, box) images of so many structures, untrained."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def default_steps(self, particles: int) -> int:
         """Training steps where the user asks for none. particles: training ones."""
-        raise NotImplementedError
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate."""

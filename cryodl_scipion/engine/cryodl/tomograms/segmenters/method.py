@@ -2,6 +2,7 @@
 """Interface of a segmenter, and the parts that most segmenters share. Losses of segmenters. What nobody has annotated
 has the weight 0 and costs nothing."""
 
+import abc
 import os
 import typing
 
@@ -32,7 +33,7 @@ def log_squared_error(output: torch.Tensor, target: torch.Tensor, weight: torch.
     return torch.log((weight * (output.clamp(max=1.0) - target) ** 2).sum() / weight.sum().clamp(min=1.0) + 1e-8)
 
 
-class SegmenterMethod:
+class SegmenterMethod(abc.ABC):
     """A segmenter's network, and how it is trained. A subclass gives at least name, build and default_steps. name: word
     on the command line. weak: a sentence about a known weakness, or "". slices_in, slices_out: the network looks at so
     many neighbouring slices and answers for those in their middle. stride: working px of the input for each of the
@@ -62,18 +63,18 @@ class SegmenterMethod:
         """Slices before and after those that are answered."""
         return (self.slices_in - self.slices_out) // 2
 
+    @abc.abstractmethod
     def build(self) -> torch.nn.Module:
         """The network: (b, slices_in, h, w) normalised slices -> (b, slices_out, h / stride, w / stride) raw scores, of
         any range; higher where the feature is more likely."""
-        raise NotImplementedError
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
+    @abc.abstractmethod
     def default_steps(self, tiles: int) -> int:
         """Training steps where the user asks for none. tiles: number of training tiles."""
-        raise NotImplementedError
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """A scalar. output: (b, n, h, w) float32 raw scores; target: as large, in [0, 1]; weight: 0 where not known."""
