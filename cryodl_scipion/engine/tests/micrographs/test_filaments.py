@@ -234,7 +234,7 @@ def test_a_training_writes_a_model_that_picks(tmp_path, monkeypatch):
     from cryodl.micrographs.commands.train_filament_picker import train_filament_picker
 
     small = lambda diameter, rng: random_filament_scene(diameter, rng, side=208)
-    monkeypatch.setattr("cryodl.micrographs.filaments.scenes.random_filament_scene", small)
+    monkeypatch.setattr("cryodl.micrographs.commands.train_filament_picker.random_filament_scene", small)
     torch.set_num_threads(1)
     result = train_filament_picker(
         TrainFilamentPickerConfig(output=str(tmp_path / "model"), simulated=4, steps=2, batch_size=1)
