@@ -80,8 +80,8 @@ SURE = 0.05  # q
 LEAST = 0.001  # q that is stated: smaller ones would rest on the shape of a tail that two dozen decoys do not show
 MODEL_ERROR = 2.0  # over chance: structures and CTFs are never exact, so a rival may win by more than noise allows
 # of the evidence that particles of the structure would give. Other generators' and real particles: at least 0.75;
-# foreign ones up to 0.86. How much would be expected is known to some 10 %, so below CLEAR held-out particles are asked
-MINIMUM, CLEAR = 0.7, 0.9
+# foreign ones up to 0.76. How much would be expected is known to some 10 %, so below CLEAR held-out particles are asked
+MINIMUM, CLEAR = 0.7, 0.8
 # of the evidence, see held_out_gain. Six right structures: -0.015 to -0.004, a real first map of half the particles
 # 0.013; five wrong ones 0.019 to 0.086, a ribosome of another species 0.056
 GAIN = 0.015
@@ -291,8 +291,11 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
                 beside = [coarse[best[i].candidate.name] for i in shares.several if k in shares.several and i != k]
                 if one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside) > HOPELESS:
                     break
+    # particles are shared out only among these: chosen from all, those that fit a look-alike best would speak for it
+    there = [k for k, one in enumerate(best) if one.alike < SURE and shares.share[k] >= MIXED]
+    for k, one in enumerate(best):
         if one.alike < SURE or k == first:
-            own = own_particles(evidence, k) if shares.share[k] >= MIXED else np.full(len(evidence), True)
+            own = own_particles(evidence[:, there], there.index(k)) if k in there else np.full(len(evidence), True)
             found = comparison.explained(one.candidate, searches[k].fit, own)
             one.explained, signal = found.whole, max(signal, found.signal)
             if one.alike < SURE and MINIMUM <= one.explained < CLEAR:
