@@ -33,8 +33,11 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
         for one in ranking.compared:
             one.q = one.alike if one.alike >= SURE else 1.0
     write_ranking(folder / TABLE, ranking.compared)
-    best = ", ".join(one.candidate.name for one in ranking.compared[:NAMED])
-    run.summary(*found.sentences, f"Ranking of {counted(len(candidates), 'structure')}: {best}.")
+    run.summary(
+        *found.sentences,
+        f"Ranking of {counted(len(candidates), 'structure')}: "
+        f"{', '.join(one.candidate.name for one in ranking.compared[:NAMED])}.",
+    )
     run.methods(
         f"{count} particles were compared with {len(candidates)} structures with cryodl by the likelihood to "
         f"{comparison.resolution(FULL):.0f} Å, and the best of them with decoys of equal mass, size and power spectrum."
