@@ -17,6 +17,7 @@ from pyworkflow.template import LocalTemplate
 
 from .convert.form import formName
 from .engine.cryodl.contract.params import Config, check_value, describe_all
+from .protocols.model_field import checkShippedName
 
 _COMMAND, _NO_SCHEDULE, _NO_WINDOW = "template", "--noschedule", "--nogui"
 # Where a run has its class, a template has these words and the answer which program estimates the CTF.
@@ -24,6 +25,7 @@ _CTF, _AUTO, _CTFFIND = "CTF by ", "auto", "ctffind"
 _OPTIONAL = "optional"  # of a run that a template goes without as well: auto, yes, no, or the run that it goes with
 _REFINE, _REFINING, _PARALLEL = "ProtRelionRefine3D", "relion_refine_mpi", "PARALLEL_COMMAND_RELION"
 _FIRST_BY = {"cryodl": "CryodlProtInitialMap", "relion": "ProtRelionInitialModel"}
+_IMAGES = ("ProtImportMicrographs", "ProtImportMovies")
 _NONE = "none"  # no gain reference, no known structure: an answer, since a question without one is asked for
 _CTF_BY = {_CTFFIND: "CistemProtCTFFind", "cryodl": "CryodlProtEstimateCTF"}
 
@@ -98,13 +100,16 @@ def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
             problems.append(f"{run['object.label']}: pixel size, voltage and dose must be above 0.")
         if not re.fullmatch("[CD][1-9][0-9]?|T|O|I[1-4]?", run.get("symmetry", "C1"), re.IGNORECASE):
             problems.append(f"{run['object.label']}: {run['symmetry']} is no point group like C1, C4, D2, T, O, I.")
+        if "shippedModel" in run:
+            kind = getattr(known.get(run["object.className"]), "_MODEL_KIND", None) or "picker"
+            problems += checkShippedName(run["shippedModel"], kind)
         where = os.path.join(run.get("filesPath", _NONE), run.get("filesPattern", "")).rstrip("/")
         files = glob.glob(where)
         if not files and run.get("dataStreaming"):
             print(f"There is no file {where} yet; the runs wait for one, up to {run['timeout']} s.")
         elif not files and where != _NONE:
             problems.append(f"There is no file {where}.")
-        elif run["object.className"] == "ProtImportMicrographs":  # the oldest, as others may be being written
+        elif run["object.className"] in _IMAGES and not where.lower().endswith(".eer"):  # the oldest, as others may be being written
             side = min(map(int, _sizeOf(min(files, key=os.path.getmtime)).split(" x "))) * run["samplingRate"]
     if problems:
         sys.exit(f"No project was made. {' '.join(problems)}")

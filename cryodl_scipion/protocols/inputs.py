@@ -29,6 +29,7 @@ else:
 _LONGEST_END = 60.0  # s that what was told to end may take: SLURM gives a job 30
 _MADE = "outputs.json"  # in the run's folder: names of the outputs that it made
 _THESE = "its outputs"  # of a run without this file
+_NEVER = ", though it has"  # finished or failed
 WITHOUT_OUTPUTS = (
     "*Finished without {names}*, lost when the run ended. Choose Continue: what is lost is made again from the files "
     "in the run's folder."
@@ -352,13 +353,17 @@ def _hasStopped(run: Any) -> bool:
 
 
 def _endedWithout(run: Any) -> bool:
-    """Whether a run has finished well, so that an output which it has not got will never be there."""
+    """Whether a run has finished well, or failed for want of an output of such a one, so that an output which it has
+    not got will never be there."""
+    if isinstance(run, EMProtocol) and run.isFailed():
+        return _NEVER in run.getErrorMessage()  # its inputs may be out of date, what it said is not
     return isinstance(run, EMProtocol) and run.isFinished() and not _hasStopped(run)
 
 
 def _whyNone(run: Any) -> str:
     if _endedWithout(run):
-        return f", though it has finished. {' '.join(run.summary()[:1])} Start it with other values"
+        why = run.getErrorMessage() if run.isFailed() else " ".join(run.summary()[:1])
+        return f"{_NEVER} {run.getStatus()}. {why} Start it with other values"
     return f" yet. {'Continue it' if _hasStopped(run) else 'Wait until it has finished'}"
 
 

@@ -408,7 +408,7 @@ class ModelOrShipped(FormPart):
     def problems(self, protocol: Any) -> List[str]:
         if protocol.inputModel.get() is not None:
             return self._pointing.problems(protocol)
-        return checkShippedName(protocol, self.kind) if shippedName(protocol) else []
+        return checkShippedName(shippedName(protocol), self.kind) if shippedName(protocol) else []
 
     def pointers(self, protocol: Any) -> List[Pointer]:
         return self._pointing.pointers(protocol)

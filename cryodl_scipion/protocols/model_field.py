@@ -123,10 +123,10 @@ def addShippedModels(form: Any, kind: str, **arguments: Any) -> None:
     form.addParam("shippedModels", params.StringParam, default="", **dict(own, **arguments))
 
 
-def checkShippedName(protocol: EMProtocol, kind: str) -> List[str]:
+def checkShippedName(name: str, kind: str) -> List[str]:
     return sayIf(
-        shippedName(protocol) not in shippedModels(kind),
-        f"Shipped model is {shippedName(protocol)!r}, which does not exist. Shipped models: {namesShipped(kind)}.",
+        name not in shippedModels(kind),
+        f"Shipped model is {name!r}, which does not exist. Shipped models: {namesShipped(kind)}.",
     )
 
 
@@ -160,7 +160,7 @@ def firstModel(names: Sequence[str]) -> str:
 def checkModelField(protocol: EMProtocol) -> List[str]:
     """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
     kind = getattr(protocol, "_MODEL_KIND", None) or "picker"
-    missing = checkShippedName(protocol, kind) if protocol.modelFrom.get() == SHIPPED else []
+    missing = checkShippedName(shippedName(protocol), kind) if protocol.modelFrom.get() == SHIPPED else []
     if protocol.modelFrom.get() == FROM_PROJECT and protocol.inputModel.get() is None:
         missing = ["Trained model is empty. Choose one with the magnifying glass, or set Model to a shipped one."]
     return missing or checkModelFolder(modelFolder(protocol), kind)

@@ -185,7 +185,7 @@ TEMPLATES = {
         dict(
             resolution=("3.5", "CryodlProtSimulate", "resolution", 3.5),
             pixel=("1.2", "CryodlProtSimulate", "mapPixelSize", 1.2),
-            model=("mine", "CryodlProtImproveMap", "shippedModel", "mine"),
+            model=("improver", "CryodlProtImproveMap", "shippedModel", "improver"),
         ),
         {
             "CryodlProtSimulate": {"inputStructure": "ProtImportPdb.outputPdb"},
@@ -352,6 +352,7 @@ class TestCryodlTemplate(CryodlTest):
             (dict(diameter="5"), "is 5 Å; it must be between 10 and 5000 Å."),
             (dict(classes="0"), "is 0; it must be between 1 and 1000."),
             (dict(symmetry="X2"), "initial orientations: X2 is no point group"),
+            (dict(model="nosuch"), "Shipped model is 'nosuch', which does not exist. Shipped models: general, ribosome"),
         ):
             with self.assertRaises(SystemExit) as refused:
                 self.unattended(**answers)
@@ -362,6 +363,15 @@ class TestCryodlTemplate(CryodlTest):
         with mock.patch.dict(TEMPLATES, {"cryodl-autopicking": (dict(answers, pattern=("*.tif",)), links)}):
             with self.assertRaisesRegex(SystemExit, r"No project was made. There is no file .*/mics/\*.tif\."):
                 self.load("cryodl-autopicking")
+        answers, links = TEMPLATES["cryodl-movies"]
+        given = dict(answers, pattern=("*.mrc",), diameter=("900",))
+        with mock.patch.dict(TEMPLATES, {"cryodl-movies": (given, links)}):
+            with self.assertRaisesRegex(SystemExit, r"Particles of 900 Å are larger than a micrograph \(384 Å\)"):
+                self.load("cryodl-movies")
+        answers, links = TEMPLATES["cryodl-maps"]
+        with mock.patch.dict(TEMPLATES, {"cryodl-maps": (dict(answers, model=("general",)), links)}):
+            with self.assertRaisesRegex(SystemExit, "Shipped model is 'general', .* Shipped models: improver"):
+                self.load("cryodl-maps")
 
     def test_relion_refines_where_it_can_run_and_the_template_says_why_not(self):
         refine = Domain.getProtocols().get("ProtRelionRefine3D")

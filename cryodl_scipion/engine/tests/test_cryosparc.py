@@ -137,6 +137,12 @@ def test_picks_and_particles_on_the_command_line(project, capsys, monkeypatch):
     turned = ["export-relion", *picks, "--particle-diameter", "20", "--flip-y", "--output", "turned"]
     assert main(turned) == 0
     assert np.abs(read_coordinates("turned/autopick.star")["mic_b"][0][:, 0] - [70, 80, 90]).max() < 0.01
+    with mrcfile.new("mic_b.mrc", overwrite=True) as mrc:  # binned since: fractions of it would be other places
+        mrc.set_data(np.zeros((50, 100), np.float32))
+    assert main([*command[:-1], "binned"]) == 2 and not Path("binned").exists()
+    said = capsys.readouterr().err
+    assert "mic_b has 200 x 100 px by its field location/micrograph_shape, but mic_b.mrc has 100 x 50 px" in said
+    assert "J20_passthrough_particles.cs: " in said
 
 
 def saved(path, **fields):

@@ -233,11 +233,12 @@ def test_a_drift_is_an_alarm(folder):
 def write_run(folder, label, values, inputs=()):
     """What Scipion keeps of a run in project/. folder: such as 000003_ProtPick. inputs: numbers of runs."""
     number = int(folder.split("_")[0])
-    os.makedirs(f"project/Runs/{folder}/logs")
+    os.makedirs(f"project/Runs/{folder}/logs", exist_ok=True)
     rows = [(number, None, "", "ProtPick", None, label)]
     rows += [(0, number, f"{number}.{name}", "String", value, "") for name, value in values.items()]
     rows += [(0, number, f"{number}.input{n}", "Pointer", str(value), "") for n, value in enumerate(inputs)]
     with sqlite3.connect(f"project/Runs/{folder}/logs/run.db") as db:
+        db.execute("DROP TABLE IF EXISTS Objects")
         db.execute("CREATE TABLE Objects (id INT, parent_id INT, name TEXT, classname TEXT, value TEXT, label TEXT)")
         db.executemany("INSERT INTO Objects VALUES (?, ?, ?, ?, ?, ?)", rows)
 
@@ -282,6 +283,10 @@ def test_scheduled_runs_work_unless_they_are_behind_one_that_stopped(folder, sec
     said = [alarm for alarm in alarms_of(runs) if "not determined" in alarm]
     how = dict(failed="failed", aborted="was stopped").get(second)
     assert said == ([] if works else [f"refine, map: not determined, because orient {how}: no map"])
+    why = f"Particles: the run 'orient' has no output outputParticles, though it has {second}. no map"
+    write_run("000009_ProtBackProject", "map", dict(status="failed", _error=why), [2, 5])  # as ours do, by and by
+    if not works:
+        assert [alarm for alarm in alarms_of(runs_of_project("project", {}))] == said
     write_run("000011_ProtPick", "pick", dict(status="scheduled"), [2])  # nothing stopped that it needs
     assert runs_of_project("project", {})[-1].works
 

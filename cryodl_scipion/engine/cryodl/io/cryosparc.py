@@ -21,7 +21,7 @@ UID = "ucsfUid"  # column of a particle's uid; csparc2star.py calls it so
 SUFFIX = ".cs"
 _COMPRESSED = b"CSDAT"  # after one byte
 _HEADER = 100_000  # bytes; numpy takes 10,000 unless told, too few for files with many fields
-_IMAGE, _PLACE = "blob/path", "location/center_x_frac"
+_IMAGE, _PLACE, _SHAPE = "blob/path", "location/center_x_frac", "location/micrograph_shape"
 _PASSTHROUGH = "*passthrough*" + SUFFIX
 # RELION's optics, and the field of each
 _OPTICS = {
@@ -139,6 +139,13 @@ def cryosparc_picks(path: str | os.PathLike[str], flip_y: bool = False) -> tuple
     return names, np.column_stack([places, np.zeros(len(places)) if score is None else found.real(score)])
 
 
+def cryosparc_shapes(path: str | os.PathLike[str]) -> tuple[list[str], list[list[int]]]:
+    """Micrographs of a .cs file's picks (n,) as in the file, and height and width of each in px. Raises as
+    cryosparc_picks."""
+    found = _Fields(str(path), with_passthrough(path))
+    return found.texts("location/micrograph_path"), found.whole(_SHAPE, 2).tolist()
+
+
 def write_cs_rows(source: str | os.PathLike[str], uids: typing.Iterable[str], target: str | os.PathLike[str]) -> None:
     """The rows of a .cs file whose uids are among some, with all their fields, as a .cs file; whole or not at all.
     uids: of the particles to keep, as in the column ucsfUid. Raises FileNotFoundError, or ValueError if the source does
@@ -196,9 +203,9 @@ class _Fields:
 
 def _places(found: _Fields, flip_y: bool) -> tuple[list[str], np.ndarray]:
     """Names (n,) and x, y (n, 2) in px of the micrographs."""
-    names, shape = found.texts("location/micrograph_path"), found.real("location/micrograph_shape", 2)
+    names, shape = found.texts("location/micrograph_path"), found.real(_SHAPE, 2)
     if not (shape > 0).all():
-        raise ValueError(f"{found.path}: the field location/micrograph_shape has sizes of 0 px.")
+        raise ValueError(f"{found.path}: the field {_SHAPE} has sizes of 0 px.")
     x, y = found.real(_PLACE), found.real("location/center_y_frac")
     return names, np.column_stack([x * shape[:, 1], (1 - y if flip_y else y) * shape[:, 0]])
 

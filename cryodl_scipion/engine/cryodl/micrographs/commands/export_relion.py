@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 
 from ...contract import ExportRelionConfig, ExportRelionOutputs, counted, some_names
-from ...io import coordinates, files, pick_sets, relion_tables, star
+from ...io import coordinates, cryosparc, files, micrographs, pick_sets, relion_tables, star
 from ...io.particles import MICROSCOPE
 from ...running.runner import Run, command
 
@@ -22,6 +22,8 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     named = dict(files.name_micrographs(files.expand_paths(config.micrographs), run.names))
     picks = coordinates.align_keys(coordinates.read_coordinates(config.coordinates, config.flip_y), list(named))
     helical = coordinates.align_keys(pick_sets.helical_tables(config.coordinates), list(named))
+    if cryosparc.is_cryosparc(config.coordinates):
+        _check_shapes(config.coordinates, named)
     rows = {name: pick_sets.project_name(path, config.project) for name, path in named.items() if name in picks}
     if not rows:
         raise ValueError(
@@ -75,6 +77,19 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
         picks=sum(counts.values()),
         pixel_size=config.pixel_size,
     )
+
+
+def _check_shapes(path: str, named: dict[str, str]) -> None:
+    """Raises ValueError if a .cs file, whose positions are fractions, is of micrographs of another size."""
+    names, shapes = cryosparc.cryosparc_shapes(path)
+    stated = coordinates.align_keys(dict(zip(coordinates.keys_of(names), shapes)), list(named))
+    for name in stated.keys() & named.keys():
+        (high, wide), own = stated[name], micrographs.micrograph_shape(named[name])
+        if (high, wide) != own:
+            raise ValueError(
+                f"{path}: {name} has {wide} x {high} px by its field location/micrograph_shape, but {named[name]} has "
+                f"{own[1]} x {own[0]} px. Give the micrographs that were picked in cryoSPARC, neither binned nor cut."
+            )
 
 
 def project_name_of_folder(output: str, project: str) -> str:

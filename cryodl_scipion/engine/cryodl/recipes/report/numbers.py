@@ -117,7 +117,7 @@ def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list
     now = time.time() if now is None else now
     found = []
     for run in runs:
-        if run.status in STOPPED:
+        if run.status in STOPPED and run.behind is None:
             behind = ", ".join(one.label for one in runs if one.behind is run)
             what = f"{behind}: not determined, because {run.label}" if behind else f"{run.label}: the run"
             found.append(f"{what} {STOPPED[run.status]}{f': {run.error}' if run.error and not run.failures else '.'}")

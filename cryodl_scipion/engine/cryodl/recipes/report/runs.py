@@ -100,14 +100,18 @@ def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[FoundRun
 
 
 def _find_those_behind(runs: dict[int, FoundRun]) -> None:
-    """Scipion's scheduler keeps a run whose input's run has stopped scheduled, and all that follows."""
+    """Scipion's scheduler keeps a run whose input's run has stopped scheduled, and all that follows; ours fail where an
+    output will never be there, and say so."""
     found = True
     while found:
         found = False
-        for run in [run for run in runs.values() if run.status == "scheduled" and run.behind is None]:
+        for run in [run for run in runs.values() if run.status in ("scheduled", "failed") and run.behind is None]:
             before = [runs[number] for number in run.inputs if number in runs]
+            before = [b for b in before if run.status == "scheduled" or f"'{b.label}' has no output" in run.error]
             run.behind = next((b for b in (one if one.status in STOPPED else one.behind for one in before) if b), None)
             found = found or run.behind is not None
+    for run in [*runs.values()] * len(runs):  # to the first that stopped
+        run.behind = (run.behind and run.behind.behind) or run.behind
 
 
 def read_words(path: str | None) -> tuple[dict[str, typing.Any], list[str]]:
