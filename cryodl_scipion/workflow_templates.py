@@ -109,7 +109,8 @@ def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
             print(f"There is no file {where} yet; the runs wait for one, up to {run['timeout']} s.")
         elif not files and where != _NONE:
             problems.append(f"There is no file {where}.")
-        elif run["object.className"] in _IMAGES and not where.lower().endswith(".eer"):  # the oldest, as others may be being written
+        elif run["object.className"] in _IMAGES and not where.lower().endswith(".eer"):
+            # the oldest, as others may be being written
             side = min(map(int, _sizeOf(min(files, key=os.path.getmtime)).split(" x "))) * run["samplingRate"]
     if problems:
         sys.exit(f"No project was made. {' '.join(problems)}")

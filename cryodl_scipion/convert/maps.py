@@ -79,8 +79,7 @@ def structureForEngine(structure: Volume, folder: str, named: bool = False) -> s
     if isinstance(structure, AtomStruct):
         return path
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
-    key = checksum(path, structure.getSamplingRate())
-    stem = stemOf(path)
+    key, stem = checksum(path, structure.getSamplingRate()), stemOf(path)
     known = stem[len(_IMPORTED) :] if stem.startswith(_IMPORTED) else stem
     # a run of an earlier version goes on with the name that it gave
     copies = [os.path.join(folder, *([key, n + ".mrc"] if named else [f"{n}_{key}.mrc"])) for n in (stem, known)]
@@ -211,8 +210,7 @@ def mapForEngine(
     """Path of a map for the engine: the file itself, or a copy in `folder` where its header must say something else.
     origin: (x, y, z) Å that the header has to have; None for what it has. pixelSize: whether the header has to have
     Scipion's pixel size; else the engine is told it."""
-    path = structureFileOf(volume)
-    size = volume.getSamplingRate()
+    path, size = structureFileOf(volume), volume.getSamplingRate()
     right = isMrc(volume) and (not pixelSize or np.allclose(_voxelsOf(path), size, rtol=1e-4))
     if right and (origin is None or np.allclose(origin, headerOrigin(path, size), atol=1e-3)):
         return path

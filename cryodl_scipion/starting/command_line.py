@@ -18,8 +18,7 @@ def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
     if variables.get(CRYODL_HOME):
         return [variables[CRYODL_HOME]]
     name = "cryodl-" + ENV_VERSION
-    top = os.path.dirname(environment.PACKAGE)
-    scipion = variables.get("SCIPION_HOME")
+    top, scipion = os.path.dirname(environment.PACKAGE), variables.get("SCIPION_HOME")
     software = variables.get("SCIPION_SOFTWARE")
     ems = [
         variables.get("EM_ROOT"),

@@ -352,7 +352,10 @@ class TestCryodlTemplate(CryodlTest):
             (dict(diameter="5"), "is 5 Å; it must be between 10 and 5000 Å."),
             (dict(classes="0"), "is 0; it must be between 1 and 1000."),
             (dict(symmetry="X2"), "initial orientations: X2 is no point group"),
-            (dict(model="nosuch"), "Shipped model is 'nosuch', which does not exist. Shipped models: general, ribosome"),
+            (
+                dict(model="nosuch"),
+                "Shipped model is 'nosuch', which does not exist. Shipped models: general, ribosome",
+            ),
         ):
             with self.assertRaises(SystemExit) as refused:
                 self.unattended(**answers)

@@ -77,8 +77,7 @@ def lowPass(image: np.ndarray, resolution: Optional[float], pixelSize: float) ->
     if not resolution:
         return image
     ys, xs = np.fft.fftfreq(image.shape[0], pixelSize)[:, None], np.fft.rfftfreq(image.shape[1], pixelSize)[None]
-    ratio = np.hypot(ys, xs) * resolution
-    keep = 0.5 + 0.5 * np.cos(np.pi * np.clip((ratio - 0.9) / 0.2, 0, 1))
+    keep = 0.5 + 0.5 * np.cos(np.pi * np.clip((np.hypot(ys, xs) * resolution - 0.9) / 0.2, 0, 1))
     return np.fft.irfft2(np.fft.rfft2(image) * keep, s=image.shape)
 
 

@@ -69,8 +69,7 @@ def radial_mean(values: torch.Tensor, box: int) -> torch.Tensor:
     """Means over the rings of `shells`, up to the highest whole frequency; each place counts as often as it stands in
     the whole plane. values: (..., box, box // 2 + 1), on the grid of rfft2. box: px. Returns (..., box // 2 + 1)."""
     index, weights = shells(box).to(values.device), plane_weights(box).to(values.device).expand(box, -1)
-    inside = index <= box // 2
-    rings = box // 2 + 1
+    inside, rings = index <= box // 2, box // 2 + 1
     total = values.new_zeros((*values.shape[:-2], rings)).index_add(-1, index[inside], (values * weights)[..., inside])
     return total / values.new_zeros(rings).index_add(0, index[inside], weights[inside].to(values.dtype))
 

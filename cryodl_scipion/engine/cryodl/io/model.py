@@ -24,8 +24,7 @@ def shipped_models(kind: str | None = None) -> list[str]:
 def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) -> Path:
     """The folder of a model given by folder or by shipped name. kind: of the models that are wanted. Raises
     FileNotFoundError that lists the names of shipped models (of a kind)."""
-    folder = Path(name_or_folder)
-    shipped = shipped_folders(str(SHIPPED), kind)
+    folder, shipped = Path(name_or_folder), shipped_folders(str(SHIPPED), kind)
     # a folder of results may be called as a shipped model: it is not meant
     if folder.is_dir() and ((folder / CARD).is_file() or str(name_or_folder) not in shipped):
         return folder

@@ -91,8 +91,7 @@ def find_contrast(
     if structure_projector is not None and particles.angles is not None:
         fit = fit_structure(particles, structure_projector, diameter_px)
         return _verdict(fit.amplitude, fit.error, "the structure's projections")
-    rows = sample_rows(len(particles))
-    box = particles.box
+    rows, box = sample_rows(len(particles)), particles.box
     diameter_px = diameter_px or 0.6 * box
     images = particles.images(rows)
     check_not_empty(images, particles.path)

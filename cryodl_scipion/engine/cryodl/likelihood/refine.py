@@ -97,8 +97,7 @@ def _refine(
     shifts = shifts_yx[:, None] + near.shifts
     ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
     fit = side_by_side(observed.match[:, None] * ramp) @ side_by_side(slices).transpose(1, 2)  # n, shifts, rotations
-    energy = (slices.abs().square() @ observed.weight[..., None])[..., 0]
-    value = fit - energy[:, None]
+    value = fit - (slices.abs().square() @ observed.weight[..., None])[..., 0][:, None]
     peak = value.amax((1, 2))
     if sigma is not None:
         value = value - (shifts.square().sum(-1) / (2 * sigma**2))[..., None]

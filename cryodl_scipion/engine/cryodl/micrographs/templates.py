@@ -46,8 +46,7 @@ class Templates:
 def of_structure(path: str, step_deg: float) -> Templates:
     """Projections of a map or an atomic model, directions and in-plane rotations about step_deg apart. Raises
     ValueError or FileNotFoundError that names the file."""
-    member = load_member(path, ACROSS)
-    disc = disc_of(RIM * ACROSS)
+    member, disc = load_member(path, ACROSS), disc_of(RIM * ACROSS)
     ways, rotations = directions(step_deg), in_plane_angles(step_deg)
     angles = np.column_stack([np.repeat(ways, len(rotations), 0), np.tile(rotations, len(ways))])
     # one pixel larger than the disc, an even number: the particle's middle is then the disc's

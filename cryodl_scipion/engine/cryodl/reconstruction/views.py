@@ -69,8 +69,7 @@ def views_of(matrices: np.ndarray, symmetry: str) -> SeenDirections:
     grid = healpix(SIDES)
     seen = np.einsum("sij,nj->sni", operations(symmetry), matrices[:, :, 2]).reshape(-1, 3)
     counts = np.bincount(cKDTree(grid).query(seen)[1], minlength=len(grid)) / len(seen)
-    cosines = grid @ grid.T
-    axes = healpix(AXES)
+    cosines, axes = grid @ grid.T, healpix(AXES)
     dense = np.bincount(cKDTree(axes).query(seen)[1], minlength=len(axes)) * len(axes) / len(seen)
     views = [[*_angles(axis), round(float(times), 3)] for axis, times in zip(axes, dense)]
     least = float(_coverage(cosines, counts, WIDE).min())
@@ -114,8 +113,7 @@ def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> 
 
     half1, half2: (box, box, box), masked by the caller. pixel_size: Å/px. Source: Tan et al. (2017), Addressing
     preferred specimen orientation in single-particle cryo-EM through tilting."""
-    box = len(half1)
-    shell = rings(half1.shape)
+    box, shell = len(half1), rings(half1.shape)
     inside = (shell > 0) & (shell <= box // 2)
     first, second = (torch.fft.rfftn(half)[inside] for half in (half1, half2))
     xyz = torch.stack(torch.meshgrid(*[torch.fft.fftfreq(box)] * 2, torch.fft.rfftfreq(box), indexing="ij")[::-1])

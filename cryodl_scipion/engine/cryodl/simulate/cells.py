@@ -270,8 +270,7 @@ FILAMENT = Kind(35, 27.3, -166.4, 1, 0, 16, 13, 51000, 0.8, (0.25, 1.0))
 
 def filament(cell: Cell, kind: Kind, pixel_size: float, rng: np.random.Generator) -> Part | None:
     """A Part: the longest free piece of a curve through the cell, or None if that is too short."""
-    line = _line(cell.shape, kind.bend, rng)
-    radius = kind.radius / pixel_size
+    line, radius = _line(cell.shape, kind.bend, rng), kind.radius / pixel_size
     # far from borders and other things: the ball around each position must be free
     step = max(1, int(radius / 4))
     some = line[::step]
@@ -319,8 +318,7 @@ def _longest(free: np.ndarray) -> tuple[int, int]:
 def _subunits(line: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndarray:
     """(n, 3) zyx middles of the subunits along a line (m, 3) of positions in Å."""
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    rings = np.arange(0, lengths[-1], kind.rise)
-    number = np.arange(kind.strands)
+    rings, number = np.arange(0, lengths[-1], kind.rise), np.arange(kind.strands)
     along = (rings[:, None] + kind.helical_rise * number).ravel()
     angle = (np.radians(kind.rotation) * np.arange(len(rings))[:, None] + 2 * np.pi * number / kind.strands).ravel()
     angle = angle[along <= lengths[-1]] + rng.uniform(0, 2 * np.pi)

@@ -57,10 +57,8 @@ class CrossSection:
 def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: int = SIDE) -> FilamentScene:
     """One micrograph of one kind of filament; some show none. diameter_px: px, of the stated diameter. rng: numpy
     Generator, source of all choices. side: of the micrograph, px."""
-    stated = float(np.exp(rng.uniform(*np.log(STATED))))
-    width = diameter_px / stated
-    diameter = float(np.exp(rng.uniform(*np.log(WIDTHS))))
-    pixel_size = diameter / width
+    width = diameter_px / float(np.exp(rng.uniform(*np.log(STATED))))
+    pixel_size = float(np.exp(rng.uniform(*np.log(WIDTHS)))) / width
     section, shape = random_section(rng), (side, side)
     lines = [] if rng.random() < EMPTY else random_lines(shape, width, rng)
     clean = sum((draw_filament(line, section, width, shape, rng) for line in lines), torch.zeros(shape))
@@ -115,8 +113,7 @@ def random_lines(shape: tuple[int, int], width: float, rng: np.random.Generator)
     """Centre lines of the filaments of a micrograph, (n, 2) yx px each, STEP apart: from one to a mesh, alone, side by
     side or crossing."""
     bend = float(np.exp(rng.uniform(math.log(0.02), math.log(1.2))))  # radians over the micrograph
-    aligned = rng.random() < 0.3
-    heading = rng.uniform(0, np.pi)
+    aligned, heading = rng.random() < 0.3, rng.uniform(0, np.pi)
     maximum = max(2.0, 0.5 * max(shape) / width)
     lines = []
     for _ in range(int(np.exp(rng.uniform(0, math.log(maximum))))):
@@ -140,8 +137,7 @@ def draw_filament(
     across = (section.radius[None] * np.cos(phase.reshape(len(repeats), -1))).ravel() * width
     weight = np.tile(section.weight, len(repeats)) * section.rise
     keep = along <= length
-    position = along[keep] / STEP
-    tangent = np.gradient(line, axis=0) / STEP
+    position, tangent = along[keep] / STEP, np.gradient(line, axis=0) / STEP
     at = lambda table: np.stack([np.interp(position, np.arange(len(line)), table[:, axis]) for axis in (0, 1)], 1)
     middle, direction = at(line), at(tangent)
     positions = middle + across[keep, None] * np.stack([-direction[:, 1], direction[:, 0]], 1)

@@ -55,8 +55,7 @@ def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
 def cropped_density(density: torch.Tensor, across: int) -> torch.Tensor:
     """A density without its empty rim, its maximum 1, (e, e, e). density: (d, d, d). across: voxels of its widest
     extent; what lies further from the middle than 0.75 of it is cut off."""
-    reach = int(0.75 * across)
-    middle = density.shape[-1] // 2
+    reach, middle = int(0.75 * across), density.shape[-1] // 2
     part = slice(max(0, middle - reach), middle + reach)
     density = density[part, part, part]
     return density / density.max().clamp(min=1e-12)

@@ -43,8 +43,7 @@ def rotated(
 
 def _theta(angles: np.ndarray, shifts_zyx: np.ndarray, side: int, box: int, sampling: int) -> np.ndarray:
     """(n, 3, 4) matrices of affine_grid, whose coordinates are -1 and 1 at the middles of the outermost voxels."""
-    matrices = sampling * rotation_matrices(angles)
-    half = (box - 1) / 2
+    matrices, half = sampling * rotation_matrices(angles), (box - 1) / 2
     # where the middle of affine_grid's cube lies, in voxels from voxel box // 2, before the shift
     offset = half - box // 2 - shifts_zyx[:, ::-1]
     middle = sampling * (side // sampling // 2)

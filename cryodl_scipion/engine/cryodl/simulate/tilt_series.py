@@ -27,8 +27,7 @@ CRITICAL = (0.245, -1.665, 2.81)
 def exposures(tilts: typing.Sequence[float], dose: float) -> torch.Tensor:
     """e/Å² that the specimen has seen in the middle of each image; the smallest tilts are taken first."""
     order = sorted(range(len(tilts)), key=lambda i: (abs(tilts[i]), tilts[i]))
-    each = dose / len(tilts)
-    seen = torch.zeros(len(tilts))
+    each, seen = dose / len(tilts), torch.zeros(len(tilts))
     seen[order] = (torch.arange(len(tilts)) + 0.5) * each
     return seen
 

@@ -146,8 +146,7 @@ def apply_boxes(
     before = [overlap // 2 + -a % step for a in anchor]
     counts = [max(1, -(-(n + b - overlap // 2) // step)) for n, b in zip(data.shape, before)]
     padded = np.pad(data, [(b, c * step + BOX - step - n - b) for n, c, b in zip(data.shape, counts, before)])
-    total = np.zeros(padded.shape, np.float32)
-    weight = np.zeros(padded.shape, np.float32)
+    total, weight = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
     taper = _taper(overlap)
     starts = [tuple(k * step for k in position) for position in np.ndindex(*counts)]
     positions = [tuple(slice(s, s + BOX) for s in start) for start in starts]

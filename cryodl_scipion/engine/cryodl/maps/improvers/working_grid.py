@@ -69,5 +69,4 @@ def scaled_map(data: np.ndarray, scale: float, lowest: float) -> np.ndarray:
 def target_width(resolution: float | np.ndarray) -> float | np.ndarray:
     """Å, width of the Gaussians of a target at a resolution R (Å): exp(-k r²), k = (pi / (1.2 + 0.6 R))² (He et al.
     2023)."""
-    k = (np.pi / (1.2 + 0.6 * np.asarray(resolution))) ** 2
-    return np.sqrt(1 / (2 * k))
+    return (1.2 + 0.6 * np.asarray(resolution)) / (np.pi * 2**0.5)

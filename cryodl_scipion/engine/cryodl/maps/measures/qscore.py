@@ -92,8 +92,7 @@ def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarr
 def sphere_directions(count: int) -> np.ndarray:
     """(count, 3) directions, evenly spread: a spiral from pole to pole."""
     k = np.arange(count) + 0.5
-    z = 1 - 2 * k / count
-    rotation = np.pi * (1 + 5**0.5) * k
+    z, rotation = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
     ring = np.sqrt(1 - z**2)
     return np.stack([ring * np.cos(rotation), ring * np.sin(rotation), z], axis=1)
 

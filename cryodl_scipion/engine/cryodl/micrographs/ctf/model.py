@@ -69,8 +69,7 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
 
 def _without_spots(values: np.ndarray, ring: np.ndarray, rings: int, count: int) -> np.ndarray:
     """Values, those far above their ring's median cut down: spots of crystals and of compression."""
-    order = np.lexsort((values, ring))
-    sizes = np.bincount(ring, minlength=rings)
+    order, sizes = np.lexsort((values, ring)), np.bincount(ring, minlength=rings)
     median = values[order][np.minimum((np.cumsum(sizes) - sizes) + sizes // 2, len(values) - 1)]
     return np.minimum(values, median[ring] * (1 + _SPOT / np.sqrt(count)))
 

@@ -200,8 +200,7 @@ def _continue_each_other(
 ) -> bool:
     """Whether the ends face each other, and the way from one to the other is straight on."""
     step = other - position
-    length = np.linalg.norm(step)
-    limit = np.cos(JOIN_ANGLE)
+    length, limit = np.linalg.norm(step), np.cos(JOIN_ANGLE)
     straight = -outward @ other_outward > limit
     if length < 2:
         return straight

@@ -88,8 +88,7 @@ class CrYOLO(PickerMethod):
         """Image, target (5, h, w) of cells: 1 with a particle, its centre in the cell (y, x), log size (h, w); weight
         (1, h, w), or (2, h, w) with the unlabelled cells as second."""
         side = self.crop_side(item.labels)
-        view = sample_crop(item, side, rng)
-        cells = side // CELL
+        view, cells = sample_crop(item, side, rng), side // CELL
         target = torch.zeros(5, cells, cells)
         for position in (view.positives + 0.5) / CELL:
             row, column = int(position[0].floor()), int(position[1].floor())

@@ -96,8 +96,7 @@ CONTRAST = 6.0  # values beyond are clipped
 def small_images(images: torch.Tensor, mask_px: float) -> torch.Tensor:
     """(k, 1, SIDE, SIDE) averages cut to the mask, made small, with mean 0 and deviation 1 within the circle. images:
     (k, box, box), protein bright. mask_px: radius of the particle, px."""
-    box = images.shape[-1]
-    width = 2 * mask_px * FILLED
+    box, width = images.shape[-1], 2 * mask_px * FILLED
     axis = torch.linspace(-0.5, 0.5, SIDE) * width * 2 / box
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij")[::-1], -1).expand(len(images), -1, -1, -1)
     factor = width / SIDE  # smoothed first where pixels are left out

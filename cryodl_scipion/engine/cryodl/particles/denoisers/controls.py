@@ -38,8 +38,7 @@ FAINT = 0.3  # of the real particles' contrast, below which denoised noise is ne
 def random_molecule(box: int, diameter_px: float, rng: np.random.Generator, smallest_px: float = 1.5) -> torch.Tensor:
     """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping
     balls. It has the size and about the spectrum of a protein, and no resemblance to any. diameter_px: of the whole."""
-    radius = diameter_px / 2
-    balls = rng.normal(size=(5, 3))
+    radius, balls = diameter_px / 2, rng.normal(size=(5, 3))
     balls *= 0.45 * radius * rng.random((5, 1)) ** (1 / 3) / np.linalg.norm(balls, axis=1, keepdims=True)
     sizes = radius * rng.uniform(0.3, 0.5, 5)
     position, positions = balls[0], list[np.ndarray]()

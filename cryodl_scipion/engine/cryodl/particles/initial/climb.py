@@ -41,8 +41,7 @@ class SliceSums:
         part, low = position - low, low.long()
         table = torch.stack([values.real, values.imag, weights], 1)
         for corner in itertools.product((0, 1), repeat=3):
-            share = torch.ones_like(weights)
-            index = torch.zeros_like(low[0])
+            share, index = torch.ones_like(weights), torch.zeros_like(low[0])
             for axis in (2, 1, 0):  # zyx
                 share = share * (part[axis] if corner[axis] else 1 - part[axis])
                 index = index * self.padded + (low[axis] + corner[axis]) % self.padded

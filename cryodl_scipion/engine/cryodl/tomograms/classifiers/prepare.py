@@ -102,8 +102,7 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
 
 def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:
     """(n,) correlations of subtomograms with a ball that lacks the same coefficients."""
-    box = subtomograms.box
-    volumes = subtomograms.volumes(rows)
+    box, volumes = subtomograms.box, subtomograms.volumes(rows)
     if not (volumes != volumes[:, :1, :1, :1]).any():
         raise ValueError(
             f"{subtomograms.path}: the subtomograms are empty (all voxels the same), such as "

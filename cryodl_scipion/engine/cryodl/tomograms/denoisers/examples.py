@@ -57,8 +57,7 @@ def rotated_subvolume(volume: torch.Tensor, rotation: typing.Any) -> torch.Tenso
 def inputs_of(volume: torch.Tensor, scale: HalfScale, measured: torch.Tensor | None = None) -> torch.Tensor:
     """What the network sees of a normalised (z, y, x) volume: (2, z, y, x), itself and after its Wiener filter.
     measured: what is kept of it, on the grid of rfftn; None keeps all."""
-    shape = tuple(volume.shape)
-    transform = torch.fft.rfftn(volume)
+    shape, transform = tuple(volume.shape), torch.fft.rfftn(volume)
     if measured is not None:
         transform = transform * measured
         volume = torch.fft.irfftn(transform, s=shape)

@@ -53,8 +53,7 @@ def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radiu
     _, fa, fb, faa, fab, fbb = solution.T
     slope = 1 + fa**2 + fb**2
     mean = ((1 + fb**2) * faa - 2 * fa * fb * fab + (1 + fa**2) * fbb) / (2 * slope**1.5)
-    gaussian = (faa * fbb - fab**2) / slope**2
-    spread = np.sqrt(np.maximum(mean**2 - gaussian, 0))
+    spread = np.sqrt(np.maximum(mean**2 - (faa * fbb - fab**2) / slope**2, 0))
     return np.where(there.sum(axis=1) >= SHAPE_MINIMUM, np.stack([-mean + spread, -mean - spread]), np.nan)
 
 

@@ -182,8 +182,7 @@ def make_example(
     middle, width = statistics
     labelled = torch.from_numpy(labels != UNANNOTATED)
     feature = torch.from_numpy(labels == label).float() * labelled
-    near = F.avg_pool2d(labelled.float(), 3, 1, 1)
-    soft = F.avg_pool2d(feature, 3, 1, 1) / near.clamp(min=1e-3)
+    soft = F.avg_pool2d(feature, 3, 1, 1) / F.avg_pool2d(labelled.float(), 3, 1, 1).clamp(min=1e-3)
     normalised = ((torch.as_tensor(image) - middle) / width).clamp(-LIMIT, LIMIT)
     positive = bool(feature[len(feature) // 2].any())  # validation looks at the tile's own slice alone
     return Example(name, tuple(int(c) for c in centre), int(size), positive, normalised.half(), soft.half(), labelled)

@@ -52,8 +52,7 @@ class Template:
 
 def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Template, list[str]]:
     """The Template of a DetectParticlesConfig for tomograms of a pixel size (Å/px), and sentences for the user."""
-    path = str(config.template)
-    scale = _scale(config)
+    path, scale = str(config.template), _scale(config)
     notes = dark_notes(path)
     coarse = load_density(path, 4 * scale) if not is_model(path) else load_density(path, 4.0)
     diameter = config.diameter or particle_diameter(coarse, 4.0)
