@@ -36,7 +36,7 @@ class Everywhere(Detector):
 
 
 class Method(HeatmapPicker):
-    name, working_diameter = "detector", 24.0
+    name, working_diameter, build = "detector", 24.0, Detector
 
 
 @pytest.fixture(autouse=True)

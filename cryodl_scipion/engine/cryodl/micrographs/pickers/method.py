@@ -14,7 +14,7 @@ from ..normalize import Measured
 from .crops import LabelledImage
 
 
-class PickerMethod:
+class PickerMethod(abc.ABC):
     """A picker's network, labels and loss. A subclass gives at least name, build, example, loss and scores. name: word
     on the command line. weak: a sentence about a published choice that is known to be weak, or "". working_diameter: px
     that a particle's diameter has in the network's input. learning_rate: peak. decay: factor of the rate after each

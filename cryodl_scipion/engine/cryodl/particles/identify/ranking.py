@@ -82,8 +82,8 @@ MODEL_ERROR = 2.0  # over chance: structures and CTFs are never exact, so a riva
 # of the evidence that particles of the structure would give. Other generators' and real particles: at least 0.75;
 # foreign ones up to 0.76. How much would be expected is known to some 10 %, so below CLEAR held-out particles are asked
 MINIMUM, CLEAR = 0.7, 0.8
-# of the evidence, see held_out_gain. Six right structures: -0.015 to -0.004, a real first map of half the particles
-# 0.013; five wrong ones 0.019 to 0.086, a ribosome of another species 0.056
+# of the evidence, see held_out_gain. Right structures: -0.015 to -0.004, a real first map of half the particles 0.013;
+# wrong ones 0.019 to 0.086, a ribosome of another species 0.056
 GAIN = 0.015
 SIGNAL = 3.0  # standard errors of the images' power above the noise
 FEWEST_DECOYS = 5  # of a kind, that have a middle of their own
@@ -124,7 +124,7 @@ class Compared:
         self, kinds: typing.Sequence[np.ndarray], tried: int, own: np.ndarray, beside: typing.Sequence[np.ndarray]
     ) -> float:
         """Test it against decoys, if `tried` structures could have come out best. Returns the probability that a decoy
-        fits as well, of one structure.
+        fits as well, as if only this one had been tried.
 
         Where other structures are there, it is also asked how much it adds to these, for particles of theirs tell
         nothing between it and its decoys, of which some may be made of them.
@@ -287,8 +287,8 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
         one.full = float(evidence[:, k].mean())
         if shares.share[k] >= MATTERS or k == first:
             others = [other.candidate for other in compared if other is not one]
+            beside = [coarse[best[i].candidate.name] for i in shares.several if k in shares.several and i != k]
             for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others):
-                beside = [coarse[best[i].candidate.name] for i in shares.several if k in shares.several and i != k]
                 if one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside) > HOPELESS:
                     break
     # particles are shared out only among these: chosen from all, those that fit a look-alike best would speak for it

@@ -110,8 +110,9 @@ def _find_those_behind(runs: dict[int, FoundRun]) -> None:
             before = [b for b in before if run.status == "scheduled" or f"'{b.label}' has no output" in run.error]
             run.behind = next((b for b in (one if one.status in STOPPED else one.behind for one in before) if b), None)
             found = found or run.behind is not None
-    for run in [*runs.values()] * len(runs):  # to the first that stopped
-        run.behind = (run.behind and run.behind.behind) or run.behind
+    for run in runs.values():
+        while run.behind and run.behind.behind:  # to the first that stopped
+            run.behind = run.behind.behind
 
 
 def read_words(path: str | None) -> tuple[dict[str, typing.Any], list[str]]:
