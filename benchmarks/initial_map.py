@@ -122,7 +122,7 @@ of_chain = columns(
         "corrected for noise (Å)": "corrected:.1f",
         "that of noise, oriented likewise (Å)": "noise:.1f",
         "FSC 0.5 with the truth (Å)": "truth:.1f",
-        "the same, refined by RELION 3.1.3": "refined:.1f",
+        "the same, refined by RELION": "refined:.1f",
         "alarms": "alarms",
         "minutes, two cores": "minutes:.0f",
         "CPU min": "cpu_minutes:.0f",
