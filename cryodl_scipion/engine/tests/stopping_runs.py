@@ -53,7 +53,7 @@ def tried(trial, number, part, work, seconds, wanted):
             os.kill(process.pid, number)
         process.join()
         took = time.monotonic() - asked
-        if process.exitcode:
+        if process.exitcode and (process.exitcode > 0 or trials.output_files(folder) != wanted):
             break
         part *= 0.8
     found = dict(code=process.exitcode, seconds=took, kept=bool(checkpoint()), tries=tries)

@@ -101,7 +101,7 @@ def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> in
         as_json = bool(getattr(options, "as_json", False))
         quiet = as_json or helps() or getattr(request.config, "json", False)
         late = lambda number: os._exit(_stopped(command, Stopped(number), failure_path))
-        with stoppable(late), no_long_silence(json=quiet):
+        with no_long_silence(json=quiet), stoppable(late):
             request = dataclasses.replace(request, warnings=(*warnings, *request.warnings))
             _run(command, request, options.result, as_json)
         return 0

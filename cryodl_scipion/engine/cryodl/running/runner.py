@@ -84,7 +84,12 @@ def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> Runnabl
         if problems:
             raise ValueError(" ".join(problems))
         row, started, run = EVERY_COMMAND[command_of(config)], time.monotonic(), Run(config, seed, names)
-        with computing_on(device, threads), messages.collected() as said, output_lock(row, config, names=run.names):
+        with (
+            contextlib.ExitStack() as end,
+            computing_on(device, threads),
+            messages.collected() as said,
+            output_lock(row, config, names=run.names),
+        ):
             run.warn(*warnings)
             if row.fresh and (output := vars(config)["output"]):
                 unfinished.check_output(output, row.fresh)
@@ -105,20 +110,19 @@ def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> Runnabl
                 if not helps():
                     unfinished.remove_unused(getattr(config, row.locks, None))
                 raise
-            with stopping.held():  # what is complete is not called unfinished
-                run.finish()
-            sentences = tuple(said())
-        return Result(
-            row.name,
-            made,
-            device=run.used_device,
-            seconds=round(time.monotonic() - started, 3),
-            skipped=tuple(run.skipped),
-            warnings=sentences,
-            versions=versions(),
-            summary=tuple(run.summary_sentences),
-            methods=tuple(run.methods_sentences),
-        )
+            end.enter_context(stopping.held())  # what is complete is not called unfinished
+            run.finish()
+            return Result(
+                row.name,
+                made,
+                device=run.used_device,
+                seconds=round(time.monotonic() - started, 3),
+                skipped=tuple(run.skipped),
+                warnings=tuple(said()),
+                versions=versions(),
+                summary=tuple(run.summary_sentences),
+                methods=tuple(run.methods_sentences),
+            )
 
     return run_command
 

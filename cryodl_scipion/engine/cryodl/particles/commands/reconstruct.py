@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl reconstruct`: oriented particles in; a map and its two half-maps out. Back-project; the map is written last.
+"""`cryodl reconstruct`: oriented particles in; a map and its two half-maps out. Back-project; the map appears last.
 A stopped run leaves nothing and starts anew."""
 
+import contextlib
 import dataclasses
 import typing
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from ...contract import ReconstructConfig, ReconstructOutputs, counted, resolution_in_words
 from ...core import projections, symmetry
-from ...io import memory, mrc, particle_sets, unfinished
+from ...io import files, memory, mrc, particle_sets, stopping, unfinished
 from ...io.particles import BEYOND, REFERENCE, SUBSTITUTED
 from ...latent.masks import molecule_mask
 from ...likelihood.observed import check_not_empty, sample_rows
@@ -84,10 +85,11 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         made = _with_substituted(made, substituted, halves, config, found, run)
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     mask = molecule_mask(found.whole.numpy(), particles.pixel_size)
-    written = dict(mask=mask, half1=found.half1, half2=found.half2, map=found.whole)
-    for name, density in written.items():
-        mrc.write_map(paths[name], density, particles.pixel_size)
-    _tell(run, made, particles)
+    written = dict(map=found.whole, mask=mask, half1=found.half1, half2=found.half2)
+    with stopping.held(), contextlib.ExitStack() as stack:  # they appear together, the map last
+        for name, density in written.items():
+            mrc.write_map(stack.enter_context(files.whole_file(paths[name])), density, particles.pixel_size)
+        _tell(run, made, particles)
     return made
 
 
