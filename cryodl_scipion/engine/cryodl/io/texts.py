@@ -36,9 +36,9 @@ class Texts(typing.Sequence[str]):
         """The str of a row; of a slice, or an array of rows or of bool, Texts."""
         if isinstance(rows, (int, np.integer)):
             return self._values[rows if self._positions is None else self._positions[rows]].decode()
-        if self._positions is None:
-            return Texts(None, self._values[rows])
-        return Texts(self._positions[rows], self._values)
+        return (
+            Texts(None, self._values[rows]) if self._positions is None else Texts(self._positions[rows], self._values)
+        )
 
     def __iter__(self) -> typing.Iterator[str]:
         if self._positions is not None:

@@ -123,10 +123,9 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     patterns = ("{}.star", "../{}.star", f"../{PICTURES}/{{}}.png")
     files = ItemRecords(folder / CANDIDATES, KIND, _settings(config), *patterns, remedy=AGAIN)
     records = {} if config.overwrite else files.unchanged(named)
-    if config.structure:
-        templates = of_structure(config.structure, STEP)
-    else:
-        templates = of_blobs(float(config.particle_diameter or 0))
+    templates = (
+        of_structure(config.structure, STEP) if config.structure else of_blobs(float(config.particle_diameter or 0))
+    )
     print(
         f"{counted(len(named), 'micrograph')}, {len(records)} of them already picked; "
         f"{counted(len(templates.images), 'template')}, particle diameter {templates.diameter:.0f} Å."

@@ -43,7 +43,7 @@ def particle_positions(
 def far(positions: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
     """Which positions keep a distance from all others. positions: (n, 2). others: (m, 2). distance: px. Returns (n,),
     bool."""
-    return cKDTree(others).query(positions)[0] > distance if len(positions) else np.zeros(0, bool)
+    return cKDTree(others).query(positions)[0] > distance
 
 
 MARGIN = 0.75  # particle diameters from the edge, so that each is whole
@@ -77,8 +77,7 @@ def random_centres(
         new = rng.uniform(margin, high, (count, 2))
         if blocked is not None:
             new = new[~blocked[tuple(np.rint(new).astype(int).T)]]
-        if len(centres) and len(new):
-            new = new[cKDTree(centres).query(new)[0] >= distance]
+        new = new[cKDTree(centres).query(new)[0] >= distance]
         centres = np.vstack([centres, new[separate(new, distance)][:missing]])
     return centres[others:]
 

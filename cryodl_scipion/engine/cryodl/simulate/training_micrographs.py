@@ -64,7 +64,7 @@ def random_scene(
     shape = (side, side)
     centres, clumped = particle_positions(shape, wide, rng, FAINT_CROWDED if faint else CROWDED)
     clean = paint(views, centres, shape, rng) + paint(views, clumped, shape, rng)
-    good = far(centres, clumped, 0.75 * wide) if len(clumped) else np.ones(len(centres), bool)
+    good = far(centres, clumped, 0.75 * wide)
     signal = signal_strength(clean, centres if len(centres) else clumped, wide)
     stray = stray_pieces(other, zoom, shape, wide, rng) if other else 0.0
     clean = clean + stray + float(signal) * film_texture(shape, wide, rng)

@@ -134,9 +134,8 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
 def random_bilayer(rng: np.random.Generator) -> Bilayer:
     """A Bilayer: thinner or thicker, with or without proteins and coat."""
     leaflets = rng.uniform(30, 46)
-    coat = None
-    if rng.random() < 0.35:
-        coat = (rng.choice([-1, 1]) * rng.uniform(55, 140), rng.uniform(8, 25), rng.uniform(0.2, 0.9))
+    coated = rng.random() < 0.35
+    coat = (rng.choice([-1, 1]) * rng.uniform(55, 140), rng.uniform(8, 25), rng.uniform(0.2, 0.9)) if coated else None
     return Bilayer(
         leaflets=leaflets,
         thickness=leaflets + 15,

@@ -126,8 +126,6 @@ def better_frame(
 
 def _near(yx: np.ndarray, others: np.ndarray, reach: float) -> np.ndarray:
     """(n,) bool: positions with one of the others within reach."""
-    if not len(yx) or not len(others):
-        return np.zeros(len(yx), bool)
     return np.asarray(cKDTree(others).query(yx)[0] < reach)
 
 
@@ -143,8 +141,6 @@ def _apart(yx: np.ndarray, reach: float) -> np.ndarray:
 
 def _scores_at(places: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: float) -> list[float]:
     """Score of the pick at each position; 1 where there is none, as of a pick that a human puts."""
-    if not len(places) or not len(yx):
-        return [1.0] * len(places)
     distance, index = cKDTree(yx).query(places)
     return [float(scores[i]) if d < reach else 1.0 for d, i in zip(distance, index)]
 

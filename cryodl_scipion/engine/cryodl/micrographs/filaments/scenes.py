@@ -41,8 +41,8 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
     cells = np.stack([rows, columns], -1).reshape(-1, 2) * STRIDE + (STRIDE - 1) / 2
     weight = torch.nn.functional.avg_pool2d(prepared.valid[None, None].float(), STRIDE)[0, 0]
     target = np.zeros((3, len(cells)), np.float32)
-    crossed = crossings(scene.lines, scene.width)
-    apart = _distance(cells, crossed)
+    crossed = cKDTree(crossings(scene.lines, scene.width))
+    apart, _ = crossed.query(cells)  # infinite without any
     if scene.lines:
         positions = np.vstack(scene.lines)
         steps = np.concatenate([np.gradient(line, axis=0) for line in scene.lines])
@@ -58,7 +58,7 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
         weight = weight * torch.from_numpy(~doubtful.reshape(shape))
     bad = scene.uncertain.numpy()
     clear = [
-        (_distance(line, crossed) > CROSSING[1] * scene.width)
+        (crossed.query(line)[0] > CROSSING[1] * scene.width)
         & ((line > scene.width) & (line < np.array(bad.shape) - 1 - scene.width)).all(1)
         & ~values_at(bad, line)
         for line in scene.lines
@@ -72,8 +72,3 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
         scene.width,
         clear,
     )
-
-
-def _distance(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) distance of positions to the nearest of others; infinite without any."""
-    return cKDTree(others).query(positions)[0] if len(others) else np.full(len(positions), np.inf)

@@ -202,9 +202,7 @@ def _continue_each_other(
     step = other - position
     length, limit = np.linalg.norm(step), np.cos(JOIN_ANGLE)
     straight = -outward @ other_outward > limit
-    if length < 2:
-        return straight
-    return straight and outward @ step / length > limit and -other_outward @ step / length > limit
+    return straight and (length < 2 or min(outward @ step, -other_outward @ step) / length > limit)
 
 
 def _chains(fragments: list, partner: dict[int, int]) -> list:

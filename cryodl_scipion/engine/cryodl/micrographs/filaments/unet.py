@@ -57,9 +57,8 @@ class FilamentUNet:
         target, weight = item.target[(slice(None), *part)].float(), item.weight[part].float()
         rotations = int(rng.integers(4))
         image, target, weight = (torch.rot90(v, rotations, (-2, -1)) for v in (image, target, weight))
-        signs = torch.tensor([1.0, 1.0, 1.0])
-        if rotations % 2:  # a rotation by 90 degrees adds 180 degrees to twice the angle
-            signs = signs * torch.tensor([1.0, -1.0, -1.0])
+        # a rotation by 90 degrees adds 180 degrees to twice the angle
+        signs = torch.tensor([1.0, -1.0, -1.0] if rotations % 2 else [1.0, 1.0, 1.0])
         if rng.random() < 0.5:
             image, target, weight = (v.flip(-1) for v in (image, target, weight))
             signs = signs * torch.tensor([1.0, 1.0, -1.0])

@@ -47,8 +47,6 @@ class LabelledImage(Measured):
     @property
     def certain(self) -> np.ndarray:
         """(n, 2) yx of the positives without picks of the machine."""
-        if not len(self.machine) or not len(self.positives):
-            return self.positives
         return self.positives[cKDTree(self.machine).query(self.positives)[0] > 0]
 
     @property

@@ -270,13 +270,11 @@ class _Matched(typing.NamedTuple):
 
 
 def _matched(marks: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: float) -> _Matched:
-    moved, mark_scores, taken = marks.copy(), np.zeros(len(marks)), np.zeros(len(yx), bool)
-    if len(marks) and len(yx):
-        apart, nearest = cKDTree(yx).query(marks)
-        near = apart < reach
-        moved[near], mark_scores[near] = yx[nearest[near]], scores[nearest[near]]
-        taken = cKDTree(marks).query(yx)[0] < reach
-    return _Matched(moved, mark_scores, taken)
+    moved, mark_scores = marks.copy(), np.zeros(len(marks))
+    apart, nearest = cKDTree(yx).query(marks)
+    near = apart < reach
+    moved[near], mark_scores[near] = yx[nearest[near]], scores[nearest[near]]
+    return _Matched(moved, mark_scores, cKDTree(marks).query(yx)[0] < reach)
 
 
 def _circles(centres: np.ndarray, marks: np.ndarray, radius: float, shape: tuple[int, ...]) -> torch.Tensor:

@@ -95,8 +95,6 @@ class HeatmapPicker(PickerMethod):
             spots = target * labelled * ~sizes[1].isnan()
             off = (sizes[0] - sizes[1].nan_to_num()).abs()
             value = value + SIZE_WEIGHT * (spots * off).sum() / spots.sum().clamp(min=1.0)
-        if self.unlabelled_loss is None:
-            return value
         return self.unlabelled_loss(value, logits, target, labelled, weight[:, 1:])
 
     def scores(self, logits: torch.Tensor) -> torch.Tensor:

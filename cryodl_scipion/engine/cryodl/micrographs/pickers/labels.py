@@ -154,22 +154,17 @@ def _with_removed(
     boxes = dict(background)
     for name, yx in _gone(config, read_corrections(config.coordinates, [name for name, _ in named])).items():
         known = boxes.get(name, _NOWHERE)
-        if len(known):  # the user may have named the folder of removed picks as the background, too
-            yx = yx[cKDTree(known).query(yx)[0] > 0.5]
-        boxes[name] = np.concatenate([known, yx])
+        # the user may have named the folder of removed picks as the background, too
+        boxes[name] = np.concatenate([known, yx[cKDTree(known).query(yx)[0] > 0.5]])
     return boxes
 
 
 def _gone(config: TrainPickerConfig, found: Corrections) -> dict[str, np.ndarray]:
     """Removed picks that no certain pick has taken the place of, of the micrographs that have some."""
-    reach, gone = config.particle_diameter / config.pixel_size / 4, {}
-    for name, yx in found.removed.items():
-        certain = found.certain.get(name, _NOWHERE)
-        if len(certain) and len(yx):
-            yx = yx[cKDTree(certain).query(yx)[0] >= reach]
-        if len(yx):
-            gone[name] = yx
-    return gone
+    reach = config.particle_diameter / config.pixel_size / 4
+    certain = {name: cKDTree(found.certain.get(name, _NOWHERE)) for name in found.removed}
+    gone = {name: yx[certain[name].query(yx)[0] >= reach] for name, yx in found.removed.items()}
+    return {name: yx for name, yx in gone.items() if len(yx)}
 
 
 def _beside_corrections(item: Labels, rng: np.random.Generator) -> Labels:
@@ -284,9 +279,8 @@ def load_labelled(item: Labels, method: typing.Any, pixel_size: float, diameter:
         check_particle_fits(image.shape, pixel_size, diameter)
         prepared = prepare_micrograph(image, working_factor(method, pixel_size, diameter), method.working_diameter)
         shape = tuple(prepared.image.shape)
-        allowed = None
-        if item.uncertain:
-            allowed = certain_area(item.uncertain, prepared.shape, shape, method.working_diameter)
+        wide = method.working_diameter
+        allowed = certain_area(item.uncertain, prepared.shape, shape, wide) if item.uncertain else None
     except ValueError as error:
         raise ValueError(f"{item.path}: {error}") from None
     given = (item.positives, item.negatives, item.contamination, item.machine)

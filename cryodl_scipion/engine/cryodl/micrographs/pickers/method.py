@@ -31,7 +31,8 @@ class PickerMethod(abc.ABC):
     ema = 0.97
     bytes_per_pixel = 160
     needs_contamination = False
-    unlabelled_loss: typing.Any = None  # a criterion below, where labels are sparse
+    # of a labelled loss and what it was made of; a criterion below, where labels are sparse
+    unlabelled_loss: typing.Any = staticmethod(lambda labelled, *_: labelled)
 
     @property
     @abc.abstractmethod

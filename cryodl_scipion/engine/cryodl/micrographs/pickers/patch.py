@@ -102,8 +102,6 @@ class PatchPicker(PickerMethod):
         """output: (b, c) or (b, c, 1, 1). target: (b, 1). weight: (b, 2)."""
         logits, labelled = self.logit(output).flatten(1), weight[:, :1]
         value = self.labelled_loss(logits, target, labelled)
-        if self.unlabelled_loss is None:
-            return value
         return self.unlabelled_loss(value, logits, target, labelled, weight[:, 1:])
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
@@ -239,9 +237,8 @@ def _moved(layer: typing.Any, step: int, dilation: int) -> nn.Module:
     if isinstance(layer, nn.MaxPool2d):
         return nn.MaxPool2d(layer.kernel_size, step, dilation=dilation)
     if isinstance(layer, nn.AvgPool2d):
-        if dilation == 1 and step > 1:
-            return nn.AvgPool2d(layer.kernel_size, step)
-        return DilatedAverage(_kernel(layer), dilation)
+        cut = dilation == 1 and step > 1
+        return nn.AvgPool2d(layer.kernel_size, step) if cut else DilatedAverage(_kernel(layer), dilation)
     if _first(layer.padding):
         raise ValueError("A padded convolution sees other values at a window's edge than inside of the image.")
     return _shared(layer.weight, layer.bias, step, dilation)

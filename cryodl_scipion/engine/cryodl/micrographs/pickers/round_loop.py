@@ -145,9 +145,8 @@ class RoundLoop:
         self.config, self.folder, self.first, self.chosen = config, folder, first, chosen
         self.pick, self.seed = pick, seed
         self._diameter = config.particle_diameter
-        self._corrections = None
-        if config.corrections:
-            self._corrections = read_corrections(config.corrections, [name for name, _ in chosen])
+        names = [name for name, _ in chosen]
+        self._corrections = read_corrections(config.corrections, names) if config.corrections else None
 
     def _scaled(self) -> AutoPickConfig:
         """The config with the diameter that round 0 picked at: a stated one that the micrographs contradict teaches the

@@ -42,20 +42,12 @@ def corrected(picked: Picked, corrections: Corrections, reach: float) -> Picked:
     picked: candidates of the network. corrections: of the micrographs. reach: px of the file within which two picks are
     the same."""
     removed, certain = (part.get(picked.name, _NOWHERE) for part in (corrections.removed, corrections.certain))
-    yx, scores = picked.yx, picked.scores.copy()
-    if len(removed) and len(yx):
-        scores[cKDTree(removed).query(yx)[0] < reach] = 0
-    if len(certain):
-        if len(yx):
-            others = cKDTree(certain).query(yx)[0] >= reach
-            yx, scores = yx[others], scores[others]
-        yx, scores = np.concatenate([yx, certain]), np.concatenate([scores, np.ones(len(certain))])
-    if len(removed) and not len(yx):
-        return picked._replace(yx=removed, scores=np.zeros(len(removed)))
-    if len(removed):
-        missed = removed[cKDTree(yx).query(removed)[0] >= reach]
-        yx, scores = np.concatenate([yx, missed]), np.concatenate([scores, np.zeros(len(missed))])
-    return picked._replace(yx=yx, scores=scores)
+    scores = np.where(cKDTree(removed).query(picked.yx)[0] < reach, 0, picked.scores)
+    others = cKDTree(certain).query(picked.yx)[0] >= reach
+    yx = np.concatenate([picked.yx[others], certain])
+    missed = removed[cKDTree(yx).query(removed)[0] >= reach]
+    scores = np.concatenate([scores[others], np.ones(len(certain)), np.zeros(len(missed))])
+    return picked._replace(yx=np.concatenate([yx, missed]), scores=scores)
 
 
 def labels_of(
@@ -68,10 +60,9 @@ def labels_of(
     how many false positives there are."""
     sure, not_sure = picked.scores >= confident, picked.scores > 1 - confident
     kept = picked.yx[not_sure]
-    false = earlier[cKDTree(kept).query(earlier)[0] >= reach] if len(kept) and len(earlier) else earlier
+    false = earlier[cKDTree(kept).query(earlier)[0] >= reach]
     background = picked.yx[~not_sure]
-    if len(false) and len(background):
-        background = background[cKDTree(false).query(background)[0] >= reach]
+    background = background[cKDTree(false).query(background)[0] >= reach]
     return Labels(
         picked.name,
         picked.path,
@@ -119,9 +110,8 @@ def _without_contamination(image: LabelledImage, diameter: float, certain: np.nd
     if not len(image.positives):
         return image
     area = find_contamination(-image.image.numpy(), image.valid.numpy(), diameter)  # there, particles are dark
-    dirty = values_at(area, image.positives)
-    if len(certain):
-        dirty &= cKDTree(certain).query(image.positives)[0] > 0.5  # the same positions, but for rounding
+    others = cKDTree(certain).query(image.positives)[0] > 0.5  # the same positions, but for rounding
+    dirty = values_at(area, image.positives) & others
     return dataclasses.replace(image, positives=image.positives[~dirty], contamination=image.positives[dirty])
 
 
@@ -138,9 +128,8 @@ def teacher_probabilities(
     for image, yx, teacher in zip(images, found, teachers):
         known = map_positions(teacher.yx, teacher.shape, image.image.shape)
         value = np.zeros(len(yx))
-        if len(known) and len(yx):
-            distance, index = cKDTree(known).query(yx)
-            near = distance < MATCH_RADII * diameter / 2
-            value[near] = teacher.scores[index[near]]
+        distance, index = cKDTree(known).query(yx)
+        near = distance < MATCH_RADII * diameter / 2
+        value[near] = teacher.scores[index[near]]
         probabilities.append(value)
     return probabilities

@@ -197,10 +197,8 @@ def _table(
 def _background(image: typing.Any, picks: np.ndarray, diameter: float, rng: np.random.Generator) -> np.ndarray:
     """(n, 2) random valid positions away from the picks, as many as there are picks where there is room."""
     tried = rng.uniform(0, 1, (8 * len(picks), 2)) * (np.array(image.image.shape) - 1)
-    usable = values_at(image.valid.numpy(), tried)
-    if len(picks):
-        usable &= cKDTree(picks).query(tried)[0] > BACKGROUND_DISTANCE * diameter
-    return tried[usable][: len(picks)]
+    far = cKDTree(picks).query(tried)[0] > BACKGROUND_DISTANCE * diameter
+    return tried[far & values_at(image.valid.numpy(), tried)][: len(picks)]
 
 
 def ring_profiles(image: np.ndarray, positions: np.ndarray, diameter: float) -> np.ndarray:

@@ -140,9 +140,7 @@ class PickerTask(NetworkTask):
             left = match_picks(yx, item.machine, reach)
             certain = match_picks(yx, item.certain, reach) & ~left
             boxes = np.concatenate([item.negatives, item.contamination])
-            wrong = np.zeros(len(yx), bool)
-            if len(boxes) and len(yx):
-                wrong = (cKDTree(boxes).query(yx)[0] < reach) & ~certain & ~left
+            wrong = (cKDTree(boxes).query(yx)[0] < reach) & ~certain & ~left
             judged = values_at(item.usable.numpy(), yx)
             parts.append([part[judged] for part in (raw, certain, left, wrong)])
         return CorrectedCandidates(*map(np.concatenate, zip(*parts)))

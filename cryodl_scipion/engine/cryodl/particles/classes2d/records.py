@@ -70,6 +70,17 @@ def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> t
     return (small - level[:, None, None]) / scale[:, None, None], keep
 
 
+def times_ctf(
+    samples: torch.Tensor, particles: ParticleSet, rows: np.ndarray, grid: PolarGrid
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples (n, rings, half) of the particles of some rows times their CTF, and its squares (n, rings); 1 without."""
+    if particles.optics is None:
+        return samples, torch.ones(len(samples), grid.rings)
+    width = particles.box * particles.pixel_size
+    ctf = polar_ctf(grid, particles.optics[rows], width, particles.ctf_state, samples.device)
+    return samples * ctf, ctf.square().mean(-1)
+
+
 def noise_power(images: torch.Tensor, grid: PolarGrid) -> np.ndarray:
     """(rings,) mean power of masked noise at the samples, from outside of the mask of (n, box, box) images."""
     outside = 1 - grid.mask
@@ -84,7 +95,6 @@ def make_records(
 ) -> np.ndarray:
     """Write the records of all particles that can be used. Returns their rows. tick: called with numbers of images."""
     parts, noise = list[np.ndarray](), torch.from_numpy(scale.noise).sqrt()[:, None]
-    width = particles.box * particles.pixel_size
     with open(folder / "samples.f16", "wb") as samples_file, open(folder / "ctf2.f32", "wb") as ctf_file:
         for start in range(0, len(particles), CHUNK):
             chunk = np.arange(start, min(start + CHUNK, len(particles)))
@@ -93,13 +103,7 @@ def make_records(
             if not keep.any():
                 continue
             samples = scale.grid.sample(images) * scale.sign / noise
-            if particles.optics is None:
-                squared = torch.ones(len(samples), scale.grid.rings)
-            else:
-                ctf = polar_ctf(
-                    scale.grid, particles.optics[chunk[keep]], width, particles.ctf_state, torch.device("cpu")
-                )
-                samples, squared = samples * ctf, ctf.square().mean(-1)
+            samples, squared = times_ctf(samples, particles, chunk[keep], scale.grid)
             samples_file.write(torch.view_as_real(samples).clamp(-LARGEST, LARGEST).half().contiguous().numpy().data)
             ctf_file.write(squared.contiguous().numpy().data)
             parts.append(chunk[keep])
@@ -217,9 +221,7 @@ def _sign(
         return (1.0 if config.contrast == "bright" else -1.0), []
     grid = scale.grid
     samples = grid.sample(images) / torch.from_numpy(scale.noise)[:, None]
-    if particles.optics is not None:
-        width = particles.box * particles.pixel_size
-        samples = samples * polar_ctf(grid, particles.optics[rows], width, particles.ctf_state, samples.device)
+    samples, _ = times_ctf(samples, particles, rows, grid)
     matches = (
         samples.conj() * (grid.sample(projected_ball(grid.box, 1.3 * grid.mask_px)[None])[0] * grid.weights[:, None])
     ).real.sum((1, 2))

@@ -23,8 +23,7 @@ from ...io.star import write_tables
 from .averages import Averages, ClassBank, ImageSums, average_classes
 from .classify import Classification
 from .earlier_classes import TAKEN, FormerClasses
-from .polar import polar_ctf
-from .records import ClassSettings, Records, noise_power
+from .records import ClassSettings, Records, noise_power, times_ctf
 
 SHIPPED = "class_ranker"  # the model that comes with the program
 ROTATIONS = 4  # rotations by 90 degrees, and as many mirrored ones, over which the score is averaged
@@ -339,14 +338,10 @@ class MadeNoise(Records):
 
     def __init__(self, settings: ClassSettings, rows: np.ndarray, rng: np.random.Generator) -> None:
         self.grid, self.rows = settings.scale.grid, rows
-        box, particles = self.grid.box, settings.particles
+        box = self.grid.box
         white = torch.from_numpy(rng.normal(size=(len(rows), box, box)).astype(np.float32))
-        self._samples = self.grid.sample(white) / torch.from_numpy(noise_power(white, self.grid)).sqrt()[:, None]
-        self._squared = torch.ones(len(rows), self.grid.rings)
-        if particles.optics is not None:
-            width = particles.box * particles.pixel_size
-            ctf = polar_ctf(self.grid, particles.optics[rows], width, particles.ctf_state, white.device)
-            self._samples, self._squared = self._samples * ctf, ctf.square().mean(-1)
+        samples = self.grid.sample(white) / torch.from_numpy(noise_power(white, self.grid)).sqrt()[:, None]
+        self._samples, self._squared = times_ctf(samples, settings.particles, rows, self.grid)
 
     def read(self, positions: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """As Records.read."""

@@ -144,9 +144,8 @@ class AnnotationStore:
 
     def drawing(self, tile: Tile) -> np.ndarray:
         """(size, size) int16 as it was drawn: 0 without, 1 the feature, 255 uncertain."""
-        if tile.drawing is None:
-            return np.zeros((tile.size, tile.size), np.int16)
-        return self._drawings[tile.drawing].copy()
+        nothing = np.zeros((tile.size, tile.size), np.int16)
+        return nothing if tile.drawing is None else self._drawings[tile.drawing].copy()
 
     def labels(self, tile: Tile) -> np.ndarray:
         """As drawing, but uncertain where overlapping tiles disagree and beyond the border: what networks learn

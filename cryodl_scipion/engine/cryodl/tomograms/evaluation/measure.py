@@ -161,8 +161,6 @@ class Distances(Summed):
 
 def _nearest(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(n,) distances of (n, 3) positions to the nearest of the others; infinite beyond FARTHEST."""
-    if not len(others):
-        return np.full(len(positions), np.inf)
     from scipy.spatial import cKDTree
 
     tree = cKDTree(others, balanced_tree=False, compact_nodes=False)  # built in half the time

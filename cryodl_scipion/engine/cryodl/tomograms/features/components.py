@@ -219,13 +219,9 @@ _EMPTY = dict(
 
 def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray, int]:
     """Slices that cut out all of a mask, (z, y, x) int32 numbers of its parts there, and how many there are."""
-    position = []
-    for axis in range(3):
-        there = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not len(there):
-            return (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.int32), 0
-        position.append(slice(int(there[0]), int(there[-1]) + 1))
-    return (tuple(position), *ndimage.label(mask[tuple(position)], TOUCH))
+    there = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    position = tuple(slice(int(t[0]), int(t[-1]) + 1) if len(t) else slice(0, 0) for t in there)
+    return (position, *ndimage.label(mask[position], TOUCH))
 
 
 def _measure(

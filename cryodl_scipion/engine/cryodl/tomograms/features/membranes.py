@@ -88,9 +88,7 @@ def nearest_others(
     distance, other = np.full(len(positions), np.inf), np.zeros(len(positions), int)
     for number, vertices in surfaces.items():
         away = np.flatnonzero(component_of != number)
-        if not len(vertices) or not len(away):
-            continue
-        found, _ = cKDTree(vertices).query(positions[away], distance_upper_bound=float(distance[away].max()))
+        found, _ = cKDTree(vertices).query(positions[away], distance_upper_bound=distance[away].max(initial=0))
         nearer = found < distance[away]
         distance[away[nearer]], other[away[nearer]] = found[nearer], number
     return distance, other

@@ -163,9 +163,7 @@ def _pruned(branches: typing.Sequence[list[int]], positions: np.ndarray, radii: 
 def _is_spur(network: typing.Any, number: int, positions: np.ndarray, radii: np.ndarray) -> bool:
     path = network.paths[number]
     meeting = [len(network.ends[end]) > 1 for end in (path[0], path[-1])]
-    if sum(meeting) != 1:
-        return False
-    return _length(path, positions) <= SPUR * radii[path[0] if meeting[0] else path[-1]] + 1
+    return sum(meeting) == 1 and _length(path, positions) <= SPUR * radii[path[0] if meeting[0] else path[-1]] + 1
 
 
 def _mended(network: typing.Any, end: int) -> list[int]:

@@ -145,12 +145,8 @@ def _triangles(values: np.ndarray, level: float) -> np.ndarray | None:
     """(n, 3, 3) corners xyz of the triangles, in bins; None if the level is nowhere."""
     from skimage.measure import marching_cubes
 
-    position = []
-    for axis in range(3):
-        there = np.flatnonzero((values >= level).any(axis=tuple(a for a in range(3) if a != axis)))
-        if not len(there):
-            return None
-        position.append(slice(max(0, int(there[0]) - 1), int(there[-1]) + 2))
+    there = [np.flatnonzero((values >= level).any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    position = [slice(max(0, int(t[0]) - 1), int(t[-1]) + 2) if len(t) else slice(0, 0) for t in there]
     part = values[tuple(position)]
     if min(part.shape) < 2 or part.min() >= level:
         return None
