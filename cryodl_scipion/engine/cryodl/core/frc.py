@@ -85,5 +85,4 @@ def _scaled(images: torch.Tensor, dims: tuple[int, ...]) -> torch.Tensor:
 
 def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
     """Of two tensors of mean 0 over all their values. first, second: (...), of one shape."""
-    product = float((first * second).mean())
-    return product / max(1e-12, float(((first**2).mean() * (second**2).mean()).sqrt()))
+    return float((first * second).mean()) / max(1e-12, float(((first**2).mean() * (second**2).mean()).sqrt()))

@@ -122,9 +122,8 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
             position = stop
         else:
             position += 8 + size
-    key = micrograph_key(Path(path).stem)
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
-    return Coordinates3D(str(path), (key,) * len(xyz), tuple(species), xyz, "px", "file")
+    return Coordinates3D(str(path), (micrograph_key(Path(path).stem),) * len(xyz), tuple(species), xyz, "px", "file")
 
 
 def write_imod_model(
@@ -140,11 +139,10 @@ def write_imod_model(
     species has the colour of its place among them; else those of `species`, sorted."""
     names = names or sorted(set(species))
     there = [(number, name) for number, name in enumerate(names) if name in species]
-    sizes = [int(n) for n in shape[::-1]]
     data = [
         b"IMODV1.2",
         b"cryodl".ljust(128, b"\0"),
-        struct.pack(">3iiI4i", *sizes, len(there), 0, 1, 0, 0, 255),
+        struct.pack(">3iiI4i", *[int(n) for n in shape[::-1]], len(there), 0, 1, 0, 0, 255),
         struct.pack(">6f3i2ifii3f", 0, 0, 0, 1, 1, 1, 0, 0, 0, 3, 128, pixel_size / 10, -9, 0, 0, 0, 0),
     ]
     for number, name in there:
@@ -183,13 +181,11 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
             f"{path} has no EMAN2 boxes: {fault_of(error)}. boxes_3d must have rows x, y, z, ... of numbers; export it "
             "again."
         ) from None
-    name = micrograph_key(Path(path).stem).removesuffix("_info")
-    species = tuple(names.get(kind, f"class_{kind}") for kind in kinds)
     centred = unbinned is not None and unbinned > 0
     return Coordinates3D(
         str(path),
-        (name,) * len(xyz),
-        species,
+        (micrograph_key(Path(path).stem).removesuffix("_info"),) * len(xyz),
+        tuple(names.get(kind, f"class_{kind}") for kind in kinds),
         xyz * (unbinned or 1) if centred else xyz,
         "centred Å" if centred else "px",
         "file",

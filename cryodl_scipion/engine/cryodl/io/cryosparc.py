@@ -216,9 +216,8 @@ def _poses(found: _Fields) -> dict[str, Texts]:
     if kind is None:
         return columns
     if kind == "alignments3D":
-        turns = found.real("alignments3D/pose", 3)
         # the rotation vector's matrix is RELION's Rz(rot) Ry(tilt) Rz(psi); cryoDRGN reads both so
-        angles = angles_of(Rotation.from_rotvec(turns).as_matrix().transpose(0, 2, 1))
+        angles = angles_of(Rotation.from_rotvec(found.real("alignments3D/pose", 3)).as_matrix().transpose(0, 2, 1))
         columns.update((f"rlnAngle{n}", _numbers(v)) for n, v in zip(("Rot", "Tilt", "Psi"), angles.T))
     shifts = found.real(f"{kind}/shift", 2)
     size = found.real(f"{kind}/psize_A" if f"{kind}/psize_A" in found.all else "blob/psize_A")

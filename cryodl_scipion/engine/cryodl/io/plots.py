@@ -18,10 +18,9 @@ def can_draw() -> bool:
 
 def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Losses and validation metrics of a metrics.csv as a PNG. Columns named validation_* are drawn as they come."""
-    pyplot = _pyplot()
     rows = whole_rows(metrics)
     steps, columns = [int(r["step"]) for r in rows], list(rows[0]) if rows else []
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for column in [c for c in columns if c.startswith("train_") or c == "validation_loss"]:
         left.plot(steps, [float(r[column]) for r in rows], marker=".", label=column.replace("_", " "))
     for column in [c for c in columns if c.startswith("validation_") and c != "validation_loss"]:
@@ -57,9 +56,8 @@ def plot_agreement(
     names: typing.Sequence[str], matrix: typing.Sequence[typing.Sequence[float]], path: str | os.PathLike[str]
 ) -> None:
     """F1 of each pair of sets, rows of numbers in [0, 1], as a PNG of coloured squares."""
-    pyplot = _pyplot()
     side = 2.4 + 0.7 * len(names)
-    figure, axes = pyplot.subplots(figsize=(side + 0.8, side), layout="constrained")
+    figure, axes = _pyplot().subplots(figsize=(side + 0.8, side), layout="constrained")
     image = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
     for row, values in enumerate(matrix):
         for column, value in enumerate(values):

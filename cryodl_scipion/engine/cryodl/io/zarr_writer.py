@@ -62,9 +62,8 @@ def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: ty
         dimension_separator="/",
     )
     for position in itertools.product(*(range(-(-n // c)) for n, c in zip(shape, chunks))):
-        spans = [(k * c, min((k + 1) * c, n)) for k, c, n in zip(position, chunks, shape)]
         chunk = np.zeros(chunks, described["dtype"])
-        values = read(spans)
+        values = read([(k * c, min((k + 1) * c, n)) for k, c, n in zip(position, chunks, shape)])
         chunk[tuple(slice(0, n) for n in values.shape)] = values
         path = folder.joinpath(*map(str, position))
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -177,12 +177,11 @@ def fit_components(
     setting: its views are moved. mean: (box, box, box). known: (q, box, box, box), where the components begin; further
     ones are random. number: of components. radius: finest frequency, waves per box. sigmas: (e,), standard deviations
     of the errors before. curve: (rings,), FSC of the halves' mean volumes."""
-    coarse = min(COARSE, radius)
     first = [mean[None], known[:number] * setting.focus]
     if number > len(known):
         first.append(start(mean, number - len(known), setting.focus, rng))
     volumes = np.concatenate(first)
-    for limit, rounds in ((coarse, COARSE_ROUNDS), (radius, FINE_ROUNDS)):
+    for limit, rounds in ((min(COARSE, radius), COARSE_ROUNDS), (radius, FINE_ROUNDS)):
         cube, count = setting.cube(limit), setting.coefficients.count(limit)
         for step in range(rounds):
             sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas)
@@ -208,9 +207,8 @@ def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.rando
 
 def _updated(sums: ExpectationSums, cube: Cube, volumes: np.ndarray, setting: Setting) -> np.ndarray:
     """Mean and components of a pass, the components' coordinates of unit variance."""
-    power = shell_power(volumes[:1], cube)
     share = np.concatenate([np.ones(1), np.full(len(volumes) - 1, CHANGE)])
-    volumes = solve_components(sums, cube, share[:, None] * power) * setting.mask
+    volumes = solve_components(sums, cube, share[:, None] * shell_power(volumes[:1], cube)) * setting.mask
     volumes[1:] *= setting.focus
     root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(len(sums.second)))
     components = np.tensordot(root.T, volumes[1:], axes=1).astype(np.float32)

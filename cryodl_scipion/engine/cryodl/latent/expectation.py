@@ -176,10 +176,9 @@ def expect(
     ring = np.tile(coefficients.ring[:count], 2)
     done = 0
     for part in batches(rows, count):
-        seen = coefficients.look(views, part, cube, mean_table, count)
         _batch(
             total,
-            seen,
+            coefficients.look(views, part, cube, mean_table, count),
             views.contrast[part],
             component_table,
             views.moved[part],

@@ -154,11 +154,10 @@ class Reference:
     def at(self, matrices: torch.Tensor) -> torch.Tensor:
         """(..., d) complex64 projections at rotation matrices (..., 3, 3), a tensor: from image to density, as
         core.projections.rotation_matrices gives them."""
-        shape = matrices.shape[:-2]
         plane = torch.stack([self.disc.x, self.disc.y]).float() * (self.scale / self.radius)
         positions = (matrices.reshape(-1, 3, 3)[:, :, :2] @ plane).transpose(1, 2)  # n, d, xyz
         values = F.grid_sample(self.cube, positions.reshape(1, 1, len(positions), -1, 3), align_corners=True)[0, :, 0]
-        return (torch.complex(values[0], values[1]) * self.gain[self.disc.ring]).reshape(*shape, -1)
+        return (torch.complex(values[0], values[1]) * self.gain[self.disc.ring]).reshape(*matrices.shape[:-2], -1)
 
 
 def middle_of(transform: torch.Tensor, radius: int) -> torch.Tensor:

@@ -109,8 +109,7 @@ def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> in
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
         return _fail(command, kind, _sentence(error), failure_path, 2)
     except KeyboardInterrupt as error:
-        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
-        return _stopped(command, stopped, failure_path)
+        return _stopped(command, error if isinstance(error, Stopped) else Stopped(signal.SIGINT), failure_path)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
         full = memory_sentence(error, command)
         if full:
@@ -274,8 +273,7 @@ def _metavar(info: ParamInfo) -> str:
 def _stopped(command: Command, stopped: Stopped, failure_path: str | None) -> int:
     if helps():
         return 128 + stopped.number  # the first process says it
-    message = f"stopped by {stopped.words}; {command.stopped}"
-    return _fail(command, "input", message, failure_path, 128 + stopped.number)
+    return _fail(command, "input", f"stopped by {stopped.words}; {command.stopped}", failure_path, 128 + stopped.number)
 
 
 def _request(command: Command, options: argparse.Namespace) -> Request:

@@ -95,10 +95,9 @@ def real_pair(
     """Pair of a whole map that the user has, at the working pixel size. atoms: Atoms in its frame."""
     data = to_grid(volume.data, volume.voxels_zyx, config.working_pixel_size)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
-    target = target_for(atoms, fine, config.target_resolution or resolution)
     return MapPair(
         scaled_map(data, map_scale(data), lowest).astype(np.float16),
-        target.astype(np.float16),
+        target_for(atoms, fine, config.target_resolution or resolution).astype(np.float16),
         fine.positions(atoms.xyz).astype(np.float32),
         volume.path,
         resolution,

@@ -132,8 +132,7 @@ def write_doubt(
     the table of its residues. Returns the files of map and table."""
     stem = str(Path(improved).with_name(Path(improved).name.removesuffix(".mrc") + "_doubt"))
     write_volume(stem + ".mrc", doubt.maps[0], volume)
-    script = doubt_script([(Path(improved).name, Path(stem).name + ".mrc")])
-    Path(stem + ".cxc").write_text(script, encoding="utf-8")
+    Path(stem + ".cxc").write_text(doubt_script([(Path(improved).name, Path(stem).name + ".mrc")]), encoding="utf-8")
     if structure:
         write_csv(stem + ".csv", TITLES, residue_rows(doubt, volume, read_atoms(structure)))
     return stem + ".mrc", stem + ".csv" if structure else None

@@ -94,9 +94,8 @@ def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generato
     spread = _noise_spread(grid, faults.anisotropy, views)
     halves = [_noise(grid, spread, rng).astype(np.float32) for _ in range(2)]
     strength = _strength(blurred, halves[0], mask, grid, faults.resolution)
-    ground_truth = model_density(atoms, grid, finest)
     return HalfMaps(
-        dataclasses.replace(grid, data=ground_truth),
+        dataclasses.replace(grid, data=model_density(atoms, grid, finest)),
         blurred + strength * halves[0],
         blurred + strength * halves[1],
         b_factors,

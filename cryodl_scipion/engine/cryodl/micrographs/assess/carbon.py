@@ -147,9 +147,8 @@ def _carbon_side(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]
     steps = _steps(behind, features, there, shape)[0]
     if (steps**2).sum() < _MIN_STEP:
         return 0
-    weights = steps / np.linalg.norm(steps)
     _, _, scale = _flat(features, there, shape)
-    contrast = ((features / scale) @ weights).reshape(shape)  # greater behind the arc
+    contrast = ((features / scale) @ (steps / np.linalg.norm(steps))).reshape(shape)  # greater behind the arc
     if not _is_edge(contrast, there.reshape(shape), shape, arc):
         return 0
     side = 1 if steps[1] + steps[2] - steps[0] > 0 else -1  # film is darker than ice, and grainier

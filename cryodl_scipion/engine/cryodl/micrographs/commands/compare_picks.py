@@ -105,9 +105,8 @@ def _score(
 ) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
     """Metrics of all picks, whatever their score, and (precision, recall) at each of their scores."""
     hit, scores, count = pooled(match_micrographs(picks, reference, list(reference), distance))
-    lowest = float(scores.min()) if len(scores) else 0.0
     curve = precision_recall(hit, scores, count)[1:] if count else (np.zeros(0), np.zeros(0))
-    return dataclasses.asdict(score_matched(hit, scores, count, lowest)), curve
+    return dataclasses.asdict(score_matched(hit, scores, count, float(scores.min()) if len(scores) else 0.0)), curve
 
 
 def _in_words(made: ComparePicksOutputs) -> typing.Iterator[str]:

@@ -122,8 +122,7 @@ def _micrographs(
         if lacking:
             raise ValueError(f"{given}: its tables lack {', '.join(lacking)}. Add these, or give the micrographs.")
         relion_tables.optics_rows(tables["optics"], own, given)
-        groups = dict(zip(own["rlnMicrographName"], own[_GROUP]))
-        return os.path.relpath(given, config.project), tables, groups
+        return os.path.relpath(given, config.project), tables, dict(zip(own["rlnMicrographName"], own[_GROUP]))
     names = list(rows.values())
     optics = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     written = pick_sets.micrograph_tables(names, config.pixel_size, *optics)

@@ -74,7 +74,6 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     card, hits = general_card(config, material, task, training)
     plots.plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
     training.finish(card, task.networks["picker"].state_dict())
-    metrics = card["validation"]
     lines = _in_words(card)
     run.summary(f"Model: {config.output}", *lines)
     run.methods(" ".join(lines))
@@ -83,7 +82,7 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
         stop_reason=training.stop_reason,
         threshold=card["threshold"],
         threshold_uncertainty=card["threshold_uncertainty"],
-        validation=metrics,
+        validation=card["validation"],
         structures=len(material.names),
         procedural=config.procedural,
         real_sets=[s.name for s in material.real],

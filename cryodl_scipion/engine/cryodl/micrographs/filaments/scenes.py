@@ -44,10 +44,9 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
     crossed = cKDTree(crossings(scene.lines, scene.width))
     apart, _ = crossed.query(cells)  # infinite without any
     if scene.lines:
-        positions = np.vstack(scene.lines)
         steps = np.concatenate([np.gradient(line, axis=0) for line in scene.lines])
         angles = np.arctan2(steps[:, 0], steps[:, 1])  # from the x axis towards y
-        distance, nearest = cKDTree(positions).query(cells)
+        distance, nearest = cKDTree(np.vstack(scene.lines)).query(cells)
         target[0] = np.exp(-0.5 * (distance / (SPOT_SIGMA * scene.width)) ** 2) * (apart > CROSSING[0] * scene.width)
         target[1:] = np.stack([np.cos(2 * angles), np.sin(2 * angles)])[:, nearest]
         contaminated = (

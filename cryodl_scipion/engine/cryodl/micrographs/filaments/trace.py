@@ -37,8 +37,7 @@ def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, st
 def _draw(
     image: np.ndarray, x: np.ndarray, y: np.ndarray, tube: np.ndarray, pixel_size: float, path: str, title: str
 ) -> None:
-    words = f"{title}: {len(np.unique(tube))} filaments, {len(tube)} segments"
-    figure, axes = micrograph_figure(image, words)
+    figure, axes = micrograph_figure(image, f"{title}: {len(np.unique(tube))} filaments, {len(tube)} segments")
     for index, number in enumerate(np.unique(tube)):
         mine = tube == number
         axes.plot(x[mine], y[mine], ".", color=f"C{index % 10}", markersize=3)
@@ -77,15 +76,13 @@ def trace_lines(
     cells: (h, w) bool; nothing is traced elsewhere. The Traces are in cells."""
     positions, scores, angles = _ridges(np.where(cells, score, 0), direction, LOW * threshold)
     paths = [_smooth(path) for path in _paths(positions, scores, angles, threshold)]
-    fragments = [path for path in paths if len(path) >= 3]
     lines = []
-    for chain in _joined(fragments, gap):
+    for chain in _joined([path for path in paths if len(path) >= 3], gap):
         position = np.vstack(chain)
         stops = np.cumsum([len(fragment) for fragment in chain])
         seen = [(int(stop) - len(fragment), int(stop) - 1) for fragment, stop in zip(chain, stops)]
-        length = sum(_length(fragment) for fragment in chain)
         mean = float(np.mean(map_coordinates(score, position.T, order=1, mode="nearest")))
-        if length >= shortest and mean >= threshold:
+        if sum(_length(fragment) for fragment in chain) >= shortest and mean >= threshold:
             lines.append(Trace(position, mean, seen))
     return sorted(lines, key=lambda line: -len(line.positions))
 
@@ -202,7 +199,7 @@ def _continue_each_other(
     step = other - position
     length, limit = np.linalg.norm(step), np.cos(JOIN_ANGLE)
     straight = -outward @ other_outward > limit
-    return straight and (length < 2 or min(outward @ step, -other_outward @ step) / length > limit)
+    return bool(straight and (length < 2 or min(outward @ step, -other_outward @ step) / length > limit))
 
 
 def _chains(fragments: list, partner: dict[int, int]) -> list:

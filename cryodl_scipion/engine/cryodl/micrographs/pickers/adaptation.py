@@ -208,8 +208,8 @@ def _candidates(
     dark protein."""
     seen = prepared if contrast == "dark" else prepared.inverted()
     with _as_told(settings, picker, contrast):
-        scale = typing.cast("float", settings.scale)  # nobody asks for candidates without any size
-        return picker.candidates(seen, settings.pixel_size, scale, settings.distance)
+        # nobody asks for candidates without any size
+        return picker.candidates(seen, settings.pixel_size, typing.cast("float", settings.scale), settings.distance)
 
 
 def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "Adapted") -> float:

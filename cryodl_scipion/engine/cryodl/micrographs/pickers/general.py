@@ -47,8 +47,7 @@ def plain_images(
 ) -> typing.Iterator[LabelledImage]:
     """LabelledImages of `count` micrographs of the structures in turn, with ice, gradients, some carbon and clumps."""
     for index in range(count):
-        rng = np.random.default_rng((seed, 9, index))
-        yield _plain_image(members[index % len(members)], method, rng)
+        yield _plain_image(members[index % len(members)], method, np.random.default_rng((seed, 9, index)))
 
 
 def _plain_image(member: PoolMember, method: PickerMethod, rng: np.random.Generator) -> LabelledImage:

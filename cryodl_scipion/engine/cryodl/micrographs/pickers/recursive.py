@@ -35,9 +35,8 @@ def split_items(
     with_particles = [i for i, item in enumerate(items) if len(item[2])]
     if len(with_particles) == 1:
         return list(items), [items[with_particles[0]]]
-    order = rng.permutation(len(items))
     number = max(1, int(round(fraction * len(items))))
-    held = set(order[:number].tolist())
+    held = set(rng.permutation(len(items))[:number].tolist())
     if held.isdisjoint(with_particles) or held.issuperset(with_particles):
         # both parts need particles: hold out the micrographs with a middling number of them
         ranked = sorted(with_particles, key=lambda i: len(items[i][2]))

@@ -59,8 +59,7 @@ def labels_of(
     to ignore. Returns Labels whose negatives are the false positives first, then the other background candidates; and
     how many false positives there are."""
     sure, not_sure = picked.scores >= confident, picked.scores > 1 - confident
-    kept = picked.yx[not_sure]
-    false = earlier[cKDTree(kept).query(earlier)[0] >= reach]
+    false = earlier[cKDTree(picked.yx[not_sure]).query(earlier)[0] >= reach]
     background = picked.yx[~not_sure]
     background = background[cKDTree(false).query(background)[0] >= reach]
     return Labels(
@@ -126,9 +125,8 @@ def teacher_probabilities(
     for each image (n,) the teacher's score at its candidate of the same particle, 0 where it had none."""
     probabilities = []
     for image, yx, teacher in zip(images, found, teachers):
-        known = map_positions(teacher.yx, teacher.shape, image.image.shape)
         value = np.zeros(len(yx))
-        distance, index = cKDTree(known).query(yx)
+        distance, index = cKDTree(map_positions(teacher.yx, teacher.shape, image.image.shape)).query(yx)
         near = distance < MATCH_RADII * diameter / 2
         value[near] = teacher.scores[index[near]]
         probabilities.append(value)

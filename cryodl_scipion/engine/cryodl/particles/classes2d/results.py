@@ -274,7 +274,6 @@ def write_answer(
         "rlnClassScore": answer.quality,
     }
     write_tables(folder / CLASSES, {"classes": table})
-    resolutions = [None if math.isnan(value) else round(float(value), 2) for value in answer.averages.resolutions]
     final = Path(output)
     return Classify2DOutputs(
         particles=str(final / PARTICLES),
@@ -282,7 +281,7 @@ def write_answer(
         stack=str(final / STACK),
         counts=[int(count) for count in answer.counts],
         scores=[round(float(s), 4) for s in answer.quality],
-        resolutions=resolutions,
+        resolutions=[None if math.isnan(value) else round(float(value), 2) for value in answer.averages.resolutions],
         count=int(answer.counts.sum()),
         assigned=assigned,
         converged=converged,

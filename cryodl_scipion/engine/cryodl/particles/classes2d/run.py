@@ -78,9 +78,8 @@ def _next(work: Classification, last: Pass | None, from_former: bool) -> Pass:
     levels = work.levels()
     if last is None:
         return Pass(len(levels) - 1, COARSE_EPOCHS, levels[-1]) if from_former else Pass(0, 0, levels[0])
-    final = last.level == len(levels) - 1
     first = PAIRS_EPOCHS if work.mirrored else FIRST_EPOCHS
-    if final or last.epoch + 1 < (LEVEL_EPOCHS if last.level else first):
+    if last.level == len(levels) - 1 or last.epoch + 1 < (LEVEL_EPOCHS if last.level else first):
         return Pass(last.level, last.epoch + 1, last.classes)
     return Pass(last.level + 1, 0, levels[last.level + 1])
 
@@ -106,11 +105,10 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
 
 
 def _keep(work: Classification, done: Pass, path: str | os.PathLike[str]) -> None:
-    arrays = {f.name: getattr(work.state, f.name) for f in dataclasses.fields(State)}
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
-            **arrays,
+            **{f.name: getattr(work.state, f.name) for f in dataclasses.fields(State)},
             done=np.array([done.level, done.epoch, done.classes], int),
             figures=np.array([done.changed, done.score]),
         )

@@ -70,7 +70,6 @@ def write_selection(
         write_particles_star(folder / REJECTED, particles.subset(~chosen))
     _write_classes(folder, table, np.nonzero(np.isin(table.numbers, kept))[0], particles.pixel_size)
     unclassified = int((classes == 0).sum())
-    dropped = int(len(particles) - of_kept.sum()) - unclassified
     every = [
         dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
         for n, s, c in zip(table.numbers, table.scores, table.counts)
@@ -86,7 +85,7 @@ def write_selection(
         selection=str(final / "selection.json"),
         kept=kept,
         count=int(chosen.sum()),
-        dropped=dropped,
+        dropped=int(len(particles) - of_kept.sum()) - unclassified,
         unclassified=unclassified,
         noise=int(of_kept.sum() - chosen.sum()),
         probability=round(cut, 4),

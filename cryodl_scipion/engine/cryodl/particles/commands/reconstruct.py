@@ -85,9 +85,8 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         made = _with_substituted(made, substituted, halves, config, found, run)
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     mask = molecule_mask(found.whole.numpy(), particles.pixel_size)
-    written = dict(map=found.whole, mask=mask, half1=found.half1, half2=found.half2)
     with stopping.held(), contextlib.ExitStack() as stack:  # they appear together, the map last
-        for name, density in written.items():
+        for name, density in dict(map=found.whole, mask=mask, half1=found.half1, half2=found.half2).items():
             mrc.write_map(stack.enter_context(files.whole_file(paths[name])), density, particles.pixel_size)
         _tell(run, made, particles)
     return made

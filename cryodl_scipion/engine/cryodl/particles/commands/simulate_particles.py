@@ -156,9 +156,8 @@ def _finish(
     for number, path in enumerate(files[:2]):
         with particle_sets.StackWriter(path, config.count, config.box, config.pixel_size) as stack:
             for start in starts:
-                part = str(_stacks_of(folder, start)[number])
                 count = min(CHUNK, config.count - start)
-                stack.add(stacks.read_images([part] * count, np.arange(count)))
+                stack.add(stacks.read_images([str(_stacks_of(folder, start)[number])] * count, np.arange(count)))
     mrc.write_map(files[2], scale * states.mean(), config.pixel_size)
     made = write_states(config, states, scale)
     rows = [_ground_truth(run, start, states, orientations) for start in starts]

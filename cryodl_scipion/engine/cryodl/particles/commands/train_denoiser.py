@@ -94,11 +94,10 @@ def _say_start(
     config = run.config
     print(*notes, *pairs.notes, sep="\n")
     run.warn(*pairs.warnings)
-    count = sum(len(rows) for rows in pairs.training)
     made = f", {config.simulated_fraction:.0%} of the pairs simulated from the structure" if method.learns else ""
     print(
         f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {run.device_name}: "
-        f"{count} "
+        f"{sum(len(rows) for rows in pairs.training)} "
         f"particles of {diameter:.0f} Å, box {pairs.box} px x {pairs.pixel_size:.4g} Å{made}."
     )
 

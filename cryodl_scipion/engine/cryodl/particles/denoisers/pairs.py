@@ -28,10 +28,9 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
             f"{particles.path} has {len(particles)} particle; at least two are needed, one for training and one for "
             "validation, and thousands for a good model."
         )
-    names = set(particles.micrographs) - {""}
     halves = set() if particles.halves is None else set(particles.halves.tolist()) & {1, 2}
     possible = {
-        "micrograph": len(names) > 1 and "" not in particles.micrographs,
+        "micrograph": len(set(particles.micrographs) - {""}) > 1 and "" not in particles.micrographs,
         "half": len(halves) == 2,
         "random": True,
     }
@@ -45,13 +44,12 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
             }[by]
             + f", so its particles cannot be split by {by}. Choose auto."
         )
-    rng = np.random.default_rng((seed, 77))
     ways: dict[str, typing.Callable[..., typing.Any]] = {
         "micrograph": _by_micrograph,
         "half": lambda *_: particles.halves == 2,
         "random": _at_random,
     }
-    held: np.ndarray = ways[by](particles, fraction, rng)
+    held: np.ndarray = ways[by](particles, fraction, np.random.default_rng((seed, 77)))
     training, validation = np.nonzero(~held)[0], np.nonzero(held)[0]
     how = {"micrograph": "by micrograph", "half": "by half set", "random": "at random"}[by]
     return (
@@ -192,9 +190,8 @@ class Pairs(PairImages):
         fit = fit_structure(particles.subset(training), projector, self.diameter_px, self.pixel_size)
         sign = self._contrast(particles, fit, contrast)
         real = RealPairs(particles, projector, self, scale, sign, fit.ctf_state)
-        noisy = real.images(training[sample_rows(len(training))])[0]
         amplitude = max(abs(fit.amplitude) / scale, 1e-3)
-        spectrum = noise_spectrum(noisy, self.diameter_px)
+        spectrum = noise_spectrum(real.images(training[sample_rows(len(training))])[0], self.diameter_px)
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
         snr = made.snr()
         self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."]

@@ -186,9 +186,8 @@ class _Tools:
 
     def _best_shift(self, observed: Observed, index: int, matrices: torch.Tensor) -> torch.Tensor:
         """(n, 2) px: the most probable shift of each image in one orientation."""
-        slices = self.fine[index].at(matrices)
         back = side_by_side(observed.disc.ramp(-self.shifts.yx).conj())
-        fit = side_by_side(observed.match * slices.conj()) @ back.T + self.shifts.log_prior
+        fit = side_by_side(observed.match * self.fine[index].at(matrices).conj()) @ back.T + self.shifts.log_prior
         return self.shifts.yx[fit.argmax(1)]
 
     def mean_image(self, index: int, near: _Near, weight: torch.Tensor) -> torch.Tensor:

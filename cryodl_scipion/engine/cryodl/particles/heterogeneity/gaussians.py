@@ -84,13 +84,12 @@ def _first(target: torch.Tensor, count: int, seed: int) -> Gaussians:
     """Gaussians at weighted means of clusters of dense voxels."""
     from sklearn.cluster import KMeans
 
-    box = len(target)
     dense = (target > BODY * target.max()).nonzero()
     weight = target[tuple(dense.T)].numpy()
     found = KMeans(min(count, len(dense)), n_init=1, random_state=seed).fit(dense.numpy(), sample_weight=weight)
     mass = torch.as_tensor(np.bincount(found.labels_, weight), dtype=torch.float32)
     size = torch.as_tensor(np.bincount(found.labels_), dtype=torch.float32)
-    centres = torch.as_tensor(found.cluster_centers_, dtype=torch.float32).flip(1) - box // 2
+    centres = torch.as_tensor(found.cluster_centers_, dtype=torch.float32).flip(1) - len(target) // 2
     return Gaussians(centres, mass, (0.5 * size ** (1 / 3)).clamp(min=1.2 * NARROWEST))
 
 

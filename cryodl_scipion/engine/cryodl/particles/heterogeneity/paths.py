@@ -148,11 +148,10 @@ def _sums(
     match = np.zeros((cube.side**3, 2 * maps), np.float32)
     weight = np.zeros((cube.side**3, maps), np.float32)
     for part in batches(rows, len(disc)):
-        images = prepare(particles.images(part), diameter_px, contrast)
         phases = (views.shifts[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
         known = np.sqrt(transfer) if particles.ctf_state == "multiplied" else transfer
-        data = disc.of_images(images).numpy()
+        data = disc.of_images(prepare(particles.images(part), diameter_px, contrast)).numpy()
         if without is not None:
             data = data - transfer * without.slices(cube, part, np.stack([x, y]).astype(np.float32))
         data = data * np.exp(1j * phases)

@@ -114,10 +114,9 @@ class Climb:
                 density = self.solve(self.scattered())
             if len(rows) < min(BATCH, len(self.observed)):
                 rows = self.rng.permutation(len(self.observed))
-            hot = number / STEPS < COOL
             new, _ = self.step(density, rows[:BATCH], max(1.0, HOT ** (1 - number / STEPS / COOL)), KEPT)
             if sums is not None:
-                new.table += (FADE if hot else SLOW) * sums.table
+                new.table += (FADE if number / STEPS < COOL else SLOW) * sums.table
             sums, rows = new, rows[BATCH:]
             density = self.solve(sums)
             progress()

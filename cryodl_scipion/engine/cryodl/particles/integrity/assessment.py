@@ -46,8 +46,7 @@ class IntegrityAssessment:
         matrices: candidates' rotations, searched if None."""
         observed = self.candidates.source.observed(rows, self.comparison.disc)
         offset = self.candidates.offset(rows)
-        ramp = self.comparison.disc.ramp(-offset)
-        observed = Observed(observed.match * ramp, observed.weight, self.comparison.disc)
+        observed = Observed(observed.match * self.comparison.disc.ramp(-offset), observed.weight, self.comparison.disc)
         matrices = self.candidates.matrices(rows) if matrices is None else matrices
         found = self.comparison.evidence(observed, matrices, self.candidates.shifts, self.strength)
         return dataclasses.replace(found, shifts_yx=found.shifts_yx + offset)

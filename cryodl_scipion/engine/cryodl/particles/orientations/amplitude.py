@@ -126,8 +126,7 @@ def _sums(
     """Sums over particles, by ring: products of images and expected projections, their power, the images' power over
     the noise's; and (n, s) logarithmic likelihood of each shift. angles: (n, k, 3) likely orientations."""
     rotated = torch.stack([strong.at_angles(a) for a in angles])
-    ramp = observed.disc.ramp(-shifts.yx)
-    shifted = observed.match[:, None] * ramp  # n, s, d
+    shifted = observed.match[:, None] * observed.disc.ramp(-shifts.yx)  # n, s, d
     fit = side_by_side(rotated) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
     value = fit - (rotated.abs().square() @ observed.weight[..., None])
     weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s

@@ -51,9 +51,8 @@ def simulate_alike(search: Search, count: int, seed: int, gain: torch.Tensor | N
     angles, shifts_yx = random_angles(count, rng), rng.normal(scale=search.fit.sigma, size=(count, 2))
     base = dataclasses.replace(base, angles=angles, shifts_yx=shifts_yx)
     gain = search.fit.gain(disc.rings, search.width) if gain is None else gain
-    reference = search.fine.with_gain(gain.to(disc.device))
     shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=disc.device)
-    values = reference.at_angles(angles) * disc.ramp(shifts)
+    values = search.fine.with_gain(gain.to(disc.device)).at_angles(angles) * disc.ramp(shifts)
     transfer = base.ctf(slice(None))
     transfer = transfer.abs() if source.ctf_state == "flipped" else transfer
     values = values * disc.on_grid(transfer.to(disc.device))
@@ -230,9 +229,8 @@ def write_substituted(search: typing.Any, output: str, columns: dict, beyond: fl
     values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
     changed = Substituted(**values, beyond=beyond)
     folder.mkdir(parents=True, exist_ok=True)
-    found = search.like(changed).run(folder=folder)
     same = {name: [value] * len(changed) for name, value in {**columns, BEYOND: round(beyond, 3)}.items()}
-    return _write(control_name(output, SUBSTITUTED), changed, found, same)
+    return _write(control_name(output, SUBSTITUTED), changed, search.like(changed).run(folder=folder), same)
 
 
 def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) -> str:

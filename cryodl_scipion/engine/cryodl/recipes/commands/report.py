@@ -68,9 +68,8 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
         versions=_versions(runs),
         refresh=config.refresh,
     )
-    text = page.page_of(content, datetime.datetime.now())
     with whole_file(config.output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(page.page_of(content, datetime.datetime.now()), encoding="utf-8")
     run.summary(f"Report on {counted(len(runs), 'run')}: {config.output}", *(f"Alarm: {alarm}" for alarm in alarms))
     working = any(one.works for one in runs)
     return ReportOutputs(page=config.output, runs=len(runs), alarms=alarms, malformed=malformed, working=working)

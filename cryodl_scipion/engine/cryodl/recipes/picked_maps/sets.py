@@ -161,9 +161,8 @@ def drawn(picks: Picks, paths: typing.Mapping[str, str], box: int, maximum: int,
     every = [(name, row) for name, rows in usable.items() for row in rows.tolist()]
     if len(every) <= maximum:
         return picks, len(every)
-    chosen = np.sort(np.random.default_rng(seed).choice(len(every), maximum, replace=False))
     rows: dict[str, list[int]] = {name: [] for name in picks}
-    for index in chosen:
+    for index in np.sort(np.random.default_rng(seed).choice(len(every), maximum, replace=False)):
         rows[every[index][0]].append(every[index][1])
     return {name: (yx[rows[name]], scores[rows[name]]) for name, (yx, scores) in picks.items()}, len(every)
 

@@ -59,13 +59,12 @@ def whole_card(
 ) -> dict[str, typing.Any]:
     """The model card: card of first_card, metrics of validated, run: after training."""
     one = examples.subtomograms
-    names = "\n".join(one.names[row] for row in sorted(examples.training))
     training = dict(
         subtomograms=str(one.path),
         number=len(examples.training),
         per_class=np.bincount(examples.labels[examples.training]).tolist(),
         split=examples.split,
-        sha256=hashlib.sha256(names.encode()).hexdigest(),
+        sha256=hashlib.sha256("\n".join(one.names[row] for row in sorted(examples.training)).encode()).hexdigest(),
         pixel_size=one.pixel_size,
         box=one.box,
         contrast=examples.contrast,

@@ -119,7 +119,6 @@ class Likelihood(ClassifierMethod):
             observed, rows = _of_class(examples, examples.training, label, frame, device)
             one = examples.subtomograms
             known = one.angles is not None and np.ptp(one.angles[rows], axis=0).any()
-            shifts = one.shifts_zyx[rows] * one.pixel_size / frame.pixel_size
             estimates.append(
                 learn_average(
                     observed,
@@ -127,7 +126,7 @@ class Likelihood(ClassifierMethod):
                     config.seed + label,
                     starts - known,
                     angles=one.angles[rows] if known and one.angles is not None else None,
-                    shifts=shifts,
+                    shifts=one.shifts_zyx[rows] * one.pixel_size / frame.pixel_size,
                 )
             )
             _say(name, rows, estimates[-1], frame)

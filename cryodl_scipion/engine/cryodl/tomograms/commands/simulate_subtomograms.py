@@ -93,7 +93,6 @@ def _tables(
     angles, shifts = (np.concatenate([getattr(t, field) for t in ground_truths]) for field in ("angles", "shifts_zyx"))
     # a made-up position in a tomogram: beside each other along x, one row per structure
     positions = (np.stack([index % subtomograms.PER_TOMOGRAM, number - 1, np.zeros(total, int)]) + 0.5) * config.box
-    halves = np.random.default_rng((config.seed, 0, HALVES_OF, 0)).integers(1, 3, total)
     tomograms = [f"simulated_{i // subtomograms.PER_TOMOGRAM + 1:04d}" for i in index]
     particles = {
         "rlnImageName": [
@@ -109,7 +108,7 @@ def _tables(
             for axis, position in zip("XYZ", (2, 1, 0))
         },
         "rlnClassNumber": number,
-        "rlnRandomSubset": halves,
+        "rlnRandomSubset": np.random.default_rng((config.seed, 0, HALVES_OF, 0)).integers(1, 3, total),
         **{f"rlnDefocus{end}": [getattr(o, f"defocus_{end.lower()}") for o in optics] for end in DEFOCI if optics},
         "cryodlTiltMin": np.full(total, float(tilts[0])),
         "cryodlTiltMax": np.full(total, float(tilts[-1])),

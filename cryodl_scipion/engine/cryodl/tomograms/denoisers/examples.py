@@ -123,9 +123,8 @@ def draw(
         weight, unseen = weight * target, target * (1 - tilts.measured(side))
     strength = region.scale.strength
     inside = tuple(slice((r - side) // 2, (r - side) // 2 + side) for r in (reach[a] for a in rotation[0]))
-    inputs = inputs_of(rotated_subvolume(seen, rotation), region.scale, given)[(slice(None), *inside)]
     return SubvolumeExample(
-        inputs,
+        inputs_of(rotated_subvolume(seen, rotation), region.scale, given)[(slice(None), *inside)],
         rotated_subvolume(hidden, rotation)[inside][None] / strength,
         weight[None],
         unseen[None],

@@ -125,10 +125,9 @@ class DetectorTask(NetworkTask):
         loss = float(self.loss(answers, answers, maps))
         scores = answers.sigmoid().transpose(0, 1).flatten(1)
         ground_truth = maps.transpose(0, 1).flatten(1)
-        seen = ground_truth.amax(dim=1) > 0.5
         alike = torch.nn.functional.cosine_similarity(
             scores - scores.mean(1, keepdim=True), ground_truth - ground_truth.mean(1, keepdim=True)
-        )[seen]
+        )[ground_truth.amax(dim=1) > 0.5]
         correlation = float(alike.mean()) if len(alike) else 0.0
         return {"metric": correlation, "loss": loss, "correlation": correlation}
 

@@ -141,8 +141,7 @@ class Distances(Summed):
         if own.any():
             nearest = _nearest(np.argwhere(own) + [part.start for part in core], np.argwhere(other))
             self.alone += int(np.isinf(nearest).sum())
-            squared = np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64)
-            counts += np.bincount(squared, minlength=len(counts))
+            counts += np.bincount(np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64), minlength=len(counts))
         self.counts = self.counts + counts
 
     def metrics(self, pixel_size: float) -> dict[str, typing.Any]:

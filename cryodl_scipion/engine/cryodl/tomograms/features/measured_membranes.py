@@ -130,8 +130,7 @@ def measured_membranes(path: str | os.PathLike[str], config: MeasureMembranesCon
             normals[own],
             thickness,
         )
-        tree = cKDTree(voxels[number_of == n].astype(float))
-        curvatures[:, own] = bending(tree, zyx[own], normals[own], thickness)
+        curvatures[:, own] = bending(cKDTree(voxels[number_of == n].astype(float)), zyx[own], normals[own], thickness)
     distance, other = nearest_others(zyx, number, {n: mesh.vertices for n, mesh in meshes.items()})
     size = segmentation.pixel_size
     return Membranes(

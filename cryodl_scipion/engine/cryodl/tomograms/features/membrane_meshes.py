@@ -111,9 +111,8 @@ def write_ply(
     values: {name: array (n,)} of further numbers of the vertices."""
     xyz = (mesh.vertices[:, ::-1] * pixel_size + np.asarray(origin_xyz)).astype("<f4")
     names = ["x", "y", "z", "nx", "ny", "nz", *values]
-    columns = [*xyz.T, *mesh.normals[:, ::-1].T, *values.values()]
     rows = np.empty(len(xyz), [(name, "<f4") for name in names])
-    for name, column in zip(names, columns):
+    for name, column in zip(names, [*xyz.T, *mesh.normals[:, ::-1].T, *values.values()]):
         rows[name] = column
     triangles = np.empty(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3)])
     triangles["count"], triangles["corners"] = 3, mesh.faces

@@ -29,12 +29,11 @@ def merge_tomogram(
     agree(sources)
     shape, pixel_size = sources[0].shape, _pixel_size(scored, sources)
     target, scratch = Path(folder) / f"{scored.name}.mrc", Path(folder) / f".{scored.name}.merging"
-    like = sources[0].path
     try:
         with whole_file(scratch) as temporary, open(temporary, "wb") as file:
             for _, labels in merged_slabs(sources, [f.threshold for f in features]):
                 file.write(np.ascontiguousarray(labels, np.int8).data)  # tofile does not say that the disk is full
-        found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config, like)
+        found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config, sources[0].path)
     finally:
         scratch.unlink(missing_ok=True)
     size = pixel_size / 10

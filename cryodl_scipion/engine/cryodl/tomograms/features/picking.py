@@ -271,8 +271,7 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
         box = components.boxes[number]
         mask, step = segmentation.crop(box)
         mask = isolated(mask, (components.firsts[number] - box[:, 0]) // step)
-        lumen = LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2
-        for positions, radii in centre_lines(mask, lumen):
+        for positions, radii in centre_lines(mask, LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2):
             positions = positions * step + (step - 1) / 2 + box[:, 0]
             zyx, directions = sampled(positions, spacing, step * float(np.median(radii)))
             line += 1

@@ -84,7 +84,6 @@ def model_card(
     targets, labelled = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
     calibration = old.calibration if old else fit_voxels(join([t >= 0.5 for t in targets]), join(outputs))
-    metrics = validation_metrics(calibration, outputs, targets, labelled, gathered.pixel_size)
     count = lambda part, positive: sum(e.positive is positive for e in part)
     names = lambda part: sorted({e.tomogram for e in part})
     return dict(
@@ -107,7 +106,7 @@ def model_card(
             validation=len(task.validation),
             validation_positive=count(task.validation, True),
         ),
-        validation=_rounded(metrics),
+        validation=_rounded(validation_metrics(calibration, outputs, targets, labelled, gathered.pixel_size)),
         training_tomograms=names(training),
         validation_tomograms=names(validation),
         split=split_in_words,

@@ -108,8 +108,7 @@ class ScoreFolder:
     ) -> "Unfinished":
         """An Unfinished for a tomogram."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        key = dict(self.settings, shape=list(shape), pixel_size=pixel_size, **file_stamp(path))
-        return Unfinished(self, name, key)
+        return Unfinished(self, name, dict(self.settings, shape=list(shape), pixel_size=pixel_size, **file_stamp(path)))
 
     def _partial(self, name: str) -> Path:
         return self.folder / f"{name}.partial"
@@ -216,11 +215,10 @@ class Unfinished:
     def finish(self, path: str | os.PathLike[str]) -> dict[str, typing.Any]:
         """Give the volumes their names and note the tomogram (its file is path). Returns its entry in segment.json."""
         for feature in self.features:
-            target = self._scores.file_of(self._name, feature)
             if feature.name in self.volumes:
                 self.volumes[feature.name].close(complete=True)
                 keep_origin(self._path(feature), path)
-                os.replace(self._path(feature), target)
+                os.replace(self._path(feature), self._scores.file_of(self._name, feature))
         entry = dict(
             path=os.path.abspath(path),
             pixel_size=self._key["pixel_size"],

@@ -165,10 +165,9 @@ def _grid(
     shape: tuple[int, ...], factor: float, numbers: typing.Sequence[int], segmenters: typing.Sequence[Segmenter]
 ) -> SlabGrid:
     granularity = math.lcm(*(s.granularity for s in segmenters))
-    working = tuple(shape) if factor == 1.0 else resampled_shape(shape, factor)
     return SlabGrid(
         tuple(shape),
-        working,
+        tuple(shape) if factor == 1.0 else resampled_shape(shape, factor),
         factor,
         tuple(numbers),
         max(s.context for s in segmenters),

@@ -226,8 +226,7 @@ def aligned_poses(
     observed = observe(found, slice(None), frame, contrast, device)
     estimate = learn_average(observed, Grids(frame, MAX_SHIFT * frame.box, device), seed)
     matrices, shifts = (one.double().cpu().numpy() for one in typing.cast("Poses", estimate.poses).best())
-    angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
-    return angles, shifts * frame.pixel_size / found.pixel_size
+    return Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True), shifts * frame.pixel_size / found.pixel_size
 
 
 def embedding_of(
