@@ -126,7 +126,7 @@ class CrYOLO(PickerMethod):
         right = (occupied * (confidence - overlap) ** 2).sum()
         empty = ((labelled - occupied) * confidence**2).sum()
         value = (COORDINATES * boxes + OBJECT * right + NO_OBJECT * empty) / occupied.sum().clamp(min=1.0)
-        return self.unlabelled_loss(value, output[:, :1], target[:, :1], labelled, weight[:, 1:])
+        return self.whole_loss(value, output[:, :1], target[:, :1], labelled, weight[:, 1:])
 
     def overlap(self, shift: torch.Tensor, log_ratio: torch.Tensor) -> torch.Tensor:
         """(b, 1, h, w) intersection over union of two boxes: centres differ by shift (cells), sizes by a factor. shift,

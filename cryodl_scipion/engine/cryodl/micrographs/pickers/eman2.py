@@ -99,7 +99,7 @@ class EMAN2(HeatmapPicker):
         """output, target: (b, 2, h, w). weight: the same, or (b, 4, h, w) with the unlabelled positions last."""
         labelled = weight[:, :2]
         value = (labelled * (output - target) ** 2).sum() / (target * labelled).sum().clamp(min=1.0)
-        return self.unlabelled_loss(value, torch.logit(output.clamp(0.001, 0.999)), target, labelled, weight[:, 2:])
+        return self.whole_loss(value, torch.logit(output.clamp(0.001, 0.999)), target, labelled, weight[:, 2:])
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
         return output.float().clamp(0, 1).min(1, keepdim=True).values

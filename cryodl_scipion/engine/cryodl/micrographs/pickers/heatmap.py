@@ -95,7 +95,7 @@ class HeatmapPicker(PickerMethod):
             spots = target * labelled * ~sizes[1].isnan()
             off = (sizes[0] - sizes[1].nan_to_num()).abs()
             value = value + SIZE_WEIGHT * (spots * off).sum() / spots.sum().clamp(min=1.0)
-        return self.unlabelled_loss(value, logits, target, labelled, weight[:, 1:])
+        return self.whole_loss(value, logits, target, labelled, weight[:, 1:])
 
     def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Raw scores in [0, 1] of the network's output, (b, 1, h, w)."""

@@ -31,8 +31,7 @@ class PickerMethod(abc.ABC):
     ema = 0.97
     bytes_per_pixel = 160
     needs_contamination = False
-    # of a labelled loss and what it was made of; a criterion below, where labels are sparse
-    unlabelled_loss: typing.Any = staticmethod(lambda labelled, *_: labelled)
+    unlabelled_loss: typing.Any = None  # a criterion below, where labels are sparse
 
     @property
     @abc.abstractmethod
@@ -105,6 +104,10 @@ class PickerMethod(abc.ABC):
     def learn_unlabelled(self, criterion: str, items: typing.Sequence[LabelledImage]) -> None:
         """Prepare for sparse labels. criterion: one of contract.PU_CRITERIA. items: LabelledImages to learn from."""
         self.unlabelled_loss = CRITERIA[criterion](self.prior(items))
+
+    def whole_loss(self, labelled: torch.Tensor, *of: torch.Tensor) -> torch.Tensor:
+        """Scalar loss of labelled places; where labels are sparse, with that of unlabelled ones. of: see GEBinomial."""
+        return labelled if self.unlabelled_loss is None else self.unlabelled_loss(labelled, *of)
 
     def prior(self, items: typing.Sequence[LabelledImage]) -> float:
         """Part of the unlabelled area that is particle, between 1e-4 and 0.5."""

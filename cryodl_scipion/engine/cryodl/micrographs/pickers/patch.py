@@ -102,7 +102,7 @@ class PatchPicker(PickerMethod):
         """output: (b, c) or (b, c, 1, 1). target: (b, 1). weight: (b, 2)."""
         logits, labelled = self.logit(output).flatten(1), weight[:, :1]
         value = self.labelled_loss(logits, target, labelled)
-        return self.unlabelled_loss(value, logits, target, labelled, weight[:, 1:])
+        return self.whole_loss(value, logits, target, labelled, weight[:, 1:])
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
         return _smooth(torch.sigmoid(self.logit(output.float())), self.smoothing * self.working_diameter / self.stride)
