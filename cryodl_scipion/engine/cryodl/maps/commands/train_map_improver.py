@@ -23,9 +23,7 @@ Begun = tuple[dict[str, typing.Any], dict[str, torch.Tensor]]
 @command
 def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImproverOutputs:
     training, method = TrainingRun(run), improver_method(config.network)
-    own = dict(network=config.network, working_pixel_size=config.working_pixel_size)
-    # a model that does not fit is refused before the pairs are made
-    begun = start_weights(config, "map_improver", **own) if config.start_from else None
+    begun = _begun(config)  # a model that does not fit is refused before the pairs are made
     training.take_device()
     pairs = MapPairs(training.take_folder(), config, method.lowest, run.seed)
     for sentence in pairs.notes:
@@ -53,6 +51,11 @@ def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImpr
         maps=len(pairs.training),
         working_pixel_size=config.working_pixel_size,
     )
+
+
+def _begun(config: TrainMapImproverConfig) -> Begun | None:
+    own = dict(network=config.network, working_pixel_size=config.working_pixel_size)
+    return start_weights(config, "map_improver", **own) if config.start_from else None
 
 
 def _task(
