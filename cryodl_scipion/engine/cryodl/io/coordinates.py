@@ -14,7 +14,7 @@ import numpy as np
 
 from ..contract.reading import fault_of, reader, star_head
 from .cryosparc import cryosparc_picks
-from .files import micrograph_key, read_text, whole_file, without_pick_suffix
+from .files import lists_by_key, micrograph_key, read_text, whole_file, without_pick_suffix
 from .messages import warn
 from .stacks import find_file
 from .star_document import star_document
@@ -128,7 +128,7 @@ def _read_file(path: Path, flip_y: bool = False) -> dict[str, np.ndarray]:
     try:
         if path.suffix.lower() == ".cs":
             names, rows = cryosparc_picks(path, flip_y)
-            groups = _grouped(names, rows.tolist())
+            groups = lists_by_key(zip(keys_of(names), rows.tolist()))
         elif reader is None:
             raise ValueError(
                 f"it is not a file of coordinates; {', '.join(readers)} and .cs are read (in folders "
@@ -143,17 +143,6 @@ def _read_file(path: Path, flip_y: bool = False) -> dict[str, np.ndarray]:
         if not np.isfinite(values).all():
             raise ValueError(f"{path}: a coordinate or score of micrograph {key} is not a finite number.")
     return arrays
-
-
-Rows = typing.Sequence[typing.Sequence[float]]  # x, y, score
-
-
-def _grouped(names: typing.Sequence[str], rows: Rows) -> dict[str, list[typing.Any]]:
-    """{key: rows} of micrographs' names (n,) and x, y, score (n, 3)."""
-    groups: dict[str, list[typing.Any]] = {}
-    for key, row in zip(keys_of(names), rows):
-        groups.setdefault(key, []).append(row)
-    return groups
 
 
 def _read_list(path: Path, names: typing.Sequence[str], files: typing.Sequence[str]) -> dict[str, typing.Any]:
@@ -293,4 +282,4 @@ def _of_table(
     without = next((number for number, line in enumerate(lines, 2) if not line.get(micrograph)), None)
     if without is not None:
         raise ValueError(f"line {without} has no {micrograph}.")
-    return _grouped([line[micrograph] for line in lines], rows)
+    return lists_by_key(zip(keys_of([line[micrograph] for line in lines]), rows))

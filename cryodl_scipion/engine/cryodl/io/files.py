@@ -276,6 +276,26 @@ def spread_first(items: typing.Sequence[typing.Any], number: int) -> list[typing
     return [items[i] for i in chosen + sorted(set(range(len(items))) - set(chosen))]
 
 
+def read_some(read: typing.Callable[[str], typing.Any], paths: typing.Sequence[str], number: int) -> list[typing.Any]:
+    """What `read` makes of at most `number` paths, of which those come first that evenly_spaced chooses; those for
+    which it raises ValueError or FileNotFoundError are passed over."""
+    found = list[typing.Any]()
+    for path in spread_first(paths, number):
+        if len(found) == number:
+            break
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            found.append(read(path))
+    return found
+
+
+def lists_by_key(pairs: typing.Iterable[tuple[typing.Any, typing.Any]]) -> dict[typing.Any, list[typing.Any]]:
+    """{key: values} of pairs (key, value), in their order."""
+    lists: dict[typing.Any, list[typing.Any]] = {}
+    for key, value in pairs:
+        lists.setdefault(key, []).append(value)
+    return lists
+
+
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
     """A temporary path to write to; renamed when the block ends well, removed when it does not. What killed processes

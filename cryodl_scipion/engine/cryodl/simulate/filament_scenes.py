@@ -64,7 +64,11 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
     clean = sum((draw_filament(line, section, width, shape, rng) for line in lines), torch.zeros(shape))
     strength = clean[_near(lines, shape, 0.5 * width)].std().clamp(min=1e-6) if lines else torch.ones(())
     clean = clean / strength + _globules(shape, width, rng)
-    image = exposed(clean, pixel_size, shape, rng, SNR) if clean.std() > 0 else _noise(shape, rng)
+    image = (
+        exposed(clean, pixel_size, shape, rng, SNR)
+        if clean.std() > 0
+        else torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    )
     image = as_recorded(image, 2 * width, rng)
     image, uncertain = _with_artefacts(image, width, rng)
     return FilamentScene(image, lines, uncertain, width, pixel_size)
@@ -229,10 +233,6 @@ def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) ->
     )
     strength = float(np.exp(rng.uniform(math.log(0.5), math.log(5.0))))
     return torch.from_numpy((canvas / max(canvas.max(), 1e-9)).astype(np.float32)) * strength
-
-
-def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
-    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
 
 def _with_artefacts(image: torch.Tensor, width: float, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

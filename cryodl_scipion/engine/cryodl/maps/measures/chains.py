@@ -5,6 +5,7 @@ import typing
 
 import numpy as np
 
+from ...io.files import lists_by_key
 from .atoms import BACKBONE, Atoms
 
 
@@ -26,10 +27,8 @@ def compare_chains(
         pairs += _matched(ours, others, distance)
     pairs.sort(key=lambda pair: pair[1])
     same = sum(built.residues[a][2] == reference.residues[b][2] for a, b, _ in pairs)
-    chains: dict[str, list[typing.Any]] = {}
     matched = {b for _, b, _ in pairs}
-    for index, _, _ in theirs:
-        chains.setdefault(reference.residues[index][0], []).append(index in matched)
+    chains = lists_by_key((reference.residues[index][0], index in matched) for index, _, _ in theirs)
     metrics = dict(
         residues=len(mine),
         reference_residues=len(theirs),

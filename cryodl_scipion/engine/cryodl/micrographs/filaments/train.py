@@ -214,7 +214,8 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
     carbon, margins) a trace is neither right nor wrong. width: diameter of the filament px."""
     mine = [_every_px(trace) for trace in traces]
     true = [_every_px(line) for line in lines]
-    known = [_sampled(line, flags, positions) for line, flags, positions in zip(lines, clear, true)]
+    # of each px the flag of the nearest of its line's positions
+    known = [flags[cKDTree(line).query(positions)[1]] for line, flags, positions in zip(lines, clear, true)]
     positions, other = _stack(mine), _stack(true)
     wanted = np.concatenate(known) if known else np.zeros(0, bool)
     if not len(other):
@@ -240,11 +241,6 @@ def _every_px(line: np.ndarray) -> np.ndarray:
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     wanted = np.arange(0, along[-1] + 1e-6, 1.0)
     return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], 1)
-
-
-def _sampled(line: np.ndarray, flags: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """(m,) bool: the flags of a line's positions at the nearest of other positions on it."""
-    return flags[cKDTree(line).query(positions)[1]]
 
 
 def _stack(lines: list) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from ...contract import TrainPickerConfig, counted
 from ...core.geometry import map_positions, resampled_shape
-from ...io.files import spread_first
+from ...io.files import read_some
 from ...io.model import find_model, read_model
 from ..normalize import Prepared
 from . import load_network, picker_method
@@ -64,15 +64,7 @@ def candidates_of_some(
     """[(path, (n, 2) yx, (n,) scores)] of a few readable micrographs. candidates: function of a path that returns
     positions and scores. paths: micrographs, of which those evenly spread over the list come first; those that cannot
     be read or picked are passed over here: picking reports them."""
-    found: list[tuple[str, np.ndarray, np.ndarray]] = []
-    for path in spread_first(paths, MAX_MICROGRAPHS):
-        if len(found) == MAX_MICROGRAPHS:
-            break
-        try:
-            found.append((path, *candidates(path)))
-        except (ValueError, FileNotFoundError):
-            continue
-    return found
+    return read_some(lambda path: (path, *candidates(path)), paths, MAX_MICROGRAPHS)
 
 
 def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], typical: str = "dark") -> ContrastFound:

@@ -11,7 +11,7 @@ import typing
 import numpy as np
 
 from ...contract import counted, particle_size_problem
-from ...io.files import spread_first
+from ...io.files import read_some
 from ...io.micrographs import read_micrograph
 
 SMALLEST, LARGEST, STEP = 50.0, 1000.0, 1.45  # Å: the ladder's first and last rung, and the factor between two
@@ -153,14 +153,7 @@ def _beyond(sure: float, opposite: float) -> bool:
 
 
 def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
-    images: list[np.ndarray] = []
-    for path in spread_first(paths, MICROGRAPHS):
-        if len(images) == MICROGRAPHS:
-            break
-        try:
-            images.append(read_micrograph(path))
-        except (ValueError, FileNotFoundError):
-            continue
+    images = read_some(read_micrograph, paths, MICROGRAPHS)
     # a thumbnail among micrographs would end the ladder below their particles
     usual = float(np.median([min(im.shape) for im in images])) if images else 0.0
     return [im for im in images if min(im.shape) >= SMALL_PART * usual]

@@ -165,7 +165,8 @@ def _positions_in(
     labels: np.ndarray, number: int, z: int, label: int, size: int, rng: np.random.Generator
 ) -> typing.Any:
     """Positions with and without the feature in a (h, w) slice, on tiles that begin anywhere and cover all."""
-    corners = [_corners(n, size, rng) for n in labels.shape]
+    # only the first and the last may overlap their neighbours
+    corners = [np.unique(np.clip(np.arange(rng.integers(0, size) - size, n, size), 0, n - size)) for n in labels.shape]
     feature, unannotated, nothing = (_parts(labels == value, corners, size) for value in (label, UNANNOTATED, 0))
     annotated, others = unannotated <= MAX_UNANNOTATED, 1 - feature - unannotated - nothing
     at = lambda row, column: (int(corners[0][row]), int(corners[1][column]))
@@ -173,11 +174,6 @@ def _positions_in(
         [Position(number, z, at(*tile), bool(others[*tile] >= MIN_PART)) for tile in np.argwhere(annotated & wanted)]
         for wanted in (feature >= MIN_PART, feature == 0)
     ]
-
-
-def _corners(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """First places of tiles along an axis; only the first and the last may overlap their neighbours."""
-    return np.unique(np.clip(np.arange(rng.integers(0, size) - size, count, size), 0, count - size))
 
 
 def _parts(mask: np.ndarray, corners: typing.Sequence[np.ndarray], size: int) -> np.ndarray:

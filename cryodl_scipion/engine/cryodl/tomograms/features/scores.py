@@ -12,6 +12,7 @@ import numpy as np
 
 from ...contract import UNANNOTATED
 from ...core.names import numbers_by_name
+from ...io.files import lists_by_key
 from ...io.tomograms import Tomogram, sides_of
 
 INDEX = "segment.json"  # what `segment` writes beside its volumes
@@ -173,9 +174,7 @@ def _read_index(folder: Path) -> dict[str, typing.Any] | None:
 
 def _default_thresholds(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, float]:
     """{feature: threshold} of segment.json; of several annotators the mean in log odds, as their scores are."""
-    collected: dict[str, list[float]] = {}
-    for entry in entries:
-        collected.setdefault(_plain(entry["name"]), []).append(float(entry.get("threshold", DEFAULT_THRESHOLD)))
+    collected = lists_by_key((_plain(e["name"]), float(e.get("threshold", DEFAULT_THRESHOLD))) for e in entries)
     return {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in collected.items()}
 
 
@@ -189,9 +188,7 @@ def _from_names(folder: Path) -> list[Scored]:
 
 
 def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    grouped: dict[str, list[str]] = {}
-    for name in sorted(files):
-        grouped.setdefault(_plain(name), []).append(files[name])
+    grouped = lists_by_key((_plain(name), files[name]) for name in sorted(files))
     return {name: (files[name],) if name in files else tuple(paths) for name, paths in grouped.items()}
 
 

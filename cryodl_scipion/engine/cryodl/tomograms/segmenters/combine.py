@@ -9,6 +9,8 @@ import typing
 import numpy as np
 import torch
 
+from ...io.files import lists_by_key
+
 MINIMUM = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: float16 knows no finer steps below 1
 
 
@@ -70,9 +72,7 @@ def compared_features(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -
 
 
 def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[CombinedFeature, ...]:
-    groups: dict[str, list[int]] = {}
-    for number, card in enumerate(cards):
-        groups.setdefault(card["feature"], []).append(number)
+    groups = lists_by_key((card["feature"], number) for number, card in enumerate(cards))
     return tuple(
         CombinedFeature(
             name,

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ...contract import UNANNOTATED
+from ...io.files import lists_by_key
 from ...io.tomograms import Tomogram
 from ..annotations.tiles import cut_tile
 from .method import SegmenterMethod
@@ -105,9 +106,7 @@ def split_examples(
 def _parted(examples: typing.Sequence[Example], held: typing.Collection[int]) -> tuple[list[Example], list[Example]]:
     """Lists of what is not held and does not overlap with what is, and of what is held."""
     validation = [examples[i] for i in sorted(held)]
-    positions: dict[str, list[Example]] = {}
-    for example in validation:
-        positions.setdefault(example.tomogram, []).append(example)
+    positions = lists_by_key((example.tomogram, example) for example in validation)
     training = [
         e
         for i, e in enumerate(examples)

@@ -177,13 +177,10 @@ class TomogramScores:
             waiting, labelled = held[1][:, start - held[0] :].clone(), held[0] + held[1].shape[1]
             held = self._waiting[number] = None  # first: the old one need not stay while the new one is made
         if labelled < stop:
-            new = self._answer(number, labelled, stop)
+            # (members, n, y, x) float16 scores; out of memory, smaller tiles are taken
+            new = with_less_memory(lambda: self._tiled(number, labelled, stop), self._halve_memory)
             waiting = new if waiting is None or not waiting.shape[1] else torch.cat([waiting, new], dim=1)
         self._waiting[number] = (start, typing.cast("torch.Tensor", waiting))
-
-    def _answer(self, number: int, start: int, stop: int) -> torch.Tensor:
-        """(members, stop - start, y, x) float16 scores of working slices. Out of memory, smaller tiles are taken."""
-        return with_less_memory(lambda: self._tiled(number, start, stop), self._halve_memory)
 
     def _halve_memory(self) -> bool:
         if self.memory < 0.1:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from ...core.devices import fast_dtype
 from ...core.geometry import resampled_shape
 from ...core.tiles import tile_spans
+from ...io.files import lists_by_key
 from ...learning.inference import for_inference
 from ...learning.task import method_of
 from .method import load_network
@@ -154,10 +155,8 @@ class SlabGrid:
 
 def grids_of(shape: tuple[int, ...], pixel_size: float, segmenters: typing.Sequence[Segmenter]) -> tuple[SlabGrid, ...]:
     """The Grids of segmenters (segmenter.Segmenter) over a tomogram of a shape (z, y, x) and pixel size in Å/px."""
-    members: dict[float, list[int]] = {}
-    for number, segmenter in enumerate(segmenters):
-        factor = resampling_factor(pixel_size, segmenter.card["pixel_size"])
-        members.setdefault(factor, []).append(number)
+    factors = [resampling_factor(pixel_size, segmenter.card["pixel_size"]) for segmenter in segmenters]
+    members = lists_by_key(zip(factors, range(len(segmenters))))
     return tuple(_grid(shape, factor, numbers, [segmenters[n] for n in numbers]) for factor, numbers in members.items())
 
 
