@@ -368,8 +368,8 @@ def corrected_movies(run, data, snr, count=4, pixel_size=2.5, frames=20, drift=2
     after RELION's own motion correction and dose weighting (`--tool relion_run_motioncorr=PATH`)."""
     folder, structure = run.work(f"{data} {snr:g}"), data_folder() / "structures" / STRUCTURES[data][0]
     given, row = flags(structure=structure, pixel_size=pixel_size, snr=snr, count=count, frames=frames, seed=5), {}
-    own = flags(use_own=True, dose_weighting=True, dose_per_frame=40 / frames, i="movies/*.mrcs", o="../corrected/")
-    own += flags(angpix=pixel_size, voltage=300, bfactor=round(150 / pixel_size**2))
+    own = "--use_own --dose_weighting --i movies/*.mrcs --o ../corrected/ --voltage 300".split()
+    own += ["--dose_per_frame", 40 / frames, "--angpix", pixel_size, "--bfactor", round(150 / pixel_size**2)]
     for name, far in dict(still=0, moved=drift).items():
         made, _, _ = recorded("simulate-micrographs", folder / name, *given, "--drift", far)
         for path in (folder / name / "movies").glob("*.mrcs"):
