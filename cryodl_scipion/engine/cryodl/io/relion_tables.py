@@ -19,6 +19,7 @@ if typing.TYPE_CHECKING:
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
 YES = ("1", "true", "yes")
+STACKS, VISIBLE = "rlnTomoSubTomosAre2DStacks", "rlnTomoVisibleFrames"  # of tilt images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +88,10 @@ def modern_tables(
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
         raise ValueError(f"{path} has no particles: it has no table with rlnImageName, or the table is empty.")
-    stacks = "1" in tables.get("general", {}).get("rlnTomoSubTomosAre2DStacks", ())
-    if stacks or "rlnTomoVisibleFrames" in columns:  # which RELION 5 writes with such stacks alone
+    if dimensions == 2 and is_tilt_stacks(tables):
         raise ValueError(
-            f"{path} has a stack of tilt images for each particle (rlnTomoSubTomosAre2DStacks), which is no image and "
-            'no volume. For volumes run RELION\'s Extract subtomos again with "Write output as 2D stacks?" at No. '
-            "Positions and angles are read from this file as it is (--coordinates of export-tomograms)."
+            f"{path} has a stack of tilt images for each particle, which is no image of the particle. The commands on "
+            "subtomograms take it, and positions and angles are read from it (--coordinates of export-tomograms)."
         )
     optics = next((dict(t) for t in tables.values() if "rlnOpticsGroup" in t and "rlnImageName" not in t), None)
     if optics is None and "optics" in tables:
@@ -102,6 +101,11 @@ def modern_tables(
     if len(optics["rlnOpticsGroup"]) == 1:
         columns.setdefault("rlnOpticsGroup", [*optics["rlnOpticsGroup"]] * len(columns["rlnImageName"]))
     return optics, columns
+
+
+def is_tilt_stacks(tables: typing.Mapping[str, typing.Mapping[str, typing.Sequence[str]]]) -> bool:
+    """Whether a STAR file's tables name stacks of tilt images. RELION 5 writes visible frames with these alone."""
+    return "1" in tables.get("general", {}).get(STACKS, ()) or any(VISIBLE in table for table in tables.values())
 
 
 def optics_rows(
@@ -125,8 +129,9 @@ def optics_rows(
 def image_dimensions(path: str | os.PathLike[str], unsaid: int = 2) -> int:
     """2 or 3: whether a STAR file names images or volumes (rlnImageDimensionality); `unsaid` where the file does not
     say it."""
-    found = read_tables(path).get("optics", {}).get("rlnImageDimensionality", [str(unsaid)])
-    return 3 if list(found)[:1] == ["3"] else 2
+    tables = read_tables(path)
+    found = tables.get("optics", {}).get("rlnImageDimensionality", [str(unsaid)])
+    return 3 if list(found)[:1] == ["3"] or is_tilt_stacks(tables) else 2
 
 
 def _from_old(

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets of subtomograms: RELION's STAR files (3.0, 3.1, 4 with pseudo-subtomograms) with a volume for each particle."""
+"""Sets of subtomograms: RELION's STAR files (3.0, 3.1, 4 with pseudo-subtomograms) with a volume for each particle, or
+a stack of tilt images (5)."""
 
 import dataclasses
 import functools
@@ -11,9 +12,18 @@ import numpy as np
 from ..contract.reading import reader
 from ..core.names import check_words
 from .particles import ANGLES
-from .relion_tables import StarRows, groups_of_particles, modern_tables, number_columns, whole_column
-from .stacks import find_file, find_images, names_base, split_name
+from .relion_tables import (
+    STACKS,
+    StarRows,
+    groups_of_particles,
+    is_tilt_stacks,
+    modern_tables,
+    number_columns,
+    whole_column,
+)
+from .stacks import find_file, find_images, names_base, split_name, stack_shape
 from .star import read_tables, write_tables
+from .tilt_stacks import PARTICLES_FILE, TOMOGRAMS_FILE, tilt_stacks, tomograms_file
 from .tomograms import Tomogram
 
 if typing.TYPE_CHECKING:
@@ -32,14 +42,20 @@ class SubtomogramSet(StarRows):
     shifts_zyx: (n, 3) px, where each particle lies relative to voxel box // 2; zero where the file does not say. tilts:
     (n, 2) degrees, least and largest tilt of the series. weight_files: (n,) paths of volumes that say what was measured
     (rlnCtfImage), or None. multiplied: the files hold data multiplied by their CTF, and the weights are sums of CTF²
-    (RELION 4)."""
+    (RELION 4). stacks: (n,) TiltStacks, of which the volumes are made when they are asked for, or None."""
 
-    PER_ROW = (*StarRows.PER_ROW, "tomograms", "shifts_zyx", "tilts", "weight_files")
+    PER_ROW = (*StarRows.PER_ROW, "tomograms", "shifts_zyx", "tilts", "weight_files", "stacks")
     tomograms: typing.Sequence[str]
     shifts_zyx: np.ndarray
     tilts: np.ndarray
     weight_files: np.ndarray | None
     multiplied: bool = False
+    stacks: np.ndarray | None = None
+
+    @property
+    def wedged(self) -> bool:
+        """Whether the range of tilts says what was measured."""
+        return self.weight_files is None and self.stacks is None
 
     def volumes(self, indices: typing.Any) -> "torch.Tensor":
         """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
@@ -48,6 +64,8 @@ class SubtomogramSet(StarRows):
         import torch
 
         rows = self.rows(indices)
+        if self.stacks is not None:
+            return torch.stack([self._added(row)[0] for row in rows])
         found = np.empty((len(rows), self.box, self.box, self.box), np.float32)
         for position, row in enumerate(rows):
             start = self.numbers[row] * self.box
@@ -85,9 +103,28 @@ class SubtomogramSet(StarRows):
         if not self.multiplied:
             return self.weights(indices)
         rows = self.rows(indices)
+        if self.stacks is not None:
+            return torch.stack([self._added(row)[1] for row in rows])
         files = typing.cast("np.ndarray", self.weight_files)  # read_subtomograms demands them of multiplied data
         found = [read_sums(file, self.box) for file in files[rows]]
         return torch.from_numpy(np.array(found, np.float32).reshape(-1, self.box, self.box, self.box // 2 + 1))
+
+    def _added(self, row: int) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """The subtomogram of a stack of tilt images (box, box, box), and the sums of CTF², 0 where they are too small.
+        The padded transform has the subtomogram's coefficients among its own."""
+        import torch
+
+        from ..core.backproject import undamped
+        from ..core.volumes import cube_crop
+
+        stack = typing.cast("np.ndarray", self.stacks)[row]
+        value, weight = stack.added(self.files[row], self.box, self.pixel_size)
+        side = len(value)
+        sums = torch.from_numpy(_enough(weight.numpy(), side))
+        volume = torch.fft.irfftn(torch.where(sums > 0, value / sums, 0.0), s=(side,) * 3)
+        own = np.rint(np.fft.fftfreq(self.box) * side).astype(int) % side
+        positions = np.ix_(own, own, np.rint(np.fft.rfftfreq(self.box) * side).astype(int))
+        return cube_crop(undamped(torch.fft.fftshift(volume), side)[None], self.box)[0], sums[positions]
 
 
 @reader
@@ -100,15 +137,19 @@ def read_subtomograms(
     the file, what it lacks and what to do."""
     check_words("need", need, NEEDS)
     path = str(path)
-    optics, columns = modern_tables(read_tables(path), path, dimensions=3)
+    tables = read_tables(path)
+    flat, counts = is_tilt_stacks(tables), dict[str, int]()
+    optics, columns = modern_tables(tables, path, dimensions=3)
     if tilt_max <= tilt_min:
         raise ValueError(
             f"The tilt range of {tilt_min:g} to {tilt_max:g}° is not valid; the maximum tilt must be above the minimum."
         )
-    groups = groups_of_particles(optics, columns, path, dimensions=3)
+    groups = groups_of_particles(optics, columns, path, dimensions=2 if flat else 3)
     positions, volumes = zip(*(split_name(name) for name in columns["rlnImageName"]))
     numbers = np.array(positions)
-    files, box = find_images(path, volumes, numbers, _cubes, ("subtomogram", "volume"))
+    stack = lambda file: (counts.setdefault(file, stack_shape(file)[0]), stack_shape(file)[1])
+    kind = (stack, ("image", "stack of tilt images")) if flat else (_cubes, ("subtomogram", "volume"))
+    files, box = find_images(path, volumes, numbers, *kind)
     classes, halves = (whole_column(path, columns, name, _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
     shifts = typing.cast(
         "np.ndarray",
@@ -130,7 +171,10 @@ def read_subtomograms(
         weight_files=find_weights(path, columns, box),
         columns=columns,
         optics_columns=optics,
-        multiplied=groups.ctf_state == "multiplied",
+        multiplied=flat or groups.ctf_state == "multiplied",
+        stacks=tilt_stacks(path, columns, [counts[file] for file in files], groups.ctf_state == "multiplied")
+        if flat
+        else None,
     )
     _check_needs(found, need)
     return found
@@ -151,7 +195,13 @@ def write_subtomograms_star(
             _name(name, file, base) for name, file in zip(subtomograms.columns[WEIGHTS], subtomograms.weight_files)
         ]
     columns = subtomograms.whole_columns({**columns, **(changes or {})}, _WHAT)
-    write_tables(path, {"optics": subtomograms.optics_columns, "particles": columns})
+    general: dict[str, dict[str, typing.Any]] = {}
+    if subtomograms.stacks is not None:  # for RELION, and for who reads the new file
+        general["general"] = {STACKS: ["1"]}
+        tomograms = _name("", tomograms_file(subtomograms.path), base)
+        own = {PARTICLES_FILE: [_name("", path, base)], TOMOGRAMS_FILE: [tomograms]}
+        write_tables(f"{os.path.splitext(path)[0]}_optimisation_set.star", {"": own})
+    write_tables(path, {**general, "optics": subtomograms.optics_columns, "particles": columns})
 
 
 def _name(name: str, file: str | os.PathLike[str], base: str | os.PathLike[str] | None) -> str:
@@ -182,7 +232,7 @@ def _tilts(
 
 
 def _check_needs(found: SubtomogramSet, need: typing.Collection[str]) -> None:
-    if found.multiplied and found.weight_files is None:
+    if found.multiplied and found.wedged:
         raise ValueError(
             f"{found.path} says that its subtomograms are multiplied by their CTF "
             f"(rlnCtfDataAreCtfPremultiplied), but names no volumes of weights ({WEIGHTS}) to divide them "
@@ -210,7 +260,7 @@ def _cubes(path: str) -> tuple[int, int]:
     if x != y or z % x:
         raise ValueError(
             f"{path} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, one after another along "
-            "z). Stacks of 2-D images, which RELION 5 can write, are not supported: extract 3-D subtomograms."
+            f"z). Of stacks of tilt images, the STAR file says so ({STACKS} 1 in its table `general`)."
         )
     return z // x, x
 
@@ -276,7 +326,11 @@ def read_sums(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """(box, box, box // 2 + 1) float32: sums of CTF², of any size; zero where they are too small to divide by. RELION
     4's also count the images that hold a coefficient, which become fewer as one over the frequency; those of other
     programs may not. What is a fair part of the largest in either way is kept."""
-    sums, squares = raw_weights(path, box), (np.fft.fftfreq(box) * box) ** 2
+    return _enough(raw_weights(path, box), box)
+
+
+def _enough(sums: np.ndarray, box: int) -> np.ndarray:
+    squares = (np.fft.fftfreq(box) * box) ** 2
     radius = np.sqrt(squares[:, None, None] + squares[:, None] + np.arange(box // 2 + 1) ** 2)
     kept = np.any([values > _MINIMUM * np.quantile(values, _MEASURED) for values in (sums, sums * radius)], axis=0)
     return sums * kept

@@ -7,11 +7,11 @@ import typing
 import numpy as np
 import torch
 
+from ..core.backproject import Slices, solve
 from ..core.fourier import from_middle
 from ..core.frc import fsc, resolution_at
 from ..io.particle_sets import ParticleSet
 from ..io.subtomograms import SubtomogramSet
-from .backproject import Slices, solve
 
 EDGE, MASK = 0.05, 0.9  # of the box: width of the mask's soft edge, and its diameter if none is given
 CHANCE = 3.0  # standard deviations of the FSC of noise, above which halves agree

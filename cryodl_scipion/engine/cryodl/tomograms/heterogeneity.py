@@ -81,7 +81,7 @@ def load_subtomogram_coefficients(
         values = sign * ball.of_volumes(_volumes(subtomograms, rows, diameter)).numpy() * box**1.5
         weights = ball.on_grid(subtomograms.sums(rows)).numpy()
         weights = weights * (weights > FAINTEST * weights.max(1, keepdims=True))
-        if subtomograms.weight_files is None:
+        if subtomograms.wedged:
             for tilts in np.unique(subtomograms.tilts[rows], axis=0):
                 inner = edges.setdefault(tuple(tilts), within_wedge(zyx, *tilts))
                 weights[(subtomograms.tilts[rows] == tilts).all(1)] *= inner

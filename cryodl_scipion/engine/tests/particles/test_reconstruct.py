@@ -13,11 +13,11 @@ from denoiser_data import run_command, write_untrained_denoiser
 from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import correlation, lopsided_density, write_mrc
 
+from cryodl.core.backproject import Slices, solve
 from cryodl.core.frc import fsc
 from cryodl.core.projections import Projector, random_angles
 from cryodl.core.symmetry import symmetry_correlation
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
-from cryodl.reconstruction.backproject import Slices, solve
 from cryodl.reconstruction.halves import soft_sphere, wiener_constants
 
 

@@ -10,13 +10,13 @@ import typing
 import numpy as np
 import torch
 
+from ...core.backproject import Slices, solve
 from ...core.fourier import circle, on_grid, radial_mean
 from ...core.frc import THRESHOLDS, frc, fsc, mean_frc, resolution_at
 from ...core.projections import Projector, random_angles
 from ...io.particle_sets import ParticleSet, read_particles
 from ...likelihood.observed import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import find_contrast, fit_structure
-from ...reconstruction.backproject import Slices, solve
 from ...reconstruction.halves import factors, soft_sphere
 from ...simulate.particle_images import noise_images
 from .run import Denoiser

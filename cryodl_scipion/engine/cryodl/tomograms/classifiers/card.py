@@ -69,7 +69,7 @@ def whole_card(
         box=one.box,
         contrast=examples.contrast,
         tilts=[float(one.tilts[:, 0].min()), float(one.tilts[:, 1].max())],
-        weight_files=one.weight_files is not None,
+        weight_files=not one.wedged,
         **run.record(),
     )
     return dict(card, temperature=temperature, training=training, validation=validation)

@@ -97,7 +97,7 @@ class Classifier:
                 f"These subtomograms are {width:.0f} Å wide, but the model's box is "
                 f"{card['box'] * card['pixel_size']:.0f} Å wide: they are padded with zeros."
             )
-        if subtomograms.weight_files is None and np.abs(subtomograms.tilts - learnt["tilts"]).max() > OTHER_TILTS:
+        if subtomograms.wedged and np.abs(subtomograms.tilts - learnt["tilts"]).max() > OTHER_TILTS:
             low, high = learnt["tilts"]
             notes.append(
                 f"The model was trained on tilts from {low:g} to {high:g}°; those of some of these "

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
-from ..core.fourier import from_middle, rings
-from ..core.projections import centre_crop, padded_side, phase_ramp, rotation_matrices
-from ..core.symmetry import operations
+from .fourier import from_middle, rings
+from .projections import centre_crop, padded_side, phase_ramp, rotation_matrices
+from .symmetry import operations
 
 CHUNK_BYTES = 5e7  # of the slices of images that are inserted at a time
 CORNER_EDGE = 3.0  # px: width of the soft edge of the sphere that is kept of a map
@@ -143,8 +143,13 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
     volume = torch.fft.fftshift(torch.fft.irfftn(transform, s=(padded,) * 3))
     start = padded // 2 - box // 2
     volume = volume[start : start + box, start : start + box, start : start + box]
-    undamp = 1 / torch.sinc((torch.arange(box, device=device) - box // 2) / padded) ** 2
-    return _without_corners(volume * undamp * undamp[:, None] * undamp[:, None, None])
+    return _without_corners(undamped(volume, padded))
+
+
+def undamped(volume: torch.Tensor, padded: int) -> torch.Tensor:
+    """A map (d, d, d) without the damping that insertion into a transform of side `padded` caused."""
+    undamp = 1 / torch.sinc((torch.arange(len(volume), device=volume.device) - len(volume) // 2) / padded) ** 2
+    return volume * undamp * undamp[:, None] * undamp[:, None, None]
 
 
 def _without_corners(volume: torch.Tensor) -> torch.Tensor:
