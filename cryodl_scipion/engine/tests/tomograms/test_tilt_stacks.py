@@ -63,7 +63,7 @@ def project(folder, multiplied=True, warp=False, count=3, **changes):
     axis, rows, truth = (np.arange(BOX) - BOX // 2) * PIXEL, [], []
     Path(folder, "stacks").mkdir(parents=True)
     for particle in range(count):
-        position = rng.uniform(-1, 1, 3) * [800, 800, 2500]
+        position = rng.uniform(-1, 1, 3) * [800, 800, 8000]
         subtomogram, pose = rng.uniform([-180, 0, -180], [180, 180, 180], (2, 3))
         blobs = BLOBS @ euler_matrix(*pose).T
         seen, images = np.ones(number, int), []
@@ -136,7 +136,7 @@ def test_a_stack_adds_up_to_the_subtomogram(tmp_path, kind):
     assert likeness(found, truth).min() > 0.95
     sums = found.sums([0, 2])
     assert sums.shape == (2, BOX, BOX, BOX // 2 + 1) and 0.05 < (sums > 0).float().mean() < 0.7
-    # a particle 2.5 µm off the middle has another defocus, of the sign that the hand says
+    # a particle far from the middle has another defocus, of the sign that the hand says
     tables = read_tables(tmp_path / "p/tomograms.star")
     tables["global"]["rlnTomoHand"] = [-HAND]
     write_tables(tmp_path / "p/tomograms.star", tables)

@@ -24,7 +24,8 @@ class FitHeterogeneityConfig(Config):
 
     particles: str = param(
         "Particles with angles, shifts and CTF (STAR file of RELION 3.1 or later, with its image stacks), or aligned "
-        "subtomograms (3.0 or 3.1) with a volume for each and, if available, its 3-D CTF or weights (rlnCtfImage).",
+        "subtomograms with a volume or a stack of tilt images for each and, if available, its 3-D CTF or weights "
+        "(rlnCtfImage).",
         path="file",
     )
     output: str = fields.output_folder(
