@@ -76,6 +76,7 @@ def by_direction(volume, truth, axes):
                 "with images so tilted": "tilted:.0f",
                 "resolution (Å)": "resolution:.1f",
                 "by direction, best and worst": "span",
+                "axes stated (of 96)": "axes",
                 "median deviation from the truth (%)": "deviation:.0f",
                 "CPU s": "cpu:.0f",
             }

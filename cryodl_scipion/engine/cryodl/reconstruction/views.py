@@ -23,6 +23,7 @@ RING = 3.0  # degrees: width of the rings about an axis by which its cone is mea
 CONE = 20.0  # degrees: half angle of the cones in which half-maps are compared
 AXES = 4  # SIDES of the grid of their axes
 SMOOTH = 3  # shells: in a cone the inner ones hold few coefficients
+ENOUGH = 100  # coefficients, where the FSC falls: fewer agree by more than 0.1 by chance alone
 
 
 class SeenDirectionsDict(typing.TypedDict):
@@ -109,7 +110,7 @@ def _cone(angles: np.ndarray, shown: np.ndarray) -> float:
 
 def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> list[list[float | None]]:
     """[rot, tilt in degrees, Å where the FSC of the half-maps within a cone about this axis falls below 0.143; None if
-    nothing is resolved there], for axes over one half of the sphere.
+    nothing is resolved there, or too coarsely to tell it from chance], for axes over one half of the sphere.
 
     half1, half2: (box, box, box), masked by the caller. pixel_size: Å/px. Source: Tan et al. (2017), Addressing
     preferred specimen orientation in single-particle cryo-EM through tilting."""
@@ -127,5 +128,7 @@ def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> 
         near = torch.nonzero((torch.as_tensor(axis, dtype=xyz.dtype) @ xyz).abs() > np.cos(np.radians(CONE)))[:, 0]
         shared, one, other = torch.nn.functional.avg_pool1d(sums(near) / power, SMOOTH, 1, SMOOTH // 2)
         curve = shared / (one * other).sqrt().clamp(min=1e-300)
-        found.append([*_angles(axis), resolution_at(curve, THRESHOLDS[1], pixel_size, box)])
+        at = resolution_at(curve, THRESHOLDS[1], pixel_size, box)
+        few = at is not None and ((shell[near] - box * pixel_size / at).abs() <= SMOOTH / 2).sum() < ENOUGH
+        found.append([*_angles(axis), None if few else at])
     return found

@@ -57,7 +57,7 @@ class ViewsOutputs(Outputs):
 class OrientedMapsOutputs(MapsOutputs, ViewsOutputs):
     by_direction: typing.Optional[typing.List[typing.List[typing.Optional[float]]]] = output(
         "For axes over one half of the sphere: rot and tilt in degrees, and the resolution in Å within 20 degrees of "
-        "the axis (null if nothing is resolved there)."
+        "the axis (null if nothing is resolved there, or too coarsely to be sure of)."
     )
 
 
