@@ -70,7 +70,7 @@ def views_of(matrices: np.ndarray, symmetry: str) -> SeenDirections:
     grid = healpix(SIDES)
     seen = np.einsum("sij,nj->sni", operations(symmetry), matrices[:, :, 2]).reshape(-1, 3)
     counts = np.bincount(cKDTree(grid).query(seen)[1], minlength=len(grid)) / len(seen)
-    cosines, axes = grid @ grid.T, healpix(AXES)
+    cosines, axes = (grid @ grid.T).astype(np.float32), healpix(AXES)
     dense = np.bincount(cKDTree(axes).query(seen)[1], minlength=len(axes)) * len(axes) / len(seen)
     views = [[*_angles(axis), round(float(times), 3)] for axis, times in zip(axes, dense)]
     least = float(_coverage(cosines, counts, WIDE).min())
@@ -78,8 +78,10 @@ def views_of(matrices: np.ndarray, symmetry: str) -> SeenDirections:
         return SeenDirections(least, 0.0, dict.fromkeys(TILTS, 0.0), views)
     angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
     # with the specimen tilted each view goes to a ring around it, since particles lie at any angle in the plane
-    bands = {tilt: np.exp(-(((angles - tilt) / RING) ** 2)) for tilt in TILTS}
-    tilted = {tilt: _cone(angles, _coverage(cosines, ring @ (counts / ring.sum(0)))) for tilt, ring in bands.items()}
+    bands = (np.exp(-(((angles - tilt) / RING) ** 2)) for tilt in TILTS)  # one at a time: each has 12 MB
+    tilted = {
+        tilt: _cone(angles, _coverage(cosines, ring @ (counts / ring.sum(0)))) for tilt, ring in zip(TILTS, bands)
+    }
     return SeenDirections(least, _cone(angles, _coverage(cosines, counts)), tilted, views)
 
 
@@ -97,7 +99,7 @@ def _coverage(cosines: np.ndarray, counts: np.ndarray, wedge: float = WEDGE) -> 
 def _cone(angles: np.ndarray, shown: np.ndarray) -> float:
     """Half angle in degrees of the largest cone, about any axis, whose rings are all seen too little."""
     half = np.minimum(angles, 180 - angles)  # an axis has two ends
-    bands = (half / RING).astype(int)
+    bands = (half / RING).astype(np.uint8)
     widest = 0.0
     for band in bands[: len(bands) // 2][shown[: len(bands) // 2] < MISSING]:
         means = np.bincount(band, shown) / np.bincount(band)

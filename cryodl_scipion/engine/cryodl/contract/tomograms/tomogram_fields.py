@@ -120,7 +120,8 @@ def tilt_problems(config: typing.Any) -> typing.List[str]:
 def subtomograms(help: str) -> typing.Any:
     """The parameter `subtomograms`. help: its first sentence."""
     return param(
-        help + " STAR file of RELION or Warp with a volume or a stack of tilt images for each subtomogram (rlnImageName) "
+        help
+        + " STAR file of RELION or Warp with a volume or a stack of tilt images for each subtomogram (rlnImageName) "
         "and, if available, its 3-D CTF or weights (rlnCtfImage).",
         label="Subtomograms",
         path="file",
