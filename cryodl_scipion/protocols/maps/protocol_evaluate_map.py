@@ -112,7 +112,9 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
     def tell(self, protocol: Any, results: Sequence[contract.Result[contract.EvaluateMapOutputs]]) -> List[str]:
         improving = protocol.getTestOfImproving() if results and not results[-1].outputs.half_map_test else None
         tested = (
-            [OF_IMPROVING, *contract.split_verdict(contract.half_map_verdict(improving)[1])[0]] if improving else []
+            [OF_IMPROVING, *contract.split_verdict(contract.half_map_verdict(improving, contract.BY_NETWORK)[1])[0]]
+            if improving
+            else []
         )
         return [*super().tell(protocol, results), *tested, *protocol._frameLines()]
 

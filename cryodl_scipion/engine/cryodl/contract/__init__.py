@@ -21,8 +21,8 @@ from .fields import (
 )
 from .frames import rescaled
 from .half_map_test import (
-    counted, doubt_script, half_map_resolutions, half_map_verdict, resolution_in_words, score_text, some_names,
-    split_verdict
+    BY_NETWORK, counted, doubt_script, half_map_resolutions, half_map_verdict, resolution_in_words, score_text,
+    some_names, split_verdict
 )
 from .maps.evaluating import (
     CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs, SimulateHalfMapsConfig,

@@ -31,13 +31,13 @@ def some_names(names: typing.Iterable[str], maximum: int = 8) -> str:
 
 WARNING = "WARNING: "
 GAINED, LOST = 0.02, -0.05  # mean difference of two FSC; masks and clipping alone came down to -0.04
-# Fraction of the shared power. Filters, masks and clipping left up to 0.028 unexplained, an added texture of a quarter
-# of the signal's amplitude 0.051 or more (benchmarks/run.py map_invention).
-ADDED = 0.045
+# Fraction of the shared power. Filters, masks and clipping left up to 0.008 unexplained, an added texture of 0.15 of
+# the signal's amplitude 0.011 or more (benchmarks/run.py map_invention). Where the shipped network brings a map nearer
+# to the truth, it adds up to 0.045 (map_halves).
+ADDED, BY_NETWORK = 0.012, 0.045
 FINER = 0.9  # of a resolution: what is not finer than this is as fine
-# In the worst five shells: treatments came to 0.22 (a hard mask in a small box to 0.35), white textures of a quarter of
-# the amplitude after a low-pass filter to 0.47 and 0.51 (two structures).
-WORST = 0.4
+# In the worst five shells: treatments came to 0.02, white textures after a low-pass filter from 0.08 on at 4 Å.
+WORST, NETWORK_WORST = 0.05, 0.4
 DOUBTED = 0.03  # of the density looks invented; 0.01 would by chance
 
 
@@ -51,13 +51,14 @@ def half_map_resolutions(metrics: typing.Optional[typing.Dict[str, typing.Any]])
     }
 
 
-def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, typing.List[str]]:
+def half_map_verdict(test: typing.Dict[str, typing.Any], usual: float = ADDED) -> typing.Tuple[bool, typing.List[str]]:
     """The verdict of a half-map test. test: raw: of the half-maps; control: of the half-maps with the same filter,
     clipping and local scale as the improved ones; improved: of both improved; crossed: of one improved with the control
     of the other half; all Å at FSC 0.143, or None. gain: mean difference of the FSC `crossed` and `control`.
     unexplained: fraction of the power that both improved half-maps share and the data do not have. worst: the same in
     the worst shells. doubted: part of the density that looks invented, place: xyz in Å of most of it. Results of
-    earlier versions have none of the three. Returns whether there is no warning, and the warnings."""
+    earlier versions have none of the three. usual: fraction that may be added without a warning. Returns whether there
+    is no warning, and the warnings."""
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]
     lines = [
@@ -75,7 +76,7 @@ def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, t
             "something that is not in the data."
         ]
     gained, gain = _gain(test["gain"])
-    added, addition = _addition(test["unexplained"], test.get("worst", 0.0))
+    added, addition = _addition(test["unexplained"], test.get("worst", 0.0), usual)
     places = _places(test.get("doubted", 0.0), test.get("place"))
     return gained and added and not places, lines + [gain, addition, *places, *_beyond(improved, crossed)]
 
@@ -115,24 +116,20 @@ def _beyond(improved: typing.Optional[float], crossed: typing.Optional[float]) -
     ]
 
 
-def _addition(unexplained: float, worst: float) -> typing.Tuple[bool, str]:
+def _addition(unexplained: float, worst: float, usual: float) -> typing.Tuple[bool, str]:
     """(no warning?, sentence): what both improved half-maps share but the data do not have."""
-    percent = f"{100 * unexplained:.0f} %"
-    if unexplained <= ADDED and worst > WORST:
-        return False, WARNING + (
-            f"{percent} of what the improved half-maps share is not in the data, but {100 * worst:.0f} % in the worst "
-            "part of their resolution: the network added it, and this test cannot tell whether it is correct. Compare "
-            "fine details with the original map."
-        )
-    if unexplained <= ADDED:
-        return True, (
-            f"{percent} of what the improved half-maps share is not in the data; filter, mask and clipping alone "
-            "account for up to 3 %."
-        )
-    return False, WARNING + (
-        f"{percent} of what the improved half-maps share is not in the data: the network added it, and this test "
-        "cannot tell whether it is correct. Compare new details with the original map."
+    said = f"{100 * unexplained:.1f} % of what the improved half-maps share is not in the data"
+    unsure = (
+        "the network added it, and this test cannot tell whether it is correct. Compare new details with the original "
+        "map."
     )
+    if unexplained > usual:
+        return False, f"{WARNING}{said}: {unsure}"
+    if worst > (WORST if usual == ADDED else NETWORK_WORST):
+        return False, f"{WARNING}{said}, but {100 * worst:.0f} % in the worst part of their resolution: {unsure}"
+    if unexplained > ADDED:
+        return True, f"{said}: the network added it, as much as it does where it brings maps nearer to the truth."
+    return True, f"{said}; filter, mask and clipping alone account for up to {100 * ADDED:.1f} %."
 
 
 def doubt_script(made: typing.Sequence[typing.Tuple[str, typing.Optional[str]]]) -> str:

@@ -7,6 +7,7 @@ output folder also write the metrics, with tables and pictures."""
 import typing
 
 from ...contract import (
+    BY_NETWORK,
     EvaluateMapConfig,
     EvaluateMapOutputs,
     counted,
@@ -130,7 +131,7 @@ def _halves(
         improved = [improver.improve(half) for half in halves]
         test, details["half_map_test"], shared = half_map_test(halves, improved, reference.mask)
         test = found["half_map_test"] = dict(test, **shared.metrics())
-        run.warn(*split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1])
+        run.warn(*split_verdict(half_map_verdict(half_map_resolutions(test), BY_NETWORK)[1])[1])
     return found
 
 
@@ -151,7 +152,7 @@ def _in_words(metrics: Metrics) -> typing.Iterator[str]:
                 f"{local['p90']:.2f})"
             )
     if metrics.get("half_map_test"):
-        yield from split_verdict(half_map_verdict(half_map_resolutions(metrics["half_map_test"]))[1])[0]
+        yield from split_verdict(half_map_verdict(half_map_resolutions(metrics["half_map_test"]), BY_NETWORK)[1])[0]
 
 
 def _value(name: str, metrics: Metrics) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import (
+    BY_NETWORK,
     ImproveMapConfig,
     ImproveMapOutputs,
     half_map_resolutions,
@@ -137,7 +138,7 @@ def _half_map_test(
     resolutions, curves, shared = half_map_test(halves, improved, mask)
     found = doubt.doubt_of(halves, improved, shared.controls, mask)
     test = half_map_resolutions(dict(resolutions, **shared.metrics(), **doubt.doubted(found, volume)))
-    sentences, invented = split_verdict(half_map_verdict(test)[1])
+    sentences, invented = split_verdict(half_map_verdict(test, BY_NETWORK)[1])
     run.summary(*sentences)
     run.warn(*(f"{volume.path}: {line}" for line in invented), *measure.dependent(halves, curves["raw"]))
     return test, found

@@ -8,7 +8,7 @@ import typing
 
 import numpy as np
 import scipy.fft
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from .shells import Curve, shell_correlation, shell_numbers, shell_sums
 from .volume import Volume
@@ -22,6 +22,8 @@ SPAN = 5  # shells that the worst part of the spectrum has
 AGREED = 0.3  # FSC of the controls below which too little signal is left to tell shared from invented
 BEYOND = 1.3  # times the frequency where the controls cease to agree: as far as a gain is looked for
 FLOOR = 1e-4  # of the power, for shells without signal
+ENDED = 0.2  # of the largest amplitude of a shell over that of the raw halves: below it a low-pass filter has ended
+EMPTIED = 0.01  # of the largest power of a shell over that of the raw halves: below it a filter took the shell away
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +31,10 @@ class Shared:
     """Power that two improved half-maps share. gain: Mean difference of two FSC, over the shells down to a little
     beyond where the controls agree: of an improved half with the control of the other half, and of the two controls.
     Positive: detail of the data became clearer. unexplained: Fraction of the shared power, over the shells in which the
-    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.028 was seen), 1 / 17 for an
-    added texture of a quarter of the amplitude. worst: The highest mean of that fraction over SPAN neighbouring shells,
-    by the controls for which it is lowest: low resolution, which has most of the power, hides nothing there. curve: The
-    same fraction in each shell. controls: of control_halves."""
+    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.008 was seen), 1 / 17 for an
+    added texture of a quarter of the amplitude. worst: The highest such fraction in SPAN neighbouring shells, by the
+    controls for which it is lowest: low resolution, which has most of the power, hides nothing there. Shells that a
+    filter emptied do not count. curve: The same fraction in each shell. controls: of control_halves."""
 
     gain: float
     unexplained: float
@@ -59,7 +61,8 @@ def half_map_test(
     found = control_halves(raw, improved, voxels)
     candidates = [[x * mask for x in controls] for controls in found]
     agreements = [shell_correlation(one, other, voxels) for one, other in candidates]
-    explained = [_unexplained(outputs, c, agreement, voxels) for c, agreement in zip(candidates, agreements)]
+    power = np.maximum(np.mean([shell_sums(x, x, voxels) for x in raw_masked], 0), 1e-30)
+    explained = [_unexplained(outputs, c, agreement, power, voxels) for c, agreement in zip(candidates, agreements)]
     best = int(np.argmin([e[0] for e in explained]))
     controls = candidates[best]
     curves = {
@@ -85,20 +88,28 @@ def control_halves(
 ) -> list[list[np.ndarray]]:
     """The half-maps filtered, clipped and locally scaled as the improved ones are, without what was added to them.
     Which filter was applied before a map was clipped cannot be seen exactly: no filter, a B-factor and a free filter
-    are offered, and the test takes the one that explains most. raw, improved: (z, y, x), two half-maps, and their
-    improved versions. voxels_zyx: (3,), Å. Returns list of list of ndarray, (z, y, x): for each filter two controls."""
+    are offered, with and without an end where the power falls, and the test takes the one that explains most. raw,
+    improved: (z, y, x), two half-maps, and their improved versions. voxels_zyx: (3,), Å. Returns list of list of
+    ndarray, (z, y, x): for each filter two controls."""
     found = []
-    for gain in _gains(raw, improved, voxels_zyx):
-        filtered = raw if gain is None else _with_gain(raw, gain, voxels_zyx)
-        controls = [_clipped_alike(control, output) for control, output in zip(filtered, improved)]
+    gains, end = _gains(raw, improved, voxels_zyx), _end(raw, improved, voxels_zyx)
+    for gain in [*gains, *(gain * end for gain in gains if not end.all())]:
+        filtered = raw if (gain == 1).all() else _with_gain(raw, gain, voxels_zyx)
         # each control by its own output: what both controls shared would pass for agreement of the data
-        found.append([_scaled_alike(control, output, voxels_zyx) for control, output in zip(controls, improved)])
+        found.append([_treated_alike(control, output, voxels_zyx) for control, output in zip(filtered, improved)])
     return found
 
 
-def _scaled_alike(control: np.ndarray, output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
-    """The control masked as the output is, and with its local root mean square."""
-    control = control * _kept(output, voxels_zyx)
+def _treated_alike(control: np.ndarray, output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
+    """The control clipped and masked as the output is, and with its local root mean square. What is clipped counts
+    within the mask: beyond it the output is at its lowest value, too."""
+    kept = _kept(output, voxels_zyx)
+    lowest, within = output.min(), kept > 0
+    clipped = float((output <= lowest + 1e-6 * np.ptp(output))[within].mean()) if within.any() else 0.0
+    if CLIPPED <= clipped < 1:  # the output is cut off at all
+        level = np.quantile(control[within], clipped)
+        control = np.maximum(control, level) - (level if lowest == 0 else 0)
+    control = control * kept
     blur = lambda x: gaussian_filter(x**2, REACH / 2.35 / np.asarray(voxels_zyx))
     return control * np.sqrt(blur(output) / np.maximum(blur(control), 1e-12))
 
@@ -108,13 +119,14 @@ def _kept(output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     shown = np.abs(output) > EMPTY * np.abs(output).max()
     near = distance_transform_edt(~shown, sampling=tuple(voxels_zyx)) <= HOLE / 2
     # back by as much as it grew: the border of a mask stays where it is, gaps within it are closed
-    return (distance_transform_edt(near, sampling=tuple(voxels_zyx)) > HOLE / 2 - 1e-3).astype(np.float32)
+    beyond = distance_transform_edt(near, sampling=tuple(voxels_zyx)) <= HOLE / 2 - 1e-3
+    return (shown | ~binary_dilation(beyond, np.ones((3, 3, 3)))).astype(np.float32)  # no pits in the border are
 
 
 def _gains(
     raw: typing.Sequence[np.ndarray], improved: typing.Sequence[np.ndarray], voxels_zyx: np.ndarray
-) -> list[np.ndarray | None]:
-    """None, and gains in shells: a B-factor's and a free one, as the improvement treated the signal of both halves."""
+) -> list[np.ndarray]:
+    """Gains in shells: none, a B-factor's and a free one, as the improvement treated the signal of both halves."""
     power = lambda a, b: shell_sums(a, b, voxels_zyx)
     signal = np.maximum(power(*raw), FLOOR * np.sqrt(power(raw[0], raw[0]) * power(raw[1], raw[1])))
     free = np.maximum((power(improved[0], raw[1]) + power(improved[1], raw[0])) / 2, 0) / np.maximum(signal, 1e-30)
@@ -122,11 +134,19 @@ def _gains(
     agreement = shell_correlation(raw[0], raw[1], voxels_zyx)
     use = (agreement.value > AGREED) & (free > 0) & (np.arange(len(free)) > SMOOTH)
     if use.sum() < 3:
-        return [None, free]
+        return [np.ones_like(free), free]
     squared = agreement.frequency**2
     slope, level = np.polyfit(squared[use], np.log(free[use]), 1)
     within = agreement.frequency <= BEYOND * agreement.frequency[use].max()
-    return [None, np.exp(level + slope * np.minimum(squared, squared[within].max())), free]
+    return [np.ones_like(free), np.exp(level + slope * np.minimum(squared, squared[within].max())), free]
+
+
+def _end(raw: typing.Sequence[np.ndarray], improved: typing.Sequence[np.ndarray], voxels_zyx: np.ndarray) -> np.ndarray:
+    """1 in the shells where a low-pass filter left the improved half-maps their power, 0 beyond."""
+    power = [sum(shell_sums(x, x, voxels_zyx) for x in maps) for maps in (improved, raw)]
+    part = np.sqrt(power[0] / np.maximum(power[1], 1e-30))
+    last = np.flatnonzero(part > ENDED * part[2:].max(initial=0))
+    return (np.arange(len(part)) <= last.max(initial=0)).astype(float)
 
 
 def _with_gain(maps: typing.Sequence[np.ndarray], gain: np.ndarray, voxels_zyx: np.ndarray) -> list[np.ndarray]:
@@ -134,16 +154,6 @@ def _with_gain(maps: typing.Sequence[np.ndarray], gain: np.ndarray, voxels_zyx: 
     index, count, _ = shell_numbers(maps[0].shape, voxels_zyx)
     factor = np.append(gain, 0)[np.minimum(index, count)].astype(np.float32)
     return [scipy.fft.irfftn(scipy.fft.rfftn(x) * factor, s=x.shape) for x in maps]
-
-
-def _clipped_alike(control: np.ndarray, output: np.ndarray) -> np.ndarray:
-    """The control cut off at the same fraction of its voxels as the output, if the output is cut off at all."""
-    lowest = output.min()
-    clipped = float((output <= lowest + 1e-6 * np.ptp(output)).mean())
-    if clipped < CLIPPED or clipped == 1:
-        return control
-    level = np.quantile(control, clipped)
-    return np.maximum(control, level) - (level if lowest == 0 else 0)
 
 
 def _gain(curves: typing.Mapping[str, Curve]) -> float:
@@ -158,11 +168,14 @@ def _unexplained(
     outputs: typing.Sequence[np.ndarray],
     controls: typing.Sequence[np.ndarray],
     agreement: Curve,
+    raw: np.ndarray,
     voxels_zyx: np.ndarray,
 ) -> tuple[float, float, Curve]:
-    """Fraction of the outputs' shared power that the controls do not explain, its worst part, and its Curve. The
-    squared correlation of outputs and controls, freed of the noise of single halves, is the part of the outputs' shared
-    power that the data explain; the rest was added."""
+    """Fraction of the outputs' shared power that the controls do not explain, its worst part, and its Curve. raw: power
+    of the half-maps in each shell.
+
+    The squared correlation of outputs and controls, freed of the noise of single halves, is the part of the outputs'
+    shared power that the data explain; the rest was added."""
     power = lambda a, b: shell_sums(a, b, voxels_zyx)
     both, data = power(*outputs), power(*controls)
     through = (power(outputs[0], controls[1]) + power(outputs[1], controls[0])) / 2
@@ -171,7 +184,7 @@ def _unexplained(
     use = (agreement.value > AGREED) & (np.arange(len(both)) >= 2) & (product > 0)
     total = float(both[use].sum())
     unexplained = float((fraction[use] * both[use]).sum() / total) if total > 0 else 0.0
-    fraction, span = np.clip(fraction, 0, 1), np.ones(SPAN) / SPAN
-    whole = np.convolve(use, span, "valid") > 1 - 1e-9
-    worst = float(np.convolve(fraction, span, "valid")[whole].max()) if whole.any() else 0.0
+    fraction, left = np.clip(fraction, 0, 1), use & (both > EMPTIED * raw * (both / raw)[use].max(initial=0))
+    sums = [np.convolve(values, np.ones(SPAN), "valid") for values in (fraction * both, both, left)]
+    worst = float((sums[0] / np.maximum(sums[1], 1e-30))[sums[2] > SPAN - 0.5].max(initial=0))
     return float(np.clip(unexplained, 0, 1)), worst, Curve(agreement.frequency, fraction)
