@@ -92,32 +92,38 @@ def control_halves(
     are offered, with and without an end where the power falls, and the test takes the one that explains most. raw,
     improved: (z, y, x), two half-maps, and their improved versions. voxels_zyx: (3,), Å. Returns list of list of
     ndarray, (z, y, x): for each filter two controls."""
-    found = []
     gains, end = _gains(raw, improved, voxels_zyx), _end(raw, improved, voxels_zyx)
+    # each control by its own output: what both controls shared would pass for agreement of the data
+    treat = [_treatment(output, voxels_zyx) for output in improved]
+    found = []
     for gain in [*gains, *(gain * end for gain in gains if not end.all())]:
         filtered = raw if (gain == 1).all() else _with_gain(raw, gain, voxels_zyx)
-        # each control by its own output: what both controls shared would pass for agreement of the data
-        found.append([_treated_alike(control, output, voxels_zyx) for control, output in zip(filtered, improved)])
+        found.append([treated(control) for treated, control in zip(treat, filtered)])
     return found
 
 
-def _treated_alike(control: np.ndarray, output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
-    """The control clipped and masked as the output is, the mask's edge like its own by the distance to the border, and
-    with its local root mean square. What is clipped counts within the mask: beyond it the output is at its lowest
-    value, too."""
+def _treatment(output: np.ndarray, voxels_zyx: np.ndarray) -> typing.Callable[[np.ndarray], np.ndarray]:
+    """What clips and masks a control as the output is, with the mask's edge like its own by the distance to the border,
+    and gives it the local root mean square. What is clipped counts within the mask: beyond it the output is at its
+    lowest value, too."""
     kept = _kept(output, voxels_zyx)
     lowest, within = output.min(), kept > 0
     clipped = float((output == lowest)[within].mean()) if within.any() else 0.0
-    if CLIPPED <= clipped < 1:  # the output is cut off at all
-        level = np.quantile(control[within], clipped)
-        control = np.maximum(control, level) - (level if lowest == 0 else 0)
-    control = control * kept
     depth = distance_transform_edt(np.pad(kept, 1, constant_values=1))[1:-1, 1:-1, 1:-1]  # the box has no border
     depth = np.minimum(depth, EDGE if not kept.all() else 0).astype(int)
-    power = [np.bincount(depth.ravel(), np.square(x).ravel(), EDGE + 1) for x in (output, control)]
-    control = control * np.sqrt(power[0] / np.maximum(power[1], 1e-30))[depth]
+    profile = lambda x: np.bincount(depth.ravel(), np.square(x).ravel(), EDGE + 1)
     blur = lambda x: gaussian_filter(x**2, REACH / 2.35 / np.asarray(voxels_zyx))
-    return control * np.sqrt(blur(output) / np.maximum(blur(control), 1e-12))
+    edge, local = profile(output), blur(output)
+
+    def treated(control: np.ndarray) -> np.ndarray:
+        if CLIPPED <= clipped < 1:  # the output is cut off at all
+            level = np.quantile(control[within], clipped)
+            control = np.maximum(control, level) - (level if lowest == 0 else 0)
+        control = control * kept
+        control = control * np.sqrt(edge / np.maximum(profile(control), 1e-30))[depth].astype(np.float32)
+        return control * np.sqrt(local / np.maximum(blur(control), 1e-12))
+
+    return treated
 
 
 def _kept(output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
