@@ -32,7 +32,7 @@ class Shared:
     """Power that two improved half-maps share. gain: Mean difference of two FSC, over the shells down to a little
     beyond where the controls agree: of an improved half with the control of the other half, and of the two controls.
     Positive: detail of the data became clearer. unexplained: Fraction of the shared power, over the shells in which the
-    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.005 was seen), 1 / 17 for an
+    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.004 was seen), 1 / 17 for an
     added texture of a quarter of the amplitude. worst: The highest such fraction in SPAN neighbouring shells, by the
     controls for which it is lowest: low resolution, which has most of the power, hides nothing there. Shells that a
     filter emptied do not count. curve: The same fraction in each shell. controls: of control_halves."""
