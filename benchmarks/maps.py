@@ -383,19 +383,15 @@ def textured(maps, mask, voxels, resolution, seed, shaped):
 
 
 def said_of(added):
-    """Columns of the table, of what was done alone or with a texture added."""
-    return {
-        f"{added or 'alone'}: warned": lambda part: f"{sum(r['warned' + added] for r in part)} of {len(part)}",
-        f"{added or 'alone'}: not in the data": lambda part: (
-            least_and_most([100 * r["unexplained" + added] for r in part], ".1f") + " %"
-        ),
-    }
+    """Of a treatment, with a texture or alone: how many maps were warned of, and what was not in the data, in %."""
+    percent = lambda part: [100 * row["unexplained" + added] for row in part]
+    warned = lambda part: f"{sum(row['warned' + added] for row in part)}/{len(part)}"
+    return lambda part: f"{warned(part)}, {min(percent(part)):.1f}–{max(percent(part)):.1f}"
 
 
 TEXTURES = ("", "texture like the signal", "white texture")
 invention_table = groups(
-    ("treatment",),
-    {"Done to both half-maps": "treatment", **{k: v for added in TEXTURES for k, v in said_of(added).items()}},
+    ("treatment",), {"Done to both half-maps": "treatment", **{added or "alone": said_of(added) for added in TEXTURES}}
 )
 
 
