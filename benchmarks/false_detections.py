@@ -4,7 +4,7 @@
 import json
 
 import numpy as np
-from bench import CPU, benchmark, columns, recorded, structure_file
+from bench import CPU, benchmark, grouped, groups, mean, recorded, structure_file
 from recipes.other_tomograms import make_tomogram
 
 from cryodl.core.matching import match_picks
@@ -20,22 +20,29 @@ MIXES = {
 NEAR = 0.25  # diameters from the truth that a detection may be
 
 
-f1 = lambda row: 2 * row["right"] / (row["kept"] + row["particles"]) if row["particles"] else float("nan")
-table = columns(
+ALIKE = ("8UV2", "6RN3")  # hexamers of AAA+ rings, both
+total = lambda key: lambda part: sum(row[key] for row in part)
+f1 = lambda part: 2 * total("right")(part) / (total("kept")(part) + total("particles")(part) or 1)
+of_kinds = lambda rows, *keys: {
+    (alike, *kind): part
+    for alike in (False, True)
+    for kind, part in grouped([r for r in rows if r["snr"] and (r["target"] == ALIKE[0]) == alike], *keys).items()
+}
+table = groups(
+    ("snr", "pixel_size"),
     {
-        "target": "target",
-        "among": lambda row: ", ".join(MIXES[row["target"]]) if row["snr"] else "noise alone",
+        "targets": lambda part: part[0]["target"] if len(part) == 1 else "others",
         "SNR": "snr:g",
         "Å/px": "pixel_size:g",
-        "particles": "particles",
-        "kept": "kept",
-        "right": "right",
-        "F1": lambda row: f"{f1(row):.2f}",
-        "F1, best threshold": "best_f1:.2f",
-        "`--fdr 0.2`: kept": "kept_20",
-        "of these right": "right_20",
-        "CPU s a tomogram": lambda row: f"{row['cpu'] / row['tomograms']:.0f}",
-    }
+        "particles": total("particles"),
+        "kept": total("kept"),
+        "right": total("right"),
+        "F1": lambda part: f"{f1(part):.2f}",
+        "best F1": lambda part: f"{mean(row['best_f1'] for row in part):.2f}",
+        "`--fdr 0.2`: kept": total("kept_20"),
+        "right ": total("right_20"),
+    },
+    of_kinds,
 )
 
 
