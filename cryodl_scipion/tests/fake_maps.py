@@ -14,7 +14,7 @@ import numpy as np
 from fake_model import improverCard, writeModel
 from fake_stops import dieSometimes
 
-from cryodl.contract import half_map_verdict, split_verdict
+from cryodl.contract import BY_NETWORK, half_map_verdict, split_verdict
 
 # Å at FSC 0.143
 TESTS = {
@@ -31,7 +31,7 @@ def _test():
 
 def warnings(outputs):
     """Of any command: what its half-map test warns of."""
-    return tuple(split_verdict(half_map_verdict(_test())[1])[1]) if outputs.get("half_map_test") else ()
+    return tuple(split_verdict(half_map_verdict(_test(), BY_NETWORK)[1])[1]) if outputs.get("half_map_test") else ()
 
 
 def _like(source, target, factor):

@@ -338,10 +338,14 @@ def test_the_verdict_of_the_half_map_test():
     verdict = lambda *values: contract.half_map_verdict(dict(zip(names, values)))
     good, lines = verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.01)
     assert (
-        good and "part of the improvement is supported by the data" in lines[1] and lines[2].startswith("1 % of what")
+        good and "part of the improvement is supported by the data" in lines[1] and lines[2].startswith("1.0 % of what")
     )
     good, lines = verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.2)
-    assert not good and "part of the improvement is supported by the data" in lines[1] and "20 % of what" in lines[2]
+    assert not good and "part of the improvement is supported by the data" in lines[1] and "20.0 % of what" in lines[2]
+    assert not verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.03)[0]
+    values = dict(zip(names, (5.0, 4.8, 4.0, 4.4, 0.05, 0.03)))
+    good, lines = contract.half_map_verdict(values, contract.BY_NETWORK)
+    assert good and lines[2].startswith("3.0 % of what") and "brings maps nearer to the truth" in lines[2]
     good, lines = verdict(5.0, 4.8, 4.0, 5.5, -0.1, 0.01)
     assert not good and "adds more errors than it removes" in lines[1]
     good, lines = verdict(5.0, 4.8, 4.0, None, -0.5, 0.01)
@@ -353,4 +357,4 @@ def test_the_verdict_of_the_half_map_test():
     good, lines = verdict(None, None, None, None, 0.0, 0.0)
     assert good and "belong together" in lines[1]
     said, warned = contract.split_verdict(verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.2)[1])
-    assert len(said) == 2 and warned[0].startswith("20 % of what")
+    assert len(said) == 2 and warned[0].startswith("20.0 % of what")

@@ -10,7 +10,13 @@ import numpy as np
 
 from ...convert.maps import structureFileOf
 from ...convert.reading import readCsv
-from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions, half_map_verdict, resolution_in_words
+from ...engine.cryodl.contract import (
+    BY_NETWORK,
+    CompareModelsOutputs,
+    half_map_resolutions,
+    half_map_verdict,
+    resolution_in_words,
+)
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
 from ..panels_viewer import PanelsViewer, panel
@@ -51,9 +57,9 @@ def mapVerdictOf(evaluation: Dict[str, Any], improving: Optional[Dict[str, float
     """(good, sentences) of the half-map test; (None, a sentence) without one. improving: the test of the run that
     improved the map."""
     if evaluation.get("half_map_test"):
-        return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]))
+        return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]), BY_NETWORK)
     if improving:
-        good, sentences = half_map_verdict(improving)
+        good, sentences = half_map_verdict(improving, BY_NETWORK)
         return good, [OF_IMPROVING, *sentences]
     return None, ["No half-map test was made, so it is not known whether a gain is in the data or invented."]
 

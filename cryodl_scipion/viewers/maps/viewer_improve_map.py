@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional, Tuple
 from pwem.objects import Volume
 
 from ...convert.maps import structureFileOf
-from ...engine.cryodl.contract import ImproveMapOutputs, doubt_script, half_map_verdict
+from ...engine.cryodl.contract import BY_NETWORK, ImproveMapOutputs, doubt_script, half_map_verdict
 from ...protocols import CryodlProtImproveMap
 from .. import panels_viewer, window
 from .viewer_map import LinkedMapsWindow
@@ -53,7 +53,7 @@ class CryodlImproveMapViewer(
             return self.infoMessage(text + "half-maps.", "No half-map test")
         good, rows, sentences, keys = True, [], [], ("raw", "control", "improved", "crossed")
         for name, test in tests.items():
-            passed, lines = half_map_verdict(test)
+            passed, lines = half_map_verdict(test, BY_NETWORK)
             good = good and passed
             sentences += [f"{name}: {line}" if len(tests) > 1 else line for line in lines[1:]]
             reached = ["-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in keys]
