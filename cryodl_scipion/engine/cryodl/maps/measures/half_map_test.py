@@ -59,16 +59,18 @@ def half_map_test(
     half-maps share is not in the data."""
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
-    found = control_halves(raw, improved, voxels)
+    plain, ended = control_halves(raw, improved, voxels)
+    found = plain + ended
     candidates = [[x * mask for x in controls] for controls in found]
     agreements = [shell_correlation(one, other, voxels) for one, other in candidates]
     power = np.maximum(np.mean([shell_sums(x, x, voxels) for x in raw_masked], 0), 1e-30)
     explained = [_unexplained(outputs, c, agreement, power, voxels) for c, agreement in zip(candidates, agreements)]
-    best = int(np.argmin([e[0] for e in explained]))
-    controls = candidates[best]
+    # beyond the end of a filter the controls share little but their mask, and a gain could not be seen
+    best, whole = (int(np.argmin([e[0] for e in part])) for part in (explained, explained[: len(plain)]))
+    controls = candidates[whole]
     curves = {
         "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
-        "control": agreements[best],
+        "control": agreements[whole],
         "improved": shell_correlation(outputs[0], outputs[1], voxels),
     }
     crossed = [shell_correlation(outputs[k], controls[1 - k], voxels) for k in (0, 1)]
@@ -86,20 +88,19 @@ def half_map_test(
 
 def control_halves(
     raw: typing.Sequence[np.ndarray], improved: typing.Sequence[np.ndarray], voxels_zyx: np.ndarray
-) -> list[list[np.ndarray]]:
+) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
     """The half-maps filtered, clipped and locally scaled as the improved ones are, without what was added to them.
     Which filter was applied before a map was clipped cannot be seen exactly: no filter, a B-factor and a free filter
     are offered, with and without an end where the power falls, and the test takes the one that explains most. raw,
-    improved: (z, y, x), two half-maps, and their improved versions. voxels_zyx: (3,), Å. Returns list of list of
-    ndarray, (z, y, x): for each filter two controls."""
+    improved: (z, y, x), two half-maps, and their improved versions. voxels_zyx: (3,), Å. Returns two lists of list
+    of ndarray, (z, y, x): for each filter two controls, of filters without an end and with one."""
     gains, end = _gains(raw, improved, voxels_zyx), _end(raw, improved, voxels_zyx)
     # each control by its own output: what both controls shared would pass for agreement of the data
     treat = [_treatment(output, voxels_zyx) for output in improved]
-    found = []
-    for gain in [*gains, *(gain * end for gain in gains if not end.all())]:
-        filtered = raw if (gain == 1).all() else _with_gain(raw, gain, voxels_zyx)
-        found.append([treated(control) for treated, control in zip(treat, filtered)])
-    return found
+    controls = lambda maps: [treated(control) for treated, control in zip(treat, maps)]
+    filtered = lambda gain: raw if (gain == 1).all() else _with_gain(raw, gain, voxels_zyx)
+    ended = [] if end.all() else [gain * end for gain in gains]
+    return [controls(filtered(gain)) for gain in gains], [controls(filtered(gain)) for gain in ended]
 
 
 def _treatment(output: np.ndarray, voxels_zyx: np.ndarray) -> typing.Callable[[np.ndarray], np.ndarray]:
