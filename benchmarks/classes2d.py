@@ -53,11 +53,10 @@ def measures(labels, psi, shifts_yx, ground_truth):
         right, power = right + counts.max(), power + explained * len(members)
         if len(members) >= MINIMUM and counts.max() >= PURE * len(members) and explained >= HALF:
             means.append(mean)
-    filled = len(np.unique(labels[used]))
     return dict(
         purity=float(right / used.sum()),
         explained=power / used.sum(),
-        filled=filled,
+        filled=len(np.unique(labels[used])),
         views=distinct(torch.stack(means)) if means else 0,
     )
 
@@ -190,8 +189,7 @@ def class_junk(run, molecules, noise, snr, seed=1, each=1000, junk=1.0, classes=
     kinds = {kind: round(count * junk) for kind, count in JUNK.items()}
     files = [structure_file(name) for name in molecules.split()]
     star = make_set(folder / "set", files, each, kinds, snr, colour=float(noise == "coloured"), seed=seed)
-    options = ["--particles", star, "--classes", classes, "--output", folder / "classes", *CPU]
-    done = cryodl("classify-2d", *options)
+    done = cryodl("classify-2d", "--particles", star, "--classes", classes, "--output", folder / "classes", *CPU)
     kept = {}
     for name, lost in (("by-classes", 0), ("all", 0.02)):
         table, made = folder / "classes" / "classes.star", folder / name

@@ -92,11 +92,10 @@ def initial_map(run, set, molecule, count=2000, snr=0.05, seed=1):
     star, body = make_set(folder, set, molecule, count, snr, seed)
     made, cpu = asked("initial-map", folder / "found", particles=star, device="cpu")
     judged = json.loads((folder / "found" / "judgement.json").read_text())
-    right = made["determined"] and set == "one molecule"
     return dict(
         count=count,
         verdict="yes" if made["determined"] else "no",
-        truth=compared(made["map"], body)[0] if right else None,
+        truth=compared(made["map"], body)[0] if made["determined"] and set == "one molecule" else None,
         resolution=made["resolution"],
         cpu=cpu,
         **{name: judged.get(name) for name in ("agreement", "starts", "evidence", "empty", "coverage", "second")},

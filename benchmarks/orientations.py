@@ -306,14 +306,13 @@ def imperfect_structures(run, molecule, given, count=200, snr=0.05):
     structure, found = written_map(folder / "given.mrc", atoms, resolution), folder / "found.star"
     angles, _, seconds = searched(star, folder / "given.mrc", found)
     error = symmetry.angular_distance(read_particles(star).angles, angles, "C1")
-    explained = np.asarray(read_tables(found)["particles"]["cryodlExplained"], float)
     return dict(
         note=note,
         count=len(error),
         snr=snr,
         right=100 * float((error < RIGHT).mean()),
         stated=100 * float(probabilities(found).mean()),
-        explained=100 * float(explained.mean()),
+        explained=100 * float(np.asarray(read_tables(found)["particles"]["cryodlExplained"], float).mean()),
         map=resolution_of_map(found, body, one.pixel_size, folder),
         **denoised(star, found, body, atoms, structure, one.pixel_size, folder),
         seconds=seconds,

@@ -317,9 +317,8 @@ class Trials:
         self.project.launchProtocol(run, wait=False)
         waitFor(self.project, run)
         after = self._candidates(run)
-        again = [name for name in before if after.get(name) != before[name]]
         return f"{said}; continued with {len(before)} of {self._count} done", self._check(run) + [
-            f"{name} was picked twice" for name in again
+            f"{name} was picked twice" for name in before if after.get(name) != before[name]
         ]
 
     # ----- results

@@ -306,9 +306,11 @@ KNOWN = 100.0  # SNR within the particle's sphere at which that over the box is 
 
 def hinge_maps(folder, name):
     """Files of the states of a hinge."""
-    settings = dict(structure=str(structure_file(name)), box=BOX, count=1, output=str(folder / "unused.star"))
     config = SimulateParticlesConfig(
-        **settings,
+        structure=str(structure_file(name)),
+        box=BOX,
+        count=1,
+        output=str(folder / "unused.star"),
         domain=COMPLEXES[name]["domain"],
         pixel_size=PIXEL_SIZES[name],
         hinge_range=RANGE,

@@ -174,8 +174,7 @@ def class_set(folder, name, count, classes, bad, snr, seed):
     path = Path(folder) / f"{name}-{count}-{classes}-{bad:g}-{snr:g}-{seed}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = _sorted_set(path.with_suffix(""), name, count, classes, bad, snr, seed)
-        np.savez(path, **dataclasses.asdict(made))
+        np.savez(path, **dataclasses.asdict(_sorted_set(path.with_suffix(""), name, count, classes, bad, snr, seed)))
     with np.load(path) as kept:
         return ClassSet(**{field.name: kept[field.name] for field in dataclasses.fields(ClassSet)})
 

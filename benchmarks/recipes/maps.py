@@ -129,7 +129,6 @@ def simulate(name, resolution, prefix, *options):
     source = structure_file(name)
     width = float(np.ptp(read_atoms(source).xyz, axis=0).max())
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    box = 2 * int(np.ceil((width / 2 + SOLVENT) / PIXEL_SIZE))
     cryodl(
         "simulate-half-maps",
         "--structure",
@@ -141,7 +140,7 @@ def simulate(name, resolution, prefix, *options):
         "--pixel-size",
         PIXEL_SIZE,
         "--box",
-        box,
+        2 * int(np.ceil((width / 2 + SOLVENT) / PIXEL_SIZE)),
         "--seed",
         SEED,
         "--threads",

@@ -164,10 +164,9 @@ def to_assess(case, member, rng, particle_px=60):
     if case == "drift":  # all moves along a line while it is exposed; what the detector adds does not
         y, x = np.mgrid[:SIDE, :SIDE].astype(float)
         angle, reach = rng.uniform(0, np.pi), rng.uniform(0.4, 0.7) * particle_px
-        steps = np.arange(-reach / 2, reach / 2, 1.5)
         moved = [
             map_coordinates(image, (y + s * np.sin(angle), x + s * np.cos(angle)), order=1, mode="reflect")
-            for s in steps
+            for s in np.arange(-reach / 2, reach / 2, 1.5)
         ]
         image = np.mean(moved, 0)
         image = image / image.std() + rng.normal(0, 1, image.shape)

@@ -43,8 +43,7 @@ def resolution_at(curve: typing.Any, threshold: float, pixel_size: float, box: i
         if not values[ring] >= threshold:  # NaN resolves nothing
             if ring == 1:
                 return None
-            part = (values[ring - 1] - threshold) / (values[ring - 1] - values[ring])
-            return box * pixel_size / (ring - 1 + part)
+            return box * pixel_size / (ring - 1 + (values[ring - 1] - threshold) / (values[ring - 1] - values[ring]))
     return box * pixel_size / (len(values) - 1)
 
 

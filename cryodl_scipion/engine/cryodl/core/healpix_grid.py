@@ -56,8 +56,7 @@ def healpix(nside: int) -> np.ndarray:
     )
     offset = np.where(polar | ((rings - nside) % 2 == 0), 0.5, 0.0)
     z = np.repeat(height, count)
-    position = np.concatenate([np.arange(n) + o for n, o in zip(count, offset)])
-    angle = 2 * np.pi * position / np.repeat(count, count)
+    angle = 2 * np.pi * np.concatenate([np.arange(n) + o for n, o in zip(count, offset)]) / np.repeat(count, count)
     across = np.sqrt(1 - z**2)
     return np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)
 

@@ -286,10 +286,9 @@ def write_copick(
     known = np.isfinite(angles).all(axis=1)
     matrices = np.tile(np.eye(4), (len(xyz), 1, 1))
     matrices[known, :3, :3] = to_tomogram(angles[known])
-    places = np.asarray(xyz, float).reshape(-1, 3) * pixel_size
     points = [
         dict(location=dict(zip("xyz", place)), transformation_=matrix, instance_id=0, score=1.0)
-        for place, matrix in zip(places.tolist(), matrices.tolist())
+        for place, matrix in zip((np.asarray(xyz, float).reshape(-1, 3) * pixel_size).tolist(), matrices.tolist())
     ]
     picks = dict(
         pickable_object_name=name,

@@ -70,8 +70,7 @@ def _in_angstroms(
     if pixels is None or not pixels.any():
         return {}
     optics = next((t for t in tables.values() if "rlnOpticsGroup" in t and _POSITION[0] not in t), None)
-    table = {_SIZE: old_pixel_sizes(columns, path)} if optics is None else optics
-    sizes = number_columns(path, table, (_SIZE,), "row")
+    sizes = number_columns(path, {_SIZE: old_pixel_sizes(columns, path)} if optics is None else optics, (_SIZE,), "row")
     if sizes is None or not (sizes > 0).all():
         raise ValueError(
             f"{path} has shifts in pixels ({' and '.join(reversed(_OLD_ORIGINS))}), but no positive {_SIZE}, which "

@@ -211,7 +211,6 @@ def _updated(sums: ExpectationSums, cube: Cube, volumes: np.ndarray, setting: Se
     volumes = solve_components(sums, cube, share[:, None] * shell_power(volumes[:1], cube)) * setting.mask
     volumes[1:] *= setting.focus
     root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(len(sums.second)))
-    components = np.tensordot(root.T, volumes[1:], axes=1).astype(np.float32)
     # the axes that are sure come apart from the others
-    axes, deviations, _ = orthonormal(components)
+    axes, deviations, _ = orthonormal(np.tensordot(root.T, volumes[1:], axes=1).astype(np.float32))
     return np.concatenate([volumes[:1], axes * deviations[:, None, None, None].astype(np.float32)])

@@ -98,8 +98,7 @@ def without_errors(
     out; and the covariance of the errors (m, e, e). gram, match: as of Linear. precision: (e,), of the errors."""
     inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(precision))
     lost = gram[:, :q, q:] @ inverse  # m, q, e
-    own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
-    return own, match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:]), inverse
+    return gram[:, :q, :q] - lost @ gram[:, q:, :q], match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:]), inverse
 
 
 def precisions(sigmas: np.ndarray) -> np.ndarray:

@@ -27,8 +27,7 @@ def copy_notes(particles: ParticleSet | SubtomogramSet, items: str = "particles"
     if number == len(particles):
         return []
     if particles.halves is not None:
-        mixed = np.unique(np.stack([image, particles.halves], axis=1), axis=0)
-        twice = np.nonzero(np.bincount(mixed[:, 0]) > 1)[0]
+        twice = np.nonzero(np.bincount(np.unique(np.stack([image, particles.halves], axis=1), axis=0)[:, 0]) > 1)[0]
         if len(twice):
             raise ValueError(
                 f"{particles.path}: the {of} {particles.names[int(np.argmax(image == twice[0]))]} occurs several "

@@ -102,12 +102,13 @@ class NetworkTask(Task):
 
     def learn(self, name: str, network: torch.nn.Module, optimizer: typing.Any, layout: torch.memory_format) -> None:
         """Take the network that is trained. name: its name in the checkpoint. optimizer: gives the optimiser of a
-        network. layout: of the weights, from the first step on: sums round by it, and a continued training must end the
-        same."""
+        network; a number is AdamW's peak learning rate. layout: of the weights, from the first step on: sums round by
+        it, and a continued training must end the same."""
         self.name = name
         network = in_memory_format(network, layout)
         self.networks = torch.nn.ModuleDict({name: network})
-        self.optimizers = {name: optimizer(network)}
+        adamw = lambda net: torch.optim.AdamW(net.parameters(), lr=optimizer, weight_decay=1e-2)
+        self.optimizers = {name: (optimizer if callable(optimizer) else adamw)(network)}
 
     @abc.abstractmethod
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:

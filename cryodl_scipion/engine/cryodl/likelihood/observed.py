@@ -28,8 +28,7 @@ def prepare(images: torch.Tensor, diameter_px: float, contrast: str = "bright") 
     images: (n, box, box) float32. diameter_px: px, of the circle around pixel box // 2 that holds the particle; the
     background is what lies outside. contrast: 'bright' or 'dark', of the protein in `images`. Returns (n, box, box), an
     image without any variation becomes zero."""
-    outside = ~circle(images.shape[-1], min(diameter_px, WIDEST * images.shape[-1]), images.device)
-    background = images[:, outside]
+    background = images[:, ~circle(images.shape[-1], min(diameter_px, WIDEST * images.shape[-1]), images.device)]
     deviation = background.std(dim=1)
     gain = torch.where(deviation > 1e-12, 1 / deviation.clamp(min=1e-12), torch.zeros_like(deviation))
     prepared = (images - background.mean(dim=1)[:, None, None]) * gain[:, None, None]

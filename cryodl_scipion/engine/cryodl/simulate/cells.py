@@ -66,8 +66,7 @@ def put_many(cell: Cell, make: typing.Callable[[], Part | None], count: int, lab
     placed = failures = 0
     while placed < count and failures < tries:
         part = make()
-        fits = part is not None and cell.put(part, label)
-        placed, failures = (placed + 1, 0) if fits else (placed, failures + 1)
+        placed, failures = (placed + 1, 0) if part is not None and cell.put(part, label) else (placed, failures + 1)
     return placed
 
 
@@ -301,8 +300,7 @@ def _line(shape: tuple[int, ...], bend: float, rng: np.random.Generator) -> np.n
         rng.uniform(-1, 1) * along * 2 + 0.2 * np.sin(2 * np.pi * along * 2 + rng.uniform(0, 2 * np.pi))
     )
     rises = np.arctan2(shape[0], max(shape[1:])) * rng.uniform(-0.5, 0.5) + 0.1 * np.sin(4 * along + rng.uniform(0, 6))
-    steps = np.stack([np.sin(rises), np.cos(rises) * np.sin(azimuth), np.cos(rises) * np.cos(azimuth)], 1)
-    line = np.cumsum(steps, 0)
+    line = np.cumsum(np.stack([np.sin(rises), np.cos(rises) * np.sin(azimuth), np.cos(rises) * np.cos(azimuth)], 1), 0)
     return line - line[number // 2] + rng.uniform(0.15, 0.85, 3) * np.array(shape)
 
 

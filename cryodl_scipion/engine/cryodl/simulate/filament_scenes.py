@@ -121,8 +121,7 @@ def random_lines(shape: tuple[int, int], width: float, rng: np.random.Generator)
     maximum = max(2.0, 0.5 * max(shape) / width)
     lines = []
     for _ in range(int(np.exp(rng.uniform(0, math.log(maximum))))):
-        rotation = heading + rng.normal(0, 0.1) if aligned else rng.uniform(0, np.pi)
-        lines.append(_curve(shape, rotation, bend, rng))
+        lines.append(_curve(shape, heading + rng.normal(0, 0.1) if aligned else rng.uniform(0, np.pi), bend, rng))
         if rng.random() < 0.2:  # one beside it
             tangent = np.gradient(lines[-1], axis=0) / STEP
             lines.append(lines[-1] + rng.uniform(1.0, 1.8) * width * np.stack([-tangent[:, 1], tangent[:, 0]], 1))

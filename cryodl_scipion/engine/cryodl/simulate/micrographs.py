@@ -127,8 +127,7 @@ def simulate_micrograph(
         )
         clean = clean - clean.mean()
         measured = discs(shape, centres if len(centres) else clumped, diameter_px / 2)
-        strength = clean[torch.from_numpy(measured).to(clean.device)].square().mean()
-        shown = clean * -(snr / strength).sqrt()
+        shown = clean * -(snr / clean[torch.from_numpy(measured).to(clean.device)].square().mean()).sqrt()
     shown, image = shown.cpu(), (image + shown).cpu()
     if layer is not None:
         shown, image = shown + layer, image + layer

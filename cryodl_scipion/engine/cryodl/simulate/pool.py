@@ -78,8 +78,7 @@ def random_assembly(diameter: float, rng: np.random.Generator) -> tuple[str, tor
 def density_of_points(points: np.ndarray, mass: np.ndarray, diameter: float, rng: np.random.Generator) -> torch.Tensor:
     """Points (n, 3) in any unit and their masses (n,), as a density whose widest extent is `diameter` voxels."""
     points = points - np.average(points, axis=0, weights=mass)
-    radius = np.quantile(np.linalg.norm(points, axis=1), 0.99)
-    points = points * (0.46 * diameter / radius)  # the blur adds the rest
+    points = points * (0.46 * diameter / np.quantile(np.linalg.norm(points, axis=1), 0.99))  # the blur adds the rest
     side = 2 * int(math.ceil(0.65 * diameter)) + 4
     edges = np.arange(side + 1) - 0.5 - side // 2
     volume = np.histogramdd(points, bins=[edges] * 3, weights=mass)[0].astype(np.float32)

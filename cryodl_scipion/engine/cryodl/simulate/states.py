@@ -60,8 +60,7 @@ def hinge_of(model: "AtomModel", domain: np.ndarray, words: str | None) -> tuple
     `axis` of length 1. The point is the mean of the domain's atoms that touch the rest; the nearest 20 where none does.
     """
     distance = cKDTree(model.xyz[~domain]).query(model.xyz[domain])[0]
-    near = distance <= max(CONTACT, np.sort(distance)[min(19, len(distance) - 1)])
-    point = model.xyz[domain][near].mean(axis=0)
+    point = model.xyz[domain][distance <= max(CONTACT, np.sort(distance)[min(19, len(distance) - 1)])].mean(axis=0)
     if words:
         axis = _direction(words)
     else:

@@ -145,8 +145,7 @@ def stray_pieces(
             views, rng.uniform(0, 1, (int(rng.integers(1, 7)), 2)) * shape, shape, rng
         )
     views = project_views(other[int(rng.integers(len(other)))], zoom * rng.uniform(0.2, 0.45), 24, rng)
-    maximum = shape[0] * shape[1] / wide**2
-    count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, maximum)))))
+    count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, shape[0] * shape[1] / wide**2)))))
     strength = float(np.exp(rng.uniform(math.log(0.3), math.log(2.0))))
     return strength * paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 

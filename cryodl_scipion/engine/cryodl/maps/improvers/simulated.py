@@ -127,7 +127,6 @@ def _part(atoms: Atoms, pixel_size: float, rng: np.random.Generator) -> tuple[At
 def chosen_atoms(atoms: Atoms, rows: np.ndarray) -> Atoms:
     """The Atoms of rows, (n,) bool, their residues numbered anew."""
     kept, residue = np.unique(atoms.residue[rows], return_inverse=True)
-    names = tuple(name for name, row in zip(atoms.atom_names, rows) if row)
     return dataclasses.replace(
         atoms,
         xyz=atoms.xyz[rows],
@@ -136,6 +135,6 @@ def chosen_atoms(atoms: Atoms, rows: np.ndarray) -> Atoms:
         occupancy=atoms.occupancy[rows],
         residue=residue,
         residues=tuple(atoms.residues[k] for k in kept),
-        atom_names=names,
+        atom_names=tuple(name for name, row in zip(atoms.atom_names, rows) if row),
         protein=atoms.protein[rows],
     )

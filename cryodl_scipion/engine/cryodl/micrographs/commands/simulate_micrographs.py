@@ -125,9 +125,8 @@ def _working_folder(config: SimulateMicrographsConfig, run: Run) -> Path:
     inputs = [config.structure, *([config.orientations] if config.orientations else [])]
     folder = run.folder(*inputs, *files.expand_paths(config.noise_from))
     run.discard("done")
-    names = ["micrographs", "coordinates", "ctf", "done"] + ["particles"] * bool(config.box_size)
-    names += ["movies"] * bool(config.frames)
-    for name in names + ["masks"] * simulated_files.has_masks(config):
+    more = dict(particles=config.box_size, movies=config.frames, masks=simulated_files.has_masks(config))
+    for name in ["micrographs", "coordinates", "ctf", "done", *(name for name, wanted in more.items() if wanted)]:
         (folder / name).mkdir(exist_ok=True)
     return folder
 

@@ -147,9 +147,8 @@ class Rings:
     def __init__(self, cells: SpectrumCells, microscope: Microscope) -> None:
         self.cells, self.microscope = cells, microscope
         self._root = np.sqrt(cells.weights)
-        terms = background_terms(cells.values.shape[1])
         # (sectors, rings, terms): what the smooth background of each sector can explain
-        self._bases = np.linalg.qr(np.swapaxes(terms * self._root[:, None], 1, 2))[0]
+        self._bases = np.linalg.qr(np.swapaxes(background_terms(cells.values.shape[1]) * self._root[:, None], 1, 2))[0]
         self._data = self._flat((cells.values * self._root)[:, None])[:, 0]
         self.noise = float(1.4826 * np.median(np.abs(self._data[cells.weights > 0])))
         self._factor = microscope.defocus_factor(cells.squared)

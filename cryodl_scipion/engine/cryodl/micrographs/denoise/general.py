@@ -100,8 +100,7 @@ class GeneralTask(NetworkTask):
         self, training: typing.Sequence[CleanExample], validation: typing.Sequence[CleanExample], device: torch.device
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
-        optimizer = lambda net: torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
-        self.learn("denoiser", WienerUNet(GENERAL_WIDTHS), optimizer, torch.channels_last)
+        self.learn("denoiser", WienerUNet(GENERAL_WIDTHS), RATE, torch.channels_last)
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         """What is seen (b, 2, s, s), what is wanted (b, 1, s, s), and the strength (b, 1, 1, 1) of random crops."""

@@ -198,8 +198,7 @@ class MicrographTask(NetworkTask):
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
         network = WienerUNet()
-        optimizer = lambda net: torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
-        self.learn("denoiser", network, optimizer, torch.channels_last)
+        self.learn("denoiser", network, RATE, torch.channels_last)
         self.sides = [
             min(CROP, *(n // network.multiple * network.multiple for v in part for n in v.images.shape[1:]))
             for part in (training, validation)

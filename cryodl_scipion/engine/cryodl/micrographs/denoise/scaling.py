@@ -111,8 +111,7 @@ def make_views(working: typing.Sequence[WorkingImage]) -> WienerViews:
 
 def whole_view(working: WorkingImage) -> WienerViews:
     """A micrograph with all of its dose as the only view, for a network that learnt from images without noise."""
-    signal = cross_power(working.image, working.image, working.mask) - 1
-    return _with_filter(working.image[None], signal, working.mask)
+    return _with_filter(working.image[None], cross_power(working.image, working.image, working.mask) - 1, working.mask)
 
 
 def _with_filter(images: torch.Tensor, signal: np.ndarray, mask: torch.Tensor) -> WienerViews:
@@ -189,8 +188,7 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
     amplitude = _noise_amplitude(flat, mask)
     whites = [filtered(f, 1 / amplitude) for f in flats]
     # standard deviation of the white noise, by most frequencies: those of the signal are few
-    noise = [np.median(cross_power(white, white, mask)[_SIGNAL_FREE]) for white in whites]
-    scale = float(np.mean(np.sqrt(noise)))
+    scale = float(np.mean(np.sqrt([np.median(cross_power(white, white, mask)[_SIGNAL_FREE]) for white in whites])))
     return [
         WorkingImage(white / scale, mask, amplitude, scale, background + offset, tuple(mean.shape)) for white in whites
     ]
@@ -239,8 +237,7 @@ def _enlarged(image: torch.Tensor, shape: tuple[int, ...], mode: str) -> torch.T
 
 def _noise_amplitude(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """(h, w // 2 + 1) amplitude of the noise in the quietest positions, about 1 on average."""
-    power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99)
-    power = power * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
+    power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99) * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
     # straight between bins in the logarithm: filtered files fall steeply, files of 8 bits by six orders of magnitude
     return (0.5 * spectrum_on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
 

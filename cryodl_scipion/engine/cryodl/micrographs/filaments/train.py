@@ -131,7 +131,7 @@ class FilamentTask(NetworkTask):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.batch_size, self.device = batch_size, device
-        self.learn("picker", network, method.optimizer, torch.channels_last)
+        self.learn("picker", network, method.learning_rate, torch.channels_last)
 
     def batch(self, rng: np.random.Generator) -> list:
         """Images, targets and weights of random crops."""

@@ -39,10 +39,6 @@ class FilamentUNet:
         """The network of a model's weights: all have one shape."""
         return self.build()
 
-    def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
-        """AdamW over the network's weights."""
-        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
-
     def gain(self, item: typing.Any) -> float:
         """Factor by which a prepared micrograph is multiplied before it reaches the network. It brings the strongest
         features as wide as a filament to the same height in every micrograph."""

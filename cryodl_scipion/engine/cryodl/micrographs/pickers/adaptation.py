@@ -218,8 +218,7 @@ def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "
     for path, *seen in asked.found(str(settings.contrast))[:TURNED]:
         prepared = asked.prepared(path, settings)
         image, valid = (torch.rot90(x).contiguous() for x in (prepared.image, prepared.valid))
-        quarter = Prepared(image, valid, prepared.shape[::-1])
-        turned = _candidates(settings, picker, str(settings.contrast), quarter)
+        turned = _candidates(settings, picker, str(settings.contrast), Prepared(image, valid, prepared.shape[::-1]))
         kept, back = (yx[calibrate(raw, adapted.calibration) >= adapted.threshold] for yx, raw in (seen, turned))
         back = np.c_[back[:, 1], prepared.shape[1] - 1 - back[:, 0]]
         same, picks = same + int(match_picks(kept, back, reach).sum()), picks + len(kept) + len(back)

@@ -182,8 +182,7 @@ def _largest_outliers(
     # the maximum of a wall of carbon beside labelled particles lies on forbidden ground: places of a grid will do, too
     chosen[:: max(1, int(diameter / 6)), :: max(1, int(diameter / 6))] = True
     chosen &= free & (outlier_score > minimum)
-    yx = np.argwhere(chosen)
-    yx = yx[np.argsort(-outlier_score[chosen], kind="stable")].astype(float)
+    yx = np.argwhere(chosen)[np.argsort(-outlier_score[chosen], kind="stable")].astype(float)
     return yx[separate(yx, diameter)[:count]]
 
 

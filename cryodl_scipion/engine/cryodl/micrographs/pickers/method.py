@@ -114,8 +114,7 @@ class PickerMethod(abc.ABC):
         unknown = sum(
             max(0.0, (len(im.positives) if im.expected is None else im.expected) - len(im.positives)) for im in items
         )
-        area = sum(float(im.usable.sum()) for im in items)
-        return min(0.5, max(1e-4, unknown * self.spot_area / max(1.0, area)))
+        return min(0.5, max(1e-4, unknown * self.spot_area / max(1.0, sum(float(im.usable.sum()) for im in items))))
 
 
 # loss and add to it; both need the prior, the part of unlabelled places that is particle.

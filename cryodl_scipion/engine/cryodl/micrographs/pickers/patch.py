@@ -85,8 +85,7 @@ class PatchPicker(PickerMethod):
         if not len(item.positives):
             return positions[0]
         distance = np.linalg.norm(positions[:, None] - item.positives[None], axis=2).min(1)
-        far = self.jitter if item.labels == "sparse" else self.far
-        enough = np.flatnonzero(distance >= far)
+        enough = np.flatnonzero(distance >= (self.jitter if item.labels == "sparse" else self.far))
         return positions[enough[0] if len(enough) else distance.argmax()]
 
     def logit(self, output: torch.Tensor) -> torch.Tensor:
@@ -101,8 +100,7 @@ class PatchPicker(PickerMethod):
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """output: (b, c) or (b, c, 1, 1). target: (b, 1). weight: (b, 2)."""
         logits, labelled = self.logit(output).flatten(1), weight[:, :1]
-        value = self.labelled_loss(logits, target, labelled)
-        return self.whole_loss(value, logits, target, labelled, weight[:, 1:])
+        return self.whole_loss(self.labelled_loss(logits, target, labelled), logits, target, labelled, weight[:, 1:])
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
         return _smooth(torch.sigmoid(self.logit(output.float())), self.smoothing * self.working_diameter / self.stride)

@@ -107,8 +107,7 @@ class Picks:
         by_number = self.adapted.by_number if self.adapted and not self.trusted else ()
         self.guessed = self.guess is not None and bool(by_number)
         if self.guess is not None and self.guessed:
-            last = min(round(self.guess), len(by_number)) - 1
-            self.model_threshold, self.uncertainty = by_number[max(0, last)], None
+            self.model_threshold, self.uncertainty = by_number[max(0, min(round(self.guess), len(by_number)) - 1)], None
 
     def write(self, name: str, yx: np.ndarray, scores: np.ndarray) -> None:
         """Write <name>.star: the candidates whose score reaches the threshold. yx: (n, 2) px; scores: (n,)."""

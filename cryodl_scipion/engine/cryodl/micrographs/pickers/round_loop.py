@@ -212,10 +212,9 @@ class RoundLoop:
 
     def _nothing_found(self, result: Result, start: float) -> dict[str, typing.Any]:
         counts = "picks expected_particles micrographs confident confident_held_out background contamination"
-        unknown = "separation agreement agreement_first average_precision picked_diameter"
         return dict(
             dict.fromkeys([*counts.split(), "round", "false_positives"], 0),
-            **dict.fromkeys(unknown.split()),
+            **dict.fromkeys("separation agreement agreement_first average_precision picked_diameter".split()),
             threshold=result.outputs["threshold"],
             contrast=result.outputs["contrast"],
             seconds=int(time.monotonic() - start),

@@ -104,8 +104,7 @@ def small_images(images: torch.Tensor, mask_px: float) -> torch.Tensor:
     small = torch.nn.functional.grid_sample(smooth, grid, mode="bilinear", align_corners=False)
     inside = _inside()
     values = small[..., inside]
-    scale = values.std(-1, keepdim=True)[..., None].clamp(min=1e-6)
-    small = (small - values.mean(-1, keepdim=True)[..., None]) / scale
+    small = (small - values.mean(-1, keepdim=True)[..., None]) / values.std(-1, keepdim=True)[..., None].clamp(min=1e-6)
     return (small * inside).clamp(-CONTRAST, CONTRAST)
 
 

@@ -161,8 +161,7 @@ def bench_of(
     if contrast == "auto":
         contrast, sure, sentence = find_contrast(particles, projector, diameter_px)
         notes = [] if sure else [f"{particles.path}: {sentence}"]
-    images = prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast)
-    noise = noise_spectrum(images, diameter_px)
+    noise = noise_spectrum(prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast), diameter_px)
     if projector is None:
         if like is None:
             raise ValueError(f"{particles.path}: without a structure, a Bench is needed whose signal is like theirs.")

@@ -28,10 +28,9 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
             f"{particles.path} has {len(particles)} particle; at least two are needed, one for training and one for "
             "validation, and thousands for a good model."
         )
-    halves = set() if particles.halves is None else set(particles.halves.tolist()) & {1, 2}
     possible = {
         "micrograph": len(set(particles.micrographs) - {""}) > 1 and "" not in particles.micrographs,
-        "half": len(halves) == 2,
+        "half": len(set() if particles.halves is None else set(particles.halves.tolist()) & {1, 2}) == 2,
         "random": True,
     }
     if by == "auto":
@@ -185,8 +184,7 @@ class Pairs(PairImages):
             )
         training, validation, how = split_particles(particles, split_by, fraction, self.seed)
         views = filtered(projector.project(random_angles(VIEWS, np.random.default_rng(self.seed))), self.low_pass)
-        inside = circle(self.box, self.diameter_px, views.device)
-        scale = 1 / float(views[:, inside].std(dim=1).mean().clamp(min=1e-30))
+        scale = 1 / float(views[:, circle(self.box, self.diameter_px, views.device)].std(dim=1).mean().clamp(min=1e-30))
         fit = fit_structure(particles.subset(training), projector, self.diameter_px, self.pixel_size)
         sign = self._contrast(particles, fit, contrast)
         real = RealPairs(particles, projector, self, scale, sign, fit.ctf_state)

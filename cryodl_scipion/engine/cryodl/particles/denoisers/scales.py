@@ -31,8 +31,7 @@ def rotated_images(images: torch.Tensor, rotation: int) -> torch.Tensor:
 def rotated_optics(optics: Optics, rotation: int) -> Optics:
     """The Optics of a rotated image: only the direction of its astigmatism changes."""
     angle = 90 - optics.defocus_angle if rotation & 1 else optics.defocus_angle
-    mirrored = bool(rotation & 2) != bool(rotation & 4)
-    return dataclasses.replace(optics, defocus_angle=-angle if mirrored else angle)
+    return dataclasses.replace(optics, defocus_angle=-angle if bool(rotation & 2) != bool(rotation & 4) else angle)
 
 
 MEASURED = 256  # pairs

@@ -165,8 +165,7 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
         for way in (range(middle + 1, len(maps)), range(middle - 1, -1, -1)):
             last = np.zeros(6)
             for number in way:
-                start = found[number] if found[number].any() else last
-                last, alike[number] = body.fit(smooth[number] - rest, start)
+                last, alike[number] = body.fit(smooth[number] - rest, found[number] if found[number].any() else last)
                 found[number] = last
         rest = _separate(smooth, rest, body, found)
     return DomainMotion(found[:, :3] / radius, found[:, 3:], centre, alike)

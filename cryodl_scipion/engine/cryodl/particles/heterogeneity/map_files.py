@@ -73,8 +73,7 @@ def write_classes(
         return {}, [], {}
     labels, probabilities, criteria = find_classes(outcome.fit.latent, config.classes, inputs.seed)
     weights = (labels[:, None] == np.arange(1, labels.max() + 1)).astype(np.float32)
-    halves = np.stack([weights[outcome.setting.halves == half].sum(0) for half in (1, 2)])
-    small = np.nonzero(halves.min(0) == 0)[0]
+    small = np.nonzero(np.stack([weights[outcome.setting.halves == half].sum(0) for half in (1, 2)]).min(0) == 0)[0]
     if len(small):
         raise ValueError(
             f"Class {small[0] + 1} of {weights.shape[1]} has {int(weights[:, small[0]].sum())} particles, none of them "

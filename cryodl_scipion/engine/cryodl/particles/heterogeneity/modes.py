@@ -46,8 +46,7 @@ class Batch:
             2
         ).transpose(1, 2)
         known = (match - self.offset[:, None]) @ self.root
-        square = torch.view_as_real(flat).square().sum((-1, -2)) - known.square().sum(-1)
-        return 0.5 * square.reshape(left.shape[:-1])
+        return 0.5 * (torch.view_as_real(flat).square().sum((-1, -2)) - known.square().sum(-1)).reshape(left.shape[:-1])
 
 
 class Images:
@@ -81,8 +80,7 @@ class Images:
         static = as_complex(seen.matrix @ self._static).reshape(transfer.shape)
         flat = np.concatenate([seen.errors.real, seen.errors.imag], axis=1)
         precision = precisions(self.sigmas)
-        gram = (flat.transpose(0, 2, 1) @ flat).astype(float) + np.diag(precision)
-        root = np.linalg.cholesky(np.linalg.inv(gram))
+        root = np.linalg.cholesky(np.linalg.inv((flat.transpose(0, 2, 1) @ flat).astype(float) + np.diag(precision)))
         send = lambda array: torch.as_tensor(array).to(self.device)
         return Batch(
             rows,
@@ -169,8 +167,7 @@ def basis_of(gaussians: Gaussians, anchors: torch.Tensor, box: int, voxel: float
             step = STEP * part[:, None] * axis
             volumes.append((moved(step) - moved(-step)) / (2 * STEP))
         volumes.append(dataclasses.replace(gaussians, amplitudes=gaussians.amplitudes * part).render(box))
-    deviation = np.array([SHIFT / voxel] * 3 + [CHANGE])
-    prior = np.kron(anchor_correlations(anchors, voxel), np.diag(deviation**2))
+    prior = np.kron(anchor_correlations(anchors, voxel), np.diag(np.array([SHIFT / voxel] * 3 + [CHANGE]) ** 2))
     return Basis(gaussians, anchors, torch.stack(volumes), prior)
 
 

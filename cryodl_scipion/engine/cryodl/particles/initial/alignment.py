@@ -199,8 +199,7 @@ def _flat(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:
     """Without each shell's mean: what is the same in all directions says nothing of a rotation, and any two maps within
     one sphere share it."""
     count = torch.bincount(ball.shell, minlength=ball.shells).clamp(min=1)
-    sums = values.new_zeros(len(values), ball.shells).index_add(1, ball.shell, values)
-    return values - (sums / count)[:, ball.shell]
+    return values - (values.new_zeros(len(values), ball.shells).index_add(1, ball.shell, values) / count)[:, ball.shell]
 
 
 def _shifts(radius: float, step: float, device: torch.device) -> torch.Tensor:

@@ -57,8 +57,7 @@ def judged_maps(both: InHalves, starts: dict[int, list[Found]]) -> tuple[dict[in
     best = {half: max(found, key=lambda one: float(one.evidence.mean())) for half, found in starts.items()}
     radius = FULL[0] / both.diameter * both.observed.disc.box
     others = [align(best[1].density, one.density, radius) for half in (1, 2) for one in starts[half]]
-    number = next(k for k, one in enumerate(starts[2]) if one is best[2])
-    second = others[len(starts[1]) + number]
+    second = others[len(starts[1]) + next(k for k, one in enumerate(starts[2]) if one is best[2])]
     densities = {1: best[1].density, 2: second.density}
     found = {half: both.climb(half, 0).finish(densities[half], (FULL[-1], FINEST)) for half in (1, 2)}
     evidence = torch.cat([found[half].evidence for half in (1, 2)])

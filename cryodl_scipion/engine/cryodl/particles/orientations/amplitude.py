@@ -155,8 +155,7 @@ def likeliest_sigma(positions: torch.Tensor, yx: torch.Tensor) -> float:
 
 def _falls(rings: int, width: float) -> tuple[np.ndarray, np.ndarray]:
     """The B-factors that are tried, and (b, rings) the factors of the rings' amplitudes with each."""
-    finest = max(width / max(rings - 1, 1) / SHARPEST, 1.0)
-    tried = np.where(B_FACTORS < 0, B_FACTORS * finest**2, B_FACTORS)
+    tried = np.where(B_FACTORS < 0, B_FACTORS * max(width / max(rings - 1, 1) / SHARPEST, 1.0) ** 2, B_FACTORS)
     return tried, np.exp(-tried[:, None] / 4 * (np.arange(rings) / width) ** 2)
 
 

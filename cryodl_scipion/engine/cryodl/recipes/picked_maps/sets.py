@@ -116,8 +116,7 @@ def _files(config: CompareMapsOfPicksConfig) -> dict[str, str]:
         (given, path), *_ = name_sets((config.reference,)).items()
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"{_REFERENCE}: {error}") from None
-    name = given if config.reference != path else REFERENCE
-    return name_sets((f"{name}={path}", *config.picks))
+    return name_sets((f"{given if config.reference != path else REFERENCE}={path}", *config.picks))
 
 
 def unreadable(micrographs: typing.Sequence[tuple[str, str]]) -> list[str]:

@@ -158,17 +158,15 @@ def skipped_of(run: FoundRun) -> list:
 
 
 def _names(finished: Finished) -> list[str]:
-    told = (_mapping(finished, key) for key in ("counts", "metrics", "fits", "files"))
-    return list(next(filter(None, told), {}))
+    return list(next(filter(None, (_mapping(finished, key) for key in ("counts", "metrics", "fits", "files"))), {}))
 
 
 def _drifts(runs: typing.Sequence[FoundRun]) -> list[str]:
     """Sentences if the latest micrographs are unlike those before."""
     picks = list(picks_of(runs).values())
-    rings = [f["resolution"] for f in ctf_fits(runs).values() if f.get("resolution")]
     (before, now), (earlier, latest) = (
         [statistics.median(part) if len(values) >= 2 * LATEST else 0 for part in (values[:-LATEST], values[-LATEST:])]
-        for values in (picks, rings)
+        for values in (picks, [f["resolution"] for f in ctf_fits(runs).values() if f.get("resolution")])
     )
     fewer = f"The last {LATEST} micrographs have {now:g} picks (median), earlier ones {before:g}."
     worse = (

@@ -181,8 +181,7 @@ def _parts(mask: np.ndarray, corners: typing.Sequence[np.ndarray], size: int) ->
     sums = np.zeros(tuple(n + 1 for n in mask.shape), np.int32)
     np.cumsum(np.cumsum(mask, 0, dtype=np.int32), 1, out=sums[1:, 1:])
     top, left = corners[0][:, None], corners[1][None]
-    found = sums[top + size, left + size] - sums[top, left + size] - sums[top + size, left] + sums[top, left]
-    return found / size**2
+    return (sums[top + size, left + size] - sums[top, left + size] - sums[top + size, left] + sums[top, left]) / size**2
 
 
 def choose_positions(positions: typing.Sequence[Position], number: int, rng: np.random.Generator) -> list[Position]:

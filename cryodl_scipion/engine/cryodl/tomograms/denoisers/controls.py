@@ -44,12 +44,11 @@ def control_metrics(
     left = lambda images: _rms([denoise(x + scale.middle) - scale.middle for x in images]) / _rms([c[0] for c in clean])
     filtered = lambda images: _rms([inputs_of(x / scale.width, scale)[1] for x in images])
     both = np.minimum(raw.fsc, 1.0)
-    kept = np.where(both > MIN_SHARED, mixed.cross / np.maximum(2 * raw.cross, 1e-300), 0.0)
     return dict(
         frequencies=[round(float(f), 6) for f in (np.arange(len(both)) + 0.5) / (2 * len(both) * pixel_size)],
         fsc_halves=_listed(both),
         fsc_denoised=_listed(np.minimum(mixed.fsc, 1.0)),
-        kept=_listed(np.clip(kept, 0, 10)),
+        kept=_listed(np.clip(np.where(both > MIN_SHARED, mixed.cross / np.maximum(2 * raw.cross, 1e-300), 0.0), 0, 10)),
         **_signal_correlations(raw, mixed, means),
         noise_left=round(left(noises), 4),
         wiener_noise_left=round(filtered(noises) / filtered([a for a, _ in centred]), 4),

@@ -99,8 +99,7 @@ def _folder_or_file(found: tuple[str, ...]) -> str:
 
 def _stem(path: str, pattern: re.Pattern[str]) -> str:
     """A file's own name without its ending and without the word that tells its half; '' if nothing else is left."""
-    bare = re.sub(r"[-_. ]*\|", "", pattern.sub("|", file_key(path)))
-    return re.sub(r"^[-_. ]+|[-_. ]+$", "", bare)
+    return re.sub(r"^[-_. ]+|[-_. ]+$", "", re.sub(r"[-_. ]*\|", "", pattern.sub("|", file_key(path))))
 
 
 SMALLEST = 16  # px along each axis

@@ -40,7 +40,7 @@ class TomogramTask(NetworkTask):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.device, self.tilts, self.batch_size = device, tilts, method.batch_size
-        self.learn("denoiser", network, method.optimizer, torch.channels_last_3d)
+        self.learn("denoiser", network, method.learning_rate, torch.channels_last_3d)
         fitting = [min(n for region in part for n in region.halves.shape[1:]) for part in (training, validation)]
         self.sides = [int(min(method.crop, n // method.granularity * method.granularity)) for n in fitting]
 
@@ -189,8 +189,8 @@ def load_regions(
             continue
         used.append(source)
         held_out.append((start, stop))
-        for part, regions in zip(parts, found):
-            part.extend(regions)
+        parts[0].extend(found[0])
+        parts[1].extend(found[1])
     if not used:
         raise AllSkipped(f"None of the tomograms can be used for training. The first: {in_words(bad[0])}")
     return used, held_out, *parts

@@ -72,10 +72,6 @@ class DenoisingUNet3D:
         """The network, untrained."""
         return VolumeCorrection(self.widths)
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """AdamW at the method's learning rate."""
-        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
-
     def default_steps(self, fill_wedge: bool) -> int:
         """Training steps where the user asks for none."""
         return 2000 if fill_wedge else 1000

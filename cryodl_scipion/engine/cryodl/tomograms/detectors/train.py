@@ -67,7 +67,7 @@ class DetectorTask(NetworkTask):
             for s in range(len(gathered.species))
         ]
         self.default_steps = method.default_steps(sum(map(len, self.positions)))
-        self.learn("detector", network, method.optimizer, torch.channels_last_3d)
+        self.learn("detector", network, method.learning_rate, torch.channels_last_3d)
         self.crops = self._validation_crops()
         self.validates_poorly = sum(len(p) for one in validation for p in one.points) < FEW_VALIDATED
 
@@ -91,8 +91,7 @@ class DetectorTask(NetworkTask):
         """(1, c, c, c) voxels and (species, c / 2, ...) heat maps; mirrored beyond the tomogram's border."""
         crop = self.method.crop
         start = [int(min(max(0, n - crop), max(0, c))) for c, n in zip(corner, one.volume.shape)]
-        part = one.volume[tuple(slice(a, a + crop) for a in start)].float()
-        part = filled_up(part, crop)[0]
+        part = filled_up(one.volume[tuple(slice(a, a + crop) for a in start)].float(), crop)[0]
         cells = [rescaled(points - start, 1 / STRIDE) for points in one.points]
         maps = [heat_map(points, width, [crop // STRIDE] * 3) for points, width in zip(cells, self.widths)]
         return part, torch.stack(maps)
@@ -117,10 +116,8 @@ class DetectorTask(NetworkTask):
         """metric: mean over the species of the correlation of answers and heat maps in the validation crops."""
         network = self.networks["detector"]
         device = next(network.parameters()).device
-        outputs = []
-        for voxels, _ in self.crops:
-            with autocast(device):
-                outputs.append(network(voxels[None].to(device)).float().cpu()[0])
+        with autocast(device):
+            outputs = [network(voxels[None].to(device)).float().cpu()[0] for voxels, _ in self.crops]
         answers, maps = torch.stack(outputs), torch.stack([maps for _, maps in self.crops])
         loss = float(self.loss(answers, answers, maps))
         scores = answers.sigmoid().transpose(0, 1).flatten(1)

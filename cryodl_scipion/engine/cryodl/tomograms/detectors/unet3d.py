@@ -63,10 +63,6 @@ class HeatMapUNet:
         """The network for a number of species."""
         return HeatMaps(species, self.widths)
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """AdamW at the method's learning rate."""
-        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
-
     def default_steps(self, particles: int) -> int:
         """Training steps where the user asks for none. particles: number to learn from."""
         return int(min(4000, max(600, 4 * particles)))

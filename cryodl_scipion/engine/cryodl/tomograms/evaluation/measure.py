@@ -150,10 +150,9 @@ class Distances(Summed):
         if not self.sides.all():
             return dict(boundary_error=None, boundary_error_95=None, boundary_alone=None)
         distance, total = np.sqrt(np.arange(len(self.counts))), self.counts.sum()
-        nearer = np.searchsorted(np.cumsum(self.counts), 0.95 * total)
         return dict(
             boundary_error=float((distance * self.counts).sum() / total * pixel_size),
-            boundary_error_95=float(distance[nearer] * pixel_size),
+            boundary_error_95=float(distance[np.searchsorted(np.cumsum(self.counts), 0.95 * total)] * pixel_size),
             boundary_alone=self.alone / int(total),
         )
 

@@ -212,12 +212,12 @@ def names_of_labels(
             )
         return {config.label: name}
     mine = theirs if by_name else mine
-    different = [k for k in labels if mine.get(k, theirs.get(k)) != theirs.get(k, mine.get(k))]
     run.warn(
         *(
             f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json); "
             "equal values are compared, whatever their names."
-            for k in different
+            for k in labels
+            if mine.get(k, theirs.get(k)) != theirs.get(k, mine.get(k))
         )
     )
     names = {k: mine.get(k) or theirs.get(k) or str(k) for k in labels}

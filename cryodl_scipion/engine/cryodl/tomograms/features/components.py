@@ -59,8 +59,7 @@ class Segmentation:
     def read(self, *ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Mask (z, y, x) bool of the places [start, stop) for the first axes, and the scores there, None for labels."""
         if self.label is not None:
-            labels = self._volume.labels(*ranges, otherwise="If they are scores, leave out --label.")
-            return labels == self.label, None
+            return self._volume.labels(*ranges, otherwise="If they are scores, leave out --label.") == self.label, None
         scores = as_probabilities(self._volume.raw(*ranges), self.path)
         return scores >= self._threshold, scores
 
@@ -166,8 +165,7 @@ class ComponentFinder:
                 continue
             self._offsets[z, label] = self._count
             offset = (z + position[0].start, position[1].start, position[2].start)
-            values = None if scores is None else scores[position]
-            self._measured.append(_measure(parts, count, label, offset, values))
+            self._measured.append(_measure(parts, count, label, offset, None if scores is None else scores[position]))
             numbers = np.concatenate([[0], np.arange(self._count + 1, self._count + count + 1)])
             if position[0].start == 0:
                 top[position[1:]] += numbers[parts[0]]
@@ -194,11 +192,10 @@ class ComponentFinder:
         np.minimum.at(low, component_of, parts["boxes"][:, :, 0])
         np.maximum.at(high, component_of, parts["boxes"][:, :, 1])
         first = np.unique(component_of, return_index=True)[1]
-        centres = np.stack([total(parts["sums"][:, axis]) for axis in range(3)], 1) / voxels[:, None]
         return Components(
             parts["labels"][first],
             voxels.astype(np.int64),
-            centres,
+            np.stack([total(parts["sums"][:, axis]) for axis in range(3)], 1) / voxels[:, None],
             np.stack([low, high], 2),
             parts["firsts"][first],
             total(parts["scores"]) / voxels,

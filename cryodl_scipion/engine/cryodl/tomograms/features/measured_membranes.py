@@ -119,13 +119,12 @@ def measured_membranes(path: str | os.PathLike[str], config: MeasureMembranesCon
     curvatures, reach, meshes = np.full((2, len(zyx)), np.nan), np.full(len(zyx), np.nan), {}
     for n, component in enumerate(kept, 1):
         own = np.flatnonzero(number == n)
-        part = n - int(np.searchsorted(kept, component))
         meshes[n], reach[own] = _one(
             segmentation,
             components_found,
             int(component),
             vesicles.get(int(component)),
-            part,
+            n - int(np.searchsorted(kept, component)),
             zyx[own],
             normals[own],
             thickness,

@@ -37,16 +37,14 @@ def _around(tree: typing.Any, positions: np.ndarray, radius: float, near: int) -
     distance, index = distance.reshape(len(positions), near), index.reshape(len(positions), near)
     there = np.isfinite(distance)
     weight = np.where(there, np.exp(-2 * (np.where(there, distance, 0) / radius) ** 2), 0)
-    offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - positions[:, None], 0)
-    return there, weight, offset
+    return there, weight, np.where(there[..., None], tree.data[np.where(there, index, 0)] - positions[:, None], 0)
 
 
 def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
     there, weight, offset = _around(tree, positions, radius, min(SHAPE_NEAR, tree.n))
     first = np.cross(normals, np.eye(3)[np.abs(normals).argmin(axis=1)])  # tangents
     first /= np.linalg.norm(first, axis=1, keepdims=True)
-    second = np.cross(normals, first)
-    a, b, height = ((offset * axis[:, None]).sum(axis=2) for axis in (first, second, normals))
+    a, b, height = ((offset * axis[:, None]).sum(axis=2) for axis in (first, np.cross(normals, first), normals))
     terms = np.stack([np.ones_like(a), a, b, a * a / 2, a * b, b * b / 2], axis=2)
     weighted = (weight[..., None] * terms).transpose(0, 2, 1)
     solution = np.linalg.solve(weighted @ terms + 1e-6 * np.eye(6), weighted @ height[..., None])[..., 0]
@@ -111,8 +109,7 @@ def on_membranes(
     spacing: voxels."""
     rng, found = np.random.default_rng(seed), []
     order = np.argsort(component_of, kind="stable")
-    starts = np.flatnonzero(np.diff(component_of[order], prepend=-1))
-    for members in np.split(order, starts[1:]) if len(order) else []:
+    for members in np.split(order, np.flatnonzero(np.diff(component_of[order], prepend=-1))[1:]) if len(order) else []:
         positions, normals = _component(voxels[members].astype(np.float64), thickness, spacing, rng)
         found.append((positions, normals, np.full(len(positions), component_of[members[0]])))
     empty = (np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, int))
@@ -127,8 +124,7 @@ def _component(
     # the part of the voxels that is enough to begin with
     rough = min(1.0, ROUGHLY / (np.pi * radius**2 * max(thickness, 1)))
     few = cKDTree(voxels[rng.random(len(voxels)) < rough]) if rough * len(voxels) > 10 * ROUGHLY else tree
-    wanted = CANDIDATES * len(voxels) / max(thickness, 1) / spacing**2
-    count = int(np.clip(wanted, min(len(voxels), 64), len(voxels)))
+    count = int(np.clip(CANDIDATES * len(voxels) / max(thickness, 1) / spacing**2, min(len(voxels), 64), len(voxels)))
     positions, _ = fitted(few, voxels[rng.choice(len(voxels), count, replace=False)], radius, 2 * ROUGHLY)
     # again, more exactly and from where they came to lie
     positions, normals = fitted(tree, positions[_apart(positions, spacing, rng)], radius)
@@ -199,8 +195,7 @@ def oriented(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
         for index in order[1:]:
             if rotated[index] @ rotated[before[index]] < 0:
                 rotated[index] = -rotated[index]
-        outwards = ((positions[members] - positions[members].mean(axis=0)) * rotated[members]).sum()
-        if outwards < 0:
+        if ((positions[members] - positions[members].mean(axis=0)) * rotated[members]).sum() < 0:
             rotated[members] = -rotated[members]
     return rotated
 

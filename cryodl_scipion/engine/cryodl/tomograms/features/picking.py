@@ -39,8 +39,7 @@ def split_touching(
     found = []
     for number in numbers[sizes <= LARGEST_BOX]:
         box = components.boxes[number]
-        mask = isolated(segmentation.crop(box)[0], components.firsts[number] - box[:, 0])
-        centres, voxels, _ = part(mask, diameter)
+        centres, voxels, _ = part(isolated(segmentation.crop(box)[0], components.firsts[number] - box[:, 0]), diameter)
         found.append(
             _centre_points(
                 segmentation, centres + box[:, 0], voxels, np.full(len(centres), number + 1), components.scores

@@ -72,7 +72,6 @@ def compared_features(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -
 
 
 def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[CombinedFeature, ...]:
-    groups = lists_by_key((card["feature"], number) for number, card in enumerate(cards))
     return tuple(
         CombinedFeature(
             name,
@@ -81,7 +80,7 @@ def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[
             tuple(cards[n]["threshold"] for n in numbers),
             _between([cards[n] for n in numbers]),
         )
-        for name, numbers in groups.items()
+        for name, numbers in lists_by_key((card["feature"], number) for number, card in enumerate(cards)).items()
     )
 
 

@@ -177,13 +177,12 @@ class Unfinished:
         # first, so that a stopped run knows the folder for its own
         write_json(self.folder / PROGRESS, dict(key=self._key, slices=0, known={}, agreements={}))
         for feature in self.features:
-            what = feature.name, " and ".join(feature.annotators), feature.threshold
             new_volume(
                 self._path(feature),
                 self._key["shape"],
                 self._key["pixel_size"],
                 self._key["scores"],
-                LABEL.format(*what)[:80],
+                LABEL.format(feature.name, " and ".join(feature.annotators), feature.threshold)[:80],
             )
 
     def write(self, z: int, feature: CombinedFeature, values: np.ndarray) -> None:

@@ -242,8 +242,7 @@ def _fixed_bytes(grids: typing.Sequence[SlabGrid], thickness: int) -> float:
 
 def _bytes_per_tile_pixel(grid: SlabGrid, thickness: int) -> float:
     slices = _working_slices(grid, thickness) + 2 * grid.context
-    read = 4 * slices / grid.factor**3 if grid.factor != 1 else 0
-    return grid.bytes_per_pixel + 4 * slices * PART_COPIES + read
+    return grid.bytes_per_pixel + 4 * slices * PART_COPIES + (4 * slices / grid.factor**3 if grid.factor != 1 else 0)
 
 
 def _working_slices(grid: SlabGrid, thickness: int) -> int:

@@ -48,12 +48,11 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
     working, every = working_sizes(sizes, config.working_pixel_size, notes)
     factors, depth = dict(zip(names, every)), Depth.of(method)
     statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}
-    examples = []
-    for tile in tiles:
-        for centre, size in _tile_parts(tile, int(round(TILE / factors[tile.tomogram]))):
-            examples.append(
-                _tile_example(store, tile, centre, size, statistics[tile.tomogram], factors[tile.tomogram], depth)
-            )
+    examples = [
+        _tile_example(store, tile, centre, size, statistics[tile.tomogram], factors[tile.tomogram], depth)
+        for tile in tiles
+        for centre, size in _tile_parts(tile, int(round(TILE / factors[tile.tomogram])))
+    ]
     return Gathered([e for e in examples if bool(e.labelled.any())], feature, annotator, working, max(sizes), notes, [])
 
 

@@ -27,8 +27,7 @@ class VolumeUNet(UNetLevels):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, z, h, w = x.shape
         x = F.pixel_unshuffle(x.reshape(b * z, 1, h, w), FOLD)
-        x = x.reshape(b, z, FOLD**2, h // FOLD, w // FOLD).transpose(1, 2)
-        x = self.levels(x)
+        x = self.levels(x.reshape(b, z, FOLD**2, h // FOLD, w // FOLD).transpose(1, 2))
         context = (z - self.slices_out) // 2
         x = self.head(x[:, :, context : context + self.slices_out])
         x = x.unflatten(1, (self.features, FOLD**2)).transpose(2, 3)

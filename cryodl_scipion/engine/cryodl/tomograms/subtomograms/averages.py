@@ -32,8 +32,8 @@ def aligned(
     rows, ball = np.arange(len(subtomograms))[rows].reshape(-1), frame.ball(device)
     ratio = subtomograms.box * subtomograms.pixel_size / frame.width
     back = matrices_of(np.asarray(angles, float).reshape(-1, 3), device).transpose(1, 2)
-    shifts = torch.as_tensor(np.asarray(shifts_zyx, float), dtype=torch.float32, device=device)
-    shifts = shifts.reshape(-1, 3) * (subtomograms.pixel_size / frame.pixel_size)
+    shifts = torch.as_tensor(np.asarray(shifts_zyx, float).reshape(-1, 3), dtype=torch.float32, device=device)
+    shifts *= subtomograms.pixel_size / frame.pixel_size
     mask = particle_sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 2), device)
     values = torch.zeros((len(rows), len(ball)), dtype=torch.complex64, device=device)
     weights = torch.zeros((len(rows), len(ball)), device=device)
@@ -154,8 +154,7 @@ def half_averages(
     parts = [Sums(ball), Sums(ball)]
     matrices = matrices_of(np.asarray(angles, float).reshape(-1, 3), device)
     shifts = torch.as_tensor(np.asarray(shifts_zyx, float).reshape(-1, 3), dtype=torch.float32, device=device)
-    share = torch.ones(len(rows)) if shares is None else torch.as_tensor(shares, dtype=torch.float32)
-    share = share.to(ball.x.device)
+    share = torch.as_tensor(np.ones(len(rows)) if shares is None else shares, dtype=torch.float32).to(ball.x.device)
     if halves is None and subtomograms.halves is not None:
         halves = subtomograms.halves[rows]
     which = np.arange(len(rows)) % 2 if halves is None else (halves - 1) % 2
@@ -174,8 +173,8 @@ def half_averages(
 
 def _mean(sums: Sums) -> torch.Tensor:
     shells = sums.shell_weights()
-    floor = FLOOR * torch.maximum(shells, 0.1 * shells.mean()).clamp(min=1e-6)  # sums of CTF² fall with the frequency
-    return sums.volume(floor).cpu().contiguous()
+    # sums of CTF² fall with the frequency
+    return sums.volume(FLOOR * torch.maximum(shells, 0.1 * shells.mean()).clamp(min=1e-6)).cpu().contiguous()
 
 
 def resolution_of(one: torch.Tensor, other: torch.Tensor, pixel_size: float, diameter: float) -> float:

@@ -60,8 +60,7 @@ class EmbeddingTask(Task):
         self.ball, self.box = observed.ball, 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
         weights = observed.weights
         values = (observed.values - ((observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0))) * weights
-        scale = values.abs().square().mean().sqrt().clamp(min=1e-12)
-        self.values, self.weights = (values / scale).cpu(), weights.cpu()
+        self.values, self.weights = (values / values.abs().square().mean().sqrt().clamp(min=1e-12)).cpu(), weights.cpu()
         order = np.random.default_rng((seed, 5)).permutation(len(values))
         held = max(1, round(VALIDATION * len(values)))
         self.validation, self.training = order[:held], order[held:]
@@ -164,8 +163,7 @@ def _noise(
     values: torch.Tensor, weights: torch.Tensor, positions: torch.Tensor, axes: torch.Tensor, spread: torch.Tensor
 ) -> torch.Tensor:
     left = (weights * (values - positions @ axes)).square().sum()
-    uncertain = (weights @ (axes[:, None] * axes[None]).flatten(0, 1).T * spread.flatten(1)).sum()
-    return (left + uncertain) / weights.sum()
+    return (left + (weights @ (axes[:, None] * axes[None]).flatten(0, 1).T * spread.flatten(1)).sum()) / weights.sum()
 
 
 def _principal(positions: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:

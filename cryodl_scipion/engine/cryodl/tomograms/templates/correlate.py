@@ -240,8 +240,7 @@ class SearchTile:
 
 def transform_of(kernel: torch.Tensor, shape: typing.Sequence[int]) -> torch.Tensor:
     """The transform of a small cube in a corner of a larger box, axis by axis: most of it would be zeros."""
-    transform = torch.fft.rfft(kernel, n=shape[2], dim=2)
-    transform = torch.fft.fft(transform, n=shape[1], dim=1)
+    transform = torch.fft.fft(torch.fft.rfft(kernel, n=shape[2], dim=2), n=shape[1], dim=1)
     return torch.fft.fft(transform, n=shape[0], dim=0)
 
 
