@@ -25,9 +25,7 @@ def cut_boxes(image: torch.Tensor, corners: np.ndarray, box: int) -> torch.Tenso
     box: side in px. Returns (n, box, box) float32."""
     axis = np.arange(box)
     height, width = image.shape
-    boxes = [
-        image[np.clip(y + axis, 0, height - 1)[:, None], np.clip(x + axis, 0, width - 1)[None]] for y, x in corners
-    ]
+    boxes = [image[np.clip(y + axis, 0, height - 1)[:, None], np.clip(x + axis, 0, width - 1)] for y, x in corners]
     return torch.stack(boxes).float() if boxes else torch.zeros((0, box, box))
 
 

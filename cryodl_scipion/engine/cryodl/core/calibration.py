@@ -55,9 +55,7 @@ def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliabil
         )
     which = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(which, minlength=bins)
-    score, frequency = (
-        np.bincount(which, of, minlength=bins) / np.maximum(count, 1) for of in (scores, hit.astype(float))
-    )
+    score, frequency = (np.bincount(which, of, minlength=bins) / np.maximum(count, 1) for of in (scores, hit))
     return Reliability(score, frequency, count)
 
 

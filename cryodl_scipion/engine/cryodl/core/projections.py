@@ -68,9 +68,7 @@ class Projector:
         for start in range(0, len(angles), BATCH):
             part = slice(start, start + BATCH)
             matrices = torch.as_tensor(rotation_matrices(angles[part]), dtype=torch.float32, device=self.device)
-            slices = torch.fft.ifftshift(
-                extract_central_slices_rfft_3d(self.transform, matrices, fftfreq_max=0.5), dim=-2
-            )
+            slices = torch.fft.ifftshift(extract_central_slices_rfft_3d(self.transform, matrices, fftfreq_max=0.5), -2)
             # the origin of the transform is the particle's middle: it goes to pixel padded // 2, plus its shift
             ramp = phase_ramp((self.padded,) * 2, shifts[part] + self.padded // 2, self.device)
             whole = torch.fft.irfft2(slices * ramp, s=(self.padded,) * 2)

@@ -54,9 +54,7 @@ def _files(text: str) -> typing.Iterator[str]:
         text = name_and_path(text)[1]  # a set of picks with a name: 'topaz=picks/topaz'
     for path in [text] if os.path.exists(text) else sorted(glob.glob(text)):
         if os.path.isdir(path) and not is_zarr(path):
-            yield from sorted(
-                entry.path for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith(".")
-            )
+            yield from sorted(e.path for e in os.scandir(path) if e.is_file() and not e.name.startswith("."))
         else:
             yield path
 

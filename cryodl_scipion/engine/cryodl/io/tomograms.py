@@ -29,9 +29,7 @@ class Tomogram:
             self.dtype = _zarr_type(self._zarr.dtype, self.path)
             return
         if not os.path.isfile(self.path):
-            raise FileNotFoundError(
-                f"The volume {path} {'is a folder' if os.path.isdir(self.path) else 'does not exist'}."
-            )
+            raise FileNotFoundError(f"The volume {path} {'is a folder' if os.path.isdir(path) else 'does not exist'}.")
         if self.path.lower().endswith((".gz", ".bz2")):
             raise ValueError(
                 f"{path} is compressed; tomograms are read by parts, which needs the plain file. Decompress it first."

@@ -113,12 +113,8 @@ def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]
             "to be bright, as after RELION's extraction. If it is dark, set --contrast dark."
         )
         return "bright", False, unsure
-    contrast, times = "bright" if value > 0 else "dark", abs(value) / error
-    return (
-        contrast,
-        True,
-        f"Protein is {contrast} in the images (compared with {compared}, {times:.0f} standard errors).",
-    )
+    contrast, compared = "bright" if value > 0 else "dark", f"{compared}, {abs(value) / error:.0f} standard errors"
+    return contrast, True, f"Protein is {contrast} in the images (compared with {compared})."
 
 
 def projected_ball(box: int, diameter_px: float) -> torch.Tensor:

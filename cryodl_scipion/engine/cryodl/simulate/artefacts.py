@@ -121,9 +121,7 @@ def _lump(
     angle = torch.atan2(y + 0 * x, x + 0 * y)
     edge = torch.full_like(angle, radius)
     for order in range(2, 6):
-        edge = edge + radius * float(rng.normal(0, 0.25 / order)) * torch.cos(
-            order * angle + float(rng.uniform(0, 6.3))
-        )
+        edge += radius * float(rng.normal(0, 0.25 / order)) * torch.cos(order * angle + float(rng.uniform(0, 6.3)))
     return edge - (y**2 + x**2).sqrt()
 
 

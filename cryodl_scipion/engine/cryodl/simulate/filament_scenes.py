@@ -86,11 +86,8 @@ def random_section(rng: np.random.Generator) -> CrossSection:
         twist = 0.0 if rng.random() < 0.5 else float(rng.uniform(-0.3, 0.3))
     elif kind < 0.6:  # a rod
         count = int(rng.integers(5, 16))
-        radius, angle, height = (
-            0.4 * np.sqrt(rng.random(count)),
-            rng.uniform(0, 6.3, count),
-            rng.uniform(0, rise, count),
-        )
+        radius = 0.4 * np.sqrt(rng.random(count))
+        angle, height = rng.uniform(0, 6.3, count), rng.uniform(0, rise, count)
     elif kind < 0.8:  # a ribbon that crosses over slowly
         count = int(rng.integers(4, 10))
         along = np.linspace(-0.4, 0.4, count)

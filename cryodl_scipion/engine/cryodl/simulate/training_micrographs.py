@@ -10,6 +10,7 @@ import typing
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..core.fourier import frequencies
 from ..core.optics import ctf_rfft
@@ -87,14 +88,10 @@ def project_views(density: torch.Tensor, zoom: float, count: int, rng: np.random
     if zoom > 2.2:  # coarser, and enlarged: so large a particle is there only to be left alone
         views = project_views(density, 1.5, min(count, 24), rng)
         side = int(views.shape[-1] * zoom / 3) * 2
-        return torch.nn.functional.interpolate(views[:, None], size=(side, side), mode="bicubic", align_corners=False)[
-            :, 0
-        ]
+        return F.interpolate(views[:, None], size=(side, side), mode="bicubic", align_corners=False)[:, 0]
     if abs(zoom - 1) > 0.02:
         shape = [max(12, 2 * int(round(n * zoom / 2))) for n in density.shape]
-        density = torch.nn.functional.interpolate(
-            density[None, None], size=shape, mode="trilinear", align_corners=False
-        )[0, 0]
+        density = F.interpolate(density[None, None], size=shape, mode="trilinear", align_corners=False)[0, 0]
     angles = random_angles(count, rng)
     if rng.random() < 0.25:  # preferred orientations
         tilt = math.degrees(math.acos(rng.uniform(-1, 1)))

@@ -180,9 +180,7 @@ class ImproverMethod(abc.ABC):
 
     def optimizer(self, network: VolumeSwinConvUNet) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate."""
-        return torch.optim.AdamW(
-            network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
-        )
+        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 class Fast(ImproverMethod):

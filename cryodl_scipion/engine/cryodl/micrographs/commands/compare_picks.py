@@ -12,27 +12,15 @@ from ...contract import ComparePicksConfig, ComparePicksOutputs, counted, write_
 from ...core.matching import precision_recall, score_matched
 from ...io import coordinates, pick_sets, plots
 from ...running.runner import Run, command
-from ..compare import (
-    Positions,
-    agreement_matrix,
-    candidates_beside,
-    check_common,
-    match_distance,
-    match_micrographs,
-    micrograph_shapes,
-    pooled,
-    print_table,
-    read_reference,
-    within_border,
-)
+from .. import compare
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]]
 
 
 @command
 def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
-    shapes, distance = micrograph_shapes(config), match_distance(config)
-    reference = read_reference(config, shapes) if config.reference else None
+    shapes, distance = compare.micrograph_shapes(config), compare.match_distance(config)
+    reference = compare.read_reference(config, shapes) if config.reference else None
     frame = reference if reference is not None else shapes
     sets = {
         k: picks if frame is None else coordinates.align_keys(picks, frame)
@@ -41,19 +29,19 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
     names = list(frame or sorted({name for picks in sets.values() for name in picks}))
     if reference is not None:
         for name, path in pick_sets.name_sets(config.picks).items():
-            check_common(path, sets[name], config, reference)
+            compare.check_common(path, sets[name], config, reference)
     here = set(names)
     outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in here) for k, picks in sets.items()}
     notes = pick_sets.lacking_in_words(sets, names)
     notes += [f"{n} picks of {k} are on micrographs that are not compared." for k, n in outside.items() if n]
-    sets = {name: within_border(picks, shapes, config.border) for name, picks in sets.items()}
+    sets = {name: compare.within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()
-    known: Positions = {} if reference is None else reference
+    known: compare.Positions = {} if reference is None else reference
     for name, path in pick_sets.name_sets(config.picks).items() if reference is not None else ():
         metrics[name], curve = _score(sets[name], known, distance)
-        folder = candidates_beside(path)
+        folder = compare.candidates_beside(path)
         if folder:
-            picks = within_border(
+            picks = compare.within_border(
                 coordinates.align_keys(coordinates.read_coordinates(folder), known), shapes, config.border
             )
             candidates[name], curve = _score(picks, known, distance)
@@ -63,7 +51,7 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
         counts={name: sum(len(picks[n][1]) for n in names if n in picks) for name, picks in sets.items()},
         metrics=metrics,
         all_candidates=candidates,
-        agreement=agreement_matrix(sets, names, distance).tolist(),
+        agreement=compare.agreement_matrix(sets, names, distance).tolist(),
         micrographs=len(names),
         reference=config.reference,
         tolerance=config.tolerance,
@@ -82,7 +70,7 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
         if name in part
     ]
     if rows:
-        print_table(rows, "set")
+        compare.print_table(rows, "set")
         print()
     print(
         f"Agreement: F1 of each pair on {made.micrographs} micrographs, matched one to one within "
@@ -101,10 +89,10 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
 
 
 def _score(
-    picks: Positions, reference: Positions, distance: float
+    picks: compare.Positions, reference: compare.Positions, distance: float
 ) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
     """Metrics of all picks, whatever their score, and (precision, recall) at each of their scores."""
-    hit, scores, count = pooled(match_micrographs(picks, reference, list(reference), distance))
+    hit, scores, count = compare.pooled(compare.match_micrographs(picks, reference, list(reference), distance))
     curve = precision_recall(hit, scores, count)[1:] if count else (np.zeros(0), np.zeros(0))
     return dataclasses.asdict(score_matched(hit, scores, count, float(scores.min()) if len(scores) else 0.0)), curve
 

@@ -20,14 +20,7 @@ from ...contract import (
 from ...io import micrographs, stamps
 from ...io.model import find_model, read_model
 from ...running.runner import PROGRAM, Run, command
-from ..denoise.agreement import (
-    MADE_OF,
-    is_denoised,
-    micrograph_sources,
-    model_warnings,
-    resolution_of_output,
-    same_denoising,
-)
+from ..denoise import agreement
 from ..denoise.run import MicrographDenoiser, read_averages, train_on_micrographs
 
 MODEL = "model"  # in the output folder
@@ -40,7 +33,7 @@ LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
 
 @command
 def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
-    sources, folder = micrograph_sources(config, run.names), Path(config.output)
+    sources, folder = agreement.micrograph_sources(config, run.names), Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     run.warn(*micrographs.pixel_size_warnings([s.path for s in sources], config.pixel_size))
     trained_before = not config.model and (folder / MODEL / CARD).exists()
@@ -51,11 +44,11 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
         if not trained_before:
             train_on_micrographs(config, [(s.name, s.paths) for s in sources], model, run)
     card = read_card(model, MICROGRAPH_DENOISER)
-    same_denoising(folder, config, card)
-    resolution = resolution_of_output(config, card)
-    run.warn(*model_warnings(card, config.pixel_size, resolution))
+    agreement.same_denoising(folder, config, card)
+    resolution = agreement.resolution_of_output(config, card)
+    run.warn(*agreement.model_warnings(card, config.pixel_size, resolution))
     target, paths = {s.name: folder / f"{s.name}.mrc" for s in sources}, {s.name: s.paths for s in sources}
-    known = {s.name: target[s.name] for s in sources if is_denoised(s, target[s.name])}
+    known = {s.name: target[s.name] for s in sources if agreement.is_denoised(s, target[s.name])}
     changed = sum(file.exists() for name, file in target.items() if name not in known)
     if trained_before and changed:
         run.warn(
@@ -71,7 +64,7 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
     def denoise(name: str, _: str) -> Path:
         image = denoiser().denoise(read_averages(paths[name]), config.pixel_size)
         micrographs.write_micrograph(
-            target[name], image, config.pixel_size, LABEL, MADE_OF + stamps.stamp(*paths[name])
+            target[name], image, config.pixel_size, LABEL, agreement.MADE_OF + stamps.stamp(*paths[name])
         )
         return target[name]
 

@@ -67,9 +67,7 @@ def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -
     if first.shape[1] % 2 == 0:
         weight[:, -1] = 1.0
     index = (image_frequencies(first.shape) * (BINS / CORNER)).long().clamp(max=BINS - 1)
-    sums = torch.stack(
-        [torch.bincount(index.flatten(), values.flatten(), BINS) for values in (product * weight, weight)]
-    )
+    sums = torch.stack([torch.bincount(index.flatten(), v.flatten(), BINS) for v in (product * weight, weight)])
     kernel = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0], dtype=torch.float64)
     sums = F.conv1d(F.pad(sums[:, None], (2, 2), mode="replicate"), kernel[None, None])[:, 0]
     return (sums[0] / sums[1].clamp(min=1e-12)).numpy()

@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
 from ...core.geometry import values_at
@@ -39,7 +40,7 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
     shape = tuple(n // STRIDE for n in prepared.image.shape)
     rows, columns = np.indices(shape)
     cells = np.stack([rows, columns], -1).reshape(-1, 2) * STRIDE + (STRIDE - 1) / 2
-    weight = torch.nn.functional.avg_pool2d(prepared.valid[None, None].float(), STRIDE)[0, 0]
+    weight = F.avg_pool2d(prepared.valid[None, None].float(), STRIDE)[0, 0]
     target = np.zeros((3, len(cells)), np.float32)
     crossed = cKDTree(crossings(scene.lines, scene.width))
     apart, _ = crossed.query(cells)  # infinite without any
@@ -49,9 +50,7 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
         distance, nearest = cKDTree(np.vstack(scene.lines)).query(cells)
         target[0] = np.exp(-0.5 * (distance / (SPOT_SIGMA * scene.width)) ** 2) * (apart > CROSSING[0] * scene.width)
         target[1:] = np.stack([np.cos(2 * angles), np.sin(2 * angles)])[:, nearest]
-        contaminated = (
-            torch.nn.functional.max_pool2d(scene.uncertain[None, None].float(), STRIDE)[0, 0].numpy().ravel() > 0
-        )
+        contaminated = F.max_pool2d(scene.uncertain[None, None].float(), STRIDE)[0, 0].numpy().ravel() > 0
         doubtful = contaminated & (distance < CARBON_REACH * scene.width)
         doubtful |= (apart > CROSSING[0] * scene.width) & (apart < CROSSING[1] * scene.width)
         weight = weight * torch.from_numpy(~doubtful.reshape(shape))

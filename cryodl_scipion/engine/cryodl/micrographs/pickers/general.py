@@ -133,9 +133,7 @@ def load_set(
     the one that tells where these may be (below); distance: between its candidates, diameters."""
     images = []
     for stated in STATED_REAL:
-        scaled = [
-            load_labelled(item, method, real.pixel_size, real.diameter * stated, "complete") for item in real.items
-        ]
+        scaled = [load_labelled(im, method, real.pixel_size, real.diameter * stated, "complete") for im in real.items]
         scaled = leave_out_unlabelled_edge(scaled, method.working_diameter / stated)
         scaled = [dataclasses.replace(im, size=1 / stated, teaches_size=False) for im in scaled]
         scaled = spare_unmarked(scaled, picker, distance) if picker else scaled

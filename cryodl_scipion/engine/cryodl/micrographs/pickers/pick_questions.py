@@ -8,43 +8,35 @@ from ...contract import PickConfig, PickOutputs, counted, some_names
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import micrograph_shape
 from ...running.runner import Run
-from ..byhand.questions import (
-    ANSWERS,
-    QUESTIONS,
-    Answered,
-    Questions,
-    choose_questions,
-    learn_threshold,
-    read_questions,
-)
+from ..byhand import questions
 from .pick_record import CANDIDATES
 
 Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 
 
-def answers_for(config: PickConfig, card: typing.Mapping[str, typing.Any]) -> Answered | None:
+def answers_for(config: PickConfig, card: typing.Mapping[str, typing.Any]) -> questions.Answered | None:
     """What the folder of answers says of the scores of this model; None without one."""
     if config.answers is None:
         return None
-    file = Path(config.answers) / ANSWERS
+    file = Path(config.answers) / questions.ANSWERS
     if not file.exists():
         raise FileNotFoundError(
-            f"{config.answers} (--answers) has no {ANSWERS}: no questions were answered there. Answer those of an "
-            "earlier run: cryodl pick-by-hand --ask PICKS/questions.json --coordinates ANSWERS."
+            f"{config.answers} (--answers) has no {questions.ANSWERS}: no questions were answered there. "
+            "Answer those of an earlier run: cryodl pick-by-hand --ask PICKS/questions.json --coordinates ANSWERS."
         )
-    asked = read_questions(file)
+    asked = questions.read_questions(file)
     if asked.model != card["weights_sha256"]:
         raise ValueError(
             f"{config.answers} (--answers) has answers about picks of another model than {config.model} (--model). "
             "Give the model that asked; or learn from the answers: cryodl train-picker --start-from."
         )
     try:
-        return learn_threshold(asked)
+        return questions.learn_threshold(asked)
     except ValueError as error:
         raise ValueError(f"{config.answers} (--answers): {error}.") from None
 
 
-def check_answers(config: PickConfig, asked: Questions, run: Run) -> None:
+def check_answers(config: PickConfig, asked: questions.Questions, run: Run) -> None:
     """Say it where the answers are about other micrographs than those of this folder, or about other scores."""
     found, others = asked.found_in(Path(config.output) / CANDIDATES), "Repeat the command without --answers, and answer"
     if all(here is None for here in found):
@@ -67,7 +59,7 @@ def ask_about_picks(config: PickConfig, named: Named, made: PickOutputs, checksu
 
     Questions of an earlier run on the folder stay while they hold: someone may be answering them."""
     diameter = typing.cast("float", made.picked_diameter)
-    file, names = Path(config.output) / QUESTIONS, {name for name, _ in named}
+    file, names = Path(config.output) / questions.QUESTIONS, {name for name, _ in named}
     asked = _asked_before(file, checksum)
     if asked is None or asked.threshold != made.threshold and names.issuperset(asked.micrographs):
         found = {}
@@ -79,7 +71,7 @@ def ask_about_picks(config: PickConfig, named: Named, made: PickOutputs, checksu
                     run.warn(f"No questions are asked about {name}, which cannot be read any more: {error}")
                     continue
                 (found[name],) = read_coordinates(made.candidates[name]).values()
-        asked = choose_questions(found, made.threshold, diameter / config.pixel_size, checksum)
+        asked = questions.choose_questions(found, made.threshold, diameter / config.pixel_size, checksum)
         if asked is None:
             file.unlink(missing_ok=True)
             return None
@@ -97,10 +89,10 @@ def ask_about_picks(config: PickConfig, named: Named, made: PickOutputs, checksu
     return str(file)
 
 
-def _asked_before(file: Path, checksum: str) -> Questions | None:
+def _asked_before(file: Path, checksum: str) -> questions.Questions | None:
     """The questions of a file, if all are about candidates of the folder as they are now."""
     try:
-        asked = read_questions(file)
+        asked = questions.read_questions(file)
         return asked if asked.model == checksum and all(asked.found_in(file.parent / CANDIDATES)) else None
     except (ValueError, FileNotFoundError):  # none, or damaged: they are chosen anew
         return None

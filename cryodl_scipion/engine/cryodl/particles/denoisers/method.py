@@ -73,9 +73,7 @@ class DenoiserMethod(abc.ABC):
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate."""
-        return torch.optim.AdamW(
-            network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
-        )
+        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, betas=(0.9, 0.99), fused=True)
 
     def build_discriminator(self, box: int) -> torch.nn.Module:
         """The network that judges pictures, untrained."""

@@ -112,9 +112,7 @@ class PosteriorMean(DenoiserNetwork):
         box)."""
         noisy, ctf = (x[:, 0].float() for x in given)
         with torch.autocast(noisy.device.type, enabled=False):  # differences of large logarithms
-            parts = [
-                self._mean(noisy[row : row + CHUNK], ctf[row : row + CHUNK]) for row in range(0, len(noisy), CHUNK)
-            ]
+            parts = [self._mean(*part) for part in zip(noisy.split(CHUNK), ctf.split(CHUNK))]
         return torch.cat(parts)[:, None]
 
     def _mean(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:

@@ -85,10 +85,7 @@ class IntegrityAssessment:
             found = other.kept_evidence(folder / f"made_up_{self.wobble:.2f}.npz", number)
             if self.wobble or not self.given:
                 break
-            far = [
-                _median_turn(*pair)
-                for pair in ((self.candidates.source.particles, matrices), (made, found["matrices"]))
-            ]
+            far = [_median_turn(self.candidates.source.particles, matrices), _median_turn(made, found["matrices"])]
             wobble = np.sqrt(max(far[0] ** 2 - far[1] ** 2, 0)) / MOVED
             if wobble < STEADY:
                 break

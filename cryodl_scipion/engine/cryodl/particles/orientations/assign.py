@@ -262,9 +262,7 @@ class Search:
         first = torch.stack([p.evidence for p in poses], 1)
         behind = first - first.amax(1, keepdim=True)
         kept = behind >= -HOPELESS
-        poses = [
-            refined_where(rows, observed, reference, pose, near, self._sigma()) for rows, pose in zip(kept.T, poses)
-        ]
+        poses = [refined_where(rows, observed, reference, one, near, self._sigma()) for rows, one in zip(kept.T, poses)]
         every = torch.stack([p.evidence for p in poses], 1).masked_fill(~kept, -torch.inf)
         every = torch.where(kept, every, every.amax(1, keepdim=True) + behind)
         best = every.argmax(1)

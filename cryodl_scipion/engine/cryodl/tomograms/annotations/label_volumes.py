@@ -115,12 +115,8 @@ def open_pairs(
         labels, warnings = [labels[position] for position in positions], [warning] if warning else []
     tomograms = [Tomogram(path) for path in paths]
     volumes = [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)]
-    return (
-        names,
-        tomograms,
-        volumes,
-        warnings + [said for pair in zip(volumes, tomograms) if (said := elsewhere(*pair))],
-    )
+    warnings += filter(None, map(elsewhere, volumes, tomograms))
+    return names, tomograms, volumes, warnings
 
 
 def elsewhere(volume: LabelVolume, tomogram: Tomogram) -> str:

@@ -79,9 +79,7 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
     Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is compared with
     the volumes; the answer is sure from 5 standard errors on. Raises ValueError for empty volumes."""
     rows = np.unique(np.linspace(0, len(subtomograms) - 1, min(len(subtomograms), SAMPLE)).round().astype(int))
-    matches = torch.cat(
-        [_matches(subtomograms, rows[start : start + 16], diameter) for start in range(0, len(rows), 16)]
-    )
+    matches = torch.cat([_matches(subtomograms, rows[i : i + 16], diameter) for i in range(0, len(rows), 16)])
     value, spread = float(matches.mean()), float(matches.std()) if len(rows) > 1 else 0.0
     error = spread / len(rows) ** 0.5 if spread > ROUNDED * abs(value) else float("inf")  # one volume tells nothing
     sure, found = abs(value) > SURE * error, "bright" if value > 0 else "dark"

@@ -39,9 +39,7 @@ class ClassifierTask(NetworkTask):
         rows = rng.choice(self.examples.training, self.batch_size)
         volumes = self._volumes(rows)
         rotations = rng.integers(len(ROTATIONS), size=len(rows))
-        return torch.stack([rotated_by(volume, rotation) for volume, rotation in zip(volumes, rotations)]), self.labels[
-            rows
-        ]
+        return torch.stack([*map(rotated_by, volumes, rotations)]), self.labels[rows]
 
     def _volumes(self, rows: np.ndarray) -> torch.Tensor:
         examples = self.examples

@@ -136,9 +136,7 @@ def _denoise_one(
             lambda subvolume: denoiser.answer(subvolume, scale), subvolumes, scale, source.pixel_size, tilts
         )
     else:
-        scale = spectra.scale_of_one(
-            [subvolume for (subvolume,) in halves.subvolumes_of(source)], np.array(card["gain"])
-        )
+        scale = spectra.scale_of_one([one for (one,) in halves.subvolumes_of(source)], np.array(card["gain"]))
     return dict(
         files=predict.write_denoised(source, denoiser, scale, config, folder),
         made_of=stamp(*source.paths),

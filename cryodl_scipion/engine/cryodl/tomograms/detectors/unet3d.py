@@ -2,7 +2,6 @@
 """A 3-D U-Net (Çiçek et al. 2016) that answers with a heat map of each species at twice the pixel size."""
 
 import torch
-from torch import nn
 
 from ...learning.networks import UNetLevels, folded
 

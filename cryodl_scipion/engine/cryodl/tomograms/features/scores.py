@@ -146,9 +146,7 @@ def agree(volumes: typing.Sequence[typing.Any]) -> None:
 def is_listed(path: str | os.PathLike[str]) -> bool:
     """Whether the segment.json beside a volume lists it, as a score volume."""
     index = _read_index(Path(path).parent)
-    return index is not None and any(
-        Path(path).name in entry["files"].values() for entry in index["tomograms"].values()
-    )
+    return index is not None and any(Path(path).name in one["files"].values() for one in index["tomograms"].values())
 
 
 def _plain(name: str) -> str:

@@ -149,9 +149,7 @@ def _single_tiles(examples: typing.Sequence[Example], fraction: float, rng: np.r
     draws = [set(rng.permutation(positives)[:number].tolist()) for _ in range(DRAWS)]
     held = min(draws, key=lambda drawn: len(set().union(*(near[i] for i in drawn)) - drawn))
     learnt = [examples[i] for i in positives if i not in held and near[i].isdisjoint(held)]
-    order = sorted(
-        rng.permutation(negatives).tolist(), key=lambda i: sum(_overlap(examples[i], other) for other in learnt)
-    )
+    order = sorted(rng.permutation(negatives).tolist(), key=lambda i: sum(_overlap(examples[i], one) for one in learnt))
     return held | set(order[: max(1, int(round(fraction * len(order))))] if len(order) > 1 else ())
 
 

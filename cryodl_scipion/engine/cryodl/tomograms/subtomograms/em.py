@@ -68,9 +68,7 @@ def _begun(observed: ObservedSubtomograms, grids: Grids, rng: np.random.Generato
     """Estimate from random orientations, after soft rounds over others of the subtomograms each time."""
     low = observed.within(grids.first.radius)
     rotations = matrices_of(random_angles(len(low), rng), low.values.device)[:, None]
-    estimate = maximised(
-        halves_of(low, low.weights, rotations), grids.mask, observed.power(), torch.zeros(len(observed))
-    )
+    estimate = maximised(halves_of(low, low.weights, rotations), grids.mask, observed.power(), torch.zeros(len(low)))
     for size in BATCHES:
         few = torch.as_tensor(np.sort(rng.permutation(len(low))[:size]), device=low.values.device)
         estimate = soft_round(low[few], estimate, grids.first, grids.mask)
