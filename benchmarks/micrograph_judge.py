@@ -172,9 +172,10 @@ def fitted(rows, defect):
     chosen = [
         r
         for r in rows
-        if r["kind"] in ("good", *CAUSES[defect]) and judge.weighed_signs(defect, r["signs"]) is not None
+        if r["kind"] in ("good", *CAUSES[defect])
+        and judge.weighed_signs(defect, r["signs"]) is not None
+        and (defect != "crystals" or r["pixel_size"] < FINE)
     ]
-    chosen = [r for r in chosen if defect != "crystals" or r["pixel_size"] < FINE]
     values = np.array([judge.weighed_signs(defect, r["signs"]) for r in chosen])
     bad = np.array([r["kind"] != "good" for r in chosen])
     usual = np.round(values[~bad].mean(0), 3)

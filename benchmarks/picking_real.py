@@ -131,8 +131,9 @@ def learn(sets, labels, network, folder, seed=0, steps=None):
     for one in sets:
         labels_of(one, labels, seed, folder / "labels")
     together = dataclasses.replace(sets[0], diameter_px=mean(one.diameter_px for one in sets))
-    options = flags(network=network, labels="boxes" if few else "sparse", seed=seed, steps=steps)
-    options += flags(expected_particles=expected)
+    options = flags(
+        network=network, labels="boxes" if few else "sparse", seed=seed, steps=steps, expected_particles=expected
+    )
     micrographs = [path for one in sets for path in one.train]
     return train(together, folder / "labels", folder / "model", *options, micrographs=micrographs)
 
@@ -249,9 +250,7 @@ def turned_picks(one, model, folder, angle):
 
 
 def changed_score(row):
-    if row["change"] != TURNED:
-        return f1_ap(row)
-    return f"{row['best_f1']:.3f} ({row['straight']['best_f1']:.3f})"
+    return f1_ap(row) if row["change"] != TURNED else f"{row['best_f1']:.3f} ({row['straight']['best_f1']:.3f})"
 
 
 @benchmark(
@@ -337,8 +336,7 @@ def all_of(one):
 
 
 def boxes_table(rows):
-    starts = {"general model, no label": dict(start="nothing")}
-    starts["20 boxes, from the general model"] = dict(start="general")
+    starts = {"general model, no label": {"start": "nothing"}, "20 boxes, from the general model": {"start": "general"}}
     return table_of(rows, "set", dict(reversed(BY_SET.items())), starts)
 
 
@@ -657,8 +655,11 @@ def slope(runs):
     return dict(cpu=cpu, wall=(wall2 - wall1) / (n2 - n1), start=cpu1 - n1 * cpu, memory=memory)
 
 
-SPEEDS = ["unet, 150 Å at 1.8 Å/px", "unet, 250 Å at 1.0 Å/px", *(f"{n}, 200 Å at 1.4 Å/px" for n in NETWORKS)]
-SPEEDS += ["general model, 180 Å at 1.2 Å/px"]
+SPEEDS = [
+    *("unet, 150 Å at 1.8 Å/px", "unet, 250 Å at 1.0 Å/px"),
+    *(f"{n}, 200 Å at 1.4 Å/px" for n in NETWORKS),
+    "general model, 180 Å at 1.2 Å/px",
+]
 
 
 def simulated_copies(run, pixel_size, count, size):

@@ -310,8 +310,7 @@ def subtomogram_alignment(run, box, count, snr=0.1, width=384.0):
         for name in ("found", "all")
     )
     common = found * true.inv()
-    errors = np.degrees([(common * one.inv()).magnitude() for one in common])
-    errors = min(errors, key=np.median)
+    errors = min(np.degrees([(common * one.inv()).magnitude() for one in common]), key=np.median)
     return dict(costs(cost), cpu=cost[1] / count, median=float(np.median(errors)), within=float((errors < 10).mean()))
 
 

@@ -330,8 +330,7 @@ def mutated(whole: bytes, kind: str, seed: int) -> bytes:
             _exchange(found, rng)
         return json.dumps(found).encode()
     for _ in range(rng.integers(1, 5)):
-        choices = [_flip, _cut, _remove, _repeat, _insert]
-        choices += [_word] * 6 if kind not in BINARY else [_header] * 6
+        choices = [_flip, _cut, _remove, _repeat, _insert] + [_header if kind in BINARY else _word] * 6
         whole = choices[rng.integers(len(choices))](whole, rng)
     return whole
 
@@ -530,5 +529,7 @@ KINDS = {
     "zarr_chunk": (_zarr("0/0/0/0"), _zarr_values),
     "zarr3": (_zarr3, _zarr_values),
 }
-BINARY = {"mrc", "mrc_gz", "tiff", "tiff_gz", "tomogram", "map", "stack", "weights", "imod", "cs", "safetensors"}
-BINARY |= {"zarr_chunk", "sums"}
+BINARY = {
+    *("mrc", "mrc_gz", "tiff", "tiff_gz", "tomogram", "map", "stack", "weights", "imod", "cs", "safetensors"),
+    *("zarr_chunk", "sums"),
+}

@@ -132,7 +132,6 @@ def train(sets, structures, model, network, steps, *options):
 
     Returns dict: cpu, wall (s), memory (MB), steps that were done.
     """
-    more = () if steps is None else ("--steps", steps)
     cost = cryodl(
         "train-denoiser",
         "--particles",
@@ -147,7 +146,7 @@ def train(sets, structures, model, network, steps, *options):
         "cpu",
         "--threads",
         1,
-        *more,
+        *(() if steps is None else ("--steps", steps)),
         *options,
     )
     return dict(costs(cost), steps=json.loads((Path(model) / "card.json").read_text())["training"].get("steps"))

@@ -47,9 +47,7 @@ def operations(symmetry: str) -> np.ndarray:
 
 
 def _rotation(order: int, axis: typing.Sequence[float]) -> np.ndarray:
-    return np.asarray(
-        Rotation.from_rotvec(2 * np.pi / order * np.array(axis, float) / np.linalg.norm(axis)).as_matrix()
-    )
+    return np.asarray(Rotation.from_rotvec(2 * np.pi / order * np.array(axis) / np.linalg.norm(axis)).as_matrix())
 
 
 def _closed(generators: typing.Sequence[np.ndarray]) -> np.ndarray:

@@ -108,9 +108,7 @@ class Coordinates3D:
 
     def zyx_px(self, rows: np.ndarray, shape: tuple[int, ...], pixel_size: float) -> np.ndarray:
         """(m, 3) voxels zyx of some rows in a tomogram of a shape (z, y, x) and pixel size (Å/px)."""
-        xyz = self.xyz[rows]
-        if self.unit != "px":
-            xyz = xyz / pixel_size
+        xyz = self.xyz[rows] / (1 if self.unit == "px" else pixel_size)
         if self.unit == "centred Å":
             xyz = xyz + np.array(shape[::-1]) / 2
         if self.shifts is not None:

@@ -31,10 +31,8 @@ def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str)
             figure = plt.figure(title, figsize=size)
             _fit_screen(figure)
             return figure
-        except (ImportError, RuntimeError) as error:
-            reasons.append(f"{backend}: {error}")
-        except Exception as error:  # Tk's own error, of a module that may not be there
-            if type(error).__name__ != "TclError":
+        except Exception as error:  # Tk's own error is of a module that may not be there
+            if not isinstance(error, (ImportError, RuntimeError)) and type(error).__name__ != "TclError":
                 raise
             reasons.append(f"{backend}: {error}")
     raise ValueError(

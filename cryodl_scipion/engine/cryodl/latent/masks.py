@@ -84,8 +84,7 @@ def sphere_mask(box: int) -> np.ndarray:
 def molecule_mask(mean: np.ndarray, voxel: float) -> np.ndarray:
     """(box, box, box) soft mask of a mean volume and MARGIN around it. voxel: Å."""
     smooth = gaussian_filter(mean, 1.0)
-    body = smooth > BODY * np.percentile(smooth, 99.9)
-    wide = distance_transform_edt(~body) <= max(1, int(round(MARGIN / voxel)))
+    wide = distance_transform_edt(smooth <= BODY * np.percentile(smooth, 99.9)) <= max(1, int(round(MARGIN / voxel)))
     return gaussian_filter(wide.astype(np.float32), 0.7) * sphere_mask(len(mean))
 
 

@@ -87,18 +87,14 @@ def from_windows(tokens: torch.Tensor, n: int, sides: typing.Sequence[int]) -> t
     """The (b, *sides, c) grid whose windows of side n are `tokens`, (b * number of windows, n^d, c)."""
     d, c = len(sides), tokens.shape[-1]
     cut = tokens.reshape(-1, *[side // n for side in sides], *(n,) * d, c)
-    order = (0, *[axis for i in range(1, d + 1) for axis in (i, i + d)], 2 * d + 1)
-    return cut.permute(order).reshape(-1, *sides, c)
+    return cut.permute(0, *[axis for i in range(1, d + 1) for axis in (i, i + d)], 2 * d + 1).reshape(-1, *sides, c)
 
 
 def relative_positions(n: int, window: int, d: int, device: torch.device | None = None) -> torch.Tensor:
     """(n^d, n^d) numbers of the relative positions of pairs within a window of side n, out of (2 window - 1)^d."""
     positions = torch.cartesian_prod(*[torch.arange(n, device=device)] * d).reshape(-1, d)
     offset = positions[:, None] - positions[None] + window - 1
-    number = offset[..., 0]
-    for axis in range(1, d):
-        number = number * (2 * window - 1) + offset[..., axis]
-    return number
+    return (offset * (2 * window - 1) ** torch.arange(d - 1, -1, -1, device=device)).sum(-1)
 
 
 def border_mask(sides: typing.Sequence[int], n: int, shift: int, device: torch.device) -> torch.Tensor:

@@ -6,7 +6,6 @@ decoys say to what extent. A mirrored target is none for single particles: its p
 tomograms it is too much like the target at the resolution of a search, and spheres and shells are too little."""
 
 import math
-import typing
 
 import numpy as np
 import torch
@@ -24,9 +23,7 @@ RINGS = 16  # HEALPix's Nside of the directions in which a density is sampled fo
 TAIL = 50  # places whose scores tell how far apart scores lie without a target
 
 
-def decoys(
-    target: torch.Tensor, others: typing.Sequence[torch.Tensor], count: int, seed: int = 0
-) -> list[torch.Tensor]:
+def decoys(target: torch.Tensor, others: list[torch.Tensor], count: int, seed: int = 0) -> list[torch.Tensor]:
     """Densities with the target's mass, radius of gyration and radial power spectrum, in its cube.
 
     Up to two thirds are other structures: all of them may be relatives of the target. The rest is the target's envelope

@@ -224,11 +224,9 @@ def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) ->
     centres = rng.uniform(0, 1, (count, 1, 2)) * shape
     offsets = rng.normal(0, 0.25 * extent, (count, blobs, 2)) if blobs > 1 else np.zeros((count, 1, 2))
     positions = (centres + offsets).reshape(-1, 2)
-    canvas = gaussian_filter(
-        _splat(positions, np.ones(len(positions)), shape), max(0.6, extent * rng.uniform(0.1, 0.2))
-    )
+    image = gaussian_filter(_splat(positions, np.ones(len(positions)), shape), max(0.6, extent * rng.uniform(0.1, 0.2)))
     strength = float(np.exp(rng.uniform(math.log(0.5), math.log(5.0))))
-    return torch.from_numpy((canvas / max(canvas.max(), 1e-9)).astype(np.float32)) * strength
+    return torch.from_numpy((image / max(image.max(), 1e-9)).astype(np.float32)) * strength
 
 
 def _with_artefacts(image: torch.Tensor, width: float, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -77,9 +77,7 @@ def load_improver(name_or_folder: str, device: torch.device) -> "Improver":
 class Improver:
     """A trained network, ready on a device. network: of its method."""
 
-    def __init__(
-        self, card: typing.Mapping[str, typing.Any], network: VolumeSwinConvUNet, device: torch.device
-    ) -> None:
+    def __init__(self, card: dict[str, typing.Any], network: VolumeSwinConvUNet, device: torch.device) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = method_of("map_improver", card["network"])
         self.network = in_memory_format(network.to(device), torch.channels_last_3d).eval()

@@ -39,9 +39,7 @@ def propose_boxes(config: ProposeBoxesConfig, run: Run) -> ProposeBoxesOutputs:
         if contrast == "bright":
             images = [dataclasses.replace(im, image=-im.image) for im in images]
     look, seen = fill_in.appearance_of(images, WORKING_DIAMETER), seen_particles(images, WORKING_DIAMETER)
-    proposals = {
-        image.name: fill_in.proposed_boxes(image, look, config.count, seen=s) for image, s in zip(images, seen)
-    }
+    proposals = {im.name: fill_in.proposed_boxes(im, look, config.count, seen=s) for im, s in zip(images, seen)}
     paths = {item.name: item.path for item in items}
     folder, counts = run.folder(continues=False), dict[str, dict[str, int]]()
     for kind in KINDS:

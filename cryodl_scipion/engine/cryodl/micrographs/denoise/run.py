@@ -241,7 +241,5 @@ class MicrographTask(NetworkTask):
             both = both.flip(3) if rng.random() < 0.5 else both
             seen = int(rng.integers(2))
             weight = np.sqrt(views.gain / max(plane_mean(views.gain), 1e-12)) * views.strength
-            batch.append(
-                (both[seen], both[1 - seen, :1] / views.strength, spectrum_on_grid(weight, (side, side))[None])
-            )
+            batch.append((both[seen], both[1 - seen, :1] / views.strength, spectrum_on_grid(weight, (side,) * 2)[None]))
         return [torch.stack(x) for x in zip(*batch)]

@@ -101,9 +101,10 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
         fraction = sum(im.expected or 0.0 for im in task.validation) / max(
             1, sum(len(im.positives) for im in task.validation)
         )
-        fit = lambda hits: _fit_sparse(hits, fraction)
+        # particles that there are, labelled or not, are so many times the labelled ones
+        fit = lambda h: _with_threshold(fit_sparse_calibration(h.hit, h.raw, fraction), h.raw, fraction * h.reference)
     else:
-        fit = _fit_complete
+        fit = lambda hits: _with_threshold(fit_calibration(hits.hit, hits.raw), hits.raw, hits.reference)
     calibration, threshold = fit(merge(by_micrograph))
     if not sum(len(p.raw) for p in by_micrograph):
         return calibration, threshold, 0.0
@@ -112,18 +113,11 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
 
 def _fit_corrected(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:
     calibration, number = fit_corrected_calibration(found)
-    return calibration, best_threshold(calibrate(found.raw, calibration), number)
+    return _with_threshold(calibration, found.raw, number)
 
 
-def _fit_complete(hits: Hits) -> tuple[tuple[float, float], float]:
-    calibration = fit_calibration(hits.hit, hits.raw)
-    return calibration, best_threshold(calibrate(hits.raw, calibration), hits.reference)
-
-
-def _fit_sparse(hits: Hits, fraction: float) -> tuple[tuple[float, float], float]:
-    """fraction: particles that there are, labelled or not, for each labelled one."""
-    calibration = fit_sparse_calibration(hits.hit, hits.raw, fraction)
-    return calibration, best_threshold(calibrate(hits.raw, calibration), fraction * hits.reference)
+def _with_threshold(calibration: tuple[float, float], raw: np.ndarray, number: float) -> typing.Any:
+    return calibration, best_threshold(calibrate(raw, calibration), number)
 
 
 def _uncertainty(

@@ -35,8 +35,7 @@ def fit_curve_to_number(raw: np.ndarray, number: float, wanted: float) -> tuple[
     odds = logit(raw)
     curves = [(slope, _offset(slope * odds, number)) for slope in SLOPES]
     weights = [_probability(slope * odds + offset) for slope, offset in curves]
-    misses = [abs((weight * odds).sum() / weight.sum() - wanted) for weight in weights]
-    slope, offset = curves[int(np.argmin(misses))]
+    slope, offset = curves[int(np.argmin([abs((weight * odds).sum() / weight.sum() - wanted) for weight in weights]))]
     return float(slope), float(offset)
 
 

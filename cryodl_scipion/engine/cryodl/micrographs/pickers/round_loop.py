@@ -73,9 +73,7 @@ def best_round(entries: typing.Sequence[dict[str, typing.Any]]) -> int:
     return max(entries, key=lambda e: (-1.0 if e["separation"] is None else e["separation"], -e["round"]))["round"]
 
 
-def why_stop(
-    entries: typing.Sequence[dict[str, typing.Any]], maximum: int, confident: float
-) -> tuple[str, bool] | None:
+def why_stop(entries: list[dict[str, typing.Any]], maximum: int, confident: float) -> tuple[str, bool] | None:
     """Why no further round is trained: a sentence, and whether the user must be warned; None if one is. entries: of all
     rounds so far. maximum: rounds of training that the user allows. confident: minimum score of a confident pick."""
     last = entries[-1]

@@ -112,8 +112,7 @@ class PatchDiscriminator(nn.Module):
 def _convolution(index: int, halved: int, before: int, width: int) -> list[nn.Module]:
     if index < halved:
         return [Convolution(before, width, 4, 2, 1, bias=False)]
-    padding = [same_padding()] if index <= HALVING else []
-    return [*padding, Convolution(before, width, 4, bias=False)]
+    return [*([same_padding()] if index <= HALVING else []), Convolution(before, width, 4, bias=False)]
 
 
 def map_side(box: int, halved: int = HALVING) -> int:

@@ -186,12 +186,7 @@ class DenoiserTask(Task):
             curves.append(mean_frc(frc(network.finished(output), target)).flatten())
             raw.append(mean_frc(frc(noisy, target)).flatten())
         figure = float(torch.cat(curves).mean())
-        return {
-            "metric": figure,
-            "loss": float(np.mean(losses)),
-            "frc": figure,
-            "frc_raw": float(torch.cat(raw).mean()),
-        }
+        return dict(metric=figure, loss=float(np.mean(losses)), frc=figure, frc_raw=float(torch.cat(raw).mean()))
 
     def _output(self, condition: torch.Tensor) -> torch.Tensor:
         with autocast(self.device):

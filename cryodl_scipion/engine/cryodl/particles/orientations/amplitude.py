@@ -6,7 +6,6 @@ Of wrong strength, likelihoods are over- or underconfident and fine detail count
 maximisation: orientations of a sample of particles by the search, then what fits them best, and again."""
 
 import dataclasses
-import typing
 
 import numpy as np
 import torch
@@ -171,9 +170,7 @@ def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tupl
     return float(amplitude[best]), float(tried[best])
 
 
-def evidences(
-    sources: typing.Sequence[Source], rows: np.ndarray, bank: Bank, shifts: Shifts, width: float
-) -> list[float]:
+def evidences(sources: list[Source], rows: np.ndarray, bank: Bank, shifts: Shifts, width: float) -> list[float]:
     """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows.
     bank: of the Reference without gain."""
     found, disc = [], bank.reference.disc

@@ -115,9 +115,7 @@ def _digests(noise: Path) -> list[str]:
     return [sha256(noise), sha256(noise.with_suffix(".mrcs"))]
 
 
-def _unlike(
-    search: Search, config: AssignOrientationsConfig, value: typing.Mapping[str, typing.Any], path: Path
-) -> str:
+def _unlike(search: Search, config: AssignOrientationsConfig, value: dict[str, typing.Any], path: Path) -> str:
     """Why kept controls are not those of a Search, or ''. What takes longest is looked at last."""
     for name, wanted in _same(search, config).items():
         if value.get(name) != wanted:

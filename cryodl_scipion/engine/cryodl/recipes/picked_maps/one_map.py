@@ -43,9 +43,7 @@ NEAR = 0.85  # of the search's resolution: half-maps that agree hardly any furth
 _NYQUIST = 1.001  # times two pixels: the FSC does not fall below the threshold
 
 
-def losses(
-    resolutions: typing.Mapping[str, float | None], reference: str | None
-) -> tuple[str, dict[str, float | None]]:
+def losses(resolutions: dict[str, float | None], reference: str | None) -> tuple[str, dict[str, float | None]]:
     """The set that the others are measured by, and the loss of each in per cent. resolutions: {set: Å or None}.
     reference: a set, or None for the best. The loss is None where either is."""
     reached = {name: value for name, value in resolutions.items() if value is not None}

@@ -205,9 +205,7 @@ class TomogramScores:
                     more = grid.context - segmenter.context
                     scores = segmenter.scores(slab[more : len(slab) - more])
                     for member, one in zip(members, scores if len(members) > 1 else [scores]):
-                        result[grid.members.index(member), :, keep_y0:keep_y1, keep_x0:keep_x1] = one[
-                            :, kept[0], kept[1]
-                        ]
+                        result[grid.members.index(member), :, keep_y0:keep_y1, keep_x0:keep_x1] = one[:, *kept]
         return result
 
     def slab(self, number: int, zs: tuple[int, int], ys: tuple[int, int], xs: tuple[int, int]) -> torch.Tensor:

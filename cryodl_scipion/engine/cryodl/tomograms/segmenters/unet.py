@@ -32,9 +32,7 @@ class SliceUNet(UNetLevels):
     """(b, slices_in, h, w) -> (b, features * slices_out, h, w) log odds, those of one feature after the other's. h and
     w are multiples of FOLD * 2 ** (levels - 1)."""
 
-    def __init__(
-        self, slices_in: int, slices_out: int, widths: typing.Sequence[int] = WIDTHS, features: int = 1
-    ) -> None:
+    def __init__(self, slices_in: int, slices_out: int, widths: tuple[int, ...] = WIDTHS, features: int = 1) -> None:
         # most voxels are without the feature
         super().__init__(FOLD**2 * slices_in, widths, FOLD**2 * slices_out * features, bias=-2.0)
 

@@ -168,7 +168,9 @@ class Filters:
         frequency = frequencies(shape)
         factor = ((self.highest * (1 + EDGE) - frequency) / (2 * EDGE * self.highest)).clamp(0, 1)
         if self.power is not None:
-            factor = factor / self._at(self.power.sqrt().numpy(), frequency)
+            middles = (np.arange(RINGS) + 0.5) * (3**0.5 / 2) / RINGS
+            amplitude = np.interp(frequency.numpy(), middles, self.power.sqrt().numpy())
+            factor = factor / torch.from_numpy(amplitude).float()
         factor[0, 0, 0] = 0
         return factor
 
@@ -180,11 +182,6 @@ class Filters:
             frequency = frequencies((box,) * 3)
             factor = factor * torch.from_numpy(np.interp(frequency.numpy(), positions, self.transfer)).float()
         return factor
-
-    @staticmethod
-    def _at(rings: np.ndarray, frequency: torch.Tensor) -> torch.Tensor:
-        middles = (np.arange(RINGS) + 0.5) * (3**0.5 / 2) / RINGS
-        return torch.from_numpy(np.interp(frequency.numpy(), middles, rings)).float()
 
 
 AT_ONCE = 8  # orientations that are rotated together
