@@ -444,9 +444,9 @@ doubt_table = groups(
         "planted": "planted",
         "processed by": "processed",
         "maps": len,
-        "AUC": lambda part: f"{mean(r['auc'] for r in part):.3f} ({min(r['auc'] for r in part):.3f} or more)",
+        "AUC": lambda part: f"{mean(r['auc'] for r in part):.3f} (≥{min(r['auc'] for r in part):.3f})",
         "planted residues called not in the data": lambda part: f"{mean(r['found'] for r in part):.0%}",
-        "others": lambda part: f"{mean(r['false'] for r in part):.1%} (at most {max(r['false'] for r in part):.1%})",
+        "others": lambda part: f"{mean(r['false'] for r in part):.1%} (≤{max(r['false'] for r in part):.1%})",
     },
 )
 

@@ -78,7 +78,6 @@ def by_direction(volume, truth, axes):
                 "by direction, best and worst": "span",
                 "axes stated (of 96)": "axes",
                 "median deviation from the truth (%)": "deviation:.0f",
-                "CPU s": "cpu:.0f",
             }
         )
     },
