@@ -138,7 +138,7 @@ def read_subtomograms(
     check_words("need", need, NEEDS)
     path = str(path)
     tables = read_tables(path)
-    flat, counts = is_tilt_stacks(tables), dict[str, int]()
+    flat, shape = is_tilt_stacks(tables), functools.cache(stack_shape)
     optics, columns = modern_tables(tables, path, dimensions=3)
     if tilt_max <= tilt_min:
         raise ValueError(
@@ -147,8 +147,8 @@ def read_subtomograms(
     groups = groups_of_particles(optics, columns, path, dimensions=2 if flat else 3)
     positions, volumes = zip(*(split_name(name) for name in columns["rlnImageName"]))
     numbers = np.array(positions)
-    stack = lambda file: (counts.setdefault(file, stack_shape(file)[0]), stack_shape(file)[1])
-    kind = (stack, ("image", "stack of tilt images")) if flat else (_cubes, ("subtomogram", "volume"))
+    stacks = (lambda file: shape(file)[:2], ("image", "stack of tilt images"))
+    kind = stacks if flat else (_cubes, ("subtomogram", "volume"))
     files, box = find_images(path, volumes, numbers, *kind)
     classes, halves = (whole_column(path, columns, name, _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
     shifts = typing.cast(
@@ -172,7 +172,7 @@ def read_subtomograms(
         columns=columns,
         optics_columns=optics,
         multiplied=flat or groups.ctf_state == "multiplied",
-        stacks=tilt_stacks(path, columns, [counts[file] for file in files], groups.ctf_state == "multiplied")
+        stacks=tilt_stacks(path, columns, [shape(file)[0] for file in files], groups.ctf_state == "multiplied")
         if flat
         else None,
     )
