@@ -14,6 +14,8 @@ from .zarr_arrays import ZarrVolume, is_zarr
 
 __all__ = ["Tomogram", "VolumeWriter", "mirrored", "mirrored_part", "sides_of", "working_pixel_size"]
 
+SLAB = 32  # slices that are read at a time
+
 
 class Tomogram:
     """A volume in an MRC file, or in an OME-Zarr folder, of which only what is asked for is read. path: str. shape: (z,
@@ -50,8 +52,8 @@ class Tomogram:
 
     @property
     def _data(self) -> np.ndarray | ZarrVolume:
-        """The volume, to be cut by slices. A file is mapped anew each time: what a map has read counts as memory of the
-        process as long as the map lives."""
+        """The volume, to be cut by slices. A file is mapped anew each time, in _copied for each slab: what a map has
+        read counts as memory of the process as long as the map lives, and that is whole pages around what was asked."""
         if self._zarr is not None:
             return self._zarr
         dtype, start, stored = self._stored
@@ -60,7 +62,7 @@ class Tomogram:
     def part(self, *ranges: tuple[int, int]) -> np.ndarray:
         """(z, y, x) float32 array, a copy, of the positions [start, stop) given for the first axes; the rest is whole.
         Raises ValueError for values that are not finite numbers."""
-        part = np.array(self._data[tuple(slice(*r) for r in ranges)], np.float32)
+        part = self._copied(ranges, np.float32)
         if self.dtype.kind == "f" and not np.isfinite(part).all():
             raise ValueError(
                 f"{self.path} holds values that are not finite numbers (NaN or infinite). Reconstruct it "
@@ -70,7 +72,16 @@ class Tomogram:
 
     def raw(self, *ranges: tuple[int, int]) -> np.ndarray:
         """As part, of the file's own type."""
-        return np.array(self._data[tuple(slice(*r) for r in ranges)], self.dtype)
+        return self._copied(ranges, self.dtype)
+
+    def _copied(self, ranges: typing.Sequence[tuple[int, int]], dtype: typing.Any) -> np.ndarray:
+        cut = tuple(slice(*r) for r in ranges)
+        if self._zarr is not None:
+            return np.array(self._zarr[cut], dtype)
+        found = np.empty(self._data[cut].shape, dtype)
+        for start in range(0, len(found), SLAB):
+            found[start : start + SLAB] = self._data[cut][start : start + SLAB]
+        return found
 
     def labels(self, *ranges: tuple[int, int], otherwise: str = "") -> np.ndarray:
         """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign. otherwise:

@@ -126,7 +126,7 @@ def write_denoised(
             ProgressBar(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0)
         )
         # larger blocks are hardly quicker: 57 instead of 62 CPU s for 1000 x 1000 x 300
-        for position, blocks in denoiser.blocks(source.volumes, scale, WORKING_MEMORY / 5):
+        for position, blocks in denoiser.blocks(source.volumes, scale, WORKING_MEMORY / 6):
             mean = np.mean(blocks, axis=0)
             for writer, block in zip(writers, [mean, *blocks] if both else [mean]):
                 writer.write_block(position, block)

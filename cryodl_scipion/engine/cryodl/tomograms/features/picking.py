@@ -150,7 +150,7 @@ def _apart(centres: np.ndarray, voxels: np.ndarray, distance: float) -> np.ndarr
     return np.flatnonzero(keep)
 
 
-MEMORY = 1.0  # GB for one slab
+MEMORY = 0.3  # GB for one slab
 _ONE = (1,)  # the only label of a mask
 
 
