@@ -61,20 +61,26 @@ def half_map_test(
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
     plain, ended = control_halves(raw, improved, voxels)
     found = plain + ended
-    candidates = [[x * mask for x in controls] for controls in found]
-    agreements = [shell_correlation(one, other, voxels) for one, other in candidates]
     power = np.maximum(np.mean([shell_sums(x, x, voxels) for x in raw_masked], 0), 1e-30)
-    explained = [_unexplained(outputs, c, agreement, power, voxels) for c, agreement in zip(candidates, agreements)]
-    # beyond the end of a filter the controls share little but their mask, and a gain could not be seen
+    agreements, explained = [], []
+    for pair in found:  # of a large map each takes a gigabyte, masked another
+        controls = [x * mask for x in pair]
+        agreements.append(shell_correlation(controls[0], controls[1], voxels))
+        explained.append(_unexplained(outputs, controls, agreements[-1], power, voxels))
     best, whole = (int(np.argmin([e[0] for e in part])) for part in (explained, explained[: len(plain)]))
-    controls = candidates[whole]
+
+    def crossed(number: int) -> Curve:
+        pairs = [shell_correlation(outputs[k], found[number][1 - k] * mask, voxels) for k in (0, 1)]
+        return dataclasses.replace(pairs[0], value=(pairs[0].value + pairs[1].value) / 2)
+
+    # beyond the end of a filter the controls share little but their mask, and a gain could not be seen; where a filter
+    # did end, the others have detail that was taken away
+    both = [dict(control=agreements[number], crossed=crossed(number)) for number in {best, whole}]
     curves = {
         "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
-        "control": agreements[whole],
         "improved": shell_correlation(outputs[0], outputs[1], voxels),
+        **max(both, key=_gain),
     }
-    crossed = [shell_correlation(outputs[k], controls[1 - k], voxels) for k in (0, 1)]
-    curves["crossed"] = dataclasses.replace(crossed[0], value=(crossed[0].value + crossed[1].value) / 2)
     resolutions = {
         name: {"fsc0143_angstrom": curve.resolution(0.143), "fsc05_angstrom": curve.resolution(0.5)}
         for name, curve in curves.items()
