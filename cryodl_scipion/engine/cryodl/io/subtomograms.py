@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import typing
+import weakref
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from .relion_tables import (
 )
 from .stacks import find_file, find_images, names_base, split_name, stack_shape
 from .star import read_tables, write_tables
-from .tilt_stacks import PARTICLES_FILE, TOMOGRAMS_FILE, tilt_stacks, tomograms_file
+from .tilt_stacks import PARTICLES_FILE, TOMOGRAMS_FILE, TiltStack, optimisation_set, tilt_stacks
 from .tomograms import Tomogram
 
 if typing.TYPE_CHECKING:
@@ -34,6 +35,8 @@ TILTS = ("cryodlTiltMin", "cryodlTiltMax")
 _ORIGINS = ("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst")
 NEEDS = ("classes", "angles")
 _WHAT = "subtomogram"
+KEPT = 5e8  # bytes of subtomograms of tilt stacks that are kept: each is asked for several times
+_ADDED: "weakref.WeakKeyDictionary[TiltStack, tuple[torch.Tensor, torch.Tensor]]" = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +121,18 @@ class SubtomogramSet(StarRows):
         from ..core.volumes import cube_crop
 
         stack = typing.cast("np.ndarray", self.stacks)[row]
+        if stack in _ADDED:
+            return _ADDED[stack]
         value, weight = stack.added(self.files[row], self.box, self.pixel_size)
         side = len(value)
         sums = torch.from_numpy(_enough(weight.numpy(), side))
         volume = torch.fft.irfftn(torch.where(sums > 0, value / sums, 0.0), s=(side,) * 3)
         own = np.rint(np.fft.fftfreq(self.box) * side).astype(int) % side
         positions = np.ix_(own, own, np.rint(np.fft.rfftfreq(self.box) * side).astype(int))
-        return cube_crop(undamped(torch.fft.fftshift(volume), side)[None], self.box)[0], sums[positions]
+        made = cube_crop(undamped(torch.fft.fftshift(volume), side)[None], self.box)[0].clone(), sums[positions]
+        if len(_ADDED) * 6 * self.box**3 < KEPT:
+            _ADDED[stack] = made
+        return made
 
 
 @reader
@@ -172,9 +180,7 @@ def read_subtomograms(
         columns=columns,
         optics_columns=optics,
         multiplied=flat or groups.ctf_state == "multiplied",
-        stacks=tilt_stacks(path, columns, [shape(file)[0] for file in files], groups.ctf_state == "multiplied")
-        if flat
-        else None,
+        stacks=tilt_stacks(path, columns, files, [shape(f)[0] for f in files], groups.ctf_state) if flat else None,
     )
     _check_needs(found, need)
     return found
@@ -198,9 +204,11 @@ def write_subtomograms_star(
     general: dict[str, dict[str, typing.Any]] = {}
     if subtomograms.stacks is not None:  # for RELION, and for who reads the new file
         general["general"] = {STACKS: ["1"]}
-        tomograms = _name("", tomograms_file(subtomograms.path), base)
-        own = {PARTICLES_FILE: [_name("", path, base)], TOMOGRAMS_FILE: [tomograms]}
-        write_tables(f"{os.path.splitext(path)[0]}_optimisation_set.star", {"": own})
+        known, stem = optimisation_set(subtomograms.path), os.path.splitext(path)[0]
+        own = {PARTICLES_FILE: [_name("", path, base)], TOMOGRAMS_FILE: [_name("", known[TOMOGRAMS_FILE][0], base)]}
+        target = f"{stem}_optimisation_set.star"
+        target = f"{stem}_cryodl_optimisation_set.star" if os.path.exists(target) else target  # of another program
+        write_tables(target, {"": {**known, **own}})
     write_tables(path, {**general, "optics": subtomograms.optics_columns, "particles": columns})
 
 

@@ -25,9 +25,9 @@ if typing.TYPE_CHECKING:
 
 PARTICLES_FILE, TOMOGRAMS_FILE = "rlnTomoParticlesFile", "rlnTomoTomogramsFile"  # of an optimisation set
 _TILTS = ("rlnTomoXTilt", "rlnTomoYTilt", "rlnTomoZRot")
-_CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift", "rlnCtfScalefactor")
-_DOSE = "rlnMicrographPreExposure"
-_USUAL = {"rlnTomoXTilt": "0", "rlnPhaseShift": "0", "rlnCtfScalefactor": "1", _DOSE: "0"}
+_CTF, _DOSE = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"), "rlnMicrographPreExposure"
+_USUAL = {"rlnTomoXTilt": "0", "rlnPhaseShift": "0", "rlnCtfBfactor": "0", "rlnCtfScalefactor": "1"}
+_WHOLE = ("rlnTomoTiltSeriesPixelSize", "rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ", "rlnTomoHand")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TiltSeries:
     pixel_size: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TiltStack:
     """A particle's tilt images. frames: (k,) of the series. sections: (k,) places in the file. turn: (3, 3), from the
     axes of the subtomogram to the tomogram's. xyz: (3,) Å from the tomogram's middle. multiplied: the images are, by
@@ -80,87 +80,124 @@ class TiltStack:
 
 
 def tilt_stacks(
-    path: str, columns: typing.Mapping[str, typing.Sequence[str]], counts: typing.Sequence[int], multiplied: bool
+    path: str,
+    columns: typing.Mapping[str, typing.Sequence[str]],
+    files: typing.Sequence[str],
+    counts: list[int],
+    state: str,
 ) -> np.ndarray:
-    """(n,) TiltStacks of a STAR file's particles. path: the file; the geometry is found from it. counts: (n,) images
-    in each particle's file. Raises FileNotFoundError or ValueError that says what is missing or does not fit."""
-    tomograms, names = tomograms_file(path), columns.get("rlnTomoName", [""] * len(counts))
-    tables = read_tables(tomograms)
-    series = {name: _series(tomograms, tables, name) for name in dict.fromkeys(names)}
-    shape = (len(counts), 3)
-    none = {name: ["0"] * len(counts) for name in SUBTOMOGRAM}
-    turns = to_tomogram(known_columns(path, {**none, **columns}, SUBTOMOGRAM))
+    """(n,) TiltStacks of a STAR file's particles. path: the file; the geometry is found from it. files, counts: (n,) of
+    the particles' stacks, and how many images each has. state: of relion_tables.Groups. Raises FileNotFoundError or
+    ValueError that says what is missing or does not fit."""
+    if state == "flipped":
+        raise ValueError(f"{path} has phase-flipped tilt images (rlnCtfDataArePhaseFlipped). Extract them without.")
+    found = optimisation_set(path)[TOMOGRAMS_FILE][0]
+    _demand(path, columns, ("rlnTomoName", VISIBLE), "particles")
+    names = columns["rlnTomoName"]
+    tables = read_tables(found)
+    try:
+        series = {name: _series(found, tables, name) for name in dict.fromkeys(names)}
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} has stacks of tilt images: {error}") from None
+    turns = number_columns(path, columns, SUBTOMOGRAM)
+    turns = to_tomogram(np.zeros((len(counts), 3)) if turns is None else turns)
     xyz = number_columns(path, columns, CENTRED)
     if xyz is None:
-        pixels = number_columns(path, columns, PIXELS)
+        _demand(path, columns, PIXELS, "particles (or of rlnCenteredCoordinateXAngst, Y and Z)")
         size, middle = ([getattr(series[n], what) for n in names] for what in ("pixel_size", "middle"))
-        xyz = np.zeros(shape) if pixels is None else pixels * np.array(size)[:, None] - middle
-    found = np.empty(len(counts), object)
-    for row, (name, count) in enumerate(zip(names, counts)):
-        total = len(series[name].dose)
-        seen = _numbers(path, columns[VISIBLE][row]) if VISIBLE in columns else np.ones(total)
+        xyz = known_columns(path, columns, PIXELS) * np.array(size)[:, None] - middle
+    made = np.empty(len(counts), object)
+    for row, (name, file, count) in enumerate(zip(names, files, counts)):
+        total, seen = len(series[name].dose), _numbers(path, columns[VISIBLE][row])
         frames = np.flatnonzero(seen)
-        if len(seen) != total or count not in (total, len(frames)) or not len(frames):
+        if len(seen) != total or not len(frames):
             raise ValueError(
-                f"{path}: particle {row + 1} has {len(frames)} visible frames of {len(seen)} and {count} images; the "
-                f"tilt series {name} has {total} ({tomograms}). Give the tomograms.star that it was extracted with."
+                f"{path}: particle {row + 1} has {len(frames)} visible of {len(seen)} frames ({VISIBLE}); its tilt "
+                f"series {name} has {total} ({found}). Give the tomograms.star that it was extracted with."
+            )
+        if count not in (total, len(frames)):
+            raise ValueError(
+                f"{path}: particle {row + 1} has {len(frames)} visible of {total} frames ({VISIBLE}), but its stack "
+                f"{file} has {count} images. Extract it again."
             )
         sections = frames if count == total else np.arange(count)  # RELION leaves the others out, Warp does not
-        found[row] = TiltStack(series[name], frames, sections, turns[row], xyz[row], multiplied)
-    return found
+        made[row] = TiltStack(series[name], frames, sections, turns[row], xyz[row], state == "multiplied")
+    return made
 
 
-def tomograms_file(path: str) -> str:
-    """The tomograms.star of a STAR file of tilt stacks: named by an optimisation set that lies beside it and names it,
-    or beside it. Raises FileNotFoundError if there is none."""
-    folder, name = Path(path).absolute().parent, Path(path).name
-    for file in sorted(folder.glob("*optimisation_set.star")):
+def optimisation_set(path: str) -> dict[str, typing.Sequence[str]]:
+    """The columns of the optimisation set that lies beside a STAR file of tilt stacks and names it, with the path of
+    its tomograms.star; or that of one beside the file. Raises FileNotFoundError if there is neither."""
+    mine = Path(path).absolute()
+    for file in sorted(mine.parent.glob("*optimisation_set.star")):
         for table in read_tables(file).values():
-            if any(Path(one).name == name for one in table.get(PARTICLES_FILE, ())) and TOMOGRAMS_FILE in table:
-                return find_file(file, table[TOMOGRAMS_FILE][0], "tomograms")
-    found = folder / "tomograms.star"
+            parts = Path(table.get(PARTICLES_FILE, [""])[0]).parts  # from the project's folder, which is not known
+            if parts and mine.parts[-len(parts) :] == parts and TOMOGRAMS_FILE in table:
+                return {**table, TOMOGRAMS_FILE: [find_file(path, table[TOMOGRAMS_FILE][0], "tomograms")]}
+    found = mine.parent / "tomograms.star"
     if not found.is_file():
         raise FileNotFoundError(
             f"{path} has a stack of tilt images for each particle ({STACKS}). Where they lie is in the tomograms.star "
-            f"that they were extracted with, which is neither in {folder} nor named by an optimisation_set.star there "
-            "that names this file. Copy one of the two to it."
+            f"that they were extracted with, which is neither in {mine.parent} nor named by an optimisation_set.star "
+            "there that names this file. Copy one of the two to it."
         )
-    return str(found)
+    return {TOMOGRAMS_FILE: [str(found)]}
+
+
+def _demand(path: str, columns: typing.Mapping[str, typing.Any], names: typing.Sequence[str], what: str) -> None:
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)} of the {what}. Use the file as RELION or Warp wrote it.")
 
 
 def _series(path: str, tables: typing.Mapping[str, typing.Mapping[str, typing.Sequence[str]]], name: str) -> TiltSeries:
     general = next((table for table in tables.values() if "rlnTomoName" in table), {})
-    if name not in general.get("rlnTomoName", ()):
-        raise ValueError(f"{path} has no tomogram {name or 'without name'} (rlnTomoName), which the particles name.")
-    row = list(general["rlnTomoName"]).index(name)
-    one = {"rlnTomoHand": "1", "rlnTomoDefocusSlope": "1", **{column: texts[row] for column, texts in general.items()}}
-    file, table = path, tables.get(name)
+    known = list(general.get("rlnTomoName", ()))
+    if name not in known:
+        raise ValueError(f"{path} has no tomogram {name} (rlnTomoName), but {', '.join(known[:5]) or 'none'}.")
+    one = {"rlnTomoDefocusSlope": "1", "rlnCtfBfactorPerElectronDose": "0"}
+    one.update({column: texts[known.index(name)] for column, texts in general.items()})
+    file, table = path, tables.get(name, {})
     if "rlnTomoTiltSeriesStarFile" in one:  # RELION 5; Warp and RELION 4 have all in one file
         file = find_file(path, one["rlnTomoTiltSeriesStarFile"], "tilt series")
-        table = next((t for t in read_tables(file).values() if _CTF[0] in t), None)
-    if table is None or _CTF[0] not in table:
-        raise ValueError(f"{file} has no CTF of the tilt series {name} ({_CTF[0]}). Estimate it before extraction.")
-    usual = {column: [value] * len(table[_CTF[0]]) for column, value in _USUAL.items()}
+        table = next((t for t in read_tables(file).values() if _CTF[0] in t), {})
+    matrices = [f"rlnTomoProj{axis}" for axis in "XYZ"]
+    where = matrices if matrices[0] in table else _TILTS[1:]
+    _demand(file, table, (*_CTF, _DOSE, *where), f"tilt series {name}")
+    _demand(path, one, (*_WHOLE, *MICROSCOPE), f"tomogram {name}")
+    usual = {column: [value] * len(table[_DOSE]) for column, value in _USUAL.items()}
     numbers = lambda *columns: known_columns(file, {**usual, **table}, columns, "tilt")
-    if "rlnTomoProjX" in table:
-        rows = [[_numbers(file, text)[:3] for text in table[f"rlnTomoProj{axis}"]] for axis in "XYZ"]
+    ctf, dose = numbers(*_CTF, *list(_USUAL)[1:]), numbers(_DOSE)[:, 0]
+    if not ctf[:, :2].any():
+        raise ValueError(f"{file} has a defocus of 0 in every tilt of {name}. Estimate the CTF before extraction.")
+    if matrices[0] in table:
+        rows = [[_numbers(file, text)[:3] for text in table[column]] for column in matrices]
         rotations = np.array(rows).transpose(1, 0, 2)
+        off = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+        wrong = np.flatnonzero(~((off < 1e-3) & (np.linalg.det(rotations) > 0)))
+        if len(wrong):
+            raise ValueError(f"{file}: {', '.join(matrices)} of tilt {wrong[0] + 1} of {name} are no rotation.")
     else:
         rotations = Rotation.from_euler("xyz", numbers(*_TILTS), degrees=True).as_matrix()
     own = {column: [value] for column, value in one.items()}
-    microscope = np.tile(known_columns(path, own, MICROSCOPE, "tomogram"), (len(rotations), 1))
-    ctf = numbers(*_CTF)
-    sizes = [f"rlnTomoSize{axis}" for axis in "XYZ"]
-    pixel_size, *rest = known_columns(path, own, ("rlnTomoTiltSeriesPixelSize", *sizes), "tomogram")[0]
-    hand, slope = known_columns(path, own, ("rlnTomoHand", "rlnTomoDefocusSlope"), "tomogram")[0]
-    optics = np.column_stack([ctf[:, :3], microscope, ctf[:, 3], np.zeros(len(ctf)), ctf[:, 4]])
-    middle = np.array(rest) * pixel_size / 2
-    return TiltSeries(rotations, optics, numbers(_DOSE)[:, 0], hand * slope, middle, pixel_size)
+    of_tomogram = lambda *columns: known_columns(path, own, columns, "tomogram")[0]
+    pixel_size, *size, hand = of_tomogram(*_WHOLE)
+    slope, falling = of_tomogram("rlnTomoDefocusSlope", "rlnCtfBfactorPerElectronDose")
+    microscope = np.tile(of_tomogram(*MICROSCOPE), (len(dose), 1))
+    if not microscope[0, 0] > 0:
+        raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of 0 kV or less for the tomogram {name}. Correct it.")
+    b_factor = ctf[:, 4] + falling * dose  # in place of the weights of Grant and Grigorieff
+    optics = np.column_stack([ctf[:, :3], microscope, ctf[:, 3], b_factor, ctf[:, 5]])
+    dose = dose * (falling == 0)
+    return TiltSeries(rotations, optics, dose, hand * slope, np.array(size) * pixel_size / 2, pixel_size)
 
 
 def _numbers(path: str | os.PathLike[str], text: str) -> np.ndarray:
     """The numbers of a text such as [1,0,1]."""
     try:
-        return np.array(json.loads(text), float).reshape(-1)
-    except ValueError:
+        found = np.array(json.loads(text), float).reshape(-1)
+        if not np.isfinite(found).all():
+            raise ValueError
+        return found
+    except (ValueError, TypeError):
         raise ValueError(f"{path} has {text!r}, where numbers in brackets, as [1,0,1], are needed.") from None

@@ -164,22 +164,75 @@ def test_a_selection_goes_back_as_stacks(tmp_path, monkeypatch):
     ("changes", "words"),
     [
         (dict(rlnTomoName=["TS_2"] * 3), "tomograms.star has no tomogram TS_2"),
-        (dict(rlnTomoVisibleFrames=["[1,0,1]"] * 3), "particle 1 has 2 visible frames of 3 and 27 images"),
+        (dict(rlnTomoVisibleFrames=["[1,0,1]"] * 3), "1 has 2 visible of 3 frames .*series TS_1 has 31"),
         (dict(rlnTomoVisibleFrames=["[1,zero]"] * 3), r"particles.star has '\[1,zero\]'"),
         (dict(rlnImageName=["stacks/none.mrcs"] * 3), "none.mrcs"),
+        (dict(rlnTomoVisibleFrames=["[" + "1," * 30 + "1]"] * 3), "31 visible of 31 .*1_stack2d.mrcs has 27 images"),
+        (dict(rlnTomoVisibleFrames=None), "lacks rlnTomoVisibleFrames of the particles"),
+        (dict(rlnCenteredCoordinateXAngst=None), "YAngst .*but not rlnCenteredCoordinateXAngst"),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, changes, words):
     project(tmp_path / "p")
     tables = read_tables(tmp_path / "p/particles.star")
-    tables["particles"].update(changes)
+    tables["particles"] = {k: v for k, v in {**tables["particles"], **changes}.items() if v is not None}
     write_tables(tmp_path / "p/particles.star", tables)
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         read_subtomograms(tmp_path / "p/particles.star")
 
 
-def test_a_tilt_series_without_a_ctf_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "changes", "words"),
+    [
+        ("TS_1", dict(rlnDefocusV=None), "TS_1.star lacks rlnDefocusV of the tilt series TS_1"),
+        ("TS_1", dict(rlnDefocusU=[0] * 31, rlnDefocusV=[0] * 31), "TS_1.star has a defocus of 0"),
+        ("TS_1", dict(rlnMicrographPreExposure=None), "lacks rlnMicrographPreExposure"),
+        ("tomograms", dict(rlnTomoHand=None, rlnVoltage=None), "tomograms.star lacks rlnTomoHand, rlnVoltage"),
+        ("tomograms", dict(rlnTomoTiltSeriesStarFile=["none.star"]), "particles.star has stacks .*none.star"),
+    ],
+)
+def test_what_the_geometry_lacks_is_said(tmp_path, file, changes, words):
     project(tmp_path / "p")
-    write_tables(tmp_path / "p/TS_1.star", {"TS_1": dict.fromkeys(TILTS, [0.0])})
-    with pytest.raises(ValueError, match="TS_1.star has no CTF of the tilt series TS_1"):
+    tables = read_tables(tmp_path / f"p/{file}.star")
+    block = next(iter(tables))
+    tables[block] = {k: v for k, v in {**tables[block], **changes}.items() if v is not None}
+    write_tables(tmp_path / f"p/{file}.star", tables)
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
         read_subtomograms(tmp_path / "p/particles.star")
+
+
+def test_a_mirror_is_no_projection(tmp_path):
+    project(tmp_path / "p", warp=True)
+    tables = read_tables(tmp_path / "p/tomograms.star")
+    tables["TS_1"]["rlnTomoProjX"] = tables["TS_1"]["rlnTomoProjY"]
+    write_tables(tmp_path / "p/tomograms.star", tables)
+    with pytest.raises(ValueError, match="rlnTomoProjX, rlnTomoProjY, rlnTomoProjZ of tilt 1 of TS_1 are no rotation"):
+        read_subtomograms(tmp_path / "p/particles.star")
+
+
+def test_b_factors_of_tilts_are_part_of_their_ctf(tmp_path):
+    project(tmp_path / "p")
+    plain = read_subtomograms(tmp_path / "p/particles.star").sums([0])
+    tables = read_tables(tmp_path / "p/TS_1.star")
+    tables["TS_1"]["rlnCtfBfactor"] = [2000] * 31
+    write_tables(tmp_path / "p/TS_1.star", tables)
+    blurred = read_subtomograms(tmp_path / "p/particles.star").sums([0])
+    assert (blurred > 0).sum() < 0.9 * (plain > 0).sum()
+
+
+def test_only_the_set_that_names_the_file_counts_and_none_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    project("p")
+    other = dict(rlnTomoParticlesFile=["x/particles.star"], rlnTomoTomogramsFile=["x/tomograms.star"])
+    write_tables("p/a_optimisation_set.star", {"": other})
+    own = dict(rlnTomoParticlesFile=["p/particles.star"], rlnTomoTomogramsFile=["p/tomograms.star"])
+    write_tables("p/b_optimisation_set.star", {"": dict(own, rlnTomoTrajectoriesFile=["p/motion.star"])})
+    Path("p/run_optimisation_set.star").write_text("RELION's")
+    found = read_subtomograms("p/particles.star")
+    Path("p/run_optimisation_set.star").rename("p/run_optimisation_set.kept")
+    Path("out").mkdir()
+    Path("out/run_optimisation_set.star").write_text("RELION's")
+    write_subtomograms_star("out/run.star", found)
+    assert Path("out/run_optimisation_set.star").read_text() == "RELION's"
+    (table,) = read_tables("out/run_cryodl_optimisation_set.star").values()
+    assert list(table["rlnTomoTrajectoriesFile"]) == ["p/motion.star"]

@@ -102,8 +102,9 @@ def _of_subtomograms(config: FitHeterogeneityConfig, run: Run) -> FitHeterogenei
     outcome = fit_subtomograms(config, inputs, folder / SCRATCH, print)
     run.warn(*outcome.notes)
     found, limit = inputs.subtomograms, inputs.subtomograms.box * inputs.subtomograms.pixel_size / inputs.radius
-    optics = dict(found.optics_columns, rlnImageDimensionality=["3"] * len(found.optics_columns["rlnOpticsGroup"]))
-    found = dataclasses.replace(found, optics_columns=optics)
+    if found.stacks is None:
+        optics = dict(found.optics_columns, rlnImageDimensionality=["3"] * len(found.optics_columns["rlnOpticsGroup"]))
+        found = dataclasses.replace(found, optics_columns=optics)
     said = dict(contrast_deviation=float(outcome.fit.sigmas[6]), notes=inputs.notes + outcome.notes)
     write, shown = average_writer(inputs, outcome, folder), (limit, inputs.voxel)
     made = _write(config, run, found, outcome, write, shown, folder / "subtomograms.star", {}, said)
