@@ -82,7 +82,7 @@ class TiltStack:
 def tilt_stacks(
     path: str,
     columns: typing.Mapping[str, typing.Sequence[str]],
-    files: typing.Sequence[str],
+    files: typing.Sequence[str] | np.ndarray,
     counts: list[int],
     state: str,
 ) -> np.ndarray:
