@@ -20,13 +20,13 @@ MIXES = {
 NEAR = 0.25  # diameters from the truth that a detection may be
 
 
-ALIKE = ("8UV2", "6RN3")  # hexamers of AAA+ rings, both
+AMONG_ITS_KIND = "8UV2"  # as 6RN3 a hexamer of AAA+ rings
 total = lambda key: lambda part: sum(row[key] for row in part)
 f1 = lambda part: 2 * total("right")(part) / (total("kept")(part) + total("particles")(part) or 1)
 of_kinds = lambda rows, *keys: {
     (alike, *kind): part
     for alike in (False, True)
-    for kind, part in grouped([r for r in rows if r["snr"] and (r["target"] == ALIKE[0]) == alike], *keys).items()
+    for kind, part in grouped([r for r in rows if r["snr"] and (r["target"] == AMONG_ITS_KIND) == alike], *keys).items()
 }
 table = groups(
     ("snr", "pixel_size"),
@@ -40,7 +40,7 @@ table = groups(
         "F1": lambda part: f"{f1(part):.2f}",
         "best F1": lambda part: f"{mean(row['best_f1'] for row in part):.2f}",
         "`--fdr 0.2`: kept": total("kept_20"),
-        "right ": total("right_20"),
+        "of these right": total("right_20"),
     },
     of_kinds,
 )

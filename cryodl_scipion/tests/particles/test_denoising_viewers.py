@@ -132,7 +132,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         self.assertEqual(np.ma.filled(shown.get_array(), 0).tolist()[:2], [31, 8.5])
         first, third = shown.get_offsets()[0], shown.get_offsets()[3]
         np.testing.assert_allclose(np.rad2deg([first, third]), [[0, 70], [-180, -70]], atol=1e-6)
-        title = "8.5 to 31 Å; nothing sure about 1 of 3 axes; missing cone: 44°"
+        title = "8.5 to 31 Å; unknown about 1 of 3 axes; missing cone: 44°"
         self.assertEqual(sphere.get_title(), title)
 
     def test_probabilities_are_drawn_with_the_numbers(self):

@@ -127,9 +127,12 @@ def _addition(unexplained: float, worst: float, usual: float) -> typing.Tuple[bo
         return False, f"{WARNING}{said}: {unsure}"
     if worst > (WORST if usual == ADDED else NETWORK_WORST):
         return False, f"{WARNING}{said}, but {100 * worst:.0f} % in the worst part of their resolution: {unsure}"
-    if unexplained > ADDED:
-        return True, f"{said}: the network added it, as much as it does where it brings maps nearer to the truth."
-    return True, f"{said}; filter, mask and clipping alone account for up to {100 * ADDED:.1f} %."
+    if unexplained > ADDED or worst > WORST:
+        return True, (
+            f"{said}: the network added it. The shipped one adds as much where it brings simulated maps nearer to the "
+            "truth."
+        )
+    return True, f"{said}: no more than filter, mask and clipping may leave."
 
 
 def doubt_script(made: typing.Sequence[typing.Tuple[str, typing.Optional[str]]]) -> str:

@@ -105,7 +105,8 @@ def modern_tables(
 
 def is_tilt_stacks(tables: typing.Mapping[str, typing.Mapping[str, typing.Sequence[str]]]) -> bool:
     """Whether a STAR file's tables name stacks of tilt images. RELION 5 writes visible frames with these alone."""
-    return "1" in tables.get("general", {}).get(STACKS, ()) or any(VISIBLE in table for table in tables.values())
+    said = tables.get("general", {}).get(STACKS)
+    return any(VISIBLE in table for table in tables.values()) if said is None else "1" in said
 
 
 def optics_rows(
@@ -127,8 +128,8 @@ def optics_rows(
 
 
 def image_dimensions(path: str | os.PathLike[str], unsaid: int = 2) -> int:
-    """2 or 3: whether a STAR file names images or volumes (rlnImageDimensionality); `unsaid` where the file does not
-    say it."""
+    """2 or 3: whether a STAR file names images, or volumes (rlnImageDimensionality) or the tilt images of one; `unsaid`
+    where the file does not say it."""
     tables = read_tables(path)
     found = tables.get("optics", {}).get("rlnImageDimensionality", [str(unsaid)])
     return 3 if list(found)[:1] == ["3"] or is_tilt_stacks(tables) else 2
