@@ -11,7 +11,7 @@ from ...convert.tomograms import coordinates3d, subtomograms
 from ...convert.tomograms.tomograms import byId, engineNames
 from ...engine.cryodl import contract
 from ..engine_protocol import OneRun
-from ..kinds import BoxSize, Choice, MapOrModel, ModelOfProject, Options, sayIf
+from ..kinds import BoxSize, Choice, MapOrModel, MapsOrModels, ModelOfProject, Options, sayIf
 from .tomogram_kinds import WholeTomograms
 
 TEMPLATE, NETWORK = 0, 1
@@ -47,6 +47,15 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
         ),
         TemplateStructure(
             "inputStructure", "Map (protein positive) or atomic model of the particle.", when=_TEMPLATE, needed=True
+        ),
+        MapsOrModels(
+            "otherStructures",
+            contract.describe(contract.DetectParticlesConfig, "others").help,
+            named=True,
+            to=("others",),
+            label="Other particles",
+            when=_TEMPLATE,
+            empty="the template competes with its decoys alone",
         ),
         ModelOfProject(
             "inputModel",

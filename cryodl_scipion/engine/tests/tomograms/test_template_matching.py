@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detection_data import PIXEL, PLACES, SHAPE, template_tomogram
+from detection_data import ELSEWHERE, PIXEL, PLACES, SHAPE, template_tomogram
 from scipy.spatial.transform import Rotation
 from synthetic import lopsided_density, write_mrc
 
@@ -154,6 +154,25 @@ def test_look_alikes_are_left_out_and_the_rate_that_is_asked_for_holds():
     assert (np.diff(q[np.argsort(-scores)]) >= 0).all()
     more = detect(tomograms=tomograms, angular_step=30, fdr=0.5).outputs  # not searched again
     assert sum(counts["lump"] for counts in more["counts"].values()) >= len(own)
+
+
+def test_places_of_another_particle_of_its_kind_are_not_taken_where_it_is_given():
+    """The other body is the lump's mirror image, mixed with it: of the same kind, as decoys are not."""
+    lump = lopsided_density(20)
+    other = (0.5 * lump + 0.5 * np.roll(lump[::-1], 1, 0)).astype(np.float32)
+    write_mrc("other.mrc", other, PIXEL)
+    template_tomogram("tomo.mrc", lump, others=[torch.from_numpy(other)] * len(PLACES))
+    places = lambda made: (
+        np.array(
+            [read_tables(made.outputs["particles"])["particles"][f"rlnCoordinate{axis}"] for axis in "ZYX"], float
+        ).T
+    )
+    among = lambda zyx, where: (np.linalg.norm(zyx[:, None] - np.array(where), axis=2).min(axis=0) < 3).sum()
+    alone = places(detect())
+    assert among(alone, ELSEWHERE) >= 2
+    against = places(detect(others="other.mrc", output="against"))
+    assert among(against, PLACES) >= 3 and among(against, ELSEWHERE) == 0
+    assert "No file matches 'nosuch.mrc'" in detect(2, others="nosuch.mrc")
 
 
 def test_a_stated_threshold_gives_all_places_that_reach_it_without_decoys():

@@ -28,6 +28,14 @@ class DetectParticlesConfig(Config):
         path="file",
         none_means="a model is given",
     )
+    others: Paths = param(
+        "Maps or atomic models of other particles that may be there, above all of the template's kind. A place where "
+        "one of these fits better is not taken; decoys alone cannot tell such particles apart. Each costs a seventh of "
+        "the search more.",
+        (),
+        label="Other particles",
+        path="file",
+    )
     model: typing.Optional[str] = fields.model(
         "Model folder of a detector trained with train-detector.", default=None, none_means="a template is given"
     )

@@ -52,9 +52,10 @@ class Template:
 
 def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Template, list[str]]:
     """The Template of a DetectParticlesConfig for tomograms of a pixel size (Å/px), and sentences for the user."""
-    path, scale = str(config.template), _scale(config)
+    path = str(config.template)
+    scale = header_scale(path, config.template_pixel_size)
     notes = dark_notes(path)
-    coarse = load_density(path, 4 * scale) if not is_model(path) else load_density(path, 4.0)
+    coarse = load_density(path, 4 * scale)
     diameter = config.diameter or particle_diameter(coarse, 4.0)
     if diameter < 4 * pixel_size:
         raise ValueError(
@@ -69,12 +70,11 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
             f"is {2 * pixel_size:g} Å. Give a lower resolution."
         )
     working = max(pixel_size, resolution / NYQUIST)
-    density = load_density(path, working * scale)
     box = 2 * math.ceil((diameter / working + 2 * SOFT_EDGE + 2) / 2)
     step = config.angular_step or min(60.0, math.degrees(ROTATION * resolution / diameter))
     template = Template(
         structure_names([str(path)])[0],
-        finer(cube_crop(density, max(box, density.shape[-1])), FINER),
+        structure_density(path, working, box, scale),
         template_sphere(box, diameter / working / 2),
         diameter,
         working,
@@ -85,10 +85,16 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
     return template, notes
 
 
-def _scale(config: DetectParticlesConfig) -> float:
-    """Å of the map's header for each true Å. Raises ValueError for a header that contradicts the request, and an
-    image."""
-    path, given = str(config.template), config.template_pixel_size
+def structure_density(path: str, pixel_size: float, box: int, scale: float) -> torch.Tensor:
+    """(FINER d, ...) density of a structure to be turned at a pixel size (Å/px), d at least the box. scale: see
+    header_scale."""
+    density = load_density(path, pixel_size * scale)
+    return finer(cube_crop(density, max(box, density.shape[-1])), FINER)
+
+
+def header_scale(path: str, given: float | None = None) -> float:
+    """Å of a structure's header for each true Å. given: its true pixel size. Raises ValueError for a header that
+    contradicts it, and for an image."""
     if is_model(path):
         if given is not None:
             raise ValueError(f"{path} is an atomic model and has no pixel size: leave out --template-pixel-size.")

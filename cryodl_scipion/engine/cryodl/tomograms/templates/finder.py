@@ -15,6 +15,7 @@ from ...core.healpix_grid import ball_of_rotations
 from ...core.names import numbers_by_name
 from ...core.peaks import find_peaks_3d, separate
 from ...core.projections import rotation_matrices
+from ...io.files import expand_paths
 from ...io.memory import GIGABYTE, WORKING_MEMORY
 from ...io.progress import ProgressBar
 from ...io.structures import structure_names
@@ -22,7 +23,18 @@ from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import scrambled_harmonics
 from ..detectors.predict import SpeciesFound
 from ..segmenters.working_scale import WorkingTomogram, check_volume
-from .correlate import Filters, Kernels, SearchTile, Template, best_scores, load_template, volume_ring_power
+from .correlate import (
+    Filters,
+    Kernels,
+    SearchTile,
+    Template,
+    best_scores,
+    header_scale,
+    load_template,
+    orientations,
+    structure_density,
+    volume_ring_power,
+)
 
 
 class TemplateFinder:
@@ -38,16 +50,18 @@ class TemplateFinder:
             raise ValueError(f"The template {path} is a folder; a map (.mrc) or an atomic model is needed.")
         if not Path(path).is_file():
             raise FileNotFoundError(f"The template {path} does not exist.")
+        self.paths = [path, *expand_paths(config.others)]
         self.config, self.device = config, device
-        self.species = tuple(structure_names([path]))
+        name, *self.others = structure_names(self.paths)
+        self.species = (name,)
         given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.threshold = given.get(self.species[0])
         self.decoys = 0 if self.threshold else DECOYS  # who gives a threshold gets all that reaches it
-        self.identity = {"checksum of the template": sha256(path)}
+        self.identity = {"checksum of the template": " ".join(map(sha256, self.paths))}
         self.notes: list[str] = []
         self.angular_step: float | None = None
         self.orientations: int | None = None
-        self._loaded: dict[float, tuple[Template, list[str], list[torch.Tensor]]] = {}
+        self._loaded: dict[float, tuple[Template, list[str], list[Template]]] = {}
         self._first(named)
 
     def _first(self, named: typing.Sequence[tuple[str, str]]) -> None:
@@ -79,14 +93,21 @@ class TemplateFinder:
 
     @property
     def _beside(self) -> str:
-        return f"in competition with {DECOYS} decoys of it" if self.decoys else "without decoys (--threshold is given)"
+        if not self.decoys:
+            return " ".join(["without decoys (--threshold is given)", *(f"and against {one}" for one in self.others)])
+        return f"in competition with {', '.join([f'{DECOYS} decoys of it', *self.others])}"
 
     def _template(self, pixel_size: float) -> Template:
         if pixel_size not in self._loaded:
             template, notes = load_template(self.config, pixel_size)
             decoys = (self.decoys, self.config.seed, self.config.symmetry)
             made = scrambled_harmonics(template.density, *decoys) if self.decoys else []
-            self._loaded[pixel_size] = template, notes, made
+            beside = [dataclasses.replace(template, density=one) for one in made]
+            for path in self.paths[1:]:
+                density = structure_density(path, template.pixel_size, template.box, header_scale(path))
+                turned = orientations(template.step, "C1")
+                beside.append(dataclasses.replace(template, density=density, angles=turned))
+            self._loaded[pixel_size] = template, notes, beside
         template = self._loaded[pixel_size][0]
         self.angular_step, self.orientations = template.step, len(template.angles)
         return template
@@ -96,8 +117,7 @@ class TemplateFinder:
         check_volume(tomogram)
         template = self._template(pixel_size)
         source = WorkingTomogram(tomogram, pixel_size, template.pixel_size)
-        structures = [template.density, *self._loaded[pixel_size][2]]
-        search = TemplateSearch(source, template, structures, self.config, self.device)
+        search = TemplateSearch(source, [template, *self._loaded[pixel_size][2]], self.decoys, self.config, self.device)
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             zyx, scores, angles, won, inverted = search.run(self.threshold, bar.update)
         notes = []
@@ -108,7 +128,8 @@ class TemplateFinder:
             )
         bounds = np.array(tomogram.shape) - 1 - self.config.border / pixel_size
         there = ((zyx >= self.config.border / pixel_size) & (zyx <= bounds)).all(axis=1)
-        won, lost = there & won & (scores >= (self.threshold or 0.0)), there & ~won
+        lost = there & (won > 0) & (won <= self.decoys)
+        won = there & (won == 0) & (scores >= (self.threshold or 0.0))
         one = SpeciesFound(
             *(template.name, zyx[won], scores[won], angles[won]),
             *(self.threshold or 0.0, None, template.diameter, scores[lost] if self.decoys else None),
@@ -120,31 +141,35 @@ class TemplateFinder:
 DECOYS = 6  # with them six targets in a row are enough for a q-value of 0.03, and one decoy among nine is allowed
 FEWEST = 12  # best places of a tile that are looked at in any case
 HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
-BYTES = 28 + 8 * DECOYS  # of memory for each voxel of a tile that is searched
+BYTES, EACH = 20, 8  # of memory for each voxel of a tile that is searched, and for each structure beside
 SIDES = (48, 320)  # of what is kept of a tile, voxels
 SAMPLED = 4  # tiles that the spectrum is measured on
 INVERTED = 1.1  # times the highest score that the lowest is below 0 where protein has the other sign
 
 
 class TemplateSearch:
-    """The search for a Template in one WorkingTomogram. structures: densities of the template and of its decoys."""
+    """The search for a Template in one WorkingTomogram. structures: the template, its decoys, and other particles.
+    decoys: how many these are."""
 
     def __init__(
         self,
         source: WorkingTomogram,
-        template: Template,
-        structures: typing.Sequence[torch.Tensor],
+        structures: typing.Sequence[Template],
+        decoys: int,
         config: DetectParticlesConfig,
         device: torch.device,
     ) -> None:
+        template = structures[0]
         self.source, self.template, self.config, self.device = source, template, config, device
+        self.decoys = decoys
         shortest = min(source.shape) * source.pixel_size
         if template.diameter > shortest:
             raise ValueError(
                 f"The template is {template.diameter:.0f} Å wide, and {source.tomogram.path} is {shortest:.0f} Å thick "
                 "at its shortest side. Check the pixel sizes of both, or give the template's --diameter."
             )
-        self.kept, self.starts = tiling(source.shape, template.box, WORKING_MEMORY * GIGABYTE / BYTES)
+        voxels = WORKING_MEMORY * GIGABYTE / (BYTES + EACH * len(structures))
+        self.kept, self.starts = tiling(source.shape, template.box, voxels)
         self.sign = -1.0 if config.contrast == "dark" else 1.0
         sampled = np.random.default_rng(config.seed).permutation(len(self.starts))[:SAMPLED]
         power = volume_ring_power(self._voxels(self.starts[n]) for n in sampled)
@@ -152,21 +177,20 @@ class TemplateSearch:
         self.filters = Filters(
             power, template.resolution, source.pixel_size, tilts, config.defocus, config.phase_flipped
         )
-        each = (dataclasses.replace(template, density=density) for density in structures)
-        self.kernels = [Kernels(one, self.filters, device) for one in each]
+        self.kernels = [Kernels(one, self.filters, device) for one in structures]
         self.typical = float(np.median([self._tile(self._voxels(self.starts[n]), None).typical for n in sampled]))
 
     @property
     def work(self) -> int:
         """Tiles times orientations of the whole search, for a progress bar."""
-        return len(self.starts) * len(self.kernels) * len(self.template.angles)
+        return len(self.starts) * sum(len(one.template.angles) for one in self.kernels)
 
     def run(
         self, threshold: float | None, progress: typing.Callable[[int], object] | None = None
     ) -> tuple[typing.Any, ...]:
-        """Places of a tomogram where the template or a decoy fits, best first, with at least a score, and the best ones
+        """Places of a tomogram where one of the structures fits, best first, with at least a score, and the best ones
         in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
-        (n,) bool, by the template; and whether the template fits better with its sign changed."""
+        (n,) its number, 0 the template; and whether the template fits better with its sign changed."""
         rows, highest, lowest = [], 0.0, 0.0
         for start in self.starts:
             tile = self._tile(self._voxels(start), self.typical)
@@ -174,7 +198,7 @@ class TemplateSearch:
             highest, lowest = max(highest, float(maps[0][0].max())), min(lowest, maps[0][2])
             rows += self._places(tile, [best for best, _, _ in maps], [which for _, which, _ in maps], start, threshold)
         zyx, scores, angles = (np.array([row[k] for row in rows], float) for k in range(3))
-        won, zyx, angles = np.array([row[3] for row in rows], bool), zyx.reshape(-1, 3), angles.reshape(-1, 3)
+        won, zyx, angles = np.array([row[3] for row in rows], int), zyx.reshape(-1, 3), angles.reshape(-1, 3)
         order = np.argsort(-scores, kind="stable")
         distance = self.config.minimum_distance or 0.7 * self.template.diameter
         order = order[separate(zyx[order], max(1.0, distance / self.source.pixel_size))]
@@ -188,36 +212,36 @@ class TemplateSearch:
         which: typing.Sequence[torch.Tensor],
         start: typing.Sequence[int],
         threshold: float | None,
-    ) -> list[tuple[np.ndarray, float, np.ndarray, bool]]:
-        """Working px, score and angles of the best places in what is kept of a tile, and whether the template won. The
-        two structures that fit best by the grid of the search are refined: they are often near to each other."""
+    ) -> list[tuple[np.ndarray, float, np.ndarray, int]]:
+        """Working px, score, angles and winner of the best places in what is kept of a tile. The two structures that
+        fit best by the grid of the search are refined: they are often near to each other."""
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
         _, scores, voxels = find_peaks_3d(torch.stack(list(best)).amax(dim=0), 0.0, keep)
         near = separate(voxels.astype(float), max(1.0, 0.35 * self.template.diameter / self.source.pixel_size))
         around = [torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0].cpu().numpy() for one in best]
         ranks = np.argsort(-np.array([one[tuple(voxels[near].T)] for one in around]), axis=0)[:2].T
         rows = []
-        for number, pair in zip(near[: self._hopeful(scores[near], ranks[:, 0] == 0, threshold)], ranks):
+        for number, pair in zip(near[: self._hopeful(scores[near], ranks[:, 0], threshold)], ranks):
             found = []
             for one in pair:
-                angles = self.template.angles[int(which[one][tuple(voxels[number])])]
+                angles = self.kernels[one].template.angles[int(which[one][tuple(voxels[number])])]
                 position, angles, score = refine_detection(tile, self.kernels[one], voxels[number], angles)
                 found.append(
-                    (max(score, float(around[one][tuple(voxels[number])])), one == 0, position + start, angles)
+                    (max(score, float(around[one][tuple(voxels[number])])), int(one), position + start, angles)
                 )
             score, won, position, angles = max(found, key=lambda row: row[0])
-            if won:
+            if won == 0:
                 place, angles, _ = refine_detection(tile, self.kernels[0], voxels[number], angles, 1, ROUNDS)
                 position = place + start
-            rows.append((position, score, angles, bool(won)))
+            rows.append((position, score, angles, won))
         return rows
 
-    @staticmethod
-    def _hopeful(scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
+    def _hopeful(self, scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
         """How many of some places, best first, may hold the target by their scores (n,) and the winners (n,)."""
         if threshold is not None:
             return max(FEWEST, int((scores >= threshold).sum()))
-        likely = (1 + np.cumsum(~won)) / (DECOYS * np.maximum(np.cumsum(won), 1)) <= HOPELESS
+        lost = np.cumsum((won > 0) & (won <= self.decoys))
+        likely = (1 + lost) / (self.decoys * np.maximum(np.cumsum(won == 0), 1)) <= HOPELESS
         return max(FEWEST, int(np.nonzero(likely)[0].max(initial=-1)) + 1)
 
     def _voxels(self, start: typing.Sequence[int]) -> torch.Tensor:
