@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...contract import DetectParticlesConfig, sha256
+from ...contract import DetectParticlesConfig, rescaled, sha256
 from ...core.healpix_grid import ball_of_rotations
 from ...core.names import numbers_by_name
 from ...core.peaks import find_peaks_3d, separate
@@ -24,6 +24,7 @@ from ...likelihood.decoys import scrambled_harmonics
 from ..detectors.predict import SpeciesFound
 from ..segmenters.working_scale import WorkingTomogram, check_volume
 from .correlate import (
+    NYQUIST,
     Filters,
     Kernels,
     SearchTile,
@@ -61,7 +62,7 @@ class TemplateFinder:
         self.notes: list[str] = []
         self.angular_step: float | None = None
         self.orientations: int | None = None
-        self._loaded: dict[float, tuple[Template, list[str], list[Template]]] = {}
+        self._loaded: dict[float, tuple[list[Template], list[str], list[Template]]] = {}
         self._first(named)
 
     def _first(self, named: typing.Sequence[tuple[str, str]]) -> None:
@@ -99,25 +100,38 @@ class TemplateFinder:
 
     def _template(self, pixel_size: float) -> Template:
         if pixel_size not in self._loaded:
-            template, notes = load_template(self.config, pixel_size)
+            (template, *others), notes = self._structures(self.config, pixel_size)
             decoys = (self.decoys, self.config.seed, self.config.symmetry)
             made = scrambled_harmonics(template.density, *decoys) if self.decoys else []
-            beside = [dataclasses.replace(template, density=one) for one in made]
-            for path in self.paths[1:]:
-                density = structure_density(path, template.pixel_size, template.box, header_scale(path))
-                turned = orientations(template.step, "C1")
-                beside.append(dataclasses.replace(template, density=density, angles=turned))
-            self._loaded[pixel_size] = template, notes, beside
-        template = self._loaded[pixel_size][0]
+            beside = [dataclasses.replace(template, density=one) for one in made] + others
+            finely: list[Template] = []
+            if others:
+                limit = self.config.resolution or max(NYQUIST * pixel_size, FINELY * template.resolution)
+                same, _ = self._structures(dataclasses.replace(self.config, resolution=limit), pixel_size)
+                finely = [dataclasses.replace(one, step=template.step) for one in same]
+            self._loaded[pixel_size] = [template, *beside], notes, finely
+        template = self._loaded[pixel_size][0][0]
         self.angular_step, self.orientations = template.step, len(template.angles)
         return template
+
+    def _structures(self, config: DetectParticlesConfig, pixel_size: float) -> tuple[list[Template], list[str]]:
+        """The template and the other particles, seen in the same sphere, and sentences for the user."""
+        template, notes = load_template(config, pixel_size)
+        found = [template]
+        for path in self.paths[1:]:
+            density = structure_density(path, template.pixel_size, template.box, header_scale(path))
+            found.append(dataclasses.replace(template, density=density, angles=orientations(template.step, "C1")))
+        return found, notes
 
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """SpeciesFound in a tomogram, and sentences for the user. Raises ValueError if it cannot be searched."""
         check_volume(tomogram)
         template = self._template(pixel_size)
-        source = WorkingTomogram(tomogram, pixel_size, template.pixel_size)
-        search = TemplateSearch(source, [template, *self._loaded[pixel_size][2]], self.decoys, self.config, self.device)
+        structures, _, finely = self._loaded[pixel_size]
+        of = lambda these, *more: TemplateSearch(
+            WorkingTomogram(tomogram, pixel_size, these[0].pixel_size), these, self.config, self.device, *more
+        )
+        search = of(structures, self.decoys, of(finely) if finely else None)
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             zyx, scores, angles, won, inverted = search.run(self.threshold, bar.update)
         notes = []
@@ -128,8 +142,7 @@ class TemplateFinder:
             )
         bounds = np.array(tomogram.shape) - 1 - self.config.border / pixel_size
         there = ((zyx >= self.config.border / pixel_size) & (zyx <= bounds)).all(axis=1)
-        lost = there & (won > 0) & (won <= self.decoys)
-        won = there & (won == 0) & (scores >= (self.threshold or 0.0))
+        lost, won = there & (won == BY_DECOY), there & (won == 0) & (scores >= (self.threshold or 0.0))
         one = SpeciesFound(
             *(template.name, zyx[won], scores[won], angles[won]),
             *(self.threshold or 0.0, None, template.diameter, scores[lost] if self.decoys else None),
@@ -140,6 +153,8 @@ class TemplateFinder:
 # ----- Search of a tomogram, tile by tile, for the template and its decoys: each place goes to the one that fits best.
 DECOYS = 6  # with them six targets in a row are enough for a q-value of 0.03, and one decoy among nine is allowed
 FEWEST = 12  # best places of a tile that are looked at in any case
+BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's
+FINELY = 0.6  # of the usual resolution, at which the template and other particles are told apart
 HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
 BYTES, EACH = 20, 8  # of memory for each voxel of a tile that is searched, and for each structure beside
 SIDES = (48, 320)  # of what is kept of a tile, voxels
@@ -149,19 +164,19 @@ INVERTED = 1.1  # times the highest score that the lowest is below 0 where prote
 
 class TemplateSearch:
     """The search for a Template in one WorkingTomogram. structures: the template, its decoys, and other particles.
-    decoys: how many these are."""
+    decoys: how many these are. finely: the same without decoys at a higher resolution, to tell the others apart."""
 
     def __init__(
         self,
         source: WorkingTomogram,
         structures: typing.Sequence[Template],
-        decoys: int,
         config: DetectParticlesConfig,
         device: torch.device,
+        decoys: int = 0,
+        finely: "TemplateSearch | None" = None,
     ) -> None:
-        template = structures[0]
-        self.source, self.template, self.config, self.device = source, template, config, device
-        self.decoys = decoys
+        self.source, self.config, self.device, self.decoys, self.finely = source, config, device, decoys, finely
+        self.template = template = structures[0]
         shortest = min(source.shape) * source.pixel_size
         if template.diameter > shortest:
             raise ValueError(
@@ -190,7 +205,8 @@ class TemplateSearch:
     ) -> tuple[typing.Any, ...]:
         """Places of a tomogram where one of the structures fits, best first, with at least a score, and the best ones
         in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
-        (n,) its number, 0 the template; and whether the template fits better with its sign changed."""
+        (n,) 0 where it is the template, or else BY_DECOY, BY_ANOTHER; and whether the template fits better with its
+        sign changed."""
         rows, highest, lowest = [], 0.0, 0.0
         for start in self.starts:
             tile = self._tile(self._voxels(start), self.typical)
@@ -216,38 +232,49 @@ class TemplateSearch:
         """Working px, score, angles and winner of the best places in what is kept of a tile. The two structures that
         fit best by the grid of the search are refined: they are often near to each other."""
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
-        _, scores, voxels = find_peaks_3d(torch.stack(list(best)).amax(dim=0), 0.0, keep)
+        rivals = best[: 1 + self.decoys]
+        _, scores, voxels = find_peaks_3d(torch.stack(list(rivals)).amax(dim=0), 0.0, keep)
         near = separate(voxels.astype(float), max(1.0, 0.35 * self.template.diameter / self.source.pixel_size))
-        around = [torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0].cpu().numpy() for one in best]
+        around = [torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0].cpu().numpy() for one in rivals]
         ranks = np.argsort(-np.array([one[tuple(voxels[near].T)] for one in around]), axis=0)[:2].T
         rows = []
-        for number, pair in zip(near[: self._hopeful(scores[near], ranks[:, 0], threshold)], ranks):
-            found = []
+        for number, pair in zip(near[: self._hopeful(scores[near], ranks[:, 0] == 0, threshold)], ranks):
+            at, found = tuple(voxels[number]), []
+            first = [one.template.angles[int(each[at])] for one, each in zip(self.kernels, which)]
             for one in pair:
-                angles = self.kernels[one].template.angles[int(which[one][tuple(voxels[number])])]
-                position, angles, score = refine_detection(tile, self.kernels[one], voxels[number], angles)
-                found.append(
-                    (max(score, float(around[one][tuple(voxels[number])])), int(one), position + start, angles)
-                )
+                position, angles, score = refine_detection(tile, self.kernels[one], voxels[number], first[one])
+                found.append((max(score, float(around[one][at])), BY_DECOY if one else 0, position, angles))
             score, won, position, angles = max(found, key=lambda row: row[0])
+            place = self.source.in_tomogram(position + start)
+            if self.finely and self.finely.best_at(place, [first[0], *first[1 + self.decoys :]]):
+                won = BY_ANOTHER
             if won == 0:
-                place, angles, _ = refine_detection(tile, self.kernels[0], voxels[number], angles, 1, ROUNDS)
-                position = place + start
-            rows.append((position, score, angles, won))
+                position, angles, _ = refine_detection(tile, self.kernels[0], voxels[number], angles, 1, ROUNDS)
+            rows.append((position + start, score, angles, won))
         return rows
 
-    def _hopeful(self, scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
+    def best_at(self, zyx: np.ndarray, angles: typing.Sequence[np.ndarray]) -> int:
+        """Number of the structure that fits best at a place (3,), px of the tomogram. angles: of each, of a search."""
+        scale = np.array(self.source.shape) / np.array(self.source.tomogram.shape)
+        start = np.round(rescaled(zyx, scale)).astype(int) - NEAR
+        tile = self._tile(self._voxels(start, (2 * NEAR + 1,) * 3), self.typical)
+        each = zip(self.kernels, angles)
+        return int(np.argmax([refine_detection(tile, one, np.full(3, NEAR), a, 1 + ROUNDS)[2] for one, a in each]))
+
+    @staticmethod
+    def _hopeful(scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
         """How many of some places, best first, may hold the target by their scores (n,) and the winners (n,)."""
         if threshold is not None:
             return max(FEWEST, int((scores >= threshold).sum()))
-        lost = np.cumsum((won > 0) & (won <= self.decoys))
-        likely = (1 + lost) / (self.decoys * np.maximum(np.cumsum(won == 0), 1)) <= HOPELESS
+        likely = (1 + np.cumsum(~won)) / (DECOYS * np.maximum(np.cumsum(won), 1)) <= HOPELESS
         return max(FEWEST, int(np.nonzero(likely)[0].max(initial=-1)) + 1)
 
-    def _voxels(self, start: typing.Sequence[int]) -> torch.Tensor:
+    def _voxels(
+        self, start: typing.Sequence[int] | np.ndarray, kept: typing.Sequence[int] | None = None
+    ) -> torch.Tensor:
         """Voxels of the tile whose kept part begins at `start`; zero beyond the tomogram's border."""
         half = self.template.box // 2
-        wanted = [(a - half, a - half + k + self.template.box - 1) for a, k in zip(start, self.kept)]
+        wanted = [(a - half, a - half + k + self.template.box - 1) for a, k in zip(start, kept or self.kept)]
         there = [(max(0, a), min(n, b)) for (a, b), n in zip(wanted, self.source.shape)]
         result = torch.zeros([b - a for a, b in wanted])
         position = tuple(slice(c - a, d - a) for (a, _), (c, d) in zip(wanted, there))
