@@ -72,11 +72,7 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
         Options("minimum_distance", "border"),
         BoxSize("tomograms", "1.5 times the diameter of the largest species"),
     )
-    NOT_ON_FORM = {
-        "template_pixel_size": "the structure's sampling rate",
-        "tilt_min": "of the tomograms' acquisition",
-        "tilt_max": "of the tomograms' acquisition",
-    }
+    NOT_ON_FORM = {"tilt_min": "of the tomograms' acquisition", "tilt_max": "of the tomograms' acquisition"}
 
     def _settings(self) -> Dict[str, Any]:
         return dict(super()._settings(), box_size=self.boxSize.get())

@@ -63,9 +63,9 @@ class TestCryodlDetection(ViewersTest):
             cls.launch(cls.detection(findBy=NETWORK, pointers=dict(inputModel=(cls.detector, "outputModel"))))
         )
         cls.volume = cls.makeMap("ribosome", 4.0)
-        cls.byTemplate = cls.finished(
-            cls.launch(cls.detection(pointers=dict(inputStructure=(cls.volume, "outputVolume"))))
-        )
+        byTemplate = cls.detection(pointers=dict(inputStructure=(cls.volume, "outputVolume")))
+        addTo(byTemplate.otherStructures, [cls.makeMap("proteasome", 4.0)], "outputVolume")
+        cls.byTemplate = cls.finished(cls.launch(byTemplate))
 
     @classmethod
     def training(cls, sets=None, **values):
@@ -123,6 +123,7 @@ class TestCryodlDetection(ViewersTest):
         request = self.request(self.byTemplate)
         self.assertEqual((request.tilt_min, request.tilt_max, request.pixel_size), (-50.0, 54.0, 10.0))
         self.assertTrue(request.template.endswith("ribosome.mrc"))
+        self.assertEqual([os.path.basename(one) for one in request.others], ["proteasome.mrc"])
 
     def test_summary_and_methods_are_the_engines(self):
         self.assertIn("detect-particles told this.", self.byTemplate._summary())

@@ -88,7 +88,7 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "fit-subtomogram-heterogeneity": ("tolerance",),
     "classify-subtomograms": ("averages", "batch_size", "components", "compensate"),
     "denoise-tomograms": ("memory",),
-    "detect-particles": ("false_detections", "whitening", "memory", "tilt_series_pixel_size"),
+    "detect-particles": ("false_detections", "whitening", "memory", "tilt_series_pixel_size", "template_pixel_size"),
     "measure-membranes": ("tilt_series_pixel_size",),
     "merge-features": ("smoothing", "competitive", "memory"),
     "pick-features": ("tilt_series_pixel_size",),

@@ -281,7 +281,10 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if sorted(order) == [1, 2, 3]:
         data = np.transpose(data, [order.index(k) for k in (3, 2, 1)])
     if not (np.isfinite(voxels).all() and (voxels > 0).all()):
-        raise ValueError(f"{path} has the voxel sizes {voxels.tolist()} in its header; they must be positive numbers.")
+        raise ValueError(
+            f"{path} has the voxel sizes {voxels.tolist()} Å in its header; they must be positive numbers. Correct "
+            "the header."
+        )
     if not FINEST <= voxels.min() <= voxels.max() <= min(COARSEST, MAX_UNEQUAL * voxels.min()):
         raise ValueError(
             f"{path} has voxels of {' x '.join(f'{v:.3g}' for v in voxels[::-1])} Å by its header; they "

@@ -162,15 +162,14 @@ def test_places_of_another_particle_of_its_kind_are_not_taken_where_it_is_given(
     other = (0.5 * lump + 0.5 * np.roll(lump[::-1], 1, 0)).astype(np.float32)
     write_mrc("other.mrc", other, PIXEL)
     template_tomogram("tomo.mrc", lump, others=[torch.from_numpy(other)] * len(PLACES))
-    places = lambda made: (
-        np.array(
-            [read_tables(made.outputs["particles"])["particles"][f"rlnCoordinate{axis}"] for axis in "ZYX"], float
-        ).T
-    )
+
+    def places(**options):
+        table = read_tables(detect(angular_step=30, **options).outputs["particles"])["particles"]
+        return np.array([table[f"rlnCoordinate{axis}"] for axis in "ZYX"], float).T
+
     among = lambda zyx, where: (np.linalg.norm(zyx[:, None] - np.array(where), axis=2).min(axis=0) < 3).sum()
-    alone = places(detect())
-    assert among(alone, ELSEWHERE) >= 2
-    against = places(detect(others="other.mrc", output="against"))
+    assert among(places(), ELSEWHERE) >= 2
+    against = places(others="other.mrc", output="against")
     assert among(against, PLACES) >= 3 and among(against, ELSEWHERE) == 0
     assert "No file matches 'nosuch.mrc'" in detect(2, others="nosuch.mrc")
 
@@ -235,15 +234,17 @@ def test_one_bad_tomogram_does_not_end_the_run():
     assert [s.item for s in result.skipped] == ["bad"] and list(result.outputs["counts"]) == ["tomo"]
 
 
-def test_a_template_whose_pixel_size_contradicts_is_refused():
+def test_a_template_without_a_pixel_size_is_named():
     template_tomogram("tomo.mrc", lopsided_density(20))
-    assert "says 10 Å/px, but Template pixel size" in detect(2, template_pixel_size=5.0)
+    write_mrc("bare.mrc", lopsided_density(20), 0.0)
+    for options in (dict(template="bare.mrc"), dict(others="bare.mrc")):
+        assert "bare.mrc has the voxel sizes [0.0, 0.0, 0.0] Å in its header" in detect(2, **options)
 
 
 def test_an_image_is_no_template():
     template_tomogram("tomo.mrc", lopsided_density(20))
     write_mrc("flat.mrc", np.ones((20, 20), np.float32), PIXEL)
-    assert "it is an image, not a map" in detect(2, template="flat.mrc")
+    assert "flat.mrc has an array of shape (20, 20); a map must have three axes" in detect(2, template="flat.mrc")
 
 
 def test_a_compressed_map_is_a_template_like_any_other():

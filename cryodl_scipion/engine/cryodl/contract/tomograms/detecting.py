@@ -74,14 +74,6 @@ class DetectParticlesConfig(Config):
         limits=(10, 5000),
         none_means="that of the structure",
     )
-    template_pixel_size: typing.Optional[float] = param(
-        "Pixel size of the template map, if its header has none.",
-        None,
-        "Å/px",
-        limits=(0.1, 100),
-        none_means="that of its header",
-        expert=True,
-    )
     symmetry: str = fields.symmetry()
     resolution: typing.Optional[float] = fields.resolution(
         "Resolution limit of the comparison. A higher resolution needs smaller angular steps and more time.",

@@ -16,8 +16,7 @@ from ...core.fourier import frequencies, from_middle
 from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
 from ...core.volumes import cube_crop, wedge
-from ...io.mrc import read_header
-from ...io.structures import dark_notes, is_model, load_density, structure_names
+from ...io.structures import dark_notes, load_density, structure_names
 from ...simulate.micrographs import particle_diameter
 from ...simulate.rotations import finer, rotated
 
@@ -25,7 +24,6 @@ FINER = 2  # times that the density is sampled as finely as the tomogram, so tha
 PART = 0.25  # of the diameter that is the usual resolution
 NYQUIST = 2.5  # working px per resolution: the low-pass has room to fall
 SOFT_EDGE = 2.0  # working px of the sphere's soft edge
-CONTRADICTS = 0.02  # relative difference of two pixel sizes
 ROTATION = 2.1  # of resolution / diameter: the usual angular step in radians; what wins a place is refined
 
 
@@ -53,15 +51,13 @@ class Template:
 def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Template, list[str]]:
     """The Template of a DetectParticlesConfig for tomograms of a pixel size (Å/px), and sentences for the user."""
     path = str(config.template)
-    scale = header_scale(path, config.template_pixel_size)
     notes = dark_notes(path)
-    coarse = load_density(path, 4 * scale)
+    coarse = load_density(path, 4.0)
     diameter = config.diameter or particle_diameter(coarse, 4.0)
     if diameter < 4 * pixel_size:
         raise ValueError(
             f"The template {path} is {diameter:.0f} Å wide, less than 4 px of the tomograms ({pixel_size:g} Å/px). "
-            "It cannot be distinguished from noise. Check its pixel size (--template-pixel-size), or use tomograms "
-            "with a smaller pixel size."
+            "It cannot be distinguished from noise. Check the pixel size in its header, or use finer tomograms."
         )
     resolution = config.resolution or max(PART * diameter, NYQUIST * pixel_size)
     if resolution < 2 * pixel_size:
@@ -74,7 +70,7 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
     step = config.angular_step or min(60.0, math.degrees(ROTATION * resolution / diameter))
     template = Template(
         structure_names([str(path)])[0],
-        structure_density(path, working, box, scale),
+        structure_density(path, working, box),
         template_sphere(box, diameter / working / 2),
         diameter,
         working,
@@ -85,36 +81,10 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
     return template, notes
 
 
-def structure_density(path: str, pixel_size: float, box: int, scale: float) -> torch.Tensor:
-    """(FINER d, ...) density of a structure to be turned at a pixel size (Å/px), d at least the box. scale: see
-    header_scale."""
-    density = load_density(path, pixel_size * scale)
+def structure_density(path: str, pixel_size: float, box: int) -> torch.Tensor:
+    """(FINER d, ...) density of a structure to be turned at a pixel size (Å/px), d at least the box."""
+    density = load_density(path, pixel_size)
     return finer(cube_crop(density, max(box, density.shape[-1])), FINER)
-
-
-def header_scale(path: str, given: float | None = None) -> float:
-    """Å of a structure's header for each true Å. given: its true pixel size. Raises ValueError for a header that
-    contradicts it, and for an image."""
-    if is_model(path):
-        if given is not None:
-            raise ValueError(f"{path} is an atomic model and has no pixel size: leave out --template-pixel-size.")
-        return 1.0
-    record = read_header(path).record
-    shape = tuple(int(record[n]) for n in ("nx", "ny", "nz"))
-    if min(shape) < 4:
-        raise ValueError(
-            f"{path} has {shape[0]} x {shape[1]} x {shape[2]} voxels: it is an image, not a map. "
-            "Give a map of the particle, or an atomic model."
-        )
-    if given is None:
-        return 1.0
-    size = float(record["cella"]["x"]) / max(1, int(record["mx"]))
-    if size > 0 and abs(size / given - 1) > CONTRADICTS:
-        raise ValueError(
-            f"The header of {path} says {size:g} Å/px, but Template pixel size (--template-pixel-size) is "
-            f"{given:g} Å/px. Leave it out, or correct the header."
-        )
-    return (size if size > 0 else 1.0) / given
 
 
 def template_sphere(box: int, radius: float) -> torch.Tensor:

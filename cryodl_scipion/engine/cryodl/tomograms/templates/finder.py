@@ -18,7 +18,7 @@ from ...core.projections import rotation_matrices
 from ...io.files import expand_paths
 from ...io.memory import GIGABYTE, WORKING_MEMORY
 from ...io.progress import ProgressBar
-from ...io.structures import structure_names
+from ...io.structures import dark_notes, structure_names
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import scrambled_harmonics
 from ..detectors.predict import SpeciesFound
@@ -30,7 +30,6 @@ from .correlate import (
     SearchTile,
     Template,
     best_scores,
-    header_scale,
     load_template,
     orientations,
     structure_density,
@@ -119,7 +118,8 @@ class TemplateFinder:
         template, notes = load_template(config, pixel_size)
         found = [template]
         for path in self.paths[1:]:
-            density = structure_density(path, template.pixel_size, template.box, header_scale(path))
+            notes = notes + dark_notes(path)
+            density = structure_density(path, template.pixel_size, template.box)
             found.append(dataclasses.replace(template, density=density, angles=orientations(template.step, "C1")))
         return found, notes
 
