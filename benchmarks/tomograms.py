@@ -66,7 +66,6 @@ features_table = groups(
         "mean": lambda part: of_all("dice", ".3f")(part) if len(part) > 1 else "-",
         "boundary error, mean (Å)": lambda p: "nothing found" if missed(p) else of_all("boundary_error", ".1f")(p),
         "training (CPU s)": of_all("train_cpu", ".0f"),
-        "segmenting (CPU s)": of_all("segment_cpu", ".0f"),
     },
 )
 

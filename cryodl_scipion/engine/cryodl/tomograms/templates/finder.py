@@ -2,6 +2,7 @@
 """Detection of particles with a template."""
 
 import dataclasses
+import functools
 import itertools
 import typing
 from pathlib import Path
@@ -156,7 +157,8 @@ FEWEST = 12  # best places of a tile that are looked at in any case
 BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's
 FINELY = 0.6  # of the usual resolution, at which the template and other particles are told apart
 HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
-BYTES, EACH = 20, 8  # of memory for each voxel of a tile that is searched, and for each structure beside
+BYTES, EACH = 36, 6  # of memory for each voxel of a tile that is searched, and for each structure beside
+MEMORY = WORKING_MEMORY / 2.5
 SIDES = (48, 320)  # of what is kept of a tile, voxels
 SAMPLED = 4  # tiles that the spectrum is measured on
 INVERTED = 1.1  # times the highest score that the lowest is below 0 where protein has the other sign
@@ -183,7 +185,7 @@ class TemplateSearch:
                 f"The template is {template.diameter:.0f} Å wide, and {source.tomogram.path} is {shortest:.0f} Å thick "
                 "at its shortest side. Check the pixel sizes of both, or give the template's --diameter."
             )
-        voxels = WORKING_MEMORY * GIGABYTE / (BYTES + EACH * len(structures))
+        voxels = MEMORY * GIGABYTE / (BYTES + EACH * len(structures))
         self.kept, self.starts = tiling(source.shape, template.box, voxels)
         self.sign = -1.0 if config.contrast == "dark" else 1.0
         sampled = np.random.default_rng(config.seed).permutation(len(self.starts))[:SAMPLED]
@@ -209,10 +211,8 @@ class TemplateSearch:
         sign changed."""
         rows, highest, lowest = [], 0.0, 0.0
         for start in self.starts:
-            tile = self._tile(self._voxels(start), self.typical)
-            maps = [best_scores([tile], one, progress)[0] for one in self.kernels]
-            highest, lowest = max(highest, float(maps[0][0].max())), min(lowest, maps[0][2])
-            rows += self._places(tile, [best for best, _, _ in maps], [which for _, which, _ in maps], start, threshold)
+            more, high, low = self._searched(start, threshold, progress)
+            rows, highest, lowest = rows + more, max(highest, high), min(lowest, low)
         zyx, scores, angles = (np.array([row[k] for row in rows], float) for k in range(3))
         won, zyx, angles = np.array([row[3] for row in rows], int), zyx.reshape(-1, 3), angles.reshape(-1, 3)
         order = np.argsort(-scores, kind="stable")
@@ -220,6 +220,14 @@ class TemplateSearch:
         order = order[separate(zyx[order], max(1.0, distance / self.source.pixel_size))]
         inverted = -lowest > INVERTED * highest and -lowest > (threshold or 0.0)
         return self.source.in_tomogram(zyx[order]), scores[order], angles[order], won[order], inverted
+
+    def _searched(
+        self, start: typing.Sequence[int], threshold: float | None, progress: typing.Callable[[int], object] | None
+    ) -> tuple[list[tuple[np.ndarray, float, np.ndarray, int]], float, float]:
+        """Places of a tile, see _places, and the highest and the lowest score of the template in it."""
+        tile = self._tile(self._voxels(start), self.typical)
+        best, which, lowest = zip(*(best_scores([tile], one, progress)[0] for one in self.kernels))
+        return self._places(tile, best, which, start, threshold), float(best[0].max()), lowest[0]
 
     def _places(
         self,
@@ -233,17 +241,19 @@ class TemplateSearch:
         fit best by the grid of the search are refined: they are often near to each other."""
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
         rivals = best[: 1 + self.decoys]
-        _, scores, voxels = find_peaks_3d(torch.stack(list(rivals)).amax(dim=0), 0.0, keep)
+        _, scores, voxels = find_peaks_3d(functools.reduce(torch.maximum, rivals), 0.0, keep)
         near = separate(voxels.astype(float), max(1.0, 0.35 * self.template.diameter / self.source.pixel_size))
-        around = [torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0].cpu().numpy() for one in rivals]
-        ranks = np.argsort(-np.array([one[tuple(voxels[near].T)] for one in around]), axis=0)[:2].T
+        pooled = (torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0] for one in rivals)
+        around = np.stack([one[tuple(voxels[near].T)].cpu().numpy() for one in pooled], axis=1)
+        ranks = np.argsort(-around, axis=1)[:, :2]
         rows = []
-        for number, pair in zip(near[: self._hopeful(scores[near], ranks[:, 0] == 0, threshold)], ranks):
+        hopeful = near[: self._hopeful(scores[near], ranks[:, 0] == 0, threshold)]
+        for number, pair, least in zip(hopeful, ranks, around):
             at, found = tuple(voxels[number]), []
             first = [one.template.angles[int(each[at])] for one, each in zip(self.kernels, which)]
             for one in pair:
                 position, angles, score = refine_detection(tile, self.kernels[one], voxels[number], first[one])
-                found.append((max(score, float(around[one][at])), BY_DECOY if one else 0, position, angles))
+                found.append((max(score, float(least[one])), BY_DECOY if one else 0, position, angles))
             score, won, position, angles = max(found, key=lambda row: row[0])
             place = self.source.in_tomogram(position + start)
             if self.finely and self.finely.best_at(place, [first[0], *first[1 + self.decoys :]]):
