@@ -154,6 +154,7 @@ class TemplateFinder:
 # ----- Search of a tomogram, tile by tile, for the template and its decoys: each place goes to the one that fits best.
 DECOYS = 6  # with them six targets in a row are enough for a q-value of 0.03, and one decoy among nine is allowed
 FEWEST = 12  # best places of a tile that are looked at in any case
+Place = tuple[np.ndarray, float, np.ndarray, int]
 BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's
 FINELY = 0.6  # of the usual resolution, at which the template and other particles are told apart
 HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
@@ -206,10 +207,12 @@ class TemplateSearch:
         self, threshold: float | None, progress: typing.Callable[[int], object] | None = None
     ) -> tuple[typing.Any, ...]:
         """Places of a tomogram where one of the structures fits, best first, with at least a score, and the best ones
-        in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
-        (n,) 0 where it is the template, or else BY_DECOY, BY_ANOTHER; and whether the template fits better with its
-        sign changed."""
-        rows, highest, lowest = [], 0.0, 0.0
+                in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
+                (n,) 0 where it is the template, or else Place = tuple[np.ndarray, float, np.ndarray, int]
+        BY_DECOY, BY_ANOTHER; and whether the template fits better with its
+                sign changed."""
+        rows: list[Place] = []
+        highest = lowest = 0.0
         for start in self.starts:
             more, high, low = self._searched(start, threshold, progress)
             rows, highest, lowest = rows + more, max(highest, high), min(lowest, low)
@@ -223,7 +226,7 @@ class TemplateSearch:
 
     def _searched(
         self, start: typing.Sequence[int], threshold: float | None, progress: typing.Callable[[int], object] | None
-    ) -> tuple[list[tuple[np.ndarray, float, np.ndarray, int]], float, float]:
+    ) -> tuple[list[Place], float, float]:
         """Places of a tile, see _places, and the highest and the lowest score of the template in it."""
         tile = self._tile(self._voxels(start), self.typical)
         best, which, lowest = zip(*(best_scores([tile], one, progress)[0] for one in self.kernels))
@@ -236,7 +239,7 @@ class TemplateSearch:
         which: typing.Sequence[torch.Tensor],
         start: typing.Sequence[int],
         threshold: float | None,
-    ) -> list[tuple[np.ndarray, float, np.ndarray, int]]:
+    ) -> list[Place]:
         """Working px, score, angles and winner of the best places in what is kept of a tile. The two structures that
         fit best by the grid of the search are refined: they are often near to each other."""
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
