@@ -117,7 +117,7 @@ def evaluate(config):
             resolution05_angstrom=6.5,
             local_resolution_angstrom=dict(p10=4.0, median=4.6, p90=6.0),
         )
-    if config.improver:
+    if config.processed:
         data["half_map_test"] = {
             name: value
             if name in ("gain", "unexplained", "worst")
@@ -151,9 +151,13 @@ def evaluate(config):
         _like(config.map, config.output + "/local_resolution.mrc", 0)
         with mrcfile.open(config.output + "/local_resolution.mrc", "r+", permissive=True) as mrc:
             mrc.data[2:5] = np.linspace(4, 6, mrc.data[2:5].size).reshape(mrc.data[2:5].shape)
+    if config.processed:
+        _like(config.map, config.output + "/doubt.mrc", 0)
     with open(config.output + "/evaluation.json", "w") as file:
         json.dump(data, file)
     return dict(
+        doubt=config.output + "/doubt.mrc" if config.processed else None,
+        residues=None,
         evaluation=config.output + "/evaluation.json",
         **{
             name: data.get(name)

@@ -1057,13 +1057,12 @@ def evaluate_map(
     structure: Path,
     half_maps: Paths = ...,
     before: typing.Optional[Path] = ...,
-    improver: typing.Optional[Path] = ...,
+    processed: Paths = ...,
     mask: typing.Optional[Path] = ...,
     mask_radius: float = ...,
     resolution: typing.Optional[float] = ...,
     pixel_size: typing.Optional[float] = ...,
     output: typing.Optional[Path] = ...,
-    device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
 ) -> Result[EvaluateMapOutputs]:
     """Measure a map against an atomic model, and two half-maps against each other."""

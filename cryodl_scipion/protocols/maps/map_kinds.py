@@ -13,6 +13,7 @@ from ...convert.reading import readJson
 from ...engine.cryodl.contract import write_json
 from .. import kinds, protocol_base
 
+DOUBT = "Doubt: 0 where the density is in the data, 1 where it is not."
 _FRAME_FILE = "frame.json"
 
 

@@ -7,17 +7,17 @@ import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import SetOfFSCs
-from pyworkflow.protocol import params
 
 from ...convert.maps import halfForEngine, halfMapsOf, structureFileOf
 from ...engine.cryodl import contract
 from ..engine_protocol import fscFrom, volumeFrom
-from ..kinds import AtomicModel, Flag, Model, Options, sayIf
+from ..kinds import AtomicModel, Options, sayIf
 from ..one_of import OneOf, Way
 from ..protocol_base import EVALUATION_FOLDER, RESULT_FILE, HasEvaluation
-from .map_kinds import FrameChoice, HalfMap, Map, MapMask, MapsBase, ownOrigin
+from .map_kinds import DOUBT, FrameChoice, HalfMap, Map, MapMask, MapsBase, ownOrigin
 
 OF_IMPROVING = "Half-map test of the run that improved this map:"
+PROCESSED = "inputProcessed"
 CURVES, RESIDUES, LOCAL = "fsc.csv", "residues.csv", "local_resolution.mrc"
 _OTHERS = (
     Map(
@@ -29,16 +29,12 @@ _OTHERS = (
         empty="only the map is measured",
     ),
     *(
-        HalfMap(
-            f"inputHalf{number}",
-            "Unmasked and unsharpened half-map.",
-            label=f"Half-map {number}",
-            what=f"{word} half-map",
-            empty="the half-map linked to the map, if there is one",
-            related=False,
-            expertLevel=params.LEVEL_ADVANCED,
+        HalfMap(f"{start}{number}", help, label=f"{label} {number}", what=label.lower(), empty=empty, related=False)
+        for start, label, help, empty in (
+            ("inputHalf", "Half-map", "Unmasked and unsharpened half-map.", "that linked to the map, if there is one"),
+            (PROCESSED, "Processed half-map", "Half-map after any program, processed alone.", "no half-map test"),
         )
-        for number, word in ((1, "first"), (2, "second"))
+        for number in (1, 2)
     ),
     MapMask("inputMask", "Mask on the grid of the map.", empty="a soft mask made from the model", related=False),
 )
@@ -54,29 +50,21 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
         FrameChoice(),
         *_OTHERS,
         Options("mask_radius", "resolution"),
-        Flag(
-            "testImprover",
-            "Half-map test of a map improver?",
-            "Each half-map is improved separately, and compared with the other improved half-map and with the "
-            "other raw half-map. What agrees better only with the improved half-map is invented.",
-        ),
-        Model("map_improver", to="improver", condition="testImprover", related=False),
     )
-    NOT_ON_FORM = {"half_maps": "the half-maps of the form, or of the map"}
-
-    def usesGpu(self, protocol: Any) -> bool:
-        """Only the half-map test has a network to run."""
-        return bool(protocol.testImprover.get())
+    NOT_ON_FORM = {
+        "half_maps": "the half-maps of the form, or of the map",
+        "processed": "the processed half-maps of the form",
+    }
 
     def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
         volume, before = protocol.inputVolume.get(), protocol.inputBefore.get()
         origin = protocol._position(volume, protocol.inputStructure.get())
+        written = lambda paths: tuple(halfForEngine(one, volume, protocol._inputFolder(), origin) for one in paths)
         files = dict(
             super().writtenFiles(protocol),
             map=protocol._mapFor(volume, origin),
-            half_maps=tuple(
-                halfForEngine(path, volume, protocol._inputFolder(), origin) for path in protocol._halfFiles()
-            ),
+            half_maps=written(protocol._halfFiles()),
+            processed=written(protocol._pair(PROCESSED)),
         )
         return files if before is None else dict(files, before=protocol._mapFor(before, origin))
 
@@ -89,24 +77,30 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
         if os.path.exists(local):
             comment = "Local resolution in Å; 0 outside the mask."
             outputs["outputLocalResolution"] = volumeFrom(local, volume.getSamplingRate(), ownOrigin(volume), comment)
+        if made.doubt:
+            outputs["outputDoubt"] = volumeFrom(made.doubt, volume.getSamplingRate(), ownOrigin(volume), DOUBT)
         return outputs
 
     def completed(self, protocol: Any, config: contract.EvaluateMapConfig) -> contract.EvaluateMapConfig:
         # those that were written for the engine stay
-        return dataclasses.replace(config, half_maps=config.half_maps or tuple(protocol._halfFiles()))
+        return dataclasses.replace(
+            config,
+            half_maps=config.half_maps or tuple(protocol._halfFiles()),
+            processed=config.processed or tuple(protocol._pair(PROCESSED)),
+        )
 
     def problems(self, protocol: Any) -> List[str]:
         volume = protocol.inputVolume.get()
         given = [(part, part.of(protocol)) for part in _OTHERS]
         errors = [e for part, one in given if one is not None for e in protocol._checkSameGrid(volume, one, part.what)]
-        errors += sayIf(
-            (protocol.inputHalf1.get() is None) != (protocol.inputHalf2.get() is None),
-            "Half-map 1 and Half-map 2 belong together: choose both, or leave both empty.",
-        )
+        for start, label in (("inputHalf", "Half-map"), (PROCESSED, "Processed half-map")):
+            alone = [getattr(protocol, f"{start}{number}").get() is None for number in (1, 2)]
+            said = f"{label} 1 and {label} 2 belong together: choose both, or leave both empty."
+            errors += sayIf(alone[0] != alone[1], said)
         return errors + sayIf(
-            protocol.testImprover.get() and not protocol._halfFiles(),
-            "The half-map test needs half-maps, and the map has none. Choose Half-map 1 and Half-map 2, or set the "
-            "test to No.",
+            protocol._pair(PROCESSED) and not protocol._halfFiles(),
+            "The half-map test needs half-maps, and the map has none. Choose Half-map 1 and Half-map 2, or leave the "
+            "processed half-maps empty.",
         )
 
     def tell(self, protocol: Any, results: Sequence[contract.Result[contract.EvaluateMapOutputs]]) -> List[str]:
@@ -134,12 +128,12 @@ class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
 class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
     """Measure a map against its atomic model, or an atomic model that was built into a map against a reference.
 
-    In: a map and its model; perhaps the map before improvement, half-maps, and a map improver for the half-map test.
+    In: a map and its model; perhaps the map before improvement, half-maps, and these as any program processed them.
     Out: Fourier shell correlations of map and model and of the half-maps, Q-scores of residues and chains, local
     correlation, local resolution by windowed FSC, a script for ChimeraX that colours the model, and tables. The
-    half-map test tells what the improver gains and what it invents. Or in: a built model and a reference in the same
-    frame (they are not superposed). Out: which residues of the reference are matched by C-alpha (or P) atoms, with
-    which names and RMSD, and how many built residues match nothing."""
+    half-map test of processed half-maps tells what was gained and what was invented, a map of doubt where. Or in: a
+    built model and a reference in the same frame (they are not superposed). Out: which residues of the reference are
+    matched by C-alpha (or P) atoms, with which names and RMSD, and how many built residues match nothing."""
 
     _label = "evaluate map"
     WAYS = (Evaluate(), Compare())
@@ -170,8 +164,11 @@ class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
 
     def _halfFiles(self) -> List[str]:
         """Files of the half-maps: of the form, else of the map, else of the map before; or none."""
-        given = [half.get() for half in (self.inputHalf1, self.inputHalf2)]
-        if all(half is not None for half in given):
-            return [structureFileOf(half) for half in given]
         before = self.inputBefore.get()
-        return halfMapsOf(self.inputVolume.get()) or ([] if before is None else halfMapsOf(before))
+        linked = halfMapsOf(self.inputVolume.get()) or ([] if before is None else halfMapsOf(before))
+        return self._pair("inputHalf") or linked
+
+    def _pair(self, start: str) -> List[str]:
+        """Files of two maps of the form; none unless both are there. start: of the fields' names."""
+        given = [getattr(self, f"{start}{number}").get() for number in (1, 2)]
+        return [structureFileOf(half) for half in given if half is not None] if None not in given else []

@@ -12,7 +12,7 @@ from ...convert.maps import halfForEngine, halfMapsOf, stemOf, structureFileOf
 from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result
 from .. import engine_protocol, inputs, protocol_base
 from ..kinds import Choice, Flag, Model, Options, sayIf
-from .map_kinds import FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
+from .map_kinds import DOUBT, FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
 
 WHOLE, HALVES = range(2)
 WHAT_FOR = (
@@ -100,12 +100,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
             outputs: ImproveMapOutputs = results[name].outputs
             made["outputVolume"].append(self._improved(name, volume, outputs))
             if outputs.doubt:
-                doubt = engine_protocol.volumeFrom(
-                    outputs.doubt,
-                    volume.getSamplingRate(),
-                    ownOrigin(volume),
-                    "Doubt: 0 where the density is in the data, 1 where it is not.",
-                )
+                doubt = engine_protocol.volumeFrom(outputs.doubt, volume.getSamplingRate(), ownOrigin(volume), DOUBT)
                 doubt.setObjLabel(f"{name} (doubt)")
                 made["outputDoubt"].append(doubt)
         volumes = [(name, found) for name, found in made.items() if found]

@@ -186,15 +186,16 @@ class TestCryodlMapProtocols(MapsTest):
                 dict(
                     inputVolume=(self.bare, "outputVolume"),
                     inputBefore=(self.volume, "outputVolume"),
-                    inputModel=(self.model, "outputModel"),
-                ),
-                testImprover=True,
-                **OURS,
+                    inputProcessed1=(self.bare, "outputVolume"),
+                    inputProcessed2=(self.volume, "outputVolume"),
+                )
             )
         )
         request = contract.Request.read(run._engineResultFiles()[0].replace("result", "request")).config
         self.assertEqual(headerOrigin(request.map, PIXEL_SIZE), headerOrigin(request.before, PIXEL_SIZE))
         self.assertEqual(len(request.half_maps), 2)  # of the map before, as the improved one has none
+        self.assertEqual(len(set(request.processed)), 2)
+        self.assertEqual(run.outputDoubt.getSamplingRate(), PIXEL_SIZE)
         self.assertNotIn("test of the run that improved", " ".join(run.summary()))
 
     def test_an_improved_map_brings_the_half_map_test_of_its_run(self):
@@ -221,18 +222,13 @@ class TestCryodlMapProtocols(MapsTest):
             dict(
                 inputVolume=(self.bare, "outputVolume"),
                 inputStructure=(self.structure, "outputPdb"),
-                inputModel=(self.model, "outputModel"),
+                inputProcessed1=(self.bare, "outputVolume"),
+                inputProcessed2=(self.volume, "outputVolume"),
             ),
-            testImprover=True,
-            **OURS,
         )
         self.assertIn("needs half-maps", " ".join(run.validate()))
-
-    def test_only_the_half_map_test_takes_a_gpu(self):
-        gpus = lambda **values: self.makeProtocol(CryodlProtEvaluateMap, gpuList="1", **values).getGpuList()
-        self.assertEqual(gpus(useGpu=True, testImprover=True), [1])
-        self.assertEqual(gpus(useGpu=True, testImprover=False), [])
-        self.assertEqual(gpus(useGpu=False, testImprover=True), [])
+        run.inputProcessed2.set(None)
+        self.assertIn("Processed half-map 1 and Processed half-map 2 belong together", " ".join(run.validate()))
 
     def test_models_are_compared(self):
         run = self.finished(

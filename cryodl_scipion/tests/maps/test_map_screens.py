@@ -35,9 +35,10 @@ class TestCryodlMapScreens(MapsTest):
         )
         cls.runProtocol(
             CryodlProtEvaluateMap,
-            dict(structure, inputVolume=(improved, "outputVolume"), inputBefore=(cls.volume, "outputVolume"), **model),
-            modelFrom=FROM_PROJECT,
-            testImprover=True,
+            dict(
+                dict(structure, inputVolume=(improved, "outputVolume"), inputBefore=(cls.volume, "outputVolume")),
+                **{f"inputProcessed{n}": (one, "outputVolume") for n, one in ((1, cls.volume), (2, improved))},
+            ),
             useGpu=False,
         )
         cls.runProtocol(CryodlProtCompareModels, dict(structure, inputReference=(cls.structure, "outputPdb")))

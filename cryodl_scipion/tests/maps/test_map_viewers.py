@@ -57,11 +57,9 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         cls.evaluated = run(
             CryodlProtEvaluateMap,
             dict(
-                structure,
-                **dict(model, inputVolume=(cls.improved, "outputVolume"), inputBefore=(cls.volume, "outputVolume")),
+                dict(structure, inputVolume=(cls.improved, "outputVolume"), inputBefore=(cls.volume, "outputVolume")),
+                **{f"inputProcessed{n}": (one, "outputVolume") for n, one in ((1, cls.volume), (2, cls.improved))},
             ),
-            modelFrom=FROM_PROJECT,
-            testImprover=True,
             useGpu=False,
         )
         cls.compared = run(CryodlProtCompareModels, dict(structure, inputReference=(cls.structure, "outputPdb")))

@@ -84,6 +84,7 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "train-general-picker": ("learning_rate",),
     "train-micrograph-denoiser": ("learning_rate",),
     "train-picker": ("patience",),
+    "evaluate-map": ("improver", "test_improver", "model_from", "shipped_model", "use_gpu", "gpu_list"),
     "fit-heterogeneity": ("tolerance", "gaussians", "anchors"),
     "fit-subtomogram-heterogeneity": ("tolerance",),
     "classify-subtomograms": ("averages", "batch_size", "components", "compensate"),

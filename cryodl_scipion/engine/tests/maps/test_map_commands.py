@@ -197,34 +197,47 @@ def test_a_model_beside_its_density_is_a_warning(files, tmp_path):
     assert hardly == [False, True]
 
 
-def test_the_half_map_test_runs_on_the_device_that_is_asked_for(files, monkeypatch):
-    devices = []
-    monkeypatch.setattr(evaluate_map, "load_improver", lambda model, device: devices.append(device.type) or Doubling())
+def test_half_maps_of_any_program_are_tested_and_their_doubt_is_mapped(files, tmp_path):
+    """Both are doubled, and a helix that no half-map has is added to both beside the molecule."""
+    raw = [read_volume(files[name]) for name in ("half1", "half2")]
+    true = model_density(read_atoms(files["structure"]), empty_grid(), 1.0)
+    planted = np.roll(true, 14, axis=1)
+    processed = tuple(str(tmp_path / f"processed{number}.mrc") for number in (1, 2))
+    for path, half in zip(processed, raw):
+        write_volume(path, 2 * half.data + 2 * planted, half)
     values = dict(map=files["map"], structure=files["structure"], half_maps=(files["half1"], files["half2"]))
-    result = evaluate_map.evaluate_map(EvaluateMapConfig(**values, improver="twice"))
-    assert devices == ["cpu"] and result.device.startswith("CPU") and result.outputs["half_map_test"]
-    with pytest.raises(ValueError, match="GPU 99 was asked for"):
-        with computing_on("99", 1):
-            evaluate_map.evaluate_map(EvaluateMapConfig(**values, improver="twice"))
-    with computing_on("99", 1):
-        assert evaluate_map.evaluate_map(EvaluateMapConfig(**values)).device.startswith("CPU")  # no network, no GPU
+    values.update(mask=files["mask"], processed=processed, output=str(tmp_path / "evaluated"))
+    with computing_on("99", 1):  # there is no network to run: nothing asks for a GPU
+        result = evaluate_map.evaluate_map(EvaluateMapConfig(**values))
+    outputs = result.outputs
+    doubt = read_volume(outputs["doubt"]).data
+    assert doubt[planted > 0.5 * planted.max()].mean() > 0.8 > 0.2 > doubt[true > 0.5 * true.max()].mean()
+    assert outputs["half_map_test"]["unexplained"] > 0.1 and any("not in the data" in one for one in result.warnings)
+    verdicts = [row["verdict"] for row in csv.DictReader(open(outputs["residues"]))]
+    assert verdicts.count("not in the data") <= 1 + len(verdicts) // 10  # the model is where the data are
+    script = Path(outputs["doubt"]).with_suffix(".cxc").read_text().splitlines()
+    assert script[:2] == ['open "../map.mrc"', 'open "doubt.mrc"']
 
 
-@pytest.mark.parametrize("wrong", [dict(half_maps=("half1", "other")), dict(improver="none"), dict(before="other")])
+def test_processed_half_maps_need_the_half_maps():
+    (problem,) = EvaluateMapConfig(map="a.mrc", structure="a.pdb", processed=("b.mrc", "c.mrc")).check_together()
+    assert "must be two, and need the two half-maps themselves" in problem
+
+
+@pytest.mark.parametrize(
+    "wrong", [dict(half_maps=("half1", "other")), dict(processed=("half1", "other")), dict(before="other")]
+)
 def test_inputs_that_do_not_fit_are_refused_before_anything_is_measured(files, tmp_path, monkeypatch, wrong):
     from cryodl.maps.measures import measure
 
     monkeypatch.setattr(measure, "measure_map", None)  # it must not be called
-    monkeypatch.setattr(
-        evaluate_map, "load_improver", lambda model, device: (_ for _ in ()).throw(ValueError("does not fit"))
-    )
     grid = read_volume(files["map"])
     files["other"] = str(tmp_path / "other.mrc")
     smaller = dataclasses.replace(grid, data=grid.data[:20], header=None)
     write_volume(files["other"], smaller.data, smaller)
     given = dict(half_maps=(files["half1"], files["half2"]), map=files["map"], structure=files["structure"])
     named = lambda value: tuple(map(named, value)) if isinstance(value, tuple) else files.get(value, value)
-    with pytest.raises(ValueError, match="same grid|does not fit"):
+    with pytest.raises(ValueError, match="same grid"):
         evaluate_map.evaluate_map(
             EvaluateMapConfig(**{**given, **{name: named(value) for name, value in wrong.items()}})
         )

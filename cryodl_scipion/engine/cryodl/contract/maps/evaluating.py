@@ -34,13 +34,12 @@ class EvaluateMapConfig(Config):
         none_means="none",
         label="Original map",
     )
-    improver: typing.Optional[str] = param(
-        "Map improver for the half-map test. It improves each half-map separately; each is then compared with the "
-        "other improved half-map and with the other raw half-map.",
-        None,
-        label="Improver for the half-map test",
-        path="model",
-        none_means="no half-map test",
+    processed: Paths = param(
+        "Both half-maps after any program (DeepEMhancer, EMReady, LocScale, improve-map), each processed alone, in the "
+        "order of Half-maps: for the half-map test, and a map of doubt.",
+        (),
+        label="Processed half-maps",
+        path="file",
     )
     mask: typing.Optional[str] = param(
         "Mask on the grid of the map.", None, path="file", none_means="a soft mask made from the structure"
@@ -55,8 +54,9 @@ class EvaluateMapConfig(Config):
     )
 
     def check_together(self) -> typing.List[str]:
-        needs = "The half-map test (--improver) needs the half-maps (--half-maps)."
-        return found((self.improver and not self.half_maps, needs)) or half_map_problems(self)
+        needs = "Processed half-maps (--processed) must be two, and need the two half-maps themselves (--half-maps)."
+        both = len(self.processed) == len(self.half_maps) == 2
+        return found((self.processed and not both, needs)) or half_map_problems(self)
 
 
 class EvaluateMapOutputs(Outputs):
@@ -73,7 +73,13 @@ class EvaluateMapOutputs(Outputs):
     local_correlation: typing.Optional[float] = output("Mean local correlation with the density of the atomic model.")
     before: typing.Optional[Details] = output("The same metrics of the original map; null if none was given.")
     half_maps: typing.Optional[Details] = output("Metrics of the half-maps; null if none were given.")
-    half_map_test: typing.Optional[Details] = output("Half-map test of the map improver; null if it was not requested.")
+    half_map_test: typing.Optional[Details] = output("Half-map test of the processed half-maps; null without these.")
+    doubt: typing.Optional[str] = output(
+        "Map of doubt of the processed half-maps: 0 where their density is in the data, 1 where it is not.",
+        path="file",
+        becomes="outputDoubt: Volume",
+    )
+    residues: typing.Optional[str] = output("Table of the residues' doubt and verdict.", path="file")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +175,6 @@ COMMANDS = (
         EvaluateMapConfig,
         EvaluateMapOutputs,
         fresh="Output folder",
-        gpu=True,
         example="cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb --output evaluated/",
     ),
     Command(

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other.
 
-Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for. Measure; with an
-output folder also write the metrics, with tables and pictures."""
+Measure; with an output folder also write the metrics, with tables and pictures."""
 
 import typing
 
@@ -17,9 +16,9 @@ from ...contract import (
     split_verdict,
 )
 from ...running.runner import PROGRAM, Run, command
-from ..improvers.run import Improver, load_improver
 from ..measures import measure, report
 from ..measures.atoms import check_overlap, read_atoms
+from ..measures.doubt import doubt_of, doubted
 from ..measures.half_map_test import half_map_test
 from ..measures.volume import (
     SAME_MAP,
@@ -48,14 +47,15 @@ LABELS = {
 
 @command
 def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
-    device = run.take_device(None if config.improver else "cpu")
-    metrics, details = map_metrics(config, run, load_improver(config.improver, device) if config.improver else None)
+    run.take_device("cpu")
+    metrics, details = map_metrics(config, run)
     if config.output:
         report.write_report(run.folder(continues=False), metrics, details)
     run.summary(*_in_words(metrics))
     run.methods(_methods(metrics))
+    of = lambda name, there=True: f"{str(config.output).rstrip('/')}/{name}" if config.output and there else None
     return EvaluateMapOutputs(
-        evaluation=f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None,
+        evaluation=of("evaluation.json"),
         fsc05_angstrom=metrics["fsc05_angstrom"],
         fsc0143_angstrom=metrics["fsc0143_angstrom"],
         q_score=metrics["q_score"],
@@ -63,10 +63,12 @@ def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
         before=metrics.get("before"),
         half_maps=metrics.get("half_maps"),
         half_map_test=metrics.get("half_map_test"),
+        doubt=of("doubt.mrc", "doubt" in details),
+        residues=of("doubt.csv", "doubt" in details),
     )
 
 
-def map_metrics(config: EvaluateMapConfig, run: Run, improver: Improver | None) -> tuple[Metrics, Metrics]:
+def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
     """Metrics as JSON holds them, and details for pictures."""
     volume, atoms = read_volume(config.map, config.pixel_size), read_atoms(config.structure)
     check_positive(volume)
@@ -84,6 +86,11 @@ def map_metrics(config: EvaluateMapConfig, run: Run, improver: Improver | None) 
                 f"The map {config.map} and the half-map {half.path} are the same: the metrics of the map are those "
                 "of half of the data."
             )
+    processed = [read_volume(path, config.pixel_size, "processed half-map") for path in config.processed]
+    for half in processed:
+        check_same_grid(volume, half, "processed half-map")
+    if processed:
+        check_halves(processed)
     if halves:
         check_halves(halves)
         if not volume.isotropic:
@@ -112,25 +119,26 @@ def map_metrics(config: EvaluateMapConfig, run: Run, improver: Improver | None) 
             "handedness."
         )
     if halves:
-        metrics.update(_halves(config, halves, reference, details, improver, run))
+        metrics.update(_halves(config, halves, processed, reference, details, run))
     return metrics, details
 
 
 def _halves(
     config: EvaluateMapConfig,
     halves: typing.Sequence[Volume],
+    processed: typing.Sequence[Volume],
     reference: measure.MapReference,
     details: Metrics,
-    improver: Improver | None,
     run: Run,
 ) -> Metrics:
     found: Metrics = {}
     found["half_maps"], details["half_maps"] = measure.measure_halves(halves, reference.mask, config.resolution)
     run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
-    if improver is not None:
-        improved = [improver.improve(half) for half in halves]
-        test, details["half_map_test"], shared = half_map_test(halves, improved, reference.mask)
-        test = found["half_map_test"] = dict(test, **shared.metrics())
+    if processed:
+        data = [half.data for half in processed]
+        test, details["half_map_test"], shared = half_map_test(halves, data, reference.mask)
+        details["doubt"] = doubt_of(halves, data, shared.controls, reference.mask)
+        test = found["half_map_test"] = dict(test, **shared.metrics(), **doubted(details["doubt"], halves[0]))
         run.warn(*split_verdict(half_map_verdict(half_map_resolutions(test), BY_NETWORK)[1])[1])
     return found
 

@@ -95,7 +95,9 @@ def _improve(
     if halves:
         parts = [improve(half) for half in halves]
         test, found = _half_map_test(volume, halves, parts, mask, run)
-        doubts, residues = doubt.write_doubt(made.map, found, volume, config.mask_structure)
+        doubts, residues = doubt.write_doubt(
+            _beside(made.map, "doubt").removesuffix(".mrc"), Path(made.map).name, found, volume, config.mask_structure
+        )
         made = dataclasses.replace(
             made,
             half_map_test=test,

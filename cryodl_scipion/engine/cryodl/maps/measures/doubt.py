@@ -126,13 +126,12 @@ def doubt_in_words(from_data: float, invented: float) -> str:
 
 
 def write_doubt(
-    improved: str, doubt: Doubt, volume: Volume, structure: str | os.PathLike[str] | None
+    stem: str, shown: str, doubt: Doubt, volume: Volume, structure: str | os.PathLike[str] | None
 ) -> tuple[str, str | None]:
-    """Write the map of doubt beside an improved map, with a script for ChimeraX that colours it, and, with a structure,
-    the table of its residues. Returns the files of map and table."""
-    stem = str(Path(improved).with_name(Path(improved).name.removesuffix(".mrc") + "_doubt"))
+    """Write the map of doubt as stem.mrc, with a script for ChimeraX that colours a map by it, and, with a structure,
+    the table of its residues. shown: path of that map from there. Returns the files of map and table."""
     write_volume(stem + ".mrc", doubt.maps[0], volume)
-    Path(stem + ".cxc").write_text(doubt_script([(Path(improved).name, Path(stem).name + ".mrc")]), encoding="utf-8")
+    Path(stem + ".cxc").write_text(doubt_script([(shown, Path(stem).name + ".mrc")]), encoding="utf-8")
     if structure:
         write_csv(stem + ".csv", TITLES, residue_rows(doubt, volume, read_atoms(structure)))
     return stem + ".mrc", stem + ".csv" if structure else None

@@ -10,6 +10,7 @@ import numpy as np
 from ...contract.result import write_json
 from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure, scale_bar
+from .doubt import write_doubt
 from .qscore import residue_scores
 from .shells import Curve
 from .volume import write_volume
@@ -34,6 +35,9 @@ def write_report(
         write_volume(folder / "local_resolution.mrc", halves["local"], details["volume"])
         plot_local_resolution(halves["local"], folder / "local_resolution.png")
     _write_chimerax(folder, metrics, details)
+    if "doubt" in details:
+        shown = _from_folder(folder, metrics["map"])
+        write_doubt(str(folder / "doubt"), shown, details["doubt"], details["volume"], metrics["structure"])
     write_json(folder / EVALUATION, metrics)
 
 
@@ -126,6 +130,11 @@ def plot_local_resolution(local: np.ndarray, path: Path) -> None:
     save_figure(figure, path)
 
 
+def _from_folder(folder: Path, path: str) -> str:
+    """A path for a script in the folder, which is renamed at the end."""
+    return os.path.relpath(path, folder.resolve().with_name(folder.name.removesuffix(".partial")))
+
+
 def _write_chimerax(
     folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
 ) -> None:
@@ -134,11 +143,9 @@ def _write_chimerax(
         file.write("attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n")
         for (chain, number, _), value in zip(atoms.residues, scores):
             file.write(f"\t/{chain}:{number}\t{value:.4f}\n")
-    final = folder.resolve().with_name(folder.name.removesuffix(".partial"))  # the folder is renamed at the end
-    relative = lambda path: os.path.relpath(path, final)
     lines = [
-        f'open "{relative(metrics["map"])}"',
-        f'open "{relative(metrics["structure"])}"',
+        f'open "{_from_folder(folder, metrics["map"])}"',
+        f'open "{_from_folder(folder, metrics["structure"])}"',
         "volume #1 transparency 0.6",
         'open "q_score.defattr"',
         "color byattribute qscore #2 palette red:white:blue range 0,0.8 target abc",

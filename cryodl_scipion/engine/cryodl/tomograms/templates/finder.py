@@ -207,10 +207,9 @@ class TemplateSearch:
         self, threshold: float | None, progress: typing.Callable[[int], object] | None = None
     ) -> tuple[typing.Any, ...]:
         """Places of a tomogram where one of the structures fits, best first, with at least a score, and the best ones
-                in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
-                (n,) 0 where it is the template, or else Place = tuple[np.ndarray, float, np.ndarray, int]
-        BY_DECOY, BY_ANOTHER; and whether the template fits better with its
-                sign changed."""
+        in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
+        (n,) 0 where it is the template, or else BY_DECOY, BY_ANOTHER; and whether the template fits better with its
+        sign changed."""
         rows: list[Place] = []
         highest = lowest = 0.0
         for start in self.starts:
