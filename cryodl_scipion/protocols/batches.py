@@ -229,9 +229,6 @@ class ArrivingBatches(StoredSettings):
         ids = sorted(item.getObjId() for item in items)
         return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
-    def _batchResult(self, items: Sequence[Image]) -> contract.Result[Any]:
-        return contract.Result.read(os.path.join(self._batchFolder(items), protocol_base.RESULT_FILE))
-
     def _noteAllSkipped(
         self, config: contract.Config, folder: str, error: contract.AllSkipped, names: Sequence[str] = ()
     ) -> None:
@@ -339,7 +336,7 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
             self._append(new, self._madeOf(items, names))
 
     def _madeOf(self, items: Sequence[Any], names: Sequence[str]) -> MadeT:
-        return self._batchResult(items).outputs
+        return contract.Result.read(os.path.join(self._batchFolder(items), protocol_base.RESULT_FILE)).outputs
 
     def _append(self, items: Dict[str, Any], made: MadeT) -> None:
         """Append what the engine made. items: {name for the engine: item} of those that no output has yet; some of them

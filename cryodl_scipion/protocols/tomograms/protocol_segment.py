@@ -125,13 +125,10 @@ class CryodlProtSegment(batches.BatchRun[contract.SegmentConfig, contract.Segmen
         return list(dict.fromkeys(_keyOf(card) if card["feature"] in several else card["feature"] for card in cards))
 
     def _checkTogether(self) -> List[str]:
-        return self._checkNames() + super()._checkTogether()
-
-    def _checkNames(self) -> List[str]:
         outputs = {}
         for key in self._keys():
             outputs.setdefault(SCORES % plain(key), []).append(f"'{key}'")
-        return [
+        return super()._checkTogether() + [
             f"The scores of the features {checks.listed(keys)} would all go to the output {output}. Segment with their "
             "models in several runs."
             for output, keys in outputs.items()

@@ -123,12 +123,6 @@ def usedThreshold(protocol: Any) -> Optional[float]:
     return float(found.pop()) if len(found) == 1 and None not in found else None
 
 
-def isOurs(coordinates: SetOfCoordinates) -> bool:
-    return (
-        coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER) or hasattr(coordinates.getFirstItem(), SCORE)
-    )
-
-
 class CountedWindow(micrograph_window.MicrographWindow):
     """Micrographs with what is seen on each at a value of the slider, and how many. data: CountedPicks. subset:
     function that starts a run which keeps what is seen, and says so in one sentence; None for none."""
@@ -265,7 +259,12 @@ class RoundPicksWindow(PicksWindow):
 _NAME = "cryodl picks with scores"
 
 
-class CryodlPicksViewer(ObjectViewer, name=_NAME, targets=[SetOfCoordinates], only=isOurs):
+class CryodlPicksViewer(
+    ObjectViewer,
+    name=_NAME,
+    targets=[SetOfCoordinates],
+    only=lambda picks: not picks.getSize() or picks.hasAttribute(DIAMETER) or hasattr(picks.getFirstItem(), SCORE),
+):
     def show(self, obj: SetOfCoordinates) -> Any:
         return picksView(self, PicksData.ofSet(obj, self.protocol), obj)
 

@@ -115,7 +115,7 @@ def read_card(
         )
     try:
         with open(path, encoding="utf-8") as file:
-            card: typing.Dict[str, typing.Any] = json.load(file, parse_constant=_refuse_constant)
+            card: typing.Dict[str, typing.Any] = json.load(file, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
     version = card.get("format_version") if isinstance(card, dict) else None
@@ -168,9 +168,9 @@ def _kind_in_words(kind: str) -> str:
     return "particle denoiser" if kind == "denoiser" else kind.replace("_", " ")
 
 
-def _refuse_constant(word: str) -> typing.NoReturn:
-    """Reject NaN and Infinity, which Python's JSON reads as numbers."""
-    raise ValueError(f"{word} is not a number")
+def refuse_constant(word: str) -> typing.NoReturn:
+    """Raise ValueError for NaN and Infinity, which Python's JSON reads as numbers. word: either."""
+    raise ValueError(f"{word} where a number was expected")
 
 
 def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Dict[str, str]:

@@ -72,7 +72,9 @@ def load_subtomogram_coefficients(
     ball.z, ball.y, ball.x, ball.shell = ball.z[order], ball.y[order], ball.x[order], ball.shell[order]
     shape, kinds = (len(subtomograms), len(ball)), dict(data=np.complex64, known=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
-    zyx, ring, edges = torch.stack([ball.z, ball.y, ball.x]).numpy(), _noise_rings(ball), dict[typing.Any, typing.Any]()
+    zyx, edges = torch.stack([ball.z, ball.y, ball.x]).numpy(), dict[typing.Any, typing.Any]()
+    part = np.abs(zyx[1]) / np.linalg.norm(zyx.astype(float), axis=0)  # of the way to the tilt axis, y
+    ring = ball.shell.numpy() * DIRECTIONS + np.minimum((part * DIRECTIONS).astype(int), DIRECTIONS - 1)
     power, number = np.zeros(int(ring.max()) + 1), np.zeros(int(ring.max()) + 1)
     step = max(1, int(CHUNK_VOXELS / subtomograms.box**3))
     sign = -1.0 if contrast == "dark" else 1.0
@@ -91,12 +93,6 @@ def load_subtomogram_coefficients(
         number += np.bincount(ring, (weights > 0).sum(0), len(power))
     scale = np.sqrt(np.maximum(power / np.maximum(number, 1), 1e-12 * power.max()))
     return SubtomogramCoefficients(box, zyx, ring, tuple(files.values()), scale)
-
-
-def _noise_rings(ball: HalfBall) -> np.ndarray:
-    """(d,) number of the shell and range of directions to the tilt axis (y) of each coefficient of a HalfBall."""
-    radius = (ball.z**2 + ball.y**2 + ball.x**2).double().sqrt()
-    return (ball.shell * DIRECTIONS + (ball.y.abs() / radius * DIRECTIONS).long().clamp(max=DIRECTIONS - 1)).numpy()
 
 
 def within_wedge(zyx: np.ndarray, tilt_min: float, tilt_max: float) -> np.ndarray:

@@ -18,8 +18,7 @@ from ...contract import (
 from ...running.runner import PROGRAM, Run, command
 from ..measures import measure, report
 from ..measures.atoms import check_overlap, read_atoms
-from ..measures.doubt import doubt_of, doubted
-from ..measures.half_map_test import half_map_test
+from ..measures.doubt import tested
 from ..measures.volume import (
     SAME_MAP,
     Volume,
@@ -136,10 +135,9 @@ def _halves(
     run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
     if processed:
         data = [half.data for half in processed]
-        test, details["half_map_test"], shared = half_map_test(halves, data, reference.mask)
-        details["doubt"] = doubt_of(halves, data, shared.controls, reference.mask)
-        test = found["half_map_test"] = dict(test, **shared.metrics(), **doubted(details["doubt"], halves[0]))
-        run.warn(*split_verdict(half_map_verdict(half_map_resolutions(test), BY_NETWORK)[1])[1])
+        found["half_map_test"], details["half_map_test"], details["doubt"] = tested(halves, data, reference.mask)
+        test = half_map_resolutions(found["half_map_test"])
+        run.warn(*split_verdict(half_map_verdict(test, BY_NETWORK)[1])[1])
     return found
 
 

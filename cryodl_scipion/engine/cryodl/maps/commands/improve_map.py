@@ -25,7 +25,6 @@ from ...running.runner import PROGRAM, Run, command
 from ..improvers.inputs import check_size, pixel_size_notes, read_maps, reason_to_leave, stated_mask, stated_resolution
 from ..improvers.run import Improver, load_improver
 from ..measures import atoms, doubt, measure
-from ..measures.half_map_test import half_map_test
 from ..measures.volume import Volume, write_volume
 
 UNTESTED = (
@@ -137,9 +136,8 @@ def _half_map_test(
     as a gain."""
     if mask is None:
         mask = atoms.dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
-    resolutions, curves, shared = half_map_test(halves, improved, mask)
-    found = doubt.doubt_of(halves, improved, shared.controls, mask)
-    test = half_map_resolutions(dict(resolutions, **shared.metrics(), **doubt.doubted(found, volume)))
+    metrics, curves, found = doubt.tested(halves, improved, mask)
+    test = half_map_resolutions(metrics)
     sentences, invented = split_verdict(half_map_verdict(test, BY_NETWORK)[1])
     run.summary(*sentences)
     run.warn(*(f"{volume.path}: {line}" for line in invented), *measure.dependent(halves, curves["raw"]))

@@ -16,7 +16,8 @@ from scipy.ndimage import gaussian_filter, label, map_coordinates
 from ...contract import doubt_script
 from ...io.files import write_csv
 from .atoms import Atoms, read_atoms
-from .shells import shell_correlation, shell_filtered
+from .half_map_test import half_map_test
+from .shells import Curve, shell_correlation, shell_filtered
 from .volume import Volume, write_volume
 
 WIDTH = 1.5  # Å, standard deviation of a sphere's weight: a side chain has some of its own
@@ -123,6 +124,15 @@ def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
 def doubt_in_words(from_data: float, invented: float) -> str:
     """In words, by both p; wrong of ALARM of either kind."""
     return "not in the data" if from_data <= ALARM else "from the data" if invented <= ALARM else "undecided"
+
+
+def tested(
+    halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray
+) -> tuple[dict[str, typing.Any], dict[str, Curve], Doubt]:
+    """Metrics and curves of half_map_test, with those of the Doubt, and the Doubt. halves, improved, mask: as there."""
+    resolutions, curves, shared = half_map_test(halves, improved, mask)
+    found = doubt_of(halves, improved, shared.controls, mask)
+    return dict(resolutions, **shared.metrics(), **doubted(found, halves[0])), curves, found
 
 
 def write_doubt(

@@ -8,6 +8,8 @@ import typing
 from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
+
 from ...contract import TrainGeneralPickerConfig, TrainGeneralPickerOutputs, counted, read_card
 from ...core.calibration import calibrate
 from ...io import model, plots, progress
@@ -51,9 +53,11 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
         )
     )
     simulated = make(learnt, config.simulated, CONTINUED if config.start_from else TRAINING)
-    plain = list(
-        general.plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, run.seed)
-    )
+    members = [m for group in zip_longest(*held) for m in group if m]
+    plain = [
+        general.plain_image(members[n % len(members)], method, np.random.default_rng((run.seed, 9, n)))
+        for n in range(2 * count)
+    ]
     material = Material(
         [simulated] + [general.load_set(s, method, seen, MINIMUM_DISTANCE) for s in real],
         make(held, count, VALIDATION),

@@ -42,15 +42,8 @@ STATED = (0.9, 1.15)  # the diameter that is picked at, over the extent: what fi
 DEFOCUS = (8000.0, 25000.0)  # Å
 
 
-def plain_images(
-    members: typing.Sequence[PoolMember], count: int, method: PickerMethod, seed: int
-) -> typing.Iterator[LabelledImage]:
-    """LabelledImages of `count` micrographs of the structures in turn, with ice, gradients, some carbon and clumps."""
-    for index in range(count):
-        yield _plain_image(members[index % len(members)], method, np.random.default_rng((seed, 9, index)))
-
-
-def _plain_image(member: PoolMember, method: PickerMethod, rng: np.random.Generator) -> LabelledImage:
+def plain_image(member: PoolMember, method: PickerMethod, rng: np.random.Generator) -> LabelledImage:
+    """A micrograph of a structure, with ice, gradients, some carbon and clumps."""
     around = Surroundings(
         minimum_distance=float(rng.choice([0.7, 0.9, 1.15])), ice=2.0, carbon=0.2, gradient=1.0, aggregates=0.3
     )

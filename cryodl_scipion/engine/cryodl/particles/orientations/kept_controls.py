@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ...contract import AssignOrientationsConfig, sha256
+from ...contract.model_card import refuse_constant
 from ...io.files import whole_file
 from .amplitude import AmplitudeFit, first_fit, improved
 from .assign import ROUGH, Search
@@ -57,7 +58,8 @@ def find_controls(search: Search, config: AssignOrientationsConfig) -> tuple[Kep
     reasons: list[str] = []
     for path in sorted(Path(config.output).absolute().parent.glob("*" + ENDING)):
         try:
-            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+            # NaN and infinity would agree with everything
+            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
             why, found = _unlike(search, config, value, path), _read(search, value, path)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, OSError) as error:
             why, found = f"it cannot be read ({error})", None
@@ -65,11 +67,6 @@ def find_controls(search: Search, config: AssignOrientationsConfig) -> tuple[Kep
             return found, []
         reasons.append(f"The controls of {path.name} are not used again: {why}. They are made anew.")
     return None, reasons
-
-
-def _no_number(word: str) -> typing.NoReturn:
-    """NaN and infinity agree with everything."""
-    raise ValueError(f"it holds {word} where a number was expected")
 
 
 def _read(search: Search, value: typing.Mapping[str, typing.Any], path: Path) -> KeptControls:

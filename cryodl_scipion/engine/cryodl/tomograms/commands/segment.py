@@ -39,7 +39,8 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
     named = files.name_tomograms(files.expand_paths(config.tomograms), config.names)
     folders = [find_model(model, "segmenter") for model in config.model]
     cards = [read_card(folder, "segmenter") for folder in folders]
-    features, compared = combine.combined_features(cards, folders, config.annotators), combine.compared_features(cards)
+    features = combine.combined_features(cards, folders, config.annotators)
+    compared = tuple(feature for feature in combine.by_feature(cards) if len(feature.models) > 1)
     settings = dict(
         models=[card["weights_sha256"] for card in cards],
         scores=config.scores,

@@ -41,7 +41,7 @@ def combined_features(
     messages. annotators: 'combined' or 'each', as SegmentConfig says. Raises ValueError if a model is given twice, if a
     name cannot stand in a file's name, or if two volumes would have the same name."""
     _check(cards, folders)
-    combined = _combined(cards)
+    combined = by_feature(cards)
     if annotators == "combined":
         return combined
     alone = {f.name for f in combined if len(f.models) == 1}
@@ -66,12 +66,8 @@ def combined_features(
     return features
 
 
-def compared_features(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[CombinedFeature, ...]:
-    """The Features of several models, whose models are compared."""
-    return tuple(feature for feature in _combined(cards) if len(feature.models) > 1)
-
-
-def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[CombinedFeature, ...]:
+def by_feature(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[CombinedFeature, ...]:
+    """A CombinedFeature for each feature of some cards, of all models that have it."""
     return tuple(
         CombinedFeature(
             name,
