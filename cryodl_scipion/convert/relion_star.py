@@ -41,11 +41,6 @@ def originOf(matrix: np.ndarray, axes: int = 2) -> np.ndarray:
     return -np.linalg.inv(matrix)[:axes, 3]
 
 
-def writeOrientations(path: str, particles: SetOfParticles) -> None:
-    angles = (anglesOf(particle.getTransform().getMatrix()) for particle in particles.iterItems())
-    writeTable(path, "", ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)
-
-
 def writeTable(path: str, table: str, columns: Sequence[str], rows: Iterable[Iterable[Any]], before: str = "") -> int:
     """Write a table, whole or not at all. Returns the number of rows. table: what follows `data_`. rows: iterator; each
     is used before the next is asked for. before: tables above it."""

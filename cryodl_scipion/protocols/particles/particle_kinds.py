@@ -271,7 +271,8 @@ class OrientationsFrom(Pointing):
     def filesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
         path = self.valuesOf(protocol, found)["orientations"]
         makeFilePath(path)
-        relion_star.writeOrientations(path, found)
+        angles = (relion_star.anglesOf(particle.getTransform().getMatrix()) for particle in found.iterItems())
+        relion_star.writeTable(path, "", ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)
         return {}
 
     def check(self, protocol: Any, found: SetOfParticles) -> List[str]:

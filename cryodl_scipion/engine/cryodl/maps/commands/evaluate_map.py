@@ -18,7 +18,7 @@ from ...contract import (
 from ...running.runner import PROGRAM, Run, command
 from ..measures import measure, report
 from ..measures.atoms import check_overlap, read_atoms
-from ..measures.doubt import tested
+from ..measures.doubt import tested_halves
 from ..measures.volume import (
     SAME_MAP,
     Volume,
@@ -135,7 +135,7 @@ def _halves(
     run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
     if processed:
         data = [half.data for half in processed]
-        found["half_map_test"], details["half_map_test"], details["doubt"] = tested(halves, data, reference.mask)
+        found["half_map_test"], details["half_map_test"], details["doubt"] = tested_halves(halves, data, reference.mask)
         test = half_map_resolutions(found["half_map_test"])
         run.warn(*split_verdict(half_map_verdict(test, BY_NETWORK)[1])[1])
     return found

@@ -136,7 +136,7 @@ def _half_map_test(
     as a gain."""
     if mask is None:
         mask = atoms.dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
-    metrics, curves, found = doubt.tested(halves, improved, mask)
+    metrics, curves, found = doubt.tested_halves(halves, improved, mask)
     test = half_map_resolutions(metrics)
     sentences, invented = split_verdict(half_map_verdict(test, BY_NETWORK)[1])
     run.summary(*sentences)

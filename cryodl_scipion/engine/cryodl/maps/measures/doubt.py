@@ -126,7 +126,7 @@ def doubt_in_words(from_data: float, invented: float) -> str:
     return "not in the data" if from_data <= ALARM else "from the data" if invented <= ALARM else "undecided"
 
 
-def tested(
+def tested_halves(
     halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray
 ) -> tuple[dict[str, typing.Any], dict[str, Curve], Doubt]:
     """Metrics and curves of half_map_test, with those of the Doubt, and the Doubt. halves, improved, mask: as there."""

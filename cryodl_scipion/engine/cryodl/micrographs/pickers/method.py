@@ -101,10 +101,6 @@ class PickerMethod(abc.ABC):
         candidates elsewhere."""
         return find_peaks(self.scores(output[None])[0, 0], max(1.0, distance), threshold, cells)
 
-    def learn_unlabelled(self, criterion: str, items: typing.Sequence[LabelledImage]) -> None:
-        """Prepare for sparse labels. criterion: one of contract.PU_CRITERIA. items: LabelledImages to learn from."""
-        self.unlabelled_loss = CRITERIA[criterion](self.prior(items))
-
     def whole_loss(self, labelled: torch.Tensor, *of: torch.Tensor) -> torch.Tensor:
         """Scalar loss of labelled places; where labels are sparse, with that of unlabelled ones. of: see GEBinomial."""
         return labelled if self.unlabelled_loss is None else self.unlabelled_loss(labelled, *of)

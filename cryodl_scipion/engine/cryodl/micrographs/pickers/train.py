@@ -13,7 +13,7 @@ from ...core.matching import match_picks, score_matched
 from ...learning.task import NetworkTask
 from .corrected_calibration import CorrectedCandidates
 from .crops import LabelledImage
-from .method import PickerMethod
+from .method import CRITERIA, PickerMethod
 from .predict import MINIMUM_DISTANCE, Picker
 from .thresholds import Narrow
 
@@ -60,7 +60,7 @@ class PickerTask(NetworkTask):
         self.validates_poorly = sum(len(im.positives) for im in validation) < FEW_PARTICLES
         self.batch_size = batch_size * method.batch_factor(self.labels)
         if self.labels == "sparse":
-            method.learn_unlabelled(pu_criterion, training)
+            method.unlabelled_loss = CRITERIA[pu_criterion](method.prior(training))
         self.minimum_distance = closest_neighbours([*training, *validation], method.working_diameter)
         self.learn("picker", network, method.optimizer, torch.channels_last)
         counts = np.array([1.0 + len(im.positives) + len(im.negatives) + len(im.contamination) for im in training])
