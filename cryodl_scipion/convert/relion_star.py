@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Union
 import numpy as np
 from emtable import Table
 from pwem.convert import transformations
-from pwem.objects import SetOfImages, SetOfParticles
+from pwem.objects import SetOfImages
 
 from ..engine.cryodl.contract.reading import check_end, star_head, star_text
 
