@@ -115,7 +115,7 @@ def present_options(
     """Values by the present names of a command's options. command: its name, present or of 0.1.0. values: by present
     names or those of 0.1.0. Returns values: without those of removed options. Returns warnings: a sentence that names
     the removed options. Raises ValueError if a value is given under both names."""
-    renamed, removed = _renamed(RENAMED, command), _removed(command)
+    renamed, removed = _renamed(command), _removed(command)
     twice = [(old, new) for old, new in renamed.items() if old in values and new in values]
     if twice:
         raise ValueError("{1} is given twice, also as {0}, its name in version 0.1.0. Leave {0} out.".format(*twice[0]))
@@ -124,9 +124,9 @@ def present_options(
     return dict(GIVEN.get(command, {}), **present), removed_sentence(gone)
 
 
-def _renamed(table: typing.Mapping[str, typing.Mapping[str, str]], command: str) -> typing.Dict[str, str]:
+def _renamed(command: str) -> typing.Dict[str, str]:
     """{name then: name now} of a command, under its present name and the one that it was given."""
-    return dict(table.get(COMMANDS.get(command, command), {}), **table.get(command, {}))
+    return dict(RENAMED.get(COMMANDS.get(command, command), {}), **RENAMED.get(command, {}))
 
 
 def _removed(command: str) -> typing.Tuple[str, ...]:
@@ -155,7 +155,7 @@ def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.Lis
     removed options and their values. Returns warnings: a sentence that names the removed options."""
     if not words:
         return [], []
-    renamed, removed = _renamed(RENAMED, words[0]), _removed(words[0])
+    renamed, removed = _renamed(words[0]), _removed(words[0])
     present: typing.List[str] = [COMMANDS.get(words[0], words[0])]
     given = [(f"--{name.replace('_', '-')}", str(value)) for name, value in GIVEN.get(words[0], {}).items()]
     present += [word for one in given if one[0] not in words for word in one]
@@ -172,8 +172,3 @@ def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.Lis
             word = "--" + renamed[name].replace("_", "-") + equals + value if name in renamed else word
         present += [] if dropping else [word]
     return present, removed_sentence(gone)
-
-
-def present_outputs(command: str, values: typing.Mapping[str, typing.Any]) -> typing.Dict[str, typing.Any]:
-    """The outputs of a result of 0.1.0 by their present names. command: its name then."""
-    return {_renamed(OUTPUTS, command).get(name, name): value for name, value in values.items()}

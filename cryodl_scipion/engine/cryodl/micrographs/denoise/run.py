@@ -94,7 +94,9 @@ def train_on_micrographs(
         method = "even-odd" if config.even else "added-noise"
     resolution = 2 * denoising_pixel_size(config.pixel_size, config.resolution or DEFAULT_RESOLUTION)
     names, views = load_views(sources, config, resolution, method, run.seed)
-    parts = split_rows(views)
+    cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]  # the lowest rows are for validation
+    learnt, held_out = ([slice(c) for c in cuts], [slice(c, None) for c in cuts])
+    parts = [[cut_views(v, rows, slice(None)) for v, rows in zip(views, part)] for part in (learnt, held_out)]
     training.start()
     task = MicrographTask(*parts, device)
     steps = config.steps or DEFAULT_STEPS
@@ -168,15 +170,6 @@ def cut_down(views: WienerViews, pixels: int, rng: np.random.Generator) -> Wiene
     part = cut_views(views, slice(top, top + side), slice(left, left + side))
     whole = {name: getattr(part, name).clone() for name in ("images", "wiener", "mask")}
     return dataclasses.replace(part, **whole)  # the rest is let go
-
-
-def split_rows(views: typing.Sequence[WienerViews]) -> tuple[list[WienerViews], list[WienerViews]]:
-    """Training and validation parts: the lowest rows of each micrograph are kept for validation."""
-    cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]
-    return (
-        [cut_views(v, slice(0, c), slice(None)) for v, c in zip(views, cuts)],
-        [cut_views(v, slice(c, None), slice(None)) for v, c in zip(views, cuts)],
-    )
 
 
 # ----- Training of a micrograph denoiser without ground truth: one noisy view of a micrograph is predicted from
