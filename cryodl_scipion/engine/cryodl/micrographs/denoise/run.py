@@ -98,7 +98,7 @@ def train_on_micrographs(
     learnt, held_out = ([slice(c) for c in cuts], [slice(c, None) for c in cuts])
     parts = [[cut_views(v, rows, slice(None)) for v, rows in zip(views, part)] for part in (learnt, held_out)]
     training.start()
-    task = MicrographTask(*parts, device)
+    task = MicrographTask(parts[0], parts[1], device)
     steps = config.steps or DEFAULT_STEPS
     print(
         f"Training the denoiser ({method}) on {training.device_name}: {len(names)} micrographs at "

@@ -100,8 +100,8 @@ class PatchDiscriminator(nn.Module):
         layers, before = list[nn.Module](), 2
         for index, (width, blocks) in enumerate(zip(WIDTHS, RESIDUAL)):
             layers += [same_padding()] * (halved <= index <= HALVING)
-            halving = (2, 1) if index < halved else ()  # step and padding
-            layers += [Convolution(before, width, 4, *halving, bias=False), image_norm(width), nn.ELU()]
+            step, padding = (2, 1) if index < halved else (1, 0)
+            layers += [Convolution(before, width, 4, step, padding, bias=False), image_norm(width), nn.ELU()]
             layers += bottlenecks(width, blocks)
             before = width
         self.layers = nn.Sequential(*layers, nn.Conv2d(before, 1, 4))
