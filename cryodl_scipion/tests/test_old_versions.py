@@ -102,7 +102,8 @@ class TestOldVersions(BaseTest):
         config = getattr(protocol, "_CONFIG", None)
         table, now = contract.version_0_1_0, contract.command_name(config) if config else ""
         commands = [now, *(then for then, one in table.COMMANDS.items() if one == now)]
-        return [formName(name) for command in commands for name in table.REMOVED.get(command, ())]
+        removed = [formName(name) for command in commands for name in table.REMOVED.get(command, ())]
+        return [*removed, *table.FIELDS_REMOVED.get(protocol.getClassName(), ())]
 
     def _exported(self, run):
         return {name: value for name, value in run.items() if name != "choices"}

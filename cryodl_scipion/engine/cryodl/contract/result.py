@@ -113,7 +113,8 @@ class Result(typing.Generic[Made]):
         if declared:
             partial = old or data.get("nothing_made", False)
             if old:
-                data["outputs"] = version_0_1_0.present_outputs(then, data["outputs"])
+                renamed = version_0_1_0.OUTPUTS.get(then, {}).get
+                data["outputs"] = {renamed(name, name): value for name, value in data["outputs"].items()}
             try:
                 data["outputs"] = outputs_of(declared, data["outputs"], old=partial)
             except ValueError as error:

@@ -61,6 +61,8 @@ FIELDS: typing.Dict[str, typing.Dict[str, str]] = {
     "CryodlProtTrainFromStructure": {"inputMicrographs": "ownMicrographs", "contrast": "simulatedContrast"},
     "CryodlProtTrainGeneral": {"steps": "generalSteps", "startGeneral": "continueGeneral"},
 }
+# {protocol: fields of its form that are gone, beside those of options in REMOVED}.
+FIELDS_REMOVED = {"CryodlProtEvaluateMap": ("testImprover", "modelFrom", "shippedModel", "useGpu", "gpuList")}
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
 # then where several became one.
 RENAMED: typing.Dict[str, typing.Dict[str, str]] = {"fit-subtomogram-heterogeneity": {"subtomograms": "particles"}}
@@ -84,7 +86,7 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "train-general-picker": ("learning_rate",),
     "train-micrograph-denoiser": ("learning_rate",),
     "train-picker": ("patience",),
-    "evaluate-map": ("improver", "test_improver", "model_from", "shipped_model", "use_gpu", "gpu_list"),
+    "evaluate-map": ("improver",),
     "fit-heterogeneity": ("tolerance", "gaussians", "anchors"),
     "fit-subtomogram-heterogeneity": ("tolerance",),
     "classify-subtomograms": ("averages", "batch_size", "components", "compensate"),
@@ -116,7 +118,7 @@ def present_options(
     """Values by the present names of a command's options. command: its name, present or of 0.1.0. values: by present
     names or those of 0.1.0. Returns values: without those of removed options. Returns warnings: a sentence that names
     the removed options. Raises ValueError if a value is given under both names."""
-    renamed, removed = _renamed(RENAMED, command), _removed(command)
+    renamed, removed = _renamed(command), _removed(command)
     twice = [(old, new) for old, new in renamed.items() if old in values and new in values]
     if twice:
         raise ValueError("{1} is given twice, also as {0}, its name in version 0.1.0. Leave {0} out.".format(*twice[0]))
@@ -125,9 +127,9 @@ def present_options(
     return dict(GIVEN.get(command, {}), **present), removed_sentence(gone)
 
 
-def _renamed(table: typing.Mapping[str, typing.Mapping[str, str]], command: str) -> typing.Dict[str, str]:
+def _renamed(command: str) -> typing.Dict[str, str]:
     """{name then: name now} of a command, under its present name and the one that it was given."""
-    return dict(table.get(COMMANDS.get(command, command), {}), **table.get(command, {}))
+    return dict(RENAMED.get(COMMANDS.get(command, command), {}), **RENAMED.get(command, {}))
 
 
 def _removed(command: str) -> typing.Tuple[str, ...]:
@@ -156,7 +158,7 @@ def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.Lis
     removed options and their values. Returns warnings: a sentence that names the removed options."""
     if not words:
         return [], []
-    renamed, removed = _renamed(RENAMED, words[0]), _removed(words[0])
+    renamed, removed = _renamed(words[0]), _removed(words[0])
     present: typing.List[str] = [COMMANDS.get(words[0], words[0])]
     given = [(f"--{name.replace('_', '-')}", str(value)) for name, value in GIVEN.get(words[0], {}).items()]
     present += [word for one in given if one[0] not in words for word in one]
@@ -173,8 +175,3 @@ def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.Lis
             word = "--" + renamed[name].replace("_", "-") + equals + value if name in renamed else word
         present += [] if dropping else [word]
     return present, removed_sentence(gone)
-
-
-def present_outputs(command: str, values: typing.Mapping[str, typing.Any]) -> typing.Dict[str, typing.Any]:
-    """The outputs of a result of 0.1.0 by their present names. command: its name then."""
-    return {_renamed(OUTPUTS, command).get(name, name): value for name, value in values.items()}

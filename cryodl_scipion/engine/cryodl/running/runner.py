@@ -115,7 +115,7 @@ def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> Runnabl
             return Result(
                 row.name,
                 made,
-                device=run.used_device,
+                device="none" if run._device is None else run.device_name,  # nothing was computed on it
                 seconds=round(time.monotonic() - started, 3),
                 skipped=tuple(run.skipped),
                 warnings=tuple(said()),
@@ -176,11 +176,6 @@ class Run(typing.Generic[AskedT]):
     def device_name(self) -> str:
         """The device in words."""
         return device_name(self.device)
-
-    @property
-    def used_device(self) -> str:
-        """The same; 'none' as long as nothing was computed on it."""
-        return "none" if self._device is None else self.device_name
 
     # ----- what is told
     def warn(self, *sentences: str | None) -> None:

@@ -10,6 +10,7 @@ from synthetic import write_mrc
 
 from cryodl.contract import AutoPickConfig, TrainPickerConfig, read_card
 from cryodl.io.coordinates import write_coordinates
+from cryodl.learning.run_training import _schedule
 from cryodl.micrographs.byhand.session import HandSession
 from cryodl.micrographs.byhand.store import FROM_CLASSES, HandPicks, is_corrected, read_corrections
 from cryodl.micrographs.commands import train_picker
@@ -115,12 +116,12 @@ def test_a_trained_network_learns_boxes_gently(project):
     config = with_corrections(config_of(project))[0]
     method = picker_method("unet")
     (image,) = load_labels(match_labels(config), method, config)[1]
-    for trained_before, steps in ((False, None), (True, 100)):
+    for trained_before, steps, rate in ((False, 250, 1), (True, 100, 1 / 3)):
         task = PickerTask(
             method, method.build(), [image], [image], 2, torch.device("cpu"), trained_before=trained_before
         )
-        assert train_picker._gently(config, task).steps == steps
-    stated = train_picker._gently(dataclasses.replace(config, steps=7, learning_rate=0.5), task)
+        assert (task.default_steps, task.rate) == (steps, rate)
+    stated = _schedule(task, dataclasses.replace(config, steps=7, learning_rate=0.5), 0)
     assert (stated.steps, stated.learning_rate) == (7, 0.5), "what the user states holds"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boxes that are held back tell whether the general model should learn from the others."""
+"""Clicks that are held back tell whether, and from what, the general model should learn."""
 
 import dataclasses
 import json
@@ -15,8 +15,8 @@ from cryodl.contract import Result, TrainPickerConfig
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.pickers import held_back, picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.held_back import HeldBack, hold_back
-from cryodl.micrographs.pickers.train import PickerTask
+from cryodl.micrographs.pickers.held_back import CLICKS, LEFT, HeldBack, hold_back
+from cryodl.micrographs.pickers.train import Hits, PickerTask
 
 
 def labelled(name, particles, background, seed=0):
@@ -31,38 +31,102 @@ def rows(images, field):
     return sorted((im.name, *yx) for im in images for yx in getattr(im, field).tolist())
 
 
+@pytest.fixture
+def compare(tmp_path, monkeypatch):
+    """hold_back with networks that rank as they are told. learnt: function of what a way teaches (its particles, the
+    held-back image, ranks before) and of the ranks before that gives those after."""
+    monkeypatch.setattr(held_back, "fit_task", lambda task, *_: setattr(task, "trained", True))
+    monkeypatch.setattr(held_back, "missed_particles", lambda found: found)
+
+    def run(images, given, before, learnt, missed=0.0):
+        taught, held = [], []
+
+        def task_of(training):
+            task = types.SimpleNamespace(trained=False, default_steps=250)
+
+            def box_ranks(out):
+                held.append(out)
+                ranks = [before(image) for image in out]
+                if task.trained:
+                    ranks = [learnt(training, image, rank) for image, rank in zip(out, ranks)]
+                return np.concatenate(ranks), 1000
+
+            task.box_ranks, task.corrected_candidates = box_ranks, lambda images: missed
+            task.hits = lambda out: Hits(np.zeros(0, bool), np.zeros(0), sum(len(im.positives) for im in out))
+            taught.append(training)
+            return task
+
+        config = TrainPickerConfig(("a.mrc",), "clicks", 2.0, 40.0, "model")
+        found, hits = hold_back(task_of, images, given, config, tmp_path, torch.device("cpu"), seed=3)
+        return found, hits, taught[1:], held
+
+    return run
+
+
+def constant(particle, background):
+    """Ranks of an image's clicks."""
+    return lambda image: np.repeat([float(particle), float(background)], [len(image.positives), len(image.negatives)])
+
+
 @pytest.mark.parametrize("helps, learns", [(1.0, True), (-1.0, False)])
-def test_each_box_is_held_back_once_and_never_learnt_meanwhile(tmp_path, monkeypatch, helps, learns):
+def test_each_box_is_held_back_once_and_never_learnt_meanwhile(compare, tmp_path, helps, learns):
     """Of the background, those that the user gave; the proposed ones that follow are no evidence."""
     images = [labelled("a", 7, 5), labelled("b", 4, 3, 1), labelled("c", 1, 0, 2)]
-    given, seen, taught = {"a": 2, "b": 0, "c": 0}, [], []
-
-    def task_of(training, validation):
-        assert len(validation) == 1 and len(validation[0].positives)
-        taught.append(training)
-        task = types.SimpleNamespace(trained=0.0)
-
-        def box_ranks(held):
-            seen.append(held)
-            signs = np.concatenate([[1] * len(im.positives) + [-1] * len(im.negatives) for im in held])
-            return np.exp(3.0 - task.trained * signs), 100
-
-        task.box_ranks = box_ranks
-        return task
-
-    monkeypatch.setattr(held_back, "fit_task", lambda task, *_: setattr(task, "trained", helps))
-    config = TrainPickerConfig(("a.mrc",), "boxes", 2.0, 90.0, "model", steps=400)
-    found = hold_back(task_of, images, given, config, tmp_path, torch.device("cpu"), seed=3)
-    assert found.learns is learns and found.gain == helps and found.error == 0
-    assert len(taught) == 2 and (tmp_path / "fold_2").is_dir()
-    held = [seen[0], seen[2]]
-    assert sorted(rows(held[0], "positives") + rows(held[1], "positives")) == rows(images, "positives")
+    sign = lambda image: np.repeat([1, -1], [len(image.positives), len(image.negatives)])
+    shifted = lambda training, image, ranks: ranks * np.exp(-helps * sign(image))
+    found, hits, taught, held = compare(images, {"a": 2, "b": 0, "c": 0}, constant(20, 20), shifted)
+    assert found.gains == {CLICKS: (helps, 0.0)} and found.chosen == (CLICKS if learns else None)
+    assert found.clicks == hits.reference + 2 == 14 and len(taught) == 2 and (tmp_path / "half_1").is_dir()
+    assert sorted(rows(held[2], "positives") + rows(held[3], "positives")) == rows(images, "positives")
     own = [("a", *yx) for yx in images[0].negatives[:2].tolist()]
-    assert sorted(rows(held[0], "negatives") + rows(held[1], "negatives")) == sorted(own)
-    for out, rest in zip(held, taught):
+    assert sorted(rows(held[2], "negatives") + rows(held[3], "negatives")) == sorted(own)
+    for out, rest in zip(held[2:], taught):
         for field in ("positives", "negatives"):
             assert sorted(rows(out, field) + rows(rest, field)) == rows(images, field)
-        assert 5 <= len(rows(out, "positives")) + len(rows(out, "negatives")) <= 9, "about one half"
+        assert len(rows(out, "positives")) == 6 and len(rows(out, "negatives")) == 1, "one half of each kind"
+
+
+def corrected(added, left, removed):
+    """An image on which the user added particles and removed picks, and left others, twice as many as are drawn."""
+    image = labelled("a", added + left, removed)
+    more = np.random.default_rng(9).uniform(70, 90, (left, 2))
+    return dataclasses.replace(image, machine=np.concatenate([image.positives[added:], more]))
+
+
+@pytest.mark.parametrize("missed, learns", [(40.0, False), (4000.0, True)])
+def test_picks_that_were_left_speak_for_the_model_that_made_them(compare, missed, learns):
+    """20 added particles rise from rank 300 to 150, 20 removed picks fall, 20 of 40 left ones fall to rank 200: that is
+    worth it only where the model has missed many. By the corrections alone it always would be."""
+    image = corrected(20, 20, 20)
+    is_left = lambda image: ~image.is_certain
+    before = lambda image: np.r_[np.where(is_left(image), 10.0, 300.0), np.full(len(image.negatives), 20.0)]
+    after = lambda training, image, ranks: np.r_[
+        np.where(is_left(image), 200.0, 150.0), np.full(len(image.negatives), 60.0)
+    ]
+    found, _, taught, _ = compare([image], {"a": 20}, before, after, missed)
+    assert found.clicks == 60 and bool(found.chosen) == learns
+    # ranks above the 40 picks that were left count as 40
+    mean = (missed * np.log(300 / 150) - 40 * np.log(200 / 40) + 20 * np.log(60 / 40)) / (missed + 60)
+    assert found.gains[LEFT][0] == pytest.approx(mean, abs=1e-3)
+    assert [len(rows(training, "positives")) for training in taught] == [20, 20, 10, 10], "with and without those left"
+
+
+@pytest.mark.parametrize("gain, chosen", [(0.0, LEFT), (0.5, CLICKS)])
+def test_picks_that_were_left_do_not_teach_where_clicks_alone_teach_clearly_more(compare, gain, chosen):
+    image, before = corrected(20, 20, 20), constant(300, 45)
+    noise = lambda image: np.exp(np.where(np.arange(len(image.positives)) % 2, 0.1, -0.1))
+    alone = lambda training: training[0].is_certain.all()
+
+    def after(training, image, ranks):
+        better = np.exp(-0.2 - gain * alone(training)) * (noise(image) if alone(training) else 1)
+        return np.r_[ranks[: len(image.positives)] * better, ranks[len(image.positives) :]]
+
+    assert compare([image], {"a": 20}, before, after, 100.0)[0].chosen == chosen
+
+
+def test_few_added_particles_are_not_taught_alone(compare):
+    found, *_ = compare([corrected(9, 20, 20)], {"a": 20}, constant(300, 45), lambda _, image, ranks: ranks, 100.0)
+    assert found.gains == {LEFT: (0, 0)} and not found.chosen, "what gains nothing leaves the model as it is"
 
 
 def test_ranks_count_the_candidates_that_score_higher(monkeypatch):
@@ -89,11 +153,15 @@ def test_a_training_that_ruins_the_general_model_leaves_it_as_it_is(tmp_path, ra
     assert train(tmp_path, *more, steps=8) == 0
     result, card = Result.read(tmp_path / "result.json"), json.loads((tmp_path / "model/card.json").read_text())
     said = HeldBack(**card["training"]["held_back"])
-    assert said.boxes == 6 * len(ground_truth) and said.learns is learns
+    assert said.clicks == 6 * len(ground_truth) and said.chosen == (CLICKS if learns else None)
     assert said.sentence() in result.summary and bool(card.get("general")) is not learns
     weights, general = (read_model(folder)[1] for folder in (tmp_path / "model", find_model("general", "picker")))
     if not learns:
         assert card["name"] == "model" and "as it is" in result.outputs["stop_reason"]
-        assert said.gain < -said.error and all(torch.equal(weights[key], general[key]) for key in general)
+        gain, error = said.gains[CLICKS]
+        assert gain < -error and all(torch.equal(weights[key], general[key]) for key in general)
         assert result.outputs["threshold"] == card["threshold"] and card["contrast"] == "dark"
-    assert not list((tmp_path / "model").glob("fold_*"))
+    else:
+        assert card["training"]["particles"] == 6 * len(ground_truth) == card["validation"]["reference"]
+        assert not card["training"]["validation_micrographs"], "all boxes teach, and each was held back once"
+    assert not list((tmp_path / "model").glob("half_*"))

@@ -10,7 +10,13 @@ from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, write
 from cryodl.contract import PICKER_NETWORKS
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.labels import leave_out_unlabelled_edge, load_labelled, load_labels, match_labels
+from cryodl.micrographs.pickers.labels import (
+    Labels,
+    leave_out_unlabelled_edge,
+    load_labelled,
+    load_labels,
+    match_labels,
+)
 from cryodl.micrographs.pickers.recursive import split_image, split_items
 
 
@@ -44,7 +50,7 @@ def test_labels_lie_on_the_particles_of_the_prepared_micrograph(tmp_path):
     write_mrc(tmp_path / "mics/a.mrc", image)
     method = picker_method(PICKER_NETWORKS[0])
     item = load_labelled(
-        ("a", str(tmp_path / "mics/a.mrc"), centres, centres[:1]), method, PIXEL_SIZE, DIAMETER, "complete"
+        Labels("a", str(tmp_path / "mics/a.mrc"), centres, centres[:1]), method, PIXEL_SIZE, DIAMETER, "complete"
     )
     smooth = torch.nn.functional.avg_pool2d(item.image[None, None], 7, stride=1, padding=3)[0, 0]
     positions = np.rint(item.positives).astype(int)
@@ -164,7 +170,7 @@ def test_too_few_particles_are_counted(tmp_path):
 
 def test_a_labelled_micrograph_that_cannot_be_used_is_named(tmp_path):
     path = write_mrc(tmp_path / "zeros.mrc", np.zeros((256, 320), np.float32))
-    item, method = ("zeros", str(path), np.array([[50.0, 50.0]]), np.zeros((0, 2))), picker_method(PICKER_NETWORKS[0])
+    item, method = Labels("zeros", str(path), np.array([[50.0, 50.0]])), picker_method(PICKER_NETWORKS[0])
     with pytest.raises(ValueError, match="zeros.mrc: .*constant"):
         load_labelled(item, method, PIXEL_SIZE, DIAMETER, "complete")
     with pytest.raises(ValueError, match="zeros.mrc.*diameter of 700 Å"):

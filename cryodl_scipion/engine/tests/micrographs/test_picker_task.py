@@ -93,7 +93,7 @@ def test_candidates_in_the_part_that_trains_are_not_judged():
 def test_validation_counts_the_labels_it_may_use():
     allowed = torch.zeros(SHAPE, dtype=torch.bool)
     allowed[:, 128:] = True
-    assert task(labelled(allowed=allowed)).validation_hits().reference == 1
+    assert (made := task(labelled(allowed=allowed))).hits(made.validation).reference == 1
     with torch.no_grad():  # as the training loop does
         metrics = task(labelled()).validate()
     assert set(metrics) == {"metric", "loss", "f1", "average_precision"} and all(0 <= v < 100 for v in metrics.values())

@@ -30,8 +30,6 @@ INTERVAL, DRAWS, WRONG = 0.9, 2000, 0.05  # WRONG: answers that a person gets wr
 THRESHOLD_PRIOR, INTERVAL_PRIOR = (0.3, 0.8), (0.5, 2.0)
 LIKELY = 1e-4  # of the likeliest curve: others are left out
 SAME_PLACE, SAME_SCORE = 0.5, 0.01  # px, and score: another device or number of threads changes far less
-# Precision from which picks that nobody judged teach more than they spoil: 0.69 was seen to help, 0.5 to harm.
-HELPS = 0.6
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.micrographs import read_micrograph, write_micrograph
 from ...io.star import read_tables
-from .questions import ANSWERS, HELPS, AnswerEstimate, read_questions
+from .questions import ANSWERS
 
 CERTAIN = "cryodlCertain"
 REMOVED, IGNORED = "removed", "ignored"
@@ -122,21 +122,20 @@ class Corrections:
     """Labels of a folder of `pick-by-hand`, by micrograph; positions are (n, 2) yx in px of the micrographs. certain:
     picks that a human put, moved or confirmed. machine: picks of a machine that nobody confirmed. removed: picks of a
     machine that a human took away. masks: files of the areas to ignore. from_classes: whether 2-D classes made the
-    labels: they tell of the picks alone, and nothing of missed particles. asked: what answers to questions tell of all
-    picks; None if no questions were answered, or too few."""
+    labels: they tell of the picks alone, and nothing of missed particles. asked: whether these are answers to
+    questions."""
 
     certain: dict[str, np.ndarray]
     machine: dict[str, np.ndarray]
     removed: dict[str, np.ndarray]
     masks: dict[str, str]
     from_classes: bool = False
-    asked: AnswerEstimate | None = None
+    asked: bool = False
 
     @property
     def unseen(self) -> bool:
-        """Whether the machine's picks teach nothing: nobody looked at them, and answers do not say that most are
-        right."""
-        return self.from_classes or (self.asked is not None and self.asked.precision[0] < HELPS)
+        """Whether the machine's picks teach nothing: nobody looked at them."""
+        return self.from_classes or self.asked
 
     @property
     def partial(self) -> bool:
@@ -173,9 +172,7 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
             certain[name], machine[name] = yx[sure], yx[~sure]
     removed = _positions(folder / REMOVED, names)
     masks = {path.stem: str(path) for path in sorted((folder / IGNORED).glob("*.mrc")) if path.stem in names}
-    answers = folder / ANSWERS
-    asked = read_questions(answers).estimate() if answers.exists() else None
-    return Corrections(certain, machine, removed, masks, (folder / FROM_CLASSES).exists(), asked)
+    return Corrections(certain, machine, removed, masks, (folder / FROM_CLASSES).exists(), (folder / ANSWERS).exists())
 
 
 def _with_certainty(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

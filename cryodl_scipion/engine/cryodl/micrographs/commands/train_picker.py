@@ -17,11 +17,9 @@ from ...running.runner import Run, command
 from ..pickers import crops, general_view, labels, load_network, picker_method, recursive, train
 from ..pickers.card import card_warnings, model_card, training_in_words, training_summary
 from ..pickers.fill_in import fill_in
-from ..pickers.held_back import FOLDS, HeldBack, hold_back
+from ..pickers.held_back import TRIALS, hold_back, taught
 from ..pickers.method import PickerMethod
 
-# Parts of the usual steps and learning rate with which boxes teach a network that was trained before.
-GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
 BOXES = (("negatives", "background"), ("contamination", "contamination"))  # kinds of images, and their words
 
 
@@ -54,17 +52,22 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     training.start()
     split = recursive.split_items(items, config.validation_fraction, np.random.default_rng(run.seed))
     start, task_of = _tasks(config, method, device)
-    task = task_of(*recursive.split_images(filled.images, split, config.validation_fraction, method.working_diameter))
-    gentle, held, rounds = _gently(config, task), None, list[recursive.Recursion]()
+    parts = recursive.split_images(filled.images, split, config.validation_fraction, method.working_diameter)
+    held, hits, rounds = None, None, list[recursive.Recursion]()
     with training.together():
-        if start.get("general") and task.keeps_statistics:
-            held = hold_back(task_of, filled.images, given, gentle, training.folder, device, run.seed)
-        if held is None or held.learns:
-            task, training.report, rounds = recursive.train_recursively(task, gentle, training.folder, device)
-    card = model_card(config, filled, split, task, training) if training.report else dict(start)
-    card = _told(card, config, rounds, held)
+        if start.get("general") and filled.images[0].labels == "boxes":
+            held, hits = hold_back(task_of, filled.images, given, config, training.folder, device, run.seed)
+            # these have judged: more that are held out could not choose weights, and would be lost for learning
+            split, parts = (items, []), [[taught(image, held.chosen) for image in filled.images], []]
+        task = task_of(*parts)
+        if held is None or held.chosen:
+            task, training.report, rounds = recursive.train_recursively(task, config, training.folder, device)
+    card = model_card(config, filled, split, task, training, hits) if training.report else dict(start)
+    told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))
+    learnt = dict(card["training"], **{name: value for name, value in told.items() if value})
+    card = dict(card, name=Path(config.output).name, training=learnt)
     folders = [recursive.recursion_folder(number + 1) for number in range(config.recursions)]
-    training.finish(card, task.networks["picker"].state_dict(), *folders, *FOLDS)
+    training.finish(card, task.networks["picker"].state_dict(), *folders, *TRIALS.values())
     run.warn(*card_warnings(card))
     run.summary(*([held.sentence()] if held else []), *(training_summary(card) if training.report else []))
     run.methods(*([training_in_words(card)] if training.report else []))
@@ -80,18 +83,6 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     )
 
 
-def _told(
-    card: dict[str, typing.Any],
-    config: TrainPickerConfig,
-    rounds: typing.Sequence[recursive.Recursion],
-    held: HeldBack | None,
-) -> dict[str, typing.Any]:
-    """A card with the model's name, the recursions, and what the boxes that were held back said, where there are."""
-    told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))
-    training = dict(card["training"], **{name: value for name, value in told.items() if value})
-    return dict(card, name=Path(config.output).name, training=training)
-
-
 def _say_start(config: TrainPickerConfig, images: typing.Sequence[crops.LabelledImage], device: str) -> None:
     count = lambda field: sum(len(getattr(image, field)) for image in images)
     boxes = [f"{count(field)} {kind} boxes" for field, kind in BOXES if count(field)]
@@ -105,22 +96,14 @@ def _say_start(config: TrainPickerConfig, images: typing.Sequence[crops.Labelled
 def _tasks(
     config: TrainPickerConfig, method: PickerMethod, device: torch.device
 ) -> tuple[dict[str, typing.Any], typing.Callable[..., train.PickerTask]]:
-    """Card of the model to start from, and what makes the task of images to learn from and to validate on."""
+    """Card of the model to start from, and what makes the task of images to learn from and, if any, to validate on."""
     card, weights = start_weights(config, "picker", network=config.network) if config.start_from else ({}, {})
 
-    def task_of(training: list[crops.LabelledImage], validation: list[crops.LabelledImage]) -> train.PickerTask:
+    def task_of(
+        training: list[crops.LabelledImage], validation: typing.Sequence[crops.LabelledImage] = ()
+    ) -> train.PickerTask:
         network = load_network(method, weights, str(config.start_from)) if weights else method.build()
         known = (config.batch_size, device, config.pu_criterion, bool(weights))
         return train.PickerTask(method, network, training, validation, *known)
 
     return card, task_of
-
-
-def _gently(config: TrainPickerConfig, task: train.PickerTask) -> TrainPickerConfig:
-    """The config with the steps and learning rate of a trained network that is taught some boxes, unless it states
-    them: the usual ones make it forget what it knew (docs/labels.md)."""
-    if not task.keeps_statistics:
-        return config
-    steps = config.steps or max(1, round(GENTLE_STEPS * task.default_steps))
-    rate = config.learning_rate or GENTLE_RATE * task.method.learning_rate
-    return dataclasses.replace(config, steps=steps, learning_rate=rate)

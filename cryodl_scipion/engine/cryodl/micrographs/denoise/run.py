@@ -94,13 +94,11 @@ def train_on_micrographs(
         method = "even-odd" if config.even else "added-noise"
     resolution = 2 * denoising_pixel_size(config.pixel_size, config.resolution or DEFAULT_RESOLUTION)
     names, views = load_views(sources, config, resolution, method, run.seed)
-    cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]  # the lowest rows of each are kept
-    parts = (
-        [cut_views(v, slice(0, c), slice(None)) for v, c in zip(views, cuts)],
-        [cut_views(v, slice(c, None), slice(None)) for v, c in zip(views, cuts)],
-    )
+    cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]  # the lowest rows are for validation
+    learnt, held_out = ([slice(c) for c in cuts], [slice(c, None) for c in cuts])
+    parts = [[cut_views(v, rows, slice(None)) for v, rows in zip(views, part)] for part in (learnt, held_out)]
     training.start()
-    task = MicrographTask(*parts, device)
+    task = MicrographTask(parts[0], parts[1], device)
     steps = config.steps or DEFAULT_STEPS
     print(
         f"Training the denoiser ({method}) on {training.device_name}: {len(names)} micrographs at "

@@ -294,7 +294,9 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
     if len(raw) < MINIMUM:
         return None
     odds, upper = logit(raw), two_components(logit(raw), calibrate(raw, calibration))
-    separation = components_apart(odds, upper)
+    particles, rest = _normal(odds, upper, *PARTICLES), _normal(odds, 1 - upper, *REST)
+    # distance of the means over the root of the mean variance
+    separation = float((particles[0] - rest[0]) / np.sqrt((particles[1] ** 2 + rest[1] ** 2) / 2))
     own = separation < APART
     fitted = tuple(calibration) if own else fit_to_probabilities(upper, raw)
     scores = calibrate(raw, fitted)
@@ -308,13 +310,6 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
         round(separation, 2),
         round(expected_counts(scores, threshold).metrics()["f1"], 3),
     )
-
-
-def components_apart(odds: np.ndarray, upper: np.ndarray) -> float:
-    """How far the two components are apart: distance of their means over the root of their mean variance. odds, upper:
-    (n,) log odds, and probabilities of the upper component."""
-    particles, rest = _normal(odds, upper, *PARTICLES), _normal(odds, 1 - upper, *REST)
-    return float((particles[0] - rest[0]) / np.sqrt((particles[1] ** 2 + rest[1] ** 2) / 2))
 
 
 def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:

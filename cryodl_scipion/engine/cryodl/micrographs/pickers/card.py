@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model card of a picker: calibration, default threshold, and warnings about the training."""
 
-import dataclasses
 import typing
 from pathlib import Path
 
@@ -32,13 +31,13 @@ def model_card(
     split: tuple[list[Labels], list[Labels]],
     task: PickerTask,
     run: TrainingRun,
+    held: Hits | None = None,
 ) -> dict[str, typing.Any]:
     """The model card: all that picking and a reader need to know. filled: FilledIn. split: training and validation
-    entries of split_items. task and run: after training."""
-    by_micrograph = [task.hits([item]) for item in task.validation]
-    hits = merge(by_micrograph)
+    entries of split_items. task and run: after training. held: hits on clicks that were held back in turn, where no
+    images are held out."""
+    by_micrograph = [held] if held else [task.hits([item]) for item in task.validation]
     calibration, threshold, uncertainty = calibrate_model(task, by_micrograph)
-    metrics = dataclasses.asdict(score_matched(hits.hit, calibrate(hits.raw, calibration), hits.reference, threshold))
     names = lambda part: [name for name, *_ in part]
     count = lambda images, field: sum(len(getattr(im, field)) for im in images)
     training = dict(
@@ -67,10 +66,15 @@ def model_card(
         calibration=list(calibration),
         minimum_distance=task.minimum_distance,
         training=training,
-        validation={
-            k: metrics[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
-        },
+        validation=card_validation(merge(by_micrograph), calibration, threshold),
     )
+
+
+def card_validation(hits: Hits, calibration: tuple[float, float], threshold: float) -> dict[str, typing.Any]:
+    """What a card says of a validation. calibration: (slope, offset) of the raw scores. threshold: of calibrated
+    ones."""
+    found = score_matched(hits.hit, calibrate(hits.raw, calibration), hits.reference, threshold)
+    return {k: getattr(found, k) for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")}
 
 
 def merge(parts: typing.Sequence[Hits]) -> Hits:

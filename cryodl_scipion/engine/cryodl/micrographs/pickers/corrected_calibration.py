@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import expit
 
 from ...core.calibration import logit
 
@@ -34,19 +35,15 @@ def fit_curve_to_number(raw: np.ndarray, number: float, wanted: float) -> tuple[
         return 1.0, 0.0
     odds = logit(raw)
     curves = [(slope, _offset(slope * odds, number)) for slope in SLOPES]
-    weights = [_probability(slope * odds + offset) for slope, offset in curves]
+    weights = [expit(slope * odds + offset) for slope, offset in curves]
     slope, offset = curves[int(np.argmin([abs((weight * odds).sum() / weight.sum() - wanted) for weight in weights]))]
     return float(slope), float(offset)
-
-
-def _probability(value: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(value, -500, 500)))
 
 
 def _offset(values: np.ndarray, number: float) -> float:
     """The offset by which the probabilities of (n,) values add up to a number between 0 and n."""
     reach = np.abs(values).max() + 50.0
-    return brentq(lambda offset: _probability(values + offset).sum() - number, -reach, reach)
+    return brentq(lambda offset: expit(values + offset).sum() - number, -reach, reach)
 
 
 # Parts of the certain picks that score above the cuts at which missed particles are counted: beyond these, chance.

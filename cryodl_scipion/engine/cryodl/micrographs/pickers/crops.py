@@ -45,9 +45,14 @@ class LabelledImage(Measured):
     machine: np.ndarray = dataclasses.field(default_factory=_no_points)
 
     @property
+    def is_certain(self) -> np.ndarray:
+        """(n,) bool: which of the positives are no picks of the machine."""
+        return cKDTree(self.machine).query(self.positives)[0] > 0
+
+    @property
     def certain(self) -> np.ndarray:
-        """(n, 2) yx of the positives without picks of the machine."""
-        return self.positives[cKDTree(self.machine).query(self.positives)[0] > 0]
+        """(n, 2) yx of these."""
+        return self.positives[self.is_certain]
 
     @property
     def usable(self) -> torch.Tensor:

@@ -104,8 +104,8 @@ def match_labels(
         found = read_corrections(config.coordinates, [name for name, _ in named])
         if not found.unseen:  # of picks that were not classified nobody saw anything
             machine = {name: yx for name, yx in found.machine.items() if name in found.names}
-        groups[1] = _with_removed(config, groups[1], named)
-        groups[0], uncertain = _certain(config, groups[0], uncertain)
+        groups[1] = _with_removed(config, groups[1], found)
+        groups[0], uncertain = _certain(config, groups[0], uncertain, found)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
     boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
     if boxed:
@@ -133,11 +133,10 @@ def match_labels(
 
 
 def _certain(
-    config: TrainPickerConfig, picks: dict[str, np.ndarray], uncertain: dict[str, Uncertain]
+    config: TrainPickerConfig, picks: dict[str, np.ndarray], uncertain: dict[str, Uncertain], found: Corrections
 ) -> tuple[dict[str, np.ndarray], dict[str, Uncertain]]:
     """Particles and uncertain places of corrected picks: those that nobody confirmed are uncertain. Where boxes alone
     teach, nothing need be left out around them, and certain picks beside them would be lost."""
-    found = read_corrections(config.coordinates, picks)
     positions = dict(uncertain)
     for name, yx in found.machine.items():
         if len(yx) and label_kind(config) != "boxes":
@@ -148,11 +147,11 @@ def _certain(
 
 
 def _with_removed(
-    config: TrainPickerConfig, background: dict[str, np.ndarray], named: typing.Sequence[tuple[str, str]]
+    config: TrainPickerConfig, background: dict[str, np.ndarray], found: Corrections
 ) -> dict[str, np.ndarray]:
     """Boxes on background with the removed picks, except those that a certain pick has taken the place of."""
     boxes = dict(background)
-    for name, yx in _gone(config, read_corrections(config.coordinates, [name for name, _ in named])).items():
+    for name, yx in _gone(config, found).items():
         known = boxes.get(name, _NOWHERE)
         # the user may have named the folder of removed picks as the background, too
         boxes[name] = np.concatenate([known, yx[cKDTree(known).query(yx)[0] > 0.5]])
@@ -273,7 +272,6 @@ def load_labelled(item: Labels, method: typing.Any, pixel_size: float, diameter:
     """LabelledImage of Labels, for dark protein. kind: of label_kind. Labels on uncertain positions are left out,
     except where labels are complete: there a particle half inside is no background. Raises ValueError that names the
     file."""
-    item = Labels(*item)
     image = read_micrograph(item.path)
     try:
         check_particle_fits(image.shape, pixel_size, diameter)

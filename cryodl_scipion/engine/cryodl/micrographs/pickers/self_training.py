@@ -16,10 +16,11 @@ from scipy.spatial import cKDTree
 from ...contract import AutoPickConfig
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities
 from ...core.geometry import map_positions, values_at
-from ...core.matching import match_picks, score_matched
+from ...core.matching import match_picks
 from ...io.model import read_model, write_model
 from ...learning.run_training import finish, fit_task
 from . import load_network
+from .card import card_validation
 from .crops import LabelledImage
 from .method import PickerMethod
 from .predict import Picker
@@ -59,9 +60,7 @@ def train_round(
     task.rate = RATE
     report = fit_task(task, dataclasses.replace(config, steps=config.steps or STEPS), partial, device, seed=seed)
     scores, calibration = _calibrated(task, teachers)
-    hits = task.validation_hits()
     threshold = best_threshold(np.concatenate(scores))
-    metrics = dataclasses.asdict(score_matched(hits.hit, calibrate(hits.raw, calibration), hits.reference, threshold))
     count = lambda part, field: sum(len(getattr(im, field)) for im in part)
     card = dict(
         kind="picker",
@@ -85,9 +84,7 @@ def train_round(
             first_model=previous["name"],
             **report.record(time.monotonic() - start, str(device), seed),
         ),
-        validation={
-            k: metrics[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
-        },
+        validation=card_validation(task.hits(task.validation), calibration, threshold),
     )
     write_model(partial, card, task.networks["picker"].state_dict())
     finish(partial, folder)

@@ -190,15 +190,12 @@ def _from(
     if not _beyond(weights.sum(), sum(look(im, diameter, True, True).weights(diameter, REACH).sum() for im in images)):
         return None
     spread = float(np.sqrt(np.average(np.log(extents / middle) ** 2, weights=weights)))
-    uneven = _uneven(np.concatenate([l.relative_heights(middle) for l in looks]))
+    heights = np.concatenate([l.relative_heights(middle) for l in looks])  # of particles, over their median
+    # the smaller one of two measures of how differently particles stand out
+    uneven = (
+        float(min(1.4826 * np.median(np.abs(heights - 1)), np.log(heights).std())) if len(heights) >= MINIMUM else 0.0
+    )
     return Size(float(middle), spread, float(weights.sum()), len(images), uneven=uneven)
-
-
-def _uneven(heights: np.ndarray) -> float:
-    """The smaller one of two measures of how differently particles stand out. heights: (n,) over their median."""
-    if len(heights) < MINIMUM:
-        return 0.0
-    return float(min(1.4826 * np.median(np.abs(heights - 1)), np.log(heights).std()))
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -18,6 +18,9 @@ from .predict import MINIMUM_DISTANCE, Picker
 from .thresholds import Narrow
 
 FEW_PARTICLES = 20
+# Parts of the usual steps and learning rate with which boxes teach a network that was trained before: the usual ones
+# make it forget what it knew.
+GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/compare_picks.md)
 
 
@@ -55,8 +58,11 @@ class PickerTask(NetworkTask):
         trained_before: bool = False,
     ) -> None:
         self.keeps_statistics = trained_before and training[0].labels == "boxes"
+        self.rate = GENTLE_RATE if self.keeps_statistics else 1.0
         self.method, self.training, self.validation, self.device = method, training, validation, device
         self.labels = training[0].labels
+        # without held-out images the curve shows that something is learnt
+        self.shown = validation or [max(training, key=lambda image: len(image.positives))]
         self.validates_poorly = sum(len(im.positives) for im in validation) < FEW_PARTICLES
         self.batch_size = batch_size * method.batch_factor(self.labels)
         if self.labels == "sparse":
@@ -69,7 +75,8 @@ class PickerTask(NetworkTask):
     @property
     def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return self.method.default_steps(sum(len(im.positives) for im in self.training), self.labels)
+        usual = self.method.default_steps(sum(len(im.positives) for im in self.training), self.labels)
+        return round(GENTLE_STEPS * usual) if self.keeps_statistics else usual
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         examples = []
@@ -91,7 +98,7 @@ class PickerTask(NetworkTask):
         return self.method.loss(output, *batch[1:])
 
     def validate(self) -> dict[str, float]:
-        hits = self.validation_hits()
+        hits = self.hits(self.shown)
         metrics = score_matched(hits.hit, hits.raw, hits.reference)
         return {
             "metric": 0.5 * (metrics.average_precision + metrics.best_f1),
@@ -103,15 +110,11 @@ class PickerTask(NetworkTask):
     def _validation_loss(self) -> float:
         rng, losses = np.random.default_rng(12345), []
         for _ in range(16):
-            item = self.validation[int(rng.integers(len(self.validation)))]
+            item = self.shown[int(rng.integers(len(self.shown)))]
             image, target, weight = self.method.example(item, rng)
             output = self.networks["picker"](image[None, None].to(self.device) * self.method.gain(item)).float().cpu()
             losses.append(float(self.method.loss(output, target[None], weight[None])))
         return float(np.mean(losses))
-
-    def validation_hits(self) -> Hits:
-        """Hits of the validation micrographs."""
-        return self.hits(self.validation)
 
     def hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Candidates on labelled images, and which of them are particles."""

@@ -72,12 +72,6 @@ def whitened(images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> tu
     return -filtered(images, torch.where(ctf < 0, -1.0, 1.0) * noise.rsqrt()), ctf.square() * signal / noise
 
 
-def summed_rings(values: torch.Tensor) -> torch.Tensor:
-    """(n, r) sums over NEAR rings to either side, the farther the less."""
-    kernel = NEAR + 1 - (torch.arange(2 * NEAR + 1) - NEAR).abs().float()
-    return F.conv1d(F.pad(values[:, None], (NEAR, NEAR), mode="replicate"), kernel[None, None])[:, 0]
-
-
 def _powers(images: torch.Tensor) -> torch.Tensor:
     """(n, r) power of each image at the rings."""
     return radial_mean(torch.fft.rfft2(images).abs().square() / images[0].numel(), images.shape[-1])
@@ -203,7 +197,10 @@ class BlindDenoiser:
             missed = torch.fft.rfft2(part - added / ADDED - linear * louder)
             sums.append(torch.stack([(change * missed.conj()).real, change.abs().square()], 1))
         weight = torch.arange(side // 2 + 1).clamp(min=1)  # coefficients of a ring
-        match, power = (summed_rings(x) for x in (radial_mean(torch.cat(sums), side) * weight).unbind(1))
+        # over NEAR rings to either side, the farther the less
+        kernel = NEAR + 1 - (torch.arange(2 * NEAR + 1) - NEAR).abs().float()
+        near = F.pad(radial_mean(torch.cat(sums), side) * weight, (NEAR, NEAR), mode="replicate")
+        match, power = (F.conv1d(x[:, None], kernel[None, None])[:, 0] for x in near.unbind(1))
         total = power.sum(0).clamp(min=1e-30)
         best = match.sum(0) / total
         variance = (match - best * power).square().sum(0) / total**2

@@ -99,7 +99,9 @@ class PatchDiscriminator(nn.Module):
         halved = max(n for n in range(HALVING + 1) if n == 0 or map_side(box, n) > 1)
         layers, before = list[nn.Module](), 2
         for index, (width, blocks) in enumerate(zip(WIDTHS, RESIDUAL)):
-            layers += [*_convolution(index, halved, before, width), image_norm(width), nn.ELU()]
+            layers += [same_padding()] * (halved <= index <= HALVING)
+            step, padding = (2, 1) if index < halved else (1, 0)
+            layers += [Convolution(before, width, 4, step, padding, bias=False), image_norm(width), nn.ELU()]
             layers += bottlenecks(width, blocks)
             before = width
         self.layers = nn.Sequential(*layers, nn.Conv2d(before, 1, 4))
@@ -107,12 +109,6 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, condition: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         return self.layers(torch.cat([image, condition], dim=1))
-
-
-def _convolution(index: int, halved: int, before: int, width: int) -> list[nn.Module]:
-    if index < halved:
-        return [Convolution(before, width, 4, 2, 1, bias=False)]
-    return [*([same_padding()] if index <= HALVING else []), Convolution(before, width, 4, bias=False)]
 
 
 def map_side(box: int, halved: int = HALVING) -> int:
