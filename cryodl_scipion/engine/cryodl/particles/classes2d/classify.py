@@ -58,6 +58,7 @@ class Classification:
     def __init__(self, records: Records, classes: int, reach_px: float, seed: int, device: torch.device) -> None:
         self.records, self.grid, self.device = records, records.grid, device
         self.wanted, self.reach, self.seed = classes, reach_px, seed
+        self.spread = reach_px / 2  # px, of the particles' distances from the middle, until it is learnt
         self.rng = np.random.default_rng(seed)
         self.state = State.of(len(records))
         self.folds = np.arange(len(records)) * FOLDS // max(1, len(records))
@@ -89,7 +90,7 @@ class Classification:
     def detail(self, level: int, last: bool) -> Detail:
         """How finely a level compares."""
         grid, first = self.grid, level == 0
-        reach = self.reach if first else min(self.reach, 4.0 if not last else 2.0)
+        reach = min(self.reach, 2.0) if last else self.reach
         return Detail(
             rings=min(grid.rings, 10 if first else 14),
             orders=min(grid.orders, 12 if first else 18),
@@ -97,6 +98,8 @@ class Classification:
             reach=reach,
             step=2.0 if reach > 3 else 1.0,
             candidates=2 if first else 3,
+            spread=self.spread,
+            near=last,
         )
 
     # ----- the start
@@ -154,14 +157,22 @@ class Classification:
                 self.bank.add(fold, labels, onto_averages(self.grid, samples, shifts, phi), squared)
                 changed += int((self.state.labels[part] != before).sum())
         self.bank.first = None
+        self.learn_spread()
         return changed / len(positions), float(self.state.scores[positions].mean())
+
+    def learn_spread(self) -> None:
+        """Learn how far the particles lie from the middle, from the better half: others are found anywhere."""
+        known = self.state.labels >= 0
+        better = known & (self.state.scores >= np.median(self.state.scores[known]))
+        self.spread = max(0.5, float(np.sqrt(np.square(self.state.shifts_yx[better]).mean())))
 
     def _place(
         self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, references: References
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Find particles' classes and poses near their present ones, and note them. Returns labels, shifts and phi."""
+        """Find particles' classes and poses, and note them. Returns labels, shifts and phi."""
         state = self.state
-        found = match(samples, squared, torch.from_numpy(state.shifts_yx[part]).to(self.device), references)
+        centres = torch.from_numpy(state.shifts_yx[part] * references.detail.near).to(self.device)
+        found = match(samples, squared, centres, references)
         length = found.shifts_yx.norm(dim=1, keepdim=True).clamp(min=1e-6)
         shifts = found.shifts_yx * (self.reach / length).clamp(max=1.0)
         state.labels[part], state.phi[part] = found.labels.cpu().numpy(), found.phi.cpu().numpy()
@@ -175,7 +186,7 @@ class Classification:
         bank: sums in even and odd parts. tick: called with numbers of particles. add: whether they are added to the
         bank, batch by batch, which then is this one's."""
         fine = self.detail(1, True)
-        coarse = dataclasses.replace(fine, reach=self.reach, step=2.0 if self.reach > 3 else 1.0)
+        coarse = dataclasses.replace(fine, reach=self.reach, step=2.0 if self.reach > 3 else 1.0, near=False)
         self.bank, counted = bank, int(bank.counts.sum())  # halves alternate over all particles
         for part, samples, squared in self._batches(np.arange(len(self.records))):
             averages = bank.averages()
