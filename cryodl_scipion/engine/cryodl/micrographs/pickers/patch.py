@@ -195,7 +195,9 @@ def _convert(network: nn.Sequential, window: int, stride: int) -> typing.Iterato
         if isinstance(layer, nn.Flatten):
             continue
         if isinstance(layer, nn.Linear):
-            yield _shared_linear(layer, channels, side, dilation)
+            # as a convolution that sees the whole window
+            weight = layer.weight.view(layer.out_features, channels, side, side)
+            yield _shared(nn.Parameter(weight.detach(), requires_grad=False), layer.bias, 1, dilation)
             side, channels = 1, layer.out_features
             continue
         if isinstance(layer, POINTWISE):
@@ -240,12 +242,6 @@ def _moved(layer: typing.Any, step: int, dilation: int) -> nn.Module:
     if _first(layer.padding):
         raise ValueError("A padded convolution sees other values at a window's edge than inside of the image.")
     return _shared(layer.weight, layer.bias, step, dilation)
-
-
-def _shared_linear(layer: typing.Any, channels: int, side: int, dilation: int) -> nn.Module:
-    """A fully connected layer as a convolution that sees the whole window."""
-    weight = layer.weight.view(layer.out_features, channels, side, side)
-    return _shared(nn.Parameter(weight.detach(), requires_grad=False), layer.bias, 1, dilation)
 
 
 def _shared(weight: torch.Tensor, bias: torch.Tensor | None, step: int, dilation: int) -> nn.Conv2d:
