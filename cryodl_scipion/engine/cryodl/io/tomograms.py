@@ -27,9 +27,10 @@ class Tomogram:
         self.path, self._zarr = str(path), None
         if os.path.isdir(self.path) and is_zarr(self.path):
             self._zarr = ZarrVolume(self.path)
-            voxel, self.shape = self._zarr.voxel_zyx, self._zarr.shape
-            told = voxel is not None and all(0 < size < np.inf for size in voxel)
-            self.pixel_size = _cubic(voxel[::-1], self.path, "metadata") if told else None
+            self.shape, zyx = self._zarr.shape, self._zarr.voxel_zyx
+            self.pixel_size = (
+                _cubic(zyx[::-1], self.path, "metadata") if zyx and all(0 < s < np.inf for s in zyx) else None
+            )
             self.dtype = _zarr_type(self._zarr.dtype, self.path)
             return
         if not os.path.isfile(self.path):

@@ -97,11 +97,10 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
         work.centre(positions)
         work.seed_first(positions, now.classes)
         return
-    positions = work.subset(last.level)
     if now.level > last.level:
-        work.change_number(positions, now.classes)
+        work.change_number(work.subset(last.level), now.classes)
     elif not work.bank.mirrored and now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
-        work.refill(positions)
+        work.refill(work.subset(last.level))
 
 
 def _keep(work: Classification, done: Pass, path: str | os.PathLike[str]) -> None:

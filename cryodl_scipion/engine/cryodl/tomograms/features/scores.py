@@ -75,11 +75,11 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
             for name, entry in index["tomograms"].items()
         ]
         names = list(dict.fromkeys(_plain(f["name"]) for f in index["features"]))
-        given = lists_by_key(
+        stated = lists_by_key(
             (_plain(e["name"]), float(e.get("threshold", DEFAULT_THRESHOLD))) for e in index["features"]
         )
         # of several annotators the mean in log odds, as their scores are
-        usual = {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in given.items()}
+        usual = {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in stated.items()}
         notes += _unlisted(folder, tomograms)
     if not tomograms:
         raise FileNotFoundError(f"{folder} (--scores) holds no score volume named <tomogram>__<feature>.mrc.")
