@@ -136,7 +136,7 @@ class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", thre
             raise ValueError("Choose the 2-D classes first; their averages are shown.")
         from ..viewers.particles.viewer_classes2d import Classes2D, Classes2DWindow
 
-        data, minimum = Classes2D.ofSet(classes), form.protocol.minimumParticles.get() or 1
+        data, minimum = Classes2D.ofSet(classes), form.protocol.minimumParticles.get()
         value = form.protocol.threshold.get()
         value = data.threshold(minimum) if value is None else value
         accept = lambda value: form.setVar("threshold", round(value, 2))

@@ -603,7 +603,7 @@ def select_classes(
     classes: Path,
     output: Path,
     threshold: typing.Optional[float] = ...,
-    minimum_particles: int = ...,
+    minimum_particles: typing.Optional[int] = ...,
     good_lost: float = ...,
     particles: typing.Optional[Path] = ...,
     threads: typing.Optional[int] = ...,

@@ -132,6 +132,19 @@ def test_no_other_choice_of_whole_classes_gives_a_better_map():
         assert gain(kept) == pytest.approx(max(gain(chosen) for chosen in every))
 
 
+@pytest.mark.parametrize(
+    "counts, kept",
+    [
+        ((60, 40, 9, 4), [1, 2]),  # the scores were learnt from classes of 15 and more: 9 cannot be judged
+        ((60, 40, 10, 4), [1, 2, 3]),
+        ((6, 5, 4, 1), [1, 2, 3]),  # all are small: fewer than half of the mean is too few
+    ],
+)
+def test_classes_of_a_few_particles_are_not_kept_whatever_their_score(counts, kept):
+    assert chosen_classes([1, 2, 3, 4], [0.9] * 4, counts, None, None)[0] == kept
+    assert chosen_classes([1, 2, 3, 4], [0.9] * 4, counts, None, 1)[0] == [1, 2, 3, 4]
+
+
 def test_a_set_of_mostly_bad_particles_is_said(folder):
     tables = read_tables("done/classes.star")
     tables["classes"]["rlnClassScore"] = ["0.3", "0.25", "0.2"]

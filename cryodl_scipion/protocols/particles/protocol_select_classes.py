@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep the 2-D classes whose averages are good."""
 
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence
 
 from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
@@ -39,7 +39,7 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             needsGPU=False,
         )
 
-    def selectStep(self, count: int, threshold: float, minimum: int, lost: float) -> None:
+    def selectStep(self, count: int, threshold: float, minimum: Optional[int], lost: float) -> None:
         source = self.inputClasses.get()
         rows = classRows(source)
         ids, used = keptIds(rows, threshold, minimum)
@@ -60,7 +60,7 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
 
     def _nothingKept(self, rows: Sequence[Sequence[Any]], used: float) -> str:
         return (
-            f"No class has a score of {used:g} and {contract.counted(self.minimumParticles.get(), 'particle')}; the "
+            f"No class has a score of {used:g} and enough particles (*Minimum number of particles*); the "
             f"best score is {max(row[4] for row in rows):.2f}. Choose a lower threshold, or check whether the picks "
             "are particles."
         )

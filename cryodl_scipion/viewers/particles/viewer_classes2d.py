@@ -4,7 +4,7 @@
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Sequence, Tuple, Union
+from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from pwem.objects import EMSet
@@ -51,10 +51,10 @@ class Classes2D:
     def order(self, by: Any) -> Any:
         return np.argsort(-(self.counts if by == SIZE else np.nan_to_num(self.scores, nan=-1)), kind="stable")
 
-    def kept(self, threshold: float, minimum: int = 1) -> Any:
-        return (self.scores >= threshold) & (self.counts >= minimum)
+    def kept(self, threshold: float, minimum: Optional[int] = None) -> Any:
+        return (self.scores >= threshold) & (self.counts >= contract.fewest_particles(self.counts.tolist(), minimum))
 
-    def threshold(self, minimum: int = 1) -> float:
+    def threshold(self, minimum: Optional[int] = None) -> float:
         """The threshold that *select 2d classes* chooses by itself; 0 without scores."""
         if not self.hasScores:
             return 0.0
@@ -83,7 +83,7 @@ class Classes2DWindow(PagedWindow):
         data: Any,
         title: str,
         value: float = 0.5,
-        minimum: int = 1,
+        minimum: Optional[int] = None,
         accept: Any = None,
         subset: Any = None,
     ) -> None:

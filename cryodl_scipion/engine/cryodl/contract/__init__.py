@@ -12,7 +12,7 @@ card of a model."""
 # ruff: noqa: I001
 from . import version_0_1_0
 from .annotations import read_tiles, tile_counts
-from .class_choice import chosen_classes, class_choice_warnings, class_threshold, expected_good, particle_cut
+from .class_choice import chosen_classes, class_choice_warnings, expected_good, fewest_particles, particle_cut
 from .command import Command, Outputs, describe_outputs, output, output_problems, outputs_of
 from .commands import COMMANDS, DEV_COMMANDS, EVERY_COMMAND, DoctorConfig, command_name, command_of
 from .fields import (

@@ -8,6 +8,7 @@ resolution. A fixed threshold would always reject classes of few, faint particle
 import typing
 
 MINIMUM = 0.1  # no class with a lower score is kept
+JUDGED = 10  # particles: the scores were learnt from averages of 15 and more
 _BINS = 1000  # of probabilities
 DOUBTFUL = 0.5  # expected fraction of good particles below which a warning is given
 
@@ -28,14 +29,21 @@ def chosen_classes(
     scores: typing.Sequence[typing.Optional[float]],
     counts: typing.Sequence[int],
     threshold: typing.Optional[float],
-    minimum: int,
+    minimum: typing.Optional[int],
 ) -> typing.Tuple[typing.List[int], float]:
     """Numbers of the kept classes, in their order, and the threshold used. numbers, scores, counts: (k,), of the
     classes. A class without a score (None) is not kept. threshold: minimum score of kept classes; None for the
-    class_threshold of the classes that are large enough. minimum: classes with fewer particles are not kept."""
-    rows = [(n, s, c) for n, s, c in zip(numbers, scores, counts) if c >= max(1, minimum) and s is not None]
+    class_threshold of the classes that are large enough. minimum: particles of a kept class, see fewest_particles."""
+    least = fewest_particles(counts, minimum)
+    rows = [(n, s, c) for n, s, c in zip(numbers, scores, counts) if c >= max(1, least) and s is not None]
     used = class_threshold([s for _, s, _ in rows], [c for _, _, c in rows]) if threshold is None else threshold
     return [number for number, score, _ in rows if score >= used], float(used)
+
+
+def fewest_particles(counts: typing.Sequence[int], minimum: typing.Optional[int]) -> float:
+    """Particles of a class that is kept, at least: minimum, or JUDGED, or half of the mean of counts (k,) if that is
+    fewer: then all classes are small."""
+    return min(JUDGED, sum(counts) / max(1, len(counts)) / 2) if minimum is None else minimum
 
 
 def class_choice_warnings(expected_good: float) -> typing.List[str]:
@@ -63,14 +71,12 @@ def particle_cut(probabilities: typing.Sequence[float], prior: float, lost: floa
     may be left out, from 0 to 1. Returns 0 if none are to be left out. Kept classes hold less noise than all: their own
     fraction is found by expectation maximisation (Saerens et al. 2002, doi:10.1162/089976602753284446), and the
     probabilities follow it."""
-    if not lost or not probabilities:
+    if not lost or not probabilities or not 0 < prior < 1:
         return 0.0
     bins = [0] * (_BINS + 1)
     for value in probabilities:
         bins[round(value * _BINS)] += 1
     values = [position / _BINS for position in range(_BINS + 1)]
-    if not 0 < prior < 1:
-        return 0.0
     now = prior
     for _ in range(100):
         up, down = now / prior, (1 - now) / (1 - prior)

@@ -170,7 +170,9 @@ def read_subtomograms(
         names=tuple(columns["rlnImageName"]),
         files=files,
         numbers=numbers - 1,
-        tomograms=_tomograms(columns),
+        tomograms=tuple(
+            next((columns[name] for name in ("rlnTomoName", "rlnMicrographName") if name in columns), [""] * len(files))
+        ),
         angles=number_columns(path, columns, ANGLES, _WHAT),
         shifts_zyx=-shifts / groups.pixel_size,
         classes=classes,
@@ -216,11 +218,6 @@ def _name(name: str, file: str | os.PathLike[str], base: str | os.PathLike[str] 
     """Name of a file in a new STAR file, with the number in it if the old name had one."""
     number, at, _ = name.rpartition("@")
     return number + at + (os.path.abspath(file) if base is None else os.path.relpath(file, base))
-
-
-def _tomograms(columns: typing.Mapping[str, typing.Sequence[str]]) -> tuple[str, ...]:
-    name = next((name for name in ("rlnTomoName", "rlnMicrographName") if name in columns), None)
-    return tuple(columns[name]) if name else ("",) * len(columns["rlnImageName"])
 
 
 def _tilts(

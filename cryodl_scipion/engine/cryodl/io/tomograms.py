@@ -27,7 +27,10 @@ class Tomogram:
         self.path, self._zarr = str(path), None
         if os.path.isdir(self.path) and is_zarr(self.path):
             self._zarr = ZarrVolume(self.path)
-            self.shape, self.pixel_size = self._zarr.shape, _zarr_pixel_size(self._zarr, self.path)
+            self.shape, zyx = self._zarr.shape, self._zarr.voxel_zyx
+            self.pixel_size = (
+                _cubic(zyx[::-1], self.path, "metadata") if zyx and all(0 < s < np.inf for s in zyx) else None
+            )
             self.dtype = _zarr_type(self._zarr.dtype, self.path)
             return
         if not os.path.isfile(self.path):
@@ -130,12 +133,6 @@ def _zarr_type(dtype: np.dtype, path: str) -> np.dtype:
     if dtype.kind not in "iuf" or dtype.itemsize > 4 and dtype.kind != "f":
         raise ValueError(f"{path} holds {dtype} numbers; volumes hold whole numbers of up to 4 bytes, or floats.")
     return np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
-
-
-def _zarr_pixel_size(volume: ZarrVolume, path: str) -> float | None:
-    if volume.voxel_zyx is None or not all(0 < size < np.inf for size in volume.voxel_zyx):
-        return None
-    return _cubic(volume.voxel_zyx[::-1], path, "metadata")
 
 
 def _cubic(sizes_xyz: typing.Sequence[float], path: str, stated: str) -> float:

@@ -90,7 +90,7 @@ def _rotations_of(symmetry: str, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.stack([np.stack(row, -1) for row in rows], -2)).float().to(device)
 
 
-CACHE = 400e6  # bytes of reference slices that are kept; beyond, they are made anew for each batch of particles
+CACHE = 270e6  # bytes of reference slices that are kept; beyond, they are made anew for each batch of particles
 ROWS, COLUMNS = 4096, 512  # of the matrix products: images times shifts, and orientations at a time
 
 
@@ -134,8 +134,8 @@ class Bank:
 
     def __init__(self, reference: Reference, grid: Grid) -> None:
         self.reference, self.grid = reference, grid
-        self.kept: list[tuple[slice, torch.Tensor, torch.Tensor]] | None = (
-            [] if len(grid) * 3 * 4 * len(reference.disc) <= CACHE else None
+        self.kept: list[tuple[slice, torch.Tensor]] | None = (
+            [] if len(grid) * 2 * 4 * len(reference.disc) <= CACHE else None
         )
 
     def with_gain(self, gain: torch.Tensor) -> "Bank":
@@ -145,17 +145,16 @@ class Bank:
         other.reference = self.reference.with_gain(gain)
         return other
 
-    def blocks(self) -> typing.Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-        """Numbers of orientations (a slice), their slices (k, 2 d), real and imaginary parts side by side, and power
-        (k, d); all without the reference's gain."""
+    def blocks(self) -> typing.Iterator[tuple[slice, torch.Tensor]]:
+        """Numbers of orientations (a slice), and their slices (k, 2 d), real and imaginary parts side by side, without
+        the reference's gain."""
         if self.kept:
             yield from self.kept
             return
         plain, made = self.reference.with_gain(torch.ones_like(self.reference.gain)), []
         for start in range(0, len(self.grid), COLUMNS):
             part = slice(start, min(start + COLUMNS, len(self.grid)))
-            slices = plain.at_angles(self.grid.angles(np.arange(part.start, part.stop)))
-            block = part, side_by_side(slices), slices.abs().square()
+            block = part, side_by_side(plain.at_angles(self.grid.angles(np.arange(part.start, part.stop))))
             if self.kept is not None:
                 made.append(block)
             yield block
@@ -174,13 +173,14 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
     for start in range(0, len(observed), batch):
         part = observed[start : start + batch]
         shifted = side_by_side(part.match[:, None] * ramp).reshape(-1, 2 * len(observed.disc))
-        for numbers, slices, power in bank.blocks():
+        strength = (part.weight * gain.square()).repeat(1, 2)
+        for numbers, slices in bank.blocks():
             with quick_products(shifted.device):
                 fit = (shifted @ slices.T).reshape(len(part), len(ramp), -1)
             # torch.logsumexp in place; of less than -87, exp takes 40 times as long on a CPU, for nothing
             maximum = fit.add_(shifts.log_prior[:, None]).amax(1, keepdim=True)
             value = fit.sub_(maximum).clamp_(min=-80).exp_().sum(1).log_() + maximum.squeeze(1)
-            result[start : start + batch, numbers] = value - (part.weight * gain.square()) @ power.T
+            result[start : start + batch, numbers] = value - strength @ slices.square().T
     return result
 
 

@@ -93,7 +93,7 @@ def _angles(axis: np.ndarray) -> list[float]:
 def _coverage(cosines: np.ndarray, counts: np.ndarray, wedge: float = WEDGE) -> np.ndarray:
     """(d,) how often each direction is seen, over what even views would give: a view shows the directions across it."""
     across = np.abs(cosines) < np.sin(np.radians(wedge))
-    return np.asarray((across @ counts) / across.mean(1))
+    return np.asarray((across.astype(np.float32) @ counts.astype(np.float32)) / across.mean(1))  # not in float64
 
 
 def _cone(angles: np.ndarray, shown: np.ndarray) -> float:

@@ -133,7 +133,10 @@ def tilt_images(volume: torch.Tensor, tilts: typing.Sequence[float], width: int 
             part = rows[start : start + step][None]
             images[position, start : start + step] = F.grid_sample(part, grid, align_corners=True)[0].sum(1)
         if abs(math.sin(tilt)) * min(volume.shape[0], volume.shape[2]) > 1:  # else the rays hit the voxels' middles
-            images[position] = _undamped(images[position], tilt)
+            # without the mean damping that linear interpolation along x and z means: the squares of sinc
+            frequency = torch.fft.rfftfreq(images.shape[2], device=images.device)
+            damping = torch.sinc(frequency * math.cos(tilt)) ** 2 * torch.sinc(frequency * math.sin(tilt)) ** 2
+            images[position] = torch.fft.irfft(torch.fft.rfft(images[position]) / damping, n=images.shape[2])
     return images
 
 
@@ -153,13 +156,6 @@ def _rays(shape: tuple[int, ...], tilt: float, width: int, device: torch.device)
 
 def _normal(position: torch.Tensor, side: int) -> torch.Tensor:
     return position * (2 / max(side - 1, 1)) - 1
-
-
-def _undamped(image: torch.Tensor, tilt: float) -> torch.Tensor:
-    """An image without the mean damping that linear interpolation along x and z means: the squares of sinc."""
-    frequency = torch.fft.rfftfreq(image.shape[1], device=image.device)
-    damping = torch.sinc(frequency * math.cos(tilt)) ** 2 * torch.sinc(frequency * math.sin(tilt)) ** 2
-    return torch.fft.irfft(torch.fft.rfft(image) / damping, n=image.shape[1])
 
 
 def back_projected(

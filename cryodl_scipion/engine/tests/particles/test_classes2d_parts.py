@@ -285,3 +285,31 @@ def test_settled_classes_end_with_the_fourth_pass_of_the_last_level_and_others_w
     passes = lambda level, changed: [run.Pass(level, epoch, 8, changed) for epoch in range(9)]
     ends = lambda level, changed: [p.epoch for p in passes(level, changed) if run._finished(p, [2, 8], 7)]
     assert ends(1, 0.02) == [3, 4, 5, 6, 7, 8] and ends(1, 0.03) == [6, 7, 8] and ends(0, 0.0) == []
+
+
+def test_of_two_places_that_fit_alike_the_one_nearer_to_the_middle_is_likelier():
+    blob = lambda x: torch.exp(
+        -((torch.arange(32) - 16.0)[:, None] ** 2 + (torch.arange(32) - 16.0 - x)[None] ** 2) / 4
+    )
+    particle, average = GRID.sample((blob(-5) + 0.99 * blob(3))[None]), coefficients(blob(0))
+
+    def found(spread, brightness):
+        detail = Detail(rings=12, orders=20, angles=24, reach=6.0, step=1.0, candidates=1, spread=spread)
+        references = References(GRID, average, detail)
+        return match(brightness * particle, torch.ones(1, 12), torch.zeros(1, 2), references)
+
+    dim = 10 / float(found(math.inf, 1.0).scores)  # 10 standard deviations of the noise
+    assert torch.allclose(found(math.inf, dim).shifts_yx, torch.tensor([[0.0, -5.0]]), atol=0.6)
+    assert torch.allclose(found(2.0, dim).shifts_yx, torch.tensor([[0.0, 3.0]]), atol=0.6)
+    assert torch.allclose(found(2.0, 50 * dim).shifts_yx, torch.tensor([[0.0, -5.0]]), atol=0.6)  # its signal decides
+    assert float(found(2.0, dim).scores) == pytest.approx((0.98 * 100 - 3**2 / 2**2) ** 0.5, rel=0.02)
+
+
+def test_how_far_particles_lie_from_the_middle_is_learnt_from_the_better_half():
+    work = Classification(Shapes(), 2, 4.0, 0, torch.device("cpu"))
+    assert work.spread == 2.0  # before anything is known
+    rng = np.random.default_rng(0)
+    work.state.shifts_yx[:] = np.where(np.arange(40)[:, None] < 20, rng.normal(0, 1, (40, 2)), 4)
+    work.state.scores[:], work.state.labels[:] = np.where(np.arange(40) < 20, 9, 5), 0
+    work.learn_spread()
+    assert work.spread == pytest.approx(1, abs=0.25)

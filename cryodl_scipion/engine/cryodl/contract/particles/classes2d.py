@@ -84,11 +84,12 @@ class SelectClassesConfig(Config):
         none_means="chosen from the scores: a class is left out only if its bad particles harm a map more than its "
         "good ones help",
     )
-    minimum_particles: int = param(
+    minimum_particles: typing.Optional[int] = param(
         "Classes with fewer particles are not kept.",
-        1,
+        None,
         label="Minimum number of particles",
         limits=(1, 10**7),
+        none_means="10, or half of the classes' mean if that is fewer: averages of so few cannot be scored",
         expert=True,
     )
     good_lost: float = param(

@@ -196,8 +196,8 @@ def _convert(network: nn.Sequential, window: int, stride: int) -> typing.Iterato
             continue
         if isinstance(layer, nn.Linear):
             # as a convolution that sees the whole window
-            weight = layer.weight.detach().view(layer.out_features, channels, side, side)
-            yield _shared(nn.Parameter(weight, requires_grad=False), layer.bias, 1, dilation)
+            weight = layer.weight.view(layer.out_features, channels, side, side)
+            yield _shared(nn.Parameter(weight.detach(), requires_grad=False), layer.bias, 1, dilation)
             side, channels = 1, layer.out_features
             continue
         if isinstance(layer, POINTWISE):

@@ -58,6 +58,7 @@ class Classification:
     def __init__(self, records: Records, classes: int, reach_px: float, seed: int, device: torch.device) -> None:
         self.records, self.grid, self.device = records, records.grid, device
         self.wanted, self.reach, self.seed = classes, reach_px, seed
+        self.spread = reach_px / 2  # px, of the particles' distances from the middle, until it is learnt
         self.rng = np.random.default_rng(seed)
         self.state = State.of(len(records))
         self.folds = np.arange(len(records)) * FOLDS // max(1, len(records))
@@ -89,7 +90,7 @@ class Classification:
     def detail(self, level: int, last: bool) -> Detail:
         """How finely a level compares."""
         grid, first = self.grid, level == 0
-        reach = self.reach if first else min(self.reach, 4.0 if not last else 2.0)
+        reach = min(self.reach, 2.0) if last else self.reach
         return Detail(
             rings=min(grid.rings, 10 if first else 14),
             orders=min(grid.orders, 12 if first else 18),
@@ -97,6 +98,8 @@ class Classification:
             reach=reach,
             step=2.0 if reach > 3 else 1.0,
             candidates=2 if first else 3,
+            spread=self.spread,
+            near=last,
         )
 
     # ----- the start
@@ -105,14 +108,8 @@ class Classification:
 
         It tells the centre only roughly, since no view is round: CENTRED of the way is nearest to the truth (measured
         on four molecules at SNR 0.1: correlation 0.63 with the true shifts, whose deviation it overstates by 1.3)."""
-        detail = Detail(
-            rings=min(4, self.grid.rings),
-            orders=min(12, self.grid.orders),
-            angles=1,
-            reach=self.reach,
-            step=1.0,
-            candidates=1,
-        )
+        few = min(4, self.grid.rings)  # and anywhere within reach: the mean is no likelier in the middle
+        detail = dataclasses.replace(self.detail(0, False), rings=few, angles=1, step=1.0, candidates=1, spread=1e9)
         averages = self.bank_of(positions, np.zeros(len(self.records), int), 1).averages()
         averages[..., 1:] = 0
         references = References(self.grid, averages, detail)
@@ -154,14 +151,22 @@ class Classification:
                 self.bank.add(fold, labels, onto_averages(self.grid, samples, shifts, phi), squared)
                 changed += int((self.state.labels[part] != before).sum())
         self.bank.first = None
+        self.learn_spread()
         return changed / len(positions), float(self.state.scores[positions].mean())
+
+    def learn_spread(self) -> None:
+        """Learn how far the particles lie from the middle, from the better half: others are found anywhere."""
+        known = self.state.labels >= 0
+        better = known & (self.state.scores >= np.median(self.state.scores[known]))
+        self.spread = max(0.5, float(np.sqrt(np.square(self.state.shifts_yx[better]).mean())))
 
     def _place(
         self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, references: References
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Find particles' classes and poses near their present ones, and note them. Returns labels, shifts and phi."""
+        """Find particles' classes and poses, and note them. Returns labels, shifts and phi."""
         state = self.state
-        found = match(samples, squared, torch.from_numpy(state.shifts_yx[part]).to(self.device), references)
+        centres = torch.from_numpy(state.shifts_yx[part] * references.detail.near).to(self.device)
+        found = match(samples, squared, centres, references)
         length = found.shifts_yx.norm(dim=1, keepdim=True).clamp(min=1e-6)
         shifts = found.shifts_yx * (self.reach / length).clamp(max=1.0)
         state.labels[part], state.phi[part] = found.labels.cpu().numpy(), found.phi.cpu().numpy()
@@ -174,13 +179,11 @@ class Classification:
 
         bank: sums in even and odd parts. tick: called with numbers of particles. add: whether they are added to the
         bank, batch by batch, which then is this one's."""
-        fine = self.detail(1, True)
-        coarse = dataclasses.replace(fine, reach=self.reach, step=2.0 if self.reach > 3 else 1.0)
         self.bank, counted = bank, int(bank.counts.sum())  # halves alternate over all particles
         for part, samples, squared in self._batches(np.arange(len(self.records))):
             averages = bank.averages()
-            for detail in (coarse, fine):
-                self._place(part, samples, squared, References(self.grid, averages, detail))
+            for fine in (False, True):
+                self._place(part, samples, squared, References(self.grid, averages, self.detail(1, fine)))
             tick(len(part))
             if not add:
                 continue
@@ -193,9 +196,8 @@ class Classification:
         """Bring each average's density into the middle, and the particles with it."""
         centres = centres_of(self.grid, self.bank.averages()).clamp(-self.reach, self.reach)
         self.bank.move(-centres)
-        known = self.state.labels >= 0
-        moved = rotated_yx(centres.cpu()[self.state.labels[known]], torch.from_numpy(self.state.phi[known]))
-        self.state.shifts_yx[known] += moved.numpy()
+        moved = rotated_yx(centres.cpu()[self.state.labels], torch.from_numpy(self.state.phi))
+        self.state.shifts_yx += moved.numpy()
 
     # ----- more and fewer classes
     def change_number(self, positions: np.ndarray, classes: int) -> None:

@@ -4,7 +4,8 @@ best classes.
 
 The score of an average G for a particle with samples Y (times CTF, over the noise) is the normalised correlation
 <Y, R G> / sqrt(sum CTF^2 |G|^2), in standard deviations of the noise. The brightness of a particle does not change the
-order of its scores, so that thick ice does not make classes.
+order of its scores, so that thick ice does not make classes. Half its square is a logarithmic likelihood: the distance
+of a particle from the middle of its box, which a normal distribution makes less likely, is taken off there.
 One class becomes two: its aligned members are split along their largest principal component."""
 
 import dataclasses
@@ -63,7 +64,9 @@ BYTES = 48e6  # of correlations at a time: more leaves the processor's cache
 @dataclasses.dataclass(frozen=True)
 class Detail:
     """How finely particles are compared with all classes. rings, orders : of the grid's. angles: on half a turn. reach,
-    step: of the shifts, px. candidates: classes that are compared finely."""
+    step: of the shifts, px. candidates: classes that are compared finely. spread: standard deviation of the particles'
+    distances from the middle along y and x, px. near: whether they are looked for around where they are, not around
+    the middle: then the distance counts in the fine comparison alone."""
 
     rings: int
     orders: int
@@ -71,6 +74,12 @@ class Detail:
     reach: float
     step: float
     candidates: int
+    spread: float = math.inf
+    near: bool = False
+
+    def unlikely(self, shifts_yx: torch.Tensor) -> torch.Tensor:
+        """(...) what distances from the middle take off a squared score. shifts_yx: (..., 2) px."""
+        return shifts_yx.square().sum(-1) / self.spread**2
 
     def shifts_yx(self, device: torch.device) -> torch.Tensor:
         """(s, 2) shifts on a square grid within the reach, 0 first."""
@@ -89,6 +98,7 @@ class References:
     def __init__(self, grid: PolarGrid, averages: torch.Tensor, detail: Detail) -> None:
         self.grid, self.detail, device = grid, detail, averages.device
         self.averages, self.shifts = averages, detail.shifts_yx(averages.device)
+        self.unlikely = 0 if detail.near else detail.unlikely(self.shifts)
         self.factor = torch.full((grid.orders,), 2.0, device=device)
         self.factor[0] = 1.0
         self.weights = grid.weights.to(device)
@@ -148,8 +158,7 @@ def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor
         part = slice(start, start + references.batch())
         centred = samples[part] * references.grid.shift_phases(-centres_yx[part])
         labels, phi, moved = _coarse(centred, squared[part], references)
-        found = _fine(centred, squared[part], labels, phi, moved, references)
-        parts.append(dataclasses.replace(found, shifts_yx=found.shifts_yx + centres_yx[part]))
+        parts.append(_fine(centred, squared[part], labels, phi, moved, centres_yx[part], references))
     return BestPoses(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(BestPoses)))
 
 
@@ -163,16 +172,21 @@ def _coarse(
     even, odd = _correlations(torch.cat([weighted.real, weighted.imag], 2), references)
     both = even.add_(torch.abs(odd, out=references.buffer("real", *odd.shape)))
     classes, shifts = len(references.averages), len(references.shifts)
-    each = both.amax(0).view(count, classes, shifts).amax(-1)
-    each = each / (squared[:, : detail.rings] @ references.power[:, : detail.rings].T).clamp(min=1e-12).sqrt()
+    norms = (squared[:, : detail.rings] @ references.power[:, : detail.rings].T).clamp(min=1e-12).sqrt()[..., None]
+    each = (_squared(both.amax(0).view(count, classes, shifts), norms) - references.unlikely).amax(-1)
     chosen = each.topk(min(detail.candidates, classes), -1).indices
     rows = torch.arange(count, device=chosen.device)[:, None]
     view = (detail.angles, count, classes, shifts)
-    values = both.view(view)[:, rows, chosen].permute(1, 2, 0, 3).flatten(2)  # (n, c, angles * shifts)
-    best = values.argmax(-1)
+    values = _squared(both.view(view)[:, rows, chosen].permute(1, 2, 0, 3), norms[rows, chosen][..., None])
+    best = (values - references.unlikely).flatten(2).argmax(-1)  # of (n, c, angles * shifts)
     angle, shift = best // shifts, best % shifts
     phi = angle * (math.pi / detail.angles) + (odd.view(view)[angle, rows, chosen, shift] < 0) * math.pi
     return chosen, phi, rotated_yx(references.shifts[shift].flatten(0, 1), phi.flatten()).view(count, -1, 2)
+
+
+def _squared(correlations: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
+    """Squared scores; those below 0 are no better than 0."""
+    return (correlations / norms).clamp(min=0).square()
 
 
 def _correlations(left: torch.Tensor, references: References) -> tuple[torch.Tensor, torch.Tensor]:
@@ -198,6 +212,7 @@ def _fine(
     labels: torch.Tensor,
     phi: torch.Tensor,
     moved: torch.Tensor,
+    centres_yx: torch.Tensor,
     references: References,
 ) -> BestPoses:
     """The best of the candidates with all detail: finer shifts at the coarse rotation, then finer rotations."""
@@ -211,14 +226,16 @@ def _fine(
     across = torch.view_as_real(near * rotated.conj()).flatten(2)
     steps = grid.shift_phases(-tried)
     values = across @ torch.view_as_real(steps.conj().resolve_conj()).flatten(1).T  # (n, c, 9): real part
-    shift = values.argmax(-1)
-    shifts = moved + tried[shift]
+    norms = (squared[:, None] * references.power[labels]).sum(-1).clamp(min=1e-12).sqrt()[..., None]
+    placed = centres_yx[:, None, None] + moved[:, :, None] + tried
+    shift = (_squared(values, norms) - detail.unlikely(placed)).argmax(-1)
+    shifts = placed.take_along_dim(shift[..., None, None], 2)
     products = torch.einsum("ncrm,ncrm->ncm", grid.harmonics(near * steps[shift]).conj(), averages) * references.factor
     spread = math.pi / detail.angles * torch.linspace(-1, 1, FINE_ANGLES, device=phi.device)
     angles = phi[..., None] + spread
     rotations = angles[..., None] * torch.arange(grid.orders, device=phi.device)
     lines = (products.real[:, :, None] * rotations.cos() + products.imag[:, :, None] * rotations.sin()).sum(-1)
-    lines = lines / (squared[:, None] * references.power[labels]).sum(-1).clamp(min=1e-12).sqrt()[..., None]
+    lines = (_squared(lines, norms) - detail.unlikely(shifts)).clamp(min=0).sqrt()
     peak, angle = lines.max(-1)
     ordered = peak.sort(-1, descending=True).values
     best = peak.argmax(-1)
@@ -226,7 +243,7 @@ def _fine(
     angle = angle[rows, best]
     rotated = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines[rows, best], angle)
     margins = ordered[:, 0] - ordered[:, 1] if candidates > 1 else torch.zeros_like(peak[:, 0])
-    return BestPoses(labels[rows, best], rotated, shifts[rows, best], ordered[:, 0], margins)
+    return BestPoses(labels[rows, best], rotated, shifts[rows, best, 0], ordered[:, 0], margins)
 
 
 def _vertex(lines: torch.Tensor, position: torch.Tensor) -> torch.Tensor:

@@ -55,6 +55,7 @@ def classify(
         last = _with_gain(dataclasses.replace(now, changed=changed, score=score), last)
         _keep(work, last, records.folder / KEPT)
         said(work, last)
+    work.recentre()
     return work, last is not None and last.changed <= SETTLED
 
 
@@ -96,12 +97,10 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
         work.centre(positions)
         work.seed_first(positions, now.classes)
         return
-    work.recentre()
-    positions = work.subset(last.level)
     if now.level > last.level:
-        work.change_number(positions, now.classes)
+        work.change_number(work.subset(last.level), now.classes)
     elif not work.bank.mirrored and now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
-        work.refill(positions)
+        work.refill(work.subset(last.level))
 
 
 def _keep(work: Classification, done: Pass, path: str | os.PathLike[str]) -> None:
@@ -120,6 +119,7 @@ def _restored(work: Classification, path: Path) -> Pass | None:
         return None
     kept = read_kept(path)
     work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
+    work.learn_spread()
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
     work.bank = work.bank_of(work.subset(done.level), work.state.labels, done.classes)
     work.bank.mirrored = work.mirrored and done.level == 0 and done.classes == work.levels()[0]

@@ -57,7 +57,9 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
     )
     records = _records(folder / WORK, settings, run, config, 0 if adds else 2 * config.classes)
     if former is not None and adds:
-        work, converged = _assign(records, config, former, run), former.converged
+        work, converged = Classification(records, config.classes, former.reach_px, run.seed, device), former.converged
+        with run.progress(len(records), "particle") as bar:
+            work.assign_all(former.bank(device), bar.update, add=True)
         members = np.concatenate([former.members, members])
     else:
         work, converged = _classify(records, config, settings, former, run)
@@ -111,13 +113,6 @@ def _records(folder: Path, settings: ClassSettings, run: Run, config: Classify2D
             f"non-finite or constant values), too few for {config.classes} classes (--classes). Extract them again."
         )
     return records
-
-
-def _assign(records: Records, config: Classify2DConfig, former: FormerClasses, run: Run) -> Classification:
-    work = Classification(records, config.classes, former.reach_px, run.seed, run.device)
-    with run.progress(len(records), "particle") as bar:
-        work.assign_all(former.bank(run.device), bar.update, add=True)
-    return work
 
 
 def _classify(

@@ -32,10 +32,9 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
         table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.minimum_particles
     )
     if not kept:
-        best = max(table.scores)
         raise ValueError(
-            f"No class of {config.classes} has a score of {used:g} (--threshold) and "
-            f"{counted(config.minimum_particles, 'particle')} (--minimum-particles); the best score is {best:.2f}. "
+            f"No class of {config.classes} has a score of {used:g} (--threshold) and enough particles "
+            f"(--minimum-particles); the best score is {max(table.scores):.2f}. "
             "Choose a lower threshold, or check whether the picks are particles."
         )
     if not own[kept].any():

@@ -172,7 +172,9 @@ class _Tools:
     def _around(self, observed: Observed, index: int, angles: np.ndarray) -> _Near:
         """_Near of one orientation of each image, without the axis m. angles: (n, 3)."""
         centre = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.device)
-        position = self._best_shift(observed, index, centre)
+        back = side_by_side(observed.disc.ramp(-self.shifts.yx).conj())
+        fit = side_by_side(observed.match * self.fine[index].at(centre).conj()) @ back.T + self.shifts.log_prior
+        position = self.shifts.yx[fit.argmax(1)]  # px: the most probable shift of each image in this orientation
         matrices = centre[:, None] @ self.near.rotations
         slices = self.fine[index].at(matrices)
         shifts = position[:, None] + self.near.shifts
@@ -181,12 +183,6 @@ class _Tools:
         fit = side_by_side(slices) @ side_by_side(observed.match[:, None] * ramp).transpose(1, 2)
         energy = slices.abs().square() @ observed.weight[..., None]
         return _Near(matrices, shifts, fit - energy + (-shifts.square().sum(-1) / (2 * self.sigma**2))[:, None])
-
-    def _best_shift(self, observed: Observed, index: int, matrices: torch.Tensor) -> torch.Tensor:
-        """(n, 2) px: the most probable shift of each image in one orientation."""
-        back = side_by_side(observed.disc.ramp(-self.shifts.yx).conj())
-        fit = side_by_side(observed.match * self.fine[index].at(matrices).conj()) @ back.T + self.shifts.log_prior
-        return self.shifts.yx[fit.argmax(1)]
 
     def mean_image(self, index: int, near: _Near, weight: torch.Tensor) -> torch.Tensor:
         """(n, box, box) mean projections of one molecule, times its probability. weight: (n, m, t, s) probabilities."""

@@ -75,7 +75,11 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
             for name, entry in index["tomograms"].items()
         ]
         names = list(dict.fromkeys(_plain(f["name"]) for f in index["features"]))
-        usual = _default_thresholds(index["features"])
+        stated = lists_by_key(
+            (_plain(e["name"]), float(e.get("threshold", DEFAULT_THRESHOLD))) for e in index["features"]
+        )
+        # of several annotators the mean in log odds, as their scores are
+        usual = {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in stated.items()}
         notes += _unlisted(folder, tomograms)
     if not tomograms:
         raise FileNotFoundError(f"{folder} (--scores) holds no score volume named <tomogram>__<feature>.mrc.")
@@ -168,12 +172,6 @@ def _read_index(folder: Path) -> dict[str, typing.Any] | None:
             f"{path} is not readable ({error!r}). Remove it to find the volumes by name, or segment again."
         ) from None
     return index
-
-
-def _default_thresholds(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, float]:
-    """{feature: threshold} of segment.json; of several annotators the mean in log odds, as their scores are."""
-    collected = lists_by_key((_plain(e["name"]), float(e.get("threshold", DEFAULT_THRESHOLD))) for e in entries)
-    return {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in collected.items()}
 
 
 def _from_names(folder: Path) -> list[Scored]:
