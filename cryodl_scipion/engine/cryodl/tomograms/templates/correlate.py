@@ -224,8 +224,7 @@ def best_scores(
     and the lowest score of all."""
     angles = kernels.template.angles
     best = [torch.full(tile.inverse.shape, -1.0, device=tile.inverse.device) for tile in tiles]
-    kind = torch.int16 if len(angles) < 2**15 else torch.int32
-    which = [torch.zeros(b.shape, dtype=kind, device=b.device) for b in best]
+    which = [torch.zeros_like(b, dtype=torch.int16 if len(angles) < 2**15 else torch.int32) for b in best]
     lowest = [0.0 for _ in tiles]
     for start in range(0, len(angles), AT_ONCE):
         for number, kernel in enumerate(kernels.at(angles[start : start + AT_ONCE]), start):

@@ -248,17 +248,16 @@ class TemplateSearch:
         pooled = (torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0] for one in rivals)
         around = np.stack([one[tuple(voxels[near].T)].cpu().numpy() for one in pooled], axis=1)
         ranks = np.argsort(-around, axis=1)[:, :2]
-        rows = []
-        hopeful = near[: self._hopeful(scores[near], ranks[:, 0] == 0, threshold)]
-        for number, pair, least in zip(hopeful, ranks, around):
+        rows, hopeful = [], self._hopeful(scores[near], ranks[:, 0] == 0, threshold)
+        for number, pair, least in zip(near[:hopeful], ranks, around):
             at, found = tuple(voxels[number]), []
             first = [one.template.angles[int(each[at])] for one, each in zip(self.kernels, which)]
             for one in pair:
                 position, angles, score = refine_detection(tile, self.kernels[one], voxels[number], first[one])
                 found.append((max(score, float(least[one])), BY_DECOY if one else 0, position, angles))
             score, won, position, angles = max(found, key=lambda row: row[0])
-            place = self.source.in_tomogram(position + start)
-            if self.finely and self.finely.best_at(place, [first[0], *first[1 + self.decoys :]]):
+            known = [first[0], *first[1 + self.decoys :]]
+            if self.finely and self.finely.best_at(self.source.in_tomogram(position + start), known):
                 won = BY_ANOTHER
             if won == 0:
                 position, angles, _ = refine_detection(tile, self.kernels[0], voxels[number], angles, 1, ROUNDS)
