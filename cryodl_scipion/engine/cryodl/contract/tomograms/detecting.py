@@ -30,8 +30,7 @@ class DetectParticlesConfig(Config):
     )
     others: Paths = param(
         "Maps or atomic models of other particles that may be there, above all of the template's kind. A place where "
-        "one of these fits better is not taken; decoys alone cannot tell such particles apart. Each costs a seventh of "
-        "the search more.",
+        "one of these fits better is not taken; decoys alone cannot tell such particles apart. Each takes time.",
         (),
         label="Other particles",
         path="file",
@@ -118,7 +117,9 @@ class DetectParticlesConfig(Config):
 
     def check_together(self) -> typing.List[str]:
         one = "Give either a template (--template) or the folder of a trained detector (--model)."
-        return found((bool(self.template) == bool(self.model), one)) or (tilt_problems(self) if self.template else [])
+        alone = "Other particles (--others) compete with a template: give --template, or leave them out."
+        wrong = found((bool(self.template) == bool(self.model), one), (self.others and not self.template, alone))
+        return wrong or (tilt_problems(self) if self.template else [])
 
 
 class DetectParticlesOutputs(tomogram_fields.OfTomograms):

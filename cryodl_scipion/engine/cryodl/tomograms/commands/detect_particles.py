@@ -127,7 +127,10 @@ def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: F
         expected = made.expected_false_detections[name]
         run.summary(*detections_in_words(name, counts, made.thresholds[name], expected, what))
     if config.template and not config.threshold:
-        run.summary(DECOY_WORDS)
+        run.summary(
+            DECOY_WORDS
+            + (" Places where another of the given particles fits better are left out." if config.others else "")
+        )
     elif any(made.expected_false_detections.values()):
         run.summary(CONTROL_WORDS)
     print(f"Coordinates: {config.output}/<tomogram>.star; {made.particles}.")

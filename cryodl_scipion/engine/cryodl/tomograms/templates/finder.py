@@ -51,14 +51,14 @@ class TemplateFinder:
             raise ValueError(f"The template {path} is a folder; a map (.mrc) or an atomic model is needed.")
         if not Path(path).is_file():
             raise FileNotFoundError(f"The template {path} does not exist.")
-        self.paths = [path, *expand_paths(config.others)]
+        self.paths = [path, *(one for one in expand_paths(config.others) if sha256(one) != sha256(path))]
         self.config, self.device = config, device
         name, *self.others = structure_names(self.paths)
         self.species = (name,)
         given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.threshold = given.get(self.species[0])
         self.decoys = 0 if self.threshold else DECOYS  # who gives a threshold gets all that reaches it
-        self.identity = {"checksum of the template": " ".join(map(sha256, self.paths))}
+        self.identity = {"checksums of template and others": " ".join(map(sha256, self.paths))}
         self.notes: list[str] = []
         self.angular_step: float | None = None
         self.orientations: int | None = None
@@ -100,24 +100,23 @@ class TemplateFinder:
 
     def _template(self, pixel_size: float) -> Template:
         if pixel_size not in self._loaded:
-            (template, *others), notes = self._structures(self.config, pixel_size)
-            decoys = (self.decoys, self.config.seed, self.config.symmetry)
-            made = scrambled_harmonics(template.density, *decoys) if self.decoys else []
-            beside = [dataclasses.replace(template, density=one) for one in made] + others
-            finely: list[Template] = []
-            if others:
+            structures, notes = self._structures(self.config, pixel_size)
+            template, finely = structures[0], list[Template]()
+            if self.others:
                 limit = self.config.resolution or max(NYQUIST * pixel_size, FINELY * template.resolution)
                 same, _ = self._structures(dataclasses.replace(self.config, resolution=limit), pixel_size)
                 finely = [dataclasses.replace(one, step=template.step) for one in same]
-            self._loaded[pixel_size] = [template, *beside], notes, finely
+            self._loaded[pixel_size] = structures, notes, finely
         template = self._loaded[pixel_size][0][0]
         self.angular_step, self.orientations = template.step, len(template.angles)
         return template
 
     def _structures(self, config: DetectParticlesConfig, pixel_size: float) -> tuple[list[Template], list[str]]:
-        """The template and the other particles, seen in the same sphere, and sentences for the user."""
+        """The template, its decoys and the other particles, seen in the same sphere, and sentences for the user."""
         template, notes = load_template(config, pixel_size)
-        found = [template]
+        decoys = (self.decoys, config.seed, config.symmetry)  # the same shapes at each resolution
+        made = scrambled_harmonics(template.density, *decoys) if self.decoys else []
+        found = [template, *(dataclasses.replace(template, density=one) for one in made)]
         for path in self.paths[1:]:
             notes = notes + dark_notes(path)
             density = structure_density(path, template.pixel_size, template.box)
@@ -132,7 +131,7 @@ class TemplateFinder:
         of = lambda these, *more: TemplateSearch(
             WorkingTomogram(tomogram, pixel_size, these[0].pixel_size), these, self.config, self.device, *more
         )
-        search = of(structures, self.decoys, of(finely) if finely else None)
+        search = of(structures, self.decoys, of(finely, self.decoys) if finely else None)
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             zyx, scores, angles, won, inverted = search.run(self.threshold, bar.update)
         notes = []
@@ -167,7 +166,7 @@ INVERTED = 1.1  # times the highest score that the lowest is below 0 where prote
 
 class TemplateSearch:
     """The search for a Template in one WorkingTomogram. structures: the template, its decoys, and other particles.
-    decoys: how many these are. finely: the same without decoys at a higher resolution, to tell the others apart."""
+    decoys: how many these are. finely: the same at a higher resolution, to tell the others apart."""
 
     def __init__(
         self,
@@ -254,23 +253,26 @@ class TemplateSearch:
             first = [one.template.angles[int(each[at])] for one, each in zip(self.kernels, which)]
             for one in pair:
                 position, angles, score = refine_detection(tile, self.kernels[one], voxels[number], first[one])
-                found.append((max(score, float(least[one])), BY_DECOY if one else 0, position, angles))
+                found.append((max(score, float(least[one])), int(one), position, angles))
             score, won, position, angles = max(found, key=lambda row: row[0])
-            known = [first[0], *first[1 + self.decoys :]]
-            if self.finely and self.finely.best_at(self.source.in_tomogram(position + start), known):
-                won = BY_ANOTHER
+            # whichever won, so that the target has no advantage over its decoys where it is not
+            known = [won, *range(1 + self.decoys, len(self.kernels))]
+            place = self.source.in_tomogram(position + start)
+            another = self.finely and self.finely.best_of(known, place, [first[one] for one in known])
+            won = BY_ANOTHER if another else BY_DECOY if won else 0
             if won == 0:
                 position, angles, _ = refine_detection(tile, self.kernels[0], voxels[number], angles, 1, ROUNDS)
             rows.append((position + start, score, angles, won))
         return rows
 
-    def best_at(self, zyx: np.ndarray, angles: typing.Sequence[np.ndarray]) -> int:
-        """Number of the structure that fits best at a place (3,), px of the tomogram. angles: of each, of a search."""
+    def best_of(self, numbers: typing.Sequence[int], zyx: np.ndarray, angles: typing.Sequence[np.ndarray]) -> int:
+        """Which of some structures fits best at a place (3,), px of the tomogram: its place among their numbers. angles:
+        (3,) of each, of a search."""
         scale = np.array(self.source.shape) / np.array(self.source.tomogram.shape)
         start = np.round(rescaled(zyx, scale)).astype(int) - NEAR
         tile = self._tile(self._voxels(start, (2 * NEAR + 1,) * 3), self.typical)
-        each = zip(self.kernels, angles)
-        return int(np.argmax([refine_detection(tile, one, np.full(3, NEAR), a, 1 + ROUNDS)[2] for one, a in each]))
+        fit = lambda one, start: refine_detection(tile, self.kernels[one], np.full(3, NEAR), start, 1 + ROUNDS)[2]
+        return int(np.argmax([fit(one, start) for one, start in zip(numbers, angles)]))
 
     @staticmethod
     def _hopeful(scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
