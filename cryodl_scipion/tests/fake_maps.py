@@ -157,7 +157,6 @@ def evaluate(config):
         json.dump(data, file)
     return dict(
         doubt=config.output + "/doubt.mrc" if config.processed else None,
-        residues=None,
         evaluation=config.output + "/evaluation.json",
         **{
             name: data.get(name)

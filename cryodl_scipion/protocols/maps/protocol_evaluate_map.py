@@ -4,19 +4,19 @@
 import csv
 import dataclasses
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from pwem.objects import SetOfFSCs
+from pyworkflow.protocol import params
 
 from ...convert.maps import halfForEngine, halfMapsOf, structureFileOf
 from ...engine.cryodl import contract
 from ..engine_protocol import fscFrom, volumeFrom
 from ..kinds import AtomicModel, Options, sayIf
 from ..one_of import OneOf, Way
-from ..protocol_base import EVALUATION_FOLDER, RESULT_FILE, HasEvaluation
+from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
 from .map_kinds import DOUBT, FrameChoice, HalfMap, Map, MapMask, MapsBase, ownOrigin
 
-OF_IMPROVING = "Half-map test of the run that improved this map:"
 PROCESSED = "inputProcessed"
 CURVES, RESIDUES, LOCAL = "fsc.csv", "residues.csv", "local_resolution.mrc"
 _OTHERS = (
@@ -29,7 +29,15 @@ _OTHERS = (
         empty="only the map is measured",
     ),
     *(
-        HalfMap(f"{start}{number}", help, label=f"{label} {number}", what=label.lower(), empty=empty, related=False)
+        HalfMap(
+            f"{start}{number}",
+            help,
+            label=f"{label} {number}",
+            what=label.lower(),
+            empty=empty,
+            related=False,
+            expertLevel=params.LEVEL_ADVANCED,
+        )
         for start, label, help, empty in (
             ("inputHalf", "Half-map", "Unmasked and unsharpened half-map.", "that linked to the map, if there is one"),
             (PROCESSED, "Processed half-map", "Half-map after any program, processed alone.", "no half-map test"),
@@ -104,13 +112,7 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
         )
 
     def tell(self, protocol: Any, results: Sequence[contract.Result[contract.EvaluateMapOutputs]]) -> List[str]:
-        improving = protocol.getTestOfImproving() if results and not results[-1].outputs.half_map_test else None
-        tested = (
-            [OF_IMPROVING, *contract.split_verdict(contract.half_map_verdict(improving, contract.BY_NETWORK)[1])[0]]
-            if improving
-            else []
-        )
-        return [*super().tell(protocol, results), *tested, *protocol._frameLines()]
+        return [*super().tell(protocol, results), *protocol._frameLines()]
 
 
 class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
@@ -149,15 +151,6 @@ class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
             names, *rows = list(csv.reader(file))
         columns = [[float(value) for value in column] for column in zip(*rows)]
         return columns[0], dict(zip(names[1:], columns[1:]))
-
-    def getTestOfImproving(self) -> Optional[Dict[str, float]]:
-        """Half-map test of *improve map*, whose result lies beside the map that it made; None without one."""
-        volume = self.inputVolume.get()
-        path = "" if volume is None else os.path.join(os.path.dirname(structureFileOf(volume)), RESULT_FILE)
-        if not os.path.exists(path):
-            return None
-        outputs = contract.Result.read(path).outputs
-        return outputs.half_map_test if isinstance(outputs, contract.ImproveMapOutputs) else None
 
     def getTable(self) -> str:
         return self._output()

@@ -4,7 +4,7 @@
 import csv
 import os
 import tkinter as tk
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ...engine.cryodl.contract import (
     resolution_in_words,
 )
 from ...protocols import CryodlProtEvaluateMap
-from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
+from ...protocols.maps.protocol_evaluate_map import LOCAL, RESIDUES
 from ..panels_viewer import PanelsViewer, panel
 from ..plots import Axes, drawFscAt, label, readMap
 from ..window import CanvasWindow, PicturesWindow, picturesIn
@@ -53,15 +53,11 @@ def tableOf(evaluation: Dict[str, Any]) -> Any:
     return (*TITLES, *(["Original map"] if before else [])), rows
 
 
-def mapVerdictOf(evaluation: Dict[str, Any], improving: Optional[Dict[str, float]] = None) -> Any:
-    """(good, sentences) of the half-map test; (None, a sentence) without one. improving: the test of the run that
-    improved the map."""
+def mapVerdictOf(evaluation: Dict[str, Any]) -> Any:
+    """(good, sentences) of the half-map test; (None, a sentence) without one."""
     if evaluation.get("half_map_test"):
         return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]), BY_NETWORK)
-    if improving:
-        good, sentences = half_map_verdict(improving, BY_NETWORK)
-        return good, [OF_IMPROVING, *sentences]
-    return None, ["No half-map test was made, so it is not known whether a gain is in the data or invented."]
+    return None, ["No half-map test here: it needs processed half-maps. See the run that improved the map, if one did."]
 
 
 def readResidues(folder: str) -> Dict[str, Dict[str, Any]]:
@@ -127,7 +123,7 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
         "half-map test.",
     )
     def showMetrics(self, evaluation: Dict[str, Any]) -> Any:
-        good, sentences = mapVerdictOf(evaluation, self.protocol.getTestOfImproving())
+        good, sentences = mapVerdictOf(evaluation)
         pictures = picturesIn(self.protocol.getEvaluationFolder())
         return self.window(PicturesWindow, self.title(), pictures, sentences, good, tableOf(evaluation))
 

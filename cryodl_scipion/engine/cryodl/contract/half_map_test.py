@@ -85,8 +85,8 @@ def _gain(gain: float) -> typing.Tuple[bool, str]:
     """(no warning?, sentence): whether an improved half-map is nearer to the independent half than its control is."""
     if gain < LOST:
         return False, WARNING + (
-            "an improved half-map agrees less with the other half than its control does: the network adds more "
-            "errors than it removes. Do not trust new details in the improved map."
+            "an improved half-map agrees less with the other half than its control does: more "
+            "errors were added than removed. Do not trust new details in the improved map."
         )
     if gain > GAINED:
         return True, (
@@ -112,25 +112,21 @@ def _beyond(improved: typing.Optional[float], crossed: typing.Optional[float]) -
     where = "anywhere" if crossed is None else f"beyond {resolution_in_words(crossed)}"
     return [
         f"The improved half-maps agree to {resolution_in_words(improved)}, but not with the data {where}: finer detail "
-        "is the network's."
+        "was added."
     ]
 
 
 def _addition(unexplained: float, worst: float, usual: float) -> typing.Tuple[bool, str]:
     """(no warning?, sentence): what both improved half-maps share but the data do not have."""
     said = f"{100 * unexplained:.1f} % of what the improved half-maps share is not in the data"
-    unsure = (
-        "the network added it, and this test cannot tell whether it is correct. Compare new details with the original "
-        "map."
-    )
+    unsure = "it was added, and this test cannot tell whether it is correct. Compare new details with the original map."
     if unexplained > usual:
         return False, f"{WARNING}{said}: {unsure}"
     if worst > (WORST if usual == ADDED else NETWORK_WORST):
         return False, f"{WARNING}{said}, but {100 * worst:.0f} % in the worst part of their resolution: {unsure}"
     if unexplained > ADDED or worst > WORST:
         return True, (
-            f"{said}: the network added it. The shipped one adds as much where it brings simulated maps nearer to the "
-            "truth."
+            f"{said}: it was added, as the shipped network does where it brings simulated maps nearer to the truth."
         )
     return True, f"{said}: no more than filter, mask and clipping may leave."
 

@@ -36,7 +36,7 @@ class EvaluateMapConfig(Config):
     )
     processed: Paths = param(
         "Both half-maps after any program (DeepEMhancer, EMReady, LocScale, improve-map), each processed alone, in the "
-        "order of Half-maps: for the half-map test, and a map of doubt.",
+        "order of Half-maps: for the half-map test and, in the output folder, a map of doubt.",
         (),
         label="Processed half-maps",
         path="file",
@@ -54,7 +54,8 @@ class EvaluateMapConfig(Config):
     )
 
     def check_together(self) -> typing.List[str]:
-        needs = "Processed half-maps (--processed) must be two, and need the two half-maps themselves (--half-maps)."
+        numbers = f"{len(self.processed)} and {len(self.half_maps)} are given"
+        needs = f"Processed half-maps (--processed) need the half-maps (--half-maps), two of each; {numbers}."
         both = len(self.processed) == len(self.half_maps) == 2
         return found((self.processed and not both, needs)) or half_map_problems(self)
 
@@ -79,7 +80,6 @@ class EvaluateMapOutputs(Outputs):
         path="file",
         becomes="outputDoubt: Volume",
     )
-    residues: typing.Optional[str] = output("Table of the residues' doubt and verdict.", path="file")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import typing
 
 import numpy as np
 
-from ...contract.annotations import FEATURE, NEGATIVE, POSITIVE, UNCERTAIN, WITHOUT, Tile, check_name
+from ...contract.annotations import FEATURE, NEGATIVE, POSITIVE, UNCERTAIN, WITHOUT, check_name
 from ...io.files import evenly_spaced
 from ...io.tomograms import Tomogram
 from ...io.windows import Greys
@@ -130,14 +130,6 @@ class Session(Greys):
     def sheets_here(self) -> list[Sheet]:
         """Sheets of the slice that is shown."""
         return [s for s in self.sheets() if s.z == self.z]
-
-    def others_here(self) -> list[Tile]:
-        """Tiles of other features in the slice."""
-        return [
-            t
-            for t in self.store.tiles(annotator=self.annotator, tomogram=self.name)
-            if t.feature != self.feature and t.path and t.centre_zyx[0] == self.z
-        ]
 
     def counts(self) -> dict[str, tuple[int, ...]]:
         """{feature: (tiles with it, tiles without it)} of the annotator."""

@@ -50,7 +50,9 @@ class SliceView:
         """Frames and drawings of the tiles in the slice; thin frames of other features' tiles."""
         for artist in self._drawn:
             artist.remove()
-        self._drawn = [self._frame(tile, "0.7", 0.7, ":") for tile in session.others_here()]
+        there = session.store.tiles(annotator=session.annotator, tomogram=session.name)
+        others = [t for t in there if t.feature != session.feature and t.path and t.centre_zyx[0] == session.z]
+        self._drawn = [self._frame(tile, "0.7", 0.7, ":") for tile in others]
         for sheet in session.sheets_here():
             chosen = sheet is session.active
             style = "--" if sheet.state == EMPTY else "-"

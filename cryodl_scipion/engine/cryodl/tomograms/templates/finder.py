@@ -266,8 +266,8 @@ class TemplateSearch:
         return rows
 
     def best_of(self, numbers: typing.Sequence[int], zyx: np.ndarray, angles: typing.Sequence[np.ndarray]) -> int:
-        """Which of some structures fits best at a place (3,), px of the tomogram: its place among their numbers. angles:
-        (3,) of each, of a search."""
+        """Which of some structures fits best at a place (3,), px of the tomogram: 0 for the first of their numbers, and
+        so on. angles: (3,) of each, of a search."""
         scale = np.array(self.source.shape) / np.array(self.source.tomogram.shape)
         start = np.round(rescaled(zyx, scale)).astype(int) - NEAR
         tile = self._tile(self._voxels(start, (2 * NEAR + 1,) * 3), self.typical)
