@@ -135,13 +135,6 @@ class CryodlProtSegment(batches.BatchRun[contract.SegmentConfig, contract.Segmen
             if len(keys) > 1
         ]
 
-    def _scoreSets(self) -> Dict[str, SetOfTomoMasks]:
-        return {
-            masks._cryodlFeature.get(): masks
-            for name, masks in self.iterOutputAttributes(SetOfTomoMasks)
-            if name.startswith(SCORES % "")
-        }
-
 
 def _keyOf(card: Dict[str, Any]) -> str:
     return f"{card['feature']}@{card['annotator']}"

@@ -134,7 +134,8 @@ class CryodlSegmentViewer(
     until="the first tomogram is segmented",
 ):
     def _data(self) -> Any:
-        return self.protocol._scoreSets() or None
+        found = self.protocol.iterOutputAttributes(SetOfTomoMasks)
+        return {masks._cryodlFeature.get(): masks for name, masks in found if name.startswith("scores_")} or None
 
     @panel(
         "Scores over the tomograms", "Slices of each tomogram, overlaid with the scores of a feature above a threshold."

@@ -12,7 +12,6 @@ from ..io.particles import particle_rows, write_oriented_coordinates, write_stac
 from ..simulate.micrographs import drift_path, movie
 
 if typing.TYPE_CHECKING:
-    from ..core.optics import Optics
     from ..simulate.micrographs import SimulatedMicrograph
 
 COUNTS = 100  # of a movie, where the noise of the whole micrograph has a standard deviation of 1
@@ -36,7 +35,21 @@ def write_simulated(
         write_micrograph(
             folder / "masks" / f"{name}.mrc", micrograph.contaminated.numpy().astype(np.int8), config.pixel_size
         )
-    (folder / "ctf" / f"{name}.txt").write_text(_ctffind_text(name, micrograph.optics, config), encoding="utf-8")
+    optics = micrograph.optics  # as CTFFIND 4's text output, which Scipion's import of CTF reads
+    (folder / "ctf" / f"{name}.txt").write_text(
+        f"# Known CTF of a simulated micrograph, in the format of CTFFIND 4\n"
+        f"# Input file: {name}.mrc ; Number of micrographs: 1\n"
+        f"# Pixel size: {config.pixel_size:.4f} Angstroms ; acceleration voltage: {optics.voltage_kv:.1f} keV ; "
+        f"spherical aberration: {optics.cs_mm:.2f} mm ; amplitude contrast: {optics.amplitude_contrast:.2f}\n"
+        "# Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; min. def.: 5000.0 um; "
+        "max. def. 50000.0 um\n"
+        f"# Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; #4 - azimuth of astigmatism; "
+        "#5 - additional phase shift [radians]; #6 - cross correlation; #7 - spacing (in Angstroms) up to which "
+        "CTF rings were fit successfully\n"
+        f"1.000000 {optics.defocus_u:.6f} {optics.defocus_v:.6f} {optics.defocus_angle:.6f} 0.000000 1.000000 "
+        f"{2 * config.pixel_size:.6f}\n",
+        encoding="utf-8",
+    )
     cut = _write_stack(folder, name, micrograph, config, diameter) if config.box_size else 0
     write_oriented_coordinates(
         folder / "coordinates" / f"{name}.star", micrograph.centres_yx, micrograph.angles, micrograph.optics
@@ -86,20 +99,3 @@ def _write_stack(
     )
     (folder / "done" / f"{name}.rows").write_text(rows, encoding="utf-8")
     return len(images)
-
-
-def _ctffind_text(name: str, optics: "Optics", config: SimulateMicrographsConfig) -> str:
-    """CTFFIND 4's text output: what Scipion's import of CTF reads."""
-    return (
-        f"# Known CTF of a simulated micrograph, in the format of CTFFIND 4\n"
-        f"# Input file: {name}.mrc ; Number of micrographs: 1\n"
-        f"# Pixel size: {config.pixel_size:.4f} Angstroms ; acceleration voltage: {optics.voltage_kv:.1f} keV ; "
-        f"spherical aberration: {optics.cs_mm:.2f} mm ; amplitude contrast: {optics.amplitude_contrast:.2f}\n"
-        "# Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; min. def.: 5000.0 um; "
-        "max. def. 50000.0 um\n"
-        f"# Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; #4 - azimuth of astigmatism; "
-        "#5 - additional phase shift [radians]; #6 - cross correlation; #7 - spacing (in Angstroms) up to which "
-        "CTF rings were fit successfully\n"
-        f"1.000000 {optics.defocus_u:.6f} {optics.defocus_v:.6f} {optics.defocus_angle:.6f} 0.000000 1.000000 "
-        f"{2 * config.pixel_size:.6f}\n"
-    )

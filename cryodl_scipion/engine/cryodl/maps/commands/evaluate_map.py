@@ -162,8 +162,8 @@ def _of_their_halves(
         if shells.any() and nearer[shells].mean() < OWN * (1 - both[shells]).mean():
             raise ValueError(
                 f"The processed half-map {one.path} (--processed) is hardly more like its half-map {own.path} than "
-                f"like {other.path}. Check the order of both pairs, that each was processed alone, that it lies where its "
-                "half-map does, and that protein is positive in it."
+                f"like {other.path}. Check the order of both pairs, that each was processed alone, that it lies where "
+                "its half-map does, and that protein is positive in it."
             )
     return data
 
