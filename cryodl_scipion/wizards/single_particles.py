@@ -146,7 +146,7 @@ class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", thre
 class CryodlShippedModelWizard(
     form_wizard.FormWizard,
     title="Shipped model",
-    shippedModel="Pick TrainPicker ImproveMap EvaluateMap TrainMapImprover DenoiseMicrographs Denoise",
+    shippedModel="Pick TrainPicker ImproveMap TrainMapImprover DenoiseMicrographs Denoise",
 ):
     def open(self, form: Form) -> None:
         kind = getattr(form.protocol, "_MODEL_KIND", "picker")

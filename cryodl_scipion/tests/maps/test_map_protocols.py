@@ -323,7 +323,7 @@ def test_the_verdict_of_the_half_map_test():
     good, lines = contract.half_map_verdict(values, contract.BY_NETWORK)
     assert good and lines[2].startswith("3.0 % of what") and "brings simulated maps nearer to the truth" in lines[2]
     good, lines = verdict(5.0, 4.8, 4.0, 5.5, -0.1, 0.01)
-    assert not good and "adds more errors than it removes" in lines[1]
+    assert not good and "more errors were added than removed" in lines[1]
     good, lines = verdict(5.0, 4.8, 4.0, None, -0.5, 0.01)
     assert not good and "agrees less" in lines[1]
     good, lines = verdict(5.0, 4.8, 4.8, 4.8, 0.0, 0.0)
