@@ -31,7 +31,7 @@ from ...simulate.pool import EXTENT_PX, PoolMember
 from ...simulate.training_micrographs import random_scene
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
-from .labels import leave_out_unlabelled_edge, load_labelled
+from .labels import Labels, leave_out_unlabelled_edge, load_labelled
 from .method import PickerMethod
 from .predict import Picker
 from .train import MATCH_RADII
@@ -126,7 +126,9 @@ def load_set(
     the one that tells where these may be (below); distance: between its candidates, diameters."""
     images = []
     for stated in STATED_REAL:
-        scaled = [load_labelled(im, method, real.pixel_size, real.diameter * stated, "complete") for im in real.items]
+        scaled = [
+            load_labelled(Labels(*im), method, real.pixel_size, real.diameter * stated, "complete") for im in real.items
+        ]
         scaled = leave_out_unlabelled_edge(scaled, method.working_diameter / stated)
         scaled = [dataclasses.replace(im, size=1 / stated, teaches_size=False) for im in scaled]
         scaled = spare_unmarked(scaled, picker, distance) if picker else scaled
