@@ -122,7 +122,8 @@ def evaluate(config):
             name: value
             if name in ("gain", "unexplained", "worst")
             else dict(fsc0143_angstrom=value, fsc05_angstrom=2 * value)
-            for name, value in _test().items()
+            # of any program: its limit is lower than that of the shipped network
+            for name, value in dict(_test(), unexplained=_test()["unexplained"] / 4).items()
         }
     dieSometimes(os.path.dirname(config.output), 0)
     os.makedirs(config.output)

@@ -10,13 +10,7 @@ import numpy as np
 
 from ...convert.maps import structureFileOf
 from ...convert.reading import readCsv
-from ...engine.cryodl.contract import (
-    BY_NETWORK,
-    CompareModelsOutputs,
-    half_map_resolutions,
-    half_map_verdict,
-    resolution_in_words,
-)
+from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions, half_map_verdict, resolution_in_words
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, RESIDUES
 from ..panels_viewer import PanelsViewer, panel
@@ -56,7 +50,7 @@ def tableOf(evaluation: Dict[str, Any]) -> Any:
 def mapVerdictOf(evaluation: Dict[str, Any]) -> Any:
     """(good, sentences) of the half-map test; (None, a sentence) without one."""
     if evaluation.get("half_map_test"):
-        return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]), BY_NETWORK)
+        return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]))
     return None, ["No half-map test here: it needs processed half-maps. See the run that improved the map, if one did."]
 
 

@@ -85,8 +85,8 @@ def _gain(gain: float) -> typing.Tuple[bool, str]:
     """(no warning?, sentence): whether an improved half-map is nearer to the independent half than its control is."""
     if gain < LOST:
         return False, WARNING + (
-            "an improved half-map agrees less with the other half than its control does: more "
-            "errors were added than removed. Do not trust new details in the improved map."
+            "an improved half-map agrees less with the other half than its control does: more errors were "
+            "added than removed. Do not trust new details in the improved map."
         )
     if gain > GAINED:
         return True, (

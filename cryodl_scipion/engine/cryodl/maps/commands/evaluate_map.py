@@ -5,10 +5,7 @@ Measure; with an output folder also write the metrics, with tables and pictures.
 
 import typing
 
-import numpy as np
-
 from ...contract import (
-    BY_NETWORK,
     EvaluateMapConfig,
     EvaluateMapOutputs,
     counted,
@@ -21,8 +18,7 @@ from ...running.runner import PROGRAM, Run, command
 from ..measures import measure, report
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.doubt import tested_halves
-from ..measures.half_map_test import AGREED
-from ..measures.shells import shell_correlation
+from ..measures.half_map_test import of_their_halves
 from ..measures.volume import (
     SAME_MAP,
     Volume,
@@ -37,9 +33,6 @@ from ..measures.volume import (
 
 Metrics = dict[str, typing.Any]
 
-OWN = (
-    0.2  # of how much more a linear filter leaves like its own half; networks and clipping 0.5, others' maps up to 0.13
-)
 MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
 # Metrics in the words of the summary.
 LABELS = {
@@ -140,32 +133,11 @@ def _halves(
     found["half_maps"], details["half_maps"] = measure.measure_halves(halves, reference.mask, config.resolution)
     run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
     if processed:
-        data = _of_their_halves(processed, halves, reference.mask)
+        data = of_their_halves(processed, halves, reference.mask)
         found["half_map_test"], details["half_map_test"], details["doubt"] = tested_halves(halves, data, reference.mask)
         test = half_map_resolutions(found["half_map_test"])
-        run.warn(*split_verdict(half_map_verdict(test, BY_NETWORK)[1])[1])
+        run.warn(*split_verdict(half_map_verdict(test)[1])[1])
     return found
-
-
-def _of_their_halves(
-    processed: typing.Sequence[Volume], halves: typing.Sequence[Volume], mask: np.ndarray
-) -> list[np.ndarray]:
-    """The data (z, y, x) of processed half-maps, their solvent at 0 and their standard deviation 1. Raises ValueError
-    if one does not share the noise of its half-map, in the shells where both half-maps agree."""
-    levels = [np.median(half.data[mask < 0.01]) if (mask < 0.01).any() else 0.0 for half in processed]
-    data = [(half.data - level) / half.data.std() for half, level in zip(processed, levels)]
-    alike = lambda x, y: shell_correlation(x * mask, y * mask, halves[0].voxels_zyx).value
-    both = alike(halves[0].data, halves[1].data)
-    shells = both > AGREED
-    for one, values, own, other in zip(processed, data, halves, halves[::-1]):
-        nearer = alike(values, own.data) - alike(values, other.data)
-        if shells.any() and nearer[shells].mean() < OWN * (1 - both[shells]).mean():
-            raise ValueError(
-                f"The processed half-map {one.path} (--processed) is hardly more like its half-map {own.path} than "
-                f"like {other.path}. Check the order of both pairs, that each was processed alone, that it lies where "
-                "its half-map does, and that protein is positive in it."
-            )
-    return data
 
 
 def _in_words(metrics: Metrics) -> typing.Iterator[str]:
@@ -185,7 +157,7 @@ def _in_words(metrics: Metrics) -> typing.Iterator[str]:
                 f"{local['p90']:.2f})"
             )
     if metrics.get("half_map_test"):
-        yield from split_verdict(half_map_verdict(half_map_resolutions(metrics["half_map_test"]), BY_NETWORK)[1])[0]
+        yield from split_verdict(half_map_verdict(half_map_resolutions(metrics["half_map_test"]))[1])[0]
 
 
 def _value(name: str, metrics: Metrics) -> str:
