@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processes of a Linux machine: their children, their memory, and whether they are there."""
 
+import contextlib
 import os
 import signal
 import time
@@ -54,9 +55,9 @@ def treeOf(pid):
 def killTree(pid):
     """End a process and all that it started at once, by SIGKILL. Returns when they are gone."""
     processes = treeOf(pid)
-    for number in processes:
-        os.kill(number, signal.SIGSTOP)  # so that none can react to the death of another
-    for number in processes:
-        os.kill(number, signal.SIGKILL)
+    for sent in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none can react to the death of another
+        for number in processes:
+            with contextlib.suppress(ProcessLookupError):  # it has ended of itself
+                os.kill(number, sent)
     while any(isThere(number) for number in processes):
         time.sleep(0.1)

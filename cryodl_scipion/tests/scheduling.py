@@ -18,7 +18,7 @@ from pyworkflow.project import Manager
 from . import ctffind, launching
 from .processes import isThere, killTree
 from .programs import writeProgram
-from .streams import updateRun
+from .streams import stopRun, updateRun
 
 # The scheduler looks for finished inputs every one or two minutes; its clock runs faster here.
 FASTER = 15
@@ -136,7 +136,7 @@ class ScheduledTemplate:
         self.command.wait()
         self.refresh()
         for run in self.working():
-            self.project.stopProtocol(run)
+            stopRun(self.project, run)
 
     def told(self) -> str:
         """Status and last lines of all runs, for a message."""

@@ -3,12 +3,15 @@
 
 import os
 import time
+from unittest import mock
 
 from pwem.protocols import ProtImportMicrographs
+from pyworkflow.utils import process
 
 from ..protocols import check_project
 from ..protocols.inputs import KeepsOutputs
 from . import synthetic
+from .processes import killTree
 
 
 def startImport(test, folder, pixelSize=synthetic.PIXEL_SIZE):
@@ -55,6 +58,13 @@ def waitFor(test, protocol, condition, seconds=300):
         if condition():
             return
     test.fail(f"The run did not come so far in {seconds} s: {protocol.getErrorMessage()}")
+
+
+def stopRun(project, protocol):
+    """As Stop in the window does. pyworkflow ends the processes of a run one by one, and gives up, the run still at
+    work, where one ends of itself meanwhile; here all end at once."""
+    with mock.patch.object(process, "killWithChilds", killTree):
+        project.stopProtocol(protocol)
 
 
 def endImport(test, imported, count):

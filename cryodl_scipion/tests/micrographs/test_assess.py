@@ -11,7 +11,7 @@ from ...convert.micrographs.ctfs import METRICS, metricsOf
 from ...protocols import CryodlProtAssess
 from .. import synthetic
 from ..base import CryodlTest
-from ..streams import endImport, startImport, waitFor
+from ..streams import endImport, startImport, stopRun, waitFor
 
 PICKS = [(40, 50), (120, 60)]
 
@@ -96,7 +96,7 @@ class TestCryodlAssess(CryodlTest):
         protocol = self.start(self.make(imported), wait=False)
         waitFor(self, protocol, lambda: protocol.hasAttribute("goodMicrographs"))
         self.assertTrue(protocol.goodMicrographs.isStreamOpen())
-        self.proj.stopProtocol(protocol)
+        stopRun(self.proj, protocol)
         before = self.assessed(protocol)
         for path in paths[1:]:
             os.utime(path)

@@ -17,7 +17,7 @@ from ...wizards import single_particles
 from .. import synthetic
 from ..base import CryodlTest, picksOf
 from ..fake_model import writeModel
-from ..streams import endImport, startImport, waitFor
+from ..streams import endImport, startImport, stopRun, waitFor
 
 ABOVE_04 = [(40, 50), (121, 60), (200, 70), (280, 200)]
 
@@ -179,7 +179,7 @@ class TestCryodlAutoPick(CryodlTest):
         self.proj.launchProtocol(protocol, wait=False)
         waitFor(self, protocol, lambda: protocol.hasAttribute("outputModel"))
         self.assertTrue(protocol.outputCoordinates.isStreamOpen())
-        self.proj.stopProtocol(protocol)
+        stopRun(self.proj, protocol)
         mark = os.path.join(protocol.getPicksFolder(), "rounds", "1", "mark")
         open(mark, "w").close()
         stamp = os.stat(protocol._getExtraPath("result.json")).st_mtime_ns

@@ -15,7 +15,7 @@ from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from .. import synthetic
 from ..base import picksOf
 from ..pick_sets import A, B, PickSetsTest
-from ..streams import waitFor
+from ..streams import stopRun, waitFor
 
 
 def missing():
@@ -166,7 +166,7 @@ class TestCryodlConsensusOfArrivingPicks(PickSetsTest):
         waitFor(self, protocol, lambda: protocol.hasAttribute("outputCoordinates"))
         self.assertTrue(protocol.outputCoordinates.isStreamOpen())
         self.assertEqual(list(picksOf(protocol.outputCoordinates)), ["mic_001.mrc"])
-        self.proj.stopProtocol(protocol)
+        stopRun(self.proj, protocol)
         stamp = os.stat(protocol._engineResultFiles()[0]).st_mtime_ns
         self.grow(late.outputCoordinates, [3], Set.STREAM_CLOSED)  # it has no picks on the second
         self.run_(protocol)

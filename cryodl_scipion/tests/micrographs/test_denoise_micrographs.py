@@ -20,7 +20,7 @@ from ...viewers.plots import loadPreview
 from .. import synthetic
 from ..base import CryodlTest
 from ..simulated import missingEngine
-from ..streams import endImport, startImport, waitFor
+from ..streams import endImport, startImport, stopRun, waitFor
 
 
 class TestCryodlDenoiseMicrographs(CryodlTest):
@@ -159,7 +159,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         protocol = self.start(self.make(imported, batchSize=1), wait=False)
         waitFor(self, protocol, lambda: protocol.hasAttribute("outputMicrographs"))
         self.assertTrue(protocol.outputMicrographs.isStreamOpen())
-        self.proj.stopProtocol(protocol)
+        stopRun(self.proj, protocol)
         before = self.log(protocol)
         for path in paths[2:]:
             os.utime(path)

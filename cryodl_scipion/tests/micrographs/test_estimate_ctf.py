@@ -14,7 +14,7 @@ from ...protocols import CryodlProtEstimateCTF
 from ...viewers.micrographs.ctf_window import CryodlCTFViewer, EstimatedCTFs, powerSpectrum
 from .. import synthetic
 from ..base import CryodlTest
-from ..streams import endImport, startImport, waitFor
+from ..streams import endImport, startImport, stopRun, waitFor
 
 
 class TestCryodlEstimateCTF(CryodlTest):
@@ -104,7 +104,7 @@ class TestCryodlEstimateCTF(CryodlTest):
         self.proj.launchProtocol(protocol, wait=False)
         waitFor(self, protocol, lambda: protocol.hasAttribute("outputCTF"))
         self.assertTrue(protocol.outputCTF.isStreamOpen())
-        self.proj.stopProtocol(protocol)
+        stopRun(self.proj, protocol)
         for path in paths[1:]:
             os.utime(path)
             shutil.move(path, folder)

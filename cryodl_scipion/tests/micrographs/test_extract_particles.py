@@ -14,7 +14,7 @@ from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
 from .. import synthetic
 from ..base import CryodlTest
-from ..streams import endImport, startImport, waitFor
+from ..streams import endImport, startImport, stopRun, waitFor
 
 BOX = 32
 WHOLE = 5  # of a micrograph's six particles are picked: one has too low a score; their boxes lie inside
@@ -132,7 +132,7 @@ class TestCryodlExtractParticles(CryodlTest):
         self.proj.launchProtocol(extracted, wait=False)
         waitFor(self, extracted, lambda: extracted.hasAttribute("outputParticles"))
         self.assertTrue(extracted.outputParticles.isStreamOpen())
-        self.proj.stopProtocol(extracted)
+        stopRun(self.proj, extracted)
         for path in paths[1:]:
             os.utime(path)
             moved(path)

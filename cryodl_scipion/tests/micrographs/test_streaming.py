@@ -13,7 +13,7 @@ from .. import synthetic
 from ..base import CryodlTest, picksOf
 from ..fake_model import writeModel
 from ..launching import realProcesses
-from ..streams import endImport, startImport, waitFor
+from ..streams import endImport, startImport, stopRun, waitFor
 
 PICKS_EACH = 4  # of the synthetic particles, those that score above the fake model's threshold
 
@@ -44,7 +44,7 @@ class TestCryodlPickStreaming(CryodlTest):
 
     def test_a_run_that_the_user_stops_continues_where_it_was(self):
         protocol = self.atWork("stopped")
-        self.proj.stopProtocol(protocol)
+        stopRun(self.proj, protocol)
         waitFor(self, protocol, lambda: not protocol.isActive())
         before = self.log(protocol)
         self.assertTrue(3 <= len(before) < 8, before)

@@ -12,7 +12,7 @@ from ...convert.arriving import STOPPED
 from ...convert.particles.particles import ArrivingParticles
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..particle_sets import COUNT, ParticlesTest
-from ..streams import waitFor
+from ..streams import stopRun, waitFor
 from .test_particle_streams import growingParticles
 
 FIRST = 6  # particles that are there when the runs start; the fake engine cannot use the last
@@ -49,7 +49,7 @@ class TestCryodlClassStreams(ParticlesTest):
         classes = run.outputClasses
         self.assertTrue(classes.isStreamOpen() and run.outputAverages.isStreamOpen())
         self.assertEqual(members(classes)[0], [10, 12, 14, 16, 18])  # row 5 cannot be used
-        self.proj.stopProtocol(run)
+        stopRun(self.proj, run)
         more()
         os.environ["FAKE_ENGINE_DIE_ONCE"] = "after"  # the engine of the batch dies before it has told its result
         try:

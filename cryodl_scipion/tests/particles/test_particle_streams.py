@@ -8,7 +8,7 @@ from pyworkflow.object import Set
 from ...convert.particles.particles import ArrivingParticles
 from ...protocols import CryodlProtAssignOrientations, CryodlProtDenoise
 from ..particle_sets import COUNT, ParticlesTest, makeParticles
-from ..streams import waitFor
+from ..streams import stopRun, waitFor
 
 FIRST = 5  # particles that are there when the runs start
 
@@ -63,7 +63,7 @@ class TestCryodlParticleStreams(ParticlesTest):
         run = self.start(protocolClass, source)
         self.assertTrue(run.outputParticles.isStreamOpen())
         self.assertEqual(run.outputParticles.getSize(), FIRST)
-        self.proj.stopProtocol(run)
+        stopRun(self.proj, run)
         more()
         self.proj.launchProtocol(run, wait=False)
         waitFor(self, run, lambda: run.outputParticles.getSize() == COUNT)
