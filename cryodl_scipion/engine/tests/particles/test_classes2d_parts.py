@@ -11,7 +11,7 @@ from classes2d_data import rotated, shape
 from cryodl.contract.class_choice import particle_cut
 from cryodl.core.optics import Optics, ctf_of_optics, wavelength
 from cryodl.particles.classes2d import run
-from cryodl.particles.classes2d.averages import FOLDS, ClassBank, centres_of, rotated_averages, wiener_averages
+from cryodl.particles.classes2d.averages import FOLDS, ClassBank, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import FIRST_CLASSES, Classification
 from cryodl.particles.classes2d.matching import Detail, References, halves, match
 from cryodl.particles.classes2d.polar import PolarGrid, polar_ctf, polar_ring_power, rotated_yx
@@ -24,6 +24,14 @@ OPTICS = Optics(15000.0, 14000.0, 30.0, 300.0, 2.7, 0.1)
 
 def coefficients(*images):
     return GRID.harmonics(GRID.sample(torch.stack(images)))
+
+
+def image_of(samples):
+    """(n, 32, 32) images within the mask that (n, rings, half) samples are of, with mean 0."""
+    weighted = samples * (GRID.weights / GRID.half / GRID.box**2)[:, None]
+    result = torch.zeros(len(samples), GRID.box**2)
+    result[:, GRID._positions] = torch.cat([weighted.real.flatten(1), weighted.imag.flatten(1)], 1) @ GRID._sampling.T
+    return result.reshape(-1, GRID.box, GRID.box)
 
 
 def test_the_samples_are_those_of_the_discrete_fourier_transform():
@@ -42,7 +50,7 @@ def test_turning_an_image_turns_the_phases_of_its_angular_coefficients():
 
 def test_the_image_comes_back_from_its_samples():
     image = shape(0) * GRID.mask
-    back = GRID.image(GRID.samples_of(coefficients(image)))[0]
+    back = image_of(GRID.samples_of(coefficients(image)))[0]
     inside = GRID.mask > 0.99
     assert torch.corrcoef(torch.stack([image[inside], back[inside]]))[0, 1] > 0.98
     assert float(back[inside].std() / image[inside].std()) == pytest.approx(1, abs=0.05)  # as bright as it was
@@ -210,10 +218,10 @@ def test_mirrored_classes_share_their_images_and_then_part():
     bank.add(0, torch.tensor([0, 3]), coefficients(image, shape(1)), torch.ones(2, GRID.rings))
     bank.mirrored, bank.first = True, torch.ones(GRID.rings, GRID.orders)
     same = lambda found, wanted: torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1] > 0.97
-    shown = lambda: GRID.image(GRID.samples_of(bank.averages())) * GRID.mask
+    shown = lambda: image_of(GRID.samples_of(bank.averages())) * GRID.mask
     before = shown()
     for number, wanted in ((0, image), (2, mirror), (3, shape(1))):
-        assert same(before[number], GRID.image(GRID.sample(wanted[None])))
+        assert same(before[number], image_of(GRID.sample(wanted[None])))
     bank.part_mirrors()
     assert torch.allclose(shown(), before, atol=1e-4)
     bank.add(1, torch.tensor([0]), coefficients(shape(1)), torch.ones(1, GRID.rings))
@@ -238,11 +246,6 @@ def test_a_class_of_two_shapes_is_parted_into_them():
     members = coefficients(*(shape(n % 2) + noise[n] for n in range(10)))
     side = halves(GRID, members, torch.ones(10, 12)).tolist()
     assert side[0::2] == [side[0]] * 5 and side[1::2] == [not side[0]] * 5
-
-
-def test_the_centre_of_an_average_is_where_its_density_lies():
-    ball = torch.exp(-((torch.arange(32) - 19.0)[:, None] ** 2 + (torch.arange(32) - 13.0)[None] ** 2) / 8)
-    assert torch.allclose(centres_of(GRID, coefficients(ball))[0], torch.tensor([3.0, -3.0]), atol=0.4)
 
 
 def test_taking_back_a_turn_gives_the_image_again():
@@ -313,3 +316,20 @@ def test_how_far_particles_lie_from_the_middle_is_learnt_from_the_better_half():
     work.state.scores[:], work.state.labels[:] = np.where(np.arange(40) < 20, 9, 5), 0
     work.learn_spread()
     assert work.spread == pytest.approx(1, abs=0.25)
+
+
+def test_averages_are_moved_to_where_their_members_lie_around_the_middle_of_their_boxes():
+    work = Classification(Shapes(), 2, 4.0, 0, torch.device("cpu"))
+    rng, positions = np.random.default_rng(1), np.arange(30)  # ten have no class
+    work.state.labels[:30] = positions % 2
+    work.state.phi[:30] = rng.uniform(-np.pi, np.pi, 30)
+    away = torch.tensor([[1.5, -1.0], [0.0, 2.0]])[positions % 2]  # of the classes' own
+    turned = rotated_yx(away, torch.from_numpy(work.state.phi[:30])).numpy()
+    around = rng.normal(0, 0.1, (15, 2)).repeat(2, 0) * np.tile([1, -1], 15)[:, None]
+    work.state.shifts_yx[:30] = turned + around
+    work.bank = work.bank_of(positions, work.state.labels, 2)
+    work.recentre(positions)
+    assert np.abs(work.state.shifts_yx[:30]).max() < 0.5  # what is left is each one's own
+    assert not work.state.shifts_yx[30:].any()
+    anew = work.bank_of(positions, work.state.labels, 2)
+    assert torch.allclose(work.bank.sums, anew.sums, atol=0.03 * float(anew.sums.abs().max()))

@@ -105,15 +105,6 @@ class ClassBank:
             part.copy_(self.grid.harmonics(self.grid.samples_of(part) * phases))
 
 
-def centres_of(grid: PolarGrid, averages: torch.Tensor) -> torch.Tensor:
-    """(k, 2) px, y and x: where the density of averages lies, (k, rings, orders), relative to the box's middle."""
-    images = torch.cat([grid.image(grid.samples_of(part)) for part in averages.split(64)])
-    high = (images - 0.25 * images.amax((1, 2), keepdim=True)).clamp(min=0)
-    axis = torch.arange(grid.box, device=images.device, dtype=torch.float32) - grid.box // 2
-    total = high.sum((1, 2)).clamp(min=1e-12)
-    return torch.stack([(high.sum(2) @ axis) / total, (high.sum(1) @ axis) / total], -1)
-
-
 BATCH = 256  # images at a time
 THRESHOLD = 0.5  # of the FRC: the halves of a class share their alignment, which 0.143 would reward
 SMALLEST = 0.01  # of the largest weight of a ring: zeros of the CTF are not amplified beyond

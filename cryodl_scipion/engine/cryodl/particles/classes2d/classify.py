@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import torch
 
-from .averages import FOLDS, ClassBank, centres_of
+from .averages import FOLDS, ClassBank
 from .matching import Detail, References, match, members_of, onto_averages, seed_children
 from .polar import rotated_yx
 from .records import Records
@@ -151,6 +151,8 @@ class Classification:
                 self.bank.add(fold, labels, onto_averages(self.grid, samples, shifts, phi), squared)
                 changed += int((self.state.labels[part] != before).sum())
         self.bank.first = None
+        if not self.bank.mirrored:
+            self.recentre(positions)
         self.learn_spread()
         return changed / len(positions), float(self.state.scores[positions].mean())
 
@@ -192,12 +194,16 @@ class Classification:
                 mine = torch.from_numpy((counted + part) % 2 == odd).to(self.device)
                 self.bank.add(odd, labels[mine], aligned[mine], squared[mine])
 
-    def recentre(self) -> None:
-        """Bring each average's density into the middle, and the particles with it."""
-        centres = centres_of(self.grid, self.bank.averages()).clamp(-self.reach, self.reach)
-        self.bank.move(-centres)
-        moved = rotated_yx(centres.cpu()[self.state.labels], torch.from_numpy(self.state.phi))
-        self.state.shifts_yx += moved.numpy()
+    def recentre(self, positions: np.ndarray) -> None:
+        """Move each average so that its members lie around the middle of their boxes: what noise adds to an average
+        says less of where its middle is."""
+        state, phi = self.state, torch.from_numpy(self.state.phi[positions])
+        labels = torch.from_numpy(state.labels[positions])
+        seen = rotated_yx(torch.from_numpy(state.shifts_yx[positions]), -phi)
+        counts = labels.bincount(minlength=self.bank.classes).clamp(min=1)[:, None]
+        means = torch.zeros(len(counts), 2).index_add_(0, labels, seen) / counts
+        self.bank.move(means.to(self.device))
+        state.shifts_yx[positions] -= rotated_yx(means[labels], phi).numpy()
 
     # ----- more and fewer classes
     def change_number(self, positions: np.ndarray, classes: int) -> None:

@@ -85,15 +85,6 @@ class PolarGrid:
         both = flat @ _to(self, "_sampling", images.device)
         return torch.complex(*both.reshape(len(images), 2, self.rings, self.half).unbind(1))
 
-    def image(self, samples: torch.Tensor) -> torch.Tensor:
-        """(n, box, box) images within the mask that (n, rings, half) samples are of, to the outermost ring. The mean of
-        the image is not known from the rings: it is 0."""
-        weighted = samples * (self.weights / self.half / self.box**2).to(samples.device)[:, None]
-        both = torch.cat([weighted.real.flatten(1), weighted.imag.flatten(1)], 1)
-        result = both.new_zeros(len(samples), self.box * self.box)
-        result[:, self._positions.to(samples.device)] = both @ _to(self, "_sampling", samples.device).T
-        return result.reshape(-1, self.box, self.box)
-
     @functools.cached_property
     def _harmonics(self) -> torch.Tensor:
         """(half, orders) complex: exp(-i m theta) / half."""

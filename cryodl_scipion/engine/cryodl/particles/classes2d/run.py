@@ -55,7 +55,6 @@ def classify(
         last = _with_gain(dataclasses.replace(now, changed=changed, score=score), last)
         _keep(work, last, records.folder / KEPT)
         said(work, last)
-    work.recentre()
     return work, last is not None and last.changed <= SETTLED
 
 
