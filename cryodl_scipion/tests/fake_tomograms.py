@@ -262,7 +262,7 @@ def trainDetector(config):
 
 
 def detectParticles(config):
-    """Three places of each species in every tomogram; with a template they have angles."""
+    """Three places of each species in every tomogram; with a template they have angles and q-values."""
     os.makedirs(config.output, exist_ok=True)
     dieSometimes(os.path.dirname(config.output), 0)
     stem = os.path.splitext(os.path.basename(config.template or ""))[0]
@@ -275,11 +275,17 @@ def detectParticles(config):
         writeTable(
             files[name],
             "particles",
-            ("rlnTomoName",) + POSITION + (ANGLES if config.template else ()) + ("cryodlSpecies", "cryodlScore"),
+            (
+                ("rlnTomoName",)
+                + POSITION
+                + (ANGLES if config.template else ())
+                + ("cryodlSpecies", "cryodlScore")
+                + (("cryodlQ",) if config.template else ())
+            ),
             [
-                (name,) + row[: 6 if config.template else 3] + (one, 0.75)
+                (name,) + row[: 6 if config.template else 3] + (one, 0.75) + ((q,) if config.template else ())
                 for one in species
-                for row in positionsOf(number)
+                for row, q in zip(positionsOf(number), (0.01, 0.02471, 0.05))
             ],
         )
     each = lambda value: {name: {one: value for one in species} for name in config.names}

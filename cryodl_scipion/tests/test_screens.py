@@ -170,7 +170,8 @@ class TestCryodlScreens(CryodlTest):
             self.assertEqual(
                 line, f"{typed!r} taken=False value=0.5 message={typed!r} was typed; it must be a number from 0 to 1."
             )
-        self.assertEqual(lines[5:], ["'0.25' taken=True value=0.25 message=", "accepted [0.25]"])
+        taken = "'0.25' taken=True value=0.25 message=There are no micrographs."
+        self.assertEqual(lines[5:], [taken, "accepted [0.25]"])
 
     def test_the_main_picture_is_seen_at_once_and_the_rest_in_tabs(self):
         lines = linesOf(self, "results_tabs")

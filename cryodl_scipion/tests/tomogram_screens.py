@@ -6,6 +6,7 @@ PANELS = {
     "CryodlProtDenoiseTomograms": ("showSlices",),
     "CryodlProtMergeFeatures": ("showLabels", "showTable"),
     "CryodlProtPickFeatures": ("showCoordinates",),
+    "CryodlProtDetectParticles": ("showDetections",),
     "CryodlProtClassifySubtomograms": ("showGallery",),
 }
 WIZARDS = {

@@ -35,13 +35,18 @@ def drawBar(axes: Any, pixelSize: float) -> None:
 
 class Pictures:
     """What a MicrographWindow shows. paths: of the micrographs. pixelSize: Å/px, None for no scale bar. first: index to
-    begin with."""
+    begin with. slider: of a MicrographWindow, None for none. threshold: its value to begin with."""
 
     pixelSize: Any = None
+    slider: Any = None
+    threshold: Any = 0
     first = 0
 
     def __init__(self, names: Any, paths: Any = ()) -> None:
         self.names, self.paths = names, paths
+
+    def counts(self, value: float) -> Any:
+        """How much each shows at a value of the slider; None where nothing is counted."""
 
     def preview(self, index: int) -> Any:
         """Preview of the picture with this number. Raises ValueError or OSError that names the file."""
@@ -53,13 +58,14 @@ class MicrographWindow(window.CanvasWindow):
 
     parent: tk widget, or None for a window of its own. data: Pictures. slider: dict of from_, to, resolution, label, or
     None for none. accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and
-    show() waits."""
+    show() waits. subset: function that starts a run which keeps what is seen at the slider's value, and says so in one
+    sentence; None for none."""
 
     _HINT = HINT
     _PAN_BUTTONS: Tuple[int, ...] = (1, 2)  # of the mouse: left, middle
     _SIZE: Tuple[float, float] = (8, 7.2)  # of the drawing, inches
     _LIST = "Micrographs"  # above the list of names
-    _NONE = ""  # the line under the picture where the list is empty
+    _NONE = "There are no micrographs."  # the line under the picture where the list is empty
     _UPWARDS = False  # whether the first row is at the bottom, as of tomograms (engine/cryodl/contract/frames.py)
 
     _axes: Any = None
@@ -67,10 +73,17 @@ class MicrographWindow(window.CanvasWindow):
     _hidden, _contrast, _held = False, 1.0, None
 
     def __init__(
-        self, parent: Any, data: Any, title: str, slider: Any = None, value: float = 0, accept: Any = None
+        self,
+        parent: Any,
+        data: Any,
+        title: str,
+        slider: Any = None,
+        value: float = 0,
+        accept: Any = None,
+        subset: Any = None,
     ) -> None:
         window.CanvasWindow.__init__(self, parent, title)
-        self._data, self._accept, self._slider = data, accept, slider
+        self._data, self._accept, self._slider, self._subset = data, accept, slider, subset
         self._beside: List[Any] = []  # (axes, Preview) of pictures that are moved with the first
         self.value, self.message = tk.DoubleVar(self.root, value), tk.StringVar(self.root)
         self._typed = tk.StringVar(self.root)  # the box has a text of its own: Tk's slider cannot hold half a number
@@ -115,10 +128,12 @@ class MicrographWindow(window.CanvasWindow):
         ttk.Label(frame, text=self._HINT, foreground="#666666").pack(anchor=tk.W)
         if slider is None:
             return
-        self._sliderRow = row = self.addRow(frame, 0)
+        row = self.addRow(frame, 0)
         ttk.Label(row, text=slider["label"]).pack(side=tk.LEFT)
         if self._accept is not None:
             self.addAnswers(row, self.use)
+        if self._subset is not None:
+            ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.RIGHT, padx=(6, 0))
         self.addEntry(row, 8, self._typed, self.settle, padx=6)
         look = dict(resolution=slider["resolution"], variable=self.value, showvalue=False)
         self.addSlider(row, slider["from_"], slider["to"], self.refresh, **look)
@@ -188,6 +203,10 @@ class MicrographWindow(window.CanvasWindow):
             self._accept(self.value.get())
             self.root.destroy()
 
+    def createSubset(self) -> None:
+        if self.settle():
+            self.message.set(self._subset(self.value.get()))
+
     def settle(self) -> bool:
         """Take what was typed; a wrong number becomes the last good one again, and the line above says so. True if
         taken."""
@@ -247,6 +266,7 @@ class MicrographWindow(window.CanvasWindow):
                 artist.set_visible(not self._hidden)
             self._seen()
         self.message.set(self._NONE if self.index() is None else self._text())
+        self.updateLabels()
         self._canvas.draw_idle()
 
     def updateLabels(self) -> None:
@@ -255,10 +275,12 @@ class MicrographWindow(window.CanvasWindow):
         self._list.insert(tk.END, *self._labels())
         for index in chosen:
             self._list.selection_set(index)
+            self._list.activate(index)
         self._list.yview_moveto(top)
 
     def _labels(self) -> Any:
-        return self._data.names
+        counts, names = self._data.counts(self.value.get()), self._data.names
+        return names if counts is None else [f"{count:5d}   {name}" for count, name in zip(counts, names)]
 
     def _drawOn(self, axes: Any) -> None:
         """Draw on the micrograph, whose pixels are the axes' units."""

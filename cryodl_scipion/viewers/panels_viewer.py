@@ -15,7 +15,7 @@ from pwem.viewers import Chimera, ChimeraView
 from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer, Viewer
 
 from ..convert.particles.results import writeSelection
-from ..engine.cryodl.contract import counted
+from ..engine.cryodl.contract import counted, score_text
 from .gallery_window import GalleryWindow
 from .window import REFRESH, CanvasWindow, PlotView, Tab, WindowView
 
@@ -44,6 +44,14 @@ def startRun(source: Any, output: str, field: str, protocolClass: type, label: s
     pointer.set(source)
     pointer.setExtended(output)
     return protocol, launchedRun(project, protocol, label, said)
+
+
+def startFromScore(source: Any, output: str, field: str, protocolClass: type, what: str, threshold: float) -> str:
+    """Start a run that keeps what has at least a score. Returns what happened, in words. what: it is, 'picks'."""
+    score = score_text(threshold)
+    label = f"{what} of {source.getRunName()} from {score}"
+    said = f"The set of {what} with a score of at least {score} is made by the run *{{}}*."
+    return startRun(source, output, field, protocolClass, label, said, threshold=threshold)[1]
 
 
 def startSubset(source: Any, output: str, ids: Sequence[int], what: str, kind: str) -> Any:

@@ -8,7 +8,7 @@ from pyworkflow.object import Set
 
 from ...convert.arriving import reopened
 from ...protocols import CryodlProtThresholdPicks
-from ...viewers.micrographs.viewer_picks import PicksData, picksFrom
+from ...viewers.micrographs.viewer_picks import CryodlPicksViewer, PicksData
 from ..base import picksOf
 from ..picking import EVERYTHING, PickTest
 from ..streams import waitFor
@@ -72,8 +72,9 @@ class TestCryodlThresholdPicks(PickTest):
     def test_the_window_of_picks_makes_a_set_of_what_its_slider_shows(self):
         picked = self.pick()
         self.proj.getRunsGraph(refresh=True)
-        said = picksFrom(picked, "outputCoordinates", 0.65)
-        self.assertIn("with a score of at least 0.65 is made by the run", said)
+        viewer = CryodlPicksViewer(project=self.proj, protocol=picked)
+        *_, subset, _ = viewer.show(picked.outputCoordinates)._arguments
+        self.assertIn("The set of picks with a score of at least 0.65 is made by the run", subset(0.65))
         made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtThresholdPicks)][-1]
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
         self.assertEqual(made.threshold.get(), 0.65)

@@ -2,6 +2,7 @@
 """Training detectors and detecting particles, from the form to the sets, with a fake engine."""
 
 import os
+import unittest
 
 import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
@@ -11,10 +12,13 @@ from ...convert.relion_star import anglesOf
 from ...objects import CryodlModel
 from ...protocols import CryodlProtDetectParticles, CryodlProtTrainDetector
 from ...protocols.tomograms.protocol_detect_particles import NETWORK
-from ...viewers.tomograms.slices_window import TomogramSlices
+from ...viewers.tomograms.slices_window import SCORES, Layer, SlicesWindow, TomogramSlices
+from ...viewers.tomograms.viewer_tomograms import CryodlCoordinates3DViewer
 from ..fake_ground_truth import positionsOf
 from ..fake_model import detectorCard, writeModel
 from ..particle_sets import addTo, finishedWith
+from ..streams import waitFor
+from ..test_screens import missing
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import makeTomograms
 
@@ -134,8 +138,63 @@ class TestCryodlDetection(ViewersTest):
         data = self.slices(self.byNetwork, "showDetections")
         self.assertIsInstance(data, TomogramSlices)
         self.assertEqual(data.speciesNames, ["apo-ferritin", "ribosome"])
-        self.assertEqual(len(data.speciesNear("TS_01", 0, 4)), len(data.pointsNear("TS_01", 0, 4)))
-        self.assertEqual(set(data.speciesNear("TS_01", 0, 4)), {0, 1})
+        circles, species = data.near("TS_01", 0, 4)
+        self.assertEqual((len(circles), set(species)), (len(species), {0, 1}))
+
+    def test_detections_of_a_template_are_chosen_by_q(self):
+        """The fake's have 0.01, 0.02471 and 0.05 in each tomogram."""
+        data = self.slices(self.byTemplate, "showDetections")
+        self.assertEqual((data.slider["from_"], data.slider["to"], data.threshold), (0.01, 0.05, 0.05))
+        self.assertEqual(
+            [data.counts(q).tolist() for q in (0.05, 0.0248, 0.0247, 0.01)], [[3] * 2, [2] * 2, [1] * 2, [1] * 2]
+        )
+        near, ((best,), species) = data.near("TS_01", 0, 4)[0], data.near("TS_01", 0, 4, 0.0247)
+        np.testing.assert_allclose(best, near[0])
+        self.assertEqual((len(near), species), (3, [0]))
+        self.assertEqual(set(self.byTemplate.outputCoordinates.getUniqueValues("_cryodlQ")), {0.01, 0.02471, 0.05})
+        self.assertTrue(self.slices(self.byNetwork, "showDetections").slider is None)
+
+    def test_a_slider_of_scores_comes_before_one_of_q(self):
+        detected = self.byTemplate.outputCoordinates
+        scores = Layer("ribosome", SCORES, {}, ["ribosome"], 0.5)
+        data = TomogramSlices.ofTomograms(self.tomograms.outputTomograms, [scores], detected)
+        self.assertEqual((data.slider, data.counts(0.5)), (None, None))
+        self.assertEqual(data.kept("TS_01", 0.0).tolist(), [True] * 3)
+        none = SetOfCoordinates3D(filename=":memory:")
+        none.setPrecedents(self.tomograms.outputTomograms)
+        self.assertIsNone(TomogramSlices.ofCoordinates(none).slider)
+
+    @unittest.skipIf(missing(), missing())
+    def test_the_window_says_how_many_detections_a_q_keeps_and_makes_a_set_of_them(self):
+        data, asked = self.slices(self.byTemplate, "showDetections"), []
+        window = SlicesWindow(None, data, "Detections", None, None, lambda q: asked.append(q) or "made")
+        self.addCleanup(window.root.destroy)
+        self.assertIn("6 of 6 kept in all tomograms", window.message.get())
+        window._list.selection_clear(0)
+        window._list.selection_set(1)
+        window._typed.set("0.02")
+        self.assertTrue(window.settle())
+        self.assertIn("of 1 point in this slice; 2 of 6 kept in all tomograms", window.message.get())
+        self.assertEqual(list(window._list.get(0, "end")), ["    1   TS_01", "    1   TS_02"])
+        self.assertEqual((window.index(), window._list.index("active")), (1, 1))
+        window._typed.set("0.001")
+        window.createSubset()
+        self.assertEqual((asked, "must be a number from 0.01 to 0.05" in window.message.get()), ([], True))
+        window.createSubset()
+        self.assertEqual((asked, window.message.get()), ([0.02], "made"))
+
+    def test_the_set_of_detections_up_to_a_q_lies_in_the_same_tomograms(self):
+        *_, subset = self.panel(self.byTemplate, "showDetections")._arguments
+        self.assertIn("The set of 4 detections is made by the run", subset(0.03))
+        made = self.proj.getRuns()[-1]
+        waitFor(self, made, lambda: not made.isActive())
+        ((_, kept),) = made.iterOutputAttributes(SetOfCoordinates3D)
+        whole = self.byTemplate.outputCoordinates
+        self.assertEqual((kept.getSize(), kept.getBoxSize()), (4, whole.getBoxSize()))
+        data, before = TomogramSlices.ofCoordinates(kept), TomogramSlices.ofCoordinates(whole)
+        self.assertEqual((data.names, data.slider["to"]), (before.names, 0.0248))
+        np.testing.assert_allclose(data.points["TS_02"], before.points["TS_02"][:2])
+        self.assertTrue(CryodlCoordinates3DViewer.can_handle_this_instance(kept))
 
     def test_a_template_or_a_detector_must_be_chosen(self):
         self.assertIn("Template is missing.", self.detection()._validate())

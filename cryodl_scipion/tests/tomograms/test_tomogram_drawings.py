@@ -84,11 +84,11 @@ class TestCryodlSlices(Volumes):
 
     def test_circles_are_cut_by_the_slice_as_spheres_are(self):
         data = self.slices(points=dict(a=np.array([[5.0, 17.0, 3.0], [1.0, 2.0, 9.0]])), diameter=10)
-        self.assertEqual(data.pointsNear("a", 0, 3).tolist(), [[5, 17, 5]])
-        x, y, radius = data.pointsNear("a", 0, 6)[0]
+        self.assertEqual(data.near("a", 0, 3)[0].tolist(), [[5, 17, 5]])
+        x, y, radius = data.near("a", 0, 6)[0][0]
         self.assertAlmostEqual(radius, 4)
-        self.assertEqual(data.pointsNear("a", 1, 17).tolist(), [[5, 3, 5]])  # across y: x to the right, z down
-        self.assertEqual(data.pointsNear("a", 2, 5)[0].tolist(), [17, 3, 5])
+        self.assertEqual(data.near("a", 1, 17)[0].tolist(), [[5, 3, 5]])  # across y: x to the right, z down
+        self.assertEqual(data.near("a", 2, 5)[0][0].tolist(), [17, 3, 5])
 
     def test_a_mask_without_its_tomogram_is_shown_on_grey(self):
         data = TomogramSlices(

@@ -6,7 +6,12 @@ import unittest
 
 from PIL import Image
 
-from ...protocols import CryodlProtClassifySubtomograms, CryodlProtDenoiseTomograms, CryodlProtMeasureMembranes
+from ...protocols import (
+    CryodlProtClassifySubtomograms,
+    CryodlProtDenoiseTomograms,
+    CryodlProtDetectParticles,
+    CryodlProtMeasureMembranes,
+)
 from ..particle_sets import finishedWith
 from ..test_screens import FEW_COLOURS, missing, openAll
 from ..tomogram_runs import TomogramsTest
@@ -29,6 +34,11 @@ class TestCryodlTomogramScreens(TomogramsTest):
         good(
             cls.makeProtocol(CryodlProtDenoiseTomograms, dict(inputTomograms=(halved, "outputTomograms")), useGpu=False)
         )
+        pointers = dict(
+            inputTomograms=(cls.tomograms, "outputTomograms"),
+            inputStructure=(cls.makeMap("ribosome", 4.0), "outputVolume"),
+        )
+        good(cls.makeProtocol(CryodlProtDetectParticles, pointers, useGpu=False))
         source, model = makeSubtomograms(cls), makeClassifier(cls, ["large", "small"])
         good(
             cls.makeProtocol(

@@ -111,8 +111,7 @@ class SpectrumWindow(MicrographWindow):
         self._micrographPixel, low = pixelSize, max(2.0, round(2 * pixelSize, 2))
         high = max(20.0, 4 * low)
         slider = dict(from_=low, to=high, resolution=0.1, label="Highest resolution (Å)")
-        value = min(max(value or _FIRST_GUESS, low), high)
-        MicrographWindow.__init__(self, parent, data, "Power spectra", slider, value, accept)
+        MicrographWindow.__init__(self, parent, data, "Power spectra", slider, value or _FIRST_GUESS, accept)
 
     def _drawOn(self, axes: Axes) -> None:
         side = self._preview.width

@@ -29,11 +29,11 @@ def previewOf(image: np.ndarray) -> Preview:
 
 # What a diameter is measured on. largest: Å that fit. preview: function of an index. listed: above the list. label: of
 # the slider. upwards: whether the first row is at the bottom. positions: function of an index that gives [(x, y)] px,
-# where particles are known; without any the circle lies in the middle until it is moved. first: index to begin with
+# where particles are known; without any the circle lies in the middle until it is moved. first, counts: see Pictures
 Measured = collections.namedtuple(
     "Measured",
-    "names pixelSize largest preview listed label upwards positions first",
-    defaults=(False, lambda index: [], 0),
+    "names pixelSize largest preview listed label upwards positions first counts",
+    defaults=(False, lambda index: [], 0, lambda value: None),
 )
 
 
@@ -106,8 +106,7 @@ class ResolutionWindow(MicrographWindow):
     def __init__(self, parent: Any, images: Any, value: Optional[float], accept: Callable[..., Any]) -> None:
         low, high = round(images.finest, 1), round(images.coarsest, 1)
         slider = dict(from_=low, to=high, resolution=0.1, label="Resolution (Å)")
-        value = min(max(value or _FIRST_GUESS, low), high)
-        MicrographWindow.__init__(self, parent, images, "Resolution", slider, value, accept)
+        MicrographWindow.__init__(self, parent, images, "Resolution", slider, value or _FIRST_GUESS, accept)
 
     def _load(self, index: int) -> Any:
         self._data.pixelSize = self._data.pixelSizes[index]

@@ -108,8 +108,6 @@ class AssessedMicrographs(micrograph_window.Pictures):
 
 
 class AssessmentWindow(micrograph_window.MicrographWindow):
-    _NONE = "There are no micrographs."
-
     def _labels(self) -> List[str]:
         return [f"{'good' if good else 'bad':<5} {n}" for (_, good), n in zip(self._data.metrics, self._data.names)]
 

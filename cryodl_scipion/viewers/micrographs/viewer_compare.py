@@ -20,10 +20,11 @@ from ...convert.names import namesByMicName
 from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..maps.viewer_map import LinkedMapsWindow
+from ..micrograph_window import MicrographWindow
 from ..panels_viewer import PanelsViewer, launchedRun, panel
 from ..plots import Axes, Figure, drawCircles, drawFsc, drawMatrix, shortened
 from ..window import PicturesWindow
-from .viewer_picks import CountedPicks, CountedWindow
+from .viewer_picks import CountedPicks
 
 # Hues as in the engine's pictures of segmentations (tomograms/evaluation/pictures.py), bright for grey micrographs.
 VERDICT_COLOURS = ("#19e57b", "#ff4a3d", "#3d9bff")
@@ -33,11 +34,10 @@ class GroupedPicks(CountedPicks):
     """frame: SetOfMicrographs. picks: {micName: [(x, y (px of the micrograph), group)]}. diameter: of the particles,
     px. labels: of the groups 1, 2, ...
 
-    slider: for MicrographWindow, None for none. `shows(group, value)`: which groups are seen at a value of it; `words`
-    follow the number of picks in the window. off: groups that are not seen at any value. modes: what the colours can
+    `shows(group, value)`: which groups are seen at a value of the slider; `words` follow the number of picks in the
+    window. off: groups that are not seen at any value. modes: what the colours can
     mean, by their names; none: one meaning alone. colours: of the groups, None for those of sets."""
 
-    slider: Any = None
     modes: Sequence[str] = ()
     colours: Optional[Sequence[str]] = None
     shows: Any = staticmethod(lambda group, value: True)
@@ -172,12 +172,12 @@ def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: Any) 
 _KEYS = 9  # groups that have a key
 
 
-class GroupsWindow(CountedWindow):
-    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number. subset: function
-    that starts a run which keeps what is seen at a value of the slider, and says so in one sentence; None for none."""
+class GroupsWindow(MicrographWindow):
+    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number. subset: see
+    MicrographWindow."""
 
     def __init__(self, parent: Any, data: Any, title: str, subset: Optional[Callable[[float], str]] = None) -> None:
-        CountedWindow.__init__(self, parent, data, title, data.slider, data.threshold, None, subset)
+        MicrographWindow.__init__(self, parent, data, title, data.slider, data.threshold, None, subset)
 
     def _addControls(self, slider: Any) -> None:
         row = self.addRow(padding=(6, 4, 6, 0))
@@ -191,7 +191,7 @@ class GroupsWindow(CountedWindow):
             flip = functools.partial(self._key, functools.partial(self._flip, number - 1))
             self.root.bind(f"<KeyPress-{number}>", flip)
         self._addSwitches()
-        CountedWindow._addControls(self, slider)
+        MicrographWindow._addControls(self, slider)
 
     def changeMode(self) -> None:
         self._data.choose(self.mode.get())
@@ -223,7 +223,7 @@ class GroupsWindow(CountedWindow):
         drawGroups(axes, picks, self._data.labels, self._data.diameter, self._data.colours)
 
     def _text(self) -> str:
-        return f"{CountedWindow._text(self)}, {self._data.words(self.value.get())}"
+        return f"{self._data.text(self.index(), self.value.get())}, {self._data.words(self.value.get())}"
 
 
 _METRICS = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("average_precision", "Average precision"))

@@ -27,24 +27,27 @@ from ...convert.micrographs.picks import (
     scoredPicks,
 )
 from ...convert.names import micrographNames
-from ...engine.cryodl.contract import counted, score_text
+from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
 from .. import micrograph_window, window
-from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startRun
+from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startFromScore, startRun
 from ..plots import Axes, drawAreas, drawHistogram, drawPerMicrograph, drawPicks, drawRounds
 
 _UNKNOWN_DIAMETER = 27  # px, where there is not even a box
 
 
 class CountedPicks(micrograph_window.Pictures):
-    """Micrographs with picks. threshold: the slider's value to begin with. A child gives picks(index, value): (n, 3) of
-    those on a micrograph that are seen at a value of the slider."""
+    """Micrographs with picks. A child gives picks(index, value): (n, 3) of those on a micrograph that are seen at a
+    value of the slider."""
 
-    threshold: Any = 0
     picks: Any
 
     def counts(self, value: float) -> Any:
         return np.array([len(self.picks(index, value)) for index in range(len(self.names))], int)
+
+    def text(self, index: int, value: float) -> str:
+        counts = self.counts(value)
+        return f"{counted(counts[index], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
 
     @property
     def first(self) -> int:  # type: ignore[override]
@@ -123,45 +126,10 @@ def usedThreshold(protocol: Any) -> Optional[float]:
     return float(found.pop()) if len(found) == 1 and None not in found else None
 
 
-class CountedWindow(micrograph_window.MicrographWindow):
-    """Micrographs with what is seen on each at a value of the slider, and how many. data: CountedPicks. subset:
-    function that starts a run which keeps what is seen, and says so in one sentence; None for none."""
-
-    _NONE = "There are no micrographs."
-
-    def __init__(
-        self, parent: Any, data: Any, title: str, slider: Any, value: float, accept: Any = None, subset: Any = None
-    ) -> None:
-        self._subset = subset
-        micrograph_window.MicrographWindow.__init__(self, parent, data, title, slider, value, accept)
-
-    def _addControls(self, slider: Any) -> None:
-        micrograph_window.MicrographWindow._addControls(self, slider)
-        if self._subset is not None and slider is not None:
-            button = ttk.Button(self._sliderRow, text="Create subset", command=self.createSubset)
-            button.pack(side=tk.RIGHT, padx=(6, 0))
-
-    def createSubset(self) -> None:
-        if self.settle():
-            self.message.set(self._subset(self.value.get()))
-
-    def refresh(self) -> None:
-        micrograph_window.MicrographWindow.refresh(self)
-        self.updateLabels()
-
-    def _labels(self) -> List[str]:
-        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._data.names)]
-
-    def _text(self) -> str:
-        counts = self._data.counts(self.value.get())
-        return f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
-
-
-class PicksWindow(CountedWindow):
-    """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's.
-    correct: function that opens the window in which picks are corrected, and says so in one sentence; None where there
-    is no project to keep the corrected picks in. subset: function that starts a run which keeps the picks from a score,
-    and says so; None likewise. ask: opens the window of questions, where the run asks some; None likewise."""
+class PicksWindow(micrograph_window.MicrographWindow):
+    """data: PicksData. accept, subset: see MicrographWindow. value: score to begin with, default the set's. correct:
+    function that opens the window in which picks are corrected, and says so in one sentence; None where there is no
+    project to keep the corrected picks in. ask: opens the window of questions, if the run asks some; None likewise."""
 
     def __init__(
         self,
@@ -177,10 +145,10 @@ class PicksWindow(CountedWindow):
         self._byHand = [(text, way) for text, way in (("Answer questions", ask), ("Correct picks", correct)) if way]
         slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold") if data.hasScores else None
         value = data.threshold if value is None else value
-        CountedWindow.__init__(self, parent, data, title, slider, value, accept, subset)
+        micrograph_window.MicrographWindow.__init__(self, parent, data, title, slider, value, accept, subset)
 
     def _addControls(self, slider: Any) -> None:
-        CountedWindow._addControls(self, slider)
+        micrograph_window.MicrographWindow._addControls(self, slider)
         self.handButtons = []
         for text, way in self._byHand:
             self.handButtons.append(
@@ -199,7 +167,7 @@ class PicksWindow(CountedWindow):
         drawPicks(axes, self._data.picks(self.index(), self.value.get()), self._data.diameter)
 
     def _text(self) -> str:
-        text = CountedWindow._text(self)
+        text = self._data.text(self.index(), self.value.get())
         if self._data.areas(self.index()) is not None:
             text += "; avoided: contaminated areas in red, carbon in blue"
         return text if self._data.hasScores else text + " (these coordinates have no scores)"
@@ -275,17 +243,10 @@ def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> An
     correct = (lambda: correctPicks(source, output, data)) if known else None
     asks = known and questionsFile(coordinates) is not None
     ask = (lambda: correctPicks(source, output, data, askQuestions=True)) if asks else None
-    subset = (lambda threshold: picksFrom(source, output, threshold)) if known and data.hasScores else None
+    filtered = source, output, "inputCoordinates", CryodlProtThresholdPicks, "picks"
+    subset = functools.partial(startFromScore, *filtered) if known and data.hasScores else None
     title = f"Picks: {source.getRunName()}" if source else _NAME
     return viewer.window(PicksWindow, data, title, None, None, correct, subset, ask)
-
-
-def picksFrom(source: Any, output: str, threshold: float) -> str:
-    """Start a run that keeps the picks from a score. Returns what happened, in words."""
-    score = score_text(threshold)
-    name = f"picks of {source.getRunName()} from {score}"
-    said = f"The set of picks with a score of at least {score} is made by the run *{{}}*."
-    return startRun(source, output, "inputCoordinates", CryodlProtThresholdPicks, name, said, threshold=threshold)[1]
 
 
 def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool = False) -> str:

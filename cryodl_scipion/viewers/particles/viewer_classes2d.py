@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of 2-D classes and of the choice among them."""
 
+import functools
 import os
 import tkinter as tk
 from tkinter import ttk
@@ -14,7 +15,7 @@ from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..gallery_window import Gallery, PagedWindow, readParticle
-from ..panels_viewer import PanelsViewer, panel, startRun
+from ..panels_viewer import PanelsViewer, panel, startFromScore
 from ..plots import BAD_COLOUR, GOOD_COLOUR, Figure, label, shrunk, stretch
 
 SIZE, SCORE = "number of particles", "score"
@@ -158,7 +159,8 @@ class CryodlClasses2DViewer(
             return self.window(Classes2DWindow, Classes2D.ofForming(classes), f"{name}: classes so far")
         data, asked = Classes2D.ofSet(classes), getattr(self.protocol, "threshold", None)
         value = data.threshold() if asked is None or asked.get() is None else asked.get()
-        subset = lambda threshold: classesFrom(self.protocol, threshold)
+        source = self.protocol, "outputClasses", "inputClasses", CryodlProtSelectClasses, "classes"
+        subset = functools.partial(startFromScore, *source)
         return self.window(Classes2DWindow, data, name, value, 1, None, subset)
 
     @panel("Particles of the classes", "The particles of each class.")
@@ -190,16 +192,6 @@ def drawSignal(figure: Figure, cut: float, kept: Sequence[float], others: Sequen
     axes.hist([kept, others], bins=[i / 25 for i in range(26)], stacked=True, color=colours, label=names)
     axes.axvline(cut, color="black", linestyle="--", linewidth=1, label=f"cut {cut:.2f}")
     label(axes, "Probability of more than noise", "Particles", whole="y")
-
-
-def classesFrom(source: Any, threshold: float) -> str:
-    """Start a run that keeps the classes from a score, with their particles. Returns what happened, in words."""
-    score = contract.score_text(threshold)
-    name = f"classes of {source.getRunName()} from {score}"
-    said = f"The set of the classes with a score of at least {score} is made by the run *{{}}*."
-    return startRun(source, "outputClasses", "inputClasses", CryodlProtSelectClasses, name, said, threshold=threshold)[
-        1
-    ]
 
 
 def galleryOf(classes: EMSet) -> Any:

@@ -2,9 +2,10 @@
 """Tomograms slice by slice, with labels, scores or coordinates over them."""
 
 import collections
+import math
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,7 @@ from pwem.objects import EMSet
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import SetOfCoordinates3D
 
-from ...convert.tomograms.coordinates3d import speciesOf
+from ...convert.tomograms.coordinates3d import Q, speciesOf
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow, Pictures
@@ -82,7 +83,6 @@ LABELS, SCORES = "labels", "scores"
 PLANES = {"z": 0, "y": 1, "x": 2}  # name of the axis that a slice lies across: axis of the array
 _SAMPLED = 3  # slices whose greys decide the contrast of all
 NOT_ANNOTATED = 255
-_DEFAULT_THRESHOLD = 0.5
 
 # name: in the list; kind: LABELS or SCORES; files: {tsId: path}; names: of labels 1, 2, ...; threshold: of scores
 Layer = collections.namedtuple("Layer", "name kind files names threshold")
@@ -100,8 +100,8 @@ class TomogramSlices(Pictures):
     """What a window on tomograms shows.
 
     files: {tsId: path of the tomogram, None if nobody knows it}. layers: [Layer]. points: {tsId: (n, 3) x, y, z px}.
-    pixelSize: Å/px. diameter: of the circles at points, px. species: {tsId: [name of each point]}, of points that say
-    what they are."""
+    pixelSize: Å/px. diameter: of the circles at points, px. species, q: {tsId: [name or q-value of each point]}, of
+    points that say what they are, or have q-values; of these is the slider, unless there are scores."""
 
     def __init__(
         self,
@@ -111,21 +111,28 @@ class TomogramSlices(Pictures):
         pixelSize: float = 1.0,
         diameter: int = 10,
         species: Optional[Dict[str, List[str]]] = None,
+        q: Optional[Dict[str, List[float]]] = None,
     ) -> None:
         Pictures.__init__(self, list(files))
         self.files, self.layers, self.points = files, list(layers), points or {}
         self._species, self._contrasts = species or {}, {}
         self.speciesNames = sorted({name for names in self._species.values() for name in names})
         self.pixelSize, self.diameter = pixelSize, diameter
+        self._q = {} if any(layer.kind == SCORES for layer in layers) else q or {}
+        if self._q:
+            # four decimals, which a slider can hold; not below a q-value, so that its point is still kept
+            low, high = (math.ceil(end(map(end, self._q.values())) * 1e4 - 1e-6) / 1e4 for end in (min, max))
+            look = dict(resolution=0.0001, label="Maximum share of look-alikes (q)")
+            self.slider, self.threshold = dict(from_=low, to=high, **look), high
 
     @classmethod
     def ofTomograms(cls, tomograms: EMSet, masks: EMSet = (), coordinates: Optional[SetOfCoordinates3D] = None) -> Any:
         """Of a SetOfTomograms, with sets of masks (or Layers) of it and a SetOfCoordinates3D."""
         layers = [one if isinstance(one, Layer) else layerOf(one) for one in masks]
         files = {idOf(item): tomogramFileOf(item) for item in clonesOf(tomograms)}
-        points, species = ({}, {}) if coordinates is None else pointsOf(coordinates)
+        points, *known = [{}] if coordinates is None else pointsOf(coordinates)
         diameter = 10 if coordinates is None else coordinates.getBoxSize() or 10
-        return cls(files, layers, points, tomograms.getSamplingRate(), diameter, species)
+        return cls(files, layers, points, tomograms.getSamplingRate(), diameter, *known)
 
     @classmethod
     def ofCoordinates(cls, coordinates: SetOfCoordinates3D, masks: EMSet = ()) -> Any:
@@ -162,22 +169,23 @@ class TomogramSlices(Pictures):
             return image.astype(int)
         return image / 100 if np.issubdtype(volume.dtype, np.integer) else image  # int8 scores go from 0 to 100
 
-    def pointsNear(self, tsId: str, axis: int, index: int) -> np.ndarray:
-        """(n, 3): position from left to right and from top to bottom (px), and radius of each point's circle here."""
-        points, near = np.reshape(self.points.get(tsId, ()), (-1, 3)), self._near(tsId, axis, index)
+    def counts(self, value: float) -> Any:
+        return np.array([self.kept(name, value).sum() for name in self.names]) if self._q else None
+
+    def kept(self, tsId: str, q: float) -> np.ndarray:
+        """(n,) bool: which points of a tomogram have at most this q-value; all if they have none."""
+        return np.array(self._q.get(tsId, [-1.0] * len(self.points.get(tsId, ()))), float) <= q
+
+    def near(self, tsId: str, axis: int, index: int, q: float = 1.0) -> Tuple[np.ndarray, List[int]]:
+        """Kept points whose circles a slice cuts: (n, 3) position from left to right and from top to bottom, and radius
+        of the circle here (px); and [place in speciesNames], 0 for all where the points do not say what they are."""
+        points, names = np.reshape(self.points.get(tsId, ()), (-1, 3)), self._species.get(tsId)
+        away = points[:, 2 - axis] - index
+        near = np.flatnonzero((np.abs(away) < self.diameter / 2) & self.kept(tsId, q))
         across, down = [n for n in (2, 1, 0) if n != axis]  # axes of the array that run right and down
-        radii = np.sqrt((self.diameter / 2) ** 2 - (points[near, 2 - axis] - index) ** 2)
-        return np.column_stack([points[near, 2 - across], points[near, 2 - down], radii])
-
-    def speciesNear(self, tsId: str, axis: int, index: int) -> List[int]:
-        """[place in speciesNames] of the points of pointsNear; 0 for all where the points do not say what they are."""
-        names = self._species.get(tsId)
-        return [self.speciesNames.index(names[n]) if names else 0 for n in self._near(tsId, axis, index)]
-
-    def _near(self, tsId: str, axis: int, index: int) -> np.ndarray:
-        """(n,) numbers of the points whose circles a slice cuts."""
-        points = np.reshape(self.points.get(tsId, ()), (-1, 3))
-        return np.flatnonzero(np.abs(points[:, 2 - axis] - index) < self.diameter / 2)
+        radii = np.sqrt((self.diameter / 2) ** 2 - away[near] ** 2)
+        species = [self.speciesNames.index(names[n]) if names else 0 for n in near]
+        return np.column_stack([points[near, 2 - across], points[near, 2 - down], radii]), species
 
     def _volume(self, tsId: str) -> np.ndarray:
         path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
@@ -209,17 +217,17 @@ def sliceOf(volume: np.ndarray, axis: int, index: int, average: bool, maximum: i
 
 
 def pointsOf(coordinates: SetOfCoordinates3D) -> Any:
-    """({tsId: (n, 3) x, y, z px of the tomogram, from the first voxel's centre}, {tsId: [species of each]}) of a
-    SetOfCoordinates3D; the second is {} if an item does not say what it is."""
-    tomograms, points, species, known = byId(coordinates.getPrecedents()), {}, {}, True
+    """({tsId: (n, 3) x, y, z px of the tomogram, from the first voxel's centre}, {tsId: [species of each]}, {tsId:
+    [q-value of each]}) of a SetOfCoordinates3D; the second or third is {} if an item does not have it."""
+    tomograms, rows = byId(coordinates.getPrecedents()), {}
     for item in coordinates.iterItems():
-        name = speciesOf(item, None)
-        known = known and name is not None
         if item.getTomoId() in tomograms:
             item.setVolume(tomograms[item.getTomoId()])
-            points.setdefault(item.getTomoId(), []).append(item.getPosition(BOTTOM_LEFT_CORNER))
-            species.setdefault(item.getTomoId(), []).append(name)
-    return {tsId: np.array(positions, float) for tsId, positions in points.items()}, species if known else {}
+            row = item.getPosition(BOTTOM_LEFT_CORNER), speciesOf(item, None), item.getAttributeValue("_" + Q, None)
+            rows.setdefault(item.getTomoId(), []).append(row)
+    points, *known = ({tsId: [row[n] for row in found] for tsId, found in rows.items()} for n in range(3))
+    known = [{} if any(None in values for values in each.values()) else each for each in known]
+    return {tsId: np.array(positions, float) for tsId, positions in points.items()}, *known
 
 
 _NOTHING = "nothing"
@@ -237,7 +245,7 @@ def addPlanes(window: Any, row: Any, text: str) -> Any:
 
 class SlicesWindow(MicrographWindow):
     """data: TomogramSlices. accept: for wizards, takes {name of a score layer: threshold}. first: name of the layer to
-    show first, default the last one."""
+    show first, default the last one. subset: see MicrographWindow."""
 
     _LIST, _NONE, _UPWARDS = "Tomograms", "There are no tomograms.", True
 
@@ -247,14 +255,14 @@ class SlicesWindow(MicrographWindow):
     _view: Any = None
 
     def __init__(
-        self, parent: Any, data: Any, title: str, accept: Optional[Callable[..., Any]] = None, first: Any = None
+        self, parent: Any, data: Any, title: str, accept: Any = None, first: Any = None, subset: Any = None
     ) -> None:
-        self._plane, names = "z", [layer.name for layer in data.layers]
+        self._data, self._plane, names = data, "z", [layer.name for layer in data.layers]
         self._thresholds = {layer.name: layer.threshold for layer in data.layers if layer.kind == SCORES}
         self._layer = first or (names[-1] if names else _NOTHING)
-        slider = dict(from_=0, to=1, resolution=0.01, label="Score threshold") if self._thresholds else None
+        slider = dict(from_=0, to=1, resolution=0.01, label="Score threshold") if self._thresholds else data.slider
         take = accept and (lambda value: accept(dict(self._thresholds)))
-        MicrographWindow.__init__(self, parent, data, title, slider, self._threshold(), take)
+        MicrographWindow.__init__(self, parent, data, title, slider, self._threshold(), take, subset)
 
     def _addControls(self, slider: Any) -> None:
         self._chosen, self._opacity = tk.StringVar(self.root, self._layer), tk.DoubleVar(self.root, 0.5)
@@ -289,7 +297,7 @@ class SlicesWindow(MicrographWindow):
         MicrographWindow.refresh(self)
 
     def _threshold(self) -> Any:
-        return self._thresholds.get(self._layer, next(iter(self._thresholds.values()), 0))
+        return self._thresholds.get(self._layer, next(iter(self._thresholds.values()), self._data.threshold))
 
     def _load(self, index: int) -> Any:
         tsId = self._data.names[index]
@@ -317,7 +325,8 @@ class SlicesWindow(MicrographWindow):
             drawScores(axes, image, layer.name, extent, self._opacity.get(), self.value.get())
         elif image is not None:
             drawLabels(axes, image, layer.names, extent, self._opacity.get())
-        drawPoints(axes, self._data.pointsNear(*here), self._data.speciesNear(*here), self._data.speciesNames)
+        circles, species = self._near = self._data.near(*here, self.value.get())
+        drawPoints(axes, circles, species, self._data.speciesNames)
 
     def _text(self) -> str:
         if self._preview is None:
@@ -328,8 +337,11 @@ class SlicesWindow(MicrographWindow):
             f"{self._data.pixelSize:.4g} Å), {_AXES[self._plane]}"
         ]
         if self._data.points:
-            near = len(self._data.pointsNear(tsId, PLANES[self._plane], self._position))
-            parts.append(f"{near} of {counted(len(self._data.points.get(tsId, ())), 'point')} in this slice")
+            kept = counted(self._data.kept(tsId, self.value.get()).sum(), "point")
+            parts.append(f"{len(self._near[0])} of {kept} in this slice")
+        if self._data.slider is not None:
+            kept, every = self._data.counts(self.value.get()), sum(map(len, self._data.points.values()))
+            parts.append(f"{kept.sum()} of {every} kept in all tomograms")
         layer = self._data.layer(self._layer)
         if layer is not None and tsId not in layer.files:
             parts.append(f"{layer.name}: none for this tomogram")

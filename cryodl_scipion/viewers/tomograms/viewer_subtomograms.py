@@ -17,9 +17,8 @@ from ..gallery_window import Gallery, lowPass, placeOf
 from ..micrographs.diameter_window import Measured, meanAndSome, previewOf
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..plots import Axes, drawMatrix, label, readMap, shortened, shrunk, stretch
-from .slices_window import labelColour
+from .slices_window import PLANES, labelColour
 
-_PLANES = {"z": 0, "y": 1, "x": 2}
 _THICKNESS = 0.12  # of the box: slices that are averaged, since one alone shows nothing but noise
 CONFIDENCE = "Confidence"
 Average = Tuple[str, int, Optional[str]]  # name of a class, number of items, file or None
@@ -30,7 +29,7 @@ class SubtomogramGallery(Gallery):
     None: of each subtomogram, to rotate it like what it is aligned to, which aligned_to says in words."""
 
     ITEM, GROUP, FILTER, UPWARDS = "Subtomogram", "Class", "Low-pass filter (Å, 0: none)", True
-    WORDS = {plane: f"across {plane}" for plane in _PLANES}
+    WORDS = {plane: f"across {plane}" for plane in PLANES}
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class SubtomogramGallery(Gallery):
         aligned_to: str = "the average of its class",
         **values: Any,
     ) -> None:
-        Gallery.__init__(self, {plane: names for plane in _PLANES}, ids, pixelSize, **values)
+        Gallery.__init__(self, {plane: names for plane in PLANES}, ids, pixelSize, **values)
         self._transforms, self._alignedTo = transforms, aligned_to
 
     @classmethod
@@ -195,7 +194,7 @@ def drawAverages(figure: Any, averages: Sequence[Average]) -> None:
             continue
         for axes, image in zip(row, middleSlices(readCube(path))):
             axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, origin="lower")
-    for axes, plane in zip(grid[0], _PLANES):
+    for axes, plane in zip(grid[0], PLANES):
         axes.set_title(f"across {plane}", fontsize=9)
     figure.subplots_adjust(left=0.24, right=0.99, top=0.93, bottom=0.01, wspace=0.04, hspace=0.04)
 

@@ -10,7 +10,7 @@ from pwem.objects import EMSet
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
 from ...convert.reading import readCsv, readJson
-from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME
+from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME, Q
 from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
 from ...protocols import (
     CryodlProtDetectParticles,
@@ -19,7 +19,7 @@ from ...protocols import (
     CryodlProtSegment,
     CryodlProtSimulateTomograms,
 )
-from ..panels_viewer import ObjectViewer, PanelsViewer, panel
+from ..panels_viewer import ObjectViewer, PanelsViewer, itemsSubset, panel
 from ..window import PicturesWindow
 from .meshes_data import MembraneMeshes, Surfaces, membranesIn
 from .meshes_window import MeshesWindow, SurfacesWindow
@@ -49,8 +49,6 @@ _MEMBRANE = {
     "distance_angstrom": "Distance (Å)",
 }
 MEMBRANE_TITLES = tuple(_MEMBRANE.values())
-_ALL = "all tomograms"
-
 
 Found = Dict[str, Dict[str, Dict[str, Any]]]  # {tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}}
 
@@ -116,7 +114,15 @@ def _isOurs(coordinates: SetOfCoordinates3D) -> bool:
 
 class CryodlCoordinates3DViewer(ObjectViewer, name="cryodl places", targets=[SetOfCoordinates3D], only=_isOurs):
     def show(self, obj: SetOfCoordinates3D) -> Any:
-        return self.window(SlicesWindow, TomogramSlices.ofCoordinates(obj), str(obj))
+        return detectionsView(self, obj, str(obj))
+
+
+def detectionsView(viewer: Any, coordinates: SetOfCoordinates3D, title: str) -> Any:
+    """Coordinates in their tomograms. Of those with q-values subsets can be made."""
+    data, subset = TomogramSlices.ofCoordinates(coordinates), itemsSubset(viewer, coordinates, "detection")
+    qOf = lambda item: item.getAttributeValue("_" + Q)
+    upTo = lambda q: subset([item.getObjId() for item in coordinates.iterItems() if qOf(item) <= q])
+    return viewer.window(SlicesWindow, data, title, None, None, subset and upTo)
 
 
 class CryodlMeshesViewer(
@@ -215,10 +221,11 @@ class CryodlDetectParticlesViewer(
 ):
     @panel(
         "Detections in the tomograms",
-        "Circles as wide as the box, smaller in slices away from the centre, in a colour for each species.",
+        "Circles as wide as the box, smaller in slices away from the centre, in a colour for each species. Those of a "
+        "template are chosen by q, the estimated share of look-alikes among detections with at least their score.",
     )
     def showDetections(self, coordinates: SetOfCoordinates3D) -> Any:
-        return self.window(SlicesWindow, TomogramSlices.ofCoordinates(coordinates), self.title())
+        return detectionsView(self, coordinates, self.title())
 
 
 class SimulatedViewer(

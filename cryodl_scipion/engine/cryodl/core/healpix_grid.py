@@ -61,17 +61,19 @@ def healpix(nside: int) -> np.ndarray:
     return np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)
 
 
+def ball_of_points(radius: float, step: float, axes: int = 3) -> np.ndarray:
+    """(n, axes): the points of a grid through 0 within a radius, nearly even. radius, step: no unit, or of one."""
+    axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
+    points = np.stack(np.meshgrid(*[axis] * axes, indexing="ij"), axis=-1).reshape(-1, axes)
+    return np.asarray(points[(points**2).sum(axis=1) <= radius**2 + 1e-6])
+
+
 def disc_of_shifts(radius: float, step: float) -> np.ndarray:
     """The points of a square grid through (0, 0) within a radius. radius: px. step: px. Returns (n, 2), yx, px."""
-    axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
-    yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    return np.asarray(yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6])
+    return ball_of_points(radius, step, 2)
 
 
 def ball_of_rotations(radius_deg: float, step_deg: float) -> np.ndarray:
     """Small rotations about all axes, (n, 3, 3). radius_deg: degrees, largest angle. step_deg: degrees, between
     neighbours."""
-    axis = np.arange(-int(radius_deg / step_deg + 1e-6), int(radius_deg / step_deg + 1e-6) + 1) * step_deg
-    rotations = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    rotations = rotations[(rotations**2).sum(axis=1) <= radius_deg**2 + 1e-6]
-    return np.asarray(Rotation.from_rotvec(rotations, degrees=True).as_matrix())
+    return np.asarray(Rotation.from_rotvec(ball_of_points(radius_deg, step_deg), degrees=True).as_matrix())

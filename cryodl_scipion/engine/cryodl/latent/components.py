@@ -62,7 +62,6 @@ FINE_ROUNDS = 4  # and to the finest detail
 MIN_SPREAD = 0.03  # of their spread before they are learned, that errors are taken to have at least
 REFINEMENTS = 3  # passes that refine orientations against the mean alone
 CHANGE = 0.1  # power of a component over that of the mean that is expected
-SEEN = 0.3  # FSC of the halves in the first shells below which the images show nothing in common
 
 
 @dataclasses.dataclass

@@ -2,6 +2,7 @@
 """Template matching: correlation coefficients, noise, positions and orientations against what was put in."""
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -169,8 +170,14 @@ def test_places_of_another_particle_of_its_kind_are_not_taken_where_it_is_given(
 
     among = lambda zyx, where: (np.linalg.norm(zyx[:, None] - np.array(where), axis=2).min(axis=0) < 3).sum()
     assert among(places(), ELSEWHERE) >= 2
-    against = places(others="other.mrc", output="against")
+    (third,) = scrambled_harmonics(torch.from_numpy(lump), 1, seed=7)
+    write_mrc("absent.mrc", third.numpy(), PIXEL)
+    others = dict(others=("absent.mrc", "other.mrc"), output="against")
+    against = places(**others)
     assert among(against, PLACES) >= 3 and among(against, ELSEWHERE) == 0
+    (said,) = (line for line in detect(angular_step=30, **others).summary if "another of the given" in line)
+    counts = {name: int(count) for count, name in re.findall(r"(\d+) of (absent|other)\b", said)}
+    assert len(ELSEWHERE) - 1 <= counts["other"] <= len(ELSEWHERE) + 1 and counts.get("absent", 0) <= 1
     assert "No file matches 'nosuch.mrc'" in detect(2, others="nosuch.mrc")
 
 

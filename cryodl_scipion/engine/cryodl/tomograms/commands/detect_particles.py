@@ -13,7 +13,7 @@ from ...contract import DetectParticlesConfig, DetectParticlesOutputs, config_to
 from ...io import files, star, tomogram_coordinates, tomograms
 from ...likelihood.decoys import q_values, threshold_by_decoys
 from ...running.runner import PROGRAM, Run, command
-from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words
+from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words, taken_in_words
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
 from ..templates.finder import DECOYS, TemplateFinder
 
@@ -44,38 +44,36 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
     folder.mkdir(parents=True, exist_ok=True)
     settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in FREE}
     record = FolderRecord(folder / INDEX, dict(settings, **finder.identity))
-    for name, path in named:
-        with run.item(name, path):
-            if not record.has(name, [path]):
-                tomogram = tomograms.Tomogram(path)
-                pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
-                found, more = finder.search(name, tomogram, pixel_size)
-                run.warn(note, *more)
-                found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
-                columns = detection_columns(name, found, tomogram.shape, pixel_size)
-                entry: dict[str, typing.Any] = dict(
-                    file=f"{name}.star",
-                    pixel_size=pixel_size,
-                    counts={one.name: len(one) for one in found},
-                    thresholds={one.name: one.threshold for one in found},
-                    by_chance={one.name: one.expected_false for one in found if one.expected_false is not None},
-                    diameters={one.name: one.diameter for one in found},
-                )
-                if found[0].rivals is not None:
-                    (folder / CANDIDATES).mkdir(exist_ok=True)
-                    tomogram_coordinates.write_coordinates3d(
-                        folder / CANDIDATES / f"{name}.star", [columns], [pixel_size]
-                    )
-                    entry["rivals"] = found[0].rivals.round(5).tolist()
-                tomogram_coordinates.write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size])
-                record.put(name, [path], entry)
-                _choose(config, folder, record, {name: record.items[name]})
-    if config.template:
-        _choose(config, folder, record, record.items)
-    run.require_some(named, "tomogram", "searched")
+
+    def searched(name: str, path: str) -> dict[str, typing.Any]:
+        tomogram = tomograms.Tomogram(path)
+        pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
+        found, more = finder.search(name, tomogram, pixel_size)
+        run.warn(note, *more)
+        found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
+        columns = detection_columns(name, found, tomogram.shape, pixel_size)
+        entry: dict[str, typing.Any] = dict(
+            file=f"{name}.star",
+            pixel_size=pixel_size,
+            counts={one.name: len(one) for one in found},
+            thresholds={one.name: one.threshold for one in found},
+            by_chance={one.name: one.expected_false for one in found if one.expected_false is not None},
+            diameters={one.name: one.diameter for one in found},
+            scores_taken={other: scores.round(5).tolist() for other, scores in found[0].taken.items()},
+            taken={other: len(scores) for other, scores in found[0].taken.items()},
+        )
+        if found[0].rivals is not None:
+            (folder / CANDIDATES).mkdir(exist_ok=True)
+            tomogram_coordinates.write_coordinates3d(folder / CANDIDATES / f"{name}.star", [columns], [pixel_size])
+            entry["rivals"] = found[0].rivals.round(5).tolist()
+        tomogram_coordinates.write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size])
+        _choose(config, folder, {name: entry})
+        return entry
+
+    items = record.each(run, named, "tomogram", "searched", searched)
+    _choose(config, folder, record.items)
+    record.write()
     join_points(folder, record)
-    bad = {each.item for each in run.skipped}
-    items = {name: record.items[name] for name, _ in named if name not in bad}
     sizes = {item["pixel_size"] for item in items.values()}
     each = lambda key: {name: item[key] for name, item in items.items()}
     outputs = DetectParticlesOutputs(
@@ -93,13 +91,13 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
         model=config.model,
     )
     _tell(config, outputs, finder, run)
+    if config.others:
+        run.summary(taken_in_words(item.get("taken", {}) for item in items.values()))
     run.warn(*_warnings(config, outputs))
     return outputs
 
 
-def _choose(
-    config: DetectParticlesConfig, folder: Path, record: FolderRecord, items: dict[str, dict[str, typing.Any]]
-) -> None:
+def _choose(config: DetectParticlesConfig, folder: Path, items: dict[str, dict[str, typing.Any]]) -> None:
     """Write the detections of some tomograms, which are judged together by the places that decoys won."""
     items = {name: item for name, item in items.items() if "rivals" in item}
     if not items:
@@ -109,6 +107,9 @@ def _choose(
     pooled, rivals = np.concatenate(list(scores.values())), np.concatenate([item["rivals"] for item in items.values()])
     q = q_values(pooled, rivals, DECOYS)
     chosen = threshold_by_decoys(pooled, rivals, DECOYS, config.fdr)
+    taken = [score for item in items.values() for scores in item.get("scores_taken", {}).values() for score in scores]
+    # the score from which places would be detections if they were all the template's
+    least = threshold_by_decoys(np.concatenate([pooled, taken]), rivals, DECOYS, config.fdr) or np.inf
     for name, item in items.items():
         (species,) = item["counts"]
         threshold = 1.0 if chosen is None else chosen
@@ -117,8 +118,8 @@ def _choose(
         columns = {key: [values[row] for row in keep] for key, values in tables[name].items()}
         star.write_tables(folder / item["file"], {"particles": dict(columns, cryodlQ=mine[keep].round(5).tolist())})
         item["counts"], item["thresholds"] = {species: len(keep)}, {species: threshold}
+        item["taken"] = {other: int((np.array(s) >= least).sum()) for other, s in item.get("scores_taken", {}).items()}
         item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / DECOYS)}
-    record.write()
 
 
 def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:
@@ -127,10 +128,7 @@ def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: F
         expected = made.expected_false_detections[name]
         run.summary(*detections_in_words(name, counts, made.thresholds[name], expected, what))
     if config.template and not config.threshold:
-        run.summary(
-            DECOY_WORDS
-            + (" Places where another of the given particles fits better are left out." if config.others else "")
-        )
+        run.summary(DECOY_WORDS)
     elif any(made.expected_false_detections.values()):
         run.summary(CONTROL_WORDS)
     print(f"Coordinates: {config.output}/<tomogram>.star; {made.particles}.")

@@ -4,10 +4,9 @@
 import typing
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from ...learning.networks import ConvBlock, folded, unfolded
+from ...learning.networks import UNetLevels, folded, unfolded
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (
@@ -26,29 +25,16 @@ WIDTHS = (16, 32, 48)
 FOLD = 2  # cubes of 2 x 2 x 2 voxels become channels, so that all is done on an eighth of the positions
 
 
-class VolumeCorrection(nn.Module):
+class VolumeCorrection(UNetLevels):
     """(b, 2, z, y, x): a volume, and the volume after its Wiener filter -> (b, 1, z, y, x): what is to be added to the
     second. Sides are multiples of FOLD * 2 ** (levels - 1). Untrained it answers 0, so that training can only gain."""
 
     def __init__(self, widths: typing.Sequence[int] = WIDTHS) -> None:
-        super().__init__()
-        self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((2 * FOLD**3, *widths), widths))
-        pairs = list(zip(widths[:0:-1], widths[-2::-1]))
-        self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
-        self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)
-        self.head = nn.Conv3d(widths[0], FOLD**3, 1)
+        super().__init__(2 * FOLD**3, widths, FOLD**3, 3)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = folded(x, FOLD).contiguous(memory_format=torch.channels_last_3d)
-        skips: list[torch.Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool3d(x, 2))
-            skips.append(x)
-        for reduce, block, skip in zip(self.reduce, self.up, skips[-2::-1]):
-            x = block(skip + F.interpolate(reduce(x), scale_factor=2.0, mode="nearest"))
-        return unfolded(self.head(x), FOLD)
+        return unfolded(self.head(self.levels(folded(x, FOLD).contiguous(memory_format=torch.channels_last_3d))), FOLD)
 
 
 class DenoisingUNet3D:

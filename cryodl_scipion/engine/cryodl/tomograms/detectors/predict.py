@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A trained detector on tomograms of any size: blocks that overlap, and the peaks of their heat maps."""
 
+import collections
 import dataclasses
 import itertools
 import math
@@ -33,7 +34,7 @@ class SpeciesFound:
     """Detections of one species in one tomogram. name: of the species. zyx: (n, 3) px of the tomogram. scores: (n,).
     angles: (n, 3) rot, tilt, psi in degrees, or None. threshold: minimum score. expected_false: detections that noise
     alone gives, scaled to the tomogram; None without a control. diameter: Å. rivals: (m,) scores of places where a
-    decoy of the template fits best; None without decoys."""
+    decoy of the template fits best; None without decoys. taken: {other particle: (k,) scores of its places}."""
 
     name: str
     zyx: np.ndarray
@@ -43,6 +44,7 @@ class SpeciesFound:
     expected_false: float | None
     diameter: float
     rivals: np.ndarray | None = None
+    taken: typing.Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.zyx)
@@ -84,6 +86,13 @@ def detections_in_words(
         control = "no control" if false is None else f"{number if false >= 0.1 else 'less than 0.1'} expected {what}"
         found = f"{counted(count, 'detection')} of {species} from score {score_text(thresholds[species])}"
         yield f"{name}: {found if count else f'no detections of {species}'}, {control}."
+
+
+def taken_in_words(items: typing.Iterable[typing.Mapping[str, int]]) -> str:
+    """A sentence about the places that other particles took. items: {other particle: places} of each tomogram."""
+    counts = sum(map(collections.Counter, items), collections.Counter())
+    found = ", ".join(f"{count} of {name}" for name, count in counts.most_common()) or "none"
+    return f"Places left out because another of the given particles fits better: {found}."
 
 
 MIN_SCORE = 0.05  # of a candidate

@@ -14,6 +14,9 @@ from ...io.tomogram_coordinates import join_coordinates3d
 from ...running.runner import Run
 from .scores import labels_in
 
+Named = typing.Sequence[tuple[str, str]]  # (name, path)
+Entry = dict[str, typing.Any]
+
 
 class FolderRecord:
     """A JSON file in an output folder: settings that all its items share, and one entry for each finished item. path:
@@ -52,10 +55,23 @@ class FolderRecord:
         item = self.items.get(name) or {}
         return bool(item) and item["made_of"] == _stamps(sources) and (self.path.parent / item["file"]).exists()
 
-    def put(self, name: str, sources: typing.Sequence[str | os.PathLike[str]], entry: dict[str, typing.Any]) -> None:
+    def put(self, name: str, sources: typing.Sequence[str | os.PathLike[str]], entry: Entry) -> None:
         """Write down a finished item. entry: dict with 'file', its name in the folder."""
         self.items[name] = dict(entry, made_of=_stamps(sources))
         self.write()
+
+    def each(
+        self, run: Run, named: Named, noun: str, done: str, make: typing.Callable[[str, str], Entry]
+    ) -> dict[str, Entry]:
+        """{name: entry} of the items that are not skipped. noun, done: see Run.each. make: name and path of one that is
+        not finished to its entry."""
+
+        def finished(name: str, path: str) -> Entry:
+            if not self.has(name, [path]):
+                self.put(name, [path], make(name, path))
+            return self.items[name]
+
+        return run.each(named, noun, done, finished)
 
     def write(self, **more: typing.Any) -> None:
         """Write the file, with more entries of the caller."""
@@ -116,17 +132,12 @@ def each_volume(
     folder.mkdir(parents=True, exist_ok=True)
     settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in free}
     record = FolderRecord(folder / index, settings)
-    for name, path in run.items(named, "volume"):
-        with run.item(name, path):
-            if not record.has(name, [path]):
-                record.put(name, [path], write(name, path, find(path)))
-    run.require_some(named, "volume", "used")
-    bad = {each.item for each in run.skipped}
+    items = record.each(run, named, "volume", "used", lambda name, path: write(name, path, find(path)))
     join_points(folder, record)
-    return Volumes(folder, record, {name: record.items[name] for name, _ in named if name not in bad})
+    return Volumes(folder, record, items)
 
 
-def refuse_name_of_all(named: typing.Sequence[tuple[str, str]]) -> None:
+def refuse_name_of_all(named: Named) -> None:
     """Raises ValueError for a tomogram with the name of the file of all points."""
     if "particles" in dict(named):
         raise ValueError(
@@ -134,7 +145,7 @@ def refuse_name_of_all(named: typing.Sequence[tuple[str, str]]) -> None:
         )
 
 
-def refuse_label_volumes(named: typing.Sequence[tuple[str, str]]) -> None:
+def refuse_label_volumes(named: Named) -> None:
     """Raises ValueError for a label volume in place of scores, before anything is written."""
     for _, path in named:
         try:

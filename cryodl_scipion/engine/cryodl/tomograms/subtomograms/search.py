@@ -7,24 +7,20 @@ import typing
 import numpy as np
 import torch
 
-from ...core.healpix_grid import ball_of_rotations
+from ...core.healpix_grid import ball_of_points, ball_of_rotations
 from ...core.projections import rotation_matrices
 from ...core.volumes import HalfBall, side_by_side
 from ...likelihood.search import Grid, find_modes
 from .observed import Frame, ObservedSubtomograms, Rotated
 
-ARC = 1.0  # of the arc between neighbouring orientations at the particle's edge: detail that is compared
 SHIFTS = 2.7  # steps of a search's shifts in the finest detail
 BLOCK = 1.2e7  # likelihoods in memory at a time
 SAMPLES = 4e6  # coefficients that are looked up at a time
 
 
 def ball_of_shifts(radius: float, step: float) -> torch.Tensor:
-    """(n, 3) zyx: the points of a cubic grid through 0 within a radius; nearly even, so that no corner is lost."""
-    count = int(radius / step + 1e-6)
-    axis = np.arange(-count, count + 1) * step
-    zyx = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    return torch.as_tensor(zyx[(zyx**2).sum(1) <= radius**2 + 1e-6], dtype=torch.float32)
+    """(n, 3) zyx, see ball_of_points."""
+    return torch.as_tensor(ball_of_points(radius, step), dtype=torch.float32)
 
 
 class PoseGrid:

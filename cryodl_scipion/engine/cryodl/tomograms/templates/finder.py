@@ -141,20 +141,20 @@ class TemplateFinder:
                 f"In {name} the inverted template fits better: protein seems to be {other}. Try --contrast {other}."
             )
         bounds = np.array(tomogram.shape) - 1 - self.config.border / pixel_size
-        there = ((zyx >= self.config.border / pixel_size) & (zyx <= bounds)).all(axis=1)
-        lost, won = there & (won == BY_DECOY), there & (won == 0) & (scores >= (self.threshold or 0.0))
-        one = SpeciesFound(
-            *(template.name, zyx[won], scores[won], angles[won]),
-            *(self.threshold or 0.0, None, template.diameter, scores[lost] if self.decoys else None),
-        )
-        return [one], notes
+        inside = ((zyx >= self.config.border / pixel_size) & (zyx <= bounds)).all(axis=1)
+        there = inside & (scores >= (self.threshold or 0.0))
+        taken = {name: scores[there & (won == number)] for number, name in enumerate(self.others, BY_ANOTHER)}
+        rivals = scores[there & (won == BY_DECOY)] if self.decoys else None
+        won = there & (won == 0)
+        more = self.threshold or 0.0, None, template.diameter, rivals, taken
+        return [SpeciesFound(template.name, zyx[won], scores[won], angles[won], *more)], notes
 
 
 # ----- Search of a tomogram, tile by tile, for the template and its decoys: each place goes to the one that fits best.
 DECOYS = 6  # with them six targets in a row are enough for a q-value of 0.03, and one decoy among nine is allowed
 FEWEST = 12  # best places of a tile that are looked at in any case
 Place = tuple[np.ndarray, float, np.ndarray, int]
-BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's
+BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's; 3 of the second other particle, and so on
 FINELY = 0.6  # of the usual resolution, at which the template and other particles are told apart
 HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
 BYTES, EACH = 36, 6  # of memory for each voxel of a tile that is searched, and for each structure beside
@@ -207,8 +207,8 @@ class TemplateSearch:
     ) -> tuple[typing.Any, ...]:
         """Places of a tomogram where one of the structures fits, best first, with at least a score, and the best ones
         in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
-        (n,) 0 where it is the template, or else BY_DECOY, BY_ANOTHER; and whether the template fits better with its
-        sign changed."""
+        (n,) 0 where it is the template, or else BY_DECOY, or from BY_ANOTHER on the number of another; and whether the
+        template fits better with its sign changed."""
         rows: list[Place] = []
         highest = lowest = 0.0
         for start in self.starts:
@@ -259,7 +259,7 @@ class TemplateSearch:
             known = [won, *range(1 + self.decoys, len(self.kernels))]
             place = self.source.in_tomogram(position + start)
             another = self.finely and self.finely.best_of(known, place, [first[one] for one in known])
-            won = BY_ANOTHER if another else BY_DECOY if won else 0
+            won = BY_ANOTHER + another - 1 if another else BY_DECOY if won else 0
             if won == 0:
                 position, angles, _ = refine_detection(tile, self.kernels[0], voxels[number], angles, 1, ROUNDS)
             rows.append((position + start, score, angles, won))
