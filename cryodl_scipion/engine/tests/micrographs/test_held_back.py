@@ -86,6 +86,20 @@ def test_each_box_is_held_back_once_and_never_learnt_meanwhile(compare, tmp_path
         assert len(rows(out, "positives")) == 6 and len(rows(out, "negatives")) == 1, "one half of each kind"
 
 
+@pytest.mark.parametrize(
+    "rank, gain, learns", [(100, -0.1, False), (500, -0.1, True), (np.inf, -0.1, True), (500, -0.25, False)]
+)
+def test_boxes_teach_a_general_model_that_ranks_them_by_chance_unless_they_clearly_harm(compare, rank, gain, learns):
+    """Of 1,000 candidates, by two standard errors of 0.1; with no particle among them there is nothing to lose."""
+    image = labelled("a", 20, 0)
+    ranks = lambda _, image, before: before * np.exp(-gain + 0.44 * (-1) ** np.arange(len(image.positives)))
+    found, *_ = compare([image], {"a": 0}, constant(rank, 1), ranks)
+    assert found.chosen == (CLICKS if learns else None)
+    if np.isfinite(rank):
+        assert found.gains[CLICKS] == (gain, pytest.approx(0.1, abs=0.002))
+        assert ("no better than chance" in found.sentence()) == learns
+
+
 def corrected(added, left, removed):
     """An image on which the user added particles and removed picks, and left others, twice as many as are drawn."""
     image = labelled("a", added + left, removed)

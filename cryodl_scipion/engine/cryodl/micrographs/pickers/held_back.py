@@ -36,10 +36,12 @@ class HeldBack:
     def sentence(self) -> str:
         """For the log and the result."""
         told = "; ".join(f"from {way} {gain:.2f} ± {error:.2f}" for way, (gain, error) in self.gains.items())
+        against = bool(self.chosen) and self.gains[str(self.chosen)][0] < 0
+        blind = ", whose particles the general model ranks no better than chance" * against
         return (
             f"{self.clicks} clicks were held back, one half after the other. When it learns from the other half the "
             f"general model ranks them better (below 0: worse) among all candidates, in logarithms of ranks: "
-            f"{told}. This model {f'has learnt from {self.chosen}' if self.chosen else 'is the general model'}."
+            f"{told}. This model {f'has learnt from {self.chosen}{blind}' if self.chosen else 'is the general model'}."
         )
 
 
@@ -89,10 +91,13 @@ def hold_back(
     floor, sign = max(1, sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
     height = {way: sign * np.log(np.clip(rank, floor, 1 + most)) for way, rank in ranks.items()}
     weights, chosen = _weights(alone, images, kind), None
+    fractions = np.minimum(ranks[None][kind == 0] / max(1, most), 1)  # chance has a mean of 1/2 and a variance of 1/12
+    blind = fractions.mean() > 0.5 - 2 / np.sqrt(12 * len(fractions))
     for way in ways:
         gain, error = _mean(height[chosen] - height[way], weights)
-        # beyond an error. Boxes alone by their sign, which with 20 of three real sets was right six times; that was not
-        if gain > error or (gain >= 0 and ways == [CLICKS]):
+        # beyond an error. Boxes alone by their sign, which with 20 of three real sets was right more often than that; a
+        # general model that ranks them no better than chance knows nothing that could be lost
+        if gain > error or (ways == [CLICKS] and gain >= -2 * error * blind):
             chosen = way
     gains = {way: _mean(height[None] - height[way], weights) for way in ways}
     return HeldBack(len(kind), gains, chosen), hits[chosen]
