@@ -34,11 +34,11 @@ def rows(images, field):
 @pytest.fixture
 def compare(tmp_path, monkeypatch):
     """hold_back with networks that rank as they are told. learnt: function of what a way teaches (its particles, the
-    held-back image, ranks before) and of the ranks before that gives those after."""
+    held-back image, ranks before) and of the ranks before that gives those after. found: particles that score 0.5."""
     monkeypatch.setattr(held_back, "fit_task", lambda task, *_: setattr(task, "trained", True))
     monkeypatch.setattr(held_back, "missed_particles", lambda found: found)
 
-    def run(images, given, before, learnt, missed=0.0):
+    def run(images, given, before, learnt, missed=0.0, found=99):
         taught, held = [], []
 
         def task_of(training):
@@ -53,14 +53,22 @@ def compare(tmp_path, monkeypatch):
 
             task.box_ranks, task.corrected_candidates = box_ranks, lambda images: missed
             task.hits = lambda out: Hits(np.zeros(0, bool), np.zeros(0), sum(len(im.positives) for im in out))
+            task.box_hits = lambda images: Hits(*scored(images, found), 0)
             taught.append(training)
             return task
 
         config = TrainPickerConfig(("a.mrc",), "clicks", 2.0, 40.0, "model")
-        found, hits = hold_back(task_of, images, given, config, tmp_path, torch.device("cpu"), seed=3)
-        return found, hits, taught[1:], held
+        general = dict(calibration=(1.0, 0.0), threshold=0.4)
+        told, hits = hold_back(task_of, images, given, general, config, tmp_path, torch.device("cpu"), seed=3)
+        return told, hits, taught[1:], held
 
     return run
+
+
+def scored(images, found):
+    """Whether each box is a particle, and its raw score: 0.5 of the first ones, 0.1 of the others."""
+    particles, others = (sum(len(getattr(im, field)) for im in images) for field in ("positives", "negatives"))
+    return np.repeat([True, False], [particles, others]), np.where(np.arange(particles + others) < found, 0.5, 0.1)
 
 
 def constant(particle, background):
@@ -87,17 +95,21 @@ def test_each_box_is_held_back_once_and_never_learnt_meanwhile(compare, tmp_path
 
 
 @pytest.mark.parametrize(
-    "rank, gain, learns", [(100, -0.1, False), (500, -0.1, True), (np.inf, -0.1, True), (500, -0.25, False)]
+    "found, gain, learns", [(10, -0.1, False), (9, -0.1, True), (0, -0.1, True), (9, -0.25, False), (10, 0.05, True)]
 )
-def test_boxes_teach_a_general_model_that_ranks_them_by_chance_unless_they_clearly_harm(compare, rank, gain, learns):
-    """Of 1,000 candidates, by two standard errors of 0.1; with no particle among them there is nothing to lose."""
-    image = labelled("a", 20, 0)
+def test_boxes_teach_a_general_model_that_misses_most_of_them_unless_they_clearly_harm(compare, found, gain, learns):
+    """Of 20 boxes; it is clear by two standard errors of 0.1."""
     ranks = lambda _, image, before: before * np.exp(-gain + 0.44 * (-1) ** np.arange(len(image.positives)))
-    found, *_ = compare([image], {"a": 0}, constant(rank, 1), ranks)
-    assert found.chosen == (CLICKS if learns else None)
-    if np.isfinite(rank):
-        assert found.gains[CLICKS] == (gain, pytest.approx(0.1, abs=0.002))
-        assert ("no better than chance" in found.sentence()) == learns
+    told, *_ = compare([labelled("a", 20, 0)], {"a": 0}, constant(500, 1), ranks, found=found)
+    assert told.gains[CLICKS] == (gain, pytest.approx(0.1, abs=0.002))
+    assert told.chosen == (CLICKS if learns else None)
+    assert ("finds fewer than half" in told.sentence()) == (learns and gain < 0)
+
+
+def test_background_alone_says_nothing_of_what_the_general_model_misses(compare):
+    image = dataclasses.replace(labelled("a", 20, 20), positives=np.zeros((0, 2)))
+    told, *_ = compare([image], {"a": 20}, constant(1, 300), lambda _, image, ranks: ranks * 0.99)
+    assert told.gains[CLICKS][0] < 0 and not told.chosen
 
 
 def corrected(added, left, removed):

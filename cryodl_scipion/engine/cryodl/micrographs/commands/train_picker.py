@@ -56,7 +56,7 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     held, hits, rounds = None, None, list[recursive.Recursion]()
     with training.together():
         if start.get("general") and filled.images[0].labels == "boxes":
-            held, hits = hold_back(task_of, filled.images, given, config, training.folder, device, run.seed)
+            held, hits = hold_back(task_of, filled.images, given, start, config, training.folder, device, run.seed)
             # these have judged: more that are held out could not choose weights, and would be lost for learning
             split, parts = (items, []), [[taught(image, held.chosen) for image in filled.images], []]
         task = task_of(*parts)

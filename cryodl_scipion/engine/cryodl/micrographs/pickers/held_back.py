@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ...contract import MIN_PARTICLES, TrainPickerConfig
+from ...core.calibration import calibrate
 from ...learning.run_training import fit_task
 from .card import merge
 from .corrected_calibration import missed_particles
@@ -37,7 +38,7 @@ class HeldBack:
         """For the log and the result."""
         told = "; ".join(f"from {way} {gain:.2f} ± {error:.2f}" for way, (gain, error) in self.gains.items())
         against = bool(self.chosen) and self.gains[str(self.chosen)][0] < 0
-        blind = ", whose particles the general model ranks no better than chance" * against
+        blind = ", since the general model finds fewer than half of their particles" * against
         return (
             f"{self.clicks} clicks were held back, one half after the other. When it learns from the other half the "
             f"general model ranks them better (below 0: worse) among all candidates, in logarithms of ranks: "
@@ -54,6 +55,7 @@ def hold_back(
     task_of: typing.Callable[..., PickerTask],
     images: typing.Sequence[LabelledImage],
     given: typing.Mapping[str, int],
+    general: typing.Mapping[str, typing.Any],
     config: TrainPickerConfig,
     folder: Path,
     device: torch.device,
@@ -61,8 +63,8 @@ def hold_back(
 ) -> tuple[HeldBack, Hits]:
     """Teach the general model one half of the clicks after the other, and compare how it ranks the other half. task_of:
     makes the task of images to learn from, from the weights to start from. images: with all clicks. given: {name: boxes
-    on background that the user gave}; proposed ones follow them, and are never held back. folder: in which those of the
-    trials are made. Returns also the hits on held-back clicks of what is chosen."""
+    on background that the user gave}; proposed ones follow them, and are never held back. general: card of that model.
+    folder: in which those of the trials are made. Returns also the hits on held-back clicks of what is chosen."""
     images = sorted(images, key=lambda image: -len(image.positives))[:MOST_IMAGES]
     # of each click: 0 a particle that the user is certain of, 1 a pick that he left alone, 2 background
     kinds = [np.r_[~image.is_certain, np.full(given[image.name], 2)].astype(int) for image in images]
@@ -91,12 +93,13 @@ def hold_back(
     floor, sign = max(1, sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
     height = {way: sign * np.log(np.clip(rank, floor, 1 + most)) for way, rank in ranks.items()}
     weights, chosen = _weights(alone, images, kind), None
-    fractions = np.minimum(ranks[None][kind == 0] / max(1, most), 1)  # chance has a mean of 1/2 and a variance of 1/12
-    blind = fractions.mean() > 0.5 - 2 / np.sqrt(12 * len(fractions))
+    boxes = alone.box_hits(images)
+    seen = calibrate(boxes.raw[boxes.hit], general["calibration"]) >= general["threshold"]
+    blind = 2 * seen.sum() < len(seen)
     for way in ways:
         gain, error = _mean(height[chosen] - height[way], weights)
-        # beyond an error. Boxes alone by their sign, which with 20 of three real sets was right more often than that; a
-        # general model that ranks them no better than chance knows nothing that could be lost
+        # beyond an error. Boxes alone by their sign, which with 20 of three real sets was right more often than that;
+        # a general model that finds fewer than half of the particles has little to lose
         if gain > error or (ways == [CLICKS] and gain >= -2 * error * blind):
             chosen = way
     gains = {way: _mean(height[None] - height[way], weights) for way in ways}

@@ -151,9 +151,6 @@ class Classification:
                 self.bank.add(fold, labels, onto_averages(self.grid, samples, shifts, phi), squared)
                 changed += int((self.state.labels[part] != before).sum())
         self.bank.first = None
-        if not self.bank.mirrored:
-            self.recentre(positions)
-        self.learn_spread()
         return changed / len(positions), float(self.state.scores[positions].mean())
 
     def learn_spread(self) -> None:
@@ -195,8 +192,10 @@ class Classification:
                 self.bank.add(odd, labels[mine], aligned[mine], squared[mine])
 
     def recentre(self, positions: np.ndarray) -> None:
-        """Move each average so that its members lie around the middle of their boxes: what noise adds to an average
-        says less of where its middle is."""
+        """Move each average so that its members lie around the middle of their boxes (what noise adds to an average
+        says less of where its middle is), and learn how far they lie from it. Mirrored ones share their place."""
+        if self.bank.mirrored:
+            return self.learn_spread()
         state, phi = self.state, torch.from_numpy(self.state.phi[positions])
         labels = torch.from_numpy(state.labels[positions])
         seen = rotated_yx(torch.from_numpy(state.shifts_yx[positions]), -phi)
@@ -204,6 +203,7 @@ class Classification:
         means = torch.zeros(len(counts), 2).index_add_(0, labels, seen) / counts
         self.bank.move(means.to(self.device))
         state.shifts_yx[positions] -= rotated_yx(means[labels], phi).numpy()
+        self.learn_spread()
 
     # ----- more and fewer classes
     def change_number(self, positions: np.ndarray, classes: int) -> None:

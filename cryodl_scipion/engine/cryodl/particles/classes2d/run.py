@@ -55,6 +55,8 @@ def classify(
         last = _with_gain(dataclasses.replace(now, changed=changed, score=score), last)
         _keep(work, last, records.folder / KEPT)
         said(work, last)
+    if last is not None:
+        work.recentre(work.subset(last.level))
     return work, last is not None and last.changed <= SETTLED
 
 
@@ -96,10 +98,12 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
         work.centre(positions)
         work.seed_first(positions, now.classes)
         return
+    positions = work.subset(last.level)
+    work.recentre(positions)
     if now.level > last.level:
-        work.change_number(work.subset(last.level), now.classes)
+        work.change_number(positions, now.classes)
     elif not work.bank.mirrored and now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
-        work.refill(work.subset(last.level))
+        work.refill(positions)
 
 
 def _keep(work: Classification, done: Pass, path: str | os.PathLike[str]) -> None:
@@ -118,7 +122,6 @@ def _restored(work: Classification, path: Path) -> Pass | None:
         return None
     kept = read_kept(path)
     work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
-    work.learn_spread()
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
     work.bank = work.bank_of(work.subset(done.level), work.state.labels, done.classes)
     work.bank.mirrored = work.mirrored and done.level == 0 and done.classes == work.levels()[0]

@@ -91,8 +91,8 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
         model=config.model,
     )
     _tell(config, outputs, finder, run)
-    if config.others:
-        run.summary(taken_in_words(item.get("taken", {}) for item in items.values()))
+    if config.others and all("scores_taken" in item for item in items.values()):  # not those of 0.1.0
+        run.summary(taken_in_words(item["taken"] for item in items.values()))
     run.warn(*_warnings(config, outputs))
     return outputs
 
