@@ -204,11 +204,11 @@ def test_levels_begin_with_few_classes_and_end_with_all_particles_in_those_wante
     assert work.subset(len(levels) - 1).tolist() == list(range(40))
 
 
-@pytest.mark.parametrize("wanted, first", [(16, 16), (40, 160), (64, 256), (100, 200), (300, 256)])
+@pytest.mark.parametrize("wanted, first", [(19, 19), (20, 80), (40, 160), (64, 256), (100, 200), (300, 256)])
 def test_many_classes_begin_as_more_pairs_of_mirror_images(wanted, first):
     many = type("Many", (Shapes,), {"__len__": lambda self: 4000})()
     work = Classification(many, wanted, 2.0, 0, torch.device("cpu"))
-    assert work.levels()[0] == first and work.mirrored == (wanted >= 32)
+    assert work.levels()[0] == first and work.mirrored == (wanted >= 20)
 
 
 def test_mirrored_classes_share_their_images_and_then_part():
