@@ -95,7 +95,8 @@ def test_each_box_is_held_back_once_and_never_learnt_meanwhile(compare, tmp_path
 
 
 @pytest.mark.parametrize(
-    "found, gain, learns", [(10, -0.1, False), (9, -0.1, True), (0, -0.1, True), (9, -0.25, False), (10, 0.05, True)]
+    "found, gain, learns",
+    [(10, -0.1, False), (9, -0.1, True), (0, -0.1, True), (9, -0.25, False), (10, 0.05, False), (10, 0.15, True)],
 )
 def test_boxes_teach_a_general_model_that_misses_most_of_them_unless_they_clearly_harm(compare, found, gain, learns):
     """Of 20 boxes; it is clear by two standard errors of 0.1."""
