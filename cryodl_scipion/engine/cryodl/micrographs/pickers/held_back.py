@@ -98,8 +98,8 @@ def hold_back(
     blind = 2 * seen.sum() < len(seen)
     for way in ways:
         gain, error = _mean(height[chosen] - height[way], weights)
-        # beyond an error; boxes unless they clearly harm, where the general model finds fewer than half of the particles
-        # and has little to lose
+        # beyond an error; boxes unless they clearly harm, where the general model finds fewer than half of the
+        # particles and has little to lose
         if gain > error or (blind and ways == [CLICKS] and gain >= -2 * error):
             chosen = way
     gains = {way: _mean(height[None] - height[way], weights) for way in ways}
