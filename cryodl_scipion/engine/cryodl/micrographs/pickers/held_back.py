@@ -93,14 +93,14 @@ def hold_back(
     floor, sign = max(1, sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
     height = {way: sign * np.log(np.clip(rank, floor, 1 + most)) for way, rank in ranks.items()}
     weights, chosen = _weights(alone, images, kind), None
-    boxes = alone.box_hits(images)
+    boxes = alone.box_hits(images if ways == [CLICKS] else [])
     seen = calibrate(boxes.raw[boxes.hit], general["calibration"]) >= general["threshold"]
     blind = 2 * seen.sum() < len(seen)
     for way in ways:
         gain, error = _mean(height[chosen] - height[way], weights)
         # beyond an error; boxes unless they clearly harm, where the general model finds fewer than half of the
         # particles and has little to lose
-        if gain > error or (blind and ways == [CLICKS] and gain >= -2 * error):
+        if gain > error or (blind and gain >= -2 * error):
             chosen = way
     gains = {way: _mean(height[None] - height[way], weights) for way in ways}
     return HeldBack(len(kind), gains, chosen), hits[chosen]
