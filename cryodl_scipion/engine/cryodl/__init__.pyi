@@ -590,7 +590,6 @@ def classify_2d(
     resolution: typing.Optional[float] = ...,
     correct_ctf: bool = ...,
     epochs: int = ...,
-    ranker: typing.Optional[Path] = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,

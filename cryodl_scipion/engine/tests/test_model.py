@@ -190,7 +190,7 @@ def test_shipped_models_fit_their_networks(name):
         load_network(card, weights, name)
         assert not {"EMD-30342_7CEC_chainA.model.cif.gz", "1OEL.pdb.gz"} & set(card["training"]["molecules"])
     elif card["kind"] == "class_ranker":
-        load_ranker(name)
+        load_ranker()
     elif card["kind"] == "segmenter":
         load_segmenter_network(segmenter_method(card["network"]), weights, name)
         assert card["feature"] == name and card["threshold"] == 0.5

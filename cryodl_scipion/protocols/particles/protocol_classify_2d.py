@@ -56,7 +56,6 @@ class CryodlProtClassify2D(
         ),
     )
     NOT_ON_FORM = {
-        "ranker": "the one that comes with the plugin",
         "classes_from": "the classes of the particles that came before",
         "again": "Classify all again at the end?",
     }

@@ -71,6 +71,7 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "assess-integrity": ("model", "angular_step", "resolution"),
     "assign-orientations": ("refine",),
     "compare-maps-of-picks": ("mask_diameter",),
+    "classify-2d": ("ranker",),
     "denoise": ("batch_size",),
     "improve-map": ("confidence",),
     "latent-volumes": ("mask_diameter",),

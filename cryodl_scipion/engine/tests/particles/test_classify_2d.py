@@ -211,7 +211,6 @@ def test_angles_of_a_3d_refinement_do_not_stay_beside_the_angle_in_the_plane(fol
         (dict(), lambda images: images * 0, "the images are empty (all pixels the same, or not finite numbers)"),
         (dict(), lambda images: images * np.nan, "the images are empty (all pixels the same, or not finite numbers)"),
         (dict(particles="absent.star"), None, "absent.star does not exist or cannot be read"),
-        (dict(ranker="absent"), None, "Model absent is neither a folder nor a shipped model"),
     ],
 )
 def test_what_cannot_be_classified_is_said_in_a_sentence(folder, options, spoil, words):

@@ -58,9 +58,6 @@ class Classify2DConfig(Config):
         limits=(1, 100),
         expert=True,
     )
-    ranker: typing.Optional[str] = param(
-        "Model that scores the averages.", None, path="model", none_means="the shipped model", expert=True
-    )
     contrast: str = fields.particle_contrast()
 
 

@@ -25,7 +25,6 @@ from .classify import Classification
 from .earlier_classes import TAKEN, FormerClasses
 from .records import ClassSettings, Records, noise_power, times_ctf
 
-SHIPPED = "class_ranker"  # the model that comes with the program
 ROTATIONS = 4  # rotations by 90 degrees, and as many mirrored ones, over which the score is averaged
 WIDTHS = (16, 32, 48, 64)
 
@@ -64,10 +63,7 @@ class Ranker:
 
         images: (k, box, box), protein bright. curves: (k, box // 2 + 1) FRC of their halves. mask_px: radius of the
         particle, px."""
-        return self.scores_of(small_images(images, mask_px), curve_numbers(curves))
-
-    def scores_of(self, small: torch.Tensor, numbers: torch.Tensor) -> np.ndarray:
-        """(k,) scores of (k, 1, 40, 40) images and (k, 2) numbers as those below make them."""
+        small, numbers = small_images(images, mask_px), curve_numbers(curves)
         with torch.no_grad():
             logits = sum(
                 self.network(torch.rot90(view, rotation, (2, 3)), numbers)
@@ -77,10 +73,9 @@ class Ranker:
         return torch.sigmoid(logits / self.temperature).double().numpy()
 
 
-def load_ranker(model: str | None = None) -> Ranker:
-    """The Ranker of a model folder or name; None for the one that comes with the program. Raises ValueError or
-    FileNotFoundError."""
-    card, weights = read_model(find_model(model or SHIPPED, "class_ranker"), "class_ranker")
+def load_ranker() -> Ranker:
+    """The Ranker that comes with the program."""
+    card, weights = read_model(find_model("class_ranker", "class_ranker"), "class_ranker")
     network = RankerNetwork()
     network.load_state_dict(weights)
     return Ranker(network.eval(), float(card["temperature"]))

@@ -46,7 +46,7 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
             f"{config.particles} has {counted(len(particles), 'particle')} for {config.classes} classes (--classes); "
             "at least two for each class are needed, and a few tens are better. Choose fewer classes."
         )
-    ranker = load_ranker(config.ranker)  # a missing one is an error before the work
+    ranker = load_ranker()
     settings = class_settings(config, particles) if former is None else former_settings(config, particles, former)
     members = particle_keys(particles)
     run.warn(*settings.notes, *(check_members(config, members, former) if former is not None else []))
