@@ -31,7 +31,7 @@ from .pickers.predict import check_particle_fits
 
 ACROSS = 24  # px of the particle's diameter where it is compared: coarser loses shape, finer costs time alone
 RIM = 0.6  # diameters: radius of the disc that is compared, the particle and a little of what is around it
-SAME = 0.99  # correlation of a template with another one, or a sum of images, that stands for it
+SAME = 0.998  # correlation of a template with another one, or a sum of images, that stands for it
 SOFT = 0.06  # diameters: how soft the blobs' edges are
 BLOBS = (1.0, 0.8, 0.6)  # diameters of the blobs over the stated one
 
@@ -48,9 +48,8 @@ class Templates:
     def sums(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, m) weights of norm 1 and (m, k, k) images: the templates are so much alike that all are sums of a few."""
         left, sizes, few = torch.linalg.svd(self.images.flatten(1), full_matrices=False)
-        weights = left * sizes
-        count = int((weights.square().cumsum(1).amin(0) < SAME**2).sum()) + 1
-        weights = torch.nn.functional.normalize(weights[:, :count], dim=1)
+        count = int(((left * sizes).square().cumsum(1).amin(0) < SAME**2).sum()) + 1
+        weights = torch.nn.functional.normalize((left * sizes)[:, :count], dim=1)
         return weights, few[:count].reshape(-1, *self.disc.shape)
 
 
@@ -87,10 +86,9 @@ MOST = 0.5  # of the negative's candidates: no threshold is so low that more of 
 def candidates(
     image: np.ndarray, pixel_size: float, templates: Templates, distance: float, dark: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of a micrograph that look like one of the templates. image: (h, w) float32 as read. pixel_size: Å/px.
-    Returns yx (n, 2) px of the micrograph, best first; scores (n,), the highest correlation coefficient over all
-    templates; and (m,) the same of the candidates of the negative, where no particle is. Raises ValueError if the image
-    has no contrast, or the particle does not fit it."""
+    """Positions of a micrograph that look like a template. image: (h, w) float32. pixel_size: Å/px. Returns yx (n, 2)
+    px, best first; scores (n,), the highest correlation coefficients over all templates; and (m,) those of the
+    negative's candidates. Raises ValueError if the image has no contrast, or the particle does not fit it."""
     check_particle_fits(image.shape, pixel_size, templates.diameter)
     factor = ACROSS * pixel_size / templates.diameter
     prepared = prepare_micrograph(image, factor, ACROSS, dark)
@@ -126,8 +124,7 @@ def threshold_by_negative(scores: np.ndarray, false: np.ndarray) -> float:
     return float(ranked[np.argmax(2 * right / (picks + particles))]) if particles else 1.0
 
 
-KIND = "candidates by templates"
-SETTINGS = ("pixel_size", "structure", "particle_diameter")
+SETTINGS = ("pixel_size", "structure", "particle_diameter", "minimum_distance")
 STEP = 24.0  # degrees between neighbouring projections, and between their in-plane rotations
 DISTANCE = 0.6  # diameters between picks, if nothing else is asked for
 AGAIN = "Choose another --output, or pick again with --overwrite."
@@ -139,7 +136,7 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     if config.model not in ("", PickConfig.model):  # Scipion gives none
         run.warn("The model (--model) is not used: templates were chosen (--method).")
     patterns = ("{}.star", "../{}.star", f"../{PICTURES}/{{}}.png")
-    files = ItemRecords(folder / CANDIDATES, KIND, _settings(config), *patterns, remedy=AGAIN)
+    files = ItemRecords(folder / CANDIDATES, "candidates by templates", _settings(config), *patterns, remedy=AGAIN)
     records = {} if config.overwrite else files.unchanged(named)
     templates = (
         of_structure(config.structure, STEP) if config.structure else of_blobs(float(config.particle_diameter or 0))
@@ -159,9 +156,9 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
 
 
 def _settings(config: PickConfig) -> dict[str, typing.Any]:
-    values = {key: getattr(config, key) for key in SETTINGS}
-    own = dict(angular_step=STEP, contrast=_contrast(config), minimum_distance=config.minimum_distance)
-    return dict(values, **own, structure_stamp=stamp(config.structure) if config.structure else None)
+    given = {key: getattr(config, key) for key in SETTINGS}
+    made_of = stamp(config.structure) if config.structure else None
+    return dict(given, angular_step=STEP, contrast=_contrast(config), structure_stamp=made_of)
 
 
 def _contrast(config: PickConfig) -> str:

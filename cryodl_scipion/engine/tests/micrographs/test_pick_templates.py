@@ -115,8 +115,8 @@ def test_scores_are_those_of_every_template_though_few_images_are_compared(proje
     image = torch.from_numpy(np.random.default_rng(5).normal(0, 1, (90, 70))).float()
     compared = LocalCorrelation(image, templates.disc, by_templates.QUIET).scores(templates.images)
     highest, lowest = by_templates.extremes(image, templates)
-    assert (highest - compared.amax(0)).abs().max() < 0.05 > (lowest - compared.amin(0)).abs().max()
-    assert len(templates.sums[1]) < len(templates.images) / 3 < 720 / 30
+    assert (highest - compared.amax(0)).abs().max() < 0.02 > (lowest - compared.amin(0)).abs().max()
+    assert len(templates.sums[1]) < len(templates.images) / 2 < 720 / 15
     alike = templates.images.flatten(1) @ templates.images.flatten(1).T
     assert alike.triu(1).max() < by_templates.SAME  # a rod looks the same from many sides
 
