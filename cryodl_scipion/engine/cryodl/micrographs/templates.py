@@ -78,8 +78,7 @@ def of_blobs(diameter: float) -> Templates:
 
 LOWEST = 0.1  # correlation below which a position is no candidate
 QUIET = 0.3  # of the micrograph's median variance: quieter positions are not blown up
-AT_ONCE = 8  # images that are compared together: more take more memory and no less time
-ROWS = 8  # of a micrograph, of which the scores with all templates are in memory together
+AT_ONCE = 8  # images, or rows of a micrograph, that are compared together: more take more memory and no less time
 MOST = 0.5  # of the negative's candidates: no threshold is so low that more of them reach it
 
 
@@ -105,9 +104,10 @@ def candidates(
 def extremes(image: torch.Tensor, templates: Templates) -> tuple[torch.Tensor, torch.Tensor]:
     """(h, w) highest and lowest correlation coefficient over all templates at each position."""
     compared, (weights, images) = LocalCorrelation(image, templates.disc, QUIET), templates.sums
-    parts = torch.cat([compared.scores(part).half() for part in images.split(AT_ONCE)])  # rounded by less than 1e-3
-    strips = [(weights @ rows.flatten(1).float()).aminmax(dim=0) for rows in parts.split(ROWS, 1)]
-    lowest, highest = (torch.cat(of_all).view(image.shape) for of_all in zip(*strips))
+    parts = [compared.scores(part).half().split(AT_ONCE, 1) for part in images.split(AT_ONCE)]  # rounded by < 1e-3
+    lowest, highest = torch.empty((2, *image.shape))
+    for rows, *found in zip(zip(*parts), lowest.split(AT_ONCE), highest.split(AT_ONCE)):
+        torch.aminmax(weights @ torch.cat(rows).flatten(1).float(), dim=0, out=(found[0].view(-1), found[1].view(-1)))
     return highest, lowest
 
 
