@@ -599,11 +599,11 @@ SOURCES = {
 }
 REFERENCES = """import torch
 from cryodl.core.peaks import disc_normalised, disc_of
-from cryodl.micrographs.templates import pick, views
+from cryodl.micrographs import templates as views
 def by_hand(diameter):
     disc = disc_of(views.RIM * views.ACROSS)
     return views.Templates(disc_normalised(torch.load({!r}), disc), disc, diameter)
-pick.of_blobs = by_hand"""
+views.of_blobs = by_hand"""
 
 
 def references(one, path, count=20):

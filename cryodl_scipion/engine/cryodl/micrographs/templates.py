@@ -6,6 +6,7 @@ Candidates are kept in candidates/<micrograph>.star, and beside each a record of
 candidates/<micrograph>.json: a micrograph that has not changed is not compared again."""
 
 import dataclasses
+import functools
 import typing
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from .pickers.predict import check_particle_fits
 
 ACROSS = 24  # px of the particle's diameter where it is compared: coarser loses shape, finer costs time alone
 RIM = 0.6  # diameters: radius of the disc that is compared, the particle and a little of what is around it
+SAME = 0.998  # correlation of a template with another one, or a sum of images, that stands for it
 SOFT = 0.06  # diameters: how soft the blobs' edges are
 BLOBS = (1.0, 0.8, 0.6)  # diameters of the blobs over the stated one
 
@@ -42,16 +44,28 @@ class Templates:
     disc: torch.Tensor
     diameter: float
 
+    @functools.cached_property
+    def sums(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, m) weights of norm 1 and (m, k, k) images: the templates are so much alike that all are sums of a few."""
+        left, sizes, few = torch.linalg.svd(self.images.flatten(1), full_matrices=False)
+        count = int(((left * sizes).square().cumsum(1).amin(0) < SAME**2).sum()) + 1
+        weights = torch.nn.functional.normalize((left * sizes)[:, :count], dim=1)
+        return weights, few[:count].reshape(-1, *self.disc.shape)
+
 
 def of_structure(path: str, step_deg: float) -> Templates:
-    """Projections of a map or an atomic model, directions and in-plane rotations about step_deg apart. Raises
-    ValueError or FileNotFoundError that names the file."""
+    """Projections of a map or an atomic model, directions and in-plane rotations about step_deg apart, none of them
+    twice. Raises ValueError or FileNotFoundError that names the file."""
     member, disc = load_member(path, ACROSS), disc_of(RIM * ACROSS)
     ways, rotations = directions(step_deg), in_plane_angles(step_deg)
     angles = np.column_stack([np.repeat(ways, len(rotations), 0), np.tile(rotations, len(ways))])
     # one pixel larger than the disc, an even number: the particle's middle is then the disc's
-    images = Projector(member.density).project(angles, box=disc.shape[0] + 1)[:, 1:, 1:]
-    return Templates(disc_normalised(images, disc), disc, member.extent)
+    images = disc_normalised(Projector(member.density).project(angles, box=disc.shape[0] + 1)[:, 1:, 1:], disc)
+    kept: list[int] = []
+    for number, likeness in enumerate(images.flatten(1) @ images.flatten(1).T):
+        if not kept or float(likeness[kept].max()) < SAME:  # a symmetric structure repeats its views
+            kept.append(number)
+    return Templates(images[kept], disc, member.extent)
 
 
 def of_blobs(diameter: float) -> Templates:
@@ -64,16 +78,16 @@ def of_blobs(diameter: float) -> Templates:
 
 LOWEST = 0.1  # correlation below which a position is no candidate
 QUIET = 0.3  # of the micrograph's median variance: quieter positions are not blown up
-AT_ONCE = 8  # templates that are compared together: more take more memory and no less time
+AT_ONCE = 8  # images, or rows of a micrograph, that are compared together: more take more memory and no less time
+MOST = 0.5  # of the negative's candidates: no threshold is so low that more of them reach it
 
 
 def candidates(
     image: np.ndarray, pixel_size: float, templates: Templates, distance: float, dark: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of a micrograph that look like one of the templates. image: (h, w) float32 as read. pixel_size: Å/px.
-    Returns yx (n, 2) px of the micrograph, best first; scores (n,), the highest correlation coefficient over all
-    templates; and (m,) the same of the candidates of the negative, where no particle is. Raises ValueError if the image
-    has no contrast, or the particle does not fit it."""
+    """Positions of a micrograph that look like a template. image: (h, w) float32. pixel_size: Å/px. Returns yx (n, 2)
+    px, best first; scores (n,), the highest correlation coefficients over all templates; and (m,) those of the
+    negative's candidates. Raises ValueError if the image has no contrast, or the particle does not fit it."""
     check_particle_fits(image.shape, pixel_size, templates.diameter)
     factor = ACROSS * pixel_size / templates.diameter
     prepared = prepare_micrograph(image, factor, ACROSS, dark)
@@ -89,27 +103,28 @@ def candidates(
 
 def extremes(image: torch.Tensor, templates: Templates) -> tuple[torch.Tensor, torch.Tensor]:
     """(h, w) highest and lowest correlation coefficient over all templates at each position."""
-    compared = LocalCorrelation(image, templates.disc, QUIET)
-    highest, lowest = torch.full(image.shape, -1.0), torch.full(image.shape, 1.0)
-    for part in templates.images.split(AT_ONCE):
-        scores = compared.scores(part)
-        highest, lowest = torch.maximum(highest, scores.amax(0)), torch.minimum(lowest, scores.amin(0))
+    compared, (weights, images) = LocalCorrelation(image, templates.disc, QUIET), templates.sums
+    parts = [compared.scores(part).half().split(AT_ONCE, 1) for part in images.split(AT_ONCE)]  # rounded by < 1e-3
+    lowest, highest = torch.empty((2, *image.shape))
+    for rows, *found in zip(zip(*parts), lowest.split(AT_ONCE), highest.split(AT_ONCE)):
+        torch.aminmax(weights @ torch.cat(rows).flatten(1).float(), dim=0, out=(found[0].view(-1), found[1].view(-1)))
     return highest, lowest
 
 
 def threshold_by_negative(scores: np.ndarray, false: np.ndarray) -> float:
-    """The correlation from which the expected F1 is largest, if chance gives as many candidates as the negative has.
-    scores: (n,) of the candidates. false: (m,) of the negative's. 1 if there are no candidates."""
-    if not len(scores):
-        return 1.0
-    ranked = np.sort(scores)[::-1]
-    picks = np.arange(1, len(ranked) + 1)
-    right = np.maximum.accumulate(picks - np.minimum(len(false) - np.searchsorted(np.sort(false), ranked), picks))
-    return float(ranked[np.argmax(2 * right / (picks + right[-1]))]) if right[-1] else 1.0
+    """The correlation from which the expected F1 is largest, if chance gives candidates as the negative has them, but
+    only where no particle is. Two standard errors more of them are expected: without particles, few are picked.
+    scores: (n,) of the candidates. false: (m,) of the negative's. 1 if no score stands out."""
+    ranked, picks = np.sort(scores)[::-1], np.arange(1, len(scores) + 1)
+    chance = len(false) - np.searchsorted(np.sort(false), ranked)
+    ranked, picks, chance = (values[chance <= MOST * len(false)] for values in (ranked, picks, chance))
+    part, above = chance / max(len(false), 1), picks - 2 * np.sqrt(2 * chance)
+    particles = ((above - len(scores) * part) / (1 - part)).max(initial=0)
+    right = np.maximum.accumulate(above - (len(scores) - particles) * part)
+    return float(ranked[np.argmax(2 * right / (picks + particles))]) if particles else 1.0
 
 
-KIND = "candidates by templates"
-SETTINGS = ("pixel_size", "structure", "particle_diameter")
+SETTINGS = ("pixel_size", "structure", "particle_diameter", "minimum_distance")
 STEP = 24.0  # degrees between neighbouring projections, and between their in-plane rotations
 DISTANCE = 0.6  # diameters between picks, if nothing else is asked for
 AGAIN = "Choose another --output, or pick again with --overwrite."
@@ -121,7 +136,7 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     if config.model not in ("", PickConfig.model):  # Scipion gives none
         run.warn("The model (--model) is not used: templates were chosen (--method).")
     patterns = ("{}.star", "../{}.star", f"../{PICTURES}/{{}}.png")
-    files = ItemRecords(folder / CANDIDATES, KIND, _settings(config), *patterns, remedy=AGAIN)
+    files = ItemRecords(folder / CANDIDATES, "candidates by templates", _settings(config), *patterns, remedy=AGAIN)
     records = {} if config.overwrite else files.unchanged(named)
     templates = (
         of_structure(config.structure, STEP) if config.structure else of_blobs(float(config.particle_diameter or 0))
@@ -141,9 +156,9 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
 
 
 def _settings(config: PickConfig) -> dict[str, typing.Any]:
-    values = {key: getattr(config, key) for key in SETTINGS}
-    own = dict(angular_step=STEP, contrast=_contrast(config), minimum_distance=config.minimum_distance)
-    return dict(values, **own, structure_stamp=stamp(config.structure) if config.structure else None)
+    given = {key: getattr(config, key) for key in SETTINGS}
+    made_of = stamp(config.structure) if config.structure else None
+    return dict(given, angular_step=STEP, contrast=_contrast(config), structure_stamp=made_of)
 
 
 def _contrast(config: PickConfig) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.special import gammaincinv
 
-from ..core.fourier import frequencies
+from ..core.fourier import frequencies, plane_weights
 from ..core.optics import Optics
 
 # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
@@ -107,10 +107,21 @@ class MeasuredNoise:
     @staticmethod
     def _on_grid(spectrum: np.ndarray, shape: tuple[int, ...], device: torch.device | None) -> torch.Tensor:
         """(h, w // 2 + 1) power between the bins, straight in its logarithm: filtered files fall steeply."""
-        logs = torch.as_tensor(np.log(np.maximum(spectrum, 1e-12 * spectrum.max())), dtype=torch.float32, device=device)
-        position = (frequencies(shape, device=device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
-        low = position.long().clamp(max=BINS - 2)
-        return torch.lerp(logs[low], logs[low + 1], position - low).exp()
+        return spectrum_on_grid(np.log(np.maximum(spectrum, 1e-12 * spectrum.max())), shape, device).exp()
+
+
+def spectrum_on_grid(spectrum: np.ndarray, shape: tuple[int, ...], device: torch.device | None = None) -> torch.Tensor:
+    """(h, w // 2 + 1) values of a (BINS,) spectrum on the grid of rfft2 of an (h, w) image, straight between bins."""
+    values = torch.as_tensor(spectrum, dtype=torch.float32, device=device)
+    position = (frequencies(shape, device=device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
+    low = position.long().clamp(max=BINS - 2)
+    return torch.lerp(values[low], values[low + 1], position - low)
+
+
+def plane_mean(spectrum: np.ndarray) -> float:
+    """Mean over the plane of Fourier space, up to the circle that a square holds, of a (BINS,) spectrum."""
+    area = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)
+    return float(np.average(spectrum, weights=np.maximum(area, 0)))
 
 
 def shaped_noise(
@@ -141,8 +152,7 @@ def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tenso
     side = int(np.clip(2 * round(0.75 * diameter_px), SMALLEST_PATCH, LARGEST_PATCH))
     power = _patch_powers(image, side, valid)
     frequency = frequencies((side, side))
-    weight = torch.full(frequency.shape, 2.0)  # columns of rfft2 stand for two, but for the first and last
-    weight[:, 0] = weight[:, -1] = 1.0
+    weight = plane_weights(side).expand(side, -1)
     mean = power[_quiet_patches(power, frequency, weight, diameter_px)].double().mean(0)
     usable = frequency > 1.8 / side  # below, the window and the plane that was taken off leave nothing true
     index = (frequency * (BINS / CORNER)).long().clamp(max=BINS - 1)[usable]
@@ -153,8 +163,7 @@ def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tenso
     # the smear of the patches' Hann window taken off to first order
     beside = [np.interp(bin_frequencies() + step, bin_frequencies(), radial) for step in (-1 / side, 1 / side)]
     radial = radial * radial / np.maximum((beside[0] + 4 * radial + beside[1]) / 6, 1e-12 * radial.max())
-    area = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)  # up to the circle that a square holds
-    return radial / np.average(radial, weights=np.maximum(area, 0))
+    return radial / plane_mean(radial)
 
 
 def _patch_powers(image: torch.Tensor, side: int, valid: torch.Tensor | None) -> torch.Tensor:
@@ -210,7 +219,4 @@ def _white(shape: tuple[int, ...], rng: np.random.Generator, device: torch.devic
 
 def _mean_over_plane(power: torch.Tensor, width: int) -> torch.Tensor:
     """Mean over the whole plane of what is given on the grid of rfft2."""
-    total = 2 * power.double().sum() - power[:, 0].double().sum()
-    if width % 2 == 0:
-        total = total - power[:, -1].double().sum()
-    return (total / (power.shape[0] * width)).float()
+    return ((power.double() * plane_weights(width).to(power.device)).sum() / (power.shape[0] * width)).float()

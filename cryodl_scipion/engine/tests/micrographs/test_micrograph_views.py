@@ -16,12 +16,10 @@ from cryodl.micrographs.denoise.scaling import (
     joined_views,
     make_views,
     pair,
-    plane_mean,
     restored,
-    spectrum_on_grid,
     working_images,
 )
-from cryodl.simulate.noise import BINS
+from cryodl.simulate.noise import BINS, plane_mean, spectrum_on_grid
 
 CARD = dict(method="added-noise", resolution=8.0)
 

@@ -110,12 +110,33 @@ def test_bright_protein_is_the_negative_of_dark(project, tmp_path):
     assert found(result, project[1], 5.0)[1] < 0.3
 
 
+def test_scores_are_those_of_every_template_though_few_images_are_compared(project):
+    templates = of_structure(str(project[0] / "rod.mrc"), 24.0)
+    image = torch.from_numpy(np.random.default_rng(5).normal(0, 1, (90, 70))).float()
+    compared = LocalCorrelation(image, templates.disc, by_templates.QUIET).scores(templates.images)
+    highest, lowest = by_templates.extremes(image, templates)
+    assert (highest - compared.amax(0)).abs().max() < 0.02 > (lowest - compared.amin(0)).abs().max()
+    assert len(templates.sums[1]) < len(templates.images) / 2 < 720 / 15
+    alike = templates.images.flatten(1) @ templates.images.flatten(1).T
+    assert alike.triu(1).max() < by_templates.SAME  # a rod looks the same from many sides
+
+
 def test_the_threshold_leaves_out_what_the_negative_has_as_well():
     scores, false = np.r_[np.full(50, 0.6), np.linspace(0.1, 0.3, 400)], np.linspace(0.1, 0.3, 400)
     assert threshold_by_negative(scores, false) == 0.6
     assert threshold_by_negative(scores, np.zeros(0)) == 0.1
     assert threshold_by_negative(false, np.linspace(0.2, 0.5, 500)) == 1.0
     assert threshold_by_negative(np.zeros(0), false) == 1.0
+
+
+def test_in_crowded_micrographs_chance_has_little_room_and_in_empty_ones_few_are_picked():
+    rng = np.random.default_rng(1)
+    noise = lambda count: rng.normal(0.4, 0.1, count)
+    scores, right = np.r_[rng.normal(0.55, 0.07, 600), noise(400)], np.arange(1000) < 600
+    f1 = lambda threshold: 2 * right[scores >= threshold].sum() / ((scores >= threshold).sum() + 600)
+    assert f1(threshold_by_negative(scores, noise(1000))) > max(map(f1, scores)) - 0.05
+    empty = [(image >= threshold_by_negative(image, noise(1000))).sum() for image in (noise(1000) for _ in range(20))]
+    assert np.median(empty) < 5
 
 
 def test_finished_micrographs_are_not_compared_again_and_a_changed_one_is(project, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask
 from ...learning.training import Schedule
 from ...running.runner import Run
+from ...simulate.noise import plane_mean, spectrum_on_grid
 from .scaling import (
     DEFAULT_RESOLUTION,
     SEED,
@@ -29,9 +30,7 @@ from .scaling import (
     joined_views,
     make_views,
     pair,
-    plane_mean,
     restored,
-    spectrum_on_grid,
     whole_view,
     working_images,
 )
