@@ -184,7 +184,9 @@ def _from(
         )
         if weights.sum() < MINIMUM:
             return None
-        middle = _weighted_median(extents, weights)
+        order = np.argsort(extents)
+        running = np.cumsum(weights[order])
+        middle = float(extents[order][np.searchsorted(running, running[-1] / 2)])  # the median by weight
         moved, diameter = abs(math.log(middle / diameter)), middle
         if moved < CLOSE:
             break
@@ -199,12 +201,6 @@ def _from(
         float(min(1.4826 * np.median(np.abs(heights - 1)), np.log(heights).std())) if len(heights) >= MINIMUM else 0.0
     )
     return Size(float(middle), spread, float(weights.sum()), len(images), uneven=uneven)
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    running = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(running, running[-1] / 2)])
 
 
 def _others(diameter: float, scales: list[float], filled: np.ndarray, alone: typing.Callable) -> tuple[float, ...]:
