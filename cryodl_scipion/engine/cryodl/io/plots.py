@@ -20,7 +20,7 @@ def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike
     """Losses and validation metrics of a metrics.csv as a PNG. Columns named validation_* are drawn as they come."""
     rows = whole_rows(metrics)
     steps, columns = [int(r["step"]) for r in rows], list(rows[0]) if rows else []
-    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, ((left, right),) = new_figure(1, 2, (9, 3.2))
     for column in [c for c in columns if c.startswith("train_") or c == "validation_loss"]:
         left.plot(steps, [float(r[column]) for r in rows], marker=".", label=column.replace("_", " "))
     for column in [c for c in columns if c.startswith("validation_") and c != "validation_loss"]:
@@ -39,7 +39,7 @@ def plot_precision_recall(
 ) -> None:
     """Precision against recall of several sets as a PNG. curves: {set: (precision (n,), recall (n,), (recall,
     precision) of the picks as they were given)}; the last is a dot."""
-    figure, axes = _pyplot().subplots(figsize=(5.6, 4.6), layout="constrained")
+    figure, ((axes,),) = new_figure(1, 1, (5.6, 4.6))
     for level in (0.2, 0.4, 0.6, 0.8):
         iso = [level / (2 - level) + i * (1 - level / (2 - level)) / 100 for i in range(101)]
         axes.plot(iso, [level * r / (2 * r - level) for r in iso], color="0.85", linewidth=0.8, zorder=0)
@@ -57,7 +57,7 @@ def plot_agreement(
 ) -> None:
     """F1 of each pair of sets, rows of numbers in [0, 1], as a PNG of coloured squares."""
     side = 2.4 + 0.7 * len(names)
-    figure, axes = _pyplot().subplots(figsize=(side + 0.8, side), layout="constrained")
+    figure, ((axes,),) = new_figure(1, 1, (side + 0.8, side))
     image = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
     for row, values in enumerate(matrix):
         for column, value in enumerate(values):
@@ -73,7 +73,7 @@ def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLik
     """The reliability curve of scores as a PNG: share of particles over score, and how many positions have each score.
     hit: (n,) bool. scores: (n,) in [0, 1]. Raises ValueError as core.calibration.reliability."""
     curve, error = reliability(hit, scores, bins), expected_calibration_error(hit, scores, bins)
-    figure, axes = _pyplot().subplots(figsize=(4.2, 4), layout="constrained")
+    figure, ((axes,),) = new_figure(1, 1, (4.2, 4))
     some = curve.count > 0
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfect")
     axes.plot(curve.confidence[some], curve.frequency[some], marker="o", label=f"calibration error {error:.3f}")
@@ -89,7 +89,7 @@ def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLik
 def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.PathLike[str]) -> None:
     """The rounds of automatic picking as a PNG: how they were judged, and how many picks they made. entries: of
     rounds.csv."""
-    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, ((left, right),) = new_figure(1, 2, (9, 3.2))
     numbers = [e["round"] for e in entries]
     values = lambda column: [np.nan if e[column] is None else e[column] for e in entries]
     (first,) = left.plot(numbers, values("separation"), marker="o")
@@ -114,8 +114,10 @@ def new_figure(
     rows: int, columns: int, size: tuple[float, float], projection: str | None = None
 ) -> tuple[typing.Any, typing.Any]:
     """A figure and its (rows, columns) array of axes. size: (width, height) in inches. projection: of the axes."""
-    kind = dict(projection=projection)
-    return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, subplot_kw=kind)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, subplot_kw=dict(projection=projection))
 
 
 def scale_bar(axes: typing.Any, voxel: float) -> None:
@@ -141,18 +143,8 @@ def scale_bar(axes: typing.Any, voxel: float) -> None:
     )
 
 
-def _pyplot() -> typing.Any:
-    """matplotlib's pyplot, drawing to files only."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
 def save_figure(figure: typing.Any, path: str | os.PathLike[str]) -> None:
-    """Write a figure as a PNG, whole or not at all, and forget it."""
+    """Write a figure as a PNG, whole or not at all."""
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=100)
-    _pyplot().close(figure)
+        # of pictures of noise the quickest compression makes the smallest files
+        figure.savefig(temporary, dpi=100, pil_kwargs=dict(compress_level=1))

@@ -9,6 +9,7 @@ from cryodl.core.matching import score_matched
 from cryodl.micrographs.pickers.corrected_calibration import (
     CorrectedCandidates,
     fit_corrected_calibration,
+    fit_ranked_calibration,
     missed_particles,
 )
 
@@ -44,6 +45,18 @@ def test_the_threshold_is_near_the_best(found, missed, overlap):
     assert scores.sum() == pytest.approx(number, rel=0.01)
     score = score_matched(particle, scores, found + missed, best_threshold(scores, number))
     assert score.f1 > score.best_f1 - 0.06
+
+
+@pytest.mark.parametrize("particles, overlap", [(150, 0.0), (600, 0.0), (600, 1.5)])
+def test_ranks_of_twenty_particles_tell_the_threshold(particles, overlap):
+    """Learnt boxes score higher than the other particles, and their own scores tell nothing, or too much."""
+    (candidates, particle), rng = corrected(0, particles, 3000, overlap), np.random.default_rng(1)
+    ranks = 1.0 + np.argsort(np.argsort(-candidates.raw))[rng.permutation(particles)[:20]]
+    raw = np.where(candidates.certain, 1 - 1e-4, candidates.raw)
+    calibration, threshold = fit_ranked_calibration(raw, np.append(ranks, np.inf), cut=np.array(5.0))
+    scores = calibrate(raw, calibration)
+    score = score_matched(particle, scores, particles, threshold)
+    assert score.f1 > score.best_f1 - 0.06 and scores.sum() == pytest.approx(particles, rel=1 / 3)
 
 
 def test_few_added_picks_are_all_that_were_missed():

@@ -84,7 +84,11 @@ def test_each_box_is_held_back_once_and_never_learnt_meanwhile(compare, tmp_path
     shifted = lambda training, image, ranks: ranks * np.exp(-helps * sign(image))
     found, hits, taught, held = compare(images, {"a": 2, "b": 0, "c": 0}, constant(20, 20), shifted)
     assert found.gains == {CLICKS: (helps, 0.0)} and found.chosen == (CLICKS if learns else None)
-    assert found.clicks == hits.reference + 2 == 14 and len(taught) == 2 and (tmp_path / "half_1").is_dir()
+    assert (
+        found.clicks == hits.reference + 2 == len(hits.ranks) + 2 == 14
+        and len(taught) == 2
+        and (tmp_path / "half_1").is_dir()
+    )
     assert sorted(rows(held[2], "positives") + rows(held[3], "positives")) == rows(images, "positives")
     own = [("a", *yx) for yx in images[0].negatives[:2].tolist()]
     assert sorted(rows(held[2], "negatives") + rows(held[3], "negatives")) == sorted(own)

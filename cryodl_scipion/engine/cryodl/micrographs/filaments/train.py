@@ -216,7 +216,7 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
     true = [_every_px(line) for line in lines]
     # of each px the flag of the nearest of its line's positions
     known = [flags[cKDTree(line).query(positions)[1]] for line, flags, positions in zip(lines, clear, true)]
-    positions, other = _stack(mine), _stack(true)
+    positions, other = (np.vstack(lines) if lines else np.zeros((0, 2)) for lines in (mine, true))
     wanted = np.concatenate(known) if known else np.zeros(0, bool)
     if not len(other):
         return TraceAgreement(traced=len(positions))
@@ -241,10 +241,6 @@ def _every_px(line: np.ndarray) -> np.ndarray:
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     wanted = np.arange(0, along[-1] + 1e-6, 1.0)
     return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], 1)
-
-
-def _stack(lines: list) -> np.ndarray:
-    return np.vstack(lines) if lines else np.zeros((0, 2))
 
 
 def _axes(lines: list) -> np.ndarray:

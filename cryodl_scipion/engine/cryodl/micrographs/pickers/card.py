@@ -11,7 +11,7 @@ from ...core.calibration import best_threshold, calibrate, fit_calibration, logi
 from ...core.matching import score_matched
 from ...learning.recipe import TrainingRun
 from ...running.runner import PROGRAM
-from .corrected_calibration import CorrectedCandidates, fit_corrected_calibration, fit_sparse_calibration
+from .corrected_calibration import MINIMUM, fit_corrected_calibration, fit_ranked_calibration, fit_sparse_calibration
 from .fill_in import FilledIn
 from .labels import Labels
 from .train import FEW_PARTICLES, Hits, PickerTask
@@ -19,7 +19,6 @@ from .train import FEW_PARTICLES, Hits, PickerTask
 # Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014),
 # which is below one half.
 BOX_THRESHOLD = 0.42
-Fit = typing.Callable[[Hits], tuple[tuple[float, float], float]]  # ((slope, offset), threshold) of candidates
 _LABELS = {"complete": "complete labels", "boxes": "labelled boxes only", "sparse": "sparse labels"}
 REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 11 %
 MIN_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
@@ -88,39 +87,40 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     """(slope, offset) of the scores, the default threshold, and the threshold's uncertainty (one standard deviation).
     task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes
     from the validation part. With boxes only, the few held-out ones say little: all labelled boxes give the curve, as
-    if particles and background were equally frequent; or, where picks of a machine were corrected, all candidates of
-    these micrographs (corrected_calibration.py). The uncertainty is that of a bootstrap over validation micrographs, or
-    over candidates where there are few micrographs: how far curve and threshold move the cut between picks and the
-    rest, told on the scale of the model's scores."""
-    fit: Fit
+    if particles and background were equally frequent; or, where picks of a machine were corrected or boxes were held
+    back in turn, all candidates of these micrographs (corrected_calibration.py). The uncertainty is that of a bootstrap
+    over validation micrographs, or over candidates where there are few micrographs: how far curve and threshold move
+    the cut between picks and the rest, told on the scale of the model's scores."""
     if task.labels == "boxes":
         seen = [*task.training, *task.validation]
-        corrected = task.corrected_candidates(seen)
-        if corrected.enough:
-            calibration, threshold = _fit_corrected(corrected)
-            return calibration, threshold, _uncertainty(lambda rng: _fit_corrected(corrected.drawn(rng)), calibration)
-        by_micrograph = [task.box_hits(seen)]
+        found = task.corrected_candidates(seen)
+        if found.enough:
+            of = lambda some: _with_threshold(*fit_corrected_calibration(some), some.raw)
+            calibration, threshold = of(found)
+            return calibration, threshold, _uncertainty(lambda rng: of(found.drawn(rng)), calibration)
+        boxes = task.box_hits(seen)
         fit = lambda hits: (fit_calibration(hits.hit, hits.raw, fraction=0.5), BOX_THRESHOLD)
+        if by_micrograph and len(known := by_micrograph[0].ranks) >= MINIMUM:
+            (slope, offset), level = fit(boxes)
+            by = lambda ranks: fit_ranked_calibration(found.raw, ranks, (logit(np.asarray(level)) - offset) / slope)
+            calibration, threshold = by(np.asarray(known))
+            return calibration, threshold, _uncertainty(lambda rng: by(rng.choice(known, len(known))), calibration)
+        by_micrograph = [boxes]
     elif task.labels == "sparse":
         fraction = sum(im.expected or 0.0 for im in task.validation) / max(
             1, sum(len(im.positives) for im in task.validation)
         )
         # particles that there are, labelled or not, are so many times the labelled ones
-        fit = lambda h: _with_threshold(fit_sparse_calibration(h.hit, h.raw, fraction), h.raw, fraction * h.reference)
+        fit = lambda h: _with_threshold(fit_sparse_calibration(h.hit, h.raw, fraction), fraction * h.reference, h.raw)
     else:
-        fit = lambda hits: _with_threshold(fit_calibration(hits.hit, hits.raw), hits.raw, hits.reference)
+        fit = lambda hits: _with_threshold(fit_calibration(hits.hit, hits.raw), hits.reference, hits.raw)
     calibration, threshold = fit(merge(by_micrograph))
     if not sum(len(p.raw) for p in by_micrograph):
         return calibration, threshold, 0.0
     return calibration, threshold, _uncertainty(lambda rng: fit(_drawn(by_micrograph, rng)), calibration)
 
 
-def _fit_corrected(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:
-    calibration, number = fit_corrected_calibration(found)
-    return _with_threshold(calibration, found.raw, number)
-
-
-def _with_threshold(calibration: tuple[float, float], raw: np.ndarray, number: float) -> typing.Any:
+def _with_threshold(calibration: tuple[float, float], number: float, raw: np.ndarray) -> typing.Any:
     return calibration, best_threshold(calibrate(raw, calibration), number)
 
 

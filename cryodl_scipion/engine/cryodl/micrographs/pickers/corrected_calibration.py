@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from ...core.calibration import logit
+from ...core.calibration import best_threshold, logit
 
 SLOPES = np.geomspace(0.2, 8.0, 60)
 MAX_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particle" of everything
@@ -82,10 +82,27 @@ def missed_particles(found: CorrectedCandidates) -> float:
     if found.certain.sum() < MINIMUM:
         return float(found.certain.sum())
     odds, unjudged = logit(found.raw), ~found.left & ~found.wrong
-    added = np.sort(odds[found.certain])[::-1]
-    cuts = [added[max(0, int(np.ceil(part * len(added))) - 1)] for part in CUTS]
-    highest = float(min((odds[unjudged] >= cut).sum() / (added >= cut).mean() for cut in cuts))
-    return max(highest**2 / (highest + found.left.sum()), float(len(added)))
+    highest = _at_most(odds[unjudged], odds[found.certain])
+    return max(highest**2 / (highest + found.left.sum()), float(found.certain.sum()))
+
+
+def _at_most(odds: np.ndarray, known: np.ndarray) -> float:
+    """How many candidates, with (n,) odds, can be particles. known: (m,) odds of a random part of the particles."""
+    cuts = np.sort(known)[::-1][[max(0, int(np.ceil(part * len(known))) - 1) for part in CUTS]]
+    return float(min((odds >= cut).sum() / (known >= cut).mean() for cut in cuts))
+
+
+def fit_ranked_calibration(raw: np.ndarray, ranks: np.ndarray, cut: np.ndarray) -> tuple[tuple[float, float], float]:
+    """(slope, offset) for core.calibration.calibrate, and the threshold. raw: (n,) of all candidates. ranks: (m,) of
+    some particles among them, from 1 on, infinite where there is none, by networks that have not learnt from them. cut:
+    log odds between labelled boxes and background. The threshold is the median of three, each of which is far off at
+    times: this cut, the best F1 by the scores, and that by the ranks."""
+    odds, ranks = np.sort(logit(raw))[::-1], np.sort(ranks)
+    number = _at_most(odds, known := odds[np.minimum(ranks, len(raw)).astype(int) - 1])
+    slope, offset = fit_curve_to_number(raw, number, float(known.mean()))
+    last = known[np.argmax(np.arange(1, len(ranks) + 1) / (ranks + number))]
+    by_scores = best_threshold(expit(slope * odds + offset), number)
+    return (slope, offset), float(np.median([by_scores, *expit(slope * np.array([cut, last]) + offset)]))
 
 
 def fit_corrected_calibration(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:

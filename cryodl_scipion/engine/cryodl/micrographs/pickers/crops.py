@@ -13,10 +13,6 @@ from ...core.augment import random_rotation
 from ..normalize import Measured
 
 
-def _no_points() -> np.ndarray:
-    return np.zeros((0, 2))
-
-
 @dataclasses.dataclass(frozen=True)
 class LabelledImage(Measured):
     """A prepared micrograph with its labels, in working px.
@@ -38,11 +34,11 @@ class LabelledImage(Measured):
     negatives: np.ndarray
     labels: str = "complete"
     allowed: torch.Tensor | None = None
-    contamination: np.ndarray = dataclasses.field(default_factory=_no_points)
+    contamination: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 2)))
     expected: float | None = None
     size: float | None = None
     teaches_size: bool = True
-    machine: np.ndarray = dataclasses.field(default_factory=_no_points)
+    machine: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 2)))
 
     @property
     def is_certain(self) -> np.ndarray:

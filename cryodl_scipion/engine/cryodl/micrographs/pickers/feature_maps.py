@@ -63,11 +63,11 @@ def feature_maps(picker: Picker, image: np.ndarray, pixel_size: float, diameter:
             hook.remove()
     chosen = np.unique(np.linspace(0, len(found) - 1, min(LAYERS, len(found))).round().astype(int))
     scores = picker.method.scores(output)[0, 0].cpu().numpy()
-    return FeatureMaps(shown.numpy(), [_layer(*found[i]) for i in chosen], scores)
-
-
-def _layer(name: str, maps: torch.Tensor) -> Layer:
-    return Layer(name, len(maps), maps[maps.flatten(1).std(1).argsort(descending=True)[:CHANNELS]].numpy())
+    layers = [
+        Layer(name, len(maps), maps[maps.flatten(1).std(1).argsort(descending=True)[:CHANNELS]].numpy())
+        for name, maps in (found[i] for i in chosen)
+    ]
+    return FeatureMaps(shown.numpy(), layers, scores)
 
 
 def draw_feature_maps(maps: FeatureMaps, path: str | os.PathLike[str], title: str) -> None:

@@ -14,15 +14,16 @@ from ...core.devices import choose_device, device_name, set_threads
 from ...io.coordinates import read_coordinates
 from ...io.files import evenly_spaced, read_kept, whole_file
 from ...io.micrographs import micrograph_shape
-from ...io.model import copy_model
+from ...io.model import copy_model, read_model
 from ...io.plots import plot_rounds
 from ...learning.task import method_of
 from ..byhand.store import read_corrections
+from . import load_network
 from .crops import LabelledImage
 from .method import PickerMethod
 from .pick_record import CANDIDATES
 from .self_labels import Picked, corrected, labels_of, load_images
-from .self_training import judge_round, round_agreement, start_network, train_round
+from .self_training import judge_round, round_agreement, train_round
 from .train import MATCH_RADII
 
 RECORD, TABLE, PICTURE = "round.json", "rounds.csv", "rounds.png"
@@ -235,7 +236,7 @@ class RoundLoop:
         model.parent.mkdir(parents=True, exist_ok=True)
         train_round(
             method,
-            start_network(method, before),
+            load_network(method, read_model(before, "picker")[1], before),
             read_card(before, "picker"),
             parts,
             [picked[im.name] for im in parts[1]],

@@ -2,7 +2,6 @@
 """One round of automatic picking: a network learns from the last round's sure picks, and is calibrated and judged."""
 
 import dataclasses
-import os
 import time
 import typing
 from pathlib import Path
@@ -17,9 +16,8 @@ from ...contract import AutoPickConfig
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities
 from ...core.geometry import map_positions, values_at
 from ...core.matching import match_picks
-from ...io.model import read_model, write_model
+from ...io.model import write_model
 from ...learning.run_training import finish, fit_task
-from . import load_network
 from .card import card_validation
 from .crops import LabelledImage
 from .method import PickerMethod
@@ -98,11 +96,6 @@ def _calibrated(task: PickerTask, teachers: typing.Sequence[Picked]) -> tuple[li
     known = teacher_probabilities(task.validation, [yx for yx, _ in found], teachers, diameter)
     calibration = fit_to_probabilities(np.concatenate(known), np.concatenate([raw for _, raw in found]))
     return [calibrate(raw, calibration) for _, raw in found], calibration
-
-
-def start_network(method: PickerMethod, model: str | os.PathLike[str]) -> torch.nn.Module:
-    """A method's network with the weights of a model folder."""
-    return load_network(method, read_model(model, "picker")[1], model)
 
 
 def judge_round(

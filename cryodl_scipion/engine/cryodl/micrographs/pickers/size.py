@@ -129,13 +129,16 @@ def find_size(
             filled[i] = sum(float((l.weights(d) * l.extents**2).sum()) / l.area for l in seen)
     if stated:
         filled *= 1 / (1 + (np.log(np.array(scales) / stated) / PRIOR) ** 4)
-    for i in np.argsort(-filled):
-        if filled[i] <= OTHER_KIND * filled.max():
-            break  # neither a start nor a further kind
-        if not _beyond(sure[i], sum(float(look(im, scales[i], False, True).weights(scales[i]).sum()) for im in grid)):
-            filled[i] = 0.0
-    limit, doubtful = UNEVEN, None
-    for best in [i for i in np.argsort(-filled)[:2] if filled[i]]:
+    # whether the other sign of protein shows less; asked only of rungs that may decide, as each look takes time
+    alone = lambda i: _beyond(sure[i], sum(look(im, scales[i], False, True).weights(scales[i]).sum() for im in grid))
+    limit, doubtful, tried = UNEVEN, None, 0
+    for best in np.argsort(-filled):
+        if not filled[best] or tried == 2:
+            break
+        if filled[best] > OTHER_KIND * filled.max() and not alone(best):
+            filled[best] = 0.0
+            continue
+        tried += 1
         found = _from(look, images, scales[best], pixel_size)
         if found and found.uneven > limit:
             if stated and abs(math.log(found.diameter / stated)) < math.log(1.75):
@@ -144,7 +147,7 @@ def find_size(
                 doubtful = doubtful or found
             limit = EVEN
         elif found:
-            return dataclasses.replace(found, others=_others(found.diameter, scales, filled))
+            return dataclasses.replace(found, others=_others(found.diameter, scales, filled, alone))
     return doubtful
 
 
@@ -181,7 +184,9 @@ def _from(
         )
         if weights.sum() < MINIMUM:
             return None
-        middle = _weighted_median(extents, weights)
+        order = np.argsort(extents)
+        running = np.cumsum(weights[order])
+        middle = float(extents[order][np.searchsorted(running, running[-1] / 2)])  # the median by weight
         moved, diameter = abs(math.log(middle / diameter)), middle
         if moved < CLOSE:
             break
@@ -198,13 +203,7 @@ def _from(
     return Size(float(middle), spread, float(weights.sum()), len(images), uneven=uneven)
 
 
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    running = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(running, running[-1] / 2)])
-
-
-def _others(diameter: float, scales: typing.Sequence[float], filled: np.ndarray) -> tuple[float, ...]:
+def _others(diameter: float, scales: list[float], filled: np.ndarray, alone: typing.Callable) -> tuple[float, ...]:
     """Diameters of rungs, peaks of their own far from the found one, that fill nearly as much."""
     limit = OTHER_KIND * filled.max()
     return tuple(
@@ -213,4 +212,5 @@ def _others(diameter: float, scales: typing.Sequence[float], filled: np.ndarray)
         if filled[i] > limit
         and abs(math.log(scales[i] / diameter)) > math.log(APART)
         and filled[i] >= max(filled[max(i - 1, 0)], filled[min(i + 1, len(scales) - 1)])
+        and alone(i)
     )

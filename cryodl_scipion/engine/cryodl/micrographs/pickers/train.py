@@ -27,12 +27,14 @@ MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (do
 @dataclasses.dataclass(frozen=True)
 class Hits:
     """hit (n,) bool and raw scores (n,) of judged places; reference: number of labelled particles. sizes: (n,) widths
-    over that of the particles, NaN from a network that tells none; None where nobody asked."""
+    over that of the particles, NaN from a network that tells none; None where nobody asked. ranks: of particles among
+    all candidates by networks that had not learnt from them."""
 
     hit: np.ndarray
     raw: np.ndarray
     reference: int
     sizes: np.ndarray | None = None
+    ranks: typing.Sequence[float] = ()
 
 
 class PickerTask(NetworkTask):
@@ -133,11 +135,9 @@ class PickerTask(NetworkTask):
         return Hits(np.concatenate(hit), np.concatenate(raw), reference, np.concatenate(sizes))
 
     def corrected_candidates(self, items: typing.Sequence[LabelledImage]) -> CorrectedCandidates:
-        """All candidates on images whose picks were corrected, and what the user said of them."""
+        """All candidates on images, and what a user who corrected picks said of them."""
         picker, diameter = self._picker(), self.method.working_diameter
         reach, parts = MATCH_RADII * diameter / 2, []
-        if not any(len(image.machine) for image in items):
-            return CorrectedCandidates(*(np.zeros(0, kind) for kind in (float, bool, bool, bool)))
         for item in items:
             yx, raw = picker.candidates_prepared(item, self.minimum_distance * diameter)
             left = match_picks(yx, item.machine, reach)

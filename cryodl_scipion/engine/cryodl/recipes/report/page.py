@@ -236,11 +236,8 @@ def ctf_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
 
 
 def _png(figure: typing.Any) -> bytes:
-    from matplotlib import pyplot
-
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=100, format="png")
-    pyplot.close(figure)
     return buffer.getvalue()
 
 
