@@ -98,9 +98,9 @@ def hold_back(
     blind = 2 * seen.sum() < len(seen)
     for way in ways:
         gain, error = _mean(height[chosen] - height[way], weights)
-        # beyond an error; boxes unless they clearly harm, where the general model finds fewer than half of the
-        # particles and has little to lose
-        if gain > error or (blind and gain >= -2 * error):
+        # corrections beyond an error; boxes where they gain, or, where the general model finds fewer than half of the
+        # particles and has little to lose, unless they clearly harm
+        if gain > (-2 * error if blind else error * (ways != [CLICKS])):
             chosen = way
     gains = {way: _mean(height[None] - height[way], weights) for way in ways}
     return HeldBack(len(kind), gains, chosen), dataclasses.replace(
