@@ -146,5 +146,4 @@ def scale_bar(axes: typing.Any, voxel: float) -> None:
 def save_figure(figure: typing.Any, path: str | os.PathLike[str]) -> None:
     """Write a figure as a PNG, whole or not at all."""
     with whole_file(path) as temporary:
-        # of pictures of noise the quickest compression makes the smallest files
-        figure.savefig(temporary, dpi=100, pil_kwargs=dict(compress_level=1))
+        figure.savefig(temporary, dpi=100)

@@ -305,12 +305,14 @@ def _checked(request: Request) -> Request:
 
 def _run(command: Command, request: Request, result_path: str | None, as_json: bool) -> None:
     shown, module = sys.stdout, f"cryodl.{command.module}"
-    if module not in sys.modules:  # what it imports stays: to look for garbage there costs half a second
-        gc.disable()
-        importlib.import_module(module)
-        gc.freeze()
-        gc.enable()
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        if module not in sys.modules:  # what it imports stays: to look for garbage there costs half a second
+            gc.disable()
+            try:
+                importlib.import_module(module)
+                gc.freeze()
+            finally:
+                gc.enable()
         result = result_of(command, request)
     if result is None:
         return

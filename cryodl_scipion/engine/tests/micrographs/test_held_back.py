@@ -173,6 +173,11 @@ def test_ranks_count_the_candidates_that_score_higher(monkeypatch):
     monkeypatch.setattr(task, "_picker", lambda: picker)
     ranks, number = task.box_ranks([image] * 3)
     assert number == 7 and ranks.tolist() == [1, 5, 7, *[np.inf] * 4, 4, 6]
+    allowed = torch.ones(image.usable.shape, dtype=torch.bool)
+    allowed[:10, :10] = False  # the candidate at [0, 0]
+    found.append((yx, scores))
+    ranks, number = task.box_ranks([dataclasses.replace(image, allowed=allowed)])
+    assert number == 3 and ranks.tolist() == [1, 2, 3], "candidates on what the user left out do not count"
 
 
 @pytest.mark.parametrize("rate, learns", [("0.1", False), ("1e-7", True)])

@@ -12,7 +12,8 @@ from synthetic import blob_micrograph, blob_project, write_mrc, write_star
 
 from cryodl.contract import Result
 from cryodl.micrographs.pickers import picker_method
-from cryodl.micrographs.pickers.card import calibrate_model
+from cryodl.micrographs.pickers.card import BOX_THRESHOLD, calibrate_model
+from cryodl.micrographs.pickers.corrected_calibration import CorrectedCandidates
 from cryodl.micrographs.pickers.fill_in import estimate_particles, fill_in
 from cryodl.micrographs.pickers.labels import label_kind, load_labels, match_labels
 from cryodl.micrographs.pickers.train import Hits
@@ -216,6 +217,27 @@ def test_the_thresholds_uncertainty_shrinks_with_the_number_of_micrographs():
     assert 0 < many[2] < 0.6 * few[2] < 0.2
     single = calibrate_model(_Task(), [hits(60, 0)])
     assert single[2] > many[2] and calibrate_model(_Task(), [hits(60, 0)]) == single  # repeatable
+
+
+class _Boxes(_Task):
+    """A task of twenty boxes, and of what is found beside them."""
+
+    labels, training, validation = "boxes", [], []
+
+    def __init__(self, candidates):
+        self.found = CorrectedCandidates(np.linspace(0.01, 0.99, candidates), *np.zeros((3, candidates), bool))
+
+    corrected_candidates = lambda self, items: self.found
+    box_hits = lambda self, items: Hits(np.arange(40) < 20, np.where(np.arange(40) < 20, 0.9, 0.1), 20)
+
+
+@pytest.mark.parametrize(
+    "candidates, missed, tells", [(500, 4, True), (500, 20, False), (500, 12, False), (0, 4, False)]
+)
+def test_held_back_boxes_tell_no_threshold_where_networks_miss_most_of_them(candidates, missed, tells):
+    ranks = [*range(5, 5 + 20 - missed), *[np.inf] * missed]
+    _, threshold, _ = calibrate_model(_Boxes(candidates), [Hits(np.ones(20, bool), np.full(20, 0.9), 20, ranks=ranks)])
+    assert (threshold != BOX_THRESHOLD) == tells
 
 
 def test_no_candidate_at_all_has_a_threshold_all_the_same():

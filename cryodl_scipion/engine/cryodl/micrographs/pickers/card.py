@@ -89,21 +89,23 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     from the validation part. With boxes only, the few held-out ones say little: all labelled boxes give the curve, as
     if particles and background were equally frequent; or, where picks of a machine were corrected or boxes were held
     back in turn, all candidates of these micrographs (corrected_calibration.py). The uncertainty is that of a bootstrap
-    over validation micrographs, or over candidates where there are few micrographs: how far curve and threshold move
-    the cut between picks and the rest, told on the scale of the model's scores."""
+    over validation micrographs, over candidates where there are few micrographs, or over the held-back boxes: how far
+    curve and threshold move the cut between picks and the rest, told on the scale of the model's scores."""
     if task.labels == "boxes":
-        seen = [*task.training, *task.validation]
-        found = task.corrected_candidates(seen)
+        seen, known = [*task.training, *task.validation], np.array(by_micrograph[0].ranks if by_micrograph else ())
+        # networks that miss most of what is held back say nothing of where it ranks
+        ranked = np.isfinite(known).sum() >= max(MINIMUM, len(known) / 2)
+        found = task.corrected_candidates(seen if ranked or any(len(image.machine) for image in seen) else [])
         if found.enough:
             of = lambda some: _with_threshold(*fit_corrected_calibration(some), some.raw)
             calibration, threshold = of(found)
             return calibration, threshold, _uncertainty(lambda rng: of(found.drawn(rng)), calibration)
         boxes = task.box_hits(seen)
         fit = lambda hits: (fit_calibration(hits.hit, hits.raw, fraction=0.5), BOX_THRESHOLD)
-        if by_micrograph and len(known := by_micrograph[0].ranks) >= MINIMUM:
+        if ranked and len(found.raw):
             (slope, offset), level = fit(boxes)
             by = lambda ranks: fit_ranked_calibration(found.raw, ranks, (logit(np.asarray(level)) - offset) / slope)
-            calibration, threshold = by(np.asarray(known))
+            calibration, threshold = by(known)
             return calibration, threshold, _uncertainty(lambda rng: by(rng.choice(known, len(known))), calibration)
         by_micrograph = [boxes]
     elif task.labels == "sparse":

@@ -94,9 +94,9 @@ def _at_most(odds: np.ndarray, known: np.ndarray) -> float:
 
 def fit_ranked_calibration(raw: np.ndarray, ranks: np.ndarray, cut: np.ndarray) -> tuple[tuple[float, float], float]:
     """(slope, offset) for core.calibration.calibrate, and the threshold. raw: (n,) of all candidates. ranks: (m,) of
-    some particles among them, from 1 on, infinite where there is none, by networks that have not learnt from them. cut:
-    log odds between labelled boxes and background. The threshold is the median of three, each of which is far off at
-    times: this cut, the best F1 by the scores, and that by the ranks."""
+    a random part of the particles among them, from 1 on, infinite where there is none, by networks that have not learnt
+    from them. cut: log odds between labelled boxes and background. The threshold is the median of three, each of which
+    is far off at times: this cut, the best F1 by the scores, and that by the ranks."""
     odds, ranks = np.sort(logit(raw))[::-1], np.sort(ranks)
     number = _at_most(odds, known := odds[np.minimum(ranks, len(raw)).astype(int) - 1])
     slope, offset = fit_curve_to_number(raw, number, float(known.mean()))

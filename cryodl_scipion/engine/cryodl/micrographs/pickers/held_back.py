@@ -64,8 +64,9 @@ def hold_back(
     """Teach the general model one half of the clicks after the other, and compare how it ranks the other half. task_of:
     makes the task of images to learn from, from the weights to start from. images: with all clicks. given: {name: boxes
     on background that the user gave}; proposed ones follow them, and are never held back. general: card of that model.
-    folder: in which those of the trials are made. Returns also the hits on held-back clicks of what is chosen."""
-    of, images = len(images), sorted(images, key=lambda image: -len(image.positives))[:MOST_IMAGES]
+    folder: in which those of the trials are made. Returns also the hits on held-back clicks of what is chosen, with the
+    ranks of particles as if all images were looked at: those with most clicks are."""
+    every, images = len(images), sorted(images, key=lambda image: -len(image.positives))[:MOST_IMAGES]
     # of each click: 0 a particle that the user is certain of, 1 a pick that he left alone, 2 background
     kinds = [np.r_[~image.is_certain, np.full(given[image.name], 2)].astype(int) for image in images]
     kind = np.concatenate(kinds)
@@ -104,7 +105,7 @@ def hold_back(
             chosen = way
     gains = {way: _mean(height[None] - height[way], weights) for way in ways}
     return HeldBack(len(kind), gains, chosen), dataclasses.replace(
-        hits[chosen], ranks=ranks[chosen][kind == 0] * of / len(images)
+        hits[chosen], ranks=ranks[chosen][kind == 0] * every / len(images)
     )
 
 

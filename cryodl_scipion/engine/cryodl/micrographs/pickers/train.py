@@ -137,7 +137,7 @@ class PickerTask(NetworkTask):
     def corrected_candidates(self, items: typing.Sequence[LabelledImage]) -> CorrectedCandidates:
         """All candidates on images, and what a user who corrected picks said of them."""
         picker, diameter = self._picker(), self.method.working_diameter
-        reach, parts = MATCH_RADII * diameter / 2, []
+        reach, parts = MATCH_RADII * diameter / 2, [(np.zeros(0), *np.zeros((3, 0), bool))]
         for item in items:
             yx, raw = picker.candidates_prepared(item, self.minimum_distance * diameter)
             left = match_picks(yx, item.machine, reach)
@@ -145,7 +145,7 @@ class PickerTask(NetworkTask):
             boxes = np.concatenate([item.negatives, item.contamination])
             wrong = (cKDTree(boxes).query(yx)[0] < reach) & ~certain & ~left
             judged = values_at(item.usable.numpy(), yx)
-            parts.append([part[judged] for part in (raw, certain, left, wrong)])
+            parts.append((raw[judged], certain[judged], left[judged], wrong[judged]))
         return CorrectedCandidates(*map(np.concatenate, zip(*parts)))
 
     def box_hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
@@ -164,12 +164,13 @@ class PickerTask(NetworkTask):
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
 
     def box_ranks(self, items: typing.Sequence[LabelledImage]) -> tuple[np.ndarray, int]:
-        """(n,) rank among all candidates on the images of the best one at each particle, then at each background box of
-        an image; infinite where there is none. And the number of candidates."""
+        """(n,) rank among all candidates on the usable parts of the images of the best one at each particle, then at
+        each background box of an image; infinite where there is none. And the number of candidates."""
         picker, best, every = self._picker(), [], []
         for item in items:
             yx, raw = picker.candidates_prepared(item, self.minimum_distance * self.method.working_diameter)
-            boxes = np.concatenate([item.positives, item.negatives])
+            usable, boxes = values_at(item.usable.numpy(), yx), np.concatenate([item.positives, item.negatives])
+            yx, raw = yx[usable], raw[usable]
             near = np.linalg.norm(boxes[:, None] - yx[None], axis=2) < MATCH_RADII * self.method.working_diameter / 2
             best.append(np.where(near, raw, -np.inf).max(1, initial=-np.inf))
             every.append(raw)
