@@ -113,13 +113,13 @@ def extremes(image: torch.Tensor, templates: Templates) -> tuple[torch.Tensor, t
 
 def threshold_by_negative(scores: np.ndarray, false: np.ndarray) -> float:
     """The correlation from which the expected F1 is largest, if chance gives candidates as the negative has them, but
-    only where no particle is. Two standard errors more of them are expected: without particles, few are picked if both
+    only where no particle is. One standard error more of them is expected: without particles, few are picked if both
     images are alike.
     scores: (n,) of the candidates. false: (m,) of the negative's. 1 if no score stands out."""
     ranked, picks = np.sort(scores)[::-1], np.arange(1, len(scores) + 1)
     chance = len(false) - np.searchsorted(np.sort(false), ranked)
     ranked, picks, chance = (values[chance <= MOST * len(false)] for values in (ranked, picks, chance))
-    part, above = chance / max(len(false), 1), picks - 2 * np.sqrt(2 * chance)
+    part, above = chance / max(len(false), 1), picks - np.sqrt(2 * chance)
     particles = ((above - len(scores) * part) / (1 - part)).max(initial=0)
     right = np.maximum.accumulate(above - (len(scores) - particles) * part)
     return float(ranked[np.argmax(2 * right / (picks + particles))]) if particles else 1.0
