@@ -70,8 +70,8 @@ RENAMED: typing.Dict[str, typing.Dict[str, str]] = {"fit-subtomogram-heterogenei
 REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "assess-integrity": ("model", "angular_step", "resolution"),
     "assign-orientations": ("refine",),
-    "compare-maps-of-picks": ("mask_diameter",),
     "classify-2d": ("ranker",),
+    "compare-maps-of-picks": ("mask_diameter",),
     "denoise": ("batch_size",),
     "improve-map": ("confidence",),
     "latent-volumes": ("mask_diameter",),
