@@ -113,8 +113,8 @@ def extremes(image: torch.Tensor, templates: Templates) -> tuple[torch.Tensor, t
 
 def threshold_by_negative(scores: np.ndarray, false: np.ndarray) -> float:
     """The correlation from which the expected F1 is largest, if chance gives candidates as the negative has them, but
-    only where no particle is, and one standard error more: in micrographs without particles, few positions are then
-    picked if both are alike. scores: (n,) of the candidates. false: (m,) of the negative's. 1 if no score stands out."""
+    only where no particle is, and one standard error more: in micrographs without particles, few positions are
+    picked if both are alike. scores: (n,), of candidates. false: (m,) of the negative's. 1 if no score stands out."""
     ranked, picks = np.sort(scores)[::-1], np.arange(1, len(scores) + 1)
     chance = len(false) - np.searchsorted(np.sort(false), ranked)
     ranked, picks, chance = (values[chance <= MOST * len(false)] for values in (ranked, picks, chance))
