@@ -6,6 +6,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from cryodl.maps.improvers.run import density_seen, with_input
+from cryodl.maps.measures.shells import shell_correlation
 
 VOXELS = np.array([1.0, 1.0, 1.0])
 
@@ -33,6 +34,14 @@ def test_two_answers_that_err_apart_are_better_together(molecule):
     network = np.maximum(molecule + 1.2 * size * wrong / wrong.std(), 0).astype(np.float32)
     both = with_input(network, data, VOXELS, 0.4)
     assert error(both, molecule) < min(error(network, molecule), error(data, molecule))
+
+
+def test_the_shape_of_the_whole_molecule_is_the_inputs(molecule):
+    rng, coarse = np.random.default_rng(4), lambda map: shell_correlation(map, molecule, VOXELS).value[1:3]
+    blurred = gaussian_filter(rng.normal(size=molecule.shape), 6)
+    network = np.maximum(molecule * (1 + 0.8 * blurred / blurred.std()), 0).astype(np.float32)  # uneven
+    both = with_input(network, molecule, VOXELS, 0.4)
+    assert np.all(1 - coarse(both) < 0.15 * (1 - coarse(network)))
 
 
 def test_nothing_of_the_input_comes_back_where_the_network_sees_nothing(molecule):

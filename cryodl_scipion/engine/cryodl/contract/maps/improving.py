@@ -9,7 +9,7 @@ from ..command import Command, Config, Details, Outputs, Paths, TrainingOutputs,
 from . import map_fields
 from .map_fields import half_map_problems, resolution_problems
 
-INPUT_WEIGHT = 0.3  # weight of the input in an improved map
+INPUT_WEIGHT = 0.4  # weight of the input in an improved map
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,12 +16,13 @@ from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
 from ...learning.task import method_of, with_weights
-from ..measures.shells import shell_numbers
+from ..measures.shells import shell_numbers, volume_frequencies
 from ..measures.volume import Volume
 from .method import VolumeSwinConvUNet
 from .pairs import BOX
 from .working_grid import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid
 
+COARSE = 20.0  # Å; the network, which sees boxes, knows the shape of a whole molecule less well than the map
 REACH = 2.0  # Å, standard deviation of the Gaussian that tells where the network sees density
 LEVEL = 0.3  # of the mean density there, from which on the input is kept in full
 
@@ -31,17 +32,23 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
     float32, the network's answer. Resampled, it has small negative ripples; cut off, they would cost FSC at all
     frequencies. data: (z, y, x) float32, the map that was improved, on the same grid. voxels_zyx: (3,), Å. fraction:
     weight of the input, 0 to 1. The filter has one factor for each Fourier shell: the regression of the improved map on
-    the input, 0 where they are opposed. Returns ndarray, (z, y, x) float32."""
+    the input, 0 where they are opposed. What is coarser than COARSE is the input's alone, which has no noise there. Returns
+    ndarray, (z, y, x) float32."""
     if not fraction or not improved.any():
         return improved
     spectrum = scipy.fft.rfftn(np.asarray(data, np.float32))
     index = shell_numbers(data.shape, voxels_zyx)[0]
     sums = lambda values: np.bincount(index.ravel(), values.ravel())
-    cross = sums((spectrum * scipy.fft.rfftn(improved).conj()).real)
-    power = sums(spectrum.real**2 + spectrum.imag**2)
-    spectrum *= np.maximum(cross / np.maximum(power, 1e-30), 0).astype(np.float32)[index]
-    weight = fraction * density_seen(improved, voxels_zyx)
-    return ((1 - weight) * improved + weight * scipy.fft.irfftn(spectrum, s=data.shape)).astype(np.float32)
+    power = np.maximum(sums(spectrum.real**2 + spectrum.imag**2), 1e-30)
+    agreement = lambda answer: sums((spectrum * answer.conj()).real)
+    factors = (np.maximum(agreement(scipy.fft.rfftn(improved)), 0) / power).astype(np.float32)
+    seen = density_seen(improved, voxels_zyx)
+    filtered = scipy.fft.irfftn(spectrum * factors[index], s=data.shape)
+    mean = improved + fraction * seen * (filtered - improved)
+    answer, coarse = scipy.fft.rfftn(mean), np.clip(3 - 2 * COARSE * volume_frequencies(data.shape, voxels_zyx), 0, 1)
+    shares = sums(coarse) / np.bincount(index.ravel())
+    spectrum *= np.float32(max((shares * agreement(answer)).sum() / (shares * power).sum(), 0))
+    return (mean + seen * scipy.fft.irfftn(coarse * (spectrum - answer), s=data.shape)).astype(np.float32)
 
 
 def density_seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
