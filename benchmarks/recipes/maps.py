@@ -105,7 +105,7 @@ def compared(model, case, map_path, work):
 
     Also the input with its negative values cut off, which is a part of what the network does."""
     data, b_factor, guinier = best_sharpening(case)
-    improved, cost = improve(model, map_path, work / "improved.mrc")
+    improved, cost = improve(model, map_path, work / "improved.mrc", "--resolution", case.resolution)
     return dict(
         input=measured(case.volume.data, case),
         sharpened=measured(data, case),
