@@ -16,7 +16,7 @@ from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
 from ...learning.task import method_of, with_weights
-from ..measures.shells import shell_numbers, volume_frequencies
+from ..measures.shells import shell_numbers
 from ..measures.volume import Volume
 from .method import VolumeSwinConvUNet
 from .pairs import BOX
@@ -37,18 +37,21 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
     if not fraction or not improved.any():
         return improved
     spectrum = scipy.fft.rfftn(np.asarray(data, np.float32))
-    index = shell_numbers(data.shape, voxels_zyx)[0]
+    index, _, length = shell_numbers(data.shape, voxels_zyx)
     sums = lambda values: np.bincount(index.ravel(), values.ravel())
-    power = np.maximum(sums(spectrum.real**2 + spectrum.imag**2), 1e-30)
-    agreement = lambda answer: sums((spectrum * answer.conj()).real)
-    factors = (np.maximum(agreement(scipy.fft.rfftn(improved)), 0) / power).astype(np.float32)
+    cross = sums((spectrum * scipy.fft.rfftn(improved).conj()).real)
+    power = sums(spectrum.real**2 + spectrum.imag**2)
+    coarse = index < 1.5 * length / COARSE
+    weight, own = np.clip(3 - 2 * COARSE / length * index[coarse], 0, 1), spectrum[coarse]
+    spectrum *= np.maximum(cross / np.maximum(power, 1e-30), 0).astype(np.float32)[index]
     seen = density_seen(improved, voxels_zyx)
-    filtered = scipy.fft.irfftn(spectrum * factors[index], s=data.shape)
-    mean = improved + fraction * seen * (filtered - improved)
-    answer, coarse = scipy.fft.rfftn(mean), np.clip(3 - 2 * COARSE * volume_frequencies(data.shape, voxels_zyx), 0, 1)
-    shares = sums(coarse) / np.bincount(index.ravel())
-    spectrum *= np.float32(max((shares * agreement(answer)).sum() / (shares * power).sum(), 0))
-    return (mean + seen * scipy.fft.irfftn(coarse * (spectrum - answer), s=data.shape)).astype(np.float32)
+    mean = improved + fraction * seen * (scipy.fft.irfftn(spectrum, s=data.shape) - improved)
+    spectrum = scipy.fft.rfftn(mean)
+    other = spectrum[coarse]
+    factor = (weight * own.conj() * other).real.sum() / max((weight * np.abs(own) ** 2).sum(), 1e-30)
+    spectrum[:] = 0
+    spectrum[coarse] = weight * (max(factor, 0) * own - other)
+    return (mean + seen * scipy.fft.irfftn(spectrum, s=data.shape)).astype(np.float32)
 
 
 def density_seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
