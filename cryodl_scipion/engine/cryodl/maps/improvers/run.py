@@ -32,8 +32,8 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
     float32, the network's answer. Resampled, it has small negative ripples; cut off, they would cost FSC at all
     frequencies. data: (z, y, x) float32, the map that was improved, on the same grid. voxels_zyx: (3,), Å. fraction:
     weight of the input, 0 to 1. The filter has one factor for each Fourier shell: the regression of the improved map on
-    the input, 0 where they are opposed. What is coarser than COARSE is the input's alone, which has no noise there. Returns
-    ndarray, (z, y, x) float32."""
+    the input, 0 where they are opposed. What is coarser than COARSE comes from the input, which has no noise there.
+    Returns ndarray, (z, y, x) float32."""
     if not fraction or not improved.any():
         return improved
     spectrum = scipy.fft.rfftn(np.asarray(data, np.float32))
