@@ -70,7 +70,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
                 )
     else:
         volume = dataclasses.replace(halves[0], data=0.5 * (halves[0].data + halves[1].data))
-        run.warn("The mean of the two half-maps was improved, without sharpening or masking before.")
+        run.warn("The map is the mean of the two half-maps, without sharpening or masking.")
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(
@@ -145,7 +145,7 @@ def reason_to_leave(
     way_out = (
         "If you know the resolution, give it (--resolution)."
         if source.startswith(ESTIMATED)
-        else "Use a model that was trained for it."
+        else "Check it, or use a model that was trained for it."
     )
     return (
         f"The resolution of {volume.path} is {resolution:.3g} Å, {source}, and {trained}: the map is not changed. "

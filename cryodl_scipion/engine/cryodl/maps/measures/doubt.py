@@ -105,7 +105,8 @@ def doubt_of(
 
 
 def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
-    """Rows of TITLES, one for each residue: of its backbone or its side chain, whichever is more doubtful."""
+    """Rows of TITLES, one for each residue: of its backbone or its side chain, whichever is more doubtful. Where the
+    improved map has density at less than half of both there is nothing to doubt: the verdict is that there is none."""
     backbone = np.array([name in BACKBONE or "'" in name for name in atoms.atom_names])
     part, number = 2 * atoms.residue + backbone, 2 * len(atoms.residues)
     count, positions = np.bincount(part, minlength=number), volume.positions(atoms.xyz).T
@@ -116,8 +117,10 @@ def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
 
     found = [np.concatenate([of(x) for x in maps]) for maps in ([doubt.share], doubt.genuine, doubt.planted)]
     return [
-        [*residue, *(f"{value:.4f}" for value in row), doubt_in_words(row[1], row[2])]
-        for residue, row in zip(atoms.residues, np.transpose(doubt_levels(*found)))
+        [*residue, *(f"{value:.4f}" for value in row), doubt_in_words(row[1], row[2]) if dense else "no density"]
+        for residue, row, dense in zip(
+            atoms.residues, np.transpose(doubt_levels(*found)), of(doubt.dense.astype(np.float32)) >= 0.5
+        )
     ]
 
 
