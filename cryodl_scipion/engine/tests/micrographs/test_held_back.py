@@ -35,7 +35,7 @@ def rows(images, field):
 def compare(tmp_path, monkeypatch):
     """hold_back with networks that rank as they are told. learnt: function of what a way teaches (its particles, the
     held-back image, ranks before) and of the ranks before that gives those after. found: particles that score 0.5."""
-    monkeypatch.setattr(held_back, "fit_task", lambda task, *_: setattr(task, "trained", True))
+    monkeypatch.setattr(held_back, "fit_task", lambda task, *_, **__: setattr(task, "trained", True))
     monkeypatch.setattr(held_back, "missed_particles", lambda found: found)
 
     def run(images, given, before, learnt, missed=0.0, found=99):

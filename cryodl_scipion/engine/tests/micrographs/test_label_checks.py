@@ -126,3 +126,4 @@ def test_labels_that_tell_no_contrast_leave_it_to_the_general_model(monkeypatch)
         filled = fill_in([image], config, picker_method("unet"))
         assert filled.contrast == expected
         assert ("with bright protein" in filled.warnings[0]) == (expected == "bright")
+        assert "check that the labels" in filled.warnings[0]

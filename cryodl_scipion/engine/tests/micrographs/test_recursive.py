@@ -91,11 +91,11 @@ def test_the_folder_holds_the_model_alone_and_one_learning_curve_of_all_rounds(r
 def test_a_run_that_was_stopped_between_two_rounds_ends_the_same(recursed, tmp_path, monkeypatch):
     real, calls = recursive.fit_task, []
 
-    def stopped(task, config, folder, device):
+    def stopped(task, config, folder, device, **seed):
         calls.append(folder)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(task, config, folder, device)
+        return real(task, config, folder, device, **seed)
 
     arguments = dict(steps=STEPS)
     more = ["--labels", "complete", "--recursions", "2", "--validation-fraction", "0.34"]

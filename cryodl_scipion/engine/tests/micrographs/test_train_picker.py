@@ -244,6 +244,9 @@ def test_training_may_start_from_a_model(tmp_path):
     start, end = (read_model(tmp_path / n)[1] for n in ("start", "model"))
     learnt = [k for k in start if k.endswith("weight") and start[k].ndim == 4]
     assert max(float((start[k] - end[k]).abs().max()) for k in learnt) < 1e-4
+    assert train(tmp_path, "other", more=["--start-from", str(tmp_path / "start"), "--seed", "2", *tiny]) == 0
+    other = read_model(tmp_path / "other")[1]
+    assert any((end[k] != other[k]).any() for k in learnt), "the seed draws what is learnt from, not only first weights"
 
 
 def test_paths_with_spaces_percent_and_quotes(tmp_path):

@@ -61,7 +61,7 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
             split, parts = (items, []), [[taught(image, held.chosen) for image in filled.images], []]
         task = task_of(*parts)
         if held is None or held.chosen:
-            task, training.report, rounds = recursive.train_recursively(task, config, training.folder, device)
+            task, training.report, rounds = recursive.train_recursively(task, config, training.folder, device, run.seed)
     card = model_card(config, filled, split, task, training, hits) if training.report else dict(start)
     told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))
     learnt = dict(card["training"], **{name: value for name, value in told.items() if value})

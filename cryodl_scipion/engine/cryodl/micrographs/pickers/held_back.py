@@ -86,7 +86,7 @@ def hold_back(
                 (folder / name).mkdir(exist_ok=True)
                 print(f"Learning from one half of {way}, {number + 1} of 2: is it better than the general model?")
                 steps = min(config.steps or task.default_steps, MOST_STEPS)
-                fit_task(task, dataclasses.replace(config, steps=steps), folder / name, device)
+                fit_task(task, dataclasses.replace(config, steps=steps), folder / name, device, seed=seed)
             ranks[way][half == number], count = task.box_ranks(held)
             most, found = max(most, count), [*found, task.hits(held)]
         hits[way] = merge(found)

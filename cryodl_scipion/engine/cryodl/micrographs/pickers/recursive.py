@@ -105,13 +105,12 @@ class Recursion:
 
 
 def train_recursively(
-    task: PickerTask, config: TrainPickerConfig, folder: Path, device: torch.device
+    task: PickerTask, config: TrainPickerConfig, folder: Path, device: torch.device, seed: int
 ) -> tuple[PickerTask, FitReport, list[Recursion]]:
-    """Train a task, and then as many rounds more as the config's recursions say. config: with recursions, steps,
-    learning_rate and seed. folder: working folder; each round continues from its own checkpoint in it. Returns the
-    PickerTask of the best round, whose networks hold the weights, and its FitReport with the steps and seconds of all
-    rounds."""
-    report, rounds = fit_task(task, config, folder, device), list[Recursion]()
+    """Train a task, and then as many rounds more as the config's recursions say. config: with recursions, steps and
+    learning_rate. folder: working folder; each round continues from its own checkpoint in it. Returns the PickerTask of
+    the best round, whose networks hold the weights, and its FitReport with the steps and seconds of all rounds."""
+    report, rounds = fit_task(task, config, folder, device, seed=seed), list[Recursion]()
     typical = config.learning_rate or task.method.learning_rate
     for number in range(1, config.recursions + 1):
         images = [
@@ -127,7 +126,8 @@ def train_recursively(
         following.minimum_distance = task.minimum_distance
         print(f"Recursion {number}: {count} false picks on the training micrographs are added as background.")
         (part := folder / recursion_folder(number)).mkdir(exist_ok=True)
-        later = fit_task(following, dataclasses.replace(config, learning_rate=RATE * typical), part, device)
+        slower = dataclasses.replace(config, learning_rate=RATE * typical)
+        later = fit_task(following, slower, part, device, seed=seed)
         kept = later.best["metric"] >= report.best["metric"]
         rounds.append(Recursion(count, round(later.best["metric"], 4), kept))
         if not kept:

@@ -63,9 +63,9 @@ def size_notes(search: Search, particles: str, structure: str) -> list[str]:
     if gain < SURE:
         return []
     return [
-        f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: one of their pixel sizes "
-        f"seems to be wrong by this factor (that of the particles is {search.pixel_size:.4g} Å). Check both pixel "
-        "sizes; the particles may also show something else."
+        f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "
+        f"else, or one of the pixel sizes is wrong by about this factor (that of the particles is "
+        f"{search.pixel_size:.4g} Å). Check both pixel sizes."
     ]
 
 
