@@ -226,13 +226,12 @@ def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, m
         # faint particles, or few labels: what a general model sees on the whole micrographs tells more
         found = seen_contrast(images, diameter)
         how = "what the general model sees" if found.clear else "assumed"
-        contrast = found.contrast
-        if found.clear:
-            warnings = [
-                f"{found.sentence()} The labelled positions differ from the rest by {abs(signal.difference):.2f} "
-                "standard deviations only: unless the particles are faint, check that the labels are on particles of "
-                "these micrographs."
-            ]
+        unlike = (
+            f"{found.sentence()} The labelled positions differ from the rest by {abs(signal.difference):.2f} standard "
+            "deviations only: unless the particles are faint, check that the labels are on particles of these "
+            "micrographs."
+        )
+        contrast, warnings = found.contrast, [unlike] if found.clear else warnings
     if warning:
         warnings = [warning]  # labels that lie elsewhere tell nothing of the contrast
     if contrast == "bright":

@@ -126,8 +126,7 @@ def train_recursively(
         following.minimum_distance = task.minimum_distance
         print(f"Recursion {number}: {count} false picks on the training micrographs are added as background.")
         (part := folder / recursion_folder(number)).mkdir(exist_ok=True)
-        slower = dataclasses.replace(config, learning_rate=RATE * typical)
-        later = fit_task(following, slower, part, device, seed=seed)
+        later = fit_task(following, dataclasses.replace(config, learning_rate=RATE * typical), part, device, seed=seed)
         kept = later.best["metric"] >= report.best["metric"]
         rounds.append(Recursion(count, round(later.best["metric"], 4), kept))
         if not kept:
