@@ -36,6 +36,7 @@ from cryodl.io import (
     tomograms,
     zarr_writer,
 )
+from cryodl.io.coordinates3d import ParticlePoses
 from cryodl.io.model import read_model
 from cryodl.maps.improvers import pairs
 from cryodl.maps.measures import atoms, volume
@@ -165,16 +166,17 @@ def _cs(folder):
 
 def _exported(form):
     def write(folder):
-        xyz, angles, species, names = 5 + np.abs(_values(3, 3)), 90 * _values(3, 3), ["x", "x", "y"], ["x", "y"]
+        xyz, species, names = 5 + np.abs(_values(3, 3)), ["x", "x", "y"], ["x", "y"]
+        poses = ParticlePoses(xyz[:, ::-1], 90 * _values(3, 3), np.full((3, 2), 0.5))
         path = folder / dict(dynamo="a.tbl", imod="a.mod").get(form, "a.csv")
         if form == "dynamo":
-            coordinate_files.write_dynamo_table(path, xyz, 1, species, names, angles, (-60, 60), 10.0)
+            coordinate_files.write_dynamo_table(path, poses, 1, species, names, (-60, 60), 10.0)
         elif form == "imod":
             coordinate_files.write_imod_model(path, xyz, species, (20, 20, 20), 10.0, names)
         elif form == "napari":
-            coordinate_files.write_napari_points(path, xyz, species, angles)
+            coordinate_files.write_napari_points(path, poses, species)
         else:
-            return folder / coordinate_files.write_copick(folder, "a", "x", xyz, angles, 10.0)
+            return folder / coordinate_files.write_copick(folder, "a", "x", poses, 10.0)
         return path
 
     return write

@@ -29,35 +29,40 @@ def write_points(
             coordinates3d.ParticlePoses.joined(list(each.values())),
             [one for one, those in each.items() for _ in range(len(those))],
         )
-        zyx, angles, shape, size = all_poses.zyx, all_poses.angles, tomograms[name].shape, sizes[name]
-        xyz, files = zyx[:, ::-1], made[name]
+        shape, size, files = tomograms[name].shape, sizes[name], made[name]
+        xyz = all_poses.zyx[:, ::-1]
         if "napari" in config.points:
             files["napari"] = f"{name}.csv"
-            coordinate_files.write_napari_points(folder / files["napari"], zyx, said, angles)
+            coordinate_files.write_napari_points(folder / files["napari"], all_poses, said)
         if "imod" in config.points:
             files["imod"] = f"{name}.mod"
             coordinate_files.write_imod_model(folder / files["imod"], xyz, said, shape, size, species)
         if "dynamo" in config.points:
             files["dynamo"] = f"{name}.tbl"
             coordinate_files.write_dynamo_table(
-                folder / files["dynamo"], xyz, list(tomograms).index(name) + 1, said, species, angles, tilts, size
+                folder / files["dynamo"], all_poses, list(tomograms).index(name) + 1, said, species, tilts, size
             )
         if "eman2" in config.points:
             files["eman2"] = f"{name}_info.json"
             centred = (xyz - np.array(shape[::-1]) / 2) * size
-            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species)
+            coordinate_files.write_eman2(
+                folder / files["eman2"], centred, said, size, species, all_poses.scores[:, 0]
+            )
         if "copick" in config.points:
             for one, those in each.items():
-                file = coordinate_files.write_copick(folder, name, one, those.zyx[:, ::-1], those.angles, size)
+                file = coordinate_files.write_copick(folder, name, one, those, size)
                 files["copick"] = str(Path(file).parent)
     if "relion" in config.points and poses:
         tables: list[dict[str, typing.Any]] = []
-        oriented = any(those.oriented.any() for each in poses.values() for those in each.values())
+        every = coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
+        oriented, scored = every.oriented.any(), np.isfinite(every.scores).any(axis=0)
         for name, each in poses.items():
             all_poses = coordinates3d.ParticlePoses.joined(list(each.values()))
             columns = tomogram_coordinates.coordinate_columns(name, all_poses.zyx, tomograms[name].shape, sizes[name])
             if oriented:
                 columns.update(zip(tomogram_coordinates.ANGLES, np.nan_to_num(all_poses.angles).T))
+            told = zip(coordinates3d.SCORES, all_poses.scores.T, scored)
+            columns.update((score, values) for score, values, known in told if known)
             columns[tomogram_coordinates.SPECIES[0]] = [one for one, those in each.items() for _ in range(len(those))]
             tables.append(columns)
         tomogram_coordinates.write_coordinates3d((folder / "particles.star"), tables, [sizes[name] for name in poses])
@@ -69,6 +74,7 @@ def write_points(
 def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
     """Sentences about what the chosen formats cannot hold of these {tomogram: {species: ParticlePoses}}."""
     all_poses = coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
+    scored, judged = np.isfinite(all_poses.scores).sum(axis=0).tolist()
     known, names = int(all_poses.oriented.sum()), dict(imod="IMOD's models", eman2="EMAN2's boxes")
     poor = [name for form, name in names.items() if form in config.points]
     possible = (
@@ -82,6 +88,16 @@ def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config
             "dynamo" in config.points and len(all_poses) and config.tilt_min is None,
             "Dynamo's tables say nothing about the missing wedge (columns 13 to 15), as the tilt range is not known: "
             "give --tilt-min and --tilt-max.",
+        ),
+        (
+            0 < scored < len(all_poses),
+            f"{counted(len(all_poses) - scored, 'coordinate')} of {len(all_poses)} have no score; that of these is 1 in "
+            "Dynamo's tables and copick's files, and 0 in EMAN2's boxes.",
+        ),
+        (scored and "imod" in config.points, "IMOD's models hold no scores."),
+        (
+            judged and {"dynamo", "imod", "eman2", "copick"}.intersection(config.points),
+            "Only napari's points and RELION's file hold cryodlQ.",
         ),
     )
     notes = [note for there, note in possible if there]
