@@ -31,9 +31,11 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     """Coordinates3D of a file: STAR, and what coordinate_files.py knows. Raises FileNotFoundError, or ValueError that
     names the file and what is wrong with it."""
     suffix = Path(path).suffix.lower()
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"The coordinates {path} do not exist.")
+    if not os.path.getsize(path):
+        raise ValueError(f"{path} is empty. Write it again with the program that made it.")
     if suffix in READERS:
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"The coordinates {path} do not exist.")
         found = READERS[suffix](path)
         if not np.isfinite(found.xyz).all():
             row = int(np.flatnonzero(~np.isfinite(found.xyz).all(axis=1))[0]) + 1

@@ -164,6 +164,8 @@ def test_picks_of_copick_are_angstrom_with_run_and_object(tmp_path):
         ("a.json", b'{"points": [3]}', "no copick picks: a value is not of the kind it must be"),
         ("a.json", b'{"boxes_3d": [["x", 1, 2]]}', "no EMAN2 boxes: 'x' is no number. boxes_3d must"),
         ("a.star", b"data_\nloop_\n_rlnVoltage #1\n300\n", "has neither"),
+        ("a.star", b"", "a.star is empty. Write it again"),
+        ("a.csv", b"", "a.csv is empty. Write it again"),
         ("b.star", b"data_\nloop_\n_rlnCoordinateX #1\n3\n", "has rlnCoordinateX, but not rlnCoordinateY, rlnC"),
     ],
 )
