@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 import typing
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ class Classes:
 def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> ClassifySubtomogramsOutputs:
     stem = unfinished.star_stem(config.output, "Subtomograms", *BESIDE)
     wanted = ("classes",) if config.ground_truth else ()
-    found = subtomograms.read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max)
+    found = subtomograms.read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max, run.skip)
     classes = (_classified if config.model else _clustered)(config, found, stem, run)
     folder = Path(f"{config.output}.partial")
     averages: dict[str, str] = {}
@@ -120,7 +121,8 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
     folder, parts = run.folder(config.subtomograms, str(source / CARD)), []
     with run.progress(len(found), "subtomogram") as bar:
         for start in range(0, len(found), CHUNK):
-            rows, path = np.arange(start, min(start + CHUNK, len(found))), folder / f"part_{start:08d}.npz"
+            rows = np.arange(start, min(start + CHUNK, len(found)))
+            path = folder / f"part_{start:08d}_{zlib.crc32(' '.join(found.names).encode()):08x}.npz"  # of those not skipped
             if not path.exists():
                 write_part(path, classifier.classify(found, rows, contrast, BATCH))
             parts.append(read_part(path))

@@ -63,7 +63,7 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
 
 
 def _examples(config: TrainClassifierConfig, method: ClassifierMethod, run: Run) -> Examples:
-    found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max)
+    found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max, run.skip)
     found, labels, numbers, names, notes = labelled(found, config.class_names)
     diameter = prepare.subtomogram_diameter(found, config.particle_diameter)
     run.warn(*notes, *prepare.resolution_notes(found, diameter, config.resolution))
