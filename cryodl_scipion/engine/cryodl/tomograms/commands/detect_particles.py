@@ -28,6 +28,8 @@ CONTROL_WORDS = (
     "do not include other structures that look like the particle, such as membranes, gold or carbon."
 )
 
+RAISE = "Raise the threshold (--threshold)."
+FEWER = "Lower --fdr, or name other particles that may be there (--others, with another --output)."
 DECOY_WORDS = (
     f"A place is a detection where the template fits better than {DECOYS} decoys of the same size, mass and power "
     "spectrum. cryodlQ is the estimated part of look-alikes among the detections with at least that score."
@@ -163,5 +165,5 @@ def _warnings(config: DetectParticlesConfig, outputs: DetectParticlesOutputs) ->
         if doubtful:
             yield (
                 f"In {', '.join(doubtful[:5])}, more than half of the detections of {species} are expected to be "
-                "false. Raise the threshold (--threshold)."
+                f"false. {RAISE if config.model or config.threshold else FEWER}"
             )
