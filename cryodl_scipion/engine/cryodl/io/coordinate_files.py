@@ -28,8 +28,6 @@ _COPICK_USER, _COPICK_SESSION = "cryodl", "1"
 # IMOD's model file: bytes of the header, of an object with its name, and of a contour before its points
 _HEADER, _OBJECT, _CONTOUR = 240, 180, 20
 _MIDDLE = np.array([0.5, 0.5, 0.0])  # where IMOD counts the middle of the first voxel: x and y run from 0, z from -0.5
-
-
 _SCATTERED, _RADIUS = 1 << 9, 5  # flag of an object of single points; px that they are drawn with
 _COLOURS = ((0.0, 1.0, 0.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.5, 0.0), (0.4, 0.6, 1.0))
 
@@ -132,12 +130,11 @@ def write_imod_model(
     species: typing.Sequence[str],
     shape: typing.Sequence[int],
     pixel_size: float,
-    names: typing.Sequence[str] = (),
+    names: typing.Sequence[str],
 ) -> None:
     """A binary IMOD model (.mod): an object of scattered points for each species, whole or not at all. xyz: (n, 3) px
     of the tomogram. species: (n,) names. shape: (z, y, x) of the tomogram. pixel_size: Å/px. names: of all species, a
-    species has the colour of its place among them; else those of `species`, sorted."""
-    names = names or sorted(set(species))
+    species has the colour of its place among them."""
     there = [(number, name) for number, name in enumerate(names) if name in species]
     data = [
         b"IMODV1.2",
@@ -223,7 +220,6 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
     if not len(zyx):
         raise ValueError(f"{path} has no napari points: the columns axis-0, axis-1, axis-2 with numbers are needed.")
     column = next((name for name in ("species", "label") if name in lines[0]), None)
-    key = micrograph_key(Path(path).stem)
     species = tuple(line[column] if column else "" for line in lines)
     known = [name for name in (*_ANGLES, *SCORES) if name in lines[0]]
     try:
@@ -232,10 +228,8 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
         raise ValueError(f"{path}: a value of {', '.join(known)} is no number ({error}).") from None
     none = [np.nan] * len(lines)
     angles, scores = (np.stack([more.get(name, none) for name in names], axis=1) for names in (_ANGLES, SCORES))
-    oriented = angles if all(name in more for name in _ANGLES) else None
-    return Coordinates3D(
-        str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px", "file", angles=oriented, scores=scores
-    )
+    key = (micrograph_key(Path(path).stem),) * len(zyx)
+    return Coordinates3D(str(path), key, species, zyx[:, ::-1], "px", "file", angles=angles, scores=scores)
 
 
 def write_napari_points(path: str | os.PathLike[str], poses: ParticlePoses, species: typing.Sequence[str]) -> None:

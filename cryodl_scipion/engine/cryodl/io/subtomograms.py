@@ -37,6 +37,8 @@ TILTS = ("cryodlTiltMin", "cryodlTiltMax")
 _ORIGINS = ("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst")
 NEEDS = ("classes", "angles")
 _WHAT = "subtomogram"
+Skip = typing.Callable[[str, str, object, str], object]
+Columns = dict[str, typing.Sequence[str]]
 KEPT = 5e8  # bytes of subtomograms of tilt stacks that are kept: each is asked for several times
 _ADDED: "weakref.WeakKeyDictionary[TiltStack, tuple[torch.Tensor, torch.Tensor]]" = weakref.WeakKeyDictionary()
 
@@ -143,7 +145,7 @@ def read_subtomograms(
     need: typing.Collection[str] = (),
     tilt_min: float = -60.0,
     tilt_max: float = 60.0,
-    skip: typing.Callable[[str, str, object, str], object] | None = None,
+    skip: Skip | None = None,
 ) -> SubtomogramSet:
     """The SubtomogramSet of a STAR file. Volumes are looked for as the stacks of particles are: beside the STAR file,
     in the folders above it, in the current one. need: of 'classes' and 'angles'. tilt_min, tilt_max: degrees, where the
@@ -196,13 +198,7 @@ def read_subtomograms(
     return found
 
 
-def _readable(
-    path: str,
-    columns: dict[str, typing.Sequence[str]],
-    kind: tuple[typing.Any, ...],
-    flat: bool,
-    skip: typing.Callable[[str, str, object, str], object],
-) -> dict[str, typing.Sequence[str]]:
+def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: bool, skip: Skip) -> Columns:
     """The columns without the rows that `skip` is told of."""
     names, good, first = columns["rlnImageName"], [], None
     for row, name in enumerate(names):
@@ -241,9 +237,8 @@ def write_subtomograms_star(
         general["general"] = {STACKS: ["1"]}
         known, stem = optimisation_set(subtomograms.path), os.path.splitext(path)[0]
         own = {PARTICLES_FILE: [_name("", path, base)], TOMOGRAMS_FILE: [_name("", known[TOMOGRAMS_FILE][0], base)]}
-        target = f"{stem}_optimisation_set.star"
-        target = f"{stem}_cryodl_optimisation_set.star" if os.path.exists(target) else target  # of another program
-        write_tables(target, {"": {**known, **own}})
+        another = "_cryodl" if os.path.exists(f"{stem}_optimisation_set.star") else ""  # of another program
+        write_tables(f"{stem}{another}_optimisation_set.star", {"": {**known, **own}})
     write_tables(path, {**general, "optics": subtomograms.optics_columns, "particles": columns})
 
 

@@ -20,7 +20,7 @@ from ..core.volumes import HalfBall
 from ..io.messages import doing
 from ..io.mrc import write_halves
 from ..io.structures import read_focus_mask
-from ..io.subtomograms import SubtomogramSet, read_subtomograms
+from ..io.subtomograms import Skip, SubtomogramSet, read_subtomograms
 from ..latent import masks
 from ..latent.components import COARSE, Setting, mean_of, refine_views
 from ..latent.cube import Observations, Views
@@ -142,13 +142,11 @@ class SubtomogramInputs:
 
 
 def load_subtomogram_inputs(
-    config: FitHeterogeneityConfig,
-    seed: int = 0,
-    skip: typing.Callable[[str, str, object, str], object] = lambda *_: None,
+    config: FitHeterogeneityConfig, seed: int = 0, skip: Skip | None = None
 ) -> SubtomogramInputs:
-    """The SubtomogramInputs of a config. skip: as of read_subtomograms. Raises FileNotFoundError for a mask that is not there, and ValueError for one
-    that is no map, for subtomograms that are not aligned, of several sizes or too few for the latent space, and for
-    copies of one volume in both halves."""
+    """The SubtomogramInputs of a config. skip: as of read_subtomograms. Raises FileNotFoundError for a mask that is not
+    there, and ValueError for one that is no map, for subtomograms that are not aligned, of several sizes or too few for
+    the latent space, and for copies of one volume in both halves."""
     found = read_subtomograms(config.particles, ("angles",), config.tilt_min, config.tilt_max, skip)
     if not np.any(found.angles):
         raise ValueError(
@@ -182,10 +180,7 @@ def load_subtomogram_inputs(
     box = 2 * int(np.ceil(radius)) + 4
     if config.mask is not None:
         read_focus_mask(config.mask, width / box, box)  # a file that is no mask is an error before the work
-    contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
-    if said:
-        print(said)
-    notes += [warning] if warning else []
+    contrast = find_subtomogram_contrast(found, diameter, config.contrast)
     return SubtomogramInputs(found, radius, box, diameter, contrast, notes, seed)
 
 

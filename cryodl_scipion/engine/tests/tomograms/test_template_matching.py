@@ -208,8 +208,10 @@ def test_who_has_doubtful_detections_is_told_what_helps():
 def test_a_diameter_that_is_too_large_is_named_and_no_atom_is_blamed():
     template_tomogram("tomo.mrc", lopsided_density(20))
     atoms = np.random.default_rng(0).normal(0, 20, (500, 3))
-    lines = [f"ATOM  {n:5d}  CA  GLY A{n:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C" for n, (x, y, z) in
-             enumerate(atoms, 1)]
+    lines = [
+        f"ATOM  {n:5d}  CA  GLY A{n:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
+        for n, (x, y, z) in enumerate(atoms, 1)
+    ]
     Path("small.pdb").write_text("\n".join(lines) + "\nEND\n")
     said = detect(2, template="small.pdb", diameter=5000)
     assert "The template is 5000 Å wide" in said and "--diameter" in said and "atom" not in said

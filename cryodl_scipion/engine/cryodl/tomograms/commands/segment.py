@@ -47,13 +47,14 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         annotators=config.annotators,
         boundaries=[f.between and list(f.between) for f in features],
     )
+    models = {f.name: [str(folders[n]) for n in f.models] for f in features}
     described = [
         dict(
             name=f.name,
             threshold=f.threshold,
-            annotators=list(f.annotators),
-            model=str(folders[f.models[0]]),
-            models=[str(folders[n]) for n in f.models],
+            annotators=[*f.annotators],
+            model=models[f.name][0],
+            models=models[f.name],
         )
         for f in features
     ]
@@ -94,7 +95,7 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         thresholds={f.name: f.threshold for f in features},
         pixel_size=good[0].pixel_size,
         pixel_sizes={s.name: s.pixel_size for s in good},
-        models={f.name: [str(folders[n]) for n in f.models] for f in features},
+        models=models,
         agreement={f.name: agreements[f.name].metrics(f.annotators) for f in compared},
         noise={s.name: record[s.name].get("noise", {}) for s in good},
     )

@@ -24,56 +24,48 @@ def write_points(
     species = sorted({one for each in poses.values() for one in each})
     tilts = None if config.tilt_min is None or config.tilt_max is None else (config.tilt_min, config.tilt_max)
     made: dict[str, dict[str, str]] = {name: {} for name in poses}
+    tables: list[dict[str, typing.Any]] = []
+    every, names = _all_poses(poses), (*tomogram_coordinates.ANGLES, *coordinates3d.SCORES)
+    known = (every.oriented.any(),) * 3 + tuple(np.isfinite(every.scores).any(axis=0))
     for name, each in poses.items():
-        all_poses, said = (
-            coordinates3d.ParticlePoses.joined(list(each.values())),
-            [one for one, those in each.items() for _ in range(len(those))],
-        )
-        shape, size, files = tomograms[name].shape, sizes[name], made[name]
-        xyz = all_poses.zyx[:, ::-1]
+        those, shape, size, files = _all_poses({name: each}), tomograms[name].shape, sizes[name], made[name]
+        said = [one for one, some in each.items() for _ in range(len(some))]
+        columns = tomogram_coordinates.coordinate_columns(name, those.zyx, shape, size)
+        values = zip(names, (*np.nan_to_num(those.angles).T, *those.scores.T))
+        columns.update((pair for pair, there in zip(values, known) if there), cryodlSpecies=said)
+        tables.append(columns)
         if "napari" in config.points:
             files["napari"] = f"{name}.csv"
-            coordinate_files.write_napari_points(folder / files["napari"], all_poses, said)
+            coordinate_files.write_napari_points(folder / files["napari"], those, said)
         if "imod" in config.points:
             files["imod"] = f"{name}.mod"
-            coordinate_files.write_imod_model(folder / files["imod"], xyz, said, shape, size, species)
+            coordinate_files.write_imod_model(folder / files["imod"], those.zyx[:, ::-1], said, shape, size, species)
         if "dynamo" in config.points:
-            files["dynamo"] = f"{name}.tbl"
-            coordinate_files.write_dynamo_table(
-                folder / files["dynamo"], all_poses, list(tomograms).index(name) + 1, said, species, tilts, size
-            )
+            files["dynamo"], number = f"{name}.tbl", list(tomograms).index(name) + 1
+            coordinate_files.write_dynamo_table(folder / files["dynamo"], those, number, said, species, tilts, size)
         if "eman2" in config.points:
             files["eman2"] = f"{name}_info.json"
-            centred = (xyz - np.array(shape[::-1]) / 2) * size
-            coordinate_files.write_eman2(
-                folder / files["eman2"], centred, said, size, species, all_poses.scores[:, 0]
-            )
+            centred = (those.zyx[:, ::-1] - np.array(shape[::-1]) / 2) * size
+            scores = those.scores[:, 0]
+            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species, scores)
         if "copick" in config.points:
-            for one, those in each.items():
-                file = coordinate_files.write_copick(folder, name, one, those, size)
+            for one, some in each.items():
+                file = coordinate_files.write_copick(folder, name, one, some, size)
                 files["copick"] = str(Path(file).parent)
-    if "relion" in config.points and poses:
-        tables: list[dict[str, typing.Any]] = []
-        every = coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
-        oriented, scored = every.oriented.any(), np.isfinite(every.scores).any(axis=0)
-        for name, each in poses.items():
-            all_poses = coordinates3d.ParticlePoses.joined(list(each.values()))
-            columns = tomogram_coordinates.coordinate_columns(name, all_poses.zyx, tomograms[name].shape, sizes[name])
-            if oriented:
-                columns.update(zip(tomogram_coordinates.ANGLES, np.nan_to_num(all_poses.angles).T))
-            told = zip(coordinates3d.SCORES, all_poses.scores.T, scored)
-            columns.update((score, values) for score, values, known in told if known)
-            columns[tomogram_coordinates.SPECIES[0]] = [one for one, those in each.items() for _ in range(len(those))]
-            tables.append(columns)
-        tomogram_coordinates.write_coordinates3d((folder / "particles.star"), tables, [sizes[name] for name in poses])
-        for files in made.values():
+        if "relion" in config.points:
             files["relion"] = "particles.star"
+    if "relion" in config.points and poses:
+        tomogram_coordinates.write_coordinates3d(folder / "particles.star", tables, [sizes[name] for name in poses])
     return made
+
+
+def _all_poses(poses: dict[str, dict[str, coordinates3d.ParticlePoses]]) -> coordinates3d.ParticlePoses:
+    return coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
 
 
 def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
     """Sentences about what the chosen formats cannot hold of these {tomogram: {species: ParticlePoses}}."""
-    all_poses = coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
+    all_poses = _all_poses(poses)
     scored, judged = np.isfinite(all_poses.scores).sum(axis=0).tolist()
     known, names = int(all_poses.oriented.sum()), dict(imod="IMOD's models", eman2="EMAN2's boxes")
     poor = [name for form, name in names.items() if form in config.points]
@@ -91,8 +83,8 @@ def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config
         ),
         (
             0 < scored < len(all_poses),
-            f"{counted(len(all_poses) - scored, 'coordinate')} of {len(all_poses)} have no score; that of these is 1 in "
-            "Dynamo's tables and copick's files, and 0 in EMAN2's boxes.",
+            f"{counted(len(all_poses) - scored, 'coordinate')} of {len(all_poses)} have no score: it is 1 in Dynamo's "
+            "tables and copick's files, and 0 in EMAN2's boxes.",
         ),
         (scored and "imod" in config.points, "IMOD's models hold no scores."),
         (
