@@ -22,6 +22,7 @@ from cryodl.contract.reading import star_head
 from cryodl.io import (
     coordinate_files,
     coordinates,
+    coordinates3d,
     files,
     micrograph_ctfs,
     micrographs,
@@ -165,16 +166,19 @@ def _cs(folder):
 
 def _exported(form):
     def write(folder):
-        xyz, angles, species, names = 5 + np.abs(_values(3, 3)), 90 * _values(3, 3), ["x", "x", "y"], ["x", "y"]
+        species, poses = (
+            ["x", "x", "y"],
+            coordinates3d.ParticlePoses(5 + np.abs(_values(3, 3)), _values(3, 3), _values(3, 2)),
+        )
         path = folder / dict(dynamo="a.tbl", imod="a.mod").get(form, "a.csv")
         if form == "dynamo":
-            coordinate_files.write_dynamo_table(path, xyz, 1, species, names, angles, (-60, 60), 10.0)
+            coordinate_files.write_dynamo_table(path, poses, 1, species, ["x", "y"], (-60, 60), 10.0)
         elif form == "imod":
-            coordinate_files.write_imod_model(path, xyz, species, (20, 20, 20), 10.0, names)
+            coordinate_files.write_imod_model(path, poses.zyx, species, (20, 20, 20), 10.0, ["x", "y"])
         elif form == "napari":
-            coordinate_files.write_napari_points(path, xyz, species, angles)
+            coordinate_files.write_napari_points(path, poses, species)
         else:
-            return folder / coordinate_files.write_copick(folder, "a", "x", xyz, angles, 10.0)
+            return folder / coordinate_files.write_copick(folder, "a", "x", poses, 10.0)
         return path
 
     return write

@@ -271,13 +271,11 @@ def appendSubtomogramAverages(
 def appendLatentSubtomograms(
     output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str, count: int, umap: bool = False
 ) -> None:
-    """Append copies of all items with the latent coordinates and clusters of the engine's STAR file. Raises ValueError
-    unless every subtomogram is there."""
+    """Append copies of the items that the engine's STAR file has, with their latent coordinates and clusters. Raises
+    ValueError if it has others."""
     rows, _ = readRows(path)
     names = latentColumns(count, umap)[0]
     for item in [item.clone() for item in subtomograms.iterItems() if item.getObjId() in rows]:
         output.append(describeLatent(item, names, [rows[item.getObjId()][name] for name in names]))
-    if output.getSize() != subtomograms.getSize():
-        raise ValueError(
-            f"{path} has {output.getSize()} of the {subtomograms.getSize()} subtomograms. Run the protocol again."
-        )
+    if output.getSize() != len(rows):
+        raise ValueError(f"Only {output.getSize()} of the {len(rows)} subtomograms of {path} are in the input.")

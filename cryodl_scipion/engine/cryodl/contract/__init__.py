@@ -61,7 +61,7 @@ from .networks import (
     PICKER_NETWORKS, SEGMENTER_NETWORKS, TOMOGRAM_DENOISER_NETWORKS, Network, network_citations, network_names,
     network_words
 )
-from .params import Config, ParamInfo, check, config_from_dict, config_to_dict, describe, describe_all, param
+from .params import Config, ParamInfo, check, config_from_dict, config_to_dict, describe, describe_all, param, refuse_if
 from .particles.classes2d import Classify2DConfig, Classify2DOutputs, SelectClassesConfig, SelectClassesOutputs
 from .particles.denoising import (
     DenoiseConfig, DenoiseOutputs, EvaluateDenoiserConfig, EvaluateDenoiserOutputs, TrainDenoiserConfig,

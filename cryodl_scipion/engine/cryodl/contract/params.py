@@ -127,6 +127,12 @@ def check(config: Config) -> typing.List[str]:
     return [problem for problems in every for problem in problems] or config.check_together()
 
 
+def refuse_if(problems: typing.Sequence[str]) -> None:
+    """Raises ValueError of these sentences, if there are any."""
+    if problems:
+        raise ValueError(" ".join(problems))
+
+
 def check_value(info: ParamInfo, value: typing.Any) -> typing.List[str]:
     """Problems of one value, as `check` has them."""
     name = f"{info.label} ({info.flag})"
@@ -195,7 +201,5 @@ def config_from_dict(config_class: type, values: typing.Mapping[str, typing.Any]
         for n, v in values.items()
     }
     config = config_class(**clean)
-    problems = check(config)
-    if problems:
-        raise ValueError(" ".join(problems))
+    refuse_if(check(config))
     return config

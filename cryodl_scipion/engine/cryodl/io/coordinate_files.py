@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Positions and orientations of particles in the files of other programs: Dynamo, IMOD, copick, EMAN2, napari's points.
-IMOD's models and EMAN2's boxes hold no orientations."""
+IMOD's models and EMAN2's boxes hold no orientations, IMOD's models no scores."""
 
 import csv
 import json
@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from ..contract.reading import fault_of
-from .coordinates3d import Coordinates3D, angles_of, dynamo_angles, to_tomogram
+from .coordinates3d import SCORES, Coordinates3D, ParticlePoses, angles_of, dynamo_angles, to_tomogram
 from .files import micrograph_key, read_text, whole_file
 
 # Dynamo's table, columns counted from 1 (its wiki: Table convention): 4 to 6 shifts, 7 to 9 angles, 10 score, 13 kind
 # of wedge, 14 and 15 its tilts about y, 20 tomogram, 22 class, 24 to 26 x, y, z in px from 1, 36 Å/px
 _DYNAMO = dict(shift=4, angles=7, score=10, wedge=13, tomogram=20, kind=22, x=24, apix=36)
 _SINGLE_TILT = 1
-# columns of orientations in napari's points, which takes any
+# columns of orientations in napari's points, which takes any, as those of scores
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 # what copick's sanitize_name takes out of names
 _COPICK_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\s_]')
@@ -28,8 +28,6 @@ _COPICK_USER, _COPICK_SESSION = "cryodl", "1"
 # IMOD's model file: bytes of the header, of an object with its name, and of a contour before its points
 _HEADER, _OBJECT, _CONTOUR = 240, 180, 20
 _MIDDLE = np.array([0.5, 0.5, 0.0])  # where IMOD counts the middle of the first voxel: x and y run from 0, z from -0.5
-
-
 _SCATTERED, _RADIUS = 1 << 9, 5  # flag of an object of single points; px that they are drawn with
 _COLOURS = ((0.0, 1.0, 0.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.5, 0.0), (0.4, 0.6, 1.0))
 
@@ -59,34 +57,34 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
         "numbers",
         classes=classes,
         angles=dynamo_angles(turned) if turned.any() else None,
+        scores=at("score")[:, None],
     )
 
 
 def write_dynamo_table(
     path: str | os.PathLike[str],
-    xyz: np.ndarray,
+    poses: ParticlePoses,
     tomogram: int,
     species: typing.Sequence[str],
     names: typing.Sequence[str],
-    angles: np.ndarray,
     tilts: tuple[float, float] | None,
     pixel_size: float,
 ) -> None:
-    """A Dynamo table (.tbl) of the particles of one tomogram, of 42 columns, whole or not at all. xyz: (n, 3) px.
-    tomogram: its number. species: (n,) names. names: of all species, which become classes 1, 2, ... angles: (n, 3) rot,
-    tilt, psi in degrees; NaN, where nobody knows them, becomes 0. tilts: lowest and highest tilt of the series in
-    degrees, or None: the table says nothing about the wedge. pixel_size: Å/px."""
-    rows = np.zeros((len(xyz), 42))
+    """A Dynamo table (.tbl) of the particles of one tomogram, of 42 columns, whole or not at all. poses: unknown
+    angles become 0, unknown scores 1. tomogram: its number. species: (n,) names. names: of all species, which become
+    classes 1, 2, ... tilts: lowest and highest tilt of the series in degrees, or None: the table says nothing about the
+    wedge. pixel_size: Å/px."""
+    rows = np.zeros((len(poses), 42))
     at = lambda name, count=1: slice(_DYNAMO[name] - 1, _DYNAMO[name] - 1 + count)
-    rows[:, 0] = np.arange(1, len(xyz) + 1)
+    rows[:, 0] = np.arange(1, len(poses) + 1)
     rows[:, 1] = 1  # aligned
-    rows[:, at("angles", 3)] = np.nan_to_num(dynamo_angles(angles))
-    rows[:, at("score")] = 1
+    rows[:, at("angles", 3)] = np.nan_to_num(dynamo_angles(poses.angles))
+    rows[:, at("score")] = np.nan_to_num(poses.scores[:, :1], nan=1)
     if tilts is not None:
         rows[:, at("wedge", 3)] = (_SINGLE_TILT, *tilts)
     rows[:, at("tomogram")] = tomogram
     rows[:, at("kind")] = np.array([names.index(name) + 1 for name in species])[:, None]
-    rows[:, at("x", 3)] = np.asarray(xyz).reshape(-1, 3) + 1
+    rows[:, at("x", 3)] = poses.zyx[:, ::-1] + 1
     rows[:, at("apix")] = pixel_size
     with whole_file(path) as temporary:
         np.savetxt(temporary, rows, fmt="%.9g")
@@ -132,12 +130,11 @@ def write_imod_model(
     species: typing.Sequence[str],
     shape: typing.Sequence[int],
     pixel_size: float,
-    names: typing.Sequence[str] = (),
+    names: typing.Sequence[str],
 ) -> None:
     """A binary IMOD model (.mod): an object of scattered points for each species, whole or not at all. xyz: (n, 3) px
     of the tomogram. species: (n,) names. shape: (z, y, x) of the tomogram. pixel_size: Å/px. names: of all species, a
-    species has the colour of its place among them; else those of `species`, sorted."""
-    names = names or sorted(set(species))
+    species has the colour of its place among them."""
     there = [(number, name) for number, name in enumerate(names) if name in species]
     data = [
         b"IMODV1.2",
@@ -175,6 +172,7 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
         names = {int(key): str(value["name"]) for key, value in found.get("class_list", {}).items()}
         xyz = np.array([[float(v) for v in box[:3]] for box in found["boxes_3d"]], float).reshape(-1, 3)
         kinds = [int(box[5]) if len(box) > 5 else 0 for box in found["boxes_3d"]]
+        scores = np.array([box[4:5] or [np.nan] for box in found["boxes_3d"]], float).reshape(-1, 1)
         unbinned = float(found["apix_unbin"]) if "apix_unbin" in found else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -189,6 +187,7 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
         xyz * (unbinned or 1) if centred else xyz,
         "centred Å" if centred else "px",
         "file",
+        scores=scores,
     )
 
 
@@ -197,13 +196,14 @@ def write_eman2(
     xyz: np.ndarray,
     species: typing.Sequence[str],
     pixel_size: float,
-    names: typing.Sequence[str] = (),
+    names: typing.Sequence[str],
+    scores: np.ndarray,
 ) -> None:
     """An info file of EMAN2 with the boxes of one tomogram. path: <tomogram>_info.json. xyz: (n, 3) Å from the
     tomogram's middle. species: (n,) names. pixel_size: Å/px that the positions are written in. names: of all species,
-    which become classes 0, 1, ...; else those of `species`, sorted."""
-    names = names or sorted(set(species))
-    rows = [[*(position / pixel_size).tolist(), "manual", 0.0, names.index(s)] for position, s in zip(xyz, species)]
+    which become classes 0, 1, ... scores: (n,), NaN becomes 0."""
+    told = zip((xyz / pixel_size).tolist(), np.nan_to_num(scores).tolist(), species)
+    rows = [[*place, "manual", score, names.index(s)] for place, score, s in told]
     classes = {str(number): dict(name=name, boxsize=32) for number, name in enumerate(names)}
     with whole_file(path) as temporary:
         Path(temporary).write_text(json.dumps(dict(apix_unbin=pixel_size, boxes_3d=rows, class_list=classes), indent=1))
@@ -220,30 +220,29 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
     if not len(zyx):
         raise ValueError(f"{path} has no napari points: the columns axis-0, axis-1, axis-2 with numbers are needed.")
     column = next((name for name in ("species", "label") if name in lines[0]), None)
-    key = micrograph_key(Path(path).stem)
     species = tuple(line[column] if column else "" for line in lines)
-    angles = None
-    if all(name in lines[0] for name in _ANGLES):
-        try:
-            angles = np.array([[float(line[name] or "nan") for name in _ANGLES] for line in lines])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: a value of {', '.join(_ANGLES)} is no number ({error}).") from None
-    return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px", "file", angles=angles)
+    known = [name for name in (*_ANGLES, *SCORES) if name in lines[0]]
+    try:
+        more = {name: [float(line[name] or "nan") for line in lines] for name in known}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: a value of {', '.join(known)} is no number ({error}).") from None
+    none = [np.nan] * len(lines)
+    angles, scores = (np.stack([more.get(name, none) for name in names], axis=1) for names in (_ANGLES, SCORES))
+    key = (micrograph_key(Path(path).stem),) * len(zyx)
+    return Coordinates3D(str(path), key, species, zyx[:, ::-1], "px", "file", angles=angles, scores=scores)
 
 
-def write_napari_points(
-    path: str | os.PathLike[str], zyx: np.ndarray, species: typing.Sequence[str], angles: np.ndarray
-) -> None:
-    """A points layer as napari saves it (.csv), species and angles as properties; whole or not at all. zyx: (n, 3) px.
-    species: (n,) names. angles: (n, 3) rot, tilt, psi in degrees, NaN where nobody knows them; no columns if nobody
-    knows any."""
-    known = np.isfinite(angles).all(axis=1)
+def write_napari_points(path: str | os.PathLike[str], poses: ParticlePoses, species: typing.Sequence[str]) -> None:
+    """A points layer as napari saves it (.csv), species, angles and scores as properties, empty where unknown, without
+    columns that nobody knows; whole or not at all. species: (n,) names."""
+    columns = zip((*_ANGLES, *SCORES), (*poses.angles.T, *poses.scores.T))
+    known = {name: values for name, values in columns if np.isfinite(values).any()}
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["index", "axis-0", "axis-1", "axis-2", "species", *(_ANGLES if known.any() else ())])
-        for number, (position, name) in enumerate(zip(np.asarray(zyx, float).reshape(-1, 3), species)):
-            turned = (angles[number].tolist() if known[number] else [""] * 3) if known.any() else []
-            writer.writerow([float(number), *position.tolist(), name, *turned])
+        writer.writerow(["index", "axis-0", "axis-1", "axis-2", "species", *known])
+        for number, (position, name) in enumerate(zip(poses.zyx, species)):
+            more = ("" if np.isnan(values[number]) else float(values[number]) for values in known.values())
+            writer.writerow([float(number), *position.tolist(), name, *more])
 
 
 def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
@@ -255,6 +254,7 @@ def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
         points = [[float(point["location"][axis]) for axis in "xyz"] for point in found["points"]]
         given = [point.get("transformation_") for point in found["points"]]
         matrices = np.array([np.eye(4) if one is None else one for one in given], float).reshape(-1, 4, 4)
+        scores = np.array([point.get("score") for point in found["points"]], float)[:, None]
         species, run = str(found["pickable_object_name"]), str(found["run_name"])
         trusted = bool(found.get("trust_orientation", True)) and not np.allclose(matrices[:, :3, :3], np.eye(3))
         angles = angles_of(matrices[:, :3, :3]) if trusted else None
@@ -266,7 +266,8 @@ def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
     if found.get("unit", "angstrom") != "angstrom":
         raise ValueError(f"{path} has the unit {found['unit']!r}; copick picks must be in angstrom.")
     xyz = np.array(points).reshape(-1, 3) + matrices[:, :3, 3]
-    return Coordinates3D(str(path), (run,) * len(points), (species,) * len(points), xyz, "Å", angles=angles)
+    names = (run,) * len(points), (species,) * len(points)
+    return Coordinates3D(str(path), *names, xyz, "Å", angles=angles, scores=scores)
 
 
 def copick_name(name: str) -> str:
@@ -275,20 +276,20 @@ def copick_name(name: str) -> str:
 
 
 def write_copick(
-    folder: str | os.PathLike[str], run: str, species: str, xyz: np.ndarray, angles: np.ndarray, pixel_size: float
+    folder: str | os.PathLike[str], run: str, species: str, poses: ParticlePoses, pixel_size: float
 ) -> str:
     """Picks of one species in a tomogram, where a copick project on a file system has them; whole or not at all. run:
-    name of the tomogram. species: written as copick allows it (`copick_name`). xyz: (n, 3) px. angles: (n, 3) rot,
-    tilt, psi in degrees; if any is NaN, the file says that its orientations are not to be trusted. pixel_size: Å/px.
-    Returns the file, below the folder."""
+    name of the tomogram. species: written as copick allows it (`copick_name`). poses: if the angles of
+    any are unknown, the file says that its orientations are not to be trusted; unknown scores become 1. pixel_size:
+    Å/px. Returns the file, below the folder."""
     name = copick_name(species)
     file = os.path.join("ExperimentRuns", run, "Picks", f"{_COPICK_USER}_{_COPICK_SESSION}_{name}.json")
-    known = np.isfinite(angles).all(axis=1)
-    matrices = np.tile(np.eye(4), (len(xyz), 1, 1))
-    matrices[known, :3, :3] = to_tomogram(angles[known])
+    known, places = poses.oriented, (poses.zyx[:, ::-1] * pixel_size).tolist()
+    matrices, scores = np.tile(np.eye(4), (len(poses), 1, 1)), np.nan_to_num(poses.scores[:, 0], nan=1).tolist()
+    matrices[known, :3, :3] = to_tomogram(poses.angles[known])
     points = [
-        dict(location=dict(zip("xyz", place)), transformation_=matrix, instance_id=0, score=1.0)
-        for place, matrix in zip((np.asarray(xyz, float).reshape(-1, 3) * pixel_size).tolist(), matrices.tolist())
+        dict(location=dict(zip("xyz", place)), transformation_=matrix, instance_id=0, score=score)
+        for place, matrix, score in zip(places, matrices.tolist(), scores)
     ]
     picks = dict(
         pickable_object_name=name,

@@ -14,6 +14,7 @@ import numpy as np
 # R is dynamo_euler2matrix, Rz(narot) Rx(tilt) Rz(tdrot): the angles that Dynamo's wiki calls the rotation of the
 # template onto the particle run clockwise. And Ry(t) = Rz(90) Rx(t) Rz(-90)
 _QUARTER = 90.0
+SCORES = ("cryodlScore", "cryodlQ")  # of a detection, and the part of look-alikes among those with at least its score
 
 
 def dynamo_angles(angles: np.ndarray) -> np.ndarray:
@@ -61,19 +62,18 @@ def after(first: np.ndarray, then: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class ParticlePoses:
-    """n particles' places in a tomogram. zyx: (n, 3) px. angles: (n, 3) rot, tilt, psi in degrees; NaN where nobody
-    knows them."""
+    """n particles' places in a tomogram. zyx: (n, 3) px. angles: (n, 3) rot, tilt, psi in degrees; scores: (n, 2), see
+    SCORES. NaN where nobody knows them."""
 
     zyx: np.ndarray
     angles: np.ndarray
+    scores: np.ndarray
 
     @classmethod
     def joined(cls, several: typing.Sequence["ParticlePoses"]) -> "ParticlePoses":
         """All of them, one after the other."""
-        none = [np.zeros((0, 3))]
-        return cls(
-            np.concatenate(none + [one.zyx for one in several]), np.concatenate(none + [one.angles for one in several])
-        )
+        none = cls(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 2)))
+        return cls(*(np.concatenate(parts) for parts in zip(*(vars(one).values() for one in (none, *several)))))
 
     def __len__(self) -> int:
         return len(self.zyx)
@@ -91,7 +91,8 @@ class Coordinates3D:
     Å'. named: where the names of the tomograms are from: 'inside' the file, the 'file' name, or they are 'numbers'.
     shifts: (n, 3) x, y, z in Å that are taken away from the positions, or None. classes: (n,) numbers as text, or ()
     without; where a file has several, species are their names. angles: (n, 3) rot, tilt, psi in degrees, or None; a
-    file whose angles are all 0 knows none."""
+    file whose angles are all 0 knows none. scores: (n, 1 or 2) as in SCORES, NaN where unknown, or None; a file whose
+    first ones are all 0 or 1 knows none."""
 
     path: str
     tomograms: tuple[str, ...]
@@ -102,6 +103,7 @@ class Coordinates3D:
     shifts: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     angles: np.ndarray | None = None
+    scores: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -119,4 +121,7 @@ class Coordinates3D:
         """ParticlePoses of some rows in a tomogram of a shape (z, y, x) and pixel size (Å/px)."""
         unknown = self.angles is None or not self.angles.any()
         angles = np.full((len(rows), 3), np.nan) if unknown else typing.cast("np.ndarray", self.angles)[rows]
-        return ParticlePoses(self.zyx_px(rows, shape, pixel_size), angles)
+        scores = np.full((len(rows), 2), np.nan)
+        if self.scores is not None and not np.isin(self.scores[:, 0], (0, 1)).all():
+            scores[:, : self.scores.shape[1]] = self.scores[rows]
+        return ParticlePoses(self.zyx_px(rows, shape, pixel_size), angles, scores)

@@ -216,7 +216,7 @@ def density_of_atoms(
     Gaussian of the wanted resolution (Å). Raises ValueError for an atom astray, or a volume that exceeds the memory."""
     radii = np.linalg.norm(xyz, axis=1)
     radius, usual = radii.max() + 2 * resolution, np.median(radii)
-    if not radius < max(NEAR, MAX_STRAY * usual):
+    if not radii.max() < max(NEAR, MAX_STRAY * usual):
         raise ValueError(
             f"{path} has an atom {radii.max():.3g} Å from the middle, and half of its atoms lie within {usual:.3g} "
             "Å. Remove the stray atom from the file."

@@ -10,6 +10,7 @@ import weakref
 
 import numpy as np
 
+from ..contract import AllSkipped
 from ..contract.reading import reader
 from ..core.names import check_words
 from .particles import ANGLES
@@ -24,6 +25,7 @@ from .relion_tables import (
 )
 from .stacks import find_file, find_images, names_base, split_name, stack_shape
 from .star import read_tables, write_tables
+from .texts import rows_of
 from .tilt_stacks import PARTICLES_FILE, TOMOGRAMS_FILE, TiltStack, optimisation_set, tilt_stacks
 from .tomograms import Tomogram
 
@@ -35,6 +37,8 @@ TILTS = ("cryodlTiltMin", "cryodlTiltMax")
 _ORIGINS = ("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst")
 NEEDS = ("classes", "angles")
 _WHAT = "subtomogram"
+Skip = typing.Callable[[str, str, object, str], object]
+Columns = dict[str, typing.Sequence[str]]
 KEPT = 5e8  # bytes of subtomograms of tilt stacks that are kept: each is asked for several times
 _ADDED: "weakref.WeakKeyDictionary[TiltStack, tuple[torch.Tensor, torch.Tensor]]" = weakref.WeakKeyDictionary()
 
@@ -137,12 +141,17 @@ class SubtomogramSet(StarRows):
 
 @reader
 def read_subtomograms(
-    path: str | os.PathLike[str], need: typing.Collection[str] = (), tilt_min: float = -60.0, tilt_max: float = 60.0
+    path: str | os.PathLike[str],
+    need: typing.Collection[str] = (),
+    tilt_min: float = -60.0,
+    tilt_max: float = 60.0,
+    skip: Skip | None = None,
 ) -> SubtomogramSet:
     """The SubtomogramSet of a STAR file. Volumes are looked for as the stacks of particles are: beside the STAR file,
     in the folders above it, in the current one. need: of 'classes' and 'angles'. tilt_min, tilt_max: degrees, where the
-    file has neither weights nor tilt ranges. Raises FileNotFoundError if a volume is not there; ValueError that names
-    the file, what it lacks and what to do."""
+    file has neither weights nor tilt ranges. skip: called with name, file, reason and what it is, for each subtomogram
+    that is left out as it is not there, cannot be read, or is constant. Raises FileNotFoundError if a volume is not
+    there, without `skip`; AllSkipped if none is left; ValueError that names the file, what it lacks and what to do."""
     check_words("need", need, NEEDS)
     path = str(path)
     tables = read_tables(path)
@@ -152,11 +161,12 @@ def read_subtomograms(
         raise ValueError(
             f"The tilt range of {tilt_min:g} to {tilt_max:g}° is not valid; the maximum tilt must be above the minimum."
         )
+    stacks = (lambda file: shape(file)[:2], ("image", "stack of tilt images"))
+    kind = stacks if flat else (_cubes, ("subtomogram", "volume"))
+    columns = _readable(path, columns, kind, flat, skip) if skip else columns
     groups = groups_of_particles(optics, columns, path, dimensions=2 if flat else 3)
     positions, volumes = zip(*(split_name(name) for name in columns["rlnImageName"]))
     numbers = np.array(positions)
-    stacks = (lambda file: shape(file)[:2], ("image", "stack of tilt images"))
-    kind = stacks if flat else (_cubes, ("subtomogram", "volume"))
     files, box = find_images(path, volumes, numbers, *kind)
     classes, halves = (whole_column(path, columns, name, _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
     shifts = typing.cast(
@@ -188,6 +198,25 @@ def read_subtomograms(
     return found
 
 
+def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: bool, skip: Skip) -> Columns:
+    """The columns without the rows that `skip` is told of."""
+    names, good, first = columns["rlnImageName"], [], None
+    for row, name in enumerate(names):
+        try:
+            number, volume = split_name(name)
+            (file,), box = find_images(path, [volume], [number], *kind)
+            find_weights(path, {key: [columns[key][row]] for key in (WEIGHTS,) if key in columns}, box)
+            if not flat and not np.ptp(opened_volume(file).part((box * (number - 1), box * number))):
+                raise ValueError(f"Subtomogram {number} of {file} is constant. Extract it again.")
+            good.append(row)
+        except (ValueError, OSError) as error:
+            skip(name, path, error, _WHAT)
+            first = first or error
+    if not good:
+        raise AllSkipped(f"None of the {len(names)} subtomograms of {path} can be used. The first: {first}")
+    return {key: rows_of(values, np.array(good)) for key, values in columns.items()}
+
+
 def write_subtomograms_star(
     path: str | os.PathLike[str], subtomograms: SubtomogramSet, changes: dict[str, typing.Any] | None = None
 ) -> None:
@@ -208,9 +237,8 @@ def write_subtomograms_star(
         general["general"] = {STACKS: ["1"]}
         known, stem = optimisation_set(subtomograms.path), os.path.splitext(path)[0]
         own = {PARTICLES_FILE: [_name("", path, base)], TOMOGRAMS_FILE: [_name("", known[TOMOGRAMS_FILE][0], base)]}
-        target = f"{stem}_optimisation_set.star"
-        target = f"{stem}_cryodl_optimisation_set.star" if os.path.exists(target) else target  # of another program
-        write_tables(target, {"": {**known, **own}})
+        another = "_cryodl" if os.path.exists(f"{stem}_optimisation_set.star") else ""  # of another program
+        write_tables(f"{stem}{another}_optimisation_set.star", {"": {**known, **own}})
     write_tables(path, {**general, "optics": subtomograms.optics_columns, "particles": columns})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..contract.reading import reader
 from .coordinate_files import READERS
-from .coordinates3d import Coordinates3D, after, to_tomogram
+from .coordinates3d import SCORES, Coordinates3D, after, to_tomogram
 from .files import micrograph_key
 from .messages import warn
 from .relion_tables import known_columns, number_columns
@@ -31,9 +31,11 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     """Coordinates3D of a file: STAR, and what coordinate_files.py knows. Raises FileNotFoundError, or ValueError that
     names the file and what is wrong with it."""
     suffix = Path(path).suffix.lower()
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"The coordinates {path} do not exist.")
+    if not os.path.getsize(path):
+        raise ValueError(f"{path} is empty. Write it again with the program that made it.")
     if suffix in READERS:
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"The coordinates {path} do not exist.")
         found = READERS[suffix](path)
         if not np.isfinite(found.xyz).all():
             row = int(np.flatnonzero(~np.isfinite(found.xyz).all(axis=1))[0]) + 1
@@ -48,6 +50,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     columns = CENTRED if CENTRED[0] in table else PIXELS
     count = len(table[columns[0]])
     names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * count)
+    scored = {SCORES[0]: table.get("rlnAutopickFigureOfMerit", ["nan"] * count), SCORES[1]: ["nan"] * count, **table}
     return Coordinates3D(
         str(path),
         tuple(micrograph_key(name) if name else "" for name in names),
@@ -57,6 +60,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
         shifts=_shifts(table, path, count),
         classes=() if any(name in table for name in SPECIES) else tuple(table.get("rlnClassNumber", ())),
         angles=_angles(table, path, count),
+        scores=np.stack([np.array(scored[name], float) for name in SCORES], axis=1),
     )
 
 

@@ -152,7 +152,7 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float
     if given is not None:
         found = tomogram.pixel_size
         if found is not None and abs(found / given - 1) > 0.02:
-            return given, f"The header of {tomogram.path} says {found:g} Å/px; {given:g} Å/px (--pixel-size) was used."
+            return given, f"The header of {tomogram.path} says {found:g} Å/px; {given:g} Å/px was used instead."
         return given, ""
     if tomogram.pixel_size is not None:
         return tomogram.pixel_size, ""

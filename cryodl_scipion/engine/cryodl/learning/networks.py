@@ -53,8 +53,6 @@ class ConvBlock(nn.Module):
 
 def folded(x: torch.Tensor, n: int) -> torch.Tensor:
     """Cubes of n voxels become channels, (b, c n³, d / n, h / n, w / n). x: (b, c, d, h, w)."""
-    if n == 1:
-        return x
     b, c, d, h, w = x.shape
     x = x.reshape(b, c, d // n, n, h // n, n, w // n, n)
     return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * n**3, d // n, h // n, w // n)
@@ -62,8 +60,6 @@ def folded(x: torch.Tensor, n: int) -> torch.Tensor:
 
 def unfolded(x: torch.Tensor, n: int) -> torch.Tensor:
     """The opposite of folded, (b, c, d n, h n, w n). x: (b, c n³, d, h, w)."""
-    if n == 1:
-        return x
     b, c, d, h, w = x.shape
     x = x.reshape(b, c // n**3, n, n, n, d, h, w)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // n**3, d * n, h * n, w * n)

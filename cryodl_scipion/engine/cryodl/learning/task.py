@@ -137,3 +137,10 @@ class NetworkTask(Task):
             torch.nn.utils.clip_grad_norm_(network.parameters(), self.gradient_limit)
         optimizer.step()
         return {"loss": loss.detach()}
+
+
+def keep_statistics(network: torch.nn.Module) -> None:
+    """Have batch norms use and keep the means and variances that they have."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()

@@ -6,7 +6,7 @@ import difflib
 import os
 import typing
 
-from ..contract import EVERY_COMMAND, Command, Request, Result, describe_all, settings_of
+from ..contract import EVERY_COMMAND, Command, Request, Result, describe_all, refuse_if, settings_of
 from ..contract.reading import reader
 
 
@@ -79,9 +79,7 @@ def _request(command: Command, options: typing.Mapping[str, typing.Any]) -> Requ
     given = {name: _plain(value, infos[name].kind) for name, value in options.items()}
     beside = {info.name: given.pop(info.name) for info in settings if info.name in given}
     request = Request(command.name, command.config(**given), **beside)
-    problems = request.problems()
-    if problems:
-        raise ValueError(" ".join(problems))
+    refuse_if(request.problems())
     return request
 
 

@@ -33,6 +33,7 @@ from ..contract import (
     counted,
     drawn_and_named,
     in_words,
+    refuse_if,
     said_skipped,
 )
 from ..core.devices import choose_device, computing_on, device_name, set_threads
@@ -80,9 +81,7 @@ def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> Runnabl
         seed: int = 0,
         names: typing.Sequence[str] = (),
     ) -> Result[Made]:
-        problems = check(config)
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse_if(check(config))
         row, started, run = EVERY_COMMAND[command_of(config)], time.monotonic(), Run(config, seed, names)
         with (
             contextlib.ExitStack() as end,

@@ -58,12 +58,9 @@ def random_cell(
     names = [p.name for p in particles] + ["membrane"] * (config.vesicles + config.membranes > 0)
     names += [n for n, k in (("microtubule", config.microtubules), ("filament", config.filaments)) if k]
     known = {p.name: "ribosome" for p in ribosomes}
-    classes = [0] + [_class(known.get(name, name)) for name in names] + [0]
+    numbers = {feature: number for number, feature in enumerate(FEATURES, 1)}
+    classes = [0] + [numbers.get(known.get(name, name), 0) for name in names] + [0]
     return VariedCell(volume, np.array(classes, np.int8)[cell.labels], pixel_size)
-
-
-def _class(name: str) -> int:
-    return FEATURES.index(name) + 1 if name in FEATURES else 0
 
 
 def _drawn(

@@ -20,7 +20,7 @@ from ..core.volumes import HalfBall
 from ..io.messages import doing
 from ..io.mrc import write_halves
 from ..io.structures import read_focus_mask
-from ..io.subtomograms import SubtomogramSet, read_subtomograms
+from ..io.subtomograms import Skip, SubtomogramSet, read_subtomograms
 from ..latent import masks
 from ..latent.components import COARSE, Setting, mean_of, refine_views
 from ..latent.cube import Observations, Views
@@ -65,8 +65,8 @@ def load_subtomogram_coefficients(
 ) -> SubtomogramCoefficients:
     """Read all subtomograms once and write their coefficients into `folder`. radius: highest frequency, waves per box.
     box: px of the working volumes, which have the width of the subtomograms. diameter: Å of the sphere outside of which
-    the noise is measured. contrast: of protein in the files. Raises ValueError for a subtomogram of one value all over,
-    and for values that are no finite numbers."""
+    the noise is measured. contrast: of protein in the files. Raises ValueError for values that are no finite
+    numbers."""
     ball = HalfBall(subtomograms.box, radius)
     order = torch.argsort(ball.z**2 + ball.y**2 + ball.x**2, stable=True)
     ball.z, ball.y, ball.x, ball.shell = ball.z[order], ball.y[order], ball.x[order], ball.shell[order]
@@ -109,13 +109,6 @@ def _volumes(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) ->
     """(m, box, box, box) volumes of mean 0 and variance 1 outside of the particle; those that were divided by their
     sums of CTF² keep their variance, which the coefficients of the smallest sums dominate."""
     volumes = subtomograms.volumes(rows)
-    flat = (volumes == volumes[:, :1, :1, :1]).all(3).all(2).all(1).numpy()
-    if flat.any():
-        row = rows[int(np.argmax(flat))]
-        raise ValueError(
-            f"Subtomogram {subtomograms.numbers[row] + 1} of {subtomograms.files[row]} is constant. Extract it again, "
-            f"or remove it from {subtomograms.path}."
-        )
     outside = particle_sphere(subtomograms.box, diameter / subtomograms.pixel_size) < 0.5
     if not outside.any():  # the box is no larger than the particle
         outside = torch.ones_like(outside)
@@ -148,11 +141,13 @@ class SubtomogramInputs:
         return self.subtomograms.box * self.subtomograms.pixel_size / self.box
 
 
-def load_subtomogram_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> SubtomogramInputs:
-    """The SubtomogramInputs of a config. Raises FileNotFoundError for a mask that is not there, and ValueError for one
-    that is no map, for subtomograms that are not aligned, of several sizes or too few for the latent space, and for
-    copies of one volume in both halves."""
-    found = read_subtomograms(config.particles, ("angles",), config.tilt_min, config.tilt_max)
+def load_subtomogram_inputs(
+    config: FitHeterogeneityConfig, seed: int = 0, skip: Skip | None = None
+) -> SubtomogramInputs:
+    """The SubtomogramInputs of a config. skip: as of read_subtomograms. Raises FileNotFoundError for a mask that is not
+    there, and ValueError for one that is no map, for subtomograms that are not aligned, of several sizes or too few for
+    the latent space, and for copies of one volume in both halves."""
+    found = read_subtomograms(config.particles, ("angles",), config.tilt_min, config.tilt_max, skip)
     if not np.any(found.angles):
         raise ValueError(
             f"All angles of {found.path} are zero, so the subtomograms are not aligned. Align them first, with "
@@ -185,10 +180,7 @@ def load_subtomogram_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Su
     box = 2 * int(np.ceil(radius)) + 4
     if config.mask is not None:
         read_focus_mask(config.mask, width / box, box)  # a file that is no mask is an error before the work
-    contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
-    if said:
-        print(said)
-    notes += [warning] if warning else []
+    contrast = find_subtomogram_contrast(found, diameter, config.contrast)
     return SubtomogramInputs(found, radius, box, diameter, contrast, notes, seed)
 
 
@@ -231,7 +223,7 @@ def fit_subtomograms(
     config: FitHeterogeneityConfig, inputs: SubtomogramInputs, folder: Path, say: typing.Callable[[str], typing.Any]
 ) -> Outcome:
     """Fit a latent space. folder: for the coefficients, which are removed by the caller. say: called with sentences.
-    Raises ValueError for subtomograms that are constant or not finite, and a mask outside of the molecule."""
+    Raises ValueError for a mask outside of the molecule."""
     found, views = inputs.subtomograms, subtomogram_views(inputs.subtomograms, inputs.voxel)
     doing("reading the subtomograms")
     coefficients = load_subtomogram_coefficients(

@@ -7,6 +7,7 @@ import torch
 from subtomogram_data import density, simulated_set, subtomograms, write_set
 
 from cryodl.core.volumes import cube_crop, resized, wedge
+from cryodl.io.messages import collected
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.classifiers.prepare import ROTATIONS, find_subtomogram_contrast, prepared, rotated_by
 
@@ -62,20 +63,22 @@ def test_turns_leave_the_middle_where_it_is(box):
 
 
 @pytest.mark.parametrize("sign, expected", [(1, "bright"), (-1, "dark")])
-def test_the_contrast_is_measured(tmp_path, sign, expected):
+def test_the_contrast_is_measured(tmp_path, sign, expected, capsys):
     volumes, classes, _, _ = subtomograms(["bar", "ball"], 6, snr=0.5)
     found = read_subtomograms(write_set(tmp_path, sign * volumes + 3, classes))
-    contrast, said, warning = find_subtomogram_contrast(found, 100.0, "auto")
-    assert contrast == expected and f"Protein is {expected}" in said and not warning
+    assert find_subtomogram_contrast(found, 100.0, "auto") == expected
+    assert capsys.readouterr().out.startswith(f"Protein is {expected}")
     other = {"bright": "dark", "dark": "bright"}[expected]
-    contrast, _, warning = find_subtomogram_contrast(found, 100.0, other)
-    assert contrast == other and f"Contrast (--contrast) is {other}" in warning
+    with collected() as said:
+        assert find_subtomogram_contrast(found, 100.0, other) == other
+        assert f"Contrast (--contrast) is {other}" in said()[0]
 
 
 def test_noise_has_no_contrast_and_empty_volumes_are_refused(tmp_path):
     found = read_subtomograms(simulated_set(tmp_path, [None], 12, name="noise"))
-    contrast, said, warning = find_subtomogram_contrast(found, 100.0, "auto")
-    assert contrast == "bright" and not said and "could not be determined" in warning
+    with collected() as said:
+        assert find_subtomogram_contrast(found, 100.0, "auto") == "bright"
+        assert "could not be determined" in said()[0]
     empty = read_subtomograms(write_set(tmp_path, np.full((3, 8, 8, 8), 2.0), [1, 1, 2], name="empty"))
     with pytest.raises(ValueError, match="empty .all voxels the same., such as .*00001.mrc"):
         find_subtomogram_contrast(empty, 50.0, "auto")
@@ -84,6 +87,7 @@ def test_noise_has_no_contrast_and_empty_volumes_are_refused(tmp_path):
 def test_copies_of_one_subtomogram_tell_no_contrast(tmp_path):
     volumes, classes, _, _ = subtomograms(["ball"], 1)
     found = read_subtomograms(write_set(tmp_path, volumes.repeat(20, 1, 1, 1), classes.repeat(20)))
-    contrast, said, warning = find_subtomogram_contrast(found, 100.0, "auto")
-    assert contrast == "bright" and not said and "could not be determined" in warning
-    assert find_subtomogram_contrast(found, 100.0, "dark") == ("dark", "", "")
+    with collected() as said:
+        assert find_subtomogram_contrast(found, 100.0, "auto") == "bright"
+        assert "could not be determined" in said()[0]
+        assert find_subtomogram_contrast(found, 100.0, "dark") == "dark" and len(said()) == 1

@@ -77,7 +77,9 @@ def test_validation_metrics_are_those_counted_by_hand():
     logits = torch.tensor([[4.0, 0, 0], [0, 4, 0], [0, 4, 0], [0, 0, 4]])
     _, metrics = validated(Prediction(logits, torch.tensor([3.0, 1, 2, 0])), np.array([0, 1, 2, 2]))
     assert metrics["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 1, 1]] and metrics["accuracy"] == 0.75
-    assert metrics["standard_error"] == pytest.approx((0.75 * 0.25 / 4) ** 0.5, abs=1e-4)
+    assert metrics["standard_error"] == pytest.approx(0.2, abs=1e-4)  # of Wilson's 0.7 ± 0.2
+    _, right = validated(Prediction(logits[[0, 1, 3]], torch.zeros(3)), np.arange(3))
+    assert right["accuracy"] == 1 and right["standard_error"] == pytest.approx(0.125, abs=1e-4)  # of 0.875 ± 0.125
     assert metrics["unknown_confidence"] == [0, 1, 2, 3] and metrics["number"] == 4
 
 

@@ -90,7 +90,9 @@ def test_rows_without_structure_are_not_what_a_denoiser_is_judged_by(first, last
     for when, volume in (("before", mean_of()), ("after", found)):
         true = correlation(volume[:, rows], signal[:, rows])
         assert controls[f"signal_correlation_{when}"] == pytest.approx(true, abs=0.2)
-    assert f"{controls['signal_correlation_after']:.2f} ±" in capsys.readouterr().out
+    before, after = (f"{controls[f'signal_correlation_{when}']:.2f}" for when in ("before", "after"))
+    told = f"in rows that were not learned from, the estimated correlation with the signal is {before}, and after"
+    assert f"{told} denoising {after} ±" in capsys.readouterr().out
 
 
 def test_halves_are_found_by_their_names_and_a_lonely_one_is_said():

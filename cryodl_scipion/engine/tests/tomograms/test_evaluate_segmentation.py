@@ -46,6 +46,10 @@ def features(folder):
     return Result.read(folder / "result.json").outputs["features"]
 
 
+def warnings(folder):
+    return Result.read(folder / "result.json").warnings
+
+
 def message(folder):
     return Failure.read(folder / "failure.json").message
 
@@ -107,6 +111,10 @@ def test_a_single_layer_is_as_far_as_it_was_moved(tmp_path):
     write(tmp_path, np.roll(ground_truth, 4, 0), ground_truth, pixel_size=7.5)
     assert evaluate(tmp_path) == 0
     assert features(tmp_path)["1"]["boundary_error"] == features(tmp_path)["1"]["boundary_error_95"] == 4 * 7.5
+    write_mrc(tmp_path / "labels/a.mrc", ground_truth, 5.0)
+    assert evaluate(tmp_path, output="again") == 0
+    assert "labels/a.mrc says 5 Å/px; 7.5 Å/px was used instead." in " ".join(warnings(tmp_path))
+    assert features(tmp_path)["1"]["boundary_error"] == 4 * 7.5
 
 
 def test_distances_are_those_of_distance_transforms_however_the_volume_is_cut(tmp_path, monkeypatch):

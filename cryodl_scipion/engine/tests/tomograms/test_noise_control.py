@@ -9,9 +9,12 @@ import torch
 from segmenting_data import noise, write_segmenter
 from synthetic import write_mrc
 
-from cryodl.contract import Result
+from cryodl.contract import Result, SegmentConfig, SegmentOutputs
+from cryodl.io.messages import collected
 from cryodl.io.model import read_model, write_model
 from cryodl.running.cli import main
+from cryodl.running.runner import Run
+from cryodl.tomograms.commands.segment import _tell
 from cryodl.tomograms.segmenters import load_segmenter
 from cryodl.tomograms.segmenters.predict import NoiseAnswer, lowered, same_spectrum
 from cryodl.tomograms.segmenters.slabs import joined_segmenters
@@ -60,10 +63,28 @@ def test_a_run_says_what_its_models_find_in_noise(tmp_path, capsys):
     )
     result = Result.read(tmp_path / "r.json")
     assert result.outputs["noise"] == {"a": {"blob": {"noise": 1.0, "tomogram": 1.0, "voxels": 12 * 48 * 48}}}
-    assert "a, blob: the model finds the feature in 100 % of noise" in capsys.readouterr().out
-    assert any("regard the feature as not found" in warning for warning in result.warnings)
+    told = "blob: found in 100 % of noise with a tomogram's spectrum, and in 100 % of the blocks that"
+    assert told in capsys.readouterr().out
+    assert "In a, noise alone gives more than a third as many voxels of blob as are found" in " ".join(result.warnings)
     record = json.loads((tmp_path / "out/segment.json").read_text())
     assert record["tomograms"]["a"]["noise"]["blob"]["noise"] == 1.0
+
+
+def test_each_feature_is_told_of_all_tomograms_and_warned_of_by_one_rule():
+    parts = lambda noise, found, **more: dict(noise=noise, tomogram=found, voxels=1000, **more)
+    faint, none = parts(0.004, 0.0106, raised=0.5, boundary=0.62), parts(0.0, 0.0)
+    noise = {f"t{n}": dict(membrane=parts(0.0001 * n, 0.05), filament=faint if n > 5 else none) for n in range(1, 8)}
+    noise["old"] = {}  # of version 0.1.0
+    run = Run(SegmentConfig(("t.mrc",), ("m",), "scores"))
+    made = SegmentOutputs("scores", {}, ["membrane", "filament"], {}, 10.0, {}, {}, {}, noise)
+    with collected() as said:
+        _tell(made, [], run)
+        warnings = list(said())
+    assert "membrane: found in 0.01 to 0.07 % of noise" in run.summary_sentences[1]
+    assert "filament: found in 0 to 0.4 % of noise" in run.summary_sentences[2]
+    assert "in 0 to 1.06 % of the blocks" in run.summary_sentences[2]
+    assert run.summary_sentences[2].endswith("threshold, by these two: the model's score 0.62.")
+    assert len(warnings) == 1 and "In t6, t7, noise alone gives" in warnings[0] and "of filament" in warnings[0]
 
 
 def scores_of(*populations):

@@ -27,6 +27,7 @@ SPECIES = ["ribosome"] * 25 + ["apo-ferritin"] * 15
 FORMATS = ("napari", "imod", "dynamo", "eman2", "relion", "copick")
 WITHOUT = ("imod", "eman2")
 DEGREE, PIXEL = 0.01, 0.01
+JUDGED = np.stack([np.linspace(0.9, 0.3, COUNT), np.linspace(0.01, 0.05, COUNT)], axis=1)  # scores and q-values
 
 
 def known_poses():
@@ -46,9 +47,8 @@ def made(tmp_path_factory):
     with open(folder / "t1.mrc", "r+b") as file:  # a large tomogram whose voxels nobody reads
         file.write(np.array(SHAPE[::-1], "<i4").tobytes())
         file.truncate(1024 + 4 * int(np.prod(SHAPE)))
-    columns = dict(
-        coordinate_columns("t1", zyx, SHAPE, PIXEL_SIZE), **dict(zip(ANGLES, angles.T)), cryodlSpecies=SPECIES
-    )
+    columns = dict(coordinate_columns("t1", zyx, SHAPE, PIXEL_SIZE), cryodlSpecies=SPECIES)
+    columns.update(zip((*ANGLES, "cryodlScore", "cryodlQ"), (*angles.T, *JUDGED.T)))
     write_coordinates3d(folder / "p.star", [columns], [PIXEL_SIZE])
     command = ["export-tomograms", "--tomograms", str(folder / "t1.mrc"), "--coordinates", str(folder / "p.star")]
     command += ["--no-volumes", "--tilt-min", "-57", "--tilt-max", "51", "--output", str(folder / "out")]
@@ -102,6 +102,9 @@ def test_poses_come_back_from_each_format(form, made):
         assert not any(one.oriented.any() for one in poses)
     else:
         assert angular_distance(np.concatenate([one.angles for one in poses]), in_order(angles)).max() < DEGREE
+    scores = np.concatenate([one.scores for one in poses])
+    held = dict(napari=2, relion=2, imod=0).get(form, 1)  # columns
+    assert np.allclose(scores[:, :held], in_order(JUDGED)[:, :held], atol=1e-6) and np.isnan(scores[:, held:]).all()
 
 
 def test_what_a_format_cannot_hold_is_said(made, tmp_path):
@@ -109,6 +112,7 @@ def test_what_a_format_cannot_hold_is_said(made, tmp_path):
     assert [text for text in warnings if "hold no orientations" in text] == [
         "IMOD's models and EMAN2's boxes hold no orientations: only positions are there."
     ]
+    assert {"IMOD's models hold no scores.", "Only napari's points and RELION's file hold cryodlQ."} < {*warnings}
     assert not any("wedge" in text for text in warnings)
     rows = dict(coordinate_columns("t1", known_poses()[0][:2], SHAPE, PIXEL_SIZE), cryodlSpecies=["a_b", "a_b"])
     write_tables(tmp_path / "p.star", {"particles": rows})
@@ -132,6 +136,7 @@ def test_what_a_format_cannot_hold_is_said(made, tmp_path):
     ]
     assert main(command) == 0
     said = " ".join(Result.read(tmp_path / "r.json").warnings)
+    assert "scores." not in said and "cryodlScore" not in (tmp_path / "o" / "particles.star").read_text()
     assert "2 coordinates of 3 have no orientation" in said and "give --tilt-min and --tilt-max" in said
     assert "a_b is called a-b there" in said
     picks = json.loads((tmp_path / "o" / "ExperimentRuns" / "t1" / "Picks" / "cryodl_1_a-b.json").read_text())

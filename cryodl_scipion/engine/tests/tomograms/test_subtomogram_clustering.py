@@ -3,15 +3,16 @@
 
 import csv
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
-from subtomogram_data import simulated_set
+from subtomogram_data import simulated_set, subtomograms, write_set
 
-from cryodl.contract import ClassifySubtomogramsConfig
+from cryodl.contract import AllSkipped, ClassifySubtomogramsConfig
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.commands.classify_subtomograms import classify_subtomograms
 from cryodl.tomograms.subtomograms.averages import aligned
@@ -104,6 +105,23 @@ def test_the_autoencoder_is_not_asked_for_what_was_not_measured(narrow):
     assert (task.weights[rows] == 0).any()
     there_and_back = task.coefficients(task.volumes(task.values[rows]))
     assert torch.allclose(there_and_back, task.values[rows], atol=1e-4)
+
+
+def test_a_missing_subtomogram_is_left_out_and_none_is_an_error(tmp_path):
+    volumes, classes, angles, shifts = subtomograms(["bar", "ring"], 8)
+    path = write_set(tmp_path, volumes, classes, angles, shifts)
+    (tmp_path / "sub" / "00003.mrc").unlink()
+    config = ClassifySubtomogramsConfig(subtomograms=path, output=str(tmp_path / "out.star"), classes=2)
+    result = classify_subtomograms(config)
+    assert [one.item for one in result.skipped] == ["sub/00003.mrc"] and "00003.mrc" in result.skipped[0].reason
+    assert "1 subtomogram was skipped, for the reasons above." in result.warnings
+    assert [Path(name).name for name in read_subtomograms(tmp_path / "out.star").names] == [
+        f"{n:05d}.mrc" for n in range(1, 17) if n != 3
+    ]
+    for file in (tmp_path / "sub").glob("*.mrc"):
+        file.write_bytes(b"")
+    with pytest.raises(AllSkipped, match="None of the 16 subtomograms .*00001.mrc"):
+        classify_subtomograms(dataclasses.replace(config, output=str(tmp_path / "none.star")))
 
 
 def test_the_command_leaves_classes_averages_and_embedding(narrow, tmp_path):

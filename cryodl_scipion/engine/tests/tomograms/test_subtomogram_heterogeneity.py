@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import mrcfile
@@ -151,20 +152,23 @@ def test_what_cannot_be_fitted_is_refused_in_words(moving, tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda volume: np.where(np.arange(16) == 3, np.nan, volume), "not finite|finite"),
-        (lambda volume: np.zeros_like(volume), "constant"),
-        (lambda volume: volume[:14, :14, :14], "16 px .* 14 px|14 px .* 16 px"),
+        (lambda volume: np.where(np.arange(16) == 3, np.nan, volume), "00031.mrc holds values that are not finite"),
+        (lambda volume: np.zeros_like(volume), "Subtomogram 1 of .*00031.mrc is constant"),
+        (lambda volume: volume[:14], "00031.mrc has 16 x 16 x 14 voxels; subtomograms must be cubes"),
     ],
 )
-def test_bad_volumes_are_named(tmp_path, change, message):
+def test_bad_volumes_are_named_and_left_out(tmp_path, change, message):
     path, _ = moving_set(tmp_path, 50, name="bad")
     file = tmp_path / "bad" / "00031.mrc"
     volume = mrcfile.read(file)
     file.unlink()
     write_map(file, torch.from_numpy(np.ascontiguousarray(change(volume), np.float32)), PIXEL_SIZE)
-    with pytest.raises(ValueError, match=message) as raised:
-        fitted(path, tmp_path / "fit")
-    assert "00031.mrc" in str(raised.value)
+    skipped = []
+    config = FitHeterogeneityConfig(path, output="fit", latent=1)
+    found = load_subtomogram_inputs(config, 0, lambda *told: skipped.append(told)).subtomograms
+    assert len(found) == 49 and "bad/00031.mrc" not in found.names
+    ((name, _, reason, _),) = skipped
+    assert name == "bad/00031.mrc" and re.search(message, str(reason))
 
 
 def test_noise_has_no_motion_and_is_said_to_have_nothing_in_common(tmp_path):

@@ -12,13 +12,14 @@ from detection_data import ELSEWHERE, PIXEL, PLACES, SHAPE, template_tomogram
 from scipy.spatial.transform import Rotation
 from synthetic import lopsided_density, write_mrc
 
-from cryodl.contract import Failure, Result
+from cryodl.contract import DetectParticlesConfig, Failure, Result
 from cryodl.core.peaks import find_peaks_3d
 from cryodl.core.projections import rotation_matrices
 from cryodl.core.volumes import phases_at_random
 from cryodl.io.star import read_tables
 from cryodl.likelihood.decoys import scrambled_harmonics
 from cryodl.running.cli import main
+from cryodl.tomograms.commands.detect_particles import _warnings
 from cryodl.tomograms.templates.correlate import (
     Filters,
     SearchTile,
@@ -194,6 +195,26 @@ def test_a_stated_threshold_gives_all_places_that_reach_it_without_decoys():
     assert (np.linalg.norm(found[:, None] - np.array(PLACES), axis=2).min(axis=0) < 2.5).all()
     assert "cryodlQ" not in table and made.outputs["expected_false_detections"]["tomo"] == {}
     assert min(map(float, table["cryodlScore"])) >= 0.5 and not any("decoys of the same" in s for s in made.summary)
+
+
+def test_who_has_doubtful_detections_is_told_what_helps():
+    told = dict(species=["lump"], counts={"t": {"lump": 4}}, expected_false_detections={"t": {"lump": 3.0}})
+    doubts = lambda **how: "".join(_warnings(DetectParticlesConfig(("t.mrc",), "found", **how), told))
+    assert "Lower --fdr, or name other particles" in doubts(template="lump.mrc")
+    assert "Lower --fdr" not in doubts(template="lump.mrc", threshold=("0.5",))
+    assert "are expected to be false. Raise the threshold (--threshold)." in doubts(model="trained")
+
+
+def test_a_diameter_that_is_too_large_is_named_and_no_atom_is_blamed():
+    template_tomogram("tomo.mrc", lopsided_density(20))
+    atoms = np.random.default_rng(0).normal(0, 20, (500, 3))
+    lines = [
+        f"ATOM  {n:5d}  CA  GLY A{n:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
+        for n, (x, y, z) in enumerate(atoms, 1)
+    ]
+    Path("small.pdb").write_text("\n".join(lines) + "\nEND\n")
+    said = detect(2, template="small.pdb", diameter=5000)
+    assert "The template is 5000 Å wide" in said and "--diameter" in said and "atom" not in said
 
 
 def test_inverted_contrast_is_told():

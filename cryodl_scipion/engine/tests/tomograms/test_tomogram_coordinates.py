@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cryodl.io.coordinate_files import write_dynamo_table, write_eman2
+from cryodl.io.coordinates3d import ParticlePoses
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import (
     coordinate_columns,
@@ -117,9 +118,10 @@ def test_a_dynamo_table_counts_from_one_and_adds_its_shifts(tmp_path):
 
 
 def test_a_dynamo_table_that_was_written_is_read_back(tmp_path):
-    unknown = np.full((2, 3), np.nan)
-    write_dynamo_table(tmp_path / "a.tbl", ZYX[:, ::-1], 3, ["x", "x"], ["x"], unknown, None, 10.0)
+    poses = ParticlePoses(ZYX, np.full((2, 3), np.nan), np.full((2, 2), np.nan))
+    write_dynamo_table(tmp_path / "a.tbl", poses, 3, ["x", "x"], ["x"], None, 10.0)
     positions = read_coordinates3d(tmp_path / "a.tbl")
+    assert np.isnan(positions.poses(np.arange(2), SHAPE, 10.0).scores).all()  # cc 1 all over says nothing
     assert positions.tomograms == ("3", "3") and np.allclose(positions.xyz[:, ::-1], ZYX)
     assert len((tmp_path / "a.tbl").read_text().splitlines()[0].split()) == 42 and positions.angles is None
 
@@ -162,6 +164,8 @@ def test_picks_of_copick_are_angstrom_with_run_and_object(tmp_path):
         ("a.json", b'{"points": [3]}', "no copick picks: a value is not of the kind it must be"),
         ("a.json", b'{"boxes_3d": [["x", 1, 2]]}', "no EMAN2 boxes: 'x' is no number. boxes_3d must"),
         ("a.star", b"data_\nloop_\n_rlnVoltage #1\n300\n", "has neither"),
+        ("a.star", b"", "a.star is empty. Write it again"),
+        ("a.csv", b"", "a.csv is empty. Write it again"),
         ("b.star", b"data_\nloop_\n_rlnCoordinateX #1\n3\n", "has rlnCoordinateX, but not rlnCoordinateY, rlnC"),
     ],
 )
@@ -189,7 +193,7 @@ def test_eman2_counts_unbinned_pixels_from_the_middle_and_names_its_classes(tmp_
 
 def test_boxes_written_for_eman2_are_read_back(tmp_path):
     centred = np.array([[-100.0, -300.0, 55.0], [1.0, 2.0, 3.0]])
-    write_eman2(tmp_path / "tomo_info.json", centred, ["b", "a"], 2.5)
+    write_eman2(tmp_path / "tomo_info.json", centred, ["b", "a"], 2.5, ["a", "b"], np.array([0.5, np.nan]))
     positions = read_coordinates3d(tmp_path / "tomo_info.json")
     assert positions.unit == "centred Å" and positions.species == ("b", "a") and np.allclose(positions.xyz, centred)
 

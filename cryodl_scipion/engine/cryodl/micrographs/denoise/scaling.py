@@ -195,7 +195,8 @@ def _cropped(image: np.ndarray, background: torch.Tensor, mask: torch.Tensor, sh
     """The file less its background at the working size; filled areas 0, hot pixels clipped."""
     flat = torch.from_numpy(np.require(image, np.float32, ["C", "W"])) - _enlarged(background, image.shape, "bilinear")
     flat = torch.where(torch.isfinite(flat), flat, torch.zeros(())) * _enlarged(mask, image.shape, "bilinear")
-    limit = 8 * _robust_sigma(flat[::7, ::7])
+    sample = flat[::7, ::7]
+    limit = 8 * (float(1.4826 * (sample - sample.median()).abs().median()) or float(sample.std()))
     return fourier_reshape(flat.clamp(-limit, limit), shape)
 
 
@@ -221,7 +222,3 @@ def _noise_amplitude(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def _median(image: np.ndarray) -> float:
     sample = image[::7, ::7]
     return float(np.median(sample[np.isfinite(sample)])) if np.isfinite(sample).any() else 0.0
-
-
-def _robust_sigma(values: torch.Tensor) -> float:
-    return float(1.4826 * (values - values.median()).abs().median()) or float(values.std())

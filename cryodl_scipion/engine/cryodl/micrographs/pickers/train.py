@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from ...core.geometry import values_at
 from ...core.matching import match_picks, score_matched
-from ...learning.task import NetworkTask
+from ...learning.task import NetworkTask, keep_statistics
 from .corrected_calibration import CorrectedCandidates
 from .crops import LabelledImage
 from .method import CRITERIA, PickerMethod
@@ -91,9 +91,7 @@ class PickerTask(NetworkTask):
     def prepare(self, network: torch.nn.Module) -> None:
         """Batch norm that keeps its statistics is used as in picking."""
         if self.keeps_statistics:
-            for module in network.modules():
-                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            keep_statistics(network)
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """The method's loss on crops."""

@@ -96,7 +96,7 @@ def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityO
 
 
 def _of_subtomograms(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
-    inputs = load_subtomogram_inputs(config, run.seed)
+    inputs = load_subtomogram_inputs(config, run.seed, run.skip)
     run.warn(*inputs.notes)
     folder = _folder(config, run, False)
     outcome = fit_subtomograms(config, inputs, folder / SCRATCH, print)

@@ -5,7 +5,7 @@ import math
 import typing
 from pathlib import Path
 
-from ...contract import CompareMapsOfPicksConfig, EstimateCtfConfig, ExtractParticlesConfig
+from ...contract import CompareMapsOfPicksConfig, EstimateCtfConfig, ExtractParticlesConfig, refuse_if
 from ...core.symmetry import check_symmetry
 from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
 from ...io.particles import MICROSCOPE
@@ -63,8 +63,7 @@ def box_of(config: CompareMapsOfPicksConfig, diameter: float, structure: float) 
             f"Structure (--structure) {config.structure} is {structure:.0f} Å wide, but the box is {box} px, "
             f"{box * config.pixel_size:.0f} Å. Give a larger one (--box {needed})."
         ]
-    if problems:
-        raise ValueError(" ".join(problems))
+    refuse_if(problems)
     return box
 
 

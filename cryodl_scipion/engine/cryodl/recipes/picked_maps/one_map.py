@@ -87,12 +87,8 @@ def table_rows(outputs: typing.Mapping[str, typing.Any]) -> list[dict[str, typin
 
 def write_map_table(path: Path, outputs: typing.Mapping[str, typing.Any]) -> None:
     """Write maps.csv, whole or not at all."""
-    rows = (["" if value is None else _rounded(value) for value in row.values()] for row in table_rows(outputs))
-    write_csv(path, [title for _, title in COLUMNS], rows)
-
-
-def _rounded(value: typing.Any) -> typing.Any:
-    return round(value, 2) if isinstance(value, float) else value
+    shown = lambda value: "" if value is None else round(value, 2) if isinstance(value, float) else value
+    write_csv(path, [title for _, title in COLUMNS], ([*map(shown, row.values())] for row in table_rows(outputs)))
 
 
 def print_rows(outputs: typing.Mapping[str, typing.Any]) -> None:

@@ -39,11 +39,12 @@ def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict
     found = probabilities.argmax(1)
     confusion = np.zeros((classes, classes), int)
     np.add.at(confusion, (labels, found), 1)
-    accuracy = float((found == labels).mean())
+    accuracy, number = float((found == labels).mean()), len(labels)
     return temperature, dict(
         accuracy=round(accuracy, 4),
-        standard_error=round((accuracy * (1 - accuracy) / len(labels)) ** 0.5, 4),
-        number=len(labels),
+        # half of Wilson's interval of one standard deviation (1927): not 0 if all were right
+        standard_error=round((accuracy * (1 - accuracy) / number + 0.25 / number**2) ** 0.5 / (1 + 1 / number), 4),
+        number=number,
         confusion=confusion.tolist(),
         calibration_error=round(expected_calibration_error(found == labels, probabilities.max(1)), 4),
         unknown_confidence=kept_confidences(prediction.confidence),

@@ -6,6 +6,7 @@ import torch
 
 from ...core.fourier import from_middle, resampled_side
 from ...core.volumes import cube_crop, resized
+from ...io.messages import warn
 from ...io.subtomograms import SubtomogramSet
 
 SAMPLE = 256  # subtomograms that the contrast is measured on
@@ -74,28 +75,27 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
     )
 
 
-def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> tuple[str, str, str]:
-    """'bright' or 'dark', of protein in a SubtomogramSet, a sentence for the log or "", and a warning or "". diameter:
-    Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is compared with
-    the volumes; the answer is sure from 5 standard errors on. Raises ValueError for empty volumes."""
+def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> str:
+    """'bright' or 'dark', of protein in a SubtomogramSet; prints it, or warns of what is doubtful. diameter: Å. asked:
+    'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is compared with the
+    volumes; the answer is sure from 5 standard errors on. Raises ValueError for empty volumes."""
     rows = np.unique(np.linspace(0, len(subtomograms) - 1, min(len(subtomograms), SAMPLE)).round().astype(int))
     matches = torch.cat([_matches(subtomograms, rows[i : i + 16], diameter) for i in range(0, len(rows), 16)])
     value, spread = float(matches.mean()), float(matches.std()) if len(rows) > 1 else 0.0
     error = spread / len(rows) ** 0.5 if spread > ROUNDED * abs(value) else float("inf")  # one volume tells nothing
     sure, found = abs(value) > SURE * error, "bright" if value > 0 else "dark"
     said = f"Protein is {found} in the subtomograms (compared with a sphere, {abs(value) / error:.0f} standard errors)."
-    if asked == "auto" and not sure:
-        return (
-            "bright",
-            "",
-            (
-                "The contrast could not be determined by comparing the subtomograms with a sphere; protein is "
-                "assumed to be bright. If it is dark, set --contrast dark."
-            ),
+    if asked == "auto" and sure:
+        print(said)
+    elif asked == "auto":
+        warn(
+            "The contrast could not be determined by comparing the subtomograms with a sphere; protein is assumed to "
+            "be bright. If it is dark, set --contrast dark."
         )
-    if asked == "auto":
-        return found, said, ""
-    return asked, "", f"Contrast (--contrast) is {asked}, but: {said}" if sure and found != asked else ""
+        found = "bright"
+    elif sure and found != asked:
+        warn(f"Contrast (--contrast) is {asked}, but: {said}")
+    return found if asked == "auto" else asked
 
 
 def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 import typing
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ class Classes:
 def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> ClassifySubtomogramsOutputs:
     stem = unfinished.star_stem(config.output, "Subtomograms", *BESIDE)
     wanted = ("classes",) if config.ground_truth else ()
-    found = subtomograms.read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max)
+    found = subtomograms.read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max, run.skip)
     classes = (_classified if config.model else _clustered)(config, found, stem, run)
     folder = Path(f"{config.output}.partial")
     averages: dict[str, str] = {}
@@ -99,14 +100,6 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
     )
 
 
-def _contrast(found: subtomograms.SubtomogramSet, diameter: float, asked: str, run: Run) -> str:
-    contrast, said, warning = prepare.find_subtomogram_contrast(found, diameter, asked)
-    if said:
-        print(said)
-    run.warn(warning)
-    return contrast
-
-
 def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.SubtomogramSet, stem: str, run: Run) -> Classes:
     source = model.find_model(str(config.model), "classifier")
     classifier = load_classifier(source, run.device)
@@ -114,13 +107,16 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
     if config.ground_truth:
         check_ground_truth(found, card)
     run.warn(*classifier.differences(found))
-    contrast = _contrast(found, card["particle_diameter"], config.contrast, run)
+    contrast = prepare.find_subtomogram_contrast(found, card["particle_diameter"], config.contrast)
     minimum = _lowest_confidence(config, classifier, run)
     print(f"Classifying {counted(len(found), 'subtomogram')} on {run.device_name} with {card['name']}.")
     folder, parts = run.folder(config.subtomograms, str(source / CARD)), []
     with run.progress(len(found), "subtomogram") as bar:
         for start in range(0, len(found), CHUNK):
-            rows, path = np.arange(start, min(start + CHUNK, len(found))), folder / f"part_{start:08d}.npz"
+            rows = np.arange(start, min(start + CHUNK, len(found)))
+            path = (
+                folder / f"part_{start:08d}_{zlib.crc32(' '.join(found.names).encode()):08x}.npz"
+            )  # of those not skipped
             if not path.exists():
                 write_part(path, classifier.classify(found, rows, contrast, BATCH))
             parts.append(read_part(path))
@@ -191,7 +187,7 @@ def _clustered(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomogr
         )
     run.warn(*prepare.resolution_notes(found, diameter, config.resolution))
     how = clustering.alignment_of(found, config.align)
-    contrast = _contrast(found, diameter, config.contrast, run)
+    contrast = prepare.find_subtomogram_contrast(found, diameter, config.contrast)
     folder = run.folder(config.subtomograms)
     frame = frame_of(found, diameter, config.resolution or PIXELS * found.pixel_size)
     print(

@@ -154,14 +154,11 @@ def _warnings(config: DetectParticlesConfig, outputs: DetectParticlesOutputs) ->
                 f"No {species} was found in {len(without)} of {len(outputs['counts'])} tomograms "
                 f"({', '.join(without[:5])}{' ...' if len(without) > 5 else ''}): {reason}."
             )
-        doubtful = [
-            name
-            for name, counts in outputs["counts"].items()
-            if counts.get(species)
-            and outputs["expected_false_detections"][name].get(species, 0) > 0.5 * counts[species]
-        ]
+        false = {name: expected.get(species, 0) for name, expected in outputs["expected_false_detections"].items()}
+        doubtful = [name for name, counts in outputs["counts"].items() if 0 < counts.get(species, 0) < 2 * false[name]]
         if doubtful:
+            advice = "Lower --fdr, or name other particles that may be there (--others, with another --output)."
             yield (
                 f"In {', '.join(doubtful[:5])}, more than half of the detections of {species} are expected to be "
-                "false. Raise the threshold (--threshold)."
+                f"false. {'Raise the threshold (--threshold).' if config.model or config.threshold else advice}"
             )

@@ -72,7 +72,6 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
         if slices:
             draw_slices(pair, slices, names, folder / f"{pair.name}.png", tomograms.get(pair.name))
             drawn.append(pair.name)
-    pictures = drawn
     for name, row in record["features"].items():
         known = [
             f"{word} {row[key]:.{3 if row[key] < 10 else 0}f}{unit}"
@@ -89,7 +88,7 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
         evaluation=run.at("evaluation.json"),
         folder=str(config.output),
         features=record["features"],
-        pictures={name: run.at(f"{name}.png") for name in pictures},
+        pictures={name: run.at(f"{name}.png") for name in drawn},
     )
 
 
@@ -117,7 +116,4 @@ def _record(
 
 
 def _all_scores(measured: typing.Sequence[typing.Any]) -> ScoreCurve:
-    total = ScoreCurve()
-    for _, _, curve in measured:
-        total += curve
-    return total
+    return sum((curve for _, _, curve in measured), ScoreCurve())

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import torch
 
-from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card
+from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card, some_names
 from ...io import files, memory, messages, tomograms
 from ...io.model import find_model
 from ...running.runner import PROGRAM, Run, command
 from ..segmenters import combine, load_segmenter, predict, score_folder, slabs, working_scale
 
-NOISY = 0.001  # part of the tomogram that is called a feature, from which it is warned of as no more than in noise
+NOISY, THIRD = 0.0003, 1 / 3  # parts of noise, and of what is found, above which a feature's part of noise is warned of
 Card = typing.Mapping[str, typing.Any]
-NAMED = 5  # tomograms whose answer to noise a summary lists
+NAMED = 5  # tomograms that a warning lists
 SMALL = 0.65  # GB of working memory for a slice of 1000 x 1000; more is no quicker there
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
@@ -47,13 +47,14 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         annotators=config.annotators,
         boundaries=[f.between and list(f.between) for f in features],
     )
+    models = {f.name: [str(folders[n]) for n in f.models] for f in features}
     described = [
         dict(
             name=f.name,
             threshold=f.threshold,
-            annotators=list(f.annotators),
-            model=str(folders[f.models[0]]),
-            models=[str(folders[n]) for n in f.models],
+            annotators=[*f.annotators],
+            model=models[f.name][0],
+            models=models[f.name],
         )
         for f in features
     ]
@@ -94,14 +95,10 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         thresholds={f.name: f.threshold for f in features},
         pixel_size=good[0].pixel_size,
         pixel_sizes={s.name: s.pixel_size for s in good},
-        models={f.name: [str(folders[n]) for n in f.models] for f in features},
+        models=models,
         agreement={f.name: agreements[f.name].metrics(f.annotators) for f in compared},
         noise={s.name: record[s.name].get("noise", {}) for s in good},
     )
-    for name, found in outputs.noise.items():
-        for feature, parts in found.items():
-            if NOISY < parts["tomogram"] <= 2 * parts["noise"]:
-                run.warn(_noise_in_words(name, feature, parts))
     _tell(outputs, cards, run)
     return outputs
 
@@ -111,29 +108,35 @@ def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
         f"{counted(len(made.files), 'tomogram')} segmented, {', '.join(made.features)}: "
         f"{made.scores}/<tomogram>__<feature>.mrc"
     )
-    noisy = {name: parts for name, parts in sorted(made.noise.items()) if parts}
-    for name, parts in list(noisy.items())[:NAMED]:
-        worst = max(parts, key=lambda feature: parts[feature]["noise"])
-        run.summary(_noise_in_words(name, worst, parts[worst]))
-    if len(noisy) > NAMED:
-        run.summary(f"... and {len(noisy) - NAMED} more tomograms.")
+    for feature in made.features:
+        found = {name: parts[feature] for name, parts in made.noise.items() if feature in parts}
+        run.summary(*_noise_in_words(feature, [*found.values()]))
+        doubtful = {k: parts for k, parts in found.items() if parts["noise"] > max(NOISY, THIRD * parts["tomogram"])}
+        if doubtful:
+            run.warn(
+                f"In {some_names(doubtful, NAMED)}, noise alone gives more than a third as many voxels of {feature} as "
+                "are found there. Check by eye what is found."
+            )
     by = " and ".join(
         f"{card['feature']} by {card['name']} ({network_words('segmenter', card['network'])})" for card in cards
     )
     run.methods(f"{counted(len(made.files), 'tomogram')} were segmented with {PROGRAM}: {by}.")
 
 
-def _noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
-    in_noise, in_tomogram = (f"{100 * round(parts[part], 6):.3g} %" for part in ("noise", "tomogram"))
-    words = (
-        f"{tomogram}, {feature}: the model finds the feature in {in_noise} of noise with the tomogram's spectrum, and "
-        f"in {in_tomogram} of the tomogram's blocks that the spectrum was measured on."
-    )
-    if parts.get("raised"):
-        words += f" Its threshold is the model's score {parts['boundary']:.3g}, by the scores of this tomogram."
-    if parts["tomogram"] <= 2 * parts["noise"]:
-        words += " This is hardly more than noise gives: regard the feature as not found."
-    return words
+def _noise_in_words(feature: str, found: typing.Sequence[typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:
+    """A sentence about a feature in some tomograms; nothing without any. found: a NoiseAnswer's parts of each."""
+
+    def span(key: str, unit: float) -> str:
+        values = [unit * round(parts[key], 6) for parts in found if key in parts]
+        return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values))))
+
+    if found:
+        raised = any("boundary" in parts for parts in found)
+        yield (
+            f"{feature}: found in {span('noise', 100)} % of noise with a tomogram's spectrum, and in "
+            f"{span('tomogram', 100)} % of the blocks that the spectrum was measured on"
+            + (f"; threshold, by these two: the model's score {span('boundary', 1)}." if raised else ".")
+        )
 
 
 def _sources(

@@ -63,14 +63,11 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
 
 
 def _examples(config: TrainClassifierConfig, method: ClassifierMethod, run: Run) -> Examples:
-    found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max)
+    found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max, run.skip)
     found, labels, numbers, names, notes = labelled(found, config.class_names)
     diameter = prepare.subtomogram_diameter(found, config.particle_diameter)
     run.warn(*notes, *prepare.resolution_notes(found, diameter, config.resolution))
-    contrast, said, warning = prepare.find_subtomogram_contrast(found, diameter, config.contrast)
-    if said:
-        print(said)
-    run.warn(warning)
+    contrast = prepare.find_subtomogram_contrast(found, diameter, config.contrast)
     training, validation, how = split(found, labels, HELD_OUT, config.seed)
     print(how)
     pixel_size, box = method.grid(found, diameter, config.resolution)

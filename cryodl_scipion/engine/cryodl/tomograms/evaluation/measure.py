@@ -53,11 +53,11 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-class ScoreCurve:
+class ScoreCurve(Summed):
     """Histograms of scores where the feature is (yes) and is not (no), (BINS,) voxels; sums: (BINS,) of scores."""
 
-    def __init__(self) -> None:
-        self.yes, self.no, self.sums = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
+    def __init__(self, *counts: np.ndarray) -> None:
+        self.yes, self.no, self.sums = counts or tuple[np.ndarray, ...](np.zeros((3, BINS)))
 
     def add(self, scores: np.ndarray, ground_truth: np.ndarray) -> None:
         """scores: (n,) float32 in [0, 1]. ground_truth: (n,) bool."""
@@ -66,10 +66,6 @@ class ScoreCurve:
         self.yes += np.bincount(bins[ground_truth], minlength=BINS)
         self.no += np.bincount(bins[~ground_truth], minlength=BINS)
         self.sums += np.bincount(bins, scores, BINS)
-
-    def __iadd__(self, other: typing.Self) -> typing.Self:
-        self.yes, self.no, self.sums = self.yes + other.yes, self.no + other.no, self.sums + other.sums
-        return self
 
     def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
         """(precision, recall) of all voxels that score at least b / BINS, for b from BINS - 1 down to 0."""

@@ -44,7 +44,7 @@ class LabelledPair:
         if note and found.pixel_size is None:
             note = f"The header of {segmentation} has no pixel size; that of its labels is used."
         self._ground_truth = LabelVolume(labels, found)
-        self.notes = note, elsewhere(self._ground_truth, found)
+        self.notes = note, working_pixel_size(ground_truth, self.pixel_size)[1], elsewhere(self._ground_truth, found)
         self._found = (
             found
             if label is not None

@@ -53,14 +53,13 @@ def read_poses(
                 strange[name] = strange.get(name, 0) + len(rows)
                 numbers = numbers or positions.named == "numbers"
                 continue
-            poses = positions.poses(rows, tomograms[name].shape, sizes[name])
-            _check_inside(poses.zyx, tomograms[name], path, name)
+            place = tomograms[name].shape, sizes[name]
+            _check_inside(positions.zyx_px(rows, *place), tomograms[name], path, name)
             of_file, unsaid = _species_of_file(path, name, tomograms), species or SPECIES
             classes = [f"class_{one}" if several else "" for one in positions.classes] or [""] * len(positions)
-            said = [positions.species[row] or of_file or classes[row] or unsaid for row in rows]
-            for one in sorted(set(said)):
-                mine = np.array([this == one for this in said])
-                found[name].setdefault(one, []).append(ParticlePoses(poses.zyx[mine], poses.angles[mine]))
+            said = np.array([positions.species[row] or of_file or classes[row] or unsaid for row in rows])
+            for one in sorted(set(said.tolist())):
+                found[name].setdefault(one, []).append(positions.poses(rows[said == one], *place))
     if not any(found.values()):
         raise ValueError(
             f"No coordinate (--coordinates) is in one of the tomograms ({', '.join(list(tomograms)[:5])}); the files "

@@ -24,51 +24,49 @@ def write_points(
     species = sorted({one for each in poses.values() for one in each})
     tilts = None if config.tilt_min is None or config.tilt_max is None else (config.tilt_min, config.tilt_max)
     made: dict[str, dict[str, str]] = {name: {} for name in poses}
+    tables: list[dict[str, typing.Any]] = []
+    every, names = _all_poses(poses), (*tomogram_coordinates.ANGLES, *coordinates3d.SCORES)
+    known = (every.oriented.any(),) * 3 + tuple(np.isfinite(every.scores).any(axis=0))
     for name, each in poses.items():
-        all_poses, said = (
-            coordinates3d.ParticlePoses.joined(list(each.values())),
-            [one for one, those in each.items() for _ in range(len(those))],
-        )
-        zyx, angles, shape, size = all_poses.zyx, all_poses.angles, tomograms[name].shape, sizes[name]
-        xyz, files = zyx[:, ::-1], made[name]
+        those, shape, size, files = _all_poses({name: each}), tomograms[name].shape, sizes[name], made[name]
+        said = [one for one, some in each.items() for _ in range(len(some))]
+        columns = tomogram_coordinates.coordinate_columns(name, those.zyx, shape, size)
+        values = zip(names, (*np.nan_to_num(those.angles).T, *those.scores.T))
+        columns.update((pair for pair, there in zip(values, known) if there), cryodlSpecies=said)
+        tables.append(columns)
         if "napari" in config.points:
             files["napari"] = f"{name}.csv"
-            coordinate_files.write_napari_points(folder / files["napari"], zyx, said, angles)
+            coordinate_files.write_napari_points(folder / files["napari"], those, said)
         if "imod" in config.points:
             files["imod"] = f"{name}.mod"
-            coordinate_files.write_imod_model(folder / files["imod"], xyz, said, shape, size, species)
+            coordinate_files.write_imod_model(folder / files["imod"], those.zyx[:, ::-1], said, shape, size, species)
         if "dynamo" in config.points:
-            files["dynamo"] = f"{name}.tbl"
-            coordinate_files.write_dynamo_table(
-                folder / files["dynamo"], xyz, list(tomograms).index(name) + 1, said, species, angles, tilts, size
-            )
+            files["dynamo"], number = f"{name}.tbl", list(tomograms).index(name) + 1
+            coordinate_files.write_dynamo_table(folder / files["dynamo"], those, number, said, species, tilts, size)
         if "eman2" in config.points:
             files["eman2"] = f"{name}_info.json"
-            centred = (xyz - np.array(shape[::-1]) / 2) * size
-            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species)
+            centred = (those.zyx[:, ::-1] - np.array(shape[::-1]) / 2) * size
+            scores = those.scores[:, 0]
+            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species, scores)
         if "copick" in config.points:
-            for one, those in each.items():
-                file = coordinate_files.write_copick(folder, name, one, those.zyx[:, ::-1], those.angles, size)
+            for one, some in each.items():
+                file = coordinate_files.write_copick(folder, name, one, some, size)
                 files["copick"] = str(Path(file).parent)
-    if "relion" in config.points and poses:
-        tables: list[dict[str, typing.Any]] = []
-        oriented = any(those.oriented.any() for each in poses.values() for those in each.values())
-        for name, each in poses.items():
-            all_poses = coordinates3d.ParticlePoses.joined(list(each.values()))
-            columns = tomogram_coordinates.coordinate_columns(name, all_poses.zyx, tomograms[name].shape, sizes[name])
-            if oriented:
-                columns.update(zip(tomogram_coordinates.ANGLES, np.nan_to_num(all_poses.angles).T))
-            columns[tomogram_coordinates.SPECIES[0]] = [one for one, those in each.items() for _ in range(len(those))]
-            tables.append(columns)
-        tomogram_coordinates.write_coordinates3d((folder / "particles.star"), tables, [sizes[name] for name in poses])
-        for files in made.values():
+        if "relion" in config.points:
             files["relion"] = "particles.star"
+    if "relion" in config.points and poses:
+        tomogram_coordinates.write_coordinates3d(folder / "particles.star", tables, [sizes[name] for name in poses])
     return made
+
+
+def _all_poses(poses: dict[str, dict[str, coordinates3d.ParticlePoses]]) -> coordinates3d.ParticlePoses:
+    return coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
 
 
 def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
     """Sentences about what the chosen formats cannot hold of these {tomogram: {species: ParticlePoses}}."""
-    all_poses = coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
+    all_poses = _all_poses(poses)
+    scored, judged = np.isfinite(all_poses.scores).sum(axis=0).tolist()
     known, names = int(all_poses.oriented.sum()), dict(imod="IMOD's models", eman2="EMAN2's boxes")
     poor = [name for form, name in names.items() if form in config.points]
     possible = (
@@ -82,6 +80,16 @@ def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config
             "dynamo" in config.points and len(all_poses) and config.tilt_min is None,
             "Dynamo's tables say nothing about the missing wedge (columns 13 to 15), as the tilt range is not known: "
             "give --tilt-min and --tilt-max.",
+        ),
+        (
+            0 < scored < len(all_poses),
+            f"{counted(len(all_poses) - scored, 'coordinate')} of {len(all_poses)} have no score: it is 1 in Dynamo's "
+            "tables and copick's files, and 0 in EMAN2's boxes.",
+        ),
+        (scored and "imod" in config.points, "IMOD's models hold no scores."),
+        (
+            judged and {"dynamo", "imod", "eman2", "copick"}.intersection(config.points),
+            "Only napari's points and RELION's file hold cryodlQ.",
         ),
     )
     notes = [note for there, note in possible if there]

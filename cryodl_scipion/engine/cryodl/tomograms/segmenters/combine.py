@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ...io.files import lists_by_key
+from ..evaluation.measure import Summed
 
 MINIMUM = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: float16 knows no finer steps below 1
 
@@ -117,7 +118,7 @@ def combined_threshold(thresholds: typing.Sequence[float]) -> float:
 
 
 @dataclasses.dataclass
-class Agreement:
+class Agreement(Summed):
     """How well the models of a feature agree, summed up slice by slice. voxels: how many there were. both: (k, k)
     voxels that each pair puts above its thresholds; the diagonal holds those of each model. totals: (k,) sums of
     scores. products: (k, k) sums of products of scores."""
@@ -140,14 +141,6 @@ class Agreement:
         self.both = self.both + (above @ above.T).double().numpy()
         self.totals = self.totals + flat.sum(dim=1, dtype=torch.float64).numpy()
         self.products = self.products + (flat @ flat.T).double().numpy()
-
-    def __add__(self, other: "Agreement") -> "Agreement":
-        return Agreement(
-            self.voxels + other.voxels,
-            self.both + other.both,
-            self.totals + other.totals,
-            self.products + other.products,
-        )
 
     def metrics(self, annotators: typing.Sequence[str]) -> dict[str, typing.Any]:
         """For results: annotators, dice and correlation (k x k lists; None where there is nothing to compare)."""

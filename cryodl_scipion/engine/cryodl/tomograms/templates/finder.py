@@ -126,7 +126,12 @@ class TemplateFinder:
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """SpeciesFound in a tomogram, and sentences for the user. Raises ValueError if it cannot be searched."""
         check_volume(tomogram)
-        template = self._template(pixel_size)
+        template, shortest = self._template(pixel_size), min(tomogram.shape) * pixel_size
+        if template.diameter > shortest:
+            raise ValueError(
+                f"The template is {template.diameter:.0f} Å wide, and {tomogram.path} is {shortest:.0f} Å thick at its "
+                "shortest side. Check the pixel sizes of both, and the template's --diameter."
+            )
         structures, _, finely = self._loaded[pixel_size]
         of = lambda these, *more: TemplateSearch(
             WorkingTomogram(tomogram, pixel_size, these[0].pixel_size), these, self.config, self.device, *more
@@ -179,12 +184,6 @@ class TemplateSearch:
     ) -> None:
         self.source, self.config, self.device, self.decoys, self.finely = source, config, device, decoys, finely
         self.template = template = structures[0]
-        shortest = min(source.shape) * source.pixel_size
-        if template.diameter > shortest:
-            raise ValueError(
-                f"The template is {template.diameter:.0f} Å wide, and {source.tomogram.path} is {shortest:.0f} Å thick "
-                "at its shortest side. Check the pixel sizes of both, or give the template's --diameter."
-            )
         voxels = MEMORY * GIGABYTE / (BYTES + EACH * len(structures))
         self.kept, self.starts = tiling(source.shape, template.box, voxels)
         self.sign = -1.0 if config.contrast == "dark" else 1.0
