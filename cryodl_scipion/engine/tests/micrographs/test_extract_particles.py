@@ -169,7 +169,7 @@ def test_what_cannot_be_used_is_named_and_the_others_are_cut(data):
     assert extract("none.star") == 2
 
 
-def test_only_what_has_changed_is_cut_again(data):
+def test_only_what_has_changed_is_cut_again(data, capsys):
     assert extract() == 0
     first = {n: os.stat(f"particles/m{n}.mrcs").st_mtime_ns for n in (1, 2)}
     write_coordinates("picks/m2.star", PLACES[:2], np.ones(2))
@@ -178,6 +178,7 @@ def test_only_what_has_changed_is_cut_again(data):
     assert again[1] == first[1] and again[2] != first[2]
     assert len(read_particles("particles.star")) == 5
     assert extract("particles.star", "--scaled-box", "20") == 2  # other parameters are not mixed in
+    assert extract(ctf=False) == 2 and "was made with CTFs" in capsys.readouterr().err
     with open("particles/m1.json", "w") as file:
         json.dump(dict(kind="else"), file)
     assert extract() == 2

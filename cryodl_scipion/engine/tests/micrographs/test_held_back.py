@@ -36,9 +36,9 @@ def compare(tmp_path, monkeypatch):
     """hold_back with networks that rank as they are told. learnt: function of what a way teaches (its particles, the
     held-back image, ranks before) and of the ranks before that gives those after. found: particles that score 0.5."""
     monkeypatch.setattr(held_back, "fit_task", lambda task, *_, **__: setattr(task, "trained", True))
-    monkeypatch.setattr(held_back, "missed_particles", lambda found: found)
+    monkeypatch.setattr(held_back, "missed_particles", lambda found: found.missed)
 
-    def run(images, given, before, learnt, missed=0.0, found=99):
+    def run(images, given, before, learnt, missed=0.0, found=99, seen=0.0):
         taught, held = [], []
 
         def task_of(training):
@@ -51,7 +51,8 @@ def compare(tmp_path, monkeypatch):
                     ranks = [learnt(training, image, rank) for image, rank in zip(out, ranks)]
                 return np.concatenate(ranks), 1000
 
-            task.box_ranks, task.corrected_candidates = box_ranks, lambda images: missed
+            candidates = types.SimpleNamespace(missed=missed, raw=np.full(50, seen))
+            task.box_ranks, task.corrected_candidates = box_ranks, lambda images: candidates
             task.hits = lambda out: Hits(np.zeros(0, bool), np.zeros(0), sum(len(im.positives) for im in out))
             task.box_hits = lambda images: Hits(*scored(images, found), 0)
             taught.append(training)
@@ -109,6 +110,15 @@ def test_boxes_teach_a_general_model_that_misses_most_of_them_unless_they_clearl
     assert told.gains[CLICKS] == (gain, pytest.approx(0.1, abs=0.002))
     assert told.chosen == (CLICKS if learns else None)
     assert ("finds fewer than half" in told.sentence()) == (learns and gain < 0)
+
+
+@pytest.mark.parametrize("found, seen, learns", [(9, 0.95, False), (9, 0.7, True), (10, 0.95, True)])
+def test_boxes_elsewhere_than_sure_particles_do_not_teach(compare, found, seen, learns):
+    """Where the general model is sure of what it finds, and the boxes are not on it, they are wrong."""
+    ranks = lambda _, image, before: before * np.exp(-1.0)
+    told, *_ = compare([labelled("a", 20, 0)], {"a": 0}, constant(500, 1), ranks, found=found, seen=seen)
+    assert told.chosen == (CLICKS if learns else None) and bool(told.elsewhere) is not learns
+    assert learns or "only 9 of the 20 boxes" in told.elsewhere[0]
 
 
 def test_background_alone_says_nothing_of_what_the_general_model_misses(compare):

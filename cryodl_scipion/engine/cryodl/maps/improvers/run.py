@@ -38,9 +38,8 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
         return improved
     spectrum = scipy.fft.rfftn(np.asarray(data, np.float32))
     index, _, length = shell_numbers(data.shape, voxels_zyx)
-    sums = lambda values: np.bincount(index.ravel(), values.ravel())
-    cross = sums((spectrum * scipy.fft.rfftn(improved).conj()).real)
-    power = sums(spectrum.real**2 + spectrum.imag**2)
+    products = (spectrum * scipy.fft.rfftn(improved).conj()).real, spectrum.real**2 + spectrum.imag**2
+    cross, power = (np.bincount(index.ravel(), values.ravel()) for values in products)
     coarse = index < 1.5 * length / COARSE
     weight, own = np.clip(3 - 2 * COARSE / length * index[coarse], 0, 1), spectrum[coarse]
     spectrum *= np.maximum(cross / np.maximum(power, 1e-30), 0).astype(np.float32)[index]

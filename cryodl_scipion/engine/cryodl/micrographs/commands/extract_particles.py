@@ -32,8 +32,9 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     files, box = records_of(folder, config), config.box_in_pixels()
     side = config.scaled_box or box
     pixel_size = config.pixel_size * box / side
-    for name, _ in named:
-        files.read(name)  # particles cut with other parameters are an error, not a micrograph to skip
+    # particles cut with other parameters are an error, not a micrograph to skip
+    if any(record and record["source"]["ctf"] for record in [files.read(name) for name, _ in named]) and ctfs is None:
+        raise ValueError(f"{star} was made with CTFs. Give the CTF file (--ctf) again, or another name (--output).")
 
     def cut_one(name: str, path: str) -> stamps.Record:
         """The record of one micrograph; it is cut unless an earlier run has done so."""

@@ -68,7 +68,7 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     card = dict(card, name=Path(config.output).name, training=learnt)
     folders = [recursive.recursion_folder(number + 1) for number in range(config.recursions)]
     training.finish(card, task.networks["picker"].state_dict(), *folders, *TRIALS.values())
-    run.warn(*card_warnings(card))
+    run.warn(*card_warnings(card), *(held.elsewhere if held else ()))
     run.summary(*([held.sentence()] if held else []), *(training_summary(card) if training.report else []))
     run.methods(*([training_in_words(card)] if training.report else []))
     return TrainPickerOutputs(
