@@ -51,10 +51,12 @@ def test_nothing_of_the_input_comes_back_where_the_network_sees_nothing(molecule
     assert far.any() and np.abs(both[far]).max() < 1e-6 * both.max()
 
 
-def test_the_scale_of_the_input_does_not_matter(molecule):
+@pytest.mark.parametrize("scale, offset, near", [(1000, 0, 1e-4), (1, 0.3, 1e-4), (1, -0.2, 0.02)])
+def test_the_scale_and_the_mean_of_the_input_do_not_matter(molecule, scale, offset, near):
     data = molecule + 0.01 * np.random.default_rng(3).normal(size=molecule.shape).astype(np.float32)
-    one, other = with_input(molecule, data, VOXELS, 0.4), with_input(molecule, 1000 * data, VOXELS, 0.4)
-    np.testing.assert_allclose(one, other, atol=1e-4 * one.max())
+    changed = scale * data + offset * data.max()
+    one, other = with_input(molecule, data, VOXELS, 0.4), with_input(molecule, changed, VOXELS, 0.4)
+    np.testing.assert_allclose(one, other, atol=near * one.max())
 
 
 def test_a_map_that_the_network_did_not_change_stays(molecule):

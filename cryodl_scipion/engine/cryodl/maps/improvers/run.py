@@ -40,7 +40,7 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
     index, _, length = shell_numbers(data.shape, voxels_zyx)
     products = (spectrum * scipy.fft.rfftn(improved).conj()).real, spectrum.real**2 + spectrum.imag**2
     cross, power = (np.bincount(index.ravel(), values.ravel()) for values in products)
-    coarse = index < 1.5 * length / COARSE
+    coarse = (index > 0) & (index < 1.5 * length / COARSE)  # not the mean, which is any
     weight, own = np.clip(3 - 2 * COARSE / length * index[coarse], 0, 1), spectrum[coarse]
     spectrum *= np.maximum(cross / np.maximum(power, 1e-30), 0).astype(np.float32)[index]
     seen = density_seen(improved, voxels_zyx)
