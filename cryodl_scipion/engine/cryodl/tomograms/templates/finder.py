@@ -265,8 +265,8 @@ class TemplateSearch:
         scale = np.array(self.source.shape) / np.array(self.source.tomogram.shape)
         start = np.round(rescaled(zyx, scale)).astype(int) - NEAR
         tile = self._tile(self._voxels(start, (2 * NEAR + 1,) * 3), self.typical)
-        position, *fit = refine_detection(tile, self.kernels[number], np.full(3, NEAR), angles, 1, ROUNDS)
-        return self.source.in_tomogram(position + start), *fit
+        position, turned, score = refine_detection(tile, self.kernels[number], np.full(3, NEAR), angles, 1, ROUNDS)
+        return self.source.in_tomogram(position + start), turned, score
 
     @staticmethod
     def _hopeful(scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
