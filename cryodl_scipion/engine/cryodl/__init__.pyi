@@ -943,7 +943,7 @@ def detect_particles(
     angular_step: typing.Optional[float] = ...,
     tilt_min: float = ...,
     tilt_max: float = ...,
-    defocus: float = ...,
+    defocus: typing.Optional[float] = ...,
     phase_flipped: bool = ...,
     contrast: typing.Literal['dark', 'bright'] = ...,
     control: float = ...,

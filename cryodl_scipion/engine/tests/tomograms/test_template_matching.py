@@ -40,8 +40,9 @@ def folder(tmp_path, monkeypatch):
 
 def detect(code=0, output="found", **options):
     options = dict(
-        dict(tomograms="tomo.mrc", template="lump.mrc", angular_step=60, output=output, device="cpu"), **options
-    )
+        dict(tomograms="tomo.mrc", template="lump.mrc", angular_step=60, defocus=0, output=output, device="cpu"),
+        **options,
+    )  # these tomograms have no CTF
     words = ["detect-particles", "--threads", "1", "--result", "result.json"]
     for name, value in options.items():
         if value is not None:

@@ -90,12 +90,14 @@ class DetectParticlesConfig(Config):
     )
     tilt_min: float = tomogram_fields.series_tilt_min()
     tilt_max: float = tomogram_fields.series_tilt_max()
-    defocus: float = param(
+    defocus: typing.Optional[float] = param(
         "Mean defocus of the tilt series (positive is underfocus). The template is multiplied by the CTF at this "
-        "defocus, for 300 kV, spherical aberration 2.7 mm and amplitude contrast 0.07. 0: no CTF.",
-        0.0,
+        "defocus, for 300 kV, spherical aberration 2.7 mm and amplitude contrast 0.07. 0: no CTF, as in tomograms that "
+        "were corrected for its amplitudes.",
+        None,
         "Å",
         limits=(0, 200000),
+        none_means="the mean CTF of 20000 to 50000",
     )
     phase_flipped: bool = param(
         "Whether the tomogram was reconstructed from phase-flipped images.", False, label="Phases flipped", expert=True

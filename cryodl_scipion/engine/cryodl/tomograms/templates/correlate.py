@@ -103,6 +103,7 @@ EDGE = 0.15  # of the highest frequency over which the low-pass falls
 MIN_POWER = 1e-4  # of the largest ring's, so that empty rings are not blown up
 MICROSCOPE = dict(voltage_kv=300.0, cs_mm=2.7, amplitude_contrast=0.07)
 _CTF_SIDE = 512
+USUAL = np.linspace(20000, 50000, 7)  # Å: defoci of tilt series; their mean CTF stands for one that is not known
 
 
 def volume_ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
@@ -119,8 +120,8 @@ def volume_ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
 
 class Filters:
     """Factors on the grid of rfftn. power: (RINGS,) of the tomogram, or None for no whitening. resolution: Å.
-    pixel_size: Å/px. tilts: least and largest, degrees. defocus: Å, 0 for no CTF. flipped: the tomogram's phases were
-    flipped."""
+    pixel_size: Å/px. tilts: least and largest, degrees. defocus: Å, 0 for no CTF, None for the mean of USUAL. flipped:
+    the tomogram's phases were flipped."""
 
     def __init__(
         self,
@@ -128,16 +129,17 @@ class Filters:
         resolution: float,
         pixel_size: float,
         tilts: tuple[float, float],
-        defocus: float = 0.0,
+        defocus: float | None = 0.0,
         flipped: bool = False,
     ) -> None:
         self.power, self.highest, self.pixel_size, self.tilts = power, pixel_size / resolution, pixel_size, tilts
-        self.transfer = self._ctf(defocus, flipped) if defocus else None
+        self.transfer = None if defocus == 0 else self._ctf(USUAL if defocus is None else [defocus], flipped)
 
-    def _ctf(self, defocus: float, flipped: bool) -> np.ndarray:
+    def _ctf(self, defoci: typing.Iterable[float], flipped: bool) -> np.ndarray:
         """(_CTF_SIDE // 2 + 1,) of frequencies from 0 to 0.5 cycles per voxel."""
-        row = ctf_rfft((_CTF_SIDE, _CTF_SIDE), self.pixel_size, defocus, defocus, 0.0, **MICROSCOPE)[0].numpy()
-        return np.abs(row) if flipped else row
+        side = (_CTF_SIDE,) * 2
+        rows = np.array([ctf_rfft(side, self.pixel_size, one, one, 0.0, **MICROSCOPE)[0].numpy() for one in defoci])
+        return np.mean(np.abs(rows) if flipped else rows, axis=0)
 
     def of_tomogram(self, shape: typing.Sequence[int]) -> torch.Tensor:
         """Factors for a part of the tomogram of a shape: whitening, up to the resolution, without the mean."""
@@ -171,11 +173,12 @@ class Kernels:
         self.template, self.device = template, device
         self.density, self.mask = template.density.to(device), template.mask.to(device)
         self.wide = 2 * template.box  # filtered in a wider box, so that nothing wraps into the sphere
+        self.turned = min(self.wide, self.density.shape[-1] // FINER)  # what leaves this box lies beyond the sphere
         self.factor = filters.of_template(self.wide).to(device)
 
     def at(self, angles: np.ndarray) -> torch.Tensor:
         """(n, b, b, b) kernels at (n, 3) rot, tilt, psi in degrees."""
-        particle = rotated(self.density, angles, box=self.wide, sampling=FINER)
+        particle = cube_crop(rotated(self.density, angles, box=self.turned, sampling=FINER), self.wide)
         seen = torch.fft.irfftn(
             torch.fft.rfftn(particle, dim=(1, 2, 3)) * self.factor, s=particle.shape[1:], dim=(1, 2, 3)
         )

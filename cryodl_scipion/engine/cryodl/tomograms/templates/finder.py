@@ -78,7 +78,7 @@ class TemplateFinder:
             print(
                 f"Template {template.name}: {template.diameter:.0f} Å wide, compared to {template.resolution:.3g} Å at "
                 f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart, "
-                f"{self._beside}."
+                f"the best places to {self._loaded[pixel_size][2][0].resolution:.3g} Å, {self._beside}."
             )
             return
 
@@ -101,11 +101,9 @@ class TemplateFinder:
     def _template(self, pixel_size: float) -> Template:
         if pixel_size not in self._loaded:
             structures, notes = self._structures(self.config, pixel_size)
-            template, finely = structures[0], list[Template]()
-            if self.others:
-                limit = self.config.resolution or max(NYQUIST * pixel_size, FINELY * template.resolution)
-                same, _ = self._structures(dataclasses.replace(self.config, resolution=limit), pixel_size)
-                finely = [dataclasses.replace(one, step=template.step) for one in same]
+            limit = self.config.resolution or max(NYQUIST * pixel_size, FINELY * structures[0].resolution)
+            same, _ = self._structures(dataclasses.replace(self.config, resolution=limit), pixel_size)
+            finely = [dataclasses.replace(one, step=structures[0].step) for one in same]
             self._loaded[pixel_size] = structures, notes, finely
         template = self._loaded[pixel_size][0][0]
         self.angular_step, self.orientations = template.step, len(template.angles)
@@ -136,7 +134,7 @@ class TemplateFinder:
         of = lambda these, *more: TemplateSearch(
             WorkingTomogram(tomogram, pixel_size, these[0].pixel_size), these, self.config, self.device, *more
         )
-        search = of(structures, self.decoys, of(finely, self.decoys) if finely else None)
+        search = of(structures, self.decoys, of(finely))
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             zyx, scores, angles, won, inverted = search.run(self.threshold, bar.update)
         notes = []
@@ -160,7 +158,7 @@ DECOYS = 6  # with them six targets in a row are enough for a q-value of 0.03, a
 FEWEST = 12  # best places of a tile that are looked at in any case
 Place = tuple[np.ndarray, float, np.ndarray, int]
 BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's; 3 of the second other particle, and so on
-FINELY = 0.6  # of the usual resolution, at which the template and other particles are told apart
+FINELY = 0.6  # of the usual resolution, at which the best places are judged
 HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
 BYTES, EACH = 36, 6  # of memory for each voxel of a tile that is searched, and for each structure beside
 MEMORY = WORKING_MEMORY / 5
@@ -171,7 +169,7 @@ INVERTED = 1.1  # times the highest score that the lowest is below 0 where prote
 
 class TemplateSearch:
     """The search for a Template in one WorkingTomogram. structures: the template, its decoys, and other particles.
-    decoys: how many these are. finely: the same at a higher resolution, to tell the others apart."""
+    decoys: how many these are. finely: the same at a higher resolution, which judges the places found here."""
 
     def __init__(
         self,
@@ -182,7 +180,7 @@ class TemplateSearch:
         decoys: int = 0,
         finely: "TemplateSearch | None" = None,
     ) -> None:
-        self.source, self.config, self.device, self.decoys, self.finely = source, config, device, decoys, finely
+        self.source, self.config, self.device, self.decoys, self.finely = source, config, device, decoys, finely or self
         self.template = template = structures[0]
         voxels = MEMORY * GIGABYTE / (BYTES + EACH * len(structures))
         self.kept, self.starts = tiling(source.shape, template.box, voxels)
@@ -217,9 +215,9 @@ class TemplateSearch:
         won, zyx, angles = np.array([row[3] for row in rows], int), zyx.reshape(-1, 3), angles.reshape(-1, 3)
         order = np.argsort(-scores, kind="stable")
         distance = self.config.minimum_distance or 0.7 * self.template.diameter
-        order = order[separate(zyx[order], max(1.0, distance / self.source.pixel_size))]
+        order = order[separate(zyx[order], max(1.0, distance / (self.source.pixel_size * self.source.factor)))]
         inverted = -lowest > INVERTED * highest and -lowest > (threshold or 0.0)
-        return self.source.in_tomogram(zyx[order]), scores[order], angles[order], won[order], inverted
+        return zyx[order], scores[order], angles[order], won[order], inverted
 
     def _searched(
         self, start: typing.Sequence[int], threshold: float | None, progress: typing.Callable[[int], object] | None
@@ -237,41 +235,37 @@ class TemplateSearch:
         start: typing.Sequence[int],
         threshold: float | None,
     ) -> list[Place]:
-        """Working px, score, angles and winner of the best places in what is kept of a tile. The two structures that
-        fit best by the grid of the search are refined: they are often near to each other."""
+        """px of the tomogram, score, angles and winner of the best places in what is kept of a tile. The two structures
+        that fit best by the grid of the search, often near to each other, and the other particles are refined, and
+        judged at the finer resolution. Where a threshold is given, the score is that of the search."""
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
         rivals = best[: 1 + self.decoys]
         _, scores, voxels = find_peaks_3d(functools.reduce(torch.maximum, rivals), 0.0, keep)
         near = separate(voxels.astype(float), max(1.0, 0.35 * self.template.diameter / self.source.pixel_size))
-        pooled = (torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0] for one in rivals)
+        pooled = (torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0] for one in best)
         around = np.stack([one[tuple(voxels[near].T)].cpu().numpy() for one in pooled], axis=1)
-        ranks = np.argsort(-around, axis=1)[:, :2]
+        ranks = np.argsort(-around[:, : len(rivals)], axis=1)[:, :2]
         rows, hopeful = [], self._hopeful(scores[near], ranks[:, 0] == 0, threshold)
         for number, pair, least in zip(near[:hopeful], ranks, around):
             at, found = tuple(voxels[number]), []
             first = [one.template.angles[int(each[at])] for one, each in zip(self.kernels, which)]
-            for one in pair:
+            for one in (*pair, *range(len(rivals), len(best))):
                 position, angles, score = refine_detection(tile, self.kernels[one], voxels[number], first[one])
-                found.append((max(score, float(least[one])), int(one), position, angles))
-            score, won, position, angles = max(found, key=lambda row: row[0])
-            # whichever won, so that the target has no advantage over its decoys where it is not
-            known = [won, *range(1 + self.decoys, len(self.kernels))]
-            place = self.source.in_tomogram(position + start)
-            another = self.finely and self.finely.best_of(known, place, [first[one] for one in known])
-            won = BY_ANOTHER + another - 1 if another else BY_DECOY if won else 0
-            if won == 0:
-                position, angles, _ = refine_detection(tile, self.kernels[0], voxels[number], angles, 1, ROUNDS)
-            rows.append((position + start, score, angles, won))
+                fit = self.finely.judged(int(one), self.source.in_tomogram(position + start), angles)
+                found.append((*fit, int(one), max(score, float(least[one]))))
+            place, angles, score, won, searched = max(found, key=lambda row: row[2])
+            won = BY_ANOTHER + won - len(rivals) if won >= len(rivals) else BY_DECOY if won else 0
+            rows.append((place, score if threshold is None else searched, angles, won))
         return rows
 
-    def best_of(self, numbers: typing.Sequence[int], zyx: np.ndarray, angles: typing.Sequence[np.ndarray]) -> int:
-        """Which of some structures fits best at a place (3,), px of the tomogram: 0 for the first of their numbers, and
-        so on. angles: (3,) of each, of a search."""
+    def judged(self, number: int, zyx: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """px of the tomogram (3,), rot, tilt, psi (3,) in degrees and score of a structure by its number. zyx, angles:
+        where a search found it and how, refined."""
         scale = np.array(self.source.shape) / np.array(self.source.tomogram.shape)
         start = np.round(rescaled(zyx, scale)).astype(int) - NEAR
         tile = self._tile(self._voxels(start, (2 * NEAR + 1,) * 3), self.typical)
-        fit = lambda one, start: refine_detection(tile, self.kernels[one], np.full(3, NEAR), start, 1 + ROUNDS)[2]
-        return int(np.argmax([fit(one, start) for one, start in zip(numbers, angles)]))
+        position, turned, score = refine_detection(tile, self.kernels[number], np.full(3, NEAR), angles, 1, ROUNDS)
+        return self.source.in_tomogram(position + start), turned, score
 
     @staticmethod
     def _hopeful(scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
