@@ -2,6 +2,7 @@
 """Sets of subtomograms: RELION's STAR files (3.0, 3.1, 4 with pseudo-subtomograms) with a volume for each particle, or
 a stack of tilt images (5)."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -10,7 +11,7 @@ import weakref
 
 import numpy as np
 
-from ..contract import AllSkipped
+from ..contract import AllSkipped, counted
 from ..contract.reading import reader
 from ..core.names import check_words
 from .particles import ANGLES
@@ -200,7 +201,8 @@ def read_subtomograms(
 
 def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: bool, skip: Skip) -> Columns:
     """The columns without the rows that `skip` is told of."""
-    names, good, first = columns["rlnImageName"], [], None
+    names, good, first = columns["rlnImageName"], dict[int, int](), None
+    print(f"Checking {counted(len(names), 'subtomogram')} of {path}.")
     for row, name in enumerate(names):
         try:
             number, volume = split_name(name)
@@ -208,13 +210,16 @@ def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: b
             find_weights(path, {key: [columns[key][row]] for key in (WEIGHTS,) if key in columns}, box)
             if not flat and not np.ptp(opened_volume(file).part((box * (number - 1), box * number))):
                 raise ValueError(f"Subtomogram {number} of {file} is constant. Extract it again.")
-            good.append(row)
+            good[row] = box
         except (ValueError, OSError) as error:
             skip(name, path, error, _WHAT)
             first = first or error
     if not good:
         raise AllSkipped(f"None of the {len(names)} subtomograms of {path} can be used. The first: {first}")
-    return {key: rows_of(values, np.array(good)) for key, values in columns.items()}
+    usual = collections.Counter(good.values()).most_common(1)[0][0]
+    for row in [row for row, box in good.items() if box != usual]:
+        skip(names[row], path, ValueError(f"It is {good.pop(row)} px wide, the others {usual} px."), _WHAT)
+    return {key: rows_of(values, np.array([*good])) for key, values in columns.items()}
 
 
 def write_subtomograms_star(

@@ -50,7 +50,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     columns = CENTRED if CENTRED[0] in table else PIXELS
     count = len(table[columns[0]])
     names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * count)
-    scored = {SCORES[0]: table.get("rlnAutopickFigureOfMerit", ["nan"] * count), SCORES[1]: ["nan"] * count, **table}
+    scored = {**dict.fromkeys(SCORES, ["nan"] * count), **table}
     return Coordinates3D(
         str(path),
         tuple(micrograph_key(name) if name else "" for name in names),

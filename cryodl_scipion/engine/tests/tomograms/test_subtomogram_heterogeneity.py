@@ -155,6 +155,7 @@ def test_what_cannot_be_fitted_is_refused_in_words(moving, tmp_path):
         (lambda volume: np.where(np.arange(16) == 3, np.nan, volume), "00031.mrc holds values that are not finite"),
         (lambda volume: np.zeros_like(volume), "Subtomogram 1 of .*00031.mrc is constant"),
         (lambda volume: volume[:14], "00031.mrc has 16 x 16 x 14 voxels; subtomograms must be cubes"),
+        (lambda volume: volume[:14, :14, :14], "It is 14 px wide, the others 16 px"),
     ],
 )
 def test_bad_volumes_are_named_and_left_out(tmp_path, change, message):

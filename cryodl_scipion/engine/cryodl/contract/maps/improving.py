@@ -43,8 +43,8 @@ class ImproveMapConfig(Config):
     mask_radius: float = map_fields.mask_radius()
     input_weight: float = param(
         "Weight of the input in the improved map, where the network sees density. The input is first filtered to "
-        "match the network's output as well as possible. 0: the network's output alone. Higher values are safer for "
-        "maps unlike the training maps, but improve the map less.",
+        "match the network's output as well as possible; what is coarser than 20 Å is the input's alone. 0: the "
+        "network's output alone. Higher values are safer for maps unlike the training maps, but improve them less.",
         INPUT_WEIGHT,
         label="Weight of the input",
         limits=(0, 1),

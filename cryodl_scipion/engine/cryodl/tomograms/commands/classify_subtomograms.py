@@ -7,7 +7,6 @@ import dataclasses
 import os
 import shutil
 import typing
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -110,13 +109,11 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
     contrast = prepare.find_subtomogram_contrast(found, card["particle_diameter"], config.contrast)
     minimum = _lowest_confidence(config, classifier, run)
     print(f"Classifying {counted(len(found), 'subtomogram')} on {run.device_name} with {card['name']}.")
-    folder, parts = run.folder(config.subtomograms, str(source / CARD)), []
+    # of the same subtomograms: one that was missing may be there when the run continues
+    folder, parts = run.folder(config.subtomograms, str(source / CARD), *dict.fromkeys(found.files)), []
     with run.progress(len(found), "subtomogram") as bar:
         for start in range(0, len(found), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(found)))
-            path = (
-                folder / f"part_{start:08d}_{zlib.crc32(' '.join(found.names).encode()):08x}.npz"
-            )  # of those not skipped
+            rows, path = np.arange(start, min(start + CHUNK, len(found))), folder / f"part_{start:08d}.npz"
             if not path.exists():
                 write_part(path, classifier.classify(found, rows, contrast, BATCH))
             parts.append(read_part(path))
@@ -188,7 +185,7 @@ def _clustered(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomogr
     run.warn(*prepare.resolution_notes(found, diameter, config.resolution))
     how = clustering.alignment_of(found, config.align)
     contrast = prepare.find_subtomogram_contrast(found, diameter, config.contrast)
-    folder = run.folder(config.subtomograms)
+    folder = run.folder(config.subtomograms, *dict.fromkeys(found.files))
     frame = frame_of(found, diameter, config.resolution or PIXELS * found.pixel_size)
     print(
         f"Comparing {len(found)} subtomograms with detail to {frame.width / frame.radius:.0f} Å on "

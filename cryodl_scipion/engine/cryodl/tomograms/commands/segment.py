@@ -111,7 +111,7 @@ def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
     for feature in made.features:
         found = {name: parts[feature] for name, parts in made.noise.items() if feature in parts}
         run.summary(*_noise_in_words(feature, [*found.values()]))
-        doubtful = {k: parts for k, parts in found.items() if parts["noise"] > max(NOISY, THIRD * parts["tomogram"])}
+        doubtful = {k: p for k, p in found.items() if p["noise"] > max(NOISY, THIRD * p["tomogram"]) and p["tomogram"]}
         if doubtful:
             run.warn(
                 f"In {some_names(doubtful, NAMED)}, noise alone gives more than a third as many voxels of {feature} as "
