@@ -159,8 +159,9 @@ class CryodlClasses2DViewer(
             return self.window(Classes2DWindow, Classes2D.ofForming(classes), f"{name}: classes so far")
         data, asked = Classes2D.ofSet(classes), getattr(self.protocol, "threshold", None)
         value = data.threshold() if asked is None or asked.get() is None else asked.get()
-        source = self.protocol, "outputClasses", "inputClasses", CryodlProtSelectClasses, "classes"
-        subset = functools.partial(startFromScore, *source)
+        subset = functools.partial(
+            startFromScore, self.protocol, "outputClasses", "inputClasses", CryodlProtSelectClasses, "classes"
+        )
         return self.window(Classes2DWindow, data, name, value, 1, None, subset)
 
     @panel("Particles of the classes", "The particles of each class.")

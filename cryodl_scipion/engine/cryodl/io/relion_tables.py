@@ -157,8 +157,7 @@ def _from_old(
                 f"{float(p) * float(size):.6f}" for p, size in zip(pixels, columns["rlnImagePixelSize"])
             ]
     columns["rlnOpticsGroup"] = [str(groups[row]) for row in rows]
-    gone = (*SHARED, *OLD_PIXEL)
-    return optics, {name: values for name, values in columns.items() if name not in gone}
+    return optics, {name: values for name, values in columns.items() if name not in (*SHARED, *OLD_PIXEL)}
 
 
 def old_pixel_sizes(
@@ -311,8 +310,7 @@ def _optics(
     microscope = known_columns(path, optics, MICROSCOPE, "optics group")
     if not (microscope[rows, 0] > 0).all():
         raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of 0 kV or less in its optics table. Correct it.")
-    values = np.column_stack([values[:, :3], microscope[rows], values[:, 3:]])
-    return OpticsTable(values)
+    return OpticsTable(np.column_stack([values[:, :3], microscope[rows], values[:, 3:]]))
 
 
 def _ctf_state(

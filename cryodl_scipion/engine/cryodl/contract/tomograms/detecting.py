@@ -97,7 +97,7 @@ class DetectParticlesConfig(Config):
         None,
         "Å",
         limits=(0, 200000),
-        none_means="the mean CTF of 20000 to 50000",
+        none_means="the mean CTF of defoci of 20000 to 50000 Å",
     )
     phase_flipped: bool = param(
         "Whether the tomogram was reconstructed from phase-flipped images.", False, label="Phases flipped", expert=True

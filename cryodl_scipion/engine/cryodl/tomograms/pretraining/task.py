@@ -227,8 +227,7 @@ class CellsTask(NetworkTask):
         network = self.networks["segmenter"].eval()
         device = next(network.parameters()).device
         raw = torch.cat([network(image[None].to(device)).float().cpu() for image, _ in crops])
-        labels = torch.stack([labels[self._answered] for _, labels in crops])
-        return raw.unflatten(1, (len(FEATURES), -1)), labels
+        return raw.unflatten(1, (len(FEATURES), -1)), torch.stack([labels[self._answered] for _, labels in crops])
 
     def validate(self) -> dict[str, float]:
         raw, labels = self.answers(self.validation)
