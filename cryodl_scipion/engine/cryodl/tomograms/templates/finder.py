@@ -78,7 +78,7 @@ class TemplateFinder:
             print(
                 f"Template {template.name}: {template.diameter:.0f} Å wide, compared to {template.resolution:.3g} Å at "
                 f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart, "
-                f"the best places to {self._loaded[pixel_size][2][0].resolution:.3g} Å, {self._beside}."
+                f"{self._beside}; rivals are compared to {self._loaded[pixel_size][2][0].resolution:.3g} Å."
             )
             return
 
@@ -134,7 +134,7 @@ class TemplateFinder:
         of = lambda these, *more: TemplateSearch(
             WorkingTomogram(tomogram, pixel_size, these[0].pixel_size), these, self.config, self.device, *more
         )
-        search = of(structures, self.decoys, of(finely))
+        search = of(structures, self.decoys, of(finely) if len(finely) > 1 else None)  # alone it has nothing to beat
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             zyx, scores, angles, won, inverted = search.run(self.threshold, bar.update)
         notes = []
@@ -169,7 +169,7 @@ INVERTED = 1.1  # times the highest score that the lowest is below 0 where prote
 
 class TemplateSearch:
     """The search for a Template in one WorkingTomogram. structures: the template, its decoys, and other particles.
-    decoys: how many these are. finely: the same at a higher resolution, which judges the places found here."""
+    decoys: how many these are. finely: the same at a higher resolution, which judges what is found; None: this."""
 
     def __init__(
         self,
