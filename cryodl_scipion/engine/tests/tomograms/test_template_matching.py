@@ -21,6 +21,7 @@ from cryodl.likelihood.decoys import scrambled_harmonics
 from cryodl.running.cli import main
 from cryodl.tomograms.commands.detect_particles import _warnings
 from cryodl.tomograms.templates.correlate import (
+    USUAL,
     Filters,
     SearchTile,
     orientations,
@@ -49,6 +50,14 @@ def detect(code=0, output="found", **options):
             words += ["--" + name.replace("_", "-"), *map(str, value if isinstance(value, tuple) else (value,))]
     assert main(words) == code
     return Result.read("result.json") if code == 0 else Failure.read("failure.json").message
+
+
+def test_where_no_defocus_is_stated_the_ctf_is_the_mean_of_usual_ones():
+    of = lambda defocus, flipped=False: Filters(None, 30.0, 10.0, (-60.0, 60.0), defocus, flipped).transfer
+    each = np.array([of(float(one)) for one in USUAL])
+    np.testing.assert_allclose(of(None), each.mean(axis=0))
+    np.testing.assert_allclose(of(None, True), np.abs(each).mean(axis=0))
+    assert of(0.0) is None and np.ptp(of(None)) > 0.1
 
 
 def test_the_coefficient_is_that_of_numpy_at_every_place():

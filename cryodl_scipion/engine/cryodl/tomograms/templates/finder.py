@@ -58,7 +58,10 @@ class TemplateFinder:
         given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.threshold = given.get(self.species[0])
         self.decoys = 0 if self.threshold else DECOYS  # who gives a threshold gets all that reaches it
-        self.identity = {"checksums of template and others": " ".join(map(sha256, self.paths))}
+        self.identity = {
+            "checksums of template and others": " ".join(map(sha256, self.paths)),
+            "resolution of their comparison": FINELY,
+        }
         self.notes: list[str] = []
         self.angular_step: float | None = None
         self.orientations: int | None = None
