@@ -72,10 +72,11 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         (folder / QUESTIONS).unlink(missing_ok=True)  # of scores that were unclear
     if picks.answered:
         check_answers(config, picks.answered.asked, run)
-    if picks.guess is not None and not picks.guessed and made.state != "nothing found":
+    if picks.guess is not None and not picks.guessed:
         run.warn(
-            f"The {picks.guess:g} expected particles per micrograph (--expected-particles) were not needed: the scores "
-            "tell the picks' threshold. --threshold chooses another one."
+            f"The {picks.guess:g} expected particles per micrograph (--expected-particles) were not "
+            f"{'needed: the scores tell the threshold' if made.picks else 'used: nothing looks like a particle'}. "
+            "--threshold chooses another one."
         )
     run.methods(f"Particles were picked with {PROGRAM}, {model_in_words(card)}, with {picks.rule_in_words()}.")
     if settings.scale is not None and picks.counts and not made.picks:

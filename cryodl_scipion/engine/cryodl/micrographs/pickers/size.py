@@ -64,7 +64,7 @@ class Size:
             return (
                 f"The micrographs contradict the particle diameter of {stated:g} Å: their particles are {found}, "
                 f"{self.diameter / stated:.2f} times the given diameter. They are picked at {self.diameter:.0f} Å; "
-                "boxes keep the given diameter. --keep-diameter picks at it all the same."
+                "boxes fit the larger of the two. --keep-diameter picks at the given one all the same."
             )
         return f"Particles are {found}."
 
