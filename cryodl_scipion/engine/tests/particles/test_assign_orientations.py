@@ -188,6 +188,7 @@ def test_a_stopped_run_continues_with_what_is_missing(project, monkeypatch):
 def test_denoised_images_are_compared_and_the_raw_ones_written(project):
     write_untrained_denoiser(project / "model")
     result = orient(model="model")
+    assert "The images are the raw ones" in result.summary[-1]
     assert read_particles("o.star", need=("raw",)).names == read_particles("p.star").names
     assert result.outputs["count"] == 20
 
@@ -197,6 +198,7 @@ def test_a_denoised_set_is_oriented_with_a_warning(project):
     run_command("denoise", particles="p.star", model="model", output="d.star")
     result = orient(particles="d.star")
     assert any("has denoised images" in w for w in result.warnings)
+    assert "refinement of the raw images: these are denoised" in result.summary[-1]
     assert "denoised images" in orient(code=2, particles="d.star", model="model", output="again.star")
 
 
