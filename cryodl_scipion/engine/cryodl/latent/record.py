@@ -110,7 +110,9 @@ class Start:
 
     def say(self, motion: Motion) -> Motion:
         """Tell a Motion, and return it."""
-        self.setting.say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
+        self.setting.say(
+            f"{motion.verdict} by this test alone: p = {motion.p_value:.3g}, variability {motion.variability:.2%}"
+        )
         return motion
 
 

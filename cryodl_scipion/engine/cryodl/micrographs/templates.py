@@ -157,8 +157,12 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
 
 def _settings(config: PickConfig) -> dict[str, typing.Any]:
     given = {key: getattr(config, key) for key in SETTINGS}
-    made_of = stamp(config.structure) if config.structure else None
-    return dict(given, angular_step=STEP, contrast=_contrast(config), structure_stamp=made_of)
+    return dict(
+        given,
+        angular_step=STEP,
+        contrast=_contrast(config),
+        structure_stamp=stamp(config.structure) if config.structure else None,
+    )
 
 
 def _contrast(config: PickConfig) -> str:
@@ -214,15 +218,21 @@ def _said(made: PickOutputs, pictures: dict[str, str], config: PickConfig, run: 
         f"{score_text(made.threshold)}, {made.expected_false_picks} with inverted contrast: "
         f"{made.folder}/<micrograph>.star"
     )
-    of = f"projections of {Path(config.structure).name}" if config.structure else "round blobs"
     run.methods(
-        f"Particles were picked with {PROGRAM} by correlation with {made.templates} {of}, at a correlation "
-        f"coefficient of at least {score_text(made.threshold)}."
+        f"Particles were picked with {PROGRAM} by correlation with {made.templates} "
+        + (f"projections of {Path(config.structure).name}" if config.structure else "round blobs")
+        + f", at a correlation coefficient of at least {score_text(made.threshold)}."
     )
     if not made.picks:
         run.warn(
             f"There are no picks, assuming {made.contrast} protein (--contrast): no position matches the templates "
             "better than positions in the micrographs with inverted contrast. Check pixel size and diameter, or set a "
             "threshold (--threshold)."
+        )
+    elif 3 * (made.expected_false_picks or 0) > made.picks:
+        run.warn(
+            f"Many of the {made.picks} picks are chance, assuming {made.contrast} protein (--contrast): "
+            f"{made.expected_false_picks} are found in micrographs of inverted contrast. Check the contrast, the "
+            "template and the size."
         )
     return dataclasses.replace(made, pictures=pictures)

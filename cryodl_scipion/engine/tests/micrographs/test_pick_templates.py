@@ -100,14 +100,18 @@ def test_particles_are_found_without_a_threshold(project, tmp_path, monkeypatch,
     # a blob sits anywhere along a rod
     precision, share = found(result, project[1], 10.0 if "particle_diameter" in values else 5.0)
     assert precision > 0.7 and share > recall
-    assert result.outputs["expected_false_picks"] < 0.3 * result.outputs["picks"]
+    assert result.outputs["expected_false_picks"] < 0.3 * result.outputs["picks"] and not result.warnings
     blobs = len(of_blobs(110.0).images)
     assert (result.outputs["templates"] == blobs) == ("particle_diameter" in values)
 
 
 def test_bright_protein_is_the_negative_of_dark(project, tmp_path):
-    result = pick(project[0], tmp_path / "picks", contrast="bright", particle_diameter=110.0)
-    assert found(result, project[1], 5.0)[1] < 0.3
+    assert (
+        found(pick(project[0], tmp_path / "picks", contrast="bright", particle_diameter=110.0), project[1], 5.0)[1]
+        < 0.3
+    )
+    chance = pick(project[0], tmp_path / "all", threshold=0.1, contrast="bright", particle_diameter=110.0)
+    assert any("are chance, assuming bright" in w and "Check the contrast" in w for w in chance.warnings)
 
 
 def test_scores_are_those_of_every_template_though_few_images_are_compared(project):

@@ -74,16 +74,15 @@ def test_particles_with_angles_are_told_apart(mixed):
     before = Path("both.star").read_bytes(), Path("both.mrcs").read_bytes()
     result = assess(names=("whole", "lacking"))
     out = read_particles("out/particles.star")
-    assert right(out) >= 2 * EACH - 1
-    assert result.outputs["names"] == ["whole", "lacking"] and sum(result.outputs["counts"].values()) == 2 * EACH
-    assert "of these classes are expected to be correct" in result.summary[1] and "whole: " in result.summary[0]
+    assert right(out) >= 2 * EACH - 1 and result.outputs["names"] == ["whole", "lacking"]
+    assert sum(result.outputs["counts"].values()) == 2 * EACH and "whole: " in result.summary[0]
+    assert "of these classes are expected to be correct" in result.summary[1]
     assert "whole, lacking were distinguished" in result.methods[0]
     table = list(csv.reader(open("out/probabilities.csv")))
     assert table[0] == ["name", "composition", "whole", "lacking"] and len(table) == 2 * EACH + 1
     columns = np.array([out.columns[f"cryodlProbability{k}"] for k in (1, 2)], float)
-    assert np.allclose(columns.sum(0), 1, atol=1e-5)
+    assert np.allclose(columns.sum(0), 1, atol=1e-5) and (columns.argmax(0) + 1 == out.classes).all()
     assert np.allclose(columns.T, np.array(table[1:])[:, 2:].astype(float))
-    assert (columns.argmax(0) + 1 == out.classes).all()
     record = json.loads(Path("out/integrity.json").read_text())
     assert record["orientations"] == "given" and record["strength"] == pytest.approx(1, abs=0.2)
     # particles that are made up are told apart as well
@@ -179,6 +178,9 @@ def test_compositions_that_images_do_not_tell_apart_give_no_class(mixed):
     assert (out.classes == 0).all() and "cryodlProbability1" in out.columns  # the scores stay
     assert {row[1] for row in csv.reader(open("out/probabilities.csv"))} == {"composition", ""}
     assert not json.loads(Path("out/integrity.json").read_text())["told_apart"]
+    with mrcfile.mmap("both.mrcs", mode="r+") as mrc:
+        mrc.data[:] = np.random.default_rng(1).normal(size=mrc.data.shape)
+    assert "the mean of these compositions does not explain" in " ".join(assess(output="noise").warnings)
 
 
 def test_particles_in_which_a_search_finds_something_else_have_no_class():

@@ -167,14 +167,14 @@ def test_a_rigid_molecule_with_wrong_defocus_and_orientations_shows_no_motion(tm
     assert said["swing"]["seen"] != 10  # 300 wrong images do not show that much
 
 
-def test_noise_shows_no_motion_and_this_is_said(here, tmp_path):
+def test_noise_shows_no_motion_and_this_is_said(here, tmp_path, capsys):
     particles = read_particles("p.star")
     with mrcfile.new(tmp_path / "noise.mrcs") as mrc:
         mrc.set_data(np.random.default_rng(0).standard_normal((400, 32, 32)).astype(np.float32))
     write_particles_star(str(tmp_path / "noise.star"), particles, stack=str(tmp_path / "noise.mrcs"))
     made = command("fit-heterogeneity", **dict(FIT, particles=tmp_path / "noise.star", axes=0), output=tmp_path / "fit")
-    assert made.outputs["verdict"] == "no motion"
-    assert any("nothing in common" in note for note in made.warnings)
+    assert made.outputs["verdict"] == "no motion" and "nothing in common" in " ".join(made.warnings)
+    assert "no motion by this test alone: p = " in capsys.readouterr().out
     assert made.summary[0].startswith("No motion found (p = ") and "maps show noise" in made.summary[1]
     assert "swing" not in json.loads((tmp_path / "fit/heterogeneity.json").read_text())  # noise has no parts
     assert "(no motion)" in made.methods[0] and "principal components" in made.methods[0]

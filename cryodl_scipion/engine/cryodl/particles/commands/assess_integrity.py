@@ -35,7 +35,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     )
     folder, source = run.folder(config.particles, *config.structures), assessment.candidates.source
     explanation = explained_by(source, assessment.mean, particles.pixel_size, assessment.diameter, run.device)
-    doubts = explanation.warnings(config.particles, "these compositions")
+    doubts = explanation.warnings(config.particles, "the mean of these compositions")
     # how images that show something else seem to be treated is no advice
     notes = assessment.notes + (doubts or assessment.candidates.notes)
     run.warn(*notes)

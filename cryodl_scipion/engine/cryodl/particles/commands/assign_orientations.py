@@ -3,6 +3,7 @@
 out. Find the orientations, chunk by chunk; a stopped run continues. The STAR file is written last."""
 
 import dataclasses
+import math
 import os
 import shutil
 import typing
@@ -22,7 +23,7 @@ from ..orientations import assign, simulated_set
 from ..orientations.explained import explained
 from ..orientations.hypotheses import choose_hypothesis, hypotheses
 from ..orientations.kept_controls import KeptControls, find_controls, keep_controls
-from ..orientations.structure import prepare_structure, size_notes
+from ..orientations.structure import end_of, prepare_structure, size_notes
 
 # columns of our own, beside RELION's
 SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"
@@ -30,6 +31,11 @@ PROBABILITY = "rlnMaxValueProbDistribution"
 WITHOUT = (
     "Without controls (--no-controls) it is not stated how many orientations are correct, and how far a map of them "
     "shows only the reference: there are no probabilities and no oriented noise."
+)
+START = "The images are the raw ones. Use the angles as the start of a refinement."
+FOREIGN = (
+    "The structure does not explain these particles: if they show another molecule, junk or noise, these angles are "
+    "of no use."
 )
 UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
@@ -57,7 +63,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     calibration = kept.calibration if kept else None
     if config.controls and _raw(search) and not kept:
         calibration = simulated_set.calibrated(search)[0]
-    trust = _trust(search, found, calibration, advice, run)
+    trust, use = _trust(search, found, calibration, advice, run)
     noise, substituted = _controls(search, config, folder, kept)
     origin = {k: [v] * len(particles) for k, v in _origin(search, config).items()}
     if noise and calibration and not kept:
@@ -68,7 +74,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     controls = kept.path if kept else "new" if noise else "none"
     views = views_of(projections.rotation_matrices(found.angles), config.symmetry)
     run.warn(*views.doubts())
-    _tell(run, len(particles), len(search.grid.directions), probability, controls)
+    _tell(run, len(particles), len(search.grid.directions), probability, controls, use)
     return AssignOrientationsOutputs(
         particles=config.output,
         count=len(particles),
@@ -87,24 +93,28 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     )
 
 
-def _tell(run: Run, count: int, directions: int, probability: float | None, controls: str) -> None:
+def _tell(run: Run, count: int, directions: int, probability: float | None, controls: str, use: str) -> None:
     config: AssignOrientationsConfig = run.config
     particles, step = counted(count, "particle"), f"{directions} directions {config.angular_step:.3g}° apart"
-    stated = f"{100 * (probability or 0):.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°)."
     run.summary(
         f"Orientations of {particles}: {config.output}, in {step}, symmetry {config.symmetry}, assigned with the "
         f"reference {config.structure}.",
-        WITHOUT if probability is None else stated,
-        "The images are the raw ones. Use the angles as the start of a refinement.",
+        *[
+            WITHOUT
+            if probability is None
+            else f"{100 * probability:.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°)."
+        ]
+        * (use != FOREIGN),
+        use,
     )
     if controls not in ("new", "none"):
         run.summary(
             f"Calibration and noise control are those of {controls}: reference, CTF, noise and signal are alike."
         )
-    by = f"of images denoised by {config.model}" if config.model else "of the raw images with their CTF and noise"
     run.methods(
         f"Particles were given initial orientations with {PROGRAM} by comparison with projections of "
-        f"{Path(config.structure).name} in {step}, {by}."
+        f"{Path(config.structure).name} in {step}, of "
+        + (f"images denoised by {config.model}." if config.model else "the raw images with their CTF and noise.")
     )
 
 
@@ -159,7 +169,8 @@ def _trust(
     calibration: simulated_set.AnswerCalibration | None,
     advice: list[str],
     run: Run,
-) -> dict[str, typing.Any]:
+) -> tuple[dict[str, typing.Any], str]:
+    """Columns, and what the angles may be used for."""
     config: AssignOrientationsConfig = run.config
     if not _raw(search):
         run.warn(
@@ -167,30 +178,42 @@ def _trust(
             "The images are denoised, so probabilities are not calibrated and too high, and it was not tested "
             "whether the structure explains the particles. Both need raw images.",
         )
-        return {PROBABILITY: found.probability}
+        return {PROBABILITY: found.probability}, (
+            START
+            if config.model
+            else "Use the angles as the start of a refinement of the raw images: these are denoised."
+        )
     explanation = explained(search, found.evidence)
     doubts = explanation.warnings(config.particles, config.structure)
     run.warn(*(doubts or advice))  # of other images a flag that fits by chance is not to be corrected
+    use = FOREIGN if explanation.foreign else START
     share = (
-        f"The structure explains {100 * explanation.whole:.0f} % of the evidence that particles of this structure "
-        "with as much signal would give"
+        f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "
+        "evidence that particles of this structure with as much signal would give"
         if explanation.can_be_told
         else "Whether the structure explains the particles cannot be told from particles made up with as much signal"
     )
+    print(
+        f"{share}; {100 * calibration.right:.0f} % of such particles were oriented correctly."
+        if calibration
+        else f"{share}."
+    )
     if calibration is None:
-        print(f"{share}.")
-        return {EXPLAINED: explanation.particle}
-    print(f"{share}; {100 * calibration.right:.0f} % of such particles were oriented correctly.")
+        return {EXPLAINED: explanation.particle}, use
     probability = calibration.probability(found)
-    mean = float(probability.mean())
-    if mean < UNCLEAR:
-        hint = "" if config.symmetry.upper() != "C1" else " If the structure has a symmetry, give it (--symmetry)."
+    if probability.mean() < UNCLEAR and not explanation.foreign:
         run.warn(
-            f"Only {100 * mean:.0f} % of the orientations are expected to be correct (within "
-            f"{simulated_set.RIGHT:g}°): the others cannot be determined from single images at this signal-to-noise "
-            f"ratio. Keep particles with a large {MARGIN} or {PROBABILITY}.{hint}"
+            f"Only {100 * probability.mean():.0f} % of the orientations are expected to be correct (within "
+            f"{simulated_set.RIGHT:g}°): the others cannot be determined from single images "
+            + (
+                f"with a coarse map, whose detail fades from {end:.0f} Å on"
+                if (end := end_of(search))
+                else "at this signal-to-noise ratio"
+            )
+            + f". Keep particles with a large {MARGIN} or {PROBABILITY}."
+            + " If the structure has a symmetry, give it (--symmetry)." * (config.symmetry.upper() == "C1")
         )
-    return {PROBABILITY: probability, EXPLAINED: explanation.particle}
+    return {PROBABILITY: probability, EXPLAINED: explanation.particle}, use
 
 
 def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
@@ -202,8 +225,8 @@ def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str
 
 
 def _beside(config: AssignOrientationsConfig) -> list[str]:
-    kinds = [] if config.model else [NOISE] * config.controls + [SUBSTITUTED] * (config.noise_substitution is not None)
-    return [f"{kind}{ending}" for kind in kinds for ending in (".star", ".mrcs")]
+    kinds = [NOISE] * config.controls + [SUBSTITUTED] * (config.noise_substitution is not None)
+    return [f"{kind}{ending}" for kind in kinds for ending in (".star", ".mrcs") if not config.model]
 
 
 def _controls(
@@ -251,6 +274,8 @@ def _with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.
     def denoise(images: torch.Tensor, ctf: torch.Tensor | None) -> torch.Tensor:
         return torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
 
-    resampled = f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for "
-    notes: list[str] = [] if abs(pixel_size / own - 1) <= 0.01 else [messages.Line(f"{resampled}the model.")]
-    return dataclasses.replace(source, denoise=denoise).measured(), notes
+    resampled = messages.Line(
+        f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for the "
+        "model."
+    )
+    return dataclasses.replace(source, denoise=denoise).measured(), [resampled] * (abs(pixel_size / own - 1) > 0.01)

@@ -45,7 +45,8 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
     made = write_selection(folder, config, particles, table, kept, used)
     run.warn(*class_choice_warnings(made.expected_good))
     run.summary(
-        f"Score of at least {used:.2f}: kept {counted(len(kept), 'class', 'classes')} of {len(table.numbers)} with "
+        f"Score of at least {used:.2f}: kept {counted(len(kept), 'class', 'classes')} of "
+        f"{np.count_nonzero(table.counts)} with "
         f"{counted(made.count, 'particle')}; {made.dropped} particles of other classes were left out"
         + (f", {made.unclassified} were in no class" if made.unclassified else "")
         + (f", {made.noise} more may show only noise (--good-lost {config.good_lost:g})." if made.noise else ".")

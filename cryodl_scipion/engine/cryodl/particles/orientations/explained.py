@@ -47,6 +47,16 @@ class Explained:
         """Whether the comparison with made-up particles says anything."""
         return self.whole <= MAXIMUM
 
+    @property
+    def error(self) -> float:
+        """Of `whole`."""
+        return self.whole * UNSURE / max(self.signal, ERRORS)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the structure does not explain the particles, in coarse detail either."""
+        return self.signal < ERRORS or max(self.whole + self.error, self.coarse) < MINIMUM
+
     def warnings(self, path: str, structure: str) -> list[str]:
         """Sentences if the particles are not explained by the structure."""
         if self.signal < ERRORS:
@@ -56,16 +66,15 @@ class Explained:
                 f"{structure}."
             ]
         if not self.can_be_told:
-            times = f"{self.whole:.1f}" if self.whole < 10 else f"{self.whole:,.0f}"
             return [
-                f"The evidence for {structure} in {path} is {times} times that in particles made up with the "
-                "same signal and noise, so these images are not like the made-up ones: they may be filtered, smoothed "
-                "or compressed, or have a wrong CTF. Whether the structure explains them cannot be told, and the "
-                "stated probabilities may be wrong."
+                f"The evidence for {structure} in {path} is {self.whole:,.{int(self.whole < 10)}f} times that in "
+                "particles made up with the same signal and noise, so these images are not like the made-up ones: they "
+                "may be filtered, smoothed or compressed, or have a wrong CTF. Whether the structure explains them "
+                "cannot be told, and the stated probabilities may be wrong."
             ]
-        if _enough(self.whole, self.signal):
+        if self.whole + self.error >= MINIMUM:
             return []
-        share = f"{100 * self.whole:.0f} % of that of particles of this structure with the same signal"
+        share = f"{int(100 * self.whole)} % of that of particles of this structure with the same signal"
         if self.coarse >= MINIMUM:
             return [
                 f"{structure} explains these particles to {self.detail:.0f} Å ({100 * self.coarse:.0f} % of the "
@@ -79,10 +88,6 @@ class Explained:
         ]
 
 
-def _enough(whole: float, signal: float) -> bool:
-    return whole * (1 + UNSURE / signal) >= MINIMUM
-
-
 def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     """How well a Search's structure explains its particles. search: assign.Search, with its fit learnt, on raw images.
     found_evidence: (n,), logarithmic evidence of each particle, as in Orientations."""
@@ -92,8 +97,9 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     power = RingPower.of(observed, search.plain, _surroundings(search, observed, rows))
     signal = float(power.seen.sum() / observed.weight.double().square().sum().sqrt().clamp(min=1e-30))
     gain = power.gain(search.width)
-    particles = simulate_alike(search, COUNT, SEED, gain[torch.arange(search.fine_disc.rings).clamp(max=len(gain) - 1)])
-    made = search.like(particles).source.observed(np.arange(COUNT), search.disc)
+    made = search.like(
+        simulate_alike(search, COUNT, SEED, gain[torch.arange(search.fine_disc.rings).clamp(max=len(gain) - 1)])
+    ).source.observed(np.arange(COUNT), search.disc)
     bank = search.bank.with_gain(gain.to(search.disc.device))
     values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma))).cpu().numpy()
     views = bank.reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
@@ -105,7 +111,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     expected = np.maximum(slope * every + constant, 1e-3 * max(values.mean(), 1e-3))
     whole = float(found_evidence.mean() / max(expected.mean(), 1e-6))
     found = Explained(found_evidence / expected, max(whole, 0.0), signal)
-    if signal < ERRORS or _enough(whole, signal):
+    if signal < ERRORS or not found.foreign:
         return found
     coarse, detail = _coarsely(search, observed, made, gain, power.shown)
     return dataclasses.replace(found, coarse=coarse, detail=detail)
@@ -134,9 +140,10 @@ def _with_plausible_shifts(search: typing.Any) -> typing.Any:
     """The Search with a spread of shifts that particles of the structure could have: at most that of shifts anywhere
     within the largest one. Of other particles the likeliest spread is the widest, and would excuse all evidence that
     lacks."""
-    most = search.settings.max_shift / 2 / search.pixel_size
     limited = copy.copy(search)
-    limited.fit = dataclasses.replace(search.fit, sigma=min(search.fit.sigma, most))
+    limited.fit = dataclasses.replace(
+        search.fit, sigma=min(search.fit.sigma, search.settings.max_shift / 2 / search.pixel_size)
+    )
     return limited
 
 

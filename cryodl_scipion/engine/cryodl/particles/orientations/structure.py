@@ -35,7 +35,7 @@ def best_size(search: Search) -> tuple[float, float]:
     particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
     source = dataclasses.replace(source, particles=particles)
     width, rows = particles.box * particles.pixel_size, np.arange(len(particles))
-    finest = max(settings.resolution, FINEST_SCALE, _end_of(search))
+    finest = max(settings.resolution, FINEST_SCALE, end_of(search))
     coarse = SearchSettings(STEP, settings.max_shift, finest, settings.diameter, settings.symmetry)
     found = {}
     for size in SIZES:
@@ -47,7 +47,7 @@ def best_size(search: Search) -> tuple[float, float]:
     return best, found[best] - found.get(1.0, found[best])
 
 
-def _end_of(search: Search) -> float:
+def end_of(search: Search) -> float:
     """Å: the finest detail of the structure; 0 if it has all that is compared."""
     views = search.fine.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().sum(0)
     total, number = (search.fine_disc.ring_sum(one).cpu().numpy() for one in (views, torch.ones_like(views)))
