@@ -149,8 +149,7 @@ def scipionOrigin(volume: Volume) -> Tuple[float, ...]:
 
 
 def headerOrigin(path: str, pixelSize: float) -> Any:
-    """(x, y, z) Å of the first voxel, by the header of an MRC file; its start of the grid counts where the origin is
-    0."""
+    """(x, y, z) Å of the first voxel, by the header of an MRC file; its start of the grid counts where that is 0."""
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         header = mrc.header
         origin = tuple(float(header.origin[axis]) for axis in "xyz")

@@ -2,8 +2,7 @@
 """Whether Scipion's tomography is here: scipion-em-tomo, whose objects the protocols on tomograms take and give.
 
 Without it the plugin loads as ever, and those protocols, their viewers and wizards are left out: `if HAS_TOMO:` stands
-before their imports in the __init__.py of protocols, viewers and wizards. The tree leaves them out by itself.
-"""
+before their imports in the __init__.py of protocols, viewers and wizards. The tree leaves them out by itself."""
 
 import importlib.util
 import logging

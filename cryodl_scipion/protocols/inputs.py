@@ -286,8 +286,7 @@ class PluginProtocol(KeepsOutputs):
 
     def _stoppedInputs(self) -> List[str]:
         """A sentence for each set that is not whole though pyworkflow has closed it: its run died, was stopped, or was
-        continued and has not written since. What Scipion knows of a run that was killed a moment ago is not up to date.
-        """
+        continued and has not written since. What Scipion knows of a run that was just killed is not up to date."""
         return [
             f"{self.getParam(name).label.get()}: the run '{pointer.getObjValue().getObjLabel()}' stopped before it "
             "finished. Continue it; this run waits for it."

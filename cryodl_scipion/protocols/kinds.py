@@ -2,8 +2,7 @@
 """Parts of forms. An input kind is written once: its field, which contract fields it fills and how the engine is given
 them, what is wrong with it, and from what the outputs are said to be made.
 
-A protocol lists its parts in FORM (engine_protocol.py). All methods take the protocol: a part itself holds no values.
-"""
+A protocol lists its parts in FORM (engine_protocol.py). All methods take the protocol: a part holds no values."""
 
 import dataclasses
 from typing import Any, Dict, List, Optional, Sequence, Tuple

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fields by which a protocol takes a model, from the project or one that comes with the plugin, and the size of
-box."""
+"""The fields by which a protocol takes a model, from the project or one that comes with the plugin, and the box."""
 
 import os
 import shutil

@@ -137,8 +137,7 @@ _FEW_CURVES = 3  # more have a small legend
 
 
 def readMetrics(path: str) -> Dict[str, Any]:
-    """{column: (n,) array} of metrics.csv; {} if it has no metrics yet. A last line that is being written is left
-    out."""
+    """{column: (n,) array} of metrics.csv; {} if it has no metrics yet. An unfinished last line is left out."""
     rows = readCsv(path)
     values = [list(map(_number, row.values())) for row in rows if None not in row and None not in row.values()]
     return {name: np.array(column) for name, column in zip(rows[0] if rows else (), zip(*values))}

@@ -33,8 +33,7 @@ class Tab(ttk.Frame):
 
 
 class CanvasWindow:
-    """A window that may hold one drawing. parent: tk widget; a Tab, which is filled; or None for a window of its
-    own."""
+    """A window that may hold one drawing. parent: tk widget; a Tab, which is filled; or None for an own window."""
 
     _accept: Any = None  # of wizards: function that takes what was chosen
 

@@ -100,8 +100,7 @@ def particlesAndStructures(protocol: EMProtocol) -> Any:
 
 
 def picksToFilter(protocol: EMProtocol) -> Any:
-    """The scored coordinates to draw: a form's input, or what a picking run has found. Raises ValueError without
-    any."""
+    """The scored coordinates to draw: a form's input, or what a picking run has found. ValueError without any."""
     filtered = protocol.hasAttribute("inputCoordinates")
     coordinates = protocol.inputCoordinates.get() if filtered else getattr(protocol, "outputCoordinates", None)
     if coordinates is None:

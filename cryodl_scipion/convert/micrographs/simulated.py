@@ -26,8 +26,7 @@ def simulatedFiles(folder: str) -> List[Tuple[str, str]]:
 
 
 def appendMicrographs(micrographs: SetOfMicrographs, folder: Any) -> Any:
-    """Append all to a SetOfMicrographs, which has pixel size and acquisition. Returns {name: Micrograph with its
-    id}."""
+    """Append all to a SetOfMicrographs, which has pixel size and acquisition. Returns {name: Micrograph with id}."""
     made = {}
     for name, path in simulatedFiles(folder):
         micrograph = Micrograph()

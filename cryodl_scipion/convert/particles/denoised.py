@@ -28,8 +28,7 @@ def rawImageOf(item: Particle) -> str:
 
 
 def markSet(particles: SetOfParticles, model: str) -> None:
-    """Write on a set that its images are denoised, and, where it has a CTF, that they have none any more. model:
-    name."""
+    """Write on a set that its images are denoised, and, where it has a CTF, that they have none now. model: name."""
     if not particles.getAttributeValue(DENOISER, None):  # a later batch finds what the first one has set
         setattr(particles, _RAW_FLIPPED, Boolean(particles.isPhaseFlipped()))
     setattr(particles, DENOISER, String(model))

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SetOfTomograms and SetOfTomoMasks: their names and files for the engine, and sets of what it made of them.
 
-Items of a set are read into clones first: while a set is iterated, any other access to it ends the iteration silently.
-"""
+Items of a set are read into clones first: while a set is iterated, any other access to it ends it silently."""
 
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union

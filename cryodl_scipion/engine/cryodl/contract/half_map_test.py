@@ -7,8 +7,7 @@ import typing
 
 
 def counted(number: int, noun: str, nouns: typing.Optional[str] = None) -> str:
-    """A number with its noun: '1 tomogram', '2 tomograms', '0 tomograms'. nouns: the plural if it is not formed with
-    s."""
+    """A number with its noun: '1 tomogram', '2 tomograms', '0 tomograms'. nouns: the plural if it is not with s."""
     return f"{number} {noun if number == 1 else nouns or noun + 's'}"
 
 

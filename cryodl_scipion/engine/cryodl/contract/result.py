@@ -96,8 +96,7 @@ class Result(typing.Generic[Made]):
     @reading.reader
     def read(cls, path: str) -> "Result[typing.Any]":
         """Read a result, with the Outputs of its command. Raises FileNotFoundError if there is none, and ValueError
-        that names the file if it has another contract version or its outputs are not those that the command declares.
-        """
+        that names the file if it has another contract version or its outputs are not those of the command."""
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         version = data.pop("contract_version", None)

@@ -36,8 +36,7 @@ def normalised(
 
     images: (n, box, box). radius: px, of the circle that holds the particle; the background lies outside. dark_protein:
     whether protein is dark in the images given. slope: whether the plane through the background is taken away, and not
-    its mean alone. Returns images: (n, box, box). sound: (n,) bool, those whose background is finite and no constant.
-    """
+    its mean alone. Returns images: (n, box, box). sound: (n,) bool, whose background is finite and no constant."""
     box = images.shape[-1]
     axis = torch.arange(box) - box // 2
     outside = axis[:, None] ** 2 + axis**2 > radius**2

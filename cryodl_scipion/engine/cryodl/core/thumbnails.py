@@ -8,8 +8,7 @@ DARKEST, BRIGHTEST = 0.5, 99.5  # percentiles: hot pixels and holes must not dec
 
 def block_means(image: np.ndarray, side: int) -> tuple[np.ndarray, int]:
     """An image averaged over square blocks, so that its longer side has at most `side` px. image: (h, w). side: px.
-    Returns means: (h // n, w // n) float32, without the last incomplete blocks. n: px of the image per px of the means.
-    """
+    Returns means: (h // n, w // n) float32, without the last incomplete blocks. n: px of the image per px of means."""
     binning = max(1, -(-max(image.shape) // side))
     if binning == 1:
         return np.asarray(image, np.float32), 1

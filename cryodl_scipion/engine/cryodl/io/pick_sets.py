@@ -159,8 +159,7 @@ def read_pick_sets(texts: typing.Sequence[str]) -> dict[str, dict[str, tuple[np.
 
 
 def lacking(sets: dict[str, typing.Any], names: typing.Collection[str]) -> dict[str, list[str]]:
-    """{set: micrographs of `names` that it has no list for}, only sets that lack any. A list without picks is a
-    list."""
+    """{set: micrographs of `names` that it has no list for}, only sets that lack any. An empty list is a list."""
     missing = {name: [n for n in names if n not in picks] for name, picks in sets.items()}
     return {name: absent for name, absent in missing.items() if absent}
 

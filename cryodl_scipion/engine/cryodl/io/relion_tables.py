@@ -138,8 +138,7 @@ def image_dimensions(path: str | os.PathLike[str], unsaid: int = 2) -> int:
 def _from_old(
     columns: dict[str, typing.Sequence[str]], path: str | os.PathLike[str], dimensions: int
 ) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
-    """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in
-    px."""
+    """Tables of particles without optics groups: RELION 3.0 has the microscope at each particle, origins in px."""
     columns["rlnImagePixelSize"] = old_pixel_sizes(columns, path)
     names = [name for name in SHARED if name in columns]
     rows = list(zip(*(columns[name] for name in names)))

@@ -130,8 +130,7 @@ def write_coordinates3d(
 def join_coordinates3d(
     path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
 ) -> None:
-    """Write the particles of some STAR files of write_coordinates3d, one after the other, as one. pixel_sizes: Å/px of
-    each."""
+    """Write the particles of some STAR files of write_coordinates3d, one after the other, as one. pixel_sizes: Å/px."""
     tables = [read_tables(file)["particles"] for file in files]
     own = [{k: v for k, v in table.items() if k not in (GROUP, PIXEL_SIZE)} for table in tables]
     write_coordinates3d(path, own, pixel_sizes)

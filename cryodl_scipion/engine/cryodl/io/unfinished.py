@@ -127,8 +127,7 @@ def _differences(found: typing.Mapping[str, typing.Any], mine: typing.Mapping[st
 
 
 def _read_record(folder: Path, command: str) -> dict[str, typing.Any] | None:
-    """Parameters of the run that the folder is of; None if there is nothing in it. Raises ValueError if it is not
-    ours."""
+    """Parameters of the run that the folder is of; None if there is nothing in it. ValueError if it is not ours."""
     if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
         return None
     try:

@@ -113,6 +113,5 @@ class SeveralProcesses(OneProcess):
 
 
 def accelerator_for(device: torch.device) -> OneProcess:
-    """OneProcess, or one of SeveralProcesses that torchrun has started; in bfloat16 where hardware multiplies it
-    fast."""
+    """OneProcess, or one of SeveralProcesses that torchrun has started; in bfloat16 where it is fast."""
     return (SeveralProcesses if launched() else OneProcess)(device, fast_dtype(device))

@@ -92,8 +92,7 @@ def _schedule(task: typing.Any, config: TrainingConfig, seed: int) -> Schedule:
 
 def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> None:
     """Draw the learning curve, give the folder its name, and leave only what belongs to a model. folder: the working
-    folder. output: its final name. *leftovers: names of files or folders in it that are removed, as the checkpoint is.
-    """
+    folder. output: its final name. *leftovers: names of files or folders in it removed with the checkpoint."""
     if can_draw():
         plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
     unfinished.finish_folder(folder, output, CHECKPOINT, *leftovers)

@@ -248,8 +248,7 @@ def _smooth_within(image: torch.Tensor, weight: torch.Tensor, sigma: float) -> t
 
 
 def _smooth(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that its cost does not
-    grow."""
+    """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that it costs the same."""
     step = max(1, int(sigma / 2))
     coarse = F.interpolate(image[None, None], size=tuple(max(4, side // step) for side in image.shape), mode="area")
     kernel = torch.exp(-0.5 * (torch.arange(-6, 7) / 2.0) ** 2)

@@ -102,8 +102,7 @@ class ReferenceTest:
     beyond: float | None
 
     def like_noise(self, resolution: float | None, width: float) -> bool:
-        """Whether a map of that resolution (Å, or None) has next to nothing more than noise has. width: of its box,
-        Å."""
+        """Whether a map of that resolution (Å, or None) has next to nothing more than noise. width: of its box, Å."""
         if resolution is None or self.noise_resolution is None or self.noise_resolution >= LIKE_NOISE * resolution:
             return False
         return self.corrected_resolution is None or self.corrected_resolution > width / FIRST_SHELLS

@@ -57,8 +57,7 @@ def hinge_of(model: "AtomModel", domain: np.ndarray, words: str | None) -> tuple
 
     domain: (n,) bool, atoms that move. words: direction 'x,y,z'. None: at right angles to the line from the hinge to
     the domain's centre, and to the line from the molecule's centre to the hinge. Returns point, axis: (3,) Å, xyz;
-    `axis` of length 1. The point is the mean of the domain's atoms that touch the rest; the nearest 20 where none does.
-    """
+    `axis` of length 1. The point is the mean of the domain's atoms that touch the rest; else the nearest 20."""
     distance = cKDTree(model.xyz[~domain]).query(model.xyz[domain])[0]
     point = model.xyz[domain][distance <= max(CONTACT, np.sort(distance)[min(19, len(distance) - 1)])].mean(axis=0)
     if words:

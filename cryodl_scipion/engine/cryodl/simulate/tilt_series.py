@@ -121,8 +121,7 @@ def tilt_images(volume: torch.Tensor, tilts: typing.Sequence[float], width: int 
     """Projections of a volume along the beam, at each tilt.
 
     volume: (z, y, x) tensor, zero around; its voxel (z // 2, x // 2) lies in the images' column width // 2. tilts:
-    degrees. width: px, that of the volume if None. Returns (tilts, y, width) float32 tensor: sums of voxels along rays.
-    """
+    degrees. width: px, that of the volume if None. Returns (tilts, y, width) float32: sums of voxels along rays."""
     width = width or volume.shape[2]
     images = torch.empty((len(tilts), volume.shape[1], width), device=volume.device)
     rows = volume.float().transpose(0, 1)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Atomic models as arrays, which maps are compared with; their density on the grid of a map, and a soft mask around
-it."""
+"""Atomic models as arrays, which maps are compared with; their density on the grid of a map, and a soft mask."""
 
 import dataclasses
 import os

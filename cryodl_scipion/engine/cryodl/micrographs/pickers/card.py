@@ -70,8 +70,7 @@ def model_card(
 
 
 def card_validation(hits: Hits, calibration: tuple[float, float], threshold: float) -> dict[str, typing.Any]:
-    """What a card says of a validation. calibration: (slope, offset) of the raw scores. threshold: of calibrated
-    ones."""
+    """What a card says of a validation. calibration: (slope, offset) of the raw scores. threshold: calibrated."""
     found = score_matched(hits.hit, calibrate(hits.raw, calibration), hits.reference, threshold)
     return {k: getattr(found, k) for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")}
 

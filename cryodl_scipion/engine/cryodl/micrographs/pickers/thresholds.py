@@ -74,8 +74,7 @@ def count_threshold(scores: np.ndarray) -> float:
 
 
 def threshold_uncertainty(parts: typing.Sequence[np.ndarray], repeats: int = 40, seed: int = 0) -> float:
-    """Standard deviation of best_threshold over micrographs drawn with replacement. parts: list of (n,) scores of
-    each."""
+    """Standard deviation of best_threshold over micrographs drawn with replacement. parts: (n,) scores of each."""
     if not parts:
         return 0.0
     rng = np.random.default_rng(seed)

@@ -143,8 +143,7 @@ class Pairs(PairImages):
     def validation_batches(
         self, batch: int, maximum: int = 1024
     ) -> typing.Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """The validation pairs as they are, at most `maximum`, evenly spread, molecule by molecule; same at each
-        call."""
+        """The validation pairs as they are, at most `maximum`, evenly spread, molecule by molecule; always the same."""
         for index, rows in enumerate(self.validation):
             rows = rows[sample_rows(len(rows), max(1, maximum // len(self.validation)))]
             for start in range(0, len(rows), batch):

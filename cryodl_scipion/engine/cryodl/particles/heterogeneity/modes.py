@@ -149,8 +149,7 @@ def place_anchors(gaussians: Gaussians, count: int, seed: int) -> torch.Tensor:
 
 
 def anchor_weights(centres: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
-    """(N, a) weights of the anchors for Gaussians at (N, 3), of sum 1: within about an anchor's distance from the
-    next."""
+    """(N, a) weights of the anchors for Gaussians at (N, 3), of sum 1: within about the distance of anchors."""
     if len(anchors) == 1:
         return torch.ones((len(centres), 1), device=centres.device)
     distance = torch.cdist(anchors, anchors)

@@ -113,8 +113,7 @@ def _without_neck(depth: np.ndarray, seeds: np.ndarray, diameter: float) -> np.n
 def _by_blocks(
     segmentation: Segmentation, boxes: np.ndarray, diameter: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `part`, of all that lies in the boxes: blocks have a halo, and keep the particles whose centre is their
-    own."""
+    """As `part`, of all that lies in the boxes: blocks have a halo, and keep particles whose centre is theirs."""
     halo = min(int(np.ceil(HALO * diameter)), FARTHEST)
     side = max(64, int(LARGEST_BOX ** (1 / 3)) - 2 * halo)
     found = []

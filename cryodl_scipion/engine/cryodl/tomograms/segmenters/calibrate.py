@@ -44,8 +44,7 @@ class Counted:
 @dataclasses.dataclass(frozen=True)
 class Calibration:
     """probability = 1 / (1 + exp(-(slope * raw + offset))); boundary: the probability above which voxels should be
-    taken for the highest Dice. The score has its log odds less those of the boundary, so that the boundary is at 0.5.
-    """
+    taken for the highest Dice. The score has its log odds less those of the boundary, so that it is at 0.5."""
 
     slope: float
     offset: float

@@ -20,8 +20,7 @@ SKEWED = 0.1  # skewness from which the contrast shows
 
 
 def skewness(volume: torch.Tensor) -> float:
-    """Third standardised moment of grey values (z, y, x) after a blur of four voxels: negative where dark things
-    lie."""
+    """Third standardised moment of grey values (z, y, x) after a blur of four voxels: negative with dark things."""
     step = max(1, volume.shape[0] // 32)
     blurred = F.avg_pool3d(volume[None, None, : 32 * step].float(), 4) if min(volume.shape) >= 4 else volume.float()
     values = blurred.flatten() - blurred.mean()
