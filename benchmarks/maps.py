@@ -59,7 +59,9 @@ def map_simulated(run, molecule, resolution, model=IMPROVER):
     B-factor whose Q-score is highest. One soft mask for all, made from the model."""
     work = run.folder(f"{molecule} {resolution:g}")
     structure = simulate(molecule, resolution, work / "map")
-    found = compared(model, case_of(work / "map_full.mrc", structure, resolution), work / "map_full.mrc", work)
+    found = compared(
+        model, case_of(work / "map_full.mrc", structure, resolution), work / "map_full.mrc", work, "--input-weight", 0
+    )
     shutil.rmtree(work)
     return found
 

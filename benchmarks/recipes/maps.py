@@ -100,12 +100,12 @@ def best_sharpening(case):
     return sharpened(best, filtered), best, guinier
 
 
-def compared(model, case, map_path, work):
+def compared(model, case, map_path, work, *options):
     """The input, the best sharpening and the improved map of a Case, measured alike; with the cost of improving.
 
     Also the input with its negative values cut off, which is a part of what the network does."""
     data, b_factor, guinier = best_sharpening(case)
-    improved, cost = improve(model, map_path, work / "improved.mrc", "--resolution", case.resolution)
+    improved, cost = improve(model, map_path, work / "improved.mrc", "--resolution", case.resolution, *options)
     return dict(
         input=measured(case.volume.data, case),
         sharpened=measured(data, case),

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from picking import train_picker as train
 from synthetic import blob_project, write_star
 
 from cryodl.contract import Result, TrainPickerConfig
+from cryodl.io.coordinates import read_coordinates
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.pickers import held_back, picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
@@ -188,6 +190,19 @@ def test_ranks_count_the_candidates_that_score_higher(monkeypatch):
     found.append((yx, scores))
     ranks, number = task.box_ranks([dataclasses.replace(image, allowed=allowed)])
     assert number == 3 and ranks.tolist() == [1, 2, 3], "candidates on what the user left out do not count"
+
+
+@pytest.mark.parametrize("boxes, elsewhere", [("063", False), ("064", True)])
+def test_the_shipped_model_learns_nothing_from_boxes_of_another_real_micrograph(tmp_path, boxes, elsewhere):
+    demo = Path(__file__).parents[4] / "data" / "demo"
+    yx, _ = read_coordinates(demo / "coordinates" / f"{boxes}.star")[boxes]
+    write_star(tmp_path / "063.star", yx[:20])
+    told = ["--pixel-size", "5.36", "--particle-diameter", "300", "--labels", "boxes", "--start-from", "general"]
+    files = dict(coordinates="063.star", micrographs=[str(demo / "micrographs" / "063.mrc")])
+    assert train(tmp_path, *told, **files) == 0
+    result = Result.read(tmp_path / "result.json")
+    assert any("nothing was learnt from the boxes" in said for said in result.warnings) is elsewhere
+    assert ("as it is" in result.outputs["stop_reason"]) or not elsewhere
 
 
 @pytest.mark.parametrize("rate, learns", [("0.1", False), ("1e-7", True)])

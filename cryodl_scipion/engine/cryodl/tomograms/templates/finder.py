@@ -76,12 +76,12 @@ class TemplateFinder:
                 pixel_size, _ = working_pixel_size(Tomogram(path), self.config.pixel_size)
             except (ValueError, FileNotFoundError):
                 continue  # it is skipped with its reason when its turn comes
-            template = self._template(pixel_size)
-            self.notes += self._loaded[pixel_size][1]
+            template, (structures, notes, finely) = self._template(pixel_size), self._loaded[pixel_size]
+            self.notes += notes
             print(
                 f"Template {template.name}: {template.diameter:.0f} Å wide, compared to {template.resolution:.3g} Å at "
                 f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart, "
-                f"{self._beside}; rivals are compared to {self._loaded[pixel_size][2][0].resolution:.3g} Å."
+                f"{self._beside}{f', which are compared to {finely[0].resolution:.3g} Å' * (len(structures) > 1)}."
             )
             return
 
