@@ -109,7 +109,9 @@ os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a worker
 
 
 def _end_late(heard: int, over: threading.Event, end: typing.Callable[[int], object]) -> None:
-    number = os.read(heard, 1)  # nothing, when the block has ended without a signal
+    # nothing is read when the block has ended without a signal
+    while (number := os.read(heard, 1)) and number[0] not in SIGNALS:  # another's: of a process that has ended, say
+        pass
     if number and not over.wait(LIMIT):
         end(number[0])
     os.close(heard)

@@ -21,6 +21,7 @@ from ..io.memory import require_memory
 from ..io.messages import doing
 from ..io.model import save_tensors
 from ..io.plots import can_draw
+from .ahead import in_order
 from .processes import OneProcess
 from .task import Task
 
@@ -181,6 +182,8 @@ def fit(
     if (folder / CHECKPOINT).exists():
         state = load_checkpoint(folder, networks, average, task)
         log(f"Continuing the training at step {state.step} of {schedule.steps}.")
+    processes = torch.get_num_threads() - 1 if task.ahead and accelerator.device.type == "cuda" else 0
+    batches = in_order(lambda step: _batch(task, schedule, step), range(state.step, schedule.steps), processes)
     start, kept = time.monotonic() - state.seconds, state.seconds
     with stopping.held() as asked:
         while not state.stop_reason and (state.step < schedule.steps or state.losses):
@@ -191,7 +194,7 @@ def fit(
                 state.losses = []
             else:
                 doing(f"step {state.step + 1} of {schedule.steps}")
-                state.losses.append(_one_step(task, schedule, state.step, accelerator))
+                state.losses.append(_one_step(task, schedule, state.step, batches, accelerator))
                 average.update_parameters(networks)
                 state.step += 1
             state.seconds = time.monotonic() - start
@@ -245,14 +248,20 @@ def measured(
     return FitReport(0, 0, metrics, "nothing is learnt by steps: all is measured on the particles", seconds)
 
 
-def _one_step(task: Task, schedule: Schedule, step: int, accelerator: OneProcess) -> dict[str, float]:
+def _batch(task: Task, schedule: Schedule, step: int) -> typing.Any:
+    task.progress = step / schedule.steps
+    return task.batch(np.random.default_rng((schedule.seed, step)))
+
+
+def _one_step(
+    task: Task, schedule: Schedule, step: int, batches: typing.Iterator[typing.Any], accelerator: OneProcess
+) -> dict[str, float]:
     for optimizer in task.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step) * group.get("factor", 1.0)
     task.networks.train()
-    task.progress = step / schedule.steps
     torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout: a continued training must end the same
-    batch = accelerator.part(task.batch(np.random.default_rng((schedule.seed, step))))
+    batch = accelerator.part(next(batches))
     values = accelerator.mean(task.train_step(batch, accelerator))
     if not all(math.isfinite(v) for v in values.values()):
         raise NonFiniteLoss(

@@ -15,6 +15,7 @@ from ...contract import TrainMapImproverConfig, write_json
 from ...contract.reading import reader
 from ...io.files import expand_paths, read_kept, whole_file
 from ...io.structures import read_structure
+from ...learning.ahead import in_order
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.measure import reference_for
 from ..measures.qscore import NEARER, POINTS, SIGMA, sphere_directions
@@ -129,6 +130,7 @@ MIN_AGREEMENT = 0.1  # correlation of a map with its model's density, below whic
 COARSEST = 100.0  # Å; a resolution beyond it is a mistake
 VALIDATION = 0.1  # fraction of the molecules held out; similar ones are kept together
 CHECKED = 64  # boxes that validation looks at, at most
+FEW = 40  # pairs that one process makes
 
 
 class MapPairs:
@@ -170,10 +172,10 @@ class MapPairs:
                 "least two families are needed, one for training and one for validation. Give more structures "
                 "(--structures) or pairs (--pairs)."
             )
-        for number, ((kind, source), molecule) in enumerate(zip(self.sources, molecules)):
-            path = self.folder / f"{number:05d}.npy"
-            if not path.exists():
-                self._make(path, kind, source, config, lowest, number)
+        make = lambda number: self._make(number, config, lowest)
+        alone = bool(rows) or len(self.sources) < FEW  # what is wrong with the user's maps is told as it is
+        made = in_order(make, range(len(self.sources)), 0 if alone else torch.get_num_threads())
+        for number, (path, molecule) in enumerate(zip(made, molecules)):
             about = read_kept(path.with_suffix(".json"))
             self.warnings += about["warnings"]
             part = "validation" if groups[molecule] in held else "training"
@@ -204,9 +206,11 @@ class MapPairs:
         keep = lambda path: groups[path] not in gone
         return [row for row in rows if keep(row["structure"])], [s for s in structures if keep(s)]
 
-    def _make(
-        self, path: Path, kind: str, source: typing.Any, config: TrainMapImproverConfig, lowest: float, number: int
-    ) -> None:
+    def _make(self, number: int, config: TrainMapImproverConfig, lowest: float) -> Path:
+        """The file of a pair, which is made if it is not there."""
+        path, (kind, source) = self.folder / f"{number:05d}.npy", self.sources[number]
+        if path.exists():
+            return path
         rng = np.random.default_rng((self._seed, number))
         pair, warnings = (
             _real(source, config, lowest) if kind == "real" else (simulated_pair(source, config, lowest, rng), [])
@@ -217,6 +221,7 @@ class MapPairs:
         )
         _save(_atoms_file(path), pair.atoms)
         _save(path, np.stack([pair.map, pair.target]))  # last: what is there is taken for whole
+        return path
 
     def resolutions(self) -> np.ndarray:
         """(n,) Å of all pairs."""

@@ -86,6 +86,7 @@ class ImproverTask(Task):
     """method: an ImproverMethod. network: of method.build. batch_size: boxes per step, None for the method's own."""
 
     example_name = "boxes"
+    ahead = True
     patience = 8
 
     def __init__(
