@@ -14,6 +14,7 @@ from bench import benchmark, columns
 from cryodl.contract import networks
 from cryodl.core.devices import choose_device, device_name
 from cryodl.learning.task import method_of
+from cryodl.maps.improvers.run import load_network
 
 NETWORKS = {
     f"{n.kind} {n.name}": n for n in networks.NETWORKS if n.name not in {"posterior", "likelihood"}
@@ -43,9 +44,7 @@ def denoiser_example(method, _):
 
 
 def improver_example(method, weights):
-    network = method.build()
-    if weights:
-        network.load_state_dict(weights)
+    network = load_network({"network": method.name}, weights, method.name) if weights else method.build()
     return network, torch.randn(2, 1, 48, 48, 48), "cube of 48 px"
 
 

@@ -2,6 +2,7 @@
 """SIGTERM, SIGHUP, SIGUSR1 and Ctrl-C: a sentence, 128 + n, and a checkpoint of the step that was reached."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from synthetic import blob_project, environment, start_cryodl
 from test_training import Line, train
 
 from cryodl.io import stopping
+from cryodl.learning.ahead import in_order
 
 
 class Signalled(Line):
@@ -47,6 +49,29 @@ def test_outside_a_command_signals_are_as_they_were():
     with stopping.stoppable():
         assert signal.getsignal(signal.SIGTERM) not in before
     assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+
+
+def test_what_is_drawn_ahead_goes_on_while_a_step_is_kept():
+    """A queue tells all processes of a job to end, and those that draw batches too."""
+    drawn = in_order(lambda number: number * 3, range(200), 2)
+    assert [next(drawn) for _ in range(3)] == [0, 3, 6]
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+    assert list(drawn) == [3 * number for number in range(3, 200)]
+    assert list(in_order(str, [5, 2], 0)) == ["5", "2"]
+
+
+def test_the_end_of_another_process_ends_no_command(monkeypatch):
+    monkeypatch.setattr(stopping, "LIMIT", 0.05)
+    before, ended = signal.signal(signal.SIGCHLD, lambda *_: None), []
+    try:
+        with stopping.stoppable(ended.append):
+            os.kill(os.getpid(), signal.SIGCHLD)
+            time.sleep(0.3)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert not ended
 
 
 def test_a_second_signal_does_not_wait_for_the_step():

@@ -57,8 +57,7 @@ class MembraneMeshes:
         mesh, (origin, size, shape) = self.whole(tsId), self._frame(tsId)
         lines, near = cut(mesh, 2 - axis, self.position(tsId, axis, index))
         own = np.array(self.slices.shape(tsId))[::-1] / np.array(shape)[::-1]  # masks may be binned otherwise
-        px = rescaled((lines - origin) / size, own)
-        return px[:, :, [n for n in (0, 1, 2) if n != 2 - axis]], near
+        return rescaled((lines - origin) / size, own)[:, :, [n for n in (0, 1, 2) if n != 2 - axis]], near
 
     def _frame(self, tsId: str) -> Tuple[np.ndarray, float, Tuple[int, ...]]:
         """(x, y, z in Å of the first voxel, Å/px, (z, y, x) voxels) of the volume that the meshes were made of."""

@@ -62,8 +62,7 @@ def precision_recall(
     hit: np.ndarray, scores: np.ndarray, n_reference: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Thresholds (descending), precision and recall at each distinct score. hit: (n,) bool, which detections are
-    matched. scores: (n,). n_reference: reference points, matched or not. Returns thresholds, precision, recall: (k,)
-    each."""
+    matched. scores: (n,). n_reference: reference points, matched or not. Returns three arrays (k,)."""
     order = np.argsort(-scores, kind="stable")
     sorted_scores, true_positives = scores[order], np.cumsum(hit[order])
     last = np.r_[sorted_scores[1:] != sorted_scores[:-1], True] if len(order) else np.zeros(0, bool)

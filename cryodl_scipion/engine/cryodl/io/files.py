@@ -97,8 +97,7 @@ _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
 
 def micrograph_key(name: typing.Any) -> str:
     """The name by which micrographs and coordinates are matched: no folder, no extension, no compression suffix.
-    '000001@mics/a.mrc.gz' gives 'a'. A tomogram of a copick project, <run>/VoxelSpacing13.000/wbp.zarr, gives the
-    run."""
+    '000001@mics/a.mrc.gz' gives 'a'. A tomogram of a copick project, <run>/VoxelSpacing13.000/wbp.zarr: the run."""
     return copick_run(name) or file_key(name)
 
 

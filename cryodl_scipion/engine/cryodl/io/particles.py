@@ -119,8 +119,7 @@ def write_particles(
     box: int,
 ) -> None:
     """particles.star from files of particle_rows, one after another, so that a million particles take no memory. Whole
-    or not at all. parts: of files of particle_rows. optics: one of them, for what all share. pixel_size: Å/px. box:
-    px."""
+    or not at all. parts: of files of particle_rows. optics: one of them, for what all share. pixel_size: Å/px."""
     group = optics_group(optics, pixel_size, box).values()
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(star_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + star_head("particles", PARTICLES))

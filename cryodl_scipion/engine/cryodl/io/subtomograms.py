@@ -67,8 +67,7 @@ class SubtomogramSet(StarRows):
 
     def volumes(self, indices: typing.Any) -> "torch.Tensor":
         """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
-        by the CTF is divided by the weights. Raises ValueError for values that are no finite numbers, naming the
-        file."""
+        by the CTF is divided by the weights. Raises ValueError for values that are not finite, with the file."""
         import torch
 
         rows = self.rows(indices)

@@ -48,8 +48,7 @@ def scaled_position(position: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
 
 def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """A curve through the volumes that begins along the first axis. Returns coordinate: (n,), place of each image on
-    the curve, -1 to 1. volumes: (degree + 1, box, box, box), the mean and the components of posterior.CurvedCoordinate.
-    """
+    the curve, -1 to 1. volumes: (degree + 1, box, box, box), mean and components of posterior.CurvedCoordinate."""
     curve, sigmas = CurvedCoordinate(degree), fit.sigmas
     volumes = np.zeros((degree + 1, *fit.mean.shape), np.float32)
     volumes[0] = fit.mean

@@ -4,19 +4,11 @@
 import signal
 import typing
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ..io.stopping import GRACE, SIGNALS
 
 MOST, WAITING = 12, 2  # processes; results of each that may wait
-
-
-class _Results(Dataset[typing.Any]):
-    def __init__(self, function: typing.Callable[[int], typing.Any]) -> None:
-        self.function = function
-
-    def __getitem__(self, index: int) -> typing.Any:
-        return self.function(index)
 
 
 def _go_on(worker: int) -> None:
@@ -26,12 +18,10 @@ def _go_on(worker: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(int(GRACE)))
 
 
-def in_order(
-    function: typing.Callable[[int], typing.Any], numbers: typing.Sequence[int], processes: int
-) -> typing.Iterator[typing.Any]:
+def in_order(function: typing.Any, numbers: typing.Sequence[int], processes: int) -> typing.Iterator[typing.Any]:
     """function(number) of all numbers, in their order. processes: that compute some in advance, as forks of this one
     that must not touch a GPU; 0 to compute each here when it is asked for."""
-    workers = min(processes, MOST, len(numbers)) if processes > 0 else 0
-    more = dict(prefetch_factor=WAITING, multiprocessing_context="fork", worker_init_fn=_go_on) if workers else {}
-    same = lambda result: result
-    return iter(DataLoader(_Results(function), None, sampler=numbers, num_workers=workers, collate_fn=same, **more))
+    workers = min(processes, MOST, len(numbers))
+    more: typing.Any = dict(prefetch_factor=WAITING, multiprocessing_context="fork", worker_init_fn=_go_on)
+    rows = typing.cast("typing.Any", numbers)
+    return iter(DataLoader(rows, None, num_workers=workers, collate_fn=function, **(more if workers else {})))

@@ -50,19 +50,16 @@ class Task(abc.ABC):
     what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to choose by.
     minimum_steps: steps before which patience does not end the training. patience: validations without gain before it
     ends, None for all steps. rate: part of the method's learning rate. progress: set before each batch, part of the
-    steps that are done. ahead: batch() depends on its generator alone, and may be drawn in advance.
+    steps that are done. ahead: whether batch() depends on its generator alone, and may be drawn in advance.
 
     Several processes may train it: batch() gives tensors that can be shared out by their first axis, and train_step
     calls its networks by `network(name)`."""
 
     networks: torch.nn.ModuleDict
     optimizers: dict[str, torch.optim.Optimizer]
-    progress = 0.0
-    ahead = False
+    progress, ahead = 0.0, False
     wrapped: dict[str, torch.nn.Module] | None = None
-    example_name = "examples"
-    validates_poorly = False
-    minimum_steps = 0
+    example_name, validates_poorly, minimum_steps = "examples", False, 0
     patience: int | None = None
     rate = 1.0
 

@@ -261,8 +261,7 @@ def _one_step(
             group["lr"] = schedule.rate(step) * group.get("factor", 1.0)
     task.networks.train()
     torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout: a continued training must end the same
-    batch = accelerator.part(next(batches))
-    values = accelerator.mean(task.train_step(batch, accelerator))
+    values = accelerator.mean(task.train_step(accelerator.part(next(batches)), accelerator))
     if not all(math.isfinite(v) for v in values.values()):
         raise NonFiniteLoss(
             f"The training loss became {values} at step {step + 1}, so the weights are useless. Try a lower "

@@ -71,8 +71,8 @@ class SubtomogramSimulator:
     ) -> None:
         self.structure = dataclasses.replace(structure, density=structure.density.to(device))
         self.config, self.tilts, self.number, self.device = config, tilts, number, device
-        reach = structure.diameter_px / 2 + config.max_shift / config.pixel_size
-        self.side = 2 * int(np.ceil(reach)) + 4  # of the cube that holds the moved particle
+        # of the cube that holds the moved particle
+        self.side = 2 * int(np.ceil(structure.diameter_px / 2 + config.max_shift / config.pixel_size)) + 4
         largest = max(self.side, config.box)
         self.rows, self.width = largest, image_width(largest, largest, tilts)
         self.signal, self.noise = self._strengths()

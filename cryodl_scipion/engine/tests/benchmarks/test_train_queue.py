@@ -81,3 +81,17 @@ def test_a_state_in_parts_comes_back_in_half_precision(tmp_path, monkeypatch):
     assert found.keys() == tensors.keys() and all(found[k].dtype == tensors[k].dtype for k in tensors)
     for key, value in tensors.items():
         torch.testing.assert_close(found[key], value, rtol=4e-3, atol=1e-12)
+
+
+def test_of_a_large_network_the_running_mean_comes_back_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_pieces, "PART", 6000)
+    monkeypatch.setattr(gpu_pieces, "PARTS", 1)
+    training = tmp_path / "training"
+    (training / "one").mkdir(parents=True)
+    mean = torch.full((40, 40), 2.0)
+    tensors = {"network.w": torch.ones(40, 40), "best.w": torch.ones(40, 40), "average.module.w": mean}
+    save_file(tensors, training / "one" / CHECKPOINT, {})
+    assert "optimizer." in gpu_pieces.write_state(training, tmp_path / "parts")[0]
+    gpu_pieces.read_state(tmp_path / "parts", training)
+    found = load_file(training / "one" / CHECKPOINT)
+    assert found.keys() == tensors.keys() and all(torch.equal(value, mean) for value in found.values())

@@ -59,8 +59,8 @@ def atom_scores(
     those of a well-resolved atom. output: (b, c, n, n, n). positions: (b, atoms, p, 3) zyx voxels. weights: (b, atoms,
     p). wanted: (p,)."""
     b, atoms, p, _ = positions.shape
-    side = output.shape[-1]
-    where = (positions / (side - 1) * 2 - 1).flip(-1).reshape(b, 1, 1, -1, 3)  # grid_sample counts xyz from -1 to 1
+    where = positions / (output.shape[-1] - 1) * 2 - 1  # grid_sample counts xyz from -1 to 1
+    where = where.flip(-1).reshape(b, 1, 1, -1, 3)
     found = F.grid_sample(output[:, :1].float().contiguous(), where, align_corners=True).reshape(b, atoms, p)
     judged = weights.sum(-1) > p / 2
     found, weights = found[judged], weights[judged]
@@ -85,9 +85,7 @@ SHOWN = 4
 class ImproverTask(Task):
     """method: an ImproverMethod. network: of method.build. batch_size: boxes per step, None for the method's own."""
 
-    example_name = "boxes"
-    ahead = True
-    patience = 8
+    example_name, ahead, patience = "boxes", True, 8
 
     def __init__(
         self, method: ImproverMethod, network: VolumeSwinConvUNet, pairs: MapPairs, batch_size: int | None = None

@@ -38,8 +38,7 @@ class Pick:
 class HandPicks:
     """The files of a folder. folder: of the picks; need not exist. names: of the micrographs. start_from: folder or
     file of picks to begin with on micrographs that the folder has no file of; '' for none. by: what corrects the picks,
-    for the files' heads. Raises ValueError or FileNotFoundError for picks that cannot be read, or a folder that is a
-    file."""
+    for the files' heads. Raises ValueError or FileNotFoundError for picks that cannot be read, or a file."""
 
     def __init__(self, folder: str, names: list[str], start_from: str = "", by: str = "by hand") -> None:
         self.folder, self.by = Path(folder), f" {by}"

@@ -140,8 +140,8 @@ def _simulate(
     folder: Path,
     seed: int,
 ) -> dict[str, int]:
-    index = int(name.rsplit("_", 1)[1]) - 1
-    rng = np.random.default_rng((seed, index))  # of its own: a run that continues makes the same ones
+    # of its own: a run that continues makes the same ones
+    rng = np.random.default_rng((seed, int(name.rsplit("_", 1)[1]) - 1))
     optics = random_optics(config, rng)
     snr = config.snr * (config.snr_max / config.snr) ** rng.random() if config.snr_max else config.snr
     micrograph = simulate_micrograph(

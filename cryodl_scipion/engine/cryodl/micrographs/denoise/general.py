@@ -94,7 +94,6 @@ class GeneralTask(NetworkTask):
     """A network on CleanExamples. The metric is the mean correlation of its answers with the signal."""
 
     example_name = "crops"
-    ahead = True
     default_steps = 12000
 
     def __init__(

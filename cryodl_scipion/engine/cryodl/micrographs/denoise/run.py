@@ -221,8 +221,7 @@ class MicrographTask(NetworkTask):
 
     def _draw(self, parts: typing.Sequence[WienerViews], side: int, rng: np.random.Generator) -> list[torch.Tensor]:
         """A batch of random crops: what is seen (b, 2, s, s), what is hidden (b, 1, s, s), both in units of the Wiener
-        filter's strength, and the filter to compare them by (b, 1, s, s // 2 + 1), which makes the noise of all crops
-        1."""
+        filter's strength, and the filter to compare them by (b, 1, s, s // 2 + 1), which whitens the noise."""
         areas = np.array([v.images[0].numel() for v in parts], float)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         batch = []

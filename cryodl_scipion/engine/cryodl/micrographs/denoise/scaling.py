@@ -34,8 +34,7 @@ class WorkingImage:
     """A micrograph ready for the network, and what is needed to come back. image: (h, w) float32 tensor, white noise of
     standard deviation 1. mask: (h, w), 1 where there is an image; it falls softly to 0 towards filled margins and the
     edge, since a step there would ring far into the image. amplitude: (h, w // 2 + 1) of the noise, which the image was
-    divided by in Fourier space. scale: grey values per unit. background: (h, w), grey values. shape: (h, w) of the
-    file."""
+    divided by in Fourier space. scale: grey values per unit. background: (h, w), grey values. shape: of the file."""
 
     image: torch.Tensor
     mask: torch.Tensor

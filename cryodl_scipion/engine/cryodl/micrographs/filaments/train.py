@@ -118,7 +118,6 @@ class FilamentTask(NetworkTask):
     batch_size: crops per step. device: torch.device."""
 
     example_name = "crops"
-    ahead = True
     default_steps = 4000
 
     def __init__(

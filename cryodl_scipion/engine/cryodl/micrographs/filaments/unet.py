@@ -26,9 +26,7 @@ class FilamentUNet:
 
     name = "unet"
     working_diameter = 16.0
-    learning_rate = 0.003
-    decay = None
-    ema = 0.99
+    learning_rate, decay, ema = 0.003, None, 0.99
     bytes_per_pixel = 160
 
     def build(self) -> torch.nn.Module:

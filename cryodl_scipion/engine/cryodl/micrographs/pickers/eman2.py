@@ -66,8 +66,7 @@ class EMAN2(HeatmapPicker):
         "Kernels of 15 x 15 are slow on CPUs, and the receptive field of three layers is no larger than the particle."
     )
     working_diameter = 32.0
-    learning_rate = 0.0002
-    needs_contamination = True
+    learning_rate, needs_contamination = 0.0002, True
     bytes_per_pixel = 200
 
     def build(self) -> nn.Module:

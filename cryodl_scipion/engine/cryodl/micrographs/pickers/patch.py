@@ -25,13 +25,9 @@ class PatchPicker(PickerMethod):
     particle, working px. smoothing: sigma of the scores' smoothing in particle diameters, 0 for none. build(): a
     Sequential that DenseClassifier can convert; logit(): its answer as one number."""
 
-    stride = 4
-    window = 64
-    working_diameter = 40.0
+    stride, window, working_diameter = 4, 64, 40.0
     far = 0.6 * 64
-    positive_fraction = 0.5
-    jitter = 2.0
-    smoothing = 0.15
+    positive_fraction, jitter, smoothing = 0.5, 2.0, 0.15
 
     @property
     def spot_area(self) -> float:

@@ -25,8 +25,7 @@ class Topaz(PatchPicker):
     """Patch classifier that learns from particles and unlabelled positions."""
 
     name = "topaz"
-    window = 31
-    working_diameter = 24.0
+    window, working_diameter = 31, 24.0
     far = jitter = 3.0
     positive_fraction = 1 / 16
     smoothing = 0  # it learns where a particle's 3 px end

@@ -46,7 +46,6 @@ class PickerTask(NetworkTask):
     fitted."""
 
     example_name = "crops"
-    ahead = True
     narrow: Narrow | None = None
 
     def __init__(

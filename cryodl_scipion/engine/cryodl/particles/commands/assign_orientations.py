@@ -184,8 +184,8 @@ def _trust(
             else "Use the angles as the start of a refinement of the raw images: these are denoised."
         )
     explanation = explained(search, found.evidence)
-    doubts = explanation.warnings(config.particles, config.structure)
-    run.warn(*(doubts or advice))  # of other images a flag that fits by chance is not to be corrected
+    # of other images a flag that fits by chance is not to be corrected
+    run.warn(*(explanation.warnings(config.particles, config.structure) or advice))
     use = FOREIGN if explanation.foreign else START
     share = (
         f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "

@@ -101,10 +101,7 @@ class ConditionalGAN(DenoiserMethod):
         "the images of a GAN look real even if they are wrong, and its input, the raw particle, is not corrected "
         "for the phases that the CTF inverts."
     )
-    learning_rate = 4e-4
-    decay = 1.0
-    ema = 0.0
-    batch_size = 1
+    learning_rate, decay, ema, batch_size = 4e-4, 1.0, 0.0, 1
     adversarial = 1.0
     uses_ctf = False
     rotations = LEFT_RIGHT

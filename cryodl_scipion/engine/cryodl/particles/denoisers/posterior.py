@@ -108,8 +108,7 @@ class PosteriorMean(DenoiserNetwork):
 
     @torch.no_grad()
     def forward(self, given: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        """given: (b, 1, box, box) images, noise of variance 1, and (b, 1, box, box // 2 + 1) CTFs. Returns (b, 1, box,
-        box)."""
+        """given: (b, 1, box, box) images, noise of variance 1, and (b, 1, box, box // 2 + 1) CTFs. Returns images."""
         noisy, ctf = (x[:, 0].float() for x in given)
         with torch.autocast(noisy.device.type, enabled=False):  # differences of large logarithms
             parts = [self._mean(*part) for part in zip(noisy.split(CHUNK), ctf.split(CHUNK))]

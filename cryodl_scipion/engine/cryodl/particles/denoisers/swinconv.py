@@ -186,10 +186,7 @@ class SwinConv(DenoiserMethod):
     """Swin-Conv-UNet, given the image after a Wiener filter, taught on sharpened projections."""
 
     name = "swinconv"
-    blanks = 1 / 16
-    boost = 5.0
-    boosted = 0.6
-    ema = 0.995
+    blanks, boost, boosted, ema = 1 / 16, 5.0, 0.6, 0.995
 
     def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return in_memory_format(SwinConvUNet(box), torch.channels_last)

@@ -207,8 +207,7 @@ def copy_noise_control(noise: str, output: str, columns: dict) -> str:
 def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
     """Write NAME_noise.star and NAME_noise.mrcs beside the STAR file NAME.star; returns the first one's path. search:
     assign.Search, with its fit learnt, on raw images: what is written has their noise, and the search's answers for it.
-    output: the STAR file of the particles. columns: columns, of one value for all, that say where the angles come from.
-    """
+    output: the STAR file of the particles. columns: of one value for all, that say where the angles come from."""
     count = noise_count(len(search.source.particles))
     noise = simulate_alike(search, count, NOISE_SEED, torch.zeros(search.fine_disc.rings))
     subsets = [1 + number % 2 for number in range(count)]

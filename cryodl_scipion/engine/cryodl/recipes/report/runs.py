@@ -46,8 +46,7 @@ class FoundRun:
     """A run of a project, or all results of one command in one folder. name: folder, or folder and command. label: for
     people. status, error: Scipion's words, '' where there are none. results: oldest first. problems: sentences on files
     that could not be read. failures: what stopped it. summary, methods: Scipion's texts. inputs: numbers of the runs
-    whose outputs it takes. behind: the run that stopped first, without which this one, though scheduled, cannot start.
-    """
+    whose outputs it takes. behind: the run that stopped first, without which this one cannot start."""
 
     name: str
     label: str

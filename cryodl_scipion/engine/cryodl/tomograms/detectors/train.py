@@ -45,7 +45,6 @@ class DetectorTask(NetworkTask):
     """A detector's network on Labelled tomograms. network: of it. batch_size: crops per step, or None."""
 
     example_name = "crops"
-    ahead = True
     patience = 8
 
     def __init__(

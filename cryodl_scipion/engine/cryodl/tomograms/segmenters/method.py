@@ -47,14 +47,9 @@ class SegmenterMethod(abc.ABC):
     name: str
     weak = ""
     slices_in = slices_out = 1
-    stride = 1
-    granularity = 8
-    overlap = 48
-    learning_rate = 0.003
-    decay = None
-    ema = 0.97
-    batch_size = 16
-    crop = 80
+    stride, granularity, overlap = 1, 8, 48
+    learning_rate, decay, ema = 0.003, None, 0.97
+    batch_size, crop = 16, 80
     bytes_per_voxel = 100
     memory_format = torch.channels_last
 

@@ -34,7 +34,6 @@ class SegmenterTask(NetworkTask):
     a model. In each batch half of the tiles have the feature."""
 
     example_name = "tiles"
-    ahead = True
     patience = 6
 
     def __init__(
