@@ -23,7 +23,7 @@ Picks = dict[str, tuple[np.ndarray, np.ndarray]]
 @dataclasses.dataclass(frozen=True)
 class ComparedSets:
     """sets: {name: {micrograph: (yx (n, 2) px, scores (n,))}}, the reference first. files: {name: path}. micrographs:
-    [(name, path)] that count. halves: {micrograph: 1 or 2}. reference: name of the reference, or None. notes: to say."""
+    [(name, path)] that count. halves: {micrograph: 1 or 2}. reference: name of the reference, or None. notes: said."""
 
     sets: dict[str, Picks]
     files: dict[str, str]

@@ -80,7 +80,7 @@ class UNet16(UNet):
 
 class UNet32(UNet):
     """The same with thirty-two slices, of which it answers for the eight in their middle, and wider layers. Thirty-two
-    slices of 14 Å hold a ribosome, and so much of a vesicle that its ends, which no tilt shows, follow from the rest."""
+    slices of 14 Å hold a ribosome, and so much of a vesicle that its ends, that no tilt shows, follow from the rest."""
 
     name = "unet32"
     weak = UNet16.weak
