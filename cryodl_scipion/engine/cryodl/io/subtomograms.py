@@ -206,7 +206,9 @@ def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: b
         try:
             number, volume = split_name(name)
             (file,), box = find_images(path, [volume], [number], *kind)
-            find_weights(path, {key: [columns[key][row]] for key in (WEIGHTS,) if key in columns}, box)
+            own = {key: [columns[key][row]] for key in (WEIGHTS,) if key in columns}
+            for weights in find_weights(path, own, box) or ():
+                raw_weights(weights, box)
             if not flat and not np.ptp(opened_volume(file).part((box * (number - 1), box * number))):
                 raise ValueError(f"Subtomogram {number} of {file} is constant. Extract it again.")
             good[row] = box

@@ -200,6 +200,13 @@ def test_weights_of_another_size_or_without_any_value_are_refused():
     write_map("vols/w.mrc", np.zeros((BOX, BOX, BOX // 2 + 1)), 10.0)
     with pytest.raises(ValueError, match="w.mrc are zero almost everywhere"):
         read_subtomograms(star(rlnCtfImage=["vols/w.mrc"] * 2)).weights([0])
+    write_map("vols/good.mrc", np.ones((BOX, BOX, BOX // 2 + 1)), 10.0)
+    write_map("vols/b.mrc", np.arange(BOX**3).reshape((BOX,) * 3), 10.0)
+    skipped = []
+    kept = read_subtomograms(
+        star(rlnCtfImage=["vols/w.mrc", "vols/good.mrc"]), skip=lambda *told: skipped.append(str(told[2]))
+    )
+    assert len(kept) == 1 and "zero almost everywhere" in skipped[0]
 
 
 @pytest.mark.filterwarnings("ignore:Data array contains NaN")
