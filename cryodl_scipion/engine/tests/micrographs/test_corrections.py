@@ -6,20 +6,19 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from synthetic import write_mrc
+from synthetic import blob_project, write_mrc
 
-from cryodl.contract import AutoPickConfig, TrainPickerConfig, read_card
+from cryodl.contract import AutoPickConfig, PickConfig, TrainPickerConfig, read_card
 from cryodl.io.coordinates import write_coordinates
 from cryodl.learning.run_training import _schedule
 from cryodl.micrographs.byhand.session import HandSession
-from cryodl.micrographs.byhand.store import FROM_CLASSES, HandPicks, is_corrected, read_corrections
+from cryodl.micrographs.byhand.store import FROM_CLASSES, HandPicks, Pick, is_corrected, read_corrections
 from cryodl.micrographs.commands import train_picker
-from cryodl.micrographs.commands.auto_pick import _to_learn_from
+from cryodl.micrographs.commands.auto_pick import auto_pick
+from cryodl.micrographs.commands.pick import pick
 from cryodl.micrographs.pickers import fill_in as fill_in_module
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.labels import load_labels, match_labels, with_corrections
-from cryodl.micrographs.pickers.round_loop import held_out
-from cryodl.micrographs.pickers.self_labels import Picked, corrected, labels_of
 from cryodl.micrographs.pickers.train import PickerTask
 
 MACHINE = np.array([[50.0, 60.0], [120.0, 200.0], [30.0, 200.0]])
@@ -216,36 +215,22 @@ def test_picks_of_a_machine_are_no_corrections(project):
     assert with_corrections(config)[0] != config
 
 
-def test_rounds_believe_a_human_more_than_their_own_scores(project):
-    found = read_corrections(project / "hand", "abc")
-    picked = Picked("a", "a.mrc", (200, 300), np.array([[51.0, 61], [149, 31], [100, 100]]), np.array([0.95, 0.1, 0.5]))
-    better = corrected(picked, found, 10)
-    labels, false = labels_of(better, 0.8, np.zeros((0, 2)), 10, found.masks["a"])
-    assert rows(labels.positives) == sorted(ADDED), "the removed pick of score 0.95 teaches no longer"
-    assert rows(labels.negatives) == [(51, 61)] and rows(labels.uncertain.circles) == [(100, 100)]
-    assert labels.uncertain.mask and false == 0
-
-
-def test_a_removed_pick_that_the_network_no_longer_finds_stays_background(project):
-    found = read_corrections(project / "hand", "abc")
-    nothing = Picked("a", "a.mrc", (200, 300), np.zeros((0, 2)), np.zeros(0))
-    assert (50.0, 60.0) in rows(labels_of(corrected(nothing, found, 10), 0.8, np.zeros((0, 2)), 10)[0].negatives)
-
-
-def test_rounds_learn_from_the_corrected_micrographs_first(project):
-    named = [(name, str(project / f"{name}.mrc")) for name in "cba"]
-    config = AutoPickConfig(("x",), 2.0, "out", training_micrographs=2, corrections=str(project / "hand"))
-    chosen = [name for name, _ in _to_learn_from(named, config)]
-    assert chosen[0] == "a" and len(chosen) == 2
+def test_auto_pick_learns_corrections_once_as_train_picker_does(tmp_path):
+    blob_project(tmp_path, count=3)
+    images = str(tmp_path / "mics/*.mrc")
+    config = AutoPickConfig((images,), 4.0, str(tmp_path / "out"), 120.0, corrections=str(tmp_path / "hand"), steps=2)
+    names = [f"mic{number}" for number in range(3)]
+    pick(PickConfig((images,), 4.0, str(tmp_path / "machine"), particle_diameter=120.0))
+    store = HandPicks(str(tmp_path / "hand"), names, str(tmp_path / "machine"))
+    picks, _ = store.read("mic1")
+    store.write("mic1", picks[2:] + [Pick(20.0, 20.0), Pick(20.0, 300.0)], picks[:2])
+    result = auto_pick(config)
+    assert result.outputs["best_round"] == 1 and result.outputs["stop_reason"] == "the corrections are learnt"
+    assert any("held back" in sentence for sentence in result.summary), "by held-back ones it is chosen what is learnt"
+    assert "after corrections by hand" in result.methods[-1] and set(result.outputs["coordinates"]) == set(names)
+    again = auto_pick(config)
+    assert again.outputs["picks"] == result.outputs["picks"]
+    (tmp_path / "none").mkdir()
+    HandPicks(str(tmp_path / "none"), ["other"], str(tmp_path / "machine")).write("other", [Pick(9.0, 9.0)], [])
     with pytest.raises(ValueError, match="no confirmed or removed picks"):
-        _to_learn_from([("z", "z.mrc")], config)
-
-
-def test_corrected_micrographs_are_held_out_only_where_there_are_no_others():
-    names = ["t1", "t2", "a", "b", "c", "d"]
-    assert list(held_out(names)) == ["t2", "d"]
-    found = held_out(names, {"t1", "t2"})
-    assert len(found) == 2 and not {"t1", "t2"} & set(found)
-    assert list(held_out(["t1", "t2", "a"], {"t1", "t2"})) == ["a"]
-    assert list(held_out(["t1", "t2"], {"t1", "t2"})) == ["t2"], "one must be judged"
-    assert list(held_out(["t1"], {"t1"})) == []
+        auto_pick(dataclasses.replace(config, corrections=str(tmp_path / "none"), output=str(tmp_path / "another")))

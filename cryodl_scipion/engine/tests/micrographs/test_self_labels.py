@@ -7,11 +7,10 @@ from synthetic import blob_project
 
 from cryodl.contract import AutoPickConfig
 from cryodl.core.calibration import calibrate, fit_calibration, fit_to_probabilities
-from cryodl.micrographs.byhand.store import Corrections
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.round_loop import best_round, why_stop
-from cryodl.micrographs.pickers.self_labels import Picked, corrected, labels_of, load_images, teacher_probabilities
+from cryodl.micrographs.pickers.self_labels import Picked, labels_of, load_images, teacher_probabilities
 
 SHAPE = (256, 320)
 
@@ -20,17 +19,6 @@ def picked(*rows):
     """Picked of (y, x, score) rows."""
     rows = np.array(rows, float).reshape(-1, 3)
     return Picked("mic0", "mics/mic0.mrc", SHAPE, rows[:, :2], rows[:, 2])
-
-
-@pytest.mark.parametrize("candidates", [(), ((10, 10, 0.9), (50, 50, 0.8))])
-def test_what_a_human_removed_is_no_particle_also_where_nothing_was_found(candidates):
-    said = Corrections({"mic0": np.array([[90.0, 90.0]])}, {}, {"mic0": np.array([[11.0, 10.0], [200.0, 200.0]])}, {})
-    found = corrected(picked(*candidates), said, 5.0)
-    scores = {tuple(yx): score for yx, score in zip(found.yx.tolist(), found.scores)}
-    missed = {(200.0, 200.0): 0.0, **({(10.0, 10.0): 0.0, (50.0, 50.0): 0.8} if candidates else {(11.0, 10.0): 0.0})}
-    assert scores == {(90.0, 90.0): 1.0, **missed}
-    alone = corrected(picked(), Corrections({}, {}, said.removed, {}), 5.0)
-    assert alone.yx.tolist() == said.removed["mic0"].tolist() and alone.scores.tolist() == [0.0, 0.0]
 
 
 def test_sure_places_teach_and_doubtful_ones_are_left_out():
@@ -102,9 +90,6 @@ def test_a_confident_pick_on_a_crystal_teaches_as_contamination(tmp_path):
     (found,) = load_images([labels], picker_method("unet"), config(tmp_path), "dark")
     assert len(found.positives) == len(centres) and len(found.contamination) == 1
     assert np.linalg.norm((found.contamination[0] + 0.5) * 30 / 32 - 0.5 - position) < 1
-    certain = {"mic0": position[None]}
-    (found,) = load_images([labels], picker_method("unet"), config(tmp_path), "dark", certain)
-    assert len(found.positives) == len(centres) + 1 and not len(found.contamination), "a human is certain of it"
 
 
 def test_a_teachers_score_is_that_of_its_nearest_candidate():

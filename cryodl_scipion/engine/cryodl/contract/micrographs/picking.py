@@ -226,8 +226,8 @@ class AutoPickConfig(pick_fields.OnMicrographs):
         limits=(2, 1000),
     )
     corrections: typing.Optional[str] = param(
-        "Folder of picks that were corrected by hand (pick-by-hand). Every round also learns from the confirmed and "
-        "removed picks, beside the confident ones.",
+        "Folder of picks that were corrected by hand (pick-by-hand). They teach as in train-picker, once, in place of "
+        "the rounds on automatic picks.",
         None,
         label="Corrected picks",
         path="folder",

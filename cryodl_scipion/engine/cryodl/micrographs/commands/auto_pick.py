@@ -3,14 +3,23 @@
 
 Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before,
 and is judged on held-out micrographs by an observer that knows no network (self_training.py). The best round picks
-everything. Rounds, then all micrographs. A killed run continues where it was."""
+everything. Corrections are learnt in one round, as by train-picker. A killed run continues where it was."""
 
 import dataclasses
 import shutil
 import typing
 from pathlib import Path
 
-from ...contract import AutoPickConfig, AutoPickOutputs, PickConfig, config_to_dict, counted, read_card, write_json
+from ...contract import (
+    AutoPickConfig,
+    AutoPickOutputs,
+    PickConfig,
+    TrainPickerConfig,
+    config_to_dict,
+    counted,
+    read_card,
+    write_json,
+)
 from ...io import files, stamps
 from ...io.model import copy_model, find_model
 from ...running.runner import PROGRAM, Run, command
@@ -18,6 +27,7 @@ from ..byhand.store import read_corrections
 from ..pickers.pick_record import RECORD as PICK_RECORD
 from ..pickers.round_loop import RoundLoop, best_round, read_round, round_folder, round_in_words, why_stop, write_round
 from .pick import model_in_words, pick
+from .train_picker import train_picker
 
 SETTINGS = "auto_pick.json"
 # What may differ when a run is continued; of the micrographs, only those that the rounds learn from are bound.
@@ -28,15 +38,22 @@ FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "thr
 def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
     named = files.name_micrographs(files.expand_paths(config.micrographs), run.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
-    card, chosen = read_card(first, "picker"), _to_learn_from(named, config)
+    card, chosen = read_card(first, "picker"), files.evenly_spaced(named, config.training_micrographs)
+    if config.corrections and not read_corrections(config.corrections, [name for name, _ in named]).names:
+        raise ValueError(
+            f"{config.corrections} (--corrections) has no confirmed or removed picks for these micrographs. Correct "
+            "picks of some of them, or leave --corrections out."
+        )
     _check_same_run(folder, config, card, chosen, run.seed)
-    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick, run.seed)
+    teach = _taught_by(config, first, card["network"], run) if config.corrections else None
+    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick, run.seed, teach)
     stop = None
     while not stop:
         number = len(entries)
         entry = read_round(folder, number)
         if entry is None:
-            what = f"training on the picks of round {number - 1}" if number else "picking with the first model"
+            learnt = "corrections" if teach else f"picks of round {number - 1}"
+            what = f"training on the {learnt}" if number else "picking with the first model"
             print(f"Round {number}: {what}.")
             run.take_device()
             entry = loop.round(number)
@@ -44,32 +61,39 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
         entries.append(entry)
         run.warn(*entry["warnings"])
         run.summary(round_in_words(entry))
-        stop = why_stop(entries, config.rounds, config.confident)
+        stop = why_stop(entries, config.rounds, config.confident, bool(teach))
     if read_round(folder, len(entries)):  # more rounds were asked for before: the table holds those that count now
         write_round(folder, entries)
-    best = best_round(entries)
+    best = len(entries) - 1 if teach else best_round(entries)
     run.summary(f"The rounds ended: {stop[0]}. Round {best} picks all micrographs.")
     if stop[1]:
         run.warn(f"The rounds of training ended early: {stop[0]}.")
-    rounds = f", retrained in {counted(len(entries) - 1, 'round')} on its own confident picks" * (len(entries) > 1)
-    run.methods(f"Particles were picked with {PROGRAM} without labels, {model_in_words(card)}{rounds}.")
+    rounds = "" if teach else f", retrained in {counted(len(entries) - 1, 'round')} on its own confident picks"
+    labels = "after corrections by hand" if teach else "without labels"
+    run.methods(f"Particles were picked with {PROGRAM} {labels}, {model_in_words(card)}{rounds * (len(entries) > 1)}.")
     return _pick_all(config, folder, entries, best, stop[0], run)
 
 
-def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list[tuple[str, str]]:
-    """(name, path) of the micrographs that the rounds learn from: corrected ones first, the others over the set."""
-    if not config.corrections:
-        return files.evenly_spaced(named, config.training_micrographs)
-    names = read_corrections(config.corrections, [name for name, _ in named]).names
-    if not names:
-        raise ValueError(
-            f"{config.corrections} (--corrections) has no confirmed or removed picks for these micrographs. Correct "
-            "picks of some of them, or leave --corrections out."
+def _taught_by(
+    config: AutoPickConfig, first: Path, network: str, run: Run
+) -> typing.Callable[[str, float, str], typing.Any]:
+    """What learns the corrections: a function of the new model's folder, the diameter (Å) and the contrast."""
+
+    def teach(model: str, diameter: float, contrast: str) -> None:
+        taught = TrainPickerConfig(
+            config.micrographs,
+            str(config.corrections),
+            config.pixel_size,
+            diameter,
+            model,
+            network=network,
+            contrast=contrast,
+            start_from=str(first),
+            steps=config.steps,
         )
-    first = [item for item in named if item[0] in names][: config.training_micrographs]
-    others = [item for item in named if item[0] not in names]
-    more = max(config.training_micrographs - len(first), 1)  # one at least, to judge by
-    return first + (files.evenly_spaced(others, more) if others else [])
+        run.summary(*train_picker(taught, seed=run.seed, names=run.names).summary)
+
+    return teach
 
 
 def _check_same_run(

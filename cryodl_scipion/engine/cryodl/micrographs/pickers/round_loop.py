@@ -12,17 +12,16 @@ from pathlib import Path
 from ...contract import AutoPickConfig, PickConfig, Result, counted, read_card, write_json
 from ...core.devices import choose_device, device_name, set_threads
 from ...io.coordinates import read_coordinates
-from ...io.files import evenly_spaced, read_kept, whole_file
+from ...io.files import read_kept, whole_file
 from ...io.micrographs import micrograph_shape
 from ...io.model import copy_model, read_model
 from ...io.plots import plot_rounds
 from ...learning.task import method_of
-from ..byhand.store import read_corrections
 from . import load_network
 from .crops import LabelledImage
 from .method import PickerMethod
 from .pick_record import CANDIDATES
-from .self_labels import Picked, corrected, labels_of, load_images
+from .self_labels import Picked, labels_of, load_images
 from .self_training import judge_round, round_agreement, train_round
 from .train import MATCH_RADII
 
@@ -74,13 +73,18 @@ def best_round(entries: typing.Sequence[dict[str, typing.Any]]) -> int:
     return max(entries, key=lambda e: (-1.0 if e["separation"] is None else e["separation"], -e["round"]))["round"]
 
 
-def why_stop(entries: list[dict[str, typing.Any]], maximum: int, confident: float) -> tuple[str, bool] | None:
+def why_stop(
+    entries: list[dict[str, typing.Any]], maximum: int, confident: float, corrections: bool = False
+) -> tuple[str, bool] | None:
     """Why no further round is trained: a sentence, and whether the user must be warned; None if one is. entries: of all
-    rounds so far. maximum: rounds of training that the user allows. confident: minimum score of a confident pick."""
+    rounds so far. maximum: rounds of training that the user allows. confident: minimum score of a confident pick.
+    corrections: whether one round learns these, and no other is wanted."""
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
     if not last["micrographs"]:
         return "no particles were found to train on", True
+    if corrections:
+        return ("the corrections are learnt", False) if number else None
     if number and last["separation"] is None:
         if last["agreement_first"] < MIN_AGREEMENT:
             return (
@@ -130,7 +134,8 @@ EVERY = 4  # one in so many of the training micrographs is held out
 class RoundLoop:
     """Makes one round after the other; what a round left on disk is not made again. config: AutoPickConfig. folder:
     Path of the output. first: folder of the first model. chosen: [(name, path)]. pick: function that does a PickConfig
-    of micrographs with names, and returns its Result."""
+    of micrographs with names, and returns its Result. teach: makes the model of round 1 of corrections, given its
+    folder, the diameter (Å) and the contrast; None: rounds learn from their own picks."""
 
     def __init__(
         self,
@@ -140,22 +145,17 @@ class RoundLoop:
         chosen: typing.Sequence[tuple[str, str]],
         pick: typing.Callable[..., Result],
         seed: int,
+        teach: typing.Callable[[str, float, str], typing.Any] | None = None,
     ) -> None:
         self.config, self.folder, self.first, self.chosen = config, folder, first, chosen
-        self.pick, self.seed = pick, seed
+        self.pick, self.seed, self.teach = pick, seed, teach
         self._diameter = config.particle_diameter
-        names = [name for name, _ in chosen]
-        self._corrections = read_corrections(config.corrections, names) if config.corrections else None
 
     def _scaled(self) -> AutoPickConfig:
         """The config with the diameter that round 0 picked at: a stated one that the micrographs contradict teaches the
         rims of particles."""
         first = read_round(self.folder, 0) or {}
         return dataclasses.replace(self.config, particle_diameter=first.get("picked_diameter") or self._diameter)
-
-    @property
-    def _taught(self) -> typing.Collection[str]:
-        return self._corrections.names if self._corrections else ()
 
     @property
     def reach(self) -> float:
@@ -177,7 +177,7 @@ class RoundLoop:
         picked = self._picked(number)
         images, false = self._images(number, picked, result.outputs["contrast"])
         numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
-        held = held_out(list(picked), self._taught)
+        held = held_out(list(picked))
         separation = (
             judge_round(images, held, picked, numbers, self._method(number).working_diameter) if images else None
         )
@@ -225,9 +225,12 @@ class RoundLoop:
         device = choose_device()
         set_threads()
         contrast = typing.cast("dict[str, typing.Any]", read_round(self.folder, number - 1))["contrast"]
+        if self.teach:
+            self.teach(str(model), typing.cast("float", self._scaled().particle_diameter), contrast)
+            return
         picked, method = self._picked(number - 1), self._method(number - 1)
         images, _ = self._images(number - 1, picked, contrast)
-        held = held_out(list(picked), self._taught)
+        held = held_out(list(picked))
         parts = [[image for name, image in images.items() if (name in held) == side] for side in (False, True)]
         print(
             f"Training on {device_name(device)}: {sum(len(im.positives) for im in parts[0])} confident picks in "
@@ -268,36 +271,23 @@ class RoundLoop:
         """{name: Picked} of the training micrographs that a round could pick."""
         folders = [round_folder(self.folder, n) / "picks" / CANDIDATES for n in (number, 0)]
         usable = [(n, p) for n, p in self.chosen if all((folder / f"{n}.star").exists() for folder in folders)]
-        found = {
+        return {
             name: Picked(name, path, micrograph_shape(path), *read_coordinates(folders[0] / f"{name}.star")[name])
             for name, path in usable
         }
-        if self._corrections is None or self._diameter is None:
-            return found
-        return {name: corrected(picked, self._corrections, self.reach) for name, picked in found.items()}
 
     def _images(self, number: int, picked: dict[str, Picked], contrast: str) -> tuple[dict[str, LabelledImage], int]:
         """{name: LabelledImage} with the labels that a round's picks give, and how many false positives of the round
         before are among the background."""
         sure = lambda p: p.yx[p.scores >= self.config.confident]
         earlier = {n: sure(p) for n, p in self._picked(number - 1).items()} if number else {}
-        masks = self._corrections.masks if self._corrections else {}
         labels, false = zip(
-            *(
-                labels_of(p, self.config.confident, earlier.get(n, p.yx[:0]), self.reach, masks.get(n))
-                for n, p in picked.items()
-            )
+            *(labels_of(p, self.config.confident, earlier.get(n, p.yx[:0]), self.reach) for n, p in picked.items())
         )
-        certain = self._corrections.certain if self._corrections else {}
-        images = load_images(labels, self._method(number), self._scaled(), contrast, certain)
+        images = load_images(labels, self._method(number), self._scaled(), contrast)
         return {image.name: image for image in images}, sum(false)
 
 
-def held_out(names: typing.Sequence[str], taught: typing.Collection[str] = ()) -> typing.Sequence[str]:
-    """The micrographs that are judged and not learnt from; at least one of two or more, none of one. taught: those with
-    corrections, which are held out only where there are no others."""
-    usual = names[1::EVERY]
-    if not any(name in taught for name in names):
-        return usual
-    others = [name for name in names if name not in taught]
-    return [*evenly_spaced(others, len(usual)), *(name for name in usual if name in taught)][: len(usual)]
+def held_out(names: typing.Sequence[str]) -> typing.Sequence[str]:
+    """The micrographs that are judged and not learnt from; at least one of two or more, none of one."""
+    return names[1::EVERY]

@@ -12,9 +12,7 @@ from scipy.spatial import cKDTree
 
 from ...contract import AutoPickConfig
 from ...core.geometry import map_positions, values_at
-from ...io.micrographs import micrograph_shape
 from ..assess.contamination import find_contamination
-from ..byhand.store import Corrections
 from .crops import LabelledImage
 from .fill_in import appearance_of, proposed_boxes
 from .labels import Labels, load_labelled
@@ -22,7 +20,6 @@ from .method import PickerMethod
 from .train import MATCH_RADII
 from .uncertain import Uncertain
 
-_NOWHERE = np.zeros((0, 2))
 PROPOSED = 15  # contamination boxes per micrograph, for methods that cannot do without
 
 
@@ -37,27 +34,11 @@ class Picked(typing.NamedTuple):
     scores: np.ndarray
 
 
-def corrected(picked: Picked, corrections: Corrections, reach: float) -> Picked:
-    """Candidates of one micrograph with what a human is certain of: score 1 for his picks, 0 where he removed one.
-    picked: candidates of the network. corrections: of the micrographs. reach: px of the file within which two picks are
-    the same."""
-    removed, certain = (part.get(picked.name, _NOWHERE) for part in (corrections.removed, corrections.certain))
-    scores = np.where(cKDTree(removed).query(picked.yx)[0] < reach, 0, picked.scores)
-    others = cKDTree(certain).query(picked.yx)[0] >= reach
-    yx = np.concatenate([picked.yx[others], certain])
-    missed = removed[cKDTree(yx).query(removed)[0] >= reach]
-    scores = np.concatenate([scores[others], np.ones(len(certain)), np.zeros(len(missed))])
-    return picked._replace(yx=np.concatenate([yx, missed]), scores=scores)
-
-
-def labels_of(
-    picked: Picked, confident: float, earlier: np.ndarray, reach: float, mask: str | None = None
-) -> typing.Any:
+def labels_of(picked: Picked, confident: float, earlier: np.ndarray, reach: float) -> typing.Any:
     """Labels of one micrograph from its candidates. picked: Picked. confident: minimum score of a particle; background
     scores below 1 minus it. earlier: (n, 2) positions that the round before was confident of; those that now are
-    background are its false positives. reach: px of the file within which two picks are the same. mask: file of an area
-    to ignore. Returns Labels whose negatives are the false positives first, then the other background candidates; and
-    how many false positives there are."""
+    background are its false positives. reach: px of the file within which two picks are the same. Returns Labels whose
+    negatives are the false positives first, then the other background candidates; and how many of the former."""
     sure, not_sure = picked.scores >= confident, picked.scores > 1 - confident
     false = earlier[cKDTree(picked.yx[not_sure]).query(earlier)[0] >= reach]
     background = picked.yx[~not_sure]
@@ -67,33 +48,23 @@ def labels_of(
         picked.path,
         picked.yx[sure],
         np.concatenate([false, background]),
-        uncertain=Uncertain(picked.yx[not_sure & ~sure], mask),
+        uncertain=Uncertain(picked.yx[not_sure & ~sure]),
     ), len(false)
 
 
 def load_images(
-    labels: typing.Sequence[typing.Any],
-    method: PickerMethod,
-    config: AutoPickConfig,
-    contrast: str,
-    certain: typing.Mapping[str, np.ndarray] | None = None,
+    labels: typing.Sequence[typing.Any], method: PickerMethod, config: AutoPickConfig, contrast: str
 ) -> list[LabelledImage]:
     """LabelledImages with complete labels, but uncertain positions and contaminated picks left out of the particles.
-    labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. certain: {name: (n, 2) px of the file}
-    that a human is certain of; these are particles wherever they lie. Raises ValueError that names a bad file."""
+    labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. Raises ValueError that names a bad
+    file."""
     diameter = typing.cast("float", config.particle_diameter)  # stated, or the one that was picked at
     images = [load_labelled(item, method, config.pixel_size, diameter, "complete") for item in labels]
     if contrast == "bright":
         images = [dataclasses.replace(image, image=-image.image) for image in images]
     if not any(len(image.positives) for image in images):
         return images
-    sure = {
-        item.name: map_positions(
-            (certain or {}).get(item.name, _NOWHERE), micrograph_shape(item.path), image.image.shape
-        )
-        for item, image in zip(labels, images)
-    }
-    images = [_without_contamination(image, method.working_diameter, sure[image.name]) for image in images]
+    images = [_without_contamination(image, method.working_diameter) for image in images]
     if method.needs_contamination and not any(len(image.contamination) for image in images):
         look = appearance_of(images, method.working_diameter)
         images = [
@@ -103,14 +74,13 @@ def load_images(
     return images
 
 
-def _without_contamination(image: LabelledImage, diameter: float, certain: np.ndarray) -> LabelledImage:
-    """The image with its particles that lie on ice crystals, dirt or aggregates as contamination, except certain ones.
-    diameter: working px. certain: (n, 2) working px."""
+def _without_contamination(image: LabelledImage, diameter: float) -> LabelledImage:
+    """The image with its particles that lie on ice crystals, dirt or aggregates as contamination. diameter: working
+    px."""
     if not len(image.positives):
         return image
     area = find_contamination(-image.image.numpy(), image.valid.numpy(), diameter)  # there, particles are dark
-    others = cKDTree(certain).query(image.positives)[0] > 0.5  # the same positions, but for rounding
-    dirty = values_at(area, image.positives) & others
+    dirty = values_at(area, image.positives)
     return dataclasses.replace(image, positives=image.positives[~dirty], contamination=image.positives[dirty])
 
 
