@@ -107,7 +107,7 @@ def _started(
     coarse = min(COARSE, inputs.radius)
     doing("the mean volume")
     mean, curve = mean_of(setting, coarse, FIRST_SPREAD)
-    notes = compare_maps(mean, curve, inputs.reference, config)
+    notes = compare_maps(mean, curve, inputs, config)
     sigmas, alike = FIRST_SPREAD, float(np.mean(curve[SHELLS])) >= AGREE
     if alike:  # noise has no orientations to be refined
         doing("refining the orientations")
