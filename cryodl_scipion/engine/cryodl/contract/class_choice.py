@@ -68,11 +68,13 @@ def particle_cut(probabilities: typing.Sequence[float], prior: float, lost: floa
     """The probability below which particles of kept classes are left out. probabilities: (n,), that each particle of
     the kept classes shows more than noise, if the fraction of noise were that of all classes. prior: no unit, fraction
     of the particles of all classes that show more than noise. lost: no unit, fraction of the particles with signal that
-    may be left out, from 0 to 1. Returns 0 if none are to be left out. Kept classes hold less noise than all: their own
+    may be left out, from 0 to 1. Returns 0 if none are to be left out, 1 if all are. Kept classes hold less noise than all: their own
     fraction is found by expectation maximisation (Saerens et al. 2002, doi:10.1162/089976602753284446), and the
     probabilities follow it."""
-    if not lost or not probabilities or not 0 < prior < 1:
+    if not lost or not probabilities or prior >= 1:
         return 0.0
+    if prior <= 0:  # nothing but noise
+        return 1.0
     bins = [0] * (_BINS + 1)
     for value in probabilities:
         bins[round(value * _BINS)] += 1

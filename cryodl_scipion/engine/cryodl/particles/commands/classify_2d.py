@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import Classify2DConfig, Classify2DOutputs, counted
+from ...contract.class_choice import JUDGED
 from ...io.particle_sets import ParticleSet, read_particles
 from ...running.runner import PROGRAM, Run, command
 from ..classes2d.classify import Classification
@@ -65,11 +66,13 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
         work, converged = _classify(records, config, settings, former, run)
     answer = finished_answer(work, particles, records, settings, ranker, device, former if adds else None)
     made = write_answer(folder, config.output, particles, answer, len(records) if adds else 0, converged)
+    if not answer.probabilities.any():
+        run.warn(f"The images of {config.particles} cannot be told from noise; `select-classes` keeps none of them.")
     sums = former_of(config, settings, work, answer, converged, members)
     write_former(folder / SUMS, sums)
     run.discard(WORK)
     _tell(run, config, made, particles.optics is not None)
-    if likeness(sums, answer.quality >= GOOD) > ALIKE:
+    if likeness(sums, (answer.quality >= GOOD) & (answer.counts >= JUDGED)) > ALIKE:
         run.warn(
             "The averages look like each other: there may be few distinct views (unless the molecule looks alike from "
             "all sides). A first map shows which are missing; a tilted specimen would add some."

@@ -9,7 +9,7 @@ import numpy as np
 from ...contract import SelectClassesConfig, SelectClassesOutputs, chosen_classes, class_choice_warnings, counted
 from ...io.particle_sets import read_particles
 from ...running.runner import PROGRAM, Run, command
-from ..classes2d.selection import read_classes, write_selection
+from ..classes2d.selection import read_classes, signal_of, write_selection
 
 
 @command
@@ -27,6 +27,11 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
             f"{particles.path} (--particles) is not of the classes in {config.classes}: it has more particles of a "
             "class than these classes count. Give particles of the same run, or of a folder that this run "
             "added particles to (--classes-from; class numbers are new after --again)."
+        )
+    if config.good_lost and not signal_of(particles).any():
+        raise ValueError(
+            f"The particles of {particles.path} cannot be told from noise, and none is kept. Check the picks; "
+            "--good-lost 0 selects classes all the same."
         )
     kept, used = chosen_classes(
         table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.minimum_particles
