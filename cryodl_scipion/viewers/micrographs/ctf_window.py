@@ -109,8 +109,7 @@ class SpectrumWindow(MicrographWindow):
 
     def __init__(self, parent: Any, data: Any, pixelSize: float, value: Any, accept: Any) -> None:
         self._micrographPixel, low = pixelSize, max(2.0, round(2 * pixelSize, 2))
-        high = max(20.0, 4 * low)
-        slider = dict(from_=low, to=high, resolution=0.1, label="Highest resolution (Å)")
+        slider = dict(from_=low, to=max(20.0, 4 * low), resolution=0.1, label="Highest resolution (Å)")
         MicrographWindow.__init__(self, parent, data, "Power spectra", slider, value or _FIRST_GUESS, accept)
 
     def _drawOn(self, axes: Axes) -> None:

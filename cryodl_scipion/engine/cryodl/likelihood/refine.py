@@ -29,8 +29,7 @@ class Pose:
 
 @dataclasses.dataclass(frozen=True)
 class Neighbourhood:
-    """rotations: (t, 3, 3) small rotations; vectors: (t, 3) the same as rotation vectors in radians. shifts: (s, 2)
-    px."""
+    """rotations: (t, 3, 3) small rotations; vectors: (t, 3) the same as vectors, radians. shifts: (s, 2) px."""
 
     rotations: torch.Tensor
     vectors: torch.Tensor

@@ -105,8 +105,7 @@ class Shifts:
     def within(
         cls, radius: float, step: float, sigma: float | None = None, device: torch.device | None = None
     ) -> "Shifts":
-        """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are equally probable. All in
-        px."""
+        """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are alike. All in px."""
         yx = torch.as_tensor(disc_of_shifts(radius, step), dtype=torch.float32, device=device)
         log = torch.zeros(len(yx), device=device) if sigma is None else -yx.square().sum(1) / (2 * sigma**2)
         return cls(yx, torch.log_softmax(log, 0))
@@ -139,8 +138,7 @@ class Bank:
         )
 
     def with_gain(self, gain: torch.Tensor) -> "Bank":
-        """The same slices shown with other strengths (rings,). To make them takes most of the time for few
-        particles."""
+        """The same slices shown with other strengths (rings,). Making them takes most of the time for few."""
         other = copy.copy(self)
         other.reference = self.reference.with_gain(gain)
         return other

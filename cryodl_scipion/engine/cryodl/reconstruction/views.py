@@ -98,8 +98,7 @@ def _coverage(cosines: np.ndarray, counts: np.ndarray, wedge: float = WEDGE) -> 
 
 def _cone(angles: np.ndarray, shown: np.ndarray) -> float:
     """Half angle in degrees of the largest cone, about any axis, whose rings are all seen too little."""
-    half = np.minimum(angles, 180 - angles)  # an axis has two ends
-    bands = (half / RING).astype(np.uint8)
+    bands = (np.minimum(angles, 180 - angles) / RING).astype(np.uint8)  # an axis has two ends
     widest = 0.0
     for band in bands[: len(bands) // 2][shown[: len(bands) // 2] < MISSING]:
         means = np.bincount(band, shown) / np.bincount(band)
@@ -129,8 +128,7 @@ def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> 
     for axis in healpix(AXES)[: 6 * AXES**2]:
         near = torch.nonzero((torch.as_tensor(axis, dtype=xyz.dtype) @ xyz).abs() > np.cos(np.radians(CONE)))[:, 0]
         shared, one, other = torch.nn.functional.avg_pool1d(sums(near) / power, SMOOTH, 1, SMOOTH // 2)
-        curve = shared / (one * other).sqrt().clamp(min=1e-300)
-        at = resolution_at(curve, THRESHOLDS[1], pixel_size, box)
+        at = resolution_at(shared / (one * other).sqrt().clamp(min=1e-300), THRESHOLDS[1], pixel_size, box)
         few = at is not None and ((shell[near] - box * pixel_size / at).abs() <= SMOOTH / 2).sum() < ENOUGH
         found.append([*_angles(axis), None if few else at])
     return found

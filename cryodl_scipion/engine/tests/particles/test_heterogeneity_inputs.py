@@ -67,7 +67,7 @@ def treated(state):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        (dict.fromkeys(ANGLES[:2], np.zeros(300)), ["same rlnAngleRot (0)", "2-D alignment"]),
+        (dict.fromkeys(ANGLES[:2], np.zeros(300)), ["not aligned to p_map.mrc"]),
         (dict.fromkeys(ANGLES, np.r_[np.nan, np.ones(299)]), ["particle 1", "not a finite number"]),
         (dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), np.zeros(300)), ["without a CTF"]),
         (dict(rlnRandomSubset=np.ones(300, int)), ["300 particles of half 1 and 0 of half 2"]),

@@ -262,7 +262,7 @@ def test_of_filtered_images_it_is_not_stated_how_many_are_right(project):
     write_particles_star("blurred.star", particles, stack="blurred.mrcs")
     result = orient("blurred.star")
     assert result.outputs["mean_probability"] is None and "cannot be told" in result.summary[1]
-    assert any("not raw ones" in text for text in result.warnings) and "of no use" not in result.summary[-1]
+    assert any("unlike raw ones" in text for text in result.warnings) and "of no use" not in result.summary[-1]
 
 
 def test_what_coarse_detail_alone_explains_is_said_to_be_coarse():

@@ -68,8 +68,8 @@ def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list
         )
     first = [item for item in named if item[0] in names][: config.training_micrographs]
     others = [item for item in named if item[0] not in names]
-    more = max(config.training_micrographs - len(first), 1)  # one at least, to judge by
-    return first + (files.evenly_spaced(others, more) if others else [])
+    # one at least, to judge by
+    return first + (files.evenly_spaced(others, max(config.training_micrographs - len(first), 1)) if others else [])
 
 
 def _check_same_run(

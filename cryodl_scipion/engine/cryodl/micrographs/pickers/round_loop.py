@@ -160,8 +160,8 @@ class RoundLoop:
     @property
     def reach(self) -> float:
         """px within which two picks are the same."""
-        diameter = typing.cast("float", self._scaled().particle_diameter)  # of round 0, if it was not stated
-        return MATCH_RADII * diameter / 2 / self.config.pixel_size
+        # of round 0, if it was not stated
+        return MATCH_RADII * typing.cast("float", self._scaled().particle_diameter) / 2 / self.config.pixel_size
 
     def round(self, number: int) -> dict[str, typing.Any]:
         """Train, pick and judge a round. Returns its entry."""

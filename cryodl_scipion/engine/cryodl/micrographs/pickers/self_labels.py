@@ -109,8 +109,8 @@ def _without_contamination(image: LabelledImage, diameter: float, certain: np.nd
     if not len(image.positives):
         return image
     area = find_contamination(-image.image.numpy(), image.valid.numpy(), diameter)  # there, particles are dark
-    others = cKDTree(certain).query(image.positives)[0] > 0.5  # the same positions, but for rounding
-    dirty = values_at(area, image.positives) & others
+    # the same positions, but for rounding
+    dirty = values_at(area, image.positives) & (cKDTree(certain).query(image.positives)[0] > 0.5)
     return dataclasses.replace(image, positives=image.positives[~dirty], contamination=image.positives[dirty])
 
 

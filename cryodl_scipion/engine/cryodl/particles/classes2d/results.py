@@ -369,8 +369,7 @@ def signal_probabilities(scores: np.ndarray, noise: np.ndarray, shown: bool = Tr
         return np.zeros(len(scores))
     grid = np.arange(min(scores.min(), noise.min()) - 1, max(scores.max(), noise.max()) + 1, STEP)
     of_noise, of_all = _density(noise, grid), _density(scores, grid)
-    part = min(1.0, 2 * float((scores < np.median(noise)).mean()))
-    raw = 1 - part * of_noise / np.maximum(of_all, 1e-12)
+    raw = 1 - min(1.0, 2 * float((scores < np.median(noise)).mean())) * of_noise / np.maximum(of_all, 1e-12)
     # cut to 0..1 afterwards: cutting first would leave the upper half of the scatter, and noise would keep a chance
     return np.interp(scores, grid, np.clip(isotonic_regression(raw, weights=of_all + 1e-9).x, 0, 1))
 

@@ -28,11 +28,7 @@ from ..orientations.structure import end_of, prepare_structure, size_notes
 # columns of our own, beside RELION's
 SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"
 PROBABILITY = "rlnMaxValueProbDistribution"
-WITHOUT = (
-    "Without controls (--no-controls) it is not stated how many orientations are correct, and how far a map of them "
-    "shows only the reference: there are no probabilities and no oriented noise."
-)
-UNTOLD = "How many orientations are correct cannot be told."
+UNTOLD = "How many orientations are correct cannot be told: that takes raw images, and controls (not --no-controls)."
 START = "The images are the raw ones. Use the angles as the start of a refinement."
 FOREIGN = (
     "The structure does not explain these particles: if they show another molecule, junk or noise, these angles are "
@@ -104,8 +100,6 @@ def _tell(run: Run, count: int, directions: int, probability: float | None, cont
             f"{100 * probability:.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°)."
             if probability is not None
             else UNTOLD
-            if config.controls
-            else WITHOUT
         ]
         * (use != FOREIGN),
         use,
@@ -187,8 +181,8 @@ def _trust(
             else "Use the angles as the start of a refinement of the raw images: these are denoised."
         )
     explanation = explained(search, found.evidence)
-    doubts = explanation.warnings(config.particles, config.structure)
-    run.warn(*(doubts or advice))  # of other images a flag that fits by chance is not to be corrected
+    # of other images a flag that fits by chance is not to be corrected
+    run.warn(*(explanation.warnings(config.particles, config.structure) or advice))
     use = FOREIGN if explanation.foreign else START
     share = (
         f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "

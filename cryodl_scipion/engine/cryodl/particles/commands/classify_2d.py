@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import Classify2DConfig, Classify2DOutputs, counted
-from ...contract.class_choice import JUDGED
 from ...io.particle_sets import ParticleSet, read_particles
 from ...running.runner import PROGRAM, Run, command
 from ..classes2d.classify import Classification
@@ -72,7 +71,7 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
     write_former(folder / SUMS, sums)
     run.discard(WORK)
     _tell(run, config, made, particles.optics is not None)
-    if likeness(sums, (answer.quality >= GOOD) & (answer.counts >= JUDGED)) > ALIKE:
+    if likeness(sums, answer.quality >= GOOD) > ALIKE:
         run.warn(
             "The averages look like each other: there may be few distinct views (unless the molecule looks alike from "
             "all sides). A first map shows which are missing; a tilted specimen would add some."
@@ -81,10 +80,9 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
 
 
 def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs, has_ctf: bool) -> None:
-    filled = [count for count in made.counts if count]
     good = [count for count, score in zip(made.counts, made.scores) if count and score >= GOOD]
     run.summary(
-        f"{counted(len(filled), 'class', 'classes')} of {counted(made.count, 'particle')}: {made.classes}",
+        f"{counted(sum(map(bool, made.counts)), 'class', 'classes')} of {counted(made.count, 'particle')}: {made.classes}",
         f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
     )
     run.methods(

@@ -28,11 +28,6 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
             "class than these classes count. Give particles of the same run, or of a folder that this run "
             "added particles to (--classes-from; class numbers are new after --again)."
         )
-    if config.good_lost and not signal_of(particles).any():
-        raise ValueError(
-            f"The particles of {particles.path} cannot be told from noise, and none is kept. Check the picks; "
-            "--good-lost 0 selects classes all the same."
-        )
     kept, used = chosen_classes(
         table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.minimum_particles
     )
@@ -42,9 +37,10 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
             f"(--minimum-particles); the best score is {max(table.scores):.2f}. "
             "Choose a lower threshold, or check whether the picks are particles."
         )
-    if not own[kept].any():
+    if not (np.isin(particles.classes, kept) & ((signal_of(particles) > 0) | (not config.good_lost))).any():
         raise ValueError(
-            f"No particle of {particles.path} (--particles) is in one of the kept classes. Choose a lower threshold."
+            f"No particle of {particles.path} (--particles) is in one of the kept classes and can be told from noise. "
+            "Check the picks, or choose a lower threshold."
         )
     folder = run.folder(config.classes, str(particles.path), continues=False)
     made = write_selection(folder, config, particles, table, kept, used)

@@ -24,12 +24,11 @@ from ..orientations.explained import sample_search
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
 SURE = 5.0  # standard errors
-VIEWED = 256  # particles whose orientations are compared with all others
+VIEWED, ROUNDS = 256, 200  # particles whose orientations are compared with all others, and rounds of that fit
 NEAR = 3.0  # degrees: standard deviation of orientations that are right; three times that where the molecule moves
-FEW = 0.15  # of the particles within NEAR: with a domain that swings by 90°, at least a quarter are
-ENOUGH = 0.7  # of the particles at their orientations: of fewer wrong ones, most are set apart
+# of the particles at their orientations (fewer wrong ones are set apart), and within NEAR (a quarter where domains swing)
+ENOUGH, FEW = 0.7, 0.15
 TELLS = 0.2  # logarithmic likelihood of an image, on average, by which views other than those stated must be better
-ROUNDS = 200
 STATES = ("none", "flipped", "multiplied")
 WORDS = {
     "none": "neither phase-flipped nor multiplied by their CTF",
@@ -38,59 +37,28 @@ WORDS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Matches:
-    """Of m images with projections of a reference, in units of the noise.
-
-    own : (m,) normalised correlations at the images' own orientations. gains : {state: (m,)} what the projections
-    explain of each image, if that was done to the images with their CTF."""
-
-    own: np.ndarray
-    gains: dict[str, np.ndarray]
-
-
 def check_alignment(
-    particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, name: str, contrast: str
-) -> tuple[str, float, list[str]]:
-    """The contrast of aligned particles, the fraction of them at their own views, and sentences for the user.
+    particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
+) -> tuple[str, float]:
+    """The contrast of aligned particles, and the fraction of them at their own views; 1 of noise.
 
-    particles: with angles and CTF.
-    reference: (box, box, box).
-    voxel, diameter: Å.
-    name: of the reference, for messages.
-    contrast: 'bright', 'dark', or 'auto' to find it from the images.
-    Raises ValueError: empty images; images that were only aligned in the plane, or whose CTF was treated otherwise than
-        the file says."""
-    angles = particles.poses(np.arange(len(particles)))[0]
-    if len(particles) > 1 and not np.ptp(angles[:, :2], axis=0).any():
-        rot, tilt = angles[0, :2]
-        raise ValueError(
-            f"All particles of {particles.path} have the same rlnAngleRot ({rot:g}) and rlnAngleTilt ({tilt:g}): "
-            "they have at best a 2-D alignment. Refine them in 3-D, or assign orientations with `cryodl "
-            "assign-orientations`."
-        )
-    found = match_reference(particles, reference, voxel, diameter)
-    value = errors_from_zero(found.own)
+    particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. contrast: 'bright', 'dark', or
+    'auto' to find it from the images. Raises ValueError: empty images; a CTF treated otherwise than the file says."""
+    found, gains = match_reference(particles, reference, voxel, diameter)
+    value = errors_from_zero(found)
+    if contrast == "auto":
+        contrast = "dark" if value < -SURE else "bright"
     if abs(value) <= SURE:
-        return (
-            ("bright" if contrast == "auto" else contrast),
-            1.0,
-            [
-                f"{particles.path}: the images do not show {name} at their orientations ({abs(value):.1f} standard "
-                "errors from no correlation). They are noise, or their orientations are wrong."
-            ],
-        )
-    _check_ctf(particles, found.gains)
-    contrast = ("bright" if value > 0 else "dark") if contrast == "auto" else contrast
-    return contrast, at_own_views(particles, reference, voxel, diameter, contrast), []
+        return contrast, 1.0
+    _check_ctf(particles, gains)
+    return contrast, at_own_views(particles, reference, voxel, diameter, contrast)
 
 
 def at_own_views(
     particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
 ) -> float:
-    """Fraction of the particles whose orientations are about those that the file states, by the likelihood of all
-    orientations; 1 if the images do not tell. Parameters: see check_alignment; contrast is 'bright'
-    or 'dark'."""
+    """Fraction of the particles that are about at the orientations that the file states, by the likelihood of all;
+    1 if the images do not tell. Parameters: see check_alignment; contrast is 'bright' or 'dark'."""
     source = Source(
         particles, min(1.1 * diameter / particles.pixel_size, WIDEST * particles.box), contrast, particles.ctf_state
     )
@@ -100,7 +68,7 @@ def at_own_views(
         for angles in (search.source.particles.angles, search.grid.angles(np.arange(len(search.grid))))
     )
     off = 2 * torch.rad2deg(torch.acos((stated @ grid.T).abs().clamp(max=1)))
-    near = [torch.log_softmax(-0.5 * (off / width) ** 2, 1) for width in (NEAR, 3 * NEAR, 1e6)]
+    near = (torch.log_softmax(-0.5 * (off / width) ** 2, 1) for width in (NEAR, 3 * NEAR, 1e6))
     logs = torch.stack([torch.logsumexp(values + prior, 1) for prior in near], 1)
     share = first = torch.tensor([0.98, 0.01, 0.01], dtype=torch.double)
     for _ in range(ROUNDS):
@@ -110,8 +78,11 @@ def at_own_views(
     return 1.0 if better.mean() < TELLS else close if close < FEW else close + wide
 
 
-def match_reference(particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float) -> Matches:
-    """Matches of a sample of the particles. Parameters: see check_alignment."""
+def match_reference(
+    particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Of a sample of m particles and projections of a reference: (m,) normalised correlations at their orientations;
+    {state: (m,)} what they explain of each image, if that was done to it. Parameters: see check_alignment."""
     rows, box = sample_rows(len(particles), SAMPLE), reference.shape[-1]
     images, exact = resample(particles.images(rows), particles.pixel_size, voxel, box)
     check_not_empty(images, particles.path)
@@ -127,7 +98,7 @@ def match_reference(particles: ParticleSet, reference: torch.Tensor, voxel: floa
         amplitude = torch.where(amplitude * match.sum() > 0, amplitude, 0)  # of one sign in all rings
         gains[state] = (amplitude * match - 0.5 * amplitude**2 * power).sum(1).numpy()
     match, power = image_products(images, transforms * treated_ctf(plain, particles.ctf_state))
-    return Matches(match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains)
+    return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains
 
 
 def errors_from_zero(values: np.ndarray) -> float:
@@ -220,8 +191,8 @@ def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
         )
     cube = cube_crop(density, box)
     mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), reference)
-    contrast, share, more = check_alignment(particles, cube, voxel, diameter, reference, config.contrast)
-    return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, share, notes + more, seed)
+    contrast, share = check_alignment(particles, cube, voxel, diameter, config.contrast)
+    return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, share, notes, seed)
 
 
 def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config: FitHeterogeneityConfig) -> list[str]:

@@ -46,12 +46,7 @@ class Explained:
     @property
     def can_be_told(self) -> bool:
         """Whether the comparison with made-up particles says anything."""
-        return self.whole <= MAXIMUM and not self.filtered
-
-    @property
-    def filtered(self) -> bool:
-        """Whether the images have clearly less power than the noise around the particles."""
-        return self.signal < -UNLIKE
+        return self.whole <= MAXIMUM and self.signal > -UNLIKE
 
     @property
     def error(self) -> float:
@@ -61,29 +56,28 @@ class Explained:
     @property
     def foreign(self) -> bool:
         """Whether the structure does not explain the particles, in coarse detail either."""
-        found = max(self.whole + self.error, self.coarse)
-        return not self.filtered and (self.signal < ERRORS or found < MINIMUM)
+        return self.signal > -UNLIKE and (self.signal < ERRORS or max(self.whole + self.error, self.coarse) < MINIMUM)
 
     def warnings(self, path: str, structure: str) -> list[str]:
         """Sentences if the particles are not explained by the structure."""
-        if self.filtered:
-            return [
-                f"The images of {path} have less power than the noise around the particles ({self.signal:.0f} standard "
-                "errors), so they are not raw ones: they may be denoised, filtered or masked. Whether "
-                f"{structure} explains them cannot be told, and there are no probabilities."
-            ]
-        if self.signal < ERRORS:
+        if -UNLIKE < self.signal < ERRORS:
             return [
                 f"The images of {path} have no signal above the noise ({self.signal:.1f} standard errors): "
                 f"{structure} does not explain these particles, and all results from them would only reproduce "
                 f"{structure}."
             ]
         if not self.can_be_told:
+            times = (
+                f"{self.whole:,.{int(self.whole < 10)}f} times that in particles made up with the same signal and noise"
+            )
+            why = (
+                f"The evidence for {structure} in {path} is {times}"
+                if self.signal > -UNLIKE
+                else f"The images of {path} have less power than the noise around them ({self.signal:.0f} standard errors)"
+            )
             return [
-                f"The evidence for {structure} in {path} is {self.whole:,.{int(self.whole < 10)}f} times that in "
-                "particles made up with the same signal and noise, so these images are not like the made-up ones: they "
-                "may be filtered, smoothed or compressed, or have a wrong CTF. Whether the structure explains them "
-                "cannot be told, and there are no probabilities."
+                f"{why}, so they are unlike raw ones: they may be denoised, filtered, smoothed or compressed, or have a wrong "
+                f"CTF. Whether {structure} explains them cannot be told, and there are no probabilities."
             ]
         if self.whole + self.error >= MINIMUM:
             return []
