@@ -82,7 +82,8 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
 def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs, has_ctf: bool) -> None:
     good = [count for count, score in zip(made.counts, made.scores) if count and score >= GOOD]
     run.summary(
-        f"{counted(sum(map(bool, made.counts)), 'class', 'classes')} of {counted(made.count, 'particle')}: {made.classes}",
+        f"{counted(sum(map(bool, made.counts)), 'class', 'classes')} of {counted(made.count, 'particle')}: "
+        f"{made.classes}",
         f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
     )
     run.methods(

@@ -26,7 +26,7 @@ SAMPLE = 1024  # particles that are compared with projections of the reference
 SURE = 5.0  # standard errors
 VIEWED, ROUNDS = 256, 200  # particles whose orientations are compared with all others, and rounds of that fit
 NEAR = 3.0  # degrees: standard deviation of orientations that are right; three times that where the molecule moves
-# of the particles at their orientations (fewer wrong ones are set apart), and within NEAR (a quarter where domains swing)
+# of the particles at their orientations (fewer wrong ones are set apart); within NEAR (a quarter if a domain swings)
 ENOUGH, FEW = 0.7, 0.15
 TELLS = 0.2  # logarithmic likelihood of an image, on average, by which views other than those stated must be better
 STATES = ("none", "flipped", "multiplied")

@@ -67,17 +67,15 @@ class Explained:
                 f"{structure}."
             ]
         if not self.can_be_told:
-            times = (
-                f"{self.whole:,.{int(self.whole < 10)}f} times that in particles made up with the same signal and noise"
-            )
+            times = f"{self.whole:,.{int(self.whole < 10)}f} times that in particles made up with the same signal"
             why = (
                 f"The evidence for {structure} in {path} is {times}"
                 if self.signal > -UNLIKE
-                else f"The images of {path} have less power than the noise around them ({self.signal:.0f} standard errors)"
+                else f"The images of {path} have less power than their noise ({self.signal:.0f} standard errors)"
             )
             return [
-                f"{why}, so they are unlike raw ones: they may be denoised, filtered, smoothed or compressed, or have a wrong "
-                f"CTF. Whether {structure} explains them cannot be told, and there are no probabilities."
+                f"{why}, so they are unlike raw ones: denoised, filtered or compressed, perhaps, or of a wrong CTF. "
+                f"Whether {structure} explains them cannot be told, and there are no probabilities."
             ]
         if self.whole + self.error >= MINIMUM:
             return []
