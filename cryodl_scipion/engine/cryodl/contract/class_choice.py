@@ -68,11 +68,11 @@ def particle_cut(probabilities: typing.Sequence[float], prior: float, lost: floa
     """The probability below which particles of kept classes are left out. probabilities: (n,), that each particle of
     the kept classes shows more than noise, if the fraction of noise were that of all classes. prior: no unit, fraction
     of the particles of all classes that show more than noise. lost: no unit, fraction of the particles with signal that
-    may be left out, from 0 to 1. Returns 0 if none are to be left out. Kept classes hold less noise than all: their own
-    fraction is found by expectation maximisation (Saerens et al. 2002, doi:10.1162/089976602753284446), and the
-    probabilities follow it."""
+    may be left out, from 0 to 1. Returns 0 if none are to be left out, 1 if all. Kept classes hold less noise than all:
+    their own fraction is found by expectation maximisation (Saerens et al. 2002, doi:10.1162/089976602753284446), and
+    the probabilities follow it."""
     if not lost or not probabilities or not 0 < prior < 1:
-        return 0.0
+        return 1.0 if lost and probabilities and prior <= 0 else 0.0
     bins = [0] * (_BINS + 1)
     for value in probabilities:
         bins[round(value * _BINS)] += 1

@@ -15,8 +15,7 @@ def box_corners(centres_yx: np.ndarray, box: int) -> tuple[np.ndarray, np.ndarra
 
 
 def boxes_inside(corners: np.ndarray, box: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Which boxes lie inside of an image, (n,) bool. corners: (n, 2) px, yx. box: side in px. shape: (h, w) of the
-    image, px."""
+    """Which boxes lie inside an image, (n,) bool. corners: (n, 2) px, yx. box: side, px. shape: (h, w) of the image."""
     return np.asarray((corners >= 0) & (corners + box <= np.array(shape))).all(axis=1).reshape(-1)
 
 

@@ -17,8 +17,8 @@ def fourier_resize(images: torch.Tensor, box: int) -> torch.Tensor:
     side = images.shape[-1]
     if side == box:
         return images.clone()
-    centred = torch.roll(images, (-(side // 2), -(side // 2)), (-2, -1))  # pixel side // 2 becomes the origin
-    transform = _cropped(torch.fft.rfft2(centred), side, box)
+    # pixel side // 2 becomes the origin
+    transform = _cropped(torch.fft.rfft2(torch.roll(images, (-(side // 2), -(side // 2)), (-2, -1))), side, box)
     return torch.roll(torch.fft.irfft2(transform, s=(box, box)) * (box / side) ** 2, (box // 2, box // 2), (-2, -1))
 
 

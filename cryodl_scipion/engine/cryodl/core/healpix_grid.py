@@ -74,6 +74,5 @@ def disc_of_shifts(radius: float, step: float) -> np.ndarray:
 
 
 def ball_of_rotations(radius_deg: float, step_deg: float) -> np.ndarray:
-    """Small rotations about all axes, (n, 3, 3). radius_deg: degrees, largest angle. step_deg: degrees, between
-    neighbours."""
+    """Small rotations about all axes, (n, 3, 3). radius_deg: degrees, largest angle. step_deg: between neighbours."""
     return np.asarray(Rotation.from_rotvec(ball_of_points(radius_deg, step_deg), degrees=True).as_matrix())

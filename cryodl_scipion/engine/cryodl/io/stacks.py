@@ -69,8 +69,8 @@ def _voxel(header: MrcHeader) -> tuple[float, float]:
 def _mapped(path: str, size: int, changed: int) -> np.ndarray:
     """(n, h, w) memory map of a stack; size and time of the last change make that a replaced file is mapped anew."""
     header = read_header(path)
-    dtype = typing.cast("np.dtype", header.dtype)  # stack_shape refuses modes without one
-    return np.memmap(path, dtype, "r", header.start, header.shape)
+    # stack_shape refuses modes without one
+    return np.memmap(path, typing.cast("np.dtype", header.dtype), "r", header.start, header.shape)
 
 
 def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -120,8 +120,7 @@ class StackWriter:
         return self
 
     def add(self, images: typing.Any) -> None:
-        """Append (m, box, box) images, an array or tensor on the CPU. Raises ValueError if there are more than
-        promised."""
+        """Append (m, box, box) images, array or tensor on the CPU. Raises ValueError for more than promised."""
         images = np.ascontiguousarray(images, "<f4")
         if images.shape[1:] != (self.box, self.box) or self.added + len(images) > self.count:
             raise ValueError(

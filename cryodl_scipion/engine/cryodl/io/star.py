@@ -45,8 +45,7 @@ def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
 
 
 def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typing.Any]]) -> None:
-    """Write a STAR file of loops, whole or not at all. tables: {block name: {column: values}}; values are texts or
-    numbers."""
+    """Write a STAR file of loops, whole or not at all. tables: {block: {column: values}}, texts or numbers."""
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for block, columns in tables.items():
             file.write(star_head(block, columns))

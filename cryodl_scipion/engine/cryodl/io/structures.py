@@ -200,8 +200,7 @@ def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _of_chains_that_are_there(assembly: "Assembly", model: "Model") -> "Assembly":
-    """The assembly without chains that the model lacks: files from which somebody cut a partner still name its
-    chains."""
+    """The assembly without chains that the model lacks: files that a partner was cut from still name its chains."""
     chains, subchains = {c.name for c in model}, {s.subchain_id() for c in model for s in c.subchains()}
     for generator in assembly.generators:
         generator.chains = [name for name in generator.chains if name in chains]

@@ -270,8 +270,7 @@ def as_complex(table: np.ndarray) -> np.ndarray:
 
 
 def resized_volume(volume: np.ndarray, box: int) -> np.ndarray:
-    """A volume on another grid over the same width, its Fourier coefficients kept, (box, box, box). volume: (b, b, b).
-    box: px."""
+    """A volume on another grid over the same width, its Fourier coefficients kept, (box, box, box)."""
     cube = Cube(volume.shape[0], volume.shape[0] / 2 - 1)
     values = as_complex(cube.table(volume)).reshape((cube.side,) * 3)
     other = Cube(box, min(cube.radius, box / 2 - 1))

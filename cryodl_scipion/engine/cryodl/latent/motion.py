@@ -40,8 +40,7 @@ def along_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarra
 
 
 def scaled_position(position: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
-    """A position along a curve with the sign and the standard deviation of a coordinate, (n,). position, coordinate:
-    (n,)."""
+    """A position along a curve, (n,), with the sign and the standard deviation of a coordinate, (n,)."""
     sign = np.sign(np.corrcoef(position, coordinate)[0, 1]) or 1.0
     return (position - position.mean()) * sign * coordinate.std() / max(position.std(), 1e-12)
 

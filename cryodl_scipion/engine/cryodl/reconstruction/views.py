@@ -98,8 +98,7 @@ def _coverage(cosines: np.ndarray, counts: np.ndarray, wedge: float = WEDGE) -> 
 
 def _cone(angles: np.ndarray, shown: np.ndarray) -> float:
     """Half angle in degrees of the largest cone, about any axis, whose rings are all seen too little."""
-    half = np.minimum(angles, 180 - angles)  # an axis has two ends
-    bands = (half / RING).astype(np.uint8)
+    bands = (np.minimum(angles, 180 - angles) / RING).astype(np.uint8)  # an axis has two ends
     widest = 0.0
     for band in bands[: len(bands) // 2][shown[: len(bands) // 2] < MISSING]:
         means = np.bincount(band, shown) / np.bincount(band)

@@ -215,8 +215,7 @@ class Run(typing.Generic[AskedT]):
                 undo(name)
 
     def skip(self, name: str, path: str, reason: object, noun: str = "") -> None:
-        """Leave an input out, and say why; of many only the first are printed. noun: what it is, if not one of
-        `items`."""
+        """Leave an input out, and say why; of many the first are printed. noun: what it is, if none of `items`."""
         self.skipped.append(Skipped(name, str(path), str(reason)))
         self._noun = noun or self._noun
         if len(self.skipped) <= NAMED:

@@ -41,8 +41,7 @@ def particle_positions(
 
 
 def far(positions: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
-    """Which positions keep a distance from all others. positions: (n, 2). others: (m, 2). distance: px. Returns (n,),
-    bool."""
+    """Which positions keep a distance from all others, (n,) bool. positions: (n, 2). others: (m, 2). distance: px."""
     return cKDTree(others).query(positions)[0] > distance
 
 

@@ -194,6 +194,8 @@ def test_a_denoised_set_is_oriented_with_a_warning(project):
     run_command("denoise", particles="p.star", model="model", output="d.star")
     result = orient(particles="d.star")
     assert any("has denoised images" in w for w in result.warnings) and "these are denoised" in result.summary[-1]
+    assert result.outputs["mean_probability"] is None and "cannot be told" in result.summary[1]
+    assert "rlnMaxValueProbDistribution" not in read_particles("o.star").columns
     assert "denoised images" in orient(code=2, particles="d.star", model="model", output="again.star")
 
 

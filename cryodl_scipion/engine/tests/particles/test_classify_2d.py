@@ -16,6 +16,7 @@ from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
 from cryodl.particles.classes2d import run as runs
 from cryodl.particles.classes2d.records import class_settings, load_or_make
+from cryodl.running.cli import main
 
 
 @pytest.fixture
@@ -44,10 +45,19 @@ def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder):
     assert np.std(rest * np.exp(1j * psi[largest])) < 0.7
 
 
-@pytest.mark.parametrize("shapes, warned", [(1, True), (2, False)])
-def test_averages_that_look_like_each_other_are_warned_of(folder, shapes, warned):
-    write_shapes(folder, count=160, shapes=shapes)
+@pytest.mark.parametrize("shapes, count, warned", [(1, 160, True), (2, 160, False), (1, 24, False)])
+def test_averages_that_look_like_each_other_are_warned_of_if_their_particles_are_enough(folder, shapes, count, warned):
+    write_shapes(folder, count=count, shapes=shapes)
     assert any("few distinct views" in text for text in classify(classes=6).warnings) == warned
+
+
+@pytest.mark.parametrize("contrast", ["auto", "bright"])
+def test_of_noise_alone_nothing_is_kept(folder, contrast):
+    write_shapes(folder, count=120, spoil=lambda x: np.random.default_rng(1).standard_normal(x.shape).astype("f4"))
+    assert any("cannot be told from noise" in text for text in classify(classes=6, contrast=contrast).warnings)
+    select = ["select-classes", "--classes", "out/classes.star", "--output", "good"]
+    assert main(select) == 2 and not (folder / "good").exists()
+    assert main([*select, "--good-lost", "0", "--threshold", "0"]) == 0
 
 
 def test_what_is_given_in_angstroms_is_used_so(folder):

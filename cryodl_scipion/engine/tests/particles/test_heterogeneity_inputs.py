@@ -67,7 +67,7 @@ def treated(state):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        (dict.fromkeys(ANGLES[:2], np.zeros(300)), ["same rlnAngleRot (0)", "2-D alignment"]),
+        (dict.fromkeys(ANGLES[:2], np.zeros(300)), ["not aligned to p_map.mrc"]),
         (dict.fromkeys(ANGLES, np.r_[np.nan, np.ones(299)]), ["particle 1", "not a finite number"]),
         (dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), np.zeros(300)), ["without a CTF"]),
         (dict(rlnRandomSubset=np.ones(300, int)), ["300 particles of half 1 and 0 of half 2"]),
@@ -93,11 +93,15 @@ def test_several_boxes_or_pixel_sizes_are_named(here, tmp_path):
     assert "one box size is needed" in message(tmp_path, particles=tmp_path / "boxes.star")
 
 
-def test_orientations_of_other_particles_are_no_alignment(here, tmp_path):
+@pytest.mark.parametrize(
+    "wrong, part", [(ANGLES, 1), (ANGLES[:2], 1), (ANGLES[2:], 1), (ANGLES, 0.4)], ids=["all", "views", "psi", "some"]
+)
+def test_orientations_of_other_particles_are_no_alignment_and_no_motion(here, wrong, part, tmp_path):
     particles, order = read_particles("p.star"), np.random.default_rng(1).permutation(300)
-    shuffled = {name: np.array(particles.columns[name], float)[order] for name in ANGLES}
+    order[round(300 * part) :] = np.arange(round(300 * part), 300)
+    shuffled = {name: np.array(particles.columns[name], float)[order] for name in wrong}
     said = message(tmp_path, particles=changed(tmp_path, shuffled))
-    assert "no better at their own orientations" in said
+    assert "of the images show p_map.mrc at their orientations" in said and "would look like motion" in said
 
 
 @pytest.mark.parametrize(

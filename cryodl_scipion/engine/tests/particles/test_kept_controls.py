@@ -133,7 +133,7 @@ def test_without_controls_it_is_said_what_is_not_stated(project):
     after = read_particles("x.star")
     assert result.outputs["controls"] == "none"
     assert result.outputs["mean_probability"] is None and result.outputs["noise_control"] is None
-    assert said(result, "Without controls (--no-controls) it is not stated how many orientations are correct")
+    assert said(result, "How many orientations are correct cannot be told: that takes raw images, and controls")
     assert PROBABILITY in before.columns and PROBABILITY not in after.columns
     assert "cryodlExplained" in after.columns and not list(project.glob("x_*"))
     assert before.columns["rlnAngleRot"] == after.columns["rlnAngleRot"]

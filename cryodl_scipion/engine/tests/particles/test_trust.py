@@ -8,6 +8,7 @@ import pytest
 import torch
 from denoiser_data import run_command, train_denoiser, write_untrained_denoiser
 from particle_data import BOX, PIXEL, simulate_particles
+from scipy.ndimage import gaussian_filter
 from synthetic import write_mrc
 
 from cryodl.contract import AssignOrientationsConfig
@@ -252,6 +253,16 @@ def test_evidence_far_above_that_of_made_up_particles_is_no_proof():
     assert not Explained(np.ones(1), 0.74, 100.0).foreign and Explained(np.ones(1), 0.72, 100.0).foreign
     said = untold.warnings("p.star", "map.mrc")[0]
     assert "The evidence for map.mrc in p.star is 4,500 times that" in said and "cannot be told" in said
+
+
+def test_of_filtered_images_it_is_not_stated_how_many_are_right(project):
+    particles = read_particles("p.star")
+    with StackWriter("blurred.mrcs", 60, BOX, PIXEL) as stack:
+        stack.add(torch.from_numpy(gaussian_filter(particles.images(slice(None)).numpy(), (0, 2, 2))))
+    write_particles_star("blurred.star", particles, stack="blurred.mrcs")
+    result = orient("blurred.star")
+    assert result.outputs["mean_probability"] is None and "cannot be told" in result.summary[1]
+    assert any("unlike raw ones" in text for text in result.warnings) and "of no use" not in result.summary[-1]
 
 
 def test_what_coarse_detail_alone_explains_is_said_to_be_coarse():

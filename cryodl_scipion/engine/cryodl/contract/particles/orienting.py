@@ -158,7 +158,7 @@ class AssignOrientationsOutputs(ViewsOutputs):
     count: int = output("Number of particles.")
     mean_score: float = output("Mean score of the particles.")
     mean_probability: typing.Optional[float] = output(
-        "Mean probability of the assigned direction; null without controls, which calibrate it."
+        "Mean probability of the assigned direction; null where it cannot be told, as of denoised images."
     )
     directions: int = output("Number of directions searched.")
     symmetry: str = output("Point group.")

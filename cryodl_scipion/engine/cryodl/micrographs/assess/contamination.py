@@ -82,8 +82,8 @@ def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) 
     surface = _surface(cells)
     level = surface + ndimage.median_filter(cells - surface, size=min(11, min(cells.shape)), mode="nearest")
     level = _enlarged(level, image.shape)  # over about six diameters: particles and small dirt leave no trace in it
-    filled = np.where(good, image, level)  # what is not good must not leak into the smoothed image
-    smooth = ndimage.gaussian_filter(filled, diameter_px / 8)
+    # what is not good must not leak into the smoothed image
+    smooth = ndimage.gaussian_filter(np.where(good, image, level), diameter_px / 8)
     local, wide = smooth - level, smooth - _enlarged(surface, image.shape)
     # how far ice is from the surface is in the noise of `wide`: where the surface fits badly, less is said
     local, wide = local / _noise(local[inner]), wide / _noise(wide[inner])
@@ -156,8 +156,8 @@ def _cells(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarra
     padded[: image.shape[0], : image.shape[1]] = np.where(good, image, np.nan)
     blocks = padded.reshape(shape[0], side, shape[1], side).transpose(0, 2, 1, 3).reshape(*shape, -1)
     there = np.isfinite(blocks).sum(-1)
-    ordered = np.sort(blocks, -1)  # what is not there comes last
-    cells = np.take_along_axis(ordered, (there // 2)[..., None].clip(max=side * side - 1), -1)[..., 0]
+    # what is not there comes last
+    cells = np.take_along_axis(np.sort(blocks, -1), (there // 2)[..., None].clip(max=side * side - 1), -1)[..., 0]
     empty = there < min(0.3 * side * side, there.max())
     return cells[tuple(ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True))]
 

@@ -26,8 +26,7 @@ def weighed_signs(defect: str, signs: typing.Mapping[str, float]) -> list[float]
 
 
 def judged_reasons(signs: typing.Mapping[str, float], with_dirt: bool = True) -> list[str]:
-    """Why a micrograph is bad, in words; none if it is good. signs: of `signs_of`. with_dirt: whether lost positions
-    count."""
+    """Why a micrograph is bad, in words; none if it is good. signs: of `signs_of`. with_dirt: count lost positions."""
     found = []
     for defect, model in weights().items():
         values = weighed_signs(defect, signs)

@@ -112,8 +112,7 @@ def checked(fit: CtfFit) -> CtfFit:
 
 
 def lowest_defocus(microscope: Microscope, pixel_size: float, highest_resolution: float) -> float:
-    """The smallest defocus that has enough rings in the spectrum to be found. pixel_size: Å/px. highest_resolution: Å.
-    Returns Å."""
+    """The smallest defocus with enough rings in the spectrum. pixel_size: Å/px. highest_resolution: Å. Returns Å."""
     return _MIN_RINGS / (microscope.wavelength * min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size) ** 2)
 
 

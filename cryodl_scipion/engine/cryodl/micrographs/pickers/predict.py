@@ -109,8 +109,7 @@ def _cells_of(valid: torch.Tensor, grid: tuple[int, int], stride: int) -> torch.
 
 
 def _away_from_filled(valid: torch.Tensor, grid: tuple[int, int], stride: int, distance: float) -> torch.Tensor:
-    """(h/stride, w/stride) bool: cells at least `distance` px from pixels that are not valid; the outside does not
-    count."""
+    """(h/stride, w/stride) bool: cells at least `distance` px from invalid pixels; the outside does not count."""
     if bool(valid.all()):
         return torch.ones(tuple(n // stride for n in grid), dtype=torch.bool)
     padded = F.pad((~valid).float(), (0, grid[1] - valid.shape[1], 0, grid[0] - valid.shape[0]))

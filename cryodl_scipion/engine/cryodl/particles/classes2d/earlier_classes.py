@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ...contract import Classify2DConfig, config_to_dict, counted, describe_all
+from ...contract.class_choice import JUDGED
 from ...contract.reading import reader
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
@@ -151,8 +152,8 @@ FINEST = 25.0  # ... and Å, of the detail in which they are compared
 def likeness(former: FormerClasses, good: np.ndarray) -> float:
     """How much the largest averages look like each other: the median of their correlations in the best rotation and
     mirror image, over what noise allows; 0 for fewer than 4. Waves longer than half the mask's diameter, which all
-    views share, are left out. good: (k,) bool, of classes that show more than noise."""
-    grid, some = former.scale.grid, np.flatnonzero(good)
+    views share, are left out. good: (k,) bool, of classes that show more than noise; small ones tell nothing."""
+    grid, some = former.scale.grid, np.flatnonzero(good & (former.counts >= JUDGED))
     some = some[np.argsort(-former.counts[some], kind="stable")][:MANY]
     rings = slice(int(grid.box / grid.mask_px), max(3, int(former.box * former.pixel_size / FINEST)))
     orders = torch.arange(grid.orders)

@@ -142,7 +142,7 @@ class ClassSettings:
 
     particles : ParticleSet, without its CTF if that is not to be corrected. scale: see records. resolution: Å, finest
     detail that is compared. reach_px: px of the working images. mask_px: radius, px of the particles' images. notes:
-    sentences for the user."""
+    sentences for the user. shown: whether the images show anything brighter or darker than around it."""
 
     particles: ParticleSet
     scale: SampleScale
@@ -150,6 +150,7 @@ class ClassSettings:
     reach_px: float
     mask_px: float
     notes: tuple[str, ...]
+    shown: bool = True
 
 
 def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSettings:
@@ -164,11 +165,17 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
     grid, more = _grid(config, particles)
     images = _sample(used, grid)
     scale = SampleScale(grid, noise_power(images[0], grid), 1.0)
-    sign, said = _sign(config, used, scale, *images)
+    sign, shown, said = _sign(config, used, scale, *images)
     mask_px = grid.mask_px * box / grid.box
     reach = REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box
     return ClassSettings(
-        used, dataclasses.replace(scale, sign=sign), width / grid.rings, reach, mask_px, tuple(notes + more + said)
+        used,
+        dataclasses.replace(scale, sign=sign),
+        width / grid.rings,
+        reach,
+        mask_px,
+        tuple(notes + more + said),
+        shown,
     )
 
 
@@ -215,10 +222,8 @@ def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.n
 
 def _sign(
     config: Classify2DConfig, particles: ParticleSet, scale: SampleScale, images: torch.Tensor, rows: np.ndarray
-) -> tuple[float, list[str]]:
-    """1 for bright protein, -1 for dark, and sentences if it could not be told."""
-    if config.contrast != "auto":
-        return (1.0 if config.contrast == "bright" else -1.0), []
+) -> tuple[float, bool, list[str]]:
+    """1 for bright protein, -1 for dark; whether the images tell; and sentences if they had to and do not."""
     grid = scale.grid
     samples = grid.sample(images) / torch.from_numpy(scale.noise)[:, None]
     samples, _ = times_ctf(samples, particles, rows, grid)
@@ -227,10 +232,17 @@ def _sign(
     ).real.sum((1, 2))
     error = float(matches.std()) / len(matches) ** 0.5 if len(matches) > 1 else float("inf")
     value = float(matches.mean())
-    if abs(value) <= SURE * error:
-        return 1.0, [
-            "The contrast could not be determined from the images; protein is assumed to be bright, as after "
-            "RELION's extraction. If it is dark, set --contrast dark."
-        ]
+    shown = abs(value) > SURE * error
+    if config.contrast != "auto":
+        return (1.0 if config.contrast == "bright" else -1.0), shown, []
+    if not shown:
+        return (
+            1.0,
+            shown,
+            [
+                "The contrast could not be determined from the images; protein is assumed to be bright, as after "
+                "RELION's extraction. If it is dark, set --contrast dark."
+            ],
+        )
     print(f"Protein is {'bright' if value > 0 else 'dark'} in the images ({abs(value) / error:.0f} standard errors).")
-    return (1.0 if value > 0 else -1.0), []
+    return (1.0 if value > 0 else -1.0), shown, []

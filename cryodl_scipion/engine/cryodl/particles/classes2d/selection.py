@@ -53,6 +53,12 @@ def read_classes(path: str) -> ClassTable:
     return ClassTable(str(path), numbers, scores[:, 0], counts, columns["rlnReferenceImage"], dict(columns))
 
 
+def signal_of(particles: ParticleSet) -> np.ndarray:
+    """(n,) probability that each particle shows more than noise; 1 for sets of versions that did not tell it."""
+    found = number_columns(str(particles.path), particles.columns, (PROBABILITY,))
+    return np.ones(len(particles)) if found is None else found[:, 0]
+
+
 def write_selection(
     folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int], used: float
 ) -> SelectClassesOutputs:
@@ -60,9 +66,7 @@ def write_selection(
     the threshold. Returns the outputs, with their final paths."""
     classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
     of_kept = np.isin(classes, kept)
-    # that each shows more than noise; 1 for sets of versions that did not tell it
-    found = number_columns(str(particles.path), particles.columns, (PROBABILITY,))
-    probabilities = np.ones(len(particles)) if found is None else found[:, 0]
+    probabilities = signal_of(particles)
     cut = particle_cut(probabilities[of_kept].tolist(), float(probabilities[classes > 0].mean()), config.good_lost)
     chosen = of_kept & (probabilities >= cut)
     write_particles_star(folder / PARTICLES, particles.subset(chosen))

@@ -28,10 +28,7 @@ from ..orientations.structure import end_of, prepare_structure, size_notes
 # columns of our own, beside RELION's
 SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"
 PROBABILITY = "rlnMaxValueProbDistribution"
-WITHOUT = (
-    "Without controls (--no-controls) it is not stated how many orientations are correct, and how far a map of them "
-    "shows only the reference: there are no probabilities and no oriented noise."
-)
+UNTOLD = "How many orientations are correct cannot be told: that takes raw images, and controls (not --no-controls)."
 START = "The images are the raw ones. Use the angles as the start of a refinement."
 FOREIGN = (
     "The structure does not explain these particles: if they show another molecule, junk or noise, these angles are "
@@ -100,9 +97,9 @@ def _tell(run: Run, count: int, directions: int, probability: float | None, cont
         f"Orientations of {particles}: {config.output}, in {step}, symmetry {config.symmetry}, assigned with the "
         f"reference {config.structure}.",
         *[
-            WITHOUT
-            if probability is None
-            else f"{100 * probability:.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°)."
+            f"{100 * probability:.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°)."
+            if probability is not None
+            else UNTOLD
         ]
         * (use != FOREIGN),
         use,
@@ -175,10 +172,10 @@ def _trust(
     if not _raw(search):
         run.warn(
             *advice,
-            "The images are denoised, so probabilities are not calibrated and too high, and it was not tested "
-            "whether the structure explains the particles. Both need raw images.",
+            "The images are denoised, so there are no probabilities, and it was not tested whether the structure "
+            "explains the particles. Both need raw images.",
         )
-        return {PROBABILITY: found.probability}, (
+        return {}, (
             START
             if config.model
             else "Use the angles as the start of a refinement of the raw images: these are denoised."
@@ -198,7 +195,7 @@ def _trust(
         if calibration
         else f"{share}."
     )
-    if calibration is None:
+    if calibration is None or not explanation.can_be_told:
         return {EXPLAINED: explanation.particle}, use
     probability = calibration.probability(found)
     if probability.mean() < UNCLEAR and not explanation.foreign:

@@ -65,6 +65,8 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
         work, converged = _classify(records, config, settings, former, run)
     answer = finished_answer(work, particles, records, settings, ranker, device, former if adds else None)
     made = write_answer(folder, config.output, particles, answer, len(records) if adds else 0, converged)
+    if not answer.probabilities.any():
+        run.warn(f"The images of {config.particles} cannot be told from noise; `select-classes` keeps none of them.")
     sums = former_of(config, settings, work, answer, converged, members)
     write_former(folder / SUMS, sums)
     run.discard(WORK)
@@ -78,10 +80,10 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
 
 
 def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs, has_ctf: bool) -> None:
-    filled = [count for count in made.counts if count]
     good = [count for count, score in zip(made.counts, made.scores) if count and score >= GOOD]
     run.summary(
-        f"{counted(len(filled), 'class', 'classes')} of {counted(made.count, 'particle')}: {made.classes}",
+        f"{counted(sum(map(bool, made.counts)), 'class', 'classes')} of {counted(made.count, 'particle')}: "
+        f"{made.classes}",
         f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
     )
     run.methods(

@@ -9,7 +9,7 @@ import numpy as np
 from ...contract import SelectClassesConfig, SelectClassesOutputs, chosen_classes, class_choice_warnings, counted
 from ...io.particle_sets import read_particles
 from ...running.runner import PROGRAM, Run, command
-from ..classes2d.selection import read_classes, write_selection
+from ..classes2d.selection import read_classes, signal_of, write_selection
 
 
 @command
@@ -37,9 +37,10 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
             f"(--minimum-particles); the best score is {max(table.scores):.2f}. "
             "Choose a lower threshold, or check whether the picks are particles."
         )
-    if not own[kept].any():
+    if not (np.isin(particles.classes, kept) & ((signal_of(particles) > 0) | (not config.good_lost))).any():
         raise ValueError(
-            f"No particle of {particles.path} (--particles) is in one of the kept classes. Choose a lower threshold."
+            f"No particle of {particles.path} (--particles) is in one of the kept classes and can be told from noise. "
+            "Check the picks, or choose a lower threshold."
         )
     folder = run.folder(config.classes, str(particles.path), continues=False)
     made = write_selection(folder, config, particles, table, kept, used)

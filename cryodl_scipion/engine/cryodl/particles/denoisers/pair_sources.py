@@ -65,8 +65,7 @@ class RealPairs:
     def fetch(
         self, rows: np.ndarray, rng: np.random.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for random rotations and shifts, or None
-        for none."""
+        """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for rotations and shifts, or None."""
         noisy, exact = self.images(rows)
         target = self.targets(rows, exact)
         rotations = np.zeros(len(rows), int)

@@ -82,8 +82,7 @@ def draw_rows(
     path: str | os.PathLike[str],
     labels: typing.Sequence[str] | None = None,
 ) -> None:
-    """Images in rows as a PNG, each between its own 0.5 and 99.5 percentile. rows: lists of (h, w); titles: of the
-    columns."""
+    """Images in rows as a PNG, each between its 0.5 and 99.5 percentile. rows: lists of (h, w); titles: of columns."""
     figure, axes = new_figure(len(rows), len(titles), (1.5 * len(titles) + 0.4, 1.5 * len(rows) + 0.5))
     for row, images in enumerate(rows):
         for column, image in enumerate(images):

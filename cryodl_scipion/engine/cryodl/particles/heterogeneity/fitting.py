@@ -107,7 +107,7 @@ def _started(
     coarse = min(COARSE, inputs.radius)
     doing("the mean volume")
     mean, curve = mean_of(setting, coarse, FIRST_SPREAD)
-    notes = compare_maps(mean, curve, inputs.reference, config)
+    notes = compare_maps(mean, curve, inputs, config)
     sigmas, alike = FIRST_SPREAD, float(np.mean(curve[SHELLS])) >= AGREE
     if alike:  # noise has no orientations to be refined
         doing("refining the orientations")
@@ -148,8 +148,8 @@ def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Tes
 def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Outcome:
     """The Outcome of the method that was tested, with the result of each test in its record."""
     if tested.model is None:
-        curved = config.classes is None  # discrete classes lie on no curve
-        outcome = fit_linear(tested.start, tested.motion, config.latent, curved)
+        # discrete classes lie on no curve
+        outcome = fit_linear(tested.start, tested.motion, config.latent, config.classes is None)
     else:
         outcome = _fit_gaussians(config, tested.start, tested.model, tested.motion, folder)
     if tested.tests:

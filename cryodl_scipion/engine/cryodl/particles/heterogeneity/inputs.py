@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
@@ -15,13 +16,19 @@ from ...core.volumes import cube_crop
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf
 from ...io.structures import load_density
 from ...latent.masks import checked_mask, copy_notes, symmetry_notes
-from ...likelihood.observed import check_not_empty, prepare, resample, sample_rows
+from ...likelihood.observed import WIDEST, Source, check_not_empty, prepare, resample, sample_rows
 from ...likelihood.reference import image_products
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
+from ..orientations.explained import sample_search
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
-SURE, UNSURE = 5.0, 3.0  # standard errors
+SURE = 5.0  # standard errors
+VIEWED, ROUNDS = 256, 200  # particles whose orientations are compared with all others, and rounds of that fit
+NEAR = 3.0  # degrees: standard deviation of orientations that are right; three times that where the molecule moves
+# of the particles at their orientations (fewer wrong ones are set apart); within NEAR (a quarter if a domain swings)
+ENOUGH, FEW = 0.7, 0.15
+TELLS = 0.2  # logarithmic likelihood of an image, on average, by which views other than those stated must be better
 STATES = ("none", "flipped", "multiplied")
 WORDS = {
     "none": "neither phase-flipped nor multiplied by their CTF",
@@ -30,67 +37,59 @@ WORDS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Matches:
-    """Of m images with projections of a reference, in units of the noise.
-
-    own, shuffled : (m,) normalised correlations at the images' own orientations and at those of other images. gains :
-    {state: (m,)} what the projections explain of each image, if that was done to the images with their CTF."""
-
-    own: np.ndarray
-    shuffled: np.ndarray
-    gains: dict[str, np.ndarray]
-
-
 def check_alignment(
-    particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, name: str, contrast: str
-) -> tuple[str, list[str]]:
-    """The contrast of aligned particles, and sentences for the user.
+    particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
+) -> tuple[str, float]:
+    """The contrast of aligned particles, and the fraction of them at their own views; 1 of noise.
 
-    particles: with angles and CTF.
-    reference: (box, box, box).
-    voxel, diameter: Å.
-    name: of the reference, for messages.
-    contrast: 'bright', 'dark', or 'auto' to find it from the images.
-    Raises ValueError: empty images; images that were only aligned in the plane, that fit the reference no better at
-        their own orientations than at others, or whose CTF was treated otherwise than the file says."""
-    angles = particles.poses(np.arange(len(particles)))[0]
-    if len(particles) > 1 and not np.ptp(angles[:, :2], axis=0).any():
-        rot, tilt = angles[0, :2]
-        raise ValueError(
-            f"All particles of {particles.path} have the same rlnAngleRot ({rot:g}) and rlnAngleTilt ({tilt:g}): "
-            "they have at best a 2-D alignment. Refine them in 3-D, or assign orientations with `cryodl "
-            "assign-orientations`."
-        )
-    found = match_reference(particles, reference, voxel, diameter)
-    value = errors_from_zero(found.own)
+    particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. contrast: 'bright', 'dark', or
+    'auto' to find it from the images. Raises ValueError: empty images; a CTF treated otherwise than the file says."""
+    found, gains = match_reference(particles, reference, voxel, diameter)
+    value = errors_from_zero(found)
+    if contrast == "auto":
+        contrast = "dark" if value < -SURE else "bright"
     if abs(value) <= SURE:
-        return ("bright" if contrast == "auto" else contrast), [
-            f"{particles.path}: the images do not show {name} at their orientations ({abs(value):.1f} standard "
-            "errors from no correlation). They are noise, or their orientations are wrong."
-        ]
-    _check_ctf(particles, found.gains)
-    sign = 1 if value > 0 else -1
-    if errors_from_zero(sign * (found.own - found.shuffled)) < UNSURE:
-        raise ValueError(
-            f"{particles.path}: the images fit {name} no better at their own orientations than at those of other "
-            "images. The angles do not belong to these images or to this map. Give the particles and the map of the "
-            "same refinement."
-        )
-    return (("bright" if sign > 0 else "dark") if contrast == "auto" else contrast), []
+        return contrast, 1.0
+    _check_ctf(particles, gains)
+    return contrast, at_own_views(particles, reference, voxel, diameter, contrast)
 
 
-def match_reference(particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float) -> Matches:
-    """Matches of a sample of the particles. Parameters: see check_alignment."""
+def at_own_views(
+    particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
+) -> float:
+    """Fraction of the particles that are about at the orientations that the file states, by the likelihood of all;
+    1 if the images do not tell. Parameters: see check_alignment; contrast is 'bright' or 'dark'."""
+    source = Source(
+        particles, min(1.1 * diameter / particles.pixel_size, WIDEST * particles.box), contrast, particles.ctf_state
+    )
+    search, values = sample_search(source, Projector(reference), voxel, diameter, torch.device("cpu"), VIEWED)
+    stated, grid = (
+        torch.from_numpy(Rotation.from_euler("ZYZ", angles, degrees=True).as_quat())
+        for angles in (search.source.particles.angles, search.grid.angles(np.arange(len(search.grid))))
+    )
+    off = 2 * torch.rad2deg(torch.acos((stated @ grid.T).abs().clamp(max=1)))
+    near = (torch.log_softmax(-0.5 * (off / width) ** 2, 1) for width in (NEAR, 3 * NEAR, 1e6))
+    logs = torch.stack([torch.logsumexp(values + prior, 1) for prior in near], 1)
+    share = first = torch.tensor([0.98, 0.01, 0.01], dtype=torch.double)
+    for _ in range(ROUNDS):
+        share = torch.softmax(logs + share.log(), 1).mean(0).clamp(min=1e-6)
+    better = torch.logsumexp(logs + share.log(), 1) - torch.logsumexp(logs + first.log(), 1)
+    close, wide, _ = share.tolist()
+    return 1.0 if better.mean() < TELLS else close if close < FEW else close + wide
+
+
+def match_reference(
+    particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Of a sample of m particles and projections of a reference: (m,) normalised correlations at their orientations;
+    {state: (m,)} what they explain of each image, if that was done to it. Parameters: see check_alignment."""
     rows, box = sample_rows(len(particles), SAMPLE), reference.shape[-1]
     images, exact = resample(particles.images(rows), particles.pixel_size, voxel, box)
     check_not_empty(images, particles.path)
     images = prepare(images, min(1.1 * diameter / voxel, 0.98 * box))
     angles, shifts_yx = particles.poses(rows)
     shifts_yx = shifts_yx * (particles.pixel_size / exact)
-    projector, order = Projector(reference), np.random.default_rng(0).permutation(len(rows))
-    transforms = torch.fft.rfft2(projector.project(angles, shifts_yx, box))
-    others = torch.fft.rfft2(projector.project(angles[order], shifts_yx, box))
+    transforms = torch.fft.rfft2(Projector(reference).project(angles, shifts_yx, box))
     plain = dataclasses.replace(particles, ctf_state="none").ctf(rows, box, exact)
     gains = {}
     for state in STATES:
@@ -98,12 +97,8 @@ def match_reference(particles: ParticleSet, reference: torch.Tensor, voxel: floa
         amplitude = match.sum(0) / power.sum(0).clamp(min=1e-30)
         amplitude = torch.where(amplitude * match.sum() > 0, amplitude, 0)  # of one sign in all rings
         gains[state] = (amplitude * match - 0.5 * amplitude**2 * power).sum(1).numpy()
-    stated = treated_ctf(plain, particles.ctf_state)
-    own, shuffled = (
-        match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30))
-        for match, power in (image_products(images, part * stated) for part in (transforms, others))
-    )
-    return Matches(own, shuffled, gains)
+    match, power = image_products(images, transforms * treated_ctf(plain, particles.ctf_state))
+    return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains
 
 
 def errors_from_zero(values: np.ndarray) -> float:
@@ -148,8 +143,8 @@ LARGEST = 48  # waves per box: the finest detail that is ever used
 @dataclasses.dataclass
 class Inputs:
     """particles : ParticleSet. radius : waves per box. box : side of the volumes. reference, mask : (box, box, box)
-    arrays; mask None without one. diameter : Å. contrast : 'bright' or 'dark'. notes : sentences for the user.
-    seed : of all that is drawn."""
+    arrays; mask None without one. diameter : Å. contrast : 'bright' or 'dark'. share : of the particles that show the
+    reference at their orientations. notes : sentences for the user. seed : of all that is drawn."""
 
     particles: ParticleSet
     radius: float
@@ -158,6 +153,7 @@ class Inputs:
     mask: np.ndarray | None
     diameter: float
     contrast: str
+    share: float
     notes: list[str]
     seed: int = 0
 
@@ -195,38 +191,42 @@ def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
         )
     cube = cube_crop(density, box)
     mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), reference)
-    contrast, more = check_alignment(particles, cube, voxel, diameter, reference, config.contrast)
-    return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, notes + more, seed)
+    contrast, share = check_alignment(particles, cube, voxel, diameter, config.contrast)
+    return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, share, notes, seed)
 
 
-def compare_maps(
-    own: np.ndarray, halves_fsc: np.ndarray, reference: np.ndarray, config: FitHeterogeneityConfig
-) -> list[str]:
-    """Whether the particles' own map is that of the reference. own, reference: (box, box, box). halves_fsc: (rings,),
-    of the halves of `own`. Returns warnings. Raises ValueError: the particles agree with each other at their
-    orientations, but not with the reference."""
-    together = float(np.mean(halves_fsc[SHELLS]))
-    same = _alike(own, reference)
-    if together < AGREE:
-        return [
-            f"{config.particles}: at their orientations the two halves of the particles have nothing in common "
-            f"(FSC {together:.2f} at low resolution). They are noise, or their orientations are wrong."
-        ]
-    if same < DIFFER:
+def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config: FitHeterogeneityConfig) -> list[str]:
+    """Whether the particles' own map is that of the reference. own: (box, box, box). halves_fsc: (rings,), of the
+    halves of `own`. Returns warnings. Raises ValueError: the particles agree with each other at their orientations, but
+    not with the reference; orientations that are wrong."""
+    together, same = float(np.mean(halves_fsc[SHELLS])), _alike(own, inputs.reference)
+    if together >= AGREE and same < DIFFER:
         raise ValueError(
             f"{config.particles} are not aligned to {config.reference}: the map of the particles and the reference "
             f"have a Fourier shell correlation of {same:.2f} at low resolution (between the halves of the particles "
             f"{together:.2f}). Give the map of the refinement that their angles come from, in the same coordinate "
             "frame and handedness."
         )
-    flipped = max(_alike(own, np.roll(np.flip(reference, axis), 1, axis)) for axis in range(3))
-    if flipped > same + OTHER_HAND:
+    flipped = max(_alike(own, np.roll(np.flip(inputs.reference, axis), 1, axis)) for axis in range(3))
+    if together >= AGREE and flipped > same + OTHER_HAND:
         raise ValueError(
             f"{config.reference} is the mirror image of the map of {config.particles}: their Fourier shell "
             f"correlation at low resolution is {same:.2f}, that of its mirror image {flipped:.2f}. Give the mirrored "
             "map."
         )
-    return []
+    if inputs.share < ENOUGH:
+        raise ValueError(
+            f"{config.particles}: only about {inputs.share:.0%} of the images show {config.reference} at their "
+            "orientations; the others fit it better at other ones, and wrong orientations would look like motion. "
+            "Give the particles and the map of the same refinement, or assign orientations with `cryodl "
+            "assign-orientations`."
+        )
+    if together >= AGREE:
+        return []
+    return [
+        f"{config.particles}: at their orientations the two halves of the particles have nothing in common "
+        f"(FSC {together:.2f} at low resolution). They are noise, or their orientations are wrong."
+    ]
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> float:

@@ -61,8 +61,7 @@ def draw_examples(
 
 
 def _filtered(source: Source, rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """(m, box, box) images with their CTF's phases mended, their particles in the middle, and detail faded by
-    frequency."""
+    """(m, box, box) images with the CTF's phases mended, particles in the middle, and detail faded by frequency."""
     images = source.images(rows).cpu()
     box = images.shape[-1]
     transform = torch.fft.rfft2(images)

@@ -130,8 +130,7 @@ def _sums(
     value = fit - (rotated.abs().square() @ observed.weight[..., None])
     weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s
     plain = rotated / strong.gain[observed.disc.ring]
-    centred = weight.to(shifted.dtype) @ shifted  # n, k, d
-    match = observed.disc.ring_sum((plain.conj() * centred).real) / 2
+    match = observed.disc.ring_sum((plain.conj() * (weight.to(shifted.dtype) @ shifted)).real) / 2  # n, k, d
     power = observed.disc.ring_sum((weight.sum(2, keepdim=True) * plain.abs().square()).sum(1) * observed.weight)
     energy = observed.disc.ring_sum(observed.match.abs().square() / (4 * observed.weight.clamp(min=1e-12)))
     return match, power, energy, torch.logsumexp(value - shifts.log_prior, 1)

@@ -27,6 +27,7 @@ MINIMUM = 0.75  # part of the evidence below which particles are not explained b
 MAXIMUM = 2.0  # above, the particles are not like the made-up ones; genuine sets had at most 1.35
 UNSURE = 3.0  # over `signal`: relative error of the expected evidence, which grows faster than the signal's strength
 ERRORS = 3.0  # standard errors by which the signal must exceed nothing
+UNLIKE = 10.0  # standard errors below the noise: of noise alone it is 1
 COARSE = 0.35  # part of the signal's power in the rings that also a coarse map has
 
 
@@ -45,7 +46,7 @@ class Explained:
     @property
     def can_be_told(self) -> bool:
         """Whether the comparison with made-up particles says anything."""
-        return self.whole <= MAXIMUM
+        return self.whole <= MAXIMUM and self.signal > -UNLIKE
 
     @property
     def error(self) -> float:
@@ -55,22 +56,26 @@ class Explained:
     @property
     def foreign(self) -> bool:
         """Whether the structure does not explain the particles, in coarse detail either."""
-        return self.signal < ERRORS or max(self.whole + self.error, self.coarse) < MINIMUM
+        return self.signal > -UNLIKE and (self.signal < ERRORS or max(self.whole + self.error, self.coarse) < MINIMUM)
 
     def warnings(self, path: str, structure: str) -> list[str]:
         """Sentences if the particles are not explained by the structure."""
-        if self.signal < ERRORS:
+        if -UNLIKE < self.signal < ERRORS:
             return [
                 f"The images of {path} have no signal above the noise ({self.signal:.1f} standard errors): "
                 f"{structure} does not explain these particles, and all results from them would only reproduce "
                 f"{structure}."
             ]
         if not self.can_be_told:
+            times = f"{self.whole:,.{int(self.whole < 10)}f} times that in particles made up with the same signal"
+            why = (
+                f"The evidence for {structure} in {path} is {times}"
+                if self.signal > -UNLIKE
+                else f"The images of {path} have less power than their noise ({self.signal:.0f} standard errors)"
+            )
             return [
-                f"The evidence for {structure} in {path} is {self.whole:,.{int(self.whole < 10)}f} times that in "
-                "particles made up with the same signal and noise, so these images are not like the made-up ones: they "
-                "may be filtered, smoothed or compressed, or have a wrong CTF. Whether the structure explains them "
-                "cannot be told, and the stated probabilities may be wrong."
+                f"{why}, so they are unlike raw ones: denoised, filtered or compressed, perhaps, or of a wrong CTF. "
+                f"Whether {structure} explains them cannot be told, and there are no probabilities."
             ]
         if self.whole + self.error >= MINIMUM:
             return []
@@ -182,13 +187,21 @@ WIDEST_SHIFT = 0.1  # of the box
 def explained_by(
     source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any
 ) -> Explained:
-    """Explained of a sample of a source's particles. source: raw images, read as is known by now; its noise is measured
-    here. projector: Projector, of the structure, at `pixel_size` Å/px. diameter: of the structure, Å."""
-    particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
+    """Explained of a sample of a source's particles. Parameters: see sample_search."""
+    search, values = sample_search(source, projector, pixel_size, diameter, device, SAMPLE)
+    return explained(search, evidence(values).cpu().numpy())
+
+
+def sample_search(
+    source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any, count: int
+) -> tuple[Search, torch.Tensor]:
+    """A coarse Search on `count` of a source's particles, and their log_likelihoods. source: raw images, read as is
+    known by now; its noise is measured here. projector: Projector, of the structure, at `pixel_size` Å/px. diameter: of
+    the structure, Å."""
+    particles = source.particles.subset(sample_rows(len(source.particles), count))
     source = dataclasses.replace(source, particles=particles, denoise=None).measured()
     settings = SearchSettings(STEP, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)
     search = Search(source, projector, pixel_size, settings, device)
     search.learn()
-    observed = source.observed(np.arange(len(particles)), search.disc)
-    values = evidence(log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma)))
-    return explained(search, values.cpu().numpy())
+    observed, shifts = source.observed(np.arange(len(particles)), search.disc), search.shifts(search.fit.sigma)
+    return search, log_likelihoods(observed, search.strong_bank(search.fit), shifts)

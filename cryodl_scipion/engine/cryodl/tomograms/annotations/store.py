@@ -148,8 +148,7 @@ class AnnotationStore:
         return nothing if tile.drawing is None else self._drawings[tile.drawing].copy()
 
     def labels(self, tile: Tile) -> np.ndarray:
-        """As drawing, but uncertain where overlapping tiles disagree and beyond the border: what networks learn
-        from."""
+        """As drawing, but uncertain where overlapping tiles disagree and beyond the border: for networks."""
         unsure = overlapping(self, tile) | outside(tile, self.tomograms.shape(tile.tomogram))
         return np.where(unsure, np.int16(UNCERTAIN), self.drawing(tile))
 

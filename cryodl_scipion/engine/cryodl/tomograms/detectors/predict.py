@@ -254,8 +254,7 @@ class NetworkFinder:
         self.in_words = f"by the model {card['name']} ({network_words('detector', card['network'])})"
 
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
-        """Each species' SpeciesFound in a tomogram, and sentences for the user. Raises ValueError if it cannot
-        serve."""
+        """Each species' SpeciesFound in a tomogram, and sentences. Raises ValueError if it cannot serve."""
         notes = list(self._differences(tomogram, pixel_size))
         blocks = TomogramBlocks(tomogram, pixel_size, self.detector, WORKING_MEMORY)
         notes += self._contrast(tomogram, blocks)
