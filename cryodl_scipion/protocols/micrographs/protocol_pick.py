@@ -114,8 +114,8 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         ),
         Pointing(
             "correctedCoordinates",
-            "Coordinates of *cryodl - pick by hand* on these micrographs. Picks that you confirmed or removed teach as in "
-            "*cryodl - train picker*, once, in place of the rounds on automatic picks.",
+            "Coordinates of *cryodl - pick by hand* on these micrographs. Picks that you confirmed or removed teach as "
+            "in *cryodl - train picker*, once, in place of the rounds on automatic picks.",
             label="Corrected picks",
             pointerClass="SetOfCoordinates",
             when=_LEARNS,
