@@ -144,8 +144,7 @@ class ModelWindow(window.FollowingWindow):
     def draw(self) -> None:
         samples = samplesIn(self._folder)
         if samples and self._choice is None:
-            row = self.addRow(side=tk.BOTTOM)
-            self._choice = self.addChoice(row, "Picture", self._sample, (), 16, self.redraw)
+            self._choice = self.addChoice(self.addRow(side=tk.BOTTOM), "Picture", self._sample, (), 16, self.redraw)
         if samples:
             self._choice.config(values=list(samples))
         if samples and self._sample.get() not in samples:

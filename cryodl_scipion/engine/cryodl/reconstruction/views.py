@@ -129,8 +129,7 @@ def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> 
     for axis in healpix(AXES)[: 6 * AXES**2]:
         near = torch.nonzero((torch.as_tensor(axis, dtype=xyz.dtype) @ xyz).abs() > np.cos(np.radians(CONE)))[:, 0]
         shared, one, other = torch.nn.functional.avg_pool1d(sums(near) / power, SMOOTH, 1, SMOOTH // 2)
-        curve = shared / (one * other).sqrt().clamp(min=1e-300)
-        at = resolution_at(curve, THRESHOLDS[1], pixel_size, box)
+        at = resolution_at(shared / (one * other).sqrt().clamp(min=1e-300), THRESHOLDS[1], pixel_size, box)
         few = at is not None and ((shell[near] - box * pixel_size / at).abs() <= SMOOTH / 2).sum() < ENOUGH
         found.append([*_angles(axis), None if few else at])
     return found

@@ -101,8 +101,7 @@ def within_wedge(zyx: np.ndarray, tilt_min: float, tilt_max: float) -> np.ndarra
     if tilt_max - tilt_min > 179:
         return np.ones(len(z), bool)
     tilt, radius = np.degrees(np.arctan2(z, x)), np.hypot(z, x)
-    off = np.minimum(tilt - tilt_min, tilt_max - tilt)
-    return radius * np.sin(np.radians(np.clip(off, -90, 90))) >= MARGIN
+    return radius * np.sin(np.radians(np.clip(np.minimum(tilt - tilt_min, tilt_max - tilt), -90, 90))) >= MARGIN
 
 
 def _volumes(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:

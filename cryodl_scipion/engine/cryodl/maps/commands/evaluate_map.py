@@ -135,8 +135,7 @@ def _halves(
     if processed:
         data = of_their_halves(processed, halves, reference.mask)
         found["half_map_test"], details["half_map_test"], details["doubt"] = tested_halves(halves, data, reference.mask)
-        test = half_map_resolutions(found["half_map_test"])
-        run.warn(*split_verdict(half_map_verdict(test)[1])[1])
+        run.warn(*split_verdict(half_map_verdict(half_map_resolutions(found["half_map_test"]))[1])[1])
     return found
 
 

@@ -160,8 +160,7 @@ def soft_mask(xyz: np.ndarray, volume: Volume, radius: float, edge: float | None
     empty = np.ones(volume.data.shape, bool)
     empty[tuple(positions[inside].T)] = False
     distance = distance_transform_edt(empty, sampling=tuple(volume.voxels_zyx))
-    part = np.clip((distance - radius) / (edge or radius), 0, 1)
-    return (0.5 + 0.5 * np.cos(np.pi * part)).astype(np.float32)
+    return (0.5 + 0.5 * np.cos(np.pi * np.clip((distance - radius) / (edge or radius), 0, 1))).astype(np.float32)
 
 
 def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:

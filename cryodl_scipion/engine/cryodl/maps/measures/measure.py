@@ -107,8 +107,7 @@ def _between(measured: np.ndarray, grid: typing.Sequence[np.ndarray], shape: tup
     """Values on the grid of places, spread over all voxels; places that were not measured take the nearest ones'."""
     if np.isnan(measured).all():
         return np.zeros(shape, np.float32)
-    nearest = distance_transform_edt(np.isnan(measured), return_distances=False, return_indices=True)
-    filled = measured[tuple(nearest)]
+    filled = measured[tuple(distance_transform_edt(np.isnan(measured), return_distances=False, return_indices=True))]
     rows = [np.interp(np.arange(n), g, np.arange(len(g))) for n, g in zip(shape, grid)]
     result = np.empty(shape, np.float32)
     for z, row in enumerate(rows[0]):  # slice by slice: the coordinates of all voxels would take much memory

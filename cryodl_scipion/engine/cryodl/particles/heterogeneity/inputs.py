@@ -47,13 +47,10 @@ def check_alignment(
 ) -> tuple[str, list[str]]:
     """The contrast of aligned particles, and sentences for the user.
 
-    particles: with angles and CTF.
-    reference: (box, box, box).
-    voxel, diameter: Å.
-    name: of the reference, for messages.
-    contrast: 'bright', 'dark', or 'auto' to find it from the images.
-    Raises ValueError: empty images; images that were only aligned in the plane, that fit the reference no better at
-        their own orientations than at others, or whose CTF was treated otherwise than the file says."""
+    particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. name: of the reference, for
+    messages. contrast: 'bright', 'dark', or 'auto' to find it from the images. Raises ValueError: empty images; images
+    that were only aligned in the plane, that fit the reference no better at their own orientations than at others, or
+    whose CTF was treated otherwise than the file says."""
     angles = particles.poses(np.arange(len(particles)))[0]
     if len(particles) > 1 and not np.ptp(angles[:, :2], axis=0).any():
         rot, tilt = angles[0, :2]

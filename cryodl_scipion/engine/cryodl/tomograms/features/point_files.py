@@ -46,12 +46,10 @@ def write_points(
         if "eman2" in config.points:
             files["eman2"] = f"{name}_info.json"
             centred = (those.zyx[:, ::-1] - np.array(shape[::-1]) / 2) * size
-            scores = those.scores[:, 0]
-            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species, scores)
+            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species, those.scores[:, 0])
         if "copick" in config.points:
             for one, some in each.items():
-                file = coordinate_files.write_copick(folder, name, one, some, size)
-                files["copick"] = str(Path(file).parent)
+                files["copick"] = str(Path(coordinate_files.write_copick(folder, name, one, some, size)).parent)
         if "relion" in config.points:
             files["relion"] = "particles.star"
     if "relion" in config.points and poses:

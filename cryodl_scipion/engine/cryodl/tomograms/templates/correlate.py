@@ -52,8 +52,7 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
     """The Template of a DetectParticlesConfig for tomograms of a pixel size (Å/px), and sentences for the user."""
     path = str(config.template)
     notes = dark_notes(path)
-    coarse = load_density(path, 4.0)
-    diameter = config.diameter or particle_diameter(coarse, 4.0)
+    diameter = config.diameter or particle_diameter(load_density(path, 4.0), 4.0)
     if diameter < 4 * pixel_size:
         raise ValueError(
             f"The template {path} is {diameter:.0f} Å wide, less than 4 px of the tomograms ({pixel_size:g} Å/px). "
