@@ -88,8 +88,7 @@ def inputName(kind: str, source: SetOfImages) -> str:
 
 def checksum(*words: Any) -> str:
     """Eight letters that tell apart what words (paths, numbers) tell apart."""
-    text = "\n".join(map(str, words)).encode("utf-8", "surrogateescape")
-    return f"{zlib.crc32(text):08x}"
+    return format(zlib.crc32("\n".join(map(str, words)).encode("utf-8", "surrogateescape")), "08x")
 
 
 def emptyFolder(path: str) -> str:

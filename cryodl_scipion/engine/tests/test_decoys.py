@@ -7,7 +7,13 @@ import torch
 from synthetic import lopsided_density
 
 from cryodl.core.symmetry import symmetry_correlation
-from cryodl.likelihood.decoys import q_values, radius_of_gyration, scrambled_harmonics, threshold_by_decoys
+from cryodl.likelihood.decoys import (
+    q_values,
+    radius_of_gyration,
+    scrambled_harmonics,
+    threshold_by_decoys,
+    upper_groups,
+)
 
 TARGET = torch.from_numpy(lopsided_density(32))
 
@@ -80,3 +86,17 @@ def test_a_few_detections_count_if_there_is_a_gap_below_them_and_not_in_noise():
         found += threshold_by_decoys(scores[won], scores[~won], 6, 0.05) is not None
     assert found <= 12
     assert threshold_by_decoys(np.zeros(0), np.zeros(0), 6, 0.05) is None
+
+
+def test_detections_in_two_groups_of_scores_are_parted_and_those_of_one_group_are_not():
+    rng = np.random.default_rng(5)
+    targets, relatives = rng.normal(0.6, 0.05, 24), rng.normal(0.3, 0.05, 16)
+    brighter, darker = np.append(targets[:12], relatives[:8]), np.append(targets[12:], relatives[8:]) - 0.1
+    for threshold, kept, left in zip(
+        upper_groups([brighter, darker]), (targets[:12], targets[12:] - 0.1), (relatives[:8], relatives[8:] - 0.1)
+    ):
+        assert left.max() < threshold < kept.min()
+    one = [rng.normal(0.6, 0.05, (2, 12)) for _ in range(300)]
+    assert sum(np.isfinite(upper_groups(list(both)))[0] for both in one) <= 6
+    few = [np.array([0.6, 0.61, 0.3]), np.zeros(0)]
+    assert not np.isfinite(upper_groups(few)).any() and upper_groups([np.zeros(0)]) == [-np.inf]

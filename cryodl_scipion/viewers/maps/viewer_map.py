@@ -95,7 +95,8 @@ class LinkedMapsWindow(CanvasWindow):
         if len(groups) > 1:
             self.addChoice(self.addRow(padding=(8, 6, 8, 0)), "Map", self._name, groups, 40, self.choose)
         self._scales = [self._addScale(axis) for axis in "xyz"][::-1]  # the last one is packed lowest
-        self.addFigure((9.5, min(7.4, 0.4 + 2.9 * max(len(paths) for paths in groups.values()))))
+        # with the sliders it must fit on a screen of 1080 px
+        self.addFigure((9.5, min(7.4, 0.4 + 2.9 * max(map(len, groups.values())))))
         self._canvas.mpl_connect("button_press_event", self._click)
         self.choose()
 

@@ -17,8 +17,7 @@ def radialPower(image: np.ndarray, pixelSize: float) -> Any:
     side = min(TILE, *image.shape) // 2 * 2
     rows, columns = (np.unique(np.linspace(0, n - side, max(1, min(6, n // side))).astype(int)) for n in image.shape)
     power = tilesPower(image, side, rows, columns)
-    ring = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) * side
-    index = np.rint(ring).astype(int).ravel()
+    index = np.rint(np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) * side).astype(int).ravel()
     mean = np.bincount(index, power.ravel()) / np.maximum(np.bincount(index), 1)
     rings = np.arange(2, side // 2)  # ring 1 is the window's
     return rings / (side * pixelSize), mean[rings] / (len(rows) * len(columns) * (np.hanning(side) ** 2).sum() ** 2)

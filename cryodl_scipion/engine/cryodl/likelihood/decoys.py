@@ -124,9 +124,7 @@ def q_values(targets: np.ndarray, rivals: np.ndarray, count: int) -> np.ndarray:
     order = np.argsort(-targets, kind="stable")
     beaten = len(rivals) - np.searchsorted(np.sort(rivals), targets[order])
     rates = np.minimum((1 + beaten) / (count * np.arange(1, len(targets) + 1)), 1.0)
-    result = np.empty(len(targets))
-    result[order] = np.minimum.accumulate(rates[::-1])[::-1]
-    return result
+    return np.asarray(np.minimum.accumulate(rates[::-1])[::-1][np.argsort(order)])
 
 
 def threshold_by_decoys(targets: np.ndarray, rivals: np.ndarray, count: int, rate: float) -> float | None:
@@ -146,3 +144,20 @@ def threshold_by_decoys(targets: np.ndarray, rivals: np.ndarray, count: int, rat
     gaps = np.arange(1, len(ranked)) * -np.diff(ranked)
     first = np.nonzero(np.exp(-gaps[:clear] / gaps[clear : clear + TAIL].mean()) <= rate / clear)[0]
     return float(ranked[first[-1]]) if len(first) else None
+
+
+def upper_groups(scores: list[np.ndarray]) -> list[float]:
+    """The threshold of each tomogram that parts two groups of detections; below all where they are but one.
+
+    Particles of one kind score around one mean; a relative, which decoys do not stand for, around a lower one. Groups
+    are two if scores vary within them less than a quarter as much (halves of evenly spread scores vary so), and e times
+    less where 12 are judged: of normal scores at most one sample in a hundred is parted.
+    scores: of the detections of each tomogram. As their signals differ, upper quartiles are made equal."""
+    levels = [float(np.quantile(one, 0.75)) if len(one) else 0.0 for one in scores]
+    ranked = np.sort(np.concatenate([one - level for one, level in zip(scores, levels)]))[::-1]
+    count = len(ranked)
+    within = [k * ranked[:k].var() + (count - k) * ranked[k:].var() for k in range(3, count - 2)]
+    if not within or count * ranked.var() <= 4 * np.exp(12 / count) * min(within):
+        return [-np.inf] * len(scores)
+    first = 3 + int(np.argmin(within))
+    return [level + float(ranked[first - 1 : first + 1].mean()) for level in levels]

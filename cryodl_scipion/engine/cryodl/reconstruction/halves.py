@@ -142,8 +142,9 @@ def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
 def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
     """A mask: 1 within the diameter, falling to 0 by a cosine over EDGE of the box. box: px. diameter_px: px. Returns
     (box, box, box)."""
-    outside = from_middle(box, 3, device) - diameter_px / 2
-    return 0.5 + 0.5 * torch.cos(torch.pi * (outside / (EDGE * box)).clamp(0, 1))
+    return 0.5 + 0.5 * torch.cos(
+        torch.pi * ((from_middle(box, 3, device) - diameter_px / 2) / (EDGE * box)).clamp(0, 1)
+    )
 
 
 def looks_inverted(density: torch.Tensor) -> bool:

@@ -93,12 +93,9 @@ def simulate_micrograph(
     """One micrograph of randomly rotated and placed particles.
 
     density: (d, d, d), or Projector, protein positive; a Projector of it is quicker for several micrographs. All is
-        computed on its device.
-    pixel_size: Å/px.
-    shape: (h, w), px.
-    count: particles wanted; fewer if they do not fit beside each other, ice and carbon.
-    snr: variance ratio, variance of the particles without noise, within their diameter, over the variance of the noise.
-    diameter_px: px, of the particles."""
+    computed on its device. pixel_size: Å/px. shape: (h, w), px. count: particles wanted; fewer if they do not fit
+    beside each other, ice and carbon. snr: variance ratio, variance of the particles without noise, within their
+    diameter, over the variance of the noise. diameter_px: px, of the particles."""
     projector = density if isinstance(density, Projector) else Projector(density)
     spoils = np.random.default_rng(rng.integers(2**62))  # of their own, so that the rest does not depend on them
     layer, contaminated = _spoiling_layer(shape, diameter_px, surroundings, spoils)

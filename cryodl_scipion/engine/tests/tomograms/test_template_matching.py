@@ -168,24 +168,28 @@ def test_look_alikes_are_left_out_and_the_rate_that_is_asked_for_holds():
     assert sum(counts["lump"] for counts in more["counts"].values()) >= len(own)
 
 
-def test_places_of_another_particle_of_its_kind_are_not_taken_where_it_is_given():
-    """The other body is the lump's mirror image, mixed with it: of the same kind, as decoys are not."""
+def test_places_of_another_particle_of_its_kind_are_not_taken_given_or_not():
+    """The other body is the lump's mirror image, mixed with it: of the same kind, as decoys are not. Not given, its
+    scores are a group of their own."""
     lump = lopsided_density(20)
     other = (0.5 * lump + 0.5 * np.roll(lump[::-1], 1, 0)).astype(np.float32)
     write_mrc("other.mrc", other, PIXEL)
     template_tomogram("tomo.mrc", lump, others=[torch.from_numpy(other)] * len(PLACES))
 
     def places(**options):
-        table = read_tables(detect(angular_step=30, **options).outputs["particles"])["particles"]
-        return np.array([table[f"rlnCoordinate{axis}"] for axis in "ZYX"], float).T
+        made = detect(angular_step=30, **options)
+        table = read_tables(made.outputs["particles"])["particles"]
+        return np.array([table[f"rlnCoordinate{axis}"] for axis in "ZYX"], float).T, "".join(made.warnings)
 
     among = lambda zyx, where: (np.linalg.norm(zyx[:, None] - np.array(where), axis=2).min(axis=0) < 3).sum()
-    assert among(places(), ELSEWHERE) >= 2
+    alone, warned = places()
+    assert among(alone, PLACES) == 4 and among(alone, ELSEWHERE) == 0
+    assert "4 places where the template beats its decoys are left out" in warned
     (third,) = scrambled_harmonics(torch.from_numpy(lump), 1, seed=7)
     write_mrc("absent.mrc", third.numpy(), PIXEL)
     others = dict(others=("absent.mrc", "other.mrc"), output="against")
-    against = places(**others)
-    assert among(against, PLACES) >= 3 and among(against, ELSEWHERE) == 0
+    against, warned = places(**others)
+    assert among(against, PLACES) >= 3 and among(against, ELSEWHERE) == 0 and "left out" not in warned
     (said,) = (line for line in detect(angular_step=30, **others).summary if "another of the given" in line)
     counts = {name: int(count) for count, name in re.findall(r"(\d+) of (absent|other)\b", said)}
     assert len(ELSEWHERE) - 1 <= counts["other"] <= len(ELSEWHERE) + 1 and counts.get("absent", 0) <= 1

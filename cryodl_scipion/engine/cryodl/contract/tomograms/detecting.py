@@ -51,7 +51,7 @@ class DetectParticlesConfig(Config):
     fdr: float = param(
         "Part of a template's detections that may be look-alikes, in all tomograms of the output folder together. It "
         "is estimated from the places where decoys of the template fit better than it does. A few detections that "
-        "stand out are kept in any case.",
+        "stand out are kept in any case. Of two groups of scores the lower one, as of a relative, is left out.",
         0.05,
         label="False discovery rate",
         limits=(0.001, 0.5),

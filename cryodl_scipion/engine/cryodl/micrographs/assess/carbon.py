@@ -152,6 +152,7 @@ def _carbon_side(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]
     if not _is_edge(contrast, there.reshape(shape), shape, arc):
         return 0
     side = 1 if steps[1] + steps[2] - steps[0] > 0 else -1  # film is darker than ice, and grainier
+    # wide film must be grainier
     return 0 if side * (behind.mean() - 0.5) > 0 and side * (steps[1] + steps[2]) < _WIDE_GRAIN else side
 
 

@@ -112,5 +112,4 @@ def _nearest_squared(points: torch.Tensor, rows: torch.Tensor, columns: torch.Te
     """(h, w) squared distance to the nearest of points (n, 2); large where there is none."""
     if not len(points):
         return torch.full((rows.shape[0], columns.shape[1]), 1e9)
-    distance = (rows[None] - points[:, 0, None, None]) ** 2 + (columns[None] - points[:, 1, None, None]) ** 2
-    return distance.min(0).values
+    return ((rows[None] - points[:, 0, None, None]) ** 2 + (columns[None] - points[:, 1, None, None]) ** 2).amin(0)

@@ -148,12 +148,10 @@ def average_classes(
 ) -> Averages:
     """Average the images of each class, brought onto each other, with their CTF.
 
-    rows: (n,) int, particles, each with a class of `labels` (n,), from 0.
-    shifts_yx: (n, 2) float, px of the particles' images. phi : (n,) float, radians; see matching.BestPoses.
-    sign: 1 for bright protein, -1 for dark.
-    mask_px: radius of the particle, px.
-    before: of other particles, to which these are added.
-    counted: number of these other particles: halves alternate over all."""
+    rows: (n,) int, particles, each with a class of `labels` (n,), from 0. shifts_yx: (n, 2) float, px of the particles'
+    images. phi : (n,) float, radians; see matching.BestPoses. sign: 1 for bright protein, -1 for dark. mask_px: radius
+    of the particle, px. before: of other particles, to which these are added. counted: number of these other particles:
+    halves alternate over all."""
     box = particles.box
     if before is None:
         before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))

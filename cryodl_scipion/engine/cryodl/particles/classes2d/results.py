@@ -134,11 +134,10 @@ PROBABILITY = "cryodlProbability"
 class Answer:
     """A finished classification.
 
-    labels: (n,) int, class of each particle of the input, from 1, the largest first; 0 for unusable ones.
-    psi: (n,) degrees, origins_yx: (n, 2) Å, in RELION's sense. scores, margins: (n,) of the particles.
-    probabilities : (n,) that each shows more than noise.
-    counts : (k,) int. averages: Averages. quality: (k,) probability that an average is good.
-    order: (k,) the classification's own numbers of the classes, from 0."""
+    labels: (n,) int, class of each particle of the input, from 1, the largest first; 0 for unusable ones. psi: (n,)
+    degrees, origins_yx: (n, 2) Å, in RELION's sense. scores, margins: (n,) of the particles. probabilities : (n,) that
+    each shows more than noise. counts : (k,) int. averages: Averages. quality: (k,) probability that an average is
+    good. order: (k,) the classification's own numbers of the classes, from 0."""
 
     labels: np.ndarray
     psi: np.ndarray

@@ -58,12 +58,10 @@ def load_coefficients(
 ) -> Coefficients:
     """Read all images once and write their coefficients into `folder`.
 
-    particles: io.particle_sets.ParticleSet, with a CTF.
-    radius: highest frequency, waves per box.
-    diameter_px: of the circle outside of which the noise is measured, px.
-    contrast: 'bright' or 'dark'.
-    folder: of data.npy, sine.npy and cosine.npy; memory does not grow with the number of particles.
-    Raises ValueError: an image holds values that are not finite numbers, or one value all over."""
+    particles: io.particle_sets.ParticleSet, with a CTF. radius: highest frequency, waves per box. diameter_px: of the
+    circle outside of which the noise is measured, px. contrast: 'bright' or 'dark'. folder: of data.npy, sine.npy and
+    cosine.npy; memory does not grow with the number of particles. Raises ValueError: an image holds values that are not
+    finite numbers, or one value all over."""
     disc = sorted_disc(particles.box, radius)
     deviation = (_noise(particles, diameter_px, contrast)[disc.ring] * particles.box**2 / 2).sqrt()
     shape, kinds = (len(particles), len(disc)), dict(data=np.complex64, sine=np.float32, cosine=np.float32)

@@ -28,12 +28,10 @@ STARTS = 3  # of each mixture
 def find_classes(latent: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
     """Classes of particles by their latent coordinates.
 
-    latent: (n, q).
-    count: number of classes; 0 for that of the smallest Bayesian information criterion (Schwarz 1978), the search
-        ending where three numbers in a row are no better.
-    Returns labels: (n,), from 1, the largest class first.
-    probabilities: (n,), of the class that a particle is in, by the mixture.
-    criteria: of 1, 2 ... classes where their number was found, else of the one that was asked for."""
+    latent: (n, q). count: number of classes; 0 for that of the smallest Bayesian information criterion (Schwarz 1978),
+    the search ending where three numbers in a row are no better. Returns labels: (n,), from 1, the largest class first.
+    probabilities: (n,), of the class that a particle is in, by the mixture. criteria: of 1, 2 ... classes where their
+    number was found, else of the one that was asked for."""
     if not np.ptp(latent) > 0:  # noise: all at one place
         return np.ones(len(latent), int), np.ones(len(latent)), []
     positions = latent / latent.std(axis=0).max()

@@ -111,14 +111,10 @@ def weighted_maps(
 ) -> typing.Any:
     """Maps and half-maps of weighted particles at the size of their images.
 
-    views: orientations and shifts.
-    halves: (n,), 1 or 2.
-    weights: (n, k), of each particle in each map.
-    diameter_px: outside of it images are normalised, and within it FSC is measured, px.
-    contrast: 'bright' or 'dark'.
-    progress: called with the number of particles of each batch.
-    without: pair of ShownPart, what is subtracted from the images of half 1, and of half 2.
-    Yields (map, half1, half2): (box, box, box) arrays, and fsc (box // 2 + 1,) of the halves."""
+    views: orientations and shifts. halves: (n,), 1 or 2. weights: (n, k), of each particle in each map. diameter_px:
+    outside of it images are normalised, and within it FSC is measured, px. contrast: 'bright' or 'dark'. progress:
+    called with the number of particles of each batch. without: pair of ShownPart, what is subtracted from the images of
+    half 1, and of half 2. Yields (map, half1, half2): (box, box, box) arrays, and fsc (box // 2 + 1,) of the halves."""
     cube = Cube(particles.box, particles.box / 2 - 1)
     at_once = max(1, int(TABLE_BYTES / (2 * 12 * cube.side**3)))
     for start in range(0, weights.shape[1], at_once):

@@ -218,12 +218,10 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
 def write_substituted(search: typing.Any, output: str, columns: dict, beyond: float, folder: Path) -> str:
     """Write NAME_substituted.star and .mrcs beside the STAR file NAME.star; returns the first one's path.
 
-    search: assign.Search, with its fit learnt, on raw images.
-    output: the STAR file of the particles.
-    columns: columns, of one value for all, that say where the angles come from.
-    beyond: Å, detail finer than that is replaced by noise.
-    folder: where parts of the work are kept, so that a stopped run goes on.
-    Source: Chen et al. 2013, Ultramicroscopy 135, 24-35."""
+    search: assign.Search, with its fit learnt, on raw images. output: the STAR file of the particles. columns: columns,
+    of one value for all, that say where the angles come from. beyond: Å, detail finer than that is replaced by noise.
+    folder: where parts of the work are kept, so that a stopped run goes on. Source: Chen et al. 2013, Ultramicroscopy
+    135, 24-35."""
     particles = search.source.particles
     values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
     changed = Substituted(**values, beyond=beyond)

@@ -369,5 +369,4 @@ def _runs(runs: typing.Sequence[FoundRun]) -> str:
 
 
 def _rows(pairs: list[tuple[str, str]]) -> str:
-    rows = "".join(f"<tr><td>{_e(name)}</td><td>{_e(value)}</td></tr>" for name, value in pairs)
-    return f"<table>{rows}</table>"
+    return f"<table>{''.join(f'<tr><td>{_e(name)}</td><td>{_e(value)}</td></tr>' for name, value in pairs)}</table>"

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl detect-particles`: tomograms and a template or a trained detector in, particles' positions out.
 
-A finished tomogram is not searched again, so that tomograms may arrive in several runs; other parameters are refused.
-Search what is not searched yet."""
+A finished tomogram is not searched again: tomograms may arrive in several runs. Other parameters are refused."""
 
 import typing
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from ...contract import DetectParticlesConfig, DetectParticlesOutputs, config_to_dict, counted
 from ...io import files, star, tomogram_coordinates, tomograms
-from ...likelihood.decoys import q_values, threshold_by_decoys
+from ...likelihood.decoys import q_values, threshold_by_decoys, upper_groups
 from ...running.runner import PROGRAM, Run, command
 from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words, taken_in_words
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
@@ -19,18 +18,20 @@ from ..templates.finder import DECOYS, TemplateFinder
 
 Finder = NetworkFinder | TemplateFinder
 
-INDEX = "detect_particles.json"
 FREE = ("tomograms", "output", "names", "fdr")
 CANDIDATES = "candidates"  # folder of all places where a template fits better than its decoys
-IN_NOISE, LOOK_ALIKES = "in noise of the same spectrum", "to be look-alikes"
 CONTROL_WORDS = (
     "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases. They "
     "do not include other structures that look like the particle, such as membranes, gold or carbon."
 )
-
 DECOY_WORDS = (
     f"A place is a detection where the template fits better than {DECOYS} decoys of the same size, mass and power "
     "spectrum. cryodlQ is the estimated part of look-alikes among the detections with at least that score."
+)
+ALIKE_WORDS = (
+    "the template cannot be told from its decoys at this false discovery rate (--fdr). Check pixel size and contrast. "
+    "A higher resolution limit (--resolution) or more tomograms may help; --threshold 0.5 (with another --output) "
+    "gives all places that are so like the template, without decoys"
 )
 
 
@@ -43,7 +44,7 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in FREE}
-    record = FolderRecord(folder / INDEX, dict(settings, **finder.identity))
+    record = FolderRecord(folder / "detect_particles.json", dict(settings, **finder.identity))
 
     def searched(name: str, path: str) -> dict[str, typing.Any]:
         tomogram = tomograms.Tomogram(path)
@@ -91,42 +92,48 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
         model=config.model,
     )
     _tell(config, outputs, finder, run)
-    if config.others and all("scores_taken" in item for item in items.values()):  # not those of 0.1.0
+    if config.others:
         run.summary(taken_in_words(item["taken"] for item in items.values()))
+    if weaker := sum(item.get("weaker", 0) for item in items.values()):
+        run.warn(
+            f"{weaker} places where the template beats its decoys are left out: their scores form a lower group, as "
+            "those of another molecule of its kind do. --threshold (with another --output) gives them, too."
+        )
     run.warn(*_warnings(config, outputs))
     return outputs
 
 
 def _choose(config: DetectParticlesConfig, folder: Path, items: dict[str, dict[str, typing.Any]]) -> None:
     """Write the detections of some tomograms, which are judged together by the places that decoys won."""
-    items = {name: item for name, item in items.items() if "rivals" in item}
-    if not items:
+    if not any("rivals" in item for item in items.values()):
         return
     tables = {name: star.read_tables(folder / CANDIDATES / f"{name}.star")["particles"] for name in items}
     scores = {name: np.array(table["cryodlScore"], float) for name, table in tables.items()}
     pooled, rivals = np.concatenate(list(scores.values())), np.concatenate([item["rivals"] for item in items.values()])
     q = q_values(pooled, rivals, DECOYS)
-    chosen = threshold_by_decoys(pooled, rivals, DECOYS, config.fdr)
-    taken = [score for item in items.values() for scores in item.get("scores_taken", {}).values() for score in scores]
+    chosen = threshold_by_decoys(pooled, rivals, DECOYS, config.fdr) or 1.0
+    groups = upper_groups([one[one >= chosen] for one in scores.values()])
+    taken = [score for item in items.values() for scores in item["scores_taken"].values() for score in scores]
     # the score from which places would be detections if they were all the template's
     least = threshold_by_decoys(np.concatenate([pooled, taken]), rivals, DECOYS, config.fdr) or np.inf
-    for name, item in items.items():
-        (species,) = item["counts"]
-        threshold = 1.0 if chosen is None else chosen
+    for (name, item), group in zip(items.items(), groups):
+        (species,), threshold = item["counts"], max(chosen, group)
         keep = np.nonzero(scores[name] >= threshold)[0]
         mine, q = q[: len(scores[name])], q[len(scores[name]) :]
         columns = {key: [values[row] for row in keep] for key, values in tables[name].items()}
         star.write_tables(folder / item["file"], {"particles": dict(columns, cryodlQ=mine[keep].round(5).tolist())})
         item["counts"], item["thresholds"] = {species: len(keep)}, {species: threshold}
-        item["taken"] = {other: int((np.array(s) >= least).sum()) for other, s in item.get("scores_taken", {}).items()}
+        item["weaker"] = int((scores[name] >= chosen).sum()) - len(keep)
+        item["taken"] = {other: int((np.array(s) >= least).sum()) for other, s in item["scores_taken"].items()}
         item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / DECOYS)}
 
 
 def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:
-    what = LOOK_ALIKES if config.template else IN_NOISE
+    what = "to be look-alikes" if config.template else "in noise of the same spectrum"
     for name, counts in sorted(made.counts.items()):
-        expected = made.expected_false_detections[name]
-        run.summary(*detections_in_words(name, counts, made.thresholds[name], expected, what))
+        run.summary(
+            *detections_in_words(name, counts, made.thresholds[name], made.expected_false_detections[name], what)
+        )
     if config.template and not config.threshold:
         run.summary(DECOY_WORDS)
     elif any(made.expected_false_detections.values()):
@@ -142,17 +149,12 @@ def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: F
 def _warnings(config: DetectParticlesConfig, outputs: DetectParticlesOutputs) -> typing.Iterator[str]:
     for species in outputs["species"]:
         without = [name for name, counts in outputs["counts"].items() if not counts.get(species)]
-        reason = "no score reached the threshold"
-        if config.template and not config.threshold and len(without) == len(outputs["counts"]):
-            reason = (
-                f"the template cannot be told from its decoys at a false discovery rate (--fdr) of {config.fdr:g}. "
-                "Check pixel size and contrast. A higher resolution limit (--resolution) or more tomograms may help; "
-                "--threshold 0.5 (with another --output) gives all places that are so like the template, without decoys"
-            )
+        alike = config.template and not config.threshold and len(without) == len(outputs["counts"])
         if without:
             yield (
                 f"No {species} was found in {len(without)} of {len(outputs['counts'])} tomograms "
-                f"({', '.join(without[:5])}{' ...' if len(without) > 5 else ''}): {reason}."
+                f"({', '.join(without[:5])}{' ...' if len(without) > 5 else ''}): "
+                f"{ALIKE_WORDS if alike else 'no score reached the threshold'}."
             )
         false = {name: expected.get(species, 0) for name, expected in outputs["expected_false_detections"].items()}
         doubtful = [name for name, counts in outputs["counts"].items() if 0 < counts.get(species, 0) < 2 * false[name]]

@@ -55,8 +55,7 @@ class TemplateFinder:
         self.config, self.device = config, device
         name, *self.others = structure_names(self.paths)
         self.species = (name,)
-        given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
-        self.threshold = given.get(self.species[0])
+        self.threshold = numbers_by_name(config.threshold, (name,), "Thresholds (--threshold)", 0, 1).get(name)
         self.decoys = 0 if self.threshold else DECOYS  # who gives a threshold gets all that reaches it
         self.identity = {
             "checksums of template and others": " ".join(map(sha256, self.paths)),
