@@ -19,6 +19,7 @@ from ..templates.finder import DECOYS, TemplateFinder
 Finder = NetworkFinder | TemplateFinder
 
 FREE = ("tomograms", "output", "names", "fdr")
+STRICT = 0.05  # false discovery rate whose detections a higher one keeps
 CANDIDATES = "candidates"  # folder of all places where a template fits better than its decoys
 CONTROL_WORDS = (
     "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases. They "
@@ -105,26 +106,30 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
 
 def _choose(config: DetectParticlesConfig, folder: Path, items: dict[str, dict[str, typing.Any]]) -> None:
     """Write the detections of some tomograms, which are judged together by the places that decoys won."""
-    if not any("rivals" in item for item in items.values()):
+    items = {name: item for name, item in items.items() if "rivals" in item}
+    if not items:
         return
     tables = {name: star.read_tables(folder / CANDIDATES / f"{name}.star")["particles"] for name in items}
     scores = {name: np.array(table["cryodlScore"], float) for name, table in tables.items()}
     pooled, rivals = np.concatenate(list(scores.values())), np.concatenate([item["rivals"] for item in items.values()])
     q = q_values(pooled, rivals, DECOYS)
-    chosen = threshold_by_decoys(pooled, rivals, DECOYS, config.fdr) or 1.0
-    groups = upper_groups([one[one >= chosen] for one in scores.values()])
-    taken = [score for item in items.values() for scores in item["scores_taken"].values() for score in scores]
+    chosen, strict = (
+        threshold_by_decoys(pooled, rivals, DECOYS, rate) or 1.0 for rate in (config.fdr, min(config.fdr, STRICT))
+    )
+    # whoever allows more look-alikes loses nothing of what is kept where fewer are allowed
+    cuts = [[max(t, g) for g in upper_groups([s[s >= t] for s in scores.values()])] for t in (chosen, strict)]
+    taken = [score for item in items.values() for scores in item.get("scores_taken", {}).values() for score in scores]
     # the score from which places would be detections if they were all the template's
     least = threshold_by_decoys(np.concatenate([pooled, taken]), rivals, DECOYS, config.fdr) or np.inf
-    for (name, item), group in zip(items.items(), groups):
-        (species,), threshold = item["counts"], max(chosen, group)
+    for (name, item), threshold in zip(items.items(), map(min, *cuts)):
+        (species,) = item["counts"]
         keep = np.nonzero(scores[name] >= threshold)[0]
         mine, q = q[: len(scores[name])], q[len(scores[name]) :]
         columns = {key: [values[row] for row in keep] for key, values in tables[name].items()}
         star.write_tables(folder / item["file"], {"particles": dict(columns, cryodlQ=mine[keep].round(5).tolist())})
         item["counts"], item["thresholds"] = {species: len(keep)}, {species: threshold}
         item["weaker"] = int((scores[name] >= chosen).sum()) - len(keep)
-        item["taken"] = {other: int((np.array(s) >= least).sum()) for other, s in item["scores_taken"].items()}
+        item["taken"] = {other: int((np.array(s) >= least).sum()) for other, s in item.get("scores_taken", {}).items()}
         item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / DECOYS)}
 
 
