@@ -37,9 +37,12 @@ class CryodlTemplate(LocalTemplate):
         """Read the questions. With --nogui those without an answer take their defaults: no window opens and waits.
         Raises SystemExit if a question without a default has no answer then."""
         super().parseContent()
+        answered = {word.split("=")[0] for word in sys.argv[1:] if "=" in word and word[0] != "-"}
+        known = {param.getAlias() for param in self.params.values()}
+        if unknown := " and ".join(sorted(answered - known - {"project_name"})):
+            sys.exit(f"The template {self.name} has no question {unknown}; its questions: {', '.join(sorted(known))}.")
         if _NO_WINDOW not in map(str.lower, sys.argv):
             return
-        answered = {word.split("=")[0] for word in sys.argv if "=" in word}
         left = [param for param in self.params.values() if param.getAlias() not in answered]
         needed = [f"{param.getAlias()}=... ({param.getTitle()})" for param in left if not param.getValue()]
         if needed:

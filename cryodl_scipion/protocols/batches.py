@@ -120,6 +120,7 @@ def appendToOutput(
     return isNew
 
 
+LOOK = 1.0  # s at least between two looks for new items: Scipion's field may be 0, and a core would be kept busy
 # Starting the engine costs a second or two; a batch spreads it over its items.
 BATCH = 16
 # One of Scipion's threads starts the others, one looks for new items, and one at least works.
@@ -202,6 +203,7 @@ class ArrivingBatches(StoredSettings):
                 break
             if not parts:
                 self._streamingSleepOnWait()
+                time.sleep(max(0.0, LOOK - self.getAttributeValue("streamingSleepOnWait", 0)))
         self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
 
     def _firstLearns(self) -> bool:
@@ -240,7 +242,7 @@ class ArrivingBatches(StoredSettings):
             if getattr(info.hint, "__origin__", None) in (dict, list)
         }
         items = zip(names, getattr(config, self._ITEM + "s"))
-        skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in items)
+        skipped = tuple(contract.Skipped(name, path, error.reasons.get(name, str(error))) for name, path in items)
         result = contract.Result(command.name, empty, skipped=skipped, nothing_made=True)
         result.write(os.path.join(folder, protocol_base.RESULT_FILE))
 

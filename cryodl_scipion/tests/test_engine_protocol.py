@@ -90,7 +90,9 @@ class TestCryodlEngineProtocol(BaseTest):
     def test_a_batch_of_which_all_was_skipped_has_empty_outputs_of_their_types(self):
         config = contract.PickConfig(micrographs=("a.mrc",), pixel_size=1.0, model="m", output=self.getOutputPath())
         os.makedirs(self.getOutputPath(), exist_ok=True)
-        CryodlProtPick()._noteAllSkipped(config, self.getOutputPath(), contract.AllSkipped("damaged"), ["a"])
+        error = contract.AllSkipped("None of the 2 micrographs could be picked. The first: damaged")
+        error.reasons = {"a": "damaged"}
+        CryodlProtPick()._noteAllSkipped(config, self.getOutputPath(), error, ["a"])
         made = contract.Result.read(self.getOutputPath("result.json"))
         self.assertEqual((made.outputs.counts, made.outputs.coordinates, made.outputs.picks), ({}, {}, None))
         self.assertEqual([(s.item, s.reason) for s in made.skipped], [("a", "damaged")])

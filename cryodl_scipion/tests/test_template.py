@@ -553,6 +553,8 @@ class TestCryodlTemplate(CryodlTest):
         with self.assertRaises(SystemExit) as refused:
             parsed("--nogui", "map=m.mrc")
         self.assertIn("mics=... (Folder in which the micrographs arrive)", str(refused.exception))
+        with self.assertRaisesRegex(SystemExit, "no question foo; its questions: .*mics"):
+            parsed("--nogui", "mics=/there", "foo=1", "project_name=p")
         page = os.path.join(os.path.dirname(FOLDER), "docs", "facility.md")
         if os.path.exists(page):  # in a checkout
             with open(page, encoding="utf-8") as file:

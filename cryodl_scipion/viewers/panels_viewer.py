@@ -267,7 +267,12 @@ class PanelsViewer(Shows, ProtocolViewer):
             return [self.errorMessage(str(error), "Cannot be shown")]
 
     def wait(self) -> Any:
-        return self.infoMessage(self._WAIT, "Nothing yet")
+        """Says what there is not, and why: the run goes on, or has failed, or was stopped."""
+        run, (what, _, until) = self.protocol, self._WAIT.partition(" yet. ")
+        if run.isFailed() or run.isAborted():
+            why = f"The run failed: {run.getErrorMessage()}" if run.isFailed() else "The run was stopped. Continue it."
+            return self.infoMessage(f"{what}. {why}", "Nothing yet")
+        return self.infoMessage(f"{what} yet. {until}", "Nothing yet")
 
     def _data(self) -> Any:
         """What the panels show, None if there is nothing yet."""

@@ -138,7 +138,7 @@ class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", thre
         data, minimum = Classes2D.ofSet(classes), form.protocol.minimumParticles.get()
         value = form.protocol.threshold.get()
         value = data.threshold(minimum) if value is None else value
-        accept = lambda value: form.setVar("threshold", round(value, 2))
+        accept = lambda value: form.setVar("threshold", int(100 * value + 1e-6) / 100)  # no class less is kept
         Classes2DWindow(form.root, data, "Threshold", value, minimum, accept=accept).show()
 
 

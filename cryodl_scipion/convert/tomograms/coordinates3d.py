@@ -43,8 +43,7 @@ def appendCoordinates3D(
 ) -> None:
     """Append rows of readCoordinates3D to a SetOfCoordinates3D, or a SetOfMeshes. tomogram: the one that the positions
     lie in, of the set's precedents. groups: {structure or species: group number}; None: the number of the piece is the
-    group. scale: px of this tomogram per px of the volume of the rows; the two cover the same space, as binning keeps
-    it."""
+    group. scale: px of this tomogram per px of the volume of the rows; the two cover the same space."""
     for row in rows:
         item = coordinates.ITEM_TYPE()
         item.setVolume(tomogram)  # before the position, which needs the origin

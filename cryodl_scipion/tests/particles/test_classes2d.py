@@ -10,8 +10,16 @@ from pwem.objects import SetOfAverages, SetOfClasses2D
 
 from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix, signalCut
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
+from ...viewers.panels_viewer import PanelsViewer
 from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
-from ...viewers.particles.viewer_classes2d import SIZE, Classes2D, CryodlClasses2DViewer, drawSignal, galleryOf
+from ...viewers.particles.viewer_classes2d import (
+    SIZE,
+    Classes2D,
+    Classes2DWindow,
+    CryodlClasses2DViewer,
+    drawSignal,
+    galleryOf,
+)
 from ...wizards import single_particles
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, makeParticles
 from ..viewer_panels import PanelsTest
@@ -147,8 +155,24 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         form = mock.Mock(protocol=self.selected)
         with mock.patch("cryodl_scipion.viewers.particles.viewer_classes2d.Classes2DWindow") as window:
             single_particles.CryodlClassThresholdWizard().show(form)
-            window.call_args[1]["accept"](0.734)
-        form.setVar.assert_called_once_with("threshold", 0.73)
+            window.call_args[1]["accept"](0.738)
+        form.setVar.assert_called_once_with("threshold", 0.73)  # 0.74 would lose a class of 0.738
         empty = mock.Mock(protocol=self.makeProtocol(CryodlProtSelectClasses))
         single_particles.CryodlClassThresholdWizard().show(empty)
         self.assertIn("Choose the 2-D classes first", empty.showError.call_args[0][0])
+
+    def test_the_window_keeps_the_class_at_the_threshold_that_its_slider_shows_rounded(self):
+        window = mock.Mock(_value=0.938851)
+        for shown, expected in ((0.94, 0.938851), (0.95, 0.95), (0.93, 0.93)):
+            window.value.get.return_value = shown
+            self.assertEqual(Classes2DWindow.threshold(window), expected)
+
+    def test_without_results_it_is_said_whether_the_run_goes_on_failed_or_was_stopped(self):
+        viewer, run = mock.Mock(_WAIT="There are no classes yet. Wait until the run has finished."), self.classified
+        viewer.infoMessage = lambda words, title: words
+        for status, words in (("Failed", "There are no classes. The run failed: no rings"), ("Aborted", "was stopped")):
+            viewer.protocol = mock.Mock(**{"isFailed.return_value": status == "Failed"})
+            viewer.protocol.getErrorMessage.return_value = "no rings"
+            self.assertIn(words, PanelsViewer.wait(viewer))
+        viewer.protocol = run
+        self.assertEqual(PanelsViewer.wait(viewer), viewer._WAIT)

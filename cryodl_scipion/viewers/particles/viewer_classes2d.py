@@ -19,6 +19,7 @@ from ..panels_viewer import PanelsViewer, panel, startFromScore
 from ..plots import BAD_COLOUR, GOOD_COLOUR, Figure, label, shrunk, stretch
 
 SIZE, SCORE = "number of particles", "score"
+_STEP = 0.01  # of the slider
 _SIDE = 96  # px; larger averages are made smaller for the window
 
 
@@ -98,7 +99,7 @@ class Classes2DWindow(PagedWindow):
         self.addChoice(row, "Sorted by", self.sortedBy, choices, 20, self.refresh)
         if self._data.hasScores:
             ttk.Label(row, text="Score threshold").pack(side=tk.LEFT)
-            look = dict(resolution=0.01, length=260, variable=self.value, expand=False)
+            look = dict(resolution=_STEP, length=260, variable=self.value, expand=False)
             self.addSlider(row, 0, 1, self.refresh, 4, **look)
         if self._accept is not None:
             self.addAnswers(row, self.use)
@@ -107,11 +108,15 @@ class Classes2DWindow(PagedWindow):
         ttk.Label(below, textvariable=self.message).pack(anchor=tk.W, padx=8)
 
     def use(self) -> None:
-        self._accept(self.value.get())
+        self._accept(self.threshold())
         self.root.destroy()
 
     def createSubset(self) -> None:
-        self.message.set(self._subset(self.value.get()))
+        self.message.set(self._subset(self.threshold()))
+
+    def threshold(self) -> float:
+        """The slider's; before it is moved what it was set to, which it shows rounded."""
+        return self._value if abs(self.value.get() - self._value) <= _STEP / 2 else self.value.get()
 
     def order(self) -> Any:
         return self._data.order(self.sortedBy.get())
@@ -121,14 +126,14 @@ class Classes2DWindow(PagedWindow):
 
     def _tileOf(self, number: int, position: int) -> Tuple[Any, str]:
         picture = self._data.picture(position)
-        if self._data.hasScores and not self._data.kept(self.value.get(), self._minimum)[position]:
+        if self._data.hasScores and not self._data.kept(self.threshold(), self._minimum)[position]:
             picture = 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
         return [picture], self._data.caption(position)
 
     def _words(self) -> str:
         if not self._data.hasScores:
             return "Class: particles (these classes have no scores)"
-        kept = self._data.kept(self.value.get(), self._minimum)
+        kept = self._data.kept(self.threshold(), self._minimum)
         return (
             f"Class: particles, score. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
             f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}; rejected classes are pale."

@@ -125,17 +125,20 @@ class Result(typing.Generic[Made]):
 
 
 class AllSkipped(ValueError):
-    """No input could be used. A caller that works in batches may continue with the others."""
+    """No input could be used. A caller that works in batches may continue with the others. reasons: {item: why}."""
+
+    reasons: typing.Mapping[str, str] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """failure.json: why a command stopped. kind: 'input' (the user can correct it), 'all skipped' (AllSkipped) or
-    'internal'."""
+    """failure.json: why a command stopped. kind: 'input' (the user can correct it), 'all skipped' (AllSkipped, and its
+    reasons) or 'internal'."""
 
     command: str
     kind: str
     message: str
+    reasons: typing.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def write(self, path: str) -> None:
         """Write failure.json."""

@@ -84,8 +84,7 @@ class Task(abc.ABC):
         folder."""
 
     def state(self) -> typing.Any:
-        """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the
-        same."""
+        """What batch() remembers from one call to the next, as JSON can hold it: continued, it ends the same."""
         return None
 
     def restore(self, values: typing.Any) -> None:

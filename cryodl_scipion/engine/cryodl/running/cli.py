@@ -108,7 +108,7 @@ def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> in
         return 0
     except (UserError, ValueError, OSError) as error:
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
-        return _fail(command, kind, _sentence(error), failure_path, 2)
+        return _fail(command, kind, _sentence(error), failure_path, 2, getattr(error, "reasons", {}))
     except KeyboardInterrupt as error:
         return _stopped(command, error if isinstance(error, Stopped) else Stopped(signal.SIGINT), failure_path)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
@@ -349,14 +349,16 @@ def _end_progress_bars() -> None:
         bar.close()
 
 
-def _fail(command: Command, kind: str, message: str, path: str | None, code: int) -> int:
+def _fail(
+    command: Command, kind: str, message: str, path: str | None, code: int, reasons: typing.Mapping[str, str] = {}
+) -> int:
     _end_progress_bars()
     if launched() and path and os.path.exists(path):
         return code  # of several processes the one that failed first has said why; torchrun ended the others
     print(f"cryodl: error: {message}", file=sys.stderr)
     if path:
         try:
-            Failure(command.name, kind, message).write(path)
+            Failure(command.name, kind, message, dict(reasons)).write(path)
         except OSError as error:
             print(f"cryodl: the failure could not be written to {path}: {error}", file=sys.stderr)
     return code

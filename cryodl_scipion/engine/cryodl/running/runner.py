@@ -249,9 +249,11 @@ class Run(typing.Generic[AskedT]):
     def require_some(self, named: typing.Sequence[object], noun: str, done: str) -> None:
         """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
         if self.skipped and len(self.skipped) == len(named):
-            raise AllSkipped(
+            error = AllSkipped(
                 f"None of the {len(named)} {noun}s could be {done}. The first: {in_words(self.skipped[0])}"
             )
+            error.reasons = {one.item: one.reason for one in self.skipped}
+            raise error
         self._noun = noun
 
     def progress(self, total: int, noun: str, done: int = 0, title: str | None = None) -> ProgressBar:

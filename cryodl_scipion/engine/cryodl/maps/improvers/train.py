@@ -36,8 +36,7 @@ def distance(output: torch.Tensor, target: torch.Tensor, ssim: float) -> torch.T
 
 def shell_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - FSC of the first channel of boxes with their targets, the mean of all shells up to Nyquist's frequency but
-    the first, and of the batch. Boxes fade out towards their faces, which else were edges. output, target: (b, c, n, n,
-    n)."""
+    the first, and of the batch. Boxes fade out towards their faces. output, target: (b, c, n, n, n)."""
     n = output.shape[-1]
     taper = torch.hann_window(n, periodic=False, device=output.device).sqrt()
     taper = taper[:, None, None] * taper[:, None] * taper

@@ -146,8 +146,7 @@ def reference_for(
 def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """Metrics of one map against its model, and their details. Returns (metrics, details). metrics: fsc05_angstrom,
     fsc0143_angstrom (of map and model in the mask), the same _unmasked, q_score (mean of the atoms), q_score_chains,
-    local_correlation (mean over the atoms). details: Curve fsc, Curve fsc_unmasked, q (n,), q_residues, correlation
-    (n,)."""
+    local_correlation (mean over the atoms). details: Curve fsc, Curve fsc_unmasked, q, q_residues, correlation."""
     voxels, mask = volume.voxels_zyx, reference.mask
     masked = shell_correlation(volume.data * mask, reference.density * mask, voxels)
     unmasked = shell_correlation(volume.data, reference.density, voxels)

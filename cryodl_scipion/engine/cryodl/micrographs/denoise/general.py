@@ -93,8 +93,7 @@ def _keep(path: Path, example: CleanExample) -> None:
 class GeneralTask(NetworkTask):
     """A network on CleanExamples. The metric is the mean correlation of its answers with the signal."""
 
-    example_name = "crops"
-    default_steps = 12000
+    example_name, default_steps = "crops", 12000
 
     def __init__(
         self, training: typing.Sequence[CleanExample], validation: typing.Sequence[CleanExample], device: torch.device

@@ -117,8 +117,7 @@ class FilamentTask(NetworkTask):
     """One filament picker. method: of the registry. network: its module. training, validation: lists of FilamentItem.
     batch_size: crops per step. device: torch.device."""
 
-    example_name = "crops"
-    default_steps = 4000
+    example_name, default_steps = "crops", 4000
 
     def __init__(
         self,

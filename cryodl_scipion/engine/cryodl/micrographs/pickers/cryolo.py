@@ -68,8 +68,7 @@ class CrYOLO(PickerMethod):
         "diameters) can have one particle at most."
     )
     working_diameter = 40.0
-    learning_rate = 0.0005
-    bytes_per_pixel = 200
+    learning_rate, bytes_per_pixel = 0.0005, 200
     spot_area = CELL**2
 
     def build(self) -> nn.Module:

@@ -31,8 +31,7 @@ class DeepEM(PatchPicker):
         "Sigmoids with squared error can learn slowly: their gradient almost vanishes for confident errors, so that "
         "difficult background is learnt last. Kept as published, for comparison."
     )
-    learning_rate = 0.1
-    bytes_per_pixel = 40
+    learning_rate, bytes_per_pixel = 0.1, 40
 
     def build(self) -> nn.Module:
         layers, before = [], 1

@@ -30,8 +30,7 @@ class DeepPicker(PatchPicker):
         "Negative windows are at least 0.6 windows away from every particle, so the network does not learn the gaps "
         "between touching particles, and picks there in crowded micrographs."
     )
-    learning_rate = 0.01
-    decay = 0.95
+    learning_rate, decay = 0.01, 0.95
     bytes_per_pixel = 110
 
     def build(self) -> nn.Module:

@@ -24,8 +24,7 @@ PROPOSED = 15  # contamination boxes per micrograph, for methods that cannot do 
 
 
 class Picked(typing.NamedTuple):
-    """Candidates of one micrograph, all of them: yx (n, 2) in px of the file of shape (h, w), calibrated scores
-    (n,)."""
+    """Candidates of one micrograph, all of them: yx (n, 2) in px of the file of shape (h, w), and scores (n,)."""
 
     name: str
     path: str
@@ -56,8 +55,7 @@ def load_images(
     labels: typing.Sequence[typing.Any], method: PickerMethod, config: AutoPickConfig, contrast: str
 ) -> list[LabelledImage]:
     """LabelledImages with complete labels, but uncertain positions and contaminated picks left out of the particles.
-    labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. Raises ValueError that names a bad
-    file."""
+    labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. ValueError names a bad file."""
     diameter = typing.cast("float", config.particle_diameter)  # stated, or the one that was picked at
     images = [load_labelled(item, method, config.pixel_size, diameter, "complete") for item in labels]
     if contrast == "bright":
@@ -75,8 +73,7 @@ def load_images(
 
 
 def _without_contamination(image: LabelledImage, diameter: float) -> LabelledImage:
-    """The image with its particles that lie on ice crystals, dirt or aggregates as contamination. diameter: working
-    px."""
+    """The image with particles that lie on ice crystals, dirt or aggregates as contamination. diameter: working px."""
     if not len(image.positives):
         return image
     area = find_contamination(-image.image.numpy(), image.valid.numpy(), diameter)  # there, particles are dark

@@ -29,8 +29,7 @@ class Topaz(PatchPicker):
     far = jitter = 3.0
     positive_fraction = 1 / 16
     smoothing = 0  # it learns where a particle's 3 px end
-    learning_rate = 0.001
-    bytes_per_pixel = 50
+    learning_rate, bytes_per_pixel = 0.001, 50
 
     def build(self) -> nn.Module:
         layers, before = [], 1

@@ -55,8 +55,7 @@ class EMAN2Segmenter(SegmenterMethod):
         "only 35 px."
     )
     stride = granularity = POOL
-    overlap = 36
-    learning_rate = 0.01
+    overlap, learning_rate = 36, 0.01
     decay = EPOCH_DECAY ** (EPOCHS / VALIDATIONS)
     bytes_per_voxel = 230
     ema = 0.0  # the last weights, no mean

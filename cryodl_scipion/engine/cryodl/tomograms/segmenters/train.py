@@ -33,8 +33,7 @@ class SegmenterTask(NetworkTask):
     """A segmenter's network on Examples. batch_size: tiles per step, or None. further: the network holds the weights of
     a model. In each batch half of the tiles have the feature."""
 
-    example_name = "tiles"
-    patience = 6
+    example_name, patience = "tiles", 6
 
     def __init__(
         self,

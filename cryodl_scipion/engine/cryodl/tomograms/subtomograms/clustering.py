@@ -178,8 +178,8 @@ def pairwise_similarities(observed: ObservedSubtomograms) -> torch.Tensor:
     """(n, n) correlations in [-1, 1] of aligned, ObservedSubtomograms. Only what both of a pair measured counts. Three
     matrix products of (n, 2 d); memory 16 n² bytes."""
     parts = side_by_side(observed.values * (observed.weights > 0))
-    both = side_by_side(torch.complex(observed.weights, observed.weights))
-    power = parts.square() @ both.T  # power of one where the other has measured
+    # power of one where the other has measured
+    power = parts.square() @ side_by_side(torch.complex(observed.weights, observed.weights)).T
     return (parts @ parts.T) / (power * power.T).sqrt().clamp(min=1e-12)
 
 
