@@ -2,12 +2,14 @@
 """A set whose run died is not taken for whole by a run that works on it while it arrives."""
 
 import os
+from unittest import mock
 
 import pytest
 from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
 from ..convert.arriving import ALIVE, STOPPED, ArrivingMicrographs, StreamEnd, stateOfRun
+from ..protocols.batches import LOOK, ArrivingBatches
 from .run_states import deadProcess, writeRunState
 
 
@@ -112,3 +114,17 @@ def test_the_wait_for_a_run_that_is_not_continued_ends_with_a_sentence(run):
         end.of(micrographs(run, 2, closed=True))
     setStatus(run, "running", os.getpid())  # continued after all
     assert not end.of(micrographs(run, 2, closed=True))
+
+
+@pytest.mark.parametrize("field, rests", [(0, LOOK), (10, 0.0)])
+def test_a_run_that_waits_for_more_rests_between_two_looks(tmp_path, field, rests):
+    """Scipion's field may be 0: without a pause a waiting run would keep a core busy."""
+    run = mock.MagicMock()
+    run._getExtraPath.return_value = str(tmp_path / "extra")
+    run._doneNames.return_value, run._begun.return_value, run._partsOf.return_value = [], [], []
+    run.getAttributeValue.side_effect = lambda name, otherwise=None: field if name == "streamingSleepOnWait" else 0
+    run._arriving.ready.return_value = []
+    type(run._arriving).closed = mock.PropertyMock(side_effect=[False, False, True])
+    with mock.patch("cryodl_scipion.protocols.batches.time.sleep") as sleep:
+        ArrivingBatches._insertBatches(run, None, None)
+    assert [call.args for call in sleep.call_args_list] == [(rests,)] * 2 and run._streamingSleepOnWait.call_count == 2
