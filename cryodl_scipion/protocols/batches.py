@@ -173,8 +173,7 @@ class ArrivingBatches(StoredSettings):
 
     def _insertBatches(self, work: Any, output: Any) -> None:
         """Insert steps for items as they come, until the input is closed. work, output: steps of this protocol that
-        take names; output is run when work, if any, is done. Called by stepsGeneratorStep after self._arriving is
-        made."""
+        take names; output is run when work, if any, is done. stepsGeneratorStep makes self._arriving first."""
         pwutils.makePath(self._getExtraPath())
         self._storeSettings()
         self._arriving.update()  # outputs may know their items by numbers alone

@@ -853,7 +853,7 @@ def merge_features(
     surfaces: bool = ...,
     threads: typing.Optional[int] = ...,
 ) -> Result[MergeFeaturesOutputs]:
-    """Merge the score volumes of several features into one label volume for each tomogram, and list the components found."""
+    """Merge the score volumes of several features into one label volume for each tomogram, and list components."""
 
 def pick_features(
     *,

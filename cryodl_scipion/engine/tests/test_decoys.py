@@ -96,6 +96,10 @@ def test_detections_in_two_groups_of_scores_are_parted_and_those_of_one_group_ar
         upper_groups([brighter, darker]), (targets[:12], targets[12:] - 0.1), (relatives[:8], relatives[8:] - 0.1)
     ):
         assert left.max() < threshold < kept.min()
+    few, many = np.append(targets[:4], relatives[:14]), targets[4:]  # one has mostly relatives
+    cuts = upper_groups([few, many])
+    assert relatives[:14].max() < cuts[0] < targets[:4].min() and cuts[1] < many.min()
+    assert not np.isfinite(upper_groups([np.append(rng.normal(0.4, 0.02, 60), [0.9] * 3)])).any(), "three are no group"
     one = [rng.normal(0.6, 0.05, (2, 12)) for _ in range(300)]
     assert sum(np.isfinite(upper_groups(list(both)))[0] for both in one) <= 6
     few = [np.array([0.6, 0.61, 0.3]), np.zeros(0)]

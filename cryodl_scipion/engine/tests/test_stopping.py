@@ -62,6 +62,18 @@ def test_what_is_drawn_ahead_goes_on_while_a_step_is_kept():
     assert list(in_order(str, [5, 2], 0)) == ["5", "2"]
 
 
+def test_what_fails_in_another_process_is_said_in_its_own_words():
+    def made(number):
+        if number == 2:
+            raise ValueError("this structure has no atoms")
+        return number
+
+    drawn = in_order(made, range(4), 2)
+    assert [next(drawn), next(drawn)] == [0, 1]
+    with pytest.raises(ValueError, match="^this structure has no atoms$"):
+        next(drawn)
+
+
 def test_the_end_of_another_process_ends_no_command(monkeypatch):
     monkeypatch.setattr(stopping, "LIMIT", 0.05)
     before, ended = signal.signal(signal.SIGCHLD, lambda *_: None), []

@@ -182,8 +182,7 @@ def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:
 
 
 class RoundsWindow(window.FollowingWindow):
-    """parent: tk widget or None. folder: of the picks, with rounds.csv. finished: function, True when no more will
-    come."""
+    """parent: tk widget or None. folder: of the picks, with rounds.csv. finished: function, whether it ended."""
 
     def __init__(self, parent: Any, folder: str, title: str, finished: Any) -> None:
         window.CanvasWindow.__init__(self, parent, title)

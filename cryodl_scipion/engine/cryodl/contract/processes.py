@@ -34,8 +34,7 @@ def temporary_path(path: typing.Union[str, "os.PathLike[str]"]) -> str:
 
 
 def remove_abandoned(folder: typing.Union[str, "os.PathLike[str]"]) -> typing.List[str]:
-    """Remove the temporary files that dead processes of this machine left in a folder. Returns names of the removed
-    files."""
+    """Remove the temporary files that dead processes of this machine left in a folder. Returns their names."""
     removed = []
     for name in os.listdir(folder or "."):
         found = _TEMPORARY.search(name)

@@ -28,8 +28,7 @@ CHECK_SIDE = 48  # px of the maps that are compared
 
 def operations(symmetry: str) -> np.ndarray:
     """Rotation matrices on xyz of a point group, the identity first, (m, 3, 3). The n-fold axis of C and D is z; a
-    2-fold of D is x. symmetry: C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words. Raises ValueError for other
-    words."""
+    2-fold of D is x. symmetry: C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words; ValueError for others."""
     name = str(symmetry).strip().upper()
     cyclic = re.fullmatch(r"([CD])(\d+)", name)
     if cyclic and 1 <= int(cyclic[2]) <= LARGEST_FOLD:

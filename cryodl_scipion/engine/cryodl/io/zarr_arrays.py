@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Arrays of OME-Zarr folders, of which only the chunks that are asked for are read. Zarr 2 and 3 with fixed chunks,
-plain or compressed (blosc, zstd, gzip, zlib, lz4), in folders on disk. Sharded arrays and other filters are refused by
-name."""
+plain or compressed (blosc, zstd, gzip, zlib, lz4), in folders on disk. Sharded arrays and other filters are refused."""
 
 import itertools
 import json

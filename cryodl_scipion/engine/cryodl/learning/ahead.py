@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Work that other processes do in advance, so that a GPU or many cores need not wait for one."""
 
+import shutil
 import signal
 import typing
 
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader
 from ..io.stopping import GRACE, SIGNALS
 
 MOST, WAITING = 12, 2  # processes; results of each that may wait
+SHARED, RESULTS = "/dev/shm", 2e8  # where results wait, and bytes of those of a process
 
 
 def _go_on(worker: int) -> None:
@@ -20,8 +22,15 @@ def _go_on(worker: int) -> None:
 
 def in_order(function: typing.Any, numbers: typing.Sequence[int], processes: int) -> typing.Iterator[typing.Any]:
     """function(number) of all numbers, in their order. processes: that compute some in advance, as forks of this one
-    that must not touch a GPU; 0 to compute each here when it is asked for."""
-    workers = min(processes, MOST, len(numbers))
+    that must not touch a GPU; 0 to compute each here when it is asked for. Results pass through shared memory: where
+    there is little, as in containers, fewer are computed in advance."""
+    workers = min(processes, MOST, len(numbers), int(shutil.disk_usage(SHARED).free / RESULTS))
     more: typing.Any = dict(prefetch_factor=WAITING, multiprocessing_context="fork", worker_init_fn=_go_on)
     rows = typing.cast("typing.Any", numbers)
-    return iter(DataLoader(rows, None, num_workers=workers, collate_fn=function, **(more if workers else {})))
+    results = iter(DataLoader(rows, None, num_workers=workers, collate_fn=function, **(more if workers else {})))
+    for number in numbers:
+        try:
+            made = next(results)
+        except Exception:  # done here: it is said in its own words, and a process that was lost is not missed
+            made = function(number)
+        yield made

@@ -152,12 +152,14 @@ def upper_groups(scores: list[np.ndarray]) -> list[float]:
     Particles of one kind score around one mean; a relative, which decoys do not stand for, around a lower one. Groups
     are two if scores vary within them less than a quarter as much (halves of evenly spread scores vary so), and e times
     less where 12 are judged: of normal scores at most one sample in a hundred is parted.
-    scores: of the detections of each tomogram. As their signals differ, upper quartiles are made equal."""
-    levels = [float(np.quantile(one, 0.75)) if len(one) else 0.0 for one in scores]
+    scores: of the detections of each tomogram. As their signals differ, the means of the highest two are made equal.
+    The upper group has a fifth of all at least: a few that stand out are no group."""
+    levels = [float(np.sort(one)[-2:].mean()) if len(one) else 0.0 for one in scores]
     ranked = np.sort(np.concatenate([one - level for one, level in zip(scores, levels)]))[::-1]
     count = len(ranked)
-    within = [k * ranked[:k].var() + (count - k) * ranked[k:].var() for k in range(3, count - 2)]
+    least = max(3, -(-count // 5))
+    within = [k * ranked[:k].var() + (count - k) * ranked[k:].var() for k in range(least, count - 2)]
     if not within or count * ranked.var() <= 4 * np.exp(12 / count) * min(within):
         return [-np.inf] * len(scores)
-    first = 3 + int(np.argmin(within))
+    first = least + int(np.argmin(within))
     return [level + float(ranked[first - 1 : first + 1].mean()) for level in levels]

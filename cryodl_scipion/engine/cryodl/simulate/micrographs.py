@@ -53,8 +53,7 @@ class SimulatedMicrograph:
 
 
 def particle_diameter(density: torch.Tensor, pixel_size: float) -> float:
-    """Diameter of the sphere around the middle that holds 99 % of a density. density: (d, d, d). pixel_size: Å/px.
-    In Å."""
+    """Å of the sphere around the middle that holds 99 % of a density. density: (d, d, d). pixel_size: Å/px."""
     d, steps = density.shape[-1], 8  # per px of radius
     grid = torch.arange(d, device=density.device, dtype=torch.float32) - d // 2
     mass = torch.zeros(steps * d, dtype=torch.float64, device=density.device)
@@ -157,8 +156,7 @@ def movie(
     rng: np.random.Generator,
 ) -> typing.Iterator[torch.Tensor]:
     """(h, w) frames of a movie whose specimen moves along a path (frames, 2) yx px. Solvent moves with the particles,
-    the detector's noise is each frame's own; the sum of all, brought back, is as noisy as the micrograph. pixel_size:
-    Å/px."""
+    the detector's noise is each frame's own; the sum of all, brought back, is as noisy as it. pixel_size: Å/px."""
     shape = tuple(micrograph.shown.shape)
     solvent, rest = noise.of_specimen(shape, pixel_size, micrograph.optics, rng)
     specimen = torch.fft.rfft2(micrograph.shown + solvent)

@@ -170,8 +170,7 @@ def exposure(
 
     clean: (h, w), projection, protein bright, standard deviation of the particles 1. pixel_size: Å/px. shape: (h, w),
     px. snr_range: variance ratio, of the variance of the particles over that of the noise, in pixels of the scene.
-    Returns (h, w) each, what the particles show, protein dark, and the noise of solvent and detector, to be added to
-    it."""
+    Returns (h, w) each, what the particles show, protein dark, and the noise of solvent and detector to be added."""
     voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
     contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
     defocus = float(np.exp(rng.uniform(math.log(3500), math.log(40000))))

@@ -223,14 +223,14 @@ def test_auto_pick_learns_corrections_once_as_train_picker_does(tmp_path):
     pick(PickConfig((images,), 4.0, str(tmp_path / "machine"), particle_diameter=120.0))
     store = HandPicks(str(tmp_path / "hand"), names, str(tmp_path / "machine"))
     picks, _ = store.read("mic1")
-    store.write("mic1", picks[2:] + [Pick(20.0, 20.0), Pick(20.0, 300.0)], picks[:2])
+    store.write("mic1", picks[3:] + [Pick(20.0, 20.0), Pick(20.0, 300.0)], picks[:3])
     result = auto_pick(config)
-    assert result.outputs["best_round"] == 1 and result.outputs["stop_reason"] == "the corrections are learnt"
+    assert result.outputs["best_round"] == 1 and result.outputs["stop_reason"] == "corrections teach once"
     assert any("held back" in sentence for sentence in result.summary), "by held-back ones it is chosen what is learnt"
     assert "after corrections by hand" in result.methods[-1] and set(result.outputs["coordinates"]) == set(names)
     again = auto_pick(config)
     assert again.outputs["picks"] == result.outputs["picks"]
     (tmp_path / "none").mkdir()
     HandPicks(str(tmp_path / "none"), ["other"], str(tmp_path / "machine")).write("other", [Pick(9.0, 9.0)], [])
-    with pytest.raises(ValueError, match="no confirmed or removed picks"):
+    with pytest.raises(ValueError, match="has 0 confirmed or removed picks"):
         auto_pick(dataclasses.replace(config, corrections=str(tmp_path / "none"), output=str(tmp_path / "another")))

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from heterogeneity_data import command, moving_particles
-from synthetic import write_mrc
+from particle_data import simulate_particles
+from scipy.ndimage import rotate
+from synthetic import lopsided_density, write_mrc
 
 from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
+from cryodl.particles.heterogeneity.inputs import ENOUGH, at_own_views
 from cryodl.reconstruction.halves import same_images, split_halves
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=1, resolution=18, axes=0, threads=1)
@@ -102,6 +105,20 @@ def test_orientations_of_other_particles_are_no_alignment_and_no_motion(here, wr
     shuffled = {name: np.array(particles.columns[name], float)[order] for name in wrong}
     said = message(tmp_path, particles=changed(tmp_path, shuffled))
     assert "of the images show p_map.mrc at their orientations" in said and "would look like motion" in said
+
+
+def test_a_symmetric_molecule_at_its_own_orientations_is_not_refused(tmp_path, monkeypatch):
+    """It looks alike at others, of which one lies nearer to the directions that are looked at."""
+    monkeypatch.chdir(tmp_path)
+    part = lopsided_density(48)
+    density = sum(rotate(part, 360 / 7 * k, axes=(1, 2), reshape=False, order=1) for k in range(7)).astype(np.float32)
+    write_map("ring.mrc", torch.from_numpy(density), 5.0)
+    simulate_particles("ring.star", structure="ring.mrc", pixel_size=5.0, box=48, count=200, snr=3.0)
+    particles, cube = read_particles("ring.star"), torch.from_numpy(density)
+    assert at_own_views(particles, cube, 5.0, 168.0, "bright") >= ENOUGH
+    other = particles.subset(np.random.default_rng(1).permutation(200))
+    wrong = dataclasses.replace(particles, angles=other.angles)
+    assert at_own_views(wrong, cube, 5.0, 168.0, "bright") < 0.5
 
 
 @pytest.mark.parametrize(

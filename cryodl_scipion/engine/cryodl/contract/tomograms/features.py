@@ -11,8 +11,7 @@ from . import tomogram_fields
 
 @dataclasses.dataclass(frozen=True)
 class MergeFeaturesConfig(Config):
-    """Merge the score volumes of several features into one label volume for each tomogram, and list the components
-    found."""
+    """Merge the score volumes of several features into one label volume for each tomogram, and list components."""
 
     scores: str = param("Folder of score volumes that `segment` wrote: <tomogram>__<feature>.mrc.", path="folder")
     output: str = fields.output_folder("Folder for <tomogram>.mrc (labels 1, 2, ...), features.json and features.csv.")

@@ -192,8 +192,7 @@ def _with_enclosed(found: np.ndarray, good: np.ndarray) -> np.ndarray:
 
 
 def _judged(mask: np.ndarray, ratio: np.ndarray, diameter_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """The parts of a mask that are large or strong enough, and of these the very strong ones. ratio: strength over the
-    limit."""
+    """The parts of a mask that are large or strong enough, and of these the very strong. ratio: strength over limit."""
     label, count = ndimage.label(mask, np.ones((3, 3)))
     area = np.bincount(label.ravel(), minlength=count + 1) / diameter_px**2
     strength = _largest(ratio, label, count)

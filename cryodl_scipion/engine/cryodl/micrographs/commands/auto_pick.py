@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 from ...contract import (
+    MIN_PARTICLES,
     AutoPickConfig,
     AutoPickOutputs,
     PickConfig,
@@ -39,11 +40,14 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
     named = files.name_micrographs(files.expand_paths(config.micrographs), run.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
     card, chosen = read_card(first, "picker"), files.evenly_spaced(named, config.training_micrographs)
-    if config.corrections and not read_corrections(config.corrections, [name for name, _ in named]).names:
-        raise ValueError(
-            f"{config.corrections} (--corrections) has no confirmed or removed picks for these micrographs. Correct "
-            "picks of some of them, or leave --corrections out."
-        )
+    if config.corrections:
+        found = read_corrections(config.corrections, [name for name, _ in named])
+        count = sum(map(len, (*found.certain.values(), *found.removed.values())))
+        if count < MIN_PARTICLES:
+            raise ValueError(
+                f"{config.corrections} (--corrections) has {count} confirmed or removed picks for these micrographs; "
+                f"at least {MIN_PARTICLES} are needed. Correct more, or leave --corrections out."
+            )
     _check_same_run(folder, config, card, chosen, run.seed)
     teach = _taught_by(config, first, card["network"], run) if config.corrections else None
     entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick, run.seed, teach)
@@ -60,7 +64,7 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
             write_round(folder, entries + [entry])
         entries.append(entry)
         run.warn(*entry["warnings"])
-        run.summary(round_in_words(entry))
+        run.summary(round_in_words(entry), *entry.get("learnt", ()))
         stop = why_stop(entries, config.rounds, config.confident, bool(teach))
     if read_round(folder, len(entries)):  # more rounds were asked for before: the table holds those that count now
         write_round(folder, entries)
@@ -69,29 +73,21 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
     if stop[1]:
         run.warn(f"The rounds of training ended early: {stop[0]}.")
     rounds = "" if teach else f", retrained in {counted(len(entries) - 1, 'round')} on its own confident picks"
-    labels = "after corrections by hand" if teach else "without labels"
+    labels = "after corrections by hand" if teach and best else "without labels"
     run.methods(f"Particles were picked with {PROGRAM} {labels}, {model_in_words(card)}{rounds * (len(entries) > 1)}.")
     return _pick_all(config, folder, entries, best, stop[0], run)
 
 
 def _taught_by(
     config: AutoPickConfig, first: Path, network: str, run: Run
-) -> typing.Callable[[str, float, str], typing.Any]:
+) -> typing.Callable[[str, float, str], list[str]]:
     """What learns the corrections: a function of the new model's folder, the diameter (Å) and the contrast."""
 
-    def teach(model: str, diameter: float, contrast: str) -> None:
-        taught = TrainPickerConfig(
-            config.micrographs,
-            str(config.corrections),
-            config.pixel_size,
-            diameter,
-            model,
-            network=network,
-            contrast=contrast,
-            start_from=str(first),
-            steps=config.steps,
-        )
-        run.summary(*train_picker(taught, seed=run.seed, names=run.names).summary)
+    def teach(model: str, diameter: float, contrast: str) -> list[str]:
+        own: typing.Any = dict(network=network, contrast=contrast, start_from=str(first), steps=config.steps)
+        labels = (config.micrographs, str(config.corrections), config.pixel_size, diameter, model)
+        made = train_picker(TrainPickerConfig(*labels, **own), seed=run.seed, names=run.names)
+        return [*made.summary, *made.methods]
 
     return teach
 
@@ -110,7 +106,8 @@ def _check_same_run(
         training_micrographs=[name for name, _ in chosen],
         files=stamps.stamp(*(path for _, path in chosen if Path(path).exists())),
         corrections=config.corrections
-        and stamps.stamp(
+        and "once: "  # they taught in every round before
+        + stamps.stamp(
             *sorted(path for path in Path(config.corrections).rglob("*") if path.is_file() and path.name[0] != ".")
         ),
     )

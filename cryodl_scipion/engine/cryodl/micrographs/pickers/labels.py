@@ -243,8 +243,7 @@ def load_labels(
     items: typing.Sequence[Labels], method: PickerMethod, config: TrainPickerConfig
 ) -> tuple[list[Labels], list[LabelledImage], list[Skipped]]:
     """Labelled images of the entries of match_labels that can be used. Returns those entries, their LabelledImages in
-    the same order, and Skipped for the others. Raises ValueError, with the first reason, if too few particles are
-    left."""
+    the same order, and Skipped for the others. Raises ValueError, with the first reason, if too few are left."""
     usable, images, skipped = [], [], []
     for item in items:
         try:
@@ -270,8 +269,7 @@ def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) 
 
 def load_labelled(item: Labels, method: typing.Any, pixel_size: float, diameter: float, kind: str) -> LabelledImage:
     """LabelledImage of Labels, for dark protein. kind: of label_kind. Labels on uncertain positions are left out,
-    except where labels are complete: there a particle half inside is no background. Raises ValueError that names the
-    file."""
+    except where labels are complete: there a particle half inside is no background. ValueError names the file."""
     image = read_micrograph(item.path)
     try:
         check_particle_fits(image.shape, pixel_size, diameter)

@@ -50,7 +50,9 @@ def read_round(folder: str | os.PathLike[str], number: int) -> dict[str, typing.
 def write_round(folder: str | os.PathLike[str], entries: typing.Sequence[dict[str, typing.Any]]) -> None:
     """Write the last of the entries into its round's folder, which finishes the round, and table and picture of all."""
     with whole_file(Path(folder) / TABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=[k for k in entries[-1] if k != "warnings"], extrasaction="ignore")
+        writer = csv.DictWriter(
+            file, fieldnames=[k for k in entries[-1] if k not in ("warnings", "learnt")], extrasaction="ignore"
+        )
         writer.writeheader()
         writer.writerows(entries)
     plot_rounds(entries, Path(folder) / PICTURE)
@@ -81,10 +83,10 @@ def why_stop(
     corrections: whether one round learns these, and no other is wanted."""
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
+    if corrections:
+        return ("corrections teach once", False) if number else None
     if not last["micrographs"]:
         return "no particles were found to train on", True
-    if corrections:
-        return ("the corrections are learnt", False) if number else None
     if number and last["separation"] is None:
         if last["agreement_first"] < MIN_AGREEMENT:
             return (
@@ -135,7 +137,7 @@ class RoundLoop:
     """Makes one round after the other; what a round left on disk is not made again. config: AutoPickConfig. folder:
     Path of the output. first: folder of the first model. chosen: [(name, path)]. pick: function that does a PickConfig
     of micrographs with names, and returns its Result. teach: makes the model of round 1 of corrections, given its
-    folder, the diameter (Å) and the contrast; None: rounds learn from their own picks."""
+    folder, the diameter (Å) and the contrast, and says what it learnt; None: rounds learn from their own picks."""
 
     def __init__(
         self,
@@ -145,7 +147,7 @@ class RoundLoop:
         chosen: typing.Sequence[tuple[str, str]],
         pick: typing.Callable[..., Result],
         seed: int,
-        teach: typing.Callable[[str, float, str], typing.Any] | None = None,
+        teach: typing.Callable[[str, float, str], list[str]] | None = None,
     ) -> None:
         self.config, self.folder, self.first, self.chosen = config, folder, first, chosen
         self.pick, self.seed, self.teach = pick, seed, teach
@@ -155,7 +157,10 @@ class RoundLoop:
         """The config with the diameter that round 0 picked at: a stated one that the micrographs contradict teaches the
         rims of particles."""
         first = read_round(self.folder, 0) or {}
-        return dataclasses.replace(self.config, particle_diameter=first.get("picked_diameter") or self._diameter)
+        return dataclasses.replace(
+            self.config,
+            particle_diameter=first.get("picked_diameter") or self.config.particle_diameter or self._diameter,
+        )
 
     @property
     def reach(self) -> float:
@@ -166,15 +171,16 @@ class RoundLoop:
     def round(self, number: int) -> dict[str, typing.Any]:
         """Train, pick and judge a round. Returns its entry."""
         start, model = time.monotonic(), round_folder(self.folder, number) / "model"
+        learnt = self._train(number, model) if number and not model.exists() else None
         if not model.exists():
-            self._train(number, model) if number else copy_model(self.first, model)
+            copy_model(self.first, model)
         result = self.pick(
             self._pick_config(number, "auto" if number else self.config.contrast), names=[n for n, _ in self.chosen]
         )
         self._diameter = result.outputs["picked_diameter"]
-        if self._diameter is None:
-            return self._nothing_found(result, start)
         picked = self._picked(number)
+        if self._diameter is None or not picked:
+            return self._nothing_found(number, result, start)
         images, false = self._images(number, picked, result.outputs["contrast"])
         numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
         held = held_out(list(picked))
@@ -207,12 +213,14 @@ class RoundLoop:
             picked_diameter=self._diameter,
             seconds=int(time.monotonic() - start),
             warnings=list(result.warnings),
+            **dict(learnt=learnt) if learnt else {},
         )
 
-    def _nothing_found(self, result: Result, start: float) -> dict[str, typing.Any]:
+    def _nothing_found(self, number: int, result: Result, start: float) -> dict[str, typing.Any]:
         counts = "picks expected_particles micrographs confident confident_held_out background contamination"
         return dict(
-            dict.fromkeys([*counts.split(), "round", "false_positives"], 0),
+            dict.fromkeys([*counts.split(), "false_positives"], 0),
+            round=number,
             **dict.fromkeys("separation agreement agreement_first average_precision picked_diameter".split()),
             threshold=result.outputs["threshold"],
             contrast=result.outputs["contrast"],
@@ -220,14 +228,19 @@ class RoundLoop:
             warnings=list(result.warnings),
         )
 
-    def _train(self, number: int, model: Path) -> None:
+    def _train(self, number: int, model: Path) -> list[str] | None:
         before = round_folder(self.folder, number - 1) / "model"
         device = choose_device()
         set_threads()
         contrast = typing.cast("dict[str, typing.Any]", read_round(self.folder, number - 1))["contrast"]
         if self.teach:
-            self.teach(str(model), typing.cast("float", self._scaled().particle_diameter), contrast)
-            return
+            diameter = self._scaled().particle_diameter
+            if not diameter:
+                raise ValueError(
+                    "The first model found no particles, so that their size is not known. State it "
+                    "(--particle-diameter), and the corrections are learnt."
+                )
+            return self.teach(str(model), diameter, contrast)
         picked, method = self._picked(number - 1), self._method(number - 1)
         images, _ = self._images(number - 1, picked, contrast)
         held = held_out(list(picked))
@@ -249,6 +262,7 @@ class RoundLoop:
             contrast,
             self.seed,
         )
+        return None
 
     def _method(self, number: int) -> PickerMethod:
         return method_of("picker", read_card(round_folder(self.folder, number) / "model", "picker")["network"])

@@ -48,15 +48,10 @@ class DenoiserMethod(abc.ABC):
     weak = ""
     learning_rate = 1e-3
     decay: float | None = None
-    ema = 0.99
-    batch_size = 16
-    adversarial = 0.0
-    discriminator_rate = 0.375
-    learns = True
-    uses_ctf = True
-    blanks = 0.0
-    boost = 1.0
-    boosted = 0.0
+    ema, batch_size = 0.99, 16
+    adversarial, discriminator_rate = 0.0, 0.375
+    learns, uses_ctf = True, True
+    blanks, boost, boosted = 0.0, 1.0, 0.0
     rotations = ROTATIONS
 
     def learn(self, network: DenoiserNetwork, pairs: Pairs, statistics: Statistics) -> None:

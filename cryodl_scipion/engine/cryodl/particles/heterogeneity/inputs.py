@@ -20,7 +20,9 @@ from ...likelihood.observed import WIDEST, Source, check_not_empty, prepare, res
 from ...likelihood.reference import image_products
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
+from ..orientations.assign import Search
 from ..orientations.explained import sample_search
+from ..orientations.simulated_set import simulate_alike
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
 SURE = 5.0  # standard errors
@@ -57,12 +59,24 @@ def check_alignment(
 def at_own_views(
     particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
 ) -> float:
-    """Fraction of the particles that are about at the orientations that the file states, by the likelihood of all;
-    1 if the images do not tell. Parameters: see check_alignment; contrast is 'bright' or 'dark'."""
+    """Fraction of the particles that are about at the orientations that the file states, of what images made at these
+    would show (a symmetric molecule looks alike at others); 1 if the images do not tell. Parameters: see
+    check_alignment; contrast is 'bright' or 'dark'."""
     source = Source(
         particles, min(1.1 * diameter / particles.pixel_size, WIDEST * particles.box), contrast, particles.ctf_state
     )
-    search, values = sample_search(source, Projector(reference), voxel, diameter, torch.device("cpu"), VIEWED)
+    views = lambda one: sample_search(one, Projector(reference), voxel, diameter, torch.device("cpu"), VIEWED)
+    search, values = views(source)
+    share = _share_there(search, values)
+    if share >= ENOUGH:
+        return share
+    made = simulate_alike(search, min(VIEWED, len(particles)), 0, there=True)
+    return min(1.0, share / _share_there(*views(dataclasses.replace(source, particles=made))))
+
+
+def _share_there(search: Search, values: torch.Tensor) -> float:
+    """The fraction of a search's particles at their stated orientations. values: its log likelihoods, see
+    sample_search."""
     stated, grid = (
         torch.from_numpy(Rotation.from_euler("ZYZ", angles, degrees=True).as_quat())
         for angles in (search.source.particles.angles, search.grid.angles(np.arange(len(search.grid))))

@@ -68,8 +68,7 @@ class CompositionCalibration:
         return cls(float(found[0]), other @ found[1:size], other @ found[size:], np.array(lines))
 
     def calibrated(self, logs: np.ndarray, strength: float | np.ndarray) -> np.ndarray:
-        """(n, c) log-likelihoods, up to what is the same for all, from those of the comparison. strength: of all, or
-        (n,)."""
+        """(n, c) log-likelihoods, up to what is the same for all, from those of the comparison. strength: (n,)."""
         return logs * self.weight + self.offset + np.asarray(strength)[..., None] * self.slope
 
     def fractions(self, logs: np.ndarray) -> tuple[np.ndarray, float]:

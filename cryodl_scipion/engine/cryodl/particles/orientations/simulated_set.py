@@ -39,8 +39,10 @@ class SimulatedSet(ParticleSet):
         return cls(**values, made=made)
 
 
-def simulate_alike(search: Search, count: int, seed: int, gain: torch.Tensor | None = None) -> SimulatedSet:
-    """Images like those of a Search, of its structure in random orientations.
+def simulate_alike(
+    search: Search, count: int, seed: int, gain: torch.Tensor | None = None, there: bool = False
+) -> SimulatedSet:
+    """Images like those of a Search, of its structure in random orientations, or in those of the set if `there`.
 
     search: assign.Search, with its source and fit learnt; the source holds raw images. count: number of particles;
     their CTFs are those of random ones of the set. seed: of the random numbers. gain: (rings,), factors of the
@@ -49,6 +51,8 @@ def simulate_alike(search: Search, count: int, seed: int, gain: torch.Tensor | N
     source, disc = search.source, search.fine_disc
     base = source.particles.subset(rng.integers(len(source.particles), size=count))
     angles, shifts_yx = random_angles(count, rng), rng.normal(scale=search.fit.sigma, size=(count, 2))
+    if there:
+        angles, shifts_yx = base.poses(np.arange(count))
     base = dataclasses.replace(base, angles=angles, shifts_yx=shifts_yx)
     gain = search.fit.gain(disc.rings, search.width) if gain is None else gain
     shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=disc.device)

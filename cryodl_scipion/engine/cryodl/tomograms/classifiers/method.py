@@ -38,13 +38,8 @@ class ClassifierMethod:
 
     name: str
     weak = ""
-    learns_by_steps = True
-    box = 40
-    minimum_steps = 0
-    learning_rate = 1e-3
-    decay = None
-    ema = 0.97
-    batch_size = 32
+    learns_by_steps, box, minimum_steps = True, 40, 0
+    learning_rate, decay, ema, batch_size = 1e-3, None, 0.97, 32
 
     def grid(self, subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> tuple[float, int]:
         """Pixel size (Å/px) and box (px) that the method works at; both stand in the card. diameter: Å, of the sphere

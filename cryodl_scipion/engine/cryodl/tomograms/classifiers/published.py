@@ -67,10 +67,8 @@ MARGIN = 1.5  # width that the network sees over the particle's diameter, at lea
 class PublishedClassifier(ClassifierMethod):
     """Base of the three; a subclass gives name and build. smallest: px of the network's input."""
 
-    learning_rate = 3e-4
-    batch_size = 32
-    minimum_steps = MIN_STEPS
-    smallest = 16
+    learning_rate, batch_size = 3e-4, 32
+    minimum_steps, smallest = MIN_STEPS, 16
 
     def grid(self, subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> tuple[float, int]:
         """The network sees `box` voxels. Larger subtomograms keep their width, if the particle needs it, and get larger

@@ -22,9 +22,7 @@ class ClassifierTask(NetworkTask):
     """A network that learns classes. method: a ClassifierMethod that learns by steps. batch_size: subtomograms per
     step, None for the method's own."""
 
-    example_name = "subtomograms"
-    patience = 6
-    gradient_limit = None
+    example_name, patience, gradient_limit = "subtomograms", 6, None
 
     def __init__(self, method: ClassifierMethod, examples: Examples, batch_size: int | None = None) -> None:
         self.method, self.examples, self.batch_size = method, examples, batch_size or method.batch_size

@@ -47,12 +47,8 @@ class DenoisingUNet3D:
     widths = WIDTHS
     bytes_per_voxel = 48
     granularity = FOLD * 2 ** (len(WIDTHS) - 1)
-    overlap = 16
-    learning_rate = 0.003
-    decay = None
-    ema = 0.98
-    crop = 48
-    batch_size = 4
+    overlap, crop, batch_size = 16, 48, 4
+    learning_rate, decay, ema = 0.003, None, 0.98
 
     def build(self) -> nn.Module:
         """The network, untrained."""

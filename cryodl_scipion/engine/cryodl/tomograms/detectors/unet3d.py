@@ -50,12 +50,8 @@ class HeatMapUNet:
     name = "unet3d"
     widths = (16, 32, 64)
     granularity = STRIDE * 4
-    overlap = 40
-    crop = 64
-    batch_size = 4
-    learning_rate = 0.003
-    decay = None
-    ema = 0.98
+    overlap, crop, batch_size = 40, 64, 4
+    learning_rate, decay, ema = 0.003, None, 0.98
     bytes_per_voxel = 60
 
     def build(self, species: int) -> HeatMaps:

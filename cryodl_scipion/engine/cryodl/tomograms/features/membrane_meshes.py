@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The middle surface of a membrane as triangles with normals, and PLY files of it. The surface is where the height
-above the points on the membrane (along their normals) is zero, within its mask. A membrane that ends has a surface that
-ends."""
+above the points on the membrane (along their normals) is zero, within its mask. A membrane ends where that does."""
 
 import dataclasses
 import os

@@ -153,8 +153,7 @@ class Cells:
 
 class CellsTask(NetworkTask):
     """One network of several features. training, validation: Cells; validation has all of its own. count: of training
-    cells; the first are there at once, the others come in until half of the steps are done, so that nothing waits for
-    them."""
+    cells; the first are there at once, the others come in until half of the steps are done, so that none waits."""
 
     example_name = "crops"
     default_steps = 12000

@@ -122,8 +122,7 @@ class SlabGrid:
     """The working grid of some segmenters over a tomogram. shape, working: (z, y, x) of the tomogram, and of the same
     space at the working pixel size. factor: working voxels for each of the tomogram's, along an axis. members: numbers
     of the segmenters. context: slices that they need before and after. slices: groups of so many slices are answered at
-    once. granularity, overlap: px of tiles in y and x. bytes_per_pixel: memory of the network for each place of a
-    tile."""
+    once. granularity, overlap: px of tiles in y and x. bytes_per_pixel: memory of the network for each."""
 
     shape: tuple[int, ...]
     working: tuple[int, ...]

@@ -74,8 +74,7 @@ class UNet16(UNet):
     weak = "It has too many weights to learn from few tiles without a model to start from."
     slices_in, slices_out = 16, 8
     widths = (32, 64, 96)
-    bytes_per_voxel = 30
-    batch_size = 8
+    bytes_per_voxel, batch_size = 30, 8
 
 
 class UNet32(UNet):
@@ -86,9 +85,7 @@ class UNet32(UNet):
     weak = UNet16.weak
     slices_in, slices_out = 32, 8
     widths = (48, 96, 128)
-    bytes_per_voxel = 30
-    batch_size = 8
-    ema = 0.995
+    bytes_per_voxel, batch_size, ema = 30, 8, 0.995
 
 
 def widened_weights(

@@ -43,9 +43,7 @@ class UNet3D(SegmenterMethod):
     slices_in, slices_out = 16, 8
     bytes_per_voxel = 65
     granularity = FOLD * 2 ** (len(WIDTHS) - 1)
-    overlap = 48
-    batch_size = 4
-    crop = 64
+    overlap, crop, batch_size = 48, 64, 4
     learning_rate = 0.002
     memory_format = torch.channels_last_3d
 
