@@ -15,6 +15,7 @@ from synthetic import blob_project, environment, start_cryodl
 from test_training import Line, train
 
 from cryodl.io import stopping
+from cryodl.learning import ahead
 from cryodl.learning.ahead import in_order
 
 
@@ -59,6 +60,10 @@ def test_what_is_drawn_ahead_goes_on_while_a_step_is_kept():
         os.kill(worker.pid, signal.SIGTERM)
         os.kill(worker.pid, signal.SIGINT)
     assert list(drawn) == [3 * number for number in range(3, 200)]
+
+
+def test_where_nothing_is_drawn_ahead_no_shared_memory_is_needed(monkeypatch):
+    monkeypatch.setattr(ahead, "SHARED", "/nowhere")
     assert list(in_order(str, [5, 2], 0)) == ["5", "2"]
 
 

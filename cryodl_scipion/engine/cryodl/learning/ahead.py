@@ -24,7 +24,7 @@ def in_order(function: typing.Any, numbers: typing.Sequence[int], processes: int
     """function(number) of all numbers, in their order. processes: that compute some in advance, as forks of this one
     that must not touch a GPU; 0 to compute each here when it is asked for. Results pass through shared memory: where
     there is little, as in containers, fewer are computed in advance."""
-    workers = min(processes, MOST, len(numbers), int(shutil.disk_usage(SHARED).free / RESULTS))
+    workers = processes and min(processes, MOST, len(numbers), int(shutil.disk_usage(SHARED).free / RESULTS))
     more: typing.Any = dict(prefetch_factor=WAITING, multiprocessing_context="fork", worker_init_fn=_go_on)
     rows = typing.cast("typing.Any", numbers)
     results = iter(DataLoader(rows, None, num_workers=workers, collate_fn=function, **(more if workers else {})))
