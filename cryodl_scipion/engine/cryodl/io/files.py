@@ -218,7 +218,7 @@ def read_kept(path: str | os.PathLike[str]) -> typing.Any:
 
 
 def whole_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """Rows of a CSV table that a command adds to, none if there is no file. A row that a power cut cut is left out."""
+    """Rows of a CSV table that a command adds to, none if there is no file. A row cut by a power cut is left out."""
     with contextlib.suppress(FileNotFoundError), open(path, newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if all(row.values())]
     return []

@@ -65,7 +65,7 @@ class ParticleSet(StarRows):
     ) -> "torch.Tensor":
         """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each
         Fourier coefficient. The CTF (see core.ctf.ctf_rfft), its absolute value of phase-flipped images, its square of
-        multiplied ones. box, pixel_size: of images that were resampled. Raises ValueError for those without."""
+        multiplied ones. box, pixel_size: of images that were resampled. ValueError without a CTF."""
         from ..core.optics import ctf_of_optics
 
         if self.optics is None:

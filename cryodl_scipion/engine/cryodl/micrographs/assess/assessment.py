@@ -86,7 +86,7 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
 
 def area_rows(found: Areas) -> list[str]:
     """A coarse picture of the areas for windows: "1" contaminated, "2" carbon, "0" neither, a text for each row.
-    Returns at most _ROWS of at most _ROWS letters, over the whole micrograph; a letter is if any of it is."""
+    Returns at most _ROWS of at most _ROWS letters, over the whole micrograph; any part counts for a letter."""
     rows, columns = (np.arange(min(_ROWS, n)) * n // min(_ROWS, n) for n in found.carbon.shape)
     any_of = lambda mask: np.maximum.reduceat(np.maximum.reduceat(mask.astype(int), rows), columns, axis=1)
     letters = np.where(any_of(found.contaminated), 1, 2 * any_of(found.carbon & ~found.contaminated))
