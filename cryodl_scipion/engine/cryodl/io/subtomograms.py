@@ -17,6 +17,7 @@ from ..core.names import check_words
 from .particles import ANGLES
 from .relion_tables import (
     STACKS,
+    VISIBLE,
     StarRows,
     groups_of_particles,
     is_tilt_stacks,
@@ -24,10 +25,10 @@ from .relion_tables import (
     number_columns,
     whole_column,
 )
-from .stacks import find_file, find_images, names_base, split_name, stack_shape
+from .stacks import find_file, find_images, names_base, read_images, split_name, stack_shape
 from .star import read_tables, write_tables
 from .texts import rows_of
-from .tilt_stacks import PARTICLES_FILE, TOMOGRAMS_FILE, TiltStack, optimisation_set, tilt_stacks
+from .tilt_stacks import PARTICLES_FILE, TOMOGRAMS_FILE, TiltStack, optimisation_set, tilt_stacks, visible_frames
 from .tomograms import Tomogram
 
 if typing.TYPE_CHECKING:
@@ -209,7 +210,11 @@ def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: b
             own = {key: [columns[key][row]] for key in (WEIGHTS,) if key in columns}
             for weights in find_weights(path, own, box) or ():
                 raw_weights(weights, box)
-            if not flat and not np.ptp(opened_volume(file).part((box * (number - 1), box * number))):
+            count = kind[0](file)[0]  # of images in a stack
+            if flat and VISIBLE in columns:
+                visible_frames(path, columns[VISIBLE][row], file, count)
+            cube = box * (number - 1), box * number
+            if not np.ptp(read_images([file] * count, np.arange(count)) if flat else opened_volume(file).part(cube)):
                 raise ValueError(f"Subtomogram {number} of {file} is constant. Extract it again.")
             good[row] = box
         except (ValueError, OSError) as error:

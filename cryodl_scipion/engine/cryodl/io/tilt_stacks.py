@@ -109,20 +109,27 @@ def tilt_stacks(
     made = np.empty(len(counts), object)
     for row, (name, file, count) in enumerate(zip(names, files, counts)):
         total, seen = len(series[name].dose), _numbers(path, columns[VISIBLE][row])
-        frames = np.flatnonzero(seen)
-        if len(seen) != total or not len(frames):
+        if len(seen) != total:
             raise ValueError(
-                f"{path}: particle {row + 1} has {len(frames)} visible of {len(seen)} frames ({VISIBLE}); its tilt "
-                f"series {name} has {total} ({found}). Give the tomograms.star that it was extracted with."
+                f"{path}: particle {row + 1} has {np.count_nonzero(seen)} visible of {len(seen)} frames ({VISIBLE}); "
+                f"its tilt series {name} has {total} ({found}). Give the tomograms.star that it was extracted with."
             )
-        if count not in (total, len(frames)):
-            raise ValueError(
-                f"{path}: particle {row + 1} has {len(frames)} visible of {total} frames ({VISIBLE}), but its stack "
-                f"{file} has {count} images. Extract it again."
-            )
+        frames = visible_frames(path, columns[VISIBLE][row], file, count)
         sections = frames if count == total else np.arange(count)  # RELION leaves the others out, Warp does not
         made[row] = TiltStack(series[name], frames, sections, turns[row], xyz[row], state == "multiplied")
     return made
+
+
+def visible_frames(path: str | os.PathLike[str], text: str, file: str, count: int) -> np.ndarray:
+    """(k,) frames of a particle that are visible. path: the STAR file. text: its cell. file: the particle's stack, of
+    `count` images. Raises ValueError if there are no frames, or the stack has another number of images."""
+    seen = _numbers(path, text)
+    if not seen.any() or count not in (len(seen), np.count_nonzero(seen)):
+        raise ValueError(
+            f"{path}: a particle has {np.count_nonzero(seen)} visible of {len(seen)} frames ({VISIBLE}), but its stack "
+            f"{file} has {count} images. Extract it again."
+        )
+    return np.flatnonzero(seen)
 
 
 def optimisation_set(path: str) -> dict[str, typing.Sequence[str]]:

@@ -2,6 +2,7 @@
 """Stacks of tilt images of RELION 5 and Warp become subtomograms. The files are made from RELION's own formulas
 (Euler_angles2matrix, setProjectionMatrix, getCtf, CTF::getCTF of version 5.0), which share nothing with the code."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryodl.contract import AllSkipped
 from cryodl.io.relion_tables import image_dimensions
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms, write_subtomograms_star
@@ -199,6 +201,37 @@ def test_what_the_geometry_lacks_is_said(tmp_path, file, changes, words):
     write_tables(tmp_path / f"p/{file}.star", tables)
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         read_subtomograms(tmp_path / "p/particles.star")
+
+
+@pytest.mark.parametrize("fault", ["frames", "visible", "nan", "constant"])
+def test_a_stack_that_does_not_fit_is_left_out_and_named(tmp_path, fault):
+    truth = project(tmp_path / "p")
+    stack = tmp_path / "p/stacks/2_stack2d.mrcs"
+    images = mrcfile.read(stack).copy()
+    images = dict(frames=images[:-2], nan=images * np.nan, constant=images * 0).get(fault, images)
+    with pytest.warns(RuntimeWarning) if fault == "nan" else contextlib.nullcontext():
+        mrcfile.write(stack, images, overwrite=True)
+    if fault == "visible":
+        tables = read_tables(tmp_path / "p/particles.star")
+        seen = tables["particles"]["rlnTomoVisibleFrames"]
+        tables["particles"]["rlnTomoVisibleFrames"] = [seen[0], "[1,0]", seen[2]]
+        write_tables(tmp_path / "p/particles.star", tables)
+    skipped = []
+    skip = lambda name, path, reason, what: skipped.append((name, str(reason)))
+    found = read_subtomograms(tmp_path / "p/particles.star", skip=skip)
+    assert [name for name, _ in skipped] == ["stacks/2_stack2d.mrcs"] and list(found.columns["rlnStrange"]) == [
+        "a",
+        "c",
+    ]
+    assert likeness(found, truth[[0, 2]]).min() > 0.95
+    words = dict(frames="2_stack2d.mrcs has 25 images", visible="1 visible of 2 frames", nan="not finite")
+    assert words.get(fault, "2_stack2d.mrcs is constant") in skipped[0][1]
+
+
+def test_stacks_of_which_none_fits_are_refused(tmp_path):
+    project(tmp_path / "p", rlnTomoVisibleFrames=["[1,0]"] * 3)
+    with pytest.raises(AllSkipped, match="None of the 3 .*1 visible of 2 frames"):
+        read_subtomograms(tmp_path / "p/particles.star", skip=lambda *told: None)
 
 
 def test_a_mirror_is_no_projection(tmp_path):
