@@ -242,7 +242,7 @@ class ArrivingBatches(StoredSettings):
         }
         items = zip(names, getattr(config, self._ITEM + "s"))
         skipped = tuple(contract.Skipped(name, path, error.reasons.get(name, str(error))) for name, path in items)
-        result = contract.Result(command.name, empty, skipped=skipped, nothing_made=True)
+        result = contract.Result(command.name, empty, "", 0.0, skipped, tuple(error.warnings), nothing_made=True)
         result.write(os.path.join(folder, protocol_base.RESULT_FILE))
 
     def _engineResultFiles(self) -> List[str]:
@@ -285,9 +285,6 @@ class ArrivingBatches(StoredSettings):
             self.numberOfThreads.get() < MIN_THREADS,
             f"Scipion threads is {self.numberOfThreads.get()}; at least {MIN_THREADS} are needed: one starts the "
             f"steps, one looks for new {self._ITEM}s, and the others {self._WORK}.",
-        ) + kinds.sayIf(
-            self._batchLimit() < 1,
-            f"{self.getParam(self._SIZE).label.get()} is {self._batchLimit()}; it must be at least 1.",
         )
 
 

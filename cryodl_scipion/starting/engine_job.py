@@ -92,8 +92,9 @@ def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu
         kinds = {"input": InputRefused, "all skipped": NothingUsed}
         # the form's way to follow its advice about the command line's --device
         inForm = ' In the form: set "GPU IDs" to No.' if useGpu and "--device" in failure.message else ""
-        error: Any = kinds.get(failure.kind, EngineFailed)(failure.message + inForm)
-        error.reasons = failure.reasons
+        warned = "".join(f" Warning: {warning}" for warning in failure.warnings)
+        error: Any = kinds.get(failure.kind, EngineFailed)(failure.message + inForm + warned)
+        error.reasons, error.warnings = failure.reasons, failure.warnings
         raise error
     code = exitCode or 0  # pyworkflow's shell gives -n or 128 + n for a signal
     signal = -code if code < 0 else code - 128 if code > 128 else 0

@@ -106,6 +106,14 @@ def test_failure_is_told_in_the_engines_own_words(project, tmp_path, kind, error
         runEngine(tmp_path, "cp ../failure.json Runs; exit 2\n")
 
 
+def test_what_was_warned_of_before_a_failure_is_told_with_it(project, tmp_path):
+    failure = contract.Failure("pick", "all skipped", "None could be picked.", {}, ["The header says 3 Å/px."])
+    failure.write(str(tmp_path / "failure.json"))
+    with pytest.raises(contract.AllSkipped, match="^None could be picked. Warning: The header says 3 Å/px.$") as told:
+        runEngine(tmp_path, "cp ../failure.json Runs; exit 2\n")
+    assert list(told.value.warnings) == ["The header says 3 Å/px."]
+
+
 @pytest.mark.parametrize("inThread", [False, True])
 def test_failed_step_logs_the_sentence_without_a_traceback(project, tmp_path, caplog, capfd, inThread):
     caplog.set_level("INFO")

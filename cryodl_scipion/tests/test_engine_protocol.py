@@ -91,11 +91,12 @@ class TestCryodlEngineProtocol(BaseTest):
         config = contract.PickConfig(micrographs=("a.mrc",), pixel_size=1.0, model="m", output=self.getOutputPath())
         os.makedirs(self.getOutputPath(), exist_ok=True)
         error = contract.AllSkipped("None of the 2 micrographs could be picked. The first: damaged")
-        error.reasons = {"a": "damaged"}
+        error.reasons, error.warnings = {"a": "damaged"}, ["The header says 3 Å/px."]
         CryodlProtPick()._noteAllSkipped(config, self.getOutputPath(), error, ["a"])
         made = contract.Result.read(self.getOutputPath("result.json"))
         self.assertEqual((made.outputs.counts, made.outputs.coordinates, made.outputs.picks), ({}, {}, None))
         self.assertEqual([(s.item, s.reason) for s in made.skipped], [("a", "damaged")])
+        self.assertEqual(made.warnings, ("The header says 3 Å/px.",))
 
     def test_a_protocol_of_two_ways_has_each_field_once_and_does_what_is_chosen(self):
         class Weigh(Way[WeighConfig, WeighOutputs]):

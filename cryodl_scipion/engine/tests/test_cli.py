@@ -14,6 +14,7 @@ import sys
 import typing
 from types import SimpleNamespace
 
+import mrcfile
 import pytest
 from synthetic import ENGINE, environment, run_cryodl
 
@@ -202,6 +203,16 @@ def test_the_folder_of_the_result_is_made(project):
     arguments = request(project)
     arguments[-1] = str(project / "new" / "folder" / "result.json")
     assert main(arguments) == 0 and (project / "new/folder/result.json").exists()
+
+
+def test_a_failure_tells_what_was_warned_of_before(project):
+    with mrcfile.open(project / "mics/mic0.mrc", "r+") as mrc:  # a wrong pixel size may be why nothing could be used
+        mrc.voxel_size = 3.0
+    with open(project / "mics/mic0.mrc", "r+b") as file:
+        file.truncate(2000)
+    assert main(request(project)) == 2
+    failure = Failure.read(project / "failure.json")
+    assert failure.kind == "all skipped" and "says 3 Å/px; 4 Å/px" in failure.warnings[0]
 
 
 def test_a_users_error_leaves_failure_json_and_no_stale_result(project, capsys):

@@ -9,7 +9,7 @@ import os
 import typing
 
 from . import fields, processes, reading, version_0_1_0
-from .command import Command, Outputs, output_problems, outputs_of
+from .command import Command, output_problems, outputs_of
 from .commands import COMMANDS, EVERY_COMMAND
 from .half_map_test import counted
 from .params import ParamInfo, Paths, check, check_value, config_from_dict, config_to_dict, describe, param
@@ -82,7 +82,10 @@ class Result(typing.Generic[Made]):
 
     def as_dict(self) -> typing.Dict[str, typing.Any]:
         """The result as JSON holds it. Raises TypeError if the outputs are not those that the command declares."""
-        declared, outputs = self._declared(), dict(typing.cast("typing.Mapping[str, typing.Any]", self.outputs))
+        declared = (
+            None if self.nothing_made or self.command not in EVERY_COMMAND else EVERY_COMMAND[self.command].outputs
+        )
+        outputs = dict(typing.cast("typing.Mapping[str, typing.Any]", self.outputs))
         problems = output_problems(declared, outputs) if declared else []
         if declared and problems:
             raise TypeError(f"The outputs of {self.command} do not match {declared.__name__}: {'; '.join(problems)}.")
@@ -120,25 +123,25 @@ class Result(typing.Generic[Made]):
                 raise ValueError(f"{path} is not a result of this version of {data['command']}: {error}") from None
         return cls(**data)
 
-    def _declared(self) -> typing.Optional[typing.Type[Outputs]]:
-        return EVERY_COMMAND[self.command].outputs if self.command in EVERY_COMMAND and not self.nothing_made else None
-
 
 class AllSkipped(ValueError):
-    """No input could be used. A caller that works in batches may continue with the others. reasons: {item: why}."""
+    """No input could be used. A caller that works in batches may continue with the others. reasons: {item: why}.
+    warnings: sentences for the user."""
 
     reasons: typing.Mapping[str, str] = {}
+    warnings: typing.Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
     """failure.json: why a command stopped. kind: 'input' (the user can correct it), 'all skipped' (AllSkipped, and its
-    reasons) or 'internal'."""
+    reasons) or 'internal'. warnings: said before it stopped."""
 
     command: str
     kind: str
     message: str
     reasons: typing.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    warnings: typing.Sequence[str] = dataclasses.field(default_factory=list)
 
     def write(self, path: str) -> None:
         """Write failure.json."""

@@ -7,7 +7,7 @@ import threading
 import time
 import typing
 
-_said: dict[str, bool] = {}  # a dict keeps the order
+HEARD: dict[str, bool] = {}  # warnings of the command that runs, or that ran last; a dict keeps the order
 _open: list[int] = []  # an entry for each command that is running, one within the other
 
 
@@ -17,9 +17,9 @@ class Line(str):
 
 def warn(sentence: str) -> None:
     """Print a warning, once; it will also stand in the Result."""
-    if sentence in _said:
+    if sentence in HEARD:
         return
-    _said[sentence] = True
+    HEARD[sentence] = True
     print(f"Warning: {sentence}", flush=True)
 
 
@@ -28,11 +28,11 @@ def collected() -> typing.Iterator[typing.Callable[[], list[str]]]:
     """For one command: a function that gives the warnings since the block began. A command within another one adds to
     those of the outer one."""
     if not _open:
-        _said.clear()
-    start = len(_said)
+        HEARD.clear()
+    start = len(HEARD)
     _open.append(start)
     try:
-        yield lambda: list(_said)[start:]
+        yield lambda: list(HEARD)[start:]
     finally:
         _open.pop()
 
@@ -40,12 +40,12 @@ def collected() -> typing.Iterator[typing.Callable[[], list[str]]]:
 @contextlib.contextmanager
 def apart() -> typing.Iterator[None]:
     """For commands within another one: what is said in the block does not count as said by the outer command."""
-    before = dict(_said)
+    before = dict(HEARD)
     try:
         yield
     finally:
-        _said.clear()
-        _said.update(before)
+        HEARD.clear()
+        HEARD.update(before)
 
 
 LONGEST = 8.0  # s without a line
