@@ -12,7 +12,7 @@ import psutil
 from pwem.protocols import EMProtocol
 from pyworkflow.mapper.sqlite import SqliteFlatMapperException
 from pyworkflow.object import Object, Pointer, PointerList, Set
-from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, getProtocolFromDb
+from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, FloatParam, IntParam, getProtocolFromDb
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
 from pyworkflow.protocol.protocol import StepSet
 from pyworkflow.utils.process import killWithChilds
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 else:
     ProtocolMixin = object  # a mixin stands before the Scipion class, which it must not inherit from
 
+# Least value of the numbers on forms that the contract does not know; of the others 0.
+_LEAST = dict(batchSize=1, streamingBatchSize=1, smallestBatch=1, firstParticles=1, boxSize=2)
 _LONGEST_END = 60.0  # s that what was told to end may take: SLURM gives a job 30
 _MADE = "outputs.json"  # in the run's folder: names of the outputs that it made
 _THESE = "its outputs"  # of a run without this file
@@ -260,7 +262,8 @@ class PluginProtocol(KeepsOutputs):
         waiting for ever in silence."""
         if self.isScheduled():
             self._readEndedInputsAgain()
-        wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else []) or super().validate()
+        wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
+        wrong = wrong or super().validate() + self._tooSmall()
         if (
             not self.isScheduled()
             or self._stoppedInputs()
@@ -298,6 +301,16 @@ class PluginProtocol(KeepsOutputs):
         run, state = pointer.getObjValue(), stateOfRun(pointer.get().getFileName())
         dead = _hasStopped(run) or getattr(run, "isAborted", bool)() or state == STOPPED
         return dead or (state == ALIVE and not self.worksInStreaming() and not pointer.get().isStreamOpen())
+
+    def _tooSmall(self) -> List[str]:
+        """A sentence for each number that is too small, of those on the form that are not the contract's."""
+        return [
+            f"{param.label.get()} is {value:g}; it must be at least {least}."
+            for name, param in self.getDefinition().iterParams()
+            if isinstance(param, (IntParam, FloatParam)) and not hasattr(param, "formerNames")
+            for value, least in [(getattr(self, name).get(), _LEAST.get(name, 0))]
+            if value is not None and value < least and self.evalParamCondition(name)
+        ]
 
     def _unresolvedInputs(self) -> List[str]:
         return [

@@ -160,16 +160,10 @@ class BoxSize(Own):
 
     def __init__(self, of: str, empty: str = "", default: Optional[int] = None, **arguments: Any) -> None:
         help = f"Box size of the coordinates, in pixels of the {of}; extraction uses it as its default."
-        self._empty = empty
         text = help + (f"\n\nEmpty: {empty}." if empty else "")
         super().__init__(
             "boxSize", params.IntParam, "Box size (px)", text, default=default, allowsNull=bool(empty), **arguments
         )
-
-    def problems(self, protocol: Any) -> List[str]:
-        size, hint = protocol.boxSize.get(), f" Leave it empty for {self._empty}." if self._empty else ""
-        fits = (size is None and self._empty) or (size or 0) >= 2
-        return sayIf(not fits, f"Box size (px) is {size}; it must be at least 2.{hint}")
 
 
 class Pointing(FormPart):

@@ -17,7 +17,7 @@ from ..convert import maps, reading
 from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
 from .checks import sayIf
-from .inputs import PluginProtocol, ProtocolMixin
+from .inputs import PluginProtocol, ProtocolMixin, chosenInputs
 
 # Where Scipion's classes stand; tomo is imported for tomograms alone.
 _MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
@@ -170,14 +170,14 @@ class CryodlProtBase(PluginProtocol):
         )
 
     def _missingPointers(self) -> List[str]:
+        given = {name for name, pointer in chosenInputs(self) if pointer.get() is not None}
         return [
             name
             for name, param in self.getDefinition().iterParams()
             if isinstance(param, params.PointerParam)
-            and not isinstance(param, params.MultiPointerParam)  # a list is never None; _checkInputs counts it
             and not param.allowsNull.get()
             and self.evalParamCondition(name)
-            and getattr(self, name).get() is None
+            and name not in given
         ]
 
     def _summary(self) -> List[str]:

@@ -141,6 +141,31 @@ class TestCryodlForms(BaseTest):
     def setUpClass(cls):
         setupTestProject(cls)
 
+    def test_an_empty_field_is_named_once(self):
+        for protocolClass in ourProtocols():
+            protocol = self.newProtocol(protocolClass)
+            for number, _ in enumerate(getattr(protocolClass, "WAYS", [None])):
+                if number:
+                    getattr(protocol, protocolClass.CHOICE).set(number)
+                wrong = protocol.validate()
+                for name, param in protocol.getDefinition().iterParams():
+                    label = re.compile(rf"\*?{re.escape(param.getLabel() or name)}\b")
+                    self.assertLess(sum(bool(label.match(one)) for one in wrong), 2, (protocolClass, wrong))
+
+    def test_numbers_that_are_not_the_contracts_are_refused_below_their_least(self):
+        filled = dict(batchSize=0, streamingBatchSize=0, smallestBatch=0, firstParticles=0, boxSize=1)
+        for protocolClass in ourProtocols():
+            protocol = self.newProtocol(protocolClass)
+            self.assertEqual(protocol._tooSmall(), [])
+            for name, param in protocol.getDefinition().iterParams():
+                if type(param) not in (params.IntParam, params.FloatParam) or hasattr(param, "formerNames"):
+                    continue
+                before, wrong = getattr(protocol, name).get(), filled.get(name, -1)
+                getattr(protocol, name).set(wrong)
+                said = [f"{param.getLabel()} is {wrong}; it must be at least {wrong + 1}."]
+                self.assertEqual(protocol._tooSmall(), said if protocol.evalParamCondition(name) else [])
+                getattr(protocol, name).set(before)
+
     def test_every_contract_field_is_on_the_form_or_excused(self):
         for protocolClass, config, way, given in ENGINE_PROTOCOLS:
             form = self.newProtocol(protocolClass, **given).getDefinition()

@@ -295,8 +295,6 @@ class CryodlProtClassify2D(
         first = self.firstParticles.get() if particles.isStreamOpen() else particles.getSize()
         what = f"First particles is {first}" if particles.isStreamOpen() else f"There are {first} particles"
         return checks.sayIf(
-            self.smallestBatch.get() < 1, f"Smallest batch is {self.smallestBatch.get()}; it must be at least 1."
-        ) or checks.sayIf(
             count and first < 2 * count,
             f"{what} for {count} classes; at least two for each class are needed, and 50 are better. Choose fewer "
             "classes, or more particles.",

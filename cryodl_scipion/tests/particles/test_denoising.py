@@ -48,8 +48,8 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         self.assertEqual(len(set(config.structure)), 2)
 
     def test_wrong_numbers_of_inputs_are_named(self):
-        self.assertIn("Input particles is empty", self.trainErrors([], [self.volume]))
-        self.assertIn("Structures is empty", self.trainErrors([self.raw], []))
+        self.assertIn("*Input particles* cannot be EMPTY", self.trainErrors([], [self.volume]))
+        self.assertIn("*Structures* cannot be EMPTY", self.trainErrors([self.raw], []))
         self.assertIn("1 sets of particles and 2 structures", self.trainErrors([self.raw], [self.volume, self.other]))
 
     def test_wrong_particles_are_named(self):
