@@ -17,6 +17,7 @@ from .. import batches, checks, kinds
 from .micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 
 PARTICLES = "outputParticles"
+_LEFT_OUT = dict(at_edge="the box extends beyond the edge", unusable="the box has constant or non-finite values")
 
 
 class PicksToExtract(kinds.Growing):
@@ -154,10 +155,11 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
         )
 
     def _tell(self, results: Sequence[contract.Result[contract.ExtractParticlesOutputs]]) -> List[str]:
-        output = getattr(self, PARTICLES, None)
-        if output is None:
-            return [self.NOTHING_YET]
-        edge = sum(sum(r.outputs.at_edge.values()) for r in results)
-        size = "" if not output.getDim() else f" of {output.getXDim()} px"
-        lines = [f"*{contract.counted(output.getSize(), 'particle')}*{size}, {output.getSamplingRate():.4g} Å/px"]
-        return lines + ([f"{edge} picks were left out because their box extends beyond the edge."] if edge else [])
+        output, lines = getattr(self, PARTICLES, None), [self.NOTHING_YET]
+        if output is not None:
+            size = "" if not output.getDim() else f" of {output.getXDim()} px"
+            lines = [f"*{contract.counted(output.getSize(), 'particle')}*{size}, {output.getSamplingRate():.4g} Å/px"]
+        for name, why in _LEFT_OUT.items():
+            count = sum(sum(r.outputs[name].values()) for r in results)
+            lines += checks.sayIf(count, f"{contract.counted(count, 'pick')} left out: {why}.")
+        return lines

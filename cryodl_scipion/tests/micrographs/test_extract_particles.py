@@ -11,6 +11,7 @@ from pwem.objects import SetOfParticles
 from pyworkflow.object import Set
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
+from ...engine.cryodl import contract
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
 from .. import synthetic
 from ..base import CryodlTest
@@ -77,19 +78,25 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertIn(f"*{2 * WHOLE} particles* of {BOX} px, 3 Å/px", summary)
         self.assertRegex(summary, r"1 skipped:\*\n +mic_009: .*no CTF")
         self.assertEqual(self.extracted._methods(), ["extract-particles was used."])
+        lost = [contract.Result("extract-particles", dict(at_edge={}, unusable={"a": n})) for n in (1, 2)]
+        told = "3 picks left out: the box has constant or non-finite values."
+        self.assertIn(told, self.extracted._tell(lost))
+        none = self.extract(self.picked, self.ctf, run=False)  # all were lost: there is no set
+        self.assertEqual(none._tell(lost), ["No particles yet.", told])
 
     def test_without_ctfs_all_micrographs_are_used(self):
         bare = self.extract(self.picked, None, box=100)
         counts = self.perMicrograph(bare)
         self.assertEqual(sorted(counts), ["mic_001.mrc", "mic_002.mrc", "mic_009.mrc"])
         self.assertFalse(bare.outputParticles.hasCTF())
-        self.assertIn("because their box extends beyond the edge", "\n".join(bare.summary()))
+        self.assertRegex("\n".join(bare.summary()), "[0-9] picks left out: the box extends beyond the edge")
 
     def test_what_does_not_fit_is_named(self):
         wrong = lambda **values: " ".join(self.extract(self.picked, self.ctf, run=False, **values).validate())
         self.assertIn("must be even", wrong(box=33))
         self.assertIn("wider than the particle", wrong(box=20))
         self.assertIn("Scipion threads is 2; at least 3", wrong(numberOfThreads=2))
+        self.assertIn("Threads of each batch is -2; it must be at least 0", wrong(binThreads=-2))
         self.assertEqual(wrong(), "")
 
     def test_a_scheduled_run_that_is_wrong_for_good_is_started_so_that_it_fails_with_a_sentence(self):
