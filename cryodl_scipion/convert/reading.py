@@ -19,3 +19,16 @@ def readCsv(path: str) -> List[Dict[str, str]]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def readNumbers(path: str) -> List[Dict[str, Any]]:
+    """[{column: number or None}] of a table; a last line that is being written is left out."""
+
+    def number(text: str) -> Any:
+        try:
+            return int(text) if text.isdigit() else float(text)
+        except ValueError:
+            return None  # an empty cell, or a word: nothing to draw
+
+    rows = [row for row in readCsv(path) if None not in row and None not in row.values()]
+    return [{name: number(text) for name, text in row.items()} for row in rows]

@@ -66,10 +66,14 @@ class TestCryodlLive(CryodlTest):
         first = self.until(seen)
         self.assertTrue(run.isActive())
         counts = lambda picks: picks.counts(picks.threshold).tolist()
-        come = counts(first._arguments[1])
-        self.assertTrue(0 in come and sum(come) > 0, come)
+        come, every = first._arguments[1], self.micrographs["inputMicrographs"][0].outputMicrographs.getSize()
+        self.assertEqual(len(counts(come)) + come.notPicked, every)
+        self.assertGreater(come.notPicked, 0)
+        self.assertGreater(sum(counts(come)), 0)
         self.ended(run)
-        self.assertNotIn(0, counts(seen()._arguments[1]))
+        shown = seen()._arguments[1]
+        self.assertEqual((len(counts(shown)), shown.notPicked), (every, 0))
+        self.assertNotIn(0, counts(shown))
 
     def test_the_curve_of_a_training_grows(self):
         pointers = dict(inputCoordinates=(self.labels, "outputCoordinates"))

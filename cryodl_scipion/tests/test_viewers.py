@@ -10,10 +10,11 @@ import pyworkflow as pw
 from matplotlib.figure import Figure
 from pwem import Domain
 from pwem.viewers.viewer_coordinates import CoordinateViewer
+from pyworkflow.object import String
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import objects
-from ..convert.micrographs.picks import candidatesFolder
+from ..convert.micrographs.picks import CANDIDATES, candidatesFolder
 from ..protocols import (
     CryodlProtImportModel,
     CryodlProtPick,
@@ -61,6 +62,22 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual([data.counts(t).tolist() for t in (0.75, 0.5, 0)], [[2, 2], [4, 4], [6, 6]])
         self.assertEqual(data.picks(1, 0.85).tolist(), [[40, 50, 0.9]])
         self.assertEqual(os.path.basename(data.paths[1]), "mic_002.mrc")
+
+    def test_micrographs_that_are_not_picked_yet_do_not_count_as_empty(self):
+        coordinates, folder = self.picked.outputCoordinates, os.path.join(self.data, "under_way")
+        picks = os.path.dirname(candidatesFolder(coordinates))
+        shutil.copytree(picks, folder)
+        os.remove(os.path.join(folder, "mic_002.star"))
+        os.remove(os.path.join(folder, "candidates", "mic_002.star"))
+        self.addCleanup(setattr, coordinates, CANDIDATES, getattr(coordinates, CANDIDATES))
+        setattr(coordinates, CANDIDATES, String(os.path.join(folder, "candidates")))
+        data = PicksData.ofSet(coordinates)
+        self.assertEqual(data.counts(0.5).tolist(), [4, 4])  # the set has its picks: a file was lost
+        with mock.patch("cryodl_scipion.convert.micrographs.picks.picksByMicrograph", return_value={}):
+            data = PicksData.ofSet(coordinates)
+        self.assertEqual((data.counts(0.5).tolist(), data.notPicked), ([4], 1))
+        self.assertIn("4 on all 1; 1 micrograph not picked", data.text(0, 0.5))
+        self.assertEqual(PicksData.ofSet(self.empty.outputCoordinates).notPicked, 0)
 
     def test_areas_that_were_avoided_are_shown(self):
         coordinates = self.picked.outputCoordinates

@@ -18,7 +18,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
 from ..convert.micrographs.picks import bestRound
-from ..convert.reading import readCsv
+from ..convert.reading import readNumbers
 from ..engine.cryodl.contract import score_text
 
 # More pixels than a window shows only make it slow.
@@ -138,16 +138,8 @@ _FEW_CURVES = 3  # more have a small legend
 
 def readMetrics(path: str) -> Dict[str, Any]:
     """{column: (n,) array} of metrics.csv; {} if it has no metrics yet. An unfinished last line is left out."""
-    rows = readCsv(path)
-    values = [list(map(_number, row.values())) for row in rows if None not in row and None not in row.values()]
-    return {name: np.array(column) for name, column in zip(rows[0] if rows else (), zip(*values))}
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan  # an empty cell: nothing was measured at this step
+    rows = readNumbers(path)
+    return {name: np.array([row[name] for row in rows], float) for name in (rows[0] if rows else ())}
 
 
 # Columns of metrics.csv in words, and colours; validation metrics of later methods get their own name.

@@ -18,7 +18,7 @@ from pyworkflow.object import Float, Integer, Pointer, String
 from ...engine.cryodl.contract import PickFilamentsOutputs, PickOutputs, Result, counted, rescaled, score_text
 from ..form import sayIf
 from ..names import emptyFolder, micrographNames, namesByMicName
-from ..reading import readCsv
+from ..reading import readNumbers
 from ..relion_star import originOf, readColumns, writeStar, writeTable
 
 
@@ -162,15 +162,7 @@ def readRounds(folder: str) -> List[Dict[str, Any]]:
     round, separation (how far picks and background of held-out micrographs are apart, in standard deviations), picks,
     confident, agreement (with the round before), threshold, and what else the engine writes. A last line that is being
     written is left out."""
-    rows = [row for row in readCsv(os.path.join(folder, TABLE)) if None not in row.values()]
-    return [{name: _number(text) for name, text in row.items()} for row in rows]
-
-
-def _number(text: str) -> Optional[float]:
-    try:
-        return int(text) if text.isdigit() else float(text)
-    except ValueError:
-        return None  # an empty cell, or a word: nothing to draw
+    return readNumbers(os.path.join(folder, TABLE))
 
 
 def bestRound(rounds: Sequence[Dict[str, Any]]) -> int:
@@ -287,17 +279,19 @@ def scoredPicks(
     micrographs: Optional[Sequence[Micrograph]] = None,
     names: Optional[Dict[int, str]] = None,
 ) -> List[Tuple[Any, Any]]:
-    """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where there are none. A micrograph
-    that was skipped has no candidates and no picks. micrographs: some of the coordinates' micrographs; all if None.
-    names: {id: name for the engine} of them at least."""
+    """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where their file is not there. A
+    micrograph that was skipped has no candidates and no picks. micrographs: some of the coordinates' micrographs; all
+    if None. names: {id: name for the engine} of them at least."""
     if micrographs is None:
         micrographs = [m.clone() for m in coordinates.getMicrographs()]
-    names, folder = micrographNames(micrographs) if names is None else names, candidatesFolder(coordinates)
-    if hasCandidates(coordinates):
-        files = [(m, os.path.join(folder, names[m.getObjId()] + ".star")) for m in micrographs]
-        return [(m, readPicks(path) if os.path.exists(path) else []) for m, path in files]
-    picks = picksByMicrograph(coordinates, [m.getObjId() for m in micrographs]) if micrographs else {}
-    return [(m, picks.get(m.getObjId(), [])) for m in micrographs]
+    names = micrographNames(micrographs) if names is None else names
+    folder = candidatesFolder(coordinates) if hasCandidates(coordinates) else ""
+    files = {m.getObjId(): os.path.join(folder, names[m.getObjId()] + ".star") for m in micrographs}
+    lost = [number for number, path in files.items() if not (folder and os.path.exists(path))]
+    own = dict.fromkeys(lost, [])
+    own.update(picksByMicrograph(coordinates, lost) if lost else {})
+    of = lambda number: own[number] if number in own else readPicks(files[number])
+    return [(m, of(m.getObjId())) for m in micrographs]
 
 
 def modelLine(card: Optional[Dict[str, Any]]) -> List[str]:
@@ -339,7 +333,10 @@ def _expectedLines(results: Sequence[Result[PickOutputs]]) -> List[str]:
 
 def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result[PickOutputs]]) -> Any:
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
-    picks, count = coordinates.getSize(), sum(len(r.outputs.counts or {}) for r in results)
+    counts = {name: number for r in results for name, number in (r.outputs.counts or {}).items()}
+    # a batch may be picked and not in the set, and after a stop one of its micrographs may be picked in another batch
+    picks = coordinates.getSize()
+    count = len(coordinates.getUniqueValues("_micId") if picks else ()) + [*counts.values()].count(0)
     each = f", {picks / count:.1f} per micrograph" if count else ""
     known = any(r.outputs.threshold is not None for r in results)
     contrasts = sorted({r.outputs.contrast for r in results if r.outputs.contrast})

@@ -37,6 +37,15 @@ class TestCryodlPick(PickTest):
         for words in ("*8 particles* on 4 micrographs", "2.0 per micrograph", "0.75", "CPU (fake)", "120 Å"):
             self.assertIn(words, text)
 
+    def test_the_mean_is_of_the_micrographs_that_are_picked_and_in_the_set(self):
+        coordinates, made = self.pick().outputCoordinates, contract.COMMANDS["pick"].outputs
+        result = lambda **counts: contract.Result("pick", contract.outputs_of(made, dict(counts=counts), old=True))
+        own, empty = {f"mic_00{i}": 4 for i in range(1, 5)}, dict(mic_005=0)
+        again, waiting = result(mic_001=4, mic_006=7), result(mic_007=9)  # picked, and not in the set by now
+        (line,) = {pickLines(coordinates, [result(**own), *others])[0] for others in ([], [again], [again, waiting])}
+        self.assertEqual(line, "*16 particles* on 4 micrographs, 4.0 per micrograph")
+        self.assertIn("on 5 micrographs, 3.2 per", pickLines(coordinates, [result(**own), result(**empty)])[0])
+
     def test_picks_and_box_follow_the_form(self):
         protocol = self.pick(threshold=0.0, boxSize=50, particleDiameter=100)
         self.assertEqual(picksOf(protocol.outputCoordinates)["mic_001.mrc"], EVERYTHING)

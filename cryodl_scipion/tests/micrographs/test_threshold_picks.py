@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Another threshold for picks that are there, without picking again."""
 
+import os
 import shutil
 
 from pwem.objects import SetOfCoordinates
@@ -31,6 +32,14 @@ class TestCryodlThresholdPicks(PickTest):
             CryodlProtThresholdPicks, dict(inputCoordinates=(protocol, "outputCoordinates")), threshold=0.2
         )
         self.assertEqual(len(picksOf(again.outputCoordinates)["mic_002.mrc"]), 5)
+
+    def test_a_lost_file_of_candidates_costs_no_pick_of_the_set(self):
+        picked = self.pick()
+        os.remove(picked._getExtraPath("picks", "candidates", "mic_002.star"))
+        protocol = self.runProtocol(
+            CryodlProtThresholdPicks, dict(inputCoordinates=(picked, "outputCoordinates")), threshold=0.75
+        )
+        self.assertEqual(picksOf(protocol.outputCoordinates)["mic_002.mrc"], [(40, 50), (121, 60)])
 
     def test_picks_are_filtered_while_they_arrive(self):
         picked = self.pick()

@@ -17,7 +17,9 @@ from ...convert.micrographs.picks import (
     SCORE,
     avoidedFolder,
     bestRound,
+    candidatesFolder,
     diameterInPixels,
+    hasCandidates,
     picksByMicrograph,
     picksOfRound,
     questionsFile,
@@ -41,13 +43,15 @@ class CountedPicks(micrograph_window.Pictures):
     value of the slider."""
 
     picks: Any
+    notPicked = 0  # micrographs that are not shown, as nothing was picked on them so far
 
     def counts(self, value: float) -> Any:
         return np.array([len(self.picks(index, value)) for index in range(len(self.names))], int)
 
     def text(self, index: int, value: float) -> str:
         counts = self.counts(value)
-        return f"{counted(counts[index], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
+        others = f"; {counted(self.notPicked, 'micrograph')} not picked" if self.notPicked else ""
+        return f"{counted(counts[index], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}{others}"
 
     @property
     def first(self) -> int:  # type: ignore[override]
@@ -59,11 +63,11 @@ class PicksData(CountedPicks):
 
     scored: [(Micrograph, [(x, y, score or None), ...])]. diameter: of the particles, px.
     threshold: score to begin with, None for the lowest of the picks.
-    avoided: folder with the areas where nothing was picked, or None.
+    avoided: files of the areas where nothing was picked, one for each micrograph; empty if there are none.
     hasScores: False for coordinates of other programs, which are then all shown."""
 
     def __init__(
-        self, scored: Any, diameter: float, threshold: Optional[float] = None, avoided: Optional[str] = None
+        self, scored: Any, diameter: float, threshold: Optional[float] = None, avoided: Sequence[str] = ()
     ) -> None:
         micrographs, scores = [m for m, _ in scored], [pick[2] for _, picks in scored for pick in picks]
         names = [m.getMicName() or f"micrograph {m.getObjId()}" for m in micrographs]
@@ -71,8 +75,6 @@ class PicksData(CountedPicks):
         self.diameter, self._avoided = diameter, avoided
         self._areas: Dict[int, Any] = {}  # of the micrographs that were shown: a slider draws them again and again
         self.hasScores = all(score is not None for score in scores)
-        engineNames = micrographNames(micrographs)
-        self._engineNames = [engineNames[m.getObjId()] for m in micrographs]
         self.pixelSize = micrographs[0].getSamplingRate() if micrographs else None
         rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
         self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
@@ -85,12 +87,19 @@ class PicksData(CountedPicks):
     def ofSet(cls, coordinates: SetOfCoordinates, protocol: Any = None) -> Any:
         """Of a SetOfCoordinates. protocol: the run that made it, which knows its threshold; else the lowest score in
         the set stands for it."""
-        scored, asked = scoredPicks(coordinates), usedThreshold(protocol)
+        micrographs, asked = [m.clone() for m in coordinates.getMicrographs()], usedThreshold(protocol)
+        names, folder = micrographNames(micrographs), avoidedFolder(coordinates)
+        where = os.path.dirname(candidatesFolder(coordinates)) if hasCandidates(coordinates) else None
+        known = lambda m: where is None or os.path.exists(os.path.join(where, names[m.getObjId()] + ".star"))
+        scored = [(m, picks) for m, picks in scoredPicks(coordinates, micrographs, names) if picks or known(m)]
         inSet = [pick[2] for picks in picksByMicrograph(coordinates).values() for pick in picks]
         # If nothing was strong enough for the set, the slider starts where the best candidate is.
         inSet = inSet or [max((pick[2] for _, picks in scored for pick in picks), default=None)]
         used = None if None in inSet else min(inSet) if asked is None else min(*inSet, asked)
-        return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used, avoidedFolder(coordinates))
+        avoided = [os.path.join(folder, names[m.getObjId()] + ".json") for m, _ in scored] if folder else ()
+        data = cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used, avoided)
+        data.notPicked = len(micrographs) - len(scored)
+        return data
 
     @classmethod
     def ofFolder(cls, micrographs: SetOfMicrographs, folder: str, diameter: float) -> Any:
@@ -106,10 +115,10 @@ class PicksData(CountedPicks):
     def areas(self, index: Optional[int]) -> Any:
         """(rows, columns) array of the areas of a micrograph where nothing was picked: 1 contaminated, 2 carbon, 0
         neither; None where nothing was to be avoided."""
-        if self._avoided is None or index is None:
+        if not self._avoided or index is None:
             return None
         if index not in self._areas:
-            self._areas[index] = readAreas(os.path.join(self._avoided, self._engineNames[index] + ".json"))
+            self._areas[index] = readAreas(self._avoided[index])
         return self._areas[index]
 
     def scores(self) -> np.ndarray:
