@@ -104,10 +104,12 @@ def checkPaired(
 
 def checkLabelField(masks: SetOfTomoMasks, label: Optional[int], what: str = "Label") -> List[str]:
     """What is wrong with the value of a feature in a set of masks, chosen on a form; None is none."""
-    known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(masks), 1))
+    names = featuresOf(masks)
+    known = ", ".join(f"{value} {name}" for value, name in enumerate(names, 1))
     return sayIf(
-        not featureOf(masks) and label is None,
-        f"{what} is empty. Give the value of the feature in the masks{f': {known}' if known else ''}.",
+        not featureOf(masks) and (label is None or (names and not 0 < label <= len(names))),
+        f"{what} is {'empty' if label is None else f'{label}, which the masks do not have'}. Give the value of the "
+        f"feature in the masks{f': {known}' if known else ''}.",
     )
 
 

@@ -104,7 +104,10 @@ class TestCryodlTrainSegmenter(TomogramsTest):
             "Label is empty. Give the value of the feature in the masks: 1 membrane, 2 ribosome",
             " ".join(self.make(label=None).validate()),
         )
-        self.assertIn("Label is 300", " ".join(self.make(label=300).validate()))
+        self.assertIn(
+            "Label is 7, which the masks do not have. Give the value of the feature in the masks: 1 membrane, 2 ribos",
+            " ".join(self.make(label=7).validate()),
+        )
         small = makeMasks(self, self.tomograms, dict(TS_01=np.zeros((3, 4, 5), np.int8)))
         self.assertIn(
             "The label volumes of TS_01 have 5 x 4 x 3 px and the tomograms 20 x 24 x 10",

@@ -165,8 +165,7 @@ def load_subtomogram_inputs(
         )
     diameter = subtomogram_diameter(found, config.particle_diameter)
     resolution_notes(found, diameter, config.resolution)  # refuses one that is too coarse; too fine ones are said below
-    notes = copy_notes(found, "subtomograms", "volume")
-    width = found.box * found.pixel_size
+    notes, width = copy_notes(found, "subtomograms", "volume"), found.box * found.pixel_size
     asked = width / (config.resolution or PIXELS * found.pixel_size)
     radius = max(MINIMUM, min(asked, found.box / 2 - 2, LARGEST))
     if abs(asked - radius) > 0.5:

@@ -80,6 +80,20 @@ def test_nothing_found_is_an_empty_star_and_a_warning(tmp_path):
         assert any("Nothing was found in 1 of 1 tomograms (t1): no voxel has the value 1" in w for w in result.warnings)
 
 
+def test_a_label_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    labels = np.zeros((40, 5, 6), np.int8)
+    labels[1, 2, 3], labels[39, 2, 3] = 2, 5  # in the first and in the last slab
+    (tmp_path / "features.json").write_text('{"features": [{"label": 2, "name": "membrane"}]}')
+    for command in ("pick-features", "measure-membranes"):
+        files = ["--segmentations", str(tmp_path / "t1.mrc"), "--result", str(tmp_path / "result.json")]
+        write_mrc(tmp_path / "t1.mrc", labels, PIXEL)
+        assert main([command, *files, "--label", "7", "--output", str(tmp_path / command)]) == 0
+        (said,) = Result.read(tmp_path / "result.json").warnings
+        assert said.endswith(" The label volumes have 2 membrane, 5; --label is 7.")
+    _, result = pick(tmp_path, labels, "--label", "5", "--minimum-size", "100", label=False)
+    assert "label volumes have" not in result.warnings[0]  # it is there, and too small
+
+
 def test_single_voxels_and_thin_lines_do_no_harm(tmp_path):
     mask = np.zeros((8, 9, 20), bool)
     mask[1, 1, 1], mask[4, 4, 3:18], mask[6, 7, 2:4] = True, True, True

@@ -36,8 +36,7 @@ def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict
     classes = prediction.logits.shape[1]
     temperature = fit_temperature(prediction.logits, labels)
     probabilities = torch.softmax(prediction.logits.double() / temperature, 1).numpy()
-    found = probabilities.argmax(1)
-    confusion = np.zeros((classes, classes), int)
+    found, confusion = probabilities.argmax(1), np.zeros((classes, classes), int)
     np.add.at(confusion, (labels, found), 1)
     accuracy, number = float((found == labels).mean()), len(labels)
     return temperature, dict(

@@ -109,8 +109,7 @@ def split(
     validate if every class can stay in both parts; else a part of each class, drawn at random. labels: (n,) int.
     fraction: part that validates."""
     rng = np.random.default_rng((seed, 77))
-    held = _whole_tomograms(subtomograms.tomograms, labels, fraction, rng)
-    how = BY_TOMOGRAM
+    held, how = _whole_tomograms(subtomograms.tomograms, labels, fraction, rng), BY_TOMOGRAM
     if held is None:
         held, how = _part_of_each_class(labels, fraction, rng), "at random within each class"
         if len(set(subtomograms.tomograms)) > 1:

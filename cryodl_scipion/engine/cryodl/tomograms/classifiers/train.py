@@ -35,8 +35,7 @@ class ClassifierTask(NetworkTask):
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, rotated in ways that keep the wedge."""
         rows = rng.choice(self.examples.training, self.batch_size)
-        volumes = self._volumes(rows)
-        rotations = rng.integers(len(ROTATIONS), size=len(rows))
+        volumes, rotations = self._volumes(rows), rng.integers(len(ROTATIONS), size=len(rows))
         return torch.stack([*map(rotated_by, volumes, rotations)]), self.labels[rows]
 
     def _volumes(self, rows: np.ndarray) -> torch.Tensor:

@@ -10,7 +10,7 @@ from ...contract import MeasureMembranesConfig, MeasureMembranesOutputs, counted
 from ...io import files
 from ...running.runner import PROGRAM, Run, command
 from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes, write_membranes
-from ..features.volumes import ALL, each_volume
+from ..features.volumes import ALL, each_volume, labels_there
 
 INDEX, TABLE = "measure_membranes.json", "membranes.csv"
 
@@ -32,6 +32,7 @@ def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembra
         run.warn(
             f"No membrane was found in {some_names(without, 5)}: nothing of the label or above the threshold is larger "
             f"than {config.minimum_size:g} nm³ (--minimum-size). Check label, threshold and minimum size."
+            + labels_there(config, without)
         )
     run.summary(
         f"{counted(sum(counts.values()), 'membrane')} in {counted(len(counts), 'tomogram')}: {done.folder / TABLE}",

@@ -41,7 +41,7 @@ def pick_features(config: PickFeaturesConfig, run: Run) -> PickFeaturesOutputs:
         )
         run.warn(
             f"Nothing was found in {len(without)} of {len(counts)} tomograms ({some_names(without, 5)}): {mask}, or "
-            "all components were left out because of size or border."
+            f"all components were left out because of size or border.{volumes.labels_there(config, without)}"
         )
     total = counted(sum(counts.values()), "point")
     run.summary(

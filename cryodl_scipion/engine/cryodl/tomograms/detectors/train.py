@@ -27,8 +27,7 @@ MAX_VALIDATED = 32  # crops
 def heat_map(points: np.ndarray, width: float, shape: typing.Sequence[int]) -> torch.Tensor:
     """(z, y, x) float32: 1 at the particles, falling as a Gaussian; the larger of two that overlap. points: (n, 3) zyx
     in cells. width: cells."""
-    result = torch.zeros(tuple(shape))
-    reach = math.ceil(3 * width)
+    result, reach = torch.zeros(tuple(shape)), math.ceil(3 * width)
     for point in points:
         low = [max(0, math.floor(p) - reach) for p in point]
         high = [min(n, math.floor(p) + reach + 2) for p, n in zip(point, shape)]

@@ -140,8 +140,7 @@ def tomograms_to_draw(
     """{name of a pair: Tomogram} to draw, {} if there are none."""
     if not config.tomograms:
         return {}
-    named = name_tomograms(expand_paths(config.tomograms))
-    names = [pair.name for pair in pairs]
+    named, names = name_tomograms(expand_paths(config.tomograms)), [pair.name for pair in pairs]
     positions = _positions(names, named, "tomograms", "--tomograms", "one tomogram for each, or none", run)
     found = {pair.name: Tomogram(named[position][1]) for pair, position in zip(pairs, positions)}
     for pair in pairs:

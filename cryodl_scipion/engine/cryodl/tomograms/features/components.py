@@ -70,8 +70,7 @@ class Segmentation:
         step = int(np.ceil((np.prod(sizes, dtype=float) / MAX_VOXELS) ** (1 / 3)))
         if step <= 1:
             return self.read(*map(tuple, box))[0], 1
-        slices = max(1, int(MAX_VOXELS / (sizes[1] * sizes[2] * step)))
-        parts = []
+        slices, parts = max(1, int(MAX_VOXELS / (sizes[1] * sizes[2] * step))), []
         for start in range(int(box[0][0]), int(box[0][1]), slices * step):
             part = (start, min(start + slices * step, int(box[0][1])))
             parts.append(any_bins(self.read(part, *map(tuple, box[1:]))[0], step))

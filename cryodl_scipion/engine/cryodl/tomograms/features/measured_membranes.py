@@ -193,8 +193,7 @@ def _one(
         if vesicles is None
         else vesicles.numbers == part
     )
-    mesh = middle_surface(mask, box[:, 0], positions, normals, step)
-    soft = mask.astype(np.float32)
+    mesh, soft = middle_surface(mask, box[:, 0], positions, normals, step), mask.astype(np.float32)
     where = lambda zyx: ((zyx - box[:, 0] - (step - 1) / 2) / step).T
     inside = lambda zyx: map_coordinates(soft, where(zyx), order=1, mode="grid-constant")
     return mesh, local_thickness(inside, positions, normals, thickness)

@@ -62,8 +62,7 @@ def local_thickness(
     zyx how much they lie in the mask, from 0 to 1, interpolated between voxels. positions, normals: (n, 3), zyx,
     voxels; unit normals. thickness: Mean of the membrane, voxels; three times as much is the most that is looked at
     each way. Returns array (n,): voxels; NaN where a point is not in the mask, or the mask does not end."""
-    steps = np.arange(0, max(3 * thickness, 6) + FINE, FINE)
-    ways = []
+    steps, ways = np.arange(0, max(3 * thickness, 6) + FINE, FINE), []
     for sign in (1, -1):
         lines = positions[:, None] + sign * steps[:, None] * normals[:, None]
         values = inside(lines.reshape(-1, 3)).reshape(len(positions), len(steps))
@@ -119,8 +118,7 @@ def on_membranes(
 def _component(
     voxels: np.ndarray, thickness: float, spacing: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    radius = max(1.5 * thickness, 2.5)
-    tree = cKDTree(voxels)
+    radius, tree = max(1.5 * thickness, 2.5), cKDTree(voxels)
     # the part of the voxels that is enough to begin with
     rough = min(1.0, ROUGHLY / (np.pi * radius**2 * max(thickness, 1)))
     few = cKDTree(voxels[rng.random(len(voxels)) < rough]) if rough * len(voxels) > 10 * ROUGHLY else tree

@@ -35,8 +35,7 @@ def split_touching(
     """Points of the particles of some components: centres of mass of the parts, which are not nearer than half a
     diameter. numbers: of the components wanted, from 0. diameter: voxels. locate: function of (n, 3) voxels that gives
     the numbers of their components, from 1."""
-    sizes = np.prod(np.diff(components.boxes[numbers], axis=2)[:, :, 0], axis=1)
-    found = []
+    sizes, found = np.prod(np.diff(components.boxes[numbers], axis=2)[:, :, 0], axis=1), []
     for number in numbers[sizes <= LARGEST_BOX]:
         box = components.boxes[number]
         centres, voxels, _ = part(isolated(segmentation.crop(box)[0], components.firsts[number] - box[:, 0]), diameter)
@@ -115,8 +114,7 @@ def _by_blocks(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As `part`, of all that lies in the boxes: blocks have a halo, and keep particles whose centre is theirs."""
     halo = min(int(np.ceil(HALO * diameter)), FARTHEST)
-    side = max(64, int(LARGEST_BOX ** (1 / 3)) - 2 * halo)
-    found = []
+    side, found = max(64, int(LARGEST_BOX ** (1 / 3)) - 2 * halo), []
     low, high = boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)
     starts = np.meshgrid(*(np.arange(a, b, side) for a, b in zip(low, high)), indexing="ij")
     for start in np.stack(starts, -1).reshape(-1, 3):
@@ -138,8 +136,7 @@ def _by_blocks(
 
 def _apart(centres: np.ndarray, voxels: np.ndarray, distance: float) -> np.ndarray:
     """Indices of those with no larger one nearer than the distance: blocks may see one particle differently."""
-    keep = np.ones(len(centres), bool)
-    order = np.argsort(-voxels, kind="stable")
+    keep, order = np.ones(len(centres), bool), np.argsort(-voxels, kind="stable")
     rank = np.empty(len(order), int)
     rank[order] = np.arange(len(order))
     pairs = cKDTree(centres).query_pairs(distance, output_type="ndarray")

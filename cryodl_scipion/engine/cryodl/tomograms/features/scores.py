@@ -61,8 +61,7 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
     index, notes = _read_index(folder), []
     if index is None:
         tomograms = _from_names(folder)
-        names = sorted({feature for t in tomograms for feature in t.files})
-        usual = {}
+        names, usual = sorted({feature for t in tomograms for feature in t.files}), {}
         notes.append(f"{folder} has no {INDEX}; the features are taken in alphabetical order: {', '.join(names)}.")
     else:
         tomograms = [

@@ -37,8 +37,7 @@ class AreaCounter:
     def _count(self, slab: np.ndarray, direction: tuple[int, int, int]) -> None:
         here = slab[tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(direction, slab.shape))]
         there = slab[tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(direction, slab.shape))]
-        other = here != there
-        length = np.abs(direction).sum()
+        other, length = here != there, np.abs(direction).sum()
         crossings = sum(np.bincount(side[other], minlength=len(self._areas)) for side in (here, there))
         self._areas += 2 * _WEIGHTS[int(length)] * crossings / length**0.5
 

@@ -7,12 +7,15 @@ import os
 import typing
 from pathlib import Path
 
+import numpy as np
+
 from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_dict, write_json
 from ...io.files import expand_paths, name_micrographs
 from ...io.stamps import file_stamp
 from ...io.tomogram_coordinates import join_coordinates3d
+from ...io.tomograms import Tomogram
 from ...running.runner import Run
-from .scores import labels_in
+from .scores import SLAB, feature_names, labels_in
 
 Named = typing.Sequence[tuple[str, str]]  # (name, path)
 Entry = dict[str, typing.Any]
@@ -167,6 +170,20 @@ def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[t
         pairs = name_micrographs(paths, tuple(name.rpartition("__")[0] or name for name, _ in pairs), "tomogram")
     refuse_name_of_all(pairs)
     return pairs
+
+
+def labels_there(config: PickFeaturesConfig | MeasureMembranesConfig, without: typing.Iterable[str]) -> str:
+    """' The label volumes have 1 membrane, 2; --label is 7.', for the end of a sentence about tomograms without any
+    find; '' where the label is there, and for scores. without: names of these tomograms."""
+    paths, found = dict(named_volumes(config)), dict[int, str]()
+    for path in map(paths.__getitem__, without) if config.label is not None else ():
+        volume, names = Tomogram(path), feature_names(path)
+        for z in range(0, volume.shape[0], SLAB):
+            values = np.unique(volume.labels((z, min(z + SLAB, volume.shape[0]))))
+            found.update((value, f"{value} {names.get(value, '')}".rstrip()) for value in values.tolist() if value)
+    there = ", ".join(found[value] for value in sorted(found))
+    missing = found and config.label not in found
+    return f" The label volumes have {there}; --label is {config.label}." if missing else ""
 
 
 def join_points(folder: Path, record: FolderRecord) -> None:

@@ -36,10 +36,8 @@ def write_models(
     weights = task.networks["segmenter"].state_dict()
     metrics = {}
     for number, feature in enumerate(FEATURES):
-        hit = (labels == number + 1).numpy().ravel()
-        answer = raw[:, number].numpy().ravel()
-        calibration = fit_voxels(hit, answer)
-        counted = Counted.of(hit, answer)
+        hit, answer = (labels == number + 1).numpy().ravel(), raw[:, number].numpy().ravel()
+        calibration, counted = fit_voxels(hit, answer), Counted.of(hit, answer)
         metrics[feature] = dict(
             dice=dice(calibration.score(answer) >= THRESHOLD, hit),
             best_dice=counted.best_dice,

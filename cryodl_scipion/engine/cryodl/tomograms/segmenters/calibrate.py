@@ -107,8 +107,7 @@ def validation_metrics(
 ) -> dict[str, float | None]:
     """Metrics of validation tiles for the card; those that need the feature are None if no voxel has it. outputs: raw
     scores (s, s) each. targets, labelled: (s, s). pixel_size: Å."""
-    scores = [calibration.score(o) for o in outputs]
-    ground_truths = [t >= 0.5 for t in targets]
+    scores, ground_truths = [calibration.score(o) for o in outputs], [t >= 0.5 for t in targets]
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
     hit, raw = join(ground_truths), join(outputs)
     found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, ground_truths, labelled)]

@@ -17,8 +17,7 @@ SMOOTHING = 0.05  # of the targets: a hand that draws is wrong somewhere, and a 
 def masked_bce_and_dice(output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy plus one minus the soft Dice coefficient of the whole batch, over what is known. output: raw
     scores, log odds. target: in [0, 1]. weight: 0 where nothing is known. All of one shape."""
-    labelled = weight.sum().clamp(min=1.0)
-    smooth = target * (1 - 2 * SMOOTHING) + SMOOTHING
+    labelled, smooth = weight.sum().clamp(min=1.0), target * (1 - 2 * SMOOTHING) + SMOOTHING
     cross = (weight * F.binary_cross_entropy_with_logits(output, smooth, reduction="none")).sum() / labelled
     return cross + 1 - soft_dice(output.sigmoid(), target, weight)
 

@@ -202,8 +202,7 @@ def choose_plan(grids: typing.Sequence[SlabGrid], memory: float) -> Plan:
 
 def _plan(grids: typing.Sequence[SlabGrid], memory: float, thickness: int) -> Plan | None:
     """The Plan of a thickness, with the largest tiles; None if it does not fit into `memory` bytes."""
-    rest = memory - _fixed_bytes(grids, thickness)
-    tiles = []
+    rest, tiles = memory - _fixed_bytes(grids, thickness), []
     for grid in grids:
         side = math.sqrt(max(0.0, rest) / _bytes_per_tile_pixel(grid, thickness))
         side = int(min(side, LARGEST_TILE + 2 * grid.overlap)) // grid.granularity * grid.granularity

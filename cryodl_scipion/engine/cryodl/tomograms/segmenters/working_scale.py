@@ -141,8 +141,7 @@ def _taps(start: int, stop: int, size_in: int, size_out: int) -> tuple[torch.Ten
 
 def _along(part: torch.Tensor, axis: int, taps: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Weighted sums of a tensor along an axis. taps, weights: (n, k); taps of weight 0 may lie outside."""
-    taps = taps.clamp(0, part.shape[axis] - 1)
-    shape = [1, 1, 1]
+    taps, shape = taps.clamp(0, part.shape[axis] - 1), [1, 1, 1]
     shape[axis] = len(taps)
 
     def term(k: int) -> torch.Tensor:

@@ -114,8 +114,7 @@ def maximised(
 ) -> Estimate:
     """Estimate of two Sums."""
     one, other = (half.volume(0.1 * half.shell_weights()) * mask for half in sums)
-    fsc = subtomogram_fsc(one, other, sums[0].ball)
-    both = sums[0].merged(sums[1])
+    fsc, both = subtomogram_fsc(one, other, sums[0].ball), sums[0].merged(sums[1])
     agreed = fsc.clamp(1e-3, 0.999)
     floor = both.shell_weights() * (1 - agreed) / (2 * agreed)
     floor[0] = 0.1 * both.shell_weights()[0]

@@ -145,8 +145,7 @@ def _positions(
     values: torch.Tensor, weights: torch.Tensor, axes: torch.Tensor, noise: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(n, c) most probable positions, and their (n, c, c) covariances."""
-    count = len(axes)
-    products = (axes[:, None] * axes[None]).flatten(0, 1)
+    count, products = len(axes), (axes[:, None] * axes[None]).flatten(0, 1)
     precision = (weights @ products.T).reshape(-1, count, count) / noise + torch.eye(count, device=axes.device)
     spread = torch.linalg.inv(precision)
     return (spread @ ((values @ axes.T) / noise)[:, :, None])[:, :, 0], spread

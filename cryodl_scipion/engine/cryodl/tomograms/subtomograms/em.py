@@ -90,8 +90,7 @@ def soft_round(observed: ObservedSubtomograms, estimate: Estimate, grid: PoseGri
     low, noise = observed.within(grid.radius), estimate.noise
     bank, ball = grid.bank(estimate.volume), grid.ball
     values = [torch.zeros_like(bank) for _ in (0, 1)]
-    weights = [torch.zeros_like(power_of(bank)) for _ in (0, 1)]
-    evidence = []
+    weights, evidence = [torch.zeros_like(power_of(bank)) for _ in (0, 1)], []
     inverse = (1 / noise)[ball.shell]
     for rows, moved, log in likelihoods(low, noise, bank, grid):
         total = torch.logsumexp(log.flatten(1), 1)

@@ -64,8 +64,7 @@ class Sums:
         side = 2 * self.reach + 1
         xyz = coefficient_positions(self.ball, matrices).reshape(-1, 3)
         low = xyz.floor()
-        part = xyz - low
-        corner = low.long() + self.reach
+        part, corner = xyz - low, low.long() + self.reach
         values, weights = values.reshape(-1), weights.reshape(-1)
         for z, y, x in CORNERS:
             corner_weight = _axis_weight(part[:, 0], x) * _axis_weight(part[:, 1], y) * _axis_weight(part[:, 2], z)

@@ -155,8 +155,7 @@ class Filters:
         """Factors for the template in a cubic box: those of the tomogram, the missing wedge, and the CTF."""
         factor = self.of_tomogram((box,) * 3) * wedge(box, *self.tilts)
         if self.transfer is not None:
-            positions = np.linspace(0, 0.5, len(self.transfer))
-            frequency = frequencies((box,) * 3)
+            positions, frequency = np.linspace(0, 0.5, len(self.transfer)), frequencies((box,) * 3)
             factor = factor * torch.from_numpy(np.interp(frequency.numpy(), positions, self.transfer)).float()
         return factor
 

@@ -300,8 +300,7 @@ def tiling(
     around are lengths that transform fast. voxels: at most in one."""
     from scipy.fft import next_fast_len
 
-    maximum = min(SIDES[1], max(SIDES[0], int(voxels ** (1 / 3)) - box))
-    kept = []
+    maximum, kept = min(SIDES[1], max(SIDES[0], int(voxels ** (1 / 3)) - box)), []
     for side in shape:
         counts = range(-(-side // maximum), -(-side // maximum) + 4)
         number = min([(n * next_fast_len(-(-side // n) + box - 1, real=True), n) for n in counts])[1]
