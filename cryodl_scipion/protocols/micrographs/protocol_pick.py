@@ -30,6 +30,7 @@ MINIMUM = 2  # micrographs to learn from: one of them judges
 # Seconds that a micrograph waits at most for others to fill its batch, and the first one for those that teach.
 LONGEST_WAIT, LEARNING_WAIT = 60, 1800
 _LEARNS, _NETWORK = f"method == {LEARNS}", f"method == {NETWORK}"
+_ROUNDS = f"{_LEARNS} and correctedCoordinates is None and keptParticles is None"
 _METHOD = Choice(
     "method",
     "Method",
@@ -87,14 +88,15 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         ),
         Options("particle_diameter", help=DIAMETER_HELP, when=f"method != {TEMPLATES} or inputStructure is None"),
         Options("threshold"),
-        OptionsOf(contract.AutoPickConfig, "rounds", "training_micrographs", when=_LEARNS),
+        OptionsOf(contract.AutoPickConfig, "rounds", "training_micrographs", when=_ROUNDS),
         Options("threshold_rule", "expected_particles", when=f"{_NETWORK} and threshold is None"),
         BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
         Options("contrast"),
         Options("minimum_distance", "border", when=f"method != {LEARNS}"),
         Options("keep_diameter", when=f"{_NETWORK} and particleDiameter is not None"),
         Options("avoid", "feature_maps", when=_NETWORK),
-        OptionsOf(contract.AutoPickConfig, "confident", "steps", when=_LEARNS),
+        OptionsOf(contract.AutoPickConfig, "confident", when=_ROUNDS),
+        OptionsOf(contract.AutoPickConfig, "steps", when=_LEARNS),
         OptionsOf(contract.Request, "seed", when=_LEARNS),
         Section("Corrections"),
         Own(
@@ -143,7 +145,8 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         self._defineStreamingParams(form)
         form.getParam(self._SIZE).setDefault(BATCH)
         form.getParam(self._SIZE).condition.set(f"method != {LEARNS}")
-        form._analizeCondition(self._SIZE, form.getParam(self._SIZE))
+        for name in (self._SIZE, "rounds", "trainingMicrographs", "confident"):  # some follow from later fields
+            form._analizeCondition(name, form.getParam(name))
         size = "Maximum number of micrographs in one start of the program, of those that arrive after the first ones."
         form.addParam("batchSize", params.IntParam, default=BATCH, condition=_LEARNS, label="Later batches", help=size)
         wait = dict(default=LONGEST_WAIT, label="Longest wait (s)")

@@ -157,6 +157,13 @@ class TestCryodlAutoPick(CryodlTest):
         self.assertIn("Rounds is 30; it must be between", self.errors(rounds=30))
         self.assertIn("Box size (px) is 1", self.errors(boxSize=1))
         self.assertIn("Trained model is empty", self.errors(dict(inputModel=(None, ""))))
+        corrected = self.makeProtocol(CryodlProtAutoPick)
+        shown = lambda: [
+            corrected.evalParamCondition(n) for n in ("rounds", "trainingMicrographs", "confident", "steps")
+        ]
+        self.assertEqual(shown(), [True] * 4)
+        corrected.correctedCoordinates.set(self.finished.outputCoordinates)
+        self.assertEqual(shown(), [False] * 3 + [True])
         one = self.importMicrographs(os.path.dirname(synthetic.writeMicrographs(self.data + "/one", 1)[0]))
         alone = dict(inputMicrographs=(one, "outputMicrographs"))
         self.assertIn("only one micrograph", self.errors(alone))

@@ -157,7 +157,8 @@ def test_confirmed_micrographs_are_complete_labels(project):
     config, said = with_corrections(config_of(project))
     (item,) = match_labels(config)
     assert len(item.positives) == 7 and config.labels == "auto" and config.background is None
-    assert "All 7 picks" in said[0] and "--labels boxes" in said[0], "people confirm picks and miss particles"
+    # people confirm picks and miss particles; auto-pick, which says so as well, has no such option
+    assert "All 7 picks" in said[0] and "use train-picker --labels boxes" in said[0]
     assert item.uncertain.mask, "the area to ignore stays ignored"
     assert rows(item.negatives) == [(50, 60)], "labels that are found to be incomplete later need it"
 

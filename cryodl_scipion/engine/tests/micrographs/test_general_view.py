@@ -38,7 +38,7 @@ def _decide(config, monkeypatch, positions, score=0.95):
 def test_a_few_labels_among_many_particles_are_not_taken_for_all(config, monkeypatch):
     decided, said = _decide(config, monkeypatch, 600)
     assert decided.labels == "boxes"
-    assert "6 particles are labelled" in said[0] and "--labels complete" in said[0]
+    assert "6 particles are labelled" in said[0] and "use train-picker --labels complete" in said[0]
 
 
 def test_labels_of_nearly_all_particles_stay_complete(config, monkeypatch):

@@ -216,12 +216,13 @@ class AutoPickConfig(pick_fields.OnMicrographs):
     )
     rounds: int = param(
         "Maximum number of rounds of training on picks of these micrographs. They end earlier when a round is not "
-        "better.",
+        "better. Not used with corrections.",
         3,
         limits=(0, 20),
     )
     training_micrographs: int = param(
-        "Number of micrographs to learn from, spread over the set. All micrographs are picked at the end.",
+        "Number of micrographs to learn from, spread over the set. All micrographs are picked at the end. With "
+        "corrections, only size and contrast of the particles are measured on them.",
         12,
         limits=(2, 1000),
     )
@@ -235,7 +236,7 @@ class AutoPickConfig(pick_fields.OnMicrographs):
     )
     confident: float = param(
         "Picks with at least this score are learnt as particles; positions with a score below 1 minus this value as "
-        "background. The rest is not used.",
+        "background. The rest is not used. Not used with corrections.",
         0.8,
         label="Confident score",
         limits=(0.5, 0.99),

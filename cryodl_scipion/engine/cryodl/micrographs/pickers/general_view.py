@@ -160,8 +160,8 @@ def decide_labels(
     kind = "boxes" if sum(len(item.positives) for item in items) <= FEW else "sparse"
     return dataclasses.replace(config, labels=kind), [
         f"{labelled} particles are labelled on {looked} micrographs, on which the general model finds {seen:.0f} "
-        f"with confidence. The labels are therefore regarded as incomplete (--labels {kind}), and unlabelled areas "
-        "are not used for training. If all particles are labelled, set --labels complete."
+        "with confidence. The labels are therefore regarded as incomplete, and unlabelled areas are not used for "
+        "training. If all particles are labelled, use train-picker --labels complete."
     ]
 
 

@@ -63,7 +63,7 @@ def with_corrections(
         marked = sum(map(len, found.certain.values()))
         return config, [
             f"All {marked} picks of {config.coordinates} are confirmed: everything else on these micrographs counts as "
-            "background. If particles are missing there, use --labels boxes."
+            "background. If particles are missing there, use train-picker --labels boxes."
         ] * (config.labels in ("auto", "complete") and marked > 0)
     if config.labels == "auto":
         config = dataclasses.replace(config, labels="boxes")
@@ -111,7 +111,7 @@ def match_labels(
     if boxed:
         warn(
             f"{len(boxed)} micrographs have boxes on background or contamination, but no list of particles; with "
-            f"{label_kind(config)} labels (--labels) they are not used: {some_names(boxed)}."
+            f"{label_kind(config)} labels (train-picker --labels) they are not used: {some_names(boxed)}."
         )
     boxes_of = lambda name: (group.get(name, _NOWHERE) for group in groups)
     items = [
