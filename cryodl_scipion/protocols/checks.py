@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of input sets, shared by the protocols. Each gives sentences for the form; none changes anything."""
 
+import functools
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
@@ -11,8 +12,8 @@ from ..convert.micrographs.picks import positionsByMicrograph
 from ..convert.names import repeatedNames
 from ..engine.cryodl import contract
 
-# Enough names to recognise the mistake; more would hide the sentence.
-_NAMED = 5
+# 'a, b and 7 more': enough names to recognise the mistake; more would hide the sentence.
+listed = functools.partial(contract.some_names, maximum=5)
 
 
 def checkMicrographs(micrographs: Any, of: str = "") -> List[str]:
@@ -147,9 +148,3 @@ def modelWarnings(card: Dict[str, Any], pixelSize: float, diameter: float) -> An
         f"The particle diameter of {diameter:g} Å is far from the model's {card['particle_diameter']:g} Å. Particles "
         "are rescaled to the same size for the network, but check the picks.",
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """'a, b and 7 more'."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -93,14 +93,11 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
             for path in [path for path in paths if os.path.exists(path)][:1]:
                 convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
         self._defineOutputs(outputCoordinates=coordinates)
-        self._defineSourceRelation(self._source(), coordinates)
+        self._defineSourceRelation(self.inputMicrographs if picks is None else self.inputCoordinates, coordinates)
 
     def getPicksFolder(self) -> str:
         """Folder of the corrected picks, with removed/ and ignored/."""
         return self._getExtraPath(PICKS_FOLDER)
-
-    def _source(self) -> Any:
-        return self.inputMicrographs if self.inputCoordinates.get() is None else self.inputCoordinates
 
     def _set(self) -> Any:
         coordinates = self.inputCoordinates.get()

@@ -10,7 +10,13 @@ import numpy as np
 
 from ...convert.maps import structureFileOf
 from ...convert.reading import readCsv
-from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions, half_map_verdict, resolution_in_words
+from ...engine.cryodl.contract import (
+    MAP_METRICS,
+    CompareModelsOutputs,
+    half_map_resolutions,
+    half_map_verdict,
+    resolution_in_words,
+)
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, RESIDUES
 from ..panels_viewer import PanelsViewer, panel
@@ -19,13 +25,6 @@ from ..window import CanvasWindow, PicturesWindow, picturesIn
 from .viewer_map import LinkedMapsWindow
 
 TITLES = ("Measure", "Map")
-_METRICS = {
-    "fsc05_angstrom": "Map-model FSC 0.5",
-    "fsc0143_angstrom": "Map-model FSC 0.143",
-    "fsc05_unmasked_angstrom": "Map-model FSC 0.5, whole box",
-    "q_score": "Q-score, mean of the atoms",
-    "local_correlation": "Local correlation at the atoms",
-}
 # Columns of residues.csv in words; the column of the map before ends with _before.
 MEASURES = {"Q-score": "q_score", "Local correlation": "local_correlation"}
 _NOW, _THEN = "#4477aa", "#999999"
@@ -36,7 +35,7 @@ def tableOf(evaluation: Dict[str, Any]) -> Any:
     before, halves = evaluation.get("before"), evaluation.get("half_maps") or {}
     maps = [evaluation, before] if before else [evaluation]
     inWords = lambda name, value: resolution_in_words(value) if name.endswith("angstrom") else f"{value:.3f}"
-    rows = [(words, *(inWords(name, each[name]) for each in maps)) for name, words in _METRICS.items()]
+    rows = [(words, *(inWords(name, each[name]) for each in maps)) for name, words in MAP_METRICS.items()]
     empty = ("",) * (len(maps) - 1)  # half-maps have no map before
     if halves:
         rows.append(("Half-maps, FSC 0.143", resolution_in_words(halves["resolution_angstrom"]), *empty))

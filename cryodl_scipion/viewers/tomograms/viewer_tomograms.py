@@ -69,23 +69,17 @@ def foundRows(found: Found) -> List[Tuple[str, ...]]:
 
 
 def _row(tomogram: str, feature: str, metrics: Dict[str, Any]) -> Tuple[str, ...]:
-    volume, area = (_size(metrics.get(key)) for key in ("volume_nm3", "area_nm2"))
+    # three or more figures, never as a power of ten
+    sizes = map(metrics.get, ("volume_nm3", "area_nm2"))
+    volume, area = ("-" if size is None else f"{size:.0f}" if size >= 100 else f"{size:.3g}" for size in sizes)
     return tomogram, feature, volume, f"{metrics['components']}", area, f"{metrics['voxels']}"
-
-
-def _size(value: Optional[float]) -> str:
-    """A volume or area with three or more figures, never as a power of ten."""
-    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def membraneRows(path: str) -> List[Tuple[str, ...]]:
     """Rows of MEMBRANE_TITLES. path: membranes.csv; what it does not have is '-'."""
-    return [tuple(_plain(row.get(column)) for column in _MEMBRANE) for row in readCsv(path)]
-
-
-def _plain(text: Optional[str]) -> str:
-    """A number of the table without a power of ten, which has four digits; anything else as it is."""
-    return f"{float(text):.0f}" if text and re.fullmatch(r"-?[\d.]+e[+-]\d+", text) else text or "-"
+    # a number with a power of ten has four digits
+    plain = lambda text: f"{float(text):.0f}" if text and re.fullmatch(r"-?[\d.]+e[+-]\d+", text) else text or "-"
+    return [tuple(plain(row.get(column)) for column in _MEMBRANE) for row in readCsv(path)]
 
 
 def judgedRows(features: Dict[str, Dict[str, Optional[float]]]) -> List[Tuple[str, ...]]:

@@ -25,8 +25,8 @@ from .half_map_test import (
     some_names, split_verdict
 )
 from .maps.evaluating import (
-    CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs, SimulateHalfMapsConfig,
-    SimulateHalfMapsOutputs
+    MAP_METRICS, CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs,
+    SimulateHalfMapsConfig, SimulateHalfMapsOutputs
 )
 from .maps.improving import (
     INPUT_WEIGHT, ImproveMapConfig, ImproveMapOutputs, TrainMapImproverConfig,

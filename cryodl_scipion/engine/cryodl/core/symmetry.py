@@ -42,11 +42,8 @@ def operations(symmetry: str) -> np.ndarray:
             f"Symmetry (--symmetry) is {symmetry!r}; it must be C1 to C{LARGEST_FOLD}, D1 to D{LARGEST_FOLD}, T, O, "
             "I, or I1 to I4, in RELION's axes. Helical symmetry and mirror planes are not supported."
         )
-    return _closed([_rotation(order, axis) for order, axis in generators])
-
-
-def _rotation(order: int, axis: typing.Sequence[float]) -> np.ndarray:
-    return np.asarray(Rotation.from_rotvec(2 * np.pi / order * np.array(axis) / np.linalg.norm(axis)).as_matrix())
+    vectors = [2 * np.pi / order * np.array(axis) / np.linalg.norm(axis) for order, axis in generators]
+    return _closed([np.asarray(Rotation.from_rotvec(vector).as_matrix()) for vector in vectors])
 
 
 def _closed(generators: typing.Sequence[np.ndarray]) -> np.ndarray:

@@ -134,7 +134,9 @@ def _lock(path: Path, items: typing.Sequence[str] | None, command: str, wait: fl
 def _take(handle: int, items: typing.Sequence[str] | None) -> str | None:
     """Lock the items. Returns None, or the first that another process holds ("" is the whole output)."""
     for name in items if items is not None else [""]:
-        start, length = (_position(name), 1) if items is not None else (0, 0)
+        # the byte of the file that stands for a name; nothing is written there
+        place = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:7], "big")
+        start, length = (place, 1) if items is not None else (0, 0)
         try:
             _set(handle, fcntl.F_WRLCK, start, length)
         except OSError as error:
@@ -147,11 +149,6 @@ def _take(handle: int, items: typing.Sequence[str] | None) -> str | None:
 def _set(handle: int, kind: int, start: int, length: int) -> None:
     """A lock of an open file, not of a process: closing another handle of the same file does not free it."""
     fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack("@hhqqi4x", kind, os.SEEK_SET, start, length, 0))
-
-
-def _position(name: str) -> int:
-    """Byte of the file that stands for a name; nothing is written there."""
-    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:7], "big")
 
 
 def _same(handle: int, path: Path) -> bool:

@@ -10,6 +10,14 @@ from ..command import Command, Config, Details, MapsOutputs, Outputs, Paths, fou
 from . import map_fields
 from .map_fields import half_map_problems
 
+# Metrics of a map in words.
+MAP_METRICS = {
+    "fsc05_angstrom": "Map-model FSC 0.5",
+    "fsc0143_angstrom": "Map-model FSC 0.143",
+    "fsc05_unmasked_angstrom": "Map-model FSC 0.5, whole box",
+    "q_score": "Q-score, mean of the atoms",
+    "local_correlation": "Local correlation at the atoms",
+}
 _model_resolution_field = partial(
     param,
     "Resolution of the map. The windows for local resolution are five times as wide.",

@@ -167,7 +167,9 @@ class ExportRelionConfig(pick_fields.OnMicrographs):
         label="RELION project",
         path="folder",
     )
-    box: int = pick_fields.box("Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.")
+    box: int = pick_fields.box(
+        help="Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number."
+    )
     contrast: str = pick_fields.stated_contrast(
         "Contrast of the protein in the micrographs. RELION expects bright protein in particle images, so dark "
         "protein is inverted."

@@ -282,23 +282,10 @@ class ExtractParticlesConfig(pick_fields.OnMicrographs):
         "STAR file for the particles. The stacks are written to a folder beside it, of the same name without .star. "
         "An interrupted run continues there."
     )
-    ctf: typing.Optional[str] = param(
-        "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
-        "that it does not contain are left out.",
-        None,
-        label="CTF",
-        path="file",
-        none_means="particles without CTF",
-    )
-    box: int = pick_fields.box(
-        "Box size in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
-    )
-    scaled_box: int = param(
-        "Box size after resampling, which keeps the field of view. 0: no resampling.",
-        0,
-        "px",
-        label="Resampled box size",
-        limits=(0, 8192),
+    ctf: typing.Optional[str] = pick_fields.ctf(none_means="particles without CTF")
+    box: int = pick_fields.box()
+    scaled_box: int = pick_fields.scaled_box(
+        "Box size after resampling, which keeps the field of view. 0: no resampling."
     )
     contrast: str = pick_fields.stated_contrast(
         "Contrast of the protein in the micrographs. Dark protein is inverted, so that it is bright in all particle "
@@ -321,30 +308,11 @@ class ExtractParticlesConfig(pick_fields.OnMicrographs):
         choices=BORDERS,
         expert=True,
     )
-    voltage: typing.Optional[float] = param(
-        "Acceleration voltage of the microscope.",
-        None,
-        "kV",
-        limits=(20, 1000),
-        none_means="the value in the CTF file",
-        expert=True,
+    voltage: typing.Optional[float] = pick_fields.ctf_voltage("Acceleration voltage of the microscope.", expert=True)
+    spherical_aberration: typing.Optional[float] = pick_fields.ctf_cs(
+        "Spherical aberration of the microscope.", expert=True
     )
-    spherical_aberration: typing.Optional[float] = param(
-        "Spherical aberration of the microscope.",
-        None,
-        "mm",
-        label="Cs",
-        limits=(0, 10),
-        none_means="the value in the CTF file",
-        expert=True,
-    )
-    amplitude_contrast: typing.Optional[float] = param(
-        "Amplitude contrast as a fraction of the contrast.",
-        None,
-        limits=(0, 1),
-        none_means="the value in the CTF file",
-        expert=True,
-    )
+    amplitude_contrast: typing.Optional[float] = pick_fields.ctf_amplitude(none_means="the value in the CTF file")
 
     def check_together(self) -> typing.List[str]:
         box = self.box_in_pixels()

@@ -114,7 +114,28 @@ overwrite = partial(
     expert=True,
 )
 pictures = partial(param, default=3, label="Pictures", limits=(0, 100000))
-box = partial(param, default=0, label="Box size", unit="px", limits=(0, 8192))
+box = partial(
+    param,
+    help="Box size in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number.",
+    default=0,
+    label="Box size",
+    unit="px",
+    limits=(0, 8192),
+)
+scaled_box = partial(param, default=0, unit="px", label="Resampled box size", limits=(0, 8192))
+ctf = partial(
+    param,
+    "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
+    "that it does not contain are left out.",
+    default=None,
+    label="CTF",
+    path="file",
+)
+ctf_voltage = partial(param, default=None, unit="kV", limits=(20, 1000), none_means="the value in the CTF file")
+ctf_cs = partial(param, default=None, unit="mm", label="Cs", limits=(0, 10), none_means="the value in the CTF file")
+ctf_amplitude = partial(
+    param, "Amplitude contrast as a fraction of the contrast.", default=None, limits=(0, 1), expert=True
+)
 stated_contrast = partial(param, default="dark", label="Contrast", choices=PROTEIN)
 
 

@@ -33,13 +33,8 @@ class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
         path="folder",
         none_means="the maps are measured by the best of them",
     )
-    ctf: typing.Optional[str] = param(
-        "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
-        "that it does not contain are left out.",
-        None,
-        label="CTF",
-        path="file",
-        none_means="it is estimated from the micrographs, which needs voltage and Cs",
+    ctf: typing.Optional[str] = pick_fields.ctf(
+        none_means="it is estimated from the micrographs, which needs voltage and Cs"
     )
     particle_diameter: typing.Optional[float] = pick_fields.particle_diameter(
         default=None, none_means="the diameter of the structure"
@@ -53,16 +48,10 @@ class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
         limits=(50, 10**8),
         none_means="all particles",
     )
-    box: int = pick_fields.box(
-        "Box size in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
-    )
-    scaled_box: int = param(
+    box: int = pick_fields.box()
+    scaled_box: int = pick_fields.scaled_box(
         "Box size after resampling, which keeps the field of view. 0: no resampling. The resolution of the maps ends "
-        "at two of the resampled pixels.",
-        0,
-        "px",
-        label="Resampled box size",
-        limits=(0, 8192),
+        "at two of the resampled pixels."
     )
     angular_step: float = fields.angular_step("Angle between neighbouring directions of the first search.", expert=True)
     resolution: typing.Optional[float] = fields.resolution(
@@ -75,27 +64,14 @@ class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
     max_shift: typing.Optional[float] = fields.max_shift(
         "Maximum distance of a particle from its pick.", none_means="a tenth of the box size"
     )
-    voltage: typing.Optional[float] = param(
-        "Acceleration voltage of the microscope. It is needed where the CTF is estimated.",
-        None,
-        "kV",
-        limits=(20, 1000),
-        none_means="the value in the CTF file",
+    voltage: typing.Optional[float] = pick_fields.ctf_voltage(
+        "Acceleration voltage of the microscope. It is needed where the CTF is estimated."
     )
-    spherical_aberration: typing.Optional[float] = param(
-        "Spherical aberration of the microscope. It is needed where the CTF is estimated.",
-        None,
-        "mm",
-        label="Cs",
-        limits=(0, 10),
-        none_means="the value in the CTF file",
+    spherical_aberration: typing.Optional[float] = pick_fields.ctf_cs(
+        "Spherical aberration of the microscope. It is needed where the CTF is estimated."
     )
-    amplitude_contrast: typing.Optional[float] = param(
-        "Amplitude contrast as a fraction of the contrast.",
-        None,
-        limits=(0, 1),
-        none_means="the value in the CTF file, or 0.1 where the CTF is estimated",
-        expert=True,
+    amplitude_contrast: typing.Optional[float] = pick_fields.ctf_amplitude(
+        none_means="the value in the CTF file, or 0.1 where the CTF is estimated"
     )
 
     def search_resolution(self, diameter: float) -> float:

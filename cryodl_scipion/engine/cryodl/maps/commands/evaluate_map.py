@@ -6,6 +6,7 @@ Measure; with an output folder also write the metrics, with tables and pictures.
 import typing
 
 from ...contract import (
+    MAP_METRICS,
     EvaluateMapConfig,
     EvaluateMapOutputs,
     counted,
@@ -34,14 +35,6 @@ from ..measures.volume import (
 Metrics = dict[str, typing.Any]
 
 MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
-# Metrics in the words of the summary.
-LABELS = {
-    "fsc05_angstrom": "Map-model FSC 0.5",
-    "fsc0143_angstrom": "Map-model FSC 0.143",
-    "fsc05_unmasked_angstrom": "Map-model FSC 0.5, whole box",
-    "q_score": "Q-score, mean of the atoms",
-    "local_correlation": "Local correlation at the atoms",
-}
 
 
 @command
@@ -142,7 +135,7 @@ def _halves(
 def _in_words(metrics: Metrics) -> typing.Iterator[str]:
     before, halves = metrics.get("before"), metrics.get("half_maps")
     yield f"Against the model ({counted(metrics['atoms'], 'atom')}; mask: {metrics['mask']}):"
-    for name, label in LABELS.items():
+    for name, label in MAP_METRICS.items():
         yield f"{label}: {_value(name, metrics)}" + (f"; original {_value(name, before)}" if before else "")
     chains = metrics["q_score_chains"]
     if len(chains) > 1:

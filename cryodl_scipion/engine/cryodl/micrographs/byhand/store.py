@@ -150,7 +150,9 @@ class Corrections:
 def is_corrected(source: str | os.PathLike[str]) -> bool:
     """Whether a folder holds picks that were corrected by hand: STAR files with the column of certainty."""
     folder = Path(source)
-    return folder.is_dir() and any(_has_column(path) for path in sorted(folder.glob("*.star")))
+    return folder.is_dir() and any(
+        f"\n_{CERTAIN}" in path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*.star"))
+    )
 
 
 def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]) -> Corrections:
@@ -190,8 +192,3 @@ def _positions(folder: Path, names: set[str]) -> dict[str, np.ndarray]:
         return {}
     positions = {key: yx for key, (yx, _) in read_coordinates(folder).items()}
     return {name: yx for name, yx in align_keys(positions, names).items() if name in names}
-
-
-def _has_column(path: Path) -> bool:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return any(line.startswith("_" + CERTAIN) for line in file)
