@@ -15,15 +15,20 @@ def write_model(path="model.pdb"):
     rng = np.random.default_rng(1)
     body = rng.uniform(-1, 1, (500, 3)) * [24, 18, 14] + rng.uniform(-1, 1, (500, 1)) * [0, 6, 9]
     domain = rng.uniform(-1, 1, (160, 3)) * [8, 9, 20] + [28, 8, 22]
+    write_atoms(path, dict(A=body, B=domain))
+    return path
+
+
+def write_atoms(path, chains):
+    """A PDB file of {chain: (n, 3) places, Å}."""
     lines = []
-    for chain, atoms in (("A", body), ("B", domain)):
+    for chain, atoms in chains.items():
         for number, (x, y, z) in enumerate(atoms, 1):
             lines.append(
                 f"ATOM  {len(lines) + 1:5d}  CA  ALA {chain}{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}"
                 "  1.00 20.00           C"
             )
     Path(path).write_text("\n".join(lines) + "\nEND\n")
-    return path
 
 
 def moving_particles(output="p.star", **options):

@@ -59,7 +59,7 @@ def orthonormal(volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 COARSE = 12  # waves per box: where the fit begins
 COARSE_ROUNDS = 6  # passes of the components at first
 FINE_ROUNDS = 4  # and to the finest detail
-MIN_SPREAD = 0.03  # of their spread before they are learned, that errors are taken to have at least
+MIN_SPREAD, LARGEST = 0.03, 2.0  # of their spread before they are learned, that errors are taken to have
 REFINEMENTS = 3  # passes that refine orientations against the mean alone
 CHANGE = 0.1  # power of a component over that of the mean that is expected
 
@@ -82,7 +82,7 @@ class ComponentFit:
 class Setting:
     """What the passes share. coefficients : seen.Observations. views : seen.Views of them. halves : (n,) 1 or 2.
     mask, focus : (box, box, box), where the molecule is, and where it changes. say : called with a sentence for each
-    pass. image : (n,) number of each particle's image, equal for copies."""
+    pass. image : (n,) number of each particle's image, equal for copies. uncertain : of orientations, radians."""
 
     coefficients: typing.Any
     views: typing.Any
@@ -92,6 +92,7 @@ class Setting:
     say: typing.Callable[[str], typing.Any]
     image: np.ndarray
     focus: np.ndarray | float = 1.0
+    uncertain: float = 0.0
 
     def cube(self, radius: float) -> Cube:
         """The Cube of volumes with detail up to a radius in waves per box."""
@@ -138,6 +139,7 @@ def refine_views(
         setting.views.move(setting.rows(), sums.errors)
         rescale_noise(setting.coefficients, sums)
         sigmas = learned(sums, setting.views)
+        setting.uncertain = float(sigmas[0])
         setting.say(
             f"orientations {number + 1}: {np.degrees(sigmas[:3].mean()):.2f}° and "
             f"{sigmas[setting.views.shift_errors].mean():.2f} px uncertain"
@@ -150,7 +152,7 @@ def learned(sums: ExpectationSums, views: Views) -> np.ndarray:
     squares, known = sums.squared_errors.copy(), sums.known.copy()
     for group in views.alike:
         squares[group], known[group] = squares[group].mean(), known[group].mean()
-    return np.clip(np.sqrt(squares / known), MIN_SPREAD * views.spread, 2 * views.spread)
+    return np.clip(np.sqrt(squares / known), MIN_SPREAD * views.spread, LARGEST * views.spread)
 
 
 def rescale_noise(coefficients: Observations, sums: ExpectationSums) -> None:

@@ -35,8 +35,7 @@ CURVE_ROUNDS = 4  # passes at first, and again to the finest detail
 def along_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarray:
     """Place of each observation on a curve of volumes that begins along the first axis. radius: finest frequency, waves
     per box. Returns (n,), with the sign and the standard deviation of the coordinate along the first axis."""
-    position, _ = fit_curve(setting, fit, DEGREE, radius)
-    return scaled_position(position, fit.latent[:, 0])
+    return scaled_position(fit_curve(setting, fit, DEGREE, radius)[0], fit.latent[:, 0])
 
 
 def scaled_position(position: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
@@ -83,7 +82,7 @@ COMPONENTS = 3
 FREE = 10.0  # times their spread: errors so large that they are taken out of each image entirely
 SIGNIFICANT = 0.05
 NEAR = 3.0  # times the tolerance, or one over that: there it decides
-SURE = 3.0  # standard errors
+SURE, TURN = 3.0, 0.05  # standard errors; radians
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +100,8 @@ class Motion:
     @property
     def near(self) -> bool:
         """Whether the tolerance decides, not the statistics."""
-        if self.verdict == "motion":
-            return self.variability < NEAR * self.tolerance
-        return self.variability > max(self.tolerance / NEAR, SURE * self.error)
+        highest, lowest = NEAR * self.tolerance, max(self.tolerance / NEAR, SURE * self.error)
+        return self.variability < highest if self.verdict == "motion" else self.variability > lowest
 
     @property
     def verdict(self) -> str:
@@ -113,17 +111,17 @@ class Motion:
 
 class Recorder(Linear):
     """Keeps what each image says of components that it had no part in, after all that errors of its orientation,
-    contrast and CTF could explain is taken out. free : (e,) how large these may be. excess, freedom, size : one number
-    for each image."""
+    contrast and CTF could explain is taken out. tested : of the `count` components; the others are errors, too. free :
+    (count - tested + e,) how large errors may be. excess, freedom, size : one number for each image."""
 
-    def __init__(self, count: int, free: np.ndarray) -> None:
+    def __init__(self, count: int, free: np.ndarray, tested: int) -> None:
         super().__init__(count)
-        self.free = free
+        self.free, self.tested = free, tested
         self.excess, self.freedom, self.size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
         """As Linear's."""
-        own, fit, _ = without_errors(gram, match, self.count, 1 / self.free**2)
+        own, fit, _ = without_errors(gram, match, self.tested, 1 / self.free**2)
         trace = np.trace(own, axis1=1, axis2=2)
         self.excess.append((fit**2).sum(1) - trace)
         self.freedom.append((own**2).sum((1, 2)))
@@ -143,7 +141,7 @@ def find_motion(
     Components are fitted to each half of the particles and tested on the other: white noise of unit variance has an
     expected square along any direction that is known before, whatever the direction. Derivatives of the mean volume's
     projection by orientation, shift, contrast, defocus and astigmatism are taken out of each image first, so that their
-    errors do not count.
+    errors do not count; and turns of the detail that wrong orientations have taken from the mean volume.
 
     mean: (box, box, box), at the orientations of setting.views.
     radius: finest frequency of the fit, waves per box; the test stops at COARSE.
@@ -151,25 +149,36 @@ def find_motion(
     tolerance: variability that a rigid molecule may have by errors of second order; the p-value is that of more."""
     radius = min(radius, COARSE)
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
-    free = FREE * setting.views.spread
-    excess, freedom, size, found, order = (list[typing.Any]() for _ in range(5))
-    for half in (1, 2):
-        own, other = (np.nonzero((setting.halves == half) == mine)[0] for mine in (True, False))
-        volumes = components(own)
-        found.append(volumes)
-        recorder = Recorder(len(volumes) - 1, free)
+    free, turns = FREE * setting.views.spread, turns_of_detail(mean, setting.uncertain)
+    rows = [np.nonzero(setting.halves == half)[0] for half in (1, 2)]
+    found = [components(own) for own in rows]
+    recorder = Recorder(len(found[0]) + 2, np.concatenate([free[:3], free]), len(found[0]) - 1)
+    for volumes, other in zip(found, rows[::-1]):
+        volumes = np.concatenate([volumes, turns])
         expect(setting.coefficients, setting.views, other, cube, volumes, count, free, recorder, False)
-        order.append(other)
-        for total, part in ((excess, recorder.excess), (freedom, recorder.freedom), (size, recorder.size)):
-            total.append(np.concatenate(part))
-    excesses = np.concatenate(excess)
-    halves = tuple(volumes[1:] for volumes in found)
-    power = projected_power(setting, mean, cube, count)
-    scale = np.concatenate(size).sum() / max(np.concatenate(freedom).sum(), 1e-30) / max(power, 1e-30)
-    each = np.bincount(setting.image[np.concatenate(order)], excesses)  # copies of an image share their noise
+    power = max(projected_power(setting, mean, cube, count), 1e-30)
+    scale = np.concatenate(recorder.size).sum() / max(np.concatenate(recorder.freedom).sum(), 1e-30) / power
+    # copies of an image share their noise
+    each = np.bincount(setting.image[np.concatenate(rows[::-1])], np.concatenate(recorder.excess))
     variability, error = each.sum() * scale, max(each.std() * len(each) ** 0.5 * scale, 1e-12)
-    p_value = 0.5 * math.erfc((variability - tolerance) / error / math.sqrt(2))
+    p_value, halves = 0.5 * math.erfc((variability - tolerance) / error / math.sqrt(2)), tuple(v[1:] for v in found)
     return Motion(max(0.0, float(variability)), float(error), float(p_value), halves, tolerance)
+
+
+def turns_of_detail(mean: np.ndarray, width: float) -> np.ndarray:
+    """(3, box, box, box) changes, per radian, of the finest detail of a mean volume by turns about x, y and z.
+
+    Where orientations are wrong the mean volume is smeared, and an image shows more detail than its derivatives do. The
+    detail is what the mean loses where it is smeared once more. width: learnt error about each axis, radians."""
+    detail = mean - np.mean([_turned(mean, side * 3**0.5 * width * axis) for axis in np.eye(3) for side in (1, -1)], 0)
+    return np.stack([_turned(detail, axis) - _turned(detail, -axis) for axis in TURN * np.eye(3)]) / (2 * TURN)
+
+
+def _turned(volume: np.ndarray, vector: np.ndarray, pivot: np.ndarray | None = None) -> np.ndarray:
+    """A volume after a rotation by a vector, radians, zyx, about a place; the middle if None."""
+    back = Rotation.from_rotvec(-vector).as_matrix()
+    pivot = np.full(3, len(volume) // 2) if pivot is None else pivot
+    return affine_transform(volume, back, pivot - back @ pivot)
 
 
 def voxel_components(
@@ -237,19 +246,15 @@ def _swing(mean: np.ndarray) -> typing.Callable[[float], np.ndarray]:
     pivot = np.average(places, axis=0, weights=weights * np.exp(-((along - cut) ** 2)))
     part = mean * np.clip(0.5 + (along - cut) / 3, 0, 1).reshape(mean.shape)
 
-    def change(degrees: float) -> np.ndarray:
-        back = Rotation.from_rotvec(-np.radians(degrees) * axes[:, 1]).as_matrix()
-        return (affine_transform(part, back, pivot - back @ pivot) - part).astype(np.float32)
-
-    return change
+    return lambda degrees: (_turned(part, np.radians(degrees) * axes[:, 1], pivot) - part).astype(np.float32)
 
 
 def _with_changes(setting: Setting, changes: np.ndarray, radius: float) -> Setting:
     """The Setting with one of some changes of the volume in each observation, all equally often."""
     kept, views, planted = setting.coefficients, setting.views, copy.copy(setting.coefficients)
     count, cube = kept.count(radius), setting.cube(radius)
-    path, shape = Path(kept.files[0].filename).with_name("planted.npy"), (len(kept), count)
-    data = np.lib.format.open_memmap(path, "w+", np.complex64, shape)
+    path = Path(kept.files[0].filename).with_name("planted.npy")
+    data = np.lib.format.open_memmap(path, "w+", np.complex64, (len(kept), count))
     # copies of an image show one molecule
     state = np.random.default_rng(0).permutation(setting.image.max() + 1)[setting.image] % len(changes)
     for number, change in enumerate(changes):

@@ -260,12 +260,11 @@ def region_ranges(words: str | None) -> list[tuple[int, float, float]]:
     for word in (words or "").replace(" ", "").split(","):
         if not word:
             continue
-        parts = word.split(":")
         try:
-            axis, low, high = int(parts[0]), float(parts[1]), float(parts[2])
-        except (ValueError, IndexError):
-            axis = 0
-        if len(parts) != 3 or axis < 1 or not low <= high:
+            axis, low, high = (kind(part) for kind, part in zip((int, float, float), word.split(":"), strict=True))
+        except ValueError:
+            axis, low, high = 0, 0.0, 0.0
+        if axis < 1 or not low <= high:
             raise ValueError(f"Region (--region) has {word!r}; AXIS:LOW:HIGH such as 1:-2:0.5 is expected.")
         found.append((axis, low, high))
     return found

@@ -10,17 +10,21 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
-from heterogeneity_data import command, moving_particles
+from heterogeneity_data import command, moving_particles, write_atoms
+from particle_data import simulate_particles
+from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 from synthetic import lopsided_density, write_mrc
 
+from cryodl.contract import FitHeterogeneityConfig
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.latent import motion
 from cryodl.latent.components import CHANGE, Setting, shell_power, solve_components
 from cryodl.latent.cube import Cube, as_complex, resized_volume
-from cryodl.latent.motion import _swing, _with_changes, expected_power
+from cryodl.latent.motion import _swing, _turned, _with_changes, expected_power
 from cryodl.latent.record import path_weights
+from cryodl.particles.heterogeneity import fitting, inputs
 from cryodl.particles.heterogeneity.coefficients import load_coefficients, particle_views
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, maps=2, threads=1)
@@ -165,6 +169,44 @@ def test_a_rigid_molecule_with_wrong_defocus_and_orientations_shows_no_motion(tm
     smallest = min(said["tests"][method]["p_value"] for method in ("linear", "gaussian"))
     assert said["method"] == "linear" and said["p_value"] == pytest.approx(min(1, 2 * smallest))
     assert said["swing"]["seen"] != 10  # 300 wrong images do not show that much
+
+
+def rotated(particles, degrees):
+    """Angles of particles that are turned by so many degrees about random axes."""
+    axes = np.random.default_rng(3).standard_normal((len(particles), 3))
+    turns = Rotation.from_rotvec(np.radians(degrees) * axes / np.linalg.norm(axes, axis=1, keepdims=True))
+    angles = (Rotation.from_euler("ZYZ", particles.angles, degrees=True) * turns).as_euler("ZYZ", degrees=True)
+    return dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T))
+
+
+def test_detail_that_wrong_orientations_have_smeared_is_no_motion(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng, rod = np.random.default_rng(1), [(0, 0, z) for z in (-55, -30, 0, 30, 55)]
+    balls = [*rod, (16, 0, -45), (-8, 14, -10), (0, -16, 25), (-15, -6, 48)]
+    write_atoms("rod.pdb", dict(A=np.concatenate([5 * rng.standard_normal((60, 3)) + ball for ball in balls])))
+    simulate_particles("p.star", structure="rod.pdb", pixel_size=6, box=32, count=600, snr=1, seed=1)
+    particles = read_particles("p.star")
+    write_particles_star("wrong.star", particles, rotated(particles, 9))
+    monkeypatch.setattr(inputs, "at_own_views", lambda *others: 1.0)
+    names = dict(particles="wrong.star", reference="p_map.mrc", output="fit", latent=2, method="gaussian")
+    config = FitHeterogeneityConfig(**names)
+    tested = lambda: fitting._tested(config, inputs.load_inputs(config), tmp_path, print)
+    found = tested()
+    assert found.motion.p_value > 0.2 and "Orientations are about 7° off, or more" in found.start.notes[-1]
+    monkeypatch.setattr(motion, "turns_of_detail", lambda mean, width: np.zeros((3, *mean.shape), np.float32))
+    assert tested().motion.p_value < 1e-3
+
+
+def test_turns_of_the_detail_are_what_a_smeared_map_lacks():
+    sharp, width = resized_volume(lopsided_density(32).astype(np.float32), 32), 0.05
+    turns = Rotation.from_rotvec(width * np.random.default_rng(0).standard_normal((60, 3)))
+    smeared = np.mean([_turned(sharp, vector) for vector in turns.as_rotvec()], 0)
+    step = np.array([0, 0, 0.05])
+    slope = lambda volume: (_turned(volume, step) - _turned(volume, -step)) / 0.1
+    lacking, known = slope(sharp) - slope(smeared), motion.turns_of_detail(smeared, width)
+    assert np.corrcoef(lacking.ravel(), known[2].ravel())[0, 1] > 0.7
+    assert np.linalg.norm(lacking - known[2]) < 0.75 * np.linalg.norm(lacking)
+    assert np.abs(motion.turns_of_detail(smeared, 0.0)).max() < 1e-3 * np.abs(known).max()
 
 
 def test_noise_shows_no_motion_and_this_is_said(here, tmp_path, capsys):

@@ -7,7 +7,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
-from heterogeneity_data import command, moving_particles, write_model
+from heterogeneity_data import command, moving_particles, write_atoms, write_model
 from particle_data import simulate_particles
 from synthetic import write_mrc
 
@@ -53,11 +53,7 @@ def write_other(path="other.pdb"):
     atoms = np.concatenate(
         [rng.uniform(-1, 1, (200, 3)) * 8 + ball for ball in ((35, 0, 0), (-18, 30, 5), (-18, -30, -5))]
     )
-    lines = [
-        f"ATOM  {number:5d}  CA  ALA A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C"
-        for number, (x, y, z) in enumerate(atoms, 1)
-    ]
-    Path(path).write_text("\n".join(lines) + "\nEND\n")
+    write_atoms(path, dict(A=atoms))
     return path
 
 

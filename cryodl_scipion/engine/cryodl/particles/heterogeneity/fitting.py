@@ -11,7 +11,7 @@ from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
 from ...io.messages import doing
 from ...latent import masks
-from ...latent.components import COARSE, Setting, mean_of, refine_views
+from ...latent.components import COARSE, LARGEST, Setting, mean_of, refine_views
 from ...latent.motion import Motion
 from ...latent.record import Outcome, Start, fit_linear, linear_motion
 from ...likelihood.observed import WIDEST
@@ -57,16 +57,9 @@ def fit_particles(
         again = _tested(config, others, deeper, say)
         if not group.foreign and again.motion.verdict == "motion":
             break  # a state among others of a molecule that moves
-        left_out.append(
-            dict(
-                particles=int(group.rows.sum()),
-                explained=group.explained,
-                verdict=tested.motion.verdict,
-                p_value=tested.motion.p_value,
-                variability=tested.motion.variability,
-                foreign=group.foreign,
-            )
-        )
+        with_them = {name: getattr(tested.motion, name) for name in ("verdict", "p_value", "variability")}
+        about = dict(particles=int(group.rows.sum()), explained=group.explained, foreign=group.foreign)
+        left_out.append(dict(about, **with_them))
         kept, tested = kept[~group.rows], again
     outcome = _fitted(config, tested, folder.parent)
     if left_out:
@@ -112,12 +105,17 @@ def _started(
     if alike:  # noise has no orientations to be refined
         doing("refining the orientations")
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
-        voxel = particles.box * particles.pixel_size / inputs.box
-        setting.mask = setting.mask * (masks.molecule_mask(mean, voxel) if inputs.mask is None else inputs.mask)
-    elif inputs.mask is not None:
+        if setting.uncertain > 0.99 * LARGEST * FIRST_SPREAD[0]:
+            notes.append(
+                f"Orientations are about {np.degrees(setting.uncertain) * 3**0.5:.0f}° off, or more: too much to be "
+                "corrected, and it can look like motion. Refine them first."
+            )
+    if inputs.mask is not None:
         setting.mask = setting.mask * inputs.mask
-    rng = np.random.default_rng(inputs.seed)
-    return Start(setting, mean, curve, sigmas, inputs.radius, inputs.contrast, rng, notes, alike)
+    elif alike:
+        setting.mask = setting.mask * masks.molecule_mask(mean, particles.box * particles.pixel_size / inputs.box)
+    found = setting, mean, curve, sigmas, inputs.radius, inputs.contrast
+    return Start(*found, np.random.default_rng(inputs.seed), notes, alike)
 
 
 def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Tested:
@@ -136,13 +134,11 @@ def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Tes
         return Tested(start, linear, tests, None, components)
     tests["gaussian"] = found
     either = min(1.0, 2 * min(linear.p_value, found.p_value))
-    if found.p_value < linear.p_value:
-        motion = dataclasses.replace(found, p_value=either)
-        if motion.verdict == "motion":
-            return Tested(start, motion, tests, model, (model.setting, model.mean, found.halves))
     smaller = min(linear, found, key=lambda test: test.p_value)
-    motion = dataclasses.replace(smaller, p_value=either, halves=linear.halves)
-    return Tested(start, motion, tests, None, components)
+    motion = dataclasses.replace(smaller, p_value=either)
+    if smaller is found and motion.verdict == "motion":
+        return Tested(start, motion, tests, model, (model.setting, model.mean, found.halves))
+    return Tested(start, dataclasses.replace(motion, halves=linear.halves), tests, None, components)
 
 
 def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Outcome:
@@ -174,5 +170,5 @@ def _fit_gaussians(
     doing("the latent coordinates")
     mean, curve = mean_of(start.setting, start.radius, start.sigmas)
     fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
-    said = dict(record, tolerance=TOLERANCE)
-    return Outcome(fit, motion, start.setting, start.contrast, start.notes, "gaussian", said)
+    record["tolerance"] = TOLERANCE
+    return Outcome(fit, motion, start.setting, start.contrast, start.notes, "gaussian", record)

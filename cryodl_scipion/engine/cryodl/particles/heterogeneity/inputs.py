@@ -195,9 +195,8 @@ def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
             f"{reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
             f"{width:.0f} Å wide. Give the map that the particles were refined against."
         )
-    copies = copy_notes(particles)
-    notes = voxel_notes(reference, particles.pixel_size) + copies
-    notes += [] if copies else symmetry_notes(density, reference, by=EXPANDED_BY)
+    notes = copy_notes(particles) or symmetry_notes(density, reference, by=EXPANDED_BY)
+    notes = voxel_notes(reference, particles.pixel_size) + notes
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
             f"Particles are compared to {width / radius:.1f} Å, not to {config.resolution:g} Å (--resolution): the "

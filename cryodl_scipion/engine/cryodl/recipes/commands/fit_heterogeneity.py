@@ -148,10 +148,9 @@ def _write(
     names = write_fit_volumes(folder, fit, found.box, found.pixel_size)
     paths, record = write_paths(fit.latent, config.axes, config.maps, write)
     draw_latent(fit.latent, clusters, verdict_sentence(motion), folder / "latent.png")
-    head: dict[str, typing.Any] = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
-    head.update(method=outcome.method, contrast=outcome.contrast, count=len(found))
-    head.update(fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
-    write_json(folder / "heterogeneity.json", head)
+    head = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict, method=outcome.method)
+    more = dict(fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
+    write_json(folder / "heterogeneity.json", dict(head, contrast=outcome.contrast, count=len(found), **more))
     final = lambda name: str(Path(config.output) / name)
     made = FitHeterogeneityOutputs(
         particles=final(star.name),
