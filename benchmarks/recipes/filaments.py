@@ -11,6 +11,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from cryodl.core.optics import ctf_rfft
 
+from .other_particles import noise as coloured
+
 # file, diameter (Å), pixel size (Å/px)
 FILAMENTS = {"microtubule": ("5KMG", 280.0, 5.0), "ASC": ("3J63_filament", 90.0, 2.5), "tau": ("6NWP", 130.0, 3.0)}
 SIDE, STEP, COUNT = 1024, 1.0, 4
@@ -86,7 +88,7 @@ def write_micrograph(folder, name, atoms, diameter, pixel_size, snr, seed) -> li
     transfer = ctf_rfft((SIDE, SIDE), pixel_size, defocus, defocus, 0.0, 300.0, 2.7, 0.1).numpy()
     clean = np.fft.irfft2(np.fft.rfft2(projection) * transfer, s=projection.shape)
     clean -= clean.mean()
-    noise = rng.normal(0, np.sqrt((clean[inside] ** 2).mean() / snr), clean.shape)
+    noise = coloured(1, SIDE, pixel_size, rng)[0] * np.sqrt((clean[inside] ** 2).mean() / snr)
     mrcfile.write(folder / f"{name}.mrc", (noise - clean).astype(np.float32), voxel_size=pixel_size)
     return lines
 

@@ -13,7 +13,9 @@ import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
+from ..core.fourier import frequencies
 from .artefacts import add_carbon, add_ice, add_some_dirt, as_recorded
+from .noise import shaped_noise
 from .training_micrographs import exposed
 
 SIDE = 512
@@ -21,7 +23,7 @@ STATED = (0.65, 1.5)  # the stated diameter of a filament over its own
 WIDTHS = (45.0, 350.0)  # Å: diameters of filaments
 STEP = 0.5  # px from one place of a centre line to the next
 BEADS = 3  # random blobs of which a subunit is made
-SNR = (0.04, 4.0)  # variance within the filaments over that of the noise, in pixels of the scene
+SNR = (0.03, 4.0)  # variance within the filaments over that of the noise, in pixels of the scene
 EMPTY = 0.15  # of the micrographs show no filament
 
 
@@ -69,7 +71,7 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
         if clean.std() > 0
         else torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
     )
-    image = as_recorded(image, 2 * width, rng)
+    image = as_recorded(image + _coloured(shape, rng), 2 * width, rng)
     image, uncertain = _with_artefacts(image, width, rng)
     return FilamentScene(image, lines, uncertain, width, pixel_size)
 
@@ -211,6 +213,14 @@ def _near(lines: list, shape: tuple[int, ...], distance: float) -> torch.Tensor:
         if not far.all()
         else torch.zeros(shape, dtype=torch.bool)
     )
+
+
+def _coloured(shape: tuple[int, int], rng: np.random.Generator) -> torch.Tensor:
+    """(h, w) noise that falls with frequency, as of ice, up to twice as strong as that of the detector; or none."""
+    extent, power = float(np.exp(rng.uniform(math.log(3), math.log(40)))), float(rng.uniform(0.6, 1.6))
+    strength = float(rng.uniform(-1, 2))
+    noise = shaped_noise((1 + (extent * frequencies(shape)) ** 2) ** -power, shape, rng)
+    return max(0.0, strength) * noise
 
 
 def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) -> torch.Tensor:
