@@ -23,7 +23,7 @@ STATED = (0.65, 1.5)  # the stated diameter of a filament over its own
 WIDTHS = (45.0, 350.0)  # Å: diameters of filaments
 STEP = 0.5  # px from one place of a centre line to the next
 BEADS = 3  # random blobs of which a subunit is made
-SNR = (0.03, 4.0)  # variance within the filaments over that of the noise, in pixels of the scene
+SNR = (0.02, 4.0)  # variance within the filaments over that of the noise, in pixels of the scene
 EMPTY = 0.15  # of the micrographs show no filament
 
 

@@ -346,18 +346,18 @@ class TrainFilamentPickerConfig(Config):
     simulated: int = param(
         "Number of simulated training micrographs. A fifteenth of this number is added for validation, and another "
         "fifteenth for the test metrics in the model card.",
-        450,
+        1500,
         label="Simulated micrographs",
         limits=(4, 100000),
     )
-    steps: typing.Optional[int] = fields.steps(none_means="4000")
+    steps: typing.Optional[int] = fields.steps(none_means="10000")
     batch_size: int = fields.batch_size("Crops per training step.", default=8, none_means="")
     learning_rate = None  # the network's own
 
 
 class TrainFilamentPickerOutputs(TrainingOutputs):
     threshold: float = output(
-        "Lowest threshold at which 98 % of the traced length on the validation micrographs is correct."
+        "Lowest threshold at which 95 % of the traced length on the validation micrographs is correct."
     )
     validation: Details = output(
         "precision, recall and f1 by length, and angle_median and angle_mean (degrees), on simulated test micrographs."

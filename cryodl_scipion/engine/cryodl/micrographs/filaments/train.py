@@ -110,14 +110,14 @@ def at_edges(traces: typing.Sequence[Trace], image: np.ndarray, valid: np.ndarra
 
 SHORTEST = 3.0  # diameters
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-PRECISION = 0.98
+PRECISION = 0.95
 
 
 class FilamentTask(NetworkTask):
     """One filament picker. method: of the registry. network: its module. training, validation: lists of FilamentItem.
     batch_size: crops per step. device: torch.device."""
 
-    example_name, default_steps = "crops", 4000
+    example_name, default_steps = "crops", 10000
 
     def __init__(
         self,
