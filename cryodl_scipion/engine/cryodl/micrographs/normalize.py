@@ -210,7 +210,8 @@ def _flatten(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> to
     flat = (image - smooth_background(image, valid, sigma)) * weight
     step = _sampling_step(flat)
     scale = _robust_sigma(flat[::step, ::step][valid[::step, ::step]])
-    local = _smooth_within(flat.clamp(-4 * scale, 4 * scale) ** 2, weight, sigma).sqrt()
+    # interpolation overshoots beside wide blank areas: below 0, a root would be no number
+    local = _smooth_within(flat.clamp(-4 * scale, 4 * scale) ** 2, weight, sigma).clamp(min=0).sqrt()
     # half-way between one scale for all (dirt stays strong) and a local one (carbon and thick ice calm down)
     return flat / (local.clamp(min=0.3 * scale) * scale).sqrt()
 
