@@ -164,3 +164,11 @@ def test_few_grey_levels_are_no_margin():
     image = 6800 + 4 * np.rint(0.5 * noise)
     assert (np.diff(image, axis=0) == 0).mean() > 0.4
     assert prepare_micrograph(image.astype(np.float32), 1.0, 20).valid.float().mean() > 0.98
+
+
+def test_a_wide_blank_area_beside_a_bright_edge_leaves_numbers():
+    image = np.random.default_rng(0).normal(size=(256, 256)).astype(np.float32)
+    image[:, 72:80] *= 30
+    image[:, 80:] = -4.0
+    prepared = prepare_micrograph(image, 1.0, 16.0)
+    assert torch.isfinite(prepared.image).all() and not prepared.valid[:, 90:].any()
