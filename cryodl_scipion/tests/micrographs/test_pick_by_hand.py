@@ -2,6 +2,7 @@
 """Picks that are made or corrected by hand, and what learns from them."""
 
 import os
+import time
 
 from ...convert.micrographs.picks import correctionsFolder, picksByMicrograph
 from ...engine.cryodl import contract
@@ -94,6 +95,15 @@ class TestCryodlPickByHand(PickTest):
         asked = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]
         config = asked._config()
         self.assertEqual((config.ask, config.start_from), (questions, None))
+        waiting = max((p for p in self.proj.getRuns() if isinstance(p, CryodlProtPick)), key=lambda p: p.getObjId())
+        self.assertEqual(waiting.answeredCoordinates.getUniqueId(), f"{asked.getObjId()}.outputCoordinates")
+        for _ in range(30):  # by itself, once the window has been closed
+            if waiting.isFinished():
+                break
+            time.sleep(3)
+            self.proj._updateProtocol(waiting)
+        requests = os.path.join(os.path.dirname(waiting._engineResultFiles()[0]), "request.json")
+        self.assertEqual(contract.Request.read(requests).config.answers, asked.getPicksFolder())
         pointers = dict(self.inputs, answeredCoordinates=(answers, "outputCoordinates"))
         again = self.runProtocol(CryodlProtPick, pointers, useGpu=False)
         self.assertEqual(again._config().answers, answers.getPicksFolder())

@@ -249,6 +249,15 @@ class TestCryodlPick(PickTest):
         self.assertNotIn("should be", "\n".join(pickLines(self.pick().outputCoordinates, [low, both[0]])))
         self.assertIn("Protein is bright in these micrographs", text)
 
+    def test_an_unsure_run_says_so_and_states_no_number(self):
+        made = contract.COMMANDS["pick"].outputs
+        values = dict(state="unsure", questions="q.json", expected_particles=dict(number=315.0, deviation=144.0))
+        summary = ("9 picks in 2 micrographs: p/<micrograph>.star. Precision and recall are not stated.",)
+        told = contract.Result("pick", contract.outputs_of(made, values, old=True), summary=summary)
+        text = "\n".join(pickLines(self.pick().outputCoordinates, [told]))
+        self.assertIn("Precision and recall are not stated.\nThe scores do not suffice: *Answer questions*", text)
+        self.assertNotIn("315", text)
+
     def test_the_general_model_is_the_first_choice_where_there_is_one(self):
         self.assertEqual([firstModel(names) for names in (["a", "general", "z"], ["b", "c"], [])], ["general", "b", ""])
 

@@ -264,9 +264,19 @@ def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool =
     diameter = round(data.diameter * coordinates.getMicrographs().getSamplingRate(), 1)
     values = dict(particleDiameter=diameter, boxSize=coordinates.getBoxSize(), askQuestions=askQuestions)
     name = f"{'questions about' if askQuestions else 'correct'} picks of {source.getRunName()}"
-    questions = "A window with the questions opens. Then pick again with the output of *{}* as *Answered questions*."
+    again = f"{source.getRunName()}, answered"
+    questions = f"A window with the questions opens. When all are answered and it is closed, the run *{again}* follows."
     said = questions if askQuestions else "A window to correct them opens; the run *{}* stores the corrected picks."
-    return startRun(source, output, "inputCoordinates", CryodlProtPickByHand, name, said, **values)[1]
+    run, told = startRun(source, output, "inputCoordinates", CryodlProtPickByHand, name, said, **values)
+    if askQuestions and run.hasObjId():
+        project = source.getProject()
+        picking = project.copyProtocol(source)
+        picking.threshold.set(None)
+        picking.answeredCoordinates.set(run)
+        picking.answeredCoordinates.setExtended("outputCoordinates")
+        picking.setObjLabel(again)
+        project.scheduleProtocol(picking)  # it waits for the answers
+    return told
 
 
 class CryodlPickProtocolViewer(
