@@ -45,8 +45,8 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
             "askQuestions",
             "Answer its questions",
             "Only for coordinates of *cryodl - pick particles* that was unsure: the window shows the places that it "
-            "chose, one by one, and you say whether there is a particle. Then pick again with the output of this run "
-            "as *Answered questions* (tab Corrections).",
+            "chose, one by one, and you say whether there is a particle. The button *Answer questions* of its window "
+            "fills this in, and picks with the answers.",
             when="inputCoordinates is not None",
         ),
         Options("particle_diameter", important=True),
