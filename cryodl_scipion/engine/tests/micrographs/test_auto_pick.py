@@ -216,6 +216,21 @@ def test_another_best_round_replaces_model_and_picks(copied):
     assert len(outputs["counts"]) == 5
 
 
+def test_a_model_that_taught_itself_is_no_surer_than_the_picks_that_it_began_with(copied, monkeypatch):
+    """Its own scores would promise much wherever it picks."""
+    assert check_model(copied / "out/rounds/1/model")["clear"] is True
+    record = copied / "out/rounds/0/round.json"
+    record.write_text(json.dumps(dict(json.loads(record.read_text()), clear=False)))
+    for made in ("rounds/1", "model"):
+        shutil.rmtree(copied / "out" / made)
+    monkeypatch.setattr("cryodl.micrographs.commands.auto_pick.best_round", lambda entries: len(entries) - 1)
+    assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "4") == 0
+    outputs = result_of(copied).outputs
+    assert outputs["best_round"] == 1 and outputs["state"] == "unsure" and outputs["expected"] is None
+    assert outputs["questions"] == str(copied / "out/questions.json") and Path(outputs["questions"]).exists()
+    assert any("are not stated" in said for said in result_of(copied).summary)
+
+
 def test_other_parameters_or_micrographs_are_refused(copied, capsys):
     assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "4", "--confident", "0.9") == 2
     assert "confident 0.8 (now 0.9)" in capsys.readouterr().err

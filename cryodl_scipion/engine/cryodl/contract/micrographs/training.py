@@ -18,7 +18,7 @@ class TrainPickerConfig(Config):
         "Folder (or file) with the particles' coordinates: RELION .star, EMAN .box or Topaz .txt, in pixels of the "
         "micrographs, matched by micrograph name without folder and extension. In a folder of pick-by-hand, confirmed "
         "picks are particles and removed picks are background; of the unconfirmed picks on corrected micrographs some "
-        "are learnt as particles, and ignored areas are not used.",
+        "may be learnt as particles, and ignored areas are not used.",
         path="folder",
     )
     pixel_size: float = fields.pixel_size()

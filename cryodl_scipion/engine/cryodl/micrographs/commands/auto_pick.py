@@ -166,7 +166,7 @@ def _pick_all(
             threshold=config.threshold,
             overwrite=other,
             contrast=entries[best]["contrast"],
-            avoid="nothing",  # the network has been taught what contamination is
+            avoid=PickConfig.avoid if config.corrections else "nothing",  # rounds teach what contamination is
         ),
         names=run.names,
     )

@@ -58,16 +58,16 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
         if start.get("general") and filled.images[0].labels == "boxes":
             held, hits = hold_back(task_of, filled.images, given, start, config, training.folder, device, run.seed)
             # these have judged: more that are held out could not choose weights, and would be lost for learning
-            split, parts = (items, []), [[taught(image, held.chosen) for image in filled.images], []]
+            split, parts = (items, []), [[taught(image, held.way) for image in filled.images], []]
         task = task_of(*parts)
-        if held is None or held.chosen:
+        if held is None or held.learns:
             task, training.report, rounds = recursive.train_recursively(task, config, training.folder, device, run.seed)
-    card = model_card(config, filled, split, task, training, hits) if training.report else dict(start)
+    card = dict(start) if held and held.unchanged else model_card(config, filled, split, task, training, hits)
     told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))
-    learnt = dict(card["training"], **{name: value for name, value in told.items() if value})
+    learnt = (card if training.report else start)["training"] | {name: one for name, one in told.items() if one}
     card = dict(card, name=Path(config.output).name, training=learnt)
     folders = [recursive.recursion_folder(number + 1) for number in range(config.recursions)]
-    training.finish(card, task.networks["picker"].state_dict(), *folders, *TRIALS.values())
+    training.finish(card, task.networks["picker"].state_dict(), *folders, *TRIALS)
     run.warn(*card_warnings(card), *(held.elsewhere if held else ()))
     run.summary(*([held.sentence()] if held else []), *(training_summary(card) if training.report else []))
     run.methods(*([training_in_words(card)] if training.report else []))

@@ -17,42 +17,44 @@ from .corrected_calibration import missed_particles
 from .crops import LabelledImage
 from .train import Hits, PickerTask
 
-MOST_STEPS, MOST_IMAGES = 100, 16  # bounds that keep all trials within four minutes of a CPU core
+MOST_STEPS, MOST_IMAGES = 100, 16  # bounds that keep both trials within four minutes of a CPU core
 # Mean confidence of what the general model finds, from which it is sure of it: 0.88 to 0.99 on clear micrographs, 0.48
 # to 0.81 on faint or dirty ones.
 SURE = 0.85
-# What it may learn from, and the folders of the trials on either half of the clicks.
-LEFT, CLICKS = "the clicks and the picks left alone", "the clicks"
-TRIALS = {(way, half): f"half_{half}{'_left' * (way == LEFT)}" for way in (LEFT, CLICKS) for half in range(2)}
+LEFT, CLICKS = "the clicks and the picks left alone", "the clicks"  # what it may learn from
+TRIALS = "half_0", "half_1"  # folders of the trials on either half of the clicks
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldBack:
-    """clicks: how many were held back, one half after the other. gains: {what the general model learns from: (gain,
-    error)}: by how much the logarithm of a particle's rank among all candidates falls (of background: grows) when it
-    learns from the other half, on average, and the standard error. chosen: of these; None for the general model as it
-    is. elsewhere: a warning of clicks that are not on the particles that the general model is sure of, if so."""
+    """clicks: how many were held back, one half after the other. way: LEFT or CLICKS. gain, error: by how much the
+    logarithm of a particle's rank among all candidates falls (of background: grows) when the general model learns from
+    the other half, on average, and the standard error. learns: whether it is to learn. unchanged: if not, whether
+    its threshold stays, too. elsewhere: a warning of clicks that are not on the particles that it is sure of, if so."""
 
     clicks: int
-    gains: dict[str, tuple[float, float]]
-    chosen: str | None
+    way: str
+    gain: float
+    error: float
+    learns: bool
+    unchanged: bool
     elsewhere: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """For the log and the result."""
-        told = "; ".join(f"from {way} {gain:.2f} ± {error:.2f}" for way, (gain, error) in self.gains.items())
-        against = bool(self.chosen) and self.gains[str(self.chosen)][0] < 0
-        blind = ", since the general model finds fewer than half of their particles" * against
+        made = f"has learnt from {self.way}" if self.learns else "is the general model"
+        made += ", since the general model finds fewer than half of their particles" * (self.learns and self.gain < 0)
+        made += ", with a threshold from the clicks" * (not self.learns and not self.unchanged)
         return (
-            f"{self.clicks} clicks were held back, one half after the other. When it learns from the other half the "
-            f"general model ranks them better (below 0: worse) among all candidates, in logarithms of ranks: "
-            f"{told}. This model {f'has learnt from {self.chosen}{blind}' if self.chosen else 'is the general model'}."
+            f"{self.clicks} clicks were held back, one half after the other. When it learns from the other half of "
+            f"{self.way} the general model ranks them better (below 0: worse) among all candidates by {self.gain:.2f} "
+            f"± {self.error:.2f}, in logarithms of ranks. This model {made}."
         )
 
 
-def taught(image: LabelledImage, way: str | None) -> LabelledImage:
-    """The image with the particles that a network learns from which is taught in this way."""
-    return image if way == LEFT else dataclasses.replace(image, positives=image.certain)
+def taught(image: LabelledImage, way: str) -> LabelledImage:
+    """The image as it teaches in this way."""
+    return image if way == LEFT else dataclasses.replace(image, positives=image.certain, machine=image.machine[:0])
 
 
 def hold_back(
@@ -65,59 +67,54 @@ def hold_back(
     device: torch.device,
     seed: int,
 ) -> tuple[HeldBack, Hits]:
-    """Teach the general model one half of the clicks after the other, and compare how it ranks the other half. task_of:
-    makes the task of images to learn from, from the weights to start from. images: with all clicks. given: {name: boxes
-    on background that the user gave}; proposed ones follow them, and are never held back. general: card of that model.
-    folder: in which those of the trials are made. Returns also the hits on held-back clicks of what is chosen, with the
-    ranks of particles as if all images were looked at: those with most clicks are."""
+    """Teach the general model one half of the clicks after the other, and compare how it ranks the other half. Picks
+    that the user left alone count as particles only where the model is sure of its picks; elsewhere half of them may be
+    wrong. task_of: makes the task of images to learn from, from the weights to start from. images: with all clicks.
+    given: {name: boxes on background that the user gave}; proposed ones follow them, and are never held back. general:
+    card of that model. folder: in which those of the trials are made. Returns also the hits on held-back clicks of what
+    is chosen, with the ranks of particles as if all images were looked at: those with most clicks are."""
     every, images = len(images), sorted(images, key=lambda image: -len(image.positives))[:MOST_IMAGES]
+    alone = task_of(images)
+    scores = calibrate(alone.corrected_candidates(images).raw, general["calibration"])
+    sure = bool((scores**2).sum() > SURE * scores.sum())
+    keeps = sure or sum(len(image.certain) for image in images) < 2 * MIN_PARTICLES  # clicks alone would say little
+    way = LEFT if keeps and any(len(image.machine) for image in images) else CLICKS
+    images = [taught(image, way) for image in images]
     # of each click: 0 a particle that the user is certain of, 1 a pick that he left alone, 2 background
     kinds = [np.r_[~image.is_certain, np.full(given[image.name], 2)].astype(int) for image in images]
     kind = np.concatenate(kinds)
     half = np.empty(len(kind), int)
     half[np.lexsort((np.random.default_rng((seed, 2)).random(len(kind)), kind))] = np.arange(len(kind)) % 2
     halves = np.split(half, np.cumsum([len(part) for part in kinds])[:-1])
-    parts = [_halved(images, halves, number) for number in range(2)]
-    ways = [CLICKS] if 1 not in kind else [LEFT, CLICKS][: 1 + (sum(kind == 0) >= 2 * MIN_PARTICLES)]
-    alone = task_of(images)
-    ranks, hits, most = dict[str | None, np.ndarray](), dict[str | None, Hits](), 0
-    for way in (None, *ways):
-        ranks[way], found = np.empty(len(kind)), list[Hits]()
-        for number, (held, rest) in enumerate(parts):
-            task = alone
-            if way:
-                task, name = task_of([taught(image, way) for image in rest]), TRIALS[way, number]
-                (folder / name).mkdir(exist_ok=True)
-                print(f"Learning from one half of {way}, {number + 1} of 2: is it better than the general model?")
-                steps = min(config.steps or task.default_steps, MOST_STEPS)
-                fit_task(task, dataclasses.replace(config, steps=steps), folder / name, device, seed=seed)
-            ranks[way][half == number], count = task.box_ranks(held)
-            most, found = max(most, count), [*found, task.hits(held)]
-        hits[way] = merge(found)
+    ranks, most, hits = np.empty((2, len(kind))), 0, (list[Hits](), list[Hits]())  # as it is, and taught
+    for number, name in enumerate(TRIALS):
+        held, rest = _halved(images, halves, number)
+        task = task_of(rest)
+        (folder / name).mkdir(exist_ok=True)
+        print(f"Learning from one half of {way}, {number + 1} of 2: is it better than the general model?")
+        steps = min(config.steps or task.default_steps, MOST_STEPS)
+        fit_task(task, dataclasses.replace(config, steps=steps), folder / name, device, seed=seed)
+        for learnt, judged in enumerate((alone, task)):
+            ranks[learnt, half == number], count = judged.box_ranks(held)
+            hits[learnt].append(judged.hits(held))
+            most = max(most, count)
     # which of its picks come first says nothing: they were corrected because they are picks
     floor, sign = max(1, sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
-    height = {way: sign * np.log(np.clip(rank, floor, 1 + most)) for way, rank in ranks.items()}
-    weights, chosen = _weights(alone, images, kind), None
-    boxes = alone.box_hits(images if ways == [CLICKS] else [])
+    before, after = sign * np.log(np.clip(ranks, floor, 1 + most))
+    gain, error = _mean(before - after, _weights(alone, images, kind))
+    boxes = alone.box_hits(images if way == CLICKS else [])
     seen = calibrate(boxes.raw[boxes.hit], general["calibration"]) >= general["threshold"]
-    blind = 2 * seen.sum() < len(seen)
-    scores = calibrate(alone.corrected_candidates(images).raw if blind else np.zeros(1), general["calibration"])
-    elsewhere = bool(blind and (scores**2).sum() > SURE * scores.sum())
-    for way in ways:
-        gain, error = _mean(height[chosen] - height[way], weights)
-        # corrections beyond an error; boxes where they gain, or, where the general model finds fewer than half of the
-        # particles and has little to lose, unless they clearly harm
-        if not elsewhere and gain > (-2 * error if blind else error * (ways != [CLICKS])):
-            chosen = way
-    gains = {way: _mean(height[None] - height[way], weights) for way in ways}
+    blind = bool(2 * seen.sum() < len(seen))
+    # Picks left alone teach beyond an error; clicks where they gain, or, where the general model finds fewer than half
+    # of the particles and has little to lose, unless they clearly harm.
+    learns = not (blind and sure) and gain > (-2 * error if blind else error * (way == LEFT))
     warning = (
         f"The general model is sure of its particles on these micrographs, and finds only {seen.sum()} of the "
         f"{len(seen)} boxes among them: nothing was learnt from the boxes. Check that they are on particles of these "
         "micrographs, and not upside down; to learn from them nevertheless, train without --start-from."
     )
-    return HeldBack(len(kind), gains, chosen, (warning,) * elsewhere), dataclasses.replace(
-        hits[chosen], ranks=ranks[chosen][kind == 0] * every / len(images)
-    )
+    told = HeldBack(len(kind), way, gain, error, learns, keeps and not learns, (warning,) * (blind and sure))
+    return told, dataclasses.replace(merge(hits[learns]), ranks=ranks[int(learns), kind == 0] * every / len(images))
 
 
 def _halved(
@@ -138,10 +135,10 @@ def _halved(
 def _weights(task: PickerTask, images: typing.Sequence[LabelledImage], kind: np.ndarray) -> np.ndarray:
     """(n,) how many places each click stands for. task: of the picker that was corrected. Picks that were left stand
     for all of these, and added ones for what it missed: else corrections, which are where it errs, would tell nothing
-    but its errors. Where no picks were left, each click stands for itself."""
+    but its errors. Where no picks were left, particles alone tell: any other network ranks removed picks lower."""
     count = np.bincount(kind, minlength=3)
     if not count[1]:
-        return np.ones(len(kind))
+        return (kind == (0 if count[0] else 2)).astype(float)
     stands = missed_particles(task.corrected_candidates(images)), sum(len(image.machine) for image in images), count[2]
     return (np.array(stands) / np.maximum(count, 1))[kind]
 

@@ -75,7 +75,7 @@ def with_corrections(
     beside = ""
     if config.labels == "boxes" and not found.unseen:
         seen = sum(len(yx) for name, yx in found.machine.items() if name in found.names)
-        beside = f", and beside them some of the {seen} unconfirmed picks on the same micrographs, which count as right"
+        beside = f", and, unless the model is unsure of them, some of {seen} unconfirmed picks, which count as right"
         counts["machine"] -= seen
     return config, [
         f"{config.coordinates} {made}: {counts['certain']} confirmed picks are used for training, {removed} removed "

@@ -210,6 +210,7 @@ class RoundLoop:
             agreement_first=alike[1] if alike else None,
             average_precision=read_card(model, "picker")["validation"]["average_precision"] if number else None,
             contrast=result.outputs["contrast"],
+            clear=result.outputs["expected"] is not None,
             picked_diameter=self._diameter,
             seconds=int(time.monotonic() - start),
             warnings=list(result.warnings),
@@ -253,7 +254,7 @@ class RoundLoop:
         train_round(
             method,
             load_network(method, read_model(before, "picker")[1], before),
-            read_card(before, "picker"),
+            read_card(before, "picker") | dict(clear=(read_round(self.folder, 0) or {}).get("clear", False)),
             parts,
             [picked[im.name] for im in parts[1]],
             self._scaled(),

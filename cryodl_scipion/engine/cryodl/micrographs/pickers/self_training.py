@@ -46,9 +46,9 @@ def train_round(
     seed: int,
 ) -> None:
     """Train a model folder `folder` (its work lies in <folder>.partial till then). Returns nothing; the card says it
-    all. network: with the weights to start from. previous: card of the model that they are of. images: (training,
-    validation) LabelledImages of the last round's picks. teachers: Picked of the validation micrographs. config:
-    AutoPickConfig. folder: Path. contrast: 'dark' or 'bright'."""
+    all. network: with the weights to start from. previous: card of the model that they are of; `clear`: whether the
+    first one's scores were. images: (training, validation) LabelledImages of the last round's picks. teachers: Picked
+    of the validation micrographs. config: AutoPickConfig. folder: Path. contrast: 'dark' or 'bright'."""
     start = time.monotonic()
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -66,6 +66,7 @@ def train_round(
         network=method.name,
         contrast=contrast,
         labels="own picks",
+        clear=previous["clear"],
         particle_diameter=config.particle_diameter,
         pixel_sizes=[config.pixel_size],
         threshold=threshold,

@@ -162,8 +162,8 @@ class PickerTask(NetworkTask):
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
 
     def box_ranks(self, items: typing.Sequence[LabelledImage]) -> tuple[np.ndarray, int]:
-        """(n,) rank among all candidates on the usable parts of the images of the best one at each particle, then at
-        each background box of an image; infinite where there is none. And the number of candidates."""
+        """(n,) rank, the last of equals, among all candidates on the usable parts of the images of the best one at each
+        particle, then at each background box of an image; infinite where there is none. And the number of them."""
         picker, best, every = self._picker(), [], []
         for item in items:
             yx, raw = picker.candidates_prepared(item, self.minimum_distance * self.method.working_diameter)
@@ -173,7 +173,7 @@ class PickerTask(NetworkTask):
             best.append(np.where(near, raw, -np.inf).max(1, initial=-np.inf))
             every.append(raw)
         scores, own = np.concatenate(every), np.concatenate(best)
-        return np.where(np.isinf(own), np.inf, 1 + (scores[None] > own[:, None]).sum(1)), len(scores)
+        return np.where(np.isinf(own), np.inf, (scores[None] >= own[:, None]).sum(1)), len(scores)
 
     def _picker(self) -> Picker:
         return Picker(self.method, self.networks["picker"], self.device)
