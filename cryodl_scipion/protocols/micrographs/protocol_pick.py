@@ -19,7 +19,7 @@ from .. import engine_protocol
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendToOutput
 from ..checks import checkDiameter, checkModelFolder, modelWarnings, sayIf
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
-from ..model_field import boxSizeOf, cardOf, checkSizeFields, citationsOf, diameterOf, modelFolder
+from ..model_field import FROM_PROJECT, boxSizeOf, cardOf, checkSizeFields, citationsOf, diameterOf, modelFolder
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
 from .class_labels import LearnsFromClasses, classParts
 from .micrograph_kinds import Micrographs
@@ -163,6 +163,21 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             "complete when the run starts is used as a whole.",
         )
         addThreads(form)
+
+    def pickingWith(self, answers: Any) -> "CryodlProtPick":
+        """A run that picks with the answers that another run will have; what has learnt picks with its model."""
+        again = self.getProject().copyProtocol(self)
+        if self._learns():
+            own = dict(method=NETWORK, modelFrom=FROM_PROJECT, avoid=contract.describe(contract.PickConfig, "avoid"))
+            own["avoid"] = list(own["avoid"].choices).index("nothing")  # as the rounds pick
+            again.setAttributesFromDict(own)
+            again.inputModel.set(self)
+            again.inputModel.setExtended("outputModel")
+        again.threshold.set(None)
+        again.answeredCoordinates.set(answers)
+        again.answeredCoordinates.setExtended("outputCoordinates")
+        again.setObjLabel(f"{self.getRunName()}, answered")
+        return again
 
     def stepsGeneratorStep(self) -> None:
         if self._learns():

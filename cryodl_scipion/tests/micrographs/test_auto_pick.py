@@ -70,6 +70,13 @@ class TestCryodlAutoPick(CryodlTest):
             (self.model.outputModel.getFolder(), "mic_001", 2),
         )
 
+    def test_its_model_picks_with_the_answers_to_its_questions(self):
+        again = self.finished.pickingWith(self.finished)  # any run: its output is not read here
+        again.answeredCoordinates.set(None)
+        config = again._config()
+        self.assertEqual((config.model, config.avoid), (self.finished.outputModel.getFolder(), "nothing"))
+        self.assertFalse(again._learns())
+
     def test_its_model_picks_more_micrographs(self):
         picked = self.runProtocol(
             CryodlProtPick,

@@ -249,7 +249,7 @@ def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> An
     source, output = viewer.protocol, outputName(viewer.protocol, coordinates)
     known = bool(viewer.getProject() and output)
     correct = (lambda: correctPicks(source, output, data)) if known else None
-    asks = known and questionsFile(coordinates) is not None
+    asks = known and hasattr(source, "pickingWith") and questionsFile(coordinates) is not None
     ask = (lambda: correctPicks(source, output, data, askQuestions=True)) if asks else None
     filtered = source, output, "inputCoordinates", CryodlProtThresholdPicks, "picks"
     subset = functools.partial(startFromScore, *filtered) if known and data.hasScores else None
@@ -264,18 +264,11 @@ def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool =
     diameter = round(data.diameter * coordinates.getMicrographs().getSamplingRate(), 1)
     values = dict(particleDiameter=diameter, boxSize=coordinates.getBoxSize(), askQuestions=askQuestions)
     name = f"{'questions about' if askQuestions else 'correct'} picks of {source.getRunName()}"
-    again = f"{source.getRunName()}, answered"
-    questions = f"A window with the questions opens. When all are answered and it is closed, the run *{again}* follows."
+    questions = "A window with the questions opens. The run that picks with the answers follows once it is closed."
     said = questions if askQuestions else "A window to correct them opens; the run *{}* stores the corrected picks."
     run, told = startRun(source, output, "inputCoordinates", CryodlProtPickByHand, name, said, **values)
     if askQuestions and run.hasObjId():
-        project = source.getProject()
-        picking = project.copyProtocol(source)
-        picking.threshold.set(None)
-        picking.answeredCoordinates.set(run)
-        picking.answeredCoordinates.setExtended("outputCoordinates")
-        picking.setObjLabel(again)
-        project.scheduleProtocol(picking)  # it waits for the answers
+        source.getProject().scheduleProtocol(source.pickingWith(run))  # it waits for the answers
     return told
 
 

@@ -79,12 +79,13 @@ def ask_about_picks(config: PickConfig, named: Named, made: PickOutputs, checksu
     micrographs = " ".join(repr(m) for m in config.micrographs)
     if not names.issuperset(asked.micrographs):
         micrographs = f"MICROGRAPHS (with {some_names(asked.micrographs)})"
+    avoid = "" if config.avoid == PickConfig.avoid else f" --avoid {config.avoid}"
     instead = "" if config.threshold is None and config.threshold_rule == "model" else ", and no other threshold"
     run.summary(
         f"{counted(len(asked.places), 'question')} about places on {counted(len(asked.micrographs), 'micrograph')} "
         f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {file} --micrographs {micrographs} "
         f"--pixel-size {config.pixel_size:g} --particle-diameter {diameter:.0f} --coordinates ANSWERS. Then pick "
-        f"again with the same model and --answers ANSWERS{instead}."
+        f"again with the same model and --answers ANSWERS{avoid}{instead}."
     )
     return str(file)
 
