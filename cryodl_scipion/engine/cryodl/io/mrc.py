@@ -119,6 +119,16 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     return MrcHeader(record, shape, HEADER + extended, opener)
 
 
+def header_pixel_size(path: str | os.PathLike[str]) -> float | None:
+    """Å/px in an MRC file's header; None if it says nothing (0 or 1, of programs that know none) or is not readable."""
+    try:
+        record = read_header(path).record
+    except (ValueError, OSError):  # who reads the data says what is wrong with them
+        return None
+    size = float(record.cella.x) / max(1, int(record.mx))
+    return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
+
+
 def _parse(head: bytes) -> np.recarray:
     """mrcfile's record of 1024 bytes. It is given none of the extended header, which it would read at once."""
     with (

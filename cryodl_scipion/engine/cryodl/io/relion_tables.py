@@ -5,13 +5,12 @@ particle."""
 import dataclasses
 import os
 import typing
-import warnings
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 
 from ..contract.reading import reader
+from .mrc import header_pixel_size
 from .particles import ANGLES, MICROSCOPE
 from .star import read_tables
 from .texts import Texts, rows_of
@@ -136,15 +135,8 @@ SAME = 0.02  # relative difference of pixel sizes up to which they are taken to 
 def header_notes(rows: StarRows) -> list[str]:
     """A sentence, in a list, if the header of the first stack has another pixel size than the STAR file."""
     stack = Path(str(rows.files[0]))
-    if stack.suffix not in (".mrc", ".mrcs"):
-        return []
-    try:
-        with warnings.catch_warnings(action="ignore"), mrcfile.open(stack, header_only=True, permissive=True) as mrc:
-            voxel = float(mrc.voxel_size.x)
-    except (ValueError, OSError):
-        return []  # whoever reads the images says what is wrong with them
-    # 0 and 1 are what programs write that know no pixel size
-    if voxel in (0.0, 1.0) or abs(voxel / rows.pixel_size - 1) <= SAME:
+    voxel = header_pixel_size(stack) if stack.suffix in (".mrc", ".mrcs") else None
+    if voxel is None or abs(voxel / rows.pixel_size - 1) <= SAME:
         return []
     return [
         f"The pixel size in {rows.path} is {rows.pixel_size:.4g} Å (rlnImagePixelSize), that in the header "
