@@ -37,8 +37,8 @@ def markSet(particles: SetOfParticles, model: str) -> None:
         particles.setIsPhaseFlipped(True)
         particles.setIsAmplitudeCorrected(True)
     particles.setObjComment(
-        f"Denoised by the model {model}: not raw data. For viewing and sorting, and for initial orientations if "
-        "the model knows the structure; never for the final map."
+        f"Denoised by the model {model}: not raw data. For viewing, and for initial orientations if the "
+        "model knows the structure; never for the final map."
     )
 
 

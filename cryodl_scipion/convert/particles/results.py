@@ -266,7 +266,7 @@ def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParti
         particles.append(item)
 
 
-# Attribute of items: how much the denoiser found, about 1 where it is sure and 0 where it found nothing.
+# Attribute of items: how much the denoiser found; near 0 nothing. Ice and edges of carbon have much, too.
 _STRENGTH = "_cryodlDenoisedStrength"
 
 

@@ -169,7 +169,7 @@ HANDEDNESS = (
 # What every form of the denoiser says.
 WHAT_FOR = (
     "A denoised particle is a prediction of the network, which knows one structure, or none (the shipped model). Use "
-    "it for viewing, sorting and, with a known structure, initial orientations. Do not use it for a final map, for a "
+    "it for viewing and, with a known structure, initial orientations. Do not use it for a final map, for a "
     "resolution, or as evidence of a detail: where the data lack information, the prediction follows the structure. "
     "Every output stays linked to the raw images."
 )

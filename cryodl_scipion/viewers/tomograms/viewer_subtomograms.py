@@ -20,7 +20,7 @@ from ..plots import Axes, drawMatrix, label, readMap, shortened, shrunk, stretch
 from .slices_window import PLANES, labelColour
 
 _THICKNESS = 0.12  # of the box: slices that are averaged, since one alone shows nothing but noise
-CONFIDENCE = "Confidence"
+CONFIDENCE = "Confidence (no probability)"
 Average = Tuple[str, int, Optional[str]]  # name of a class, number of items, file or None
 
 

@@ -8,7 +8,6 @@ import gzip
 import io
 import logging
 import os
-import struct
 import typing
 
 import mrcfile
@@ -19,7 +18,7 @@ from ..contract.reading import reader
 from .files import check_utf8_name, expand_paths, name_micrographs, whole_file
 from .memory import require_memory
 from .messages import warn
-from .mrc import read_data, read_header
+from .mrc import header_pixel_size, read_data, read_header
 
 MAX_EXPANDED = 512 << 20  # bytes of a compressed file
 MAX_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
@@ -187,7 +186,7 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[
     makes a picker miss everything as surely as a wrong pixel size. pixel_size: Å/px."""
     found: dict[float, list[str]] = {}
     for path in paths:
-        size = _header_pixel_size(path)
+        size = None if is_tiff(path) else header_pixel_size(path)
         if size is not None and abs(size / pixel_size - 1) > 0.02:
             found.setdefault(round(size, 2), []).append(path)
     return [
@@ -206,24 +205,6 @@ def named_micrographs(
     for sentence in pixel_size_warnings([path for _, path in named], pixel_size):
         warn(sentence)
     return named
-
-
-def _header_pixel_size(path: str | os.PathLike[str]) -> float | None:
-    """Å/px of an uncompressed MRC header, None if it is not one or says nothing."""
-    if str(path).lower().endswith((".gz", ".bz2")) or is_tiff(path) or not os.path.isfile(path):
-        return None
-    try:
-        with open(path, "rb") as file:
-            header = file.read(1024)
-    except OSError:  # who reads the micrograph itself says why it cannot be read
-        return None
-    if len(header) < 1024:
-        return None
-    order = ">" if header[212:213] == b"\x11" else "<"
-    (columns,) = struct.unpack(order + "i", header[28:32])
-    (length,) = struct.unpack(order + "f", header[40:44])
-    size = length / columns if columns > 0 else 0
-    return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
 
 
 def write_micrograph(

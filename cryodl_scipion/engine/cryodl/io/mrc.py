@@ -78,6 +78,11 @@ class MrcHeader:
         return np.dtype(kind).newbyteorder(number.byteorder)
 
     @property
+    def voxels_zyx(self) -> np.ndarray:
+        """(3,) Å, as stated: they may make no sense."""
+        return np.array([float(self.record.cella[axis]) / max(1, int(self.record["m" + axis])) for axis in "zyx"])
+
+    @property
     def nbytes(self) -> int:
         """Of the data, as the header promises them."""
         return int(np.prod([max(0, n) for n in self.shape], dtype=object)) * (self.dtype.itemsize if self.dtype else 1)
@@ -117,6 +122,15 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
             f"the file has {os.path.getsize(path)}. Copy it again."
         )
     return MrcHeader(record, shape, HEADER + extended, opener)
+
+
+def header_pixel_size(path: str | os.PathLike[str]) -> float | None:
+    """Å/px in an MRC file's header; None if it says nothing (0 or 1, of programs that know none) or is not readable."""
+    try:
+        size = float(read_header(path).voxels_zyx[2])
+    except (ValueError, OSError):  # who reads the data says what is wrong with them
+        return None
+    return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
 
 
 def _parse(head: bytes) -> np.recarray:

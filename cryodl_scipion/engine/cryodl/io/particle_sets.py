@@ -4,10 +4,7 @@
 import dataclasses
 import os
 import typing
-import warnings
-from pathlib import Path
 
-import mrcfile
 import numpy as np
 
 from ..contract.reading import reader
@@ -15,7 +12,15 @@ from ..core.names import check_words
 from .cryosparc import SUFFIX, UID, selection_source, write_cs_rows
 from .messages import warn
 from .particles import ANGLES
-from .relion_tables import Groups, StarRows, groups_of_particles, modern_tables, number_columns, whole_column
+from .relion_tables import (
+    Groups,
+    StarRows,
+    groups_of_particles,
+    header_notes,
+    modern_tables,
+    number_columns,
+    whole_column,
+)
 from .stacks import StackWriter, find_images, names_base, names_of, read_images, split_names  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
 
@@ -193,7 +198,6 @@ ABERRATIONS = {
     "rlnMagMat11": "a magnification matrix",
 }
 NONE = {"rlnMagMat00": 1.0, "rlnMagMat11": 1.0}  # values that mean nothing; 0 for the others
-SAME = 0.02  # relative difference of pixel sizes up to which they are taken to be the same
 
 
 def aberration_notes(particles: typing.Any) -> list[str]:
@@ -210,25 +214,6 @@ def aberration_notes(particles: typing.Any) -> list[str]:
     return [
         f"{particles.path} has {', '.join(found)}, which are not corrected here, so detail finer than about 5 Å "
         "matches less well. The columns are kept."
-    ]
-
-
-def header_notes(particles: typing.Any) -> list[str]:
-    """A sentence, in a list, if the header of the first stack has another pixel size than the STAR file."""
-    stack = Path(str(particles.files[0]))
-    if stack.suffix not in (".mrc", ".mrcs"):
-        return []
-    try:
-        with warnings.catch_warnings(action="ignore"), mrcfile.open(stack, header_only=True, permissive=True) as mrc:
-            voxel = float(mrc.voxel_size.x)
-    except (ValueError, OSError):
-        return []  # whoever reads the images says what is wrong with them
-    # 0 and 1 are what programs write that know no pixel size
-    if voxel in (0.0, 1.0) or abs(voxel / particles.pixel_size - 1) <= SAME:
-        return []
-    return [
-        f"The pixel size in {particles.path} is {particles.pixel_size:.4g} Å (rlnImagePixelSize), that in the header "
-        f"of {stack} {voxel:.4g} Å. The first is used; if it is wrong, all results are wrong."
     ]
 
 

@@ -5,10 +5,12 @@ particle."""
 import dataclasses
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
 
 from ..contract.reading import reader
+from .mrc import header_pixel_size
 from .particles import ANGLES, MICROSCOPE
 from .star import read_tables
 from .texts import Texts, rows_of
@@ -125,6 +127,21 @@ def optics_rows(
     if strange:
         raise ValueError(f"{path} names the optics group {sorted(strange)[0]}, which its optics table does not have.")
     return np.array([rows[number] for number in groups])
+
+
+SAME = 0.02  # relative difference of pixel sizes up to which they are taken to be the same
+
+
+def header_notes(rows: StarRows) -> list[str]:
+    """A sentence, in a list, if the header of the first stack has another pixel size than the STAR file."""
+    stack = Path(str(rows.files[0]))
+    voxel = header_pixel_size(stack) if stack.suffix in (".mrc", ".mrcs") else None
+    if voxel is None or abs(voxel / rows.pixel_size - 1) <= SAME:
+        return []
+    return [
+        f"The pixel size in {rows.path} is {rows.pixel_size:.4g} Å (rlnImagePixelSize), that in the header "
+        f"of {stack} {voxel:.4g} Å. The first is used; if it is wrong, all results are wrong."
+    ]
 
 
 def image_dimensions(path: str | os.PathLike[str], unsaid: int = 2) -> int:

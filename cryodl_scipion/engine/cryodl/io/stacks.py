@@ -15,7 +15,7 @@ import numpy as np
 from ..contract.reading import reader
 from .files import whole_file
 from .memory import release_pages
-from .mrc import HEADER, MODES, MrcHeader, read_header
+from .mrc import HEADER, MODES, read_header
 from .texts import Texts
 
 UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
@@ -30,7 +30,7 @@ def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
         raise FileNotFoundError(f"The image stack {path} does not exist.")
     try:
         header = read_header(path)
-        voxel = _voxel(header)
+        voxel = header.voxels_zyx[1:]
     except (ValueError, OSError, AttributeError) as error:
         raise ValueError(f"{path} is not a readable stack of images: {error}") from None
     mode, shape, start = header.mode, header.shape, header.start
@@ -53,16 +53,6 @@ def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
             "Resample the images, or correct the header."
         )
     return shape
-
-
-def _voxel(header: MrcHeader) -> tuple[float, float]:
-    """Size of a pixel along y and x in Å, 0 where the header has none."""
-    record = header.record
-    y, x = (
-        float(length) / int(count) if int(count) > 0 else 0.0
-        for length, count in ((record.cella.y, record.my), (record.cella.x, record.mx))
-    )
-    return y, x
 
 
 @functools.lru_cache(maxsize=128)

@@ -118,10 +118,7 @@ def load_density(
     density = without_solvent(data, voxels)[0]
     if not density.max() > 0:
         raise ValueError(f"{path} has no density above the solvent level. Give a map that shows the molecule.")
-    # even, so that the middle of the cube is voxel d // 2 with as much on either side
-    side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
-    check_memory(side, path, pixel_size)
-    return torch.from_numpy(_resampled(density, voxels / pixel_size, side))
+    return torch.from_numpy(_resampled(density, voxels, pixel_size, path))
 
 
 def is_model(path: Path | str) -> bool:
@@ -243,9 +240,7 @@ def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
     if not Path(path).exists():
         raise FileNotFoundError(f"Map {path} does not exist.")
     data, voxels = _read_map(Path(path))
-    side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
-    check_memory(side, path, pixel_size)
-    return cube_crop(torch.from_numpy(_resampled(data, voxels / pixel_size, side))[None], box)[0].numpy()
+    return cube_crop(torch.from_numpy(_resampled(data, voxels, pixel_size, path))[None], box)[0].numpy()
 
 
 def dark_notes(path: Path | str) -> list[str]:
@@ -272,8 +267,7 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     record = found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):
         raise ValueError(f"{path} is a stack of {len(data)} images, not a map. Give a map (.mrc).")
-    counts = np.array([max(1, int(n)) for n in (record.mz, record.my, record.mx)])
-    voxels = np.array([float(record.cella[axis]) for axis in "zyx"]) / counts
+    voxels = found.voxels_zyx
     order = [int(record[c]) for c in ("maps", "mapr", "mapc")]
     if data.ndim != 3:
         raise ValueError(f"{path} has an array of shape {data.shape}; a map must have three axes.")
@@ -294,8 +288,12 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return data, voxels
 
 
-def _resampled(data: np.ndarray, zoom: np.ndarray, side: int) -> np.ndarray:
-    """`data` in the middle of a cube, enlarged by `zoom` (3,) along its axes about voxel n // 2."""
+def _resampled(data: np.ndarray, voxels: np.ndarray, pixel_size: float, path: Path | str) -> np.ndarray:
+    """`data` of voxels (3,) in the middle of a cube that holds it, resampled about voxel n // 2. path: for messages."""
+    # even, so that the middle of the cube is voxel d // 2 with as much on either side
+    side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
+    check_memory(side, path, pixel_size)
+    zoom = voxels / pixel_size
     if np.abs(zoom - 1).max() < 1e-3:
         cube = np.zeros((side,) * 3, np.float32)
         cube[tuple(slice(s, s + n) for s, n in zip([side // 2 - n // 2 for n in data.shape], data.shape))] = data

@@ -14,12 +14,14 @@ import numpy as np
 from ..contract import AllSkipped, counted
 from ..contract.reading import reader
 from ..core.names import check_words
+from .messages import warn
 from .particles import ANGLES
 from .relion_tables import (
     STACKS,
     VISIBLE,
     StarRows,
     groups_of_particles,
+    header_notes,
     is_tilt_stacks,
     modern_tables,
     number_columns,
@@ -196,6 +198,8 @@ def read_subtomograms(
         stacks=tilt_stacks(path, columns, files, [shape(f)[0] for f in files], groups.ctf_state) if flat else None,
     )
     _check_needs(found, need)
+    for note in header_notes(found):
+        warn(note)
     return found
 
 

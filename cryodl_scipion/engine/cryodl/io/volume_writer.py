@@ -24,9 +24,8 @@ def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
     sense."""
     if os.path.isdir(path) and is_zarr(path):
         return ZarrVolume(path).origin_zyx[::-1]
-    header = read_header(path).record
-    voxel = np.array([float(header.cella[axis]) / max(1, int(header["m" + axis])) for axis in "xyz"])
-    return tuple(header_origin(header, voxel).tolist())
+    header = read_header(path)
+    return tuple(header_origin(header.record, header.voxels_zyx[::-1]).tolist())
 
 
 def header_origin(header: np.recarray, voxels_xyz: np.ndarray) -> np.ndarray:

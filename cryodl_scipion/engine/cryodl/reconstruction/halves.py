@@ -14,6 +14,7 @@ from ..io.particle_sets import ParticleSet
 from ..io.subtomograms import SubtomogramSet
 
 EDGE, MASK = 0.05, 0.9  # of the box: width of the mask's soft edge, and its diameter if none is given
+SMALLEST = 0.2  # of the box: the least diameter; a search compares detail in proportion to it, and takes hours
 CHANCE = 3.0  # standard deviations of the FSC of noise, above which halves agree
 MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
 
@@ -91,13 +92,14 @@ def half_reconstructions(
 
 
 def mask_diameter_px(particles: ParticleSet, diameter: float | None) -> float:
-    """Diameter of the mask in px. diameter: Å, as asked for. Raises ValueError if it is wider than the images."""
+    """Diameter of the mask in px. diameter: Å, as asked for. Raises ValueError for one that no particle in such images
+    has: wider than they are, or far smaller."""
     width = particles.box * particles.pixel_size
-    if diameter is not None and diameter > width:
+    if diameter is not None and not SMALLEST * width <= diameter <= width:
         raise ValueError(
-            f"Mask diameter (--mask-diameter) is {diameter:g} Å, but the images of {particles.path} are only "
-            f"{width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose a smaller diameter, or "
-            "leave it out to use 0.9 of the box size."
+            f"Mask diameter (--mask-diameter) is {diameter:g} Å, but the images of {particles.path} are "
+            f"{width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose {SMALLEST * width:.0f} to "
+            f"{width:.0f} Å, the diameter of the particle, or leave it out to use 0.9 of the box size."
         )
     return MASK * particles.box if diameter is None else diameter / particles.pixel_size
 

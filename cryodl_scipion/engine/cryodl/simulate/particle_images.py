@@ -20,6 +20,7 @@ from ..io.mrc import read_header
 from ..io.relion_tables import groups_of_particles, modern_tables
 from ..io.star import read_tables
 from ..io.structures import dark_notes, is_model, load_density
+from ..io.tomograms import sides_of
 from . import micrographs
 from .micrographs import particle_diameter
 
@@ -82,7 +83,7 @@ def voxel_notes(structure: str, pixel_size: float) -> list[str]:
     structure: path. pixel_size: Å/px, of the images."""
     if is_model(structure):
         return []
-    voxel = _header(structure)[0]
+    voxel = read_header(structure).voxels_zyx[2]
     if abs(voxel / pixel_size - 1) < 1e-3:
         return dark_notes(structure)
     return dark_notes(structure) + [
@@ -97,17 +98,11 @@ def _box_notes(structure: str, box: int, side: int) -> list[str]:
     """A sentence, in a list, if a map of `side` px, when resampled, does not fill the images' box."""
     if is_model(structure) or side == box:
         return []
-    voxel, shape = _header(structure)
+    header = read_header(structure)
     return [
-        f"{structure} ({shape[0]} x {shape[1]} x {shape[2]} voxels of {voxel:.4g} Å) does not fill the images' box "
+        f"{structure} ({sides_of(header.shape)} voxels of {header.voxels_zyx[2]:.4g} Å) does not fill the images' box "
         f"of {box} px: it was {'cut' if side > box else 'surrounded by zeros'}, its middle kept."
     ]
-
-
-def _header(path: str) -> tuple[float, tuple[int, int, int]]:
-    """Voxel size (Å) and shape (x, y, z) of a map."""
-    found = read_header(path)
-    return float(found.record.cella.x) / max(1, int(found.record.mx)), found.shape[::-1]
 
 
 def particle_images(

@@ -70,6 +70,21 @@ def test_what_only_treats_the_data_puts_nothing_in_doubt(planted, treat):
     assert doubted(found, halves[0])["doubted"] <= 0.01
 
 
+def test_residues_outside_of_a_cut_map_have_no_doubt_and_change_no_other(planted):
+    atoms, halves, absent = planted
+    found = doubt(halves, [half.data + absent for half in halves])
+    whole, kept = residue_rows(found, halves[0], atoms), 80  # voxels along the helix
+    cut = lambda maps: [x[:kept] for x in maps]
+    arrays = (found.share[:kept], cut(found.genuine), cut(found.planted), found.dense[:kept])
+    piece = dataclasses.replace(halves[0], data=halves[0].data[:kept])
+    rows = residue_rows(type(found)(*arrays), piece, atoms)
+    inside = np.bincount(atoms.residue, piece.holds(atoms.xyz)) > 0
+    assert 10 < (~inside).sum() < 30 and [row[6] == "outside the map" for row in rows] == (~inside).tolist()
+    assert all(row[3:6] == ["", "", ""] for row, seen in zip(rows, inside) if not seen)
+    same = [row[6] == other[6] for row, other, seen in zip(rows, whole, inside) if seen]
+    assert np.mean(same) > 0.9, "those in the map are judged as before"
+
+
 def test_levels_by_hand():
     """Of 99 places of noise none comes to 2, of 49 invented ones all are above 0.5 and none above 1."""
     genuine, invented = np.zeros(99), np.linspace(0.5, 1, 49)

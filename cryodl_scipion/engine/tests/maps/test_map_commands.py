@@ -444,6 +444,21 @@ def test_half_maps_tell_the_resolution_and_decide_before_the_work(files, tmp_pat
     assert "by the FSC of the half-maps" in result.outputs["unchanged"] and result.outputs["resolution"] < 8
 
 
+def test_half_maps_that_agree_nowhere_are_noise_whatever_resolution_is_given(files, tmp_path):
+    volume, rng, noise = read_volume(files["map"]), np.random.default_rng(0), {}
+    for name in ("half1", "half2"):
+        noise[name] = str(tmp_path / f"noise_{name}.mrc")
+        write_volume(noise[name], rng.normal(size=volume.data.shape), volume)
+    told = improve(files, tmp_path, half_maps=tuple(noise.values()), resolution=None)
+    assert "agree at no resolution: this is noise. The map is not changed." in told.outputs["unchanged"]
+    assert not any("Give the resolution" in warning for warning in told.warnings)
+    given = improve(files, tmp_path, half_maps=tuple(noise.values()), output=str(tmp_path / "given.mrc"))
+    assert given.outputs["unchanged"] is None and any("this is noise" in warning for warning in given.warnings)
+    halves = (files["half1"], files["half2"])
+    good = improve(files, tmp_path, half_maps=halves, output=str(tmp_path / "good.mrc"))
+    assert not any("this is noise" in warning for warning in good.warnings)
+
+
 def fine_maps(tmp_path, density):
     """{name: path} of a map of 1.2 Å/px and of two half-maps with little noise, so that they agree up to Nyquist."""
     rng, grid = np.random.default_rng(0), empty_grid(density.shape, 1.2, (-28.0, -28.0, -24.0))

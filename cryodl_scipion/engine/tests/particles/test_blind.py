@@ -106,6 +106,7 @@ def test_without_a_ctf_images_keep_its_effect_and_that_is_said(project):
     result = denoise()
     assert any("p.star has no CTF: the denoised images keep" in warning for warning in result.warnings)
     assert "without a known structure (blind): not raw data" in result.summary[0]
+    assert "assign orientations to the raw images. Never for the final map" in result.summary[1]
     assert "denoised blindly" in result.methods[0] and "the raw images were kept" in result.methods[0]
     kept = read_particles("d.star").images(slice(None))
     assert nearness(kept, seen.numpy()) > nearness(corrected, seen.numpy())

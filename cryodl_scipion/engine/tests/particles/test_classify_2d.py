@@ -212,7 +212,7 @@ def test_angles_of_a_3d_refinement_do_not_stay_beside_the_angle_in_the_plane(fol
     "options, spoil, words",
     [
         (dict(classes=40), None, "has 60 particles for 40 classes (--classes); at least two for each"),
-        (dict(mask_diameter=200), None, "is 200 Å, but the images of p.star are only 128 Å wide"),
+        (dict(mask_diameter=200), None, "is 200 Å, but the images of p.star are 128 Å wide"),
         (
             dict(max_shift=60),
             None,

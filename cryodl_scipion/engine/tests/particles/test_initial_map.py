@@ -229,7 +229,8 @@ def test_few_particles_and_wrong_input_are_said(quick):
     quick.setattr(initial_map, "FEWEST", 200)
     made = find().outputs
     assert not made.determined and made.reasons == ["120 particles are too few (at least 200 are needed)"]
-    assert "only 128 Å wide" in find(code=2, output="other", mask_diameter=500)
+    for wrong in (500, 25):
+        assert "are 128 Å wide (" in find(code=2, output="other", mask_diameter=wrong)
     tables = read_tables("p.star")
     del tables["particles"]["rlnDefocusU"]
     write_tables("bare.star", tables)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.tomograms.classifiers.card import validated
+from cryodl.tomograms.classifiers.card import interval, validated
 from cryodl.tomograms.classifiers.confusion import against_ground_truth
 from cryodl.tomograms.classifiers.likelihood import class_statistics, confidences, held_out_statistics
 from cryodl.tomograms.classifiers.method import Prediction
@@ -77,9 +77,12 @@ def test_validation_metrics_are_those_counted_by_hand():
     logits = torch.tensor([[4.0, 0, 0], [0, 4, 0], [0, 4, 0], [0, 0, 4]])
     _, metrics = validated(Prediction(logits, torch.tensor([3.0, 1, 2, 0])), np.array([0, 1, 2, 2]))
     assert metrics["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 1, 1]] and metrics["accuracy"] == 0.75
-    assert metrics["standard_error"] == pytest.approx(0.2, abs=1e-4)  # of Wilson's 0.7 ± 0.2
+    assert metrics["interval"] == pytest.approx([0.3006, 0.9544], abs=1e-3)  # Wilson's of 3 in 4
     _, right = validated(Prediction(logits[[0, 1, 3]], torch.zeros(3)), np.arange(3))
-    assert right["accuracy"] == 1 and right["standard_error"] == pytest.approx(0.125, abs=1e-4)  # of 0.875 ± 0.125
+    assert right["accuracy"] == 1 and right["interval"] == pytest.approx([3 / (3 + 1.96**2), 1], abs=1e-4)
+    assert interval(1.0, 30)[0] == pytest.approx(0.886, abs=1e-3) and interval(0.0, 30)[1] == pytest.approx(
+        0.114, abs=1e-3
+    )
     assert metrics["unknown_confidence"] == [0, 1, 2, 3] and metrics["number"] == 4
 
 

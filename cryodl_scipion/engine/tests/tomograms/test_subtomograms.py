@@ -90,6 +90,13 @@ def test_weights_are_read_from_either_form_of_relions_files(form):
     assert torch.equal(found.weights([1])[0], torch.from_numpy(expected))
 
 
+@pytest.mark.parametrize("pixel_size, warned", [(10.5, True), (10.1, False)])
+def test_headers_of_another_pixel_size_than_the_file_says_are_a_warning(pixel_size, warned, capsys):
+    path = star(optics=dict(OPTICS, rlnImagePixelSize=[pixel_size]))
+    assert read_subtomograms(path).pixel_size == pixel_size
+    assert ("is 10.5 Å (rlnImagePixelSize), that in the header" in capsys.readouterr().out) == warned
+
+
 def test_a_file_may_hold_many_subtomograms():
     write_map("vols/many.mrc", np.repeat([5.0, 6.0, 7.0], BOX)[:, None, None] * np.ones((3 * BOX, BOX, BOX)), 10.0)
     found = read_subtomograms(star(rlnImageName=["000003@vols/many.mrc", "000001@vols/many.mrc"]))

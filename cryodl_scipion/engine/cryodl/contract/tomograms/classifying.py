@@ -51,7 +51,7 @@ class TrainClassifierConfig(Config):
 class TrainClassifierOutputs(TrainingOutputs):
     classes: typing.List[str] = output("Names of the classes.")
     validation: Details = output(
-        "Validation metrics: accuracy, standard_error, number, confusion (rows: true class, columns: assigned class) "
+        "Validation metrics: accuracy, interval (95 %), number, confusion (rows: true class, columns: assigned class) "
         "and calibration_error."
     )
     contrast: str = output("Contrast of protein in the subtomograms, 'bright' or 'dark'.")
@@ -65,7 +65,8 @@ class ClassifySubtomogramsConfig(Config):
     subtomograms: str = tomogram_fields.subtomograms("Subtomograms to classify.")
     output: str = fields.output_file(
         "STAR file to write: all columns of the input, with rlnClassNumber; with a classifier the probability of "
-        "every class, and angles and shifts if it determines them. Averages of the classes are written beside it, "
+        "every class (0 for unknown ones), cryodlConfidence (no probability: the higher, the likelier of any class at "
+        "all), and angles and shifts if it determines them. Averages of the classes are written beside it, "
         "NAME_class001.mrc ..., and the table of an embedding, NAME_embedding.csv."
     )
     model: typing.Optional[str] = fields.model(

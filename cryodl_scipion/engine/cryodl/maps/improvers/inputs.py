@@ -33,6 +33,8 @@ SMALLEST = 8  # voxels along an axis
 FAR, COARSER = 0.1, 0.2  # of the resolutions that a model was trained on, at the fine and at the coarse end
 LARGEST = 1.9  # of the working pixel size: larger voxels are in no simulated map of the training (simulated.COARSEST)
 ESTIMATED = "estimated from the map"
+AGREE = 0.5  # mean FSC of three shells that half-maps of noise reach nowhere, those of a molecule in coarse ones
+NOISE = "agree at no resolution: this is noise."
 
 
 def check_size(volume: Volume, working_pixel_size: float, tested: bool) -> None:
@@ -101,18 +103,23 @@ def stated_resolution(
 ) -> tuple[float | None, float | None, str]:
     """(resolution in Å or None, the finest that it may be, where it is from in words). Half-maps that agree up to the
     last shell tell nothing of it: then the map itself does."""
-    if config.resolution:
-        return config.resolution, config.resolution, "as given (--resolution)"
     source = ESTIMATED
     if halves:
         inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
         curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
+        source = "by the FSC of the half-maps"
+        if np.convolve(curve.value[1:], np.ones(3) / 3, "valid").max() < AGREE:
+            source = f"The half-maps {halves[0].path} and {halves[1].path} {NOISE}"
+            run.warn(source if config.resolution else None)
+    if config.resolution:
+        return config.resolution, config.resolution, "as given (--resolution)"
+    if halves:
         sentences = dependent(halves, curve)
         if not sentences:
-            resolution = curve.resolution(0.143)
-            return resolution, resolution, "by the FSC of the half-maps"
+            resolution = None if source.endswith(NOISE) else curve.resolution(0.143)
+            return resolution, resolution, source
         run.warn(*sentences)
-        source += ", because its half-maps agree up to the Nyquist limit"
+        source = f"{ESTIMATED}, because its half-maps agree up to the Nyquist limit"
     found = estimated_resolution(volume.data, volume.voxels_zyx)
     return (found.value, found.finest, f"{source}, {found.finest:.3g} Å at best") if found else (None, None, source)
 
@@ -128,6 +135,8 @@ def reason_to_leave(
             f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, so its resolution is no better than "
             f"{2 * volume.pixel_size:.3g} Å, and {trained}: the map is not changed."
         )
+    if source.endswith(NOISE):
+        return f"{source} The map is not changed."
     if resolution is None or finest is None:
         return (
             f"The resolution of {volume.path} is not known: the map does not show where its signal ends, up to "

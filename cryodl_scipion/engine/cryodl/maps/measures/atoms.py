@@ -91,8 +91,7 @@ def _groups(structure: gemmi.Structure) -> typing.Iterator[tuple[gemmi.Chain, ge
 
 def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
     """Raises ValueError if most atoms lie outside of the map, or where it has no density; says how far they are off."""
-    positions = volume.positions(atoms.xyz)
-    inside = ((positions >= 0) & (positions <= np.array(volume.data.shape) - 1)).all(axis=1)
+    inside = volume.holds(atoms.xyz)
     centre = atoms.xyz.mean(axis=0)
     middle = (volume.origin_zyx + volume.voxels_zyx * (np.array(volume.data.shape) - 1) / 2)[::-1]
     offset = ", ".join(f"{d:.1f}" for d in centre - middle)
@@ -104,7 +103,7 @@ def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
         )
     from scipy.ndimage import map_coordinates
 
-    density = map_coordinates(volume.data, positions[inside].T, order=1)
+    density = map_coordinates(volume.data, volume.positions(atoms.xyz[inside]).T, order=1)
     if not density.mean() > volume.data.mean() + 0.05 * volume.data.std():
         raise ValueError(
             f"Map and model do not overlap: the density of {volume.path} at the atoms of {atoms.path} is not higher "

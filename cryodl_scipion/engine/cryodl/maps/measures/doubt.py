@@ -29,6 +29,7 @@ LEVEL = 0.2  # of the mean power, weighted by itself: there is density
 SAMPLE = 50_000  # voxels that the limits are taken from
 BACKBONE = {"N", "CA", "C", "O", "P", "OP1", "OP2"}  # and the sugars, whose atoms have a prime
 TITLES = ("chain", "number", "name", "doubt", "p_from_data", "p_invented", "verdict")
+OUTSIDE = ("", "", "", "outside the map")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,22 +107,24 @@ def doubt_of(
 
 def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
     """Rows of TITLES, one for each residue: of its backbone or its side chain, whichever is more doubtful. Where the
-    improved map has density at less than half of both there is nothing to doubt: the verdict is that there is none."""
+    improved map has density at less than half of both there is nothing to doubt: the verdict is that there is none. Of
+    atoms outside the map nothing is known."""
+    inside = volume.holds(atoms.xyz)
     backbone = np.array([name in BACKBONE or "'" in name for name in atoms.atom_names])
-    part, number = 2 * atoms.residue + backbone, 2 * len(atoms.residues)
-    count, positions = np.bincount(part, minlength=number), volume.positions(atoms.xyz).T
+    part, number = (2 * atoms.residue + backbone)[inside], 2 * len(atoms.residues)
+    count, positions = np.bincount(part, minlength=number), volume.positions(atoms.xyz[inside]).T
+    seen = count.reshape(-1, 2).any(axis=1)
 
     def of(data: np.ndarray) -> np.ndarray:
         means = np.bincount(part, map_coordinates(data, positions, order=1, mode="nearest"), number)
-        return np.where(count > 0, means / np.maximum(count, 1), -np.inf).reshape(-1, 2).max(axis=1)
+        return np.where(count > 0, means / np.maximum(count, 1), -np.inf).reshape(-1, 2).max(axis=1)[seen]
 
     found = [np.concatenate([of(x) for x in maps]) for maps in ([doubt.share], doubt.genuine, doubt.planted)]
-    return [
-        [*residue, *(f"{value:.4f}" for value in row), doubt_in_words(row[1], row[2]) if dense else "no density"]
-        for residue, row, dense in zip(
-            atoms.residues, np.transpose(doubt_levels(*found)), of(doubt.dense.astype(np.float32)) >= 0.5
-        )
-    ]
+    told = (
+        [*(f"{value:.4f}" for value in row), doubt_in_words(row[1], row[2]) if dense else "no density"]
+        for row, dense in zip(np.transpose(doubt_levels(*found)), of(doubt.dense.astype(np.float32)) >= 0.5)
+    )
+    return [[*residue, *(next(told) if known else OUTSIDE)] for residue, known in zip(atoms.residues, seen)]
 
 
 def doubt_in_words(from_data: float, invented: float) -> str:

@@ -138,9 +138,7 @@ def reference_for(
     density = model_density(atoms, volume, max(WIDTH, COARSEST * float(volume.voxels_zyx.max())))
     if mask is None:
         mask = soft_mask(atoms.xyz, volume, mask_radius)
-    positions = volume.positions(atoms.xyz)
-    inside = ((positions >= 0) & (positions <= np.array(volume.data.shape) - 1)).all(axis=1)
-    return MapReference(atoms, density, mask, np.asarray(inside))
+    return MapReference(atoms, density, mask, volume.holds(atoms.xyz))
 
 
 def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:

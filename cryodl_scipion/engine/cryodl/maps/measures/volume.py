@@ -49,6 +49,11 @@ class Volume:
         """(n, 3) positions in Å as (n, 3) fractional zyx voxels."""
         return (np.asarray(xyz)[:, ::-1] - self.origin_zyx) / self.voxels_zyx
 
+    def holds(self, xyz: np.ndarray) -> np.ndarray:
+        """(n,) bool: whether (n, 3) positions in Å lie inside the map."""
+        positions = self.positions(xyz)
+        return ((positions >= 0) & (positions <= np.array(self.data.shape) - 1)).all(axis=1)
+
     def same_grid(self, other: "Volume") -> bool:
         """Whether voxel (k, j, i) of both is the same position."""
         return (

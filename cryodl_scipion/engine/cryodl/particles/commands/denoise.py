@@ -23,7 +23,7 @@ from ..orientations.explained import explained_by
 CHUNK = 256  # particles read at a time, at most
 BATCH = 16  # particles that the network processes at a time
 CHUNK_BYTES = 2**26  # ... and of images
-STRENGTH = "cryodlDenoisedStrength"  # column: standard deviation within the particle's circle; of projections it is 1
+STRENGTH = "cryodlDenoisedStrength"  # column: standard deviation within the particle's circle; 0: nothing was found
 EMPTY = 0.1  # strength below which an image counts as empty
 
 
@@ -79,9 +79,9 @@ def _tell(run: Run[DenoiseConfig], card: typing.Mapping[str, typing.Any], blind:
     run.summary(
         f"Denoised particles: {run.config.output}, by the model {card['name']}"
         f"{', without a known structure (blind)' if blind else ''}: not raw data. They show {shown}.",
-        "For viewing and sorting; never for orientations, and never for the final map."
+        "For viewing; assign orientations to the raw images. Never for the final map."
         if blind
-        else "For viewing, sorting and initial orientations; never for the final map.",
+        else "For viewing and initial orientations; never for the final map.",
     )
     if not blind:
         network = network_words("denoiser", card["network"])

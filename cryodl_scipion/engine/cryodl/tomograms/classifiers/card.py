@@ -15,6 +15,8 @@ from .examples import FEW, Examples
 from .method import Prediction
 from .rejection import fit_temperature, kept_confidences
 
+Z = 1.96  # standard deviations on either side of the middle that hold 95 %
+
 
 def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, typing.Any]:
     """The part of the card that is known before training, and that predictors need."""
@@ -41,13 +43,19 @@ def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict
     accuracy, number = float((found == labels).mean()), len(labels)
     return temperature, dict(
         accuracy=round(accuracy, 4),
-        # half of Wilson's interval of one standard deviation (1927): not 0 if all were right
-        standard_error=round((accuracy * (1 - accuracy) / number + 0.25 / number**2) ** 0.5 / (1 + 1 / number), 4),
+        interval=[round(end, 4) for end in interval(accuracy, number)],
         number=number,
         confusion=confusion.tolist(),
         calibration_error=round(expected_calibration_error(found == labels, probabilities.max(1)), 4),
         unknown_confidence=kept_confidences(prediction.confidence),
     )
+
+
+def interval(part: float, number: int) -> tuple[float, float]:
+    """Wilson's interval (1927) of 95 % for a part of a number: it has a width if the part is 0 or 1, too."""
+    weight = Z**2 / number
+    middle, half = part + weight / 2, Z * (part * (1 - part) / number + weight / (4 * number)) ** 0.5
+    return (middle - half) / (1 + weight), (middle + half) / (1 + weight)
 
 
 def whole_card(
@@ -85,7 +93,7 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
             "metrics and rejection threshold are uncertain."
         )
     chance = max(per_class) / metrics["number"]
-    if metrics["accuracy"] <= chance + 2 * metrics["standard_error"]:
+    if metrics["interval"][0] <= chance:
         yield (
             f"The accuracy on the validation data is {metrics['accuracy']:.2f}; assigning all to "
             f"{classes[per_class.index(max(per_class))]} would give {chance:.2f}: the network has hardly learnt "

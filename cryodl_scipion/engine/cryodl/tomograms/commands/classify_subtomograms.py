@@ -123,7 +123,8 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
     columns: dict[str, typing.Any] = {CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
     columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
     for position, number in enumerate(card["class_numbers"]):
-        columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, position]]
+        # they say which class, if it is one of them: nothing of the unknown
+        columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, position] * (numbers != 0)]
     confusion = _confusion(found, card, numbers, folder, stem) if config.ground_truth else None
     made = ClassifySubtomogramsOutputs(
         str(config.output), {}, {}, contrast=contrast, pixel_size=found.pixel_size, model=card["name"]
