@@ -200,7 +200,7 @@ def judged(path, lines, width) -> TraceAgreement:
 )
 def filaments(run, filament, snr, stated, count=COUNT):
     """`cryodl pick-filaments` against known centre lines: filaments of several hundred nanometres from atomic models,
-    apart from the engine's training scenes, three to six on 1024 px that cross here and there, coloured noise, a CTF."""
+    apart from the engine's training scenes, three to six on 1024 px that cross now and then, coloured noise, a CTF."""
     diameter, pixel_size = FILAMENTS[filament][1:]
     atoms, total = straight_filament(FILAMENTS[filament][0]), TraceAgreement()
     work, size = run.work(f"{filament} {snr:g} {stated:g}"), (diameter, pixel_size, snr)

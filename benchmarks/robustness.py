@@ -25,7 +25,7 @@ from cryodl.io.memory import is_memory_error
 # ----- kills
 GROUPS = {
     "micrographs and picking": "pick assess-micrographs estimate-ctf extract-particles pick-filaments train-picker "
-    "auto-pick denoise-micrographs propose-boxes train-filament-picker train-general-picker train-micrograph-denoiser "
+    "auto-pick denoise-micrographs train-filament-picker train-general-picker train-micrograph-denoiser "
     "compare-maps-of-picks",
     "particles": "train-denoiser denoise denoise-general assign-orientations reconstruct assess-integrity classify-2d "
     "classify-2d-classes-from classify-2d-again select-classes fit-heterogeneity fit-heterogeneity-auto identify "

@@ -79,9 +79,8 @@ def write_micrograph(folder, name, atoms, diameter, pixel_size, snr, seed) -> li
     rng = np.random.default_rng(seed)
     lines, projection = [], np.zeros((SIDE, SIDE))
     for _ in range(int(rng.integers(3, 7))):
-        line = _line(rng)
-        lines.append(line)
-        projection += _project(atoms, line, pixel_size, rng)
+        lines.append(_line(rng))
+        projection += _project(atoms, lines[-1], pixel_size, rng)
     projection = gaussian_filter(projection, 4.0 / pixel_size)
     inside = _near(lines, diameter / pixel_size / 2)
     defocus = rng.uniform(8000, 25000)

@@ -120,7 +120,6 @@ COMMANDS = {
         "out",
     ),
     "improve-map": (f"improve-map --map data/helix_full.mrc --resolution 4 --overlap 15 {_COMPUTE}", "out.mrc"),
-    "propose-boxes": (f"propose-boxes --coordinates data/sim/coordinates {_SIZED} --threads 1", "out"),
     "train-filament-picker": (f"train-filament-picker --simulated 15 --steps 4 --batch-size 2 {_COMPUTE}", "out"),
     "train-general-picker": (
         f"train-general-picker --procedural 20 --simulated 20 --steps 4 --batch-size 2 {_COMPUTE}",

@@ -23,7 +23,6 @@ from .contract.micrographs.labelling import PickByHandOutputs
 from .contract.micrographs.picking import AutoPickOutputs
 from .contract.micrographs.picking import PickFilamentsOutputs
 from .contract.micrographs.picking import PickOutputs
-from .contract.micrographs.picking import ProposeBoxesOutputs
 from .contract.micrographs.picking import TrainFilamentPickerOutputs
 from .contract.micrographs.simulating import SimulateMicrographsOutputs
 from .contract.micrographs.training import TrainGeneralPickerOutputs
@@ -66,19 +65,6 @@ Path = typing.Union[str, os.PathLike[str]]
 Paths = typing.Union[Path, typing.Sequence[Path]]
 
 def table(path: Path, name: str = "", pandas: bool = False) -> typing.Any: ...
-
-def propose_boxes(
-    *,
-    micrographs: Paths,
-    pixel_size: float,
-    coordinates: Path,
-    particle_diameter: float,
-    output: Path,
-    count: int = ...,
-    threads: typing.Optional[int] = ...,
-    names: Paths = ...,
-) -> Result[ProposeBoxesOutputs]:
-    """Propose background and contamination boxes on micrographs whose particles are labelled."""
 
 def train_filament_picker(
     *,

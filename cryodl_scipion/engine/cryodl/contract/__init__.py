@@ -46,7 +46,7 @@ from .micrographs.labelling import (
 )
 from .micrographs.picking import (
     AutoPickConfig, AutoPickOutputs, PickConfig, PickFilamentsConfig, PickFilamentsOutputs, PickOutputs,
-    ProposeBoxesConfig, ProposeBoxesOutputs, TrainFilamentPickerConfig, TrainFilamentPickerOutputs
+    TrainFilamentPickerConfig, TrainFilamentPickerOutputs
 )
 from .micrographs.simulating import SimulateMicrographsConfig, SimulateMicrographsOutputs
 from .micrographs.training import (

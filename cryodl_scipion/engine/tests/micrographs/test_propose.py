@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Proposed boxes: background without particles, contamination that stands out, the same ones every time."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy.spatial import cKDTree
-from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, gaussian_blobs, write_mrc, write_star
+from synthetic import gaussian_blobs
 
-from cryodl.contract import Result
-from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.pickers.fill_in import appearance_of, outstanding, proposed_boxes, similarity_map
-from cryodl.running.cli import main
 
 PX = 24.0  # of the particles' diameter
 SHAPE = (300, 380)
@@ -128,73 +124,3 @@ def test_labelled_particles_are_not_outstanding():
     values = outstanding(item.image.numpy(), appearance_of([item], PX))
     at = np.rint(ground_truth).astype(int)
     assert (values[at[:, 0], at[:, 1]] < 1).all() and values[60, 320] > 2
-
-
-def propose(folder, *more):
-    return main(
-        [
-            "propose-boxes",
-            "--micrographs",
-            str(folder / "mics/*.mrc"),
-            "--coordinates",
-            str(folder / "coordinates"),
-            "--pixel-size",
-            str(PIXEL_SIZE),
-            "--particle-diameter",
-            str(DIAMETER),
-            "--output",
-            str(folder / "boxes"),
-            "--threads",
-            "1",
-            "--result",
-            str(folder / "result.json"),
-            *more,
-        ]
-    )
-
-
-def test_the_command_writes_boxes_in_pixels_of_the_micrographs(tmp_path):
-    ground_truth = dict(blob_project(tmp_path))
-    assert propose(tmp_path, "--count", "6") == 0
-    outputs = Result.read(tmp_path / "result.json").outputs
-    assert not (tmp_path / "boxes.partial").exists()
-    for name, centres in ground_truth.items():
-        yx = read_coordinates(outputs["background"])[name][0]
-        assert len(yx) == outputs["background_boxes"][name] == 6
-        assert (nearest(yx, centres) > 0.8 * DIAMETER / PIXEL_SIZE).all() and (yx < (256, 320)).all()
-        assert len(read_coordinates(outputs["contamination"])[name][0]) == outputs["contamination_boxes"][name] <= 6
-
-
-def test_bright_protein_gets_the_same_boxes(tmp_path):
-    for folder, sign in (("dark", 1), ("bright", -1)):
-        (tmp_path / folder / "mics").mkdir(parents=True)
-        (tmp_path / folder / "coordinates").mkdir()
-        image, centres = blob_micrograph()
-        write_mrc(tmp_path / folder / "mics/a.mrc", sign * image)
-        write_star(tmp_path / folder / "coordinates/a.star", centres)
-        assert propose(tmp_path / folder) == 0
-    dark, bright = (read_coordinates(tmp_path / f / "boxes/background")["a"][0] for f in ("dark", "bright"))
-    assert len(dark) and np.allclose(dark, bright, atol=1.0)
-
-
-def test_a_bad_micrograph_is_skipped_and_all_bad_is_an_error(tmp_path, capsys):
-    blob_project(tmp_path)
-    write_mrc(tmp_path / "mics/mic0.mrc", np.zeros((256, 320), np.float32))
-    assert propose(tmp_path) == 0
-    result = Result.read(tmp_path / "result.json")
-    assert [s.item for s in result.skipped] == ["mic0"] and "mic0.mrc" in result.skipped[0].path
-    assert sorted(p.name for p in (tmp_path / "boxes/background").iterdir()) == ["mic1.star"]
-    assert propose(tmp_path) == 2 and "exists already" in capsys.readouterr().err
-    write_mrc(tmp_path / "mics/mic1.mrc", np.zeros((256, 320), np.float32))
-    assert propose(tmp_path, "--output", str(tmp_path / "other")) == 2
-    assert "None of the 2 micrographs" in capsys.readouterr().err and not (tmp_path / "other").exists()
-
-
-def test_a_stopped_run_leaves_nothing_of_other_micrographs(tmp_path):
-    blob_project(tmp_path)
-    (tmp_path / "boxes.partial/background").mkdir(parents=True)
-    (tmp_path / "boxes.partial/unfinished.json").write_text('{"command": "propose-boxes", "parameters": {}}')
-    write_star(tmp_path / "boxes.partial/background/old.star", [[1, 1]])
-    assert propose(tmp_path) == 0
-    assert sorted(p.name for p in (tmp_path / "boxes/background").iterdir()) == ["mic0.star", "mic1.star"]
-    assert json.loads((tmp_path / "result.json").read_text())["outputs"]["folder"] == str(tmp_path / "boxes")

@@ -179,25 +179,6 @@ class PickOutputs(pick_fields.PicksOutputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class ProposeBoxesConfig(pick_fields.OnMicrographs):
-    """Propose background and contamination boxes on micrographs whose particles are labelled."""
-
-    coordinates: str = param("Folder (or file) with the particles' coordinates.", path="folder")
-    particle_diameter: float = pick_fields.particle_diameter()
-    output: str = fields.output_folder("Folder for background/*.star and contamination/*.star. It must not exist.")
-    count: int = param(
-        "Maximum number of boxes of each kind per micrograph.", 15, label="Boxes per micrograph", limits=(1, 10000)
-    )
-
-
-class ProposeBoxesOutputs(pick_fields.PicksOutputs):
-    background: str = output("Folder of the background boxes, one STAR file for each micrograph.", path="folder")
-    contamination: str = output("Folder of the contamination boxes, one STAR file for each micrograph.", path="folder")
-    background_boxes: Counts = output("Number of background boxes of each micrograph.")
-    contamination_boxes: Counts = output("Number of contamination boxes of each micrograph.")
-
-
-@dataclasses.dataclass(frozen=True)
 class AutoPickConfig(pick_fields.OnMicrographs):
     """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer
     improves."""
@@ -378,17 +359,6 @@ COMMANDS = (
         "templates/",
         kept="micrograph",
         shared="micrographs",
-    ),
-    Command(
-        "propose-boxes",
-        ProposeBoxesConfig,
-        ProposeBoxesOutputs,
-        fresh="Output folder",
-        named=True,
-        example="cryodl dev propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ --pixel-size 1.77 "
-        "--particle-diameter 190 --output proposed/",
-        form=False,
-        dev=True,
     ),
     Command(
         "auto-pick",

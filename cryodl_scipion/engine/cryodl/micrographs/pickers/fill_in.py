@@ -272,7 +272,7 @@ def _with_boxes(
         filled.append(image)
     kinds = " and ".join(f"{number} boxes on {kind}" for kind, number in proposed.items())
     why = f"beside {counted(removed, 'removed pick')}" if only_good and removed else "because none were given"
-    return filled, [f"Proposed, {why}: {kinds} (`cryodl propose-boxes` writes them)."]
+    return filled, [f"Proposed, {why}: {kinds}."]
 
 
 def _with_expected(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ...contract import MIN_PARTICLES, ProposeBoxesConfig, Skipped, TrainPickerConfig, counted, some_names
+from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted, some_names
 from ...core.geometry import inside, map_positions, values_at
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -172,20 +172,6 @@ def _beside_corrections(item: Labels, rng: np.random.Generator) -> Labels:
     count = LEFT_PER_BOX * (len(item.positives) + len(item.negatives))
     drawn = item.machine[rng.permutation(len(item.machine))[:count]]
     return item._replace(positives=np.concatenate([item.positives, drawn]))
-
-
-def match_particles(
-    config: TrainPickerConfig | ProposeBoxesConfig,
-    warn: typing.Callable[[str], typing.Any] = print,
-    names: typing.Sequence[str] = (),
-) -> list[Labels]:
-    """Labels, with particles alone, of the micrographs that have a list of them. All else as match_labels."""
-    named = name_micrographs(expand_paths(config.micrographs), names)
-    particles = _read_boxes(config.coordinates, named, warn)
-    items = [Labels(name, path, particles[name]) for name, path in named if name in particles]
-    for item in items:
-        _check_positions(item)
-    return items
 
 
 def _read_boxes(
