@@ -52,7 +52,7 @@ class Volume:
     def holds(self, xyz: np.ndarray) -> np.ndarray:
         """(n,) bool: whether (n, 3) positions in Å lie inside the map."""
         positions = self.positions(xyz)
-        return ((positions >= 0) & (positions <= np.array(self.data.shape) - 1)).all(axis=1)
+        return np.asarray(((positions >= 0) & (positions <= np.array(self.data.shape) - 1)).all(axis=1))
 
     def same_grid(self, other: "Volume") -> bool:
         """Whether voxel (k, j, i) of both is the same position."""
