@@ -133,6 +133,18 @@ def header_pixel_size(path: str | os.PathLike[str]) -> float | None:
     return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
 
 
+def axes_zyx(record: np.recarray, path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """Axes of a file's data that are z, y and x. Raises ValueError for a header in which they make no sense."""
+    mapped = [int(record[name]) for name in ("maps", "mapr", "mapc")]
+    if sorted(mapped) != [1, 2, 3]:
+        if mapped == [0, 0, 0]:  # some programs leave them empty
+            return (0, 1, 2)
+        raise ValueError(
+            f"The header of {path} has the axes {mapped[::-1]} (MAPC, MAPR, MAPS); they must be 1, 2 and 3."
+        )
+    return tuple(mapped.index(axis) for axis in (3, 2, 1))
+
+
 def _parse(head: bytes) -> np.recarray:
     """mrcfile's record of 1024 bytes. It is given none of the extended header, which it would read at once."""
     with (

@@ -7,7 +7,7 @@ import typing
 import numpy as np
 
 from ..contract.reading import reader
-from .mrc import MODES, MrcHeader, read_header
+from .mrc import MODES, MrcHeader, axes_zyx, read_header
 from .stacks import UNEQUAL
 from .volume_writer import VolumeWriter
 from .zarr_arrays import ZarrVolume, is_zarr
@@ -49,7 +49,7 @@ class Tomogram:
                 f"{path} is damaged or cut short: its header promises {stored[2]} x {stored[1]} x "
                 f"{stored[0]} values, {needed} bytes; it has {os.path.getsize(self.path)}. Copy it again."
             )
-        self._stored, self._axes = (dtype, start, stored), _axes(header, self.path)
+        self._stored, self._axes = (dtype, start, stored), axes_zyx(header, self.path)
         self.shape, self.dtype = self._data.shape, dtype.newbyteorder("=")
         self.pixel_size = _pixel_size(header, self.path)
 
@@ -175,15 +175,6 @@ def _dtype(found: MrcHeader, path: str) -> np.dtype:
             "first."
         )
     return found.dtype
-
-
-def _axes(header: np.recarray, path: str) -> tuple[int, int, int]:
-    mapped = [int(header.maps), int(header.mapr), int(header.mapc)]
-    if sorted(mapped) != [1, 2, 3]:
-        if mapped == [0, 0, 0]:  # some programs leave them empty
-            return (0, 1, 2)
-        raise ValueError(f"{path} says that its axes are {mapped[::-1]} (MAPC, MAPR, MAPS); 1, 2 and 3 are needed.")
-    return mapped.index(3), mapped.index(2), mapped.index(1)
 
 
 def _pixel_size(header: np.recarray, path: str) -> float | None:

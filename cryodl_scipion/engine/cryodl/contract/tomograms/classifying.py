@@ -65,9 +65,8 @@ class ClassifySubtomogramsConfig(Config):
     subtomograms: str = tomogram_fields.subtomograms("Subtomograms to classify.")
     output: str = fields.output_file(
         "STAR file to write: all columns of the input, with rlnClassNumber; with a classifier the probability of "
-        "every class (0 for unknown ones), cryodlConfidence (no probability: the higher, the likelier of any class at "
-        "all), and angles and shifts if it determines them. Averages of the classes are written beside it, "
-        "NAME_class001.mrc ..., and the table of an embedding, NAME_embedding.csv."
+        "every class (unknown: 0), cryodlConfidence (no probability), and angles and shifts if it determines them. "
+        "Beside it: averages, NAME_class001.mrc ..., and the table of an embedding, NAME_embedding.csv."
     )
     model: typing.Optional[str] = fields.model(
         "Model folder of a classifier.", default=None, none_means="subtomograms are clustered without labels"

@@ -107,19 +107,19 @@ def stated_resolution(
     if halves:
         inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
         curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
-        source = "by the FSC of the half-maps"
         if np.convolve(curve.value[1:], np.ones(3) / 3, "valid").max() < AGREE:
             source = f"The half-maps {halves[0].path} and {halves[1].path} {NOISE}"
-            run.warn(source if config.resolution else None)
+            if not config.resolution:
+                return None, None, source
+            run.warn(source)
+        elif not config.resolution:
+            sentences, resolution = dependent(halves, curve), curve.resolution(0.143)
+            if not sentences:
+                return resolution, resolution, "by the FSC of the half-maps"
+            run.warn(*sentences)
+            source += ", because its half-maps agree up to the Nyquist limit"
     if config.resolution:
         return config.resolution, config.resolution, "as given (--resolution)"
-    if halves:
-        sentences = dependent(halves, curve)
-        if not sentences:
-            resolution = None if source.endswith(NOISE) else curve.resolution(0.143)
-            return resolution, resolution, source
-        run.warn(*sentences)
-        source = f"{ESTIMATED}, because its half-maps agree up to the Nyquist limit"
     found = estimated_resolution(volume.data, volume.voxels_zyx)
     return (found.value, found.finest, f"{source}, {found.finest:.3g} Å at best") if found else (None, None, source)
 

@@ -113,7 +113,7 @@ def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
     backbone = np.array([name in BACKBONE or "'" in name for name in atoms.atom_names])
     part, number = (2 * atoms.residue + backbone)[inside], 2 * len(atoms.residues)
     count, positions = np.bincount(part, minlength=number), volume.positions(atoms.xyz[inside]).T
-    seen = count.reshape(-1, 2).any(axis=1)
+    seen = count.reshape(-1, 2).max(axis=1) > 0
 
     def of(data: np.ndarray) -> np.ndarray:
         means = np.bincount(part, map_coordinates(data, positions, order=1, mode="nearest"), number)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...contract.reading import reader
 from ...io.files import whole_file
-from ...io.mrc import read_data, read_header
+from ...io.mrc import axes_zyx, read_data, read_header
 from ...io.tomograms import sides_of
 from ...io.volume_writer import header_origin
 
@@ -52,7 +52,7 @@ class Volume:
     def holds(self, xyz: np.ndarray) -> np.ndarray:
         """(n,) bool: whether (n, 3) positions in Å lie inside the map."""
         positions = self.positions(xyz)
-        return ((positions >= 0) & (positions <= np.array(self.data.shape) - 1)).all(axis=1)
+        return np.asarray(((positions >= 0) & (positions <= np.array(self.data.shape) - 1)).all(axis=1))
 
     def same_grid(self, other: "Volume") -> bool:
         """Whether voxel (k, j, i) of both is the same position."""
@@ -77,7 +77,7 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
             f"{path} has an array of shape {data.shape} and type {data.dtype}; a {what} must have three axes of real "
             "numbers."
         )
-    order = _order(header, path)
+    order = axes_zyx(header, path)
     data = np.ascontiguousarray(np.transpose(data, order), np.float32)
     if not np.isfinite(data).all():
         raise ValueError(f"{path} has voxels that are not finite numbers (NaN or infinite). Make the {what} again.")
@@ -179,17 +179,6 @@ def check_positive(volume: Volume) -> None:
                 f"the others reach {data.max():.3g}). Invert the map first (relion_image_handler --multiply_constant "
                 "-1)."
             )
-
-
-def _order(header: np.ndarray, path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    mapped = [int(header[name]) for name in ("maps", "mapr", "mapc")]
-    if mapped == [0, 0, 0]:
-        return (0, 1, 2)
-    if sorted(mapped) != [1, 2, 3]:
-        raise ValueError(
-            f"The header of {path} has the axes {mapped[::-1]} (MAPC, MAPR, MAPS); they must be 1, 2 and 3."
-        )
-    return mapped.index(3), mapped.index(2), mapped.index(1)
 
 
 def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:

@@ -93,8 +93,7 @@ def _tell(run: Run[DenoiseConfig], card: typing.Mapping[str, typing.Any], blind:
     run.methods(
         f"For inspection, particles were denoised blindly with {PROGRAM}: by a U-Net that was trained on "
         f"{f'{learnt} ' if learnt else ''}simulated micrographs of other structures, with spectra of signal and "
-        "noise that "
-        "were measured on the particles, and without a known structure; the raw images were kept."
+        "noise that were measured on the particles, and without a known structure; the raw images were kept."
     )
 
 

@@ -27,7 +27,7 @@ BATCH = 32  # subtomograms at a time
 COMPONENTS = 8  # dimensions of an embedding
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
 SIGNIFICANT = 0.05  # p-value above which clusters are not told from a single cloud
-CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"
+CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"  # which class if it is of any: 0 for the unknown
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 BESIDE = ("_class[0-9][0-9][0-9].mrc", "_confusion.*", "_embedding.*", "_averages.png")
 ALIGNED = dict(
@@ -123,7 +123,6 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
     columns: dict[str, typing.Any] = {CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
     columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
     for position, number in enumerate(card["class_numbers"]):
-        # they say which class, if it is one of them: nothing of the unknown
         columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, position] * (numbers != 0)]
     confusion = _confusion(found, card, numbers, folder, stem) if config.ground_truth else None
     made = ClassifySubtomogramsOutputs(

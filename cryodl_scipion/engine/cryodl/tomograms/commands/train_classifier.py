@@ -44,10 +44,10 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
     confusion.plot_confusion(metrics["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
     training.finish(card, method.completed(weights, examples, config, device))
     run.warn(*card_warnings(card))
-    low, high = metrics["interval"]
     run.summary(
         f"Model: {config.output}, {config.network}, of {', '.join(card['classes'])}: accuracy "
-        f"{metrics['accuracy']:.3f} (95 %: {low:.3f} to {high:.3f}) on {metrics['number']} validation subtomograms."
+        f"{metrics['accuracy']:.3f} (95 %: {metrics['interval'][0]:.3f} to {metrics['interval'][1]:.3f}) on "
+        f"{metrics['number']} validation subtomograms."
     )
     run.methods(
         f"The model {card['name']} was trained with {PROGRAM} to classify subtomograms "
