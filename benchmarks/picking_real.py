@@ -335,6 +335,9 @@ def all_of(one):
     return "--micrographs", *one.micrographs, "--pixel-size", one.pixel_size
 
 
+AS_USED = "--avoid", AVOIDABLE[-1]
+
+
 def boxes_table(rows):
     starts = {"general model, no label": {"start": "nothing"}, "20 boxes, from the general model": {"start": "general"}}
     figures = lambda part: {key: mean(r[key] for r in part) for key in ("best_f1", "ap", "f1")}
@@ -360,7 +363,7 @@ def twenty_boxes(run, set, start, seed, count=20, steps=None):
         write_coordinates(work / f"{name}.star", chosen, np.ones(len(chosen)))
         options = ("--start-from", start, *(("--steps", steps) if steps else ()))
         train(one, work / f"{name}.star", model, "--labels", "boxes", *options, micrographs=one.train[:1])
-    pick(one.test, one.pixel_size, None, model, work / "picks")
+    pick(one.test, one.pixel_size, None, model, work / "picks", *AS_USED)
     return score(one, work / "picks")
 
 
@@ -524,9 +527,8 @@ def corrections(run, set, by, seed, wrong=0.05, count=50, options=""):
     picks; a human is simulated by the published marks: half of the corrections remove picks that are on no mark, half
     add marks without a pick. Of wrong ones, half remove a pick on a mark and half add a position without."""
     one, work = real(set), run.folder(f"{set} {by} {seed}")
-    as_used = "--avoid", AVOIDABLE[-1]
     given = one.micrographs, one.pixel_size, None, "general"
-    machine = run.kept(f"general/{set}", lambda path: pick(*given, path, *as_used))
+    machine = run.kept(f"general/{set}", lambda path: pick(*given, path, *AS_USED))
     if by == "none":
         return score(one, machine)
     names = [Path(p).stem for p in one.train]
@@ -539,7 +541,7 @@ def corrections(run, set, by, seed, wrong=0.05, count=50, options=""):
         cryodl("auto-pick", *all_of(one), *given)
     else:
         train(one, work / "labels", work / "model", "--start-from", "general", *options.split())
-        pick(one.test, one.pixel_size, None, work / "model", work / "picks", *as_used)
+        pick(one.test, one.pixel_size, None, work / "model", work / "picks", *AS_USED)
     return dict(score(one, work / "picks"), added=len(added), removed=len(removed))
 
 
@@ -567,7 +569,9 @@ def questions(run, set, seed, wrong=0.05):
     unsure, the published marks answer, a twentieth of the answers wrong; the other micrographs test."""
     one, work = real(set), run.folder(f"{set} {seed}")
     by = lambda micrographs: (
-        lambda path: pick(micrographs, one.pixel_size, None, "general", path, "--result", path / "result.json")
+        lambda path: pick(
+            micrographs, one.pixel_size, None, "general", path, "--result", path / "result.json", *AS_USED
+        )
     )
     first, found = run.kept(f"first/{set}", by(one.train)), score(one, run.kept(f"others/{set}", by(one.test)))
     made = json.loads((first / "result.json").read_text())["outputs"]
@@ -584,7 +588,7 @@ def questions(run, set, seed, wrong=0.05):
     (work / "answers").mkdir(parents=True, exist_ok=True)
     dataclasses.replace(asked, places=tuple(places)).write(work / "answers" / "answers.json")
     given = dict(micrographs=one.test, pixel_size=one.pixel_size, answers=work / "answers")
-    recorded("pick", work / "picks", *flags(**given, avoid="nothing", pictures=0), *CPU)
+    recorded("pick", work / "picks", *flags(**given, pictures=0), *CPU)
     return dict(row, f1=score(one, work / "picks")["f1"])
 
 
