@@ -168,9 +168,8 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         """A run that picks with the answers that another run will have; what has learnt picks with its model."""
         again = self.getProject().copyProtocol(self)
         if self._learns():
-            own = dict(method=NETWORK, modelFrom=FROM_PROJECT, avoid=contract.describe(contract.PickConfig, "avoid"))
-            own["avoid"] = list(own["avoid"].choices).index("nothing")  # as the rounds pick
-            again.setAttributesFromDict(own)
+            avoid = contract.describe(contract.PickConfig, "avoid").choices.index("nothing")  # as the rounds pick
+            again.setAttributesFromDict(dict(method=NETWORK, modelFrom=FROM_PROJECT, avoid=avoid))
             again.inputModel.set(self)
             again.inputModel.setExtended("outputModel")
         again.threshold.set(None)
