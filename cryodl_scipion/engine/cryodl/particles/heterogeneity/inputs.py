@@ -21,7 +21,7 @@ from ...likelihood.reference import image_products
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ..orientations.assign import Search
-from ..orientations.explained import sample_search
+from ..orientations.explained import STEP, sample_search
 from ..orientations.simulated_set import simulate_alike
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
@@ -65,7 +65,7 @@ def at_own_views(
     source = Source(
         particles, min(1.1 * diameter / particles.pixel_size, WIDEST * particles.box), contrast, particles.ctf_state
     )
-    views = lambda one: sample_search(one, Projector(reference), voxel, diameter, torch.device("cpu"), VIEWED)
+    views = lambda one: sample_search(one, Projector(reference), voxel, diameter, torch.device("cpu"), VIEWED, STEP)
     search, values = views(source)
     share = _share_there(search, values)
     if share >= ENOUGH:
