@@ -294,8 +294,8 @@ def assessIntegrity(config):
 IDENTIFIED = (  # what the fake says of any structures: the first is there, the others are not
     "structure,q,share,share_low,share_high,explained,evidence,decoys,coarse_evidence,file\n"
     "right,1e-08,0.91,0.85,0.95,0.88,20.5,8.2,15.6,right.pdb\n"
-    "wrong,1,0.02,0,0.04,0.3,8.4,8.1,8.3,wrong.pdb\n"
-    "other,1,0,0,0,0,,,7.7,other.pdb\n"
+    "wrong,1,,,,0.3,8.4,8.1,8.3,wrong.pdb\n"
+    "other,1,,,,0,,,7.7,other.pdb\n"
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cryodl.core.optics import ctf_rfft
+from cryodl.io import messages
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 
@@ -168,6 +169,7 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
         (dict(without=("rlnAngleTilt",)), (), ["rlnAngleRot and rlnAnglePsi, but not rlnAngleTilt"]),
         (dict(without=("rlnOriginXAngst",)), (), ["rlnOriginYAngst, but not rlnOriginXAngst"]),
         (dict(without=("rlnDefocusU",)), ("ctf",), ["without a CTF"]),
+        (dict(without=("rlnDefocusV",)), (), ["rlnDefocusU, but not rlnDefocusV"]),
         (dict(rlnDefocusU=[0, 0], rlnDefocusV=[0, 0]), ("ctf",), ["without a CTF"]),
         (dict(rlnImageName=["5@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["image 5", "stacks/a.mrcs", "has only 4"]),
         (dict(rlnImageName=["1@stacks/a.mrcs", "1@stacks/c.mrcs"]), (), ["stacks/c.mrcs", "neither beside"]),
@@ -207,6 +209,23 @@ def test_what_a_file_lacks_is_said(changes, needs, words):
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         read_particles(star(**changes), needs)
     assert all(word in str(error.value) for word in ["p.star" if "x@" not in words[0] else "x@", *words])
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(rlnImageName=["1@stacks/a.mrcs", "000001@stacks/a.mrcs"]), "has 2 particles of 1 images"),
+        (dict(rlnDefocusU=[-9000, -15000], rlnDefocusV=[-8000, -14000]), "no defocus (rlnDefocusU) above -8000 Å"),
+        (dict(rlnDefocusU=[900, 1500], rlnDefocusV=[800, 1400]), "no defocus (rlnDefocusU) above 1500 Å"),
+        (dict(rlnDefocusU=[900, 15000]), ""),
+        (dict(rlnDefocusU=[900, 1500], rlnDefocusV=[800, 1400], rlnPhaseShift=[90, 90]), ""),
+    ],
+)
+def test_copies_of_an_image_and_a_defocus_in_other_units_are_warned_of(changes, words):
+    with messages.collected() as warnings:
+        read_particles(star(**changes))
+        said = warnings()
+    assert len(said) == bool(words) and all(words in sentence for sentence in said)
 
 
 def test_relion_5_s_stacks_of_tilt_images_are_no_images():

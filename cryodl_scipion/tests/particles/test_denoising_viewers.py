@@ -143,6 +143,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
     def test_the_ranking_is_a_table_and_evidence_is_drawn_beside_that_of_decoys(self):
         rows = rankingRows(self.viewer(self.identified)._data())
         self.assertEqual(rows[0], ["right", "1e-08", "91", "85", "95", "88", "20.5", "15.6", "8.2"])
+        self.assertEqual(rows[1][1:6], ["1", "", "", "", "30"])  # it is not there, and has no share
         self.assertEqual(rows[2][5:], ["", "", "7.7", ""])  # it was compared coarsely alone
         (axes,) = self.axes(self.identified, "showEvidence")
         self.assertEqual([bar.get_width() for bar in axes.patches], [15.6, 8.3, 7.7])

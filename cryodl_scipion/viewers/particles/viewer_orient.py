@@ -164,7 +164,7 @@ class CryodlIdentifyViewer(PanelsViewer, targets=[CryodlProtIdentify], section="
 
 def rankingRows(rows: Rows) -> List[List[str]]:
     """Rows of the ranking as the window shows them, in TITLES' order; blank where nothing was measured."""
-    per_cent = lambda row, *names: [f"{100 * float(row[name]):.0f}" for name in names]
+    per_cent = lambda row, *names: [f"{100 * float(row[name]):.0f}" if row[name] else "" for name in names]
     return [
         [
             row["structure"],

@@ -95,7 +95,7 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
     optics, columns = modern_tables(read_tables(path), path)
     particles = _particle_set(str(path), optics, columns, groups_of_particles(optics, columns, path))
     _check_needs(particles, need)
-    for note in aberration_notes(particles) + header_notes(particles):
+    for note in (*aberration_notes(particles), *header_notes(particles), *particles.copy_notes()):
         warn(note)
     return particles
 

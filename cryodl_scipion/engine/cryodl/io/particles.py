@@ -16,6 +16,7 @@ from .files import whole_file
 # and the finest detail (Å) that was compared
 REFERENCE, DIGEST, COMPARED = "cryodlReference", "cryodlReferenceDigest", "cryodlReferenceResolution"
 DIGITS = 12  # of the SHA-256
+EXPLAINED = "cryodlExplained"  # their evidence for the reference, over what a particle of it would give
 NOISE = "_noise"  # what the name of the noise control has more than that of the particles
 SUBSTITUTED = "_substituted"  # ... and that of the particles whose fine detail was replaced by noise
 BEYOND = "cryodlNoiseSubstitution"  # their column: Å, detail finer than that is noise

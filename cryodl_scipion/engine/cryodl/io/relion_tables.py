@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ..contract.reading import reader
+from .messages import warn
 from .mrc import header_pixel_size
-from .particles import ANGLES, MICROSCOPE
+from .particles import ANGLES, CTF, MICROSCOPE
 from .star import read_tables
 from .texts import Texts, rows_of
 
@@ -20,6 +21,7 @@ if typing.TYPE_CHECKING:
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
+LEAST_DEFOCUS = 3000.0  # Å; without a phase plate no set is taken wholly nearer to focus
 YES = ("1", "true", "yes")
 STACKS, VISIBLE = "rlnTomoSubTomosAre2DStacks", "rlnTomoVisibleFrames"  # of tilt images
 
@@ -69,6 +71,20 @@ class StarRows:
             texts = isinstance(value, (list, tuple, Texts))
             chosen[name] = None if value is None else rows_of(value, rows) if texts else value[rows]
         return dataclasses.replace(self, **chosen)
+
+    def same_images(self) -> np.ndarray:
+        """(n,) number of each row's image, from 0 in the order of the file; copies of one image have the same."""
+        numbers: dict[tuple[str, int], int] = {}
+        pairs = zip(map(str, self.files), self.numbers.tolist())
+        return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
+
+    def copy_notes(self, items: str = "particles", of: str = "image") -> list[str]:
+        """A sentence if images stand several times in a set. items, of: what the rows are, and what each shows."""
+        number = int(self.same_images().max()) + 1
+        return [
+            f"{self.path} has {len(self)} {items} of {number} {of}s: they are assumed to be symmetry-expanded, and "
+            f"copies of one {of} are kept in one half. If they are not, remove the copies."
+        ] * int(number < len(self))
 
     def whole_columns(self, columns: dict[str, typing.Any], what: str) -> dict[str, typing.Any]:
         """Columns without those that are None. what: a row is. Raises ValueError if one lacks a value for a row."""
@@ -310,14 +326,18 @@ def _optics(
 ) -> "OpticsTable | None":
     from ..core.optics import OpticsTable
 
-    if "rlnDefocusU" not in columns:
+    if CTF[0] not in columns or number_columns(path, columns, CTF[:2]) is None:
         return None
-    columns = {"rlnDefocusV": columns["rlnDefocusU"], **columns}  # as of programs that know no astigmatism
     rest = {"rlnDefocusAngle": "0", "rlnPhaseShift": "0", "rlnCtfBfactor": "0", "rlnCtfScalefactor": "1"}
     columns = {**{name: [usual] * len(rows) for name, usual in rest.items()}, **columns}
     values = known_columns(path, columns, ("rlnDefocusU", "rlnDefocusV", *rest))
     if not values[:, :2].any():
         return None  # written by programs that know no CTF
+    if values[:, :2].max() < LEAST_DEFOCUS and not values[:, 3].any():
+        warn(
+            f"{path} has no defocus (rlnDefocusU) above {values[:, :2].max():.4g} Å. It is in Å, and positive for "
+            "underfocus; convert other units. A wrong CTF makes all results wrong."
+        )
     missing = [name for name in MICROSCOPE if name not in optics]
     if missing:
         raise ValueError(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Masks of where the molecule may change.
 
-Symmetric molecules, and sets that were expanded by their symmetry: what is said of them."""
+Symmetric molecules: what is said of them."""
 
 import os
 
@@ -10,34 +10,10 @@ import torch
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from ..core.symmetry import SIMILAR, symmetry_correlation
-from ..io.particle_sets import ParticleSet
 from ..io.structures import read_focus_mask
-from ..io.subtomograms import SubtomogramSet
-from ..reconstruction.halves import same_images, soft_sphere
+from ..reconstruction.halves import soft_sphere
 
 GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
-
-
-def copy_notes(particles: ParticleSet | SubtomogramSet, items: str = "particles", of: str = "image") -> list[str]:
-    """A sentence if images or volumes stand several times in a set, as after an expansion by symmetry. items, of: what
-    the rows are, in the plural, and what each is in its file. Empty without copies. Raises ValueError if copies
-    of an image are in both halves."""
-    image = same_images(particles)
-    number = int(image.max()) + 1
-    if number == len(particles):
-        return []
-    if particles.halves is not None:
-        twice = np.nonzero(np.bincount(np.unique(np.stack([image, particles.halves], axis=1), axis=0)[:, 0]) > 1)[0]
-        if len(twice):
-            raise ValueError(
-                f"{particles.path}: the {of} {particles.names[int(np.argmax(image == twice[0]))]} occurs several "
-                f"times, in both halves (rlnRandomSubset). Copies of one {of} must be in the same half: remove the "
-                f"column, or use that of the {items} before the expansion."
-            )
-    return [
-        f"{particles.path} has {len(particles)} {items} of {number} {of}s: they are assumed to be "
-        f"symmetry-expanded, and copies of one {of} are kept in one half."
-    ]
 
 
 def symmetry_notes(

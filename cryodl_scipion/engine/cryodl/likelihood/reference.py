@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from ..core.fourier import from_middle
 from ..core.projections import Projector, rotation_matrices
+from ..io.messages import Line
 from ..io.particle_sets import ParticleSet
 from .half_disc import HalfDisc
 from .observed import check_not_empty, prepare, resample, sample_rows
@@ -108,13 +109,14 @@ def find_contrast(
 
 def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]:
     if abs(value) <= SURE * error:
-        unsure = (
+        return (
+            "bright",
+            False,
             f"The contrast could not be determined by comparing the images with {compared}; protein is assumed "
-            "to be bright, as after RELION's extraction. If it is dark, set --contrast dark."
+            "to be bright, as after RELION's extraction. If it is dark, set --contrast dark.",
         )
-        return "bright", False, unsure
     contrast, compared = "bright" if value > 0 else "dark", f"{compared}, {abs(value) / error:.0f} standard errors"
-    return contrast, True, f"Protein is {contrast} in the images (compared with {compared})."
+    return contrast, True, Line(f"Protein is {contrast} in the images (compared with {compared}).")
 
 
 def projected_ball(box: int, diameter_px: float) -> torch.Tensor:

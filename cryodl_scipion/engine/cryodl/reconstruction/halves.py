@@ -34,10 +34,10 @@ class Reconstruction:
 
 def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarray:
     """Halves of particles: rlnRandomSubset, at random without it. Copies of one image, as an expansion by symmetry
-    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if one half is empty."""
-    halves = particles.halves
+    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if one half is empty, or if copies are
+    in both."""
+    image, halves = particles.same_images(), particles.halves
     if halves is None:
-        image = same_images(particles)
         halves = (np.random.default_rng(seed).permutation(int(image.max()) + 1) % 2 + 1)[image]
     counts = [int((halves == half).sum()) for half in (1, 2)]
     if min(counts) == 0 or sum(counts) < len(halves):
@@ -46,15 +46,12 @@ def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarr
             f"{len(halves)}; both halves need particles, and every particle must belong to one. At least two "
             "particles are needed. Without the column, particles are split at random."
         )
+    for twice in np.nonzero(np.bincount(np.unique(3 * image + halves) // 3) > 1)[0][:1]:
+        raise ValueError(
+            f"{particles.path}: {particles.names[int(np.argmax(image == twice))]} occurs several times, in both halves "
+            "(rlnRandomSubset). Copies must be in the same half: remove the column, or use that before the expansion."
+        )
     return np.asarray(halves)
-
-
-def same_images(particles: ParticleSet | SubtomogramSet) -> np.ndarray:
-    """Which particles are copies of one image. Returns (n,), number of each particle's image, from 0 in the order of
-    the file; copies of one image have the same."""
-    numbers: dict[tuple[str, int], int] = {}
-    pairs = zip(map(str, particles.files), np.asarray(particles.numbers).tolist())
-    return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
 
 
 def half_reconstructions(

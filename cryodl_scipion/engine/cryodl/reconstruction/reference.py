@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..core.frc import resolution_at
+from ..io.messages import Line
 from ..io.particle_sets import ParticleSet, read_particles
 from ..io.particles import BEYOND, COMPARED, DIGEST, NOISE, REFERENCE, SUBSTITUTED, control_name
 
@@ -119,7 +120,7 @@ class ReferenceTest:
                 "of the FSC is reference bias is not known."
             )
         elif self.noise_resolution is None:
-            said.append("As many images of noise, oriented by the same reference, resolve nothing at FSC 0.143.")
+            said.append(Line("As many images of noise, oriented by the same reference, resolve nothing at FSC 0.143."))
         else:
             said.append(
                 f"As many images of noise, oriented by the same reference, reach {self.noise_resolution:.1f} Å "

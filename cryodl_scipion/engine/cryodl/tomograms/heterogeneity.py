@@ -24,9 +24,9 @@ from ..io.subtomograms import Skip, SubtomogramSet, read_subtomograms
 from ..latent import masks
 from ..latent.components import COARSE, Setting, mean_of, refine_views
 from ..latent.cube import Observations, Views
-from ..latent.masks import copy_notes, symmetry_notes
+from ..latent.masks import symmetry_notes
 from ..latent.record import MapWriter, Outcome, Start, fit_linear, linear_motion
-from ..reconstruction.halves import same_images, soft_sphere, split_halves
+from ..reconstruction.halves import soft_sphere, split_halves
 from .classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 from .subtomograms.averages import half_averages
 from .subtomograms.observed import particle_sphere
@@ -165,7 +165,7 @@ def load_subtomogram_inputs(
         )
     diameter = subtomogram_diameter(found, config.particle_diameter)
     resolution_notes(found, diameter, config.resolution)  # refuses one that is too coarse; too fine ones are said below
-    notes, width = copy_notes(found, "subtomograms", "volume"), found.box * found.pixel_size
+    notes, width = found.copy_notes("subtomograms", "volume"), found.box * found.pixel_size
     asked = width / (config.resolution or PIXELS * found.pixel_size)
     radius = max(MINIMUM, min(asked, found.box / 2 - 2, LARGEST))
     if abs(asked - radius) > 0.5:
@@ -227,7 +227,7 @@ def fit_subtomograms(
     coefficients = load_subtomogram_coefficients(
         found, inputs.radius, inputs.box, inputs.diameter, inputs.contrast, folder
     )
-    halves, image = split_halves(found, inputs.seed), same_images(found)
+    halves, image = split_halves(found, inputs.seed), found.same_images()
     sphere = soft_sphere(inputs.box, min(1.1 * inputs.diameter / inputs.voxel, masks.WIDEST * inputs.box)).numpy()
     setting = Setting(coefficients, views, halves, sphere, inputs.box, say, image)
     coarse = min(COARSE, inputs.radius)

@@ -17,7 +17,7 @@ from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 from cryodl.particles.heterogeneity.inputs import ENOUGH, at_own_views
-from cryodl.reconstruction.halves import same_images, split_halves
+from cryodl.reconstruction.halves import split_halves
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=1, resolution=18, axes=0, threads=1)
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -179,7 +179,7 @@ def test_copies_of_an_image_are_in_one_half(here, tmp_path):
     particles = read_particles(changed(tmp_path, rows=np.tile(np.arange(50), 3)))
     halves = split_halves(particles, 0).reshape(3, 50)
     assert (halves == halves[0]).all() and 20 < (halves[0] == 1).sum() < 30
-    assert (same_images(particles).reshape(3, 50) == np.arange(50)).all()
+    assert (particles.same_images().reshape(3, 50) == np.arange(50)).all()
     mixed = {"rlnRandomSubset": np.arange(300) // 150 + 1}
     star = changed(tmp_path, mixed, rows=np.tile(np.arange(150), 2))
     assert "in both halves" in message(tmp_path, particles=star)

@@ -14,7 +14,7 @@ from synthetic import write_mrc
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.structures import load_density
 from cryodl.likelihood.decoys import decoys
-from cryodl.particles.identify import candidates
+from cryodl.particles.identify import candidates, ranking
 from cryodl.particles.identify.candidates import structure_files
 from cryodl.particles.identify.ranking import SURE, Compared, look_alike_chance, shares_of
 
@@ -56,11 +56,16 @@ def identify(folder, monkeypatch, name, particles="p.star", structures="structur
 
 
 def test_the_molecule_of_the_particles_is_first_and_sure(folder, monkeypatch):
+    doing = []
+    monkeypatch.setattr(ranking, "doing", doing.append)
     result = identify(folder, monkeypatch, "right")
+    assert "comparing map with its decoys" in doing
     rows = list(csv.DictReader(open("right/ranking.csv")))
     assert rows[0]["structure"] == "map" and 0.001 <= float(rows[0]["q"]) < 0.05 and float(rows[0]["share"]) > 0.9
     assert result.outputs.found == ["map"] and {row["structure"] for row in rows} == {"map", "rod", "ball"}
-    assert all(float(row["q"]) >= 0.05 for row in rows[1:])
+    assert all(float(row["q"]) >= 0.05 and row["share"] == row["share_high"] == "" for row in rows[1:])
+    assert float(rows[0]["share_low"]) <= 1 - 3 / 60 and result.outputs.shares[1:] == [0, 0]
+    assert f"coarse detail {float(rows[0]['coarse_evidence']):.1f}, that for its decoys" in result.summary[0]
     assert [skipped.item for skipped in result.skipped] == ["broken"]
 
 

@@ -14,15 +14,17 @@ from synthetic import write_mrc
 from cryodl.contract import AssignOrientationsConfig
 from cryodl.core.frc import frc, resolution_at
 from cryodl.core.optics import Optics, ctf_of_optics
+from cryodl.io.messages import Line
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.half_disc import HalfDisc
+from cryodl.likelihood.reference import find_contrast
 from cryodl.particles.orientations import explained
 from cryodl.particles.orientations.assign import Search
 from cryodl.particles.orientations.explained import Explained
 from cryodl.particles.orientations.hypotheses import hypotheses
 from cryodl.particles.orientations.simulated_set import learnt
 from cryodl.particles.orientations.structure import prepare_structure, size_notes
-from cryodl.reconstruction.reference import fsc_of_more_images, own_part, substitution_test
+from cryodl.reconstruction.reference import ReferenceTest, fsc_of_more_images, own_part, substitution_test
 
 
 @pytest.fixture
@@ -77,6 +79,10 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
     warnings = " ".join(foreign.warnings)
     assert "rod.mrc does not explain these particles" in warnings and "cannot be determined" not in warnings
     assert "angles are of no use" in foreign.summary[-1] and "start of a refinement" not in " ".join(foreign.summary)
+    made = run_command("reconstruct", particles="f.star", output="f.mrc")
+    assert any(
+        "rod.mrc does not explain these particles: the evidence for it is" in warning for warning in made.warnings
+    )
     part = lambda name: np.array(read_particles(name).columns["cryodlExplained"], float).mean()
     assert part("o.star") > part("f.star") + 0.2
 
@@ -102,6 +108,7 @@ def test_a_coarse_map_of_the_molecule_is_not_taken_for_another_molecule(tmp_path
     assert any("with a coarse map, whose detail fades from" in warning for warning in result.warnings)
     (said,) = [warning for warning in result.warnings if "explain" in warning]
     assert "coarse.mrc explains these particles to 32 Å" in said and "a coarse first map" in said
+    assert "If all particles show the structure," in result.summary[1]
     assert not any("fits coarse.mrc better" in warning for warning in result.warnings)
 
 
@@ -116,12 +123,19 @@ def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project):
 def test_a_map_of_a_reference_says_so_beside_the_fsc_of_noise(project):
     orient()
     result = run_command("reconstruct", particles="o.star", output="m.mrc")
+    assert not any("does not explain" in warning for warning in result.warnings)
     assert result.outputs["reference"] == "map.mrc" and len(result.outputs["noise_fsc"]) == BOX // 2 + 1
     assert np.mean(result.outputs["noise_fsc"][3:8]) < np.mean(result.outputs["fsc"][3:8])
     assert any("were assigned with the reference map.mrc" in warning for warning in result.warnings)
     (project / "o_noise.star").unlink()
     alone = run_command("reconstruct", particles="o.star", output="n.mrc")
     assert alone.outputs["noise_fsc"] is None and any("no noise control" in w for w in alone.warnings)
+
+
+def test_good_news_is_no_warning(project):
+    _, sure, contrast = find_contrast(read_particles("p.star"))
+    reference, noise = ReferenceTest("map.mrc", 20.0, torch.zeros(3), None, None, None).sentences(20.0)
+    assert sure and [isinstance(said, Line) for said in (contrast, reference, noise)] == [True, False, True]
 
 
 def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_references(project):

@@ -19,9 +19,9 @@ from cryodl.io.mrc import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.latent.cube import Cube
-from cryodl.latent.masks import copy_notes
 from cryodl.particles.commands.select_latent import select_latent
 from cryodl.recipes.commands.fit_heterogeneity import fit_heterogeneity
+from cryodl.reconstruction.halves import split_halves
 from cryodl.tomograms.heterogeneity import (
     load_subtomogram_coefficients,
     load_subtomogram_inputs,
@@ -208,9 +208,10 @@ def test_copies_of_one_volume_are_said_and_stay_in_one_half(tmp_path):
     tables["particles"] = {name: [*values, *values] for name, values in tables["particles"].items()}
     tables["particles"]["rlnRandomSubset"] = [1] * 4 + [2] * 4
     write_tables(path, tables)
-    with pytest.raises(ValueError, match="the volume copied/00001.mrc occurs several times, in both halves"):
-        copy_notes(read_subtomograms(path), "subtomograms", "volume")
+    with pytest.raises(ValueError, match="copied/00001.mrc occurs several times, in both halves"):
+        split_halves(read_subtomograms(path), 0)
     tables["particles"]["rlnRandomSubset"] = [1, 2] * 4
     write_tables(path, tables)
-    said = copy_notes(read_subtomograms(path), "subtomograms", "volume")[0]
+    assert split_halves(read_subtomograms(path), 0).tolist() == [1, 2] * 4
+    said = read_subtomograms(path).copy_notes("subtomograms", "volume")[0]
     assert "has 8 subtomograms of 4 volumes" in said and "copies of one volume are kept in one half" in said

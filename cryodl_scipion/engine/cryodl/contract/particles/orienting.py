@@ -34,7 +34,7 @@ class IdentifyOutputs(Outputs):
     found: typing.List[str] = output("Structures that the particles show.")
     alike: typing.List[str] = output("Structures of which the particles show one that cannot be told from the others.")
     names: typing.List[str] = output("All structures that were compared, the best first.")
-    shares: typing.List[float] = output("Fraction of the particles that show each.")
+    shares: typing.List[float] = output("Fraction of the particles that show each; 0 of those that are not found.")
     explained: float = output("Evidence over that of particles simulated from the structure, the highest of all.")
     count: int = output("Number of particles that were compared.")
     contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")

@@ -13,7 +13,7 @@ from ...io import files, particle_sets, progress
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers.plots import plot_probabilities
 from ..integrity import calibration
-from ..integrity.assessment import assessment_of
+from ..integrity.assessment import STEP, assessment_of
 from ..integrity.candidates import draw_examples
 from ..orientations.explained import explained_by
 
@@ -34,7 +34,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         + ("near their given angles." if assessment.given else "in all orientations.")
     )
     folder, source = run.folder(config.particles, *config.structures), assessment.candidates.source
-    explanation = explained_by(source, assessment.mean, particles.pixel_size, assessment.diameter, run.device)
+    explanation = explained_by(source, assessment.mean, particles.pixel_size, assessment.diameter, run.device, STEP)
     doubts = explanation.warnings(config.particles, "the mean of these compositions")
     # how images that show something else seem to be treated is no advice
     notes = assessment.notes + (doubts or assessment.candidates.notes)
@@ -146,7 +146,7 @@ def _no_answer(record: dict[str, typing.Any], alike: bool) -> str:
     better = "" if record["orientations"] == "given" else " Angles of a refinement improve it."
     share = f"{100 * record['simulated_accuracy']:.0f} % of made-up particles, as many of each composition, were told"
     reason = (
-        f"{share} right, but these particles are not like them (see above)."
+        f"{share} right, but these particles are not like them (see above). Remove those first that show other things."
         if alike
         else f"Single images do not tell these compositions apart: only {share} right."
     )

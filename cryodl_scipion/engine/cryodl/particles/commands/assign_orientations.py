@@ -14,7 +14,7 @@ import torch
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
 from ...core import projections, symmetry
 from ...io import messages, particle_sets, unfinished
-from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
+from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, EXPLAINED, NOISE, REFERENCE, SUBSTITUTED
 from ...likelihood.observed import Source
 from ...reconstruction.views import views_of
 from ...running.runner import PROGRAM, Run, command
@@ -26,7 +26,7 @@ from ..orientations.kept_controls import KeptControls, find_controls, keep_contr
 from ..orientations.structure import end_of, prepare_structure, size_notes
 
 # columns of our own, beside RELION's
-SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"
+SCORE, MARGIN = "cryodlScore", "cryodlMargin"
 PROBABILITY = "rlnMaxValueProbDistribution"
 UNTOLD = "How many orientations are correct cannot be told: that takes raw images, and controls (not --no-controls)."
 START = "The images are the raw ones. Use the angles as the start of a refinement."
@@ -57,10 +57,9 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     folder = run.folder(config.particles, config.structure, *([kept.path] if kept else []))
     with run.progress(len(particles), "particle") as bar:
         found = search.run(lambda done: bar.update(done - bar.n), folder)
-    calibration = kept.calibration if kept else None
-    if config.controls and _raw(search) and not kept:
-        calibration = simulated_set.calibrated(search)[0]
-    trust, use = _trust(search, found, calibration, advice, run)
+    made = simulated_set.calibrated(search)[0] if config.controls and _raw(search) and not kept else None
+    calibration = kept.calibration if kept else made
+    trust, uses = _trust(search, found, calibration, advice, run)
     noise, substituted = _controls(search, config, folder, kept)
     origin = {k: [v] * len(particles) for k, v in _origin(search, config).items()}
     if noise and calibration and not kept:
@@ -71,7 +70,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     controls = kept.path if kept else "new" if noise else "none"
     views = views_of(projections.rotation_matrices(found.angles), config.symmetry)
     run.warn(*views.doubts())
-    _tell(run, len(particles), len(search.grid.directions), probability, controls, use)
+    _tell(run, len(particles), len(search.grid.directions), controls, uses)
     return AssignOrientationsOutputs(
         particles=config.output,
         count=len(particles),
@@ -90,19 +89,13 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     )
 
 
-def _tell(run: Run, count: int, directions: int, probability: float | None, controls: str, use: str) -> None:
+def _tell(run: Run, count: int, directions: int, controls: str, uses: list[str]) -> None:
     config: AssignOrientationsConfig = run.config
     particles, step = counted(count, "particle"), f"{directions} directions {config.angular_step:.3g}° apart"
     run.summary(
         f"Orientations of {particles}: {config.output}, in {step}, symmetry {config.symmetry}, assigned with the "
         f"reference {config.structure}.",
-        *[
-            f"{100 * probability:.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°)."
-            if probability is not None
-            else UNTOLD
-        ]
-        * (use != FOREIGN),
-        use,
+        *uses,
     )
     if controls not in ("new", "none"):
         run.summary(
@@ -166,8 +159,8 @@ def _trust(
     calibration: simulated_set.AnswerCalibration | None,
     advice: list[str],
     run: Run,
-) -> tuple[dict[str, typing.Any], str]:
-    """Columns, and what the angles may be used for."""
+) -> tuple[dict[str, typing.Any], list[str]]:
+    """Columns, and sentences: how many angles are right, and what they may be used for."""
     config: AssignOrientationsConfig = run.config
     if not _raw(search):
         run.warn(
@@ -175,28 +168,24 @@ def _trust(
             "The images are denoised, so there are no probabilities, and it was not tested whether the structure "
             "explains the particles. Both need raw images.",
         )
-        return {}, (
+        return {}, [
+            UNTOLD,
             START
             if config.model
-            else "Use the angles as the start of a refinement of the raw images: these are denoised."
-        )
+            else "Use the angles as the start of a refinement of the raw images: these are denoised.",
+        ]
     explanation = explained(search, found.evidence)
     # of other images a flag that fits by chance is not to be corrected
-    run.warn(*(explanation.warnings(config.particles, config.structure) or advice))
-    use = FOREIGN if explanation.foreign else START
-    share = (
-        f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "
-        "evidence that particles of this structure with as much signal would give"
-        if explanation.can_be_told
-        else "Whether the structure explains the particles cannot be told from particles made up with as much signal"
-    )
-    print(
-        f"{share}; {100 * calibration.right:.0f} % of such particles were oriented correctly."
-        if calibration
-        else f"{share}."
-    )
+    doubts = explanation.warnings(config.particles, config.structure)
+    run.warn(*(doubts or advice))
+    if explanation.can_be_told:
+        print(
+            f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "
+            "evidence that particles of this structure with as much signal would give"
+            + (f"; {100 * calibration.right:.0f} % of such particles were oriented correctly." if calibration else ".")
+        )
     if calibration is None or not explanation.can_be_told:
-        return {EXPLAINED: explanation.particle}, use
+        return {EXPLAINED: explanation.particle}, [FOREIGN] if explanation.foreign else [UNTOLD, START]
     probability = calibration.probability(found)
     if probability.mean() < UNCLEAR and not explanation.foreign:
         run.warn(
@@ -210,7 +199,12 @@ def _trust(
             + f". Keep particles with a large {MARGIN} or {PROBABILITY}."
             + " If the structure has a symmetry, give it (--symmetry)." * (config.symmetry.upper() == "C1")
         )
-    return {PROBABILITY: probability, EXPLAINED: explanation.particle}, use
+    told = [
+        "If all particles show the structure, " * bool(doubts)
+        + f"{100 * probability.mean():.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°).",
+        START,
+    ]
+    return {PROBABILITY: probability, EXPLAINED: explanation.particle}, [FOREIGN] if explanation.foreign else told
 
 
 def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
@@ -267,10 +261,7 @@ def _with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.
     """The source whose images go through a denoiser first, and sentences for the user."""
     denoiser = load_denoiser(model, device)
     pixel_size, own = source.particles.pixel_size, denoiser.card["pixel_size"]
-
-    def denoise(images: torch.Tensor, ctf: torch.Tensor | None) -> torch.Tensor:
-        return torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
-
+    denoise = lambda images, ctf: torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
     resampled = messages.Line(
         f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for the "
         "model."

@@ -47,7 +47,7 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
         found=[one.candidate.name for one in found.found],
         alike=[one.candidate.name for one in found.alike],
         names=[one.candidate.name for one in ranking.compared],
-        shares=[round(one.share, 4) for one in ranking.compared],
+        shares=[round(one.share * (one.q < SURE), 4) for one in ranking.compared],
         explained=round(max(one.explained for one in ranking.compared), 3),
         count=count,
         contrast=comparison.source.contrast,

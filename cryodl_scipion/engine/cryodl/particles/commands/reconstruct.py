@@ -13,7 +13,7 @@ import torch
 from ...contract import ReconstructConfig, ReconstructOutputs, counted, resolution_in_words
 from ...core import projections, symmetry
 from ...io import files, memory, mrc, particle_sets, stopping, unfinished
-from ...io.particles import BEYOND, REFERENCE, SUBSTITUTED
+from ...io.particles import BEYOND, EXPLAINED, REFERENCE, SUBSTITUTED
 from ...latent.masks import molecule_mask
 from ...likelihood.observed import check_not_empty, sample_rows
 from ...reconstruction.halves import (
@@ -26,6 +26,7 @@ from ...reconstruction.halves import (
 from ...reconstruction.reference import control_of, shared_value, substitution_test, tested
 from ...reconstruction.views import resolutions, views_of
 from ...running.runner import PROGRAM, Run, command
+from ..orientations.explained import MINIMUM
 
 
 @command
@@ -62,9 +63,6 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
     run.warn(*views.doubts())
-    by_direction = None
-    if found.resolution is not None:  # by chance alone a few coefficients agree in any cone
-        by_direction = resolutions(found.half1 * found.mask, found.half2 * found.mask, particles.pixel_size)
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],
@@ -76,7 +74,9 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         pixel_size=particles.pixel_size,
         box=particles.box,
         **views.outputs(),
-        by_direction=by_direction,
+        by_direction=None
+        if found.resolution is None  # by chance alone a few coefficients agree in any cone
+        else resolutions(found.half1 * found.mask, found.half2 * found.mask, particles.pixel_size),
     )
     (noise, _), (substituted, _) = controls
     if shared_value(particles, REFERENCE):
@@ -120,6 +120,12 @@ def _with_reference(
     )
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     run.warn(*test.sentences(found.resolution))
+    if (share := np.mean([float(word) for word in particles.columns.get(EXPLAINED, ["1"])])) < MINIMUM:
+        run.warn(
+            f"{test.name} does not explain these particles: the evidence for it is {100 * share:.0f} % of that of "
+            f"particles of it ({EXPLAINED}; at least {100 * MINIMUM:.0f} % are expected). If some show something else, "
+            "or it is a coarse map, the FSC is no proof of detail, whatever the noise control says."
+        )
     return dataclasses.replace(
         made,
         resolution=None if test.like_noise(found.resolution, made.box * made.pixel_size) else made.resolution,

@@ -15,7 +15,7 @@ from ...latent.components import COARSE, LARGEST, Setting, mean_of, refine_views
 from ...latent.motion import Motion
 from ...latent.record import Outcome, Start, fit_linear, linear_motion
 from ...likelihood.observed import WIDEST
-from ...reconstruction.halves import same_images, split_halves
+from ...reconstruction.halves import split_halves
 from .apart import find_group
 from .coefficients import FIRST_SPREAD, load_coefficients, particle_views
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
@@ -95,7 +95,7 @@ def _started(
         masks.sphere_mask(inputs.box),
         inputs.box,
         say,
-        same_images(particles),
+        particles.same_images(),
     )
     coarse = min(COARSE, inputs.radius)
     doing("the mean volume")

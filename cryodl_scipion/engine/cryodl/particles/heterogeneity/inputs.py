@@ -15,13 +15,13 @@ from ...core.projections import Projector
 from ...core.volumes import cube_crop
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf
 from ...io.structures import load_density
-from ...latent.masks import checked_mask, copy_notes, symmetry_notes
+from ...latent.masks import checked_mask, symmetry_notes
 from ...likelihood.observed import WIDEST, Source, check_not_empty, prepare, resample, sample_rows
 from ...likelihood.reference import image_products
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ..orientations.assign import Search
-from ..orientations.explained import sample_search
+from ..orientations.explained import STEP, sample_search
 from ..orientations.simulated_set import simulate_alike
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
@@ -65,7 +65,7 @@ def at_own_views(
     source = Source(
         particles, min(1.1 * diameter / particles.pixel_size, WIDEST * particles.box), contrast, particles.ctf_state
     )
-    views = lambda one: sample_search(one, Projector(reference), voxel, diameter, torch.device("cpu"), VIEWED)
+    views = lambda one: sample_search(one, Projector(reference), voxel, diameter, torch.device("cpu"), VIEWED, STEP)
     search, values = views(source)
     share = _share_there(search, values)
     if share >= ENOUGH:
@@ -195,7 +195,7 @@ def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
             f"{reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
             f"{width:.0f} Å wide. Give the map that the particles were refined against."
         )
-    notes = copy_notes(particles) or symmetry_notes(density, reference, by=EXPANDED_BY)
+    notes = particles.copy_notes() or symmetry_notes(density, reference, by=EXPANDED_BY)
     notes = voxel_notes(reference, particles.pixel_size) + notes
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(

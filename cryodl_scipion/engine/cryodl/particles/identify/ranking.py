@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from ...io.files import write_csv
+from ...io.messages import doing
 from ..orientations.amplitude import AmplitudeFit
 from ..orientations.assign import Search
 from .candidates import Candidate, ParticleComparison
@@ -48,7 +49,8 @@ def shares_of(evidence: np.ndarray) -> Shares:
     low, high = np.percentile(_likeliest(table, drawn), INTERVAL, axis=0)
     found = _mixed(table, share)
     without = [mixture_evidence(np.delete(evidence, k, axis=1)).sum() for k in range(evidence.shape[1])]
-    return Shares(share, np.minimum(low, share), np.maximum(high, share), found, found.sum() - np.array(without))
+    highest = np.minimum(share, 1 - min(3 / len(table), 1))  # none of n with something else allows 3 / n of these
+    return Shares(share, np.minimum(low, highest), np.maximum(high, share), found, found.sum() - np.array(without))
 
 
 def mixture_evidence(evidence: np.ndarray) -> np.ndarray:
@@ -205,8 +207,8 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
     if not found and not alike:
         alike = tuple(passed)
     said = [
-        f"{one.candidate.name}: {_percent(one)} of the particles, q = {one.q:.2g}, evidence {one.full:.1f} for each "
-        f"(decoys {np.median(one.decoys):.1f} in coarse detail, itself {one.coarse:.1f})."
+        f"{one.candidate.name}: {_percent(one)} of the particles, q = {one.q:.2g}; evidence in coarse detail "
+        f"{one.coarse:.1f}, that for its decoys {np.median(one.decoys):.1f}."
         for one in found
     ]
     if alike:
@@ -237,7 +239,7 @@ def write_ranking(path: Path, compared: typing.Sequence[Compared]) -> None:
         (
             one.candidate.name,
             f"{one.q:.3g}",
-            *(f"{value:.4f}" for value in (one.share, one.low, one.high)),
+            *(f"{value:.4f}" if one.q < SURE else "" for value in (one.share, one.low, one.high)),
             f"{one.explained:.3f}",
             "" if one.full is None else f"{one.full:.3f}",
             f"{np.median(one.decoys):.3f}" if one.decoys.size else "",
@@ -281,11 +283,13 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
     compared.sort(key=lambda one: -one.coarse)
     share = shares_of(np.stack([coarse[one.candidate.name] for one in compared[:BEST]], 1)).high
     best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
+    doing("comparing the best in full detail")
     searches, evidence, shares = _full(comparison, best, fits)
     first, signal = int(evidence.mean(0).argmax()), 0.0
     for k, one in enumerate(best):
         one.full = float(evidence[:, k].mean())
         if shares.share[k] >= MATTERS or k == first:
+            doing(f"comparing {one.candidate.name} with its decoys")
             others = [other.candidate for other in compared if other is not one]
             beside = [coarse[best[i].candidate.name] for i in shares.several if k in shares.several and i != k]
             for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others):

@@ -13,7 +13,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.projections import random_angles
+from ...core.projections import Projector, random_angles
 from ...likelihood.observed import Observed, Source, noise_spectra, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
 from .amplitude import RingPower
@@ -179,29 +179,29 @@ def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> torch
 
 
 SAMPLE = 128  # particles that are looked at
-STEP = 10.0  # degrees between directions
+STEP = 10.0  # degrees between directions, where nothing finer is asked
 FINEST = 15.0  # Å
 WIDEST_SHIFT = 0.1  # of the box
 
 
 def explained_by(
-    source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any
+    source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any, step: float = STEP
 ) -> Explained:
     """Explained of a sample of a source's particles. Parameters: see sample_search."""
-    search, values = sample_search(source, projector, pixel_size, diameter, device, SAMPLE)
+    search, values = sample_search(source, projector, pixel_size, diameter, device, SAMPLE, step)
     return explained(search, evidence(values).cpu().numpy())
 
 
 def sample_search(
-    source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any, count: int
+    source: Source, projector: Projector, voxel: float, diameter: float, device: typing.Any, count: int, step: float
 ) -> tuple[Search, torch.Tensor]:
     """A coarse Search on `count` of a source's particles, and their log_likelihoods. source: raw images, read as is
-    known by now; its noise is measured here. projector: Projector, of the structure, at `pixel_size` Å/px. diameter: of
-    the structure, Å."""
+    known by now; its noise is measured here. projector: of the structure, at `voxel` Å/px. diameter: of
+    the structure, Å. step: degrees between directions; a fine search tells better what is not like it."""
     particles = source.particles.subset(sample_rows(len(source.particles), count))
     source = dataclasses.replace(source, particles=particles, denoise=None).measured()
-    settings = SearchSettings(STEP, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)
-    search = Search(source, projector, pixel_size, settings, device)
+    settings = SearchSettings(step, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)
+    search = Search(source, projector, voxel, settings, device)
     search.learn()
     observed, shifts = source.observed(np.arange(len(particles)), search.disc), search.shifts(search.fit.sigma)
     return search, log_likelihoods(observed, search.strong_bank(search.fit), shifts)

@@ -64,8 +64,8 @@ def size_notes(search: Search, particles: str, structure: str) -> list[str]:
         return []
     return [
         f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "
-        f"else, or one of the pixel sizes is wrong by about this factor (that of the particles is "
-        f"{search.pixel_size:.4g} Å). Check both pixel sizes."
+        f"else; or, if it is surely their molecule, one of the pixel sizes is wrong by about this factor (that of the "
+        f"particles is {search.pixel_size:.4g} Å)."
     ]
 
 
