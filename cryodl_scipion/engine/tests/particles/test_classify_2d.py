@@ -263,7 +263,7 @@ def test_optics_groups_of_two_pixel_sizes_are_refused_of_two_voltages_not(folder
         rlnAmplitudeContrast=["0.1", "0.1"],
     )
     tables["particles"]["rlnOpticsGroup"] = ["1", "2"] * 30
-    tables["particles"]["rlnDefocusU"] = [15000.0] * 60
+    tables["particles"]["rlnDefocusU"] = tables["particles"]["rlnDefocusV"] = [15000.0] * 60
     write_tables("p.star", tables)
     assert isinstance(classify(epochs=1), Result)
     tables["optics"]["rlnImagePixelSize"] = ["4.0", "5.0"]
