@@ -211,7 +211,7 @@ def test_headers_that_contradict_the_pixel_size_are_named(tmp_path):
     sentences = pixel_size_warnings(sorted(str(p) for p in tmp_path.iterdir()), 2.0)
     assert len(sentences) == 2
     assert "c.mrc says 1.77 Å/px; 2 Å/px" in sentences[0]
-    assert "a.mrc and 1 others says 3.54 Å/px" in sentences[1]
+    assert "a.mrc (and 1 more) says 3.54 Å/px" in sentences[1]
 
 
 def test_a_tiff_whose_codec_lacks_something_is_not_said_to_hold_no_image(tmp_path, monkeypatch):
@@ -219,3 +219,11 @@ def test_a_tiff_whose_codec_lacks_something_is_not_said_to_hold_no_image(tmp_pat
     monkeypatch.setattr(micrographs, "_values", lambda page, path: {}["jetraw"])
     with pytest.raises(ValueError, match="a.tif is damaged, or not what its name says .KeyError: 'jetraw'"):
         micrographs.read_tiff(tmp_path / "a.tif")
+
+
+def test_a_header_without_numbers_of_cells_says_no_pixel_size(tmp_path):
+    path = tmp_path / "a.mrc"
+    with mrcfile.new(path, np.zeros((48, 64), np.float32)) as file:
+        file.voxel_size = 1.3
+        file.header.mx = file.header.my = file.header.mz = 0
+    assert pixel_size_warnings([str(path)], 1.5) == []

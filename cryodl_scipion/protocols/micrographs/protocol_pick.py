@@ -167,12 +167,18 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
     def pickingWith(self, answers: Any) -> "CryodlProtPick":
         """A run that picks with the answers that another run will have; what has learnt picks with its model."""
         again = self.getProject().copyProtocol(self)
+        # answers alone choose the threshold
+        again.setAttributesFromDict(
+            dict(threshold=None, expectedParticles=None, thresholdRule=contract.THRESHOLD_RULES.index("model"))
+        )
         if self._learns():
-            avoid = contract.describe(contract.PickConfig, "avoid").choices.index("nothing")  # as the rounds pick
-            again.setAttributesFromDict(dict(method=NETWORK, modelFrom=FROM_PROJECT, avoid=avoid))
+            corrected = self.correctedCoordinates.get() or self.keptParticles.get()
+            avoid = contract.PickConfig.avoid if corrected else "nothing"  # as its own picks
+            own = dict(method=NETWORK, modelFrom=FROM_PROJECT, keepDiameter=False)
+            own["avoid"] = contract.AVOIDABLE.index(avoid)
+            again.setAttributesFromDict(own)
             again.inputModel.set(self)
             again.inputModel.setExtended("outputModel")
-        again.threshold.set(None)
         again.answeredCoordinates.set(answers)
         again.answeredCoordinates.setExtended("outputCoordinates")
         again.setObjLabel(f"{self.getRunName()}, answered")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking without labels, from the form to coordinates and model, with a fake engine."""
 
+import dataclasses
 import os
 import shutil
 
@@ -71,11 +72,13 @@ class TestCryodlAutoPick(CryodlTest):
         )
 
     def test_its_model_picks_with_the_answers_to_its_questions(self):
+        self.finished.setAttributesFromDict(dict(thresholdRule=1, expectedParticles=30.0, threshold=0.3))
         again = self.finished.pickingWith(self.finished)  # any run: its output is not read here
+        self.finished.setAttributesFromDict(dict(thresholdRule=0, expectedParticles=None, threshold=None))
         again.answeredCoordinates.set(None)
-        config = again._config()
+        config = dataclasses.replace(again._config(), answers="answers")
         self.assertEqual((config.model, config.avoid), (self.finished.outputModel.getFolder(), "nothing"))
-        self.assertFalse(again._learns())
+        self.assertEqual((again._learns(), config.check_together()), (False, []))
 
     def test_its_model_picks_more_micrographs(self):
         picked = self.runProtocol(

@@ -190,7 +190,7 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[
         if size is not None and abs(size / pixel_size - 1) > 0.02:
             found.setdefault(round(size, 2), []).append(path)
     return [
-        f"The header of {files[0]}{f' and {len(files) - 1} others' if len(files) > 1 else ''} says {size:g} Å/px; "
+        f"The header of {files[0]}{f' (and {len(files) - 1} more)' if len(files) > 1 else ''} says {size:g} Å/px; "
         f"{pixel_size:g} Å/px (--pixel-size) was used for all micrographs."
         for size, files in sorted(found.items())
     ]

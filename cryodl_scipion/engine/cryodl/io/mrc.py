@@ -79,8 +79,9 @@ class MrcHeader:
 
     @property
     def voxels_zyx(self) -> np.ndarray:
-        """(3,) Å, as stated: they may make no sense."""
-        return np.array([float(self.record.cella[axis]) / max(1, int(self.record["m" + axis])) for axis in "zyx"])
+        """(3,) Å, as stated: they may make no sense; 0 where no count is."""
+        counts = np.array([max(0, int(self.record["m" + axis])) for axis in "zyx"])
+        return np.array([float(self.record.cella[axis]) for axis in "zyx"]) / np.maximum(counts, 1) * (counts > 0)
 
     @property
     def nbytes(self) -> int:
