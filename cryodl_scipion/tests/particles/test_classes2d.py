@@ -6,7 +6,9 @@ from unittest import mock
 
 import numpy as np
 from matplotlib.figure import Figure
+from pwem.constants import ALIGN_2D
 from pwem.objects import SetOfAverages, SetOfClasses2D
+from pwem.protocols import ProtExtractCoords
 
 from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix, signalCut
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
@@ -71,6 +73,9 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertTrue(np.allclose(matrix[:2, 3], [4 / PIXEL_SIZE, -6 / PIXEL_SIZE]))
         self.assertEqual(item.getAttributeValue(FIT), 10.0)
         self.assertTrue(classes[1].hasAlignment2D())
+        # what Scipion's extract coordinates subtracts to centre them
+        shifts = ProtExtractCoords.getShifts(ProtExtractCoords(), item.getTransform(), ALIGN_2D)
+        self.assertTrue(np.allclose(shifts[:2], [4 / PIXEL_SIZE, -6 / PIXEL_SIZE]))
         self.assertTrue(np.allclose(planeMatrix(0, (1, 2))[:2, 3], (1, 2)))
 
     def test_averages_have_scores_numbers_and_places(self):

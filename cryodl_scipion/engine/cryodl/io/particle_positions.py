@@ -7,9 +7,12 @@ import typing
 
 import numpy as np
 
+from ..contract import counted
 from ..contract.reading import reader
+from ..core.geometry import well_apart
 from .coordinates import keys_of
 from .cryosparc import cryosparc_tables, is_cryosparc
+from .files import read_text
 from .relion_tables import known_columns, number_columns, old_pixel_sizes, optics_rows
 from .star import read_tables
 
@@ -77,3 +80,20 @@ def _in_angstroms(
             "gives them in Å. Add that column, or remove the shifts to use the positions alone."
         )
     return dict(zip(_ORIGINS, (pixels * (sizes if optics is None else sizes[optics_rows(optics, columns, path)])).T))
+
+
+def recentred(
+    path: str | os.PathLike[str], pixel_size: float, reach: float
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
+    """Where the alignment of a particle STAR file says that its particles lie, for another extraction: {key of the
+    micrograph: (yx (n, 2) px, scores of 0)}, without those that then lie within reach (Å) of another, and a sentence;
+    nothing of a folder, or of a file without shifts. pixel_size: Å/px of the micrographs."""
+    if not (os.path.isfile(path) and str(path).endswith(".star") and "_rlnOriginX" in read_text(path)):
+        return {}, ""
+    found = {key: one.yx - one.origins / pixel_size for key, one in read_particle_positions(path).items()}
+    single = {key: yx[well_apart(yx, reach / pixel_size)] for key, yx in found.items()}
+    gone = sum(map(len, found.values())) - sum(map(len, single.values()))
+    return {key: (yx, np.zeros(len(yx))) for key, yx in single.items()}, (
+        f"{path} has shifts: its particles are extracted where their alignment centres them."
+        + (f" {counted(gone, 'particle')} within {reach:.3g} Å of another left out." if gone else "")
+    )

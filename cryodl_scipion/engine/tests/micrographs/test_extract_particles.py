@@ -184,6 +184,20 @@ def test_only_what_has_changed_is_cut_again(data, capsys):
     assert extract() == 2
 
 
+def test_classified_particles_are_extracted_where_their_alignment_centres_them_each_once(data, capsys):
+    off = np.array([[3, -2], [-4, 5], [0, 0], [2, 2]])  # px, y and x, at which the picks missed the particles
+    twice = np.concatenate([PLACES, PLACES[:1]]) + np.concatenate([off, -off[:1]])
+    shift = PIXEL * (twice - PLACES[[0, 1, 2, 3, 0]])  # Å; RELION's origin is subtracted from the coordinate
+    columns = dict(rlnCoordinateX=twice[:, 1], rlnCoordinateY=twice[:, 0])
+    columns.update(rlnOriginXAngst=shift[:, 1], rlnOriginYAngst=shift[:, 0], rlnMicrographName=["mics/m1.mrc"] * 5)
+    write_tables("kept.star", dict(particles={name: list(values) for name, values in columns.items()}))
+    assert extract("again.star", "--coordinates", "kept.star", ctf=False) == 0
+    assert "where their alignment centres them. 1 particle within 25 Å of another" in capsys.readouterr().out
+    found = read_tables("again.star")["particles"]
+    places = np.stack([found["rlnCoordinateY"], found["rlnCoordinateX"]], axis=1).astype(float)
+    np.testing.assert_allclose(places, PLACES[[0, 1, 3]])
+
+
 def test_what_does_not_fit_is_said():
     config = dict(coordinates="p", micrographs=("m.mrc",), pixel_size=4.0, particle_diameter=100.0, output="p.star")
     problems = lambda **values: " ".join(check(ExtractParticlesConfig(**dict(config, **values))))

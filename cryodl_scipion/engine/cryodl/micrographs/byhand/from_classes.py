@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ...contract import LabelsFromClassesConfig, counted, some_names
-from ...core.geometry import inside
+from ...core.geometry import inside, well_apart
 from ...io.particle_positions import ParticlePositions
 from ...running.runner import Run
 from .store import Pick
@@ -74,7 +74,7 @@ def labels_of_classes(
     unconfirmed; None for none."""
     yx, scores = picks
     on = inside(kept.centres, shape[-2:])
-    single = _apart(kept.centres[on], reach)
+    single = well_apart(kept.centres[on], reach)
     certain, at = kept.centres[on][single], kept.extracted[on][single]
     wrong = ~_near(rejected.extracted, np.concatenate([certain, at]), reach) & inside(rejected.extracted, shape[-2:])
     gone = rejected.extracted[wrong]
@@ -127,16 +127,6 @@ def better_frame(
 def _near(yx: np.ndarray, others: np.ndarray, reach: float) -> np.ndarray:
     """(n,) bool: positions with one of the others within reach."""
     return np.asarray(cKDTree(others).query(yx)[0] < reach)
-
-
-def _apart(yx: np.ndarray, reach: float) -> np.ndarray:
-    """(n,) bool: positions of which no earlier one that stays is within reach."""
-    stays = np.ones(len(yx), bool)
-    pairs = cKDTree(yx).query_pairs(reach, output_type="ndarray") if len(yx) else np.zeros((0, 2), int)
-    for first, second in sorted(map(tuple, np.sort(pairs, axis=1))):
-        if stays[first]:
-            stays[second] = False
-    return stays
 
 
 def _scores_at(places: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: float) -> list[float]:

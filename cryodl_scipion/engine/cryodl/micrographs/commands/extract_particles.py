@@ -10,7 +10,9 @@ from pathlib import Path
 
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted
 from ...io import coordinates, micrograph_ctfs, micrographs, particles, stamps
+from ...io.particle_positions import recentred
 from ...running.runner import PROGRAM, Run, command
+from ..byhand.from_classes import SAME
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
 
 
@@ -19,7 +21,9 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     """Cut what is not cut yet, then write the table of all. Raises ValueError for an output that holds particles cut
     with other parameters, and for micrographs that lack what they need, which are skipped."""
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
-    picks = coordinates.align_keys(coordinates.read_coordinates(config.coordinates), [name for name, _ in named])
+    centred, how = recentred(config.coordinates, config.pixel_size, SAME * config.particle_diameter)
+    lists = centred or coordinates.read_coordinates(config.coordinates)
+    picks = coordinates.align_keys(lists, [name for name, _ in named])
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     ctfs = (
         None
@@ -68,7 +72,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         box=side,
         pixel_size=pixel_size,
     )
-    run.summary(_in_words(made))
+    run.summary(*filter(None, (how, _in_words(made))))
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     if not made.count:
         run.warn("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
