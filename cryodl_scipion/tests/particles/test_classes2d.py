@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from pwem.constants import ALIGN_2D
 from pwem.objects import SetOfAverages, SetOfClasses2D
 from pwem.protocols import ProtExtractCoords
+from pyworkflow.object import Float
 
 from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix, signalCut
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
@@ -144,6 +145,11 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         gallery = galleryOf(self.classified.outputClasses)
         self.assertEqual((len(gallery), gallery.groupNames), (11, ["class 1", "class 2", "class 3"]))
         self.assertEqual(len(gallery.order(None, 2)), 4)
+        with mock.patch.object(self.selected, "goodLost", Float(0.3)):
+            with mock.patch("cryodl_scipion.viewers.particles.viewer_classes2d.classes2d.signalCut") as cut:
+                cut.return_value = (0.0, [0.5], [])
+                self.panel(self.selected, "showSignal")
+        self.assertEqual(cut.call_args[0][2], 0.3)  # the cut that is drawn is the run's own
 
     def test_particles_that_are_left_out_lie_left_of_the_line(self):
         cut, kept, others = signalCut(self.classified.outputClasses, {1, 2}, 0.02)

@@ -136,7 +136,8 @@ class Classes2DWindow(PagedWindow):
         kept = self._data.kept(self.threshold(), self._minimum)
         return (
             f"Class: particles, score. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
-            f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}; rejected classes are pale."
+            f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}, those that show only noise among "
+            "them; rejected classes are pale."
         )
 
 
@@ -183,7 +184,8 @@ class CryodlClasses2DViewer(
     def showSignal(self, classes: Union[EMSet, str]) -> Any:
         if isinstance(classes, str):
             return self.wait()
-        data, lost = Classes2D.ofSet(classes), contract.SelectClassesConfig(classes="-", output="-").good_lost
+        data, asked = Classes2D.ofSet(classes), getattr(self.protocol, "goodLost", None)
+        lost = contract.SelectClassesConfig(classes="-", output="-").good_lost if asked is None else asked.get()
         kept = {number for number, stays in zip(data.ids, data.kept(data.threshold())) if stays}
         found = classes2d.signalCut(classes, kept, lost)
         return self.plot("Signal", lambda figure: drawSignal(figure, *found), (7, 4.4))
