@@ -18,7 +18,6 @@ from .messages import warn
 from .particles import ANGLES
 from .relion_tables import (
     STACKS,
-    VISIBLE,
     StarRows,
     groups_of_particles,
     header_notes,
@@ -30,7 +29,15 @@ from .relion_tables import (
 from .stacks import find_file, find_images, names_base, read_images, split_name, stack_shape
 from .star import read_tables, write_tables
 from .texts import rows_of
-from .tilt_stacks import PARTICLES_FILE, TOMOGRAMS_FILE, TiltStack, optimisation_set, tilt_stacks, visible_frames
+from .tilt_stacks import (
+    PARTICLES_FILE,
+    TOMOGRAMS_FILE,
+    TiltStack,
+    optimisation_set,
+    tilt_series,
+    tilt_stacks,
+    visible_frames,
+)
 from .tomograms import Tomogram
 
 if typing.TYPE_CHECKING:
@@ -206,6 +213,7 @@ def read_subtomograms(
 def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: bool, skip: Skip) -> Columns:
     """The columns without the rows that `skip` is told of."""
     names, good, first = columns["rlnImageName"], dict[int, int](), None
+    series = tilt_series(path, columns) if flat else None
     print(f"Checking {counted(len(names), 'subtomogram')} of {path}.")
     for row, name in enumerate(names):
         try:
@@ -215,8 +223,8 @@ def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: b
             for weights in find_weights(path, own, box) or ():
                 raw_weights(weights, box)
             count = kind[0](file)[0]  # of images in a stack
-            if flat and VISIBLE in columns:
-                visible_frames(path, columns[VISIBLE][row], file, count)
+            if series:
+                visible_frames(path, columns, row, file, count, series)
             cube = box * (number - 1), box * number
             if not np.ptp(read_images([file] * count, np.arange(count)) if flat else opened_volume(file).part(cube)):
                 raise ValueError(f"Subtomogram {number} of {file} is constant. Extract it again.")

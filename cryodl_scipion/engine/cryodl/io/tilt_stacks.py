@@ -5,6 +5,7 @@ What RELION 5 does with them is followed (subtomo.cpp, tomogram.cpp, particle_se
 particle is the middle of every image, so that tilts differ in direction, defocus and dose alone."""
 
 import dataclasses
+import functools
 import json
 import os
 import typing
@@ -44,6 +45,10 @@ class TiltSeries:
     pixel_size: float
 
 
+Series = typing.Callable[[str], TiltSeries]
+Columns = typing.Mapping[str, typing.Sequence[str]]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class TiltStack:
     """A particle's tilt images. frames: (k,) of the series. sections: (k,) places in the file. turn: (3, 3), from the
@@ -80,54 +85,48 @@ class TiltStack:
 
 
 def tilt_stacks(
-    path: str,
-    columns: typing.Mapping[str, typing.Sequence[str]],
-    files: typing.Sequence[str] | np.ndarray,
-    counts: list[int],
-    state: str,
+    path: str, columns: Columns, files: typing.Sequence[str] | np.ndarray, counts: list[int], state: str
 ) -> np.ndarray:
     """(n,) TiltStacks of a STAR file's particles. path: the file; the geometry is found from it. files, counts: (n,) of
     the particles' stacks, and how many images each has. state: of relion_tables.Groups. Raises FileNotFoundError or
     ValueError that says what is missing or does not fit."""
     if state == "flipped":
         raise ValueError(f"{path} has phase-flipped tilt images (rlnCtfDataArePhaseFlipped). Extract them without.")
-    found = optimisation_set(path)[TOMOGRAMS_FILE][0]
-    _demand(path, columns, ("rlnTomoName", VISIBLE), "particles")
-    names = columns["rlnTomoName"]
-    tables = read_tables(found)
-    try:
-        series = {name: _series(found, tables, name) for name in dict.fromkeys(names)}
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} has stacks of tilt images: {error}") from None
+    series, names = tilt_series(path, columns), columns["rlnTomoName"]
     turns = number_columns(path, columns, SUBTOMOGRAM)
     turns = to_tomogram(np.zeros((len(counts), 3)) if turns is None else turns)
     xyz = number_columns(path, columns, CENTRED)
     if xyz is None:
         _demand(path, columns, PIXELS, "particles (or of rlnCenteredCoordinateXAngst, Y and Z)")
-        size, middle = ([getattr(series[n], what) for n in names] for what in ("pixel_size", "middle"))
+        size, middle = ([getattr(series(n), what) for n in names] for what in ("pixel_size", "middle"))
         xyz = known_columns(path, columns, PIXELS) * np.array(size)[:, None] - middle
     made = np.empty(len(counts), object)
     for row, (name, file, count) in enumerate(zip(names, files, counts)):
-        total, seen = len(series[name].dose), _numbers(path, columns[VISIBLE][row])
-        if len(seen) != total:
-            raise ValueError(
-                f"{path}: particle {row + 1} has {np.count_nonzero(seen)} visible of {len(seen)} frames ({VISIBLE}); "
-                f"its tilt series {name} has {total} ({found}). Give the tomograms.star that it was extracted with."
-            )
-        frames = visible_frames(path, columns[VISIBLE][row], file, count)
-        sections = frames if count == total else np.arange(count)  # RELION leaves the others out, Warp does not
-        made[row] = TiltStack(series[name], frames, sections, turns[row], xyz[row], state == "multiplied")
+        frames = visible_frames(path, columns, row, file, count, series)
+        sections = frames if count == len(series(name).dose) else np.arange(count)  # RELION leaves the others out
+        made[row] = TiltStack(series(name), frames, sections, turns[row], xyz[row], state == "multiplied")
     return made
 
 
-def visible_frames(path: str | os.PathLike[str], text: str, file: str, count: int) -> np.ndarray:
-    """(k,) frames of a particle that are visible. path: the STAR file. text: its cell. file: the particle's stack, of
-    `count` images. Raises ValueError if there are no frames, or the stack has another number of images."""
-    seen = _numbers(path, text)
-    if not seen.any() or count not in (len(seen), np.count_nonzero(seen)):
+def tilt_series(path: str, columns: Columns) -> Series:
+    """What reads the TiltSeries of a tomogram by its name. path, columns: of a STAR file of stacks. Both raise
+    FileNotFoundError or ValueError that says what is missing, of the whole file or of one series."""
+    found = optimisation_set(path)[TOMOGRAMS_FILE][0]
+    _demand(path, columns, ("rlnTomoName", VISIBLE), "particles")
+    tables = read_tables(found)
+    return functools.cache(lambda name: _series(found, tables, name))
+
+
+def visible_frames(path: str, columns: Columns, row: int, file: str, count: int, series: Series) -> np.ndarray:
+    """(k,) visible frames of a particle. path, columns: of the STAR file. row: of the particle. file: its stack, of
+    `count` images. series: see tilt_series. Raises ValueError if there are none, or other numbers of tilts, images."""
+    name, text = columns["rlnTomoName"][row], columns[VISIBLE][row]
+    total, seen = len(series(name).dose), _numbers(path, text)
+    if len(seen) != total or not seen.any() or count not in (total, np.count_nonzero(seen)):
         raise ValueError(
-            f"{path}: a particle has {np.count_nonzero(seen)} visible of {len(seen)} frames ({VISIBLE}), but its stack "
-            f"{file} has {count} images. Extract it again."
+            f"{path}: a particle has {np.count_nonzero(seen)} visible of {len(seen)} frames ({VISIBLE}), its tilt "
+            f"series {name} has {total} and its stack {file} has {count} images. Extract it again, or give the "
+            "tomograms.star that it was extracted with."
         )
     return np.flatnonzero(seen)
 

@@ -18,6 +18,7 @@ from cryodl.core.devices import computing_on
 from cryodl.maps.commands import compare_models, evaluate_map, improve_map, simulate_half_maps
 from cryodl.maps.improvers import run
 from cryodl.maps.measures.atoms import dense_mask, model_density, read_atoms
+from cryodl.maps.measures.shells import shell_numbers
 from cryodl.maps.measures.volume import read_volume, write_volume
 
 
@@ -182,7 +183,7 @@ def test_a_mask_that_lets_everything_through_is_a_mask_and_an_empty_one_is_none(
         improve(files, tmp_path, mask=str(tmp_path / "empty.mrc"))
     smaller = dataclasses.replace(grid, data=grid.data[:20], header=None)
     write_volume(tmp_path / "other.mrc", np.ones_like(smaller.data), smaller)
-    with pytest.raises(ValueError, match="other.mrc has 48 x 40 x 20 voxels, the map .* 48 x 40 x 40"):
+    with pytest.raises(ValueError, match="other.mrc has 48 x 40 x 20 voxels of .*, the map .* 48 x 40 x 40"):
         improve(files, tmp_path, mask=str(tmp_path / "other.mrc"))
 
 
@@ -457,6 +458,16 @@ def test_half_maps_that_agree_nowhere_are_noise_whatever_resolution_is_given(fil
     halves = (files["half1"], files["half2"])
     good = improve(files, tmp_path, half_maps=halves, output=str(tmp_path / "good.mrc"))
     assert not any("this is noise" in warning for warning in good.warnings)
+
+
+@pytest.mark.parametrize("shells", [(1,), (2, 3)])
+def test_half_maps_that_agree_in_fine_shells_alone_are_told(files, tmp_path, shells):
+    half, other = read_volume(files["half2"]), str(tmp_path / "other.mrc")
+    index, _, _ = shell_numbers(half.data.shape, half.voxels_zyx)
+    turned = np.fft.rfftn(half.data) * np.where(np.isin(index, shells), -1, 1)
+    write_volume(other, np.fft.irfftn(turned, half.data.shape, (0, 1, 2)), half)
+    told = improve(files, tmp_path, half_maps=(files["half1"], other), resolution=None, mask=files["mask"])
+    assert "its half-maps agree in fine detail, but not in the coarsest" in told.outputs["unchanged"]
 
 
 def fine_maps(tmp_path, density):

@@ -210,6 +210,16 @@ def test_nothing_found_is_an_empty_volume_and_a_warning(tmp_path):
     assert any("No voxel of m in 1 of 1" in w for w in result.warnings) and result.outputs["surfaces"] == {"t": {}}
 
 
+def test_features_that_noise_gives_too_are_told(scores):
+    index = json.loads((scores / "segment.json").read_text())
+    for name, part in (("t1", 0.001), ("t2", 0.01)):
+        index["tomograms"][name]["noise"] = {"rod": dict(noise=part, tomogram=0.02, voxels=1000)}
+    (scores / "segment.json").write_text(json.dumps(index))
+    assert merge(scores) == 0
+    said = Result.read(scores.parent / "result.json").warnings[0]
+    assert said.startswith("In t2, noise alone gives more than a third as many voxels of rod as are found there.")
+
+
 def test_a_tomogram_without_one_feature_is_skipped_with_its_reason(scores):
     (scores / "t2__rod.mrc").unlink()
     assert merge(scores) == 0

@@ -102,6 +102,15 @@ def test_single_voxels_and_thin_lines_do_no_harm(tmp_path):
         assert len(positions(found)) >= 3 and np.isfinite(z_axes(found)).all()
 
 
+def test_filaments_of_short_pieces_are_told(tmp_path):
+    mask = np.zeros((12, 40, 60), bool)
+    mask[4:9, 20:25, 3:57] = True
+    long = pick(tmp_path, mask, "--shape", "filaments", "--spacing", "80", output="long")[1]
+    mask[:, :, 16:57:16] = mask[:, :, 17:57:16] = False
+    short = pick(tmp_path, mask, "--shape", "filaments", "--spacing", "80", output="short")[1]
+    assert not long.warnings and "most points are on pieces shorter than 25 nm" in short.warnings[0]
+
+
 def picked_again(folder, label):
     """Exit code of another run into the same folder."""
     segmentations, output = (str(folder / name) for name in ("t1.mrc", "picked"))

@@ -166,7 +166,7 @@ def test_a_selection_goes_back_as_stacks(tmp_path, monkeypatch):
     ("changes", "words"),
     [
         (dict(rlnTomoName=["TS_2"] * 3), "tomograms.star has no tomogram TS_2"),
-        (dict(rlnTomoVisibleFrames=["[1,0,1]"] * 3), "1 has 2 visible of 3 frames .*series TS_1 has 31"),
+        (dict(rlnTomoVisibleFrames=["[1,0,1]"] * 3), "a particle has 2 visible of 3 frames .*series TS_1 has 31"),
         (dict(rlnTomoVisibleFrames=["[1,zero]"] * 3), r"particles.star has '\[1,zero\]'"),
         (dict(rlnImageName=["stacks/none.mrcs"] * 3), "none.mrcs"),
         (dict(rlnTomoVisibleFrames=["[" + "1," * 30 + "1]"] * 3), "31 visible of 31 .*1_stack2d.mrcs has 27 images"),
@@ -190,7 +190,7 @@ def test_what_does_not_fit_is_said(tmp_path, changes, words):
         ("TS_1", dict(rlnDefocusU=[0] * 31, rlnDefocusV=[0] * 31), "TS_1.star has a defocus of 0"),
         ("TS_1", dict(rlnMicrographPreExposure=None), "lacks rlnMicrographPreExposure"),
         ("tomograms", dict(rlnTomoHand=None, rlnVoltage=None), "tomograms.star lacks rlnTomoHand, rlnVoltage"),
-        ("tomograms", dict(rlnTomoTiltSeriesStarFile=["none.star"]), "particles.star has stacks .*none.star"),
+        ("tomograms", dict(rlnTomoTiltSeriesStarFile=["none.star"]), "tomograms.star names the tilt series none.star"),
     ],
 )
 def test_what_the_geometry_lacks_is_said(tmp_path, file, changes, words):
@@ -203,7 +203,7 @@ def test_what_the_geometry_lacks_is_said(tmp_path, file, changes, words):
         read_subtomograms(tmp_path / "p/particles.star")
 
 
-@pytest.mark.parametrize("fault", ["frames", "visible", "nan", "constant"])
+@pytest.mark.parametrize("fault", ["frames", "visible", "nan", "constant", "series", "lost"])
 def test_a_stack_that_does_not_fit_is_left_out_and_named(tmp_path, fault):
     truth = project(tmp_path / "p")
     stack = tmp_path / "p/stacks/2_stack2d.mrcs"
@@ -216,6 +216,16 @@ def test_a_stack_that_does_not_fit_is_left_out_and_named(tmp_path, fault):
         seen = tables["particles"]["rlnTomoVisibleFrames"]
         tables["particles"]["rlnTomoVisibleFrames"] = [seen[0], "[1,0]", seen[2]]
         write_tables(tmp_path / "p/particles.star", tables)
+    if fault in ("series", "lost"):  # of one tomogram of two
+        tables = read_tables(tmp_path / "p/tomograms.star")["global"]
+        tables = {k: [*v, *v] for k, v in tables.items()}
+        both = dict(tables, rlnTomoName=["TS_1", "TS_2"], rlnTomoTiltSeriesStarFile=["TS_1.star", "TS_2.star"])
+        write_tables(tmp_path / "p/tomograms.star", {"global": both})
+        if fault == "series":
+            (tmp_path / "p/TS_2.star").write_text("data_TS_2\n\nloop_\n_rlnDefocusU #1\n1000\n")
+        tables = read_tables(tmp_path / "p/particles.star")
+        tables["particles"]["rlnTomoName"] = ["TS_1", "TS_2", "TS_1"]
+        write_tables(tmp_path / "p/particles.star", tables)
     skipped = []
     skip = lambda name, path, reason, what: skipped.append((name, str(reason)))
     found = read_subtomograms(tmp_path / "p/particles.star", skip=skip)
@@ -225,6 +235,7 @@ def test_a_stack_that_does_not_fit_is_left_out_and_named(tmp_path, fault):
     ]
     assert likeness(found, truth[[0, 2]]).min() > 0.95
     words = dict(frames="2_stack2d.mrcs has 25 images", visible="1 visible of 2 frames", nan="not finite")
+    words.update(series="TS_2.star lacks rlnDefocusV", lost="TS_2.star")
     assert words.get(fault, "2_stack2d.mrcs is constant") in skipped[0][1]
 
 

@@ -32,7 +32,7 @@ TEST_BYTES = 150  # for each voxel of the map, of the half-map test
 SMALLEST = 8  # voxels along an axis
 FAR, COARSER = 0.1, 0.2  # of the resolutions that a model was trained on, at the fine and at the coarse end
 LARGEST = 1.9  # of the working pixel size: larger voxels are in no simulated map of the training (simulated.COARSEST)
-ESTIMATED = "estimated from the map"
+ESTIMATED, BY_HALVES = "estimated from the map", "by the FSC of the half-maps"
 AGREE = 0.5  # mean FSC of three shells that half-maps of noise reach nowhere, those of a molecule in coarse ones
 NOISE = "agree at no resolution: this is noise."
 
@@ -107,15 +107,18 @@ def stated_resolution(
     if halves:
         inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
         curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
-        if np.convolve(curve.value[1:], np.ones(3) / 3, "valid").max() < AGREE:
+        agreement = np.convolve(curve.value[1:], np.ones(3) / 3, "valid")
+        if agreement.max() < AGREE:
             source = f"The half-maps {halves[0].path} and {halves[1].path} {NOISE}"
             if not config.resolution:
                 return None, None, source
             run.warn(source)
         elif not config.resolution:
-            sentences, resolution = dependent(halves, curve), curve.resolution(0.143)
+            sentences, fallen = dependent(halves, curve), int(np.argmax(curve.value[1:] < 0.143))
+            finer = fallen < 3 and agreement[fallen + 1 :].max(initial=0) >= AGREE
+            resolution = None if finer else curve.resolution(0.143)
             if not sentences:
-                return resolution, resolution, "by the FSC of the half-maps"
+                return resolution, resolution, BY_HALVES
             run.warn(*sentences)
             source += ", because its half-maps agree up to the Nyquist limit"
     if config.resolution:
@@ -138,9 +141,14 @@ def reason_to_leave(
     if source.endswith(NOISE):
         return f"{source} The map is not changed."
     if resolution is None or finest is None:
+        why = (
+            "its half-maps agree in fine detail, but not in the coarsest, as after a high-pass filter"
+            if source == BY_HALVES
+            else "the map does not show where its signal ends, up to "
+            f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit"
+        )
         return (
-            f"The resolution of {volume.path} is not known: the map does not show where its signal ends, up to "
-            f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit, and {trained}: the map is not changed. Give the "
+            f"The resolution of {volume.path} is not known: {why}, and {trained}: the map is not changed. Give the "
             "resolution (--resolution)."
         )
     if source.startswith(ESTIMATED) and volume.pixel_size > LARGEST * card["working_pixel_size"]:

@@ -5,7 +5,6 @@ import dataclasses
 import typing
 
 import numpy as np
-import torch
 from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filter
 
 from ...core.frc import fsc, resolution_at
@@ -69,10 +68,11 @@ def local_resolution(
         if (mask[_around(z, step), _around(y, step), _around(x, step)] > 0.5).any()
     ]
     halves = [torch.from_numpy(np.array(h, np.float32)) for h in (half1, half2)]
+    of = lambda position: tuple(slice(g[p] - side // 2, g[p] - side // 2 + side) for g, p in zip(grid, position))
     batch = max(1, int(4e6) // side**3)
     for start in range(0, len(wanted), batch):
         part = wanted[start : start + batch]
-        boxes = [torch.stack([_box(half, grid, position, side) for position in part]) for half in halves]
+        boxes = [torch.stack([half[of(position)] for position in part]) for half in halves]
         boxes = [(b - (b * window).sum((1, 2, 3), keepdim=True) / window.sum()) * window for b in boxes]
         for position, curve in zip(part, fsc(*boxes)):
             measured[position] = resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
@@ -88,13 +88,6 @@ def _positions(length: int, side: int, step: float) -> np.ndarray:
 
 def _around(centre: int, step: float) -> slice:
     return slice(max(0, centre - step), centre + step + 1)
-
-
-def _box(
-    half: torch.Tensor, grid: typing.Sequence[np.ndarray], position: tuple[int, int, int], side: int
-) -> torch.Tensor:
-    z, y, x = (int(g[p]) - side // 2 for g, p in zip(grid, position))
-    return half[z : z + side, y : y + side, x : x + side]
 
 
 def _cosine_ball(side: int) -> np.ndarray:

@@ -115,16 +115,11 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
 def check_same_grid(volume: Volume, other: Volume, what: str) -> None:
     """Raises ValueError unless two Volumes have as many and as large voxels. what: of `other`: 'mask'. Where they begin
     is not compared: headers of masks and half-maps often say nothing of it (see other_position)."""
-    if volume.data.shape != other.data.shape:
+    if volume.data.shape != other.data.shape or not np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=0.01):
         raise ValueError(
-            f"The {what} {other.path} has {sides_of(other.data.shape)} voxels, the map {volume.path} "
-            f"{sides_of(volume.data.shape)}. They must "
-            "have the same grid; resample one to the grid of the other first."
-        )
-    if not np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=0.01):
-        raise ValueError(
-            f"The {what} {other.path} has voxels of {other.pixel_size:.4g} Å, the map {volume.path} of "
-            f"{volume.pixel_size:.4g} Å. They must have the same grid; resample one to the grid of the other first."
+            f"The {what} {other.path} has {sides_of(other.data.shape)} voxels of {other.pixel_size:.4g} Å, the map "
+            f"{volume.path} {sides_of(volume.data.shape)} of {volume.pixel_size:.4g} Å. They must have the same grid; "
+            "resample one to the grid of the other first."
         )
 
 

@@ -76,8 +76,8 @@ class AnnotationWindow(KeyWindow):
                 "+": lambda: s.change_brush(1),
                 "=": lambda: s.change_brush(1),
                 "-": lambda: s.change_brush(-1),
-                "u": self.toggle_uncertain,
-                "w": self.toggle_marking,
+                "u": lambda: self.toggle("uncertain"),
+                "w": lambda: self.toggle("marking"),
                 "f": s.fill,
                 "n": lambda: s.copy(1),
                 "N": lambda: s.copy(-1),
@@ -98,13 +98,10 @@ class AnnotationWindow(KeyWindow):
         )
         return keys
 
-    def toggle_uncertain(self) -> None:
-        """Begin or end drawing what is uncertain."""
-        self.session.uncertain, self.session.marking = not self.session.uncertain, False
-
-    def toggle_marking(self) -> None:
-        """Begin or end putting tiles without the feature."""
-        self.session.marking, self.session.uncertain = not self.session.marking, False
+    def toggle(self, what: str) -> None:
+        """Begin or end drawing what is 'uncertain', or 'marking' tiles without the feature; the other one ends."""
+        on = not getattr(self.session, what)
+        self.session.uncertain, self.session.marking = on and what == "uncertain", on and what == "marking"
 
     def toggle_hidden(self) -> None:
         """Hide the drawings, or show them again."""

@@ -27,7 +27,8 @@ CONTROL_WORDS = (
 )
 DECOY_WORDS = (
     f"A place is a detection where the template fits better than {DECOYS} decoys of the same size, mass and power "
-    "spectrum. cryodlQ is the estimated part of look-alikes among the detections with at least that score."
+    "spectrum. cryodlQ is the estimated part of look-alikes among the detections with at least that score; relatives "
+    "of the template are not counted: name those that may be there (--others)."
 )
 ALIKE_WORDS = (
     "the template cannot be told from its decoys at this false discovery rate (--fdr). Check pixel size and contrast. "

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl merge-features`: score volumes in, one label volume for each tomogram, and a table of what was found, out.
 
-A finished tomogram is not merged again, so that tomograms may arrive in several runs; other parameters are refused.
-Result.outputs are the contract's MergeFeaturesOutputs. Tomograms that could not be merged are in Result.skipped. Merge
-what is not merged yet."""
+A finished tomogram is not merged again, so that tomograms may arrive in several runs; other parameters are refused."""
 
 import dataclasses
 import typing

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick-features`: label volumes or score volumes in, 3-D coordinates out.
 
-A finished tomogram is not picked again, so that tomograms may arrive in several runs; other parameters are refused.
-Pick what is not picked yet."""
+A finished tomogram is not picked again, so that tomograms may arrive in several runs; other parameters are refused."""
 
 import typing
 from functools import partial

@@ -2,7 +2,7 @@
 """`cryodl segment`: tomograms and models in, one volume of scores for each tomogram and feature out.
 
 Finished volumes are not made again, and a stopped run continues in the middle of a tomogram, so that tomograms may
-arrive in several runs. Write the scores of all tomograms that are not segmented yet."""
+arrive in several runs."""
 
 import dataclasses
 import math
@@ -11,15 +11,14 @@ from pathlib import Path
 
 import torch
 
-from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card, some_names
+from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card
 from ...io import files, memory, messages, tomograms
 from ...io.model import find_model
 from ...running.runner import PROGRAM, Run, command
+from ..features.scores import noise_notes
 from ..segmenters import combine, load_segmenter, predict, score_folder, slabs, working_scale
 
-NOISY, THIRD = 0.0003, 1 / 3  # parts of noise, and of what is found, above which a feature's part of noise is warned of
 Card = typing.Mapping[str, typing.Any]
-NAMED = 5  # tomograms that a warning lists
 SMALL = 0.65  # GB of working memory for a slice of 1000 x 1000; more is no quicker there
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
@@ -109,14 +108,8 @@ def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
         f"{made.scores}/<tomogram>__<feature>.mrc"
     )
     for feature in made.features:
-        found = {name: parts[feature] for name, parts in made.noise.items() if feature in parts}
-        run.summary(*_noise_in_words(feature, [*found.values()]))
-        doubtful = {k: p for k, p in found.items() if p["noise"] > max(NOISY, THIRD * p["tomogram"]) and p["tomogram"]}
-        if doubtful:
-            run.warn(
-                f"In {some_names(doubtful, NAMED)}, noise alone gives more than a third as many voxels of {feature} as "
-                "are found there. Check by eye what is found."
-            )
+        run.summary(*_noise_in_words(feature, [parts[feature] for parts in made.noise.values() if feature in parts]))
+        run.warn(*noise_notes(feature, made.noise))
     by = " and ".join(
         f"{card['feature']} by {card['name']} ({network_words('segmenter', card['network'])})" for card in cards
     )
@@ -131,11 +124,14 @@ def _noise_in_words(feature: str, found: typing.Sequence[typing.Mapping[str, typ
         return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values))))
 
     if found:
-        raised = any("boundary" in parts for parts in found)
         yield (
             f"{feature}: found in {span('noise', 100)} % of noise with a tomogram's spectrum, and in "
             f"{span('tomogram', 100)} % of the blocks that the spectrum was measured on"
-            + (f"; threshold, by these two: the model's score {span('boundary', 1)}." if raised else ".")
+            + (
+                f"; threshold, by these two: the model's score {span('boundary', 1)}."
+                if any("boundary" in parts for parts in found)
+                else "."
+            )
         )
 
 

@@ -146,13 +146,8 @@ class ComponentFinder:
     """Finds components in slabs that come in the order of z. wanted: labels to look for."""
 
     def __init__(self, wanted: typing.Sequence[int]) -> None:
-        self._wanted, self._count, self._offsets, self._pairs = (
-            tuple(wanted),
-            0,
-            dict[tuple[int, int], int](),
-            list[np.ndarray](),
-        )
-        self._measured = list[dict[str, np.ndarray]]()
+        self._wanted, self._count, self._offsets = tuple(wanted), 0, dict[tuple[int, int], int]()
+        self._pairs, self._measured = list[np.ndarray](), list[dict[str, np.ndarray]]()
         self._bottom: np.ndarray | None = None
 
     def add(self, z: int, slab: np.ndarray, scores: np.ndarray | None = None) -> None:

@@ -106,13 +106,12 @@ def on_membranes(
     nearer than the spacing (by some per cent), and few positions farther from all of them than it. voxels: (n, 3) zyx
     of masks, or of an even part of their voxels. component_of: (n,) whole numbers. thickness of the membranes and
     spacing: voxels."""
-    rng, found = np.random.default_rng(seed), []
+    rng, found = np.random.default_rng(seed), [(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, int))]
     order = np.argsort(component_of, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(component_of[order], prepend=-1))[1:]) if len(order) else []:
         positions, normals = _component(voxels[members].astype(np.float64), thickness, spacing, rng)
         found.append((positions, normals, np.full(len(positions), component_of[members[0]])))
-    empty = (np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, int))
-    return tuple(np.concatenate(column) for column in zip(empty, *found))
+    return tuple(np.concatenate(column) for column in zip(*found))
 
 
 def _component(

@@ -162,8 +162,15 @@ def pick_feature(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tu
     points = _points(segmentation, components, numbers, ranges, thickness, config)
     if not whole:
         points = points.subset(_fits(points.volumes, config))
+    notes = [segmentation.note] if segmentation.note else []
+    each = np.bincount(points.lines)[points.lines] if points.lines is not None and config.spacing <= SHORT / 3 else []
+    if len(each) and config.spacing * np.median(each) < SHORT:
+        notes.append(
+            f"{path}: most points are on pieces shorter than {SHORT / 10:.0f} nm, as where other structures are taken "
+            "for filaments. Check by eye; --minimum-size leaves out short ones."
+        )
     points = points_inside(points, segmentation.shape, config.border / segmentation.pixel_size)
-    return points, segmentation.pixel_size, [segmentation.note] if segmentation.note else []
+    return points, segmentation.pixel_size, notes
 
 
 def _fits(volumes: np.ndarray, config: PickFeaturesConfig) -> np.ndarray:
@@ -253,8 +260,8 @@ def voxels_of(
 
 
 # ----- Points along filaments, with their directions.
-LUMEN_NM2 = 500.0  # cross sections of holes up to this are the inside of a tube: a microtubule's is 180 nm², or 2 to 3
-#                    times as much where it is cut at a slant
+LUMEN_NM2 = 500.0  # holes up to this are the inside of a tube: a microtubule's is 180 nm², at a slant up to 3 times it
+SHORT = 250.0  # Å: where a simulated cell has no filaments, most of what is traced is shorter
 WOBBLE = 0.6  # voxels that the voxels of a middle line lie beside it (root mean square)
 
 

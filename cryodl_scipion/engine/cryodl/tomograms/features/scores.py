@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import UNANNOTATED
+from ...contract import UNANNOTATED, some_names
 from ...core.names import numbers_by_name
 from ...io.files import lists_by_key
 from ...io.tomograms import Tomogram, sides_of
@@ -20,6 +20,7 @@ MINIMUM = 2.0**-12  # probabilities nearer to 0 and 1 are taken to be this near:
 DEFAULT_THRESHOLD = 0.5
 SLAB = 16  # slices that are looked at together
 MAX_LABELS = 20  # different values that are taken for labels where nothing names them
+NOISY, THIRD = 0.0003, 1 / 3  # parts of noise, and of what is found, above which a feature's part of noise is warned of
 SAME = 0.01  # relative difference of pixel sizes that are taken to be equal
 
 
@@ -80,6 +81,8 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
         # of several annotators the mean in log odds, as their scores are
         usual = {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in stated.items()}
         notes += _unlisted(folder, tomograms)
+        noise = {name: entry.get("noise", {}) for name, entry in index["tomograms"].items()}
+        notes += [] if thresholds else [note for name in names for note in noise_notes(name, noise)]
     if not tomograms:
         raise FileNotFoundError(f"{folder} (--scores) holds no score volume named <tomogram>__<feature>.mrc.")
     if len(names) > 127:
@@ -88,6 +91,17 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
     chosen = [given.get(name, usual.get(name, DEFAULT_THRESHOLD)) for name in names]
     features = tuple(Feature(label, name, t) for label, (name, t) in enumerate(zip(names, chosen), 1))
     return ScoreIndex(features, tuple(tomograms), tuple(notes))
+
+
+def noise_notes(feature: str, noise: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
+    """A sentence about tomograms where noise gives much of a feature. noise: SegmentOutputs.noise."""
+    found = [(name, parts[feature]) for name, parts in noise.items() if feature in parts]
+    doubtful = [name for name, p in found if p["noise"] > max(NOISY, THIRD * p["tomogram"]) and p["tomogram"]]
+    if doubtful:
+        yield (
+            f"In {some_names(doubtful, 5)}, noise alone gives more than a third as many voxels of {feature} as are "
+            "found there. Check by eye what is found."
+        )
 
 
 def as_probabilities(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:

@@ -163,7 +163,7 @@ BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's; 3 of
 FINELY = 0.6  # of the usual resolution, at which the best places are judged
 HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
 BYTES, EACH = 36, 6  # of memory for each voxel of a tile that is searched, and for each structure beside
-MEMORY = WORKING_MEMORY / 5
+MEMORY = WORKING_MEMORY * GIGABYTE / 5
 SIDES = (48, 320)  # of what is kept of a tile, voxels
 SAMPLED = 4  # tiles that the spectrum is measured on
 INVERTED = 1.1  # times the highest score that the lowest is below 0 where protein has the other sign
@@ -184,8 +184,7 @@ class TemplateSearch:
     ) -> None:
         self.source, self.config, self.device, self.decoys, self.finely = source, config, device, decoys, finely or self
         self.template = template = structures[0]
-        voxels = MEMORY * GIGABYTE / (BYTES + EACH * len(structures))
-        self.kept, self.starts = tiling(source.shape, template.box, voxels)
+        self.kept, self.starts = tiling(source.shape, template.box, MEMORY / (BYTES + EACH * len(structures)))
         self.sign = -1.0 if config.contrast == "dark" else 1.0
         sampled = np.random.default_rng(config.seed).permutation(len(self.starts))[:SAMPLED]
         power = volume_ring_power(self._voxels(self.starts[n]) for n in sampled)
@@ -293,9 +292,7 @@ class TemplateSearch:
         return SearchTile(voxels, self.filters, self.kernels[0].mask, typical)
 
 
-def tiling(
-    shape: typing.Sequence[int], box: int, voxels: float
-) -> tuple[tuple[int, int, int], list[tuple[int, int, int]]]:
+def tiling(shape: typing.Sequence[int], box: int, voxels: float) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
     """Side of what is kept of each tile, and where these begin. All tiles are alike. Their sides with box - 1 voxels
     around are lengths that transform fast. voxels: at most in one."""
     from scipy.fft import next_fast_len
@@ -305,8 +302,7 @@ def tiling(
         counts = range(-(-side // maximum), -(-side // maximum) + 4)
         number = min([(n * next_fast_len(-(-side // n) + box - 1, real=True), n) for n in counts])[1]
         kept.append(next_fast_len(-(-side // number) + box - 1, real=True) - box + 1)
-    starts = itertools.product(*(range(0, n, k) for n, k in zip(shape, kept)))
-    return (kept[0], kept[1], kept[2]), [(a, b, c) for a, b, c in starts]
+    return tuple(kept), list(itertools.product(*(range(0, n, k) for n, k in zip(shape, kept))))
 
 
 # ----- Orientations and places of detections made finer than the grid of the search.
