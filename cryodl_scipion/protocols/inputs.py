@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
@@ -14,7 +15,6 @@ from pyworkflow.mapper.sqlite import SqliteFlatMapperException
 from pyworkflow.object import Object, Pointer, PointerList, Set
 from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, FloatParam, IntParam, getProtocolFromDb
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
-from pyworkflow.protocol.protocol import StepSet
 from pyworkflow.utils.process import killWithChilds
 
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
@@ -188,8 +188,8 @@ class KeepsOutputs(ProtocolMixin):
         file that nothing can read. The list is begun anew; what the engine has written is not computed again."""
         if os.path.exists(self.getStepsFile()):
             try:
-                StepSet(filename=self.getStepsFile()).close()
-            except SqliteFlatMapperException:
+                self.loadSteps()
+            except (SqliteFlatMapperException, sqlite3.DatabaseError):
                 os.remove(self.getStepsFile())
         super()._run()
 
