@@ -3,6 +3,7 @@
 
 import os
 import time
+from unittest import mock
 
 from ...convert.micrographs.picks import correctionsFolder, picksByMicrograph
 from ...engine.cryodl import contract
@@ -78,6 +79,10 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
         self.assertEqual(made.particleDiameter.get(), 120)
         self.assertEqual(contract.check(made._config()), [])
+        before = len(self.proj.getRuns())
+        with mock.patch.object(CryodlProtPickByHand, "isActive", return_value=True):
+            self.assertIn("has been started for this", correctPicks(picked, "outputCoordinates", data))
+        self.assertEqual(len(self.proj.getRuns()), before)
 
     def test_questions_of_an_unsure_run_are_asked_and_their_answers_picked_with(self):
         picked = self.pick()
