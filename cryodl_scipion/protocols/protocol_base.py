@@ -144,7 +144,10 @@ class CryodlProtBase(PluginProtocol):
             "*Use GPU?* is Yes, but this machine has no GPU driver, so the run would stop at once. Choose No, or send "
             "the run to a machine with a GPU.",
         )
-        return found + super().warnings()
+        return found + self._headerWarnings() + super().warnings()
+
+    def _headerWarnings(self) -> List[str]:
+        return maps.headerWarnings([pointer.get() for _, pointer in chosenInputs(self)])
 
     def _checkGpus(self) -> List[str]:
         if not self.usesGpu():
@@ -182,7 +185,7 @@ class CryodlProtBase(PluginProtocol):
 
     def _summary(self) -> List[str]:
         results = self._engineResults()
-        warnings = dict.fromkeys(warning for result in results for warning in result.warnings)
+        warnings = dict.fromkeys([w for result in results for w in result.warnings] + self._headerWarnings())
         said = [f"Warning: {warning}" for warning in warnings]
         return self._tell(results) + skippedLines(results) + deviceLines(results) + said
 
