@@ -18,6 +18,7 @@ from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
 from pyworkflow.utils.process import killWithChilds
 
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
+from ..convert.form import inFormWords
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
 
@@ -97,7 +98,8 @@ class KeepsOutputs(ProtocolMixin):
             if self._isWatched() or self.getStatus() not in UNDER_WAY:
                 return
         full = str(msg).endswith("disk is full")  # as SQLite says it
-        super().setFailed(f"{msg}. Make room, then choose Continue: finished work is kept." if full else msg)
+        more = ". Make room, then choose Continue: finished work is kept." if full else ""
+        super().setFailed(inFormWords(self, str(msg)) + more)
 
     def _isWatched(self) -> bool:
         """Whether there is a process or a job by which pyworkflow sees whether the run works."""
@@ -263,7 +265,7 @@ class PluginProtocol(KeepsOutputs):
         if self.isScheduled():
             self._readEndedInputsAgain()
         wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = wrong or super().validate() + self._tooSmall()
+        wrong = [inFormWords(self, one) for one in wrong or super().validate() + self._tooSmall()]
         if (
             not self.isScheduled()
             or self._stoppedInputs()
@@ -329,7 +331,7 @@ class PluginProtocol(KeepsOutputs):
             f"*Waits for the run '{label}', which stopped before it finished.* Continue that run: this one goes on by "
             "itself. To go on with what is there, stop this run and continue it."
             for label in stopped
-        ] + super().summary()
+        ] + [inFormWords(self, line) for line in super().summary()]
 
     def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -14,6 +14,7 @@ from pyworkflow.protocol import GPU_LIST, USE_GPU, Form, params
 
 from .. import Plugin
 from ..convert import maps, reading
+from ..convert.form import inFormWords
 from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
 from .checks import sayIf
@@ -144,7 +145,7 @@ class CryodlProtBase(PluginProtocol):
             "*Use GPU?* is Yes, but this machine has no GPU driver, so the run would stop at once. Choose No, or send "
             "the run to a machine with a GPU.",
         )
-        return found + self._headerWarnings() + super().warnings()
+        return [inFormWords(self, one) for one in found + self._headerWarnings() + super().warnings()]
 
     def _headerWarnings(self) -> List[str]:
         return maps.headerWarnings([pointer.get() for _, pointer in chosenInputs(self)])
