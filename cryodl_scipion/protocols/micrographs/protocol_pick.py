@@ -344,7 +344,10 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             wrong
             or contract.check(self._autoConfig())
             or sayIf(
-                micrographs.getSize() < MINIMUM and self.rounds.get() and not micrographs.isStreamOpen(),
+                self.evalParamCondition("rounds")
+                and self.rounds.get()
+                and micrographs.getSize() < MINIMUM
+                and not micrographs.isStreamOpen(),
                 "There is only one micrograph; the rounds need at least two, of which one is held out for validation. "
                 "Set Rounds to 0, or use more micrographs.",
             )

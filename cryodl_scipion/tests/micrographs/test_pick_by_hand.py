@@ -5,6 +5,8 @@ import os
 import time
 from unittest import mock
 
+from pwem.objects import SetOfMicrographs
+
 from ...convert.micrographs.picks import correctionsFolder, picksByMicrograph
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtPickByHand, CryodlProtTrainPicker
@@ -64,6 +66,12 @@ class TestCryodlPickByHand(PickTest):
             inputMicrographs=(self.imported, "outputMicrographs"), correctedCoordinates=(corrected, "outputCoordinates")
         )
         protocol = self.makeProtocol(CryodlProtAutoPick, pointers, particleDiameter=120, useGpu=False)
+        with mock.patch.object(SetOfMicrographs, "getSize", return_value=1):
+            self.assertEqual(protocol.validate(), [], "corrections teach on one micrograph, too: there are no rounds")
+            protocol.correctedCoordinates.set(None)
+            self.assertIn("Set Rounds to 0", " ".join(protocol.validate()))
+        protocol.correctedCoordinates.set(corrected)
+        protocol.correctedCoordinates.setExtended("outputCoordinates")
         self.assertEqual(protocol.validate(), [])
         self.assertEqual(protocol._autoConfig().corrections, corrected._getExtraPath("picks"))
         protocol.correctedCoordinates.set(picked)
