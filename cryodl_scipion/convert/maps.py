@@ -13,12 +13,12 @@ import glob
 import gzip
 import os
 import shutil
-from typing import Any, Iterator, List, Optional, TextIO, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, TextIO, Tuple
 
 import mrcfile
 import numpy as np
 from pwem.emlib.image import ImageHandler
-from pwem.objects import AtomStruct, EMObject, Transform, Volume
+from pwem.objects import AtomStruct, EMObject, SetOfVolumes, Transform, Volume, VolumeMask
 
 from .form import sayIf
 from .names import checksum
@@ -127,6 +127,7 @@ def _ofCif(lines: TextIO) -> Iterator[List[float]]:
 AUTOMATIC, SCIPION, HEADER = range(3)
 FRAMES = ("by the density", "Scipion's origin of the map", "the header of the map's file")
 _MRC = (".mrc", ".map", ".ccp4")
+_ROUNDED = 1e-3  # of a pixel size that was typed in
 _SAMPLE = 20000  # atoms that are looked at: more tell no more
 
 # where the first voxel's centre lies: xyz, Å. word: of FRAMES, or why it was chosen
@@ -163,10 +164,22 @@ def _axes(header: Any) -> List[int]:
     return axes if sorted(axes) == [0, 1, 2] else [0, 1, 2]
 
 
-def unequalVoxels(path: str) -> Optional[Tuple[float, ...]]:
-    """(x, y, z) Å of the voxels by the header, if they are no cubes; else None."""
-    sizes = _voxelsOf(path)
-    return sizes if min(sizes) > 0 and max(sizes) / min(sizes) > 1.001 else None
+def headerWarnings(chosen: Sequence[Any]) -> List[str]:
+    """Sentences about maps, also in sets, whose headers contradict Scipion's pixel size. Tomograms, which have classes
+    of their own, are left to the engine; a header of 0 or 1 Å tells nothing."""
+    said = []
+    several = [found if type(found) is SetOfVolumes else [found] for found in chosen]
+    for volume in [v for found in several for v in found if type(v) in (Volume, VolumeMask)]:
+        path, size = structureFileOf(volume), volume.getSamplingRate()
+        sizes = _voxelsOf(path) if isMrc(volume) and os.path.isfile(path) else (size,)
+        if not (min(sizes) <= 0 or set(sizes) == {1.0} or np.allclose(sizes, size, rtol=_ROUNDED)):
+            equal = max(sizes) <= (1 + _ROUNDED) * min(sizes)
+            said.append(
+                f"The voxels of {path} are {' x '.join(f'{one:.4g}' for one in sizes)} Å according to its header; "
+                f"Scipion's pixel size of {size:.4g} Å, from the import, is used instead. If the header is right, "
+                + ("import the map again with its pixel size." if equal else "resample the map first.")
+            )
+    return said
 
 
 def _voxelsOf(path: str) -> Tuple[float, ...]:

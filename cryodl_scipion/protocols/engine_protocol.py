@@ -12,7 +12,7 @@ from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 from pwem.objects import FSC, AtomStruct, EMObject, Volume
 from pyworkflow.protocol import Form
 
-from ..convert.form import ConfigT, addConfigParams, formProblems, readConfig
+from ..convert.form import ConfigT, addConfigParams, readConfig
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from .checks import sayIf
@@ -156,7 +156,7 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
     def _validate(self) -> List[str]:
         if self._missingPointers():
             return []  # pyworkflow names them
-        return (self._checkInputs() or formProblems(self._config())) + self._checkGpus()
+        return (self._checkInputs() or contract.check(self._config())) + self._checkGpus()
 
     def _checkInputs(self) -> List[str]:
         found = [problem for part in self.FORM for problem in part.problems(self)]

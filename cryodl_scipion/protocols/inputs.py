@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
@@ -14,10 +15,10 @@ from pyworkflow.mapper.sqlite import SqliteFlatMapperException
 from pyworkflow.object import Object, Pointer, PointerList, Set
 from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, FloatParam, IntParam, getProtocolFromDb
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
-from pyworkflow.protocol.protocol import StepSet
 from pyworkflow.utils.process import killWithChilds
 
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
+from ..convert.form import inFormWords
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
 
@@ -97,7 +98,8 @@ class KeepsOutputs(ProtocolMixin):
             if self._isWatched() or self.getStatus() not in UNDER_WAY:
                 return
         full = str(msg).endswith("disk is full")  # as SQLite says it
-        super().setFailed(f"{msg}. Make room, then choose Continue: finished work is kept." if full else msg)
+        more = ". Make room, then choose Continue: finished work is kept." if full else ""
+        super().setFailed(inFormWords(self, str(msg)) + more)
 
     def _isWatched(self) -> bool:
         """Whether there is a process or a job by which pyworkflow sees whether the run works."""
@@ -188,8 +190,8 @@ class KeepsOutputs(ProtocolMixin):
         file that nothing can read. The list is begun anew; what the engine has written is not computed again."""
         if os.path.exists(self.getStepsFile()):
             try:
-                StepSet(filename=self.getStepsFile()).close()
-            except SqliteFlatMapperException:
+                self.loadSteps()
+            except (SqliteFlatMapperException, sqlite3.DatabaseError):
                 os.remove(self.getStepsFile())
         super()._run()
 
@@ -263,7 +265,7 @@ class PluginProtocol(KeepsOutputs):
         if self.isScheduled():
             self._readEndedInputsAgain()
         wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = wrong or super().validate() + self._tooSmall()
+        wrong = [inFormWords(self, one) for one in wrong or super().validate() + self._tooSmall()]
         if (
             not self.isScheduled()
             or self._stoppedInputs()
@@ -329,7 +331,7 @@ class PluginProtocol(KeepsOutputs):
             f"*Waits for the run '{label}', which stopped before it finished.* Continue that run: this one goes on by "
             "itself. To go on with what is there, stop this run and continue it."
             for label in stopped
-        ] + super().summary()
+        ] + [inFormWords(self, line) for line in super().summary()]
 
     def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -14,6 +14,7 @@ from pyworkflow.protocol import GPU_LIST, USE_GPU, Form, params
 
 from .. import Plugin
 from ..convert import maps, reading
+from ..convert.form import inFormWords
 from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
 from .checks import sayIf
@@ -144,7 +145,10 @@ class CryodlProtBase(PluginProtocol):
             "*Use GPU?* is Yes, but this machine has no GPU driver, so the run would stop at once. Choose No, or send "
             "the run to a machine with a GPU.",
         )
-        return found + super().warnings()
+        return [inFormWords(self, one) for one in found + self._headerWarnings() + super().warnings()]
+
+    def _headerWarnings(self) -> List[str]:
+        return maps.headerWarnings([pointer.get() for _, pointer in chosenInputs(self)])
 
     def _checkGpus(self) -> List[str]:
         if not self.usesGpu():
@@ -182,7 +186,7 @@ class CryodlProtBase(PluginProtocol):
 
     def _summary(self) -> List[str]:
         results = self._engineResults()
-        warnings = dict.fromkeys(warning for result in results for warning in result.warnings)
+        warnings = dict.fromkeys([w for result in results for w in result.warnings] + self._headerWarnings())
         said = [f"Warning: {warning}" for warning in warnings]
         return self._tell(results) + skippedLines(results) + deviceLines(results) + said
 

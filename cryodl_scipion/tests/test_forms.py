@@ -14,7 +14,7 @@ from pyworkflow.protocol import params
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import Plugin, bibtex, protocols
-from ..convert.form import addConfigParams, formName, formProblems, readConfig
+from ..convert.form import addConfigParams, formName, readConfig
 from ..engine.cryodl import contract
 from ..protocols import CryodlProtPick, CryodlProtTrainPicker
 from ..protocols.micrographs.protocol_train_picker import LIKE_REAL
@@ -133,13 +133,24 @@ class TestCryodlFormBuilder(unittest.TestCase):
 
     def test_empty_numbers_get_our_sentence_not_pyworkflows(self):
         self.assertEqual(self.params["count"].validate(None), [])
-        self.assertIn("Count is missing", " ".join(formProblems(AllKinds(count=None, folder="x"))))
+        self.assertIn("Count (--count) is missing", " ".join(contract.check(AllKinds(count=None, folder="x"))))
 
 
 class TestCryodlForms(BaseTest):
     @classmethod
     def setUpClass(cls):
         setupTestProject(cls)
+
+    def test_the_command_lines_options_are_called_by_the_forms_labels(self):
+        run, engine = self.newProtocol(protocols.CryodlProtDetectParticles), "False discovery rate (--fdr): give --fdr "
+        engine += "or other particles (--others, with another --output), `cryodl segment --label`, /a--fdr/--device cpu"
+        words = "False discovery rate: give *False discovery rate* or other particles (*Other particles*, with a copy "
+        words += "of this run), `cryodl segment --label`, /a--fdr/--device cpu"
+        run._summary = run._validate = run._warnings = lambda: [engine]
+        self.assertEqual((run.summary()[-1], run.validate()[-1]), (words, words))
+        self.assertEqual(run.warnings()[-1], words)
+        run.setFailed(engine)
+        self.assertEqual(run.getErrorMessage(), words)
 
     def test_an_empty_field_is_named_once(self):
         for protocolClass in ourProtocols():

@@ -31,14 +31,15 @@ class TestCryodlLostOutputs(CryodlTest):
         self.assertTrue(run.isFailed())
         return run
 
-    def test_a_list_of_steps_that_is_half_cleared_is_begun_anew(self):
-        run = self.killed()
-        with contextlib.closing(sqlite3.connect(run.getStepsFile())) as steps:
-            steps.execute("DROP TABLE Properties")
-            steps.execute("DROP TABLE Classes")
-        self.proj.launchProtocol(run, wait=True)
-        self.assertTrue(run.isFinished(), run.getErrorMessage())
-        self.assertEqual(run.outputModel.getNetwork(), "unet")
+    def test_a_list_of_steps_that_is_partly_or_wholly_cleared_is_begun_anew(self):
+        for cleared in (("Properties", "Classes"), ("Classes", "Objects")):
+            run = self.killed()
+            with contextlib.closing(sqlite3.connect(run.getStepsFile())) as steps:
+                for table in cleared:
+                    steps.execute(f"DROP TABLE {table}")
+            self.proj.launchProtocol(run, wait=True)
+            self.assertTrue(run.isFinished(), run.getErrorMessage())
+            self.assertEqual(run.outputModel.getNetwork(), "unet")
 
     def test_outputs_are_there_before_their_step_counts_as_done(self):
         run = self.killed()

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 from pyworkflow.protocol import params
 
-from ...convert.maps import FRAMES, frameOf, isMrc, mapForEngine, structureFileOf, structureProblem, unequalVoxels
+from ...convert.maps import FRAMES, frameOf, mapForEngine, structureFileOf, structureProblem
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import write_json
 from .. import kinds, protocol_base
@@ -61,19 +61,6 @@ class MapsBase(protocol_base.OneRunBase):
             "They must have the same grid; resample one to the grid of the other first.",
         )
 
-    def _voxelWarnings(self, volumes: Sequence[Volume]) -> List[str]:
-        """Sentences about maps whose header has voxels that are no cubes: Scipion knows one pixel size only."""
-        found = [
-            (v, unequalVoxels(structureFileOf(v))) for v in volumes if isMrc(v) and os.path.exists(structureFileOf(v))
-        ]
-        return [
-            f"The voxels of {structureFileOf(v)} are {' x '.join(f'{n:.4g}' for n in sizes)} Å according to its "
-            f"header; Scipion's pixel size of {v.getSamplingRate():.4g} Å is used instead. If the header is right, "
-            "resample the map first."
-            for v, sizes in found
-            if sizes
-        ]
-
 
 def mapClonesOf(objects: Sequence[EMObject]) -> List[EMObject]:
     """Clones of the items of sets, and objects that are no sets, in their order."""
@@ -102,9 +89,6 @@ class Map(kinds.Pointing):
     def check(self, protocol: Any, found: Volume) -> List[str]:
         return protocol._checkMap(found, self.what)
 
-    def warn(self, protocol: Any, found: Volume) -> List[str]:
-        return protocol._voxelWarnings([found])
-
 
 class Maps(Map):
     """A map, or a set of maps that are worked on one after the other."""
@@ -126,9 +110,6 @@ class Maps(Map):
         empty = kinds.sayIf(not self.items(protocol), f"The set of {self.what}s is empty. Choose another.")
         return empty or [p for volume in self.items(protocol) for p in protocol._checkMap(volume, self.what)]
 
-    def warn(self, protocol: Any, found: EMObject) -> List[str]:
-        return protocol._voxelWarnings(self.items(protocol))
-
 
 class HalfMap(Map):
     LABEL, to = "Half-map", ()
@@ -146,9 +127,6 @@ class MapMask(Map):
 
     def filesOf(self, protocol: Any, found: Volume) -> Dict[str, Any]:
         return {self.fills[0]: protocol._mapFor(found)}
-
-    def warn(self, protocol: Any, found: Volume) -> List[str]:
-        return []
 
 
 class MaskOrStructure(kinds.Pointing):

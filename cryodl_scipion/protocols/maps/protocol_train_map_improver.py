@@ -177,7 +177,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         ]
 
     def _warnings(self) -> List[str]:
-        return self._voxelWarnings([volume for volume, _ in self._pairs()]) + sayIf(
+        return sayIf(
             self._config().network == "swinconv" and not self.usesGpu(),
             "The network swinconv is large: without a GPU its training takes weeks. The network fast trains in hours.",
         )

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
-from ...convert.form import formProblems, readConfig
+from ...convert.form import readConfig
 from ...convert.micrographs.picks import writePositionsOfParticles
 from ...convert.names import emptyFolder
 from ...convert.reading import readJson
@@ -119,7 +119,7 @@ class LearnsFromClasses(inputs.ProtocolMixin):
         errors = [e for name, particles in self._classSets() for e in _problems(_LABELS[name], particles, known)]
         # what the form gives; the rest is checked elsewhere
         others = dict(kept="kept", classified=None, micrographs=("micrographs",), coordinates="picks")
-        return errors or formProblems(self._classConfig(**others, pixel_size=1.0, particle_diameter=100.0))
+        return errors or contract.check(self._classConfig(**others, pixel_size=1.0, particle_diameter=100.0))
 
     def _classLines(self) -> List[str]:
         if not os.path.exists(self._classResultFile()):

@@ -82,8 +82,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             expertLevel=params.LEVEL_ADVANCED,
         ),
         kinds.Options(
-            "particle_diameter",
-            more="\n\nEmpty: the diameter stored with the coordinates, or two thirds of their box size.",
+            "particle_diameter", more=" Empty, where none is stored: two thirds of the coordinates' box size."
         ),
     )
 

@@ -10,7 +10,7 @@ from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow.protocol import Form, params
 
-from ...convert.form import formProblems, readConfig
+from ...convert.form import readConfig
 from ...convert.micrographs import picks as convert
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
@@ -342,9 +342,12 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             return wrong + self._checkContinuation()
         return (
             wrong
-            or formProblems(self._autoConfig())
+            or contract.check(self._autoConfig())
             or sayIf(
-                micrographs.getSize() < MINIMUM and self.rounds.get() and not micrographs.isStreamOpen(),
+                self.evalParamCondition("rounds")
+                and self.rounds.get()
+                and micrographs.getSize() < MINIMUM
+                and not micrographs.isStreamOpen(),
                 "There is only one micrograph; the rounds need at least two, of which one is held out for validation. "
                 "Set Rounds to 0, or use more micrographs.",
             )

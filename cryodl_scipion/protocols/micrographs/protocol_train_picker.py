@@ -9,7 +9,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates
 from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL, StringParam
 
-from ...convert.form import formProblems, readConfig
+from ...convert.form import readConfig
 from ...convert.maps import structureFileOf, structureForEngine
 from ...convert.micrographs import picks as convert
 from ...convert.micrographs import simulated
@@ -350,7 +350,7 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
         return folder if folder and contract.read_card(folder)["network"] == network else None
 
     def problems(self, protocol: Any) -> List[str]:
-        return formProblems(self.simulation(protocol))
+        return contract.check(self.simulation(protocol))
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         lines = [line for result in results for line in super(FromStructure, self).tell(protocol, [result])]

@@ -7,7 +7,7 @@ from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import Form
 
-from ...convert.form import addConfigParams, formProblems, readConfig
+from ...convert.form import addConfigParams, readConfig
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
 from ...engine.cryodl import contract
 from .. import inputs, kinds, protocol_base
@@ -72,7 +72,7 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         config = readConfig(self, contract.SelectClassesConfig, classes="-", output="-", particles=None)
         rows = classRows(classes) if classes.getSize() else []
         wrong = (
-            formProblems(config)
+            contract.check(config)
             or kinds.sayIf(not rows, "The set of classes is empty. Choose another.")
             or kinds.sayIf(
                 any(row[4] is None for row in rows),

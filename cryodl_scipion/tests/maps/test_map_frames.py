@@ -9,6 +9,7 @@ import unittest
 
 import mrcfile
 import numpy as np
+from pwem.objects import SetOfVolumes
 from pwem.protocols import ProtImportPdb, ProtImportVolumes
 
 from ...convert.maps import (
@@ -19,11 +20,12 @@ from ...convert.maps import (
     frameOf,
     halfForEngine,
     headerOrigin,
+    headerWarnings,
     mapForEngine,
     positionsOf,
     scipionOrigin,
-    unequalVoxels,
 )
+from ...protocols import CryodlProtImproveMap
 from ..base import CryodlTest
 from ..map_sets import ATOMS, PIXEL_SIZE, SHAPE, makeVolume, writeMap, writeModelOf
 
@@ -115,12 +117,23 @@ class TestMapFrames(unittest.TestCase):
             header = mrc.header
             self.assertEqual((int(header.mx), int(header.my), int(header.mz)), SHAPE[::-1])
 
-    def test_voxels_that_are_no_cubes_are_noticed(self):
-        path = writeMap(self.path("map.mrc"))
-        self.assertIsNone(unequalVoxels(path))
-        with mrcfile.open(path, "r+") as mrc:
-            mrc.voxel_size = (1.0, 1.0, 1.5)
-        self.assertEqual(unequalVoxels(path), (1.0, 1.0, 1.5))
+    def test_headers_that_contradict_scipions_pixel_size_are_said(self):
+        volume = makeVolume(writeMap(self.path("map.mrc")))
+        several = SetOfVolumes(filename=self.path("maps.sqlite"))
+        several.append(volume)
+        said = []
+        for size in (PIXEL_SIZE, 1.0, (PIXEL_SIZE, PIXEL_SIZE, 2 * PIXEL_SIZE), 2 * PIXEL_SIZE):
+            with mrcfile.open(volume.getFileName(), "r+") as mrc:
+                mrc.voxel_size = size
+            said.append(headerWarnings([several, None]))
+        self.assertEqual(said[:2], [[], []])
+        self.assertIn(f"Scipion's pixel size of {PIXEL_SIZE:g} Å, from the import, is used instead", said[2][0])
+        self.assertTrue(said[2][0].endswith("resample the map first."), said)
+        self.assertTrue(said[3][0].endswith("import the map again with its pixel size."), said)
+        run = CryodlProtImproveMap()
+        run.inputVolume.set(volume)
+        self.assertEqual(run.warnings()[:1], said[3])
+        self.assertIn("Warning: " + said[3][0], run.summary())
 
     def test_atoms_are_read_from_pdb_mmcif_and_compressed_files(self):
         pdb, cif = writeModelOf(self.path("a.pdb"), DEPOSITED), writeModelOf(self.path("a.cif"), DEPOSITED, cif=True)

@@ -3,6 +3,9 @@
 
 import os
 import time
+from unittest import mock
+
+from pwem.objects import SetOfMicrographs
 
 from ...convert.micrographs.picks import correctionsFolder, picksByMicrograph
 from ...engine.cryodl import contract
@@ -63,6 +66,12 @@ class TestCryodlPickByHand(PickTest):
             inputMicrographs=(self.imported, "outputMicrographs"), correctedCoordinates=(corrected, "outputCoordinates")
         )
         protocol = self.makeProtocol(CryodlProtAutoPick, pointers, particleDiameter=120, useGpu=False)
+        with mock.patch.object(SetOfMicrographs, "getSize", return_value=1):
+            self.assertEqual(protocol.validate(), [], "corrections teach on one micrograph, too: there are no rounds")
+            protocol.correctedCoordinates.set(None)
+            self.assertIn("Set Rounds to 0", " ".join(protocol.validate()))
+        protocol.correctedCoordinates.set(corrected)
+        protocol.correctedCoordinates.setExtended("outputCoordinates")
         self.assertEqual(protocol.validate(), [])
         self.assertEqual(protocol._autoConfig().corrections, corrected._getExtraPath("picks"))
         protocol.correctedCoordinates.set(picked)
@@ -78,6 +87,10 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
         self.assertEqual(made.particleDiameter.get(), 120)
         self.assertEqual(contract.check(made._config()), [])
+        before = len(self.proj.getRuns())
+        with mock.patch.object(CryodlProtPickByHand, "isActive", return_value=True):
+            self.assertIn("has been started for this", correctPicks(picked, "outputCoordinates", data))
+        self.assertEqual(len(self.proj.getRuns()), before)
 
     def test_questions_of_an_unsure_run_are_asked_and_their_answers_picked_with(self):
         picked = self.pick()

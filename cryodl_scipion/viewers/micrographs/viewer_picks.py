@@ -258,9 +258,13 @@ def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> An
 
 
 def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool = False) -> str:
-    """Start a run of `pick by hand` on an output of another run. Returns what happened, in words. askQuestions: about
-    the places that the run is unsure of, one by one."""
-    coordinates = getattr(source, output)
+    """Start a run of `pick by hand` on an output of another run, unless one is at work on it. Returns what happened, in
+    words. askQuestions: about the places that the run is unsure of, one by one."""
+    coordinates, chosen = getattr(source, output), (f"{source.getObjId()}.{output}", askQuestions)
+    for run in source.getProject().getRuns():
+        if isinstance(run, CryodlProtPickByHand) and run.isActive() and run.inputCoordinates.hasValue():
+            if (run.inputCoordinates.getUniqueId(), run.askQuestions.get()) == chosen:
+                return f"The run *{run.getRunName()}* has been started for this; its window is on the screen."
     diameter = round(data.diameter * coordinates.getMicrographs().getSamplingRate(), 1)
     values = dict(particleDiameter=diameter, boxSize=coordinates.getBoxSize(), askQuestions=askQuestions)
     name = f"{'questions about' if askQuestions else 'correct'} picks of {source.getRunName()}"

@@ -66,7 +66,7 @@ def _finished(
         images = fourier_resize(images, config.scaled_box)
     side = images.shape[-1]
     # the radius of the circle: the particle's, but never the whole box
-    radius = 0.5 * config.particle_diameter / config.pixel_size * side / config.box_in_pixels()
+    radius = 0.5 * (config.particle_diameter or 0) / config.pixel_size * side / config.box_in_pixels()
     made, usable = normalised(images, min(radius, side / 2 - 1), config.contrast == "dark", slope=True)
     if not config.normalise:
         made = -images if config.contrast == "dark" else images

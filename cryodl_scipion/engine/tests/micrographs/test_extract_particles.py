@@ -63,6 +63,19 @@ def outside(radius=DIAMETER / PIXEL / 2, box=BOX):
     return y**2 + x**2 > radius**2
 
 
+def test_without_a_diameter_the_one_that_the_picks_were_made_with_is_taken(data, capsys):
+    words = "extract-particles --coordinates picks --micrographs mics/*.mrc --pixel-size 4 --result result.json".split()
+    assert main([*words, "--output", "own.star"]) == 2
+    assert "picks does not tell the particle diameter; give it in Å" in capsys.readouterr().err
+    for keep, box in ((False, 2 * 17), (True, 2 * 15)):  # 90 Å were found, 80 Å stated: 1.5 of them, even
+        record = dict(particle_diameter=80.0, size=dict(diameter=90.0), keep_diameter=keep)
+        (data / "picks/pick.json").write_text(json.dumps(record))
+        assert main([*words, "--output", f"own{box}.star"]) == 0
+        assert Result.read("result.json").outputs.box == box
+    assert main([*words, "--box", "18", "--output", "small.star"]) == 2
+    assert "must be wider than the particle" in capsys.readouterr().err
+
+
 def test_picks_of_another_binning_are_warned_of_and_a_broken_ctf_file_leaves_nothing(data, capsys):
     for number in (1, 2):
         write_coordinates(f"picks/m{number}.star", 2 * PLACES, np.linspace(0.9, 0.6, 4))

@@ -275,12 +275,14 @@ class ExtractParticlesConfig(pick_fields.OnMicrographs):
     micrograph."""
 
     coordinates: str = pick_fields.picks()
-    particle_diameter: float = pick_fields.particle_diameter(
-        help="Diameter of the smallest circle around the particle. The area outside the circle is the background."
-    )
     output: str = fields.output_file(
         "STAR file for the particles. The stacks are written to a folder beside it, of the same name without .star. "
         "An interrupted run continues there."
+    )
+    particle_diameter: typing.Optional[float] = pick_fields.particle_diameter(
+        help="Diameter of the smallest circle around the particle. The area outside the circle is the background.",
+        default=None,
+        none_means="the diameter stored with the picks",
     )
     ctf: typing.Optional[str] = pick_fields.ctf(none_means="particles without CTF")
     box: int = pick_fields.box()
@@ -315,6 +317,8 @@ class ExtractParticlesConfig(pick_fields.OnMicrographs):
     amplitude_contrast: typing.Optional[float] = pick_fields.ctf_amplitude(none_means="the value in the CTF file")
 
     def check_together(self) -> typing.List[str]:
+        if self.particle_diameter is None:
+            return []  # all is checked once it is found
         box = self.box_in_pixels()
         return [
             *found(
@@ -341,7 +345,7 @@ class ExtractParticlesConfig(pick_fields.OnMicrographs):
 
     def box_in_pixels(self) -> int:
         """Side of the boxes in pixels of the micrographs."""
-        return self.box or 2 * int(-(-0.75 * self.particle_diameter / self.pixel_size // 1))
+        return self.box or 2 * int(-(-0.75 * (self.particle_diameter or 0) / self.pixel_size // 1))
 
 
 class ExtractParticlesOutputs(ImagesOutputs):

@@ -3,23 +3,27 @@
 
 Beside <output>.star lies the folder <output> with <micrograph>.mrcs and <micrograph>.json of each, written when it is
 done; what is there is not cut again, unless its micrograph, its picks or its CTF have changed. Micrographs without a
-list of picks, or without a CTF where a CTF file is given, are skipped. Cut what is not cut yet, then write the table of
-all. Raises ValueError for an output that holds particles cut with other parameters."""
+list of picks, or without a CTF where a CTF file is given, are skipped."""
 
+import dataclasses
 from pathlib import Path
 
-from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted
+from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted, refuse_if
 from ...io import coordinates, micrograph_ctfs, micrographs, particles, stamps
 from ...io.particle_positions import recentred
 from ...running.runner import PROGRAM, Run, command
 from ..byhand.from_classes import SAME
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
+from ..pickers.pick_record import diameter_of_picks
 
 
 @command
 def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractParticlesOutputs:
     """Cut what is not cut yet, then write the table of all. Raises ValueError for an output that holds particles cut
     with other parameters, and for micrographs that lack what they need, which are skipped."""
+    if config.particle_diameter is None:
+        config = dataclasses.replace(config, particle_diameter=diameter_of_picks(config.coordinates))
+        refuse_if(config.check_together())
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
     centred, how = recentred(config.coordinates, config.pixel_size, SAME * config.particle_diameter)
     lists = centred or coordinates.read_coordinates(config.coordinates)

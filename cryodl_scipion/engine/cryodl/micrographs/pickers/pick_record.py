@@ -261,6 +261,18 @@ def _differences(found: typing.Mapping[str, typing.Any], mine: PickSettings) -> 
             yield f"{key.replace('_', ' ')} {found.get(key, BEFORE.get(key))} (now {value})"
 
 
+def diameter_of_picks(folder: str) -> float:
+    """Å: the diameter that a folder of picks was made with. Raises ValueError if it has no record of one."""
+    record = Path(folder) / RECORD
+    found = read_kept(record) if record.is_file() else {}
+    diameter = (not found.get("keep_diameter") and (found.get("size") or {}).get("diameter")) or found.get(
+        "particle_diameter"
+    )
+    if not diameter:
+        raise ValueError(f"{folder} does not tell the particle diameter; give it in Å (--particle-diameter).")
+    return diameter
+
+
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
     """Write the settings into the folder, unless another run was first; returns those that hold. Runs that start
     together on one folder may find different contrasts on their own micrographs; the first clear one is everybody's."""
