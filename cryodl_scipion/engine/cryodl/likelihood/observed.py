@@ -71,13 +71,6 @@ def sample_rows(count: int, maximum: int = SAMPLE) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))
 
 
-def check_not_empty(images: torch.Tensor, path: str) -> None:
-    """Whether images show anything; if not, an error. images: (n, box, box). path: of the particles, for the message.
-    Raises ValueError if each of the images has one value all over."""
-    if not (images != images[:, :1, :1]).any():
-        raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
-
-
 CHUNK = 512  # images that are transformed at a time
 
 

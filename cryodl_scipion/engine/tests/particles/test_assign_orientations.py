@@ -137,10 +137,13 @@ def test_images_without_any_variation_are_refused(project):
     assert "empty" in orient(code=2, particles=changed_stack(lambda images, particles: torch.ones_like(images)))
 
 
-def test_images_with_nan_are_refused_by_name(project):
+def test_images_with_nan_are_left_out_by_name(project):
     with mrcfile.mmap("p.mrcs", mode="r+") as mrc:
         mrc.data[6, 3, 3] = np.nan
-    assert "Image 7 of" in orient(code=2) and not Path("o.star").exists()
+    result, names = orient(), read_particles("p.star").names
+    assert [one.item for one in result.skipped] == [names[6]] and "image 7 has" in result.skipped[0].reason
+    assert result.outputs["count"] == len(read_particles("o.star")) == len(names) - 1
+    assert any("1 particle was skipped" in warning for warning in result.warnings)
 
 
 def test_a_structure_larger_than_the_box_is_refused(project):

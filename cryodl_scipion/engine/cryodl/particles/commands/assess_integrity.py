@@ -24,7 +24,7 @@ PARTS = "evidence"  # folder of the chunks
 @command
 def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrityOutputs:
     need = ("ctf", "raw", "angles") if config.orientations == "given" else ("ctf", "raw")
-    particles = particle_sets.read_particles(config.particles, need=need)
+    particles = particle_sets.usable(particle_sets.read_particles(config.particles, need=need), run.skip)
     names = list(config.names) or [Path(path).name.split(".")[0] for path in config.structures]
     if len(set(names)) < len(names):
         raise ValueError(f"Two compositions have the same name ({', '.join(names)}). Give different names (--names).")

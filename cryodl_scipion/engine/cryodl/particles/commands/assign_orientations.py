@@ -42,7 +42,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     # the controls of an earlier run under this name are not replaced; denoised images get none
     unfinished.star_stem(config.output, "Particles", *_beside(config))
     symmetry.operations(config.symmetry)  # an unknown one is an error before the work
-    particles = _particles(config)
+    particles = particle_sets.usable(_particles(config), run.skip)
     structure = prepare_structure(config, particles, run.device)
     sources = hypotheses(particles, structure.settings.diameter, config.contrast)
     search = assign.Search(sources[0], structure.projector, structure.pixel_size, structure.settings, run.device)

@@ -29,11 +29,11 @@ WORK = "starts"  # folder in the output's, for finished starts
 def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     particles = particle_sets.read_particles(config.particles, need=("raw", "ctf"))
     diameter = min(mask_diameter_px(particles, config.mask_diameter), WIDEST * particles.box)
-    contrast = _contrast(config, particles, run)
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(particles))[: config.most])
     if len(chosen) < len(particles):
         run.warn(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
-    particles = particles.subset(chosen)
+    particles = particle_sets.usable(particles.subset(chosen), run.skip)
+    contrast = _contrast(config, particles, run)
     folder = run.folder(config.particles)
     nothing = InitialMapOutputs(
         determined=False,
