@@ -120,9 +120,9 @@ def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], o
         raise ValueError(
             f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
         )
-    for row in np.nonzero(~keep)[0]:
-        reason = UNUSABLE.format(particles.numbers[row] + 1, "left out")
-        skip(particles.names[row], str(particles.files[row]), reason, "particle")
+    for row in map(int, np.nonzero(~keep)[0]):
+        said = UNUSABLE.format(particles.numbers[row] + 1, "left out")
+        skip(particles.names[row], str(particles.files[row]), said, "particle")
     return particles if keep.all() else particles.subset(keep)
 
 

@@ -191,7 +191,9 @@ def test_compositions_that_images_do_not_tell_apart_give_no_class(mixed):
     out = read_particles("out/particles.star")
     assert (out.classes == 0).all() and "cryodlProbability1" in out.columns  # the scores stay
     assert {row[1] for row in csv.reader(open("out/probabilities.csv"))} == {"composition", ""}
-    assert not json.loads(Path("out/integrity.json").read_text())["told_apart"]
+    record = json.loads(Path("out/integrity.json").read_text())
+    assert not record["told_apart"]
+    assert [record[name] for name in ("counts", "fractions", "fractions_low", "fractions_high")] == [{}] * 4
     with mrcfile.mmap("both.mrcs", mode="r+") as mrc:
         mrc.data[:] = np.random.default_rng(1).normal(size=mrc.data.shape)
     assert "the mean of these compositions does not explain" in " ".join(assess(output="noise").warnings)

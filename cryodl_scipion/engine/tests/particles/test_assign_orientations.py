@@ -211,3 +211,12 @@ def test_relion_reconstructs_the_structure_from_these_orientations(project):
     )
     with mrcfile.open("map_relion.mrc") as mrc:
         assert correlation(mrc.data, lopsided_density(32)) > 0.8
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.05, 0.95])
+def test_a_pixel_size_that_is_wrong_by_five_per_cent_is_said(project, factor):
+    simulate_particles(output="w.star", snr=1.0, count=40)
+    write_particles_star("x.star", read_particles("w.star"), pixel_size=factor * PIXEL)
+    warnings = orient(particles="x.star", angular_step=10, flags=("--no-controls",)).warnings
+    found = [one.split("scaled by ")[1][:4] for one in warnings if "if the structure is scaled by" in one]
+    assert len(found) == (factor != 1) and all(0 < (float(size) - 1) / (factor - 1) < 1.2 for size in found)

@@ -33,7 +33,10 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if len(chosen) < len(particles):
         run.warn(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
     particles = particle_sets.usable(particles.subset(chosen), run.skip)
-    contrast = _contrast(config, particles, run)
+    contrast = config.contrast
+    if contrast == "auto":
+        contrast, _, said = find_contrast(particles)
+        run.warn(said)
     folder = run.folder(config.particles)
     nothing = InitialMapOutputs(
         determined=False,
@@ -88,14 +91,6 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
         **verdict.views.outputs(),
     )
     return _told(run, made if reasons else _write(folder, config.output, both, found, made))
-
-
-def _contrast(config: InitialMapConfig, particles: particle_sets.ParticleSet, run: Run) -> str:
-    if config.contrast != "auto":
-        return config.contrast
-    contrast, _, said = find_contrast(particles)
-    run.warn(said)
-    return contrast
 
 
 def _write(

@@ -165,10 +165,8 @@ class BlindDenoiser:
                     f"{particles.path}: the corners of some images are empty, as after a mask. Noise is measured "
                     "there: give images without a mask."
                 )
-            ctf = torch.ones((len(images), side, side // 2 + 1))
-            if particles.optics is not None:
-                ctf = particles.ctf(part, side, box * particles.pixel_size / side)
-            found.append((images, ctf))
+            plain, size = torch.ones((len(images), side, side // 2 + 1)), box * particles.pixel_size / side
+            found.append((images, plain if particles.optics is None else particles.ctf(part, side, size)))
         working, transfers = (torch.cat(x) for x in zip(*found))
         self.spectra = measure_spectra(working, transfers)
         if self.spectra.deviation:

@@ -175,9 +175,9 @@ class Inputs:
 def load_inputs(
     config: FitHeterogeneityConfig, seed: int = 0, skip: typing.Callable[..., object] = lambda *_: None
 ) -> Inputs:
-    """The Inputs of a FitHeterogeneityConfig. skip: told of images that are left out. Raises ValueError: particles without angles or CTF, of several sizes or
-    denoised, or not aligned to the reference; too few of them; a reference larger than the images; a mask outside of
-    the molecule."""
+    """The Inputs of a FitHeterogeneityConfig. skip: told of images that are left out. Raises ValueError: particles
+    without angles or CTF, of several sizes or denoised, or not aligned to the reference; too few of them; a reference
+    larger than the images; a mask outside of the molecule."""
     particles = usable(read_particles(config.particles, need=("angles", "ctf", "raw")), skip)
     needed = PARTICLES_PER_DIMENSION * config.latent
     if len(particles) < needed:
