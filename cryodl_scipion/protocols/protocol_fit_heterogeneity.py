@@ -117,14 +117,14 @@ class Fit(one_of.Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityO
         output, flex = protocol._createSetOfParticles(), SetOfParticlesFlex.create(protocol._getPath(), suffix="Flex")
         for one in (output, flex):
             one.copyInfo(particles)
-        appendLatent(output, particles, made.particles, made.latent, made.umap, some=made.apart is not None)
+        appendLatent(output, particles, made.particles, made.latent, made.umap)
         appendFlex(flex, particles, made.particles, made.latent, made.umap)
         mean = engine_protocol.volumeFrom(made.mean, made.pixel_size)
         outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)
         if made.apart:
             outputs["outputApart"] = apart = protocol._createSetOfParticles("apart")
             apart.copyInfo(particles)
-            appendRows(apart, particles, made.apart, (), (), lambda copy, row: None, some=True)
+            appendRows(apart, particles, made.apart, (), (), lambda copy, row: None)
         if any(made.paths):
             outputs["outputVolumes"] = self._alongAxes(made, protocol._createSetOfVolumes(), Volume)
         return outputs

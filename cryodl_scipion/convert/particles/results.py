@@ -92,28 +92,24 @@ def appendRows(
     kinds: Sequence[type],
     describe: Callable[[Any, Any], Any],
     done: Collection[int] = (),
-    some: bool = False,
 ) -> None:
-    """Append copies of all items, each described by its row of the engine's STAR file. done: ids of the particles that
-    the output has already. some: whether the file may have some of the particles alone. Raises ValueError unless every
-    particle is there."""
-    found = 0
+    """Append copies of the items that the engine's STAR file has, each described by its row: it leaves out those whose
+    images cannot be used. done: ids of the particles that the output has already."""
     for item, row in pairedRows(particles, path, columns, tuple(kinds)):
-        found += 1
         if item.getObjId() not in done:
             copy = item.clone()
             describe(copy, row)
             output.append(copy)
-    if found != particles.getSize() and not some:
-        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol again.")
 
 
 def _fillClasses(
     classes: SetOfClasses3D, path: str, columns: Sequence[str], kinds: Sequence[type], item: Any, one: Any
 ) -> None:
-    """Fill a SetOfClasses3D by the engine's STAR file. item, one: describe an item by its row, and a class."""
-    rows = iterColumns(path, columns, kinds, "particles")
-    classes.classifyItems(updateItemCallback=item, updateClassCallback=one, itemDataIterator=rows)
+    """Fill a SetOfClasses3D by the engine's STAR file; items that it has not are in no class. item, one: describe an
+    item by its row, and a class."""
+    found = {row[0]: row[1:] for row in iterColumns(path, ("rlnImageId", *columns), (int, *kinds), "particles")}
+    describe = lambda copy, _: item(copy, found.get(copy.getObjId(), [0] * len(columns)))
+    classes.classifyItems(updateItemCallback=describe, updateClassCallback=one)
 
 
 def transformOf(pose: Any, pixelSize: float) -> Any:
@@ -122,12 +118,7 @@ def transformOf(pose: Any, pixelSize: float) -> Any:
 
 
 def appendOriented(
-    output: SetOfParticles,
-    particles: SetOfParticles,
-    path: str,
-    noise: Any = None,
-    done: Collection[int] = (),
-    some: bool = False,
+    output: SetOfParticles, particles: SetOfParticles, path: str, noise: Any = None, done: Collection[int] = ()
 ) -> None:
     """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`; see appendRows.
     output: set with projection alignment. noise: STAR file of oriented noise, or None."""
@@ -143,7 +134,7 @@ def appendOriented(
             setattr(copy, NOISE, String(noise))
 
     kinds = (float,) * (5 + len(scores)) + (str,) * len(words)
-    appendRows(output, particles, path, [*ANGLES, *ORIGIN, *scores, *words], kinds, describe, done, some)
+    appendRows(output, particles, path, [*ANGLES, *ORIGIN, *scores, *words], kinds, describe, done)
 
 
 def noiseControlOf(particles: SetOfParticles) -> Any:
@@ -153,13 +144,11 @@ def noiseControlOf(particles: SetOfParticles) -> Any:
     return path if path and os.path.exists(path) else None
 
 
-def appendLatent(
-    output: SetOfParticles, particles: SetOfParticles, path: str, count: int, umap: bool = False, some: bool = False
-) -> None:
-    """Append copies of all items with `count` latent coordinates, two of UMAP if they are there, and the cluster of the
+def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, count: int, umap: bool = False) -> None:
+    """Append copies of the items with `count` latent coordinates, two of UMAP if they are there, and the cluster of the
     engine's STAR file; see appendRows."""
     names, kinds = latentColumns(count, umap)
-    appendRows(output, particles, path, names, kinds, lambda copy, row: describeLatent(copy, names, row), some=some)
+    appendRows(output, particles, path, names, kinds, lambda copy, row: describeLatent(copy, names, row))
 
 
 def appendFlex(
@@ -195,7 +184,7 @@ def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str
 
 
 def appendAssessed(output: SetOfParticles, particles: SetOfParticles, path: str, count: int) -> None:
-    """Append copies of all items, with class and probabilities; see appendRows. count: compositions."""
+    """Append copies of the items, with class and probabilities; see appendRows. count: compositions."""
     columns, kinds = _compositions(count)
     appendRows(output, particles, path, columns, kinds, _describeComposition)
 
@@ -219,7 +208,7 @@ def classifyByComposition(
     classes: SetOfClasses3D, path: str, names: Sequence[str], volumes: Optional[Sequence[Volume]]
 ) -> None:
     """Fill a SetOfClasses3D: a class for each composition, by the likeliest of each particle. volumes: Volumes of the
-    compositions as representatives, or None. The file has all particles, see appendAssessed."""
+    compositions as representatives, or None."""
 
     def describeClass(made: Any) -> None:
         number = made.getObjId()
@@ -275,7 +264,7 @@ def appendDenoised(
 ) -> None:
     """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set. denoised:
     set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name. done: ids of the particles
-    that it has already. Raises ValueError unless every particle is there."""
+    that it has already."""
     strengths = (_STRENGTH[1:],) if _STRENGTH[1:] in columnsOf(path, "particles") else ()
 
     def describe(copy: Particle, row: Any) -> None:

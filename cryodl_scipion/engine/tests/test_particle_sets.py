@@ -215,8 +215,12 @@ def test_what_a_file_lacks_is_said(changes, needs, words):
     "changes, words",
     [
         (dict(rlnImageName=["1@stacks/a.mrcs", "000001@stacks/a.mrcs"]), "has 2 particles of 1 images"),
-        (dict(rlnDefocusU=[-9000, -15000], rlnDefocusV=[-8000, -14000]), "no defocus (rlnDefocusU) above -8000 Å"),
-        (dict(rlnDefocusU=[900, 1500], rlnDefocusV=[800, 1400]), "no defocus (rlnDefocusU) above 1500 Å"),
+        (
+            dict(rlnDefocusU=[-9000, -15000], rlnDefocusV=[-8000, -14000]),
+            "a median defocus (rlnDefocusU) of -1.15e+04 Å",
+        ),
+        (dict(rlnDefocusU=[900, 1500], rlnDefocusV=[800, 1400]), "a median defocus (rlnDefocusU) of 1150 Å"),
+        (dict(rlnDefocusU=[2000, 3500], rlnDefocusV=[1900, 3400]), "a median defocus (rlnDefocusU) of 2700 Å"),
         (dict(rlnDefocusU=[900, 15000]), ""),
         (dict(rlnDefocusU=[900, 1500], rlnDefocusV=[800, 1400], rlnPhaseShift=[90, 90]), ""),
     ],

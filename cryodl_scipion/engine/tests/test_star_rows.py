@@ -89,6 +89,16 @@ def test_what_is_no_star_file_is_refused_as_before(text, tmp_path):
         read_tables(path)
 
 
+@pytest.mark.parametrize("row", [-1, 9])
+def test_the_row_that_is_cut_is_named_and_not_the_head_of_its_table(row, tmp_path):
+    path, rows = tmp_path / "a.star", [f"{n:06d}@a.mrcs 'm {n}.mrc' {n}" for n in range(30)]
+    rows[row] = rows[row][:13]
+    path.write_text(loop("1 2").rstrip() + "\n\ndata_p\n\nloop_\n_a #1\n_b #2\n_c #3\n" + "\n".join(rows))
+    with pytest.raises(ValueError, match="not as many values as the table has columns") as error:
+        read_tables(path)
+    assert f"(line {path.read_text().split(chr(10)).index(rows[row]) + 1}:" in str(error.value)
+
+
 def test_a_table_of_ours_that_is_cut_short_is_damaged_and_that_of_another_program_is_read(tmp_path):
     path = tmp_path / "a.star"
     write_tables(path, {"particles": {"rlnA": [1, 2, 3], "rlnB": ["x", "y z", "u"]}})

@@ -37,6 +37,6 @@ class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], Particle
         particles, output = self.inputParticles.get(), self._createSetOfParticles()
         output.copyInfo(particles)
         output.setAlignmentProj()
-        appendOriented(output, particles, made.particles, some=True)
+        appendOriented(output, particles, made.particles)
         outputs = dict(outputVolume=volume, outputFSC=fscOfHalves(made), outputParticles=output)
         return dict(outputs, outputResolution=Float(made.resolution or made.limit))

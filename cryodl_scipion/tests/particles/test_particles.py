@@ -6,14 +6,13 @@ import shutil
 import tempfile
 
 import numpy as np
-from pwem.objects import CTFModel, SetOfParticles
+from pwem.objects import CTFModel, SetOfClasses3D, SetOfParticles
 from pyworkflow.object import Float
 from pyworkflow.tests import BaseTest, setupTestOutput
 
 from ...convert.particles import denoised, results
 from ...convert.particles import particles as convert
-from ...convert.particles.results import appendOriented
-from ...convert.relion_star import columnsOf, iterColumns, readColumns, star_text
+from ...convert.relion_star import columnsOf, iterColumns, readColumns, star_text, writeTable
 from ...protocols.particles.particle_kinds import checkParticles, checkStacks
 from ..particle_sets import BOX, COLUMNS, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack
 
@@ -278,17 +277,32 @@ class TestCryodlDenoisedSets(ParticlesCase):
         self.assertTrue(np.allclose(now.getTransform().getMatrix()[:3, :3], was.getTransform().getMatrix()[:3, :3]))
         self.assertEqual(now.getSamplingRate(), PIXEL_SIZE)
 
-    def test_a_particle_that_the_engine_left_out_is_an_error(self):
+    def test_a_particle_that_the_engine_left_out_is_left_out_and_others_stay_themselves(self):
         raw = self.make()
         self.denoise(raw)
         with open("denoised.star") as file:
             lines = [line for line in file if not line.startswith("000005@")]
         with open("denoised.star", "w") as file:
             file.writelines(lines)
-        with self.assertRaisesRegex(ValueError, "has 11 of the 12 particles"):
-            results.appendDenoised(self.new(), raw, "denoised.star", "m")
-        with self.assertRaisesRegex(ValueError, "has 11 of the 12 particles"):
-            appendOriented(self.new(), raw, "denoised.star")
+        made, ids = self.new(), [item.getObjId() for item in raw]
+        results.appendDenoised(made, raw, "denoised.star", "m")
+        self.assertEqual([item.getObjId() for item in made], ids[:4] + ids[5:])
+        self.assertEqual([item.getIndex() for item in made], [1, 2, 3, 4, *range(6, COUNT + 1)])
+
+    def test_an_item_that_the_engine_left_out_is_in_no_class(self):
+        raw = self.make()
+        raw.write()
+        ids = [item.getObjId() for item in raw]
+        rows = [(number, 1 + number // 2 % 2, 0.25, 0.75) for number in ids if number != ids[4]]
+        columns = ["rlnImageId", "rlnClassNumber", "cryodlProbability1", "cryodlProbability2"]
+        writeTable("c.star", "particles", columns, rows)
+        classes = SetOfClasses3D(filename="classes.sqlite")
+        classes.setImages(raw)
+        results.classifyByComposition(classes, "c.star", ["whole", "part"], None)
+        classes.write()
+        for number in (1, 2):
+            found = [item.getObjId() for item in classes[number]]
+            self.assertEqual(found, [row[0] for row in rows if row[1] == number])
 
 
 class TestCryodlParticleChecks(ParticlesCase):

@@ -21,7 +21,16 @@ from .relion_tables import (
     number_columns,
     whole_column,
 )
-from .stacks import StackWriter, find_images, names_base, names_of, read_images, split_names  # noqa: F401, StackWriter belongs here for its users
+from .stacks import (
+    StackWriter,  # noqa: F401, belongs here for its users
+    find_images,
+    names_base,
+    names_of,
+    read_as_stored,
+    read_images,
+    split_names,
+    usable_images,
+)
 from .star import read_tables, write_tables
 
 if typing.TYPE_CHECKING:
@@ -33,6 +42,8 @@ if typing.TYPE_CHECKING:
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
 ORIGINAL = "rlnImageOriginalName"
 NEEDS = ("angles", "ctf", "raw")
+CHUNK = 512  # images that are looked at together
+UNUSABLE = "image {} has non-finite or constant values; it is {}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +109,21 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
     for note in (*aberration_notes(particles), *header_notes(particles), *particles.copy_notes()):
         warn(note)
     return particles
+
+
+def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], object]) -> ParticleSet:
+    """The set without images that have values that are no finite numbers, or one value all over. skip: told of each, as
+    running.Run.skip. Raises ValueError if none is left."""
+    parts = [slice(start, start + CHUNK) for start in range(0, len(particles), CHUNK)]
+    keep = np.concatenate([usable_images(read_as_stored(particles.files[p], particles.numbers[p])) for p in parts])
+    if not keep.any():
+        raise ValueError(
+            f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
+        )
+    for row in map(int, np.nonzero(~keep)[0]):
+        said = UNUSABLE.format(particles.numbers[row] + 1, "left out")
+        skip(particles.names[row], str(particles.files[row]), said, "particle")
+    return particles if keep.all() else particles.subset(keep)
 
 
 def write_particles_star(

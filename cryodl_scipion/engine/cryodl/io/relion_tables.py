@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
-LEAST_DEFOCUS = 3000.0  # Å; without a phase plate no set is taken wholly nearer to focus
+LEAST_DEFOCUS = 3000.0  # Å; without a phase plate no set is taken mostly nearer to focus; nm are rarely more
 YES = ("1", "true", "yes")
 STACKS, VISIBLE = "rlnTomoSubTomosAre2DStacks", "rlnTomoVisibleFrames"  # of tilt images
 
@@ -333,9 +333,10 @@ def _optics(
     values = known_columns(path, columns, ("rlnDefocusU", "rlnDefocusV", *rest))
     if not values[:, :2].any():
         return None  # written by programs that know no CTF
-    if values[:, :2].max() < LEAST_DEFOCUS and not values[:, 3].any():
+    median = np.median(values[:, :2])
+    if median < LEAST_DEFOCUS and not values[:, 3].any():
         warn(
-            f"{path} has no defocus (rlnDefocusU) above {values[:, :2].max():.4g} Å. It is in Å, and positive for "
+            f"{path} has a median defocus (rlnDefocusU) of {median:.4g} Å. It is in Å, and positive for "
             "underfocus; convert other units. A wrong CTF makes all results wrong."
         )
     missing = [name for name in MICROSCOPE if name not in optics]

@@ -18,6 +18,7 @@ from .memory import release_pages
 from .mrc import HEADER, MODES, read_header
 from .texts import Texts
 
+FLAT = 1e-5  # of its largest value: an image whose values differ by less has no contrast
 UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
 
 
@@ -66,8 +67,8 @@ def _mapped(path: str, size: int, changed: int) -> np.ndarray:
 def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Images of stacks, (n, h, w) float32. Only what is asked for is read. files: (n,) paths. numbers: (n,) int,
     0-based. Raises ValueError that names an image with values that are no finite numbers."""
-    images, finite = read_finite(files, numbers)
-    bad = np.nonzero(~finite)[0]
+    images = read_as_stored(files, numbers)
+    bad = np.nonzero(~np.isfinite(images).all(axis=(1, 2)))[0]
     if len(bad):
         raise ValueError(
             f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} has values that are not finite numbers (NaN or "
@@ -76,15 +77,22 @@ def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
     return images
 
 
-def read_finite(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images of stacks, and which of them are all finite numbers. What is not finite is given as it stands in the file.
-    files: (n,) paths. numbers: (n,) int, 0-based. Returns images (n, h, w) float32, and (n,) bool."""
+def read_as_stored(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Images of stacks, (n, h, w) float32; what is no finite number is given as it stands in the file. files: (n,)
+    paths. numbers: (n,) int, 0-based."""
     states = {path: os.stat(path) for path in set(files)}
     maps = {path: _mapped(path, state.st_size, state.st_mtime_ns) for path, state in states.items()}
     images = np.stack([np.array(maps[path][number], np.float32) for path, number in zip(files, numbers)])
     for stack in maps.values():  # else a large set would be held as a whole
         release_pages(stack)
-    return images, np.asarray(np.isfinite(images).all(axis=(1, 2)))
+    return images
+
+
+def usable_images(images: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of (n, h, w) images have finite numbers alone, and not one value all over (but for rounding)."""
+    low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))  # NaN where there is one
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(low) & np.isfinite(high) & (high - low > FLAT * np.maximum(abs(low), abs(high)))
 
 
 class StackWriter:

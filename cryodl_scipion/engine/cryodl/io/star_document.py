@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """STAR files as gemmi reads them, and single columns of theirs."""
 
+import itertools
 import os
 import re
 import typing
@@ -26,7 +27,17 @@ def star_document(path: str | os.PathLike[str]) -> typing.Any:
         raise ValueError(f"not a readable STAR file (byte {error.start} is not UTF-8 text).") from None
     except (ValueError, RuntimeError) as error:
         words = " ".join(re.sub(f"{re.escape(str(path))}:|^string:", "line ", str(error)).split())
+        if head := re.match(r"line (\d+).*Wrong number of values", words):  # gemmi names the table's first line
+            words = f"line {_uneven_row(text.decode(), int(head[1]))}: not as many values as the table has columns"
         raise ValueError(f"not a readable STAR file ({words}).") from None
+
+
+def _uneven_row(text: str, head: int) -> int:
+    """Line of the first row that has not as many words as the table has columns. head: line of its loop_."""
+    lines = text.split("\n")[head:]
+    columns = sum(1 for _ in itertools.takewhile(lambda line: line.startswith("_"), lines))
+    rows = enumerate(lines[columns:], head + columns + 1)
+    return next((number for number, line in rows if len(_TEXT_WORD.findall(line)) != columns), head)
 
 
 def _other_letters_quoted(text: str) -> str:

@@ -156,7 +156,10 @@ def find_motion(
     for volumes, other in zip(found, rows[::-1]):
         volumes = np.concatenate([volumes, turns])
         expect(setting.coefficients, setting.views, other, cube, volumes, count, free, recorder, False)
-    power = max(projected_power(setting, mean, cube, count), 1e-30)
+    # that the observations show of the mean volume, in units of the noise
+    table, parts = cube.table(mean), batches(setting.rows(), count)
+    shown = (setting.coefficients.shown(setting.views, part, cube, table, count) for part in parts)
+    power = max(sum(float((np.abs(values) ** 2).sum()) for values in shown), 1e-30)
     scale = np.concatenate(recorder.size).sum() / max(np.concatenate(recorder.freedom).sum(), 1e-30) / power
     # copies of an image share their noise
     each = np.bincount(setting.image[np.concatenate(rows[::-1])], np.concatenate(recorder.excess))
@@ -196,14 +199,6 @@ def voxel_components(
         axes, deviations, _ = orthonormal(np.tensordot(root.T, found, axes=1).astype(np.float32))
         volumes = np.concatenate([mean[None], axes * deviations[:, None, None, None].astype(np.float32)])
     return volumes
-
-
-def projected_power(setting: Setting, mean: np.ndarray, cube: Cube, count: int) -> float:
-    """Sum over all observations of the power that they show of the mean volume, in units of the noise."""
-    table, total = cube.table(mean), 0.0
-    for part in batches(setting.rows(), count):
-        total += float((np.abs(setting.coefficients.shown(setting.views, part, cube, table, count)) ** 2).sum())
-    return total
 
 
 # ----- How large a motion would have been found: swings of a part of the mean volume, added to the observations.

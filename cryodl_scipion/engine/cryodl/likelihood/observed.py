@@ -71,13 +71,6 @@ def sample_rows(count: int, maximum: int = SAMPLE) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))
 
 
-def check_not_empty(images: torch.Tensor, path: str) -> None:
-    """Whether images show anything; if not, an error. images: (n, box, box). path: of the particles, for the message.
-    Raises ValueError if each of the images has one value all over."""
-    if not (images != images[:, :1, :1]).any():
-        raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
-
-
 CHUNK = 512  # images that are transformed at a time
 
 
@@ -148,14 +141,11 @@ class Source:
         values, inverse = disc.of_images(images), (1 / noise)[disc.ring]
         if self.denoise is not None or self.ctf_state == "denoised" or self.particles.optics is None:
             return Observed(2 * values * inverse, inverse.expand(len(values), -1).contiguous(), disc)
-        transfer = disc.on_grid(self._ctf(rows, disc.device))
+        transfer = self.particles.ctf(rows, device=disc.device)
+        transfer = disc.on_grid(transfer.abs() if self.ctf_state == "flipped" else transfer)
         if self.ctf_state == "multiplied":  # so was the noise: its power is N T, where T is the square of the CTF
             # ring by ring the mean square of the CTF over the images, which the measured noise holds
             mean = self.particles.ctf(sample_rows(len(self.particles), 64), device=disc.device).mean(0)
             inverse = inverse * radial_mean(mean, self.particles.box)[disc.ring]
             return Observed(2 * values * inverse, transfer * inverse, disc)
         return Observed(2 * values * transfer * inverse, transfer.square() * inverse, disc)
-
-    def _ctf(self, rows: typing.Any, device: torch.device) -> torch.Tensor:
-        values = self.particles.ctf(rows, device=device)
-        return values.abs() if self.ctf_state == "flipped" else values

@@ -14,7 +14,7 @@ from ..core.projections import Projector, rotation_matrices
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet
 from .half_disc import HalfDisc
-from .observed import check_not_empty, prepare, resample, sample_rows
+from .observed import prepare, resample, sample_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,6 @@ def fit_structure(
     box = projector.side
     rows = sample_rows(len(particles))
     images, exact = resample(particles.images(rows), particles.pixel_size, pixel_size, box)
-    check_not_empty(images, particles.path)
     images = prepare(images, diameter_px or 0.8 * box).to(projector.device)
     angles, shifts_yx = particles.poses(rows)
     views = torch.fft.rfft2(projector.project(angles, shifts_yx * (particles.pixel_size / exact), box))
@@ -94,9 +93,7 @@ def find_contrast(
         return _verdict(fit.amplitude, fit.error, "the structure's projections")
     rows, box = sample_rows(len(particles)), particles.box
     diameter_px = diameter_px or 0.6 * box
-    images = particles.images(rows)
-    check_not_empty(images, particles.path)
-    images = prepare(images, diameter_px)
+    images = prepare(particles.images(rows), diameter_px)
     seen = torch.fft.rfft2(projected_ball(box, diameter_px))
     if particles.optics is not None:
         seen = seen * particles.ctf(rows)

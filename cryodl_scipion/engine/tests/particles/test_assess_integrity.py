@@ -156,10 +156,14 @@ def test_what_cannot_be_told_apart_is_refused(mixed):
     assert not Path("out").exists()
 
 
-def test_images_that_are_not_finite_are_named(mixed):
+def test_an_image_that_is_not_finite_is_left_out_and_named(mixed):
     with mrcfile.open("both.mrcs", "r+") as mrc:
         mrc.data[3, 4, 5] = np.nan
-    assert "Image 4 of" in assess(2) and not Path("out").exists()
+    result, names = assess(), read_particles("both.star").names
+    assert [one.item for one in result.skipped] == [names[3]] and "image 4 has" in result.skipped[0].reason
+    rows = Path("out/probabilities.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == [name for name in names if name != names[3]]
+    assert len(read_particles("out/particles.star")) == len(names) - 1
 
 
 def test_whether_particles_are_explained_is_asked_as_finely_as_they_are_compared(mixed, monkeypatch):
@@ -187,7 +191,9 @@ def test_compositions_that_images_do_not_tell_apart_give_no_class(mixed):
     out = read_particles("out/particles.star")
     assert (out.classes == 0).all() and "cryodlProbability1" in out.columns  # the scores stay
     assert {row[1] for row in csv.reader(open("out/probabilities.csv"))} == {"composition", ""}
-    assert not json.loads(Path("out/integrity.json").read_text())["told_apart"]
+    record = json.loads(Path("out/integrity.json").read_text())
+    assert not record["told_apart"]
+    assert [record[name] for name in ("counts", "fractions", "fractions_low", "fractions_high")] == [{}] * 4
     with mrcfile.mmap("both.mrcs", mode="r+") as mrc:
         mrc.data[:] = np.random.default_rng(1).normal(size=mrc.data.shape)
     assert "the mean of these compositions does not explain" in " ".join(assess(output="noise").warnings)

@@ -137,10 +137,13 @@ def test_images_without_any_variation_are_refused(project):
     assert "empty" in orient(code=2, particles=changed_stack(lambda images, particles: torch.ones_like(images)))
 
 
-def test_images_with_nan_are_refused_by_name(project):
+def test_images_with_nan_are_left_out_by_name(project):
     with mrcfile.mmap("p.mrcs", mode="r+") as mrc:
         mrc.data[6, 3, 3] = np.nan
-    assert "Image 7 of" in orient(code=2) and not Path("o.star").exists()
+    result, names = orient(), read_particles("p.star").names
+    assert [one.item for one in result.skipped] == [names[6]] and "image 7 has" in result.skipped[0].reason
+    assert result.outputs["count"] == len(read_particles("o.star")) == len(names) - 1
+    assert any("1 particle was skipped" in warning for warning in result.warnings)
 
 
 def test_a_structure_larger_than_the_box_is_refused(project):
@@ -208,3 +211,12 @@ def test_relion_reconstructs_the_structure_from_these_orientations(project):
     )
     with mrcfile.open("map_relion.mrc") as mrc:
         assert correlation(mrc.data, lopsided_density(32)) > 0.8
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.05, 0.95])
+def test_a_pixel_size_that_is_wrong_by_five_per_cent_is_said(project, factor):
+    simulate_particles(output="w.star", snr=1.0, count=40)
+    write_particles_star("x.star", read_particles("w.star"), pixel_size=factor * PIXEL)
+    warnings = orient(particles="x.star", angular_step=10, flags=("--no-controls",)).warnings
+    found = [one.split("scaled by ")[1][:4] for one in warnings if "if the structure is scaled by" in one]
+    assert len(found) == (factor != 1) and all(0 < (float(size) - 1) / (factor - 1) < 1.2 for size in found)

@@ -319,14 +319,19 @@ def test_bad_input_is_one_sentence_before_the_fit(here, tmp_path):
     assert not (tmp_path / "fit").exists()
 
 
-def test_images_that_are_not_finite_are_named(here, tmp_path):
+def test_images_that_are_not_finite_or_constant_are_left_out_and_named(here, tmp_path):
     images = mrcfile.read("p.mrcs").copy()
-    images[300, 3, 3] = np.nan
+    images[300, 3, 3], images[100] = np.nan, 7
     with mrcfile.new(tmp_path / "nan.mrcs") as mrc:
         mrc.set_data(images)
     write_particles_star(str(tmp_path / "nan.star"), read_particles("p.star"), stack=str(tmp_path / "nan.mrcs"))
-    message = command("fit-heterogeneity", 2, **dict(FIT, particles=tmp_path / "nan.star"), output=tmp_path / "fit")
-    assert "Image 301" in message and "not finite" in message
+    told = []
+    config = FitHeterogeneityConfig(
+        particles=str(tmp_path / "nan.star"), reference=FIT["reference"], output=str(tmp_path / "fit"), latent=1
+    )
+    found = inputs.load_inputs(config, skip=lambda name, path, reason, noun: told.append(reason)).particles
+    assert len(found) == len(images) - 2 and not {100, 300} & set(found.numbers.tolist())
+    assert ["image 101 has" in told[0], "image 301 has" in told[1], len(told)] == [True, True, 2]
 
 
 def test_a_symmetric_reference_is_named(tmp_path):

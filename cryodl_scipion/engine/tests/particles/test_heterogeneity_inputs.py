@@ -185,12 +185,6 @@ def test_copies_of_an_image_are_in_one_half(here, tmp_path):
     assert "in both halves" in message(tmp_path, particles=star)
 
 
-def test_an_image_of_one_value_all_over_is_named(here, tmp_path):
-    images = read_particles("p.star").images(slice(None)).numpy()
-    images[6] = 0
-    assert "Image 7" in message(tmp_path, particles=changed(tmp_path, images=images))
-
-
 def test_a_mask_of_nothing_is_named_and_one_of_another_size_taken(here, tmp_path):
     write_mrc(tmp_path / "none.mrc", np.zeros((32, 32, 32), np.float32), 5.0)
     assert "nowhere above 0" in message(tmp_path, mask=tmp_path / "none.mrc")

@@ -2,6 +2,7 @@
 """identify: which structures particles show, how surely, and what is said where none fits."""
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -153,7 +154,8 @@ def test_decoys_like_the_other_molecule_of_a_mixture_hide_nothing():
 def test_held_out_particles_gain_by_what_a_wrong_structure_lacks_and_not_by_noise(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(candidates, "FULL", candidates.Fineness(25.0, 6.0, 60))
-    comparison = candidates.ParticleComparison(read_particles("p.star", need=("raw", "ctf")), torch.device("cpu"))
+    run = SimpleNamespace(device=torch.device("cpu"), skip=None)
+    comparison = candidates.ParticleComparison(read_particles("p.star", need=("raw", "ctf")), run)
     gain = {}
     for name in ("map", "rod", "ball"):
         candidate = candidates.Candidate(

@@ -190,13 +190,3 @@ def test_particles_without_angles_are_refused(folder):
     particles = dataclasses.replace(read_particles(folder / "p.star"), angles=None, shifts_yx=None)
     with pytest.raises(ValueError, match="without angles"):
         Pairs([particles], [load_projector(folder / "p_map.mrc", PIXEL, BOX)[0]], BOX, PIXEL, DIAMETER)
-
-
-def test_empty_images_are_named_before_the_training(folder, tmp_path):
-    text = (folder / "p.star").read_text().replace("@p.mrcs", "@flat.mrcs")
-    (tmp_path / "flat.star").write_text(text)
-    with StackWriter(tmp_path / "flat.mrcs", 40, BOX, PIXEL) as stack:
-        stack.add(np.full((40, BOX, BOX), 3.0))
-    projector = load_projector(folder / "p_map.mrc", PIXEL, BOX)[0]
-    with pytest.raises(ValueError, match="flat.star: the images are empty"):
-        Pairs([read_particles(tmp_path / "flat.star")], [projector], BOX, PIXEL, DIAMETER)

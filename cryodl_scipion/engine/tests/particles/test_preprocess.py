@@ -132,13 +132,6 @@ def test_one_particle_alone_settles_nothing(particles, projector):
     assert contrast == "bright" and not sure and not fit_structure(particles.subset([0]), projector, 28).significant
 
 
-def test_empty_images_are_refused_with_and_without_the_structure(particles, projector, folder):
-    flat = changed(particles, folder, "flat", lambda images, ctf: torch.full_like(images, 3.0))
-    for given in (None, projector):
-        with pytest.raises(ValueError, match="flat.star: the images are empty"):
-            find_contrast(flat, given, 28)
-
-
 def test_rows_are_spread_evenly():
     assert sample_rows(1).tolist() == [0] and sample_rows(3).tolist() == [0, 1, 2]
     assert sample_rows(100, 3).tolist() == [0, 50, 99]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from denoiser_data import run_command, write_untrained_denoiser
+from heterogeneity_data import command
 from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import correlation, lopsided_density, write_mrc
 
@@ -148,12 +149,46 @@ def test_one_particle_is_refused(project):
     assert "both halves" in reconstruct(code=2, particles="one.star")
 
 
-def test_empty_images_are_refused(project):
+def test_images_that_cannot_be_used_are_left_out_and_named_and_change_nothing(project):
+    with mrcfile.mmap("p.mrcs", mode="r+") as mrc:
+        mrc.data[3, 4, 4], mrc.data[8, 2, 2], mrc.data[11] = np.nan, np.inf, 5
+    result = reconstruct()
+    assert [one.reason[:10] for one in result.skipped] == ["image 4 ha", "image 9 ha", "image 12 h"]
+    assert result.outputs["count"] == 147 and "3 particles were skipped" in result.warnings[-1]
+    particles = read_particles("p.star")
+    write_particles_star("good.star", particles.subset(np.delete(np.arange(150), [3, 8, 11])))
+    assert not reconstruct(particles="good.star", output="good.mrc").skipped
+    assert torch.equal(read("m.mrc"), read("good.mrc"))
+
+
+# what each command needs beside the particles
+NEEDS = {
+    "assess-integrity": dict(structures=("map.mrc", "part.mrc"), output="out"),
+    "assign-orientations": dict(structure="map.mrc", output="out.star"),
+    "classify-2d": dict(classes=4, output="out"),
+    "denoise": dict(model="model", output="out.star"),
+    "evaluate-denoiser": dict(model="model", structure="map.mrc", output="out"),
+    "fit-heterogeneity": dict(reference="map.mrc", latent=1, output="out"),
+    "identify": dict(structures="map.mrc", output="out"),
+    "initial-map": dict(output="out"),
+    "latent-volumes": dict(maps=3, output="out"),
+    "reconstruct": dict(output="out.mrc"),
+    "train-denoiser": dict(structure="map.mrc", output="out"),
+}
+
+
+def test_every_command_on_particles_says_that_all_images_are_empty(project):
+    write_untrained_denoiser(project / "model")
+    write_mrc("part.mrc", np.where(np.arange(BOX) < BOX // 2, lopsided_density(BOX), 0), PIXEL)
     particles = read_particles("p.star")
     with StackWriter("flat.mrcs", len(particles), particles.box, particles.pixel_size) as stack:
-        stack.add(np.zeros((len(particles), particles.box, particles.box)))
-    write_particles_star("flat.star", particles, stack="flat.mrcs")
-    assert "flat.star: the images are empty" in reconstruct(code=2, particles="flat.star")
+        stack.add(np.where(np.arange(len(particles)) % 2, np.nan, 3.0)[:, None, None] * np.ones((1, BOX, BOX)))
+    latent = dict(cryodlLatent1=np.arange(len(particles)))
+    write_particles_star("flat.star", particles, latent, stack="flat.mrcs")
+    for name, needs in NEEDS.items():
+        run = command if name == "latent-volumes" else run_command  # without a device
+        said = run(name, 2, particles="flat.star", **needs)
+        assert "flat.star: the images are empty (all pixels the same, or not finite numbers)" in said, (name, said)
 
 
 def test_an_existing_half_map_is_not_replaced(project):

@@ -17,7 +17,7 @@ from ...contract import Classify2DConfig, write_json
 from ...core.fourier import fourier_resize, radial_mean
 from ...io.files import read_kept
 from ...io.particle_sets import ParticleSet
-from ...io.stacks import read_finite
+from ...io.stacks import read_as_stored, usable_images
 from ...likelihood.reference import projected_ball
 from ...reconstruction.halves import mask_diameter_px
 from .polar import PolarGrid, polar_ctf
@@ -59,12 +59,11 @@ class Records:
 def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
     """Images of the grid's box with background 0 and noise 1, and which of the rows they are of. Images with values
     that are no finite numbers, and images without contrast, are left out."""
-    read, finite = read_finite(particles.files[rows], particles.numbers[rows])
-    images = torch.from_numpy(read)
-    keep = finite & (images.std(dim=(1, 2)) > 1e-6 * images.abs().amax(dim=(1, 2)).clamp(min=1e-30)).numpy()
+    images = read_as_stored(particles.files[rows], particles.numbers[rows])
+    keep = usable_images(images)
     if not keep.any():
         return torch.zeros(0, grid.box, grid.box), keep
-    small = fourier_resize(images[torch.from_numpy(keep)], grid.box)
+    small = fourier_resize(torch.from_numpy(images[keep]), grid.box)
     background = small[:, grid.mask < 0.5]
     level, scale = background.mean(1), background.std(1).clamp(min=1e-12)
     return (small - level[:, None, None]) / scale[:, None, None], keep

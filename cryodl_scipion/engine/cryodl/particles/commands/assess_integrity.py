@@ -24,7 +24,7 @@ PARTS = "evidence"  # folder of the chunks
 @command
 def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrityOutputs:
     need = ("ctf", "raw", "angles") if config.orientations == "given" else ("ctf", "raw")
-    particles = particle_sets.read_particles(config.particles, need=need)
+    particles = particle_sets.usable(particle_sets.read_particles(config.particles, need=need), run.skip)
     names = list(config.names) or [Path(path).name.split(".")[0] for path in config.structures]
     if len(set(names)) < len(names):
         raise ValueError(f"Two compositions have the same name ({', '.join(names)}). Give different names (--names).")
@@ -54,6 +54,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     verdict = calibration.judged(evidence["logs"], assessment.made_up(evidence["matrices"], folder / PARTS))
     run.discard(PARTS)
     told = _has_answer(assessment.given, doubts, verdict)
+    fractions = dict(fractions=verdict.fractions, fractions_low=verdict.low, fractions_high=verdict.high)
     record = dict(
         names=names,
         count=len(particles),
@@ -61,9 +62,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         counts=dict(zip(names, np.bincount(verdict.probability.argmax(1), minlength=len(names)).tolist()))
         if told
         else {},
-        fractions=_by_name(names, verdict.fractions),
-        fractions_low=_by_name(names, verdict.low),
-        fractions_high=_by_name(names, verdict.high),
+        **{key: dict(zip(names, map(float, values))) if told else {} for key, values in fractions.items()},
         separation=float(verdict.probability.max(1).mean()),
         simulated_accuracy=verdict.told,
         strength=assessment.strength * (1 + verdict.strength),
@@ -131,10 +130,6 @@ def _write(
         pictures=[at("probabilities.png"), at("examples.png")],
         pixel_size=particles.pixel_size,
     )
-
-
-def _by_name(names: typing.Sequence[str], values: np.ndarray) -> dict[str, float]:
-    return dict(zip(names, map(float, values)))
 
 
 def _has_answer(given: bool, doubts: typing.Sequence[str], verdict: calibration.CompositionVerdict) -> bool:

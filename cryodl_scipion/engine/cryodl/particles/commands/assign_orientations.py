@@ -42,7 +42,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     # the controls of an earlier run under this name are not replaced; denoised images get none
     unfinished.star_stem(config.output, "Particles", *_beside(config))
     symmetry.operations(config.symmetry)  # an unknown one is an error before the work
-    particles = _particles(config)
+    particles = particle_sets.usable(_particles(config), run.skip)
     structure = prepare_structure(config, particles, run.device)
     sources = hypotheses(particles, structure.settings.diameter, config.contrast)
     search = assign.Search(sources[0], structure.projector, structure.pixel_size, structure.settings, run.device)
@@ -121,10 +121,10 @@ def _particles(config: AssignOrientationsConfig) -> particle_sets.ParticleSet:
 
 def _prepare(
     search: assign.Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run
-) -> tuple[list[str], KeptControls | None]:
+) -> tuple[tuple[list[str], list[str]], KeptControls | None]:
     """Settle how the images are read, and learn their strength and noise. Returns advice that holds only where the
-    structure explains the particles, and the controls of an earlier run that suit them, with whose strength they are
-    compared."""
+    structure explains the particles; what a coarse look says of its size; and the controls of an earlier run that suit
+    them, with whose strength they are compared."""
     said, advice = choose_hypothesis(search, sources, config.particles)
     print(said)
     if config.model:
@@ -135,8 +135,7 @@ def _prepare(
             f"{config.particles} has denoised images, and so has the output. For a refinement with raw images, give "
             "the raw particles, and the denoiser as --model."
         )
-    elif search.source.denoise is None:
-        run.warn(*size_notes(search, config.particles, config.structure))
+    sizes = size_notes(search, config.particles, config.structure) if _raw(search) else []
     kept = None
     if config.controls and _raw(search):
         kept, reasons = find_controls(search, config)
@@ -145,7 +144,7 @@ def _prepare(
         search.fit = kept.fit
     else:
         search.learn()
-    return advice, kept
+    return (advice, sizes), kept
 
 
 def _raw(search: assign.Search) -> bool:
@@ -157,11 +156,12 @@ def _trust(
     search: assign.Search,
     found: assign.Orientations,
     calibration: simulated_set.AnswerCalibration | None,
-    advice: list[str],
+    said: tuple[list[str], list[str]],
     run: Run,
 ) -> tuple[dict[str, typing.Any], list[str]]:
     """Columns, and sentences: how many angles are right, and what they may be used for."""
     config: AssignOrientationsConfig = run.config
+    advice, sizes = said
     if not _raw(search):
         run.warn(
             *advice,
@@ -177,7 +177,8 @@ def _trust(
     explanation = explained(search, found.evidence)
     # of other images a flag that fits by chance is not to be corrected
     doubts = explanation.warnings(config.particles, config.structure)
-    run.warn(*(doubts or advice))
+    close = [] if doubts else size_notes(search, config.particles, config.structure, found)
+    run.warn(*(close or sizes), *(doubts or advice))
     if explanation.can_be_told:
         print(
             f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "

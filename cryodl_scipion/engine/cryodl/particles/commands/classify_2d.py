@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import Classify2DConfig, Classify2DOutputs, counted
-from ...io.particle_sets import ParticleSet, read_particles
+from ...io.particle_sets import UNUSABLE, ParticleSet, read_particles
 from ...running.runner import PROGRAM, Run, command
 from ..classes2d.classify import Classification
 from ..classes2d.earlier_classes import (
@@ -104,10 +104,7 @@ def _records(folder: Path, settings: ClassSettings, run: Run, config: Classify2D
     with run.progress(len(particles), "particle") as bar:
         records = load_or_make(folder, particles, settings.scale, bar.update)
     for row in np.setdiff1d(np.arange(len(particles)), records.rows):
-        reason = (
-            f"image {particles.numbers[row] + 1} has non-finite or constant values; it is in no class "
-            "(rlnClassNumber 0)."
-        )
+        reason = UNUSABLE.format(particles.numbers[row] + 1, "in no class (rlnClassNumber 0)")
         run.skip(particles.names[row], str(particles.files[row]), reason, "particle")
     if len(records) < minimum:
         raise ValueError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, DenoiseOutputs, network_words, read_card
 from ...core import fourier, projections
 from ...io import model, structures, unfinished
-from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particles, write_particles_star
+from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particles, usable, write_particles_star
 from ...likelihood import observed, reference
 from ...running.runner import PROGRAM, Run, command
 from ...simulate import micrographs
@@ -43,7 +43,7 @@ class Ready:
 @command
 def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
     stack = unfinished.star_stem(config.output, "Particles", ".mrcs") + ".mrcs"
-    particles = read_particles(config.particles, need=("raw",))
+    particles = usable(read_particles(config.particles, need=("raw",)), run.skip)
     blind = read_card(model.find_model(config.model, MICROGRAPH_DENOISER))["kind"] == MICROGRAPH_DENOISER
     ready = (_ready_blind if blind else _ready_for_structure)(config, particles, run)
     card = ready.denoiser.card

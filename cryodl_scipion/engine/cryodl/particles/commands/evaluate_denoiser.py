@@ -34,14 +34,14 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     rng = np.random.default_rng(run.seed)
     folder = run.folder(continues=False)
     seen = evaluate.learnt_from(denoiser.card, particles)
-    particles = evaluate.some_particles(particles, config.count, rng)
+    particles = particle_sets.usable(evaluate.some_particles(particles, config.count, rng), run.skip)
     projector, diameter, notes = load_projector(config.structure, particles.pixel_size, particles.box, run.device)
     bench, more = evaluate.bench_of(particles, projector, denoiser, config.contrast, diameter / particles.pixel_size)
     notes = notes + more + ([seen] if seen else [])
     run.warn(*notes)
     print(f"Evaluating {denoiser.card['name']} on {len(particles)} particles, on {run.device_name}.")
     curves = evaluate.measure_bench(bench)
-    other, more = controls.other_molecule(config, bench, rng)
+    other, more = controls.other_molecule(config, bench, rng, run.skip)
     run.warn(*more)
     control, similarities = controls.run_controls(
         bench, curves, controls.training_targets(config.model, bench), other, rng

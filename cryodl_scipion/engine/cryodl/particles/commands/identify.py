@@ -18,7 +18,7 @@ FEW = 100  # particles, below which an answer may fail for lack of data
 def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
     paths = structure_files(config.structures)
     particles = read_particles(config.particles, need=("raw", "ctf"))
-    comparison = ParticleComparison(particles, run.device)
+    comparison = ParticleComparison(particles, run)
     candidates = read_candidates(paths, particles, comparison.pixel_size, run)
     count = len(comparison.source.particles)
     if count < FEW:

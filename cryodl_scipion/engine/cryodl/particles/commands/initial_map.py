@@ -29,11 +29,14 @@ WORK = "starts"  # folder in the output's, for finished starts
 def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     particles = particle_sets.read_particles(config.particles, need=("raw", "ctf"))
     diameter = min(mask_diameter_px(particles, config.mask_diameter), WIDEST * particles.box)
-    contrast = _contrast(config, particles, run)
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(particles))[: config.most])
     if len(chosen) < len(particles):
         run.warn(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
-    particles = particles.subset(chosen)
+    particles = particle_sets.usable(particles.subset(chosen), run.skip)
+    contrast = config.contrast
+    if contrast == "auto":
+        contrast, _, said = find_contrast(particles)
+        run.warn(said)
     folder = run.folder(config.particles)
     nothing = InitialMapOutputs(
         determined=False,
@@ -88,14 +91,6 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
         **verdict.views.outputs(),
     )
     return _told(run, made if reasons else _write(folder, config.output, both, found, made))
-
-
-def _contrast(config: InitialMapConfig, particles: particle_sets.ParticleSet, run: Run) -> str:
-    if config.contrast != "auto":
-        return config.contrast
-    contrast, _, said = find_contrast(particles)
-    run.warn(said)
-    return contrast
 
 
 def _write(

@@ -23,7 +23,8 @@ WORSE = 1.03  # times the resolution before, from which a domain's own orientati
 @command
 def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutputs:
     devices.set_threads()
-    particles, axes = particle_sets.read_particles(config.particles, need=("angles", "ctf", "raw")), _axes(config.axes)
+    need, axes = ("angles", "ctf", "raw"), _axes(config.axes)
+    particles = particle_sets.usable(particle_sets.read_particles(config.particles, need=need), run.skip)
     latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in axes], axis=1)
     points = paths.trajectory(latent, config.maps) if config.points is None else _points(config.points, latent.shape[1])
     per_map = config.per_map or max(1, len(particles) // (2 * len(points) if config.points is None else AT_POINTS))

@@ -15,7 +15,6 @@ from ...core import projections, symmetry
 from ...io import files, memory, mrc, particle_sets, stopping, unfinished
 from ...io.particles import BEYOND, EXPLAINED, REFERENCE, SUBSTITUTED
 from ...latent.masks import molecule_mask
-from ...likelihood.observed import check_not_empty, sample_rows
 from ...reconstruction.halves import (
     Reconstruction,
     half_reconstructions,
@@ -48,11 +47,11 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     elif particles.optics is None:
         particle_sets.read_particles(config.particles, need=("ctf",))
     run.warn(*(doubt for _, doubts in controls for doubt in doubts))
-    halves = split_halves(particles, run.seed)
     memory.require_memory(
         36 * projections.padded_side(particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels."
     )
-    check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
+    particles = particle_sets.usable(particles, run.skip)
+    halves = split_halves(particles, run.seed)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {run.device_name}.")
     with run.progress(len(particles), "particle") as bar:
         found = half_reconstructions(particles, halves, *_settings(config), run.device, bar.update)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ...contract import TrainDenoiserConfig, TrainDenoiserOutputs, counted, network_words
-from ...io.particle_sets import ParticleSet, read_particles
+from ...io.particle_sets import ParticleSet, read_particles, usable
 from ...io.particles import write_stack
 from ...learning.recipe import TrainingRun, refuse_steps, say_weakness, start_weights
 from ...running.runner import PROGRAM, Run, command
@@ -27,7 +27,7 @@ def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutput
     if not method.learns:
         refuse_steps(config, "steps", "start_from")
     need = ("angles", "raw") + ("ctf",) * method.uses_ctf
-    particles = [read_particles(path, need=need) for path in config.particles]
+    particles = [usable(read_particles(path, need=need), run.skip) for path in config.particles]
     pairs, diameter, notes = _pairs(run, particles, training.take_device())  # what it refuses leaves no folder behind
     folder = training.take_folder()
     _say_start(run, method, pairs, diameter, notes)

@@ -22,7 +22,7 @@ from ...core.fourier import circle, filtered, fourier_resize, on_grid, plane_wei
 from ...io.model import find_model, read_model
 from ...io.particle_sets import ParticleSet
 from ...learning.image_denoiser import ImageDenoiser
-from ...likelihood.observed import WIDEST, check_not_empty, noise_spectra, prepare, sample_rows
+from ...likelihood.observed import WIDEST, noise_spectra, prepare, sample_rows
 
 WHITE = 512  # images of white noise that tell what the corners miss
 SURE = 4.0  # standard errors by which a set with signal has more power than noise in at least one ring
@@ -150,8 +150,8 @@ class BlindDenoiser:
         return [note for there, note in notes if there]
 
     def measure(self, particles: ParticleSet, contrast: str) -> SetSpectra:
-        """Measure and keep the SetSpectra of a set. contrast: 'bright' or 'dark'. Raises ValueError for images without
-        any variation, and for images whose corners are empty."""
+        """Measure and keep the SetSpectra of a set. contrast: 'bright' or 'dark'. Raises ValueError for images whose
+        corners are empty."""
         box, rows = particles.box, sample_rows(len(particles), SAMPLE)
         side, diameter = self.working_side(box, particles.pixel_size), WIDEST * box
         found: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -159,22 +159,14 @@ class BlindDenoiser:
             part = rows[start : start + CHUNK]
             raw = particles.images(part)
             corners = raw[:, ~circle(box, diameter)].std(1)
-            varied = raw.flatten(1).std(1) > 1e-12
-            images = prepare(raw, diameter, contrast)
-            if bool((varied & ~(corners > 1e-6 * raw.flatten(1).std(1))).any()):
+            images = fourier_resize(prepare(raw, diameter, contrast), side)
+            if not bool((corners > 1e-6 * raw.flatten(1).std(1)).all()):
                 raise ValueError(
                     f"{particles.path}: the corners of some images are empty, as after a mask. Noise is measured "
                     "there: give images without a mask."
                 )
-            if not varied.any():
-                continue
-            images = fourier_resize(images[varied], side)
-            ctf = torch.ones((len(images), side, side // 2 + 1))
-            if particles.optics is not None:
-                ctf = particles.ctf(part[varied.numpy()], side, box * particles.pixel_size / side)
-            found.append((images, ctf))
-        if not found:
-            check_not_empty(torch.zeros((1, 1, 1)), particles.path)
+            plain, size = torch.ones((len(images), side, side // 2 + 1)), box * particles.pixel_size / side
+            found.append((images, plain if particles.optics is None else particles.ctf(part, side, size)))
         working, transfers = (torch.cat(x) for x in zip(*found))
         self.spectra = measure_spectra(working, transfers)
         if self.spectra.deviation:

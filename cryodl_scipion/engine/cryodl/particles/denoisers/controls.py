@@ -276,14 +276,15 @@ def training_targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tenso
 
 
 def other_molecule(
-    config: EvaluateDenoiserConfig, bench: Bench, rng: np.random.Generator
+    config: EvaluateDenoiserConfig, bench: Bench, rng: np.random.Generator, skip: typing.Callable[..., object]
 ) -> tuple[OtherMolecule, list[str]]:
-    """The images that the network never saw (see run_OtherMolecule), and sentences."""
+    """The images that the network never saw (see run_OtherMolecule), and sentences. skip: see particle_sets.usable."""
     if not config.unseen:
         return random_other_molecule(bench, rng), []
     known = config.unseen_structure
     need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
     particles = some_particles(particle_sets.read_particles(config.unseen, need=need), UNSEEN, rng)
+    particles = particle_sets.usable(particles, skip)
     projector, notes = None, list[str]()
     diameter = bench.diameter_px * bench.particles.pixel_size
     if known is not None:

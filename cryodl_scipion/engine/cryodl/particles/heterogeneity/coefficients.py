@@ -60,23 +60,14 @@ def load_coefficients(
 
     particles: io.particle_sets.ParticleSet, with a CTF. radius: highest frequency, waves per box. diameter_px: of the
     circle outside of which the noise is measured, px. contrast: 'bright' or 'dark'. folder: of data.npy, sine.npy and
-    cosine.npy; memory does not grow with the number of particles. Raises ValueError: an image holds values that are not
-    finite numbers, or one value all over."""
+    cosine.npy; memory does not grow with the number of particles."""
     disc = sorted_disc(particles.box, radius)
     deviation = (_noise(particles, diameter_px, contrast)[disc.ring] * particles.box**2 / 2).sqrt()
     shape, kinds = (len(particles), len(disc)), dict(data=np.complex64, sine=np.float32, cosine=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
     for start in range(0, len(particles), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(particles)))
-        images = particles.images(rows)
-        same = (images == images[:, :1, :1]).all(dim=2).all(dim=1).numpy()
-        if same.any():
-            row = rows[int(np.argmax(same))]
-            raise ValueError(
-                f"Image {particles.numbers[row] + 1} of {particles.files[row]} is constant. Extract it again, or "
-                "remove it from the particles."
-            )
-        images = prepare(images, diameter_px, contrast)
+        images = prepare(particles.images(rows), diameter_px, contrast)
         for name, value in zip(kinds, _chunk(particles, rows, disc.of_images(images), disc, deviation)):
             files[name][rows] = value.numpy()
             release_pages(files[name])

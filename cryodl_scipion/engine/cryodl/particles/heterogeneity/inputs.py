@@ -4,6 +4,7 @@
 Check that particles are aligned to a reference, with the contrast and CTF that their file states."""
 
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -13,10 +14,10 @@ from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.projections import Projector
 from ...core.volumes import cube_crop
-from ...io.particle_sets import ParticleSet, read_particles, treated_ctf
+from ...io.particle_sets import ParticleSet, read_particles, treated_ctf, usable
 from ...io.structures import load_density
 from ...latent.masks import checked_mask, symmetry_notes
-from ...likelihood.observed import WIDEST, Source, check_not_empty, prepare, resample, sample_rows
+from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_rows
 from ...likelihood.reference import image_products
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
@@ -99,7 +100,6 @@ def match_reference(
     {state: (m,)} what they explain of each image, if that was done to it. Parameters: see check_alignment."""
     rows, box = sample_rows(len(particles), SAMPLE), reference.shape[-1]
     images, exact = resample(particles.images(rows), particles.pixel_size, voxel, box)
-    check_not_empty(images, particles.path)
     images = prepare(images, min(1.1 * diameter / voxel, 0.98 * box))
     angles, shifts_yx = particles.poses(rows)
     shifts_yx = shifts_yx * (particles.pixel_size / exact)
@@ -172,11 +172,13 @@ class Inputs:
     seed: int = 0
 
 
-def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
-    """The Inputs of a FitHeterogeneityConfig. Raises ValueError: particles without angles or CTF, of several sizes or
-    denoised, or not aligned to the reference; too few of them; a reference larger than the images; a mask outside of
-    the molecule."""
-    particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
+def load_inputs(
+    config: FitHeterogeneityConfig, seed: int = 0, skip: typing.Callable[..., object] = lambda *_: None
+) -> Inputs:
+    """The Inputs of a FitHeterogeneityConfig. skip: told of images that are left out. Raises ValueError: particles
+    without angles or CTF, of several sizes or denoised, or not aligned to the reference; too few of them; a reference
+    larger than the images; a mask outside of the molecule."""
+    particles = usable(read_particles(config.particles, need=("angles", "ctf", "raw")), skip)
     needed = PARTICLES_PER_DIMENSION * config.latent
     if len(particles) < needed:
         raise ValueError(

@@ -44,12 +44,9 @@ def trajectory(latent: np.ndarray, count: int) -> np.ndarray:
 
 def _ends(positions: np.ndarray) -> list[int]:
     """Indices of the particles where the way begins and ends: in the middle of those at either end."""
-    found = []
-    for quantile in ENDS:
-        value = np.quantile(positions[:, 0], quantile)
-        middle = np.median(positions[positions[:, 0] <= value if quantile < 0.5 else positions[:, 0] >= value], axis=0)
-        found.append(int(((positions - middle) ** 2).sum(1).argmin()))
-    return found
+    low, high = np.quantile(positions[:, 0], ENDS)
+    ends = positions[positions[:, 0] <= low], positions[positions[:, 0] >= high]
+    return [int(((positions - np.median(end, axis=0)) ** 2).sum(1).argmin()) for end in ends]
 
 
 def _shortest(positions: np.ndarray, start: int, end: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 
 from ...core.projections import Projector, rotation_matrices
 from ...io.files import expand_paths
-from ...io.particle_sets import ParticleSet
+from ...io.particle_sets import ParticleSet, usable
 from ...io.structures import MODEL_SUFFIXES, load_density, structure_names
 from ...likelihood.decoys import decoys
 from ...likelihood.observed import WIDEST, Source, sample_rows
@@ -54,16 +54,14 @@ OVERSAMPLING = 3  # voxels of a structure in the finest detail
 
 class ParticleComparison:
     """Particles that are compared with structures. particles: ParticleSet, with CTF. pixel_size: of the structures'
-    densities, Å/px."""
+    densities, Å/px. run: told of images that are left out."""
 
-    def __init__(self, particles: ParticleSet, device: torch.device) -> None:
-        self.particles, self.device = particles, device
+    def __init__(self, particles: ParticleSet, run: Run) -> None:
+        self.particles, self.device = particles, run.device
         self.width = particles.box * particles.pixel_size
         self.pixel_size = max(particles.pixel_size, self.resolution(FULL) / OVERSAMPLING)
-        few = particles.subset(sample_rows(len(particles), FULL.particles))
+        few = usable(particles.subset(sample_rows(len(particles), FULL.particles)), run.skip)
         self.sources = [s.measured() for s in hypotheses(few, DIAMETER * self.width, "auto")]
-        if not float(self.sources[0].power.max()) > 0:
-            raise ValueError(f"{particles.path}: the images are empty (all pixels the same). Extract them again.")
         self.source = self.sources[0]
 
     def resolution(self, detail: Fineness) -> float:

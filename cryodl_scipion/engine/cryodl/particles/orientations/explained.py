@@ -96,7 +96,10 @@ class Explained:
 def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     """How well a Search's structure explains its particles. search: assign.Search, with its fit learnt, on raw images.
     found_evidence: (n,), logarithmic evidence of each particle, as in Orientations."""
-    search = _with_plausible_shifts(search)
+    # a spread of shifts that particles of the structure could have: of other particles the likeliest one is the widest,
+    # and would excuse all evidence that lacks
+    search, widest = copy.copy(search), search.settings.max_shift / 2 / search.pixel_size
+    search.fit = dataclasses.replace(search.fit, sigma=min(search.fit.sigma, widest))
     rows = search.sample(len(search.source.particles))
     observed = search.source.observed(rows, search.disc)
     power = RingPower.of(observed, search.plain, _surroundings(search, observed, rows))
@@ -139,17 +142,6 @@ def _coarsely(
     )
     fitted = search.fit.gain(len(gain), search.width)
     return mean(few, fitted) / max(mean(made, gain), 1e-6), search.width / max(finest, 1)
-
-
-def _with_plausible_shifts(search: typing.Any) -> typing.Any:
-    """The Search with a spread of shifts that particles of the structure could have: at most that of shifts anywhere
-    within the largest one. Of other particles the likeliest spread is the widest, and would excuse all evidence that
-    lacks."""
-    limited = copy.copy(search)
-    limited.fit = dataclasses.replace(
-        search.fit, sigma=min(search.fit.sigma, search.settings.max_shift / 2 / search.pixel_size)
-    )
-    return limited
 
 
 def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:

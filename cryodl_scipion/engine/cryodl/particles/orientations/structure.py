@@ -9,21 +9,25 @@ import numpy as np
 import torch
 
 from ...contract import AssignOrientationsConfig
-from ...core.projections import Projector, random_angles
+from ...core.projections import Projector, random_angles, rotation_matrices
 from ...core.symmetry import check_symmetry
 from ...io.particle_sets import ParticleSet
 from ...io.structures import load_density
 from ...likelihood.observed import sample_rows
+from ...likelihood.reference import Reference
+from ...likelihood.refine import Neighbourhood, refine
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from .amplitude import evidences
-from .assign import FINEST, Search, SearchSettings
+from .assign import FINEST, Orientations, Search, SearchSettings
 
 SIZES = (0.67, 0.75, 0.83, 0.9, 1.0, 1.11, 1.2, 1.33, 1.5)  # of the structure
 SAMPLE = 96  # particles
 STEP, FINEST_SCALE = 15.0, 20.0  # degrees, Å: the size is seen in coarse detail
 # logarithmic evidence of the sample by which another size must be better; see pixel_sizes in benchmarks/NOTES.md
 SURE = 15.0
+# sizes that are tried beside 1, near the orientations found; standard errors, and how much, that is said
+CLOSE, ERRORS, LEAST = 0.05, 5.0, 0.02
 FALL = 6.0  # of the amplitude from some detail to half as fine again and beyond: the map ends there; others fall by 2
 
 
@@ -57,10 +61,31 @@ def end_of(search: Search) -> float:
     return search.width / ends[0] if ends else 0.0
 
 
-def size_notes(search: Search, particles: str, structure: str) -> list[str]:
-    """A sentence, in a list, if the structure fits better at another size. particles, structure: their files."""
-    size, gain = best_size(search)
-    if gain < SURE:
+def close_size(search: Search, found: Orientations) -> tuple[float, float]:
+    """The size near 1 at which a Search's structure fits the images best near the orientations that were found, and by
+    how many standard errors it differs from 1; (1, 0) if it is further off: best_size sees that."""
+    rows, disc, settings = search.sample(SAMPLE), search.fine_disc, search.settings
+    observed, gain = search.source.observed(rows, disc), search.fit.gain(disc.rings, search.width)
+    matrices, shifts = (
+        torch.as_tensor(values[rows], dtype=torch.float32, device=disc.device)
+        for values in (rotation_matrices(found.angles), found.shifts_yx)
+    )
+    near = settings.angular_step / 3, settings.search_resolution() / 16 / search.pixel_size  # steps of both
+    given = matrices, shifts, Neighbourhood.of(*near, disc.device)
+    sizes = [Reference(search.projector, disc, gain, search.zoom * (1 + off)) for off in (-CLOSE, 0.0, CLOSE)]
+    below, there, above = (refine(observed, one, *given).evidence.double().cpu().numpy() for one in sizes)
+    bend = max(float((2 * there - below - above).sum()), 1e-9)  # the best lies on the parabola through the three
+    off, error = (
+        CLOSE * float(v) / (2 * bend) for v in ((above - below).sum(), (above - below).std() * len(rows) ** 0.5)
+    )
+    return (1 + off, abs(off) / max(error, LEAST / ERRORS)) if abs(off) < 2 * CLOSE else (1.0, 0.0)
+
+
+def size_notes(search: Search, particles: str, structure: str, found: Orientations | None = None) -> list[str]:
+    """A sentence, in a list, if the structure fits better at another size. particles, structure: their files. found:
+    orientations, where the structure explains the particles: then a size that differs little is seen."""
+    size, gain = best_size(search) if found is None else close_size(search, found)
+    if gain < (SURE if found is None else ERRORS):
         return []
     return [
         f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "

@@ -64,7 +64,7 @@ def _has_volumes(config: FitHeterogeneityConfig) -> bool:
 
 def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
     run.take_device("cpu" if config.method == "linear" else None)
-    inputs = load_inputs(config, run.seed)
+    inputs = load_inputs(config, run.seed, run.skip)
     run.warn(*inputs.notes)
     folder = _folder(config, run, config.method != "linear")
     outcome = fitting.fit_particles(config, inputs, folder / SCRATCH, print)
