@@ -201,6 +201,7 @@ SAID = {
     "particles of several sizes": "there is a second size",
     "Protein is bright": "protein is bright",
     "Contrast is not clear": "the contrast is not clear",
+    "unsure": "unsure, with questions",
 }
 
 
@@ -232,9 +233,8 @@ def bad_micrographs(run, case, seed):
     row = dict(
         picks=outputs["picks"],
         **found,
-        warnings=warnings,
-        cpu=round(cost[1], 1),
-        expected=(outputs["expected"] or {}).get("f1"),
+        warnings=[*warnings, outputs["state"]],
+        **dict(cpu=round(cost[1], 1), expected=(outputs["expected"] or {}).get("f1")),
     )
     if scenes.diameter:
         particles = {f"m{index}": centres for index, (_, centres) in enumerate(made)}
