@@ -201,19 +201,20 @@ SAID = {
     "particles of several sizes": "there is a second size",
     "Protein is bright": "protein is bright",
     "Contrast is not clear": "the contrast is not clear",
+    "unsure": "unsure, with questions",
 }
 
 
 def bad_table(rows):
     """A line for each kind of micrographs; those without particles, of which the same is said, in one."""
     said = lambda r: ", ".join(s for words, s in SAID.items() if any(words in w for w in r["warnings"]))
-    empty = lambda r: (r["picks"], said(r)) if not r.get("particles") else (r["case"], r["seed"])
-    names = lambda part: ", ".join(r["case"] + f" (seed {r['seed']})" * bool(r["seed"]) for r in part)
+    listed = lambda value: lambda part: ", ".join(dict.fromkeys(str(value(r)) for r in part))
+    shown = {"micrographs": listed(lambda r: r["case"] + f" (seed {r['seed']})" * bool(r["seed"]))}
+    shown |= {"picks": listed(lambda r: r["picks"]), "particles": lambda part: part[0].get("particles", 0)}
     sizes = lambda r: f"{r['diameter'] or 'none'}, {r['true_diameter']}" if r["true_diameter"] else r["diameter"] or ""
-    shown = {"micrographs": names, "picks": "picks", "particles": lambda part: part[0].get("particles", 0)}
-    shown |= {"diameter found, true (Å)": lambda part: sizes(part[0]), "F1": "f1:.2f"}
-    shown["what is said"] = lambda part: said(part[0])
-    return groups(("kind",), shown)([dict(r, kind=empty(r)) for r in rows])
+    shown |= {"diameter found, true (Å)": listed(sizes), "F1": "f1:.2f", "what is said": lambda part: said(part[0])}
+    kind = lambda r: (r["case"], r["seed"]) if r.get("particles") else said(r)
+    return groups(("kind",), shown)([dict(r, kind=kind(r)) for r in rows])
 
 
 @benchmark(cases=dict(case=[*WITHOUT, *PARTICLES, *ODD], seed=[0]), tables={"bad-micrographs": bad_table})
@@ -232,9 +233,8 @@ def bad_micrographs(run, case, seed):
     row = dict(
         picks=outputs["picks"],
         **found,
-        warnings=warnings,
-        cpu=round(cost[1], 1),
-        expected=(outputs["expected"] or {}).get("f1"),
+        warnings=[*warnings, outputs["state"]],
+        **dict(cpu=round(cost[1], 1), expected=(outputs["expected"] or {}).get("f1")),
     )
     if scenes.diameter:
         particles = {f"m{index}": centres for index, (_, centres) in enumerate(made)}

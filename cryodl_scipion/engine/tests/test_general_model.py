@@ -10,17 +10,18 @@ from cryodl.contract import Result
 from cryodl.core.matching import match_picks, score_matched
 from cryodl.core.optics import Optics
 from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs.byhand.asking import AskSession
+from cryodl.micrographs.byhand.questions import NO, YES, read_questions
+from cryodl.micrographs.byhand.store import HandPicks
 from cryodl.running.cli import main
 from cryodl.simulate.micrographs import Surroundings, particle_diameter, simulate_micrograph
 from cryodl.simulate.pool import random_assembly
 
-PIXEL_SIZE, EXTENT_PX = 4.0, 44
+PIXEL_SIZE, EXTENT_PX, FAINT = 4.0, 44, 0.012
 
 
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory):
+def _scene(folder, snr):
     """A micrograph of particles about 176 Å wide, their centres, and their diameter in Å."""
-    folder = tmp_path_factory.mktemp("crowd")
     rng = np.random.default_rng(20261)
     density = random_assembly(EXTENT_PX, rng)[1]
     diameter = particle_diameter(density, PIXEL_SIZE)
@@ -29,7 +30,7 @@ def crowd(tmp_path_factory):
         PIXEL_SIZE,
         (640, 700),
         70,
-        0.2,
+        snr,
         Optics(16000, 15800, 30.0, 300.0, 2.7, 0.1),
         rng,
         diameter / PIXEL_SIZE,
@@ -37,6 +38,16 @@ def crowd(tmp_path_factory):
     )
     write_mrc(folder / "m.mrc", made.image.numpy(), PIXEL_SIZE)
     return folder, made.centres_yx, diameter
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    return _scene(tmp_path_factory.mktemp("crowd"), 0.2)
+
+
+@pytest.fixture(scope="module")
+def faint(tmp_path_factory):
+    return _scene(tmp_path_factory.mktemp("faint"), FAINT)
 
 
 def _pick(folder, *more, out="out"):
@@ -60,9 +71,13 @@ def _pick(folder, *more, out="out"):
     return Result.read(folder / "result.json")
 
 
-def _f1(folder, centres, diameter, out):
+def _scores(folder, centres, diameter, out):
     ((yx, scores),) = read_coordinates(folder / out / "m.star").values()
-    return score_matched(match_picks(yx, centres, diameter / PIXEL_SIZE / 4), scores, len(centres)).f1
+    return score_matched(match_picks(yx, centres, diameter / PIXEL_SIZE / 4), scores, len(centres))
+
+
+def _f1(*given):
+    return _scores(*given).f1
 
 
 def test_particles_are_found_with_nothing_given(crowd):
@@ -81,7 +96,32 @@ def test_a_diameter_stated_wrong_is_said_and_costs_little(crowd, factor):
     result = _pick(folder, "--particle-diameter", str(round(factor * diameter)), out=f"out{factor}")
     assert any("contradict the particle diameter" in warning for warning in result.warnings)
     assert result.outputs["particle_diameter"] == round(factor * diameter), "boxes keep what was stated"
-    assert _f1(folder, centres, diameter, f"out{factor}") > 0.8 - 0.03
+    _pick(folder)
+    assert _f1(folder, centres, diameter, f"out{factor}") > _f1(folder, centres, diameter, "out") - 0.03
+
+
+def test_faint_particles_are_asked_about_and_answers_choose_their_picks(faint):
+    folder, centres, diameter = faint
+    outputs = _pick(folder).outputs
+    before, reach = _f1(folder, centres, diameter, "out"), diameter / PIXEL_SIZE / 4
+    assert outputs["state"] == "unsure" and outputs["expected"] is None
+    store = HandPicks(str(folder / "answers"), ["m"], str(folder / "out"))
+    session = AskSession(
+        [("m", str(folder / "m.mrc"))], store, PIXEL_SIZE, diameter, read_questions(outputs["questions"])
+    )
+    for q in session.questions.places:
+        session.answer(YES if np.hypot(*(centres - (q.y, q.x)).T).min() < reach else NO)
+    result = _pick(folder, "--answers", str(folder / "answers"))
+    assert result.outputs["state"] == "answered" and "By 24 answers" in str(result.summary)
+    assert _f1(folder, centres, diameter, "out") > before
+
+
+def test_a_wrong_diameter_does_not_mislead_faint_particles(faint):
+    folder, centres, diameter = faint
+    for factor in (1, 0.6):
+        _pick(folder, *(["--particle-diameter", str(round(factor * diameter))] * (factor < 1)), out=f"{factor}")
+    best = [_scores(folder, centres, diameter, f"{factor}/candidates").best_f1 for factor in (1, 0.6)]
+    assert best[1] > best[0] - 0.03
 
 
 def test_a_diameter_that_shall_be_kept_is_picked_at(crowd):

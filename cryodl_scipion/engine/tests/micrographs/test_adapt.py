@@ -69,7 +69,7 @@ def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypat
 @pytest.mark.parametrize("uneven, trusted", [(0.5, True), (0.8, False)])
 def test_picks_that_may_be_dirt_are_unsure_and_others_have_intervals(tmp_path, uneven, trusted):
     adapted = dataclasses.asdict(Adapted((1.0, 0.0), 0.5, 0.01, 300, expected_f1=0.9, agreement=0.98))
-    size = dataclasses.asdict(Size(150.0, 0.1, 80.0, 3, uneven=uneven))
+    size = dataclasses.asdict(Size(150.0, 80.0, 3, uneven=uneven))
     known = PickSettings("x", 2.0, None, None, 0.0, "dark", general=True, adapted=adapted, size=size)
     config = PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output=str(tmp_path))
     picks = Picks(config, Path("general"), {}, known)

@@ -81,9 +81,11 @@ def test_all_scores_are_asked_about_also_where_candidates_are_crowded():
     assert 0 < learn_threshold(dataclasses.replace(asked, places=told)).threshold < 1
 
 
-def test_nothing_is_asked_where_there_are_no_picks():
-    found, _ = faint(0)
-    assert choose_questions(found, 1.0, DIAMETER, "x") is None
+def test_the_best_candidates_are_asked_about_where_there_are_no_picks():
+    found, true = faint(0)
+    asked = answered(choose_questions(found, 1.0, DIAMETER, "x"), found, true)
+    assert len(asked.places) == 24 and max(q.score for q in asked.places) > 0.5
+    assert 0 < learn_threshold(asked).threshold < 1
     assert choose_questions({}, 0.5, DIAMETER, "x") is None
 
 

@@ -52,9 +52,9 @@ def test_a_wrong_stated_diameter_does_not_mislead(paths, factor):
 
 
 def test_the_contradiction_is_said_with_its_size():
-    sentence = Size(150.0, 0.1, 80.0, 3).sentence(100.0)
+    sentence = Size(150.0, 80.0, 3).sentence(100.0)
     assert "contradict the particle diameter of 100 Å" in sentence and "150 Å" in sentence and "1.50 times" in sentence
-    assert "contradict" not in Size(150.0, 0.1, 80.0, 3).sentence(140.0)
+    assert "contradict" not in Size(150.0, 80.0, 3).sentence(140.0)
 
 
 def test_where_nothing_looks_like_particles_there_is_no_size(paths):
@@ -67,16 +67,36 @@ def test_what_both_signs_of_protein_show_is_noise(paths):
     assert find_size(_look((70, 300), both_signs=True), paths, 2.0, stated=80) is None
 
 
-@pytest.mark.parametrize("spread, number, found", [(0.3, 60, True), (1.2, 60, False), (0.9, 60, True), (0.9, 8, False)])
-def test_spots_that_stand_out_very_differently_are_dirt_and_many_are_in_doubt(paths, spread, number, found):
+@pytest.mark.parametrize("spread, number", [(0.3, 60), (1.2, 60), (0.9, 8)])
+def test_spots_that_stand_out_very_differently_are_in_doubt_and_not_nothing(paths, spread, number):
     plain = _look((150, number))
 
     def look(image, diameter, whole, opposite):
         seen = plain(image, diameter, whole, opposite)
         return seen._replace(heights=np.exp(np.random.default_rng(1).normal(0, spread, len(seen.scores))))
 
-    size = find_size(look, paths, 2.0)
-    assert (size is not None) == found and (not size or (size.uneven > UNEVEN) == (spread == 0.9))
+    assert (find_size(look, paths, 2.0).uneven > UNEVEN) == (spread > 0.3)
+
+
+def _faint(size, spots, noise=80):
+    """A network that sees faint particles of a diameter amid spots of noise, whose sizes it takes for 0.8 of what it is
+    asked; those of the particles nearly, too."""
+
+    def look(image, diameter, whole, opposite):
+        rng = np.random.default_rng((round(diameter), whole, opposite))
+        number = noise if opposite else noise + round(spots * np.exp(-((np.log(diameter / size) / 0.45) ** 2)))
+        return ScaleCandidates(
+            np.full(number, 0.7), diameter * rng.normal(0.82, 0.1, number), float(np.prod(image.shape)) * 4.0
+        )
+
+    return look
+
+
+@pytest.mark.parametrize("stated", [None, 120, 160, 250, 320])
+def test_faint_particles_whose_size_the_network_cannot_tell_are_where_most_stand_out(paths, stated):
+    """Following its estimates led down to where noise is as dense, and to nothing found."""
+    assert find_size(_faint(200, 60), paths, 2.0, stated).diameter == pytest.approx(200, rel=0.2)
+    assert find_size(_faint(200, 0), paths, 2.0, stated) is None
 
 
 def test_nothing_is_found_far_below_the_smallest_diameter_that_is_sought(paths):

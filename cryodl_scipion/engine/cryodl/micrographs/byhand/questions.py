@@ -213,11 +213,15 @@ def choose_questions(
     model: str,
     seed: int = 0,
 ) -> Questions | None:
-    """Places to ask about; None without picks or with hardly any candidates. candidates: by micrograph, yx (n, 2) px
-    and scores (n,). threshold: score from which a candidate is a pick. diameter: px of the micrographs. As many places
-    each are drawn at random from the better half of the picks, from the other half, and from two further parts that
-    score less (ENDS); on micrographs with many, few and middling numbers of picks."""
-    rng = np.random.default_rng(seed)
+    """Places to ask about; None with hardly any candidates. candidates: by micrograph, yx (n, 2) px and scores (n,).
+    threshold: score from which a candidate is a pick; without any pick the best candidates stand for them. diameter: px
+    of the micrographs. As many places each are drawn at random from the better half of the picks, from the other half,
+    and from two further parts that score less (ENDS); on micrographs with many, few and middling numbers of picks."""
+    rng, best = (
+        np.random.default_rng(seed),
+        np.sort(np.concatenate([np.zeros(0), *(s for _, s in candidates.values())])),
+    )
+    threshold = threshold if len(best) < COUNT or best[-1] >= threshold else float(best[-COUNT])
     names = _spread_over(candidates, threshold)
     scores = np.concatenate([np.zeros(0), *(candidates[n][1] for n in names)])
     ranked, picked = np.sort(scores)[::-1], int((scores >= threshold).sum())
@@ -238,8 +242,7 @@ def choose_questions(
                 if wanted and (not near or cKDTree(near).query((y, x))[0] >= apart * diameter):
                     places.append(Question(name, float(y), float(x), float(score), number))
                     wanted -= 1
-    order = {name: number for number, name in enumerate(names)}
-    in_order = sorted(places, key=lambda q: order[q.micrograph])
+    in_order = sorted(places, key=lambda q: names.index(q.micrograph))
     return Questions(tuple(parts), tuple(in_order), tuple(map(float, ranked)), model)
 
 

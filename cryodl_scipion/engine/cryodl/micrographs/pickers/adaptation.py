@@ -331,9 +331,7 @@ def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
         before, upper = upper, 1 / (1 + np.exp(-np.clip(ratio, -30, 30)))
         if np.abs(upper - before).max() < STILL:
             break
-    found = np.empty_like(upper)
-    found[order] = upper
-    return found
+    return upper[np.argsort(order)]
 
 
 def _log_density(odds: np.ndarray, middle: float, deviation: float) -> np.ndarray:

@@ -83,8 +83,7 @@ def decide(dark: Expectation, bright: Expectation, micrographs: int, typical: st
         and more.confident >= CLEAR_RATIO * less.confident
         and difference >= CLEAR_DEVIATIONS * deviation
     )
-    winner = "dark" if more is dark else "bright"
-    return ContrastFound(winner if clear else typical, clear, dark, bright, micrographs)
+    return ContrastFound(("dark" if more is dark else "bright") if clear else typical, clear, dark, bright, micrographs)
 
 
 MODEL = "general"

@@ -131,13 +131,12 @@ class Picks:
                 if self.rule == "f1"
                 else "that keeps as many picks as particles are expected"
             )
-        threshold = self.model_threshold if self.given is None else self.given
         chosen = f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else ""
         if self.answered and self.given is None:
             chosen = f" (chosen by {counted(len(self.answered.asked.told), 'answer')})"
         if self.guessed:
             chosen = f" (that of {self.guess:g} expected particles per micrograph)"
-        return f"threshold {score_text(threshold)}{chosen}"
+        return f"threshold {score_text(self.model_threshold if self.given is None else self.given)}{chosen}"
 
     def outputs(self, order: typing.Sequence[str], settings: PickSettings, pictures: dict[str, str]) -> PickOutputs:
         """Outputs of the command. order: all micrographs' names. settings: that hold, with the contrast."""
@@ -176,11 +175,11 @@ class Picks:
     def _state(self, settings: PickSettings) -> str | None:
         """One of contract.PICK_STATES: 'unsure' where the scores of a general model, or of one that learnt from its
         picks, do not tell particles from the rest; None for another model, whose scores nobody looks at."""
-        if not any(self.counts.values()):
+        if not any(self.counts.values()) and not (settings.general and settings.size):
             return "nothing found"
         if not settings.general and "clear" not in self.card:
             return None
-        return "answered" if self.answered else "clear" if self.trusted else "unsure"
+        return "answered" if self.answered else "clear" if self.trusted and any(self.counts.values()) else "unsure"
 
     def in_words(self, made: PickOutputs) -> str:
         """What was written, and what the scores let expect of it."""

@@ -147,6 +147,5 @@ def _pick_nothing(todo: Named, pixel_size: float, picks: pick_files.Picks, run: 
         sought = f"from {sizes[0]:.0f} to {sizes[-1]:.0f} Å" if sizes else "that would fit"
         run.warn(
             f"No particles were found in {counted(len(sides), 'micrograph')}, at any size {sought}. They may show "
-            "empty ice, carbon or dirt alone, or have too low contrast. They have no picks. Give --particle-diameter "
-            "to get the candidates nevertheless."
+            "empty ice, carbon or dirt, or have low contrast. Give --particle-diameter to get candidates all the same."
         )

@@ -5,6 +5,7 @@ was taught to see nothing. So the ladder of diameters has one rung at which the 
 and there the network's own estimates lead to the size."""
 
 import dataclasses
+import functools
 import math
 import typing
 
@@ -26,16 +27,16 @@ NEAR = 0.36  # log of the size within which a particle belongs to the rung at wh
 REACH = 0.56  # the same where a diameter is stated, from which the estimate starts
 MINIMUM = 6.0  # sure particles below which there is no size
 BELOW = 0.7  # of the smallest rung: nothing is sought there
-RATIO = 1.4  # of sure particles to those that the other sign of protein shows: noise and carbon have 1
-REPEATS, CLOSE = 3, 0.06  # of the estimate at a rung, and the change of log size that ends them
+# Of sure particles to those that the other sign of protein shows, where noise and carbon have 1; and the difference in
+# its standard deviations.
+RATIO, CHANCE = 1.4, 3.5
+REPEATS, CLOSE = 3, 0.08  # of the estimate at a rung, and the change of log size that ends them
 PRIOR = 0.5  # log of the size at which a rung counts half as much as one at the stated diameter
 AGREES = 1.2  # factor between stated and found diameter that is no contradiction
 # Sure particles are dirt if both measures of how their heights vary are larger: the robust deviation over the median,
 # and the standard deviation of the logarithm. Of particles of 22 simulated and 3 real sets the smaller measure is at
-# most 0.59; of dirt alone it is nearly always larger than 0.65.
+# most 0.59; of dirt alone it is nearly always larger than 0.65, and simulated molecules have up to 0.85.
 UNEVEN = 0.65
-# With so many sure particles up to so much is in doubt: simulated molecules have up to 0.85, most dirt 0.87 or more.
-MANY, DOUBTFUL = 30, 0.9
 EVEN = 0.5  # the same at a second rung, where those of the first were dirt
 LOW = 0.05  # in standard deviations of the image's noise: lower heights count as so high
 OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a further kind of particle
@@ -43,12 +44,11 @@ OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """What was found. diameter: Å of the particles' widest extent. spread: standard deviation of single particles' log
-    sizes. particles: how many sure ones were seen on `micrographs`. others: diameters of further kinds, Å. uneven: how
-    differently they stand out; above UNEVEN they may be dirt."""
+    """What was found. diameter: Å of the particles' widest extent. particles: how many sure ones were seen on
+    `micrographs`. others: diameters of further kinds, Å. uneven: how differently they stand out; above UNEVEN they may
+    be dirt."""
 
     diameter: float
-    spread: float
     particles: float
     micrographs: int
     others: tuple[float, ...] = ()
@@ -88,10 +88,10 @@ class ScaleCandidates(typing.NamedTuple):
         return np.where((np.abs(np.log(self.extents / diameter)) < near) & (self.scores >= LIKELY), self.scores**2, 0.0)
 
     def relative_heights(self, diameter: float) -> np.ndarray:
-        """(m,) heights of sure particles over their median; empty if they were not measured."""
+        """(m,) heights of sure particles over their median; 1 if they were not measured."""
         sure = self.weights(diameter, REACH) > 0
         if self.heights is None or not sure.any():
-            return np.zeros(0)
+            return np.ones(1)
         heights = np.maximum(self.heights[sure], LOW)
         return heights / np.median(heights)
 
@@ -101,8 +101,7 @@ def scale_grid(pixel_size: float, side: int) -> list[float]:
     low, high = max(SMALLEST, SMALLEST_SOUGHT * pixel_size), min(LARGEST, LARGEST_PART * side * pixel_size)
     if high <= low:
         return [low] if not particle_size_problem(low, pixel_size, side) else []
-    count = max(2, int(math.ceil(math.log(high / low) / math.log(STEP))) + 1)
-    return [float(d) for d in np.geomspace(low, high, count)]
+    return np.geomspace(low, high, max(2, math.ceil(math.log(high / low) / math.log(STEP)) + 1)).tolist()
 
 
 def find_size(
@@ -117,42 +116,53 @@ def find_size(
     if not images:
         return None
     side = min(min(im.shape) for im in images)
-    scales = scale_grid(pixel_size, side)
-    outside = stated and scales and not scales[0] <= stated <= scales[-1]
-    if stated and outside and not particle_size_problem(stated, pixel_size, side):
-        scales = sorted([*scales, stated])
-    filled, grid = np.zeros(len(scales)), images[:GRID_MICROGRAPHS]
+    ladder = scale_grid(pixel_size, side)
+    fits = lambda d: d >= BELOW * ladder[0] and not particle_size_problem(d, pixel_size, side)
+    outside = stated and ladder and not ladder[0] <= stated <= ladder[-1]
+    scales = sorted([*ladder, stated]) if outside and not particle_size_problem(stated, pixel_size, side) else ladder
+    grid = images[:GRID_MICROGRAPHS]
     looks = [[look(im, d, False, False) for im in grid] for d in scales]
-    sure = [sum(float(l.weights(d).sum()) for l in seen) for d, seen in zip(scales, looks)]
-    for i, (d, seen) in enumerate(zip(scales, looks)):
-        if sure[i] >= MINIMUM:  # share of the area, summed over images, that sure particles of the rung fill
-            filled[i] = sum(float((l.weights(d) * l.extents**2).sum()) / l.area for l in seen)
-    if stated:
-        filled *= 1 / (1 + (np.log(np.array(scales) / stated) / PRIOR) ** 4)
-    # whether the other sign of protein shows less; asked only of rungs that may decide, as each look takes time
-    alone = lambda i: _beyond(sure[i], sum(look(im, scales[i], False, True).weights(scales[i]).sum() for im in grid))
-    limit, doubtful, tried = UNEVEN, None, 0
-    for best in np.argsort(-filled):
-        if not filled[best] or tried == 2:
+    sure = [[l.weights(d) for l in seen] for d, seen in zip(scales, looks)]
+    prior = 1 / (1 + (np.log(np.array(scales) / stated) / PRIOR) ** 4) if stated else np.ones(len(scales))
+    # share of the area, summed over images, that sure particles of the rung fill
+    filled = np.array([sum((w * l.extents**2).sum() / l.area for l, w in zip(*seen)) for seen in zip(looks, sure)])
+    # what the other sign of protein shows; asked only of rungs that may decide, as each look takes time
+    other = functools.cache(lambda d: np.concatenate([look(im, d, False, True).weights(d) for im in grid]))
+    alone = lambda i: _beyond(np.concatenate(sure[i]), other(scales[i]))
+    limit, doubtful, tried = UNEVEN, None, list[int]()
+    while len(tried) < min(2, len(scales)):
+        left = filled if tried else prior * filled * _peaks(filled)  # a wrong stated diameter is left for a better one
+        best = max(set(range(len(scales))) - set(tried), key=left.__getitem__)
+        if not left[best]:
             break
         if filled[best] > OTHER_KIND * filled.max() and not alone(best):
             filled[best] = 0.0
             continue
-        tried += 1
-        found = _from(look, images, scales[best], pixel_size)
+        tried.append(best)
+        found = _from(look, images, scales[best], fits)
         if found and found.uneven > limit:
             if stated and abs(math.log(found.diameter / stated)) < math.log(1.75):
                 return None  # another size would contradict the user and the network
-            if found.uneven <= DOUBTFUL and found.particles >= MANY:
-                doubtful = doubtful or found
-            limit = EVEN
+            doubtful, limit = doubtful or found, EVEN
         elif found:
             return dataclasses.replace(found, others=_others(found.diameter, scales, filled, alone))
-    return doubtful
+    if doubtful or not filled.any():
+        return doubtful
+    # Of faint particles the network tells no size: the rungs at which most stand out beyond the other sign.
+    net = prior * [max(1e-9, sum(map(np.sum, sure[i])) - other(scales[i]).sum()) for i in range(len(scales))]
+    net *= np.abs(np.arange(len(net)) - net.argmax()) < 2  # and beside it
+    return _from(look, images, math.exp(np.average(np.log(scales), weights=net)), fits, stay=True)
 
 
-def _beyond(sure: float, opposite: float) -> bool:
-    return sure - opposite >= MINIMUM and sure >= RATIO * opposite
+def _peaks(filled: np.ndarray) -> np.ndarray:
+    """(n,) bool: the rungs that fill as much as those beside them."""
+    return filled >= np.maximum(np.r_[0, filled[:-1]], np.r_[filled[1:], 0])
+
+
+def _beyond(sure: np.ndarray, opposite: np.ndarray) -> bool:
+    """Whether the squared scores (n,) of sure particles are more than those that the other sign shows."""
+    by_chance = CHANCE * math.hypot(np.linalg.norm(sure), np.linalg.norm(opposite))
+    return sure.sum() - opposite.sum() >= max(MINIMUM, by_chance) and sure.sum() >= RATIO * opposite.sum()
 
 
 def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
@@ -163,54 +173,41 @@ def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
 
 
 def _from(
-    look: typing.Callable[[np.ndarray, float, bool, bool], ScaleCandidates],
-    images: typing.Sequence[np.ndarray],
-    diameter: float,
-    pixel_size: float,
+    look: typing.Callable, images: typing.Sequence, diameter: float, fits: typing.Callable, stay: bool = False
 ) -> Size | None:
-    """Size from the network's estimates at a diameter, and at what they say, until that stays; None if it does not."""
-    smallest = scale_grid(pixel_size, min(min(im.shape) for im in images))[:1]
+    """Size from the network's estimates at a diameter, and at what they say, until that stays; None if it does not.
+    fits: whether a diameter is sought. stay: the diameter is taken as it is."""
     for _ in range(REPEATS):
-        if (
-            not smallest
-            or diameter < BELOW * smallest[0]
-            or any(particle_size_problem(diameter, pixel_size, min(im.shape)) for im in images)
-        ):
+        if not fits(diameter):
             return None
-        looks = [look(im, diameter, True, False) for im in images]
-        weights, extents = (
-            np.concatenate([np.zeros(0), *parts])
-            for parts in ((l.weights(diameter, REACH) for l in looks), (l.extents for l in looks))
-        )
-        if weights.sum() < MINIMUM:
+        seen, chance = ([look(im, diameter, True, opposite) for im in images] for opposite in (False, True))
+        (weights, extents), (less, noise) = (_sure(looks, diameter) for looks in (seen, chance))
+        if not _beyond(weights, less):
             return None
-        order = np.argsort(extents)
-        running = np.cumsum(weights[order])
-        middle = float(extents[order][np.searchsorted(running, running[-1] / 2)])  # the median by weight
+        # the median by weight without what the other sign shows, too, which is small: spots of noise
+        sizes = math.log(diameter) + np.linspace(-REACH, REACH, 201)
+        apart = np.abs(sizes[:, None] - np.r_[extents, noise]) @ np.r_[weights, -less]
+        middle = diameter if stay else math.exp(sizes[apart.argmin()])
         moved, diameter = abs(math.log(middle / diameter)), middle
         if moved < CLOSE:
             break
-    if middle < BELOW * smallest[0]:
+    else:
         return None
-    if not _beyond(weights.sum(), sum(look(im, diameter, True, True).weights(diameter, REACH).sum() for im in images)):
-        return None
-    spread = float(np.sqrt(np.average(np.log(extents / middle) ** 2, weights=weights)))
-    heights = np.concatenate([l.relative_heights(middle) for l in looks])  # of particles, over their median
+    heights = np.concatenate([l.relative_heights(middle) for l in seen])  # of particles, over their median
     # the smaller one of two measures of how differently particles stand out
-    uneven = (
-        float(min(1.4826 * np.median(np.abs(heights - 1)), np.log(heights).std())) if len(heights) >= MINIMUM else 0.0
-    )
-    return Size(float(middle), spread, float(weights.sum()), len(images), uneven=uneven)
+    uneven = float(min(1.4826 * np.median(np.abs(heights - 1)), np.log(heights).std()))
+    return Size(middle, float(weights.sum()), len(images), uneven=uneven)
+
+
+def _sure(looks: typing.Sequence[ScaleCandidates], diameter: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and log extents (n,) of the candidates that count at a diameter."""
+    weights = np.concatenate([l.weights(diameter, REACH) for l in looks])
+    return weights[weights > 0], np.log(np.concatenate([l.extents for l in looks])[weights > 0])
 
 
 def _others(diameter: float, scales: list[float], filled: np.ndarray, alone: typing.Callable) -> tuple[float, ...]:
     """Diameters of rungs, peaks of their own far from the found one, that fill nearly as much."""
-    limit = OTHER_KIND * filled.max()
+    likely = np.flatnonzero(_peaks(filled) & (filled > OTHER_KIND * filled.max()))
     return tuple(
-        round(scales[i], 0)
-        for i in range(len(scales))
-        if filled[i] > limit
-        and abs(math.log(scales[i] / diameter)) > math.log(APART)
-        and filled[i] >= max(filled[max(i - 1, 0)], filled[min(i + 1, len(scales) - 1)])
-        and alone(i)
+        round(scales[i], 0) for i in likely if abs(math.log(scales[i] / diameter)) > math.log(APART) and alone(i)
     )
