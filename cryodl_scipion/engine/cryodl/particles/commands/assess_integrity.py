@@ -53,7 +53,8 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     evidence = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
     verdict = calibration.judged(evidence["logs"], assessment.made_up(evidence["matrices"], folder / PARTS))
     run.discard(PARTS)
-    told = _has_answer(assessment.given, doubts, verdict)
+    # made-up particles say nothing of images that show something else
+    told = verdict.answers and not doubts
     record = dict(
         names=names,
         count=len(particles),
@@ -135,11 +136,6 @@ def _write(
 
 def _by_name(names: typing.Sequence[str], values: np.ndarray) -> dict[str, float]:
     return dict(zip(names, map(float, values)))
-
-
-def _has_answer(given: bool, doubts: typing.Sequence[str], verdict: calibration.CompositionVerdict) -> bool:
-    """Whether particles get classes. Made-up ones say nothing of images in which a search finds something else."""
-    return verdict.answers and (given or not doubts)
 
 
 def _no_answer(record: dict[str, typing.Any], alike: bool) -> str:
