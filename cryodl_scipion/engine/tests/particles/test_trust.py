@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Answers that say how far they can be trusted: probabilities, foreign particles, noise, and maps of a reference."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -115,11 +116,27 @@ def test_a_coarse_map_of_the_molecule_is_not_taken_for_another_molecule(tmp_path
     assert not any("fits coarse.mrc better" in warning for warning in result.warnings)
 
 
-def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project):
+@pytest.mark.parametrize("pixel_size, finest", [(4, 8), (7, 14)])
+def test_no_detail_beyond_nyquist_is_claimed(tmp_path, monkeypatch, pixel_size, finest):
+    monkeypatch.chdir(tmp_path)
+    simulate_particles(count=4, snr=0.3)
+    particles = dataclasses.replace(read_particles("p.star"), pixel_size=float(pixel_size))
+    config = AssignOrientationsConfig(particles="p.star", structure="map.mrc", output="o.star", angular_step=5)
+    settings = prepare_structure(config, particles, torch.device("cpu")).settings
+    assert settings.fine_resolution() == finest and settings.search_resolution() >= finest
+
+
+def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "cryodl.particles.commands.assign_orientations.size_notes", lambda *given: ["fits map.mrc better"]
+    )
     result = orient(noise_star())
     assert "does not explain" in " ".join(result.warnings) and "phase-flipped" not in " ".join(result.warnings)
     made = run_command("reconstruct", particles="o.star", output="noise_map.mrc")
     assert made.outputs["resolution"] is None and "nothing resolved" in made.summary[0]
+    capture = capsys.readouterr().out
+    assert "Protein is" not in capture and "fits map.mrc better" not in " ".join(result.warnings)
+    assert result.outputs["contrast"] == ""
     assert result.outputs["mean_probability"] < 0.2 and "angles are of no use" in result.summary[-1]
 
 
