@@ -31,7 +31,7 @@ def project(tmp_path, monkeypatch):
 
 
 def denoise(code=0, **options):
-    return run_command("denoise", code, **dict(dict(particles="p.star", model=NAME, output="d.star"), **options))
+    return run_command("denoise", code, **dict(dict(particles="p.star", output="d.star"), **options))
 
 
 def change(function, path="p.mrcs"):
