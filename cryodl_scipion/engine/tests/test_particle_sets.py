@@ -181,6 +181,7 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
         (dict(optics=dict(OPTICS, rlnImagePixelSize=["a"])), (), ["optics group 1 has rlnImagePixelSize 'a'"]),
         (dict(optics=dict(OPTICS, rlnImagePixelSize=["inf"])), (), ["optics group 1", "rlnImagePixelSize"]),
         (dict(optics=dict(OPTICS, rlnVoltage=[0])), (), ["a voltage (rlnVoltage) of 0 kV"]),
+        (dict(optics=dict(OPTICS, rlnVoltage=[300000])), (), ["a voltage (rlnVoltage) of 300000 kV"]),
         (dict(rlnDefocusU=["a", 1]), (), ["particle 1 has rlnDefocusU 'a'"]),
         (dict(optics={k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}), (), ["rlnImagePixelSize"]),
         (

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """STAR files read row by row: the same tables as gemmi's, in little memory."""
 
+import gzip
 import subprocess
 import sys
 
@@ -121,6 +122,19 @@ def test_a_list_of_micrographs_that_is_no_star_file_is_named(tmp_path):
     path.write_bytes(b"data_\nloop_\n_rlnMicrographName\n/x/\xe9.mrc\n")
     with pytest.raises(ValueError, match="list.star cannot be read: not a readable STAR file .byte 34 is not UTF-8"):
         expand_paths([str(path)])
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (gzip.compress(b"data_\n"), "is compressed with gzip. Unpack it"),
+        (b"\xff" * 208 + b"MAP " + b"\0" * 812, "is an image stack or a map. Give the STAR file"),
+    ],
+)
+def test_a_packed_file_and_a_stack_are_named_in_place_of_a_star_file(tmp_path, content, words):
+    (tmp_path / "particles").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        read_tables(tmp_path / "particles")
 
 
 def test_columns_of_many_and_of_few_texts_are_the_same_to_their_users():

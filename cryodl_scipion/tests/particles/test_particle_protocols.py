@@ -17,6 +17,7 @@ from ...protocols import (
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
 )
+from ...protocols.particles.protocol_assign_orientations import CONTROLS
 from ...viewers.particles.viewer_orient import CryodlInitialMapViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
 
@@ -126,6 +127,14 @@ class TestCryodlOrientations(ParticlesTest):
         self.assertEqual(
             protocol._citations(), ["cryodl", "Zhang2023SCUNet", "He2023EMReady", "Gorski2005", "Scheres2012"]
         )
+
+    def test_controls_of_an_earlier_run_are_there_for_the_next(self):
+        controls = os.path.join(os.path.dirname(batchFile(self.orient(self.raw), "oriented.star")), CONTROLS)
+        with open(controls, "w") as file:
+            file.write("{}")
+        folder = os.path.dirname(batchFile(self.orient(self.raw), "oriented.star"))
+        found = [os.path.realpath(os.path.join(folder, f)) for f in os.listdir(folder) if f.endswith(CONTROLS)]
+        self.assertIn(os.path.realpath(controls), found)
 
     def test_relion_reads_the_angles_that_the_engine_gave(self):
         try:

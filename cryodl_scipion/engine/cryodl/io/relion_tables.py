@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
+HIGHEST = 3500.0  # kV, of any microscope
 LEAST_DEFOCUS = 3000.0  # Å; without a phase plate no set is taken mostly nearer to focus; nm are rarely more
 YES = ("1", "true", "yes")
 STACKS, VISIBLE = "rlnTomoSubTomosAre2DStacks", "rlnTomoVisibleFrames"  # of tilt images
@@ -345,8 +346,11 @@ def _optics(
             f"{path} has a defocus (rlnDefocusU), but its optics table lacks {', '.join(missing)}. Add what is missing."
         )
     microscope = known_columns(path, optics, MICROSCOPE, "optics group")
-    if not (microscope[rows, 0] > 0).all():
-        raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of 0 kV or less in its optics table. Correct it.")
+    for voltage in microscope[rows, 0]:
+        if not 0 < voltage <= HIGHEST:
+            raise ValueError(
+                f"{path} has a voltage ({MICROSCOPE[0]}) of {voltage:g} kV in its optics table. Correct it."
+            )
     return OpticsTable(np.column_stack([values[:, :3], microscope[rows], values[:, 3:]]))
 
 

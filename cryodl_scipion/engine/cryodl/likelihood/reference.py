@@ -99,9 +99,14 @@ def find_contrast(
         seen = seen * particles.ctf(rows)
     template = torch.fft.irfft2(seen.expand(len(rows), -1, -1), s=(box, box))
     template = template - template.mean((1, 2), keepdim=True)
-    matches = (images * template).mean((1, 2))
-    error = float(matches.std() / len(rows) ** 0.5) if len(rows) > 1 else float("inf")
-    return _verdict(float(matches.mean()), error, "a sphere of the particle's size")
+    return contrast_of((images * template).mean((1, 2)), "a sphere of the particle's size")
+
+
+def contrast_of(matches: torch.Tensor, compared: str) -> tuple[str, bool, str]:
+    """As find_contrast, from products (n,) of images with what they were compared with. Where it is not significant,
+    the images cannot be told from noise."""
+    error = float(matches.std() / len(matches) ** 0.5) if len(matches) > 1 else float("inf")
+    return _verdict(float(matches.mean()), error, compared)
 
 
 def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]:

@@ -92,8 +92,8 @@ class ReferenceTest:
 
     name: of the reference. search_resolution: Å, resolution limit of the search that gave the orientations. noise:
     (d // 2 + 1,) FSC that as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143,
-    or None. corrected_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part, or None.
-    beyond: mean FSC of the shells finer than search_resolution, or None if there are none."""
+    or None. corrected_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part; None if no
+    more than the first shells, which agree by chance, or not known. beyond: mean FSC of the shells finer than search_resolution, or None if there are none."""
 
     name: str
     search_resolution: float | None
@@ -102,11 +102,15 @@ class ReferenceTest:
     corrected_resolution: float | None
     beyond: float | None
 
-    def like_noise(self, resolution: float | None, width: float) -> bool:
-        """Whether a map of that resolution (Å, or None) has next to nothing more than noise. width: of its box, Å."""
-        if resolution is None or self.noise_resolution is None or self.noise_resolution >= LIKE_NOISE * resolution:
+    def near_noise(self, resolution: float | None) -> bool:
+        """Whether noise reaches about the resolution (Å, or None) of a map."""
+        if resolution is None or self.noise_resolution is None:
             return False
-        return self.corrected_resolution is None or self.corrected_resolution > width / FIRST_SHELLS
+        return self.noise_resolution < LIKE_NOISE * resolution
+
+    def like_noise(self, resolution: float | None) -> bool:
+        """Whether a map of that resolution (Å, or None) has next to nothing more than noise."""
+        return self.near_noise(resolution) and self.corrected_resolution is None
 
     def sentences(self, resolution: float | None) -> list[str]:
         """What the user is told of a map of that resolution (Å, or None)."""
@@ -126,7 +130,7 @@ class ReferenceTest:
                 f"As many images of noise, oriented by the same reference, reach {self.noise_resolution:.1f} Å "
                 "at FSC 0.143."
             )
-            if resolution is not None and self.noise_resolution < LIKE_NOISE * resolution:
+            if self.near_noise(resolution):
                 said.append(
                     "By its FSC the map cannot be distinguished from a map of noise: it may show only the reference."
                 )
@@ -153,13 +157,14 @@ def tested(
     column = particles.columns.get(COMPARED)
     compared = float(column[0]) if column else None
     noise = None if noise_curve is None else fsc_of_more_images(noise_curve, len(particles) / noise_count)
+    own = None if noise is None else resolution_at(own_part(curve, noise), 0.143, pixel_size, box)
     first = len(curve) if compared is None else int(np.ceil(box * pixel_size / compared * 1.02)) + 1
     return ReferenceTest(
         shared_value(particles, REFERENCE),
         compared,
         noise,
         None if noise is None else resolution_at(noise, 0.143, pixel_size, box),
-        None if noise is None else resolution_at(own_part(curve, noise), 0.143, pixel_size, box),
+        None if own is None or own > box * pixel_size / FIRST_SHELLS else own,
         float(curve[first:].mean()) if first < len(curve) - 1 else None,
     )
 

@@ -199,17 +199,17 @@ def test_compositions_that_images_do_not_tell_apart_give_no_class(mixed):
     assert "the mean of these compositions does not explain" in " ".join(assess(output="noise").warnings)
 
 
-def test_particles_in_which_a_search_finds_something_else_have_no_class():
-    """Measured: a receptor with Fab at SNR 0.02; AUC 0.50, made-up ones 68 % right, 49 % of the signal explained."""
-    from types import SimpleNamespace
-
-    from cryodl.particles.commands.assess_integrity import _has_answer, _no_answer
-
-    clear, alike = SimpleNamespace(answers=True), SimpleNamespace(answers=False)
-    assert _has_answer(False, [], clear) and _has_answer(True, ["?"], clear)
-    assert not _has_answer(False, ["?"], clear) and not _has_answer(True, [], alike)
-    said = _no_answer(dict(orientations="search", simulated_accuracy=0.9), True)
-    assert "90 % of made-up particles" in said and "these particles are not like them" in said
+@pytest.mark.parametrize("orientations", ["given", "search"])
+def test_particles_of_another_molecule_have_no_class(mixed, orientations):
+    grid = np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2
+    rod = ((grid[0] ** 2 + grid[1] ** 2 < 9) & (np.abs(grid[2]) < 12)).astype(np.float32)
+    write_mrc("rod.mrc", rod, PIXEL)
+    simulate_particles("rod.star", structure="rod.mrc", count=2 * EACH, snr=1.0)
+    result = assess(particles="rod.star", orientations=orientations)
+    said = " ".join(result.warnings)
+    assert "these compositions does not explain these particles" in said and "made-up particles" in said
+    assert "these particles are not like them" in said
+    assert result.outputs["counts"] == {} and (read_particles("out/particles.star").classes == 0).all()
 
 
 def test_given_angles_that_are_off_make_the_made_up_ones_off_as_far(mixed):

@@ -31,7 +31,7 @@ def project(tmp_path, monkeypatch):
 
 
 def denoise(code=0, **options):
-    return run_command("denoise", code, **dict(dict(particles="p.star", model=NAME, output="d.star"), **options))
+    return run_command("denoise", code, **dict(dict(particles="p.star", output="d.star"), **options))
 
 
 def change(function, path="p.mrcs"):
@@ -95,6 +95,18 @@ def test_noise_among_particles_stays_faint_and_a_set_of_noise_comes_out_empty(pr
     result = denoise(output="noise.star")
     assert any("Nothing but noise was found" in warning for warning in result.warnings)
     assert result.outputs["empty"] == COUNT and not read_particles("noise.star").images(slice(None)).any()
+
+
+@pytest.mark.parametrize("contrast", ["auto", "dark"])
+def test_a_set_of_coloured_noise_which_does_not_come_out_empty_is_warned_of(project, contrast):
+    assert not any("told from noise" in warning for warning in denoise(output="real.star").warnings)
+    white = np.random.default_rng(2).standard_normal((COUNT, SIDE, SIDE))
+    squared = np.fft.fftfreq(SIDE)[:, None] ** 2 + np.fft.rfftfreq(SIDE) ** 2
+    coloured = np.fft.irfft2(np.fft.rfft2(white) * (0.3 + 1 / (1 + squared / 0.005)), s=(SIDE, SIDE))
+    change(lambda images: coloured.astype(np.float32))
+    result = denoise(contrast=contrast)
+    assert any("p.star cannot be told from noise" in warning for warning in result.warnings)
+    assert result.outputs["empty"] < COUNT
 
 
 def test_without_a_ctf_images_keep_its_effect_and_that_is_said(project):

@@ -99,7 +99,7 @@ def test_particles_of_other_classes_are_not_chosen_by_their_numbers(parts, capsy
     write_particles_star("others.star", own.subset(np.tile(np.arange(len(own)), 2)))  # more of a class than it counts
     assert main(["select-classes", "--classes=first/classes.star", "--output=x", "--particles=others.star"]) == 2
     said = capsys.readouterr().err
-    assert "others.star (--particles) is not of the classes in first/classes.star" in said and not Path("x").exists()
+    assert "others.star is not of the classes in first/classes.star" in said and not Path("x").exists()
 
 
 def test_an_average_is_that_of_all_its_particles(parts):

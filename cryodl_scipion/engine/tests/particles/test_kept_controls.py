@@ -95,6 +95,14 @@ def test_another_set_of_the_same_experiment_uses_them_and_one_of_other_noise_or_
     assert "the noise differs by" in other("strange", images + images.std() * coloured)[1][0]
 
 
+def test_controls_of_another_folder_are_used_through_a_link(project):
+    (project / "later").mkdir()
+    (project / "later/earlier0_controls.json").symlink_to("../o_controls.json")
+    again = orient("later/o.star")
+    assert Path(again.outputs["controls"]) == project / "o_controls.json"
+    assert len(read_particles("later/o_noise.star")) == len(read_particles("o_noise.star"))
+
+
 def test_controls_of_another_reference_are_not_used(project):
     write_mrc("other.mrc", np.ascontiguousarray(lopsided_density(BOX)[::-1]), PIXEL)
     kept, reasons = found(structure="other.mrc")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Answers that say how far they can be trusted: probabilities, foreign particles, noise, and maps of a reference."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from cryodl.particles.orientations.explained import Explained
 from cryodl.particles.orientations.hypotheses import hypotheses
 from cryodl.particles.orientations.simulated_set import learnt
 from cryodl.particles.orientations.structure import prepare_structure, size_notes
-from cryodl.reconstruction.reference import ReferenceTest, fsc_of_more_images, own_part, substitution_test
+from cryodl.reconstruction.reference import ReferenceTest, fsc_of_more_images, own_part, substitution_test, tested
 
 
 @pytest.fixture
@@ -80,9 +81,12 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
     assert "rod.mrc does not explain these particles" in warnings and "cannot be determined" not in warnings
     assert "angles are of no use" in foreign.summary[-1] and "start of a refinement" not in " ".join(foreign.summary)
     made = run_command("reconstruct", particles="f.star", output="f.mrc")
-    assert any(
-        "rod.mrc does not explain these particles: the evidence for it is" in warning for warning in made.warnings
-    )
+    said = "rod.mrc does not explain these particles: the evidence for it is"
+    assert any(said in warning for warning in made.warnings)
+    file = read_particles("f.star")
+    write_particles_star("none.star", file, {"cryodlExplained": [-1.0] * len(file)})
+    made = run_command("reconstruct", particles="none.star", output="none.mrc")
+    assert any(f"{said} none of that" in warning for warning in made.warnings)
     part = lambda name: np.array(read_particles(name).columns["cryodlExplained"], float).mean()
     assert part("o.star") > part("f.star") + 0.2
 
@@ -112,11 +116,27 @@ def test_a_coarse_map_of_the_molecule_is_not_taken_for_another_molecule(tmp_path
     assert not any("fits coarse.mrc better" in warning for warning in result.warnings)
 
 
-def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project):
+@pytest.mark.parametrize("pixel_size, finest", [(4, 8), (7, 14)])
+def test_no_detail_beyond_nyquist_is_claimed(tmp_path, monkeypatch, pixel_size, finest):
+    monkeypatch.chdir(tmp_path)
+    simulate_particles(count=4, snr=0.3)
+    particles = dataclasses.replace(read_particles("p.star"), pixel_size=float(pixel_size))
+    config = AssignOrientationsConfig(particles="p.star", structure="map.mrc", output="o.star", angular_step=5)
+    settings = prepare_structure(config, particles, torch.device("cpu")).settings
+    assert settings.fine_resolution() == finest and settings.search_resolution() >= finest
+
+
+def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "cryodl.particles.commands.assign_orientations.size_notes", lambda *given: ["fits map.mrc better"]
+    )
     result = orient(noise_star())
     assert "does not explain" in " ".join(result.warnings) and "phase-flipped" not in " ".join(result.warnings)
     made = run_command("reconstruct", particles="o.star", output="noise_map.mrc")
     assert made.outputs["resolution"] is None and "nothing resolved" in made.summary[0]
+    capture = capsys.readouterr().out
+    assert "Protein is" not in capture and "fits map.mrc better" not in " ".join(result.warnings)
+    assert result.outputs["contrast"] == ""
     assert result.outputs["mean_probability"] < 0.2 and "angles are of no use" in result.summary[-1]
 
 
@@ -136,6 +156,15 @@ def test_good_news_is_no_warning(project):
     _, sure, contrast = find_contrast(read_particles("p.star"))
     reference, noise = ReferenceTest("map.mrc", 20.0, torch.zeros(3), None, None, None).sentences(20.0)
     assert sure and [isinstance(said, Line) for said in (contrast, reference, noise)] == [True, False, True]
+
+
+def test_what_the_first_shells_alone_have_beyond_noise_is_nothing_resolved(project):
+    curve = torch.tensor([1, 0.9, 0.6] + [0.0] * (BOX // 2 - 2))
+    particles = read_particles("p.star")
+    test = tested(particles, curve, curve - 0.4, 60)
+    assert test.corrected_resolution is None and test.like_noise(50.0) and not test.like_noise(20.0)
+    assert "Corrected for the FSC of noise, nothing is resolved." in test.sentences(50.0)
+    assert tested(particles, curve.clamp(min=0.5), curve - 0.4, 60).corrected_resolution
 
 
 def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_references(project):

@@ -79,11 +79,12 @@ class DenoiseConfig(Config):
     """Denoise particle images: with a network trained on their structure, or blindly, without a known structure."""
 
     particles: str = fields.particles("Raw particles to denoise; no angles are needed.")
-    model: str = fields.model(
-        "Model folder of a denoiser, or general_denoiser, which is shipped, needs no training and knows no structure."
-    )
     output: str = fields.output_file(
         "STAR file to write. The denoised images are written beside it, into a stack of the same name (.mrcs)."
+    )
+    model: str = fields.model(
+        "Model folder of a denoiser, or general_denoiser, which is shipped, needs no training and knows no structure.",
+        "general_denoiser",
     )
     contrast: str = fields.particle_contrast()
 
@@ -168,8 +169,8 @@ COMMANDS = (
         DenoiseConfig,
         DenoiseOutputs,
         gpu=True,
-        example="cryodl denoise --particles raw.star --model denoiser --output denoised.star\n"
-        "Without a known structure: --model general_denoiser",
+        example="cryodl denoise --particles raw.star --output blind.star\n"
+        "With a known structure: --model denoiser (of train-denoiser)",
     ),
     Command(
         "evaluate-denoiser",

@@ -162,7 +162,7 @@ class AssignOrientationsOutputs(ViewsOutputs):
     )
     directions: int = output("Number of directions searched.")
     symmetry: str = output("Point group.")
-    contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")
+    contrast: str = output("Contrast of protein: 'dark', 'bright', or empty if the structure is not in the images.")
     resolution: float = output("Resolution limit of the search.", "Å")
     reference: str = output("Structure that the angles were assigned with.", default="")
     noise_control: typing.Optional[str] = output(

@@ -18,7 +18,7 @@ from ...core.fourier import fourier_resize, radial_mean
 from ...io.files import read_kept
 from ...io.particle_sets import ParticleSet
 from ...io.stacks import read_as_stored, usable_images
-from ...likelihood.reference import projected_ball
+from ...likelihood.reference import contrast_of, projected_ball
 from ...reconstruction.halves import mask_diameter_px
 from .polar import PolarGrid, polar_ctf
 
@@ -132,7 +132,6 @@ RINGS, MAX_RINGS, MIN_RINGS = 22, 40, 6  # RINGS: by default
 NYQUIST = 0.75  # of it at most by default; 0.9 where a resolution is asked for
 WIDEST_MASK = 0.47  # of the box: outside of it the noise is measured
 REACH = 1 / 12  # of the box
-SURE = 5.0  # standard errors: then the contrast is told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,19 +228,9 @@ def _sign(
     matches = (
         samples.conj() * (grid.sample(projected_ball(grid.box, 1.3 * grid.mask_px)[None])[0] * grid.weights[:, None])
     ).real.sum((1, 2))
-    error = float(matches.std()) / len(matches) ** 0.5 if len(matches) > 1 else float("inf")
-    value = float(matches.mean())
-    shown = abs(value) > SURE * error
+    contrast, shown, sentence = contrast_of(matches, "a sphere of the particle's size")
     if config.contrast != "auto":
         return (1.0 if config.contrast == "bright" else -1.0), shown, []
-    if not shown:
-        return (
-            1.0,
-            shown,
-            [
-                "The contrast could not be determined from the images; protein is assumed to be bright, as after "
-                "RELION's extraction. If it is dark, set --contrast dark."
-            ],
-        )
-    print(f"Protein is {'bright' if value > 0 else 'dark'} in the images ({abs(value) / error:.0f} standard errors).")
-    return (1.0 if value > 0 else -1.0), shown, []
+    if shown:
+        print(sentence)
+    return (1.0 if contrast == "bright" else -1.0), shown, [sentence] * (not shown)

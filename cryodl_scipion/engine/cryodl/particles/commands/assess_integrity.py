@@ -53,7 +53,8 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     evidence = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
     verdict = calibration.judged(evidence["logs"], assessment.made_up(evidence["matrices"], folder / PARTS))
     run.discard(PARTS)
-    told = _has_answer(assessment.given, doubts, verdict)
+    # made-up particles say nothing of images that show something else
+    told = verdict.answers and not doubts
     fractions = dict(fractions=verdict.fractions, fractions_low=verdict.low, fractions_high=verdict.high)
     record = dict(
         names=names,
@@ -130,11 +131,6 @@ def _write(
         pictures=[at("probabilities.png"), at("examples.png")],
         pixel_size=particles.pixel_size,
     )
-
-
-def _has_answer(given: bool, doubts: typing.Sequence[str], verdict: calibration.CompositionVerdict) -> bool:
-    """Whether particles get classes. Made-up ones say nothing of images in which a search finds something else."""
-    return verdict.answers and (given or not doubts)
 
 
 def _no_answer(record: dict[str, typing.Any], alike: bool) -> str:

@@ -52,14 +52,14 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         f"{len(search.grid.psi)} in-plane angles, to {resolution:.1f} Å, on {run.device_name}."
     )
     run.warn(*structure.notes)
-    advice, kept = _prepare(search, sources, config, run)
+    said, advice, kept = _prepare(search, sources, config, run)
     # what is refused before leaves none behind
     folder = run.folder(config.particles, config.structure, *([kept.path] if kept else []))
     with run.progress(len(particles), "particle") as bar:
         found = search.run(lambda done: bar.update(done - bar.n), folder)
     made = simulated_set.calibrated(search)[0] if config.controls and _raw(search) and not kept else None
     calibration = kept.calibration if kept else made
-    trust, uses = _trust(search, found, calibration, advice, run)
+    trust, uses = _trust(search, found, calibration, said, advice, run)
     noise, substituted = _controls(search, config, folder, kept)
     origin = {k: [v] * len(particles) for k, v in _origin(search, config).items()}
     if noise and calibration and not kept:
@@ -82,7 +82,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         controls=controls,
         directions=len(search.grid.directions),
         symmetry=config.symmetry,
-        contrast=search.source.contrast,
+        contrast="" if FOREIGN in uses and config.contrast == "auto" else search.source.contrast,
         resolution=resolution,
         pixel_size=particles.pixel_size,
         **views.outputs(),
@@ -121,12 +121,11 @@ def _particles(config: AssignOrientationsConfig) -> particle_sets.ParticleSet:
 
 def _prepare(
     search: assign.Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run
-) -> tuple[tuple[list[str], list[str]], KeptControls | None]:
-    """Settle how the images are read, and learn their strength and noise. Returns advice that holds only where the
-    structure explains the particles; what a coarse look says of its size; and the controls of an earlier run that suit
-    them, with whose strength they are compared."""
+) -> tuple[str, list[str], KeptControls | None]:
+    """Settle how the images are read, and learn their strength and noise. Returns what was found and advice, which hold
+    only where the structure explains the particles, and the controls of an earlier run that suit them, with whose
+    strength they are compared."""
     said, advice = choose_hypothesis(search, sources, config.particles)
-    print(said)
     if config.model:
         search.source, notes = _with_denoiser(search.source, config.model, run.device)
         run.warn(*notes)
@@ -135,7 +134,6 @@ def _prepare(
             f"{config.particles} has denoised images, and so has the output. For a refinement with raw images, give "
             "the raw particles, and the denoiser as --model."
         )
-    sizes = size_notes(search, config.particles, config.structure) if _raw(search) else []
     kept = None
     if config.controls and _raw(search):
         kept, reasons = find_controls(search, config)
@@ -144,7 +142,7 @@ def _prepare(
         search.fit = kept.fit
     else:
         search.learn()
-    return (advice, sizes), kept
+    return said, advice, kept
 
 
 def _raw(search: assign.Search) -> bool:
@@ -156,13 +154,14 @@ def _trust(
     search: assign.Search,
     found: assign.Orientations,
     calibration: simulated_set.AnswerCalibration | None,
-    said: tuple[list[str], list[str]],
+    said: str,
+    advice: list[str],
     run: Run,
 ) -> tuple[dict[str, typing.Any], list[str]]:
     """Columns, and sentences: how many angles are right, and what they may be used for."""
     config: AssignOrientationsConfig = run.config
-    advice, sizes = said
     if not _raw(search):
+        print(said)
         run.warn(
             *advice,
             "The images are denoised, so there are no probabilities, and it was not tested whether the structure "
@@ -175,10 +174,14 @@ def _trust(
             else "Use the angles as the start of a refinement of the raw images: these are denoised.",
         ]
     explanation = explained(search, found.evidence)
-    # of other images a flag that fits by chance is not to be corrected
+    # of other images a flag or contrast that fits by chance is not to be believed
     doubts = explanation.warnings(config.particles, config.structure)
-    close = [] if doubts else size_notes(search, config.particles, config.structure, found)
-    run.warn(*(close or sizes), *(doubts or advice))
+    run.warn(*(doubts or advice))
+    if not explanation.foreign:
+        print(said)
+    if not explanation.nothing:
+        close = [] if doubts else size_notes(search, config.particles, config.structure, found)
+        run.warn(*(close or size_notes(search, config.particles, config.structure)))
     if explanation.can_be_told:
         print(
             f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "

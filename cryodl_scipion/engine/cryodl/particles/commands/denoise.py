@@ -104,7 +104,7 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
     if denoiser.method.uses_ctf:
         read_particles(config.particles, need=("ctf",))
     diameter_px = _diameter(particles, denoiser.card)
-    contrast = _contrast(config, particles, diameter_px, run)
+    contrast, _ = _contrast(config, particles, diameter_px, run)
     card = denoiser.card
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
         run.summary(
@@ -133,12 +133,17 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
 
 def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Ready:
     denoiser = load_blind(config.model, run.device)
-    contrast = _contrast(config, particles, None, run)
+    contrast, sure = _contrast(config, particles, None, run)
     run.warn(*denoiser.notes(particles))
     if not denoiser.measure(particles, contrast).deviation:
         run.warn(
             f"{particles.path}: at no frequency have the images more power than the noise in their corners. Nothing "
             "but noise was found in this set, and its denoised images are empty."
+        )
+    elif not sure:
+        run.warn(
+            f"The images of {particles.path} cannot be told from noise: on average they are neither brighter nor "
+            "darker in their middle. The denoised images may show nothing but noise."
         )
     shown = "what a network makes of each image without a known structure"
     return Ready(denoiser, particles, contrast, observed.WIDEST * particles.box, None, shown)
@@ -156,15 +161,15 @@ def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> 
     return wanted / particles.pixel_size
 
 
-def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float | None, run: Run) -> str:
-    """'dark' or 'bright'. diameter_px: None if it is not known."""
+def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float | None, run: Run) -> tuple[str, bool]:
+    """'dark' or 'bright', and whether the images tell. diameter_px: None if it is not known."""
     found, sure, sentence = reference.find_contrast(particles, None, diameter_px)
     if config.contrast == "auto":
         print(sentence) if sure else run.warn(sentence)
-        return found
+        return found, sure
     if sure and found != config.contrast:
         run.warn(f"Contrast (--contrast) is {config.contrast}, but: {sentence}")
-    return config.contrast
+    return config.contrast, sure
 
 
 def _explained(

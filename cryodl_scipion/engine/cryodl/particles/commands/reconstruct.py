@@ -121,13 +121,16 @@ def _with_reference(
     run.warn(*test.sentences(found.resolution))
     if (share := np.mean([float(word) for word in particles.columns.get(EXPLAINED, ["1"])])) < MINIMUM:
         run.warn(
-            f"{test.name} does not explain these particles: the evidence for it is {100 * share:.0f} % of that of "
-            f"particles of it ({EXPLAINED}; at least {100 * MINIMUM:.0f} % are expected). If some show something else, "
-            "or it is a coarse map, the FSC is no proof of detail, whatever the noise control says."
+            f"{test.name} does not explain these particles: the evidence for it is "
+            f"{f'{100 * share:.0f} %' if share > 0 else 'none'} of that of particles of it ({EXPLAINED}; at least "
+            f"{100 * MINIMUM:.0f} % are expected). If some show something else, or it is a coarse map, the FSC is no "
+            "proof of detail, whatever the noise control says."
         )
+    like_noise = test.like_noise(found.resolution)
     return dataclasses.replace(
         made,
-        resolution=None if test.like_noise(found.resolution, made.box * made.pixel_size) else made.resolution,
+        resolution=None if like_noise else made.resolution,
+        by_direction=None if like_noise else made.by_direction,
         reference=test.name,
         search_resolution=test.search_resolution,
         noise_fsc=None if test.noise is None else _rounded(test.noise),

@@ -24,9 +24,9 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
     own = np.bincount(particles.classes, minlength=int(table.numbers.max()) + 1)
     if len(own) > table.numbers.max() + 1 or (own[table.numbers] > table.counts).any():
         raise ValueError(
-            f"{particles.path} (--particles) is not of the classes in {config.classes}: it has more particles of a "
-            "class than these classes count. Give particles of the same run, or of a folder that this run "
-            "added particles to (--classes-from; class numbers are new after --again)."
+            f"{particles.path} is not of the classes in {config.classes}: it has more particles of a class than these "
+            "classes count. Give particles (--particles) of the same run, or of a folder that this run added "
+            "particles to (--classes-from; class numbers are new after --again)."
         )
     kept, used = chosen_classes(
         table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.minimum_particles
@@ -39,8 +39,8 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
         )
     if not (np.isin(particles.classes, kept) & ((signal_of(particles) > 0) | (not config.good_lost))).any():
         raise ValueError(
-            f"No particle of {particles.path} (--particles) is in one of the kept classes and can be told from noise. "
-            "Check the picks, or choose a lower threshold."
+            f"No particle of {particles.path} is in one of the kept classes and can be told from noise. Check the "
+            "picks, or choose a lower threshold."
         )
     folder = run.folder(config.classes, str(particles.path), continues=False)
     made = write_selection(folder, config, particles, table, kept, used)

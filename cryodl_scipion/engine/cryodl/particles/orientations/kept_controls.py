@@ -54,9 +54,10 @@ def keep_controls(search: Search, config: AssignOrientationsConfig, calibration:
 
 
 def find_controls(search: Search, config: AssignOrientationsConfig) -> tuple[KeptControls | None, list[str]]:
-    """Controls in the output's folder that suit a Search whose source is chosen; else why those there do not."""
+    """Controls in the output's folder, or linked from there, that suit a Search whose source is chosen; else why those
+    do not."""
     reasons: list[str] = []
-    for path in sorted(Path(config.output).absolute().parent.glob("*" + ENDING)):
+    for path in map(Path.resolve, sorted(Path(config.output).absolute().parent.glob("*" + ENDING))):
         try:
             # NaN and infinity would agree with everything
             value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
