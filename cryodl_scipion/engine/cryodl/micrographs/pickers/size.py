@@ -118,8 +118,8 @@ def find_size(
     side = min(min(im.shape) for im in images)
     ladder = scale_grid(pixel_size, side)
     fits = lambda d: d >= BELOW * ladder[0] and not particle_size_problem(d, pixel_size, side)
-    outside = stated and ladder and not ladder[0] <= stated <= ladder[-1]
-    scales = sorted([*ladder, stated]) if outside and not particle_size_problem(stated, pixel_size, side) else ladder
+    outside = stated and ladder and fits(stated) and not ladder[0] <= stated <= ladder[-1]
+    scales = sorted([*ladder, stated]) if stated and outside else ladder
     grid = images[:GRID_MICROGRAPHS]
     looks = [[look(im, d, False, False) for im in grid] for d in scales]
     sure = [[l.weights(d) for l in seen] for d, seen in zip(scales, looks)]
