@@ -14,7 +14,6 @@ from ...engine.cryodl.contract import AssignOrientationsConfig, AssignOrientatio
 from .particle_batches import ParticleBatches
 from .particle_kinds import ParticleDenoiser, Particles, StructureOfParticles
 
-
 CONTROLS = "oriented_controls.json"
 
 

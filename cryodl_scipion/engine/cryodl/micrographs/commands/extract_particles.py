@@ -21,11 +21,13 @@ from ..pickers.pick_record import diameter_of_picks
 def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractParticlesOutputs:
     """Cut what is not cut yet, then write the table of all. Raises ValueError for an output that holds particles cut
     with other parameters, and for micrographs that lack what they need, which are skipped."""
-    if config.particle_diameter is None:
-        config = dataclasses.replace(config, particle_diameter=diameter_of_picks(config.coordinates))
+    diameter = config.particle_diameter
+    if diameter is None:
+        diameter = diameter_of_picks(config.coordinates)
+        config = dataclasses.replace(config, particle_diameter=diameter)
         refuse_if(config.check_together())
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
-    centred, how = recentred(config.coordinates, config.pixel_size, SAME * config.particle_diameter)
+    centred, how = recentred(config.coordinates, config.pixel_size, SAME * diameter)
     lists = centred or coordinates.read_coordinates(config.coordinates)
     picks = coordinates.align_keys(lists, [name for name, _ in named])
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
