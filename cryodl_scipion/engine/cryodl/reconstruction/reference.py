@@ -93,7 +93,8 @@ class ReferenceTest:
     name: of the reference. search_resolution: Å, resolution limit of the search that gave the orientations. noise:
     (d // 2 + 1,) FSC that as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143,
     or None. corrected_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part; None if no
-    more than the first shells, which agree by chance, or not known. beyond: mean FSC of the shells finer than search_resolution, or None if there are none."""
+    more than the first shells, which agree by chance, or not known. beyond: mean FSC of the shells finer than
+    search_resolution, or None if there are none."""
 
     name: str
     search_resolution: float | None
