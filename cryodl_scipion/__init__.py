@@ -113,11 +113,10 @@ class Plugin(pwem.Plugin):
     @classmethod
     def defineBinaries(cls, env: Any) -> None:
         home = cls.getHome()
-        marker = environment.markerOf(home)
         commands = [
             (
                 environment.installCommand(home, cls.getVar(CRYODL_PIP_ARGS), cls.getCondaActivationCmd() or ""),
-                [glob.escape(marker)],
+                [glob.escape(environment.markerOf(home))],
             )
         ]
         # With `file:` Scipion links this empty archive instead of downloading one.

@@ -54,14 +54,13 @@ def stemOf(path: str) -> str:
 def structureProblem(structure: EMObject) -> List[str]:
     path = structureFileOf(structure)
     known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
-    name = path[:-3] if path.endswith(".gz") and known is _MODELS else path
     return (
         sayIf(
             not os.path.isfile(path),
             f"The file of the structure, {path or '(no name)'}, does not exist. Import the structure again.",
         )
         or sayIf(
-            not name.lower().endswith(known),
+            not (path[:-3] if path.endswith(".gz") and known is _MODELS else path).lower().endswith(known),
             f"The structure is in {path}; its name must end in one of {', '.join(known)}. Convert and import it again.",
         )
         or sayIf(

@@ -424,8 +424,7 @@ class Model(FormPart):
         addModelParams(form, self._default, self.kind, **self._others)
 
     def values(self, protocol: Any) -> Dict[str, Any]:
-        folder = modelFolder(protocol) if protocol.evalParamCondition("modelFrom") else ""
-        return {self.fills[0]: folder or None}
+        return {self.fills[0]: (modelFolder(protocol) if protocol.evalParamCondition("modelFrom") else "") or None}
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
         folder = modelFolder(protocol) or None

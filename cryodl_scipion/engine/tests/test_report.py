@@ -16,7 +16,7 @@ from synthetic import write_mrc
 from cryodl.contract import PickConfig, Request, Result, Skipped
 from cryodl.core.frc import resolution_at
 from cryodl.io.coordinates import write_coordinates
-from cryodl.recipes.report.forecast import bends_of, forecasts_of
+from cryodl.recipes.report.forecast import forecasts_of
 from cryodl.recipes.report.numbers import LATEST, alarms_of
 from cryodl.recipes.report.runs import runs_of_folder, runs_of_project
 from cryodl.running.cli import main
@@ -312,10 +312,10 @@ def test_a_browser_shows_the_page(folder):
 
 
 # ----- forecasts
-def map_of(count, bfactor, noise=0.02, box=64, pixel=2.0, worse=1.0):
+def map_of(count, bfactor, noise=0.02, box=64, pixel=2.0):
     """A finished map whose FSC is that of a signal falling with a B-factor (Å²), F / (1 - F) in proportion to count."""
     shells = np.arange(box // 2 + 1)
-    ratio = count / worse * 0.02 * np.exp(-bfactor / 2 * (shells / (box * pixel)) ** 2)
+    ratio = count * 0.02 * np.exp(-bfactor / 2 * (shells / (box * pixel)) ** 2)
     curve = ratio / (1 + ratio) + noise * np.random.default_rng(count).standard_normal(len(shells)) / (1 + shells / 8)
     curve[0] = 1
     outputs = dict(count=count, box=box, pixel_size=pixel, fsc=curve.tolist(), missing_cone=0.0)
@@ -338,20 +338,11 @@ def test_nothing_finer_than_two_pixels_is_forecast():
     assert fine.edges[2, 0] == pytest.approx(4.0) and (fine.edges >= 4.0 - 1e-9).all()
 
 
-def test_a_growth_that_bends_is_named():
-    assert bends_of([map_of(300, 200), map_of(3000, 200)]) == []
-    maps = [map_of(300, 200), map_of(3000, 200, worse=20)]
-    (sentence,) = bends_of(maps)
-    assert "The growth bends: 3000 particles reach" in sentence and "other molecules or states" in sentence
-    maps[-1].result.outputs["missing_cone"] = 40.0
-    assert "a cone of 40° of views is missing" in bends_of(maps)[0]
-
-
 def test_maps_without_a_resolution_or_of_other_pixels_are_no_forecast():
     other, nothing = map_of(300, 200, pixel=3.0), map_of(900, 200)
     nothing.result.outputs["resolution"] = None
     assert [one.particles for one in forecasts_of([other, nothing, map_of(600, 200)])] == [600]
-    assert forecasts_of([nothing]) == [] == bends_of([])
+    assert forecasts_of([nothing]) == []
 
 
 def test_the_page_shows_the_forecast(folder):

@@ -382,12 +382,11 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
                 "Corrected picks contains no corrections. Choose the output of cryodl - pick by hand itself, not a "
                 "subset of it.",
             )
-        ours = {m.getMicName(): m.getObjId() for m in micrographs}
         return sayIf(
             micrographs.isStreamOpen(),
             "The micrographs are still arriving; with corrected picks the run waits until all are there.",
         ) or sayIf(
-            ours != convert.micrographsByName(corrected),
+            {m.getMicName(): m.getObjId() for m in micrographs} != convert.micrographsByName(corrected),
             "The corrected picks belong to other micrographs. Choose the micrographs that they belong to.",
         )
 

@@ -79,9 +79,8 @@ class PicksData(CountedPicks):
         rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
         self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
         if scores and self.hasScores:
-            lowest = min(scores) if threshold is None else threshold
             # four decimals, which a slider can hold; not above the score, so that the pick itself is still shown
-            self.threshold = math.floor(float(lowest) * 1e4 + 1e-6) / 1e4
+            self.threshold = math.floor(float(min(scores) if threshold is None else threshold) * 1e4 + 1e-6) / 1e4
 
     @classmethod
     def ofSet(cls, coordinates: SetOfCoordinates, protocol: Any = None) -> Any:

@@ -308,8 +308,7 @@ def labelCounts(volumes: Sequence[np.ndarray], maximum: int = 2**26) -> Tuple[Di
     """({value: voxels}, whether all were counted) of label volumes, 0 left out; of large ones every n-th slice is read.
 
     volumes: memory-mapped (z, y, x) arrays. maximum: voxels that are read."""
-    total = sum(int(np.prod(volume.shape, dtype=float)) for volume in volumes)
-    step, counts = max(1, -(-total // maximum)), {}
+    step, counts = max(1, -(-sum(int(np.prod(volume.shape, dtype=float)) for volume in volumes) // maximum)), {}
     for volume in volumes:
         for z in range(step // 2 if step <= len(volume) else len(volume) // 2, len(volume), step):
             values, numbers = np.unique(volume[z], return_counts=True)

@@ -157,8 +157,7 @@ def _without_corners(volume: torch.Tensor) -> torch.Tensor:
     there, and the noise is blown up."""
     beyond = from_middle(len(volume), 3, volume.device) - len(volume) / 2
     kept = 0.5 + 0.5 * torch.cos(torch.pi * (beyond / CORNER_EDGE).clamp(0, 1))
-    level = (volume * (1 - kept)).sum() / (1 - kept).sum().clamp(min=1e-6)
-    return kept * volume + (1 - kept) * level
+    return kept * volume + (1 - kept) * ((volume * (1 - kept)).sum() / (1 - kept).sum().clamp(min=1e-6))
 
 
 def _shell_means(values: torch.Tensor, shell: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

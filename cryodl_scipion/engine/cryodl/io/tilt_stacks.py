@@ -168,8 +168,7 @@ def _series(path: str, tables: typing.Mapping[str, typing.Mapping[str, typing.Se
         file = find_file(path, one["rlnTomoTiltSeriesStarFile"], "tilt series")
         table = next((t for t in read_tables(file).values() if _CTF[0] in t), {})
     matrices = [f"rlnTomoProj{axis}" for axis in "XYZ"]
-    where = matrices if matrices[0] in table else _TILTS[1:]
-    _demand(file, table, (*_CTF, _DOSE, *where), f"tilt series {name}")
+    _demand(file, table, (*_CTF, _DOSE, *(matrices if matrices[0] in table else _TILTS[1:])), f"tilt series {name}")
     _demand(path, one, (*_WHOLE, *MICROSCOPE), f"tomogram {name}")
     usual = {column: [value] * len(table[_DOSE]) for column, value in _USUAL.items()}
     numbers = lambda *columns: known_columns(file, {**usual, **table}, columns, "tilt")

@@ -156,9 +156,8 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
 
 
 def _settings(config: PickConfig) -> dict[str, typing.Any]:
-    given = {key: getattr(config, key) for key in SETTINGS}
     return dict(
-        given,
+        {key: getattr(config, key) for key in SETTINGS},
         angular_step=STEP,
         contrast=_contrast(config),
         structure_stamp=stamp(config.structure) if config.structure else None,

@@ -78,11 +78,10 @@ def half_map_test(
 
     # beyond the end of a filter the controls share little but their mask, and a gain could not be seen; where a filter
     # did end, the others have detail that was taken away
-    both = [dict(control=agreements[number], crossed=crossed(number)) for number in {best, whole}]
     curves = {
         "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
         "improved": shell_correlation(outputs[0], outputs[1], voxels),
-        **max(both, key=_gain),
+        **max([dict(control=agreements[number], crossed=crossed(number)) for number in {best, whole}], key=_gain),
     }
     resolutions = {
         name: {"fsc0143_angstrom": curve.resolution(0.143), "fsc05_angstrom": curve.resolution(0.5)}

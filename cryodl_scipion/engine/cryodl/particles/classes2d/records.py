@@ -164,14 +164,12 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
     images = _sample(used, grid)
     scale = SampleScale(grid, noise_power(images[0], grid), 1.0)
     sign, shown, said = _sign(config, used, scale, *images)
-    mask_px = grid.mask_px * box / grid.box
-    reach = REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box
     return ClassSettings(
         used,
         dataclasses.replace(scale, sign=sign),
         width / grid.rings,
-        reach,
-        mask_px,
+        REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box,
+        grid.mask_px * box / grid.box,
         tuple(notes + more + said),
         shown,
     )

@@ -55,24 +55,6 @@ def forecasts_of(maps: typing.Sequence[Finished]) -> list[Forecast]:
     return found
 
 
-def bends_of(maps: typing.Sequence[Finished]) -> list[str]:
-    """A sentence if the last map has stayed behind what was forecast, with what may be why."""
-    for one in forecasts_of(maps)[-2::-1]:
-        count, resolution, held = one.came[-1] if one.came else (one.particles, 0.0, True)
-        low, _, high = one.at(count)
-        if held or resolution < high:
-            continue
-        cone = maps[-1].result.outputs.get("missing_cone")
-        why = (
-            f"a cone of {cone:.0f}° of views is missing" if cone else "other molecules or states, or worse images, came"
-        )
-        return [
-            f"The growth bends: {count} particles reach {resolution:.3g} Å, where {low:.3g} to {high:.3g} Å were "
-            f"forecast from {one.particles}. Perhaps {why}."
-        ]
-    return []
-
-
 def edges_of(curve: typing.Sequence[float], now: float, pixel_size: float) -> np.ndarray:
     """(3, 3) Å, see Forecast. curve: (box // 2 + 1,) FSC of the halves. now: Å where it falls below 0.143."""
     rng, seen, shells = np.random.default_rng(0), np.array(curve, float), np.arange(len(curve))

@@ -7,7 +7,6 @@ import time
 import typing
 
 from ...contract import counted, in_words, resolution_in_words
-from .forecast import bends_of
 from .runs import STOPPED, Finished, FoundRun
 
 PICKING, CTF, CUTTING = ("pick", "auto-pick"), ("estimate-ctf",), ("extract-particles",)
@@ -129,7 +128,7 @@ def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list
         done = sum(len(_names(finished)) for finished in run.results)
         if left and len(left) > SKIPPED * (len(left) + done):
             found.append(f"{run.label}: {len(left)} of {counted(len(left) + done, 'item')} were left out.")
-    return found + _drifts(runs) + _noise(runs) + bends_of(finished_of(runs, *MAPS))
+    return found + _drifts(runs) + _noise(runs)
 
 
 def warnings_of(runs: typing.Sequence[FoundRun]) -> list[str]:

@@ -100,8 +100,7 @@ def _micrograph(name: str, path: str | None, star: str, finished: Finished) -> P
     axes.imshow(small, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     diameter = finished.result.outputs.get("particle_diameter")
     pixel = getattr(finished.config, "pixel_size", None)
-    size = diameter / pixel / binning if diameter and pixel else 12
-    points = size * 4.2 * 72 / small.shape[1]
+    points = (diameter / pixel / binning if diameter and pixel else 12) * 4.2 * 72 / small.shape[1]
     axes.scatter(
         yx[:, 1] / binning, yx[:, 0] / binning, s=points**2, facecolors="none", edgecolors="#35d04a", linewidths=0.8
     )
