@@ -141,6 +141,10 @@ class TestCryodlForms(BaseTest):
     def setUpClass(cls):
         setupTestProject(cls)
 
+    def test_a_run_that_has_nothing_to_say_is_not_called_one_without_results(self):
+        run, silent = self.newProtocol(protocols.CryodlProtBackProject), contract.Result("reconstruct", {}, "", 0.0)
+        self.assertEqual((run._tell([]), run._tell([silent])), ([run.NOTHING_YET], []))
+
     def test_the_command_lines_options_are_called_by_the_forms_labels(self):
         run, engine = self.newProtocol(protocols.CryodlProtDetectParticles), "False discovery rate (--fdr): give --fdr "
         engine += "or other particles (--others, with another --output), `cryodl segment --label`, /a--fdr/--device cpu"

@@ -104,8 +104,7 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
     if denoiser.method.uses_ctf:
         read_particles(config.particles, need=("ctf",))
     diameter_px = _diameter(particles, denoiser.card)
-    contrast = _contrast(config, particles, diameter_px, run)
-    card = denoiser.card
+    contrast, card = _contrast(config, particles, diameter_px, run), denoiser.card
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
         run.summary(
             f"The model was trained at {card['pixel_size']:g} Å/px, these images have {particles.pixel_size:g} Å/px: "

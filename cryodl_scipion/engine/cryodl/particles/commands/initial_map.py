@@ -33,8 +33,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(particles))[: config.most])
     if len(chosen) < len(particles):
         run.warn(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
-    particles = particles.subset(chosen)
-    folder = run.folder(config.particles)
+    particles, folder = particles.subset(chosen), run.folder(config.particles)
     nothing = InitialMapOutputs(
         determined=False,
         reasons=[f"{len(particles)} particles are too few (at least {FEWEST} are needed)"],
