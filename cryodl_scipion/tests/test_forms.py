@@ -153,7 +153,7 @@ class TestCryodlForms(BaseTest):
         run._summary = run._validate = run._warnings = lambda: [engine]
         self.assertEqual((run.summary()[-1], run.validate()[-1]), (words, words))
         self.assertEqual(run.warnings()[-1], words)
-        run.setFailed(engine)
+        run.setFailed(f"\x1b[31mProtocol failed: {engine}\x1b[0m")  # as pyworkflow colours it
         self.assertEqual(run.getErrorMessage(), words)
 
     def test_an_empty_field_is_named_once(self):
