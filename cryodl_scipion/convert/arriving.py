@@ -104,8 +104,7 @@ class ReadOnce:
     def update(self) -> bool:
         """Read what is new. Returns whether no more can come."""
         current = reopened(type(self._source), self._source)
-        closed = self._end.of(current)
-        size = current.getSize()
+        closed, size = self._end.of(current), current.getSize()
         if size != len(self.byName):
             self._read(current, f"id>{self._last}")
         if size != len(self.byName):  # items were added with lower ids, or others stand there now
@@ -229,8 +228,7 @@ class ArrivingMicrographs(ArrivingItems):
         # Picks first: those of a micrograph that arrives in between are seen at the next look.
         if self._picks is not None:
             coordinates = reopened(SetOfCoordinates, self._picks)
-            self._picksClosed = self._picksEnd.of(coordinates)
-            ids = self._pickedIds.update(coordinates)
+            self._picksClosed, ids = self._picksEnd.of(coordinates), self._pickedIds.update(coordinates)
             self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
         super().update()
         self.closed = self.closed and self._picksClosed

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the contract's parameters to a Scipion form, and from a filled form back to the contract's config."""
 
-import dataclasses
 import functools
 import re
 from typing import Any, Dict, List, Sequence, Tuple, Type, TypeVar
@@ -99,7 +98,6 @@ def sayIf(holds: Any, sentence: str) -> List[str]:
 
 
 _OPTION = re.compile(r"`[^`]*`|( \()?(?<![\w/-])--([a-z][a-z0-9-]*)(?(1)\))")
-_COPY = re.compile(r"another --output\b")  # the folder of a run cannot be chosen
 
 
 def inFormWords(protocol: Any, sentence: str) -> str:
@@ -108,27 +106,18 @@ def inFormWords(protocol: Any, sentence: str) -> str:
 
     def called(found: Any) -> str:
         name = (found[2] or "").replace("-", "_")
-        label = _labelOf(protocol, name) if name in _known() else ""
+        field = protocol.getParam(formName(name))
+        label = _labels().get(name, "") if field is None else re.sub(r" \([^)]*\)$", "", field.label.get())
         if not label or not found[1]:
             return f"*{label}*" if label else str(found[0])
-        return "" if sentence[: found.start()].lower().endswith(label.lower()) else f" (*{label}*)"
+        return "" if found.string[: found.start()].lower().endswith(label.lower()) else f" (*{label}*)"
 
-    return _OPTION.sub(called, _COPY.sub("a copy of this run", sentence)) if "--" in sentence else sentence
-
-
-def _labelOf(protocol: Any, name: str) -> str:
-    """Label of a contract field: on the form, or of the part of the form that fills it, or the contract's."""
-    param = protocol.getParam(formName(name))
-    parts = [part.label for part in getattr(protocol, "FORM", ()) if name in part.fills and hasattr(part, "label")]
-    own = getattr(protocol, "_CONFIG", None) or _known()[name]
-    config = own if name in {field.name for field in dataclasses.fields(own)} else _known()[name]
-    unit = contract.describe(config, name).unit
-    label = param.label.get() if param is not None else (*parts, contract.describe(config, name).label)[0]
-    return label[: -len(f" ({unit})")] if unit and label.endswith(f" ({unit})") else label
+    # the folder of a run cannot be chosen
+    return _OPTION.sub(called, sentence.replace("another --output", "a copy of this run"))
 
 
 @functools.lru_cache(maxsize=None)
-def _known() -> Dict[str, type]:
-    """{field: a config that has it} of all commands."""
-    configs = [command.config for command in contract.EVERY_COMMAND.values()]
-    return {field.name: config for config in configs for field in dataclasses.fields(config)}
+def _labels() -> Dict[str, str]:
+    """{contract field: label} of all commands."""
+    every = (contract.describe_all(command.config) for command in contract.EVERY_COMMAND.values())
+    return {info.name: info.label for fields in every for info in fields}

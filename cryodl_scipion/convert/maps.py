@@ -52,8 +52,7 @@ def stemOf(path: str) -> str:
 
 
 def structureProblem(structure: EMObject) -> List[str]:
-    path = structureFileOf(structure)
-    known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
+    path, known = structureFileOf(structure), _MODELS if isinstance(structure, AtomStruct) else _MAPS
     return (
         sayIf(
             not os.path.isfile(path),
@@ -166,8 +165,7 @@ def _axes(header: Any) -> List[int]:
 def headerWarnings(chosen: Sequence[Any]) -> List[str]:
     """Sentences about maps, also in sets, whose headers contradict Scipion's pixel size. Tomograms, which have classes
     of their own, are left to the engine; a header of 0 or 1 Å tells nothing."""
-    said = []
-    several = [found if type(found) is SetOfVolumes else [found] for found in chosen]
+    said, several = [], [found if type(found) is SetOfVolumes else [found] for found in chosen]
     for volume in [v for found in several for v in found if type(v) in (Volume, VolumeMask)]:
         path, size = structureFileOf(volume), volume.getSamplingRate()
         sizes = _voxelsOf(path) if isMrc(volume) and os.path.isfile(path) else (size,)

@@ -183,7 +183,7 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
         return results[-1].outputs if results else None
 
     def _tell(self, results: Sequence[contract.Result[MadeT]]) -> List[str]:
-        return [line for result in results[-1:] for line in result.summary or countsOf(result)] or [self.NOTHING_YET]
+        return list(results[-1].summary) if results else [self.NOTHING_YET]
 
     def _methods(self) -> List[str]:
         return list(dict.fromkeys(sentence for result in self._engineResults() for sentence in result.methods))
@@ -280,12 +280,3 @@ def objectOf(word: str, path: str, made: Any) -> EMObject:
     if word in ("AtomStruct", "CryodlModel"):
         return AtomStruct(path) if word == "AtomStruct" else CryodlModel.fromFolder(path)
     raise TypeError(f"A {word} is not made from {path} alone: the protocol makes it in _makeOutputs.")
-
-
-def countsOf(result: contract.Result) -> List[str]:
-    """The numbers among the outputs of a result of version 0.1.0, which has no sentences."""
-    return [
-        f"{info.help.split('.')[0]}: {result.outputs[info.name]}"
-        for info in contract.describe_outputs(type(result.outputs))
-        if isinstance(result.outputs[info.name], int)
-    ]

@@ -97,9 +97,10 @@ class KeepsOutputs(ProtocolMixin):
                 self._readsAgain = False
             if self._isWatched() or self.getStatus() not in UNDER_WAY:
                 return
-        full = str(msg).endswith("disk is full")  # as SQLite says it
+        told = re.sub("\x1b\\[[0-9;]*m|Protocol failed: ", "", str(msg))  # pyworkflow's colours, of a terminal
+        full = told.endswith("disk is full")  # as SQLite says it
         more = ". Make room, then choose Continue: finished work is kept." if full else ""
-        super().setFailed(inFormWords(self, str(msg)) + more)
+        super().setFailed(inFormWords(self, told) + more)
 
     def _isWatched(self) -> bool:
         """Whether there is a process or a job by which pyworkflow sees whether the run works."""

@@ -141,6 +141,10 @@ class TestCryodlForms(BaseTest):
     def setUpClass(cls):
         setupTestProject(cls)
 
+    def test_a_run_that_has_nothing_to_say_is_not_called_one_without_results(self):
+        run, silent = self.newProtocol(protocols.CryodlProtBackProject), contract.Result("reconstruct", {}, "", 0.0)
+        self.assertEqual((run._tell([]), run._tell([silent])), ([run.NOTHING_YET], []))
+
     def test_the_command_lines_options_are_called_by_the_forms_labels(self):
         run, engine = self.newProtocol(protocols.CryodlProtDetectParticles), "False discovery rate (--fdr): give --fdr "
         engine += "or other particles (--others, with another --output), `cryodl segment --label`, /a--fdr/--device cpu"
@@ -149,7 +153,7 @@ class TestCryodlForms(BaseTest):
         run._summary = run._validate = run._warnings = lambda: [engine]
         self.assertEqual((run.summary()[-1], run.validate()[-1]), (words, words))
         self.assertEqual(run.warnings()[-1], words)
-        run.setFailed(engine)
+        run.setFailed(f"\x1b[31mProtocol failed: {engine}\x1b[0m")  # as pyworkflow colours it
         self.assertEqual(run.getErrorMessage(), words)
 
     def test_an_empty_field_is_named_once(self):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the viewers and wizards of maps show, with a fake engine and without windows."""
 
+import dataclasses
 import os
 from unittest import mock
 
@@ -97,6 +98,13 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         self.assertEqual(self.panel(self.improved, "showSlices")._arguments[4], {"doubt": (0, 1)})
         before = self.panel(self.evaluated, "showSlices")._arguments[1]["map"]
         self.assertEqual(list(before), ["before", "map"])
+
+    def test_a_map_that_was_not_changed_says_so_above_its_slices(self):
+        viewer = self.viewer(self.improved)
+        self.assertIn("map of doubt", viewer.showSlices(viewer._data())._arguments[3][0])
+        why = dict(unchanged="The map is not changed. Give the resolution (--resolution).", doubt=None)
+        made = {n: (v, dataclasses.replace(o, **why)) for n, (v, o) in viewer._data().items()}
+        self.assertEqual(viewer.showSlices(made)._arguments[3], ["The map is not changed. Give the resolution."])
 
     # ----- metrics
     def test_the_half_map_test_is_told_in_words_and_figures(self):

@@ -81,8 +81,7 @@ class ComparedPicks(GroupedPicks):
                 picks[name] += [(x, y, group) for x, y, _ in found]
         diameter, self._sets = protocol._diameter() / frame.getSamplingRate(), [label for label, _ in sets]
         GroupedPicks.__init__(self, frame, picks, diameter, self._sets)
-        self._all = self._picks
-        comparison = protocol.comparison()
+        self._all, comparison = self._picks, protocol.comparison()
         self._distance: Any = comparison["match_distance_px"] if comparison else None
         if protocol.referenceCoordinates.get() is not None and self._distance:
             self.modes = ["all sets"] + [f"{name}: true, false, missed" for name in self._sets[1:]]

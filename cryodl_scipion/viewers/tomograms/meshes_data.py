@@ -76,8 +76,7 @@ class Surfaces:
 
     def __init__(self, files: Dict[str, Dict[str, str]], scripts: Dict[str, Any], features: Sequence[str]) -> None:
         self.files, self.scripts, self.features = files, scripts or {}, list(features)
-        self.names = sorted(files)
-        self._read = {}
+        self.names, self._read = sorted(files), {}
 
     def drawn(self, name: str, features: Sequence[str]) -> Mesh:
         """Some features of a tomogram as one Mesh, simplified, whose numbers are the labels."""
@@ -192,8 +191,7 @@ def _clustered(mesh: Mesh, cell: float) -> Mesh:
 
     def mean(values: np.ndarray) -> np.ndarray:
         known = np.isfinite(values)
-        number = np.bincount(where, known)
-        sums = np.bincount(where, np.where(known, values, 0), len(count))
+        number, sums = np.bincount(where, known), np.bincount(where, np.where(known, values, 0), len(count))
         return np.where(number > 0, sums / np.maximum(number, 1), np.nan)
 
     columns = lambda values: np.column_stack([mean(column) for column in values.T])

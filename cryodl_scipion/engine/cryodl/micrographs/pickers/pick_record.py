@@ -265,12 +265,10 @@ def diameter_of_picks(folder: str) -> float:
     """Å: the diameter that a folder of picks was made with. Raises ValueError if it has no record of one."""
     record = Path(folder) / RECORD
     found = read_kept(record) if record.is_file() else {}
-    diameter = (not found.get("keep_diameter") and (found.get("size") or {}).get("diameter")) or found.get(
-        "particle_diameter"
-    )
-    if not diameter:
-        raise ValueError(f"{folder} does not tell the particle diameter; give it in Å (--particle-diameter).")
-    return diameter
+    size = None if found.get("keep_diameter") else found.get("size")
+    if diameter := size["diameter"] if size else found.get("particle_diameter"):
+        return diameter
+    raise ValueError(f"{folder} does not tell the particle diameter; give it in Å (--particle-diameter).")
 
 
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:

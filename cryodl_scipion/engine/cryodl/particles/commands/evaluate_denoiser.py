@@ -31,8 +31,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     if len(particles) < 2:
         raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
     denoiser = load_denoiser(config.model, run.device)
-    rng = np.random.default_rng(run.seed)
-    folder = run.folder(continues=False)
+    rng, folder = np.random.default_rng(run.seed), run.folder(continues=False)
     seen = evaluate.learnt_from(denoiser.card, particles)
     particles = particle_sets.usable(evaluate.some_particles(particles, config.count, rng), run.skip)
     projector, diameter, notes = load_projector(config.structure, particles.pixel_size, particles.box, run.device)

@@ -27,8 +27,7 @@ OPTICS_OF, VIEWS_OF, NOISE_OF, STATES_OF = range(1, 5)  # each has random number
 @command
 def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulateParticlesOutputs:
     stem = unfinished.star_stem(config.output, "Particles", ".mrcs", "_clean.mrcs", "_map.mrc")
-    files = [f"{stem}.mrcs", f"{stem}_clean.mrcs", f"{stem}_map.mrc"]
-    states = load_states(config)
+    files, states = [f"{stem}.mrcs", f"{stem}_clean.mrcs", f"{stem}_map.mrc"], load_states(config)
     run.warn(*states.notes)
     orientations = read_orientations(config.orientations) if config.orientations else None
     others = [path for path in (config.orientations, config.ctf_from) if path]
@@ -72,8 +71,7 @@ def _make_chunks(
     run: Run[SimulateParticlesConfig], folder: Path, states: States, orientations: np.ndarray | None
 ) -> float:
     """Noisy and clean stacks of all chunks that are not there yet. Returns the density's factor for the SNR."""
-    config = run.config
-    ensemble = Ensemble(states, run.device)
+    config, ensemble = run.config, Ensemble(states, run.device)
     sample = _sample(run, states, orientations)
     scale = signal_scale(
         ensemble.of(sample["states"]),
@@ -121,8 +119,7 @@ def _ground_truth(
 ) -> dict[str, typing.Any]:
     """All that is known of a chunk's particles, the same at each call, whatever their number."""
     config = run.config
-    rng = np.random.default_rng((run.seed, VIEWS_OF, start))
-    count = min(CHUNK, config.count - start)
+    rng, count = np.random.default_rng((run.seed, VIEWS_OF, start)), min(CHUNK, config.count - start)
     angles = (
         random_angles(CHUNK, rng) if orientations is None else orientations[rng.integers(len(orientations), size=CHUNK)]
     )

@@ -186,8 +186,7 @@ def _segment_one(
     slices = source.tomogram.shape[0]
     room = min(memory.WORKING_MEMORY, SMALL * max(1.0, math.prod(source.tomogram.shape[1:]) / 1e6))
     found = predict.TomogramScores(source.tomogram, source.pixel_size, segmenters, room)
-    answers = predict.noise_answers(found, unfinished.features)
-    skew = predict.block_skewness(found)
+    answers, skew = predict.noise_answers(found, unfinished.features), predict.block_skewness(found)
     for card in (segmenter.card for segmenter in segmenters):
         run.warn(*working_scale.turned_contrast(source.path, card["name"], skew, card.get("skew")))
     unfinished.noise = {feature.name: answers[feature.name].parts(feature.between) for feature in unfinished.features}
