@@ -672,8 +672,8 @@ def train_denoiser(
 def denoise(
     *,
     particles: Path,
-    model: Path,
     output: Path,
+    model: Path = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
