@@ -187,10 +187,11 @@ class ParticlesBase(OneRunBase):
             writeParticles(self._particlesFile(particles), particles)
 
     def _pixelWarnings(self, particles: Any) -> List[str]:
-        card = self._modelCard()
-        if particles is None or not (card or {}).get("pixel_size") or not particles.getSamplingRate():
+        card = self._modelCard() or {}
+        theirs = card.get("pixel_size") or min(card.get("pixel_sizes") or [0])
+        if particles is None or not theirs or not particles.getSamplingRate():
             return []
-        theirs, own = card["pixel_size"], particles.getSamplingRate()
+        own = particles.getSamplingRate()
         return sayIf(
             own * 1.01 <= theirs,
             f"The particles have {own:.4g} Å/px, the model works at {theirs:.4g} Å/px: the images are resampled for "

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Give particles their first Euler angles."""
 
-import glob
-import os
 from typing import Any
 
-import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, SetOfParticles
 from pyworkflow.protocol import LEVEL_ADVANCED
 
@@ -13,8 +10,6 @@ from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import AssignOrientationsConfig, AssignOrientationsOutputs
 from .particle_batches import ParticleBatches
 from .particle_kinds import ParticleDenoiser, Particles, StructureOfParticles
-
-CONTROLS = "oriented_controls.json"
 
 
 class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, AssignOrientationsOutputs]):
@@ -27,7 +22,7 @@ class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, Ass
 
     _label = "assign initial orientations"
     _WORK, _MADE = "orient", "oriented"
-    OUTPUT, CITES = "oriented.star", ("Gorski2005", "Scheres2012")
+    OUTPUT, REUSED, CITES = "oriented.star", ("oriented_controls.json",), ("Gorski2005", "Scheres2012")
     FORM = (
         Particles("inputParticles", "Raw particles with CTF. Existing angles are not used.", need=("raw", "ctf")),
         StructureOfParticles("inputStructure", "Structure whose projections the particles are compared with."),
@@ -41,13 +36,6 @@ class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, Ass
         "noise_substitution": "a control of whole sets, for the command line: particles may arrive in batches here",
         "controls": "for the hurried at the command line: the output's particles always have probabilities",
     }
-
-    def batchStep(self, folder: str) -> None:
-        """Controls that earlier batches and runs of the project have made are linked, and used again if they suit."""
-        found = glob.glob(os.path.join(os.path.dirname(self.getWorkingDir()), "*", "extra", "batches", "*", CONTROLS))
-        for number, path in enumerate(sorted(set(found) - {os.path.join(folder, CONTROLS)}, key=os.path.getmtime)[-5:]):
-            pwutils.createLink(path, os.path.join(folder, f"earlier{number}_{CONTROLS}"))
-        super().batchStep(folder)
 
     def _describeOutput(self, output: EMSet) -> None:
         output.setAlignmentProj()

@@ -161,23 +161,9 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
-        return self._pixelWarnings(particles) + (self._blindWarnings(particles) if self._isBlind() else [])
-
-    def _blindWarnings(self, particles: Any) -> List[str]:
-        if particles is None or not particles.getSamplingRate():
-            return []
-        (low, high), own = self._modelCard()["pixel_sizes"], particles.getSamplingRate()
-        return (
-            sayIf(
-                own * 1.02 < low,
-                f"The particles have {own:.4g} Å/px, the model works at {low:g} Å/px or more: detail finer than "
-                f"{2 * low:g} Å is lost in the denoised images.",
-            )
-            + sayIf(
-                own > 1.02 * high,
-                f"The particles have {own:.4g} Å/px, the model learned from {low:g} to {high:g} Å/px.",
-            )
-            + sayIf(not particles.hasCTF(), "The particles have no CTF: the denoised images keep its effect.")
+        bare = self._isBlind() and particles is not None and not particles.hasCTF()
+        return self._pixelWarnings(particles) + sayIf(
+            bare, "The particles have no CTF: the denoised images keep its effect."
         )
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:

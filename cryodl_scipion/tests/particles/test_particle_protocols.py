@@ -17,7 +17,6 @@ from ...protocols import (
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
 )
-from ...protocols.particles.protocol_assign_orientations import CONTROLS
 from ...viewers.particles.viewer_orient import CryodlInitialMapViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
 
@@ -129,11 +128,12 @@ class TestCryodlOrientations(ParticlesTest):
         )
 
     def test_controls_of_an_earlier_run_are_there_for_the_next(self):
-        controls = os.path.join(os.path.dirname(batchFile(self.orient(self.raw), "oriented.star")), CONTROLS)
+        (name,) = CryodlProtAssignOrientations.REUSED
+        controls = os.path.join(os.path.dirname(batchFile(self.orient(self.raw), "oriented.star")), name)
         with open(controls, "w") as file:
             file.write("{}")
         folder = os.path.dirname(batchFile(self.orient(self.raw), "oriented.star"))
-        found = [os.path.realpath(os.path.join(folder, f)) for f in os.listdir(folder) if f.endswith(CONTROLS)]
+        found = [os.path.realpath(os.path.join(folder, f)) for f in os.listdir(folder) if f.endswith(name)]
         self.assertIn(os.path.realpath(controls), found)
 
     def test_relion_reads_the_angles_that_the_engine_gave(self):

@@ -346,11 +346,8 @@ def _optics(
             f"{path} has a defocus (rlnDefocusU), but its optics table lacks {', '.join(missing)}. Add what is missing."
         )
     microscope = known_columns(path, optics, MICROSCOPE, "optics group")
-    for voltage in microscope[rows, 0]:
-        if not 0 < voltage <= HIGHEST:
-            raise ValueError(
-                f"{path} has a voltage ({MICROSCOPE[0]}) of {voltage:g} kV in its optics table. Correct it."
-            )
+    if wrong := [voltage for voltage in np.unique(microscope[rows, 0]) if not 0 < voltage <= HIGHEST]:
+        raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of {wrong[0]:g} kV in its optics table. Correct it.")
     return OpticsTable(np.column_stack([values[:, :3], microscope[rows], values[:, 3:]]))
 
 

@@ -24,11 +24,9 @@ def star_document(path: str | os.PathLike[str]) -> typing.Any:
             return gemmi.cif.read_file(str(path))
         return gemmi.cif.read_string(_other_letters_quoted(text.decode()))
     except UnicodeDecodeError as error:
-        if text.startswith(b"\x1f\x8b"):
-            raise ValueError("it is compressed with gzip. Unpack it (gunzip).") from None
-        if text[208:211] == b"MAP":
-            raise ValueError("it is an image stack or a map. Give the STAR file that lists its images.") from None
-        raise ValueError(f"not a readable STAR file (byte {error.start} is not UTF-8 text).") from None
+        what = "is gzip: unpack it" * text.startswith(b"\x1f\x8b")
+        what = what or "is an image stack or map: give the STAR file of its images" * (text[208:211] == b"MAP")
+        raise ValueError(f"not a readable STAR file ({what or f'byte {error.start} is not UTF-8 text'}).") from None
     except (ValueError, RuntimeError) as error:
         words = " ".join(re.sub(f"{re.escape(str(path))}:|^string:", "line ", str(error)).split())
         if head := re.match(r"line (\d+).*Wrong number of values", words):  # gemmi names the table's first line

@@ -225,12 +225,10 @@ def seen_swing(setting: Setting, mean: np.ndarray, radius: float, tolerance: flo
     seen, missed, part = found.get(True), found.get(False), "of a ninth of the mass"
     words = f"A swing of {seen:g}° {part} would have been seen" if seen else f"No swing {part} would surely be seen"
     if missed:
-        words += (
-            f"; one of {missed:g}° could have been missed"
-            if seen
-            else f", not even one of {missed:g}°: these particles cannot tell whether the molecule moves"
-        )
-    return dict(seen=seen, missed=missed, sentence=f"{words}.")
+        words += f"; one of {missed:g}° could have been missed" if seen else f", not even one of {missed:g}°"
+    return dict(
+        seen=seen, missed=missed, sentence=f"{words}{'.' if seen else ': this set cannot tell whether it moves.'}"
+    )
 
 
 def _swing(mean: np.ndarray) -> typing.Callable[[float], np.ndarray]:

@@ -92,9 +92,8 @@ class ReferenceTest:
 
     name: of the reference. search_resolution: Å, resolution limit of the search that gave the orientations. noise:
     (d // 2 + 1,) FSC that as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143,
-    or None. corrected_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part; None if no
-    more than the first shells, which agree by chance, or not known. beyond: mean FSC of the shells finer than
-    search_resolution, or None if there are none."""
+    or None. corrected_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part; None if
+    that is in the first shells, or not known. beyond: mean FSC of the shells finer than search_resolution, or None."""
 
     name: str
     search_resolution: float | None
@@ -105,9 +104,7 @@ class ReferenceTest:
 
     def near_noise(self, resolution: float | None) -> bool:
         """Whether noise reaches about the resolution (Å, or None) of a map."""
-        if resolution is None or self.noise_resolution is None:
-            return False
-        return self.noise_resolution < LIKE_NOISE * resolution
+        return bool(resolution and self.noise_resolution and self.noise_resolution < LIKE_NOISE * resolution)
 
     def like_noise(self, resolution: float | None) -> bool:
         """Whether a map of that resolution (Å, or None) has next to nothing more than noise."""

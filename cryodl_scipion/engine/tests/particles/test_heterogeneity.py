@@ -248,7 +248,7 @@ def test_planted_changes_are_what_the_views_would_show_of_them(here, tmp_path):
     [
         (5, "A swing of 10° of a ninth of the mass would have been seen."),
         (30, "A swing of 40°"),
-        (50, "not even one of 40°: these particles cannot tell"),
+        (50, "not even one of 40°: this set cannot tell"),
     ],
 )
 def test_the_smallest_swing_that_is_found_is_named(smallest, words, monkeypatch):

@@ -83,8 +83,7 @@ class DenoiseConfig(Config):
         "STAR file to write. The denoised images are written beside it, into a stack of the same name (.mrcs)."
     )
     model: str = fields.model(
-        "Model folder of a denoiser, or general_denoiser, which is shipped, needs no training and knows no structure.",
-        "general_denoiser",
+        "Model folder of a denoiser. general_denoiser is shipped, and knows no structure.", "general_denoiser"
     )
     contrast: str = fields.particle_contrast()
 

@@ -229,6 +229,4 @@ def _sign(
     contrast, shown, sentence = contrast_of(matches, "a sphere of the particle's size")
     if config.contrast != "auto":
         return (1.0 if config.contrast == "bright" else -1.0), shown, []
-    if shown:
-        print(sentence)
-    return (1.0 if contrast == "bright" else -1.0), shown, [sentence] * (not shown)
+    return (1.0 if contrast == "bright" else -1.0), shown, [sentence]

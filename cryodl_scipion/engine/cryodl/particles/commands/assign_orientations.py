@@ -20,7 +20,7 @@ from ...reconstruction.views import views_of
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers import load_denoiser
 from ..orientations import assign, simulated_set
-from ..orientations.explained import explained
+from ..orientations.explained import ERRORS, explained
 from ..orientations.hypotheses import choose_hypothesis, hypotheses
 from ..orientations.kept_controls import KeptControls, find_controls, keep_controls
 from ..orientations.structure import end_of, prepare_structure, size_notes
@@ -52,14 +52,14 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         f"{len(search.grid.psi)} in-plane angles, to {resolution:.1f} Å, on {run.device_name}."
     )
     run.warn(*structure.notes)
-    said, advice, kept = _prepare(search, sources, config, run)
+    advice, kept = _prepare(search, sources, config, run)
     # what is refused before leaves none behind
     folder = run.folder(config.particles, config.structure, *([kept.path] if kept else []))
     with run.progress(len(particles), "particle") as bar:
         found = search.run(lambda done: bar.update(done - bar.n), folder)
     made = simulated_set.calibrated(search)[0] if config.controls and _raw(search) and not kept else None
     calibration = kept.calibration if kept else made
-    trust, uses = _trust(search, found, calibration, said, advice, run)
+    trust, uses = _trust(search, found, calibration, advice, run)
     noise, substituted = _controls(search, config, folder, kept)
     origin = {k: [v] * len(particles) for k, v in _origin(search, config).items()}
     if noise and calibration and not kept:
@@ -121,7 +121,7 @@ def _particles(config: AssignOrientationsConfig) -> particle_sets.ParticleSet:
 
 def _prepare(
     search: assign.Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run
-) -> tuple[str, list[str], KeptControls | None]:
+) -> tuple[list[str], KeptControls | None]:
     """Settle how the images are read, and learn their strength and noise. Returns what was found and advice, which hold
     only where the structure explains the particles, and the controls of an earlier run that suit them, with whose
     strength they are compared."""
@@ -134,15 +134,13 @@ def _prepare(
             f"{config.particles} has denoised images, and so has the output. For a refinement with raw images, give "
             "the raw particles, and the denoiser as --model."
         )
-    kept = None
-    if config.controls and _raw(search):
-        kept, reasons = find_controls(search, config)
-        run.warn(*map(messages.Line, reasons))
+    kept, reasons = find_controls(search, config) if config.controls and _raw(search) else (None, [])
+    run.warn(*map(messages.Line, reasons))
     if kept:
         search.fit = kept.fit
     else:
         search.learn()
-    return said, advice, kept
+    return [messages.Line(said), *advice], kept
 
 
 def _raw(search: assign.Search) -> bool:
@@ -154,14 +152,12 @@ def _trust(
     search: assign.Search,
     found: assign.Orientations,
     calibration: simulated_set.AnswerCalibration | None,
-    said: str,
     advice: list[str],
     run: Run,
 ) -> tuple[dict[str, typing.Any], list[str]]:
     """Columns, and sentences: how many angles are right, and what they may be used for."""
     config: AssignOrientationsConfig = run.config
     if not _raw(search):
-        print(said)
         run.warn(
             *advice,
             "The images are denoised, so there are no probabilities, and it was not tested whether the structure "
@@ -177,9 +173,7 @@ def _trust(
     # of other images a flag or contrast that fits by chance is not to be believed
     doubts = explanation.warnings(config.particles, config.structure)
     run.warn(*(doubts or advice))
-    if not explanation.foreign:
-        print(said)
-    if not explanation.nothing:
+    if explanation.signal >= ERRORS:
         close = [] if doubts else size_notes(search, config.particles, config.structure, found)
         run.warn(*(close or size_notes(search, config.particles, config.structure)))
     if explanation.can_be_told:

@@ -137,8 +137,8 @@ def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Rea
     run.warn(*denoiser.notes(particles))
     if not denoiser.measure(particles, contrast).deviation:
         run.warn(
-            f"{particles.path}: at no frequency have the images more power than the noise in their corners. Nothing "
-            "but noise was found in this set, and its denoised images are empty."
+            f"{particles.path}: the images have no more power than the noise in their corners. Nothing but noise was "
+            "found in this set, and its denoised images are empty."
         )
     elif not sure:
         run.warn(
@@ -165,11 +165,10 @@ def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float 
     """'dark' or 'bright', and whether the images tell. diameter_px: None if it is not known."""
     found, sure, sentence = reference.find_contrast(particles, None, diameter_px)
     if config.contrast == "auto":
-        print(sentence) if sure else run.warn(sentence)
-        return found, sure
-    if sure and found != config.contrast:
+        run.warn(sentence)
+    elif sure and found != config.contrast:
         run.warn(f"Contrast (--contrast) is {config.contrast}, but: {sentence}")
-    return config.contrast, sure
+    return found if config.contrast == "auto" else config.contrast, sure
 
 
 def _explained(

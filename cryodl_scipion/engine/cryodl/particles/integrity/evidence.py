@@ -26,7 +26,7 @@ KEPT = 6  # orientations whose neighbourhoods are searched finer
 FINEST_PART = 0.6  # of the resolution: distance at the particle's rim between the last step's neighbouring orientations
 MAX_LEVELS = 5
 FINEST_SHIFT = 0.25  # px
-ELEMENTS = 4e6  # coefficients of projections that are held at a time
+ELEMENTS = 1.5e6  # coefficients of projections that are held at a time
 ROUNDS = 100  # of expectation-maximisation of the priors: it takes some ten
 
 

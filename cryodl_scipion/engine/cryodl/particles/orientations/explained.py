@@ -49,11 +49,6 @@ class Explained:
         return self.whole <= MAXIMUM and self.signal > -UNLIKE
 
     @property
-    def nothing(self) -> bool:
-        """Whether the images have no more power than noise."""
-        return -UNLIKE < self.signal < ERRORS
-
-    @property
     def error(self) -> float:
         """Of `whole`."""
         return self.whole * UNSURE / max(self.signal, ERRORS)
@@ -65,7 +60,7 @@ class Explained:
 
     def warnings(self, path: str, structure: str) -> list[str]:
         """Sentences if the particles are not explained by the structure."""
-        if self.nothing:
+        if -UNLIKE < self.signal < ERRORS:
             return [
                 f"The images of {path} have no signal above the noise ({self.signal:.1f} standard errors): "
                 f"{structure} does not explain these particles, and all results from them would only reproduce "

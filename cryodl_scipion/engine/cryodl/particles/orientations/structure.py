@@ -125,8 +125,8 @@ def prepare_structure(
             "larger box."
         )
     max_shift = width / 10 if config.max_shift is None else config.max_shift
-    resolution = max(config.resolution or FINEST, 2 * particles.pixel_size)  # images have nothing beyond Nyquist
-    settings = SearchSettings(config.angular_step, max_shift, resolution, diameter, config.symmetry)
+    finest = max(config.resolution or FINEST, 2 * particles.pixel_size)  # images have nothing beyond Nyquist
+    settings = SearchSettings(config.angular_step, max_shift, finest, diameter, config.symmetry)
     pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
     density = load_density(config.structure, pixel_size)
     check_symmetry(density, config.symmetry, config.structure)
