@@ -140,7 +140,7 @@ def _prepare(
         search.fit = kept.fit
     else:
         search.learn()
-    return [messages.Line(said), *advice], kept
+    return [said, *advice], kept
 
 
 def _raw(search: assign.Search) -> bool:
@@ -157,7 +157,9 @@ def _trust(
 ) -> tuple[dict[str, typing.Any], list[str]]:
     """Columns, and sentences: how many angles are right, and what they may be used for."""
     config: AssignOrientationsConfig = run.config
+    said, *advice = advice
     if not _raw(search):
+        print(said)
         run.warn(
             *advice,
             "The images are denoised, so there are no probabilities, and it was not tested whether the structure "
@@ -173,6 +175,8 @@ def _trust(
     # of other images a flag or contrast that fits by chance is not to be believed
     doubts = explanation.warnings(config.particles, config.structure)
     run.warn(*(doubts or advice))
+    if not explanation.foreign:
+        print(said)
     if explanation.signal >= ERRORS:
         close = [] if doubts else size_notes(search, config.particles, config.structure, found)
         run.warn(*(close or size_notes(search, config.particles, config.structure)))
