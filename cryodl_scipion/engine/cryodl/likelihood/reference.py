@@ -108,8 +108,8 @@ def find_contrast(
 
 
 def contrast_of(value: float, error: float, compared: str) -> tuple[str, bool, str]:
-    """As find_contrast, from the mean product of images with what they were compared with, and its standard error.
-    Images for which it is not significant cannot be told from noise."""
+    """As find_contrast; images for which it is not significant cannot be told from noise. value, error: no unit, mean
+    product of the images with what they were compared with, and its standard error."""
     if abs(value) <= SURE * error:
         return (
             "bright",
