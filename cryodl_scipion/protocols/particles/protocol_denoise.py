@@ -161,9 +161,9 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
-        bare = self._isBlind() and particles is not None and not particles.hasCTF()
         return self._pixelWarnings(particles) + sayIf(
-            bare, "The particles have no CTF: the denoised images keep its effect."
+            self._isBlind() and particles is not None and not particles.hasCTF(),
+            "The particles have no CTF: the denoised images keep its effect.",
         )
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:

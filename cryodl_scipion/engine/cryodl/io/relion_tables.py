@@ -21,7 +21,6 @@ if typing.TYPE_CHECKING:
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
-HIGHEST = 3500.0  # kV, of any microscope
 LEAST_DEFOCUS = 3000.0  # Å; without a phase plate no set is taken mostly nearer to focus; nm are rarely more
 YES = ("1", "true", "yes")
 STACKS, VISIBLE = "rlnTomoSubTomosAre2DStacks", "rlnTomoVisibleFrames"  # of tilt images
@@ -346,7 +345,7 @@ def _optics(
             f"{path} has a defocus (rlnDefocusU), but its optics table lacks {', '.join(missing)}. Add what is missing."
         )
     microscope = known_columns(path, optics, MICROSCOPE, "optics group")
-    if wrong := [voltage for voltage in np.unique(microscope[rows, 0]) if not 0 < voltage <= HIGHEST]:
+    if wrong := [kv for kv in np.unique(microscope[rows, 0]) if not 0 < kv <= 3500]:  # no microscope has more
         raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of {wrong[0]:g} kV in its optics table. Correct it.")
     return OpticsTable(np.column_stack([values[:, :3], microscope[rows], values[:, 3:]]))
 

@@ -24,9 +24,12 @@ def star_document(path: str | os.PathLike[str]) -> typing.Any:
             return gemmi.cif.read_file(str(path))
         return gemmi.cif.read_string(_other_letters_quoted(text.decode()))
     except UnicodeDecodeError as error:
-        what = "is gzip: unpack it" * text.startswith(b"\x1f\x8b")
-        what = what or "is an image stack or map: give the STAR file of its images" * (text[208:211] == b"MAP")
-        raise ValueError(f"not a readable STAR file ({what or f'byte {error.start} is not UTF-8 text'}).") from None
+        kinds = {
+            b"\x1f\x8b": "is gzip: unpack it",
+            b"MAP": "is an image stack or map: give the STAR file of its images",
+        }
+        what = kinds.get(text[:2]) or kinds.get(text[208:211], f"byte {error.start} is not UTF-8 text")
+        raise ValueError(f"not a readable STAR file ({what}).") from None
     except (ValueError, RuntimeError) as error:
         words = " ".join(re.sub(f"{re.escape(str(path))}:|^string:", "line ", str(error)).split())
         if head := re.match(r"line (\d+).*Wrong number of values", words):  # gemmi names the table's first line

@@ -90,7 +90,7 @@ def find_contrast(
     Raises ValueError for empty images."""
     if structure_projector is not None and particles.angles is not None:
         fit = fit_structure(particles, structure_projector, diameter_px)
-        return _verdict(fit.amplitude, fit.error, "the structure's projections")
+        return contrast_of(fit.amplitude, fit.error, "the structure's projections")
     rows, box = sample_rows(len(particles)), particles.box
     diameter_px = diameter_px or 0.6 * box
     images = prepare(particles.images(rows), diameter_px)
@@ -99,17 +99,14 @@ def find_contrast(
         seen = seen * particles.ctf(rows)
     template = torch.fft.irfft2(seen.expand(len(rows), -1, -1), s=(box, box))
     template = template - template.mean((1, 2), keepdim=True)
-    return contrast_of((images * template).mean((1, 2)), "a sphere of the particle's size")
+    matches = (images * template).mean((1, 2))
+    error = float(matches.std() / len(rows) ** 0.5) if len(rows) > 1 else float("inf")
+    return contrast_of(float(matches.mean()), error, "a sphere of the particle's size")
 
 
-def contrast_of(matches: torch.Tensor, compared: str) -> tuple[str, bool, str]:
-    """As find_contrast, from products (n,) of images with what they were compared with. Where it is not significant,
-    the images cannot be told from noise."""
-    error = float(matches.std() / len(matches) ** 0.5) if len(matches) > 1 else float("inf")
-    return _verdict(float(matches.mean()), error, compared)
-
-
-def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]:
+def contrast_of(value: float, error: float, compared: str) -> tuple[str, bool, str]:
+    """As find_contrast; images for which it is not significant cannot be told from noise. value, error: no unit, mean
+    product of the images with what they were compared with, and its standard error."""
     if abs(value) <= SURE * error:
         return (
             "bright",

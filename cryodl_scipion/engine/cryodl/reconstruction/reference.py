@@ -102,13 +102,10 @@ class ReferenceTest:
     corrected_resolution: float | None
     beyond: float | None
 
-    def near_noise(self, resolution: float | None) -> bool:
-        """Whether noise reaches about the resolution (Å, or None) of a map."""
-        return bool(resolution and self.noise_resolution and self.noise_resolution < LIKE_NOISE * resolution)
-
     def like_noise(self, resolution: float | None) -> bool:
         """Whether a map of that resolution (Å, or None) has next to nothing more than noise."""
-        return self.near_noise(resolution) and self.corrected_resolution is None
+        near = resolution and self.noise_resolution and self.noise_resolution < LIKE_NOISE * resolution
+        return bool(near) and self.corrected_resolution is None
 
     def sentences(self, resolution: float | None) -> list[str]:
         """What the user is told of a map of that resolution (Å, or None)."""
@@ -128,7 +125,7 @@ class ReferenceTest:
                 f"As many images of noise, oriented by the same reference, reach {self.noise_resolution:.1f} Å "
                 "at FSC 0.143."
             )
-            if self.near_noise(resolution):
+            if resolution is not None and self.noise_resolution < LIKE_NOISE * resolution:
                 said.append(
                     "By its FSC the map cannot be distinguished from a map of noise: it may show only the reference."
                 )

@@ -25,8 +25,8 @@ from cryodl.particles.orientations.explained import Explained
 from cryodl.particles.orientations.hypotheses import hypotheses
 from cryodl.particles.orientations.simulated_set import learnt
 from cryodl.particles.orientations.structure import prepare_structure, size_notes
-from cryodl.reconstruction import reference
 from cryodl.reconstruction.reference import ReferenceTest, fsc_of_more_images, own_part, substitution_test
+from cryodl.reconstruction.reference import tested as reference_test
 
 
 @pytest.fixture
@@ -162,10 +162,10 @@ def test_good_news_is_no_warning(project):
 def test_what_the_first_shells_alone_have_beyond_noise_is_nothing_resolved(project):
     curve = torch.tensor([1, 0.9, 0.6] + [0.0] * (BOX // 2 - 2))
     particles = read_particles("p.star")
-    test = reference.tested(particles, curve, curve - 0.4, 60)
+    test = reference_test(particles, curve, curve - 0.4, 60)
     assert test.corrected_resolution is None and test.like_noise(50.0) and not test.like_noise(20.0)
     assert "Corrected for the FSC of noise, nothing is resolved." in test.sentences(50.0)
-    assert reference.tested(particles, curve.clamp(min=0.5), curve - 0.4, 60).corrected_resolution
+    assert reference_test(particles, curve.clamp(min=0.5), curve - 0.4, 60).corrected_resolution
 
 
 def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_references(project):

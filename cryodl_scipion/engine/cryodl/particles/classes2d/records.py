@@ -226,7 +226,10 @@ def _sign(
     matches = (
         samples.conj() * (grid.sample(projected_ball(grid.box, 1.3 * grid.mask_px)[None])[0] * grid.weights[:, None])
     ).real.sum((1, 2))
-    contrast, shown, sentence = contrast_of(matches, "a sphere of the particle's size")
+    error = float(matches.std()) / len(matches) ** 0.5 if len(matches) > 1 else float("inf")
+    contrast, shown, sentence = contrast_of(float(matches.mean()), error, "a sphere of the particle's size")
     if config.contrast != "auto":
         return (1.0 if config.contrast == "bright" else -1.0), shown, []
-    return (1.0 if contrast == "bright" else -1.0), shown, [sentence]
+    if shown:
+        print(sentence)
+    return (1.0 if contrast == "bright" else -1.0), shown, [sentence] * (not shown)

@@ -52,14 +52,14 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         f"{len(search.grid.psi)} in-plane angles, to {resolution:.1f} Å, on {run.device_name}."
     )
     run.warn(*structure.notes)
-    advice, kept = _prepare(search, sources, config, run)
+    said, advice, kept = _prepare(search, sources, config, run)
     # what is refused before leaves none behind
     folder = run.folder(config.particles, config.structure, *([kept.path] if kept else []))
     with run.progress(len(particles), "particle") as bar:
         found = search.run(lambda done: bar.update(done - bar.n), folder)
     made = simulated_set.calibrated(search)[0] if config.controls and _raw(search) and not kept else None
     calibration = kept.calibration if kept else made
-    trust, uses = _trust(search, found, calibration, advice, run)
+    trust, uses = _trust(search, found, calibration, said, advice, run)
     noise, substituted = _controls(search, config, folder, kept)
     origin = {k: [v] * len(particles) for k, v in _origin(search, config).items()}
     if noise and calibration and not kept:
@@ -110,18 +110,16 @@ def _tell(run: Run, count: int, directions: int, controls: str, uses: list[str])
 
 def _particles(config: AssignOrientationsConfig) -> particle_sets.ParticleSet:
     """ParticleSet. Raw ones must have a CTF; denoised ones need none, but cannot be denoised again."""
-    if config.model:
-        particles = particle_sets.read_particles(config.particles, need=("raw", "ctf"))
-    else:
-        particles = particle_sets.read_particles(config.particles)
-        particles = particles if particles.denoiser else particle_sets.read_particles(config.particles, need=("ctf",))
+    particles = particle_sets.read_particles(config.particles, need=("raw", "ctf") if config.model else ())
+    if not particles.denoiser:
+        particles = particle_sets.read_particles(config.particles, need=("ctf",))
     simulated_set.check_substitution(config, particles)
     return particles
 
 
 def _prepare(
     search: assign.Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run
-) -> tuple[list[str], KeptControls | None]:
+) -> tuple[str, list[str], KeptControls | None]:
     """Settle how the images are read, and learn their strength and noise. Returns what was found and advice, which hold
     only where the structure explains the particles, and the controls of an earlier run that suit them, with whose
     strength they are compared."""
@@ -140,7 +138,7 @@ def _prepare(
         search.fit = kept.fit
     else:
         search.learn()
-    return [said, *advice], kept
+    return said, advice, kept
 
 
 def _raw(search: assign.Search) -> bool:
@@ -152,12 +150,12 @@ def _trust(
     search: assign.Search,
     found: assign.Orientations,
     calibration: simulated_set.AnswerCalibration | None,
+    said: str,
     advice: list[str],
     run: Run,
 ) -> tuple[dict[str, typing.Any], list[str]]:
     """Columns, and sentences: how many angles are right, and what they may be used for."""
     config: AssignOrientationsConfig = run.config
-    said, *advice = advice
     if not _raw(search):
         print(said)
         run.warn(
@@ -175,7 +173,7 @@ def _trust(
     # of other images a flag or contrast that fits by chance is not to be believed
     doubts = explanation.warnings(config.particles, config.structure)
     run.warn(*(doubts or advice))
-    if not explanation.foreign:
+    if not doubts:
         print(said)
     if explanation.signal >= ERRORS:
         close = [] if doubts else size_notes(search, config.particles, config.structure, found)

@@ -165,7 +165,7 @@ def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float 
     """'dark' or 'bright', and whether the images tell. diameter_px: None if it is not known."""
     found, sure, sentence = reference.find_contrast(particles, None, diameter_px)
     if config.contrast == "auto":
-        run.warn(sentence)
+        print(sentence) if sure else run.warn(sentence)
     elif sure and found != config.contrast:
         run.warn(f"Contrast (--contrast) is {config.contrast}, but: {sentence}")
     return found if config.contrast == "auto" else config.contrast, sure
