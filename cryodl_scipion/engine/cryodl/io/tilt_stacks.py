@@ -93,8 +93,7 @@ def tilt_stacks(
         raise ValueError(f"{path} has phase-flipped tilt images (rlnCtfDataArePhaseFlipped). Extract them without.")
     found = optimisation_set(path)[TOMOGRAMS_FILE][0]
     _demand(path, columns, ("rlnTomoName", VISIBLE), "particles")
-    names = columns["rlnTomoName"]
-    tables = read_tables(found)
+    names, tables = columns["rlnTomoName"], read_tables(found)
     try:
         series = {name: _series(found, tables, name) for name in dict.fromkeys(names)}
     except FileNotFoundError as error:
