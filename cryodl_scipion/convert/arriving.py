@@ -301,8 +301,7 @@ def _failed(ctf: CTFModel) -> bool:
 
 def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
     """{micrograph id: [Coordinate, ...]} of some micrographs of a set of coordinates, in the set's order."""
-    found = {objId: [] for objId in ids}
-    coordinates = reopened(SetOfCoordinates, growing)
+    found, coordinates = {objId: [] for objId in ids}, reopened(SetOfCoordinates, growing)
     if ids and coordinates.getSize():
         # One pass over the file for all of them; Scipion's sets know no IN.
         for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}"):

@@ -118,16 +118,23 @@ class KeepsOutputs(ProtocolMixin):
             ended = getProtocolFromDb(self.getProject().path, self.getDbPath(), self.getObjId())
         except Exception as error:  # a damaged one is overwritten as always; pyworkflow raises nothing more exact
             self.warning(f"{self.getDbPath()} cannot be read ({error}); outputs that only it knows are made again.")
-            return self._endWork([])
-        jobs = filter(str.isdigit, map(str, ended.getJobIds() if self.useQueue() else ()))
-        self._endWork([job for job in jobs if self._isJobOfThisRun(job)])
+            return self._endWork(self)
+        self._endWork(ended)
         if self.getRunMode() != MODE_RESTART:
             self._takeOutputs(ended)
         ended.getProject().closeMapper()
         ended.closeMappers()
 
-    def _endWork(self, jobs: List[str]) -> None:
-        """End the run's process on this machine and its jobs: beside them, a second would write the same files."""
+    def cleanWorkingDir(self) -> None:
+        """Called also when the run is deleted: what still works on it would make its folder anew."""
+        self._endWork(self)
+        super().cleanWorkingDir()
+
+    def _endWork(self, known: EMProtocol) -> None:
+        """End the run's process on this machine and its jobs: beside them, a second would write the same files. known:
+        the run with its jobs."""
+        numbers = filter(str.isdigit, map(str, known.getJobIds() if self.useQueue() else ()))
+        jobs = [job for job in numbers if self._isJobOfThisRun(job)]
         working = [process for process in psutil.process_iter(["cmdline"]) if self._isOfThisRun(process)]
         for process in filter(psutil.Process.is_running, working):  # not another one that got its number meanwhile
             self.warning(f"{self.getRunName()} was still at work: its process {process.pid} is ended first.")

@@ -6,6 +6,7 @@ import importlib
 import os
 import sqlite3
 import subprocess
+import sys
 from unittest import mock
 
 import pyworkflow.utils as pwutils
@@ -40,6 +41,16 @@ class TestCryodlLostOutputs(CryodlTest):
             self.proj.launchProtocol(run, wait=True)
             self.assertTrue(run.isFinished(), run.getErrorMessage())
             self.assertEqual(run.outputModel.getNetwork(), "unet")
+
+    def test_a_run_that_is_deleted_while_it_works_is_ended_first(self):
+        """Its process would make the folder anew, and compute on, unseen."""
+        run = self.runProtocol(CryodlProtImportModel, modelFolder=self.folder)
+        words = ["-c", "import time; time.sleep(60)", "pw_protocol_run.py", self.proj.path, run.getDbPath()]
+        works = subprocess.Popen([sys.executable, *words])
+        self.addCleanup(works.kill)
+        self.proj.deleteProtocol(run)
+        works.wait(1)
+        self.assertFalse(os.path.exists(run._getPath()))
 
     def test_outputs_are_there_before_their_step_counts_as_done(self):
         run = self.killed()

@@ -174,8 +174,7 @@ def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str
         setattr(item, "_" + CLASS_PROBABILITY, Float(row[1]))
 
     def describeClass(made: Any) -> None:
-        name = maps[made.getObjId() - 1]
-        representative = made.getRepresentative()
+        name, representative = maps[made.getObjId() - 1], made.getRepresentative()
         representative.setLocation(1, name)
         representative.setSamplingRate(pixelSize)
         representative.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])

@@ -181,8 +181,7 @@ class GroupsWindow(MicrographWindow):
     def _addControls(self, slider: Any) -> None:
         row = self.addRow(padding=(6, 4, 6, 0))
         if self._data.modes:
-            self.mode = tk.StringVar(self.root, self._data.modes[0])
-            width = max(map(len, self._data.modes))
+            self.mode, width = tk.StringVar(self.root, self._data.modes[0]), max(map(len, self._data.modes))
             self.addChoice(row, "Colours", self.mode, self._data.modes, width, self.changeMode)
         self._switches = ttk.Frame(row)
         self._switches.pack(side=tk.LEFT)

@@ -215,8 +215,7 @@ def cut(mesh: Mesh, axis: int, position: float) -> Tuple[np.ndarray, np.ndarray]
     # the corner that lies alone on its side, and the two others
     alone = np.where(above.sum(axis=1) == 1, above.argmax(axis=1), above.argmin(axis=1))
     row = np.arange(len(crossed))
-    top = crossed[row, alone]
-    ends = []
+    top, ends = crossed[row, alone], []
     for step in (1, 2):
         other = crossed[row, (alone + step) % 3]
         part = (height[top] / (height[top] - height[other]))[:, None]

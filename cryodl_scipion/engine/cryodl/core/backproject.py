@@ -140,8 +140,7 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
         part = torch.nn.functional.interpolate(curve, len(mean), mode="linear", align_corners=True)[0, 0]
     constant = (mean * part.clamp(min=FLOOR))[shell.clamp(max=len(mean) - 1)]
     transform = torch.where(inside, value / (weight + constant).clamp(min=1e-20), torch.zeros((), device=device))
-    volume = torch.fft.fftshift(torch.fft.irfftn(transform, s=(padded,) * 3))
-    start = padded // 2 - box // 2
+    volume, start = torch.fft.fftshift(torch.fft.irfftn(transform, s=(padded,) * 3)), padded // 2 - box // 2
     volume = volume[start : start + box, start : start + box, start : start + box]
     return _without_corners(undamped(volume, padded))
 
