@@ -46,6 +46,15 @@ def test_labels_of_nearly_all_particles_stay_complete(config, monkeypatch):
     assert _decide(config, monkeypatch, 600, score=0.1)[0].labels == "complete", "unsure places are no particles"
 
 
+def test_a_few_boxes_for_the_general_model_are_never_all_particles(config, monkeypatch):
+    import dataclasses
+
+    begun = dataclasses.replace(config, start_from="general")
+    decided, said = _decide(begun, monkeypatch, 10)
+    assert decided.labels == "boxes" and said[0].startswith("6 labels to learn from beside the general model")
+    assert _decide(dataclasses.replace(begun, labels="complete"), monkeypatch, 10)[0].labels == "complete"
+
+
 def test_what_the_user_says_is_not_questioned(config, monkeypatch):
     import dataclasses
 

@@ -113,7 +113,7 @@ def test_a_coarse_map_of_the_molecule_is_not_taken_for_another_molecule(tmp_path
     assert any("with a coarse map, whose detail fades from" in warning for warning in result.warnings)
     (said,) = [warning for warning in result.warnings if "explain" in warning]
     assert "coarse.mrc explains these particles to 32 Å" in said and "a coarse first map" in said
-    assert "If all particles show the structure," in result.summary[1]
+    assert "if all particles show the structure," in result.summary[1]
     assert not any("fits coarse.mrc better" in warning for warning in result.warnings)
 
 

@@ -72,7 +72,7 @@ class AnswerEstimate:
             f"By {self.answered} answers {right[0]:.0f} % of the picks are particles (between {right[1]:.0f} and "
             f"{right[2]:.0f} %), and they are {found[0]:.0f} % (between {found[1]:.0f} and {found[2]:.0f} %) of the "
             f"{count:.0f} particles (between {fewest:.0f} and {most:.0f}) among the candidates of the micrographs "
-            f"that were asked about; {100 * INTERVAL:.0f} % intervals."
+            f"that were asked about (others are not counted); {100 * INTERVAL:.0f} % intervals."
         )
 
 

@@ -92,6 +92,7 @@ MICROGRAPHS = 3  # looked at to judge the labels
 # Labels that cover this part of a close packing need no look; fewer than this part of the surely seen particles are
 # only some of them, if so many are missing.
 DENSE, SOME, MISSING = 0.25, 0.5, 20
+BOXES = 40  # labels that teach the general model and are never taken for all particles: it may see few of faint ones
 FEW = 200  # labels up to which they are taken for boxes, and beyond for a sparse sample
 
 
@@ -145,6 +146,12 @@ def decide_labels(
     decided = dataclasses.replace(config, labels=kind)
     if config.labels != "auto" or kind != "complete":
         return decided, []
+    marked = sum(len(item.positives) for item in items)
+    if config.start_from == MODEL and marked <= BOXES:
+        return dataclasses.replace(config, labels="boxes"), [
+            f"{counted(marked, 'label')} to learn from beside the general model are taken for some of the particles, "
+            "not for all. If all particles are labelled, use train-picker --labels complete."
+        ]
     labelled, seen, looked = 0, 0.0, 0
     for item in sorted(items, key=lambda item: -len(item.positives))[:MICROGRAPHS]:
         try:
@@ -156,7 +163,7 @@ def decide_labels(
         labelled, seen, looked = labelled + len(image.positives), seen + _surely_seen(image, method, config), looked + 1
     if labelled >= SOME * seen or seen - labelled < MISSING:
         return decided, []
-    kind = "boxes" if sum(len(item.positives) for item in items) <= FEW else "sparse"
+    kind = "boxes" if marked <= FEW else "sparse"
     return dataclasses.replace(config, labels=kind), [
         f"{labelled} particles are labelled on {looked} micrographs, on which the general model finds {seen:.0f} "
         "with confidence. The labels are therefore regarded as incomplete, and unlabelled areas are not used for "
