@@ -200,8 +200,8 @@ def _trust(
             + " If the structure has a symmetry, give it (--symmetry)." * (config.symmetry.upper() == "C1")
         )
     told = [
-        f"{min(100 * probability.mean(), 99):.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°), if all "
-        "particles show the structure, and it alone: false picks are not counted.",
+        f"{min(100 * probability.mean(), 99):.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°), if "
+        "all particles show the structure, and it alone: false picks are not counted.",
         START,
     ]
     return {PROBABILITY: probability, EXPLAINED: explanation.particle}, [FOREIGN] if explanation.foreign else told
