@@ -294,10 +294,14 @@ class CryodlProtClassify2D(
         particles, count = self.inputParticles.get(), self.classes.get()
         first = self.firstParticles.get() if particles.isStreamOpen() else particles.getSize()
         what = f"First particles is {first}" if particles.isStreamOpen() else f"There are {first} particles"
+        mask, width = self.maskDiameter.get() or 0, (particles.getXDim() or 0) * particles.getSamplingRate()
         return checks.sayIf(
             count and first < 2 * count,
             f"{what} for {count} classes; at least two for each class are needed, and 50 are better. Choose fewer "
             "classes, or more particles.",
+        ) + checks.sayIf(
+            mask > width > 0,
+            f"Mask diameter is {mask:g} Å, but the images are {width:.0f} Å wide. Choose less, or leave it empty.",
         )
 
     def _warnings(self) -> List[str]:

@@ -99,6 +99,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertEqual(errors(), "")
         self.assertIn("12 particles for 7 classes", errors(classes=7))
         self.assertIn("Number of classes is missing", errors(classes=None))
+        self.assertIn("Mask diameter is 900 Å, but the images are", errors(maskDiameter=900.0))
         denoised = self.makeProtocol(
             CryodlProtClassify2D, dict(inputParticles=(self.denoised, "outputParticles")), useGpu=False, classes=4
         )

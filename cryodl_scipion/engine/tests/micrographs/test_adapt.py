@@ -147,7 +147,7 @@ def test_questions_that_someone_may_be_answering_stay_when_more_micrographs_come
     assert questions.read_bytes() == first
     assert run(unsure, "--threshold", "0.35") == 0
     asked_anew = questions.read_bytes()
-    assert asked_anew != first and "and --answers ANSWERS, and no other threshold" in capsys.readouterr().out
+    assert asked_anew != first and "and --answers ANSWERS, without its threshold or rule" in capsys.readouterr().out
     questions.write_bytes(first[:-40])
     assert run(unsure, "--threshold", "0.35") == 0
     assert questions.read_bytes() == asked_anew, "a damaged file is written anew"

@@ -230,7 +230,7 @@ def test_a_training_that_ruins_the_general_model_leaves_it_as_it_is(tmp_path, ra
         assert card["name"] == "model" and "as it is" in result.outputs["stop_reason"]
         assert said.gain < -said.error and all(torch.equal(weights[key], general[key]) for key in general)
         assert result.outputs["threshold"] == card["threshold"] and card["contrast"] == "dark"
-        assert "threshold from the clicks" in said.sentence() and card["particle_diameter"] == 120
+        assert "threshold from the labels" in said.sentence() and card["particle_diameter"] == 120
     else:
         assert card["training"]["particles"] == 6 * len(ground_truth) == card["validation"]["reference"]
         assert not card["training"]["validation_micrographs"], "all boxes teach, and each was held back once"

@@ -21,7 +21,7 @@ MOST_STEPS, MOST_IMAGES = 100, 16  # bounds that keep both trials within four mi
 # Mean confidence of what the general model finds, from which it is sure of it: 0.88 to 0.99 on clear micrographs, 0.48
 # to 0.81 on faint or dirty ones.
 SURE = 0.85
-LEFT, CLICKS = "the clicks and the picks left alone", "the clicks"  # what it may learn from
+LEFT, CLICKS = "the labels and the picks left alone", "the labels"  # what it may learn from
 TRIALS = "half_0", "half_1"  # folders of the trials on either half of the clicks
 
 
@@ -44,11 +44,12 @@ class HeldBack:
         """For the log and the result."""
         made = f"has learnt from {self.way}" if self.learns else "is the general model"
         made += ", since the general model finds fewer than half of their particles" * (self.learns and self.gain < 0)
-        made += ", with a threshold from the clicks" * (not self.learns and not self.unchanged)
+        made += ", with a threshold from the labels" * (not self.learns and not self.unchanged)
+        times, low, high = np.exp([self.gain, self.gain - self.error, self.gain + self.error])
         return (
-            f"{self.clicks} clicks were held back, one half after the other. When it learns from the other half of "
-            f"{self.way} the general model ranks them better (below 0: worse) among all candidates by {self.gain:.2f} "
-            f"± {self.error:.2f}, in logarithms of ranks. This model {made}."
+            f"{self.clicks} labels were held back, one half after the other. When it learns from the other half of "
+            f"{self.way}, the general model ranks them {times:.1f} times as high among all candidates ({low:.1f} to "
+            f"{high:.1f}; below 1: worse). This model {made}."
         )
 
 

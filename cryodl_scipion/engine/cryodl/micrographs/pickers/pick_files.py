@@ -190,7 +190,7 @@ class Picks:
         if not made.picks:
             return written.rstrip()
         if self.answered and (told := self.answered.asked.estimate(made.threshold)):
-            return written + told.in_words()
+            return f"{written}By the answers the threshold is {made.threshold:.2f}. {told.in_words()}"
         if not made.expected:
             return written + (UNTOLD if made.state else FEW_LABELS)
         found, number = made.expected, made.expected_particles

@@ -80,7 +80,7 @@ def ask_about_picks(config: PickConfig, named: Named, made: PickOutputs, checksu
     if not names.issuperset(asked.micrographs):
         micrographs = f"MICROGRAPHS (with {some_names(asked.micrographs)})"
     avoid = "" if config.avoid == PickConfig.avoid else f" --avoid {config.avoid}"
-    instead = "" if config.threshold is None and config.threshold_rule == "model" else ", and no other threshold"
+    instead = "" if config.threshold is None and config.threshold_rule == "model" else ", without its threshold or rule"
     run.summary(
         f"{counted(len(asked.places), 'question')} about places on {counted(len(asked.micrographs), 'micrograph')} "
         f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {file} --micrographs {micrographs} "
