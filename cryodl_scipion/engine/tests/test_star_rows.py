@@ -127,7 +127,7 @@ def test_a_list_of_micrographs_that_is_no_star_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     "content, words",
     [
-        (gzip.compress(b"data_\n"), "is gzip: unpack it"),
+        (gzip.compress(b"data_\n", mtime=0), "is gzip: unpack it"),
         (b"\xff" * 208 + b"MAP " + b"\0" * 812, "is an image stack or map: give the STAR file"),
     ],
 )
