@@ -42,7 +42,8 @@ def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOut
     run.warn(*gathered.warnings)
     _say_start(config, method, gathered, split, training.device_name)
     begun = Begun.of(config.start_from, task) if config.start_from else None
-    kept = begun.keep_the_better(task, training.fit(task)) if begun else None
+    report = training.fit(task)
+    kept = begun.keep_the_better(task, report) if begun else None
     card = model_card(config, gathered, split, task, training, begun)
     slope, offset = card["calibration"]
     score = lambda raw: calibrate.Calibration(slope, offset, 0.5).score(raw / card["raw_scale"])
