@@ -113,10 +113,11 @@ class Plugin(pwem.Plugin):
     @classmethod
     def defineBinaries(cls, env: Any) -> None:
         home = cls.getHome()
+        marker = environment.markerOf(home)
         commands = [
             (
                 environment.installCommand(home, cls.getVar(CRYODL_PIP_ARGS), cls.getCondaActivationCmd() or ""),
-                [glob.escape(environment.markerOf(home))],
+                [glob.escape(marker)],
             )
         ]
         # With `file:` Scipion links this empty archive instead of downloading one.

@@ -254,7 +254,8 @@ def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:
         if name == _CTF_BY[_CTFFIND]:
             problems = _missingCtffind(runs)
         elif name in known:
-            plugin, problems = known[name].getClassPackage().Plugin, known[name].validateInstallation()
+            plugin = known[name].getClassPackage().Plugin
+            problems = known[name].validateInstallation()
             if not problems and known[name].isDisabled():
                 problems = [f"Its plugin disables it for what is in {plugin.getHome()}."]
             elif not problems and name == _REFINE:

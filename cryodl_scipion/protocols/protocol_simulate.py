@@ -57,7 +57,8 @@ class OfMicrographs(Way[contract.SimulateMicrographsConfig, contract.SimulateMic
 
     def makeOutputs(self, protocol: Any, made: contract.SimulateMicrographsOutputs) -> Dict[str, Any]:
         """The micrographs are an output first: the others point to them."""
-        config, micrographs = protocol._config(), protocol._createSetOfMicrographs()
+        config = protocol._config()
+        micrographs = protocol._createSetOfMicrographs()
         micrographs.setSamplingRate(config.pixel_size)
         micrographs.setAcquisition(_acquisition(config, doseInitial=0.0, dosePerFrame=config.dose))
         byName = appendMicrographs(micrographs, made.micrographs)

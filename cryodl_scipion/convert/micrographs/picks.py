@@ -401,7 +401,8 @@ def scaledPicks(
     """{micName: [(x, y, score or None), ...]} in px of the frame; an empty list where there are no picks. names:
     micrographs to take. pixelSize: Å/px of the frame."""
     ids = {objId: name for name, objId in micrographsByName(coordinates).items() if name in names}
-    scale, picks = coordinates.getMicrographs().getSamplingRate() / pixelSize, {name: [] for name in names}
+    scale = coordinates.getMicrographs().getSamplingRate() / pixelSize
+    picks = {name: [] for name in names}
     for item in coordinates.iterItems():
         if item.getMicId() in ids:
             picks[ids[item.getMicId()]].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))

@@ -98,7 +98,8 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
         )
 
     def problems(self, protocol: Any) -> List[str]:
-        volume, given = protocol.inputVolume.get(), [(part, part.of(protocol)) for part in _OTHERS]
+        volume = protocol.inputVolume.get()
+        given = [(part, part.of(protocol)) for part in _OTHERS]
         errors = [e for part, one in given if one is not None for e in protocol._checkSameGrid(volume, one, part.what)]
         for start, label in (("inputHalf", "Half-map"), (PROCESSED, "Processed half-map")):
             alone = [getattr(protocol, f"{start}{number}").get() is None for number in (1, 2)]

@@ -184,6 +184,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
 
     def _tell(self, results: Sequence[Result[ImproveMapOutputs]]) -> List[str]:
         named = self._resultsByName()
-        prefix, told = "{}: ".format if len(named) > 1 else "".format, super()._tell
+        prefix = "{}: ".format if len(named) > 1 else "".format
+        told = super()._tell
         lines = [prefix(name) + line for name, result in named.items() for line in told([result])]
         return lines + self._frameLines() if named else ["No improved map yet."]

@@ -86,7 +86,8 @@ class PathWindow(CanvasWindow):
     def __init__(self, parent: Any, paths: Sequence[str], title: str) -> None:
         CanvasWindow.__init__(self, parent, f"Maps along an axis: {title}")
         self._paths = [path for path in paths if path]
-        bar, self._axis = self.addRow(padding=(8, 4)), tk.StringVar(self.root, "1")
+        bar = self.addRow(padding=(8, 4))
+        self._axis = tk.StringVar(self.root, "1")
         self.addChoice(bar, "Axis:", self._axis, range(1, len(self._paths) + 1), 3, self.draw)
         self.slider = self.addSlider(bar, 1, len(self._paths[0]), self.draw, 8, label="Map")
         self.addFigure((9, 6))

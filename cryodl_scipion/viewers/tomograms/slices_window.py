@@ -41,7 +41,8 @@ def drawLabels(axes: Any, labels: np.ndarray, names: Any, extent: Any, opacity: 
     """A slice of labels, each in its colour, 0 clear; and a legend of those that are named or seen.
 
     labels: (h, w) int. extent: of matplotlib, the tomogram's. opacity: 0 to 1."""
-    seen, rgba = [label for label in np.unique(labels) if label > 0], np.zeros(labels.shape + (4,))
+    seen = [label for label in np.unique(labels) if label > 0]
+    rgba = np.zeros(labels.shape + (4,))
     for label in seen:
         rgba[labels == label] = to_rgb(labelColour(label)) + (opacity,)
     axes.imshow(rgba, extent=extent, interpolation="nearest")

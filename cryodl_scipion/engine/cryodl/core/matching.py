@@ -87,7 +87,8 @@ def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, thresho
     hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
     kept = scores >= threshold
     true_positives = int(hit[kept].sum())
-    precision, recall = true_positives / max(int(kept.sum()), 1), true_positives / max(n_reference, 1)
+    precision = true_positives / max(int(kept.sum()), 1)
+    recall = true_positives / max(n_reference, 1)
     best = dict(best_threshold=0.0, best_f1=0.0, best_precision=0.0, best_recall=0.0)
     area = 0.0
     if len(hit) and n_reference:

@@ -168,7 +168,8 @@ def _read_list(path: str) -> list[str]:
         names = read_star_column(path, "_rlnMicrographName")
     else:
         names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    beside, files = os.path.dirname(path), []
+    beside = os.path.dirname(path)
+    files = []
     for name in dict.fromkeys(n.split("@")[-1] for n in names):
         hit = next((c for c in [name, os.path.join(beside, name)] if os.path.exists(c)), None)
         if hit is None:

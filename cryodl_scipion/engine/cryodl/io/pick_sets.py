@@ -138,7 +138,8 @@ def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
 
 def _shortest_names(paths: typing.Sequence[str]) -> list[str]:
     """The ends of the paths, with as many folders as tell them apart."""
-    parts, names = [Path(os.path.abspath(p)).parts for p in paths], []
+    parts = [Path(os.path.abspath(p)).parts for p in paths]
+    names = []
     for mine in parts:
         rest = [other for other in parts if other is not mine]
         count = next((c for c in range(1, len(mine)) if all(o[-c:] != mine[-c:] for o in rest)), len(mine))

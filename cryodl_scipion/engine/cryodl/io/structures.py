@@ -221,7 +221,8 @@ def density_of_atoms(
     check_memory(side, path, pixel_size)
     zyx = xyz[:, ::-1] / pixel_size + side // 2
     low = np.floor(zyx).astype(int)
-    part, volume = zyx - low, np.zeros(side**3, np.float32)
+    part = zyx - low
+    volume = np.zeros(side**3, np.float32)
     for corner in np.ndindex(2, 2, 2):
         corner_weight = np.prod(np.where(corner, part, 1 - part), axis=1)
         np.add.at(

@@ -207,7 +207,8 @@ def _best_groups(gain: np.ndarray) -> list[list[int]]:
         """Smallest sum and groups (bit masks) of the picks whose bits are set."""
         if not left:
             return 0.0, ()
-        first, answers = (left & -left).bit_length() - 1, []
+        first = (left & -left).bit_length() - 1
+        answers = []
         for group, value in _groups_with(first, left & fits[first]):
             rest, others = best(left & ~group)
             answers.append((value + rest, (group,) + others))

@@ -159,7 +159,8 @@ def _resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 def _unfilled(image: torch.Tensor) -> torch.Tensor:
     """(h, w) bool: pixels with detail of their own; False in constant areas and in streaked or constant margins."""
-    along_y, along_x = (image[1:] - image[:-1]).abs(), (image[:, 1:] - image[:, :-1]).abs()
+    along_y = (image[1:] - image[:-1]).abs()
+    along_x = (image[:, 1:] - image[:, :-1]).abs()
     step = _sampling_step(image)
     # means, not medians: in files with few grey levels most neighbours are equal, and a median is 0 or 1 level
     typical = 0.5 * (along_y.mean() + along_x.mean())

@@ -181,7 +181,8 @@ def _smooth(power: np.ndarray) -> np.ndarray:
 
 def _above_noise(molecule: Curve, solvent: Curve) -> float | None:
     sought = np.flatnonzero(molecule.frequency > 1 / COARSEST)
-    below = np.flatnonzero((molecule.value - solvent.value)[sought] < NOISE * np.maximum(solvent.value[sought], 1e-30))
+    ratio = (molecule.value - solvent.value)[sought] / np.maximum(solvent.value[sought], 1e-30)
+    below = np.flatnonzero(ratio < NOISE)
     return float(1 / molecule.frequency[sought[below[0]]]) if len(below) and below[0] >= FIRST else None
 
 

@@ -217,10 +217,8 @@ def choose_questions(
     threshold: score from which a candidate is a pick; without any pick the best candidates stand for them. diameter: px
     of the micrographs. As many places each are drawn at random from the better half of the picks, from the other half,
     and from two further parts that score less (ENDS); on micrographs with many, few and middling numbers of picks."""
-    rng, best = (
-        np.random.default_rng(seed),
-        np.sort(np.concatenate([np.zeros(0), *(s for _, s in candidates.values())])),
-    )
+    rng = np.random.default_rng(seed)
+    best = np.sort(np.concatenate([np.zeros(0), *(s for _, s in candidates.values())]))
     threshold = threshold if len(best) < COUNT or best[-1] >= threshold else float(best[-COUNT])
     names = _spread_over(candidates, threshold)
     scores = np.concatenate([np.zeros(0), *(candidates[n][1] for n in names)])

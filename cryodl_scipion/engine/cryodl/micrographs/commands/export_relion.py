@@ -39,7 +39,8 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
             raise ValueError(
                 f"RELION looks for the picks of {other} and {row} in the same file. Rename one of the micrographs."
             )
-    output, folder = project_name_of_folder(config.output, config.project), run.folder(continues=False)
+    output = project_name_of_folder(config.output, config.project)
+    folder = run.folder(continues=False)
     table, tables, groups = _micrographs(config, rows, folder, output)
     for name, row in rows.items():
         file = folder / pick_sets.coordinate_file(row)

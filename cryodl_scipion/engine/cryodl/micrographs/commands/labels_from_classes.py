@@ -67,7 +67,8 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
     labels = {}
     for name in shapes:
         good = kept.get(name, NOTHING)
-        bad, of_picks = rejected_of(classified.get(name, NOTHING), good, reach), picks.get(name, _NO_PICKS)
+        bad = rejected_of(classified.get(name, NOTHING), good, reach)
+        of_picks = picks.get(name, _NO_PICKS)
         labels[name] = labels_of_classes(good, bad, of_picks, shapes[name], reach, config.minimum_score)
     count = lambda one, certain: sum(pick.certain == certain for pick in one.picks)
     made = LabelsFromClassesOutputs(

@@ -39,7 +39,8 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     if config.method == "templates":
         return templates.pick_by_templates(config, named, run)
     model = find_model(config.model, "picker")
-    card, folder = read_card(model, "picker"), Path(config.output)
+    card = read_card(model, "picker")
+    folder = Path(config.output)
     settings, todo = _to_pick(config, named, settle(config, card, model), run)
     run.warn(*earlier_notes(folder / CANDIDATES, named))
     picks = pick_files.Picks(config, model, card, settings, answers_for(config, card))

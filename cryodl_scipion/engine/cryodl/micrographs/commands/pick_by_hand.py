@@ -82,7 +82,8 @@ def _say_training(config: PickByHandConfig, partial: bool) -> None:
     if config.ask:
         print(f"Repeat the command that picked, with --answers {config.coordinates}.")
         return
-    start, record = " --start-from general" if partial else "", Path(config.start_from or "") / RECORD
+    start = " --start-from general" if partial else ""
+    record = Path(config.start_from or "") / RECORD
     if config.start_from and record.is_file() and read_kept(record).get("contrast") == "bright":
         start += " --contrast bright"  # few labels of faint particles do not tell it
     print(

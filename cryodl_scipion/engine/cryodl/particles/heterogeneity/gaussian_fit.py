@@ -137,7 +137,8 @@ def _posterior(training: Training, weight: np.ndarray, without: np.ndarray) -> t
     highest = value.max(axis=1, keepdims=True)
     posterior = np.exp(value - highest)
     total = posterior.sum(axis=1, keepdims=True)
-    return posterior / total, float(((highest + np.log(total / NODES))[:, 0] - without)[training.held].mean())
+    gain = (highest + np.log(total / NODES))[:, 0] - without
+    return posterior / total, float(gain[training.held].mean())
 
 
 def _write(path: Path, training: Training, state: dict, best: dict, weight: np.ndarray) -> None:

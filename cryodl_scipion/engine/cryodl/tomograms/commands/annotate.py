@@ -14,7 +14,8 @@ from .import_annotations import written
 
 @command
 def annotate(config: AnnotateConfig, run: Run) -> AnnotationsOutputs:
-    pairs, tomograms = name_tomograms(expand_paths(config.tomograms), config.names), []
+    pairs = name_tomograms(expand_paths(config.tomograms), config.names)
+    tomograms = []
     for name, path in pairs:
         tomogram = Tomogram(path)
         size, note = working_pixel_size(tomogram, config.pixel_size)

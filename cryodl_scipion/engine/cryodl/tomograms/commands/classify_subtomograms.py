@@ -223,4 +223,5 @@ def _clustered(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomogr
         embedding=f"{stem}_embedding.csv",
         pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
     )
-    return Classes(numbers, {n: str(n) for n in range(1, config.classes + 1)}, angles, shifts, diameter, {}, made)
+    names = {number: str(number) for number in range(1, config.classes + 1)}
+    return Classes(numbers, names, angles, shifts, diameter, {}, made)

@@ -26,7 +26,8 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
     folder, device = training.take_folder(), training.take_device()
     _say_start(config, method, examples, training.device_name)
     training.start()
-    weights, card = _learn(config, method, examples, training), first_card(config, examples)
+    weights = _learn(config, method, examples, training)
+    card = first_card(config, examples)
     parts = [] if method.learns_by_steps else folds(examples, config.seed)
     if parts:
         how = f"cross-validation in {len(parts)} parts, because a fifth of so few would tell little."

@@ -74,7 +74,8 @@ def _write_labels(
     area_px = shape[1] * shape[2]
 
     def read(start: int, stop: int) -> np.ndarray:
-        return np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px).reshape(-1, *shape[1:])
+        part = np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px)
+        return part.reshape(stop - start, *shape[1:])
 
     ranges, finder = slabs(shape, components.BYTES, MEMORY), components.ComponentFinder(labels)
     for start, stop in ranges:

@@ -58,7 +58,8 @@ def _branches(positions: np.ndarray) -> list[list[int]]:
         neighbours[b].append(a)
     many = np.array([len(n) > 2 for n in neighbours])
     inner = pairs[many[pairs].all(axis=1)]
-    _, cluster = connected_components(coo_array((np.ones(len(inner)), inner.T), (len(positions),) * 2), directed=False)
+    graph = coo_array((np.ones(len(inner)), inner.T), shape=(len(positions),) * 2)
+    _, cluster = connected_components(graph, directed=False)
     middle = _middles(positions, np.flatnonzero(many), cluster)
     branches, seen = list[list[int]](), set[typing.Any]()
     starts: list[tuple[int, int | None]] = [

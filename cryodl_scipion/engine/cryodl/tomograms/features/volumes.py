@@ -182,7 +182,8 @@ def labels_there(config: PickFeaturesConfig | MeasureMembranesConfig, without: t
             values = np.unique(volume.labels((z, min(z + SLAB, volume.shape[0]))))
             found.update((value, f"{value} {names.get(value, '')}".rstrip()) for value in values.tolist() if value)
     there = ", ".join(found[value] for value in sorted(found))
-    return f" The label volumes have {there}; --label is {config.label}." if found and config.label not in found else ""
+    missing = found and config.label not in found
+    return f" The label volumes have {there}; --label is {config.label}." if missing else ""
 
 
 def join_points(folder: Path, record: FolderRecord) -> None:
