@@ -100,7 +100,7 @@ class CryodlScoreThresholdWizard(
             one = round(next(iter(thresholds.values())), 2)
             form.setVar(field, thresholdText(thresholds) if has(form.protocol, "inputScores") else one)
 
-        SlicesWindow(form.root, TomogramSlices.ofMasks(sets[0], sets), "Score threshold", accept).show()
+        SlicesWindow(form.root, TomogramSlices.ofTomograms(sets[0], sets), "Score threshold", accept).show()
 
 
 def toMeasure(protocol: EMProtocol) -> Any:

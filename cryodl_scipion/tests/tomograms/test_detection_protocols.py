@@ -165,6 +165,14 @@ class TestCryodlDetection(ViewersTest):
         self.assertIsNone(TomogramSlices.ofCoordinates(none).slider)
 
     @unittest.skipIf(missing(), missing())
+    def test_the_window_opens_with_the_first_overlay(self):
+        layers = [Layer(name, SCORES, {}, [name], 0.5) for name in ("membrane", "body")]
+        data = TomogramSlices.ofTomograms(self.tomograms.outputTomograms, layers)
+        window = SlicesWindow(None, data, "Scores")
+        self.addCleanup(window.root.destroy)
+        self.assertEqual((window._chosen.get(), window._layer), ("membrane", "membrane"))
+
+    @unittest.skipIf(missing(), missing())
     def test_the_window_says_how_many_detections_a_q_keeps_and_makes_a_set_of_them(self):
         data, asked = self.slices(self.byTemplate, "showDetections"), []
         window = SlicesWindow(None, data, "Detections", None, None, lambda q: asked.append(q) or "made")

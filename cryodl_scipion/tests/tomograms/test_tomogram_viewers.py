@@ -76,8 +76,8 @@ class TestCryodlTomogramViewers(ViewersTest):
 
     def test_labels_stand_beside_the_scores_that_they_come_of(self):
         data = self.slices(self.merged, "showLabels")
-        self.assertEqual([layer.name for layer in data.layers], ["membrane", "ribosome", "features"])
-        self.assertEqual(data.layers[-1].names, ["membrane", "ribosome"])
+        self.assertEqual([layer.name for layer in data.layers], ["features", "membrane", "ribosome"])
+        self.assertEqual(data.layers[0].names, ["membrane", "ribosome"])
         labels = data.overlay("TS_01", data.layer("features"), 0, 4)
         scores = data.overlay("TS_01", data.layer("membrane"), 0, 4)
         self.assertTrue((labels[scores >= 0.5] == 1).all())
@@ -136,7 +136,7 @@ class TestCryodlTomogramViewers(ViewersTest):
 
     def test_segmentation_and_truth_are_compared(self):
         data = self.slices(self.judged, "showSlices")
-        self.assertEqual([layer.name for layer in data.layers], ["ground truth", "segmentation"])
+        self.assertEqual([layer.name for layer in data.layers], ["segmentation", "ground truth"])
         self.assertTrue((data.overlay("TS_01", data.layer("ground truth"), 0, 1) == 2).all())
         table = self.panel(self.judged, "showMetrics")._arguments[5]
         self.assertEqual([len(row) for row in table[1]], [len(table[0])] * 2)

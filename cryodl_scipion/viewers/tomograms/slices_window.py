@@ -139,8 +139,6 @@ class TomogramSlices(Pictures):
         """In their tomograms, or masks, which they may belong to themselves."""
         return cls.ofTomograms(coordinates.getPrecedents(), masks, coordinates)
 
-    ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
-
     def layer(self, name: str) -> Optional["Layer"]:
         return next((layer for layer in self.layers if layer.name == name), None)
 
@@ -245,7 +243,7 @@ def addPlanes(window: Any, row: Any, text: str) -> Any:
 
 class SlicesWindow(MicrographWindow):
     """data: TomogramSlices. accept: for wizards, takes {name of a score layer: threshold}. first: name of the layer to
-    show first, default the last one. subset: see MicrographWindow."""
+    show first, default the first one. subset: see MicrographWindow."""
 
     _LIST, _NONE, _UPWARDS = "Tomograms", "There are no tomograms.", True
 
@@ -259,7 +257,7 @@ class SlicesWindow(MicrographWindow):
     ) -> None:
         self._data, self._plane, names = data, "z", [layer.name for layer in data.layers]
         self._thresholds = {layer.name: layer.threshold for layer in data.layers if layer.kind == SCORES}
-        self._layer = first or (names[-1] if names else _NOTHING)
+        self._layer = first or (names[0] if names else _NOTHING)
         slider = dict(from_=0, to=1, resolution=0.01, label="Score threshold") if self._thresholds else data.slider
         take = accept and (lambda value: accept(dict(self._thresholds)))
         MicrographWindow.__init__(self, parent, data, title, slider, self._threshold(), take, subset)

@@ -98,7 +98,7 @@ class CryodlMasksViewer(
     only=lambda masks: featureOf(masks) or featuresOf(masks),
 ):
     def show(self, obj: SetOfTomoMasks) -> Any:
-        return self.window(SlicesWindow, TomogramSlices.ofMasks(obj, [obj]), str(obj))
+        return self.window(SlicesWindow, TomogramSlices.ofTomograms(obj, [obj]), str(obj))
 
 
 def _isOurs(coordinates: SetOfCoordinates3D) -> bool:
@@ -148,8 +148,8 @@ class CryodlSegmentViewer(
 class MergeViewer(PanelsViewer, section="Features", wait="There are no labels", data="outputLabels"):
     @panel("Labels over the tomograms", "Slices of each tomogram, overlaid with the features.")
     def showLabels(self, labels: SetOfTomoMasks) -> Any:
-        layers = [*self.protocol._pointed("inputScores"), layerOf(labels, "features")]
-        return self.window(SlicesWindow, TomogramSlices.ofMasks(labels, layers), self.title())
+        layers = [layerOf(labels, "features"), *self.protocol._pointed("inputScores")]
+        return self.window(SlicesWindow, TomogramSlices.ofTomograms(labels, layers), self.title())
 
     @panel("Volumes, components and areas", "Table of the features found in each tomogram.")
     def showTable(self, labels: SetOfTomoMasks) -> Any:
@@ -252,7 +252,9 @@ class EvaluationViewer(PanelsViewer, section="Evaluation", wait="There is no eva
     )
     def showSlices(self, made: Any) -> Any:
         found, ground_truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
-        data = TomogramSlices.ofMasks(found, [layerOf(ground_truth, "ground truth"), layerOf(found, "segmentation")])
+        data = TomogramSlices.ofTomograms(
+            found, [layerOf(found, "segmentation"), layerOf(ground_truth, "ground truth")]
+        )
         return self.window(SlicesWindow, data, "Segmentation and ground truth")
 
 
