@@ -73,7 +73,7 @@ def drawProfile(axes: Axes, profile: dict) -> None:
     spread = max(sorted(abs(v) for v in profile["data"])[int(0.98 * (len(profile["data"]) - 1))], 1e-6)
     axes.plot(profile["frequency"], [v / spread for v in profile["data"]], color=_DEFOCUS, label="power spectrum")
     axes.plot(profile["frequency"], [2 * v for v in profile["model"]], color="#cc6677", label="CTF")
-    label(axes, "Spatial frequency (1/Å)", legend=dict(loc="lower right", fontsize=8), ylim=(-1.3, 1.3), yticks=[])
+    label(axes, "Spatial frequency (1/Å)", legend=dict(loc="upper right", ncols=2), ylim=(-1.3, 2), yticks=[])
 
 
 _FIRST_GUESS = 5.0  # Å

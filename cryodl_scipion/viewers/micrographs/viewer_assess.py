@@ -19,16 +19,14 @@ _BINS, _COLUMNS = 24, 3
 
 
 def drawMetrics(figure: Figure, assessed: Sequence[Any], limits: Dict[str, Any]) -> None:
-    """A histogram of each measured metric, with its limit, and a scatter of two of them.
+    """A histogram of each measured metric, with its limit.
 
     assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}."""
     measured = [a for a in ctfs.METRICS if any(values[a] is not None for values, _ in assessed)]
-    panels = figure.subplots(-(-(len(measured) + 1) // _COLUMNS), _COLUMNS, squeeze=False).ravel()
+    panels = figure.subplots(-(-max(1, len(measured)) // _COLUMNS), _COLUMNS, squeeze=False).ravel()
     for axes, attribute in zip(panels, measured):
         drawOne(axes, attribute, assessed, limits.get(attribute))
-    if len(measured) > 1:
-        drawScatter(panels[len(measured)], measured, assessed, limits)
-    for axes in panels[len(measured) + (len(measured) > 1) :]:
+    for axes in panels[len(measured) :]:
         axes.set_axis_off()
 
 
@@ -39,28 +37,10 @@ def drawOne(axes: Axes, attribute: str, assessed: Sequence[Any], limit: Optional
     seen = [value for value, _ in known] + [limit] * (limit is not None)
     low, high = min(seen), max(seen)
     edges = [float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)]
-    axes.hist(values, bins=edges, stacked=True, color=[GOOD_COLOUR, BAD_COLOUR], label=["good", "bad"])
-    drawLimit(axes.axvline, limit)
-    label(axes, ctfs.METRICS[attribute].label, "Micrographs", whole="y")
-
-
-def drawLimit(line: Any, limit: Optional[float]) -> None:
+    axes.hist(values, bins=edges, stacked=True, color=[GOOD_COLOUR, BAD_COLOUR])
     if limit is not None:
-        line(limit, color="black", linestyle="--", linewidth=1, label=f"limit {limit:g}")
-
-
-def drawScatter(axes: Axes, measured: Any, assessed: Sequence[Any], limits: Dict[str, Any]) -> None:
-    across, up = sorted(measured, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))[:2]
-    for kind, colour, name in ((True, GOOD_COLOUR, "good"), (False, BAD_COLOUR, "bad")):
-        points = [(v[across], v[up]) for v, good in assessed if good == kind and None not in (v[across], v[up])]
-        if points:
-            axes.plot(*zip(*points), ".", color=colour, label=name)
-    drawLimit(axes.axvline, limits.get(across))
-    drawLimit(axes.axhline, limits.get(up))
-    label(axes, ctfs.METRICS[across].label, ctfs.METRICS[up].label)
-
-
-_TELLING = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")
+        axes.axvline(limit, color="black", linestyle="--", linewidth=1, label=f"limit {limit:g}")
+    label(axes, ctfs.METRICS[attribute].label, "Micrographs", whole="y")
 
 
 class AssessedMicrographs(micrograph_window.Pictures):
@@ -143,7 +123,9 @@ class CryodlAssessViewer(
     def showMicrographs(self, data: Any) -> Any:
         return self.window(AssessmentWindow, data, "Assessed micrographs")
 
-    @panels_viewer.panel("Metrics and limits", "Histograms of the metrics, with the limits of this run.")
+    @panels_viewer.panel(
+        "Metrics and limits", "Histograms of the metrics, with the limits of this run. Green: good. Red: bad."
+    )
     def showMetrics(self, data: Any) -> Any:
         named = {attribute: formName(metric.limit) for attribute, metric in ctfs.METRICS.items() if metric.limit}
         limits = {attribute: getattr(self.protocol, name).get() for attribute, name in named.items()}

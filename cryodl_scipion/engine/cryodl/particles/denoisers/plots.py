@@ -34,7 +34,7 @@ def plot_curves(
     highest = frequency[-1]
     periods = [p for p in (100, 50, 30, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2) if 0.08 * highest < 1 / p <= highest]
     axes.secondary_xaxis("top").set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
-    axes.legend(loc="upper right", fontsize=9)
+    axes.legend(fontsize=9)
     save_figure(figure, path)
 
 
