@@ -59,6 +59,9 @@ def test_globs_are_sorted_and_plain_paths_keep_their_order(tmp_path):
     assert [f[-5] for f in found] == ["a", "b", "c"]
     assert expand_paths([str(tmp_path / "c.mrc"), str(tmp_path / "a.mrc")])[0].endswith("c.mrc")
     assert expand_paths([str(tmp_path / "[1].mrc")]) == [str(tmp_path / "[1].mrc")]
+    with pytest.raises(FileNotFoundError, match="No file matches '.*gone.mrc'"):
+        expand_paths([str(tmp_path / "gone.mrc")])
+    assert expand_paths([str(tmp_path / "gone.mrc")], ["gone"]) == [str(tmp_path / "gone.mrc")]
 
 
 def test_list_files_are_read_beside_themselves(tmp_path):

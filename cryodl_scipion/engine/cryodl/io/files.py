@@ -141,21 +141,22 @@ def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
     return key
 
 
-def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
+def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = ()) -> list[str]:
     """Files of globs, plain paths and list files, in the order given (globs sorted). patterns: a .txt file holds one
     path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are, then beside the
-    list file. Raises FileNotFoundError that names the pattern that matches nothing; ValueError for a folder."""
+    list file. names: of the files, where they were given: one that is missing is then left to whoever reads it, as a
+    damaged one. Raises FileNotFoundError that names the pattern that matches nothing; ValueError for a folder."""
     found = []
     for pattern in patterns:
         if os.path.isdir(pattern) and not is_zarr(pattern):
             raise ValueError(f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.mrc'.")
         matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-        if not matches:
+        if not matches and not names:
             raise FileNotFoundError(
                 f"No file matches {pattern!r} (current folder: {os.getcwd()}). "
                 "Give a glob in quotes, file names, or a list file."
             )
-        for match in matches:
+        for match in matches or [pattern]:
             found += _read_list(match) if match.lower().endswith((".txt", ".star")) else [match]
     return found
 

@@ -201,7 +201,7 @@ def named_micrographs(
 ) -> list[tuple[str, str]]:
     """Names and files of micrographs; headers that contradict the pixel size are warned of. given: files, patterns or a
     list file. names: instead of those of the files; empty for these. pixel_size: Å/px."""
-    named = name_micrographs(expand_paths(given), names)
+    named = name_micrographs(expand_paths(given, names), names)
     for sentence in pixel_size_warnings([path for _, path in named], pixel_size):
         warn(sentence)
     return named

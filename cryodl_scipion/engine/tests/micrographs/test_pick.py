@@ -116,6 +116,13 @@ def test_names_replace_file_names(project):
     assert (project / "out/first 1%.star").exists()
 
 
+def test_a_file_that_is_gone_is_skipped_where_its_name_is_given(project):
+    paths = [str(project / "mics/mic0.mrc"), str(project / "mics/gone.mrc")]
+    assert pick(project, "--names", "first", "second", micrographs=paths) == 0
+    (skipped,) = Result.read(project / "result.json").skipped
+    assert (skipped.item, skipped.reason) == ("second", f"Micrograph {paths[1]} does not exist.")
+
+
 def test_names_that_clash_in_two_folders_are_an_error(project, capsys):
     (project / "more").mkdir()
     write_mrc(project / "more/mic0.mrc", blob_micrograph()[0])

@@ -28,7 +28,7 @@ class MicrographSource:
 
 def micrograph_sources(config: DenoiseMicrographsConfig, names: typing.Sequence[str]) -> list[MicrographSource]:
     """The Sources of a config. Raises ValueError if even and odd averages are not as many as the micrographs."""
-    paths = expand_paths(config.micrographs)
+    paths = expand_paths(config.micrographs, names)
     named = name_micrographs(paths, names)
     if not config.even:
         return [MicrographSource(name, str(path), (str(path),)) for name, path in named]

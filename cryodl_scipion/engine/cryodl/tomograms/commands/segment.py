@@ -35,7 +35,7 @@ class SegmentSource:
 
 @command
 def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
-    named = files.name_tomograms(files.expand_paths(config.tomograms), config.names)
+    named = files.name_tomograms(files.expand_paths(config.tomograms, config.names), config.names)
     folders = [find_model(model, "segmenter") for model in config.model]
     cards = [read_card(folder, "segmenter") for folder in folders]
     features = combine.combined_features(cards, folders, config.annotators)
@@ -103,17 +103,15 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
 
 
 def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
-    run.summary(
-        f"{counted(len(made.files), 'tomogram')} segmented, {', '.join(made.features)}: "
-        f"{made.scores}/<tomogram>__<feature>.mrc"
-    )
+    # without their number: Scipion segments tomogram by tomogram, and shows the last summary
+    run.summary(f"Tomograms segmented, {', '.join(made.features)}: {made.scores}/<tomogram>__<feature>.mrc")
     for feature in made.features:
         run.summary(*_noise_in_words(feature, [parts[feature] for parts in made.noise.values() if feature in parts]))
         run.warn(*noise_notes(feature, made.noise))
     by = " and ".join(
         f"{card['feature']} by {card['name']} ({network_words('segmenter', card['network'])})" for card in cards
     )
-    run.methods(f"{counted(len(made.files), 'tomogram')} were segmented with {PROGRAM}: {by}.")
+    run.methods(f"Tomograms were segmented with {PROGRAM}: {by}.")
 
 
 def _noise_in_words(feature: str, found: typing.Sequence[typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:
