@@ -97,6 +97,7 @@ def sayIf(holds: Any, sentence: str) -> List[str]:
     return [sentence] if holds else []
 
 
+_COLUMNS = re.compile(r" \(rln[A-Z][^()]*\)")  # of RELION, in brackets: left out as well
 _OPTION = re.compile(r"`[^`]*`|( \()?(?<![\w/-])--([a-z][a-z0-9-]*)(?(1)\))")
 
 
@@ -113,7 +114,8 @@ def inFormWords(protocol: Any, sentence: str) -> str:
         return "" if found.string[: found.start()].lower().endswith(label.lower()) else f" (*{label}*)"
 
     # the folder of a run cannot be chosen
-    return _OPTION.sub(called, sentence.replace("another --output", "a copy of this run"))
+    plain = _COLUMNS.sub("", sentence.replace("another --output", "a copy of this run"))
+    return _OPTION.sub(called, plain)
 
 
 @functools.lru_cache(maxsize=None)

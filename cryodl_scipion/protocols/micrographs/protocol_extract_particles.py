@@ -153,6 +153,12 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             or super()._checkTogether()
         )
 
+    def _warnings(self) -> List[str]:
+        return super()._warnings() + checks.sayIf(
+            not self.inputCTF.hasValue(),
+            "CTF estimation is empty: the particles will have no CTF, which orientations, maps and denoising need.",
+        )
+
     def _tell(self, results: Sequence[contract.Result[contract.ExtractParticlesOutputs]]) -> List[str]:
         output, lines = getattr(self, PARTICLES, None), [self.NOTHING_YET]
         if output is not None:

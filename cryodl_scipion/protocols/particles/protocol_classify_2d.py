@@ -308,7 +308,7 @@ class CryodlProtClassify2D(
         particles = self.inputParticles.get()
         return checks.sayIf(
             particles is not None and not particles.hasCTF(),
-            "The particles have no CTF, so the averages are not CTF-corrected and have the contrast of the microscope.",
+            "The particles have no CTF: averages are not corrected. Estimate it (CTFFIND), then extract them with it.",
         )
 
     def _summary(self) -> List[str]:

@@ -73,6 +73,10 @@ class TestCryodlExtractParticles(CryodlTest):
             self.assertEqual(item.getCTF().getDefocusU(), 10000 + 1000 * int(name[4:7]))
             self.assertEqual(item.getAcquisition().getVoltage(), 300)
 
+    def test_the_form_asks_before_particles_are_cut_out_without_ctf(self):
+        asked = [" ".join(self.extract(self.picked, ctf, run=False).warnings()) for ctf in (self.ctf, None)]
+        self.assertEqual(["will have no CTF" in one for one in asked], [False, True])
+
     def test_what_was_left_out_is_said(self):
         summary = "\n".join(self.extracted.summary())
         self.assertIn(f"*{2 * WHOLE} particles* of {BOX} px, 3 Å/px", summary)

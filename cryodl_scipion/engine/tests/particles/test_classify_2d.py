@@ -184,7 +184,7 @@ def test_images_that_cannot_be_used_are_in_no_class_and_named(folder):
 
 def test_particles_without_a_ctf_are_classified_and_that_is_said(folder):
     write_shapes(folder)
-    assert any("has no CTF (rlnDefocusU" in warning for warning in classify().warnings)
+    assert any("have no CTF (rlnDefocusU" in warning for warning in classify().warnings)
 
 
 def test_phase_flipped_images_are_told_from_others(folder):

@@ -179,8 +179,8 @@ def _with_ctf(config: Classify2DConfig, particles: ParticleSet) -> tuple[Particl
     """The particles, without a CTF if it is not to be used, and sentences about that."""
     if particles.optics is None:
         return particles, [
-            f"{particles.path} has no CTF (rlnDefocusU, and rlnVoltage, rlnSphericalAberration, "
-            "rlnAmplitudeContrast): the averages are not CTF-corrected and have the contrast of the microscope."
+            "The particles have no CTF (rlnDefocusU, rlnVoltage, rlnSphericalAberration, rlnAmplitudeContrast): the "
+            "averages are not corrected. Estimate it (CTFFIND), and extract particles with it."
         ]
     if not config.correct_ctf:
         return dataclasses.replace(particles, optics=None), []
