@@ -333,12 +333,12 @@ class PluginProtocol(KeepsOutputs):
 
     def summary(self) -> List[str]:
         """Scipion's summary. A run that waits for one that died says so first: it looks like one at work."""
-        runs = [pointer.getObjValue() for _, pointer in chosenInputs(self)] if self.isActive() else []
-        stopped = dict.fromkeys(run.getObjLabel() or str(run) for run in runs if _hasStopped(run))
+        stopped = {run.getObjId(): run for run in _diedBefore(self)} if self.isActive() else {}
         return [
-            f"*Waits for the run '{label}', which stopped before it finished.* Continue that run: this one goes on by "
-            "itself. To go on with what is there, stop this run and continue it."
-            for label in stopped
+            f"*Waits for the run '{run.getRunName()}', which stopped before it finished.* {run.getErrorMessage()}\n"
+            "Continue that run, or change its form and restart it: this one goes on by itself. To go on with what is "
+            "there, or with another input, stop this run and continue it."
+            for run in stopped.values()
         ] + [inFormWords(self, line) for line in super().summary()]
 
     def _citations(self) -> List[str]:
@@ -372,6 +372,16 @@ def _hasStopped(run: Any) -> bool:
     state = stateOfRun(run._getPath("")) if run.hasObjId() else None
     lost = isinstance(run, KeepsOutputs) and run.isFinished() and bool(run.lostOutputs())
     return lost or state == STOPPED or (run.isFailed() and state != ALIVE)
+
+
+def _diedBefore(protocol: EMProtocol) -> Iterator[EMProtocol]:
+    """Runs that died, for whose outputs a run waits; also those for which its inputs wait in their turn."""
+    for _, pointer in chosenInputs(protocol):
+        run = pointer.getObjValue()
+        if _hasStopped(run):
+            yield run
+        elif isinstance(run, EMProtocol) and run.isScheduled():
+            yield from _diedBefore(run)
 
 
 def _endedWithout(run: Any) -> bool:

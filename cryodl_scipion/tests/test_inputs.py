@@ -91,6 +91,21 @@ class TestCryodlPointers(BaseTest):
         protocol.setFinished()
         self.assertNotIn("Waits for the run", " ".join(protocol.summary()))
 
+    def test_a_run_that_waits_names_the_first_one_that_failed_and_why(self):
+        runs = [self.newProtocol(c) for c in (EMProtocol, CryodlProtClassify2D, CryodlProtBackProject)]
+        for source, run in zip(runs, runs[1:]):
+            self.proj.saveProtocol(source)
+            run.inputParticles.set(source)
+            run.inputParticles.setExtended("outputParticles")
+        for run in runs[1:]:
+            run.setStatus(STATUS_SCHEDULED)
+        runs[0].setObjLabel("extraction")
+        self.assertNotIn("Waits", " ".join(runs[2].summary()))
+        runs[0].setFailed("The micrographs have no pixel size.")
+        for run in runs[1:]:
+            self.assertIn("the run 'extraction', which stopped", run.summary()[0])
+            self.assertIn("The micrographs have no pixel size.\nContinue that run, or change", run.summary()[0])
+
     def test_an_input_whose_run_failed_before_it_had_an_output_is_to_be_continued(self):
         failed = self.newProtocol(EMProtocol)
         self.proj.saveProtocol(failed)
