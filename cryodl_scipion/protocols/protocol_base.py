@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all protocols of the plugin share: GPU fields, the request, the engine's run, its results, the summary."""
 
+import dataclasses
 import glob
 import importlib
 import os
@@ -114,7 +115,10 @@ class CryodlProtBase(PluginProtocol):
         pwutils.makePath(folder)
         request, command = os.path.join(folder, REQUEST_FILE), contract.command_of(config)
         self._request(config, names).write(request)
-        return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
+        result = Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
+        noted = dataclasses.replace(result, warnings=(*result.warnings, *self._headerWarnings()))
+        noted.write(os.path.join(folder, RESULT_FILE))  # a summary opens no maps
+        return noted
 
     def _forgetOther(
         self, config: contract.Config, folder: str, *outputs: str, free: Tuple[str, ...] = (), names: Sequence[str] = ()
@@ -186,7 +190,8 @@ class CryodlProtBase(PluginProtocol):
 
     def _summary(self) -> List[str]:
         results = self._engineResults()
-        warnings = dict.fromkeys([w for result in results for w in result.warnings] + self._headerWarnings())
+        # skippedLines names what was skipped; it may have been done since
+        warnings = dict.fromkeys(w for one in results for w in one.warnings if "for the reasons above" not in w)
         said = [f"Warning: {warning}" for warning in warnings]
         return self._tell(results) + skippedLines(results) + deviceLines(results) + said
 

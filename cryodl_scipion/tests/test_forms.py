@@ -145,11 +145,19 @@ class TestCryodlForms(BaseTest):
         run, silent = self.newProtocol(protocols.CryodlProtBackProject), contract.Result("reconstruct", {}, "", 0.0)
         self.assertEqual((run._tell([]), run._tell([silent])), ([run.NOTHING_YET], []))
 
+    def test_what_was_done_after_all_is_not_said_to_be_skipped(self):
+        run, said = self.newProtocol(protocols.CryodlProtPick), ("1 was skipped, for the reasons above.", "Ice.")
+        run._tell = lambda results: []
+        run._engineResults = lambda: [contract.Result("pick", {}, warnings=said)]
+        self.assertEqual(run.summary(), ["Warning: Ice."])
+
     def test_the_command_lines_options_are_called_by_the_forms_labels(self):
         run, engine = self.newProtocol(protocols.CryodlProtDetectParticles), "False discovery rate (--fdr): give --fdr "
         engine += "or other particles (--others, with another --output), `cryodl segment --label`, /a--fdr/--device cpu"
         words = "False discovery rate: give *False discovery rate* or other particles (*Other particles*, with a copy "
         words += "of this run), `cryodl segment --label`, /a--fdr/--device cpu"
+        engine += ", no CTF (rlnDefocusU, and rlnVoltage): not corrected"
+        words += ", no CTF: not corrected"
         run._summary = run._validate = run._warnings = lambda: [engine]
         self.assertEqual((run.summary()[-1], run.validate()[-1]), (words, words))
         self.assertEqual(run.warnings()[-1], words)

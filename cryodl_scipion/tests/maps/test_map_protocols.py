@@ -63,6 +63,13 @@ class TestCryodlImproveMap(MapsTest):
         self.assertEqual(" ".join(run.summary()).count("it was added, and this test"), 1)
         self.assertIn("it was added, and this test cannot tell whether it is correct", " ".join(run.summary()))
 
+    def test_a_header_that_contradicts_scipion_is_kept_with_the_result(self):
+        path = self.data + "/wrong.mrc"
+        mrcfile.write(path, mrcfile.read(self.data + "/map.mrc"), voxel_size=2 * PIXEL_SIZE)
+        run = self.finished(self.improve(self.outputs(outputVolume=makeVolume(path))))
+        os.remove(path)
+        self.assertEqual(" ".join(run.summary()).count("according to its header"), 1)
+
     def test_each_map_of_a_set_is_improved(self):
         source = self.setOf(self.data + "/map.mrc", self.data + "/bare.mrc")
         run = self.finished(self.improve(source, "outputVolumes"))
