@@ -190,7 +190,6 @@ class CryodlProtBase(PluginProtocol):
 
     def _summary(self) -> List[str]:
         results = self._engineResults()
-        # skippedLines names what was skipped; it may have been done since
         warnings = dict.fromkeys(w for one in results for w in one.warnings if "for the reasons above" not in w)
         said = [f"Warning: {warning}" for warning in warnings]
         return self._tell(results) + skippedLines(results) + deviceLines(results) + said

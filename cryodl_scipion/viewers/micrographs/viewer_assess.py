@@ -19,9 +19,7 @@ _BINS, _COLUMNS = 24, 3
 
 
 def drawMetrics(figure: Figure, assessed: Sequence[Any], limits: Dict[str, Any]) -> None:
-    """A histogram of each measured metric, with its limit.
-
-    assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}."""
+    """Histograms of metrics. assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}."""
     measured = [a for a in ctfs.METRICS if any(values[a] is not None for values, _ in assessed)]
     panels = figure.subplots(-(-max(1, len(measured)) // _COLUMNS), _COLUMNS, squeeze=False).ravel()
     for axes, attribute in zip(panels, measured):

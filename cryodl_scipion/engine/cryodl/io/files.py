@@ -144,8 +144,8 @@ def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
 def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = ()) -> list[str]:
     """Files of globs, plain paths and list files, in the order given (globs sorted). patterns: a .txt file holds one
     path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are, then beside the
-    list file. names: of the files, where they were given: one that is missing is then left to whoever reads it, as a
-    damaged one. Raises FileNotFoundError that names the pattern that matches nothing; ValueError for a folder."""
+    list file. names: where they are given, whoever reads a missing file names it. Raises FileNotFoundError that names
+    the pattern that matches nothing; ValueError for a folder."""
     found = []
     for pattern in patterns:
         if os.path.isdir(pattern) and not is_zarr(pattern):
