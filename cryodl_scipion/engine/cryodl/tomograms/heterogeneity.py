@@ -150,7 +150,7 @@ def load_subtomogram_inputs(
     if not np.any(found.angles):
         raise ValueError(
             f"All angles of {found.path} are zero, so the subtomograms are not aligned. Align them first, with "
-            "cryodl cluster-subtomograms --align search --classes 1 or another program."
+            "cryodl classify-subtomograms --align search --classes 1 or another program."
         )
     needed = SUBTOMOGRAMS_PER_DIMENSION * config.latent
     if len(found) < needed:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Views that a segmenter is trained on, what it is judged by, and scores that compare."""
 
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ from cryodl.tomograms.segmenters.calibrate import (
     fit_voxels,
     validation_metrics,
 )
-from cryodl.tomograms.segmenters.card import card_warnings
+from cryodl.tomograms.segmenters.card import Begun, card_warnings
 from cryodl.tomograms.segmenters.examples import PATCH, Example
 from cryodl.tomograms.segmenters.train import SegmenterTask, augmented_tile, middle_slice, window
 
@@ -155,3 +157,13 @@ def test_without_the_feature_in_validation_there_is_no_dice_and_the_user_is_told
     tiles = dict(validation_positive=6)  # of single voxels, whose soft edges leave nothing
     warnings = list(card_warnings(dict(tiles=tiles, validation=metrics, split="single tiles")))
     assert len(warnings) == 1 and "No voxel of the validation tiles has the feature" in warnings[0]
+
+
+def test_a_start_that_stays_is_judged_by_its_best_dice_which_is_not_that_of_its_threshold():
+    one = dict(metric=0.84, dice=0.814, average_precision=0.864)
+    start, trained = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    begun = Begun("membrane", start.state_dict(), one, Calibration(1.0, 0.0, 0.5))
+    task = types.SimpleNamespace(networks={"segmenter": trained})
+    told = begun.keep_the_better(task, types.SimpleNamespace(best=dict(one, metric=0.837, dice=0.816)))
+    assert begun.kept and torch.equal(trained.weight, start.weight)
+    assert "(best Dice 0.816, average precision 0.864) is no better than membrane" in told

@@ -124,7 +124,9 @@ def test_what_cannot_be_fitted_is_refused_in_words(moving, tmp_path):
     folder, _, _ = moving
     path = str(folder / "moving.star")
     none = dict.fromkeys(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), 0.0)
-    with pytest.raises(ValueError, match="All angles of .* are zero, so the subtomograms are not aligned. Align them"):
+    with pytest.raises(
+        ValueError, match="All angles of .* are zero, .* Align them .* cryodl classify-subtomograms --al"
+    ):
         fitted(changed(path, **none), tmp_path / "fit")
     with pytest.raises(ValueError, match="100 subtomograms; 5 latent dimensions .* need at least 125"):
         fitted(path, tmp_path / "fit", latent=5)

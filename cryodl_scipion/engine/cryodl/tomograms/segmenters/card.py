@@ -58,7 +58,7 @@ class Begun:
             return None
         task.networks["segmenter"].load_state_dict(self.weights)
         self.kept = True
-        words = lambda metrics: f"Dice {metrics['dice']:.3f}, average precision {metrics['average_precision']:.3f}"
+        words = lambda metrics: f"best Dice {metrics['dice']:.3f}, average precision {metrics['average_precision']:.3f}"
         return (
             f"On the validation tiles the trained network ({words(report.best)}) is no better than {self.name}, "
             f"which it started from ({words(self.metrics)}): the weights of {self.name} are kept. Draw tiles where "
