@@ -79,7 +79,9 @@ def structureForEngine(structure: Volume, folder: str, named: bool = False) -> s
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
     key, stem = checksum(path, structure.getSamplingRate()), stemOf(path)
     known = stem[len(_IMPORTED) :] if stem.startswith(_IMPORTED) else stem
-    copy = os.path.join(folder, *([key, known + ".mrc"] if named else [f"{known}_{key}.mrc"]))
+    # a run of an earlier version goes on with the name that it gave
+    copies = [os.path.join(folder, *([key, n + ".mrc"] if named else [f"{n}_{key}.mrc"])) for n in (stem, known)]
+    copy = copies[0] if os.path.exists(copies[0]) else copies[1]
     if os.path.exists(copy):
         return copy
     os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)
