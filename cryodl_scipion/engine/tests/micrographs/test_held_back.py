@@ -15,7 +15,9 @@ from synthetic import blob_project, write_star
 from cryodl.contract import Result, TrainPickerConfig
 from cryodl.io.coordinates import read_coordinates
 from cryodl.io.model import find_model, read_model
+from cryodl.micrographs.commands.train_picker import _say_start
 from cryodl.micrographs.pickers import held_back, picker_method
+from cryodl.micrographs.pickers.card import training_summary
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.held_back import CLICKS, LEFT, HeldBack, hold_back
 from cryodl.micrographs.pickers.train import Hits, PickerTask
@@ -166,6 +168,18 @@ def test_corrections_of_picks_that_the_model_is_unsure_of_are_as_the_same_boxes(
     assert found == alike and found.way == CLICKS and found.clicks == 40 and len(hits.ranks) == 20
     assert [rows(part, "positives") for part in taught] == [rows(part, "positives") for part in also]
     assert not len(taught[0][0].machine) and (hits.ranks == same.ranks).all()
+
+
+def test_what_is_said_to_teach_parts_particles_from_unconfirmed_picks(capsys):
+    _say_start(TrainPickerConfig((), "labels", 1.0, 100.0, "model"), [corrected(25, 300, 5)], "CPU")
+    assert ": 25 particles, 300 unconfirmed picks, 5 background boxes, 1 micrographs" in capsys.readouterr().out
+
+
+def test_a_threshold_of_unknown_uncertainty_is_not_said_to_be_exact():
+    learnt = dict(particles=25, micrographs=["a"], validation_micrographs=[], steps=9, stop_reason="done")
+    card = dict(name="mine", network="unet", particle_diameter=100.0, labels="boxes", contrast="dark")
+    said = training_summary(dict(card, threshold=0.42, threshold_uncertainty=0.0, training=learnt, validation={}))
+    assert "Default threshold 0.42. " in said[-1]
 
 
 def test_a_network_that_finds_nothing_is_no_better_for_ranking_removed_picks_low(compare):

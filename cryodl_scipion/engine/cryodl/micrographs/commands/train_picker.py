@@ -20,8 +20,6 @@ from ..pickers.fill_in import fill_in
 from ..pickers.held_back import TRIALS, hold_back, taught
 from ..pickers.method import PickerMethod
 
-BOXES = (("negatives", "background"), ("contamination", "contamination"))  # kinds of images, and their words
-
 
 @command
 def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
@@ -85,12 +83,14 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
 
 def _say_start(config: TrainPickerConfig, images: typing.Sequence[crops.LabelledImage], device: str) -> None:
     count = lambda field: sum(len(getattr(image, field)) for image in images)
-    boxes = [f"{count(field)} {kind} boxes" for field, kind in BOXES if count(field)]
-    print(
-        f"Training the {config.network} picker on {device}: "
-        f"{', '.join([str(count('positives')) + ' particles', *boxes])}, {len(images)} micrographs, "
-        f"{images[0].labels} labels."
-    )
+    counts = {
+        "particles": count("certain"),
+        "unconfirmed picks": count("positives") - count("certain"),
+        "background boxes": count("negatives"),
+        "contamination boxes": count("contamination"),
+    }
+    said = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    print(f"Training {config.network} on {device}: {said}, {len(images)} micrographs, {images[0].labels} labels.")
 
 
 def _tasks(

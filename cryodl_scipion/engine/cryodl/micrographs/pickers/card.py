@@ -150,7 +150,8 @@ def _drawn(parts: typing.Sequence[Hits], rng: np.random.Generator) -> Hits:
 def training_summary(card: typing.Mapping[str, typing.Any]) -> list[str]:
     """A trained model in the lines of a summary."""
     training, validation = card["training"], card["validation"]
-    told = f"threshold {score_text(card['threshold'])} ± {card['threshold_uncertainty']:.2g}."
+    doubt = card["threshold_uncertainty"]
+    told = f"threshold {score_text(card['threshold'])}" + f" ± {doubt:.2g}" * (doubt > 0) + "."
     if card["labels"] == "boxes":  # 0.68 to 0.93 was promised by them where 0.48 to 0.63 was true
         told = f"Default {told} The held-out boxes are too few to tell precision or recall."
     else:

@@ -74,9 +74,7 @@ def count_threshold(scores: np.ndarray) -> float:
 
 
 def threshold_uncertainty(parts: typing.Sequence[np.ndarray], repeats: int = 40, seed: int = 0) -> float:
-    """Standard deviation of best_threshold over micrographs drawn with replacement. parts: (n,) scores of each."""
-    if not parts:
-        return 0.0
+    """Standard deviation of best_threshold over micrographs drawn with replacement. parts: scores of one or more."""
     rng = np.random.default_rng(seed)
     draw = lambda: np.concatenate([parts[i] for i in rng.integers(len(parts), size=len(parts))])
     return float(np.std([best_threshold(draw()) for _ in range(repeats)]))
