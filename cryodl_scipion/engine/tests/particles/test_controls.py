@@ -7,8 +7,8 @@ import torch
 from synthetic import lopsided_density
 
 from cryodl.core.projections import Projector
+from cryodl.likelihood.observed import ring_powers
 from cryodl.particles.denoisers.controls import closeness, judge_controls, random_molecule, target_similarities
-from cryodl.particles.denoisers.evaluate import ring_power
 from cryodl.simulate.particle_images import noise_images
 
 BOX = 32
@@ -52,7 +52,7 @@ def test_images_without_variation_are_like_nothing():
 
 def test_pure_noise_has_the_spectrum_that_is_asked_for():
     power = torch.linspace(3, 0.2, BOX // 2 + 1)
-    found = ring_power(noise_images(300, BOX, np.random.default_rng(0), power))
+    found = ring_powers(noise_images(300, BOX, np.random.default_rng(0), power)).mean(0)
     ratio = (found / power)[2:]
     assert float(ratio.std() / ratio.mean()) < 0.05
 

@@ -314,3 +314,20 @@ def test_what_coarse_detail_alone_explains_is_said_to_be_coarse():
     (said,) = coarse.warnings("p.star", "first.mrc")
     assert "first.mrc explains these particles to 36 Å (83 % of the evidence), but not in finer detail" in said
     assert "first.mrc does not explain these particles" in foreign.warnings("p.star", "first.mrc")[0]
+
+
+@pytest.mark.parametrize("command", ["orient", "classify"])
+def test_images_filtered_by_another_program_are_said_to_be_no_raw_ones(project, command):
+    particles = read_particles("p.star")
+    images = particles.images(np.arange(len(particles)))
+    frequency = np.hypot(np.fft.fftfreq(BOX)[:, None], np.fft.rfftfreq(BOX))
+    with StackWriter("low.mrcs", len(images), BOX, PIXEL) as stack:
+        stack.add(torch.fft.irfft2(torch.fft.rfft2(images) * torch.from_numpy(frequency < 0.25), s=(BOX, BOX)).float())
+    names = [f"{n:06d}@low.mrcs" for n in range(1, len(particles) + 1)]
+    write_particles_star("low.star", particles, {"rlnImageName": names})
+    for name in ("p", "low"):
+        if command == "orient":
+            made = orient(f"{name}.star", output=f"{name}_o.star", flags=["--no-controls"])
+        else:
+            made = run_command("classify-2d", particles=f"{name}.star", classes=3, output=f"{name}_classes")
+        assert ("they look denoised" in " ".join(made.warnings)) == (name == "low")

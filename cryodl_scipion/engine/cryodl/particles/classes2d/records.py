@@ -18,6 +18,7 @@ from ...core.fourier import fourier_resize, radial_mean
 from ...io.files import read_kept
 from ...io.particle_sets import ParticleSet
 from ...io.stacks import read_as_stored, usable_images
+from ...likelihood.observed import sample_rows, smoothed_notes
 from ...likelihood.reference import contrast_of, projected_ball
 from ...reconstruction.halves import mask_diameter_px
 from .polar import PolarGrid, polar_ctf
@@ -170,7 +171,7 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
         width / grid.rings,
         REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box,
         grid.mask_px * box / grid.box,
-        tuple(notes + more + said),
+        tuple(notes + more + said + smoothed_notes(used)),
         shown,
     )
 
@@ -206,8 +207,7 @@ def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, 
 
 
 def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
-    count = len(particles)
-    rows = np.unique(np.linspace(0, count - 1, min(count, NOISE_SAMPLE)).astype(int))
+    rows = sample_rows(len(particles), NOISE_SAMPLE)
     images, keep = class_images(particles, rows, grid)
     if not len(images):
         raise ValueError(

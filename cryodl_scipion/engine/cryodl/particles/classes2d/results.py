@@ -167,9 +167,7 @@ def finished_answer(
     order = np.argsort(-counts, kind="stable")
     if former is not None:
         counts, order = counts + former.counts, np.arange(len(counts))
-    position = np.empty(len(order), int)
-    position[order] = np.arange(len(order))
-    labels, shifts = position[state.labels], state.shifts_yx * scale
+    labels, shifts = np.argsort(order)[state.labels], state.shifts_yx * scale
     with ProgressBar(total=len(records), unit="particle", mininterval=1.0) as bar:
         averages = average_classes(
             settings.particles,

@@ -22,7 +22,7 @@ from ...core.fourier import circle, filtered, fourier_resize, on_grid, plane_wei
 from ...io.model import find_model, read_model
 from ...io.particle_sets import ParticleSet
 from ...learning.image_denoiser import ImageDenoiser
-from ...likelihood.observed import WIDEST, noise_spectra, prepare, sample_rows
+from ...likelihood.observed import WIDEST, noise_spectra, prepare, ring_powers, sample_rows
 
 WHITE = 512  # images of white noise that tell what the corners miss
 SURE = 4.0  # standard errors by which a set with signal has more power than noise in at least one ring
@@ -55,9 +55,9 @@ def measure_spectra(images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:
     The corners that the noise is measured in are narrow, which costs the coarsest rings; what white noise loses there
     says how much."""
     side = images.shape[-1]
-    noise, powers, transfer = noise_spectra(images, WIDEST * side), _powers(images), radial_mean(ctf.square(), side)
+    noise, powers, transfer = noise_spectra(images, WIDEST * side), ring_powers(images), radial_mean(ctf.square(), side)
     white = prepare(torch.randn((WHITE, side, side), generator=torch.Generator().manual_seed(1)), WIDEST * side)
-    mean = noise.mean(0) * _powers(white).mean(0) / noise_spectra(white, WIDEST * side).mean(0)
+    mean = noise.mean(0) * ring_powers(white).mean(0) / noise_spectra(white, WIDEST * side).mean(0)
     rest, weight = (powers - mean) * transfer, transfer.square().sum(0).clamp(min=1e-12)
     signal = rest.sum(0) / weight
     error = (rest - rest.mean(0)).square().sum(0).sqrt() / weight
@@ -70,11 +70,6 @@ def whitened(images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> tu
     that the network learnt from; and the power of their signal (n, side, side // 2 + 1)."""
     signal, noise = (on_grid(x, images.shape[-1]) for x in (spectra.signal, spectra.noise))
     return -filtered(images, torch.where(ctf < 0, -1.0, 1.0) * noise.rsqrt()), ctf.square() * signal / noise
-
-
-def _powers(images: torch.Tensor) -> torch.Tensor:
-    """(n, r) power of each image at the rings."""
-    return radial_mean(torch.fft.rfft2(images).abs().square() / images[0].numel(), images.shape[-1])
 
 
 SAMPLE = 512  # particles that the spectra are measured on

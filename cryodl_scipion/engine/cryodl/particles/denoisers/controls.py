@@ -19,9 +19,9 @@ from ...core.frc import frc, mean_frc
 from ...core.projections import Projector
 from ...io import particle_sets, stacks
 from ...io.model import find_model
-from ...likelihood.observed import prepare, resample
+from ...likelihood.observed import prepare, resample, ring_powers
 from ...simulate.particle_images import load_projector, noise_images
-from .evaluate import Bench, Curves, bench_of, means_of, random_molecule_images, ring_power, some_particles
+from .evaluate import Bench, Curves, bench_of, means_of, random_molecule_images, some_particles
 
 SIDE = 48  # px: images are compared with targets at this size, at most
 ROTATION = 15.0  # degrees between the rotated copies of a target
@@ -65,7 +65,7 @@ def target_similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px
     side = min(box, SIDE)
     diameter = diameter_px * side / box
     small, known = (fourier_resize(x.float(), side) for x in (images, targets))
-    power = ring_power(known)
+    power = ring_powers(known).mean(0)
     sharpen = torch.where(power > NEGLIGIBLE * power.max(), power.clamp(min=1e-30) ** -0.25, torch.zeros(()))
     small, known = (filtered(x, on_grid(sharpen, side)) for x in (small, known))
     small, copies = _normalised(small, diameter), _normalised(_rotated(known, ROTATION), diameter)

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from ...core.backproject import Slices, solve
-from ...core.fourier import circle, on_grid, radial_mean
+from ...core.fourier import circle, on_grid
 from ...core.frc import THRESHOLDS, frc, fsc, mean_frc, resolution_at
 from ...core.projections import Projector, random_angles
 from ...io.particle_sets import ParticleSet, read_particles
-from ...likelihood.observed import noise_spectrum, prepare, sample_rows
+from ...likelihood.observed import noise_spectrum, prepare, ring_powers, sample_rows
 from ...likelihood.reference import find_contrast, fit_structure
 from ...reconstruction.halves import factors, soft_sphere
 from ...simulate.particle_images import noise_images
@@ -57,7 +57,7 @@ def wiener_filter(
 
     images: (n, box, box) tensor. ctf: (n, box, box // 2 + 1), as ParticleSet.ctf. signal_power: (box // 2 + 1,) mean
     power of the projections, on the images' scale, at the rings of core.fourier.shells; zero where the projections have
-    none. noise_power: the noise's, (box // 2 + 1,) or (n, box, box // 2 + 1). Both in one unit (see ring_power).
+    none. noise_power: the noise's, (box // 2 + 1,) or (n, box, box // 2 + 1). Both in one unit (see ring_powers).
     Returns (n, box, box). A filter that depends on the radius alone cannot change a Fourier ring correlation; the CTF's
     signs and zeros can."""
     box = images.shape[-1]
@@ -65,13 +65,6 @@ def wiener_filter(
     noise = noise_power.to(images) if noise_power.dim() == 3 else on_grid(noise_power.to(images), box)
     gain = ctf * signal / (ctf.square() * signal + noise).clamp(min=1e-30)
     return torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(box, box))
-
-
-def ring_power(images: torch.Tensor) -> torch.Tensor:
-    """(box // 2 + 1,) mean power of (n, box, box) images at the rings of fourier.shells; of white noise of variance 1
-    it is 1."""
-    box = images.shape[-1]
-    return radial_mean(torch.fft.rfft2(images).abs().square().mean(0) / box**2, box)
 
 
 CHUNK = 64
@@ -87,7 +80,7 @@ class Bench:
     particles: ParticleSet. projector: of their structure, None if it is unknown. denoiser: see run.Denoiser. contrast:
     'bright' or 'dark'. diameter_px: of the circle that the background lies outside of. amplitude: images = amplitude x
     CTF x projections + noise. signal: (r,) power of amplitude x projections; noise: (r,) of the noise, both as
-    wiener.ring_power."""
+    ring_powers."""
 
     particles: ParticleSet
     projector: Projector | None
@@ -180,7 +173,7 @@ def bench_of(
         )
         particles = dataclasses.replace(particles, ctf_state=fit.ctf_state)
     views = projector.project(random_angles(VIEWS, np.random.default_rng(0)), None, particles.box).cpu()
-    signal = amplitude**2 * ring_power(views)
+    signal = amplitude**2 * ring_powers(views).mean(0)
     return Bench(particles, projector, denoiser, contrast, diameter_px, amplitude, signal, noise), notes
 
 

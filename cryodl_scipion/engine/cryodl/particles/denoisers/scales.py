@@ -57,17 +57,8 @@ def measure_pairs(pairs: typing.Any, seed: int) -> Statistics:
     for _ in range(MEASURED // 32):
         noisy, ctf, target = (x[:, 0] for x in pairs.draw(rng, 32))
         seen, image, ground_truth = torch.fft.rfft2(target) * ctf, torch.fft.rfft2(noisy), torch.fft.rfft2(target)
-        power = lambda x: radial_mean((x.abs().square() / box**2).mean(0), box).double()
-        sums.append(
-            torch.stack(
-                [
-                    radial_mean(((image * seen.conj()).real / box**2).mean(0), box).double(),
-                    power(seen),
-                    power(image),
-                    power(ground_truth),
-                ]
-            )
-        )
+        products = (image * seen.conj()).real, *(x.abs().square() for x in (seen, image, ground_truth))
+        sums.append(torch.stack([radial_mean((x / box**2).mean(0), box).double() for x in products]))
         largest = max(largest, float(target.abs().max()))
     match, seen, image, ground_truth = torch.stack(sums).mean(0)
     weight = torch.arange(len(match), dtype=torch.float64)  # coefficients of a ring

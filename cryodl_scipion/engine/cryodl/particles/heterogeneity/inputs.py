@@ -32,7 +32,6 @@ NEAR = 3.0  # degrees: standard deviation of orientations that are right; three 
 # of the particles at their orientations (fewer wrong ones are set apart); within NEAR (a quarter if a domain swings)
 ENOUGH, FEW = 0.7, 0.15
 TELLS = 0.2  # logarithmic likelihood of an image, on average, by which views other than those stated must be better
-STATES = ("none", "flipped", "multiplied")
 WORDS = {
     "none": "neither phase-flipped nor multiplied by their CTF",
     "flipped": "phase-flipped (or corrected for their CTF)",
@@ -106,7 +105,7 @@ def match_reference(
     transforms = torch.fft.rfft2(Projector(reference).project(angles, shifts_yx, box))
     plain = dataclasses.replace(particles, ctf_state="none").ctf(rows, box, exact)
     gains = {}
-    for state in STATES:
+    for state in WORDS:
         match, power = _ring_products(images, transforms * treated_ctf(plain, state))
         amplitude = match.sum(0) / power.sum(0).clamp(min=1e-30)
         amplitude = torch.where(amplitude * match.sum() > 0, amplitude, 0)  # of one sign in all rings
@@ -136,7 +135,7 @@ def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torc
 
 def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
     stated = particles.ctf_state
-    best = max(STATES, key=lambda state: gains[state].mean())
+    best = max(WORDS, key=lambda state: gains[state].mean())
     if best == stated or errors_from_zero(gains[best] - gains[stated]) < SURE:
         return
     raise ValueError(

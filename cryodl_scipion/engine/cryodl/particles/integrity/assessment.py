@@ -11,7 +11,7 @@ from ...contract import AssessIntegrityConfig
 from ...core.projections import Projector, rotation_matrices
 from ...io import files, particle_sets
 from ...likelihood.half_disc import HalfDisc
-from ...likelihood.observed import Observed
+from ...likelihood.observed import Observed, sample_rows
 from ...simulate.particle_images import voxel_notes
 from . import calibration, compositions
 from .candidates import Given, Searched
@@ -53,8 +53,7 @@ class IntegrityAssessment:
 
     def learn_strength(self) -> None:
         """The strength common to all compositions, from a sample, by expectation-maximisation."""
-        count = len(self.candidates.source.particles)
-        rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int))
+        rows = sample_rows(len(self.candidates.source.particles), SAMPLE)
         matrices = self.candidates.matrices(rows)
         for _ in range(ROUNDS):
             found, before = self.evidence(rows, matrices), self.strength

@@ -31,9 +31,8 @@ def choose_hypothesis(
     warnings. path: of the particles, for the sentences."""
     sources = [source.measured() for source in sources]
     found = search.compare(sources)
-    contrasts: dict[str, typing.Any] = {}
-    for evidence, source in zip(found, sources):
-        contrasts[source.contrast] = max(evidence, contrasts.get(source.contrast, evidence))
+    readings = dict.fromkeys(source.contrast for source in sources)
+    contrasts = {one: max(f for f, s in zip(found, sources) if s.contrast == one) for one in readings}
     (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []
     if len(contrasts) > 1 and not said:
         warnings.append(

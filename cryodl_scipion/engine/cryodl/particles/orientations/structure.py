@@ -13,7 +13,7 @@ from ...core.projections import Projector, random_angles, rotation_matrices
 from ...core.symmetry import check_symmetry
 from ...io.particle_sets import ParticleSet
 from ...io.structures import load_density
-from ...likelihood.observed import sample_rows
+from ...likelihood.observed import sample_rows, smoothed_notes
 from ...likelihood.reference import Reference
 from ...likelihood.refine import Neighbourhood, refine
 from ...simulate.micrographs import particle_diameter
@@ -136,4 +136,4 @@ def prepare_structure(
         "Extract the particles with a box of 1.5 diameters."
     )
     notes = (*voxel_notes(config.structure, particles.pixel_size), *[tight] * (diameter > TIGHT * width))
-    return PreparedStructure(Projector(density.to(device)), pixel_size, settings, notes)
+    return PreparedStructure(Projector(density.to(device)), pixel_size, settings, (*notes, *smoothed_notes(particles)))
