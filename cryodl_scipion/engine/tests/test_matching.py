@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Matching and its metrics, against hand-made lists, brute force and the project's reference program."""
-
-import importlib.util
+"""Matching and its metrics, against hand-made lists and brute force."""
 
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
-from synthetic import PEER
 
 from cryodl.core.matching import average_precision, f1_score, match_picks, precision_recall, score_matched
 
@@ -88,27 +85,3 @@ def test_borders_of_the_figures():
     perfect = score_matched(np.ones(3, bool), np.array([0.1, 0.2, 0.3]), 3)
     assert (perfect.f1, perfect.average_precision, perfect.best_f1) == (1, 1, 1)
     assert f1_score(np.array([0.0, 1.0]), np.array([0.0, 0.5])).tolist() == [0.0, 2 / 3]
-
-
-@pytest.mark.skipif(not PEER.is_file(), reason="the reference program score_picks.py is not beside this checkout")
-@pytest.mark.parametrize("seed", range(4))
-def test_equals_the_reference_program(seed):
-    spec = importlib.util.spec_from_file_location("score_picks", PEER)
-    peer = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(peer)
-    rng = np.random.default_rng(seed)
-    ground_truth, picks, hits, scores, total = {}, {}, [], [], 0
-    for name in "abc":
-        reference = rng.uniform(0, 400, (40, 2))
-        found = np.vstack([reference[:30] + rng.normal(0, 6, (30, 2)), rng.uniform(0, 400, (25, 2))])
-        score = np.round(rng.random(55), 1)
-        ground_truth[name], picks[name] = reference, np.column_stack([found, score])
-        hits.append(match_picks(found, reference, 10.0))
-        scores.append(score)
-        total += len(reference)
-    ours = score_matched(np.concatenate(hits), np.concatenate(scores), total, threshold=0.4)
-    theirs = peer.score_set(ground_truth, picks, radius=20.0, tol=0.5, threshold=0.4)
-    assert ours.average_precision == pytest.approx(theirs["auprc"], abs=1e-9)
-    for mine, other in (("f1", "default"), ("precision", "default"), ("recall", "default")):
-        assert getattr(ours, mine) == pytest.approx(theirs[other][mine], abs=1e-9)
-    assert ours.best_f1 == pytest.approx(theirs["best"]["f1"]) and ours.best_threshold == theirs["best"]["threshold"]

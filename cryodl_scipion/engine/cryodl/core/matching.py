@@ -89,19 +89,11 @@ def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, thresho
     true_positives = int(hit[kept].sum())
     precision = true_positives / max(int(kept.sum()), 1)
     recall = true_positives / max(n_reference, 1)
-    best = dict(best_threshold=0.0, best_f1=0.0, best_precision=0.0, best_recall=0.0)
-    area = 0.0
-    if len(hit) and n_reference:
-        thresholds, precisions, recalls = precision_recall(hit, scores, n_reference)
-        f1 = f1_score(precisions, recalls)
-        i = int(np.argmax(f1))
-        area = average_precision(precisions, recalls)
-        best = dict(
-            best_threshold=float(thresholds[i]),
-            best_f1=float(f1[i]),
-            best_precision=float(precisions[i]),
-            best_recall=float(recalls[i]),
-        )
+    thresholds, precisions, recalls = (
+        precision_recall(hit, scores, n_reference) if len(hit) and n_reference else np.zeros((3, 1))
+    )
+    f1 = f1_score(precisions, recalls)
+    best = int(np.argmax(f1))
     return PickScores(
         threshold=float(threshold),
         picks=int(kept.sum()),
@@ -110,15 +102,18 @@ def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, thresho
         precision=precision,
         recall=recall,
         f1=float(f1_score(precision, recall)),
-        average_precision=area,
-        **best,
+        average_precision=average_precision(precisions, recalls),
+        best_threshold=float(thresholds[best]),
+        best_f1=float(f1[best]),
+        best_precision=float(precisions[best]),
+        best_recall=float(recalls[best]),
     )
 
 
 def f_beta(true_positives: float, false_positives: float, false_negatives: float, beta: float) -> float:
-    """F-beta: recall counts beta times as much as precision. 0 where nothing was found. The contest of CryoET object
-    identification (CZII, 2024) scores with beta 4, all tomograms of a species together. true_positives,
-    false_positives, false_negatives: detections. 0 where nothing was found."""
+    """F-beta: recall counts beta times as much as precision. The contest of CryoET object identification (CZII, 2024)
+    scores with beta 4, all tomograms of a species together. true_positives, false_positives, false_negatives:
+    detections. 0 where nothing was found."""
     square = beta**2
     total = (1 + square) * true_positives + square * false_negatives + false_positives
     return (1 + square) * true_positives / total if total else 0.0
@@ -129,12 +124,9 @@ def best_f_beta(
 ) -> tuple[float, float]:
     """The threshold with the largest F-beta, and that F-beta.
 
-    hit: (n,) bool, which detections are matched, with no threshold.
-    scores: (n,).
-    n_reference: reference points, matched or not.
-    beta: weight of recall over precision.
-    plateau: F-beta, of all thresholds whose F-beta is within it of the largest the middle one is taken: chance moves
-        the largest.
+    hit: (n,) bool, which detections are matched, with no threshold. scores: (n,).
+    n_reference: reference points, matched or not. beta: weight of recall over precision.
+    plateau: F-beta, of thresholds whose F-beta is within it of the largest the middle is taken: chance moves that.
     Returns threshold, f_beta: 1 and 0 where nothing is matched."""
     if not np.any(hit) or not n_reference:
         return 1.0, 0.0

@@ -81,26 +81,28 @@ def find_peaks(
         peak &= valid
     heights = score_map[peak]
     order = torch.argsort(heights, descending=True, stable=True)
-    positions, scores = _refine(score_map, peak.nonzero()[order]), heights[order].double().numpy()
+    positions, scores = refined_peaks(score_map, peak.nonzero()[order]).numpy(), heights[order].double().numpy()
     keep = separate(positions, distance)
     return positions[keep], scores[keep]
 
 
-def _refine(score_map: torch.Tensor, yx: torch.Tensor) -> np.ndarray:
-    """Positions moved to the top of a parabola through each peak and its neighbours, by half a pixel at most."""
-    # reflected, so that a peak on the edge has equal neighbours across it and is not moved out of the map
-    padded = F.pad(score_map[None, None].double(), (1, 1, 1, 1), mode="reflect")[0, 0]
-    y, x = yx[:, 0] + 1, yx[:, 1] + 1
-    centre = padded[y, x]
-    shifts = []
-    for before, after in ((padded[y - 1, x], padded[y + 1, x]), (padded[y, x - 1], padded[y, x + 1])):
-        curvature = before + after - 2 * centre
-        shifts.append(
-            torch.where(
-                curvature < 0, 0.5 * (before - after) / curvature.clamp(max=-1e-12), torch.zeros_like(centre)
-            ).clamp(-0.5, 0.5)
+def refined_peaks(scores: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+    """(n, k) float64: peaks moved to the top of a parabola through each and its neighbours along each axis, by half a
+    place at most. scores: of k axes, as many as peaks (n, k) int have."""
+    centre, shifts = scores[tuple(peaks.T)].double(), []
+    for axis, side in enumerate(scores.shape):
+        before, after = peaks.clone(), peaks.clone()
+        before[:, axis] -= 1
+        after[:, axis] += 1
+        # reflected, so that a peak on a face has equal neighbours across it and is not moved out
+        before[:, axis], after[:, axis] = (
+            torch.where(before[:, axis] < 0, after[:, axis].clamp(max=side - 1), before[:, axis]),
+            torch.where(after[:, axis] >= side, before[:, axis].clamp(min=0), after[:, axis]),
         )
-    return (yx.double() + torch.stack(shifts, 1)).numpy()
+        low, high = scores[tuple(before.T)].double(), scores[tuple(after.T)].double()
+        curvature = low + high - 2 * centre
+        shifts.append(torch.where(curvature < 0, 0.5 * (low - high) / curvature.clamp(max=-1e-12), 0.0 * centre))
+    return peaks.double() + torch.stack(shifts, 1).clamp(-0.5, 0.5)
 
 
 def find_peaks_3d(
@@ -108,34 +110,16 @@ def find_peaks_3d(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Local maxima of a score volume among their 26 neighbours, best first; see separate for a least distance.
 
-    scores: (z, y, x).
-    threshold: score, peaks scoring below it are dropped.
-    keep: three (start, stop), only peaks on voxels within are returned: the rest of the volume is context.
-    Returns zyx: (n, 3) float64, voxels, moved to the top of a parabola along each axis by half a voxel at most.
-    scores: (n,) float64.
-    voxels: (n, 3) int64, the voxel of each peak."""
+    scores: (z, y, x). threshold: score, peaks scoring below it are dropped. keep: three (start, stop), only peaks on
+    voxels within are returned: the rest of the volume is context. Returns zyx: (n, 3) float64, voxels, as refined_peaks
+    moves them. scores: (n,) float64. voxels: (n, 3) int64, the voxel of each peak."""
     pooled = F.max_pool3d(scores[None, None], 3, stride=1, padding=1)[0, 0]
     voxels = ((scores == pooled) & (scores >= threshold)).nonzero()
     for axis, (start, stop) in enumerate(keep or ()):
         voxels = voxels[(voxels[:, axis] >= start) & (voxels[:, axis] < stop)]
-    heights = scores[tuple(voxels.T)]
-    order = torch.argsort(heights, descending=True, stable=True)
-    voxels, heights = voxels[order], heights[order].double()
-    shifts = []
-    for axis, side in enumerate(scores.shape):
-        before, after = voxels.clone(), voxels.clone()
-        before[:, axis] -= 1
-        after[:, axis] += 1
-        # reflected at the volume's faces: no shift out of it
-        before[:, axis], after[:, axis] = (
-            torch.where(before[:, axis] < 0, after[:, axis].clamp(max=side - 1), before[:, axis]),
-            torch.where(after[:, axis] >= side, before[:, axis].clamp(min=0), after[:, axis]),
-        )
-        low, high = scores[tuple(before.T)].double(), scores[tuple(after.T)].double()
-        curvature = low + high - 2 * heights
-        shifts.append(torch.where(curvature < 0, 0.5 * (low - high) / curvature.clamp(max=-1e-12), 0.0 * heights))
-    moved = voxels.double() + torch.stack(shifts, 1).clamp(-0.5, 0.5)
-    return moved.cpu().numpy(), heights.cpu().numpy(), voxels.cpu().numpy()
+    voxels = voxels[torch.argsort(scores[tuple(voxels.T)], descending=True, stable=True)]
+    heights = scores[tuple(voxels.T)].double()
+    return refined_peaks(scores, voxels).cpu().numpy(), heights.cpu().numpy(), voxels.cpu().numpy()
 
 
 def separate(positions: np.ndarray, distance: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Template matching: correlation coefficients, noise, positions and orientations against what was put in."""
 
+import dataclasses
 import gzip
 import re
 from pathlib import Path
@@ -23,13 +24,19 @@ from cryodl.tomograms.commands.detect_particles import _warnings
 from cryodl.tomograms.templates.correlate import (
     USUAL,
     Filters,
+    Kernels,
+    Patterns,
     SearchTile,
+    best_scores,
+    load_template,
     orientations,
     template_sphere,
     transform_of,
     volume_ring_power,
 )
 from cryodl.tomograms.templates.finder import DECOYS, TemplateFinder, tiling
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +83,25 @@ def test_the_coefficient_is_that_of_numpy_at_every_place():
         covariance = np.cov(patch, kernel.numpy().ravel(), aweights=weights)
         expected = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
         assert float(scores[position]) == pytest.approx(expected, abs=2e-4)
+
+
+def test_sums_of_patterns_score_as_the_kernels_of_target_and_decoy_do():
+    config = DetectParticlesConfig(("tomo.mrc",), "found", "lump.mrc", angular_step=60.0)
+    template, _ = load_template(config, PIXEL)
+    (decoy,) = scrambled_harmonics(template.density, 1)
+    filters = Filters(None, template.resolution, template.pixel_size, (-60.0, 60.0))
+    both = [Kernels(dataclasses.replace(template, density=one), filters, CPU) for one in (template.density, decoy)]
+    rng, told = np.random.default_rng(0), []
+    volume = torch.from_numpy(rng.standard_normal((24, 28, 30)).astype(np.float32))
+    tile = SearchTile(volume, filters, template.mask, None)
+    sides = [n - 2 for n in tile.inverse.shape]
+    patterns = Patterns(both)
+    assert patterns.patterns.shape[1] < sum(map(len, patterns.weights)) / 2
+    for kernels, (best, which, _) in zip(both, patterns.best_scores(tile, sides, told.append)):
+        expected, numbers, _ = best_scores(tile, kernels, told.append)
+        inner = tuple(map(slice, sides))
+        assert (best - expected[inner]).abs().max() < 0.02 and (which == numbers[inner]).float().mean() > 0.8
+    assert sum(told) == 4 * len(template.angles)
 
 
 def test_whitened_noise_has_rings_of_one_power():

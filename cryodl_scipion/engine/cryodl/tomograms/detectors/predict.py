@@ -110,10 +110,9 @@ class Candidates:
     def best(self, distance: float, threshold: float) -> "Candidates":
         """Those from a threshold on that have no better one nearer than distance (px)."""
         order = np.argsort(-self.scores, kind="stable")
-        zyx, scores = self.zyx[order], self.scores[order]
-        zyx, scores = zyx[scores >= threshold], scores[scores >= threshold]
-        keep = separate(zyx, distance)
-        return Candidates(zyx[keep], scores[keep])
+        order = order[self.scores[order] >= threshold]
+        keep = order[separate(self.zyx[order], distance)]
+        return Candidates(self.zyx[keep], self.scores[keep])
 
 
 class Detector:
@@ -187,11 +186,15 @@ def block_sides(shape: typing.Sequence[int], voxels: float, multiple: int) -> li
 
 
 def detect(
-    detector: Detector, blocks: TomogramBlocks, progress: typing.Callable[[], object] | None = None
+    detector: Detector,
+    blocks: TomogramBlocks,
+    progress: typing.Callable[[], object] | None = None,
+    parts: typing.Iterable[tuple[Ranges, Ranges, torch.Tensor]] | None = None,
 ) -> list[Candidates]:
-    """Candidates of each species in a tomogram, in px of the tomogram; not yet apart from each other."""
+    """Candidates of each species in a tomogram, in px of the tomogram; not yet apart from each other. parts: what the
+    blocks would give, in their place."""
     found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in detector.species]
-    for whole, kept, voxels in blocks:
+    for whole, kept, voxels in parts or blocks:
         add_peaks(found, detector.heat_maps(voxels), whole, kept)
         if progress:
             progress()
@@ -203,15 +206,11 @@ def detect_in_noise(
 ) -> tuple[list[Candidates], float]:
     """As detect, in copies of some blocks whose phases were drawn at random; and the part of the tomogram that they
     are, at least `part` of it."""
-    found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in detector.species]
-    total, done = float(np.prod(blocks.shape)), 0.0
-    chosen = set(rng.permutation(len(blocks))[: max(1, round(part * len(blocks)))].tolist())
-    for number, (whole, kept, voxels) in enumerate(blocks):
-        if number not in chosen:
-            continue
-        add_peaks(found, detector.heat_maps(phases_at_random(voxels, rng)), whole, kept)
-        done += float(np.prod([b - a for a, b in kept]))
-    return [_in_tomogram(each, blocks) for each in found], done / total
+    chosen = sorted(rng.permutation(len(blocks))[: max(1, round(part * len(blocks)))].tolist())
+    ranges = [blocks.ranges[number] for number in chosen]
+    copies = ((whole, kept, phases_at_random(blocks.working.part(whole), rng)) for whole, kept in ranges)
+    done = sum(float(np.prod([b - a for a, b in kept])) for _, kept in ranges)
+    return detect(detector, blocks, parts=copies), done / float(np.prod(blocks.shape))
 
 
 def add_peaks(

@@ -219,23 +219,62 @@ def transform_of(kernel: torch.Tensor, shape: typing.Sequence[int]) -> torch.Ten
 
 
 def best_scores(
-    tiles: typing.Sequence[SearchTile], kernels: Kernels, progress: typing.Callable[[int], object] | None = None
-) -> list[tuple[torch.Tensor, torch.Tensor, float]]:
-    """For each tile of one shape the highest score over all orientations at each place, the number of its orientation,
-    and the lowest score of all."""
-    angles = kernels.template.angles
-    best = [torch.full(tile.inverse.shape, -1.0, device=tile.inverse.device) for tile in tiles]
-    which = [torch.zeros_like(b, dtype=torch.int16 if len(angles) < 2**15 else torch.int32) for b in best]
-    lowest = [0.0 for _ in tiles]
+    tile: SearchTile, kernels: Kernels, progress: typing.Callable[[int], object]
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """The highest score over all orientations at each place, the number of its orientation, and the lowest of all."""
+    angles, lowest = kernels.template.angles, 0.0
+    best = torch.full(tile.inverse.shape, -1.0, device=tile.inverse.device)
+    which = torch.zeros_like(best, dtype=torch.int16 if len(angles) < 2**15 else torch.int32)
     for start in range(0, len(angles), AT_ONCE):
         for number, kernel in enumerate(kernels.at(angles[start : start + AT_ONCE]), start):
-            transform = transform_of(kernel, tiles[0].shape)
-            for position, tile in enumerate(tiles):
-                scores = tile.scores(transform)
-                lowest[position] = min(lowest[position], float(scores.amin()))
-                better = scores > best[position]
-                best[position] = torch.where(better, scores, best[position])
-                which[position].masked_fill_(better, number)
-        if progress:
-            progress(min(AT_ONCE, len(angles) - start))
-    return list(zip(best, which, lowest))
+            scores = tile.scores(transform_of(kernel, tile.shape))
+            lowest = min(lowest, float(scores.amin()))
+            better = scores > best
+            best = torch.where(better, scores, best)
+            which.masked_fill_(better, number)
+        progress(min(AT_ONCE, len(angles) - start))
+    return best, which, lowest
+
+
+LOST = 1e-3  # of the kernels' power that patterns may lack: their scores differ by .002 from those of the kernels
+TOGETHER = 1024  # places that are compared at a time
+MANY = 5e7  # voxels of all kernels: more are not held, and would be sums of too many patterns
+
+
+class Patterns:
+    """Kernels of several structures in all orientations as sums of a few patterns, which a tile is correlated with.
+    Within the sphere and the resolution there is room for no more than some hundred."""
+
+    def __init__(self, kernels: typing.Sequence[Kernels]) -> None:
+        self.inside = torch.nonzero(kernels[0].mask)
+        inner, every = (slice(None), *self.inside.T), []
+        for one in kernels:
+            parts = np.array_split(one.template.angles, -(-len(one.template.angles) // AT_ONCE))
+            every.append(torch.cat([one.at(angles)[inner] for angles in parts]))
+        powers, patterns = torch.linalg.eigh(sum(one.T @ one for one in every))
+        self.patterns = patterns[:, powers.clamp(min=0).cumsum(0) > LOST * powers.sum()]
+        self.weights = [one @ self.patterns for one in every]
+
+    def best_scores(
+        self, tile: SearchTile, sides: typing.Sequence[int], progress: typing.Callable[[int], object]
+    ) -> list[tuple[torch.Tensor, torch.Tensor, float]]:
+        """What `best_scores` says of each structure, at the first places of a tile along each axis, and the lowest
+        score of the first structure. sides: how many (3,)."""
+        device, strides, lowest = tile.seen.device, tile.seen.stride(), 0.0
+        near = (self.inside * torch.tensor(strides, device=device)).sum(1)
+        plane = (strides[1] * torch.arange(sides[1])[:, None] + torch.arange(sides[2])).flatten().to(device)
+        inverse = tile.inverse[tuple(map(slice, sides))].flatten(1)
+        best = torch.empty((len(self.weights), *inverse.shape), device=device)
+        which = torch.empty_like(best, dtype=torch.int32)
+        work = sum(map(len, self.weights))
+        for z, row in enumerate(inverse):
+            for start in range(0, len(row), TOGETHER):
+                part = slice(start, start + TOGETHER)
+                seen = tile.seen.flatten()[(z * strides[0] + plane[part])[:, None] + near]
+                seen = (seen @ self.patterns) * row[part, None]
+                for number, weights in enumerate(self.weights):
+                    scores = seen @ weights.T
+                    best[number, z, part], which[number, z, part] = scores.max(1)
+                    lowest = lowest if number else min(lowest, float(scores.amin()))
+            progress(work * (z + 1) // len(inverse) - work * z // len(inverse))
+        return [(one.view(*sides), other.view(*sides), lowest) for one, other in zip(best, which)]

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from ...contract import DetectParticlesConfig, rescaled, sha256
 from ...core.healpix_grid import ball_of_rotations
 from ...core.names import numbers_by_name
-from ...core.peaks import find_peaks_3d, separate
+from ...core.peaks import find_peaks_3d, refined_peaks, separate
 from ...core.projections import rotation_matrices
 from ...io.files import expand_paths
 from ...io.memory import GIGABYTE, WORKING_MEMORY
@@ -25,9 +25,11 @@ from ...likelihood.decoys import scrambled_harmonics
 from ..detectors.predict import SpeciesFound
 from ..segmenters.working_scale import WorkingTomogram, check_volume
 from .correlate import (
+    MANY,
     NYQUIST,
     Filters,
     Kernels,
+    Patterns,
     SearchTile,
     Template,
     best_scores,
@@ -162,7 +164,7 @@ Place = tuple[np.ndarray, float, np.ndarray, int]
 BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's; 3 of the second other particle, and so on
 FINELY = 0.6  # of the usual resolution, at which the best places are judged
 HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
-BYTES, EACH = 36, 6  # of memory for each voxel of a tile that is searched, and for each structure beside
+BYTES, EACH = 36, 8  # of memory for each voxel of a tile that is searched, and for each structure beside
 MEMORY = WORKING_MEMORY * GIGABYTE / 5
 SIDES = (48, 320)  # of what is kept of a tile, voxels
 SAMPLED = 4  # tiles that the spectrum is measured on
@@ -200,18 +202,26 @@ class TemplateSearch:
         """Tiles times orientations of the whole search, for a progress bar."""
         return len(self.starts) * sum(len(one.template.angles) for one in self.kernels)
 
-    def run(
-        self, threshold: float | None, progress: typing.Callable[[int], object] | None = None
-    ) -> tuple[typing.Any, ...]:
+    def run(self, threshold: float | None, progress: typing.Callable[[int], object]) -> tuple[typing.Any, ...]:
         """Places of a tomogram where one of the structures fits, best first, with at least a score, and the best ones
         in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
         (n,) 0 where it is the template, or else BY_DECOY, or from BY_ANOTHER on the number of another; and whether the
         template fits better with its sign changed."""
         rows: list[Place] = []
         highest = lowest = 0.0
+        voxels = int((self.template.mask > 0).sum()) * self.work / len(self.starts)
+        # one structure alone takes less by itself
+        patterns = Patterns(self.kernels) if len(self.kernels) > 1 and voxels <= MANY else None
         for start in self.starts:
-            more, high, low = self._searched(start, threshold, progress)
-            rows, highest, lowest = rows + more, max(highest, high), min(lowest, low)
+            tile = self._tile(self._voxels(start), self.typical)
+            if patterns:
+                sides = [min(k, n - a) for k, n, a in zip(self.kept, self.source.shape, start)]
+                found = patterns.best_scores(tile, sides, progress)
+            else:
+                found = [best_scores(tile, one, progress) for one in self.kernels]
+            best, which, low = zip(*found)
+            rows += self._places(tile, best, which, start, threshold)
+            highest, lowest = max(highest, float(best[0].max())), min(lowest, low[0])
         zyx, scores, angles = (np.array([row[k] for row in rows], float) for k in range(3))
         won, zyx, angles = np.array([row[3] for row in rows], int), zyx.reshape(-1, 3), angles.reshape(-1, 3)
         order = np.argsort(-scores, kind="stable")
@@ -219,14 +229,6 @@ class TemplateSearch:
         order = order[separate(zyx[order], max(1.0, distance / (self.source.pixel_size * self.source.factor)))]
         inverted = -lowest > INVERTED * highest and -lowest > (threshold or 0.0)
         return zyx[order], scores[order], angles[order], won[order], inverted
-
-    def _searched(
-        self, start: typing.Sequence[int], threshold: float | None, progress: typing.Callable[[int], object] | None
-    ) -> tuple[list[Place], float, float]:
-        """Places of a tile, see _places, and the highest and the lowest score of the template in it."""
-        tile = self._tile(self._voxels(start), self.typical)
-        best, which, lowest = zip(*(best_scores([tile], one, progress)[0] for one in self.kernels))
-        return self._places(tile, best, which, start, threshold), float(best[0].max()), lowest[0]
 
     def _places(
         self,
@@ -319,39 +321,23 @@ def refine_detection(
     around it."""
     patches, inverse = _around(tile, voxel)
     base, step = rotation_matrices(angles[None])[0], kernels.template.step / 2**done
-    best: tuple[float, np.ndarray, torch.Tensor] | None = None
+    best = -1.0, angles, torch.zeros((2 * NEAR + 1,) * 3)
     for _ in range(rounds):
         step /= 2
         matrices = base @ ball_of_rotations(step * 1.01, step)
         tried = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
         scores = (kernels.at(tried).flatten(1) @ patches.T) * inverse
         number = int(scores.amax(dim=1).argmax())
-        if best is None or float(scores[number].max()) > best[0]:
+        if float(scores[number].max()) > best[0]:
             best = float(scores[number].max()), tried[number], scores[number].reshape((2 * NEAR + 1,) * 3)
             base = matrices[number]
-    assert best is not None
-    return voxel + _top(best[2]), best[1], best[0]
+    cube = best[2].cpu()
+    highest = torch.stack(torch.unravel_index(cube.argmax(), cube.shape))
+    return voxel + refined_peaks(cube, highest[None])[0].numpy() - NEAR, best[1], best[0]
 
 
 def _around(tile: SearchTile, voxel: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    side, limits = tile.box, [n - 1 for n in tile.inverse.shape]
-    patches, inverse = [], []
-    for shift in np.ndindex((2 * NEAR + 1,) * 3):
-        z, y, x = (int(min(max(v + s - NEAR, 0), limit)) for v, s, limit in zip(voxel, shift, limits))
-        patches.append(tile.seen[z : z + side, y : y + side, x : x + side].flatten())
-        inverse.append(tile.inverse[z, y, x])
-    return torch.stack(patches), torch.stack(inverse)
-
-
-def _top(scores: torch.Tensor) -> np.ndarray:
-    """(3,) voxels from the middle to the top of a (3, 3, 3) cube of scores."""
-    position = np.array(np.unravel_index(int(scores.argmax()), scores.shape))
-    moved = position - NEAR
-    result = moved.astype(float)
-    for axis in range(3):
-        if moved[axis]:
-            continue  # at the border of what was looked at
-        line = [float(scores[tuple(position + (np.arange(3) == axis) * s)]) for s in (-1, 0, 1)]
-        curvature = line[0] + line[2] - 2 * line[1]
-        result[axis] += 0.5 * (line[0] - line[2]) / curvature if curvature < 0 else 0.0
-    return np.clip(result, -NEAR, NEAR)
+    around = voxel - NEAR + np.indices((2 * NEAR + 1,) * 3).reshape(3, -1).T
+    corners = np.clip(around, 0, np.array(tile.inverse.shape) - 1)
+    patches = [tile.seen[tuple(slice(a, a + tile.box) for a in corner)].flatten() for corner in corners.tolist()]
+    return torch.stack(patches), tile.inverse[tuple(corners.T)]
