@@ -151,7 +151,7 @@ def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = (
         if os.path.isdir(pattern) and not is_zarr(pattern):
             raise ValueError(f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.mrc'.")
         matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-        if not matches and not names:
+        if not matches and (not names or re.search(r"[*?]|\.(txt|star)$", pattern, re.IGNORECASE)):
             raise FileNotFoundError(
                 f"No file matches {pattern!r} (current folder: {os.getcwd()}). "
                 "Give a glob in quotes, file names, or a list file."

@@ -32,7 +32,7 @@ def micrograph_sources(config: DenoiseMicrographsConfig, names: typing.Sequence[
     named = name_micrographs(paths, names)
     if not config.even:
         return [MicrographSource(name, str(path), (str(path),)) for name, path in named]
-    even, odd = expand_paths(config.even), expand_paths(config.odd)
+    even, odd = expand_paths(config.even, names), expand_paths(config.odd, names)
     if not len(even) == len(odd) == len(paths):
         raise ValueError(
             f"There are {len(paths)} micrographs (--micrographs), {len(even)} averages of even frames (--even) and "

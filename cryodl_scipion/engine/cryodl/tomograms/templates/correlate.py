@@ -238,7 +238,8 @@ def best_scores(
 
 LOST = 1e-3  # of the kernels' power that patterns may lack: their scores differ by .002 from those of the kernels
 TOGETHER = 1024  # places that are compared at a time
-MANY = 5e7  # voxels of all kernels: more are not held, and would be sums of too many patterns
+FEW, MANY = 600, 20_000  # kernels: of fewer patterns do not pay, more are not held
+WIDE = 2500  # voxels of a kernel: the patterns of larger ones take minutes to find
 
 
 class Patterns:
@@ -260,7 +261,7 @@ class Patterns:
     ) -> list[tuple[torch.Tensor, torch.Tensor, float]]:
         """What `best_scores` says of each structure, at the first places of a tile along each axis, and the lowest
         score of the first structure. sides: how many (3,)."""
-        device, strides, lowest = tile.seen.device, tile.seen.stride(), 0.0
+        device, strides, lowest = tile.seen.device, (tile.seen[0].numel(), tile.seen.shape[2], 1), 0.0
         near = (self.inside * torch.tensor(strides, device=device)).sum(1)
         plane = (strides[1] * torch.arange(sides[1])[:, None] + torch.arange(sides[2])).flatten().to(device)
         inverse = tile.inverse[tuple(map(slice, sides))].flatten(1)

@@ -25,8 +25,10 @@ from ...likelihood.decoys import scrambled_harmonics
 from ..detectors.predict import SpeciesFound
 from ..segmenters.working_scale import WorkingTomogram, check_volume
 from .correlate import (
+    FEW,
     MANY,
     NYQUIST,
+    WIDE,
     Filters,
     Kernels,
     Patterns,
@@ -209,9 +211,9 @@ class TemplateSearch:
         template fits better with its sign changed."""
         rows: list[Place] = []
         highest = lowest = 0.0
-        voxels = int((self.template.mask > 0).sum()) * self.work / len(self.starts)
         # one structure alone takes less by itself
-        patterns = Patterns(self.kernels) if len(self.kernels) > 1 and voxels <= MANY else None
+        many = len(self.kernels) > 1 and FEW < self.work / len(self.starts) < MANY
+        patterns = Patterns(self.kernels) if many and len(self.kernels[0].mask.nonzero()) <= WIDE else None
         for start in self.starts:
             tile = self._tile(self._voxels(start), self.typical)
             if patterns:
