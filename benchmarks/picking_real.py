@@ -317,7 +317,7 @@ def unseen(run, set, picker):
     one, folder = real(set), run.folder(f"{set} {picker}")
     if picker == "general":
         folder.mkdir()
-        given = ("--model", "general", "--avoid", "nothing", *CPU)
+        given = ("--model", "general", *CPU)
         outputs, _, cost = recorded("pick", folder / "picks", *all_of(one), *given)
         every = score(one, folder / "picks", one.micrographs)
         return dict(score(one, folder / "picks"), all=every, diameter=outputs["picked_diameter"], pick_cpu=cost[1])
