@@ -2,7 +2,7 @@
 """Pickers on the real sets, which are labelled: networks and labels, the general model, corrections, templates, cost.
 
 Matching: one to one, within half the particle radius, the border left out. Best F1 and AP are of
-all candidates, F1 of the picks that `cryodl pick` writes by default; areas are avoided only where that is measured.
+all candidates, F1 of the picks that `cryodl pick` writes by default; trained networks and templates avoid no areas.
 """
 
 import dataclasses
