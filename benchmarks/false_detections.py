@@ -10,7 +10,7 @@ from recipes.other_tomograms import make_tomogram
 from cryodl.core.matching import match_picks
 from cryodl.io.star import read_tables
 
-# One target and what is with it. None of these served to choose the method; 1AON, 3C91, 1WCM, 2CG9, 8BK7, 3D2F did.
+# One target and what is with it. None of these served to choose the method; 1AON, 3C91, 1WCM, 2CG9, 5GJV, 5X0Y did.
 MIXES = {
     "6VXX": ("8UV2", "3IYD", "1OEL"),
     "8UV2": ("6VXX", "3IYD", "6RN3"),
@@ -25,7 +25,6 @@ total = lambda key: lambda part: sum(row[key] for row in part)
 f1 = lambda part: 2 * total("right")(part) / (total("kept")(part) + total("particles")(part) or 1)
 mixed = lambda row: "others" if row["target"] != AMONG_ITS_KIND else row["target"]
 named = lambda row: dict(row, targets=mixed(row) + (f", told of {row['against']}" if row["against"] else ""))
-in_tomograms = lambda rows, *keys: grouped([named(row) for row in rows if row["snr"]], *keys)
 table = groups(
     ("targets", "snr", "pixel_size"),
     {
@@ -37,10 +36,13 @@ table = groups(
         "right": total("right"),
         "F1": lambda part: f"{f1(part):.2f}",
         "best F1": lambda part: f"{mean(row['best_f1'] for row in part):.2f}",
+        "wrong: stated": lambda part: f"{total('stated')(part):.1f}",
+        "true": lambda part: total("kept")(part) - total("right")(part),
         "`--fdr 0.2`: kept": total("kept_20"),
         "of these right": total("right_20"),
+        "wrong, stated": lambda part: f"{total('stated_20')(part):.1f}",
     },
-    in_tomograms,
+    lambda rows, *keys: grouped([named(row) for row in rows if row["snr"]], *keys),
 )
 
 
@@ -74,13 +76,14 @@ def false_detections(run, target, against, snr, pixel_size, tomograms=2, copies=
         make_tomogram(path, dict.fromkeys(files, copies) if snr else {}, shape, pixel_size, snr, seed)
         there = json.loads(path.with_suffix(".json").read_text()).get(str(files[0]), [])
         truth[path.stem] = np.array(there).reshape(-1, 3)
-    words = ("--tomograms", *sorted(where.glob("*.mrc")), "--template", files[0], *CPU)
-    words += ("--others", structure_file(against)) if against else ()
+    told = ("--others", structure_file(against)) if against else ()
+    words = ("--tomograms", *sorted(where.glob("*.mrc")), "--template", files[0], *CPU, *told)
     made, _, cost = recorded("detect-particles", where / "found", *words)
     (diameter,) = made["diameters"].values()
     found = lambda folder: right_ones(folder, truth, NEAR * diameter / pixel_size)
     kept, every, count = found(where / "found"), found(where / "found" / "candidates"), sum(map(len, truth.values()))
-    recorded("detect-particles", where / "found", *words, "--fdr", 0.2)
+    again, _, _ = recorded("detect-particles", where / "found", *words, "--fdr", 0.2)
+    stated = lambda made: sum(sum(one.values()) for one in made["expected_false_detections"].values())
     wide = found(where / "found")
     best = max(2 * np.cumsum(every) / (np.arange(1, len(every) + 1) + count), default=0.0) if count else 0.0
     return dict(
@@ -88,8 +91,10 @@ def false_detections(run, target, against, snr, pixel_size, tomograms=2, copies=
         particles=count,
         kept=len(kept),
         right=int(kept.sum()),
+        stated=stated(made),
         best_f1=float(best),
         kept_20=len(wide),
         right_20=int(wide.sum()),
+        stated_20=stated(again),
         cpu=cost[1],
     )

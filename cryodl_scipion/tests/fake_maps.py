@@ -103,7 +103,7 @@ def evaluate(config):
         local_correlation=0.63,
     )
     data = dict(
-        metrics,
+        metrics if config.structure else {},
         map=config.map,
         structure=config.structure,
         atoms=30,
@@ -128,7 +128,7 @@ def evaluate(config):
     dieSometimes(os.path.dirname(config.output), 0)
     os.makedirs(config.output)
     curves = (
-        ["map and model", "map and model, whole box"]
+        (["map and model", "map and model, whole box"] if config.structure else [])
         + (["before and model"] if config.before else [])
         + (["half-maps"] if config.half_maps else [])
     )

@@ -181,9 +181,7 @@ PICTURES = {
     "control": "Control",
     "triplets": "Triplets",
     "gallery": "Gallery",
-    "q_score": "Q-score",
     "slices": "Slices",
-    "local_resolution": "Local resolution",
 }
 
 

@@ -1039,7 +1039,7 @@ def improve_map(
 def evaluate_map(
     *,
     map: Path,
-    structure: Path,
+    structure: typing.Optional[Path] = ...,
     half_maps: Paths = ...,
     before: typing.Optional[Path] = ...,
     processed: Paths = ...,

@@ -44,7 +44,7 @@ _OTHERS = (
         )
         for number in (1, 2)
     ),
-    MapMask("inputMask", "Mask on the grid of the map.", empty="a soft mask made from the model", related=False),
+    MapMask("inputMask", "Mask on the grid of the map.", empty="a soft mask of model or half-maps", related=False),
 )
 
 
@@ -54,7 +54,7 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
     CITES = ("Rosenthal2003", "Pintilie2020", "Cardone2013")  # of the measures
     FORM = (
         Map("inputVolume", "Map to measure. If it has half-maps, they are measured too."),
-        AtomicModel("inputStructure", "Atomic model, fitted into the map."),
+        AtomicModel("inputStructure", "Atomic model, fitted into the map.", empty="half-maps alone are tested"),
         FrameChoice(),
         *_OTHERS,
         Options("mask_radius", "resolution"),
@@ -66,7 +66,8 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
 
     def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
         volume, before = protocol.inputVolume.get(), protocol.inputBefore.get()
-        origin = protocol._position(volume, protocol.inputStructure.get())
+        structure = protocol.inputStructure.get()
+        origin = None if structure is None else protocol._position(volume, structure)
         written = lambda paths: tuple(halfForEngine(one, volume, protocol._inputFolder(), origin) for one in paths)
         files = dict(
             super().writtenFiles(protocol),
@@ -120,7 +121,7 @@ class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
     OUTPUT, NOTHING_YET = "matched_residues.csv", "Not compared yet."
     CITES = ("Liebschner2019",)
     FORM = (
-        AtomicModel("inputStructure", "Atomic model to evaluate, built by any program.", label="Built model"),
+        AtomicModel("inputStructure", "Atomic model to evaluate, of any program.", label="Built model", needed=True),
         AtomicModel(
             "inputReference", "Reference model, such as a deposited one.", label="Reference", to=("reference",)
         ),

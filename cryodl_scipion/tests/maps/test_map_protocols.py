@@ -21,6 +21,7 @@ from ...protocols import (
     CryodlProtTrainMapImprover,
 )
 from ...protocols.model_field import FROM_PROJECT
+from ...viewers.maps.viewer_evaluate_map import tableOf
 from ..fake_model import improverCard, writeModel
 from ..map_sets import PIXEL_SIZE, SHAPE, MapsTest, makeVolume, writeMap
 from ..particle_sets import addTo
@@ -202,6 +203,22 @@ class TestCryodlMapProtocols(MapsTest):
         self.assertEqual(len(request.half_maps), 2)  # of the map before, as the improved one has none
         self.assertEqual(len(set(request.processed)), 2)
         self.assertEqual(run.outputDoubt.getSamplingRate(), PIXEL_SIZE)
+
+    def test_processed_half_maps_need_no_model(self):
+        processed = {f"inputProcessed{n}": (one, "outputVolume") for n, one in ((1, self.bare), (2, self.volume))}
+        given = dict(processed, inputVolume=(self.volume, "outputVolume"))
+        run = self.finished(self.runProtocol(CryodlProtEvaluateMap, given))
+        self.assertEqual([fsc.getObjLabel() for fsc in run.outputFSCs], ["half-maps"])
+        self.assertEqual(run.outputDoubt.getSamplingRate(), PIXEL_SIZE)
+        self.assertNotIn("fit by", " ".join(run.summary()))
+        _, rows = tableOf(run.getEvaluation())
+        self.assertEqual([row[0] for row in rows], ["Half-maps, FSC 0.143", "Local resolution, median (10 % to 90 %)"])
+        alone = self.makeProtocol(CryodlProtEvaluateMap, dict(inputVolume=(self.volume, "outputVolume")))
+        self.assertIn(
+            "An atomic structure is missing. Without it, give *Processed half-maps*", " ".join(alone.validate())
+        )
+        compared = self.makeProtocol(CryodlProtCompareModels, dict(inputReference=(self.structure, "outputPdb")))
+        self.assertIn("Built model is missing.", " ".join(compared.validate()))
 
     def test_the_half_map_test_needs_half_maps(self):
         run = self.makeProtocol(

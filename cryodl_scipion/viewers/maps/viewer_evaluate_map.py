@@ -35,7 +35,8 @@ def tableOf(evaluation: Dict[str, Any]) -> Any:
     before, halves = evaluation.get("before"), evaluation.get("half_maps") or {}
     maps = [evaluation, before] if before else [evaluation]
     inWords = lambda name, value: resolution_in_words(value) if name.endswith("angstrom") else f"{value:.3f}"
-    rows = [(words, *(inWords(name, each[name]) for each in maps)) for name, words in MAP_METRICS.items()]
+    measured = {name: words for name, words in MAP_METRICS.items() if name in evaluation}
+    rows = [(words, *(inWords(name, each[name]) for each in maps)) for name, words in measured.items()]
     empty = ("",) * (len(maps) - 1)  # half-maps have no map before
     if halves:
         rows.append(("Half-maps, FSC 0.143", resolution_in_words(halves["resolution_angstrom"]), *empty))
@@ -132,6 +133,8 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
 
     @panel("Q-score per residue", "Q-score and local correlation along each chain.")
     def showResidues(self, evaluation: Dict[str, Any]) -> Any:
+        if not evaluation["structure"]:
+            return self.infoMessage("There are no residues: no atomic model was given.", "No residues")
         return self.window(ResiduesWindow, readResidues(self.protocol.getEvaluationFolder()), self.title("Residues"))
 
     @panel("Local resolution", "Histogram of the local resolution, from the windowed FSC of the half-maps.")
@@ -149,7 +152,8 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
         "The model coloured by Q-score (red: 0, white: 0.4, blue: 0.8), the map by local resolution.",
     )
     def showInChimera(self, evaluation: Dict[str, Any]) -> Any:
-        return self.chimera(os.path.join(self.protocol.getEvaluationFolder(), "show.cxc"), "script")
+        script = "show.cxc" if evaluation["structure"] else "doubt.cxc"
+        return self.chimera(os.path.join(self.protocol.getEvaluationFolder(), script), "script")
 
 
 class CompareModelsViewer(PanelsViewer, section="Comparison", wait="There is no comparison", data="_made"):

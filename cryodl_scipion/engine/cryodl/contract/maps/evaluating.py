@@ -34,7 +34,9 @@ class EvaluateMapConfig(Config):
     """Measure a map against an atomic model, and two half-maps against each other."""
 
     map: str = map_fields.map("Map to measure.")
-    structure: str = param("Atomic model in the coordinate frame of the map (.pdb, .cif, also .gz).", path="file")
+    structure: typing.Optional[str] = param(
+        "Atomic model in the frame of the map (.pdb, .cif, also .gz).", None, path="file", none_means="half-maps alone"
+    )
     half_maps: Paths = map_fields.half_maps()
     before: typing.Optional[str] = map_fields.map(
         "Map to compare with, such as the map before improvement. It is measured with the same mask.",
@@ -50,7 +52,7 @@ class EvaluateMapConfig(Config):
         path="file",
     )
     mask: typing.Optional[str] = param(
-        "Mask on the grid of the map.", None, path="file", none_means="a soft mask made from the structure"
+        "Mask on the grid of the map.", None, path="file", none_means="a soft mask of structure or half-maps"
     )
     mask_radius: float = map_fields.mask_radius()
     resolution: typing.Optional[float] = _model_resolution_field()
@@ -65,7 +67,11 @@ class EvaluateMapConfig(Config):
         numbers = f"{len(self.processed)} and {len(self.half_maps)} are given"
         needs = f"Processed half-maps (--processed) need the half-maps (--half-maps), two of each; {numbers}."
         both = len(self.processed) == len(self.half_maps) == 2
-        return found((self.processed and not both, needs)) or half_map_problems(self)
+        alone = "An atomic structure (--structure) is missing. Without it, give --processed, and no --before."
+        return found(
+            (self.processed and not both, needs),
+            (not self.structure and bool(self.before or not self.processed), alone),
+        ) or half_map_problems(self)
 
 
 class EvaluateMapOutputs(Outputs):

@@ -40,12 +40,7 @@ def local_correlation(
 
 
 def local_resolution(
-    half1: np.ndarray,
-    half2: np.ndarray,
-    pixel_size: float,
-    mask: np.ndarray,
-    resolution: float,
-    progress: typing.Callable[[int], None] | None = None,
+    half1: np.ndarray, half2: np.ndarray, pixel_size: float, mask: np.ndarray, resolution: float
 ) -> np.ndarray:
     """Local resolution by windowed FSC: (z, y, x) float32 array, Å; 0 outside of the mask. half1, half2: (z, y, x)
     arrays of cubic voxels. mask: (z, y, x), measured where it is above 0.5. resolution: Å, of the whole map: the window
@@ -76,8 +71,6 @@ def local_resolution(
         boxes = [(b - (b * window).sum((1, 2, 3), keepdim=True) / window.sum()) * window for b in boxes]
         for position, curve in zip(part, fsc(*boxes)):
             measured[position] = resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
-        if progress:
-            progress(len(part))
     return _between(measured, grid, half1.shape) * (mask > 0.5)
 
 
@@ -137,7 +130,7 @@ def reference_for(
 def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """Metrics of one map against its model, and their details. Returns (metrics, details). metrics: fsc05_angstrom,
     fsc0143_angstrom (of map and model in the mask), the same _unmasked, q_score (mean of the atoms), q_score_chains,
-    local_correlation (mean over the atoms). details: Curve fsc, Curve fsc_unmasked, q, q_residues, correlation."""
+    local_correlation (mean over the atoms). details: Curve fsc, Curve fsc_unmasked, q_residues, correlation."""
     voxels, mask = volume.voxels_zyx, reference.mask
     masked = shell_correlation(volume.data * mask, reference.density * mask, voxels)
     unmasked = shell_correlation(volume.data, reference.density, voxels)
@@ -154,11 +147,7 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
         local_correlation=float(near[inside].mean()),
     )
     return metrics, dict(
-        fsc=masked,
-        fsc_unmasked=unmasked,
-        q=scores,
-        q_residues=residue_scores(scores, reference.atoms),
-        correlation=near,
+        fsc=masked, fsc_unmasked=unmasked, q_residues=residue_scores(scores, reference.atoms), correlation=near
     )
 
 

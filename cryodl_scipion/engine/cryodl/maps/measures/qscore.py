@@ -30,8 +30,6 @@ class ScorePoints:
 def score_points(atoms: Atoms, rows: np.ndarray | None = None) -> ScorePoints:
     """ScorePoints of Atoms, for many maps of the same model. rows: (k,) numbers of the atoms to score, all if None;
     the others are there still, as neighbours that points must not belong to."""
-    from scipy.spatial import cKDTree
-
     tree = cKDTree(atoms.xyz)
     centres = atoms.xyz if rows is None else atoms.xyz[rows]
     positions, owners, values = [], [], []

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The folder of an evaluation: evaluation.json, tables, pictures, and a script that colours the model in ChimeraX."""
+"""The folder of an evaluation: evaluation.json, tables, pictures, and a script that colours the model in ChimeraX; and
+the evaluation in words."""
 
 import os
 import typing
@@ -7,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contract import MAP_METRICS, counted, half_map_resolutions, half_map_verdict, resolution_in_words, split_verdict
 from ...contract.result import write_json
 from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure, scale_bar
+from ...running.runner import PROGRAM
 from .doubt import write_doubt
 from .qscore import residue_scores
 from .shells import Curve
 from .volume import write_volume
 
-TICKS = 0.08  # of the axis, least distance of two of them: labels must not touch
 EVALUATION, RESIDUES = "evaluation.json", "residues.csv"
 
 
@@ -23,18 +25,17 @@ def write_report(
     folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
 ) -> None:
     """Write all files of an evaluation into the Path folder. metrics, details: of commands.evaluate_map.map_metrics."""
-    _write_residues(folder / RESIDUES, details)
     curves = _curves(details)
-    rows = zip(details["map"]["fsc"].frequency, *[curve.value for curve in curves.values()])
+    rows = zip(next(iter(curves.values())).frequency, *[curve.value for curve in curves.values()])
     write_csv(folder / "fsc.csv", ["frequency_per_angstrom", *curves], rows)
     plot_fsc(curves, folder / "fsc.png")
-    plot_residues(details, folder / "q_score.png")
-    plot_slices(details, folder / "slices.png")
     halves = details.get("half_maps")
     if halves and halves["local"] is not None:
         write_volume(folder / "local_resolution.mrc", halves["local"], details["volume"])
-        plot_local_resolution(halves["local"], folder / "local_resolution.png")
-    _write_chimerax(folder, metrics, details)
+    if "reference" in details:
+        _write_residues(folder / RESIDUES, details)
+        plot_slices(details, folder / "slices.png")
+        _write_chimerax(folder, metrics, details)
     if "doubt" in details:
         shown = _from_folder(folder, metrics["map"])
         write_doubt(str(folder / "doubt"), shown, details["doubt"], details["volume"], metrics["structure"])
@@ -42,10 +43,11 @@ def write_report(
 
 
 def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
-    curves = {"map and model": details["map"]["fsc"], "map and model, whole box": details["map"]["fsc_unmasked"]}
-    if "before" in details:
-        curves["before and model"] = details["before"]["fsc"]
-        curves["before and model, whole box"] = details["before"]["fsc_unmasked"]
+    curves = {}
+    for kind in ("map", "before"):
+        if kind in details:
+            curves[f"{kind} and model"] = details[kind]["fsc"]
+            curves[f"{kind} and model, whole box"] = details[kind]["fsc_unmasked"]
     if "half_maps" in details:
         curves["half-maps"] = details["half_maps"]["fsc"]
     for name, curve in (details.get("half_map_test") or {}).items():
@@ -72,31 +74,10 @@ def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     for limit in (0.5, 0.143):
         axes.axhline(limit, color="0.8", linewidth=0.8, zorder=0)
     highest = next(iter(curves.values())).frequency[-1]
-    periods: list[float] = []
-    for period in (20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2):
-        if TICKS * highest < 1 / period - (1 / periods[-1] if periods else 0) and 1 / period <= highest:
-            periods.append(period)
+    periods = [period for period in (20, 8, 5, 3.5, 2.5, 2) if 1 / period <= highest]
     axes.secondary_xaxis("top").set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
     axes.set(xlabel="frequency (1/Å)", ylabel="Fourier shell correlation", xlim=(0, highest), ylim=(-0.1, 1.02))
     axes.legend(fontsize=8)
-    save_figure(figure, path)
-
-
-def plot_residues(details: typing.Mapping[str, typing.Any], path: Path, maximum: int = 4) -> None:
-    """Q-score along the longest chains."""
-    atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
-    chains = np.array([residue[0] for residue in atoms.residues])
-    names = sorted(dict.fromkeys(chains), key=lambda c: -(chains == c).sum())[:maximum]
-    figure, axes = new_figure(len(names), 1, (8, 2 * len(names) + 0.6))
-    for (row,), name in zip(axes, names):
-        rows = np.nonzero(chains == name)[0]
-        row.plot(scores[rows], linewidth=1, label="map")
-        if "before" in details:
-            row.plot(details["before"]["q_residues"][rows], linewidth=1, color="0.6", label="before", zorder=0)
-            row.legend(fontsize=7)
-        row.set(ylabel=f"chain {name}\nQ-score", ylim=(-0.3, 1), xlim=(0, len(rows)))
-        row.axhline(0, color="0.85", linewidth=0.8, zorder=0)
-    axes[-1][0].set_xlabel("residue, in the order of the model")
     save_figure(figure, path)
 
 
@@ -119,14 +100,6 @@ def plot_slices(details: typing.Mapping[str, typing.Any], path: Path) -> None:
         axes[0][column].set_title(name, fontsize=10)
     for row in range(3):
         scale_bar(axes[row][0], float(details["volume"].voxels_zyx[2 if row < 2 else 1]))
-    save_figure(figure, path)
-
-
-def plot_local_resolution(local: np.ndarray, path: Path) -> None:
-    """A PNG: histogram of local resolutions in Å, (z, y, x); 0 is outside."""
-    figure, ((axes,),) = new_figure(1, 1, (5.5, 3.4))
-    axes.hist(local[local > 0], bins=40, color="tab:blue")
-    axes.set(xlabel="local resolution (Å)", ylabel="voxels in the mask")
     save_figure(figure, path)
 
 
@@ -156,3 +129,48 @@ def _write_chimerax(
     if (folder / "local_resolution.mrc").exists():
         lines += ['open "local_resolution.mrc"', "volume #3 hide", "color sample #1 map #3 palette rainbow"]
     (folder / "show.cxc").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def evaluation_in_words(metrics: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
+    """Lines of a summary. metrics: of commands.evaluate_map.map_metrics."""
+    before, halves = metrics.get("before"), metrics.get("half_maps")
+    if metrics["structure"]:
+        yield f"Against the model ({counted(metrics['atoms'], 'atom')}; mask: {metrics['mask']}):"
+        for name, label in MAP_METRICS.items():
+            yield f"{label}: {_value(name, metrics)}" + (f"; original {_value(name, before)}" if before else "")
+        chains = metrics["q_score_chains"]
+        if len(chains) > 1:
+            yield "Q-score of the chains: " + ", ".join(f"{name} {q:.2f}" for name, q in list(chains.items())[:20])
+    if halves:
+        yield f"Half-maps, FSC 0.143: {resolution_in_words(halves['resolution_angstrom'])}"
+        local = halves.get("local_resolution_angstrom")
+        if local:
+            yield (
+                f"Local resolution, median (10 % to 90 %): {local['median']:.2f} Å ({local['p10']:.2f} to "
+                f"{local['p90']:.2f})"
+            )
+    if metrics.get("half_map_test"):
+        yield from split_verdict(half_map_verdict(half_map_resolutions(metrics["half_map_test"]))[1])[0]
+
+
+def _value(name: str, metrics: typing.Mapping[str, typing.Any]) -> str:
+    return resolution_in_words(metrics[name]) if name.endswith("angstrom") else f"{metrics[name]:.3f}"
+
+
+def evaluation_methods(metrics: typing.Mapping[str, typing.Any]) -> str:
+    """A sentence for the methods of a paper. metrics: of commands.evaluate_map.map_metrics."""
+    text = f"The map was compared with its half-maps with {PROGRAM}"
+    before, halves = metrics.get("before"), metrics.get("half_maps")
+    if metrics["structure"]:
+        text = (
+            f"The map was compared with its atomic model with {PROGRAM}: their FSC falls to 0.5 at "
+            f"{_value('fsc05_angstrom', metrics)}, the mean Q-score is {_value('q_score', metrics)}"
+        )
+    if before:
+        text += (
+            f" (before improvement: {_value('fsc05_angstrom', before)} and {_value('q_score', before)}, with the same "
+            "mask)"
+        )
+    if halves:
+        text += f"; the FSC of the half-maps falls to 0.143 at {resolution_in_words(halves['resolution_angstrom'])}"
+    return text + "."

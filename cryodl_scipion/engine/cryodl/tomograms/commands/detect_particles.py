@@ -14,7 +14,7 @@ from ...likelihood.decoys import q_values, threshold_by_decoys, upper_groups
 from ...running.runner import PROGRAM, Run, command
 from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words, taken_in_words
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
-from ..templates.finder import DECOYS, TemplateFinder
+from ..templates.finder import DECOYS, WORTH, TemplateFinder
 
 Finder = NetworkFinder | TemplateFinder
 
@@ -113,15 +113,15 @@ def _choose(config: DetectParticlesConfig, folder: Path, items: dict[str, dict[s
     tables = {name: star.read_tables(folder / CANDIDATES / f"{name}.star")["particles"] for name in items}
     scores = {name: np.array(table["cryodlScore"], float) for name, table in tables.items()}
     pooled, rivals = np.concatenate(list(scores.values())), np.concatenate([item["rivals"] for item in items.values()])
-    q = q_values(pooled, rivals, DECOYS)
+    q = q_values(pooled, rivals, WORTH)
     chosen, strict = (
-        threshold_by_decoys(pooled, rivals, DECOYS, rate) or 1.0 for rate in (config.fdr, min(config.fdr, STRICT))
+        threshold_by_decoys(pooled, rivals, WORTH, rate) or 1.0 for rate in (config.fdr, min(config.fdr, STRICT))
     )
     # whoever allows more look-alikes loses nothing of what is kept where fewer are allowed
     cuts = [[max(t, g) for g in upper_groups([s[s >= t] for s in scores.values()])] for t in (chosen, strict)]
     taken = [score for item in items.values() for scores in item.get("scores_taken", {}).values() for score in scores]
     # the score from which places would be detections if they were all the template's
-    least = threshold_by_decoys(np.concatenate([pooled, taken]), rivals, DECOYS, config.fdr) or np.inf
+    least = threshold_by_decoys(np.concatenate([pooled, taken]), rivals, WORTH, config.fdr) or np.inf
     for (name, item), threshold in zip(items.items(), map(min, *cuts)):
         (species,) = item["counts"]
         keep = np.nonzero(scores[name] >= threshold)[0]
@@ -131,7 +131,7 @@ def _choose(config: DetectParticlesConfig, folder: Path, items: dict[str, dict[s
         item["counts"], item["thresholds"] = {species: len(keep)}, {species: threshold}
         item["weaker"] = int((scores[name] >= chosen).sum()) - len(keep)
         item["taken"] = {other: int((np.array(s) >= least).sum()) for other, s in item.get("scores_taken", {}).items()}
-        item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / DECOYS)}
+        item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / WORTH)}
 
 
 def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:

@@ -160,7 +160,8 @@ class TemplateFinder:
 
 
 # ----- Search of a tomogram, tile by tile, for the template and its decoys: each place goes to the one that fits best.
-DECOYS = 6  # with them six targets in a row are enough for a q-value of 0.03, and one decoy among nine is allowed
+DECOYS = 6
+WORTH = 2  # decoys that win as often by chance as these: one molecule is more like another than they are
 FEWEST = 12  # best places of a tile that are looked at in any case
 Place = tuple[np.ndarray, float, np.ndarray, int]
 BY_DECOY, BY_ANOTHER = 1, 2  # whose a place is that is not the template's; 3 of the second other particle, and so on
