@@ -19,7 +19,9 @@ _REACH = 0.75  # diameters, standard deviation of the weights around a position
 # Times the median spot, and robust standard deviations above it: simulated aggregates have 3 to 15 times the median
 # inside, single particles up to 2.5; particles of EMPIAR-10017 and 10028 up to 2.
 _CROWDED = (2.3, 5.0)
-_CROWDED_RIM = (1.5, 1.5)
+# Part of the highest density within a diameter, above the usual one, at which an aggregate ends: of 0.25, 0.33 and 0.4,
+# simulated aggregates have their true area with the middle one.
+_CROWDED_EDGE = 0.33
 _FEWEST = 3  # spots
 _ENOUGH = 8  # spots of a micrograph, to say what is usual
 
@@ -39,8 +41,10 @@ def find_aggregates(
     density = np.where(good, density / np.maximum(weight, 0.5), 0)
     usual = np.median(density[spots])
     spread = 1.4826 * np.median(np.abs(density[spots] - usual))
-    rim, crowded = (max(factor * usual, usual + sigmas * spread) for factor, sigmas in (_CROWDED_RIM, _CROWDED))
-    label, count = ndimage.label(density > rim)
+    crowded = max(_CROWDED[0] * usual, usual + _CROWDED[1] * spread)
+    # one piece of dirt, smoothed, crowds the particles around it no more than it is dense itself
+    nearby = ndimage.maximum_filter(density, max(3, int(2 * diameter_px) | 1))
+    label, count = ndimage.label((nearby > crowded) & (density > usual + _CROWDED_EDGE * (nearby - usual)))
     keep = (_largest(density, label, count) > crowded) & (np.bincount(label[spots], minlength=count + 1) >= _FEWEST)
     keep[0] = False
     return keep[label]
@@ -54,13 +58,15 @@ def _largest(values: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
 
 
 # Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10
-# to 100.
-_MIN_STRENGTH = 7.0
+# to 100. Pieces of dirt that are alike are no particles, however many they are: simulated particles of six times the
+# usual SNR reach 20.
+_MIN_STRENGTH, _MAX_STRENGTH = 7.0, 40.0
 _OBJECT = 0.6  # of a spot's height: touching particles are lower between them
 _ALIKE = 0.3  # most that the heights of particles vary, of their median: 0.15 to 0.25 on EMPIAR-10028 and 10017
 _BEYOND_SPOTS = 4.5  # robust standard deviations above the median spot
 _HALF = 0.5
-_RIM = 0.25
+# Of the strongest nearby: where it ends. Half is the edge of a flat piece; this, of flat and of thin-edged ones together.
+_RIM = 0.35
 _SMALLEST = 0.06  # area of a feature, squared particle diameters
 # A feature no larger than a particle (area, squared diameters) must reach so many times the limit. On simulated
 # micrographs with few particles, whose limit is that of noise, particles reach 1 to 3, pieces of ice 2 to 35.
@@ -89,14 +95,13 @@ def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) 
     local, wide = local / _noise(local[inner]), wide / _noise(wide[inner])
     spots = inner & dark_spots(local, diameter_px)
     limit = strength_limit(local, spots)
-    found = nothing
-    for sign in (-1, 1):
-        strength = np.maximum(sign * local, sign * wide)
-        # the blurred rim of something very strong is still stronger than the limit
-        rim = _RIM * ndimage.maximum_filter(strength, max(3, int(diameter_px) | 1))
-        found = found | _grown(inner & (sign * local > limit), good & (strength > np.maximum(_HALF * limit, rim)))
+    strength = np.maximum(np.abs(local), np.abs(wide))
+    around = _grown(inner & (np.abs(local) > limit), good & (strength > _HALF * limit))
+    # the blurred rim of something very strong is still stronger than the limit
+    found = around & (strength > _RIM * ndimage.maximum_filter(strength, max(3, int(diameter_px) | 1)))
     found = _with_enclosed(ndimage.binary_fill_holes(found), good)
     found, strong = _judged(found, np.abs(local) / limit, diameter_px)
+    strong = strong | _grown(strong, around)
     beside = ~ndimage.binary_dilation(strong, iterations=max(1, round(diameter_px / 6)))
     return found | find_aggregates(local, good & beside, spots & beside, diameter_px, limit)
 
@@ -130,7 +135,7 @@ def strength_limit(strength: np.ndarray, spots: np.ndarray) -> float:
         middle = np.median(heights)
         deviation = 1.4826 * np.median(np.abs(heights - middle))
         if deviation <= _ALIKE * middle:
-            return max(_MIN_STRENGTH, float(middle + _BEYOND_SPOTS * deviation))
+            return float(np.clip(middle + _BEYOND_SPOTS * deviation, _MIN_STRENGTH, _MAX_STRENGTH))
         heights = heights[: len(heights) // 2]
     return _MIN_STRENGTH
 
