@@ -62,11 +62,33 @@ def structureProblem(structure: EMObject) -> List[str]:
             not (path[:-3] if path.endswith(".gz") and known is _MODELS else path).lower().endswith(known),
             f"The structure is in {path}; its name must end in one of {', '.join(known)}. Convert and import it again.",
         )
+        or (mapProblem(structure) if known is _MAPS else [])
+    )
+
+
+def mapProblem(volume: Volume, what: str = "map") -> List[str]:
+    """What is wrong with a map, before it is read. what: its name in sentences."""
+    path = structureFileOf(volume)
+    return (
+        sayIf(
+            not os.path.isfile(path), f"The file of the {what}, {path or '(no name)'}, does not exist. Import it again."
+        )
         or sayIf(
-            known is _MAPS and (structure.getSamplingRate() or 0) <= 0,
-            f"The map {path} has no pixel size (sampling rate). Import it again with its pixel size.",
+            not volume.getSamplingRate() or volume.getSamplingRate() <= 0,
+            f"The {what} {path} has no pixel size (sampling rate). Import it again with its pixel size.",
+        )
+        or sayIf(
+            isMrc(volume) and _insteadOfHeader(path),
+            f"The {what} {path} begins with {_insteadOfHeader(path)}, not with an MRC header. Import the map itself.",
         )
     )
+
+
+def _insteadOfHeader(path: str) -> str:
+    """What is found where an MRC file has its header; empty if that may be one."""
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    return f"{len(head)} bytes" if len(head) < 1024 else "text" if head.isascii() and b"\0" not in head else ""
 
 
 def structureForEngine(structure: Volume, folder: str, named: bool = False) -> str:

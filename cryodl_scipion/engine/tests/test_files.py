@@ -78,8 +78,11 @@ def test_what_matches_nothing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no_such.*mrc"):
         expand_paths([str(tmp_path / "no_such*.mrc")])
     (tmp_path / "list.txt").write_text("gone.mrc\n")
-    with pytest.raises(FileNotFoundError, match="list.txt lists gone.mrc"):
+    with pytest.raises(FileNotFoundError, match="list.txt is there; the first is gone.mrc"):
         expand_paths([str(tmp_path / "list.txt")])
+    (tmp_path / "here.mrc").touch()
+    (tmp_path / "list.txt").write_text("gone.mrc\nhere.mrc\n")
+    assert expand_paths([str(tmp_path / "list.txt")]) == ["gone.mrc", str(tmp_path / "here.mrc")]
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(ValueError, match="empty.txt lists no micrograph"):
         expand_paths([str(tmp_path / "empty.txt")])

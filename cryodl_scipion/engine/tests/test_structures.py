@@ -82,10 +82,17 @@ def test_a_map_is_resampled_to_the_pixel_size_about_its_middle(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("data, words", [(np.zeros((8, 8), np.float32), "three axes"), (None, "it has no MRC header")])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (np.zeros((8, 8), np.float32), "three axes"),
+        (b"hello" * 300, "it is text, not an MRC header"),
+        (b"\xff\xd8\xff" * 400, "it does not begin with an MRC header"),
+    ],
+)
 def test_what_is_no_map_is_named(tmp_path, data, words):
-    if data is None:
-        (tmp_path / "bad.mrc").write_bytes(b"hello" * 300)
+    if isinstance(data, bytes):
+        (tmp_path / "bad.mrc").write_bytes(data)
     else:
         write_mrc(tmp_path / "bad.mrc", data)
     with pytest.raises(ValueError, match=f"bad.mrc.*{words}"):

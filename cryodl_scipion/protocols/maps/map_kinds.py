@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 from pyworkflow.protocol import params
 
-from ...convert.maps import FRAMES, frameOf, mapForEngine, structureFileOf, structureProblem
+from ...convert.maps import FRAMES, frameOf, mapForEngine, mapProblem, structureFileOf, structureProblem
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import write_json
 from .. import kinds, protocol_base
@@ -39,15 +39,6 @@ class MapsBase(protocol_base.OneRunBase):
         self, volume: Volume, origin: Optional[Tuple[float, float, float]] = None, pixelSize: bool = False
     ) -> str:
         return mapForEngine(volume, self._inputFolder(), origin, pixelSize)
-
-    def _checkMap(self, volume: Volume, what: str = "map") -> List[str]:
-        path = structureFileOf(volume)
-        return kinds.sayIf(
-            not os.path.isfile(path), f"The file of the {what}, {path or '(no name)'}, does not exist. Import it again."
-        ) or kinds.sayIf(
-            not volume.getSamplingRate() or volume.getSamplingRate() <= 0,
-            f"The {what} {path} has no pixel size (sampling rate). Import it again with its pixel size.",
-        )
 
     def _checkSameGrid(self, volume: Volume, other: Volume, what: str) -> List[str]:
         ours, theirs = volume.getDim(), other.getDim()
@@ -87,7 +78,7 @@ class Map(kinds.Pointing):
         return dict(known, pixel_size=found.getSamplingRate()) if "pixel_size" in self.fills else known
 
     def check(self, protocol: Any, found: Volume) -> List[str]:
-        return protocol._checkMap(found, self.what)
+        return mapProblem(found, self.what)
 
 
 class Maps(Map):
@@ -108,7 +99,7 @@ class Maps(Map):
 
     def check(self, protocol: Any, found: EMObject) -> List[str]:
         empty = kinds.sayIf(not self.items(protocol), f"The set of {self.what}s is empty. Choose another.")
-        return empty or [p for volume in self.items(protocol) for p in protocol._checkMap(volume, self.what)]
+        return empty or [p for volume in self.items(protocol) for p in mapProblem(volume, self.what)]
 
 
 class HalfMap(Map):
@@ -139,7 +130,7 @@ class MaskOrStructure(kinds.Pointing):
         return {} if isinstance(found, AtomStruct) else {self.fills[0]: protocol._mapFor(found)}
 
     def check(self, protocol: Any, found: EMObject) -> List[str]:
-        return structureProblem(found) if isinstance(found, AtomStruct) else protocol._checkMap(found, "mask")
+        return structureProblem(found) if isinstance(found, AtomStruct) else mapProblem(found, "mask")
 
 
 class ManyMaps(kinds.PointingMany):

@@ -10,7 +10,7 @@ from pwem.objects import AtomStruct, Volume
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ...convert.maps import patternProblems, structureFileOf, structureProblem
+from ...convert.maps import mapProblem, patternProblems, structureFileOf, structureProblem
 from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs
 from ..kinds import Choice, Model, Options, Own, Section, otherNetworkIn, sayIf
 from ..model_field import NONE, modelFolder
@@ -172,9 +172,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         )
         if wrong:
             return wrong
-        return [e for one in volumes for e in self._checkMap(one)] + [
-            e for one in models for e in structureProblem(one)
-        ]
+        return [e for one in volumes for e in mapProblem(one)] + [e for one in models for e in structureProblem(one)]
 
     def _warnings(self) -> List[str]:
         return sayIf(

@@ -144,8 +144,8 @@ def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
 def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = ()) -> list[str]:
     """Files of globs, plain paths and list files, in the order given (globs sorted). patterns: a .txt file holds one
     path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are, then beside the
-    list file. names: where they are given, whoever reads a missing file names it. Raises FileNotFoundError that names
-    the pattern that matches nothing; ValueError for a folder."""
+    list file; whoever reads a missing file names it if names are given, or others of the list are there. Raises
+    FileNotFoundError that names the pattern or list that matches nothing; ValueError for a folder."""
     found = []
     for pattern in patterns:
         if os.path.isdir(pattern) and not is_zarr(pattern):
@@ -169,13 +169,13 @@ def _read_list(path: str) -> list[str]:
         names = read_star_column(path, "_rlnMicrographName")
     else:
         names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    beside = os.path.dirname(path)
-    files = []
-    for name in dict.fromkeys(n.split("@")[-1] for n in names):
-        hit = next((c for c in [name, os.path.join(beside, name)] if os.path.exists(c)), None)
-        if hit is None:
-            raise FileNotFoundError(f"{path} lists {name}, which is neither in {os.getcwd()} nor beside the list.")
-        files.append(hit)
+    beside, names = os.path.dirname(path), list(dict.fromkeys(name.split("@")[-1] for name in names))
+    files = [next(filter(os.path.exists, (name, os.path.join(beside, name))), name) for name in names]
+    if files and not any(map(os.path.exists, files)):
+        raise FileNotFoundError(
+            f"None of the {len(files)} files in the list {path} is there; the first is {files[0]}. Relative names are "
+            f"looked for in {os.getcwd()} and beside the list. Correct the list, or copy the files back."
+        )
     if not files:
         raise ValueError(f"{path} lists no micrograph.")
     return files

@@ -210,7 +210,8 @@ class Run(typing.Generic[AskedT]):
             with one_item(path):
                 yield
         except (ValueError, FileNotFoundError) as error:
-            self.skip(name, path, error)
+            gone = isinstance(error, FileNotFoundError) and error.filename
+            self.skip(name, path, f"{gone} does not exist." if gone else error)
             if undo:
                 undo(name)
 

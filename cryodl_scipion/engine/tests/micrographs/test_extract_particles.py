@@ -178,6 +178,10 @@ def test_what_cannot_be_used_is_named_and_the_others_are_cut(data):
     assert extract("without.star", ctf=False) == 0
     result = Result.read("result.json")
     assert result.outputs.unusable == {"m3": 3} and result.outputs.counts == {"m1": 3, "m3": 0}
+    os.remove("mics/m3.mrc")
+    (data / "list.txt").write_text("mics/m1.mrc\nmics/m3.mrc\n")
+    assert extract("gone.star", "--micrographs", "list.txt", ctf=False) == 0
+    assert [one.reason for one in Result.read("result.json").skipped] == ["mics/m3.mrc does not exist."]
     write_ctf([7])
     assert extract("none.star") == 2
 
