@@ -21,6 +21,7 @@ from ..io.particles import CTF, MICROSCOPE
 from ..io.stamps import ItemRecords, file_stamp
 
 _CHUNK = 256  # boxes that are worked on at once
+_HOT = 10.0  # standard deviations of its box: no pixel of noise, protein or film lies beyond
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +44,7 @@ def cut_micrograph(
     (n, 2) px of the picks. optics: the micrograph's CTF, for flipping phases."""
     box = config.box_in_pixels()
     corners, positions = box_corners(centres_yx, box)
-    height, width = image.shape
-    on_it = ((positions >= 0) & (positions < (height, width))).all(axis=1)
+    on_it = ((positions >= 0) & (positions < image.shape)).all(axis=1)
     kept = np.asarray(on_it if config.edge == "fill" else boxes_inside(corners, box, image.shape))
     pixels = torch.from_numpy(image)
     if config.flip_phases and optics is not None:
@@ -62,6 +62,9 @@ def _finished(
 ) -> tuple[np.ndarray, np.ndarray]:
     images = cut_boxes(pixels, corners, config.box_in_pixels())
     finite = torch.isfinite(images).all(dim=(1, 2))
+    for _ in range(2):  # a very hot pixel hides others
+        spread, middle = torch.std_mean(images, dim=(1, 2), keepdim=True)
+        images = torch.where((images - middle).abs() > _HOT * spread, middle, images)
     if config.scaled_box and config.scaled_box != images.shape[-1]:
         images = fourier_resize(images, config.scaled_box)
     side = images.shape[-1]
@@ -78,11 +81,10 @@ def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch
     w). pixel_size: Å/px."""
     finite = torch.isfinite(image)
     mean = image[finite].mean() if finite.any() else torch.tensor(0.0)
-    height, width = int(image.shape[0]), int(image.shape[1])
     transform = torch.fft.rfft2(torch.where(finite, image - mean, torch.zeros(())))
-    signs = torch.sign(optics.transfer((height, width), pixel_size))
+    signs = torch.sign(optics.transfer(image.shape, pixel_size))
     signs[signs == 0] = 1
-    return torch.where(finite, torch.fft.irfft2(transform * signs, s=(height, width)) + mean, image)
+    return torch.where(finite, torch.fft.irfft2(transform * signs, s=image.shape) + mean, image)
 
 
 KIND = "particles of a micrograph"

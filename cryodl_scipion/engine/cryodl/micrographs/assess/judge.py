@@ -16,7 +16,6 @@ DEFECTS = {
     "dirt": {"lost": 0.01},
     "crystals": {"spots": 0.0},
 }
-_THICK = 60.0  # nm; for the words alone. Good simulated micrographs reach 50
 
 
 def weighed_signs(defect: str, signs: typing.Mapping[str, float]) -> list[float] | None:
@@ -45,10 +44,7 @@ def weights() -> dict[str, dict[str, typing.Any]]:
 
 def _in_words(defect: str, signs: typing.Mapping[str, float]) -> str:
     if defect == "unseen":
-        thick = f"thick ice, which differs by about {signs['thickness']:.0f} nm"
-        return (
-            f"no particles stand out of the noise: {thick if signs['thickness'] > _THICK else 'empty, or all carbon'}"
-        )
+        return "no particles stand out of the noise: empty, all carbon, or thick ice"
     if defect == "drift":
         return f"drift: along {signs['angle']:.0f}° detail finer than {signs['finest']:.0f} Å is lost"
     if defect == "dirt":
