@@ -117,8 +117,7 @@ class TestCryodlPointers(BaseTest):
         protocol = self.newProtocol(CryodlProtClassify2D)
         protocol.inputParticles.set(failed)
         protocol.inputParticles.setExtended("outputParticles")
-        said = "outputParticles yet: it stopped before it finished. no disk. Continue it, or"
-        self.assertIn(said, " ".join(protocol.validate()))
+        self.assertIn("yet: it stopped before it finished. no disk. Continue it, or", " ".join(protocol.validate()))
 
     def test_a_scheduled_run_fails_if_its_input_s_run_finished_without_it_and_waits_otherwise(self):
         source = self.newProtocol(EMProtocol)
