@@ -43,7 +43,7 @@ _REFUSED = tuple(
     f"protocol_{name}_wizard_threshold" for name in ("evaluate_segmentation", "measure_membranes", "pick_features")
 )
 _PROGRAM = "showInChimera"  # the line that starts another program
-QUESTION = 15  # a place with all its neighbours
+QUESTION = 14  # a place with all its neighbours
 Opener = Callable[[], None]
 
 

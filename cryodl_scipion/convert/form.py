@@ -9,6 +9,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL, Form, params
 
 from ..engine.cryodl import contract
+from .names import withoutChecksum
 
 ConfigT = TypeVar("ConfigT", bound=contract.Config)
 _PARAMS = {"int": params.IntParam, "float": params.FloatParam, "bool": params.BooleanParam, "str": params.StringParam}
@@ -114,7 +115,7 @@ def inFormWords(protocol: Any, sentence: str) -> str:
         return "" if found.string[: found.start()].lower().endswith(label.lower()) else f" (*{label}*)"
 
     # the folder of a run cannot be chosen
-    plain = _COLUMNS.sub("", sentence.replace("another --output", "a copy of this run"))
+    plain = _COLUMNS.sub("", withoutChecksum(sentence).replace("another --output", "a copy of this run"))
     return _OPTION.sub(called, plain)
 
 

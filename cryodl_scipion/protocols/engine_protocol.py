@@ -12,7 +12,7 @@ from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 from pwem.objects import FSC, AtomStruct, EMObject, Volume
 from pyworkflow.protocol import Form
 
-from ..convert.form import ConfigT, addConfigParams, readConfig
+from ..convert.form import ConfigT, addConfigParams, inFormWords, readConfig
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from .checks import sayIf
@@ -186,7 +186,7 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
         return list(results[-1].summary) if results else [self.NOTHING_YET]
 
     def _methods(self) -> List[str]:
-        return list(dict.fromkeys(sentence for result in self._engineResults() for sentence in result.methods))
+        return list(dict.fromkeys(inFormWords(self, said) for one in self._engineResults() for said in one.methods))
 
     def _citations(self) -> List[str]:
         """Those of the network that is trained, or that the form's model has, and CITES."""

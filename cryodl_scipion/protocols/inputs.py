@@ -333,7 +333,8 @@ class PluginProtocol(KeepsOutputs):
 
     def summary(self) -> List[str]:
         """Scipion's summary. A run that waits for one that died says so first: it looks like one at work."""
-        stopped = {run.getObjId(): run for run in _diedBefore(self)} if self.isActive() else {}
+        before = [pointer.getObjValue() for _, pointer in chosenInputs(self)] if self.isActive() else []
+        stopped = {run.getObjId(): run for one in before for run in _died(one)}
         return [
             f"*Waits for the run '{run.getRunName()}', which stopped before it finished.* {run.getErrorMessage()}\n"
             "Continue that run, or change its form and restart it: this one goes on by itself. To go on with what is "
@@ -374,14 +375,13 @@ def _hasStopped(run: Any) -> bool:
     return lost or state == STOPPED or (run.isFailed() and state != ALIVE)
 
 
-def _diedBefore(protocol: EMProtocol) -> Iterator[EMProtocol]:
-    """Runs that died, for whose outputs a run waits; also those for which its inputs wait in their turn."""
-    for _, pointer in chosenInputs(protocol):
-        run = pointer.getObjValue()
-        if _hasStopped(run):
-            yield run
-        elif isinstance(run, EMProtocol) and run.isScheduled():
-            yield from _diedBefore(run)
+def _died(run: Any) -> Iterator[EMProtocol]:
+    """A run, if it died before its end; if it waits, those that died of the runs for which it waits, or they do."""
+    if _hasStopped(run):
+        yield run
+    elif isinstance(run, EMProtocol) and run.isScheduled():
+        for _, pointer in chosenInputs(run):
+            yield from _died(pointer.getObjValue())
 
 
 def _endedWithout(run: Any) -> bool:
@@ -396,7 +396,11 @@ def _whyNone(run: Any) -> str:
     if _endedWithout(run):
         why = run.getErrorMessage() if run.isFailed() else " ".join(run.summary()[:1])
         return f"{_NEVER} {run.getStatus()}. {why} Start it with other values"
-    return f" yet. {'Continue it' if _hasStopped(run) else 'Wait until it has finished'}"
+    for died in _died(run):
+        who = "it" if died is run else f"the run '{died.getRunName()}'"
+        why = died.getErrorMessage().strip().rstrip(".") or "Its log says why"
+        return f" yet: {who} stopped before it finished. {why}. Continue it"
+    return " yet. Wait until it has finished"
 
 
 def classOf(pointer: Pointer) -> type:

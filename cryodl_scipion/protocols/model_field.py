@@ -44,7 +44,7 @@ def _purposeOf(card: Dict[str, Any]) -> str:
     if card["kind"] == "segmenter":
         return f"for {card['feature']}s in tomograms"
     if card["kind"] == "micrograph_denoiser":
-        return "for all micrographs and particles"
+        return "for every micrograph"
     if card["kind"] == "map_improver":
         return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
     if card.get("general"):

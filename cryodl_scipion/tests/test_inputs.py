@@ -38,7 +38,7 @@ _TEXT_CALLS = ("join", "format", "_getExtraPath", "_getPath", "_getTmpPath", "_i
 
 def test_names_with_a_checksum_reach_the_user_without_it():
     name = f"ribosome_{checksum('Runs/a.mrc', 3.5)}.mrc"
-    assert withoutChecksum(f"Angles from {name}.") == "Angles from ribosome.mrc."
+    assert withoutChecksum(f"Angles from Runs/1_P/extra/input/{name}.") == "Angles from ribosome.mrc."
     assert withoutChecksum("map_20240101a.mrc") == "map_20240101a.mrc"
 
 
@@ -105,6 +105,10 @@ class TestCryodlPointers(BaseTest):
         for run in runs[1:]:
             self.assertIn("the run 'extraction', which stopped", run.summary()[0])
             self.assertIn("The micrographs have no pixel size.\nContinue that run, or change", run.summary()[0])
+        why = (
+            "outputParticles yet: the run 'extraction' stopped before it finished. The micrographs have no pixel size."
+        )
+        self.assertIn(f"{why} Continue it, or choose another input.", " ".join(runs[2].validate()))
 
     def test_an_input_whose_run_failed_before_it_had_an_output_is_to_be_continued(self):
         failed = self.newProtocol(EMProtocol)
@@ -113,7 +117,7 @@ class TestCryodlPointers(BaseTest):
         protocol = self.newProtocol(CryodlProtClassify2D)
         protocol.inputParticles.set(failed)
         protocol.inputParticles.setExtended("outputParticles")
-        self.assertIn("has no output outputParticles yet. Continue it", " ".join(protocol.validate()))
+        self.assertIn("yet: it stopped before it finished. no disk. Continue it, or", " ".join(protocol.validate()))
 
     def test_a_scheduled_run_fails_if_its_input_s_run_finished_without_it_and_waits_otherwise(self):
         source = self.newProtocol(EMProtocol)

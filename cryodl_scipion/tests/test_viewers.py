@@ -113,7 +113,7 @@ class TestCryodlViewers(CryodlTest):
         for name, wanted in (("showScores", "Scores of 12 candidates"), ("showCounts", "8 picks")):
             (plotter,) = viewer._getVisualizeDict()[name](name)
             self.assertEqual(plotter.getFigure().axes[0].get_title(), wanted)
-            plotter.savefig(os.path.join(self.data, name + ".png"))
+            plotter.getFigure().savefig(os.path.join(self.data, name + ".png"))
             self.assertGreater(os.path.getsize(os.path.join(self.data, name + ".png")), 5000)
 
     def test_a_run_without_output_has_a_message(self):
@@ -235,6 +235,9 @@ class TestCryodlViewers(CryodlTest):
     def test_shipped_models_are_listed_with_what_they_are_for(self):
         for name, text in model_field.shippedModelLines():
             self.assertIn("every kind and size" if name == "general" else "Å", text, name)
+        kinds = "picker", "micrograph_denoiser", "segmenter", "map_improver"
+        for line in [f"{n}: {text}" for kind in kinds for n, text in model_field.shippedModelLines(kind)]:
+            self.assertLess(len(line), 53, f"{line} is cut in Scipion's list")
         with mock.patch.object(model_field, "shippedModels", return_value={"one": self.data + "/model"}):
             self.assertEqual(model_field.shippedModelLines(), [("one", "unet, trained on particles of 120 Å")])
         with mock.patch.object(model_field, "shippedModels", return_value={}):

@@ -23,6 +23,6 @@ class PanelsTest:
         """Axes of a panel that is a plot, which can also be saved."""
         plotter = self.panel(protocol, name)
         path = os.path.join(self.data, name + ".png")
-        plotter.savefig(path)
+        plotter.getFigure().savefig(path)
         self.assertGreater(os.path.getsize(path), 5000)
         return plotter.getFigure().axes

@@ -291,13 +291,14 @@ class GalleryWindow(PagedWindow):
         self.addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE, *self._data.metrics], 26, self.again)
         if self._data.groupNames:
             self.addChoice(row, self._data.GROUP, self._group, [_ALL, *self._data.groupNames], 26, self.again)
-        if self._data.FILTER:
-            ttk.Label(row, text=self._data.FILTER).pack(side=tk.LEFT, padx=(12, 4))
-            self.addEntry(row, 6, self._filter, self.refresh)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
         text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
         text += f"Click a {self._data.ITEM.lower()} to enlarge it."
-        ttk.Label(below, text=text).pack(anchor=tk.W, padx=8)
+        line = self.addRow(below, 0)
+        ttk.Label(line, text=text).pack(side=tk.LEFT, padx=8)
+        if self._data.FILTER:
+            ttk.Label(line, text=self._data.FILTER).pack(side=tk.LEFT, padx=(12, 4))
+            self.addEntry(line, 6, self._filter, self.refresh)
         if self._subset is not None:
             self._addSubset(below)
 

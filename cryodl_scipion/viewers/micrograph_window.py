@@ -128,7 +128,7 @@ class MicrographWindow(window.CanvasWindow):
         ttk.Label(frame, text=self._HINT, foreground="#666666").pack(anchor=tk.W)
         if slider is None:
             return
-        row = self.addRow(frame, 0)
+        row = self._sliding = self.addRow(frame, 0)
         ttk.Label(row, text=slider["label"]).pack(side=tk.LEFT)
         if self._accept is not None:
             self.addAnswers(row, self.use)

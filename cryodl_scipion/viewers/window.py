@@ -4,7 +4,7 @@
 import os
 import tkinter as tk
 from tkinter import font, ttk
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg, NavigationToolbar2Tk
 from matplotlib.figure import Figure
@@ -14,6 +14,7 @@ from ..engine.cryodl.contract import resolution_in_words
 from .plots import BAD_COLOUR, GOOD_COLOUR, drawPicture
 
 REFRESH = 3000  # ms between two looks at a run that goes on
+_FRAME, _SMALLEST = 60, 200  # px: of a title and a panel of the desktop; a side of a drawing at least
 _CELL_MARGIN, _FIRST_COLUMN = 24, 360  # px: beside the words of a table, and its first column at most
 
 
@@ -41,6 +42,7 @@ class CanvasWindow:
         self._own = parent is None
         self.root: Any = parent if isinstance(parent, Tab) else tk.Tk() if self._own else tk.Toplevel(parent)
         self.root.title(title)
+        self._drawings: List[Any] = []  # tk's canvases
 
     def addRow(self, master: Any = None, padding: Any = 6, **packing: Any) -> Any:
         """A frame as wide as the window. master: frame to lie in, default the window."""
@@ -76,7 +78,8 @@ class CanvasWindow:
         """Make self._figure and self._canvas. size: (width, height), inches. master: frame, default the window."""
         self._figure: Any = Figure(figsize=size, facecolor="white")
         self._canvas: Any = FigureCanvasTkAgg(self._figure, master or self.root)
-        self._canvas.get_tk_widget().pack(**dict(dict(fill=tk.BOTH, expand=True), **packing))
+        self._drawings.append(self._canvas.get_tk_widget())
+        self._drawings[-1].pack(**dict(dict(fill=tk.BOTH, expand=True), **packing))
 
     def addChoice(self, row: Any, label: str, variable: Any, choices: Any, width: int, chosen: Any) -> Any:
         """A list to choose from with its label on the left. chosen: function without arguments. Returns the list."""
@@ -89,6 +92,7 @@ class CanvasWindow:
 
     def show(self) -> None:
         """Open the window; one that is asked for a value is waited for until it is closed."""
+        self._fit()
         if self._own:
             self.root.mainloop()
         elif self._accept is not None:
@@ -96,6 +100,17 @@ class CanvasWindow:
             self.root.wait_visibility()
             self.root.grab_set()
             self.root.wait_window()
+
+    def _fit(self) -> None:
+        """Make the drawings smaller where the screen is too small for the window: what lies below and beside them would
+        not be seen."""
+        top = self.root.winfo_toplevel()
+        top.update_idletasks()
+        wide = max(0, top.winfo_reqwidth() - top.winfo_screenwidth())
+        high = max(0, top.winfo_reqheight() - top.winfo_screenheight() + _FRAME)
+        for drawing in self._drawings:
+            width, height = drawing.winfo_reqwidth() - wide // len(self._drawings), drawing.winfo_reqheight() - high
+            drawing.config(width=max(_SMALLEST, width), height=max(_SMALLEST, height))
 
 
 class FollowingWindow(CanvasWindow):
@@ -127,15 +142,13 @@ class PlotView(View):
     def getFigure(self) -> Figure:
         return self._figure
 
-    def savefig(self, path: str) -> None:
-        self._figure.savefig(path)
-
     def show(self) -> None:
         """Open a window with matplotlib's buttons: zoom, move, save."""
         window = CanvasWindow(self._parent, self._title)
         canvas = FigureCanvasTkAgg(self._figure, window.root)
         NavigationToolbar2Tk(canvas, window.root).pack(side=tk.BOTTOM, fill=tk.X)
         canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
+        window._drawings.append(canvas.get_tk_widget())
         window.show()
 
 

@@ -347,7 +347,7 @@ def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result[PickOutput
     known = any(r.outputs.threshold is not None for r in results)
     contrasts = sorted({r.outputs.contrast for r in results if r.outputs.contrast})
     sizes = sorted({r.outputs.particle_diameter for r in results if r.outputs.particle_diameter})
-    inWords = ", ".join(f"{size:g}" for size in sizes)
+    inWords = ", ".join(f"{size:.4g}" for size in sizes)
     none = "No candidate scored above the threshold. Lower it with *cryodl - filter picks by score*."
     return [
         f"*{counted(picks, 'particle')}* on {counted(count, 'micrograph')}{each}",

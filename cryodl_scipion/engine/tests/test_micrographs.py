@@ -94,9 +94,10 @@ def test_a_file_of_eman2_is_answered_with_the_command_that_converts_it(tmp_path)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    (tmp_path / "gone.tif").symlink_to("away.tif")
     for read in (read_micrograph, micrograph_shape):
-        for ending in (".mrc", ".tif"):
-            with pytest.raises(FileNotFoundError, match=f"gone{ending} does not exist"):
+        for ending, words in ((".mrc", "does not exist"), (".tif", "is a link to away.tif, which is gone")):
+            with pytest.raises(FileNotFoundError, match=f"gone{ending} {words}"):
                 read(tmp_path / f"gone{ending}")
             (tmp_path / f"folder{ending}").mkdir(exist_ok=True)
             with pytest.raises(FileNotFoundError, match=f"folder{ending} is a folder"):

@@ -96,8 +96,8 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         return [
             f"*{contract.counted(count, 'particle')}* in {contract.counted(output.getSize(), 'class', 'classes')} with "
             f"a score of at least {self._lowest(output):.2f}; {100 * expected:.0f} % of them are expected to be good.",
-            f"{contract.counted(max(0, len(rows) - output.getSize()), 'class', 'classes')} with "
-            f"{contract.counted(lost, 'particle')} were left out{more}.",
+            f"Left out: {contract.counted(max(0, len(rows) - output.getSize()), 'class', 'classes')} with "
+            f"{contract.counted(lost, 'particle')}{more}.",
         ] + contract.class_choice_warnings(expected)
 
     def _lowest(self, output: SetOfClasses2D) -> float:

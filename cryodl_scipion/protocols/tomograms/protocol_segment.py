@@ -2,7 +2,7 @@
 """Find features in tomograms as they come."""
 
 import re
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Sequence
 
 from pyworkflow.protocol import Form
 from tomo.objects import SetOfTomoMasks, Tomogram
@@ -103,6 +103,11 @@ class CryodlProtSegment(batches.BatchRun[contract.SegmentConfig, contract.Segmen
         keys = {key for result in self._engineResults() for key in result.outputs.features}
         found = [self._valuesIn(SCORES % plain(key), self._NAME) for key in keys]
         return set.intersection(*found) if found else set()
+
+    def _tell(self, results: Sequence[contract.Result[contract.SegmentOutputs]]) -> List[str]:
+        # the engine's sentence has no number: tomograms are segmented one by one, and the last one's is shown
+        done = {name for result in results for name in result.outputs.files}
+        return checks.sayIf(done, f"*{contract.counted(len(done), 'tomogram')}* segmented") + super()._tell(results)
 
     def _trainings(self) -> List[Any]:
         """Runs of *train on tomograms* that learn a feature, that are chosen and have no model yet."""

@@ -18,7 +18,6 @@ from ...protocols import (
     CryodlProtSimulate,
     CryodlProtSimulateHalfMaps,
     CryodlProtTrainMapImprover,
-    model_field,
 )
 from ...protocols.model_field import FROM_PROJECT
 from ...viewers import panels_viewer
@@ -26,7 +25,7 @@ from ...viewers.maps import viewer_evaluate_map
 from ...viewers.maps.viewer_evaluate_map import CryodlEvaluateMapViewer
 from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer
 from ...viewers.maps.viewer_map import LinkedSlices
-from ...viewers.model_window import CryodlTrainViewer, cardLines
+from ...viewers.model_window import CryodlTrainViewer
 from ...viewers.viewer_simulate import CryodlSimulateViewer
 from ..map_sets import ATOMS, SHAPE, MapsTest, writeMap
 from ..viewer_panels import PanelsTest
@@ -128,12 +127,6 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
             ],
         )
 
-    def test_curves_have_the_frequencies_of_the_file(self):
-        (axes,) = self.axes(self.evaluated, "showFsc")
-        labels = [text.get_text() for text in axes.get_legend().get_texts()]
-        self.assertEqual(labels, ["map and model", "map and model, whole box", "before and model", "half-maps"])
-        self.assertAlmostEqual(axes.lines[0].get_xdata()[-1], 8 / 48)
-
     def test_residues_are_drawn_chain_by_chain_with_their_names(self):
         chains = viewer_evaluate_map.readResidues(self.evaluated.getEvaluationFolder())
         self.assertEqual(
@@ -144,11 +137,6 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         np.testing.assert_allclose([line.get_ydata() for line in axes.lines[:2]], [[0.51, 0.42], [0.61, 0.52]])
         self.assertIn("mean 0.565", axes.get_legend().get_texts()[1].get_text())
         viewer_evaluate_map.drawResidues(Figure().add_subplot(), chains["B"], "Local correlation")  # one residue
-
-    def test_local_resolution_is_counted_inside_the_mask_only(self):
-        (axes,) = self.axes(self.evaluated, "showLocal")
-        self.assertEqual(sum(p.get_height() for p in axes.patches), 3 * SHAPE[1] * SHAPE[2])
-        self.assertIn("median: 5.00 Å", [text.get_text() for text in axes.get_legend().get_texts()])
 
     def test_matched_residues_are_listed(self):
         _, _, _, lines, good, (titles, rows) = self.panel(self.compared, "showResidues")._arguments
@@ -187,15 +175,3 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
             for name in self.viewer(new)._getVisualizeDict():
                 self.assertIn("yet", self.panel(new, name).getMessage())
         self.assertEqual(found(self.newProtocol(CryodlProtTrainMapImprover)), [CryodlTrainViewer])
-
-    def test_the_card_of_an_improver_is_told(self):
-        text = "\n".join(cardLines(self.model.outputModel.getFolder()))
-        for words in ("3 to 6 Å", "1 Å/px", "1ABC.pdb", "3ABC.pdb"):
-            self.assertIn(words, text)
-
-    # ----- wizards
-    def test_shipped_improvers_are_listed_by_what_they_are_for_and_pickers_are_not(self):
-        folder = self.model.outputModel.getFolder()
-        with mock.patch.object(model_field, "shippedModels", return_value={"one": folder}) as models:
-            self.assertEqual(model_field.shippedModelLines("map_improver"), [("one", "fast, for maps of 3 to 6 Å")])
-            self.assertEqual(models.call_args[0][0], "map_improver")

@@ -130,7 +130,7 @@ class TestCryodlEstimateCTF(CryodlTest):
         counts = {a.get_xlabel(): sum(p.get_height() for p in a.patches) for a in plotter.getFigure().axes}
         self.assertEqual((counts["Mean defocus (µm)"], counts["Rings fitted to (Å)"]), (2, 2))
         path = os.path.join(self.data, "defocus.png")
-        plotter.savefig(path)
+        plotter.getFigure().savefig(path)
         self.assertGreater(os.path.getsize(path), 10000)
 
     def test_a_run_without_results_has_a_message(self):

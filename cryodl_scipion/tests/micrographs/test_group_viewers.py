@@ -139,7 +139,7 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertIn("limit 25", [t.get_text() for t in carbon.get_legend().get_texts()])
         self.assertNotIn("Mean score", panels)  # nobody measured it
         path = os.path.join(self.data, "metrics.png")
-        plotter.savefig(path)
+        plotter.getFigure().savefig(path)
         self.assertGreater(os.path.getsize(path), 10000)
 
     def test_runs_without_results_have_a_message(self):

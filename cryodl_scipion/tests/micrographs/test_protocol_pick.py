@@ -101,6 +101,7 @@ class TestCryodlPick(PickTest):
         )
         self.assertTrue(protocol.isFailed())
         self.assertIn("None of the 2 micrographs could be picked", protocol.getErrorMessage())
+        self.assertEqual(protocol.getErrorMessage().count(".mrc"), 1)
 
     def test_a_killed_run_continues_without_loss_or_repetition(self):
         os.environ["FAKE_ENGINE_DIE_AFTER"] = "2"

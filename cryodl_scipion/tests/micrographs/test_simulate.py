@@ -153,10 +153,9 @@ class TestCryodlSimulate(SimulateTest):
         self.assertIn("does not exist", structureProblem(strange)[0])
         os.rename(writeMap(self.data + "/other.mrc", 2.0), self.data + "/map.xyz")
         self.assertIn("must end in one of .mrc, .map", structureProblem(strange)[0])
-        for content, found in (("my notes\n" * 200, "text"), ("no map", "6 bytes")):
-            strange.setLocation(self.data + "/notes.mrc")
-            Path(strange.getFileName()).write_text(content)
-            self.assertIn(f"notes.mrc begins with {found}, not with an MRC header.", structureProblem(strange)[0])
+        strange.setLocation(self.data + "/notes.mrc")
+        Path(strange.getFileName()).write_text("my notes\n" * 200)
+        self.assertIn("notes.mrc begins with text, not with an MRC header.", structureProblem(strange)[0])
 
     def bareParticles(self):
         protocol = self.newProtocol(EMProtocol)

@@ -3,6 +3,7 @@
 
 import os
 import unittest
+from unittest import mock
 
 import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
@@ -12,7 +13,7 @@ from ...convert.relion_star import anglesOf
 from ...objects import CryodlModel
 from ...protocols import CryodlProtDetectParticles, CryodlProtTrainDetector
 from ...protocols.tomograms.protocol_detect_particles import NETWORK
-from ...viewers.tomograms.slices_window import SCORES, Layer, SlicesWindow, TomogramSlices
+from ...viewers.tomograms.slices_window import LABELS, SCORES, Layer, SlicesWindow, TomogramSlices
 from ...viewers.tomograms.viewer_tomograms import CryodlCoordinates3DViewer
 from ..fake_ground_truth import positionsOf
 from ..fake_model import detectorCard, writeModel
@@ -165,12 +166,25 @@ class TestCryodlDetection(ViewersTest):
         self.assertIsNone(TomogramSlices.ofCoordinates(none).slider)
 
     @unittest.skipIf(missing(), missing())
-    def test_the_window_opens_with_the_first_overlay(self):
-        layers = [Layer(name, SCORES, {}, [name], 0.5) for name in ("membrane", "body")]
+    def test_the_window_opens_with_the_first_overlay_and_has_a_threshold_for_scores_alone(self):
+        layers = [Layer(name, kind, {}, [name], 0.5) for name, kind in (("labels", LABELS), ("body", SCORES))]
         data = TomogramSlices.ofTomograms(self.tomograms.outputTomograms, layers)
         window = SlicesWindow(None, data, "Scores")
         self.addCleanup(window.root.destroy)
-        self.assertEqual((window._chosen.get(), window._layer), ("membrane", "membrane"))
+        self.assertEqual((window._chosen.get(), window._layer), ("labels", "labels"))
+        for name, there in (("labels", ""), ("body", "pack"), ("nothing", "")):
+            window._chosen.set(name)
+            window.choose()
+            self.assertEqual(window._sliding.winfo_manager(), there, name)
+
+    @unittest.skipIf(missing(), missing())
+    def test_a_window_is_not_higher_than_the_screen_and_keeps_its_slider(self):
+        window = SlicesWindow(None, self.slices(self.byTemplate, "showDetections"), "Detections")
+        self.addCleanup(window.root.destroy)
+        with mock.patch.object(type(window.root), "winfo_screenheight", return_value=600):
+            window._fit()
+        window.root.update()
+        self.assertLess(window._sliding.winfo_rooty() - window.root.winfo_rooty(), 520)
 
     @unittest.skipIf(missing(), missing())
     def test_the_window_says_how_many_detections_a_q_keeps_and_makes_a_set_of_them(self):

@@ -55,7 +55,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         ).config
         self.assertEqual((config.scores, config.names, config.pixel_size), ("int8", ("TS_01",), PIXEL_SIZE))
         self.assertEqual(set(self.segmented._possibleOutputs), {"scores_membrane", "scores_ribosome"})
-        self.assertIn("segment told this.", self.segmented.summary())
+        self.assertEqual(self.segmented.summary()[:2], ["*2 tomograms* segmented", "segment told this."])
         self.assertEqual(self.segmented._methods(), ["segment was used."])
 
     def test_a_model_that_comes_with_the_plugin_is_taken_by_its_name(self):

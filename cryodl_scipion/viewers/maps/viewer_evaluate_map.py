@@ -18,9 +18,9 @@ from ...engine.cryodl.contract import (
     resolution_in_words,
 )
 from ...protocols import CryodlProtEvaluateMap
-from ...protocols.maps.protocol_evaluate_map import LOCAL, RESIDUES
+from ...protocols.maps.protocol_evaluate_map import RESIDUES
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import Axes, drawFscAt, label, readMap
+from ..plots import Axes, label
 from ..window import CanvasWindow, PicturesWindow, picturesIn
 from .viewer_map import LinkedMapsWindow
 
@@ -81,14 +81,6 @@ def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
     axes.tick_params(axis="x", labelsize=8)
 
 
-def drawLocalResolution(axes: Axes, values: np.ndarray) -> None:
-    axes.hist(values, bins=40, color=_NOW)
-    for part, style in ((10, ":"), (50, "-"), (90, ":")):
-        value, words = np.percentile(values, part), "median" if part == 50 else f"{part} % of the voxels are better"
-        axes.axvline(value, color="#cc6677", linestyle=style, label=f"{words}: {value:.2f} Å")
-    label(axes, "Local resolution (Å), windowed FSC of the half-maps at 0.5", "Voxels in the mask")
-
-
 class ResiduesWindow(CanvasWindow):
     def __init__(self, parent: Any, chains: Dict[str, Any], title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
@@ -113,8 +105,8 @@ _MAX_ROWS = 2000
 class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evaluation", data="getEvaluation"):
     @panel(
         "Metrics and half-map test",
-        "FSC, Q-score and local correlation of the map and the original map, with the same mask, and the result of the "
-        "half-map test.",
+        "FSC, Q-score and local correlation of the map and the original map, with the same mask, the result of the "
+        "half-map test, and pictures of all.",
     )
     def showMetrics(self, evaluation: Dict[str, Any]) -> Any:
         good, sentences = mapVerdictOf(evaluation)
@@ -127,25 +119,11 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
         group = dict({} if before is None else {"before": structureFileOf(before)}, map=structureFileOf(volume))
         return self.window(LinkedMapsWindow, {"map": group}, self.title("Map"))
 
-    @panel("FSC curves", "FSC between map and model, of the half-maps, and of the half-map test.")
-    def showFsc(self, evaluation: Dict[str, Any]) -> Any:
-        return self.plot("FSC", lambda figure: drawFscAt(figure.add_subplot(), *self.protocol.getCurves()))
-
     @panel("Q-score per residue", "Q-score and local correlation along each chain.")
     def showResidues(self, evaluation: Dict[str, Any]) -> Any:
         if not evaluation["structure"]:
             return self.infoMessage("There are no residues: no atomic model was given.", "No residues")
         return self.window(ResiduesWindow, readResidues(self.protocol.getEvaluationFolder()), self.title("Residues"))
-
-    @panel("Local resolution", "Histogram of the local resolution, from the windowed FSC of the half-maps.")
-    def showLocal(self, evaluation: Dict[str, Any]) -> Any:
-        path = os.path.join(self.protocol.getEvaluationFolder(), LOCAL)
-        data = readMap(path) if os.path.exists(path) else np.zeros(0)
-        values = np.array(data[data > 0], float)  # Å, inside the mask
-        if not values.size:
-            text = "There is no local resolution, because the map has no half-maps or they do not agree."
-            return self.infoMessage(text, "No local resolution")
-        return self.plot("Local resolution", lambda figure: drawLocalResolution(figure.add_subplot(), values), (7, 4))
 
     @panel(
         "Map and model in ChimeraX",

@@ -38,22 +38,10 @@ class CryodlEvaluateViewer(
 ):
     @panel(
         "Verdict and control",
-        "Metrics, and what the network makes of pure noise and of unseen particles: what it shows there is invented.",
+        "Metrics, and what the network makes of pure noise and of unseen particles: what it shows there is invented. "
+        "Below, curves and particles.",
     )
-    def showVerdict(self, evaluation: Dict[str, Any], first: str = "control") -> Any:
-        """One window for all; the panels differ in the picture that it begins with."""
+    def showVerdict(self, evaluation: Dict[str, Any]) -> Any:
         good, sentences = verdictOf(evaluation)
         pictures, table = picturesIn(self.protocol.getEvaluationFolder()), (TITLES, tableRows(evaluation))
-        return self.window(PicturesWindow, self.title(), pictures, sentences, good, table, PICTURES[first])
-
-    @panel(
-        "FRC and FSC curves",
-        "FRC with the ground truth of raw, Wiener-filtered and denoised images, and FSC of maps from raw and denoised "
-        "particles.",
-    )
-    def showCurves(self, evaluation: Dict[str, Any]) -> Any:
-        return self.showVerdict(evaluation, "frc")
-
-    @panel("Triplets and gallery", "Raw particles, denoised particles and ground truth.")
-    def showParticles(self, evaluation: Dict[str, Any]) -> Any:
-        return self.showVerdict(evaluation, "triplets")
+        return self.window(PicturesWindow, self.title(), pictures, sentences, good, table, PICTURES["control"])

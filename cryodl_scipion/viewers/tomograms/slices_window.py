@@ -292,6 +292,9 @@ class SlicesWindow(MicrographWindow):
     def refresh(self) -> None:
         if self._layer in self._thresholds:
             self._thresholds[self._layer] = self.value.get()
+            self._sliding.pack(fill=tk.X)
+        elif self._thresholds and self._accept is None:
+            self._sliding.pack_forget()  # labels have no threshold
         MicrographWindow.refresh(self)
 
     def _threshold(self) -> Any:

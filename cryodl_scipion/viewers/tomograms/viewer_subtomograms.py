@@ -152,15 +152,6 @@ def readEmbedding(path: str) -> Tuple[np.ndarray, np.ndarray]:
 _MAX_ROWS = 8  # of averages that are drawn beside an embedding
 
 
-def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
-    colours, names = [labelColour(n) for n in range(1, len(counts) + 1)], [shortened(name) for name in counts]
-    axes.bar_label(axes.bar(range(len(counts)), list(counts.values()), color=colours))
-    long = max(map(len, names), default=0) > 8  # letters that fit below a bar
-    axes.set_xticks(range(len(counts)), names, rotation=30 if long else 0, ha="right" if long else "center")
-    label(axes, "", "Subtomograms", whole="y")
-    axes.margins(y=0.12)
-
-
 def drawConfusion(axes: Axes, matrix: Any, rows: Any, columns: Any) -> None:
     """Rows are the true classes, columns those that were found; colours are parts of a row, figures are numbers."""
     matrix = np.array(matrix, float).reshape(len(rows), len(columns))
@@ -228,11 +219,7 @@ class CryodlClassifyViewer(
         draw = lambda figure: drawEmbeddingAndAverages(figure, *embedding, averages, names)
         return self.plot("Embedding", draw, (13, 7), tight=False)
 
-    @panel("Sizes of the classes", "Number of subtomograms of each class.")
-    def showCounts(self, classes: SetOfClassesSubTomograms) -> Any:
-        return self.plot("Classes", lambda figure: drawCounts(figure.add_subplot(), self.protocol._made().counts))
-
-    @panel("Averages of the classes", "Middle slices of each average.")
+    @panel("Averages of the classes", "Middle slices of each average, and the number of subtomograms in it.")
     def showAverages(self, classes: SetOfClassesSubTomograms) -> Any:
         averages = averagesOf(classes, self.protocol)
         size = (6.4, min(10, 0.4 + 1.75 * len(averages)))

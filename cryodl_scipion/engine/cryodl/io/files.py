@@ -171,13 +171,11 @@ def _read_list(path: str) -> list[str]:
         names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     beside, names = os.path.dirname(path), list(dict.fromkeys(name.split("@")[-1] for name in names))
     files = [next(filter(os.path.exists, (name, os.path.join(beside, name))), name) for name in names]
-    if files and not any(map(os.path.exists, files)):
+    if not any(map(os.path.exists, files)):
         raise FileNotFoundError(
-            f"None of the {len(files)} files in the list {path} is there; the first is {files[0]}. Relative names are "
-            f"looked for in {os.getcwd()} and beside the list. Correct the list, or copy the files back."
+            f"{path} lists no micrograph that is there, in {os.getcwd()} or beside the list: "
+            f"{', '.join(files[:1]) or 'it is empty'}. Correct the list, or copy the files back."
         )
-    if not files:
-        raise ValueError(f"{path} lists no micrograph.")
     return files
 
 
@@ -311,6 +309,8 @@ def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
         if getattr(error, "filename", None) not in (None, str(temporary)):
             raise
         kept = "The file that was there before is unchanged" if path.exists() else "Nothing was left there"
+        with contextlib.suppress(OSError):
+            os.truncate(temporary, 0)  # its writer may be alive: the failure could not be written for want of its space
         raise OSError(error.errno, f"Cannot write {path}: {error.strerror or error}. {kept}") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -229,7 +229,8 @@ def is_tiff(path: str | os.PathLike[str]) -> bool:
 
 def _check_exists(path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"Micrograph {path} {'is a folder' if os.path.isdir(path) else 'does not exist'}.")
+        gone = f"is a link to {os.readlink(path)}, which is gone" if os.path.islink(path) else "does not exist"
+        raise FileNotFoundError(f"Micrograph {path} {'is a folder' if os.path.isdir(path) else gone}.")
     other = _OTHERS.get(os.path.splitext(path)[1].lower())
     if other:
         raise ValueError(f"{path} {other}. Micrographs are read from MRC and TIFF files, also .gz and .bz2.")

@@ -204,8 +204,7 @@ class Run(typing.Generic[AskedT]):
 
     @contextlib.contextmanager
     def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
-        """Skip an item whose work in the block raises ValueError or FileNotFoundError, or needs too much memory. undo:
-        removes what is left of the item of this name."""
+        """Skip an item whose block raises ValueError or FileNotFoundError, or lacks memory. undo: removes its rest."""
         try:
             with one_item(path):
                 yield

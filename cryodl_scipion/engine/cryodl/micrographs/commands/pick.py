@@ -93,7 +93,8 @@ def model_in_words(card: typing.Mapping[str, typing.Any]) -> str:
     learnt = ""
     if "particles" in training:
         learnt = f", trained on {counted(training['particles'], 'particle')} of " + counted(
-            len(training.get("micrographs", ())), "micrograph"
+            len(training.get("micrographs", ())) or training.get("simulated_micrographs", 0),
+            "micrograph" if training.get("micrographs") else "simulated micrograph",
         )
     return f"by the model {card['name']} ({network_words('picker', card['network'])}{learnt})"
 

@@ -28,7 +28,7 @@ from ..orientations.structure import end_of, prepare_structure, size_notes
 # columns of our own, beside RELION's
 SCORE, MARGIN = "cryodlScore", "cryodlMargin"
 PROBABILITY = "rlnMaxValueProbDistribution"
-UNTOLD = "How many orientations are correct cannot be told: that takes raw images, and controls (not --no-controls)."
+UNTOLD = "How many orientations are correct cannot be told: that takes raw images, and controls (--controls)."
 START = "The images are the raw ones. Use the angles as the start of a refinement."
 FOREIGN = (
     "The structure does not explain these particles: if they show another molecule, junk or noise, these angles are "

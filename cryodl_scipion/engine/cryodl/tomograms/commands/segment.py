@@ -103,7 +103,6 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
 
 
 def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
-    # without their number: Scipion segments tomogram by tomogram, and shows the last summary
     run.summary(f"Tomograms segmented, {', '.join(made.features)}: {made.scores}/<tomogram>__<feature>.mrc")
     for feature in made.features:
         run.summary(*_noise_in_words(feature, [parts[feature] for parts in made.noise.values() if feature in parts]))
