@@ -93,14 +93,15 @@ def checked(fit: CtfFit) -> CtfFit:
     if not fit.strength >= MIN_STRENGTH:  # also where it is not a number
         raise ValueError(
             f"its power spectrum has no significant Thon rings: the best fit is {fit.strength:.1f} standard "
-            f"deviations above the noise, and {MIN_STRENGTH:g} are needed. The signal is too weak, or pixel size, "
-            "voltage or defocus range are wrong."
+            f"deviations above the noise, and {MIN_STRENGTH:g} are needed. The signal is too weak, pixel size, "
+            "voltage or defocus range are wrong, or a phase plate was used and not stated (--find-phase-shift)."
         )
     if fit.correlation < MIN_CORRELATION:
         raise ValueError(
             f"its power spectrum does not agree with the best defocus, {0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å: "
-            f"the correlation is {fit.correlation:.2f}, and {MIN_CORRELATION:g} is needed. The signal is too weak, or "
-            "pixel size, voltage or defocus range are wrong."
+            f"the correlation is {fit.correlation:.2f}, and {MIN_CORRELATION:g} is needed. The signal is too weak, "
+            "pixel size, voltage or defocus range are wrong, or a phase plate was used and not stated "
+            "(--find-phase-shift)."
         )
     if 0.5 * (fit.strength**2 - fit.second_best**2) < MIN_LEAD:
         raise ValueError(
