@@ -80,6 +80,7 @@ def test_what_matches_nothing_is_named(tmp_path):
     (tmp_path / "list.txt").write_text("gone.mrc\n")
     with pytest.raises(FileNotFoundError, match="list.txt lists gone.mrc"):
         expand_paths([str(tmp_path / "list.txt")])
+    assert expand_paths([str(tmp_path / "list.txt")], skips=True) == ["gone.mrc"]
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(ValueError, match="empty.txt lists no micrograph"):
         expand_paths([str(tmp_path / "empty.txt")])

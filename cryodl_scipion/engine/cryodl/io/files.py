@@ -141,11 +141,11 @@ def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
     return key
 
 
-def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = ()) -> list[str]:
+def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = (), skips: bool = False) -> list[str]:
     """Files of globs, plain paths and list files, in the order given (globs sorted). patterns: a .txt file holds one
     path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are, then beside the
-    list file. names: where they are given, whoever reads a missing file names it. Raises FileNotFoundError that names
-    the pattern that matches nothing; ValueError for a folder."""
+    list file. names: where they are given, whoever reads a missing file names it. skips: so he does with those of
+    a list. Raises FileNotFoundError that names the pattern that matches nothing; ValueError for a folder."""
     found = []
     for pattern in patterns:
         if os.path.isdir(pattern) and not is_zarr(pattern):
@@ -157,12 +157,12 @@ def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = (
                 "Give a glob in quotes, file names, or a list file."
             )
         for match in matches or [pattern]:
-            found += _read_list(match) if match.lower().endswith((".txt", ".star")) else [match]
+            found += _read_list(match, bool(names) or skips) if match.lower().endswith((".txt", ".star")) else [match]
     return found
 
 
 @reader
-def _read_list(path: str) -> list[str]:
+def _read_list(path: str, skips: bool) -> list[str]:
     if path.lower().endswith(".star"):
         from .star_document import read_star_column
 
@@ -173,9 +173,9 @@ def _read_list(path: str) -> list[str]:
     files = []
     for name in dict.fromkeys(n.split("@")[-1] for n in names):
         hit = next((c for c in [name, os.path.join(beside, name)] if os.path.exists(c)), None)
-        if hit is None:
+        if hit is None and not skips:
             raise FileNotFoundError(f"{path} lists {name}, which is neither in {os.getcwd()} nor beside the list.")
-        files.append(hit)
+        files.append(hit or name)
     if not files:
         raise ValueError(f"{path} lists no micrograph.")
     return files

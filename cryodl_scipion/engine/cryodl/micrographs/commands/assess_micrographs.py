@@ -21,7 +21,7 @@ COLUMNS = ("name",) + METRICS + ("verdict", "reason")
 
 @command
 def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicrographsOutputs:
-    named = files.name_micrographs(files.expand_paths(config.micrographs, run.names), run.names)
+    named = files.name_micrographs(files.expand_paths(config.micrographs, run.names, skips=True), run.names)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     picks = (
