@@ -157,10 +157,6 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
         raise ValueError(f"{path} is {image.shape[1]} x {image.shape[0]} px, which is too small for a micrograph.")
     if np.iscomplexobj(image):
         raise ValueError(f"{path} has complex numbers (a Fourier transform); give the micrograph itself.")
-    return _as_float32(image, path)
-
-
-def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     try:
         with np.errstate(over="raise"):
             return np.ascontiguousarray(image, dtype=np.float32)
@@ -180,14 +176,14 @@ def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
         return tiff_shape(path) if is_tiff(path) else read_header(path).shape[1:]
 
 
-def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[str]:
+def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float, apart: float = 0.02) -> list[str]:
     """Sentences about headers that contradict the pixel size given, or each other. It is used all the same. Headers
     often lie (a binned image with the old value; 1.0 for "unknown" is passed over), so this is no error, but nothing
-    makes a picker miss everything as surely as a wrong pixel size. pixel_size: Å/px."""
+    makes a picker miss everything as surely as a wrong pixel size. pixel_size: Å/px. apart: tolerance."""
     found: dict[float, list[str]] = {}
     for path in paths:
         size = None if is_tiff(path) else header_pixel_size(path)
-        if size is not None and abs(size / pixel_size - 1) > 0.02:
+        if size is not None and abs(size / pixel_size - 1) > apart:
             found.setdefault(round(size, 2), []).append(path)
     return [
         f"The header of {files[0]}{f' (and {len(files) - 1} more)' if len(files) > 1 else ''} says {size:g} Å/px; "

@@ -96,7 +96,8 @@ def _items(command: Command, config: Config, given: typing.Sequence[str], output
         return None
     from .files import expand_paths, name_micrographs
 
-    names = [name for name, _ in name_micrographs(expand_paths(getattr(config, field), given), given, field[:-1])]
+    paths = expand_paths(getattr(config, field), given)
+    names = [name for name, _ in name_micrographs(paths, given, field[:-1])]
     learns = (
         isinstance(config, DenoiseMicrographsConfig) and not config.model and not (output / "model/card.json").exists()
     )

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -36,6 +37,16 @@ def test_each_micrograph_gets_its_file_and_the_result_lists_them(project):
     assert out["particle_diameter"] == 120.0 and out["model"].endswith("model") and out["folder"].endswith("out")
     names = ["avoided", "candidates", "mic0.star", "mic1.star", "pick.json"]
     assert sorted(p.name for p in (project / "out").iterdir()) == names
+
+
+def test_a_gone_file_of_a_list_is_skipped_and_a_pixel_size_far_off_is_said_at_the_end(project):
+    with mrcfile.open(project / "mics/mic0.mrc", "r+") as mrc:
+        mrc.voxel_size = 8.0
+    (project / "mics/list.txt").write_text("mic0.mrc\ngone.mrc\n")
+    assert pick(project, micrographs=[str(project / "mics/list.txt")]) == 0
+    result = Result.read(project / "result.json")
+    assert [one.item for one in result.skipped] == ["gone"] and set(result.outputs["counts"]) == {"mic0"}
+    assert "says 8 Å/px; 4 Å/px" in result.summary[-1]
 
 
 def test_border_and_minimum_distance_are_in_angstrom(project):

@@ -37,10 +37,7 @@ FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "thr
 
 @command
 def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
-    # corrections teach on all: there none may be missing
-    named = files.name_micrographs(
-        files.expand_paths(config.micrographs, () if config.corrections else run.names), run.names
-    )
+    named = files.name_micrographs(files.expand_paths(config.micrographs, run.names), run.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
     card, chosen = read_card(first, "picker"), files.evenly_spaced(named, config.training_micrographs)
     if config.corrections:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...contract import PickConfig, PickOutputs, counted, network_words, read_card
 from ...io.coordinates import read_coordinates
 from ...io.memory import keep_freed_memory
-from ...io.micrographs import named_micrographs
+from ...io.micrographs import named_micrographs, pixel_size_warnings
 from ...io.model import find_model
 from ...running.runner import PROGRAM, Run, command
 from .. import templates
@@ -65,7 +65,10 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         pictures = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)
-    run.summary(picks.in_words(made))
+    run.summary(
+        picks.in_words(made),
+        *pixel_size_warnings([path for _, path in good], config.pixel_size, apart=0.3),  # long ago in the log
+    )
     if made.state == "unsure":
         made = dataclasses.replace(made, questions=ask_about_picks(config, named, made, settings.weights_sha256, run))
     elif made.state == "clear":

@@ -55,7 +55,7 @@ def with_corrections(
     confirmed make labels of a few positions, unless the config says what the labels are."""
     if not is_corrected(config.coordinates):
         return config, []
-    named = name_micrographs(expand_paths(config.micrographs), names)
+    named = name_micrographs(expand_paths(config.micrographs, names), names)
     found = read_corrections(config.coordinates, [name for name, _ in named])
     if found.masks and not config.uncertain:
         config = dataclasses.replace(config, uncertain=os.path.join(config.coordinates, IGNORED))
@@ -69,9 +69,8 @@ def with_corrections(
         config = dataclasses.replace(config, labels="boxes")
     counts = {word: sum(map(len, getattr(found, word).values())) for word in ("certain", "machine")}
     removed = sum(map(len, _gone(config, found).values()))
-    made = "has labels from 2-D classes" if found.from_classes else "was corrected by hand"
-    if found.asked:
-        made = "has answers to questions"
+    by_hand = "has answers to questions" if found.asked else "was corrected by hand"
+    made = "has labels from 2-D classes" if found.from_classes else by_hand
     beside = ""
     if config.labels == "boxes" and not found.unseen:
         seen = sum(len(yx) for name, yx in found.machine.items() if name in found.names)
@@ -94,9 +93,14 @@ def match_labels(
     coordinates of micrographs that were not given (people train on a part of what they have picked). Raises ValueError
     naming what does not match: names in two folders, no coordinates for any micrograph, coordinates outside of their
     micrograph, masks of another size, too few particles."""
-    named = name_micrographs(expand_paths(config.micrographs), names)
+    named = name_micrographs(expand_paths(config.micrographs, names), names)
     sources = (config.coordinates, config.background, config.contamination)
-    groups = [_read_boxes(source, named, warn) if source else {} for source in sources]
+    groups = [
+        _of_micrographs({k: yx for k, (yx, _) in read_coordinates(source).items()}, named, source, warn)
+        if source
+        else {}
+        for source in sources
+    ]
     uncertain, machine = {}, dict[str, np.ndarray]()
     if config.uncertain:
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
@@ -172,12 +176,6 @@ def _beside_corrections(item: Labels, rng: np.random.Generator) -> Labels:
     count = LEFT_PER_BOX * (len(item.positives) + len(item.negatives))
     drawn = item.machine[rng.permutation(len(item.machine))[:count]]
     return item._replace(positives=np.concatenate([item.positives, drawn]))
-
-
-def _read_boxes(
-    source: str | os.PathLike[str], named: typing.Sequence[tuple[str, str]], warn: typing.Callable[[str], typing.Any]
-) -> dict[str, np.ndarray]:
-    return _of_micrographs({key: yx for key, (yx, _) in read_coordinates(source).items()}, named, source, warn)
 
 
 def _of_micrographs(
