@@ -20,7 +20,6 @@ from ...convert.micrographs.picks import (
     candidatesFolder,
     diameterInPixels,
     hasCandidates,
-    picksByMicrograph,
     picksOfRound,
     questionsFile,
     readPicks,
@@ -91,7 +90,11 @@ class PicksData(CountedPicks):
         where = os.path.dirname(candidatesFolder(coordinates)) if hasCandidates(coordinates) else None
         known = lambda m: where is None or os.path.exists(os.path.join(where, names[m.getObjId()] + ".star"))
         scored = [(m, picks) for m, picks in scoredPicks(coordinates, micrographs, names) if picks or known(m)]
-        inSet = [pick[2] for picks in picksByMicrograph(coordinates).values() for pick in picks]
+        inSet = (
+            coordinates.getUniqueValues(SCORE)
+            if hasattr(coordinates.getFirstItem(), SCORE)
+            else [None][: coordinates.getSize()]
+        )
         # If nothing was strong enough for the set, the slider starts where the best candidate is.
         inSet = inSet or [max((pick[2] for _, picks in scored for pick in picks), default=None)]
         used = None if None in inSet else min(inSet) if asked is None else min(*inSet, asked)
