@@ -81,7 +81,7 @@ _RANGES = {
     "side": (2, 1e5),
     "minimum_distance": (0.0, 1e3),
     **dict.fromkeys(("temperature", "raw_scale"), (1e-6, 1e6)),
-    **dict.fromkeys(("calibration", "narrow", "gain"), (-1e6, 1e6)),
+    **dict.fromkeys(("calibration", "narrow", "gain", "gains"), (-1e6, 1e6)),
     "boundary_range": (-5.0, 5.0),
 }
 _WORDS = {"contrast": ("dark", "bright")}

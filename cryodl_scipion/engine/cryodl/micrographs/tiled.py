@@ -16,7 +16,8 @@ from .normalize import Measured, Prepared
 class TiledNetwork:
     """Base of the dataclasses that pick with a network. method: of the registry. network: its module. device:
     torch.device. memory: GB for the network's tiles. notes: sentences about what had to be changed on the
-    way. contrast: 'dark' or 'bright' protein in the micrographs."""
+    way. contrast: 'dark' or 'bright' protein in the micrographs. gains: between which the method's gain is kept, of a
+    network that learnt a few micrographs: dirt on another one would make its particles fainter than any of theirs."""
 
     method: typing.Any
     network: typing.Any
@@ -24,6 +25,7 @@ class TiledNetwork:
     memory: float = 0.4
     notes: list[str] = dataclasses.field(default_factory=list)
     contrast: str = "dark"
+    gains: tuple[float, ...] = (0.0, float("inf"))
 
     def prepare_network(self, network: torch.nn.Module) -> None:
         """Take a copy of a network that only predicts."""
@@ -34,7 +36,8 @@ class TiledNetwork:
     def output(self, prepared: Prepared | Measured) -> torch.Tensor:
         """What the network answers to a prepared micrograph, (c, h/stride, w/stride)."""
         stride, multiple, overlap = self.network.stride, self.network.multiple, self._overlap
-        image = prepared.image.float() * self.method.gain(prepared)
+        gain = min(max(self.method.gain(prepared), self.gains[0]), self.gains[1])
+        image = prepared.image.float() * gain
         return with_less_memory(
             lambda: apply_tiled(self._run, image, stride, multiple, self._tile, overlap), self._halve_memory
         )

@@ -240,6 +240,7 @@ def test_a_training_that_ruins_the_general_model_leaves_it_as_it_is(tmp_path, ra
     assert said.clicks == 6 * len(ground_truth) and said.learns == learns
     assert said.sentence() in result.summary and not card.get("general") and card["labels"] == "boxes"
     weights, general = (read_model(folder)[1] for folder in (tmp_path / "model", find_model("general", "picker")))
+    assert ("gains" in card) is learns, "the general model knows dirty micrographs"
     if not learns:
         assert card["name"] == "model" and "as it is" in result.outputs["stop_reason"]
         assert said.gain < -said.error and all(torch.equal(weights[key], general[key]) for key in general)

@@ -11,8 +11,10 @@ from synthetic import blob_micrograph, gaussian_blobs
 
 from cryodl.core.geometry import inside
 from cryodl.learning.inference import is_out_of_memory
+from cryodl.micrographs.normalize import Prepared
 from cryodl.micrographs.pickers.heatmap import HeatmapPicker
 from cryodl.micrographs.pickers.predict import Picker, check_particle_fits, working_factor
+from cryodl.micrographs.pickers.unet import UNetPicker
 
 
 class Detector(torch.nn.Module):
@@ -211,3 +213,18 @@ def test_a_particle_larger_than_half_the_micrograph_is_refused():
     with pytest.raises(ValueError, match=r"600 Å.*256 px x 4 Å/px = 1024 Å.*Check pixel size"):
         check_particle_fits((256, 320), 4.0, 600.0)
     check_particle_fits((256, 320), 4.0, 500.0)
+
+
+@pytest.mark.parametrize("gains, alike", [((0.0, float("inf")), False), ((0.5, 0.5), True)])
+def test_dirt_hides_no_particle_from_a_network_that_learnt_clean_micrographs(gains, alike):
+    """Dirt makes a micrograph's gain smaller, and its particles fainter than those that taught."""
+    image = torch.zeros(256, 256)
+    image[40:60, 40:60] = 2.0
+    dirty = image.clone()
+    dirty[180:220, 180:220] = 40.0
+    method = UNetPicker()
+    found = Picker(method, Detector(), torch.device("cpu"), gains=gains)
+    valid = torch.ones(256, 256, dtype=torch.bool)
+    clean, other = (found.score_map(Prepared(one, valid, (256, 256)))[:50, :50] for one in (image, dirty))
+    assert method.gain(Prepared(dirty, valid, (256, 256))) < 0.1
+    assert torch.allclose(clean.max(), other.max(), atol=0.02) is alike

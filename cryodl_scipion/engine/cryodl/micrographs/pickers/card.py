@@ -20,6 +20,7 @@ from .train import FEW_PARTICLES, Hits, PickerTask
 # which is below one half.
 BOX_THRESHOLD = 0.42
 _LABELS = {"complete": "complete labels", "boxes": "labelled boxes only", "sparse": "sparse labels"}
+GAIN = 1.25  # by which crops differ in contrast as they teach, and by which a micrograph may exceed those that taught
 REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 11 %
 MIN_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
 
@@ -52,6 +53,7 @@ def model_card(
         training["unconfirmed_picks"] = unconfirmed
     if task.labels == "sparse":
         training["expected_particles"] = round(float(np.mean([im.expected for im in filled.images])), 1)
+    gains = [task.method.gain(image) for image in task.training if task.labels == "boxes" and run.report]
     return dict(
         kind="picker",
         name=Path(config.output).name,
@@ -64,6 +66,7 @@ def model_card(
         threshold_uncertainty=uncertainty,
         calibration=list(calibration),
         minimum_distance=task.minimum_distance,
+        **({"gains": [min(gains) / GAIN, max(gains) * GAIN]} if gains else {}),
         training=training,
         validation=card_validation(merge(by_micrograph), calibration, threshold),
     )

@@ -95,6 +95,7 @@ def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Pick
         method, load_network(method, weights, model), device, calibration=tuple(card.get("calibration", (1.0, 0.0)))
     )
     picker.spares_outliers = settings.general
+    picker.gains = tuple(card.get("gains", picker.gains))
     return picker, card
 
 

@@ -64,8 +64,7 @@ class Picker(TiledNetwork):
 
     def candidates_prepared(self, prepared: Measured, distance: float) -> tuple[np.ndarray, np.ndarray]:
         """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
-        yx, scores, _ = self.sized_candidates(prepared, distance)
-        return yx, scores
+        return self.sized_candidates(prepared, distance)[:2]
 
     @property
     def tells_size(self) -> bool:

@@ -119,7 +119,6 @@ class Expectation:
 
 def expected_counts(scores: np.ndarray, threshold: float) -> Expectation:
     """Expectation of (n,) calibrated scores of candidates, of which those of at least `threshold` are picks."""
-    scores = np.asarray(scores, float)
     kept = scores[scores >= threshold]
     return Expectation(
         len(scores), float(scores.sum()), float((scores * (1 - scores)).sum()), len(kept), float(kept.sum())
