@@ -76,10 +76,13 @@ def disc(shape, centre, radius):
     return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
 
 
-@pytest.mark.parametrize("depth", [4.0, 1000.0])
-def test_a_crystal_of_several_diameters_counts_to_its_middle_and_is_no_carbon(depth):
-    image = field(1).numpy()
-    crystal = disc(image.shape, (30, 420), 120)
+@pytest.mark.parametrize(
+    "centre, radius, depth",
+    [((30, 420), 120, 4.0), ((30, 420), 120, 1000.0), ((310, 270), 120, 6.0), ((310, 270), 180, 6.0)],
+)
+def test_a_large_crystal_counts_to_its_middle_and_is_no_background_and_no_carbon(centre, radius, depth):
+    image = field(6, contrast=0.0).numpy()
+    crystal = disc(image.shape, centre, radius)
     found = measured(image - depth * crystal)
     assert found.carbon_percent == 0
     assert found.contaminated_percent == pytest.approx(100 * crystal.mean(), rel=0.15)
@@ -256,14 +259,6 @@ def test_the_limit_follows_particles_but_not_crystals():
         unlike[y, x] = -4 * 1.1**index
     limit_of = lambda strength: strength_limit(strength, dark_spots(strength, 20))
     assert 11 < limit_of(alike) < 16 and limit_of(unlike) < 10 and limit_of(flat) == 7
-
-
-@pytest.mark.parametrize("radius", [120, 180])
-def test_a_crystal_in_the_middle_of_the_micrograph_does_not_pass_for_its_background(radius):
-    image = field(6, contrast=0.0).numpy()
-    crystal = disc(image.shape, (310, 270), radius)
-    found = measured(image - 6 * crystal)
-    assert found.carbon_percent == 0 and found.contaminated_percent == pytest.approx(100 * crystal.mean(), rel=0.15)
 
 
 def test_the_coarse_picture_of_the_areas_covers_the_micrograph_and_shows_a_single_pixel():

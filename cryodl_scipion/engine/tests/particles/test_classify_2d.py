@@ -271,10 +271,9 @@ def test_optics_groups_of_two_pixel_sizes_are_refused_of_two_voltages_not(folder
     assert "one pixel size is needed" in classify(code=2, particles="q.star", output="other")
 
 
-def test_a_chunk_of_unusable_images_leaves_its_particles_without_a_class(folder, monkeypatch):
-    write_shapes(folder, count=60)
-    with mrcfile.open("p.mrcs", "r+") as mrc:
-        mrc.data[50:] = 0
+def test_a_chunk_and_a_sample_of_unusable_images_leave_their_particles_without_a_class(folder, monkeypatch):
+    write_shapes(folder, spoil=lambda images: images * ((np.arange(60) > 9) & (np.arange(60) < 59))[:, None, None])
     monkeypatch.setattr("cryodl.particles.classes2d.records.CHUNK", 10)
-    assert classify().outputs["count"] == 50
-    assert (read_particles("out/particles.star").classes[50:] == 0).all()
+    monkeypatch.setattr("cryodl.particles.classes2d.records.NOISE_SAMPLE", 2)
+    assert classify().outputs["count"] == 49
+    assert (read_particles("out/particles.star").classes[:10] == 0).all()

@@ -5,7 +5,7 @@ How strong particles are is read off the micrograph itself: from the heights of 
 most of which are particles, or noise. What stands out of them, dark or bright, is contamination, and so is the area
 around it that is at least half as strong; a feature smaller than a particle must be stronger still, as particles seen
 along their length are. A large crystal is flat inside: it is compared with a surface through the whole micrograph, not
-with its surroundings. In a micrograph where most spots are contamination they are taken for particles.
+with its surroundings.
 In an aggregate, where particles lie upon each other, only some spots are stronger than single particles: there is much
 more dark matter around its spots than around the others of the micrograph."""
 
@@ -19,9 +19,7 @@ _REACH = 0.75  # diameters, standard deviation of the weights around a position
 # Times the median spot, and robust standard deviations above it: simulated aggregates have 3 to 15 times the median
 # inside, single particles up to 2.5; particles of EMPIAR-10017 and 10028 up to 2.
 _CROWDED = (2.3, 5.0)
-# Part of the highest density within a diameter, above the usual one, at which an aggregate ends: of 0.25, 0.33 and 0.4,
-# simulated aggregates have their true area with the middle one.
-_CROWDED_EDGE = 0.33
+_CROWDED_EDGE = 0.33  # of the highest density nearby, above the usual one; simulated ones have their true area then
 _FEWEST = 3  # spots
 _ENOUGH = 8  # spots of a micrograph, to say what is usual
 
@@ -58,15 +56,13 @@ def _largest(values: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
 
 
 # Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10
-# to 100. Pieces of dirt that are alike are no particles, however many they are: simulated particles of six times the
-# usual SNR reach 20.
+# to 100. What is stronger is dirt, however alike its pieces are: particles of six times the usual SNR reach 20.
 _MIN_STRENGTH, _MAX_STRENGTH = 7.0, 40.0
 _OBJECT = 0.6  # of a spot's height: touching particles are lower between them
 _ALIKE = 0.3  # most that the heights of particles vary, of their median: 0.15 to 0.25 on EMPIAR-10028 and 10017
 _BEYOND_SPOTS = 4.5  # robust standard deviations above the median spot
 _HALF = 0.5
-# Of the strongest nearby: where it ends. Half is the edge of a flat piece; this, of flat and of thin-edged ones together.
-_RIM = 0.35
+_RIM = 0.35  # of the strongest nearby: 0.5 is the edge of a flat piece, less that of one with a thin edge
 _SMALLEST = 0.06  # area of a feature, squared particle diameters
 # A feature no larger than a particle (area, squared diameters) must reach so many times the limit. On simulated
 # micrographs with few particles, whose limit is that of noise, particles reach 1 to 3, pieces of ice 2 to 35.

@@ -162,7 +162,7 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
         )
     used, notes = _with_ctf(config, particles)
     grid, more = _grid(config, particles)
-    images = _sample(used, grid)
+    images = usable_sample(used, grid)
     scale = SampleScale(grid, noise_power(images[0], grid), 1.0)
     sign, shown, said = _sign(config, used, scale, *images)
     return ClassSettings(
@@ -171,7 +171,7 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
         width / grid.rings,
         REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box,
         grid.mask_px * box / grid.box,
-        tuple(notes + more + said + smoothed_notes(used)),
+        tuple(notes + more + said + smoothed_notes(used.subset(images[1]))),
         shown,
     )
 
@@ -206,14 +206,18 @@ def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, 
     return PolarGrid(side, rings, max(48, 4 * -(-rings // 2)), min(radius, WIDEST_MASK * side)), notes
 
 
-def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
-    rows = sample_rows(len(particles), NOISE_SAMPLE)
-    images, keep = class_images(particles, rows, grid)
-    if not len(images):
-        raise ValueError(
-            f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
-        )
-    return images, rows[keep]
+def usable_sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
+    """Images of the grid's box, and rows, of particles that can be used. Raises ValueError if none can."""
+    for rows in (
+        sample_rows(len(particles), NOISE_SAMPLE),
+        *np.array_split(np.arange(len(particles)), -(-len(particles) // CHUNK)),
+    ):
+        images, keep = class_images(particles, rows, grid)
+        if len(images):
+            return images, rows[keep]
+    raise ValueError(
+        f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
+    )
 
 
 def _sign(
