@@ -4,6 +4,7 @@
 import glob
 import importlib.util
 import json
+import math
 import os
 import re
 import subprocess
@@ -59,6 +60,7 @@ class CryodlTemplate(LocalTemplate):
         with open(path, encoding="utf-8") as file:
             runs = json.load(file)
         _checkAnswers(runs)
+        _fillSizes(runs)
         print("\n".join(chooseCtf(runs)))
         for place, run in enumerate(runs):
             if "gainFile" in run:
@@ -117,6 +119,16 @@ def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
             side = min(map(int, _sizeOf(min(files, key=os.path.getmtime)).split(" x "))) * run["samplingRate"]
     if problems:
         sys.exit(f"No project was made. {' '.join(problems)}")
+
+
+def _fillSizes(runs: List[Dict[str, Any]]) -> None:
+    """Give the boxes and masks of a workflow that are 0 the size that suits its particles."""
+    known = {name: value for run in runs for name, value in run.items()}
+    for run in runs:
+        if run.get("boxSize") == 0:
+            run["boxSize"] = 2 * math.ceil(0.75 * known["particleDiameter"] / known["samplingRate"])
+        if run.get("maskDiameterA") == 0:
+            run["maskDiameterA"] = round(1.2 * known["particleDiameter"])
 
 
 def _checkMovies(folder: str, pattern: str) -> Dict[str, List[str]]:

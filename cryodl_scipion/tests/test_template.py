@@ -79,10 +79,10 @@ TEMPLATES = {
             bfactor=("9", "ProtRelionMotioncor", "bfactor", 9),
             model=("general", "CryodlProtPick", "shippedModel", "general"),
             diameter=("160", "CryodlProtPick", "particleDiameter", 160),
-            mask=("190", "ProtRelionClassify2D", "maskDiameterA", 190),
+            mask=("0", "ProtRelionClassify2D", "maskDiameterA", 192),
             classes=("7", "ProtRelionClassify2D", "numberOfClasses", 7),
             gpu=("true", "ProtRelionClassify2D", "doGpu", True),
-            **EXTRACT,
+            box=("0", "ProtRelionExtractParticles", "boxSize", 160),  # 1.5 diameters
         ),
         {
             "ProtRelionMotioncor": {"inputMovies": "ProtImportMovies.outputMovies"},
