@@ -36,11 +36,8 @@ table = groups(
         "right": total("right"),
         "F1": lambda part: f"{f1(part):.2f}",
         "best F1": lambda part: f"{mean(row['best_f1'] for row in part):.2f}",
-        "wrong: stated": lambda part: f"{total('stated')(part):.1f}",
-        "true": lambda part: total("kept")(part) - total("right")(part),
         "`--fdr 0.2`: kept": total("kept_20"),
         "of these right": total("right_20"),
-        "wrong, stated": lambda part: f"{total('stated_20')(part):.1f}",
     },
     lambda rows, *keys: grouped([named(row) for row in rows if row["snr"]], *keys),
 )

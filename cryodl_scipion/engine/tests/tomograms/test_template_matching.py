@@ -209,12 +209,12 @@ def test_places_of_another_particle_of_its_kind_are_not_taken_given_or_not():
         return np.array([table[f"rlnCoordinate{axis}"] for axis in "ZYX"], float).T, "".join(made.warnings)
 
     among = lambda zyx, where: (np.linalg.norm(zyx[:, None] - np.array(where), axis=2).min(axis=0) < 3).sum()
-    alone, warned = places()
+    alone, warned = places(fdr=0.2)
     assert among(alone, PLACES) == 4 and among(alone, ELSEWHERE) == 0
     assert "4 places where the template beats its decoys are left out" in warned
     (third,) = scrambled_harmonics(torch.from_numpy(lump), 1, seed=7)
     write_mrc("absent.mrc", third.numpy(), PIXEL)
-    others = dict(others=("absent.mrc", "other.mrc"), output="against")
+    others = dict(others=("absent.mrc", "other.mrc"), output="against", fdr=0.2)
     against, warned = places(**others)
     assert among(against, PLACES) >= 3 and among(against, ELSEWHERE) == 0 and "left out" not in warned
     (said,) = (line for line in detect(angular_step=30, **others).summary if "another of the given" in line)

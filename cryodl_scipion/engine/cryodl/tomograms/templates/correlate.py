@@ -271,7 +271,7 @@ class Patterns:
         for z, row in enumerate(inverse):
             for start in range(0, len(row), TOGETHER):
                 part = slice(start, start + TOGETHER)
-                seen = tile.seen.flatten()[(z * strides[0] + plane[part])[:, None] + near]
+                seen = tile.seen.take((z * strides[0] + plane[part])[:, None] + near)
                 seen = (seen @ self.patterns) * row[part, None]
                 for number, weights in enumerate(self.weights):
                     scores = seen @ weights.T
