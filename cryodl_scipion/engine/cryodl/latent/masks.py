@@ -52,16 +52,11 @@ def checked_mask(path: str, voxel: float, density: np.ndarray, of: str) -> np.nd
     return values
 
 
-def sphere_mask(box: int) -> np.ndarray:
-    """(box, box, box) soft sphere."""
-    return soft_sphere(box, WIDEST * box).numpy()
-
-
 def molecule_mask(mean: np.ndarray, voxel: float) -> np.ndarray:
     """(box, box, box) soft mask of a mean volume and MARGIN around it. voxel: Å."""
     smooth = gaussian_filter(mean, 1.0)
     wide = distance_transform_edt(smooth <= BODY * np.percentile(smooth, 99.9)) <= max(1, int(round(MARGIN / voxel)))
-    return gaussian_filter(wide.astype(np.float32), 0.7) * sphere_mask(len(mean))
+    return gaussian_filter(wide.astype(np.float32), 0.7) * soft_sphere(len(mean), WIDEST * len(mean)).numpy()
 
 
 def changing(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:

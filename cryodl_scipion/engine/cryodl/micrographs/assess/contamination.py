@@ -6,8 +6,7 @@ most of which are particles, or noise. What stands out of them, dark or bright, 
 around it that is at least half as strong; a feature smaller than a particle must be stronger still, as particles seen
 along their length are. A large crystal is flat inside: it is compared with a surface through the whole micrograph, not
 with its surroundings.
-In an aggregate, where particles lie upon each other, only some spots are stronger than single particles: there is much
-more dark matter around its spots than around the others of the micrograph."""
+In an aggregate only some spots are stronger than single particles: there is more dark matter around its spots."""
 
 import numpy as np
 from scipy import ndimage
@@ -40,7 +39,6 @@ def find_aggregates(
     usual = np.median(density[spots])
     spread = 1.4826 * np.median(np.abs(density[spots] - usual))
     crowded = max(_CROWDED[0] * usual, usual + _CROWDED[1] * spread)
-    # one piece of dirt, smoothed, crowds the particles around it no more than it is dense itself
     nearby = ndimage.maximum_filter(density, max(3, int(2 * diameter_px) | 1))
     label, count = ndimage.label((nearby > crowded) & (density > usual + _CROWDED_EDGE * (nearby - usual)))
     keep = (_largest(density, label, count) > crowded) & (np.bincount(label[spots], minlength=count + 1) >= _FEWEST)

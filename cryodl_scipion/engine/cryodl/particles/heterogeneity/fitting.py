@@ -15,7 +15,7 @@ from ...latent.components import COARSE, LARGEST, Setting, mean_of, refine_views
 from ...latent.motion import Motion
 from ...latent.record import Outcome, Start, fit_linear, linear_motion
 from ...likelihood.observed import WIDEST
-from ...reconstruction.halves import split_halves
+from ...reconstruction.halves import soft_sphere, split_halves
 from .apart import find_group
 from .coefficients import FIRST_SPREAD, load_coefficients, particle_views
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
@@ -92,7 +92,7 @@ def _started(
         load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
         particle_views(particles),
         split_halves(particles, inputs.seed),
-        masks.sphere_mask(inputs.box),
+        soft_sphere(inputs.box, masks.WIDEST * inputs.box).numpy(),
         inputs.box,
         say,
         particles.same_images(),
