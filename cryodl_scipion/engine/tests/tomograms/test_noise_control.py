@@ -16,6 +16,7 @@ from cryodl.running.cli import main
 from cryodl.running.runner import Run
 from cryodl.tomograms.commands.segment import _tell
 from cryodl.tomograms.segmenters import load_segmenter
+from cryodl.tomograms.segmenters.known_size import boundary_of_size, peaks_of
 from cryodl.tomograms.segmenters.predict import NoiseAnswer, lowered, same_spectrum
 from cryodl.tomograms.segmenters.slabs import joined_segmenters
 
@@ -83,7 +84,7 @@ def test_each_feature_is_told_of_all_tomograms_and_warned_of_by_one_rule():
     assert "membrane: found in 0.01 to 0.07 % of noise" in run.summary_sentences[1]
     assert "filament: found in 0 to 0.4 % of noise" in run.summary_sentences[2]
     assert "in 0 to 1.06 % of the blocks" in run.summary_sentences[2]
-    assert run.summary_sentences[2].endswith("threshold, by these two: the model's score 0.62.")
+    assert run.summary_sentences[2].endswith("threshold, by the tomogram's scores: the model's 0.62.")
     assert len(warnings) == 1 and "In t6, t7, noise alone gives" in warnings[0] and "of filament" in warnings[0]
 
 
@@ -109,6 +110,27 @@ def test_the_boundary_lies_where_scores_of_the_tomogram_leave_those_of_noise_wit
 def test_a_boundary_stays_where_the_tomogram_scores_as_noise_does():
     answer = NoiseAnswer.none(0.5).with_scores(scores_of((50_000, -1)), scores_of((50_000, -1)))
     assert "raised" not in answer.parts((-3.0, -1.0))
+
+
+FILLED = (5 / 9) ** 3  # a ball of 5 px in one of 9 px
+
+
+def peaks_of_balls(middle):
+    """Peaks of log odds of -6 but for nine balls: `middle` in their middles, falling by one in each px."""
+    z, y, x = np.ogrid[:32, :96, :96]
+    away = np.sqrt((z - 16) ** 2 + ((y - 6) % 28 - 14) ** 2 + ((x - 6) % 28 - 14) ** 2)
+    background = np.random.default_rng(0).normal(-6, 0.3, away.shape)
+    return peaks_of(np.maximum(background, middle - away).astype(np.float32), 9.0, FILLED)
+
+
+def test_a_boundary_by_size_lies_where_sure_things_are_as_large_as_the_feature_is():
+    noise, both = peaks_of_balls(-9), (-4.0, 1.0)
+    for middle in (2.5, 4.5):  # 5 px from there the log odds are less by 5
+        by_size = boundary_of_size(noise, peaks_of_balls(middle), both, middle - 5)
+        assert by_size == pytest.approx(middle - 5, abs=0.4)
+        assert boundary_of_size(noise, peaks_of_balls(middle), both, middle - 2) == pytest.approx(by_size + 1)
+    # nothing surer than noise; nothing that is large enough
+    assert boundary_of_size(noise, noise, both, -2.0) == boundary_of_size(noise, peaks_of_balls(1.0), both, -2.0) == 1.0
 
 
 def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):

@@ -18,7 +18,6 @@ from cryodl.simulate.tomograms import Particle
 from cryodl.tomograms.pretraining.cells import grown, warped
 from cryodl.tomograms.pretraining.task import Cells, CellsTask, fainter, filtered_noise, noise_like, weights_of
 from cryodl.tomograms.segmenters import load_segmenter, segmenter_method
-from cryodl.tomograms.segmenters.unet import widened_weights
 
 
 @pytest.fixture
@@ -120,18 +119,6 @@ def test_crops_at_the_ends_are_mirrored_as_a_tomogram_is_and_y_and_x_lie_within(
     cells.grow(1)
     crop, _ = cells.crop(0, (0, 0, 0), 9, 8, 0, np.random.default_rng(0))
     assert np.array_equal(crop, image[[3, 2, 1, 0, 1, 2, 3, 4, 5], :8, :8])
-
-
-def test_a_wider_network_answers_at_first_as_the_one_that_it_continues():
-    narrow, wide = segmenter_method("unet16"), segmenter_method("unet32")
-    before, after = narrow.build(2).eval(), wide.build(2).eval()
-    for name, value in before.named_buffers():  # as after some steps
-        if "running" in name:
-            value.uniform_(0.5, 1.5)
-    after.load_state_dict(widened_weights(before.state_dict(), after, wide.context - narrow.context))
-    slab = torch.randn(1, 32, 24, 24)
-    assert torch.allclose(after(slab), before(slab[:, 8:24]), atol=1e-4)
-    assert len(after.state_dict()["down.0.first.0.weight"]) == 48
 
 
 def test_a_fainter_crop_keeps_its_variance_and_loses_its_likeness():

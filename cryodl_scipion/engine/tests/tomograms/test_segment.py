@@ -240,7 +240,6 @@ def test_several_annotators_are_combined_by_their_log_odds_and_compared(tomo):
     ]
     metrics = outputs["agreement"]["blob"]
     assert metrics["annotators"] == ["me", "her"]
-    assert metrics["correlation"][0][1] == pytest.approx(np.corrcoef(both)[0, 1], abs=1e-3)
     above = [b >= 0.5 for b in both]
     assert metrics["dice"][0][1] == pytest.approx(
         2 * (above[0] & above[1]).sum() / (above[0].sum() + above[1].sum()), abs=1e-5

@@ -157,14 +157,6 @@ def test_the_loss_of_eman2_is_the_logarithm_of_the_squared_error_with_scores_cut
     assert float(log_squared_error(output, target, weight)) == pytest.approx(np.log((0 + 0.25 + 1) / 3), abs=1e-5)
 
 
-def test_scores_of_eman2_are_divided_by_their_mean_over_the_labelled_pixels():
-    method = segmenter_method("eman2")
-    output, target = torch.tensor([[[2.0, 4.0, 9.0, -6.0]]]), torch.tensor([[[1.0, 1.0, 0.0, 1.0]]])
-    assert method.raw_scale([output], [target], [torch.ones(1, 1, 4)]) == pytest.approx(2.0)  # negative ones count as 0
-    assert method.raw_scale([output], [target], [torch.tensor([[[1.0, 0.0, 1.0, 0.0]]])]) == pytest.approx(2.0)
-    assert method.raw_scale([output], [target * 0], [torch.ones(1, 1, 4)]) == 1.0
-
-
 # ----- our loss
 def test_what_is_not_annotated_costs_nothing():
     output, target = torch.randn(1, 1, 4, 4), (torch.rand(1, 1, 4, 4) > 0.5).float()

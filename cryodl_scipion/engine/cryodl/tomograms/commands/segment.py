@@ -125,7 +125,7 @@ def _noise_in_words(feature: str, found: typing.Sequence[typing.Mapping[str, typ
             f"{feature}: found in {span('noise', 100)} % of noise with a tomogram's spectrum, and in "
             f"{span('tomogram', 100)} % of the blocks that the spectrum was measured on"
             + (
-                f"; threshold, by these two: the model's score {span('boundary', 1)}."
+                f"; threshold, by the tomogram's scores: the model's {span('boundary', 1)}."
                 if any("boundary" in parts for parts in found)
                 else "."
             )

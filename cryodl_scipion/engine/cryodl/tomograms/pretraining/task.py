@@ -24,7 +24,6 @@ from ..segmenters.card import SIMULATION, THRESHOLD
 from ..segmenters.method import SegmenterMethod, load_network, soft_dice
 from ..segmenters.slabs import HEAD
 from ..segmenters.train import view_grid
-from ..segmenters.unet import UNet, widened_weights
 
 
 def write_models(
@@ -63,14 +62,10 @@ def weights_of(weights: typing.Mapping[str, torch.Tensor], number: int, features
 
 
 def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
-    """The network of all features whose parts `write_models` left in a folder (a Path); one of fewer slices and
-    narrower layers is widened."""
+    """The network of all features whose parts `write_models` left in a folder."""
     every = [read_model(folder / feature, "segmenter") for feature in FEATURES]
     heads = {name: torch.cat([weights[name] for _, weights in every]) for name in HEAD}
-    card, weights = every[0][0], dict(every[0][1], **heads)
-    if card["network"] != method.name and isinstance(method, UNet):
-        weights = widened_weights(weights, method.build(len(FEATURES)), method.context - card["context"])
-    return load_network(method, weights, str(folder), len(FEATURES))
+    return load_network(method, dict(every[0][1], **heads), str(folder), len(FEATURES))
 
 
 def _card(config: TrainGeneralSegmenterConfig, task: "CellsTask", run: TrainingRun) -> dict[str, typing.Any]:

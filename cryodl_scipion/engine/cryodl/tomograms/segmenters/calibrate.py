@@ -65,7 +65,7 @@ class Calibration:
 
 
 def fit_voxels(hit: np.ndarray, raw: np.ndarray) -> Calibration:
-    """Calibration from validation voxels. hit: (n,) bool. raw: (n,) scores, divided by the network's raw_scale. The
+    """Calibration from validation voxels. hit: (n,) bool. raw: (n,) scores. The
     probabilities are Platt's (a logistic curve, 1999); the boundary follows from them alone: where voxels are as likely
     as they say, the highest expected Dice is had by taking those above half of it (Lipton et al. 2014)."""
     step = max(1, len(raw) // MAX_VOXELS)

@@ -14,7 +14,7 @@ from ...learning.recipe import TrainingRun
 from ...learning.training import FitReport
 from .calibrate import Calibration, fit_voxels, validation_metrics
 from .examples import Example, Gathered
-from .train import FEW_POSITIVE, SegmenterTask, middle_slice, window
+from .train import FEW_POSITIVE, SegmenterTask, middle_slice
 from .working_scale import skewness
 
 THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
@@ -79,7 +79,7 @@ def model_card(
     training, validation, split_in_words = split
     # its calibration holds for its own weights, and where there are too few tiles for another
     old = begun if begun and (begun.kept or sum(e.positive for e in task.validation) < ENOUGH) else None
-    scale = old.raw_scale if old else raw_scale(task)
+    scale = old.raw_scale if old else 1.0
     outputs = [output.numpy() / scale for output in task.answers(task.validation)]
     targets, labelled = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
@@ -117,15 +117,6 @@ def model_card(
 
 def _rounded(metrics: typing.Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 4) for name, value in metrics.items()}
-
-
-def raw_scale(task: SegmenterTask) -> float:
-    """What the method divides raw scores by, from the tiles with the feature that it learnt."""
-    shown = [e for e in task.training if e.positive][:48]
-    answers = [answer[None] for answer in task.answers(shown)]
-    _, targets, labelled = zip(*[window(e, task.method) for e in shown])
-    middle = task.method.slices_out // 2
-    return task.method.raw_scale(answers, [t[middle][None] for t in targets], [k[middle][None] for k in labelled])
 
 
 def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:

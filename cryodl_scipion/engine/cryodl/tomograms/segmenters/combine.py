@@ -19,13 +19,15 @@ MINIMUM = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: f
 class CombinedFeature:
     """A volume of scores to make. name: in file names and tables. models: numbers of the models that it is made of.
     annotators, thresholds: theirs. between: log odds that the tomogram may raise the threshold by, at least and at
-    most; None where it stays."""
+    most; None where it stays. ball: radius (Å) of one around its middle, and the part of it that the feature fills;
+    None where that is not known."""
 
     name: str
     models: tuple[int, ...]
     annotators: tuple[str, ...]
     thresholds: tuple[float, ...]
     between: tuple[float, float] | None = None
+    ball: tuple[float, float] | None = None
 
     @property
     def threshold(self) -> float:
@@ -52,7 +54,8 @@ def combined_features(
             (n,),
             (c["annotator"],),
             (c["threshold"],),
-            _between([c]),
+            _mean_pair([c], "boundary_range"),
+            _mean_pair([c], "ball"),
         )
         for n, c in enumerate(cards)
     )
@@ -75,19 +78,20 @@ def by_feature(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple
             tuple(numbers),
             tuple(cards[n]["annotator"] for n in numbers),
             tuple(cards[n]["threshold"] for n in numbers),
-            _between([cards[n] for n in numbers]),
+            _mean_pair([cards[n] for n in numbers], "boundary_range"),
+            _mean_pair([cards[n] for n in numbers], "ball"),
         )
         for name, numbers in lists_by_key((card["feature"], number) for number, card in enumerate(cards)).items()
     )
 
 
-def _between(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[float, float] | None:
-    """The mean of the cards' ranges; None if one has none, as models that learned from labels of such tomograms."""
-    ranges = [card["boundary_range"] for card in cards if "boundary_range" in card]
-    if len(ranges) < len(cards):
+def _mean_pair(cards: typing.Sequence[typing.Mapping[str, typing.Any]], entry: str) -> tuple[float, float] | None:
+    """The mean of two numbers of the cards; None if one has none, as models that learned from labels have."""
+    pairs = [card[entry] for card in cards if entry in card]
+    if len(pairs) < len(cards):
         return None
-    low, high = np.mean(ranges, axis=0)
-    return float(low), float(high)
+    first, second = np.mean(pairs, axis=0)
+    return float(first), float(second)
 
 
 def _check(
@@ -120,18 +124,15 @@ def combined_threshold(thresholds: typing.Sequence[float]) -> float:
 @dataclasses.dataclass
 class Agreement(Summed):
     """How well the models of a feature agree, summed up slice by slice. voxels: how many there were. both: (k, k)
-    voxels that each pair puts above its thresholds; the diagonal holds those of each model. totals: (k,) sums of
-    scores. products: (k, k) sums of products of scores."""
+    voxels that each pair puts above its thresholds; the diagonal holds those of each model."""
 
     voxels: int
     both: np.ndarray
-    totals: np.ndarray
-    products: np.ndarray
 
     @classmethod
     def none(cls, models: int) -> "Agreement":
         """Of a number of models, before anything was seen."""
-        return cls(0, np.zeros((models, models)), np.zeros(models), np.zeros((models, models)))
+        return cls(0, np.zeros((models, models)))
 
     def add(self, scores: torch.Tensor, thresholds: typing.Sequence[float]) -> None:
         """scores: (k, y, x) float32 tensor. thresholds: k numbers."""
@@ -139,29 +140,22 @@ class Agreement(Summed):
         above = (flat >= torch.tensor(thresholds)[:, None]).float()  # counts are exact up to 16 million px
         self.voxels += flat.shape[1]
         self.both = self.both + (above @ above.T).double().numpy()
-        self.totals = self.totals + flat.sum(dim=1, dtype=torch.float64).numpy()
-        self.products = self.products + (flat @ flat.T).double().numpy()
 
     def metrics(self, annotators: typing.Sequence[str]) -> dict[str, typing.Any]:
-        """For results: annotators, dice and correlation (k x k lists; None where there is nothing to compare)."""
+        """For results: annotators, and dice (k x k lists; None where there is nothing to compare)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             own = np.diag(self.both)
             dice = 2 * self.both / (own[:, None] + own[None])
-            covariance = self.products / self.voxels - np.outer(self.totals, self.totals) / self.voxels**2
-            width = np.sqrt(np.diag(covariance))
-            correlation = covariance / np.outer(width, width)
-        return dict(annotators=list(annotators), dice=_listed(dice), correlation=_listed(correlation))
+        return dict(annotators=list(annotators), dice=_listed(dice))
 
     def to_dict(self) -> dict[str, typing.Any]:
         """Plain numbers for a JSON file."""
-        return dict(
-            voxels=self.voxels, both=self.both.tolist(), totals=self.totals.tolist(), products=self.products.tolist()
-        )
+        return dict(voxels=self.voxels, both=self.both.tolist())
 
     @classmethod
     def from_dict(cls, data: typing.Mapping[str, typing.Any]) -> "Agreement":
         """The Agreement that segment.json has."""
-        return cls(data["voxels"], *(np.array(data[key]) for key in ("both", "totals", "products")))
+        return cls(data["voxels"], np.array(data["both"]))
 
 
 def _listed(matrix: np.ndarray) -> list[list[float | None]]:

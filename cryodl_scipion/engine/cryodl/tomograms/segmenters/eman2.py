@@ -7,9 +7,9 @@ that the answer has half the size; ReLU after the pooling, none after the last l
 by 3; weights drawn from +-sqrt(6 / (inputs + outputs / pooling)); target: the drawing shrunk by 2; loss: the
 logarithm of the mean squared error, scores above 1 counted as 1, plus 1e-6 times the sum of all weights' sizes; plain
 gradient descent with a rate of 0.01, times 0.9 after each of 20 epochs, 20 tiles at a time; ten rotated copies of each
-tile with the feature; negative answers are set to 0, and all are divided by their mean over the labelled pixels.
-Ours: rotated copies are made anew for every batch; a logistic curve turns its scores into probabilities, as for all
-networks here (card.json keeps the published scaling as raw_scale), so that they compare."""
+tile with the feature. Ours: rotated copies are made anew for every batch; a logistic curve turns its scores into
+probabilities, as for all networks here, so that they compare (the authors set negative answers to 0 and divide all by
+their mean over the labelled pixels)."""
 
 import math
 import typing
@@ -78,17 +78,3 @@ class EMAN2Segmenter(SegmenterMethod):
     def penalty(self, network: nn.Module) -> typing.Any:
         layers = typing.cast("ShallowNetwork", network).layers
         return WEIGHT_DECAY * sum(typing.cast("nn.Conv2d", layer).weight.abs().sum() for layer in layers)
-
-    def raw_scale(
-        self,
-        outputs: typing.Sequence[torch.Tensor],
-        targets: typing.Sequence[torch.Tensor],
-        weights: typing.Sequence[torch.Tensor],
-    ) -> float:
-        """Mean score over the labelled pixels: what the authors' program divides by."""
-        inside = [
-            output.clamp(min=0.0)[(target > 0.67) & (weight > 0)]
-            for output, target, weight in zip(outputs, targets, weights)
-        ]
-        values = torch.cat([part.flatten() for part in inside])
-        return max(float(values.mean()), 1e-3) if len(values) else 1.0

@@ -33,7 +33,7 @@ def log_squared_error(output: torch.Tensor, target: torch.Tensor, weight: torch.
 
 
 class SegmenterMethod(abc.ABC):
-    """A segmenter's network, and how it is trained. A subclass gives at least name, build and default_steps. name: word
+    """A segmenter's network, and how it is trained. A subclass gives at least name and build. name: word
     on the command line. weak: a sentence about a known weakness, or "". slices_in, slices_out: the network looks at so
     many neighbouring slices and answers for those in their middle. stride: working px of the input for each of the
     output, in y and x. granularity: y and x of what the network is given must be multiples of it. overlap: px, a
@@ -66,9 +66,9 @@ class SegmenterMethod(abc.ABC):
         """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
-    @abc.abstractmethod
     def default_steps(self, tiles: int) -> int:
         """Training steps where the user asks for none. tiles: number of training tiles."""
+        return int(min(1200, max(300, 2 * tiles)))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """A scalar. output: (b, n, h, w) float32 raw scores; target: as large, in [0, 1]; weight: 0 where not known."""
@@ -77,15 +77,6 @@ class SegmenterMethod(abc.ABC):
     def penalty(self, network: torch.nn.Module) -> typing.Any:
         """What is added to the loss for the weights themselves."""
         return 0.0
-
-    def raw_scale(
-        self,
-        outputs: typing.Sequence[torch.Tensor],
-        targets: typing.Sequence[torch.Tensor],
-        weights: typing.Sequence[torch.Tensor],
-    ) -> float:
-        """What raw scores are divided by before calibration, from the tiles that were learnt: lists of (n, h, w)."""
-        return 1.0
 
 
 def load_network(

@@ -7,8 +7,6 @@ fraction of a 2-D network; the input is folded by 2 (pixel unshuffle) before the
 unfolded after the last, so that the widest layers work on a quarter of the pixels; additive skips; batch norm, which
 costs nothing when it segments."""
 
-import typing
-
 import torch
 import torch.nn.functional as F
 
@@ -25,7 +23,6 @@ NETWORKS = (
 
 WIDTHS = (32, 48, 64)
 FOLD = 2
-SEES = ("down.0.first.0.weight", "down.0.shortcut.weight")  # the layers that the slices come to
 
 
 class SliceUNet(UNetLevels):
@@ -47,15 +44,11 @@ class UNet(SegmenterMethod):
     slices_in, slices_out = 8, 4
     bytes_per_voxel = 30
     granularity = FOLD * 2 ** (len(WIDTHS) - 1)
-    overlap = 48
 
     widths: tuple[int, ...] = WIDTHS
 
     def build(self, features: int = 1) -> SliceUNet:
         return SliceUNet(self.slices_in, self.slices_out, self.widths, features)
-
-    def default_steps(self, tiles: int) -> int:
-        return int(min(1200, max(300, 2 * tiles)))
 
 
 class UNet2D(UNet):
@@ -86,25 +79,3 @@ class UNet32(UNet):
     slices_in, slices_out = 32, 8
     widths = (48, 96, 128)
     bytes_per_voxel, batch_size, ema = 30, 8, 0.995
-
-
-def widened_weights(
-    weights: typing.Mapping[str, torch.Tensor], network: torch.nn.Module, slices: int
-) -> dict[str, torch.Tensor]:
-    """Weights of a wider network that answers as a narrower one, to continue its training from. What it has more of
-    begins with random weights that nothing of the narrower part hears. weights: {name: Tensor} of a narrower SliceUNet
-    with as many levels and answered slices. network: The wider one; its weights are those that are new. slices: That
-    the wider one sees before those of the narrower. Returns dict: {name: Tensor} of the wider network."""
-    result = {}
-    for name, wide in network.state_dict().items():
-        narrow, wide = weights[name], wide.clone()
-        if wide.ndim == 4:
-            first = FOLD**2 * slices if name in SEES else 0
-            wide[: len(narrow)] = 0.0
-            wide[: len(narrow), first : first + narrow.shape[1]] = narrow
-        elif wide.ndim == 1:
-            wide[: len(narrow)] = narrow
-        else:
-            wide = narrow.clone()
-        result[name] = wide
-    return result

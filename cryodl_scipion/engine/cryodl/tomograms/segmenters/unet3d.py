@@ -49,6 +49,3 @@ class UNet3D(SegmenterMethod):
 
     def build(self, features: int = 1) -> VolumeUNet:
         return VolumeUNet(self.slices_out, features=features)
-
-    def default_steps(self, tiles: int) -> int:
-        return int(min(1200, max(300, 2 * tiles)))
