@@ -4,7 +4,6 @@
 import glob
 import importlib.util
 import json
-import math
 import os
 import re
 import subprocess
@@ -124,11 +123,12 @@ def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
 def _fillSizes(runs: List[Dict[str, Any]]) -> None:
     """Give the boxes and masks of a workflow that are 0 the size that suits its particles."""
     known = {name: value for run in runs for name, value in run.items()}
+    diameter = known.get("particleDiameter", 0)
+    sizes = dict(
+        boxSize=2 * int(-(-0.75 * diameter / known.get("samplingRate", 1) // 1)), maskDiameterA=round(1.2 * diameter)
+    )
     for run in runs:
-        if run.get("boxSize") == 0:
-            run["boxSize"] = 2 * math.ceil(0.75 * known["particleDiameter"] / known["samplingRate"])
-        if run.get("maskDiameterA") == 0:
-            run["maskDiameterA"] = round(1.2 * known["particleDiameter"])
+        run.update({name: size for name, size in sizes.items() if run.get(name) == 0})
 
 
 def _checkMovies(folder: str, pattern: str) -> Dict[str, List[str]]:

@@ -316,7 +316,7 @@ def test_what_coarse_detail_alone_explains_is_said_to_be_coarse():
     assert "first.mrc does not explain these particles" in foreign.warnings("p.star", "first.mrc")[0]
 
 
-@pytest.mark.parametrize("command", ["orient", "classify", "add to classes"])
+@pytest.mark.parametrize("command", ["orient", "classify"])
 def test_images_filtered_by_another_program_are_said_to_be_no_raw_ones(project, command):
     particles = read_particles("p.star")
     images = particles.images(np.arange(len(particles)))
@@ -329,6 +329,5 @@ def test_images_filtered_by_another_program_are_said_to_be_no_raw_ones(project, 
         if command == "orient":
             made = orient(f"{name}.star", output=f"{name}_o.star", flags=["--no-controls"])
         else:
-            former = dict(classes_from="p_classes") if (command, name) == ("add to classes", "low") else {}
-            made = run_command("classify-2d", particles=f"{name}.star", classes=3, output=f"{name}_classes", **former)
+            made = run_command("classify-2d", particles=f"{name}.star", classes=3, output=f"{name}_classes")
         assert ("they look denoised" in " ".join(made.warnings)) == (name == "low")

@@ -18,10 +18,9 @@ from ...contract.class_choice import JUDGED
 from ...contract.reading import reader
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
-from ...likelihood.observed import smoothed_notes
 from .averages import ClassBank, ImageSums
 from .polar import PolarGrid
-from .records import ClassSettings, SampleScale, usable_sample
+from .records import ClassSettings, SampleScale
 
 SUMS = "sums.npz"
 # Parameters that a continued run takes from the earlier one.
@@ -142,9 +141,8 @@ def former_settings(config: Classify2DConfig, particles: ParticleSet, former: Fo
             f"{particles.path} has {have}, but {source} was made {had} the CTF. Give particles "
             f"{had} a CTF, or classify all particles together."
         )
-    finest = particles.box * particles.pixel_size / former.scale.grid.rings
-    used = particles.subset(usable_sample(particles, former.scale.grid)[1])
-    return ClassSettings(particles, former.scale, finest, former.reach_px, former.mask_px, tuple(smoothed_notes(used)))
+    width = particles.box * particles.pixel_size
+    return ClassSettings(particles, former.scale, width / former.scale.grid.rings, former.reach_px, former.mask_px, ())
 
 
 MANY, FEWEST = 12, 4  # of the largest classes, at most and at least ...

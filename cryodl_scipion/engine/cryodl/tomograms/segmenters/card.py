@@ -29,14 +29,13 @@ ENOUGH = 12  # validation tiles with the feature from which on they are calibrat
 @dataclasses.dataclass
 class Begun:
     """The model that a training begins with. name: its name or folder. metrics: its columns, as Task.validate gives
-    them. calibration: its own, of raw scores as the network gives them. raw_scale: what these are divided by before.
+    them. calibration: its own, of raw scores as the network gives them.
     kept: its weights were better than those that were trained."""
 
     name: str
     weights: dict[str, torch.Tensor]
     metrics: dict[str, float]
     calibration: Calibration
-    raw_scale: float = 1.0
     kept: bool = False
 
     @classmethod
@@ -46,10 +45,10 @@ class Begun:
         task.networks.eval()
         with torch.no_grad():
             metrics = task.validate()
-        slope, offset = card["calibration"]
+        slope, offset = card["calibration"][0] / card["raw_scale"], card["calibration"][1]
         boundary = card["boundary_probability"]
         own = Calibration(slope, offset - Calibration(slope, 0.0, boundary).score_offset, boundary)
-        return cls(str(start), dict(weights), metrics, own, card["raw_scale"])
+        return cls(str(start), dict(weights), metrics, own)
 
     def keep_the_better(self, task: SegmenterTask, report: FitReport) -> str | None:
         """Put the weights of the start back where those that were trained are not better on the validation tiles.
@@ -79,8 +78,7 @@ def model_card(
     training, validation, split_in_words = split
     # its calibration holds for its own weights, and where there are too few tiles for another
     old = begun if begun and (begun.kept or sum(e.positive for e in task.validation) < ENOUGH) else None
-    scale = old.raw_scale if old else 1.0
-    outputs = [output.numpy() / scale for output in task.answers(task.validation)]
+    outputs = [output.numpy() for output in task.answers(task.validation)]
     targets, labelled = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
     calibration = old.calibration if old else fit_voxels(join([t >= 0.5 for t in targets]), join(outputs))
@@ -97,7 +95,7 @@ def model_card(
         threshold=THRESHOLD,
         context=task.method.context,
         calibration=[calibration.slope, calibration.score_offset],
-        raw_scale=scale,
+        raw_scale=1.0,
         skew=round(float(np.mean([skewness(example.image) for example in training])), 4),
         boundary_probability=calibration.boundary,
         tiles=dict(
