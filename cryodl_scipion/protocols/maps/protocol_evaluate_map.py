@@ -131,7 +131,7 @@ class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
 class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
     """Measure a map against its atomic model, or an atomic model that was built into a map against a reference.
 
-    In: a map and its model; perhaps the map before improvement, half-maps, and these as any program processed them.
+    In: a map; perhaps its model, the map before improvement, half-maps, and these as any program processed them.
     Out: Fourier shell correlations of map and model and of the half-maps, Q-scores of residues and chains, local
     correlation, local resolution by windowed FSC, a script for ChimeraX that colours the model, and tables. The
     half-map test of processed half-maps tells what was gained and what was invented, a map of doubt where. Or in: a

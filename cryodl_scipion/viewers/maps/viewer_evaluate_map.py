@@ -106,7 +106,7 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
     @panel(
         "Metrics and half-map test",
         "FSC, Q-score and local correlation of the map and the original map, with the same mask, the result of the "
-        "half-map test, and pictures of all.",
+        "half-map test, and pictures of FSC and slices.",
     )
     def showMetrics(self, evaluation: Dict[str, Any]) -> Any:
         good, sentences = mapVerdictOf(evaluation)
@@ -127,7 +127,8 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
 
     @panel(
         "Map and model in ChimeraX",
-        "The model coloured by Q-score (red: 0, white: 0.4, blue: 0.8), the map by local resolution.",
+        "The model coloured by Q-score (red: 0, white: 0.4, blue: 0.8), the map by local resolution; without a model "
+        "the map by its doubt.",
     )
     def showInChimera(self, evaluation: Dict[str, Any]) -> Any:
         script = "show.cxc" if evaluation["structure"] else "doubt.cxc"

@@ -115,7 +115,7 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     shape = (int(record.nz), int(record.ny), int(record.nx))
     if extended < 0 or opener is open and HEADER + extended > os.path.getsize(path):
         if bytes(record.map)[:3] != b"MAP":
-            found = "is text, not" if head.isascii() else "does not begin with"
+            found = "is text, not" if head.isascii() and b"\0" not in head else "does not begin with"
             raise ValueError(f"{path} is not a readable MRC file: it {found} an MRC header. Give a map or image.")
         raise ValueError(
             f"{path} is damaged or truncated: its header states an extended header of {extended} bytes (NSYMBT), but "

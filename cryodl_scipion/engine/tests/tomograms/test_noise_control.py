@@ -142,3 +142,11 @@ def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):
         == 0
     )
     assert any("has a single slice" in warning for warning in Result.read(tmp_path / "r.json").warnings)
+
+
+def test_flat_areas_and_thin_tomograms_have_no_peaks():
+    odds = np.random.default_rng(0).normal(size=(30, 48, 48)).astype(np.float32)
+    odds[:, :24] = -9.21  # masked: the lowest score that there is
+    assert 0 < len(peaks_of(odds, 6.5, 0.5)) < 30
+    answer = NoiseAnswer.none(0.5).with_peaks(torch.full((2, 4, 48, 48), 0.2), (90.0, 0.5), 14.0)
+    assert answer.raised((-3.0, 0.5)) == 0

@@ -159,7 +159,7 @@ def _value(name: str, metrics: typing.Mapping[str, typing.Any]) -> str:
 
 def evaluation_methods(metrics: typing.Mapping[str, typing.Any]) -> str:
     """A sentence for the methods of a paper. metrics: of commands.evaluate_map.map_metrics."""
-    text = f"The map was compared with its half-maps with {PROGRAM}"
+    text = f"The half-maps were compared with their processed versions with {PROGRAM}"
     before, halves = metrics.get("before"), metrics.get("half_maps")
     if metrics["structure"]:
         text = (

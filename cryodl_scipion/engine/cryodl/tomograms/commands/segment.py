@@ -45,6 +45,7 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         scores=config.scores,
         annotators=config.annotators,
         boundaries=[f.between and list(f.between) for f in features],
+        balls=[f.ball and list(f.ball) for f in features],
     )
     models = {f.name: [str(folders[n]) for n in f.models] for f in features}
     described = [

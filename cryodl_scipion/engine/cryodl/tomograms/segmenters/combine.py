@@ -123,22 +123,20 @@ def combined_threshold(thresholds: typing.Sequence[float]) -> float:
 
 @dataclasses.dataclass
 class Agreement(Summed):
-    """How well the models of a feature agree, summed up slice by slice. voxels: how many there were. both: (k, k)
-    voxels that each pair puts above its thresholds; the diagonal holds those of each model."""
+    """How well the models of a feature agree, summed up slice by slice. both: (k, k) voxels that each pair puts above
+    its thresholds; the diagonal holds those of each model."""
 
-    voxels: int
     both: np.ndarray
 
     @classmethod
     def none(cls, models: int) -> "Agreement":
         """Of a number of models, before anything was seen."""
-        return cls(0, np.zeros((models, models)))
+        return cls(np.zeros((models, models)))
 
     def add(self, scores: torch.Tensor, thresholds: typing.Sequence[float]) -> None:
         """scores: (k, y, x) float32 tensor. thresholds: k numbers."""
         flat = scores.reshape(len(scores), -1)
         above = (flat >= torch.tensor(thresholds)[:, None]).float()  # counts are exact up to 16 million px
-        self.voxels += flat.shape[1]
         self.both = self.both + (above @ above.T).double().numpy()
 
     def metrics(self, annotators: typing.Sequence[str]) -> dict[str, typing.Any]:
@@ -150,12 +148,12 @@ class Agreement(Summed):
 
     def to_dict(self) -> dict[str, typing.Any]:
         """Plain numbers for a JSON file."""
-        return dict(voxels=self.voxels, both=self.both.tolist())
+        return dict(both=self.both.tolist())
 
     @classmethod
     def from_dict(cls, data: typing.Mapping[str, typing.Any]) -> "Agreement":
         """The Agreement that segment.json has."""
-        return cls(data["voxels"], np.array(data["both"]))
+        return cls(np.array(data["both"]))
 
 
 def _listed(matrix: np.ndarray) -> list[list[float | None]]:

@@ -6,7 +6,7 @@ places of which noise of the tomogram's own spectrum has no more than SHARE as m
 score lower, so that what the noise alone says counts for the rest of OWN."""
 
 import numpy as np
-from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 SHARE, OWN = 0.3, 2 / 3
 LEAST = -3.0  # log odds; what has the size below alone is something else
@@ -15,13 +15,14 @@ LEAST = -3.0  # log odds; what has the size below alone is something else
 def peaks_of(odds: np.ndarray, radius: float, filled: float) -> np.ndarray:
     """(n, 2) float32: how high each peak of smoothed log odds is, and the log odds that so much of a ball around it
     exceeds. odds: (z, y, x) float32. radius: px, of the ball. filled: part of it that the feature fills."""
-    width = round(radius)
+    width = max(2, round(radius))
     smooth = uniform_filter(uniform_filter(odds, width // 2), width // 2)
     inner = tuple(slice(width // 2, n - width // 2) for n in odds.shape)
-    peaks = np.argwhere((smooth == maximum_filter(smooth, 2 * width + 1))[inner]) + width // 2
+    highest = (smooth == maximum_filter(smooth, 2 * width + 1)) & (smooth > minimum_filter(smooth, 3))  # no flat areas
+    peaks = np.argwhere(highest[inner]) + width // 2
     ball = sum(x**2 for x in np.ogrid[3 * (slice(-width, width + 1),)]) <= radius**2
     around = np.pad(odds, width, constant_values=np.nan)
-    balls = [around[tuple(slice(n, n + 2 * width + 1) for n in peak)][ball] for peak in peaks]
+    balls = (around[tuple(slice(n, n + 2 * width + 1) for n in peak)][ball] for peak in peaks)
     return np.array([smooth[tuple(peaks.T)], [np.nanquantile(one, 1 - filled) for one in balls]], np.float32).T
 
 

@@ -76,7 +76,7 @@ class NoiseAnswer:
         middles = LOWEST + STEP * (np.arange(len(found)) + WIDTH / 2)
         real = middles[(noise <= SHARE * found) & (found >= FEW) & (middles >= between[0] - STEP / 2)]
         boundary = float(np.clip(real[0], *between)) if len(real) else 0.0
-        return boundary_of_size(*self.peaks, between, boundary) if self.peaks else boundary
+        return boundary_of_size(*self.peaks, between, boundary) if self.peaks and len(self.peaks[1]) else boundary
 
     def parts(self, between: tuple[float, float] | None) -> dict[str, float]:
         """As SegmentOutputs.noise holds it, at the boundary that follows. between: as of raised."""
