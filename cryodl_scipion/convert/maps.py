@@ -88,7 +88,7 @@ def _insteadOfHeader(path: str) -> str:
     """What is found where an MRC file has its header; empty if that may be one."""
     with open(path, "rb") as file:
         head = file.read(1024)
-    return f"{len(head)} bytes" if len(head) < 1024 else "text" if head.isascii() and b"\0" not in head else ""
+    return f"only {len(head)} bytes" if len(head) < 1024 else "text" if head.isascii() and b"\0" not in head else ""
 
 
 def structureForEngine(structure: Volume, folder: str, named: bool = False) -> str:
