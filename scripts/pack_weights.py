@@ -2,18 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Store the weights of model folders in 12 bits, as those that are shipped are; they are read as float32.
 
-    PYTHON scripts/pack_weights.py FOLDER ...
+    PYTHON scripts/pack_weights.py FOLDER[+OTHER ...] ...
 
-PYTHON is the engine's (`scripts/cryodl doctor` names it). Each row of a large matrix or convolution becomes whole
-numbers from -2047 to 2047 and the unit that they count; cryodl_scipion/engine/cryodl/io/model.py puts them together.
+PYTHON is the engine's (`scripts/cryodl doctor` names it). With others of the same network FOLDER gets the mean of the
+weights of all: trainings that continue from one another are better together than each alone. Each row of a large matrix
+or convolution becomes whole numbers from -2047 to 2047 and the unit that they count;
+cryodl_scipion/engine/cryodl/io/model.py puts them together.
 Small matrices become float16, for little is won there and answers depend on them most; what has one axis or none, such
 as means and variances of normalisations, stays as it is. The card gets the new checksum, and is otherwise as it was.
 cryodl_scipion/engine/tests/test_shipped_weights.py compares the answers of the networks with those of float32.
 """
 
-from __future__ import annotations
-
-import json
 import sys
 import typing
 from pathlib import Path
@@ -25,7 +24,7 @@ TOP = 2047  # 12 bits with a sign
 FEW = 4096  # numbers up to which a matrix stays in float16
 
 
-def packed(name: str, tensor: typing.Any) -> dict[str, typing.Any]:
+def packed(name: str, tensor: typing.Any) -> typing.Dict[str, typing.Any]:
     """What is stored of a tensor, by name."""
     from cryodl.io.model import LOWER, UNIT
 
@@ -47,12 +46,13 @@ def main() -> None:
     from cryodl.contract.result import write_json
     from cryodl.io.model import read_model, save_tensors
 
-    for folder in map(Path, sys.argv[1:]):
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        tensors = [packed(name, tensor) for name, tensor in read_model(folder)[1].items()]
+    for folder, *others in (map(Path, word.split("+")) for word in sys.argv[1:]):
+        card, first = read_model(folder)
+        every = [first, *(read_model(one)[1] for one in others)]
+        means = {name: (sum(one[name].double() for one in every) / len(every)).to(w.dtype) for name, w in first.items()}
+        tensors = [packed(name, tensor) for name, tensor in means.items()]
         save_tensors(folder / WEIGHTS, {name: value for one in tensors for name, value in one.items()})
         write_json(folder / CARD, dict(card, weights_sha256=sha256(folder / WEIGHTS)))
-        print(f"{folder}: {(folder / WEIGHTS).stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
