@@ -8,7 +8,7 @@ score lower, so that what the noise alone says counts for the rest of OWN."""
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
-SHARE, OWN = 0.3, 2 / 3
+SHARE, OWN = 0.3, 0.85
 LEAST = -3.0  # log odds; what has the size below alone is something else
 
 

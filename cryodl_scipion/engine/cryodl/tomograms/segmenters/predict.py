@@ -28,7 +28,7 @@ from .working_scale import grey_statistics, needed_range, resample_part, skewnes
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH, DEEPER = 24, 40  # working slices of a block that are answered, at most; and where sizes are looked at
 STEP, LOWEST, HIGHEST = 0.05, -7.0, 10.0  # log odds, from the feature's threshold, that scores are counted at
-SHARE = 0.4  # of the scores about the boundary may be those of noise, which has the power of what is found, too
+SHARE = 0.2  # of the scores about the boundary may be those of noise, which has the power of what is found, too
 WIDTH, FEW = 20, 100  # STEPs that are "about the boundary", and the fewest voxels that tell something there
 ZERO = round(-LOWEST / STEP)
 
