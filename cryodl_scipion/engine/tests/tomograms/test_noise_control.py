@@ -16,7 +16,7 @@ from cryodl.running.cli import main
 from cryodl.running.runner import Run
 from cryodl.tomograms.commands.segment import _tell
 from cryodl.tomograms.segmenters import load_segmenter
-from cryodl.tomograms.segmenters.known_size import boundary_of_size, peaks_of
+from cryodl.tomograms.segmenters.known_size import OWN, boundary_of_size, peaks_of
 from cryodl.tomograms.segmenters.predict import NoiseAnswer, lowered, same_spectrum
 from cryodl.tomograms.segmenters.slabs import joined_segmenters
 
@@ -128,7 +128,7 @@ def test_a_boundary_by_size_lies_where_sure_things_are_as_large_as_the_feature_i
     for middle in (2.5, 4.5):  # 5 px from there the log odds are less by 5
         by_size = boundary_of_size(noise, peaks_of_balls(middle), both, middle - 5)
         assert by_size == pytest.approx(middle - 5, abs=0.4)
-        assert boundary_of_size(noise, peaks_of_balls(middle), both, middle - 2) == pytest.approx(by_size + 1)
+        assert boundary_of_size(noise, peaks_of_balls(middle), both, middle - 2) == pytest.approx(by_size + 3 * (1 - OWN))
     # nothing surer than noise; nothing that is large enough
     assert boundary_of_size(noise, noise, both, -2.0) == boundary_of_size(noise, peaks_of_balls(1.0), both, -2.0) == 1.0
 
