@@ -146,7 +146,7 @@ def test_pure_noise_gets_no_picks_and_a_sentence(tmp_path, contrast):
     write_mrc(tmp_path / "m.mrc", noise.numpy(), PIXEL_SIZE)
     result = _pick(tmp_path, "--contrast", contrast)
     assert result.outputs["picks"] == 0 and result.outputs["picked_diameter"] is None
-    assert any("No particles were found" in warning for warning in result.warnings)
+    assert any("No particles were found" in said and "pick-by-hand" in said for said in result.warnings)
 
 
 def test_a_constant_micrograph_is_skipped_beside_one_without_particles(tmp_path):

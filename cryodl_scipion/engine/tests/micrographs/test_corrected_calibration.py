@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scores and threshold from picks that were corrected here and there: the particles are counted, missed ones too."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -53,10 +55,26 @@ def test_ranks_of_twenty_particles_tell_the_threshold(particles, overlap):
     (candidates, particle), rng = corrected(0, particles, 3000, overlap), np.random.default_rng(1)
     ranks = 1.0 + np.argsort(np.argsort(-candidates.raw))[rng.permutation(particles)[:20]]
     raw = np.where(candidates.certain, 1 - 1e-4, candidates.raw)
-    calibration, threshold = fit_ranked_calibration(raw, np.append(ranks, np.inf), cut=np.array(5.0))
+    learnt = dataclasses.replace(candidates, raw=raw)
+    calibration, threshold = fit_ranked_calibration(learnt, np.append(ranks, np.inf), cut=np.array(5.0))
     scores = calibrate(raw, calibration)
     score = score_matched(particle, scores, particles, threshold)
     assert score.f1 > score.best_f1 - 0.06 and scores.sum() == pytest.approx(particles, rel=1 / 3)
+
+
+@pytest.mark.parametrize("right, wrong", [(60, 20), (60, 120)])
+def test_picks_that_were_left_keep_faint_sets_from_being_flooded(right, wrong):
+    """They are particles in part only; those that the machine missed lie among background."""
+    candidates, particle = corrected(right, 60, 1500, overlap=3.0)
+    high = right + 60 + np.argsort(-candidates.raw[right + 60 :])[10 : 10 + wrong]
+    candidates.left[high] = True
+    places = 1.0 + np.argsort(np.argsort(-candidates.raw))
+    _, threshold = told = fit_ranked_calibration(candidates, places[candidates.certain], cut=np.array(-1.5))
+    score = score_matched(particle, calibrate(candidates.raw, told[0]), right + 60, threshold)
+    assert score.f1 > score.best_f1 - 0.1
+    forgotten = dataclasses.replace(candidates, left=np.zeros(len(particle), bool))
+    _, lower = told = fit_ranked_calibration(forgotten, places[candidates.certain], cut=np.array(-1.5))
+    assert score_matched(particle, calibrate(candidates.raw, told[0]), right + 60, lower).f1 < score.f1 - 0.03
 
 
 def test_few_added_picks_are_all_that_were_missed():

@@ -98,7 +98,7 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
         # networks that miss most of what is held back say nothing of where it ranks
         ranked = np.isfinite(known).sum() >= max(MINIMUM, len(known) / 2)
         found = task.corrected_candidates(seen if ranked or any(len(image.machine) for image in seen) else [])
-        if found.enough:
+        if found.left.sum() >= MINIMUM and any(len(image.positives) > len(image.certain) for image in seen):
             of = lambda some: _with_threshold(*fit_corrected_calibration(some), some.raw)
             calibration, threshold = of(found)
             return calibration, threshold, _uncertainty(lambda rng: of(found.drawn(rng)), calibration)
@@ -106,7 +106,7 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
         fit = lambda hits: (fit_calibration(hits.hit, hits.raw, fraction=0.5), BOX_THRESHOLD)
         if ranked and len(found.raw):
             (slope, offset), level = fit(boxes)
-            by = lambda ranks: fit_ranked_calibration(found.raw, ranks, (logit(np.asarray(level)) - offset) / slope)
+            by = lambda ranks: fit_ranked_calibration(found, ranks, (logit(np.asarray(level)) - offset) / slope)
             calibration, threshold = by(known)
             return calibration, threshold, _uncertainty(lambda rng: by(rng.choice(known, len(known))), calibration)
         by_micrograph = [boxes]

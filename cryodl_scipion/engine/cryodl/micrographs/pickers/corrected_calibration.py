@@ -62,11 +62,6 @@ class CorrectedCandidates:
     left: np.ndarray
     wrong: np.ndarray
 
-    @property
-    def enough(self) -> bool:
-        """Whether the number of particles can be estimated."""
-        return int(self.left.sum()) >= MINIMUM
-
     def drawn(self, rng: np.random.Generator) -> "CorrectedCandidates":
         """As many candidates, drawn with replacement; one that was left is always among them."""
         chosen = np.append(np.flatnonzero(self.left)[:1], rng.integers(len(self.raw), size=len(self.raw) - 1))
@@ -92,17 +87,22 @@ def _at_most(odds: np.ndarray, known: np.ndarray) -> float:
     return float(min((odds >= cut).sum() / (known >= cut).mean() for cut in cuts))
 
 
-def fit_ranked_calibration(raw: np.ndarray, ranks: np.ndarray, cut: np.ndarray) -> tuple[tuple[float, float], float]:
-    """(slope, offset) for core.calibration.calibrate, and the threshold. raw: (n,) of all candidates. ranks: (m,) of
-    a random part of the particles among them, from 1 on, infinite where there is none, by networks that have not learnt
-    from them. cut: log odds between labelled boxes and background. The threshold is the median of three, each of which
-    is far off at times: this cut, the best F1 by the scores, and that by the ranks."""
-    odds, ranks = np.sort(logit(raw))[::-1], np.sort(ranks)
-    number = _at_most(odds, known := odds[np.minimum(ranks, len(raw)).astype(int) - 1])
-    slope, offset = fit_curve_to_number(raw, number, float(known.mean()))
+def fit_ranked_calibration(
+    found: CorrectedCandidates, ranks: np.ndarray, cut: np.ndarray
+) -> tuple[tuple[float, float], float]:
+    """(slope, offset) for core.calibration.calibrate, and the threshold. ranks: (m,) of some particles among those that
+    nobody had picked, from 1 on, infinite where there is none, by networks that have not learnt them. cut: log odds
+    between boxes and background. The threshold has the best F1 by the ranks; without picks that were left it is the
+    median of this, that by the scores, and the cut."""
+    odds, ranks = np.sort(logit(found.raw))[::-1], np.sort(ranks)
+    known = odds[np.minimum(ranks, len(odds)).astype(int) - 1]
+    unjudged = ~found.left & ~found.wrong
+    number = _at_most(logit(found.raw[unjudged]), known) + found.left.sum()
+    slope, offset = fit_curve_to_number(found.raw, number, float(known.mean()))
     last = known[np.argmax(np.arange(1, len(ranks) + 1) / (ranks + number))]
     by_scores = best_threshold(expit(slope * odds + offset), number)
-    return (slope, offset), float(np.median([by_scores, *expit(slope * np.array([cut, last]) + offset)]))
+    levels = [by_scores, *expit(slope * np.array([cut, last]) + offset)]
+    return (slope, offset), float(levels[-1] if found.left.any() else np.median(levels))
 
 
 def fit_corrected_calibration(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:

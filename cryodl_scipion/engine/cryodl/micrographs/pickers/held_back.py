@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the general model should learn from a few clicks (boxes, answers, corrections): clicks that it has not learnt
-from decide."""
+"""What the general model should learn from few clicks (boxes, answers, corrections): clicks held back decide."""
 
 import dataclasses
 import typing
@@ -54,8 +53,8 @@ class HeldBack:
 
 
 def taught(image: LabelledImage, way: str) -> LabelledImage:
-    """The image as it teaches in this way."""
-    return image if way == LEFT else dataclasses.replace(image, positives=image.certain, machine=image.machine[:0])
+    """The image as it teaches in this way; picks that do not teach tell the threshold."""
+    return image if way == LEFT else dataclasses.replace(image, positives=image.certain)
 
 
 def hold_back(
@@ -100,7 +99,7 @@ def hold_back(
             hits[learnt].append(judged.hits(held))
             most = max(most, count)
     # which of its picks come first says nothing: they were corrected because they are picks
-    floor, sign = max(1, sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
+    floor, sign = max(1, (way == LEFT) * sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
     before, after = sign * np.log(np.clip(ranks, floor, 1 + most))
     gain, error = _mean(before - after, _weights(alone, images, kind))
     boxes = alone.box_hits(images if way == CLICKS else [])

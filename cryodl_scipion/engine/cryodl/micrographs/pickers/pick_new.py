@@ -148,5 +148,6 @@ def _pick_nothing(todo: Named, pixel_size: float, picks: pick_files.Picks, run: 
         sought = f"from {sizes[0]:.0f} to {sizes[-1]:.0f} Å" if sizes else "that would fit"
         run.warn(
             f"No particles were found in {counted(len(sides), 'micrograph')}, at any size {sought}. They may show "
-            "empty ice, carbon or dirt, or have low contrast. Give --particle-diameter to get candidates all the same."
+            "empty ice, carbon or dirt, or have low contrast. Give --particle-diameter to get candidates all the same. "
+            "If you see particles, label all on a few micrographs (cryodl pick-by-hand), and learn them (train-picker)."
         )
