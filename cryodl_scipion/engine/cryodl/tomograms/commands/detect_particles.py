@@ -53,12 +53,11 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
         pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
         found, more = finder.search(name, tomogram, pixel_size)
         run.warn(note, *more)
-        found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
         columns = detection_columns(name, found, tomogram.shape, pixel_size)
         entry: dict[str, typing.Any] = dict(
             file=f"{name}.star",
             pixel_size=pixel_size,
-            counts={one.name: len(one) for one in found},
+            counts={one.name: len(one.zyx) for one in found},
             thresholds={one.name: one.threshold for one in found},
             by_chance={one.name: one.expected_false for one in found if one.expected_false is not None},
             diameters={one.name: one.diameter for one in found},
@@ -134,7 +133,9 @@ def _choose(config: DetectParticlesConfig, folder: Path, items: dict[str, dict[s
         item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / WORTH)}
 
 
-def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:
+def _tell(
+    config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: NetworkFinder | TemplateFinder, run: Run
+) -> None:
     what = "to be look-alikes" if config.template else "in noise of the same spectrum"
     for name, counts in sorted(made.counts.items()):
         run.summary(
