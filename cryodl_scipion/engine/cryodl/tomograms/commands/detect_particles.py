@@ -16,14 +16,12 @@ from ..detectors.predict import NetworkFinder, detection_columns, detections_in_
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
 from ..templates.finder import DECOYS, WORTH, TemplateFinder
 
-Finder = NetworkFinder | TemplateFinder
-
 FREE = ("tomograms", "output", "names", "fdr")
 STRICT = 0.05  # false discovery rate whose detections a higher one keeps
 CANDIDATES = "candidates"  # folder of all places where a template fits better than its decoys
 CONTROL_WORDS = (
-    "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases. They "
-    "do not include other structures that look like the particle, such as membranes, gold or carbon."
+    "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases, without "
+    "look-alikes such as other molecules, membranes, gold or carbon: a model gives no q-values (cryodlQ)."
 )
 DECOY_WORDS = (
     f"A place is a detection where the template fits better than {DECOYS} decoys of the same size, mass and power "
