@@ -13,7 +13,7 @@ from pathlib import Path
 import gemmi
 import mrcfile
 import numpy as np
-from recipes.particles import optics_table, read_structure
+from recipes.particles import optics_table
 
 from cryodl.io.star import write_tables
 
@@ -22,12 +22,12 @@ JUNK = ("nothing", "off-centre", "two", "ice", "carbon")
 
 def atoms_of(path):
     """(n, 3) positions in A around their mean, and (n,) weights, of the first model of a PDB or mmCIF file, or of its
-    first biological assembly."""
-    structure = read_structure(path)
+    first biological assembly, without waters, which assemblies of mmCIF files name."""
+    structure = gemmi.read_structure(str(path))
     model = structure[0]  # gemmi's atoms live only as long as their model
     if structure.assemblies:
         model = gemmi.make_assembly(structure.assemblies[0], model, gemmi.HowToNameCopiedChain.AddNumber)
-    atoms = [a.atom for a in model.all() if a.atom.element.atomic_number > 1]
+    atoms = [a.atom for a in model.all() if a.atom.element.atomic_number > 1 and not a.residue.is_water()]
     found = np.array([atom.pos.tolist() for atom in atoms])
     return found - found.mean(0), np.array([atom.element.atomic_number for atom in atoms]) ** 0.75
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryodl.core.healpix_grid import ball_of_rotations, directions, disc_of_shifts, healpix, in_plane_angles, into_unit
-from cryodl.core.projections import random_angles, rotation_matrices
+from cryodl.core.projections import euler_angles, random_angles, rotation_matrices
 from cryodl.core.symmetry import angular_distance, operations
 
 
@@ -74,3 +74,9 @@ def test_small_turns_hold_the_identity_and_their_opposites():
     rotations = ball_of_rotations(6, 3)
     angles = np.degrees(np.arccos(np.clip((np.trace(rotations, axis1=1, axis2=2) - 1) / 2, -1, 1)))
     assert len(rotations) == 33 and np.isclose(angles.min(), 0, atol=1e-4) and angles.max() < 6.01
+
+
+@pytest.mark.filterwarnings("error")  # scipy's of gimbal lock ended up in the logs
+def test_angles_are_those_of_the_matrices_at_the_poles_too_without_a_warning():
+    matrices = rotation_matrices([[10, 0, 20], [30, 180, -40], [50, 60, 70]])
+    assert np.allclose(rotation_matrices(euler_angles(matrices)), matrices)

@@ -30,6 +30,12 @@ def rotation_matrices(angles: np.ndarray) -> np.ndarray:
     return np.asarray(Rotation.from_euler("ZYZ", np.asarray(angles), degrees=True).as_matrix())
 
 
+def euler_angles(matrices: np.ndarray) -> np.ndarray:
+    """RELION's rot, tilt, psi in degrees, (n, 3), of rotation_matrices' matrices, (n, 3, 3). Where the tilt is 0 or 180
+    degrees only the sum or difference of the others counts, and psi is 0."""
+    return np.asarray(Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True, suppress_warnings=True))
+
+
 class Projector:
     """A density whose transform is computed once, to be projected many times. density: (d, d, d) tensor, zyx;
     computations are done on its device. Memory: about projection_memory(d) bytes."""

@@ -280,12 +280,14 @@ def test_times_are_extrapolated_by_the_number_of_boxes():
 
 
 def test_particles_show_the_biological_assembly_as_the_program_builds_it(tmp_path):
-    """GroEL's file (1OEL) holds seven of its fourteen chains."""
+    """GroEL's file (1OEL) holds seven of its fourteen chains; that of 3WIP names its waters in the assembly."""
     molecule = helix(tmp_path / "helix.pdb", 16)
     structure = gemmi.read_structure(str(molecule))
+    water = structure[0][0].add_residue(structure[0][0][0])
+    water.name, water.seqid = "HOH", gemmi.SeqId("99")
     structure.setup_entities()
     generator = gemmi.Assembly.Gen()
-    generator.chains = [chain.name for chain in structure[0]]
+    generator.subchains = [one.subchain_id() for one in structure[0].subchains()]
     for away in (0.0, 30.0):
         operator = gemmi.Assembly.Operator()
         operator.transform = gemmi.Transform(gemmi.Mat33(), gemmi.Vec3(away, 0, 0))

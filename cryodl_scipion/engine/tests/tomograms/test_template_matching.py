@@ -85,8 +85,9 @@ def test_the_coefficient_is_that_of_numpy_at_every_place():
         assert float(scores[position]) == pytest.approx(expected, abs=2e-4)
 
 
-def test_sums_of_patterns_score_as_the_kernels_of_target_and_decoy_do():
-    config = DetectParticlesConfig(("tomo.mrc",), "found", "lump.mrc", angular_step=60.0)
+@pytest.mark.parametrize("symmetry", ["C1", "C3"])
+def test_sums_of_patterns_score_as_the_kernels_of_target_and_decoy_do(symmetry):
+    config = DetectParticlesConfig(("tomo.mrc",), "found", "lump.mrc", angular_step=60.0, symmetry=symmetry)
     template, _ = load_template(config, PIXEL)
     (decoy,) = scrambled_harmonics(template.density, 1)
     filters = Filters(None, template.resolution, template.pixel_size, (-60.0, 60.0))
@@ -96,7 +97,9 @@ def test_sums_of_patterns_score_as_the_kernels_of_target_and_decoy_do():
     tile = SearchTile(volume, filters, template.mask, None)
     sides = [n - 2 for n in tile.inverse.shape]
     patterns = Patterns(both)
-    assert patterns.patterns.shape[1] < sum(map(len, patterns.weights)) / 2
+    same, changed = (one.shape[1] for one in patterns.patterns)
+    assert same + changed < 2 * len(template.angles), "fewer patterns than kernels"
+    assert changed == 0 if symmetry == "C3" else abs(same - changed) < 0.2 * same, "each has half of them"
     for kernels, (best, which, _) in zip(both, patterns.best_scores(tile, sides, told.append)):
         expected, numbers, _ = best_scores(tile, kernels, told.append)
         inner = tuple(map(slice, sides))

@@ -65,8 +65,8 @@ class ClassifySubtomogramsConfig(Config):
     subtomograms: str = tomogram_fields.subtomograms("Subtomograms to classify.")
     output: str = fields.output_file(
         "STAR file to write: all columns of the input, with rlnClassNumber; with a classifier the probability of "
-        "every class (unknown: 0), cryodlConfidence (no probability), and angles and shifts if it determines them. "
-        "Beside it: averages, NAME_class001.mrc ..., and the table of an embedding, NAME_embedding.csv."
+        "every class (unknown: 0), cryodlConfidence (no probability, no q-value), and angles and shifts if it finds "
+        "them. Beside it: averages, NAME_class001.mrc ..., and the table of an embedding, NAME_embedding.csv."
     )
     model: typing.Optional[str] = fields.model(
         "Model folder of a classifier.", default=None, none_means="subtomograms are clustered without labels"

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
+from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
 from ...io.particles import ANGLES
 from ...likelihood.half_disc import HalfDisc
@@ -107,7 +107,7 @@ def _write(
         rows = both.halves == half
         matrices[rows], shifts[rows] = one.matrices.cpu().numpy(), one.shifts_yx.cpu().numpy()
         probability[rows] = one.probability.cpu().numpy()
-    angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
+    angles = euler_angles(matrices)
     origins = -shifts * particles.pixel_size  # RELION: the shift that brings the particle to the box's centre
     changes = dict(
         zip(ANGLES, angles.T),

@@ -15,6 +15,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from ...core.frc import fsc, resolution_at
+from ...core.projections import euler_angles
 from ...io.mrc import write_halves
 from ...io.particle_sets import ParticleSet, write_particles_star
 from ...io.structures import read_focus_mask
@@ -232,8 +233,8 @@ def domain_poses(
     rotation = Rotation.from_rotvec(each[:, :3]).as_matrix()
     moved = motion.centre + each[:, 3:] - rotation @ motion.centre
     offset = np.einsum("nji,nj->ni", matrices, moved)  # in the frame of the image
-    rotated = Rotation.from_matrix(np.einsum("nji,njk->nik", rotation, matrices))
-    return rotated.as_euler("ZYZ", degrees=True), shifts_yx + offset[:, [1, 0]]
+    rotated = np.einsum("nji,njk->nik", rotation, matrices)
+    return euler_angles(rotated), shifts_yx + offset[:, [1, 0]]
 
 
 PARTICLES, DOMAIN = "particles.star", "domain.mrc"

@@ -13,11 +13,10 @@ import typing
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from ...core.fourier import on_grid
 from ...core.healpix_grid import disc_of_shifts
-from ...core.projections import Projector, phase_ramp, rotation_matrices
+from ...core.projections import Projector, euler_angles, phase_ramp, rotation_matrices
 from ...io.particle_sets import ParticleSet
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Source, sample_rows
@@ -52,7 +51,7 @@ def draw_examples(
         if not len(chosen):
             continue
         images = _filtered(candidates.source, chosen, evidence["shifts"][chosen])
-        angles = Rotation.from_matrix(evidence["matrices"][chosen]).as_euler("ZYZ", degrees=True)
+        angles = euler_angles(evidence["matrices"][chosen])
         views = [projector.project(angles).cpu().numpy() for projector in projectors]
         for position, particle in enumerate(chosen):
             rows.append([images[position], *(v[position] for v in views)])

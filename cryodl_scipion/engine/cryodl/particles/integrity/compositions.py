@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from ...contract.reading import reader
 from ...core.fourier import on_grid
-from ...core.projections import Projector, random_angles, rotation_matrices
+from ...core.projections import Projector, euler_angles, random_angles, rotation_matrices
 from ...core.volumes import cube_crop
 from ...io.structures import is_model, load_density, mass_and_centre, read_structure
 from ...simulate.micrographs import particle_diameter
@@ -47,10 +47,8 @@ def simulated(
         base = dataclasses.replace(base, angles=random_angles(count, rng), shifts_yx=shifts)
     angles, shifts = base.poses(np.arange(count))
     if wobble:
-        turned = Rotation.from_matrix(rotation_matrices(angles)) * Rotation.from_rotvec(
-            rng.normal(scale=wobble, size=(count, 3)), degrees=True
-        )
-        angles = turned.as_euler("ZYZ", degrees=True)
+        turn = Rotation.from_rotvec(rng.normal(scale=wobble, size=(count, 3)), degrees=True)
+        angles = euler_angles(rotation_matrices(angles) @ turn.as_matrix())
     views = torch.empty((count, base.box, base.box))
     for kind, projector in enumerate(projectors):
         mine = np.nonzero(kinds == kind)[0]

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from ...core.healpix_grid import into_unit
-from ...core.projections import Projector, rotation_matrices
+from ...core.projections import Projector, euler_angles, rotation_matrices
 from ...io.files import read_kept, whole_file
 from ...io.particle_sets import ParticleSet
 from ...likelihood.half_disc import HalfDisc
@@ -46,7 +45,7 @@ def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tens
     """Orientations of Pose. mass: (n, m) probability of the answer and of others. total: (n,) evidence. coarse: (n,)
     the answer's probability in the search."""
     matrices = into_unit(pose.matrices.cpu().double().numpy(), symmetry)
-    angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
+    angles = euler_angles(matrices)
     fraction = mass.double().cpu().numpy()
     other = fraction[:, 1:].max(axis=1, initial=0)
     margin = np.log(np.maximum(fraction[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))

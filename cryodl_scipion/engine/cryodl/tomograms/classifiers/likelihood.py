@@ -15,9 +15,9 @@ import typing
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from ...contract import TrainClassifierConfig
+from ...core.projections import euler_angles
 from ...io.subtomograms import SubtomogramSet
 from ..subtomograms.averages import Estimate
 from ..subtomograms.em import Grids, find_poses, learn_average, refined
@@ -234,7 +234,7 @@ class AveragesPredictor:
         that taught what is usual: each is judged by the others."""
         rows = np.asarray(rows).reshape(-1)
         evidence, power, matrices, shifts = self.compared(subtomograms, rows, contrast)
-        angles = Rotation.from_matrix(matrices.double().numpy()).as_euler("ZYZ", degrees=True)
+        angles = euler_angles(matrices.double().numpy())
         moved = shifts.double().numpy() * self.frame.pixel_size / subtomograms.pixel_size
         return Prediction(evidence.float(), _confidences(evidence, power, self.typical, labels), angles, moved)
 

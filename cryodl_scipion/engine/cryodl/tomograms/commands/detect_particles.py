@@ -16,14 +16,12 @@ from ..detectors.predict import NetworkFinder, detection_columns, detections_in_
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
 from ..templates.finder import DECOYS, WORTH, TemplateFinder
 
-Finder = NetworkFinder | TemplateFinder
-
 FREE = ("tomograms", "output", "names", "fdr")
 STRICT = 0.05  # false discovery rate whose detections a higher one keeps
 CANDIDATES = "candidates"  # folder of all places where a template fits better than its decoys
 CONTROL_WORDS = (
-    "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases. They "
-    "do not include other structures that look like the particle, such as membranes, gold or carbon."
+    "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases, without "
+    "look-alikes such as other molecules, membranes, gold or carbon: a model gives no q-values (cryodlQ)."
 )
 DECOY_WORDS = (
     f"A place is a detection where the template fits better than {DECOYS} decoys of the same size, mass and power "
@@ -53,12 +51,11 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
         pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
         found, more = finder.search(name, tomogram, pixel_size)
         run.warn(note, *more)
-        found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
         columns = detection_columns(name, found, tomogram.shape, pixel_size)
         entry: dict[str, typing.Any] = dict(
             file=f"{name}.star",
             pixel_size=pixel_size,
-            counts={one.name: len(one) for one in found},
+            counts={one.name: len(one.zyx) for one in found},
             thresholds={one.name: one.threshold for one in found},
             by_chance={one.name: one.expected_false for one in found if one.expected_false is not None},
             diameters={one.name: one.diameter for one in found},
@@ -134,7 +131,9 @@ def _choose(config: DetectParticlesConfig, folder: Path, items: dict[str, dict[s
         item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / WORTH)}
 
 
-def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:
+def _tell(
+    config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: NetworkFinder | TemplateFinder, run: Run
+) -> None:
     what = "to be look-alikes" if config.template else "in noise of the same spectrum"
     for name, counts in sorted(made.counts.items()):
         run.summary(

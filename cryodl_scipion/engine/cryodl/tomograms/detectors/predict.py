@@ -46,14 +46,10 @@ class SpeciesFound:
     rivals: np.ndarray | None = None
     taken: typing.Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.zyx)
 
-    def inside(self, shape: typing.Sequence[int], border: float) -> "SpeciesFound":
-        """Those at least so many px from the first and last voxels of a tomogram."""
-        keep = ((self.zyx >= border) & (self.zyx <= np.array(shape) - 1 - border)).all(axis=1)
-        angles = None if self.angles is None else self.angles[keep]
-        return dataclasses.replace(self, zyx=self.zyx[keep], scores=self.scores[keep], angles=angles)
+def well_inside(zyx: np.ndarray, shape: typing.Sequence[int], border: float) -> np.ndarray:
+    """(n,) bool: which of some (n, 3) places lie at least so many px from the first and last voxels of a tomogram."""
+    return np.asarray(((zyx >= border) & (zyx <= np.array(shape) - 1 - border)).all(axis=1))
 
 
 def detection_columns(
@@ -65,8 +61,8 @@ def detection_columns(
     if all(one.angles is not None for one in found):
         angles = np.concatenate([one.angles for one in found if one.angles is not None]).reshape(-1, 3)
         columns.update(dict(zip(ANGLES, angles.T)))
-    columns["rlnClassNumber"] = [number for number, one in enumerate(found, 1) for _ in range(len(one))]
-    columns["cryodlSpecies"] = [one.name for one in found for _ in range(len(one))]
+    columns["rlnClassNumber"] = [number for number, one in enumerate(found, 1) for _ in one.zyx]
+    columns["cryodlSpecies"] = [one.name for one in found for _ in one.zyx]
     columns["cryodlScore"] = np.concatenate([one.scores for one in found])
     return {key: list(values) for key, values in columns.items()}
 
@@ -143,24 +139,6 @@ def filled_up(voxels: torch.Tensor, multiple: int) -> torch.Tensor:
     return F.pad(voxels[None, None], [v for n in padding[::-1] for v in (0, n)], mode="replicate")
 
 
-class TomogramBlocks:
-    """A tomogram cut into blocks at a detector's pixel size, normalised as in its training. pixel_size: Å/px to take
-    for it. memory: GB for a block and its answer. Raises ValueError as WorkingTomogram."""
-
-    def __init__(self, tomogram: Tomogram, pixel_size: float, detector: Detector, memory: float) -> None:
-        self.working = WorkingTomogram(tomogram, pixel_size, detector.pixel_size)
-        self.shape = self.working.shape
-        self.ranges = block_ranges(self.shape, memory * GIGABYTE / detector.method.bytes_per_voxel, detector.method)
-
-    def __len__(self) -> int:
-        return len(self.ranges)
-
-    def __iter__(self) -> typing.Iterator[tuple[list[tuple[int, int]], list[tuple[int, int]], torch.Tensor]]:
-        """(where it begins and ends, what is kept of it, voxels (z, y, x)) of each block, in working px."""
-        for whole, kept in self.ranges:
-            yield whole, kept, self.working.part(whole)
-
-
 Ranges = list[tuple[int, int]]
 
 
@@ -187,30 +165,35 @@ def block_sides(shape: typing.Sequence[int], voxels: float, multiple: int) -> li
 
 def detect(
     detector: Detector,
-    blocks: TomogramBlocks,
+    working: WorkingTomogram,
+    ranges: typing.Sequence[tuple[Ranges, Ranges]],
     progress: typing.Callable[[], object] | None = None,
-    parts: typing.Iterable[tuple[Ranges, Ranges, torch.Tensor]] | None = None,
+    treated: typing.Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> list[Candidates]:
-    """Candidates of each species in a tomogram, in px of the tomogram; not yet apart from each other. parts: what the
-    blocks would give, in their place."""
+    """Candidates of each species in blocks of a tomogram at the detector's pixel size, in px of the tomogram; not yet
+    apart from each other. ranges: see block_ranges. treated: what is looked at in place of a block (z, y, x)."""
     found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in detector.species]
-    for whole, kept, voxels in parts or blocks:
-        add_peaks(found, detector.heat_maps(voxels), whole, kept)
+    for whole, kept in ranges:
+        voxels = working.part(whole)
+        add_peaks(found, detector.heat_maps(treated(voxels) if treated else voxels), whole, kept)
         if progress:
             progress()
-    return [_in_tomogram(each, blocks) for each in found]
+    return [_in_tomogram(each, working) for each in found]
 
 
 def detect_in_noise(
-    detector: Detector, blocks: TomogramBlocks, part: float, rng: np.random.Generator
+    detector: Detector,
+    working: WorkingTomogram,
+    ranges: typing.Sequence[tuple[Ranges, Ranges]],
+    part: float,
+    rng: np.random.Generator,
 ) -> tuple[list[Candidates], float]:
     """As detect, in copies of some blocks whose phases were drawn at random; and the part of the tomogram that they
     are, at least `part` of it."""
-    chosen = sorted(rng.permutation(len(blocks))[: max(1, round(part * len(blocks)))].tolist())
-    ranges = [blocks.ranges[number] for number in chosen]
-    copies = ((whole, kept, phases_at_random(blocks.working.part(whole), rng)) for whole, kept in ranges)
-    done = sum(float(np.prod([b - a for a, b in kept])) for _, kept in ranges)
-    return detect(detector, blocks, parts=copies), done / float(np.prod(blocks.shape))
+    chosen = [ranges[n] for n in sorted(rng.permutation(len(ranges))[: max(1, round(part * len(ranges)))].tolist())]
+    done = sum(float(np.prod([b - a for a, b in kept])) for _, kept in chosen)
+    found = detect(detector, working, chosen, treated=lambda voxels: phases_at_random(voxels, rng))
+    return found, done / float(np.prod(working.shape))
 
 
 def add_peaks(
@@ -226,9 +209,9 @@ def add_peaks(
         each.append((rescaled(zyx, STRIDE) + [a for a, _ in whole], heights))
 
 
-def _in_tomogram(parts: list[tuple[np.ndarray, np.ndarray]], blocks: TomogramBlocks) -> Candidates:
+def _in_tomogram(parts: list[tuple[np.ndarray, np.ndarray]], working: WorkingTomogram) -> Candidates:
     zyx = np.concatenate([p for p, _ in parts] or [np.zeros((0, 3))])
-    return Candidates(blocks.working.in_tomogram(zyx), np.concatenate([s for _, s in parts] or [np.zeros(0)]))
+    return Candidates(working.in_tomogram(zyx), np.concatenate([s for _, s in parts] or [np.zeros(0)]))
 
 
 DIFFERENT, TOO_DIFFERENT = 2.0, 4.0  # times the pixel size that a model learned at: warned of; refused
@@ -255,21 +238,25 @@ class NetworkFinder:
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """Each species' SpeciesFound in a tomogram, and sentences. Raises ValueError if it cannot serve."""
         notes = list(self._differences(tomogram, pixel_size))
-        blocks = TomogramBlocks(tomogram, pixel_size, self.detector, WORKING_MEMORY)
-        notes += self._contrast(tomogram, blocks)
-        with ProgressBar(total=len(blocks), unit="block", desc=name, mininterval=1.0) as bar:
-            found = detect(self.detector, blocks, bar.update)
+        working, method = WorkingTomogram(tomogram, pixel_size, self.detector.pixel_size), self.detector.method
+        ranges = block_ranges(working.shape, WORKING_MEMORY * GIGABYTE / method.bytes_per_voxel, method)
+        skewed = skewness(working.part(ranges[0][0])), float(self.card.get("skew", 0.0))
+        notes += turned_contrast(str(tomogram.path), self.card["name"], *skewed)
+        with ProgressBar(total=len(ranges), unit="block", desc=name, mininterval=1.0) as bar:
+            found = detect(self.detector, working, ranges, bar.update)
         noise, part = None, 0.0
         if self.config.control:
             rng = np.random.default_rng([self.config.seed, *name.encode()])
-            noise, part = detect_in_noise(self.detector, blocks, self.config.control, rng)
+            noise, part = detect_in_noise(self.detector, working, ranges, self.config.control, rng)
         result = []
         for number, (species, diameter) in enumerate(zip(self.species, self.card["diameters"])):
             distance = max(1.0, (self.config.minimum_distance or DISTANCE * diameter) / pixel_size)
             threshold = max(self.thresholds[number], MIN_SCORE)
             kept = found[number].best(distance, threshold)
             chance = None if noise is None else len(noise[number].best(distance, threshold).scores) / part
-            result.append(SpeciesFound(species, kept.zyx, kept.scores, None, threshold, chance, float(diameter)))
+            there = well_inside(kept.zyx, tomogram.shape, self.config.border / pixel_size)
+            zyx, scores = kept.zyx[there], kept.scores[there]
+            result.append(SpeciesFound(species, zyx, scores, None, threshold, chance, float(diameter)))
         return result, notes
 
     def _differences(self, tomogram: Tomogram, pixel_size: float) -> typing.Iterator[str]:
@@ -285,9 +272,3 @@ class NetworkFinder:
                 f"The model {self.card['name']} was trained on tomograms of {trained:g} Å/px, but some have "
                 f"{pixel_size:g} Å/px, and it may not find particles at that resolution."
             )
-
-    def _contrast(self, tomogram: Tomogram, blocks: TomogramBlocks) -> typing.Iterator[str]:
-        """A sentence if the grey values are skewed the other way than those that the model learned from."""
-        _, _, voxels = next(iter(blocks))
-        learnt = float(self.card.get("skew", 0.0))
-        yield from turned_contrast(str(tomogram.path), self.card["name"], skewness(voxels), learnt)

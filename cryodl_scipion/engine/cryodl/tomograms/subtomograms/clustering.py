@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import nn
 
+from ...core.projections import euler_angles
 from ...core.volumes import side_by_side
 from ...io.plots import new_figure, save_figure
 from ...io.subtomograms import SubtomogramSet
@@ -223,7 +223,7 @@ def aligned_poses(
     observed = observe(found, slice(None), frame, contrast, device)
     estimate = learn_average(observed, Grids(frame, MAX_SHIFT * frame.box, device), seed)
     matrices, shifts = (one.double().cpu().numpy() for one in typing.cast("Poses", estimate.poses).best())
-    return Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True), shifts * frame.pixel_size / found.pixel_size
+    return euler_angles(matrices), shifts * frame.pixel_size / found.pixel_size
 
 
 def embedding_of(

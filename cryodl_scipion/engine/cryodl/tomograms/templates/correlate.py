@@ -15,6 +15,7 @@ from ...contract import DetectParticlesConfig
 from ...core.fourier import frequencies, from_middle
 from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
+from ...core.projections import euler_angles, rotation_matrices
 from ...core.volumes import cube_crop, wedge
 from ...io.structures import dark_notes, load_density, structure_names
 from ...simulate.micrographs import particle_diameter
@@ -92,9 +93,13 @@ def template_sphere(box: int, radius: float) -> torch.Tensor:
 
 
 def orientations(step: float, symmetry: str) -> np.ndarray:
-    """(n, 3) rot, tilt, psi in degrees of all orientations, about a step apart, those that a symmetry leaves."""
+    """(n, 3) rot, tilt, psi in degrees of all orientations, about a step apart, those that a symmetry leaves. Without
+    one the second half are those of the first after half a turn of the particle about the tilt axis."""
     positions, rotations = directions(step, symmetry), in_plane_angles(step)
-    return np.concatenate([np.column_stack([positions, np.full(len(positions), psi)]) for psi in rotations])
+    first = positions[: len(positions) // (2 if symmetry == "C1" else 1)]
+    angles = np.concatenate([np.column_stack([first, np.full(len(first), psi)]) for psi in rotations])
+    turned = euler_angles(rotation_matrices(angles) * [-1, 1, -1])
+    return np.concatenate([angles, turned]) if symmetry == "C1" else angles
 
 
 RINGS = 48  # of the spectrum, from 0 to the corner of the cube of frequencies
@@ -180,9 +185,7 @@ class Kernels:
         seen = torch.fft.irfftn(
             torch.fft.rfftn(particle, dim=(1, 2, 3)) * self.factor, s=particle.shape[1:], dim=(1, 2, 3)
         )
-        start = self.wide // 2 - self.template.box // 2
-        inner = slice(start, start + self.template.box)
-        seen = seen[:, inner, inner, inner]
+        seen = cube_crop(seen, self.template.box)
         seen = seen - ((seen * self.mask).sum((1, 2, 3), keepdim=True) / self.mask.sum())
         return seen * self.mask / (seen.square() * self.mask).sum((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
 
@@ -244,7 +247,8 @@ WIDE = 2500  # voxels of a kernel: the patterns of larger ones take minutes to f
 
 class Patterns:
     """Kernels of several structures in all orientations as sums of a few patterns, which a tile is correlated with.
-    Within the sphere and the resolution there is room for no more than some hundred."""
+    Within the sphere and the resolution there is room for some hundred. As half a turn about the tilt axis keeps the
+    wedge, half of them are the same after it and make the means of two such kernels, the rest the differences."""
 
     def __init__(self, kernels: typing.Sequence[Kernels]) -> None:
         self.inside = torch.nonzero(kernels[0].mask)
@@ -252,9 +256,12 @@ class Patterns:
         for one in kernels:
             parts = np.array_split(one.template.angles, -(-len(one.template.angles) // AT_ONCE))
             every.append(torch.cat([one.at(angles)[inner] for angles in parts]))
-        powers, patterns = torch.linalg.eigh(sum(one.T @ one for one in every))
-        self.patterns = patterns[:, powers.clamp(min=0).cumsum(0) > LOST * powers.sum()]
-        self.weights = [one @ self.patterns for one in every]
+        self.work, patterns = sum(map(len, every)), _patterns(every, LOST)
+        pairs = [_pairs(one @ patterns, structure.template.angles) for one, structure in zip(every, kernels)]
+        halves = [[(one + sign * other) / 2 for one, other in pairs] for sign in (1, -1)]
+        kept = [_patterns(half, LOST**2) for half in halves]
+        self.patterns = [patterns @ one for one in kept]
+        self.weights = list(zip(*([one @ few for one in half] for half, few in zip(halves, kept))))
 
     def best_scores(
         self, tile: SearchTile, sides: typing.Sequence[int], progress: typing.Callable[[int], object]
@@ -263,19 +270,35 @@ class Patterns:
         score of the first structure. sides: how many (3,)."""
         device, strides, lowest = tile.seen.device, (tile.seen[0].numel(), tile.seen.shape[2], 1), 0.0
         near = (self.inside * torch.tensor(strides, device=device)).sum(1)
-        plane = (strides[1] * torch.arange(sides[1])[:, None] + torch.arange(sides[2])).flatten().to(device)
-        inverse = tile.inverse[tuple(map(slice, sides))].flatten(1)
-        best = torch.empty((len(self.weights), *inverse.shape), device=device)
+        axes = [torch.arange(side, device=device) * stride for side, stride in zip(sides, strides)]
+        places = (axes[0][:, None, None] + axes[1][:, None] + axes[2]).flatten()
+        inverse = tile.inverse[tuple(map(slice, sides))].flatten()
+        best = torch.empty((len(self.weights), len(places)), device=device)
         which = torch.empty_like(best, dtype=torch.int32)
-        work = sum(map(len, self.weights))
-        for z, row in enumerate(inverse):
-            for start in range(0, len(row), TOGETHER):
-                part = slice(start, start + TOGETHER)
-                seen = tile.seen.take((z * strides[0] + plane[part])[:, None] + near)
-                seen = (seen @ self.patterns) * row[part, None]
-                for number, weights in enumerate(self.weights):
-                    scores = seen @ weights.T
-                    best[number, z, part], which[number, z, part] = scores.max(1)
-                    lowest = lowest if number else min(lowest, float(scores.amin()))
-            progress(work * (z + 1) // len(inverse) - work * z // len(inverse))
+        for start in range(0, len(places), TOGETHER):
+            part, end = slice(start, start + TOGETHER), min(start + TOGETHER, len(places))
+            seen = tile.seen.take(places[part, None] + near)
+            means, changes = ((seen @ patterns) * inverse[part, None] for patterns in self.patterns)
+            for number, (mean, change) in enumerate(self.weights):
+                scores, difference = means @ mean.T, changes @ change.T
+                best[number, part], pair = (scores + difference.abs()).max(1)
+                second = difference.gather(1, pair[:, None])[:, 0] < 0
+                which[number, part] = (pair + len(mean) * second).int()
+                lowest = lowest if number else min(lowest, float((scores - difference.abs()).amin()))
+            progress(self.work * end // len(places) - self.work * start // len(places))
         return [(one.view(*sides), other.view(*sides), lowest) for one, other in zip(best, which)]
+
+
+def _patterns(every: list[torch.Tensor], lost: float) -> torch.Tensor:
+    """(v, m) orthonormal patterns of some (n, v) kernels. lost: part of the power that they may lack."""
+    powers, patterns = torch.linalg.eigh(sum(one.T @ one for one in every))
+    kept: torch.Tensor = patterns[:, powers.clamp(min=0).cumsum(0) > lost * powers.sum()]
+    return kept
+
+
+def _pairs(one: torch.Tensor, angles: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """What belongs to the first and the second of each pair of orientations: where these are not so in two halves as
+    without symmetry, each makes a pair with itself. one: (n, m). angles: (n, 3), see orientations."""
+    half, matrices = len(one) // 2, rotation_matrices(angles)
+    paired = np.allclose(matrices[-half:], matrices[:half] * [-1, 1, -1])
+    return (one[:half], one[half:]) if paired else (one, one)

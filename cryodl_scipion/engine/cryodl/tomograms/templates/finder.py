@@ -9,20 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from ...contract import DetectParticlesConfig, rescaled, sha256
 from ...core.healpix_grid import ball_of_rotations
 from ...core.names import numbers_by_name
 from ...core.peaks import find_peaks_3d, refined_peaks, separate
-from ...core.projections import rotation_matrices
+from ...core.projections import euler_angles, rotation_matrices
 from ...io.files import expand_paths
 from ...io.memory import GIGABYTE, WORKING_MEMORY
 from ...io.progress import ProgressBar
 from ...io.structures import dark_notes, structure_names
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import scrambled_harmonics
-from ..detectors.predict import SpeciesFound
+from ..detectors.predict import SpeciesFound, well_inside
 from ..segmenters.working_scale import WorkingTomogram, check_volume
 from .correlate import (
     FEW,
@@ -149,8 +148,7 @@ class TemplateFinder:
             notes.append(
                 f"In {name} the inverted template fits better: protein seems to be {other}. Try --contrast {other}."
             )
-        bounds = np.array(tomogram.shape) - 1 - self.config.border / pixel_size
-        inside = ((zyx >= self.config.border / pixel_size) & (zyx <= bounds)).all(axis=1)
+        inside = well_inside(zyx, tomogram.shape, self.config.border / pixel_size)
         there = inside & (scores >= (self.threshold or 0.0))
         taken = {name: scores[there & (won == number)] for number, name in enumerate(self.others, BY_ANOTHER)}
         rivals = scores[there & (won == BY_DECOY)] if self.decoys else None
@@ -198,12 +196,8 @@ class TemplateSearch:
             power, template.resolution, source.pixel_size, tilts, config.defocus, config.phase_flipped
         )
         self.kernels = [Kernels(one, self.filters, device) for one in structures]
+        self.work = len(self.starts) * sum(len(one.angles) for one in structures)  # orientations, of all tiles
         self.typical = float(np.median([self._tile(self._voxels(self.starts[n]), None).typical for n in sampled]))
-
-    @property
-    def work(self) -> int:
-        """Tiles times orientations of the whole search, for a progress bar."""
-        return len(self.starts) * sum(len(one.template.angles) for one in self.kernels)
 
     def run(self, threshold: float | None, progress: typing.Callable[[int], object]) -> tuple[typing.Any, ...]:
         """Places of a tomogram where one of the structures fits, best first, with at least a score, and the best ones
@@ -328,7 +322,7 @@ def refine_detection(
     for _ in range(rounds):
         step /= 2
         matrices = base @ ball_of_rotations(step * 1.01, step)
-        tried = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
+        tried = euler_angles(matrices)
         scores = (kernels.at(tried).flatten(1) @ patches.T) * inverse
         number = int(scores.amax(dim=1).argmax())
         if float(scores[number].max()) > best[0]:
