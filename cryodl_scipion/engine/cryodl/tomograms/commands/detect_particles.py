@@ -39,7 +39,7 @@ ALIKE_WORDS = (
 
 @command
 def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticlesOutputs:
-    named = files.name_tomograms(files.expand_paths(config.tomograms), config.names)
+    named = files.name_tomograms(files.expand_paths(config.tomograms, config.names), config.names)
     refuse_name_of_all(named)
     finder = (TemplateFinder if config.template else NetworkFinder)(config, named, run.device)
     run.warn(*finder.notes)
