@@ -147,8 +147,8 @@ def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: F
     print(f"Coordinates: {config.output}/<tomogram>.star; {made.particles}.")
     total = sum(sum(counts.values()) for counts in made.counts.values())
     run.methods(
-        f"{counted(total, 'particle')} of {', '.join(made.species)} were found in "
-        f"{counted(len(made.counts), 'tomogram')} with {PROGRAM} {finder.in_words}."
+        f"{counted(total, 'particle was', 'particles were')} found in {counted(len(made.counts), 'tomogram')} "
+        f"({', '.join(made.species)}) with {PROGRAM} {finder.in_words}."
     )
 
 
