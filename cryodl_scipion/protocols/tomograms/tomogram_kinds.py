@@ -72,7 +72,6 @@ def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms", some: bool 
 
 
 def _unusable(path: str) -> List[str]:
-    """Why the file of a volume cannot be used, if so: one sentence."""
     return (
         sayIf(
             not path.lower().endswith(MRC_ENDINGS),
