@@ -78,13 +78,13 @@ def mapProblem(volume: Volume, what: str = "map") -> List[str]:
             f"The {what} {path} has no pixel size (sampling rate). Import it again with its pixel size.",
         )
         or sayIf(
-            isMrc(volume) and _insteadOfHeader(path),
-            f"The {what} {path} begins with {_insteadOfHeader(path)}, not with an MRC header. Import the map itself.",
+            isMrc(volume) and insteadOfHeader(path),
+            f"The {what} {path} begins with {insteadOfHeader(path)}, not with an MRC header. Import the map itself.",
         )
     )
 
 
-def _insteadOfHeader(path: str) -> str:
+def insteadOfHeader(path: str) -> str:
     """What is found where an MRC file has its header; empty if that may be one."""
     with open(path, "rb") as file:
         head = file.read(1024)

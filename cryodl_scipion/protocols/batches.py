@@ -11,7 +11,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Image, SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer
-from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase, params
+from pyworkflow.protocol import STATUS_NEW, STEPS_PARALLEL, Form, ProtStreamingBase, params
 
 from ..convert import arriving, reading
 from ..engine.cryodl import contract
@@ -171,9 +171,20 @@ class ArrivingBatches(StoredSettings):
             )
         addThreads(form)
 
+    def _insertFunctionStep(self, *given: Any, **others: Any) -> int:
+        """As pyworkflow's, which may start a step before it has a number: all without one get the same GPU."""
+        index = super()._insertFunctionStep(*given, wait=True, **others)
+        step = self._steps[index - 1]
+        step.setObjId(index)
+        step.setStatus(STATUS_NEW)
+        return index
+
     def _insertBatches(self, work: Any, output: Any) -> None:
         """Insert steps for items as they come, until the input is closed. work, output: steps of this protocol that
         take names; output is run when work, if any, is done. stepsGeneratorStep makes self._arriving first."""
+        # free GPUs are called -1, -2 ... and the one that step 2 gives back -2: another of that name would be lost
+        executor = self._stepsExecutor
+        executor.gpuDict = {slot - 10**9: gpus for slot, gpus in executor.gpuDict.items()}
         pwutils.makePath(self._getExtraPath())
         self._storeSettings()
         self._arriving.update()  # outputs may know their items by numbers alone

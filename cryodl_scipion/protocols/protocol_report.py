@@ -17,6 +17,7 @@ from ..engine.cryodl.contract import ReportConfig, ReportOutputs, write_json
 from . import engine_protocol, kinds
 
 _FOLDER = re.compile(r"(\d{6})_\w+")
+_MARK = re.compile(r"\[\[(?:sci-open:[^\]]*|([^\]]*))\]\[([^\]]*)\]\]|\*([^*]+)\*")  # links and bold
 
 
 def wordsOfRuns(project: str, without: str = "") -> Dict[str, Dict[str, Any]]:
@@ -43,7 +44,8 @@ def _wordsOf(project: Any, path: str, number: int) -> Dict[str, Any]:
 
 
 def _texts(function: Any) -> List[str]:
-    return [str(line) for line in function() or [] if str(line).strip()]
+    plain = lambda found: " ".join(filter(None, found.group(2, 1, 3)))
+    return [_MARK.sub(plain, str(line)) for line in function() or [] if str(line).strip()]
 
 
 PAGE, WORDS = "report.html", "words.json"

@@ -279,6 +279,10 @@ class TestCryodlForms(BaseTest):
                 ]
                 self.assertTrue(all(shown), f"{protocolClass.__name__} {way} has an empty tab")
                 self.assertLessEqual(sum(map(len, shown)), 12, f"{protocolClass.__name__} {way}: {shown}")
+                # Execute is below: 13 lines of 30 px fit on a screen of 800 px, and a list of inputs is as high as four
+                lists = [sum(isinstance(protocol.getParam(n), params.MultiPointerParam) for n in tab) for tab in shown]
+                lines = max(len(tab) + 3 * many for tab, many in zip(shown, lists))
+                self.assertLessEqual(lines, 13, f"{protocolClass.__name__} {way}: {shown}")
 
     def test_gpus_limit_steps_only_when_they_are_used(self):
         protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList="0")

@@ -9,6 +9,7 @@ from unittest import mock
 
 import psutil
 from pyworkflow.project import Manager
+from pyworkflow.protocol.executor import ThreadStepExecutor
 
 from ..engine.cryodl import contract
 from ..protocols import (
@@ -103,6 +104,28 @@ class TestCryodlDevices(MachineTest):
         with tempfile.TemporaryDirectory() as meet, mock.patch.dict(os.environ, FAKE_ENGINE_MEET=meet):
             protocol = self.pick(useGpu=True, gpuList="0 1", numberOfThreads=3)
         self.assertEqual(self.devices(protocol), ["GPU 0 (fake)", "GPU 1 (fake)"])
+
+    def inserted(self):
+        """(executor, steps that need a GPU) of a run on two GPUs before any of its batches began."""
+        values = dict(useGpu=True, gpuList="0 1", numberOfThreads=3, streamingBatchSize=2)
+        protocol = self.makeProtocol(CryodlProtPick, self.inputs, **values)
+        self.proj._setupProtocol(protocol)
+        protocol.setStepsExecutor(ThreadStepExecutor(None, 2, gpuList=[0, 1]))
+        protocol._insertAllSteps()
+        protocol.stepsGeneratorStep()
+        return protocol._stepsExecutor, [step for step in protocol._steps if step.needsGPU()]
+
+    def test_batches_that_start_before_they_are_noted_down_have_gpus_of_their_own(self):
+        executor, steps = self.inserted()
+        self.assertTrue(all(executor._isStepRunnable(step) for step in steps))
+        self.assertEqual([executor.gpuDict[step.getObjId()] for step in steps], [[0], [1]])
+
+    def test_a_gpu_that_the_first_batch_gives_back_hides_none(self):
+        executor, steps = self.inserted()
+        steps[0].setObjId(steps[0].getIndex())  # as when it is noted down
+        self.assertTrue(executor._isStepRunnable(steps[0]))
+        executor.freeGpusSlot(steps[0].getObjId())
+        self.assertEqual(sorted(executor.gpuDict.values()), [[0], [1]])
 
     def test_without_gpu_the_list_does_not_matter(self):
         protocol = self.pick(useGpu=False, gpuList="0", numberOfThreads=3, binThreads=3)

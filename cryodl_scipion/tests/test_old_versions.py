@@ -24,6 +24,8 @@ SAVED = os.path.join(DATA, "workflow_0_1_0.json")
 PROJECT = os.path.join(DATA, "project_0_1_0.sql")
 OBJECT = "object."
 PROTOCOLS = contract.version_0_1_0.PROTOCOLS
+# {protocol: fields of its form that are gone, beside those of options in REMOVED}
+FIELDS_REMOVED = {"CryodlProtEvaluateMap": ("testImprover", "modelFrom", "shippedModel", "useGpu", "gpuList")}
 
 
 class TestOldVersions(BaseTest):
@@ -103,7 +105,7 @@ class TestOldVersions(BaseTest):
         table, now = contract.version_0_1_0, contract.command_name(config) if config else ""
         commands = [now, *(then for then, one in table.COMMANDS.items() if one == now)]
         removed = [formName(name) for command in commands for name in table.REMOVED.get(command, ())]
-        return [*removed, *table.FIELDS_REMOVED.get(protocol.getClassName(), ())]
+        return [*removed, *FIELDS_REMOVED.get(protocol.getClassName(), ())]
 
     def _exported(self, run):
         return {name: value for name, value in run.items() if name != "choices"}

@@ -9,7 +9,7 @@ from unittest import mock
 
 from .. import Plugin
 from ..protocols import CryodlProtEstimateCTF, CryodlProtReport
-from ..protocols.protocol_report import wordsOfRuns
+from ..protocols.protocol_report import _texts, wordsOfRuns
 from ..viewers.viewer_simulate import CryodlReportViewer
 from . import synthetic
 from .base import CryodlTest, fakePython, usePython
@@ -59,6 +59,10 @@ class TestCryodlReport(CryodlTest):
         self.assertIn("cannot be read", words["999999_Broken"]["summary"][0])
         self.assertEqual(os.stat(database).st_mtime_ns, before)
         json.dumps(words)
+
+    def test_scipions_marks_are_not_in_the_words(self):
+        lines = ["*12* of mics/*.mrc, in [[sci-open:477][set 2]].", " ", "[[https://doi.org/10.1][A et al., 2016]]"]
+        self.assertEqual(_texts(lambda: lines), ["12 of mics/*.mrc, in set 2.", "A et al., 2016 https://doi.org/10.1"])
 
     def test_the_viewer_opens_the_browser(self):
         with mock.patch("webbrowser.open", return_value=True) as opened:

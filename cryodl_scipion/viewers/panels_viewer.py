@@ -162,9 +162,9 @@ class Shows:
     def window(self, windowClass: type, *arguments: Any) -> WindowView:
         return WindowView(windowClass, self.getTkRoot(), *arguments)
 
-    def plot(self, what: str, draw: Callable[[Any], Any], size: Any = (8, 5), tight: bool = True) -> PlotView:
-        """A drawing. draw: function of the figure. size: (width, height), inches. tight: see PlotView."""
-        view = PlotView(self.getTkRoot(), self.title(what), size, tight)
+    def plot(self, what: str, draw: Callable[[Any], Any], size: Any = (8, 5)) -> PlotView:
+        """A drawing. draw: function of the figure. size: (width, height), inches."""
+        view = PlotView(self.getTkRoot(), self.title(what), size)
         draw(view.getFigure())
         return view
 

@@ -132,12 +132,11 @@ class FollowingWindow(CanvasWindow):
 
 
 class PlotView(View):
-    """A drawing that Scipion shows in a window, and a test or a script can save. size: (width, height), inches. tight:
-    False for a drawing of several figures, which places its axes itself."""
+    """A drawing that Scipion shows in a window, and a test or a script can save. size: (width, height), inches."""
 
-    def __init__(self, parent: Any, title: str, size: Any = (8, 5), tight: bool = True) -> None:
+    def __init__(self, parent: Any, title: str, size: Any = (8, 5)) -> None:
         self._parent, self._title = parent, title
-        self._figure = Figure(figsize=size, facecolor="white", layout="tight" if tight else None)
+        self._figure = Figure(figsize=size, facecolor="white", layout="tight")
 
     def getFigure(self) -> Figure:
         return self._figure
@@ -191,6 +190,7 @@ _CONTROLS = (
 PICTURES = {
     "frc": "FRC with the ground truth",
     "fsc": "FSC of maps",
+    "local_resolution": "Local resolution",
     "control": "Control",
     "triplets": "Triplets",
     "gallery": "Gallery",

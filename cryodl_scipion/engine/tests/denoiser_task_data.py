@@ -35,9 +35,11 @@ class DotPairs:
         assert values is None
 
 
-def task_of(name, **options):
+def task_of(name, adversarial=None, **options):
+    """adversarial: weight of the discriminator's verdict, None for the network's own."""
     torch.manual_seed(0)
     method, pairs = denoiser_method(name), DotPairs()
+    method.adversarial = method.adversarial if adversarial is None else adversarial
     network, statistics = method.build(BOX), measure_pairs(pairs, 0)
     network.learn_scale(statistics)
     return DenoiserTask(method, network, pairs, statistics.amplitude, **options)

@@ -22,6 +22,7 @@
 | one bad among many | test_pick.py and test_train_picker.py: test_one_bad_... |
 """
 
+import errno
 import json
 import resource
 import shutil
@@ -33,7 +34,7 @@ from synthetic import run_cryodl, write_mrc, write_star
 
 from cryodl.contract import Failure, Result
 from cryodl.io import micrographs
-from cryodl.running.cli import main
+from cryodl.running.cli import _sentence, main
 
 
 def pick_arguments(folder, micrographs=("mics/*.mrc",), model="model", more=()):
@@ -277,6 +278,10 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(project):
     assert list((project / "out").rglob("*.star")) == [] and list((project / "out").rglob(".*")) == []
     assert not (project / "result.json").exists()
     assert main(pick_arguments(project)) == 0  # with room again the same command finishes
+
+
+def test_the_advice_on_a_full_disk_holds_in_a_form_too():
+    assert _sentence(OSError(errno.ENOSPC, "No space left on device", "a.mrc")).endswith("Free space on its disk.")
 
 
 @pytest.mark.slow

@@ -254,11 +254,11 @@ def test_a_project_gives_its_runs_with_label_and_status(folder):
     shutil.rmtree("results")
     with open("words.json", "w") as file:
         json.dump(
-            {"000077_ProtPick": dict(label="picking", summary=["*8 picks*"], methods=["They were picked."])}, file
+            {"000077_ProtPick": dict(label="picking", summary=["8 of a/*.mrc"], methods=["They were picked."])}, file
         )
     status, page, said, text = report("--project", "project", "--words", "words.json")
     assert status == 0 and said.runs == 2 and said.working
-    assert "my <b>picks</b> 2" in page.words and "They were picked." in page.words and "8 picks" in page.words
+    assert "my <b>picks</b> 2" in page.words and "They were picked." in page.words and "8 of a/*.mrc" in page.words
     assert 'http-equiv="refresh"' in text and "runs are active" in page.words
     assert sum("m1" in word for word in page.words.split()) and len(page.pictures) == 1  # the micrograph
 

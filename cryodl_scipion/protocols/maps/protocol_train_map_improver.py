@@ -67,6 +67,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         ),
         FrameChoice(_OURS),
         Options("pairs", when=f"pairsFrom == {TABLE}"),
+        Section("Simulated maps"),
         _SIMULATED,
         Own(
             "structureFiles",
@@ -76,9 +77,9 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
             "files need not be imported.\n\nEmpty: none.",
             default="",
         ),
-        Options("leave_out", "simulated", "resolution_min", "resolution_max"),
+        Options("simulated", "resolution_min", "resolution_max"),
         Section("Training"),
-        Options("network", "steps", "working_pixel_size", "target_resolution", "batch_size", "seed"),
+        Options("leave_out", "network", "steps", "working_pixel_size", "target_resolution", "batch_size", "seed"),
         Model(
             "map_improver",
             NONE,

@@ -295,7 +295,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             sizes = (stated, convert.foundDiameter([contract.Result("pick", made)]))
             diameter = max((size for size in sizes if size), default=None) or diameterOf(self)
             box = boxSizeOf(self, diameter)
-            if box:  # none as long as no particles were found
+            if box and box >= (coordinates.getBoxSize() or 0):  # none without particles; no batch makes it smaller
                 coordinates.setBoxSize(box)
                 convert.describeOutput(coordinates, os.path.join(self._output(), "candidates"), diameter)
             for name, micrograph in items.items():

@@ -11,7 +11,7 @@ from ...convert.tomograms import coordinates3d, subtomograms
 from ...convert.tomograms.tomograms import byId, engineNames
 from ...engine.cryodl import contract
 from ..engine_protocol import OneRun
-from ..kinds import BoxSize, Choice, MapOrModel, MapsOrModels, ModelOfProject, Options, sayIf
+from ..kinds import BoxSize, Choice, MapOrModel, MapsOrModels, ModelOfProject, Options, Section, sayIf
 from .tomogram_kinds import WholeTomograms
 
 TEMPLATE, NETWORK = 0, 1
@@ -65,6 +65,7 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
             when=_NETWORK,
             needed=True,
         ),
+        Section("Search"),
         Options("diameter", "symmetry", "resolution", "angular_step", "contrast", "defocus", when=_TEMPLATE),
         Options("phase_flipped", "fdr", when=_TEMPLATE),
         Options("threshold"),

@@ -17,6 +17,7 @@ from tomo.objects import (
 )
 
 from ...convert.arriving import ArrivingItems
+from ...convert.maps import insteadOfHeader
 from ...convert.names import emptyFolder, inputName
 from ...convert.tomograms.subtomograms import (
     appendSubtomogramAverages,
@@ -35,7 +36,6 @@ from ...convert.tomograms.tomograms import (
     fileOf,
     idOf,
     sizeOf,
-    sizeOfFile,
 )
 from ...engine.cryodl.contract.annotations import check_name, read_tiles
 from ...objects import CryodlAnnotations
@@ -46,14 +46,14 @@ from ..checks import listed, sayIf
 MIN_OF_CLASS = 4
 
 
-def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms") -> List[str]:
-    """What is wrong with a set of tomograms or masks: empty, without pixel size, of another format, absent."""
+def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms", some: bool = False) -> List[str]:
+    """What is wrong with a set of tomograms or masks: empty, without pixel size, of another format, absent. some: one
+    that can be used is enough, since the run leaves out the others and says so."""
     if volumes.getSize() == 0 and not volumes.isStreamOpen():
         return [f"The set of {what} is empty. Choose another."]
     names, files = [idOf(item) for item in clonesOf(volumes)], sorted(map(fileOf, clonesOf(volumes)))
     repeated = sorted({name for name in names if names.count(name) > 1})
-    strange = [path for path in files if not path.lower().endswith(MRC_ENDINGS)]
-    lost = [path for path in files if not os.path.exists(path)]
+    wrong = [problem for path in files for problem in _unusable(path)]
     return (
         sayIf(
             (volumes.getSamplingRate() or 0) <= 0,
@@ -65,21 +65,21 @@ def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms") -> List[str
             "them with different names.",
         )
         or sayIf(
-            strange,
-            f"The {what} cannot be used: {listed(strange)} does not have the name of an MRC file "
-            f"({', '.join(MRC_ENDINGS)}). Convert the volumes to MRC and import them again.",
+            wrong and not (some and len(wrong) < len(files)),
+            f"The {what} cannot be used: {' '.join(wrong[:3])} Restore them or convert them to MRC, and import again.",
         )
-        or sayIf(lost, f"The {what} cannot be used: {listed(lost)} does not exist. Restore it, or import it again.")
-        or [f"The {what} cannot be used: {problem}" for path in files for problem in _unreadable(path)][:1]
     )
 
 
-def _unreadable(path: str) -> List[str]:
-    try:
-        sizeOfFile(path)
-    except (ValueError, OSError, EOFError) as error:
-        return [f"{path} is not a readable MRC file ({error})."]
-    return []
+def _unusable(path: str) -> List[str]:
+    return (
+        sayIf(
+            not path.lower().endswith(MRC_ENDINGS),
+            f"{path} does not have the name of an MRC file ({', '.join(MRC_ENDINGS)}).",
+        )
+        or sayIf(not os.access(path, os.R_OK), f"{path} does not exist, or cannot be read.")
+        or sayIf(insteadOfHeader(path), f"{path} begins with {insteadOfHeader(path)}, not with an MRC header.")
+    )
 
 
 def checkPaired(
@@ -251,7 +251,7 @@ class Tomograms(kinds.Growing):
         return fileOf(item)
 
     def check(self, protocol: Any, found: SetOfTomograms) -> List[str]:
-        return checkTomograms(found)
+        return checkTomograms(found, some=True)
 
 
 class WholeTomograms(kinds.Pointing):
@@ -266,7 +266,7 @@ class WholeTomograms(kinds.Pointing):
         return dict(zip(self.fills, (files, tuple(names[idOf(item)] for item in items), found.getSamplingRate())))
 
     def check(self, protocol: Any, found: SetOfTomograms) -> List[str]:
-        return checkTomograms(found)
+        return checkTomograms(found, some="names" in self.fills)  # the engine names what is not there
 
 
 class LinksToTomograms(WholeTomograms):

@@ -46,6 +46,12 @@ class TestCryodlPick(PickTest):
         self.assertEqual(line, "*16 particles* on 4 micrographs, 4.0 per micrograph")
         self.assertIn("on 5 micrographs, 3.2 per", pickLines(coordinates, [result(**own), result(**empty)])[0])
 
+    def test_a_batch_without_picks_makes_no_box_smaller(self):
+        protocol, made = self.pick(), contract.COMMANDS["pick"].outputs
+        for found in (dict(picked_diameter=300), {}):
+            protocol._append({}, contract.outputs_of(made, found, old=True))
+        self.assertEqual(protocol.outputCoordinates.getBoxSize(), boxSizeFor(300, synthetic.PIXEL_SIZE))
+
     def test_picks_and_box_follow_the_form(self):
         protocol = self.pick(threshold=0.0, boxSize=50, particleDiameter=100)
         self.assertEqual(picksOf(protocol.outputCoordinates)["mic_001.mrc"], EVERYTHING)

@@ -10,7 +10,7 @@ from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import MeshPoint
 
 from ...convert.relion_star import anglesOf
-from ...convert.tomograms.tomograms import featureOf, featuresOf, markScores
+from ...convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, markScores
 from ...engine.cryodl import contract
 from ...protocols import (
     CryodlProtEvaluateSegmentation,
@@ -106,7 +106,14 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         )
         lost = makeTomograms(self)
         os.remove(lost._getExtraPath("TS_01.mrc"))
-        self.assertIn("TS_01.mrc does not exist", " ".join(self.segmentation(lost).validate()))
+        self.assertEqual(self.segmentation(lost).validate(), [])  # the others are segmented
+        self.assertIn("TS_01.mrc does not exist", " ".join(checkTomograms(lost.outputTomograms)))
+        for tomogram in clonesOf(lost.outputTomograms):
+            with open(tomogram.getFileName(), "w") as file:
+                file.write("not a tomogram\n" * 100)
+        self.assertIn(
+            "TS_01.mrc begins with text, not with an MRC header", " ".join(self.segmentation(lost).validate())
+        )
         # Scipion cannot make a set of such files without the package that reads them, so the items are given alone
         tomogram = lost.outputTomograms.getFirstItem().clone()
         tomogram.setFileName("TS_01.hdf")

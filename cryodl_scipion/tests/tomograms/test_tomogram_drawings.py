@@ -322,21 +322,18 @@ class TestCryodlClassDrawings(Volumes):
         self.assertEqual([t.get_text() for t in axes.texts], ["8", "2", "0", "1", "9", "3"])
         self.assertEqual(axes.images[0].get_array()[0].tolist(), [0.8, 0.2, 0])
 
-    def test_an_embedding_stands_beside_the_averages_of_its_classes(self):
+    def test_an_embedding_names_its_classes_as_their_averages_do(self):
         path = os.path.join(self._folder.name, "embedding.csv")
         with open(path, "w") as file:
             file.write("name,class,component 1,component 2\na.mrc,1,0.5,1.5\nb.mrc,2,-1,2\nc.mrc,1,0.6,1.4\n")
         positions, numbers = viewer_subtomograms.readEmbedding(path)
         self.assertEqual((positions.tolist(), numbers.tolist()), ([[0.5, 1.5], [-1, 2], [0.6, 1.4]], [1, 2, 1]))
-        figure = Figure(figsize=(12, 6))
+        axes, figure = Figure().add_subplot(), Figure()
         averages = [("cluster 1", 2, self.write("one", self.blob(0, 0, 0))), ("cluster 2", 1, None)]
-        viewer_subtomograms.drawEmbeddingAndAverages(
-            figure, positions, numbers, averages, {1: "cluster 1", 2: "cluster 2"}
-        )
-        self.assertEqual(
-            [t.get_text() for t in figure.axes[0].get_legend().get_texts()], ["cluster 1 (2)", "cluster 2 (1)"]
-        )
-        self.assertEqual([len(axes.images) for axes in figure.axes[1:]], [1, 1, 1, 0, 0, 0])
+        viewer_subtomograms.drawEmbedding(axes, positions, numbers, {1: "cluster 1", 2: "cluster 2"})
+        viewer_subtomograms.drawAverages(figure, averages)
+        self.assertEqual([t.get_text() for t in axes.get_legend().get_texts()], ["cluster 1 (2)", "cluster 2 (1)"])
+        self.assertEqual([len(axes.images) for axes in figure.axes], [1, 1, 1, 0, 0, 0])
         with self.assertRaisesRegex(ValueError, "no column `class`"):
             with open(path, "w") as file:
                 file.write("name\na\n")

@@ -106,7 +106,7 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
     @panel(
         "Metrics and half-map test",
         "FSC, Q-score and local correlation of the map and the original map, with the same mask, the result of the "
-        "half-map test, and pictures of FSC and slices.",
+        "half-map test, and pictures of FSC, local resolution and slices.",
     )
     def showMetrics(self, evaluation: Dict[str, Any]) -> Any:
         good, sentences = mapVerdictOf(evaluation)

@@ -149,9 +149,6 @@ def readEmbedding(path: str) -> Tuple[np.ndarray, np.ndarray]:
     return np.array(positions), np.array([int(float(row["class"])) for row in rows])
 
 
-_MAX_ROWS = 8  # of averages that are drawn beside an embedding
-
-
 def drawConfusion(axes: Axes, matrix: Any, rows: Any, columns: Any) -> None:
     """Rows are the true classes, columns those that were found; colours are parts of a row, figures are numbers."""
     matrix = np.array(matrix, float).reshape(len(rows), len(columns))
@@ -190,15 +187,6 @@ def drawAverages(figure: Any, averages: Sequence[Average]) -> None:
     figure.subplots_adjust(left=0.24, right=0.99, top=0.93, bottom=0.01, wspace=0.04, hspace=0.04)
 
 
-def drawEmbeddingAndAverages(
-    figure: Any, positions: np.ndarray, classes: np.ndarray, averages: Sequence[Average], names: Dict[int, str]
-) -> None:
-    left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
-    drawEmbedding(left.add_subplot(), positions, classes, names)
-    left.subplots_adjust(left=0.11, right=0.98, bottom=0.1, top=0.97)
-    drawAverages(right, averages[:_MAX_ROWS])
-
-
 class CryodlClassifyViewer(
     PanelsViewer, targets=[CryodlProtClassifySubtomograms], section="Classes", wait="There are no classes", data=CLASSES
 ):
@@ -209,15 +197,13 @@ class CryodlClassifyViewer(
         super().setProtocol(protocol)
 
     @panel(
-        "Embedding and averages",
-        "Each subtomogram is a point; similar ones are close together. Colours are the classes, whose averages are "
-        "shown beside.",
+        "Embedding",
+        "Each subtomogram is a point; similar ones are close together. Colours are the classes, as of their averages.",
     )
     def showEmbedding(self, classes: SetOfClassesSubTomograms) -> Any:
         embedding, averages = readEmbedding(self.protocol._made().embedding), averagesOf(classes, self.protocol)
         names = {number: name for number, (name, *_) in enumerate(averages, 1)}
-        draw = lambda figure: drawEmbeddingAndAverages(figure, *embedding, averages, names)
-        return self.plot("Embedding", draw, (13, 7), tight=False)
+        return self.plot("Embedding", lambda figure: drawEmbedding(figure.add_subplot(), *embedding, names))
 
     @panel("Averages of the classes", "Middle slices of each average, and the number of subtomograms in it.")
     def showAverages(self, classes: SetOfClassesSubTomograms) -> Any:

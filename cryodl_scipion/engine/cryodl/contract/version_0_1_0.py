@@ -61,8 +61,6 @@ FIELDS: typing.Dict[str, typing.Dict[str, str]] = {
     "CryodlProtTrainFromStructure": {"inputMicrographs": "ownMicrographs", "contrast": "simulatedContrast"},
     "CryodlProtTrainGeneral": {"steps": "generalSteps", "startGeneral": "continueGeneral"},
 }
-# {protocol: fields of its form that are gone, beside those of options in REMOVED}.
-FIELDS_REMOVED = {"CryodlProtEvaluateMap": ("testImprover", "modelFrom", "shippedModel", "useGpu", "gpuList")}
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
 # then where several became one.
 RENAMED: typing.Dict[str, typing.Dict[str, str]] = {"fit-subtomogram-heterogeneity": {"subtomograms": "particles"}}

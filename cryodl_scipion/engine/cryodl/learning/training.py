@@ -209,7 +209,7 @@ def fit(
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
     task.wrapped = None
     if accelerator.is_main_process:
-        log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
+        log(f"Training ended: {reason}. The model is that of step {state.best_step}, the best on the validation data.")
         networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
     accelerator.spread(networks)
     return FitReport(state.step, state.best_step, state.best, reason, state.seconds)

@@ -336,7 +336,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "Free space, or choose another --output" if full else "Choose another folder, or check its permissions"
+        advice = "Free space on its disk" if full else "Choose another folder, or check its permissions"
         if isinstance(error, FileNotFoundError):
             advice = f"Check its name (current folder: {os.getcwd()})"
         return f"{where}{error.strerror}" + (f". {advice}." if full or where else "")

@@ -358,6 +358,7 @@ def test_the_folder_of_an_evaluation_holds_what_was_measured(files, tmp_path):
     opened = [line[6:-1] for line in (folder / "show.cxc").read_text().splitlines() if line.startswith('open "')]
     assert len(opened) >= 3 and all((folder / name).exists() for name in opened)
     assert ("local_resolution.mrc" in opened) == ("local_resolution_angstrom" in said["half_maps"])
+    assert (folder / "local_resolution.png").exists() == ("local_resolution.mrc" in opened)
     with open(folder / "fsc.csv", newline="") as file:
         shells = list(csv.DictReader(file))
     column = lambda name: np.array([float(row[name]) for row in shells])

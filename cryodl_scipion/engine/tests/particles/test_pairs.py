@@ -162,25 +162,21 @@ def test_the_pool_of_projections_is_renewed_and_never_grows_beyond_its_room(fold
 
 def test_splits_keep_micrographs_and_half_sets_apart(folder):
     particles = read_particles(folder / "p.star")
-    training, validation, how = split_particles(particles, "auto", 0.25, 0)
+    training, validation, how = split_particles(particles, 0.25, 0)
     names = np.array(particles.micrographs)
     assert not set(names[training]) & set(names[validation]) and "micrograph" in how and len(validation) == 10
-    training, validation, how = split_particles(particles, "half", 0.1, 0)
-    assert set(particles.halves[training]) == {1} and set(particles.halves[validation]) == {2}
     anonymous = dataclasses.replace(particles, micrographs=("",) * 40)
-    assert "half set" in split_particles(anonymous, "auto", 0.1, 0)[2]
+    training, validation, how = split_particles(anonymous, 0.1, 0)
+    assert set(particles.halves[training]) == {1} and set(particles.halves[validation]) == {2} and "half set" in how
     alone = dataclasses.replace(anonymous, halves=None)
-    training, validation, how = split_particles(alone, "auto", 0.1, 0)
+    training, validation, how = split_particles(alone, 0.1, 0)
     assert "at random" in how and sorted([*training, *validation]) == list(range(40)) and len(validation) == 4
-    for wrong, by in ((anonymous, "micrograph"), (alone, "half")):
-        with pytest.raises(ValueError, match="Choose auto"):
-            split_particles(wrong, by, 0.1, 0)
 
 
 def test_one_particle_cannot_be_learnt_from_and_two_can(folder):
     particles = read_particles(folder / "p.star")
     with pytest.raises(ValueError, match="1 particle; at least two"):
-        split_particles(particles.subset([0]), "auto", 0.1, 0)
+        split_particles(particles.subset([0]), 0.1, 0)
     projector = load_projector(folder / "p_map.mrc", PIXEL, BOX)[0]
     pairs = Pairs([particles.subset([0, 1])], [projector], BOX, PIXEL, DIAMETER)
     assert pairs.draw(np.random.default_rng(0), 4)[0].isfinite().all()

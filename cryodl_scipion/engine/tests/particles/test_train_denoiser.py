@@ -41,7 +41,8 @@ def test_a_training_leaves_a_whole_model_and_nothing_else(trained):
     assert (
         "network swinconv, of map.mrc" in result.summary[0] and "10 steps, stopped: all 10 steps" in result.summary[1]
     )
-    assert "mean FRC with the projections" in result.summary[2] and "not raw data" in result.summary[3]
+    assert "mean FRC with the projections" in result.summary[2]
+    assert result.summary[3] == "Denoised images are not raw data. Evaluate the denoiser to measure what it invents."
     assert "a two-dimensional Swin-Conv-UNet, was trained with cryodl" in result.methods[0]
     assert result.methods[0].endswith("in 10 steps on 35 particles with projections of map.mrc as targets.")
     assert 0 < result.outputs["validation"]["loss"] and -1 <= result.outputs["validation"]["frc"] <= 1

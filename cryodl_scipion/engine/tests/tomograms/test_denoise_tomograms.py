@@ -236,7 +236,8 @@ def test_with_names_halves_are_paired_in_their_order():
         halves(name, seed=ord(name))
         os.rename(f"{name}_even.mrc", f"{name}/even/rec.mrc"), os.rename(f"{name}_odd.mrc", f"{name}/odd/rec.mrc")
     options = dict(even=("b/even/rec.mrc", "a/even/rec.mrc"), odd=("b/odd/rec.mrc", "a/odd/rec.mrc"))
-    assert not denoise(**options, names=("TS_2", "TS_1"), steps=1).skipped
+    first = denoise(**options, names=("TS_2", "TS_1"), steps=1)
+    assert not first.skipped and first.methods[0].startswith("2 tomograms were denoised")
     found = mrcfile.read("out/TS_1.mrc")
     assert correlation(found, ground_truth(ord("a"))) > 0.5 > 0.2 > correlation(found, ground_truth(ord("b")))
 
@@ -258,6 +259,15 @@ def test_a_model_of_another_pixel_size_is_warned_of_and_refused():
     options["tomograms"] = "a.mrc"
     assert any("another size" in w for w in denoise(**options, output="b", pixel_size=13).warnings)
     assert "The difference is too large" in denoise(code=2, **options, output="c", pixel_size=25)
+
+
+def test_a_tomogram_that_is_gone_is_left_out():
+    halves()
+    model = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=1).outputs.model
+    os.rename("tomo1_even.mrc", "a.mrc")
+    result = denoise(tomograms=("a.mrc", "lost.mrc"), names=("TS_1", "TS_2"), model=model, output="b")
+    (skipped,) = result.skipped
+    assert "lost.mrc does not exist" in skipped.reason and result.methods[0].startswith("1 tomogram was denoised")
 
 
 def test_a_folder_of_another_model_is_not_filled_up():

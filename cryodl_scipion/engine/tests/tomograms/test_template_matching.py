@@ -302,8 +302,9 @@ def test_one_bad_tomogram_does_not_end_the_run():
     bad_tomogram("nan")
     Path("tomo.mrc").rename("bad.mrc")
     template_tomogram("tomo.mrc", lopsided_density(20))
-    result = detect(tomograms=("bad.mrc", "tomo.mrc"), threshold=0.6)
-    assert [s.item for s in result.skipped] == ["bad"] and list(result.outputs["counts"]) == ["tomo"]
+    result = detect(tomograms=("bad.mrc", "lost.mrc", "tomo.mrc"), names=("bad", "lost", "tomo"), threshold=0.6)
+    assert [s.item for s in result.skipped] == ["bad", "lost"] and list(result.outputs["counts"]) == ["tomo"]
+    assert "The volume lost.mrc does not exist" in result.skipped[1].reason
 
 
 def test_a_template_without_a_pixel_size_is_named():

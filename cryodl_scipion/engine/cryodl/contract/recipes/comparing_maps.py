@@ -47,6 +47,7 @@ class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
         None,
         limits=(50, 10**8),
         none_means="all particles",
+        expert=True,
     )
     box: int = pick_fields.box()
     scaled_box: int = pick_fields.scaled_box(
@@ -62,7 +63,7 @@ class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
         expert=True,
     )
     max_shift: typing.Optional[float] = fields.max_shift(
-        "Maximum distance of a particle from its pick.", none_means="a tenth of the box size"
+        "Maximum distance of a particle from its pick.", none_means="a tenth of the box size", expert=True
     )
     voltage: typing.Optional[float] = pick_fields.ctf_voltage(
         "Acceleration voltage of the microscope. It is needed where the CTF is estimated."

@@ -32,6 +32,7 @@ def write_report(
     halves = details.get("half_maps")
     if halves and halves["local"] is not None:
         write_volume(folder / "local_resolution.mrc", halves["local"], details["volume"])
+        _plot_local(halves["local"], folder / "local_resolution.png")
     if "reference" in details:
         _write_residues(folder / RESIDUES, details)
         plot_slices(details, folder / "slices.png")
@@ -78,6 +79,13 @@ def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     axes.secondary_xaxis("top").set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
     axes.set(xlabel="frequency (1/Å)", ylabel="Fourier shell correlation", xlim=(0, highest), ylim=(-0.1, 1.02))
     axes.legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def _plot_local(local: np.ndarray, path: Path) -> None:
+    figure, ((axes,),) = new_figure(1, 1, (6.5, 4.2))
+    axes.hist(local[local > 0], bins=50)
+    axes.set(xlabel="local resolution (Å)", ylabel="voxels in the mask")
     save_figure(figure, path)
 
 

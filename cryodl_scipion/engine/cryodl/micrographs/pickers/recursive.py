@@ -130,7 +130,7 @@ def train_recursively(
         kept = later.best["metric"] >= report.best["metric"]
         rounds.append(Recursion(count, round(later.best["metric"], 4), kept))
         if not kept:
-            print(f"Recursion {number} did not improve the validation metric; the previous weights are kept.")
+            print(f"Recursion {number} did not improve the validation metric: the model stays as it was.")
             break
         _add_metrics(folder, part, report.steps)
         task, report = following, _joined(report, later)

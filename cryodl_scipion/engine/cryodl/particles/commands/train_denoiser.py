@@ -111,7 +111,7 @@ def _task(
     else:
         network = method.build(pairs.box, len(pairs.particles))
     method.learn(network, pairs, statistics)
-    return train.DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, None, config.batch_size)
+    return train.DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, config.batch_size)
 
 
 def _tell(run: Run[TrainDenoiserConfig], card: dict[str, typing.Any]) -> None:
@@ -125,7 +125,7 @@ def _tell(run: Run[TrainDenoiserConfig], card: dict[str, typing.Any]) -> None:
         f"validation; {f'{steps}, stopped: ' if learns else ''}{training['stop_reason']}.",
         f"On the held-out particles: mean FRC with the projections {validation['frc']:.3f}, of the raw images "
         f"{validation['frc_raw']:.3f}.",
-        "Denoised images are not raw data. `cryodl evaluate-denoiser` measures what the denoiser invents.",
+        "Denoised images are not raw data. Evaluate the denoiser to measure what it invents.",
     )
     words = f"The denoiser {card['name']}, {network_words('denoiser', card['network'])}, was "
     by = f"with {PROGRAM}"

@@ -45,7 +45,7 @@ def model_card(
         **run.record(),
         batch_size=task.batch_size,
         loss=config.loss,
-        adversarial=task.adversarial,
+        adversarial=task.method.adversarial,
     )
     return dict(
         kind="denoiser",

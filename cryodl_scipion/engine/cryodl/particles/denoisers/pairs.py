@@ -17,40 +17,32 @@ from .pair_sources import PairImages, RealPairs, SimulatedPairs
 from .scales import ROTATIONS
 
 
-def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray, str]:
+def split_particles(particles: ParticleSet, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray, str]:
     """Rows (integer arrays) of training and of validation particles, and a sentence that says how they were kept apart.
 
-    by: 'auto', 'micrograph', 'half' (half 2 validates) or 'random'; auto takes the first of these that the particles
-    allow. fraction: part that validates. Raises ValueError for fewer than two particles, or a way of splitting that
-    they do not allow."""
+    They are split by micrograph, by half set (half 2 validates) or at random, the first of these that they allow.
+    fraction: part that validates. Raises ValueError for fewer than two particles."""
     if len(particles) < 2:
         raise ValueError(
             f"{particles.path} has {len(particles)} particle; at least two are needed, one for training and one for "
             "validation, and thousands for a good model."
         )
-    possible = {
-        "micrograph": len(set(particles.micrographs) - {""}) > 1 and "" not in particles.micrographs,
-        "half": len(set() if particles.halves is None else set(particles.halves.tolist()) & {1, 2}) == 2,
-        "random": True,
-    }
-    if by == "auto":
-        by = next(way for way, can in possible.items() if can)
-    if not possible[by]:
-        raise ValueError(
-            {
-                "micrograph": f"{particles.path} does not name two micrographs or more (rlnMicrographName)",
-                "half": f"{particles.path} has no two half sets (rlnRandomSubset)",
-            }[by]
-            + f", so its particles cannot be split by {by}. Choose auto."
-        )
-    ways: dict[str, typing.Callable[..., typing.Any]] = {
-        "micrograph": _by_micrograph,
-        "half": lambda *_: particles.halves == 2,
-        "random": _at_random,
-    }
-    held: np.ndarray = ways[by](particles, fraction, np.random.default_rng((seed, 77)))
+    ways: tuple[tuple[str, bool, typing.Callable[..., typing.Any]], ...] = (
+        (
+            "by micrograph",
+            len(set(particles.micrographs) - {""}) > 1 and "" not in particles.micrographs,
+            _by_micrograph,
+        ),
+        (
+            "by half set",
+            {1, 2} <= set([] if particles.halves is None else particles.halves.tolist()),
+            lambda *_: particles.halves == 2,
+        ),
+        ("at random", True, _at_random),
+    )
+    how, split = next((how, split) for how, can, split in ways if can)
+    held = split(particles, fraction, np.random.default_rng((seed, 77)))
     training, validation = np.nonzero(~held)[0], np.nonzero(held)[0]
-    how = {"micrograph": "by micrograph", "half": "by half set", "random": "at random"}[by]
     return (
         training,
         validation,
@@ -86,7 +78,7 @@ class Pairs(PairImages):
     `pixel_size` (see simulate.particle_images.load_projector). box: px of the pairs. pixel_size: Å/px of the pairs;
     particles with others are resampled. diameter: Å of the circle that holds every molecule. simulated: part of the
     training pairs that is made anew. contrast: 'auto', 'bright' or 'dark'. resolution: Å, the finest detail of targets,
-    None for that of the pixels. split_by, fraction, seed: see splits.split_particles. turns: those of
+    None for that of the pixels. fraction, seed: see split_particles. turns: those of
     rotations.rotated_images that training pairs get at random.
 
     Known afterwards, a list with an entry for each molecule: training and validation (rows), scales (what projections
@@ -104,7 +96,6 @@ class Pairs(PairImages):
         simulated: float = 0.5,
         contrast: str = "auto",
         resolution: float | None = None,
-        split_by: str = "auto",
         fraction: float = 0.1,
         seed: int = 0,
         rotations: typing.Sequence[int] = ROTATIONS,
@@ -118,7 +109,7 @@ class Pairs(PairImages):
         self.notes, self.warnings = list[str](), list[str]()
         self._real, self._made = list[RealPairs](), list[SimulatedPairs]()
         for one, projector in zip(particles, projectors, strict=True):
-            self._add(one, projector, contrast, split_by, fraction)
+            self._add(one, projector, contrast, fraction)
 
     def draw(
         self, rng: np.random.Generator, count: int, train: bool = True
@@ -173,7 +164,7 @@ class Pairs(PairImages):
             images.append(self.scales[index] * views.cpu())
         return torch.cat(images)
 
-    def _add(self, particles: ParticleSet, projector: Projector, contrast: str, split_by: str, fraction: float) -> None:
+    def _add(self, particles: ParticleSet, projector: Projector, contrast: str, fraction: float) -> None:
         """Measure one molecule's particles, and make the sources of its pairs."""
         if particles.angles is None:
             raise ValueError(f"{particles.path} has particles without angles; their projections cannot be made.")
@@ -181,7 +172,7 @@ class Pairs(PairImages):
             raise ValueError(
                 f"The structure of {particles.path} has a box of {projector.side} px; {self.box} px are needed."
             )
-        training, validation, how = split_particles(particles, split_by, fraction, self.seed)
+        training, validation, how = split_particles(particles, fraction, self.seed)
         views = filtered(projector.project(random_angles(VIEWS, np.random.default_rng(self.seed))), self.low_pass)
         scale = 1 / float(views[:, circle(self.box, self.diameter_px, views.device)].std(dim=1).mean().clamp(min=1e-30))
         fit = fit_structure(particles.subset(training), projector, self.diameter_px, self.pixel_size)

@@ -90,8 +90,7 @@ class DenoiserTask(Task):
     """One denoiser, perhaps with a discriminator, on pairs.
 
     method: a DenoiserMethod. network: of method.build, its scale learnt. pairs: a Pairs. amplitude: see
-    scales.Statistics. loss: name in LOSSES. adversarial: weight of the discriminator's verdict, None for the method's
-    own. batch_size: particles per step."""
+    scales.Statistics. loss: name in LOSSES. batch_size: particles per step."""
 
     example_name, patience = "particles", 6
 
@@ -102,16 +101,14 @@ class DenoiserTask(Task):
         pairs: Pairs,
         amplitude: float,
         loss: str = "l1",
-        adversarial: float | None = None,
         batch_size: int | None = None,
     ) -> None:
         self.method, self.pairs, self.distance = method, pairs, LOSSES[loss]
-        self.adversarial = method.adversarial if adversarial is None else adversarial
         self.batch_size = batch_size or method.batch_size
         self.amplitude = amplitude
         self.networks = torch.nn.ModuleDict({"denoiser": network})
         self.optimizers = {"denoiser": method.optimizer(network)} if method.learns else {}
-        if self.adversarial:
+        if method.adversarial:
             self.networks["discriminator"] = method.build_discriminator(pairs.box)
             self.optimizers["discriminator"] = method.discriminator_optimizer(self.networks["discriminator"])
 
@@ -149,10 +146,10 @@ class DenoiserTask(Task):
         condition, target = network.prepare(noisy, ctf), network.working(target)
         with accelerator.autocast():
             output = self.network("denoiser")(condition)
-        losses = self._judge(condition, output, target, accelerator) if self.adversarial else {}
+        losses = self._judge(condition, output, target, accelerator) if self.method.adversarial else {}
         distance = self.distance(output.float(), target)
         adversarial_loss = losses.pop("adversarial", torch.zeros(()))
-        self._update("denoiser", generator_loss(distance, adversarial_loss, self.adversarial), accelerator)
+        self._update("denoiser", generator_loss(distance, adversarial_loss, self.method.adversarial), accelerator)
         return {"loss": distance.detach(), **losses}
 
     def _judge(

@@ -352,7 +352,7 @@ def _runs(runs: typing.Sequence[FoundRun]) -> str:
         commands = ", ".join(dict.fromkeys(finished.result.command for finished in run.results))
         last = max((finished.time for finished in run.results), default=None)
         when = "" if last is None else f"{datetime.datetime.fromtimestamp(last):%Y-%m-%d %H:%M:%S}"
-        summary = "<br>".join(_e(line.replace("*", "")) for line in run.summary)
+        summary = "<br>".join(_e(line) for line in run.summary)
         css = "failed" if run.status in STOPPED else "status"
         devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device))
         rows.append([_e(run.label), _e(run.status), _e(commands), when, _e(devices), summary])

@@ -161,7 +161,7 @@ def _tell(made: DenoiseTomogramsOutputs, card: dict, run: Run) -> None:
         run.summary("Tomograms without halves have no control: it is not known what was invented in them.")
     learned = len((card.get("training") or {}).get("tomograms") or ())
     run.methods(
-        f"{counted(len(made.files), 'tomogram')} were denoised{filled} with {PROGRAM} by "
+        f"{counted(len(made.files), 'tomogram was', 'tomograms were')} denoised{filled} with {PROGRAM} by "
         f"{network_words(KIND, card['network'])} that had learned to predict one half of "
         f"{counted(learned, 'tomogram') if learned else 'tomograms'} from the "
         f"other{', rotated and with a second wedge removed' if filled else ''}."

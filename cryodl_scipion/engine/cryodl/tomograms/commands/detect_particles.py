@@ -37,7 +37,7 @@ ALIKE_WORDS = (
 
 @command
 def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticlesOutputs:
-    named = files.name_tomograms(files.expand_paths(config.tomograms), config.names)
+    named = files.name_tomograms(files.expand_paths(config.tomograms, config.names), config.names)
     refuse_name_of_all(named)
     finder = (TemplateFinder if config.template else NetworkFinder)(config, named, run.device)
     run.warn(*finder.notes)
@@ -146,8 +146,8 @@ def _tell(
     print(f"Coordinates: {config.output}/<tomogram>.star; {made.particles}.")
     total = sum(sum(counts.values()) for counts in made.counts.values())
     run.methods(
-        f"{counted(total, 'particle')} of {', '.join(made.species)} were found in "
-        f"{counted(len(made.counts), 'tomogram')} with {PROGRAM} {finder.in_words}."
+        f"{counted(total, 'particle was', 'particles were')} found in {counted(len(made.counts), 'tomogram')} "
+        f"({', '.join(made.species)}) with {PROGRAM} {finder.in_words}."
     )
 
 

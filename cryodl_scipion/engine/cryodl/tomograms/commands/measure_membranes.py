@@ -39,7 +39,7 @@ def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembra
         *(f"{n}: {counted(counts[n], 'membrane')}, {counted(points[n], 'point')}." for n in sorted(counts)),
     )
     run.methods(
-        f"{counted(sum(counts.values()), 'membrane')} were measured with {PROGRAM} at points "
+        f"{counted(sum(counts.values()), 'membrane was', 'membranes were')} measured with {PROGRAM} at points "
         f"{config.spacing:g} Å apart on their middle surfaces."
     )
     return MeasureMembranesOutputs(

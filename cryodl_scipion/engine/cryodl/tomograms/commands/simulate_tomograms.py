@@ -87,7 +87,7 @@ def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTom
         "Labels, positions and angles are exact.",
     )
     run.methods(
-        f"{counted(config.count, 'tomogram')} with {', '.join(features)} were simulated with {PROGRAM} "
+        f"{counted(config.count, 'tomogram was', 'tomograms were')} simulated with {', '.join(features)} by {PROGRAM} "
         f"at {config.pixel_size:g} Å/px, from tilts of {config.tilt_min:g} to {config.tilt_max:g}° in steps of "
         f"{config.tilt_step:g}°, with a signal-to-noise ratio of {config.snr:g}."
     )

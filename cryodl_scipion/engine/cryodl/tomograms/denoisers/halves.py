@@ -31,7 +31,7 @@ def named_tomograms(config: DenoiseTomogramsConfig) -> tuple[list[Named], list[S
     """The tomograms of a DenoiseTomogramsConfig, halves without their other half, and sentences for the user. Raises
     ValueError if even and odd halves are not as many, or if two tomograms have one name."""
     if not config.even:
-        return _by_their_names(expand_paths(config.tomograms), config.names)
+        return _by_their_names(expand_paths(config.tomograms, config.names), config.names)
     even, odd = expand_paths(config.even), expand_paths(config.odd)
     if len(even) != len(odd):
         raise ValueError(
