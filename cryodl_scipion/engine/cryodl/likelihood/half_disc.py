@@ -19,13 +19,9 @@ class HalfDisc:
         kept = (square <= radius**2) & (square > 0) & ((x > 0) | ((x == 0) & (y > 0)))
         self.box, self.radius = box, radius
         self.y, self.x = y[kept], x[kept]
+        self.device = self.y.device
         self.ring = square[kept].float().sqrt().round().long()
         self.rings = int(self.ring.max()) + 1
-
-    @property
-    def device(self) -> torch.device:
-        """Where its coefficients are."""
-        return self.y.device
 
     def __len__(self) -> int:
         return len(self.y)

@@ -73,8 +73,6 @@ def refined_where(
 ) -> Pose:
     """A Pose with some of its rows refined, see `refine`; the others as they are. rows: (n,) bool. observed: of n
     particles. sigma: px, of a Gaussian prior of the shifts."""
-    if bool(rows.all()):
-        return refine(observed, reference, pose.matrices, pose.shifts_yx, near, sigma)
     if not bool(rows.any()):
         return pose
     part = refine(observed[rows], reference, pose.matrices[rows], pose.shifts_yx[rows], near, sigma)

@@ -3,7 +3,6 @@
 
 The answers among a grid's likelihoods: positions in orientation space that hold the most probability, well apart."""
 
-import contextlib
 import copy
 import dataclasses
 import functools
@@ -118,6 +117,7 @@ class Grid:
     def __init__(self, step_deg: float, symmetry: str = "C1") -> None:
         self.step, self.symmetry = step_deg, symmetry
         self.directions, self.psi = directions(step_deg, symmetry), in_plane_angles(step_deg)
+        self.turns = 1 if len(self.psi) % 2 else 2  # of 180 degrees, by which the others follow from the first psi
 
     def __len__(self) -> int:
         return len(self.directions) * len(self.psi)
@@ -129,12 +129,13 @@ class Grid:
 
 
 class Bank:
-    """Reference slices of a whole grid, block by block, before the reference's gain; kept if they are few enough."""
+    """Reference slices of a grid, block by block, before the reference's gain; kept if they are few enough. Of two
+    that are half a turn apart the second one is the first one's conjugate: there is only the first."""
 
     def __init__(self, reference: Reference, grid: Grid) -> None:
         self.reference, self.grid = reference, grid
         self.kept: list[tuple[slice, torch.Tensor]] | None = (
-            [] if len(grid) * 2 * 4 * len(reference.disc) <= CACHE else None
+            [] if len(grid) // grid.turns * 2 * 4 * len(reference.disc) <= CACHE else None
         )
 
     def with_gain(self, gain: torch.Tensor) -> "Bank":
@@ -144,28 +145,30 @@ class Bank:
         other.reference = self.reference.with_gain(gain)
         return other
 
-    def blocks(self) -> typing.Iterator[tuple[slice, torch.Tensor]]:
-        """Numbers of orientations (a slice), and their slices (k, 2 d), real and imaginary parts side by side, without
-        the reference's gain."""
-        if self.kept:
-            yield from self.kept
-            return
-        plain, made = self.reference.with_gain(torch.ones_like(self.reference.gain)), []
-        for start in range(0, len(self.grid), COLUMNS):
-            part = slice(start, min(start + COLUMNS, len(self.grid)))
-            block = part, side_by_side(plain.at_angles(self.grid.angles(np.arange(part.start, part.stop))))
-            if self.kept is not None:
-                made.append(block)
-            yield block
-        if self.kept is not None:  # whole: a pass that was broken off leaves nothing
-            self.kept[:] = made
+    def blocks(self) -> typing.Iterable[tuple[slice, torch.Tensor]]:
+        """Numbers of directions (a slice), and slices (k, 2 d) of their psi of the first turn, real and imaginary parts
+        side by side, without the reference's gain."""
+        if self.kept == []:
+            self.kept[:] = self._made()
+        return self._made() if self.kept is None else self.kept
+
+    def _made(self) -> typing.Iterator[tuple[slice, torch.Tensor]]:
+        plain = self.reference.with_gain(torch.ones_like(self.reference.gain))
+        step = max(1, COLUMNS // len(self.grid.psi))
+        numbers = np.arange(len(self.grid)).reshape(len(self.grid.directions), self.grid.turns, -1)[:, 0]
+        for start in range(0, len(numbers), step):
+            part = slice(start, start + step)
+            yield part, side_by_side(plain.at_angles(self.grid.angles(numbers[part].reshape(-1))))
 
 
 def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Tensor:
     """Logarithmic likelihood ratio of each orientation of a grid to 'there is no particle', shifts summed over with
     their prior, (n, orientations). Memory: 4 n times orientations bytes. See observed.py for the formula. observed: of
     n particles."""
-    result = torch.empty((len(observed), len(bank.grid)), device=observed.match.device)
+    result = torch.empty(
+        (len(observed), len(bank.grid.directions), bank.grid.turns, len(bank.grid.psi) // bank.grid.turns),
+        device=observed.match.device,
+    )
     gain = bank.reference.gain[observed.disc.ring]
     ramp = observed.disc.ramp(-shifts.yx) * gain
     batch = max(1, ROWS // len(ramp))
@@ -174,28 +177,28 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
         shifted = side_by_side(part.match[:, None] * ramp).reshape(-1, 2 * len(observed.disc))
         strength = (part.weight * gain.square()).repeat(1, 2)
         for numbers, slices in bank.blocks():
-            with quick_products(shifted.device):
-                fit = (shifted @ slices.T).reshape(len(part), len(ramp), -1)
-            # torch.logsumexp in place; of less than -87, exp takes 40 times as long on a CPU, for nothing
-            maximum = fit.add_(shifts.log_prior[:, None]).amax(1, keepdim=True)
-            value = fit.sub_(maximum).clamp_(min=-80).exp_().sum(1).log_() + maximum.squeeze(1)
-            result[start : start + batch, numbers] = value - strength @ slices.square().T
-    return result
+            real, imaginary = map(_product, shifted.chunk(2, 1), slices.chunk(2, 1))
+            power = strength @ slices.square().T
+            for turn, fit in enumerate((real + imaginary, real.sub_(imaginary))[: bank.grid.turns]):
+                fit = fit.reshape(len(part), len(ramp), -1)
+                # torch.logsumexp in place; of less than -87, exp takes 40 times as long on a CPU, for nothing
+                maximum = fit.add_(shifts.log_prior[:, None]).amax(1, keepdim=True)
+                value = fit.sub_(maximum).clamp_(min=-80).exp_().sum(1).log_() + maximum.squeeze(1)
+                result[start : start + batch, numbers, turn] = (value - power).reshape(len(part), -1, result.shape[-1])
+    return result.reshape(len(observed), -1)
 
 
-@contextlib.contextmanager
-def quick_products(device: torch.device) -> typing.Iterator[None]:
-    """Let large matrix products on a CPU take its quickest way in full precision.
+def _product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The matrix product one @ other.T; on a CPU by the quickest way in full precision.
 
-    torch then calls oneDNN instead of MKL: twice as fast on AMD's with AVX-512 (85 and 189 GFLOP/s of one core,
-    differences of 4e-7). Processors with units for bfloat16 round by 0.2 % there, for a product of 0.09 s instead of
-    0.18: too much for logarithmic likelihoods of thousands, so these keep the usual way."""
+    torch then calls oneDNN instead of MKL: 1.3 times as fast on AMD's with AVX-512 (81 and 64 GFLOP/s of one core,
+    differences of 4e-7). Processors with units for bfloat16 round by 0.2 % there: too much for logarithmic likelihoods
+    of thousands, so these keep the usual way."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if device.type == "cpu" and _medium_is_full() else before)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    torch.set_float32_matmul_precision("medium" if one.device.type == "cpu" and _medium_is_full() else before)
+    result = one @ other.T
+    torch.set_float32_matmul_precision(before)
+    return result
 
 
 @functools.cache

@@ -62,9 +62,7 @@ def _finished(
 ) -> tuple[np.ndarray, np.ndarray]:
     images = cut_boxes(pixels, corners, config.box_in_pixels())
     finite = torch.isfinite(images).all(dim=(1, 2))
-    for _ in range(2):  # a very hot pixel hides others
-        spread, middle = torch.std_mean(images, dim=(1, 2), keepdim=True)
-        images = torch.where((images - middle).abs() > _HOT * spread, middle, images)
+    images = _cooled(images)
     if config.scaled_box and config.scaled_box != images.shape[-1]:
         images = fourier_resize(images, config.scaled_box)
     side = images.shape[-1]
@@ -76,15 +74,24 @@ def _finished(
     return made.numpy(), (usable & finite).numpy()
 
 
+def _cooled(images: torch.Tensor) -> torch.Tensor:
+    """Images (n, ...) whose hot pixels have the mean of their image."""
+    axes = tuple(range(1, images.ndim))
+    for _ in range(2):  # a very hot pixel hides others
+        spread, middle = torch.std_mean(images, dim=axes, keepdim=True)
+        images = torch.where((images - middle).abs() > _HOT * spread, middle, images)
+    return images
+
+
 def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch.Tensor:
     """A micrograph whose phases that the CTF flipped are flipped back; values that are no numbers stay such. image: (h,
     w). pixel_size: Å/px."""
     finite = torch.isfinite(image)
-    mean = image[finite].mean() if finite.any() else torch.tensor(0.0)
-    transform = torch.fft.rfft2(torch.where(finite, image - mean, torch.zeros(())))
-    signs = torch.sign(optics.transfer(image.shape, pixel_size))
-    signs[signs == 0] = 1
-    return torch.where(finite, torch.fft.irfft2(transform * signs, s=image.shape) + mean, image)
+    cooled = _cooled(image[finite][None])[0]  # a hot pixel would leave the CTF's rings
+    mean = cooled.mean()
+    level = torch.zeros_like(image).masked_scatter(finite, cooled - mean)
+    signs = torch.where(optics.transfer(image.shape, pixel_size) < 0, -1.0, 1.0)
+    return torch.where(finite, torch.fft.irfft2(torch.fft.rfft2(level) * signs, s=image.shape) + mean, image)
 
 
 KIND = "particles of a micrograph"

@@ -73,6 +73,9 @@ def test_a_phase_plates_shift_is_found():
     assert fit.phase_shift == pytest.approx(70, abs=8) and fit.defocus_u == pytest.approx(9000, abs=250)
     with pytest.raises(ValueError, match="a phase plate was used and not stated .--find-phase-shift"):
         checked(fit_ctf(image, PIXEL, KRIOS, SearchRange()))
+    image = micrograph(seed=1, defocus_u=9000, defocus_v=9000, angle=0)
+    fit = fit_ctf(image, PIXEL, KRIOS, SearchRange(maximum_defocus=20000, phase_shift=True))
+    assert fit.phase_shift == 0 and fit.defocus_u == pytest.approx(9000, abs=250)  # a shift is not needed
 
 
 def test_coarse_pixels_need_more_defocus():

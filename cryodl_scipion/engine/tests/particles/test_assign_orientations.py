@@ -119,22 +119,9 @@ def test_equivalent_directions_are_searched_once(project):
     assert np.median(angular_distance(ground_truth.angles, found.angles, "C2")) < 4
 
 
-def test_a_symmetry_that_the_structure_has_not_is_refused(project):
+def test_an_unknown_symmetry_and_one_that_the_structure_has_not_are_refused(project):
     assert "does not have the symmetry D2" in orient(code=2, symmetry="D2")
-
-
-def test_an_unknown_symmetry_is_refused(project):
     assert "Symmetry (--symmetry) is 'Q5'" in orient(code=2, symmetry="Q5")
-
-
-def test_particles_without_a_ctf_are_refused(project):
-    text = Path("p.star").read_text().replace("rlnDefocus", "rlnLost")
-    Path("n.star").write_text(text)
-    assert "without a CTF" in orient(code=2, particles="n.star")
-
-
-def test_images_without_any_variation_are_refused(project):
-    assert "empty" in orient(code=2, particles=changed_stack(lambda images, particles: torch.ones_like(images)))
 
 
 def test_images_with_nan_are_left_out_by_name(project):

@@ -10,6 +10,7 @@ import mrcfile
 import numpy as np
 import pytest
 from classes2d_data import classify, purity, write_shapes
+from scipy.ndimage import gaussian_filter
 
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
@@ -100,6 +101,21 @@ def test_particles_of_other_classes_are_not_chosen_by_their_numbers(parts, capsy
     assert main(["select-classes", "--classes=first/classes.star", "--output=x", "--particles=others.star"]) == 2
     said = capsys.readouterr().err
     assert "others.star is not of the classes in first/classes.star" in said and not Path("x").exists()
+
+
+def test_classes_are_chosen_by_number_with_a_table_of_these_alone(parts):
+    found, table = read_particles("first/particles.star").classes, read_tables("first/classes.star")["classes"]
+    write_tables("first/chosen.star", {"classes": {name: [row[1]] for name, row in table.items()}})
+    words = "select-classes --classes first/chosen.star --threshold 0 --minimum-particles 1 --good-lost 0 --output x"
+    assert main(words.split()) == 0 and max(found) > 2
+    assert read_particles("x/particles.star").classes.tolist() == found[found == 2].tolist()
+    assert read_particles("x/rejected.star").classes.tolist() == found[found != 2].tolist()
+
+
+def test_images_without_noise_are_warned_of_also_where_they_are_added(parts):
+    with mrcfile.open("p.mrcs", "r+") as file:
+        file.data[:] = gaussian_filter(file.data, (0, 3, 3), mode="wrap")
+    assert any("they look denoised" in text for text in assign("later.star", "first", "all").warnings)
 
 
 def test_an_average_is_that_of_all_its_particles(parts):

@@ -9,7 +9,7 @@ import torch
 from classes2d_data import rotated, shape
 
 from cryodl.contract.class_choice import particle_cut
-from cryodl.core.optics import Optics, ctf_of_optics, wavelength
+from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.particles.classes2d import run
 from cryodl.particles.classes2d.averages import FOLDS, ClassBank, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import FIRST_CLASSES, Classification
@@ -95,10 +95,6 @@ def test_an_average_is_filtered_by_the_signal_of_its_orders_and_rings():
 def test_ring_power_is_the_mean_square_of_the_samples():
     samples = GRID.sample(shape(1)[None])
     assert torch.allclose(polar_ring_power(GRID.harmonics(samples)), samples.abs().square().mean(-1), rtol=0.05)
-
-
-def test_the_wavelength_of_electrons_of_300_kv_is_0_0197_angstroms():
-    assert float(wavelength(torch.tensor(300.0))) == pytest.approx(0.019687, abs=2e-6)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import Reference
 from cryodl.likelihood.refine import Neighbourhood, refine
 from cryodl.likelihood.search import Bank, Grid, Shifts, find_modes, log_likelihoods
-from cryodl.particles.orientations.amplitude import first_fit, improved, likeliest_sigma
+from cryodl.particles.orientations.amplitude import RingPower, improved, likeliest_sigma
 
 BOX = 32
 
@@ -58,23 +58,14 @@ def test_shifts_are_summed_over_with_their_prior(projector):
     assert torch.allclose(both, expected, rtol=1e-4, atol=1e-2)
 
 
-def test_references_made_anew_give_what_kept_ones_give(projector, monkeypatch):
-    from cryodl.likelihood import search
-
-    observed, _, _ = simulated(projector, random_angles(2, np.random.default_rng(3)), np.zeros((2, 2)), 20.0)
-    reference, grid = Reference(projector, observed.disc), Grid(40)
-    kept = log_likelihoods(observed, Bank(reference, grid), Shifts.within(1, 1))
-    monkeypatch.setattr(search, "CACHE", 0)
-    assert torch.allclose(kept, log_likelihoods(observed, Bank(reference, grid), Shifts.within(1, 1)), atol=1e-3)
-
-
-def test_a_bank_of_other_strengths_gives_what_a_reference_of_that_gain_gives(projector):
+def test_a_bank_of_other_strengths_gives_what_a_reference_of_that_gain_gives(projector, monkeypatch):
     observed, _, _ = simulated(projector, random_angles(2, np.random.default_rng(3)), np.zeros((2, 2)), 20.0)
     reference, grid, shifts = Reference(projector, observed.disc), Grid(40), Shifts.within(1, 1)
     gain = 0.5 * torch.exp(-torch.arange(observed.disc.rings) / 4.0)
     bank = Bank(reference, grid)
     before = log_likelihoods(observed, bank, shifts)
     found = log_likelihoods(observed, bank.with_gain(gain), shifts)
+    monkeypatch.setattr("cryodl.likelihood.search.CACHE", 0)  # slices are made anew
     assert torch.allclose(found, log_likelihoods(observed, Bank(reference.with_gain(gain), grid), shifts), atol=1e-3)
     still = reference.with_gain(gain).at_angles(grid.angles(np.arange(len(grid))))  # no shift: one product
     expected = (observed.match[:, None] * still.conj()).real.sum(-1) - observed.weight @ still.abs().square().T
@@ -143,7 +134,7 @@ def test_the_power_of_images_gives_the_strength_of_a_map_that_is_blurred_more(pr
     observed, _, _ = simulated(projector, angles, np.zeros((60, 2)), 2.0, amplitude=0.4)
     b_factor = 1500.0
     blur = torch.exp(-b_factor / 4 * (torch.arange(observed.disc.rings) / width) ** 2)
-    fit = first_fit(observed, Reference(projector, observed.disc).with_gain(blur), width)
+    fit = RingPower.of(observed, Reference(projector, observed.disc).with_gain(blur)).fit(width)
     gain = (fit.gain(observed.disc.rings, width) * blur)[1:8]
     assert gain.numpy() == pytest.approx([0.4] * 7, rel=0.15)
     assert fit.b_factor < -0.7 * b_factor
@@ -155,7 +146,7 @@ def test_strength_and_spread_of_shifts_are_learnt(projector):
     observed, _, _ = simulated(projector, angles, shifts, 20.0, radius=6.0, amplitude=0.4)
     reference, fit = Reference(projector, observed.disc), None
     for _ in range(2):
-        fit = first_fit(observed, reference, BOX * 4.0) if fit is None else fit
+        fit = RingPower.of(observed, reference).fit(BOX * 4.0) if fit is None else fit
         fit = improved(fit, observed, Bank(reference, Grid(20)), Shifts.within(3, 1), BOX * 4.0)
     gain = fit.gain(observed.disc.rings, BOX * 4.0)
     assert gain[1:4].numpy() == pytest.approx([0.4] * 3, rel=0.15)

@@ -210,6 +210,9 @@ def test_particles_without_a_ctf_are_refused_where_it_is_needed_and_nothing_stay
     write_untrained_denoiser(Path("model"))
     assert "without a CTF" in run_command("denoise", 2, particles="n.star", model="model", output="d.star")
     assert "without a CTF" in train_denoiser("trained", 2, particles="n.star")
+    assert "without a CTF" in run_command(
+        "assign-orientations", 2, particles="n.star", structure="map.mrc", output="o.star"
+    )
     assert not list(project.glob("*.partial"))
 
 

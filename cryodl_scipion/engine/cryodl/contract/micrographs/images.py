@@ -125,8 +125,8 @@ class EstimateCtfConfig(pick_fields.OnMicrographs):
         "Higher resolutions are not fitted. The pixel size also limits the fit.", 5.0, "Å", limits=(2, 30)
     )
     find_phase_shift: bool = param(
-        "Also search the phase shift of a phase plate. The search takes longer, and is less accurate if there is no "
-        "phase plate.",
+        "Also search the phase shift of a phase plate; it is 0 where the rings do not need one. The search takes "
+        "longer.",
         False,
         label="Search phase shift",
         expert=True,

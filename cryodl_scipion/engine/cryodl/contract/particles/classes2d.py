@@ -66,7 +66,7 @@ class SelectClassesConfig(Config):
     """Select 2-D classes and keep their particles."""
 
     classes: str = param(
-        "classes.star of a 2-D classification, beside its classes.mrcs and particles.star.", path="file"
+        "classes.star of a 2-D classification, or a copy beside it with the rows that are wanted.", path="file"
     )
     output: str = fields.output_folder(
         "Folder for particles.star, classes.mrcs and classes.star of the kept classes, and selection.json. It must "

@@ -68,7 +68,11 @@ def fit_ctf(
     power, tiles = mean_spectrum(image, pixel_size)
     highest = min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size)
     cells = spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, highest)
-    found = find_rings(Rings(cells, microscope), limits)
+    rings = Rings(cells, microscope)
+    plain = find_rings(rings, dataclasses.replace(limits, phase_shift=False))
+    found = find_rings(rings, limits) if limits.phase_shift else plain
+    if 0.5 * (found.strength**2 - plain.strength**2) < MIN_LEAD:  # a shift must be needed to explain the rings
+        found = plain
     wide = spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, min(1 / FINEST, NYQUIST * 0.5 / pixel_size))
     profile = phase_averaged(wide, microscope, found)
     resolution, correlation = fit_resolution(profile)

@@ -18,6 +18,7 @@ from ...contract.class_choice import JUDGED
 from ...contract.reading import reader
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
+from ...likelihood.observed import smoothed_notes
 from .averages import ClassBank, ImageSums
 from .polar import PolarGrid
 from .records import ClassSettings, SampleScale
@@ -141,8 +142,10 @@ def former_settings(config: Classify2DConfig, particles: ParticleSet, former: Fo
             f"{particles.path} has {have}, but {source} was made {had} the CTF. Give particles "
             f"{had} a CTF, or classify all particles together."
         )
-    width = particles.box * particles.pixel_size
-    return ClassSettings(particles, former.scale, width / former.scale.grid.rings, former.reach_px, former.mask_px, ())
+    finest = particles.box * particles.pixel_size / former.scale.grid.rings
+    return ClassSettings(
+        particles, former.scale, finest, former.reach_px, former.mask_px, tuple(smoothed_notes(particles))
+    )
 
 
 MANY, FEWEST = 12, 4  # of the largest classes, at most and at least ...

@@ -139,13 +139,9 @@ def _times(real: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     return (real @ torch.view_as_real(matrix).flatten(1)).reshape(*real.shape[:-1], -1, 2)
 
 
+@functools.lru_cache(maxsize=4)  # two of them for each of two grids
 def _to(grid: PolarGrid, name: str, device: torch.device) -> torch.Tensor:
     """A constant of the grid on a device, copied there once."""
-    return getattr(grid, name) if torch.device(device).type == "cpu" else _on_device(grid, name, str(device))
-
-
-@functools.lru_cache(maxsize=16)
-def _on_device(grid: PolarGrid, name: str, device: str) -> torch.Tensor:
     return getattr(grid, name).to(device)
 
 

@@ -22,7 +22,7 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
             "wrote (--particles), or its classes.star in its own folder."
         )
     own = np.bincount(particles.classes, minlength=int(table.numbers.max()) + 1)
-    if len(own) > table.numbers.max() + 1 or (own[table.numbers] > table.counts).any():
+    if (config.particles and len(own) > table.numbers.max() + 1) or (own[table.numbers] > table.counts).any():
         raise ValueError(
             f"{particles.path} is not of the classes in {config.classes}: it has more particles of a class than these "
             "classes count. Give particles (--particles) of the same run, or of a folder that this run added "

@@ -20,7 +20,7 @@ from ...likelihood.search import evidence, log_likelihoods
 from ...running.runner import Run
 from ...simulate.micrographs import particle_diameter
 from ..initial.climb import Climb, SliceSums, cube_side
-from ..orientations.amplitude import AmplitudeFit, evidences, first_fit, improved
+from ..orientations.amplitude import AmplitudeFit, RingPower, evidences, improved
 from ..orientations.assign import DETAIL, FINEST_SEARCH, Search, SearchSettings
 from ..orientations.explained import Explained, explained
 from ..orientations.hypotheses import hypotheses
@@ -92,7 +92,7 @@ class ParticleComparison:
         """How strongly the images show a structure, and the evidence of each particle, coarsely."""
         search = self.search(candidate.density, COARSE)
         observed = search.source.observed(search.sample(COARSE.particles), search.disc)
-        search.fit = first_fit(observed, search.plain, search.width)
+        search.fit = RingPower.of(observed, search.plain).fit(search.width)
         refit(search, first=True)
         refit(search)
         return search.fit, evidence_of(search)

@@ -23,7 +23,7 @@ from ...likelihood.observed import Source, sample_rows
 from ...likelihood.reference import Reference, find_contrast, fit_structure
 from ...likelihood.search import find_modes, log_likelihoods
 from ..denoisers.plots import draw_rows
-from ..orientations.amplitude import first_fit, smooth_amplitude
+from ..orientations.amplitude import RingPower, smooth_amplitude
 from ..orientations.assign import MODES, Search, SearchSettings
 from ..orientations.hypotheses import choose_hypothesis, hypotheses
 
@@ -97,7 +97,8 @@ class Searched:
         print(said)
         self.source = self.search.source
         self.search.learn()
-        self.shifts = self.search.shifts(self.search.fit.sigma).yx
+        self.spread = self.search.fit.sigma  # px: standard deviation of the shifts
+        self.shifts = self.search.shifts(self.spread).yx
         self.apart, self._width = step, particles.box * pixel_size
         self._bank = self.search.strong_bank(self.search.fit)
 
@@ -112,11 +113,6 @@ class Searched:
         other.search = self.search.like(particles)
         return other
 
-    @property
-    def spread(self) -> float:
-        """px: standard deviation of the shifts."""
-        return self.search.fit.sigma
-
     def offset(self, rows: np.ndarray) -> torch.Tensor:
         """(m, 2) px by which images are moved before they are compared: 0."""
         return torch.zeros((len(rows), 2), device=self.search.disc.device)
@@ -124,7 +120,7 @@ class Searched:
     def matrices(self, rows: np.ndarray) -> torch.Tensor:
         """(m, k, 3, 3) candidates' rotations, image to density."""
         search = self.search
-        values = log_likelihoods(search.source.observed(rows, search.disc), self._bank, search.shifts(search.fit.sigma))
+        values = log_likelihoods(search.source.observed(rows, search.disc), self._bank, search.shifts(self.spread))
         numbers = find_modes(values, search.grid, MODES, 2 * self.apart).numbers.cpu().numpy()
         found = rotation_matrices(search.grid.angles(numbers).reshape(-1, 3)).reshape(len(rows), -1, 3, 3)
         return torch.as_tensor(found, dtype=torch.float32, device=search.disc.device)
@@ -198,5 +194,5 @@ class Given:
             f"{self.particles.path}: the images do not show the compositions at their angles. Choose orientations: "
             "search, or check that structures and angles have the same coordinate frame and handedness."
         )
-        fit = first_fit(observed, reference, self._width)
+        fit = RingPower.of(observed, reference).fit(self._width)
         return fit.amplitude, fit.b_factor

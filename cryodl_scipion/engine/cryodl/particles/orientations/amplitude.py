@@ -64,7 +64,8 @@ class RingPower:
         return cls(*(v.cpu().numpy() for v in (seen, rings(weight.square() * views), variance.clamp(min=1e-30))))
 
     def fit(self, width: float) -> AmplitudeFit:
-        """Strength and fall that suit all rings best, each with its error. One strength for a fall that is assumed
+        """Strength and fall that suit all rings best, each with its error; it needs no orientations, and does not
+        depend on the contrast. One strength for a fall that is assumed
         would be that of the rings where the CTF is largest: for a map that is blurred more than the images, seven times
         the power that these show in the rings that tell most. width: of the images, Å."""
         tried, shape = _falls(len(self.seen), width)
@@ -81,12 +82,6 @@ class RingPower:
         shown = np.maximum(fitted**2 * self.shown, 1e-30)
         unsure = self.variance / shown**2
         return torch.from_numpy(fitted * np.sqrt(np.maximum(self.seen / shown + unsure, 0) / (1 + unsure))).float()
-
-
-def first_fit(observed: Observed, reference: Reference, width: float) -> AmplitudeFit:
-    """Fit from the images' power above the noise's alone; it needs no orientations, and does not depend on the
-    contrast. reference: Reference without gain. width: of the images, Å."""
-    return RingPower.of(observed, reference).fit(width)
 
 
 def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, width: float) -> AmplitudeFit:
@@ -175,6 +170,6 @@ def evidences(sources: list[Source], rows: np.ndarray, bank: Bank, shifts: Shift
     found, disc = [], bank.reference.disc
     for source in sources:
         observed = source.observed(rows, disc)
-        strong = bank.with_gain(first_fit(observed, bank.reference, width).gain(disc.rings, width))
+        strong = bank.with_gain(RingPower.of(observed, bank.reference).fit(width).gain(disc.rings, width))
         found.append(float(evidence(log_likelihoods(observed, strong, shifts)).double().sum()))
     return found

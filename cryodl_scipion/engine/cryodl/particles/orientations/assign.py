@@ -21,7 +21,7 @@ from ...likelihood.observed import Observed, Source, sample_rows
 from ...likelihood.reference import Reference
 from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where
 from ...likelihood.search import Bank, Grid, Shifts, distances, evidence, find_modes, log_likelihoods
-from .amplitude import ROUNDS, SURE, AmplitudeFit, evidences, first_fit, improved
+from .amplitude import ROUNDS, SURE, AmplitudeFit, RingPower, evidences, improved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Search:
     def learn(self) -> None:
         """Learn from a sample of the particles how strongly they show the structure, and how far they are shifted."""
         observed = self.source.observed(self.sample(SAMPLE), self.disc)
-        fit, shifts = first_fit(observed, self.plain, self.width), self.shifts()
+        fit, shifts = RingPower.of(observed, self.plain).fit(self.width), self.shifts()
         for number in range(ROUNDS if self.source.denoise is None else 2 * ROUNDS):
             seen = observed if number else observed[:: max(1, len(observed) // ROUGH)]
             fit = improved(fit, seen, self.bank, shifts, self.width)

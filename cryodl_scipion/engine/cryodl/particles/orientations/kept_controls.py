@@ -15,7 +15,7 @@ import torch
 from ...contract import AssignOrientationsConfig, sha256
 from ...contract.model_card import refuse_constant
 from ...io.files import whole_file
-from .amplitude import AmplitudeFit, first_fit, improved
+from .amplitude import AmplitudeFit, RingPower, improved
 from .assign import ROUGH, Search
 from .simulated_set import AnswerCalibration, calibration_count, noise_count
 
@@ -99,7 +99,7 @@ def _same(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.
 def _like(search: Search) -> dict[str, typing.Any]:
     """What must be alike: range of defocus (Å), the CTF's other constants, the noise, and the images' power above it as
     the strength of the structure that it would have."""
-    fit = first_fit(search.source.observed(search.sample(ROUGH), search.disc), search.plain, search.width)
+    fit = RingPower.of(search.source.observed(search.sample(ROUGH), search.disc), search.plain).fit(search.width)
     table = np.array([dataclasses.astuple(one) for one in search.source.particles.optics or ()]).reshape(-1, 9)
     return {
         "defocus": np.quantile(table[:, :2].mean(1), [0.05, 0.95]).tolist(),
