@@ -48,6 +48,7 @@ def _offset(values: np.ndarray, number: float) -> float:
 
 # Parts of the certain picks that score above the cuts at which missed particles are counted: beyond these, chance.
 CUTS = (0.3, 0.5, 0.7)
+NEARLY = 0.97  # of an F1 by some dozens of ranks: they cannot tell such cuts apart
 MINIMUM = 10  # picks left as they were below which nothing is estimated, and added ones below which no more are missed
 
 
@@ -92,14 +93,15 @@ def fit_ranked_calibration(
 ) -> tuple[tuple[float, float], float]:
     """(slope, offset) for core.calibration.calibrate, and the threshold. ranks: (m,) of some particles among those that
     nobody had picked, from 1 on, infinite where there is none, by networks that have not learnt them. cut: log odds
-    between boxes and background. The threshold has the best F1 by the ranks; without picks that were left it is the
-    median of this, that by the scores, and the cut."""
+    between boxes and background. The threshold is the lowest that has NEARLY the best F1 by the ranks; without picks that
+    were left it is the median of the best by the ranks, that by the scores, and the cut."""
     odds, ranks = np.sort(logit(found.raw))[::-1], np.sort(ranks)
     known = odds[np.minimum(ranks, len(odds)).astype(int) - 1]
     unjudged = ~found.left & ~found.wrong
     number = _at_most(logit(found.raw[unjudged]), known) + found.left.sum()
     slope, offset = fit_curve_to_number(found.raw, number, float(known.mean()))
-    last = known[np.argmax(np.arange(1, len(ranks) + 1) / (ranks + number))]
+    f1 = np.arange(1, len(ranks) + 1) / (ranks + number)
+    last = known[np.flatnonzero(f1 >= (NEARLY if found.left.any() else 1.0) * f1.max())[-1]]
     by_scores = best_threshold(expit(slope * odds + offset), number)
     levels = [by_scores, *expit(slope * np.array([cut, last]) + offset)]
     return (slope, offset), float(levels[-1] if found.left.any() else np.median(levels))
