@@ -17,7 +17,8 @@ from ..engine.cryodl.contract import ReportConfig, ReportOutputs, write_json
 from . import engine_protocol, kinds
 
 _FOLDER = re.compile(r"(\d{6})_\w+")
-_MARK = re.compile(r"\[\[(?:sci-open:[^\]]*|([^\]]*))\]\[([^\]]*)\]\]|\*([^*]+)\*")  # links and bold
+# links and bold, which does not begin or end within a path
+_MARK = re.compile(r"\[\[(?:sci-open:[^\]]*|([^\]]*))\]\[([^\]]*)\]\]|(?<![\w/])\*(?=\S)([^*]+?)(?<=\S)\*(?![\w.])")
 
 
 def wordsOfRuns(project: str, without: str = "") -> Dict[str, Dict[str, Any]]:

@@ -61,8 +61,8 @@ class TestCryodlReport(CryodlTest):
         json.dumps(words)
 
     def test_scipions_marks_are_not_in_the_words(self):
-        lines = ["*12* of mics/*.mrc, in [[sci-open:477][set 2]].", " ", "[[https://doi.org/10.1][A et al., 2016]]"]
-        self.assertEqual(_texts(lambda: lines), ["12 of mics/*.mrc, in set 2.", "A et al., 2016 https://doi.org/10.1"])
+        lines = ["*12* of a/*.mrc, b/*.mrc, in [[sci-open:477][set 2]].", " ", "[[https://doi.org/10.1][A, 2016]]"]
+        self.assertEqual(_texts(lambda: lines), ["12 of a/*.mrc, b/*.mrc, in set 2.", "A, 2016 https://doi.org/10.1"])
 
     def test_the_viewer_opens_the_browser(self):
         with mock.patch("webbrowser.open", return_value=True) as opened:

@@ -77,7 +77,7 @@ def _unusable(path: str) -> List[str]:
             not path.lower().endswith(MRC_ENDINGS),
             f"{path} does not have the name of an MRC file ({', '.join(MRC_ENDINGS)}).",
         )
-        or sayIf(not os.access(path, os.R_OK), f"{path} does not exist, or cannot be read.")
+        or sayIf(not (os.path.isfile(path) and os.access(path, os.R_OK)), f"{path} does not exist, or cannot be read.")
         or sayIf(insteadOfHeader(path), f"{path} begins with {insteadOfHeader(path)}, not with an MRC header.")
     )
 

@@ -21,7 +21,8 @@ from ..io.particles import CTF, MICROSCOPE
 from ..io.stamps import ItemRecords, file_stamp
 
 _CHUNK = 256  # boxes that are worked on at once
-_HOT = 10.0  # standard deviations of its box: no pixel of noise, protein or film lies beyond
+# standard deviations of its box, or of the micrograph where phases are flipped: no noise, protein or film lies beyond
+_HOT = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,8 @@ def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch
     """A micrograph whose phases that the CTF flipped are flipped back; values that are no numbers stay such. image: (h,
     w). pixel_size: Å/px."""
     finite = torch.isfinite(image)
+    if not finite.any():
+        return image
     cooled = _cooled(image[finite][None])[0]  # a hot pixel would leave the CTF's rings
     mean = cooled.mean()
     level = torch.zeros_like(image).masked_scatter(finite, cooled - mean)

@@ -204,11 +204,12 @@ class Run(typing.Generic[AskedT]):
 
     @contextlib.contextmanager
     def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
-        """Skip an item whose block raises ValueError or FileNotFoundError, or lacks memory. undo: removes its rest."""
+        """Skip an item whose block raises ValueError, has no file that it may read, or lacks memory. undo: removes
+        its rest."""
         try:
             with one_item(path):
                 yield
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, FileNotFoundError, PermissionError) as error:
             gone = isinstance(error, FileNotFoundError) and error.filename
             self.skip(name, path, f"{gone} does not exist." if gone else error)
             if undo:

@@ -17,6 +17,7 @@ from cryodl.contract import DetectParticlesConfig, Failure, Result
 from cryodl.core.peaks import find_peaks_3d
 from cryodl.core.projections import rotation_matrices
 from cryodl.core.volumes import phases_at_random
+from cryodl.io.mrc import read_header
 from cryodl.io.star import read_tables
 from cryodl.likelihood.decoys import scrambled_harmonics
 from cryodl.running.cli import main
@@ -298,13 +299,22 @@ def test_tomograms_that_cannot_be_searched_are_told(kind, message):
     assert message in detect(2)
 
 
-def test_one_bad_tomogram_does_not_end_the_run():
+def test_one_bad_tomogram_does_not_end_the_run(monkeypatch):
+    def unreadable(path):
+        if path == "shut.mrc":
+            raise PermissionError(13, "Permission denied", path)
+        return read_header(path)
+
+    monkeypatch.setattr("cryodl.io.tomograms.read_header", unreadable)
     bad_tomogram("nan")
     Path("tomo.mrc").rename("bad.mrc")
     template_tomogram("tomo.mrc", lopsided_density(20))
-    result = detect(tomograms=("bad.mrc", "lost.mrc", "tomo.mrc"), names=("bad", "lost", "tomo"), threshold=0.6)
-    assert [s.item for s in result.skipped] == ["bad", "lost"] and list(result.outputs["counts"]) == ["tomo"]
-    assert "The volume lost.mrc does not exist" in result.skipped[1].reason
+    Path("shut.mrc").write_bytes(b"")
+    names = ("shut", "bad", "lost", "tomo")
+    result = detect(tomograms=tuple(f"{name}.mrc" for name in names), names=names, threshold=0.6)
+    assert [s.item for s in result.skipped] == ["shut", "bad", "lost"] and list(result.outputs["counts"]) == ["tomo"]
+    assert "Permission denied: 'shut.mrc'" in result.skipped[0].reason
+    assert "The volume lost.mrc does not exist" in result.skipped[2].reason
 
 
 def test_a_template_without_a_pixel_size_is_named():

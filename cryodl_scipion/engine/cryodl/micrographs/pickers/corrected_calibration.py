@@ -93,8 +93,8 @@ def fit_ranked_calibration(
 ) -> tuple[tuple[float, float], float]:
     """(slope, offset) for core.calibration.calibrate, and the threshold. ranks: (m,) of some particles among those that
     nobody had picked, from 1 on, infinite where there is none, by networks that have not learnt them. cut: log odds
-    between boxes and background. The threshold is the lowest that has NEARLY the best F1 by the ranks; without picks that
-    were left it is the median of the best by the ranks, that by the scores, and the cut."""
+    between boxes and background. The threshold is the lowest that has NEARLY the best F1 by the ranks; without picks
+    that were left it is the median of the best by the ranks, that by the scores, and the cut."""
     odds, ranks = np.sort(logit(found.raw))[::-1], np.sort(ranks)
     known = odds[np.minimum(ranks, len(odds)).astype(int) - 1]
     unjudged = ~found.left & ~found.wrong

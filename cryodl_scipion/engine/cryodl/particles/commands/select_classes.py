@@ -24,9 +24,10 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
     own = np.bincount(particles.classes, minlength=int(table.numbers.max()) + 1)
     if (config.particles and len(own) > table.numbers.max() + 1) or (own[table.numbers] > table.counts).any():
         raise ValueError(
-            f"{particles.path} is not of the classes in {config.classes}: it has more particles of a class than these "
-            "classes count. Give particles (--particles) of the same run, or of a folder that this run added "
-            "particles to (--classes-from; class numbers are new after --again)."
+            f"{particles.path} is not of the classes in {config.classes}: it has more classes, or more particles of "
+            "one, than these (for a table with some of the rows, leave --particles out). Give particles (--particles) "
+            "of the same run, or of a folder that this run added particles to (--classes-from; class numbers are new "
+            "after --again)."
         )
     kept, used = chosen_classes(
         table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.minimum_particles

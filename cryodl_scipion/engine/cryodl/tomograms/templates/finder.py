@@ -76,7 +76,7 @@ class TemplateFinder:
         for _, path in named:
             try:
                 pixel_size, _ = working_pixel_size(Tomogram(path), self.config.pixel_size)
-            except (ValueError, FileNotFoundError):
+            except (ValueError, FileNotFoundError, PermissionError):
                 continue  # it is skipped with its reason when its turn comes
             template, (structures, notes, finely) = self._template(pixel_size), self._loaded[pixel_size]
             self.notes += notes
