@@ -5,7 +5,7 @@
     PYTHON scripts/pack_weights.py FOLDER[+OTHER ...] ...
 
 PYTHON is the engine's (`scripts/cryodl doctor` names it). With others of the same network FOLDER gets the mean of the
-weights of all: trainings that continue from one another are better together than each alone. Each row of a large matrix
+weights of all: trainings that continue from one another can be better together than alone. Each row of a large matrix
 or convolution becomes whole numbers from -2047 to 2047 and the unit that they count;
 cryodl_scipion/engine/cryodl/io/model.py puts them together.
 Small matrices become float16, for little is won there and answers depend on them most; what has one axis or none, such
