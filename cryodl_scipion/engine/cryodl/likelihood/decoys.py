@@ -89,28 +89,28 @@ def scrambled_harmonics(target: torch.Tensor, count: int, seed: int = 0, symmetr
     along = middle + np.arange(reach + 1)[:, None, None] * points[:, ::-1]
     sampled = map_coordinates(target.cpu().numpy().astype(float), np.moveaxis(along, -1, 0), order=1)
     below = np.minimum(radius.astype(int), reach - 1)
-    part = (radius - below)[:, None]
+    part = radius - below
     made = np.zeros((count, target.numel()))
     for degree in range(DEGREES + 1):
-        basis, there = _harmonics(points, degree).T * (4 * np.pi / len(points)), _harmonics(outwards, degree).T
-        profile, symmetric = sampled @ basis, np.mean([_harmonics(points @ g, degree) for g in group], 0) @ basis
+        there, alike = _harmonics(outwards, degree).T, [_harmonics(points @ g, degree) for g in group]
+        basis = alike[0].T * (4 * np.pi / len(points))
+        profile, symmetric = sampled @ basis, np.mean(alike, 0) @ basis
         for one in made:
             turn, triangle = np.linalg.qr(rng.normal(size=(2 * degree + 1,) * 2))  # a uniform orthogonal matrix
             mixed = profile @ (turn * np.sign(np.diag(triangle)) if degree else np.ones((1, 1))) @ symmetric
             mixed *= np.linalg.norm(profile) / max(float(np.linalg.norm(mixed)), 1e-12)
-            one[inside] += ((mixed[below] * (1 - part) + mixed[below + 1] * part) * there).sum(1)
+            ends = [np.einsum("nk,nk->n", mixed[shell], there) for shell in (below, below + 1)]
+            one[inside] += ends[0] * (1 - part) + ends[1] * part
     return [_with_spectrum(torch.from_numpy(one).reshape(target.shape).float(), target.cpu()) for one in made]
 
 
 def _harmonics(xyz: np.ndarray, degree: int) -> np.ndarray:
     """(2 degree + 1, n) real spherical harmonics at unit vectors (n, 3)."""
-    azimuth, made = np.arctan2(xyz[:, 1], xyz[:, 0]), []
-    for order in range(-degree, degree + 1):
-        m = abs(order)
-        norm = math.sqrt((2 * degree + 1) / (4 * math.pi) * math.exp(gammaln(degree - m + 1) - gammaln(degree + m + 1)))
-        wave = np.cos(m * azimuth) if order >= 0 else np.sin(m * azimuth)
-        made.append((math.sqrt(2) if order else 1.0) * norm * lpmv(m, degree, xyz[:, 2]) * wave)
-    return np.array(made)
+    orders = np.arange(degree + 1)[:, None]
+    norms = (2 - (orders == 0)) * np.exp(gammaln(degree - orders + 1) - gammaln(degree + orders + 1))
+    waves = np.exp(1j * orders * np.arctan2(xyz[:, 1], xyz[:, 0])) * lpmv(orders, degree, xyz[:, 2])
+    waves *= np.sqrt((2 * degree + 1) / (4 * math.pi) * norms)
+    return np.concatenate([waves[:0:-1].imag, waves.real])
 
 
 def q_values(targets: np.ndarray, rivals: np.ndarray, count: int) -> np.ndarray:
