@@ -252,16 +252,10 @@ class Patterns:
 
     def __init__(self, kernels: typing.Sequence[Kernels]) -> None:
         self.inside = torch.nonzero(kernels[0].mask)
-        inner, every = (slice(None), *self.inside.T), []
-        for one in kernels:
-            parts = np.array_split(one.template.angles, -(-len(one.template.angles) // AT_ONCE))
-            every.append(torch.cat([one.at(angles)[inner] for angles in parts]))
-        self.work, patterns = sum(map(len, every)), _patterns(every, LOST)
-        pairs = [_pairs(one @ patterns, structure.template.angles) for one, structure in zip(every, kernels)]
-        halves = [[(one + sign * other) / 2 for one, other in pairs] for sign in (1, -1)]
-        kept = [_patterns(half, LOST**2) for half in halves]
-        self.patterns = [patterns @ one for one in kept]
-        self.weights = list(zip(*([one @ few for one in half] for half, few in zip(halves, kept))))
+        self.work = sum(len(one.template.angles) for one in kernels)
+        halves = list(zip(*(_means_and_changes(one, self.inside) for one in kernels)))
+        self.patterns = _patterns(halves)
+        self.weights = list(zip(*([one @ few for one in half] for half, few in zip(halves, self.patterns))))
 
     def best_scores(
         self, tile: SearchTile, sides: typing.Sequence[int], progress: typing.Callable[[int], object]
@@ -289,16 +283,22 @@ class Patterns:
         return [(one.view(*sides), other.view(*sides), lowest) for one, other in zip(best, which)]
 
 
-def _patterns(every: list[torch.Tensor], lost: float) -> torch.Tensor:
-    """(v, m) orthonormal patterns of some (n, v) kernels. lost: part of the power that they may lack."""
-    powers, patterns = torch.linalg.eigh(sum(one.T @ one for one in every))
-    kept: torch.Tensor = patterns[:, powers.clamp(min=0).cumsum(0) > lost * powers.sum()]
-    return kept
+def _patterns(halves: typing.Sequence[typing.Sequence[torch.Tensor]]) -> list[torch.Tensor]:
+    """(v, m) orthonormal patterns of the (n, v) means and of the changes of some kernels, together all but LOST."""
+    every = [torch.linalg.eigh(sum(one.T @ one for one in half)) for half in halves]
+    powers = torch.cat([one for one, _ in every]).clamp(min=0).sort().values
+    least = powers[powers.cumsum(0) > LOST * powers.sum()][0]
+    return [patterns[:, one >= least] for one, patterns in every]
 
 
-def _pairs(one: torch.Tensor, angles: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """What belongs to the first and the second of each pair of orientations: where these are not so in two halves as
-    without symmetry, each makes a pair with itself. one: (n, m). angles: (n, 3), see orientations."""
-    half, matrices = len(one) // 2, rotation_matrices(angles)
+def _means_and_changes(kernels: Kernels, inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n, v) means and half differences of the kernels of pairs of orientations, where these are in two halves as
+    without symmetry: the second kernel is the first one turned. Else each is its own pair. inside: (v, 3) voxels."""
+    angles, (z, y, x) = kernels.template.angles, inside.T
+    half, matrices = len(angles) // 2, rotation_matrices(angles)
     paired = np.allclose(matrices[-half:], matrices[:half] * [-1, 1, -1])
-    return (one[:half], one[half:]) if paired else (one, one)
+    angles, sign = (angles[:half], -1) if paired else (angles, 1)
+    both = (slice(None), torch.stack([z, sign * z]), y, torch.stack([x, sign * x]))
+    parts = np.split(angles, range(AT_ONCE, len(angles), AT_ONCE))
+    first, second = torch.cat([kernels.at(part)[both] for part in parts]).unbind(1)
+    return (first + second) / 2, (first - second) / 2
