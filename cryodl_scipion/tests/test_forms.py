@@ -283,6 +283,12 @@ class TestCryodlForms(BaseTest):
                 lists = [sum(isinstance(protocol.getParam(n), params.MultiPointerParam) for n in tab) for tab in shown]
                 lines = max(len(tab) + 3 * many for tab, many in zip(shown, lists))
                 self.assertLessEqual(lines, 13, f"{protocolClass.__name__} {way}: {shown}")
+                # with Advanced as well; threads of batches are a line
+                every = [[n for n, _ in tab.iterParams() if protocol.evalParamCondition(n)] for tab in tabs]
+                lines = max(len(tab) + 3 * many for tab, many in zip(every, lists))
+                if (protocolClass, way) != (CryodlProtTrainPicker, 1):
+                    most = 13 if protocol.hasAttribute("binThreads") else 14
+                    self.assertLessEqual(lines, most, f"{protocolClass.__name__} {way}: {every}")
 
     def test_gpus_limit_steps_only_when_they_are_used(self):
         protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList="0")
