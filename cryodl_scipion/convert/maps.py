@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Conversion of maps between Scipion's sets and the engine's files.
-
-Maps of Scipion as files that the engine reads, in the frame of atomic models.
+"""Maps of Scipion as files that the engine reads, in the frame of atomic models.
 
 Where a map lies is told twice: by Scipion's origin (Å of the first voxel, by default that of a map about 0) and by the
 file's header, which the engine and ChimeraX believe. They often differ: an imported map of the EMDB has Scipion's

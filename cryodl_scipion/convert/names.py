@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of files that are written for an input.
+"""Names of files that are written for an input, and of a set's micrographs for the engine.
 
 Scipion gives the outputs of a run new object ids whenever a project is refreshed, so a name that is made of such an id
-is another one when the run is continued. Files keep their names.
-
-Names by which micrographs of a set are known to the engine."""
+is another one when the run is continued. Files keep their names."""
 
 import collections
 import re

@@ -19,7 +19,7 @@ from ..convert.particles.results import (
 from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
 from . import engine_protocol, one_of
-from .kinds import Mask, Options, OwnName, sayIf
+from .kinds import Mask, Options, OwnName, Section, sayIf
 from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParticles, checkParticles
 
 if HAS_TOMO:
@@ -28,6 +28,7 @@ if HAS_TOMO:
     from ..convert.tomograms.subtomograms import appendLatentSubtomograms, isAligned, writeSubtomograms
     from .tomograms.tomogram_kinds import checkSubtomograms
 
+_MAPS = Section("Maps and groups")
 _LINEAR, _GAUSSIAN = (contract.LATENT_METHODS.index(method) for method in ("linear", "gaussian"))
 
 
@@ -36,8 +37,6 @@ def _areVolumes(items: Any) -> bool:
 
 
 class ParticlesOrSubtomograms(Particles):
-    """Particles, or subtomograms."""
-
     CLASSES = "SetOfParticles,SetOfSubTomograms" if HAS_TOMO else "SetOfParticles"
 
     def valuesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
@@ -100,9 +99,11 @@ class Fit(one_of.Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityO
             empty="determined from the particles",
             related=False,
         ),
-        Options("method", "latent", "resolution", "maps", "axes", "clusters"),
-        Options("classes", when=f"method != {_GAUSSIAN}"),
+        Options("method", "latent", "resolution"),
         Options("particle_diameter", "tilt_min", "tilt_max", expertLevel=LEVEL_ADVANCED),  # of subtomograms alone
+        _MAPS,
+        Options("maps", "axes", "clusters"),
+        Options("classes", when=f"method != {_GAUSSIAN}"),
     )
 
     def makeOutputs(self, protocol: Any, made: contract.FitHeterogeneityOutputs) -> Dict[str, Any]:
@@ -191,6 +192,7 @@ class GoAlong(one_of.Way[contract.LatentVolumesConfig, contract.LatentVolumesOut
             empty="none",
             related=False,
         ),
+        _MAPS,
         OwnName("path", "axes", "maps"),
     )
 

@@ -159,9 +159,7 @@ class Screens:
 
     def openParticle(self):
         """What a click on a tile of a gallery opens."""
-        from cryodl_scipion.viewers.gallery_window import GalleryWindow
-
-        from ..viewers.gallery_window import Gallery
+        from cryodl_scipion.viewers.gallery_window import Gallery, GalleryWindow
 
         data = Gallery.ofSet(self.last("CryodlProtDenoise").outputParticles)
         gallery = GalleryWindow(self.window.getRoot(), data, "Gallery")

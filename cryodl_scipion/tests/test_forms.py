@@ -279,10 +279,21 @@ class TestCryodlForms(BaseTest):
                 ]
                 self.assertTrue(all(shown), f"{protocolClass.__name__} {way} has an empty tab")
                 self.assertLessEqual(sum(map(len, shown)), 12, f"{protocolClass.__name__} {way}: {shown}")
-                # Execute is below: 13 lines of 30 px fit on a screen of 800 px, and a list of inputs is as high as four
-                lists = [sum(isinstance(protocol.getParam(n), params.MultiPointerParam) for n in tab) for tab in shown]
-                lines = max(len(tab) + 3 * many for tab, many in zip(shown, lists))
-                self.assertLessEqual(lines, 13, f"{protocolClass.__name__} {way}: {shown}")
+                # Execute is below: 14 lines of 30 px, with Advanced, fit on a screen of 800 px. Threads of batches are
+                # one, and a list of inputs is as high as four
+                every = [[n for n, _ in tab.iterParams() if protocol.evalParamCondition(n)] for tab in tabs]
+                lists = [sum(isinstance(protocol.getParam(n), params.MultiPointerParam) for n in tab) for tab in every]
+                lines = max(len(tab) + 3 * many for tab, many in zip(every, lists))
+                most = 23 if (protocolClass, way) == (CryodlProtTrainPicker, 1) else 14  # a screen of 1080 px
+                batches = protocol.hasAttribute("binThreads")
+                self.assertLessEqual(lines, most - batches, f"{protocolClass.__name__} {way}: {every}")
+
+    def test_information_of_runs_that_have_not_run(self):
+        for protocolClass in ourProtocols():
+            protocol = self.newProtocol(protocolClass)
+            self.assertRegex(protocol.summary()[0], r"\byet\.", protocolClass.__name__)
+            self.assertEqual(protocol._methods(), [], protocolClass.__name__)
+            self.assertIn("cryodl", protocol._citations())
 
     def test_gpus_limit_steps_only_when_they_are_used(self):
         protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList="0")

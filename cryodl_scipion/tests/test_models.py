@@ -117,7 +117,3 @@ class TestCryodlModelProtocols(CryodlTest):
         with mock.patch.object(Plugin, "validateInstallation", classmethod(lambda cls: ["no engine"])):
             self.assertEqual(CryodlProtImportModel.validateInstallation(), [])
             self.assertEqual(CryodlProtExportModel.validateInstallation(), [])
-
-    def test_information_of_runs_that_have_not_run(self):
-        self.assertEqual(self.newProtocol(CryodlProtImportModel).summary(), ["No model yet."])
-        self.assertEqual(self.newProtocol(CryodlProtExportModel).summary(), ["Not exported yet."])

@@ -145,7 +145,7 @@ class Gallery:
             raise ValueError("The set of particles is empty.")
         known = [name for name, _ in first.getAttributes()]
         # what says most comes first: it is what a window sorts by
-        named = sorted(known, key=lambda name: list(_LABELS).index(name) if name in _LABELS else len(_LABELS))
+        named = sorted(known, key=lambda n: (not (groupNames and _PROBABILITY.match(n)), [*_LABELS, n].index(n)))
         labels = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
         rows = _rows(particles, ["id", *labels, *(n for n in (RAW_IMAGE, "_classId") if n in known)])
         names = {RAW: [row[RAW_IMAGE] for row in rows]} if RAW_IMAGE in known else {}

@@ -63,6 +63,5 @@ class CryodlReportViewer(ObjectViewer, name="cryodl report", targets=[CryodlProt
         page = os.path.abspath(obj.getPage())
         if not os.path.exists(page):
             return [self.infoMessage("There is no report yet. Wait until it is written.", "Nothing yet")]
-        if webbrowser.open(Path(page).as_uri()):
-            return []
-        return [self.infoMessage(f"No browser was found. Open this file in one: {page}", "The report")]
+        webbrowser.open(Path(page).as_uri())  # True also where what it starts finds no browser
+        return [self.infoMessage(f"A browser shows the report. If none opens, open this file in one: {page}", "Report")]

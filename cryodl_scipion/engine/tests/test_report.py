@@ -252,14 +252,14 @@ def test_a_project_gives_its_runs_with_label_and_status(folder):
     shutil.copytree("results", "project/results")  # paths in results are relative to the project
     write_pick(["m1"], "project/Runs/000077_ProtPick/extra")
     shutil.rmtree("results")
+    told = dict(label="picking", summary=["8 of a/*.mrc", "Warning: a model"], methods=["They were picked."])
     with open("words.json", "w") as file:
-        json.dump(
-            {"000077_ProtPick": dict(label="picking", summary=["8 of a/*.mrc"], methods=["They were picked."])}, file
-        )
+        json.dump({"000077_ProtPick": told}, file)
     status, page, said, text = report("--project", "project", "--words", "words.json")
     assert status == 0 and said.runs == 2 and said.working
     assert "my <b>picks</b> 2" in page.words and "They were picked." in page.words and "8 of a/*.mrc" in page.words
     assert 'http-equiv="refresh"' in text and "runs are active" in page.words
+    assert "picking: a model" in page.words and EVIL not in page.words  # warnings in Scipion's words
     assert sum("m1" in word for word in page.words.split()) and len(page.pictures) == 1  # the micrograph
 
 

@@ -14,7 +14,7 @@ from ...convert.particles.results import writeCtfs
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from .. import engine_protocol, one_of, protocol_base
-from ..kinds import MapOrModel, Options, Pointing, sayIf
+from ..kinds import MapOrModel, Options, Pointing, Section, sayIf
 from . import micrograph_kinds, pick_sets_base
 
 COMPARISON, CTFS = "comparison.json", "ctf.star"
@@ -32,6 +32,7 @@ class ByPositions(one_of.Way[contract.ComparePicksConfig, contract.ComparePicksO
     WORD, OUTPUT, NOTHING_YET = "positions", "comparison", "No comparison yet."
     FORM = (
         *_SETS,
+        Section("Comparison"),
         Options(
             "particle_diameter",
             more="\n\nEmpty: the diameter stored with the sets by cryodl; for maps that of the structure.",
@@ -99,6 +100,7 @@ class ByMaps(one_of.Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsO
             empty="the CTF is estimated from the micrographs, as `cryodl - estimate CTF` does",
             related=False,
         ),
+        Section("Comparison"),
         Options("particle_diameter", "symmetry", "maximum_particles", "box", "scaled_box", "contrast", "max_shift"),
     )
     NOT_ON_FORM = {

@@ -94,7 +94,8 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         Options("contrast"),
         Options("minimum_distance", "border", when=f"method != {LEARNS}"),
         Options("keep_diameter", when=f"{_NETWORK} and particleDiameter is not None"),
-        Options("avoid", "feature_maps", when=_NETWORK),
+        Options("avoid", when=_NETWORK),
+        Options("feature_maps", when="False"),  # no window shows them; saved workflows have the field
         OptionsOf(contract.AutoPickConfig, "confident", when=_ROUNDS),
         OptionsOf(contract.AutoPickConfig, "steps", when=_LEARNS),
         OptionsOf(contract.Request, "seed", when=_LEARNS),

@@ -108,9 +108,9 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
             "Diameters of the particles of the labelled sets, in the same order, separated by commas.",
             default="",
         ),
-        Options("real_marks", "real_fraction", "leave_out", expertLevel=params.LEVEL_ADVANCED),
         Section("Training"),
         Options("network", "simulated", "faint_fraction"),
+        Options("real_marks", "real_fraction", "leave_out", expertLevel=params.LEVEL_ADVANCED),
         OwnName("general", "steps"),
         StartGeneral("A general model of the same network.", "picker", "startModel", related=False),
         Flag(

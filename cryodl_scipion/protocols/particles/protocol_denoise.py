@@ -36,7 +36,7 @@ class AnyDenoiser(kinds.ModelOrShipped):
         form._analizeCondition("shippedModel", shipped)
 
     def values(self, protocol: Any) -> Dict[str, Any]:
-        return {"model": self.folder(protocol)}
+        return {"model": "" if protocol.goesBack() else self.folder(protocol)}
 
     def problems(self, protocol: Any) -> List[str]:
         card = protocol._modelCard() or {}

@@ -118,7 +118,7 @@ class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIn
         structures, names, least = self._structures(), self.getNames(), self.minimumProbability.get()
         errors = kinds.sayIf(
             len(names) != len(structures),
-            f"There are {len(names)} names for {len(structures)} compositions. Give one name for each, separated by "
+            f"{len(structures)} compositions need as many names, not {len(names)}. Give one for each, separated by "
             "commas, or none.",
         ) or kinds.sayIf(
             len({outputWord(name, 0).lower() for name in names}) < len(names),

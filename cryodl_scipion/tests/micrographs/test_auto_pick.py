@@ -231,8 +231,3 @@ class TestCryodlAutoPick(CryodlTest):
         with self.assertRaisesRegex(ValueError, "no picks yet"):
             single_particles.picksToFilter(protocol)
         self.assertEqual(single_particles.picksToFilter(self.finished).getSize(), 16)
-
-    def test_information_of_a_run_that_has_not_run(self):
-        protocol = self.newProtocol(CryodlProtAutoPick, modelFrom=0)
-        self.assertEqual(protocol.summary(), ["No coordinates yet."])
-        self.assertEqual((protocol._methods(), protocol.warnings()), ([], []))

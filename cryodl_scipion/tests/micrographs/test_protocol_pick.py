@@ -274,10 +274,3 @@ class TestCryodlPick(PickTest):
             file.write(b"!")
         protocol = self.makeProtocol(CryodlProtPick, dict(self.inputs, inputModel=(model, "outputModel")), useGpu=False)
         self.assertIn("damaged: its checksum", " ".join(protocol.validate()))
-
-    def test_information_of_a_run_that_has_not_run(self):
-        protocol = self.newProtocol(CryodlProtPick)
-        self.assertEqual(protocol.summary(), ["No coordinates yet."])
-        self.assertEqual(protocol._methods(), [])
-        self.assertIn("cryodl", protocol._citations())
-        self.assertEqual(protocol.warnings(), [])

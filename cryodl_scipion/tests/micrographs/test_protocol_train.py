@@ -203,11 +203,6 @@ class TestCryodlTrain(CryodlTest):
             self.errors(dict(inputMicrographs=(coarse, "outputMicrographs"))),
         )
 
-    def test_information_of_a_run_that_has_not_run(self):
-        protocol = self.newProtocol(CryodlProtTrainPicker)
-        self.assertEqual(protocol.summary(), ["No model yet."])
-        self.assertEqual((protocol._methods(), protocol.warnings()), ([], []))
-
 
 def positions(path):
     return [list(row) for row in readColumns(path, ("rlnCoordinateX", "rlnCoordinateY"), (float, float))]

@@ -227,12 +227,6 @@ class TestCryodlDenoise(ParticlesTest):
         self.denoised.batchStep(os.path.dirname(stack))
         self.assertEqual(os.stat(stack).st_mtime_ns, stamp)
 
-    def test_information_of_runs_that_have_not_run(self):
-        for protocolClass in (CryodlProtDenoise, CryodlProtTrainDenoiser):
-            protocol = self.newProtocol(protocolClass)
-            self.assertRegex(protocol.summary()[0], r"^No .* yet\.$")
-            self.assertEqual((protocol._methods(), protocol.warnings()), ([], []))
-
 
 class TestCryodlRawParticles(ParticlesTest):
     def back(self, protocol, raw=None):
@@ -245,6 +239,7 @@ class TestCryodlRawParticles(ParticlesTest):
         protocol = self.back(self.denoised)
         self.proj.launchProtocol(protocol, wait=True)
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual((protocol._citations(), protocol._warnings()), (["cryodl"], []))  # no model is used
         output = protocol.outputParticles
         self.assertEqual((output.getSize(), denoiserOf(output), output.isAmplitudeCorrected()), (COUNT, "", False))
         for raw, item in zip([p.clone() for p in self.raw.outputParticles], [p.clone() for p in output]):

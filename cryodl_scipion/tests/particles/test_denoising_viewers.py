@@ -65,9 +65,8 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         cls.evaluated = run(CryodlProtEvaluateDenoiser, dict(structure, inputParticles=raw, **model))
         cls.simulated = run(CryodlProtSimulateParticles, structure, box=BOX, count=COUNT, pixelSize=PIXEL_SIZE)
         cls.identified = run(CryodlProtIdentify, dict(inputParticles=raw), structureFolder=cls.data)
-        cls.integrity = cls.makeProtocol(
-            CryodlProtIntegrity, dict(inputParticles=raw), useGpu=False, compositionNames="whole, part"
-        )
+        oriented = dict(inputParticles=(cls.oriented, "outputParticles"))  # which have scores of their own
+        cls.integrity = cls.makeProtocol(CryodlProtIntegrity, oriented, useGpu=False, compositionNames="whole, part")
         addTo(cls.integrity.inputStructures, [cls.volume, cls.other], "outputVolume")
         cls.proj.launchProtocol(cls.integrity, wait=True)
         cls.finished(cls.integrity)
@@ -106,7 +105,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
 
     def test_particles_of_a_composition_can_be_seen_alone(self):
         gallery = Gallery.ofSet(self.integrity.outputParticles, groupNames=["whole", "part"])
-        self.assertEqual(list(gallery.metrics), ["Probability of whole", "Probability of part"])
+        self.assertEqual(list(gallery.metrics)[:3], ["Probability of whole", "Probability of part", "Score"])
         self.assertEqual(
             [gallery.order("Probability of part", group).tolist() for group in (1, 2)],
             [list(range(0, COUNT, 2)), list(range(1, COUNT, 2))],

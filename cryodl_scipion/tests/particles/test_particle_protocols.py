@@ -389,7 +389,7 @@ class TestCryodlIntegrity(ParticlesTest):
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")
         self.assertIn("Compositions has 1", self.errors(structures=[self.volume]))
-        self.assertIn("There are 3 names for 2", self.errors(compositionNames="a, b, c"))
+        self.assertIn("2 compositions need as many names, not 3", self.errors(compositionNames="a, b, c"))
         self.assertIn("have the same name", self.errors(compositionNames="a b, a-b"))
         self.assertIn("Minimum probability is 1.5", self.errors(minimumProbability=1.5))
         bare = makeParticles(self, "bare", aligned=False)

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The result of a half-map test in sentences, for the command line and for Scipion.
-
-Numbers in sentences."""
+"""Numbers, and the result of a half-map test, in sentences for the command line and for Scipion."""
 
 import typing
 

@@ -151,7 +151,7 @@ def test_without_spoilers_there_is_no_mask_and_no_stack(folder):
     result = simulate()
     outputs = result.outputs
     assert re.match(
-        r"^2 micrographs with \d+ particles of map.mrc were simulated with cryodl \S+ at 4 Å/px and 300 kV, with "
+        r"^cryodl \S+ simulated 2 micrographs with \d+ particles of map.mrc at 4 Å/px and 300 kV, with "
         r"defoci from 8000 to 25000 Å, 40 e/Å² and a signal-to-noise ratio of 0.05.$",
         result.methods[0],
     )

@@ -66,6 +66,7 @@ def test_the_molecule_of_the_particles_is_first_and_sure(folder, monkeypatch):
     assert result.outputs.found == ["map"] and {row["structure"] for row in rows} == {"map", "rod", "ball"}
     assert all(float(row["q"]) >= 0.05 and row["share"] == row["share_high"] == "" for row in rows[1:])
     assert float(rows[0]["share_low"]) <= 1 - 3 / 60 and result.outputs.shares[1:] == [0, 0]
+    assert "with cryodl " in result.methods[0] and "cryodl by" not in result.methods[0]  # but its version as well
     assert f"coarse detail {float(rows[0]['coarse_evidence']):.1f}, that for its decoys" in result.summary[0]
     assert [skipped.item for skipped in result.skipped] == ["broken"]
 

@@ -174,7 +174,9 @@ def test_a_map_is_written_and_a_stopped_run_keeps_its_starts(quick):
     quick.setattr(climb.Climb, "run", stop_at_the_third)
     find(code=1)
     assert not Path("found").exists()
-    made = find().outputs
+    found = find()
+    made = found.outputs
+    assert "(cryodl " in found.methods[0]  # and its version
     assert len(begun) == 3 + 2 + 1  # two starts were kept; the last looks for a second molecule
     assert made.determined and made.reasons == [] and made.agreement > 0.93
     assert made.limit <= made.resolution < 20

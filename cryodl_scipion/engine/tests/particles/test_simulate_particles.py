@@ -48,7 +48,7 @@ def test_what_the_images_hold_beyond_projection_and_ctf_is_white_noise_of_the_sn
     result = simulate_particles(count=300, snr=0.1)
     diameter = result.outputs["particle_diameter"]
     assert result.summary[0].startswith("300 particles of 32 px") and "are exact" in result.summary[-1]
-    assert re.match(r"300 particles of map\.mrc were simulated with cryodl \S+ at 4 Å/px and 300 kV", result.methods[0])
+    assert re.match(r"cryodl \S+ simulated 300 particles of map\.mrc at 4 Å/px and 300 kV", result.methods[0])
     particles = read_particles("p.star")
     signal = seen(particles, mrcfile.read("p_clean.mrcs"))
     noise = particles.images(slice(None)) - signal

@@ -67,8 +67,8 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
     run.summary(f"{images} with {counted(made.particles, 'particle')} of {made.particle_diameter:.0f} Å: {made.folder}")
     snr = f"{config.snr:g}" + (f" to {config.snr_max:g}" if config.snr_max else "")
     run.methods(
-        f"{images} with {counted(made.particles, 'particle')} of {Path(config.structure).name} were simulated with "
-        f"{PROGRAM} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from "
+        f"{PROGRAM} simulated {images} with {counted(made.particles, 'particle')} of {Path(config.structure).name} at "
+        f"{config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from "
         f"{config.minimum_defocus:.0f} to {config.maximum_defocus:.0f} Å, {config.dose:g} e/Å² and a signal-to-noise "
         f"ratio of {snr}{'; the noise has the spectrum of real micrographs' if config.noise_from else ''}."
     )

@@ -179,7 +179,7 @@ def _trust(
         close = [] if doubts else size_notes(search, config.particles, config.structure, found)
         run.warn(*(close or size_notes(search, config.particles, config.structure)))
     if explanation.can_be_told:
-        print(
+        run.summary(
             f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "
             "evidence that particles of this structure with as much signal would give"
             + (f"; {100 * calibration.right:.0f} % of such particles were oriented correctly." if calibration else ".")

@@ -4,7 +4,7 @@ Rank the structures, and say which are there."""
 
 from ...contract import IdentifyConfig, IdentifyOutputs, counted
 from ...io.particle_sets import read_particles
-from ...running.runner import Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..identify.candidates import FULL, ParticleComparison, read_candidates, structure_files
 from ..identify.ranking import SURE, judge, rank, write_ranking
 from ..orientations.structure import size_notes
@@ -39,7 +39,7 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
         f"{', '.join(one.candidate.name for one in ranking.compared[:NAMED])}.",
     )
     run.methods(
-        f"{count} particles were compared with {len(candidates)} structures with cryodl by the likelihood to "
+        f"{count} particles were compared with {len(candidates)} structures with {PROGRAM} by the likelihood to "
         f"{comparison.resolution(FULL):.0f} Å, and the best of them with decoys of equal mass, size and power spectrum."
     )
     return IdentifyOutputs(

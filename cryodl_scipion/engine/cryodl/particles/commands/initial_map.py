@@ -16,7 +16,7 @@ from ...likelihood.observed import WIDEST, Source
 from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import mask_diameter_px, split_halves
 from ...reconstruction.views import resolutions
-from ...running.runner import Run, command
+from ...running.runner import PROGRAM, Run, command
 from ..initial.alignment import enlarged, filtered_mean, reached
 from ..initial.climb import FINEST, Found
 from ..initial.halves import InHalves, gain_of_second, judged_maps, started_maps
@@ -146,7 +146,7 @@ def _told(run: Run, made: InitialMapOutputs) -> InitialMapOutputs:
         f"{100 * made.coverage:.0f} % of the views that even views would give.",
     )
     run.methods(
-        f"A first map was found without a reference by stochastic expectation maximisation (cryodl), from random "
+        f"A first map was found without a reference by stochastic expectation maximisation ({PROGRAM}), from random "
         f"orientations, in two independent halves of {made.count} particles; its resolution was "
         f"{resolution_in_words(made.resolution)} (FSC 0.143)."
     )

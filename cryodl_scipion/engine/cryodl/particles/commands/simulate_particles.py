@@ -41,9 +41,8 @@ def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulatePar
         "Angles, shifts, CTF and noise-free images are exact.",
     )
     run.methods(
-        f"{counted(config.count, 'particle')} of {Path(config.structure).name} were simulated with "
-        f"{PROGRAM} "
-        f"at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.minimum_defocus:.0f} to "
+        f"{PROGRAM} simulated {counted(config.count, 'particle')} of {Path(config.structure).name} at "
+        f"{config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.minimum_defocus:.0f} to "
         f"{config.maximum_defocus:.0f} Å and {strength}.",
         *_differing(config),
     )

@@ -31,23 +31,24 @@ def finished_of(runs: typing.Sequence[FoundRun], *commands: str) -> list[Finishe
 
 def ctf_fits(runs: typing.Sequence[FoundRun]) -> dict[str, dict[str, float]]:
     """{micrograph: fit of its CTF}, the last word on each, in the order in which they came."""
-    fits: dict[str, dict[str, float]] = {}
-    for finished in finished_of(runs, *CTF):
-        for name, values in _mapping(finished, "fits").items():
-            if isinstance(values, dict) and all(isinstance(v, (int, float)) for v in values.values()):
-                fits.pop(name, None)
-                fits[name] = values
-    return fits
+    fits = _last_words(finished_of(runs, *CTF), "fits").items()
+    are_numbers = lambda fit: isinstance(fit, dict) and all(isinstance(v, (int, float)) for v in fit.values())
+    return {name: fit for name, fit in fits if are_numbers(fit)}
 
 
 def picks_of(runs: typing.Sequence[FoundRun], commands: tuple[str, ...] = PICKING) -> dict[str, int]:
     """{micrograph: picks, or particles cut out}, the last word on each, in the order in which they came."""
-    counts: dict[str, int] = {}
-    for finished in finished_of(runs, *commands):
-        for name, number in _mapping(finished, "counts").items():
-            counts.pop(name, None)
-            counts[name] = number
-    return counts
+    return _last_words(finished_of(runs, *commands), "counts")
+
+
+def _last_words(found: list[Finished], key: str) -> dict[str, typing.Any]:
+    """{item: value} of an output that has one for each, the last on each, in the order in which they came."""
+    values: dict[str, typing.Any] = {}
+    for finished in found:
+        for name, value in _mapping(finished, key).items():
+            values.pop(name, None)
+            values[name] = value
+    return values
 
 
 def growth(runs: typing.Sequence[FoundRun]) -> list[Series]:
@@ -132,10 +133,11 @@ def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list
 
 
 def warnings_of(runs: typing.Sequence[FoundRun]) -> list[str]:
-    """What the commands warned of, each sentence once, and what they left out."""
+    """What the commands warned of, each sentence once, in Scipion's words if there are some, and what they left out."""
     found = []
     for run in runs:
-        said = dict.fromkeys(
+        told = [line for line in run.summary if line.startswith("Warning: ")]
+        said = [line.partition(": ")[2] for line in told] or dict.fromkeys(
             w for finished in run.results for w in finished.result.warnings if "for the reasons above" not in w
         )
         found += [f"{run.label}: {sentence}" for sentence in said]
