@@ -160,7 +160,7 @@ def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
         found: typing.Any = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a JSON file: {fault_of(error)}. Export the picks again.") from None
-    return read_eman2(path, found) if isinstance(found, dict) and "boxes_3d" in found else read_copick(path)
+    return read_eman2(path, found) if isinstance(found, dict) and "boxes_3d" in found else read_copick(path, found)
 
 
 def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Coordinates3D:
@@ -173,19 +173,17 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
         xyz = np.array([[float(v) for v in box[:3]] for box in found["boxes_3d"]], float).reshape(-1, 3)
         kinds = [int(box[5]) if len(box) > 5 else 0 for box in found["boxes_3d"]]
         scores = np.array([box[4:5] or [np.nan] for box in found["boxes_3d"]], float).reshape(-1, 1)
-        unbinned = float(found["apix_unbin"]) if "apix_unbin" in found else None
+        unbinned = float(found.get("apix_unbin", 0))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} has no EMAN2 boxes: {fault_of(error)}. boxes_3d must have rows x, y, z, ... of numbers; export it "
-            "again."
+            f"{path} has no EMAN2 boxes: {fault_of(error)}. boxes_3d must have rows of x, y, z; export it again."
         ) from None
-    centred = unbinned is not None and unbinned > 0
     return Coordinates3D(
         str(path),
         (micrograph_key(Path(path).stem).removesuffix("_info"),) * len(xyz),
         tuple(names.get(kind, f"class_{kind}") for kind in kinds),
-        xyz * (unbinned or 1) if centred else xyz,
-        "centred Å" if centred else "px",
+        xyz * unbinned if unbinned > 0 else xyz,
+        "centred Å" if unbinned > 0 else "px",
         "file",
         scores=scores,
     )
@@ -245,12 +243,11 @@ def write_napari_points(path: str | os.PathLike[str], poses: ParticlePoses, spec
             writer.writerow([float(number), *position.tolist(), name, *more])
 
 
-def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
-    """Picks of copick (.json): positions in Å. The tomogram is run_name, the species pickable_object_name. A point's
-    matrix takes the object into the tomogram, and its shift is added to the location. Matrices that are all the unit
-    matrix, or that the file says not to trust, are no orientations."""
+def read_copick(path: str | os.PathLike[str], found: typing.Any) -> Coordinates3D:
+    """Picks of copick (.json): positions in Å. found: its content. The tomogram is run_name, the species
+    pickable_object_name. A point's matrix takes the object into the tomogram, and its shift is added to the location.
+    Matrices that are all the unit matrix, or that the file says not to trust, are no orientations."""
     try:
-        found: typing.Any = json.loads(read_text(path))
         points = [[float(point["location"][axis]) for axis in "xyz"] for point in found["points"]]
         given = [point.get("transformation_") for point in found["points"]]
         matrices = np.array([np.eye(4) if one is None else one for one in given], float).reshape(-1, 4, 4)
@@ -258,7 +255,7 @@ def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
         species, run = str(found["pickable_object_name"]), str(found["run_name"])
         trusted = bool(found.get("trust_orientation", True)) and not np.allclose(matrices[:, :3, :3], np.eye(3))
         angles = angles_of(matrices[:, :3, :3]) if trusted else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} has no copick picks: {fault_of(error)}. run_name, pickable_object_name and points with a location "
             "x, y, z (and a matrix of 4 x 4 numbers, transformation_) are needed; export it again."

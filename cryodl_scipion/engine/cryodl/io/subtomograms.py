@@ -167,10 +167,6 @@ def read_subtomograms(
     tables = read_tables(path)
     flat, shape = is_tilt_stacks(tables), functools.cache(stack_shape)
     optics, columns = modern_tables(tables, path, dimensions=3)
-    if tilt_max <= tilt_min:
-        raise ValueError(
-            f"The tilt range of {tilt_min:g} to {tilt_max:g}° is not valid; the maximum tilt must be above the minimum."
-        )
     stacks = (lambda file: shape(file)[:2], ("image", "stack of tilt images"))
     kind = stacks if flat else (_cubes, ("subtomogram", "volume"))
     columns = _readable(path, columns, kind, flat, skip) if skip else columns

@@ -13,7 +13,7 @@ from .coordinate_files import READERS
 from .coordinates3d import SCORES, Coordinates3D, after, to_tomogram
 from .files import micrograph_key
 from .messages import warn
-from .relion_tables import known_columns, number_columns
+from .relion_tables import known_columns, number_columns, optics_rows
 from .star import read_tables, write_tables
 
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
@@ -41,25 +41,28 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
             row = int(np.flatnonzero(~np.isfinite(found.xyz).all(axis=1))[0]) + 1
             raise ValueError(f"{path}: the position of particle {row} is no three finite numbers.")
         return found
-    table = next((t for t in read_tables(path).values() if CENTRED[0] in t or PIXELS[0] in t), None)
+    tables = read_tables(path)
+    table = next((t for t in tables.values() if CENTRED[0] in t or PIXELS[0] in t), None)
     if table is None:
         raise ValueError(
-            f"{path} has neither {', '.join(CENTRED)} nor {', '.join(PIXELS)}. Give a STAR file of particles in "
-            "tomograms."
+            f"{path} has neither {', '.join(CENTRED)} nor {', '.join(PIXELS)}. Give particles of tomograms."
         )
     columns = CENTRED if CENTRED[0] in table else PIXELS
-    count = len(table[columns[0]])
-    names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * count)
-    scored = {**dict.fromkeys(SCORES, ["nan"] * count), **table}
+    xyz = known_columns(path, table, columns)
+    sizes = number_columns(path, tables.get("optics", {}), ("rlnTomoTiltSeriesPixelSize",), "optics group")
+    if sizes is not None and columns is PIXELS:  # RELION 4 counts in px of the tilt series
+        xyz = xyz * sizes[optics_rows(tables["optics"], table, path)]
+    names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * len(xyz))
+    scored = {**dict.fromkeys(SCORES, ["nan"] * len(xyz)), **table}
     return Coordinates3D(
         str(path),
         tuple(micrograph_key(name) if name else "" for name in names),
-        _species(table, count),
-        known_columns(path, table, columns),
-        "centred Å" if columns is CENTRED else "px",
-        shifts=_shifts(table, path, count),
+        _species(table, len(xyz)),
+        xyz,
+        "centred Å" if columns is CENTRED else "px" if sizes is None else "Å",
+        shifts=_shifts(table, path, len(xyz)),
         classes=() if any(name in table for name in SPECIES) else tuple(table.get("rlnClassNumber", ())),
-        angles=_angles(table, path, count),
+        angles=_angles(table, path, len(xyz)),
         scores=np.stack([np.array(scored[name], float) for name in SCORES], axis=1),
     )
 

@@ -96,6 +96,16 @@ def test_several_boxes_or_pixel_sizes_are_named(here, tmp_path):
     assert "one box size is needed" in message(tmp_path, particles=tmp_path / "boxes.star")
 
 
+@pytest.mark.parametrize("dark", [150, 40])
+def test_optics_groups_of_opposite_contrast_are_no_motion(here, dark, tmp_path):
+    images = read_particles("p.star").images(slice(None)).numpy()
+    images[:dark] *= -1
+    optics = {name: [values[0]] * 2 for name, values in read_tables("p.star")["optics"].items()}
+    groups = dict(rlnOpticsGroup=np.where(np.arange(300) < dark, "2", "1").tolist())
+    said = message(tmp_path, particles=changed(tmp_path, groups, images, dict(optics, rlnOpticsGroup=["1", "2"])))
+    assert "protein is bright in the images of optics group 1, dark in those of 2." in said
+
+
 @pytest.mark.parametrize(
     "wrong, part", [(ANGLES, 1), (ANGLES[:2], 1), (ANGLES[2:], 1), (ANGLES, 0.4)], ids=["all", "views", "psi", "some"]
 )

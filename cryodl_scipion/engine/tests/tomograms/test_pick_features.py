@@ -169,8 +169,10 @@ def test_a_label_for_scores_is_refused(tmp_path, capsys):
     (tmp_path / "segment.json").write_text(listed)
     scores = ball((12, 14, 16), (5, 6, 7), 3)
     write_mrc(tmp_path / "t1__wall.mrc", scores.astype(np.int8), PIXEL)  # per cent, and listed
-    write_mrc(tmp_path / "half.mrc", scores.astype(np.float16), PIXEL)
-    for name in ("t1__wall", "half"):
+    write_mrc(tmp_path / "bytes.mrc", (60 * scores).astype(np.int8), PIXEL)
+    with mrcfile.open(tmp_path / "bytes.mrc", "r+") as mrc:
+        mrc.add_label("cryodl: scores of wall")
+    for name in ("t1__wall", "bytes"):
         assert (
             main(
                 [
@@ -185,7 +187,7 @@ def test_a_label_for_scores_is_refused(tmp_path, capsys):
             )
             == 2
         )
-        assert "These are scores; leave out --label." in capsys.readouterr().err
+        assert "(--label 1) was given; leave out --label." in capsys.readouterr().err
     pick(tmp_path, scores)  # a label volume in the same folder, which is not listed
 
 
@@ -224,7 +226,8 @@ def test_a_file_that_is_no_volume_is_skipped_and_the_others_are_picked(tmp_path)
 
 def test_float_scores_given_as_labels_are_refused_and_whole_floats_are_not(tmp_path, capsys):
     mask = ball((12, 14, 16), (5, 6, 7), 3)
-    assert len(positions(pick(tmp_path, mask.astype(np.float32))[0])) == 1
+    for kind in (np.float32, np.float16):
+        assert len(positions(pick(tmp_path, mask.astype(kind))[0])) == 1
     write_mrc(tmp_path / "s1.mrc", np.where(mask, 0.83, 1).astype(np.float32), PIXEL)
     assert (
         main(

@@ -92,6 +92,15 @@ def test_files_of_earlier_versions_with_an_optics_table_are_read_and_joined(tmp_
     assert list(tables) == ["particles"] and "rlnOpticsGroup" not in tables["particles"]
 
 
+def test_px_of_relion_4_are_those_of_the_tilt_series(tmp_path):
+    columns = {name: list(4 * values) for name, values in zip(("X", "Y", "Z"), ZYX[:, ::-1].T)}
+    particles = {f"rlnCoordinate{axis}": values for axis, values in columns.items()}
+    optics = dict(rlnOpticsGroup=[1, 2], rlnTomoTiltSeriesPixelSize=[2.5, 1.25])
+    write_tables(tmp_path / "a.star", {"optics": optics, "particles": dict(particles, rlnOpticsGroup=[1, 2])})
+    positions = read_coordinates3d(tmp_path / "a.star")
+    assert np.allclose(positions.zyx_px(np.arange(2), SHAPE, 10.0), ZYX * [[1], [0.5]], atol=1e-3)
+
+
 def test_centred_coordinates_are_read_back_at_any_binning(tmp_path):
     write_coordinates3d(tmp_path / "a.star", [coordinate_columns("tomo", ZYX, SHAPE, 10.0)], [10.0])
     positions = read_coordinates3d(tmp_path / "a.star")

@@ -57,9 +57,8 @@ def fit_particles(
         again = _tested(config, others, deeper, say)
         if not group.foreign and again.motion.verdict == "motion":
             break  # a state among others of a molecule that moves
-        with_them = {name: getattr(tested.motion, name) for name in ("verdict", "p_value", "variability")}
-        about = dict(particles=int(group.rows.sum()), explained=group.explained, foreign=group.foreign)
-        left_out.append(dict(about, **with_them))
+        told = {name: getattr(tested.motion, name) for name in ("verdict", "p_value", "variability")}
+        left_out.append(dict(told, particles=int(group.rows.sum()), explained=group.explained, foreign=group.foreign))
         kept, tested = kept[~group.rows], again
     outcome = _fitted(config, tested, folder.parent)
     if left_out:
@@ -114,8 +113,9 @@ def _started(
         setting.mask = setting.mask * inputs.mask
     elif alike:
         setting.mask = setting.mask * masks.molecule_mask(mean, particles.box * particles.pixel_size / inputs.box)
-    found = setting, mean, curve, sigmas, inputs.radius, inputs.contrast
-    return Start(*found, np.random.default_rng(inputs.seed), notes, alike)
+    return Start(
+        setting, mean, curve, sigmas, inputs.radius, inputs.contrast, np.random.default_rng(inputs.seed), notes, alike
+    )
 
 
 def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Tested:
@@ -133,9 +133,8 @@ def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Tes
         start.notes.append(f"Only the method linear was tested for motion. {error}")
         return Tested(start, linear, tests, None, components)
     tests["gaussian"] = found
-    either = min(1.0, 2 * min(linear.p_value, found.p_value))
     smaller = min(linear, found, key=lambda test: test.p_value)
-    motion = dataclasses.replace(smaller, p_value=either)
+    motion = dataclasses.replace(smaller, p_value=min(1.0, 2 * smaller.p_value))
     if smaller is found and motion.verdict == "motion":
         return Tested(start, motion, tests, model, (model.setting, model.mean, found.halves))
     return Tested(start, dataclasses.replace(motion, halves=linear.halves), tests, None, components)
@@ -148,10 +147,9 @@ def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Out
         outcome = fit_linear(tested.start, tested.motion, config.latent, config.classes is None)
     else:
         outcome = _fit_gaussians(config, tested.start, tested.model, tested.motion, folder)
-    if tested.tests:
-        outcome.record["tests"] = {
-            method: dict(p_value=test.p_value, variability=test.variability) for method, test in tested.tests.items()
-        }
+    outcome.record["tests"] = {
+        method: dict(p_value=test.p_value, variability=test.variability) for method, test in tested.tests.items()
+    }
     return outcome
 
 

@@ -45,8 +45,15 @@ def check_alignment(
     """The contrast of aligned particles, and the fraction of them at their own views; 1 of noise.
 
     particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. contrast: 'bright', 'dark', or
-    'auto' to find it from the images. Raises ValueError: empty images; a CTF treated otherwise than the file says."""
+    'auto' to find it from the images. Raises ValueError: empty images; both contrasts; a CTF unlike the file's."""
     found, gains = match_reference(particles, reference, voxel, diameter)
+    groups = np.array(particles.columns["rlnOpticsGroup"])[sample_rows(len(particles), SAMPLE)]
+    sums = {group: found[groups == group].sum() / np.sqrt((groups == group).sum()) for group in np.unique(groups)}
+    if min(sums.values()) < -SURE * found.std() and max(sums.values()) > SURE * found.std():
+        raise ValueError(
+            f"{particles.path}: protein is bright in the images of optics group {max(sums, key=sums.__getitem__)}, "
+            f"dark in those of {min(sums, key=sums.__getitem__)}. Multiply the images of one of them by -1."
+        )
     value = errors_from_zero(found)
     if contrast == "auto":
         contrast = "dark" if value < -SURE else "bright"

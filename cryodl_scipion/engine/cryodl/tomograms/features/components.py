@@ -36,10 +36,9 @@ class Segmentation:
             )
         if label is None and self._volume.dtype == np.int8 and not (is_listed(path) or says_scores(self.path)):
             self._refuse_labels()
-        if label is not None and (self._volume.dtype == np.float16 or is_listed(path)):
+        if label is not None and (is_listed(path) or says_scores(self.path)):
             raise ValueError(
-                f"{path} has scores, but a value of label volumes (--label {label}) was given. These are scores; "
-                "leave out --label."
+                f"{path} has scores, but a value of label volumes (--label {label}) was given; leave out --label."
             )
 
     def _refuse_labels(self) -> None:
