@@ -76,10 +76,7 @@ def refined_where(
     if not bool(rows.any()):
         return pose
     part = refine(observed[rows], reference, pose.matrices[rows], pose.shifts_yx[rows], near, sigma)
-    found = {f.name: getattr(pose, f.name).clone() for f in dataclasses.fields(Pose)}
-    for name, values in found.items():
-        values[rows] = getattr(part, name)
-    return Pose(**found)
+    return Pose(*(getattr(pose, f.name).index_put((rows,), getattr(part, f.name)) for f in dataclasses.fields(Pose)))
 
 
 def _refine(

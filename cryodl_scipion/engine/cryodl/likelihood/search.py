@@ -161,19 +161,20 @@ class Bank:
             yield part, side_by_side(plain.at_angles(self.grid.angles(numbers[part].reshape(-1))))
 
 
-def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Tensor:
+def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts, contrasts: int = 1) -> torch.Tensor:
     """Logarithmic likelihood ratio of each orientation of a grid to 'there is no particle', shifts summed over with
-    their prior, (n, orientations). Memory: 4 n times orientations bytes. See observed.py for the formula. observed: of
-    n particles."""
+    their prior, (contrasts n, orientations). Memory: 4 bytes for each. See observed.py for the formula. observed: of n
+    particles. contrasts: 1, or 2: the rows of the same images with the other contrast follow."""
     result = torch.empty(
-        (len(observed), len(bank.grid.directions), bank.grid.turns, len(bank.grid.psi) // bank.grid.turns),
+        (contrasts, len(observed), len(bank.grid.directions), bank.grid.turns, len(bank.grid.psi) // bank.grid.turns),
         device=observed.match.device,
     )
     gain = bank.reference.gain[observed.disc.ring]
     ramp = observed.disc.ramp(-shifts.yx) * gain
     batch = max(1, ROWS // len(ramp))
     for start in range(0, len(observed), batch):
-        part = observed[start : start + batch]
+        place = slice(start, start + batch)
+        part = observed[place]
         shifted = side_by_side(part.match[:, None] * ramp).reshape(-1, 2 * len(observed.disc))
         strength = (part.weight * gain.square()).repeat(1, 2)
         for numbers, slices in bank.blocks():
@@ -181,11 +182,13 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
             power = strength @ slices.square().T
             for turn, fit in enumerate((real + imaginary, real.sub_(imaginary))[: bank.grid.turns]):
                 fit = fit.reshape(len(part), len(ramp), -1)
-                # torch.logsumexp in place; of less than -87, exp takes 40 times as long on a CPU, for nothing
-                maximum = fit.add_(shifts.log_prior[:, None]).amax(1, keepdim=True)
-                value = fit.sub_(maximum).clamp_(min=-80).exp_().sum(1).log_() + maximum.squeeze(1)
-                result[start : start + batch, numbers, turn] = (value - power).reshape(len(part), -1, result.shape[-1])
-    return result.reshape(len(observed), -1)
+                for contrast in reversed(range(contrasts)):
+                    # torch.logsumexp in place; of less than -87, exp takes 40 times as long on a CPU, for nothing
+                    shown = (-fit if contrast else fit).add_(shifts.log_prior[:, None])
+                    maximum = shown.amax(1, keepdim=True)
+                    value = shown.sub_(maximum).clamp_(min=-80).exp_().sum(1).log_() + maximum.squeeze(1)
+                    result[contrast, place, numbers, turn] = (value - power).reshape(len(part), -1, result.shape[-1])
+    return result.reshape(contrasts * len(observed), -1)
 
 
 def _product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

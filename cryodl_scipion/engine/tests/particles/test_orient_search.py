@@ -56,6 +56,9 @@ def test_shifts_are_summed_over_with_their_prior(projector):
     both = log_likelihoods(observed, bank, Shifts(yx, torch.log(prior)))
     expected = torch.logsumexp(torch.stack([one[0] + np.log(0.25), one[1] + np.log(0.75)]), 0)
     assert torch.allclose(both, expected, rtol=1e-4, atol=1e-2)
+    negative = Observed(-observed.match, observed.weight, observed.disc)  # the other contrast
+    expected = torch.cat([both, log_likelihoods(negative, bank, Shifts(yx, torch.log(prior)))])
+    assert torch.allclose(log_likelihoods(observed, bank, Shifts(yx, torch.log(prior)), 2), expected, atol=1e-2)
 
 
 def test_a_bank_of_other_strengths_gives_what_a_reference_of_that_gain_gives(projector, monkeypatch):
@@ -73,16 +76,15 @@ def test_a_bank_of_other_strengths_gives_what_a_reference_of_that_gain_gives(pro
     assert torch.equal(log_likelihoods(observed, bank, shifts), before)
 
 
-def number_near(grid, angles):
-    """Number of the grid's orientation nearest to some angles."""
-    everything = grid.angles(np.arange(len(grid)))
-    return int(angular_distance(everything, np.tile(angles, (len(grid), 1))).argmin())
+def degrees_from(grid, angles):
+    """(n,) degrees between the grid's orientations and some angles."""
+    return angular_distance(grid.angles(np.arange(len(grid))), np.tile(angles, (len(grid), 1)))
 
 
 def test_a_neighbourhood_with_more_probability_beats_a_single_higher_point():
     grid = Grid(10)
-    lone, crowded = number_near(grid, [0, 90, 0]), number_near(grid, [90, 90, 90])
-    distance = angular_distance(grid.angles(np.arange(len(grid))), np.tile(grid.angles(crowded), (len(grid), 1)))
+    lone, crowded = (int(degrees_from(grid, angles).argmin()) for angles in ([0, 90, 0], [90, 90, 90]))
+    distance = degrees_from(grid, grid.angles(crowded))
     values = torch.full((1, len(grid)), -50.0)
     values[0, torch.from_numpy(distance < 12)] = 0.0
     values[0, lone] = 0.5
@@ -95,11 +97,9 @@ def test_answers_are_farther_apart_than_asked_also_by_symmetry():
     grid = Grid(15, "C2")
     values = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (3, len(grid)))).float()
     numbers = find_modes(values, grid, 4, 30).numbers.numpy()
-    for row in numbers:
-        angles = grid.angles(row)
-        for i in range(4):
-            for j in range(i):
-                assert angular_distance(angles[[i]], angles[[j]], "C2")[0] > 29.9
+    first, second = np.triu_indices(4, 1)
+    for angles in grid.angles(numbers):
+        assert (angular_distance(angles[first], angles[second], "C2") > 29.9).all()
 
 
 def test_refinement_brings_an_orientation_nearer_to_the_truth(projector):

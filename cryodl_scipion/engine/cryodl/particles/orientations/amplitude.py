@@ -167,9 +167,12 @@ def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tupl
 def evidences(sources: list[Source], rows: np.ndarray, bank: Bank, shifts: Shifts, width: float) -> list[float]:
     """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows.
     bank: of the Reference without gain."""
-    found, disc = [], bank.reference.disc
-    for source in sources:
-        observed = source.observed(rows, disc)
+    found, disc = {}, bank.reference.disc
+    for state in {source.ctf_state for source in sources}:
+        same = [source for source in sources if source.ctf_state == state]
+        observed = same[0].observed(rows, disc)
         strong = bank.with_gain(RingPower.of(observed, bank.reference).fit(width).gain(disc.rings, width))
-        found.append(float(evidence(log_likelihoods(observed, strong, shifts)).double().sum()))
-    return found
+        # of two with one state, the images of one are the negatives of the other's
+        values = evidence(log_likelihoods(observed, strong, shifts, len(same))).double().reshape(len(same), -1)
+        found.update({(state, one.contrast): float(sums) for one, sums in zip(same, values.sum(1))})
+    return [found[source.ctf_state, source.contrast] for source in sources]

@@ -157,19 +157,17 @@ class Search:
         return sample_rows(len(self.source.particles), int(np.clip(MEMORY / (4 * len(self.grid)), 16, maximum)))
 
     def compare(self, sources: typing.Sequence[Source]) -> list[float]:
-        """Logarithmic evidence of each of several readings of the images (Sources) over that of the best one, from a
-        sample of the particles. Readings that a few already leave far behind are not compared further: a sequential
-        test (Wald 1945)."""
-        behind, left = [0.0] * len(sources), list(range(len(sources)))
-        rows = self.sample(CONVENTION_SAMPLE)
+        """Logarithmic evidence of each of several readings of the images (Sources) over the best one's, in a sample of
+        the particles. Those that a few leave far behind are not compared further: a sequential test (Wald 1945)."""
+        behind = dict.fromkeys(range(len(sources)), 0.0)
+        left, rows = list(behind), self.sample(CONVENTION_SAMPLE)
         for few in (rows[::8], rows[::3], rows):
             if len(left) == 1:
                 break
             found = evidences([sources[number] for number in left], few, self.bank, self.shifts(), self.width)
-            for number, value in zip(left, found):
-                behind[number] = value - max(found)
+            behind.update({number: value - max(found) for number, value in zip(left, found)})
             left = [number for number in left if behind[number] > -CLEARLY]
-        return behind
+        return list(behind.values())
 
     def learn(self) -> None:
         """Learn from a sample of the particles how strongly they show the structure, and how far they are shifted."""

@@ -42,9 +42,7 @@ def best_size(search: Search) -> tuple[float, float]:
     finest = max(settings.resolution, FINEST_SCALE, end_of(search))
     coarse = SearchSettings(STEP, settings.max_shift, finest, settings.diameter, settings.symmetry)
     found = {}
-    for size in SIZES:
-        if size * settings.diameter > width:
-            continue
+    for size in (one for one in SIZES if one * settings.diameter <= width):
         other = Search(source, search.projector, size * search.zoom * search.pixel_size, coarse, search.disc.device)
         found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
     best = max(found, key=found.__getitem__)
