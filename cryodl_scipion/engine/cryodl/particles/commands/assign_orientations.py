@@ -176,16 +176,18 @@ def _trust(
     if not doubts:
         print(said)
     if explanation.signal >= ERRORS:
-        close = [] if doubts else size_notes(search, config.particles, config.structure, found)
-        run.warn(*(close or size_notes(search, config.particles, config.structure)))
-    if explanation.can_be_told:
-        run.summary(
+        run.warn(*size_notes(search, config.particles, config.structure, None if doubts else found))
+    explains = (
+        [
             f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "
             "evidence that particles of this structure with as much signal would give"
             + (f"; {100 * calibration.right:.0f} % of such particles were oriented correctly." if calibration else ".")
-        )
+        ]
+        if explanation.can_be_told
+        else []
+    )
     if calibration is None or not explanation.can_be_told:
-        return {EXPLAINED: explanation.particle}, [FOREIGN] if explanation.foreign else [UNTOLD, START]
+        return {EXPLAINED: explanation.particle}, ([FOREIGN] if explanation.foreign else [UNTOLD, START]) + explains
     probability = calibration.probability(found)
     if probability.mean() < UNCLEAR and not explanation.foreign:
         run.warn(
@@ -204,7 +206,8 @@ def _trust(
         "all particles show the structure, and it alone: false picks are not counted.",
         START,
     ]
-    return {PROBABILITY: probability, EXPLAINED: explanation.particle}, [FOREIGN] if explanation.foreign else told
+    columns = {PROBABILITY: probability, EXPLAINED: explanation.particle}
+    return columns, ([FOREIGN] if explanation.foreign else told) + explains
 
 
 def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:

@@ -28,6 +28,7 @@ STEP, FINEST_SCALE = 15.0, 20.0  # degrees, Å: the size is seen in coarse detai
 SURE = 15.0
 # sizes that are tried beside 1, near the orientations found; standard errors, and how much, that is said
 CLOSE, ERRORS, LEAST = 0.05, 5.0, 0.02
+FAR = 0.15  # from 1: orientations found at a size as wrong as this fit a size between
 FALL = 6.0  # of the amplitude from some detail to half as fine again and beyond: the map ends there; others fall by 2
 
 
@@ -81,9 +82,13 @@ def close_size(search: Search, found: Orientations) -> tuple[float, float]:
 
 def size_notes(search: Search, particles: str, structure: str, found: Orientations | None = None) -> list[str]:
     """A sentence, in a list, if the structure fits better at another size. particles, structure: their files. found:
-    orientations, where the structure explains the particles: then a size that differs little is seen."""
-    size, gain = best_size(search) if found is None else close_size(search, found)
-    if gain < (SURE if found is None else ERRORS):
+    orientations, where the structure explains the particles: then a size that differs little is seen, too."""
+    size, gain = best_size(search)
+    sure = gain >= SURE
+    if found is not None and not (sure and abs(size - 1) > FAR):
+        close, errors = close_size(search, found)
+        size, sure = (close, True) if errors >= ERRORS else (size, sure)
+    if not sure:
         return []
     return [
         f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "
