@@ -247,7 +247,6 @@ class MicrographWindow(window.CanvasWindow):
         return self._data.preview(index)
 
     def _draw(self) -> Any:
-        """Draw the picture. Returns its axes."""
         axes = self._figure.add_axes((0, 0, 1, 1))
         plots.drawMicrograph(axes, self._preview, self._UPWARDS)
         return axes
@@ -286,5 +285,4 @@ class MicrographWindow(window.CanvasWindow):
         """Draw on the micrograph, whose pixels are the axes' units."""
 
     def _text(self) -> str:
-        """One line under the micrograph."""
         return ""

@@ -59,7 +59,8 @@ class LatentWindow(CanvasWindow):
         axes.scatter(*points[some].T, c=self._clusters[some], s=4, cmap="tab10")
         axes.scatter(*points[self.chosen].T, edgecolors="black", **ring)
         x, y = (f"latent coordinate {box.get()}" if box.get().isdigit() else box.get() for box in self._axes)
-        axes.set(xlabel=x, ylabel=y, title=self._protocol.summary()[0])  # whether there is motion
+        motion = (line.partition(").")[0] + ")" for line in self._protocol.summary() if "otion found (" in line)
+        axes.set(xlabel=x, ylabel=y, title=next(motion, ""))
         self._lasso = LassoSelector(axes, self.choose)
         self._canvas.draw_idle()
 

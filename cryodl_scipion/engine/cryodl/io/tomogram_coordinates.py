@@ -16,6 +16,7 @@ from .messages import warn
 from .relion_tables import known_columns, number_columns, optics_rows
 from .star import read_tables, write_tables
 
+SERIES = "rlnTomoTiltSeriesPixelSize"
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 PIXELS = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
 ORIGINS = tuple(f"rlnOrigin{axis}Angst" for axis in "XYZ")
@@ -49,9 +50,13 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
         )
     columns = CENTRED if CENTRED[0] in table else PIXELS
     xyz = known_columns(path, table, columns)
-    sizes = number_columns(path, tables.get("optics", {}), ("rlnTomoTiltSeriesPixelSize",), "optics group")
-    if sizes is not None and columns is PIXELS:  # RELION 4 counts in px of the tilt series
-        xyz = xyz * sizes[optics_rows(tables["optics"], table, path)]
+    optics = tables.get("optics", {})
+    series = columns is PIXELS and SERIES in optics and "rlnOpticsGroup" in optics  # RELION 4 counts in their px
+    if series and len(xyz):
+        sizes = known_columns(path, optics, (SERIES,), "optics group")
+        if sizes.min() <= 0:
+            raise ValueError(f"{path}: {SERIES} is {sizes.min():g}; it must be above 0. Correct the optics table.")
+        xyz = xyz * sizes[optics_rows(optics, table, path)]
     names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * len(xyz))
     scored = {**dict.fromkeys(SCORES, ["nan"] * len(xyz)), **table}
     return Coordinates3D(
@@ -59,7 +64,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
         tuple(micrograph_key(name) if name else "" for name in names),
         _species(table, len(xyz)),
         xyz,
-        "centred Å" if columns is CENTRED else "px" if sizes is None else "Å",
+        "centred Å" if columns is CENTRED else "Å" if series else "px",
         shifts=_shifts(table, path, len(xyz)),
         classes=() if any(name in table for name in SPECIES) else tuple(table.get("rlnClassNumber", ())),
         angles=_angles(table, path, len(xyz)),

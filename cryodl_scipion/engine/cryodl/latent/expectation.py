@@ -61,7 +61,6 @@ class CurvedCoordinate:
         )  # positions, q
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> LatentPosterior:
-        """As Linear's."""
         q, precision = self.count, precisions(sigmas)
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
         own, fit, inverse = without_errors(gram, match, q, precision)

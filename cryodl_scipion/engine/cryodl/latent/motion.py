@@ -120,7 +120,6 @@ class Recorder(Linear):
         self.excess, self.freedom, self.size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
-        """As Linear's."""
         own, fit, _ = without_errors(gram, match, self.tested, 1 / self.free**2)
         trace = np.trace(own, axis1=1, axis2=2)
         self.excess.append((fit**2).sum(1) - trace)

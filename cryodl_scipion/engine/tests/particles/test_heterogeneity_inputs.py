@@ -2,6 +2,7 @@
 """fit-heterogeneity on particles, maps and masks that do not fit together: a sentence before the fit."""
 
 import dataclasses
+import re
 import shutil
 
 import mrcfile
@@ -96,14 +97,19 @@ def test_several_boxes_or_pixel_sizes_are_named(here, tmp_path):
     assert "one box size is needed" in message(tmp_path, particles=tmp_path / "boxes.star")
 
 
-@pytest.mark.parametrize("dark", [150, 40])
-def test_optics_groups_of_opposite_contrast_are_no_motion(here, dark, tmp_path):
+@pytest.mark.parametrize("dark, count", [(150, 2), (40, 2), (150, 40)])
+def test_optics_groups_of_opposite_contrast_are_no_motion(here, dark, count, tmp_path):
+    """Also where each beam shift is a group of few images."""
     images = read_particles("p.star").images(slice(None)).numpy()
     images[:dark] *= -1
-    optics = {name: [values[0]] * 2 for name, values in read_tables("p.star")["optics"].items()}
-    groups = dict(rlnOpticsGroup=np.where(np.arange(300) < dark, "2", "1").tolist())
-    said = message(tmp_path, particles=changed(tmp_path, groups, images, dict(optics, rlnOpticsGroup=["1", "2"])))
-    assert "protein is bright in the images of optics group 1, dark in those of 2." in said
+    optics = {name: [values[0]] * count for name, values in read_tables("p.star")["optics"].items()}
+    is_dark = np.arange(300) < dark
+    group = np.where(is_dark, 0, count // 2) + np.arange(300) % (count // 2)
+    groups, optics["rlnOpticsGroup"] = dict(rlnOpticsGroup=group.astype(str).tolist()), [str(n) for n in range(count)]
+    said = message(tmp_path, particles=changed(tmp_path, groups, images, optics))
+    bright, dark = re.search("bright in the images of optics group (.*), dark in those of (.*)\\. Mult", said).groups()
+    assert set(bright.split(", ")) <= set(group[~is_dark].astype(str)) and len(dark.split(", ")) >= count / 4
+    assert set(dark.split(", ")) <= set(group[is_dark].astype(str))
 
 
 @pytest.mark.parametrize(

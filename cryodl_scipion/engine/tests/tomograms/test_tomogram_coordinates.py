@@ -93,12 +93,17 @@ def test_files_of_earlier_versions_with_an_optics_table_are_read_and_joined(tmp_
 
 
 def test_px_of_relion_4_are_those_of_the_tilt_series(tmp_path):
-    columns = {name: list(4 * values) for name, values in zip(("X", "Y", "Z"), ZYX[:, ::-1].T)}
-    particles = {f"rlnCoordinate{axis}": values for axis, values in columns.items()}
-    optics = dict(rlnOpticsGroup=[1, 2], rlnTomoTiltSeriesPixelSize=[2.5, 1.25])
-    write_tables(tmp_path / "a.star", {"optics": optics, "particles": dict(particles, rlnOpticsGroup=[1, 2])})
-    positions = read_coordinates3d(tmp_path / "a.star")
-    assert np.allclose(positions.zyx_px(np.arange(2), SHAPE, 10.0), ZYX * [[1], [0.5]], atol=1e-3)
+    def read(sizes, groups=("1", "2")):
+        columns = {f"rlnCoordinate{axis}": list(4 * values) for axis, values in zip("XYZ", ZYX[:, ::-1].T)}
+        particles = {name: values[: len(groups)] for name, values in dict(columns, rlnOpticsGroup=[*groups]).items()}
+        optics = dict(rlnOpticsGroup=[1, 2], rlnTomoTiltSeriesPixelSize=sizes)
+        write_tables(tmp_path / "a.star", {"optics": optics, "particles": particles})
+        return read_coordinates3d(tmp_path / "a.star")
+
+    assert np.allclose(read([2.5, 1.25]).zyx_px(np.arange(2), SHAPE, 10.0), ZYX * [[1], [0.5]], atol=1e-3)
+    with pytest.raises(ValueError, match="rlnTomoTiltSeriesPixelSize is 0; it must be above 0"):
+        read([0, 1.25])
+    assert len(read([2.5, 1.25], ()).xyz) == 0
 
 
 def test_centred_coordinates_are_read_back_at_any_binning(tmp_path):

@@ -201,13 +201,12 @@ def _trust(
             + f". Keep particles with a large {MARGIN} or {PROBABILITY}."
             + " If the structure has a symmetry, give it (--symmetry)." * (config.symmetry.upper() == "C1")
         )
-    told = [
+    expected = (
         f"{min(100 * probability.mean(), 99):.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°), if "
-        "all particles show the structure, and it alone: false picks are not counted.",
-        START,
-    ]
-    columns = {PROBABILITY: probability, EXPLAINED: explanation.particle}
-    return columns, ([FOREIGN] if explanation.foreign else told) + explains
+        "all particles show the structure, and it alone: false picks are not counted."
+    )
+    uses = [FOREIGN] if explanation.foreign else [expected, START]
+    return {PROBABILITY: probability, EXPLAINED: explanation.particle}, uses + explains
 
 
 def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:

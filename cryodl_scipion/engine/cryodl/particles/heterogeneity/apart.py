@@ -47,7 +47,6 @@ class _Statements(Linear):
         self.match, self.gram = list[np.ndarray](), list[np.ndarray]()
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
-        """As Linear's."""
         q = self.count
         kept = np.r_[q + CONTRAST, 0:q]
         out = np.delete(np.arange(q, gram.shape[1]), CONTRAST)

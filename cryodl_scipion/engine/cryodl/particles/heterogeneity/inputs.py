@@ -48,11 +48,14 @@ def check_alignment(
     'auto' to find it from the images. Raises ValueError: empty images; both contrasts; a CTF unlike the file's."""
     found, gains = match_reference(particles, reference, voxel, diameter)
     groups = np.array(particles.columns["rlnOpticsGroup"])[sample_rows(len(particles), SAMPLE)]
-    sums = {group: found[groups == group].sum() / np.sqrt((groups == group).sum()) for group in np.unique(groups)}
-    if min(sums.values()) < -SURE * found.std() and max(sums.values()) > SURE * found.std():
+    names, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    means = np.bincount(group, found) / counts
+    spread = np.sqrt(((found - means[group]) ** 2).sum() / max(len(found) - len(names), 1)) or np.inf
+    dark, bright = (names[sign * means * np.sqrt(counts) > SURE * spread] for sign in (-1, 1))
+    if len(dark) and len(bright):
         raise ValueError(
-            f"{particles.path}: protein is bright in the images of optics group {max(sums, key=sums.__getitem__)}, "
-            f"dark in those of {min(sums, key=sums.__getitem__)}. Multiply the images of one of them by -1."
+            f"{particles.path}: protein is bright in the images of optics group {', '.join(bright)}, dark in those of "
+            f"{', '.join(dark)}. Multiply the images of either by -1."
         )
     value = errors_from_zero(found)
     if contrast == "auto":

@@ -83,17 +83,14 @@ def close_size(search: Search, found: Orientations) -> tuple[float, float]:
 def size_notes(search: Search, particles: str, structure: str, found: Orientations | None = None) -> list[str]:
     """A sentence, in a list, if the structure fits better at another size. particles, structure: their files. found:
     orientations, where the structure explains the particles: then a size that differs little is seen, too."""
-    size, gain = best_size(search)
-    sure = gain >= SURE
-    if found is not None and not (sure and abs(size - 1) > FAR):
-        close, errors = close_size(search, found)
-        size, sure = (close, True) if errors >= ERRORS else (size, sure)
-    if not sure:
-        return []
+    far, gain = best_size(search)
+    off = gain >= SURE and abs(far - 1) > FAR
+    size, errors = (1.0, 0.0) if off or found is None else close_size(search, found)
     return [
-        f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "
+        f"{particles} fits {structure} better if the structure is scaled by {told:.2f}: the particles show something "
         f"else; or, if it is surely their molecule, one of the pixel sizes is wrong by about this factor (that of the "
         f"particles is {search.pixel_size:.4g} Å)."
+        for told in ([size] * (errors >= ERRORS) or [far] * (gain >= SURE))
     ]
 
 

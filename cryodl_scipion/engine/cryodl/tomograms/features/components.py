@@ -36,9 +36,10 @@ class Segmentation:
             )
         if label is None and self._volume.dtype == np.int8 and not (is_listed(path) or says_scores(self.path)):
             self._refuse_labels()
-        if label is not None and (is_listed(path) or says_scores(self.path)):
+        if label is not None and is_listed(path):
             raise ValueError(
-                f"{path} has scores, but a value of label volumes (--label {label}) was given; leave out --label."
+                f"{path} has scores, but a value of label volumes (--label {label}) was given. These are scores; "
+                "leave out --label."
             )
 
     def _refuse_labels(self) -> None:
