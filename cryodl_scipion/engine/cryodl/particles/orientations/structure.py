@@ -88,9 +88,9 @@ def size_notes(search: Search, particles: str, structure: str, found: Orientatio
     size, errors = (1.0, 0.0) if off or found is None else close_size(search, found)
     return [
         f"{particles} fits {structure} better if the structure is scaled by {told:.2f}: the particles show something "
-        f"else; or, if it is surely their molecule, one of the pixel sizes is wrong by about this factor (that of the "
-        f"particles is {search.pixel_size:.4g} Å)."
-        for told in ([size] * (errors >= ERRORS) or [far] * (gain >= SURE))
+        f"else; or, if it is surely their molecule, one of the pixel sizes is wrong by about this factor{more} (that "
+        f"of the particles is {search.pixel_size:.4g} Å)."
+        for told, more in ([(size, " or more")] * (errors >= ERRORS) or [(far, "")] * (gain >= SURE))
     ]
 
 
