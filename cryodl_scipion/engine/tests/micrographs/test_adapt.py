@@ -16,7 +16,7 @@ from cryodl.contract import PickConfig, Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.normalize import Prepared
-from cryodl.micrographs.pickers.adaptation import MINIMUM, Adapted, adapt, two_components
+from cryodl.micrographs.pickers.adaptation import MINIMUM, SURE, Adapted, adapt, two_components
 from cryodl.micrographs.pickers.pick_files import Picks
 from cryodl.micrographs.pickers.pick_record import PickSettings
 from cryodl.micrographs.pickers.size import Size
@@ -48,6 +48,15 @@ def test_scores_in_one_heap_keep_the_models_own_calibration():
     found = adapt(raw, UNSURE)
     assert found.own and found.calibration == UNSURE
     assert not adapt(heaps(300, 300)[1], UNSURE).own
+
+
+@pytest.mark.parametrize("apart, sure", [(4.0, True), (1.5, False)])
+def test_only_where_scores_tell_particles_from_the_rest_are_doubtful_ones_left_out(apart, sure):
+    hit, raw = heaps(100, 400, apart)
+    found = adapt(raw, UNSURE)
+    assert (found.threshold >= SURE) == sure
+    picked = calibrate(raw, found.calibration) >= found.threshold
+    assert not sure or picked[~hit].sum() <= 1 and picked[hit].mean() > 0.95
 
 
 def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypatch, capsys):

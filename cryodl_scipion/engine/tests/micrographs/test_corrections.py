@@ -234,7 +234,7 @@ def test_auto_pick_learns_corrections_once_as_train_picker_does(tmp_path):
     (tmp_path / "list.txt").write_text("".join(f"mics/{name}.mrc\n" for name in [*names, "gone"]))
     listed = dataclasses.replace(config, micrographs=(str(tmp_path / "list.txt"),), output=str(tmp_path / "listed"))
     found = auto_pick(listed)
-    assert [one.item for one in found.skipped] == ["gone"] and found.outputs["counts"] == result.outputs["counts"]
+    assert [one.item for one in found.skipped] == ["gone"] and set(found.outputs["counts"]) == set(names)
     (tmp_path / "none").mkdir()
     HandPicks(str(tmp_path / "none"), ["other"], str(tmp_path / "machine")).write("other", [Pick(9.0, 9.0)], [])
     with pytest.raises(ValueError, match="has 0 confirmed or removed picks"):

@@ -35,7 +35,6 @@ def pick_new(
     settings.tell(picker)
     if settings.adapted:
         picker.calibration = tuple(settings.adapted["calibration"])
-        print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some micrographs.")
     picks.take_threshold(settings)
     protein = f"{settings.contrast} protein" if settings.contrast else "protein"  # no micrograph could be asked
     print(f"Picking {protein} on {run.device_name} with {model}: {picks.rule_in_words()}.")
