@@ -16,7 +16,8 @@ from cryodl.contract import PickConfig, Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.normalize import Prepared
-from cryodl.micrographs.pickers.adaptation import MINIMUM, SURE, Adapted, adapt, two_components
+from cryodl.micrographs.pickers import adaptation
+from cryodl.micrographs.pickers.adaptation import MINIMUM, Adapted, adapt, two_components
 from cryodl.micrographs.pickers.pick_files import Picks
 from cryodl.micrographs.pickers.pick_record import PickSettings
 from cryodl.micrographs.pickers.size import Size
@@ -50,13 +51,17 @@ def test_scores_in_one_heap_keep_the_models_own_calibration():
     assert not adapt(heaps(300, 300)[1], UNSURE).own
 
 
-@pytest.mark.parametrize("apart, sure", [(4.0, True), (1.5, False)])
-def test_only_where_scores_tell_particles_from_the_rest_are_doubtful_ones_left_out(apart, sure):
-    hit, raw = heaps(100, 400, apart)
-    found = adapt(raw, UNSURE)
-    assert (found.threshold >= SURE) == sure
-    picked = calibrate(raw, found.calibration) >= found.threshold
-    assert not sure or picked[~hit].sum() <= 1 and picked[hit].mean() > 0.95
+@pytest.mark.parametrize("agreement, sure", [(0.98, True), (0.5, False)])
+def test_only_where_picks_are_trusted_are_doubtful_ones_left_out(general, monkeypatch, agreement, sure):
+    from cryodl.micrographs.pickers.predict import Picker
+
+    _, raw = heaps(100, 400, apart=2.5)
+    places = np.random.default_rng(0).uniform(60, 160, (len(raw), 2))
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (places, calibrate(raw, self.calibration)))
+    monkeypatch.setattr(adaptation, "_agreement", lambda *a: agreement)
+    assert run(general) == 0
+    made = outputs(general)
+    assert (made["threshold"] >= adaptation.SURE) == sure == (made["state"] == "clear")
 
 
 def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypatch, capsys):

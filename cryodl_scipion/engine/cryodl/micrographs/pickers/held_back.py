@@ -101,7 +101,7 @@ def hold_back(
     # which of its picks come first says nothing: they were corrected because they are picks
     floor, sign = max(1, (way == LEFT) * sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
     before, after = sign * np.log(np.clip(ranks, floor, 1 + most))
-    gain, error = _mean(before - after, _weights(alone, images, kind))
+    gain, error = _mean_and_error(before - after, _weights(alone, images, kind))
     boxes = alone.box_hits(images if way == CLICKS else [])
     seen = calibrate(boxes.raw[boxes.hit], general["calibration"]) >= general["threshold"]
     blind = bool(2 * seen.sum() < len(seen))
@@ -143,8 +143,7 @@ def _weights(task: PickerTask, images: typing.Sequence[LabelledImage], kind: np.
     return (np.array(stands) / np.maximum(count, 1))[kind]
 
 
-def _mean(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """The weighted mean of (n,) values, and its standard error."""
+def _mean_and_error(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     part = weights / weights.sum()
     mean = float((part * values).sum())
     error = float(np.sqrt(((part * (values - mean)) ** 2).sum() * len(values) / (len(values) - 1)))
