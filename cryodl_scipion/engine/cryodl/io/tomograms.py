@@ -15,16 +15,19 @@ from .zarr_arrays import ZarrVolume, is_zarr
 __all__ = ["Tomogram", "VolumeWriter", "mirrored", "mirrored_part", "sides_of", "working_pixel_size"]
 
 SLAB = 32  # slices that are read at a time
+SCORES = "cryodl: scores of"  # how a label of the header of score volumes begins
 
 
 class Tomogram:
     """A volume in an MRC file, or in an OME-Zarr folder, of which only what is asked for is read. path: str. shape: (z,
     y, x). dtype: of the file. pixel_size: Å/px of the header, None where it says nothing (0, or 1 for "unknown").
-    Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
+    says_scores: whether the header calls the values scores. Raises FileNotFoundError, or ValueError that says what is
+    wrong with the file."""
 
     @reader
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path, self._zarr = str(path), None
+        self.says_scores = False
         if os.path.isdir(self.path) and is_zarr(self.path):
             self._zarr = ZarrVolume(self.path)
             self.shape, zyx = self._zarr.shape, self._zarr.voxel_zyx
@@ -52,6 +55,7 @@ class Tomogram:
         self._stored, self._axes = (dtype, start, stored), axes_zyx(header, self.path)
         self.shape, self.dtype = self._data.shape, dtype.newbyteorder("=")
         self.pixel_size = _pixel_size(header, self.path)
+        self.says_scores = SCORES.encode() in header.label.tobytes()
 
     @property
     def _data(self) -> np.ndarray | ZarrVolume:
@@ -88,7 +92,9 @@ class Tomogram:
 
     def labels(self, *ranges: tuple[int, int], otherwise: str = "") -> np.ndarray:
         """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign. otherwise:
-        sentence for the user whose file holds other numbers, which raise ValueError."""
+        sentence for the user whose file holds other numbers, or scores by its header, which raise ValueError."""
+        if self.says_scores:
+            raise ValueError(f"{self.path} holds scores by its header, not labels. {otherwise}".rstrip())
         values = self.raw(*ranges)
         if values.dtype == np.int8:
             return values.view(np.uint8)

@@ -10,8 +10,10 @@ from feature_shapes import PIXEL, ball, pick, positions, table, z_axes
 from synthetic import write_mrc
 
 from cryodl.contract import Result
+from cryodl.io.tomograms import Tomogram, VolumeWriter
 from cryodl.running.cli import main
 from cryodl.tomograms.features import picking
+from cryodl.tomograms.segmenters.score_folder import LABEL
 
 
 def test_centres_are_those_of_mass_in_xyz_with_sizes_and_numbers_of_components(tmp_path):
@@ -189,7 +191,20 @@ def test_a_label_for_scores_is_refused(tmp_path, capsys):
     pick(tmp_path, scores)  # a label volume in the same folder, which is not listed
 
 
-def test_a_label_volume_without_a_label_is_refused_and_leaves_nothing(tmp_path, capsys):
+def test_scores_in_bytes_are_no_labels_wherever_they_lie(tmp_path, capsys):
+    scores = np.zeros((8, 16, 16), np.int8)
+    scores[2:6, 4:12, 4:12] = 2  # as a label would be
+    path, label = tmp_path / "moved.mrc", LABEL.format("membrane", "anna", 0.5)
+    with VolumeWriter(path, scores.shape, PIXEL, np.int8, label) as volume:
+        volume.write(0, scores)
+    command = ["pick-features", "--segmentations", str(path), "--shape", "centres", "--label", "2"]
+    assert main([*command, "--output", str(tmp_path / "out")]) == 2
+    assert "holds scores by its header, not labels. If they are scores, leave out --label." in capsys.readouterr().err
+    with pytest.raises(ValueError, match="not labels"):
+        Tomogram(path).labels((0, 1))
+
+
+def test_a_label_volume_without_a_label_is_refused(tmp_path, capsys):
     (tmp_path / "merged").mkdir()
     write_mrc(tmp_path / "merged/a.mrc", np.eye(8, dtype=np.int8)[None].repeat(4, 0), PIXEL)
     (tmp_path / "features.json").write_text('{"features": [{"label": 1, "name": "wall"}]}')
@@ -197,7 +212,7 @@ def test_a_label_volume_without_a_label_is_refused_and_leaves_nothing(tmp_path, 
         main(["pick-features", "--segmentations", str(tmp_path / "merged/a.mrc"), "--output", str(tmp_path / "out")])
         == 2
     )
-    assert "a label volume (1 wall" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "holds the whole numbers 0, 1 wall and does not say" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_volume_is_skipped_and_the_others_are_picked(tmp_path):
