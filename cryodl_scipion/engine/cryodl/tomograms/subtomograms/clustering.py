@@ -295,15 +295,10 @@ STARTS = 5  # of k-means, alike for the positions and the clouds
 def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """(n,) int: the group of each position, 1 ... count, the largest first. positions: (n, c) array. The k-means of 20
     starts begin a mixture of Gaussians of one shape, which has the last word: the differences within a class (noise,
-    wedge) are alike in all. Raises ValueError for fewer positions than groups."""
+    wedge) are alike in all."""
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    if len(positions) < count:
-        raise ValueError(
-            f"There are {len(positions)} subtomograms for {count} classes (--classes); there must be at "
-            "least as many. Choose fewer classes."
-        )
     positions = np.asarray(positions, float)
     first = KMeans(count, n_init=20, random_state=seed).fit(positions)
     found = first.labels_
