@@ -7,12 +7,9 @@ import typing
 import numpy as np
 
 from ..contract.reading import reader
-from .mrc import MODES, MrcHeader, axes_zyx, read_header
+from .mrc import MODES, MrcHeader, axes_zyx, doubt_sign, read_header
 from .stacks import UNEQUAL
-from .volume_writer import VolumeWriter
 from .zarr_arrays import ZarrVolume, is_zarr
-
-__all__ = ["Tomogram", "VolumeWriter", "mirrored", "mirrored_part", "sides_of", "working_pixel_size"]
 
 SLAB = 32  # slices that are read at a time
 SCORES = "cryodl: scores of"  # how a label of the header of score volumes begins
@@ -54,7 +51,8 @@ class Tomogram:
             )
         self._stored, self._axes = (dtype, start, stored), axes_zyx(header, self.path)
         self.shape, self.dtype = self._data.shape, dtype.newbyteorder("=")
-        self.pixel_size = _pixel_size(header, self.path)
+        self.pixel_size = _pixel_size(found, self.path)
+        self._header = found
         self.says_scores = SCORES.encode() in header.label.tobytes()
 
     @property
@@ -75,6 +73,8 @@ class Tomogram:
                 f"{self.path} holds values that are not finite numbers (NaN or infinite). Reconstruct it "
                 "again, or replace them."
             )
+        if self._zarr is None:
+            doubt_sign(self.path, self._header, part)
         return part
 
     def raw(self, *ranges: tuple[int, int]) -> np.ndarray:
@@ -183,13 +183,9 @@ def _dtype(found: MrcHeader, path: str) -> np.dtype:
     return found.dtype
 
 
-def _pixel_size(header: np.recarray, path: str) -> float | None:
-    """Å/px, None if the header says nothing. The cell belongs to x, y, z, whatever their order in the file is."""
-    lengths = [float(getattr(header.cella, axis)) for axis in "xyz"]
-    counts = [int(header.mx), int(header.my), int(header.mz)]
-    if min(lengths) <= 0 or min(counts) <= 0:
-        return None
-    sizes = [length / count for length, count in zip(lengths, counts)]
+def _pixel_size(header: MrcHeader, path: str) -> float | None:
+    """Å/px, None if the header says nothing."""
+    sizes = header.voxels_zyx[::-1].tolist()
     if all(abs(size - 1) < 1e-3 for size in sizes) or not all(0.05 < size < 1000 for size in sizes):
         return None
     return _cubic(sizes, path, "header")

@@ -10,7 +10,7 @@ from feature_shapes import PIXEL, ball, pick, positions, table, z_axes
 from synthetic import write_mrc
 
 from cryodl.contract import Result
-from cryodl.io.tomograms import Tomogram, VolumeWriter
+from cryodl.io.volume_writer import VolumeWriter
 from cryodl.running.cli import main
 from cryodl.tomograms.features import picking
 from cryodl.tomograms.segmenters.score_folder import LABEL
@@ -166,11 +166,10 @@ def test_bad_volumes_are_skipped_with_their_reasons_and_named(tmp_path, capsys):
     assert run("labels") == 2 and "None of the 1 volumes could be used" in capsys.readouterr().err
 
 
-def test_a_label_for_scores_is_refused(tmp_path, capsys):
-    listed = '{"features": [{"name": "wall"}], "tomograms": {"t1": {"files": {"wall": "t1__wall.mrc"}}}}'
-    (tmp_path / "segment.json").write_text(listed)
+def test_a_label_for_scores_is_refused_wherever_they_lie(tmp_path, capsys):
     scores = ball((12, 14, 16), (5, 6, 7), 3)
-    write_mrc(tmp_path / "t1__wall.mrc", scores.astype(np.int8), PIXEL)  # per cent, and listed
+    with VolumeWriter(tmp_path / "t1__wall.mrc", scores.shape, PIXEL, np.int8, LABEL.format("wall", "", 0.5)) as volume:
+        volume.write(0, scores)
     write_mrc(tmp_path / "half.mrc", (0.6 * scores).astype(np.float16), PIXEL)
     for name in ("t1__wall", "half"):
         assert (
@@ -188,20 +187,7 @@ def test_a_label_for_scores_is_refused(tmp_path, capsys):
             == 2
         )
         assert "leave out --label." in capsys.readouterr().err
-    pick(tmp_path, scores)  # a label volume in the same folder, which is not listed
-
-
-def test_scores_in_bytes_are_no_labels_wherever_they_lie(tmp_path, capsys):
-    scores = np.zeros((8, 16, 16), np.int8)
-    scores[2:6, 4:12, 4:12] = 2  # as a label would be
-    path, label = tmp_path / "moved.mrc", LABEL.format("membrane", "anna", 0.5)
-    with VolumeWriter(path, scores.shape, PIXEL, np.int8, label) as volume:
-        volume.write(0, scores)
-    command = ["pick-features", "--segmentations", str(path), "--shape", "centres", "--label", "2"]
-    assert main([*command, "--output", str(tmp_path / "out")]) == 2
-    assert "holds scores by its header, not labels. If they are scores, leave out --label." in capsys.readouterr().err
-    with pytest.raises(ValueError, match="not labels"):
-        Tomogram(path).labels((0, 1))
+    pick(tmp_path, scores)  # a label volume in the same folder
 
 
 def test_a_label_volume_without_a_label_is_refused(tmp_path, capsys):

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...io.tomograms import Tomogram, working_pixel_size
-from .scores import as_probabilities, is_listed, labels_in
+from .scores import as_probabilities, labels_in
 
 MAX_VOXELS = 2**26  # of a part that is read at once; larger ones are read on bins
 
@@ -38,11 +38,6 @@ class Segmentation:
             raise ValueError(
                 f"{path} holds the whole numbers 0, {values} and does not say that they are scores, which are "
                 "hundredths: it looks like a label volume. Say which value to pick (--label)."
-            )
-        if label is not None and is_listed(path):
-            raise ValueError(
-                f"{path} has scores, but a value of label volumes (--label {label}) was given. These are scores; "
-                "leave out --label."
             )
 
     def read(self, *ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:

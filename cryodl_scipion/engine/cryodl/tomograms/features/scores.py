@@ -160,12 +160,6 @@ def agree(volumes: typing.Sequence[typing.Any]) -> None:
             )
 
 
-def is_listed(path: str | os.PathLike[str]) -> bool:
-    """Whether the segment.json beside a volume lists it, as a score volume."""
-    index = _read_index(Path(path).parent)
-    return index is not None and any(Path(path).name in one["files"].values() for one in index["tomograms"].values())
-
-
 def _plain(name: str) -> str:
     """The feature of a name that may end with its annotator: 'membrane@anna' gives 'membrane'."""
     return name.partition("@")[0]
@@ -229,9 +223,9 @@ def _names_in(folder: Path) -> dict[int, str]:
 def labels_in(path: str | os.PathLike[str]) -> typing.Any:
     """(names, values) of a volume that seems to hold labels and no scores: a few small whole numbers, or those in the
     features.json beside it or one folder above; None of any other. names: {value: name}, {} unless it names them all. A
-    volume that `segment` lists, or its header names, as scores is none."""
+    volume of `segment` is none, by its header."""
     volume = Tomogram(path)
-    if volume.dtype.kind == "f" or volume.says_scores or is_listed(path):
+    if volume.dtype.kind == "f" or volume.says_scores:
         return None
     names, values = feature_names(path), set()
     for z in range(0, volume.shape[0], SLAB):
