@@ -102,7 +102,15 @@ def test_tilts_that_the_power_of_the_subtomograms_contradicts_are_said(tmp_path)
     assert not tilts_said[1] and len(tilts_said[2]) == 1
     low, high = map(int, re.findall(r"about (-\d+) to (\d+)°, but -60 to 60° were taken", tilts_said[0][0])[0])
     assert abs(low + 42) <= 3 and abs(high - 30) <= 3
+
+
+def test_power_that_fades_with_the_tilt_tells_no_range(tmp_path):
+    """White noise, and noise that filters by dose made fainter and fainter up to 60 degrees."""
     noise = torch.randn(12, 24, 24, 24, generator=torch.Generator().manual_seed(0))
-    with collected() as said:
-        find_subtomogram_contrast(read_subtomograms(write_set(tmp_path, noise, [1] * 12, name="full")), 150.0, "bright")
-        assert not any("tilts" in text for text in said())
+    tilts = torch.atan2(torch.fft.fftfreq(24)[:, None, None], torch.fft.rfftfreq(24)[None, None]).abs()
+    faded = torch.fft.rfftn(noise, dim=(1, 2, 3)) * torch.exp(-tilts / 0.5) * wedge(24, -60, 60)
+    for name, volumes in dict(full=noise, faded=torch.fft.irfftn(faded, s=(24,) * 3, dim=(1, 2, 3))).items():
+        found = read_subtomograms(write_set(tmp_path, volumes, [1] * 12, tilts=(-60.0, 60.0), name=name))
+        with collected() as said:
+            find_subtomogram_contrast(found, 150.0, "bright")
+            assert not any("tilts" in text for text in said())

@@ -13,8 +13,10 @@ SAMPLE = 256  # subtomograms that contrast and tilts are measured on
 SURE = 5.0  # standard errors
 DIAMETER = 0.8  # of the box, where none is given
 MIN_WAVES = 3  # of the finest detail, over a particle
-RINGS = (0.15, 0.45)  # waves per px about the tilt axis that tilts are measured on, for a width of 16 px or more
-EDGES, WIDTH = range(20, 81), 8  # degrees: ends of a range of tilts that are tried, and what is compared on either side
+DETAIL = 25.0  # Å: the finest that tilts are measured on, as filters by dose take more and more of what is finer
+WAVES = 6.0  # per box of this detail, at least
+EDGES = range(20, 81)  # degrees: ends of a range of tilts that are tried
+WIDTH = 8  # degrees that are compared on either side
 EMPTY = 0.2  # of the power within the end, below which none was measured beyond
 OTHER_TILTS = 8.0  # degrees from the stated tilts that are said; in boxes of 16 px the measured ones may be 7 off
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
@@ -118,13 +120,13 @@ def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) ->
 
 def _compare_tilts(subtomograms: SubtomogramSet, stated: np.ndarray, power: torch.Tensor) -> None:
     """Warns of stated tilts (n, 2) none of which are those that the subtomograms' power shows."""
-    ball = HalfBall(subtomograms.box, RINGS[1] * subtomograms.box)
+    ball = HalfBall(subtomograms.box, subtomograms.box * subtomograms.pixel_size / DETAIL)
     tilts, level = torch.rad2deg(torch.atan2(ball.z, ball.x)), ball.on_grid(power[None])[0]
     flat = (tilts.abs() < EDGES[0]) & (ball.x > 0)
     level = level / (ball.shell_sum(level * flat) / ball.shell_sum(flat)).clamp(min=1e-30)[ball.shell]
-    seen = (ball.x > 0) & (ball.x**2 + ball.z**2 > (RINGS[0] * subtomograms.box) ** 2)
+    seen = (ball.x > 0) & (ball.x**2 + ball.z**2 > (ball.radius / 3) ** 2)
     low, high = (_edge(sign * tilts[seen], level[seen]) for sign in (-1, 1))
-    if low and high and np.abs(stated - (-low, high)).max(axis=1).min() > OTHER_TILTS:
+    if low and high and ball.radius >= WAVES and np.abs(stated - (-low, high)).max(axis=1).min() > OTHER_TILTS:
         warn(
             f"The subtomograms of {subtomograms.path} hold tilts from about {-low} to {high}°, but "
             f"{stated[:, 0].min():g} to {stated[:, 1].max():g}° were taken, by cryodlTiltMin and cryodlTiltMax of the "
@@ -134,7 +136,10 @@ def _compare_tilts(subtomograms: SubtomogramSet, stated: np.ndarray, power: torc
 
 
 def _edge(tilts: torch.Tensor, level: torch.Tensor) -> int | None:
-    """The tilt, degrees, where the level falls most; None if much is left beyond. tilts, level: (n,)."""
+    """The tilt, degrees, where the level falls most; None if it falls slowly, or much is left beyond. tilts, level:
+    (n,)."""
     mean = lambda low, high: level[(tilts > low) & (tilts <= high)].mean()  # NaN where there is none is never chosen
     edge = max(EDGES, key=lambda end: mean(end - WIDTH, end) - mean(end, end + WIDTH))
-    return edge if edge < EDGES[-1] and mean(edge + WIDTH / 2, 90) < EMPTY * mean(edge - WIDTH, edge) else None
+    within = mean(edge - WIDTH, edge)
+    sharp = EDGES[0] < edge < EDGES[-1] and mean(edge, edge + WIDTH) < within / 2
+    return edge if sharp and mean(edge + WIDTH / 2, 90) < EMPTY * within else None

@@ -8,6 +8,7 @@ import typing
 import numpy as np
 from scipy import ndimage
 
+from ...io.memory import GIGABYTE
 from ...io.tomograms import Tomogram, working_pixel_size
 from .scores import as_probabilities, labels_in
 
@@ -72,9 +73,6 @@ def isolated(mask: np.ndarray, position: np.ndarray) -> np.ndarray:
     """The connected component of a mask that holds a voxel. position: zyx of it."""
     parts = ndimage.label(mask, TOUCH)[0]
     return parts == parts[tuple(position)]
-
-
-GIGABYTE = 1e9
 
 
 def slabs(shape: tuple[int, ...], bytes_per_voxel: float, memory: float) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from ...io.subtomograms import SubtomogramSet
 from ...learning.processes import accelerator_for
 from ...learning.task import Task
 from ...learning.training import Schedule, fit
-from .em import Grids, learn_average
+from .em import MAX_SHIFT, Grids, learn_average
 from .observed import Frame, ObservedSubtomograms, observe
 from .search import Poses
 
@@ -188,9 +188,6 @@ def embedded(similarity: torch.Tensor, components: int) -> torch.Tensor:
     values, vectors = torch.linalg.eigh((centred + centred.T).double() / 2)
     kept = min(components, len(values))
     return (vectors[:, -kept:] * values[-kept:].clamp(min=0).sqrt()).flip(1).float()
-
-
-MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 
 
 def alignment_of(found: SubtomogramSet, asked: str) -> str:
