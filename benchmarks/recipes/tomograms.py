@@ -7,7 +7,7 @@ import json
 import numpy as np
 from bench import CPU, cryodl, flags, structure_file
 
-from cryodl.io import star, tomograms
+from cryodl.io import star, tomograms, volume_writer
 
 PIXEL_SIZE = 13.0  # Å/px
 # Six of different sizes and shapes, from 540 kDa to 3 MDa; no network was developed on them.
@@ -93,7 +93,7 @@ def _with_wrong_strokes(drawing, wrong, rng):
 
 def write_volume(path, values, pixel_size=PIXEL_SIZE, kind=np.float32):
     """A tomogram of a (z, y, x) array; its path."""
-    with tomograms.VolumeWriter(path, values.shape, pixel_size, kind) as writer:
+    with volume_writer.VolumeWriter(path, values.shape, pixel_size, kind) as writer:
         writer.write(0, values)
     return path
 

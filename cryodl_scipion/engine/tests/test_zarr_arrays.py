@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cryodl.io.files import expand_paths, micrograph_key
-from cryodl.io.tomograms import Tomogram, VolumeWriter
-from cryodl.io.volume_writer import origin_of
+from cryodl.io.tomograms import Tomogram
+from cryodl.io.volume_writer import VolumeWriter, origin_of
 
 VOLUME = np.random.default_rng(0).normal(size=(11, 14, 9)).astype(np.float32)
 CHUNKS = (4, 6, 9)

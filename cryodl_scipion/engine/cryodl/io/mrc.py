@@ -19,6 +19,7 @@ import numpy as np
 from ..contract.reading import reader
 from .files import check_utf8_name, whole_file
 from .memory import GIGABYTE, TooLittleMemory, require_memory
+from .messages import warn
 
 
 def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: float) -> None:
@@ -66,16 +67,24 @@ class MrcHeader:
 
     @property
     def dtype(self) -> np.dtype | None:
-        """Of the values, in the file's byte order; None for a mode that is not read. IMOD wrote unsigned bytes as mode
-        0 for years, and says so in a flag of its own."""
+        """Of the values, in the file's byte order; None for a mode that is not read."""
         kind = {**MODES, **_COMPLEX}.get(self.mode)
         if kind is None:
             return None
-        number = self.record.mode.dtype
-        stamp, flags = np.frombuffer(self.record.extra2.tobytes()[_IMOD_AT], number)
-        if self.mode == 0 and stamp == _IMOD_STAMP and not flags & 1:
+        if self.mode == 0 and self.signed is False:
             return np.dtype(np.uint8)
-        return np.dtype(kind).newbyteorder(number.byteorder)
+        return np.dtype(kind).newbyteorder(self.record.mode.dtype.byteorder)
+
+    @property
+    def signed(self) -> bool | None:
+        """Whether bytes are, None where the header does not say. IMOD wrote unsigned bytes as mode 0 for years, and
+        says so in a flag of its own; of other programs the range of values tells, if they state one."""
+        stamp, flags = np.frombuffer(self.record.extra2.tobytes()[_IMOD_AT], self.record.mode.dtype)
+        if stamp == _IMOD_STAMP:
+            return bool(flags & 1)
+        if 0 <= self.record.dmin and 127 < self.record.dmax <= 255:
+            return False
+        return True if self.record.dmin < 0 else None
 
     @property
     def voxels_zyx(self) -> np.ndarray:
@@ -122,6 +131,15 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
             f"the file has {os.path.getsize(path)}. Copy it again."
         )
     return MrcHeader(record, shape, HEADER + extended, opener)
+
+
+def doubt_sign(path: str | os.PathLike[str], header: MrcHeader, values: np.ndarray) -> None:
+    """Warns of values (any shape) below 0 that may be bytes from 128 on. path, header: of their file."""
+    if header.dtype == np.int8 and header.signed is None and (values < 0).any():
+        warn(
+            f"{path} has bytes (mode 0), and its header states neither their sign nor their range. They are read as "
+            "-128 to 127. If bright areas turn black, they are 0 to 255: convert the file with `newstack -mode 1`."
+        )
 
 
 def header_pixel_size(path: str | os.PathLike[str]) -> float | None:
@@ -176,6 +194,7 @@ def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
     if len(values) < size:
         raise _cut_short(path, what, len(values) // header.dtype.itemsize)
     data = values.view(header.dtype).reshape(header.shape)
+    doubt_sign(path, header, data)
     depth = int(header.record.mz)
     if int(header.record.ispg) >= _VOLUME_STACK and depth > 0 and header.shape[0] % depth == 0:
         return data.reshape(-1, depth, *header.shape[1:])

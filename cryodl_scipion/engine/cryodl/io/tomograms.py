@@ -7,24 +7,24 @@ import typing
 import numpy as np
 
 from ..contract.reading import reader
-from .mrc import MODES, MrcHeader, axes_zyx, read_header
+from .mrc import MODES, MrcHeader, axes_zyx, doubt_sign, read_header
 from .stacks import UNEQUAL
-from .volume_writer import VolumeWriter
 from .zarr_arrays import ZarrVolume, is_zarr
 
-__all__ = ["Tomogram", "VolumeWriter", "mirrored", "mirrored_part", "sides_of", "working_pixel_size"]
-
 SLAB = 32  # slices that are read at a time
+SCORES = "cryodl: scores of"  # how a label of the header of score volumes begins
 
 
 class Tomogram:
     """A volume in an MRC file, or in an OME-Zarr folder, of which only what is asked for is read. path: str. shape: (z,
     y, x). dtype: of the file. pixel_size: Å/px of the header, None where it says nothing (0, or 1 for "unknown").
-    Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
+    says_scores: whether the header calls the values scores. Raises FileNotFoundError, or ValueError that says what is
+    wrong with the file."""
 
     @reader
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path, self._zarr = str(path), None
+        self.says_scores = False
         if os.path.isdir(self.path) and is_zarr(self.path):
             self._zarr = ZarrVolume(self.path)
             self.shape, zyx = self._zarr.shape, self._zarr.voxel_zyx
@@ -51,7 +51,9 @@ class Tomogram:
             )
         self._stored, self._axes = (dtype, start, stored), axes_zyx(header, self.path)
         self.shape, self.dtype = self._data.shape, dtype.newbyteorder("=")
-        self.pixel_size = _pixel_size(header, self.path)
+        self.pixel_size = _pixel_size(found, self.path)
+        self._header = found
+        self.says_scores = SCORES.encode() in header.label.tobytes()
 
     @property
     def _data(self) -> np.ndarray | ZarrVolume:
@@ -71,6 +73,8 @@ class Tomogram:
                 f"{self.path} holds values that are not finite numbers (NaN or infinite). Reconstruct it "
                 "again, or replace them."
             )
+        if self._zarr is None:
+            doubt_sign(self.path, self._header, part)
         return part
 
     def raw(self, *ranges: tuple[int, int]) -> np.ndarray:
@@ -88,7 +92,9 @@ class Tomogram:
 
     def labels(self, *ranges: tuple[int, int], otherwise: str = "") -> np.ndarray:
         """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign. otherwise:
-        sentence for the user whose file holds other numbers, which raise ValueError."""
+        sentence for the user whose file holds other numbers, or scores by its header, which raise ValueError."""
+        if self.says_scores:
+            raise ValueError(f"{self.path} holds scores by its header, not labels. {otherwise}".rstrip())
         values = self.raw(*ranges)
         if values.dtype == np.int8:
             return values.view(np.uint8)
@@ -177,13 +183,9 @@ def _dtype(found: MrcHeader, path: str) -> np.dtype:
     return found.dtype
 
 
-def _pixel_size(header: np.recarray, path: str) -> float | None:
-    """Å/px, None if the header says nothing. The cell belongs to x, y, z, whatever their order in the file is."""
-    lengths = [float(getattr(header.cella, axis)) for axis in "xyz"]
-    counts = [int(header.mx), int(header.my), int(header.mz)]
-    if min(lengths) <= 0 or min(counts) <= 0:
-        return None
-    sizes = [length / count for length, count in zip(lengths, counts)]
+def _pixel_size(header: MrcHeader, path: str) -> float | None:
+    """Å/px, None if the header says nothing."""
+    sizes = header.voxels_zyx[::-1].tolist()
     if all(abs(size - 1) < 1e-3 for size in sizes) or not all(0.05 < size < 1000 for size in sizes):
         return None
     return _cubic(sizes, path, "header")

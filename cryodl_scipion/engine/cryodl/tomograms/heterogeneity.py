@@ -24,12 +24,11 @@ from ..io.subtomograms import Skip, SubtomogramSet, read_subtomograms
 from ..latent import masks
 from ..latent.components import COARSE, Setting, mean_of, refine_views
 from ..latent.cube import Observations, Views
-from ..latent.masks import symmetry_notes
 from ..latent.record import MapWriter, Outcome, Start, fit_linear, linear_motion
 from ..reconstruction.halves import soft_sphere, split_halves
 from .classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 from .subtomograms.averages import half_averages
-from .subtomograms.observed import particle_sphere
+from .subtomograms.observed import CHUNK_VOXELS, particle_sphere
 
 # Standard deviations of the errors before they are learned: rotations about x, y and z, radians; shifts along z, y and
 # x, px of the working volumes; contrast; damping by the second and fourth power of the frequency, fractions.
@@ -43,7 +42,6 @@ def subtomogram_views(subtomograms: SubtomogramSet, voxel: float) -> Views:
     return Views.of(angles, subtomograms.shifts_zyx * (subtomograms.pixel_size / voxel), FIRST_SPREAD, (), 0.5)
 
 
-CHUNK_VOXELS = 4e6  # of volumes in memory at a time
 MARGIN = 0.75  # waves per box: coefficients nearer to the border of the missing wedge are a mixture of both sides
 DIRECTIONS = 4  # ranges of directions to the tilt axis, in which the noise has a power of its own
 FAINTEST = 0.02  # of the largest weight, below which a coefficient was not measured
@@ -213,7 +211,6 @@ def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) ->
 
 SHELLS = slice(2, 7)  # in which halves of the same molecule agree, whatever their resolution
 AGREE = 0.3  # mean FSC below which the subtomograms show nothing in common
-BODY = 0.1  # of the mean volume's highest density that is the molecule
 TOLERANCE = 0.0002  # of the molecule's power: errors of wedge, CTF and alignment cause some variability, too
 
 
@@ -243,9 +240,9 @@ def fit_subtomograms(
         doing("refining the orientations")
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
         if len(np.unique(image)) == len(image):  # not expanded
-            notes += symmetry_notes(torch.from_numpy(mean), f"The mean of {config.particles}", "subtomograms")
+            notes += masks.symmetry_notes(torch.from_numpy(mean), f"The mean of {config.particles}", "subtomograms")
     if config.mask is not None:
-        density = np.maximum(mean - BODY * mean.max(), 0)
+        density = np.maximum(mean - masks.BODY * mean.max(), 0)
         setting.mask = setting.mask * masks.checked_mask(config.mask, inputs.voxel, density, config.particles)
     elif together >= AGREE:
         setting.mask = setting.mask * masks.molecule_mask(mean, inputs.voxel)

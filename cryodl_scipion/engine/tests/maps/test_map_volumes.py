@@ -5,6 +5,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from cryodl.io.messages import collected
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import origin_of
 from cryodl.maps.measures.volume import check_positive, check_same_grid, read_mask, read_volume, write_volume
@@ -130,15 +131,28 @@ def test_empty_and_broken_maps_are_refused(tmp_path):
         read_volume(str(tmp_path / "c.mrc"))
 
 
-@pytest.mark.parametrize("flags, first", [(0, 230), (1, -26), (None, -26)])
+@pytest.mark.parametrize(
+    "flags, stated, first, doubted",
+    [
+        (0, (0, 0), 230, False),
+        (1, (0, 0), -26, False),
+        (1, (7, 230), -26, False),
+        (None, (7, 230), 230, False),
+        (None, (-26, 7), -26, False),
+        (None, (0, 0), -26, True),
+        (None, (0, -1), -26, True),
+    ],
+)
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_bytes_of_mode_0_have_the_sign_that_imod_states(tmp_path, data, flags, first, order):
-    """IMOD's page on MRC: imodStamp is 1146047817 at byte 152, and bit 1 of imodFlags behind it says signed bytes."""
+def test_bytes_of_mode_0_have_the_sign_that_imod_or_their_range_states(tmp_path, flags, stated, first, doubted, order):
+    """IMOD's page on MRC: imodStamp is 1146047817 at byte 152, and bit 1 of imodFlags behind it says signed bytes.
+    stated: lowest and highest value by the header, MRC2014's 0 and -1 where they were not determined."""
     path, values = tmp_path / "a.mrc", np.full((16, 16, 16), 230, np.uint8)
     values[8, 8, 8] = 7
     with mrcfile.new(path) as mrc:
         mrc.set_data(np.zeros(values.shape, np.int8))
         mrc.voxel_size = 2.0
+        mrc.header.dmin, mrc.header.dmax = stated
         header = mrc.header.copy()
     if order == ">":
         header = header.byteswap().view(header.dtype.newbyteorder(">"))
@@ -147,8 +161,11 @@ def test_bytes_of_mode_0_have_the_sign_that_imod_states(tmp_path, data, flags, f
     if flags is not None:
         head[152:160] = np.array([1146047817, flags], order + "i4").tobytes()
     path.write_bytes(bytes(head) + values.tobytes())
-    for read in (read_volume(path).data, Tomogram(path).part()):
-        assert read[0, 0, 0] == first and read[8, 8, 8] == 7
+    for read in (lambda: read_volume(path).data, lambda: Tomogram(path).part()):
+        with collected() as said:
+            values = read()
+            assert values[0, 0, 0] == first and values[8, 8, 8] == 7
+            assert any("neither their sign nor their range" in text for text in said()) == doubted
 
 
 def test_a_mask_with_nothing_inside_is_refused(tmp_path, data):

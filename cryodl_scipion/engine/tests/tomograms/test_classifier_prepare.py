@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subtomograms before networks see them: resampled around their middle, turned with their wedge, contrast measured."""
 
-import numpy as np
+import re
+
 import pytest
 import torch
 from subtomogram_data import density, simulated_set, subtomograms, write_set
@@ -74,14 +75,11 @@ def test_the_contrast_is_measured(tmp_path, sign, expected, capsys):
         assert f"Contrast (--contrast) is {other}" in said()[0]
 
 
-def test_noise_has_no_contrast_and_empty_volumes_are_refused(tmp_path):
+def test_noise_has_no_contrast(tmp_path):
     found = read_subtomograms(simulated_set(tmp_path, [None], 12, name="noise"))
     with collected() as said:
         assert find_subtomogram_contrast(found, 100.0, "auto") == "bright"
         assert "could not be determined" in said()[0]
-    empty = read_subtomograms(write_set(tmp_path, np.full((3, 8, 8, 8), 2.0), [1, 1, 2], name="empty"))
-    with pytest.raises(ValueError, match="empty .all voxels the same., such as .*00001.mrc"):
-        find_subtomogram_contrast(empty, 50.0, "auto")
 
 
 def test_copies_of_one_subtomogram_tell_no_contrast(tmp_path):
@@ -91,3 +89,28 @@ def test_copies_of_one_subtomogram_tell_no_contrast(tmp_path):
         assert find_subtomogram_contrast(found, 100.0, "auto") == "bright"
         assert "could not be determined" in said()[0]
         assert find_subtomogram_contrast(found, 100.0, "dark") == "dark" and len(said()) == 1
+
+
+def test_tilts_that_the_power_of_the_subtomograms_contradicts_are_said(tmp_path):
+    volumes, classes, _, _ = subtomograms(["bar", "corner"], 6, box=24, tilts=(-42.0, 30.0))
+    tilts_said = []
+    for number, stated in enumerate([(-60.0, 60.0), (-42.0, 30.0), (-30.0, 42.0)]):
+        found = read_subtomograms(write_set(tmp_path, volumes, classes, tilts=stated, name=f"tilts{number}"))
+        with collected() as said:
+            find_subtomogram_contrast(found, 150.0, "bright")
+            tilts_said.append([text for text in said() if "hold tilts from about" in text])
+    assert not tilts_said[1] and len(tilts_said[2]) == 1
+    low, high = map(int, re.findall(r"about (-\d+) to (\d+)°, but -60 to 60° were taken", tilts_said[0][0])[0])
+    assert abs(low + 42) <= 3 and abs(high - 30) <= 3
+
+
+def test_power_that_fades_with_the_tilt_tells_no_range(tmp_path):
+    """White noise, and noise that filters by dose made fainter and fainter up to 60 degrees."""
+    noise = torch.randn(12, 24, 24, 24, generator=torch.Generator().manual_seed(0))
+    tilts = torch.atan2(torch.fft.fftfreq(24)[:, None, None], torch.fft.rfftfreq(24)[None, None]).abs()
+    faded = torch.fft.rfftn(noise, dim=(1, 2, 3)) * torch.exp(-tilts / 0.5) * wedge(24, -60, 60)
+    for name, volumes in dict(full=noise, faded=torch.fft.irfftn(faded, s=(24,) * 3, dim=(1, 2, 3))).items():
+        found = read_subtomograms(write_set(tmp_path, volumes, [1] * 12, tilts=(-60.0, 60.0), name=name))
+        with collected() as said:
+            find_subtomogram_contrast(found, 150.0, "bright")
+            assert not any("tilts" in text for text in said())

@@ -2,6 +2,7 @@
 """The answer of segmenters to noise with a tomogram's spectrum, and segmenters that share all but their heads."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from cryodl.io.model import read_model, write_model
 from cryodl.running.cli import main
 from cryodl.running.runner import Run
 from cryodl.tomograms.commands.segment import _tell
-from cryodl.tomograms.segmenters import load_segmenter
+from cryodl.tomograms.segmenters import load_segmenter, predict
+from cryodl.tomograms.segmenters.combine import CombinedFeature, combined_scores
 from cryodl.tomograms.segmenters.known_size import OWN, boundary_of_size, peaks_of
 from cryodl.tomograms.segmenters.predict import NoiseAnswer, lowered, same_spectrum
 from cryodl.tomograms.segmenters.slabs import joined_segmenters
@@ -143,6 +145,21 @@ def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):
         == 0
     )
     assert any("has a single slice" in warning for warning in Result.read(tmp_path / "r.json").warnings)
+
+
+def test_the_size_of_a_feature_counts_for_several_models_of_it_too(monkeypatch):
+    scores = [
+        torch.from_numpy(rng.normal(-4, 1, (2, 40, 64, 64))).float() for rng in map(np.random.default_rng, (0, 1))
+    ]
+    for each in scores:
+        each[1, 10:30, 20:40, 20:40] += 6
+    monkeypatch.setattr(predict, "_block_answers", lambda *_: dict(enumerate(each.sigmoid() for each in scores)))
+    segmenter = SimpleNamespace(card=dict(pixel_size=14.0))
+    found = SimpleNamespace(grids=[SimpleNamespace(shape=(40, 64, 64))], segmenters=[segmenter, segmenter])
+    feature = CombinedFeature("both", (0, 1), ("a", "b"), (0.5, 0.5), (-4.0, 1.0), (140.0, 0.5))
+    answer = predict.noise_answers(found, [feature])["both"]
+    expected = NoiseAnswer.none(0.5).with_peaks(combined_scores(torch.stack(scores).sigmoid()), (140.0, 0.5), 14.0)
+    assert all(np.array_equal(one, other) for one, other in zip(answer.peaks, expected.peaks))
 
 
 def test_flat_areas_and_thin_tomograms_have_no_peaks():

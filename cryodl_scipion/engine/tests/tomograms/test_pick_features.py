@@ -10,8 +10,10 @@ from feature_shapes import PIXEL, ball, pick, positions, table, z_axes
 from synthetic import write_mrc
 
 from cryodl.contract import Result
+from cryodl.io.volume_writer import VolumeWriter
 from cryodl.running.cli import main
 from cryodl.tomograms.features import picking
+from cryodl.tomograms.segmenters.score_folder import LABEL
 
 
 def test_centres_are_those_of_mass_in_xyz_with_sizes_and_numbers_of_components(tmp_path):
@@ -164,11 +166,10 @@ def test_bad_volumes_are_skipped_with_their_reasons_and_named(tmp_path, capsys):
     assert run("labels") == 2 and "None of the 1 volumes could be used" in capsys.readouterr().err
 
 
-def test_a_label_for_scores_is_refused(tmp_path, capsys):
-    listed = '{"features": [{"name": "wall"}], "tomograms": {"t1": {"files": {"wall": "t1__wall.mrc"}}}}'
-    (tmp_path / "segment.json").write_text(listed)
+def test_a_label_for_scores_is_refused_wherever_they_lie(tmp_path, capsys):
     scores = ball((12, 14, 16), (5, 6, 7), 3)
-    write_mrc(tmp_path / "t1__wall.mrc", scores.astype(np.int8), PIXEL)  # per cent, and listed
+    with VolumeWriter(tmp_path / "t1__wall.mrc", scores.shape, PIXEL, np.int8, LABEL.format("wall", "", 0.5)) as volume:
+        volume.write(0, scores)
     write_mrc(tmp_path / "half.mrc", (0.6 * scores).astype(np.float16), PIXEL)
     for name in ("t1__wall", "half"):
         assert (
@@ -186,10 +187,10 @@ def test_a_label_for_scores_is_refused(tmp_path, capsys):
             == 2
         )
         assert "leave out --label." in capsys.readouterr().err
-    pick(tmp_path, scores)  # a label volume in the same folder, which is not listed
+    pick(tmp_path, scores)  # a label volume in the same folder
 
 
-def test_a_label_volume_without_a_label_is_refused_and_leaves_nothing(tmp_path, capsys):
+def test_a_label_volume_without_a_label_is_refused(tmp_path, capsys):
     (tmp_path / "merged").mkdir()
     write_mrc(tmp_path / "merged/a.mrc", np.eye(8, dtype=np.int8)[None].repeat(4, 0), PIXEL)
     (tmp_path / "features.json").write_text('{"features": [{"label": 1, "name": "wall"}]}')
@@ -197,7 +198,7 @@ def test_a_label_volume_without_a_label_is_refused_and_leaves_nothing(tmp_path, 
         main(["pick-features", "--segmentations", str(tmp_path / "merged/a.mrc"), "--output", str(tmp_path / "out")])
         == 2
     )
-    assert "a label volume (1 wall" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "holds the whole numbers 0, 1 wall and does not say" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_volume_is_skipped_and_the_others_are_picked(tmp_path):

@@ -20,7 +20,7 @@ from ...contract import TrainClassifierConfig
 from ...core.projections import euler_angles
 from ...io.subtomograms import SubtomogramSet
 from ..subtomograms.averages import Estimate
-from ..subtomograms.em import Grids, find_poses, learn_average, refined
+from ..subtomograms.em import MAX_SHIFT, Grids, find_poses, learn_average, refined
 from ..subtomograms.observed import Frame, ObservedSubtomograms, Rotated, frame_of, observe
 from ..subtomograms.search import Poses
 from .examples import Examples
@@ -77,7 +77,6 @@ NETWORKS = (
     ),
 )
 
-MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 MODES = 3  # orientations of each class that are looked at closely
 KEPT = 1.5e9  # bytes of rotated averages that are kept; beyond, they are made anew for each batch
 CHUNK = 64  # subtomograms in memory at a time

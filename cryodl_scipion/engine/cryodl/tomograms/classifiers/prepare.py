@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Preparation of subtomograms for a network, and measurement of their contrast."""
+"""Preparation of subtomograms for a network, and measurement of their contrast and tilts."""
 
 import numpy as np
 import torch
 
 from ...core.fourier import from_middle, resampled_side
-from ...core.volumes import cube_crop, resized
+from ...core.volumes import HalfBall, cube_crop, resized
 from ...io.messages import warn
 from ...io.subtomograms import SubtomogramSet
 
-SAMPLE = 256  # subtomograms that the contrast is measured on
+SAMPLE = 256  # subtomograms that contrast and tilts are measured on
 SURE = 5.0  # standard errors
 DIAMETER = 0.8  # of the box, where none is given
 MIN_WAVES = 3  # of the finest detail, over a particle
+DETAIL = 25.0  # Å: the finest that tilts are measured on, as filters by dose take more and more of what is finer
+WAVES = 6.0  # per box of this detail, at least
+EDGES = range(20, 81)  # degrees: ends of a range of tilts that are tried
+WIDTH = 8  # degrees that are compared on either side
+EMPTY = 0.2  # of the power within the end, below which none was measured beyond
+OTHER_TILTS = 8.0  # degrees from the stated tilts that are said; in boxes of 16 px the measured ones may be 7 off
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
 # Rotations by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the
 # others it is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
@@ -76,11 +82,14 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
 
 
 def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> str:
-    """'bright' or 'dark', of protein in a SubtomogramSet; prints it, or warns of what is doubtful. diameter: Å. asked:
-    'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is compared with the
-    volumes; the answer is sure from 5 standard errors on. Raises ValueError for empty volumes."""
+    """'bright' or 'dark', of protein in a SubtomogramSet; prints it, or warns of what is doubtful, also of the tilts.
+    diameter: Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is
+    compared with the volumes; the answer is sure from 5 standard errors on."""
     rows = np.unique(np.linspace(0, len(subtomograms) - 1, min(len(subtomograms), SAMPLE)).round().astype(int))
-    matches = torch.cat([_matches(subtomograms, rows[i : i + 16], diameter) for i in range(0, len(rows), 16)])
+    parts, powers = zip(*(_matches(subtomograms, rows[i : i + 16], diameter) for i in range(0, len(rows), 16)))
+    matches = torch.cat(parts)
+    if subtomograms.wedged:
+        _compare_tilts(subtomograms, subtomograms.tilts[rows], torch.stack(powers).sum(0))
     value, spread = float(matches.mean()), float(matches.std()) if len(rows) > 1 else 0.0
     error = spread / len(rows) ** 0.5 if spread > ROUNDED * abs(value) else float("inf")  # one volume tells nothing
     sure, found = abs(value) > SURE * error, "bright" if value > 0 else "dark"
@@ -98,15 +107,39 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
     return found if asked == "auto" else asked
 
 
-def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:
-    """(n,) correlations of subtomograms with a ball that lacks the same coefficients."""
+def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n,) correlations of subtomograms with a ball that lacks the same coefficients; and the sum of the powers of the
+    subtomograms, each of deviation 1, (box, box, box // 2 + 1)."""
     box, volumes = subtomograms.box, subtomograms.volumes(rows)
-    if not (volumes != volumes[:, :1, :1, :1]).any():
-        raise ValueError(
-            f"{subtomograms.path}: the subtomograms are empty (all voxels the same), such as "
-            f"{subtomograms.files[rows[0]]}. Extract them again."
-        )
     ball = (0.25 * diameter / subtomograms.pixel_size + 0.5 - from_middle(box, 3)).clamp(0, 1)
     seen = torch.fft.irfftn(torch.fft.rfftn(ball) * subtomograms.weights(rows), s=(box,) * 3, dim=(1, 2, 3))
     seen = seen - seen.mean((1, 2, 3), keepdim=True)
-    return (volumes * seen).mean((1, 2, 3)) / volumes.std((1, 2, 3)).clamp(min=1e-12)
+    volumes = volumes / volumes.std((1, 2, 3), keepdim=True).clamp(min=1e-12)
+    return (volumes * seen).mean((1, 2, 3)), torch.fft.rfftn(volumes, dim=(1, 2, 3)).abs().square().sum(0)
+
+
+def _compare_tilts(subtomograms: SubtomogramSet, stated: np.ndarray, power: torch.Tensor) -> None:
+    """Warns of stated tilts (n, 2) none of which are those that the subtomograms' power shows."""
+    ball = HalfBall(subtomograms.box, subtomograms.box * subtomograms.pixel_size / DETAIL)
+    tilts, level = torch.rad2deg(torch.atan2(ball.z, ball.x)), ball.on_grid(power[None])[0]
+    flat = (tilts.abs() < EDGES[0]) & (ball.x > 0)
+    level = level / (ball.shell_sum(level * flat) / ball.shell_sum(flat)).clamp(min=1e-30)[ball.shell]
+    seen = (ball.x > 0) & (ball.x**2 + ball.z**2 > (ball.radius / 3) ** 2)
+    low, high = (_edge(sign * tilts[seen], level[seen]) for sign in (-1, 1))
+    if low and high and ball.radius >= WAVES and np.abs(stated - (-low, high)).max(axis=1).min() > OTHER_TILTS:
+        warn(
+            f"The subtomograms of {subtomograms.path} hold tilts from about {-low} to {high}°, but "
+            f"{stated[:, 0].min():g} to {stated[:, 1].max():g}° were taken, by cryodlTiltMin and cryodlTiltMax of the "
+            "file or else --tilt-min and --tilt-max. Give the tilts of the series: what was not measured counts as "
+            "measured, or the reverse."
+        )
+
+
+def _edge(tilts: torch.Tensor, level: torch.Tensor) -> int | None:
+    """The tilt, degrees, where the level falls most; None if it falls slowly, or much is left beyond. tilts, level:
+    (n,)."""
+    mean = lambda low, high: level[(tilts > low) & (tilts <= high)].mean()  # NaN where there is none is never chosen
+    edge = max(EDGES, key=lambda end: mean(end - WIDTH, end) - mean(end, end + WIDTH))
+    within = mean(edge - WIDTH, edge)
+    sharp = EDGES[0] < edge < EDGES[-1] and mean(edge, edge + WIDTH) < within / 2
+    return edge if sharp and mean(edge + WIDTH / 2, 90) < EMPTY * within else None

@@ -23,7 +23,6 @@ from ..subtomograms.averages import aligned, half_averages, resolution_of
 from ..subtomograms.observed import frame_of
 
 CHUNK = 256  # subtomograms after which a stopped run continues
-BATCH = 32  # subtomograms at a time
 COMPONENTS = 8  # dimensions of an embedding
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
 SIGNIFICANT = 0.05  # p-value above which clusters are not told from a single cloud
@@ -115,7 +114,7 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
         for start in range(0, len(found), CHUNK):
             rows, path = np.arange(start, min(start + CHUNK, len(found))), folder / f"part_{start:08d}.npz"
             if not path.exists():
-                write_part(path, classifier.classify(found, rows, contrast, BATCH))
+                write_part(path, classifier.classify(found, rows, contrast))
             parts.append(read_part(path))
             bar.update(len(rows))
     answer = joined_parts(parts)

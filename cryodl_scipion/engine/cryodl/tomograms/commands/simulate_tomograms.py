@@ -14,7 +14,7 @@ from ...io.files import expand_paths, read_kept, whole_file
 from ...io.particles import ANGLES
 from ...io.progress import ProgressBar
 from ...io.star import write_tables
-from ...io.tomograms import VolumeWriter
+from ...io.volume_writer import VolumeWriter
 from ...running.runner import PROGRAM, Run, command
 from ...simulate import cells, tilt_series
 from ...simulate.tomograms import (

@@ -104,7 +104,7 @@ def refuse_labels(path: str | os.PathLike[str]) -> list[str]:
             "label volumes; leave out --label."
         )
     return [
-        f"{path} contains only 0 and whole numbers from 1 to {values[-1]}: as scores (in hundredths), none would be "
+        f"{path} contains only 0 and whole numbers up to {values[-1]}: as scores (in hundredths), none would be "
         f"above {values[-1] / 100:g}. If it is a label volume, leave out --label."
     ]
 

@@ -8,11 +8,10 @@ import typing
 import numpy as np
 from scipy import ndimage
 
+from ...io.memory import GIGABYTE
 from ...io.tomograms import Tomogram, working_pixel_size
-from .scores import as_probabilities, is_listed
+from .scores import as_probabilities, labels_in
 
-MAX_LABELS = 20  # different numbers in what may be a label volume
-LABELS_AT, LABELS_BYTES, SCORES_STAMP = 224, 800, b"cryodl: scores of"  # of an MRC header; see score_folder.LABEL
 MAX_VOXELS = 2**26  # of a part that is read at once; larger ones are read on bins
 
 
@@ -34,26 +33,12 @@ class Segmentation:
                 f"{path} has the data type {self._volume.dtype}, which scores cannot have. If it is a label volume, "
                 "give the feature's value (--label)."
             )
-        if label is None and self._volume.dtype == np.int8 and not (is_listed(path) or says_scores(self.path)):
-            self._refuse_labels()
-        if label is not None and is_listed(path):
+        found = labels_in(path) if label is None else None
+        if found and (found[0] or max(found[1]) < 100 * threshold):
+            values = ", ".join(f"{value} {found[0].get(value, '')}".rstrip() for value in found[1])
             raise ValueError(
-                f"{path} has scores, but a value of label volumes (--label {label}) was given. These are scores; "
-                "leave out --label."
-            )
-
-    def _refuse_labels(self) -> None:
-        """Raises ValueError for bytes that are labels rather than hundredths: a few small numbers below the
-        threshold."""
-        seen: set[int] = set()
-        for z in range(self.shape[0]):
-            seen.update(np.unique(self._volume.raw((z, z + 1))).tolist())
-            if max(seen) >= 100 * self._threshold or len(seen) > MAX_LABELS:
-                return
-        if max(seen) > 0:
-            raise ValueError(
-                f"{self.path} holds the whole numbers {', '.join(map(str, sorted(seen)))} and does not say that they "
-                "are scores, which are hundredths: it looks like a label volume. Say which value to pick (--label)."
+                f"{path} holds the whole numbers 0, {values} and does not say that they are scores, which are "
+                "hundredths: it looks like a label volume. Say which value to pick (--label)."
             )
 
     def read(self, *ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -77,15 +62,6 @@ class Segmentation:
         return np.concatenate(parts), step
 
 
-def says_scores(path: str) -> bool:
-    """True for a score volume of `segment`, which says so in the labels of its MRC header."""
-    if os.path.isdir(path):
-        return False
-    with open(path, "rb") as file:
-        file.seek(LABELS_AT)
-        return SCORES_STAMP in file.read(LABELS_BYTES)
-
-
 def any_bins(mask: np.ndarray, step: int) -> np.ndarray:
     """A mask (z, y, x) on bins of `step` voxels along each axis; a bin is in it if any of its voxels is."""
     for axis in range(3):
@@ -97,9 +73,6 @@ def isolated(mask: np.ndarray, position: np.ndarray) -> np.ndarray:
     """The connected component of a mask that holds a voxel. position: zyx of it."""
     parts = ndimage.label(mask, TOUCH)[0]
     return parts == parts[tuple(position)]
-
-
-GIGABYTE = 1e9
 
 
 def slabs(shape: tuple[int, ...], bytes_per_voxel: float, memory: float) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from scipy.ndimage import binary_fill_holes, distance_transform_edt, find_object
 from scipy.spatial import cKDTree
 
 from ...contract.tomograms.features import MeasureMembranesConfig
-from ...io import tomogram_coordinates, tomograms, volume_writer
+from ...io import tomogram_coordinates, volume_writer
 from . import components as components_module
 from .components import Components, Segmentation, any_bins, isolated, slabs
 from .membrane_meshes import Mesh, middle_surface, write_ply
@@ -300,7 +300,7 @@ def write_membranes(
     of the tomogram and its segmentation. Returns its entry in the record of the folder."""
     folder = Path(config.output)
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
-    with tomograms.VolumeWriter(
+    with volume_writer.VolumeWriter(
         folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path
     ) as volume:
         for z, slab in membranes.instances():

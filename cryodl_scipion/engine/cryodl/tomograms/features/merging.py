@@ -10,8 +10,8 @@ import numpy as np
 from ...contract import MergeFeaturesConfig
 from ...io.files import whole_file
 from ...io.memory import WORKING_MEMORY
-from ...io.tomograms import Tomogram, VolumeWriter
-from ...io.volume_writer import origin_of
+from ...io.tomograms import Tomogram
+from ...io.volume_writer import VolumeWriter, origin_of
 from . import components
 from .components import slabs
 from .scores import Feature, FeatureScores, Scored, agree, log_odds

@@ -160,12 +160,6 @@ def agree(volumes: typing.Sequence[typing.Any]) -> None:
             )
 
 
-def is_listed(path: str | os.PathLike[str]) -> bool:
-    """Whether the segment.json beside a volume lists it, as a score volume."""
-    index = _read_index(Path(path).parent)
-    return index is not None and any(Path(path).name in one["files"].values() for one in index["tomograms"].values())
-
-
 def _plain(name: str) -> str:
     """The feature of a name that may end with its annotator: 'membrane@anna' gives 'membrane'."""
     return name.partition("@")[0]
@@ -227,11 +221,11 @@ def _names_in(folder: Path) -> dict[int, str]:
 
 
 def labels_in(path: str | os.PathLike[str]) -> typing.Any:
-    """(names, values) of a volume that seems to hold labels and no scores: whole numbers from 1 on, without gaps or all
-    of them in the features.json beside it or one folder above; None of any other. names: {value: name}, {} if nothing
-    names them. A volume that `segment` lists as scores is none."""
+    """(names, values) of a volume that seems to hold labels and no scores: a few small whole numbers, or those in the
+    features.json beside it or one folder above; None of any other. names: {value: name}, {} unless it names them all. A
+    volume of `segment` is none, by its header."""
     volume = Tomogram(path)
-    if volume.dtype.kind == "f" or is_listed(path):
+    if volume.dtype.kind == "f" or volume.says_scores:
         return None
     names, values = feature_names(path), set()
     for z in range(0, volume.shape[0], SLAB):
@@ -239,6 +233,4 @@ def labels_in(path: str | os.PathLike[str]) -> typing.Any:
         values -= {0, UNANNOTATED, -1}  # -1: 255 as a signed byte
         if not values <= {*names, *range(1, MAX_LABELS + 1)}:
             return None  # scores, as a rule in the first slab: the rest need not be read
-    if values and values <= set(names):
-        return names, sorted(values)
-    return ({}, sorted(values)) if values and values == set(range(1, len(values) + 1)) else None
+    return (names if values <= set(names) else {}, sorted(values)) if values else None

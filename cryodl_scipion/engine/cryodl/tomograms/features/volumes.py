@@ -15,7 +15,7 @@ from ...io.stamps import file_stamp
 from ...io.tomogram_coordinates import join_coordinates3d
 from ...io.tomograms import Tomogram
 from ...running.runner import Run
-from .scores import SLAB, feature_names, labels_in
+from .scores import SLAB, feature_names
 
 Named = typing.Sequence[tuple[str, str]]  # (name, path)
 Entry = dict[str, typing.Any]
@@ -129,8 +129,6 @@ def each_volume(
     entry in the record; writes the files. Raises AllSkipped if no volume could be used."""
     config = run.config
     named = named_volumes(config)
-    if config.label is None:
-        refuse_label_volumes(named)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in free}
@@ -146,20 +144,6 @@ def refuse_name_of_all(named: Named) -> None:
         raise ValueError(
             "A tomogram has the name 'particles', which the file of all points uses. Give it another name (--names)."
         )
-
-
-def refuse_label_volumes(named: Named) -> None:
-    """Raises ValueError for a label volume in place of scores, before anything is written."""
-    for _, path in named:
-        try:
-            found = labels_in(path)
-        except (ValueError, OSError):
-            continue  # it is skipped with its reason when its turn comes
-        if found and found[0]:
-            raise ValueError(
-                f"{path} is a label volume ({', '.join(f'{k} {n}' for k, n in found[0].items())} by its "
-                "features.json). Give the value to pick (--label)."
-            )
 
 
 def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[tuple[str, str]]:

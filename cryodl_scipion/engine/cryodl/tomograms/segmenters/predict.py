@@ -115,12 +115,13 @@ def noise_answers(found: "TomogramScores", features: typing.Sequence[CombinedFea
             smallest = min(scores.shape[1] for scores in flat)
             together = combined_scores(torch.stack([scores[:, :smallest] for scores in flat]))
             totals[feature.name] = totals[feature.name].with_scores(together[0], together[1])
-    sized = [(feature, feature.ball) for feature in features if feature.ball and len(feature.models) == 1]
+    sizes = [segmenter.card["pixel_size"] for segmenter in found.segmenters]
+    sized = [(f, f.ball) for f in features if f.ball and len({sizes[m] for m in f.models}) == 1]
     for position in _positions(found.grids[0].shape, 2 * SIDE) if sized else ():  # blocks that overlap tell no more
         answers = _block_answers(found, position, DEEPER)
         for feature, ball in sized:
-            segmenter, scores = found.segmenters[feature.models[0]], answers[feature.models[0]]
-            totals[feature.name] = totals[feature.name].with_peaks(scores, ball, segmenter.card["pixel_size"])
+            scores = combined_scores(torch.stack([answers[m] for m in feature.models]))
+            totals[feature.name] = totals[feature.name].with_peaks(scores, ball, sizes[feature.models[0]])
     return totals
 
 

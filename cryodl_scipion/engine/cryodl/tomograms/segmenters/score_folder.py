@@ -13,12 +13,12 @@ import numpy as np
 
 from ...contract.result import write_json
 from ...io.stamps import file_stamp
-from ...io.tomograms import sides_of
+from ...io.tomograms import SCORES, sides_of
 from ...io.volume_writer import OpenVolume, keep_origin, new_volume
 from .combine import Agreement, CombinedFeature
 
 RECORD, PROGRESS = "segment.json", "progress.json"
-LABEL = "cryodl: scores of {}, {} (a voxel belongs to it from {:g})"
+LABEL = SCORES + " {}, {} (a voxel belongs to it from {:g})"
 _WORDS = dict(
     models="other models",
     scores="another kind of scores (--scores)",

@@ -19,7 +19,7 @@ from ...io.subtomograms import SubtomogramSet
 from ...learning.processes import accelerator_for
 from ...learning.task import Task
 from ...learning.training import Schedule, fit
-from .em import Grids, learn_average
+from .em import MAX_SHIFT, Grids, learn_average
 from .observed import Frame, ObservedSubtomograms, observe
 from .search import Poses
 
@@ -190,9 +190,6 @@ def embedded(similarity: torch.Tensor, components: int) -> torch.Tensor:
     return (vectors[:, -kept:] * values[-kept:].clamp(min=0).sqrt()).flip(1).float()
 
 
-MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
-
-
 def alignment_of(found: SubtomogramSet, asked: str) -> str:
     """'given', 'search' or 'none'. Raises ValueError if angles are asked for and there are none."""
     if asked == "given" and found.angles is None:
@@ -295,15 +292,10 @@ STARTS = 5  # of k-means, alike for the positions and the clouds
 def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """(n,) int: the group of each position, 1 ... count, the largest first. positions: (n, c) array. The k-means of 20
     starts begin a mixture of Gaussians of one shape, which has the last word: the differences within a class (noise,
-    wedge) are alike in all. Raises ValueError for fewer positions than groups."""
+    wedge) are alike in all."""
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    if len(positions) < count:
-        raise ValueError(
-            f"There are {len(positions)} subtomograms for {count} classes (--classes); there must be at "
-            "least as many. Choose fewer classes."
-        )
     positions = np.asarray(positions, float)
     first = KMeans(count, n_init=20, random_state=seed).fit(positions)
     found = first.labels_

@@ -13,6 +13,7 @@ from .averages import MINIMUM, Estimate, from_poses, halves_of, maximised
 from .observed import Frame, ObservedSubtomograms, Rotated, Sums, particle_sphere
 from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, power_of, search
 
+MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 WAVES = 7.5  # per 1.25 diameters: detail of the search, which local refinement follows
 FIRST_WAVES = 10.0  # and of random starts: at 7.5 wrong averages are no less probable than right ones (SNR 0.03)
 FIRST, STEP = 20.0, 15.0  # degrees between orientations of random starts, and of the search
