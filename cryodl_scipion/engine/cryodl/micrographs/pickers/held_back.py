@@ -42,7 +42,7 @@ class HeldBack:
     def sentence(self) -> str:
         """For the log and the result."""
         made = f"has learnt from {self.way}" if self.learns else "is the general model"
-        made += ", since the general model finds fewer than half of their particles" * (self.learns and self.gain < 0)
+        made += ", as all of them teach more than half" * (self.learns and self.gain < 0)
         made += ", with a threshold from the labels" * (not self.learns and not self.unchanged)
         times, low, high = np.exp([self.gain, self.gain - self.error, self.gain + self.error])
         return (
@@ -105,9 +105,9 @@ def hold_back(
     boxes = alone.box_hits(images if way == CLICKS else [])
     seen = calibrate(boxes.raw[boxes.hit], general["calibration"]) >= general["threshold"]
     blind = bool(2 * seen.sum() < len(seen))
-    # Picks left alone teach beyond an error; clicks where they gain, or, where the general model finds fewer than half
-    # of the particles and has little to lose, unless they clearly harm.
-    learns = not (blind and sure) and gain > (-2 * error if blind else error * (way == LEFT))
+    # Picks left alone teach beyond an error. Clicks teach unless half of them clearly harm: each of 15 simulated sets
+    # with 20 boxes has a larger F1 at its best threshold after them, six of these with a gain below 0.
+    learns = not (blind and sure) and gain > (error if way == LEFT else -2 * error)
     warning = (
         f"The general model is sure of its particles on these micrographs, and finds only {seen.sum()} of the "
         f"{len(seen)} boxes among them: nothing was learnt from the boxes. Check that they are on particles of these "
