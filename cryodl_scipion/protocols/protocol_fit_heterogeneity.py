@@ -217,6 +217,12 @@ class GoAlong(one_of.Way[contract.LatentVolumesConfig, contract.LatentVolumesOut
             outputs["outputDomain"] = engine_protocol.volumeFrom(made.domain, made.pixel_size, halves=True)
         return outputs
 
+    def tell(self, protocol: Any, results: Any) -> List[str]:
+        chosen = protocol.inputParticles
+        fit = getattr(chosen.getObjValue(), "inputObject", chosen).getObjValue()  # also of a subset of its particles
+        said = fit.summary() if isinstance(fit, CryodlProtFitHeterogeneity) else []
+        return [line for line in said if line.startswith("No motion found")] + super().tell(protocol, results)
+
     def citations(self, protocol: Any) -> List[str]:
         return ["cryodl"] + (["Nakane2018"] if protocol.domainMask.get() is not None else [])
 

@@ -8,7 +8,7 @@ import numpy as np
 from pwem.objects import VolumeMask
 
 from ...convert.particles.results import latentOf, writeSelection
-from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
+from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes, protocol_fit_heterogeneity
 from ..particle_sets import BOX, PIXEL_SIZE, ParticlesTest, makeParticles
 from ..streams import waitFor
 
@@ -119,6 +119,9 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual([v.getDim() for v in volumes], [(BOX,) * 3] * 3)
         self.assertFalse(hasattr(made, "outputDomain"))
         self.assertTrue(all(os.path.exists(path) for path in volumes[1].getHalfMaps().split(",")))
+        said = ["No motion found (p = 1).", "Noise explains it."]
+        with mock.patch.object(protocol_fit_heterogeneity.Fit, "tell", lambda *given: said):
+            self.assertEqual(made.summary()[:2], ["No motion found (p = 1).", "latent-volumes told this."])
         none = self.makeProtocol(CryodlProtLatentVolumes, dict(inputParticles=(self.raw, "outputParticles")), maps=3)
         self.assertIn("no latent coordinates", " ".join(none.validate()))
 
