@@ -196,12 +196,10 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
         )
 
     def _checkShipped(self, protocol: Any) -> List[str]:
-        name = shippedName(protocol)
+        name, network = shippedName(protocol), protocol._config().network
         if protocol.startModel.get() is not None or not name:
             return []
-        return checkShippedName(name, "picker") or otherNetworkIn(
-            shippedModels()[name], "picker", protocol._config().network
-        )
+        return checkShippedName(name, "picker") or otherNetworkIn(shippedModels()[name], "picker", network)
 
     def warnings(self, protocol: Any) -> List[str]:
         coordinates = protocol.inputCoordinates.get()
@@ -279,10 +277,9 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
         simulating.OwnMicrographs("ownMicrographs"),
         simulating.OwnCtfs(),
         _simulated("pixel_size", when=_NO_OWN, help=simulating.PIXEL_SIZE),
-        _simulated("count"),
+        _simulated("count", "snr"),
         _simulated("size", "particles", "minimum_distance", expertLevel=LEVEL_ADVANCED),
         Section("Examples"),
-        _simulated("snr"),
         _simulated(*simulating.DEFOCUS, when=simulating.NO_CTF),
         _simulated("astigmatism", when=simulating.NO_CTF, expertLevel=LEVEL_ADVANCED),
         _simulated(*simulating.MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
@@ -318,15 +315,14 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
         pwutils.makePath(folder)
         structure = structureForEngine(protocol.inputStructure.get(), folder)
         simulation = dataclasses.replace(simulation, structure=structure)
-        protocol._forgetOther(
-            simulation, folder, simulation.output, protocol.getModelFolder(), protocol._getExtraPath("training")
-        )
+        training = protocol._getExtraPath("training")
+        protocol._forgetOther(simulation, folder, simulation.output, protocol.getModelFolder(), training)
         made: contract.SimulateMicrographsOutputs = protocol._runOnce(
             simulation, simulation.output, folder=folder
         ).outputs
         names, paths = zip(*simulated.simulatedFiles(made.micrographs))
         config = protocol._config(micrographs=paths, coordinates=made.coordinates)
-        protocol._train(config, protocol._getExtraPath("training"), names)
+        protocol._train(config, training, names)
 
     def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
         simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", protocol_base.RESULT_FILE)
