@@ -128,7 +128,7 @@ def run(project: Any, protocol: Any, label: str) -> Any:
     if not protocol.isFinished():
         lines = "\n".join(protocol.getLogsLastLines(40, logFile=0))
         sys.exit(f"FAILED\n{protocol.getErrorMessage()}\n{lines}")
-    print(f"{time.time() - started:5.1f} s")
+    print(f"{time.time() - started:5.1f} s", flush=True)
     return protocol
 
 

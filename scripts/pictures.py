@@ -38,10 +38,10 @@ _SCIPIONS = ("General", "Parallelization")  # tabs that look alike on every form
 _STREAMING = "Streaming"  # another one, and the protocols whose tab is shown
 _STREAMED = ("protocol_pick", "protocol_classify_2d")
 _LARGEST = 90_000  # bytes of a picture; noise is hard to pack
-# Wizards that only say what they need: these runs are on labels, and a threshold is for scores.
+# Wizards that only say what they need: a threshold is for scores, not labels, a diameter here for subtomograms.
 _REFUSED = tuple(
     f"protocol_{name}_wizard_threshold" for name in ("evaluate_segmentation", "measure_membranes", "pick_features")
-)
+) + ("protocol_fit_heterogeneity_wizard_particlediameter",)
 _PROGRAM = "showInChimera"  # the line that starts another program
 QUESTION = 14  # a place with all its neighbours
 Opener = Callable[[], None]

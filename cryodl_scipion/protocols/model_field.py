@@ -203,8 +203,3 @@ def boxSizeOf(protocol: EMProtocol, diameter: float) -> Any:
     """px: the form's, else what suits particles of this diameter in Å; None without any."""
     pixelSize = protocol.getInputMicrographs().getSamplingRate()
     return protocol.boxSize.get() or (diameter and boxSizeFor(diameter, pixelSize))
-
-
-def citationsOf(network: Optional[str]) -> List[str]:
-    """Keys of the bibliography for work with a picker; network: its name, or None if no model is known yet."""
-    return ["cryodl", *contract.network_citations("picker", network)]

@@ -55,10 +55,17 @@ class ParticlesOrSubtomograms(Particles):
     def check(self, protocol: Any, found: EMSet) -> List[str]:
         latent = protocol.latent.get() or 1
         if not _areVolumes(found):
-            return sayIf(
-                protocol.inputVolume.get() is None,
-                "Reference is missing: particles need the map of the refinement that their angles come from.",
-            ) or checkParticles(found, self._need, minimum=latent * contract.PARTICLES_PER_DIMENSION)
+            return (
+                sayIf(
+                    protocol.inputVolume.get() is None,
+                    "Reference is missing: particles need the map of the refinement that their angles come from.",
+                )
+                or sayIf(
+                    protocol.particleDiameter.get() is not None,
+                    "Particle diameter is for subtomograms; of particles the reference shows the size. Leave it empty.",
+                )
+                or checkParticles(found, self._need, minimum=latent * contract.PARTICLES_PER_DIMENSION)
+            )
         wrong = checkSubtomograms(found)
         if wrong or not isAligned(found):
             return wrong or ["The subtomograms have no alignment. Align them first."]
@@ -216,6 +223,11 @@ class GoAlong(one_of.Way[contract.LatentVolumesConfig, contract.LatentVolumesOut
             appendOriented(outputs["outputParticles"], particles, made.particles)
             outputs["outputDomain"] = engine_protocol.volumeFrom(made.domain, made.pixel_size, halves=True)
         return outputs
+
+    def tell(self, protocol: Any, results: Any) -> List[str]:
+        fit = getattr(protocol.inputParticles.getObjValue(), "inputObject", protocol.inputParticles).getObjValue()
+        said = fit.summary() if isinstance(fit, CryodlProtFitHeterogeneity) else []
+        return [line for line in said if line.startswith("No motion found")] + super().tell(protocol, results)
 
     def citations(self, protocol: Any) -> List[str]:
         return ["cryodl"] + (["Nakane2018"] if protocol.domainMask.get() is not None else [])

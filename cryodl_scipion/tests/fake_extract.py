@@ -23,7 +23,7 @@ def extract(config):
     for done, (name, path) in enumerate(zip(config.names, config.micrographs)):
         dieSometimes(folder, done)
         if os.path.getsize(path) < 4096 or known is not None and name + ".mrc" not in known:
-            skipped.append(contract.Skipped(name, path, "it has no CTF in the CTF file (--ctf)"))
+            skipped.append(contract.Skipped(name, path, "it has no CTF (--ctf)"))
             continue
         image, boxes = mrcfile.read(path), []
         for number, (x, y, *_) in enumerate(fake_compare.rows(os.path.join(config.coordinates, name + ".star")), 1):

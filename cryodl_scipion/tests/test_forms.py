@@ -284,9 +284,8 @@ class TestCryodlForms(BaseTest):
                 every = [[n for n, _ in tab.iterParams() if protocol.evalParamCondition(n)] for tab in tabs]
                 lists = [sum(isinstance(protocol.getParam(n), params.MultiPointerParam) for n in tab) for tab in every]
                 lines = max(len(tab) + 3 * many for tab, many in zip(every, lists))
-                most = 23 if (protocolClass, way) == (CryodlProtTrainPicker, 1) else 14  # a screen of 1080 px
                 batches = protocol.hasAttribute("binThreads")
-                self.assertLessEqual(lines, most - batches, f"{protocolClass.__name__} {way}: {every}")
+                self.assertLessEqual(lines, 14 - batches, f"{protocolClass.__name__} {way}: {every}")
 
     def test_information_of_runs_that_have_not_run(self):
         for protocolClass in ourProtocols():

@@ -105,17 +105,15 @@ class CryodlScoreThresholdWizard(
 
 def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
-    from ..viewers.micrographs.diameter_window import particlesMeasured
     from ..viewers.tomograms.slices_window import TomogramSlices
     from ..viewers.tomograms.viewer_subtomograms import subtomogramsMeasured, tomogramsMeasured
 
     field = imagesField(protocol)
     if field is not None:
         images = getattr(protocol, field).get()
-        if images is None or not images.getSize():
-            what = "subtomograms" if field == "inputSubtomograms" else "particles or subtomograms"
-            raise ValueError(f"Choose the {what} first; the circle is drawn on them.")
-        return particlesMeasured(images) if isinstance(images, SetOfParticles) else subtomogramsMeasured(images)
+        if images is None or isinstance(images, SetOfParticles) or not images.getSize():
+            raise ValueError("Choose the subtomograms first; the circle is drawn on them. Particles need no diameter.")
+        return subtomogramsMeasured(images)
     tomograms, masks = protocol.inputTomograms.get(), None
     if has(protocol, "inputMasks"):
         masks = protocol.inputMasks.get()

@@ -19,7 +19,7 @@ from .. import engine_protocol
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendToOutput
 from ..checks import checkDiameter, checkModelFolder, modelWarnings, sayIf
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
-from ..model_field import FROM_PROJECT, boxSizeOf, cardOf, checkSizeFields, citationsOf, diameterOf, modelFolder
+from ..model_field import FROM_PROJECT, boxSizeOf, cardOf, checkSizeFields, diameterOf, modelFolder
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
 from .class_labels import LearnsFromClasses, classParts
 from .micrograph_kinds import Micrographs
@@ -426,5 +426,5 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         if self.method.get() == TEMPLATES:
             return ["cryodl", "Roseman2003"]
         # DeepPicker's second iteration and DeepEM's recursion are what the rounds are made of.
-        rounds = citationsOf("deeppicker") + citationsOf("deepem") if self._learns() else []
-        return list(dict.fromkeys(citationsOf((cardOf(self) or {}).get("network")) + rounds))
+        networks = [(cardOf(self) or {}).get("network"), *(("deeppicker", "deepem") if self._learns() else ())]
+        return ["cryodl", *dict.fromkeys(key for one in networks for key in contract.network_citations("picker", one))]

@@ -18,7 +18,7 @@ from ...engine.cryodl import contract
 from .. import protocol_base, simulating, training
 from ..checks import checkDiameter, checkLabels, sayIf
 from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetworkIn
-from ..model_field import GENERAL, shippedModels, shippedName
+from ..model_field import GENERAL, checkShippedName, shippedModels, shippedName
 from . import class_labels, train_many_kinds
 
 _NO_OWN = "ownMicrographs is None"
@@ -72,8 +72,6 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
         ),
         Options("particle_diameter", important=True),
         Options("contrast"),
-        *class_labels.classParts("the micrographs of these coordinates", "minimum_score"),
-        *map(_boxes, OTHER_LABELS),
         Pointing(
             "inputMicrographs",
             "Micrographs to train on instead of those of the coordinates, for instance denoised ones. They must "
@@ -84,6 +82,9 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
             pointerClass="SetOfMicrographs",
             expertLevel=LEVEL_ADVANCED,
         ),
+        Section("Examples"),
+        *class_labels.classParts("the micrographs of these coordinates", "minimum_score"),
+        *map(_boxes, OTHER_LABELS),
         Section("Training"),
         Options("network", "labels"),
         Options("expected_particles", "pu_criterion", when=SPARSE),
@@ -195,12 +196,10 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
         )
 
     def _checkShipped(self, protocol: Any) -> List[str]:
-        name, known = shippedName(protocol), shippedModels()
+        name, network = shippedName(protocol), protocol._config().network
         if protocol.startModel.get() is not None or not name:
             return []
-        if name not in known:
-            return [f"Start from shipped model is {name!r}, which does not exist. Shipped models: {', '.join(known)}."]
-        return otherNetworkIn(known[name], "picker", protocol._config().network)
+        return checkShippedName(name, "picker") or otherNetworkIn(shippedModels()[name], "picker", network)
 
     def warnings(self, protocol: Any) -> List[str]:
         coordinates = protocol.inputCoordinates.get()
@@ -278,8 +277,14 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
         simulating.OwnMicrographs("ownMicrographs"),
         simulating.OwnCtfs(),
         _simulated("pixel_size", when=_NO_OWN, help=simulating.PIXEL_SIZE),
-        _simulated("count"),
-        _simulated("size", "particles", expertLevel=LEVEL_ADVANCED),
+        _simulated("count", "snr"),
+        _simulated("size", "particles", "minimum_distance", expertLevel=LEVEL_ADVANCED),
+        Section("Examples"),
+        _simulated(*simulating.DEFOCUS, when=simulating.NO_CTF),
+        _simulated("astigmatism", when=simulating.NO_CTF, expertLevel=LEVEL_ADVANCED),
+        _simulated(*simulating.MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
+        _CONTRAST,
+        _simulated("snr_max", "dose", "ice", "aggregates", "carbon", "gradient", expertLevel=LEVEL_ADVANCED),
         Section("Training"),
         Options("network"),
         Flag(
@@ -291,15 +296,6 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
             default=True,
         ),
         Options("steps"),
-        _simulated("snr"),
-        _simulated(*simulating.DEFOCUS, when=simulating.NO_CTF),
-        _simulated("astigmatism", when=simulating.NO_CTF, expertLevel=LEVEL_ADVANCED),
-        _simulated(*simulating.MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
-        _CONTRAST,
-        _simulated(
-            *("snr_max", "dose", "minimum_distance", "ice", "aggregates", "carbon", "gradient"),
-            expertLevel=LEVEL_ADVANCED,
-        ),
     )
     NOT_ON_FORM = {
         **dict.fromkeys(("micrographs", "coordinates", "pixel_size"), "the simulated ones"),
@@ -319,13 +315,14 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
         pwutils.makePath(folder)
         structure = structureForEngine(protocol.inputStructure.get(), folder)
         simulation = dataclasses.replace(simulation, structure=structure)
-        protocol._forgetOther(simulation, folder, simulation.output, protocol.getModelFolder())
+        training = protocol._getExtraPath("training")
+        protocol._forgetOther(simulation, folder, simulation.output, protocol.getModelFolder(), training)
         made: contract.SimulateMicrographsOutputs = protocol._runOnce(
             simulation, simulation.output, folder=folder
         ).outputs
         names, paths = zip(*simulated.simulatedFiles(made.micrographs))
         config = protocol._config(micrographs=paths, coordinates=made.coordinates)
-        protocol._train(config, protocol._getExtraPath("training"), names)
+        protocol._train(config, training, names)
 
     def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
         simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", protocol_base.RESULT_FILE)
@@ -391,7 +388,8 @@ class CryodlProtTrainPicker(class_labels.LearnsFromClasses, training.TrainsOneOf
         coordinates, names = self.inputCoordinates.get(), _namesOf(self)
         self._writtenFiles()
         micrographs = [m.clone() for m in coordinates.getMicrographs()]
-        pwutils.cleanPath(*[self.getModelFolder() + end for end in ("", ".partial")])  # of other labels
+        result = self._getExtraPath(protocol_base.RESULT_FILE)
+        pwutils.cleanPath(result, *[self.getModelFolder() + end for end in ("", ".partial")])  # of other labels
         self._makeClassLabels(
             micrographs,
             [m.getFileName() for m in micrographs],

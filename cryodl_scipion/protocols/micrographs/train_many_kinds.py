@@ -69,13 +69,6 @@ def _diameters(protocol: Any) -> List[float]:
     return [float(word) for word in (protocol.diameters.get() or "").split(",") if word.strip()]
 
 
-class StartGeneral(StartModel):
-    """The general model to continue from, which is checked with the shipped one."""
-
-    def check(self, protocol: Any, found: Any) -> List[str]:
-        return []
-
-
 class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainGeneralPickerOutputs]):
     WORD, _KIND = "many kinds of particles", "picker"
     FORM = (
@@ -95,6 +88,7 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
             default="",
         ),
         Options("procedural"),
+        Section("Examples"),
         LabelledSets(
             "inputSets",
             "Coordinates of particles on real micrographs, one set for each kind of particle. Micrographs "
@@ -108,11 +102,11 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
             "Diameters of the particles of the labelled sets, in the same order, separated by commas.",
             default="",
         ),
+        Options("real_marks", "real_fraction", "leave_out", expertLevel=params.LEVEL_ADVANCED),
         Section("Training"),
         Options("network", "simulated", "faint_fraction"),
-        Options("real_marks", "real_fraction", "leave_out", expertLevel=params.LEVEL_ADVANCED),
         OwnName("general", "steps"),
-        StartGeneral("A general model of the same network.", "picker", "startModel", related=False),
+        StartModel("A general model of the same network.", "picker", "startModel", related=False),
         Flag(
             "continueGeneral",
             "Start from the shipped general model",

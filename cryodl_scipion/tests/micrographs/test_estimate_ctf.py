@@ -4,11 +4,13 @@
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from pwem.constants import RELATION_CTF
 from pwem.objects import SetOfCTF
 
+from ...convert.micrographs import ctfs
 from ...convert.micrographs.ctfs import ctfRows
 from ...protocols import CryodlProtEstimateCTF
 from ...viewers.micrographs.ctf_window import CryodlCTFViewer, EstimatedCTFs, powerSpectrum
@@ -65,6 +67,8 @@ class TestCryodlEstimateCTF(CryodlTest):
         self.assertIn("*2* CTFs: mean defocus 10900 to 11900 Å", summary)
         self.assertRegex(summary, r"1 skipped:\*\n +mic_009: .*no significant Thon rings")
         self.assertEqual(self.estimated._methods(), ["estimate-ctf was used."])
+        with mock.patch.object(ctfs, "ctfRows", lambda given: [("m", 11000.4, 10999.8, 0, 0.6, 5, 1, 9)] * 2):
+            self.assertIn("mean defocus 11000 Å", ctfs.ctfLines(self.estimated.outputCTF)[0])
 
     def test_other_settings_are_not_mixed_into_a_run(self):
         self.estimated.maximumDefocus.set(30000)

@@ -63,6 +63,18 @@ class TestCryodlTrainFromStructure(SimulateTest):
         self.assertGreater(trained, simulated)
         self.assertEqual(self.request(protocol, "simulation").snr, 0.1)
 
+    def test_a_stop_before_the_training_leaves_no_figures_of_the_model_before(self):
+        protocol = self.train()
+        protocol.snr.set(0.1)
+        os.environ["FAKE_ENGINE_DIE_AFTER"] = "3"
+        try:
+            self.proj.launchProtocol(protocol, wait=True)
+        finally:
+            del os.environ["FAKE_ENGINE_DIE_AFTER"]
+        self.assertTrue(protocol.isFailed())
+        self.assertEqual(self.request(protocol, "simulation").snr, 0.1)
+        self.assertNotIn("train-picker told this", "\n".join(protocol.summary()))
+
     def test_wrong_values_of_both_halves_are_named(self):
         def errors(**values):
             return " ".join(

@@ -6,6 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pyworkflow as pw
+from matplotlib.figure import Figure
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
@@ -133,6 +134,9 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         np.testing.assert_allclose(np.rad2deg([first, third]), [[0, 70], [-180, -70]], atol=1e-6)
         title = "8.5 to 31 Å; unknown about 1 of 3 axes; missing cone: 44°"
         self.assertEqual(sphere.get_title(), title)
+        made, figure = mock.Mock(by_direction=[[0, 0, 16.12], [9, 9, 16.09]], missing_cone=0), Figure()
+        viewer_map.drawByDirection(figure, made)
+        self.assertEqual(figure.axes[0].get_title(), "16.1 Å; missing cone: 0°")
 
     def test_probabilities_are_drawn_with_the_numbers(self):
         whole, part, numbers = self.axes(self.integrity, "showProbabilities")

@@ -8,7 +8,7 @@ import numpy as np
 from pwem.objects import VolumeMask
 
 from ...convert.particles.results import latentOf, writeSelection
-from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
+from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes, protocol_fit_heterogeneity
 from ..particle_sets import BOX, PIXEL_SIZE, ParticlesTest, makeParticles
 from ..streams import waitFor
 
@@ -100,6 +100,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")
         self.assertIn("at least 200 are needed", self.errors(latent=2))
+        self.assertIn("Particle diameter is for subtomograms", self.errors(particleDiameter=90))
         self.assertIn("no alignment", self.errors(makeParticles(self, "bare", count=MANY, aligned=False)))
         self.assertIn("no CTF", self.errors(makeParticles(self, "no ctf", count=MANY, ctf=False)))
 
@@ -119,6 +120,9 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual([v.getDim() for v in volumes], [(BOX,) * 3] * 3)
         self.assertFalse(hasattr(made, "outputDomain"))
         self.assertTrue(all(os.path.exists(path) for path in volumes[1].getHalfMaps().split(",")))
+        said = ["No motion found (p = 1).", "Noise explains it."]
+        with mock.patch.object(protocol_fit_heterogeneity.Fit, "tell", lambda *given: said):
+            self.assertEqual(made.summary()[:2], ["No motion found (p = 1).", "latent-volumes told this."])
         none = self.makeProtocol(CryodlProtLatentVolumes, dict(inputParticles=(self.raw, "outputParticles")), maps=3)
         self.assertIn("no latent coordinates", " ".join(none.validate()))
 

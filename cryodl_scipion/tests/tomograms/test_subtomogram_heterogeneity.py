@@ -45,8 +45,9 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
             self.makeProtocol(CryodlProtFitHeterogeneity, dict(inputParticles=(source, output)))
         )
         self.assertEqual(on(self.items, "outputSubtomograms").listed, "Subtomograms")
-        self.assertEqual(on(makeParticles(self, "raw"), "outputParticles").listed, "Particles")
-        with self.assertRaisesRegex(ValueError, "Choose the particles or subtomograms first"):
+        with self.assertRaisesRegex(ValueError, "Particles need no diameter"):
+            on(makeParticles(self, "raw"), "outputParticles")
+        with self.assertRaisesRegex(ValueError, "Choose the subtomograms first"):
             wizards_tomograms.toMeasure(self.newProtocol(CryodlProtFitHeterogeneity))
 
     def test_averages_along_the_axis_have_half_maps(self):

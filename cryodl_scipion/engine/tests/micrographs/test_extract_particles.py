@@ -89,6 +89,15 @@ def test_picks_of_another_binning_are_warned_of_and_a_broken_ctf_file_leaves_not
     assert not os.path.exists("other") and not os.path.exists("other.star")
 
 
+def test_micrographs_without_picks_are_no_warning(data):
+    """They may be one batch of many, in whose summary the sentence would stand."""
+    for number in (1, 2):
+        write_coordinates(f"picks/m{number}.star", PLACES[:0], np.zeros(0))
+    assert extract() == 0
+    said = Result.read("result.json")
+    assert "0 particles of" in said.summary[0] and not said.warnings
+
+
 def test_particles_are_white_on_a_flat_background_of_deviation_1_and_know_their_place_and_ctf(data):
     assert extract() == 0
     said = Result.read("result.json")

@@ -227,6 +227,14 @@ def test_what_a_second_map_adds_is_a_warning_before_it_is_a_reason(quick, share,
     assert any("second map" in said for said in result.warnings) is (0 < share < 0.03)
 
 
+def test_a_number_that_was_asked_for_is_no_warning(quick):
+    simulate_particles(output="more.star", count=201)
+    quick.setattr(initial_map, "FEWEST", 300)
+    result = find(particles="more.star", most=200)
+    assert result.summary[0] == "200 of 201 particles are used, drawn at random."
+    assert not any("drawn at random" in said for said in result.warnings)
+
+
 def test_few_particles_and_wrong_input_are_said(quick):
     quick.setattr(initial_map, "FEWEST", 200)
     made = find().outputs

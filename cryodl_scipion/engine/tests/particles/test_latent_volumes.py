@@ -163,6 +163,12 @@ def test_maps_are_made_at_the_points_that_are_asked_for(here, tmp_path):
     assert all(entry["particles"] > 60 for entry in json.loads(Path(made["record"]).read_text())["volumes"])
 
 
+def test_resolutions_that_are_alike_are_said_once(here, tmp_path):
+    twice = dict(axes="1,2", points="0:0.5,0:0.5", per_map=60, threads=1, output=tmp_path / "alike")
+    said = command("latent-volumes", particles="latent.star", **twice).summary[1]
+    assert said.startswith("Resolutions (FSC 0.143): ") and " to " not in said
+
+
 def test_a_map_at_a_point_is_the_same_however_many_points_are_asked_for(here, tmp_path):
     ask = lambda name, points: (
         command(

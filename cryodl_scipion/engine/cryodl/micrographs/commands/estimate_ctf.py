@@ -74,8 +74,9 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
             f"highest resolution {config.highest_resolution:g} Å), so it may be wrong. Use micrographs with a smaller "
             "pixel size."
         )
+    ends = dict.fromkeys(f"{mean:.0f}" for mean in (min(means), max(means)))
     run.summary(
-        f"{counted(len(done), 'micrograph')}, mean defocus {min(means):.0f} to {max(means):.0f} Å, rings fitted to "
+        f"{counted(len(done), 'micrograph')}, mean defocus {' to '.join(ends)} Å, rings fitted to "
         f"{statistics.median(r['resolution'] for r in done.values()):.1f} Å (median): {star}"
     )
     run.methods(

@@ -50,7 +50,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         """The record of one micrograph; it is cut unless an earlier run has done so."""
         optics = None if ctfs is None else micrograph_ctfs.ctf_of(ctfs, name, path)
         if ctfs is not None and optics is None:
-            raise ValueError("it has no CTF in the CTF file (--ctf)")
+            raise ValueError("it has no CTF (--ctf)")
         if name not in picks:
             raise ValueError("there is no list of picks of it")
         source = source_of(path, picks[name], optics)
@@ -80,8 +80,6 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     )
     run.summary(*filter(None, (how, _in_words(made))))
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
-    if not made.count:
-        run.warn("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
     if sum(made.at_edge.values()) > made.count:
         run.warn("Most picks are at an edge or outside. If they are of micrographs of another binning, give those.")
     return made

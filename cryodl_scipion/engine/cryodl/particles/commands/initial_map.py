@@ -31,7 +31,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     diameter = min(mask_diameter_px(particles, config.mask_diameter), WIDEST * particles.box)
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(particles))[: config.most])
     if len(chosen) < len(particles):
-        run.warn(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
+        run.summary(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
     particles = particle_sets.usable(particles.subset(chosen), run.skip)
     contrast = config.contrast
     if contrast == "auto":

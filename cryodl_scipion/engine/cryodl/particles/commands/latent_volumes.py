@@ -57,7 +57,8 @@ def _tell(
 ) -> None:
     run.summary(f"{maps} of {counted(count, 'particle')}, with half-maps: {config.output}")
     if resolved:
-        run.summary(f"Resolutions (FSC 0.143): {min(resolved):.1f} to {max(resolved):.1f} Å.")
+        ends = dict.fromkeys(f"{end:.1f}" for end in (min(resolved), max(resolved)))
+        run.summary(f"Resolutions (FSC 0.143): {' to '.join(ends)} Å.")
     run.methods(
         f"{maps} of the latent space were reconstructed with {PROGRAM} from nearby particles, with Gaussian "
         "weights in the latent coordinates."
