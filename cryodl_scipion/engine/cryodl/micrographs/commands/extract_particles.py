@@ -36,7 +36,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     star = Path(config.output)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    files, box = records_of(folder, config), config.box_in_pixels()
+    files, box = records_of(folder, config, [name for name, _ in named]), config.box_in_pixels()
     side = config.scaled_box or box
     pixel_size = config.pixel_size * box / side
     # particles cut with other parameters are an error, not a micrograph to skip
