@@ -137,6 +137,10 @@ def test_picks_and_particles_on_the_command_line(project, capsys, monkeypatch):
     turned = ["export-relion", *picks, "--particle-diameter", "20", "--flip-y", "--output", "turned"]
     assert main(turned) == 0
     assert np.abs(read_coordinates("turned/autopick.star")["mic_b"][0][:, 0] - [70, 80, 90]).max() < 0.01
+    aligned = [*command[:2], "J20/J20_particles.cs", *command[3:-1], "aligned"]
+    assert main(aligned) == 0
+    moved = read_coordinates("aligned/autopick.star")["mic_b"][0] - found["mic_b"][::-1]
+    assert np.abs(moved - [(0.75, -1.5), (1, -2), (1.25, -2.5)]).max() < 0.01  # the alignment's shifts, px
     with mrcfile.new("mic_b.mrc", overwrite=True) as mrc:  # binned since: fractions of it would be other places
         mrc.set_data(np.zeros((50, 100), np.float32))
     assert main([*command[:-1], "binned"]) == 2 and not Path("binned").exists()

@@ -10,7 +10,7 @@ import numpy as np
 from ..contract import counted
 from ..contract.reading import reader
 from ..core.geometry import well_apart
-from .coordinates import keys_of
+from .coordinates import keys_of, read_coordinates
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import read_text
 from .relion_tables import known_columns, number_columns, old_pixel_sizes, optics_rows
@@ -20,6 +20,7 @@ _POSITION = ("rlnCoordinateY", "rlnCoordinateX")
 _ORIGINS = ("rlnOriginYAngst", "rlnOriginXAngst")
 _OLD_ORIGINS = ("rlnOriginY", "rlnOriginX")
 _SIZE = "rlnImagePixelSize"
+SAME = 0.25  # particle diameters within which two positions are the same particle: half of its radius
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,18 +83,22 @@ def _in_angstroms(
     return dict(zip(_ORIGINS, (pixels * (sizes if optics is None else sizes[optics_rows(optics, columns, path)])).T))
 
 
-def recentred(
-    path: str | os.PathLike[str], pixel_size: float, reach: float
+def read_centred(
+    path: str | os.PathLike[str], pixel_size: float, diameter: float, flip_y: bool = False
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
-    """Where the alignment of a particle STAR file says that its particles lie, for another extraction: {key of the
-    micrograph: (yx (n, 2) px, scores of 0)}, without those that then lie within reach (Å) of another, and a sentence;
-    nothing of a folder, or of a file without shifts. pixel_size: Å/px of the micrographs."""
-    if not (os.path.isfile(path) and str(path).endswith(".star") and "_rlnOriginX" in read_text(path)):
-        return {}, ""
-    found = {key: one.yx - one.origins / pixel_size for key, one in read_particle_positions(path).items()}
-    single = {key: yx[well_apart(yx, reach / pixel_size)] for key, yx in found.items()}
-    gone = sum(map(len, found.values())) - sum(map(len, single.values()))
-    return {key: (yx, np.zeros(len(yx))) for key, yx in single.items()}, (
-        f"{path} has shifts: its particles are extracted where their alignment centres them."
-        + (f" {counted(gone, 'particle')} within {reach:.3g} Å of another left out." if gone else "")
-    )
+    """As coordinates.read_coordinates, for extraction: where the alignment of a particle STAR or .cs file with shifts
+    says that its particles lie (scores of 0), without those that then lie at the same place as another, and a sentence;
+    '' of other files and folders. pixel_size: Å/px of the micrographs. diameter: Å, of the particle."""
+    if os.path.isfile(path) and (
+        is_cryosparc(path) or (str(path).endswith(".star") and "_rlnOriginX" in read_text(path))
+    ):
+        positions = read_particle_positions(path, flip_y)
+        if any(one.origins.any() for one in positions.values()):
+            found = {key: one.yx - one.origins / pixel_size for key, one in positions.items()}
+            single = {key: yx[well_apart(yx, SAME * diameter / pixel_size)] for key, yx in found.items()}
+            gone = sum(map(len, found.values())) - sum(map(len, single.values()))
+            return {key: (yx, np.zeros(len(yx))) for key, yx in single.items()}, (
+                f"{path} has shifts: its particles are taken where their alignment centres them."
+                + (f" {counted(gone, 'particle')} within {SAME * diameter:.3g} Å of another left out." if gone else "")
+            )
+    return read_coordinates(path, flip_y), ""

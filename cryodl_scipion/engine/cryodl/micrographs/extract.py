@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..contract import ExtractParticlesConfig, config_to_dict, star_head
+from ..contract import ExtractParticlesConfig, config_to_dict, some_names, star_head
 from ..contract.reading import star_text
 from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
 from ..core.fourier import fourier_resize
@@ -111,8 +111,15 @@ def source_of(path: str, picks: tuple[np.ndarray, np.ndarray], optics: typing.An
     return dict(micrograph=file_stamp(path), picks=digest, ctf=None if optics is None else vars(optics))
 
 
-def records_of(folder: Path, config: ExtractParticlesConfig) -> ItemRecords:
-    """The records of the particles cut out of each micrograph."""
+def records_of(folder: Path, config: ExtractParticlesConfig, names: typing.Collection[str]) -> ItemRecords:
+    """The records of the particles cut out of each micrograph. Raises ValueError if the folder has stacks of others
+    than those with these names: the table of all would lose them."""
+    others = {stack.stem for stack in folder.glob("*.mrcs")} - set(names)
+    if others:
+        raise ValueError(
+            f"{config.output} also has particles of micrographs that are not given now ({some_names(others)}); their "
+            f"stacks are in {folder}. Give all micrographs together, or another name (--output)."
+        )
     settings = {name: value for name, value in config_to_dict(config).items() if name not in FREE}
     return ItemRecords(folder, KIND, settings, "{}.mrcs")
 

@@ -129,6 +129,17 @@ def test_every_file_that_the_lists_name_is_there_and_holds_the_picks(project, ca
     assert (project / "cryodl/picks/coords_suffix_pick.star").read_text() == "cryodl/picks/micrographs.star\n"
 
 
+def test_aligned_particles_are_exported_where_their_alignment_centres_them(project, capsys):
+    columns = dict(rlnMicrographName=["mics/day1/a.mrc"] * 3, rlnCoordinateX=[60, 33, 61], rlnCoordinateY=[40, 90, 40])
+    columns.update(rlnOriginXAngst=[4.0, 6.0, 6.0], rlnOriginYAngst=[-2.0, 0.0, -2.0])  # Å, subtracted; 2 Å/px
+    write_tables("kept.star", dict(particles=columns))
+    assert export("--coordinates", "kept.star") == 0
+    assert "centres them. 1 particle within 10 Å of another" in capsys.readouterr().out
+    for file in ("autopick.star", "picked_particles.star"):
+        ((yx, _),) = read_coordinates(f"cryodl/picks/{file}").values()
+        assert sorted(map(tuple, yx)) == [(41, 58), (90, 30)]
+
+
 def test_one_file_of_all_places_is_written_for_cryosparc(project):
     assert export("--voltage", "200") == 0
     tables = read_tables("cryodl/picks/picked_particles.star")

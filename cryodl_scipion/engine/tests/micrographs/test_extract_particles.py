@@ -209,6 +209,17 @@ def test_only_what_has_changed_is_cut_again(data, capsys):
     assert extract() == 2
 
 
+def test_other_micrographs_do_not_take_the_place_of_earlier_ones_in_the_table(data, capsys):
+    assert extract("particles.star", "--micrographs", "mics/m1.mrc") == 0
+    before = open("particles.star").read()
+    assert extract("particles.star", "--micrographs", "mics/m2.mrc") == 2
+    said = capsys.readouterr().err
+    assert "micrographs that are not given now (m1); their stacks are in particles. Give" in said
+    assert open("particles.star").read() == before and not os.path.exists("particles/m2.mrcs")
+    assert extract() == 0  # all of them: it continues
+    assert len(read_particles("particles.star")) == 6
+
+
 def test_classified_particles_are_extracted_where_their_alignment_centres_them_each_once(data, capsys):
     off = np.array([[3, -2], [-4, 5], [0, 0], [2, 2]])  # px, y and x, at which the picks missed the particles
     twice = np.concatenate([PLACES, PLACES[:1]]) + np.concatenate([off, -off[:1]])

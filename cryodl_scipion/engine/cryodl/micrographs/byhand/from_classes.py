@@ -15,7 +15,6 @@ from ...io.particle_positions import ParticlePositions
 from ...running.runner import Run
 from .store import Pick
 
-SAME = 0.25  # particle diameters within which two positions are the same particle: half of its radius
 _SCALES = (0.125, 0.25, 1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0, 4.0, 8.0)
 # Of the kept particles that must lie on picks. Of dense micrographs wrong coordinates still hit a quarter by chance.
 MIN_ON_PICKS = 0.5

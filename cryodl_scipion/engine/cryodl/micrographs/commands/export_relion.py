@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 
 from ...contract import ExportRelionConfig, ExportRelionOutputs, counted, some_names
-from ...io import coordinates, cryosparc, files, micrographs, pick_sets, relion_tables, star
+from ...io import coordinates, cryosparc, files, micrographs, particle_positions, pick_sets, relion_tables, star
 from ...io.particles import MICROSCOPE
 from ...running.runner import Run, command
 
@@ -20,7 +20,9 @@ _GROUP = "rlnOpticsGroup"
 @command
 def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     named = dict(files.name_micrographs(files.expand_paths(config.micrographs), run.names))
-    picks = coordinates.align_keys(coordinates.read_coordinates(config.coordinates, config.flip_y), list(named))
+    sizes = config.pixel_size, config.particle_diameter
+    lists, how = particle_positions.read_centred(config.coordinates, *sizes, config.flip_y)
+    picks = coordinates.align_keys(lists, list(named))
     helical = coordinates.align_keys(pick_sets.helical_tables(config.coordinates), list(named))
     if cryosparc.is_cryosparc(config.coordinates):
         _check_shapes(config.coordinates, named)
@@ -60,7 +62,8 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     star.write_tables(folder / "picked_particles.star", pick_sets.pick_tables(tables, located))
     counts = {name: len(picks[name][0]) for name in rows}
     commands, unknown = _commands(config, table, output, bool(helical)), set(picks) - set(named)
-    run.summary(f"{counted(sum(counts.values()), 'pick')} in {counted(len(counts), 'micrograph')}: {config.output}")
+    found = f"{counted(sum(counts.values()), 'pick')} in {counted(len(counts), 'micrograph')}: {config.output}"
+    run.summary(*filter(None, [how]), found)
     print(f"Extraction, in RELION's project folder ({config.project}):")
     print("\n".join(f"RELION {version}:\n  {words}" for version, words in commands.items()))
     print(f"cryoSPARC: Import Particle Stack takes {run.at('picked_particles.star')}.")

@@ -9,10 +9,8 @@ import dataclasses
 from pathlib import Path
 
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted, refuse_if
-from ...io import coordinates, micrograph_ctfs, micrographs, particles, stamps
-from ...io.particle_positions import recentred
+from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, stamps
 from ...running.runner import PROGRAM, Run, command
-from ..byhand.from_classes import SAME
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
 from ..pickers.pick_record import diameter_of_picks
 
@@ -27,8 +25,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         config = dataclasses.replace(config, particle_diameter=diameter)
         refuse_if(config.check_together())
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
-    centred, how = recentred(config.coordinates, config.pixel_size, SAME * diameter)
-    lists = centred or coordinates.read_coordinates(config.coordinates)
+    lists, how = particle_positions.read_centred(config.coordinates, config.pixel_size, diameter)
     picks = coordinates.align_keys(lists, [name for name, _ in named])
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     ctfs = (
@@ -39,7 +36,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     star = Path(config.output)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    files, box = records_of(folder, config), config.box_in_pixels()
+    files, box = records_of(folder, config, [name for name, _ in named]), config.box_in_pixels()
     side = config.scaled_box or box
     pixel_size = config.pixel_size * box / side
     # particles cut with other parameters are an error, not a micrograph to skip

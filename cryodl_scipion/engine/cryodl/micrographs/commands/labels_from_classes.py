@@ -24,7 +24,6 @@ from ...io import coordinates, micrographs, particle_positions
 from ...running.runner import Run, command
 from ..byhand.from_classes import (
     NOTHING,
-    SAME,
     ClassLabels,
     Extracted,
     check_corner,
@@ -47,7 +46,7 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} (--output) exists and is not an empty folder. Choose another name.")
     named = dict(micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size))
-    reach = SAME * config.particle_diameter / config.pixel_size
+    reach = particle_positions.SAME * config.particle_diameter / config.pixel_size
     kept = _particles(config.kept, "--kept", named, config, run)
     classified = _particles(config.classified, "--classified", named, config, run) if config.classified else {}
     picks = (

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
+from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, refuse_if
 from ...core.frc import fsc
 from ...core.projections import Projector
 from ...core.volumes import cube_crop
@@ -18,7 +18,7 @@ from ...io.particle_sets import ParticleSet, read_particles, treated_ctf, usable
 from ...io.structures import load_density
 from ...latent.masks import checked_mask, symmetry_notes
 from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_rows
-from ...likelihood.reference import image_products
+from ...likelihood.reference import image_products, opposite_groups
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ..orientations.assign import Search
@@ -47,17 +47,8 @@ def check_alignment(
     particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. contrast: 'bright', 'dark', or
     'auto' to find it from the images. Raises ValueError: empty images; both contrasts; a CTF unlike the file's."""
     found, gains = match_reference(particles, reference, voxel, diameter)
-    groups = np.array(particles.columns["rlnOpticsGroup"])[sample_rows(len(particles), SAMPLE)]
-    names, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    means = np.bincount(group, found) / counts
-    spread = np.sqrt(((found - means[group]) ** 2).sum() / max(len(found) - len(names), 1)) or np.inf
-    dark, bright = (names[sign * means * np.sqrt(counts) > SURE * spread] for sign in (-1, 1))
-    if len(dark) and len(bright):
-        raise ValueError(
-            f"{particles.path}: protein is bright in the images of optics group {', '.join(bright)}, dark in those of "
-            f"{', '.join(dark)}. Multiply the images of either by -1."
-        )
-    value = errors_from_zero(found)
+    refuse_if(opposite_groups(particles, sample_rows(len(particles), SAMPLE), found))
+    value = found.mean() * np.sqrt(len(found)) / max(found.std(), 1e-30)
     if contrast == "auto":
         contrast = "dark" if value < -SURE else "bright"
     if abs(value) <= SURE:
@@ -124,11 +115,6 @@ def match_reference(
     return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains
 
 
-def errors_from_zero(values: np.ndarray) -> float:
-    """Mean of (m,) numbers in standard errors of it."""
-    return float(values.mean() / max(values.std() / np.sqrt(len(values)), 1e-30))
-
-
 def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(m, rings) products of images with the images of transforms, and squares of the latter, by their detail: how
     blurred a reference is must not decide how the images seem to be treated."""
@@ -144,15 +130,19 @@ def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torc
 
 
 def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
-    stated = particles.ctf_state
-    best = max(WORDS, key=lambda state: gains[state].mean())
-    if best == stated or errors_from_zero(gains[best] - gains[stated]) < SURE:
-        return
-    raise ValueError(
-        f"According to {particles.path} its images are {WORDS[stated]}, but they seem to be {WORDS[best]}. Correct "
-        "rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw "
-        "images."
-    )
+    stated, groups = particles.ctf_state, np.array(particles.columns["rlnOpticsGroup"])
+    groups = groups[sample_rows(len(particles), SAMPLE)]
+    parts = {"": groups == groups, **{f" of optics group {name}": groups == name for name in np.unique(groups)}}
+    for of, part in parts.items():
+        means = {state: values[part].mean() for state, values in gains.items()}
+        best = max(WORDS, key=means.__getitem__)
+        # the spread is that of all images: a group may have few
+        if (means[best] - means[stated]) * np.sqrt(part.sum()) > SURE * (gains[best] - gains[stated]).std():
+            raise ValueError(
+                f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
+                "Correct rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or "
+                "give the raw images."
+            )
 
 
 EXPANDED_BY = " (relion_particle_symmetry_expand)"
