@@ -14,7 +14,7 @@ from ..core.projections import Projector, rotation_matrices
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet
 from .half_disc import HalfDisc
-from .observed import prepare, resample, sample_rows
+from .observed import SAMPLE, prepare, resample, sample_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,31 +77,50 @@ def image_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torc
 SURE = 5.0  # standard errors
 
 
-def find_contrast(
-    particles: ParticleSet, structure_projector: Projector | None = None, diameter_px: float | None = None
-) -> tuple[str, bool, str]:
-    """Whether protein is bright or dark in particle images.
+def find_contrast(particles: ParticleSet, diameter_px: float | None = None) -> tuple[str, bool, str]:
+    """Whether protein is bright or dark in particle images, which are compared with a ball.
 
-    structure_projector: at the particles' box and pixel size; with it and angles the images are compared with the
-        structure's projections, else with a ball.
     diameter_px: px, of the ball; 0.6 of the box if None.
     Returns contrast: 'bright' or 'dark'; what is not sure is taken as bright.
     significant: beyond 5 standard errors.
     Raises ValueError for empty images."""
-    if structure_projector is not None and particles.angles is not None:
-        fit = fit_structure(particles, structure_projector, diameter_px)
-        return contrast_of(fit.amplitude, fit.error, "the structure's projections")
-    rows, box = sample_rows(len(particles)), particles.box
-    diameter_px = diameter_px or 0.6 * box
-    images = prepare(particles.images(rows), diameter_px)
-    seen = torch.fft.rfft2(projected_ball(box, diameter_px))
-    if particles.optics is not None:
-        seen = seen * particles.ctf(rows)
-    template = torch.fft.irfft2(seen.expand(len(rows), -1, -1), s=(box, box))
-    template = template - template.mean((1, 2), keepdim=True)
-    matches = (images * template).mean((1, 2))
-    error = float(matches.std() / len(rows) ** 0.5) if len(rows) > 1 else float("inf")
+    _, matches = _ball_matches(particles, diameter_px)
+    error = float(matches.std() / len(matches) ** 0.5) if len(matches) > 1 else float("inf")
     return contrast_of(float(matches.mean()), error, "a sphere of the particle's size")
+
+
+def _ball_matches(particles: ParticleSet, diameter_px: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (m,) of a sample, and the mean product (m,) of each image with a ball as its CTF shows it. diameter_px: see
+    find_contrast."""
+    rows, box, matches = sample_rows(len(particles), 4 * SAMPLE), particles.box, list[torch.Tensor]()
+    diameter_px = diameter_px or 0.6 * box
+    ball = torch.fft.rfft2(((diameter_px / 2) ** 2 - from_middle(box).square()).clamp(min=0).sqrt())
+    for part in np.array_split(rows, -(-len(rows) // SAMPLE)):
+        seen = ball if particles.optics is None else ball * particles.ctf(part)
+        template = torch.fft.irfft2(seen.expand(len(part), -1, -1), s=(box, box))
+        template = template - template.mean((1, 2), keepdim=True)
+        matches.append((prepare(particles.images(part), diameter_px) * template).mean((1, 2)))
+    return rows, torch.cat(matches).double().numpy()
+
+
+def group_notes(particles: ParticleSet) -> list[str]:
+    """A sentence, in a list, if optics groups have opposite contrast, by comparison with a ball."""
+    several = len(set(particles.columns["rlnOpticsGroup"])) > 1
+    return opposite_groups(particles, *_ball_matches(particles)) if several else []
+
+
+def opposite_groups(particles: ParticleSet, rows: np.ndarray, matches: np.ndarray) -> list[str]:
+    """A sentence, in a list, if protein is surely bright in some optics groups and dark in others. matches: (m,)
+    products of the images of some rows with what bright protein would show."""
+    groups = np.array(particles.columns["rlnOpticsGroup"])[rows]
+    names, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    means = np.bincount(group, matches) / counts
+    spread = np.sqrt(((matches - means[group]) ** 2).sum() / max(len(matches) - len(names), 1)) or np.inf
+    dark, bright = (names[sign * means * np.sqrt(counts) > SURE * spread] for sign in (-1, 1))
+    return [
+        f"{particles.path}: protein is bright in the images of optics group {', '.join(bright)}, dark in those of "
+        f"{', '.join(dark)}. Multiply the images of either by -1."
+    ] * bool(len(dark) and len(bright))
 
 
 def contrast_of(value: float, error: float, compared: str) -> tuple[str, bool, str]:
@@ -116,11 +135,6 @@ def contrast_of(value: float, error: float, compared: str) -> tuple[str, bool, s
         )
     contrast, compared = "bright" if value > 0 else "dark", f"{compared}, {abs(value) / error:.0f} standard errors"
     return contrast, True, Line(f"Protein is {contrast} in the images (compared with {compared}).")
-
-
-def projected_ball(box: int, diameter_px: float) -> torch.Tensor:
-    """(box, box) projection of a ball around pixel box // 2. box, diameter_px: px."""
-    return ((diameter_px / 2) ** 2 - from_middle(box).square()).clamp(min=0).sqrt()
 
 
 class Reference:

@@ -19,7 +19,7 @@ from ...io.files import read_kept
 from ...io.particle_sets import ParticleSet
 from ...io.stacks import read_as_stored, usable_images
 from ...likelihood.observed import sample_rows, smoothed_notes
-from ...likelihood.reference import contrast_of, projected_ball
+from ...likelihood.reference import find_contrast, group_notes
 from ...reconstruction.halves import mask_diameter_px
 from .polar import PolarGrid, polar_ctf
 
@@ -163,15 +163,17 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
     used, notes = _with_ctf(config, particles)
     grid, more = _grid(config, particles)
     images = usable_sample(used, grid)
+    sample = used.subset(images[1])
     scale = SampleScale(grid, noise_power(images[0], grid), 1.0)
-    sign, shown, said = _sign(config, used, scale, *images)
+    mask_px = grid.mask_px * box / grid.box
+    sign, shown, said = _sign(config, sample, mask_px)
     return ClassSettings(
         used,
         dataclasses.replace(scale, sign=sign),
         width / grid.rings,
         REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box,
-        grid.mask_px * box / grid.box,
-        tuple(notes + more + said + smoothed_notes(used.subset(images[1]))),
+        mask_px,
+        tuple(notes + more + said + smoothed_notes(sample) + group_notes(sample)),
         shown,
     )
 
@@ -220,18 +222,9 @@ def usable_sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor
     )
 
 
-def _sign(
-    config: Classify2DConfig, particles: ParticleSet, scale: SampleScale, images: torch.Tensor, rows: np.ndarray
-) -> tuple[float, bool, list[str]]:
+def _sign(config: Classify2DConfig, particles: ParticleSet, mask_px: float) -> tuple[float, bool, list[str]]:
     """1 for bright protein, -1 for dark; whether the images tell; and sentences if they had to and do not."""
-    grid = scale.grid
-    samples = grid.sample(images) / torch.from_numpy(scale.noise)[:, None]
-    samples, _ = times_ctf(samples, particles, rows, grid)
-    matches = (
-        samples.conj() * (grid.sample(projected_ball(grid.box, 1.3 * grid.mask_px)[None])[0] * grid.weights[:, None])
-    ).real.sum((1, 2))
-    error = float(matches.std()) / len(matches) ** 0.5 if len(matches) > 1 else float("inf")
-    contrast, shown, sentence = contrast_of(float(matches.mean()), error, "a sphere of the particle's size")
+    contrast, shown, sentence = find_contrast(particles, 1.3 * mask_px)
     if config.contrast != "auto":
         return (1.0 if config.contrast == "bright" else -1.0), shown, []
     if shown:

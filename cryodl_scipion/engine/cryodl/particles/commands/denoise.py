@@ -120,7 +120,7 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
     flipped = dataclasses.replace(particles, ctf_state="flipped")
     looks = looks_flipped(denoiser, particles, contrast, diameter_px)
     explained, doubts = _explained(flipped if looks else particles, denoiser.card, contrast, run)
-    run.warn(*doubts)
+    run.warn(*doubts, *reference.group_notes(particles))
     if looks and not doubts:
         particles = flipped
         run.warn(
@@ -134,7 +134,7 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
 def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Ready:
     denoiser = load_blind(config.model, run.device)
     contrast, sure = _contrast(config, particles, None, run)
-    run.warn(*denoiser.notes(particles))
+    run.warn(*denoiser.notes(particles), *reference.group_notes(particles))
     if not denoiser.measure(particles, contrast).deviation:
         run.warn(
             f"{particles.path}: the images have no more power than the noise in their corners. Nothing but noise was "
@@ -163,7 +163,7 @@ def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> 
 
 def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float | None, run: Run) -> tuple[str, bool]:
     """'dark' or 'bright', and whether the images tell. diameter_px: None if it is not known."""
-    found, sure, sentence = reference.find_contrast(particles, None, diameter_px)
+    found, sure, sentence = reference.find_contrast(particles, diameter_px)
     if config.contrast == "auto":
         print(sentence) if sure else run.warn(sentence)
     elif sure and found != config.contrast:

@@ -13,7 +13,7 @@ from ...io import mrc, particle_sets
 from ...io.particles import ANGLES
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import WIDEST, Source
-from ...likelihood.reference import find_contrast
+from ...likelihood.reference import find_contrast, group_notes
 from ...reconstruction.halves import mask_diameter_px, split_halves
 from ...reconstruction.views import resolutions
 from ...running.runner import PROGRAM, Run, command
@@ -33,10 +33,9 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if len(chosen) < len(particles):
         run.warn(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
     particles = particle_sets.usable(particles.subset(chosen), run.skip)
-    contrast = config.contrast
-    if contrast == "auto":
-        contrast, _, said = find_contrast(particles)
-        run.warn(said)
+    contrast, _, said = find_contrast(particles)
+    run.warn(*[said] * (config.contrast == "auto"), *group_notes(particles))
+    contrast = contrast if config.contrast == "auto" else config.contrast
     folder = run.folder(config.particles)
     nothing = InitialMapOutputs(
         determined=False,

@@ -15,6 +15,7 @@ from ...core import projections, symmetry
 from ...io import files, memory, mrc, particle_sets, stopping, unfinished
 from ...io.particles import BEYOND, EXPLAINED, REFERENCE, SUBSTITUTED
 from ...latent.masks import molecule_mask
+from ...likelihood.reference import group_notes
 from ...reconstruction.halves import (
     Reconstruction,
     half_reconstructions,
@@ -61,7 +62,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
             "or the map before you use it."
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
-    run.warn(*views.doubts())
+    run.warn(*group_notes(particles), *views.doubts())
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],

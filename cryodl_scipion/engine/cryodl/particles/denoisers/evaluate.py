@@ -152,7 +152,7 @@ def bench_of(
     signal and amplitude are taken where the structure is unknown."""
     notes = []
     if contrast == "auto":
-        contrast, sure, sentence = find_contrast(particles, projector, diameter_px)
+        contrast, sure, sentence = find_contrast(particles, diameter_px)
         notes = [] if sure else [f"{particles.path}: {sentence}"]
     noise = noise_spectrum(prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast), diameter_px)
     if projector is None:

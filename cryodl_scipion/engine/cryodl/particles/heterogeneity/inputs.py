@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
+from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, refuse_if
 from ...core.frc import fsc
 from ...core.projections import Projector
 from ...core.volumes import cube_crop
@@ -18,7 +18,7 @@ from ...io.particle_sets import ParticleSet, read_particles, treated_ctf, usable
 from ...io.structures import load_density
 from ...latent.masks import checked_mask, symmetry_notes
 from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_rows
-from ...likelihood.reference import image_products
+from ...likelihood.reference import image_products, opposite_groups
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ..orientations.assign import Search
@@ -47,17 +47,8 @@ def check_alignment(
     particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. contrast: 'bright', 'dark', or
     'auto' to find it from the images. Raises ValueError: empty images; both contrasts; a CTF unlike the file's."""
     found, gains = match_reference(particles, reference, voxel, diameter)
-    groups = np.array(particles.columns["rlnOpticsGroup"])[sample_rows(len(particles), SAMPLE)]
-    names, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    means = np.bincount(group, found) / counts
-    spread = np.sqrt(((found - means[group]) ** 2).sum() / max(len(found) - len(names), 1)) or np.inf
-    dark, bright = (names[sign * means * np.sqrt(counts) > SURE * spread] for sign in (-1, 1))
-    if len(dark) and len(bright):
-        raise ValueError(
-            f"{particles.path}: protein is bright in the images of optics group {', '.join(bright)}, dark in those of "
-            f"{', '.join(dark)}. Multiply the images of either by -1."
-        )
-    value = errors_from_zero(found)
+    refuse_if(opposite_groups(particles, sample_rows(len(particles), SAMPLE), found))
+    value = found.mean() * np.sqrt(len(found)) / max(found.std(), 1e-30)
     if contrast == "auto":
         contrast = "dark" if value < -SURE else "bright"
     if abs(value) <= SURE:

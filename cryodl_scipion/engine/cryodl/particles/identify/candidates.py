@@ -16,6 +16,7 @@ from ...io.particle_sets import ParticleSet, usable
 from ...io.structures import MODEL_SUFFIXES, load_density, structure_names
 from ...likelihood.decoys import decoys
 from ...likelihood.observed import WIDEST, Source, sample_rows
+from ...likelihood.reference import group_notes
 from ...likelihood.search import evidence, log_likelihoods
 from ...running.runner import Run
 from ...simulate.micrographs import particle_diameter
@@ -61,6 +62,7 @@ class ParticleComparison:
         self.width = particles.box * particles.pixel_size
         self.pixel_size = max(particles.pixel_size, self.resolution(FULL) / OVERSAMPLING)
         few = usable(particles.subset(sample_rows(len(particles), FULL.particles)), run.skip)
+        run.warn(*group_notes(few))
         self.sources = [s.measured() for s in hypotheses(few, DIAMETER * self.width, "auto")]
         self.source = self.sources[0]
 

@@ -12,6 +12,7 @@ from ...core.projections import Projector, rotation_matrices
 from ...io import files, particle_sets
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed, sample_rows
+from ...likelihood.reference import group_notes
 from ...simulate.particle_images import voxel_notes
 from . import calibration, compositions
 from .candidates import Given, Searched
@@ -100,7 +101,8 @@ def assessment_of(
     densities, diameter, notes = compositions.load_compositions(
         config.structures, particles.pixel_size, particles.box, finest
     )
-    notes = [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)] + notes
+    notes += [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)]
+    notes += group_notes(particles)
     projectors = [Projector(density.to(device)) for density in densities]
     mean = Projector((sum(densities) / len(densities)).to(device))
     given = particles.angles is not None and config.orientations != "search"

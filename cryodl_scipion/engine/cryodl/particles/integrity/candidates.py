@@ -20,7 +20,7 @@ from ...core.projections import Projector, euler_angles, phase_ramp, rotation_ma
 from ...io.particle_sets import ParticleSet
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Source, sample_rows
-from ...likelihood.reference import Reference, find_contrast, fit_structure
+from ...likelihood.reference import Reference, contrast_of, fit_structure
 from ...likelihood.search import find_modes, log_likelihoods
 from ..denoisers.plots import draw_rows
 from ..orientations.amplitude import RingPower, smooth_amplitude
@@ -140,13 +140,12 @@ class Given:
         device: torch.device,
     ) -> None:
         diameter_px = diameter / particles.pixel_size
-        self.notes = list[str]()
-        if contrast == "auto":
-            contrast, sure, sentence = find_contrast(particles, projector, diameter_px)
-            self.notes = [] if sure else [sentence]
-        state = fit_structure(particles, projector, diameter_px).ctf_state
-        self.source = Source(particles, diameter_px, contrast, state).measured()
-        if state != particles.ctf_state:
+        fit = fit_structure(particles, projector, diameter_px)
+        found, sure, sentence = contrast_of(fit.amplitude, fit.error, "the structure's projections")
+        self.notes = [sentence] * (contrast == "auto" and not sure)
+        contrast = found if contrast == "auto" else contrast
+        self.source = Source(particles, diameter_px, contrast, fit.ctf_state).measured()
+        if fit.ctf_state != particles.ctf_state:
             self.notes.append(
                 f"{particles.path}: the images fit the compositions better if they are phase-flipped; they are "
                 "assumed to be, although the file does not state it (rlnCtfDataArePhaseFlipped)."

@@ -14,7 +14,7 @@ from ...core.symmetry import check_symmetry
 from ...io.particle_sets import ParticleSet
 from ...io.structures import load_density
 from ...likelihood.observed import sample_rows, smoothed_notes
-from ...likelihood.reference import Reference
+from ...likelihood.reference import Reference, group_notes
 from ...likelihood.refine import Neighbourhood, refine
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
@@ -135,5 +135,10 @@ def prepare_structure(
         "show too little noise alone, and the noise is overestimated, so that less of the evidence seems explained. "
         "Extract the particles with a box of 1.5 diameters."
     )
-    notes = (*voxel_notes(config.structure, particles.pixel_size), *[tight] * (diameter > TIGHT * width))
-    return PreparedStructure(Projector(density.to(device)), pixel_size, settings, (*notes, *smoothed_notes(particles)))
+    notes = (
+        *voxel_notes(config.structure, particles.pixel_size),
+        *[tight] * (diameter > TIGHT * width),
+        *smoothed_notes(particles),
+        *group_notes(particles),
+    )
+    return PreparedStructure(Projector(density.to(device)), pixel_size, settings, notes)
