@@ -112,6 +112,18 @@ def test_optics_groups_of_opposite_contrast_are_no_motion(here, dark, count, tmp
     assert set(dark.split(", ")) <= set(group[is_dark].astype(str))
 
 
+@pytest.mark.parametrize("state", ["flipped", "multiplied"])
+def test_a_treatment_of_one_optics_group_is_no_motion(here, state, tmp_path):
+    """Neither of the only group that the file does not speak of, nor of all images together."""
+    images, other = read_particles("p.star").images(slice(None)).numpy(), treated(state)
+    images[:60] = other[:60]
+    optics = {name: [values[0]] * 2 for name, values in read_tables("p.star")["optics"].items()}
+    optics["rlnOpticsGroup"], groups = ["1", "2"], dict(rlnOpticsGroup=["2"] * 60 + ["1"] * 240)
+    said = message(tmp_path, particles=changed(tmp_path, groups, images, optics))
+    assert "its images of optics group 2 are neither phase-flipped nor multiplied" in said
+    assert f"but they seem to be {'phase-flipped' if state == 'flipped' else 'multiplied'}" in said
+
+
 @pytest.mark.parametrize(
     "wrong, part", [(ANGLES, 1), (ANGLES[:2], 1), (ANGLES[2:], 1), (ANGLES, 0.4)], ids=["all", "views", "psi", "some"]
 )

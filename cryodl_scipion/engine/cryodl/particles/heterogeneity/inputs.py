@@ -115,11 +115,6 @@ def match_reference(
     return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains
 
 
-def errors_from_zero(values: np.ndarray) -> float:
-    """Mean of (m,) numbers in standard errors of it."""
-    return float(values.mean() / max(values.std() / np.sqrt(len(values)), 1e-30))
-
-
 def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(m, rings) products of images with the images of transforms, and squares of the latter, by their detail: how
     blurred a reference is must not decide how the images seem to be treated."""
@@ -135,15 +130,19 @@ def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torc
 
 
 def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
-    stated = particles.ctf_state
-    best = max(WORDS, key=lambda state: gains[state].mean())
-    if best == stated or errors_from_zero(gains[best] - gains[stated]) < SURE:
-        return
-    raise ValueError(
-        f"According to {particles.path} its images are {WORDS[stated]}, but they seem to be {WORDS[best]}. Correct "
-        "rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw "
-        "images."
-    )
+    stated, groups = particles.ctf_state, np.array(particles.columns["rlnOpticsGroup"])
+    groups = groups[sample_rows(len(particles), SAMPLE)]
+    parts = {"": groups == groups, **{f" of optics group {name}": groups == name for name in np.unique(groups)}}
+    for of, part in parts.items():
+        means = {state: values[part].mean() for state, values in gains.items()}
+        best = max(WORDS, key=means.__getitem__)
+        # the spread is that of all images: a group may have few
+        if (means[best] - means[stated]) * np.sqrt(part.sum()) > SURE * (gains[best] - gains[stated]).std():
+            raise ValueError(
+                f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
+                "Correct rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or "
+                "give the raw images."
+            )
 
 
 EXPANDED_BY = " (relion_particle_symmetry_expand)"
