@@ -2,6 +2,7 @@
 """Answers that say how far they can be trusted: probabilities, foreign particles, noise, and maps of a reference."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -278,10 +279,13 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
         search = Search(source, structure.projector, structure.pixel_size, structure.settings, "cpu")
         return size_notes(search, name, "map.mrc")
 
-    write_particles_star("small.star", read_particles("p.star"), pixel_size=1.2 * PIXEL)
     assert notes("p.star") == []
-    assert "small.star fits map.mrc better if the structure is scaled by 1.20" in notes("small.star")[0]
-    assert any("scaled by 1.20" in said for said in orient("small.star").warnings)  # not by what its own views fit
+    stated = lambda sentences: float(re.search("other.star fits map.mrc .* scaled by (.{4}):", " ".join(sentences))[1])
+    for factor in (1.2, 1.1, 0.9):
+        write_particles_star("other.star", read_particles("p.star"), pixel_size=factor * PIXEL)
+        assert stated(notes("other.star")) == pytest.approx(factor, rel=0.02)
+    write_particles_star("other.star", read_particles("p.star"), pixel_size=1.1 * PIXEL)
+    assert stated(orient("other.star").warnings) == pytest.approx(1.1, rel=0.02)  # not by what its own views fit
 
 
 def test_a_structure_that_fills_the_images_is_said(project):

@@ -176,7 +176,7 @@ def _trust(
     if not doubts:
         print(said)
     if explanation.signal >= ERRORS:
-        run.warn(*size_notes(search, config.particles, config.structure, None if doubts else found))
+        run.warn(*size_notes(search, config.particles, config.structure))
     explains = (
         [
             f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "

@@ -9,33 +9,31 @@ import numpy as np
 import torch
 
 from ...contract import AssignOrientationsConfig
-from ...core.projections import Projector, random_angles, rotation_matrices
+from ...core.projections import Projector, random_angles
 from ...core.symmetry import check_symmetry
 from ...io.particle_sets import ParticleSet
 from ...io.structures import load_density
 from ...likelihood.observed import sample_rows, smoothed_notes
-from ...likelihood.reference import Reference, group_notes
-from ...likelihood.refine import Neighbourhood, refine
+from ...likelihood.reference import group_notes
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from .amplitude import evidences
-from .assign import FINEST, Orientations, Search, SearchSettings
+from .assign import FINEST, Search, SearchSettings
 
 SIZES = (0.67, 0.75, 0.83, 0.9, 1.0, 1.11, 1.2, 1.33, 1.5)  # of the structure
 SAMPLE = 96  # particles
 STEP, FINEST_SCALE = 15.0, 20.0  # degrees, Å: the size is seen in coarse detail
-# logarithmic evidence of the sample by which another size must be better; see pixel_sizes in benchmarks/NOTES.md
-SURE = 15.0
-# sizes that are tried beside 1, near the orientations found; standard errors, and how much, that is said
-CLOSE, ERRORS, LEAST = 0.05, 5.0, 0.02
-FAR = 0.15  # from 1: orientations found at a size as wrong as this fit a size between
+# logarithmic evidence of the sample by which another size must be better, and by how much it must differ from 1: of
+# right files the best had 2 and lay within 0.01
+SURE, LEAST = 8.0, 0.02
 FALL = 6.0  # of the amplitude from some detail to half as fine again and beyond: the map ends there; others fall by 2
 
 
 def best_size(search: Search) -> tuple[float, float]:
-    """The size, of SIZES, at which a Search's structure fits the images best, and by how much logarithmic evidence it
-    is better than 1. search: with the reading of its source chosen; raw images. Detail that a coarse map lacks is not
-    compared: a small molecule scaled by 0.9 would have some of it, nearly in its place."""
+    """The size at which a Search's structure fits the images best, by the parabola through the best of SIZES and its
+    neighbours, and by how much logarithmic evidence it is better than 1. search: with the reading of its source chosen;
+    raw images. Detail that a coarse map lacks is not compared: a small molecule scaled by 0.9 would have some of it,
+    nearly in its place."""
     source, settings = search.source, search.settings
     particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
     source = dataclasses.replace(source, particles=particles)
@@ -46,8 +44,13 @@ def best_size(search: Search) -> tuple[float, float]:
     for size in (one for one in SIZES if one * settings.diameter <= width):
         other = Search(source, search.projector, size * search.zoom * search.pixel_size, coarse, search.disc.device)
         found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
-    best = max(found, key=found.__getitem__)
-    return best, found[best] - found.get(1.0, found[best])
+    tried, values = np.array(list(found)), np.array(list(found.values()))
+    best = int(values.argmax())
+    size, highest = tried[best], values[best]
+    if 0 < best < len(tried) - 1:  # the best lies on the parabola through the three
+        bend, slope, _ = np.polyfit(tried[best - 1 : best + 2] - size, values[best - 1 : best + 2], 2)
+        size, highest = size - slope / (2 * bend), highest - slope**2 / (4 * bend)
+    return float(size), float(highest - found[1.0])
 
 
 def end_of(search: Search) -> float:
@@ -60,38 +63,14 @@ def end_of(search: Search) -> float:
     return search.width / ends[0] if ends else 0.0
 
 
-def close_size(search: Search, found: Orientations) -> tuple[float, float]:
-    """The size near 1 at which a Search's structure fits the images best near the orientations that were found, and by
-    how many standard errors it differs from 1; (1, 0) if it is further off: best_size sees that."""
-    rows, disc, settings = search.sample(SAMPLE), search.fine_disc, search.settings
-    observed, gain = search.source.observed(rows, disc), search.fit.gain(disc.rings, search.width)
-    matrices, shifts = (
-        torch.as_tensor(values[rows], dtype=torch.float32, device=disc.device)
-        for values in (rotation_matrices(found.angles), found.shifts_yx)
-    )
-    near = settings.angular_step / 3, settings.search_resolution() / 16 / search.pixel_size  # steps of both
-    given = matrices, shifts, Neighbourhood.of(*near, disc.device)
-    sizes = [Reference(search.projector, disc, gain, search.zoom * (1 + off)) for off in (-CLOSE, 0.0, CLOSE)]
-    below, there, above = (refine(observed, one, *given).evidence.double().cpu().numpy() for one in sizes)
-    bend = max(float((2 * there - below - above).sum()), 1e-9)  # the best lies on the parabola through the three
-    off, error = (
-        CLOSE * float(v) / (2 * bend) for v in ((above - below).sum(), (above - below).std() * len(rows) ** 0.5)
-    )
-    return (1 + off, abs(off) / max(error, LEAST / ERRORS)) if abs(off) < 2 * CLOSE else (1.0, 0.0)
-
-
-def size_notes(search: Search, particles: str, structure: str, found: Orientations | None = None) -> list[str]:
-    """A sentence, in a list, if the structure fits better at another size. particles, structure: their files. found:
-    orientations, where the structure explains the particles: then a size that differs little is seen, too."""
-    far, gain = best_size(search)
-    off = gain >= SURE and abs(far - 1) > FAR
-    size, errors = (1.0, 0.0) if off or found is None else close_size(search, found)
+def size_notes(search: Search, particles: str, structure: str) -> list[str]:
+    """A sentence, in a list, if the structure fits better at another size. particles, structure: their files."""
+    size, gain = best_size(search)
     return [
-        f"{particles} fits {structure} better if the structure is scaled by {told:.2f}: the particles show something "
-        f"else; or, if it is surely their molecule, one of the pixel sizes is wrong by about this factor{more} (that "
-        f"of the particles is {search.pixel_size:.4g} Å)."
-        for told, more in ([(size, " or more")] * (errors >= ERRORS) or [(far, "")] * (gain >= SURE))
-    ]
+        f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "
+        "else; or, if it is surely their molecule, one of the pixel sizes is wrong by about this factor (that of the "
+        f"particles is {search.pixel_size:.4g} Å)."
+    ] * (gain >= SURE and abs(size - 1) >= LEAST)
 
 
 FIRST_LOOK = 6.0  # Å/px, to measure the diameter
