@@ -203,4 +203,4 @@ def test_a_pixel_size_that_is_wrong_by_five_per_cent_is_said(project, factor):
     write_particles_star("x.star", read_particles("w.star"), pixel_size=factor * PIXEL)
     warnings = orient(particles="x.star", angular_step=10, flags=("--no-controls",)).warnings
     found = [one.split("scaled by ")[1][:4] for one in warnings if "if the structure is scaled by" in one]
-    assert len(found) == (factor != 1) and all(0 < (float(size) - 1) / (factor - 1) < 1.2 for size in found)
+    assert len(found) == (factor != 1) and all(float(size) == pytest.approx(factor, rel=0.02) for size in found)

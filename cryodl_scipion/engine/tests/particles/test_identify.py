@@ -155,7 +155,7 @@ def test_decoys_like_the_other_molecule_of_a_mixture_hide_nothing():
 def test_held_out_particles_gain_by_what_a_wrong_structure_lacks_and_not_by_noise(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(candidates, "FULL", candidates.Fineness(25.0, 6.0, 60))
-    run = SimpleNamespace(device=torch.device("cpu"), skip=None)
+    run = SimpleNamespace(device=torch.device("cpu"), skip=None, warn=print)
     comparison = candidates.ParticleComparison(read_particles("p.star", need=("raw", "ctf")), run)
     gain = {}
     for name in ("map", "rod", "ball"):
