@@ -55,17 +55,10 @@ class ParticlesOrSubtomograms(Particles):
     def check(self, protocol: Any, found: EMSet) -> List[str]:
         latent = protocol.latent.get() or 1
         if not _areVolumes(found):
-            return (
-                sayIf(
-                    protocol.inputVolume.get() is None,
-                    "Reference is missing: particles need the map of the refinement that their angles come from.",
-                )
-                or sayIf(
-                    protocol.particleDiameter.get() is not None,
-                    "Particle diameter is for subtomograms; of particles the reference shows the size. Leave it empty.",
-                )
-                or checkParticles(found, self._need, minimum=latent * contract.PARTICLES_PER_DIMENSION)
-            )
+            return sayIf(
+                protocol.inputVolume.get() is None,
+                "Reference is missing: particles need the map of the refinement that their angles come from.",
+            ) or checkParticles(found, self._need, minimum=latent * contract.PARTICLES_PER_DIMENSION)
         wrong = checkSubtomograms(found)
         if wrong or not isAligned(found):
             return wrong or ["The subtomograms have no alignment. Align them first."]

@@ -100,7 +100,6 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")
         self.assertIn("at least 200 are needed", self.errors(latent=2))
-        self.assertIn("Particle diameter is for subtomograms", self.errors(particleDiameter=90))
         self.assertIn("no alignment", self.errors(makeParticles(self, "bare", count=MANY, aligned=False)))
         self.assertIn("no CTF", self.errors(makeParticles(self, "no ctf", count=MANY, ctf=False)))
 
