@@ -93,8 +93,11 @@ class Tomogram:
     def labels(self, *ranges: tuple[int, int], otherwise: str = "") -> np.ndarray:
         """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign. otherwise:
         sentence for the user whose file holds other numbers, or scores by its header, which raise ValueError."""
-        if self.says_scores:
-            raise ValueError(f"{self.path} holds scores by its header, not labels. {otherwise}".rstrip())
+        if self.says_scores and self.dtype in (np.int8, np.float16, np.float32):
+            raise ValueError(
+                f"{self.path} holds scores by its header, not labels. If labels got that header from another file, "
+                f"convert them with `newstack -mode 1`. {otherwise}".rstrip()
+            )
         values = self.raw(*ranges)
         if values.dtype == np.int8:
             return values.view(np.uint8)

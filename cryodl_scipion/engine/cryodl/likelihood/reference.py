@@ -111,10 +111,10 @@ def group_notes(particles: ParticleSet) -> list[str]:
 
 def opposite_groups(particles: ParticleSet, rows: np.ndarray, matches: np.ndarray) -> list[str]:
     """A sentence, in a list, if protein is surely bright in some optics groups and dark in others. matches: (m,)
-    products of the images of some rows with what bright protein would show."""
+    products of images of some rows with what bright protein shows; up to 3 deviations count, or dirt decided."""
     groups = np.array(particles.columns["rlnOpticsGroup"])[rows]
     names, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    means = np.bincount(group, matches) / counts
+    means = np.bincount(group, matches.clip(-3 * matches.std(), 3 * matches.std())) / counts
     spread = np.sqrt(((matches - means[group]) ** 2).sum() / max(len(matches) - len(names), 1)) or np.inf
     dark, bright = (names[sign * means * np.sqrt(counts) > SURE * spread] for sign in (-1, 1))
     return [

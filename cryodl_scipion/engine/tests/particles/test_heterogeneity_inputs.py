@@ -17,6 +17,8 @@ from synthetic import lopsided_density, write_mrc
 from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
+from cryodl.likelihood.reference import opposite_groups
+from cryodl.particles.heterogeneity import inputs
 from cryodl.particles.heterogeneity.inputs import ENOUGH, at_own_views
 from cryodl.reconstruction.halves import split_halves
 
@@ -122,6 +124,19 @@ def test_a_treatment_of_one_optics_group_is_no_motion(here, state, tmp_path):
     said = message(tmp_path, particles=changed(tmp_path, groups, images, optics))
     assert "its images of optics group 2 are neither phase-flipped nor multiplied" in said
     assert f"but they seem to be {'phase-flipped' if state == 'flipped' else 'multiplied'}" in said
+
+
+def test_dirt_in_optics_groups_of_few_images_is_no_treatment(here):
+    """One image with a very large difference, and two with very large matches, in groups of three of 300."""
+    raw = read_particles("p.star")
+    groups = dict(raw.columns, rlnOpticsGroup=[str(number // 3) for number in range(300)])
+    particles, rng = dataclasses.replace(raw, columns=groups), np.random.default_rng(0)
+    gains = {state: rng.normal(0, 1, 300) for state in inputs.WORDS}
+    gains["multiplied"][7] += 60
+    inputs._check_ctf(particles, gains)
+    matches = rng.normal(1, 1, 300)
+    matches[[7, 100]] += [-60, 60]
+    assert not opposite_groups(particles, np.arange(300), matches)
 
 
 @pytest.mark.parametrize(

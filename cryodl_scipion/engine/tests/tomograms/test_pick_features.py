@@ -190,6 +190,18 @@ def test_a_label_for_scores_is_refused_wherever_they_lie(tmp_path, capsys):
     pick(tmp_path, scores)  # a label volume in the same folder
 
 
+def test_labels_under_a_copied_header_are_picked_from_16_bits(tmp_path, capsys):
+    labels, label = ball((12, 14, 16), (5, 6, 7), 3), LABEL.format("wall", "", 0.5)
+    for name, kind in (("bytes", np.int8), ("words", np.int16)):
+        with VolumeWriter(tmp_path / f"{name}.mrc", labels.shape, PIXEL, kind, label) as volume:
+            volume.write(0, labels.astype(kind))
+    words = ["pick-features", "--segmentations", str(tmp_path / "*s.mrc"), "--shape", "centres", "--label", "1"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "bytes.mrc holds scores by its header" in said
+    assert "convert them with `newstack -mode 1`" in said and "1 volume" in said
+
+
 def test_a_label_volume_without_a_label_is_refused(tmp_path, capsys):
     (tmp_path / "merged").mkdir()
     write_mrc(tmp_path / "merged/a.mrc", np.eye(8, dtype=np.int8)[None].repeat(4, 0), PIXEL)

@@ -130,14 +130,15 @@ def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torc
 
 
 def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
-    stated, groups = particles.ctf_state, np.array(particles.columns["rlnOpticsGroup"])
-    groups = groups[sample_rows(len(particles), SAMPLE)]
+    stated = particles.ctf_state
+    groups = np.array(particles.columns["rlnOpticsGroup"])[sample_rows(len(particles), SAMPLE)]
+    better = {state: values - gains[stated] for state, values in gains.items()}
     parts = {"": groups == groups, **{f" of optics group {name}": groups == name for name in np.unique(groups)}}
     for of, part in parts.items():
-        means = {state: values[part].mean() for state, values in gains.items()}
+        means = {state: off[part].clip(-3 * off.std(), 3 * off.std()).mean() for state, off in better.items()}
         best = max(WORDS, key=means.__getitem__)
-        # the spread is that of all images: a group may have few
-        if (means[best] - means[stated]) * np.sqrt(part.sum()) > SURE * (gains[best] - gains[stated]).std():
+        # the spread is that of all images: a group may have few, among which dirt would decide
+        if means[best] * np.sqrt(part.sum()) > SURE * better[best].std():
             raise ValueError(
                 f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
                 "Correct rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or "

@@ -17,7 +17,7 @@ DETAIL = 25.0  # Å: the finest that tilts are measured on, as filters by dose t
 WAVES = 6.0  # per box of this detail, at least
 EDGES = range(20, 81)  # degrees: ends of a range of tilts that are tried
 WIDTH = 8  # degrees that are compared on either side
-EMPTY = 0.2  # of the power within the end, below which none was measured beyond
+EMPTY = 0.2  # of the power within the end, twice of the least at all tilts, below which none was measured beyond
 OTHER_TILTS = 8.0  # degrees from the stated tilts that are said; in boxes of 16 px the measured ones may be 7 off
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
 # Rotations by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the
@@ -83,8 +83,7 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
 
 def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> str:
     """'bright' or 'dark', of protein in a SubtomogramSet; prints it, or warns of what is doubtful, also of the tilts.
-    diameter: Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is
-    compared with the volumes; the answer is sure from 5 standard errors on."""
+    diameter: Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide, with the wedge, is compared with them."""
     rows = np.unique(np.linspace(0, len(subtomograms) - 1, min(len(subtomograms), SAMPLE)).round().astype(int))
     parts, powers = zip(*(_matches(subtomograms, rows[i : i + 16], diameter) for i in range(0, len(rows), 16)))
     matches = torch.cat(parts)
@@ -136,10 +135,9 @@ def _compare_tilts(subtomograms: SubtomogramSet, stated: np.ndarray, power: torc
 
 
 def _edge(tilts: torch.Tensor, level: torch.Tensor) -> int | None:
-    """The tilt, degrees, where the level falls most; None if it falls slowly, or much is left beyond. tilts, level:
-    (n,)."""
+    """The tilt, degrees, where the level falls most; None if slowly, or much is left beyond. tilts, level: (n,)."""
     mean = lambda low, high: level[(tilts > low) & (tilts <= high)].mean()  # NaN where there is none is never chosen
     edge = max(EDGES, key=lambda end: mean(end - WIDTH, end) - mean(end, end + WIDTH))
-    within = mean(edge - WIDTH, edge)
-    sharp = EDGES[0] < edge < EDGES[-1] and mean(edge, edge + WIDTH) < within / 2
-    return edge if sharp and mean(edge + WIDTH / 2, 90) < EMPTY * within else None
+    within = [mean(end - WIDTH, end) for end in range(edge, -EDGES[0], -WIDTH)]  # membranes have most at one tilt
+    sharp = EDGES[0] < edge < EDGES[-1] and mean(edge, edge + WIDTH) < within[0] / 2
+    return edge if sharp and mean(edge + WIDTH / 2, 90) < EMPTY * min(within[0], 2 * min(within)) else None

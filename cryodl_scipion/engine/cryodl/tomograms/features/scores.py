@@ -221,9 +221,8 @@ def _names_in(folder: Path) -> dict[int, str]:
 
 
 def labels_in(path: str | os.PathLike[str]) -> typing.Any:
-    """(names, values) of a volume that seems to hold labels and no scores: a few small whole numbers, or those in the
-    features.json beside it or one folder above; None of any other. names: {value: name}, {} unless it names them all. A
-    volume of `segment` is none, by its header."""
+    """(names, values) of a volume that seems to hold labels, no scores, by header and values: small whole numbers, or
+    those in the features.json beside or above it; None of any other. names: {value: name}, {} unless of all values."""
     volume = Tomogram(path)
     if volume.dtype.kind == "f" or volume.says_scores:
         return None
