@@ -218,7 +218,8 @@ class GoAlong(one_of.Way[contract.LatentVolumesConfig, contract.LatentVolumesOut
         return outputs
 
     def tell(self, protocol: Any, results: Any) -> List[str]:
-        fit = getattr(protocol.inputParticles.getObjValue(), "inputObject", protocol.inputParticles).getObjValue()
+        chosen = protocol.inputParticles
+        fit = getattr(chosen.getObjValue(), "inputObject", chosen).getObjValue()  # also of a subset of its particles
         said = fit.summary() if isinstance(fit, CryodlProtFitHeterogeneity) else []
         return [line for line in said if line.startswith("No motion found")] + super().tell(protocol, results)
 

@@ -427,4 +427,5 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             return ["cryodl", "Roseman2003"]
         # DeepPicker's second iteration and DeepEM's recursion are what the rounds are made of.
         networks = [(cardOf(self) or {}).get("network"), *(("deeppicker", "deepem") if self._learns() else ())]
-        return ["cryodl", *dict.fromkeys(key for one in networks for key in contract.network_citations("picker", one))]
+        keys = [key for network in networks for key in contract.network_citations("picker", network)]
+        return ["cryodl", *dict.fromkeys(keys)]

@@ -196,9 +196,10 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
         )
 
     def _checkShipped(self, protocol: Any) -> List[str]:
-        name, network = shippedName(protocol), protocol._config().network
+        name = shippedName(protocol)
         if protocol.startModel.get() is not None or not name:
             return []
+        network = protocol._config().network
         return checkShippedName(name, "picker") or otherNetworkIn(shippedModels()[name], "picker", network)
 
     def warnings(self, protocol: Any) -> List[str]:

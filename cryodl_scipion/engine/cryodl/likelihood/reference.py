@@ -92,7 +92,8 @@ def find_contrast(particles: ParticleSet, diameter_px: float | None = None) -> t
 def _ball_matches(particles: ParticleSet, diameter_px: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Rows (m,) of a sample, and the mean product (m,) of each image with a ball as its CTF shows it. diameter_px: see
     find_contrast."""
-    rows, box, matches = sample_rows(len(particles), 4 * SAMPLE), particles.box, list[torch.Tensor]()
+    rows, box = sample_rows(len(particles), 4 * SAMPLE), particles.box
+    matches = list[torch.Tensor]()
     diameter_px = diameter_px or 0.6 * box
     ball = torch.fft.rfft2(((diameter_px / 2) ** 2 - from_middle(box).square()).clamp(min=0).sqrt())
     for part in np.array_split(rows, -(-len(rows) // SAMPLE)):

@@ -42,7 +42,7 @@ class HeldBack:
     def sentence(self) -> str:
         """For the log and the result."""
         made = f"has learnt from {self.way}" if self.learns else "is the general model"
-        made += ", as all of them teach more than half" * (self.learns and self.gain < 0)
+        made += ", as half of them do no clear harm" * (self.learns and self.gain < 0)
         made += ", with a threshold from the labels" * (not self.learns and not self.unchanged)
         times, low, high = np.exp([self.gain, self.gain - self.error, self.gain + self.error])
         return (
