@@ -223,8 +223,10 @@ def usable_sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor
 
 
 def _sign(config: Classify2DConfig, particles: ParticleSet, mask_px: float) -> tuple[float, bool, list[str]]:
-    """1 for bright protein, -1 for dark; whether the images tell; and what they tell, if they had to."""
+    """1 for bright protein, -1 for dark; whether the images tell; and sentences if they had to and do not."""
     contrast, shown, sentence = find_contrast(particles, 1.3 * mask_px)
     if config.contrast != "auto":
         return (1.0 if config.contrast == "bright" else -1.0), shown, []
-    return (1.0 if contrast == "bright" else -1.0), shown, [sentence]
+    if shown:
+        print(sentence)
+    return (1.0 if contrast == "bright" else -1.0), shown, [sentence] * (not shown)
