@@ -64,6 +64,14 @@ def test_only_where_picks_are_trusted_are_doubtful_ones_left_out(general, monkey
     assert (made["threshold"] >= adaptation.SURE) == sure == (made["state"] == "clear")
 
 
+@pytest.mark.parametrize("clear, threshold", [(True, 0.6), (False, 0.3), (None, 0.3)])
+def test_what_learnt_from_trusted_picks_leaves_doubtful_ones_out_too(tmp_path, clear, threshold):
+    known = PickSettings("x", 2.0, None, None, 0.0, "dark")
+    card = dict(threshold=0.3, **({} if clear is None else dict(clear=clear)))
+    config = PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output=str(tmp_path))
+    assert Picks(config, Path("model"), card, known).model_threshold == threshold
+
+
 def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypatch, capsys):
     from cryodl.micrographs.pickers.predict import Picker
 

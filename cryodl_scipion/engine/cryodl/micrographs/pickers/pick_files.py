@@ -17,7 +17,7 @@ from ...io.coordinates import write_coordinates
 from ...io.files import whole_file
 from ..assess.assessment import area_rows, areas_of
 from ..byhand.questions import Answered
-from .adaptation import Adapted
+from .adaptation import SURE, Adapted
 from .pick_record import CANDIDATES, PickSettings
 from .size import UNEVEN
 from .thresholds import Expectation, expected_counts, threshold_of
@@ -96,6 +96,8 @@ class Picks:
             threshold=self.card["threshold"], uncertainty=self.card.get("threshold_uncertainty")
         )
         self.model_threshold = known["threshold"]
+        if self.card.get("clear"):  # learnt from picks that were trusted
+            self.model_threshold = max(SURE, self.model_threshold)
         # what learnt from boxes expected 0.74 to 0.93 where 0.48 to 0.63 was true; from own unsure picks 0.67, and 0.24
         self.adapted = Adapted(**settings.adapted) if settings.adapted else None
         clear = self.card.get("clear", self.card.get("labels") != "boxes")
