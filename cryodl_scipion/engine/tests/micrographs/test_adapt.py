@@ -18,7 +18,7 @@ from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.normalize import Prepared
 from cryodl.micrographs.pickers import adaptation
 from cryodl.micrographs.pickers.adaptation import MINIMUM, Adapted, adapt, two_components
-from cryodl.micrographs.pickers.pick_files import Picks
+from cryodl.micrographs.pickers.pick_files import SURE, Picks
 from cryodl.micrographs.pickers.pick_record import PickSettings
 from cryodl.micrographs.pickers.size import Size
 
@@ -61,7 +61,7 @@ def test_only_where_picks_are_trusted_are_doubtful_ones_left_out(general, monkey
     monkeypatch.setattr(adaptation, "_agreement", lambda *a: agreement)
     assert run(general) == 0
     made = outputs(general)
-    assert (made["threshold"] >= adaptation.SURE) == sure == (made["state"] == "clear")
+    assert (made["threshold"] >= SURE) == sure == (made["state"] == "clear")
 
 
 @pytest.mark.parametrize("clear, threshold", [(True, 0.6), (False, 0.3), (None, 0.3)])

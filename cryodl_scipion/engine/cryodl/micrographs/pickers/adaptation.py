@@ -70,7 +70,6 @@ def ask_micrographs(
             agreement=_agreement(mine, asked, picker, adapted),
             by_number=tuple(ranked[each - 1 :: each].round(DECIMALS).tolist()),
         )
-        adapted = dataclasses.replace(adapted, threshold=max(adapted.threshold, SURE if adapted.trusted else 0.0))
     if mine.size and settings.size_open:
         _say_size(Size(**mine.size), settings.particle_diameter, notes, adapted is None or adapted.trusted)
     if mine.general:
@@ -249,9 +248,6 @@ PARTICLES, REST, WEIGHT = (-0.15, 1.34), (-3.67, 1.38), 10.0
 # Distance of the two means, in their mean deviation, from which they are believed. Of 20 simulated sets, 10 above
 # 4.1 had expected F1 within 0.08 of the ground truth by their components, 9 below 3.7 lost up to 0.5 of F1 by them.
 APART = 3.9
-# Score below which nothing is picked where the picks are trusted. There F1 hardly depends on the threshold (20 clear
-# simulated sets lose 0.002 by it), and people mark fewer particles than there are.
-SURE = 0.6
 # F1 from how well picks of turned micrographs agree (slope, offset of calibrate). Of 66 simulated sets, each structure
 # left out of the fit in turn, 35 have at least 0.85 by it, and all of them are within 0.08 of the truth (by the scores
 # alone 30 of 35, others up to 0.38 above it). People leave particles out: two who mark the same micrographs agree to
@@ -267,7 +263,7 @@ ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a pr
 class Adapted:
     """calibration: (slope, offset) for calibrate. threshold, uncertainty: of the scores that it gives. candidates: how
     many it was fitted to. own: whether it is the model's own calibration, where the scores are one component.
-    separation: of the components. expected_f1: of these candidates, the largest by their scores. agreement: F1 of
+    separation: of the components. expected_f1: of these candidates at the threshold, by their scores. agreement: F1 of
     the picks of turned micrographs against those of the same micrographs as they are. by_number: the score that as many
     candidates per micrograph reach as its place says, from 1 on."""
 

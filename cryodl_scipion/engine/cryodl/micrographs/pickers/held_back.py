@@ -105,7 +105,7 @@ def hold_back(
     boxes = alone.box_hits(images if way == CLICKS else [])
     seen = calibrate(boxes.raw[boxes.hit], general["calibration"]) >= general["threshold"]
     blind = bool(2 * seen.sum() < len(seen))
-    # Picks left alone teach beyond an error. Clicks teach unless half of them clearly harm: each of 15 simulated sets
+    # Picks left alone teach beyond an error. Clicks teach unless half of them clearly harm: each of 16 simulated sets
     # with 20 boxes has a larger F1 at its best threshold after them, six of these with a gain below 0.
     learns = not (blind and sure) and gain > (error if way == LEFT else -2 * error)
     warning = (
