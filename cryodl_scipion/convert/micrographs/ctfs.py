@@ -100,9 +100,8 @@ def ctfLines(ctfs: Optional[SetOfCTF]) -> List[str]:
     if not rows:
         return ["No CTF yet."]
     means = [(row[1] + row[2]) / 2 for row in rows]
-    ends = dict.fromkeys(f"{mean:.0f}" for mean in (min(means), max(means)))
     return [
-        f"*{len(rows)}* CTFs: mean defocus {' to '.join(ends)} Å, median astigmatism "
+        f"*{len(rows)}* CTFs: mean defocus {contract.span(means, '.0f')} Å, median astigmatism "
         f"{median_high(row[4] for row in rows):.0f} Å",
         f"Rings agree with the fit to {median_high(row[5] for row in rows):.1f} Å (median)",
     ]

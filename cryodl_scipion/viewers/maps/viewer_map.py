@@ -9,6 +9,7 @@ import numpy as np
 from pwem.objects import Volume
 
 from ...convert.names import withoutChecksum
+from ...engine.cryodl import contract
 from ...protocols import CryodlProtBackProject
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..plots import AXES, MARK, Axes, Figure, drawFscOfMap, labelSphere, percentilesOf, readMap, stretchedTo
@@ -189,8 +190,7 @@ def drawByDirection(figure: Figure, made: Any) -> None:
     found, known = ends[:, 2], np.isfinite(ends[:, 2])
     other = np.c_[ends[:, 0] + 180, 180 - ends[:, 1], found]
     axes = _drawOnSphere(figure, np.concatenate([ends, other]), "Resolution (Å)")
-    words = [f"{value:.3g}" for value in np.sort(found[known])]
-    span = f"{' to '.join(dict.fromkeys(words[:1] + words[-1:]))} Å" if words else "nothing resolved"
+    span = f"{contract.span(found[known])} Å" if known.any() else "nothing resolved"
     unknown = f"; unknown about {len(known) - known.sum()} of {len(known)} axes" * bool(not known.all())
     axes.set_title(f"{span}{unknown}; missing cone: {made.missing_cone or 0:.0f}°", fontsize=10)
 

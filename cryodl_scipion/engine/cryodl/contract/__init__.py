@@ -22,7 +22,7 @@ from .fields import (
 from .frames import rescaled
 from .half_map_test import (
     BY_NETWORK, counted, doubt_script, half_map_resolutions, half_map_verdict, resolution_in_words, score_text,
-    some_names, split_verdict
+    some_names, span, split_verdict
 )
 from .maps.evaluating import (
     MAP_METRICS, CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs,

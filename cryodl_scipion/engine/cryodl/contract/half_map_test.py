@@ -19,6 +19,12 @@ def score_text(score: float) -> str:
     return f"{score:.4g}"
 
 
+def span(values: typing.Iterable[float], form: str = ".3g") -> str:
+    """The smallest and the largest of some values: '3.5 to 4', or '4' if both read alike. form: of each."""
+    ordered = sorted(values)
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (ordered[0], ordered[-1])))
+
+
 def some_names(names: typing.Iterable[str], maximum: int = 8) -> str:
     """Names for a message: the first ones in alphabetical order, and how many more there are. maximum: number of names
     that are listed."""

@@ -137,8 +137,8 @@ def doubt_sign(path: str | os.PathLike[str], header: MrcHeader, values: np.ndarr
     """Warns of values (any shape) below 0 that may be bytes from 128 on. path, header: of their file."""
     if header.dtype == np.int8 and header.signed is None and (values < 0).any():
         warn(
-            f"{path} has bytes (mode 0), and its header states neither their sign nor their range. They are read as "
-            "-128 to 127. If bright areas turn black, they are 0 to 255: convert the file with `newstack -mode 1`."
+            f"{path} has bytes (mode 0), and its header does not say whether they are signed. They are read as -128 "
+            "to 127. If bright areas turn black, they are 0 to 255: convert the file with `newstack -mode 1`."
         )
 
 

@@ -10,7 +10,7 @@ import functools
 import statistics
 from pathlib import Path
 
-from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted
+from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted, span
 from ...io.micrographs import named_micrographs, read_micrograph, write_micrograph
 from ...io.stamps import ItemRecords, Record, stamp_of
 from ...io.star import write_tables
@@ -74,9 +74,8 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
             f"highest resolution {config.highest_resolution:g} Å), so it may be wrong. Use micrographs with a smaller "
             "pixel size."
         )
-    ends = dict.fromkeys(f"{mean:.0f}" for mean in (min(means), max(means)))
     run.summary(
-        f"{counted(len(done), 'micrograph')}, mean defocus {' to '.join(ends)} Å, rings fitted to "
+        f"{counted(len(done), 'micrograph')}, mean defocus {span(means, '.0f')} Å, rings fitted to "
         f"{statistics.median(r['resolution'] for r in done.values()):.1f} Å (median): {star}"
     )
     run.methods(

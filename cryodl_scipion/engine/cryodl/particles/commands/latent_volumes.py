@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, write_json
+from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, span, write_json
 from ...core import devices, frc
 from ...io import mrc, particle_sets
 from ...latent.record import LATENT, latent_column
@@ -57,8 +57,7 @@ def _tell(
 ) -> None:
     run.summary(f"{maps} of {counted(count, 'particle')}, with half-maps: {config.output}")
     if resolved:
-        ends = dict.fromkeys(f"{end:.1f}" for end in (min(resolved), max(resolved)))
-        run.summary(f"Resolutions (FSC 0.143): {' to '.join(ends)} Å.")
+        run.summary(f"Resolutions (FSC 0.143): {span(resolved, '.1f')} Å.")
     run.methods(
         f"{maps} of the latent space were reconstructed with {PROGRAM} from nearby particles, with Gaussian "
         "weights in the latent coordinates."

@@ -11,6 +11,7 @@ import typing
 import mrcfile
 import numpy as np
 
+from ...contract import span
 from ...core.thumbnails import block_means, grey_limits
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
@@ -176,8 +177,7 @@ def forecast_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     axes.legend(fontsize=8)
     came = [held for one in found for _, _, held in one.came]
     words = [
-        f"{factor} times the particles: {e[1]:.3g} Å ({e[2]:.3g} to {e[0]:.3g})"
-        for factor, e in zip(FACTORS[1:], found[-1].edges[1:])
+        f"{factor} times the particles: {e[1]:.3g} Å ({span(e)})" for factor, e in zip(FACTORS[1:], found[-1].edges[1:])
     ]
     words += [f"of {len(came)} earlier forecasts {sum(came)} came true"] * bool(came)
     return [Picture(_png(figure), "Forecast", f"{'; '.join(words)}. Bands and brackets: 80 % of the cases.")]
@@ -228,8 +228,7 @@ def ctf_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
         axis.hist(numbers, bins=min(30, max(5, len(values) // 3)), color=_BLUE)
         axis.set_xlabel(title)
     words = (
-        f"{len(values)} micrographs: defocus {mean.min():.2f} to {mean.max():.2f} µm, rings to "
-        f"{np.median(values[:, 2]):.1f} Å (median)."
+        f"{len(values)} micrographs: defocus {span(mean, '.2f')} µm, rings to {np.median(values[:, 2]):.1f} Å (median)."
     )
     return [Picture(_png(figure), "CTF", words)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card
+from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card, span
 from ...io import files, memory, messages, tomograms
 from ...io.model import find_model
 from ...running.runner import PROGRAM, Run, command
@@ -116,17 +116,13 @@ def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
 
 def _noise_in_words(feature: str, found: typing.Sequence[typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:
     """A sentence about a feature in some tomograms; nothing without any. found: a NoiseAnswer's parts of each."""
-
-    def span(key: str, unit: float) -> str:
-        values = [unit * round(parts[key], 6) for parts in found if key in parts]
-        return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values))))
-
+    spread = lambda key, unit: span(unit * round(parts[key], 6) for parts in found if key in parts)
     if found:
         yield (
-            f"{feature}: found in {span('noise', 100)} % of noise with a tomogram's spectrum, and in "
-            f"{span('tomogram', 100)} % of the blocks that the spectrum was measured on"
+            f"{feature}: found in {spread('noise', 100)} % of noise with a tomogram's spectrum, and in "
+            f"{spread('tomogram', 100)} % of the blocks that the spectrum was measured on"
             + (
-                f"; threshold, by the tomogram's scores: the model's {span('boundary', 1)}."
+                f"; threshold, by the tomogram's scores: the model's {spread('boundary', 1)}."
                 if any("boundary" in parts for parts in found)
                 else "."
             )
