@@ -214,7 +214,9 @@ def test_noise_shows_no_motion_and_this_is_said(here, tmp_path, capsys):
     with mrcfile.new(tmp_path / "noise.mrcs") as mrc:
         mrc.set_data(np.random.default_rng(0).standard_normal((400, 32, 32)).astype(np.float32))
     write_particles_star(str(tmp_path / "noise.star"), particles, stack=str(tmp_path / "noise.mrcs"))
-    made = command("fit-heterogeneity", **dict(FIT, particles=tmp_path / "noise.star", axes=0), output=tmp_path / "fit")
+    given = dict(FIT, particles=tmp_path / "noise.star", axes=0, particle_diameter=90)
+    made = command("fit-heterogeneity", **given, output=tmp_path / "fit")
+    assert any("is for subtomograms" in warning for warning in made.warnings)
     assert made.outputs["verdict"] == "no motion" and "nothing in common" in " ".join(made.warnings)
     assert "no motion by this test alone: p = " in capsys.readouterr().out
     assert made.summary[0].startswith("No motion found (p = ") and "maps show noise" in made.summary[1]

@@ -30,6 +30,7 @@ from ...running.runner import PROGRAM, Run, command
 from ...tomograms.heterogeneity import average_writer, fit_subtomograms, load_subtomogram_inputs
 
 SCRATCH, APART = "coefficients", "apart.star"
+UNUSED = "Particle diameter (--particle-diameter) is for subtomograms. Of particle images the reference shows it."
 WAYS = {
     "linear": "expectation-maximisation of principal components of the volumes",
     "gaussian": "expectation-maximisation of principal motions of Gaussians moved by anchors, followed by a "
@@ -65,7 +66,7 @@ def _has_volumes(config: FitHeterogeneityConfig) -> bool:
 def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
     run.take_device("cpu" if config.method == "linear" else None)
     inputs = load_inputs(config, run.seed, run.skip)
-    run.warn(*inputs.notes)
+    run.warn(*inputs.notes, *[UNUSED] * (config.particle_diameter is not None))
     folder = _folder(config, run, config.method != "linear")
     outcome = fitting.fit_particles(config, inputs, folder / SCRATCH, print)
     run.warn(*outcome.notes)
