@@ -100,6 +100,8 @@ def test_picks_that_may_be_dirt_are_unsure_and_others_have_intervals(tmp_path, u
     assert made.state == ("clear" if trusted else "unsure") and (made.expected is not None) == trusted
     if trusted:
         assert made.expected["recall_low"] < made.expected["recall"] < made.expected["recall_high"] <= 1
+        below = made.expected["recall"] - made.expected["recall_low"]
+        assert below > 0.15, "particles that overlap are missed, and no score tells of them"
     stated = r"precision 0\.\d\d \(0\.\d\d to \d\.\d\d\), recall .*; 90 % intervals"
     assert bool(re.search(stated, picks.in_words(made))) == trusted
 

@@ -65,8 +65,9 @@ UNTOLD = (
 # depends on the threshold there (20 clear simulated sets lose 0.002 by it), and people mark fewer particles than there
 # are.
 SURE = 0.6
-# Of 14 clear simulated sets of another generator 13 have precision, recall and F1 within this of what is stated.
-WITHIN = 0.09
+# How far the truth may lie below and above what is stated. Of 20 clear simulated sets of another generator precision
+# lies within in 18, recall and F1 in 19. Particles that overlap are missed, and no candidate tells of them.
+WITHIN = dict(precision=(0.09, 0.1), recall=(0.19, 0.09), f1=(0.09, 0.09))
 WORDS = dict(precision="precision", recall="recall", f1="F1")
 FEW_LABELS = (
     "Precision and recall of the picks are not stated: by the scores of a model that learnt from a few boxes they "
@@ -152,8 +153,8 @@ class Picks:
         f1, told = (self.adapted.f1, self.adapted.expected_f1) if self.adapted else (1.0, 1.0)
         expected = {name: min(1.0, value * f1 / max(told, 0.01)) for name, value in self.expected.metrics().items()}
         if self.adapted:
-            expected |= {f"{name}_low": max(0.0, value - WITHIN) for name, value in expected.items()} | {
-                f"{name}_high": min(1.0, value + WITHIN) for name, value in expected.items()
+            expected |= {f"{name}_low": max(0.0, value - WITHIN[name][0]) for name, value in expected.items()} | {
+                f"{name}_high": min(1.0, value + WITHIN[name][1]) for name, value in expected.items()
             }
         return PickOutputs(
             folder=str(self.folder),
