@@ -102,7 +102,7 @@ def labelled(member, snr, index, count):
 
 
 def judged(model, images):
-    """best_f1, ap, f1 (at the default threshold), expected (F1; None where none is promised), calibration_error."""
+    """best_f1, ap, f1 (at the threshold of the scores), calibration_error."""
     card, weights = read_model(find_model(model, "picker"), "picker")
     method = picker_method(card["network"])
     narrow = thresholds.Narrow(*card["narrow"]) if "narrow" in card else None
@@ -123,7 +123,6 @@ def judged(model, images):
         ap=figures.average_precision,
         f1=figures.f1,
         calibration_error=expected_calibration_error(hit, scores),
-        expected=found.expected_f1 if found and found.trusted else None,
     )
 
 
