@@ -28,8 +28,6 @@ class PickScores:
     average_precision: float
     best_threshold: float
     best_f1: float
-    best_precision: float
-    best_recall: float
 
 
 def match_picks(picks_yx: np.ndarray, reference_yx: np.ndarray, distance: float) -> np.ndarray:
@@ -105,8 +103,6 @@ def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, thresho
         average_precision=average_precision(precisions, recalls),
         best_threshold=float(thresholds[best]),
         best_f1=float(f1[best]),
-        best_precision=float(precisions[best]),
-        best_recall=float(recalls[best]),
     )
 
 

@@ -12,14 +12,16 @@ from synthetic import blob_project, write_mrc, write_untrained_model
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.pickers.general_view import candidates_of_some, compare_contrasts, decide
+from cryodl.micrographs.pickers.general_view import candidates_of_some, compare_contrasts
 from cryodl.micrographs.pickers.pick_record import are_asked, earlier_notes, note_asked
-from cryodl.micrographs.pickers.thresholds import expected_counts
 from cryodl.running.cli import main
 
 
-def many(count, score=0.8):
-    return expected_counts(np.full(count, score), 1.0)
+def compare(dark, bright, typical="dark"):
+    """What is found of three micrographs with scores (number, score) of either sign."""
+    return compare_contrasts(
+        {c: np.split(np.full(*s), [2, 3]) for c, s in dict(dark=dark, bright=bright).items()}, typical
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,16 +36,16 @@ def many(count, score=0.8):
     ],
 )
 def test_only_a_clear_difference_decides(dark, bright, contrast, clear):
-    found = decide(many(dark), many(bright), 3)
+    found = compare((dark, 0.8), (bright, 0.8))
     assert (found.contrast, found.clear) == (contrast, clear)
     assert f"with bright protein {0.8 * bright:.0f} and {0.64 * bright:.0f} (3 micrographs" in found.sentence()
     assert ("not clear" in found.sentence()) != clear
-    assert decide(many(90), many(100), 3, typical="bright").contrast == "bright"
+    assert compare((90, 0.8), (100, 0.8), typical="bright").contrast == "bright"
 
 
 def test_many_middling_scores_are_no_particles():
     """As the general model sees noise of the wrong sign on EMPIAR-10028: nearly as many are expected, none is sure."""
-    assert decide(many(600, 0.3), many(200, 0.95), 2).contrast == "bright"
+    assert compare((600, 0.3), (200, 0.95)).contrast == "bright"
 
 
 def test_at_most_five_readable_micrographs_are_asked(tmp_path):

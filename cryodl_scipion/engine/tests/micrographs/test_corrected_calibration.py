@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cryodl.core.calibration import best_threshold, calibrate
+from cryodl.core.calibration import best_threshold, calibrate, logit
 from cryodl.core.matching import score_matched
 from cryodl.micrographs.pickers.corrected_calibration import (
     CorrectedCandidates,
@@ -60,6 +60,21 @@ def test_ranks_of_twenty_particles_tell_the_threshold(particles, overlap):
     scores = calibrate(raw, calibration)
     score = score_matched(particle, scores, particles, threshold)
     assert score.f1 > score.best_f1 - 0.06 and scores.sum() == pytest.approx(particles, rel=1 / 3)
+
+
+@pytest.mark.parametrize("misled", [0.5, 2.0])
+@pytest.mark.parametrize("counts, helps", [((300, 310), True), ((60, 320), False)])
+def test_the_general_models_counts_outweigh_ranks_that_mislead(misled, counts, helps):
+    """If they agree: a model that finds a fifth of the particles says nothing."""
+    candidates, particle = corrected(0, 300, 3000, overlap=-1.0)
+    places = 1.0 + np.argsort(np.argsort(-candidates.raw))[:300]
+    ranks = np.sort(places)[7::15] * misled
+    cut = np.sort(logit(candidates.raw))[-round(300 * misled)]
+    f1 = []
+    for known in ((), counts):
+        (slope, offset), threshold = fit_ranked_calibration(candidates, ranks, cut, known)
+        f1.append(score_matched(particle, calibrate(candidates.raw, (slope, offset)), 300, threshold).f1)
+    assert f1[1] - f1[0] > 0.1 if helps else f1[1] > f1[0] - 0.02
 
 
 @pytest.mark.parametrize("right, wrong", [(60, 20), (60, 120)])

@@ -127,6 +127,15 @@ def test_boxes_elsewhere_than_sure_particles_do_not_teach(compare, found, seen, 
     assert learns or "only 9 of the 20 boxes" in told.elsewhere[0]
 
 
+@pytest.mark.parametrize("found, number", [(20, 25 * 21 / 20.5), (10, 25 * 21 / 10.5), (0, 25 * 21 / 0.5)])
+def test_boxes_that_the_general_model_misses_tell_how_many_particles_there_are(compare, found, number):
+    """It has fifty candidates of score 0.5, and finds so many of twenty boxes. The first count is its own picks."""
+    _, hits, *_ = compare(
+        [labelled("a", 20, 0)], {"a": 0}, constant(9, 1), lambda *args: args[2], found=found, seen=0.5
+    )
+    assert hits.counts == (50, pytest.approx(number))
+
+
 def test_background_alone_says_nothing_of_what_the_general_model_misses(compare):
     image = dataclasses.replace(labelled("a", 20, 20), positives=np.zeros((0, 2)))
     told, *_ = compare([image], {"a": 20}, constant(1, 300), lambda _, image, ranks: ranks * 0.99)

@@ -40,7 +40,8 @@ def ask_micrographs(
     other = "bright" if typical == "dark" else "dark"
     sized = {typical: _sized(settings, paths, picker, typical)}
     asked = _Asked(paths, picker, card, sized)
-    if not asked.clearly(typical):
+    usual = asked.contrast()  # by its own size alone
+    if not (usual.clear and usual.contrast == typical):
         sized[other] = _sized(settings, paths, picker, other)
     sized = {c: s for c, s in sized.items() if s.scale is not None}
     contradicted = not settings.contrast_open and _compare_stated(typical, asked, notes)
@@ -53,14 +54,13 @@ def ask_micrographs(
         found = asked.contrast()
         if not found.clear and typical not in sized:
             return settings
-        print(found.sentence())
-        notes += [] if found.clear and found.contrast == typical else [found.sentence()]
+        tell = print if found.clear and found.contrast == typical else notes.append
+        tell(found.sentence())
         contrast, assumed = found.contrast, not found.clear
     contrast = contrast if contrast in sized else next(iter(sized))  # the usual one, in which nothing was found
     mine = dataclasses.replace(sized[contrast], contrast=contrast, assumed=assumed)
     if settings.size_open and not mine.size and not contradicted:
         notes.append(UNSURE)
-        print(UNSURE)
     adapted = adapt(np.concatenate([np.zeros(0), *asked.raw(contrast)]), picker.calibration) if mine.general else None
     if adapted:
         ranked = np.sort(calibrate(np.concatenate(asked.raw(contrast)), adapted.calibration))[::-1]
@@ -96,7 +96,6 @@ def _compare_stated(stated: str, asked: "_Asked", notes: list[str]) -> bool:
             f"The micrographs contradict the contrast {stated} (--contrast). {found.sentence()} It was used all the "
             "same; leave --contrast out to pick with what is found."
         )
-        print(notes[-1])
     return against
 
 
@@ -143,11 +142,6 @@ class _Asked:
         """Which sign of protein the micrographs show."""
         scores = {c: [calibrate(part, self.picker.calibration) for part in self.raw(c)] for c in ("dark", "bright")}
         return compare_contrasts(scores, typical_contrast(self.card))
-
-    def clearly(self, typical: str) -> bool:
-        """Whether the usual contrast is clear from its own size alone."""
-        found = self.contrast()
-        return found.clear and found.contrast == typical
 
 
 def _sized(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> PickSettings:
@@ -227,9 +221,8 @@ def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "
 
 def _say_size(size: Size, stated: float | None, notes: list[str], clear: bool) -> None:
     """clear: whether the scores tell particles from the rest; else further sizes may be those of dirt."""
-    print(size.sentence(stated))
-    if stated and size.contradicts(stated):
-        notes.append(size.sentence(stated))
+    tell = notes.append if stated and size.contradicts(stated) else print
+    tell(size.sentence(stated))
     if size.others and clear:
         notes.append(
             f"There seem to be particles of several sizes: {size.diameter:.0f} Å and about "

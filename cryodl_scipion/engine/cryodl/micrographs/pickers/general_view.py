@@ -71,11 +71,6 @@ def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], typical: st
     """ContrastFound from {'dark', 'bright': [(n,) calibrated scores of each micrograph]}. typical: the contrast that is
     taken if there is no clear difference."""
     dark, bright = (sum((expected_counts(s, 1.0) for s in scores[c]), Expectation()) for c in ("dark", "bright"))
-    return decide(dark, bright, len(scores["dark"]), typical)
-
-
-def decide(dark: Expectation, bright: Expectation, micrographs: int, typical: str = "dark") -> ContrastFound:
-    """ContrastFound from the Expectation with either sign."""
     more, less = (dark, bright) if dark.confident >= bright.confident else (bright, dark)
     difference, deviation = more.confident - less.confident, float(np.hypot(more.deviation, less.deviation))
     clear = (
@@ -83,7 +78,9 @@ def decide(dark: Expectation, bright: Expectation, micrographs: int, typical: st
         and more.confident >= CLEAR_RATIO * less.confident
         and difference >= CLEAR_DEVIATIONS * deviation
     )
-    return ContrastFound(("dark" if more is dark else "bright") if clear else typical, clear, dark, bright, micrographs)
+    return ContrastFound(
+        ("dark" if more is dark else "bright") if clear else typical, clear, dark, bright, len(scores["dark"])
+    )
 
 
 MODEL = "general"

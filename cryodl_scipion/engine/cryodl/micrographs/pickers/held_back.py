@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...contract import MIN_PARTICLES, TrainPickerConfig
-from ...core.calibration import calibrate
+from ...core.calibration import best_threshold, calibrate
 from ...learning.run_training import fit_task
 from .card import merge
 from .corrected_calibration import missed_particles
@@ -103,7 +103,8 @@ def hold_back(
     before, after = sign * np.log(np.clip(ranks, floor, 1 + most))
     gain, error = _mean_and_error(before - after, _weights(alone, images, kind))
     boxes = alone.box_hits(images if way == CLICKS else [])
-    seen = calibrate(boxes.raw[boxes.hit], general["calibration"]) >= general["threshold"]
+    found = calibrate(boxes.raw[boxes.hit], general["calibration"])
+    seen = found >= general["threshold"]
     blind = bool(2 * seen.sum() < len(seen))
     # Picks left alone teach beyond an error. Clicks teach unless half of them clearly harm: each of 16 simulated sets
     # with 20 boxes has a larger F1 at its best threshold after them, six of these with a gain below 0.
@@ -114,7 +115,9 @@ def hold_back(
         "micrographs, and not upside down; to learn from them nevertheless, train without --start-from."
     )
     told = HeldBack(len(kind), way, gain, error, learns, keeps and not learns, (warning,) * (blind and sure))
-    return told, dataclasses.replace(merge(hits[learns]), ranks=ranks[int(learns), kind == 0] * every / len(images))
+    part, counts = every / len(images), _counts(scores, found)
+    known = dict(ranks=part * ranks[int(learns), kind == 0], counts=tuple(part * count for count in counts))
+    return told, dataclasses.replace(merge(hits[learns]), **known)
 
 
 def _halved(
@@ -130,6 +133,14 @@ def _halved(
         others = np.concatenate([own[~gone], proposed])
         rest.append(dataclasses.replace(image, positives=image.positives[~out], negatives=others))
     return held, rest
+
+
+def _counts(scores: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """How many particles the general model picks, and how many there are by its precision, which its scores tell, and
+    its recall, which boxes do. scores: (n,) of its candidates. found: (m,) of the labelled boxes."""
+    level = best_threshold(scores)
+    picked = scores[scores >= level]
+    return len(picked), picked.sum() * (len(found) + 1) / ((found >= level).sum() + 0.5)
 
 
 def _weights(task: PickerTask, images: typing.Sequence[LabelledImage], kind: np.ndarray) -> np.ndarray:

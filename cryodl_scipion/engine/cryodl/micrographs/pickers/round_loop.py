@@ -41,10 +41,7 @@ def round_folder(folder: str | os.PathLike[str], number: int) -> Path:
 def read_round(folder: str | os.PathLike[str], number: int) -> dict[str, typing.Any] | None:
     """The entry of a finished round, or None."""
     path = round_folder(folder, number) / RECORD
-    if not path.exists():
-        return None
-    entry: dict[str, typing.Any] = read_kept(path)
-    return entry
+    return typing.cast("dict[str, typing.Any]", read_kept(path)) if path.exists() else None
 
 
 def write_round(folder: str | os.PathLike[str], entries: typing.Sequence[dict[str, typing.Any]]) -> None:
