@@ -99,8 +99,7 @@ def fit_ranked_calibration(
     the median of this number and the counts."""
     odds, ranks = np.sort(logit(found.raw))[::-1], np.sort(ranks)
     known = odds[np.minimum(ranks, len(odds)).astype(int) - 1]
-    unjudged = ~found.left & ~found.wrong
-    number = _at_most(logit(found.raw[unjudged]), known) + found.left.sum()
+    number = _at_most(logit(found.raw[~found.left & ~found.wrong]), known) + found.left.sum()
     slope, offset = fit_curve_to_number(found.raw, number, float(known.mean()))
     f1 = np.arange(1, len(ranks) + 1) / (ranks + number)
     last = known[np.flatnonzero(f1 >= (NEARLY if found.left.any() else 1.0) * f1.max())[-1]]
@@ -108,9 +107,10 @@ def fit_ranked_calibration(
     levels = [by_scores, *expit(slope * np.array([cut, last]) + offset)]
     if found.left.any():
         return (slope, offset), float(levels[-1])
-    scores = expit(slope * odds + offset)
-    kept = np.median([(scores >= np.median(levels)).sum(), *counts])
-    return (slope, offset), float(scores[int(np.clip(kept, 1, len(scores))) - 1])
+    counts = (expit(slope * odds + offset) >= np.median(levels)).sum(), *counts
+    kept = int(np.clip(np.median(counts), 1, len(odds)))
+    slope, offset = fit_curve_to_number(found.raw, kept, float(known.mean()))
+    return (slope, offset), float(expit(slope * odds[kept - 1] + offset))
 
 
 def fit_corrected_calibration(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:
