@@ -95,8 +95,8 @@ def fit_ranked_calibration(
     nobody had picked, from 1 on, infinite where there is none, by networks that have not learnt them. cut: log odds
     between boxes and background. counts: what the general model says of the number of particles. The threshold is the
     lowest that has NEARLY the best F1 by the ranks; without picks that were left, the median of the best by the ranks,
-    that by the scores, and the cut. The ranks of twenty boxes mislead it to 0.6 to 1.8 times the particles, so it keeps
-    the median of this number and the counts."""
+    that by the scores, and the cut. The ranks of twenty boxes mislead it to 0.6 to 1.8 times the particles, so the
+    curve is shifted until it keeps the median of this number and the counts."""
     odds, ranks = np.sort(logit(found.raw))[::-1], np.sort(ranks)
     known = odds[np.minimum(ranks, len(odds)).astype(int) - 1]
     number = _at_most(logit(found.raw[~found.left & ~found.wrong]), known) + found.left.sum()
@@ -107,10 +107,10 @@ def fit_ranked_calibration(
     levels = [by_scores, *expit(slope * np.array([cut, last]) + offset)]
     if found.left.any():
         return (slope, offset), float(levels[-1])
-    counts = (expit(slope * odds + offset) >= np.median(levels)).sum(), *counts
-    kept = int(np.clip(np.median(counts), 1, len(odds)))
-    slope, offset = fit_curve_to_number(found.raw, kept, float(known.mean()))
-    return (slope, offset), float(expit(slope * odds[kept - 1] + offset))
+    level = np.median(levels)
+    counts = (expit(slope * odds + offset) >= level).sum(), *counts
+    lowest = odds[int(np.clip(np.median(counts), 1, len(odds))) - 1]
+    return (slope, float(logit(level) - slope * lowest) + 1e-9), float(level)
 
 
 def fit_corrected_calibration(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:
