@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from cryodl.core.calibration import best_threshold, calibrate, logit
 from cryodl.core.matching import score_matched
@@ -75,6 +76,17 @@ def test_the_general_models_counts_outweigh_ranks_that_mislead(misled, counts, h
         (slope, offset), threshold = fit_ranked_calibration(candidates, ranks, cut, known)
         f1.append(score_matched(particle, calibrate(candidates.raw, (slope, offset)), 300, threshold).f1)
     assert f1[1] - f1[0] > 0.1 if helps else f1[1] > f1[0] - 0.02
+
+
+@pytest.mark.parametrize("counts", [(), (300, 310)])
+def test_where_particles_are_clear_neither_threshold_nor_scores_are_all_1(counts):
+    rng = np.random.default_rng(4)
+    raw = expit(np.r_[rng.normal(8, 1.5, 300), rng.normal(-8, 1.5, 2700)])
+    clicks, nobody = rng.choice(300, 20, replace=False), np.zeros(3000, bool)
+    ranks = (1.0 + np.argsort(np.argsort(-raw)))[clicks]
+    candidates = CorrectedCandidates(raw, nobody, nobody, nobody)
+    (slope, offset), threshold = fit_ranked_calibration(candidates, ranks, np.array(1.0), counts)
+    assert threshold < 0.999 and (calibrate(raw, (slope, offset)) >= threshold).sum() > 290
 
 
 @pytest.mark.parametrize("right, wrong", [(60, 20), (60, 120)])

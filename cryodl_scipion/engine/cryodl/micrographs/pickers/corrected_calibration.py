@@ -49,6 +49,7 @@ def _offset(values: np.ndarray, number: float) -> float:
 # Parts of the certain picks that score above the cuts at which missed particles are counted: beyond these, chance.
 CUTS = (0.3, 0.5, 0.7)
 NEARLY = 0.97  # of an F1 by some dozens of ranks: they cannot tell such cuts apart
+READABLE = 0.01, 0.99  # thresholds: beyond, a steep curve gives many scores that are all 1
 MINIMUM = 10  # picks left as they were below which nothing is estimated, and added ones below which no more are missed
 
 
@@ -104,13 +105,12 @@ def fit_ranked_calibration(
     f1 = np.arange(1, len(ranks) + 1) / (ranks + number)
     last = known[np.flatnonzero(f1 >= (NEARLY if found.left.any() else 1.0) * f1.max())[-1]]
     by_scores = best_threshold(expit(slope * odds + offset), number)
-    levels = [by_scores, *expit(slope * np.array([cut, last]) + offset)]
     if found.left.any():
-        return (slope, offset), float(levels[-1])
-    level = np.median(levels)
-    counts = (expit(slope * odds + offset) >= level).sum(), *counts
-    lowest = odds[int(np.clip(np.median(counts), 1, len(odds))) - 1]
-    return (slope, float(logit(level) - slope * lowest) + 1e-9), float(level)
+        return (slope, offset), float(expit(slope * last + offset))
+    middle = np.median([(logit(np.asarray(by_scores)) - offset) / slope, cut, last])
+    lowest = odds[int(np.clip(np.median([(odds >= middle).sum(), *counts]), 1, len(odds))) - 1]
+    level = float(np.clip(expit(slope * middle + offset), *READABLE))
+    return (slope, float(logit(np.asarray(level)) - slope * lowest) + 1e-9), level
 
 
 def fit_corrected_calibration(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:
