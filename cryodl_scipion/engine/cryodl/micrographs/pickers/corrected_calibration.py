@@ -97,7 +97,8 @@ def fit_ranked_calibration(
     between boxes and background. counts: what the general model says of the number of particles. The threshold is the
     lowest that has NEARLY the best F1 by the ranks; without picks that were left, the median of the best by the ranks,
     that by the scores, and the cut. The ranks of twenty boxes mislead it to 0.6 to 1.8 times the particles, so the
-    curve is shifted until it keeps the median of this number and the counts."""
+    curve is shifted until it keeps a number half way to the median of this and the counts; people mark fewer particles
+    than there are, so that it is not the median itself."""
     odds, ranks = np.sort(logit(found.raw))[::-1], np.sort(ranks)
     known = odds[np.minimum(ranks, len(odds)).astype(int) - 1]
     number = _at_most(logit(found.raw[~found.left & ~found.wrong]), known) + found.left.sum()
@@ -108,7 +109,9 @@ def fit_ranked_calibration(
     if found.left.any():
         return (slope, offset), float(expit(slope * last + offset))
     middle = np.median([(logit(np.asarray(by_scores)) - offset) / slope, cut, last])
-    lowest = odds[int(np.clip(np.median([(odds >= middle).sum(), *counts]), 1, len(odds))) - 1]
+    above = (odds >= middle).sum()
+    kept = np.clip(np.sqrt(above * np.median([above, *counts])), 1, len(odds))
+    lowest = odds[round(float(kept)) - 1]
     level = float(np.clip(expit(slope * middle + offset), *READABLE))
     return (slope, float(logit(np.asarray(level)) - slope * lowest) + 1e-9), level
 
