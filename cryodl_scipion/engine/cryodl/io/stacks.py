@@ -15,7 +15,7 @@ import numpy as np
 from ..contract.reading import reader
 from .files import whole_file
 from .memory import release_pages
-from .mrc import HEADER, MODES, read_header
+from .mrc import HEADER, MODES, MrcHeader, doubt_sign, read_header
 from .texts import Texts
 
 FLAT = 1e-5  # of its largest value: an image whose values differ by less has no contrast
@@ -57,11 +57,11 @@ def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
 
 
 @functools.lru_cache(maxsize=128)
-def _mapped(path: str, size: int, changed: int) -> np.ndarray:
-    """(n, h, w) memory map of a stack; size and time of the last change make that a replaced file is mapped anew."""
+def _mapped(path: str, size: int, changed: int) -> tuple[MrcHeader, np.ndarray]:
+    """Header and (n, h, w) memory map of a stack; a replaced file, of another size or time, is mapped anew."""
     header = read_header(path)
     # stack_shape refuses modes without one
-    return np.memmap(path, typing.cast("np.dtype", header.dtype), "r", header.start, header.shape)
+    return header, np.memmap(path, typing.cast("np.dtype", header.dtype), "r", header.start, header.shape)
 
 
 def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -82,9 +82,11 @@ def read_as_stored(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray
     paths. numbers: (n,) int, 0-based."""
     states = {path: os.stat(path) for path in set(files)}
     maps = {path: _mapped(path, state.st_size, state.st_mtime_ns) for path, state in states.items()}
-    images = np.stack([np.array(maps[path][number], np.float32) for path, number in zip(files, numbers)])
-    for stack in maps.values():  # else a large set would be held as a whole
-        release_pages(stack)
+    images = np.stack([np.array(maps[path][1][number], np.float32) for path, number in zip(files, numbers)])
+    for path, number in dict(zip(files, numbers)).items():  # the last image of each
+        header, stack = maps[path]
+        doubt_sign(path, header, stack[number])
+        release_pages(stack)  # else a large set would be held as a whole
     return images
 
 

@@ -39,21 +39,18 @@ class Tomogram:
             raise ValueError(
                 f"{path} is compressed; tomograms are read by parts, which needs the plain file. Decompress it first."
             )
-        found = read_header(self.path)
-        header, start = found.record, found.start
-        dtype = _dtype(found, self.path)
-        stored = (int(header.nz), int(header.ny), int(header.nx))
-        needed = start + int(np.prod(stored, dtype=object)) * dtype.itemsize
-        if min(stored) < 1 or os.path.getsize(self.path) < needed:
+        self._header = header = read_header(self.path)
+        dtype = _dtype(header, self.path)
+        needed = header.start + header.nbytes
+        if min(header.shape) < 1 or os.path.getsize(self.path) < needed:
             raise ValueError(
-                f"{path} is damaged or cut short: its header promises {stored[2]} x {stored[1]} x "
-                f"{stored[0]} values, {needed} bytes; it has {os.path.getsize(self.path)}. Copy it again."
+                f"{path} is damaged or cut short: its header promises {header.shape[2]} x {header.shape[1]} x "
+                f"{header.shape[0]} values, {needed} bytes; it has {os.path.getsize(self.path)}. Copy it again."
             )
-        self._stored, self._axes = (dtype, start, stored), axes_zyx(header, self.path)
+        self._axes = axes_zyx(header.record, self.path)
         self.shape, self.dtype = self._data.shape, dtype.newbyteorder("=")
-        self.pixel_size = _pixel_size(found, self.path)
-        self._header = found
-        self.says_scores = SCORES.encode() in header.label.tobytes()
+        self.pixel_size = _pixel_size(header, self.path)
+        self.says_scores = SCORES.encode() in header.record.label.tobytes()
 
     @property
     def _data(self) -> np.ndarray | ZarrVolume:
@@ -61,8 +58,9 @@ class Tomogram:
         read counts as memory of the process as long as the map lives, and that is whole pages around what was asked."""
         if self._zarr is not None:
             return self._zarr
-        dtype, start, stored = self._stored
-        return np.memmap(self.path, dtype, "r", start, stored).transpose(self._axes)
+        header = self._header
+        dtype = _dtype(header, self.path)
+        return np.memmap(self.path, dtype, "r", header.start, header.shape).transpose(self._axes)
 
     def part(self, *ranges: tuple[int, int]) -> np.ndarray:
         """(z, y, x) float32 array, a copy, of the positions [start, stop) given for the first axes; the rest is whole.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cryodl.io.messages import collected
+from cryodl.io.stacks import read_images
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import origin_of
 from cryodl.maps.measures.volume import check_positive, check_same_grid, read_mask, read_volume, write_volume
@@ -161,11 +162,12 @@ def test_bytes_of_mode_0_have_the_sign_that_imod_or_their_range_states(tmp_path,
     if flags is not None:
         head[152:160] = np.array([1146047817, flags], order + "i4").tobytes()
     path.write_bytes(bytes(head) + values.tobytes())
-    for read in (lambda: read_volume(path).data, lambda: Tomogram(path).part()):
+    stack = lambda: read_images([path] * 16, np.arange(16))
+    for read in (lambda: read_volume(path).data, lambda: Tomogram(path).part(), stack):
         with collected() as said:
             values = read()
             assert values[0, 0, 0] == first and values[8, 8, 8] == 7
-            assert any("neither their sign nor their range" in text for text in said()) == doubted
+            assert any("whether they are signed" in text for text in said()) == doubted
 
 
 def test_a_mask_with_nothing_inside_is_refused(tmp_path, data):
