@@ -22,6 +22,8 @@ from pwem.objects import SetOfImages
 
 from ..engine.cryodl.contract.reading import check_end, star_head, star_text
 
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+
 
 def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:
     """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y (and z) in px, the shift that centres the

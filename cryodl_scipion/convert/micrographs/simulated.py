@@ -9,11 +9,10 @@ from pwem.objects import Micrograph, SetOfCoordinates, SetOfCTF, SetOfMicrograph
 from pyworkflow.object import Float
 
 from ..particles.particles import ctfOf, locationOf, newParticle
-from ..relion_star import matrixOf, readColumns
+from ..relion_star import ANGLES, matrixOf, readColumns
 from .picks import coordinateAt
 
 _POSITION = ("rlnCoordinateX", "rlnCoordinateY")
-_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
 _CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 _FILES = ("rlnImageName", "rlnMicrographName")
@@ -43,9 +42,9 @@ def appendCoordinates(coordinates: SetOfCoordinates, micrographs: SetOfMicrograp
     """Append the known particles, with their angles as rlnAngleRot, rlnAngleTilt and rlnAnglePsi (degrees).
     micrographs: of appendMicrographs. folder: of the STAR files."""
     for name, micrograph in micrographs.items():
-        for row in readColumns(os.path.join(folder, name + ".star"), _POSITION + _ANGLES, (float,) * 5):
+        for row in readColumns(os.path.join(folder, name + ".star"), _POSITION + ANGLES, (float,) * 5):
             item = coordinateAt(row[:2], micrograph)
-            for angle, value in zip(_ANGLES, row[2:]):
+            for angle, value in zip(ANGLES, row[2:]):
                 setattr(item, "_" + angle, Float(value))
             coordinates.append(item)
 
@@ -64,7 +63,7 @@ def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> N
     """Append the particles of the engine's particles.star with alignment, CTF and coordinate. Raises KeyError for a
     particle of an unknown micrograph."""
     pixelSize, acquisition = particles.getSamplingRate(), particles.getAcquisition()
-    columns = _FILES + _POSITION + _ANGLES + _ORIGIN + _CTF
+    columns = _FILES + _POSITION + ANGLES + _ORIGIN + _CTF
     for row in readColumns(path, columns, (str,) * 2 + (float,) * 10, "particles"):
         micrograph = micrographs[os.path.splitext(os.path.basename(row[1]))[0]]
         transform = Transform(matrixOf(row[4:7], [shift / pixelSize for shift in row[7:9]]))

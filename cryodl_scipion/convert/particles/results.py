@@ -27,7 +27,7 @@ from pwem.objects import (
 from pyworkflow.object import Float, Integer, String
 
 from ..micrographs.picks import scaled
-from ..relion_star import columnsOf, iterColumns, matrixOf, writeTable
+from ..relion_star import ANGLES, columnsOf, iterColumns, matrixOf, writeTable
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
 from .particles import ctfOf, locationOf, nameOf, newParticle, pairedRows
 
@@ -69,7 +69,6 @@ def writeSelection(items: EMSet, ids: Any, path: str) -> None:
     connection.close()
 
 
-ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
 # Attributes of items, with an underscore before them.
 SCORES = ("rlnMaxValueProbDistribution", "cryodlScore", "cryodlMargin", "cryodlExplained", "cryodlReferenceResolution")

@@ -13,11 +13,10 @@ from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ...engine.cryodl.contract import rescaled
-from ..relion_star import columnsOf, matrixOf, readColumns, writeTable
+from ..relion_star import ANGLES, columnsOf, matrixOf, readColumns, writeTable
 from .tomograms import byId
 
 POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
-ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SCORE, PIECE, VOLUME, STRUCTURE = "cryodlScore", "cryodlPiece", "cryodlVolume", "cryodlStructure"
 Q = "cryodlQ"  # estimated part of look-alikes among detections of such a score
 SPECIES = "cryodlSpecies"

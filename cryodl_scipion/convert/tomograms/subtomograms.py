@@ -24,11 +24,10 @@ from tomo.objects import (
 
 from ..maps import structureFileOf as fileOf
 from ..particles.results import describeLatent, latentColumns
-from ..relion_star import attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
+from ..relion_star import ANGLES, attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
 from .tomograms import byId
 
 ID = "rlnImageId"
-ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 CLASS, HALF, WEIGHTS = "rlnClassNumber", "rlnRandomSubset", "rlnCtfImage"
 TILTS = ("cryodlTiltMin", "cryodlTiltMax")

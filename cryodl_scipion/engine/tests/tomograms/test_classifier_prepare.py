@@ -94,14 +94,20 @@ def test_copies_of_one_subtomogram_tell_no_contrast(tmp_path):
 def test_tilts_that_the_power_of_the_subtomograms_contradicts_are_said(tmp_path):
     volumes, classes, _, _ = subtomograms(["bar", "corner"], 6, box=24, tilts=(-42.0, 30.0))
     tilts_said = []
-    for number, stated in enumerate([(-60.0, 60.0), (-42.0, 30.0), (-30.0, 42.0)]):
-        found = read_subtomograms(write_set(tmp_path, volumes, classes, tilts=stated, name=f"tilts{number}"))
+    right, turned = (-42.0, 30.0), volumes.transpose(2, 3)  # turned: the tilt axis lies along x
+    cases = [(volumes, (-60.0, 60.0)), (volumes, right), (volumes, (-30.0, 42.0)), (turned, right)]
+    for number, (seen, stated) in enumerate(cases):
+        found = read_subtomograms(write_set(tmp_path, seen, classes, tilts=stated, name=f"tilts{number}"))
         with collected() as said:
             find_subtomogram_contrast(found, 150.0, "bright")
-            tilts_said.append([text for text in said() if "hold tilts from about" in text])
+            tilts_said.append([text for text in said() if "hold tilts about" in text])
     assert not tilts_said[1] and len(tilts_said[2]) == 1
-    low, high = map(int, re.findall(r"about (-\d+) to (\d+)°, but -60 to 60° were taken", tilts_said[0][0])[0])
-    assert abs(low + 42) <= 3 and abs(high - 30) <= 3
+    for number, words in (
+        (0, "y from about (-.*) to (.*)°, but -60 to 60°"),
+        (3, "x from about (-.*) to (.*)°, but -42"),
+    ):
+        low, high = map(int, re.findall(f"about {words}", tilts_said[number][0])[0])
+        assert abs(low + 42) <= 3 and abs(high - 30) <= 3
 
 
 def test_power_that_fades_with_the_tilt_or_lies_at_one_tells_no_range(tmp_path):

@@ -91,7 +91,7 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
         _compare_tilts(subtomograms, subtomograms.tilts[rows], torch.stack(powers).sum(0))
     value, spread = float(matches.mean()), float(matches.std()) if len(rows) > 1 else 0.0
     error = spread / len(rows) ** 0.5 if spread > ROUNDED * abs(value) else float("inf")  # one volume tells nothing
-    sure, found = abs(value) > SURE * error, "bright" if value > 0 else "dark"
+    sure, found = abs(value) > SURE * error, "dark" if value < -SURE * error else "bright"
     said = f"Protein is {found} in the subtomograms (compared with a sphere, {abs(value) / error:.0f} standard errors)."
     if asked == "auto" and sure:
         print(said)
@@ -100,7 +100,6 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
             "The contrast could not be determined by comparing the subtomograms with a sphere; protein is assumed to "
             "be bright. If it is dark, set --contrast dark."
         )
-        found = "bright"
     elif sure and found != asked:
         warn(f"Contrast (--contrast) is {asked}, but: {said}")
     return found if asked == "auto" else asked
@@ -118,20 +117,23 @@ def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) ->
 
 
 def _compare_tilts(subtomograms: SubtomogramSet, stated: np.ndarray, power: torch.Tensor) -> None:
-    """Warns of stated tilts (n, 2) none of which are those that the subtomograms' power shows."""
+    """Warns of stated tilts (n, 2) about y none of which are those that the subtomograms' power shows."""
     ball = HalfBall(subtomograms.box, subtomograms.box * subtomograms.pixel_size / DETAIL)
-    tilts, level = torch.rad2deg(torch.atan2(ball.z, ball.x)), ball.on_grid(power[None])[0]
-    flat = (tilts.abs() < EDGES[0]) & (ball.x > 0)
-    level = level / (ball.shell_sum(level * flat) / ball.shell_sum(flat)).clamp(min=1e-30)[ball.shell]
-    seen = (ball.x > 0) & (ball.x**2 + ball.z**2 > (ball.radius / 3) ** 2)
-    low, high = (_edge(sign * tilts[seen], level[seen]) for sign in (-1, 1))
-    if low and high and ball.radius >= WAVES and np.abs(stated - (-low, high)).max(axis=1).min() > OTHER_TILTS:
-        warn(
-            f"The subtomograms of {subtomograms.path} hold tilts from about {-low} to {high}°, but "
-            f"{stated[:, 0].min():g} to {stated[:, 1].max():g}° were taken, by cryodlTiltMin and cryodlTiltMax of the "
-            "file or else --tilt-min and --tilt-max. Give the tilts of the series: what was not measured counts as "
-            "measured, or the reverse."
-        )
+    power = ball.on_grid(power[None])[0]
+    for axis, across in (("y", ball.x), ("x", ball.y)):
+        tilts = torch.rad2deg(torch.atan(ball.z / across))
+        flat = tilts.abs() < EDGES[0]
+        level = power / (ball.shell_sum(power * flat) / ball.shell_sum(flat)).clamp(min=1e-30)[ball.shell]
+        seen = (across != 0) & (across**2 + ball.z**2 > (ball.radius / 3) ** 2)
+        low, high = (_edge(sign * tilts[seen], level[seen]) for sign in (-1, 1))
+        told = stated if axis == "y" else np.full((1, 2), np.inf)  # none are about x
+        if low and high and ball.radius >= WAVES and np.abs(told - (-low, high)).max(axis=1).min() > OTHER_TILTS:
+            warn(
+                f"The subtomograms of {subtomograms.path} hold tilts about {axis} from about {-low} to {high}°, but "
+                f"{stated[:, 0].min():g} to {stated[:, 1].max():g}° about y were taken, by cryodlTiltMin and "
+                "cryodlTiltMax of the file or else --tilt-min and --tilt-max: what was not measured counts as "
+                "measured, or the reverse. Give the tilts of the series, about y; turn volumes of others by 90°."
+            )
 
 
 def _edge(tilts: torch.Tensor, level: torch.Tensor) -> int | None:

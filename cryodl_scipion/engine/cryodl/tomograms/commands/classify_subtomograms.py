@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import CARD, ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs, counted, network_words
-from ...io import model, mrc, subtomograms, unfinished
+from ...io import model, mrc, particles, subtomograms, unfinished
 from ...io.files import write_csv
 from ...running.runner import PROGRAM, Run, command
 from ..classifiers import load_classifier, prepare, rejection
@@ -27,7 +27,6 @@ COMPONENTS = 8  # dimensions of an embedding
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
 SIGNIFICANT = 0.05  # p-value above which clusters are not told from a single cloud
 CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"  # which class if it is of any: 0 for the unknown
-ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 BESIDE = ("_class[0-9][0-9][0-9].mrc", "_confusion.*", "_embedding.*", "_averages.png")
 ALIGNED = dict(
     given="Compared in the orientations of the input.",
@@ -82,7 +81,7 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
         clustering.plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")
     columns = dict(classes.columns, rlnClassNumber=classes.numbers.tolist())
     if classes.angles is not None and classes.angles is not found.angles:
-        columns.update(zip(ANGLES, classes.angles.T.tolist()))
+        columns.update(zip(particles.ANGLES, classes.angles.T.tolist()))
         origins = 0.0 - classes.shifts_zyx * found.pixel_size  # not -0
         columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), origins.T.tolist()))
     for made in sorted(folder.glob("final_*")):
