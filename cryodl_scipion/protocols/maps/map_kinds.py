@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Input kinds of the protocols on maps: maps, half-maps, masks, and which origin places a map beside a model."""
 
-import glob
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -27,12 +26,13 @@ class MapsBase(protocol_base.OneRunBase):
         write_json(os.path.join(self._inputFolder(), name), frame._asdict())
         return frame.xyz
 
-    def _frameLines(self) -> List[str]:
-        paths = sorted(glob.glob(os.path.join(glob.escape(self._inputFolder()), "frame*.json")))
+    def _frameLines(self, name: str = _FRAME_FILE) -> List[str]:
+        """What _position has written down under this name."""
+        found = [readJson(os.path.join(self._inputFolder(), name))]
         return [
             f"Map and model fit by: {frame['word']} (the map begins at "
             f"{', '.join(f'{value:.2f}' for value in frame['xyz'])} Å)"
-            for frame in map(readJson, paths)
+            for frame in filter(None, found)
         ]
 
     def _mapFor(
@@ -112,9 +112,6 @@ class HalfMap(Map):
 
 class MapMask(Map):
     CLASSES, LABEL, to = "VolumeMask,Volume", "Mask", ("mask",)
-
-    def __init__(self, name: str, help: str, **others: Any) -> None:
-        super().__init__(name, help, "mask", **others)
 
     def filesOf(self, protocol: Any, found: Volume) -> Dict[str, Any]:
         return {self.fills[0]: protocol._mapFor(found)}

@@ -44,7 +44,9 @@ _OTHERS = (
         )
         for number in (1, 2)
     ),
-    MapMask("inputMask", "Mask on the grid of the map.", empty="a soft mask of model or half-maps", related=False),
+    MapMask(
+        "inputMask", "Mask on the grid of the map.", "mask", empty="a soft mask of model or half-maps", related=False
+    ),
 )
 
 

@@ -9,7 +9,8 @@ from pwem.objects import AtomStruct, EMSet, SetOfVolumes, Volume
 from pyworkflow.object import String
 
 from ...convert.maps import halfForEngine, halfMapsOf, stemOf, structureFileOf
-from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result
+from ...convert.reading import readJson
+from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result, write_json
 from .. import engine_protocol, inputs, protocol_base
 from ..kinds import Choice, Flag, Model, Options, sayIf
 from .map_kinds import DOUBT, FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
@@ -22,6 +23,7 @@ WHAT_FOR = (
 )
 # Name of the model, on an improved map.
 IMPROVER = "_cryodlImprover"
+_INPUT = "input.json"  # beside a map's result: of which file it is; runs of earlier versions have none
 _MAPS = Maps(
     "inputVolume",
     "Map with positive protein, or a set of maps, each of which is improved separately.\n\n" + WHAT_FOR,
@@ -91,6 +93,8 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
 
     def improveStep(self, name: str, settings: Dict[str, Any]) -> None:
         config = self._ofMap(self._config(**self._writtenFiles()), name, written=True)
+        os.makedirs(self._getExtraPath(name), exist_ok=True)
+        write_json(self._getExtraPath(name, _INPUT), self._inputOf(self._namedVolumes()[name]))
         self._runOnce(config, str(config.output), folder=self._getExtraPath(name))
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
@@ -140,12 +144,22 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
         return {f"{stemOf(structureFileOf(v))}_{position}": v for position, v in enumerate(self._volumes(), 1)}
 
+    def _engineResults(self) -> List[Result[ImproveMapOutputs]]:
+        return list(self._resultsByName().values())
+
     def _resultsByName(self) -> Dict[str, Result[ImproveMapOutputs]]:
-        paths = {name: self._getExtraPath(name, protocol_base.RESULT_FILE) for name in self._namedVolumes()}
-        results = {name: Result.read(path) for name, path in paths.items() if os.path.exists(path)}
-        if not results and len(paths) == 1:  # version 0.1.0 named the folder otherwise
-            results = dict(zip(paths, self._engineResults()))
-        return results
+        """{name: result} of the maps that the form names now: others may be left of an input that was changed before
+        the run was continued, and hold a map of the same name."""
+        named, made = self._namedVolumes(), self._engineResultFiles()
+        paths = {name: self._getExtraPath(name, protocol_base.RESULT_FILE) for name in named}
+        if len(paths) == 1 and not {*made} & {*paths.values()}:  # version 0.1.0 named the folder otherwise
+            paths = {name: path for name in paths for path in made}
+        mine = {name: self._inputOf(volume) for name, volume in named.items()}
+        isOf = lambda name: readJson(os.path.join(os.path.dirname(paths[name]), _INPUT), mine[name]) == mine[name]
+        return {name: Result.read(path) for name, path in paths.items() if path in made and isOf(name)}
+
+    def _inputOf(self, volume: Volume) -> List[Any]:
+        return [structureFileOf(volume), volume.getIndex(), volume.getSamplingRate(), self._rawHalves(volume)]
 
     def _completed(self, config: ImproveMapConfig) -> ImproveMapConfig:
         name = next(iter(self._namedVolumes()), None)
@@ -186,5 +200,5 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         named = self._resultsByName()
         prefix = "{}: ".format if len(named) > 1 else "".format
         told = super()._tell
-        lines = [prefix(name) + line for name, result in named.items() for line in told([result])]
-        return lines + self._frameLines() if named else ["No improved map yet."]
+        lines = {name: told([result]) + self._frameLines(f"frame_{name}.json") for name, result in named.items()}
+        return [prefix(name) + line for name in named for line in lines[name]] or ["No improved map yet."]

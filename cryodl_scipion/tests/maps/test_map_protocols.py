@@ -3,6 +3,7 @@
 
 import csv
 import os
+import shutil
 from unittest import mock
 
 import mrcfile
@@ -22,6 +23,7 @@ from ...protocols import (
 )
 from ...protocols.model_field import FROM_PROJECT
 from ...viewers.maps.viewer_evaluate_map import tableOf
+from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer
 from ..fake_model import improverCard, writeModel
 from ..map_sets import PIXEL_SIZE, SHAPE, MapsTest, makeVolume, writeMap
 from ..particle_sets import addTo
@@ -122,6 +124,30 @@ class TestCryodlImproveMap(MapsTest):
             run.improveStep(name, run._settings())
         self.assertTrue(os.path.exists(second))
         self.assertEqual(os.path.getmtime(first), before)
+
+    def test_numbers_of_maps_that_the_form_had_before_stand_beside_no_other_map(self):
+        run = self.finished(self.improve(self.setOf(self.data + "/map.mrc", self.data + "/bare.mrc"), "outputVolumes"))
+        run.setStepsExecutor(StepExecutor(run.getHostConfig()))
+        shutil.copytree(self.data, self.data + "/again", dirs_exist_ok=True)  # maps of the same names
+        others = self.setOf(self.data + "/again/map.mrc", self.data + "/again/bare.mrc")
+        one = self.outputs(outputVolume=makeVolume(writeMap(self.data + "/one.mrc")))
+        for source, output, count in ((one, "outputVolume", 0), (others, "outputVolumes", 0), (others, "", 1)):
+            run.inputVolume.set(source)
+            run.inputVolume.setExtended(output or "outputVolumes")
+            if not output:
+                run.improveStep("map_1", run._settings())
+            made = CryodlImproveMapViewer(project=self.proj, protocol=run)
+            made.setProtocol(run)
+            self.assertEqual([list(run._resultsByName()), list(made._data() or ())], [["map_1"][:count]] * 2)
+            self.assertEqual((len(run._methods()), "told this" in " ".join(run.summary())), (count, bool(count)))
+
+    def test_the_frames_of_several_maps_name_their_map(self):
+        source = self.setOf(self.data + "/map.mrc", self.data + "/bare.mrc")
+        run = self.finished(
+            self.improve(source, "outputVolumes", pointers=dict(inputMask=(self.structure, "outputPdb")))
+        )
+        frames = [line for line in run.summary() if "fit by" in line]
+        self.assertEqual([line.split(": ")[0] for line in frames], ["map_1", "bare_2"])
 
     def test_a_run_tells_the_same_after_its_input_got_a_new_object_id(self):
         run = self.finished(self.improve(self.volume))

@@ -70,12 +70,7 @@ class CryodlImproveMapViewer(
     )
     def showInChimera(self, made: Made) -> Any:
         script = os.path.abspath(self.protocol._getExtraPath("show_improved.cxc"))
+        shown = [outputs for _, outputs in made.values()][:_MAX_OPENED]
         with open(script, "w", encoding="utf-8") as file:
-            file.write(
-                doubt_script(
-                    [(os.path.abspath(o.map), o.doubt and os.path.abspath(o.doubt)) for _, o in made.values()][
-                        :_MAX_OPENED
-                    ]
-                )
-            )
+            file.write(doubt_script([(os.path.abspath(o.map), o.doubt and os.path.abspath(o.doubt)) for o in shown]))
         return self.chimera(script, "script")
