@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
-from typing import Any, Dict, List
+import tkinter
+from tkinter import messagebox
+from typing import Any, Dict, List, NoReturn
 
 import pyworkflow as pw
 from pwem.emlib.image import ImageHandler
@@ -40,13 +42,13 @@ class CryodlTemplate(LocalTemplate):
         answered = {word.split("=")[0] for word in sys.argv[1:] if "=" in word and word[0] != "-"}
         known = {param.getAlias() for param in self.params.values()}
         if unknown := " and ".join(sorted(answered - known - {"project_name"})):
-            sys.exit(f"The template {self.name} has no question {unknown}; its questions: {', '.join(sorted(known))}.")
+            _refuse(f"The template {self.name} has no question {unknown}; its questions: {', '.join(sorted(known))}.")
         if _NO_WINDOW not in map(str.lower, sys.argv):
             return
         left = [param for param in self.params.values() if param.getAlias() not in answered]
         needed = [f"{param.getAlias()}=... ({param.getTitle()})" for param in left if not param.getValue()]
         if needed:
-            sys.exit(f"The template {self.name} also needs {'; '.join(needed)}. Add these to the command.")
+            _refuse(f"The template {self.name} also needs {'; '.join(needed)}. Add these to the command.")
         for param in left:
             self.content[param.getIndex()] = param.getValue()
             del self.params[param.getTitle()]
@@ -80,14 +82,22 @@ class CryodlTemplate(LocalTemplate):
         starts = os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv)
         if missing and starts:
             os.remove(path)
-            sys.exit(
+            _refuse(
                 f"No project was made, because these runs of the workflow cannot start:\n{_listed(missing)}\nInstall "
-                f"what is missing, or add {_NO_SCHEDULE} to make the project without starting it, and replace these "
-                "runs there."
+                f"what is missing, or add {_NO_SCHEDULE} to the command `scipion template {self.getObjId()}`: it makes "
+                "the project without starting it, and these runs can be replaced there."
             )
         if missing:
             print(f"These runs of the workflow cannot start on this machine:\n{_listed(missing)}")
         return path
+
+
+def _refuse(why: str) -> NoReturn:
+    """Raises SystemExit. A window that asked for the answers is gone by then: why is said in another one, since Scipion
+    may have been started without a terminal."""
+    if getattr(tkinter, "_default_root", None) and os.path.basename(sys.argv[0]) == _COMMAND:
+        messagebox.showerror("Workflow template", why)
+    sys.exit(why)
 
 
 def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
@@ -117,7 +127,7 @@ def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
             # the oldest, as others may be being written
             side = min(map(int, _sizeOf(min(files, key=os.path.getmtime)).split(" x "))) * run["samplingRate"]
     if problems:
-        sys.exit(f"No project was made. {' '.join(problems)}")
+        _refuse(f"No project was made. {' '.join(problems)}")
 
 
 def _fillSizes(runs: List[Dict[str, Any]]) -> None:
@@ -140,7 +150,7 @@ def _checkMovies(folder: str, pattern: str) -> Dict[str, List[str]]:
             sizes.setdefault(_sizeOf(path), []).append(path)
     if len(sizes) > 1:
         found = "; ".join(f"{size} px: {paths[0]} ({len(paths)} in all)" for size, paths in sizes.items())
-        sys.exit(
+        _refuse(
             f"No project was made: the movies have {len(sizes)} sizes. {found}. Make a project of each size: move the "
             "others out of the folder (movies), or narrow the pattern of names (pattern)."
         )
@@ -152,13 +162,11 @@ def _checkGain(gain: str, sizes: Dict[str, List[str]]) -> None:
     all movies failed."""
     found = sorted(glob.glob(gain))
     if not found:
-        sys.exit(
-            f"No project was made: there is no gain reference {gain} (gain). gain={_NONE} is for corrected movies."
-        )
+        _refuse(f"No project was made: there is no gain reference {gain} (gain). gain={_NONE} is for corrected movies.")
     own = _sizeOf(found[0])
     for size, movies in sizes.items():
         if size != own:
-            sys.exit(
+            _refuse(
                 f"No project was made: the gain reference {gain} (gain) has {own} px, the movie {movies[0]} "
                 f"{size} px. Give the gain reference of these movies, turned as they are, or gain={_NONE} if they are "
                 "corrected."
@@ -170,7 +178,7 @@ def _sizeOf(path: str) -> str:
     try:
         return " x ".join(map(str, ImageHandler.getDimensions(path)[:2]))
     except Exception as error:  # of whichever library reads it
-        sys.exit(f"No project was made: {path} cannot be read as an image ({error}). Replace it, or take it away.")
+        _refuse(f"No project was made: {path} cannot be read as an image ({error}). Replace it, or take it away.")
 
 
 def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
@@ -182,7 +190,7 @@ def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
             continue
         answer = run["object.className"][len(_CTF) :]
         if answer not in (_AUTO, *_CTF_BY):
-            sys.exit(f"CTF by {answer} (ctf={answer}): the answers are {_AUTO}, {' and '.join(_CTF_BY)}.")
+            _refuse(f"CTF by {answer} (ctf={answer}): the answers are {_AUTO}, {' and '.join(_CTF_BY)}.")
         missing = _missingCtffind(runs)
         chosen = "cryodl" if answer == "cryodl" or (answer == _AUTO and missing) else _CTFFIND
         why = "as asked for." if answer != _AUTO else "plugin and program are there."
@@ -208,7 +216,7 @@ def _firstMap(runs: List[Dict[str, Any]], run: Dict[str, Any]) -> Dict[str, Any]
     run: the import. Raises SystemExit if no program is called as the answer says."""
     number, by = run["object.id"], run.get("initial", "cryodl")
     if by not in _FIRST_BY:
-        sys.exit(f"First map by {by} (initial={by}): the answers are {' and '.join(_FIRST_BY)}.")
+        _refuse(f"First map by {by} (initial={by}): the answers are {' and '.join(_FIRST_BY)}.")
     (particles,) = [r["inputParticles"] for r in runs if r.get("inputStructure") == f"{number}.outputVolume"]
     for refined in runs:
         if by == "cryodl" and refined["object.className"] == _REFINE:  # RELION's own says no resolution
@@ -228,7 +236,7 @@ def _leaveOut(runs: List[Dict[str, Any]], missing: Dict[str, List[str]]) -> List
         if not answer or (answer.isdigit() and answer not in left):
             continue
         if answer not in (_AUTO, "yes", "no", *left):
-            sys.exit(f"{label}: {answer} is no answer; the answers are {_AUTO}, yes and no.")
+            _refuse(f"{label}: {answer} is no answer; the answers are {_AUTO}, yes and no.")
         problems = missing.get(label, [])
         if answer == "yes" or (answer == _AUTO and not problems):
             sentences.append(f"Taken: {label}, {'as asked for' if answer == 'yes' else 'since it can run here'}.")

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tkinter.messagebox
 from pathlib import Path
 from unittest import mock
 
@@ -375,6 +376,17 @@ class TestCryodlTemplate(CryodlTest):
         with mock.patch.dict(TEMPLATES, {"cryodl-maps": (dict(answers, model=("general",)), links)}):
             with self.assertRaisesRegex(SystemExit, "Shipped model is 'general', .* Shipped models: improver"):
                 self.load("cryodl-maps")
+
+    def test_what_a_window_asked_for_is_refused_in_a_window(self):
+        answers, links = TEMPLATES["cryodl-autopicking"]
+        wrong = {"cryodl-autopicking": (dict(answers, pattern=("*.tif",)), links)}
+        for program, root, count in (("template", None, 0), ("pytest", "root", 0), ("template", "root", 1)):
+            with mock.patch.dict(TEMPLATES, wrong), mock.patch.object(sys, "argv", [program]), mock.patch.object(
+                tkinter, "_default_root", root
+            ), mock.patch.object(tkinter.messagebox, "showerror") as shown, self.assertRaises(SystemExit) as refused:
+                self.load("cryodl-autopicking")
+            said = [call.args for call in shown.call_args_list]
+            self.assertEqual(said, [("Workflow template", str(refused.exception))] * count)
 
     def test_relion_refines_where_it_can_run_and_the_template_says_why_not(self):
         refine = Domain.getProtocols().get("ProtRelionRefine3D")
