@@ -14,6 +14,7 @@ from .convert.form import formName
 from .engine.cryodl import contract
 
 _JAVA_VIEWER = "pwem.viewers.DataViewer"
+_MAPS = ("Volume", "VolumeMask")
 # Of coordinates ours takes sets with our scores, and empty ones, which pwem's own viewer cannot open; pwem's the
 # others.
 _WORKING = {
@@ -21,18 +22,21 @@ _WORKING = {
         "cryodl_scipion.viewers.micrographs.viewer_picks.CryodlPicksViewer",
         "pwem.viewers.viewer_coordinates.CoordinateViewer",
     ],
-    "Volume": ["cryodl_scipion.viewers.maps.viewer_map.CryodlVolumeViewer"],
+    **dict.fromkeys(_MAPS, ["cryodl_scipion.viewers.maps.viewer_map.CryodlVolumeViewer"]),
 }
 
 
 def preferWorkingViewers() -> None:
     """Keep a double click on coordinates and maps from ending in an error; nothing where Java's viewer works. `python
-    -m scipion` prefers pwem's DataViewer for SetOfCoordinates and for Volume. It converts the object with the plugin
-    xmipp3 and shows it in a Java program; without that plugin the click raises "'NoneType' object has no attribute
-    'convert'". The preference wins over every viewer that plugins bring, so it is mended where it is written: in
-    Config.VIEWERS. Sites with xmipp3, or with a VIEWERS of their own, keep what they have."""
+    -m scipion` prefers pwem's DataViewer for SetOfCoordinates, Volume and VolumeMask. It converts the object with the
+    plugin xmipp3 and shows it in a Java program; without that plugin the click raises "'NoneType' object has no
+    attribute 'convert'". The preference wins over every viewer that plugins bring, so it is mended where it is written:
+    in Config.VIEWERS. Sites with xmipp3, or with a VIEWERS of their own, keep what they have."""
     if importlib.util.find_spec("xmipp3") is not None:
         return
+    if importlib.util.find_spec("chimera") is None:  # where a site names no viewer of maps, pwem's would open nothing
+        for target in _MAPS:
+            pw.Config.VIEWERS.setdefault(target, [_JAVA_VIEWER])
     for target, working in _WORKING.items():
         if pw.Config.VIEWERS.get(target) == [_JAVA_VIEWER]:
             pw.Config.VIEWERS[target] = working + [_JAVA_VIEWER]

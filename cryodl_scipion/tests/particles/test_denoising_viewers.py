@@ -8,6 +8,7 @@ import numpy as np
 import pyworkflow as pw
 from matplotlib.figure import Figure
 from pwem import Domain
+from pwem.objects import Volume, VolumeMask
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from ... import objects
@@ -196,10 +197,14 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         before = dict(pw.Config.VIEWERS)
         try:
             pw.Config.VIEWERS.clear()
-            pw.Config.VIEWERS["Volume"] = ["pwem.viewers.DataViewer"]
-            Domain._preferred_viewers = None
-            objects.preferWorkingViewers()
-            self.assertIs(Domain.findViewers(self.map.outputVolume, DESKTOP_TKINTER)[0], CryodlVolumeViewer)
+            # Scipion's default; and a site that names no viewer of masks: pwem's would start an absent ChimeraX
+            for target, known in ((Volume, {"Volume": ["pwem.viewers.DataViewer"]}), (VolumeMask, {})):
+                pw.Config.VIEWERS.clear()
+                pw.Config.VIEWERS.update(known)
+                Domain._preferred_viewers = None
+                with mock.patch.object(objects.importlib.util, "find_spec", lambda name: None):
+                    objects.preferWorkingViewers()
+                self.assertIs(Domain.findViewers(target(), DESKTOP_TKINTER)[0], CryodlVolumeViewer)
         finally:
             pw.Config.VIEWERS.clear()
             pw.Config.VIEWERS.update(before)

@@ -99,7 +99,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
 
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")
-        self.assertIn("at least 200 are needed", self.errors(latent=2))
+        self.assertIn("must be at least 200", self.errors(latent=2))
         self.assertIn("no alignment", self.errors(makeParticles(self, "bare", count=MANY, aligned=False)))
         self.assertIn("no CTF", self.errors(makeParticles(self, "no ctf", count=MANY, ctf=False)))
 
@@ -153,3 +153,12 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         paths.slider.set(2)
         self.assertTrue(paths.current().endswith("path_1_02.mrc"))
         paths.root.destroy()
+
+    def test_an_axis_is_asked_for_where_there_are_several(self):
+        from ...viewers.maps.viewer_heterogeneity import PathWindow
+
+        for count in (1, 2):
+            window = PathWindow(None, self.fitted._made().paths[:1] * count, "x")
+            lists = [one for row in window.root.winfo_children() for one in row.winfo_children()]
+            self.assertEqual(sum(one.winfo_class() == "TCombobox" for one in lists), count - 1)
+            window.root.destroy()

@@ -89,7 +89,8 @@ class PathWindow(CanvasWindow):
         self._paths = [path for path in paths if path]
         bar = self.addRow(padding=(8, 4))
         self._axis = tk.StringVar(self.root, "1")
-        self.addChoice(bar, "Axis:", self._axis, range(1, len(self._paths) + 1), 3, self.draw)
+        if len(self._paths) > 1:
+            self.addChoice(bar, "Axis:", self._axis, range(1, len(self._paths) + 1), 3, self.draw)
         self.slider = self.addSlider(bar, 1, len(self._paths[0]), self.draw, 8, label="Map")
         self.addFigure((9, 6))
         self.draw()
