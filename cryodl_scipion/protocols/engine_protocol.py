@@ -49,8 +49,8 @@ def fieldsOf(config: type) -> List[str]:
 
 
 def followContract(cls: Any) -> None:
-    """Complete a class that has a form: a protocol, or a way of one. It has FORM, _CONFIG and NOT_ON_FORM, and gets
-    OTHER_DEFAULTS. Raises TypeError for a part of the form that names a field which the contract does not have."""
+    """Complete a class that has a form: a protocol, or a way of one. It has FORM, _CONFIG and NOT_ON_FORM. Raises
+    TypeError for a part of the form that names a field which the contract does not have."""
     fields, placed = fieldsOf(cls._CONFIG), [name for part in cls.FORM for name in part.options]
     excused = {name: part.why for part in cls.FORM for name in part.fills}
     excused.update(cls.NOT_ON_FORM)
@@ -59,7 +59,6 @@ def followContract(cls: Any) -> None:
         raise TypeError(f"{cls.__name__}: {cls._CONFIG.__name__} has no field {', '.join(unknown)}")
     common = {name: why for name, why in _NEVER.items() if name in fields and name not in placed}
     cls.NOT_ON_FORM = dict(common, **excused)
-    cls.OTHER_DEFAULTS = {name: word for part in cls.FORM for name, word in part.otherDefaults.items()}
     models = [part for part in cls.FORM if isinstance(part, (Model, ModelOrShipped))]
     if models:
         cls._MODEL_KIND = models[0].kind
@@ -74,7 +73,6 @@ class HasForm:
     NOTHING_YET = "No results yet."
     GOES_ON = False  # whether the engine knows what is finished in its folder, and goes on there
     NOT_ON_FORM: Dict[str, str] = {}  # contract fields without a place on the form, and where their values come from
-    OTHER_DEFAULTS: Dict[str, Any] = {}
     _CONFIG: Any = None
     _KIND = ""  # of the model that is trained; also the beginning of its folder's name
     _MODEL_KIND: Any = None  # of the model that is used

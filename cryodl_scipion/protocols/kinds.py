@@ -36,7 +36,6 @@ class FormPart:
     fills: Tuple[str, ...] = ()  # contract fields that get their values from it, and are not on the form themselves
     options: Tuple[str, ...] = ()  # contract fields that it shows
     why = ""  # what fills them, in words
-    otherDefaults: Dict[str, Any] = {}  # of its options, where the form's default is not the contract's
 
     def addTo(self, form: Form, protocol: Any) -> None:
         """Add the fields."""
@@ -83,8 +82,6 @@ class Options(FormPart):
 
     def __init__(self, *names: str, when: str = "", **others: Any) -> None:
         self.options, self._others = names, dict(others, **(dict(condition=when) if when else {}))
-        if "default" in others:
-            self.otherDefaults = {name: others["default"] for name in names}
 
     def addTo(self, form: Form, protocol: Any) -> None:
         for name in self.options:

@@ -145,20 +145,16 @@ def shippedFolders(protocol: Any, kind: str) -> List[str]:
 
 
 def checkShippedModels(protocol: Any, kind: str) -> List[str]:
-    return [
-        f"Shipped models has {name!r}, which does not exist. Shipped models: {namesShipped(kind)}."
-        for name in shippedNames(protocol)
-        if name not in shippedModels(kind)
-    ]
+    return [problem for name in shippedNames(protocol) for problem in checkShippedName(name, kind)]
 
 
 def firstModel(names: Sequence[str]) -> str:
     return GENERAL if GENERAL in names else (list(names) or [""])[0]
 
 
-def checkModelField(protocol: EMProtocol) -> List[str]:
+def checkModelField(protocol: Any) -> List[str]:
     """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
-    kind = getattr(protocol, "_MODEL_KIND", None) or "picker"
+    kind = protocol._MODEL_KIND
     missing = checkShippedName(shippedName(protocol), kind) if protocol.modelFrom.get() == SHIPPED else []
     if protocol.modelFrom.get() == FROM_PROJECT and protocol.inputModel.get() is None:
         missing = ["Trained model is empty. Choose one with the magnifying glass, or set Model to a shipped one."]
@@ -168,34 +164,25 @@ def checkModelField(protocol: EMProtocol) -> List[str]:
 def checkSizeFields(protocol: Any) -> List[str]:
     """What is wrong with the particle diameter, of a protocol whose model is whole."""
     return sayIf(
-        diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"),
-        f"Particle diameter is missing. The model {cardOf(protocol)['name']} is for particles of every size and "
+        diameterOf(protocol) is None and not protocol._modelCard().get("tells_size"),
+        f"Particle diameter is missing. The model {protocol._modelCard()['name']} is for particles of every size and "
         "cannot estimate the size, so give the diameter. The wizard beside the field measures it on a "
         "micrograph.",
     )
 
 
-def modelFolder(protocol: EMProtocol) -> str:
+def modelFolder(protocol: Any) -> str:
     """The folder that the fields name, '' if none is chosen. It need not exist."""
     if protocol.modelFrom.get() == FROM_PROJECT:
         model = protocol.inputModel.get()
         return "" if model is None else model.getFolder()
     name = shippedName(protocol) if protocol.modelFrom.get() == SHIPPED else ""
-    kind = getattr(protocol, "_MODEL_KIND", None) or "picker"
-    return shippedModels(kind).get(name, os.path.join("models", name)) if name else ""
+    return shippedModels(protocol._MODEL_KIND).get(name, os.path.join("models", name)) if name else ""
 
 
-def cardOf(protocol: EMProtocol) -> Any:
-    """The model's card; None if the model is gone, which must not hide what was picked with it."""
-    try:
-        return contract.read_card(modelFolder(protocol))
-    except ValueError:
-        return None
-
-
-def diameterOf(protocol: EMProtocol) -> Any:
+def diameterOf(protocol: Any) -> Any:
     """Å: the form's, else the model's. None without a model, and for a general model, which is for every size."""
-    card = cardOf(protocol) or {}
+    card = protocol._modelCard() or {}
     return protocol.particleDiameter.get() or (None if card.get("general") else card.get("particle_diameter"))
 
 

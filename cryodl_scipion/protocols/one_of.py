@@ -125,7 +125,6 @@ class OneOf(OneRun[ConfigT, MadeT]):
     NOTHING_YET: Any = OfWay()
     GOES_ON: Any = OfWay()
     NOT_ON_FORM: Any = OfWay()
-    OTHER_DEFAULTS: Any = OfWay()
     _KIND: Any = OfWay()
     _MODEL_KIND: Any = OfWay()
     _completed, _writtenFiles, _filesMade = byWay("completed"), byWay("writtenFiles"), byWay("filesMade")

@@ -110,8 +110,3 @@ class CryodlProtReport(engine_protocol.EngineProtocol[ReportConfig, ReportOutput
     def _completed(self, config: ReportConfig) -> ReportConfig:
         own = os.path.basename(self._getPath())
         return dataclasses.replace(config, project=".", words=self._getExtraPath(WORDS), own=own)
-
-    def _checkTogether(self) -> List[str]:
-        return kinds.sayIf(
-            (self.every.get() or 0) < 0, f"Update interval is {self.every.get()} s; it must be 0 or more."
-        )

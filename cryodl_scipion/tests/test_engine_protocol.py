@@ -62,7 +62,6 @@ class TestCryodlEngineProtocol(BaseTest):
         self.assertEqual(ours, ["repeats", "unit", "scale"])
         protocol = self.newProtocol(made)
         self.assertEqual(protocol._config().unit, "Da")
-        self.assertEqual(made.OTHER_DEFAULTS, {"unit": "Da"})
         self.assertFalse(protocol.evalParamCondition("repeats"))
         self.assertTrue(protocol.getParam("unit").getHelp().startswith("A unit. As you like."))
 
@@ -90,7 +89,7 @@ class TestCryodlEngineProtocol(BaseTest):
     def test_a_batch_of_which_all_was_skipped_has_empty_outputs_of_their_types(self):
         config = contract.PickConfig(micrographs=("a.mrc",), pixel_size=1.0, model="m", output=self.getOutputPath())
         os.makedirs(self.getOutputPath(), exist_ok=True)
-        error = contract.AllSkipped("None of the 2 micrographs could be picked. The first: damaged")
+        error = contract.AllSkipped("Of 2 micrographs, none could be picked. The first: damaged")
         error.reasons, error.warnings = {"a": "damaged"}, ["The header says 3 Å/px."]
         CryodlProtPick()._noteAllSkipped(config, self.getOutputPath(), error, ["a"])
         made = contract.Result.read(self.getOutputPath("result.json"))

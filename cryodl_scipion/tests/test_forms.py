@@ -17,6 +17,7 @@ from .. import Plugin, bibtex, protocols
 from ..convert.form import addConfigParams, formName, readConfig
 from ..engine.cryodl import contract
 from ..protocols import CryodlProtPick, CryodlProtTrainPicker
+from ..protocols.kinds import Options
 from ..protocols.micrographs.protocol_train_picker import LIKE_REAL
 
 _SCIPIONS = ("General", "Parallelization", "Streaming")  # tabs that look alike on every form
@@ -59,6 +60,13 @@ class OfSimulation:
         drift="no movies",
     )
     OTHER_DEFAULTS = LIKE_REAL
+
+
+def otherDefaults(way):
+    """{field: word} where the default of a form is said to be another one than the contract's."""
+    options = [part for part in getattr(way, "FORM", ()) if isinstance(part, Options) and "default" in part._others]
+    given = {name: part._others["default"] for part in options for name in part.options}
+    return dict(given, **getattr(way, "OTHER_DEFAULTS", {}))
 
 
 ENGINE_PROTOCOLS += [(CryodlProtTrainPicker, contract.SimulateMicrographsConfig, OfSimulation, {"what": 1})]
@@ -217,7 +225,7 @@ class TestCryodlForms(BaseTest):
             for info in contract.describe_all(configClass):
                 if info.name not in values:
                     default = None if info.required else info.default
-                    default = getattr(way, "OTHER_DEFAULTS", {}).get(info.name, default)
+                    default = otherDefaults(way).get(info.name, default)
                     value = getattr(config, info.name)
                     self.assertEqual(None if value == () and info.required else value, default, info.name)
 

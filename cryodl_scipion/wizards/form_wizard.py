@@ -43,9 +43,9 @@ def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, sever
         form.setVar(field, ", ".join(values) if several else values[0])
 
 
-def chooseShipped(form: Form, field: str, kind: str, none: str, message: str, several: bool = False) -> None:
+def chooseShipped(form: Form, field: str, kind: str, none: str, several: bool = False) -> None:
     """Choose among the shipped models of a kind. none: what to do instead, where there are none."""
     told = [(name, f"{name}: {text}") for name, text in shippedModelLines(kind)]
     if not told:
         raise ValueError(f"This version of the plugin has no shipped {none}")
-    chooseIn(form, field, "Shipped models", told, message, several)
+    chooseIn(form, field, "Shipped models", told, "Choose one or several" if several else "Choose a model", several)

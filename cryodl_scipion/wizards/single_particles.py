@@ -148,5 +148,4 @@ class CryodlShippedModelWizard(
     shippedModel="Pick TrainPicker ImproveMap TrainMapImprover DenoiseMicrographs Denoise",
 ):
     def open(self, form: Form) -> None:
-        kind = getattr(form.protocol, "_MODEL_KIND", "picker")
-        chooseShipped(form, "shippedModel", kind, "models. Train or import one.", "Choose a model")
+        chooseShipped(form, "shippedModel", form.protocol._MODEL_KIND, "models. Train or import one.")

@@ -160,5 +160,4 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
 
 class CryodlShippedModelsWizard(form_wizard.FormWizard, title="Shipped models", shippedModels="Segment TrainTomograms"):
     def open(self, form: Form) -> None:
-        message = "Choose one or several"
-        chooseShipped(form, "shippedModels", "segmenter", "segmenters. Train one.", message, several=True)
+        chooseShipped(form, "shippedModels", "segmenter", "segmenters. Train one.", several=True)

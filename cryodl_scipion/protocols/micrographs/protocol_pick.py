@@ -19,7 +19,7 @@ from .. import engine_protocol
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendToOutput
 from ..checks import checkDiameter, checkModelFolder, modelWarnings, sayIf
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
-from ..model_field import FROM_PROJECT, boxSizeOf, cardOf, checkSizeFields, diameterOf, modelFolder
+from ..model_field import FROM_PROJECT, boxSizeOf, checkSizeFields, diameterOf, modelFolder
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
 from .class_labels import LearnsFromClasses, classParts
 from .micrograph_kinds import Micrographs
@@ -411,7 +411,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             return [self.NOTHING_YET]
         lines = [self.NOTHING_YET] if coordinates is None else convert.pickLines(coordinates, results)
         if not self._learns():
-            return lines[:1] + (convert.modelLine(cardOf(self)) if self.method.get() == NETWORK else []) + lines[1:]
+            return lines[:1] + convert.modelLine(self._modelCard()) + lines[1:]
         learnt = (made for made in (r.outputs for r in results) if isinstance(made, contract.AutoPickOutputs))
         stopped = next((made.stop_reason for made in learnt), None)
         return lines + convert.roundsInWords(convert.readRounds(self._output()), stopped) + self._classLines()
@@ -426,6 +426,6 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         if self.method.get() == TEMPLATES:
             return ["cryodl", "Roseman2003"]
         # DeepPicker's second iteration and DeepEM's recursion are what the rounds are made of.
-        networks = [(cardOf(self) or {}).get("network"), *(("deeppicker", "deepem") if self._learns() else ())]
+        networks = [(self._modelCard() or {}).get("network"), *(("deeppicker", "deepem") if self._learns() else ())]
         keys = [key for network in networks for key in contract.network_citations("picker", network)]
         return ["cryodl", *dict.fromkeys(keys)]

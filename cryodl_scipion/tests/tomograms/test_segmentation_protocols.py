@@ -92,7 +92,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         with mock.patch.object(protocol_segment, "shippedModels", return_value={}):
             self.assertIn("There is no model. Choose", " ".join(self.segmentation(models=[]).validate()))
         unknown = self.segmentation(models=[], shippedModels="membrain")
-        self.assertIn("Shipped models has 'membrain', which does not exist", " ".join(unknown.validate()))
+        self.assertIn("Shipped model is 'membrain', which does not exist", " ".join(unknown.validate()))
         self.assertIn(
             "Scipion threads is 2; at least 3 are needed: one starts the steps, one looks for new tomograms",
             " ".join(self.segmentation(numberOfThreads=2).validate()),

@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 import numpy as np
 from pwem.objects import Volume
 
+from ...convert.maps import halfMapsOf
 from ...convert.names import withoutChecksum
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtBackProject
@@ -212,5 +213,5 @@ def mapSlicesView(viewer: Any, volume: Volume) -> Any:
 
 
 def mapsOf(volume: Volume) -> Dict[str, Any]:
-    halves = [path for path in (volume.getHalfMaps() or "").split(",") if path]
-    return dict({"map": volume.getFileName()}, **{f"half-map {n}": path for n, path in enumerate(halves, 1)})
+    halves = {f"half-map {n}": path for n, path in enumerate(halfMapsOf(volume), 1)}
+    return dict({"map": volume.getFileName()}, **halves)

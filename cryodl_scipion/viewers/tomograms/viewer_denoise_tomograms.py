@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of denoised tomograms."""
 
-import os
 from typing import Any, Dict
 
 from pwem.protocols import EMProtocol
@@ -83,7 +82,4 @@ class CryodlDenoiseTomogramsViewer(
         "tomograms.",
     )
     def showModel(self, protocol: EMProtocol) -> Any:
-        folder = protocol.getModelFolder()
-        if not any(os.path.isdir(path) for path in (folder, f"{folder}.partial")):
-            return self.infoMessage("Training has not started yet.", "Nothing yet")
-        return self.window(ModelWindow, folder, self.title("Training"))
+        return self.window(ModelWindow, protocol.getModelFolder(), self.title("Training"))
