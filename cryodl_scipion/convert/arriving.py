@@ -238,12 +238,14 @@ class ArrivingMicrographs(ArrivingItems):
         waiting = super().ready(known)
         return waiting if self._picksClosed else [name for name in waiting if name in self._picked]
 
-    def writePicks(self, folder: str, micrographs: Sequence[Micrograph]) -> None:
-        """Write <folder>/<micrograph>.star of some micrographs, in their own pixels; empty where nothing was picked."""
+    def writePicks(self, folder: str, micrographs: Sequence[Micrograph], like: Optional[ArrivingItems] = None) -> None:
+        """Write <folder>/<micrograph>.star of some micrographs, in their own pixels; empty where nothing was picked.
+        like: whose names and pixels are taken instead."""
         if self._picks is None:
             return
         pwutils.makePath(folder)
-        names, picks = self.engineNames(), self.picksOn(micrographs, self._source.getSamplingRate())
+        like = like or self
+        names, picks = like.engineNames(), self.picksOn(micrographs, like._source.getSamplingRate())
         for micrograph in micrographs:
             writePicks(os.path.join(folder, names[micrograph.getObjId()] + ".star"), picks[micrograph.getMicName()])
 
@@ -344,12 +346,8 @@ class MicrographsOfSets(ArrivingItems):
 
     def writePicks(self, folders: Sequence[str], micrographs: Sequence[Micrograph]) -> None:
         """Write <folder>/<micrograph>.star of each set, in pixels of the first one's micrographs; empty without."""
-        names = self.engineNames()
         for folder, one in zip(folders, self._sets):
-            pwutils.makePath(folder)
-            picks = one.picksOn(micrographs, self._source.getSamplingRate())
-            for micrograph in micrographs:
-                writePicks(os.path.join(folder, names[micrograph.getObjId()] + ".star"), picks[micrograph.getMicName()])
+            one.writePicks(folder, micrographs, self)
 
 
 def halvesOf(micrographs: Pointer) -> Any:
@@ -384,8 +382,8 @@ def checkOther(micrographs: SetOfMicrographs, other: SetOfMicrographs, what: str
     missing = sorted({m.getMicName() for m in micrographs} - {m.getMicName() for m in other})
     return sayIf(
         missing and other.isStreamClosed(),
-        f"{len(missing)} micrographs have no {what}: {', '.join(missing[:5])}. Micrographs are matched by name; choose "
-        f"a subset of micrographs, or leave {fields} empty.",
+        f"Micrographs without {what} ({len(missing)}): {', '.join(missing[:5])}. Micrographs are matched by name; "
+        f"choose a subset of micrographs, or leave {fields} empty.",
     )
 
 

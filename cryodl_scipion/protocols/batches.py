@@ -287,7 +287,7 @@ class ArrivingBatches(StoredSettings):
         # where nothing was found in the others, there are no outputs either, and the run has done its work
         if skipped and not self._doneNames() and all(result.nothing_made for result in results):
             raise ValueError(
-                f"None of the {len(skipped)} {self._ITEM}s could be {self._MADE}. The first: "
+                f"Of {contract.counted(len(skipped), self._ITEM)}, none could be {self._MADE}. The first: "
                 f"{contract.in_words(skipped[0])}"
             )
 

@@ -54,8 +54,8 @@ def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMi
     errors += [] if micrographs is None else _checkOther(micrographs, coordinates, own)
     return errors + sayIf(
         coordinates.getSize() < contract.MIN_PARTICLES,
-        f"There are {coordinates.getSize()} particle coordinates; training needs at least {contract.MIN_PARTICLES}, "
-        "and a useful model needs 20 or more. Pick more.",
+        f"The set has {contract.counted(coordinates.getSize(), 'particle coordinate')}; training needs at least "
+        f"{contract.MIN_PARTICLES}, and a useful model needs 20 or more. Pick more.",
     )
 
 

@@ -135,7 +135,7 @@ def assess(config):
             reason=f"carbon {carbon:.0f} %" if bad else "",
         )
     if not metrics:
-        raise contract.AllSkipped(f"None of the {len(skipped)} micrographs could be read.")
+        raise contract.AllSkipped(f"Of {contract.counted(len(skipped), 'micrograph')}, none could be read.")
     verdicts = {kind: [n for n, f in metrics.items() if f["verdict"] == kind] for kind in ("good", "bad")}
     return dict(
         metrics=metrics, table=os.path.join(config.output, "micrographs.csv"), folder=config.output, **verdicts

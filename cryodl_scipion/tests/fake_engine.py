@@ -136,7 +136,8 @@ def pick(config):
         counts[name] = len(picks)
     if not counts:
         raise contract.AllSkipped(
-            f"None of the {len(skipped)} micrographs could be picked. {skipped[0].item}: {skipped[0].reason}"
+            f"Of {contract.counted(len(skipped), 'micrograph')}, none could be picked. {skipped[0].item}: "
+            f"{skipped[0].reason}"
         )
     scores = [score for name in paths for _, _, score in fake_compare.rows(os.path.join(candidates, name + ".star"))]
     return dict(

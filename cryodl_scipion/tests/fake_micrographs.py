@@ -20,7 +20,7 @@ def denoiseMicrographs(config):
     model = config.model or os.path.join(config.output, "model")
     good = [path for path in config.micrographs if os.path.getsize(path) >= 4096]
     if not good:
-        raise contract.AllSkipped(f"None of the {len(config.micrographs)} micrographs could be read.")
+        raise contract.AllSkipped(f"Of {contract.counted(len(config.micrographs), 'micrograph')}, none could be read.")
     if not os.path.exists(model):
         note(config, f"train {min(len(good), config.training_micrographs)}")
         writeModel(

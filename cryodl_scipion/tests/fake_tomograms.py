@@ -133,7 +133,8 @@ def segment(config):
             writeVolume(file, np.round(100 * np.clip(values - 0.1 * number, 0, 1)).astype(np.int8), config.pixel_size)
     if not files:
         raise contract.AllSkipped(
-            f"None of the {len(skipped)} tomograms could be segmented. The first: {contract.in_words(skipped[0])}"
+            f"Of {contract.counted(len(skipped), 'tomogram')}, none could be segmented. The first: "
+            f"{contract.in_words(skipped[0])}"
         )
     return dict(
         scores=config.output,

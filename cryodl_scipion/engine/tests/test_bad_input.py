@@ -147,7 +147,7 @@ def test_if_all_are_bad_the_run_fails_and_names_the_first(project, capsys):
         write_mrc(project / f"mics/mic{i}.mrc", np.zeros((256, 320), np.float32))
     # a caller in batches must tell it from other errors
     message = message_of(pick_arguments(project), project, capsys, kind="all skipped")
-    assert "None of the 2 micrographs" in message and "mic0.mrc" in message and "constant" in message
+    assert "Of 2 micrographs, none" in message and "mic0.mrc" in message and "constant" in message
 
 
 def test_a_file_that_may_not_be_read_is_skipped(project, monkeypatch):

@@ -75,7 +75,7 @@ def leftOutLines(labelled: Any) -> Any:
     common = set(commonMicrographs([coordinates for _, coordinates in labelled]))
     others = {label: sorted(map(str, set(micrographsByName(picks)) - common)) for label, picks in labelled}
     return [
-        f"{len(names)} micrographs of {label} are not in all sets and are left out: {listed(names)}."
+        f"Micrographs of {label} that are not in all sets, and are left out ({len(names)}): {listed(names)}."
         for label, names in others.items()
         if names
     ]

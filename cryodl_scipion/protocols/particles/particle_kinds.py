@@ -37,7 +37,8 @@ def checkParticles(
     return (
         sayIf(particles.getSize() == 0, f"The set of {what} is empty. Choose another.")
         or sayIf(
-            particles.getSize() < minimum, f"There are {particles.getSize()} {what}; at least {minimum} are needed."
+            particles.getSize() < minimum,
+            f"The number of {what} is {particles.getSize()}; it must be at least {minimum}.",
         )
         or sayIf(
             not particles.getSamplingRate() or particles.getSamplingRate() <= 0,

@@ -43,7 +43,8 @@ class TestCryodlCompare(PickSetsTest):
     def test_binned_micrographs_and_fewer_of_them(self):
         protocol = self.compare(self.a, self.c)
         self.assertRegex(
-            " ".join(protocol._warnings()), r"1 micrographs of .* are not in all sets and are left out: mic_003.mrc"
+            " ".join(protocol._warnings()),
+            r"Micrographs of .* that are not in all sets, and are left out \(1\): mic_003.mrc",
         )
         comparison = self.run_(protocol).comparison()
         self.assertEqual((comparison["micrographs"], list(comparison["counts"].values())), (2, [6, 1]))

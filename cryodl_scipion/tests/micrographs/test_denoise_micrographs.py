@@ -147,7 +147,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         for field in (half.evenMicrographs, half.oddMicrographs):
             field.set(other)
             field.setExtended("outputMicrographs")
-        self.assertIn("2 micrographs have no average of even frames: mic_003", " ".join(half.validate()))
+        self.assertIn("Micrographs without average of even frames (2): mic_003", " ".join(half.validate()))
 
     def test_arriving_micrographs_are_denoised_once_though_the_run_is_stopped(self):
         folder, waiting = os.path.join(self.data, "stream"), os.path.join(self.data, "waiting")

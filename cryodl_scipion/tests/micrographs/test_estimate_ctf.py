@@ -90,7 +90,9 @@ class TestCryodlEstimateCTF(CryodlTest):
         folders = {m.getMicName(): Path(os.path.realpath(m.getFileName())).parent.name for m in run.outputMicrographs}
         self.assertEqual(folders, {"mic_001.mrc": "weighted", "mic_002.mrc": "weighted"})
         run = self.make(weighted=self.importMicrographs(folder, "mic_00[12].mrc"))
-        self.assertIn("1 micrographs have no counterpart in Micrographs to pick on: mic_009", " ".join(run.validate()))
+        self.assertIn(
+            "Micrographs without counterpart in Micrographs to pick on (1): mic_009", " ".join(run.validate())
+        )
 
     def test_what_does_not_fit_is_named(self):
         self.assertIn("not above the minimum defocus", " ".join(self.make(minimumDefocus=60000).validate()))

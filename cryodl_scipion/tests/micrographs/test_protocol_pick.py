@@ -106,7 +106,7 @@ class TestCryodlPick(PickTest):
             CryodlProtPick, dict(self.inputs, inputMicrographs=(imported, "outputMicrographs")), useGpu=False
         )
         self.assertTrue(protocol.isFailed())
-        self.assertIn("None of the 2 micrographs could be picked", protocol.getErrorMessage())
+        self.assertIn("Of 2 micrographs, none could be picked", protocol.getErrorMessage())
         self.assertEqual(protocol.getErrorMessage().count(".mrc"), 1)
 
     def test_a_killed_run_continues_without_loss_or_repetition(self):

@@ -163,7 +163,7 @@ class TestCryodlTrain(CryodlTest):
             return self.errors({field: (made, "outputCoordinates")})
 
         self.assertIn("set of particle coordinates is empty", withLabels({}))
-        self.assertIn("There are 4 particle coordinates; training needs at least 5", withLabels({1: TEN[:4]}))
+        self.assertIn("The set has 4 particle coordinates; training needs at least 5", withLabels({1: TEN[:4]}))
         for word in ("background", "contamination", "uncertain"):
             self.assertIn(f"set of {word} coordinates is empty", withLabels({}, word + "Coordinates"))
         self.assertIn("mic_001.mrc (1; such as x=400, y=20 on 320 x 256 px)", withLabels({1: [(400, 20), (30, 30)]}))

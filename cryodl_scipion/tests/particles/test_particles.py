@@ -314,7 +314,9 @@ class TestCryodlParticleChecks(ParticlesCase):
 
     def test_what_is_missing_is_named(self):
         self.assertIn("is empty", self.errors(self.new()))
-        self.assertIn("There are 1 particles; at least 2 are needed", self.errors(self.make(count=1), minimum=2))
+        self.assertIn(
+            "The number of particles is 1; it must be at least 2.", self.errors(self.make(count=1), minimum=2)
+        )
         self.assertIn("no alignment; angles of a 3-D refinement", self.errors(self.make(aligned=False), "angles"))
         flat = self.make()
         flat.setAlignment2D()

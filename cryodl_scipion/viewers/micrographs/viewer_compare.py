@@ -271,7 +271,7 @@ class PositionsViewer(PanelsViewer, section="Comparison", wait="There is no comp
         titles = ["Set", "Picks"] + ([title for _, title in _METRICS] if comparison["metrics"] else [])
         drawing = (lambda figure: drawComparison(figure, comparison, curves)), (11 if curves else 6, 4.8)
         text = (
-            f"{comparison['micrographs']} micrographs; picks matched one to one within "
+            f"{counted(comparison['micrographs'], 'micrograph')}; picks matched one to one within "
             f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
         )
         text += "" if comparison["metrics"] else ". Without a reference, only the agreement is shown."
@@ -317,7 +317,7 @@ class MapsOfPicksViewer(PanelsViewer, section="Maps of picks", wait="There are n
     @panel("Resolutions and FSC curves", "Resolution of the map of each set, and what it loses.")
     def showResolutions(self, made: Any) -> Any:
         headline = (
-            f"{made.micrographs} micrographs. Loss: by how much the resolution is worse than that of "
+            f"{counted(made.micrographs, 'micrograph')}. Loss: by how much the resolution is worse than that of "
             f"{made.measured_by}. Dashed line: {made.search_resolution:.1f} Å; particles were oriented by coarser "
             "detail, so agreement beyond does not come from the structure."
         )

@@ -229,7 +229,7 @@ def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: b
             skip(name, path, error, _WHAT)
             first = first or error
     if not good:
-        raise AllSkipped(f"None of the {len(names)} subtomograms of {path} can be used. The first: {first}")
+        raise AllSkipped(f"Of {counted(len(names), 'subtomogram')} of {path}, none can be used. The first: {first}")
     usual = collections.Counter(good.values()).most_common(1)[0][0]
     for row in [row for row, box in good.items() if box != usual]:
         skip(names[row], path, ValueError(f"It is {good.pop(row)} px wide, the others {usual} px."), _WHAT)

@@ -251,7 +251,7 @@ class Run(typing.Generic[AskedT]):
         """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
         if self.skipped and len(self.skipped) == len(named):
             error = AllSkipped(
-                f"None of the {len(named)} {noun}s could be {done}. The first: {in_words(self.skipped[0])}"
+                f"Of {counted(len(named), noun)}, none could be {done}. The first: {in_words(self.skipped[0])}"
             )
             error.reasons = {one.item: one.reason for one in self.skipped}
             raise error

@@ -198,7 +198,7 @@ def test_metrics_of_a_micrograph_that_broke_later_do_not_stay(mics):
 def test_only_broken_micrographs_are_an_error(mics, capsys):
     write_mrc(mics / "more/later.mrc", np.zeros((200, 200), np.float32))
     assert assess(mics, micrographs=("more/*.mrc",)) == 2
-    assert "None of the 1 micrographs" in capsys.readouterr().err
+    assert "Of 1 micrograph, none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

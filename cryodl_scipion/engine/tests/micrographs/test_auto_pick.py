@@ -306,7 +306,7 @@ def test_bad_micrographs_are_left_out_and_one_good_one_is_not_enough_to_learn(st
 def test_when_all_are_bad_it_fails_with_a_sentence_and_can_be_repeated(start, capsys):
     (start / "mics").mkdir()
     write_mrc(start / "mics/black.mrc", np.zeros((256, 320), np.float32))
-    assert auto_pick(start) == 2 and "None of the 1 micrographs could be picked" in capsys.readouterr().err
+    assert auto_pick(start) == 2 and "Of 1 micrograph, none could be picked" in capsys.readouterr().err
     blob_project(start, count=2)
     assert auto_pick(start, "--rounds", "0") == 0
 

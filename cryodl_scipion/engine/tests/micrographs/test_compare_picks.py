@@ -67,7 +67,7 @@ def test_against_a_reference(lists):
     assert (second["true_positives"], second["f1"]) == (3, pytest.approx(2 * 3 / 9))
     assert np.allclose(found["agreement"], [[1, 2 * 2 / 8], [2 * 2 / 8, 1]])
     notes = " ".join(found["notes"])
-    assert "a has no list of picks for 1 of the 2 micrographs (m2)" in notes and "1 picks of second" in notes
+    assert "a has no list of picks for 1 of the 2 micrographs (m2)" in notes and "1 pick of second" in notes
     written = json.loads((lists / "out/comparison.json").read_text())
     assert {k: v for k, v in found.items() if k in written} == written
     for name in ("curves_plot", "agreement_plot"):

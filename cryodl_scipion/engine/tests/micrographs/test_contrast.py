@@ -222,5 +222,5 @@ def test_nothing_is_said_of_contrast_and_size_where_nothing_can_be_read(tmp_path
     words = f"pick --micrographs {tmp_path}/a.mrc --pixel-size 4 --particle-diameter 120 --model general --device cpu"
     assert main([*words.split(), "--output", str(tmp_path / "out")]) == 2
     said = "".join(capsys.readouterr())
-    assert "None of the 1 micrographs could be picked" in said
+    assert "Of 1 micrograph, none could be picked" in said
     assert "Contrast" not in said and "particles of any size" not in said and "None protein" not in said

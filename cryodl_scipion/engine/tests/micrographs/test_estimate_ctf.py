@@ -207,7 +207,7 @@ def test_micrographs_without_rings_are_skipped_with_their_reasons(folder):
 def test_nothing_found_at_all_is_an_error(folder, capsys):
     write_mrc(folder / "mics/noise.mrc", np.random.default_rng(3).standard_normal((512, 512)).astype(np.float32))
     assert run(folder, micrographs=("mics/noise.mrc",)) != 0
-    assert "None of the 1 micrographs could be fitted" in capsys.readouterr().err and not (folder / "ctf.star").exists()
+    assert "Of 1 micrograph, none could be fitted" in capsys.readouterr().err and not (folder / "ctf.star").exists()
 
 
 def test_a_pixel_size_that_the_header_contradicts_is_said(folder, capsys):

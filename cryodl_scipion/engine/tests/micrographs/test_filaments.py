@@ -218,7 +218,7 @@ def test_a_bad_micrograph_is_skipped_and_named(micrograph, tmp_path):
     )
     result = pick_filaments(both)
     assert [s.item for s in result.skipped] == ["bad"] and result.outputs["segments"]
-    with pytest.raises(AllSkipped, match="None of the 1 micrographs"):
+    with pytest.raises(AllSkipped, match="Of 1 micrograph, none"):
         pick_filaments(config(tmp_path / "bad.mrc", tmp_path / "none"))
 
 

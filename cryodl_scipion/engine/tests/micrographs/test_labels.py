@@ -141,7 +141,7 @@ def test_coordinates_of_other_micrographs_are_listed(tmp_path):
     (tmp_path / "coordinates/mic1.star").rename(tmp_path / "coordinates/other7.star")
     said = []
     assert [item[0] for item in match_labels(config(tmp_path), said.append)] == ["mic0"]
-    assert len(said) == 1 and "1 micrographs that are not among the 2 given; they are not used: other7" in said[0]
+    assert len(said) == 1 and "also has coordinates of 1 other micrograph, which are not used: other7" in said[0]
 
 
 def test_no_common_name_lists_both_sides(tmp_path):

@@ -165,7 +165,7 @@ def test_a_bad_micrograph_is_left_out_and_named(project, tmp_path):
     result = pick(tmp_path, tmp_path / "picks", particle_diameter=110.0)
     assert [s.item for s in result.skipped] == ["short"] and list(result.outputs["counts"]) == ["good"]
     (mics / "good.mrc").unlink()
-    with pytest.raises(AllSkipped, match="None of the 1 micrographs could be picked"):
+    with pytest.raises(AllSkipped, match="Of 1 micrograph, none could be picked"):
         pick(tmp_path, tmp_path / "other", particle_diameter=110.0)
 
 

@@ -163,7 +163,7 @@ def test_bad_volumes_are_skipped_with_their_reasons_and_named(tmp_path, capsys):
     assert "give the feature's value (--label)" in reasons["labels"]
     assert "values from 40 to 40; scores must be 0 to 1" in reasons["density"]
     assert "Give --pixel-size" in reasons["unscaled"]
-    assert run("labels") == 2 and "None of the 1 volumes could be used" in capsys.readouterr().err
+    assert run("labels") == 2 and "Of 1 volume, none could be used" in capsys.readouterr().err
 
 
 def test_a_label_for_scores_is_refused_wherever_they_lie(tmp_path, capsys):

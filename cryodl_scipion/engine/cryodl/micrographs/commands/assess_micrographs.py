@@ -9,7 +9,7 @@ from simulated ones, or beyond a limit. Micrographs that cannot be read stand in
 
 from pathlib import Path
 
-from ...contract import AssessMicrographsConfig, AssessMicrographsOutputs, describe_all, some_names, write_json
+from ...contract import AssessMicrographsConfig, AssessMicrographsOutputs, counted, describe_all, some_names, write_json
 from ...io import coordinates, files, micrographs, stamps
 from ...running.runner import PROGRAM, Run, command
 from ..assess import assessment
@@ -65,8 +65,8 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     unpicked = [n for n in mine if picks is not None and n not in picks]
     if unpicked:
         run.warn(
-            f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so their numbers of "
-            f"particles are unknown: {some_names(unpicked)}."
+            f"{config.coordinates} has no list of picks of {counted(len(unpicked), 'micrograph')}, so the number of "
+            f"particles there is unknown: {some_names(unpicked)}."
         )
     verdicts = {name: judge_record(record, config) for name, record in records.items()}
     told = lambda value: "" if value is None else f"{value:.4f}" if isinstance(value, float) else value

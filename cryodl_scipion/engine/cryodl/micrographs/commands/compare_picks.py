@@ -33,7 +33,7 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
     here = set(names)
     outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in here) for k, picks in sets.items()}
     notes = pick_sets.lacking_in_words(sets, names)
-    notes += [f"{n} picks of {k} are on micrographs that are not compared." for k, n in outside.items() if n]
+    notes += [f"On micrographs that are not compared: {counted(n, 'pick')} of {k}." for k, n in outside.items() if n]
     sets = {name: compare.within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()
     known: compare.Positions = {} if reference is None else reference
@@ -73,7 +73,7 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
         compare.print_table(rows, "set")
         print()
     print(
-        f"Agreement: F1 of each pair on {made.micrographs} micrographs, matched one to one within "
+        f"Agreement: F1 of each pair on {counted(made.micrographs, 'micrograph')}, matched one to one within "
         f"{made.match_distance_px:.1f} px."
     )
     for name, row in zip(made.sets, made.agreement):

@@ -2,7 +2,7 @@
 """`cryodl evaluate-picks`: precision, recall, F1 and average precision of picks, per micrograph and pooled. Print the
 metrics; beside them, those of all candidates where `cryodl pick` left its candidates."""
 
-from ...contract import EvaluatePicksConfig, EvaluatePicksOutputs, some_names
+from ...contract import EvaluatePicksConfig, EvaluatePicksOutputs, counted, some_names
 from ...running.runner import Run, command
 from ..compare import candidates_beside, pick_metrics, print_table
 
@@ -13,7 +13,7 @@ def evaluate_picks(config: EvaluatePicksConfig, run: Run) -> EvaluatePicksOutput
     missing, micrographs = metrics.pop("missing"), metrics.pop("micrographs")
     if missing:
         run.warn(
-            f"{len(missing)} micrographs of the reference have no picks; all their particles count as missed: "
+            f"{counted(len(missing), 'micrograph')} of the reference without picks; all particles there are missed: "
             f"{some_names(missing)}. Restrict the comparison with --micrographs."
         )
     candidates, folder = None, candidates_beside(config.coordinates)

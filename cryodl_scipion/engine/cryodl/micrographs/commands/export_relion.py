@@ -29,7 +29,7 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     rows = {name: pick_sets.project_name(path, config.project) for name, path in named.items() if name in picks}
     if not rows:
         raise ValueError(
-            f"None of the {counted(len(named), 'micrograph')} has picks in {config.coordinates}. They are matched "
+            f"Of {counted(len(named), 'micrograph')}, none has picks in {config.coordinates}. They are matched "
             f"by name: the first micrograph is {next(iter(named))}, the first list of picks {next(iter(picks))}."
         )
     for name in (name for name in named if name not in picks):

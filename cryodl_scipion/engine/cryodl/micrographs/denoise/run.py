@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, denoises_blindly, in_words
+from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, counted, denoises_blindly, in_words
 from ...core.fourier import filtered
 from ...core.frc import correlation
 from ...io.files import spread_first
@@ -144,7 +144,7 @@ def load_views(
         views.append(cut_down(made, MAX_PIXELS // wanted, np.random.default_rng((seed, index))))
     if not names:
         raise AllSkipped(
-            f"None of the {len(sources)} training micrographs could be read. The first: {in_words(bad[0])}"
+            f"Of {counted(len(sources), 'training micrograph')}, none could be read. The first: {in_words(bad[0])}"
         )
     return names, views
 

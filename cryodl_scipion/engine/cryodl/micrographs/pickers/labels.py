@@ -114,8 +114,8 @@ def match_labels(
     boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
     if boxed:
         warn(
-            f"{len(boxed)} micrographs have boxes on background or contamination, but no list of particles; with "
-            f"{label_kind(config)} labels (train-picker --labels) they are not used: {some_names(boxed)}."
+            f"Boxes on background or contamination of {counted(len(boxed), 'micrograph')} without a list of particles "
+            f"are not used with {label_kind(config)} labels (train-picker --labels): {some_names(boxed)}."
         )
     boxes_of = lambda name: (group.get(name, _NOWHERE) for group in groups)
     items = [
@@ -130,7 +130,7 @@ def match_labels(
     total = sum(len(item.positives) for item in items)
     if total < MIN_PARTICLES:
         raise ValueError(
-            f"{config.coordinates} has {total} particles for these micrographs; training needs at least "
+            f"{config.coordinates} has {counted(total, 'particle')} for these micrographs; training needs at least "
             f"{MIN_PARTICLES}, and a useful model needs 20 or more."
         )
     return items
@@ -197,8 +197,8 @@ def _of_micrographs(
         )
     if unmatched:
         warn(
-            f"{source} has coordinates of {len(unmatched)} micrographs that are not among the {len(names)} given; "
-            f"they are not used: {some_names(unmatched)}."
+            f"{source} also has coordinates of {counted(len(unmatched), 'other micrograph')}, which are not used: "
+            f"{some_names(unmatched)}."
         )
     return {k: value for k, value in values.items() if k in names}
 
@@ -242,7 +242,7 @@ def load_labels(
 
 
 def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) -> str:
-    needed = f"which leaves {left} particles; training needs at least {MIN_PARTICLES}"
+    needed = f"which leaves {counted(left, 'particle')}; training needs at least {MIN_PARTICLES}"
     if not skipped:
         return f"Nearly all labelled particles lie in uncertain regions (--uncertain), {needed}."
     return (

@@ -63,7 +63,7 @@ def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> Compare
         if not records:
             first = run.skipped[0]
             raise AllSkipped(
-                f"None of the {len(run.skipped)} sets of picks gave a map. The first, {first.item}: {in_words(first)}"
+                f"None of the sets of picks ({len(run.skipped)}) gave a map. First, {first.item}: {in_words(first)}"
             )
     outputs = _written(config, compared, records, diameter, folder)
     one_map.print_rows(outputs)
