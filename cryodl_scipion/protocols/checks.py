@@ -41,11 +41,15 @@ def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMi
     particles: background, contamination, uncertain. micrographs: SetOfMicrographs to use instead of the coordinates'
     own, or None."""
     own = coordinates.getMicrographs()
-    wrong = sayIf(
-        own is None or own.getSize() == 0,
-        "The particle coordinates are not linked to micrographs. Choose coordinates that belong to a set of "
-        "micrographs.",
-    ) or sayIf(coordinates.getSize() == 0, "The set of particle coordinates is empty. Pick some particles first.")
+    wrong = (
+        sayIf(
+            own is None or own.getSize() == 0,
+            "The particle coordinates are not linked to micrographs. Choose coordinates that belong to a set of "
+            "micrographs.",
+        )
+        or sayIf(coordinates.getSize() == 0, "The set of particle coordinates is empty. Pick some particles first.")
+        or checkMicrographs(own, " of the coordinates")
+    )
     if wrong:
         return wrong
     errors = _outside("particle coordinates", coordinates, own)

@@ -27,7 +27,6 @@ class MapsBase(protocol_base.OneRunBase):
         return frame.xyz
 
     def _frameLines(self, name: str = _FRAME_FILE) -> List[str]:
-        """What _position has written down under this name."""
         found = [readJson(os.path.join(self._inputFolder(), name))]
         return [
             f"Map and model fit by: {frame['word']} (the map begins at "

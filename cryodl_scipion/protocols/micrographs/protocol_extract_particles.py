@@ -40,7 +40,13 @@ class PicksToExtract(kinds.Growing):
 
     def check(self, protocol: Any, found: SetOfCoordinates) -> List[str]:
         frame = protocol._micrographs()
-        return checkPicks(frame, found) or checks.checkMicrographs(frame)
+        return (
+            checkPicks(frame, found)
+            or checks.checkMicrographs(frame)
+            or checks.sayIf(
+                found.getSize() == 0 and found.isStreamClosed(), "The set of coordinates is empty. Pick first."
+            )
+        )
 
 
 class Ctfs(kinds.Pointing):

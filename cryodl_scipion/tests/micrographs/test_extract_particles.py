@@ -95,6 +95,12 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertFalse(bare.outputParticles.hasCTF())
         self.assertRegex("\n".join(bare.summary()), "[0-9] picks left out: the box extends beyond the edge")
 
+    def test_an_empty_set_of_picks_does_not_finish_without_particles(self):
+        empty = self.makeCoordinates(self.imported, {})
+        run = self.extract(empty, None)
+        self.assertFalse(run.isFinished())
+        self.assertIn("The set of coordinates is empty. Pick first.", run.getErrorMessage())
+
     def test_what_does_not_fit_is_named(self):
         wrong = lambda **values: " ".join(self.extract(self.picked, self.ctf, run=False, **values).validate())
         self.assertIn("must be even", wrong(box=33))

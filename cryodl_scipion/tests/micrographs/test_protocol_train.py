@@ -3,6 +3,9 @@
 
 import json
 import os
+from unittest import mock
+
+from pwem.objects import SetOfMicrographs
 
 from ...convert.relion_star import readColumns
 from ...engine.cryodl import contract
@@ -166,6 +169,8 @@ class TestCryodlTrain(CryodlTest):
         self.assertIn("The set has 4 particle coordinates; training needs at least 5", withLabels({1: TEN[:4]}))
         for word in ("background", "contamination", "uncertain"):
             self.assertIn(f"set of {word} coordinates is empty", withLabels({}, word + "Coordinates"))
+        with mock.patch.object(SetOfMicrographs, "getSamplingRate", return_value=None):
+            self.assertIn("micrographs of the coordinates have no pixel size", withLabels({1: TEN}))
         self.assertIn("mic_001.mrc (1; such as x=400, y=20 on 320 x 256 px)", withLabels({1: [(400, 20), (30, 30)]}))
         other = self.importMicrographs(os.path.dirname(writeOther(self.data + "/strange")))
         self.assertIn(
