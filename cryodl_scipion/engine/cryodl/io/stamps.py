@@ -52,7 +52,7 @@ def _files(text: str) -> typing.Iterator[str]:
     """Files that a text of a config names; none if it is a word."""
     if not os.path.exists(text) and not glob.glob(text):
         text = name_and_path(text)[1]  # a set of picks with a name: 'topaz=picks/topaz'
-    for path in [text] if os.path.exists(text) else sorted(glob.glob(text)):
+    for path in [text] if os.path.exists(text) else filter(os.path.exists, sorted(glob.glob(text))):  # no dead links
         if os.path.isdir(path) and not is_zarr(path):
             yield from sorted(e.path for e in os.scandir(path) if e.is_file() and not e.name.startswith("."))
         else:

@@ -95,11 +95,12 @@ def test_bad_micrographs_are_left_out_and_counted(tmp_path, capsys):
     write_micrographs(tmp_path, 2)
     write_mrc(tmp_path / "mics/empty.mrc", np.zeros(SHAPE, np.float32))
     (tmp_path / "mics/short.mrc").write_bytes((tmp_path / "mics/mic0.mrc").read_bytes()[:5000])
+    (tmp_path / "mics/gone.mrc").symlink_to(tmp_path / "moved.mrc")
     assert denoise(tmp_path) == 0
     result = Result.read(tmp_path / "result.json")
-    assert sorted(s.item for s in result.skipped) == ["empty", "short"]
+    assert sorted(s.item for s in result.skipped) == ["empty", "gone", "short"]
     assert set(result.outputs["files"]) == {"mic0", "mic1"}
-    assert "2 micrographs were skipped" in " ".join(result.warnings)
+    assert "3 micrographs were skipped" in " ".join(result.warnings)
     assert check_model(result.outputs["model"])["training"]["micrographs"] == ["mic0", "mic1"]
 
     assert denoise(tmp_path, "--model", tmp_path / "out/model", micrographs=[str(tmp_path / "mics/empty.mrc")]) == 2
