@@ -93,8 +93,7 @@ class CryodlTemplate(LocalTemplate):
 
 
 def _refuse(why: str) -> NoReturn:
-    """Raises SystemExit. A window that asked for the answers is gone by then: why is said in another one, since Scipion
-    may have been started without a terminal."""
+    """Raises SystemExit. If a window asked for the answers, which is gone by then, why is said in another one."""
     if getattr(tkinter, "_default_root", None) and os.path.basename(sys.argv[0]) == _COMMAND:
         messagebox.showerror("Workflow template", why)
     sys.exit(why)

@@ -239,8 +239,7 @@ class ArrivingMicrographs(ArrivingItems):
         return waiting if self._picksClosed else [name for name in waiting if name in self._picked]
 
     def writePicks(self, folder: str, micrographs: Sequence[Micrograph], like: Optional[ArrivingItems] = None) -> None:
-        """Write <folder>/<micrograph>.star of some micrographs, in their own pixels; empty where nothing was picked.
-        like: whose names and pixels are taken instead."""
+        """Write <folder>/<micrograph>.star; empty where nothing was picked. like: whose names and pixels are taken."""
         if self._picks is None:
             return
         pwutils.makePath(folder)

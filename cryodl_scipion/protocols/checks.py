@@ -44,8 +44,7 @@ def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMi
     wrong = (
         sayIf(
             own is None or own.getSize() == 0,
-            "The particle coordinates are not linked to micrographs. Choose coordinates that belong to a set of "
-            "micrographs.",
+            "The particle coordinates are not linked to micrographs. Choose coordinates of a set of micrographs.",
         )
         or sayIf(coordinates.getSize() == 0, "The set of particle coordinates is empty. Pick some particles first.")
         or checkMicrographs(own, " of the coordinates")

@@ -27,11 +27,10 @@ class MapsBase(protocol_base.OneRunBase):
         return frame.xyz
 
     def _frameLines(self, name: str = _FRAME_FILE) -> List[str]:
-        found = [readJson(os.path.join(self._inputFolder(), name))]
         return [
             f"Map and model fit by: {frame['word']} (the map begins at "
             f"{', '.join(f'{value:.2f}' for value in frame['xyz'])} Å)"
-            for frame in filter(None, found)
+            for frame in filter(None, [readJson(os.path.join(self._inputFolder(), name))])
         ]
 
     def _mapFor(

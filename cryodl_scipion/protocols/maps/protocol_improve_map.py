@@ -85,6 +85,12 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         made = protocol_base.possibleOutputs(self._CONFIG)
         return {name: made[name] for name in made if issubclass(made[name], EMSet) is manyMaps}
 
+    def makePathsAndClean(self) -> None:
+        super().makePathsAndClean()
+        missing = {*self._namedVolumes()} - {*self._resultsByName()}
+        for _, old in list(self.iterOutputAttributes()) if missing else ():
+            self.deleteOutput(old)  # of an input that was changed before *Continue*
+
     def _insertAllSteps(self) -> None:
         settings = self._settings()
         for name in self._namedVolumes():
@@ -93,9 +99,8 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
 
     def improveStep(self, name: str, settings: Dict[str, Any]) -> None:
         config = self._ofMap(self._config(**self._writtenFiles()), name, written=True)
-        os.makedirs(self._getExtraPath(name), exist_ok=True)
-        write_json(self._getExtraPath(name, _INPUT), self._inputOf(self._namedVolumes()[name]))
         self._runOnce(config, str(config.output), folder=self._getExtraPath(name))
+        write_json(self._getExtraPath(name, _INPUT), self._inputOf(self._namedVolumes()[name]))
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
@@ -107,9 +112,8 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
                 doubt = engine_protocol.volumeFrom(outputs.doubt, volume.getSamplingRate(), ownOrigin(volume), DOUBT)
                 doubt.setObjLabel(f"{name} (doubt)")
                 made["outputDoubt"].append(doubt)
-        volumes = [(name, found) for name, found in made.items() if found]
-        sets = {name + "s": self._setOf(found, name) for name, found in volumes if isSet}
-        self._defineRelated(**(sets if isSet else {name: found[0] for name, found in volumes}))
+        outputOf = lambda name: self._setOf(made[name], name) if isSet else made[name][0]
+        self._defineRelated(**{name + "s" * isSet: outputOf(name) for name, found in made.items() if found})
 
     def _improved(self, name: str, volume: Volume, outputs: ImproveMapOutputs) -> Volume:
         alone = outputs.unchanged
@@ -148,8 +152,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         return list(self._resultsByName().values())
 
     def _resultsByName(self) -> Dict[str, Result[ImproveMapOutputs]]:
-        """{name: result} of the maps that the form names now: others may be left of an input that was changed before
-        the run was continued, and hold a map of the same name."""
+        """{name: result} of the form's maps; others may be left of an input that was changed before *Continue*."""
         named, made = self._namedVolumes(), self._engineResultFiles()
         paths = {name: self._getExtraPath(name, protocol_base.RESULT_FILE) for name in named}
         if len(paths) == 1 and not {*made} & {*paths.values()}:  # version 0.1.0 named the folder otherwise
@@ -199,6 +202,5 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
     def _tell(self, results: Sequence[Result[ImproveMapOutputs]]) -> List[str]:
         named = self._resultsByName()
         prefix = "{}: ".format if len(named) > 1 else "".format
-        told = super()._tell
-        lines = {name: told([result]) + self._frameLines(f"frame_{name}.json") for name, result in named.items()}
-        return [prefix(name) + line for name in named for line in lines[name]] or ["No improved map yet."]
+        lines = {name: [*one.summary, *self._frameLines(f"frame_{name}.json")] for name, one in named.items()}
+        return [prefix(name) + line for name in named for line in lines[name]] if named else ["No improved map yet."]

@@ -141,6 +141,15 @@ class TestCryodlImproveMap(MapsTest):
             self.assertEqual([list(run._resultsByName()), list(made._data() or ())], [["map_1"][:count]] * 2)
             self.assertEqual((len(run._methods()), "told this" in " ".join(run.summary())), (count, bool(count)))
 
+    def test_outputs_of_an_input_that_was_changed_do_not_stay(self):
+        run = self.finished(self.improve(self.volume))
+        self.assertTrue(run.hasAttribute("outputDoubt"))
+        run.inputVolume.set(self.bare)  # it has no half-maps
+        run.inputVolume.setExtended("outputVolume")
+        self.proj.launchProtocol(run, wait=True)
+        self.assertEqual([name for name, _ in self.finished(run).iterOutputAttributes()], ["outputVolume"])
+        self.assertIn("bare_1 (improved)", run.outputVolume.getObjLabel())
+
     def test_the_frames_of_several_maps_name_their_map(self):
         source = self.setOf(self.data + "/map.mrc", self.data + "/bare.mrc")
         run = self.finished(
