@@ -290,7 +290,7 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
 
 def test_contrast_and_the_spread_of_shifts_are_seen_in_coarse_detail(project):
     particles = read_particles("p.star")
-    config = AssignOrientationsConfig(particles="p.star", structure="map.mrc", output="o.star", angular_step=8)
+    config = AssignOrientationsConfig(particles="p.star", structure="map.mrc", output="o.star", angular_step=12)
     structure = prepare_structure(config, particles, "cpu")
     sources = [one.measured() for one in hypotheses(particles, structure.settings.diameter, "auto")]
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, "cpu")

@@ -96,8 +96,8 @@ class SearchSettings:
 
 
 SAMPLE = 192  # particles from which strength and spread of shifts are learnt
-# logarithmic evidence by which a reading is behind already in coarse detail or in a third of these: five times what all
-# of them need, as a few particles may be junk
+# logarithmic evidence by which a reading is behind already in coarse detail or in an eighth or a third of these: five
+# times what all of them need, as a few particles may be junk
 CLEARLY = 5 * SURE
 ROUGH = 64  # particles at least of the first two rounds; the very first looks at all shifts where no spread is known
 # degrees, Å: contrast, the spread of the shifts and the structure's size are seen in coarse detail already
@@ -167,11 +167,11 @@ class Search:
         return Search(source, self.projector, size * self.zoom * self.pixel_size, settings, self.disc.device)
 
     def compare(self, sources: typing.Sequence[Source]) -> list[float]:
-        """Logarithmic evidence of each of several readings of a sample of the images (Sources) over the best one's. Those
+        """Logarithmic evidence of each of several readings (Sources) of some of the images over the best one's. Those
         that coarse detail or a few leave far behind are not compared further: a sequential test (Wald 1945)."""
         behind = dict.fromkeys(range(len(sources)), 0.0)
         left, coarse = list(behind), self.coarse(sources[0])
-        for search, every in ((coarse, 1), (self, 3), (self, 1)):
+        for search, every in ((coarse, 1), (self, 8), (self, 3), (self, 1)):
             rows, shifts = search.sample(ROUGH)[::every], search.shifts(self.spread)
             found = evidences([sources[number] for number in left], rows, search.bank, shifts, self.width)
             behind.update({number: value - max(found) for number, value in zip(left, found)})
