@@ -78,6 +78,15 @@ def sample_rows(count: int, maximum: int = SAMPLE) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))
 
 
+def sample_groups(particles: ParticleSet, maximum: int) -> np.ndarray:
+    """(m,) int as sample_rows, of small optics groups more than their part: each must tell of its images' treatment."""
+    _, group, sizes = np.unique(particles.columns["rlnOpticsGroup"], return_inverse=True, return_counts=True)
+    most = next((most for most in range(maximum, 1, -1) if np.minimum(sizes, most).sum() <= maximum), 1)
+    parts = np.split(np.argsort(group, kind="stable"), sizes.cumsum()[:-1])
+    rows = np.sort(np.concatenate([part[sample_rows(len(part), most)] for part in parts]))
+    return np.asarray(rows[sample_rows(len(rows), maximum)])
+
+
 SMOOTH = 3e-7  # of the mean power, in fine detail: real raw images had 0.06 to 0.8, and 6e-6 where they came as JPEG
 
 

@@ -14,7 +14,7 @@ from ..core.projections import Projector, rotation_matrices
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet
 from .half_disc import HalfDisc
-from .observed import SAMPLE, prepare, resample, sample_rows
+from .observed import SAMPLE, prepare, resample, sample_groups, sample_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +75,7 @@ def image_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torc
 
 
 SURE = 5.0  # standard errors
+DIRTY = 10  # images, of one or several optics groups, that may all be of one dirty place: so few decide nothing
 
 
 def find_contrast(particles: ParticleSet, diameter_px: float | None = None) -> tuple[str, bool, str]:
@@ -84,16 +85,15 @@ def find_contrast(particles: ParticleSet, diameter_px: float | None = None) -> t
     Returns contrast: 'bright' or 'dark'; what is not sure is taken as bright.
     significant: beyond 5 standard errors.
     Raises ValueError for empty images."""
-    _, matches = _ball_matches(particles, diameter_px)
+    matches = _ball_matches(particles, sample_rows(len(particles), 4 * SAMPLE), diameter_px)
     error = float(matches.std() / len(matches) ** 0.5) if len(matches) > 1 else float("inf")
     return contrast_of(float(matches.mean()), error, "a sphere of the particle's size")
 
 
-def _ball_matches(particles: ParticleSet, diameter_px: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (m,) of a sample, and the mean product (m,) of each image with a ball as its CTF shows it. diameter_px: see
+def _ball_matches(particles: ParticleSet, rows: np.ndarray, diameter_px: float | None = None) -> np.ndarray:
+    """(m,) mean products of the images of rows (m,) with a ball as their CTF shows it. diameter_px: see
     find_contrast."""
-    rows, box = sample_rows(len(particles), 4 * SAMPLE), particles.box
-    matches = list[torch.Tensor]()
+    matches, box = list[torch.Tensor](), particles.box
     diameter_px = diameter_px or 0.6 * box
     ball = torch.fft.rfft2(((diameter_px / 2) ** 2 - from_middle(box).square()).clamp(min=0).sqrt())
     for part in np.array_split(rows, -(-len(rows) // SAMPLE)):
@@ -101,13 +101,13 @@ def _ball_matches(particles: ParticleSet, diameter_px: float | None = None) -> t
         template = torch.fft.irfft2(seen.expand(len(part), -1, -1), s=(box, box))
         template = template - template.mean((1, 2), keepdim=True)
         matches.append((prepare(particles.images(part), diameter_px) * template).mean((1, 2)))
-    return rows, torch.cat(matches).double().numpy()
+    return torch.cat(matches).double().numpy()
 
 
 def group_notes(particles: ParticleSet) -> list[str]:
     """A sentence, in a list, if optics groups have opposite contrast, by comparison with a ball."""
-    several = len(set(particles.columns["rlnOpticsGroup"])) > 1
-    return opposite_groups(particles, *_ball_matches(particles)) if several else []
+    rows, several = sample_groups(particles, 4 * SAMPLE), len(set(particles.columns["rlnOpticsGroup"])) > 1
+    return opposite_groups(particles, rows, _ball_matches(particles, rows)) if several else []
 
 
 def opposite_groups(particles: ParticleSet, rows: np.ndarray, matches: np.ndarray) -> list[str]:
@@ -117,11 +117,12 @@ def opposite_groups(particles: ParticleSet, rows: np.ndarray, matches: np.ndarra
     names, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
     means = np.bincount(group, matches.clip(-3 * matches.std(), 3 * matches.std())) / counts
     spread = np.sqrt(((matches - means[group]) ** 2).sum() / max(len(matches) - len(names), 1)) or np.inf
-    dark, bright = (names[sign * means * np.sqrt(counts) > SURE * spread] for sign in (-1, 1))
+    sure = [sign * means * np.sqrt(counts) > SURE * spread for sign in (-1, 1)]
+    dark, bright = (names[one] for one in sure)
     return [
         f"{particles.path}: protein is bright in the images of optics group {', '.join(bright)}, dark in those of "
         f"{', '.join(dark)}. Multiply the images of either by -1."
-    ] * bool(len(dark) and len(bright))
+    ] * all(counts[one].sum() > DIRTY for one in sure)
 
 
 def contrast_of(value: float, error: float, compared: str) -> tuple[str, bool, str]:

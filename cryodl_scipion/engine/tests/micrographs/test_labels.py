@@ -8,6 +8,7 @@ from picking import training_config as config
 from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, write_mrc, write_star
 
 from cryodl.contract import PICKER_NETWORKS
+from cryodl.io.star import write_tables
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.labels import (
@@ -27,6 +28,20 @@ def test_labels_find_their_micrographs(tmp_path):
     for name, path, positives, negatives, *_ in items:
         assert path.endswith(f"{name}.mrc") and np.allclose(positives, ground_truth[name], atol=1e-3)
         assert negatives.shape == (0, 2)
+
+
+def test_particles_with_shifts_are_labels_where_these_centre_them(tmp_path):
+    ground_truth, heard, rows = blob_project(tmp_path), list[str](), dict[str, list[object]]()
+    for name, yx in ground_truth:
+        rows.setdefault("rlnMicrographName", []).extend([f"{name}.mrc"] * len(yx))
+        for axis, values, shift in (("Y", yx[:, 0], 3.0), ("X", yx[:, 1], -2.0)):
+            rows.setdefault(f"rlnCoordinate{axis}", []).extend(values + shift)
+            rows.setdefault(f"rlnOrigin{axis}Angst", []).extend([shift * PIXEL_SIZE] * len(yx))
+    write_tables(tmp_path / "particles.star", {"particles": rows})
+    items = match_labels(config(tmp_path, coordinates=str(tmp_path / "particles.star")), heard.append)
+    for item, (_, yx) in zip(items, ground_truth, strict=True):
+        assert np.allclose(item.positives, yx, atol=1e-3)
+    assert len(heard) == 1 and "has shifts" in heard[0]
 
 
 def test_micrographs_without_labels_are_left_out(tmp_path):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl assign-orientations`: particles and a structure in, the same particles with angles and shifts out."""
 
-import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +15,7 @@ from synthetic import correlation, lopsided_density, write_mrc
 
 from cryodl.core.symmetry import angular_distance
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
-from cryodl.particles.orientations import assign, structure
+from cryodl.particles.orientations import assign
 
 
 @pytest.fixture
@@ -71,17 +70,6 @@ def test_the_file_keeps_raw_images_and_all_columns_and_adds_scores(project):
     assert np.isfinite(np.array([found.columns["cryodlScore"], found.columns["cryodlMargin"]], float)).all()
     assert (Path("p.star").read_bytes(), Path("p.mrcs").read_bytes()) == before
     assert not Path("o.star.partial").exists()
-
-
-def test_without_refinement_the_angles_are_those_of_the_grid(project, monkeypatch):
-    monkeypatch.setattr(structure, "SearchSettings", functools.partial(structure.SearchSettings, refine=False))
-    orient()
-    found = read_particles("o.star")
-    heights = np.unique(np.round(np.cos(np.radians(found.angles[:, 1])), 5))
-    from cryodl.core.healpix_grid import directions
-
-    assert set(heights) <= set(np.round(np.cos(np.radians(directions(15)[:, 1])), 5))
-    assert np.median(errors()[0]) < 12
 
 
 def test_dark_protein_is_noticed(project):

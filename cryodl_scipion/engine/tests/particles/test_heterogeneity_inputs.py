@@ -127,16 +127,18 @@ def test_a_treatment_of_one_optics_group_is_no_motion(here, state, tmp_path):
 
 
 def test_dirt_in_optics_groups_of_few_images_is_no_treatment(here):
-    """One image with a very large difference, and two with very large matches, in groups of three of 300."""
-    raw = read_particles("p.star")
+    """One image with a very large difference, and two with very large matches, in groups of three of 300; then all
+    images of one group."""
+    raw, rng = read_particles("p.star"), np.random.default_rng(0)
     groups = dict(raw.columns, rlnOpticsGroup=[str(number // 3) for number in range(300)])
-    particles, rng = dataclasses.replace(raw, columns=groups), np.random.default_rng(0)
-    gains = {state: rng.normal(0, 1, 300) for state in inputs.WORDS}
-    gains["multiplied"][7] += 60
-    inputs._check_ctf(particles, gains)
-    matches = rng.normal(1, 1, 300)
-    matches[[7, 100]] += [-60, 60]
-    assert not opposite_groups(particles, np.arange(300), matches)
+    particles = dataclasses.replace(raw, columns=groups)
+    for dirty in ([7, 100], [6, 7, 8]):
+        gains = {state: rng.normal(0, 1, 300) for state in inputs.WORDS}
+        gains["multiplied"][[n for n in dirty if n < 9]] += 60
+        inputs._check_ctf(particles, gains)
+        matches = rng.normal(1, 1, 300)
+        matches[dirty] += -60 if len(dirty) > 2 else np.array([-60, 60])
+        assert not opposite_groups(particles, np.arange(300), matches)
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,8 @@ def test_groups_of_one_contrast_and_of_few_images_are_not_named(project):
     for groups in (np.arange(80) % 40, np.arange(80)):
         columns = dict(particles.columns, rlnOpticsGroup=groups.astype(str).tolist())
         assert not group_notes(dataclasses.replace(particles, columns=columns))
+
+
+def test_a_group_of_a_thousandth_of_a_large_set_is_named(project):
+    many = read_particles("p.star").subset(np.r_[np.tile(np.nonzero(np.arange(80) % 4)[0], 300), :80:4])
+    assert len(many) == 18020 and len(group_notes(many)) == 1

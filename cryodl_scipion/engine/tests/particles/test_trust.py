@@ -288,6 +288,17 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
     assert stated(orient("other.star").warnings) == pytest.approx(1.1, rel=0.02)  # not by what its own views fit
 
 
+def test_contrast_and_the_spread_of_shifts_are_seen_in_coarse_detail(project):
+    particles = read_particles("p.star")
+    config = AssignOrientationsConfig(particles="p.star", structure="map.mrc", output="o.star", angular_step=12)
+    structure = prepare_structure(config, particles, "cpu")
+    sources = [one.measured() for one in hypotheses(particles, structure.settings.diameter, "auto")]
+    search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, "cpu")
+    behind = search.compare(sources)
+    assert [source.contrast for source, value in zip(sources, behind) if value == 0] == ["bright"]
+    assert search.spread == pytest.approx(particles.shifts_yx.std(), rel=0.3)
+
+
 def test_a_structure_that_fills_the_images_is_said(project):
     """Noise is measured around the particle: of 5GJV in 1.05 diameters the true map explained 63 %, in 1.6 100 %."""
     away = np.linalg.norm(np.indices((BOX,) * 3) - BOX // 2, axis=0) * PIXEL

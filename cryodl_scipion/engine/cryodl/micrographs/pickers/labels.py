@@ -11,9 +11,10 @@ from scipy.spatial import cKDTree
 
 from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted, some_names
 from ...core.geometry import inside, map_positions, values_at
-from ...io.coordinates import align_keys, read_coordinates
+from ...io.coordinates import align_keys
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
+from ...io.particle_positions import read_centred
 from ..byhand.store import IGNORED, Corrections, is_corrected, read_corrections
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
@@ -95,11 +96,12 @@ def match_labels(
     micrograph, masks of another size, too few particles."""
     named = name_micrographs(expand_paths(config.micrographs, names), names)
     sources = (config.coordinates, config.background, config.contamination)
+    given = [read_centred(one, config.pixel_size, config.particle_diameter) if one else ({}, "") for one in sources]
+    for sentence in filter(None, (how for _, how in given)):
+        warn(sentence)
     groups = [
-        _of_micrographs({k: yx for k, (yx, _) in read_coordinates(source).items()}, named, source, warn)
-        if source
-        else {}
-        for source in sources
+        _of_micrographs({k: yx for k, (yx, _) in lists.items()}, named, source, warn) if source else {}
+        for source, (lists, _) in zip(sources, given)
     ]
     uncertain, machine = {}, dict[str, np.ndarray]()
     if config.uncertain:

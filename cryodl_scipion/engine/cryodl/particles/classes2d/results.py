@@ -97,7 +97,8 @@ def small_images(images: torch.Tensor, mask_px: float) -> torch.Tensor:
     seen = images[:, None].float()
     smooth = _smoothed(seen, 0.5 * factor) if factor > 1 else seen
     small = torch.nn.functional.grid_sample(smooth, grid, mode="bilinear", align_corners=False)
-    inside = _inside()
+    line = torch.linspace(-1, 1, SIDE) * FILLED
+    inside = line[:, None] ** 2 + line**2 <= 1
     values = small[..., inside]
     small = (small - values.mean(-1, keepdim=True)[..., None]) / values.std(-1, keepdim=True)[..., None].clamp(min=1e-6)
     return (small * inside).clamp(-CONTRAST, CONTRAST)
@@ -110,11 +111,6 @@ def curve_numbers(curves: torch.Tensor) -> torch.Tensor:
     below = (curves[:, 1:] < 0.5).float()
     first = torch.where(below.any(1), below.argmax(1), torch.full_like(below[:, 0], last).long())
     return torch.stack([low, first / last], 1).float()
-
-
-def _inside() -> torch.Tensor:
-    axis = torch.linspace(-1, 1, SIDE) * FILLED
-    return axis[:, None] ** 2 + axis[None] ** 2 <= 1
 
 
 def _smoothed(images: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -216,7 +212,6 @@ def former_of(
     """What particles that come later are to be compared with, in the order of the answer. members: as FormerClasses
     has them."""
     bank, order, particles = work.bank, torch.from_numpy(answer.order), settings.particles
-    halves = (0, 1)
     return FormerClasses(
         taken={name: getattr(config, name) for name in TAKEN},
         pixel_size=particles.pixel_size,
@@ -226,8 +221,8 @@ def former_of(
         reach_px=settings.reach_px,
         mask_px=settings.mask_px,
         counts=answer.counts,
-        rings=torch.stack([bank.sums[half::2].sum(0).cpu()[order] for half in halves]),
-        ring_weights=torch.stack([bank.weights[half::2].sum(0).cpu()[order] for half in halves]),
+        rings=torch.stack([bank.sums[half::2].sum(0).cpu()[order] for half in (0, 1)]),
+        ring_weights=torch.stack([bank.weights[half::2].sum(0).cpu()[order] for half in (0, 1)]),
         images=typing.cast("ImageSums", answer.averages.sums),  # average_classes gives them
         converged=converged,
         members=members,

@@ -17,8 +17,8 @@ from ...core.volumes import cube_crop
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf, usable
 from ...io.structures import load_density
 from ...latent.masks import checked_mask, symmetry_notes
-from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_rows
-from ...likelihood.reference import image_products, opposite_groups
+from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_groups
+from ...likelihood.reference import DIRTY, image_products, opposite_groups
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ..orientations.assign import Search
@@ -47,7 +47,7 @@ def check_alignment(
     particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. contrast: 'bright', 'dark', or
     'auto' to find it from the images. Raises ValueError: empty images; both contrasts; a CTF unlike the file's."""
     found, gains = match_reference(particles, reference, voxel, diameter)
-    refuse_if(opposite_groups(particles, sample_rows(len(particles), SAMPLE), found))
+    refuse_if(opposite_groups(particles, sample_groups(particles, SAMPLE), found))
     value = found.mean() * np.sqrt(len(found)) / max(found.std(), 1e-30)
     if contrast == "auto":
         contrast = "dark" if value < -SURE else "bright"
@@ -98,7 +98,7 @@ def match_reference(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Of a sample of m particles and projections of a reference: (m,) normalised correlations at their orientations;
     {state: (m,)} what they explain of each image, if that was done to it. Parameters: see check_alignment."""
-    rows, box = sample_rows(len(particles), SAMPLE), reference.shape[-1]
+    rows, box = sample_groups(particles, SAMPLE), reference.shape[-1]
     images, exact = resample(particles.images(rows), particles.pixel_size, voxel, box)
     images = prepare(images, min(1.1 * diameter / voxel, 0.98 * box))
     angles, shifts_yx = particles.poses(rows)
@@ -131,14 +131,14 @@ def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torc
 
 def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
     stated = particles.ctf_state
-    groups = np.array(particles.columns["rlnOpticsGroup"])[sample_rows(len(particles), SAMPLE)]
+    groups = np.array(particles.columns["rlnOpticsGroup"])[sample_groups(particles, SAMPLE)]
     better = {state: values - gains[stated] for state, values in gains.items()}
     parts = {"": groups == groups, **{f" of optics group {name}": groups == name for name in np.unique(groups)}}
     for of, part in parts.items():
         means = {state: off[part].clip(-3 * off.std(), 3 * off.std()).mean() for state, off in better.items()}
         best = max(WORDS, key=means.__getitem__)
         # the spread is that of all images: a group may have few, among which dirt would decide
-        if means[best] * np.sqrt(part.sum()) > SURE * better[best].std():
+        if part.sum() > DIRTY and means[best] * np.sqrt(part.sum()) > SURE * better[best].std():
             raise ValueError(
                 f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
                 "Correct rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or "

@@ -85,7 +85,7 @@ class ParticleComparison:
         """A Search of a density. fit: how strongly the images show it, as far as is known."""
         # such a diameter does not limit the detail: that of all structures must be the same
         diameter = self.resolution(detail) / (DETAIL * np.radians(detail.step))
-        settings = SearchSettings(detail.step, MAX_SHIFT * self.width, self.resolution(detail), diameter, refine=False)
+        settings = SearchSettings(detail.step, MAX_SHIFT * self.width, self.resolution(detail), diameter)
         few = self.source.particles.subset(sample_rows(len(self.source.particles), detail.particles))
         source = source or dataclasses.replace(self.source, particles=few)
         return Search(source, Projector(density.to(self.device)), self.pixel_size, settings, self.device, fit)

@@ -90,7 +90,7 @@ class Searched:
         device: torch.device,
     ) -> None:
         pixel_size = particles.pixel_size
-        settings = SearchSettings(step, WIDEST_SHIFT * particles.box * pixel_size, resolution, diameter, refine=False)
+        settings = SearchSettings(step, WIDEST_SHIFT * particles.box * pixel_size, resolution, diameter)
         sources = hypotheses(particles, diameter, contrast)
         self.search = Search(sources[0], projector, pixel_size, settings, device)
         said, self.notes = choose_hypothesis(self.search, sources, particles.path)

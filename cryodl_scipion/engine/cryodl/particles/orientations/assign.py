@@ -78,14 +78,13 @@ DETAIL = 0.65
 @dataclasses.dataclass(frozen=True)
 class SearchSettings:
     """angular_step: degrees. max_shift: Å. resolution: Å, finest detail that may be used. diameter: Å, of the
-    structure. symmetry: point group. refine: also refine locally."""
+    structure. symmetry: point group."""
 
     angular_step: float
     max_shift: float
     resolution: float
     diameter: float
     symmetry: str = "C1"
-    refine: bool = True
 
     def search_resolution(self) -> float:
         """Å of the finest detail that the search compares."""
@@ -97,11 +96,12 @@ class SearchSettings:
 
 
 SAMPLE = 192  # particles from which strength and spread of shifts are learnt
-CONVENTION_SAMPLE = 64  # ... and contrast and treatment
-# logarithmic evidence by which a reading is behind already in an eighth or a third of these: five times what all of
-# them need, as a few particles may be junk
+# logarithmic evidence by which a reading is behind already in coarse detail or in an eighth or a third of these: five
+# times what all of them need, as a few particles may be junk
 CLEARLY = 5 * SURE
-ROUGH = 64  # particles at least of the first round, which looks at all shifts
+ROUGH = 64  # particles at least of the first two rounds; the very first looks at all shifts where no spread is known
+# degrees, Å: contrast, the spread of the shifts and the structure's size are seen in coarse detail already
+COARSE_STEP, COARSE = 15.0, 20.0
 MODES = 5  # answers of the search that are refined
 # logarithmic evidence behind the best answer's from which answers are not refined: 100 particles at SNR 0.02 and 0.05
 # were right as often (60 and 100 %), with 4.4 and 1.5 answers refined instead of 5
@@ -139,6 +139,7 @@ class Search:
         self.bank = Bank(self.plain, self.grid)
         self.source = source
         self.fit = typing.cast("AmplitudeFit", fit)  # learn() gives it where none is given
+        self.spread: float | None = None  # px: standard deviation of the shifts, roughly; compare() gives it
 
     def _disc(self, resolution: float, box: int, device: torch.device) -> HalfDisc:
         return HalfDisc(box, max(2.0, self.width / resolution), device)
@@ -156,25 +157,39 @@ class Search:
         """Rows of at most `maximum` particles, evenly spread; fewer if the grid is so fine that memory would not do."""
         return sample_rows(len(self.source.particles), int(np.clip(MEMORY / (4 * len(self.grid)), 16, maximum)))
 
+    def coarse(self, source: Source, size: float = 1.0, finest: float = COARSE) -> "Search":
+        """A search of a source in coarse detail. size: of the structure. finest: Å, of the detail."""
+        settings = dataclasses.replace(
+            self.settings,
+            angular_step=max(self.settings.angular_step, COARSE_STEP),
+            resolution=max(self.settings.resolution, finest),
+        )
+        return Search(source, self.projector, size * self.zoom * self.pixel_size, settings, self.disc.device)
+
     def compare(self, sources: typing.Sequence[Source]) -> list[float]:
-        """Logarithmic evidence of each of several readings of the images (Sources) over the best one's, in a sample of
-        the particles. Those that a few leave far behind are not compared further: a sequential test (Wald 1945)."""
+        """Logarithmic evidence of each of several readings (Sources) of some of the images over the best one's. Those
+        that coarse detail or a few leave far behind are not compared further: a sequential test (Wald 1945)."""
         behind = dict.fromkeys(range(len(sources)), 0.0)
-        left, rows = list(behind), self.sample(CONVENTION_SAMPLE)
-        for few in (rows[::8], rows[::3], rows):
-            if len(left) == 1:
-                break
-            found = evidences([sources[number] for number in left], few, self.bank, self.shifts(), self.width)
+        left, coarse = list(behind), self.coarse(sources[0])
+        for search, every in ((coarse, 1), (self, 8), (self, 3), (self, 1)):
+            rows, shifts = search.sample(ROUGH)[::every], search.shifts(self.spread)
+            found = evidences([sources[number] for number in left], rows, search.bank, shifts, self.width)
             behind.update({number: value - max(found) for number, value in zip(left, found)})
             left = [number for number in left if behind[number] > -CLEARLY]
+            if self.spread is None:
+                observed = sources[max(left, key=behind.__getitem__)].observed(rows, search.disc)
+                fit = RingPower.of(observed, search.plain).fit(self.width)
+                self.spread = improved(fit, observed, search.bank, shifts, self.width).sigma
+            if len(left) == 1:
+                break
         return list(behind.values())
 
     def learn(self) -> None:
         """Learn from a sample of the particles how strongly they show the structure, and how far they are shifted."""
         observed = self.source.observed(self.sample(SAMPLE), self.disc)
-        fit, shifts = RingPower.of(observed, self.plain).fit(self.width), self.shifts()
+        fit, shifts = RingPower.of(observed, self.plain).fit(self.width), self.shifts(self.spread)
         for number in range(ROUNDS if self.source.denoise is None else 2 * ROUNDS):
-            seen = observed if number else observed[:: max(1, len(observed) // ROUGH)]
+            seen = observed if number > 1 else observed[:: max(1, len(observed) // ROUGH)]
             fit = improved(fit, seen, self.bank, shifts, self.width)
             shifts = self.shifts(fit.sigma)
             if self.source.denoise is not None or self.source.ctf_state == "denoised":
@@ -227,8 +242,6 @@ class Search:
         total = evidence(values).cpu().numpy()
         del values
         poses = [self._placed(observed, bank.reference, numbers, shifts) for numbers in modes.numbers.T]
-        if not self.settings.refine:
-            return answer(poses[0], modes.mass, total, modes.mass[:, 0], self.settings.symmetry)
         return self._refined(self.source.observed(rows, self.fine_disc), fine, poses, total, modes.mass)
 
     def _placed(self, observed: Observed, reference: Reference, numbers: torch.Tensor, shifts: Shifts) -> Pose:

@@ -192,7 +192,7 @@ def sample_search(
     the structure, Å. step: degrees between directions; a fine search tells better what is not like it."""
     particles = source.particles.subset(sample_rows(len(source.particles), count))
     source = dataclasses.replace(source, particles=particles, denoise=None).measured()
-    settings = SearchSettings(step, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)
+    settings = SearchSettings(step, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter)
     search = Search(source, projector, voxel, settings, device)
     search.learn()
     observed, shifts = source.observed(np.arange(len(particles)), search.disc), search.shifts(search.fit.sigma)

@@ -15,11 +15,11 @@ import torch
 from ...contract import AssignOrientationsConfig, sha256
 from ...contract.model_card import refuse_constant
 from ...io.files import whole_file
-from .amplitude import AmplitudeFit, RingPower, improved
+from .amplitude import AmplitudeFit, improved
 from .assign import ROUGH, Search
-from .simulated_set import AnswerCalibration, calibration_count, noise_count
+from .simulated_set import AnswerCalibration, made_up_count
 
-METHOD = 2  # another number wherever search, calibration or controls change what they give
+METHOD = 3  # another number wherever search, calibration or controls change what they give
 DEFOCUS = 5000.0  # Å by which the ends of the range of defocus (5 and 95 %) may differ
 NOISE = 0.2  # relative difference of the noise's power, ring by ring
 SIGNAL = 0.15  # of the structure's strength, at all detail that the search compares
@@ -47,7 +47,7 @@ def keep_controls(search: Search, config: AssignOrientationsConfig, calibration:
         fit=dict(amplitude=fit.amplitude, b_factor=fit.b_factor, sigma=fit.sigma),
         calibration={k: np.asarray(v).tolist() for k, v in vars(calibration).items()},
         noise_control={"name": Path(noise).name, "files": _digests(Path(noise))},
-        counts=[calibration_count(len(search.source.particles)), noise_count(len(search.source.particles))],
+        count=made_up_count(len(search.source.particles)),
     )
     with whole_file(Path(config.output[: -len(".star")] + ENDING)) as temporary:
         Path(temporary).write_text(json.dumps(value, indent=1), encoding="utf-8")
@@ -97,15 +97,12 @@ def _same(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.
 
 
 def _like(search: Search) -> dict[str, typing.Any]:
-    """What must be alike: range of defocus (Å), the CTF's other constants, the noise, and the images' power above it as
-    the strength of the structure that it would have."""
-    fit = RingPower.of(search.source.observed(search.sample(ROUGH), search.disc), search.plain).fit(search.width)
+    """What must be alike, beside the structure's signal: range of defocus (Å), the CTF's other constants, the noise."""
     table = np.array([dataclasses.astuple(one) for one in search.source.particles.optics or ()]).reshape(-1, 9)
     return {
         "defocus": np.quantile(table[:, :2].mean(1), [0.05, 0.95]).tolist(),
         "microscope": np.unique(table[:, 3:].round(4), axis=0).tolist(),
         "noise": search.source.power[: search.fine_disc.rings].tolist(),
-        "power": fit.gain(search.disc.rings, search.width).double().numpy().mean(),
     }
 
 
@@ -126,13 +123,10 @@ def _unlike(search: Search, config: AssignOrientationsConfig, value: dict[str, t
     ratio = np.divide(now["noise"], np.maximum(value["noise"], 1e-12))[FIRST_RING:]
     if np.abs(ratio - 1).max(initial=0) > NOISE:
         return f"the noise differs by {100 * np.abs(ratio - 1).max():.0f} % (at most {100 * NOISE:.0f} %)"
-    count = len(search.source.particles)
-    if value["counts"][0] < calibration_count(count) or value["counts"][1] < noise_count(count):
+    if value["count"] < made_up_count(len(search.source.particles)):
         return "they were made for fewer particles"
     if _digests(noise) != value["noise_control"]["files"]:
         return f"{noise.name} was changed"
-    if abs(now["power"] / value["power"] - 1) > SIGNAL:
-        return f"the images' signal differs by {100 * abs(now['power'] / value['power'] - 1):.0f} %"
     return _other_signal(search, _read(search, value, path).fit)
 
 

@@ -116,14 +116,14 @@ def features(found: typing.Any) -> np.ndarray:
     )
 
 
-def calibration_count(particles: int) -> int:
-    """Number of made-up particles that calibrate the answers of so many particles."""
-    return int(np.clip(particles // 2, MINIMUM, COUNT))
+def made_up_count(particles: int, most: int = COUNT) -> int:
+    """Number of made-up particles, or of images of noise, that are oriented beside so many particles."""
+    return int(np.clip(particles // 2, MINIMUM, most))
 
 
 def calibrated(search: typing.Any) -> tuple[AnswerCalibration, typing.Any]:
     """The AnswerCalibration of a Search whose fit is learnt, and the made-up particles' Orientations."""
-    count = calibration_count(len(search.source.particles))
+    count = made_up_count(len(search.source.particles))
     particles = simulate_alike(search, count, SEED)
     found = search.like(particles).run()
     right = angular_distance(particles.poses(np.arange(count))[0], found.angles, search.settings.symmetry) < RIGHT
@@ -142,14 +142,11 @@ def learnt(values: np.ndarray, right: np.ndarray) -> AnswerCalibration:
     for _ in range(STEPS):
         chance = 1 / (1 + np.exp(-table @ weights))
         slope = table.T @ (target - chance) - penalty @ weights
-        step = np.linalg.solve((table * (chance * (1 - chance))[:, None]).T @ table + penalty, slope)
-        weights = weights + step
-        if np.abs(step).max() < 1e-8:
-            break
+        weights = weights + np.linalg.solve((table * (chance * (1 - chance))[:, None]).T @ table + penalty, slope)
     return AnswerCalibration(weights, mean, scale, float(right.mean()))
 
 
-NOISE_COUNT, NOISE_MINIMUM = 200, 64  # images of noise: half as many as particles, within these
+NOISE_COUNT = 200  # images of noise at most
 NOISE_SEED = 40
 CHUNK = 256  # images written at a time
 
@@ -193,11 +190,6 @@ def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet)
         )
 
 
-def noise_count(particles: int) -> int:
-    """Number of images of noise that are oriented beside so many particles."""
-    return int(np.clip(particles // 2, NOISE_MINIMUM, NOISE_COUNT))
-
-
 def copy_noise_control(noise: str, output: str, columns: dict) -> str:
     """Write the oriented noise of another run, a STAR file, as that of NAME.star; returns its path. columns: as of
     write_noise_control."""
@@ -212,7 +204,7 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
     """Write NAME_noise.star and NAME_noise.mrcs beside the STAR file NAME.star; returns the first one's path. search:
     assign.Search, with its fit learnt, on raw images: what is written has their noise, and the search's answers for it.
     output: the STAR file of the particles. columns: of one value for all, that say where the angles come from."""
-    count = noise_count(len(search.source.particles))
+    count = made_up_count(len(search.source.particles), NOISE_COUNT)
     noise = simulate_alike(search, count, NOISE_SEED, torch.zeros(search.fine_disc.rings))
     subsets = [1 + number % 2 for number in range(count)]
     changes = {"rlnRandomSubset": subsets, **{name: [value] * count for name, value in columns.items()}}

@@ -18,11 +18,10 @@ from ...likelihood.reference import group_notes
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from .amplitude import evidences
-from .assign import FINEST, Search, SearchSettings
+from .assign import COARSE, FINEST, Search, SearchSettings
 
 SIZES = (0.67, 0.75, 0.83, 0.9, 1.0, 1.11, 1.2, 1.33, 1.5)  # of the structure
 SAMPLE = 96  # particles
-STEP, FINEST_SCALE = 15.0, 20.0  # degrees, Å: the size is seen in coarse detail
 # logarithmic evidence of the sample by which another size must be better, and by how much it must differ from 1: of
 # right files the best had 2 and lay within 0.01
 SURE, LEAST = 8.0, 0.02
@@ -34,15 +33,10 @@ def best_size(search: Search) -> tuple[float, float]:
     neighbours, and by how much logarithmic evidence it is better than 1. search: with the reading of its source chosen;
     raw images. Detail that a coarse map lacks is not compared: a small molecule scaled by 0.9 would have some of it,
     nearly in its place."""
-    source, settings = search.source, search.settings
-    particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
-    source = dataclasses.replace(source, particles=particles)
-    width, rows = particles.box * particles.pixel_size, np.arange(len(particles))
-    finest = max(settings.resolution, FINEST_SCALE, end_of(search))
-    coarse = SearchSettings(STEP, settings.max_shift, finest, settings.diameter, settings.symmetry)
-    found = {}
-    for size in (one for one in SIZES if one * settings.diameter <= width):
-        other = Search(source, search.projector, size * search.zoom * search.pixel_size, coarse, search.disc.device)
+    source, width, found = search.source, search.width, {}
+    rows, finest = sample_rows(len(source.particles), SAMPLE), max(COARSE, end_of(search))
+    for size in (one for one in SIZES if one * search.settings.diameter <= width):
+        other = search.coarse(source, size, finest)
         found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
     tried, values = np.array(list(found)), np.array(list(found.values()))
     best = int(values.argmax())
