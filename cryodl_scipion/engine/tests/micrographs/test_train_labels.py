@@ -133,7 +133,9 @@ def test_boxes_on_micrographs_without_a_list_of_particles_are_said_where_labels_
     given = boxes(tmp_path, "ice", mic2=[[50.0, 50.0]])
     said = []
     items = match_labels(config(tmp_path, labels="complete", contamination=given), said.append)
-    assert [i.name for i in items] == ["mic0", "mic1"] and "without a list of particles" in said[0] and "mic2" in said[0]
+    assert (
+        [i.name for i in items] == ["mic0", "mic1"] and "without a list of particles" in said[0] and "mic2" in said[0]
+    )
     assert [i.name for i in match_labels(config(tmp_path, contamination=given))] == ["mic0", "mic1", "mic2"]
 
 
