@@ -126,6 +126,20 @@ def test_a_treatment_of_one_optics_group_is_no_motion(here, state, tmp_path):
     assert f"but they seem to be {'phase-flipped' if state == 'flipped' else 'multiplied'}" in said
 
 
+def test_a_group_that_shows_more_is_not_taken_for_all_images(here):
+    """Half of the sample comes from a small group, whose images show the structure more strongly."""
+    raw, rng = read_particles("p.star"), np.random.default_rng(0)
+    particles = dataclasses.replace(raw, columns=dict(raw.columns, rlnOpticsGroup=[str(n // 150) for n in range(300)]))
+    gains = {state: rng.normal(0, 1, 300) for state in inputs.WORDS}
+    gains["none"][:150] += 3
+    gains["multiplied"][150:] += 8
+    with pytest.raises(ValueError, match="its images of optics group 1 are neither .* to be multiplied"):
+        inputs._check_ctf(particles, gains)
+    gains["multiplied"][:150] += 6
+    with pytest.raises(ValueError, match="its images are neither .* to be multiplied"):
+        inputs._check_ctf(particles, gains)
+
+
 def test_dirt_in_optics_groups_of_few_images_is_no_treatment(here):
     """One image with a very large difference, and two with very large matches, in groups of three of 300; then all
     images of one group."""

@@ -137,8 +137,9 @@ def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
     for of, part in parts.items():
         means = {state: off[part].clip(-3 * off.std(), 3 * off.std()).mean() for state, off in better.items()}
         best = max(WORDS, key=means.__getitem__)
-        # the spread is that of all images: a group may have few, among which dirt would decide
-        if part.sum() > DIRTY and means[best] * np.sqrt(part.sum()) > SURE * better[best].std():
+        others = [] if of else [better[best][p].mean() * p.sum() ** 0.5 for p in parts.values() if p.sum() > DIRTY]
+        # the spread of all images: few would let dirt decide. A group that is as stated speaks against "all images"
+        if part.sum() > DIRTY and means[best] * part.sum() ** 0.5 > SURE * better[best].std() > -min(others, default=0):
             raise ValueError(
                 f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
                 "Correct rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or "
@@ -236,12 +237,10 @@ def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config
             "Give the particles and the map of the same refinement, or assign orientations with `cryodl "
             "assign-orientations`."
         )
-    if together >= AGREE:
-        return []
     return [
         f"{config.particles}: at their orientations the two halves of the particles have nothing in common "
         f"(FSC {together:.2f} at low resolution). They are noise, or their orientations are wrong."
-    ]
+    ] * (together < AGREE)
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> float:
