@@ -106,9 +106,9 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
         fit = lambda hits: (fit_calibration(hits.hit, hits.raw, fraction=0.5), BOX_THRESHOLD)
         if ranked and len(found.raw):
             (slope, offset), level = fit(boxes)
-            cut, counts = (logit(np.asarray(level)) - offset) / slope, by_micrograph[0].counts
-            by = lambda ranks: fit_ranked_calibration(found, ranks, cut, counts)
-            calibration, threshold = by(known)
+            cut = (logit(np.asarray(level)) - offset) / slope
+            by = lambda ranks, *counts: fit_ranked_calibration(found, ranks, cut, counts)
+            calibration, threshold = by(known, *by_micrograph[0].counts)
             return calibration, threshold, _uncertainty(lambda rng: by(rng.choice(known, len(known))), calibration)
         by_micrograph = [boxes]
     elif task.labels == "sparse":
