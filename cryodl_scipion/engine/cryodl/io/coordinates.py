@@ -43,8 +43,8 @@ def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> di
     micrographs of one file for one key."""
     source = Path(source)
     if not source.exists():
-        raise FileNotFoundError(f"Coordinates {source} do not exist.")
-    files = [source] if source.is_file() else _files_of(source)
+        raise FileNotFoundError(f"Coordinates {source} do not exist. Give a folder or file that does.")
+    files = coordinate_files(source)
     if not files:
         raise ValueError(
             f"The folder {source} has no coordinates: no {', '.join(COORDINATE_SUFFIXES)} or {_EMAN2} file in it."
@@ -63,12 +63,14 @@ def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> di
 
 def has_coordinates(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder is there and holds a file of coordinates."""
-    return os.path.isdir(folder) and bool(_files_of(Path(folder)))
+    return os.path.isdir(folder) and bool(coordinate_files(folder))
 
 
-def _files_of(folder: Path) -> list[Path]:
+def coordinate_files(source: str | os.PathLike[str]) -> list[Path]:
+    """The files of coordinates of a folder, or the file itself."""
+    source = Path(source)
     ours = lambda name: name.lower().endswith((*COORDINATE_SUFFIXES, _EMAN2)) and not name.startswith(".")
-    return sorted(path for path in folder.iterdir() if ours(path.name))
+    return [source] if source.is_file() else sorted(path for path in source.iterdir() if ours(path.name))
 
 
 Of = typing.TypeVar("Of")  # what a key has: positions and scores, tables, areas
@@ -170,9 +172,12 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
             row = (float(a), float(b), float(score[i]) if score else 0.0)
             groups.setdefault(keys[i] if keys else micrograph_key(path), []).append(row)
         return groups
-    if "_rlnCoordinateX" in read_text(path):
+    text = read_text(path)
+    if "_rlnCoordinateX" in text:
         return {micrograph_key(path): []}  # a loop without rows, which gemmi leaves out
-    raise ValueError("no loop has the columns _rlnCoordinateX and _rlnCoordinateY.")
+    raise ValueError(
+        f"{'' if text else 'it is empty (0 bytes): '}no loop has the columns _rlnCoordinateX and _rlnCoordinateY."
+    )
 
 
 def keys_of(names: typing.Sequence[str]) -> list[str]:

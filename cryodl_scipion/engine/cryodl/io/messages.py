@@ -7,7 +7,7 @@ import threading
 import time
 import typing
 
-HEARD: dict[str, bool] = {}  # warnings of the command that runs, or that ran last; a dict keeps the order
+HEARD: dict[str, bool] = {}  # warnings and lines of the command that runs, or that ran last; a dict keeps the order
 _open: list[int] = []  # an entry for each command that is running, one within the other
 
 
@@ -16,23 +16,30 @@ class Line(str):
 
 
 def warn(sentence: str) -> None:
-    """Print a warning, once; it will also stand in the Result."""
+    """Print a warning, or a Line, once; it will also stand in the Result."""
     if sentence in HEARD:
         return
     HEARD[sentence] = True
-    print(f"Warning: {sentence}", flush=True)
+    print(sentence if isinstance(sentence, Line) else f"Warning: {sentence}", flush=True)
 
 
 @contextlib.contextmanager
-def collected() -> typing.Iterator[typing.Callable[[], list[str]]]:
-    """For one command: a function that gives the warnings since the block began. A command within another one adds to
-    those of the outer one."""
+def collected() -> typing.Iterator[typing.Callable[..., list[str]]]:
+    """For one command: a function that gives the warnings since the block began or, if asked for them, takes the lines
+    out. A command within another one adds its warnings to those of the outer one."""
     if not _open:
         HEARD.clear()
     start = len(HEARD)
     _open.append(start)
+
+    def heard(lines: bool = False) -> list[str]:
+        found = [one for one in list(HEARD)[start:] if isinstance(one, Line) == lines]
+        for one in found if lines else ():
+            del HEARD[one]
+        return found
+
     try:
-        yield lambda: list(HEARD)[start:]
+        yield heard
     finally:
         _open.pop()
 

@@ -10,9 +10,10 @@ import numpy as np
 from ..contract import counted
 from ..contract.reading import reader
 from ..core.geometry import well_apart
-from .coordinates import keys_of, read_coordinates
+from .coordinates import coordinate_files, keys_of, read_coordinates
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import read_text
+from .messages import Line, warn
 from .relion_tables import known_columns, number_columns, old_pixel_sizes, optics_rows
 from .star import read_tables
 
@@ -85,20 +86,21 @@ def _in_angstroms(
 
 def read_centred(
     path: str | os.PathLike[str], pixel_size: float, diameter: float, flip_y: bool = False
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
-    """As coordinates.read_coordinates, for extraction: where the alignment of a particle STAR or .cs file with shifts
-    says that its particles lie (scores of 0), without those that then lie at the same place as another, and a sentence;
-    '' of other files and folders. pixel_size: Å/px of the micrographs. diameter: Å, of the particle."""
-    if os.path.isfile(path) and (
-        is_cryosparc(path) or (str(path).endswith(".star") and "_rlnOriginX" in read_text(path))
-    ):
-        positions = read_particle_positions(path, flip_y)
-        if any(one.origins.any() for one in positions.values()):
-            found = {key: one.yx - one.origins / pixel_size for key, one in positions.items()}
-            single = {key: yx[well_apart(yx, SAME * diameter / pixel_size)] for key, yx in found.items()}
-            gone = sum(map(len, found.values())) - sum(map(len, single.values()))
-            return {key: (yx, np.zeros(len(yx))) for key, yx in single.items()}, (
-                f"{path} has shifts: its particles are taken where their alignment centres them."
-                + (f" {counted(gone, 'particle')} within {SAME * diameter:.3g} Å of another left out." if gone else "")
-            )
-    return read_coordinates(path, flip_y), ""
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """As coordinates.read_coordinates, but particles of STAR or .cs files with shifts lie where their alignment centres
+    them, without those that then lie at the same place as an earlier one; a line says so. pixel_size: Å/px of the
+    micrographs. diameter: Å, of the particle."""
+    lists, reach = read_coordinates(path, flip_y), SAME * diameter
+    for file in map(str, coordinate_files(path)):
+        if not is_cryosparc(file) and not (file.endswith(".star") and "_rlnOriginX" in read_text(file)):
+            continue
+        positions, gone = read_particle_positions(file, flip_y), 0
+        if not any(one.origins.any() for one in positions.values()):
+            continue
+        for key, one in positions.items():
+            yx = one.yx - one.origins / pixel_size
+            single = well_apart(yx, reach / pixel_size)
+            lists[key], gone = (yx[single], lists[key][1][single]), gone + int((~single).sum())
+        left_out = f" {counted(gone, 'particle')} within {reach:.3g} Å of another left out." if gone else ""
+        warn(Line(f"{file} has shifts: its particles are taken where their alignment centres them.{left_out}"))
+    return lists

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .coordinates import align_keys, read_coordinates
+from .coordinates import align_keys
 from .files import micrograph_key, name_and_path, without_pick_suffix
+from .particle_positions import read_centred
 from .star import read_tables
 
 SUFFIX = "_pick.star"
@@ -147,11 +148,13 @@ def _shortest_names(paths: typing.Sequence[str]) -> list[str]:
     return names
 
 
-def read_pick_sets(texts: typing.Sequence[str]) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+def read_pick_sets(
+    texts: typing.Sequence[str], pixel_size: float, diameter: float
+) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Sets of picks, every micrograph under one name in all sets. A micrograph that is called 'a' in one set and
-    'a_autopick' in another is called 'a'. Returns {set: {micrograph: (yx (n, 2) px, scores (n,))}}; raises what
-    name_sets, read_coordinates and align_keys raise."""
-    sets = {name: read_coordinates(path) for name, path in name_sets(texts).items()}
+    'a_autopick' in another is called 'a'. pixel_size: Å/px of the micrographs. diameter: Å, of the particle. Returns {set: {micrograph: (yx (n, 2) px, scores (n,))}}; raises what
+    name_sets, read_centred and align_keys raise."""
+    sets = {name: read_centred(path, pixel_size, diameter) for name, path in name_sets(texts).items()}
     names: dict[str, str] = {}
     for key in sorted({key for picks in sets.values() for key in picks}, key=lambda k: (len(k), k)):
         names.setdefault(without_pick_suffix(key), key)

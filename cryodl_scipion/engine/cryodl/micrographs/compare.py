@@ -19,9 +19,10 @@ from scipy.spatial import cKDTree
 from ..contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
 from ..core.geometry import inside
 from ..core.matching import f1_score, match_picks, score_matched
-from ..io.coordinates import align_keys, has_coordinates, read_coordinates
+from ..io.coordinates import align_keys, has_coordinates
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import micrograph_shape
+from ..io.particle_positions import read_centred
 from .pickers.pick_record import CANDIDATES
 
 NOTHING = (np.zeros((0, 2)), np.zeros(0))
@@ -99,7 +100,8 @@ def micrograph_shapes(config: ComparePicksConfig | EvaluatePicksConfig) -> Shape
 
 def read_reference(config: ComparePicksConfig | EvaluatePicksConfig, shapes: Shapes) -> Positions:
     """The reference under the micrographs' names, without its border and without other micrographs."""
-    reference = read_coordinates(typing.cast("str", config.reference))  # only asked for where there is one
+    path = typing.cast("str", config.reference)  # only asked for where there is one
+    reference = read_centred(path, config.pixel_size, config.particle_diameter)
     return within_border(align_keys(reference, shapes) if shapes else reference, shapes, config.border)
 
 
@@ -128,7 +130,8 @@ def pick_metrics(config: EvaluatePicksConfig, picks: str | None = None) -> dict[
     micrograph in common."""
     shapes, distance = micrograph_shapes(config), match_distance(config)
     reference = read_reference(config, shapes)
-    found = align_keys(read_coordinates(picks or config.coordinates), reference)
+    read = read_centred(picks or config.coordinates, config.pixel_size, config.particle_diameter)
+    found = align_keys(read, reference)
     if picks is None:
         check_common(config.coordinates, found, config, reference)
     matches = match_micrographs(within_border(found, shapes, config.border), reference, list(reference), distance)

@@ -31,7 +31,7 @@ from ..contract import (
 from ..contract.params import ParamInfo
 from ..contract.version_0_1_0 import present_command_line
 from ..io.memory import memory_sentence
-from ..io.messages import HEARD, no_long_silence
+from ..io.messages import HEARD, Line, no_long_silence
 from ..io.stopping import Stopped, end_with_parent, held, stoppable
 from .distributed import helps, launched
 
@@ -358,7 +358,9 @@ def _fail(
     print(f"cryodl: error: {message}", file=sys.stderr)
     if path:
         try:
-            Failure(command.name, kind, message, dict(reasons), [*HEARD]).write(path)
+            Failure(
+                command.name, kind, message, dict(reasons), [one for one in HEARD if not isinstance(one, Line)]
+            ).write(path)
         except OSError as error:
             print(f"cryodl: the failure could not be written to {path}: {error}", file=sys.stderr)
     return code

@@ -119,7 +119,7 @@ def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> Runnabl
                 skipped=tuple(run.skipped),
                 warnings=tuple(said()),
                 versions=versions(),
-                summary=tuple(run.summary_sentences),
+                summary=(*said(lines=True), *run.summary_sentences),
                 methods=tuple(run.methods_sentences),
             )
 
@@ -180,11 +180,8 @@ class Run(typing.Generic[AskedT]):
     def warn(self, *sentences: str | None) -> None:
         """Print warnings now, each once; they stand in the result. What is a messages.Line stands in its summary. An
         empty sentence is none."""
-        for sentence in dict.fromkeys(filter(None, sentences)):
-            if not isinstance(sentence, messages.Line):
-                messages.warn(sentence)
-            elif sentence not in self.summary_sentences:
-                self.summary(sentence)
+        for sentence in filter(None, sentences):
+            messages.warn(sentence)
 
     def summary(self, *sentences: str) -> None:
         """Print sentences about what was made; they stand in the result, for the summary of a form."""

@@ -7,8 +7,9 @@ import torch
 from picking import training_config as config
 from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, write_mrc, write_star
 
-from cryodl.contract import PICKER_NETWORKS
+from cryodl.contract import PICKER_NETWORKS, EvaluatePicksConfig
 from cryodl.io.star import write_tables
+from cryodl.micrographs.compare import pick_metrics
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.labels import (
@@ -30,18 +31,34 @@ def test_labels_find_their_micrographs(tmp_path):
         assert negatives.shape == (0, 2)
 
 
-def test_particles_with_shifts_are_labels_where_these_centre_them(tmp_path):
-    ground_truth, heard, rows = blob_project(tmp_path), list[str](), dict[str, list[object]]()
-    for name, yx in ground_truth:
+def shifted_particles(path, of):
+    """A STAR file of particles that were extracted 3 px below and 2 px left of where they are, with the shifts.
+    of: [(micrograph, yx)]."""
+    rows = dict[str, list[object]]()
+    for name, yx in of:
         rows.setdefault("rlnMicrographName", []).extend([f"{name}.mrc"] * len(yx))
         for axis, values, shift in (("Y", yx[:, 0], 3.0), ("X", yx[:, 1], -2.0)):
             rows.setdefault(f"rlnCoordinate{axis}", []).extend(values + shift)
             rows.setdefault(f"rlnOrigin{axis}Angst", []).extend([shift * PIXEL_SIZE] * len(yx))
-    write_tables(tmp_path / "particles.star", {"particles": rows})
-    items = match_labels(config(tmp_path, coordinates=str(tmp_path / "particles.star")), heard.append)
+    write_tables(path, {"particles": rows})
+
+
+@pytest.mark.parametrize("folder", (False, True))
+def test_particles_with_shifts_are_labels_where_these_centre_them(tmp_path, capsys, folder):
+    ground_truth = blob_project(tmp_path)
+    source = tmp_path / "refined"
+    source.mkdir()
+    for name, yx in ground_truth if folder else ():
+        shifted_particles(source / f"{name}.star", [(name, yx)])
+    if not folder:
+        shifted_particles(source / "all.star", ground_truth)
+    given = str(source if folder else source / "all.star")
+    items = match_labels(config(tmp_path, coordinates=given))
     for item, (_, yx) in zip(items, ground_truth, strict=True):
         assert np.allclose(item.positives, yx, atol=1e-3)
-    assert len(heard) == 1 and "has shifts" in heard[0]
+    assert capsys.readouterr().out.count("has shifts") == (len(ground_truth) if folder else 1)
+    scored = EvaluatePicksConfig(given, str(tmp_path / "coordinates"), PIXEL_SIZE, DIAMETER, tolerance=0.02)
+    assert pick_metrics(scored)["f1"] == 1.0
 
 
 def test_micrographs_without_labels_are_left_out(tmp_path):

@@ -51,7 +51,7 @@ def test_micrographs_have_one_name_in_all_sets(folder):
     write_star(folder / "a/picks/m1_autopick.star", [[1, 2]])
     write_star(folder / "a/picks/m2_autopick.star", [[1, 2]])
     write_star(folder / "c/m1.star", [[3, 4]])
-    sets = read_pick_sets(["one=a/picks", "c"])
+    sets = read_pick_sets(["one=a/picks", "c"], 1.0, 20.0)
     assert {name: sorted(picks) for name, picks in sets.items()} == {"one": ["m1", "m2_autopick"], "c": ["m1"]}
     assert sets["one"]["m1"][0].tolist() == [[1, 2]]
 
@@ -61,14 +61,14 @@ def test_two_lists_of_one_micrograph_in_a_set_are_refused(folder):
     write_star(folder / "a/picks/m1.star", [[1, 2]])
     write_star(folder / "c/m1.star", [[3, 4]])
     with pytest.raises(ValueError, match="m1 and m1_autopick"):
-        read_pick_sets(["a/picks", "c"])
+        read_pick_sets(["a/picks", "c"], 1.0, 20.0)
 
 
 def test_a_set_that_lacks_a_micrograph_is_named_an_empty_list_is_a_list(folder):
     write_star(folder / "a/picks/m1.star", [[1, 2]])
     write_star(folder / "a/picks/m2.star", [])
     write_star(folder / "c/m1.star", [[3, 4]])
-    sets = read_pick_sets(["one=a/picks", "c"])
+    sets = read_pick_sets(["one=a/picks", "c"], 1.0, 20.0)
     assert lacking(sets, ["m1", "m2"]) == {"c": ["m2"]}
     (sentence,) = lacking_in_words(sets, ["m1", "m2"])
     assert sentence.startswith("c has no list of picks for 1 of the 2 micrographs (m2)")

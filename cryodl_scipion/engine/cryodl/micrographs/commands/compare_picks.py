@@ -24,7 +24,7 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
     frame = reference if reference is not None else shapes
     sets = {
         k: picks if frame is None else coordinates.align_keys(picks, frame)
-        for k, picks in pick_sets.read_pick_sets(config.picks).items()
+        for k, picks in pick_sets.read_pick_sets(config.picks, config.pixel_size, config.particle_diameter).items()
     }
     names = list(frame or sorted({name for picks in sets.values() for name in picks}))
     if reference is not None:

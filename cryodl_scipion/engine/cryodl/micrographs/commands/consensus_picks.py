@@ -21,7 +21,7 @@ RECORD = "consensus.json"
 
 @command
 def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOutputs:
-    sets = pick_sets.read_pick_sets(config.picks)
+    sets = pick_sets.read_pick_sets(config.picks, config.pixel_size, config.particle_diameter)
     names = sorted({name for picks in sets.values() for name in picks})
     notes = pick_sets.lacking_in_words(sets, names)
     for name, picks in sets.items():

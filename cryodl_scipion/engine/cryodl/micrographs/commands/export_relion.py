@@ -21,7 +21,7 @@ _GROUP = "rlnOpticsGroup"
 def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     named = dict(files.name_micrographs(files.expand_paths(config.micrographs), run.names))
     sizes = config.pixel_size, config.particle_diameter
-    lists, how = particle_positions.read_centred(config.coordinates, *sizes, config.flip_y)
+    lists = particle_positions.read_centred(config.coordinates, *sizes, config.flip_y)
     picks = coordinates.align_keys(lists, list(named))
     helical = coordinates.align_keys(pick_sets.helical_tables(config.coordinates), list(named))
     if cryosparc.is_cryosparc(config.coordinates):
@@ -63,7 +63,7 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     counts = {name: len(picks[name][0]) for name in rows}
     commands, unknown = _commands(config, table, output, bool(helical)), set(picks) - set(named)
     found = f"{counted(sum(counts.values()), 'pick')} in {counted(len(counts), 'micrograph')}: {config.output}"
-    run.summary(*filter(None, [how]), found)
+    run.summary(found)
     print(f"Extraction, in RELION's project folder ({config.project}):")
     print("\n".join(f"RELION {version}:\n  {words}" for version, words in commands.items()))
     print(f"cryoSPARC: Import Particle Stack takes {run.at('picked_particles.star')}.")

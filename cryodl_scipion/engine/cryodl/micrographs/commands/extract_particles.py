@@ -25,7 +25,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         config = dataclasses.replace(config, particle_diameter=diameter)
         refuse_if(config.check_together())
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
-    lists, how = particle_positions.read_centred(config.coordinates, config.pixel_size, diameter)
+    lists = particle_positions.read_centred(config.coordinates, config.pixel_size, diameter)
     picks = coordinates.align_keys(lists, [name for name, _ in named])
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     ctfs = (
@@ -75,7 +75,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         box=side,
         pixel_size=pixel_size,
     )
-    run.summary(*filter(None, (how, _in_words(made))))
+    run.summary(_in_words(made))
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     if sum(made.at_edge.values()) > made.count:
         run.warn("Most picks are at an edge or outside. If they are of micrographs of another binning, give those.")

@@ -96,12 +96,10 @@ def match_labels(
     micrograph, masks of another size, too few particles."""
     named = name_micrographs(expand_paths(config.micrographs, names), names)
     sources = (config.coordinates, config.background, config.contamination)
-    given = [read_centred(one, config.pixel_size, config.particle_diameter) if one else ({}, "") for one in sources]
-    for sentence in filter(None, (how for _, how in given)):
-        warn(sentence)
+    given = [read_centred(one, config.pixel_size, config.particle_diameter) if one else {} for one in sources]
     groups = [
         _of_micrographs({k: yx for k, (yx, _) in lists.items()}, named, source, warn) if source else {}
-        for source, (lists, _) in zip(sources, given)
+        for source, lists in zip(sources, given)
     ]
     uncertain, machine = {}, dict[str, np.ndarray]()
     if config.uncertain:
@@ -195,7 +193,7 @@ def _of_micrographs(
         raise ValueError(
             f"None of the coordinates of {source} belong to these micrographs. Coordinates are for: "
             f"{some_names(values)}; micrographs are: {some_names(names)}. Names are compared without folder "
-            "and extension."
+            "and extension. A file of several micrographs needs a column that names them (rlnMicrographName)."
         )
     if unmatched:
         warn(

@@ -33,13 +33,13 @@ MAPS = ("map", "half1", "half2")
 def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> CompareMapsOfPicksOutputs:
     operations(config.symmetry)  # an unknown one is an error before the work
     run.take_device()
-    compared = compared_sets(config, name_micrographs(expand_paths(config.micrographs), run.names))
+    diameter, structure = frame.diameters_of(config)
+    compared = compared_sets(config, name_micrographs(expand_paths(config.micrographs), run.names), diameter)
     if config.ctf:
         compared = compared.without(
             frame.without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
         )
     compared.notes.extend(pixel_size_warnings([path for _, path in compared.micrographs], config.pixel_size))
-    diameter, structure = frame.diameters_of(config)
     box = frame.box_of(config, diameter, structure)
     compared = compared.without(unreadable(compared.micrographs), "which cannot be read")
     folder = run.folder(config.structure, *filter(None, [config.ctf]))

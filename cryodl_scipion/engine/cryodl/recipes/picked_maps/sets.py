@@ -9,9 +9,10 @@ import numpy as np
 
 from ...contract import CompareMapsOfPicksConfig, counted
 from ...core.boxes import box_corners, boxes_inside
-from ...io.coordinates import align_keys, read_coordinates
+from ...io.coordinates import align_keys
 from ...io.memory import TooLittleMemory, one_item
 from ...io.micrographs import micrograph_shape, read_micrograph
+from ...io.particle_positions import read_centred
 from ...io.pick_sets import lacking_in_words, name_sets
 
 REFERENCE = "reference"  # name of the reference, if it has none of its own
@@ -70,14 +71,19 @@ class Common:
     box: int
 
 
-def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]]) -> ComparedSets:
-    """The ComparedSets of a config. named: [(name, path)] of its micrographs. Raises ValueError if fewer than two
+def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]], diameter: float) -> ComparedSets:
+    """The ComparedSets of a config. named: [(name, path)] of its micrographs. diameter: Å, of the particle. Raises ValueError if fewer than two
     micrographs have picks, and what reading the sets raises."""
     files = _files(config)
     reference = next(iter(files)) if config.reference else None
     names = [name for name, _ in named]
     sets = {
-        name: align_keys(_coordinates(path, _REFERENCE if name == reference else "Sets of picks (--picks)"), names)
+        name: align_keys(
+            _coordinates(
+                path, _REFERENCE if name == reference else "Sets of picks (--picks)", (config.pixel_size, diameter)
+            ),
+            names,
+        )
         for name, path in files.items()
     }
     counted_sets = [sets[reference]] if reference else list(sets.values())
@@ -100,10 +106,10 @@ def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]]
     return ComparedSets(kept, files, micrographs, _halves(kept, with_picks), reference, notes)
 
 
-def _coordinates(path: str, which: str) -> Picks:
-    """What read_coordinates gives; its errors name the parameter, too."""
+def _coordinates(path: str, which: str, sizes: tuple[float, float]) -> Picks:
+    """What read_centred gives; its errors name the parameter, too."""
     try:
-        return read_coordinates(path)
+        return read_centred(path, *sizes)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"{which}: {error}") from None
 
