@@ -141,6 +141,7 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     templates = (
         of_structure(config.structure, STEP) if config.structure else of_blobs(float(config.particle_diameter or 0))
     )
+    (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
     print(
         f"{counted(len(named), 'micrograph')}, {len(records)} of them already picked; "
         f"{counted(len(templates.images), 'template')}, particle diameter {templates.diameter:.0f} Å."

@@ -29,11 +29,11 @@ class TrainPickerConfig(Config):
     output: str = fields.model_folder()
     background: typing.Optional[str] = param(
         "Folder (or file) with boxes on background, ice or dirt. With them, the network learns only from labelled "
-        "boxes; give them if not all particles are picked. Without them, everything that is not picked is background.",
+        "boxes; give them if not all particles are picked.",
         None,
         label="Background boxes",
         path="folder",
-        none_means="unpicked areas are background",
+        none_means="Labels says what unpicked areas are",
     )
     network: str = fields.network(
         "Network and training method. unet: small U-Net of this project, fast on CPUs, and the most accurate in our "
@@ -50,7 +50,8 @@ class TrainPickerConfig(Config):
         "How complete the labels are. complete: all particles of these micrographs are labelled, the rest is "
         "background. boxes: the network learns only from labelled boxes; background and contamination boxes are "
         "proposed if none are given. sparse: only some of the particles are labelled (positive-unlabelled learning). "
-        "auto: boxes if background or contamination is given, sparse for topaz, else complete.",
+        "auto: boxes if background or contamination is given, or up to 40 labels teach the general model and are fewer "
+        "than half of what it sees; sparse for topaz; else complete.",
         "auto",
         choices=fields.LABEL_KINDS,
     )

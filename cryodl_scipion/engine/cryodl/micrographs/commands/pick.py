@@ -35,12 +35,12 @@ from ..pickers.pictures import draw_first, forget_picks, has_changed, made_other
 def pick(config: PickConfig, run: Run) -> PickOutputs:
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     keep_freed_memory()
-    (Path(config.output) / CANDIDATES).mkdir(parents=True, exist_ok=True)
     if config.method == "templates":
         return templates.pick_by_templates(config, named, run)
     model = find_model(config.model, "picker")
     card = read_card(model, "picker")
     folder = Path(config.output)
+    (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
     settings, todo = _to_pick(config, named, settle(config, card, model), run)
     run.warn(*earlier_notes(folder / CANDIDATES, named))
     picks = pick_files.Picks(config, model, card, settings, answers_for(config, card))
