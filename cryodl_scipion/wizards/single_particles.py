@@ -113,17 +113,14 @@ def picksToFilter(protocol: EMProtocol) -> Any:
     return coordinates
 
 
-def madeBy(protocol: EMProtocol) -> Any:
-    source = protocol.inputCoordinates.getObjValue() if protocol.hasAttribute("inputCoordinates") else protocol
-    return source if isinstance(source, EMProtocol) else None
-
-
 class CryodlThresholdWizard(form_wizard.FormWizard, title="Score threshold", threshold="ThresholdPicks Pick"):
     def open(self, form: Form) -> None:
-        coordinates = picksToFilter(form.protocol)
+        coordinates, asked = picksToFilter(form.protocol), form.protocol
         from ..viewers.micrographs.viewer_picks import PicksData, PicksWindow
 
-        data, value = PicksData.ofSet(coordinates, madeBy(form.protocol)), form.protocol.threshold.get()
+        source = asked.inputCoordinates.getObjValue() if asked.hasAttribute("inputCoordinates") else asked
+        madeBy = source if isinstance(source, EMProtocol) else None
+        data, value = PicksData.ofSet(coordinates, madeBy), asked.threshold.get()
         accept = lambda value: form.setVar("threshold", round(value, 4))
         PicksWindow(form.root, data, "Score threshold", accept, value).show()
 

@@ -264,9 +264,13 @@ def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool =
     words. askQuestions: about the places that the run is unsure of, one by one."""
     coordinates, chosen = getattr(source, output), (f"{source.getObjId()}.{output}", askQuestions)
     for run in source.getProject().getRuns():
-        if isinstance(run, CryodlProtPickByHand) and run.isActive() and run.inputCoordinates.hasValue():
-            if (run.inputCoordinates.getUniqueId(), run.askQuestions.get()) == chosen:
-                return f"The run *{run.getRunName()}* has been started for this; its window is on the screen."
+        if (
+            isinstance(run, CryodlProtPickByHand)
+            and run.isActive()
+            and run.inputCoordinates.hasValue()
+            and (run.inputCoordinates.getUniqueId(), run.askQuestions.get()) == chosen
+        ):
+            return f"The run *{run.getRunName()}* has been started for this; its window is on the screen."
     diameter = round(data.diameter * coordinates.getMicrographs().getSamplingRate(), 1)
     values = dict(particleDiameter=diameter, boxSize=coordinates.getBoxSize(), askQuestions=askQuestions)
     name = f"{'questions about' if askQuestions else 'correct'} picks of {source.getRunName()}"

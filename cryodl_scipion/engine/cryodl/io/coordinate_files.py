@@ -93,8 +93,7 @@ def write_dynamo_table(
 def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
     """An IMOD model (.mod), binary: an object is a species, each point a particle; the tomogram is named by the file.
     Raises ValueError for files that are no model or are cut short."""
-    with open(path, "rb") as file:
-        data = file.read()
+    data = Path(path).read_bytes()
     if data[:8] != b"IMODV1.2":
         raise ValueError(f"{path} is not a binary IMOD model (it does not start with IMODV1.2). Save it with 3dmod.")
     points: list[np.ndarray] = []

@@ -326,8 +326,8 @@ def _tidy(folder: str) -> None:
 def _umask() -> int:
     """The mask of this process. Read from the system: setting it, as os.umask does, is seen by other threads."""
     try:
-        with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
-            return int(next(line for line in file if line.startswith("Umask:")).split()[1], 8)
+        lines = Path("/proc/self/status").read_text("utf-8", "replace").splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
     except (OSError, StopIteration, ValueError):
         return 0o077  # no such file system: nobody else may read, which is never too much
 

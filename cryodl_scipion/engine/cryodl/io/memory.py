@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import typing
+from pathlib import Path
 
 from ..contract.params import describe_all
 
@@ -101,8 +102,7 @@ def memory_sentence(error: BaseException, command: typing.Any) -> str:
 
 def _meminfo() -> float | None:
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            values = dict(line.split(":", 1) for line in file)
+        values = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text("ascii").splitlines())
         return 1024.0 * int(values["MemAvailable"].split()[0])
     except (OSError, KeyError, ValueError):
         return None
@@ -115,11 +115,7 @@ def _group() -> float | None:
         ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     ):
         try:
-            with (
-                open(f"{folder}/{limit}", encoding="ascii") as maximum,
-                open(f"{folder}/{used}", encoding="ascii") as now,
-            ):
-                room = float(maximum.read()) - float(now.read())
+            room = float(Path(folder, limit).read_text("ascii")) - float(Path(folder, used).read_text("ascii"))
         except (OSError, ValueError):  # "max" is no number
             continue
         return max(0.0, room + _file_cache(f"{folder}/memory.stat", prefix))
@@ -129,8 +125,7 @@ def _group() -> float | None:
 def _file_cache(path: str, prefix: str) -> float:
     """Bytes of cached files that a control group counts as used: the system gives them back when memory is needed."""
     try:
-        with open(path, encoding="ascii") as file:
-            values = dict(line.split() for line in file)
+        values = dict(line.split() for line in Path(path).read_text("ascii").splitlines())
         return sum(float(values.get(f"{prefix}{name}", 0)) for name in ("inactive_file", "active_file"))
     except (OSError, ValueError):
         return 0.0
@@ -141,5 +136,5 @@ def _own() -> float | None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return None
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return max(0.0, float(limit) - int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    return max(0.0, float(limit) - pages * os.sysconf("SC_PAGE_SIZE"))

@@ -72,8 +72,7 @@ def _check_writable(output: Path, field: str, shared: bool) -> None:
         remove_abandoned(folder)
         temporary = temporary_path(folder / "room")
         try:
-            with open(temporary, "wb") as file:
-                file.write(b"\0" * PROBE)
+            Path(temporary).write_bytes(b"\0" * PROBE)
         except OSError as error:
             if error.errno == errno.EFBIG:  # a limit on the size of files: small outputs may keep below it
                 continue

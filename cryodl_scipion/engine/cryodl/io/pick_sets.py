@@ -152,8 +152,8 @@ def read_pick_sets(
     texts: typing.Sequence[str], pixel_size: float, diameter: float
 ) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Sets of picks, every micrograph under one name in all sets. A micrograph that is called 'a' in one set and
-    'a_autopick' in another is called 'a'. pixel_size: Å/px of the micrographs. diameter: Å, of the particle. Returns {set: {micrograph: (yx (n, 2) px, scores (n,))}}; raises what
-    name_sets, read_centred and align_keys raise."""
+    'a_autopick' in another is called 'a'. pixel_size: Å/px of the micrographs. diameter: Å, of the particle. Returns
+    {set: {micrograph: (yx (n, 2) px, scores (n,))}}; raises what name_sets, read_centred and align_keys raise."""
     sets = {name: read_centred(path, pixel_size, diameter) for name, path in name_sets(texts).items()}
     names: dict[str, str] = {}
     for key in sorted({key for picks in sets.values() for key in picks}, key=lambda k: (len(k), k)):

@@ -62,8 +62,7 @@ def _files(text: str) -> typing.Iterator[str]:
 def _content(path: str) -> list[tuple[str, int]] | str:
     if os.path.isdir(path) or os.path.getsize(path) > SMALL:
         return sorted(file_stamp(path).items())
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _digest(values: typing.Sequence[list[list[tuple[str, int]] | str | tuple[str, int]]]) -> str:

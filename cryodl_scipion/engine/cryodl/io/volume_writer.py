@@ -5,7 +5,6 @@ in space: the origin in an MRC header, or the translation of an OME-Zarr folder.
 import os
 import typing
 import warnings
-from pathlib import Path
 
 import mrcfile
 import numpy as np
@@ -204,12 +203,8 @@ def new_volume(
         mrc.voxel_size = pixel_size
         if label:
             mrc.add_label(label)
-    _fill_with_zeros(Path(path), int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
-
-
-def _fill_with_zeros(path: Path, size: int) -> None:
-    """Zeros behind the header, in written blocks: a full disk is told now, and kills no memory map later."""
-    with open(path, "r+b") as file:
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    with open(path, "r+b") as file:  # in written blocks: a full disk is told now, and kills no memory map later
         file.seek(HEADER)
         for start in range(0, size, _BLOCK):
             file.write(bytes(min(_BLOCK, size - start)))

@@ -63,9 +63,9 @@ class ZarrVolume:
             for name in names:
                 numbers = re.findall(r"\d+", os.path.relpath(os.path.join(folder, name), self._folder))
                 position = tuple(int(number) for number in numbers[-len(shape) :])
-                if len(position) == len(shape) and all(k * c < n for k, c, n in zip(position, self._chunks, shape)):
-                    if os.path.join(folder, name) == str(self._folder / self._key(position)):
-                        return
+                inside = all(k * c < n for k, c, n in zip(position, self._chunks, shape))
+                if len(position) == len(shape) and inside and Path(folder, name) == self._folder / self._key(position):
+                    return
         first = self._folder / self._key((0,) * len(shape))
         if self.dtype.kind not in "biu":
             raise ValueError(

@@ -136,7 +136,13 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     if config.model not in ("", PickConfig.model):  # Scipion gives none
         run.warn("The model (--model) is not used: templates were chosen (--method).")
     patterns = ("{}.star", "../{}.star", f"../{PICTURES}/{{}}.png")
-    files = ItemRecords(folder / CANDIDATES, "candidates by templates", _settings(config), *patterns, remedy=AGAIN)
+    settings = dict(
+        {key: getattr(config, key) for key in SETTINGS},
+        angular_step=STEP,
+        contrast=_contrast(config),
+        structure_stamp=stamp(config.structure) if config.structure else None,
+    )
+    files = ItemRecords(folder / CANDIDATES, "candidates by templates", settings, *patterns, remedy=AGAIN)
     records = {} if config.overwrite else files.unchanged(named)
     templates = (
         of_structure(config.structure, STEP) if config.structure else of_blobs(float(config.particle_diameter or 0))
@@ -154,15 +160,6 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     there = [(n, p) for n, p in done if Path(p).exists()]
     made = _picked(config, templates, {name: records[name] for name, _ in done})
     return _said(made, draw_first(there, folder, config.pictures, config.pixel_size, templates.diameter), config, run)
-
-
-def _settings(config: PickConfig) -> dict[str, typing.Any]:
-    return dict(
-        {key: getattr(config, key) for key in SETTINGS},
-        angular_step=STEP,
-        contrast=_contrast(config),
-        structure_stamp=stamp(config.structure) if config.structure else None,
-    )
 
 
 def _contrast(config: PickConfig) -> str:

@@ -67,7 +67,6 @@ class MicroscopeNoise:
 
     def damping(self, shape: tuple[int, ...], device: torch.device | None = None) -> None:
         """Factors of the signal in Fourier space: none."""
-        return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -120,10 +120,9 @@ def _write_chimerax(
     folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
 ) -> None:
     atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
-    with open(folder / "q_score.defattr", "w", encoding="utf-8") as file:
-        file.write("attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n")
-        for (chain, number, _), value in zip(atoms.residues, scores):
-            file.write(f"\t/{chain}:{number}\t{value:.4f}\n")
+    rows = (f"\t/{chain}:{number}\t{value:.4f}\n" for (chain, number, _), value in zip(atoms.residues, scores))
+    text = "".join(["attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n", *rows])
+    (folder / "q_score.defattr").write_text(text, encoding="utf-8")
     lines = [
         f'open "{_from_folder(folder, metrics["map"])}"',
         f'open "{_from_folder(folder, metrics["structure"])}"',

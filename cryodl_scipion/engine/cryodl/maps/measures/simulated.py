@@ -8,7 +8,7 @@ import scipy.fft
 from scipy.ndimage import gaussian_filter
 
 from .atoms import Atoms, model_density, soft_mask
-from .shells import Curve, amplitudes, guinier_b_factor, sharpened, shell_correlation, volume_frequencies
+from .shells import amplitudes, guinier_b_factor, sharpened, shell_correlation, volume_frequencies
 from .volume import Volume
 
 MARGIN = 20.0  # Å of solvent on each side
@@ -197,11 +197,8 @@ def _noise(grid: Volume, spread: np.ndarray | None, rng: np.random.Generator) ->
 
 def _strength(signal: np.ndarray, noise: np.ndarray, mask: np.ndarray, grid: Volume, resolution: float) -> float:
     """Factor of the noise that makes the FSC of the halves, in the mask, 0.143 at the resolution."""
-    voxels = grid.voxels_zyx
-    at = lambda data: np.interp(1 / resolution, *_smooth(amplitudes(data * mask, voxels)))
+    curves = [amplitudes(data * mask, grid.voxels_zyx) for data in (signal, noise)]
+    powers = [np.convolve(curve.value**2, np.ones(3) / 3, mode="same") for curve in curves]
+    of_signal, of_noise = (np.interp(1 / resolution, curves[0].frequency, np.sqrt(power)) for power in powers)
     ratio = FSC_AT_RESOLUTION / (1 - FSC_AT_RESOLUTION)  # signal over noise, in power
-    return float(at(signal) / (at(noise) * ratio**0.5))
-
-
-def _smooth(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    return curve.frequency, np.sqrt(np.convolve(curve.value**2, np.ones(3) / 3, mode="same"))
+    return float(of_signal / (of_noise * ratio**0.5))

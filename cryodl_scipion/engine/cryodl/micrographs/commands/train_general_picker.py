@@ -128,8 +128,7 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
     named = [(Path(p).name.split(".")[0], p) for p in (expand_paths(config.structures) if config.structures else [])]
     sets: list[str] = []
     if config.sets:
-        with open(config.sets, newline="", encoding="utf-8") as file:
-            sets = [row["name"] for row in csv.DictReader(file)]
+        sets = [row["name"] for row in csv.DictReader(Path(config.sets).read_text("utf-8").splitlines())]
     strange = [n for n in config.leave_out if n not in sets and n not in dict(named)]
     if strange:
         raise ValueError(

@@ -160,7 +160,10 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
     background, mask = smooth_background(small, valid, BACKGROUND), _soft(valid)
     flats = [_cropped(image - offset, background, mask, shape) for image in images]
     flat = flats[0] if len(flats) == 1 else typing.cast("torch.Tensor", sum(flats)) / len(flats)
-    amplitude = _noise_amplitude(flat, mask)
+    # of the noise in the quietest positions, about 1 on average
+    power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99) * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
+    # straight between bins in the logarithm: filtered files fall steeply, files of 8 bits by six orders of magnitude
+    amplitude = (0.5 * spectrum_on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
     whites = [filtered(f, 1 / amplitude) for f in flats]
     # standard deviation of the white noise, by most frequencies: those of the signal are few
     scale = float(np.mean(np.sqrt([np.median(cross_power(white, white, mask)[_SIGNAL_FREE]) for white in whites])))
@@ -209,13 +212,6 @@ def _soft(valid: torch.Tensor) -> torch.Tensor:
 
 def _enlarged(image: torch.Tensor, shape: tuple[int, ...], mode: str) -> torch.Tensor:
     return F.interpolate(image[None, None], tuple(shape), mode=mode)[0, 0]
-
-
-def _noise_amplitude(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(h, w // 2 + 1) amplitude of the noise in the quietest positions, about 1 on average."""
-    power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99) * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
-    # straight between bins in the logarithm: filtered files fall steeply, files of 8 bits by six orders of magnitude
-    return (0.5 * spectrum_on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
 
 
 def _median(image: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from .train import FEW_PARTICLES, Hits, PickerTask
 BOX_THRESHOLD = 0.42
 _LABELS = {"complete": "complete labels", "boxes": "labelled boxes only", "sparse": "sparse labels"}
 GAIN = 1.25  # by which crops differ in contrast as they teach, and by which a micrograph may exceed those that taught
+UNCERTAIN = 0.1  # of a threshold: F1 is then lost on other micrographs
 REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 11 %
 MIN_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
 
@@ -155,7 +156,8 @@ def training_summary(card: typing.Mapping[str, typing.Any]) -> list[str]:
     """A trained model in the lines of a summary."""
     training, validation = card["training"], card["validation"]
     doubt = card["threshold_uncertainty"]
-    told = f"threshold {score_text(card['threshold'])}" + f" ± {doubt:.2g}" * (doubt > 0) + "."
+    told = f"threshold {score_text(card['threshold'])}" + f" ± {doubt:.2g}" * (doubt > 0)
+    told += " (uncertain: label another micrograph)." if doubt >= UNCERTAIN else "."
     if card["labels"] == "boxes":  # 0.68 to 0.93 was promised by them where 0.48 to 0.63 was true
         told = f"Default {told} The held-out boxes are too few to tell precision or recall."
     else:
@@ -200,7 +202,7 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
             f"Only {metrics['reference']} particles were held out for validation, so its metrics and the default "
             "threshold are uncertain. Check the picks before you trust the threshold."
         )
-    elif learnt < 0.3:
+    elif learnt < 0.3 and not training.get("held_back"):  # that has told how well they are found
         yield (
             f"The {'recall' if card['labels'] == 'sparse' else 'F1'} on the validation data is only {learnt:.2f}: "
             "the network has not learnt these particles. Check that coordinates, pixel size and particle diameter "

@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, map_coor
 from ...contract import TrainPickerConfig, counted
 from ...core.geometry import inside, values_at
 from ...core.peaks import LocalCorrelation, find_peaks, separate
+from ...io.messages import warn
 from .crops import LabelledImage
 from .general_view import seen_contrast, seen_particles
 from .label_checks import judge_contrast, label_signal, upside_down_warning
@@ -271,6 +272,11 @@ def _with_boxes(
             image = dataclasses.replace(image, contamination=found.contamination[:MIN_BOXES])
         filled.append(image)
     kinds = " and ".join(f"{number} boxes on {kind}" for kind, number in proposed.items())
+    if proposed.get("background") == 0:
+        warn(
+            "No place for boxes on background was found: everything is near a box, or the particle fills the "
+            "micrograph. Check pixel size and particle diameter, or give some (--background)."
+        )
     why = f"beside {counted(removed, 'removed pick')}" if only_good and removed else "because none were given"
     return filled, [f"Proposed, {why}: {kinds}."]
 

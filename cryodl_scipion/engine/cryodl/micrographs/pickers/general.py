@@ -89,8 +89,7 @@ class RealSet:
 def read_sets(path: str | os.PathLike[str], leave_out: typing.Collection[str] = ()) -> list[RealSet]:
     """RealSets of a table, without those named in leave_out. Raises ValueError that names the table, the line and what
     is wrong with it."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(Path(path).read_text("utf-8").splitlines()))
     missing = [c for c in COLUMNS if not rows or c not in rows[0]]
     if missing:
         raise ValueError(

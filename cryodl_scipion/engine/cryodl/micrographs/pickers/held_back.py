@@ -14,12 +14,13 @@ from ...learning.run_training import fit_task
 from .card import merge
 from .corrected_calibration import missed_particles
 from .crops import LabelledImage
-from .train import Hits, PickerTask
+from .train import MATCH_RADII, Hits, PickerTask
 
 MOST_STEPS, MOST_IMAGES = 100, 16  # bounds that keep both trials within four minutes of a CPU core
 # Mean confidence of what the general model finds, from which it is sure of it: 0.88 to 0.99 on clear micrographs, 0.48
 # to 0.81 on faint or dirty ones.
 SURE = 0.85
+CHANCE = 2.0  # standard errors by which held-back boxes must rank higher than places drawn at random
 LEFT, CLICKS = "the labels and the picks left alone", "the labels"  # what it may learn from
 TRIALS = "half_0", "half_1"  # folders of the trials on either half of the clicks
 
@@ -29,7 +30,7 @@ class HeldBack:
     """clicks: how many were held back, one half after the other. way: LEFT or CLICKS. gain, error: by how much the
     logarithm of a particle's rank among all candidates falls (of background: grows) when the general model learns from
     the other half, on average, and the standard error. learns: whether it is to learn. unchanged: if not, whether
-    its threshold stays, too. elsewhere: a warning of clicks that are not on the particles that it is sure of, if so."""
+    its threshold stays, too. elsewhere: a warning of boxes that seem not to be on particles, if so."""
 
     clicks: int
     way: str
@@ -41,14 +42,18 @@ class HeldBack:
 
     def sentence(self) -> str:
         """For the log and the result."""
-        made = f"has learnt from {self.way}" if self.learns else "is the general model"
-        made += ", as half of them do no clear harm" * (self.learns and self.gain < 0)
-        made += ", with a threshold from the labels" * (not self.learns and not self.unchanged)
         times, low, high = np.exp([self.gain, self.gain - self.error, self.gain + self.error])
+        made = "is the general model, since " if not self.learns else "has learnt from all of them"
+        made += " even so, since that may be chance" * (self.learns and self.gain < 0)
+        if not self.learns:
+            clearly = "not clearly better" if self.way == LEFT else "clearly worse"
+            made += "they seem not to be on particles" if self.elsewhere else f"that is {clearly}"
+            made += ", with a threshold from the labels" * (not self.unchanged)
+            made += ". Twenty labels or more would tell more" * (self.clicks < 20)
         return (
-            f"{self.clicks} labels were held back, one half after the other. When it learns from the other half of "
-            f"{self.way}, the general model ranks them {times:.1f} times as high among all candidates ({low:.1f} to "
-            f"{high:.1f}; below 1: worse). This model {made}."
+            f"{self.clicks} labels were held back, one half after the other. With what it learns from the other half "
+            f"of {self.way}, the general model ranks them {times:.1f} times as high among all candidates ({low:.1f} to "
+            f"{high:.1f} within one standard error; below 1 is worse). This model {made}."
         )
 
 
@@ -86,7 +91,7 @@ def hold_back(
     half = np.empty(len(kind), int)
     half[np.lexsort((np.random.default_rng((seed, 2)).random(len(kind)), kind))] = np.arange(len(kind)) % 2
     halves = np.split(half, np.cumsum([len(part) for part in kinds])[:-1])
-    ranks, most, hits = np.empty((2, len(kind))), 0, (list[Hits](), list[Hits]())  # as it is, and taught
+    ranks, among, hits = *np.empty((2, 2, len(kind))), (list[Hits](), list[Hits]())  # as it is, and taught
     for number, name in enumerate(TRIALS):
         held, rest = _halved(images, halves, number)
         task = task_of(rest)
@@ -95,29 +100,43 @@ def hold_back(
         steps = min(config.steps or task.default_steps, MOST_STEPS)
         fit_task(task, dataclasses.replace(config, steps=steps), folder / name, device, seed=seed)
         for learnt, judged in enumerate((alone, task)):
-            ranks[learnt, half == number], count = judged.box_ranks(held)
+            ranks[learnt, half == number], among[learnt, half == number] = judged.box_ranks(held)
             hits[learnt].append(judged.hits(held))
-            most = max(most, count)
     # which of its picks come first says nothing: they were corrected because they are picks
     floor, sign = max(1, (way == LEFT) * sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
-    before, after = sign * np.log(np.clip(ranks, floor, 1 + most))
+    before, after = sign * np.log(np.clip(ranks, floor, 1 + among.max()))
     gain, error = _mean_and_error(before - after, _weights(alone, images, kind))
     boxes = alone.box_hits(images if way == CLICKS else [])
     found = calibrate(boxes.raw[boxes.hit], general["calibration"])
-    seen = found >= general["threshold"]
-    blind = bool(2 * seen.sum() < len(seen))
     # Picks left alone teach beyond an error. Clicks teach unless half of them clearly harm: each of 16 simulated sets
     # with 20 boxes has a larger F1 at its best threshold after them, six of these with a gain below 0.
-    learns = not (blind and sure) and gain > (error if way == LEFT else -2 * error)
+    ground = sum(int(image.usable.sum()) for image in images)
+    near = np.pi * (MATCH_RADII * alone.method.working_diameter / 2) ** 2 / ground
+    wrong = not any(len(image.machine) for image in images) and all(
+        _beyond_chance(rank[kind == 0], count[kind == 0], near) < CHANCE for rank, count in zip(ranks, among)
+    )
+    learns = not wrong and (gain > error if way == LEFT else gain >= -2 * error)
     warning = (
-        f"The general model is sure of its particles on these micrographs, and finds only {seen.sum()} of the "
-        f"{len(seen)} boxes among them: nothing was learnt from the boxes. Check that they are on particles of these "
+        "The boxes are found no better than places drawn at random, by the general model and by what it learns from "
+        "half of them: nothing was learnt. Check the pixel size, and that the boxes are on particles of these "
         "micrographs, and not upside down; to learn from them nevertheless, train without --start-from."
     )
-    told = HeldBack(len(kind), way, gain, error, learns, keeps and not learns, (warning,) * (blind and sure))
+    told = HeldBack(len(kind), way, gain, error, learns, not learns and (wrong or keeps), (warning,) * wrong)
     part, counts = every / len(images), _counts(scores, found)
     known = dict(ranks=part * ranks[int(learns), kind == 0], counts=tuple(part * count for count in counts))
     return told, dataclasses.replace(merge(hits[learns]), **known)
+
+
+def _beyond_chance(ranks: np.ndarray, among: np.ndarray, near: float) -> float:
+    """By how many standard errors boxes rank higher than places drawn at random would. ranks: (n,) among all
+    candidates. among: (n,) how many there are. near: the part of the ground that lies within the match distance of one
+    candidate."""
+    if not len(ranks):
+        return np.inf
+    # at random, near * rank is uniform up to the part that all candidates cover, and 1 beyond
+    covered = np.clip(near * among, 1e-9, 0.999)
+    mean, square = covered * (np.log(covered) - 1), covered * ((np.log(covered) - 1) ** 2 + 1)
+    return float((mean - np.log(np.minimum(near * ranks, 1))).sum() / np.sqrt((square - mean**2).sum()))
 
 
 def _halved(

@@ -78,7 +78,10 @@ class Picker(TiledNetwork):
         stride = self.dense.stride
         grid = (output.shape[1] * stride, output.shape[2] * stride)  # the padded area that the score map covers
         # before peaks compete: what is no image may silence no particle
-        cells = _cells_of(prepared.valid, grid, stride)
+        padded = F.pad(
+            prepared.valid.float(), (0, grid[1] - prepared.valid.shape[1], 0, grid[0] - prepared.valid.shape[0])
+        )
+        cells = F.avg_pool2d(padded[None, None], stride)[0, 0] >= 0.5  # at least half of which is valid
         cells &= _away_from_filled(prepared.valid, grid, stride, FILLED_MARGIN * self.method.working_diameter)
         yx, raw = self.method.peaks(output, distance / stride, LOWEST_RAW_SCORE, cells)
         sizes = np.full(len(yx), np.nan)
@@ -98,13 +101,6 @@ class Picker(TiledNetwork):
     def score_map(self, prepared: Measured) -> torch.Tensor:
         """Raw scores (h/stride, w/stride) of a prepared micrograph."""
         return self.method.scores(self.output(prepared)[None])[0, 0]
-
-
-def _cells_of(valid: torch.Tensor, grid: tuple[int, int], stride: int) -> torch.Tensor:
-    """(h/stride, w/stride) bool: cells of the score map at least half of which is valid. valid: (h, w) bool; grid: its
-    shape with padding."""
-    padded = F.pad(valid.float(), (0, grid[1] - valid.shape[1], 0, grid[0] - valid.shape[0]))
-    return F.avg_pool2d(padded[None, None], stride)[0, 0] >= 0.5
 
 
 def _away_from_filled(valid: torch.Tensor, grid: tuple[int, int], stride: int, distance: float) -> torch.Tensor:

@@ -133,7 +133,12 @@ def train_recursively(
             print(f"Recursion {number} did not improve the validation metric: the model stays as it was.")
             break
         _add_metrics(folder, part, report.steps)
-        task, report = following, _joined(report, later)
+        done = dict(
+            steps=report.steps + later.steps,
+            best_step=report.steps + later.best_step,
+            seconds=report.seconds + later.seconds,
+        )
+        task, report = following, dataclasses.replace(later, **done)
     return task, report, rounds
 
 
@@ -160,15 +165,6 @@ def false_positives(task: PickerTask) -> list[np.ndarray]:
     return found
 
 
-def _joined(first: FitReport, second: FitReport) -> FitReport:
-    return dataclasses.replace(
-        second,
-        steps=first.steps + second.steps,
-        best_step=first.steps + second.best_step,
-        seconds=first.seconds + second.seconds,
-    )
-
-
 def _add_metrics(folder: Path, part: Path, steps: int) -> None:
     """Add a round's learning curve to that of the rounds before, which end at `steps`; done again, it is the same."""
     rows = [row for row in _rows(folder / METRICS) if int(row["step"]) <= steps]
@@ -181,5 +177,4 @@ def _add_metrics(folder: Path, part: Path, steps: int) -> None:
 
 
 def _rows(path: Path) -> list[dict[str, typing.Any]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))

@@ -72,8 +72,8 @@ class Common:
 
 
 def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]], diameter: float) -> ComparedSets:
-    """The ComparedSets of a config. named: [(name, path)] of its micrographs. diameter: Å, of the particle. Raises ValueError if fewer than two
-    micrographs have picks, and what reading the sets raises."""
+    """The ComparedSets of a config. named: [(name, path)] of its micrographs. diameter: Å, of the particle. Raises
+    ValueError if fewer than two micrographs have picks, and what reading the sets raises."""
     files = _files(config)
     reference = next(iter(files)) if config.reference else None
     names = [name for name, _ in named]

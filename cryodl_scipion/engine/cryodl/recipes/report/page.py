@@ -301,7 +301,8 @@ def page_of(content: Content, now: datetime.datetime) -> str:
     details = (f"<details><summary>{_e(c)}</summary><pre>{_e(p)}</pre></details>" for c, p in content.parameters)
     for title, text in (("Methods", "".join(methods)), ("Parameters", "".join(details))):
         parts += [_section(title, text)] * bool(text)
-    parts.append(_section("Versions", _rows(sorted(content.versions.items()))))
+    versions = (f"<tr><td>{_e(name)}</td><td>{_e(value)}</td></tr>" for name, value in sorted(content.versions.items()))
+    parts.append(_section("Versions", f"<table>{''.join(versions)}</table>"))
     body = "\n".join(parts)
     return (
         f'<!DOCTYPE html>\n{MARK}\n<html lang="en"><head><meta charset="utf-8">{refresh}'
@@ -364,7 +365,3 @@ def _runs(runs: typing.Sequence[FoundRun]) -> str:
         for row, css in zip(rows, classes)
     ]
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def _rows(pairs: list[tuple[str, str]]) -> str:
-    return f"<table>{''.join(f'<tr><td>{_e(name)}</td><td>{_e(value)}</td></tr>' for name, value in pairs)}</table>"

@@ -91,7 +91,8 @@ def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[FoundRun
         told = words.get(folder.name)
         if isinstance(told, dict):
             run.label = str(told.get("label") or run.label)
-            run.summary, run.methods = (_texts(told.get(key)) for key in ("summary", "methods"))
+            lists = [told[key] if isinstance(told.get(key), list) else [] for key in ("summary", "methods")]
+            run.summary, run.methods = ([str(text) for text in texts] for texts in lists)
         for path in _files(str(folder)):
             _add(run, path, *_read(path, project))
     _find_those_behind({int(name.split("_")[0]): run for name, run in runs.items()})
@@ -125,10 +126,6 @@ def read_words(path: str | None) -> tuple[dict[str, typing.Any], list[str]]:
         return found, []
     except _ERRORS as error:
         return {}, [f"{path} (--words) cannot be read: {error}."]
-
-
-def _texts(value: typing.Any) -> list[str]:
-    return [str(text) for text in value] if isinstance(value, list) else []
 
 
 def _sorted(runs: dict[str, FoundRun]) -> list[FoundRun]:

@@ -144,17 +144,14 @@ def find_positions(
             break
         labels = volume.labels((z, z + 1))[0]
         if not found[0]:
-            seen.update(_values(labels))
+            # bytes are counted, which is quicker than sorting them
+            known = np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype == np.uint8 else np.unique(labels)
+            seen.update(known.tolist())
         if enough[1] and not (labels == label).any():
             continue  # the quick way through hundreds of slices without a rare feature
         for positions, new in zip(found, _positions_in(labels, number, int(z), label, size, rng)):
             positions.extend(new)
     return (*found, seen)
-
-
-def _values(labels: np.ndarray) -> list[int]:
-    """The values in an array; bytes are counted, which is quicker than sorting them."""
-    return (np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype == np.uint8 else np.unique(labels)).tolist()
 
 
 def _positions_in(

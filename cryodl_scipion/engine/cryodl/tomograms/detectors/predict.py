@@ -178,7 +178,9 @@ def detect(
         add_peaks(found, detector.heat_maps(treated(voxels) if treated else voxels), whole, kept)
         if progress:
             progress()
-    return [_in_tomogram(each, working) for each in found]
+    zyx = (np.concatenate([each for each, _ in parts] or [np.zeros((0, 3))]) for parts in found)
+    scores = (np.concatenate([each for _, each in parts] or [np.zeros(0)]) for parts in found)
+    return [Candidates(working.in_tomogram(places), each) for places, each in zip(zyx, scores)]
 
 
 def detect_in_noise(
@@ -207,11 +209,6 @@ def add_peaks(
     for scores, each in zip(maps, found):
         zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)
         each.append((rescaled(zyx, STRIDE) + [a for a, _ in whole], heights))
-
-
-def _in_tomogram(parts: list[tuple[np.ndarray, np.ndarray]], working: WorkingTomogram) -> Candidates:
-    zyx = np.concatenate([p for p, _ in parts] or [np.zeros((0, 3))])
-    return Candidates(working.in_tomogram(zyx), np.concatenate([s for _, s in parts] or [np.zeros(0)]))
 
 
 DIFFERENT, TOO_DIFFERENT = 2.0, 4.0  # times the pixel size that a model learned at: warned of; refused

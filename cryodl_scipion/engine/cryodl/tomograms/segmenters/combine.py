@@ -144,7 +144,10 @@ class Agreement(Summed):
         with np.errstate(invalid="ignore", divide="ignore"):
             own = np.diag(self.both)
             dice = 2 * self.both / (own[:, None] + own[None])
-        return dict(annotators=list(annotators), dice=_listed(dice))
+        return dict(
+            annotators=list(annotators),
+            dice=[[round(float(v), 6) if np.isfinite(v) else None for v in row] for row in dice],
+        )
 
     def to_dict(self) -> dict[str, typing.Any]:
         """Plain numbers for a JSON file."""
@@ -154,7 +157,3 @@ class Agreement(Summed):
     def from_dict(cls, data: typing.Mapping[str, typing.Any]) -> "Agreement":
         """The Agreement that segment.json has."""
         return cls(np.array(data["both"]))
-
-
-def _listed(matrix: np.ndarray) -> list[list[float | None]]:
-    return [[round(float(v), 6) if np.isfinite(v) else None for v in row] for row in matrix]
