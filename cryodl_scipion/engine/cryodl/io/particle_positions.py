@@ -89,7 +89,7 @@ def read_centred(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """As coordinates.read_coordinates, but particles of STAR or .cs files with shifts lie where their alignment centres
     them, without those that then lie at the same place as an earlier one; a line says so. pixel_size: Å/px of the
-    micrographs. diameter: Å, of the particle."""
+    micrographs. diameter: Å, of the particle. Returns {key: (yx (n, 2) px, scores (n,))}."""
     lists, reach = read_coordinates(path, flip_y), SAME * diameter
     for file in map(str, coordinate_files(path)):
         if not is_cryosparc(file) and not (file.endswith(".star") and "_rlnOriginX" in read_text(file)):

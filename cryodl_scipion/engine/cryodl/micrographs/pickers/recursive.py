@@ -133,12 +133,13 @@ def train_recursively(
             print(f"Recursion {number} did not improve the validation metric: the model stays as it was.")
             break
         _add_metrics(folder, part, report.steps)
-        done = dict(
-            steps=report.steps + later.steps,
-            best_step=report.steps + later.best_step,
-            seconds=report.seconds + later.seconds,
+        before, task = report, following
+        report = dataclasses.replace(
+            later,
+            steps=before.steps + later.steps,
+            best_step=before.steps + later.best_step,
+            seconds=before.seconds + later.seconds,
         )
-        task, report = following, dataclasses.replace(later, **done)
     return task, report, rounds
 
 
