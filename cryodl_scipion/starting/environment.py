@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import typing
+from pathlib import Path
 from typing import Any, Dict, List
 
 from ..engine.cryodl.contract.packages import NEEDED
@@ -92,8 +93,7 @@ def _state(python: str, packages: str) -> List[int]:
 
 def _isFresh(record: str, python: str, needed: Any) -> bool:
     try:
-        with open(record, encoding="utf-8") as file:
-            kept = json.load(file)
+        kept = json.loads(Path(record).read_text("utf-8"))
         return kept["needed"] == sorted(needed) and kept["state"] == _state(python, kept["packages"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -125,8 +125,7 @@ def pythonOf(home: str) -> str:
 
 def markerOf(home: str) -> str:
     """The file that install_env.sh writes last; its name holds the lock's checksum, so that a new lock is noticed."""
-    with open(installFile("requirements.lock"), "rb") as lock:
-        checksum = hashlib.sha256(lock.read()).hexdigest()
+    checksum = hashlib.sha256(Path(installFile("requirements.lock")).read_bytes()).hexdigest()
     return os.path.join(home, "env", "cryodl-ready-" + checksum[:12])
 
 

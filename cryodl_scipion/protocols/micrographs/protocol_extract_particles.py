@@ -122,9 +122,8 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             self.inputCoordinates.get().getMicrographs().getSamplingRate() / frame.getSamplingRate(),
             made.pixel_size,
         )
-        describe = lambda output: self._describe(output, made.pixel_size)
-        new = list(found)
-        if new:
+        if new := list(found):
+            describe = lambda output: self._describe(output, made.pixel_size)
             batches.appendItems(self, PARTICLES, self.inputCoordinates, new, SetOfParticles, describe, frame)
 
     def _describe(self, output: EMSet, pixelSize: float) -> None:
@@ -132,6 +131,14 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
         output.setHasCTF(self.inputCTF.get() is not None)
         output.setIsPhaseFlipped(self._config().flip_phases)
         output.setCoordinates(self.inputCoordinates)
+
+    def closeStep(self) -> None:
+        super().closeStep()
+        if not self._doneNames():
+            raise ValueError(
+                f"No particle was cut out. {' '.join(self._tell(self._engineResults())[1:])} Are the picks of these "
+                "micrographs, at their binning?"
+            )
 
     def _doneNames(self) -> Any:
         return self._namesIn(PARTICLES, "_micId")

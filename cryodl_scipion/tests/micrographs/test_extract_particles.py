@@ -101,6 +101,11 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertFalse(run.isFinished())
         self.assertIn("The set of coordinates is empty. Pick first.", run.getErrorMessage())
 
+    def test_picks_that_all_lie_at_the_edge_do_not_finish_without_particles(self):
+        run = self.extract(self.makeCoordinates(self.imported, {1: [(1, 1), (2, 2)]}), None)
+        self.assertFalse(run.isFinished())
+        self.assertIn("No particle was cut out. 2 picks left out: the box extends beyond", run.getErrorMessage())
+
     def test_what_does_not_fit_is_named(self):
         wrong = lambda **values: " ".join(self.extract(self.picked, self.ctf, run=False, **values).validate())
         self.assertIn("must be even", wrong(box=33))

@@ -62,10 +62,8 @@ def forget_picks(folder: Path, name: str) -> None:
 
 def _head(folder: Path, name: str) -> re.Match[str] | None:
     candidates = folder / CANDIDATES / f"{name}.star"
-    if not candidates.exists():
-        return None
-    with open(candidates, encoding="utf-8", errors="replace") as file:
-        return _HEAD.search(file.readline().rstrip())
+    lines = candidates.read_text("utf-8", "replace").splitlines() if candidates.exists() else []
+    return _HEAD.search(lines[0]) if lines else None
 
 
 def _parameters(settings: PickSettings) -> str:
