@@ -8,7 +8,7 @@ class HalfDisc:
     """The Fourier coefficients of a (box, box) image between two frequencies, each of a pair of conjugates once.
 
     box: px. radius: highest frequency, waves per box; below Nyquist. y, x: (d,) int64 whole frequencies. ring: (d,)
-    int64 nearest ring. rings: their number."""
+    int64 nearest ring. rings: their number. Coefficients are sorted by frequency."""
 
     def __init__(self, box: int, radius: float, device: torch.device | None = None) -> None:
         radius = min(radius, box / 2 - 1)
@@ -18,10 +18,11 @@ class HalfDisc:
         # frequency 0, the mean, tells nothing of a normalised particle
         kept = (square <= radius**2) & (square > 0) & ((x > 0) | ((x == 0) & (y > 0)))
         self.box, self.radius = box, radius
-        self.y, self.x = y[kept], x[kept]
+        order = torch.argsort(square[kept], stable=True)
+        self.y, self.x = y[kept][order], x[kept][order]
         self.device = self.y.device
-        self.ring = square[kept].float().sqrt().round().long()
-        self.rings = int(self.ring.max()) + 1
+        self.ring = square[kept][order].float().sqrt().round().long()
+        self.rings = int(self.ring[-1]) + 1
 
     def __len__(self) -> int:
         return len(self.y)

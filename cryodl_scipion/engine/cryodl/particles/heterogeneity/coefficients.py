@@ -35,7 +35,7 @@ FAINTEST = 0.05  # of a CTF by which images that were multiplied with it are div
 class Coefficients(Observations):
     """Those of images, on a half disc. Their files are the data, and the CTF sin(chi) and cos(chi).
 
-    disc: likelihood.reference.HalfDisc, its positions are sorted by frequency.
+    disc: likelihood.half_disc.HalfDisc.
     along: (3, d), phase that 1000 Å of the defocus, and of the astigmatism at 0° and 45°, add at a wavelength of 1 Å.
     wavelength: (n,) float64, of each image's electrons, Å."""
 
@@ -61,7 +61,7 @@ def load_coefficients(
     particles: io.particle_sets.ParticleSet, with a CTF. radius: highest frequency, waves per box. diameter_px: of the
     circle outside of which the noise is measured, px. contrast: 'bright' or 'dark'. folder: of data.npy, sine.npy and
     cosine.npy; memory does not grow with the number of particles."""
-    disc = sorted_disc(particles.box, radius)
+    disc = HalfDisc(particles.box, radius)
     deviation = (_noise(particles, diameter_px, contrast)[disc.ring] * particles.box**2 / 2).sqrt()
     shape, kinds = (len(particles), len(disc)), dict(data=np.complex64, sine=np.float32, cosine=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
@@ -77,14 +77,6 @@ def load_coefficients(
     along = wave * np.stack([np.ones(len(y)), np.cos(2 * azimuth), np.sin(2 * azimuth)])
     arrays = tuple(files.values())
     return Coefficients(disc.box, yx, disc.ring.numpy(), arrays, np.ones(disc.rings), disc, along, length)
-
-
-def sorted_disc(box: int, radius: float) -> HalfDisc:
-    """A HalfDisc whose positions are sorted by frequency."""
-    disc = HalfDisc(box, radius)
-    order = torch.argsort(disc.y.square() + disc.x.square(), stable=True)
-    disc.y, disc.x, disc.ring = disc.y[order], disc.x[order], disc.ring[order]
-    return disc
 
 
 def _noise(particles: ParticleSet, diameter_px: float, contrast: str) -> torch.Tensor:

@@ -19,9 +19,9 @@ from ...io.particle_sets import ParticleSet
 from ...latent.components import FLOOR
 from ...latent.cube import Cube, Views, as_complex, hermitian, symmetric
 from ...latent.expectation import batches
+from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import prepare
 from ...reconstruction.halves import soft_sphere, wiener_constants
-from .coefficients import sorted_disc
 
 NEIGHBOURS = 12  # of each particle in the graph that a trajectory follows
 POWER = 4  # of the distances: many short steps, through dense regions, cost less than a long one through an empty one
@@ -136,7 +136,7 @@ def _sums(
     without: ShownPart | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """match (side³, k, 2) and weight (side³, k) of some rows."""
-    disc = sorted_disc(particles.box, particles.box / 2 - 1)
+    disc = HalfDisc(particles.box, particles.box / 2 - 1)
     y, x, maps = disc.y.numpy(), disc.x.numpy(), weights.shape[1]
     match = np.zeros((cube.side**3, 2 * maps), np.float32)
     weight = np.zeros((cube.side**3, maps), np.float32)
