@@ -181,4 +181,5 @@ def middle_of(transform: torch.Tensor, radius: int) -> torch.Tensor:
     middle = slice(size // 2 - radius_there, size // 2 + radius_there + 1)
     half = transform[middle, middle, : radius_there + 1]
     whole = torch.cat([half[:, :, 1:].conj().flip(0, 1, 2), half], dim=2)
-    return F.pad(torch.stack([whole.real, whole.imag]), (radius - radius_there,) * 6)[None].contiguous()
+    # both parts of a frequency lie side by side in memory: interpolation then takes two thirds of the time
+    return F.pad(torch.view_as_real(whole), (0, 0) + (radius - radius_there,) * 6).permute(3, 0, 1, 2)[None]
