@@ -14,7 +14,7 @@ from ...core.projections import random_angles
 from ...core.volumes import side_by_side
 from ...likelihood.observed import Observed, Source
 from ...likelihood.reference import Reference
-from ...likelihood.search import Bank, Shifts, evidence, log_likelihoods
+from ...likelihood.search import FAR, Bank, Shifts, evidence, log_likelihoods
 
 TOP = 64  # orientations of each particle that take part
 PART = 48  # particles at a time
@@ -94,7 +94,7 @@ def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, 
     size = len(observed) if bank.kept is None else PART  # slices that are not kept are made anew for each part
     for start in range(0, len(observed), size):
         part = observed[start : start + size]
-        values = log_likelihoods(part, bank, shifts)
+        values = log_likelihoods(part, bank, shifts, FAR)
         top = values.topk(min(TOP, values.shape[1]), 1).indices
         angles = grid.angles(top.cpu().numpy())
         sums += [_sums(part[row : row + 16], strong, angles[row : row + 16], shifts) for row in range(0, len(part), 16)]
@@ -167,12 +167,9 @@ def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tupl
 def evidences(sources: list[Source], rows: np.ndarray, bank: Bank, shifts: Shifts, width: float) -> list[float]:
     """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows.
     bank: of the Reference without gain."""
-    found, disc = {}, bank.reference.disc
-    for state in {source.ctf_state for source in sources}:
-        same = [source for source in sources if source.ctf_state == state]
-        observed = same[0].observed(rows, disc)
+    found, disc = [], bank.reference.disc
+    for source in sources:
+        observed = source.observed(rows, disc)
         strong = bank.with_gain(RingPower.of(observed, bank.reference).fit(width).gain(disc.rings, width))
-        # of two with one state, the images of one are the negatives of the other's
-        values = evidence(log_likelihoods(observed, strong, shifts, len(same))).double().reshape(len(same), -1)
-        found.update({(state, one.contrast): float(sums) for one, sums in zip(same, values.sum(1))})
-    return [found[source.ctf_state, source.contrast] for source in sources]
+        found.append(float(evidence(log_likelihoods(observed, strong, shifts, FAR)).double().sum()))
+    return found

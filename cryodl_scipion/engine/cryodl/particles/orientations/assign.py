@@ -20,7 +20,7 @@ from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed, Source, sample_rows
 from ...likelihood.reference import Reference
 from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where
-from ...likelihood.search import Bank, Grid, Shifts, distances, evidence, find_modes, log_likelihoods
+from ...likelihood.search import FAR, Bank, Grid, Shifts, distances, evidence, find_modes, log_likelihoods
 from .amplitude import ROUNDS, SURE, AmplitudeFit, RingPower, evidences, improved
 
 
@@ -237,7 +237,7 @@ class Search:
 
     def _orient(self, rows: np.ndarray, bank: Bank, fine: Reference) -> Orientations:
         observed, shifts = self.source.observed(rows, self.disc), self.shifts(self.fit.sigma)
-        values = log_likelihoods(observed, bank, shifts)
+        values = log_likelihoods(observed, bank, shifts, FAR)
         modes = find_modes(values, self.grid, MODES, 2 * self.settings.angular_step)
         total = evidence(values).cpu().numpy()
         del values

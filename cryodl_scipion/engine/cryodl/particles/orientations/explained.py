@@ -15,7 +15,7 @@ import torch
 
 from ...core.projections import Projector, random_angles
 from ...likelihood.observed import Observed, Source, noise_spectra, sample_rows
-from ...likelihood.search import evidence, log_likelihoods
+from ...likelihood.search import FAR, evidence, log_likelihoods
 from .amplitude import RingPower
 from .assign import Search, SearchSettings
 from .simulated_set import simulate_alike
@@ -109,7 +109,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
         simulate_alike(search, COUNT, SEED, gain[torch.arange(search.fine_disc.rings).clamp(max=len(gain) - 1)])
     ).source.observed(np.arange(COUNT), search.disc)
     bank = search.bank.with_gain(gain.to(search.disc.device))
-    values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma))).cpu().numpy()
+    values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma), FAR)).cpu().numpy()
     views = bank.reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
     energy = lambda part: (part.weight @ views).cpu().numpy()
     # what a particle's evidence is, on average, for the energy that its CTF lets through
@@ -137,7 +137,7 @@ def _coarsely(
     shifts, few = search.shifts(search.fit.sigma), observed[:: -(-len(observed) // COUNT)]
     mean = lambda images, strength: float(
         evidence(
-            log_likelihoods(images, search.bank.with_gain((strength * kept).to(search.disc.device)), shifts)
+            log_likelihoods(images, search.bank.with_gain((strength * kept).to(search.disc.device)), shifts, FAR)
         ).mean()
     )
     fitted = search.fit.gain(len(gain), search.width)
@@ -196,4 +196,4 @@ def sample_search(
     search = Search(source, projector, voxel, settings, device)
     search.learn()
     observed, shifts = source.observed(np.arange(len(particles)), search.disc), search.shifts(search.fit.sigma)
-    return search, log_likelihoods(observed, search.strong_bank(search.fit), shifts)
+    return search, log_likelihoods(observed, search.strong_bank(search.fit), shifts, FAR)
