@@ -70,8 +70,9 @@ def found(particles="p.star", structure="map.mrc"):
     config = AssignOrientationsConfig(particles=particles, structure=structure, output="x.star", angular_step=15)
     device, images = torch.device("cpu"), read_particles(particles)
     prepared = prepare_structure(config, images, device)
-    source = hypotheses(images, prepared.settings.diameter, "bright")[0].measured()
-    return find_controls(Search(source, prepared.projector, prepared.pixel_size, prepared.settings, device), config)
+    sources = hypotheses(images, prepared.settings.diameter, "bright")
+    search = Search(sources[0], prepared.projector, prepared.pixel_size, prepared.settings, device)
+    return find_controls(search, sources, config)
 
 
 def test_another_set_of_the_same_experiment_uses_them_and_one_of_other_noise_or_signal_does_not(project):

@@ -21,7 +21,7 @@ from ...running.runner import PROGRAM, Run, command
 from ..denoisers import load_denoiser
 from ..orientations import assign, simulated_set
 from ..orientations.explained import ERRORS, explained
-from ..orientations.hypotheses import choose_hypothesis, hypotheses
+from ..orientations.hypotheses import choose_hypothesis, contrast_found, flipped_notes, hypotheses
 from ..orientations.kept_controls import KeptControls, find_controls, keep_controls
 from ..orientations.structure import end_of, prepare_structure, size_notes
 
@@ -123,6 +123,13 @@ def _prepare(
     """Settle how the images are read, and learn their strength and noise. Returns what was found and advice, which hold
     only where the structure explains the particles, and the controls of an earlier run that suit them, with whose
     strength they are compared."""
+    denoised = config.model or search.source.particles.denoiser  # such images have no noise to make up
+    kept, reasons = find_controls(search, sources, config) if config.controls and not denoised else (None, [])
+    run.warn(*map(messages.Line, reasons))
+    if kept:
+        search.fit = kept.fit
+        said, advice = contrast_found(search.source), flipped_notes(search.source, sources[0], config.particles)
+        return said, advice, kept
     said, advice = choose_hypothesis(search, sources, config.particles)
     if config.model:
         search.source, notes = _with_denoiser(search.source, config.model, run.device)
@@ -132,13 +139,8 @@ def _prepare(
             f"{config.particles} has denoised images, and so has the output. For a refinement with raw images, give "
             "the raw particles, and the denoiser as --model."
         )
-    kept, reasons = find_controls(search, config) if config.controls and _raw(search) else (None, [])
-    run.warn(*map(messages.Line, reasons))
-    if kept:
-        search.fit = kept.fit
-    else:
-        search.learn()
-    return said, advice, kept
+    search.learn()
+    return said, advice, None
 
 
 def _raw(search: assign.Search) -> bool:
@@ -176,7 +178,7 @@ def _trust(
     if not doubts:
         print(said)
     if explanation.signal >= ERRORS:
-        run.warn(*size_notes(search, config.particles, config.structure))
+        run.warn(*size_notes(search, config.particles, config.structure, near=not doubts))
     explains = (
         [
             f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "

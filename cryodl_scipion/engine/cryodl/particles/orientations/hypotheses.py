@@ -40,17 +40,24 @@ def choose_hypothesis(
             f"assumed to be {contrast}. Set --contrast if that is wrong."
         )
     states = {s.ctf_state: f for f, s in zip(found, sources) if s.contrast == contrast}
-    state, sure = _decided(states, sources[0].ctf_state)
-    if state == "flipped" != sources[0].ctf_state and sure:
-        warnings.append(
-            f"{path}: the structure fits best if the images are phase-flipped, although the file does not state it "
-            "(rlnCtfDataArePhaseFlipped). They are compared as phase-flipped; correct the column before you use "
-            "RELION."
-        )
+    state = _decided(states, sources[0].ctf_state)[0]
     search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
-    return f"Protein is {contrast} in the particle images" + (
-        ", as they fit the structure best." if said else "."
-    ), warnings
+    return contrast_found(search.source, said), warnings + flipped_notes(search.source, sources[0], path)
+
+
+def contrast_found(source: Source, fits: bool = False) -> str:
+    """A sentence. fits: whether the images were compared with the structure in both contrasts."""
+    return f"Protein is {source.contrast} in the particle images" + (
+        ", as they fit the structure best." if fits else "."
+    )
+
+
+def flipped_notes(source: Source, stated: Source, path: str | os.PathLike[str]) -> list[str]:
+    """A sentence, in a list, if images are read as phase-flipped and the file does not say so. stated: what it says."""
+    return [
+        f"{path}: the structure fits best if the images are phase-flipped, although the file does not state it "
+        "(rlnCtfDataArePhaseFlipped). They are compared as phase-flipped; correct the column before you use RELION."
+    ] * (source.ctf_state == "flipped" != stated.ctf_state)
 
 
 def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:

@@ -15,11 +15,12 @@ import torch
 from ...contract import AssignOrientationsConfig, sha256
 from ...contract.model_card import refuse_constant
 from ...io.files import whole_file
+from ...likelihood.observed import Source
 from .amplitude import AmplitudeFit, improved
 from .assign import ROUGH, Search
 from .simulated_set import AnswerCalibration, made_up_count
 
-METHOD = 3  # another number wherever search, calibration or controls change what they give
+METHOD = 4  # another number wherever search, calibration or controls change what they give
 DEFOCUS = 5000.0  # Å by which the ends of the range of defocus (5 and 95 %) may differ
 NOISE = 0.2  # relative difference of the noise's power, ring by ring
 SIGNAL = 0.15  # of the structure's strength, at all detail that the search compares
@@ -53,14 +54,19 @@ def keep_controls(search: Search, config: AssignOrientationsConfig, calibration:
         Path(temporary).write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
-def find_controls(search: Search, config: AssignOrientationsConfig) -> tuple[KeptControls | None, list[str]]:
-    """Controls in the output's folder, or linked from there, that suit a Search whose source is chosen; else why those
-    do not."""
+def find_controls(
+    search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig
+) -> tuple[KeptControls | None, list[str]]:
+    """Controls in the output's folder, or linked from there, that suit a Search; else why those do not. The search's
+    source becomes that of `sources` that is read as theirs were: if the images showed the structure otherwise, its
+    signal would differ."""
     reasons: list[str] = []
     for path in map(Path.resolve, sorted(Path(config.output).absolute().parent.glob("*" + ENDING))):
         try:
             # NaN and infinity would agree with everything
             value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+            same = [one for one in sources if [one.contrast, one.ctf_state] == value["reading of the images"]]
+            search.source = (same or sources)[0].measured()
             why, found = _unlike(search, config, value, path), _read(search, value, path)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, OSError) as error:
             why, found = f"it cannot be read ({error})", None

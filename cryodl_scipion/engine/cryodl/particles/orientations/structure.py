@@ -21,6 +21,7 @@ from .amplitude import evidences
 from .assign import COARSE, FINEST, Search, SearchSettings
 
 SIZES = (0.67, 0.75, 0.83, 0.9, 1.0, 1.11, 1.2, 1.33, 1.5)  # of the structure
+NEAR = (0.9, 1.0, 1.11)
 SAMPLE = 96  # particles
 # logarithmic evidence of the sample by which another size must be better, and by how much it must differ from 1: of
 # right files the best had 2 and lay within 0.01
@@ -28,17 +29,20 @@ SURE, LEAST = 8.0, 0.02
 FALL = 6.0  # of the amplitude from some detail to half as fine again and beyond: the map ends there; others fall by 2
 
 
-def best_size(search: Search) -> tuple[float, float]:
+def best_size(search: Search, near: bool) -> tuple[float, float]:
     """The size at which a Search's structure fits the images best, by the parabola through the best of SIZES and its
     neighbours, and by how much logarithmic evidence it is better than 1. search: with the reading of its source chosen;
-    raw images. Detail that a coarse map lacks is not compared: a small molecule scaled by 0.9 would have some of it,
-    nearly in its place."""
+    raw images. near: whether sizes far from 1 need no look unless a neighbour of it is better. Detail that a coarse map
+    lacks is not compared: a small molecule scaled by 0.9 would have some of it, nearly in its place."""
     source, width, found = search.source, search.width, {}
     rows, finest = sample_rows(len(source.particles), SAMPLE), max(COARSE, end_of(search))
-    for size in (one for one in SIZES if one * search.settings.diameter <= width):
-        other = search.coarse(source, size, finest)
-        found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
-    tried, values = np.array(list(found)), np.array(list(found.values()))
+    for sizes in (NEAR, SIZES) if near else (SIZES,):
+        for size in (one for one in sizes if one * search.settings.diameter <= width and one not in found):
+            other = search.coarse(source, size, finest)
+            found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
+        if near and found[1.0] == max(found.values()):
+            break
+    tried, values = np.array(sorted(found.items())).T
     best = int(values.argmax())
     size, highest = tried[best], values[best]
     if 0 < best < len(tried) - 1:  # the best lies on the parabola through the three
@@ -57,9 +61,10 @@ def end_of(search: Search) -> float:
     return search.width / ends[0] if ends else 0.0
 
 
-def size_notes(search: Search, particles: str, structure: str) -> list[str]:
-    """A sentence, in a list, if the structure fits better at another size. particles, structure: their files."""
-    size, gain = best_size(search)
+def size_notes(search: Search, particles: str, structure: str, near: bool = False) -> list[str]:
+    """A sentence, in a list, if the structure fits better at another size. particles, structure: their files. near: see
+    best_size."""
+    size, gain = best_size(search, near)
     return [
         f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "
         "else; or, if it is surely their molecule, one of the pixel sizes is wrong by about this factor (that of the "
