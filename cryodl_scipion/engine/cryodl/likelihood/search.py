@@ -50,7 +50,7 @@ def _modes(
     values, numbers = log_likelihood.topk(min(TOP, log_likelihood.shape[1]), dim=1)
     chosen = Rotation.from_euler("ZYZ", grid.angles(numbers.cpu().numpy()).reshape(-1, 3), degrees=True)
     angle = _angles_between(_quaternions(chosen, numbers), rotations)
-    near = (-0.5 * (angle / NEIGHBOURHOOD) ** 2).clamp_(min=-80).exp_()  # as in log_likelihoods
+    near = (-0.5 * (angle / NEIGHBOURHOOD) ** 2).clamp_(min=-80).exp_()  # as in _compared
     mass = (near @ (values - total).exp()[..., None])[..., 0]
     found, masses = [], []
     rows = torch.arange(len(mass), device=mass.device)
@@ -65,8 +65,10 @@ def _modes(
 def distances(matrices: torch.Tensor, symmetry: str) -> torch.Tensor:
     """Angles between k orientations of each particle, the smallest over equivalent ones. matrices: (n, k, 3, 3), from
     image to density. symmetry: point group, see core.symmetry.operations. Returns (n, k, k), degrees."""
-    rotated = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3))
-    return _angles_between(_quaternions(rotated, matrices[:, :, 0, 0]), _rotations_of(symmetry, matrices.device))
+    quaternions = _quaternions(
+        Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3)), matrices[..., 0, 0]
+    )
+    return _angles_between(quaternions, _rotations_of(symmetry, matrices.device))
 
 
 def _quaternions(rotations: Rotation, like: torch.Tensor) -> torch.Tensor:

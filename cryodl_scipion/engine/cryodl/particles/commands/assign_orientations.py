@@ -21,7 +21,7 @@ from ...running.runner import PROGRAM, Run, command
 from ..denoisers import load_denoiser
 from ..orientations import assign, simulated_set
 from ..orientations.explained import ERRORS, explained
-from ..orientations.hypotheses import choose_hypothesis, contrast_found, flipped_notes, hypotheses
+from ..orientations.hypotheses import choose_hypothesis, flipped_notes, hypotheses
 from ..orientations.kept_controls import KeptControls, find_controls, keep_controls
 from ..orientations.structure import end_of, prepare_structure, size_notes
 
@@ -128,8 +128,8 @@ def _prepare(
     run.warn(*map(messages.Line, reasons))
     if kept:
         search.fit = kept.fit
-        said, advice = contrast_found(search.source), flipped_notes(search.source, sources[0], config.particles)
-        return said, advice, kept
+        said = f"Protein is {search.source.contrast} in the particle images."
+        return said, flipped_notes(search.source, sources[0], config.particles), kept
     said, advice = choose_hypothesis(search, sources, config.particles)
     if config.model:
         search.source, notes = _with_denoiser(search.source, config.model, run.device)

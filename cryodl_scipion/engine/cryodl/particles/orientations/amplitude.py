@@ -17,7 +17,6 @@ from ...likelihood.reference import Reference
 from ...likelihood.search import FAR, Bank, Shifts, evidence, log_likelihoods
 
 TOP = 64  # orientations of each particle that take part
-PART = 48  # particles at a time
 ROUNDS = 3
 SIGMAS = 24  # spreads of shifts that are tried
 # difference of logarithmic evidence of the whole sample from which one convention is surely the better
@@ -89,27 +88,20 @@ def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, 
     maximisation). bank: of the Reference without gain."""
     device, reference, grid = observed.match.device, bank.reference, bank.grid
     bank = bank.with_gain(fit.gain(reference.disc.rings, width).to(device))
-    strong = bank.reference
-    sums, others = [], []
-    size = len(observed) if bank.kept is None else PART  # slices that are not kept are made anew for each part
-    for start in range(0, len(observed), size):
-        part = observed[start : start + size]
-        values = log_likelihoods(part, bank, shifts, FAR)
-        top = values.topk(min(TOP, values.shape[1]), 1).indices
-        angles = grid.angles(top.cpu().numpy())
-        sums += [_sums(part[row : row + 16], strong, angles[row : row + 16], shifts) for row in range(0, len(part), 16)]
-        others.append(values.scatter_(1, top, -torch.inf).logsumexp(1, keepdim=True))
-    match, power, energy = (sum(parts) for parts in list(zip(*sums))[:3])
-    positions = torch.cat([part[3] for part in sums])
-    count = len(observed)
+    values = log_likelihoods(observed, bank, shifts, FAR)
+    top = values.topk(min(TOP, values.shape[1]), 1).indices
+    angles, parts = grid.angles(top.cpu().numpy()), [slice(start, start + 16) for start in range(0, len(top), 16)]
+    sums = list(zip(*(_sums(observed[part], bank.reference, angles[part], shifts) for part in parts)))
+    others = values.scatter_(1, top, -torch.inf).logsumexp(1, keepdim=True)
+    match, power, energy = (torch.stack(of_parts).sum(0) for of_parts in sums[:3])
     amplitude, b_factor = smooth_amplitude(match.cpu().numpy(), power.cpu().numpy(), width)
     if not amplitude > 0:  # nothing of the structure is seen: keep what the power said
         amplitude, b_factor = fit.amplitude, fit.b_factor
     new = AmplitudeFit(
-        amplitude, b_factor, likeliest_sigma(torch.logaddexp(positions, torch.cat(others)), shifts.yx), fit.residual
+        amplitude, b_factor, likeliest_sigma(torch.logaddexp(torch.cat(sums[3]), others), shifts.yx), fit.residual
     )
     gain = new.gain(len(match), width).double().to(device)
-    number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * count
+    number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * len(observed)
     residual = (energy - 2 * gain * match + gain.square() * power) / number
     return dataclasses.replace(new, residual=residual.clamp(min=1e-3).float().cpu())
 

@@ -200,7 +200,7 @@ class Search:
         self.fit = fit
 
     def run(
-        self, progress: typing.Callable[[int], typing.Any] | None = None, folder: Path | None = None
+        self, progress: typing.Callable[[int], typing.Any] = lambda done: None, folder: Path | None = None
     ) -> Orientations:
         """Orientations of all particles, chunk by chunk. progress: called with the number of particles done. folder:
         where chunks are kept, so that a stopped run goes on; None: nowhere."""
@@ -212,15 +212,12 @@ class Search:
         for start in range(0, count, size):
             rows = np.arange(start, min(start + size, count))
             kept = folder / f"{start:09d}.npz" if folder else None
-            if kept and kept.exists():
-                parts.append(Orientations(**read_kept(kept)))
-            else:
-                parts.append(self._orient(rows, bank, fine))
-            if kept and not kept.exists():
+            known = kept if kept and kept.exists() else None
+            parts.append(Orientations(**read_kept(known)) if known else self._orient(rows, bank, fine))
+            if kept and not known:
                 with whole_file(kept) as temporary:
                     np.savez(temporary, **vars(parts[-1]))
-            if progress:
-                progress(int(rows[-1]) + 1)
+            progress(int(rows[-1]) + 1)
         return Orientations(
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Orientations)}
         )
@@ -249,8 +246,7 @@ class Search:
         device = observed.match.device
         matrices = torch.from_numpy(rotation_matrices(self.grid.angles(numbers.cpu().numpy()))).float().to(device)
         still = Neighbourhood(torch.eye(3, device=device)[None], torch.zeros((1, 3), device=device), shifts.yx)
-        middle = torch.zeros((len(matrices), 2), device=device)
-        return refine(observed, reference, matrices, middle, still, self._sigma())
+        return refine(observed, reference, matrices, torch.zeros_like(matrices[:, 0, :2]), still, self._sigma())
 
     def _sigma(self) -> float:
         """px: standard deviation of the shifts, not taken to be less than the search could tell."""
@@ -266,8 +262,7 @@ class Search:
     ) -> Orientations:
         """Orientations from the likeliest answers: they are refined once with the fine detail, the best one further.
         Those that the search finds hopeless beside the best are not refined: their evidence stays that far below."""
-        rotation = ROTATION * self.settings.angular_step
-        shift = self.settings.search_resolution() / 8 / self.pixel_size
+        rotation, shift = ROTATION * self.settings.angular_step, self.settings.search_resolution() / 8 / self.pixel_size
         near = Neighbourhood.of(rotation, shift, reference.disc.device)
         first = torch.stack([p.evidence for p in poses], 1)
         behind = first - first.amax(1, keepdim=True)

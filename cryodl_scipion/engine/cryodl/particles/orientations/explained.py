@@ -114,8 +114,12 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     energy = lambda part: (part.weight @ views).cpu().numpy()
     # what a particle's evidence is, on average, for the energy that its CTF lets through
     slope, constant = _line(energy(made), values)
-    parts = np.array_split(np.arange(len(found_evidence)), -(-len(found_evidence) // CHUNK))
-    every = np.concatenate([energy(search.source.observed(part, search.disc)) for part in parts])
+    every = np.concatenate(
+        [
+            energy(search.source.observed(part, search.disc))
+            for part in np.array_split(np.arange(len(found_evidence)), -(-len(found_evidence) // CHUNK))
+        ]
+    )
     expected = np.maximum(slope * every + constant, 1e-3 * max(values.mean(), 1e-3))
     whole = float(found_evidence.mean() / max(expected.mean(), 1e-6))
     found = Explained(found_evidence / expected, max(whole, 0.0), signal)
@@ -140,8 +144,8 @@ def _coarsely(
             log_likelihoods(images, search.bank.with_gain((strength * kept).to(search.disc.device)), shifts, FAR)
         ).mean()
     )
-    fitted = search.fit.gain(len(gain), search.width)
-    return mean(few, fitted) / max(mean(made, gain), 1e-6), search.width / max(finest, 1)
+    part = mean(few, search.fit.gain(len(gain), search.width)) / max(mean(made, gain), 1e-6)
+    return part, search.width / max(finest, 1)
 
 
 def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:
@@ -164,9 +168,8 @@ def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> torch
     mean = source.noise.clamp(min=1e-6 * float(source.noise.max())).cpu()
     for start in range(0, len(rows), CHUNK):
         chunk = slice(start, start + CHUNK)
-        own = noise_spectra(source.images(rows[chunk]), source.diameter_px)
-        ratio = (own.cpu() / mean - 1).to(observed.weight.device)
-        total += search.disc.ring_sum(observed.weight[chunk] * ratio[:, search.disc.ring])
+        ratio = noise_spectra(source.images(rows[chunk]), source.diameter_px).cpu() / mean - 1
+        total += search.disc.ring_sum(observed.weight[chunk] * ratio.to(total.device)[:, search.disc.ring])
     return total
 
 

@@ -5,6 +5,8 @@ import itertools
 import os
 import typing
 
+import numpy as np
+
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import WIDEST, Source
 from .amplitude import SURE
@@ -31,8 +33,7 @@ def choose_hypothesis(
     warnings. path: of the particles, for the sentences."""
     sources = [source.measured() for source in sources]
     found = search.compare(sources)
-    readings = dict.fromkeys(source.contrast for source in sources)
-    contrasts = {one: max(f for f, s in zip(found, sources) if s.contrast == one) for one in readings}
+    contrasts = {r.contrast: max(f for f, s in zip(found, sources) if s.contrast == r.contrast) for r in sources}
     (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []
     if len(contrasts) > 1 and not said:
         warnings.append(
@@ -42,14 +43,9 @@ def choose_hypothesis(
     states = {s.ctf_state: f for f, s in zip(found, sources) if s.contrast == contrast}
     state = _decided(states, sources[0].ctf_state)[0]
     search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
-    return contrast_found(search.source, said), warnings + flipped_notes(search.source, sources[0], path)
-
-
-def contrast_found(source: Source, fits: bool = False) -> str:
-    """A sentence. fits: whether the images were compared with the structure in both contrasts."""
-    return f"Protein is {source.contrast} in the particle images" + (
-        ", as they fit the structure best." if fits else "."
-    )
+    return f"Protein is {contrast} in the particle images" + (
+        ", as they fit the structure best." if said else "."
+    ), warnings + flipped_notes(search.source, sources[0], path)
 
 
 def flipped_notes(source: Source, stated: Source, path: str | os.PathLike[str]) -> list[str]:
@@ -63,6 +59,5 @@ def flipped_notes(source: Source, stated: Source, path: str | os.PathLike[str]) 
 def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:
     """The most probable of {reading: logarithmic evidence}, whether that is sure (else the default is given)."""
     best = max(evidences, key=lambda reading: evidences[reading])
-    others = [e for key, e in evidences.items() if key != best]
-    sure = bool(others) and evidences[best] - max(others) > SURE
+    sure = evidences[best] - max((e for key, e in evidences.items() if key != best), default=np.inf) > SURE
     return best if sure else default, sure

@@ -117,33 +117,34 @@ def _digests(noise: Path) -> list[str]:
 
 
 def _unlike(search: Search, config: AssignOrientationsConfig, value: dict[str, typing.Any], path: Path) -> str:
-    """Why kept controls are not those of a Search, or ''. What takes longest is looked at last."""
+    """Why kept controls are not those of a Search, or ''."""
+    return next((why for wrong, why in _differences(search, config, value, path) if wrong), "")
+
+
+def _differences(
+    search: Search, config: AssignOrientationsConfig, value: dict[str, typing.Any], path: Path
+) -> typing.Iterator[tuple[bool, str]]:
+    """Whether kept controls are not those of a Search, and what to say. What takes longest is looked at last."""
     for name, wanted in _same(search, config).items():
-        if value.get(name) != wanted:
-            return f"the {name} differs"
+        yield value.get(name) != wanted, f"the {name} differs"
     now, noise = _like(search), path.with_name(Path(value["noise_control"]["name"]).name)
-    if np.abs(np.subtract(now["defocus"], value["defocus"])).max() > DEFOCUS:
-        return f"the range of defocus differs by more than {DEFOCUS:g} Å"
-    if now["microscope"] != value["microscope"]:
-        return "voltage, spherical aberration, amplitude contrast, phase shift, B-factor or scale of the CTF differ"
+    defocus = float(np.abs(np.subtract(now["defocus"], value["defocus"])).max())
+    yield defocus > DEFOCUS, f"the range of defocus differs by more than {DEFOCUS:g} Å"
+    yield (
+        now["microscope"] != value["microscope"],
+        "voltage, spherical aberration, amplitude contrast, phase shift, B-factor or scale of the CTF differ",
+    )
     ratio = np.divide(now["noise"], np.maximum(value["noise"], 1e-12))[FIRST_RING:]
-    if np.abs(ratio - 1).max(initial=0) > NOISE:
-        return f"the noise differs by {100 * np.abs(ratio - 1).max():.0f} % (at most {100 * NOISE:.0f} %)"
-    if value["count"] < made_up_count(len(search.source.particles)):
-        return "they were made for fewer particles"
-    if _digests(noise) != value["noise_control"]["files"]:
-        return f"{noise.name} was changed"
-    return _other_signal(search, _read(search, value, path).fit)
-
-
-def _other_signal(search: Search, fit: AmplitudeFit) -> str:
-    """How the strength of the structure in a sample of the particles differs from a fit, or ''."""
-    observed = search.source.observed(search.sample(ROUGH), search.disc)
+    apart = float(np.abs(ratio - 1).max(initial=0))
+    yield apart > NOISE, f"the noise differs by {100 * apart:.0f} % (at most {100 * NOISE:.0f} %)"
+    yield value["count"] < made_up_count(len(search.source.particles)), "they were made for fewer particles"
+    yield _digests(noise) != value["noise_control"]["files"], f"{noise.name} was changed"
+    fit, observed = _read(search, value, path).fit, search.source.observed(search.sample(ROUGH), search.disc)
     own = improved(fit, observed, search.bank, search.shifts(fit.sigma), search.width)
     strengths = own.gain(search.disc.rings, search.width) / fit.gain(search.disc.rings, search.width)
     apart = float((strengths - 1).abs().max())
-    if apart > SIGNAL:
-        return f"the structure's signal differs by {100 * apart:.0f} % (at most {100 * SIGNAL:.0f} %)"
-    if not 1 / SPREAD <= own.sigma / fit.sigma <= SPREAD:
-        return f"the shifts spread over {own.sigma:.2f} px instead of {fit.sigma:.2f} px"
-    return ""
+    yield apart > SIGNAL, f"the structure's signal differs by {100 * apart:.0f} % (at most {100 * SIGNAL:.0f} %)"
+    yield (
+        not 1 / SPREAD <= own.sigma / fit.sigma <= SPREAD,
+        f"the shifts spread over {own.sigma:.2f} px instead of {fit.sigma:.2f} px",
+    )

@@ -57,8 +57,7 @@ def simulate_alike(
     gain = search.fit.gain(disc.rings, search.width) if gain is None else gain
     shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=disc.device)
     values = search.fine.with_gain(gain.to(disc.device)).at_angles(angles) * disc.ramp(shifts)
-    transfer = base.ctf(slice(None))
-    transfer = transfer.abs() if source.ctf_state == "flipped" else transfer
+    transfer = base.ctf(slice(None)).abs() if source.ctf_state == "flipped" else base.ctf(slice(None))
     values = values * disc.on_grid(transfer.to(disc.device))
     images = disc.to_images(values).cpu() + _noise(search, transfer, rng)
     return SimulatedSet.of(base, images if source.contrast == "bright" else -images)
