@@ -95,7 +95,7 @@ def _rotations_of(symmetry: str, device: torch.device) -> torch.Tensor:
 CACHE = 270e6  # bytes of reference slices that are kept; beyond, they are made anew for each batch of particles
 BLOCK = 2**25  # bytes of those that are not kept
 # of the matrix products: images times shifts at most, orientations at least, both together for few images
-ROWS, COLUMNS, PLACES = 4096, 240, 2**18
+ROWS, COLUMNS, PLACES = 2048, 240, 2**16
 # Orientations whose likelihood to DETAIL of the highest frequency is e^FAR below the best one's, or more where that is
 # above e^CLEAR, cannot win: they held 3e-5 of the probability at SNR 0.05 to 1, 1e-3 in noise (means of 2CG9 and 1WCM).
 # Where more than MANY are left, all are compared as quickly.
@@ -201,7 +201,7 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts, far: float =
                 values = _compared(part, slices, grid.turns, *coarse)
                 best[rows] = torch.maximum(best[rows], values.amax((1, 2), keepdim=True))
                 near = values > best[rows] - far * (best[rows] / CLEAR).clamp(min=1)
-                many = near.float().mean((1, 2)) > MANY
+                many = near.sum((1, 2)) > MANY * near[0].numel()
                 if bool(many.any()):
                     values[many] = _compared(part[many], slices, grid.turns, *whole)
                 for row in (~many).nonzero()[:, 0].tolist():

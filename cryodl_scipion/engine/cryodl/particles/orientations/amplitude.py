@@ -92,7 +92,7 @@ def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, 
     top = values.topk(min(TOP, values.shape[1]), 1).indices
     angles, parts = grid.angles(top.cpu().numpy()), [slice(start, start + 16) for start in range(0, len(top), 16)]
     sums = list(zip(*(_sums(observed[part], bank.reference, angles[part], shifts) for part in parts)))
-    others = values.scatter_(1, top, -torch.inf).logsumexp(1, keepdim=True)
+    others = torch.cat([rest.logsumexp(1, keepdim=True) for rest in values.scatter_(1, top, -torch.inf).split(16)])
     match, power, energy = (torch.stack(of_parts).sum(0) for of_parts in sums[:3])
     amplitude, b_factor = smooth_amplitude(match.cpu().numpy(), power.cpu().numpy(), width)
     if not amplitude > 0:  # nothing of the structure is seen: keep what the power said
