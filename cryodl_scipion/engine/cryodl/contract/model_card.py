@@ -79,10 +79,10 @@ _RANGES = {
     **dict.fromkeys(("threshold", "thresholds", "threshold_uncertainty", "boundary_probability"), (0.0, 1.0)),
     "box": (2, 1e5),
     "side": (2, 1e5),
-    **dict.fromkeys(("minimum_distance", "ball"), (0.0, 1e3)),
+    "minimum_distance": (0.0, 1e3),
     **dict.fromkeys(("temperature", "raw_scale"), (1e-6, 1e6)),
     **dict.fromkeys(("calibration", "narrow", "gain", "gains"), (-1e6, 1e6)),
-    "boundary_range": (-5.0, 5.0),
+    "boundary_rule": (-5.0, 5.0),
 }
 _WORDS = {"contrast": ("dark", "bright")}
 _FROM_SOURCE = "Get the model from its source again."

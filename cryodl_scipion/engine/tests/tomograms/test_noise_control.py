@@ -2,7 +2,6 @@
 """The answer of segmenters to noise with a tomogram's spectrum, and segmenters that share all but their heads."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +15,8 @@ from cryodl.io.model import read_model, write_model
 from cryodl.running.cli import main
 from cryodl.running.runner import Run
 from cryodl.tomograms.commands.segment import _tell
-from cryodl.tomograms.segmenters import load_segmenter, predict
-from cryodl.tomograms.segmenters.combine import CombinedFeature, combined_scores
-from cryodl.tomograms.segmenters.known_size import OWN, boundary_of_size, peaks_of
-from cryodl.tomograms.segmenters.predict import NoiseAnswer, lowered, same_spectrum
+from cryodl.tomograms.segmenters import load_segmenter
+from cryodl.tomograms.segmenters.predict import SLOPE, NoiseAnswer, lowered, same_spectrum
 from cryodl.tomograms.segmenters.slabs import joined_segmenters
 
 CPU = torch.device("cpu")
@@ -96,44 +93,34 @@ def scores_of(*populations):
     return torch.from_numpy(np.concatenate([rng.normal(mean, 0.7, n) for n, mean in populations])).float().sigmoid()
 
 
-def test_the_boundary_lies_where_scores_of_the_tomogram_leave_those_of_noise_within_the_range():
-    noise, found = scores_of((100_000, -6)), scores_of((90_000, -6), (10_000, -1.5))
-    answer = NoiseAnswer.none(0.5).with_scores(noise, found)
-    parts = answer.parts((-5.0, 0.0))
-    assert -4.5 < parts["raised"] < -3 and parts["boundary"] == pytest.approx(1 / (1 + np.exp(-parts["raised"])))
-    assert parts["tomogram"] == pytest.approx(0.1, abs=0.005) and parts["noise"] < 0.01
-    drawn = lowered(found.clone(), parts["raised"]) >= 0.5
-    assert float(drawn.float().mean()) == pytest.approx(parts["tomogram"], abs=1e-3)
-    assert answer.parts((-2.0, 0.0))["raised"] == -2.0 and answer.parts((0.5, 1.0))["raised"] == 0.5
+def answer_to(noise, found):
+    return NoiseAnswer.none(0.5).with_scores(scores_of(*noise), scores_of(*found))
+
+
+def test_the_boundary_follows_the_mean_of_what_is_found_within_the_range():
+    noise, found = [(100_000, -6)], [(90_000, -6), (10_000, 3.0)]
+    answer = answer_to(noise, found)  # a mean of 3, give or take STEP
+    for level, most in ((3.5, 1.0), (2.5, 2.0)):
+        raised = answer.raised((level, -2.0, most))
+        assert raised == pytest.approx(SLOPE * (3 - level), abs=0.1)
+        parts = answer.parts((level, -2.0, most))
+        assert parts["boundary"] == pytest.approx(1 / (1 + np.exp(-raised)))
+        drawn = lowered(scores_of(*found), raised) >= 0.5
+        assert float(drawn.float().mean()) == pytest.approx(parts["tomogram"], abs=1e-3)
+    assert answer.raised((4.5, -2.0, 0.0)) == -2.0 and answer.raised((1.0, -2.0, 0.5)) == 0.5
     assert "raised" not in answer.parts(None)  # a model that learned from labels of such tomograms
-    assert answer.parts(None)["tomogram"] == pytest.approx(float((found >= 0.5).float().mean()))
+    assert answer.parts(None)["tomogram"] == pytest.approx(0.1, abs=1e-3)
 
 
-def test_a_boundary_stays_where_the_tomogram_scores_as_noise_does():
-    answer = NoiseAnswer.none(0.5).with_scores(scores_of((50_000, -1)), scores_of((50_000, -1)))
-    assert "raised" not in answer.parts((-3.0, -1.0))
-
-
-FILLED = (5 / 9) ** 3  # a ball of 5 px in one of 9 px
-
-
-def peaks_of_balls(middle):
-    """Peaks of log odds of -6 but for nine balls: `middle` in their middles, falling by one in each px."""
-    z, y, x = np.ogrid[:32, :96, :96]
-    away = np.sqrt((z - 16) ** 2 + ((y - 6) % 28 - 14) ** 2 + ((x - 6) % 28 - 14) ** 2)
-    background = np.random.default_rng(0).normal(-6, 0.3, away.shape)
-    return peaks_of(np.maximum(background, middle - away).astype(np.float32), 9.0, FILLED)
-
-
-def test_a_boundary_by_size_lies_where_sure_things_are_as_large_as_the_feature_is():
-    noise, both = peaks_of_balls(-9), (-4.0, 1.0)
-    for middle in (2.5, 4.5):  # 5 px from there the log odds are less by 5
-        by_size = boundary_of_size(noise, peaks_of_balls(middle), both, middle - 5)
-        assert by_size == pytest.approx(middle - 5, abs=0.4)
-        higher = boundary_of_size(noise, peaks_of_balls(middle), both, middle - 2)
-        assert higher == pytest.approx(by_size + 3 * (1 - OWN))
-    # nothing surer than noise; nothing that is large enough
-    assert boundary_of_size(noise, noise, both, -2.0) == boundary_of_size(noise, peaks_of_balls(1.0), both, -2.0) == 1.0
+def test_a_boundary_is_not_lowered_into_noise_and_stays_where_little_is_found():
+    rule = (5.0, -4.0, 0.0)
+    answer = answer_to([(99_000, -6), (1_000, -2)], [(98_500, -6), (1_500, 1.0)])
+    assert (
+        answer.raised(rule) == pytest.approx(-2.4, abs=0.1)
+        and answer.parts(rule)["noise"] <= answer.parts(rule)["tomogram"] / 2
+    )
+    assert answer_to([(100_000, -6)], [(99_950, -6), (50, 3.0)]).raised(rule) == 0.0
+    assert answer_to([(50_000, 0.5)], [(50_000, 0.5)]).raised(rule) == 0.0  # the tomogram scores as noise does
 
 
 def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):
@@ -145,26 +132,3 @@ def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):
         == 0
     )
     assert any("has a single slice" in warning for warning in Result.read(tmp_path / "r.json").warnings)
-
-
-def test_the_size_of_a_feature_counts_for_several_models_of_it_too(monkeypatch):
-    scores = [
-        torch.from_numpy(rng.normal(-4, 1, (2, 40, 64, 64))).float() for rng in map(np.random.default_rng, (0, 1))
-    ]
-    for each in scores:
-        each[1, 10:30, 20:40, 20:40] += 6
-    monkeypatch.setattr(predict, "_block_answers", lambda *_: dict(enumerate(each.sigmoid() for each in scores)))
-    segmenter = SimpleNamespace(card=dict(pixel_size=14.0))
-    found = SimpleNamespace(grids=[SimpleNamespace(shape=(40, 64, 64))], segmenters=[segmenter, segmenter])
-    feature = CombinedFeature("both", (0, 1), ("a", "b"), (0.5, 0.5), (-4.0, 1.0), (140.0, 0.5))
-    answer = predict.noise_answers(found, [feature])["both"]
-    expected = NoiseAnswer.none(0.5).with_peaks(combined_scores(torch.stack(scores).sigmoid()), (140.0, 0.5), 14.0)
-    assert all(np.array_equal(one, other) for one, other in zip(answer.peaks, expected.peaks))
-
-
-def test_flat_areas_and_thin_tomograms_have_no_peaks():
-    odds = np.random.default_rng(0).normal(size=(30, 48, 48)).astype(np.float32)
-    odds[:, :24] = -9.21  # masked: the lowest score that there is
-    assert 0 < len(peaks_of(odds, 6.5, 0.5)) < 30
-    answer = NoiseAnswer.none(0.5).with_peaks(torch.full((2, 4, 48, 48), 0.2), (90.0, 0.5), 14.0)
-    assert answer.raised((-3.0, 0.5)) == 0

@@ -44,8 +44,7 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         models=[card["weights_sha256"] for card in cards],
         scores=config.scores,
         annotators=config.annotators,
-        boundaries=[f.between and list(f.between) for f in features],
-        balls=[f.ball and list(f.ball) for f in features],
+        boundaries=[f.rule and list(f.rule) for f in features],
     )
     models = {f.name: [str(folders[n]) for n in f.models] for f in features}
     described = [
@@ -183,7 +182,7 @@ def _segment_one(
     answers, skew = predict.noise_answers(found, unfinished.features), predict.block_skewness(found)
     for card in (segmenter.card for segmenter in segmenters):
         run.warn(*working_scale.turned_contrast(source.path, card["name"], skew, card.get("skew")))
-    unfinished.noise = {feature.name: answers[feature.name].parts(feature.between) for feature in unfinished.features}
+    unfinished.noise = {feature.name: answers[feature.name].parts(feature.rule) for feature in unfinished.features}
     if unfinished.slices:
         print(f"{source.name} continues at slice {unfinished.slices} of {slices}.")
     with run.progress(slices, "slice", unfinished.slices, source.name) as bar:

@@ -18,16 +18,14 @@ MINIMUM = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: f
 @dataclasses.dataclass(frozen=True)
 class CombinedFeature:
     """A volume of scores to make. name: in file names and tables. models: numbers of the models that it is made of.
-    annotators, thresholds: theirs. between: log odds that the tomogram may raise the threshold by, at least and at
-    most; None where it stays. ball: radius (Å) of one around its middle, and the part of it that the feature fills;
-    None where that is not known."""
+    annotators, thresholds: theirs. rule: how the tomogram moves the threshold, as predict.NoiseAnswer.raised takes it;
+    None where it stays."""
 
     name: str
     models: tuple[int, ...]
     annotators: tuple[str, ...]
     thresholds: tuple[float, ...]
-    between: tuple[float, float] | None = None
-    ball: tuple[float, float] | None = None
+    rule: tuple[float, float, float] | None = None
 
     @property
     def threshold(self) -> float:
@@ -54,8 +52,7 @@ def combined_features(
             (n,),
             (c["annotator"],),
             (c["threshold"],),
-            _mean_pair([c], "boundary_range"),
-            _mean_pair([c], "ball"),
+            _mean_rule([c]),
         )
         for n, c in enumerate(cards)
     )
@@ -78,20 +75,19 @@ def by_feature(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple
             tuple(numbers),
             tuple(cards[n]["annotator"] for n in numbers),
             tuple(cards[n]["threshold"] for n in numbers),
-            _mean_pair([cards[n] for n in numbers], "boundary_range"),
-            _mean_pair([cards[n] for n in numbers], "ball"),
+            _mean_rule([cards[n] for n in numbers]),
         )
         for name, numbers in lists_by_key((card["feature"], number) for number, card in enumerate(cards)).items()
     )
 
 
-def _mean_pair(cards: typing.Sequence[typing.Mapping[str, typing.Any]], entry: str) -> tuple[float, float] | None:
-    """The mean of two numbers of the cards; None if one has none, as models that learned from labels have."""
-    pairs = [card[entry] for card in cards if entry in card]
-    if len(pairs) < len(cards):
+def _mean_rule(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[float, float, float] | None:
+    """The mean rule of the cards; None if one has none, as models that learned from labels have."""
+    rules = [card["boundary_rule"] for card in cards if "boundary_rule" in card]
+    if len(rules) < len(cards):
         return None
-    first, second = np.mean(pairs, axis=0)
-    return float(first), float(second)
+    level, least, most = np.mean(rules, axis=0)
+    return float(level), float(least), float(most)
 
 
 def _check(

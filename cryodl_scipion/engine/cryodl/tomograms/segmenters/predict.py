@@ -5,11 +5,11 @@ No seam shows: a tile sees `overlap` px beyond what is kept of it, slabs see the
 of slices and tiles lie where they would lie in the whole volume, and parts are resampled exactly as the whole would be.
 The result is the same however the volume is cut (a test compares).
 Scores of segmenters in noise with the spectrum of the tomogram, and the boundary of a feature that follows.
-How high a model scores its feature depends on contrast, noise and defocus. Noise of the tomogram's own spectrum shows
-which scores mean nothing in it: from where noise makes up less than SHARE of the scores, voxels are taken for the
-feature, or, where its size is known, from where the surest places have it (known_size.py). Noise says how often a
-model calls plain noise its feature, not how often it takes one structure for another, which would need labels; so the
-boundary stays within the range that the model's card gives (see docs/tomograms.md)."""
+How high a model scores its feature depends on contrast, noise and defocus, and the boundary of the highest Dice moves
+with it: by SLOPE times the mean log odds of what is found. The card of a shipped model says at which mean it stays, and
+how far it may move; simulated tomograms of two generators gave these numbers (see docs/how_tomograms.md). Noise of the
+tomogram's own spectrum holds it back: it says how often a model calls plain noise its feature, not how often it takes
+one structure for another, which would need labels."""
 
 import dataclasses
 import typing
@@ -21,15 +21,15 @@ import torch.nn.functional as F
 from ...io.tomograms import Tomogram, mirrored
 from ...learning.inference import with_less_memory
 from .combine import MINIMUM, CombinedFeature, combined_scores
-from .known_size import boundary_of_size, peaks_of
 from .slabs import Segmenter, SlabGrid, choose_plan, grids_of, joined_segmenters
 from .working_scale import grey_statistics, needed_range, resample_part, skewness
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
-DEPTH, DEEPER = 24, 40  # working slices of a block that are answered, at most; and where sizes are looked at
+DEPTH = 24  # working slices of a block that are answered, at most
 STEP, LOWEST, HIGHEST = 0.05, -7.0, 10.0  # log odds, from the feature's threshold, that scores are counted at
-SHARE = 0.2  # of the scores about the boundary may be those of noise, which has the power of what is found, too
-WIDTH, FEW = 20, 100  # STEPs that are "about the boundary", and the fewest voxels that tell something there
+SLOPE = 2.0  # of the boundary over the mean of what is found
+SOME = 0.001  # of the voxels that must be found before a boundary moves
+MINGLED = 0.5  # as many voxels of noise for each that is found are where a boundary is lowered no further
 ZERO = round(-LOWEST / STEP)
 
 
@@ -37,14 +37,12 @@ ZERO = round(-LOWEST / STEP)
 class NoiseAnswer:
     """How many voxels reach which score. noise, tomogram: (n,) int, voxels of noise, and of the blocks that it was made
     of, whose log odds are above those of the threshold by LOWEST or more, by LOWEST + STEP or more, .... voxels: How
-    many were looked at. threshold: Of the feature. peaks: of noise, and of the blocks, as known_size.peaks_of gives
-    them."""
+    many were looked at. threshold: Of the feature."""
 
     noise: np.ndarray
     tomogram: np.ndarray
     voxels: int
     threshold: float
-    peaks: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
     def none(cls, threshold: float) -> "NoiseAnswer":
@@ -58,29 +56,21 @@ class NoiseAnswer:
         seen = self.voxels + len(noise)
         return dataclasses.replace(self, noise=self.noise + counts[0], tomogram=self.tomogram + counts[1], voxels=seen)
 
-    def with_peaks(self, scores: torch.Tensor, ball: tuple[float, float], pixel_size: float) -> "NoiseAnswer":
-        """The peaks of a block added. scores: (2, z, y, x), of noise and of the tomogram. ball: of the feature.
-        pixel_size: Å/px of the scores."""
-        odds = torch.logit(scores, MINIMUM).numpy() - _odds(self.threshold)
-        new = [peaks_of(one, ball[0] / pixel_size, ball[1]) for one in odds]
-        noise, tomogram = zip(self.peaks, new) if self.peaks else ([new[0]], [new[1]])
-        return dataclasses.replace(self, peaks=(np.concatenate(noise), np.concatenate(tomogram)))
-
-    def raised(self, between: tuple[float, float] | None) -> float:
-        """Log odds by which the boundary is raised, or lowered if negative: to the lowest scores of which noise makes
-        up no more than SHARE, with peaks also by the feature's size. between: how far at least and at most; None: 0, as
-        where there are no such scores."""
-        if between is None:
+    def raised(self, rule: tuple[float, float, float] | None) -> float:
+        """Log odds by which the boundary is raised, or lowered if negative. rule: mean log odds of what is found, from
+        the threshold, at which it stays; how far it moves at least and at most. 0 without a rule or with little
+        found."""
+        found, noise = self.tomogram[: ZERO + 1], self.noise[: ZERO + 1]
+        if rule is None or found[-1] < max(1, SOME * self.voxels):
             return 0.0
-        noise, found = (counts[:-WIDTH] - counts[WIDTH:] for counts in (self.noise, self.tomogram))
-        middles = LOWEST + STEP * (np.arange(len(found)) + WIDTH / 2)
-        real = middles[(noise <= SHARE * found) & (found >= FEW) & (middles >= between[0] - STEP / 2)]
-        boundary = float(np.clip(real[0], *between)) if len(real) else 0.0
-        return boundary_of_size(*self.peaks, between, boundary) if self.peaks and len(self.peaks[1]) else boundary
+        level, least, most = rule
+        mean, mingled = STEP * self.tomogram[ZERO:].sum() / found[-1], np.flatnonzero(noise > MINGLED * found)
+        lowest = STEP * (mingled[-1] + 1 - ZERO) if len(mingled) else LOWEST
+        return max(float(np.clip(SLOPE * (mean - level), least, most)), min(float(lowest), 0.0))
 
-    def parts(self, between: tuple[float, float] | None) -> dict[str, float]:
-        """As SegmentOutputs.noise holds it, at the boundary that follows. between: as of raised."""
-        raised = self.raised(between)
+    def parts(self, rule: tuple[float, float, float] | None) -> dict[str, float]:
+        """As SegmentOutputs.noise holds it, at the boundary that follows. rule: as of raised."""
+        raised = self.raised(rule)
         part = lambda counts: float(counts[ZERO + round(raised / STEP)] / self.voxels)
         parts = dict(noise=part(self.noise), tomogram=part(self.tomogram), voxels=self.voxels)
         if raised:
@@ -109,27 +99,20 @@ def noise_answers(found: "TomogramScores", features: typing.Sequence[CombinedFea
     features: combine.Features whose scores are looked at."""
     totals = {feature.name: NoiseAnswer.none(feature.threshold) for feature in features}
     for position in _positions(found.grids[0].shape):
-        answers = _block_answers(found, position, DEPTH)
+        answers = _block_answers(found, position)
         for feature in features:
             flat = [answers[m].flatten(1) for m in feature.models]
             smallest = min(scores.shape[1] for scores in flat)
             together = combined_scores(torch.stack([scores[:, :smallest] for scores in flat]))
             totals[feature.name] = totals[feature.name].with_scores(together[0], together[1])
-    sizes = [segmenter.card["pixel_size"] for segmenter in found.segmenters]
-    sized = [(f, f.ball) for f in features if f.ball and len({sizes[m] for m in f.models}) == 1]
-    for position in _positions(found.grids[0].shape, 2 * SIDE) if sized else ():  # blocks that overlap tell no more
-        answers = _block_answers(found, position, DEEPER)
-        for feature, ball in sized:
-            scores = combined_scores(torch.stack([answers[m] for m in feature.models]))
-            totals[feature.name] = totals[feature.name].with_peaks(scores, ball, sizes[feature.models[0]])
     return totals
 
 
-def _block_answers(found: "TomogramScores", position: tuple[float, ...], depth: int) -> dict[int, torch.Tensor]:
+def _block_answers(found: "TomogramScores", position: tuple[float, ...]) -> dict[int, torch.Tensor]:
     """For each model, (2, z, y, x) scores of noise made of a block, and of the block."""
     answers = dict[int, torch.Tensor]()
     for number, grid in enumerate(found.grids):
-        slab = found.slab(number, *_ranges(position, grid, depth))
+        slab = found.slab(number, *_ranges(position, grid))
         noise = same_spectrum(slab, np.random.default_rng(number))
         for members, segmenter in found.together:
             if members[0] in grid.members:
@@ -142,7 +125,7 @@ def _block_answers(found: "TomogramScores", position: tuple[float, ...], depth: 
 def block_skewness(found: "TomogramScores") -> float:
     """Mean skewness of the grey values of these blocks."""
     grid = found.grids[0]
-    return float(np.mean([skewness(found.slab(0, *_ranges(p, grid, DEPTH))) for p in _positions(grid.shape)]))
+    return float(np.mean([skewness(found.slab(0, *_ranges(p, grid))) for p in _positions(grid.shape)]))
 
 
 def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -156,14 +139,14 @@ def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
     return torch.from_numpy(idctn(values * signs, norm="ortho").astype(np.float32))
 
 
-def _positions(shape: tuple[int, ...], side: int = SIDE) -> list[tuple[float, float, float]]:
+def _positions(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
     around = [(0.5, 0.3, 0.3), (0.5, 0.3, 0.7), (0.5, 0.7, 0.3), (0.5, 0.7, 0.7)]
-    return [(0.5, 0.5, 0.5), *around][: BLOCKS if max(shape[1:]) > side else 1]
+    return [(0.5, 0.5, 0.5), *around][: BLOCKS if max(shape[1:]) > SIDE else 1]
 
 
-def _ranges(position: tuple[float, ...], grid: SlabGrid, depth: int) -> list[tuple[int, int]]:
+def _ranges(position: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]]:
     ranges = []
-    for part, size, maximum in zip(position, grid.working, (depth, SIDE, SIDE)):
+    for part, size, maximum in zip(position, grid.working, (DEPTH, SIDE, SIDE)):
         length = min(size, maximum)
         start = int(np.clip(round(part * size - length / 2), 0, size - length))
         ranges.append((start, start + length))
