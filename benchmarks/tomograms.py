@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 from bench import CPU, benchmark, columns, costs, cryodl, data_folder, flags, groups, mean, of_all, recorded
+from recipes.other_tomograms import make_cell
 from recipes.tomograms import (
     PIXEL_SIZE,
     cells,
@@ -345,12 +346,21 @@ SETTINGS = {
         "crowding": 0.15,
     },
 }
+# Of another generator (recipes/other_tomograms.py): Å/px, SNR, tilts in degrees
+CONDITIONS = ((10, 0.3, 60), (10, 0.1, 50), (10, 0.05, 60), (14, 0.3, 50), (14, 0.1, 60), (14, 0.05, 50))
+VIEWS = {60: dict(tilt=60, step=3, defocus=30000), 50: dict(tilt=50, step=2, defocus=50000)}
+ELSEWHERE = {
+    f"another generator: {size} Å, ±{tilt}°, SNR {snr:g}": dict(VIEWS[tilt], pixel_size=size, snr=snr, seed=seed)
+    for seed, (size, snr, tilt) in enumerate(CONDITIONS, 601)
+}
 SMOOTHED = (0.0, 1.5, 3.0, 5.0)  # px, of Gaussian noise
 DRAWN = "13 Å, ±60 by 3°, SNR 0.3"
 
 
-def unseen_cell(run, setting, seed):
+def unseen_cell(run, setting, seed=77):
     """One tomogram of a setting and of structures that the training did not have."""
+    if setting in ELSEWHERE:
+        return run.kept(f"elsewhere/{ELSEWHERE[setting]['seed']}", lambda path: make_cell(path, **ELSEWHERE[setting]))
     return cells(
         run, f"{setting} {seed}".replace("/", "-"), UNSEEN, (30, 20, 20, 20), **BASIC, **SETTINGS[setting], seed=seed
     )
@@ -361,14 +371,11 @@ def percent(value):
 
 
 @benchmark(
-    cases=lambda: [
-        *(dict(tomogram=s, seed=n) for s in SETTINGS for n in (77, 79)),
-        dict(tomogram="EMD-1155 (real)", seed=0),
-    ],
+    cases=dict(tomogram=[*SETTINGS, *ELSEWHERE, "EMD-1155 (real)"]),
     tables={
         "general-segmenters": columns(
             {
-                "tomogram": "setting",
+                "tomogram": "tomogram",
                 "feature": "feature",
                 **{
                     name: f"{key}:.3f"
@@ -379,27 +386,24 @@ def percent(value):
             }
         )
     },
-    quick=dict(tomogram="EMD-1155 (real)", seed=0),
+    quick=dict(tomogram="EMD-1155 (real)"),
 )
-def general_segmenters(run, tomogram, seed):
+def general_segmenters(run, tomogram):
     """The shipped segmenters on tomograms that they never saw: cells of settings and structures that the training did
-    not have, and the envelopes of EMD-1155. One row for each feature."""
-    folder, keys = run.folder(f"{tomogram} {seed}"), ("dice", "precision", "recall", "best_dice", "best_threshold")
+    not have, cells of another generator, and the envelopes of EMD-1155. One row for each feature."""
+    folder, keys = run.folder(tomogram), ("dice", "precision", "recall", "best_dice", "best_threshold")
     if tomogram.startswith("EMD"):
         data, size = data_folder() / EMD_1155, dict(pixel_size=REAL_PIXEL_SIZE)
         outputs, _ = segmented(data / "tomogram.mrc", folder, ["membrane"], "--pixel-size", REAL_PIXEL_SIZE)
         asked, labels = {"membrane": ENVELOPE}, data / "reference_labels.mrc"
     else:
-        cell, size = unseen_cell(run, tomogram, seed), dict(pixel_size=SETTINGS[tomogram]["pixel_size"])
+        cell, size = unseen_cell(run, tomogram), dict(pixel_size=(SETTINGS | ELSEWHERE)[tomogram]["pixel_size"])
         outputs, _ = segmented(cell / "tomograms" / "*.mrc", folder, SHIPPED)
         asked, labels = {f: label for f, label in features(cell).items() if f in SHIPPED}, cell / "labels" / "*.mrc"
     noise, rows = next(iter(outputs["noise"].values())), []
     for feature, label in sorted(asked.items(), key=lambda one: SHIPPED.index(one[0])):
         found = judged(folder / "scores" / f"*__{feature}.mrc", labels, label, folder / feature, **size)
-        setting = f"{tomogram}, another" if seed == 79 else tomogram
-        rows.append(
-            dict({key: found[key] for key in keys}, setting=setting, feature=feature, noise=noise[feature]["noise"])
-        )
+        rows.append(dict({key: found[key] for key in keys}, feature=feature, noise=noise[feature]["noise"]))
     return rows
 
 

@@ -213,8 +213,8 @@ def mark(labels, points, pixel_size, radius, value):
 
 
 def make_cell(folder, pixel_size, snr, seed, tilt=60, step=3, defocus=DEFOCUS, ribosome="SIM_5MRC_10A", shape_a=EXTENT):
-    """Write tomogram.mrc and labels.mrc, its values those of LABELS from 1 on, in a new folder. tilt, step: degrees.
-    Labelled is what is near surfaces and axes, and ribosomes within half their maximum. Gold is no part of the SNR."""
+    """Write tomograms/cell.mrc, labels/cell.mrc and features.json in a folder. tilt, step: degrees. shape_a: A.
+    Labelled: what is near surfaces and axes, and ribosomes within half their maximum. snr: without the gold."""
     rng, shape_a, placed, cloud, mass = np.random.default_rng(seed), np.array(shape_a), [], [], []
     labels = np.zeros(np.rint(shape_a / pixel_size).astype(int), np.int16)
     for kind, (radius, make) in makers_of(shape_a, ribosome, rng).items():
@@ -231,8 +231,11 @@ def make_cell(folder, pixel_size, snr, seed, tilt=60, step=3, defocus=DEFOCUS, r
         if kind in LABELS:
             around = 4.5 if kind == "ribosome" else radius
             mark(labels, np.concatenate(marks), pixel_size, around, 1 + LABELS.index(kind))
-    gold, tilts = sum(map(len, mass[before:])), np.arange(-tilt, tilt + 0.1, step)
-    folder.mkdir(parents=True)
-    mrcfile.write(folder / "labels.mrc", labels, voxel_size=pixel_size)
-    cloud, mass = np.concatenate(cloud), np.concatenate(mass)
-    write_tomogram(folder / "tomogram.mrc", cloud, mass, labels.shape, pixel_size, snr, rng, tilts, defocus, gold)
+    tilts, paths = np.arange(-tilt, tilt + 0.1, step), [folder / part / "cell.mrc" for part in ("labels", "tomograms")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+    mrcfile.write(paths[0], labels, voxel_size=pixel_size)
+    named = [dict(name=name, label=label) for label, name in enumerate(LABELS, 1)]
+    (folder / "features.json").write_text(json.dumps(dict(features=named)))
+    all_of_it, gold = (np.concatenate(cloud), np.concatenate(mass)), sum(map(len, mass[before:]))
+    write_tomogram(paths[1], *all_of_it, labels.shape, pixel_size, snr, rng, tilts, defocus, gold)
