@@ -28,7 +28,7 @@ BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working 
 DEPTH = 24  # working slices of a block that are answered, at most
 STEP, LOWEST, HIGHEST = 0.05, -7.0, 10.0  # log odds, from the feature's threshold, that scores are counted at
 SLOPE = 2.0  # of the boundary over the mean of what is found
-SOME = 0.001  # of the voxels that must be found before a boundary moves
+SOME = 0.0005  # of the voxels that must be found before a boundary moves
 MINGLED = 0.5  # as many voxels of noise for each that is found are where a boundary is lowered no further
 ZERO = round(-LOWEST / STEP)
 
