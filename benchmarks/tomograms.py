@@ -351,7 +351,7 @@ CONDITIONS = ((10, 0.3, 60), (10, 0.1, 50), (10, 0.05, 60), (14, 0.3, 50), (14, 
 VIEWS = {60: dict(tilt=60, step=3, defocus=30000), 50: dict(tilt=50, step=2, defocus=50000)}
 ELSEWHERE = {
     f"another generator: {size} Å, ±{tilt}°, SNR {snr:g}": dict(VIEWS[tilt], pixel_size=size, snr=snr, seed=seed)
-    for seed, (size, snr, tilt) in enumerate(CONDITIONS, 611)
+    for seed, (size, snr, tilt) in enumerate(CONDITIONS, 621)
 }
 SMOOTHED = (0.0, 1.5, 3.0, 5.0)  # px, of Gaussian noise
 DRAWN = "13 Å, ±60 by 3°, SNR 0.3"

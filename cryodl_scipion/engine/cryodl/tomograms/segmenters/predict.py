@@ -29,7 +29,7 @@ DEPTH = 24  # working slices of a block that are answered, at most
 STEP, LOWEST, HIGHEST = 0.05, -7.0, 10.0  # log odds, from the feature's threshold, that scores are counted at
 SLOPE = 2.0  # of the boundary over the mean of what is found
 SOME = 0.0005  # of the voxels that must be found before a boundary moves
-MINGLED = 0.5  # as many voxels of noise for each that is found are where a boundary is lowered no further
+MINGLED = 0.5  # voxels of noise for each that is found above which a boundary is not lowered
 ZERO = round(-LOWEST / STEP)
 
 
@@ -60,13 +60,12 @@ class NoiseAnswer:
         """Log odds by which the boundary is raised, or lowered if negative. rule: mean log odds of what is found, from
         the threshold, at which it stays; how far it moves at least and at most. 0 without a rule or with little
         found."""
-        found, noise = self.tomogram[: ZERO + 1], self.noise[: ZERO + 1]
-        if rule is None or found[-1] < max(1, SOME * self.voxels):
+        found = self.tomogram[ZERO]
+        if rule is None or found < max(1, SOME * self.voxels):
             return 0.0
         level, least, most = rule
-        mean, mingled = STEP * self.tomogram[ZERO:].sum() / found[-1], np.flatnonzero(noise > MINGLED * found)
-        lowest = STEP * (mingled[-1] + 1 - ZERO) if len(mingled) else LOWEST
-        return max(float(np.clip(SLOPE * (mean - level), least, most)), min(float(lowest), 0.0))
+        moved = float(np.clip(SLOPE * (STEP * self.tomogram[ZERO:].sum() / found - level), least, most))
+        return max(moved, 0.0) if self.noise[ZERO] > MINGLED * found else moved
 
     def parts(self, rule: tuple[float, float, float] | None) -> dict[str, float]:
         """As SegmentOutputs.noise holds it, at the boundary that follows. rule: as of raised."""
