@@ -154,31 +154,6 @@ def six_tests(run, test, way, area="box", count=200, training=1000, swinconv=150
     return dict(figures_of(ground, denoiser, targets, unseen, other), training=cost)
 
 
-@benchmark(
-    cases=dict(loss=["l1", "exponential"]),
-    tables={
-        "denoiser-losses": columns(
-            {
-                "loss": "loss",
-                "mean FRC: raw": "raw:.3f",
-                "Wiener filter": "wiener:.3f",
-                "`cgan`": "denoised:.3f",
-                "CPU s": "cpu:.0f",
-            }
-        )
-    },
-    quick=dict(count=8, training=8, steps=2),
-)
-def denoiser_losses(run, loss, count=100, training=1000, steps=500):
-    """The published network with either loss, on test 2 (the spike) of the six, as long as there."""
-    sets = Sets(run, "box", count, training, dict(cgan=steps), ("--loss", loss))
-    ground, _ = ground_of(sets, "spike")
-    model, cost = sets.model(["spike"], "cgan")
-    tested = dataclasses.replace(ground, denoiser=load_denoiser(model, torch.device("cpu")))
-    means = evaluate.measure_bench(tested).means()
-    return dict(cost, **{name: means[name] for name in ("raw", "wiener", "denoised")})
-
-
 # ----- sizes and noise
 @benchmark(
     cases=dict(molecule=["nucleosome", "beta-galactosidase", "microtubule"], snr=[0.2, 0.05, 0.02]),

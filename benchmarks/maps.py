@@ -100,22 +100,6 @@ def map_real(run, map, model=IMPROVER):
     return compared(model, case_of(path, structure, {**REAL, **OTHERS}[map]), path, work)
 
 
-def guinier_table(rows):
-    cells = lambda part: [f"{mean(r['fsc05'] for r in part):.2f}", f"{mean(r['q'] for r in part):.3f}"]
-    lines = [[r["map"].replace("_", " "), f"{r['b_factor']:.0f}", *cells([r])] for r in rows]
-    return [["map", "B-factor (Å²)", "FSC 0.5 in the mask", "Q-score"], *lines, ["mean", "", *cells(rows)]]
-
-
-@benchmark(cases=dict(map=[*REAL]), tables={"map-guinier": guinier_table}, quick=dict(map="EMD-30342_7CEC_chainA"))
-def map_guinier(run, map):
-    """The same maps sharpened as post-processing does, without the model: by Guinier's B-factor from 10 Å to their
-    resolution, and filtered there."""
-    case = case_of(*real_files(map), REAL[map])
-    data, voxels = case.volume.data, case.volume.voxels_zyx
-    b_factor = shells.guinier_b_factor(data, voxels, case.resolution)
-    return dict(b_factor=b_factor, **measured(shells.sharpened(data, voxels, b_factor, case.resolution), case))
-
-
 # ----- what people make of maps before they improve them: improved by default, with no resolution told
 STATED = {**REAL, **OTHERS}
 KINESIN, BALL = "1BG2", 22.0  # not learnt from, but a kinesin, as one of the real maps; Å of it about its middle

@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import mrcfile
 import numpy as np
 import torch
 from bench import (
@@ -16,13 +15,11 @@ from bench import (
     columns,
     cryodl,
     data_folder,
-    evaluate,
     f1_ap,
     flags,
     groups,
     in_order,
     mean,
-    measure,
     pick,
     recorded,
     score,
@@ -38,7 +35,6 @@ from cryodl.core.optics import Optics
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, write_micrograph
 from cryodl.io.model import find_model, read_model
-from cryodl.io.star import read_tables
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import adaptation, crops, load_network, picker_method, predict, thresholds, train
 from cryodl.simulate.micrographs import Surroundings, simulate_micrograph
@@ -343,46 +339,3 @@ def picked_maps(run, data, micrographs=MICROGRAPHS, particles=EACH, box=BOX, ste
         row = dict(set=name, **{key: made[key][name] for key in KEYS})
         rows.append(dict(row, **{key: found[key] for key in ("precision", "recall") if found}))
     return rows
-
-
-# ----- sums of corrected movies
-@benchmark(
-    cases=dict(data=["8BK7", "2YKR_30S"], snr=[0.1, 0.05, 0.02]),
-    tables={
-        "corrected-movies": columns(
-            {
-                "molecule": "data",
-                "SNR": "snr:g",
-                "drift left (px)": "left:.2f",
-                "F1, no drift": "still:.3f",
-                "corrected": "corrected:.3f",
-                "as it is": "moved:.3f",
-            }
-        )
-    },
-    quick=dict(count=1),
-)
-def corrected_movies(run, data, snr, count=4, pixel_size=2.5, frames=20, drift=20):
-    """Picks of the general model on sums of simulated movies of the same noise: without drift, with it (Å), and with it
-    after RELION's own motion correction and dose weighting (`--tool relion_run_motioncorr=PATH`)."""
-    folder, structure = run.work(f"{data} {snr:g}"), data_folder() / "structures" / STRUCTURES[data][0]
-    given, row = flags(structure=structure, pixel_size=pixel_size, snr=snr, count=count, frames=frames, seed=5), {}
-    own = "--use_own --dose_weighting --i movies/*.mrcs --o ../corrected/ --voltage 300".split()
-    own += ["--dose_per_frame", 40 / frames, "--angpix", pixel_size, "--bfactor", round(150 / pixel_size**2)]
-    for name, far in dict(still=0, moved=drift).items():
-        made, _, _ = recorded("simulate-micrographs", folder / name, *given, "--drift", far)
-        for path in (folder / name / "movies").glob("*.mrcs"):
-            write_micrograph(path.with_suffix(".mrc"), mrcfile.read(path).mean(0, np.float32), pixel_size)
-    measure([run.tool("relion_run_motioncorr"), *own], folder=folder / "moved")
-    for name in ("still", "moved", "corrected"):
-        files = sorted(map(str, (folder / name / "movies").glob("*.mrc")))
-        sizes = ("--pixel-size", pixel_size, "--particle-diameter", made["particle_diameter"], "--model", "general")
-        recorded("pick", folder / name / "picks", "--micrographs", *files, *sizes, *CPU, "--pictures", 0)
-        truth = folder / "still" / "coordinates"
-        row[name] = evaluate(folder / name / "picks", truth, pixel_size, made["particle_diameter"], 0, files)["f1"]
-    for star in (folder / "corrected" / "movies").glob("*.star"):
-        shifts, drift = read_tables(star)["global_shift"], folder / "moved" / "movies" / f"{star.stem}.csv"
-        left = np.array([shifts[f"rlnMicrographShift{axis}"] for axis in "XY"], float).T
-        left += np.loadtxt(drift, delimiter=",", skiprows=1)[:, 1:]
-        row["left"] = max(row.get("left", 0), np.linalg.norm(left - left.mean(0), axis=1).max())
-    return row

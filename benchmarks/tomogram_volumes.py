@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from bench import (
     CPU,
-    ROOT,
     asked,
     benchmark,
     columns,
@@ -21,7 +20,6 @@ from bench import (
     recorded,
     structure_file,
 )
-from matplotlib.patches import Circle
 from peers import START_TOPAZ
 from recipes.heterogeneity import COMPLEXES, with_errors
 from recipes.tomograms import cells
@@ -30,7 +28,7 @@ from scipy.stats import spearmanr
 from cryodl.contract import SimulateParticlesConfig
 from cryodl.core.fourier import frequencies
 from cryodl.core.matching import f_beta, match_picks
-from cryodl.io import mrc, plots, subtomograms
+from cryodl.io import mrc, subtomograms
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomograms import Tomogram
 from cryodl.simulate.states import load_states
@@ -229,26 +227,6 @@ def contest(folder, made, species):
     )
 
 
-def draw(tomogram, star):
-    """docs/images/detected_particles.png: the middle slices of a tomogram, and what was detected in them."""
-    volume = Tomogram(tomogram)
-    middle = volume.shape[0] // 2
-    image = volume.part((middle - 2, middle + 3)).mean(axis=0)
-    figure, axes = plots.new_figure(1, 2, (9.6, 5))
-    for panel in axes[0]:
-        panel.imshow(image, cmap="gray", origin="lower", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99))
-        panel.set_axis_off()
-    for number, (species, row) in enumerate(SPECIES.items()):
-        colour, radius = f"C{number}", row[1] / DETECTION_SIZE
-        axes[0, 1].plot([], [], "o", markerfacecolor="none", color=colour, label=species)
-        for z, y, x in placed(star, "cryodlSpecies", species):
-            if abs(z - middle) < radius:
-                size = (radius**2 - (z - middle) ** 2) ** 0.5
-                axes[0, 1].add_patch(Circle((x, y), size, fill=False, color=colour, linewidth=1.5))
-    axes[0, 1].legend(loc="upper right", fontsize=7)
-    plots.save_figure(figure, ROOT / "docs" / "images" / "detected_particles.png")
-
-
 detection_table = lambda rows: (
     [["species (stands for)", "particles", "found", "wrong", "F4"]]
     + [
@@ -287,8 +265,6 @@ def tomogram_detection(run, steps, size=None):
     model, tomograms = run.kept(f"model {steps}", make), sorted((test / "tomograms").glob("*.mrc"))
     found, words = run.folder("detected"), ("--tomograms", *tomograms, "--model", model, *CPU)
     made, _, cost = recorded("detect-particles", found, *words)
-    if not run.quick:
-        draw(tomograms[0], made["files"][tomograms[0].stem])
     rows = [dict(species=name, **contest(test, made, name)) for name in SPECIES]
     weights, voxels = [row[2] for row in SPECIES.values()], len(tomograms) * (size or 256) ** 2 * 128 / 1e6
     overall = float(np.average([r["f_beta"] for r in rows], weights=weights))

@@ -97,49 +97,6 @@ def tomo_segmentation(run, feature, network, seed, size=256, thickness=80, optio
     return dict(found, train_cpu=cost[1], train_memory=cost[3], segment_cpu=segmenting[1])
 
 
-# ----- two people, who draw the same tiles
-overlap = lambda a, b: float(2 * (a & b).sum() / (a.sum() + b.sum()))  # Dice
-annotators_table = columns(
-    {
-        "feature": "feature",
-        "wrong strokes": lambda r: f"{r['wrong']:.0%}",
-        "Dice of the two people's drawings": "people:.3f",
-        "of a drawing with the truth": "person:.3f",
-        "of their networks' answers": "networks:.3f",
-        "of an answer with the truth": "network:.3f",
-    }
-)
-
-
-@benchmark(
-    cases=dict(feature=["membrane", RIBOSOME], wrong=[0.2, 0.5]),
-    tables={"annotators": annotators_table},
-    quick=dict(size=160, thickness=40),
-)
-def annotators(run, feature, wrong, size=256, thickness=80):
-    """Two people draw the same ten tiles, each with other strokes wrong: how far their drawings agree, and how far the
-    networks (unet2d) do that learn from one of them each, on tomograms that none has seen."""
-    learn, test = (drawn_cells(run, number, size, thickness) for number in (1, 2))
-    folder, drawn, answers = run.folder(f"{feature} {wrong}"), [], []
-    read = lambda path: np.stack([Tomogram(one).raw() for one in sorted(path.glob("*.mrc"))])
-    label, other = features(learn)[feature], features(test)[feature]
-    for person in (1, 2):
-        labels, work = folder / f"labels {person}", folder / f"found {person}"
-        tiles_to_draw(learn, label, labels, 1, wrong, person)
-        given = (learn / "tomograms" / "*.mrc", labels / "*.mrc", label, feature)
-        model, _ = trained(run, folder / f"person {person}", *given, "--network", "unet2d")
-        segmented(test / "tomograms" / "*.mrc", work, [model])
-        drawn.append(read(labels))
-        answers.append(read(work / "scores") >= 0.5)
-    tiles, true, unseen = drawn[0] != 255, read(learn / "labels") == label, read(test / "labels") == other
-    return dict(
-        people=overlap(*(one == label for one in drawn)),
-        person=mean(overlap(one == label, true & tiles) for one in drawn),
-        networks=overlap(*answers),
-        network=mean(overlap(one, unseen) for one in answers),
-    )
-
-
 # ----- the real tomogram of two HIV-1 virions; labels are spheres that were fitted to the envelopes
 EMD_1155, REAL_PIXEL_SIZE, ENVELOPE = "tomo_emd1155_hiv", 16.4, 1
 

@@ -44,7 +44,7 @@ def features(folder):
     return {f["name"]: f["label"] for f in json.loads((folder / "features.json").read_text())["features"]}
 
 
-def tiles_to_draw(folder, label, output, seed=0, wrong=0.0, person=None):
+def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
     """Label volumes of which only POSITIVE tiles with a feature and NEGATIVE ones without it are annotated.
 
     folder: of simulated tomograms. label: of the feature. output: new folder. wrong: part of the strokes that is wrong,
@@ -52,7 +52,6 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0, person=None):
     Returns the number of tiles of both kinds.
     """
     rng, paths = np.random.default_rng(seed), sorted((folder / "labels").glob("*.mrc"))
-    strokes = rng if person is None else np.random.default_rng([seed, person])
     ground_truth = [tomograms.Tomogram(path).raw() for path in paths]
     drawn, chosen = [np.full(volume.shape, 255, np.int16) for volume in ground_truth], {True: 0, False: 0}
     for _ in range(200000):
@@ -65,7 +64,7 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0, person=None):
             continue
         if positive and not (drawn[number][position] == 255).all():
             continue
-        drawing = _with_wrong_strokes(tile, wrong, strokes) if positive else tile
+        drawing = _with_wrong_strokes(tile, wrong, rng) if positive else tile
         drawn[number][position] = np.where(drawing, label, np.where(drawn[number][position] == label, label, 0))
         chosen[positive] += 1
         if chosen == {True: POSITIVE, False: NEGATIVE}:
