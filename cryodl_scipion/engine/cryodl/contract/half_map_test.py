@@ -128,9 +128,7 @@ def _addition(unexplained: float, worst: float, usual: float) -> typing.Tuple[bo
     if worst > (WORST if usual == ADDED else NETWORK_WORST):
         return False, f"{WARNING}{said}, but {100 * worst:.0f} % in the worst part of their resolution: {unsure}"
     if unexplained > ADDED or worst > WORST:
-        return True, (
-            f"{said}: it was added, as the shipped network does where it brings simulated maps nearer to the truth."
-        )
+        return True, f"{said}: it was added, no more than the shipped network adds to simulated maps."
     return True, f"{said}: no more than filter, mask and clipping may leave."
 
 

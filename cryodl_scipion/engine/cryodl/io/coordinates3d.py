@@ -84,6 +84,9 @@ class ParticlePoses:
         return np.asarray(np.isfinite(self.angles).all(axis=1))
 
 
+SAME_SIDES = 0.03  # binning leaves out some voxels at the end, and pixel sizes are rounded
+
+
 @dataclasses.dataclass(frozen=True)
 class Coordinates3D:
     """n particles' places of a file. path: of the file. tomograms, species: (n,) names, '' where the file does not say.
@@ -92,7 +95,8 @@ class Coordinates3D:
     shifts: (n, 3) x, y, z in Å that are taken away from the positions, or None. classes: (n,) numbers as text, or ()
     without; where a file has several, species are their names. angles: (n, 3) rot, tilt, psi in degrees, or None; a
     file whose angles are all 0 knows none. scores: (n, 1 or 2) as in SCORES, NaN where unknown, or None; a file whose
-    first ones are all 0 or 1 knows none."""
+    first ones are all 0 or 1 knows none. sides: (n, 3) x, y, z in Å of the tomogram that they were found in, or
+    None."""
 
     path: str
     tomograms: tuple[str, ...]
@@ -104,12 +108,22 @@ class Coordinates3D:
     classes: tuple[str, ...] = ()
     angles: np.ndarray | None = None
     scores: np.ndarray | None = None
+    sides: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)
 
     def zyx_px(self, rows: np.ndarray, shape: tuple[int, ...], pixel_size: float) -> np.ndarray:
-        """(m, 3) voxels zyx of some rows in a tomogram of a shape (z, y, x) and pixel size (Å/px)."""
+        """(m, 3) voxels zyx of some rows in a tomogram of a shape (z, y, x) and pixel size (Å/px). Raises ValueError if
+        they were found in a tomogram of other sides."""
+        sides = np.array(shape[::-1]) * pixel_size
+        if self.sides is not None and (np.abs(self.sides[rows] / sides - 1) > SAME_SIDES).any():
+            theirs = self.sides[rows][np.argmax(np.abs(self.sides[rows] / sides - 1).max(axis=1))]
+            raise ValueError(
+                f"{self.path} has positions in a tomogram of {' x '.join(f'{side:.0f}' for side in theirs)} Å (x, y, "
+                f"z); this one, of the same name, has {' x '.join(f'{side:.0f}' for side in sides)} Å. Give the "
+                "tomogram that they were found in."
+            )
         xyz = self.xyz[rows] / (1 if self.unit == "px" else pixel_size)
         if self.unit == "centred Å":
             xyz = xyz + np.array(shape[::-1]) / 2

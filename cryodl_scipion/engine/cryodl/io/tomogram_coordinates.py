@@ -58,6 +58,10 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
             raise ValueError(f"{path}: {SERIES} is {sizes.min():g}; it must be above 0. Correct the optics table.")
         xyz = xyz * sizes[optics_rows(optics, table, path)]
     names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * len(xyz))
+    sides = None
+    if columns is CENTRED and PIXELS[0] in table and PIXEL_SIZE in table and len(xyz):
+        pixels, sizes = known_columns(path, table, PIXELS), known_columns(path, table, (PIXEL_SIZE,))
+        sides = 2 * (pixels * sizes - xyz)
     scored = {**dict.fromkeys(SCORES, ["nan"] * len(xyz)), **table}
     return Coordinates3D(
         str(path),
@@ -69,6 +73,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
         classes=() if any(name in table for name in SPECIES) else tuple(table.get("rlnClassNumber", ())),
         angles=_angles(table, path, len(xyz)),
         scores=np.stack([np.array(scored[name], float) for name in SCORES], axis=1),
+        sides=sides,
     )
 
 

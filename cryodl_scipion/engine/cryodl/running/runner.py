@@ -217,7 +217,7 @@ class Run(typing.Generic[AskedT]):
         self.skipped.append(Skipped(name, str(path), str(reason)))
         self._noun = noun or self._noun
         if len(self.skipped) <= NAMED:
-            ProgressBar.write(f"Skipped {in_words(self.skipped[-1])}")
+            ProgressBar.write(f"Skipped: {in_words(self.skipped[-1])}")
 
     def each(
         self,

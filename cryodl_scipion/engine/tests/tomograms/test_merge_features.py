@@ -217,7 +217,7 @@ def test_features_that_noise_gives_too_are_told(scores):
     (scores / "segment.json").write_text(json.dumps(index))
     assert merge(scores) == 0
     said = Result.read(scores.parent / "result.json").warnings[0]
-    assert said.startswith("In t2, noise alone gives more than a third as many voxels of rod as are found there.")
+    assert said.startswith("In t2, noise alone gives more than a third as many voxels of rod as")
 
 
 def test_a_tomogram_without_one_feature_is_skipped_with_its_reason(scores):

@@ -136,7 +136,7 @@ def test_a_folder_of_other_models_or_tomograms_is_refused(tomo):
     assert segment(tomo) == 0
     write_segmenter(tomo / "other", seed=1)
     cases = [
-        ((), ("other",), "made with other models (see"),
+        ((), ("other",), "made with other models, or the same in another order (see"),
         (("--scores", "int8"), ("model",), "made with another kind of scores (--scores) (see"),
         (("--pixel-size", "12"), ("model",), "another tomogram with the name a:"),
         ((), ("model", "model"), "are the same"),

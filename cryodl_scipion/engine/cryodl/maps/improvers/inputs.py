@@ -122,6 +122,11 @@ def stated_resolution(
             run.warn(*sentences)
             source += ", because its half-maps agree up to the Nyquist limit"
     if config.resolution:
+        if config.resolution < (finest := 2 * float(volume.voxels_zyx.max())):
+            raise ValueError(
+                f"Resolution (--resolution) is {config.resolution:g} Å; voxels as those of {volume.path} hold no "
+                f"detail below {finest:.3g} Å. Give the resolution of the map, or a map with smaller voxels."
+            )
         return config.resolution, config.resolution, "as given (--resolution)"
     found = estimated_resolution(volume.data, volume.voxels_zyx)
     return (found.value, found.finest, f"{source}, {found.finest:.3g} Å at best") if found else (None, None, source)

@@ -108,7 +108,7 @@ def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
         raise ValueError(
             f"Map and model do not overlap: the density of {volume.path} at the atoms of {atoms.path} is not higher "
             f"than elsewhere. The model's centre is ({offset}) Å (x, y, z) from the map's centre. Fit the model into "
-            "the map; the map may also be mirrored or inverted."
+            "the map, or check the pixel size; the map may also be mirrored or inverted."
         )
     if inside.all():
         return []

@@ -25,8 +25,8 @@ CONTROL_WORDS = (
 )
 DECOY_WORDS = (
     f"A place is a detection where the template fits better than {DECOYS} decoys of the same size, mass and power "
-    "spectrum. cryodlQ is the estimated part of look-alikes among the detections with at least that score; relatives "
-    "of the template are not counted: name those that may be there (--others)."
+    "spectrum. cryodlQ is the estimated part of look-alikes among the detections with at least that score, one more "
+    "counted than expected; relatives of the template are not counted: name those that may be there (--others)."
 )
 ALIKE_WORDS = (
     "the template cannot be told from its decoys at this false discovery rate (--fdr). Check pixel size and contrast. "
@@ -143,7 +143,7 @@ def _tell(
         run.summary(DECOY_WORDS)
     elif any(made.expected_false_detections.values()):
         run.summary(CONTROL_WORDS)
-    print(f"Coordinates: {config.output}/<tomogram>.star; {made.particles}.")
+    print(f"Coordinates: {Path(config.output)}/<tomogram>.star; {made.particles}.")
     total = sum(sum(counts.values()) for counts in made.counts.values())
     run.methods(
         f"{counted(total, 'particle was', 'particles were')} found in {counted(len(made.counts), 'tomogram')} "

@@ -101,7 +101,7 @@ def _tell(
                 if found["voxels"]
                 else f"{name}: no {feature}."
             )
-    run.summary(f"Label volumes: {config.output}/<tomogram>.mrc; table: {Path(config.output) / TABLE}")
+    run.summary(f"Label volumes: {Path(config.output)}/<tomogram>.mrc; table: {Path(config.output) / TABLE}")
     run.methods(
         f"The features {', '.join(f.name for f in features)} of {counted(len(items), 'tomogram')} were merged with "
         f"{PROGRAM}: every voxel was given to the feature whose score was farthest above its threshold "

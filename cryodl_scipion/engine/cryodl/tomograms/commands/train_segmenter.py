@@ -59,7 +59,9 @@ def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOut
     run.summary(
         f"Model: {config.output}, of {card['feature']}{by}, network {config.network}, at "
         f"{card['pixel_size']:.4g} Å/px.",
-        f"Trained on {counted(tiles['positive'], 'tile')} with and {tiles['negative']} without the feature; "
+        f"The model is {config.start_from}, unchanged."
+        if kept
+        else f"Trained on {counted(tiles['positive'], 'tile')} with and {tiles['negative']} without the feature; "
         f"{tiles['validation']} more for validation. Stopped: {training.stop_reason}.",
         "No voxel of the validation tiles has the feature."
         if metrics["dice"] is None
@@ -137,4 +139,5 @@ def _say_start(
         f"{gathered.pixel_size:.4g} Å/px; for validation {count(validation, True)} and {count(validation, False)} "
         f"({split_in_words})."
     )
-    say_weakness(config.network, method)
+    if not config.start_from:
+        say_weakness(config.network, method)

@@ -80,8 +80,8 @@ def detections_in_words(
         false = expected.get(species)
         number = "" if false is None else f"{false:.2g}" if false < 10 else f"{false:.0f}"
         control = "no control" if false is None else f"{number if false >= 0.1 else 'less than 0.1'} expected {what}"
-        found = f"{counted(count, 'detection')} of {species} from score {score_text(thresholds[species])}"
-        yield f"{name}: {found if count else f'no detections of {species}'}, {control}."
+        found = f"{counted(count, 'detection')} of {species} from score {score_text(thresholds[species])}, {control}"
+        yield f"{name}: {found if count else f'no detections of {species}'}."
 
 
 def taken_in_words(items: typing.Iterable[typing.Mapping[str, int]]) -> str:

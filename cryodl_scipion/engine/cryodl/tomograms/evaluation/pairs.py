@@ -84,10 +84,11 @@ def same_names(mine: typing.Mapping[int, str], theirs: typing.Mapping[int, str])
 
 
 def renamed(value: int, mine: typing.Mapping[int, str], theirs: typing.Mapping[int, str]) -> bool:
-    """Whether a value is named on both sides of two {value: name}, each time as the other side names nothing."""
-    return (
-        value in mine and value in theirs and mine[value] not in theirs.values() and theirs[value] not in mine.values()
-    )
+    """Whether a value is named on both sides of two {value: name}, each time as the other side names nothing, and all
+    names that both sides have are of equal values."""
+    ours, others = set(mine.values()), set(theirs.values())
+    alike = all(theirs.get(k) == name for k, name in mine.items() if name in others)
+    return alike and value in mine and value in theirs and mine[value] not in others and theirs[value] not in ours
 
 
 def refuse_labels(path: str | os.PathLike[str]) -> list[str]:

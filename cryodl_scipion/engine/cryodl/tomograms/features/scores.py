@@ -96,11 +96,11 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
 def noise_notes(feature: str, noise: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """A sentence about tomograms where noise gives much of a feature. noise: SegmentOutputs.noise."""
     found = [(name, parts[feature]) for name, parts in noise.items() if feature in parts]
-    doubtful = [name for name, p in found if p["noise"] > max(NOISY, THIRD * p["tomogram"]) and p["tomogram"]]
+    doubtful = [name for name, p in found if p["noise"] > max(NOISY, THIRD * p["tomogram"])]
     if doubtful:
         yield (
-            f"In {some_names(doubtful, 5)}, noise alone gives more than a third as many voxels of {feature} as are "
-            "found there. Check by eye what is found."
+            f"In {some_names(doubtful, 5)}, noise alone gives more than a third as many voxels of {feature} as the "
+            "blocks of the tomogram that it was compared with. Check by eye what is found."
         )
 
 

@@ -59,9 +59,9 @@ class Begun:
         self.kept = True
         words = lambda metrics: f"best Dice {metrics['dice']:.3f}, average precision {metrics['average_precision']:.3f}"
         return (
-            f"On the validation tiles the trained network ({words(report.best)}) is no better than {self.name}, "
-            f"which it started from ({words(self.metrics)}): the model is {self.name}, unchanged. Draw tiles where "
-            f"it fails, or use {self.name} directly."
+            f"On the validation tiles the trained network ({words(report.best)}) is not clearly better than "
+            f"{self.name}, which it started from ({words(self.metrics)}): the model is {self.name}, unchanged. Draw "
+            f"tiles where it fails, or use {self.name} directly."
         )
 
 

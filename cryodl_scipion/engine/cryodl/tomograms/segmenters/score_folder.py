@@ -20,7 +20,7 @@ from .combine import Agreement, CombinedFeature
 RECORD, PROGRESS = "segment.json", "progress.json"
 LABEL = SCORES + " {}, {} (a voxel belongs to it from {:g})"
 _WORDS = dict(
-    models="other models",
+    models="other models, or the same in another order",
     scores="another kind of scores (--scores)",
     annotators="another treatment of several annotators",
     boundaries="another way to choose the thresholds",
@@ -43,6 +43,7 @@ class ScoreFolder:
         self.folder, self.features, self.compared, self.settings = Path(folder), features, compared, settings
         self._empty = dict(features=described, settings=settings, tomograms={})
         other = [words for key, words in _WORDS.items() if self.read()["settings"].get(key) != settings[key]]
+        other = other[:1] if _WORDS["models"] in other else other  # what follows from them says nothing more
         if other:
             raise ValueError(
                 f"{self.folder} has scores made with {' and '.join(other)} (see its {RECORD}). Choose "

@@ -55,9 +55,10 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
     notes = dark_notes(path)
     diameter = config.diameter or particle_diameter(load_density(path, 4.0), 4.0)
     if diameter < 4 * pixel_size:
+        checked = "the diameter (--diameter)" if config.diameter else "the pixel size in its header"
         raise ValueError(
             f"The template {path} is {diameter:.0f} Å wide, less than 4 px of the tomograms ({pixel_size:g} Å/px). "
-            "It cannot be distinguished from noise. Check the pixel size in its header, or use finer tomograms."
+            f"It cannot be distinguished from noise. Check {checked}, or use finer tomograms."
         )
     resolution = config.resolution or max(PART * diameter, NYQUIST * pixel_size)
     if resolution < 2 * pixel_size:
