@@ -111,14 +111,17 @@ def test_tilts_that_the_power_of_the_subtomograms_contradicts_are_said(tmp_path)
 
 
 def test_power_that_fades_with_the_tilt_or_lies_at_one_tells_no_range(tmp_path):
-    """White noise; noise that filters by dose made fainter and fainter up to 60 degrees; membranes, all at 30."""
+    """White noise; noise that filters by dose made fainter and fainter up to 60 degrees; membranes, all at 60 or 50."""
     noise = torch.randn(12, 24, 24, 24, generator=torch.Generator().manual_seed(0))
     tilts = torch.atan2(torch.fft.fftfreq(24)[:, None, None], torch.fft.rfftfreq(24)[None, None])
     faded = torch.fft.rfftn(noise, dim=(1, 2, 3)) * torch.exp(-tilts.abs() / 0.5) * wedge(24, -60, 60)
     z, x = torch.arange(24)[:, None, None] - 12.0, torch.arange(24)[None, None] - 12.0
-    layers = torch.exp(-0.5 * ((z / 2 + 0.866 * x)[None] - torch.linspace(-3, 3, 12).reshape(-1, 1, 1, 1)) ** 2)
-    membranes = torch.fft.rfftn(noise + 4 * layers, dim=(1, 2, 3)) * wedge(24, -60, 60)
-    made = {name: torch.fft.irfftn(one, s=(24,) * 3) for name, one in dict(faded=faded, membranes=membranes).items()}
+    shifts, made = torch.linspace(-3, 3, 12).reshape(-1, 1, 1, 1), dict(faded=faded)
+    for name, (up, along, apart, width) in dict(thin=(0.5, 0.866, 0, 1.0), thick=(0.643, 0.766, 2, 1.5)).items():
+        far = (up * z + along * x)[None] - shifts
+        layers = sum(torch.exp(-0.5 * ((far + side) / width) ** 2) for side in (-apart, apart))
+        made[name] = torch.fft.rfftn(noise + (2 + 3 * apart) * layers, dim=(1, 2, 3)) * wedge(24, -60, 60)
+    made = {name: torch.fft.irfftn(one, s=(24,) * 3) for name, one in made.items()}
     for name, volumes in dict(made, full=noise).items():
         found = read_subtomograms(write_set(tmp_path, volumes, [1] * 12, tilts=(-60.0, 60.0), name=name))
         with collected() as said:

@@ -19,6 +19,7 @@ EDGES = range(20, 81)  # degrees: ends of a range of tilts that are tried
 WIDTH = 8  # degrees that are compared on either side
 EMPTY = 0.2  # of the power within the end, twice of the least at all tilts, below which none was measured beyond
 OTHER_TILTS = 8.0  # degrees from the stated tilts that are said; in boxes of 16 px the measured ones may be 7 off
+STEEP = 0.75  # of height along the tilt axis over that across it, between the halves of the power that must agree
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
 # Rotations by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the
 # others it is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
@@ -117,19 +118,23 @@ def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) ->
 
 
 def _compare_tilts(subtomograms: SubtomogramSet, stated: np.ndarray, power: torch.Tensor) -> None:
-    """Warns of stated tilts (n, 2) about y none of which are those that the subtomograms' power shows."""
+    """Warns of stated tilts (n, 2) about y none of which are those that the subtomograms' power shows, near the plane
+    across the axis as far from it: membranes all of one tilt have an end of their own in one of these halves alone."""
     ball = HalfBall(subtomograms.box, subtomograms.box * subtomograms.pixel_size / DETAIL)
     power = ball.on_grid(power[None])[0]
-    for axis, across in (("y", ball.x), ("x", ball.y)):
+    for axis, across, along in (("y", ball.x, ball.y), ("x", ball.y, ball.x)):
         tilts = torch.rad2deg(torch.atan(ball.z / across))
         flat = tilts.abs() < EDGES[0]
         level = power / (ball.shell_sum(power * flat) / ball.shell_sum(flat)).clamp(min=1e-30)[ball.shell]
         seen = (across != 0) & (across**2 + ball.z**2 > (ball.radius / 3) ** 2)
-        low, high = (_edge(sign * tilts[seen], level[seen]) for sign in (-1, 1))
-        told = stated if axis == "y" else np.full((1, 2), np.inf)  # none are about x
-        if low and high and ball.radius >= WAVES and np.abs(told - (-low, high)).max(axis=1).min() > OTHER_TILTS:
+        near = along**2 <= STEEP**2 * (across**2 + ball.z**2)
+        parts = (seen, seen & near, seen & ~near)
+        ends = np.array([[_edge(sign * tilts[p], level[p]) or np.nan for sign in (-1, 1)] for p in parts])
+        (low, high), told = ends[0], stated if axis == "y" else np.full((1, 2), np.inf)  # none are about x
+        agree = ball.radius >= WAVES and np.abs(ends - ends[0]).max() <= OTHER_TILTS  # NaN does not
+        if agree and np.abs(told - (-low, high)).max(axis=1).min() > OTHER_TILTS:
             warn(
-                f"The subtomograms of {subtomograms.path} hold tilts about {axis} from about {-low} to {high}°, but "
+                f"The subtomograms of {subtomograms.path} hold tilts about {axis} from about {-low:g} to {high:g}°, but "
                 f"{stated[:, 0].min():g} to {stated[:, 1].max():g}° about y were taken, by cryodlTiltMin and "
                 "cryodlTiltMax of the file or else --tilt-min and --tilt-max: what was not measured counts as "
                 "measured, or the reverse. Give the tilts of the series, about y; turn volumes of others by 90°."
