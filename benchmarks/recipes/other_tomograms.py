@@ -114,12 +114,6 @@ def tubulin():
     return grains(xyz - xyz.mean(0), np.array([atom.element.atomic_number for atom in atoms]) ** 0.75 - ICE)
 
 
-def strand():
-    """Points and weights of a protein of actin's fold beside z, as it stands in actin's filaments."""
-    xyz, weights = atoms_of(structure_file("1S3X"))
-    return grains(xyz @ np.linalg.svd(xyz, full_matrices=False)[2][[1, 2, 0]].T + (16.0, 0, 0), weights - ICE)
-
-
 def ribosome_of(name):
     """Points and weights of a map, and which (n,) lie within half its maximum."""
     with mrcfile.open(structure_file(name)) as file:
@@ -130,8 +124,8 @@ def ribosome_of(name):
     return voxel * (zyx[:, ::-1] - zyx[:, ::-1].mean(0)), weights, values > density.max() / 2
 
 
-def vesicle(rng, spacing=4.0):
-    """(n, 3) points of a closed surface about the origin, their (n, 3) normals and (n,) areas."""
+def membrane(shape_a, rng, spacing=4.0):
+    """A closed bilayer; what it returns is told at makers_of."""
     radius, form = np.exp(rng.uniform(np.log(300), np.log(1500))), 0.06 * rng.normal(size=(3, 3))
     number = np.arange(int(4 * np.pi * radius**2 / spacing**2)) + 0.5
     z, turn = 1 - 2 * number / len(number), number * np.pi * (1 + 5**0.5)
@@ -140,65 +134,60 @@ def vesicle(rng, spacing=4.0):
     far = 1 + (pull * outwards).sum(1, keepdims=True)
     normal = (3 * far - 2) * outwards - 2 * pull
     length = np.linalg.norm(normal, axis=1, keepdims=True)
-    return radius * far * outwards, normal / length, (4 * np.pi / len(number) * radius**2 * far * length)[:, 0]
-
-
-def bilayer(surface, normal, area, rng):
-    """Points and weights of two leaflets of heads, and of the tails between."""
-    half = rng.uniform(17, 21)
-    layers = ((-half, 4.0, 10 * HEADS), (half, 4.0, 10 * HEADS), (0.0, 8.0, 26 * TAILS))
-    points = [surface + normal * rng.normal(place, width, (len(surface), 1)) for place, width, _ in layers]
-    return np.concatenate(points), np.concatenate([PROTEIN * weight * area for *_, weight in layers])
+    area = (4 * np.pi / len(number) * radius**2 * far * length)[:, 0]
+    surface, half = radius * far * outwards + rng.uniform(-0.5, 0.5, 3) * shape_a[::-1], rng.uniform(17, 21)
+    layers = ((-half, 4.0, 10 * HEADS), (half, 4.0, 10 * HEADS), (0.0, 8.0, 26 * TAILS))  # two of heads, one of tails
+    points = [surface + normal / length * rng.normal(place, width, (len(surface), 1)) for place, width, _ in layers]
+    weights = [PROTEIN * weight * area for *_, weight in layers]
+    return surface[::36], np.concatenate(points), np.concatenate(weights), surface
 
 
 def rod(unit, rise, turn, shape_a, rng, bend=0.3):
-    """A gently bent line through a slab, and points and weights of a helix about it."""
+    """A helix about a gently bent line through a slab."""
     along = np.linspace(-1, 1, int(rng.uniform(0.3, 1.2) * shape_a[2] / STEP))
     azimuth = rng.uniform(0, 2 * np.pi) + bend * (rng.normal() * along + 0.3 * np.sin(3 * along + rng.uniform(0, 6)))
     climb = rng.normal(0, 0.1) + 0.05 * np.sin(2 * along + rng.uniform(0, 6))
     line = STEP * np.cumsum(np.stack([np.cos(azimuth), np.sin(azimuth), climb], 1), 0)
     line += rng.uniform(-0.4, 0.4, 3) * shape_a[::-1] - line[len(line) // 2]
-    steps = np.arange(1, int(STEP * len(line) / rise) - 1)
-    (x, y, z), angle = unit[0].T, turn * steps[:, None]
-    across = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
-    tangent = np.gradient(line, axis=0) / STEP
+    steps = np.arange(1, int(STEP * len(line) / rise) - 1)[:, None]
+    (x, y, z), tangent = unit[0].T, np.gradient(line, axis=0) / STEP
     side = np.cross(tangent, [0.0, 0, 1]) / np.linalg.norm(tangent[:, :2], axis=1)[:, None]
-    at = lambda lines: np.stack(
-        [np.interp((z + rise * steps[:, None]) / STEP, np.arange(len(line)), v) for v in lines.T], -1
-    )
-    points = at(line) + across[0][..., None] * at(side) + across[1][..., None] * at(np.cross(side, tangent))
-    return line, points.reshape(-1, 3), np.tile(unit[1], len(steps))
+    axes, place = np.stack([line, side, np.cross(side, tangent)]), (z + rise * steps) / STEP
+    middle, one, other = (np.stack([np.interp(place, np.arange(len(line)), v) for v in lines.T], -1) for lines in axes)
+    across = (x + 1j * y) * np.exp(1j * turn * steps)
+    points = middle + across.real[..., None] * one + across.imag[..., None] * other
+    return line, points.reshape(-1, 3), np.tile(unit[1], len(steps)), line
+
+
+def body(points, weights, marked, shape_a, rng):
+    """A rigid thing somewhere in a slab."""
+    place = rng.uniform(-0.5, 0.5, 3) * (shape_a[::-1] - 2 * reach(points))
+    points = points @ random_rotations(1, rng)[0].T + place
+    return place[None], points, np.broadcast_to(weights, len(points)), points[marked]
+
+
+def reach(points):
+    """Radius (A) of most of some points."""
+    return np.percentile(np.linalg.norm(points, axis=1), 95)
 
 
 def makers_of(shape_a, ribosome, rng):
     """{name: (radius, make)} of what a cell holds. make(): points (n, 3) that stand for a thing, its points and their
     weights, and the points about which it is labelled."""
-    rods = dict(microtubule=(tubulin(), 82.0, 0.0), filament=(strand(), 27.3, np.radians(-166.4)))
+    xyz, weights = atoms_of(structure_file("1S3X"))  # of actin's fold, as it stands in actin's filaments
+    strand = xyz @ np.linalg.svd(xyz, full_matrices=False)[2][[1, 2, 0]].T + (16.0, 0, 0)
+    rods = dict(microtubule=(tubulin(), 82.0, 0.0), filament=(grains(strand, weights - ICE), 27.3, np.radians(-166.4)))
     bodies = dict(ribosome=ribosome_of(ribosome))
     for name in OTHERS:
         xyz, weights = atoms_of(structure_file(name))
         bodies[name] = (*grains(xyz, weights - ICE), slice(0))
     bead = rng.uniform(-50, 50, (8000, 3))
     bodies["gold"] = (bead[np.linalg.norm(bead, axis=1) < 50], GOLD * PROTEIN * 125.0, slice(0))
-    reach = lambda points: np.percentile(np.linalg.norm(points, axis=1), 95)
-
-    def membrane():
-        surface, normal, area = vesicle(rng)
-        surface += rng.uniform(-0.5, 0.5, 3) * shape_a[::-1]
-        return surface[::36], *bilayer(surface, normal, area, rng), surface
-
-    def line(kind):
-        axis, *helix = rod(*rods[kind], shape_a, rng)
-        return axis, *helix, axis
-
-    def body(kind):
-        points, weights, marked = bodies[kind]
-        place = rng.uniform(-0.5, 0.5, 3) * (shape_a[::-1] - 2 * reach(points))
-        points = points @ random_rotations(1, rng)[0].T + place
-        return place[None], points, weights, points[marked]
-
-    found = dict(membrane=(27.0, membrane)) | {k: (reach(rods[k][0][0][:, :2]), partial(line, k)) for k in rods}
-    return found | {kind: (reach(bodies[kind][0]), partial(body, kind)) for kind in bodies}
+    return {
+        "membrane": (27.0, partial(membrane, shape_a, rng)),
+        **{kind: (reach(one[0][0][:, :2]), partial(rod, *one, shape_a, rng)) for kind, one in rods.items()},
+        **{kind: (reach(one[0]), partial(body, *one, shape_a, rng)) for kind, one in bodies.items()},
+    }
 
 
 def mark(labels, points, pixel_size, radius, value):
@@ -226,7 +215,7 @@ def make_cell(folder, pixel_size, snr, seed, tilt=60, step=3, defocus=DEFOCUS, r
             if len(sparse) and all(np.isinf(distances).all() for distances in near):
                 placed.append((cKDTree(sparse), radius))
                 cloud.append(points[inside])
-                mass.append(np.broadcast_to(weights, len(points))[inside])
+                mass.append(weights[inside])
                 marks.append(marked)
         if kind in LABELS:
             around = 4.5 if kind == "ribosome" else radius
