@@ -134,8 +134,8 @@ def _compare_tilts(subtomograms: SubtomogramSet, stated: np.ndarray, power: torc
         agree = ball.radius >= WAVES and np.abs(ends - ends[0]).max() <= OTHER_TILTS  # NaN does not
         if agree and np.abs(told - (-low, high)).max(axis=1).min() > OTHER_TILTS:
             warn(
-                f"The subtomograms of {subtomograms.path} hold tilts about {axis} from about {-low:g} to {high:g}°, but "
-                f"{stated[:, 0].min():g} to {stated[:, 1].max():g}° about y were taken, by cryodlTiltMin and "
+                f"The subtomograms of {subtomograms.path} hold tilts about {axis} from about {-low:g} to {high:g}°, "
+                f"but {stated[:, 0].min():g} to {stated[:, 1].max():g}° about y were taken, by cryodlTiltMin and "
                 "cryodlTiltMax of the file or else --tilt-min and --tilt-max: what was not measured counts as "
                 "measured, or the reverse. Give the tilts of the series, about y; turn volumes of others by 90°."
             )
