@@ -330,17 +330,19 @@ def percent(value):
 @benchmark(
     cases=dict(tomogram=[*SETTINGS, *ELSEWHERE, "EMD-1155 (real)"]),
     tables={
-        "general-segmenters": columns(
+        "general-segmenters": groups(
+            ("tomogram",),
             {
                 "tomogram": "tomogram",
-                "feature": "feature",
                 **{
-                    name: f"{key}:.3f"
-                    for name, key in (("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))
+                    name: lambda part, name=name: "".join(
+                        f"{r['dice']:.3f} ({r['best_dice']:.3f}), {r['precision']:.2f} / {r['recall']:.2f}"
+                        for r in part
+                        if r["feature"] == name
+                    )
+                    for name in SHIPPED
                 },
-                "best Dice": "best_dice:.3f",
-                "found in its noise (%)": lambda r: percent(r["noise"]),
-            }
+            },
         )
     },
     quick=dict(tomogram="EMD-1155 (real)"),
