@@ -284,7 +284,7 @@ class ArrivingBatches(StoredSettings):
         self._closeOutputSet()
         results = self._engineResults()
         skipped = protocol_base.skippedItems(results)
-        # where nothing was found in the others, there are no outputs either, and the run has done its work
+        # where nothing was found in the others, there are no outputs either, and most runs have done their work
         if skipped and not self._doneNames() and all(result.nothing_made for result in results):
             raise ValueError(
                 f"Of {contract.counted(len(skipped), self._ITEM)}, none could be {self._MADE}. The first: "

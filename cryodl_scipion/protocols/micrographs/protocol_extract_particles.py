@@ -135,10 +135,8 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
     def closeStep(self) -> None:
         super().closeStep()
         if not self._doneNames():
-            raise ValueError(
-                f"No particle was cut out. {' '.join(self._tell(self._engineResults())[1:])} Are the picks of these "
-                "micrographs, at their binning?"
-            )
+            told = ["No particle was cut out.", *self._tell(self._engineResults())[1:]]
+            raise ValueError(" ".join([*told, "Are there picks, of these micrographs, at their binning?"]))
 
     def _doneNames(self) -> Any:
         return self._namesIn(PARTICLES, "_micId")

@@ -37,15 +37,23 @@ class ParticlePositions:
 
 
 @reader
-def read_particle_positions(path: str | os.PathLike[str], flip_y: bool = False) -> dict[str, ParticlePositions]:
+def read_particle_positions(
+    path: str | os.PathLike[str], flip_y: bool = False, alone: bool = False
+) -> dict[str, ParticlePositions]:
     """Positions of the particles of a STAR file of RELION, of any version, or of a .cs file, by micrograph. flip_y:
-    count the rows of cryoSPARC's .cs files from their other end. Returns {key of the micrograph: ParticlePositions}.
+    count the rows of cryoSPARC's .cs files from their other end. alone: whether the file may have no rows, or name no
+    micrograph, as one list of picks: its own name is the micrograph's. Returns {key of the micrograph:
+    ParticlePositions}.
     Raises FileNotFoundError, or ValueError that names the file and the columns that it lacks, or values that are no
     numbers."""
     tables = cryosparc_tables(path, flip_y) if is_cryosparc(path) else read_tables(path)
     columns: dict[str, typing.Any] = next((dict(t) for t in tables.values() if _POSITION[0] in t), {})
+    if alone and columns:
+        columns.setdefault("rlnMicrographName", [str(path)] * len(columns[_POSITION[0]]))
     lacking = [name for name in (*reversed(_POSITION), "rlnMicrographName") if name not in columns]
     found = columns or max((dict(t) for name, t in tables.items() if name != "optics"), key=len, default={})
+    if alone and not any(map(len, found.values())):
+        return {}
     if found and not any(map(len, found.values())):
         raise ValueError(f"{path} has no particles: its table of particles has no rows. Give a file with particles.")
     if lacking:
@@ -88,19 +96,24 @@ def read_centred(
     path: str | os.PathLike[str], pixel_size: float, diameter: float, flip_y: bool = False
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """As coordinates.read_coordinates, but particles of STAR or .cs files with shifts lie where their alignment centres
-    them, without those that then lie at the same place as an earlier one; a line says so. pixel_size: Å/px of the
+    them, without those that then lie at the same place as a better one; a line says so. pixel_size: Å/px of the
     micrographs. diameter: Å, of the particle. Returns {key: (yx (n, 2) px, scores (n,))}."""
     lists, reach = read_coordinates(path, flip_y), SAME * diameter
     for file in map(str, coordinate_files(path)):
-        if not is_cryosparc(file) and not (file.endswith(".star") and "_rlnOriginX" in read_text(file)):
+        text = read_text(file) if file.lower().endswith(".star") else ""
+        if not is_cryosparc(file) and "_rlnOriginX" not in text:
             continue
-        positions, gone = read_particle_positions(file, flip_y), 0
+        positions, gone = read_particle_positions(file, flip_y, alone=True), 0
         if not any(one.origins.any() for one in positions.values()):
             continue
+        if "_rlnHelicalTubeID" in text:  # they overlap, and their order and distance count
+            warn(Line(f"{file} has segments of filaments: their shifts are not applied."))
+            continue
         for key, one in positions.items():
-            yx = one.yx - one.origins / pixel_size
+            order = np.argsort(-lists[key][1], kind="stable")
+            yx = (one.yx - one.origins / pixel_size)[order]
             single = well_apart(yx, reach / pixel_size)
-            lists[key], gone = (yx[single], lists[key][1][single]), gone + int((~single).sum())
+            lists[key], gone = (yx[single], lists[key][1][order][single]), gone + int((~single).sum())
         left_out = f" {counted(gone, 'particle')} within {reach:.3g} Å of another left out." if gone else ""
         warn(Line(f"{file} has shifts: its particles are taken where their alignment centres them.{left_out}"))
     return lists

@@ -97,9 +97,10 @@ BLOCK = 2**25  # bytes of those that are not kept
 # of the matrix products: images times shifts at most, orientations at least, both together for few images
 ROWS, COLUMNS, PLACES = 2048, 240, 2**16
 # Orientations whose likelihood to DETAIL of the highest frequency is e^FAR below the best one's, or more where that is
-# above e^CLEAR, cannot win: they held 3e-5 of the probability at SNR 0.05 to 1, 1e-3 in noise (means of 2CG9 and 1WCM).
-# Where more than MANY are left, all are compared as quickly.
-FAR, CLEAR, DETAIL, MANY = 15.0, 40.0, 0.6, 0.25
+# above e^CLEAR, seldom win: they held 3e-5 of the probability at SNR 0.05 to 1, 1e-3 in noise (means of 2CG9 and 1WCM).
+# Where they would come within e^SAFE of the best one in all detail, which has shown less of the structure then, all are
+# compared; and where more than MANY are left, which is as quick.
+FAR, CLEAR, DETAIL, MANY, SAFE = 15.0, 40.0, 0.6, 0.25, 7.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +187,7 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts, far: float =
     likelihood of coarse detail, which finer detail changes by nothing on average where it shows noise."""
     grid, disc, few = bank.grid, observed.disc, shifts.sparser()
     gain, psi, batch = bank.reference.gain[disc.ring], len(grid.psi) // grid.turns, max(1, ROWS // len(shifts.yx))
-    depth = int((disc.y**2 + disc.x**2 <= (DETAIL * disc.radius) ** 2).sum())
+    depth = max(1, int((disc.y**2 + disc.x**2 <= (DETAIL * disc.radius) ** 2).sum()))
     whole = disc.ramp(-shifts.yx) * gain, gain, shifts.log_prior
     coarse = (disc.ramp(-few.yx) * gain)[:, :depth], gain[:depth], few.log_prior
     result = torch.empty((len(observed), len(grid.directions), grid.turns, psi), device=gain.device)
@@ -207,6 +208,12 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts, far: float =
                 for row in (~many).nonzero()[:, 0].tolist():
                     chosen = near[row].any(0).nonzero()[:, 0]
                     found = _compared(part[row : row + 1], slices.index_select(0, chosen), grid.turns, *whole)
+                    left = values[row].index_fill(1, chosen, -torch.inf).amax()
+                    if len(chosen) and found.amax() < left + SAFE:
+                        found, chosen = (
+                            _compared(part[row : row + 1], slices, grid.turns, *whole),
+                            torch.arange(len(slices)),
+                        )
                     values[row].index_copy_(1, chosen, found[0])
             result[rows, block] = values.reshape(len(part), grid.turns, -1, psi).transpose(1, 2)
     return result.reshape(len(observed), -1)

@@ -8,6 +8,7 @@ from picking import training_config as config
 from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, write_mrc, write_star
 
 from cryodl.contract import PICKER_NETWORKS, EvaluatePicksConfig
+from cryodl.io.particle_positions import read_centred
 from cryodl.io.star import write_tables
 from cryodl.micrographs.compare import pick_metrics
 from cryodl.micrographs.pickers import picker_method
@@ -59,6 +60,20 @@ def test_particles_with_shifts_are_labels_where_these_centre_them(tmp_path, caps
     assert capsys.readouterr().out.count("has shifts") == (len(ground_truth) if folder else 1)
     scored = EvaluatePicksConfig(given, str(tmp_path / "coordinates"), PIXEL_SIZE, DIAMETER, tolerance=0.02)
     assert pick_metrics(scored)["f1"] == 1.0
+
+
+def test_files_that_were_read_before_are_read_still(tmp_path, capsys):
+    """Lists without shifts or names or rows; segments of filaments, which overlap; of two at one place the better."""
+    head = "data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnOriginXAngst\n_rlnOriginYAngst\n"
+    (tmp_path / "plain.star").write_text(head + "10 20 0 0\n")
+    (tmp_path / "empty.star").write_text(head)
+    (tmp_path / "tubes.STAR").write_text(head + "_rlnHelicalTubeID\n" + "".join(f"{n} 9 3 0 1\n" for n in range(30)))
+    scored = head + "_rlnAutopickFigureOfMerit\n50 50 2 0 0.1\n50 51 2 0 0.9\n"
+    (tmp_path / "scored.STAR").write_text(scored)
+    lists = read_centred(tmp_path, 2.0, 100.0)
+    assert {key: len(yx) for key, (yx, _) in lists.items()} == dict(plain=1, empty=0, tubes=30, scored=1)
+    assert lists["scored"][0].tolist() == [[51, 49]] and lists["scored"][1].tolist() == [0.9]
+    assert "tubes.STAR has segments of filaments" in capsys.readouterr().out
 
 
 def test_micrographs_without_labels_are_left_out(tmp_path):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Controls of orientations that are kept beside the output: used again where all is alike, and only there."""
 
+import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -65,14 +67,14 @@ def test_kept_controls_give_the_same_answers_as_fresh_ones_without_being_made(pr
     assert run_command("reconstruct", particles="again.star", output="m.mrc").outputs["noise_fsc"] is not None
 
 
-def found(particles="p.star", structure="map.mrc"):
+def found(particles="p.star", structure="map.mrc", read=lambda stated: stated):
     """Controls that suit particles, else why those there do not; nothing is oriented."""
     config = AssignOrientationsConfig(particles=particles, structure=structure, output="x.star", angular_step=15)
     device, images = torch.device("cpu"), read_particles(particles)
     prepared = prepare_structure(config, images, device)
     sources = hypotheses(images, prepared.settings.diameter, "bright")
     search = Search(sources[0], prepared.projector, prepared.pixel_size, prepared.settings, device)
-    return find_controls(search, sources, config)
+    return find_controls(search, sources, config, lambda: read(sources[0]).measured())
 
 
 def test_another_set_of_the_same_experiment_uses_them_and_one_of_other_noise_or_signal_does_not(project):
@@ -94,6 +96,15 @@ def test_another_set_of_the_same_experiment_uses_them_and_one_of_other_noise_or_
     coloured = torch.fft.irfft2(power, s=(BOX, BOX))
     assert "signal differs by" in other("nothing", white)[1][0]
     assert "the noise differs by" in other("strange", images + images.std() * coloured)[1][0]
+
+
+def test_how_images_are_read_is_taken_over_for_the_same_images_alone(project):
+    asked = []
+    read = lambda stated: asked.append(stated) or dataclasses.replace(stated, contrast="dark")
+    assert found(read=read)[1] == [] and not asked
+    os.utime(read_particles("p.star").files[0])
+    kept, reasons = found(read=read)
+    assert kept is None and len(asked) == 1 and "reading of the images differs" in reasons[0]
 
 
 def test_controls_of_another_folder_are_used_through_a_link(project):

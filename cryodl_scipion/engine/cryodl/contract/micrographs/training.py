@@ -50,8 +50,9 @@ class TrainPickerConfig(Config):
         "How complete the labels are. complete: all particles of these micrographs are labelled, the rest is "
         "background. boxes: the network learns only from labelled boxes; background and contamination boxes are "
         "proposed if none are given. sparse: only some of the particles are labelled (positive-unlabelled learning). "
-        "auto: boxes if background or contamination is given, or up to 40 labels teach the general model and are fewer "
-        "than half of what it sees; sparse for topaz; else complete.",
+        "auto: boxes if background or contamination is given, or up to 40 labels teach the general model; sparse for "
+        "topaz; boxes (up to 200) or sparse if labelled are fewer than half of what that model surely sees; else "
+        "complete.",
         "auto",
         choices=fields.LABEL_KINDS,
     )

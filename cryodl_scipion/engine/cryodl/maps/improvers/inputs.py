@@ -122,7 +122,7 @@ def stated_resolution(
             run.warn(*sentences)
             source += ", because its half-maps agree up to the Nyquist limit"
     if config.resolution:
-        if config.resolution < (finest := 2 * float(volume.voxels_zyx.max())):
+        if config.resolution < 0.97 * (finest := 2 * float(volume.voxels_zyx.max())):  # given ones are rounded
             raise ValueError(
                 f"Resolution (--resolution) is {config.resolution:g} Å; voxels as those of {volume.path} hold no "
                 f"detail below {finest:.3g} Å. Give the resolution of the map, or a map with smaller voxels."

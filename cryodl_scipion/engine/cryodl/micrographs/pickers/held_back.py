@@ -20,7 +20,7 @@ MOST_STEPS, MOST_IMAGES = 100, 16  # bounds that keep both trials within four mi
 # Mean confidence of what the general model finds, from which it is sure of it: 0.88 to 0.99 on clear micrographs, 0.48
 # to 0.81 on faint or dirty ones.
 SURE = 0.85
-CHANCE = 2.0  # standard errors by which held-back boxes must rank higher than places drawn at random
+CHANCE, FEWEST = 2.0, 10  # standard errors by which so many boxes must rank higher than places drawn at random
 LEFT, CLICKS = "the labels and the picks left alone", "the labels"  # what it may learn from
 TRIALS = "half_0", "half_1"  # folders of the trials on either half of the clicks
 
@@ -112,14 +112,15 @@ def hold_back(
     # with 20 boxes has a larger F1 at its best threshold after them, six of these with a gain below 0.
     ground = sum(int(image.usable.sum()) for image in images)
     near = np.pi * (MATCH_RADII * alone.method.working_diameter / 2) ** 2 / ground
-    wrong = not any(len(image.machine) for image in images) and all(
+    enough = int((kind == 0).sum()) >= FEWEST and not any(len(image.machine) for image in images)
+    wrong = enough and all(
         _beyond_chance(rank[kind == 0], count[kind == 0], near) < CHANCE for rank, count in zip(ranks, among)
     )
     learns = not wrong and (gain > error if way == LEFT else gain >= -2 * error)
     warning = (
-        "The boxes are found no better than places drawn at random, by the general model and by what it learns from "
-        "half of them: nothing was learnt. Check the pixel size, and that the boxes are on particles of these "
-        "micrographs, and not upside down; to learn from them nevertheless, train without --start-from."
+        "The boxes are not found clearly better than places drawn at random, by the general model or by what it "
+        "learns from half of them: nothing was learnt. Check the pixel size, and that the boxes are on particles of "
+        "these micrographs, and not upside down; to learn from them nevertheless, train without --start-from."
     )
     told = HeldBack(len(kind), way, gain, error, learns, not learns and (wrong or keeps), (warning,) * wrong)
     part, counts = every / len(images), _counts(scores, found)
@@ -131,8 +132,6 @@ def _beyond_chance(ranks: np.ndarray, among: np.ndarray, near: float) -> float:
     """By how many standard errors boxes rank higher than places drawn at random would. ranks: (n,) among all
     candidates. among: (n,) how many there are. near: the part of the ground that lies within the match distance of one
     candidate."""
-    if not len(ranks):
-        return np.inf
     # at random, near * rank is uniform up to the part that all candidates cover, and 1 beyond
     covered = np.clip(near * among, 1e-9, 0.999)
     mean, square = covered * (np.log(covered) - 1), covered * ((np.log(covered) - 1) ** 2 + 1)

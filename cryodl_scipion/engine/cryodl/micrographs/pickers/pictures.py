@@ -63,7 +63,7 @@ def forget_picks(folder: Path, name: str) -> None:
 def _head(folder: Path, name: str) -> re.Match[str] | None:
     candidates = folder / CANDIDATES / f"{name}.star"
     lines = candidates.read_text("utf-8", "replace").splitlines() if candidates.exists() else []
-    return _HEAD.search(lines[0]) if lines else None
+    return _HEAD.search(lines[0].rstrip()) if lines else None
 
 
 def _parameters(settings: PickSettings) -> str:

@@ -3,6 +3,7 @@
 out. Find the orientations, chunk by chunk; a stopped run continues. The STAR file is written last."""
 
 import dataclasses
+import functools
 import math
 import os
 import shutil
@@ -123,14 +124,16 @@ def _prepare(
     """Settle how the images are read, and learn their strength and noise. Returns what was found and advice, which hold
     only where the structure explains the particles, and the controls of an earlier run that suit them, with whose
     strength they are compared."""
-    denoised = config.model or search.source.particles.denoiser  # such images have no noise to make up
-    kept, reasons = find_controls(search, sources, config) if config.controls and not denoised else (None, [])
+    # denoised images have no noise to make up
+    alike = config.controls and not (config.model or search.source.particles.denoiser)
+    chosen = functools.cache(lambda: (*choose_hypothesis(search, sources, config.particles), search.source))
+    kept, reasons = find_controls(search, sources, config, lambda: chosen()[2]) if alike else (None, [])
     run.warn(*map(messages.Line, reasons))
     if kept:
         search.fit = kept.fit
         said = f"Protein is {search.source.contrast} in the particle images."
         return said, flipped_notes(search.source, sources[0], config.particles), kept
-    said, advice = choose_hypothesis(search, sources, config.particles)
+    said, advice, search.source = chosen()
     if config.model:
         search.source, notes = _with_denoiser(search.source, config.model, run.device)
         run.warn(*notes)

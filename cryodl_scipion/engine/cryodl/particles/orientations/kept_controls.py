@@ -2,7 +2,8 @@
 """Controls kept beside oriented particles, for later runs that are alike: signal, calibration, oriented noise.
 
 NAME_controls.json stands beside NAME.star. It is used again only where the reference, the search, box, pixels and
-reading of the images are the same, and CTF, noise and signal within the tolerances below; why not is said."""
+reading of the images are the same (found anew for other images), and CTF, noise and signal within the tolerances below;
+why not is said."""
 
 import dataclasses
 import json
@@ -15,6 +16,7 @@ import torch
 from ...contract import AssignOrientationsConfig, sha256
 from ...contract.model_card import refuse_constant
 from ...io.files import whole_file
+from ...io.stamps import stamp
 from ...likelihood.observed import Source
 from .amplitude import AmplitudeFit, improved
 from .assign import ROUGH, Search
@@ -49,24 +51,28 @@ def keep_controls(search: Search, config: AssignOrientationsConfig, calibration:
         calibration={k: np.asarray(v).tolist() for k, v in vars(calibration).items()},
         noise_control={"name": Path(noise).name, "files": _digests(Path(noise))},
         count=made_up_count(len(search.source.particles)),
+        images=_images(search),
     )
     with whole_file(Path(config.output[: -len(".star")] + ENDING)) as temporary:
         Path(temporary).write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
 def find_controls(
-    search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig
+    search: Search,
+    sources: typing.Sequence[Source],
+    config: AssignOrientationsConfig,
+    read: typing.Callable[[], Source],
 ) -> tuple[KeptControls | None, list[str]]:
     """Controls in the output's folder, or linked from there, that suit a Search; else why those do not. The search's
-    source becomes that of `sources` that is read as theirs were: if the images showed the structure otherwise, its
-    signal would differ."""
+    source becomes that of `sources` that is read as theirs were where their images are these; else `read` gives it."""
     reasons: list[str] = []
+    images = _images(search)
     for path in map(Path.resolve, sorted(Path(config.output).absolute().parent.glob("*" + ENDING))):
         try:
             # NaN and infinity would agree with everything
             value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
             same = [one for one in sources if [one.contrast, one.ctf_state] == value["reading of the images"]]
-            search.source = (same or sources)[0].measured()
+            search.source = same[0].measured() if same and value["images"] == images else read()
             why, found = _unlike(search, config, value, path), _read(search, value, path)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, OSError) as error:
             why, found = f"it cannot be read ({error})", None
@@ -74,6 +80,10 @@ def find_controls(
             return found, []
         reasons.append(f"The controls of {path.name} are not used again: {why}. They are made anew.")
     return None, reasons
+
+
+def _images(search: Search) -> str:
+    return stamp(*sorted(set(search.source.particles.files)))
 
 
 def _read(search: Search, value: typing.Mapping[str, typing.Any], path: Path) -> KeptControls:

@@ -246,7 +246,8 @@ class TemplateSearch:
         around = np.stack([one[tuple(voxels[near].T)].cpu().numpy() for one in pooled], axis=1)
         ranks = np.argsort(-around[:, : len(rivals)], axis=1)[:, :2]
         rows, hopeful = [], self._hopeful(scores[near], ranks[:, 0] == 0, threshold)
-        for number, pair, least in zip(near[:hopeful], ranks, around):
+        places = list(zip(near[:hopeful], ranks, around))
+        for number, pair, least in ProgressBar(places, desc="Best places", unit="place", mininterval=1.0):
             at, found = tuple(voxels[number]), []
             first = [one.template.angles[int(each[at])] for one, each in zip(self.kernels, which)]
             for one in (*pair, *range(len(rivals), len(best))):
