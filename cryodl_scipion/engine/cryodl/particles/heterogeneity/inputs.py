@@ -142,8 +142,8 @@ def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
         if part.sum() > DIRTY and means[best] * part.sum() ** 0.5 > SURE * better[best].std() > -min(others, default=0):
             raise ValueError(
                 f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
-                "Correct rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or "
-                "give the raw images."
+                "If the reference is of this molecule, correct rlnCtfDataArePhaseFlipped and "
+                "rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw images."
             )
 
 
