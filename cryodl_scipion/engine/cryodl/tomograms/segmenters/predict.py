@@ -29,7 +29,7 @@ DEPTH = 24  # working slices of a block that are answered, at most
 STEP, LOWEST, HIGHEST = 0.05, -7.0, 10.0  # log odds, from the feature's threshold, that scores are counted at
 SLOPE = 2.0  # of the boundary over the mean of what is found
 SOME = 0.0005  # of the voxels that must be found before a boundary moves
-MINGLED = 0.5  # voxels of noise for each that is found above which a boundary is not lowered
+MINGLED = 0.3  # voxels of noise for each that is found above which a boundary is not lowered
 ZERO = round(-LOWEST / STEP)
 
 
