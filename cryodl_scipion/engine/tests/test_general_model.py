@@ -103,7 +103,7 @@ def test_a_diameter_stated_wrong_is_said_and_costs_little(crowd, factor):
 def test_faint_particles_are_asked_about_and_answers_choose_their_picks(faint):
     folder, centres, diameter = faint
     outputs = _pick(folder).outputs
-    before, reach = _f1(folder, centres, diameter, "out"), diameter / PIXEL_SIZE / 4
+    reach = diameter / PIXEL_SIZE / 4
     assert outputs["state"] == "unsure" and outputs["expected"] is None
     store = HandPicks(str(folder / "answers"), ["m"], str(folder / "out"))
     session = AskSession(
@@ -113,7 +113,8 @@ def test_faint_particles_are_asked_about_and_answers_choose_their_picks(faint):
         session.answer(YES if np.hypot(*(centres - (q.y, q.x)).T).min() < reach else NO)
     result = _pick(folder, "--answers", str(folder / "answers"))
     assert result.outputs["state"] == "answered" and "By 24 answers" in str(result.summary)
-    assert _f1(folder, centres, diameter, "out") > before
+    best = _scores(folder, centres, diameter, "out/candidates").best_f1
+    assert _f1(folder, centres, diameter, "out") > 0.9 * best, "as good as these scores allow, nearly"
 
 
 def test_a_wrong_diameter_does_not_mislead_faint_particles(faint):
