@@ -380,7 +380,7 @@ def test_the_verdict_of_the_half_map_test():
     assert not verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.03)[0]
     values = dict(zip(names, (5.0, 4.8, 4.0, 4.4, 0.05, 0.03)))
     good, lines = contract.half_map_verdict(values, contract.BY_NETWORK)
-    assert good and lines[2].startswith("3.0 % of what") and "no more than the shipped network adds to simulated maps" in lines[2]
+    assert good and lines[2].startswith("3.0 % of what") and "no more than the shipped network adds" in lines[2]
     good, lines = verdict(5.0, 4.8, 4.0, 5.5, -0.1, 0.01)
     assert not good and "more errors were added than removed" in lines[1]
     good, lines = verdict(5.0, 4.8, 4.0, None, -0.5, 0.01)

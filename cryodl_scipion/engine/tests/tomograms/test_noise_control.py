@@ -114,9 +114,9 @@ def test_the_boundary_follows_the_mean_of_what_is_found_within_the_range():
 
 def test_a_boundary_is_not_lowered_where_little_is_found_or_noise_gives_as_much():
     rule, found = (4.0, -3.0, 1.0), [(97_000, -6), (3_000, 3.0)]
-    assert answer_to([(99_000, -6), (1_000, 3.0)], found).raised(rule) == pytest.approx(-2, abs=0.1)
-    assert answer_to([(98_000, -6), (2_000, 3.0)], found).raised(rule) == 0.0
-    assert answer_to([(98_000, -6), (2_000, 3.0)], found).raised((2.0, -3.0, 1.0)) == 1.0
+    assert answer_to([(99_200, -6), (800, 3.0)], found).raised(rule) == pytest.approx(-2, abs=0.1)
+    assert answer_to([(99_000, -6), (1_000, 3.0)], found).raised(rule) == 0.0
+    assert answer_to([(99_000, -6), (1_000, 3.0)], found).raised((2.0, -3.0, 1.0)) == 1.0
     assert answer_to([(100_000, -6)], [(99_970, -6), (30, 3.0)]).raised(rule) == 0.0
 
 
