@@ -455,6 +455,13 @@ def test_a_map_outside_the_trained_resolutions_is_left_as_it_is_and_said(files, 
     assert f"{resolution:g} Å, as given (--resolution)" in result.outputs["unchanged"]
 
 
+def test_a_resolution_finer_than_two_voxels_is_refused_and_one_rounded_there_is_not(files, tmp_path):
+    finest = 2 * read_volume(files["map"]).voxels_zyx.max()
+    with pytest.raises(ValueError, match="hold no detail below .* Å. Give the resolution of the map"):
+        improve(files, tmp_path, resolution=0.9 * finest)
+    assert improve(files, tmp_path, resolution=0.98 * finest).outputs["resolution"] == 0.98 * finest
+
+
 def test_half_maps_tell_the_resolution_and_decide_before_the_work(files, tmp_path, monkeypatch):
     monkeypatch.setattr(Doubling, "card", dict(Doubling.card, resolutions=[8.0, 12.0]))
     monkeypatch.setattr(Doubling, "improve", None)  # it must not be called

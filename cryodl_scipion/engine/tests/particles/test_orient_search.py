@@ -73,6 +73,19 @@ def test_a_bank_of_other_strengths_gives_what_a_reference_of_that_gain_gives(pro
     assert torch.equal(log_likelihoods(observed, bank, shifts), before)
 
 
+@pytest.mark.parametrize("safe, kept", [(7.0, True), (-np.inf, False)])
+def test_what_is_left_out_is_compared_where_the_particle_shows_less_detail_than_the_reference(monkeypatch, safe, kept):
+    monkeypatch.setattr("cryodl.likelihood.search.SAFE", safe)
+    rng, density = np.random.default_rng(10), np.zeros((BOX,) * 3, np.float32)
+    density[tuple(rng.normal(BOX // 2, 6, (3, 60)).round().astype(int).clip(5, 27))] = 1
+    projector, angles, shifts = Projector(torch.from_numpy(density)), random_angles(8, rng), np.zeros((8, 2))
+    observed, _, _ = simulated(projector, angles, shifts, 4.0, radius=13.0)
+    strong = 1 + 2.0 * (torch.arange(observed.disc.rings) > 8)  # in fine detail
+    bank, yx = Bank(Reference(projector, observed.disc).with_gain(strong), Grid(7.5)), Shifts.within(2.5, 0.6, 0.8)
+    every, likely = (log_likelihoods(observed, bank, yx, far) for far in (np.inf, FAR))
+    assert torch.allclose(likely.logsumexp(1), every.logsumexp(1), atol=0.1) == kept
+
+
 @pytest.mark.parametrize("cache", [1e9, 0])  # 0: slices are made anew, in several blocks
 def test_orientations_that_coarse_detail_leaves_far_behind_are_not_compared_in_full(monkeypatch, cache):
     monkeypatch.setattr("cryodl.likelihood.search.CACHE", cache)

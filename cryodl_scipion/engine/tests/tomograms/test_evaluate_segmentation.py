@@ -14,7 +14,7 @@ from cryodl.contract import Failure, Result
 from cryodl.core.calibration import expected_calibration_error
 from cryodl.running.cli import main
 from cryodl.tomograms.evaluation import measure
-from cryodl.tomograms.evaluation.pairs import LabelledPair
+from cryodl.tomograms.evaluation.pairs import LabelledPair, same_names
 
 
 def evaluate(folder, *more, output="out"):
@@ -314,3 +314,9 @@ def test_scores_of_another_feature_than_the_label_are_warned_of(tmp_path):
     name_features(tmp_path / "labels", ribosome=1)
     assert evaluate(tmp_path, "--label", 1) == 0
     assert any("are of membrane" in warning for warning in Result.read(tmp_path / "result.json").warnings)
+
+
+@pytest.mark.parametrize("number, same", [(1, {1: 1, 2: 2}), (3, {1: 3, 2: 0, 3: 0})])
+def test_features_of_other_names_are_one_only_where_the_numbers_agree(number, same):
+    """One says ribosome and the other 70S; where membranes have other numbers, these say nothing of the rest."""
+    assert same_names({1: "membrane", 2: "ribosome"}, {number: "membrane", 2: "70S"}) == same

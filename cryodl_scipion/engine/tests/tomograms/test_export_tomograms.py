@@ -57,6 +57,15 @@ def test_a_volume_becomes_an_ome_zarr_of_halved_levels(made):
     assert np.allclose(Tomogram(zarr / "1").raw(), halved, atol=1e-6)
 
 
+def test_positions_of_a_tomogram_of_other_sides_with_the_same_name_are_refused(made):
+    """They would lie elsewhere by half of the difference; a binned one lacks some voxels at its end at most."""
+    found = read_coordinates3d(made[0] / "p.star")
+    binned = found.zyx_px(np.arange(3), (35, 15, 149), 16.0)
+    assert np.allclose(binned, ZYX / 2, atol=0.51)
+    with pytest.raises(ValueError, match="2400 x 240 x 560 Å .* has 2000 x 240 x 560 Å"):
+        found.zyx_px(np.arange(3), (70, 30, 250), 8.0)
+
+
 def test_coordinates_are_those_that_napari_saves(made):
     rows = list(csv.reader((made[0] / "out" / "t1.csv").read_text().splitlines()))
     assert rows[0] == ["index", "axis-0", "axis-1", "axis-2", "species"]
