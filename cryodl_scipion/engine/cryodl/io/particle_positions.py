@@ -43,9 +43,8 @@ def read_particle_positions(
     """Positions of the particles of a STAR file of RELION, of any version, or of a .cs file, by micrograph. flip_y:
     count the rows of cryoSPARC's .cs files from their other end. alone: whether the file may have no rows, or name no
     micrograph, as one list of picks: its own name is the micrograph's. Returns {key of the micrograph:
-    ParticlePositions}.
-    Raises FileNotFoundError, or ValueError that names the file and the columns that it lacks, or values that are no
-    numbers."""
+    ParticlePositions}. Raises FileNotFoundError, or ValueError that names the file and the columns that it lacks, or
+    values that are no numbers."""
     tables = cryosparc_tables(path, flip_y) if is_cryosparc(path) else read_tables(path)
     columns: dict[str, typing.Any] = next((dict(t) for t in tables.values() if _POSITION[0] in t), {})
     if alone and columns:

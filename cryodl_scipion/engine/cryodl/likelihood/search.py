@@ -209,12 +209,9 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts, far: float =
                     chosen = near[row].any(0).nonzero()[:, 0]
                     found = _compared(part[row : row + 1], slices.index_select(0, chosen), grid.turns, *whole)
                     left = values[row].index_fill(1, chosen, -torch.inf).amax()
-                    if len(chosen) and found.amax() < left + SAFE:
-                        found, chosen = (
-                            _compared(part[row : row + 1], slices, grid.turns, *whole),
-                            torch.arange(len(slices)),
-                        )
                     values[row].index_copy_(1, chosen, found[0])
+                    if len(chosen) and found.amax() < left + SAFE:
+                        values[row] = _compared(part[row : row + 1], slices, grid.turns, *whole)[0]
             result[rows, block] = values.reshape(len(part), grid.turns, -1, psi).transpose(1, 2)
     return result.reshape(len(observed), -1)
 

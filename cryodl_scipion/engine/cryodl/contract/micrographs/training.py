@@ -33,7 +33,7 @@ class TrainPickerConfig(Config):
         None,
         label="Background boxes",
         path="folder",
-        none_means="Labels says what unpicked areas are",
+        none_means="unpicked areas are what Labels says",
     )
     network: str = fields.network(
         "Network and training method. unet: small U-Net of this project, fast on CPUs, and the most accurate in our "
