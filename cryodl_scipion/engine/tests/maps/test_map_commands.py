@@ -84,6 +84,27 @@ def test_without_half_maps_there_is_no_doubt_and_the_summary_says_so(files, tmp_
     assert any("no map of doubt" in line for line in result.summary)
 
 
+def test_a_stopped_run_keeps_the_maps_that_it_has_improved(files, tmp_path, monkeypatch):
+    improved = []
+
+    def stopped(self, volume, *args):
+        if len(improved) == 2:
+            improved.append("stop")
+            raise KeyboardInterrupt
+        improved.append(volume.path)
+        return 2 * volume.data
+
+    monkeypatch.setattr(Doubling, "improve", stopped)
+    given, whole = dict(half_maps=(files["half1"], files["half2"])), str(tmp_path / "whole.mrc")
+    with pytest.raises(KeyboardInterrupt):
+        improve(files, tmp_path, **given)
+    outputs = improve(files, tmp_path, **given).outputs
+    assert improved == [files["map"], files["half1"], "stop", files["half2"]]
+    assert not list((tmp_path / "new").glob("*.partial"))
+    improve(files, tmp_path, output=whole, **given)
+    assert open(outputs["half1"], "rb").read() == open(whole.replace(".mrc", "_half1.mrc"), "rb").read()
+
+
 @pytest.mark.parametrize("output, halves", [("map.mrc", False), ("half1.mrc", True), ("half.mrc", True)])
 def test_no_input_is_replaced_by_an_output(files, tmp_path, output, halves):
     """half.mrc would have its improved halves in half_half1.mrc, which are no inputs."""

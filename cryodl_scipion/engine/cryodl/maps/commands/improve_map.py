@@ -5,6 +5,7 @@ input."""
 
 import dataclasses
 import os
+import shutil
 import typing
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from ...contract import (
     resolution_in_words,
     split_verdict,
 )
-from ...io.unfinished import check_output
+from ...io.files import whole_file
+from ...io.unfinished import check_output, working_folder
 from ...running.runner import PROGRAM, Run, command
 from ..improvers.inputs import check_size, pixel_size_notes, read_maps, reason_to_leave, stated_mask, stated_resolution
 from ..improvers.run import Improver, load_improver
@@ -87,12 +89,19 @@ def _improve(
     mask: np.ndarray | None,
     made: ImproveMapOutputs,
 ) -> ImproveMapOutputs:
-    improve = lambda v: improver.improve(
-        v, config.overlap, config.batch_size, _said(), config.input_weight, made.resolution
-    )
-    improved = improve(volume)
+    folder = working_folder(dataclasses.replace(config, output=made.map), settings=run.settings)
+    parts = []
+    for number, whole in enumerate((volume, *halves)):  # each takes minutes: a stopped run goes on with those it has
+        kept = folder / f"{number}.npy"
+        if not kept.exists():
+            part = improver.improve(
+                whole, config.overlap, config.batch_size, _said(), config.input_weight, made.resolution
+            )
+            with whole_file(kept) as temporary, open(temporary, "wb") as file:
+                np.save(file, part)
+        parts.append(np.load(kept))
+    improved, *parts = parts
     if halves:
-        parts = [improve(half) for half in halves]
         test, found = _half_map_test(volume, halves, parts, mask, run)
         doubts, residues = doubt.write_doubt(
             _beside(made.map, "doubt").removesuffix(".mrc"), Path(made.map).name, found, volume, config.mask_structure
@@ -106,6 +115,7 @@ def _improve(
             residues=residues,
         )
     _write(made.map, improved, mask, volume)
+    shutil.rmtree(folder)
     files = (made.map, made.doubt, made.residues, made.half1, made.half2)
     run.summary(f"Improved by the model {made.model}: " + ", ".join(path for path in files if path))
     if not halves:
