@@ -200,7 +200,8 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         )
 
     def _tell(self, results: Sequence[Result[ImproveMapOutputs]]) -> List[str]:
-        named = self._resultsByName()
+        named, byModel = self._resultsByName(), isinstance(self.inputMask.get(), AtomStruct)
         prefix = "{}: ".format if len(named) > 1 else "".format
-        lines = {name: [*one.summary, *self._frameLines(f"frame_{name}.json")] for name, one in named.items()}
+        frames = lambda name: self._frameLines(f"frame_{name}.json") if byModel else []  # else of a mask before
+        lines = {name: [*one.summary, *frames(name)] for name, one in named.items()}
         return [prefix(name) + line for name in named for line in lines[name]] if named else ["No improved map yet."]

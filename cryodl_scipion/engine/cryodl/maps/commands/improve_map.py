@@ -42,7 +42,7 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     check_size(volume, improver.card["working_pixel_size"], bool(halves))
     mask = stated_mask(config, volume, run)
     run.warn(*pixel_size_notes(improver.card, volume))
-    output = config.output or f"{_stem(volume.path)}_improved.mrc"
+    output = config.output or f"{_stem(config.map or config.half_maps[0])}_improved.mrc"
     if Path(output).is_dir():
         check_output(output, "A folder of the name")
     written = [Path(output), *[Path(_beside(output, word)) for word in ("doubt", "half1", "half2")]]
@@ -69,7 +69,7 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     if resolution:
         run.summary(f"Resolution of {volume.path}: {resolution:.3g} Å, {source}.")
     if made.unchanged:
-        run.warn(made.unchanged)
+        run.warn(made.unchanged + " The mask was not applied, either." * (mask is not None))
         run.methods("The map was outside the map improver's training range, and not changed.")
         write_volume(output, volume.data, volume)
         return made
