@@ -322,8 +322,7 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
             simulation, simulation.output, folder=folder
         ).outputs
         names, paths = zip(*simulated.simulatedFiles(made.micrographs))
-        config = protocol._config(micrographs=paths, coordinates=made.coordinates)
-        protocol._train(config, training, names)
+        protocol._train(protocol._config(micrographs=paths, coordinates=made.coordinates), training, names)
 
     def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
         simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", protocol_base.RESULT_FILE)

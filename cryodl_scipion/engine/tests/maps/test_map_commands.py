@@ -27,7 +27,7 @@ class Doubling:
 
     card = dict(name="twice", network="fast", working_pixel_size=1.0, resolutions=[3.0, 6.0])
 
-    def improve(self, volume, overlap=0, batch_size=None, progress=None, input_weight=0, resolution=None):
+    def improve(self, volume, overlap=0, batch_size=None, input_weight=0, resolution=None):
         return 2 * volume.data
 
 

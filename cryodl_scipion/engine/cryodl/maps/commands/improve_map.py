@@ -94,9 +94,7 @@ def _improve(
     for number, whole in enumerate((volume, *halves)):  # each takes minutes: a stopped run goes on with those it has
         kept = folder / f"{number}.npy"
         if not kept.exists():
-            part = improver.improve(
-                whole, config.overlap, config.batch_size, _said(), config.input_weight, made.resolution
-            )
+            part = improver.improve(whole, config.overlap, config.batch_size, config.input_weight, made.resolution)
             with whole_file(kept) as temporary, open(temporary, "wb") as file:
                 np.save(file, part)
         parts.append(np.load(kept))
@@ -152,17 +150,6 @@ def _half_map_test(
     run.summary(*sentences)
     run.warn(*(f"{volume.path}: {line}" for line in invented), *measure.dependent(halves, curves["raw"]))
     return test, found
-
-
-def _said() -> typing.Callable[..., typing.Any]:
-    told = [0]
-
-    def progress(done: int, total: int) -> None:
-        if total >= 50 and done * 10 // total > told[0]:
-            told[0] = done * 10 // total
-            print(f"{done} of {total} boxes", flush=True)
-
-    return progress
 
 
 def _stem(path: str | os.PathLike[str]) -> str:

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
+from ...io.progress import ProgressBar
 from ...learning.task import method_of, with_weights
 from ..measures.shells import shell_numbers
 from ..measures.volume import Volume
@@ -96,7 +97,6 @@ class Improver:
         volume: Volume,
         overlap: int = OVERLAP,
         batch_size: int | None = None,
-        progress: typing.Callable[[int, int], None] | None = None,
         input_weight: float = INPUT_WEIGHT,
         resolution: float | None = None,
     ) -> np.ndarray:
@@ -119,7 +119,6 @@ class Improver:
             data,
             overlap,
             batch_size or BATCHES[self.device.type],
-            progress,
             (int(z), int(y), int(x)),
         )
         working = self.card["working_pixel_size"]
@@ -139,14 +138,12 @@ def apply_boxes(
     data: np.ndarray,
     overlap: int,
     batch_size: int,
-    progress: typing.Callable[[int, int], None] | None = None,
     anchor: tuple[int, int, int] = (0, 0, 0),
 ) -> np.ndarray:
     """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (z, y, x) float32. Neighbouring boxes
     overlap by `overlap` voxels, where their answers fade into each other. The array is surrounded by zeros, so that its
-    border is not at a box's. Empty boxes are not computed: their answer is 0. progress: called with the number of boxes
-    done and of all. anchor: zyx, a voxel that keeps its place in the pattern of the boxes. Raises ValueError if the
-    overlap is no less than a box."""
+    border is not at a box's. Empty boxes are not computed: their answer is 0. anchor: zyx, a voxel that keeps its place in
+    the pattern of the boxes. Raises ValueError if the overlap is no less than a box."""
     if not 0 <= overlap < BOX:
         raise ValueError(f"Overlap (--overlap) is {overlap} px; it must be less than the box of {BOX} px.")
     step = BOX - overlap
@@ -160,12 +157,10 @@ def apply_boxes(
     full = [position for position in positions if np.abs(padded[position]).max() > EMPTY]
     for position in positions:
         weight[position] += taper
-    for start in range(0, len(full), batch_size):
+    for start in ProgressBar(range(0, len(full), batch_size), unit="batch", mininterval=1.0):
         part = full[start : start + batch_size]
         for position, answer in zip(part, function(np.stack([padded[position] for position in part]))):
             total[position] += answer * taper
-        if progress:
-            progress(min(start + batch_size, len(full)), len(full))
     inner = tuple(slice(b, b + n) for b, n in zip(before, data.shape))
     return total[inner] / weight[inner]
 

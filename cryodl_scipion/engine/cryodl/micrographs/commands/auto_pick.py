@@ -57,8 +57,7 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
         entry = read_round(folder, number)
         if entry is None:
             learnt = "corrections" if teach else f"picks of round {number - 1}"
-            what = f"training on the {learnt}" if number else "picking with the first model"
-            print(f"Round {number}: {what}.")
+            print(f"Round {number}: training on the {learnt}." if number else "Round 0: picking with the first model.")
             run.take_device()
             entry = loop.round(number)
             write_round(folder, entries + [entry])

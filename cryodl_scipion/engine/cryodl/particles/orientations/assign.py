@@ -44,8 +44,7 @@ class Orientations:
 def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tensor, symmetry: str) -> Orientations:
     """Orientations of Pose. mass: (n, m) probability of the answer and of others. total: (n,) evidence. coarse: (n,)
     the answer's probability in the search."""
-    matrices = into_unit(pose.matrices.cpu().double().numpy(), symmetry)
-    angles = euler_angles(matrices)
+    angles = euler_angles(into_unit(pose.matrices.cpu().double().numpy(), symmetry))
     fraction = mass.double().cpu().numpy()
     other = fraction[:, 1:].max(axis=1, initial=0)
     margin = np.log(np.maximum(fraction[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))

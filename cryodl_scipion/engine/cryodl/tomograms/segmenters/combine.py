@@ -131,8 +131,7 @@ class Agreement(Summed):
 
     def add(self, scores: torch.Tensor, thresholds: typing.Sequence[float]) -> None:
         """scores: (k, y, x) float32 tensor. thresholds: k numbers."""
-        flat = scores.reshape(len(scores), -1)
-        above = (flat >= torch.tensor(thresholds)[:, None]).float()  # counts are exact up to 16 million px
+        above = (scores.flatten(1) >= torch.tensor(thresholds)[:, None]).float()  # exact counts up to 16 million px
         self.both = self.both + (above @ above.T).double().numpy()
 
     def metrics(self, annotators: typing.Sequence[str]) -> dict[str, typing.Any]:
