@@ -142,8 +142,8 @@ def apply_boxes(
 ) -> np.ndarray:
     """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (z, y, x) float32. Neighbouring boxes
     overlap by `overlap` voxels, where their answers fade into each other. The array is surrounded by zeros, so that its
-    border is not at a box's. Empty boxes are not computed: their answer is 0. anchor: zyx, a voxel that keeps its place in
-    the pattern of the boxes. Raises ValueError if the overlap is no less than a box."""
+    border is not at a box's. Empty boxes are not computed: their answer is 0. anchor: zyx, a voxel that keeps its place
+    in the pattern of the boxes. Raises ValueError if the overlap is no less than a box."""
     if not 0 <= overlap < BOX:
         raise ValueError(f"Overlap (--overlap) is {overlap} px; it must be less than the box of {BOX} px.")
     step = BOX - overlap
