@@ -63,7 +63,7 @@ def test_a_run_says_what_its_models_find_in_noise(tmp_path, capsys):
     )
     result = Result.read(tmp_path / "r.json")
     assert result.outputs["noise"] == {"a": {"blob": {"noise": 1.0, "tomogram": 1.0, "voxels": 12 * 48 * 48}}}
-    told = "blob: found in 100 % of noise with a tomogram's spectrum, and in 100 % of the blocks that"
+    told = "blob: 100 % of the voxels of the blocks that were compared, and 100 % of noise with the same spectrum"
     assert told in capsys.readouterr().out
     assert "In a, noise alone gives more than a third as many voxels of blob as" in " ".join(result.warnings)
     record = json.loads((tmp_path / "out/segment.json").read_text())
@@ -80,9 +80,9 @@ def test_each_feature_is_told_of_all_tomograms_and_warned_of_by_one_rule():
     with collected() as said:
         _tell(made, [], run)
         warnings = list(said())
-    assert "membrane: found in 0.01 to 0.07 % of noise" in run.summary_sentences[1]
-    assert "filament: found in 0 to 0.4 % of noise" in run.summary_sentences[2]
-    assert "in 0 to 1.06 % of the blocks" in run.summary_sentences[2]
+    assert "membrane: 5 % of the voxels" in run.summary_sentences[1] and "0.01 to 0.07 % of noise" in run.summary_sentences[1]
+    assert "filament: 0 to 1.06 % of the voxels" in run.summary_sentences[2]
+    assert "and 0 to 0.4 % of noise" in run.summary_sentences[2]
     assert run.summary_sentences[2].endswith("threshold, by the tomogram's scores: the model's 0.62.")
     assert len(warnings) == 1 and "In t6, t7, noise alone gives" in warnings[0] and "of filament" in warnings[0]
 

@@ -118,8 +118,8 @@ def _noise_in_words(feature: str, found: typing.Sequence[typing.Mapping[str, typ
     spread = lambda key, unit: span(unit * round(parts[key], 6) for parts in found if key in parts)
     if found:
         yield (
-            f"{feature}: found in {spread('noise', 100)} % of noise with a tomogram's spectrum, and in "
-            f"{spread('tomogram', 100)} % of the blocks that the spectrum was measured on"
+            f"{feature}: {spread('tomogram', 100)} % of the voxels of the blocks that were compared, and "
+            f"{spread('noise', 100)} % of noise with the same spectrum"
             + (
                 f"; threshold, by the tomogram's scores: the model's {spread('boundary', 1)}."
                 if any("boundary" in parts for parts in found)
@@ -164,8 +164,7 @@ def _differences(
             )
         if working_scale.resampling_factor(pixel_size, working) != 1.0:
             yield messages.Line(
-                f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px for the model {card['name']}; "
-                "the scores are resampled back."
+                f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px, and the scores are resampled back."
             )
 
 

@@ -100,7 +100,7 @@ def noise_notes(feature: str, noise: typing.Mapping[str, typing.Any]) -> typing.
     if doubtful:
         yield (
             f"In {some_names(doubtful, 5)}, noise alone gives more than a third as many voxels of {feature} as the "
-            "blocks of the tomogram that it was compared with. Check by eye what is found."
+            "blocks that it was compared with. Check by eye what is found."
         )
 
 
