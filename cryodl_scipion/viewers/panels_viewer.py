@@ -50,7 +50,7 @@ def startFromScore(source: Any, output: str, field: str, protocolClass: type, wh
     """Start a run that keeps what has at least a score. Returns what happened, in words. what: it is, 'picks'."""
     score = score_text(threshold)
     label = f"{what} of {source.getRunName()} from {score}"
-    said = f"The set of {what} with a score of at least {score} is made by the run *{{}}*."
+    said = f"The set of {what} with a score of at least {score} is made by the run {{}}."
     return startRun(source, output, field, protocolClass, label, said, threshold=threshold)[1]
 
 
@@ -61,7 +61,7 @@ def startSubset(source: Any, output: str, ids: Sequence[int], what: str, kind: s
     paths = (source._getExtraPath(f"chosen_{len(ids)}_{n}.sqlite") for n in itertools.count(1))
     path = next(path for path in paths if not os.path.exists(path))  # no other run reads it, now or when run again
     writeSelection(whole, ids, path)
-    label, said = f"{what} of {source.getRunName()}", f"The set of {counted(len(ids), kind)} is made by the run *{{}}*."
+    label, said = f"{what} of {source.getRunName()}", f"The set of {counted(len(ids), kind)} is made by the run {{}}."
     values = dict(other="", sqliteFile=path + ",", outputClassName=whole.getClassName())
     return startRun(source, output, "inputObject", ProtUserSubSet, label, said, **values)
 

@@ -102,15 +102,17 @@ class CanvasWindow:
             self.root.wait_window()
 
     def _fit(self) -> None:
-        """Make the drawings smaller where the screen is too small for the window: what lies below and beside them would
-        not be seen."""
+        """Open as large as the drawings want to be, but on the screen. Made smaller by the user, the window keeps what
+        lies below and beside its drawings: they alone ask for little room, and get what is left."""
         top = self.root.winfo_toplevel()
         top.update_idletasks()
-        wide = max(0, top.winfo_reqwidth() - top.winfo_screenwidth())
-        high = max(0, top.winfo_reqheight() - top.winfo_screenheight() + _FRAME)
+        wide = min(top.winfo_reqwidth(), top.winfo_screenwidth())
+        high = min(top.winfo_reqheight(), top.winfo_screenheight() - _FRAME)
         for drawing in self._drawings:
-            width, height = drawing.winfo_reqwidth() - wide // len(self._drawings), drawing.winfo_reqheight() - high
-            drawing.config(width=max(_SMALLEST, width), height=max(_SMALLEST, height))
+            drawing.config(width=_SMALLEST, height=_SMALLEST)
+        top.update_idletasks()
+        top.minsize(min(wide, top.winfo_reqwidth()), min(high, top.winfo_reqheight()))
+        top.geometry(f"{max(wide, top.winfo_width())}x{max(high, top.winfo_height())}")  # a tab may be shown later
 
 
 class FollowingWindow(CanvasWindow):

@@ -82,7 +82,7 @@ class TestCryodlPickByHand(PickTest):
         data = PicksData.ofSet(picked.outputCoordinates)
         self.proj.getRunsGraph(refresh=True)
         said = correctPicks(picked, "outputCoordinates", data)
-        self.assertIn("A window to correct them opens", said)
+        self.assertIn("All picks of the set open in a window", said)
         made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
         self.assertEqual(made.particleDiameter.get(), 120)

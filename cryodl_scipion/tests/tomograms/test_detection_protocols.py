@@ -185,6 +185,10 @@ class TestCryodlDetection(ViewersTest):
             window._fit()
         window.root.update()
         self.assertLess(window._sliding.winfo_rooty() - window.root.winfo_rooty(), 520)
+        self.assertGreater(window._drawings[0].winfo_width(), 600)
+        window.root.geometry("700x420")  # as a user makes it
+        window.root.update()
+        self.assertLess(window._sliding.winfo_rooty() - window.root.winfo_rooty(), 400)
 
     @unittest.skipIf(missing(), missing())
     def test_the_window_says_how_many_detections_a_q_keeps_and_makes_a_set_of_them(self):

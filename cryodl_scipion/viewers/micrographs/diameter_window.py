@@ -17,6 +17,7 @@ from ..plots import Axes, Preview, drawPicks, loadPreview, readMap, stretch, vie
 _AVERAGED = 300  # particles are enough for their common outline
 _SHOWN = 30  # more of them help nobody
 _CIRCLES = 200  # more of them hide the micrograph
+_LARGEST = 1500  # Å, of particles on micrographs: a longer slider could not be set finely
 
 
 def firstNames(particles: SetOfParticles, count: int) -> Any:
@@ -47,7 +48,7 @@ def micrographsMeasured(micrographs: Any, coordinates: Any = None) -> Measured:
     return Measured(
         [m.getMicName() or m.getFileName() for m in items],
         micrographs.getSamplingRate(),
-        int(min(micrographs.getDim()[:2]) * micrographs.getSamplingRate()),
+        int(min(_LARGEST, *(side * micrographs.getSamplingRate() for side in micrographs.getDim()[:2]))),
         lambda index: loadPreview(items[index].getFileName()),
         "Micrographs",
         "Particle diameter (Å)",
@@ -137,7 +138,7 @@ class DiameterWindow(MicrographWindow):
 
     def __init__(self, parent: Any, data: Measured, value: float, accept: Callable[..., Any]) -> None:
         self._LIST, self._UPWARDS = data.listed, data.upwards
-        slider = dict(from_=SMALLEST, to=data.largest, resolution=1, label=data.label)
+        slider = dict(from_=SMALLEST, to=max(data.largest, int(value)), resolution=1, label=data.label)
         MicrographWindow.__init__(self, parent, data, "Particle diameter", slider, value, accept)
         self._canvas.mpl_connect("button_press_event", self._move)
 

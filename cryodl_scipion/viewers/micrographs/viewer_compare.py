@@ -309,7 +309,7 @@ def consensusOf(protocol: Any, sets: int) -> str:
     project = protocol.getProject()
     again, least = project.copyProtocol(protocol), f"at least {counted(sets, 'set')}"
     again.minimumSets.set(sets)
-    said = f"The set of particles that {least} found is made by the run *{{}}*."
+    said = f"The set of particles that {least} found is made by the run {{}}."
     return launchedRun(project, again, f"{protocol.getRunName()}, {least}", said)
 
 
