@@ -35,8 +35,8 @@ BUTTONS = (
 HELP = (
     "Left click = add a pick, or confirm the one there; drag = move it; right click or x = remove; wheel = zoom, "
     "middle button = move the picture\ni = paint areas to ignore (left) and erase them (right), + - = brush; k = "
-    "confirm all picks of this micrograph; n p = next or previous micrograph; every change is saved "
-    "immediately\ngreen = confirmed, orange = automatic, red cross = removed, magenta = ignored"
+    "confirm all picks of this micrograph; n p = next or previous micrograph; every change is saved at "
+    "once: close the window to finish\ngreen = confirmed, orange = automatic, red cross = removed, magenta = ignored"
 )
 
 

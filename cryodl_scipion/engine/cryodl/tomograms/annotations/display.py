@@ -227,7 +227,7 @@ HELP = (
     "Tile: left button = draw, right button = erase, + - = brush, u = uncertain, f = fill outlines, n N = copy to "
     "next / previous slice, h = hide drawings, z = undo, Delete = delete tile\n"
     "w = mark tiles WITHOUT the feature, one click each;  t T = next / previous tile, wheel over the list = "
-    "further tiles;  every stroke is saved at once"
+    "further tiles;  every stroke is saved at once: close the window to finish"
 )
 
 
