@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the shipped segmenters call features where there are none: tomograms of particles alone, of another generator."""
+"""What the shipped segmenters find where there is nothing to find: in another generator's particles alone."""
 
 import bench
 import mrcfile

@@ -80,7 +80,8 @@ def test_each_feature_is_told_of_all_tomograms_and_warned_of_by_one_rule():
     with collected() as said:
         _tell(made, [], run)
         warnings = list(said())
-    assert "membrane: 5 % of the voxels" in run.summary_sentences[1] and "0.01 to 0.07 % of noise" in run.summary_sentences[1]
+    assert "membrane: 5 % of the voxels" in run.summary_sentences[1]
+    assert "0.01 to 0.07 % of noise" in run.summary_sentences[1]
     assert "filament: 0 to 1.06 % of the voxels" in run.summary_sentences[2]
     assert "and 0 to 0.4 % of noise" in run.summary_sentences[2]
     assert run.summary_sentences[2].endswith("threshold, by the tomogram's scores: the model's 0.62.")

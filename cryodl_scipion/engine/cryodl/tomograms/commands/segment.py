@@ -164,7 +164,7 @@ def _differences(
             )
         if working_scale.resampling_factor(pixel_size, working) != 1.0:
             yield messages.Line(
-                f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px, and the scores are resampled back."
+                f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px, and their scores back."
             )
 
 
