@@ -17,7 +17,7 @@ from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.normalize import Prepared
 from cryodl.micrographs.pickers import adaptation
-from cryodl.micrographs.pickers.adaptation import MINIMUM, Adapted, adapt, two_components
+from cryodl.micrographs.pickers.adaptation import APART, MINIMUM, Adapted, adapt, two_components
 from cryodl.micrographs.pickers.pick_files import SURE, Picks
 from cryodl.micrographs.pickers.pick_record import PickSettings
 from cryodl.micrographs.pickers.size import Size
@@ -49,6 +49,22 @@ def test_scores_in_one_heap_keep_the_models_own_calibration():
     found = adapt(raw, UNSURE)
     assert found.own and found.calibration == UNSURE
     assert not adapt(heaps(300, 300)[1], UNSURE).own
+
+
+@pytest.mark.parametrize("particles", [150, 300])
+def test_a_heap_above_broad_others_begins_at_the_gap_below_it(particles):
+    """As of clear particles on a grainy background: the others' scores reach far up."""
+    rng = np.random.default_rng(1)
+    odds = np.concatenate([rng.normal(4.5, 0.8, particles), rng.uniform(-7, 1, 1200), rng.normal(0, 1.2, 300)])
+    hit = np.arange(len(odds)) < particles
+    found = adapt(1 / (1 + np.exp(-odds)), (1.0, 0.0))
+    assert found.separation < APART and not found.own
+    scores = calibrate(1 / (1 + np.exp(-odds)), found.calibration)
+    kept = scores >= found.threshold
+    assert 2 * (kept & hit).sum() / (kept.sum() + particles) > 0.95
+    assert abs(scores.sum() / particles - 1) < 0.1  # the expected number of particles
+    alone = adapt(1 / (1 + np.exp(-odds[~hit])), (1.0, 0.0))
+    assert alone.own and alone.calibration == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("agreement, sure", [(0.98, True), (0.5, False)])

@@ -250,6 +250,10 @@ AGREEMENT, MARKED, HIGHEST, TRUSTED_F1 = (1.14, -1.09), 0.965, 0.91, 0.82
 TURNED = 3  # micrographs
 MINIMUM = 40  # candidates below which the model's own calibration stays: two components cannot be told
 ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a probability at which it has ended
+# Where the components are too close but an upper heap of scores stands apart, as of clear particles on a grainy
+# background, the gap is taken for even odds: of log odds smoothed by BROAD, below HALF of both heaps, by DEEP standard
+# errors. Odds change with BROAD around it.
+BROAD, HALF, DEEP = 0.5, 0.5, 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,19 +294,34 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
     particles, rest = _normal(odds, upper, *PARTICLES), _normal(odds, 1 - upper, *REST)
     # distance of the means over the root of the mean variance
     separation = float((particles[0] - rest[0]) / np.sqrt((particles[1] ** 2 + rest[1] ** 2) / 2))
-    own = separation < APART
-    fitted = tuple(calibration) if own else fit_to_probabilities(upper, raw)
+    fitted = tuple(calibration) if separation < APART else fit_to_probabilities(upper, raw)
     scores = calibrate(raw, fitted)
+    if separation < APART and (gap := _gap(logit(scores))) > logit(np.array(best_threshold(scores))):
+        fitted = fitted[0] / BROAD, (fitted[1] - gap) / BROAD
+        scores = calibrate(raw, fitted)
     threshold = best_threshold(scores)
     return Adapted(
         fitted,
         threshold,
         round(threshold_uncertainty(np.split(scores, len(scores))), 4),
         len(raw),
-        own,
+        fitted == tuple(calibration),
         round(separation, 2),
         round(expected_counts(scores, threshold).metrics()["f1"], 3),
     )
+
+
+def _gap(odds: np.ndarray) -> float:
+    """The gap below an upper heap of (n,) log odds; -inf where none stands apart."""
+    places = np.arange(odds.min(), odds.max() + 0.1, 0.1)
+    dense = np.exp(-0.5 * ((places[:, None] - odds) / BROAD) ** 2).sum(1)
+    heaps = np.minimum(np.maximum.accumulate(dense), np.maximum.accumulate(dense[::-1])[::-1])
+    # the variance of such a sum of kernels is their sum over the root of 2
+    depth = (heaps - dense) / np.sqrt((heaps + dense + 1e-9) / np.sqrt(2))
+    depth[(odds >= places[:, None]).sum(1) < MINIMUM] = 0
+    lowest = int(depth.argmax())
+    apart = depth[lowest] > DEEP and dense[lowest] < HALF * heaps[lowest]
+    return float(places[lowest]) if apart else -np.inf
 
 
 def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
