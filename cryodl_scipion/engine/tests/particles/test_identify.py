@@ -17,7 +17,7 @@ from cryodl.io.structures import load_density
 from cryodl.likelihood.decoys import decoys
 from cryodl.particles.identify import candidates, ranking
 from cryodl.particles.identify.candidates import structure_files
-from cryodl.particles.identify.ranking import SURE, Compared, look_alike_chance, shares_of
+from cryodl.particles.identify.ranking import SURE, Compared, look_alike_chance, own_particles, shares_of
 
 
 def rod(half, radius):
@@ -75,6 +75,13 @@ def test_where_the_molecule_is_not_in_the_folder_none_is_said_to_fit(folder, mon
     result = identify(folder, monkeypatch, "absent", structures="others")
     assert not result.outputs.found and "none of these" in " ".join(result.summary)
     assert all(float(row["q"]) >= 0.05 for row in csv.DictReader(open("absent/ranking.csv")))
+
+
+def test_junk_is_no_particle_of_the_structure_that_it_fits_best():
+    evidence = np.array([[30.0, 20.0]] * 40 + [[10.0, 25.0]] * 40 + [[-5.0, -20.0]] * 30)
+    assert own_particles(evidence, 0).tolist() == [True] * 40 + [False] * 70
+    assert own_particles(evidence, 1).sum() == 40
+    assert own_particles(evidence[60:], 1).all()  # too few of its own
 
 
 def test_noise_shows_none(folder, monkeypatch):
