@@ -6,6 +6,7 @@ import time
 from unittest import mock
 
 from pwem.objects import SetOfMicrographs
+from pyworkflow.protocol import STATUS_INTERACTIVE, STATUS_RUNNING
 
 from ...convert.micrographs.picks import correctionsFolder, picksByMicrograph
 from ...engine.cryodl import contract
@@ -88,9 +89,16 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual(made.particleDiameter.get(), 120)
         self.assertEqual(contract.check(made._config()), [])
         before = len(self.proj.getRuns())
-        with mock.patch.object(CryodlProtPickByHand, "isActive", return_value=True):
+        with mock.patch.object(CryodlProtPickByHand, "getStatus", return_value=STATUS_RUNNING):
             self.assertIn("has been started for this", correctPicks(picked, "outputCoordinates", data))
         self.assertEqual(len(self.proj.getRuns()), before)
+        for _ in range(30):
+            if made.getStatus() == STATUS_INTERACTIVE:  # its window has been closed
+                break
+            time.sleep(2)
+            self.proj._updateProtocol(made)
+        self.assertTrue(made.isActive())
+        self.assertIn("All picks of the set open in a window", correctPicks(picked, "outputCoordinates", data))
 
     def test_questions_of_an_unsure_run_are_asked_and_their_answers_picked_with(self):
         picked = self.pick()

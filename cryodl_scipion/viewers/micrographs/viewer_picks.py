@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pyworkflow.protocol import STATUS_INTERACTIVE
 
 from ...convert.micrographs.ctfs import readAreas
 from ...convert.micrographs.picks import (
@@ -267,6 +268,7 @@ def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool =
         if (
             isinstance(run, CryodlProtPickByHand)
             and run.isActive()
+            and run.getStatus() != STATUS_INTERACTIVE  # Scipion's word for a window that was closed
             and run.inputCoordinates.hasValue()
             and (run.inputCoordinates.getUniqueId(), run.askQuestions.get()) == chosen
         ):

@@ -164,7 +164,8 @@ def learn_threshold(asked: Questions) -> Answered:
     if asked.estimate() is None:
         raise ValueError(
             f"too few questions are answered: {len(asked.told)} of {len(asked.places)} with yes or no; each of the "
-            f"{len(asked.parts)} ranges of scores needs one. Answer more (pick-by-hand --ask)"
+            f"{len(asked.parts)} ranges of scores needs one. Answer more: Answer questions in the window of "
+            "these picks (pick-by-hand --ask)"
         )
     if all(q.answer == NO for q in asked.told):
         raise ValueError(
