@@ -9,6 +9,7 @@ import subprocess
 import sys
 import typing
 import unittest
+from unittest import mock
 
 from pyworkflow.protocol import params
 from pyworkflow.tests import BaseTest, setupTestProject
@@ -260,6 +261,24 @@ class TestCryodlForms(BaseTest):
                 if isinstance(param, params.LabelParam) or param.condition.get() == "False":
                     continue
                 self.assertTrue(param.getLabel() and param.getHelp(), f"{protocolClass.__name__}.{name}")
+
+    def test_what_a_form_hides_is_not_filled_from_the_selected_run(self):
+        from pyworkflow.gui.form import FormWindow
+
+        hidden = []
+        for protocolClass in ourProtocols():
+            for name, param in self.newProtocol(protocolClass).getDefinition().iterParams():
+                # what modelFrom shows is asked for
+                unasked = "modelFrom" not in str(param.condition.get())
+                if type(param) is params.PointerParam and param.isExpert() and unasked:
+                    offered = param.pointerClass.get().split(",")
+                    outputs = [(one, mock.Mock(**{"getClassName.return_value": one.strip()})) for one in offered]
+                    form, pointer = mock.Mock(**{"getPreviousProtOutput.return_value": outputs}), mock.Mock()
+                    FormWindow.suggestValueFromPreviousProt(form, param, pointer)
+                    pointer.set.assert_not_called()
+                    hidden.append(name)
+        self.assertIn("rawParticles", hidden)
+        self.assertIn("inputMicrographs", hidden)
 
     def test_no_two_fields_of_a_form_have_one_label(self):
         twice = []
