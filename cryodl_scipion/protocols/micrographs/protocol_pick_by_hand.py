@@ -146,6 +146,8 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
         counts, removed = results[-1].outputs.counts, results[-1].outputs.removed
         return [
             f"*{counted(output.getSize(), 'particle')}*",
-            f"By hand: {counted(sum(counts.values()), 'pick')} on {counted(len(counts), 'micrograph')}, "
+            results[-1].summary[0]  # how many questions are answered
+            if self.askQuestions
+            else f"By hand: {counted(sum(counts.values()), 'pick')} on {counted(len(counts), 'micrograph')}, "
             f"{sum(removed.values())} of the initial picks removed.",
         ]
