@@ -192,10 +192,10 @@ class Pointing(FormPart):
         own = dict(allowsNull=True, help=f"{help}\n\nEmpty: {empty}.") if empty else dict(important=True, help=help)
         own.update(dict(allowsNull=True) if needed else {})
         self._arguments = dict(dict(own, label=self.label, condition=when, pointerClass=self.CLASSES), **arguments)
-        if arguments.get("expertLevel"):
+        classes: str = self._arguments["pointerClass"]
+        if arguments.get("expertLevel") or (empty and "Volume" in classes):  # a map that is its own mask, or original
             # Scipion fills pointers of a new form from the selected run, seen or not, by the exact names of classes;
             # its list of objects to choose from strips them
-            classes: str = self._arguments["pointerClass"]
             self._arguments["pointerClass"] = ",".join(f"{name} " for name in classes.split(","))
 
     def addTo(self, form: Form, protocol: Any) -> None:

@@ -9,7 +9,15 @@ from map_data import empty_grid, helix
 
 from cryodl.contract import half_map_verdict
 from cryodl.maps.measures.atoms import dense_mask, model_density, read_atoms
-from cryodl.maps.measures.doubt import doubt_in_words, doubt_levels, doubt_of, doubted, residue_rows
+from cryodl.maps.measures.doubt import (
+    doubt_in_words,
+    doubt_levels,
+    doubt_of,
+    doubted,
+    in_no_half,
+    largest_piece,
+    residue_rows,
+)
 from cryodl.maps.measures.half_map_test import half_map_test
 
 SEEN = 40  # residues that are in the data, of 60
@@ -52,6 +60,19 @@ def test_residues_that_only_the_improved_halves_show_are_not_in_the_data(planted
     good, lines = half_map_verdict(dict(numbers, **places))
     assert not good and "looks as 1 % of what is in the data does" in lines[3]
     assert half_map_verdict(dict(numbers, doubted=0.01))[0] and half_map_verdict(numbers)[0]
+
+
+def test_what_a_map_shows_and_no_half_has_is_found_and_nothing_else(planted):
+    atoms, halves, absent = planted
+    mean, mask = (halves[0].data + halves[1].data) / 2, dense_mask(halves[0].data + halves[1].data, np.ones(3))
+    assert not in_no_half(mean, halves, mask).any() and not in_no_half(np.maximum(3 * mean, 0), halves, mask).any()
+    edited = in_no_half(mean + absent, halves, mask)
+    found = dataclasses.replace(doubt(halves, [half.data for half in halves]), edited=edited)
+    size, place = largest_piece(edited, halves[0])
+    assert size > 300 and np.linalg.norm(place - atoms.xyz[atoms.residue >= SEEN].mean(axis=0)) < 6
+    words = np.array([row[6] for row in residue_rows(found, halves[0], atoms)]) == "not in the half-maps"
+    assert words[SEEN + 3 :].mean() > 0.8 and not words[: SEEN - 3].any()
+    assert (found.maps[0][edited] == 1).all()
 
 
 @pytest.mark.parametrize(

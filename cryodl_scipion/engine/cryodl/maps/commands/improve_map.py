@@ -29,6 +29,7 @@ from ..improvers.run import Improver, load_improver
 from ..measures import atoms, doubt, measure
 from ..measures.volume import Volume, write_volume
 
+EDITED = 300.0  # Å³ of density that is in no half-map, from which on it is said: three side chains
 UNTESTED = (
     "Without half-maps it is not known what the network gains and what it invents: there is no half-map test, and no "
     "map of doubt."
@@ -100,7 +101,16 @@ def _improve(
         parts.append(np.load(kept))
     improved, *parts = parts
     if halves:
-        test, found = _half_map_test(volume, halves, parts, mask, run)
+        # of the halves as they are if no mask is given: that the network empties the solvent must not count as a gain
+        inside = atoms.dense_mask(halves[0].data + halves[1].data, volume.voxels_zyx) if mask is None else mask
+        test, found = _half_map_test(volume, halves, parts, inside, run)
+        found = dataclasses.replace(found, edited=doubt.in_no_half(improved, halves, inside))
+        size, place = doubt.largest_piece(found.edited, volume)
+        if size > EDITED:
+            run.warn(
+                f"{volume.path} shows what is in neither half-map, most around ({', '.join(f'{x:.0f}' for x in place)}"
+                ") Å (x, y, z): it was changed after they were made, or they are not its own. There the doubt is 1."
+            )
         doubts, residues = doubt.write_doubt(
             _beside(made.map, "doubt").removesuffix(".mrc"), Path(made.map).name, found, volume, config.mask_structure
         )
@@ -132,18 +142,9 @@ def _improve(
 
 
 def _half_map_test(
-    volume: Volume,
-    halves: typing.Sequence[Volume],
-    improved: typing.Sequence[np.ndarray],
-    mask: np.ndarray | None,
-    run: Run,
+    volume: Volume, halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray, run: Run
 ) -> tuple[dict[str, typing.Any], doubt.Doubt]:
-    """The metrics of the half-map test, in words in the summary, and the Doubt.
-
-    All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
-    as a gain."""
-    if mask is None:
-        mask = atoms.dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
+    """The metrics of the half-map test, in words in the summary, and the Doubt."""
     metrics, curves, found = doubt.tested_halves(halves, improved, mask)
     test = half_map_resolutions(metrics)
     sentences, invented = split_verdict(half_map_verdict(test, BY_NETWORK)[1])

@@ -27,6 +27,7 @@ RARE = 0.01  # the same for a place of the map, in the verdict on the whole
 COARSEST = 20.0  # Å; the end of the data is sought from here on
 LEVEL = 0.2  # of the mean power, weighted by itself: there is density
 SAMPLE = 50_000  # voxels that the limits are taken from
+AROUND, LIKE = 3.0, 0.3  # Å, and correlation with the mean of the half-maps, below which a place is in none of them
 BACKBONE = {"N", "CA", "C", "O", "P", "OP1", "OP2"}  # and the sugars, whose atoms have a prime
 TITLES = ("chain", "number", "name", "doubt", "p_from_data", "p_invented", "verdict")
 OUTSIDE = ("", "", "", "outside the map")
@@ -36,12 +37,13 @@ OUTSIDE = ("", "", "", "outside the map")
 class Doubt:
     """share: (z, y, x), part of the local power that both improved half-maps have and the data do not. genuine: such
     maps of noise alone. planted: of density that is not in the data. dense: (z, y, x) bool, where the improved map has
-    density."""
+    density. edited: (z, y, x) bool, where it has some that is like nothing in the half-maps; None if nobody asked."""
 
     share: np.ndarray
     genuine: list[np.ndarray]
     planted: list[np.ndarray]
     dense: np.ndarray
+    edited: np.ndarray | None = None
 
     @functools.cached_property
     def maps(self) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +54,8 @@ class Doubt:
         levels = doubt_levels(at, *(np.concatenate([x[self.dense][::step] for x in null]) for null in nulls))
         for result, level in zip(found, levels):
             result[self.dense] = np.interp(self.share[self.dense], at, level)
+        if self.edited is not None:
+            found[0][self.edited] = 1
         return found
 
 
@@ -78,12 +82,7 @@ def doubt_of(
     """The Doubt of two improved half-maps. halves: the raw ones. improved: (z, y, x), made from one half each.
     controls: of half_map_test.control_halves: those that leave least are taken. mask: (z, y, x), about the molecule.
     All is filtered to where the raw half-maps agree: finer detail is in no data."""
-    voxels = halves[0].voxels_zyx
-    curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
-    value = np.convolve(np.pad(curve.value, 1, mode="edge"), np.ones(3) / 3, "valid")
-    below = np.flatnonzero((value < 0.143) & (curve.frequency > 1 / COARSEST))
-    end = curve.frequency[below[0] if len(below) else -1]
-    band = lambda x: shell_filtered(x, voxels, lambda s: np.clip((1.05 * end - s) / (0.1 * end), 0, 1))
+    voxels, band = halves[0].voxels_zyx, _agreed(halves, mask)
     one, two = (band(x) for x in improved)
     left = lambda pair: float(((one - pair[0]) * (two - pair[1]) * mask).sum())
     first, second = min(([band(x) for x in pair] for pair in controls), key=left)
@@ -105,6 +104,26 @@ def doubt_of(
     )
 
 
+def _agreed(halves: typing.Sequence[Volume], mask: np.ndarray) -> typing.Callable[[np.ndarray], np.ndarray]:
+    """Filter to where the raw half-maps agree."""
+    curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, halves[0].voxels_zyx)
+    value = np.convolve(np.pad(curve.value, 1, mode="edge"), np.ones(3) / 3, "valid")
+    below = np.flatnonzero((value < 0.143) & (curve.frequency > 1 / COARSEST))
+    end = curve.frequency[below[0] if len(below) else -1]
+    kept = lambda s: np.clip((1.05 * end - s) / (0.1 * end), 0, 1)
+    return lambda x: shell_filtered(x, halves[0].voxels_zyx, kept)
+
+
+def in_no_half(improved: np.ndarray, halves: typing.Sequence[Volume], mask: np.ndarray) -> np.ndarray:
+    """(z, y, x) bool: where an improved map has density and the mean of the raw half-maps nothing like it, as if the
+    map was edited. Parameters: see doubt_of."""
+    band, voxels = _agreed(halves, mask), halves[0].voxels_zyx
+    one, two = band(improved), band(halves[0].data + halves[1].data)
+    local = lambda x: gaussian_filter(x, AROUND / voxels, mode="constant")
+    power, cross = local(one**2), local(one * two)
+    return (power > LEVEL * (power**2).sum() / power.sum()) & (cross < LIKE * np.sqrt(power * local(two**2)))
+
+
 def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
     """Rows of TITLES, one for each residue: of its backbone or its side chain, whichever is more doubtful. Where the
     improved map has density at less than half of both there is nothing to doubt: the verdict is that there is none. Of
@@ -120,9 +139,12 @@ def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
         return np.where(count > 0, means / np.maximum(count, 1), -np.inf).reshape(-1, 2).max(axis=1)[seen]
 
     found = [np.concatenate([of(x) for x in maps]) for maps in ([doubt.share], doubt.genuine, doubt.planted)]
+    mostly = lambda where: of(np.asarray(where, np.float32)) >= 0.5
+    edited = mostly(np.zeros_like(doubt.share) if doubt.edited is None else doubt.edited)
+    words = lambda row, dense: doubt_in_words(row[1], row[2]) if dense else "no density"
     told = (
-        [*(f"{value:.4f}" for value in row), doubt_in_words(row[1], row[2]) if dense else "no density"]
-        for row, dense in zip(np.transpose(doubt_levels(*found)), of(doubt.dense.astype(np.float32)) >= 0.5)
+        [*(f"{value:.4f}" for value in row), "not in the half-maps" if alone else words(row, dense)]
+        for row, dense, alone in zip(np.transpose(doubt_levels(*found)), mostly(doubt.dense), edited)
     )
     return [[*residue, *(next(told) if known else OUTSIDE)] for residue, known in zip(atoms.residues, seen)]
 
@@ -156,9 +178,16 @@ def write_doubt(
 def doubted(doubt: Doubt, volume: Volume) -> dict[str, typing.Any]:
     """doubted: part of a map's density that RARE of what is in the data would look like. place: the middle of its
     largest piece (x, y, z in Å), [] if there is none."""
-    pieces, _ = label(doubt.dense & (doubt.maps[1] <= RARE))
+    doubtful = doubt.dense & (doubt.maps[1] <= RARE)
+    return dict(doubted=float(doubtful.sum() / doubt.dense.sum()), place=largest_piece(doubtful, volume)[1])
+
+
+def largest_piece(where: np.ndarray, volume: Volume) -> tuple[float, list[float]]:
+    """Å³ and middle (x, y, z in Å) of the largest connected part of a (z, y, x) bool array on a Volume's grid; 0 and []
+    if all of it is False."""
+    pieces, _ = label(where)
     sizes = np.bincount(pieces.ravel())[1:]
     if not len(sizes):
-        return dict(doubted=0.0, place=[])
-    where = np.mean(np.nonzero(pieces == np.argmax(sizes) + 1), axis=1) * volume.voxels_zyx + volume.origin_zyx
-    return dict(doubted=float(sizes.sum() / doubt.dense.sum()), place=where[::-1].tolist())
+        return 0.0, []
+    middle = np.mean(np.nonzero(pieces == np.argmax(sizes) + 1), axis=1) * volume.voxels_zyx + volume.origin_zyx
+    return float(sizes.max() * volume.voxels_zyx.prod()), middle[::-1].tolist()

@@ -59,7 +59,7 @@ def avoided_areas(image: np.ndarray, pixel_size: float, diameter: float, avoid: 
 
 UNTOLD = (
     "Precision and recall of the picks are not stated: particles hardly differ from the background, or stand out as "
-    "differently as dirt. Check the picks, or train on your own labels."
+    "differently as dirt; there may be none. Check the picks, or train on your own labels."
 )
 # Score below which the general model, or what learnt from its picks, picks nothing where these are trusted. F1 hardly
 # depends on the threshold there (20 clear simulated sets lose 0.002 by it), and people mark fewer particles than there

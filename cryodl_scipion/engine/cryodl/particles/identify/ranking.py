@@ -312,8 +312,8 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
 
 
 def own_particles(evidence: np.ndarray, k: int) -> np.ndarray:
-    """(n,) bool: particles with evidence (n, k) that fit the k-th structure best, and better than that nothing is there,
-    as junk does not; all of them if these are too few."""
+    """(n,) bool: particles with evidence (n, k) that fit the k-th structure best, and better than that nothing is
+    there, as junk does not; all of them if these are too few."""
     rows = (evidence.argmax(1) == k) & (evidence[:, k] > 0)
     return rows if rows.sum() >= FEWEST else np.full(len(rows), True)
 
