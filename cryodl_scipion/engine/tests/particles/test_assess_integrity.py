@@ -3,6 +3,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import mrcfile
@@ -167,11 +168,16 @@ def test_an_image_that_is_not_finite_is_left_out_and_named(mixed):
 
 
 def test_whether_particles_are_explained_is_asked_as_finely_as_they_are_compared(mixed, monkeypatch):
-    """A coarse search explains a set of which a third is something else too well: 72 ± 7 %, not 64 ± 7 %."""
+    """A coarse search explains a set of which a third is something else too well: 72 ± 7 %, not 64 ± 7 %. A pixel size
+    that the compositions contradict is seen there, too."""
     steps, before = [], explained.sample_search
     monkeypatch.setattr(explained, "sample_search", lambda *given: steps.append(given[-1]) or before(*given))
-    assess()
+    assert not any("if the structure is scaled" in warning for warning in assess().warnings)
     assert steps == [assessment.STEP] and assessment.STEP < explained.STEP
+    write_particles_star("other.star", read_particles("both.star"), pixel_size=1.08 * PIXEL)
+    (said,) = [w for w in assess(particles="other.star", output="o").warnings if "if the structure is scaled" in w]
+    assert "other.star fits the mean of these compositions better" in said
+    assert float(re.search("scaled by (.{4}):", said)[1]) == pytest.approx(1.08, rel=0.02)
 
 
 def test_one_particle_is_enough(mixed):

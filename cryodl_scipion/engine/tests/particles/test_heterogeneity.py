@@ -187,7 +187,7 @@ def test_detail_that_wrong_orientations_have_smeared_is_no_motion(tmp_path, monk
     simulate_particles("p.star", structure="rod.pdb", pixel_size=6, box=32, count=600, snr=1, seed=1)
     particles = read_particles("p.star")
     write_particles_star("wrong.star", particles, rotated(particles, 9))
-    monkeypatch.setattr(inputs, "at_own_views", lambda *others: 1.0)
+    monkeypatch.setattr(inputs, "at_own_views", lambda *others: (1.0, None))
     names = dict(particles="wrong.star", reference="p_map.mrc", output="fit", latent=2, method="gaussian")
     config = FitHeterogeneityConfig(**names)
     tested = lambda: fitting._tested(config, inputs.load_inputs(config), tmp_path, print)

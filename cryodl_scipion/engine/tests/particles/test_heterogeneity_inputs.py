@@ -14,6 +14,7 @@ from particle_data import simulate_particles
 from scipy.ndimage import rotate
 from synthetic import lopsided_density, write_mrc
 
+from cryodl.contract import FitHeterogeneityConfig
 from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
@@ -82,6 +83,17 @@ def treated(state):
 def test_particles_without_an_alignment_or_a_ctf_are_told_from_others(here, changes, words, tmp_path):
     said = message(tmp_path, particles=changed(tmp_path, changes))
     assert all(word in said for word in words)
+
+
+def test_a_pixel_size_that_the_reference_contradicts_is_said(here, tmp_path):
+    given = {name: value for name, value in FIT.items() if name not in ("particles", "threads", "device")}
+    config = lambda star: FitHeterogeneityConfig(particles=str(star), output="fit", **given)
+    notes = lambda star: " ".join(inputs.load_inputs(config(star)).notes)
+    assert "scaled" not in notes("p.star")
+    particles, star = read_particles("p.star"), str(tmp_path / "q.star")
+    write_particles_star(star, particles, pixel_size=0.94 * particles.pixel_size)
+    size = re.search("fits p_map.mrc better if the structure is scaled by (.{4}):", notes(star))[1]
+    assert float(size) == pytest.approx(0.94, rel=0.02)
 
 
 def test_several_boxes_or_pixel_sizes_are_named(here, tmp_path):
@@ -174,10 +186,10 @@ def test_a_symmetric_molecule_at_its_own_orientations_is_not_refused(tmp_path, m
     write_map("ring.mrc", torch.from_numpy(density), 5.0)
     simulate_particles("ring.star", structure="ring.mrc", pixel_size=5.0, box=48, count=200, snr=3.0)
     particles, cube = read_particles("ring.star"), torch.from_numpy(density)
-    assert at_own_views(particles, cube, 5.0, 168.0, "bright") >= ENOUGH
+    assert at_own_views(particles, cube, 5.0, 168.0, "bright")[0] >= ENOUGH
     other = particles.subset(np.random.default_rng(1).permutation(200))
     wrong = dataclasses.replace(particles, angles=other.angles)
-    assert at_own_views(wrong, cube, 5.0, 168.0, "bright") < 0.5
+    assert at_own_views(wrong, cube, 5.0, 168.0, "bright")[0] < 0.5
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from ..denoisers.plots import plot_probabilities
 from ..integrity import calibration
 from ..integrity.assessment import STEP, assessment_of
 from ..integrity.candidates import draw_examples
-from ..orientations.explained import explained_by
+from ..orientations.explained import ERRORS, explained_by
+from ..orientations.structure import size_notes
 
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
-PARTS = "evidence"  # folder of the chunks
+PARTS, MEAN = "evidence", "the mean of these compositions"  # folder of the chunks; what stands for all
 
 
 @command
@@ -34,12 +35,17 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         + ("near their given angles." if assessment.given else "in all orientations.")
     )
     folder, source = run.folder(config.particles, *config.structures), assessment.candidates.source
-    explanation = explained_by(source, assessment.mean, particles.pixel_size, assessment.diameter, run.device, STEP)
-    doubts = explanation.warnings(config.particles, "the mean of these compositions")
+    explanation, search = explained_by(
+        source, assessment.mean, particles.pixel_size, assessment.diameter, run.device, STEP
+    )
+    doubts = explanation.warnings(config.particles, MEAN)
     # how images that show something else seem to be treated is no advice
-    notes = assessment.notes + (doubts or assessment.candidates.notes)
+    notes = (
+        assessment.notes
+        + (doubts or assessment.candidates.notes)
+        + (size_notes(search, config.particles, MEAN, near=not doubts) if explanation.signal >= ERRORS else [])
+    )
     run.warn(*notes)
-    count = len(source.particles)
     (folder / PARTS).mkdir(exist_ok=True)
     learnt = folder / PARTS / "learnt.json"
     if not learnt.exists():
@@ -47,8 +53,8 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         write_json(learnt, dict(strength=assessment.strength))
     assessment.strength = files.read_kept(learnt)["strength"]
     parts = [
-        assessment.kept_evidence(folder / PARTS / f"{start:09d}.npz", np.arange(start, min(start + CHUNK, count)))
-        for start in progress.ProgressBar(range(0, count, CHUNK), unit="chunk", mininterval=1.0)
+        assessment.kept_evidence(folder / PARTS / f"{start:09d}.npz", np.arange(len(particles))[start : start + CHUNK])
+        for start in progress.ProgressBar(range(0, len(particles), CHUNK), unit="chunk", mininterval=1.0)
     ]
     evidence = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
     verdict = calibration.judged(evidence["logs"], assessment.made_up(evidence["matrices"], folder / PARTS))

@@ -186,7 +186,7 @@ def _explained(
         diameter = micrographs.particle_diameter(density, particles.pixel_size)
         source = observed.Source(particles, diameter / particles.pixel_size, contrast, particles.ctf_state)
         projector = projections.Projector(density.to(run.device))
-        found.append((explained_by(source, projector, particles.pixel_size, diameter, run.device), path))
+        found.append((explained_by(source, projector, particles.pixel_size, diameter, run.device)[0], path))
     best, path = max(found, key=lambda one: one[0].whole)
     return round(best.whole, 3), best.warnings(str(particles.path), Path(path).name)
 

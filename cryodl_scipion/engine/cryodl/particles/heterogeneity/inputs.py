@@ -24,6 +24,7 @@ from ...simulate.particle_images import voxel_notes
 from ..orientations.assign import Search
 from ..orientations.explained import STEP, sample_search
 from ..orientations.simulated_set import simulate_alike
+from ..orientations.structure import size_notes
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
 SURE = 5.0  # standard errors
@@ -41,8 +42,9 @@ WORDS = {
 
 def check_alignment(
     particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
-) -> tuple[str, float]:
-    """The contrast of aligned particles, and the fraction of them at their own views; 1 of noise.
+) -> tuple[str, float, Search | None]:
+    """The contrast of aligned particles, the fraction of them at their own views, and the Search that tells it; 1 and
+    None of noise.
 
     particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. contrast: 'bright', 'dark', or
     'auto' to find it from the images. Raises ValueError: empty images; both contrasts; a CTF unlike the file's."""
@@ -52,17 +54,17 @@ def check_alignment(
     if contrast == "auto":
         contrast = "dark" if value < -SURE else "bright"
     if abs(value) <= SURE:
-        return contrast, 1.0
+        return contrast, 1.0, None
     _check_ctf(particles, gains)
-    return contrast, at_own_views(particles, reference, voxel, diameter, contrast)
+    return contrast, *at_own_views(particles, reference, voxel, diameter, contrast)
 
 
 def at_own_views(
     particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
-) -> float:
+) -> tuple[float, Search]:
     """Fraction of the particles that are about at the orientations that the file states, of what images made at these
-    would show (a symmetric molecule looks alike at others); 1 if the images do not tell. Parameters: see
-    check_alignment; contrast is 'bright' or 'dark'."""
+    would show (a symmetric molecule looks alike at others); 1 if the images do not tell. Also the Search of a sample
+    of them. Parameters: see check_alignment; contrast is 'bright' or 'dark'."""
     source = Source(
         particles, min(1.1 * diameter / particles.pixel_size, WIDEST * particles.box), contrast, particles.ctf_state
     )
@@ -70,9 +72,9 @@ def at_own_views(
     search, values = views(source)
     share = _share_there(search, values)
     if share >= ENOUGH:
-        return share
+        return share, search
     made = simulate_alike(search, min(VIEWED, len(particles)), 0, there=True)
-    return min(1.0, share / _share_there(*views(dataclasses.replace(source, particles=made))))
+    return min(1.0, share / _share_there(*views(dataclasses.replace(source, particles=made)))), search
 
 
 def _share_there(search: Search, values: torch.Tensor) -> float:
@@ -198,16 +200,19 @@ def load_inputs(
             f"{reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
             f"{width:.0f} Å wide. Give the map that the particles were refined against."
         )
-    notes = particles.copy_notes() or symmetry_notes(density, reference, by=EXPANDED_BY)
-    notes = voxel_notes(reference, particles.pixel_size) + notes
+    cube = cube_crop(density, box)
+    mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), reference)
+    contrast, share, search = check_alignment(particles, cube, voxel, diameter, config.contrast)
+    notes = [
+        *voxel_notes(reference, particles.pixel_size),
+        *(particles.copy_notes() or symmetry_notes(density, reference, by=EXPANDED_BY)),
+        *(size_notes(search, config.particles, reference, near=True) if search else []),
+    ]
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
             f"Particles are compared to {width / radius:.1f} Å, not to {config.resolution:g} Å (--resolution): the "
             f"limit is 1/{LARGEST} of the box size, and the pixel size."
         )
-    cube = cube_crop(density, box)
-    mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), reference)
-    contrast, share = check_alignment(particles, cube, voxel, diameter, config.contrast)
     return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, share, notes, seed)
 
 

@@ -181,10 +181,10 @@ WIDEST_SHIFT = 0.1  # of the box
 
 def explained_by(
     source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any, step: float = STEP
-) -> Explained:
-    """Explained of a sample of a source's particles. Parameters: see sample_search."""
+) -> tuple[Explained, Search]:
+    """Explained of a sample of a source's particles, and the Search that tells it. Parameters: see sample_search."""
     search, values = sample_search(source, projector, pixel_size, diameter, device, SAMPLE, step)
-    return explained(search, evidence(values).cpu().numpy())
+    return explained(search, evidence(values).cpu().numpy()), search
 
 
 def sample_search(

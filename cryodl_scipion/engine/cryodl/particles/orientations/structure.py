@@ -37,7 +37,8 @@ def best_size(search: Search, near: bool) -> tuple[float, float]:
     source, width, found = search.source, search.width, {}
     rows, finest = sample_rows(len(source.particles), SAMPLE), max(COARSE, end_of(search))
     for sizes in (NEAR, SIZES) if near else (SIZES,):
-        for size in (one for one in sizes if one * search.settings.diameter <= width and one not in found):
+        # a little beyond the images there is next to nothing of the structure, and the best needs two neighbours
+        for size in (s for s in sizes if s not in found and (s in NEAR or s * search.settings.diameter <= width)):
             other = search.coarse(source, size, finest)
             found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
         if near and found[1.0] == max(found.values()):
