@@ -118,10 +118,10 @@ def denoise(config):
         row[:position]
         + [f"{i:06d}@{os.path.relpath(stack)}"]
         + row[position + 1 :]
-        + [row[position], name, 0.5 + i / 100]
+        + [row[position], name, 0.5 + i / 100, 1 - i / 100]
         for i, row in enumerate(rows, 1)
     ]
-    columns = columns + ["rlnImageOriginalName", "cryodlDenoiser", "cryodlDenoisedStrength"]
+    columns = columns + ["rlnImageOriginalName", "cryodlDenoiser", "cryodlDenoisedStrength", "cryodlExplained"]
     writeStar(config.output, columns, made, optics)
     return dict(
         particles=config.output,

@@ -94,11 +94,12 @@ def meanOf(names: Sequence[str]) -> Any:
     return sum(readParticle(name) for name in names) / max(1, len(names))
 
 
-# Columns of the engine that say how sure an orientation is, in words.
+# Columns of the engine that say how sure an orientation is, and that the image shows the structure, in words.
 SCORES = {
     "cryodlScore": "Score",
     "cryodlMargin": "Margin to the runner-up",
     "rlnMaxValueProbDistribution": "Probability of the orientation",
+    "cryodlExplained": "Explained by the structure",
 }
 RAW, DENOISED, GROUND_TRUTH = "raw", "denoised", "ground truth"
 # Attributes of items that a gallery is sorted by, the largest value first.

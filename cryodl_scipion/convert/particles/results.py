@@ -253,8 +253,8 @@ def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParti
         particles.append(item)
 
 
-# Attribute of items: how much the denoiser found; near 0 nothing. Ice and edges of carbon have much, too.
-_STRENGTH = "_cryodlDenoisedStrength"
+# How much the denoiser found (near 0 nothing; ice and edges of carbon have much, too), and the structure's evidence.
+_DENOISED = ("cryodlDenoisedStrength", "cryodlExplained")
 
 
 def appendDenoised(
@@ -263,16 +263,16 @@ def appendDenoised(
     """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set. denoised:
     set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name. done: ids of the particles
     that it has already."""
-    strengths = (_STRENGTH[1:],) if _STRENGTH[1:] in columnsOf(path, "particles") else ()
+    numbers = tuple(name for name in _DENOISED if name in columnsOf(path, "particles"))
 
     def describe(copy: Particle, row: Any) -> None:
         setattr(copy, RAW_IMAGE, String(nameOf(copy)))
-        if strengths:
-            setattr(copy, _STRENGTH, Float(row[1]))
+        for name, value in zip(numbers, row[1:]):
+            setattr(copy, "_" + name, Float(value))
         copy.setLocation(*locationOf(row[0], path))
 
-    kinds = (str,) + (float,) * len(strengths)
-    appendRows(denoised, particles, path, ("rlnImageName",) + strengths, kinds, describe, done)
+    kinds = (str,) + (float,) * len(numbers)
+    appendRows(denoised, particles, path, ("rlnImageName",) + numbers, kinds, describe, done)
     markSet(denoised, model)
 
 

@@ -141,6 +141,7 @@ class TestCryodlDenoise(ParticlesTest):
             self.assertTrue(np.allclose(new.getTransform().getMatrix(), old.getTransform().getMatrix()))
             self.assertEqual(new._cryodlRawImage.get(), f"{old.getIndex():06d}@{old.getFileName()}")
             self.assertAlmostEqual(new._cryodlDenoisedStrength.get(), 0.5 + new.getIndex() / 100)
+            self.assertAlmostEqual(new._cryodlExplained.get(), 1 - new.getIndex() / 100)
             self.assertEqual(new.getFileName(), batchFile(self.denoised, "denoised.mrcs"))
         relations = [
             (r["object_parent_id"], r["object_child_id"]) for r in self.proj.mapper.getRelationsByCreator(self.denoised)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from denoiser_data import run_command, write_untrained_denoiser
 from particle_data import BOX, PIXEL, simulate_particles
-from synthetic import correlation
+from sklearn.metrics import roc_auc_score
+from synthetic import correlation, write_mrc
 
 from cryodl.io.model import read_model
-from cryodl.io.particle_sets import read_particles
+from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.commands import denoise as command
 from cryodl.particles.denoisers.run import Denoiser
 
@@ -72,6 +73,27 @@ def test_empty_images_are_counted_and_every_particles_strength_is_told(project, 
     inside = position[:, None] ** 2 + position**2 <= (80.0 / PIXEL / 2) ** 2
     expected = written.images(slice(None)).numpy()[:, inside].std(axis=1, ddof=1)
     assert np.allclose(np.array(written.columns["cryodlDenoisedStrength"], float), expected, atol=1e-4)
+
+
+def test_how_far_the_structure_explains_each_image_is_told_whoever_denoises(project):
+    """Of particles, of another molecule that shows more, and of noise. One that shows less has less evidence anyway."""
+    axes = np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2
+    rod = ((axes[0] ** 2 + axes[1] ** 2 < 9) & (np.abs(axes[2]) < 12)).astype(np.float32)
+    write_mrc("rod.mrc", rod, PIXEL)
+    simulate_particles("rod.star", structure="rod.mrc", snr=1.0)
+    (own, rods), rng = (read_particles(f"{name}.star") for name in ("p", "rod")), np.random.default_rng(1)
+    images = [one.images(slice(None)).numpy() for one in (own, rods)]
+    mrcfile.write("all.mrcs", np.concatenate([*images, rng.normal(size=images[0].shape).astype(np.float32)]))
+    with mrcfile.open("all.mrcs", "r+") as stack:
+        stack.set_image_stack()
+        stack.voxel_size = PIXEL
+    write_particles_star("all.star", own.subset(np.arange(60) % 20), stack="all.mrcs")
+    write_untrained_denoiser(project / "knows", training_particles=[dict(structure="map.mrc", ctf_state="none")])
+    result = denoise(particles="all.star", model="knows")
+    each = np.array(read_particles("out/d.star").columns["cryodlExplained"], float).reshape(3, 20)
+    assert roc_auc_score(np.arange(40) < 20, each[:2].ravel()) > 0.9
+    assert roc_auc_score(np.arange(40) < 20, each[::2].ravel()) > 0.99 and each[2].mean() < 0.1
+    assert 0.1 < result.outputs["explained"] < 0.9
 
 
 def test_images_come_out_in_their_order_whatever_the_batch(project, monkeypatch):

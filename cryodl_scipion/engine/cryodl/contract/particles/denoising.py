@@ -97,8 +97,8 @@ class DenoiseOutputs(ImagesOutputs):
     model: str = output("Name of the model.")
     empty: int = output("Number of particles in which the model found almost no signal.")
     explained: typing.Optional[float] = output(
-        "Evidence of a sample of the particles for the model's structure, as a fraction of the evidence of genuine "
-        "particles.",
+        "Evidence of the particles for the model's structure, as a fraction of the evidence of genuine particles; of "
+        "each of them, see cryodlExplained.",
         default=None,
     )
     blind: bool = output("Whether the model knows no structure.", default=False)

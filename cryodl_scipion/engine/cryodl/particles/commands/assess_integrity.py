@@ -15,7 +15,7 @@ from ..denoisers.plots import plot_probabilities
 from ..integrity import calibration
 from ..integrity.assessment import STEP, assessment_of
 from ..integrity.candidates import draw_examples
-from ..orientations.explained import ERRORS, explained_by
+from ..orientations.explained import ERRORS, SAMPLE, explained_by
 from ..orientations.structure import size_notes
 
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
@@ -35,9 +35,8 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         + ("near their given angles." if assessment.given else "in all orientations.")
     )
     folder, source = run.folder(config.particles, *config.structures), assessment.candidates.source
-    explanation, search = explained_by(
-        source, assessment.mean, particles.pixel_size, assessment.diameter, run.device, STEP
-    )
+    given = (source, assessment.mean, particles.pixel_size, assessment.diameter, run.device)
+    explanation, search = explained_by(*given, SAMPLE, STEP)
     doubts = explanation.warnings(config.particles, MEAN)
     # how images that show something else seem to be treated is no advice
     notes = (

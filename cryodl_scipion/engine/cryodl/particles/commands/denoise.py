@@ -12,6 +12,7 @@ from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, DenoiseOutputs, netw
 from ...core import fourier, projections
 from ...io import model, structures, unfinished
 from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particles, usable, write_particles_star
+from ...io.particles import EXPLAINED
 from ...likelihood import observed, reference
 from ...running.runner import PROGRAM, Run, command
 from ...simulate import micrographs
@@ -30,13 +31,14 @@ EMPTY = 0.1  # strength below which an image counts as empty
 @dataclasses.dataclass(frozen=True)
 class Ready:
     """A denoiser that is ready for particles. diameter_px: of the circle that the background lies outside of.
-    explained: DenoiseOutputs'. shown: what the denoised images show, in words."""
+    explained: DenoiseOutputs'; columns: of each particle, of that. shown: what the denoised images show, in words."""
 
     denoiser: Denoiser | BlindDenoiser
     particles: ParticleSet
     contrast: str
     diameter_px: float
     explained: float | None
+    columns: dict[str, list[float]]
     shown: str
 
 
@@ -52,7 +54,7 @@ def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
     strength = _denoise(ready, folder / "denoised.mrcs", run)
     os.replace(folder / "denoised.mrcs", stack)
     columns = {DENOISER: [card["name"]] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
-    write_particles_star(config.output, particles, columns, stack=stack)
+    write_particles_star(config.output, particles, dict(columns, **ready.columns), stack=stack)
     shutil.rmtree(folder)
     empty = sum(value < EMPTY for value in strength)
     if empty:
@@ -83,17 +85,14 @@ def _tell(run: Run[DenoiseConfig], card: typing.Mapping[str, typing.Any], blind:
         if blind
         else "For viewing and initial orientations; never for the final map.",
     )
-    if not blind:
-        network = network_words("denoiser", card["network"])
-        run.methods(
-            f"Particles were denoised with {PROGRAM} by the model {card['name']} ({network}); the raw images were kept."
-        )
-        return
     learnt = (card.get("training") or {}).get("simulated_micrographs")
     run.methods(
         f"For inspection, particles were denoised blindly with {PROGRAM}: by a U-Net that was trained on "
         f"{f'{learnt} ' if learnt else ''}simulated micrographs of other structures, with spectra of signal and "
         "noise that were measured on the particles, and without a known structure; the raw images were kept."
+        if blind
+        else f"Particles were denoised with {PROGRAM} by the model {card['name']} "
+        f"({network_words('denoiser', card['network'])}); the raw images were kept."
     )
 
 
@@ -119,7 +118,7 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
         )
     flipped = dataclasses.replace(particles, ctf_state="flipped")
     looks = looks_flipped(denoiser, particles, contrast, diameter_px)
-    explained, doubts = _explained(flipped if looks else particles, denoiser.card, contrast, run)
+    explained, columns, doubts = _explained(flipped if looks else particles, denoiser.card, contrast, run)
     run.warn(*doubts, *reference.group_notes(particles))
     if looks and not doubts:
         particles = flipped
@@ -128,7 +127,7 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
             "to be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
         )
     shown = "the network's prediction" if denoiser.method.learns else "projections of the template"
-    return Ready(denoiser, particles, contrast, diameter_px, explained, shown)
+    return Ready(denoiser, particles, contrast, diameter_px, explained, columns, shown)
 
 
 def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Ready:
@@ -146,7 +145,7 @@ def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Rea
             "darker in their middle. The denoised images may show nothing but noise."
         )
     shown = "what a network makes of each image without a known structure"
-    return Ready(denoiser, particles, contrast, observed.WIDEST * particles.box, None, shown)
+    return Ready(denoiser, particles, contrast, observed.WIDEST * particles.box, None, {}, shown)
 
 
 def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> float:
@@ -173,22 +172,24 @@ def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float 
 
 def _explained(
     particles: ParticleSet, card: typing.Mapping[str, typing.Any], contrast: str, run: Run
-) -> tuple[float | None, list[str]]:
+) -> tuple[float | None, dict[str, list[float]], list[str]]:
+    """How far the structures of a model explain the particles, and each of them as a column; sentences of doubt."""
     paths = list(dict.fromkeys(entry.get("structure", "its file") for entry in card["training_particles"]))
     gone = [path for path in paths or ["its file"] if not os.path.exists(path)]
     if gone or particles.optics is None:
         why = f"{gone[0]} does not exist" if gone else f"{particles.path} has no CTF"
         print(f"It was not tested whether these particles show the structure of {card['name']}: {why}.")
-        return None, []
+        return None, {}, []
     found = []
     for path in paths:
         density = structures.load_density(path, particles.pixel_size)
         diameter = micrographs.particle_diameter(density, particles.pixel_size)
         source = observed.Source(particles, diameter / particles.pixel_size, contrast, particles.ctf_state)
-        projector = projections.Projector(density.to(run.device))
-        found.append((explained_by(source, projector, particles.pixel_size, diameter, run.device)[0], path))
+        projector, size = projections.Projector(density.to(run.device)), particles.pixel_size
+        found.append((explained_by(source, projector, size, diameter, run.device, len(particles))[0], path))
     best, path = max(found, key=lambda one: one[0].whole)
-    return round(best.whole, 3), best.warnings(str(particles.path), Path(path).name)
+    each = [round(max(values), 4) for values in zip(*(one.particle for one, _ in found))]  # an image shows one of them
+    return round(best.whole, 3), {EXPLAINED: each}, best.warnings(str(particles.path), Path(path).name)
 
 
 def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float]:

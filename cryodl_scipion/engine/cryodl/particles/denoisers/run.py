@@ -13,6 +13,7 @@ from ...core.projections import centre_crop
 from ...io.particle_sets import ParticleSet
 from ...learning.task import method_of
 from ...likelihood.observed import prepare, resample, sample_rows
+from ...likelihood.reference import image_products
 from .method import DenoiserNetwork, load_network
 
 SAMPLE = 96  # particles: at an SNR of 0.05 their difference is some 5 standard errors
@@ -25,24 +26,15 @@ def looks_flipped(denoiser: "Denoiser", particles: ParticleSet, contrast: str, d
 
     denoiser: run.Denoiser. particles: ParticleSet. contrast, diameter_px: as for preprocess.prepare. False where
     nothing can be told: without a CTF, where the file says what was done, and for networks that do not use the CTF."""
-    if particles.optics is None or particles.ctf_state != "none" or not denoiser.method.uses_ctf:
+    if particles.optics is None or particles.ctf_state != "none" or not denoiser.method.uses_ctf or len(particles) < 2:
         return False
     rows = sample_rows(len(particles), SAMPLE)
-    if len(rows) < 2:
-        return False
     images, ctf = prepare(particles.images(rows), diameter_px, contrast), particles.ctf(rows)
-    told, flipped = (_fit(denoiser, images, transfer, particles.pixel_size) for transfer in (ctf, ctf.abs()))
+    answers = ((denoiser.denoise(images, one, particles.pixel_size), one) for one in (ctf, ctf.abs()))
+    products = (image_products(images, torch.fft.rfft2(answer) * one) for answer, one in answers)
+    told, flipped = (match / power.sqrt().clamp(min=1e-12) for match, power in products)
     gain = flipped - told
     return bool(gain.mean() > CLEARLY * gain.std() / len(gain) ** 0.5)
-
-
-def _fit(denoiser: "Denoiser", images: torch.Tensor, transfer: torch.Tensor, pixel_size: float) -> torch.Tensor:
-    """(n,) correlations of images with what the denoiser makes of them, seen through the CTF."""
-    answers = denoiser.denoise(images, transfer, pixel_size)
-    seen = torch.fft.irfft2(torch.fft.rfft2(answers) * transfer, s=images.shape[-2:])
-    seen, images = (x - x.mean((1, 2), keepdim=True) for x in (seen, images))
-    norms = (seen.square().sum((1, 2)) * images.square().sum((1, 2))).sqrt()
-    return (images * seen).sum((1, 2)) / norms.clamp(min=1e-12)
 
 
 class Denoiser:

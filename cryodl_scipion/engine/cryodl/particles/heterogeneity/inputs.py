@@ -69,17 +69,17 @@ def at_own_views(
         particles, min(1.1 * diameter / particles.pixel_size, WIDEST * particles.box), contrast, particles.ctf_state
     )
     views = lambda one: sample_search(one, Projector(reference), voxel, diameter, torch.device("cpu"), VIEWED, STEP)
-    search, values = views(source)
-    share = _share_there(search, values)
+    search = views(source)
+    share = _share_there(search)
     if share >= ENOUGH:
         return share, search
     made = simulate_alike(search, min(VIEWED, len(particles)), 0, there=True)
-    return min(1.0, share / _share_there(*views(dataclasses.replace(source, particles=made)))), search
+    return min(1.0, share / _share_there(views(dataclasses.replace(source, particles=made)))), search
 
 
-def _share_there(search: Search, values: torch.Tensor) -> float:
-    """The fraction of a search's particles at their stated orientations. values: its log likelihoods, see
-    sample_search."""
+def _share_there(search: Search) -> float:
+    """The fraction of a search's particles at their stated orientations."""
+    values = search.log_likelihoods(np.arange(len(search.source.particles)))
     stated, grid = (
         torch.from_numpy(Rotation.from_euler("ZYZ", angles, degrees=True).as_quat())
         for angles in (search.source.particles.angles, search.grid.angles(np.arange(len(search.grid))))

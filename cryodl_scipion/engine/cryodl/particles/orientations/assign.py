@@ -231,6 +231,11 @@ class Search:
         """Slices of the search's grid, as strong as a fit says."""
         return self.bank.with_gain(fit.gain(self.disc.rings, self.width))
 
+    def log_likelihoods(self, rows: np.ndarray) -> torch.Tensor:
+        """(m, orientations) as of likelihood.search, of the images of some rows, with the fit that was learnt."""
+        observed, bank = self.source.observed(rows, self.disc), self.strong_bank(self.fit)
+        return log_likelihoods(observed, bank, self.shifts(self.fit.sigma), FAR)
+
     def _orient(self, rows: np.ndarray, bank: Bank, fine: Reference) -> Orientations:
         observed, shifts = self.source.observed(rows, self.disc), self.shifts(self.fit.sigma)
         values = log_likelihoods(observed, bank, shifts, FAR)

@@ -22,7 +22,7 @@ from .simulated_set import simulate_alike
 
 COUNT = 96  # made-up particles
 SEED = 30  # of them
-CHUNK = 1024  # particles at a time
+CHUNK, FEW = 1024, 256  # particles at a time, and where they are compared with all orientations
 MINIMUM = 0.75  # part of the evidence below which particles are not explained by the structure
 MAXIMUM = 2.0  # above, the particles are not like the made-up ones; genuine sets had at most 1.35
 UNSURE = 3.0  # over `signal`: relative error of the expected evidence, which grows faster than the signal's strength
@@ -33,9 +33,9 @@ COARSE = 0.35  # part of the signal's power in the rings that also a coarse map 
 
 @dataclasses.dataclass(frozen=True)
 class Explained:
-    """particle: (n,) evidence of each particle over the expected one of its CTF. whole: of all of them. signal: how
-    many standard errors the images' power exceeds the noise. coarse: as whole, from detail to `detail` Å alone, if
-    whole is not enough."""
+    """particle: (n,) evidence of each particle over the expected one of its CTF, or of its own signal where that is
+    more. whole: of all of them, of their CTFs. signal: how many standard errors the images' power exceeds the noise.
+    coarse: as whole, from detail to `detail` Å alone, if whole is not enough."""
 
     particle: np.ndarray
     whole: float
@@ -80,14 +80,12 @@ class Explained:
         if self.whole + self.error >= MINIMUM:
             return []
         share = f"{int(100 * self.whole)} % of that of particles of this structure with the same signal"
-        if self.coarse >= MINIMUM:
-            return [
-                f"{structure} explains these particles to {self.detail:.0f} Å ({100 * self.coarse:.0f} % of the "
-                f"evidence), but not in finer detail: in all the evidence is {share}. It may be a coarse first map, "
-                "another state or a related molecule, or some particles are junk."
-            ]
         return [
-            f"{structure} does not explain these particles: the evidence for it is {share} (at least "
+            f"{structure} explains these particles to {self.detail:.0f} Å ({100 * self.coarse:.0f} % of the "
+            f"evidence), but not in finer detail: in all the evidence is {share}. It may be a coarse first map, "
+            "another state or a related molecule, or some particles are junk."
+            if self.coarse >= MINIMUM
+            else f"{structure} does not explain these particles: the evidence for it is {share} (at least "
             f"{100 * MINIMUM:.0f} % are expected). They may show another molecule, another state or junk, or finer "
             "detail than a coarse first map has."
         ]
@@ -111,18 +109,22 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     bank = search.bank.with_gain(gain.to(search.disc.device))
     values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma), FAR)).cpu().numpy()
     views = bank.reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
-    energy = lambda part: (part.weight @ views).cpu().numpy()
-    # what a particle's evidence is, on average, for the energy that its CTF lets through
-    slope, constant = _line(energy(made), values)
-    every = np.concatenate(
-        [
-            energy(search.source.observed(part, search.disc))
-            for part in np.array_split(np.arange(len(found_evidence)), -(-len(found_evidence) // CHUNK))
-        ]
+    # what an image shows, of another molecule, too, over what its CTF lets through of the structure
+    excess = lambda part: (
+        ((part.match.abs().square() / 4 - part.weight) @ views)
+        / (part.weight.square() @ views.square()).clamp(min=1e-30)
     )
-    expected = np.maximum(slope * every + constant, 1e-3 * max(values.mean(), 1e-3))
-    whole = float(found_evidence.mean() / max(expected.mean(), 1e-6))
-    found = Explained(found_evidence / expected, max(whole, 0.0), signal)
+    energies = lambda part: (
+        ((part.weight @ views) * torch.stack([excess(part).clamp(1, 1), excess(part).clamp(min=1)])).cpu().numpy()
+    )
+    parts = np.array_split(np.arange(len(found_evidence)), -(-len(found_evidence) // CHUNK))
+    every = np.concatenate([energies(search.source.observed(part, search.disc)) for part in parts], axis=1)
+    # what a particle's evidence is, on average, for such energy
+    usual, own = (
+        np.maximum(np.polyval(_line(known, values), energy), 1e-3 * max(values.mean(), 1e-3))
+        for known, energy in zip(energies(made), every)
+    )
+    found = Explained(found_evidence / own, max(float(found_evidence.mean() / usual.mean()), 0.0), signal)
     if signal < ERRORS or not found.foreign:
         return found
     coarse, detail = _coarsely(search, observed, made, gain, power.shown)
@@ -148,12 +150,11 @@ def _coarsely(
     return part, search.width / max(finest, 1)
 
 
-def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+def _line(energy: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Slope and constant of the line through values over energies; through 0 if these hardly differ."""
     if energy.std() < 0.01 * energy.mean():
-        return values.mean() / max(energy.mean(), 1e-30), 0.0
-    slope, constant = np.polyfit(energy, values, 1)
-    return float(slope), float(constant)
+        return np.array([values.mean() / max(energy.mean(), 1e-30), 0.0])
+    return np.polyfit(energy, values, 1)
 
 
 def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> torch.Tensor:
@@ -180,17 +181,29 @@ WIDEST_SHIFT = 0.1  # of the box
 
 
 def explained_by(
-    source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any, step: float = STEP
+    source: Source,
+    projector: Projector,
+    pixel_size: float,
+    diameter: float,
+    device: torch.device,
+    count: int,
+    step: float = STEP,
 ) -> tuple[Explained, Search]:
-    """Explained of a sample of a source's particles, and the Search that tells it. Parameters: see sample_search."""
-    search, values = sample_search(source, projector, pixel_size, diameter, device, SAMPLE, step)
-    return explained(search, evidence(values).cpu().numpy()), search
+    """Explained of `count` of a source's particles, evenly spread, and the Search that learnt from a sample of them.
+    Parameters: see sample_search."""
+    search = sample_search(source, projector, pixel_size, diameter, device, min(count, SAMPLE), step)
+    rows = sample_rows(len(source.particles), count)
+    every, parts = (
+        search.like(source.particles.subset(rows)),
+        np.array_split(np.arange(len(rows)), -(-len(rows) // FEW)),
+    )
+    return explained(every, np.concatenate([evidence(every.log_likelihoods(part)).cpu() for part in parts])), search
 
 
 def sample_search(
-    source: Source, projector: Projector, voxel: float, diameter: float, device: typing.Any, count: int, step: float
-) -> tuple[Search, torch.Tensor]:
-    """A coarse Search on `count` of a source's particles, and their log_likelihoods. source: raw images, read as is
+    source: Source, projector: Projector, voxel: float, diameter: float, device: torch.device, count: int, step: float
+) -> Search:
+    """A coarse Search on `count` of a source's particles, from which it has learnt. source: raw images, read as is
     known by now; its noise is measured here. projector: of the structure, at `voxel` Å/px. diameter: of
     the structure, Å. step: degrees between directions; a fine search tells better what is not like it."""
     particles = source.particles.subset(sample_rows(len(source.particles), count))
@@ -198,5 +211,4 @@ def sample_search(
     settings = SearchSettings(step, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter)
     search = Search(source, projector, voxel, settings, device)
     search.learn()
-    observed, shifts = source.observed(np.arange(len(particles)), search.disc), search.shifts(search.fit.sigma)
-    return search, log_likelihoods(observed, search.strong_bank(search.fit), shifts, FAR)
+    return search
