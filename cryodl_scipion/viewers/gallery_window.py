@@ -21,8 +21,12 @@ from . import plots, window
 _STRIP = 0.16  # of a tile's height, for the caption below it
 
 
-def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: Any) -> Any:
-    """Tiles in rows, each with its caption below. tiles: list of lists of (h, w) images that stand side by side.
+_PALE = 0.3  # of the contrast
+
+
+def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: Any, pale: Any = None) -> Any:
+    """Tiles in rows, each with its caption below. tiles: list of lists of (h, w) images that stand side by side. pale:
+    which of them are.
 
     Returns (width, height) of a tile with its strip, in the axes' units, for tileAt."""
     axes.clear()
@@ -37,7 +41,8 @@ def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: An
     page = np.ones((-(-len(pictures) // columns) * tile[1], columns * tile[0]))
     for position, (picture, caption) in enumerate(zip(pictures, captions)):
         x, y = position % columns * tile[0], position // columns * tile[1]
-        page[y : y + height, x : x + width] = picture
+        left = _PALE if pale and pale[position] else 1.0
+        page[y : y + height, x : x + width] = 1 - left + left * picture
         axes.text(x + width / 2, y + height + gap / 4, caption, ha="center", va="top", fontsize=8)
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
     axes.set(xlim=(-0.5, page.shape[1] - 0.5), ylim=(page.shape[0] - 0.5, -0.5))
@@ -231,7 +236,7 @@ class PagedWindow(window.CanvasWindow):
 
     _grid(number of all tiles): columns and rows of a page. order(): positions of what is shown. _tileOf(number in the
     order, position): images side by side, and the caption. _words(): the message. _counted(order): what follows the
-    number of pages."""
+    number of pages. _isPale(position): whether it is not kept."""
 
     _addControls: Any
     _grid: Any
@@ -239,6 +244,7 @@ class PagedWindow(window.CanvasWindow):
     _tileOf: Any
     _words: Any
     _counted: Any = staticmethod(lambda order: "")
+    _isPale: Any = staticmethod(lambda position: False)
 
     def __init__(self, parent: Any, data: Any, title: str, size: Tuple[float, float]) -> None:
         window.CanvasWindow.__init__(self, parent, title)
@@ -272,7 +278,8 @@ class PagedWindow(window.CanvasWindow):
             self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
         else:
             tiles, captions = [images for images, _ in found], [caption for _, caption in found]
-            self._tile = drawTiles(self._axes, tiles, captions, self._columns)
+            pale = [self._isPale(position) for position in self._shown]
+            self._tile = drawTiles(self._axes, tiles, captions, self._columns, pale)
         self._canvas.draw_idle()
 
 
@@ -371,7 +378,7 @@ class GalleryWindow(PagedWindow):
                 self.open(self._shown[place])
 
     def open(self, position: int) -> None:
-        ParticleWindow(self.root, self._data, position, self.resolution()).show()
+        ParticleWindow(self.root.winfo_toplevel(), self._data, position, self.resolution()).show()
 
 
 class ParticleWindow(window.CanvasWindow):

@@ -112,7 +112,11 @@ class CanvasWindow:
             drawing.config(width=_SMALLEST, height=_SMALLEST)
         top.update_idletasks()
         top.minsize(min(wide, top.winfo_reqwidth()), min(high, top.winfo_reqheight()))
-        top.geometry(f"{max(wide, top.winfo_width())}x{max(high, top.winfo_height())}")  # a tab may be shown later
+        # a tab may be shown later, in a window that is on the screen already
+        wide, high = max(wide, top.winfo_width()), max(high, top.winfo_height())
+        room = top.winfo_screenwidth() - wide, top.winfo_screenheight() - _FRAME - high
+        left, above = (max(0, min(x, most)) for x, most in zip((top.winfo_x(), top.winfo_y()), room))
+        top.geometry(f"{wide}x{high}" + f"+{left}+{above}" * bool(top.winfo_ismapped()))
 
 
 class FollowingWindow(CanvasWindow):

@@ -148,6 +148,10 @@ class TestCryodlGallery(FolderTest):
             x, y = text.get_position()
             self.assertEqual(gallery_window.tileAt(x, y - 5, tile, 3, 5), number)  # just above its caption
         self.assertIsNone(gallery_window.tileAt(2.5 * tile[0], 1.5 * tile[1], tile, 3, 5))
+        gallery_window.drawTiles(axes, tiles, list("abcde"), 5, [False, True, False, False, False])
+        page = axes.images[-1].get_array()
+        kept, pale = (np.ptp(page[:8, place * tile[0] : place * tile[0] + 16]) for place in (0, 1))
+        self.assertGreater(kept, 2.5 * pale)
         gallery_window.drawTiles(axes, [], [], 3)
         self.assertEqual(axes.texts[0].get_text(), "No particles")
 

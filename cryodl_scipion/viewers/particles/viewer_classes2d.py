@@ -16,7 +16,7 @@ from ...engine.cryodl import contract
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..gallery_window import Gallery, PagedWindow, readParticle
 from ..panels_viewer import PanelsViewer, panel, startFromScore
-from ..plots import BAD_COLOUR, GOOD_COLOUR, Figure, label, shrunk, stretch
+from ..plots import BAD_COLOUR, GOOD_COLOUR, Figure, label, shrunk
 
 SIZE, SCORE = "number of particles", "score"
 _STEP = 0.01  # of the slider
@@ -71,7 +71,6 @@ class Classes2D:
 
 
 _GRIDS = ((4, 2), (6, 3), (8, 4), (12, 6))  # columns and rows of a page: few classes are shown larger
-_LEFT_OUT = 0.35  # of the contrast of averages that are not kept
 
 
 class Classes2DWindow(PagedWindow):
@@ -125,10 +124,10 @@ class Classes2DWindow(PagedWindow):
         return next((grid for grid in _GRIDS if grid[0] * grid[1] >= count), _GRIDS[-1])
 
     def _tileOf(self, number: int, position: int) -> Tuple[Any, str]:
-        picture = self._data.picture(position)
-        if self._data.hasScores and not self._data.kept(self.threshold(), self._minimum)[position]:
-            picture = 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
-        return [picture], self._data.caption(position)
+        return [self._data.picture(position)], self._data.caption(position)
+
+    def _isPale(self, position: int) -> bool:
+        return self._data.hasScores and not self._data.kept(self.threshold(), self._minimum)[position]
 
     def _words(self) -> str:
         if not self._data.hasScores:
