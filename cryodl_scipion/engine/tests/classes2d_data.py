@@ -69,6 +69,21 @@ def write_shapes(folder, count=60, noise=0.3, seed=0, spoil=None, shapes=2):
     return kinds, phi, shifts
 
 
+def with_junk(images):
+    """Noise that falls with frequency added to (n, BOX, BOX) images. A quarter, at the end, is junk: as many of noise
+    alone, off the middle, two in a box, and with an edge."""
+    rng, first, made = np.random.default_rng(1), len(images) * 3 // 4, images.copy()
+    empty, aside, two, edge = np.array_split(np.arange(first, len(images)), 4)
+    made[empty] = 0
+    made[aside] = np.roll(made[aside], (9, -8), (1, 2))
+    made[two] = np.roll(made[two], 7, 1) + np.roll(made[first - len(two) : first], -8, 1)
+    made[edge] += 2 * (np.arange(BOX) > 22)
+    square = np.fft.fftfreq(BOX)[:, None] ** 2 + np.fft.rfftfreq(BOX) ** 2
+    white = np.fft.rfft2(rng.standard_normal(images.shape))
+    noise = np.fft.irfft2(white * np.sqrt(1 + 6 / (1 + 100 * square)), s=(BOX, BOX))
+    return (made + noise / noise.std()).astype(np.float32)
+
+
 def classify(code=0, flags=(), **options):
     return run_command("classify-2d", code, flags, **dict(dict(particles="p.star", output="out", classes=4), **options))
 

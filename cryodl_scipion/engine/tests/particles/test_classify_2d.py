@@ -9,7 +9,8 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
-from classes2d_data import BOX, PIXEL, classify, purity, write_shapes
+from classes2d_data import BOX, PIXEL, classify, purity, with_junk, write_shapes
+from sklearn.metrics import roc_auc_score
 
 from cryodl.contract import Classify2DConfig, Result
 from cryodl.io.particle_sets import read_particles
@@ -43,6 +44,16 @@ def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder):
     # shifts relative to the true ones are the same place of the shape, turned with it
     rest = (found.shifts_yx - shifts)[largest] @ np.array([1j, 1])
     assert np.std(rest * np.exp(1j * psi[largest])) < 0.7
+
+
+def test_in_coloured_noise_classes_stay_pure_beside_junk_and_noise_is_told_from_particles(folder):
+    """With rings weighed ten times less the classes stay nearly as pure, but noise is not told from particles."""
+    kinds, _, _ = write_shapes(folder, count=600, noise=0.0, spoil=with_junk)
+    classify(classes=8)
+    found, good, empty = read_particles("out/particles.star"), slice(450), slice(450, 488)
+    assert purity(found.classes[good], kinds[good]) > 0.8
+    signal = np.array(found.columns["cryodlProbability"], float)
+    assert roc_auc_score(np.arange(488) < 450, np.r_[signal[good], signal[empty]]) > 0.9
 
 
 @pytest.mark.parametrize("shapes, count, warned", [(1, 160, True), (2, 160, False), (1, 24, False)])
