@@ -46,8 +46,8 @@ def checked_mask(path: str, voxel: float, density: np.ndarray, of: str) -> np.nd
     held = float((values * density).sum() / max(density.sum(), 1e-30))
     if held < INSIDE:
         raise ValueError(
-            f"The mask {path} lies outside the molecule: it contains {held:.1%} of the density of {of}. Give a mask in "
-            f"the coordinate frame of {of}."
+            f"The mask {path} lies outside the molecule: it contains {held:.1%} of the density of {of}. Give a mask of "
+            f"the box and pixel size of {of}, with its middle where that has it."
         )
     return values
 
