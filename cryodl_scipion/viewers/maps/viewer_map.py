@@ -145,8 +145,9 @@ class CryodlBackProjectViewer(
 
     @panel(
         "FSC of the half-maps",
-        "Fourier shell correlation of the half-maps, and the resolution at 0.143. For denoised particles it says "
-        "nothing about resolution: both half-maps show what the model learned.",
+        "Fourier shell correlation of the half-maps, and the resolution at 0.143; with angles from a reference also "
+        "that of noise with such angles, and no resolution. For denoised particles it says nothing about resolution: "
+        "both half-maps show what the model learned.",
     )
     def showFsc(self, volume: Volume) -> Any:
         made, comment = self.protocol._made(), withoutChecksum(volume.getObjComment() or "")
