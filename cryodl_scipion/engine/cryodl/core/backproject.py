@@ -13,6 +13,7 @@ from .projections import centre_crop, padded_side, phase_ramp, rotation_matrices
 from .symmetry import operations
 
 CHUNK_BYTES = 5e7  # of the slices of images that are inserted at a time
+TOGETHER = 2**15  # positions of slices that are spread at once, or those of one slice
 CORNER_EDGE = 3.0  # px: width of the soft edge of the sphere that is kept of a map
 FLOOR = 1e-3  # of a shell's mean weight: places with less are as unsure as if they had it, so that no noise is blown up
 
@@ -63,11 +64,14 @@ class Slices:
         weights = torch.ones_like(values.real) if weight is None else weight.to(device)[:, self.kept]
         matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
         positions = matrices[:, :, :2] @ self.plane  # m, xyz, d
-        for position, value, one in zip(positions, values * self.sparsity, weights * self.sparsity):
-            self._insert(position, value, one)
+        # small slices together: each alone, the calls take longer than the sums
+        step = max(1, TOGETHER // self.plane.shape[1])
+        parts = (part.split(step) for part in (positions, values * self.sparsity, weights * self.sparsity))
+        for position, value, one in zip(*parts):
+            self._insert(position.transpose(0, 1).flatten(1), value.flatten(), one.flatten())
 
     def _insert(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
-        """Spread one slice over the neighbours of its positions (3, d), xyz."""
+        """Spread slices over the neighbours of their positions (3, n), xyz."""
         below = position[0] < 0
         position = torch.where(below, -position, position)
         value = torch.where(below, value.conj(), value)
@@ -76,9 +80,7 @@ class Slices:
         self._scatter(-position[:, near], value[near].conj(), weight[near])
 
     def _scatter(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
-        low = position.floor()
-        part = position - low
-        low = low.long()
+        part, low = position - position.floor(), position.floor().long()
         for corner in itertools.product((0, 1), repeat=3):
             corner_weight = torch.ones_like(weight)
             for axis, step in enumerate(corner):
