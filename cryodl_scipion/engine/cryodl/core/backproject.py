@@ -95,8 +95,7 @@ class Slices:
         """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's
         symmetry."""
         value = torch.complex(self.real.reshape(self.shape)[:, :, 1:], self.imag.reshape(self.shape)[:, :, 1:])
-        weight = self.weight.reshape(self.shape)[:, :, 1:]
-        group = operations(symmetry)
+        weight, group = self.weight.reshape(self.shape)[:, :, 1:], operations(symmetry)
         return (value, weight) if len(group) == 1 else symmetrised(value, weight, group)
 
 

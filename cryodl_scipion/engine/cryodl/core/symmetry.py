@@ -72,8 +72,7 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
     side = density.shape[-1]
     bins = max(1, round(side / CHECK_SIDE))
     # voxel d // 2 must stay where grid_sample has its middle: an odd cube around it
-    cube = density.cpu().float()
-    half = min(side // 2, side - 1 - side // 2)
+    cube, half = density.cpu().float(), min(side // 2, side - 1 - side // 2)
     cube = cube[tuple(slice(side // 2 - half, side // 2 + half + 1) for _ in range(3))][None, None]
     odd = bins + 1 - bins % 2
     cube = F.avg_pool3d(cube, odd, stride=1, padding=odd // 2, count_include_pad=True)

@@ -95,8 +95,7 @@ def rotated_wedge(
     """`wedge` of a cube that was rotated: of volume.permute(axes).flip(flips). box: px. tilt_min, tilt_max: degrees,
     about the y axis. axes: of the cube (z, y, x), in their new order. flips: axes of the rotated cube that are
     reversed. Returns (box, box, box // 2 + 1) float32."""
-    half = wedge(box, tilt_min, tilt_max)
-    opposite = -torch.arange(box) % box
+    half, opposite = wedge(box, tilt_min, tilt_max), -torch.arange(box) % box
     whole = half.new_empty(box, box, box)
     whole[..., : half.shape[-1]] = half
     whole[..., half.shape[-1] :] = half[opposite][:, opposite][..., box - torch.arange(half.shape[-1], box)]

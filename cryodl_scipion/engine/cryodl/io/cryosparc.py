@@ -150,8 +150,7 @@ def write_cs_rows(source: str | os.PathLike[str], uids: typing.Iterable[str], ta
     """The rows of a .cs file whose uids are among some, with all their fields, as a .cs file; whole or not at all.
     uids: of the particles to keep, as in the column ucsfUid. Raises FileNotFoundError, or ValueError if the source does
     not have all of them."""
-    wanted = np.array([int(uid) for uid in uids], np.uint64)
-    rows = read_cs(source)
+    wanted, rows = np.array([int(uid) for uid in uids], np.uint64), read_cs(source)
     kept = np.isin(rows["uid"], wanted)
     if kept.sum() != len(np.unique(wanted)):
         raise ValueError(

@@ -29,8 +29,7 @@ def read_micrograph_ctfs(
     from ..core.optics import Optics
 
     table, optics = _tables(path)
-    count = len(table[_NAME])
-    defocus = known_columns(path, table, CTF, "micrograph")
+    count, defocus = len(table[_NAME]), known_columns(path, table, CTF, "micrograph")
     phases = number_columns(path, table, (_PHASE,), "micrograph")
     constants = [_constant(path, name, (microscope or {}).get(name), table, optics, count) for name in MICROSCOPE]
     found = {}

@@ -36,8 +36,7 @@ def output_lock(
     works on the same output; OSError if nothing can be written there: read-only, or no room."""
     field = command.locks
     output = Path(os.path.realpath(getattr(config, field, None) or ""))
-    path = lock_path(output)
-    held = os.environ.get(HELD, "")
+    path, held = lock_path(output), os.environ.get(HELD, "")
     if not getattr(config, field, None) or os.environ.get("RANK", "0") != "0" or str(path) in held.split("\n"):
         yield  # no output, or one process of a training by several: the first one holds the lock
         return

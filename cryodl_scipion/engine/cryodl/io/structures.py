@@ -221,8 +221,7 @@ def density_of_atoms(
     check_memory(side, path, pixel_size)
     zyx = xyz[:, ::-1] / pixel_size + side // 2
     low = np.floor(zyx).astype(int)
-    part = zyx - low
-    volume = np.zeros(side**3, np.float32)
+    part, volume = zyx - low, np.zeros(side**3, np.float32)
     for corner in np.ndindex(2, 2, 2):
         corner_weight = np.prod(np.where(corner, part, 1 - part), axis=1)
         np.add.at(
@@ -263,8 +262,7 @@ def dark_notes(path: Path | str) -> list[str]:
 def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(z, y, x) float32 array of a map and its voxel sizes in Å."""
     found = read_header(path)
-    data = np.array(read_data(path, found), np.float32)
-    record = found.record
+    data, record = np.array(read_data(path, found), np.float32), found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):
         raise ValueError(f"{path} is a stack of {len(data)} images, not a map. Give a map (.mrc).")
     voxels = found.voxels_zyx

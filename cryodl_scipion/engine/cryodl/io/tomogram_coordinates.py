@@ -49,8 +49,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
             f"{path} has neither {', '.join(CENTRED)} nor {', '.join(PIXELS)}. Give particles of tomograms."
         )
     columns = CENTRED if CENTRED[0] in table else PIXELS
-    xyz = known_columns(path, table, columns)
-    optics = tables.get("optics", {})
+    xyz, optics = known_columns(path, table, columns), tables.get("optics", {})
     series = columns is PIXELS and SERIES in optics and "rlnOpticsGroup" in optics  # RELION 4 counts in their px
     if series and len(xyz):
         sizes = known_columns(path, optics, (SERIES,), "optics group")

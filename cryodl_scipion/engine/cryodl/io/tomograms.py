@@ -40,8 +40,7 @@ class Tomogram:
                 f"{path} is compressed; tomograms are read by parts, which needs the plain file. Decompress it first."
             )
         self._header = header = read_header(self.path)
-        dtype = _dtype(header, self.path)
-        needed = header.start + header.nbytes
+        dtype, needed = _dtype(header, self.path), header.start + header.nbytes
         if min(header.shape) < 1 or os.path.getsize(self.path) < needed:
             raise ValueError(
                 f"{path} is damaged or cut short: its header promises {header.shape[2]} x {header.shape[1]} x "

@@ -157,8 +157,7 @@ def learned(sums: ExpectationSums, views: Views) -> np.ndarray:
 
 def rescale_noise(coefficients: Observations, sums: ExpectationSums) -> None:
     """Make what the model leaves have variance 1 in each ring that was used."""
-    used = sums.freedom > 0
-    factor = np.ones(len(sums.freedom))
+    used, factor = sums.freedom > 0, np.ones(len(sums.freedom))
     factor[used] = np.sqrt(np.maximum(sums.residual[used] / sums.freedom[used], 1e-3))
     coefficients.scale *= factor
 

@@ -89,8 +89,7 @@ def scrambled_harmonics(target: torch.Tensor, count: int, seed: int = 0, symmetr
     along = middle + np.arange(reach + 1)[:, None, None] * points[:, ::-1]
     sampled = map_coordinates(target.cpu().numpy().astype(float), np.moveaxis(along, -1, 0), order=1)
     below = np.minimum(radius.astype(int), reach - 1)
-    part = radius - below
-    made = np.zeros((count, target.numel()))
+    part, made = radius - below, np.zeros((count, target.numel()))
     for degree in range(DEGREES + 1):
         there, alike = _harmonics(outwards, degree).T, [_harmonics(points @ g, degree) for g in group]
         basis = alike[0].T * (4 * np.pi / len(points))

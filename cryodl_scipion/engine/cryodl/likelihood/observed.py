@@ -168,8 +168,7 @@ class Source:
         return Observed(torch.cat([p.match for p in parts]), torch.cat([p.weight for p in parts]), disc)
 
     def _observed(self, rows: typing.Any, disc: HalfDisc) -> Observed:
-        noise = self.power.to(disc.device)
-        images = self.images(rows, disc.device)
+        noise, images = self.power.to(disc.device), self.images(rows, disc.device)
         noise = noise.clamp(min=1e-6 * float(noise.max())) * images.shape[-1] ** 2
         values, inverse = disc.of_images(images), (1 / noise)[disc.ring]
         if self.denoise is not None or self.ctf_state == "denoised" or self.particles.optics is None:

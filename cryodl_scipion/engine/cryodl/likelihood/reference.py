@@ -39,8 +39,7 @@ def fit_structure(
     `pixel_size`; its side is the box that the images are brought to. diameter_px: px, of the particle in those pixels;
     0.8 of the box if None. pixel_size: Å/px, the particles' if None. Raises ValueError for empty images."""
     pixel_size = pixel_size or particles.pixel_size
-    box = projector.side
-    rows = sample_rows(len(particles))
+    box, rows = projector.side, sample_rows(len(particles))
     images, exact = resample(particles.images(rows), particles.pixel_size, pixel_size, box)
     images = prepare(images, diameter_px or 0.8 * box).to(projector.device)
     angles, shifts_yx = particles.poses(rows)

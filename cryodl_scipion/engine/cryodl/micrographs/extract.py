@@ -62,8 +62,7 @@ def _finished(
     pixels: torch.Tensor, corners: np.ndarray, config: ExtractParticlesConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     images = cut_boxes(pixels, corners, config.box_in_pixels())
-    finite = torch.isfinite(images).all(dim=(1, 2))
-    images = _cooled(images)
+    finite, images = torch.isfinite(images).all(dim=(1, 2)), _cooled(images)
     if config.scaled_box and config.scaled_box != images.shape[-1]:
         images = fourier_resize(images, config.scaled_box)
     side = images.shape[-1]

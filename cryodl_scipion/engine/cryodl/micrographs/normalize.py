@@ -160,8 +160,7 @@ def _resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 def _unfilled(image: torch.Tensor) -> torch.Tensor:
     """(h, w) bool: pixels with detail of their own; False in constant areas and in streaked or constant margins."""
     along_y = (image[1:] - image[:-1]).abs()
-    along_x = (image[:, 1:] - image[:, :-1]).abs()
-    step = _sampling_step(image)
+    along_x, step = (image[:, 1:] - image[:, :-1]).abs(), _sampling_step(image)
     # means, not medians: in files with few grey levels most neighbours are equal, and a median is 0 or 1 level
     typical = 0.5 * (along_y.mean() + along_x.mean())
     # gold, hot pixels, crystals
@@ -205,8 +204,7 @@ def _constant_areas(along_y: torch.Tensor, along_x: torch.Tensor, typical: torch
 
 def _flatten(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> torch.Tensor:
     """Background 0 and noise 1, both estimated over several particle diameters and only from valid pixels."""
-    weight = valid.float()
-    sigma = 2.0 * diameter_px
+    weight, sigma = valid.float(), 2.0 * diameter_px
     flat = (image - smooth_background(image, valid, sigma)) * weight
     step = _sampling_step(flat)
     scale = _robust_sigma(flat[::step, ::step][valid[::step, ::step]])

@@ -67,8 +67,7 @@ def half_reconstructions(
     number of particles of each chunk done."""
     sums = []
     for half in (1, 2):
-        slices = Slices(particles.box, device)
-        rows = np.nonzero(halves == half)[0]
+        slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]
         for start in range(0, len(rows), slices.chunk()):
             part = rows[start : start + slices.chunk()]
             slices.add(

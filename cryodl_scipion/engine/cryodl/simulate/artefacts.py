@@ -140,8 +140,7 @@ def add_carbon(
     distance = along + bend * across**2 + 0.15 * diameter_px * smooth_noise(shape, max(4.0, diameter_px), rng)
     fraction = float(rng.uniform(0.1, 0.5)) if fraction is None else fraction
     distance = distance - float(np.quantile(distance[::4, ::4].numpy(), 1 - fraction))
-    mask = distance > 0
-    film = torch.sigmoid(distance / (0.05 * diameter_px + 1))
+    mask, film = distance > 0, torch.sigmoid(distance / (0.05 * diameter_px + 1))
     grain = sum(
         float(rng.uniform(0.1, 0.6)) * smooth_noise(shape, max(2.0, scale * diameter_px), rng)
         for scale in (0.05, 0.12, 0.3, 0.8)

@@ -90,8 +90,7 @@ def balls(centres: np.ndarray, radius: float) -> np.ndarray:
 
 def blobs(centres: np.ndarray, sigma: float, mass: float) -> tuple[np.ndarray, np.ndarray]:
     """Sum of Gaussians: positions (n, 3) and densities (n,). centres: (m, 3) px. sigma: px. mass: sum of each one."""
-    offsets = ball_offsets(3 * sigma)
-    whole = np.rint(centres).astype(int)
+    offsets, whole = ball_offsets(3 * sigma), np.rint(centres).astype(int)
     positions = (whole[:, None] + offsets).reshape(-1, 3)
     square = np.square((whole - centres)[:, None] + offsets).sum(-1)
     return positions, (mass / (2 * np.pi * sigma**2) ** 1.5 * np.exp(-square / (2 * sigma**2))).ravel()
@@ -154,8 +153,7 @@ def sheet(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator, b
     """A Part: a wavy plane through the cell, across the plane of the tomogram more than along it."""
     rotation, lean = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
     normal = np.array([np.sin(lean), np.cos(lean) * np.sin(rotation), np.cos(lean) * np.cos(rotation)])
-    across = np.linalg.svd(normal[None])[2][1:]
-    size = max(shape)
+    across, size = np.linalg.svd(normal[None])[2][1:], max(shape)
     waves = (rng.normal(0, 1, (3, 2)) @ across) * (2 * np.pi / size)
     phases, heights = rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.01, 0.06, 3) * size
     through = rng.uniform(0.2, 0.8, 3) * np.array(shape)

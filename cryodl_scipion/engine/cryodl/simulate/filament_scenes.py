@@ -190,8 +190,7 @@ def _cut(line: np.ndarray, shape: tuple[int, ...], width: float, rng: np.random.
 
 def _splat(positions: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(h, w) sum of weights at positions (n, 2), shared out to the four nearest pixels."""
-    canvas = np.zeros(shape)
-    low = np.floor(positions).astype(int)
+    canvas, low = np.zeros(shape), np.floor(positions).astype(int)
     part = positions - low
     for dy in (0, 1):
         for dx in (0, 1):
@@ -230,8 +229,7 @@ def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) ->
 
     extent = width * float(np.exp(rng.uniform(math.log(0.3), math.log(3.0))))
     count = int(np.exp(rng.uniform(0, math.log(max(3.0, 0.5 * shape[0] * shape[1] / (extent + width) ** 2)))))
-    blobs = int(rng.integers(1, 9))
-    centres = rng.uniform(0, 1, (count, 1, 2)) * shape
+    blobs, centres = int(rng.integers(1, 9)), rng.uniform(0, 1, (count, 1, 2)) * shape
     offsets = rng.normal(0, 0.25 * extent, (count, blobs, 2)) if blobs > 1 else np.zeros((count, 1, 2))
     positions = (centres + offsets).reshape(-1, 2)
     image = gaussian_filter(_splat(positions, np.ones(len(positions)), shape), max(0.6, extent * rng.uniform(0.1, 0.2)))

@@ -111,8 +111,7 @@ def simulate_micrograph(
     angles = _angles(len(centres), surroundings.orientations, rng)
     noise = surroundings.noise.chosen(rng)
     image = noise(shape, pixel_size, optics, rng, projector.device)
-    shown = torch.zeros_like(image)
-    everywhere = np.vstack([centres, clumped])
+    shown, everywhere = torch.zeros_like(image), np.vstack([centres, clumped])
     if len(everywhere):
         both = np.vstack([angles, _angles(len(clumped), surroundings.orientations, spoils)])
         clean = apply_ctf(

@@ -149,8 +149,7 @@ def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tenso
     patch."""
     image = torch.as_tensor(image, dtype=torch.float32)
     side = int(np.clip(2 * round(0.75 * diameter_px), SMALLEST_PATCH, LARGEST_PATCH))
-    power = _patch_powers(image, side, valid)
-    frequency = frequencies((side, side))
+    power, frequency = _patch_powers(image, side, valid), frequencies((side, side))
     weight = plane_weights(side).expand(side, -1)
     mean = power[_quiet_patches(power, frequency, weight, diameter_px)].double().mean(0)
     usable = frequency > 1.8 / side  # below, the window and the plane that was taken off leave nothing true

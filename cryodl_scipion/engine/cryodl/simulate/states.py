@@ -89,8 +89,7 @@ def _numbers(words: str) -> np.ndarray:
 
 def hinged(xyz: np.ndarray, domain: np.ndarray, point: np.ndarray, axis: np.ndarray, degrees: float) -> np.ndarray:
     """(n, 3) Å: positions with those of the domain rotated about the hinge."""
-    rotation = Rotation.from_rotvec(np.radians(degrees) * axis)
-    moved = xyz.copy()
+    rotation, moved = Rotation.from_rotvec(np.radians(degrees) * axis), xyz.copy()
     moved[domain] = rotation.apply(xyz[domain] - point) + point
     return moved
 

@@ -60,8 +60,7 @@ def random_scene(
     stated, sought = _stated(rng)
     zoom = diameter_px / (extent_px * stated)  # voxels -> px
     pixel_size = extent / (extent_px * zoom)
-    views = project_views(density, zoom, VIEWS, rng)
-    wide = extent_px * zoom
+    views, wide = project_views(density, zoom, VIEWS, rng), extent_px * zoom
     shape = (side, side)
     centres, clumped = particle_positions(shape, wide, rng, FAINT_CROWDED if faint else CROWDED)
     clean = paint(views, centres, shape, rng) + paint(views, clumped, shape, rng)
@@ -236,8 +235,7 @@ def _with_artefacts(
 
 def _around(positions: np.ndarray, shape: tuple[int, ...], radius: float) -> torch.Tensor:
     """(h, w) bool: in the squares of `radius` px around the positions."""
-    mask = torch.zeros(shape, dtype=torch.bool)
-    reach = int(radius) + 1
+    mask, reach = torch.zeros(shape, dtype=torch.bool), int(radius) + 1
     for y, x in np.rint(positions).astype(int):
         mask[max(y - reach, 0) : max(y + reach + 1, 0), max(x - reach, 0) : max(x + reach + 1, 0)] = True
     return mask

@@ -49,8 +49,7 @@ def random_cell(
         config = dataclasses.replace(config, vesicles=0, membranes=0, microtubules=0, filaments=0, crowding=0.0)
         particles, copies = [], []
     cell, _, _ = fill_cell(config, particles, copies, rng, appearance)
-    tilts = tilt_angles(config)
-    voltage = float(rng.choice([300.0, 300.0, 200.0]))
+    tilts, voltage = tilt_angles(config), float(rng.choice([300.0, 300.0, 200.0]))
     amplitude_contrast = 0.9 if rng.random() < 0.08 else float(rng.uniform(0.07, 0.2))
     device = device or torch.device("cpu")
     images = photograph(cell.density, config, tilts, rng, device, (voltage, amplitude_contrast))
@@ -130,8 +129,7 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
 
 def random_bilayer(rng: np.random.Generator) -> Bilayer:
     """A Bilayer: thinner or thicker, with or without proteins and coat."""
-    leaflets = rng.uniform(30, 46)
-    coated = rng.random() < 0.35
+    leaflets, coated = rng.uniform(30, 46), rng.random() < 0.35
     coat = (rng.choice([-1, 1]) * rng.uniform(55, 140), rng.uniform(8, 25), rng.uniform(0.2, 0.9)) if coated else None
     return Bilayer(
         leaflets=leaflets,

@@ -104,8 +104,8 @@ def _improve(
         # of the halves as they are if no mask is given: that the network empties the solvent must not count as a gain
         inside = atoms.dense_mask(halves[0].data + halves[1].data, volume.voxels_zyx) if mask is None else mask
         test, found = _half_map_test(volume, halves, parts, inside, run)
-        found = dataclasses.replace(found, edited=doubt.in_no_half(improved, halves, inside))
-        size, place = doubt.largest_piece(found.edited, volume)
+        edited = doubt.in_no_half(improved, halves, inside)
+        found, (size, place) = dataclasses.replace(found, edited=edited), doubt.largest_piece(edited, volume)
         if size > EDITED:
             run.warn(
                 f"{volume.path} shows what is in neither half-map, most around ({', '.join(f'{x:.0f}' for x in place)}"

@@ -91,8 +91,7 @@ def _groups(structure: gemmi.Structure) -> typing.Iterator[tuple[gemmi.Chain, ge
 
 def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
     """Raises ValueError if most atoms lie outside of the map, or where it has no density; says how far they are off."""
-    inside = volume.holds(atoms.xyz)
-    centre = atoms.xyz.mean(axis=0)
+    inside, centre = volume.holds(atoms.xyz), atoms.xyz.mean(axis=0)
     middle = (volume.origin_zyx + volume.voxels_zyx * (np.array(volume.data.shape) - 1) / 2)[::-1]
     offset = ", ".join(f"{d:.1f}" for d in centre - middle)
     if inside.mean() < 0.5:

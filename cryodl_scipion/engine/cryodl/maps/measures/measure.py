@@ -51,8 +51,7 @@ def local_resolution(
 
     side = 2 * int(np.ceil(SHELLS * resolution / pixel_size / 2)) + 2
     side = min(side, *[n - n % 2 for n in half1.shape])
-    window = torch.from_numpy(_cosine_ball(side))
-    step = max(1, int(STRIDE * side))
+    window, step = torch.from_numpy(_cosine_ball(side)), max(1, int(STRIDE * side))
     grid = [_positions(n, side, step) for n in half1.shape]
     measured = np.full([len(g) for g in grid], np.nan, np.float32)
     wanted = [

@@ -71,8 +71,7 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
     diameter_px = diameter / pixel_size * small.shape[0] / image.shape[0]
     area = (valid | contaminated).sum()  # a crystal that is black throughout is not valid, and contaminated
     near = ndimage.binary_dilation(contaminated, iterations=max(1, round(diameter_px / 4)))
-    ice = valid & ~carbon & ~found.edge & ~near
-    sample = image[::7, ::7]
+    ice, sample = valid & ~carbon & ~found.edge & ~near, image[::7, ::7]
     gradient = _ice_gradient(small, ice, sample, diameter_px)
     return Assessment(
         **vars(found),

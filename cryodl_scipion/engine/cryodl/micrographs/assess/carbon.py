@@ -75,8 +75,7 @@ def _features(
 def _cell_means(values: np.ndarray, use: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(cells,) mean over the pixels to use of each cell of a grid; 0 where there is none."""
     rows, columns = (np.arange(n) * m // n for n, m in zip(values.shape, shape))
-    cell = (rows[:, None] * shape[1] + columns[None])[use]
-    size = shape[0] * shape[1]
+    cell, size = (rows[:, None] * shape[1] + columns[None])[use], shape[0] * shape[1]
     return np.bincount(cell, values[use], size) / np.maximum(np.bincount(cell, minlength=size), 1)
 
 

@@ -38,8 +38,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     if config.method == "templates":
         return templates.pick_by_templates(config, named, run)
     model = find_model(config.model, "picker")
-    card = read_card(model, "picker")
-    folder = Path(config.output)
+    card, folder = read_card(model, "picker"), Path(config.output)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
     settings, todo = _to_pick(config, named, settle(config, card, model), run)
     run.warn(*earlier_notes(folder / CANDIDATES, named))

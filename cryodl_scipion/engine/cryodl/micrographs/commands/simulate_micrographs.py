@@ -38,8 +38,7 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
         paths = files.expand_paths(config.noise_from)
         run.warn(*micrographs.pixel_size_warnings(paths, config.pixel_size))
         given["noise"] = _noise_of_files(paths, diameter / config.pixel_size)
-    surroundings = Surroundings(**given)
-    folder = _working_folder(config, run)
+    surroundings, folder = Surroundings(**given), _working_folder(config, run)
     total = cut = 0
     for name, _ in run.items([(f"simulated_{n + 1:04d}", str(n)) for n in range(config.count)], "micrograph"):
         done = folder / "done" / f"{name}.json"

@@ -27,8 +27,7 @@ TRAINING, VALIDATION, CONTINUED = 1, 2, 3  # kinds of simulated micrographs: a t
 
 @command
 def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGeneralPickerOutputs:
-    before = _card_before(config)
-    training = TrainingRun(run)
+    before, training = _card_before(config), TrainingRun(run)
     training.take_folder()
     device, method = training.take_device(), picker_method(config.network)
     real = general.read_sets(config.sets, config.leave_out) if config.sets else []

@@ -24,8 +24,7 @@ VALIDATIONS = 20
 @command
 def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -> TrainMicrographDenoiserOutputs:
     training = TrainingRun(run)
-    folder = training.take_folder()
-    device = training.take_device()
+    folder, device = training.take_folder(), training.take_device()
     paths = expand_paths(config.structures) if config.structures else []
     named = [(Path(path).name.split(".")[0], path) for path in paths]
     strange = [name for name in config.leave_out if name not in dict(named)]

@@ -136,8 +136,7 @@ def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRin
         np.bincount(position[inside], w[inside], len(cells.frequency))
         for w in (cells.weights, cells.weights * cells.values)
     )
-    data = sums / np.maximum(weights, 1)
-    squared = cells.frequency**2
+    data, squared = sums / np.maximum(weights, 1), cells.frequency**2
     phase = found.defocus * microscope.defocus_factor(squared) + microscope.fixed_phase(squared) + found.phase_shift
     loss = window_loss(2 * microscope.wavelength * found.defocus * cells.frequency / cells.tile)
     rest = ((cells.values - np.interp(equal, cells.frequency, data)) * np.sqrt(cells.weights))[inside]

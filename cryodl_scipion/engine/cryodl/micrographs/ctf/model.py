@@ -57,8 +57,7 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
         np.bincount(cell, w, SECTORS * rings).reshape(SECTORS, rings)
         for w in (None, values, (radius[position] / tile) ** 2)
     )
-    filled = np.maximum(weights, 1)
-    frequency = (np.arange(rings) + first) / tile
+    filled, frequency = np.maximum(weights, 1), (np.arange(rings) + first) / tile
     squared = np.where(weights > 0, squares / filled, frequency**2)
     background = smooth_profile(sums.sum(0) / np.maximum(weights.sum(0), 1), weights.sum(0))
     values = np.where(weights > 0, sums / filled / background - 1, 0)
@@ -77,8 +76,7 @@ def _without_spots(values: np.ndarray, ring: np.ndarray, rings: int, count: int)
 def background_terms(rings: int) -> np.ndarray:
     """Smooth functions of the frequency, of which a background is made: polynomials, and two that fall as particles'
     power does. Returns (terms, rings)."""
-    position = np.linspace(-1, 1, rings)
-    inverse = 1 / np.linspace(_START, 1, rings)
+    position, inverse = np.linspace(-1, 1, rings), 1 / np.linspace(_START, 1, rings)
     return np.concatenate([np.polynomial.legendre.legvander(position, _DEGREE).T, [inverse, inverse**3]])
 
 
@@ -86,8 +84,7 @@ def smooth_profile(profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A smooth function through a radial profile of a power spectrum. profile: (rings,) mean power. weights: (rings,)
     samples of each. Returns (rings,), positive."""
     logarithm = np.log(np.maximum(profile, 1e-12 * profile.max()))
-    terms = background_terms(len(profile))
-    root = np.sqrt(weights)
+    terms, root = background_terms(len(profile)), np.sqrt(weights)
     return np.exp(terms.T @ np.linalg.lstsq((terms * root).T, logarithm * root, rcond=None)[0])
 
 

@@ -86,8 +86,7 @@ def _best_on_grid(
     phase_shift: float,
     decay: float,
 ) -> FoundRings:
-    step = grid[1] - grid[0]
-    inside = _inside(grid, limits)
+    step, inside = grid[1] - grid[0], _inside(grid, limits)
     tried = []
     for half in np.arange(0, limits.astigmatism / 2 + 1, max(step, _COARSE)):
         for direction in np.arange(_DIRECTIONS if half else 1) * np.pi / _DIRECTIONS:

@@ -109,8 +109,7 @@ def _paths(positions: np.ndarray, scores: np.ndarray, angles: np.ndarray, thresh
         return []
     pairs = cKDTree(positions).query_pairs(REACH, output_type="ndarray")
     step = positions[pairs[:, 1]] - positions[pairs[:, 0]]
-    length = np.linalg.norm(step, axis=1)
-    heading = np.arctan2(step[:, 0], step[:, 1])
+    length, heading = np.linalg.norm(step, axis=1), np.arctan2(step[:, 0], step[:, 1])
     bend = np.maximum(_between(heading, angles[pairs[:, 0]]), _between(heading, angles[pairs[:, 1]]))
     # positions that lie side by side on one ridge are neighbours whatever the angle between them
     keep = (bend < ROTATION) | (length < 1.3)

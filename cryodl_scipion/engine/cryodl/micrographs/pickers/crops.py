@@ -81,8 +81,7 @@ def sample_crop(item: LabelledImage, side: int, rng: np.random.Generator) -> Vie
 def cut_view(item: LabelledImage, centre: np.ndarray, matrix: np.ndarray, side: int) -> View:
     """The View around a position (yx) of a labelled image; matrix: 2x2, from crop yx to image yx."""
     image, usable = cut_image(item, centre, matrix, side)
-    to_crop = np.linalg.inv(matrix)
-    middle = (side - 1) / 2
+    to_crop, middle = np.linalg.inv(matrix), (side - 1) / 2
     points = [
         torch.from_numpy((p - centre) @ to_crop.T + middle).float()
         for p in (item.positives, item.negatives, item.contamination)

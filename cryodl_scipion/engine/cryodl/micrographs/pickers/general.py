@@ -176,8 +176,7 @@ def _simulated_image(
     groups: typing.Sequence[list[PoolMember]], index: int, method: PickerMethod, seeds: tuple[int, int], faint: float
 ) -> LabelledImage:
     strays = [m.density for m in groups[-1][:STRAY]]
-    rng = np.random.default_rng((*seeds, index))
-    members = groups[index % len(groups)]
+    rng, members = np.random.default_rng((*seeds, index)), groups[index % len(groups)]
     member = members[rng.integers(len(members))]
     extent = max(60.0, member.extent * rng.uniform(0.8, 1.25))
     # a generator of its own, so that the other micrographs stay the same whatever the share

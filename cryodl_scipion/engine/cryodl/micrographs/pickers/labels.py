@@ -258,8 +258,7 @@ def load_labelled(item: Labels, method: typing.Any, pixel_size: float, diameter:
     try:
         check_particle_fits(image.shape, pixel_size, diameter)
         prepared = prepare_micrograph(image, working_factor(method, pixel_size, diameter), method.working_diameter)
-        shape = tuple(prepared.image.shape)
-        wide = method.working_diameter
+        shape, wide = tuple(prepared.image.shape), method.working_diameter
         allowed = certain_area(item.uncertain, prepared.shape, shape, wide) if item.uncertain else None
     except ValueError as error:
         raise ValueError(f"{item.path}: {error}") from None

@@ -274,8 +274,7 @@ def diameter_of_picks(folder: str) -> float:
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
     """Write the settings into the folder, unless another run was first; returns those that hold. Runs that start
     together on one folder may find different contrasts on their own micrographs; the first clear one is everybody's."""
-    record = folder / RECORD
-    temporary = folder / f".{RECORD}.{os.getpid()}.mine"
+    record, temporary = folder / RECORD, folder / f".{RECORD}.{os.getpid()}.mine"
     write_json(temporary, dataclasses.asdict(mine))
     try:
         os.link(temporary, record)  # unlike a rename, this never replaces

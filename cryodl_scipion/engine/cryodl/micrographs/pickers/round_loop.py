@@ -227,8 +227,7 @@ class RoundLoop:
         )
 
     def _train(self, number: int, model: Path) -> list[str] | None:
-        before = round_folder(self.folder, number - 1) / "model"
-        device = choose_device()
+        before, device = round_folder(self.folder, number - 1) / "model", choose_device()
         set_threads()
         contrast = typing.cast("dict[str, typing.Any]", read_round(self.folder, number - 1))["contrast"]
         if self.teach:

@@ -49,8 +49,7 @@ def train_round(
     all. network: with the weights to start from. previous: card of the model that they are of; `clear`: whether the
     first one's scores were. images: (training, validation) LabelledImages of the last round's picks. teachers: Picked
     of the validation micrographs. config: AutoPickConfig. folder: Path. contrast: 'dark' or 'bright'."""
-    start = time.monotonic()
-    partial = folder.with_name(folder.name + ".partial")
+    start, partial = time.monotonic(), folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     task = PickerTask(method, network, images[0], images[1], BATCH, device)
@@ -113,8 +112,7 @@ def judge_round(
     parts: tuple[list[typing.Any], list[typing.Any]] = ([], [])
     for index, (name, image) in enumerate(prepared.items()):
         positions = map_positions(best_picks(picked[name], numbers[name]), picked[name].shape, image.image.shape)
-        missing = numbers[name] - len(positions)
-        last = np.array(image.image.shape) - 1
+        missing, last = numbers[name] - len(positions), np.array(image.image.shape) - 1
         anywhere = np.random.default_rng((1, index)).uniform(0, 1, (max(missing, 0), 2)) * last
         parts[name in held_out].append((image, np.concatenate([positions, anywhere])))
     return separation(*parts, diameter)

@@ -237,8 +237,7 @@ def _fine(
     lines = (products.real[:, :, None] * rotations.cos() + products.imag[:, :, None] * rotations.sin()).sum(-1)
     lines = (_squared(lines, norms) - detail.unlikely(shifts)).clamp(min=0).sqrt()
     peak, angle = lines.max(-1)
-    ordered = peak.sort(-1, descending=True).values
-    best = peak.argmax(-1)
+    ordered, best = peak.sort(-1, descending=True).values, peak.argmax(-1)
     rows = torch.arange(count, device=best.device)
     angle = angle[rows, best]
     rotated = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines[rows, best], angle)

@@ -49,8 +49,7 @@ def classify(
     while not _finished(last, work.levels(), epochs):
         now = _next(work, last, former is not None)
         _prepare(work, now, last, former)
-        positions = work.subset(now.level)
-        final = now.level == len(work.levels()) - 1
+        positions, final = work.subset(now.level), now.level == len(work.levels()) - 1
         changed, score = work.epoch(positions, work.detail(now.level, final and now.epoch >= COARSE_EPOCHS))
         last = _with_gain(dataclasses.replace(now, changed=changed, score=score), last)
         _keep(work, last, records.folder / KEPT)

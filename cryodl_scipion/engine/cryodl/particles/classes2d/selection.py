@@ -65,8 +65,7 @@ def write_selection(
     """Write the chosen particles and classes, the other particles, and selection.json, into a working folder. used:
     the threshold. Returns the outputs, with their final paths."""
     classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
-    of_kept = np.isin(classes, kept)
-    probabilities = signal_of(particles)
+    of_kept, probabilities = np.isin(classes, kept), signal_of(particles)
     cut = particle_cut(probabilities[of_kept].tolist(), float(probabilities[classes > 0].mean()), config.good_lost)
     chosen = of_kept & (probabilities >= cut)
     write_particles_star(folder / PARTICLES, particles.subset(chosen))

@@ -208,11 +208,9 @@ def random_molecule_images(
     particles.
 
     projector: Projector of the molecule. Returns prepared images (count, box, box), their CTF, and the truth."""
-    rows = rng.integers(len(bench.particles), size=count)
-    box = bench.particles.box
+    rows, box = rng.integers(len(bench.particles), size=count), bench.particles.box
     ground_truth = projector.project(random_angles(count, rng), None, box).cpu()
-    ctf = bench.particles.ctf(rows)
-    inside = circle(box, bench.diameter_px)
+    ctf, inside = bench.particles.ctf(rows), circle(box, bench.diameter_px)
     seen = lambda views: torch.fft.irfft2(torch.fft.rfft2(views) * ctf, s=(box, box))
     strength = lambda views: seen(views)[:, inside].var(1).mean().sqrt()
     ground_truth = (

@@ -67,8 +67,7 @@ class RealPairs:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for rotations and shifts, or None."""
         noisy, exact = self.images(rows)
-        target = self.targets(rows, exact)
-        rotations = np.zeros(len(rows), int)
+        target, rotations = self.targets(rows, exact), np.zeros(len(rows), int)
         if rng is not None:
             rotations = rng.choice(self.pairs.rotations, len(rows))
             reach = int(SHIFT * self.pairs.box)
@@ -134,8 +133,7 @@ class SimulatedPairs:
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
-        box = self.pairs.box
-        views = self._chosen(rng, count)
+        box, views = self.pairs.box, self._chosen(rng, count)
         views = torch.stack(
             [rotated_images(view, rotation) for view, rotation in zip(views, rng.choice(self.pairs.rotations, count))]
         )

@@ -254,8 +254,7 @@ def focus_on_domain(
     mask of the domain in the middle map. contrast: 'bright' or 'dark'. Returns what volumes.json says of it."""
     size, box = particles.pixel_size, particles.box
     values = read_focus_mask(mask, size, box)
-    motion = follow_domain(maps, values)
-    views = particle_views(particles)
+    motion, views = follow_domain(maps, values), particle_views(particles)
     bodies = TwoBodies(particles, views, halves, values, contrast)
     consensus = bodies.made(views)
     rest = consensus.damped().times(1 - values)

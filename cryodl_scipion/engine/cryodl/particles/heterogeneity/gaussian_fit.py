@@ -155,8 +155,7 @@ def _read(path: Path, training: Training) -> tuple[dict, dict, np.ndarray]:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        said = file.metadata()
-        tensors = {k: file.get_tensor(k) for k in file.keys()}
+        said, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}
     part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
     training.decoder.load_state_dict(part("decoder."))
     values: dict[int, dict[str, torch.Tensor]] = {}

@@ -191,8 +191,7 @@ def load_inputs(
     width = particles.box * particles.pixel_size
     radius = min(DETAIL if config.resolution is None else width / config.resolution, particles.box / 2 - 2, LARGEST)
     box = 2 * int(np.ceil(radius)) + 4
-    voxel = width / box
-    reference = str(config.reference)
+    voxel, reference = width / box, str(config.reference)
     density = load_density(reference, voxel)
     diameter = particle_diameter(density, voxel)
     if diameter > width:

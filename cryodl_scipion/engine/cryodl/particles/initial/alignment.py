@@ -160,8 +160,7 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
     # the first map need not be centred as the other is: shifts are searched as well
     grid, device = Grid(STEP), target.device
     every = torch.as_tensor(rotation_matrices(grid.angles(np.arange(len(grid)))), dtype=torch.float32, device=device)
-    shifts = _shifts(4.0, 2.0, device)
-    rotated = Rotatable(density, coarse)
+    shifts, rotated = _shifts(4.0, 2.0, device), Rotatable(density, coarse)
     scores = torch.cat([_scores(target[within], rotated.at(part), coarse, shifts) for part in every.split(BATCH)])
     best, rotated = (-1.0, density), Rotatable(density, ball)
     for number in scores.amax(1).topk(TRIED).indices.tolist():

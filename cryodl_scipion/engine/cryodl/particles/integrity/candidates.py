@@ -62,8 +62,7 @@ def draw_examples(
 def _filtered(source: Source, rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """(m, box, box) images with the CTF's phases mended, particles in the middle, and detail faded by frequency."""
     images = source.images(rows).cpu()
-    box = images.shape[-1]
-    transform = torch.fft.rfft2(images)
+    box, transform = images.shape[-1], torch.fft.rfft2(images)
     if source.particles.optics is not None:
         transform = transform * source.particles.ctf(rows)
     envelope = torch.exp(-((torch.arange(box // 2 + 1) / (box * source.particles.pixel_size / SHOWN)) ** 2))

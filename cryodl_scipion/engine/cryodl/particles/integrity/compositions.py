@@ -189,8 +189,7 @@ def overlaps(one: torch.Tensor, two: torch.Tensor) -> tuple[float, float, np.nda
     the shift (3,) zyx in voxels of the second for it. Both are taken as bodies: 1 where there is density, else 0."""
     factor = max(1, one.shape[-1] // COARSE)
     bodies = [_body(torch.nn.functional.avg_pool3d(d[None, None].float(), factor)[0, 0]) for d in (one, two)]
-    smaller = min(float(b.sum()) for b in bodies)
-    side = 2 * bodies[0].shape[-1]
+    smaller, side = min(float(b.sum()) for b in bodies), 2 * bodies[0].shape[-1]
     first, second = (torch.fft.rfftn(b, s=(side,) * 3) for b in bodies)
     common = torch.fft.irfftn(first * second.conj(), s=(side,) * 3) / smaller
     position = np.array(np.unravel_index(int(common.argmax()), common.shape))

@@ -148,8 +148,7 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
     try:
         if os.path.getsize(path) > LARGEST:
             raise ValueError("it is larger than any result")
-        result = _sound(Result.read(path))
-        time = os.stat(path).st_mtime
+        result, time = _sound(Result.read(path)), os.stat(path).st_mtime
     except _ERRORS as error:
         return None, f"{path} is not a readable result: {_one_line(error)}"
     config: Config | None = None

@@ -213,8 +213,7 @@ class AnnotationStore:
 
     def redraw(self, tile: Tile, drawing: np.ndarray) -> Tile:
         """The Tile with another drawing."""
-        drawing = check_drawing(drawing, tile.size)
-        position = tile.drawing
+        drawing, position = check_drawing(drawing, tile.size), tile.drawing
         if position is None:
             position = self._free.pop() if self._free else self._used
             self._used = max(self._used, position + 1)

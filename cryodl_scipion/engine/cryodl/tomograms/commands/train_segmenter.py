@@ -33,8 +33,7 @@ UNSTARTED = "unet"  # network of a training that starts from random weights
 def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOutputs:
     config = _as_the_start(config)
     training, method = TrainingRun(run, config), segmenter_method(config.network)
-    gathered = sources.gather(config, method)
-    folder = training.take_folder()
+    gathered, folder = sources.gather(config, method), training.take_folder()
     training.take_device()
     training.start()
     split = split_examples(gathered.examples, HELD_OUT, np.random.default_rng(config.seed))

@@ -169,8 +169,7 @@ def load_regions(
     for index in spread_first(range(len(sources)), wanted):
         if len(used) == wanted:
             break
-        source = sources[index]
-        rng = np.random.default_rng((config.seed, index))
+        source, rng = sources[index], np.random.default_rng((config.seed, index))
         try:
             scale, _, _ = measured_halves(source)
             start, stop = held_out_rows(source)

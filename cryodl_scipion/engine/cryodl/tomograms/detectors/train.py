@@ -81,8 +81,7 @@ class DetectorTask(NetworkTask):
         else:
             species = int(rng.integers(len(self.positions)))
             tomogram, number = self.positions[species][rng.integers(len(self.positions[species]))]
-            one = self.training[tomogram]
-            reach = self.method.crop // 2 - 8
+            one, reach = self.training[tomogram], self.method.crop // 2 - 8
             corner = np.rint(one.points[species][number] - self.method.crop / 2 + rng.uniform(-reach, reach, 3))
         return self._cut(one, corner)
 

@@ -128,8 +128,7 @@ def each_volume(
     ValueError or FileNotFoundError: skipped. write: Name of the tomogram, path of the volume and what was found to the
     entry in the record; writes the files. Raises AllSkipped if no volume could be used."""
     config = run.config
-    named = named_volumes(config)
-    folder = Path(config.output)
+    named, folder = named_volumes(config), Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in free}
     record = FolderRecord(folder / index, settings)

@@ -221,8 +221,7 @@ def _labels_around(
     dz: int,
 ) -> np.ndarray:
     """(side, side) labels of a slice, those of the tile of `size` px in its middle; the rest is UNANNOTATED."""
-    result = np.full((side, side), UNANNOTATED, np.int32)
-    z = centre[0] + dz
+    result, z = np.full((side, side), UNANNOTATED, np.int32), centre[0] + dz
     if not 0 <= z < shape[0]:
         return result
     start = [max(c - size // 2, 0) for c in centre[1:]]

@@ -104,8 +104,7 @@ def soft_round(observed: ObservedSubtomograms, estimate: Estimate, grid: PoseGri
             weights[half] += responsibilities[part].sum(1).T @ (low.weights[rows][part] * inverse)
     sums = []
     for value, weight in zip(values, weights):
-        used = weight.amax(1) > MINIMUM * float(inverse.max())
-        one = Sums(ball)
+        used, one = weight.amax(1) > MINIMUM * float(inverse.max()), Sums(ball)
         one.add_nearest(torch.complex(*value[used].chunk(2, 1)), weight[used], grid.matrices[used])
         sums.append(one)
     new = _noise(low, noise, bank, values[0] + values[1], weights[0] + weights[1])

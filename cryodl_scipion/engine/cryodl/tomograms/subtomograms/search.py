@@ -45,8 +45,7 @@ class PoseGrid:
 
     def bank(self, volume: torch.Tensor) -> torch.Tensor:
         """(r, 2 d) coefficients of a structure in all orientations, real and imaginary parts side by side."""
-        rotated = Rotated(volume, self.ball)
-        step = max(1, int(SAMPLES / len(self.ball)))
+        rotated, step = Rotated(volume, self.ball), max(1, int(SAMPLES / len(self.ball)))
         return torch.cat([side_by_side(rotated.at(part)) for part in self.matrices.split(step)])
 
 

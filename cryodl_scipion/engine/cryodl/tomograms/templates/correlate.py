@@ -232,8 +232,7 @@ def best_scores(
     for start in range(0, len(angles), AT_ONCE):
         for number, kernel in enumerate(kernels.at(angles[start : start + AT_ONCE]), start):
             scores = tile.scores(transform_of(kernel, tile.shape))
-            lowest = min(lowest, float(scores.amin()))
-            better = scores > best
+            lowest, better = min(lowest, float(scores.amin())), scores > best
             best = torch.where(better, scores, best)
             which.masked_fill_(better, number)
         progress(min(AT_ONCE, len(angles) - start))
