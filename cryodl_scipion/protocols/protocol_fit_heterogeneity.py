@@ -19,8 +19,8 @@ from ..convert.particles.results import (
 from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
 from . import engine_protocol, one_of
-from .kinds import Mask, Options, OwnName, Section, sayIf
-from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParticles, checkParticles
+from .kinds import Options, OwnName, Section, sayIf
+from .particles.particle_kinds import MaskOfParticles, Particles, ParticlesBase, StructureOfParticles, checkParticles
 
 if HAS_TOMO:
     from tomo.objects import AverageSubTomogram, SetOfAverageSubTomograms, SetOfSubTomograms
@@ -93,9 +93,10 @@ class Fit(one_of.Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityO
             empty="the average of the subtomograms",
             related=False,
         ),
-        Mask(
+        MaskOfParticles(
             "inputMask",
             "Mask of the part of the molecule that may change.",
+            what="mask",
             empty="determined from the particles",
             related=False,
         ),
@@ -183,10 +184,11 @@ class GoAlong(one_of.Way[contract.LatentVolumesConfig, contract.LatentVolumesOut
             "Particles with latent coordinates, of *cryodl - fit heterogeneity*.",
             need=("raw", "ctf", "angles"),
         ),
-        Mask(
+        MaskOfParticles(
             "domainMask",
             "Mask of a domain that moves as a rigid body, at its position in the middle map. The output particles "
             "have the orientations and shifts of the domain, for a focused refinement.",
+            what="domain mask",
             label="Domain mask",
             to=("domain",),
             empty="none",

@@ -15,7 +15,7 @@ from ...convert import names, relion_star
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
 from ...objects import CryodlModel
-from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany, sayIf
+from ..kinds import MapOrModel, Mask, ModelOfProject, Pointing, PointingMany, sayIf
 from ..protocol_base import OneRunBase
 
 # MRC's modes of images: 1, 2, 4 bytes, and the half floats.
@@ -296,6 +296,10 @@ class StructureOfParticles(MapOrModel):
     def warn(self, protocol: Any, found: EMObject) -> List[str]:
         particles = protocol.inputParticles.get()
         return scaleWarnings(particles, found, self._what) if isinstance(particles, SetOfParticles) else []
+
+
+class MaskOfParticles(Mask, StructureOfParticles):
+    """A mask in the frame of the form's particles; the engine resamples and pads one of another pixel size or box."""
 
 
 class ParticleDenoiser(ModelOfProject):

@@ -103,6 +103,16 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertIn("no alignment", self.errors(makeParticles(self, "bare", count=MANY, aligned=False)))
         self.assertIn("no CTF", self.errors(makeParticles(self, "no ctf", count=MANY, ctf=False)))
 
+    def test_a_mask_of_another_pixel_size_and_box_is_said_before_the_run(self):
+        for pixel, said in ((PIXEL_SIZE, ()), (0.3 * PIXEL_SIZE, ("The mask has", "it is padded"))):
+            mask = (self.makeMap("mask", pixel, kind=VolumeMask), "outputVolume")
+            warnings = self.makeProtocol(
+                CryodlProtFitHeterogeneity, dict(self.pointers(), inputMask=mask), latent=1
+            ).warnings()
+            self.assertEqual("mask" in " ".join(warnings), bool(said), warnings)
+            for words in said:
+                self.assertIn(words, " ".join(warnings))
+
     def test_a_domain_gives_particles_and_a_map_of_its_own(self):
         mask = self.makeMap("mask", PIXEL_SIZE, kind=VolumeMask)
         pointers = dict(inputParticles=(self.fitted, "outputParticles"), domainMask=(mask, "outputVolume"))
