@@ -97,7 +97,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         self.assertEqual(gallery.names[RAW], [rawImageOf(item) for item in self.guessed.outputParticles])
         seen, guess = gallery.images(5)
         self.assertEqual((seen.shape, guess.min(), guess.max()), ((BOX, BOX), 5, 5))  # the fake writes the row's number
-        self.assertEqual(list(gallery.metrics), ["Strength of the denoised image"])
+        self.assertEqual(list(gallery.metrics), ["Explained by the structure", "Strength of the denoised image"])
 
     def test_oriented_particles_are_sorted_by_score(self):
         gallery = Gallery.ofSet(self.oriented.outputParticles)

@@ -5,6 +5,7 @@ import bench
 import mrcfile
 import pytest
 from recipes.other_tomograms import make_tomogram
+from synthetic import DATA
 
 from cryodl.__main__ import main
 from cryodl.contract import Result
@@ -12,7 +13,7 @@ from cryodl.contract import Result
 MOST = dict(membrane=0.001, ribosome=0.002, microtubule=0.002, filament=0.01)  # of the voxels
 
 
-@pytest.mark.skipif(not (bench.data_folder() / "structures").is_dir(), reason="structures are not there")
+@pytest.mark.skipif(not (DATA / "structures").is_dir(), reason="structures are not there")
 @pytest.mark.parametrize("pixel_size, snr, seed", [(13.0, 0.2, 3), (10.0, 0.4, 4)])
 def test_of_particles_alone_the_shipped_segmenters_take_few_voxels(tmp_path, pixel_size, snr, seed):
     copies = {bench.structure_file(name): 12 for name in ("1AON", "6ZWV", "3C91")}
