@@ -15,6 +15,7 @@ from synthetic import write_mrc
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.structures import load_density
 from cryodl.likelihood.decoys import decoys
+from cryodl.particles.commands import identify as identify_command
 from cryodl.particles.identify import candidates, ranking
 from cryodl.particles.identify.candidates import structure_files
 from cryodl.particles.identify.ranking import SURE, Compared, look_alike_chance, own_particles, shares_of
@@ -85,7 +86,9 @@ def test_junk_is_no_particle_of_the_structure_that_it_fits_best():
 
 
 def test_noise_shows_none(folder, monkeypatch):
+    monkeypatch.setattr(identify_command, "size_notes", lambda *_: ["fits better if the structure is scaled"])
     result = identify(folder, monkeypatch, "noise", particles="noise.star")
+    assert not any("scaled" in line for line in result.warnings)
     assert not result.outputs.found and "none of these" in " ".join(result.summary)
 
 

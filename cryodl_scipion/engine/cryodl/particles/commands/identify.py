@@ -6,7 +6,7 @@ from ...contract import IdentifyConfig, IdentifyOutputs, counted
 from ...io.particle_sets import read_particles
 from ...running.runner import PROGRAM, Run, command
 from ..identify.candidates import FULL, ParticleComparison, read_candidates, structure_files
-from ..identify.ranking import SURE, judge, rank, write_ranking
+from ..identify.ranking import SIGNAL, SURE, judge, rank, write_ranking
 from ..orientations.structure import size_notes
 
 TABLE = "ranking.csv"
@@ -29,7 +29,8 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
         ranking = rank(comparison, candidates, bar.update)
     found = judge(ranking.compared, ranking.signal, ranking.joint, config.particles)
     if not (found.found or found.alike):
-        run.warn(*size_notes(ranking.search, config.particles, ranking.compared[0].candidate.path))
+        if ranking.signal >= SIGNAL:  # noise fits some size best as well
+            run.warn(*size_notes(ranking.search, config.particles, ranking.compared[0].candidate.path))
         for one in ranking.compared:
             one.q = one.alike if one.alike >= SURE else 1.0
     write_ranking(folder / TABLE, ranking.compared)
