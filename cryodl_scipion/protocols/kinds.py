@@ -172,6 +172,7 @@ class Pointing(FormPart):
 
     CLASSES: str = "EMObject"  # that may be chosen, with commas
     LABEL: str = "Input"
+    SUGGESTED = True  # whether Scipion may fill it from the run that is selected; never where it is hidden at first
     KNOWN_AS = ""  # name under which a run remembers the object's file, where that alone tells it from another one
     to: Tuple[str, ...] = ()
 
@@ -192,10 +193,10 @@ class Pointing(FormPart):
         own = dict(allowsNull=True, help=f"{help}\n\nEmpty: {empty}.") if empty else dict(important=True, help=help)
         own.update(dict(allowsNull=True) if needed else {})
         self._arguments = dict(dict(own, label=self.label, condition=when, pointerClass=self.CLASSES), **arguments)
-        classes: str = self._arguments["pointerClass"]
-        if arguments.get("expertLevel") or (empty and "Volume" in classes):  # a map that is its own mask, or original
+        if arguments.get("expertLevel") or not self.SUGGESTED:
             # Scipion fills pointers of a new form from the selected run, seen or not, by the exact names of classes;
             # its list of objects to choose from strips them
+            classes: str = self._arguments["pointerClass"]
             self._arguments["pointerClass"] = ",".join(f"{name} " for name in classes.split(","))
 
     def addTo(self, form: Form, protocol: Any) -> None:

@@ -262,23 +262,32 @@ class TestCryodlForms(BaseTest):
                     continue
                 self.assertTrue(param.getLabel() and param.getHelp(), f"{protocolClass.__name__}.{name}")
 
-    def test_what_a_form_hides_is_not_filled_from_the_selected_run(self):
+    def test_the_selected_run_fills_neither_what_a_form_hides_nor_the_mask_of_its_own_map(self):
         from pyworkflow.gui.form import FormWindow
 
-        hidden = []
+        filled, hidden = set(), set()
         for protocolClass in ourProtocols():
             for name, param in self.newProtocol(protocolClass).getDefinition().iterParams():
                 # what modelFrom shows is asked for
-                unasked = "modelFrom" not in str(param.condition.get())
-                if type(param) is params.PointerParam and param.isExpert() and unasked:
+                if type(param) is params.PointerParam and "modelFrom" not in str(param.condition.get()):
                     offered = param.pointerClass.get().split(",")
                     outputs = [(one, mock.Mock(**{"getClassName.return_value": one.strip()})) for one in offered]
                     form, pointer = mock.Mock(**{"getPreviousProtOutput.return_value": outputs}), mock.Mock()
                     FormWindow.suggestValueFromPreviousProt(form, param, pointer)
-                    pointer.set.assert_not_called()
-                    hidden.append(name)
-        self.assertIn("rawParticles", hidden)
-        self.assertIn("inputMicrographs", hidden)
+                    field = f"{protocolClass.__name__[len('CryodlProt') :]}.{name}"
+                    filled |= {field} if pointer.set.called else set()
+                    hidden |= {field} if param.isExpert() else set()
+        self.assertEqual(filled & hidden, set())
+        self.assertLessEqual({"Denoise.rawParticles", "ExtractParticles.inputMicrographs"}, hidden)
+        wrong = {"ImproveMap.inputMask", "EvaluateMap.inputMask", "EvaluateMap.inputBefore"}
+        self.assertEqual(filled & wrong, set())
+        right = {
+            "ImproveMap.inputVolume",
+            "FitHeterogeneity.inputVolume",
+            "Pick.inputStructure",
+            "Pick.inputMicrographs",
+        }
+        self.assertLessEqual(right, filled)
 
     def test_no_two_fields_of_a_form_have_one_label(self):
         twice = []

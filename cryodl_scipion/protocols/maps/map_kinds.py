@@ -100,6 +100,12 @@ class Maps(Map):
         return empty or [p for volume in self.items(protocol) for p in mapProblem(volume, self.what)]
 
 
+class OtherMap(Map):
+    """To compare another one with."""
+
+    SUGGESTED = False
+
+
 class HalfMap(Map):
     LABEL, to = "Half-map", ()
 
@@ -110,6 +116,7 @@ class HalfMap(Map):
 
 class MapMask(Map):
     CLASSES, LABEL, to = "VolumeMask,Volume", "Mask", ("mask",)
+    SUGGESTED = False  # a map would become its own mask
 
     def filesOf(self, protocol: Any, found: Volume) -> Dict[str, Any]:
         return {self.fills[0]: protocol._mapFor(found)}
@@ -117,6 +124,7 @@ class MapMask(Map):
 
 class MaskOrStructure(kinds.Pointing):
     CLASSES, LABEL, to = "VolumeMask,Volume,AtomStruct", "Mask", ("mask", "mask_structure")
+    SUGGESTED = False
 
     def valuesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
         return dict(dict.fromkeys(self.fills), **{self.fills[isinstance(found, AtomStruct)]: structureFileOf(found)})

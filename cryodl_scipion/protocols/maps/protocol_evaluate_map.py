@@ -15,12 +15,12 @@ from ..engine_protocol import fscFrom, volumeFrom
 from ..kinds import AtomicModel, Options, sayIf
 from ..one_of import OneOf, Way
 from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
-from .map_kinds import DOUBT, FrameChoice, HalfMap, Map, MapMask, MapsBase, ownOrigin
+from .map_kinds import DOUBT, FrameChoice, HalfMap, Map, MapMask, MapsBase, OtherMap, ownOrigin
 
 PROCESSED = "inputProcessed"
 CURVES, RESIDUES, LOCAL = "fsc.csv", "residues.csv", "local_resolution.mrc"
 _OTHERS = (
-    Map(
+    OtherMap(
         "inputBefore",
         "Map to compare with, such as the map before improvement, on the same grid. It is measured with the same mask.",
         label="Original map",

@@ -104,7 +104,7 @@ def _improve(
         # of the halves as they are if no mask is given: that the network empties the solvent must not count as a gain
         inside = atoms.dense_mask(halves[0].data + halves[1].data, volume.voxels_zyx) if mask is None else mask
         test, found = _half_map_test(volume, halves, parts, inside, run)
-        edited = doubt.in_no_half(improved, halves, inside)
+        edited = doubt.in_no_half(improved if mask is None else improved * mask, halves, inside)
         found, (size, place) = dataclasses.replace(found, edited=edited), doubt.largest_piece(edited, volume)
         if size > EDITED:
             run.warn(

@@ -109,14 +109,14 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     bank = search.bank.with_gain(gain.to(search.disc.device))
     values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma), FAR)).cpu().numpy()
     views = bank.reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
-    # what an image shows, of another molecule, too, over what its CTF lets through of the structure
-    excess = lambda part: (
-        ((part.match.abs().square() / 4 - part.weight) @ views)
-        / (part.weight.square() @ views.square()).clamp(min=1e-30)
-    )
-    energies = lambda part: (
-        ((part.weight @ views) * torch.stack([excess(part).clamp(1, 1), excess(part).clamp(min=1)])).cpu().numpy()
-    )
+
+    def energies(part: Observed) -> np.ndarray:
+        """(2, n): what the CTFs let through of the structure; what the images show, of another molecule, too."""
+        alone = part.weight @ views
+        seen = (part.match.abs().square() / 4 - part.weight) @ views
+        excess = seen / (part.weight.square() @ views.square()).clamp(min=1e-30)
+        return torch.stack([alone, alone * excess.clamp(min=1)]).cpu().numpy()
+
     parts = np.array_split(np.arange(len(found_evidence)), -(-len(found_evidence) // CHUNK))
     every = np.concatenate([energies(search.source.observed(part, search.disc)) for part in parts], axis=1)
     # what a particle's evidence is, on average, for such energy
