@@ -175,4 +175,5 @@ def test_the_cut_loses_no_more_than_asked_where_probabilities_are_right():
         cut = particle_cut(posterior.tolist(), 0.6, 0.02)
         assert 0.015 < (posterior[~noise] < cut).mean() < 0.025
         assert (posterior[noise] < cut).mean() > 0.6
+    assert particle_cut([1.0] * 9, 0.5, 0.02) > 0.9  # all junk is in the classes that are left out
     assert particle_cut([1.0] * 9, 1.0, 0.02) == particle_cut([0.5] * 9, 0.5, 0) == particle_cut([], 0.5, 0.02) == 0

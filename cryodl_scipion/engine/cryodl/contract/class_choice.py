@@ -80,7 +80,7 @@ def particle_cut(probabilities: typing.Sequence[float], prior: float, lost: floa
     now = prior
     for _ in range(100):
         up, down = now / prior, (1 - now) / (1 - prior)
-        own = [v * up / (v * up + (1 - v) * down) for v in values]
+        own = [v * up / max(v * up + (1 - v) * down, 1e-30) for v in values]  # 0 / 0 where all show more than noise
         now = sum(v * n for v, n in zip(own, bins)) / len(probabilities)
     allowed, gone = lost * now * len(probabilities), 0.0
     for position, count in enumerate(bins):
