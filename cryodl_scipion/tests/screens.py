@@ -63,7 +63,7 @@ class Screens:
             ("CryodlProtConsensus", ("showPicks",)),
             ("CryodlProtAssess", ("showMicrographs",)),
             ("CryodlProtSimulate", ()),
-            ("CryodlProtAutoPick", ("showRounds", "showRoundPicks")),
+            ("CryodlProtAutoPick", ("showRounds",)),
             ("CryodlProtTrainFromStructure", ()),
         ):
             openers["analyze_" + name] = lambda name=name: self.analyze(self.last(name))

@@ -202,7 +202,6 @@ class TestCryodlScreens(CryodlTest):
             "wizard_threshold",
             "wizard_diameter_pick",
             "showRounds_CryodlProtAutoPick",
-            "showRoundPicks_CryodlProtAutoPick",
             "analyze_CryodlProtSimulate",
             "analyze_CryodlProtTrainFromStructure",
             "form_CryodlProtTrainFromStructure_Training",

@@ -236,13 +236,14 @@ class PagedWindow(window.CanvasWindow):
 
     _grid(number of all tiles): columns and rows of a page. order(): positions of what is shown. _tileOf(number in the
     order, position): images side by side, and the caption. _words(): the message. _counted(order): what follows the
-    number of pages. _isPale(position): whether it is not kept."""
+    number of pages. _isPale(position): whether it is not kept. open(position): of what was clicked."""
 
     _addControls: Any
     _grid: Any
     order: Any
     _tileOf: Any
     _words: Any
+    open: Any
     _counted: Any = staticmethod(lambda order: "")
     _isPale: Any = staticmethod(lambda position: False)
 
@@ -257,7 +258,14 @@ class PagedWindow(window.CanvasWindow):
         ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         self.addFigure(size)
         self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
+        self._canvas.mpl_connect("button_press_event", self._clicked)
         self.refresh()
+
+    def _clicked(self, event: Any) -> None:
+        if event.inaxes is self._axes and event.xdata is not None:
+            place = tileAt(event.xdata, event.ydata, self._tile, self._columns, len(self._shown))
+            if place is not None:
+                self.open(self._shown[place])
 
     def turn(self, step: int) -> None:
         self._page += step
@@ -290,7 +298,6 @@ class GalleryWindow(PagedWindow):
     def __init__(self, parent: Any, data: Any, title: str, figure: Any = None, subset: Any = None) -> None:
         self._subset, self._figureFirst = subset, figure
         PagedWindow.__init__(self, parent, data, title, (12, 7.6))
-        self._canvas.mpl_connect("button_press_event", self._clicked)
 
     def _addControls(self, row: Any, below: Any) -> None:
         self._first = tk.IntVar(self.root, len(self._data))
@@ -370,12 +377,6 @@ class GalleryWindow(PagedWindow):
         if label is not None and len(order):
             text += f", {label.lower()} at least {shortNumber(self._data.metrics[label][order[kept - 1]])}"
         return text
-
-    def _clicked(self, event: Any) -> None:
-        if event.inaxes is self._axes and event.xdata is not None:
-            place = tileAt(event.xdata, event.ydata, self._tile, self._columns, len(self._shown))
-            if place is not None:
-                self.open(self._shown[place])
 
     def open(self, position: int) -> None:
         ParticleWindow(self.root.winfo_toplevel(), self._data, position, self.resolution()).show()

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Helpers beside the fields of the protocols on micrographs, particles and maps."""
 
-from typing import Any
+from typing import Any, Sequence
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
+from pyworkflow.utils import getListFromRangeString, getRangeStringFromList
 
 from ..protocols.inputs import chosenInputs
 from ..protocols.model_field import diameterOf
@@ -125,7 +126,9 @@ class CryodlThresholdWizard(form_wizard.FormWizard, title="Score threshold", thr
         PicksWindow(form.root, data, "Score threshold", accept, value).show()
 
 
-class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", threshold="SelectClasses"):
+class CryodlClassThresholdWizard(
+    form_wizard.FormWizard, title="Threshold", threshold="SelectClasses", chosen="SelectClasses"
+):
     def open(self, form: Form) -> None:
         classes = form.protocol.inputClasses.get()
         if classes is None or classes.getSize() == 0:
@@ -133,10 +136,18 @@ class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", thre
         from ..viewers.particles.viewer_classes2d import Classes2D, Classes2DWindow
 
         data, minimum = Classes2D.ofSet(classes), form.protocol.minimumParticles.get()
-        value = form.protocol.threshold.get()
+        value, chosen = form.protocol.threshold.get(), form.protocol.chosen.get() or ""
+        if wrong := form.protocol.getParam("chosen").validate(chosen):
+            raise ValueError(wrong[0])
         value = data.threshold(minimum) if value is None else value
-        accept = lambda value: form.setVar("threshold", int(100 * value + 1e-6) / 100)  # no class less is kept
-        Classes2DWindow(form.root, data, "Threshold", value, minimum, accept=accept).show()
+
+        def accept(value: float, ids: Sequence[int]) -> None:
+            form.setVar("threshold", int(100 * value + 1e-6) / 100)  # no class less is kept
+            form.setVar("chosen", getRangeStringFromList(sorted(ids)) if ids else "")
+
+        Classes2DWindow(
+            form.root, data, "Threshold", value, minimum, accept=accept, chosen=getListFromRangeString(chosen)
+        ).show()
 
 
 class CryodlShippedModelWizard(

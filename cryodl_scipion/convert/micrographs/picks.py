@@ -190,11 +190,6 @@ def roundsInWords(rounds: Sequence[Dict[str, Any]], stopped: Optional[str] = Non
     return lines + [f"  round {r['round']}: {roundInWords(r)}" for r in rounds]
 
 
-def picksOfRound(folder: str, number: int) -> str:
-    """Folder with the STAR files of one round's picks, on the micrographs that it learned from."""
-    return os.path.join(folder, _ROUNDS, f"{number}", "picks")
-
-
 # Attribute of a set that we made: the folder with all candidates down to a low score, one STAR file per micrograph.
 CANDIDATES = "_cryodlCandidates"
 # The engine's folder of the areas that were avoided, beside that of the candidates.

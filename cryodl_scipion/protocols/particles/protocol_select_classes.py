@@ -5,7 +5,8 @@ from typing import Any, List, Optional, Sequence
 
 from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
-from pyworkflow.protocol import Form
+from pyworkflow.protocol import Form, params
+from pyworkflow.utils import getListFromRangeString
 
 from ...convert.form import addConfigParams, readConfig
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
@@ -18,7 +19,8 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
 
     In: classes of *cryodl - classify particles in 2d*. Out: the particles of the kept classes, without those that may
     show only noise; these classes; and all other particles. Without a threshold a class is left out only if it would
-    take more from a map than it gives. The wizard shows which averages a threshold keeps. It takes seconds."""
+    take more from a map than it gives. The wizard shows which averages a threshold keeps; a click there keeps or
+    rejects one. It takes seconds."""
 
     _label = "select 2d classes"
     _possibleOutputs = protocol_base.possibleOutputs(contract.SelectClassesConfig)
@@ -27,7 +29,18 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         form.addSection("Input")
         help = "Classes of *cryodl - classify particles in 2d*, which have scores."
         kinds.Pointing("inputClasses", help, label="Input classes", pointerClass="SetOfClasses2D").addTo(form, self)
-        addConfigParams(form, contract.SelectClassesConfig, ["threshold", "good_lost", "minimum_particles"])
+        addConfigParams(form, contract.SelectClassesConfig, ["threshold"])
+        form.addParam(
+            "chosen",
+            params.StringParam,
+            default="",
+            allowsNull=True,
+            validators=[params.Format(getListFromRangeString, "*Classes to keep* is not numbers such as 1,4-8.")],
+            label="Classes to keep",
+            help="Numbers of classes, such as 1,4-8, as clicks on the averages in the wizard or in the window of the "
+            "classes choose them; threshold and numbers of particles do not count then.\n\nEmpty: chosen by score.",
+        )
+        addConfigParams(form, contract.SelectClassesConfig, ["good_lost", "minimum_particles"])
 
     def _insertAllSteps(self) -> None:
         self._insertFunctionStep(
@@ -36,15 +49,13 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             self.threshold.get(),
             self.minimumParticles.get(),
             self.goodLost.get(),
+            self.chosen.get(),
             needsGPU=False,
         )
 
-    def selectStep(self, count: int, threshold: float, minimum: Optional[int], lost: float) -> None:
+    def selectStep(self, count: int, threshold: float, minimum: Optional[int], lost: float, chosen: str) -> None:
         source = self.inputClasses.get()
-        rows = classRows(source)
-        ids, used = keptIds(rows, threshold, minimum)
-        if not ids:
-            raise ValueError(self._nothingKept(rows, used))
+        ids = self._kept(classRows(source), threshold, minimum)
         particles, rejected = self._createSetOfParticles(), self._createSetOfParticles("rejected")
         classes = self._createSetOfClasses2D(source.getImagesPointer())
         for one in (particles, rejected):
@@ -58,12 +69,27 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         for output in outputs.values():
             self._defineSourceRelation(self.inputClasses, output)
 
-    def _nothingKept(self, rows: Sequence[Sequence[Any]], used: float) -> str:
-        return (
-            f"No class has a score of {used:g} and enough particles (*Minimum number of particles*); the "
-            f"best score is {max(row[4] for row in rows):.2f}. Choose a lower threshold, or check whether the picks "
-            "are particles."
-        )
+    def _kept(self, rows: Sequence[Sequence[Any]], threshold: Any, minimum: Optional[int]) -> List[int]:
+        """Ids of the classes of classRows that are kept. Raises ValueError if there are none."""
+        if self.chosen.get():
+            asked, there = set(getListFromRangeString(self.chosen.get())), {row[0] for row in rows if row[3]}
+            if asked - there:
+                strange = ", ".join(str(number) for number in sorted(asked - there))
+                raise ValueError(f"*Classes to keep* names {strange}; the classes with particles are {sorted(there)}.")
+            return sorted(asked)
+        if any(row[4] is None for row in rows):
+            raise ValueError(
+                "The classes have no scores. Choose classes of *cryodl - classify particles in 2d*, or name the "
+                "*Classes to keep*."
+            )
+        ids, used = keptIds(rows, threshold, minimum)
+        if not ids:
+            raise ValueError(
+                f"No class has a score of {used:g} and enough particles (*Minimum number of particles*); the "
+                f"best score is {max(row[4] for row in rows):.2f}. Choose a lower threshold, or check whether the "
+                "picks are particles."
+            )
+        return ids
 
     def _validate(self) -> List[str]:
         classes = self.inputClasses.get()
@@ -71,16 +97,12 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             return []  # pyworkflow names it
         config = readConfig(self, contract.SelectClassesConfig, classes="-", output="-", particles=None)
         rows = classRows(classes) if classes.getSize() else []
-        wrong = (
-            contract.check(config)
-            or kinds.sayIf(not rows, "The set of classes is empty. Choose another.")
-            or kinds.sayIf(
-                any(row[4] is None for row in rows),
-                "The classes have no scores. Choose classes of *cryodl - classify particles in 2d*.",
-            )
-        )
-        ids, used = ([1], 0.0) if wrong else keptIds(rows, config.threshold, config.minimum_particles)
-        return wrong if ids else [self._nothingKept(rows, used)]
+        wrong = contract.check(config) or kinds.sayIf(not rows, "The set of classes is empty. Choose another.")
+        try:
+            _ = wrong or self._kept(rows, config.threshold, config.minimum_particles)
+        except ValueError as error:
+            return [str(error)]
+        return wrong
 
     def _summary(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
@@ -90,25 +112,29 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         score = {row[0]: row[4] for row in classRows(output)}
         count = sum(row[3] for row in classRows(output))  # of the particles, whose set may be lost
         of_kept = sum(row[3] for row in rows if row[0] in score)
-        expected = min(1.0, sum(row[3] * row[4] for row in rows if row[0] in score) / max(1, count))
+        good = sum(row[3] * (row[4] or 0) for row in rows if row[0] in score)
+        expected = min(1.0, good / max(1, count)) if None not in score.values() else None
         noise, lost = max(0, of_kept - count), max(0, sum(row[3] for row in rows) - of_kept)
         more = f", and {contract.counted(noise, 'particle')} of kept classes that may show only noise" if noise else ""
         return [
-            f"*{contract.counted(count, 'particle')}* in {contract.counted(output.getSize(), 'class', 'classes')} with "
-            f"a score of at least {self._lowest(output):.2f}; {100 * expected:.0f} % of them are expected to be good.",
+            f"*{contract.counted(count, 'particle')}* in {contract.counted(output.getSize(), 'class', 'classes')} "
+            f"{self._choice(output)}"
+            + ("." if expected is None else f"; {100 * expected:.0f} % of them are expected to be good."),
             f"Left out: {contract.counted(max(0, len(rows) - output.getSize()), 'class', 'classes')} with "
             f"{contract.counted(lost, 'particle')}{more}.",
-        ] + contract.class_choice_warnings(expected)
+        ] + contract.class_choice_warnings(1.0 if expected is None else expected)
 
-    def _lowest(self, output: SetOfClasses2D) -> float:
+    def _choice(self, output: SetOfClasses2D) -> str:
         asked = self.threshold.get()
-        return min(row[4] for row in classRows(output)) if asked is None else asked
+        return (
+            "chosen one by one"
+            if self.chosen.get()
+            else f"with a score of at least {min(row[4] for row in classRows(output)) if asked is None else asked:.2f}"
+        )
 
     def _methods(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
         if output is None:
             return []
-        return [
-            f"The {sum(row[3] for row in classRows(output))} particles of {output.getSize()} 2-D classes with a score "
-            f"of at least {self._lowest(output):.2f} were kept."
-        ]
+        count = sum(row[3] for row in classRows(output))
+        return [f"The {count} particles of {output.getSize()} 2-D classes {self._choice(output)} were kept."]

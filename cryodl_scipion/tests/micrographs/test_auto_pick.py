@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ...convert.micrographs.picks import bestRound, boxSizeFor, picksOfRound, readRounds
+from ...convert.micrographs.picks import bestRound, boxSizeFor, readRounds
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtImportModel, CryodlProtPick
-from ...viewers.micrographs.viewer_picks import CryodlPickViewer, PicksData, roundLines
+from ...viewers.micrographs.viewer_picks import CryodlPickViewer, roundLines
 from ...viewers.plots import drawRounds
 from ...wizards import single_particles
 from .. import synthetic
@@ -126,13 +126,7 @@ class TestCryodlAutoPick(CryodlTest):
         self.assertIn("No round is finished", roundLines([])[0])
         self.assertEqual([t.get_text() for t in axes.texts], ["4 picks", "6 picks", "8 picks", "10 picks"])
 
-    def test_each_round_has_its_picks_for_the_viewer(self):
-        mics = [m.clone() for m in self.imported.outputMicrographs]
-        seen = [
-            PicksData.ofFolder(mics, picksOfRound(self.finished.getPicksFolder(), n), 30).counts(0).tolist()
-            for n in (0, 1, 3)
-        ]
-        self.assertEqual(seen, [[2, 2], [3, 3], [5, 5]])
+    def test_analyze_results_shows_the_rounds(self):
         self.assertIs(Domain.findViewers(self.finished, DESKTOP_TKINTER)[0], CryodlPickViewer)
 
     def test_a_killed_run_goes_on_with_its_next_round(self):

@@ -129,6 +129,32 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("Score threshold is 2", errors(threshold=2.0))
         self.assertIn("Minimum number of particles is 0", errors(minimumParticles=0))
         self.assertIn("Fraction of good particles lost is 0.7", errors(goodLost=0.7))
+        self.assertIn("*Classes to keep* names 4, 9; the classes with particles are [1, 2, 3]", errors(chosen="3-4 9"))
+        self.assertIn("*Classes to keep* is not numbers such as 1,4-8", errors(chosen="1.5"))
+
+    def test_classes_that_were_clicked_are_kept_whatever_their_scores(self):
+        window = mock.Mock(_data=Classes2D.ofSet(self.classified.outputClasses), _turned=set(), _minimum=1)
+        window.threshold.return_value = 0.6
+        window.kept = lambda: Classes2DWindow.kept(window)
+        self.assertEqual(Classes2DWindow.choice(window), (0.6, []))
+        for position in (0, 2, 1, 1):  # the best out, the worst in, the second out and in again
+            Classes2DWindow.open(window, position)
+        self.assertEqual(Classes2DWindow.choice(window), (0.6, [2, 3]))
+        self.assertEqual([Classes2DWindow._isPale(window, n) for n in range(3)], [True, False, False])
+        self.assertIn("Kept: 2 classes", Classes2DWindow._words(window))
+        viewer = mock.Mock(protocol=self.classified)
+        with mock.patch.object(self.proj, "launchProtocol") as launched:
+            told = CryodlClasses2DViewer._subset(viewer, *Classes2DWindow.choice(window))
+        self.assertIn("The set of 2 chosen classes is made by", told)
+        run = launched.call_args[0][0]
+        run._objLabel = "by clicks"
+        self.proj.launchProtocol(run, wait=True)
+        run = self.finished(run)
+        self.assertEqual([one.getObjId() for one in run.outputClasses.iterItems()], [2, 3])
+        self.assertIn("in 2 classes chosen one by one", run.summary()[0])
+        self.assertIn("of 2 2-D classes chosen one by one", run._methods()[0])
+        every = run.outputParticles.getSize() + run.outputRejected.getSize()
+        self.assertEqual(every, self.classified.outputClasses.getImages().getSize() - 1)  # one is in no class
 
     # ----- viewer and wizard
     def test_classes_are_shown_the_best_or_the_largest_first(self):
@@ -167,8 +193,11 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         form = mock.Mock(protocol=self.selected)
         with mock.patch("cryodl_scipion.viewers.particles.viewer_classes2d.Classes2DWindow") as window:
             single_particles.CryodlClassThresholdWizard().show(form)
-            window.call_args[1]["accept"](0.738)
-        form.setVar.assert_called_once_with("threshold", 0.73)  # 0.74 would lose a class of 0.738
+            window.call_args[1]["accept"](0.738, [])
+            # 0.74 would lose a class of 0.738
+            self.assertEqual(form.setVar.mock_calls, [mock.call("threshold", 0.73), mock.call("chosen", "")])
+            window.call_args[1]["accept"](0.738, [3, 1, 2])
+        form.setVar.assert_called_with("chosen", "1-3")
         empty = mock.Mock(protocol=self.makeProtocol(CryodlProtSelectClasses))
         single_particles.CryodlClassThresholdWizard().show(empty)
         self.assertIn("Choose the 2-D classes first", empty.showError.call_args[0][0])

@@ -9,7 +9,7 @@ from tkinter import ttk
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import SetOfCoordinates
 from pyworkflow.protocol import STATUS_INTERACTIVE
 
 from ...convert.micrographs.ctfs import readAreas
@@ -21,9 +21,7 @@ from ...convert.micrographs.picks import (
     candidatesFolder,
     diameterInPixels,
     hasCandidates,
-    picksOfRound,
     questionsFile,
-    readPicks,
     readRounds,
     roundInWords,
     scoredPicks,
@@ -103,13 +101,6 @@ class PicksData(CountedPicks):
         data = cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used, avoided)
         data.notPicked = len(micrographs) - len(scored)
         return data
-
-    @classmethod
-    def ofFolder(cls, micrographs: SetOfMicrographs, folder: str, diameter: float) -> Any:
-        """Of a folder of STAR files, for those of the micrographs that have one. diameter: px."""
-        names = micrographNames(micrographs)
-        paths = [(m, os.path.join(folder, names[m.getObjId()] + ".star")) for m in micrographs]
-        return cls([(m, readPicks(path)) for m, path in paths if os.path.exists(path)], diameter)
 
     def picks(self, index: int, threshold: float) -> Any:
         """(n, 3) x, y (px of the micrograph) and score of the picks of one micrograph that reach the threshold."""
@@ -213,28 +204,6 @@ class RoundsWindow(window.FollowingWindow):
         self._text.config(text="\n".join(roundLines(rounds)))
 
 
-class RoundPicksWindow(PicksWindow):
-    """picksOf: function that gives the PicksData of a round. rounds: their numbers. best: the one to begin with."""
-
-    def __init__(
-        self, parent: Any, picksOf: Callable[[int], Any], rounds: Sequence[int], best: int, title: str = "Rounds"
-    ) -> None:
-        self._picksOf, self._rounds, self._best = picksOf, rounds, best
-        PicksWindow.__init__(self, parent, picksOf(best), title)
-
-    def _addControls(self, slider: Any) -> None:
-        PicksWindow._addControls(self, slider)
-        row = self.addRow(self._list.master, (0, 2, 0, 4), before=self._list)
-        names = {number: f"{number} (best)" if number == self._best else str(number) for number in self._rounds}
-        chosen = tk.StringVar(self.root, names[self._best])
-        self.chooser = self.addChoice(row, "Round", chosen, names.values(), 10, self.showRound)
-
-    def showRound(self) -> None:
-        self._data = self._picksOf(self._rounds[self.chooser.current()])
-        self.value.set(self._data.threshold)
-        self.refresh()
-
-
 _NAME = "cryodl picks with scores"
 
 
@@ -323,25 +292,6 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
     def showRounds(self) -> Any:
         ended = lambda: not self.protocol.isActive()
         return self.window(RoundsWindow, self.protocol.getPicksFolder(), self.title("Rounds"), ended)
-
-    @panel(
-        "Picks of each round",
-        "Picks on the training micrographs of the rounds. Round 0 is the first model, before any training.",
-    )
-    def showRoundPicks(self) -> Any:
-        rounds = readRounds(self.protocol.getPicksFolder())
-        if not rounds:
-            return self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")
-        known, title = [int(r["round"]) for r in rounds], self.title("Picks of each round")
-        return self.window(RoundPicksWindow, self._picksOfRound, known, bestRound(rounds), title)
-
-    def _picksOfRound(self, number: int) -> PicksData:
-        folder, micrographs = self.protocol.getPicksFolder(), self.protocol.getInputMicrographs()
-        # Å: the form's, else what the first round found; 0 if it found nothing
-        diameter = self.protocol.particleDiameter.get() or float(readRounds(folder)[0].get("picked_diameter") or 0)
-        return PicksData.ofFolder(
-            [m.clone() for m in micrographs], picksOfRound(folder, number), diameter / micrographs.getSamplingRate()
-        )
 
 
 class CryodlPickViewer(

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of 2-D classes and of the choice among them."""
 
-import functools
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 from pwem.objects import EMSet
+from pyworkflow.utils import getRangeStringFromList
 
 from ...convert.particles import classes2d, particles
 from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..gallery_window import Gallery, PagedWindow, readParticle
-from ..panels_viewer import PanelsViewer, panel, startFromScore
+from ..panels_viewer import PanelsViewer, panel, startFromScore, startRun
 from ..plots import BAD_COLOUR, GOOD_COLOUR, Figure, label, shrunk
 
 SIZE, SCORE = "number of particles", "score"
@@ -54,7 +54,8 @@ class Classes2D:
         return np.argsort(-(self.counts if by == SIZE else np.nan_to_num(self.scores, nan=-1)), kind="stable")
 
     def kept(self, threshold: float, minimum: Optional[int] = None) -> Any:
-        return (self.scores >= threshold) & (self.counts >= contract.fewest_particles(self.counts.tolist(), minimum))
+        scored = (self.scores >= threshold) | (not self.hasScores)
+        return scored & (self.counts >= contract.fewest_particles(self.counts.tolist(), minimum))
 
     def threshold(self, minimum: Optional[int] = None) -> float:
         """The threshold that *select 2d classes* chooses by itself; 0 without scores."""
@@ -74,9 +75,12 @@ _GRIDS = ((4, 2), (6, 3), (8, 4), (12, 6))  # columns and rows of a page: few cl
 
 
 class Classes2DWindow(PagedWindow):
-    """data: Classes2D. value, minimum: to begin with. accept: of wizards, function that takes the threshold; with it
-    there are the buttons Use and Cancel, and show() waits. subset: function that starts a run which keeps the classes
-    from a score, and says so in one sentence; None for none."""
+    """A click keeps a class that the threshold rejects, or the other way round.
+
+    data: Classes2D. value, minimum: to begin with. accept: of wizards, function that takes the threshold and, if there
+    were clicks, the ids of the kept classes; with it there are the buttons Use and Cancel, and show() waits. subset: as
+    accept; it starts a run which keeps these classes, and says so in one sentence; None for none. chosen: ids that were
+    chosen earlier."""
 
     def __init__(
         self,
@@ -87,9 +91,12 @@ class Classes2DWindow(PagedWindow):
         minimum: Optional[int] = None,
         accept: Any = None,
         subset: Any = None,
+        chosen: Sequence[int] = (),
     ) -> None:
-        self._accept, self._minimum, self._value = accept, minimum, value if data.hasScores else 0
-        self._subset: Any = subset if data.hasScores else None
+        self._accept, self._subset, self._minimum = accept, subset, minimum
+        self._value = value if data.hasScores else 0
+        before = zip(data.ids, data.kept(value, minimum))
+        self._turned: Set[int] = {n for n, (one, kept) in enumerate(before) if chosen and kept != (one in chosen)}
         PagedWindow.__init__(self, parent, data, title, (13, 8.2))
 
     def _addControls(self, row: Any, below: Any) -> None:
@@ -107,11 +114,23 @@ class Classes2DWindow(PagedWindow):
         ttk.Label(below, textvariable=self.message).pack(anchor=tk.W, padx=8)
 
     def use(self) -> None:
-        self._accept(self.threshold())
+        self._accept(*self.choice())
         self.root.destroy()
 
     def createSubset(self) -> None:
-        self.message.set(self._subset(self.threshold()))
+        self.message.set(self._subset(*self.choice()))
+
+    def open(self, position: int) -> None:
+        self._turned ^= {position}
+        self.refresh()
+
+    def kept(self) -> Any:
+        kept = self._data.kept(self.threshold(), self._minimum)
+        kept[list(self._turned)] ^= True
+        return kept
+
+    def choice(self) -> Tuple[float, Sequence[int]]:
+        return self.threshold(), [self._data.ids[n] for n in np.flatnonzero(self.kept())] if self._turned else []
 
     def threshold(self) -> float:
         """The slider's; before it is moved what it was set to, which it shows rounded."""
@@ -127,16 +146,14 @@ class Classes2DWindow(PagedWindow):
         return [self._data.picture(position)], self._data.caption(position)
 
     def _isPale(self, position: int) -> bool:
-        return self._data.hasScores and not self._data.kept(self.threshold(), self._minimum)[position]
+        return not self.kept()[position]
 
     def _words(self) -> str:
-        if not self._data.hasScores:
-            return "Class: particles (these classes have no scores)"
-        kept = self._data.kept(self.threshold(), self._minimum)
+        kept, scored = self.kept(), "score" if self._data.hasScores else "no score"
         return (
-            f"Class: particles, score. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
+            f"Class: particles, {scored}. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
             f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}, those that show only noise among "
-            "them; rejected classes are pale."
+            f"them; rejected classes are pale. A click keeps or rejects a class ({len(self._turned)} so far)."
         )
 
 
@@ -156,18 +173,23 @@ class CryodlClasses2DViewer(
     @panel(
         "Class averages",
         "All averages with their numbers of particles and scores, sorted by one of them. The slider shows which "
-        "classes a threshold keeps.",
+        "classes a threshold keeps; a click keeps or rejects one.",
     )
     def showClasses(self, classes: Union[EMSet, str]) -> Any:
         name = self.protocol.getRunName()
         if isinstance(classes, str):
-            return self.window(Classes2DWindow, Classes2D.ofForming(classes), f"{name}: classes so far")
-        data, asked = Classes2D.ofSet(classes), getattr(self.protocol, "threshold", None)
-        value = data.threshold() if asked is None or asked.get() is None else asked.get()
-        subset = functools.partial(
-            startFromScore, self.protocol, "outputClasses", "inputClasses", CryodlProtSelectClasses, "classes"
-        )
-        return self.window(Classes2DWindow, data, name, value, 1, None, subset)
+            return self.window(Classes2DWindow, Classes2D.ofForming(classes), f"{name}: classes so far", 0, 0)
+        data = Classes2D.ofSet(classes)
+        value = data.threshold() if isinstance(self.protocol, CryodlProtClassify2D) else data.scores.min()
+        return self.window(Classes2DWindow, data, name, value, 1, None, self._subset)
+
+    def _subset(self, threshold: float, ids: Sequence[int]) -> str:
+        to = self.protocol, "outputClasses", "inputClasses", CryodlProtSelectClasses
+        if not ids:
+            return startFromScore(*to, "classes", threshold)
+        said = f"The set of {contract.counted(len(ids), 'chosen class', 'chosen classes')} is made by the run {{}}."
+        chosen = getRangeStringFromList(sorted(ids))
+        return startRun(*to, f"chosen classes of {self.protocol.getRunName()}", said, chosen=chosen)[1]
 
     @panel("Particles of the classes", "The particles of each class.")
     def showParticles(self, classes: Union[EMSet, str]) -> Any:
