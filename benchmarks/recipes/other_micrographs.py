@@ -45,17 +45,17 @@ class Field:
         return rng.poisson(DOSE * px**2 * np.clip(passed * (1 + contrast), 0, None)).astype(np.float32)
 
     def _particles(self, wide, rng):
-        """Potential of particles that touch at most, and where they are."""
+        """Potential of particles that touch at most, and where they are; their centres (y, x) are kept."""
         field, covered = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE), bool)
         box = 2 * int(0.6 * wide) + 4
         views = [
             projection(self.atoms, self.weights, r, (0, 0), box, self.pixel_size) for r in random_rotations(60, rng)
         ]
-        centres, wanted = [], rng.uniform(0.1, 0.5) * (SIDE / wide) ** 2
+        self.centres, wanted = [], rng.uniform(0.1, 0.5) * (SIDE / wide) ** 2
         for centre in rng.uniform(box / 2, SIDE - box / 2, (2000, 2)):
-            if len(centres) < wanted and all(np.hypot(*(centre - other)) > 0.95 * wide for other in centres):
-                centres.append(centre)
-        for y, x in (np.array(centres) - box / 2).astype(int):
+            if len(self.centres) < wanted and all(np.hypot(*(centre - o)) > 0.95 * wide for o in self.centres):
+                self.centres.append(centre)
+        for y, x in (np.array(self.centres) - box / 2).astype(int):
             view = views[rng.integers(len(views))]
             field[y : y + box, x : x + box] += view
             covered[y : y + box, x : x + box] |= view > 0.05 * view.max()
