@@ -99,6 +99,7 @@ def sayIf(holds: Any, sentence: str) -> List[str]:
 
 
 _COLUMNS = re.compile(r" \(rln[A-Z][^()]*\)")  # of RELION, in brackets: left out as well
+_UNSEEN_BOLD = re.compile(r"\(\*([A-Z][^*()./]*)\*")  # Scipion takes it for bold only after a space
 _OPTION = re.compile(r"`[^`]*`|( \()?(?<![\w/-])--([a-z][a-z0-9-]*)(?(1)\))")
 
 
@@ -116,7 +117,7 @@ def inFormWords(protocol: Any, sentence: str) -> str:
 
     # the folder of a run cannot be chosen
     plain = _COLUMNS.sub("", withoutChecksum(sentence).replace("another --output", "a copy of this run"))
-    return _OPTION.sub(called, plain)
+    return _UNSEEN_BOLD.sub(r"(\1", _OPTION.sub(called, plain))
 
 
 @functools.lru_cache(maxsize=None)

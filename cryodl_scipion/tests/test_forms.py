@@ -163,7 +163,7 @@ class TestCryodlForms(BaseTest):
     def test_the_command_lines_options_are_called_by_the_forms_labels(self):
         run, engine = self.newProtocol(protocols.CryodlProtDetectParticles), "False discovery rate (--fdr): give --fdr "
         engine += "or other particles (--others, with another --output), `cryodl segment --label`, /a--fdr/--device cpu"
-        words = "False discovery rate: give *False discovery rate* or other particles (*Other particles*, with a copy "
+        words = "False discovery rate: give *False discovery rate* or other particles (Other particles, with a copy "
         words += "of this run), `cryodl segment --label`, /a--fdr/--device cpu"
         engine += ", no CTF (rlnDefocusU, and rlnVoltage): not corrected"
         words += ", no CTF: not corrected"

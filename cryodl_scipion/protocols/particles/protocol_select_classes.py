@@ -85,7 +85,7 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         ids, used = keptIds(rows, threshold, minimum)
         if not ids:
             raise ValueError(
-                f"No class has a score of {used:g} and enough particles (*Minimum number of particles*); the "
+                f"No class has a score of {used:g} and enough particles (Minimum number of particles); the "
                 f"best score is {max(row[4] for row in rows):.2f}. Choose a lower threshold, or check whether the "
                 "picks are particles."
             )
