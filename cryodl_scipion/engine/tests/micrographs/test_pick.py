@@ -49,6 +49,16 @@ def test_a_gone_file_of_a_list_is_skipped_and_a_pixel_size_far_off_is_said_at_th
     assert "says 8 Å/px; 4 Å/px" in result.summary[-1]
 
 
+def test_rows_that_are_not_numbers_are_said_and_get_no_pick(project):
+    with mrcfile.open(project / "mics/mic0.mrc", "r+") as mrc:
+        mrc.data[64:128] = np.nan
+    assert pick(project, "--threshold", "0.1") == 0
+    yx, _ = read_coordinates(project / "out")["mic0"]
+    assert len(yx) and not ((yx[:, 0] > 70) & (yx[:, 0] < 122)).any()
+    said = [line for line in Result.read(project / "result.json").warnings if "not numbers" in line]
+    assert len(said) == 1 and "mic0.mrc: 25.0% of the pixels are not numbers" in said[0]
+
+
 def test_border_and_minimum_distance_are_in_angstrom(project):
     pick(project, "--border", "80", "--minimum-distance", "100", "--threshold", "0")
     for yx, _ in read_coordinates(project / "out").values():

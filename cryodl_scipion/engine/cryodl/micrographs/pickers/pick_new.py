@@ -43,6 +43,8 @@ def pick_new(
     for name, path in run.items(todo, "micrograph"):
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
+            if missing := 1 - np.isfinite(image).mean():
+                run.warn(f"{path}: {missing:.1%} of the pixels are not numbers (NaN). Nothing is picked there.")
             yx, scores = _candidates(picker, image, path, config.pixel_size, settings)
             # the nearest pixel must exist too: Scipion's coordinates are whole numbers
             keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
