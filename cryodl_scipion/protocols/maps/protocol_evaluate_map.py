@@ -115,7 +115,7 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
         )
 
     def tell(self, protocol: Any, results: Sequence[contract.Result[contract.EvaluateMapOutputs]]) -> List[str]:
-        return [*super().tell(protocol, results), *protocol._frameLines()]
+        return [*super().tell(protocol, results), *(protocol._frameLines() if results else ())]
 
 
 class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):

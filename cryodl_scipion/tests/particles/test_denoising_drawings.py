@@ -190,6 +190,11 @@ class TestCryodlOrientationPlots(FolderTest):
         viewer_orient.drawDistributions(figure, scoresOf(path))
         self.assertEqual([axes.get_xlabel() for axes in figure.axes], ["Score", "Margin to the runner-up"])
         self.assertEqual([axes.lines[0].get_xdata()[0] for axes in figure.axes], [6, 0.5])
+        drawn = Figure()
+        values = {f"set {n}": np.random.default_rng(n).uniform(3.97, 60, 9) for n in range(20)}
+        viewer_orient.drawDistributions(drawn, values)
+        bars = [sum(patch.get_height() for patch in axes.patches) for axes in drawn.axes]
+        self.assertEqual(bars, [9] * 20)  # the lowest and the highest, too
 
     def test_probabilities_and_numbers_of_compositions(self):
         path = self.path("i.star")

@@ -39,7 +39,7 @@ def drawDistributions(figure: Figure, columns: Any) -> None:
         known = np.asarray(values, float)[np.isfinite(values)]
         if len(known):
             # values that are all but equal would have an axis that nobody can read
-            half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 2
+            half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 1.999  # rounded, the lowest must be in it
             middle = (known.min() + known.max()) / 2
             shown = (0, 1) if words.startswith("Probability") else (middle - half, middle + half)
             axes.hist(known, bins=40, range=shown, color=_BLUE)
