@@ -46,8 +46,8 @@ class CryodlImproveMapViewer(
 
     @panels_viewer.panel(
         "Half-map test",
-        "What is gained and what is invented: FSC of the half-maps, of both improved half-maps, and of one improved "
-        "half-map with the other raw one, and their resolutions at 0.143.",
+        "What is gained and what is invented: resolutions at FSC 0.143 of the half-maps (Raw; Control: filtered and "
+        "clipped alike), of both improved ones, and of one improved half-map with the other's control.",
     )
     def showTest(self, made: Made) -> Any:
         tests = {name: outputs.half_map_test for name, (_, outputs) in made.items() if outputs.half_map_test}
@@ -61,7 +61,7 @@ class CryodlImproveMapViewer(
             sentences += [f"{name}: {line}" if len(tests) > 1 else line for line in lines[1:]]
             reached = ["-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in keys]
             rows.append((name, *reached, f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-"))
-        return self.window(window.PicturesWindow, "Half-map test", {}, sentences, good, (_TITLES, rows))
+        return self.window(window.PicturesWindow, "Half-map test", {}, sentences, None if good else False, (_TITLES, rows))
 
     @panels_viewer.panel(
         "Improved map in ChimeraX",
