@@ -61,7 +61,9 @@ class CryodlImproveMapViewer(
             sentences += [f"{name}: {line}" if len(tests) > 1 else line for line in lines[1:]]
             reached = ["-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in keys]
             rows.append((name, *reached, f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-"))
-        return self.window(window.PicturesWindow, "Half-map test", {}, sentences, None if good else False, (_TITLES, rows))
+        return self.window(
+            window.PicturesWindow, "Half-map test", {}, sentences, None if good else False, (_TITLES, rows)
+        )
 
     @panels_viewer.panel(
         "Improved map in ChimeraX",
