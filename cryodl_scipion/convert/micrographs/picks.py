@@ -309,27 +309,25 @@ def thresholdsInWords(results: Sequence[Result[PickOutputs]]) -> str:
 def _expectedLines(results: Sequence[Result[PickOutputs]]) -> List[str]:
     """How many particles the scores tell of, and how certain that is; nothing where the engine says nothing. Where they
     do not tell particles from the rest, what the engine says of that, or of the answers, in its words."""
-    doubtful = [r for r in results if r.outputs.state in ("unsure", "answered")][-1:]
+    doubtful = [r for r in results if any((r.outputs.counts or {}).values()) and not r.outputs.expected][-1:]
     if doubtful:
         ask = "The scores do not suffice: *Answer questions* (Analyze results), two minutes of your time."
         told = [sentence.partition(".star. ")[2] for r in doubtful for sentence in r.summary]
         return [t for t in told if t] + sayIf(any(r.outputs.questions for r in results), ask)
-    expected = [r.outputs.expected_particles for r in results if r.outputs.expected_particles]
-    if not expected:
+    stated = [r.outputs for r in results if r.outputs.expected]
+    if not stated:
         return []
-    deviation = sum(e["deviation"] ** 2 for e in expected) ** 0.5
-    lines = [
-        f"According to the scores, these micrographs contain about {sum(e['number'] for e in expected):.0f} "
-        f"particles (standard deviation {deviation:.0f})."
+    number, counts = (
+        sum(one.expected_particles["number"] for one in stated),
+        [sum(one.counts.values()) for one in stated],
+    )
+    deviation = sum(one.expected_particles["deviation"] ** 2 for one in stated) ** 0.5
+    right = sum(count * one.expected["precision"] for count, one in zip(counts, stated)) / max(1, sum(counts))
+    return [
+        f"According to the scores, these micrographs contain about {number:.0f} particles (standard deviation "
+        f"{deviation:.0f}).",
+        f"About {right:.0%} of the picks should be particles; a higher threshold gives fewer and better ones.",
     ]
-    picked = [(sum((r.outputs.counts or {}).values()), r.outputs.expected or {}) for r in results]
-    picked = [(count, expected) for count, expected in picked if count]
-    if picked and all(expected for _, expected in picked):
-        right = sum(count * expected["precision"] for count, expected in picked) / sum(count for count, _ in picked)
-        lines.append(
-            f"About {right:.0%} of the picks should be particles; a higher threshold gives fewer and better ones."
-        )
-    return lines
 
 
 def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result[PickOutputs]]) -> Any:

@@ -254,11 +254,15 @@ class TestCryodlPick(PickTest):
         low = result(threshold=0.3, thresholds={"a": 0.3, "b": 0.00002}, counts={"a": 3})
         self.assertEqual(thresholdsInWords([low]), "2e-05 to 0.3, chosen for each micrograph")
         self.assertNotIn("should be", "\n".join(pickLines(self.pick().outputCoordinates, [low, both[0]])))
+        nothing = result(threshold=0.3, counts={"d": 0}, expected_particles=dict(number=7.0, deviation=9.0))
+        self.assertIn("about 60 particles", "\n".join(pickLines(self.pick().outputCoordinates, [*both, nothing])))
         self.assertIn("Protein is bright in these micrographs", text)
 
     def test_an_unsure_run_says_so_and_states_no_number(self):
         made = contract.COMMANDS["pick"].outputs
-        values = dict(state="unsure", questions="q.json", expected_particles=dict(number=315.0, deviation=144.0))
+        values = dict(
+            state="unsure", questions="q.json", counts={"a": 9}, expected_particles=dict(number=315.0, deviation=144.0)
+        )
         summary = ("9 picks in 2 micrographs: p/<micrograph>.star. Precision and recall are not stated.",)
         told = contract.Result("pick", contract.outputs_of(made, values, old=True), summary=summary)
         text = "\n".join(pickLines(self.pick().outputCoordinates, [told]))

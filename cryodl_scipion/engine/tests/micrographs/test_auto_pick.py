@@ -231,6 +231,16 @@ def test_a_model_that_taught_itself_is_no_surer_than_the_picks_that_it_began_wit
     assert any("are not stated" in said for said in result_of(copied).summary)
 
 
+def test_a_model_that_taught_itself_states_no_precision_of_its_picks(copied, monkeypatch):
+    """On EMPIAR-10028 it stated 0.98 where 0.74 was true."""
+    shutil.rmtree(copied / "out/model")
+    monkeypatch.setattr("cryodl.micrographs.commands.auto_pick.best_round", lambda entries: len(entries) - 1)
+    assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "4") == 0
+    outputs = result_of(copied).outputs
+    assert outputs["best_round"] == 1 and outputs["state"] == "clear" and outputs["expected"] is None
+    assert any("learnt from its own picks agrees" in said for said in result_of(copied).summary)
+
+
 def test_other_parameters_or_micrographs_are_refused(copied, capsys):
     assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "4", "--confident", "0.9") == 2
     assert "confident 0.8 (now 0.9)" in capsys.readouterr().err

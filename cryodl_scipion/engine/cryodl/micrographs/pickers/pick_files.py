@@ -69,6 +69,10 @@ SURE = 0.6
 # lies within in 18, recall and F1 in 19. Particles that overlap are missed, and no candidate tells of them.
 WITHIN = dict(precision=(0.09, 0.1), recall=(0.19, 0.09), f1=(0.09, 0.09))
 WORDS = dict(precision="precision", recall="recall", f1="F1")
+OWN_PICKS = (
+    "Precision and recall of the picks are not stated: a model that learnt from its own picks agrees with them too "
+    "well. See what `pick` states with the first model."
+)
 FEW_LABELS = (
     "Precision and recall of the picks are not stated: by the scores of a model that learnt from a few boxes they "
     "would be too high. Check the picks."
@@ -168,7 +172,7 @@ class Picks:
             candidates={n: str(path) for n, path in candidates.items() if path.exists()},
             # of the scores, and of what these promise too much on the micrographs that were asked
             expected_particles=dict(number=number, deviation=math.hypot(self.expected.deviation, (1 - f1) * number)),
-            expected=expected if self.trusted and any(self.counts.values()) else None,
+            expected=expected if self.trusted and "clear" not in self.card and any(self.counts.values()) else None,
             model=self.model,
             contrast=str(settings.contrast),
             particle_diameter=settings.particle_diameter or settings.scale,
@@ -199,7 +203,7 @@ class Picks:
         if self.answered and (told := self.answered.asked.estimate(made.threshold)):
             return f"{written}By the answers the threshold is {made.threshold:.2f}. {told.in_words()}"
         if not made.expected:
-            return written + (UNTOLD if made.state else FEW_LABELS)
+            return written + (OWN_PICKS if made.state == "clear" else UNTOLD if made.state else FEW_LABELS)
         found, number = made.expected, made.expected_particles
         stated = ", ".join(
             f"{word} {found[name]:.2f}" + (f" ({low:.2f} to {found[f'{name}_high']:.2f})" if low is not None else "")

@@ -207,7 +207,7 @@ class RoundLoop:
             agreement_first=alike[1] if alike else None,
             average_precision=read_card(model, "picker")["validation"]["average_precision"] if number else None,
             contrast=result.outputs["contrast"],
-            clear=result.outputs["expected"] is not None,
+            clear=result.outputs["state"] == "clear" or result.outputs["expected"] is not None,
             picked_diameter=self._diameter,
             seconds=int(time.monotonic() - start),
             warnings=list(result.warnings),
