@@ -314,18 +314,19 @@ def _expectedLines(results: Sequence[Result[PickOutputs]]) -> List[str]:
         ask = "The scores do not suffice: *Answer questions* (Analyze results), two minutes of your time."
         told = [sentence.partition(".star. ")[2] for r in doubtful for sentence in r.summary]
         return [t for t in told if t] + sayIf(any(r.outputs.questions for r in results), ask)
-    stated = [r.outputs for r in results if r.outputs.expected]
+    stated = [
+        (r.outputs.expected_particles, r.outputs.expected, r.outputs.counts) for r in results if r.outputs.expected
+    ]
     if not stated:
         return []
-    number, counts = (
-        sum(one.expected_particles["number"] for one in stated),
-        [sum(one.counts.values()) for one in stated],
+    number, variance = (
+        sum(n[name] ** power for n, _, _ in stated) for name, power in (("number", 1), ("deviation", 2))
     )
-    deviation = sum(one.expected_particles["deviation"] ** 2 for one in stated) ** 0.5
-    right = sum(count * one.expected["precision"] for count, one in zip(counts, stated)) / max(1, sum(counts))
+    counts = [sum((one or {}).values()) for _, _, one in stated]
+    right = sum(count * one["precision"] for count, (_, one, _) in zip(counts, stated) if one) / max(1, sum(counts))
     return [
         f"According to the scores, these micrographs contain about {number:.0f} particles (standard deviation "
-        f"{deviation:.0f}).",
+        f"{variance**0.5:.0f}).",
         f"About {right:.0%} of the picks should be particles; a higher threshold gives fewer and better ones.",
     ]
 
