@@ -110,7 +110,7 @@ def judged(model, images):
         matched, judged = train.judge_candidates(yx, image, own)
         hit, raw, reference = [*hit, matched[judged]], [*raw, scores[judged]], reference + len(image.positives)
     hit, raw = np.concatenate(hit), np.concatenate(raw)
-    found = adaptation.adapt(raw, tuple(card["calibration"]))
+    found = adaptation.adapt([raw], tuple(card["calibration"]))
     calibration, threshold = (found.calibration, found.threshold) if found else (card["calibration"], card["threshold"])
     scores = calibrate(raw, tuple(calibration))
     figures = matching.score_matched(hit, scores, reference, threshold)

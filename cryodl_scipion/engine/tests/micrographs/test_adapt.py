@@ -36,7 +36,7 @@ def heaps(particles, rest, apart=4.0, seed=0):
 @pytest.mark.parametrize("particles, rest", [(300, 300), (300, 40), (40, 300)])
 def test_two_components_of_scores_become_probabilities(particles, rest):
     hit, raw = heaps(particles, rest)
-    found = adapt(raw, UNSURE)
+    found = adapt([raw], UNSURE)
     before, after = (expected_calibration_error(hit, calibrate(raw, c)) for c in (UNSURE, found.calibration))
     assert after < 0.05 and after < 0.5 * before
     picked = calibrate(raw, found.calibration) >= found.threshold
@@ -46,9 +46,9 @@ def test_two_components_of_scores_become_probabilities(particles, rest):
 
 def test_scores_in_one_heap_keep_the_models_own_calibration():
     _, raw = heaps(60, 300, apart=1.5)
-    found = adapt(raw, UNSURE)
+    found = adapt([raw], UNSURE)
     assert found.own and found.calibration == UNSURE
-    assert not adapt(heaps(300, 300)[1], UNSURE).own
+    assert not adapt([heaps(300, 300)[1]], UNSURE).own
 
 
 @pytest.mark.parametrize("particles", [150, 300])
@@ -57,14 +57,25 @@ def test_a_heap_above_broad_others_begins_at_the_gap_below_it(particles):
     rng = np.random.default_rng(1)
     odds = np.concatenate([rng.normal(4.5, 0.8, particles), rng.uniform(-7, 1, 1200), rng.normal(0, 1.2, 300)])
     hit = np.arange(len(odds)) < particles
-    found = adapt(1 / (1 + np.exp(-odds)), (1.0, 0.0))
+    found = adapt([1 / (1 + np.exp(-odds))], (1.0, 0.0))
     assert found.separation < APART and not found.own
     scores = calibrate(1 / (1 + np.exp(-odds)), found.calibration)
     kept = scores >= found.threshold
     assert 2 * (kept & hit).sum() / (kept.sum() + particles) > 0.95
     assert abs(scores.sum() / particles - 1) < 0.1  # the expected number of particles
-    alone = adapt(1 / (1 + np.exp(-odds[~hit])), (1.0, 0.0))
+    alone = adapt([1 / (1 + np.exp(-odds[~hit]))], (1.0, 0.0))
     assert alone.own and alone.calibration == (1.0, 0.0)
+
+
+def test_micrographs_with_higher_scores_do_not_take_the_particles_from_the_others():
+    """As at a large defocus: a gap between micrographs is none between particles and the rest."""
+    rng = np.random.default_rng(2)
+    odds = [np.concatenate([rng.normal(m, 0.8, 150), rng.uniform(-7, 0, 400)]) for m in (6, 1.5, 1.5)]
+    raw = [1 / (1 + np.exp(-one)) for one in odds]
+    found = adapt(raw, (1.0, 0.0))
+    kept = lambda found, one: (calibrate(one, found.calibration)[:150] >= found.threshold).mean()
+    assert all(kept(found, one) > 0.8 for one in raw)
+    assert kept(adapt([np.concatenate(raw)], (1.0, 0.0)), raw[1]) < 0.1  # were it one micrograph
 
 
 @pytest.mark.parametrize("agreement, sure", [(0.98, True), (0.5, False)])
@@ -255,7 +266,7 @@ def test_answers_that_would_not_be_used_are_refused(given, word):
 
 def test_better_scores_stay_better():
     _, raw = heaps(100, 100)
-    scores = calibrate(raw, adapt(raw, UNSURE).calibration)
+    scores = calibrate(raw, adapt([raw], UNSURE).calibration)
     assert (np.argsort(scores) == np.argsort(raw)).all()
 
 
@@ -268,12 +279,12 @@ def test_probabilities_never_fall_as_scores_rise():
 
 
 def test_too_few_candidates_leave_the_models_own_calibration():
-    assert adapt(np.full(MINIMUM - 1, 0.5), UNSURE) is None
-    assert adapt(np.zeros(0), UNSURE) is None
+    assert adapt([np.full(MINIMUM - 1, 0.5)], UNSURE) is None
+    assert adapt([], UNSURE) is None
 
 
 def test_equal_scores_make_no_nonsense():
-    found = adapt(np.full(100, 0.3), UNSURE)
+    found = adapt([np.full(100, 0.3)], UNSURE)
     assert np.isfinite(found.calibration).all() and found.calibration[0] > 0
 
 

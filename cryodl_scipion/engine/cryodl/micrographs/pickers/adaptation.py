@@ -61,7 +61,7 @@ def ask_micrographs(
     mine = dataclasses.replace(sized[contrast], contrast=contrast, assumed=assumed)
     if settings.size_open and not mine.size and not contradicted:
         notes.append(UNSURE)
-    adapted = adapt(np.concatenate([np.zeros(0), *asked.raw(contrast)]), picker.calibration) if mine.general else None
+    adapted = adapt(asked.raw(contrast), picker.calibration) if mine.general else None
     if adapted:
         ranked = np.sort(calibrate(np.concatenate(asked.raw(contrast)), adapted.calibration))[::-1]
         each = len(asked.raw(contrast))
@@ -254,6 +254,7 @@ ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a pr
 # background, the gap is taken for even odds: of log odds smoothed by BROAD, below HALF of both heaps, by DEEP standard
 # errors. Odds change with BROAD around it.
 BROAD, HALF, DEEP = 0.5, 0.5, 5.0
+SHARED = 0.6  # of the micrographs' parts of both
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,9 +286,10 @@ class Adapted:
         return self.f1 >= TRUSTED_F1
 
 
-def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
-    """Adapted for candidates of one data set; None if there are too few. raw: (n,) raw scores of all candidates of some
-    micrographs. calibration: the model's own (slope, offset)."""
+def adapt(found: typing.Sequence[np.ndarray], calibration: tuple[float, ...]) -> Adapted | None:
+    """Adapted for candidates of one data set; None if there are too few. found: raw scores of all candidates of each of
+    some micrographs. calibration: the model's own (slope, offset)."""
+    raw = np.concatenate([np.zeros(0), *found])
     if len(raw) < MINIMUM:
         return None
     odds, upper = logit(raw), two_components(logit(raw), calibrate(raw, calibration))
@@ -296,7 +298,8 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
     separation = float((particles[0] - rest[0]) / np.sqrt((particles[1] ** 2 + rest[1] ** 2) / 2))
     fitted = tuple(calibration) if separation < APART else fit_to_probabilities(upper, raw)
     scores = calibrate(raw, fitted)
-    if separation < APART and (gap := _gap(logit(scores))) > logit(np.array(best_threshold(scores))):
+    least, gap = float(logit(np.array(best_threshold(scores)))), -np.inf if separation >= APART else _gap(logit(scores))
+    if gap > least and _together([logit(calibrate(one, fitted)) for one in found], least, gap):
         fitted = fitted[0] / BROAD, (fitted[1] - gap) / BROAD
         scores = calibrate(raw, fitted)
     threshold = best_threshold(scores)
@@ -322,6 +325,16 @@ def _gap(odds: np.ndarray) -> float:
     lowest = int(depth.argmax())
     apart = depth[lowest] > DEEP and dense[lowest] < HALF * heaps[lowest]
     return float(places[lowest]) if apart else -np.inf
+
+
+def _together(odds: typing.Sequence[np.ndarray], least: float, gap: float) -> bool:
+    """Whether the same micrographs have log odds above a gap and between `least` and the gap: particles at a large
+    defocus stand higher than those of other micrographs, which are particles, too."""
+    above, between = (
+        np.array([((x >= low) & (x < high)).sum() for x in odds]) for low, high in ((gap, np.inf), (least, gap))
+    )
+    shared = np.minimum(above / max(1, above.sum()), between / max(1, between.sum())).sum()
+    return bool(shared > SHARED or not between.any())
 
 
 def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
