@@ -66,6 +66,9 @@ def test_what_a_map_shows_and_no_half_has_is_found_and_nothing_else(planted):
     atoms, halves, absent = planted
     mean, mask = (halves[0].data + halves[1].data) / 2, dense_mask(halves[0].data + halves[1].data, np.ones(3))
     assert not in_no_half(mean, halves, mask).any() and not in_no_half(np.maximum(3 * mean, 0), halves, mask).any()
+    for background in (-0.3, 0.3):  # of both half-maps, which the map was freed from
+        moved = [dataclasses.replace(half, data=half.data + background * mean.max()) for half in halves]
+        assert not in_no_half(mean, moved, mask).any() and in_no_half(mean + absent, moved, mask).sum() > 300
     edited = in_no_half(mean + absent, halves, mask)
     found = dataclasses.replace(doubt(halves, [half.data for half in halves]), edited=edited)
     size, place = largest_piece(edited, halves[0])

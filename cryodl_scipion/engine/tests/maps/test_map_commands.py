@@ -25,7 +25,7 @@ from cryodl.maps.measures.volume import read_volume, write_volume
 class Doubling:
     """In the place of a trained network: twice the map."""
 
-    card = dict(name="twice", network="fast", working_pixel_size=1.0, resolutions=[3.0, 6.0])
+    card = dict(name="twice", network="fast", working_pixel_size=1.0, resolutions=[3.0, 6.0], weights_sha256="0")
 
     def improve(self, volume, overlap=0, batch_size=None, input_weight=0, resolution=None):
         return 2 * volume.data
@@ -101,6 +101,13 @@ def test_a_stopped_run_keeps_the_maps_that_it_has_improved(files, tmp_path, monk
     outputs = improve(files, tmp_path, **given).outputs
     assert improved == [files["map"], files["half1"], "stop", files["half2"]]
     assert not list((tmp_path / "new").glob("*.partial"))
+    improved.clear()
+    with pytest.raises(KeyboardInterrupt):
+        improve(files, tmp_path, output=whole, **given)
+    monkeypatch.setattr(Doubling, "card", dict(Doubling.card, weights_sha256="others of the same name"))
+    improve(files, tmp_path, output=whole, **given)
+    assert improved == [files["map"], files["half1"], "stop", files["map"], files["half1"], files["half2"]]
+    Path(whole).unlink()
     improve(files, tmp_path, output=whole, **given)
     for name in ("", "_half1", "_half2", "_doubt"):
         one, other = (read_volume(path.replace(".mrc", name + ".mrc")) for path in (outputs["map"], whole))

@@ -94,6 +94,11 @@ def test_how_far_the_structure_explains_each_image_is_told_whoever_denoises(proj
     assert roc_auc_score(np.arange(40) < 20, each[:2].ravel()) > 0.9
     assert roc_auc_score(np.arange(40) < 20, each[::2].ravel()) > 0.99 and each[2].mean() < 0.1
     assert 0.1 < result.outputs["explained"] < 0.9
+    with mrcfile.open("all.mrcs", "r+") as stack:
+        stack.data[:] = rng.normal(size=stack.data.shape)
+    result = denoise(particles="all.star", model="knows", output="none.star")
+    assert "no signal above the noise" in " ".join(result.warnings)
+    assert "cryodlExplained" not in read_particles("none.star").columns  # they would only scatter
 
 
 def test_images_come_out_in_their_order_whatever_the_batch(project, monkeypatch):

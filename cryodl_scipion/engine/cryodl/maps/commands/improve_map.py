@@ -69,7 +69,11 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     )
     if resolution:
         run.summary(f"Resolution of {volume.path}: {resolution:.3g} Å, {source}.")
+    # other weights may have the same name
+    settings = dict(run.settings, weights=improver.card["weights_sha256"])
+    folder = working_folder(dataclasses.replace(config, output=output), settings=settings)
     if made.unchanged:
+        shutil.rmtree(folder)
         run.warn(made.unchanged + " The mask was not applied, either." * (mask is not None))
         run.methods("The map was outside the map improver's training range, and not changed.")
         write_volume(output, volume.data, volume)
@@ -78,7 +82,7 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
         f"Improving {volume.path} ({' x '.join(str(n) for n in volume.data.shape[::-1])} px of "
         f"{volume.pixel_size:.4g} Å) by {improver.card['name']} on {run.device_name}."
     )
-    return _improve(config, run, improver, volume, halves, mask, made)
+    return _improve(config, run, improver, volume, halves, mask, made, folder)
 
 
 def _improve(
@@ -89,8 +93,8 @@ def _improve(
     halves: typing.Sequence[Volume],
     mask: np.ndarray | None,
     made: ImproveMapOutputs,
+    folder: Path,
 ) -> ImproveMapOutputs:
-    folder = working_folder(dataclasses.replace(config, output=made.map), settings=run.settings)
     parts = []
     for number, whole in enumerate((volume, *halves)):  # each takes minutes: a stopped run goes on with those it has
         kept = folder / f"{number}.npy"

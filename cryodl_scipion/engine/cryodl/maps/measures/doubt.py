@@ -118,7 +118,7 @@ def in_no_half(improved: np.ndarray, halves: typing.Sequence[Volume], mask: np.n
     """(z, y, x) bool: where an improved map has density and the mean of the raw half-maps nothing like it, as if the
     map was edited. Parameters: see doubt_of."""
     band, voxels = _agreed(halves, mask), halves[0].voxels_zyx
-    one, two = band(improved), band(halves[0].data + halves[1].data)
+    one, two = (band(x - np.median(x)) for x in (improved, halves[0].data + halves[1].data))  # over the background
     local = lambda x: gaussian_filter(x, AROUND / voxels, mode="constant")
     power, cross = local(one**2), local(one * two)
     return (power > LEVEL * (power**2).sum() / power.sum()) & (cross < LIKE * np.sqrt(power * local(two**2)))

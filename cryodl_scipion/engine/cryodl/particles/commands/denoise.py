@@ -19,7 +19,7 @@ from ...simulate import micrographs
 from ..denoisers import load_denoiser
 from ..denoisers.blind import BlindDenoiser, load_blind
 from ..denoisers.run import Denoiser, looks_flipped
-from ..orientations.explained import explained_by
+from ..orientations.explained import ERRORS, explained_by
 
 CHUNK = 256  # particles read at a time, at most
 BATCH = 16  # particles that the network processes at a time
@@ -189,7 +189,8 @@ def _explained(
         found.append((explained_by(source, projector, size, diameter, run.device, len(particles))[0], path))
     best, path = max(found, key=lambda one: one[0].whole)
     each = [round(max(values), 4) for values in zip(*(one.particle for one, _ in found))]  # an image shows one of them
-    return round(best.whole, 3), {EXPLAINED: each}, best.warnings(str(particles.path), Path(path).name)
+    told = {EXPLAINED: each} if best.signal >= ERRORS and best.can_be_told else {}  # else they only scatter
+    return round(best.whole, 3), told, best.warnings(str(particles.path), Path(path).name)
 
 
 def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float]:

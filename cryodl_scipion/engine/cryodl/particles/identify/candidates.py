@@ -119,7 +119,7 @@ class ParticleComparison:
         ).measured()
         search = self.search(candidate.density, FULL, fit, source)
         refit(search)
-        return explained(search, evidence_of(search))
+        return explained(search, evidence_of(search), not rows.all())
 
     def held_out_gain(self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray) -> float:
         """Part of the evidence that particles gain if a structure is changed towards the map that others make of it,

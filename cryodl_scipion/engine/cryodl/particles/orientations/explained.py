@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ...core.projections import Projector, random_angles
+from ...io.progress import ProgressBar
 from ...likelihood.observed import Observed, Source, noise_spectra, sample_rows
 from ...likelihood.search import FAR, evidence, log_likelihoods
 from .amplitude import RingPower
@@ -91,9 +92,10 @@ class Explained:
         ]
 
 
-def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
+def explained(search: typing.Any, found_evidence: np.ndarray, chosen: bool = False) -> Explained:
     """How well a Search's structure explains its particles. search: assign.Search, with its fit learnt, on raw images.
-    found_evidence: (n,), logarithmic evidence of each particle, as in Orientations."""
+    found_evidence: (n,), logarithmic evidence of each particle, as in Orientations. chosen: whether those without any
+    were left out; of the made-up particles they are left out then, too."""
     # a spread of shifts that particles of the structure could have: of other particles the likeliest one is the widest,
     # and would excuse all evidence that lacks
     search, widest = copy.copy(search), search.settings.max_shift / 2 / search.pixel_size
@@ -119,10 +121,11 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
 
     parts = np.array_split(np.arange(len(found_evidence)), -(-len(found_evidence) // CHUNK))
     every = np.concatenate([energies(search.source.observed(part, search.disc)) for part in parts], axis=1)
+    kept = (values > 0) | (not chosen)
     # what a particle's evidence is, on average, for such energy
     usual, own = (
-        np.maximum(np.polyval(_line(known, values), energy), 1e-3 * max(values.mean(), 1e-3))
-        for known, energy in zip(energies(made), every)
+        np.maximum(np.polyval(_line(known, values[kept]), energy), 1e-3 * max(values.mean(), 1e-3))
+        for known, energy in zip(energies(made)[:, kept], every)
     )
     found = Explained(found_evidence / own, max(float(found_evidence.mean() / usual.mean()), 0.0), signal)
     if signal < ERRORS or not found.foreign:
@@ -197,7 +200,8 @@ def explained_by(
         search.like(source.particles.subset(rows)),
         np.array_split(np.arange(len(rows)), -(-len(rows) // FEW)),
     )
-    return explained(every, np.concatenate([evidence(every.log_likelihoods(part)).cpu() for part in parts])), search
+    bar = ProgressBar(parts, desc="Explaining", unit="chunk", mininterval=1.0)
+    return explained(every, np.concatenate([evidence(every.log_likelihoods(part)).cpu() for part in bar])), search
 
 
 def sample_search(
