@@ -17,13 +17,12 @@ from ...convert.micrographs.picks import (
     DIAMETER,
     SCORE,
     avoidedFolder,
-    bestRound,
     candidatesFolder,
     diameterInPixels,
     hasCandidates,
     questionsFile,
     readRounds,
-    roundInWords,
+    roundsInWords,
     scoredPicks,
 )
 from ...convert.names import micrographNames
@@ -176,14 +175,6 @@ class PicksWindow(micrograph_window.MicrographWindow):
         return text if self._data.hasScores else text + " (these coordinates have no scores)"
 
 
-def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:
-    if not rounds:
-        return ["No round is finished yet. Round 0 is the first model, before any training."]
-    marks = {bestRound(rounds): " (best)"}
-    lines = [f"Round {one['round']}{marks.get(one['round'], '')}: {roundInWords(one)}." for one in rounds]
-    return lines + ["The best round picks all micrographs."]
-
-
 class RoundsWindow(window.FollowingWindow):
     """parent: tk widget or None. folder: of the picks, with rounds.csv. finished: function, whether it ended."""
 
@@ -201,7 +192,7 @@ class RoundsWindow(window.FollowingWindow):
         if rounds:
             drawRounds(self._figure.subplots(), rounds)
             self._figure.tight_layout()
-        self._text.config(text="\n".join(roundLines(rounds)))
+        self._text.config(text="\n".join(roundsInWords(rounds)) or "No round is finished yet.")
 
 
 _NAME = "cryodl picks with scores"

@@ -9,7 +9,6 @@ from ..command import Command, Config, Counts, Details, Numbers, Texts, Training
 from . import pick_fields
 
 PICK_METHODS = ("network", "templates")
-PICK_STATES = ("clear", "unsure", "answered", "nothing found")
 
 
 @dataclasses.dataclass(frozen=True)

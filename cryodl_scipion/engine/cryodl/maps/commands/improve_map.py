@@ -69,9 +69,10 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     )
     if resolution:
         run.summary(f"Resolution of {volume.path}: {resolution:.3g} Å, {source}.")
-    # other weights may have the same name
-    settings = dict(run.settings, weights=improver.card["weights_sha256"])
-    folder = working_folder(dataclasses.replace(config, output=output), settings=settings)
+    folder = working_folder(
+        dataclasses.replace(config, output=output),
+        settings=dict(run.settings, weights=improver.card["weights_sha256"]),  # others may have the same name
+    )
     if made.unchanged:
         shutil.rmtree(folder)
         run.warn(made.unchanged + " The mask was not applied, either." * (mask is not None))

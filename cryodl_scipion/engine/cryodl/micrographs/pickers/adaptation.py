@@ -331,10 +331,11 @@ def _together(odds: typing.Sequence[np.ndarray], least: float, gap: float) -> bo
     """Whether the same micrographs have log odds above a gap and between `least` and the gap: particles at a large
     defocus stand higher than those of other micrographs, which are particles, too."""
     above, between = (
-        np.array([((x >= low) & (x < high)).sum() for x in odds]) for low, high in ((gap, np.inf), (least, gap))
+        counts / max(1, counts.sum())
+        for low, high in ((gap, np.inf), (least, gap))
+        for counts in [np.array([((x >= low) & (x < high)).sum() for x in odds])]
     )
-    shared = np.minimum(above / max(1, above.sum()), between / max(1, between.sum())).sum()
-    return bool(shared > SHARED or not between.any())
+    return bool(np.minimum(above, between).sum() > SHARED or not between.any())
 
 
 def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -184,7 +184,7 @@ class Picks:
         )
 
     def _state(self, settings: PickSettings) -> str | None:
-        """One of contract.PICK_STATES: 'unsure' where the scores of a general model, or of one that learnt from its
+        """PickOutputs.state: 'unsure' where the scores of a general model, or of one that learnt from its
         picks, do not tell particles from the rest; None for another model, whose scores nobody looks at."""
         if not any(self.counts.values()) and not (settings.general and settings.size):
             return "nothing found"

@@ -189,8 +189,11 @@ def _explained(
         found.append((explained_by(source, projector, size, diameter, run.device, len(particles))[0], path))
     best, path = max(found, key=lambda one: one[0].whole)
     each = [round(max(values), 4) for values in zip(*(one.particle for one, _ in found))]  # an image shows one of them
-    told = {EXPLAINED: each} if best.signal >= ERRORS and best.can_be_told else {}  # else they only scatter
-    return round(best.whole, 3), told, best.warnings(str(particles.path), Path(path).name)
+    return (
+        round(best.whole, 3),
+        {EXPLAINED: each} if best.signal >= ERRORS and best.can_be_told else {},  # else they only scatter
+        best.warnings(str(particles.path), Path(path).name),
+    )
 
 
 def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float]:
