@@ -187,9 +187,12 @@ class CryodlClasses2DViewer(
         to = self.protocol, "outputClasses", "inputClasses", CryodlProtSelectClasses
         if not ids:
             return startFromScore(*to, "classes", threshold)
-        said = f"The set of {contract.counted(len(ids), 'chosen class', 'chosen classes')} is made by the run {{}}."
-        chosen = getRangeStringFromList(sorted(ids))
-        return startRun(*to, f"chosen classes of {self.protocol.getRunName()}", said, chosen=chosen)[1]
+        return startRun(
+            *to,
+            f"chosen classes of {self.protocol.getRunName()}",
+            f"The set of {contract.counted(len(ids), 'chosen class', 'chosen classes')} is made by the run {{}}.",
+            chosen=getRangeStringFromList(sorted(ids)),
+        )[1]
 
     @panel("Particles of the classes", "The particles of each class.")
     def showParticles(self, classes: Union[EMSet, str]) -> Any:

@@ -63,6 +63,7 @@ def test_a_heap_above_broad_others_begins_at_the_gap_below_it(particles):
     kept = scores >= found.threshold
     assert 2 * (kept & hit).sum() / (kept.sum() + particles) > 0.95
     assert abs(scores.sum() / particles - 1) < 0.1  # the expected number of particles
+    assert 100 < found.below < 500  # of the others the model itself would pick
     alone = adapt([1 / (1 + np.exp(-odds[~hit]))], (1.0, 0.0))
     assert alone.own and alone.calibration == (1.0, 0.0)
 
@@ -73,6 +74,7 @@ def test_micrographs_with_higher_scores_do_not_take_the_particles_from_the_other
     odds = [np.concatenate([rng.normal(m, 0.8, 150), rng.uniform(-7, 0, 400)]) for m in (6, 1.5, 1.5)]
     raw = [1 / (1 + np.exp(-one)) for one in odds]
     found = adapt(raw, (1.0, 0.0))
+    assert found.below == 0
     kept = lambda found, one: (calibrate(one, found.calibration)[:150] >= found.threshold).mean()
     assert all(kept(found, one) > 0.8 for one in raw)
     assert kept(adapt([np.concatenate(raw)], (1.0, 0.0)), raw[1]) < 0.1  # were it one micrograph

@@ -8,6 +8,7 @@ import typing
 import numpy as np
 import torch
 
+from ...contract import counted
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities, logit
 from ...core.geometry import values_at
 from ...core.matching import match_picks
@@ -72,9 +73,13 @@ def ask_micrographs(
         )
     if mine.size and settings.size_open:
         _say_size(Size(**mine.size), settings.particle_diameter, notes, adapted is None or adapted.trusted)
-    if mine.general:
-        mine = dataclasses.replace(mine, adapted=dataclasses.asdict(adapted) if adapted else None)
-    return mine
+    if adapted and adapted.below:
+        notes.append(
+            f"The scores have a gap. Below it are {counted(adapted.below, 'candidate')} of "
+            f"{counted(each, 'micrograph')} that the model would pick by itself; they are left out. If a second kind "
+            "of particle is missing, give a lower score threshold (--threshold)."
+        )
+    return dataclasses.replace(mine, adapted=dataclasses.asdict(adapted) if adapted else None)
 
 
 def ask_contrast(
@@ -263,7 +268,8 @@ class Adapted:
     many it was fitted to. own: whether it is the model's own calibration, where the scores are one component.
     separation: of the components. expected_f1: of these candidates at the threshold, by their scores. agreement: F1 of
     the picks of turned micrographs against those of the same micrographs as they are. by_number: the score that as many
-    candidates per micrograph reach as its place says, from 1 on."""
+    candidates per micrograph reach as its place says, from 1 on. below: candidates that the model's own scores would
+    pick and that lie below a gap."""
 
     calibration: tuple[float, ...]
     threshold: float
@@ -274,6 +280,7 @@ class Adapted:
     expected_f1: float = 0.0
     agreement: float = 0.0
     by_number: tuple[float, ...] = ()
+    below: int = 0
 
     @property
     def f1(self) -> float:
@@ -298,11 +305,14 @@ def adapt(found: typing.Sequence[np.ndarray], calibration: tuple[float, ...]) ->
     separation = float((particles[0] - rest[0]) / np.sqrt((particles[1] ** 2 + rest[1] ** 2) / 2))
     fitted = tuple(calibration) if separation < APART else fit_to_probabilities(upper, raw)
     scores = calibrate(raw, fitted)
-    least, gap = float(logit(np.array(best_threshold(scores)))), -np.inf if separation >= APART else _gap(logit(scores))
-    if gap > least and _together([logit(calibrate(one, fitted)) for one in found], least, gap):
+    threshold = best_threshold(scores)
+    plain, gap = scores >= threshold, -np.inf if separation >= APART else _gap(logit(scores))
+    if gap > (least := float(logit(np.array(threshold)))) and _together(
+        [logit(calibrate(one, fitted)) for one in found], least, gap
+    ):
         fitted = fitted[0] / BROAD, (fitted[1] - gap) / BROAD
         scores = calibrate(raw, fitted)
-    threshold = best_threshold(scores)
+        threshold = best_threshold(scores)
     return Adapted(
         fitted,
         threshold,
@@ -311,6 +321,7 @@ def adapt(found: typing.Sequence[np.ndarray], calibration: tuple[float, ...]) ->
         fitted == tuple(calibration),
         round(separation, 2),
         round(expected_counts(scores, threshold).metrics()["f1"], 3),
+        below=int((plain & (scores < threshold)).sum()),
     )
 
 
