@@ -188,12 +188,12 @@ def _explained(
         projector, size = projections.Projector(density.to(run.device)), particles.pixel_size
         found.append((explained_by(source, projector, size, diameter, run.device, len(particles))[0], path))
     best, path = max(found, key=lambda one: one[0].whole)
-    each = [round(max(values), 4) for values in zip(*(one.particle for one, _ in found))]  # an image shows one of them
-    return (
-        round(best.whole, 3),
-        {EXPLAINED: each} if best.signal >= ERRORS and best.can_be_told else {},  # else they only scatter
-        best.warnings(str(particles.path), Path(path).name),
-    )
+    # an image shows one of them; where nothing can be told they only scatter, and the column stays, for other batches
+    each = [
+        round(max(values), 4) if best.signal >= ERRORS and best.can_be_told else float("nan")
+        for values in zip(*(one.particle for one, _ in found))
+    ]
+    return round(best.whole, 3), {EXPLAINED: each}, best.warnings(str(particles.path), Path(path).name)
 
 
 def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float]:
