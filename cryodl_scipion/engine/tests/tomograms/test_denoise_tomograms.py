@@ -91,7 +91,7 @@ def test_rows_without_structure_are_not_what_a_denoiser_is_judged_by(first, last
         true = correlation(volume[:, rows], signal[:, rows])
         assert controls[f"signal_correlation_{when}"] == pytest.approx(true, abs=0.2)
     before, after = (f"{controls[f'signal_correlation_{when}']:.2f}" for when in ("before", "after"))
-    told = f"in rows that were not learned from, the estimated correlation with the signal is {before}, and after"
+    told = f"it is lower elsewhere) the estimated correlation with the signal is {before}, and after"
     assert f"{told} denoising {after} ±" in capsys.readouterr().out
 
 

@@ -103,8 +103,8 @@ def control_in_words(name: str, metrics: dict[str, typing.Any]) -> str:
     """A sentence on a tomogram's metrics."""
     before, after, error = (metrics[f"signal_correlation_{what}"] for what in ("before", "after", "error"))
     gained = (
-        f"in rows that were not learned from, the estimated correlation with the signal is {before:.2f}, and after "
-        f"denoising {after:.2f} ± {error:.2f}"
+        "in rows that were not learned from (of a tomogram that was, those with most structure; it is lower elsewhere) "
+        f"the estimated correlation with the signal is {before:.2f}, and after denoising {after:.2f} ± {error:.2f}"
         if after is not None
         else "the halves share too little to estimate the correlation with the signal"
     )
