@@ -140,6 +140,10 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         for position in (0, 2, 1, 1):  # the best out, the worst in, the second out and in again
             Classes2DWindow.open(window, position)
         self.assertEqual(Classes2DWindow.choice(window), (0.6, [2, 3]))
+        none = mock.Mock(**dict(vars(window), _turned={0, 1}, kept=lambda: np.zeros(3, bool)))
+        self.assertEqual(Classes2DWindow.choice(none), (window.threshold(), [0]))
+        errors = self.select(self.classified, run=False, chosen="0").validate()
+        self.assertIn("names 0; the classes with particles are [1, 2, 3]", " ".join(errors))
         self.assertEqual([Classes2DWindow._isPale(window, n) for n in range(3)], [True, False, False])
         self.assertIn("Kept: 2 classes", Classes2DWindow._words(window))
         viewer = mock.Mock(protocol=self.classified)

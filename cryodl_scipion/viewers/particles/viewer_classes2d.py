@@ -130,7 +130,8 @@ class Classes2DWindow(PagedWindow):
         return kept
 
     def choice(self) -> Tuple[float, Sequence[int]]:
-        return self.threshold(), [self._data.ids[n] for n in np.flatnonzero(self.kept())] if self._turned else []
+        kept = [self._data.ids[n] for n in np.flatnonzero(self.kept())]
+        return self.threshold(), (kept or [0]) * bool(self._turned)  # 0: no class, which the form refuses
 
     def threshold(self) -> float:
         """The slider's; before it is moved what it was set to, which it shows rounded."""
@@ -210,7 +211,7 @@ class CryodlClasses2DViewer(
             return self.wait()
         data, asked = Classes2D.ofSet(classes), getattr(self.protocol, "goodLost", None)
         lost = contract.SelectClassesConfig(classes="-", output="-").good_lost if asked is None else asked.get()
-        kept = {number for number, stays in zip(data.ids, data.kept(data.threshold())) if stays}
+        kept = {number for number, stays in zip(data.ids, data.kept(data.threshold())) if stays or asked is not None}
         found = classes2d.signalCut(classes, kept, lost)
         return self.plot("Signal", lambda figure: drawSignal(figure, *found), (7, 4.4))
 
