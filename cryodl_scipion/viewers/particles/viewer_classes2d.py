@@ -105,8 +105,7 @@ class Classes2DWindow(PagedWindow):
         self.addChoice(row, "Sorted by", self.sortedBy, choices, 20, self.refresh)
         if self._data.hasScores:
             ttk.Label(row, text="Score threshold").pack(side=tk.LEFT)
-            look = dict(resolution=_STEP, length=260, variable=self.value, expand=False)
-            self.addSlider(row, 0, 1, self.refresh, 4, **look)
+            self.addSlider(row, 0, 1, self.refresh, 4, resolution=_STEP, length=260, variable=self.value, expand=False)
         if self._accept is not None:
             self.addAnswers(row, self.use)
         if self._subset is not None:
