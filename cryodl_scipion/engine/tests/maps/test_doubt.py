@@ -73,7 +73,9 @@ def test_what_a_map_shows_and_no_half_has_is_found_and_nothing_else(planted):
     found = dataclasses.replace(doubt(halves, [half.data for half in halves]), edited=edited)
     size, place = largest_piece(edited, halves[0])
     assert size > 300 and np.linalg.norm(place - atoms.xyz[atoms.residue >= SEEN].mean(axis=0)) < 6
-    words = np.array([row[6] for row in residue_rows(found, halves[0], atoms)]) == "not in the half-maps"
+    rows = residue_rows(found, halves[0], atoms)
+    words = np.array([row[6] for row in rows]) == "not in the half-maps"
+    assert {row[3] for row, alone in zip(rows, words) if alone} == {"1.0000"}
     assert words[SEEN + 3 :].mean() > 0.8 and not words[: SEEN - 3].any()
     assert (found.maps[0][edited] == 1).all()
 

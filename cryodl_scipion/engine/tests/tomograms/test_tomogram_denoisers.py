@@ -158,6 +158,9 @@ def test_no_correlation_is_estimated_where_the_halves_share_nothing():
     metrics = control_metrics(lambda x: 0.1 * x, [(noise(5), noise(6))], scale, 10.0)
     assert metrics["signal_correlation_before"] is None and metrics["signal_correlation_after"] is None
     assert "share too little to estimate" in control_in_words("tomo", metrics)
+    worse = dict(metrics, signal_correlation_before=0.75, signal_correlation_after=0.58, signal_correlation_error=0.0)
+    assert "the halves may share noise" in control_in_words("tomo", worse)
+    assert "may share" not in control_in_words("tomo", dict(worse, signal_correlation_after=0.9))
 
 
 def test_a_denoiser_that_invents_a_texture_is_found_by_noise_alone():

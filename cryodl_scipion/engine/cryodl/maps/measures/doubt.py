@@ -143,7 +143,10 @@ def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
     edited = mostly(np.zeros_like(doubt.share) if doubt.edited is None else doubt.edited)
     words = lambda row, dense: doubt_in_words(row[1], row[2]) if dense else "no density"
     told = (
-        [*(f"{value:.4f}" for value in row), "not in the half-maps" if alone else words(row, dense)]
+        [
+            *(f"{v:.4f}" for v in ((1, *row[1:]) if alone else row)),
+            "not in the half-maps" if alone else words(row, dense),
+        ]
         for row, dense, alone in zip(np.transpose(doubt_levels(*found)), mostly(doubt.dense), edited)
     )
     return [[*residue, *(next(told) if known else OUTSIDE)] for residue, known in zip(atoms.residues, seen)]

@@ -105,6 +105,8 @@ def control_in_words(name: str, metrics: dict[str, typing.Any]) -> str:
     gained = (
         "in rows that were not learned from (of a tomogram that was, those with most structure; it is lower elsewhere) "
         f"the estimated correlation with the signal is {before:.2f}, and after denoising {after:.2f} ± {error:.2f}"
+        + " (less than before: the halves may share noise, or the model does not suit this tomogram)"
+        * (after < before)
         if after is not None
         else "the halves share too little to estimate the correlation with the signal"
     )
