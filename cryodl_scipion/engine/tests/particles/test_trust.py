@@ -77,11 +77,14 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
     grid = np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2
     rod = ((grid[0] ** 2 + grid[1] ** 2 < 9) & (np.abs(grid[2]) < 12)).astype(np.float32)
     write_mrc("rod.mrc", rod, PIXEL)
-    assert not any("does not explain" in warning for warning in orient().warnings)
+    own = orient()
+    assert not any("does not explain" in warning for warning in own.warnings)
+    assert "made-up particles were oriented correctly" in own.summary[-1]
     foreign = orient(structure="rod.mrc", output="f.star")
     warnings = " ".join(foreign.warnings)
     assert "rod.mrc does not explain these particles" in warnings and "cannot be determined" not in warnings
     assert "angles are of no use" in foreign.summary[-2] and "start of a refinement" not in " ".join(foreign.summary)
+    assert "oriented correctly" not in " ".join(foreign.summary)
     made = run_command("reconstruct", particles="f.star", output="f.mrc")
     said = "rod.mrc does not explain these particles: the evidence for it is"
     assert any(said in warning for warning in made.warnings)

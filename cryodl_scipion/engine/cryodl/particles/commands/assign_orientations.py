@@ -186,7 +186,11 @@ def _trust(
         [
             f"The structure explains {int(100 * explanation.whole)} ± {math.ceil(100 * explanation.error)} % of the "
             "evidence that particles of this structure with as much signal would give"
-            + (f"; {100 * calibration.right:.0f} % of such particles were oriented correctly." if calibration else ".")
+            + (
+                f"; {100 * calibration.right:.0f} % of such made-up particles were oriented correctly."
+                if calibration and not explanation.foreign
+                else "."
+            )
         ]
         if explanation.can_be_told
         else []
