@@ -132,7 +132,7 @@ class FittedViewer(PanelsViewer, section="Latent space", wait="There is no laten
     @panel(
         "Maps along an axis",
         "Central slices and projections of the maps along the first axes of the latent space; the slider moves along "
-        "an axis, from its lowest coordinates on, each map of as many particles. heterogeneity.json has the coordinates.",
+        "an axis, lowest coordinates first, each map of as many particles; heterogeneity.json has the coordinates.",
     )
     def showPath(self, made: Any) -> Any:
         if not any(made.paths):
