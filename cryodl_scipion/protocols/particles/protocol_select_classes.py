@@ -73,8 +73,8 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         """Ids of the classes of classRows that are kept. Raises ValueError if there are none."""
         if self.chosen.get():
             asked, there = set(getListFromRangeString(self.chosen.get())), {row[0] for row in rows if row[3]}
-            if asked - there:
-                strange = ", ".join(str(number) for number in sorted(asked - there))
+            if asked - there or not asked:
+                strange = ", ".join(str(number) for number in sorted(asked - there)) or "no class"
                 raise ValueError(f"*Classes to keep* names {strange}; the classes with particles are {sorted(there)}.")
             return sorted(asked)
         if any(row[4] is None for row in rows):

@@ -131,6 +131,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("Fraction of good particles lost is 0.7", errors(goodLost=0.7))
         self.assertIn("*Classes to keep* names 4, 9; the classes with particles are [1, 2, 3]", errors(chosen="3-4 9"))
         self.assertIn("*Classes to keep* is not numbers such as 1,4-8", errors(chosen="1.5"))
+        self.assertIn("*Classes to keep* names no class", errors(chosen="3-1"))
 
     def test_classes_that_were_clicked_are_kept_whatever_their_scores(self):
         window = mock.Mock(_data=Classes2D.ofSet(self.classified.outputClasses), _turned=set(), _minimum=1)

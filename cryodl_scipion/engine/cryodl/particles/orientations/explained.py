@@ -121,7 +121,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray, chosen: bool = Fal
 
     parts = np.array_split(np.arange(len(found_evidence)), -(-len(found_evidence) // CHUNK))
     every = np.concatenate([energies(search.source.observed(part, search.disc)) for part in parts], axis=1)
-    kept = (values > 0) | (not chosen)
+    kept = (values > 0) | (not chosen or (values > 0).sum() < COUNT / 4)
     # what a particle's evidence is, on average, for such energy
     usual, own = (
         np.maximum(np.polyval(_line(known, values[kept]), energy), 1e-3 * max(values.mean(), 1e-3))
