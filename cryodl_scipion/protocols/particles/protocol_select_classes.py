@@ -35,7 +35,9 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             params.StringParam,
             default="",
             allowsNull=True,
-            validators=[params.Format(getListFromRangeString, "*Classes to keep* is not numbers such as 1,4-8.")],
+            validators=[
+                params.Format(getListFromRangeString, "*Classes to keep* is no list of numbers such as 1,4-8.")
+            ],
             label="Classes to keep",
             help="Numbers of classes, such as 1,4-8, as clicks on the averages in the wizard or in the window of the "
             "classes choose them; threshold and numbers of particles do not count then.\n\nEmpty: chosen by score.",
@@ -97,7 +99,15 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             return []  # pyworkflow names it
         config = readConfig(self, contract.SelectClassesConfig, classes="-", output="-", particles=None)
         rows = classRows(classes) if classes.getSize() else []
-        wrong = contract.check(config) or kinds.sayIf(not rows, "The set of classes is empty. Choose another.")
+        wrong = (
+            contract.check(config)
+            or kinds.sayIf(not rows, "The set of classes is empty. Choose another.")
+            or kinds.sayIf(
+                self.chosen.get() and classes.isStreamOpen(),
+                "The classes may still get other numbers, as particles are arriving. Leave *Classes to keep* empty, or "
+                "wait until they are complete.",
+            )
+        )
         try:
             _ = wrong or self._kept(rows, config.threshold, config.minimum_particles)
         except ValueError as error:

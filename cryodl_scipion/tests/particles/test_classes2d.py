@@ -130,7 +130,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("Minimum number of particles is 0", errors(minimumParticles=0))
         self.assertIn("Fraction of good particles lost is 0.7", errors(goodLost=0.7))
         self.assertIn("*Classes to keep* names 4, 9; the classes with particles are [1, 2, 3]", errors(chosen="3-4 9"))
-        self.assertIn("*Classes to keep* is not numbers such as 1,4-8", errors(chosen="1.5"))
+        self.assertIn("*Classes to keep* is no list of numbers such as 1,4-8", errors(chosen="1.5"))
         self.assertIn("*Classes to keep* names no class", errors(chosen="3-1"))
 
     def test_classes_that_were_clicked_are_kept_whatever_their_scores(self):
@@ -147,6 +147,12 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("names 0; the classes with particles are [1, 2, 3]", " ".join(errors))
         self.assertEqual([Classes2DWindow._isPale(window, n) for n in range(3)], [True, False, False])
         self.assertIn("Kept: 2 classes", Classes2DWindow._words(window))
+        window._subset = window._accept = None  # as while the classes form
+        Classes2DWindow.open(window, 0)
+        self.assertEqual((window._turned, Classes2DWindow._words(window)), ({0, 2}, "Class: particles"))
+        with mock.patch.object(SetOfClasses2D, "isStreamOpen", lambda classes: True):
+            errors = self.select(self.classified, run=False, chosen="1").validate()
+        self.assertIn("may still get other numbers", " ".join(errors))
         viewer = mock.Mock(protocol=self.classified)
         with mock.patch.object(self.proj, "launchProtocol") as launched:
             told = CryodlClasses2DViewer._subset(viewer, *Classes2DWindow.choice(window))

@@ -120,7 +120,7 @@ class Classes2DWindow(PagedWindow):
         self.message.set(self._subset(*self.choice()))
 
     def open(self, position: int) -> None:
-        self._turned ^= {position}
+        self._turned ^= {position} if self._subset or self._accept else set()  # not while the classes form
         self.refresh()
 
     def kept(self) -> Any:
@@ -154,6 +154,8 @@ class Classes2DWindow(PagedWindow):
             f"Class: particles, {scored}. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
             f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}, those that show only noise among "
             f"them; rejected classes are pale. A click keeps or rejects a class ({len(self._turned)} so far)."
+            if self._subset or self._accept
+            else "Class: particles"
         )
 
 

@@ -55,8 +55,8 @@ def test_rows_that_are_not_numbers_are_said_and_get_no_pick(project):
     assert pick(project, "--threshold", "0.1") == 0
     yx, _ = read_coordinates(project / "out")["mic0"]
     assert len(yx) and not ((yx[:, 0] > 70) & (yx[:, 0] < 122)).any()
-    said = [line for line in Result.read(project / "result.json").warnings if "not numbers" in line]
-    assert len(said) == 1 and "mic0.mrc: 25.0% of the pixels are not numbers" in said[0]
+    said = [line for line in Result.read(project / "result.json").warnings if "not finite numbers" in line]
+    assert len(said) == 1 and "mic0.mrc (25.0%) of the pixels are not finite numbers" in said[0]
 
 
 def test_border_and_minimum_distance_are_in_angstrom(project):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import PickConfig, counted, score_text
+from ...contract import PickConfig, counted, score_text, some_names
 from ...core.calibration import calibrate
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, write_coordinates
@@ -39,12 +39,11 @@ def pick_new(
     protein = f"{settings.contrast} protein" if settings.contrast else "protein"  # no micrograph could be asked
     print(f"Picking {protein} on {run.device_name} with {model}: {picks.rule_in_words()}.")
     before = drawn = 0 if config.overwrite else len(list((picks.folder / FEATURE_MAPS).glob("*.png")))
-    left_out, level = 0, picks.model_threshold if config.threshold is None else config.threshold
+    gaps, left_out, level = list[str](), 0, picks.model_threshold if config.threshold is None else config.threshold
     for name, path in run.items(todo, "micrograph"):
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
-            if missing := 1 - np.isfinite(image).mean():
-                run.warn(f"{path}: {missing:.1%} of the pixels are not numbers (NaN). Nothing is picked there.")
+            gaps += [f"{path} ({part:.1%})" for part in [1 - np.isfinite(image).mean()] if part]
             yx, scores = _candidates(picker, image, path, config.pixel_size, settings)
             # the nearest pixel must exist too: Scipion's coordinates are whole numbers
             keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
@@ -74,7 +73,8 @@ def pick_new(
         )
     if drawn > before:
         print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
-    run.warn(*picker.notes)
+    missing = f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Nothing is picked there."
+    run.warn(*picker.notes, *[missing] * bool(gaps))
     return settings
 
 
