@@ -44,8 +44,9 @@ def help_of(command):
     return next(a for a in build_parser()._actions if a.dest == "command").choices[command].format_help()
 
 
-def test_help_takes_a_third_of_a_second(tmp_path):
-    """Processor time, as the machine may be busy; the best of three calls of compiled modules, which pip leaves."""
+def test_help_is_there_at_once(tmp_path):
+    """Within five times the processor time in which Python imports three modules of its own (a tenth of a second), so
+    that a slow machine is no fault; the best of three calls of compiled modules, which pip leaves."""
     compiled = dict(environment(), PYTHONPYCACHEPREFIX=str(tmp_path))
     del compiled["PYTHONDONTWRITEBYTECODE"]
 
@@ -53,14 +54,15 @@ def test_help_takes_a_third_of_a_second(tmp_path):
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
 
-    def seconds():
+    def seconds(*words):
         before = used()
-        done = subprocess.run([sys.executable, "-m", "cryodl", "--help"], env=compiled, capture_output=True, text=True)
-        assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS)
+        done = subprocess.run([sys.executable, *words], env=compiled, capture_output=True, text=True)
+        assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS if "--help" in words)
         return used() - before
 
-    seconds()  # compiles
-    assert min(seconds() for _ in range(3)) < 0.3
+    imports, help_ = ("-c", "import asyncio, inspect, unittest"), ("-m", "cryodl", "--help")
+    pairs = [(seconds(*imports), seconds(*help_)) for _ in range(4)][1:]  # the first compiles
+    assert min(second for _, second in pairs) < 5 * min(first for first, _ in pairs)
 
 
 def test_help_says_nothing_more_into_a_pipe_that_is_closed():
