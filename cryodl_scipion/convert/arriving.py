@@ -183,6 +183,11 @@ def asInItsFile(items: EMSet) -> bool:
     return True
 
 
+def isThere(items: EMSet) -> bool:
+    """Whether the file of a set is there, and has the items that the set is said to have."""
+    return bool(fileOf(items)) and (not items.getSize() or asInItsFile(items))
+
+
 def micNameOf(micrograph: Micrograph) -> str:
     return micrograph.getMicName()
 

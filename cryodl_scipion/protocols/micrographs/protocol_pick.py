@@ -10,6 +10,7 @@ from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow.protocol import Form, params
 
+from ...convert import arriving
 from ...convert.form import readConfig
 from ...convert.micrographs import picks as convert
 from ...convert.reading import readJson
@@ -407,9 +408,10 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     def _tell(self, results: Sequence[contract.Result[contract.PickOutputs]]) -> List[str]:
         coordinates = getattr(self, OUTPUT, None)
-        if coordinates is None and not self._learns():
+        there = coordinates is not None and arriving.isThere(coordinates)  # a start with other settings removes its file
+        if not there and not self._learns():
             return [self.NOTHING_YET]
-        lines = [self.NOTHING_YET] if coordinates is None else convert.pickLines(coordinates, results)
+        lines = convert.pickLines(coordinates, results) if there else [self.NOTHING_YET]
         if not self._learns():
             return lines[:1] + convert.modelLine(self._modelCard()) + lines[1:]
         learnt = (made for made in (r.outputs for r in results) if isinstance(made, contract.AutoPickOutputs))

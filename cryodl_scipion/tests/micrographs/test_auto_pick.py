@@ -147,6 +147,11 @@ class TestCryodlAutoPick(CryodlTest):
             self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
             self.assertEqual(os.path.exists(mark), kept, name)
             self.assertEqual([r["round"] for r in readRounds(protocol.getPicksFolder())], [0, 1, 2])
+        os.remove(protocol.outputCoordinates.getFileName())  # as the window sees it until picks are registered again
+        self.assertIn("No coordinates yet", protocol.summary()[0])
+        open(protocol.outputCoordinates.getFileName(), "w").close()
+        self.assertIn("No coordinates yet", protocol.summary()[0])
+        self.assertIn("round 1: 6 picks", "\n".join(protocol.summary()))
 
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")
