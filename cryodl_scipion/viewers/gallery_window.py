@@ -112,6 +112,7 @@ _LABELS = dict(
     {"_" + name: label for name, label in SCORES.items()}, _cryodlDenoisedStrength="Strength of the denoised image"
 )
 _PROBABILITY = re.compile(r"_cryodlProbability(\d+)$")
+_WHOLE = 1 << 20  # px: no image is averaged
 _OTHERS_SIDE = 512  # px; larger images are averaged for the window
 
 
@@ -394,12 +395,13 @@ class ParticleWindow(window.CanvasWindow):
         text.pack(side=tk.BOTTOM, fill=tk.X)
         self.addFigure((4.6 * len(titles), 4.6))
         titles[0] += f", to {resolution:g} Å" if resolution else ""
-        drawParticle(self._figure, data.pictures(position, resolution), titles)
+        drawParticle(self._figure, data.pictures(position, resolution, _WHOLE), titles, data.pixelSize)
 
 
-def drawParticle(figure: plots.Figure, images: Sequence[np.ndarray], titles: Sequence[str]) -> None:
+def drawParticle(figure: plots.Figure, images: Sequence[np.ndarray], titles: Sequence[str], pixelSize: float) -> None:
     for axes, image, title in zip(figure.subplots(1, len(images), squeeze=False)[0], images, titles):
-        axes.imshow(plots.stretch(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(plots.stretch(image), cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
         axes.set_title(title)
         axes.set_axis_off()
+    plots.drawBar(axes, pixelSize)
     figure.tight_layout()

@@ -8,29 +8,13 @@ from tkinter import ttk
 from typing import Any, List, Tuple
 
 import numpy as np
-from matplotlib import patheffects
 
 from . import plots, window
 
 _ZOOM = 1.25  # of one click of the mouse wheel
 _CONTRAST = 1.3  # of one press of the key
 _DRAG = 4  # px of the screen; less is a click
-_BAR = "scale bar"  # name of the bar among what is drawn
 HINT = "Wheel: zoom. Drag: move. 0: whole image. c, C: contrast. h: hide overlays."
-
-
-def drawBar(axes: Any, pixelSize: float) -> None:
-    """A scale bar in the lower right corner of what is seen; replaces that of an earlier call. pixelSize: Å/px."""
-    for old in [artist for artist in (*axes.lines, *axes.texts) if artist.get_gid() == _BAR]:
-        old.remove()
-    seen = abs(axes.get_xlim()[1] - axes.get_xlim()[0]) * pixelSize
-    # 1, 2 or 5 times a power of ten, at most a third of what is seen
-    lengths = [factor * 10.0**power for power in range(-1, 6) for factor in (1, 2, 5)]
-    length = max((length for length in lengths if length <= seen / 3), default=seen / 3)
-    edge = [patheffects.withStroke(linewidth=3, foreground="black")]  # seen on any grey
-    ends, style = (0.97 - length / seen, 0.97), dict(transform=axes.transAxes, path_effects=edge, gid=_BAR, zorder=5)
-    axes.plot(ends, (0.035, 0.035), color="white", linewidth=3, **style)
-    axes.text(sum(ends) / 2, 0.05, f"{length:g} Å", color="white", ha="center", va="bottom", fontsize=11, **style)
 
 
 class Pictures:
@@ -176,7 +160,7 @@ class MicrographWindow(window.CanvasWindow):
 
     def _seen(self) -> None:
         if self._data.pixelSize:
-            drawBar(self._axes, self._data.pixelSize)
+            plots.drawBar(self._axes, self._data.pixelSize)
         self._canvas.draw_idle()
 
     def _shown(self) -> Any:
@@ -191,7 +175,7 @@ class MicrographWindow(window.CanvasWindow):
         """All that is drawn on the picture, but for the scale bar."""
         axes = self._axes
         drawn = [*axes.collections, *axes.patches, *axes.lines, *axes.texts, *axes.images[1:], axes.get_legend()]
-        return [artist for artist in drawn if artist is not None and artist.get_gid() != _BAR]
+        return [artist for artist in drawn if artist is not None and artist.get_gid() != plots.BAR]
 
     def _hide(self) -> None:
         self._hidden = not self._hidden

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mrcfile
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_rgba
@@ -321,6 +322,23 @@ def readMap(path: str, stack: bool = False) -> Any:
         found = "no" if data is None else data.ndim
         raise ValueError(f"{path} is not a map: it has {found} dimensions, not {3 + stack}.")
     return data
+
+
+BAR = "scale bar"  # name of the bar among what is drawn
+
+
+def drawBar(axes: Any, pixelSize: float) -> None:
+    """A scale bar in the lower right corner of what is seen; replaces that of an earlier call. pixelSize: Å/px."""
+    for old in [artist for artist in (*axes.lines, *axes.texts) if artist.get_gid() == BAR]:
+        old.remove()
+    seen = abs(axes.get_xlim()[1] - axes.get_xlim()[0]) * pixelSize
+    # 1, 2 or 5 times a power of ten, at most a third of what is seen
+    lengths = [factor * 10.0**power for power in range(-1, 6) for factor in (1, 2, 5)]
+    length = max((length for length in lengths if length <= seen / 3), default=seen / 3)
+    edge = [patheffects.withStroke(linewidth=3, foreground="black")]  # seen on any grey
+    ends, style = (0.97 - length / seen, 0.97), dict(transform=axes.transAxes, path_effects=edge, gid=BAR, zorder=5)
+    axes.plot(ends, (0.035, 0.035), color="white", linewidth=3, **style)
+    axes.text(sum(ends) / 2, 0.05, f"{length:g} Å", color="white", ha="center", va="bottom", fontsize=11, **style)
 
 
 def drawFsc(axes: Axes, curves: Any, pixelSize: float, box: int, *marked: Any, **words: Any) -> None:

@@ -408,7 +408,9 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     def _tell(self, results: Sequence[contract.Result[contract.PickOutputs]]) -> List[str]:
         coordinates = getattr(self, OUTPUT, None)
-        there = coordinates is not None and arriving.isThere(coordinates)  # a start with other settings removes its file
+        there = coordinates is not None and arriving.isThere(
+            coordinates
+        )  # a start with other settings removes its file
         if not there and not self._learns():
             return [self.NOTHING_YET]
         lines = convert.pickLines(coordinates, results) if there else [self.NOTHING_YET]

@@ -67,7 +67,9 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
 
     # ----- slices
     def test_maps_before_and_after_are_moved_together(self):
-        slices = LinkedSlices(Figure(), {"before": self.data + "/map.mrc", "after": self.data + "/half2.mrc"})
+        figure, maps = Figure(), {"before": self.data + "/map.mrc", "after": self.data + "/half2.mrc"}
+        slices = LinkedSlices(figure, maps, pixelSize=2.5)
+        self.assertEqual([[t.get_text() for t in axes.texts] for axes in figure.axes], 2 * [[], [], ["20 Å"]])
         x, y, z = ATOMS[0]
         slices.move((z, y, x))
         for (name, axis), image in slices._images.items():

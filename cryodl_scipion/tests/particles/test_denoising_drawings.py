@@ -157,8 +157,10 @@ class TestCryodlGallery(FolderTest):
 
     def test_one_particle_is_drawn_with_its_kinds(self):
         figure = Figure()
-        gallery_window.drawParticle(figure, self.gallery().images(0), ["raw", "denoised"])
+        gallery_window.drawParticle(figure, self.gallery().images(0), ["raw", "denoised"], 3.5)
         self.assertEqual([axes.get_title() for axes in figure.axes], ["raw", "denoised"])
+        side = figure.axes[1].images[0].get_size()[1] * 3.5
+        self.assertTrue(side / 8 < float(figure.axes[1].texts[0].get_text().removesuffix(" Å")) <= side / 3)
 
 
 class TestCryodlOrientationPlots(FolderTest):

@@ -117,7 +117,7 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
     def showSlices(self, evaluation: Dict[str, Any]) -> Any:
         before, volume = self.protocol.inputBefore.get(), self.protocol.inputVolume.get()
         group = dict({} if before is None else {"before": structureFileOf(before)}, map=structureFileOf(volume))
-        return self.window(LinkedMapsWindow, {"map": group}, self.title("Map"))
+        return self.window(LinkedMapsWindow, {"map": group}, self.title("Map"), (), None, volume.getSamplingRate())
 
     @panel("Q-score per residue", "Q-score and local correlation along each chain.")
     def showResidues(self, evaluation: Dict[str, Any]) -> Any:

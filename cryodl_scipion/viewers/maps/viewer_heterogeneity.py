@@ -15,6 +15,7 @@ from ...convert.particles.results import latentOf
 from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtFitHeterogeneity
 from ..panels_viewer import PanelsViewer, panel, startSubset
+from ..plots import drawBar
 from ..window import CanvasWindow
 
 _SHOWN = 20000  # points that are drawn at most; all of them are chosen from
@@ -99,7 +100,8 @@ class PathWindow(CanvasWindow):
         return self._paths[int(self._axis.get()) - 1][int(self.slider.get()) - 1]
 
     def draw(self) -> None:
-        data = mrcfile.read(self.current())
+        with mrcfile.open(self.current()) as mrc:
+            data, pixelSize = mrc.data, float(mrc.voxel_size.x)
         self._figure.clear()
         pictures = [data[len(data) // 2], data[:, len(data) // 2], data[:, :, len(data) // 2]]
         pictures += [data.sum(axis=axis) for axis in range(3)]
@@ -108,6 +110,7 @@ class PathWindow(CanvasWindow):
             axes.imshow(picture, cmap="gray", origin="lower")
             axes.set_title(f"{'slice' if number < 4 else 'projection'} along {name}", fontsize=9)
             axes.set_axis_off()
+        drawBar(axes, pixelSize)
         self._canvas.draw_idle()
 
 

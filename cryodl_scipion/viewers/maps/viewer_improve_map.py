@@ -34,7 +34,7 @@ class CryodlImproveMapViewer(
         "move all of them.",
     )
     def showSlices(self, made: Made) -> Any:
-        groups = {}
+        groups, pixelSize = {}, next(iter(made.values()))[0].getSamplingRate()
         for name, (volume, outputs) in made.items():
             # the mean of two half-maps is no file: the first stands for it
             before = "before" if self.protocol._whole() else "half-map 1"
@@ -42,7 +42,7 @@ class CryodlImproveMapViewer(
             groups[name].update({_DOUBT: outputs.doubt} if outputs.doubt else {})
         notes = [inFormWords(self.protocol, o.unchanged) for _, o in made.values() if o.unchanged]
         notes += [_LOOK] if any(_DOUBT in group for group in groups.values()) else []
-        return self.window(LinkedMapsWindow, groups, self.title("Improved"), notes, {_DOUBT: (0, 1)})
+        return self.window(LinkedMapsWindow, groups, self.title("Improved"), notes, {_DOUBT: (0, 1)}, pixelSize)
 
     @panels_viewer.panel(
         "Half-map test",

@@ -13,7 +13,7 @@ from ...convert.names import withoutChecksum
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtBackProject
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..plots import AXES, MARK, Axes, Figure, drawFscOfMap, labelSphere, percentilesOf, readMap, stretchedTo
+from ..plots import AXES, MARK, Axes, Figure, drawBar, drawFscOfMap, labelSphere, percentilesOf, readMap, stretchedTo
 from ..window import CanvasWindow
 
 _SAMPLED = 64  # voxels along an axis that decide the contrast
@@ -23,11 +23,11 @@ _RIGHT_UP = ((2, 1), (2, 0), (1, 0))
 
 class LinkedSlices:
     """figure: matplotlib's. paths: {name: map file}; all are shown at one place, (z, y, x) px. fixed: {name: (black,
-    white)} of maps whose values mean something by themselves.
+    white)} of maps whose values mean something by themselves. pixelSize: Å/px, for a scale bar.
 
     Raises ValueError if the maps have unlike sizes, and as readMap."""
 
-    def __init__(self, figure: Figure, paths: Dict[str, str], fixed: Any = None) -> None:
+    def __init__(self, figure: Figure, paths: Dict[str, str], fixed: Any = None, pixelSize: Any = None) -> None:
         self._maps = {name: readMap(path) for name, path in paths.items()}
         self.shape = next(iter(self._maps.values())).shape
         for name, data in self._maps.items():
@@ -49,6 +49,8 @@ class LinkedSlices:
             for axis, axes in enumerate(row):
                 self._drawSlice(name, axis, axes)
             row[0].set_ylabel(name, fontsize=11)
+            if pixelSize:
+                drawBar(row[2], pixelSize)
         figure.tight_layout()
 
     def _drawSlice(self, name: str, axis: int, axes: Axes) -> None:
@@ -86,11 +88,13 @@ class LinkedSlices:
 
 class LinkedMapsWindow(CanvasWindow):
     """groups: {name: {label: map file}}; a list offers them if there are several. notes: lines above. fixed: {label:
-    (black, white)}, see LinkedSlices."""
+    (black, white)}, pixelSize: see LinkedSlices."""
 
-    def __init__(self, parent: Any, groups: Any, title: str, notes: Sequence[str] = (), fixed: Any = None) -> None:
+    def __init__(
+        self, parent: Any, groups: Any, title: str, notes: Sequence[str] = (), fixed: Any = None, pixelSize: Any = None
+    ) -> None:
         CanvasWindow.__init__(self, parent, title)
-        self._groups, self._fixed = groups, fixed
+        self._groups, self._look = groups, (fixed, pixelSize)
         self._name = tk.StringVar(self.root, next(iter(groups)))
         for note in notes:
             ttk.Label(self.root, text=note, wraplength=1000).pack(anchor=tk.W, padx=8, pady=(6, 0))
@@ -108,7 +112,7 @@ class LinkedMapsWindow(CanvasWindow):
         return self.addSlider(row, 0, 1, self.move)
 
     def choose(self) -> None:
-        self._slices = LinkedSlices(self._figure, self._groups[self._name.get()], self._fixed)
+        self._slices = LinkedSlices(self._figure, self._groups[self._name.get()], *self._look)
         for scale, length in zip(self._scales, self._slices.shape):
             scale.config(to=length - 1)
         self._set(self._slices.position)
@@ -210,7 +214,8 @@ def _drawOnSphere(figure: Figure, rows: Any, words: str) -> Axes:
 
 def mapSlicesView(viewer: Any, volume: Volume) -> Any:
     note = withoutChecksum(volume.getObjComment() or "")
-    return viewer.window(LinkedMapsWindow, {"map": mapsOf(volume)}, str(volume), [note] * bool(note))
+    looks = ([note] * bool(note), None, volume.getSamplingRate())
+    return viewer.window(LinkedMapsWindow, {"map": mapsOf(volume)}, str(volume), *looks)
 
 
 def mapsOf(volume: Volume) -> Dict[str, Any]:
