@@ -159,9 +159,13 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         window.root.destroy()
         waitFor(self, subset, lambda: not subset.isActive())
         self.assertEqual(subset.outputParticles.getSize(), 11)
-        paths = PathWindow(None, self.fitted._made().paths, "x")
+        record = [dict(map="path_1_02.mrc", coordinate=-1.308, particles=52.8, resolution=19.4)]
+        paths = PathWindow(None, self.fitted._made().paths, "x", record)
+        self.assertEqual(paths._figure.get_suptitle(), "")
         paths.slider.set(2)
+        paths.draw()
         self.assertTrue(paths.current().endswith("path_1_02.mrc"))
+        self.assertEqual(paths._figure.get_suptitle(), "Latent coordinate -1.31: about 53 images, 19.4 Å")
         paths.root.destroy()
 
     def test_an_axis_is_asked_for_where_there_are_several(self):

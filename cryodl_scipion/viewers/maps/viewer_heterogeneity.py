@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Windows on a latent space: items to be chosen with a lasso, and maps along an axis with a slider."""
 
+import os
 import tkinter as tk
 from tkinter import messagebox, ttk
-from typing import Any, Sequence
+from typing import Any, Dict, Sequence
 
 import mrcfile
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.widgets import LassoSelector
 from pwem.protocols import EMProtocol
 
 from ...convert.particles.results import latentOf
+from ...convert.reading import readJson
 from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtFitHeterogeneity
 from ..panels_viewer import PanelsViewer, panel, startSubset
@@ -83,11 +85,13 @@ class LatentWindow(CanvasWindow):
 
 
 class PathWindow(CanvasWindow):
-    """Maps along an axis: three central slices above three projections. paths: a list of map files for each axis."""
+    """Maps along an axis: three central slices above three projections. paths: a list of map files for each axis.
+    record: of the JSON file of the engine."""
 
-    def __init__(self, parent: Any, paths: Sequence[str], title: str) -> None:
+    def __init__(self, parent: Any, paths: Sequence[str], title: str, record: Sequence[Dict[str, Any]] = ()) -> None:
         CanvasWindow.__init__(self, parent, f"Maps along an axis: {title}")
         self._paths = [path for path in paths if path]
+        self._captions = {one["map"]: _captionOf(one) for one in record}
         bar = self.addRow(padding=(8, 4))
         self._axis = tk.StringVar(self.root, "1")
         if len(self._paths) > 1:
@@ -111,7 +115,15 @@ class PathWindow(CanvasWindow):
             axes.set_title(f"{'slice' if number < 4 else 'projection'} along {name}", fontsize=9)
             axes.set_axis_off()
         drawBar(axes, pixelSize)
+        self._figure.suptitle(self._captions.get(os.path.basename(self.current()), ""), fontsize=10)
         self._canvas.draw_idle()
+
+
+def _captionOf(map: Dict[str, Any]) -> str:
+    """Where a map lies, of about how many particles it is, and its resolution."""
+    at = ", ".join(f"{value:.3g}" for value in map.get("coordinates") or [map["coordinate"]])
+    resolution = f", {map['resolution']:.3g} Å" if map["resolution"] else ", nothing resolved"
+    return f"Latent coordinate {at}: about {counted(round(map['particles']), 'image')}{resolution}"
 
 
 # {output: what its items are}
@@ -135,18 +147,20 @@ class FittedViewer(PanelsViewer, section="Latent space", wait="There is no laten
     @panel(
         "Maps along an axis",
         "Central slices and projections of the maps along the first axes of the latent space; the slider moves along "
-        "an axis, lowest coordinates first, each map of as many particles; heterogeneity.json has the coordinates.",
+        "an axis, lowest coordinates first, each map of as many particles. The resolution is at FSC 0.143.",
     )
     def showPath(self, made: Any) -> Any:
         if not any(made.paths):
             raise ValueError("No maps were requested along the axes. Set *Axes with maps* to 1 or more, and run again.")
-        return self.window(PathWindow, made.paths, self.protocol.getRunName())
+        record = readJson(made.heterogeneity, {}).get("paths", ())
+        return self.window(PathWindow, made.paths, self.protocol.getRunName(), record)
 
 
 class LatentVolumesViewer(PanelsViewer, section="Latent volumes", wait="There are no maps", data="_made"):
     @panel("Maps along the path", "Central slices and projections of the maps; the slider moves along the path.")
     def showPath(self, made: Any) -> Any:
-        return self.window(PathWindow, [made.volumes], self.protocol.getRunName())
+        record = readJson(made.record, {}).get("volumes", ())
+        return self.window(PathWindow, [made.volumes], self.protocol.getRunName(), record)
 
 
 class CryodlHeterogeneityViewer(
