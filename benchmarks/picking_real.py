@@ -43,6 +43,7 @@ from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.model import write_model
 from cryodl.micrographs import normalize, pickers, templates
+from cryodl.micrographs.assess.assessment import areas_of
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.micrographs.byhand.store import HandPicks, Pick
 from cryodl.micrographs.pickers.pick_files import avoided_areas
@@ -429,7 +430,10 @@ def avoided_real(run, set):
         for path in map(Path, one.micrographs):
             yx, scores = read_coordinates(work / "picks" / f"{path.stem}.star")[path.stem]
             if avoid != "nothing":
-                areas = avoided_areas(read_micrograph(path), one.pixel_size, diameter, avoid)
+                image = read_micrograph(path)
+                areas = avoided_areas(
+                    areas_of(image, one.pixel_size, diameter), image.shape, one.pixel_size, diameter, avoid
+                )
                 kept = areas.outside(yx)
                 yx, scores, on = yx[kept], scores[kept], on + int((~areas.outside(marks[path.stem])).sum())
             write_coordinates(work / avoid / f"{path.stem}.star", yx, scores, "picks")

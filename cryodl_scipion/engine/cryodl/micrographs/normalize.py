@@ -31,6 +31,11 @@ class Measured:
     image: torch.Tensor
     valid: torch.Tensor
 
+    @property
+    def clean(self) -> torch.Tensor:
+        """(h, w) bool: the valid pixels that decide how strong particles are."""
+        return self.valid
+
     @functools.cached_property
     def _strengths(self) -> dict[typing.Any, typing.Any]:
         return {}
@@ -38,7 +43,7 @@ class Measured:
     def strength(self, diameter_px: float) -> float:
         """feature_strength of the image for particles of this diameter (working px)."""
         if diameter_px not in self._strengths:
-            self._strengths[diameter_px] = feature_strength(self.bands(diameter_px), self.valid)
+            self._strengths[diameter_px] = feature_strength(self.bands(diameter_px), self.clean)
         return self._strengths[diameter_px]
 
     def bands(self, diameter_px: float) -> torch.Tensor:
@@ -50,11 +55,17 @@ class Measured:
 class Prepared(Measured):
     """A micrograph ready for a network. image: (h, w) float32 tensor at the working size; protein bright, background 0,
     noise 1; 0 where not valid. valid: (h, w) bool tensor; False in padding, filled margins and not-a-number areas.
-    shape: (h, w) of the micrograph file, for positions (core.geometry.map_positions)."""
+    shape: (h, w) of the micrograph file, for positions (core.geometry.map_positions). dirt: (h, w) bool tensor of what
+    is known to be dirt."""
 
     image: torch.Tensor
     valid: torch.Tensor
     shape: tuple[int, ...]
+    dirt: torch.Tensor | None = None
+
+    @property
+    def clean(self) -> torch.Tensor:
+        return _without(self.dirt, self.valid)
 
     @functools.cached_property
     def _bands(self) -> dict[float, torch.Tensor]:
@@ -72,23 +83,40 @@ class Prepared(Measured):
         return other
 
 
-def prepare_micrograph(image: np.ndarray, factor: float, diameter_px: float, dark_protein: bool = True) -> Prepared:
+_CLEAN = 0.05  # part of the valid pixels; where less is clean, all are measured
+
+
+def _without(dirt: torch.Tensor | None, valid: torch.Tensor) -> torch.Tensor:
+    clean = valid if dirt is None else valid & ~dirt
+    return clean if clean.sum() >= _CLEAN * valid.sum() else valid
+
+
+def prepare_micrograph(
+    image: np.ndarray, factor: float, diameter_px: float, dark_protein: bool = True, dirt: np.ndarray | None = None
+) -> Prepared:
     """Rescale and normalise a micrograph. image: (h, w) float32 array as read. factor: working size over file size.
     diameter_px: particle diameter in working pixels; the background is smooth over several of it. dark_protein: True
-    for micrographs as the microscope gives them; the sign is inverted. Returns Prepared. Raises ValueError for an image
+    for micrographs as the microscope gives them; the sign is inverted. dirt: (h, w) bool, coarser than the image, of
+    ice and dirt, which then decide neither background nor noise. Returns Prepared. Raises ValueError for an image
     without contrast (all zeros, say) or mostly not-a-number."""
     small, valid = rescale_micrograph(image, factor)
-    return prepare_rescaled(small, valid, image.shape, diameter_px, dark_protein)
+    return prepare_rescaled(small, valid, image.shape, diameter_px, dark_protein, dirt)
 
 
 def prepare_rescaled(
-    small: torch.Tensor, valid: torch.Tensor, shape: tuple[int, ...], diameter_px: float, dark_protein: bool = True
+    small: torch.Tensor,
+    valid: torch.Tensor,
+    shape: tuple[int, ...],
+    diameter_px: float,
+    dark_protein: bool = True,
+    dirt: np.ndarray | None = None,
 ) -> Prepared:
     """Normalise a micrograph that rescale_micrograph has made small. small, valid: of rescale_micrograph. shape: (h, w)
-    of the micrograph file. diameter_px, dark_protein: as for prepare_micrograph. Returns Prepared."""
-    flat = _flatten(small, valid, diameter_px)
+    of the micrograph file. diameter_px, dark_protein, dirt: as for prepare_micrograph. Returns Prepared."""
+    there = None if dirt is None else _resize(torch.from_numpy(dirt).float(), small.shape) > 0
+    flat = _flatten(small, _without(there, valid), diameter_px)
     flat = -flat if dark_protein else flat
-    return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(shape))
+    return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(shape), there)
 
 
 def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -202,12 +230,12 @@ def _constant_areas(along_y: torch.Tensor, along_x: torch.Tensor, typical: torch
     return ~(F.max_pool2d((~still).float()[None, None], 5, stride=1, padding=2)[0, 0] > 0)
 
 
-def _flatten(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """Background 0 and noise 1, both estimated over several particle diameters and only from valid pixels."""
-    weight, sigma = valid.float(), 2.0 * diameter_px
-    flat = (image - smooth_background(image, valid, sigma)) * weight
+def _flatten(image: torch.Tensor, clean: torch.Tensor, diameter_px: float) -> torch.Tensor:
+    """Background 0 and noise 1, both estimated over several particle diameters and only from clean pixels."""
+    weight, sigma = clean.float(), 2.0 * diameter_px
+    flat = image - smooth_background(image, clean, sigma)
     step = _sampling_step(flat)
-    scale = _robust_sigma(flat[::step, ::step][valid[::step, ::step]])
+    scale = _robust_sigma(flat[::step, ::step][clean[::step, ::step]])
     # interpolation overshoots beside wide blank areas: below 0, a root would be no number
     local = _smooth_within(flat.clamp(-4 * scale, 4 * scale) ** 2, weight, sigma).clamp(min=0).sqrt()
     # half-way between one scale for all (dirt stays strong) and a local one (carbon and thick ice calm down)

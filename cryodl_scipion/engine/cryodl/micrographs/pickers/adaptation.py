@@ -14,6 +14,7 @@ from ...core.geometry import values_at
 from ...core.matching import match_picks
 from ...io.coordinates import DECIMALS
 from ...io.micrographs import read_micrograph
+from ..assess.assessment import areas_of
 from ..normalize import Prepared, prepare_micrograph
 from .general_view import ContrastFound, candidates_of_some, compare_contrasts
 from .pick_record import PickSettings, typical_contrast
@@ -135,8 +136,12 @@ class _Asked:
         """A micrograph at the size that was found, its dark protein bright. Raises ValueError, FileNotFoundError."""
         key = path, typing.cast("float", settings.scale)
         if key not in self._prepared:
+            image, dirt = read_micrograph(path), None
+            if self.picker.spares_outliers:
+                self.picker.areas[key] = areas_of(image, settings.pixel_size, key[1])
+                dirt = self.picker.areas[key].contaminated
             with _as_told(settings, self.picker, "dark"):
-                self._prepared[key] = self.picker.prepared(read_micrograph(path), settings.pixel_size, key[1])
+                self._prepared[key] = self.picker.prepared(image, settings.pixel_size, key[1], dirt)
         return self._prepared[key]
 
     def raw(self, contrast: str) -> list[np.ndarray]:
@@ -216,8 +221,10 @@ def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "
     reach, same, picks = typing.cast("float", settings.scale) / settings.pixel_size / 4, 0, 0
     for path, *seen in asked.found(str(settings.contrast))[:TURNED]:
         prepared = asked.prepared(path, settings)
-        image, valid = (torch.rot90(x).contiguous() for x in (prepared.image, prepared.valid))
-        turned = _candidates(settings, picker, str(settings.contrast), Prepared(image, valid, prepared.shape[::-1]))
+        turn = lambda x: None if x is None else torch.rot90(x).contiguous()
+        image, valid, dirt = map(turn, (prepared.image, prepared.valid, prepared.dirt))
+        other = Prepared(image, valid, prepared.shape[::-1], dirt)
+        turned = _candidates(settings, picker, str(settings.contrast), other)
         kept, back = (yx[calibrate(raw, adapted.calibration) >= adapted.threshold] for yx, raw in (seen, turned))
         back = np.c_[back[:, 1], prepared.shape[1] - 1 - back[:, 0]]
         same, picks = same + int(match_picks(kept, back, reach).sum()), picks + len(kept) + len(back)

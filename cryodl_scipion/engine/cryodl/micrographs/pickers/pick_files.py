@@ -15,7 +15,7 @@ from ...contract import PickConfig, PickOutputs, counted, score_text
 from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
 from ...io.files import whole_file
-from ..assess.assessment import area_rows, areas_of
+from ..assess.assessment import Areas, area_rows
 from ..byhand.questions import Answered
 from .adaptation import Adapted
 from .pick_record import CANDIDATES, PickSettings
@@ -45,16 +45,15 @@ class AvoidedAreas:
             temporary.write_text(json.dumps({"areas": self.rows}, indent=1), encoding="utf-8")
 
 
-def avoided_areas(image: np.ndarray, pixel_size: float, diameter: float, avoid: str) -> AvoidedAreas:
-    """Find what is to be avoided on a micrograph. image: (h, w) float32 as read, with dark protein. pixel_size,
-    diameter: Å/px, and Å of a particle. avoid: one of contract.AVOIDABLE but "nothing". Raises as areas_of."""
-    found = areas_of(image, pixel_size, diameter)
+def avoided_areas(found: Areas, shape: tuple[int, ...], pixel_size: float, diameter: float, avoid: str) -> AvoidedAreas:
+    """What is to be avoided on a micrograph. found: of areas_of, with dark protein. shape: (h, w) px of the micrograph.
+    pixel_size, diameter: Å/px, and Å of a particle. avoid: one of contract.AVOIDABLE but "nothing"."""
     carbon = np.zeros_like(found.carbon)
     if avoid != "contamination" and found.carbon.any():
-        diameter_px = diameter / pixel_size * found.image.shape[0] / image.shape[0]
+        diameter_px = diameter / pixel_size * found.image.shape[0] / shape[0]
         carbon = ndimage.binary_dilation(found.carbon, iterations=max(1, round(_BESIDE_CARBON * diameter_px)))
     found = dataclasses.replace(found, carbon=carbon)
-    return AvoidedAreas(found.contaminated | found.carbon, image.shape, area_rows(found))
+    return AvoidedAreas(found.contaminated | found.carbon, shape, area_rows(found))
 
 
 UNTOLD = (

@@ -14,6 +14,7 @@ from ...io.micrographs import read_micrograph
 from ...io.model import read_model
 from ...running.runner import Run
 from .. import normalize
+from ..assess.assessment import Areas, areas_of
 from . import adaptation, load_network, pick_files, picker_method, predict, size
 from .feature_maps import draw_feature_maps, feature_maps
 from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_settings
@@ -44,20 +45,20 @@ def pick_new(
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
             gaps += [f"{path} ({part:.1%})" for part in [1 - np.isfinite(image).mean()] if part]
-            yx, scores = _candidates(picker, image, path, config.pixel_size, settings)
+            areas = _areas(picker, image, path, config, settings)
+            yx, scores = _candidates(picker, image, path, config.pixel_size, settings, areas)
             # the nearest pixel must exist too: Scipion's coordinates are whole numbers
             keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
             if drawn < config.feature_maps:
                 maps = feature_maps(picker, image, config.pixel_size, settings.scale)
                 draw_feature_maps(maps, picks.folder / FEATURE_MAPS / f"{name}.png", name)
                 drawn += 1
-            if config.avoid != "nothing":
-                dark = image if settings.contrast == "dark" else -image  # what is looked for is darker than ice
-                areas = pick_files.avoided_areas(dark, config.pixel_size, settings.scale, config.avoid)
-                outside = areas.outside(yx)
+            if areas and config.avoid != "nothing":
+                avoided = pick_files.avoided_areas(areas, image.shape, config.pixel_size, settings.scale, config.avoid)
+                outside = avoided.outside(yx)
                 left_out += int((keep & ~outside & (scores >= level)).sum())
                 keep &= outside
-                areas.write(picks.folder / AVOIDED / f"{name}.json")
+                avoided.write(picks.folder / AVOIDED / f"{name}.json")
             write_coordinates(
                 picks.folder / CANDIDATES / f"{name}.star",
                 yx[keep],
@@ -78,14 +79,27 @@ def pick_new(
     return settings
 
 
+def _areas(
+    picker: predict.Picker, image: np.ndarray, path: str, config: PickConfig, settings: PickSettings
+) -> Areas | None:
+    """Those of a micrograph, where they are asked for; a general model is told of dirt whatever is avoided."""
+    if config.avoid == "nothing" and not picker.spares_outliers:
+        return None
+    dark = settings.contrast == "dark"  # what is looked for is darker than ice
+    known = picker.areas.pop((path, settings.scale), None) if dark else None
+    scale = typing.cast("float", settings.scale)
+    return known or areas_of(image if dark else -image, config.pixel_size, scale)
+
+
 def _candidates(
-    picker: predict.Picker, image: np.ndarray, path: str, pixel_size: float, settings: PickSettings
+    picker: predict.Picker, image: np.ndarray, path: str, pixel_size: float, settings: PickSettings, areas: Areas | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions and scores; those of a micrograph that was asked about contrast or size are known already."""
     scale = typing.cast("float", settings.scale)
     if (found := picker.seen.get((path, settings.contrast, scale))) is not None:
         return found[0], calibrate(found[1], picker.calibration)
-    return picker.candidates(image, pixel_size, scale, settings.distance)
+    dirt = areas.contaminated if areas and picker.spares_outliers else None
+    return picker.candidates(picker.prepared(image, pixel_size, scale, dirt), pixel_size, scale, settings.distance)
 
 
 def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Picker, typing.Mapping[str, typing.Any]]:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ...contract import particle_size_problem
 from ...core.calibration import calibrate
 from ...core.geometry import inside, map_positions, values_at
+from ..assess.assessment import Areas
 from ..normalize import Measured, Prepared, prepare_micrograph
 from ..tiled import TiledNetwork
 from .thresholds import Narrow, lower_narrow
@@ -33,13 +34,15 @@ class Picker(TiledNetwork):
     typical_size: widest extent of the set's particles over the diameter that micrographs are rescaled for; None as long
     as it is not known, and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a
     general model, which does not know what the particles look like. seen: candidates with raw scores by file, contrast
-    and diameter, of files that were asked before they are picked."""
+    and diameter, of files that were asked before they are picked. areas: of these, by file and diameter, with dark
+    protein."""
 
     calibration: tuple[float, ...] = (1.0, 0.0)
     narrow: Narrow | None = None
     typical_size: float | None = None
     spares_outliers: bool = False
     seen: dict[tuple[typing.Any, ...], tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
+    areas: dict[tuple[typing.Any, ...], Areas] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.prepare_network(self.method.dense(self.network))
@@ -56,11 +59,14 @@ class Picker(TiledNetwork):
         yx, scores = self.candidates_prepared(prepared, minimum_distance / pixel_size * factor)
         return map_positions(yx, prepared.image.shape, prepared.shape), scores
 
-    def prepared(self, image: np.ndarray, pixel_size: float, diameter: float) -> Prepared:
-        """A micrograph made ready for the network; arguments and errors as those of `candidates`."""
+    def prepared(
+        self, image: np.ndarray, pixel_size: float, diameter: float, dirt: np.ndarray | None = None
+    ) -> Prepared:
+        """A micrograph made ready for the network; arguments and errors as those of `candidates`. dirt: as for
+        prepare_micrograph; of a network that learnt from micrographs where nobody looked for it, None."""
         check_particle_fits(image.shape, pixel_size, diameter)
         factor = working_factor(self.method, pixel_size, diameter)
-        return prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")
+        return prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark", dirt)
 
     def candidates_prepared(self, prepared: Measured, distance: float) -> tuple[np.ndarray, np.ndarray]:
         """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
