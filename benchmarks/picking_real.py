@@ -430,9 +430,12 @@ def avoided_real(run, set):
         for path in map(Path, one.micrographs):
             yx, scores = read_coordinates(work / "picks" / f"{path.stem}.star")[path.stem]
             if avoid != "nothing":
-                image = read_micrograph(path)
                 areas = avoided_areas(
-                    areas_of(image, one.pixel_size, diameter), image.shape, one.pixel_size, diameter, avoid
+                    areas_of(read_micrograph(path), one.pixel_size, diameter),
+                    micrograph_shape(path),
+                    one.pixel_size,
+                    diameter,
+                    avoid,
                 )
                 kept = areas.outside(yx)
                 yx, scores, on = yx[kept], scores[kept], on + int((~areas.outside(marks[path.stem])).sum())
