@@ -2,6 +2,7 @@
 """What every protocol of the plugin has: its package's name, and the rule that a chosen input must be there."""
 
 import contextlib
+import json
 import os
 import re
 import sqlite3
@@ -111,6 +112,17 @@ class KeepsOutputs(ProtocolMixin):
         if os.path.exists(self.getDbPath()):
             self._takeOver()
         super().makePathsAndClean()
+        self._forgetOtherOutputs()
+
+    def _forgetOtherOutputs(self) -> None:
+        """Remove the outputs of a start with other settings, before a run is continued: they would stay beside the new
+        ones where these make fewer, and mean files that are written anew. It is done here, as a project keeps what a
+        run itself removes."""
+        made = [step.argsStr.get() for step in self._stepsBefore() if step.funcName == "createOutputStep"]
+        if made and not self._unresolvedInputs() and json.dumps([self._settings()], default=lambda _: None) not in made:
+            for _, old in list(self.iterOutputAttributes()):
+                self.deleteOutput(old)
+            os.remove(self.getStepsFile())
 
     def _takeOver(self) -> None:
         """End what still works on this run, though a window may call it failed, and take the outputs that it made."""
@@ -193,14 +205,18 @@ class KeepsOutputs(ProtocolMixin):
                         relation["object_child_extended"],
                     )
 
+    def _stepsBefore(self) -> List[Any]:
+        """Steps of the last start. pyworkflow clears its list of steps table by table: a process that is killed between
+        two of them leaves a file that nothing can read. The list is begun anew; what the engine has written is not
+        computed again."""
+        try:
+            return self.loadSteps()
+        except (SqliteFlatMapperException, sqlite3.DatabaseError):
+            os.remove(self.getStepsFile())
+            return []
+
     def _run(self) -> None:
-        """pyworkflow clears its list of steps table by table: a process that is killed between two of them leaves a
-        file that nothing can read. The list is begun anew; what the engine has written is not computed again."""
-        if os.path.exists(self.getStepsFile()):
-            try:
-                self.loadSteps()
-            except (SqliteFlatMapperException, sqlite3.DatabaseError):
-                os.remove(self.getStepsFile())
+        self._stepsBefore()
         super()._run()
 
     def _runSteps(self, doneSteps: int) -> None:

@@ -85,12 +85,6 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         made = protocol_base.possibleOutputs(self._CONFIG)
         return {name: made[name] for name in made if issubclass(made[name], EMSet) is manyMaps}
 
-    def makePathsAndClean(self) -> None:
-        super().makePathsAndClean()
-        missing = {*self._namedVolumes()} - {*self._resultsByName()}
-        for _, old in list(self.iterOutputAttributes()) if missing else ():
-            self.deleteOutput(old)  # of an input that was changed before *Continue*
-
     def _insertAllSteps(self) -> None:
         settings = self._settings()
         for name in self._namedVolumes():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep the 2-D classes whose averages are good."""
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
@@ -45,25 +45,22 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         addConfigParams(form, contract.SelectClassesConfig, ["good_lost", "minimum_particles"])
 
     def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(
-            self.selectStep,
-            sum(row[3] for row in classRows(self.inputClasses.get())),  # classes may have got further particles since
-            self.threshold.get(),
-            self.minimumParticles.get(),
-            self.goodLost.get(),
-            self.chosen.get(),
-            needsGPU=False,
-        )
+        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
-    def selectStep(self, count: int, threshold: float, minimum: Optional[int], lost: float, chosen: str) -> None:
+    def _settings(self) -> Dict[str, Any]:
+        classes, fields = self.inputClasses.get(), ("threshold", "minimumParticles", "goodLost", "chosen")
+        sizes = [row[3] for row in classRows(classes)]  # they may have got further particles since
+        return dict({name: getattr(self, name).get() for name in fields}, classes=classes.getFileName(), sizes=sizes)
+
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         source = self.inputClasses.get()
-        ids = self._kept(classRows(source), threshold, minimum)
+        ids = self._kept(classRows(source), self.threshold.get(), self.minimumParticles.get())
         particles, rejected = self._createSetOfParticles(), self._createSetOfParticles("rejected")
         classes = self._createSetOfClasses2D(source.getImagesPointer())
         for one in (particles, rejected):
             one.copyInfo(source.getImages())
             one.setAlignment2D()
-        keepClasses(classes, particles, rejected, source, set(ids), signalCut(source, set(ids), lost)[0])
+        keepClasses(classes, particles, rejected, source, set(ids), signalCut(source, set(ids), self.goodLost.get())[0])
         outputs = dict(outputParticles=particles, outputClasses=classes)
         if rejected.getSize():
             outputs["outputRejected"] = rejected

@@ -122,6 +122,14 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertEqual(self.selected.outputClasses[1].getRepresentative().getIndex(), 1)
         self.assertIn("and 1 particle of kept classes that may show only noise", "\n".join(self.selected.summary()))
 
+    def test_rejected_particles_of_another_choice_do_not_stay(self):
+        run = self.finished(self.select(self.classified))
+        run.threshold.set(0.0)
+        run.goodLost.set(0.0)
+        self.proj.launchProtocol(run, wait=True)
+        made = [name for name, _ in self.finished(run).iterOutputAttributes()]
+        self.assertEqual((made, run.outputParticles.getSize()), (["outputParticles", "outputClasses"], COUNT - 1))
+
     def test_a_choice_that_keeps_nothing_is_named_before_the_run(self):
         errors = lambda **values: " ".join(self.select(self.classified, run=False, **values).validate())
         self.assertEqual(errors(), "")

@@ -385,6 +385,11 @@ class TestCryodlIntegrity(ParticlesTest):
         self.proj.launchProtocol(protocol, wait=True)
         self.assertEqual(self.finished(protocol).outputParticles_other.getSize(), 6)
         self.assertEqual(os.stat(protocol._getExtraPath("result.json")).st_mtime_ns, stamp)
+        protocol.minimumProbability.set(0.99)  # nobody is so sure
+        self.proj.launchProtocol(protocol, wait=True)
+        made = [name for name, _ in self.finished(protocol).iterOutputAttributes()]
+        self.assertEqual(made, ["outputParticles", "outputClasses"])
+        self.assertEqual(protocol.lostOutputs(), [])
 
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")
