@@ -85,6 +85,9 @@ def readConfig(protocol: Any, configClass: Type[ConfigT], **values: Any) -> Conf
 
 
 def formValue(protocol: EMProtocol, info: contract.ParamInfo) -> Any:
+    """The value of a field, that of the contract where the form does not show it: it was meant for other choices."""
+    if not protocol.evalParamCondition(formName(info.name)):
+        return None if info.required else info.default
     value = protocol.getAttributeValue(formName(info.name))
     if info.choices:
         return info.choices[value] if value is not None and 0 <= value < len(info.choices) else None

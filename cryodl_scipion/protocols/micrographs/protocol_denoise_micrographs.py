@@ -143,10 +143,7 @@ class CryodlProtDenoiseMicrographs(
 
     def _completed(self, config: contract.DenoiseMicrographsConfig) -> contract.DenoiseMicrographsConfig:
         even, odd = (() if half is None else (half.getFileName(),) for half in self._halfSets())
-        config = dataclasses.replace(config, even=even, odd=odd)
-        if config.model is not None:
-            config = dataclasses.replace(config, method="auto")
-        return config if self.inputModel.get() is None else dataclasses.replace(config, resolution=None)
+        return dataclasses.replace(config, even=even, odd=odd)
 
     def _checkTogether(self) -> List[str]:
         return checkHalves(self.inputMicrographs.get(), *self._halfSets()) or super()._checkTogether()

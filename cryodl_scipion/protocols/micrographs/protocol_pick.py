@@ -310,9 +310,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
     def _completed(self, config: contract.PickConfig) -> contract.PickConfig:
         if self.method.get() != TEMPLATES:
             return dataclasses.replace(config, method="network")
-        size = None if config.structure else config.particle_diameter
-        blank = dataclasses.replace(config, model="", threshold_rule="model")
-        return dataclasses.replace(blank, method="templates", particle_diameter=size)
+        return dataclasses.replace(config, method="templates", model="")
 
     def _autoConfig(self, **files: Any) -> contract.AutoPickConfig:
         corrected = self.correctedCoordinates.get()

@@ -105,7 +105,7 @@ class FromLabels(FromSource[ImportAnnotationsConfig]):
         return {}
 
     def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
-        config = dataclasses.replace(super().completed(protocol, config), tiles=None, drawings=None)
+        config = super().completed(protocol, config)
         if protocol.inputTomograms.get() is None or protocol.inputMasks.get() is None:
             return config
         tomograms, masks = protocol._labelled()
@@ -134,7 +134,7 @@ class FromStack(FromSource[ImportAnnotationsConfig]):
     NOT_ON_FORM = notHere("tomograms", "labels", "label", *CHOSEN)
 
     def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
-        return dataclasses.replace(super().completed(protocol, config), tomograms=(), labels=(), label=None)
+        return dataclasses.replace(super().completed(protocol, config), tomograms=(), labels=())
 
     def problems(self, protocol: Any) -> List[str]:
         return super().problems(protocol) or checkTileStacks(protocol.tiles.get(), protocol.drawings.get())
@@ -165,10 +165,6 @@ class FromFolder(FromSource[ImportAnnotationsConfig]):
             tomograms=config.tomograms or (),  # None without any
             folders=(*config.folders, protocol.folder.get()),
             labels=(),
-            label=None,
-            tiles=None,
-            drawings=None,
-            feature=None,
         )
 
     def problems(self, protocol: Any) -> List[str]:

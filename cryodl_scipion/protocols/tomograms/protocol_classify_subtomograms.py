@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell which class each subtomogram belongs to, or group them by what they show."""
 
-import dataclasses
 from typing import Any, Dict, List
 
 from tomo.objects import SetOfSubTomograms
@@ -45,9 +44,6 @@ class CryodlProtClassifySubtomograms(
 
     def _writesClasses(self) -> bool:
         return self._config().ground_truth
-
-    def _completed(self, config: contract.ClassifySubtomogramsConfig) -> contract.ClassifySubtomogramsConfig:
-        return config if config.model else dataclasses.replace(config, rejected_fraction=None, ground_truth=False)
 
     def _makeOutputs(self, made: contract.ClassifySubtomogramsOutputs) -> Dict[str, Any]:
         card = self._modelCard()

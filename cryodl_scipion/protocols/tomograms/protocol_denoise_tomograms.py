@@ -88,7 +88,6 @@ class CryodlProtDenoiseTomograms(
             odd=tuple(pair[1] for pair in halves) if both else (),
             tilt_min=least,
             tilt_max=largest,
-            fill_wedge=config.fill_wedge and config.model is None,
         )
 
     def _checkTogether(self) -> List[str]:

@@ -107,7 +107,6 @@ class OfFeature(training.TrainsOne[contract.TrainSegmenterConfig, contract.Train
             pixel_size=None,
             tomograms=(),
             labels=(),
-            label=None if drawn else config.label,
         )
         tomograms, masks = protocol.inputTomograms.get(), protocol.inputMasks.get()
         if drawn:

@@ -52,6 +52,15 @@ class TestCryodlPick(PickTest):
             protocol._append({}, contract.outputs_of(made, found, old=True))
         self.assertEqual(protocol.outputCoordinates.getBoxSize(), boxSizeFor(300, synthetic.PIXEL_SIZE))
 
+    def test_what_was_typed_for_another_method_does_not_act(self):
+        protocol = self.makeProtocol(CryodlProtPick, self.inputs, useGpu=False, expectedParticles=50, border=30)
+        self.assertEqual((protocol._config().expected_particles, protocol._config().border), (50, 30))
+        protocol.method.set(2)  # its rounds know no border; the batches after them had one
+        protocol.particleDiameter.set(120)
+        self.assertEqual((protocol._config().expected_particles, protocol._config().border), (None, 0))
+        protocol.method.set(1)
+        self.assertEqual(protocol.validate(), [])
+
     def test_picks_and_box_follow_the_form(self):
         protocol = self.pick(threshold=0.0, boxSize=50, particleDiameter=100)
         self.assertEqual(picksOf(protocol.outputCoordinates)["mic_001.mrc"], EVERYTHING)
