@@ -10,12 +10,14 @@ import re
 from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 
 from pwem.objects import FSC, AtomStruct, EMObject, Volume
+from pyworkflow.object import Set
 from pyworkflow.protocol import Form
 
 from ..convert.form import ConfigT, addConfigParams, inFormWords, readConfig
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from .checks import sayIf
+from .inputs import INPUTS, chosenInputs
 from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section
 from .protocol_base import CryodlProtBase, OneRunBase, possibleOutputs
 
@@ -210,6 +212,10 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
         settings = self._settings()
         self._insertFunctionStep(self.runStep, settings, needsGPU=self.usesGpu())
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def _settings(self) -> Dict[str, Any]:
+        sets = ((name, pointer.get()) for name, pointer in chosenInputs(self) if isinstance(pointer.get(), Set))
+        return dict(super()._settings(), **{INPUTS: [(name, one.getFileName(), one.getSize()) for name, one in sets]})
 
     def runStep(self, settings: Dict[str, Any]) -> None:
         files = self._writtenFiles()

@@ -20,6 +20,7 @@ from pyworkflow.utils.process import killWithChilds
 
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
 from ..convert.form import inFormWords
+from ..convert.names import emptyFolder
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
 
@@ -34,6 +35,7 @@ _LONGEST_END = 60.0  # s that what was told to end may take: SLURM gives a job 3
 _MADE = "outputs.json"  # in the run's folder: names of the outputs that it made
 _THESE = "its outputs"  # of a run without this file
 _NEVER = ", though it has"  # finished or failed
+INPUTS = "inputs"  # of the settings: what the files in the run's folder were made of; earlier versions did not note it
 WITHOUT_OUTPUTS = (
     "*Finished without {names}*, lost when the run ended. Choose Continue: what is lost is made again from the files "
     "in the run's folder."
@@ -117,12 +119,17 @@ class KeepsOutputs(ProtocolMixin):
     def _forgetOtherOutputs(self) -> None:
         """Remove the outputs of a start with other settings, before a run is continued: they would stay beside the new
         ones where these make fewer, and mean files that are written anew. It is done here, as a project keeps what a
-        run itself removes."""
-        made = [step.argsStr.get() for step in self._stepsBefore() if step.funcName == "createOutputStep"]
-        if made and not self._unresolvedInputs() and json.dumps([self._settings()], default=lambda _: None) not in made:
+        run itself removes. What the engine made of other inputs goes as well: their files may have the same names."""
+        made = [json.loads(step.argsStr.get()) for step in self._stepsBefore() if step.funcName == "createOutputStep"]
+        if not made or self._unresolvedInputs():
+            return
+        [before], now = made[-1], json.loads(json.dumps(self._settings(), default=lambda _: None))
+        if before != now:
             for _, old in list(self.iterOutputAttributes()):
                 self.deleteOutput(old)
             os.remove(self.getStepsFile())
+        if before.get(INPUTS, now.get(INPUTS)) != now.get(INPUTS):
+            emptyFolder(self._getExtraPath())
 
     def _takeOver(self) -> None:
         """End what still works on this run, though a window may call it failed, and take the outputs that it made."""

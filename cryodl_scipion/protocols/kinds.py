@@ -5,6 +5,7 @@ them, what is wrong with it, and from what the outputs are said to be made.
 A protocol lists its parts in FORM (engine_protocol.py). All methods take the protocol: a part holds no values."""
 
 import dataclasses
+import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import AtomStruct, EMObject
@@ -136,6 +137,10 @@ class Own(FormPart):
 
     def addTo(self, form: Form, protocol: Any) -> None:
         form.addParam(self._name, self._class, **self._arguments)
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        name = re.sub("[A-Z]", lambda found: "_" + found[0].lower(), self._name)  # as the contract would call it
+        return {name: protocol.getAttributeValue(self._name)}
 
 
 class Choice(Own):

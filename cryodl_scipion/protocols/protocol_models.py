@@ -26,12 +26,12 @@ class Import(one_of.Way[Any, Any]):
     )
 
     def settings(self, protocol: Any) -> Dict[str, Any]:
-        return dict(folder=protocol.modelFolder.get())
+        return {inputs.INPUTS: protocol.modelFolder.get()}
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
         target = protocol._getExtraPath("model")
         if not os.path.exists(target):  # it is there when the run was stopped just after the copy
-            model_field.copyModel(settings["folder"], target)
+            model_field.copyModel(protocol.modelFolder.get(), target)
 
     def makeOutputs(self, protocol: Any, made: None) -> Dict[str, Any]:
         return dict(outputModel=CryodlModel.fromFolder(protocol._getExtraPath("model")))

@@ -90,6 +90,13 @@ class TestCryodlModelProtocols(CryodlTest):
         self.assertIn(target, " ".join(exported.summary()))
         self.assertIn("mine", " ".join(imported.summary()))
 
+    def test_a_continued_import_takes_the_folder_of_the_form(self):
+        one, other = (writeModel(os.path.join(self.data, name), dict(name=name)) for name in ("one", "other"))
+        imported = self.runProtocol(CryodlProtImportModel, modelFolder=one)
+        imported.modelFolder.set(other)
+        self.proj.launchProtocol(imported, wait=True)
+        self.assertEqual(imported.outputModel.getModelName(), "other")
+
     def test_wrong_folders_are_refused_before_the_run(self):
         damaged = writeModel(os.path.join(self.data, "damaged"), dict(weights_sha256="0"))
         good = writeModel(os.path.join(self.data, "good"), {})

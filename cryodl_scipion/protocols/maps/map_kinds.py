@@ -157,6 +157,3 @@ class FrameChoice(kinds.Choice):
             when=when,
             expertLevel=params.LEVEL_ADVANCED,
         )
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        return dict(frame=protocol.frame.get())

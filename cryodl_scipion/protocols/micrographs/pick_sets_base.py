@@ -101,7 +101,7 @@ class PickSets(kinds.PointingMany):
         return dict(picks=tuple(f"{label}={protocol._setFolder(number)}" for number, (label, _) in folders))
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
-        return dict(self.values(protocol), sizes=[one.getSize() for one in self.objects(protocol)])
+        return dict(self.values(protocol), sets=[one.getFileName() for one in self.objects(protocol)])
 
     def problems(self, protocol: Any) -> List[str]:
         return protocol._checkSets()
@@ -118,10 +118,6 @@ class ReferencePicks(kinds.Pointing):
 
     def valuesOf(self, protocol: Any, found: SetOfCoordinates) -> Dict[str, Any]:
         return dict(reference=protocol._referenceFolder())
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return dict(reference=None if found is None else [found.getFileName(), found.getSize()])
 
 
 class PickSetsBase(protocol_base.OneRunBase):

@@ -134,9 +134,6 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
             config, pixel_size=self._frame().getSamplingRate(), particle_diameter=self._diameter()
         )
 
-    def _settings(self) -> Dict[str, Any]:
-        return {name: value for name, value in super()._settings().items() if name != "sizes"}  # they may be growing
-
     def _checkTogether(self) -> List[str]:
         return self._checkBatches()  # a run with other settings begins anew, see _forgetChanged
 

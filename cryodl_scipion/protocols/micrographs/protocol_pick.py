@@ -326,7 +326,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             return settings
         mine = contract.config_to_dict(self._autoConfig())
         mine = {name: value for name, value in mine.items() if name not in ("output", "micrographs")}
-        return dict(settings, **mine, seed=self.seed.get(), box_size=self.boxSize.get(), **self._classSettings())
+        return dict(settings, **mine, seed=self.seed.get(), **self._classSettings())
 
     def _checkTogether(self) -> List[str]:
         micrographs, method = self.inputMicrographs.get(), self.method.get()

@@ -9,6 +9,7 @@ from ...convert.micrographs import picks as convert
 from ...convert.names import emptyFolder, micrographNames
 from ...engine.cryodl.contract import PickByHandConfig, PickByHandOutputs, Result, counted
 from .. import checks, engine_protocol
+from ..inputs import INPUTS
 from ..kinds import BoxSize, Flag, Options, Pointing
 
 PICKS_FOLDER, START_FOLDER = "picks", "start"
@@ -61,11 +62,11 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
     }
 
     def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.writePicksStep, needsGPU=False)
+        self._insertFunctionStep(self.writePicksStep, self._settings()[INPUTS], needsGPU=False)
         # An interactive step is done again when the run is continued.
         self._insertFunctionStep(self.pickStep, interactive=True, needsGPU=False)
 
-    def writePicksStep(self) -> None:
+    def writePicksStep(self, inputs: Any) -> None:
         coordinates = self.inputCoordinates.get()
         if coordinates is None:
             return

@@ -41,9 +41,6 @@ class LabelledSets(PointingMany):
             csv.writer(file).writerows(rows)
         return {}
 
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        return dict(sizes=[(one.getFileName(), one.getSize()) for one in self.objects(protocol)])
-
     def check(self, protocol: Any, found: List[SetOfCoordinates]) -> List[str]:
         return [wrong for one in found for wrong in checks.checkLabels(one, {}, None)]
 

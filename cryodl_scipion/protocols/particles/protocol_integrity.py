@@ -73,9 +73,6 @@ class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIn
     )
     NOT_ON_FORM = {"names": "from the form's list of names"}
 
-    def _settings(self) -> Dict[str, Any]:
-        return dict(super()._settings(), composition_names=self.getNames(), minimum=self.minimumProbability.get())
-
     def _makeOutputs(self, made: AssessIntegrityOutputs) -> Dict[str, Any]:
         particles, output = self.inputParticles.get(), self._newSet("all")
         appendAssessed(output, particles, made.particles, len(self.getNames()))

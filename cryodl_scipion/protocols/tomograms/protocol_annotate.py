@@ -155,9 +155,6 @@ class FromFolder(FromSource[ImportAnnotationsConfig]):
     )
     NOT_ON_FORM = notHere("labels", "label", "tiles", "drawings", "feature", *CHOSEN, "annotator")
 
-    def settings(self, protocol: Any) -> Dict[str, Any]:
-        return dict(super().settings(protocol), folder=protocol.folder.get())
-
     def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
         config = super().completed(protocol, config)
         return dataclasses.replace(

@@ -75,9 +75,6 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
     )
     NOT_ON_FORM = {"tilt_min": "of the tomograms' acquisition", "tilt_max": "of the tomograms' acquisition"}
 
-    def _settings(self) -> Dict[str, Any]:
-        return dict(super()._settings(), box_size=self.boxSize.get())
-
     def _makeOutputs(self, made: contract.DetectParticlesOutputs) -> Dict[str, Any]:
         rows = {name: coordinates3d.readCoordinates3D(path) for name, path in made.files.items()}
         outputs = dict(outputCoordinates=self._coordinates(made, rows, made.species, ""))

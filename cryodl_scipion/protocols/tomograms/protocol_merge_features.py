@@ -39,9 +39,6 @@ class Scores(kinds.PointingMany):
         writeScores(protocol._getExtraPath(SCORES), found)
         return {}
 
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        return dict(sets=[masks.getFileName() for masks in self.objects(protocol)])
-
     def check(self, protocol: Any, found: List[SetOfTomoMasks]) -> List[str]:
         features = [featureOf(masks) for masks in found]
         twice = sorted({name for name in features if features.count(name) > 1})

@@ -39,9 +39,6 @@ class PointsInMasks(one_of.Way[ConfigT, engine_protocol.MadeT]):
     OUTPUT, GOES_ON = "picks", True
     CITES = ("Chen2017",)
 
-    def settings(self, protocol: Any) -> Dict[str, Any]:
-        return dict(super().settings(protocol), box_size=protocol.boxSize.get())
-
     def completed(self, protocol: Any, config: ConfigT) -> ConfigT:
         """Scores have no labels; what the form may still hold of another input is not for them."""
         return dataclasses.replace(config, label=None) if featureOf(protocol.inputMasks.get()) else config

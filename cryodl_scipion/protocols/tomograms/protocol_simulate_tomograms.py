@@ -42,9 +42,6 @@ class OfCells(Way[contract.SimulateTomogramsConfig, contract.SimulateTomogramsOu
         Options("contrast", expertLevel=params.LEVEL_ADVANCED),
     )
 
-    def settings(self, protocol: Any) -> Dict[str, Any]:
-        return dict(super().settings(protocol), box_size=protocol.boxSize.get())
-
     def makeOutputs(self, protocol: Any, made: contract.SimulateTomogramsOutputs) -> Dict[str, Any]:
         """The tomograms are an output first: the coordinates point to them."""
         config = protocol._config()

@@ -180,9 +180,6 @@ class SpeciesCoordinates(PointingMany):
         writeCoordinates3D(path, namedSets(protocol), tomograms, engineNames(tomograms))
         return {}
 
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        return dict(sets_of_coordinates=[one.getFileName() for one in self.objects(protocol)])
-
     def check(self, protocol: Any, found: List[SetOfCoordinates3D]) -> List[str]:
         known = set(byId(protocol.inputTomograms.get()))
         return [e for one, name in namedSets(protocol) for e in self._checkOne(one, name, known)]

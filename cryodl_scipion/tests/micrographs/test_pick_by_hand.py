@@ -36,6 +36,14 @@ class TestCryodlPickByHand(PickTest):
         self.assertIn("By hand", " ".join(protocol.summary()))
         self.assertEqual(protocol._methods(), ["pick-by-hand was used."])
 
+    def test_the_window_of_a_continued_run_starts_from_the_picks_of_the_form(self):
+        protocol, fewer = self.correct(self.pick()), self.pick(threshold=0.75)
+        protocol.inputCoordinates.set(fewer)
+        protocol.inputCoordinates.setExtended("outputCoordinates")
+        self.proj.launchProtocol(protocol, wait=True)
+        after, theirs = (picksByMicrograph(run.outputCoordinates) for run in (protocol, fewer))
+        self.assertEqual([p[:2] for p in after[2]], [p[:2] for p in theirs[2]])
+
     def test_picks_can_begin_with_nothing_and_an_empty_form_says_what_is_missing(self):
         protocol = self.makeProtocol(CryodlProtPickByHand, particleDiameter=120)
         self.assertIn("Choose the picks to correct, or the micrographs", " ".join(protocol.validate()))

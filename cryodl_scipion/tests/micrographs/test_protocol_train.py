@@ -53,6 +53,18 @@ class TestCryodlTrain(CryodlTest):
         self.assertEqual((config.steps, request.seed, config.network, config.background), (7, 3, "unet", None))
         self.assertEqual([os.path.basename(m) for m in config.micrographs], ["mic_001.mrc", "mic_003.mrc"])
 
+    def test_a_continued_run_learns_the_labels_of_the_form(self):
+        protocol = self.train()
+        shifted = self.makeCoordinates(self.imported, {1: [(x + 5, y) for x, y in TEN], 3: TEN[5:]})
+        background = self.makeCoordinates(self.imported, {1: [(20, 200)]})
+        for name, source, count in (("input", shifted, 15), ("background", background, 15)):
+            before = os.stat(protocol.outputModel.getFolder()).st_ino
+            getattr(protocol, name + "Coordinates").set(source)
+            getattr(protocol, name + "Coordinates").setExtended("outputCoordinates")
+            self.proj.launchProtocol(protocol, wait=True)
+            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+            self.assertNotEqual(os.stat(protocol.outputModel.getFolder()).st_ino, before, name)
+
     def test_summary_says_what_was_learned_where(self):
         protocol = self.train()
         self.assertEqual(protocol._methods(), ["train-picker was used."])

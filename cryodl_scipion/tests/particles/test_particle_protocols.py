@@ -182,6 +182,19 @@ class TestCryodlBackProject(ParticlesTest):
         self.assertEqual((config.symmetry, config.correct_ctf), ("D2", True))
         self.assertIn("rlnRandomSubset", columnsOf(config.particles, "particles"))
 
+    def test_particles_that_came_since_are_in_the_map_when_the_run_is_continued(self):
+        source = makeParticles(self, "grows")
+        protocol, particles = self.finished(self.project(source)), source.outputParticles
+        item = particles.getFirstItem().clone()
+        item.setObjId(1000)
+        particles.enableAppend()
+        particles.append(item)
+        particles.write()
+        source._store(particles)
+        self.proj.launchProtocol(protocol, wait=True)
+        rows = readColumns(self.request(self.finished(protocol)).particles, ("rlnImageId",), (int,), "particles")
+        self.assertEqual(len(rows), COUNT + 1)
+
     def test_a_map_of_denoised_particles_says_what_it_is(self):
         self.assertIn("even if they contain only noise", " ".join(self.project(self.denoised, False).warnings()))
         protocol = self.finished(self.project(self.denoised))

@@ -139,6 +139,11 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertEqual((config.threshold, config.minimum_size), (("0.4",), 3.0))
         self.assertIn("merge-features told this.", protocol.summary())
 
+    def test_another_order_of_the_scores_makes_other_labels_when_the_run_is_continued(self):
+        protocol = self.finished(self.launch(self.merging(self.segmented)))
+        protocol.inputScores.reverse()
+        self.assertEqual(featuresOf(self.finished(self.launch(protocol)).outputLabels), ["ribosome", "membrane"])
+
     def test_scores_that_cannot_compete_are_named(self):
         def errors(protocol):
             return " ".join(protocol.validate())
