@@ -18,6 +18,8 @@ from ..engine.cryodl import contract
 from . import inputs, kinds, protocol_base
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 
+_SETTINGS = "settings.json"
+
 
 class StoredSettings(inputs.ProtocolMixin):
     """What protocols share whose finished micrographs (or other items) are left alone when a run is continued. A child
@@ -28,15 +30,12 @@ class StoredSettings(inputs.ProtocolMixin):
     _MADE: Any = None
     _ITEM = "micrograph"
 
-    def _settingsFile(self) -> str:
-        return self._getExtraPath("settings.json")
-
     def _storeSettings(self) -> None:
-        contract.write_json(self._settingsFile(), self._settings())
+        contract.write_json(self._getExtraPath(_SETTINGS), self._settings())
 
     def _changedSettings(self) -> List[str]:
         """Names of settings that differ from those with which this run started before; empty if it did not."""
-        before = reading.readJson(self._settingsFile())
+        before = reading.readJson(self._getExtraPath(_SETTINGS))
         if before is None:
             return []
         fields = contract.describe_all(self._CONFIG) if getattr(self, "_CONFIG", None) else []

@@ -337,6 +337,12 @@ class MapsOrModels(PointingMany):
         return [problem for one in found for problem in structureProblem(one)]
 
 
+def withWeights(values: Dict[str, Any]) -> Dict[str, Any]:
+    """Folders of models by their fields, and what tells a model apart from one that was trained anew in its folder."""
+    found = [contract.read_card(folder)["weights_sha256"] for folder in values.values() if folder]
+    return dict(values, weights_sha256=found[0]) if found else values
+
+
 class ModelOfProject(Pointing):
     """A model of this project. kind: of its card."""
 
@@ -348,6 +354,9 @@ class ModelOfProject(Pointing):
 
     def valuesOf(self, protocol: Any, found: CryodlModel) -> Dict[str, Any]:
         return {self.fills[0]: found.getFolder()}
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return withWeights(self.values(protocol))
 
     def check(self, protocol: Any, found: CryodlModel) -> List[str]:
         return checkModelFolder(found.getFolder(), self._kind)
@@ -406,6 +415,9 @@ class ModelOrShipped(FormPart):
     def values(self, protocol: Any) -> Dict[str, Any]:
         return {"model": self.folder(protocol) or None}
 
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return withWeights(self.values(protocol))
+
     def problems(self, protocol: Any) -> List[str]:
         if protocol.inputModel.get() is not None:
             return self._pointing.problems(protocol)
@@ -435,9 +447,7 @@ class Model(FormPart):
         return {self.fills[0]: (modelFolder(protocol) if protocol.evalParamCondition("modelFrom") else "") or None}
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
-        folder = modelFolder(protocol) or None
-        found = {} if folder is None else dict(weights_sha256=contract.read_card(folder)["weights_sha256"])
-        return dict(found, **{self.fills[0]: folder})
+        return withWeights({self.fills[0]: modelFolder(protocol) or None})
 
     def problems(self, protocol: Any) -> List[str]:
         asked = protocol.evalParamCondition("modelFrom") and protocol.modelFrom.get() != NONE

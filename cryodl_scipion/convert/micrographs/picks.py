@@ -66,10 +66,7 @@ _COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
 
 def positionsByMicrograph(coordinates: SetOfCoordinates) -> Any:
     """{micrograph id: [(x, y), ...]} of a SetOfCoordinates, in px of its micrographs."""
-    positions = {}
-    for item in coordinates.iterItems():
-        positions.setdefault(item.getMicId(), []).append(item.getPosition())
-    return positions
+    return {number: [pick[:2] for pick in picks] for number, picks in picksByMicrograph(coordinates).items()}
 
 
 def picksByMicrograph(coordinates: SetOfCoordinates, ids: Sequence[int] = ()) -> Any:

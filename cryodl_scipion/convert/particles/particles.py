@@ -111,11 +111,11 @@ def pairedRows(
 
 
 def locationOf(name: Any, star: Optional[str] = None) -> Any:
-    """(index, file) of RELION's 000001@file. star: the STAR file that names it, if the engine wrote it: its stacks may
-    lie beside it and be named so."""
-    index, _, path = name.partition("@")
+    """(index, file) of RELION's 000001@file, or of a file, whose index is 0. star: the STAR file that names it, if the
+    engine wrote it: its stacks may lie beside it and be named so."""
+    *index, path = name.split("@", 1)
     beside = os.path.join(os.path.dirname(star), path) if star else path
-    return int(index), beside if star and os.path.exists(beside) else path
+    return int(*index), beside if star and os.path.exists(beside) else path
 
 
 def newParticle(

@@ -23,6 +23,7 @@ from tomo.objects import (
 )
 
 from ..maps import structureFileOf as fileOf
+from ..particles.particles import locationOf
 from ..particles.results import describeLatent, latentColumns
 from ..relion_star import ANGLES, attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
 from .tomograms import byId
@@ -165,13 +166,6 @@ def subtomogramTransformOf(row: Any, pixelSize: float) -> Any:
     return Transform(matrixOf([float(row[name]) for name in ANGLES], origin))
 
 
-def volumeOf(name: Any, star: str) -> Tuple[int, str]:
-    """(index, path) of a volume that a STAR file names: beside the STAR file, or in the current folder."""
-    number, _, path = name.rpartition("@")
-    beside = os.path.join(os.path.dirname(star), path)
-    return int(number or 0), beside if os.path.exists(beside) else path
-
-
 # Attributes of classified items: how sure it is that the item is of a known class, and the probability of each.
 CONFIDENCE, PROBABILITY = "_cryodlConfidence", "_cryodlProbability%d"
 _TOMOGRAM = "rlnTomoName"
@@ -184,7 +178,7 @@ def appendSimulatedSubtomograms(subtomograms: SetOfSubTomograms, path: str, name
     columns = [name for name in ("rlnImageName", _TOMOGRAM, CLASS, HALF) + ANGLES + ORIGIN + TILTS if name in there]
     for values in iterColumns(path, columns, (str,) * len(columns), "particles"):
         row, item = dict(zip(columns, values)), SubTomogram()
-        item.setLocation(*volumeOf(row["rlnImageName"], path))
+        item.setLocation(*locationOf(row["rlnImageName"], path))
         item.setSamplingRate(subtomograms.getSamplingRate())
         item.setVolName(row.get(_TOMOGRAM, "simulated"))
         item.setClassId(int(row[CLASS]))

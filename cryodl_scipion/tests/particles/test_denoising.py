@@ -15,7 +15,7 @@ from ...protocols import (
     CryodlProtTrainDenoiser,
 )
 from .. import synthetic
-from ..fake_model import denoiserCard
+from ..fake_model import denoiserCard, writeModel
 from ..particle_sets import COUNT, PIXEL_SIZE, ParticlesTest, batchFile, makeParticles, writeStack
 
 
@@ -184,6 +184,14 @@ class TestCryodlDenoise(ParticlesTest):
         self.assertIn("too short: image 12 is needed, and it holds 5", self.errors(short))
         writeStack(short._getExtraPath("short.mrcs"), bad=[0])
         self.assertIn("NaN", self.errors(short))
+
+    def test_a_model_that_was_trained_anew_is_another_one(self):
+        model = self.makeModel("again", denoiserCard())
+        pointers = dict(inputParticles=(self.raw, "outputParticles"), inputModel=(model, "outputModel"))
+        protocol = self.runProtocol(CryodlProtDenoise, pointers, useGpu=False)
+        self.assertEqual(protocol.validate(), [])
+        writeModel(model.outputModel.getFolder(), denoiserCard(), b"other weights")
+        self.assertIn("with another weights sha256; continuing would mix", " ".join(protocol.validate()))
 
     def test_a_shipped_model_denoises_without_a_structure(self):
         def blind(particles, **values):
