@@ -21,7 +21,7 @@ from .pick_sets_base import PickSets, PickSetsBase
 
 COORDINATES = "outputCoordinates"
 _ENDED = "ended.json"  # how many picks the sets had when a run ended
-_AT_LEAST, _SCORE = range(2)
+AT_LEAST, _SCORE = range(2)
 _COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", NUMBER_OF_SETS)
 
 
@@ -46,7 +46,7 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
     FORM = (
         PickSets("Coordinates to combine, from different programs or settings."),
         kinds.Options("rule"),
-        kinds.Options("minimum_sets", when=f"rule == {_AT_LEAST}"),
+        kinds.Options("minimum_sets", when=f"rule == {AT_LEAST}"),
         kinds.Options("minimum_score", when=f"rule == {_SCORE}"),
         kinds.Options("particle_diameter", more="\n\nEmpty: the diameter stored with the sets by cryodl."),
         kinds.Options("tolerance"),
@@ -153,7 +153,7 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
         output, sets, config = getattr(self, COORDINATES, None), len(self._labelledSets()), self._config()
         if output is None or not results:
             return [self.NOTHING_YET]
-        if self.rule.get() == _AT_LEAST:  # the field of the other rule may be empty
+        if self.rule.get() == AT_LEAST:  # the field of the other rule may be empty
             rule = f"at least {config.minimum_sets} of {counted(sets, 'set')}"
         else:
             rule = f"{counted(sets, 'set')} with a mean score of at least {config.minimum_score:g}"

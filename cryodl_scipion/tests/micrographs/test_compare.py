@@ -3,6 +3,7 @@
 
 import os
 import unittest
+from unittest import mock
 
 from pwem import Domain
 from pwem.objects import Coordinate, SetOfCoordinates
@@ -12,6 +13,7 @@ from ... import Plugin
 from ...convert.arriving import reopened
 from ...convert.micrographs.picks import readPicks
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
+from ...viewers.micrographs.viewer_compare import consensusOf
 from .. import synthetic
 from ..base import picksOf
 from ..pick_sets import A, B, PickSetsTest
@@ -136,6 +138,14 @@ class TestCryodlConsensus(PickSetsTest):
         )
         self.assertIn("there are only 2 sets", " ".join(self.consensus(self.a, self.b, minimumSets=3).validate()))
         self.assertIn("at least 2", " ".join(self.consensus(self.a, self.b, boxSize=1).validate()))
+
+
+    def test_the_window_of_one_by_score_makes_one_by_the_number_of_sets(self):
+        run = self.run_(self.consensus(self.a, self.b, rule=1, minimumScore=0.0))
+        with mock.patch.object(self.proj, "launchProtocol") as launched:
+            self.assertIn("at least 2 sets found", consensusOf(run, 2))
+        config = launched.call_args[0][0]._config()
+        self.assertEqual((config.rule, config.minimum_sets), ("at-least", 2))
 
 
 class TestCryodlConsensusOfArrivingPicks(PickSetsTest):

@@ -65,6 +65,8 @@ class TestCryodlPick(PickTest):
         protocol = self.pick(threshold=0.0, boxSize=50, particleDiameter=100)
         self.assertEqual(picksOf(protocol.outputCoordinates)["mic_001.mrc"], EVERYTHING)
         self.assertEqual(protocol.outputCoordinates.getBoxSize(), 50)
+        protocol.boxSize.set(60)  # what is picked keeps its box
+        self.assertIn("with another box size; continuing would mix", " ".join(protocol.validate()))
 
     def test_no_picks_is_a_set_of_none_and_says_what_to_do(self):
         protocol = self.pick(threshold=1.0)

@@ -160,7 +160,7 @@ class TestCryodlGallery(FolderTest):
         gallery_window.drawParticle(figure, self.gallery().images(0), ["raw", "denoised"], 3.5)
         self.assertEqual([axes.get_title() for axes in figure.axes], ["raw", "denoised"])
         side = figure.axes[1].images[0].get_size()[1] * 3.5
-        self.assertTrue(side / 8 < float(figure.axes[1].texts[0].get_text().removesuffix(" Å")) <= side / 3)
+        self.assertTrue(side / 8 < float(figure.axes[1].texts[0].get_text().split()[0]) <= side / 3)
 
 
 class TestCryodlOrientationPlots(FolderTest):

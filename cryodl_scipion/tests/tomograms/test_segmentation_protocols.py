@@ -6,6 +6,7 @@ from unittest import mock
 
 import mrcfile
 import numpy as np
+from pyworkflow.object import Pointer
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import MeshPoint
 
@@ -141,8 +142,9 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
 
     def test_another_order_of_the_scores_makes_other_labels_when_the_run_is_continued(self):
         protocol = self.finished(self.launch(self.merging(self.segmented)))
-        protocol.inputScores.reverse()
-        self.assertEqual(featuresOf(self.finished(self.launch(protocol)).outputLabels), ["ribosome", "membrane"])
+        order = ("ribosome", "membrane")
+        protocol.inputScores.set([Pointer(self.segmented, extended=f"scores_{feature}") for feature in order])
+        self.assertEqual(featuresOf(self.finished(self.launch(protocol)).outputLabels), [*order])
 
     def test_scores_that_cannot_compete_are_named(self):
         def errors(protocol):

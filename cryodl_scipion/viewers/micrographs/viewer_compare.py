@@ -19,6 +19,7 @@ from ...convert.micrographs.picks import NUMBER_OF_SETS, readPicks, scaledPicks
 from ...convert.names import namesByMicName
 from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
+from ...protocols.micrographs.protocol_consensus import AT_LEAST
 from ..maps.viewer_map import LinkedMapsWindow
 from ..micrograph_window import MicrographWindow
 from ..panels_viewer import PanelsViewer, launchedRun, panel
@@ -308,7 +309,7 @@ def consensusOf(protocol: Any, sets: int) -> str:
     """Start a consensus of the same sets with another minimum. Returns what happened, in words."""
     project = protocol.getProject()
     again, least = project.copyProtocol(protocol), f"at least {counted(sets, 'set')}"
-    again.minimumSets.set(sets)
+    again.setAttributesFromDict(dict(rule=AT_LEAST, minimumSets=sets))
     said = f"The set of particles that {least} found is made by the run {{}}."
     return launchedRun(project, again, f"{protocol.getRunName()}, {least}", said)
 
