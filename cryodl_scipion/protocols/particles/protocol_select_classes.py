@@ -49,8 +49,11 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
 
     def _settings(self) -> Dict[str, Any]:
         classes, fields = self.inputClasses.get(), ("threshold", "minimumParticles", "goodLost", "chosen")
-        sizes = [row[3] for row in classRows(classes)]  # they may have got further particles since
-        return dict({name: getattr(self, name).get() for name in fields}, classes=classes.getFileName(), sizes=sizes)
+        return dict(
+            {name: getattr(self, name).get() for name in fields},
+            classes=classes.getFileName(),
+            sizes=[row[3] for row in classRows(classes)],  # they may have got further particles since
+        )
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         source = self.inputClasses.get()

@@ -130,6 +130,14 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         made = [name for name, _ in self.finished(run).iterOutputAttributes()]
         self.assertEqual((made, run.outputParticles.getSize()), (["outputParticles", "outputClasses"], COUNT - 1))
 
+    def test_classes_of_another_run_with_as_many_particles_are_chosen_from(self):
+        run, other = self.finished(self.select(self.classified)), self.finished(self.classify(self.raw))
+        run.inputClasses.set(other)
+        run.inputClasses.setExtended("outputClasses")
+        self.proj.launchProtocol(run, wait=True)
+        average = self.finished(run).outputClasses.getFirstItem().getRepresentative().getFileName()
+        self.assertTrue(average.startswith(other._getPath()), average)
+
     def test_a_choice_that_keeps_nothing_is_named_before_the_run(self):
         errors = lambda **values: " ".join(self.select(self.classified, run=False, **values).validate())
         self.assertEqual(errors(), "")
