@@ -7,7 +7,6 @@ tilt, psi and origins as relion_star.py says, the way that the plugin of RELION'
 What the engine made of subtomograms, as Scipion's sets: simulated ones, classes with averages, the unknown."""
 
 import collections
-import os
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np

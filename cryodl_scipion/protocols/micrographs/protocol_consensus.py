@@ -7,7 +7,7 @@ import glob
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import List, Sequence
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCoordinates

@@ -102,11 +102,7 @@ class OfFeature(training.TrainsOne[contract.TrainSegmenterConfig, contract.Train
     def completed(self, protocol: Any, config: contract.TrainSegmenterConfig) -> contract.TrainSegmenterConfig:
         drawn = protocol.labelsFrom.get() == DRAWN
         config = dataclasses.replace(
-            config,
-            start_from=self._startFolder(protocol),
-            pixel_size=None,
-            tomograms=(),
-            labels=(),
+            config, start_from=self._startFolder(protocol), pixel_size=None, tomograms=(), labels=()
         )
         tomograms, masks = protocol.inputTomograms.get(), protocol.inputMasks.get()
         if drawn:

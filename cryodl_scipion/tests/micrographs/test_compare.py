@@ -139,7 +139,6 @@ class TestCryodlConsensus(PickSetsTest):
         self.assertIn("there are only 2 sets", " ".join(self.consensus(self.a, self.b, minimumSets=3).validate()))
         self.assertIn("at least 2", " ".join(self.consensus(self.a, self.b, boxSize=1).validate()))
 
-
     def test_the_window_of_one_by_score_makes_one_by_the_number_of_sets(self):
         run = self.run_(self.consensus(self.a, self.b, rule=1, minimumScore=0.0))
         with mock.patch.object(self.proj, "launchProtocol") as launched:
