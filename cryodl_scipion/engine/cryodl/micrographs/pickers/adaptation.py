@@ -221,8 +221,8 @@ def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "
     reach, same, picks = typing.cast("float", settings.scale) / settings.pixel_size / 4, 0, 0
     for path, *seen in asked.found(str(settings.contrast))[:TURNED]:
         prepared = asked.prepared(path, settings)
-        turn = lambda x: None if x is None else torch.rot90(x).contiguous()
-        image, valid, dirt = map(turn, (prepared.image, prepared.valid, prepared.dirt))
+        image, valid = (torch.rot90(x).contiguous() for x in (prepared.image, prepared.valid))
+        dirt = None if prepared.dirt is None else torch.rot90(prepared.dirt)
         other = Prepared(image, valid, prepared.shape[::-1], dirt)
         turned = _candidates(settings, picker, str(settings.contrast), other)
         kept, back = (yx[calibrate(raw, adapted.calibration) >= adapted.threshold] for yx, raw in (seen, turned))
