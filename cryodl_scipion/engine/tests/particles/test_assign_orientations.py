@@ -167,7 +167,10 @@ def test_denoised_images_are_compared_and_the_raw_ones_written(project):
 def test_a_denoised_set_is_oriented_with_a_warning(project):
     write_untrained_denoiser(project / "model")
     run_command("denoise", particles="p.star", model="model", output="d.star")
+    denoised = read_particles("d.star")
+    write_particles_star("d.star", denoised, {"cryodlExplained": [0.9] * len(denoised)})  # of an earlier reference
     result = orient(particles="d.star")
+    assert "cryodlExplained" not in read_particles("o.star").columns
     assert any("has denoised images" in w for w in result.warnings) and "these are denoised" in result.summary[-1]
     assert result.outputs["mean_probability"] is None and "cannot be told" in result.summary[1]
     assert "rlnMaxValueProbDistribution" not in read_particles("o.star").columns

@@ -263,8 +263,8 @@ def _write(
         MARGIN: found.margin,
         **trust,
     }
-    # without controls, probabilities that the file has are of other angles
-    columns = {name: values for name, values in particles.columns.items() if name != PROBABILITY}
+    # without controls, or of denoised images, what the file has of these is of other angles
+    columns = {name: values for name, values in particles.columns.items() if name not in (PROBABILITY, EXPLAINED)}
     particle_sets.write_particles_star(path, dataclasses.replace(particles, columns=columns), changes)
 
 
