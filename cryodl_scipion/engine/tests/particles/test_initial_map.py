@@ -12,7 +12,7 @@ from denoiser_data import run_command
 from particle_data import simulate_particles
 
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
-from cryodl.io.particle_sets import read_particles
+from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
@@ -225,6 +225,13 @@ def test_what_a_second_map_adds_is_a_warning_before_it_is_a_reason(quick, share,
         share > 0
     )
     assert any("second map" in said for said in result.warnings) is (0 < share < 0.03)
+
+
+def test_angles_of_no_reference_name_none(quick):
+    particles, told = read_particles("p.star"), ("cryodlReference", "cryodlExplained", "cryodlScore")
+    write_particles_star("p.star", particles, {name: ["1"] * len(particles) for name in told})
+    assert find().outputs["determined"]
+    assert not set(told) & set(read_particles("found/particles.star").columns)
 
 
 def test_a_number_that_was_asked_for_is_no_warning(quick):

@@ -10,7 +10,7 @@ import numpy as np
 from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
 from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
-from ...io.particles import ANGLES
+from ...io.particles import ANGLES, COMPARED, DIGEST, EXPLAINED, REFERENCE
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import WIDEST, Source
 from ...likelihood.reference import find_contrast, group_notes
@@ -115,7 +115,10 @@ def _write(
         rlnRandomSubset=both.halves,
         rlnMaxValueProbDistribution=probability,
     )
-    particle_sets.write_particles_star(folder / "particles.star", particles, changes)
+    # these angles come from no reference, whatever the file's earlier ones came from
+    told = {REFERENCE, DIGEST, COMPARED, EXPLAINED, "cryodlScore", "cryodlMargin"}
+    own = dataclasses.replace(particles, columns={k: v for k, v in particles.columns.items() if k not in told})
+    particle_sets.write_particles_star(folder / "particles.star", own, changes)
     width = particles.box * particles.pixel_size
     resolution, by_direction = reached(curve, width, both.observed.disc.radius), None
     if resolution is not None:
