@@ -100,12 +100,12 @@ def _write(
     for name, density in (("half1", found[1].density), ("half2", found[2].density), ("map", whole)):
         file = "map.mrc" if name == "map" else f"map_{name}.mrc"
         mrc.write_map(folder / file, enlarged(density, particles.box).cpu(), particles.pixel_size)
-    matrices, shifts = np.empty((len(particles), 3, 3)), np.empty((len(particles), 2))
-    probability = np.empty(len(particles))
+    matrices, shifts, probability = (np.empty((len(particles), *shape)) for shape in ((3, 3), (2,), ()))
     for half, one in found.items():
         rows = both.halves == half
-        matrices[rows], shifts[rows] = one.matrices.cpu().numpy(), one.shifts_yx.cpu().numpy()
-        probability[rows] = one.probability.cpu().numpy()
+        matrices[rows], shifts[rows], probability[rows] = (
+            values.cpu().numpy() for values in (one.matrices, one.shifts_yx, one.probability)
+        )
     angles = euler_angles(matrices)
     origins = -shifts * particles.pixel_size  # RELION: the shift that brings the particle to the box's centre
     changes = dict(
