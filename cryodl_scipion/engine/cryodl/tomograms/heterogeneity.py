@@ -102,6 +102,44 @@ def within_wedge(zyx: np.ndarray, tilt_min: float, tilt_max: float) -> np.ndarra
     return radius * np.sin(np.radians(np.clip(np.minimum(tilt - tilt_min, tilt_max - tilt), -90, 90))) >= MARGIN
 
 
+# Ranges of tilts (of 180°), of directions to the tilt axis, and of frequencies that share a gain.
+TILTS, PARTS = 18, 4
+SAME = 0.2  # standard deviation of how differently directions show the molecule, before it is measured
+
+
+def gains_of_directions(setting: Setting, mean: np.ndarray, radius: float) -> np.ndarray:
+    """(n,) how strongly directions of the tomogram show the mean volume, for each of _direction_ranges; 1 on average
+    over a shell. Thicker ice and exposure weaken high tilts, and the filter of a back-projection what lies across the
+    tilt axis. A rigid molecule, turned in all ways, would seem to vary. mean: (box, box, box). radius: finest frequency,
+    waves per box."""
+    cube, found = setting.cube(radius), setting.coefficients
+    table, range_ = np.concatenate([cube.table(mean), cube.gradient_tables(mean)], axis=1), _direction_ranges(found)
+    range_, sums = range_[: found.count(radius)], np.zeros((2, PARTS, TILTS * DIRECTIONS))
+    for rows in np.array_split(setting.rows(), max(1, len(found) // 16)):
+        seen = found.look(setting.views, rows, cube, table, len(range_))
+        shown = seen.transfer * seen.slices * setting.views.contrast[rows, None]
+        for number, values in enumerate(((shown.conj() * seen.data).real, np.abs(shown) ** 2)):
+            sums[number] += np.bincount(range_, values.sum(0), sums[0].size).reshape(sums[0].shape)
+    usual = np.maximum(sums[0].sum(1) / np.maximum(sums[1].sum(1), 1e-9), 1e-3)
+    return ((sums[0] / usual[:, None] + SAME**-2) / (sums[1] + SAME**-2)).ravel()
+
+
+def _direction_ranges(coefficients: Observations) -> np.ndarray:
+    """(d,) int: the range of frequencies, tilts and directions to the tilt axis of each coefficient."""
+    z, y, x = coefficients.frequencies.astype(float)
+    far = np.maximum(np.sqrt(z**2 + y**2 + x**2), 1e-6)
+    tilt = np.minimum((np.degrees(np.arctan2(z, x)) + 90) / 180 * TILTS, TILTS - 1).astype(int)
+    part = np.minimum(PARTS * far / far[-1], PARTS - 1).astype(int)
+    return (part * TILTS + tilt) * DIRECTIONS + np.minimum(DIRECTIONS * np.abs(y) / far, DIRECTIONS - 1).astype(int)
+
+
+def weigh_directions(coefficients: Observations, gain: np.ndarray) -> None:
+    """Write gains of gains_of_directions into the transfer of the coefficients' files."""
+    factor = gain[_direction_ranges(coefficients)].astype(np.float32)
+    for rows in np.array_split(np.arange(len(coefficients)), max(1, len(coefficients) // 64)):
+        coefficients.files[1][rows] *= factor
+
+
 def _volumes(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:
     """(m, box, box, box) volumes of mean 0 and variance 1 outside of the particle; those that were divided by their
     sums of CTF² keep their variance, which the coefficients of the smallest sums dominate."""
@@ -238,6 +276,8 @@ def fit_subtomograms(
         )
     else:
         doing("refining the orientations")
+        mean, sigmas = refine_views(setting, mean, coarse, sigmas)
+        weigh_directions(coefficients, gains_of_directions(setting, mean, coarse))
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
         if len(np.unique(image)) == len(image):  # not expanded
             notes += masks.symmetry_notes(torch.from_numpy(mean), f"The mean of {config.particles}", "subtomograms")

@@ -67,6 +67,18 @@ def test_a_rigid_molecule_has_no_motion_also_with_errors_of_its_orientations(tmp
     assert made.verdict == "no motion" and made.p_value > 0.05 and made.paths == []
 
 
+@pytest.mark.parametrize("sweep, verdict", [(0.0, "no motion"), (60.0, "motion")])
+def test_weak_tilts_and_the_filter_of_a_back_projection_are_not_motion(tmp_path, sweep, verdict):
+    path, _ = moving_set(tmp_path, COUNT, sweep=sweep, error=3.0 * (not sweep), seed=4)
+    for volume in tmp_path.rglob("*.mrc"):
+        with mrcfile.open(volume, "r+") as mrc:
+            z, _, x = np.meshgrid(*(np.fft.fftfreq(len(mrc.data)),) * 3, indexing="ij")
+            seen = np.cos(np.pi * np.minimum(np.hypot(z, x), 0.5)) ** 2  # a Hann window across the tilt axis
+            seen *= np.exp(-np.degrees(np.arctan2(np.abs(z), np.abs(x) + 1e-9)) / 120)
+            mrc.set_data(np.fft.ifftn(np.fft.fftn(mrc.data) * seen).real.astype(np.float32))
+    assert fitted(path, tmp_path / "fit", axes=0).verdict == verdict
+
+
 def test_a_region_of_the_latent_space_is_a_set_of_subtomograms(moving, tmp_path):
     _, _, made = moving
     latent = np.array(read_subtomograms(made.particles).columns["cryodlLatent1"], float)
