@@ -109,8 +109,8 @@ SAME = 0.2  # standard deviation of how differently directions show the molecule
 
 def gains_of_directions(setting: Setting, mean: np.ndarray, radius: float) -> np.ndarray:
     """(n,) how strongly directions of the tomogram show the mean volume, for each of _direction_ranges; 1 on average
-    over a shell. Thicker ice and exposure weaken high tilts, and the filter of a back-projection what lies across the
-    tilt axis. A rigid molecule, turned in all ways, would seem to vary. mean: (box, box, box). radius: finest frequency,
+    over a shell. Thicker ice and exposure weaken high tilts, the filter of a back-projection what lies across the tilt
+    axis. A rigid molecule, turned in all ways, would seem to vary. mean: (box, box, box). radius: finest frequency,
     waves per box."""
     cube, found = setting.cube(radius), setting.coefficients
     table, range_ = np.concatenate([cube.table(mean), cube.gradient_tables(mean)], axis=1), _direction_ranges(found)
