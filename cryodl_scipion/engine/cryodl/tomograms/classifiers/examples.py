@@ -126,19 +126,14 @@ def split(
 
 def folds(examples: Examples, seed: int) -> list[np.ndarray]:
     """Validation rows of each part of a cross-validation; together they are all rows. Empty if the validation part of
-    the examples holds FEW of every class, or if whole tomograms validate and a class would be missing without some.
-    Returns list of ndarray (n,) int."""
+    the examples holds FEW of every class, or if whole tomograms validate. Returns list of ndarray (n,) int."""
     held = np.bincount(examples.labels[examples.validation], minlength=len(examples.names))
-    if held.min() >= FEW:
+    if held.min() >= FEW or BY_TOMOGRAM in examples.split:
         return []
     part, rng = np.zeros(len(examples.labels), int), np.random.default_rng((seed, 78))
     for label in range(len(examples.names)):
         rows = rng.permutation(np.nonzero(examples.labels == label)[0])
         part[rows] = (np.arange(len(rows)) + label) % min(FOLDS, len(rows))
-    if BY_TOMOGRAM in examples.split:
-        part = np.unique(examples.subtomograms.tomograms, return_inverse=True)[1] % FOLDS
-        if any(len(set(examples.labels[part != one])) < len(examples.names) for one in set(part)):
-            return []
     return [rows for rows in (np.nonzero(part == fold)[0] for fold in range(FOLDS)) if len(rows)]
 
 
