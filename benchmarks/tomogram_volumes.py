@@ -292,7 +292,6 @@ def hinge_maps(folder, name):
         hinge_range=RANGE,
         hinge_states=STATES,
         snr=1.0,
-        threads=1,
     )
     paths = [folder / f"{name}_{number:02d}.mrc" for number in range(1, STATES + 1)]
     if not paths[-1].exists():
