@@ -147,7 +147,7 @@ class FittedViewer(PanelsViewer, section="Latent space", wait="There is no laten
     @panel(
         "Maps along an axis",
         "Central slices and projections of the maps along the first axes of the latent space; the slider moves along "
-        "an axis, lowest coordinates first, each map of as many particles. The resolution is at FSC 0.143.",
+        "an axis, lowest coordinates first, each map of about as many particles. The resolution is at FSC 0.143.",
     )
     def showPath(self, made: Any) -> Any:
         if not any(made.paths):

@@ -16,6 +16,7 @@ from .files import whole_file
 # and the finest detail (Å) that was compared
 REFERENCE, DIGEST, COMPARED = "cryodlReference", "cryodlReferenceDigest", "cryodlReferenceResolution"
 DIGITS = 12  # of the SHA-256
+SCORE, MARGIN = "cryodlScore", "cryodlMargin"  # how well an image fits, and by how much it fits better than the next
 EXPLAINED = "cryodlExplained"  # their evidence for the reference, over what a particle of it would give
 NOISE = "_noise"  # what the name of the noise control has more than that of the particles
 SUBSTITUTED = "_substituted"  # ... and that of the particles whose fine detail was replaced by noise

@@ -12,9 +12,8 @@ from torch import nn
 
 from ...core.thumbnails import grey_limits
 from ...io.plots import new_figure, save_figure
-from ..normalize import prepare_micrograph
 from .adaptation import cut_middle
-from .predict import Picker, working_factor
+from .predict import Picker
 
 DIAMETERS = 8  # of a particle: the side of the part that is shown
 LAYERS, CHANNELS = 8, 8  # drawn at most
@@ -39,12 +38,14 @@ class FeatureMaps:
 
 
 @torch.inference_mode()
-def feature_maps(picker: Picker, image: np.ndarray, pixel_size: float, diameter: float) -> FeatureMaps:
+def feature_maps(
+    picker: Picker, image: np.ndarray, pixel_size: float, diameter: float, dirt: np.ndarray | None = None
+) -> FeatureMaps:
     """Feature maps of the convolutions for the middle part of a micrograph. image: (h, w) as read. pixel_size: Å/px.
-    diameter: Å, that the micrograph is rescaled for. Of LAYERS convolutions at most, evenly spread over the network."""
+    diameter: Å, that the micrograph is rescaled for. dirt: as for prepare_micrograph. Of LAYERS convolutions at most,
+    evenly spread over the network."""
     wide, multiple = picker.method.working_diameter, picker.dense.multiple
-    factor = working_factor(picker.method, pixel_size, diameter)
-    prepared = prepare_micrograph(image, factor, wide, picker.contrast == "dark")
+    prepared = picker.prepared(image, pixel_size, diameter, dirt)
     shown = cut_middle(
         prepared.image.float() * picker.method.gain(prepared), int(DIAMETERS * wide) // multiple * multiple
     )

@@ -46,11 +46,12 @@ def pick_new(
             image = read_micrograph(path)
             gaps += [f"{path} ({part:.1%})" for part in [1 - np.isfinite(image).mean()] if part]
             areas = _areas(picker, image, path, config, settings)
-            yx, scores = _candidates(picker, image, path, config.pixel_size, settings, areas)
+            dirt = areas.contaminated if areas and picker.spares_outliers else None
+            yx, scores = _candidates(picker, image, path, config.pixel_size, settings, dirt)
             # the nearest pixel must exist too: Scipion's coordinates are whole numbers
             keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
             if drawn < config.feature_maps:
-                maps = feature_maps(picker, image, config.pixel_size, settings.scale)
+                maps = feature_maps(picker, image, config.pixel_size, settings.scale, dirt)
                 draw_feature_maps(maps, picks.folder / FEATURE_MAPS / f"{name}.png", name)
                 drawn += 1
             if areas and config.avoid != "nothing":
@@ -92,13 +93,17 @@ def _areas(
 
 
 def _candidates(
-    picker: predict.Picker, image: np.ndarray, path: str, pixel_size: float, settings: PickSettings, areas: Areas | None
+    picker: predict.Picker,
+    image: np.ndarray,
+    path: str,
+    pixel_size: float,
+    settings: PickSettings,
+    dirt: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions and scores; those of a micrograph that was asked about contrast or size are known already."""
     scale = typing.cast("float", settings.scale)
     if (found := picker.seen.get((path, settings.contrast, scale))) is not None:
         return found[0], calibrate(found[1], picker.calibration)
-    dirt = areas.contaminated if areas and picker.spares_outliers else None
     return picker.candidates(picker.prepared(image, pixel_size, scale, dirt), pixel_size, scale, settings.distance)
 
 

@@ -18,6 +18,7 @@ from ...contract import Classify2DConfig, Classify2DOutputs
 from ...io.files import whole_file
 from ...io.model import find_model, read_model
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
+from ...io.particles import MARGIN, SCORE
 from ...io.progress import ProgressBar
 from ...io.star import write_tables
 from .averages import Averages, ClassBank, ImageSums, average_classes
@@ -122,7 +123,7 @@ def _smoothed(images: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 PARTICLES, CLASSES, STACK = "particles.star", "classes.star", "classes.mrcs"
-SCORE, MARGIN, COUNT = "cryodlScore", "cryodlMargin", "cryodlParticles"
+COUNT = "cryodlParticles"
 PROBABILITY = "cryodlProbability"
 
 

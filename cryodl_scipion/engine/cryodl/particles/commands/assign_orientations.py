@@ -15,7 +15,7 @@ import torch
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
 from ...core import projections, symmetry
 from ...io import messages, particle_sets, unfinished
-from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, EXPLAINED, NOISE, REFERENCE, SUBSTITUTED
+from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, EXPLAINED, MARGIN, NOISE, REFERENCE, SCORE, SUBSTITUTED
 from ...likelihood.observed import Source
 from ...reconstruction.views import views_of
 from ...running.runner import PROGRAM, Run, command
@@ -27,7 +27,6 @@ from ..orientations.kept_controls import KeptControls, find_controls, keep_contr
 from ..orientations.structure import end_of, prepare_structure, size_notes
 
 # columns of our own, beside RELION's
-SCORE, MARGIN = "cryodlScore", "cryodlMargin"
 PROBABILITY = "rlnMaxValueProbDistribution"
 UNTOLD = "How many orientations are correct cannot be told: that takes raw images, and controls (--controls)."
 START = "The images are the raw ones. Use the angles as the start of a refinement."

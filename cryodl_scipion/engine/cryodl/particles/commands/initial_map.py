@@ -10,7 +10,7 @@ import numpy as np
 from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
 from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
-from ...io.particles import ANGLES, COMPARED, DIGEST, EXPLAINED, REFERENCE
+from ...io.particles import ANGLES, COMPARED, DIGEST, EXPLAINED, MARGIN, REFERENCE, SCORE
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import WIDEST, Source
 from ...likelihood.reference import find_contrast, group_notes
@@ -116,7 +116,7 @@ def _write(
         rlnMaxValueProbDistribution=probability,
     )
     # these angles come from no reference, whatever the file's earlier ones came from
-    told = {REFERENCE, DIGEST, COMPARED, EXPLAINED, "cryodlScore", "cryodlMargin"}
+    told = {REFERENCE, DIGEST, COMPARED, EXPLAINED, SCORE, MARGIN}
     own = dataclasses.replace(particles, columns={k: v for k, v in particles.columns.items() if k not in told})
     particle_sets.write_particles_star(folder / "particles.star", own, changes)
     width = particles.box * particles.pixel_size
