@@ -72,6 +72,23 @@ def test_the_molecule_of_the_particles_is_first_and_sure(folder, monkeypatch):
     assert [skipped.item for skipped in result.skipped] == ["broken"]
 
 
+def test_images_that_are_left_out_are_no_structures_that_are(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    particles = read_particles("p.star").subset(slice(0, 12))
+    images = particles.images(slice(None))
+    images[3:5] = torch.nan
+    with StackWriter("nan.mrcs", 12, BOX, PIXEL) as stack:
+        stack.add(images)
+    names = [f"{n:06d}@nan.mrcs" for n in range(1, 13)]
+    write_particles_star("nan.star", particles, {"rlnImageName": names})
+    result = identify(folder, monkeypatch, "left_out", particles="nan.star", structures="others")  # two of them as well
+    assert sorted(result.outputs.names) == ["ball", "rod"] and result.outputs.count == 10 and len(result.skipped) == 2
+    (folder / "unreadable").mkdir()
+    (folder / "unreadable" / "broken.pdb").write_text("nothing\n")
+    message = identify(folder, monkeypatch, "none", particles="nan.star", structures="unreadable", code=2)
+    assert "none could be compared" in message and "broken.pdb" in message
+
+
 def test_where_the_molecule_is_not_in_the_folder_none_is_said_to_fit(folder, monkeypatch):
     result = identify(folder, monkeypatch, "absent", structures="others")
     assert not result.outputs.found and "none of these" in " ".join(result.summary)

@@ -18,8 +18,8 @@ FEW = 100  # particles, below which an answer may fail for lack of data
 def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
     paths = structure_files(config.structures)
     particles = read_particles(config.particles, need=("raw", "ctf"))
+    candidates = read_candidates(paths, particles, run)  # before any image is skipped: those are not counted
     comparison = ParticleComparison(particles, run)
-    candidates = read_candidates(paths, particles, comparison.pixel_size, run)
     count = len(comparison.source.particles)
     if count < FEW:
         run.warn(f"{config.particles} has {count} particles; some hundreds are needed for a sure answer.")

@@ -53,14 +53,18 @@ COARSE, FULL = Fineness(15.0, 10.0, 100), Fineness(10.0, 13.0, 500)
 OVERSAMPLING = 3  # voxels of a structure in the finest detail
 
 
+def compared_pixel_size(particles: ParticleSet) -> float:
+    """Å/px of the densities that particles are compared with."""
+    finest = max(particles.box * particles.pixel_size / FULL.waves, FINEST_SEARCH)
+    return max(particles.pixel_size, finest / OVERSAMPLING)
+
+
 class ParticleComparison:
-    """Particles that are compared with structures. particles: ParticleSet, with CTF. pixel_size: of the structures'
-    densities, Å/px. run: told of images that are left out."""
+    """Particles, with CTF, that are compared with structures. run: told of images that are left out."""
 
     def __init__(self, particles: ParticleSet, run: Run) -> None:
         self.particles, self.device = particles, run.device
-        self.width = particles.box * particles.pixel_size
-        self.pixel_size = max(particles.pixel_size, self.resolution(FULL) / OVERSAMPLING)
+        self.width, self.pixel_size = particles.box * particles.pixel_size, compared_pixel_size(particles)
         few = usable(particles.subset(sample_rows(len(particles), FULL.particles)), run.skip)
         run.warn(*group_notes(few))
         self.sources = [s.measured() for s in hypotheses(few, DIAMETER * self.width, "auto")]
@@ -210,13 +214,10 @@ def structure_files(given: typing.Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def read_candidates(
-    paths: typing.Sequence[str], particles: ParticleSet, pixel_size: float, run: Run
-) -> list[Candidate]:
+def read_candidates(paths: typing.Sequence[str], particles: ParticleSet, run: Run) -> list[Candidate]:
     """The structures that can be read and fit into the particles' box; the others are skipped, and named. paths: of
-    files. particles: whose box they must fit into. pixel_size: Å/px, of the densities. run: that counts what is
-    skipped."""
-    width, found = particles.box * particles.pixel_size, []
+    files. particles: whose box they must fit into. run: that has skipped nothing yet."""
+    width, pixel_size, found = particles.box * particles.pixel_size, compared_pixel_size(particles), []
     for name, path in run.items(list(zip(_names(paths), paths)), "structure"):
         with run.item(name, path):
             density = load_density(path, pixel_size)
