@@ -15,6 +15,7 @@ from .files import whole_file
 # columns of particles whose angles come from a reference: its file's name, the beginning of the SHA-256 of its content,
 # and the finest detail (Å) that was compared
 REFERENCE, DIGEST, COMPARED = "cryodlReference", "cryodlReferenceDigest", "cryodlReferenceResolution"
+ORIGIN = (REFERENCE, DIGEST, COMPARED)
 DIGITS = 12  # of the SHA-256
 SCORE, MARGIN = "cryodlScore", "cryodlMargin"  # how well an image fits, and by how much it fits better than the next
 EXPLAINED = "cryodlExplained"  # their evidence for the reference, over what a particle of it would give

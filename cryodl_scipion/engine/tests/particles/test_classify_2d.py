@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import mrcfile
@@ -17,6 +18,7 @@ from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
 from cryodl.particles.classes2d import run as runs
 from cryodl.particles.classes2d.records import class_settings, load_or_make
+from cryodl.particles.commands import classify_2d as commands
 from cryodl.running.cli import main
 
 
@@ -214,9 +216,38 @@ def test_angles_of_a_3d_refinement_do_not_stay_beside_the_angle_in_the_plane(fol
     tables = read_tables("p.star")
     for name in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"):
         tables["particles"][name] = [40.0] * 60
+    told = ("cryodlReference", "cryodlReferenceDigest", "cryodlReferenceResolution", "rlnMaxValueProbDistribution")
+    tables["particles"].update({name: [1.0] * 60 for name in told})
     write_tables("p.star", tables)
     classify(epochs=1)
-    assert (read_particles("out/particles.star").angles[:, :2] == 0).all()
+    found = read_particles("out/particles.star")
+    assert (found.angles[:, :2] == 0).all() and not {*told} & {*found.columns}
+
+
+@pytest.mark.parametrize("copies", [lambda rows: np.repeat(rows, 2), lambda rows: np.tile(rows, 2)])
+def test_copies_of_noise_show_no_detail(folder, copies):
+    """An image in both halves of its class would be detail that they share."""
+    write_shapes(folder, count=75, spoil=lambda images: np.random.default_rng(1).normal(size=images.shape))
+    tables = read_tables("p.star")
+    tables["particles"] = {k: [v[row] for row in copies(np.arange(75))] for k, v in tables["particles"].items()}
+    write_tables("p.star", tables)
+    result = classify(classes=2)
+    assert any("150 particles of 75 images" in warning for warning in result.warnings)
+    assert all(resolution is None or resolution > 2.2 * PIXEL for resolution in result.outputs["resolutions"])
+
+
+def test_a_run_does_not_continue_with_other_images_under_the_same_names(folder, monkeypatch):
+    write_shapes(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(commands, "finished_answer", lambda *_: signal.raise_signal(signal.SIGINT))
+        classify(code=130)
+    assert (folder / "out.partial" / "work" / "passes.npz").exists()
+    shutil.copy2("p.star", "same.star")
+    write_shapes(folder, seed=5)  # extracted anew
+    shutil.copy2("same.star", "p.star")
+    classify(), classify(output="anew")
+    one, two = (read_tables(f"{name}/particles.star")["particles"] for name in ("out", "anew"))
+    assert one["cryodlScore"] == two["cryodlScore"] and one["rlnClassNumber"] == two["rlnClassNumber"]
 
 
 @pytest.mark.parametrize(

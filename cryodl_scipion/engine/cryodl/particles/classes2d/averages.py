@@ -136,6 +136,7 @@ def average_classes(
     particles: ParticleSet,
     rows: np.ndarray,
     labels: np.ndarray,
+    image: np.ndarray,
     shifts_yx: np.ndarray,
     phi: np.ndarray,
     classes: int,
@@ -144,14 +145,13 @@ def average_classes(
     device: torch.device,
     tick: typing.Callable[[int], None],
     before: ImageSums | None = None,
-    counted: int = 0,
 ) -> Averages:
     """Average the images of each class, brought onto each other, with their CTF.
 
-    rows: (n,) int, particles, each with a class of `labels` (n,), from 0. shifts_yx: (n, 2) float, px of the particles'
-    images. phi : (n,) float, radians; see matching.BestPoses. sign: 1 for bright protein, -1 for dark. mask_px: radius
-    of the particle, px. before: of other particles, to which these are added. counted: number of these other particles:
-    halves alternate over all."""
+    rows: (n,) int, particles, each with a class of `labels` (n,), from 0. image: (n,) int, number of each one's image
+    among all, those before as well; copies have the same. shifts_yx: (n, 2) float, px of the particles' images. phi :
+    (n,) float, radians; see matching.BestPoses. sign: 1 for bright protein, -1 for dark. mask_px: radius of the
+    particle, px. before: of other particles, to which these are added."""
     box = particles.box
     if before is None:
         before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
@@ -160,8 +160,8 @@ def average_classes(
     for start in range(0, len(rows), BATCH):
         part = slice(start, start + BATCH)
         images, squared = _corrected(particles, rows[part], shifts_yx[part], outside, device)
-        # alternate members make the halves: neighbours in the file share a micrograph
-        number = torch.from_numpy(2 * labels[part] + (counted + np.arange(start, start + len(images))) % 2).to(device)
+        # alternate images make the halves: neighbours in the file share a micrograph
+        number = torch.from_numpy(2 * labels[part] + image[part] % 2).to(device)
         rotated = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
         sums.index_add_(0, number, sign * rotated)
         weights.index_add_(0, number, squared)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from scipy.optimize import isotonic_regression
 from torch import nn
 
@@ -18,7 +19,7 @@ from ...contract import Classify2DConfig, Classify2DOutputs
 from ...io.files import whole_file
 from ...io.model import find_model, read_model
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
-from ...io.particles import MARGIN, SCORE
+from ...io.particles import ANGLES, MARGIN, ORIGIN, SCORE
 from ...io.progress import ProgressBar
 from ...io.star import write_tables
 from .averages import Averages, ClassBank, ImageSums, average_classes
@@ -96,8 +97,10 @@ def small_images(images: torch.Tensor, mask_px: float) -> torch.Tensor:
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij")[::-1], -1).expand(len(images), -1, -1, -1)
     factor = width / SIDE  # smoothed first where pixels are left out
     seen = images[:, None].float()
-    smooth = _smoothed(seen, 0.5 * factor) if factor > 1 else seen
-    small = torch.nn.functional.grid_sample(smooth, grid, mode="bilinear", align_corners=False)
+    if factor > 1:
+        smooth = gaussian_filter(seen, factor / 2, mode="nearest", radius=math.ceil(1.5 * factor), axes=(2, 3))
+        seen = torch.from_numpy(smooth)
+    small = torch.nn.functional.grid_sample(seen, grid, mode="bilinear", align_corners=False)
     line = torch.linspace(-1, 1, SIDE) * FILLED
     inside = line[:, None] ** 2 + line**2 <= 1
     values = small[..., inside]
@@ -112,14 +115,6 @@ def curve_numbers(curves: torch.Tensor) -> torch.Tensor:
     below = (curves[:, 1:] < 0.5).float()
     first = torch.where(below.any(1), below.argmax(1), torch.full_like(below[:, 0], last).long())
     return torch.stack([low, first / last], 1).float()
-
-
-def _smoothed(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    reach = math.ceil(3 * sigma)
-    kernel = torch.exp(-(torch.arange(-reach, reach + 1).float() ** 2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
-    padded = torch.nn.functional.pad(images, (reach,) * 4, mode="replicate")
-    return torch.nn.functional.conv2d(torch.nn.functional.conv2d(padded, kernel), kernel.transpose(2, 3))
 
 
 PARTICLES, CLASSES, STACK = "particles.star", "classes.star", "classes.mrcs"
@@ -162,6 +157,7 @@ def finished_answer(
     state, scale = work.state, particles.box / records.grid.box
     counts = np.bincount(state.labels, minlength=work.wanted)
     order = np.argsort(-counts, kind="stable")
+    image = particles.same_images()[records.rows] + (0 if former is None else int(former.counts.sum()))
     if former is not None:
         counts, order = counts + former.counts, np.arange(len(counts))
     labels, shifts = np.argsort(order)[state.labels], state.shifts_yx * scale
@@ -170,6 +166,7 @@ def finished_answer(
             settings.particles,
             records.rows,
             labels,
+            image,
             shifts,
             state.phi,
             work.wanted,
@@ -178,7 +175,6 @@ def finished_answer(
             device,
             bar.update,
             former.images if former is not None else None,
-            int(former.counts.sum()) if former is not None else 0,
         )
     quality = np.where(counts[order] > 0, ranker.scores(averages.images, averages.curves, settings.mask_px), 0.0)
     noise = noise_scores(work.bank, settings, records.rows, settings.reach_px, work.seed, device)
@@ -243,10 +239,10 @@ def write_answer(
         SCORE: answer.scores,
         MARGIN: answer.margins,
         PROBABILITY: answer.probabilities,
+        # what another, 3-D, alignment left would not fit the angle in the plane
+        **dict.fromkeys((*ORIGIN, "rlnMaxValueProbDistribution")),
+        **{name: np.zeros(len(particles)) for name in ANGLES[:2] if name in particles.columns},
     }
-    for name in ("rlnAngleRot", "rlnAngleTilt"):
-        if name in particles.columns:  # those of another, 3-D, alignment would not fit the angle in the plane
-            changes[name] = np.zeros(len(particles))
     write_particles_star(folder / PARTICLES, particles, changes)
     with StackWriter(str(folder / STACK), len(answer.counts), particles.box, particles.pixel_size) as stack:
         stack.add(answer.averages.images)
@@ -295,6 +291,7 @@ def write_forming(folder: Path, work: Classification, level: int, settings: Clas
         settings.particles,
         records.rows[chosen],
         numbers,
+        np.arange(len(chosen)),
         state.shifts_yx[chosen] * settings.particles.box / records.grid.box,
         state.phi[chosen],
         len(some),
@@ -304,8 +301,7 @@ def write_forming(folder: Path, work: Classification, level: int, settings: Clas
         lambda done: None,
     )
     with whole_file(folder / f"{FORMING}.mrcs") as temporary:
-        box, pixel_size = settings.particles.box, settings.particles.pixel_size
-        with StackWriter(str(temporary), len(some), box, pixel_size) as stack:
+        with StackWriter(str(temporary), len(some), settings.particles.box, settings.particles.pixel_size) as stack:
             stack.add(averages.images)
     names = [f"{number:06d}@{FORMING}.mrcs" for number in range(1, len(some) + 1)]
     table = {"rlnReferenceImage": names, COUNT: [len(each) for each in members]}

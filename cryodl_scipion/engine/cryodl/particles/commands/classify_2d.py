@@ -50,7 +50,7 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
     settings = class_settings(config, particles) if former is None else former_settings(config, particles, former)
     members = particle_keys(particles)
     run.warn(*settings.notes, *(check_members(config, members, former) if former is not None else []))
-    device, folder = run.device, run.folder(config.particles)
+    device, folder = run.device, run.folder(config.particles, *dict.fromkeys(particles.files))
     print(
         f"{'Assigning' if adds else 'Classifying'} {len(particles)} particles {'to' if adds else 'into'} "
         f"{config.classes} classes with detail to {settings.resolution:.1f} Å on {run.device_name}."
