@@ -72,6 +72,10 @@ class StarRows:
             chosen[name] = None if value is None else rows_of(value, rows) if texts else value[rows]
         return dataclasses.replace(self, **chosen)
 
+    def without_numbered(self, *heads: str) -> dict[str, None]:
+        """{column: None}, changes that take out columns of these names and a number: an earlier run may have more."""
+        return {name: None for name in self.columns if name.rstrip("0123456789") in {*heads} - {name}}
+
     def same_images(self) -> np.ndarray:
         """(n,) number of each row's image, from 0 in the order of the file; copies of one image have the same."""
         numbers: dict[tuple[str, int], int] = {}

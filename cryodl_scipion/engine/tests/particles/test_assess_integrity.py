@@ -182,8 +182,15 @@ def test_whether_particles_are_explained_is_asked_as_finely_as_they_are_compared
 
 def test_one_particle_is_enough(mixed):
     particles = read_particles("both.star")
-    write_particles_star("one.star", particles.subset([0]))
+    earlier = {"cryodlProbability": [0.9], "cryodlProbability3": [0.8]}  # of 2-D classes; of three compositions
+    write_particles_star("one.star", particles.subset([0]), earlier)
     assert assess(particles="one.star").outputs["counts"] in ({"whole": 1, "part": 0}, {"whole": 0, "part": 1})
+    columns = read_particles("out/particles.star").columns
+    assert {name for name in columns if name.startswith("cryodlProb")} == {
+        "cryodlProbability",
+        "cryodlProbability1",
+        "cryodlProbability2",
+    }
 
 
 def test_compositions_that_images_do_not_tell_apart_give_no_class(mixed):

@@ -34,8 +34,8 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         f"Comparing {len(particles)} particles with {len(assessment.projectors)} compositions, "
         + ("near their given angles." if assessment.given else "in all orientations.")
     )
-    folder, source = run.folder(config.particles, *config.structures), assessment.candidates.source
-    given = (source, assessment.mean, particles.pixel_size, assessment.diameter, run.device)
+    folder = run.folder(config.particles, *config.structures, *dict.fromkeys(particles.files))
+    given = (assessment.candidates.source, assessment.mean, particles.pixel_size, assessment.diameter, run.device)
     explanation, search = explained_by(*given, SAMPLE, STEP)
     doubts = explanation.warnings(config.particles, MEAN)
     # how images that show something else seem to be treated is no advice
@@ -102,8 +102,11 @@ def _write(
         for name, row in zip(particles.names, probability)
     )
     files.write_csv((folder / "probabilities.csv"), ["name", "composition", *names], rows)
-    changes = {"rlnClassNumber": (kind + 1 if told else 0 * kind).tolist()}
-    changes.update({f"cryodlProbability{i + 1}": [f"{p:.6f}" for p in probability[:, i]] for i in range(len(names))})
+    changes = {
+        **particles.without_numbered("cryodlProbability"),  # an earlier run may have had more compositions
+        "rlnClassNumber": (kind + 1 if told else 0 * kind).tolist(),
+        **{f"cryodlProbability{i + 1}": [f"{p:.6f}" for p in column] for i, column in enumerate(probability.T)},
+    }
     plot_probabilities(names, probability, folder / "probabilities.png")
     # its image names are relative to where the folder will be, which has the same parent
     particle_sets.write_particles_star(folder / "particles.star", particles, changes)

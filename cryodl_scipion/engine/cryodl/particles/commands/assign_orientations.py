@@ -54,7 +54,8 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     run.warn(*structure.notes)
     said, advice, kept = _prepare(search, sources, config, run)
     # what is refused before leaves none behind
-    folder = run.folder(config.particles, config.structure, *([kept.path] if kept else []))
+    stacks = dict.fromkeys(particles.files)
+    folder = run.folder(config.particles, config.structure, *stacks, *([kept.path] if kept else []))
     with run.progress(len(particles), "particle") as bar:
         found = search.run(lambda done: bar.update(done - bar.n), folder)
     made = simulated_set.calibrated(search)[0] if config.controls and _raw(search) and not kept else None
@@ -254,7 +255,10 @@ def _write(
     trust: typing.Mapping[str, typing.Any],
 ) -> None:
     origins = -found.shifts_yx * particles.pixel_size  # RELION: the shift that brings the particle to the box's centre
+    # without controls, or of denoised images, what the file has of the first two is of other angles
     changes = {
+        PROBABILITY: None,
+        EXPLAINED: None,
         **dict(zip(ANGLES, found.angles.T)),
         "rlnOriginXAngst": origins[:, 1],
         "rlnOriginYAngst": origins[:, 0],
@@ -262,9 +266,7 @@ def _write(
         MARGIN: found.margin,
         **trust,
     }
-    # without controls, or of denoised images, what the file has of these is of other angles
-    columns = {name: values for name, values in particles.columns.items() if name not in (PROBABILITY, EXPLAINED)}
-    particle_sets.write_particles_star(path, dataclasses.replace(particles, columns=columns), changes)
+    particle_sets.write_particles_star(path, particles, changes)
 
 
 def _with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.device) -> tuple[Source, list[str]]:

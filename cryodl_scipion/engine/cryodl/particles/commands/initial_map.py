@@ -10,7 +10,7 @@ import numpy as np
 from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
 from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
-from ...io.particles import ANGLES, COMPARED, DIGEST, EXPLAINED, MARGIN, REFERENCE, SCORE
+from ...io.particles import ANGLES, EXPLAINED, MARGIN, ORIGIN, SCORE
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import WIDEST, Source
 from ...likelihood.reference import find_contrast, group_notes
@@ -36,7 +36,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     contrast, _, said = find_contrast(particles)
     run.warn(*[said] * (config.contrast == "auto"), *group_notes(particles))
     contrast = contrast if config.contrast == "auto" else config.contrast
-    folder = run.folder(config.particles)
+    folder = run.folder(config.particles, *dict.fromkeys(particles.files))
     nothing = InitialMapOutputs(
         determined=False,
         reasons=[f"{len(particles)} particles are too few (at least {FEWEST} are needed)"],
@@ -106,19 +106,17 @@ def _write(
         matrices[rows], shifts[rows], probability[rows] = (
             values.cpu().numpy() for values in (one.matrices, one.shifts_yx, one.probability)
         )
-    angles = euler_angles(matrices)
     origins = -shifts * particles.pixel_size  # RELION: the shift that brings the particle to the box's centre
-    changes = dict(
-        zip(ANGLES, angles.T),
+    # these angles come from no reference, whatever the file's earlier ones came from
+    changes = dict.fromkeys((*ORIGIN, EXPLAINED, SCORE, MARGIN))
+    changes.update(
+        zip(ANGLES, euler_angles(matrices).T),
         rlnOriginXAngst=origins[:, 1],
         rlnOriginYAngst=origins[:, 0],
         rlnRandomSubset=both.halves,
         rlnMaxValueProbDistribution=probability,
     )
-    # these angles come from no reference, whatever the file's earlier ones came from
-    told = {REFERENCE, DIGEST, COMPARED, EXPLAINED, SCORE, MARGIN}
-    own = dataclasses.replace(particles, columns={k: v for k, v in particles.columns.items() if k not in told})
-    particle_sets.write_particles_star(folder / "particles.star", own, changes)
+    particle_sets.write_particles_star(folder / "particles.star", particles, changes)
     width = particles.box * particles.pixel_size
     resolution, by_direction = reached(curve, width, both.observed.disc.radius), None
     if resolution is not None:

@@ -182,8 +182,5 @@ def fitted_priors(logs: torch.Tensor) -> torch.Tensor:
     count, kinds = logs.shape
     priors = torch.full((kinds,), 1 / kinds, dtype=logs.dtype)
     for _ in range(ROUNDS):
-        new = (probabilities(logs, priors).sum(0) + 1) / (count + kinds)
-        if (new - priors).abs().max() < 1e-6:
-            return new
-        priors = new
+        priors = (probabilities(logs, priors).sum(0) + 1) / (count + kinds)
     return priors
