@@ -19,7 +19,7 @@ from ..io.files import whole_file
 from ..io.messages import doing
 from ..io.mrc import write_map
 from ..io.particle_sets import ParticleSet
-from ..io.relion_tables import number_columns
+from ..io.relion_tables import StarRows, number_columns
 from ..io.subtomograms import SubtomogramSet
 from .components import ComponentFit, Setting, fit_components
 from .cube import resized_volume
@@ -157,10 +157,13 @@ def fit_linear(start: Start, motion: Motion, count: int, curved: bool = True) ->
     return Outcome(fit, motion, setting, start.contrast, start.notes, "linear", record)
 
 
-def latent_columns(latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int) -> dict[str, np.ndarray]:
+def latent_columns(
+    found: StarRows, latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int
+) -> dict[str, np.ndarray | None]:
     """Columns of a table of observations: latent coordinates, cluster and, if they are wanted, coordinates of UMAP.
-    latent: (n, q). clusters: (n,). Returns {column: (n,) values}."""
-    columns = {f"{LATENT}{k + 1}": column.astype(float) for k, column in enumerate(latent.T)}
+    found: these, whose columns of an earlier fit go. latent: (n, q). clusters: (n,). Returns {column: (n,) values}."""
+    columns: dict[str, np.ndarray | None] = {**found.without_numbered(LATENT, UMAP)}
+    columns.update({f"{LATENT}{k + 1}": column.astype(float) for k, column in enumerate(latent.T)})
     positions = umap_positions(latent, seed) if umap else np.zeros((len(latent), 0))
     columns.update({f"{UMAP}{k + 1}": column for k, column in enumerate(positions.T)})
     return dict(columns, **{CLUSTER: clusters})

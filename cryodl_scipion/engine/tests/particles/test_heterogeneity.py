@@ -37,6 +37,8 @@ def moving(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         moving_particles()
+        given = read_particles("p.star")
+        write_particles_star("p.star", given, {"cryodlLatent7": [0.5] * len(given)})  # of an earlier fit
         command("fit-heterogeneity", **FIT, output="fit")
         yield folder
 
@@ -137,6 +139,7 @@ def test_motion_is_found_and_the_first_coordinate_follows_it(here):
     latent = np.array(found.columns["cryodlLatent1"], float)
     assert abs(spearmanr(latent, np.array(given.columns["cryodlTrueLatent"], float))[0]) > 0.9
     assert set(found.columns["cryodlCluster"]) == {"1", "2", "3", "4"} and "cryodlLatent2" in found.columns
+    assert "cryodlLatent7" not in found.columns  # and what else the file says of the particles stays
 
 
 def test_maps_along_the_axis_are_nearer_to_the_ends_of_the_motion_than_the_mean(here):

@@ -11,6 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, refuse_if
+from ...core.fourier import plane_weights, radial_mean, shells
 from ...core.frc import fsc
 from ...core.projections import Projector
 from ...core.volumes import cube_crop
@@ -121,14 +122,10 @@ def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torc
     """(m, rings) products of images with the images of transforms, and squares of the latter, by their detail: how
     blurred a reference is must not decide how the images seem to be treated."""
     box = images.shape[-1]
-    ky, kx = torch.fft.fftfreq(box) * box, torch.arange(transforms.shape[-1])
-    ring = torch.hypot(ky[:, None], kx.float()).round().long().flatten()
-    twice = (1.0 + ((kx > 0) & (2 * kx < box))).expand(box, -1)  # what the other half of the transform adds
-    found = []
-    for values in ((torch.fft.rfft2(images).conj() * transforms).real, transforms.abs().square()):
-        sums = torch.zeros(len(images), int(ring.max()) + 1, dtype=torch.double)
-        found.append(sums.index_add_(1, ring, (values * twice).flatten(1).double())[:, 1 : box // 2])
-    return found[0], found[1]
+    number = torch.bincount(shells(box).flatten(), plane_weights(box).expand(box, -1).flatten())[1 : box // 2]
+    both = (torch.fft.rfft2(images).conj() * transforms).real, transforms.abs().square()
+    match, power = (radial_mean(values.double(), box)[:, 1 : box // 2] * number for values in both)
+    return match, power
 
 
 def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:

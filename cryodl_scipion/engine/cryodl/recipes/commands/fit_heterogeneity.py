@@ -67,7 +67,7 @@ def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityO
     run.take_device("cpu" if config.method == "linear" else None)
     inputs = load_inputs(config, run.seed, run.skip)
     run.warn(*inputs.notes, *[UNUSED] * (config.particle_diameter is not None))
-    folder = _folder(config, run, config.method != "linear")
+    folder = _folder(config, run, config.method != "linear", *dict.fromkeys(inputs.particles.files))
     outcome = fitting.fit_particles(config, inputs, folder / SCRATCH, print)
     run.warn(*outcome.notes)
     apart, others = inputs.particles.subset(slice(0, 0)), inputs.particles
@@ -116,8 +116,8 @@ def _of_subtomograms(config: FitHeterogeneityConfig, run: Run) -> FitHeterogenei
     return made
 
 
-def _folder(config: FitHeterogeneityConfig, run: Run, continues: bool) -> Path:
-    files = [path for path in (config.particles, config.reference, config.mask) if path]
+def _folder(config: FitHeterogeneityConfig, run: Run, continues: bool, *stacks: str) -> Path:
+    files = [path for path in (config.particles, config.reference, config.mask, *stacks) if path]
     folder = run.folder(*files, continues=continues)
     (folder / SCRATCH).mkdir(exist_ok=True)
     run.discard(SCRATCH, gaussian_fit.CHECKPOINT)
@@ -141,7 +141,7 @@ def _write(
     if outcome.method != "gaussian":
         run.take_device("cpu")
     clusters = latent_clusters(fit.latent, config.clusters, run.seed)
-    columns = dict(latent_columns(fit.latent, clusters, config.umap, run.seed), **columns)
+    columns = dict(latent_columns(found, fit.latent, clusters, config.umap, run.seed), **columns)
     if isinstance(found, subtomograms.SubtomogramSet):
         subtomograms.write_subtomograms_star(star, found, columns)
     else:
