@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, rotate
 from synthetic import write_mrc
 
 from cryodl.core.frc import fsc
-from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.particles.heterogeneity.focus import Halves, crossed, follow_domain
 from cryodl.particles.heterogeneity.paths import near_points, trajectory
 
@@ -68,6 +68,24 @@ def test_the_maps_at_the_ends_show_the_two_ends_of_the_motion(here, tmp_path):
     assert abs(np.corrcoef((last - first).ravel(), (ends[1] - ends[0]).ravel())[0, 1]) > 0.5
     halves = [mrcfile.read(made["volumes"][0].replace(".mrc", f"_half{half}.mrc")) for half in (1, 2)]
     assert halves[0].shape == (32, 32, 32) and np.corrcoef(halves[0].ravel(), halves[1].ravel())[0, 1] > 0.2
+
+
+def test_faint_dark_particles_give_maps_of_bright_protein_and_noise_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    moving_particles(count=60, snr=0.05)
+    particles = read_particles("p.star")
+    images = dict(dark=-particles.images(slice(None)), noise=torch.randn((60, 32, 32), generator=torch.manual_seed(0)))
+    for name, values in images.items():
+        with StackWriter(f"{name}.mrcs", 60, 32, 5.0) as stack:
+            stack.add(values)
+        names = [f"{n:06d}@{name}.mrcs" for n in range(1, 61)]
+        latent = particles.columns["cryodlTrueLatent"]
+        write_particles_star(f"{name}.star", particles, {"rlnImageName": names, "cryodlLatent1": latent})
+        result = command("latent-volumes", particles=f"{name}.star", maps=2, per_map=60, threads=1, output=name)
+        said = any("contrast could not be determined" in warning for warning in result.warnings)
+        assert said == (name == "noise")
+    shown, truth = (mrcfile.read(path).ravel() for path in ("dark/map_01.mrc", "p_map.mrc"))
+    assert np.corrcoef(shown, truth)[0, 1] > 0.2
 
 
 def test_the_moving_domain_is_better_at_its_own_orientations(here, tmp_path):

@@ -89,7 +89,8 @@ def _write_maps(
 ) -> tuple[list[dict[str, typing.Any]], dict[str, typing.Any]]:
     """Write maps and half-maps. Returns what volumes.json says of each, and of the domain, if there is one."""
     diameter_px = 0.9 * particles.box  # of the sphere within which half-maps are compared
-    contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, diameter_px)[0]
+    contrast, sure, said = (config.contrast, True, "") if config.contrast != "auto" else find_contrast(particles)
+    run.warn(*[said] * (not sure))
     halves, record, whole = split_halves(particles, run.seed), [], []
     with run.progress(0, "particle", title="maps") as bar:
         found = paths.weighted_maps(
