@@ -7,8 +7,7 @@ section 2, for the likelihood). As a network it is one layer of attention: the i
 keys and values, the likelihood is the score. Nothing is learnt by gradients; strength, noise and spread of shifts are
 measured on the pairs.
 What is not in the structure cannot come out: another conformation looks like this one. Where the image tells nothing
-the output is
-faint: 'no particle' is one of the answers that are weighed.
+the output is faint: 'no particle' is one of the answers that are weighed.
 Per image: all orientations of a HEALPix grid with detail that its steps can tell apart (likelihood.search), the
 neighbourhoods of the best few with finer detail, then the mean over the most probable of those."""
 

@@ -31,8 +31,8 @@ MIXED = 0.03  # of the evidence, gained by a second map: more is a mixture; less
 class Judgement:
     """agreement: correlation of the best maps of both halves. starts: of each start's map with the best of the first
     half. evidence: mean logarithmic likelihood ratio of the particles to noise. empty: part of them that noise explains
-    better. views: of the orientations found. second: mean gain in logarithmic evidence of
-    held-out particles by a second map, see climb.py; None where it was not asked for."""
+    better. views: of the orientations found. second: mean gain in logarithmic evidence of held-out particles by a
+    second map, see climb.py; None where it was not asked for."""
 
     agreement: float
     starts: list[float]

@@ -64,9 +64,9 @@ class RingPower:
 
     def fit(self, width: float) -> AmplitudeFit:
         """Strength and fall that suit all rings best, each with its error; it needs no orientations, and does not
-        depend on the contrast. One strength for a fall that is assumed
-        would be that of the rings where the CTF is largest: for a map that is blurred more than the images, seven times
-        the power that these show in the rings that tell most. width: of the images, Å."""
+        depend on the contrast. One strength for a fall that is assumed would be that of the rings where the CTF is
+        largest: for a map that is blurred more than the images, seven times the power that these show in the rings that
+        tell most. width: of the images, Å."""
         tried, shape = _falls(len(self.seen), width)
         shown = shape**2 * self.shown
         sure = np.maximum((shown**2 / self.variance).sum(1), 1e-30)

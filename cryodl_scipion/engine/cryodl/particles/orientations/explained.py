@@ -196,10 +196,8 @@ def explained_by(
     Parameters: see sample_search."""
     search = sample_search(source, projector, pixel_size, diameter, device, min(count, SAMPLE), step)
     rows = sample_rows(len(source.particles), count)
-    every, parts = (
-        search.like(source.particles.subset(rows)),
-        np.array_split(np.arange(len(rows)), -(-len(rows) // FEW)),
-    )
+    every = search.like(source.particles.subset(rows))
+    parts = np.array_split(np.arange(len(rows)), -(-len(rows) // FEW))
     bar = ProgressBar(parts, desc="Explaining", unit="chunk", mininterval=1.0)
     return explained(every, np.concatenate([evidence(every.log_likelihoods(part)).cpu() for part in bar])), search
 
