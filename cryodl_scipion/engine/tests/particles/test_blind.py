@@ -152,7 +152,7 @@ def masked(images):
     "spoil, words",
     [
         (lambda images: 0 * images + 3, "the images are empty (all pixels the same, or not finite numbers)"),
-        (masked, "the corners of some images are empty, as after a mask"),
+        (masked, "the corners of the images are empty, as after a mask"),
     ],
 )
 def test_images_that_tell_nothing_are_refused(project, spoil, words):
@@ -160,6 +160,14 @@ def test_images_that_tell_nothing_are_refused(project, spoil, words):
     text = denoise(2)
     assert words in text and "p." in text
     assert not list(Path().glob("d.*"))
+
+
+def test_a_masked_image_comes_out_empty_and_the_others_as_without_it(project):
+    change(lambda images: np.concatenate([masked(images[:1]), images[1:]]))
+    result = denoise()
+    particles = read_particles(result.outputs["particles"])
+    strength = np.array(particles.columns["cryodlDenoisedStrength"], float)
+    assert result.outputs["empty"] == 1 and strength[0] == 0 and strength[1:].min() > 0.1
 
 
 def test_a_constant_image_and_one_with_nan_are_left_out_and_named(project):

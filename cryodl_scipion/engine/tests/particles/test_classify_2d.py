@@ -195,6 +195,19 @@ def test_images_that_cannot_be_used_are_in_no_class_and_named(folder):
     assert result.outputs["count"] == 58 and "2 particles were skipped" in " ".join(result.warnings)
 
 
+def test_one_masked_image_is_left_out_and_the_others_are_sorted(folder):
+    """Normalised by what is around its particle, which is nothing, it would be all that the classes see."""
+    around = np.hypot(*(np.mgrid[:BOX, :BOX] - BOX // 2)) > 14
+    kinds, _, _ = write_shapes(
+        folder, spoil=lambda images: np.where(around, np.r_[0, [1] * 59][:, None, None], 1) * images
+    )
+    result, found = classify(), read_particles("out/particles.star").classes
+    assert [skipped.item for skipped in result.skipped] == ["000001@p.mrcs"]
+    assert found[0] == 0 and purity(found[1:], kinds[1:]) > 0.9
+    write_shapes(folder, spoil=lambda images: images * ~around)
+    assert "the images are empty" in classify(code=2, output="masked")
+
+
 def test_particles_without_a_ctf_are_classified_and_that_is_said(folder):
     write_shapes(folder)
     assert any("have no CTF (rlnDefocusU" in warning for warning in classify().warnings)

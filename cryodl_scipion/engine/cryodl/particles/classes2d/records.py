@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...contract import Classify2DConfig, write_json
-from ...core.fourier import fourier_resize, radial_mean
+from ...core.fourier import circle, fourier_resize, radial_mean
 from ...io.files import read_kept
 from ...io.particle_sets import ParticleSet
 from ...io.stacks import read_as_stored, usable_images
@@ -59,9 +59,10 @@ class Records:
 
 def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
     """Images of the grid's box with background 0 and noise 1, and which of the rows they are of. Images with values
-    that are no finite numbers, and images without contrast, are left out."""
+    that are no finite numbers, and images without contrast or with nothing around the particle, are left out."""
     images = read_as_stored(particles.files[rows], particles.numbers[rows])
-    keep = usable_images(images)
+    around = images[:, ~circle(particles.box, 2 * grid.mask_px * particles.box / grid.box)]
+    keep = usable_images(images) & usable_images(around[:, None])
     if not keep.any():
         return torch.zeros(0, grid.box, grid.box), keep
     small = fourier_resize(torch.from_numpy(images[keep]), grid.box)
@@ -218,7 +219,7 @@ def usable_sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor
         if len(images):
             return images, rows[keep]
     raise ValueError(
-        f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
+        f"{particles.path}: the images are empty (all pixels the same, or not finite numbers) or masked. Extract again."
     )
 
 

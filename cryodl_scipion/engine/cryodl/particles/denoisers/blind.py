@@ -153,15 +153,17 @@ class BlindDenoiser:
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
             raw = particles.images(part)
-            corners = raw[:, ~circle(box, diameter)].std(1)
-            images = fourier_resize(prepare(raw, diameter, contrast), side)
-            if not bool((corners > 1e-6 * raw.flatten(1).std(1)).all()):
-                raise ValueError(
-                    f"{particles.path}: the corners of some images are empty, as after a mask. Noise is measured "
-                    "there: give images without a mask."
-                )
+            kept = raw[:, ~circle(box, diameter)].std(1) > 1e-6 * raw.flatten(1).std(1)
+            if not bool(kept.any()):
+                continue
+            part, images = part[kept.numpy()], fourier_resize(prepare(raw[kept], diameter, contrast), side)
             plain, size = torch.ones((len(images), side, side // 2 + 1)), box * particles.pixel_size / side
             found.append((images, plain if particles.optics is None else particles.ctf(part, side, size)))
+        if not found:
+            raise ValueError(
+                f"{particles.path}: the corners of the images are empty, as after a mask. Noise is measured there: "
+                "give images without a mask."
+            )
         working, transfers = (torch.cat(x) for x in zip(*found))
         self.spectra = measure_spectra(working, transfers)
         if self.spectra.deviation:
@@ -200,11 +202,8 @@ class BlindDenoiser:
         strength = (seen * seen / (seen + 1)).mean((1, 2), keepdim=True).sqrt().clamp(min=1e-6)
         linear = filtered(white, seen / (seen + 1))
         both = torch.stack([white, linear / strength], 1)
-        answers = [
-            torch.rot90(self.network.batch(torch.rot90(both, turn, (2, 3)), MARGIN), -turn, (1, 2))
-            for turn in range(TURNS)
-        ]
-        return torch.stack(answers).mean(0) * strength, linear
+        answer = lambda turn: torch.rot90(self.network.batch(torch.rot90(both, turn, (2, 3)), MARGIN), -turn, (1, 2))
+        return torch.stack([answer(turn) for turn in range(TURNS)]).mean(0) * strength, linear
 
     @torch.inference_mode()
     def denoise(
