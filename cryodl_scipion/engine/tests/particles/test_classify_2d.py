@@ -249,6 +249,16 @@ def test_copies_of_noise_show_no_detail(folder, copies):
     assert all(resolution is None or resolution > 2.2 * PIXEL for resolution in result.outputs["resolutions"])
 
 
+def test_the_order_of_particles_makes_no_class_worse(folder):
+    kinds, _, _ = write_shapes(folder, count=120, noise=1.0)
+    tables, one, two = read_tables("p.star"), np.flatnonzero(kinds == 0), np.flatnonzero(kinds == 1)
+    in_turn = np.stack([one[:50], two[:50]], 1).ravel()
+    tables["particles"] = {k: [v[row] for row in in_turn] for k, v in tables["particles"].items()}
+    write_tables("p.star", tables)
+    made = classify(classes=2).outputs
+    assert min(made["scores"]) > 0.5 and None not in made["resolutions"]
+
+
 def test_a_run_does_not_continue_with_other_images_under_the_same_names(folder, monkeypatch):
     write_shapes(folder)
     with monkeypatch.context() as patched:

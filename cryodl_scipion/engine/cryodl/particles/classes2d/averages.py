@@ -157,11 +157,12 @@ def average_classes(
         before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
     sums, weights = (part.flatten(0, 1).clone().to(device) for part in (before.images, before.weights))
     outside = ~circle(box, 2 * mask_px)
+    # alternate images of a class make its halves: neighbours in the file share a micrograph
+    half = (np.unique(np.stack([labels, image], 1), axis=0, return_inverse=True)[1].ravel() + image[:1].sum()) % 2
     for start in range(0, len(rows), BATCH):
         part = slice(start, start + BATCH)
         images, squared = _corrected(particles, rows[part], shifts_yx[part], outside, device)
-        # alternate images make the halves: neighbours in the file share a micrograph
-        number = torch.from_numpy(2 * labels[part] + image[part] % 2).to(device)
+        number = torch.from_numpy(2 * labels[part] + half[part]).to(device)
         rotated = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
         sums.index_add_(0, number, sign * rotated)
         weights.index_add_(0, number, squared)

@@ -238,9 +238,8 @@ class BlindDenoiser:
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             small = fourier_resize(images[part], side)
-            transfer = torch.ones((len(small), side, side // 2 + 1))
-            if ctf is not None:
-                transfer = _cropped_ctf(ctf[part], box, side)
+            plain = torch.ones((len(small), side, side // 2 + 1))
+            transfer = plain if ctf is None else _cropped_ctf(ctf[part], box, side)
             answer = work(small, transfer, self.spectra) / unit if unit else torch.zeros_like(small)
             shown = (images[part] != 0).flatten(1).any(1)  # prepare makes zeros of images without variation
             parts.append(fourier_resize(answer, box) * shown[:, None, None])
