@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 import psutil
 from pwem.protocols import EMProtocol
 from pyworkflow.mapper.sqlite import SqliteFlatMapperException
-from pyworkflow.object import Object, Pointer, PointerList, Set
+from pyworkflow.object import Float, Integer, Object, Pointer, PointerList, Set
 from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, FloatParam, IntParam, getProtocolFromDb
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
 from pyworkflow.utils.process import killWithChilds
@@ -246,6 +246,22 @@ class KeepsOutputs(ProtocolMixin):
         return super()._stepFinished(step)
 
 
+class _Typed(Object):
+    """A number of a form that keeps a text which is none: Scipion takes it for an empty field, and says nothing."""
+
+    wrong: Any = ""
+
+    def _convertValue(self, value: Any) -> Any:
+        self.wrong = value
+        number = super()._convertValue(value)  # or an error, after which Scipion sets None
+        self.wrong = ""
+        return number
+
+
+# Of the same name, by which Scipion's databases know the class.
+_NUMBERS = {Number: type(Number.__name__, (_Typed, Number), {}) for Number in (Integer, Float)}
+
+
 class PluginProtocol(KeepsOutputs):
     """Mixin of all protocols of the plugin; it stands before the Scipion class in the list of bases."""
 
@@ -261,6 +277,8 @@ class PluginProtocol(KeepsOutputs):
             for name, param in self._definition.iterParams()
             for former in getattr(param, "formerNames", ())
         }
+        for _, param in self._definition.iterParams():
+            param.paramClass = _NUMBERS.get(param.paramClass, param.paramClass)
         super()._createVarsFromDefinition(**{self._presentNames.get(name, name): v for name, v in kwargs.items()})
 
     def __getattr__(self, name: str) -> Any:
@@ -296,7 +314,7 @@ class PluginProtocol(KeepsOutputs):
         if self.isScheduled():
             self._readEndedInputsAgain()
         wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = [inFormWords(self, one) for one in wrong or super().validate() + self._tooSmall()]
+        wrong = [inFormWords(self, one) for one in wrong or self._mistyped() or super().validate() + self._tooSmall()]
         if (
             not self.isScheduled()
             or self._stoppedInputs()
@@ -334,6 +352,15 @@ class PluginProtocol(KeepsOutputs):
         run, state = pointer.getObjValue(), stateOfRun(pointer.get().getFileName())
         dead = _hasStopped(run) or getattr(run, "isAborted", bool)() or state == STOPPED
         return dead or (state == ALIVE and not self.worksInStreaming() and not pointer.get().isStreamOpen())
+
+    def _mistyped(self) -> List[str]:
+        """A sentence for each text that is no number."""
+        return [
+            f"{param.label.get()} is '{field.wrong}'; it must be a {'whole ' * isinstance(field, Integer)}number."
+            for name, param in self.getDefinition().iterParams()
+            for field in [getattr(self, name, None)]
+            if isinstance(field, _Typed) and str(field.wrong).strip() and self.evalParamCondition(name)
+        ]
 
     def _tooSmall(self) -> List[str]:
         """A sentence for each number that is too small, of those on the form that are not the contract's."""

@@ -28,14 +28,16 @@ def main():
         asked.append(name)
         plot = PlotView(tab, "Plot")
         plot.getFigure().add_subplot()
+        found = "Wait." if states[-1] else "*Field* is wrong."
         return {
             "showFirst": [WindowView(Keys, tab)],
             "showPlot": [plot, WindowView(Keys, tab)],
-            "showLater": [MessageView("Wait.", "Nothing yet", tkParent=tab)],
+            "showLater": [MessageView(found, "Nothing yet", tkParent=tab)],
         }[name]
 
     root = tk.Tk()
-    window = ResultsWindow(root, "Results", PANELS, views, lambda: True)
+    states = [True]
+    window = ResultsWindow(root, "Results", PANELS, views, lambda: states[-1])
     window.root.update()
     print(f"opened {asked}")
     for name in ("showPlot", "showLater", "showFirst"):
@@ -49,6 +51,10 @@ def main():
     print([child.cget("text") for child in tab.winfo_children()])
     window.lookAgain()
     print(f"looked again {asked[3:]}")
+    for _ in range(2):
+        window.refresh()
+        print(window.state.get(), [child.cget("text") for child in tab.winfo_children()][1:])
+        states.append(False)
     print([top.title() for top in root.winfo_children() if isinstance(top, tk.Toplevel)])
     root.destroy()
 

@@ -131,12 +131,13 @@ class TestCryodlPlots(unittest.TestCase):
         plots.drawHistogram(axes, np.array([0.1, 0.1, 0.9]), 0.5)
         self.assertEqual(sum(p.get_height() for p in axes.patches), 3)
         axes = Figure().add_subplot()
-        plots.drawPerMicrograph(axes, np.array([3, 0, 6]))
+        plots.drawPerMicrograph(axes, np.array([3, 0, 6]), ["a.mrc", "b.mrc", "c.mrc"])
+        self.assertEqual([text.get_text() for text in axes.get_xticklabels()], ["a.mrc", "b.mrc", "c.mrc"])
         self.assertEqual([p.get_height() for p in axes.patches], [3, 0, 6])
         self.assertEqual(axes.lines[0].get_ydata()[0], 3)
 
     def test_no_picks_at_all_can_be_drawn(self):
         figure = Figure()
         plots.drawHistogram(figure.add_subplot(121), np.zeros(0), 0.5)
-        plots.drawPerMicrograph(figure.add_subplot(122), np.zeros(0, int))
+        plots.drawPerMicrograph(figure.add_subplot(122), np.zeros(0, int), [])
         self.assertEqual(len(figure.axes), 2)

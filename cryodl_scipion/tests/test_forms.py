@@ -184,6 +184,29 @@ class TestCryodlForms(BaseTest):
                     label = re.compile(rf"\*?{re.escape(param.getLabel() or name)}\b")
                     self.assertLess(sum(bool(label.match(one)) for one in wrong), 2, (protocolClass, wrong))
 
+    def test_letters_in_a_number_are_named_and_not_taken_for_an_empty_field(self):
+        for protocolClass in ourProtocols():
+            protocol = self.newProtocol(protocolClass)
+            self.assertEqual(protocol._mistyped(), [])
+            for name, param in protocol.getDefinition().iterParams():
+                if type(param) not in (params.IntParam, params.FloatParam) or not protocol.evalParamCondition(name):
+                    continue
+                field, whole = getattr(protocol, name), "whole " * (type(param) is params.IntParam)
+                self.assertEqual(field.getClassName(), "Integer" if whole else "Float")  # what databases know
+                before = field.get()
+                for text in ("0,5", "", "7"):
+                    try:  # as Scipion's form does
+                        field.set(text)
+                    except ValueError:
+                        field.set(None)
+                    said = [f"{param.getLabel()} is '0,5'; it must be a {whole}number."] if text == "0,5" else []
+                    self.assertEqual(protocol._mistyped(), said)
+                field.set(before)
+        protocol = self.newProtocol(CryodlProtPick)
+        with self.assertRaises(ValueError):
+            protocol.boxSize.set("many")
+        self.assertEqual(protocol.validate(), ["Box size (px) is 'many'; it must be a whole number."])
+
     def test_numbers_that_are_not_the_contracts_are_refused_below_their_least(self):
         filled = dict(batchSize=0, streamingBatchSize=0, smallestBatch=0, firstParticles=0, boxSize=1)
         for protocolClass in ourProtocols():

@@ -184,6 +184,8 @@ class TestCryodlScreens(CryodlTest):
                 "after all were seen ['showFirst', 'showPlot', 'showLater']",
                 "['What does not exist yet.', 'Wait.']",  # a message is read in its tab
                 "looked again ['showLater']",
+                "The run is still active; these are its results so far. ['Wait.']",
+                "The run has ended. Refresh shows its last results. ['Field is wrong.']",
                 "['Results']",  # no other window
             ],
         )

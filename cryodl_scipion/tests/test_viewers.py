@@ -14,7 +14,7 @@ from pyworkflow.object import String
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import objects
-from ..convert.micrographs.picks import CANDIDATES, candidatesFolder
+from ..convert.micrographs.picks import CANDIDATES, DIAMETER, candidatesFolder, setDiameter
 from ..protocols import (
     CryodlProtImportModel,
     CryodlProtPick,
@@ -212,15 +212,21 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual(
             (len(micrographs.names), micrographs.pixelSize, micrographs.largest, micrographs.first), (2, 3.0, 768, 0)
         )
-        self.assertEqual(single_particles.firstDiameter(pick, micrographs.largest), 120)
+        self.assertEqual(single_particles.firstDiameter(pick, micrographs), 120)
         pick.particleDiameter.set(5000)
-        self.assertEqual(single_particles.firstDiameter(pick, micrographs.largest), 768)
+        self.assertEqual(single_particles.firstDiameter(pick, micrographs), 768)
 
     def test_the_diameter_is_measured_on_picked_particles(self):
         train = self.makeProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(self.manual, "outputCoordinates")))
         micrographs = single_particles.micrographsToMeasure(train)
         self.assertEqual((micrographs.first, micrographs.positions(1)), (1, MANUAL))
-        self.assertEqual(single_particles.firstDiameter(train, 700), 150)
+        self.assertEqual(single_particles.firstDiameter(train, micrographs), 150)
+        setDiameter(self.manual.outputCoordinates, 339.4)
+        self.addCleanup(delattr, self.manual.outputCoordinates, DIAMETER)
+        measured = single_particles.micrographsToMeasure(train)
+        self.assertEqual(single_particles.firstDiameter(train, measured), 339.4)  # what the picks are known to have
+        train.particleDiameter.set(80)
+        self.assertEqual(single_particles.firstDiameter(train, measured), 80)
 
     def test_wizards_say_what_has_to_be_chosen_first(self):
         for protocolClass, wizard in (

@@ -56,9 +56,12 @@ def samplesIn(folder: str) -> Dict[str, Any]:
     return dict(newest, **dict({f"step {step}": path for step, path in steps}, **others))
 
 
-def cardLines(folder: str) -> List[str]:
+def cardLines(folder: str, run: Any = None) -> List[str]:
     if not os.path.exists(os.path.join(folder, contract.CARD)):
-        return ["The model is not finished yet.", "The curves are updated during training."]
+        return [
+            "The model is not finished.",
+            (run and panels_viewer.whyEnded(run)) or "The curves are updated during training.",
+        ]
     card = contract.read_card(folder)
     training, validation, tiles = (card.get(name) or {} for name in ("training", "validation", "tiles"))
     facts = [
@@ -125,13 +128,14 @@ _COLUMN = 19  # letters before what is told, see cardLines
 
 
 class ModelWindow(window.FollowingWindow):
-    """folder: of the model, finished or not. samples: whether there will be pictures of validation particles."""
+    """folder: of the model, finished or not. samples: whether there will be pictures of validation particles. run: that
+    trains it."""
 
     _choice: Any = None  # the list of sample pictures, as soon as there is one
 
-    def __init__(self, parent: Any, folder: str, title: str, samples: bool = False) -> None:
+    def __init__(self, parent: Any, folder: str, title: str, samples: bool = False, run: Any = None) -> None:
         window.FollowingWindow.__init__(self, parent, title)
-        self._folder, self._sample = folder, tk.StringVar(self.root, NEWEST)
+        self._folder, self._run, self._sample = folder, run, tk.StringVar(self.root, NEWEST)
         self._text = tk.Text(self.root, width=46, font="TkFixedFont", relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
         self._text.tag_configure("card", lmargin2=_COLUMN * font.Font(self.root, "TkFixedFont").measure("0"))
         self._text.pack(side=tk.RIGHT, fill=tk.Y)
@@ -152,7 +156,7 @@ class ModelWindow(window.FollowingWindow):
         plots.drawTraining(self._figure, plots.readMetrics(metricsPath(self._folder)), samples.get(self._sample.get()))
         self._text.config(state=tk.NORMAL)
         self._text.delete("1.0", tk.END)
-        self._text.insert(tk.END, "\n".join(cardLines(self._folder)), "card")
+        self._text.insert(tk.END, "\n".join(cardLines(self._folder, self._run)), "card")
         self._text.config(state=tk.DISABLED)
 
 
@@ -174,4 +178,4 @@ class CryodlTrainViewer(panels_viewer.ObjectViewer, name="cryodl training", targ
     def show(self, obj: Any) -> Any:
         # pickers leave curves only; below the curves of the others come pictures
         samples = not isinstance(obj, protocols.CryodlProtTrainPicker) and getattr(obj, "_KIND", "") != "detector"
-        return self.window(ModelWindow, obj.getModelFolder(), f"Training: {obj.getRunName()}", samples)
+        return self.window(ModelWindow, obj.getModelFolder(), f"Training: {obj.getRunName()}", samples, obj)

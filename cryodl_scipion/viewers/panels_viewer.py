@@ -14,10 +14,11 @@ from pwem.protocols import ProtUserSubSet
 from pwem.viewers import Chimera, ChimeraView
 from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer, Viewer
 
+from ..convert.arriving import ALIVE, stateOfRun
 from ..convert.particles.results import writeSelection
 from ..engine.cryodl.contract import counted, score_text
 from .gallery_window import GalleryWindow
-from .window import REFRESH, CanvasWindow, PlotView, Tab, WindowView
+from .window import REFRESH, FollowingWindow, PlotView, Tab, WindowView
 
 
 def outputName(protocol: Any, chosen: Any) -> Any:
@@ -27,12 +28,19 @@ def outputName(protocol: Any, chosen: Any) -> Any:
     return next((n for n, o in protocol.iterOutputAttributes() if o.getObjId() == chosen.getObjId()), None)
 
 
+def whyEnded(run: Any) -> str:
+    """Why a run made nothing; '' while it goes on, and if it has finished."""
+    failed = f"The run failed: {run.getErrorMessage()}" if run.isFailed() else ""
+    return failed or ("The run was stopped. Continue it." if run.isAborted() else "")
+
+
 def launchedRun(project: Any, protocol: Any, label: str, said: str) -> str:
     """Name and start a run. said: a sentence, with {} for the run's name. Returns it, or what is wrong with the run."""
     protocol.setObjLabel(label)
     errors = " ".join(protocol.validate())
     if not errors:
         project.launchProtocol(protocol)
+        getattr(project, "showRuns", bool)()  # see Shows.window
     return errors or said.format(protocol.getRunName())
 
 
@@ -81,20 +89,22 @@ def itemsSubset(viewer: Any, items: Any, kind: str) -> Any:
 _WRAP = 900  # px of a line of text
 
 
-class ResultsWindow(CanvasWindow):
+class ResultsWindow(FollowingWindow):
     """A tab is filled when it is first seen.
 
     parent: tk widget, or None for a window of its own. panels: sequence of Panel. views: function that gives
     pyworkflow's views of a panel by its name, with the tab as their parent. goesOn: whether the run has not ended."""
 
     def __init__(self, parent: Any, title: str, panels: Any, views: Any, goesOn: Any) -> None:
-        CanvasWindow.__init__(self, parent, title)
-        self._panels, self._views, self._goesOn = list(panels), views, goesOn
+        FollowingWindow.__init__(self, parent, title)
+        self._panels, self._views, self.finished = list(panels), views, lambda: not goesOn()
         self._filled: Set[str] = set()
         if goesOn():
+            self.state = tk.StringVar(self.root, "The run is still active; these are its results so far.")
             row = self.addRow(padding=(8, 6, 8, 0))
-            ttk.Label(row, text="The run is still active; these are its results so far.").pack(side=tk.LEFT)
+            ttk.Label(row, textvariable=self.state).pack(side=tk.LEFT)
             ttk.Button(row, text="Refresh", command=self.lookAgain).pack(side=tk.RIGHT)
+            self.root.after(REFRESH, self.refresh)
         self._notebook = ttk.Notebook(self.root)
         for panel in self._panels:
             self._notebook.add(Tab(self._notebook), text=panel.label)
@@ -107,9 +117,15 @@ class ResultsWindow(CanvasWindow):
         self._fill()
 
     def lookAgain(self) -> None:
-        if self.root.winfo_exists():
-            self._filled.clear()
-            self._fill()
+        self._filled.clear()
+        self._fill()
+
+    def redraw(self) -> None:
+        """What is seen stays, so that nobody loses a zoom or a choice; a tab that had nothing to show is filled."""
+        if self._waits:
+            self.lookAgain()
+        if self.finished():
+            self.state.set("The run has ended. Refresh shows its last results.")
 
     def _fill(self) -> None:
         panel = self._panels[self._notebook.index("current")]
@@ -124,13 +140,14 @@ class ResultsWindow(CanvasWindow):
         views = list(self._views(panel.name, tab))
         for view in views:
             if isinstance(view, MessageView):
-                ttk.Label(tab, text=view.getMessage(), wraplength=_WRAP).pack(anchor=tk.W, padx=8, pady=20)
+                ttk.Label(tab, text=view.getMessage().replace("*", ""), wraplength=_WRAP).pack(
+                    anchor=tk.W, padx=8, pady=20
+                )
             elif isinstance(view, (WindowView, PlotView)):  # ours fill the tab
                 view.show()
             else:  # another program
                 ttk.Button(tab, text=f"Open: {panel.label}", command=view.show).pack(anchor=tk.W, padx=8, pady=20)
-        if self._goesOn() and all(isinstance(view, MessageView) for view in views):  # nothing to see yet
-            self.root.after(REFRESH, self.lookAgain)
+        self._waits = all(isinstance(view, MessageView) for view in views)
 
 
 # name: of the method that shows it; label: of the tab; help: above the picture
@@ -160,6 +177,8 @@ class Shows:
         return f"{what or self._SECTION}: {self.protocol.getRunName()}"
 
     def window(self, windowClass: type, *arguments: Any) -> WindowView:
+        # by itself Scipion's window may show a new run after half an hour only
+        self.getProject().showRuns = lambda: getattr(getattr(self.formWindow, "viewWidget", 0), "refreshRuns", bool)()
         return WindowView(windowClass, self.getTkRoot(), *arguments)
 
     def plot(self, what: str, draw: Callable[[Any], Any], size: Any = (8, 5)) -> PlotView:
@@ -245,10 +264,14 @@ class PanelsViewer(Shows, ProtocolViewer):
         self.setProtocol(obj)
         scipion = args.get("windows")
         root = scipion.getRoot() if scipion else None
-        window = ResultsWindow(root, self.title(), self._PANELS, self._viewsIn, lambda: obj.isActive())
+        window = ResultsWindow(root, self.title(), self._PANELS, self._viewsIn, self._goesOn)
         if args.get("panel"):
             window.select(args["panel"])
         window.show()
+
+    def _goesOn(self) -> bool:
+        """What Scipion knows of the run may be older than its files."""
+        return self.protocol.isActive() and stateOfRun(self.protocol._getPath("")) == ALIVE
 
     def _viewsIn(self, name: str, tab: Tab) -> List[Any]:
         self._tkRoot = tab
@@ -268,11 +291,8 @@ class PanelsViewer(Shows, ProtocolViewer):
 
     def wait(self) -> Any:
         """Says what there is not, and why: the run goes on, or has failed, or was stopped."""
-        run, (what, _, until) = self.protocol, self._WAIT.partition(" yet. ")
-        if run.isFailed() or run.isAborted():
-            why = f"The run failed: {run.getErrorMessage()}" if run.isFailed() else "The run was stopped. Continue it."
-            return self.infoMessage(f"{what}. {why}", "Nothing yet")
-        return self.infoMessage(f"{what} yet. {until}", "Nothing yet")
+        why = whyEnded(self.protocol)
+        return self.infoMessage(self._WAIT.partition(" yet. ")[0] + f". {why}" if why else self._WAIT, "Nothing yet")
 
     def _data(self) -> Any:
         """What the panels show, None if there is nothing yet."""

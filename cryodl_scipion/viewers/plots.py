@@ -267,11 +267,13 @@ def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
         axes.set_yscale("log")  # many weak candidates would hide the few picks
 
 
-def drawPerMicrograph(axes: Any, counts: Any) -> None:
+def drawPerMicrograph(axes: Any, counts: Any, names: Sequence[str]) -> None:
     axes.bar(np.arange(1, len(counts) + 1), counts, width=0.9, color=_TRAINING)
     if len(counts):
         axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label=f"mean {np.mean(counts):.1f}")
     label(axes, "Micrograph, in the set's order", "Picks", whole="xy", title=f"{counts.sum()} picks")
+    if len(names) <= 20:  # more have no room
+        axes.set_xticks(range(1, len(names) + 1), [shortened(name) for name in names], rotation=20, ha="right")
 
 
 def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:

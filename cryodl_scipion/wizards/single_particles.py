@@ -25,7 +25,7 @@ def micrographsToMeasure(protocol: EMProtocol) -> Any:
     micrographs = [m for m in chosen if isinstance(m, SetOfMicrographs)]
     if coordinates is None and not micrographs:
         what = "particle coordinates" if takes(protocol, "SetOfCoordinates") else "micrographs"
-        raise ValueError(f"Choose the {what} first; the circle is drawn on their micrographs.")
+        raise ValueError(f"Choose the {what} first; the circle is drawn on micrographs.")
     return micrographsMeasured(micrographs[0] if coordinates is None else coordinates.getMicrographs(), coordinates)
 
 
@@ -35,10 +35,10 @@ def takes(protocol: EMProtocol, pointerClass: Any) -> bool:
     return any(pointerClass in str(p.pointerClass.get()) and not p.allowsNull.get() for p in inputs)
 
 
-def firstDiameter(protocol: EMProtocol, largest: Any, field: str = "particleDiameter") -> Any:
-    """Å to begin with: the field's value, else the chosen model's, else a guess; never more than fits."""
+def firstDiameter(protocol: EMProtocol, measured: Any, field: str = "particleDiameter") -> Any:
+    """Å to begin with: the field's value, else the chosen model's or picks', else a guess; never more than fits."""
     diameter = diameterOf(protocol) if protocol.hasAttribute("modelFrom") else getattr(protocol, field).get()
-    return min(diameter or _FIRST_GUESS, largest)
+    return min(diameter or measured.diameter or _FIRST_GUESS, measured.largest)
 
 
 class CryodlDiameterWizard(
@@ -52,7 +52,7 @@ class CryodlDiameterWizard(
         from ..viewers.micrographs.diameter_window import DiameterWindow
 
         field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "filamentDiameter"
-        value = firstDiameter(form.protocol, micrographs.largest, field)
+        value = firstDiameter(form.protocol, micrographs, field)
         DiameterWindow(form.root, micrographs, value, lambda value: form.setVar(field, round(value))).show()
 
 
@@ -127,7 +127,7 @@ class CryodlThresholdWizard(form_wizard.FormWizard, title="Score threshold", thr
 
 
 class CryodlClassThresholdWizard(
-    form_wizard.FormWizard, title="Threshold", threshold="SelectClasses", chosen="SelectClasses"
+    form_wizard.FormWizard, title="Classes to keep", threshold="SelectClasses", chosen="SelectClasses"
 ):
     def open(self, form: Form) -> None:
         classes = form.protocol.inputClasses.get()
@@ -146,7 +146,7 @@ class CryodlClassThresholdWizard(
             form.setVar("chosen", getRangeStringFromList(sorted(ids)) if ids else "")
 
         Classes2DWindow(
-            form.root, data, "Threshold", value, minimum, accept=accept, chosen=getListFromRangeString(chosen)
+            form.root, data, self._title, value, minimum, accept=accept, chosen=getListFromRangeString(chosen)
         ).show()
 
 

@@ -221,7 +221,7 @@ class TestCryodlAutoPick(CryodlTest):
     def test_wizards_know_the_form(self):
         protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, modelFrom=0)
         measured = single_particles.micrographsToMeasure(protocol)
-        self.assertEqual((len(measured.names), single_particles.firstDiameter(protocol, 500)), (4, 150))
+        self.assertEqual((len(measured.names), single_particles.firstDiameter(protocol, measured)), (4, 150))
         with self.assertRaisesRegex(ValueError, "no picks yet"):
             single_particles.picksToFilter(protocol)
         self.assertEqual(single_particles.picksToFilter(self.finished).getSize(), 16)

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+from unittest import mock
 
 from pwem.objects import SetOfCoordinates
 from pyworkflow.object import Set
@@ -81,9 +82,11 @@ class TestCryodlThresholdPicks(PickTest):
     def test_the_window_of_picks_makes_a_set_of_what_its_slider_shows(self):
         picked = self.pick()
         self.proj.getRunsGraph(refresh=True)
-        viewer = CryodlPicksViewer(project=self.proj, protocol=picked)
+        scipion = mock.Mock()  # its window
+        viewer = CryodlPicksViewer(project=self.proj, protocol=picked, parent=scipion)
         *_, subset, _ = viewer.show(picked.outputCoordinates)._arguments
         self.assertIn("The set of picks with a score of at least 0.65 is made by the run", subset(0.65))
+        scipion.viewWidget.refreshRuns.assert_called_once_with()
         made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtThresholdPicks)][-1]
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
         self.assertEqual(made.threshold.get(), 0.65)

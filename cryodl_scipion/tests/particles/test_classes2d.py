@@ -13,7 +13,8 @@ from pyworkflow.object import Float
 
 from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix, signalCut
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
-from ...viewers.panels_viewer import PanelsViewer
+from ...viewers.model_window import cardLines
+from ...viewers.panels_viewer import PanelsViewer, whyEnded
 from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
 from ...viewers.particles.viewer_classes2d import (
     SIZE,
@@ -242,5 +243,6 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
             viewer.protocol = mock.Mock(**{"isFailed.return_value": status == "Failed"})
             viewer.protocol.getErrorMessage.return_value = "no rings"
             self.assertIn(words, PanelsViewer.wait(viewer))
+            self.assertEqual(cardLines(self.data, viewer.protocol)[1], whyEnded(viewer.protocol))  # of a training
         viewer.protocol = run
         self.assertEqual(PanelsViewer.wait(viewer), viewer._WAIT)

@@ -8,7 +8,7 @@ from typing import Any, Callable, List, Optional, Tuple
 import numpy as np
 from pwem.objects import SetOfParticles, Volume
 
-from ...convert.micrographs.picks import positionsByMicrograph
+from ...convert.micrographs.picks import DIAMETER, positionsByMicrograph
 from ...convert.particles.particles import nameOf
 from ..gallery_window import lowPass, meanOf, readParticle
 from ..micrograph_window import HINT, MicrographWindow, Pictures
@@ -30,11 +30,11 @@ def previewOf(image: np.ndarray) -> Preview:
 
 # What a diameter is measured on. largest: Å that fit. preview: function of an index. listed: above the list. label: of
 # the slider. upwards: whether the first row is at the bottom. positions: function of an index that gives [(x, y)] px,
-# where particles are known; without any the circle lies in the middle until it is moved. first, counts: see Pictures
+# where particles are known; without any the circle lies in the middle until it is moved. diameter: Å of these particles, if it is known. first, counts: see Pictures
 Measured = collections.namedtuple(
     "Measured",
-    "names pixelSize largest preview listed label upwards positions first counts",
-    defaults=(False, lambda index: [], 0, lambda value: None),
+    "names pixelSize largest preview listed label upwards positions diameter first counts",
+    defaults=(False, lambda index: [], None, 0, lambda value: None),
 )
 
 
@@ -53,6 +53,7 @@ def micrographsMeasured(micrographs: Any, coordinates: Any = None) -> Measured:
         "Micrographs",
         "Particle diameter (Å)",
         positions=positions.__getitem__,
+        diameter=None if coordinates is None else coordinates.getAttributeValue(DIAMETER, None),
         first=next((i for i, p in enumerate(positions) if p), 0),
     )
 

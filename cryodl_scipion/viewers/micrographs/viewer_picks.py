@@ -156,7 +156,10 @@ class PicksWindow(micrograph_window.MicrographWindow):
             self.handButtons.append(
                 ttk.Button(self._list.master, text=text, command=functools.partial(self.byHand, way))
             )
-            self.handButtons[-1].pack(fill=tk.X, pady=(2, 4), before=self._list)
+            # below the list: above it a button looks like the heading of the numbers
+            self.handButtons[-1].pack(
+                side=tk.BOTTOM, fill=tk.X, pady=(4, 0), before=self._list.master.winfo_children()[0]
+            )
 
     def byHand(self, way: Callable[[], str]) -> None:
         for button in self.handButtons:
@@ -266,8 +269,8 @@ class CryodlPickProtocolViewer(
 
     @panel("Picks of each micrograph", "Check micrographs with far fewer picks than the others.")
     def showCounts(self, data: Any) -> Any:
-        counts = data.counts(data.threshold)
-        return self.plot("Picks of each micrograph", lambda figure: drawPerMicrograph(figure.add_subplot(), counts))
+        shown = data.counts(data.threshold), data.names
+        return self.plot("Picks of each micrograph", lambda figure: drawPerMicrograph(figure.add_subplot(), *shown))
 
 
 class CryodlAutoPickViewer(CryodlPickProtocolViewer):
