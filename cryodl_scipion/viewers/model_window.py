@@ -156,7 +156,7 @@ class ModelWindow(window.FollowingWindow):
         plots.drawTraining(self._figure, plots.readMetrics(metricsPath(self._folder)), samples.get(self._sample.get()))
         self._text.config(state=tk.NORMAL)
         self._text.delete("1.0", tk.END)
-        self._text.insert(tk.END, "\n".join(cardLines(self._folder, self._run)), "card")
+        self._text.insert(tk.END, "\n".join(cardLines(self._folder, self._run)), "card" * self.finished())
         self._text.config(state=tk.DISABLED)
 
 

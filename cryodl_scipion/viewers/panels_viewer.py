@@ -262,7 +262,7 @@ class PanelsViewer(Shows, ProtocolViewer):
         """Open the window; the first panel is seen at once. windows: Scipion's window. panel: name of another one to
         begin with."""
         self.setProtocol(obj)
-        scipion = args.get("windows")
+        scipion = self.formWindow = args.get("windows")
         root = scipion.getRoot() if scipion else None
         window = ResultsWindow(root, self.title(), self._PANELS, self._viewsIn, self._goesOn)
         if args.get("panel"):

@@ -10,7 +10,8 @@ from pyworkflow.object import Set
 
 from ...convert.arriving import reopened
 from ...protocols import CryodlProtThresholdPicks
-from ...viewers.micrographs.viewer_picks import CryodlPicksViewer, PicksData
+from ...viewers import panels_viewer
+from ...viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer, PicksData
 from ..base import picksOf
 from ..picking import EVERYTHING, PickTest
 from ..streams import waitFor
@@ -86,7 +87,12 @@ class TestCryodlThresholdPicks(PickTest):
         viewer = CryodlPicksViewer(project=self.proj, protocol=picked, parent=scipion)
         *_, subset, _ = viewer.show(picked.outputCoordinates)._arguments
         self.assertIn("The set of picks with a score of at least 0.65 is made by the run", subset(0.65))
-        scipion.viewWidget.refreshRuns.assert_called_once_with()
+        with mock.patch.object(panels_viewer, "ResultsWindow") as results:  # of Analyze results
+            CryodlPickViewer(project=self.proj, protocol=picked).visualize(picked, windows=scipion)
+        (view,) = results.call_args[0][3]("showPicks", None)
+        *_, subset, _ = view._arguments
+        subset(0.65)
+        self.assertEqual(scipion.viewWidget.refreshRuns.call_count, 2)  # so that the new run is seen
         made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtThresholdPicks)][-1]
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
         self.assertEqual(made.threshold.get(), 0.65)
