@@ -144,16 +144,14 @@ def _ofCif(lines: TextIO) -> Iterator[List[float]]:
 
 AUTOMATIC, SCIPION, HEADER = range(3)
 FRAMES = ("by the density", "Scipion's origin of the map", "the header of the map's file")
-_MRC = (".mrc", ".map", ".ccp4")
 _ROUNDED = 1e-3  # of a pixel size that was typed in
-_SAMPLE = 20000  # atoms that are looked at: more tell no more
 
 # where the first voxel's centre lies: xyz, Å. word: of FRAMES, or why it was chosen
 Frame = collections.namedtuple("Frame", "xyz word")
 
 
 def isMrc(volume: Volume) -> bool:
-    return structureFileOf(volume).lower().endswith(_MRC) and volume.getIndex() <= 1
+    return structureFileOf(volume).lower().endswith((".mrc", ".map", ".ccp4")) and volume.getIndex() <= 1
 
 
 def halfMapsOf(volume: Volume) -> List[str]:
@@ -215,7 +213,7 @@ def frameOf(volume: Volume, structure: str, choice: int = AUTOMATIC) -> "Frame":
         return Frame(theirs if choice == HEADER else ours, FRAMES[choice])
     if np.allclose(ours, theirs, atol=0.1 * volume.getSamplingRate()):
         return Frame(theirs, "Scipion's origin and the header agree")
-    atoms = positionsOf(structure, _SAMPLE)
+    atoms = positionsOf(structure, 20000)  # atoms: more tell no more
     found = [_densityAt(volume, origin, atoms) for origin in (ours, theirs)]
     best = HEADER if found[1] > found[0] else SCIPION
     return Frame((ours, theirs)[best == HEADER], f"{FRAMES[best]}, with which the map has higher density at the atoms")

@@ -59,12 +59,11 @@ REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 # A list of a thousand skipped micrographs helps nobody in a summary; the result files hold all.
 MAX_LISTED = 10
-_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 
 
 def hasGpuDriver() -> bool:
     """Whether this machine has NVIDIA's driver (Linux, or Linux in Windows)."""
-    return any(os.path.exists(path) for path in _DRIVERS)
+    return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/dxg"))
 
 
 class CryodlProtBase(PluginProtocol):

@@ -13,8 +13,6 @@ from pyworkflow.utils import Environ
 
 from ..engine.cryodl import contract
 
-FAILURE_FILE = "failure.json"
-
 
 class EngineFailed(PyworkflowException, RuntimeError):
     """Why a command stopped. Of a PyworkflowException, pyworkflow logs the sentence and no traceback."""
@@ -43,7 +41,7 @@ logging.getLogger("pyworkflow.protocol.executor").addFilter(_withoutTraceback)
 def run(
     protocol: Any, python: str, environ: Environ, command: str, requestPath: str, resultPath: str, useGpu: bool
 ) -> contract.Result:
-    failurePath = os.path.join(os.path.dirname(resultPath), FAILURE_FILE)
+    failurePath = os.path.join(os.path.dirname(resultPath), "failure.json")
     for path in (resultPath, failurePath):
         if os.path.exists(path):
             os.remove(path)

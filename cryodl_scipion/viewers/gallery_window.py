@@ -21,9 +21,6 @@ from . import plots, window
 _STRIP = 0.16  # of a tile's height, for the caption below it
 
 
-_PALE = 0.3  # of the contrast
-
-
 def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: Any, pale: Any = None) -> Any:
     """Tiles in rows, each with its caption below. tiles: list of lists of (h, w) images that stand side by side. pale:
     which of them are.
@@ -41,7 +38,8 @@ def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: An
     page = np.ones((-(-len(pictures) // columns) * tile[1], columns * tile[0]))
     for position, (picture, caption) in enumerate(zip(pictures, captions)):
         x, y = position % columns * tile[0], position // columns * tile[1]
-        left = _PALE if pale and pale[position] else 1.0
+        # of the contrast
+        left = 0.3 if pale and pale[position] else 1.0
         page[y : y + height, x : x + width] = 1 - left + left * picture
         axes.text(x + width / 2, y + height + gap / 4, caption, ha="center", va="top", fontsize=8)
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
@@ -112,7 +110,6 @@ _LABELS = dict(
     {"_" + name: label for name, label in SCORES.items()}, _cryodlDenoisedStrength="Strength of the denoised image"
 )
 _PROBABILITY = re.compile(r"_cryodlProbability(\d+)$")
-_WHOLE = 1 << 20  # px: no image is averaged
 _OTHERS_SIDE = 512  # px; larger images are averaged for the window
 
 
@@ -229,7 +226,6 @@ def _labelOf(attribute: str, groupNames: Sequence[str]) -> Optional[str]:
 
 _AS_THEY_ARE, _ALL = "as in the set", "all"
 _GRID = {1: (10, 5), 2: (6, 6), 3: (4, 6)}  # columns and rows of a page, by the images that stand side by side
-_TILE_SIDE = 128  # px
 
 
 class PagedWindow(window.CanvasWindow):
@@ -370,7 +366,7 @@ class GalleryWindow(PagedWindow):
     def _tileOf(self, number: int, position: int) -> Tuple[Any, str]:
         caption = self._data.caption(position, self._metricLabel())
         caption += "" if self._subset is None or number < self.kept() else "  (left out)"
-        return self._data.pictures(position, self.resolution(), _TILE_SIDE), caption
+        return self._data.pictures(position, self.resolution(), 128), caption
 
     def _words(self) -> str:
         order, label, kept = self.order(), self._metricLabel(), self.kept()
@@ -395,7 +391,8 @@ class ParticleWindow(window.CanvasWindow):
         text.pack(side=tk.BOTTOM, fill=tk.X)
         self.addFigure((4.6 * len(titles), 4.6))
         titles[0] += f", to {resolution:g} Å" if resolution else ""
-        drawParticle(self._figure, data.pictures(position, resolution, _WHOLE), titles, data.pixelSize)
+        # with so many px no image is averaged
+        drawParticle(self._figure, data.pictures(position, resolution, 1 << 20), titles, data.pixelSize)
 
 
 def drawParticle(figure: plots.Figure, images: Sequence[np.ndarray], titles: Sequence[str], pixelSize: float) -> None:

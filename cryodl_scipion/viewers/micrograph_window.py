@@ -13,7 +13,6 @@ from . import plots, window
 
 _ZOOM = 1.25  # of one click of the mouse wheel
 _CONTRAST = 1.3  # of one press of the key
-_DRAG = 4  # px of the screen; less is a click
 HINT = "Wheel: zoom. Drag: move. 0: whole image. c, C: contrast. h: hide overlays."
 
 
@@ -136,8 +135,8 @@ class MicrographWindow(window.CanvasWindow):
             self._held = event.x, event.y, (sum(self._axes.get_xlim()) / 2, sum(self._axes.get_ylim()) / 2)
 
     def _drag(self, event: Any) -> None:
-        if self._held is None or max(abs(event.x - self._held[0]), abs(event.y - self._held[1])) < _DRAG:
-            return
+        if self._held is None or max(abs(event.x - self._held[0]), abs(event.y - self._held[1])) < 4:
+            return  # so few px of the screen are a click
         x, y, middle = self._held
         perPixel = self._span() / self._axes.get_window_extent().width
         down = -1 if self._axes.yaxis_inverted() else 1

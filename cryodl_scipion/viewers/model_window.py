@@ -124,9 +124,6 @@ def _names(title: str, names: Optional[Sequence[str]]) -> List[str]:
     return ["", f"{title} ({len(names)}):", *(f"  {name}" for name in [*names[:_NAMES_SHOWN], *more])]
 
 
-_COLUMN = 19  # letters before what is told, see cardLines
-
-
 class ModelWindow(window.FollowingWindow):
     """folder: of the model, finished or not. samples: whether there will be pictures of validation particles. run: that
     trains it."""
@@ -137,7 +134,8 @@ class ModelWindow(window.FollowingWindow):
         window.FollowingWindow.__init__(self, parent, title)
         self._folder, self._run, self._sample = folder, run, tk.StringVar(self.root, NEWEST)
         self._text = tk.Text(self.root, width=46, font="TkFixedFont", relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
-        self._text.tag_configure("card", lmargin2=_COLUMN * font.Font(self.root, "TkFixedFont").measure("0"))
+        # letters before what is told, see cardLines
+        self._text.tag_configure("card", lmargin2=19 * font.Font(self.root, "TkFixedFont").measure("0"))
         self._text.pack(side=tk.RIGHT, fill=tk.Y)
         self.addFigure((9.5, 8.6 if samples or samplesIn(folder) else 4.8))
         self.refresh()

@@ -30,8 +30,8 @@ def outputName(protocol: Any, chosen: Any) -> Any:
 
 def whyEnded(run: Any) -> str:
     """Why a run made nothing; '' while it goes on, and if it has finished."""
-    failed = f"The run failed: {run.getErrorMessage()}" if run.isFailed() else ""
-    return failed or ("The run was stopped. Continue it." if run.isAborted() else "")
+    stopped = "The run was stopped. Continue it." if run.isAborted() else ""
+    return f"The run failed: {run.getErrorMessage()}" if run.isFailed() else stopped
 
 
 def launchedRun(project: Any, protocol: Any, label: str, said: str) -> str:
@@ -167,6 +167,8 @@ def panel(label: str, help: str) -> Callable[[Any], Any]:
 class Shows:
     """Beside a viewer of pyworkflow: the views that it gives."""
 
+    formWindow: Any
+    getProject: Any
     getTkRoot: Any
     infoMessage: Any
     protocol: Any
@@ -264,14 +266,12 @@ class PanelsViewer(Shows, ProtocolViewer):
         self.setProtocol(obj)
         scipion = self.formWindow = args.get("windows")
         root = scipion.getRoot() if scipion else None
-        window = ResultsWindow(root, self.title(), self._PANELS, self._viewsIn, self._goesOn)
+        # what Scipion knows of the run may be older than its files
+        goesOn = lambda: obj.isActive() and stateOfRun(obj._getPath("")) == ALIVE
+        window = ResultsWindow(root, self.title(), self._PANELS, self._viewsIn, goesOn)
         if args.get("panel"):
             window.select(args["panel"])
         window.show()
-
-    def _goesOn(self) -> bool:
-        """What Scipion knows of the run may be older than its files."""
-        return self.protocol.isActive() and stateOfRun(self.protocol._getPath("")) == ALIVE
 
     def _viewsIn(self, name: str, tab: Tab) -> List[Any]:
         self._tkRoot = tab

@@ -134,7 +134,6 @@ PICK_COLOUR = "#19e57b"
 _TRAINING, _VALIDATION, _METRIC = "#4477aa", "#cc6677", "#228833"
 # Of curves that have none; a panel's own are left out, so that no two look alike.
 _COLOURS = (_TRAINING, _METRIC, "#ccbb44", "#aa3377", "#66ccee", _VALIDATION, "#bbbbbb")
-_FEW_CURVES = 3  # more have a small legend
 
 
 def readMetrics(path: str) -> Dict[str, Any]:
@@ -181,7 +180,7 @@ def drawCurves(figure: Figure, metrics: Dict[str, np.ndarray]) -> None:
         for column, (words, colour) in curves.items():
             known = np.isfinite(metrics[column])
             axes.plot(metrics["step"][known], metrics[column][known], ".-", label=words, color=colour)
-        small = dict(fontsize="small" if len(curves) > _FEW_CURVES else None)
+        small = dict(fontsize="small" if len(curves) > 3 else None)
         label(axes, "Training step", whole="x", grid=True, legend=small, title=title)
         # measured once: a denoiser without training steps, or the first validation
         if len(metrics.get("step", ())) == 1:

@@ -228,9 +228,6 @@ def verdictOf(evaluation: Dict[str, Any]) -> Any:
     return control.get("verdict") == "ok", list(control.get("sentences") or [])
 
 
-_ROWS_ALONE = 25  # of a table without pictures below
-
-
 class PicturesWindow(CanvasWindow):
     """pictures: {name: file}. sentences: list. good: the verdict, None for none. table: (titles, rows). first: name.
     drawing: (function that draws on a figure, its width and height in inches). note: last line, which can be copied."""
@@ -257,7 +254,8 @@ class PicturesWindow(CanvasWindow):
         for sentence in sentences:
             ttk.Label(self.root, text=sentence, wraplength=1000).pack(anchor=tk.W, padx=8)
         if table:
-            addTable(self.root, *table, **({} if pictures or drawing else {"maximum": _ROWS_ALONE}))
+            # without pictures below there is room for more rows
+            addTable(self.root, *table, **({} if pictures or drawing else {"maximum": 25}))
         if pictures:
             self.addButtons(self.addRow(padding=(8, 6, 8, 0)), pictures, self._name, self.refresh)
             self.addFigure((10.5, 5.6), padx=8, pady=8)

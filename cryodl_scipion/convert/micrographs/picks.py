@@ -189,10 +189,6 @@ def roundsInWords(rounds: Sequence[Dict[str, Any]], stopped: Optional[str] = Non
 
 # Attribute of a set that we made: the folder with all candidates down to a low score, one STAR file per micrograph.
 CANDIDATES = "_cryodlCandidates"
-# The engine's folder of the areas that were avoided, beside that of the candidates.
-AVOIDED = "avoided"
-# The engine's file of questions about picks that it is unsure of, there too.
-QUESTIONS = "questions.json"
 # Attribute of a set that we made: the particle diameter in Å; the box may be any.
 DIAMETER = "_cryodlDiameter"
 # Attribute of a set that was corrected by hand: the folder of the corrections, as the engine keeps it.
@@ -253,12 +249,12 @@ def _besideCandidates(coordinates: SetOfCoordinates, name: str) -> Optional[str]
 
 def avoidedFolder(coordinates: SetOfCoordinates) -> Optional[str]:
     """The folder with the areas of the micrographs where nothing was picked; None if there is none."""
-    return _besideCandidates(coordinates, AVOIDED)
+    return _besideCandidates(coordinates, "avoided")
 
 
 def questionsFile(coordinates: SetOfCoordinates) -> Optional[str]:
     """The file of questions that the run which picked has; None if it asks nothing."""
-    return _besideCandidates(coordinates, QUESTIONS)
+    return _besideCandidates(coordinates, "questions.json")
 
 
 def hasCandidates(coordinates: SetOfCoordinates) -> bool:
@@ -350,7 +346,6 @@ def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result[PickOutput
     ]
 
 
-CANDIDATES_FOLDER = "candidates"
 # Attribute of a coordinate: how many sets found it; of their set: the labels of the sets. Column of the engine's files.
 PICKERS, NUMBER_OF_SETS = "_cryodlPickers", "cryodlNumberOfSets"
 _SCORE_NAME = re.compile(r"score|figureofmerit", re.IGNORECASE)
@@ -418,7 +413,7 @@ def writeSet(
         if picks or not onlyPicked:
             writePicks(os.path.join(folder, written[name] + ".star"), picks)
     if not onlyPicked and hasCandidates(coordinates):
-        below = emptyFolder(os.path.join(folder, CANDIDATES_FOLDER))
+        below = emptyFolder(os.path.join(folder, "candidates"))
         scale = coordinates.getMicrographs().getSamplingRate() / frame.getSamplingRate()
         every = [m.clone() for m in coordinates.getMicrographs()]  # a name depends on the others'
         micrographs = [m for m in every if m.getMicName() in written]

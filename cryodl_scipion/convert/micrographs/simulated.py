@@ -13,9 +13,7 @@ from ..relion_star import ANGLES, matrixOf, readColumns
 from .picks import coordinateAt
 
 _POSITION = ("rlnCoordinateX", "rlnCoordinateY")
-_ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
 _CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
-_FILES = ("rlnImageName", "rlnMicrographName")
 
 
 def simulatedFiles(folder: str) -> List[Tuple[str, str]]:
@@ -63,7 +61,7 @@ def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> N
     """Append the particles of the engine's particles.star with alignment, CTF and coordinate. Raises KeyError for a
     particle of an unknown micrograph."""
     pixelSize, acquisition = particles.getSamplingRate(), particles.getAcquisition()
-    columns = _FILES + _POSITION + ANGLES + _ORIGIN + _CTF
+    columns = ("rlnImageName", "rlnMicrographName") + _POSITION + ANGLES + ("rlnOriginXAngst", "rlnOriginYAngst") + _CTF
     for row in readColumns(path, columns, (str,) * 2 + (float,) * 10, "particles"):
         micrograph = micrographs[os.path.splitext(os.path.basename(row[1]))[0]]
         transform = Transform(matrixOf(row[4:7], [shift / pixelSize for shift in row[7:9]]))

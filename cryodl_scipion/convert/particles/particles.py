@@ -67,7 +67,6 @@ _KEPT: Tuple[str, ...] = (
 )
 _KEPT += tuple(f"cryodlLatent{number}" for number in range(1, 21)) + ("cryodlCluster",)
 _ID = "rlnImageId"
-_ORIGINAL = "rlnImageOriginalName"
 
 
 def writeParticles(path: str, particles: SetOfParticles, items: Optional[Iterable[Particle]] = None) -> None:
@@ -173,7 +172,7 @@ def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], C
     writers += [((name,), attributeOf("_" + name)) for name in _KEPT if first.hasAttribute("_" + name)]
     model = denoiserOf(particles)
     if model:
-        writers.append((("cryodlDenoiser", _ORIGINAL), lambda item: (model, rawImageOf(item) or "None")))
+        writers.append((("cryodlDenoiser", "rlnImageOriginalName"), lambda item: (model, rawImageOf(item) or "None")))
     return writers
 
 

@@ -253,17 +253,16 @@ def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParti
         particles.append(item)
 
 
-# How much the denoiser found (near 0 nothing; ice and edges of carbon have much, too), and the structure's evidence.
-_DENOISED = ("cryodlDenoisedStrength", "cryodlExplained")
-
-
 def appendDenoised(
     denoised: SetOfParticles, particles: SetOfParticles, path: str, model: str, done: Collection[int] = ()
 ) -> None:
     """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set. denoised:
     set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name. done: ids of the particles
     that it has already."""
-    numbers = tuple(name for name in _DENOISED if name in columnsOf(path, "particles"))
+    # how much the denoiser found (near 0 nothing; ice and edges of carbon have much, too), and the structure's evidence
+    numbers = tuple(
+        name for name in ("cryodlDenoisedStrength", "cryodlExplained") if name in columnsOf(path, "particles")
+    )
 
     def describe(copy: Particle, row: Any) -> None:
         setattr(copy, RAW_IMAGE, String(nameOf(copy)))

@@ -21,8 +21,6 @@ WHAT_FOR = (
     "building. Do not use it to determine a resolution by FSC, and do not deposit it as the only map: where the "
     "data lack information, the network fills it in from its training data. Keep the original map and the half-maps."
 )
-# Name of the model, on an improved map.
-IMPROVER = "_cryodlImprover"
 _INPUT = "input.json"  # beside a map's result: of which file it is; runs of earlier versions have none
 _MAPS = Maps(
     "inputVolume",
@@ -116,7 +114,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         made.setObjLabel(f"{name} ({'not changed' if alone else 'improved'})")
         # the half-maps as they are: an FSC of improved ones tells nothing
         made.setHalfMaps(list(self._rawHalves(volume)))
-        setattr(made, IMPROVER, String("" if alone else outputs.model))
+        setattr(made, "_cryodlImprover", String("" if alone else outputs.model))
         return made
 
     def _setOf(self, volumes: Sequence[Volume], name: str) -> SetOfVolumes:

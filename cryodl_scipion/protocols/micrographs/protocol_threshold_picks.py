@@ -15,7 +15,6 @@ from ..inputs import PluginProtocol, WithoutEngine
 from ..kinds import Pointing, sayIf
 
 OUTPUT = "outputCoordinates"
-_BATCH = 1000  # micrographs at a time: each is a file that is read
 
 
 class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, EMProtocol, ProtStreamingBase):
@@ -46,7 +45,8 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
             "threshold that the picks were made with.",
         )
 
-        self._addBatchParams(form, "It starts with micrographs that have picks.", size=_BATCH)
+        # 1000 micrographs at a time: each is a file that is read
+        self._addBatchParams(form, "It starts with micrographs that have picks.", size=1000)
 
     def stepsGeneratorStep(self) -> None:
         source = self.inputCoordinates.get()

@@ -26,7 +26,6 @@ OUTPUT = "outputParticles"
 BATCH = 500
 # Seconds that a particle waits at most for others to fill its batch.
 LONGEST_WAIT = 600
-MOST_REUSED = 5  # the newest
 _HELP = (
     "All available particles are used, since larger batches give better results. When the input is complete, the "
     "remaining particles are the last batch."
@@ -68,7 +67,7 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
         """Run the engine on a batch. It writes files only; what it has made with the same settings stays."""
         for name in self.REUSED:
             made = glob.glob(os.path.join(os.path.dirname(self.getWorkingDir()), "*", "extra", "batches", "*", name))
-            for number, path in enumerate(sorted(made, key=os.path.getmtime)[-MOST_REUSED:]):
+            for number, path in enumerate(sorted(made, key=os.path.getmtime)[-5:]):  # the newest
                 pwutils.createLink(path, os.path.join(folder, f"earlier{number}_{name}"))
         batch = self._batchIn(folder)
         writeParticles(self._batchFile(folder), batch)

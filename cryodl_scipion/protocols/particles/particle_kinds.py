@@ -18,8 +18,6 @@ from ...objects import CryodlModel
 from ..kinds import MapOrModel, Mask, ModelOfProject, Pointing, PointingMany, sayIf
 from ..protocol_base import OneRunBase
 
-# MRC's modes of images: 1, 2, 4 bytes, and the half floats.
-_MODES = (0, 1, 2, 6, 12)
 # Images that are looked at before a run; the engine looks at all.
 _LOOKED_AT = 8
 
@@ -113,7 +111,7 @@ def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
                 shape = tuple(int(mrc.header[name]) for name in ("nz", "ny", "nx"))
         except (ValueError, OSError, EOFError) as error:
             return f"{path} is not a readable stack of images ({error}).", 0
-    if mode not in _MODES or min(shape) < 1:
+    if mode not in (0, 1, 2, 6, 12) or min(shape) < 1:  # MRC's modes of images: 1, 2, 4 bytes, and the half floats
         return f"{path} is not an MRC stack (.mrcs). Convert the particles first.", 0
     size = start + int(np.prod(shape)) * np.dtype(mrcfile.utils.dtype_from_mode(mode)).itemsize
     cut = "" if maximum > shape[0] else " by its header, but ends before"

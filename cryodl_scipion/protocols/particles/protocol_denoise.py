@@ -56,7 +56,6 @@ class AnyDenoiser(kinds.ModelOrShipped):
         )
 
 
-BLIND_CITATIONS = ["cryodl", "Zhang2023SCUNet", "Bepler2020", "Pang2021"]
 _MODEL = AnyDenoiser(
     contract.MICROGRAPH_DENOISER,
     "A model of *cryodl - train denoiser*, or imported. It should be trained on the molecule of these "
@@ -177,7 +176,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         return used if self.goesBack() and hasattr(self, "outputParticles") else super()._methods()
 
     def _citations(self) -> List[str]:
-        return BLIND_CITATIONS if self._isBlind() else super()._citations()
+        return ["cryodl", "Zhang2023SCUNet", "Bepler2020", "Pang2021"] if self._isBlind() else super()._citations()
 
     def _validate(self) -> List[str]:
         if not self.goesBack() or self._missingPointers():

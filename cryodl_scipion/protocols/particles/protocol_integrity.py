@@ -15,8 +15,6 @@ from ...engine.cryodl.contract import AssessIntegrityConfig, AssessIntegrityOutp
 from .. import engine_protocol, kinds
 from .particle_kinds import Particles, ParticlesBase, checkParticles, scaleWarnings
 
-_SUBSET = "outputParticles_%s"  # the name of a composition
-
 
 class Compositions(kinds.MapsOrModels):
     def check(self, protocol: Any, found: List[EMObject]) -> List[str]:
@@ -85,7 +83,7 @@ class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIn
             subset = self._newSet(f"composition_{number}")
             if appendLikely(subset, particles, made.particles, number, self.minimumProbability.get()):
                 subset.setObjLabel(name)
-                outputs[_SUBSET % outputWord(name, number)] = subset
+                outputs[f"outputParticles_{outputWord(name, number)}"] = subset
         return outputs
 
     def _newSet(self, suffix: str) -> SetOfParticles:

@@ -10,7 +10,6 @@ from .particle_kinds import WHAT_FOR, ParticlesBase, ParticleSets, scaleWarnings
 
 # Below this a network learns the particles by heart; the engine itself needs fewer.
 FEW_PARTICLES = 200
-_MINIMUM = 10
 # What a choice is called on the form, where its name alone would mislead.
 _LABELS = {"posterior": "projection of the template (posterior)"}
 _LEARNS = f"network != {contract.DENOISER_NETWORKS.index('posterior')}"
@@ -32,7 +31,7 @@ class CryodlProtTrainDenoiser(TrainRun[contract.TrainDenoiserConfig, contract.Tr
             "Raw particles with CTF and angles of a 3-D refinement (projection alignment). Choose several sets "
             "to train on several molecules or data sets.\n\n" + WHAT_FOR,
             need=("raw", "angles", "ctf"),
-            minimum=_MINIMUM,
+            minimum=10,
         ),
         MapsOrModels(
             "inputStructures",

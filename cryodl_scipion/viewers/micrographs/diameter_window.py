@@ -16,7 +16,6 @@ from ..plots import Axes, Preview, drawPicks, loadPreview, readMap, stretch, vie
 
 _AVERAGED = 300  # particles are enough for their common outline
 _SHOWN = 30  # more of them help nobody
-_CIRCLES = 200  # more of them hide the micrograph
 _LARGEST = 1500  # Å, of particles on micrographs: a longer slider could not be set finely
 
 
@@ -30,7 +29,8 @@ def previewOf(image: np.ndarray) -> Preview:
 
 # What a diameter is measured on. largest: Å that fit. preview: function of an index. listed: above the list. label: of
 # the slider. upwards: whether the first row is at the bottom. positions: function of an index that gives [(x, y)] px,
-# where particles are known; without any the circle lies in the middle until it is moved. diameter: Å of these particles, if it is known. first, counts: see Pictures
+# where particles are known; without any the circle lies in the middle until it is moved. diameter: Å of these
+# particles, if it is known. first, counts: see Pictures
 Measured = collections.namedtuple(
     "Measured",
     "names pixelSize largest preview listed label upwards positions diameter first counts",
@@ -44,7 +44,7 @@ def micrographsMeasured(micrographs: Any, coordinates: Any = None) -> Measured:
     if not items:
         raise ValueError("There are no micrographs yet.")
     found = positionsByMicrograph(coordinates) if coordinates is not None else {}
-    positions = [found.get(m.getObjId(), [])[:_CIRCLES] for m in items]
+    positions = [found.get(m.getObjId(), [])[:200] for m in items]  # more of them hide the micrograph
     return Measured(
         [m.getMicName() or m.getFileName() for m in items],
         micrographs.getSamplingRate(),

@@ -32,8 +32,6 @@ from .. import micrograph_window, window
 from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startFromScore, startRun
 from ..plots import Axes, drawAreas, drawHistogram, drawPerMicrograph, drawPicks, drawRounds
 
-_UNKNOWN_DIAMETER = 27  # px, where there is not even a box
-
 
 class CountedPicks(micrograph_window.Pictures):
     """Micrographs with picks. A child gives picks(index, value): (n, 3) of those on a micrograph that are seen at a
@@ -97,7 +95,7 @@ class PicksData(CountedPicks):
         inSet = inSet or [max((pick[2] for _, picks in scored for pick in picks), default=None)]
         used = None if None in inSet else min(inSet) if asked is None else min(*inSet, asked)
         avoided = [os.path.join(folder, names[m.getObjId()] + ".json") for m, _ in scored] if folder else ()
-        data = cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used, avoided)
+        data = cls(scored, diameterInPixels(coordinates) or 27, used, avoided)  # px: there is not even a box
         data.notPicked = len(micrographs) - len(scored)
         return data
 

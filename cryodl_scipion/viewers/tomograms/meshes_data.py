@@ -15,7 +15,6 @@ from ...engine.cryodl.contract.frames import rescaled
 from ..plots import readMap
 
 MAX_TRIANGLES = 20000  # of all membranes of a picture; more of them rotate slowly
-_LONGEST_HEAD = 4096  # bytes
 _TRIANGLE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])  # of a binary PLY file
 _NUMBER = re.compile(r"_(\d+)\.ply$")
 
@@ -140,7 +139,7 @@ def readMesh(path: str) -> Mesh:
         raise FileNotFoundError(f"The mesh {path} does not exist. Measure the membranes again.")
     with open(path, "rb") as file:
         data = file.read()
-    head, end, _ = data[:_LONGEST_HEAD].partition(b"end_header\n")
+    head, end, _ = data[:4096].partition(b"end_header\n")
     counts = dict(re.findall(rb"\nelement (\w+) (\d+)", head))
     names = [name.decode() for name in re.findall(rb"\nproperty float (\w+)", head)]
     vertices, faces = int(counts.get(b"vertex", 0)), int(counts.get(b"face", 0))

@@ -27,7 +27,6 @@ COLOURINGS: Dict[str, Colouring] = {
     "thickness": Colouring("thickness_angstrom", "thickness (Å)", False, "viridis"),
     "distance": Colouring("distance_angstrom", "distance to the nearest membrane (Å)", False, "viridis_r"),
 }
-_UNKNOWN = 0.7  # grey of what was not measured
 _DARKEST = 0.35  # of a colour, where no light falls
 _LIGHT = np.array([-0.35, 0.45, 0.82])  # in the frame of the picture: right, up, towards the eye
 _LISTED = 12  # membranes in the legend
@@ -54,7 +53,8 @@ def colours(mesh: Mesh, colouring: Colouring, scale: Optional[ScalarMappable]) -
         own = np.array([to_rgb(labelColour(n)) for n in range(1, mesh.number.max(initial=0) + 1)]).reshape(-1, 3)
         return own[mesh.number - 1]
     values = mesh.values.get(colouring.name, np.full(len(mesh.vertices), np.nan))
-    return np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], _UNKNOWN)
+    # grey where nothing was measured
+    return np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], 0.7)
 
 
 def rotation(azimuth: float, elevation: float) -> np.ndarray:
