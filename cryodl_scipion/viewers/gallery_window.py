@@ -18,12 +18,12 @@ from ..convert.particles.particles import locationOf
 from ..engine.cryodl.contract import counted
 from . import plots, window
 
-_STRIP = 0.16  # of a tile's height, for the caption below it
 
-
-def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: Any, pale: Any = None) -> Any:
+def drawTiles(
+    axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: Any, pale: Any = None, seen: Any = None
+) -> Any:
     """Tiles in rows, each with its caption below. tiles: list of lists of (h, w) images that stand side by side. pale:
-    which of them are.
+    which of them are. seen: Å from side to side of one image, for a scale bar on the first one.
 
     Returns (width, height) of a tile with its strip, in the axes' units, for tileAt."""
     axes.clear()
@@ -34,7 +34,7 @@ def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: An
     pictures = [sideBySide(images) for images in tiles]
     height, width = pictures[0].shape
     gap = max(4, width // 24)
-    tile = width + gap, height + int(height * _STRIP) + gap
+    tile = width + gap, height + int(height * 0.16) + gap  # a strip for the caption
     page = np.ones((-(-len(pictures) // columns) * tile[1], columns * tile[0]))
     for position, (picture, caption) in enumerate(zip(pictures, captions)):
         x, y = position % columns * tile[0], position // columns * tile[1]
@@ -44,6 +44,9 @@ def drawTiles(axes: plots.Axes, tiles: Any, captions: Sequence[str], columns: An
         axes.text(x + width / 2, y + height + gap / 4, caption, ha="center", va="top", fontsize=8)
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
     axes.set(xlim=(-0.5, page.shape[1] - 0.5), ylim=(page.shape[0] - 0.5, -0.5))
+    if seen:
+        first = tiles[0][0].shape[1]
+        plots.drawBar(axes, seen / first, (0, 1 - height / len(page), first / page.shape[1], height / len(page)))
     return tile
 
 
@@ -51,9 +54,6 @@ def tileAt(x: float, y: float, tile: Any, columns: Any, count: Any) -> Any:
     column, row = int(x // tile[0]), int(y // tile[1])
     position = row * columns + column
     return position if 0 <= column < columns and 0 <= position < count else None
-
-
-_GAP = 2  # px between images that stand side by side
 
 
 def readParticle(name: str) -> Any:
@@ -87,9 +87,7 @@ def lowPass(image: np.ndarray, resolution: Optional[float], pixelSize: float) ->
 def sideBySide(images: Sequence[np.ndarray]) -> Any:
     """(h, w) in [0, 1]: images of one height next to each other, each stretched to its own greys, white lines
     between."""
-    return np.hstack(
-        [part for image in images for part in (plots.stretch(image), np.ones((image.shape[0], _GAP)))][:-1]
-    )
+    return np.hstack([part for image in images for part in (plots.stretch(image), np.ones((image.shape[0], 2)))][:-1])
 
 
 def meanOf(names: Sequence[str]) -> Any:
@@ -126,6 +124,8 @@ class Gallery:
         GROUND_TRUTH: "ground truth (no noise, no CTF)",
     }
 
+    # Å from side to side of the image that was read last.
+    seen: Any = None
     # Whether the first row is at the bottom, as of tomograms and maps (engine/cryodl/contract/frames.py).
     UPWARDS = False
 
@@ -175,6 +175,7 @@ class Gallery:
         """The images of one particle, in the order of the kinds; the raw one filtered to `resolution` Å if given."""
         found = [readParticle(names[position]) for names in self.names.values()]
         found[0] = lowPass(found[0], resolution, self.pixelSize)
+        self.seen = found[0].shape[1] * self.pixelSize
         return [plots.shrunk(image, side) for image in found]
 
     def lines(self, position: int) -> List[str]:
@@ -284,7 +285,7 @@ class PagedWindow(window.CanvasWindow):
         else:
             tiles, captions = [images for images, _ in found], [caption for _, caption in found]
             pale = [self._isPale(position) for position in self._shown]
-            self._tile = drawTiles(self._axes, tiles, captions, self._columns, pale)
+            self._tile = drawTiles(self._axes, tiles, captions, self._columns, pale, self._data.seen)
         self._canvas.draw_idle()
 
 

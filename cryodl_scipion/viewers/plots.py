@@ -328,18 +328,32 @@ def readMap(path: str, stack: bool = False) -> Any:
 BAR = "scale bar"  # name of the bar among what is drawn
 
 
-def drawBar(axes: Any, pixelSize: float) -> None:
-    """A scale bar in the lower right corner of what is seen; replaces that of an earlier call. pixelSize: Å/px."""
+def drawBar(axes: Any, pixelSize: float, part: Any = (0, 0, 1, 1)) -> None:
+    """A scale bar in the lower right corner of what is seen; replaces that of an earlier call. pixelSize: Å/px. part:
+    left, bottom, width and height of the part of it that the corner is of."""
     for old in [artist for artist in (*axes.lines, *axes.texts) if artist.get_gid() == BAR]:
         old.remove()
-    seen = abs(axes.get_xlim()[1] - axes.get_xlim()[0]) * pixelSize
-    # 1, 2 or 5 times a power of ten, at most a third of what is seen
-    lengths = [factor * 10.0**power for power in range(-1, 6) for factor in (1, 2, 5)]
-    length = max((length for length in lengths if length <= seen / 3), default=seen / 3)
-    edge = [patheffects.withStroke(linewidth=3, foreground="black")]  # seen on any grey
-    ends, style = (0.97 - length / seen, 0.97), dict(transform=axes.transAxes, path_effects=edge, gid=BAR, zorder=5)
-    axes.plot(ends, (0.035, 0.035), color="white", linewidth=3, **style)
-    axes.text(sum(ends) / 2, 0.05, f"{length:g} Å", color="white", ha="center", va="bottom", fontsize=11, **style)
+    left, bottom, width, height = part
+    seen = abs(axes.get_xlim()[1] - axes.get_xlim()[0]) * pixelSize * width
+    # 1, 2 or 5 times a power of ten, at most a third of what is seen, or half of a part: its words need room
+    most, lengths = seen / (3 if width == 1 else 2), [x * 10.0**power for power in range(-1, 6) for x in (1, 2, 5)]
+    length = max((length for length in lengths if length <= most), default=most)
+    # a black edge is seen on any grey
+    edge: Any = dict(path_effects=[patheffects.withStroke(linewidth=3, foreground="black")], gid=BAR, zorder=5)
+    ends, y = [left + width * x for x in (0.97 - length / seen, 0.97)], bottom + 0.035 * height
+    axes.plot(ends, (y, y), linewidth=3, color="white", transform=axes.transAxes, **edge)
+    axes.annotate(
+        f"{length:g} Å",
+        (sum(ends) / 2, y),
+        (0, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        color="white",
+        fontsize=11 if width == 1 else 8,
+        **edge,
+    )
 
 
 def drawFsc(axes: Axes, curves: Any, pixelSize: float, box: int, *marked: Any, **words: Any) -> None:
@@ -380,7 +394,6 @@ def drawFscAt(
 
 
 GOOD_COLOUR, BAD_COLOUR = "#228833", "#cc6677"
-AREA_COLOURS = {1: "#ee3333", 2: "#3366ee"}  # contaminated, carbon
 
 
 def drawAreas(axes: Axes, areas: Any, preview: Any) -> None:
@@ -388,6 +401,6 @@ def drawAreas(axes: Axes, areas: Any, preview: Any) -> None:
     if areas is None:
         return
     colours = np.zeros((*areas.shape, 4))
-    for kind, colour in AREA_COLOURS.items():
+    for kind, colour in {1: "#ee3333", 2: "#3366ee"}.items():  # contaminated, carbon
         colours[areas == kind] = to_rgba(colour, 0.35)
     axes.imshow(colours, extent=(-0.5, preview.width - 0.5, preview.height - 0.5, -0.5), interpolation="nearest")

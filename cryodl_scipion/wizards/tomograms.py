@@ -13,7 +13,6 @@ from . import form_wizard
 from .form_wizard import chooseIn, chooseShipped
 
 _FIRST_GUESS = 200  # Å
-_PARTICLE_OF_BOX = 0.6
 
 
 def has(protocol: EMProtocol, name: str) -> bool:
@@ -153,7 +152,8 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
     measured = toMeasure(form.protocol)
     from ..viewers.micrographs.diameter_window import DiameterWindow
 
-    guess = value or (_PARTICLE_OF_BOX * measured.largest if imagesField(form.protocol) else _FIRST_GUESS)
+    # a particle fills so much of its box
+    guess = value or (0.6 * measured.largest if imagesField(form.protocol) else _FIRST_GUESS)
     accepted = lambda found: accept(found, measured.pixelSize)
     DiameterWindow(form.root, measured, min(guess, measured.largest), accepted).show()
 

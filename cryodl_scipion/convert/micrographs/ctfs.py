@@ -26,7 +26,6 @@ METRICS = {
     "_cryodlIceGradient": Metric("ice_gradient", Float, "Ice gradient (noise sigma)", "maximum_gradient"),
     "_cryodlBackground": Metric("background", Float, "Background (grey value)", None),
 }
-LIMITS = [metric.limit for metric in METRICS.values() if metric.limit]
 # Attribute of a micrograph: why it is bad, in words; empty for a good one.
 REASON = "_cryodlReason"
 
@@ -51,7 +50,11 @@ def readAreas(path: str) -> Any:
 
 def splitLines(good: int, bad: int, config: contract.AssessMicrographsConfig) -> List[str]:
     """Sentences for a summary: how many are good and bad, and the limits that are set."""
-    limits = (contract.describe(type(config), name) for name in LIMITS if getattr(config, name) is not None)
+    limits = (
+        contract.describe(type(config), name)
+        for name in [metric.limit for metric in METRICS.values() if metric.limit]
+        if getattr(config, name) is not None
+    )
     lines = [f"*{good} good*, {bad} bad of {contract.counted(good + bad, 'micrograph')}"] + [
         f"  {info.label}: {getattr(config, info.name):g}{' ' + info.unit if info.unit else ''}" for info in limits
     ]

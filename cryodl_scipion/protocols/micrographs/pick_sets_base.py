@@ -13,7 +13,6 @@ from .. import kinds, protocol_base
 from ..checks import checkDiameter, checkMicrographs, listed, sayIf
 
 # Micrographs of another pixel size cover the same area but for the binning's rounding and cut edges.
-_SAME_EXTENT = 0.05
 
 
 def checkPickSets(labelled: Sequence[Tuple[str, SetOfCoordinates]], growing: bool = False) -> List[str]:
@@ -66,7 +65,7 @@ def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]
         f"The micrographs of {first} cover {ours[0]:.0f} x {ours[1]:.0f} Å and those of {label} {theirs[0]:.0f} x "
         f"{theirs[1]:.0f} Å, so their coordinates cannot be compared. Check the pixel sizes."
         for label, theirs in others
-        if any(abs(b / a - 1) > _SAME_EXTENT for a, b in zip(ours, theirs))
+        if any(abs(b / a - 1) > 0.05 for a, b in zip(ours, theirs))  # not the same extent
     ]
 
 
@@ -79,9 +78,6 @@ def leftOutLines(labelled: Any) -> Any:
         for label, names in others.items()
         if names
     ]
-
-
-_SAME_DIAMETER = 0.01
 
 
 class PickSets(kinds.PointingMany):
@@ -148,7 +144,7 @@ class PickSetsBase(protocol_base.OneRunBase):
     def _diameter(self) -> Any:
         """Å: the form's, else what all sets that say it agree on; None if nobody says."""
         known = [getattr(c, DIAMETER).get() for _, c in self._allSets() if c.hasAttribute(DIAMETER)]
-        agree = known and max(known) - min(known) <= _SAME_DIAMETER * max(known)
+        agree = known and max(known) - min(known) <= 0.01 * max(known)  # the same diameter
         return self.particleDiameter.get() or (known[0] if agree else None)
 
     def _setFolder(self, number: int) -> str:

@@ -128,6 +128,7 @@ class TestCryodlGallery(FolderTest):
     def test_only_the_raw_image_is_filtered(self):
         gallery = self.gallery()
         (raw, denoised), (smooth, same) = gallery.images(3), gallery.images(3, 12)
+        self.assertEqual(gallery.seen, raw.shape[1] * gallery.pixelSize)
         self.assertLess(smooth.std(), 0.6 * raw.std())
         np.testing.assert_allclose(denoised, same)
         self.assertEqual(denoised.max(), 3)
@@ -152,6 +153,13 @@ class TestCryodlGallery(FolderTest):
         page = axes.images[-1].get_array()
         kept, pale = (np.ptp(page[:8, place * tile[0] : place * tile[0] + 16]) for place in (0, 1))
         self.assertGreater(kept, 2.5 * pale)
+        self.assertEqual(axes.lines[:], [])
+        gallery_window.drawTiles(axes, tiles, list("abcde"), 3, None, 100)  # Å, of 8 px each
+        (left, right), (y, _) = axes.lines[0].get_data()
+        self.assertEqual(axes.texts[-1].get_text(), "50 Å")
+        page = axes.images[0].get_array().shape
+        self.assertAlmostEqual((right - left) * page[1], 8 * 50 / 100)
+        self.assertTrue(0 < left < right < 8 / page[1] and 1 - 8 / page[0] < y < 1)  # on the first image
         gallery_window.drawTiles(axes, [], [], 3)
         self.assertEqual(axes.texts[0].get_text(), "No particles")
 

@@ -125,7 +125,6 @@ class ResolutionWindow(MicrographWindow):
 
 
 SMALLEST = 20  # Å; smaller particles are not seen in micrographs
-_DIAMETERS_SEEN = 12  # particles from left to right, so that the circle's edge can be judged
 
 
 class DiameterWindow(MicrographWindow):
@@ -150,7 +149,8 @@ class DiameterWindow(MicrographWindow):
 
     def _look(self) -> None:
         self._centre = None
-        view(self._axes, self._preview, self._positions()[0], _DIAMETERS_SEEN * self._diameter())
+        # 12 particles from left to right, so that the circle's edge can be judged
+        view(self._axes, self._preview, self._positions()[0], 12 * self._diameter())
 
     def _positions(self) -> Any:
         middle = self._preview.width / 2, self._preview.height / 2

@@ -28,7 +28,6 @@ from ..window import PicturesWindow
 from .viewer_picks import CountedPicks
 
 # Hues as in the engine's pictures of segmentations (tomograms/evaluation/pictures.py), bright for grey micrographs.
-VERDICT_COLOURS = ("#19e57b", "#ff4a3d", "#3d9bff")
 
 
 class GroupedPicks(CountedPicks):
@@ -91,7 +90,7 @@ class ComparedPicks(GroupedPicks):
         self.off, number = set(), self.modes.index(mode)
         self._picks, self.labels, self.colours = self._all, self._sets, None
         if number:
-            self.labels, self.colours = ("true", "false", "missed"), VERDICT_COLOURS
+            self.labels, self.colours = ("true", "false", "missed"), ("#19e57b", "#ff4a3d", "#3d9bff")
             self._picks = [self._judged(picks, number + 1) for picks in self._all]
 
     def _judged(self, picks: np.ndarray, group: int) -> np.ndarray:

@@ -4,7 +4,7 @@
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Iterable, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 from pwem.objects import EMSet
@@ -24,10 +24,15 @@ _SIDE = 96  # px; larger averages are made smaller for the window
 
 
 class Classes2D:
-    """ids: of the classes. counts: (n,) particles. scores: (n,), nan where there are none. names: of the averages."""
+    """ids: of the classes. counts: (n,) particles. scores: (n,), nan where there are none. names: of the averages.
+    pixelSize: Å/px, None if it is not known."""
 
-    def __init__(self, ids: Sequence[int], counts: Any, scores: Any, names: Sequence[str]) -> None:
-        self.ids, self.names = list(ids), list(names)
+    seen: Any = None  # see Gallery
+
+    def __init__(
+        self, ids: Sequence[int], counts: Any, scores: Any, names: Iterable[str], pixelSize: Any = None
+    ) -> None:
+        self.ids, self.names, self._pixelSize = list(ids), list(names), pixelSize
         self.counts, self.scores = np.asarray(counts, int), np.asarray(scores, float)
         self.hasScores = bool(np.isfinite(self.scores).all())
 
@@ -40,7 +45,7 @@ class Classes2D:
         if any(not row[2] for row in rows):
             raise ValueError("The classes have no averages to show.")
         ids, numbers, files, counts, scores = zip(*(row[:5] for row in rows))
-        return cls(ids, counts, scores, [f"{number:06d}@{path}" for number, path in zip(numbers, files)])
+        return cls(ids, counts, scores, map("{:06d}@{}".format, numbers, files), classes.getSamplingRate())
 
     @classmethod
     def ofForming(cls, path: str) -> Any:
@@ -64,7 +69,9 @@ class Classes2D:
         return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, minimum)[1]
 
     def picture(self, position: int) -> Any:
-        return shrunk(readParticle(self.names[position]), _SIDE)
+        image = readParticle(self.names[position])
+        self.seen = self._pixelSize and image.shape[1] * self._pixelSize
+        return shrunk(image, _SIDE)
 
     def caption(self, position: int) -> str:
         score = self.scores[position]

@@ -19,7 +19,6 @@ from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..plots import Axes, drawMatrix, label, readMap, shortened, shrunk, stretch
 from .slices_window import PLANES, labelColour
 
-_THICKNESS = 0.12  # of the box: slices that are averaged, since one alone shows nothing but noise
 CONFIDENCE = "Confidence (no probability)"
 Average = Tuple[str, int, Optional[str]]  # name of a class, number of items, file or None
 
@@ -82,6 +81,7 @@ class SubtomogramGallery(Gallery):
     def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
         """Three (h, w): means of the middle slices across z, y and x, rotated by its transform if there is one."""
         volume, matrices = readCube(self.names["z"][position]), self._transforms
+        self.seen = len(volume) * self.pixelSize
         found = middleSlices(volume) if matrices is None else rotatedSlices(volume, matrices[position])
         return [shrunk(lowPass(image, resolution, self.pixelSize), side) for image in found]
 
@@ -112,7 +112,7 @@ def middleSlices(volume: np.ndarray) -> List[np.ndarray]:
 
 
 def _half(side: int) -> int:
-    return max(0, int(_THICKNESS * side / 2))
+    return max(0, int(0.12 * side / 2))  # one slice alone shows nothing but noise
 
 
 def rotatedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
