@@ -177,7 +177,7 @@ class TestCryodlTomogramViewers(ViewersTest):
                 view = self.panel(new, name)
                 if name == "showModel":  # a window, which shows the curves as soon as there are any
                     window = view._windowClass(*view._arguments)
-                    self.assertIn("The model is not finished yet", window._text.get("1.0", "end"))
+                    self.assertIn("The model is not finished", window._text.get("1.0", "end"))
                     window.root.destroy()
                 else:
                     self.assertIn("yet", view.getMessage())
