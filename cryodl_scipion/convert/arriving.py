@@ -248,18 +248,15 @@ class ArrivingMicrographs(ArrivingItems):
         if self._picks is None:
             return
         pwutils.makePath(folder)
-        like = like or self
-        names, picks = like.engineNames(), self.picksOn(micrographs, like._source.getSamplingRate())
+        like, found = like or self, self.coordinatesOn(micrographs)
+        names, scale = (
+            like.engineNames(),
+            self._picks.getMicrographs().getSamplingRate() / like._source.getSamplingRate(),
+        )
         for micrograph in micrographs:
-            writePicks(os.path.join(folder, names[micrograph.getObjId()] + ".star"), picks[micrograph.getMicName()])
-
-    def picksOn(self, micrographs: Sequence[Micrograph], pixelSize: float) -> Dict[str, List[Any]]:
-        """{micName: [(x, y, score or None), ...]} in pixels of so many Å; an empty list where there are no picks."""
-        scale = self._picks.getMicrographs().getSamplingRate() / pixelSize
-        return {
-            name: [scaled(item.getPosition(), scale) + (anyScoreOf(item),) for item in items]
-            for name, items in self.coordinatesOn(micrographs).items()
-        }
+            items = found[micrograph.getMicName()]
+            picks = [scaled(item.getPosition(), scale) + (anyScoreOf(item),) for item in items]
+            writePicks(os.path.join(folder, names[micrograph.getObjId()] + ".star"), picks)
 
     def coordinatesOn(self, micrographs: Sequence[Micrograph]) -> Dict[str, Any]:
         """{micName: [Coordinate]} in the order of the files that writePicks writes."""

@@ -5,11 +5,9 @@ import os
 import shutil
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from pwem.protocols import EMProtocol
 from pyworkflow.protocol import params
 
 from .. import Plugin
-from ..convert.micrographs.picks import boxSizeFor
 from ..engine.cryodl import contract
 from .checks import checkModelFolder, sayIf
 
@@ -184,9 +182,3 @@ def diameterOf(protocol: Any) -> Any:
     """Å: the form's, else the model's. None without a model, and for a general model, which is for every size."""
     card = protocol._modelCard() or {}
     return protocol.particleDiameter.get() or (None if card.get("general") else card.get("particle_diameter"))
-
-
-def boxSizeOf(protocol: EMProtocol, diameter: float) -> Any:
-    """px: the form's, else what suits particles of this diameter in Å; None without any."""
-    pixelSize = protocol.getInputMicrographs().getSamplingRate()
-    return protocol.boxSize.get() or (diameter and boxSizeFor(diameter, pixelSize))

@@ -18,9 +18,8 @@ from matplotlib.image import imread
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
-from ..convert.micrographs.picks import bestRound
 from ..convert.reading import readNumbers
-from ..engine.cryodl.contract import score_text
+from ..engine.cryodl.contract import best_round, score_text
 
 # More pixels than a window shows only make it slow.
 LARGEST_SIDE = 1000
@@ -283,7 +282,7 @@ def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:
     for entry in rounds:
         if entry.get("picks") is not None and entry.get("separation") is not None:
             axes.annotate(f"{entry['picks']:.0f} picks", (entry["round"], entry["separation"]), **above)
-    axes.axvline(bestRound(rounds), color=_VALIDATION, linestyle="--", label="best round")
+    axes.axvline(best_round(rounds), color=_VALIDATION, linestyle="--", label="best round")
     axes.margins(x=0.15, y=0.25)
     separation = "Separation of picks and background\n(standard deviations, held-out micrographs)"
     label(axes, "Round (0: the first model)", separation, whole="x", grid=True)

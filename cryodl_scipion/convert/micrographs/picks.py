@@ -15,7 +15,15 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from pwem.objects import Coordinate, Micrograph, Particle, SetOfCoordinates, SetOfMicrographs, SetOfParticles
 from pyworkflow.object import Float, Integer, Pointer, String
 
-from ...engine.cryodl.contract import PickFilamentsOutputs, PickOutputs, Result, counted, rescaled, score_text
+from ...engine.cryodl.contract import (
+    PickFilamentsOutputs,
+    PickOutputs,
+    Result,
+    best_round,
+    counted,
+    rescaled,
+    score_text,
+)
 from ..form import sayIf
 from ..names import emptyFolder, micrographNames, namesByMicName
 from ..reading import readNumbers
@@ -142,8 +150,7 @@ def filamentLines(results: Iterable[Result[PickFilamentsOutputs]]) -> List[str]:
         f" with {counted(segments, 'segment')}"
     ]
     for told in [o for o in outputs if o.segment_distance][:1]:
-        least = score_text(told.threshold)
-        lines.append(f"One segment every {told.segment_distance:g} Å; minimum mean score {least}")
+        lines.append(f"One segment every {told.segment_distance:g} Å; minimum mean score {score_text(told.threshold)}")
     edges = sum(sum((o.at_edges or {}).values()) for o in outputs)
     lines += sayIf(edges, f"{counted(edges, 'trace')} left out along edges of carbon films or filled margins")
     none = "No filament was found. Check the filament diameter and the contrast, or lower the threshold."
@@ -151,7 +158,6 @@ def filamentLines(results: Iterable[Result[PickFilamentsOutputs]]) -> List[str]:
 
 
 TABLE = "rounds.csv"
-_ROUNDS = "rounds"
 
 
 def readRounds(folder: str) -> List[Dict[str, Any]]:
@@ -160,11 +166,6 @@ def readRounds(folder: str) -> List[Dict[str, Any]]:
     confident, agreement (with the round before), threshold, and what else the engine writes. A last line that is being
     written is left out."""
     return readNumbers(os.path.join(folder, TABLE))
-
-
-def bestRound(rounds: Sequence[Dict[str, Any]]) -> int:
-    """Number of the round with the largest separation, the first of equals. rounds: of readRounds, not empty."""
-    return int(max(rounds, key=lambda r: (-1 if r["separation"] is None else r["separation"], -r["round"]))["round"])
 
 
 def roundInWords(entry: Dict[str, Any]) -> str:
@@ -182,13 +183,17 @@ def roundsInWords(rounds: Sequence[Dict[str, Any]], stopped: Optional[str] = Non
     """What each finished round did, for a summary. stopped: why there was no further one."""
     if not rounds:
         return []
-    head = f"{counted(len(rounds) - 1, 'round')} of training; the best was round {bestRound(rounds)}"
+    head = f"{counted(len(rounds) - 1, 'round')} of training; the best was round {best_round(rounds)}"
     lines = [head + (f"; stopped: {stopped}." if stopped else ".")]
     return lines + [f"  round {r['round']}: {roundInWords(r)}" for r in rounds]
 
 
 # Attribute of a set that we made: the folder with all candidates down to a low score, one STAR file per micrograph.
 CANDIDATES = "_cryodlCandidates"
+# The engine's folder of the areas that were avoided, beside that of the candidates.
+AVOIDED = "avoided"
+# The engine's file of questions about picks that it is unsure of, there too.
+QUESTIONS = "questions.json"
 # Attribute of a set that we made: the particle diameter in Å; the box may be any.
 DIAMETER = "_cryodlDiameter"
 # Attribute of a set that was corrected by hand: the folder of the corrections, as the engine keeps it.
@@ -241,20 +246,11 @@ def candidatesFolder(coordinates: SetOfCoordinates) -> Any:
     return coordinates.getAttributeValue(CANDIDATES, None)
 
 
-def _besideCandidates(coordinates: SetOfCoordinates, name: str) -> Optional[str]:
+def besideCandidates(coordinates: SetOfCoordinates, name: str) -> Optional[str]:
+    """The file or folder of this name beside the candidates of a set, such as AVOIDED; None if there is none."""
     candidates = candidatesFolder(coordinates)
     path = os.path.join(os.path.dirname(candidates), name) if candidates else ""
     return path if os.path.exists(path) else None
-
-
-def avoidedFolder(coordinates: SetOfCoordinates) -> Optional[str]:
-    """The folder with the areas of the micrographs where nothing was picked; None if there is none."""
-    return _besideCandidates(coordinates, "avoided")
-
-
-def questionsFile(coordinates: SetOfCoordinates) -> Optional[str]:
-    """The file of questions that the run which picked has; None if it asks nothing."""
-    return _besideCandidates(coordinates, "questions.json")
 
 
 def hasCandidates(coordinates: SetOfCoordinates) -> bool:

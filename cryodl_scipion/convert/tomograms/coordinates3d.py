@@ -5,7 +5,6 @@ The engine counts x, y, z in px from the first voxel's centre, as an index into 
 words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; the matrix of a Coordinate3D is the one of
 relion_star.py."""
 
-import collections
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from pyworkflow.object import Float, String
@@ -67,10 +66,6 @@ def speciesOf(item: Coordinate3D, otherwise: Any) -> Any:
     """What a Coordinate3D is of: what cryodl noted on it, else `otherwise`."""
     noted = [item.getAttributeValue("_" + name, None) for name in (SPECIES, STRUCTURE)]
     return next((name for name in noted if name), otherwise)
-
-
-def speciesIn(coordinates: SetOfCoordinates3D, otherwise: str) -> Dict[str, int]:
-    return dict(collections.Counter(speciesOf(item, otherwise) for item in coordinates.iterItems()))
 
 
 def writeCoordinates3D(

@@ -105,7 +105,7 @@ def _writersOf(first: SubTomogram, tilts: Callable[..., Any]) -> List[Tuple[Tupl
     writers = [
         (
             ("rlnImageName", ID, "rlnOpticsGroup"),
-            lambda item: (_nameOf(item), item.getObjId(), item.getAttributeValue("_rlnOpticsGroup", 1)),
+            lambda item: (subtomogramName(item), item.getObjId(), item.getAttributeValue("_rlnOpticsGroup", 1)),
         ),
         (("rlnTomoName",), lambda item: (_tomogramOf(item),)),
         (TILTS, tilts),
@@ -117,9 +117,9 @@ def _writersOf(first: SubTomogram, tilts: Callable[..., Any]) -> List[Tuple[Tupl
     return writers
 
 
-def _nameOf(item: SubTomogram) -> str:
-    path = fileOf(item)
-    return f"{item.getIndex():06d}@{path}" if (item.getIndex() or 0) > 1 else path
+def subtomogramName(item: SubTomogram) -> str:
+    """'path', or '000002@path' of an item in a stack of volumes."""
+    return f"{item.getIndex():06d}@{fileOf(item)}" if (item.getIndex() or 0) > 1 else fileOf(item)
 
 
 def _tomogramOf(item: SubTomogram) -> str:

@@ -20,7 +20,7 @@ from .. import engine_protocol
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendToOutput
 from ..checks import checkDiameter, checkModelFolder, modelWarnings, sayIf
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
-from ..model_field import FROM_PROJECT, boxSizeOf, checkSizeFields, diameterOf, modelFolder
+from ..model_field import FROM_PROJECT, checkSizeFields, diameterOf, modelFolder
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
 from .class_labels import LearnsFromClasses, classParts
 from .micrograph_kinds import Micrographs
@@ -296,7 +296,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             stated = self.particleDiameter.get() if self._learns() else None
             sizes = (stated, convert.foundDiameter([contract.Result("pick", made)]))
             diameter = max((size for size in sizes if size), default=None) or diameterOf(self)
-            box = boxSizeOf(self, diameter)
+            box = self.boxSize.get() or (diameter and convert.boxSizeFor(diameter, source.get().getSamplingRate()))
             if box and box >= (coordinates.getBoxSize() or 0):  # none without particles; no batch makes it smaller
                 coordinates.setBoxSize(box)
                 convert.describeOutput(coordinates, os.path.join(self._output(), "candidates"), diameter)

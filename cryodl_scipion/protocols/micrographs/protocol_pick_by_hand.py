@@ -112,7 +112,9 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
         if micrographs is None:
             return config
         start = self._getExtraPath(START_FOLDER) if picks is not None and picks.getSize() else None
-        questions = convert.questionsFile(picks) if picks is not None and self.askQuestions else None
+        questions = (
+            convert.besideCandidates(picks, convert.QUESTIONS) if picks is not None and self.askQuestions else None
+        )
         return dataclasses.replace(
             config,
             micrographs=config.micrographs or (micrographs.getFileName(),),
@@ -129,7 +131,7 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
         picks = self.inputCoordinates.get()
         return (
             checks.sayIf(
-                self.askQuestions and picks is not None and convert.questionsFile(picks) is None,
+                self.askQuestions and picks is not None and not convert.besideCandidates(picks, convert.QUESTIONS),
                 "The run that made the picks has no questions: *cryodl - pick particles* asks where its scores do not "
                 "tell particles from the rest. Switch *Answer its questions* off to correct the picks.",
             )

@@ -9,7 +9,7 @@ import pyworkflow.utils as pwutils
 from pyworkflow.protocol import Form, params
 from tomo.objects import SetOfCoordinates3D
 
-from ...convert.tomograms.coordinates3d import speciesIn, writeCoordinates3D
+from ...convert.tomograms.coordinates3d import speciesOf, writeCoordinates3D
 from ...convert.tomograms.subtomograms import classNames, classNumbers
 from ...convert.tomograms.tomograms import byId, engineNames, featuresOf
 from ...engine.cryodl import contract
@@ -218,7 +218,7 @@ class OfSpecies(training.TrainsOne[contract.TrainDetectorConfig, contract.TrainD
     )
 
     def warnings(self, protocol: Any) -> List[str]:
-        known = {name for one, other in namedSets(protocol) for name in speciesIn(one, other)}
+        known = {speciesOf(item, other) for one, other in namedSets(protocol) for item in one.iterItems()}
         wanted = [word.strip() for word in (protocol.species.get() or "").split(",") if word.strip()]
         missing = sorted(set(wanted) - known)
         return [f"There are no coordinates of {listed(missing)}; there are {listed(sorted(known))}."] if missing else []

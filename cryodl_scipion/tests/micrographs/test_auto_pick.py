@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ...convert.micrographs.picks import bestRound, boxSizeFor, readRounds
+from ...convert.micrographs.picks import boxSizeFor, readRounds
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtImportModel, CryodlProtPick
 from ...viewers.micrographs.viewer_picks import CryodlPickViewer
@@ -106,9 +106,6 @@ class TestCryodlAutoPick(CryodlTest):
         folder = self.finished.getPicksFolder()
         rounds = readRounds(folder)
         self.assertEqual([(r["round"], r["separation"]) for r in rounds], [(0, 0.6), (1, 0.7), (2, 0.8), (3, 0.9)])
-        self.assertEqual(
-            bestRound([dict(round=0, separation=0.5), dict(round=1, separation=0.5), dict(round=2, separation=None)]), 0
-        )
         growing = os.path.join(self.data, "growing")
         os.makedirs(growing)
         self.assertEqual(readRounds(growing), [])

@@ -78,8 +78,7 @@ class LatentWindow(CanvasWindow):
             text = f"Draw around {self._kind}s with the mouse first."
             messagebox.showinfo(f"No {self._kind}s", text, parent=self.root)
             return None
-        chosen = self._ids[self.chosen].tolist()
-        subset, said = startSubset(self._protocol, self._output, chosen, "region", self._kind)
+        subset, said = startSubset(self._protocol, self._output, self._ids[self.chosen].tolist(), "region", self._kind)
         self.words.set(said)
         return subset
 

@@ -215,9 +215,5 @@ def _drawOnSphere(figure: Figure, rows: Any, words: str) -> Axes:
 def mapSlicesView(viewer: Any, volume: Volume) -> Any:
     note = withoutChecksum(volume.getObjComment() or "")
     looks = ([note] * bool(note), None, volume.getSamplingRate())
-    return viewer.window(LinkedMapsWindow, {"map": mapsOf(volume)}, str(volume), *looks)
-
-
-def mapsOf(volume: Volume) -> Dict[str, Any]:
-    halves = {f"half-map {n}": path for n, path in enumerate(halfMapsOf(volume), 1)}
-    return dict({"map": volume.getFileName()}, **halves)
+    maps = dict({"map": volume.getFileName()}, **{f"half-map {n}": p for n, p in enumerate(halfMapsOf(volume), 1)})
+    return viewer.window(LinkedMapsWindow, {"map": maps}, str(volume), *looks)

@@ -6,7 +6,7 @@ import math
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 import numpy as np
 from pwem.objects import SetOfCoordinates
@@ -14,13 +14,14 @@ from pyworkflow.protocol import STATUS_INTERACTIVE
 
 from ...convert.micrographs.ctfs import readAreas
 from ...convert.micrographs.picks import (
+    AVOIDED,
     DIAMETER,
+    QUESTIONS,
     SCORE,
-    avoidedFolder,
+    besideCandidates,
     candidatesFolder,
     diameterInPixels,
     hasCandidates,
-    questionsFile,
     readRounds,
     roundsInWords,
     scoredPicks,
@@ -68,7 +69,6 @@ class PicksData(CountedPicks):
         names = [m.getMicName() or f"micrograph {m.getObjId()}" for m in micrographs]
         CountedPicks.__init__(self, names, [m.getFileName() for m in micrographs])
         self.diameter, self._avoided = diameter, avoided
-        self._areas: Dict[int, Any] = {}  # of the micrographs that were shown: a slider draws them again and again
         self.hasScores = all(score is not None for score in scores)
         self.pixelSize = micrographs[0].getSamplingRate() if micrographs else None
         rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
@@ -82,7 +82,7 @@ class PicksData(CountedPicks):
         """Of a SetOfCoordinates. protocol: the run that made it, which knows its threshold; else the lowest score in
         the set stands for it."""
         micrographs, asked = [m.clone() for m in coordinates.getMicrographs()], usedThreshold(protocol)
-        names, folder = micrographNames(micrographs), avoidedFolder(coordinates)
+        names, folder = micrographNames(micrographs), besideCandidates(coordinates, AVOIDED)
         where = os.path.dirname(candidatesFolder(coordinates)) if hasCandidates(coordinates) else None
         known = lambda m: where is None or os.path.exists(os.path.join(where, names[m.getObjId()] + ".star"))
         scored = [(m, picks) for m, picks in scoredPicks(coordinates, micrographs, names) if picks or known(m)]
@@ -106,11 +106,7 @@ class PicksData(CountedPicks):
     def areas(self, index: Optional[int]) -> Any:
         """(rows, columns) array of the areas of a micrograph where nothing was picked: 1 contaminated, 2 carbon, 0
         neither; None where nothing was to be avoided."""
-        if not self._avoided or index is None:
-            return None
-        if index not in self._areas:
-            self._areas[index] = readAreas(self._avoided[index])
-        return self._areas[index]
+        return readAreas(self._avoided[index]) if self._avoided and index is not None else None
 
     def scores(self) -> np.ndarray:
         return np.concatenate([picks[:, 2] for picks in self._picks]) if self._picks else np.zeros(0)
@@ -213,7 +209,7 @@ def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> An
     source, output = viewer.protocol, outputName(viewer.protocol, coordinates)
     known = bool(viewer.getProject() and output)
     correct = (lambda: correctPicks(source, output, data)) if known else None
-    asks = known and hasattr(source, "pickingWith") and questionsFile(coordinates) is not None
+    asks = known and hasattr(source, "pickingWith") and besideCandidates(coordinates, QUESTIONS) is not None
     ask = (lambda: correctPicks(source, output, data, askQuestions=True)) if asks else None
     filtered = source, output, "inputCoordinates", CryodlProtThresholdPicks, "picks"
     subset = functools.partial(startFromScore, *filtered) if known and data.hasScores else None

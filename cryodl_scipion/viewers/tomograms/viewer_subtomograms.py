@@ -9,7 +9,7 @@ from scipy import ndimage
 from tomo.objects import SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
 
 from ...convert.reading import readCsv
-from ...convert.tomograms.subtomograms import CLASS_NAMES, classNames, fileOf, imagesOf
+from ...convert.tomograms.subtomograms import CLASS_NAMES, classNames, fileOf, imagesOf, subtomogramName
 from ...convert.tomograms.subtomograms import CONFIDENCE as CONFIDENCE_ATTRIBUTE
 from ...protocols import CryodlProtClassifySubtomograms
 from ...protocols.tomograms.tomogram_kinds import AVERAGES, CLASSES
@@ -55,8 +55,7 @@ class SubtomogramGallery(Gallery):
             raise ValueError("The classes are empty.")
         names, ids, groupOf, matrices, found = zip(*kept)
         metrics = {} if found[0] is None else {CONFIDENCE: np.array(found, float)}
-        groupNames = [groups[number] for number in numbers]
-        known: Any = dict(groups=np.array(groupOf), groupNames=groupNames, metrics=metrics)
+        known: Any = dict(groups=np.array(groupOf), groupNames=[groups[n] for n in numbers], metrics=metrics)
         turned = None if np.allclose(matrices, np.eye(4)) else matrices
         return cls(list(names), ids, classes.getImages().getSamplingRate(), turned, **known)
 
@@ -88,11 +87,6 @@ class SubtomogramGallery(Gallery):
 
 def _matrixOf(item: SubTomogram) -> np.ndarray:
     return np.array(item.getTransform().getMatrix(), float) if item.hasTransform() else np.eye(4)
-
-
-def subtomogramName(item: SubTomogram) -> str:
-    """'path', or '000002@path' of an item in a stack of volumes."""
-    return f"{item.getIndex():06d}@{fileOf(item)}" if (item.getIndex() or 0) > 1 else fileOf(item)
 
 
 def readCube(name: str) -> np.ndarray:

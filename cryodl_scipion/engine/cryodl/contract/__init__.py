@@ -46,7 +46,7 @@ from .micrographs.labelling import (
 )
 from .micrographs.picking import (
     AutoPickConfig, AutoPickOutputs, PickConfig, PickFilamentsConfig, PickFilamentsOutputs, PickOutputs,
-    TrainFilamentPickerConfig, TrainFilamentPickerOutputs
+    TrainFilamentPickerConfig, TrainFilamentPickerOutputs, best_round
 )
 from .micrographs.simulating import SimulateMicrographsConfig, SimulateMicrographsOutputs
 from .micrographs.training import (

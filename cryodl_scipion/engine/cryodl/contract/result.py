@@ -50,8 +50,7 @@ def said_skipped(skipped: typing.Sequence[Skipped], noun: str) -> typing.List[st
     are in Result.skipped. noun: of the items, in the singular."""
     if not skipped:
         return []
-    one = len(skipped) == 1
-    return [f"{counted(len(skipped), noun)} {'was' if one else 'were'} skipped, for the reasons above."]
+    return [f"{counted(len(skipped), noun)} {'was' if len(skipped) == 1 else 'were'} skipped, for the reasons above."]
 
 
 Made = typing.TypeVar("Made", covariant=True)

@@ -61,11 +61,6 @@ def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> di
     return {k: (v[:, 1::-1].copy(), v[:, 2].copy()) for k, v in rows.items()}
 
 
-def has_coordinates(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder is there and holds a file of coordinates."""
-    return os.path.isdir(folder) and bool(coordinate_files(folder))
-
-
 def coordinate_files(source: str | os.PathLike[str]) -> list[Path]:
     """The files of coordinates of a folder, or the file itself."""
     source = Path(source)

@@ -58,8 +58,7 @@ class Tomogram:
         if self._zarr is not None:
             return self._zarr
         header = self._header
-        dtype = _dtype(header, self.path)
-        return np.memmap(self.path, dtype, "r", header.start, header.shape).transpose(self._axes)
+        return np.memmap(self.path, _dtype(header, self.path), "r", header.start, header.shape).transpose(self._axes)
 
     def part(self, *ranges: tuple[int, int]) -> np.ndarray:
         """(z, y, x) float32 array, a copy, of the positions [start, stop) given for the first axes; the rest is whole.

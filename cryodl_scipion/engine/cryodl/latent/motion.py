@@ -32,36 +32,30 @@ DEGREE = 3  # of the curve's polynomials
 CURVE_ROUNDS = 4  # passes at first, and again to the finest detail
 
 
-def along_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarray:
-    """Place of each observation on a curve of volumes that begins along the first axis. radius: finest frequency, waves
-    per box. Returns (n,), with the sign and the standard deviation of the coordinate along the first axis."""
-    return scaled_position(fit_curve(setting, fit, DEGREE, radius)[0], fit.latent[:, 0])
-
-
 def scaled_position(position: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
     """A position along a curve, (n,), with the sign and the standard deviation of a coordinate, (n,)."""
     sign = np.sign(np.corrcoef(position, coordinate)[0, 1]) or 1.0
     return (position - position.mean()) * sign * coordinate.std() / max(position.std(), 1e-12)
 
 
-def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """A curve through the volumes that begins along the first axis. Returns coordinate: (n,), place of each image on
-    the curve, -1 to 1. volumes: (degree + 1, box, box, box), mean and components of posterior.CurvedCoordinate."""
-    curve, sigmas = CurvedCoordinate(degree), fit.sigmas
-    volumes = np.zeros((degree + 1, *fit.mean.shape), np.float32)
+def place_on_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarray:
+    """(n,) place of each observation on a curve of volumes that begins along the first axis, -1 to 1. radius: finest
+    frequency, waves per box."""
+    curve, sigmas = CurvedCoordinate(DEGREE), fit.sigmas
+    volumes = np.zeros((DEGREE + 1, *fit.mean.shape), np.float32)
     volumes[0] = fit.mean
     volumes[1] = fit.axes[0] * fit.deviations[0] * 3**0.5  # a uniform coordinate has the variance 1 / 3
     for limit, rounds in ((min(COARSE, radius), CURVE_ROUNDS), (radius, CURVE_ROUNDS)):
         cube, count = setting.cube(limit), setting.coefficients.count(limit)
-        power = expected_power(setting, fit.mean, cube, degree)
+        power = expected_power(setting, fit.mean, cube, DEGREE)
         for step in range(rounds):
             sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve)
             volumes = solve_components(sums, cube, power) * setting.mask
             volumes[1:] *= setting.focus
             sigmas = learned(sums, setting.views)
             setting.say(f"curve to {limit:g} waves per box, pass {step + 1}")
-    sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve, False)
-    return sums.latent[:, 0], volumes
+    last = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve, False)
+    return last.latent[:, 0]
 
 
 def expected_power(setting: Setting, mean: np.ndarray, cube: Cube, number: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from ..io.subtomograms import SubtomogramSet
 from .components import ComponentFit, Setting, fit_components
 from .cube import resized_volume
 from .masks import changing
-from .motion import Motion, along_curve, find_motion, seen_swing, voxel_components
+from .motion import Motion, find_motion, place_on_curve, scaled_position, seen_swing, voxel_components
 
 WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
 
@@ -153,7 +153,7 @@ def fit_linear(start: Start, motion: Motion, count: int, curved: bool = True) ->
     mean, known = start.mean, motion.halves[0]
     fit = fit_components(setting, mean, known, count, start.radius, start.sigmas, start.curve, start.rng)
     if motion.verdict == "motion" and curved:
-        fit.latent[:, 0] = along_curve(setting, fit, start.radius)
+        fit.latent[:, 0] = scaled_position(place_on_curve(setting, fit, start.radius), fit.latent[:, 0])
     return Outcome(fit, motion, setting, start.contrast, start.notes, "linear", record)
 
 

@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from ..contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
 from ..core.geometry import inside
 from ..core.matching import f1_score, match_picks, score_matched
-from ..io.coordinates import align_keys, has_coordinates
+from ..io.coordinates import align_keys, coordinate_files
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import micrograph_shape
 from ..io.particle_positions import read_centred
@@ -100,8 +100,8 @@ def micrograph_shapes(config: ComparePicksConfig | EvaluatePicksConfig) -> Shape
 
 def read_reference(config: ComparePicksConfig | EvaluatePicksConfig, shapes: Shapes) -> Positions:
     """The reference under the micrographs' names, without its border and without other micrographs."""
-    path = typing.cast("str", config.reference)  # only asked for where there is one
-    reference = read_centred(path, config.pixel_size, config.particle_diameter)
+    # only asked for where there is one
+    reference = read_centred(typing.cast("str", config.reference), config.pixel_size, config.particle_diameter)
     return within_border(align_keys(reference, shapes) if shapes else reference, shapes, config.border)
 
 
@@ -120,7 +120,7 @@ def candidates_beside(picks: str) -> str | None:
     """The folder of all candidates beside picks. None where there are none: picks of another program, or of a run that
     found no particles of any size."""
     folder = os.path.join(picks, CANDIDATES)
-    return folder if has_coordinates(folder) else None
+    return folder if os.path.isdir(folder) and coordinate_files(folder) else None
 
 
 def pick_metrics(config: EvaluatePicksConfig, picks: str | None = None) -> dict[str, typing.Any]:

@@ -3,7 +3,6 @@
 
 import dataclasses
 import math
-import typing
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +36,6 @@ def procedural_assemblies(count: int, seed: int) -> list[PoolMember]:
         extent = float(np.exp(rng.uniform(math.log(SIZES[0]), math.log(SIZES[1]))))
         members.append(PoolMember(f"{kind}-{index}", density, extent))
     return members
-
-
-def of_files(paths: typing.Iterable[str | Path]) -> list[PoolMember]:
-    """Structures of files (maps or models). Raises ValueError: as load_density, which names the file."""
-    return [load_member(path) for path in map(Path, paths)]
 
 
 def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:

@@ -184,7 +184,9 @@ def test_a_removed_pick_that_was_put_anew_is_no_background(project):
 
 def test_boxes_are_proposed_beside_removed_picks(project, monkeypatch):
     """Alone they would be all that is known of background."""
-    monkeypatch.setattr(fill_in_module, "seen_particles", lambda images, _: [np.zeros((0, 2))] * len(images))
+    monkeypatch.setattr(
+        fill_in_module, "general_candidates", lambda images, _: [(np.zeros((0, 2)), np.zeros(0))] * len(images)
+    )
     config, method = with_corrections(config_of(project))[0], picker_method("unet")
     _, images, _ = load_labels(match_labels(config), method, config)
     filled = fill_in_module.fill_in(images, config, method)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from synthetic import blob_project
 
-from cryodl.contract import AutoPickConfig
+from cryodl.contract import AutoPickConfig, best_round
 from cryodl.core.calibration import calibrate, fit_calibration, fit_to_probabilities
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.round_loop import best_round, why_stop
+from cryodl.micrographs.pickers.round_loop import why_stop
 from cryodl.micrographs.pickers.self_labels import Picked, labels_of, load_images, teacher_probabilities
 
 SHAPE = (256, 320)

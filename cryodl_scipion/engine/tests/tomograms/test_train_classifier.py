@@ -12,9 +12,10 @@ from classifier_runs import NAMES, outputs, run, small
 from subtomogram_data import simulated_set, subtomograms, write_set
 
 from cryodl.contract import Result
+from cryodl.io.model import read_model
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
-from cryodl.tomograms.classifiers import load_classifier
+from cryodl.tomograms.classifiers.run import Classifier
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +202,7 @@ def test_a_killed_training_continues_to_the_same_model(model, monkeypatch):
         count.append(1)
     assert run(model, *arguments, "stopped") == 0
     whole, stopped = (
-        load_classifier(model / name, torch.device("cpu")).predictor.network.state_dict()
+        Classifier(*read_model(model / name, "classifier"), torch.device("cpu")).predictor.network.state_dict()
         for name in ("whole", "stopped")
     )
     assert all(torch.allclose(whole[name], stopped[name], atol=1e-6) for name in whole)

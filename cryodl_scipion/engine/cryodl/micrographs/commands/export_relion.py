@@ -62,8 +62,7 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     star.write_tables(folder / "picked_particles.star", pick_sets.pick_tables(tables, located))
     counts = {name: len(picks[name][0]) for name in rows}
     commands, unknown = _commands(config, table, output, bool(helical)), set(picks) - set(named)
-    found = f"{counted(sum(counts.values()), 'pick')} in {counted(len(counts), 'micrograph')}: {config.output}"
-    run.summary(found)
+    run.summary(f"{counted(sum(counts.values()), 'pick')} in {counted(len(counts), 'micrograph')}: {config.output}")
     print(f"Extraction, in RELION's project folder ({config.project}):")
     print("\n".join(f"RELION {version}:\n  {words}" for version, words in commands.items()))
     print(f"cryoSPARC: Import Particle Stack takes {run.at('picked_particles.star')}.")

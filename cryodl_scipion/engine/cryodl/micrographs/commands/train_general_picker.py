@@ -16,7 +16,7 @@ from ...io import model, plots, progress
 from ...io.files import expand_paths
 from ...learning.recipe import TrainingRun
 from ...running.runner import Run, command
-from ...simulate.pool import of_files, procedural_assemblies
+from ...simulate.pool import load_member, procedural_assemblies
 from ..pickers import general, picker_method, predict
 from ..pickers.general_training import MINIMUM_DISTANCE, Material, general_card, general_network, general_task
 
@@ -34,7 +34,7 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     partial = real and config.real_marks == "partial"  # then the model looks at the real sets before it learns of them
     seen = predict.Picker(method, general_network(config, method), device) if partial else None
     held_before = list(before.get("training", {}).get("validation_structures", []))
-    files = of_files([p for n, p in _check_left_out(config) if n not in config.leave_out])
+    files = [load_member(path) for name, path in _check_left_out(config) if name not in config.leave_out]
     learnt, held = zip(
         *(
             general.split_members(members, run.seed, held_before) if len(members) > 1 else (members, members)

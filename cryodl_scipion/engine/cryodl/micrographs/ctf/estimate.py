@@ -67,8 +67,7 @@ def fit_ctf(
     ValueError for an image without a spectrum, or without rings that stand out of the noise."""
     power, tiles = mean_spectrum(image, pixel_size)
     highest = min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size)
-    cells = spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, highest)
-    rings = Rings(cells, microscope)
+    rings = Rings(spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, highest), microscope)
     plain = find_rings(rings, dataclasses.replace(limits, phase_shift=False))
     found = find_rings(rings, limits) if limits.phase_shift else plain
     if 0.5 * (found.strength**2 - plain.strength**2) < MIN_LEAD:  # a shift must be needed to explain the rings

@@ -138,8 +138,7 @@ class _Asked:
         if key not in self._prepared:
             image, dirt = read_micrograph(path), None
             if self.picker.spares_outliers:
-                self.picker.areas[key] = areas_of(image, settings.pixel_size, key[1])
-                dirt = self.picker.areas[key].contaminated
+                dirt = areas_of(image, settings.pixel_size, key[1]).contaminated
             with _as_told(settings, self.picker, "dark"):
                 self._prepared[key] = self.picker.prepared(image, settings.pixel_size, key[1], dirt)
         return self._prepared[key]

@@ -19,7 +19,7 @@ from ...core.geometry import inside, values_at
 from ...core.peaks import LocalCorrelation, find_peaks, separate
 from ...io.messages import warn
 from .crops import LabelledImage
-from .general_view import seen_contrast, seen_particles
+from .general_view import LOOKS_LIKE, general_candidates, seen_contrast
 from .label_checks import judge_contrast, label_signal, upside_down_warning
 from .method import PickerMethod
 
@@ -260,9 +260,9 @@ def _with_boxes(
         return list(images), []
     look, filled = appearance_of(images, method.working_diameter), []
     proposed = dict.fromkeys((["background"] if only_good else []) + (["contamination"] if contamination else []), 0)
-    for image, seen in zip(images, seen_particles(images, method.working_diameter)):
+    for image, (yx, scores) in zip(images, general_candidates(images, method.working_diameter)):
         count = max(MIN_BOXES, BOXES_PER_PARTICLE * len(image.certain)) if only_good else MIN_BOXES
-        seen = np.concatenate([seen, image.machine])
+        seen = np.concatenate([yx[scores >= LOOKS_LIKE], image.machine])
         found = proposed_boxes(image, look, count, always=method.needs_contamination, seen=seen)
         if only_good:
             proposed["background"] += len(found.background)

@@ -120,11 +120,6 @@ def _scaled(image: Prepared | LabelledImage, factor: float) -> Prepared | Labell
     return Prepared(resize(image.image), resize(image.valid) > 0.5, shape)
 
 
-def seen_particles(images: typing.Sequence[LabelledImage], diameter: float) -> list[np.ndarray]:
-    """(n, 2) places of each image that the general model takes for particles, perhaps. diameter: working px."""
-    return [yx[scores >= LOOKS_LIKE] for yx, scores in general_candidates(images, diameter)]
-
-
 def seen_contrast(images: typing.Sequence[LabelledImage], diameter: float) -> ContrastFound:
     """The contrast with which the general model finds more particles on images prepared for dark protein. diameter:
     working px."""

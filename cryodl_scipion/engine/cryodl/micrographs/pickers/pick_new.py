@@ -45,7 +45,7 @@ def pick_new(
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
             gaps += [f"{path} ({part:.1%})" for part in [1 - np.isfinite(image).mean()] if part]
-            areas = _areas(picker, image, path, config, settings)
+            areas = _areas(picker, image, config, settings)
             dirt = areas.contaminated if areas and picker.spares_outliers else None
             yx, scores = _candidates(picker, image, path, config.pixel_size, settings, dirt)
             # the nearest pixel must exist too: Scipion's coordinates are whole numbers
@@ -80,16 +80,12 @@ def pick_new(
     return settings
 
 
-def _areas(
-    picker: predict.Picker, image: np.ndarray, path: str, config: PickConfig, settings: PickSettings
-) -> Areas | None:
+def _areas(picker: predict.Picker, image: np.ndarray, config: PickConfig, settings: PickSettings) -> Areas | None:
     """Those of a micrograph, where they are asked for; a general model is told of dirt whatever is avoided."""
     if config.avoid == "nothing" and not picker.spares_outliers:
         return None
-    dark = settings.contrast == "dark"  # what is looked for is darker than ice
-    known = picker.areas.pop((path, settings.scale), None) if dark else None
-    scale = typing.cast("float", settings.scale)
-    return known or areas_of(image if dark else -image, config.pixel_size, scale)
+    darker = image if settings.contrast == "dark" else -image  # than ice, as what is looked for
+    return areas_of(darker, config.pixel_size, typing.cast("float", settings.scale))
 
 
 def _candidates(

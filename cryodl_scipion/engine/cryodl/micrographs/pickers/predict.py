@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from ...contract import particle_size_problem
 from ...core.calibration import calibrate
 from ...core.geometry import inside, map_positions, values_at
-from ..assess.assessment import Areas
 from ..normalize import Measured, Prepared, prepare_micrograph
 from ..tiled import TiledNetwork
 from .thresholds import Narrow, lower_narrow
@@ -34,15 +33,13 @@ class Picker(TiledNetwork):
     typical_size: widest extent of the set's particles over the diameter that micrographs are rescaled for; None as long
     as it is not known, and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a
     general model, which does not know what the particles look like. seen: candidates with raw scores by file, contrast
-    and diameter, of files that were asked before they are picked. areas: of these, by file and diameter, with dark
-    protein."""
+    and diameter, of files that were asked before they are picked."""
 
     calibration: tuple[float, ...] = (1.0, 0.0)
     narrow: Narrow | None = None
     typical_size: float | None = None
     spares_outliers: bool = False
     seen: dict[tuple[typing.Any, ...], tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
-    areas: dict[tuple[typing.Any, ...], Areas] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.prepare_network(self.method.dense(self.network))

@@ -9,7 +9,7 @@ import time
 import typing
 from pathlib import Path
 
-from ...contract import AutoPickConfig, PickConfig, Result, counted, read_card, write_json
+from ...contract import AutoPickConfig, PickConfig, Result, best_round, counted, read_card, write_json
 from ...core.devices import choose_device, device_name, set_threads
 from ...io.coordinates import read_coordinates
 from ...io.files import read_kept, whole_file
@@ -65,11 +65,6 @@ def round_in_words(entry: dict[str, typing.Any]) -> str:
     for name, value in (("separation", entry["separation"]), ("agreement with the previous round", entry["agreement"])):
         words += "" if value is None else f"; {name} {value:.3f}"
     return words + "."
-
-
-def best_round(entries: typing.Sequence[dict[str, typing.Any]]) -> int:
-    """Number of the round with the largest separation, the first of equals; a round without one is worse than all."""
-    return max(entries, key=lambda e: (-1.0 if e["separation"] is None else e["separation"], -e["round"]))["round"]
 
 
 def why_stop(

@@ -233,8 +233,7 @@ def domain_poses(
     rotation = Rotation.from_rotvec(each[:, :3]).as_matrix()
     moved = motion.centre + each[:, 3:] - rotation @ motion.centre
     offset = np.einsum("nji,nj->ni", matrices, moved)  # in the frame of the image
-    rotated = np.einsum("nji,njk->nik", rotation, matrices)
-    return euler_angles(rotated), shifts_yx + offset[:, [1, 0]]
+    return euler_angles(np.einsum("nji,njk->nik", rotation, matrices)), shifts_yx + offset[:, [1, 0]]
 
 
 PARTICLES, DOMAIN = "particles.star", "domain.mrc"

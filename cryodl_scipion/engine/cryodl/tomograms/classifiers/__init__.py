@@ -11,8 +11,3 @@ from ...learning.task import method_of
 from .run import Classifier
 
 classifier_method = functools.partial(method_of, "classifier")
-
-
-def load_classifier(folder: str | os.PathLike[str], device: torch.device) -> Classifier:
-    """A Classifier of a model folder, on a torch.device. Raises ValueError as io.model.read_model."""
-    return Classifier(*read_model(find_model(folder, "classifier"), "classifier"), device)

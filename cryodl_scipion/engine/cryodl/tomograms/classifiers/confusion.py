@@ -6,7 +6,6 @@ import typing
 
 import numpy as np
 
-from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure
 from ...io.subtomograms import SubtomogramSet
 
@@ -41,13 +40,6 @@ def plot_confusion(
     axes.set(xlabel="found", ylabel="true", title=title)
     figure.colorbar(image, ax=axes, label="fraction of the true class", shrink=0.8)
     save_figure(figure, path)
-
-
-def write_confusion(
-    matrix: np.ndarray, rows: typing.Sequence[str], columns: typing.Sequence[str], path: str | os.PathLike[str]
-) -> None:
-    """The same as a table: a row for each true class, its name first."""
-    write_csv(path, ["true", *columns], ([name, *map(int, values)] for name, values in zip(rows, matrix)))
 
 
 OTHERS = "others"  # true class of subtomograms that are of none of the model's classes

@@ -15,8 +15,8 @@ from ...contract import CARD, ClassifySubtomogramsConfig, ClassifySubtomogramsOu
 from ...io import model, mrc, particles, subtomograms, unfinished
 from ...io.files import write_csv
 from ...running.runner import PROGRAM, Run, command
-from ..classifiers import load_classifier, prepare, rejection
-from ..classifiers.confusion import against_ground_truth, check_ground_truth, plot_confusion, write_confusion
+from ..classifiers import prepare, rejection
+from ..classifiers.confusion import against_ground_truth, check_ground_truth, plot_confusion
 from ..classifiers.run import Classifier, joined_parts, read_part, write_part
 from ..subtomograms import clustering
 from ..subtomograms.averages import aligned, half_averages, resolution_of
@@ -99,7 +99,7 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
 
 def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.SubtomogramSet, stem: str, run: Run) -> Classes:
     source = model.find_model(str(config.model), "classifier")
-    classifier = load_classifier(source, run.device)
+    classifier = Classifier(*model.read_model(source, "classifier"), run.device)
     card = classifier.card
     if config.ground_truth:
         check_ground_truth(found, card)
@@ -167,7 +167,8 @@ def _confusion(
     """What was found against the input's classes; files lie in the folder first."""
     matrix, rows, accuracy = against_ground_truth(found, card, numbers)
     columns = [*card["classes"], "unknown"]
-    write_confusion(matrix, rows, columns, folder / "final_confusion.csv")
+    table = ([name, *map(int, values)] for name, values in zip(rows, matrix))
+    write_csv(folder / "final_confusion.csv", ["true", *columns], table)
     plot_confusion(matrix, rows, columns, folder / "final_confusion.png", f"{card['name']}: accuracy {accuracy:.3f}")
     files = dict(table=f"{stem}_confusion.csv", picture=f"{stem}_confusion.png")
     return dict(rows=rows, columns=columns, matrix=matrix.tolist(), accuracy=accuracy, **files)

@@ -145,14 +145,10 @@ class ComponentFinder:
 
     def components(self) -> Components:
         """The Components of all slabs."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
         parts = {key: np.concatenate([m[key] for m in self._measured] or [empty]) for key, empty in _EMPTY.items()}
         pairs = np.concatenate(self._pairs or [np.zeros((0, 2), np.int64)])
         pairs = pairs[parts["labels"][pairs[:, 0]] == parts["labels"][pairs[:, 1]]]
-        graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(self._count,) * 2)
-        found, component_of = connected_components(graph, directed=False) if self._count else (0, np.zeros(0, int))
+        found, component_of = connected(pairs, self._count)
         total = lambda values: np.bincount(component_of, values, found)
         voxels = total(parts["voxels"])
         low, high = np.full((found, 3), np.iinfo(np.int64).max), np.zeros((found, 3), np.int64)
@@ -169,6 +165,16 @@ class ComponentFinder:
             component_of + 1,
             self._offsets,
         )
+
+
+def connected(pairs: np.ndarray, count: int) -> tuple[int, np.ndarray]:
+    """How many connected parts so many things have, and the number of the part of each, (count,). pairs: (n, 2) of
+    things that belong together."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(count, count))
+    return connected_components(graph, directed=False) if count else (0, np.zeros(0, int))
 
 
 _EMPTY = dict(

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from ...contract.tomograms.features import MeasureMembranesConfig
 from ...io import tomogram_coordinates, volume_writer
 from . import components as components_module
-from .components import Components, Segmentation, any_bins, isolated, slabs
+from .components import Components, Segmentation, any_bins, connected, isolated, slabs
 from .membrane_meshes import Mesh, middle_surface, write_ply
 from .membranes import bending, local_thickness, nearest_others, on_membranes
 from .picking import MEMORY, components_of, numbered_slabs, voxels_of
@@ -258,9 +258,6 @@ def separated(mask: np.ndarray, thickness: float) -> np.ndarray | None:
 
 def _insides(mask: np.ndarray, thickness: float) -> np.ndarray:
     """(z, y, x) numbers from 1 of the insides of vesicles, those that share much of their wall with one number."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     plane = np.zeros((3, 3, 3), bool)
     plane[1, 1], plane[1, :, 1] = True, True
     parts, count = label(binary_fill_holes(mask, plane) & ~mask)
@@ -273,10 +270,8 @@ def _insides(mask: np.ndarray, thickness: float) -> np.ndarray:
         box = tuple(slice(max(0, s.start - around), min(n, s.stop + around)) for s, n in zip(boxes[one], mask.shape))
         walls.append((box, mask[box] & (distance_transform_edt(parts[box] != one + 1) <= reach)))
     pairs = [(a, b) for a, b in itertools.combinations(range(len(large)), 2) if _together(walls[a], walls[b])]
-    links = np.array(pairs, int).reshape(-1, 2).T
-    graph = coo_array((np.ones(links.shape[1], bool), links), shape=(len(large),) * 2)
     table = np.zeros(count + 1, np.int32)
-    table[large + 1] = connected_components(graph, directed=False)[1] + 1
+    table[large + 1] = connected(np.array(pairs, int).reshape(-1, 2), len(large))[1] + 1
     return table[parts]
 
 

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from ...contract import PickFeaturesConfig
 from . import components as components_module
-from .components import ComponentFinder, Components, Segmentation, isolated, slabs
+from .components import ComponentFinder, Components, Segmentation, connected, isolated, slabs
 from .membranes import MAX_VOXELS, membrane_points
 from .points import Points, points_inside, together
 from .skeletons import centre_lines
@@ -88,9 +88,6 @@ def _without_neck(depth: np.ndarray, seeds: np.ndarray, diameter: float) -> np.n
     are of one particle if the depth hardly falls on the straight line between them. depth: (z, y, x) distance to the
     outside, voxels. seeds: (n, 3) its summits. diameter: of a particle, voxels. What is longer than NEAR of it is no
     single particle, and keeps its summits."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     distance = NEAR * diameter
     first, second = cKDTree(seeds).query_pairs(distance, output_type="ndarray").T
     least = np.full(len(first), np.inf)
@@ -100,8 +97,7 @@ def _without_neck(depth: np.ndarray, seeds: np.ndarray, diameter: float) -> np.n
     summits = depth[tuple(seeds.T)]
     shallower = np.minimum(summits[first], summits[second])
     one = (least >= NO_NECK * shallower) & (shallower >= FULL * diameter / 2)
-    links = coo_array((one[one], (first[one], second[one])), (len(seeds), len(seeds)))
-    count, numbers = connected_components(links, directed=False)
+    count, numbers = connected(np.stack([first[one], second[one]], 1), len(seeds))
     low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
     np.minimum.at(low, numbers, seeds)
     np.maximum.at(high, numbers, seeds)

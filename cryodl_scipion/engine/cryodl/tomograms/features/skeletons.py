@@ -8,6 +8,8 @@ import typing
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
+from .components import connected
+
 STRAIGHT = -0.7  # cosine of the angle at a branch point below which two branches are one filament that goes on
 REACH = 6.0  # radii along a branch that its direction is measured on
 SPUR = 1.5  # radii: branches with a free end that are not longer stick out of the filament, and are no filaments
@@ -47,8 +49,6 @@ def _branches(positions: np.ndarray) -> list[list[int]]:
     """List of branches between ends and branch points of a skeleton: lists of indices of positions. The last index of a
     branch that ends at a branch point is that of the point's middle voxel; such an index stands at the end of several
     branches."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 
     pairs = cKDTree(positions).query_pairs(1.8, output_type="ndarray")  # all 26 neighbours
@@ -57,9 +57,7 @@ def _branches(positions: np.ndarray) -> list[list[int]]:
         neighbours[a].append(b)
         neighbours[b].append(a)
     many = np.array([len(n) > 2 for n in neighbours])
-    inner = pairs[many[pairs].all(axis=1)]
-    graph = coo_array((np.ones(len(inner)), inner.T), shape=(len(positions),) * 2)
-    _, cluster = connected_components(graph, directed=False)
+    _, cluster = connected(pairs[many[pairs].all(axis=1)], len(positions))
     middle = _middles(positions, np.flatnonzero(many), cluster)
     branches, seen = list[list[int]](), set[typing.Any]()
     starts: list[tuple[int, int | None]] = [

@@ -17,13 +17,13 @@ import typing
 import torch
 from torch import nn
 
-from .method import SegmenterMethod, log_squared_error
+from .method import SegmenterMethod
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (("segmenter", 3, "eman2", "EMAN2Segmenter", "the network of EMAN2", ("Chen2017", "Tang2007")),)
 
 KERNELS, SIDE, POOL = (40, 40, 1), 15, 2
-EPOCHS, EPOCH_DECAY, COPIES = 20, 0.9, 10
+EPOCHS, EPOCH_DECAY = 20, 0.9
 WEIGHT_DECAY = 1e-6
 VALIDATIONS = 16  # run_training.MOST_VALIDATIONS; the rate falls at each of them as much as in all epochs together
 
@@ -73,7 +73,9 @@ class EMAN2Segmenter(SegmenterMethod):
         return EPOCHS * max(10, -(-2 * tiles // self.batch_size))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return log_squared_error(output, target, weight)
+        """Logarithm of the mean squared error, where scores above 1 count as 1: the loss of EMAN2's program."""
+        error = (weight * (output.clamp(max=1.0) - target) ** 2).sum() / weight.sum().clamp(min=1.0)
+        return torch.log(error + 1e-8)
 
     def penalty(self, network: nn.Module) -> typing.Any:
         layers = typing.cast("ShallowNetwork", network).layers

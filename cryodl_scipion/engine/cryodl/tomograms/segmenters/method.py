@@ -27,11 +27,6 @@ def soft_dice(scores: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) 
     return (2 * (weight * scores * target).sum() + 1) / ((weight * (scores + target)).sum() + 1)
 
 
-def log_squared_error(output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Logarithm of the mean squared error, where scores above 1 count as 1: the loss of EMAN2's program."""
-    return torch.log((weight * (output.clamp(max=1.0) - target) ** 2).sum() / weight.sum().clamp(min=1.0) + 1e-8)
-
-
 class SegmenterMethod(abc.ABC):
     """A segmenter's network, and how it is trained. A subclass gives at least name and build. name: word
     on the command line. weak: a sentence about a known weakness, or "". slices_in, slices_out: the network looks at so

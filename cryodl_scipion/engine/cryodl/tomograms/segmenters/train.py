@@ -70,7 +70,8 @@ class SegmenterTask(NetworkTask):
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """The method's loss on tiles, and the distance from the model to begin with where nobody drew."""
         image, target, labelled = batch
-        target, labelled = pooled_outputs(target, self.method.stride), pooled_outputs(labelled, self.method.stride)
+        # the mean of what each output of the network stands for
+        target, labelled = (F.avg_pool2d(part, self.method.stride) for part in (target, labelled))
         loss = self.method.loss(output, target, labelled)
         return loss if self.begun_with is None else loss + KEPT * self._forgotten(image, output, labelled)
 
@@ -164,11 +165,6 @@ def view_grid(side: int, crop: int, matrix: np.ndarray, shift: np.ndarray) -> to
     # counted from the image's middle; whole turns fall on pixels if both sides are even
     y, x = a * yy + b * xx + float(shift[0]), c * yy + d * xx + float(shift[1])
     return torch.stack([x, y], -1)[None] * (2 / side)
-
-
-def pooled_outputs(part: torch.Tensor, stride: int) -> torch.Tensor:
-    """(b, n, h / stride, w / stride) mean of what each output of the network stands for."""
-    return part if stride == 1 else F.avg_pool2d(part, stride)
 
 
 SHOWN, PER_ROW = 12, 3

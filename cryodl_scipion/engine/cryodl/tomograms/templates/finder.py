@@ -148,8 +148,7 @@ class TemplateFinder:
             notes.append(
                 f"In {name} the inverted template fits better: protein seems to be {other}. Try --contrast {other}."
             )
-        inside = well_inside(zyx, tomogram.shape, self.config.border / pixel_size)
-        there = inside & (scores >= (self.threshold or 0.0))
+        there = well_inside(zyx, tomogram.shape, self.config.border / pixel_size) & (scores >= (self.threshold or 0.0))
         taken = {name: scores[there & (won == number)] for number, name in enumerate(self.others, BY_ANOTHER)}
         rivals = scores[there & (won == BY_DECOY)] if self.decoys else None
         won = there & (won == 0)
