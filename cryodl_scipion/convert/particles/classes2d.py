@@ -126,12 +126,6 @@ def classRows(classes: SetOfClasses2D) -> Any:
     return rows
 
 
-def keptIds(rows: Any, threshold: Any, minimum: Any) -> Tuple[List[int], float]:
-    """Ids of the classes of classRows that are kept, and the threshold used, see contract.chosen_classes."""
-    ids, _, _, counts, scores = zip(*rows)
-    return contract.chosen_classes(ids, scores, counts, threshold, minimum)
-
-
 def signalCut(classes: SetOfClasses2D, ids: Set[int], lost: float) -> Tuple[float, List[float], List[float]]:
     """Probability of signal below which particles of the classes with these ids are left out, see
     contract.particle_cut, and the probabilities in these classes and in the others; 0 and none for sets without."""

@@ -128,8 +128,7 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
         for word, coordinates in _labelSets(protocol):
             if word != "uncertain":  # a place that is left out teaches nothing
                 labelled.update(convert.positionsByMicrograph(coordinates))
-        own = protocol.inputCoordinates.get().getMicrographs()
-        micrographs = [m.clone() for m in own if m.getObjId() in labelled]
+        micrographs = [m.clone() for m in protocol.inputCoordinates.get().getMicrographs() if m.getObjId() in labelled]
         other = protocol.inputMicrographs.get()
         if other is None:
             return micrographs

@@ -9,7 +9,7 @@ from pyworkflow.protocol import Form, params
 from pyworkflow.utils import getListFromRangeString
 
 from ...convert.form import addConfigParams, readConfig
-from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
+from ...convert.particles.classes2d import classRows, keepClasses, signalCut
 from ...engine.cryodl import contract
 from .. import inputs, kinds, protocol_base
 
@@ -84,7 +84,8 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
                 "The classes have no scores. Choose classes of *cryodl - classify particles in 2d*, or name the "
                 "*Classes to keep*."
             )
-        ids, used = keptIds(rows, threshold, minimum)
+        numbers, _, _, counts, scores = zip(*rows)
+        ids, used = contract.chosen_classes(numbers, scores, counts, threshold, minimum)
         if not ids:
             raise ValueError(
                 f"No class has a score of {used:g} and enough particles (Minimum number of particles); the "

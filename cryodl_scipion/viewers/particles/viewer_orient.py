@@ -34,8 +34,7 @@ _BLUE, _RED = "#4477aa", "#cc6677"
 
 
 def drawDistributions(figure: Figure, columns: Any) -> None:
-    panels = figure.subplots(1, max(1, len(columns)), squeeze=False)[0]
-    for axes, (words, values) in zip(panels, columns.items()):
+    for axes, (words, values) in zip(figure.subplots(1, max(1, len(columns)), squeeze=False)[0], columns.items()):
         known = np.asarray(values, float)[np.isfinite(values)]
         if len(known):
             # values that are all but equal would have an axis that nobody can read

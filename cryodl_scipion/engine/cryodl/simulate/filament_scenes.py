@@ -218,8 +218,7 @@ def _coloured(shape: tuple[int, int], rng: np.random.Generator) -> torch.Tensor:
     """(h, w) noise that falls with frequency, as of ice, up to twice as strong as that of the detector; or none."""
     extent, power = float(np.exp(rng.uniform(math.log(3), math.log(40)))), float(rng.uniform(0.6, 1.6))
     strength = float(rng.uniform(-1, 2))
-    noise = shaped_noise((1 + (extent * frequencies(shape)) ** 2) ** -power, shape, rng)
-    return max(0.0, strength) * noise
+    return max(0.0, strength) * shaped_noise((1 + (extent * frequencies(shape)) ** 2) ** -power, shape, rng)
 
 
 def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 from cryodl.contract.fields import RECONSTRUCTION_LOSSES
 from cryodl.core.fourier import filtered, shells
 from cryodl.particles.denoisers.scales import FrequencyScale, Statistics, measure_pairs
-from cryodl.particles.denoisers.train import LOSSES, generator_loss, verdict
+from cryodl.particles.denoisers.train import LOSSES, verdict
 
 
 def test_the_losses_are_those_of_the_contract():
@@ -35,10 +35,6 @@ def test_verdicts_are_cross_entropies():
     logits = torch.tensor([0.0, 2.0])
     assert float(verdict(logits, True)) == pytest.approx((math.log(2) + math.log(1 + math.e**-2)) / 2)
     assert float(verdict(logits, False)) == pytest.approx((math.log(2) + math.log(1 + math.e**2)) / 2)
-
-
-def test_the_distance_weighs_a_hundred_times_the_verdict():
-    assert generator_loss(0.3, 0.7, 1.0) == pytest.approx((100 * 0.3 + 0.7) / 100)
 
 
 def scale_of(box=16, sharpening=0.8):

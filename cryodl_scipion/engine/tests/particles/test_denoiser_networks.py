@@ -206,7 +206,7 @@ def test_the_discriminator_judges_a_single_small_particle(box):
 def test_the_published_rates_and_batches():
     method = denoiser_method("cgan")
     generator = method.optimizer(method.build(32))
-    judge = method.discriminator_optimizer(method.build_discriminator(32))
+    judge = method.discriminator_optimizer(PatchDiscriminator(32))
     assert (method.batch_size, method.adversarial, method.learning_rate) == (1, 1.0, 4e-4)
     assert method.learning_rate * judge.param_groups[0]["factor"] == pytest.approx(1.5e-4)
     assert generator.defaults["betas"][0] == judge.defaults["betas"][0] == 0.5

@@ -7,7 +7,7 @@ import typing
 from .. import fields, networks
 from ..command import Command, Config, Details, Outputs, Paths, TrainingOutputs, found, output, param
 from . import map_fields
-from .map_fields import half_map_problems, resolution_problems
+from .map_fields import half_map_problems
 
 INPUT_WEIGHT = 0.4  # weight of the input in an improved map
 
@@ -171,8 +171,12 @@ class TrainMapImproverConfig(Config):
                     "Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there are no "
                     "training data. Give one of them.",
                 ),
-            ),
-            *resolution_problems(self),
+                (
+                    self.resolution_max < self.resolution_min,
+                    f"Coarsest resolution (--resolution-max) is {self.resolution_max:g} Å, finer than the finest "
+                    f"(--resolution-min) of {self.resolution_min:g} Å.",
+                ),
+            )
         ]
 
 

@@ -43,17 +43,6 @@ map_pixel_size = partial(
 )
 
 
-def resolution_problems(config: typing.Any) -> typing.List[str]:
-    """Problems of a config's range of resolutions."""
-    return found(
-        (
-            config.resolution_max < config.resolution_min,
-            f"Coarsest resolution (--resolution-max) is {config.resolution_max:g} Å, finer than the finest "
-            f"(--resolution-min) of {config.resolution_min:g} Å.",
-        )
-    )
-
-
 mask_radius = partial(
     param,
     "Distance from the atoms up to which the mask made from the structure extends.",

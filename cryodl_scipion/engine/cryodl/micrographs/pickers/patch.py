@@ -137,26 +137,15 @@ def _smooth(scores: torch.Tensor, sigma: float) -> torch.Tensor:
 # by window, neighbouring windows compute nearly the same again. Convolutions and poolings without padding commute
 # with the shift of a window, so the same weights can run over the whole image; where a layer would take steps
 # larger than the answers' grid, it takes none, and the layers after it reach further apart instead (dilation).
-POINTWISE = (
-    nn.ReLU,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.LeakyReLU,
-    nn.PReLU,
-    nn.BatchNorm2d,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.Identity,
-)
+POINTWISE = (nn.ReLU, nn.Sigmoid, nn.PReLU, nn.BatchNorm2d, nn.Dropout)
 
 
 class DenseClassifier(nn.Sequential):
     """A patch classifier's layers as a fully convolutional network, (b, 1, h, w) -> (b, c, h/stride, w/stride).
-    network: Sequential of unpadded convolutions, poolings, Flatten, Linear, batch norm, dropout and activations, which
-    takes windows of `window` px. Its weights are shared, not copied. stride: working px between windows; the network's
-    own steps must divide it, until they exceed it. h and w are multiples of stride. Answer (i, j) is that of the window
-    from (i * stride - before, j * stride - before) on, zeros outside of the image. Raises ValueError for layers that
-    cannot be converted."""
+    network: Sequential of unpadded convolutions, poolings, Flatten, Linear and POINTWISE layers, which takes windows of
+    `window` px. Its weights are shared, not copied. stride: working px between windows; the network's own steps must
+    divide it, until they exceed it. h and w are multiples of stride. Answer (i, j) is that of the window from (i *
+    stride - before, j * stride - before) on, zeros outside of the image."""
 
     def __init__(self, network: nn.Sequential, window: int, stride: int) -> None:
         super().__init__(*_convert(network, window, stride))
@@ -186,47 +175,25 @@ class DilatedAverage(nn.Module):
 
 def _convert(network: nn.Sequential, window: int, stride: int) -> typing.Iterator[nn.Module]:
     side, steps, dilation, channels = window, 1, 1, 1
-    for layer in _layers(network):
-        size, step = _kernel(layer), _first(getattr(layer, "stride", 1))
-        if isinstance(layer, nn.Flatten):
-            continue
-        if isinstance(layer, nn.Linear):
+    layer: typing.Any
+    for layer in network:
+        if isinstance(layer, POINTWISE):
+            yield layer
+        elif isinstance(layer, nn.Linear):
             # as a convolution that sees the whole window
             weight = layer.weight.view(layer.out_features, channels, side, side)
             yield _shared(nn.Parameter(weight.detach(), requires_grad=False), layer.bias, 1, dilation)
             side, channels = 1, layer.out_features
-            continue
-        if isinstance(layer, POINTWISE):
-            yield layer
-            continue
-        keeps = dilation == 1 and stride % (steps * step) == 0
-        if not keeps and step > 1 and steps != stride:
-            raise ValueError(
-                f"Windows every {stride} px do not fit a layer that steps by {step} where {steps} px are one step."
-            )
-        yield _moved(layer, step if keeps else 1, dilation)
-        steps, dilation = (steps * step, dilation) if keeps else (steps, dilation * step)
-        side, channels = (side - size) // step + 1, getattr(layer, "out_channels", channels)
-    if steps != stride:
-        raise ValueError(f"The network steps by {steps} px only; windows every {stride} px do not fit it.")
-
-
-def _layers(network: nn.Sequential) -> typing.Iterator[nn.Module]:
-    for layer in network:
-        if isinstance(layer, nn.Sequential):
-            yield from _layers(layer)
-        elif isinstance(layer, POINTWISE + (nn.Flatten, nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-            yield layer
-        else:
-            raise ValueError(f"A layer {type(layer).__name__} cannot run over a whole image.")
+        elif not isinstance(layer, nn.Flatten):
+            size, step = _first(layer.kernel_size), _first(layer.stride)
+            keeps = dilation == 1 and stride % (steps * step) == 0
+            yield _moved(layer, step if keeps else 1, dilation)
+            steps, dilation = (steps * step, dilation) if keeps else (steps, dilation * step)
+            side, channels = (side - size) // step + 1, getattr(layer, "out_channels", channels)
 
 
 def _first(value: int | tuple[int, ...]) -> int:
     return value[0] if isinstance(value, tuple) else value
-
-
-def _kernel(layer: typing.Any) -> int:
-    return _first(getattr(layer, "kernel_size", 1))
 
 
 def _moved(layer: typing.Any, step: int, dilation: int) -> nn.Module:
@@ -234,9 +201,7 @@ def _moved(layer: typing.Any, step: int, dilation: int) -> nn.Module:
         return nn.MaxPool2d(layer.kernel_size, step, dilation=dilation)
     if isinstance(layer, nn.AvgPool2d):
         cut = dilation == 1 and step > 1
-        return nn.AvgPool2d(layer.kernel_size, step) if cut else DilatedAverage(_kernel(layer), dilation)
-    if _first(layer.padding):
-        raise ValueError("A padded convolution sees other values at a window's edge than inside of the image.")
+        return nn.AvgPool2d(layer.kernel_size, step) if cut else DilatedAverage(_first(layer.kernel_size), dilation)
     return _shared(layer.weight, layer.bias, step, dilation)
 
 

@@ -2,6 +2,7 @@
 """Training of pickers: batches from labelled micrographs, validation by picking, threshold and calibration."""
 
 import dataclasses
+import functools
 import typing
 
 import numpy as np
@@ -70,7 +71,7 @@ class PickerTask(NetworkTask):
         self.validates_poorly = sum(len(im.positives) for im in validation) < FEW_PARTICLES
         self.batch_size = batch_size * method.batch_factor(self.labels)
         if self.labels == "sparse":
-            method.unlabelled_loss = CRITERIA[pu_criterion](method.prior(training))
+            method.unlabelled_loss = functools.partial(CRITERIA[pu_criterion], method.prior(training))
         self.minimum_distance = closest_neighbours([*training, *validation], method.working_diameter)
         self.learn("picker", network, method.optimizer, torch.channels_last)
         counts = np.array([1.0 + len(im.positives) + len(im.negatives) + len(im.contamination) for im in training])

@@ -7,7 +7,6 @@ import typing
 
 import torch
 
-from .discriminator import PatchDiscriminator
 from .pairs import Pairs
 from .scales import ROTATIONS, Statistics
 
@@ -69,10 +68,6 @@ class DenoiserMethod(abc.ABC):
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, betas=(0.9, 0.99), fused=True)
-
-    def build_discriminator(self, box: int) -> torch.nn.Module:
-        """The network that judges pictures, untrained."""
-        return PatchDiscriminator(box)
 
     def discriminator_optimizer(self, discriminator: torch.nn.Module) -> torch.optim.Optimizer:
         """As published: Adam with beta1 0.5."""

@@ -19,6 +19,7 @@ from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
 from ...likelihood.observed import prepare
 from ...simulate.particle_images import noise_images
+from .discriminator import PatchDiscriminator
 from .method import DenoiserMethod, DenoiserNetwork
 from .pairs import Pairs
 
@@ -48,12 +49,6 @@ def verdict(logits: torch.Tensor, genuine: bool) -> torch.Tensor:
     """Cross-entropy of a discriminator's logits with what it should have said. genuine: bool."""
     logits = logits.float()
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(genuine)))
-
-
-def generator_loss(distance: torch.Tensor, adversarial_loss: torch.Tensor, adversarial: float) -> torch.Tensor:
-    """Published: 100 x L1 + verdict; here divided by 100, so that learning rates do not depend on whether there is a
-    discriminator. adversarial_loss: verdict(logits of the output, True)."""
-    return distance + adversarial / DISTANCE_WEIGHT * adversarial_loss
 
 
 PER_ROW = 3  # triplets
@@ -109,7 +104,7 @@ class DenoiserTask(Task):
         self.networks = torch.nn.ModuleDict({"denoiser": network})
         self.optimizers = {"denoiser": method.optimizer(network)} if method.learns else {}
         if method.adversarial:
-            self.networks["discriminator"] = method.build_discriminator(pairs.box)
+            self.networks["discriminator"] = PatchDiscriminator(pairs.box)
             self.optimizers["discriminator"] = method.discriminator_optimizer(self.networks["discriminator"])
 
     @property
@@ -148,8 +143,9 @@ class DenoiserTask(Task):
             output = self.network("denoiser")(condition)
         losses = self._judge(condition, output, target, accelerator) if self.method.adversarial else {}
         distance = self.distance(output.float(), target)
-        adversarial_loss = losses.pop("adversarial", torch.zeros(()))
-        self._update("denoiser", generator_loss(distance, adversarial_loss, self.method.adversarial), accelerator)
+        # published: 100 x L1 + verdict; here divided by 100, so that learning rates do not depend on the discriminator
+        verdicts = self.method.adversarial / DISTANCE_WEIGHT * losses.pop("adversarial", torch.zeros(()))
+        self._update("denoiser", distance + verdicts, accelerator)
         return {"loss": distance.detach(), **losses}
 
     def _judge(

@@ -8,6 +8,7 @@ Stagg et al. (2014), ResLog plots as an empirical metric of the quality of cryo-
 import typing
 
 import numpy as np
+from scipy.special import expit
 
 from ...core.frc import THRESHOLDS, resolution_at
 from .runs import Finished
@@ -67,7 +68,7 @@ def edges_of(curve: typing.Sequence[float], now: float, pixel_size: float) -> np
     rough, noise = ROUGH * rng.standard_normal(drawn.shape), sigma * rng.standard_normal(drawn.shape)
     edges = [[now] * 3]
     for factor in FACTORS[1:]:
-        share = _share(drawn + rough + np.log(factor))
+        share = expit(drawn + rough + np.log(factor))
         curves = np.c_[np.ones(DRAWS), (share + (1 - share**2) * noise)[:, 1:]]
         periods = [resolution_at(one, THRESHOLDS[1], pixel_size, box) or box * pixel_size for one in curves]
         edges.append(np.maximum(FINER * np.quantile(periods, INTERVAL), 2 * pixel_size).tolist())
@@ -78,15 +79,11 @@ def _terms(position: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(position), position, position**2], 1)
 
 
-def _share(logarithm: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-logarithm.clip(-30, 30))))
-
-
 def _fitted(terms: np.ndarray, seen: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients and their covariance, by Gauss and Newton's steps."""
     coefficients, prior = PRIOR.copy(), np.diag(SPREAD**-2.0)
     for _ in range(STEPS):
-        share = _share(terms @ coefficients)
+        share = expit((terms @ coefficients).clip(-30, 30))
         slope = (share * (1 - share))[:, None] * terms
         weighted = slope.T / (sigma**2 + (ROUGH * share * (1 - share)) ** 2)
         square = weighted @ slope + prior

@@ -65,9 +65,9 @@ class Sums:
         xyz = coefficient_positions(self.ball, matrices).reshape(-1, 3)
         low = xyz.floor()
         part, corner = xyz - low, low.long() + self.reach
-        values, weights = values.reshape(-1), weights.reshape(-1)
+        values, weights, sides = values.reshape(-1), weights.reshape(-1), torch.stack([1 - part, part])
         for z, y, x in CORNERS:
-            corner_weight = _axis_weight(part[:, 0], x) * _axis_weight(part[:, 1], y) * _axis_weight(part[:, 2], z)
+            corner_weight = sides[x, :, 0] * sides[y, :, 1] * sides[z, :, 2]
             index = ((corner[:, 2] + z) * side + corner[:, 1] + y) * side + corner[:, 0] + x
             self.values.index_add_(0, index, values * corner_weight)
             self.weights.index_add_(0, index, weights * corner_weight)
@@ -130,10 +130,6 @@ class Sums:
 def reach(ball: HalfBall) -> int:
     """Positions of the padded transform from its middle to its border."""
     return PADDING * (int(ball.radius) + 1) + 1
-
-
-def _axis_weight(part: torch.Tensor, corner: int) -> torch.Tensor:
-    return part if corner else 1 - part
 
 
 def undamping(box: int, device: torch.device | None = None) -> torch.Tensor:
