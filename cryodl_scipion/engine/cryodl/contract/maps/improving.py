@@ -159,25 +159,23 @@ class TrainMapImproverConfig(Config):
     batch_size: typing.Optional[int] = fields.batch_size("Boxes per training step.", limits=(1, 1024))
 
     def check_together(self) -> typing.List[str]:
-        return [
-            *found(
-                (
-                    not self.pairs and not self.structures,
-                    "No training data are given. Give pairs of maps and models (--pairs), or structures to simulate "
-                    "from (--structures).",
-                ),
-                (
-                    not self.pairs and self.structures and not self.simulated,
-                    "Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there are no "
-                    "training data. Give one of them.",
-                ),
-                (
-                    self.resolution_max < self.resolution_min,
-                    f"Coarsest resolution (--resolution-max) is {self.resolution_max:g} Å, finer than the finest "
-                    f"(--resolution-min) of {self.resolution_min:g} Å.",
-                ),
-            )
-        ]
+        return found(
+            (
+                not self.pairs and not self.structures,
+                "No training data are given. Give pairs of maps and models (--pairs), or structures to simulate "
+                "from (--structures).",
+            ),
+            (
+                not self.pairs and self.structures and not self.simulated,
+                "Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there are no "
+                "training data. Give one of them.",
+            ),
+            (
+                self.resolution_max < self.resolution_min,
+                f"Coarsest resolution (--resolution-max) is {self.resolution_max:g} Å, finer than the finest "
+                f"(--resolution-min) of {self.resolution_min:g} Å.",
+            ),
+        )
 
 
 class TrainMapImproverOutputs(TrainingOutputs):

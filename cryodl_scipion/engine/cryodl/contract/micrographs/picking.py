@@ -241,7 +241,7 @@ class AutoPickOutputs(PickOutputs):
 
 def best_round(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> int:
     """Number of the round with the largest separation, the first of equals; a round without one is worse than all."""
-    return max(entries, key=lambda e: (-1.0 if e["separation"] is None else e["separation"], -e["round"]))["round"]
+    return int(max(entries, key=lambda e: (-1.0 if e["separation"] is None else e["separation"], -e["round"]))["round"])
 
 
 FILAMENT_CONTRASTS = ("dark", "bright")
