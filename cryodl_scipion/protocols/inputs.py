@@ -291,8 +291,7 @@ class PluginProtocol(KeepsOutputs):
     def iterDefinitionAttributes(self) -> Iterator[Tuple[str, Any]]:
         """(name, value) of each field, again for each former name: workflows are read by these names."""
         yield from super().iterDefinitionAttributes()
-        for former, name in self._presentNames.items():
-            yield former, getattr(self, name)
+        yield from ((former, getattr(self, name)) for former, name in self._presentNames.items())
 
     @classmethod
     def getClassPackageName(cls) -> str:

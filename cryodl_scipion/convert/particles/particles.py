@@ -52,9 +52,8 @@ class ArrivingParticles:
 def itemsOf(particles: SetOfParticles, ids: Set[int]) -> Iterator[Any]:
     """The items of a set with these ids, in its order; each is the set's own object and changes with the next."""
     # one pass over the range that holds them; Scipion's sets know no IN
-    for item in particles.iterItems(where=f"id>={min(ids)} AND id<={max(ids)}"):
-        if item.getObjId() in ids:
-            yield item
+    within = particles.iterItems(where=f"id>={min(ids)} AND id<={max(ids)}")
+    return (item for item in within if item.getObjId() in ids)
 
 
 # Attributes of items that RELION's plugin keeps under these names.

@@ -88,12 +88,10 @@ def classNames(subtomograms: EMSet, numbers: Sequence[int]) -> List[str]:
 def _items(subtomograms: EMSet) -> Any:
     """(item, class number) one after another; the item is the set's own object and changes with the next."""
     if not isinstance(subtomograms, SetOfClassesSubTomograms):
-        for item in subtomograms.iterItems():
-            yield item, item.getClassId() or 0
+        yield from ((item, item.getClassId() or 0) for item in subtomograms.iterItems())
         return
     for number in [item.getObjId() for item in subtomograms.iterItems()]:
-        for item in subtomograms[number].iterItems():
-            yield item, number
+        yield from ((item, number) for item in subtomograms[number].iterItems())
 
 
 # ----- columns: (names, function of an item that gives their values)

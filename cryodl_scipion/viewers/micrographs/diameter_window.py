@@ -77,12 +77,16 @@ class ImagesToFilter(Pictures):
     names: of the images. finest, coarsest: Å between which a resolution makes sense."""
 
     def __init__(self, particles: Any, structures: Any) -> None:
-        makers: List[Tuple[str, str, Optional[int], float]] = []
-        for volume in (s for s in structures if isinstance(s, Volume)):
-            for axis, name in ((0, "z"), (1, "y"), (2, "x")):
-                makers.append((f"map along {name}", volume.getFileName(), axis, volume.getSamplingRate()))
-        for number, name in enumerate([] if particles is None else firstNames(particles, _SHOWN), 1):
-            makers.append((f"particle {number}", name, None, particles.getSamplingRate()))
+        makers: List[Tuple[str, str, Optional[int], float]] = [
+            (f"map along {name}", volume.getFileName(), axis, volume.getSamplingRate())
+            for volume in structures
+            if isinstance(volume, Volume)
+            for axis, name in enumerate("zyx")
+        ]
+        makers += [
+            (f"particle {number}", name, None, particles.getSamplingRate())
+            for number, name in enumerate([] if particles is None else firstNames(particles, _SHOWN), 1)
+        ]
         Pictures.__init__(self, [maker[0] for maker in makers])
         self.pixelSizes = [maker[3] for maker in makers]
         self.finest = 2 * min(self.pixelSizes, default=1)

@@ -241,8 +241,7 @@ class MapPairs:
         number = min(CHECKED, 16 * len(self.validation))
         stored = (self.validation[k % len(self.validation)] for k in range(number))
         boxes = [dataclasses.replace(cut_box(pair, atoms, rng, 0.0), resolution=known) for pair, atoms, known in stored]
-        for start in range(0, number, count):
-            yield self.batch(boxes[start : start + count], rng)
+        yield from (self.batch(boxes[start : start + count], rng) for start in range(0, number, count))
 
     def batch(self, boxes: typing.Sequence[Box], rng: np.random.Generator) -> Batch:
         """Tensors of Boxes: maps and targets (b, 1, BOX, BOX, BOX); places (b, n, p, 3) about their atoms and weights

@@ -84,9 +84,7 @@ def kept_atoms(structure: gemmi.Structure) -> typing.Iterator[gemmi.Atom]:
 def _groups(structure: gemmi.Structure) -> typing.Iterator[tuple[gemmi.Chain, gemmi.Residue]]:
     """(chain, residue) of the first model and conformation, without waters."""
     for chain in structure[0]:
-        for group in chain.first_conformer():
-            if not group.is_water():
-                yield chain, group
+        yield from ((chain, group) for group in chain.first_conformer() if not group.is_water())
 
 
 def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:

@@ -85,9 +85,11 @@ def _matched(
         gain = np.zeros((len(rows), len(columns)))
         maximum = distance * (min(gain.shape) + 1)  # one pair more outweighs the distances of all
         gain[row, column] = maximum - near.data[part]
-        for a, b in zip(*linear_sum_assignment(gain, maximize=True)):
-            if gain[a, b] > 0:
-                pairs.append((mine[rows[a]][0], theirs[columns[b]][0], float(maximum - gain[a, b])))
+        pairs += [
+            (mine[rows[a]][0], theirs[columns[b]][0], float(maximum - gain[a, b]))
+            for a, b in zip(*linear_sum_assignment(gain, maximize=True))
+            if gain[a, b] > 0
+        ]
     return pairs
 
 

@@ -135,8 +135,7 @@ def _differences(
     search: Search, config: AssignOrientationsConfig, value: dict[str, typing.Any], path: Path
 ) -> typing.Iterator[tuple[bool, str]]:
     """Whether kept controls are not those of a Search, and what to say. What takes longest is looked at last."""
-    for name, wanted in _same(search, config).items():
-        yield value.get(name) != wanted, f"the {name} differs"
+    yield from ((value.get(name) != wanted, f"the {name} differs") for name, wanted in _same(search, config).items())
     now, noise = _like(search), path.with_name(Path(value["noise_control"]["name"]).name)
     defocus = float(np.abs(np.subtract(now["defocus"], value["defocus"])).max())
     yield defocus > DEFOCUS, f"the range of defocus differs by more than {DEFOCUS:g} Å"

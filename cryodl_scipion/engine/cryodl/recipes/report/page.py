@@ -327,9 +327,11 @@ def _numbers(numbers: list[tuple[str, str]]) -> str:
 def _alarms(content: Content) -> str:
     css, said = ("alarms", _list(content.alarms)) if content.alarms else ("calm", "None.")
     parts = [f'<h2>Alarms</h2><div class="{css}" id="alarms">{said}</div>']
-    for title, sentences in (("Warnings", content.warnings), ("Files that cannot be read", content.malformed)):
-        if sentences:
-            parts.append(f'<h2>{title}</h2><div class="warnings">{_list(sentences)}</div>')
+    parts += [
+        f'<h2>{title}</h2><div class="warnings">{_list(sentences)}</div>'
+        for title, sentences in (("Warnings", content.warnings), ("Files that cannot be read", content.malformed))
+        if sentences
+    ]
     return "\n".join(parts)
 
 
