@@ -161,7 +161,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         self.assertIn("what the model learned", axes.get_title())
 
     def test_the_half_maps_are_seen_beside_the_map(self):
-        maps = self.panel(self.map, "showSlices")._arguments[0]["map"]
+        maps = self.panel(self.map, "showSlices")._arguments[1]["map"]
         self.assertEqual(list(maps), ["map", "half-map 1", "half-map 2"])
         self.assertTrue(all(os.path.exists(path) for path in maps.values()), maps)
 
