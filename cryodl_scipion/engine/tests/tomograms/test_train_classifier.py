@@ -270,3 +270,24 @@ def test_too_few_validation_subtomograms_call_none_unknown_and_say_so(model):
     assert result.outputs["counts"]["unknown"] == 0 and any(
         "--rejected-fraction 0.02 or more" in w for w in result.warnings
     )
+
+
+def test_ten_examples_of_a_class_state_what_holds_and_know_strangers(tmp_path):
+    """Of three tomograms: validated in turn, so that there are enough to compare strangers with."""
+    for name, members, count, seed in (
+        ("train", NAMES, 10, 1),
+        ("test", NAMES, 20, 2),
+        ("odd", ["corner", None], 20, 3),
+    ):
+        volumes, classes, _, _ = subtomograms(members, count, snr=0.5, seed=seed)
+        write_set(tmp_path, volumes, classes, name=name)
+    assert run(tmp_path, "train-classifier", "--subtomograms", "train.star", "--output", "model") == 0
+    card = json.loads((tmp_path / "model" / "card.json").read_text())
+    metrics = card["validation"]
+    assert metrics["number"] == 30 == len(metrics["unknown_confidence"]) and "in 5 parts" in card["training"]["split"]
+    assert classify(tmp_path, "test.star", "test/found.star", "--ground-truth") == 0
+    known = outputs(tmp_path)
+    assert metrics["interval"][0] <= known["accuracy"] <= metrics["interval"][1] and known["accuracy"] > 0.7
+    assert known["counts"]["unknown"] <= 12
+    assert classify(tmp_path, "odd.star", "odd/found.star") == 0
+    assert outputs(tmp_path)["counts"]["unknown"] >= 20  # of 40, half of which is noise

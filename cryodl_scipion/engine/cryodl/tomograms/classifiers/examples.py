@@ -126,9 +126,9 @@ def split(
 
 def folds(examples: Examples, seed: int) -> list[np.ndarray]:
     """Validation rows of each part of a cross-validation; together they are all rows. Empty if the validation part of
-    the examples holds FEW of every class, or if whole tomograms validate. Returns list of ndarray (n,) int."""
+    the examples holds FEW of every class. Returns list of ndarray (n,) int."""
     held = np.bincount(examples.labels[examples.validation], minlength=len(examples.names))
-    if held.min() >= FEW or BY_TOMOGRAM in examples.split:
+    if held.min() >= FEW:
         return []
     part, rng = np.zeros(len(examples.labels), int), np.random.default_rng((seed, 78))
     for label in range(len(examples.names)):

@@ -26,23 +26,26 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
     folder, device = training.take_folder(), training.take_device()
     _say_start(config, method, examples, training.device_name)
     training.start()
-    weights = _learn(config, method, examples, training)
-    card = first_card(config, examples)
     parts = [] if method.learns_by_steps else folds(examples, config.seed)
     if parts:
         how = f"cross-validation in {len(parts)} parts, because a fifth of so few would tell little."
-        examples = dataclasses.replace(examples, split=f"{config.subtomograms}: {how}")
+        everything = np.arange(len(examples.labels))
+        examples = dataclasses.replace(
+            examples, training=everything, validation=everything, split=f"{config.subtomograms}: {how}"
+        )
         print(examples.split)
+    weights, card = _learn(config, method, examples, training), first_card(config, examples)
+    if parts:
         weights, prediction = method.cross_validated(examples, parts, weights, config, device)
-        examples = dataclasses.replace(examples, validation=np.arange(len(examples.labels)))
     else:
         predictor = method.predictor(card, weights, device)
         prediction = method.validated(predictor, examples, config.batch_size or method.batch_size)
+        weights = method.completed(weights, examples, config, device)
     temperature, metrics = validated(prediction, examples.labels[examples.validation])
     card = whole_card(card, examples, temperature, metrics, training)
     title = f"{card['name']}: validation, accuracy {metrics['accuracy']:.3f}"
     confusion.plot_confusion(metrics["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
-    training.finish(card, method.completed(weights, examples, config, device))
+    training.finish(card, weights)
     run.warn(*card_warnings(card))
     run.summary(
         f"Model: {config.output}, {config.network}, of {', '.join(card['classes'])}: accuracy "
