@@ -8,21 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..contract import (
-    AutoPickConfig,
-    DenoiseMicrographsConfig,
-    DenoiseTomogramsConfig,
-    TrainClassifierConfig,
-    TrainDenoiserConfig,
-    TrainDetectorConfig,
-    TrainFilamentPickerConfig,
-    TrainGeneralPickerConfig,
-    TrainGeneralSegmenterConfig,
-    TrainMapImproverConfig,
-    TrainMicrographDenoiserConfig,
-    TrainPickerConfig,
-    TrainSegmenterConfig,
-)
+from .. import contract
 from ..core.devices import device_name
 from ..io import unfinished
 from ..io.plots import can_draw, plot_learning_curve
@@ -31,19 +17,19 @@ from .processes import accelerator_for
 from .training import CHECKPOINT, METRICS, FitReport, Schedule, fit
 
 TrainingConfig = (
-    AutoPickConfig
-    | DenoiseMicrographsConfig
-    | DenoiseTomogramsConfig
-    | TrainClassifierConfig
-    | TrainDenoiserConfig
-    | TrainDetectorConfig
-    | TrainFilamentPickerConfig
-    | TrainGeneralPickerConfig
-    | TrainGeneralSegmenterConfig
-    | TrainMapImproverConfig
-    | TrainMicrographDenoiserConfig
-    | TrainPickerConfig
-    | TrainSegmenterConfig
+    contract.AutoPickConfig
+    | contract.DenoiseMicrographsConfig
+    | contract.DenoiseTomogramsConfig
+    | contract.TrainClassifierConfig
+    | contract.TrainDenoiserConfig
+    | contract.TrainDetectorConfig
+    | contract.TrainFilamentPickerConfig
+    | contract.TrainGeneralPickerConfig
+    | contract.TrainGeneralSegmenterConfig
+    | contract.TrainMapImproverConfig
+    | contract.TrainMicrographDenoiserConfig
+    | contract.TrainPickerConfig
+    | contract.TrainSegmenterConfig
 )
 MAX_VALIDATIONS = 16
 MIN_STEPS = 10  # between two validations

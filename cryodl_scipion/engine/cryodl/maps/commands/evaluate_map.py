@@ -10,20 +10,10 @@ import numpy as np
 from ...contract import EvaluateMapConfig, EvaluateMapOutputs, half_map_resolutions, half_map_verdict, split_verdict
 from ...running.runner import Run, command
 from ..measures import measure, report
+from ..measures import volume as volumes
 from ..measures.atoms import check_overlap, dense_mask, read_atoms
 from ..measures.doubt import tested_halves
 from ..measures.half_map_test import of_their_halves
-from ..measures.volume import (
-    SAME_MAP,
-    Volume,
-    check_contrast,
-    check_halves,
-    check_positive,
-    check_same_grid,
-    other_position,
-    read_mask,
-    read_volume,
-)
 
 Metrics = dict[str, typing.Any]
 
@@ -54,27 +44,27 @@ def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
 
 def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
     """Metrics as JSON holds them, and details for pictures."""
-    volume, mask = read_volume(config.map, config.pixel_size), None
-    check_positive(volume)
+    volume, mask = volumes.read_volume(config.map, config.pixel_size), None
+    volumes.check_positive(volume)
     if config.mask:
-        mask, said = read_mask(config.mask, volume, config.pixel_size)
+        mask, said = volumes.read_mask(config.mask, volume, config.pixel_size)
         run.warn(*said)
-    halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
+    halves = [volumes.read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     for half in halves:
-        check_same_grid(volume, half, "half-map")
-        run.warn(*other_position(volume, half, "half-map"))
-        if check_contrast(half, volume) > SAME_MAP:
+        volumes.check_same_grid(volume, half, "half-map")
+        run.warn(*volumes.other_position(volume, half, "half-map"))
+        if volumes.check_contrast(half, volume) > volumes.SAME_MAP:
             run.warn(
                 f"The map {config.map} and the half-map {half.path} are the same: the metrics of the map are those "
                 "of half of the data."
             )
-    processed = [read_volume(path, config.pixel_size, "processed half-map") for path in config.processed]
+    processed = [volumes.read_volume(path, config.pixel_size, "processed half-map") for path in config.processed]
     for half in processed:
-        check_same_grid(volume, half, "processed half-map")
+        volumes.check_same_grid(volume, half, "processed half-map")
     if processed:
-        check_halves(processed)
+        volumes.check_halves(processed)
     if halves:
-        check_halves(halves)
+        volumes.check_halves(halves)
         if not volume.isotropic:
             run.warn(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
     metrics: Metrics = dict(map=str(config.map), mask=str(config.mask), structure=config.structure)
@@ -90,15 +80,20 @@ def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
 
 
 def _against_model(
-    config: EvaluateMapConfig, volume: Volume, mask: np.ndarray | None, metrics: Metrics, details: Metrics, run: Run
+    config: EvaluateMapConfig,
+    volume: volumes.Volume,
+    mask: np.ndarray | None,
+    metrics: Metrics,
+    details: Metrics,
+    run: Run,
 ) -> np.ndarray:
     """Adds the metrics of a map and of the one before against the model, and their details. Returns the mask."""
     atoms = read_atoms(str(config.structure))
     run.warn(*atoms.notes, *check_overlap(volume, atoms))
-    before = read_volume(config.before, config.pixel_size) if config.before else None
+    before = volumes.read_volume(config.before, config.pixel_size) if config.before else None
     if before is not None:
-        check_same_grid(volume, before, "original map")
-        run.warn(*other_position(volume, before, "original map"))
+        volumes.check_same_grid(volume, before, "original map")
+        run.warn(*volumes.other_position(volume, before, "original map"))
     reference = details["reference"] = measure.reference_for(volume, atoms, mask, config.mask_radius)
     measured, details["map"] = measure.measure_map(volume, reference)
     metrics.update(atoms=len(atoms), **measured)
@@ -118,8 +113,8 @@ def _against_model(
 
 def _halves(
     config: EvaluateMapConfig,
-    halves: typing.Sequence[Volume],
-    processed: typing.Sequence[Volume],
+    halves: typing.Sequence[volumes.Volume],
+    processed: typing.Sequence[volumes.Volume],
     mask: np.ndarray,
     details: Metrics,
     run: Run,

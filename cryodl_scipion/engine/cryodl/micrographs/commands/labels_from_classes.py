@@ -22,18 +22,7 @@ from ...contract import (
 )
 from ...io import coordinates, micrographs, particle_positions
 from ...running.runner import Run, command
-from ..byhand.from_classes import (
-    NOTHING,
-    ClassLabels,
-    Extracted,
-    check_corner,
-    check_on_picks,
-    check_scores,
-    labels_of_classes,
-    placed,
-    rejected_of,
-    within_micrographs,
-)
+from ..byhand import from_classes
 from ..byhand.store import FROM_CLASSES, HandPicks
 
 _NO_PICKS = np.zeros((0, 2)), np.zeros(0)
@@ -57,18 +46,23 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
     with_particles = [(name, path) for name, path in named.items() if name in kept or name in classified]
     shapes = run.each(with_particles, "micrograph", "read", lambda _, path: micrographs.micrograph_shape(path))
     kept, classified = ({k: v for k, v in one.items() if k in shapes} for one in (kept, classified))
-    kept = within_micrographs(kept, f"{config.kept} (--kept)", named, shapes, config, run)
-    classified = within_micrographs(classified, f"{config.classified} (--classified)", named, shapes, config, run)
+    kept = from_classes.within_micrographs(kept, f"{config.kept} (--kept)", named, shapes, config, run)
+    classified = from_classes.within_micrographs(
+        classified, f"{config.classified} (--classified)", named, shapes, config, run
+    )
     if config.coordinates:
-        run.warn(*check_on_picks(kept, picks, shapes, reach, config), *check_scores(kept, picks, reach, config))
+        run.warn(
+            *from_classes.check_on_picks(kept, picks, shapes, reach, config),
+            *from_classes.check_scores(kept, picks, reach, config),
+        )
     else:
-        run.warn(*check_corner([*kept.items(), *classified.items()], shapes, config))
+        run.warn(*from_classes.check_corner([*kept.items(), *classified.items()], shapes, config))
     labels = {}
     for name in shapes:
-        good = kept.get(name, NOTHING)
-        bad = rejected_of(classified.get(name, NOTHING), good, reach)
+        good = kept.get(name, from_classes.NOTHING)
+        bad = from_classes.rejected_of(classified.get(name, from_classes.NOTHING), good, reach)
         of_picks = picks.get(name, _NO_PICKS)
-        labels[name] = labels_of_classes(good, bad, of_picks, shapes[name], reach, config.minimum_score)
+        labels[name] = from_classes.labels_of_classes(good, bad, of_picks, shapes[name], reach, config.minimum_score)
     count = lambda one, certain: sum(pick.certain == certain for pick in one.picks)
     made = LabelsFromClassesOutputs(
         folder=config.output,
@@ -91,7 +85,7 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
 
 def _particles(
     path: str, flag: str, named: Mapping[str, str], config: LabelsFromClassesConfig, run: Run
-) -> dict[str, Extracted]:
+) -> dict[str, from_classes.Extracted]:
     """{name: Extracted} of the micrographs at hand; what belongs to others is warned of."""
     found = particle_positions.read_particle_positions(path, config.flip_y)
     aligned = coordinates.align_keys(found, named)
@@ -108,7 +102,9 @@ def _particles(
             f"{counted(count, 'particle')} of {path} ({flag}) are of {counted(len(others), 'micrograph')} that are not "
             f"given, and are not used: {some_names(others)}."
         )
-    return {key: placed(one, config.scale, config.pixel_size) for key, one in aligned.items() if key in named}
+    return {
+        key: from_classes.placed(one, config.scale, config.pixel_size) for key, one in aligned.items() if key in named
+    }
 
 
 def _warnings(config: LabelsFromClassesConfig, certain: int, removed: int) -> typing.Iterator[str]:
@@ -131,7 +127,7 @@ def _warnings(config: LabelsFromClassesConfig, certain: int, removed: int) -> ty
         )
 
 
-def _write(folder: Path, labels: Mapping[str, ClassLabels], config: LabelsFromClassesConfig) -> None:
+def _write(folder: Path, labels: Mapping[str, from_classes.ClassLabels], config: LabelsFromClassesConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # first: a folder that was not finished is not taken for complete labels
     made_from = dataclasses.replace(config, micrographs=())

@@ -16,18 +16,9 @@ from ...io.model import find_model
 from ...running.runner import PROGRAM, Run, command
 from .. import templates
 from ..byhand.questions import QUESTIONS
-from ..pickers import pick_files
+from ..pickers import pick_files, pick_record
 from ..pickers.pick_new import Named, pick_new
 from ..pickers.pick_questions import answers_for, ask_about_picks, check_answers
-from ..pickers.pick_record import (
-    AVOIDED,
-    CANDIDATES,
-    PickSettings,
-    agree_with_folder,
-    earlier_notes,
-    settle,
-    typical_contrast,
-)
 from ..pickers.pictures import draw_first, forget_picks, has_changed, made_otherwise
 
 
@@ -39,16 +30,16 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         return templates.pick_by_templates(config, named, run)
     model = find_model(config.model, "picker")
     card, folder = read_card(model, "picker"), Path(config.output)
-    (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
-    settings, todo = _to_pick(config, named, settle(config, card, model), run)
-    run.warn(*earlier_notes(folder / CANDIDATES, named))
+    (folder / pick_record.CANDIDATES).mkdir(parents=True, exist_ok=True)
+    settings, todo = _to_pick(config, named, pick_record.settle(config, card, model), run)
+    run.warn(*pick_record.earlier_notes(folder / pick_record.CANDIDATES, named))
     picks = pick_files.Picks(config, model, card, settings, answers_for(config, card))
     print(
         f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already picked; particle diameter "
         + (f"{settings.particle_diameter:g} Å." if settings.particle_diameter else "to be estimated.")
     )
     for name, _ in sorted(set(named) - set(todo)):
-        ((yx, scores),) = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
+        ((yx, scores),) = read_coordinates(folder / pick_record.CANDIDATES / f"{name}.star").values()
         picks.write(name, yx, scores)
     if todo:
         settings = pick_new(todo, config, model, settings, picks, run)
@@ -58,7 +49,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
             "these were picked before. Give --overwrite to pick them again."
         )
     run.require_some(named, "micrograph", "picked")
-    settings = dataclasses.replace(settings, contrast=settings.contrast or typical_contrast(card))
+    settings = dataclasses.replace(settings, contrast=settings.contrast or pick_record.typical_contrast(card))
     good, pictures = [(n, p) for n, p in named if n in picks.counts], dict[str, str]()
     if config.pictures:
         pictures = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
@@ -102,20 +93,24 @@ def model_in_words(card: typing.Mapping[str, typing.Any]) -> str:
 
 
 def _to_pick(
-    config: PickConfig, named: Named, settings: PickSettings, run: Run
-) -> tuple[PickSettings, list[tuple[str, str]]]:
+    config: PickConfig, named: Named, settings: pick_record.PickSettings, run: Run
+) -> tuple[pick_record.PickSettings, list[tuple[str, str]]]:
     """The settings agreed with earlier runs on the folder, and the micrographs without candidates that hold still.
 
     Candidates that do not hold go before anything is picked, so that a killed run does not leave old and new ones side
     by side."""
     folder, contrast = Path(config.output), settings.contrast
     changed = {name for name, path in named if has_changed(folder, name, path)}
-    replaced = {n for n, _ in named if (folder / CANDIDATES / f"{n}.star").exists()} if config.overwrite else changed
+    replaced = (
+        {n for n, _ in named if (folder / pick_record.CANDIDATES / f"{n}.star").exists()}
+        if config.overwrite
+        else changed
+    )
     if config.overwrite:
         for name, _ in named:
             forget_picks(folder, name)
     notes: list[str] = []
-    settings = agree_with_folder(folder, settings, config.overwrite, replaced, notes)
+    settings = pick_record.agree_with_folder(folder, settings, config.overwrite, replaced, notes)
     run.warn(*notes)
     for name, path in named:
         if name in changed:
@@ -128,7 +123,7 @@ def _to_pick(
         )
     for name in replaced | otherwise:
         forget_picks(folder, name)
-    todo = [(n, p) for n, p in named if not (folder / CANDIDATES / f"{n}.star").exists()]
+    todo = [(n, p) for n, p in named if not (folder / pick_record.CANDIDATES / f"{n}.star").exists()]
     for name, _ in todo:  # areas of an earlier run, which may have avoided what this one does not
-        (folder / AVOIDED / f"{name}.json").unlink(missing_ok=True)
+        (folder / pick_record.AVOIDED / f"{name}.json").unlink(missing_ok=True)
     return settings, todo

@@ -9,18 +9,8 @@ import numpy as np
 from ...contract import Classify2DConfig, Classify2DOutputs, counted
 from ...io.particle_sets import UNUSABLE, ParticleSet, read_particles
 from ...running.runner import PROGRAM, Run, command
+from ..classes2d import earlier_classes
 from ..classes2d.classify import Classification
-from ..classes2d.earlier_classes import (
-    SUMS,
-    FormerClasses,
-    check_members,
-    former_settings,
-    likeness,
-    particle_keys,
-    read_former,
-    taken_config,
-    write_former,
-)
 from ..classes2d.records import ClassSettings, Records, class_settings, load_or_make
 from ..classes2d.results import finished_answer, former_of, load_ranker, write_answer, write_forming
 from ..classes2d.run import Pass, classify
@@ -36,9 +26,9 @@ WORK = "work"  # folder in the output's, for what is needed till all is done
 def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
     if config.again and config.classes_from is None:
         raise ValueError("--again needs the folder of an earlier run: give --classes-from.")
-    former = None if config.classes_from is None else read_former(config.classes_from)
+    former = None if config.classes_from is None else earlier_classes.read_former(config.classes_from)
     if former is not None:
-        config = taken_config(config, former)
+        config = earlier_classes.taken_config(config, former)
     particles = read_particles(config.particles)
     adds = former is not None and not config.again  # to the classes of the earlier run
     if not adds and len(particles) < 2 * config.classes:
@@ -47,9 +37,13 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
             "at least two for each class are needed, and a few tens are better. Choose fewer classes."
         )
     ranker = load_ranker()
-    settings = class_settings(config, particles) if former is None else former_settings(config, particles, former)
-    members = particle_keys(particles)
-    run.warn(*settings.notes, *(check_members(config, members, former) if former is not None else []))
+    settings = (
+        class_settings(config, particles)
+        if former is None
+        else earlier_classes.former_settings(config, particles, former)
+    )
+    members = earlier_classes.particle_keys(particles)
+    run.warn(*settings.notes, *(earlier_classes.check_members(config, members, former) if former is not None else []))
     device, folder = run.device, run.folder(config.particles, *dict.fromkeys(particles.files))
     print(
         f"{'Assigning' if adds else 'Classifying'} {len(particles)} particles {'to' if adds else 'into'} "
@@ -68,10 +62,10 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
     if not answer.probabilities.any():
         run.warn(f"The images of {config.particles} cannot be told from noise; `select-classes` keeps none of them.")
     sums = former_of(config, settings, work, answer, converged, members)
-    write_former(folder / SUMS, sums)
+    earlier_classes.write_former(folder / earlier_classes.SUMS, sums)
     run.discard(WORK)
     _tell(run, config, made, particles.optics is not None)
-    if likeness(sums, answer.quality >= GOOD) > ALIKE:
+    if earlier_classes.likeness(sums, answer.quality >= GOOD) > ALIKE:
         run.warn(
             "The averages look like each other: there may be few distinct views (unless the molecule looks alike from "
             "all sides). A first map shows which are missing; a tilted specimen would add some."
@@ -115,7 +109,11 @@ def _records(folder: Path, settings: ClassSettings, run: Run, config: Classify2D
 
 
 def _classify(
-    records: Records, config: Classify2DConfig, settings: ClassSettings, former: FormerClasses | None, run: Run
+    records: Records,
+    config: Classify2DConfig,
+    settings: ClassSettings,
+    former: earlier_classes.FormerClasses | None,
+    run: Run,
 ) -> tuple[Classification, bool]:
     def said(work: Classification, done: Pass) -> None:
         print(

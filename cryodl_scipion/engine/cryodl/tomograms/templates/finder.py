@@ -23,22 +23,7 @@ from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import scrambled_harmonics
 from ..detectors.predict import SpeciesFound, well_inside
 from ..segmenters.working_scale import WorkingTomogram, check_volume
-from .correlate import (
-    FEW,
-    MANY,
-    NYQUIST,
-    WIDE,
-    Filters,
-    Kernels,
-    Patterns,
-    SearchTile,
-    Template,
-    best_scores,
-    load_template,
-    orientations,
-    structure_density,
-    volume_ring_power,
-)
+from . import correlate
 
 
 class TemplateFinder:
@@ -67,7 +52,7 @@ class TemplateFinder:
         self.notes: list[str] = []
         self.angular_step: float | None = None
         self.orientations: int | None = None
-        self._loaded: dict[float, tuple[list[Template], list[str], list[Template]]] = {}
+        self._loaded: dict[float, tuple[list[correlate.Template], list[str], list[correlate.Template]]] = {}
         self._first(named)
 
     def _first(self, named: typing.Sequence[tuple[str, str]]) -> None:
@@ -103,10 +88,10 @@ class TemplateFinder:
             return " ".join(["without decoys (--threshold is given)", *(f"and against {one}" for one in self.others)])
         return f"in competition with {', '.join([f'{DECOYS} decoys of it', *self.others])}"
 
-    def _template(self, pixel_size: float) -> Template:
+    def _template(self, pixel_size: float) -> correlate.Template:
         if pixel_size not in self._loaded:
             structures, notes = self._structures(self.config, pixel_size)
-            limit = self.config.resolution or max(NYQUIST * pixel_size, FINELY * structures[0].resolution)
+            limit = self.config.resolution or max(correlate.NYQUIST * pixel_size, FINELY * structures[0].resolution)
             same, _ = self._structures(dataclasses.replace(self.config, resolution=limit), pixel_size)
             finely = [dataclasses.replace(one, step=structures[0].step) for one in same]
             self._loaded[pixel_size] = structures, notes, finely
@@ -114,16 +99,20 @@ class TemplateFinder:
         self.angular_step, self.orientations = template.step, len(template.angles)
         return template
 
-    def _structures(self, config: DetectParticlesConfig, pixel_size: float) -> tuple[list[Template], list[str]]:
+    def _structures(
+        self, config: DetectParticlesConfig, pixel_size: float
+    ) -> tuple[list[correlate.Template], list[str]]:
         """The template, its decoys and the other particles, seen in the same sphere, and sentences for the user."""
-        template, notes = load_template(config, pixel_size)
+        template, notes = correlate.load_template(config, pixel_size)
         decoys = (self.decoys, config.seed, config.symmetry)  # the same shapes at each resolution
         made = scrambled_harmonics(template.density, *decoys) if self.decoys else []
         found = [template, *(dataclasses.replace(template, density=one) for one in made)]
         for path in self.paths[1:]:
             notes = notes + dark_notes(path)
-            density = structure_density(path, template.pixel_size, template.box)
-            found.append(dataclasses.replace(template, density=density, angles=orientations(template.step, "C1")))
+            density = correlate.structure_density(path, template.pixel_size, template.box)
+            found.append(
+                dataclasses.replace(template, density=density, angles=correlate.orientations(template.step, "C1"))
+            )
         return found, notes
 
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
@@ -178,7 +167,7 @@ class TemplateSearch:
     def __init__(
         self,
         source: WorkingTomogram,
-        structures: typing.Sequence[Template],
+        structures: typing.Sequence[correlate.Template],
         config: DetectParticlesConfig,
         device: torch.device,
         decoys: int = 0,
@@ -189,12 +178,12 @@ class TemplateSearch:
         self.kept, self.starts = tiling(source.shape, template.box, MEMORY / (BYTES + EACH * len(structures)))
         self.sign = -1.0 if config.contrast == "dark" else 1.0
         sampled = np.random.default_rng(config.seed).permutation(len(self.starts))[:SAMPLED]
-        power = volume_ring_power(self._voxels(self.starts[n]) for n in sampled)
+        power = correlate.volume_ring_power(self._voxels(self.starts[n]) for n in sampled)
         tilts = (config.tilt_min, config.tilt_max)
-        self.filters = Filters(
+        self.filters = correlate.Filters(
             power, template.resolution, source.pixel_size, tilts, config.defocus, config.phase_flipped
         )
-        self.kernels = [Kernels(one, self.filters, device) for one in structures]
+        self.kernels = [correlate.Kernels(one, self.filters, device) for one in structures]
         self.work = len(self.starts) * sum(len(one.angles) for one in structures)  # orientations, of all tiles
         self.typical = float(np.median([self._tile(self._voxels(self.starts[n]), None).typical for n in sampled]))
 
@@ -206,15 +195,17 @@ class TemplateSearch:
         rows: list[Place] = []
         highest = lowest = 0.0
         # one structure alone takes less by itself
-        many = len(self.kernels) > 1 and FEW < self.work / len(self.starts) < MANY
-        patterns = Patterns(self.kernels) if many and len(self.kernels[0].mask.nonzero()) <= WIDE else None
+        many = len(self.kernels) > 1 and correlate.FEW < self.work / len(self.starts) < correlate.MANY
+        patterns = (
+            correlate.Patterns(self.kernels) if many and len(self.kernels[0].mask.nonzero()) <= correlate.WIDE else None
+        )
         for start in self.starts:
             tile = self._tile(self._voxels(start), self.typical)
             if patterns:
                 sides = [min(k, n - a) for k, n, a in zip(self.kept, self.source.shape, start)]
                 found = patterns.best_scores(tile, sides, progress)
             else:
-                found = [best_scores(tile, one, progress) for one in self.kernels]
+                found = [correlate.best_scores(tile, one, progress) for one in self.kernels]
             best, which, low = zip(*found)
             rows += self._places(tile, best, which, start, threshold)
             highest, lowest = max(highest, float(best[0].max())), min(lowest, low[0])
@@ -228,7 +219,7 @@ class TemplateSearch:
 
     def _places(
         self,
-        tile: SearchTile,
+        tile: correlate.SearchTile,
         best: typing.Sequence[torch.Tensor],
         which: typing.Sequence[torch.Tensor],
         start: typing.Sequence[int],
@@ -287,8 +278,8 @@ class TemplateSearch:
         result[position] = self.sign * self.source.part(there)
         return result.to(self.device)
 
-    def _tile(self, voxels: torch.Tensor, typical: float | None) -> SearchTile:
-        return SearchTile(voxels, self.filters, self.kernels[0].mask, typical)
+    def _tile(self, voxels: torch.Tensor, typical: float | None) -> correlate.SearchTile:
+        return correlate.SearchTile(voxels, self.filters, self.kernels[0].mask, typical)
 
 
 def tiling(shape: typing.Sequence[int], box: int, voxels: float) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
@@ -310,7 +301,12 @@ NEAR = 1  # voxels along each axis that a position may move by
 
 
 def refine_detection(
-    tile: SearchTile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray, rounds: int = ROUNDS, done: int = 0
+    tile: correlate.SearchTile,
+    kernels: correlate.Kernels,
+    voxel: np.ndarray,
+    angles: np.ndarray,
+    rounds: int = ROUNDS,
+    done: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The position (3,) in kept voxels of a tile, rot, tilt, psi (3,) in degrees and the score of one detection. voxel:
     (3,) where the search found it. angles: (3,) of the search, or after some rounds that are done. Turns of half a
@@ -333,7 +329,7 @@ def refine_detection(
     return voxel + refined_peaks(cube, highest[None])[0].numpy() - NEAR, best[1], best[0]
 
 
-def _around(tile: SearchTile, voxel: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def _around(tile: correlate.SearchTile, voxel: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     around = voxel - NEAR + np.indices((2 * NEAR + 1,) * 3).reshape(3, -1).T
     corners = np.clip(around, 0, np.array(tile.inverse.shape) - 1)
     patches = [tile.seen[tuple(slice(a, a + tile.box) for a in corner)].flatten() for corner in corners.tolist()]
