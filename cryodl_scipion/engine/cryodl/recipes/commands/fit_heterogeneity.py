@@ -11,19 +11,7 @@ import numpy as np
 from ...contract import FitHeterogeneityConfig, FitHeterogeneityOutputs, counted, write_json
 from ...core.devices import set_threads
 from ...io import particle_sets, relion_tables, subtomograms
-from ...latent.record import (
-    MapWriter,
-    Outcome,
-    apart_sentences,
-    draw_latent,
-    fit_record,
-    latent_clusters,
-    latent_columns,
-    require_umap,
-    verdict_sentence,
-    write_fit_volumes,
-    write_paths,
-)
+from ...latent import record as latent_record
 from ...particles.heterogeneity import fitting, gaussian_fit, map_files
 from ...particles.heterogeneity.inputs import load_inputs
 from ...running.runner import PROGRAM, Run, command
@@ -41,7 +29,7 @@ WAYS = {
 @command
 def fit_heterogeneity(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
     if config.umap:
-        require_umap()
+        latent_record.require_umap()
     set_threads()
     return (_of_subtomograms if _has_volumes(config) else _of_particles)(config, run)
 
@@ -75,7 +63,7 @@ def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityO
         rest = np.setdiff1d(np.arange(len(others)), outcome.kept)
         inputs, apart = dataclasses.replace(inputs, particles=others.subset(outcome.kept)), others.subset(rest)
         particle_sets.write_particles_star(folder / APART, apart, {})
-        run.summary(*apart_sentences(outcome.record["set_apart"], len(others)))
+        run.summary(*latent_record.apart_sentences(outcome.record["set_apart"], len(others)))
     columns, classes, said = map_files.write_classes(config, inputs, outcome, folder)
     found, limit = inputs.particles, inputs.particles.box * inputs.particles.pixel_size / inputs.radius
     said.update(contrast_deviation=float(outcome.fit.sigmas[5]), notes=inputs.notes + outcome.notes)
@@ -128,8 +116,8 @@ def _write(
     config: FitHeterogeneityConfig,
     run: Run,
     found: particle_sets.ParticleSet | subtomograms.SubtomogramSet,
-    outcome: Outcome,
-    write: MapWriter,
+    outcome: latent_record.Outcome,
+    write: latent_record.MapWriter,
     shown: tuple[float, float],
     star: Path,
     columns: dict[str, typing.Any],
@@ -140,17 +128,17 @@ def _write(
     fit, motion, folder = outcome.fit, outcome.motion, star.parent
     if outcome.method != "gaussian":
         run.take_device("cpu")
-    clusters = latent_clusters(fit.latent, config.clusters, run.seed)
-    columns = dict(latent_columns(found, fit.latent, clusters, config.umap, run.seed), **columns)
+    clusters = latent_record.latent_clusters(fit.latent, config.clusters, run.seed)
+    columns = dict(latent_record.latent_columns(found, fit.latent, clusters, config.umap, run.seed), **columns)
     if isinstance(found, subtomograms.SubtomogramSet):
         subtomograms.write_subtomograms_star(star, found, columns)
     else:
         particle_sets.write_particles_star(star, found, columns)
-    names = write_fit_volumes(folder, fit, found.box, found.pixel_size)
-    paths, record = write_paths(fit.latent, config.axes, config.maps, write)
-    draw_latent(fit.latent, clusters, verdict_sentence(motion), folder / "latent.png")
+    names = latent_record.write_fit_volumes(folder, fit, found.box, found.pixel_size)
+    paths, record = latent_record.write_paths(fit.latent, config.axes, config.maps, write)
+    latent_record.draw_latent(fit.latent, clusters, latent_record.verdict_sentence(motion), folder / "latent.png")
     head = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict, method=outcome.method)
-    more = dict(fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
+    more = dict(latent_record.fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
     write_json(folder / "heterogeneity.json", dict(head, contrast=outcome.contrast, count=len(found), **more))
     final = lambda name: str(Path(config.output) / name)
     made = FitHeterogeneityOutputs(
@@ -173,7 +161,7 @@ def _write(
     )
     noun, swing = star.stem[:-1], outcome.record.get("swing", {})
     run.summary(
-        verdict_sentence(motion),
+        latent_record.verdict_sentence(motion),
         *[swing[key] for key in swing if key == "sentence"],
         *["Noise and errors explain the differences; the latent coordinates and maps show noise."]
         * (motion.verdict != "motion"),
