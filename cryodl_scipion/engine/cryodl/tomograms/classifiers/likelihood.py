@@ -10,6 +10,7 @@ little left over as there.
 Out-of-distribution score of the likelihood classifier: what a class average explains of a subtomogram, and what
 remains, compared with subtomograms of that class."""
 
+import dataclasses
 import typing
 
 import numpy as np
@@ -104,7 +105,13 @@ class Likelihood(ClassifierMethod):
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
     def _averages(
-        self, examples: Examples, config: TrainClassifierConfig, frame: Frame, grids: Grids, device: torch.device
+        self,
+        examples: Examples,
+        config: TrainClassifierConfig,
+        frame: Frame,
+        grids: Grids,
+        device: torch.device,
+        starts: int = STARTS,
     ) -> dict[str, torch.Tensor]:
         estimates = []
         for label, name in enumerate(examples.names):
@@ -116,7 +123,7 @@ class Likelihood(ClassifierMethod):
                     observed,
                     grids,
                     config.seed + label,
-                    STARTS - known,
+                    starts - known,
                     angles=one.angles[rows] if known and one.angles is not None else None,
                     shifts=one.shifts_zyx[rows] * one.pixel_size / frame.pixel_size,
                 )
@@ -137,7 +144,8 @@ class Likelihood(ClassifierMethod):
         evidence, power = torch.zeros(len(labels), count), torch.zeros(len(labels))
         for number, rows in enumerate(parts, 1):
             print(f"Cross-validation, part {number} of {len(parts)}: {len(rows)} subtomograms.")
-            learnt = _refined(weights, examples, np.setdiff1d(np.arange(len(labels)), rows), frame, grids, device)
+            part = dataclasses.replace(examples, training=np.setdiff1d(np.arange(len(labels)), rows), validation=rows)
+            learnt = self._averages(part, config, frame, grids, device, starts=1)
             predictor = AveragesPredictor(frame, learnt, grids, device)
             evidence[rows], power[rows] = predictor.compared(examples.subtomograms, rows, examples.contrast)[:2]
         mine = evidence.double().gather(1, labels[:, None])[:, 0]
@@ -155,7 +163,12 @@ class Likelihood(ClassifierMethod):
         """The averages, refined with all examples. What is usual was learnt from averages that had not seen the
         validation part, and stays."""
         frame, grids = _grids(examples, config.resolution, device)
-        return _refined(weights, examples, np.arange(len(examples.labels)), frame, grids, device)
+        noise, estimates = weights["noise"].to(device), []
+        for label, name in enumerate(examples.names):
+            observed, rows = _of_class(examples, np.arange(len(examples.labels)), label, frame, device)
+            estimates.append(refined(observed, Estimate(weights["volumes"][label].to(device), noise), grids, ROUNDS))
+            _say(name, rows, estimates[-1], frame)
+        return dict(weights, **{name: value.cpu().contiguous() for name, value in _weights(estimates).items()})
 
     def predictor(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
@@ -176,23 +189,6 @@ def _grids(examples: Examples, resolution: float | None, device: torch.device) -
     wanted = frame_of(examples.subtomograms, examples.diameter, resolution)
     frame = Frame(examples.box, examples.pixel_size, examples.diameter, wanted.radius)
     return frame, Grids(frame, MAX_SHIFT * frame.box, device)
-
-
-def _refined(
-    weights: dict[str, torch.Tensor],
-    examples: Examples,
-    rows: np.ndarray,
-    frame: Frame,
-    grids: Grids,
-    device: torch.device,
-) -> dict[str, torch.Tensor]:
-    """Weights whose averages are of these rows alone, from the poses that the averages before give them."""
-    noise, estimates = weights["noise"].to(device), []
-    for label, name in enumerate(examples.names):
-        observed, members = _of_class(examples, rows, label, frame, device)
-        estimates.append(refined(observed, Estimate(weights["volumes"][label].to(device), noise), grids, ROUNDS))
-        _say(name, members, estimates[-1], frame)
-    return dict(weights, **{name: value.cpu().contiguous() for name, value in _weights(estimates).items()})
 
 
 def _of_class(
