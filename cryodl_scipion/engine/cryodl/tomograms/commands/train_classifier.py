@@ -23,20 +23,19 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
     if not method.learns_by_steps:
         refuse_steps(config, "steps")
     examples = _examples(config, method, run)
-    folder, device = training.take_folder(), training.take_device()
-    _say_start(config, method, examples, training.device_name)
-    training.start()
     parts = [] if method.learns_by_steps else folds(examples, config.seed)
     if parts:
         how = f"cross-validation in {len(parts)} parts, because a fifth of so few would tell little."
         everything = np.arange(len(examples.labels))
-        examples = dataclasses.replace(
-            examples, training=everything, validation=everything, split=f"{config.subtomograms}: {how}"
-        )
-        print(examples.split)
+        examples = dataclasses.replace(examples, training=everything, split=f"{config.subtomograms}: {how}")
+    print(examples.split)
+    folder, device = training.take_folder(), training.take_device()
+    _say_start(config, method, examples, training.device_name)
+    training.start()
     weights, card = _learn(config, method, examples, training), first_card(config, examples)
     if parts:
         weights, prediction = method.cross_validated(examples, parts, weights, config, device)
+        examples = dataclasses.replace(examples, validation=examples.training)
     else:
         predictor = method.predictor(card, weights, device)
         prediction = method.validated(predictor, examples, config.batch_size or method.batch_size)
@@ -73,7 +72,6 @@ def _examples(config: TrainClassifierConfig, method: ClassifierMethod, run: Run)
     run.warn(*notes, *prepare.resolution_notes(found, diameter, config.resolution))
     contrast = prepare.find_subtomogram_contrast(found, diameter, config.contrast)
     training, validation, how = split(found, labels, HELD_OUT, config.seed)
-    print(how)
     pixel_size, box = method.grid(found, diameter, config.resolution)
     return Examples(
         found, labels, numbers, names, training, validation, how, contrast, float(diameter), float(pixel_size), int(box)
