@@ -249,10 +249,8 @@ class ArrivingMicrographs(ArrivingItems):
             return
         pwutils.makePath(folder)
         like, found = like or self, self.coordinatesOn(micrographs)
-        names, scale = (
-            like.engineNames(),
-            self._picks.getMicrographs().getSamplingRate() / like._source.getSamplingRate(),
-        )
+        names, scale = like.engineNames(), self._picks.getMicrographs().getSamplingRate()
+        scale /= like._source.getSamplingRate()
         for micrograph in micrographs:
             items = found[micrograph.getMicName()]
             picks = [scaled(item.getPosition(), scale) + (anyScoreOf(item),) for item in items]

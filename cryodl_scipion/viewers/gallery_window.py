@@ -38,8 +38,7 @@ def drawTiles(
     page = np.ones((-(-len(pictures) // columns) * tile[1], columns * tile[0]))
     for position, (picture, caption) in enumerate(zip(pictures, captions)):
         x, y = position % columns * tile[0], position // columns * tile[1]
-        # of the contrast
-        left = 0.3 if pale and pale[position] else 1.0
+        left = 0.3 if pale and pale[position] else 1.0  # of the contrast
         page[y : y + height, x : x + width] = 1 - left + left * picture
         axes.text(x + width / 2, y + height + gap / 4, caption, ha="center", va="top", fontsize=8)
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")

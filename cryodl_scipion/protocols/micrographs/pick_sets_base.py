@@ -12,8 +12,6 @@ from ...convert.micrographs.picks import DIAMETER, commonMicrographs, micrograph
 from .. import kinds, protocol_base
 from ..checks import checkDiameter, checkMicrographs, listed, sayIf
 
-# Micrographs of another pixel size cover the same area but for the binning's rounding and cut edges.
-
 
 def checkPickSets(labelled: Sequence[Tuple[str, SetOfCoordinates]], growing: bool = False) -> List[str]:
     """What is wrong with sets of coordinates. labelled: [(label, SetOfCoordinates)], the first gives the frame.
@@ -61,11 +59,12 @@ def _checkTwice(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
 def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
     extent = lambda one: [side * one.getSamplingRate() for side in (one.getDim() or ())[:2]]  # Å; [] if not known
     (first, ours), *others = [(label, extent(coordinates.getMicrographs())) for label, coordinates in labelled]
+    # micrographs of another pixel size cover the same area but for the binning's rounding and cut edges
     return [
         f"The micrographs of {first} cover {ours[0]:.0f} x {ours[1]:.0f} Å and those of {label} {theirs[0]:.0f} x "
         f"{theirs[1]:.0f} Å, so their coordinates cannot be compared. Check the pixel sizes."
         for label, theirs in others
-        if any(abs(b / a - 1) > 0.05 for a, b in zip(ours, theirs))  # not the same extent
+        if any(abs(b / a - 1) > 0.05 for a, b in zip(ours, theirs))
     ]
 
 

@@ -27,8 +27,6 @@ from ..plots import Axes, Figure, drawCircles, drawFsc, drawMatrix, shortened
 from ..window import PicturesWindow
 from .viewer_picks import CountedPicks
 
-# Hues as in the engine's pictures of segmentations (tomograms/evaluation/pictures.py), bright for grey micrographs.
-
 
 class GroupedPicks(CountedPicks):
     """frame: SetOfMicrographs. picks: {micName: [(x, y (px of the micrograph), group)]}. diameter: of the particles,
@@ -90,6 +88,7 @@ class ComparedPicks(GroupedPicks):
         self.off, number = set(), self.modes.index(mode)
         self._picks, self.labels, self.colours = self._all, self._sets, None
         if number:
+            # hues as in the engine's pictures of segmentations (tomograms/evaluation/pictures.py), bright on grey
             self.labels, self.colours = ("true", "false", "missed"), ("#19e57b", "#ff4a3d", "#3d9bff")
             self._picks = [self._judged(picks, number + 1) for picks in self._all]
 
