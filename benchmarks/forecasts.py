@@ -93,5 +93,5 @@ def forecasts(run, molecule, count=300, batches=4):
         now=[one["resolution"] for one in first],
         two=[one["resolution"] for one in second],
         ten=made("all", rows.ravel())["resolution"],
-        edges=[edges_of(one["fsc"], one["resolution"], one["pixel_size"]).tolist() for one in first],
+        edges=[edges_of(one["fsc"], one["resolution"], one["pixel_size"], "C1").tolist() for one in first],
     )

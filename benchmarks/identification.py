@@ -84,7 +84,7 @@ def identify(run, kind, query, count=300, snr=0.05, folder=99):
     rows, made, cpu = ranked(
         run, f"{kind} {query}", made / "particles.star", sorted(others[:folder] + own * (kind != "absent"))
     )
-    share = lambda name: sum(float(row["share"]) for row in rows if family(row["structure"]) == family(name))
+    share = lambda name: sum(float(row["share"] or 0) for row in rows if family(row["structure"]) == family(name))
     return dict(
         structures=len(rows),
         right=family(rows[0]["structure"]) in mine,

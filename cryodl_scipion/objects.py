@@ -112,13 +112,16 @@ class CryodlModel(OfFolder, EMObject):
         return list(self._classes)
 
     def __str__(self) -> str:
-        parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or "no network"]
         what = "species" if self.getKind() == "detector" else "classes"
-        parts += [f"{len(self.getClasses())} {what}"] if self.getClasses() else []
-        parts += [f"{self.getParticleDiameter():g} Å"] if self.getParticleDiameter() else []
-        parts += [f"threshold {contract.score_text(self.getThreshold())}"] if self.getThreshold() is not None else []
+        parts = (
+            self.getFeature(),
+            self.getNetwork() or "no network",
+            f"{len(self.getClasses())} {what}" if self.getClasses() else None,
+            f"{self.getParticleDiameter():g} Å" if self.getParticleDiameter() else None,
+            None if self.getThreshold() is None else f"threshold {contract.score_text(self.getThreshold())}",
+        )
         kind = f"{self.getKind()} " if self.getKind() not in (None, "picker") else ""
-        return f"CryodlModel {kind}{self.getModelName() or 'without name'} ({', '.join(parts)})"
+        return f"CryodlModel {kind}{self.getModelName() or 'without name'} ({', '.join(filter(None, parts))})"
 
 
 class CryodlAnnotations(OfFolder, EMObject):

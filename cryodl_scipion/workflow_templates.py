@@ -79,8 +79,7 @@ class CryodlTemplate(LocalTemplate):
         print("\n".join(_leaveOut(runs, missing)))
         with open(path, "w", encoding="utf-8") as file:
             json.dump(runs, file, indent=4)
-        starts = os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv)
-        if missing and starts:
+        if missing and os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv):
             os.remove(path)
             _refuse(
                 f"No project was made, because these runs of the workflow cannot start:\n{_listed(missing)}\nInstall "
@@ -197,17 +196,13 @@ def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
             why = f"CTFFIND cannot run here. {' '.join(missing)}"
         run["object.className"] = _CTF_BY[chosen]
         if chosen == _CTFFIND:
-            _pickOnAll(runs, run)
+            # its protocol gives each micrograph a CTF, and no micrographs: pick on those that our own would sort
+            micrographs = run.pop("micrographsToPick", run.get("inputMicrographs"))
+            for one in runs:
+                if one.get("inputMicrographs") == f"{run.get('object.id')}.outputMicrographs":
+                    one["inputMicrographs"] = micrographs
         sentences.append(f"{_CTF}{'CTFFIND' if chosen == _CTFFIND else chosen}: {why}")
     return sentences
-
-
-def _pickOnAll(runs: List[Dict[str, Any]], ctf: Dict[str, Any]) -> None:
-    """CTFFIND's protocol gives each micrograph a CTF, and no micrographs: pick on those that our own would sort."""
-    micrographs = ctf.pop("micrographsToPick", ctf.get("inputMicrographs"))
-    for run in runs:
-        if run.get("inputMicrographs") == f"{ctf.get('object.id')}.outputMicrographs":
-            run["inputMicrographs"] = micrographs
 
 
 def _firstMap(runs: List[Dict[str, Any]], run: Dict[str, Any]) -> Dict[str, Any]:

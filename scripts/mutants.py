@@ -3,7 +3,7 @@
 """Mutation tests: of mutmut's changes of what is calculated, which ones do the tests notice?
 
     pip install --target FOLDER mutmut==3.8.1
-    PYTHONPATH=FOLDER:.cryodl/engine-pytest-2 ENGINE_PYTHON scripts/mutants.py [SEED COUNT [NUMBER...]]
+    PYTHONPATH=FOLDER:.cryodl/engine-pytest-3 ENGINE_PYTHON scripts/mutants.py [SEED COUNT [NUMBER...]]
 
 Draws COUNT (60) mutants of the folders in pyproject.toml by SEED and runs, for each, or for those of the NUMBERs, the
 test files that are nearest to its module. Whether one that lives changes a result is for a reader to say.

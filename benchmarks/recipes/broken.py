@@ -275,7 +275,7 @@ def _sums(folder):
     scale = earlier_classes.SampleScale(polar.PolarGrid(SIDE, 3, 4, 9.0), np.ones(3), -1.0)
     images = earlier_classes.ImageSums(torch.ones(2, 2, SIDE, SIDE), torch.ones(2, 2, SIDE // 2 + 1))
     members, counts = np.arange(3, dtype=np.uint64), np.array([1, 2])
-    made = (taken, 3.0, SIDE, True, scale, 2.0, 9.0, counts, rings, rings[..., 0], images, True, members)
+    made = (taken, 3.0, SIDE, True, False, scale, 2.0, 9.0, counts, rings, rings[..., 0], images, True, members)
     earlier_classes.write_former(folder / earlier_classes.SUMS, earlier_classes.FormerClasses(*made))
     return folder / earlier_classes.SUMS
 

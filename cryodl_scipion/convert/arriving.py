@@ -8,18 +8,20 @@ import os
 import re
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import CTFModel, EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
 from pyworkflow.object import Pointer
+from pyworkflow.object import Set as AnySet
 from pyworkflow.protocol import STATUS_FAILED, STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED
 from pyworkflow.utils import isProcessAlive
 
 from .form import sayIf
 from .micrographs.picks import anyScoreOf, micrographsByName, scaled, writePicks
-from .names import NamesOnce
+from .names import NamesOnce, repeatedNames
 
 RUN = re.compile(r"(?:.*/)?Runs/(\d+)_([^/]+)/")
 UNDER_WAY = (STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED)
@@ -79,7 +81,7 @@ def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
     """(status, process number or 0) of a run in its database; (None, 0) if that is missing or cannot be read."""
     if not os.path.exists(database):
         return None, 0
-    names, place = (f"{int(number)}.status", f"{int(number)}._pid"), f"file:{os.path.abspath(database)}?mode=ro"
+    names, place = (f"{int(number)}.status", f"{int(number)}._pid"), f"{Path(database).absolute().as_uri()}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
             rows = connection.execute("SELECT name, value FROM Objects WHERE name IN (?, ?)", names).fetchall()
@@ -165,6 +167,16 @@ def fileOf(items: Optional[EMSet]) -> Any:
     return items.getFileName(), os.stat(items.getFileName()).st_ino
 
 
+def firstOf(items: EMSet) -> Any:
+    """The first item, None if there is none. The set's own getFirstItem can leave a lock on its file, so that the run
+    that makes the set can write no more."""
+    wasClosed = items._mapper is None
+    first = next(iter(AnySet.iterItems(items, limit=1)), None)
+    if wasClosed:
+        items.close()
+    return first
+
+
 def reopened(SetClass: type, growing: EMSet) -> EMSet:
     current = SetClass(filename=growing.getFileName())
     asInItsFile(current)
@@ -183,20 +195,11 @@ def asInItsFile(items: EMSet) -> bool:
     return True
 
 
-def isThere(items: EMSet) -> bool:
-    """Whether the file of a set is there, and has the items that the set is said to have."""
-    return bool(fileOf(items)) and (not items.getSize() or asInItsFile(items))
-
-
-def micNameOf(micrograph: Micrograph) -> str:
-    return micrograph.getMicName()
-
-
 class ArrivingItems:
     """Items of a growing set by their names. source: the set, whose file is read anew by update(); the caller keeps
     threads apart. nameOf: a function of an item."""
 
-    def __init__(self, source: SetOfImages, nameOf: Callable[[Any], str] = micNameOf) -> None:
+    def __init__(self, source: SetOfImages, nameOf: Callable[[Any], str] = Micrograph.getMicName) -> None:
         self._source, self.closed = source, False
         self._read, self._names = ReadOnce(source, nameOf), NamesOnce()
 
@@ -227,7 +230,7 @@ class ArrivingMicrographs(ArrivingItems):
         self._picks, self._picked, self._picksClosed = coordinates, set(), coordinates is None
         self._pickedIds, self._picksEnd = ColumnOnce("_micId"), StreamEnd()
         if coordinates is not None:
-            self._theirs = ReadOnce(coordinates.getMicrographs(), micNameOf)
+            self._theirs = ReadOnce(coordinates.getMicrographs(), Micrograph.getMicName)
 
     def update(self) -> None:
         # Picks first: those of a micrograph that arrives in between are seen at the next look.
@@ -252,8 +255,7 @@ class ArrivingMicrographs(ArrivingItems):
         names, scale = like.engineNames(), self._picks.getMicrographs().getSamplingRate()
         scale /= like._source.getSamplingRate()
         for micrograph in micrographs:
-            items = found[micrograph.getMicName()]
-            picks = [scaled(item.getPosition(), scale) + (anyScoreOf(item),) for item in items]
+            picks = [scaled(item.getPosition(), scale) + (anyScoreOf(item),) for item in found[micrograph.getMicName()]]
             writePicks(os.path.join(folder, names[micrograph.getObjId()] + ".star"), picks)
 
     def coordinatesOn(self, micrographs: Sequence[Micrograph]) -> Dict[str, Any]:
@@ -289,11 +291,11 @@ class PickedMicrographs(ArrivingMicrographs):
     def ctfsOf(self, names: Sequence[str]) -> Any:
         """{micName: CTFModel} of those that have one; None where no CTFs are given."""
         ctfs = self._readCtfs.byName
-        found = {name: ctfs[name] for name in names if name in ctfs and not _failed(ctfs[name])}
+        found = {name: ctfs[name] for name in names if name in ctfs and not failedCtf(ctfs[name])}
         return None if self._ctfSet is None else found
 
 
-def _failed(ctf: CTFModel) -> bool:
+def failedCtf(ctf: CTFModel) -> bool:
     """Whether another program's protocol noted that it found no CTF, as pwem's setWrongDefocus does."""
     wrong = CTFModel()
     wrong.setWrongDefocus()
@@ -318,7 +320,12 @@ def checkPicks(micrographs: SetOfMicrographs, coordinates: SetOfCoordinates) -> 
             "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
         ]
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
+    repeated = repeatedNames(coordinates.getMicrographs())
     return sayIf(
+        repeated,
+        f"Several micrographs of the coordinates have the same name: {', '.join(repeated[:3])}. Micrographs are "
+        "matched by name; choose coordinates on micrographs with different names.",
+    ) or sayIf(
         ours and theirs and not ours & theirs,
         f"The coordinates lie on other micrographs: theirs are {', '.join(sorted(theirs)[:3])}, those of this form are "
         f"{', '.join(sorted(ours)[:3])}. Micrographs are matched by name.",
@@ -394,7 +401,7 @@ class MicrographsWithOthers(ArrivingMicrographs):
 
     def __init__(self, micrographs: SetOfMicrographs, *others: Optional[SetOfMicrographs]) -> None:
         super().__init__(micrographs, None)
-        self._others = [ReadOnce(other, micNameOf) for other in others if other is not None]
+        self._others = [ReadOnce(other, Micrograph.getMicName) for other in others if other is not None]
 
     def update(self) -> None:
         # The others first: those of a micrograph that arrives in between are seen at the next look.
@@ -407,5 +414,4 @@ class MicrographsWithOthers(ArrivingMicrographs):
         return [name for name in super().ready(known) if all(name in other.byName for other in self._others)]
 
     def others(self, names: Sequence[str]) -> Any:
-        """The micrographs of micNames in each of the other sets."""
         return [[other.byName[name].clone() for name in names] for other in self._others]

@@ -39,10 +39,13 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
 
 
 def paramOf(info: contract.ParamInfo) -> Tuple[type, Dict[str, Any]]:
+    text = info.help + (f"\n\nEmpty: {info.none_means}." if info.optional and info.none_means else "")
+    if info.minimum is not None and info.maximum is not None:
+        text += f"\n\nFrom {info.minimum:g} to {info.maximum:g}{' ' + info.unit if info.unit else ''}."
     # Empty numbers are let through, and ranges are not given to pyworkflow: contract.check has better sentences.
     arguments = dict(
         label=info.label_with_unit,
-        help=_help(info),
+        help=text,
         allowsNull=True,
         default=None if info.required else info.default,
         expertLevel=LEVEL_ADVANCED if info.expert else LEVEL_NORMAL,
@@ -59,15 +62,6 @@ def paramOf(info: contract.ParamInfo) -> Tuple[type, Dict[str, Any]]:
             help=arguments["help"] + "\n\nSeparated by commas.",
         )
     return _PARAMS[info.kind], arguments
-
-
-def _help(info: contract.ParamInfo) -> str:
-    text = info.help
-    if info.optional and info.none_means:
-        text += f"\n\nEmpty: {info.none_means}."
-    if info.minimum is not None and info.maximum is not None:
-        text += f"\n\nFrom {info.minimum:g} to {info.maximum:g}{' ' + info.unit if info.unit else ''}."
-    return text
 
 
 def readConfig(protocol: Any, configClass: Type[ConfigT], **values: Any) -> ConfigT:

@@ -184,7 +184,7 @@ def headerWarnings(chosen: Sequence[Any]) -> List[str]:
     """Sentences about maps, also in sets, whose headers contradict Scipion's pixel size. Tomograms, which have classes
     of their own, are left to the engine; a header of 0 or 1 Å tells nothing."""
     said, several = [], [found if type(found) is SetOfVolumes else [found] for found in chosen]
-    for volume in [v for found in several for v in found if type(v) in (Volume, VolumeMask)]:
+    for volume in (v for found in several for v in found if type(v) in (Volume, VolumeMask)):
         path, size = structureFileOf(volume), volume.getSamplingRate()
         sizes = _voxelsOf(path) if isMrc(volume) and os.path.isfile(path) else (size,)
         if not (min(sizes) <= 0 or set(sizes) == {1.0} or np.allclose(sizes, size, rtol=_ROUNDED)):

@@ -10,9 +10,12 @@ places of the reference, as tomo.objects.convertMatrix defines it.
 
 Tables of the STAR files that the engine writes."""
 
+import contextlib
 import io
+import itertools
 import os
 import shlex
+import sqlite3
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Union
 
 import numpy as np
@@ -153,20 +156,41 @@ def opticsOf(particles: SetOfImages, dimensions: int, **more: Any) -> List[Dict[
     ]
 
 
+_ACQUIRED = dict(
+    rlnVoltage="_voltage", rlnSphericalAberration="_sphericalAberration", rlnAmplitudeContrast="_amplitudeContrast"
+)
+
+
 def _groupsOf(particles: SetOfImages) -> List[Dict[str, Any]]:
-    """Those that RELION's plugin keeps with the set, else one of its acquisition."""
-    acquisition = particles.getAcquisition()
-    kept = acquisition.getAttributeValue("opticsGroupInfo", None)
+    """Those that RELION's plugin keeps with the set, else those of the acquisitions: one, but for joined sets."""
+    kept = particles.getAcquisition().getAttributeValue("opticsGroupInfo", None)
     if kept:
         table = Table()
         table.readStar(io.StringIO(kept), tableName="optics")
         return [row._asdict() for row in table]
+    every = itertools.product(*(acquired(particles, name) for name in _ACQUIRED.values()))
     return [
-        dict(
-            rlnOpticsGroupName="opticsGroup1",
-            rlnOpticsGroup=1,
-            rlnVoltage=acquisition.getVoltage(),
-            rlnSphericalAberration=acquisition.getSphericalAberration(),
-            rlnAmplitudeContrast=acquisition.getAmplitudeContrast(),
-        )
+        dict(zip(_ACQUIRED, values), rlnOpticsGroupName=f"opticsGroup{number}", rlnOpticsGroup=number)
+        for number, values in enumerate(every, 1)
     ]
+
+
+def acquired(images: SetOfImages, name: str) -> List[float]:
+    """Values of an attribute of the items' acquisitions, where a joined set has several; else that of the set."""
+    column, found = f"_acquisition.{name}", []
+    # a query for each value: a set may have a million items; its rows are read to the end, which ends its lock
+    query = lambda low: images.iterItems(orderBy=column, where=f"{column}>{low}", limit=1)
+    with contextlib.suppress(sqlite3.OperationalError):  # no such column: its items note none of their own
+        while items := [item.clone() for item in query(found[-1] if found else -1)]:
+            found.append(items[0].getAcquisition().getAttributeValue(name))
+    return found if len(found) > 1 else [images.getAcquisition().getAttributeValue(name)]
+
+
+def opticsGroupOf(particles: SetOfImages, groups: Sequence[Dict[str, Any]], kept: str) -> Callable[[Any], int]:
+    """A function of an item: its optics group. groups: of opticsOf. kept: attribute in which RELION's plugin has it."""
+    several = [column for column in _ACQUIRED if len({group.get(column) for group in groups}) > 1]
+    known = {tuple(group[column] for column in several): group["rlnOpticsGroup"] for group in groups}
+    if not several or particles.getAcquisition().getAttributeValue("opticsGroupInfo", None):
+        return lambda item: item.getAttributeValue(kept, 1)
+    own = lambda item: (item.getAcquisition().getAttributeValue(_ACQUIRED[column]) for column in several)
+    return lambda item: known.get(tuple(own(item)), 1)

@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
-from pwem.objects import Image, SetOfMicrographs
+from pwem.objects import AtomStruct, EMSet, Image, SetOfMicrographs, Volume
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import STATUS_NEW, STEPS_PARALLEL, Form, ProtStreamingBase, params
@@ -18,20 +18,28 @@ from ..engine.cryodl import contract
 from . import inputs, kinds, protocol_base
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 
-_SETTINGS = "settings.json"
+_SETTINGS, CONTENT = "settings.json", "content of "
 
 
 class StoredSettings(inputs.ProtocolMixin):
     """What protocols share whose finished micrographs (or other items) are left alone when a run is continued. A child
     gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE, what has
-    been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before."""
+    been done to it: 'picked'. It calls _storeSettings() before the first of them, and _checkContinuation() earlier."""
 
     _CONFIG: Any
     _MADE: Any = None
     _ITEM = "micrograph"
 
     def _storeSettings(self) -> None:
-        contract.write_json(self._getExtraPath(_SETTINGS), self._settings())
+        contract.write_json(self._getExtraPath(_SETTINGS), {**self._settings(), **self._contents()})
+
+    def _contents(self) -> Dict[str, Any]:
+        """What tells each input's file from another one of its name, however much a set grows; not of empty sets."""
+        given = [(self.getParam(name).label.get(), pointer.get()) for name, pointer in inputs.chosenInputs(self)]
+        first = lambda one: min(arriving.ColumnOnce("creation").update(one), default=None)
+        told = [(name, one, first(one)) for name, one in given if isinstance(one, EMSet)]
+        told += [(name, one, inputs.writtenAt(one)) for name, one in given if isinstance(one, (Volume, AtomStruct))]
+        return {f"{CONTENT}{name} ({one.getFileName()})": what for name, one, what in told if what}
 
     def _changedSettings(self) -> List[str]:
         """Names of settings that differ from those with which this run started before; empty if it did not."""
@@ -41,15 +49,14 @@ class StoredSettings(inputs.ProtocolMixin):
         fields = contract.describe_all(self._CONFIG) if getattr(self, "_CONFIG", None) else []
         if fields:
             before, _ = contract.present_options(contract.command_name(self._CONFIG), before)
-        now = json.loads(json.dumps(self._settings()))
+        now = json.loads(json.dumps({**self._settings(), **self._contents()}))
         # what an earlier version did not write down had its default, or was no setting
         defaults = {info.name: info.default for info in fields if not info.required}
-        return sorted(
-            name.replace("_", " ") for name in now if now[name] != before.get(name, defaults.get(name, now[name]))
-        )
+        changed = (name for name in now if now[name] != before.get(name, defaults.get(name, now[name])))
+        return sorted({name.partition(" (")[0].replace("_", " ") for name in changed})
 
-    def _checkContinuation(self) -> List[str]:
-        changed = self._changedSettings() if self.isContinued() else []
+    def _checkContinuation(self, beginning: str = "") -> List[str]:
+        changed = [name for name in self._changedSettings() if self.isContinued() and name.startswith(beginning)]
         return kinds.sayIf(
             changed,
             f"This run has already {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would mix "
@@ -140,12 +147,12 @@ def addThreads(form: Form) -> None:
 
 class ArrivingBatches(StoredSettings):
     """Mixin. A child gives _OUTPUTS, the names of its growing sets; _WORK, what it does: 'assess', and _MADE, what was
-    done then: 'assessed'. _ITEM is what it works on; _NAME the attribute that tells items apart. It sets
+    done then: 'assessed'. _ITEM is what it works on; _NAME the attribute that tells items apart, or _ID. It sets
     self._arriving, an ArrivingItems, and its stepsGeneratorStep is its own or _insertBatches()."""
 
     _OUTPUTS: Tuple[str, ...] = ()
     _WORK: Any = None
-    _NAME = "_micName"
+    _NAME, _ID = "_micName", ""
     _SIZE = "batchSize"  # the form's field
 
     def _addBatchParams(self, form: Form, help: str, size: int = BATCH, wait: Optional[int] = None) -> None:
@@ -185,12 +192,13 @@ class ArrivingBatches(StoredSettings):
         executor = self._stepsExecutor
         executor.gpuDict = {slot - 10**9: gpus for slot, gpus in executor.gpuDict.items()}
         pwutils.makePath(self._getExtraPath())
-        self._storeSettings()
         self._arriving.update()  # outputs may know their items by numbers alone
         known, last, learning = set(self._doneNames()), [], []  # type: Set[Any], List[int], List[int]
         waits = Waiting(self.getAttributeValue("batchWait", 0) or 0)
 
         def insert(given: Any, names: Any) -> None:
+            if not last:
+                self._storeSettings()
             own = dict(prerequisites=learning[:], needsGPU=self.usesGpu())
             before = [self._insertFunctionStep(work, given, **own)] if work else []
             if not learning and self._firstLearns():
@@ -262,14 +270,12 @@ class ArrivingBatches(StoredSettings):
         return sorted(found, key=os.path.getmtime)
 
     def _doneNames(self) -> Any:
-        """Names that outputs have by now, not to be changed."""
+        """Names that outputs have by now, not to be changed; of ids in the items' order."""
+        if self._ID:
+            ids = self._valuesIn(self._OUTPUTS[0], self._ID)
+            return {name: objId for objId, name in self._arriving.idsOfNames().items() if objId in ids}
         found = [self._valuesIn(name, self._NAME) for name in self._OUTPUTS]
         return found[0] if len(found) == 1 else set().union(*found)
-
-    def _namesIn(self, outputName: str, attribute: str) -> Dict[str, int]:
-        """{name: id} of the items whose ids an output has as an attribute, in the items' order."""
-        ids = self._valuesIn(outputName, attribute)
-        return {name: objId for objId, name in self._arriving.idsOfNames().items() if objId in ids}
 
     def _valuesIn(self, outputName: str, attribute: str) -> Set[Any]:
         """Values of an attribute in an output by now, not to be changed; also of a run that died before noting them

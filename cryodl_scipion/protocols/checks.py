@@ -7,9 +7,12 @@ from typing import Any, Dict, List, Optional
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
+from ..convert.arriving import firstOf
 from ..convert.form import sayIf
 from ..convert.micrographs.picks import positionsByMicrograph
 from ..convert.names import repeatedNames
+from ..convert.particles.denoised import DENOISER
+from ..convert.relion_star import acquired
 from ..engine.cryodl import contract
 
 # 'a, b and 7 more': enough names to recognise the mistake; more would hide the sentence.
@@ -33,6 +36,20 @@ def checkMicrographs(micrographs: Any, of: str = "") -> List[str]:
             f"Several micrographs{of} have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "
             "import them with different names.",
         )
+    )
+
+
+def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
+    first = firstOf(micrographs)
+    model = first and first.getAttributeValue(DENOISER, None)
+    return sayIf(
+        model,
+        f"The micrographs are denoised (model {model}): they are for viewing and picking only. Choose the micrographs "
+        "that were denoised; for the extraction of particles that were picked on denoised ones, as Other micrographs.",
+    ) or sayIf(
+        oneForAll and any(len(acquired(micrographs, name)) > 1 for name in ("_voltage", "_sphericalAberration")),
+        "The micrographs have several voltages or spherical aberrations, and one is used for all. Work on each set by "
+        "itself, and join the particles.",
     )
 
 

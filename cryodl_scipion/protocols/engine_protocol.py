@@ -16,10 +16,9 @@ from pyworkflow.protocol import Form
 from ..convert.form import ConfigT, addConfigParams, inFormWords, readConfig
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
-from .checks import sayIf
-from .inputs import INPUTS, chosenInputs
+from . import checks, protocol_base
+from .inputs import INPUTS, WRITTEN, chosenInputs, ownObject, writtenAt
 from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section
-from .protocol_base import CryodlProtBase, OneRunBase, possibleOutputs
 
 MadeT = TypeVar("MadeT", bound=contract.Outputs)
 
@@ -80,7 +79,7 @@ class HasForm:
     _MODEL_KIND: Any = None  # of the model that is used
 
 
-class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
+class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, MadeT]):
     """Mixin; it stands before the Scipion class in the list of bases. A child gives what HasForm has, and may give the
     hooks below, and `_possibleOutputs` where they depend on the form."""
 
@@ -88,7 +87,7 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
         config = configOf(cls)
         if config is not None:
             cls._CONFIG = config
-            cls._possibleOutputs = vars(cls).get("_possibleOutputs") or possibleOutputs(config)
+            cls._possibleOutputs = vars(cls).get("_possibleOutputs") or protocol_base.possibleOutputs(config)
         if cls._CONFIG is not None and ("FORM" in vars(cls) or config is not None):
             followContract(cls)
         super().__init_subclass__(**kwargs)
@@ -161,7 +160,7 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
     def _checkInputs(self) -> List[str]:
         found = [problem for part in self.FORM for problem in part.problems(self)]
         if "symmetry" in fieldsOf(self._CONFIG) and "symmetry" not in self.NOT_ON_FORM:
-            found += sayIf(
+            found += checks.sayIf(
                 not _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()),
                 f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, "
                 "in RELION's axes. Helical symmetry is not supported.",
@@ -205,7 +204,7 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
             return None
 
 
-class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
+class OneRun(EngineProtocol[ConfigT, MadeT], protocol_base.OneRunBase):
     """A protocol that runs the engine once: a child gives FORM, and _makeOutputs if an output is more than a file."""
 
     def _insertAllSteps(self) -> None:
@@ -214,8 +213,10 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
     def _settings(self) -> Dict[str, Any]:
-        sets = ((name, pointer.get()) for name, pointer in chosenInputs(self) if isinstance(pointer.get(), Set))
-        return dict(super()._settings(), **{INPUTS: [(name, one.getFileName(), one.getSize()) for name, one in sets]})
+        given = [(name, ownObject(pointer)) for name, pointer in chosenInputs(self)]
+        sets = [(name, one.getFileName(), one.getSize()) for name, one in given if isinstance(one, Set)]
+        written = [writtenAt(one) for _, one in given if isinstance(one, (Set, Volume, AtomStruct))]
+        return dict(super()._settings(), **{INPUTS: sets, WRITTEN: written})
 
     def runStep(self, settings: Dict[str, Any]) -> None:
         files = self._writtenFiles()

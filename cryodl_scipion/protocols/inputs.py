@@ -8,8 +8,10 @@ import re
 import sqlite3
 import subprocess
 import time
+import zlib
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
+import numpy as np
 import psutil
 from pwem.protocols import EMProtocol
 from pyworkflow.mapper.sqlite import SqliteFlatMapperException
@@ -18,8 +20,9 @@ from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, FloatP
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
 from pyworkflow.utils.process import killWithChilds
 
-from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
+from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, firstOf, stateOfRun
 from ..convert.form import inFormWords
+from ..convert.maps import structureFileOf
 from ..convert.names import emptyFolder
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
@@ -35,7 +38,7 @@ _LONGEST_END = 60.0  # s that what was told to end may take: SLURM gives a job 3
 _MADE = "outputs.json"  # in the run's folder: names of the outputs that it made
 _THESE = "its outputs"  # of a run without this file
 _NEVER = ", though it has"  # finished or failed
-INPUTS = "inputs"  # of the settings: what the files in the run's folder were made of; earlier versions did not note it
+INPUTS, WRITTEN = "inputs", "inputs written"  # of the settings: what the run's files are made of; once less was noted
 WITHOUT_OUTPUTS = (
     "*Finished without {names}*, lost when the run ended. Choose Continue: what is lost is made again from the files "
     "in the run's folder."
@@ -74,9 +77,7 @@ class KeepsOutputs(ProtocolMixin):
         super()._defineOutputs(**outputs)
 
     def deleteOutput(self, output: Any) -> None:
-        """Called when a user deletes an output."""
-        left = {*(self._noted() or ())} - {self.findAttributeName(output)}
-        contract.write_json(self._getPath(_MADE), sorted(left))
+        contract.write_json(self._getPath(_MADE), sorted({*(self._noted() or ())} - {self.findAttributeName(output)}))
         super().deleteOutput(output)
 
     def checkSummaryWarnings(self) -> None:
@@ -101,8 +102,8 @@ class KeepsOutputs(ProtocolMixin):
             if self._isWatched() or self.getStatus() not in UNDER_WAY:
                 return
         told = re.sub("\x1b\\[[0-9;]*m|Protocol failed: ", "", str(msg))  # pyworkflow's colours, of a terminal
-        full = told.endswith("disk is full")  # as SQLite says it
-        more = ". Make room, then choose Continue: finished work is kept." if full else ""
+        # as SQLite says it
+        more = ". Make room, then choose Continue: finished work is kept." if told.endswith("disk is full") else ""
         super().setFailed(inFormWords(self, told) + more)
 
     def _isWatched(self) -> bool:
@@ -120,16 +121,21 @@ class KeepsOutputs(ProtocolMixin):
         """Remove the outputs of a start with other settings, before a run is continued: they would stay beside the new
         ones where these make fewer, and mean files that are written anew. It is done here, as a project keeps what a
         run itself removes. What the engine made of other inputs goes as well: their files may have the same names."""
-        made = [json.loads(step.argsStr.get()) for step in self._stepsBefore() if step.funcName == "createOutputStep"]
-        if not made or self._unresolvedInputs():
+        before = self._settingsBefore()
+        if before is None or self._unresolvedInputs():
             return
-        [before], now = made[-1], json.loads(json.dumps(self._settings(), default=lambda _: None))
+        now = json.loads(json.dumps(self._settings(), default=lambda _: None))
         if before != now:
             for _, old in list(self.iterOutputAttributes()):
                 self.deleteOutput(old)
             os.remove(self.getStepsFile())
-        if before.get(INPUTS, now.get(INPUTS)) != now.get(INPUTS):
+        if any(before.get(key, now.get(key)) != now.get(key) for key in (INPUTS, WRITTEN)):
             emptyFolder(self._getExtraPath())
+
+    def _settingsBefore(self) -> Any:
+        steps = self._stepsBefore() if os.path.exists(self.getStepsFile()) else []
+        made = [json.loads(step.argsStr.get())[0] for step in steps if step.funcName == "createOutputStep"]
+        return made[-1] if made else None
 
     def _takeOver(self) -> None:
         """End what still works on this run, though a window may call it failed, and take the outputs that it made."""
@@ -258,8 +264,15 @@ class _Typed(Object):
         return number
 
 
+def ownObject(pointer: Pointer, default: Any = None) -> Any:
+    """What a pointer points to; of an item of a set a copy: all of them are one object, that of the last one asked."""
+    found, isItem = Pointer.get(pointer, default), pointer.getExtended().rpartition(".")[2].isdigit()
+    return found.clone() if isItem and isinstance(found, Object) and not isinstance(found, Set) else found
+
+
 # Of the same name, by which Scipion's databases know the class.
-_NUMBERS = {Number: type(Number.__name__, (_Typed, Number), {}) for Number in (Integer, Float)}
+_FIELDS = {Number: type(Number.__name__, (_Typed, Number), {}) for Number in (Integer, Float)}
+_FIELDS[Pointer] = type(Pointer.__name__, (Pointer,), dict(get=ownObject))
 
 
 class PluginProtocol(KeepsOutputs):
@@ -278,7 +291,7 @@ class PluginProtocol(KeepsOutputs):
             for former in getattr(param, "formerNames", ())
         }
         for _, param in self._definition.iterParams():
-            param.paramClass = _NUMBERS.get(param.paramClass, param.paramClass)
+            param.paramClass = _FIELDS.get(param.paramClass, param.paramClass)
         super()._createVarsFromDefinition(**{self._presentNames.get(name, name): v for name, v in kwargs.items()})
 
     def __getattr__(self, name: str) -> Any:
@@ -332,8 +345,7 @@ class PluginProtocol(KeepsOutputs):
         run's database after it has read it: what the run writes in between it never reads, and would wait for ever."""
         project = self.getProject()
         for run, output in [(pointer.getObjValue(), pointer.get()) for _, pointer in chosenInputs(self)]:
-            ended = isinstance(run, EMProtocol) and not run.isActive()
-            if project and ended and (output is None or run.isFailed()):
+            if project and isinstance(run, EMProtocol) and not run.isActive() and (output is None or run.isFailed()):
                 run.lastUpdateTimeStamp.set(None)
                 project._updateProtocol(run)
 
@@ -353,7 +365,6 @@ class PluginProtocol(KeepsOutputs):
         return dead or (state == ALIVE and not self.worksInStreaming() and not pointer.get().isStreamOpen())
 
     def _mistyped(self) -> List[str]:
-        """A sentence for each text that is no number."""
         return [
             f"{param.label.get()} is '{field.wrong}'; it must be a {'whole ' * isinstance(field, Integer)}number."
             for name, param in self.getDefinition().iterParams()
@@ -412,6 +423,22 @@ def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
         for pointer in list(field) if isinstance(field, PointerList) else [field]:
             if isinstance(pointer, Pointer) and pointer.hasValue() and protocol.evalParamCondition(name):
                 yield name, pointer
+
+
+def writtenAt(items: Any) -> List[Any]:
+    """What tells a set from another one in a file of its name: which of the file's, and when its first item came. Of a
+    map or model: the size of the file, and what its middle holds."""
+    if not isinstance(items, Set):
+        return contentOf(structureFileOf(items))
+    item = firstOf(items)
+    made = [] if item is None else items.getUniqueValues("creation", f"id={item.getObjId()}")
+    return [(items.getPrefix() or "").strip(), *made]
+
+
+def contentOf(path: str) -> List[int]:
+    """The size of a file, and what its middle holds."""
+    size = os.path.getsize(path) if os.path.isfile(path) else 0
+    return [size, zlib.crc32(np.fromfile(path, "u1", 2**20, offset=max(0, size // 2 - 2**19)).data) if size else 0]
 
 
 def _hasStopped(run: Any) -> bool:

@@ -17,6 +17,7 @@ from ..convert.maps import structureFileOf, structureProblem
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from .checks import checkModelFolder, sayIf
+from .inputs import ownObject
 from .model_field import (
     FROM_PROJECT,
     NONE,
@@ -264,7 +265,7 @@ class PointingMany(Pointing):
     def objects(self, protocol: Any) -> List[Any]:
         """The chosen objects that are there; none where the form does not show the field."""
         shown = protocol.evalParamCondition(self.name)
-        return [pointer.get() for pointer in getattr(protocol, self.name) if pointer.get() is not None] if shown else []
+        return [found for found in map(ownObject, getattr(protocol, self.name)) if found is not None] if shown else []
 
     def values(self, protocol: Any) -> Dict[str, Any]:
         found = self.of(protocol)
@@ -285,11 +286,9 @@ class Growing(Pointing):
     """A set whose items may still be arriving."""
 
     def arriving(self, protocol: Any) -> Any:
-        """The ArrivingItems of the set."""
         raise NotImplementedError
 
     def fileOf(self, item: Any) -> str:
-        """An item's file for the engine."""
         return item.getFileName()
 
 

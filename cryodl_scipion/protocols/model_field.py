@@ -127,12 +127,6 @@ def checkShippedName(name: str, kind: str) -> List[str]:
     )
 
 
-def startable(kind: str) -> Tuple[str, str]:
-    """(names, networks) in words of the shipped models of a kind."""
-    networks = {contract.read_card(folder)["network"] for folder in shippedModels(kind).values()}
-    return namesShipped(kind), ", ".join(sorted(networks)) or "none"
-
-
 def shippedNames(protocol: Any) -> List[str]:
     return list(dict.fromkeys((protocol.shippedModels.get() or "").replace(",", " ").split()))
 

@@ -14,12 +14,11 @@ from pwem.protocols import EMProtocol
 from pyworkflow.protocol import GPU_LIST, USE_GPU, Form, params
 
 from .. import Plugin
-from ..convert import maps, reading
+from ..convert import maps, reading, tomography
 from ..convert.form import inFormWords
-from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
 from .checks import sayIf
-from .inputs import PluginProtocol, ProtocolMixin, chosenInputs
+from .inputs import PluginProtocol, ProtocolMixin, chosenInputs, ownObject
 
 # Where Scipion's classes stand; tomo is imported for tomograms alone.
 _MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
@@ -32,7 +31,7 @@ def possibleOutputs(configClass: type, several: bool = False) -> Dict[str, Any]:
     return {
         name: _classOf(word)
         for name, word in _declared(configClass).items()
-        if ("*" in name) is several and (HAS_TOMO or "SubTomogram" not in word)
+        if ("*" in name) is several and (tomography.HAS_TOMO or "SubTomogram" not in word)
     }
 
 
@@ -151,7 +150,7 @@ class CryodlProtBase(PluginProtocol):
         return [inFormWords(self, one) for one in found + self._headerWarnings() + super().warnings()]
 
     def _headerWarnings(self) -> List[str]:
-        return maps.headerWarnings([pointer.get() for _, pointer in chosenInputs(self)])
+        return maps.headerWarnings([ownObject(pointer) for _, pointer in chosenInputs(self)])
 
     def _checkGpus(self) -> List[str]:
         if not self.usesGpu():
@@ -265,4 +264,4 @@ class OneRunBase(CryodlProtBase, EMProtocol):
         return self._runEngine(config, folder, names)
 
     def _pointed(self, name: str) -> Any:
-        return [pointer.get() for pointer in getattr(self, name) if pointer.get() is not None]
+        return [found for found in map(ownObject, getattr(self, name)) if found is not None]

@@ -7,22 +7,24 @@ from typing import Any, Dict, List
 from pwem.objects import EMSet, SetOfParticlesFlex, SetOfVolumesFlex, Volume, VolumeFlex
 from pyworkflow.protocol import LEVEL_ADVANCED
 
-from ..convert.names import inputName
+from ..convert import names, tomography
+from ..convert.arriving import firstOf
 from ..convert.particles.results import (
+    LATENTS,
     PROGRAM,
     appendFlex,
     appendLatent,
     appendOriented,
     appendRows,
     classifyByLatentClass,
+    forget,
 )
-from ..convert.tomography import HAS_TOMO
 from ..engine.cryodl import contract
 from . import engine_protocol, one_of
 from .kinds import Options, OwnName, Section, sayIf
 from .particles.particle_kinds import MaskOfParticles, Particles, ParticlesBase, StructureOfParticles, checkParticles
 
-if HAS_TOMO:
+if tomography.HAS_TOMO:
     from tomo.objects import AverageSubTomogram, SetOfAverageSubTomograms, SetOfSubTomograms
 
     from ..convert.tomograms.subtomograms import appendLatentSubtomograms, isAligned, writeSubtomograms
@@ -33,16 +35,16 @@ _LINEAR, _GAUSSIAN = (contract.LATENT_METHODS.index(method) for method in ("line
 
 
 def _areVolumes(items: Any) -> bool:
-    return HAS_TOMO and isinstance(items, SetOfSubTomograms)
+    return tomography.HAS_TOMO and isinstance(items, SetOfSubTomograms)
 
 
 class ParticlesOrSubtomograms(Particles):
-    CLASSES = "SetOfParticles,SetOfSubTomograms" if HAS_TOMO else "SetOfParticles"
+    CLASSES = "SetOfParticles,SetOfSubTomograms" if tomography.HAS_TOMO else "SetOfParticles"
 
     def valuesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
         if not _areVolumes(found):
             return super().valuesOf(protocol, found)
-        return {"particles": os.path.join(protocol._inputFolder(), inputName("subtomograms", found) + ".star")}
+        return {"particles": os.path.join(protocol._inputFolder(), names.inputName("subtomograms", found) + ".star")}
 
     def filesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
         if not _areVolumes(found):
@@ -126,7 +128,7 @@ class Fit(one_of.Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityO
         if made.apart:
             outputs["outputApart"] = apart = protocol._createSetOfParticles("apart")
             apart.copyInfo(particles)
-            appendRows(apart, particles, made.apart, (), (), lambda copy, row: None)
+            appendRows(apart, particles, made.apart, (), (), lambda copy, row: forget(copy, LATENTS))
         if any(made.paths):
             outputs["outputVolumes"] = self._alongAxes(made, protocol._createSetOfVolumes(), Volume)
         return outputs
@@ -170,7 +172,7 @@ class ParticlesWithLatent(Particles):
             )
             or super().check(protocol, found)
             or sayIf(
-                not found.getFirstItem().hasAttribute("_cryodlLatent1"),
+                not firstOf(found).hasAttribute("_cryodlLatent1"),
                 "The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*.",
             )
         )

@@ -62,7 +62,7 @@ class Export(one_of.Way[Any, Any]):
     )
 
     def settings(self, protocol: Any) -> Dict[str, Any]:
-        return dict(folder=protocol.targetFolder.get())
+        return dict(folder=protocol.targetFolder.get(), model=protocol.inputModel.get().getFolder())
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
         model_field.copyModel(protocol.inputModel.get().getFolder(), settings["folder"])

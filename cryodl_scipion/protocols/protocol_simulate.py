@@ -10,22 +10,20 @@ from pyworkflow.object import Pointer
 from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL
 
 from ..convert.maps import originTransformOf
-from ..convert.micrographs.picks import boxSizeFor, setDiameter
-from ..convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
+from ..convert.micrographs import picks, simulated
 from ..convert.particles.results import appendSimulated
 from ..engine.cryodl import contract
-from . import simulating
+from . import one_of, simulating
 from .engine_protocol import volumeFrom
 from .kinds import AtomicModel, MapOrModel, Options, OwnName, Section
 from .maps.map_kinds import MapsBase
-from .one_of import OneOf, Way
 from .particles.particle_kinds import OrientationsFrom, ParticlesBase
 
 _NO_OWN = "inputMicrographs is None"
 _STRUCTURE = MapOrModel("inputStructure", simulating.STRUCTURE)
 
 
-class OfMicrographs(Way[contract.SimulateMicrographsConfig, contract.SimulateMicrographsOutputs]):
+class OfMicrographs(one_of.Way[contract.SimulateMicrographsConfig, contract.SimulateMicrographsOutputs]):
     WORD, OUTPUT, NOTHING_YET = "micrographs", simulating.SIMULATED_FOLDER, "No micrographs yet."
     FORM = (
         _STRUCTURE,
@@ -61,21 +59,21 @@ class OfMicrographs(Way[contract.SimulateMicrographsConfig, contract.SimulateMic
         micrographs = protocol._createSetOfMicrographs()
         micrographs.setSamplingRate(config.pixel_size)
         micrographs.setAcquisition(_acquisition(config, doseInitial=0.0, dosePerFrame=config.dose))
-        byName = appendMicrographs(micrographs, made.micrographs)
+        byName = simulated.appendMicrographs(micrographs, made.micrographs)
         protocol._defineRelated(outputMicrographs=micrographs)
         pointer = Pointer(protocol, extended="outputMicrographs")
         coordinates = protocol._createSetOfCoordinates(pointer)
-        coordinates.setBoxSize(config.box_size or boxSizeFor(made.particle_diameter, config.pixel_size))
-        setDiameter(coordinates, made.particle_diameter)
-        appendCoordinates(coordinates, byName, made.coordinates)
+        coordinates.setBoxSize(config.box_size or picks.boxSizeFor(made.particle_diameter, config.pixel_size))
+        picks.setDiameter(coordinates, made.particle_diameter)
+        simulated.appendCoordinates(coordinates, byName, made.coordinates)
         ctfs = protocol._createSetOfCTF()
         ctfs.setMicrographs(pointer)
-        appendCTFs(ctfs, byName, made.ctf)
+        simulated.appendCTFs(ctfs, byName, made.ctf)
         outputs = dict(outputCoordinates=coordinates, outputCTF=ctfs)
         if made.particle_stack:
             dose = dict(doseInitial=0.0, dosePerFrame=config.dose)
             outputs["outputParticles"] = _newParticles(protocol, config, **dose)
-            appendParticles(outputs["outputParticles"], byName, made.particle_stack)
+            simulated.appendParticles(outputs["outputParticles"], byName, made.particle_stack)
         return outputs
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
@@ -84,7 +82,7 @@ class OfMicrographs(Way[contract.SimulateMicrographsConfig, contract.SimulateMic
         return super().tell(protocol, results) + extracted
 
 
-class OfSingleParticles(Way[contract.SimulateParticlesConfig, contract.SimulateParticlesOutputs]):
+class OfSingleParticles(one_of.Way[contract.SimulateParticlesConfig, contract.SimulateParticlesOutputs]):
     WORD, OUTPUT, NOTHING_YET = "particles", "particles.star", "No particles yet."
     FORM = (
         _STRUCTURE,
@@ -128,7 +126,7 @@ class OfSingleParticles(Way[contract.SimulateParticlesConfig, contract.SimulateP
         return config if config.pixel_size is not None else dataclasses.replace(config, pixel_size=own)
 
 
-class OfHalfMaps(Way[contract.SimulateHalfMapsConfig, contract.SimulateHalfMapsOutputs]):
+class OfHalfMaps(one_of.Way[contract.SimulateHalfMapsConfig, contract.SimulateHalfMapsOutputs]):
     WORD, OUTPUT, NOTHING_YET = "half-maps", "simulated", "No maps yet."
     FORM = (
         AtomicModel("inputStructure", "Its atoms are used as they are; no biological assembly is built."),
@@ -150,7 +148,7 @@ class OfHalfMaps(Way[contract.SimulateHalfMapsConfig, contract.SimulateHalfMapsO
         return dict(outputVolume=full, outputTruth=ground_truth, outputStructure=AtomStruct(made.structure))
 
 
-class CryodlProtSimulate(OneOf[Any, Any], ParticlesBase, MapsBase):
+class CryodlProtSimulate(one_of.OneOf[Any, Any], ParticlesBase, MapsBase):
     """Simulate micrographs, particle images or half-maps of a structure, with known ground truth.
 
     In: an atomic model or a map (for half-maps an atomic model); micrographs of your own for the spectrum of the noise,

@@ -7,7 +7,9 @@ from typing import Any, List, Optional
 import numpy as np
 from pwem.objects import SetOfCTF, SetOfMicrographs, Volume
 
+from ..convert.arriving import failedCtf
 from ..engine.cryodl.contract import SimulateMicrographsConfig
+from .checks import checkAsTaken
 from .kinds import Pointing, sayIf
 from .micrographs.micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 
@@ -41,7 +43,7 @@ class OwnMicrographs(Pointing):
             "The own micrographs are "
             f"{'an empty set' if found.getSize() == 0 else 'without pixel size (sampling rate)'}. Choose others, or "
             "leave the field empty.",
-        )
+        ) or checkAsTaken(found)
 
 
 class OwnCtfs(Pointing):
@@ -57,7 +59,8 @@ class OwnCtfs(Pointing):
         )
 
     def check(self, protocol: Any, found: SetOfCTF) -> List[str]:
-        return [] if found.getSize() else ["The set of CTFs is empty. Choose another, or leave the field empty."]
+        failed = [failedCtf(one) for one in found]  # all of them: a set that is read in part stays locked
+        return ["The set of CTFs is empty, or all have failed. Choose another."] * all(failed)
 
 
 def likeOwn(
@@ -73,7 +76,7 @@ def likeOwn(
         config = dataclasses.replace(config, pixel_size=structure.getSamplingRate())
     if ctfs is None:
         return config
-    pairs = np.array([(c.getDefocusU(), c.getDefocusV()) for c in ctfs], float)
+    pairs = np.array([(c.getDefocusU(), c.getDefocusV()) for c in ctfs if not failedCtf(c)], float)
     low, high = np.percentile(pairs.mean(axis=1), [5, 95])  # without the outliers
     return dataclasses.replace(
         config,

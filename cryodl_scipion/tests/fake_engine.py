@@ -128,9 +128,9 @@ def pick(config):
                 del paths[name]
                 skipped.append(contract.Skipped(name, path, "the file is shorter than its header says"))
                 continue
-            with open(os.path.join(config.output, "picked.log"), "a") as log:
-                log.write(name + "\n")
             writeStar(stored, [p for p in ground_truth(path) if p[2] >= LOW_SCORE])
+            with open(os.path.join(config.output, "picked.log"), "a") as log:  # when done: a stop can come at any time
+                log.write(name + "\n")
         picks = [p for p in ground_truth(path) if p[2] >= max(threshold, LOW_SCORE)]
         writeStar(paths[name], picks)
         counts[name] = len(picks)

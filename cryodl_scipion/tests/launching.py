@@ -8,6 +8,7 @@ become forks as well if they ask at a socket: serveSchedulers().
 
 import contextlib
 import gc
+import glob
 import importlib
 import json
 import logging
@@ -23,6 +24,7 @@ import time
 import traceback
 from types import SimpleNamespace
 
+from pwem.protocols import EMProtocol
 from pwem.protocols import protocol as em_protocol
 from pwem.protocols.protocol_import import images
 from pyworkflow import Config
@@ -31,7 +33,7 @@ from pyworkflow.protocol import Protocol, executor, protocol, runProtocolMain
 from pyworkflow.utils import LoggingConfigurator
 from pyworkflow.utils import process as processes
 
-from ..protocols import protocol_report
+from ..protocols import CryodlProtClassify2D, protocol_report
 from .base import FAKE_PYTHON
 
 launch = importlib.import_module("pyworkflow.protocol.launch")  # the package has a function of this name
@@ -143,9 +145,33 @@ def _work(project, database, number, stdout, stderr):
             time=time.time, monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 10)
         )
         Protocol._stepsCheckSecs = _POLL
+        EMProtocol._streamingSleepOnWait = _withoutLocks(EMProtocol._streamingSleepOnWait)
+        CryodlProtClassify2D._sleep = _withoutLocks(CryodlProtClassify2D._sleep)
         processes.check_call = _runJob
         LoggingConfigurator.setUpProtocolRunLogging(stdout, stderr)
         runProtocolMain(project, database, int(number))
+
+
+def _withoutLocks(wait):
+    """A method by which a run waits for more input. Whoever holds a lock while he waits hinders the run that he waits
+    for; steps that read at the moment hold one as well, but not for long."""
+
+    def checked(run, *words):
+        held, since = _locksOf(os.getpid(), run._getPath()), run.__dict__.get("_heldSince", {})
+        run.__dict__["_heldSince"] = since = {path: since.get(path, time.monotonic()) for path in held}
+        if any(time.monotonic() - moment > _LOOK for moment in since.values()):
+            raise RuntimeError(f"{run} waits, and keeps others from writing {held}.")
+        wait(run, *words)
+
+    return checked
+
+
+def _locksOf(pid, own):
+    """Databases of other runs that a process keeps locked. own: folder of its run."""
+    with open("/proc/locks") as file:
+        locked = {int(words[5].split(":")[2]) for words in map(str.split, file) if words[4] == str(pid)}
+    paths = glob.glob(os.path.join(os.path.dirname(own), "*", "*.sqlite"))
+    return [path for path in paths if os.stat(path).st_ino in locked and not path.startswith(own + os.sep)]
 
 
 def _runJob(command, stdout, stderr, env, **more):

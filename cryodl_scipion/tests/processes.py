@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 
 _MB = 1024.0  # kB
@@ -61,3 +62,18 @@ def killTree(pid):
                 os.kill(number, sent)
     while any(isThere(number) for number in processes):
         time.sleep(0.1)
+
+
+def runToEnd(command, seconds, **more):
+    """As subprocess.run, with all output as text; after so many seconds what the command itself started ends as well:
+    that would hold its pipes, and be waited for without end."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more) as process:
+        try:
+            said = process.communicate(timeout=seconds)
+        except BaseException as error:
+            killTree(process.pid)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            said = "\n".join(process.communicate())
+            raise AssertionError(f"{command} hangs, or the machine is slow, after {seconds} s:\n{said}") from error
+    return subprocess.CompletedProcess(command, process.returncode, *said)

@@ -6,6 +6,7 @@ PROJECT holds runs of import, train, pick and filter; the newest finished run of
 of the pictures. Exit code 1, and the traceback, when a window fails.
 """
 
+import faulthandler
 import os
 import sys
 import traceback
@@ -256,6 +257,7 @@ def windowsBelow(widget):
 
 
 def main(projectName, folder, *names):
+    faulthandler.dump_traceback_later(450)  # where a window hangs, before it is ended
     project = Manager().loadProject(projectName, chdir=True)
     screens = Screens(project, folder)
     failed = False

@@ -3,7 +3,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import unittest
 
@@ -14,6 +13,7 @@ from . import synthetic
 from .fake_model import writeModel
 from .map_sets import MapsTest
 from .particle_sets import ParticlesTest, finishedWith, makeParticles, writeStack
+from .processes import runToEnd
 from .test_screens import missing
 
 if HAS_TOMO:
@@ -50,7 +50,7 @@ class TestCryodlFilledForms(*((TomogramsTest,) if HAS_TOMO else (ParticlesTest,)
         cls.picture = cls.data + "/pick.png"
         words = ["xvfb-run", "-a", "-s", "-screen 0 1600x1200x24", sys.executable, "-m", "scipion", "python", "-m"]
         words += ["cryodl_scipion.tests.filled_forms", cls.projName, cls.picture, cls.data]
-        cls.filled = subprocess.run(words, capture_output=True, text=True, timeout=900)
+        cls.filled = runToEnd(words, 600)
         cls.lines = cls.filled.stdout.splitlines()
 
     def test_execute_is_never_grey_and_says_what_is_missing_when_it_is_pressed(self):

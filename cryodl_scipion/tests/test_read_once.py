@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Growing sets of which each item is read once."""
 
+import contextlib
 import shutil
+import sqlite3
 import tempfile
 import unittest
 from unittest import mock
@@ -9,7 +11,7 @@ from unittest import mock
 from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
-from ..convert.arriving import ArrivingMicrographs, ColumnOnce, reopened
+from ..convert.arriving import ArrivingMicrographs, ColumnOnce, firstOf, reopened
 from ..convert.names import NamesOnce, namesForEngine
 
 
@@ -45,6 +47,19 @@ class TestCryodlReadOnce(unittest.TestCase):
         self.assertEqual(sorted(self.looked()[0]), ["2.mrc", "4.mrc", "5.mrc", "7.mrc", "9.mrc"])
         self.assertTrue(self.arriving.closed)
         self.assertEqual(reopened(SetOfMicrographs, self.micrographs).getSize(), 5)
+
+    def test_who_reads_the_first_item_of_an_open_set_leaves_no_lock_on_it(self):
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        self.micrographs = SetOfMicrographs(filename=folder + "/micrographs.sqlite")
+        self.assertIsNone(firstOf(self.micrographs))
+        self.grow([4, 5, 7])
+        current = reopened(SetOfMicrographs, self.micrographs)
+        self.assertEqual(firstOf(current).getMicName(), "4.mrc")
+        with contextlib.closing(sqlite3.connect(current.getFileName(), timeout=0)) as another:
+            another.execute("UPDATE Objects SET enabled=0")
+            another.commit()
+        self.assertFalse(firstOf(current).isEnabled())
 
     def test_a_column_is_read_in_the_new_rows_alone_and_anew_in_another_file_of_the_name(self):
         folder = tempfile.mkdtemp()

@@ -5,6 +5,7 @@ import ast
 import glob
 import json
 import os
+import pathlib
 import re
 import sys
 
@@ -73,6 +74,15 @@ def test_the_engine_alone_asks_for_the_same_packages():
     with open(os.path.join(ENGINE, "pyproject.toml")) as file:
         asked = re.search(r"^dependencies = \[(.*?)\]", file.read(), re.S | re.M)
     assert asked and re.findall('"(.+?)"', asked.group(1)) == listed
+
+
+def test_the_engine_alone_has_all_of_its_data():
+    """Of `pip install cryodl_scipion/engine`; the patterns count from any package."""
+    engine = pathlib.Path(ENGINE)
+    listed = re.search(r'^"\*" = \[(.*)\]', (engine / "pyproject.toml").read_text("utf-8"), re.M)
+    files = [path for path in (engine / "cryodl").rglob("*") if path.is_file() and not path.suffix.startswith(".py")]
+    patterns = re.findall('"(.+?)"', listed.group(1))
+    assert files and not [str(path) for path in files if not any(path.match(pattern) for pattern in patterns)]
 
 
 @inCheckout

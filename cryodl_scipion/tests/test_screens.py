@@ -37,6 +37,7 @@ from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
 from .particle_sets import addTo
+from .processes import runToEnd
 from .set_viewer import FEW_COLOURS
 from .simulated import writeStructure
 
@@ -59,16 +60,8 @@ def openAll(test, folder, names=()):
     )
     try:
         display = ":" + server.stdout.readline().decode().strip()
-        return subprocess.run(
-            [sys.executable, "-m", "scipion", "python", "-m", "cryodl_scipion.tests.screens", test.projName, folder]
-            + list(names),
-            env=dict(os.environ, DISPLAY=display),
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
-    except subprocess.TimeoutExpired as error:
-        test.fail(f"A window hangs, or the machine is slow: {error.stdout} {error.stderr}")
+        words = [sys.executable, "-m", "scipion", "python", "-m", "cryodl_scipion.tests.screens", test.projName, folder]
+        return runToEnd(words + list(names), 500, env=dict(os.environ, DISPLAY=display))
     finally:
         server.terminate()
         server.wait()
@@ -76,8 +69,7 @@ def openAll(test, folder, names=()):
 
 def linesOf(test, module):
     """What a module of the tests prints on a screen of its own."""
-    command = ["xvfb-run", "-a", sys.executable, "-m", f"cryodl_scipion.tests.{module}"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    run = runToEnd(["xvfb-run", "-a", sys.executable, "-m", f"cryodl_scipion.tests.{module}"], 100)
     test.assertEqual(run.returncode, 0, run.stdout + run.stderr)
     return run.stdout.splitlines()
 

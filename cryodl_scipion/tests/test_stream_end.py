@@ -2,6 +2,7 @@
 """A set whose run died is not taken for whole by a run that works on it while it arrives."""
 
 import os
+import shutil
 from unittest import mock
 
 import pytest
@@ -63,6 +64,13 @@ def test_the_state_of_a_run_is_that_of_its_database_and_its_process(run, status,
 def test_a_run_in_a_queue_has_no_process_here(run):
     setStatus(run, "running", 0)
     assert stateOfRun(f"{run}/micrographs.sqlite") == ALIVE
+
+
+def test_a_run_is_known_in_a_folder_of_any_name(run, tmp_path, monkeypatch):
+    setStatus(run, "failed", 0)
+    shutil.copytree("Runs", tmp_path / "a#1 50%41" / "Runs")
+    monkeypatch.chdir(tmp_path / "a#1 50%41")
+    assert stateOfRun(f"{run}/micrographs.sqlite") == STOPPED
 
 
 def test_sets_outside_of_runs_and_runs_without_a_database_have_ended(tmp_path):

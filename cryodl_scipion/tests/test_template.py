@@ -6,7 +6,6 @@ import glob
 import io
 import os
 import re
-import subprocess
 import sys
 import tkinter.messagebox
 from pathlib import Path
@@ -23,6 +22,7 @@ from . import synthetic
 from .base import CryodlTest
 from .map_sets import writeModelOf
 from .particle_sets import writeMap
+from .processes import runToEnd
 from .programs import writeProgram
 from .test_tree import FOLDER
 
@@ -575,23 +575,9 @@ class TestCryodlTemplate(CryodlTest):
 
     def test_a_missing_program_is_said_before_a_project_is_made(self):
         answers = [f"{alias}={value}" for alias, (value, *_) in TEMPLATES["cryodl-picking"][0].items()]
-        run = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "scipion",
-                "template",
-                "cryodl-picking",
-                "--nogui",
-                "project_name=cryodl_without_relion",
-                "mics=" + self.imported("cryodl-picking")["mics"],
-            ]
-            + answers,
-            env=dict(os.environ, RELION_HOME="/nowhere/relion-3.1"),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        words = [sys.executable, "-m", "scipion", "template", "cryodl-picking", "--nogui"]
+        words += ["project_name=cryodl_without_relion", "mics=" + self.imported("cryodl-picking")["mics"], *answers]
+        run = runToEnd(words, 120, env=dict(os.environ, RELION_HOME="/nowhere/relion-3.1"))
         self.assertNotEqual(run.returncode, 0)
         for words in ("extract particles: Missing paths", "RELION_HOME: /nowhere/relion-3.1", "2-D classes: "):
             self.assertIn(words, run.stderr)

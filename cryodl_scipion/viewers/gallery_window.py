@@ -13,6 +13,7 @@ import mrcfile
 import numpy as np
 from pwem.objects import SetOfParticles
 
+from ..convert.arriving import firstOf
 from ..convert.particles.denoised import RAW_IMAGE
 from ..convert.particles.particles import locationOf
 from ..engine.cryodl.contract import counted
@@ -143,7 +144,7 @@ class Gallery:
 
         groupNames: names of classes 1, 2, ..., if the items' classes are to be told apart. ground_truth: SetOfParticles
         with the same ids, clean images to stand beside. Raises ValueError for an empty set."""
-        first = particles.getFirstItem()
+        first = firstOf(particles)
         if first is None:
             raise ValueError("The set of particles is empty.")
         known = [name for name, _ in first.getAttributes()]

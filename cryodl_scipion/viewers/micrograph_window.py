@@ -146,7 +146,6 @@ class MicrographWindow(window.CanvasWindow):
         self._held = None
 
     def _span(self) -> Any:
-        """Px of the micrograph from left to right."""
         return np.ptp(self._axes.get_xlim())
 
     def _whole(self) -> None:

@@ -175,7 +175,6 @@ class Shows:
     _SECTION = ""
 
     def title(self, what: str = "") -> str:
-        """What is shown, and of which run."""
         return f"{what or self._SECTION}: {self.protocol.getRunName()}"
 
     def window(self, windowClass: type, *arguments: Any) -> WindowView:
@@ -295,6 +294,5 @@ class PanelsViewer(Shows, ProtocolViewer):
         return self.infoMessage(self._WAIT.partition(" yet. ")[0] + f". {why}" if why else self._WAIT, "Nothing yet")
 
     def _data(self) -> Any:
-        """What the panels show, None if there is nothing yet."""
         found = getattr(self.protocol, self._DATA, None) if self._DATA else self.protocol
         return found() if inspect.ismethod(found) else found

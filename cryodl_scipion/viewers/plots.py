@@ -51,8 +51,7 @@ def readImage(path: str) -> Any:
 
         image = tifffile.imread(path)[..., ::-1, :]  # coordinates count rows from the last one, as RELION (frames.py)
     else:
-        read = mrcfile.open if path.lower().endswith((".gz", ".bz2")) else mrcfile.mmap
-        with read(path, permissive=True) as mrc:
+        with (mrcfile.open if path.lower().endswith((".gz", ".bz2")) else mrcfile.mmap)(path, permissive=True) as mrc:
             image = mrc.data
     if image is None:
         raise ValueError("it contains no image")

@@ -45,7 +45,6 @@ class CanvasWindow:
         self._drawings: List[Any] = []  # tk's canvases
 
     def addRow(self, master: Any = None, padding: Any = 6, **packing: Any) -> Any:
-        """A frame as wide as the window. master: frame to lie in, default the window."""
         row = ttk.Frame(master or self.root, padding=padding)
         row.pack(**dict(dict(fill=tk.X), **packing))
         return row
@@ -58,7 +57,6 @@ class CanvasWindow:
         return slider
 
     def addAnswers(self, row: Any, use: Any) -> None:
-        """The buttons of a window that is asked for a value. use: takes it."""
         ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
         ttk.Button(row, text="Use", command=use).pack(side=tk.RIGHT, padx=6)
 
@@ -148,7 +146,6 @@ class PlotView(View):
         return self._figure
 
     def show(self) -> None:
-        """Open a window with matplotlib's buttons: zoom, move, save."""
         window = CanvasWindow(self._parent, self._title)
         canvas = FigureCanvasTkAgg(self._figure, window.root)
         NavigationToolbar2Tk(canvas, window.root).pack(side=tk.BOTTOM, fill=tk.X)

@@ -8,7 +8,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
 from pyworkflow.utils import getListFromRangeString, getRangeStringFromList
 
-from ..protocols.inputs import chosenInputs
+from ..protocols.inputs import chosenInputs, ownObject
 from ..protocols.model_field import diameterOf
 from . import form_wizard
 from .form_wizard import chooseShipped
@@ -96,7 +96,7 @@ def particlesAndStructures(protocol: EMProtocol) -> Any:
     """(first chosen SetOfParticles or None, [Volume or AtomStruct, ...]) of a form."""
     several = hasattr(protocol, "inputSets"), hasattr(protocol, "inputStructures")
     sets = [p.get() for p in (protocol.inputSets if several[0] else [protocol.inputParticles])]
-    structures = [p.get() for p in (protocol.inputStructures if several[1] else [protocol.inputStructure])]
+    structures = [ownObject(p) for p in (protocol.inputStructures if several[1] else [protocol.inputStructure])]
     return next((s for s in sets if s is not None and s.getSize()), None), [s for s in structures if s is not None]
 
 

@@ -28,15 +28,11 @@ def labelledMasks(protocol: EMProtocol) -> Any:
     masks = (protocol.inputTruth if has(protocol, "inputTruth") else protocol.inputMasks).get()
     if masks is None:
         raise ValueError("Choose the label volumes first; the list shows their values.")
-    refuse(checkTomograms(masks, "label volumes"))
+    if errors := checkTomograms(masks, "label volumes"):
+        raise ValueError(errors[0])
     if featureOf(masks):
         raise ValueError(f"These masks are scores of {featureOf(masks)}, which have no labels. Leave Label empty.")
     return masks
-
-
-def refuse(errors: List[str]) -> None:
-    if errors:
-        raise ValueError(errors[0])
 
 
 def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
@@ -60,7 +56,7 @@ class CryodlLabelWizard(
     def open(self, form: Form) -> None:
         lines = labelLines(labelledMasks(form.protocol))
         if not lines:
-            raise ValueError("The label volumes contain only the values 0 (background) and 255 (not annotated).")
+            raise ValueError("Only 0 (background) and 255 (not annotated) were found; of many voxels some are read.")
         chooseIn(form, "label", "Values in the label volumes", lines, "Choose a value")
 
 
@@ -73,8 +69,8 @@ def scoreSets(protocol: EMProtocol) -> Any:
             "Choose scores of cryodl - segment tomograms first; the threshold is chosen by eye on them. Labels need "
             "no threshold."
         )
-    for masks in sets:
-        refuse(checkTomograms(masks, f"scores of {featureOf(masks)}"))
+    if errors := [wrong for masks in sets for wrong in checkTomograms(masks, f"scores of {featureOf(masks)}")]:
+        raise ValueError(errors[0])
     return sets
 
 

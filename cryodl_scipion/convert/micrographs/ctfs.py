@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from pwem.objects import CTFModel, Micrograph, SetOfCTF
-from pyworkflow.object import Float, Integer, String
+from pyworkflow.object import Float, Integer
 
 from ...engine.cryodl import contract
 from ..particles.particles import ctfOf
@@ -28,14 +28,6 @@ METRICS = {
 }
 # Attribute of a micrograph: why it is bad, in words; empty for a good one.
 REASON = "_cryodlReason"
-
-
-def setMetrics(micrograph: Micrograph, metrics: Dict[str, Any]) -> None:
-    """Write an assessment on a Micrograph. metrics: the engine's dict of one micrograph; None where it was not
-    measured."""
-    for attribute, metric in METRICS.items():
-        setattr(micrograph, attribute, metric.kind(metrics.get(metric.name)))
-    setattr(micrograph, REASON, String(metrics.get("reason") or ""))
 
 
 def metricsOf(micrograph: Micrograph) -> Dict[str, Any]:

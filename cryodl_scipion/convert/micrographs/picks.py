@@ -232,10 +232,6 @@ def setDiameter(coordinates: SetOfCoordinates, diameter: float) -> None:
     setattr(coordinates, DIAMETER, Float(diameter))
 
 
-def describeCorrections(coordinates: SetOfCoordinates, folder: str) -> None:
-    setattr(coordinates, CORRECTIONS, String(folder))
-
-
 def correctionsFolder(coordinates: SetOfCoordinates) -> Optional[str]:
     """The folder of a set's corrections; None for sets that were not corrected, and when it is gone."""
     folder = coordinates.getAttributeValue(CORRECTIONS, None)
@@ -276,13 +272,6 @@ def scoredPicks(
     own.update(picksByMicrograph(coordinates, lost) if lost else {})
     of = lambda number: own[number] if number in own else readPicks(files[number])
     return [(m, of(m.getObjId())) for m in micrographs]
-
-
-def modelLine(card: Optional[Dict[str, Any]]) -> List[str]:
-    if not card:
-        return []
-    f1 = (card.get("validation") or {}).get("f1")
-    return [f"Model: {card['name']} (network {card['network']}{'' if f1 is None else f', validation F1 {f1:.3f}'})"]
 
 
 def thresholdsInWords(results: Sequence[Result[PickOutputs]]) -> str:
@@ -382,9 +371,9 @@ def scaledPicks(
 ) -> Dict[str, List[Tuple[float, float, None]]]:
     """{micName: [(x, y, score or None), ...]} in px of the frame; an empty list where there are no picks. names:
     micrographs to take. pixelSize: Å/px of the frame."""
-    ids = {objId: name for name, objId in micrographsByName(coordinates).items() if name in names}
-    scale = coordinates.getMicrographs().getSamplingRate() / pixelSize
     picks = {name: [] for name in names}
+    ids = {objId: name for name, objId in micrographsByName(coordinates).items() if name in picks}
+    scale = coordinates.getMicrographs().getSamplingRate() / pixelSize
     for item in coordinates.iterItems():
         if item.getMicId() in ids:
             picks[ids[item.getMicId()]].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))

@@ -53,7 +53,7 @@ def addToClasses(
     columns = list(_COLUMNS)
     # members of one table have the same columns, and runs of earlier versions have none of this
     if SIGNAL[1:] in relion_star.columnsOf(particlesFile, "particles") and all(
-        one.getFirstItem().hasAttribute(SIGNAL) for one in there
+        arriving.firstOf(one).hasAttribute(SIGNAL) for one in there
     ):
         columns.append(SIGNAL[1:])
     kinds = (int,) + (float,) * (len(columns) - 1)
@@ -64,7 +64,10 @@ def addToClasses(
             made[row[0]] = _newClass(particles, row[0], table[row[0]], classesFile)
             classes.append(made[row[0]])
         copy = item.clone()
-        _describeMember(copy, row, pixelSize)
+        copy.setClassId(row[0])
+        copy.setTransform(Transform(planeMatrix(row[1], (row[2] / pixelSize, row[3] / pixelSize))))
+        for name, value in zip((FIT, MARGIN, SIGNAL), row[4:]):
+            setattr(copy, name, Float(value))
         mapper = made[row[0]]._getMapper()
         if not mapper.doCreateTables and mapper.db.INSERT_OBJECT is None:  # a table without rows, as above
             mapper.db.setupCommands(copy.getObjDict(includeClass=True))
@@ -84,14 +87,6 @@ def _newClass(particles: SetOfParticles, number: int, row: Any, classesFile: str
     made.setRepresentative(average)
     _describeClass(made, row, classesFile)
     return made
-
-
-def _describeMember(item: Particle, row: Any, pixelSize: float) -> None:
-    number, psi, x, y = row[:4]
-    item.setClassId(number)
-    item.setTransform(Transform(planeMatrix(psi, (x / pixelSize, y / pixelSize))))
-    for name, value in zip((FIT, MARGIN, SIGNAL), row[4:]):
-        setattr(item, name, Float(value))
 
 
 def _describeClass(made: Class2D, row: Any, classesFile: str) -> None:
@@ -151,9 +146,6 @@ def keepClasses(
         kept = Class2D(objId=made.getObjId())
         if keeps:
             kept.copyInfo(made)
-            for name in (SCORE, PARTICLES, RESOLUTION):
-                if made.hasAttribute(name):
-                    setattr(kept, name, getattr(made, name).clone())
             output.append(kept)
         for item in made:
             stays = keeps and item.isEnabled() and (not cut or item.getAttributeValue(SIGNAL) >= cut)

@@ -4,7 +4,9 @@
 from pwem.objects import Particle, SetOfParticles
 from pyworkflow.object import Boolean, String
 
-# Attribute of a set: the name of the model that made its images.
+from ..arriving import firstOf
+
+# Attribute of a set, and of a denoised micrograph: the name of the model that made the images.
 DENOISER = "_cryodlDenoiser"
 # Attribute of an item: its raw image as 000001@file. Later protocols keep items' attributes.
 RAW_IMAGE = "_cryodlRawImage"
@@ -18,7 +20,7 @@ def denoiserOf(particles: SetOfParticles) -> str:
     name = particles.getAttributeValue(DENOISER, None)
     if name:
         return name
-    first = particles.getFirstItem() if particles.getSize() else None
+    first = firstOf(particles)
     return "unknown" if first is not None and rawImageOf(first) else ""
 
 

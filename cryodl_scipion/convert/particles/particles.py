@@ -10,8 +10,8 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, 
 import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
-from ..arriving import ID, ColumnOnce, StreamEnd, reopened
-from ..relion_star import attributeOf, iterColumns, opticsOf, poseOf, writeStar
+from ..arriving import ID, ColumnOnce, StreamEnd, firstOf, reopened
+from ..relion_star import attributeOf, iterColumns, opticsGroupOf, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 
@@ -52,8 +52,7 @@ class ArrivingParticles:
 def itemsOf(particles: SetOfParticles, ids: Set[int]) -> Iterator[Any]:
     """The items of a set with these ids, in its order; each is the set's own object and changes with the next."""
     # one pass over the range that holds them; Scipion's sets know no IN
-    within = particles.iterItems(where=f"id>={min(ids)} AND id<={max(ids)}")
-    return (item for item in within if item.getObjId() in ids)
+    return (i for i in particles.iterItems(where=f"id>={min(ids)} AND id<={max(ids)}") if i.getObjId() in ids)
 
 
 # Attributes of items that RELION's plugin keeps under these names.
@@ -66,6 +65,7 @@ _KEPT: Tuple[str, ...] = (
 )
 _KEPT += tuple(f"cryodlLatent{number}" for number in range(1, 21)) + ("cryodlCluster",)
 _ID = "rlnImageId"
+OPTICS_GROUP = "_rlnOpticsGroup"  # of a particle and its micrograph, one of those of their sets
 
 
 def writeParticles(path: str, particles: SetOfParticles, items: Optional[Iterable[Particle]] = None) -> None:
@@ -74,11 +74,12 @@ def writeParticles(path: str, particles: SetOfParticles, items: Optional[Iterabl
     rlnImageId holds the item's id, by which pairedRows finds the items again. Alignment is written of
     projection-aligned sets, CTF of sets with CTF; of denoised sets the model and the raw image of each item. Raises
     ValueError for an empty set."""
-    first = particles.getFirstItem() if particles.getSize() else None
+    first = firstOf(particles)
     if first is None:
         raise ValueError(f"The set of particles is empty; there is nothing to write to {path}.")
     flipped = dict(rlnCtfDataArePhaseFlipped=1) if particles.isPhaseFlipped() and not denoiserOf(particles) else {}
-    writeStar(path, opticsOf(particles, 2, **flipped), _writersOf(particles, first), items or particles.iterItems())
+    optics = opticsOf(particles, 2, **flipped)
+    writeStar(path, optics, _writersOf(particles, first, optics), items or particles.iterItems())
 
 
 def idsInStar(path: str) -> List[int]:
@@ -145,13 +146,10 @@ def nameOf(item: Particle) -> str:
     return f"{item.getIndex() or 1:06d}@{item.getFileName()}"
 
 
-def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], Callable[..., Any]]]:
-    pixelSize = particles.getSamplingRate()
+def _writersOf(particles: Any, first: Particle, optics: Any) -> List[Tuple[Tuple[str, ...], Callable[..., Any]]]:
+    pixelSize, groupOf = particles.getSamplingRate(), opticsGroupOf(particles, optics, OPTICS_GROUP)
     writers: List[Tuple[Tuple[str, ...], Callable[[Any], Tuple[Any, ...]]]] = [
-        (
-            ("rlnImageName", _ID, "rlnOpticsGroup"),
-            lambda item: (nameOf(item), item.getObjId(), item.getAttributeValue("_rlnOpticsGroup", 1)),
-        )
+        (("rlnImageName", _ID, "rlnOpticsGroup"), lambda item: (nameOf(item), item.getObjId(), groupOf(item)))
     ]
     if micrographOf(first):
         writers.append((("rlnMicrographName",), lambda item: (re.sub(r"\s", "_", micrographOf(item)),)))

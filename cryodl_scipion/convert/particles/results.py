@@ -4,8 +4,8 @@ classes.
 
 Sets of denoised particles from raw ones, and of raw ones from denoised ones."""
 
-import os
-import shutil
+import contextlib
+import re
 import sqlite3
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -26,13 +26,15 @@ from pwem.objects import (
 )
 from pyworkflow.object import Float, Integer, String
 
+from ..arriving import firstOf
 from ..micrographs.picks import scaled
 from ..relion_star import ANGLES, columnsOf, iterColumns, matrixOf, writeTable
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
-from .particles import ctfOf, locationOf, nameOf, newParticle, pairedRows
+from .particles import OPTICS_GROUP, ctfOf, itemsOf, locationOf, nameOf, newParticle, pairedRows
 
 # Attributes of items, with an underscore before them.
 LATENT, CLUSTER, UMAP = "cryodlLatent%d", "cryodlCluster", "cryodlUmap%d"
+LATENTS = r"_cryodl(Latent\d+|Umap\d|Cluster)"
 
 
 def latentColumns(count: int, umap: bool) -> Any:
@@ -42,17 +44,24 @@ def latentColumns(count: int, umap: bool) -> Any:
 
 
 def describeLatent(item: EMObject, names: Sequence[str], row: Sequence[Any]) -> Any:
+    forget(item, LATENTS)
     for name, value in zip(names[:-1], row):
         setattr(item, "_" + name, Float(float(value)))
     setattr(item, "_" + CLUSTER, Integer(int(float(row[-1]))))
     return item
 
 
+def forget(item: EMObject, names: str) -> None:
+    """Take from an item what an earlier run noted on it. names: regular expression of attributes."""
+    for name in [name for name, _ in item.getAttributes() if re.fullmatch(names, name)]:
+        delattr(item, name)
+
+
 def latentOf(items: EMSet) -> Any:
     """Ids, [(coordinates)], clusters and the names of the coordinates of a set that carries them."""
     words = {LATENT % number: str(number) for number in range(1, 21)}
     words.update({UMAP % number: f"UMAP {number}" for number in (1, 2)})
-    names = [name for name in words if items.getFirstItem().hasAttribute("_" + name)]
+    names = [name for name in words if firstOf(items).hasAttribute("_" + name)]
     columns = items.getUniqueValues(["id", "_" + CLUSTER, *("_" + name for name in names)])
     values = [columns["_" + name] for name in names]
     return columns["id"], list(zip(*values)), columns["_" + CLUSTER], [words[name] for name in names]
@@ -60,9 +69,9 @@ def latentOf(items: EMSet) -> Any:
 
 def writeSelection(items: EMSet, ids: Any, path: str) -> None:
     """Write a copy of a set's file in which only the items of `ids` are enabled, for pwem's ProtUserSubSet."""
-    items.write()
-    shutil.copy(items.getFileName(), path)
     connection = sqlite3.connect(path)
+    with contextlib.closing(sqlite3.connect(items.getFileName())) as source:
+        source.backup(connection)  # whole, also while its run writes it; what is known of the set here may be older
     with connection:
         connection.execute("UPDATE Objects SET enabled = 0")
         connection.executemany("UPDATE Objects SET enabled = 1 WHERE id = ?", [(int(number),) for number in ids])
@@ -77,10 +86,13 @@ REFERENCE = ("cryodlReference", "cryodlReferenceDigest")
 CLASS_PROBABILITY = "cryodlClassProbability"
 # Attributes: the engine's STAR file of noise that was oriented likewise; probability of composition 1, 2 ..., in the
 # order of the form.
-NOISE, PROBABILITY = "_cryodlNoiseControl", "_cryodlProbability%d"
+NOISE, PROBABILITY, PROBABILITIES = "_cryodlNoiseControl", "_cryodlProbability%d", r"_cryodlProbability\d+"
 PROGRAM = "cryodl"
 _SIMULATED = ("rlnImageName", "rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle") + ANGLES + ORIGIN
 _HALF = "rlnRandomSubset"
+# What belongs to angles, and its types; a particle may be in neither half.
+_OF_ANGLES: Dict[str, Any] = {**dict.fromkeys(SCORES, Float), **dict.fromkeys(REFERENCE, String)}
+_OF_ANGLES[_HALF] = lambda text: Integer(int(text) if text.isdigit() else None)
 
 
 def appendRows(
@@ -94,10 +106,14 @@ def appendRows(
 ) -> None:
     """Append copies of the items that the engine's STAR file has, each described by its row: it leaves out those whose
     images cannot be used. done: ids of the particles that the output has already."""
+    first = firstOf(output)
     for item, row in pairedRows(particles, path, columns, tuple(kinds)):
         if item.getObjId() not in done:
             copy = item.clone()
             describe(copy, row)
+            if first is not None:  # an earlier version may have begun the set; its rows have no names, but an order
+                own = {name: vars(copy).pop(name) for name, _ in [*copy.getAttributes()]}
+                vars(copy).update({name: own.get(name, type(value)()) for name, value in first.getAttributes()})
             output.append(copy)
 
 
@@ -119,28 +135,20 @@ def transformOf(pose: Any, pixelSize: float) -> Any:
 def appendOriented(
     output: SetOfParticles, particles: SetOfParticles, path: str, noise: Any = None, done: Collection[int] = ()
 ) -> None:
-    """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`; see appendRows.
-    output: set with projection alignment. noise: STAR file of oriented noise, or None."""
-    there = columnsOf(path, "particles")
-    scores = [name for name in SCORES if name in there]
-    words = [name for name in REFERENCE if name in there]
+    """Append copies of items with the angles, shifts, scores and half sets that the engine found, and no others; see
+    appendRows. output: set with projection alignment. noise: STAR file of oriented noise, or None."""
+    there = [name for name in columnsOf(path, "particles") if name in _OF_ANGLES]
 
     def describe(copy: Particle, row: Any) -> None:
+        forget(copy, f"_({'|'.join((*SCORES, *REFERENCE))})|{NOISE}")
         copy.setTransform(transformOf(row, particles.getSamplingRate()))
-        for name, value in zip(scores + words, row[5:]):
-            setattr(copy, "_" + name, String(value) if name in words else Float(value))
+        for name, value in zip(there, row[5:]):
+            setattr(copy, "_" + name, value)
         if noise:
             setattr(copy, NOISE, String(noise))
 
-    kinds = (float,) * (5 + len(scores)) + (str,) * len(words)
-    appendRows(output, particles, path, [*ANGLES, *ORIGIN, *scores, *words], kinds, describe, done)
-
-
-def noiseControlOf(particles: SetOfParticles) -> Any:
-    """Path of the oriented noise that belongs to the angles of a set; None if there is none, or it is gone."""
-    first = particles.getFirstItem() if particles.getSize() else None
-    path = first.getAttributeValue(NOISE, None) if first is not None else None
-    return path if path and os.path.exists(path) else None
+    kinds = (float,) * 5 + tuple(_OF_ANGLES[name] for name in there)
+    appendRows(output, particles, path, [*ANGLES, *ORIGIN, *there], kinds, describe, done)
 
 
 def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, count: int, umap: bool = False) -> None:
@@ -159,6 +167,7 @@ def appendFlex(
     for item, row in pairedRows(particles, path, *latentColumns(count, umap)):
         flex = ParticleFlex(progName=PROGRAM)
         flex.copyInfo(item)
+        forget(flex, LATENTS)
         flex.setObjId(item.getObjId())
         flex.setZFlex(row[:count])
         flex.setZRed(row[count : count + 2] if umap else row[:2])
@@ -169,6 +178,7 @@ def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str
     """Fill a SetOfClasses3D by rlnClassNumber of the engine's STAR file. maps: of the classes, class 1 first."""
 
     def describeItem(item: Particle, row: Any) -> None:
+        forget(item, LATENTS)
         item.setClassId(row[0])
         setattr(item, "_" + CLASS_PROBABILITY, Float(row[1]))
 
@@ -192,6 +202,7 @@ def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, n
     for item, (probability,) in pairedRows(particles, path, ((PROBABILITY % number)[1:],), (float,)):
         if probability >= minimum:
             copy = item.clone()
+            forget(copy, PROBABILITIES)
             setattr(copy, PROBABILITY % number, Float(probability))
             output.append(copy)
     return output.getSize()
@@ -222,6 +233,7 @@ def classifyByComposition(
 
 
 def _describeComposition(item: Particle, row: Any) -> Particle:
+    forget(item, PROBABILITIES)
     item.setClassId(row[0])
     for number, probability in enumerate(row[1:], 1):
         setattr(item, PROBABILITY % number, Float(probability))
@@ -270,8 +282,7 @@ def appendDenoised(
             setattr(copy, "_" + name, Float(value))
         copy.setLocation(*locationOf(row[0], path))
 
-    kinds = (str,) + (float,) * len(numbers)
-    appendRows(denoised, particles, path, ("rlnImageName",) + numbers, kinds, describe, done)
+    appendRows(denoised, particles, path, ("rlnImageName",) + numbers, (str,) + (float,) * len(numbers), describe, done)
     markSet(denoised, model)
 
 
@@ -294,6 +305,16 @@ def appendRaw(output: SetOfParticles, particles: SetOfParticles, raw: Optional[S
             copy.getTransform().setMatrix(matrix)
         output.append(copy)
     unmarkSet(output)
+    if raw is not None:  # the later set may have lost what the raw one was
+        output.setIsPhaseFlipped(raw.isPhaseFlipped())
+
+
+def movedIds(particles: SetOfParticles, raw: SetOfParticles, some: int = 1000) -> List[int]:
+    """Ids of items whose coordinates are others in the raw set. some: items that are looked at."""
+    place = lambda item: item.getCoordinate() and item.getCoordinate().getPosition()
+    here = {item.getObjId(): place(item) for item in particles.iterItems(limit=some)}
+    there = {item.getObjId(): place(item) for item in itemsOf(raw, set(here))}
+    return [number for number in here if here[number] and there.get(number, here[number]) not in (here[number], None)]
 
 
 _COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")
@@ -327,4 +348,7 @@ def extractedParticles(
         coordinate.setPosition(*(int(round(p)) for p in scaled(coordinate.getPosition(), scale)))
         coordinate.setMicrograph(micrograph)
         ctf = None if ctfs is None else ctfs[name].clone()
-        yield newParticle(locationOf(image), pixelSize, micrograph.getAcquisition(), coordinate, ctf)
+        item = newParticle(locationOf(image), pixelSize, micrograph.getAcquisition(), coordinate, ctf)
+        if micrograph.hasAttribute(OPTICS_GROUP):
+            setattr(item, OPTICS_GROUP, getattr(micrograph, OPTICS_GROUP).clone())
+        yield item

@@ -23,7 +23,7 @@ from tomo.objects import (
 
 from ..maps import structureFileOf as fileOf
 from ..particles.particles import locationOf
-from ..particles.results import describeLatent, latentColumns
+from ..particles.results import PROBABILITIES, describeLatent, forget, latentColumns
 from ..relion_star import ANGLES, attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
 from .tomograms import byId
 
@@ -236,6 +236,7 @@ def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, pa
 
 def describeSubtomogram(item: Any, row: Dict[str, str], columns: Sequence[str], pixelSize: float) -> SubTomogram:
     """Write class, transform, confidence and probabilities of a row on an item. Returns it."""
+    forget(item, f"{CONFIDENCE}|{PROBABILITIES}")
     item.setClassId(int(float(row[CLASS])))
     if ANGLES[0] in row:
         item.setTransform(subtomogramTransformOf(row, pixelSize))

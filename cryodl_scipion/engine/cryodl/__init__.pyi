@@ -415,7 +415,7 @@ def evaluate_picks(
     tolerance: float = ...,
     micrographs: Paths = ...,
     border: float = ...,
-    threshold: float = ...,
+    threshold: typing.Optional[float] = ...,
     threads: typing.Optional[int] = ...,
 ) -> Result[EvaluatePicksOutputs]:
     """Compare picks with reference coordinates, matched one to one."""

@@ -95,7 +95,7 @@ def test_an_empty_set_is_an_error(project, capsys):
     message = message_of(arguments, project, capsys)
     assert "Micrographs (--micrographs) is empty" in message
     (project / "list.txt").write_text("")
-    assert "lists no micrograph" in message_of(pick_arguments(project, ["list.txt"]), project, capsys)
+    assert "lists no file" in message_of(pick_arguments(project, ["list.txt"]), project, capsys)
     assert "No file matches" in message_of(pick_arguments(project, ["nothing*.mrc"]), project, capsys)
 
 
@@ -263,6 +263,7 @@ def test_a_gpu_that_is_absent_is_an_error(project, capsys, monkeypatch):
 
 def test_an_output_that_exists_is_not_replaced(project, capsys):
     (project / "new").mkdir()
+    (project / "new/notes.txt").touch()
     assert "(--output) exists already" in message_of(train_arguments(project), project, capsys)
 
 

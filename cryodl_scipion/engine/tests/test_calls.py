@@ -68,6 +68,13 @@ def test_the_notebook_of_the_pages_runs_from_top_to_bottom(tmp_path, monkeypatch
     assert len(names["picks"]["rlnCoordinateX"]) == names["result"].outputs.counts["063"] > 50
 
 
+@pytest.mark.parametrize("names", (["063", "1064"], ["20240101_001", "20240101_002"]))
+def test_names_of_digits_stay_names(tmp_path, names):
+    (tmp_path / "a.csv").write_text("name,x\n" + "".join(f"{name},0.5\n" for name in names), encoding="utf-8")
+    found = cryodl.table(tmp_path / "a.csv")
+    assert found["name"].tolist() == names and found["x"].tolist() == [0.5, 0.5]
+
+
 def test_tables_are_read_by_column(tmp_path):
     (tmp_path / "a.csv").write_text("name,x\na,1.5\nb,\n", encoding="utf-8")
     found = cryodl.table(tmp_path / "a.csv")

@@ -4,13 +4,18 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 from picking import pick, times, training_config
+from synthetic import write_mrc
 
 from cryodl.contract import ComparePicksConfig, TrainSegmenterConfig
 from cryodl.io.stamps import file_stamp, input_stamps, stamp
 from cryodl.io.unfinished import working_folder
+from cryodl.learning import recipe
 from cryodl.running.cli import main
+from cryodl.tomograms.detectors import labels
+from cryodl.tomograms.segmenters import sources
 
 
 def replace(path, other):
@@ -63,6 +68,45 @@ def test_a_training_does_not_continue_with_other_files(project, capsys):
     replace(project / "mics/mic1.mrc", project / "mics/mic0.mrc")
     with pytest.raises(ValueError, match=r"other parameters \(files of micrographs that have changed\)"):
         working_folder(config, precious="work")
+
+
+def test_a_training_does_not_continue_with_other_files_that_a_list_names(project, tmp_path):
+    path = project / "mics/mic0.mrc"
+    (project / "list.txt").write_text(f"{path}\n")
+    config = training_config(project, output=str(project / "new"), micrographs=(str(project / "list.txt"),))
+    take = lambda *files: working_folder(config, files, precious="work")
+    (take() / "work").write_text("hours")  # by a version that did not look at them
+    take(path)
+    replace(path, project / "mics/mic1.mrc")
+    with pytest.raises(ValueError, match=r"other parameters \(files that the inputs name\)"):
+        take(path)
+
+
+@pytest.mark.parametrize(
+    "command, more",
+    [
+        ("denoise-micrographs", "--pixel-size 4"),
+        ("denoise-tomograms", "--pixel-size 10"),
+        ("train-detector", "--coordinates p.star --diameter 100"),
+        ("train-segmenter", "--labels listed.txt --label 1"),
+    ],
+)
+def test_every_training_looks_at_the_files_that_a_list_names(tmp_path, monkeypatch, capsys, command, more):
+    monkeypatch.chdir(tmp_path)
+    for seed, half in enumerate(("even", "odd")):
+        noise = np.random.default_rng(seed).normal(size=(64, 64) if "micrographs" in command else (24, 64, 64))
+        write_mrc(f"a_{half}.mrc", noise.astype(np.float32), 10.0)
+    (tmp_path / "listed.txt").write_text("a_even.mrc\na_odd.mrc\n")
+    monkeypatch.setattr(labels, "gather_labels", lambda config: None)  # they have been read when the folder is taken
+    monkeypatch.setattr(sources, "gather", lambda config, method: None)
+
+    def taken(config, files, **given):
+        raise ValueError(f"It looks at {sorted(set(files))}.")
+
+    monkeypatch.setattr(recipe, "working_folder", taken)
+    option = "--micrographs" if "micrographs" in command else "--tomograms"
+    assert main([command, option, "listed.txt", *more.split(), "--output", "out"]) == 2
+    assert "It looks at ['a_even.mrc', 'a_odd.mrc']." in capsys.readouterr().err
 
 
 def test_a_chunk_of_an_ome_zarr_that_is_written_anew_is_a_change(tmp_path):

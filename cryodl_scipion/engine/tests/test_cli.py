@@ -108,7 +108,7 @@ def test_every_parameter_is_explained_with_unit_and_default(name):
 
 
 def test_zero_is_shown_as_a_default():
-    for name, flag in (("pick", "--border"), ("evaluate-picks", "--threshold")):
+    for name, flag in (("pick", "--border"), ("evaluate-picks", "--border")):
         assert "default: 0]" in " ".join(help_of(name).split(f"  {flag} ")[1].split("  --")[0].split())
 
 

@@ -257,7 +257,9 @@ def test_losses_are_measured_by_the_reference_or_the_best():
 
 def test_maps_that_only_agree_where_the_structure_was_compared_are_named():
     record = dict(resolution=15.0, noise_resolution=16.0, pixel_size=4.0)
-    said = doubts(dict(good=dict(record, resolution=9.0), bad=record, none=dict(record, resolution=None)), 15.0)
-    assert len(said) == 2 and "map of bad (15.0 Å) may show the structure alone" in said[0]
-    assert "half-maps of none do not agree" in said[1]
+    nothing = dict(record, resolution=None)
+    records = dict(good=dict(record, resolution=9.0), bad=record, none=dict(nothing, noise_resolution=None))
+    said = doubts(dict(records, noise=nothing), 15.0)
+    assert len(said) == 3 and "map of bad (15.0 Å) may show the structure alone" in said[0]
+    assert "half-maps of none do not agree" in said[1] and "of noise agree no better than those of images" in said[2]
     assert "limited by the pixel size" in doubts(dict(good=dict(record, resolution=8.0)), 15.0)[0]

@@ -98,6 +98,24 @@ def test_a_micrograph_may_be_named_as_file_and_as_image_of_a_stack(tmp_path):
     assert len(read_coordinates(tmp_path)["x"][0]) == 2
 
 
+def test_folders_with_an_at_sign_are_told_apart(tmp_path):
+    (tmp_path / "a.star").write_text(STAR + "_rlnMicrographName #3\n1 2 me@lab/x.mrc\n3 4 you@lab/x.mrc\n")
+    with pytest.raises(ValueError, match="two micrographs with the name x: me@lab/x.mrc and you@lab/x.mrc"):
+        read_coordinates(tmp_path)
+
+
+def test_no_list_of_two_for_one_micrograph_is_lost(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.star").write_text(STAR + "1 2\n")
+    head = "data_coordinate_files\nloop_\n_rlnMicrographName\n_rlnMicrographCoordinates\n"
+    row = "mics/x.mrc {}.star\n".format
+    (tmp_path / "autopick.star").write_text(head + row("first") + row("first"))
+    assert read_coordinates(tmp_path / "autopick.star")["x"][0].tolist() == [[2, 1]]
+    (tmp_path / "autopick.star").write_text(head + row("first") + row("second"))
+    with pytest.raises(ValueError, match="autopick.star: it names two files of coordinates of the micrograph x"):
+        read_coordinates(tmp_path / "autopick.star")
+
+
 @pytest.mark.parametrize(
     "name, text, words",
     [

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from cryodl.io.coordinates import align_keys, read_coordinates
 from cryodl.io.cryosparc import cryosparc_tables, read_cs, write_cs_rows
+from cryodl.io.messages import HEARD
 from cryodl.io.particle_positions import read_particle_positions
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables
@@ -56,6 +57,17 @@ def test_angles_are_those_that_cryodrgn_reads(project):
     assert np.allclose(found.angles, ANGLES, atol=1e-3)
     for vector, angles in zip(rows["alignments3D/pose"], found.angles):
         assert np.allclose(Rotation.from_rotvec(vector).as_matrix().T, relion_matrix(*angles), atol=1e-6)
+
+
+@pytest.mark.parametrize("tilt, said", [(0, False), (0.4, True)])
+def test_aberrations_that_are_not_corrected_are_said(project, tilt, said, capsys):
+    path = project / "J20" / "J20_particles.cs"
+    rows = read_cs(path)
+    fields = {name: np.array(rows[name]) for name in rows.dtype.names}
+    saved(path, **{**fields, "ctf/tilt_A": np.full((6, 2), tilt), "ctf/tetra_A": np.zeros((6, 4))})
+    HEARD.clear()
+    read_particles(path)
+    assert ("has ctf/tilt_A, which are not corrected here" in capsys.readouterr().out) == said
 
 
 def test_particles_have_their_images_places_optics_and_uids(project):

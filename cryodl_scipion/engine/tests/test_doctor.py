@@ -74,6 +74,7 @@ def test_gpus_are_listed_and_one_that_does_not_compute_is_named(monkeypatch):
     assert [(g["device"], g.get("memory_gb")) for g in report["devices"]] == [("0", 24.0), ("1", 24.0), ("cpu", None)]
     assert len(report["problems"]) == 1 and "GPU 1" in report["problems"][0]
     assert "is not available" in doctor.examine("2")["problems"][-1]
+    assert doctor.examine("cuda:0")["problems"] == report["problems"]
 
 
 def test_python_without_torch_is_told_what_to_install(tmp_path):

@@ -34,6 +34,7 @@ from cryodl.io.files import (
         (".mrc", ".mrc"),
         ("a", "a"),
         ("a.mrc.star", "a.mrc"),
+        ("/data/me@lab/grid@1.mrc", "grid@1"),
     ],
 )
 def test_key_has_no_folder_and_no_extension(name, key):
@@ -72,19 +73,24 @@ def test_list_files_are_read_beside_themselves(tmp_path):
     wanted = [str(tmp_path / "one.mrc"), str(tmp_path / "two words 50%.mrc")]
     assert expand_paths([str(tmp_path / "list.txt")]) == wanted
     assert expand_paths([str(tmp_path / "list.star")]) == wanted
+    (tmp_path / "me@lab").mkdir()
+    (tmp_path / "me@lab/one.mrc").touch()
+    for number in ("", "000001@"):
+        (tmp_path / "list.txt").write_text(f"{number}me@lab/one.mrc\n")
+        assert expand_paths([str(tmp_path / "list.txt")]) == [str(tmp_path / "me@lab/one.mrc")]
 
 
 def test_what_matches_nothing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no_such.*mrc"):
         expand_paths([str(tmp_path / "no_such*.mrc")])
     (tmp_path / "list.txt").write_text("gone.mrc\n")
-    with pytest.raises(FileNotFoundError, match="list.txt lists no micrograph that is there, .*: gone.mrc"):
+    with pytest.raises(FileNotFoundError, match="list.txt lists no file that is there, .*: gone.mrc"):
         expand_paths([str(tmp_path / "list.txt")])
     (tmp_path / "here.mrc").touch()
     (tmp_path / "list.txt").write_text("gone.mrc\nhere.mrc\n")
     assert expand_paths([str(tmp_path / "list.txt")]) == ["gone.mrc", str(tmp_path / "here.mrc")]
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(FileNotFoundError, match="empty.txt lists no micrograph"):
+    with pytest.raises(FileNotFoundError, match="empty.txt lists no file"):
         expand_paths([str(tmp_path / "empty.txt")])
 
 

@@ -14,6 +14,7 @@ from synthetic import environment, run_cryodl
 from test_bad_input import pick_arguments, train_arguments
 
 from cryodl.contract import COMMANDS, EVERY_COMMAND, Failure
+from cryodl.io import memory
 from cryodl.io.memory import (
     _file_cache,
     available_memory,
@@ -141,3 +142,19 @@ def test_a_stack_that_is_read_in_parts_is_not_held_as_a_whole(tmp_path):
         numbers = np.arange(start, start + 250)
         assert read_images([str(tmp_path / "s.mrcs")] * 250, numbers).shape == (250, 64, 64)
     assert resident() < before + 30
+
+
+@pytest.mark.parametrize("groups", ["0::/slurm/job_1/step\n", "5:cpu:/\n4:memory:/slurm/job_1/step\n0::/\n"])
+def test_the_limit_of_a_queue_s_job_counts_wherever_its_group_lies(tmp_path, monkeypatch, groups):
+    second = groups.startswith("0")
+    top = tmp_path / ("sys/fs/cgroup" if second else "sys/fs/cgroup/memory")
+    limit, used = ("max", "current") if second else ("limit_in_bytes", "usage_in_bytes")
+    (top / "slurm/job_1/step").mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups)
+    none = "max" if second else "9223372036854771712"
+    for place, allowed, taken in ((".", none, 9), ("slurm/job_1", 4000, 1000), ("slurm/job_1/step", none, 500)):
+        (top / place / f"memory.{limit}").write_text(str(allowed))
+        (top / place / f"memory.{used}").write_text(str(taken))
+    monkeypatch.setattr(memory, "Path", lambda *parts: Path(tmp_path, *(str(part).lstrip("/") for part in parts)))
+    assert memory._group() == 3000

@@ -162,6 +162,13 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
     assert set(read_tables("job/new.star")) == {"optics", "particles"} and "rlnMagnification" not in again.columns
 
 
+def test_shifts_in_px_beside_an_optics_table_are_shifts():
+    pixels = dict(rlnOriginX=[2.0, 0.0], rlnOriginY=[-1.0, 0.5])
+    particles = read_particles(star(without=("rlnOriginXAngst", "rlnOriginYAngst"), **pixels))
+    assert particles.shifts_yx.tolist() == [[1, -2], [-0.5, 0]]
+    assert [float(x) for x in particles.columns["rlnOriginXAngst"]] == [4, 0] and "rlnOriginX" not in particles.columns
+
+
 @pytest.mark.parametrize(
     "changes, needs, words",
     [

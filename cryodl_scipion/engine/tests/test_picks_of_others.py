@@ -106,6 +106,7 @@ def test_relion_s_list_of_files_is_followed_from_the_project_s_folder(tmp_path):
         ("a.json", '{"boxes": [[1]]}', "a box is no row x, y, method: a row has too few values"),
         ("a.json", '{"boxes": [["a", 2]]}', "a box is no row x, y, method: 'a' is no number"),
         ("a.csv", "a,b\n1,2\n", "must name the columns x and y.* it names a, b"),
+        ("a.csv", "index,axis-0,axis-1,axis-2\n0,7,230,120\n", "no third axis.* it names .*axis-2"),
         ("a.csv", "x,y\n1,2\n3\n", "line 3 has values of x, y that are no numbers"),
         ("a.csv", "x,y\n1,inf\n", "is not a finite number"),
         ("a.csv", "x,y,micrograph\n1,2\n", "line 2 has no micrograph"),

@@ -121,9 +121,11 @@ def write_ctf(names, path="results/ctf", resolution=5.0, skipped=()):
     ).write(f"{path}/result.json")
 
 
-def write_map(noise):
+def write_map(noise, resolution=12.5):
     curve = np.clip(1.2 - np.arange(17) / 10, 0, 1).tolist()
-    made = dict(map="m.mrc", half1="1.mrc", half2="2.mrc", resolution=12.5, fsc=curve, count=50, pixel_size=4.0, box=32)
+    made = dict(
+        map="m.mrc", half1="1.mrc", half2="2.mrc", resolution=resolution, fsc=curve, count=50, pixel_size=4.0, box=32
+    )
     made.update(dict.fromkeys(("missing_cone", "tilted_cones", "views", "by_direction")))
     Result("reconstruct", dict(made, noise_fsc=noise and curve, noise_resolution=noise)).write(
         "results/map/result.json"
@@ -221,6 +223,8 @@ def test_alarms_are_for_what_needs_attention(folder):
     write_ctf(["m1"], skipped=("m2", "m3"))
     alarms = " ".join(report("--folder", "results")[2].alarms)
     assert "is reference bias" in alarms and "2 of 3 items were left out" in alarms
+    write_map(noise=12.0, resolution=None)  # nothing is beyond noise
+    assert "is reference bias" in " ".join(report("--folder", "results")[2].alarms)
 
 
 def test_a_drift_is_an_alarm(folder):
@@ -320,7 +324,7 @@ def map_of(count, bfactor, noise=0.02, box=64, pixel=2.0):
     curve[0] = 1
     outputs = dict(count=count, box=box, pixel_size=pixel, fsc=curve.tolist(), missing_cone=0.0)
     return SimpleNamespace(
-        result=SimpleNamespace(outputs=dict(outputs, resolution=resolution_at(curve, 0.143, pixel, box)))
+        config=None, result=SimpleNamespace(outputs=dict(outputs, resolution=resolution_at(curve, 0.143, pixel, box)))
     )
 
 
@@ -331,6 +335,13 @@ def test_more_particles_come_to_what_was_forecast(bfactor):
     low, middle, high = early.at(3000)
     assert low < middle < high < early.resolution and middle == pytest.approx(late.resolution, rel=0.15)
     assert (np.diff(early.edges[:, 1]) < 0).all() and early.at(300) == pytest.approx([early.resolution] * 3)
+
+
+def test_of_coefficients_that_a_symmetry_makes_equal_one_is_independent():
+    plain, one, both = (map_of(300, 200, noise=0.05) for _ in range(3))
+    one.config, both.config = SimpleNamespace(symmetry="C1"), SimpleNamespace(symmetry="O")
+    widths = [np.ptp(found.edges[1]) for each in (plain, one, both) for found in forecasts_of([each])]
+    assert widths[0] == widths[1] < 0.8 * widths[2]
 
 
 def test_nothing_finer_than_two_pixels_is_forecast():

@@ -24,11 +24,11 @@ def test_a_silent_command_gets_lines_that_say_what_it_is_at(capsys):
 def test_nothing_is_said_while_the_command_waits_for_a_person(capsys):
     with no_long_silence(0.4):
         with for_a_person():
-            time.sleep(1.6)
+            time.sleep(4)
         assert capsys.readouterr() == ("", "")
         time.sleep(1.6)
     seconds = [int(line.split()[4]) for line in capsys.readouterr().out.splitlines()]
-    assert seconds and max(seconds) <= 2  # since the person was ready
+    assert seconds and max(seconds) < 4  # since the person was ready
 
 
 def test_json_for_a_program_stays_json(capsys):

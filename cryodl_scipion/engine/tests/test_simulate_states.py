@@ -78,3 +78,16 @@ def test_bad_states_are_one_sentence(options, words):
     message = simulate_particles(code=2, structure=write_model(), pixel_size=5.0, **options)
     assert all(word in message for word in words)
     assert not list(Path().glob("p*"))
+
+
+def test_models_in_one_frame_keep_their_places_and_others_come_to_the_middle():
+    Path("body.pdb").write_text("".join(a for a in open(write_model()) if a[21:22] == "A" or a[:4] != "ATOM"))
+    far = [f"{a[:30]}{float(a[30:38]) + 500:8.3f}{a[38:]}" if a[:4] == "ATOM" else a for a in open("body.pdb")]
+    Path("far.pdb").write_text("".join(far))
+    states = dict(structure="model.pdb", pixel_size=5.0, count=4)
+    made = simulate_particles(structures="body.pdb", **states).outputs["states"]
+    whole, body = map(mrcfile.read, made)
+    assert (body <= whole + 1e-3 * whole.max()).all()
+    other = mrcfile.read(simulate_particles("q.star", structures="far.pdb", **states).outputs["states"][1])
+    places = np.indices(other.shape).reshape(3, -1) - len(other) // 2
+    assert np.abs(places @ other.ravel() / other.sum()).max() < 0.1

@@ -89,6 +89,15 @@ def test_what_is_not_the_commands_own_is_refused_and_left_alone(tmp_path, name, 
     assert (tmp_path / "out.partial" / name).read_text() == text and (tmp_path / "out.partial/more").exists()
 
 
+def test_what_a_refused_second_start_said_in_the_outputs_place_goes(tmp_path):
+    for name in ("out.partial", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out.partial/made.txt").touch()
+    (tmp_path / "out/failure.json").touch()
+    finish_folder(tmp_path / "out.partial", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["made.txt"]
+
+
 def test_a_file_in_the_folders_place_is_refused_and_an_empty_folder_taken(tmp_path):
     (tmp_path / "out.partial").write_text("precious")
     with pytest.raises(ValueError, match="holds something else"):

@@ -17,8 +17,6 @@ _FRAME_FILE = "frame.json"
 
 
 class MapsBase(protocol_base.OneRunBase):
-    """Base of the protocols on maps, beside EngineProtocol."""
-
     def _position(self, volume: Volume, structure: AtomStruct, name: str = _FRAME_FILE) -> Tuple[float, float, float]:
         """(x, y, z) Å where a map begins in the frame of a model; written down for the summary."""
         frame = frameOf(volume, structureFileOf(structure), self.frame.get())

@@ -11,10 +11,9 @@ from pyworkflow.protocol import params
 
 from ...convert.maps import halfForEngine, halfMapsOf, structureFileOf
 from ...engine.cryodl import contract
+from .. import one_of, protocol_base
 from ..engine_protocol import fscFrom, volumeFrom
 from ..kinds import AtomicModel, Options, sayIf
-from ..one_of import OneOf, Way
-from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
 from .map_kinds import DOUBT, FrameChoice, HalfMap, Map, MapMask, MapsBase, OtherMap, ownOrigin
 
 PROCESSED = "inputProcessed"
@@ -50,9 +49,9 @@ _OTHERS = (
 )
 
 
-class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
+class Evaluate(one_of.Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
     WORD = "a map against its model"
-    OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "No evaluation yet."
+    OUTPUT, NOTHING_YET = protocol_base.EVALUATION_FOLDER, "No evaluation yet."
     CITES = ("Rosenthal2003", "Pintilie2020", "Cardone2013")  # of the measures
     FORM = (
         Map("inputVolume", "Map to measure. If it has half-maps, they are measured too."),
@@ -118,7 +117,7 @@ class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
         return [*super().tell(protocol, results), *(protocol._frameLines() if results else ())]
 
 
-class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
+class Compare(one_of.Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
     WORD = "a model against a reference"
     OUTPUT, NOTHING_YET = "matched_residues.csv", "Not compared yet."
     CITES = ("Liebschner2019",)
@@ -130,7 +129,7 @@ class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
     )
 
 
-class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
+class CryodlProtEvaluateMap(protocol_base.HasEvaluation, one_of.OneOf[Any, Any], MapsBase):
     """Measure a map against its atomic model, or an atomic model that was built into a map against a reference.
 
     In: a map; perhaps its model, the map before improvement, half-maps, and these as any program processed them.

@@ -11,8 +11,7 @@ from pyworkflow.object import String
 from ...convert.maps import halfForEngine, halfMapsOf, stemOf, structureFileOf
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result, write_json
-from .. import engine_protocol, inputs, protocol_base
-from ..kinds import Choice, Flag, Model, Options, sayIf
+from .. import engine_protocol, inputs, kinds, protocol_base
 from .map_kinds import DOUBT, FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
 
 WHOLE, HALVES = range(2)
@@ -49,14 +48,14 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
 
     _label = "improve map"
     FORM = (
-        Choice(
+        kinds.Choice(
             "inputFrom",
             "Improve",
             ["a map, or a set of maps", "the mean of two half-maps"],
             "Either a full map, from refinement or post-processing, or two half-maps, whose mean is improved.",
         ),
         _MAPS,
-        Flag(
+        kinds.Flag(
             "useHalves",
             "Half-map test",
             "Also improve the map's half-maps, each separately, and compare them. It takes three times as long. "
@@ -65,7 +64,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
             when=f"inputFrom == {WHOLE}",
         ),
         *_HALVES,
-        Model("map_improver", related=False),
+        kinds.Model("map_improver", related=False),
         MaskOrStructure(
             "inputMask",
             "Mask on the grid of the map (1 inside), or an atomic model: farther than Mask radius from its atoms, "
@@ -73,7 +72,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
             empty="no mask",
             related=False,
         ),
-        Options("mask_radius", when="inputMask is not None"),
+        kinds.Options("mask_radius", when="inputMask is not None"),
         FrameChoice("inputMask is not None"),
     )
 
@@ -128,7 +127,6 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         return self.inputFrom.get() == WHOLE
 
     def _volumes(self) -> List[Volume]:
-        """Maps to improve; of two half-maps the first stands for both."""
         return _MAPS.items(self) or [half for half in [_HALVES[0].of(self)] if half is not None]
 
     def _rawHalves(self, volume: Volume) -> List[str]:
@@ -185,7 +183,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         return errors
 
     def _warnings(self) -> List[str]:
-        return super()._warnings() + sayIf(
+        return super()._warnings() + kinds.sayIf(
             self._whole() and self.useHalves.get() and not any(halfMapsOf(v) for v in self._volumes()),
             "The map has no half-maps, so there will be no half-map test, and it will not be known what the network "
             "gains and what it invents.",

@@ -12,9 +12,8 @@ from pyworkflow.protocol import params
 
 from ...convert.maps import mapProblem, patternProblems, structureFileOf, structureProblem
 from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs
+from .. import model_field, training
 from ..kinds import Choice, Model, Options, Own, Section, otherNetworkIn, sayIf
-from ..model_field import NONE, modelFolder
-from ..training import TrainRun
 from .map_kinds import FrameChoice, ManyMaps, MapsBase, mapClonesOf
 
 PROJECT, TABLE, NOTHING = range(3)
@@ -37,7 +36,7 @@ _SIMULATED = ManyMaps(
 )
 
 
-class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImproverOutputs], MapsBase):
+class CryodlProtTrainMapImprover(training.TrainRun[TrainMapImproverConfig, TrainMapImproverOutputs], MapsBase):
     """Train a network that turns reconstructed maps into what their atomic models look like.
 
     In: maps with their atomic models (of this project, or a table), and atomic models to simulate maps from; one of
@@ -82,7 +81,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         Options("leave_out", "network", "steps", "working_pixel_size", "target_resolution", "batch_size", "seed"),
         Model(
             "map_improver",
-            NONE,
+            model_field.NONE,
             to="start_from",
             none="none: random weights",
             label="Start from",
@@ -150,7 +149,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
                 "columns map, structure and resolution."
             )
         errors += patternProblems(self._structures())
-        start = "" if self.modelFrom.get() == NONE else modelFolder(self)
+        start = "" if self.modelFrom.get() == model_field.NONE else model_field.modelFolder(self)
         return errors + (otherNetworkIn(start, self._MODEL_KIND, self._config().network) if start else [])
 
     def _checkPairs(self) -> List[str]:

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
+from ...convert.arriving import firstOf
 from ...convert.form import readConfig
 from ...convert.micrographs.picks import writePositionsOfParticles
 from ...convert.names import emptyFolder
@@ -146,7 +147,8 @@ class LearnsFromClasses(inputs.ProtocolMixin):
 
 
 def _problems(label: str, particles: SetOfParticles, known: Any) -> List[str]:
-    coordinate = particles.getFirstItem().getCoordinate() if particles.getSize() else None
+    first = firstOf(particles)
+    coordinate = first and first.getCoordinate()
     if coordinate is None:
         return checks.sayIf(
             not particles.getSize(), f"{label} is empty. Choose another set, or leave the field empty."

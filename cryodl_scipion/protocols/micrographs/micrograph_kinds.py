@@ -56,7 +56,7 @@ class Micrographs(kinds.Growing):
         return ArrivingMicrographs(self.of(protocol), getattr(protocol, self._picks).get() if self._picks else None)
 
     def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
-        return checks.checkMicrographs(found)
+        return checks.checkMicrographs(found) or (checks.checkAsTaken(found) if "voltage" in self.fills else [])
 
 
 class Coordinates(kinds.Pointing):
@@ -66,7 +66,6 @@ class Coordinates(kinds.Pointing):
     KNOWN_AS = "set_of_coordinates"
 
     def folder(self, protocol: Any) -> str:
-        """Where the engine finds them."""
         return protocol._getExtraPath("coordinates")
 
     def valuesOf(self, protocol: Any, found: SetOfCoordinates) -> Dict[str, Any]:

@@ -17,7 +17,10 @@ def checkPickSets(labelled: Sequence[Tuple[str, SetOfCoordinates]], growing: boo
     """What is wrong with sets of coordinates. labelled: [(label, SetOfCoordinates)], the first gives the frame.
     growing: whether picks may still be arriving."""
     errors = [sentence for label, coordinates in labelled for sentence in _checkOne(label, coordinates, growing)]
-    errors = errors or _checkTwice(labelled)
+    # a set compared with itself agrees, and in a consensus it would vote twice
+    pairs = itertools.combinations(labelled, 2)
+    twice = [(one, other) for (one, a), (other, b) in pairs if a.getFileName() == b.getFileName()]
+    errors += [f"{one} and {other} are the same set of coordinates. Remove one of them." for one, other in twice[:1]]
     if errors or len(labelled) < 2:
         return errors
     arriving = any(c.isStreamOpen() or c.getMicrographs().isStreamOpen() for _, c in labelled)
@@ -47,13 +50,6 @@ def _checkOne(label: str, coordinates: SetOfCoordinates, growing: bool) -> List[
         f"{listed([str(i) for i in sorted(strange)])}). Choose coordinates that are linked to all their "
         "micrographs.",
     )
-
-
-def _checkTwice(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
-    """A set compared with itself agrees, and in a consensus it would vote twice."""
-    pairs = itertools.combinations(labelled, 2)
-    twice = [(one, other) for (one, a), (other, b) in pairs if a.getFileName() == b.getFileName()]
-    return [f"{one} and {other} are the same set of coordinates. Remove one of them." for one, other in twice[:1]]
 
 
 def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:

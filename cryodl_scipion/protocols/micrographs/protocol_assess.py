@@ -6,6 +6,7 @@ import os
 from typing import Any, Dict, List, Sequence
 
 from pwem.objects import Micrograph
+from pyworkflow.object import String
 
 from ...convert.micrographs import ctfs, picks
 from ...engine.cryodl.contract import AssessMicrographsConfig, AssessMicrographsOutputs, Result
@@ -50,7 +51,10 @@ class CryodlProtAssess(batches.BatchRun[AssessMicrographsConfig, AssessMicrograp
         for output, names in ((GOOD, made.good), (BAD, made.bad)):
             chosen = {name: micrograph for name, micrograph in items.items() if name in names}
             for name, micrograph in chosen.items():
-                ctfs.setMetrics(micrograph, made.metrics[name])
+                metrics = made.metrics[name]  # None where it was not measured
+                for attribute, metric in ctfs.METRICS.items():
+                    setattr(micrograph, attribute, metric.kind(metrics.get(metric.name)))
+                setattr(micrograph, ctfs.REASON, String(metrics.get("reason") or ""))
             if chosen:
                 batches.appendItems(self, output, self.inputMicrographs, list(chosen.values()))
 

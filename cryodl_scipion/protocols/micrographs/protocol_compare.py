@@ -14,6 +14,7 @@ from ...convert.particles.results import writeCtfs
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from .. import engine_protocol, one_of, protocol_base
+from ..checks import checkAsTaken
 from ..kinds import MapOrModel, Options, Pointing, Section, sayIf
 from . import micrograph_kinds, pick_sets_base
 
@@ -45,19 +46,16 @@ class ByPositions(one_of.Way[contract.ComparePicksConfig, contract.ComparePicksO
         protocol._forget()
         protocol._writeSets(names)
         if config.border:
-            self._linkMicrographs(protocol, names)
+            # under the names of their picks, for the engine, which asks only for their sizes
+            folder, known = emptyFolder(protocol._getExtraPath("micrographs")), namesByMicName(frame)
+            for micrograph in frame:
+                if micrograph.getMicName() in names:
+                    path = os.path.abspath(micrograph.getFileName())
+                    os.symlink(path, os.path.join(folder, known[micrograph.getMicName()] + imageEnding(path)))
         reference = protocol.referenceCoordinates.get()
         if reference is not None:
             writeSet(protocol._referenceFolder(), reference, frame, names, onlyPicked=True)
         protocol._runEngine(config, protocol._getExtraPath())
-
-    def _linkMicrographs(self, protocol: Any, chosen: List[str]) -> None:
-        """Micrographs under the names of their picks, for the engine, which asks only for their sizes."""
-        folder, names = emptyFolder(protocol._getExtraPath("micrographs")), namesByMicName(protocol._frame())
-        for micrograph in protocol._frame():
-            if micrograph.getMicName() in chosen:
-                path = os.path.abspath(micrograph.getFileName())
-                os.symlink(path, os.path.join(folder, names[micrograph.getMicName()] + imageEnding(path)))
 
     def completed(self, protocol: Any, config: contract.ComparePicksConfig) -> contract.ComparePicksConfig:
         if not protocol._allSets():
@@ -147,16 +145,20 @@ class ByMaps(one_of.Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsO
         sets = [reference] if reference else [coordinates for _, coordinates in protocol._labelledSets()]
         pixelSize = protocol._frame().getSamplingRate()
         picked = {name for one in sets for name, picks in scaledPicks(one, names, pixelSize).items() if picks}
-        return sayIf(
-            len(picked) < 2,
-            f"{contract.counted(len(picked), 'micrograph')} common to all sets "
-            f"{'has' if len(picked) == 1 else 'have'} particles{' of the reference' if reference else ''}; at "
-            "least two are needed, because the half-sets are divided by micrographs. Choose sets picked on more "
-            "micrographs.",
-        ) or sayIf(
-            ctfs is not None and not set(ctfsByName(ctfs)) & set(names),
-            "CTFs has none of the micrographs that are compared. Micrographs are matched by name; choose the CTFs of "
-            "these micrographs, or leave the field empty.",
+        return (
+            checkAsTaken(protocol._frame())
+            or sayIf(
+                len(picked) < 2,
+                f"{contract.counted(len(picked), 'micrograph')} common to all sets "
+                f"{'has' if len(picked) == 1 else 'have'} particles{' of the reference' if reference else ''}; at "
+                "least two are needed, because the half-sets are divided by micrographs. Choose sets picked on more "
+                "micrographs.",
+            )
+            or sayIf(
+                ctfs is not None and not set(ctfsByName(ctfs)) & set(names),
+                "CTFs has none of the micrographs that are compared. Micrographs are matched by name; choose the CTFs "
+                "of these micrographs, or leave the field empty.",
+            )
         )
 
 
@@ -221,6 +223,5 @@ class CryodlProtCompare(one_of.OneOf[Any, Any], pick_sets_base.PickSetsBase):
         return os.path.join(self._output(), "curves.png")
 
     def comparison(self) -> Any:
-        """What the engine found, as Outputs; None before it is there."""
         found = readJson(os.path.join(self._output(), COMPARISON))
         return None if found is None else contract.outputs_of(contract.ComparePicksOutputs, found, old=True)

@@ -59,7 +59,6 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
         return MicrographsOfSets([coordinates for _, coordinates in self._labelledSets()])
 
     def _partsOf(self, ready: List[str], all: bool) -> List[List[str]]:
-        """Batches; what is whole at the start is one."""
         if self._arriving.closed and not os.path.isdir(self._getExtraPath("batches")):
             return [ready] if ready else []
         return super()._partsOf(ready, all)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise micrographs as they come, for looking and picking."""
 
+import contextlib
 import dataclasses
 import os
 from typing import Any, Dict, List, Sequence, Tuple
@@ -9,14 +10,13 @@ from pwem.objects import Micrograph
 from pyworkflow.object import String
 
 from ...convert.arriving import MicrographsWithOthers, checkHalves, halvesOf
+from ...convert.particles.denoised import DENOISER
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from .. import batches, kinds
 from .micrograph_kinds import Micrographs
 
 DENOISED, MODEL = "outputMicrographs", "outputModel"
-# Attribute of a denoised micrograph: the model that made it.
-DENOISER = "_cryodlDenoiser"
 # How a model learnt, for the summary.
 _LEARNT = {"even-odd": "even-odd", "added-noise": "added-noise", "simulated": "trained on simulated micrographs"}
 ONLY_FOR = "For viewing and picking only. Never extract particles for refinement from them."
@@ -149,18 +149,19 @@ class CryodlProtDenoiseMicrographs(
         return checkHalves(self.inputMicrographs.get(), *self._halfSets()) or super()._checkTogether()
 
     def _card(self) -> Any:
-        return contract.read_card(self._modelFolder()) if self._modelFolder() else None
+        """None before there is a model, and when it is gone, which must not hide what was made with it."""
+        with contextlib.suppress(ValueError):
+            return contract.read_card(self._modelFolder()) if self._modelFolder() else None
+        return None
 
     def _tell(self, results: Sequence[contract.Result[contract.DenoiseMicrographsOutputs]]) -> List[str]:
         denoised, card = getattr(self, DENOISED, None), self._card()
-        if denoised is None or card is None:
+        if denoised is None:
             return [self.NOTHING_YET]
-        resolution = results[0].outputs.resolution if results else card["resolution"]
-        return [
-            f"*{contract.counted(denoised.getSize(), 'micrograph')} denoised* by the model {card['name']} "
-            f"({_LEARNT[card['method']]}, to {resolution:.3g} Å).",
-            ONLY_FOR,
-        ]
+        by, resolution = "", results[0].outputs.resolution if results else (card or {}).get("resolution")
+        if card is not None:
+            by = f" by the model {card['name']} ({_LEARNT[card['method']]}, to {resolution:.3g} Å)"
+        return [f"*{contract.counted(denoised.getSize(), 'micrograph')} denoised*{by}.", ONLY_FOR]
 
     def _citations(self) -> List[str]:
         method = (self._card() or {}).get("method", "even-odd")

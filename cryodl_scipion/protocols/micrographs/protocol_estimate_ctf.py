@@ -42,7 +42,7 @@ class CryodlProtEstimateCTF(batches.BatchRun[EstimateCtfConfig, EstimateCtfOutpu
     Micrographs without rings are left out and named in the summary. A stopped run continues where it was."""
 
     _label = "estimate CTF"
-    _OUTPUTS, _WORK, _MADE = (OUTPUT,), "estimate", "estimated"
+    _OUTPUTS, _WORK, _MADE, _ID = (OUTPUT,), "estimate", "estimated", ID
     OUTPUT = "ctf.star"
     CITES = ("Rohou2015",)
     FORM = (
@@ -84,9 +84,6 @@ class CryodlProtEstimateCTF(batches.BatchRun[EstimateCtfConfig, EstimateCtfOutpu
         with self._lock:
             self._handOn()  # also those of a run that died between the two outputs, or began in an earlier version
         super().closeStep()
-
-    def _doneNames(self) -> Any:
-        return self._namesIn(OUTPUT, ID)
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         return ctfLines(getattr(self, OUTPUT, None))

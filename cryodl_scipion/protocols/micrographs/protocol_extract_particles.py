@@ -43,6 +43,7 @@ class PicksToExtract(kinds.Growing):
         return (
             checkPicks(frame, found)
             or checks.checkMicrographs(frame)
+            or checks.checkAsTaken(frame, protocol.flipPhases.get())
             or checks.sayIf(
                 found.getSize() == 0 and found.isStreamClosed(), "The set of coordinates is empty. Pick first."
             )
@@ -64,7 +65,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
     its CTF. Boxes that reach over the edge are left out and counted. A stopped run continues where it was."""
 
     _label = "extract particles"
-    _OUTPUTS, _WORK, _MADE = (PARTICLES,), "cut", "cut out of"
+    _OUTPUTS, _WORK, _MADE, _ID = (PARTICLES,), "cut", "cut out of", "_micId"
     OUTPUT, NOTHING_YET = "particles.star", "No particles yet."
     BATCH_HELP = "It starts with micrographs that have picks and CTF."
     FORM = (
@@ -138,15 +139,11 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             told = ["No particle was cut out.", *self._tell(self._engineResults())[1:]]
             raise ValueError(" ".join([*told, "Are there picks, of these micrographs, at their binning?"]))
 
-    def _doneNames(self) -> Any:
-        return self._namesIn(PARTICLES, "_micId")
-
     def _micrographs(self) -> Any:
         other = self.inputMicrographs.get()
         return self.inputCoordinates.get().getMicrographs() if other is None else other
 
     def _diameter(self) -> Any:
-        """Å, None if nobody knows it."""
         coordinates = self.inputCoordinates.get()
         pixels, pixelSize = diameterInPixels(coordinates), coordinates.getMicrographs().getSamplingRate()
         return self.particleDiameter.get() or (round(pixels * pixelSize, 1) if pixels else None)

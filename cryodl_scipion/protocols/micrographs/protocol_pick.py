@@ -10,7 +10,7 @@ from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow.protocol import Form, params
 
-from ...convert import arriving
+from ...convert.arriving import asInItsFile, fileOf
 from ...convert.form import readConfig
 from ...convert.micrographs import picks as convert
 from ...convert.reading import readJson
@@ -406,20 +406,23 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     def _tell(self, results: Sequence[contract.Result[contract.PickOutputs]]) -> List[str]:
         coordinates = getattr(self, OUTPUT, None)
-        there = coordinates is not None and arriving.isThere(
-            coordinates
-        )  # a start with other settings removes its file
+        # a start with other settings removes its file
+        there = (
+            coordinates is not None and fileOf(coordinates) and (not coordinates.getSize() or asInItsFile(coordinates))
+        )
         if not there and not self._learns():
             return [self.NOTHING_YET]
         lines = convert.pickLines(coordinates, results) if there else [self.NOTHING_YET]
         if not self._learns():
-            return lines[:1] + convert.modelLine(self._modelCard()) + lines[1:]
+            card = self._modelCard() or {}
+            f1 = (card.get("validation") or {}).get("f1")
+            known = f"network {card.get('network')}{'' if f1 is None else f', validation F1 {f1:.3f}'}"
+            return lines[:1] + sayIf(card, f"Model: {card.get('name')} ({known})") + lines[1:]
         learnt = (made for made in (r.outputs for r in results) if isinstance(made, contract.AutoPickOutputs))
         stopped = next((made.stop_reason for made in learnt), None)
         return lines + convert.roundsInWords(convert.readRounds(self._output()), stopped) + self._classLines()
 
     def _methods(self) -> List[str]:
-        """The engine's sentence, of whichever batch: it counts nothing."""
         return (
             [] if not hasattr(self, OUTPUT) else super()._methods() + (self._classMethods() if self._learns() else [])
         )

@@ -5,11 +5,14 @@ import dataclasses
 import os
 from typing import Any, Dict, List, Sequence
 
+from pyworkflow.object import String
+
+from ...convert.arriving import firstOf
 from ...convert.micrographs import picks as convert
 from ...convert.names import emptyFolder, micrographNames
 from ...engine.cryodl.contract import PickByHandConfig, PickByHandOutputs, Result, counted
 from .. import checks, engine_protocol
-from ..inputs import INPUTS
+from ..inputs import INPUTS, WRITTEN
 from ..kinds import BoxSize, Flag, Options, Pointing
 
 PICKS_FOLDER, START_FOLDER = "picks", "start"
@@ -62,7 +65,7 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
     }
 
     def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.writePicksStep, self._settings()[INPUTS], needsGPU=False)
+        self._insertFunctionStep(self.writePicksStep, [self._settings()[k] for k in (INPUTS, WRITTEN)], needsGPU=False)
         # An interactive step is done again when the run is continued.
         self._insertFunctionStep(self.pickStep, interactive=True, needsGPU=False)
 
@@ -87,12 +90,17 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
         own = convert.boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
         coordinates.setBoxSize(self.boxSize.get() or own)
         convert.setDiameter(coordinates, self.particleDiameter.get())
-        convert.describeCorrections(coordinates, self.getPicksFolder())
+        setattr(coordinates, convert.CORRECTIONS, String(self.getPicksFolder()))
+        first = None if picks is None else firstOf(picks)
+        scored = first is None or convert.scoreOf(first) is not None  # the files have 0 for those without scores
         for micrograph in micrographs:
             name = names[micrograph.getObjId()] + ".star"
             paths = [self._getExtraPath(folder, name) for folder in (PICKS_FOLDER, START_FOLDER)]
             for path in [path for path in paths if os.path.exists(path)][:1]:
-                convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
+                rows = convert.readPicks(path)
+                convert.appendPicks(
+                    coordinates, micrograph, [(x, y, score if scored else None) for x, y, score in rows]
+                )
         self._defineOutputs(outputCoordinates=coordinates)
         self._defineSourceRelation(self.inputMicrographs if picks is None else self.inputCoordinates, coordinates)
 

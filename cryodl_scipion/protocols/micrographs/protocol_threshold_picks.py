@@ -7,7 +7,7 @@ from pwem.objects import EMSet, SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase, params
 
-from ...convert.arriving import ArrivingMicrographs, reopened
+from ...convert.arriving import ArrivingMicrographs, firstOf, reopened
 from ...convert.micrographs import picks as convert
 from ...engine.cryodl.contract import counted, score_text
 from ..batches import ArrivingBatches, appendToOutput
@@ -26,7 +26,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
 
     _label = "filter picks by score"
     _possibleOutputs = {OUTPUT: SetOfCoordinates}
-    _OUTPUTS, _WORK, _MADE = (OUTPUT,), "filter", "filtered"
+    _OUTPUTS, _WORK, _MADE, _ID = (OUTPUT,), "filter", "filtered", "_micId"
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
@@ -78,9 +78,6 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
             if source.hasAttribute(name):
                 setattr(output, name, getattr(source, name).clone())
 
-    def _doneNames(self) -> Any:
-        return self._namesIn(OUTPUT, "_micId")
-
     def _settings(self) -> Dict[str, Any]:
         return dict(threshold=self.threshold.get(), coordinates=self.inputCoordinates.get().getFileName())
 
@@ -101,7 +98,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
                 "particles.",
             )
             or sayIf(
-                alone and convert.scoreOf(coordinates.getFirstItem()) is None,
+                alone and convert.scoreOf(firstOf(coordinates)) is None,
                 "The coordinates have no scores. Choose coordinates picked by cryodl.",
             )
             or self._checkBatches()

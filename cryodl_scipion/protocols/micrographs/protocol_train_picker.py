@@ -132,8 +132,10 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
         other = protocol.inputMicrographs.get()
         if other is None:
             return micrographs
-        byName = {m.getMicName(): m.clone() for m in other}
-        return [_replaced(m, byName) for m in micrographs]
+        files = {m.getMicName(): m.getFileName() for m in other}
+        for micrograph in micrographs:
+            micrograph.setFileName(files[micrograph.getMicName()])
+        return micrographs
 
     def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
         coordinates, start = protocol.inputCoordinates.get(), self._startFolder(protocol)
@@ -249,13 +251,6 @@ def _namesOf(protocol: Any) -> Dict[int, str]:
     return micrographNames([m.clone() for m in protocol.inputCoordinates.get().getMicrographs()])
 
 
-def _replaced(micrograph: Micrograph, byName: Dict[str, Any]) -> Any:
-    """The micrograph of the same name in the other set, with the id by which the coordinates know it."""
-    replacement = byName[micrograph.getMicName()].clone()
-    replacement.setObjId(micrograph.getObjId())
-    return replacement
-
-
 # ----- a structure
 def _simulated(*names: str, when: str = "True", **arguments: Any) -> OptionsOf:
     own = {name: dict(default=LIKE_REAL[name]) for name in names if name in LIKE_REAL}
@@ -325,25 +320,21 @@ class FromStructure(training.TrainsOne[contract.TrainPickerConfig, contract.Trai
 
     def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
         simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", protocol_base.RESULT_FILE)
-        # before the simulation any diameter will do for the form's checks
-        diameter = contract.Result.read(made).outputs.particle_diameter if os.path.exists(made) else 100.0
+        general = shippedModels().get(GENERAL) if protocol.startGeneral.get() else None
         return dataclasses.replace(
             config,
             micrographs=config.micrographs or (simulation.output,),
             coordinates=config.coordinates or simulation.output,
             pixel_size=simulation.pixel_size,
-            particle_diameter=diameter,
+            # before the simulation any diameter will do for the form's checks
+            particle_diameter=contract.Result.read(made).outputs.particle_diameter if os.path.exists(made) else 100.0,
             labels="complete",
-            start_from=self._generalFolder(protocol, config.network),
+            start_from=general if general and contract.read_card(general)["network"] == config.network else None,
         )
 
     def settings(self, protocol: Any) -> Dict[str, Any]:
         found = dict(super().settings(protocol), simulation=contract.config_to_dict(self.simulation(protocol)))
         return {name: value for name, value in found.items() if name != "particle_diameter"}  # known after a step
-
-    def _generalFolder(self, protocol: Any, network: str) -> Optional[str]:
-        folder = shippedModels().get(GENERAL) if protocol.startGeneral.get() else None
-        return folder if folder and contract.read_card(folder)["network"] == network else None
 
     def problems(self, protocol: Any) -> List[str]:
         return contract.check(self.simulation(protocol))

@@ -7,16 +7,22 @@ import os
 from typing import Any, Dict, List, Tuple
 
 import pyworkflow.utils as pwutils
-from pwem.objects import EMSet, SetOfCoordinates
+from pwem.objects import SetOfCoordinates
 from pyworkflow.protocol import params
 
-from ...convert.maps import patternProblems, structureFileOf
+from ...convert.maps import patternProblems
 from ...convert.micrographs import picks as convert
 from ...convert.names import imageEnding, micrographNames
 from ...engine.cryodl import contract
 from .. import checks, training
-from ..kinds import Flag, Options, Own, OwnName, PointingMany, Section, StartModel
+from ..kinds import Flag, MapsOrModels, Options, Own, OwnName, PointingMany, Section, StartModel
+from ..maps.map_kinds import mapClonesOf
 from ..model_field import GENERAL, shippedModels
+
+
+class StructuresOrSets(MapsOrModels):
+    def objects(self, protocol: Any) -> List[Any]:
+        return mapClonesOf(super().objects(protocol))
 
 
 class LabelledSets(PointingMany):
@@ -69,12 +75,13 @@ def _diameters(protocol: Any) -> List[float]:
 class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainGeneralPickerOutputs]):
     WORD, _KIND = "many kinds of particles", "picker"
     FORM = (
-        PointingMany(
+        StructuresOrSets(
             "simulateFrom",
             "Atomic models or maps (or sets of models) to simulate micrographs from.",
             label="Structures",
             pointerClass="AtomStruct,SetOfAtomStructs,Volume",
             empty="only the files below, and artificial assemblies",
+            named=True,
         ),
         Own(
             "structureFiles",
@@ -111,25 +118,20 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
             "needed.",
         ),
     )
-    NOT_ON_FORM = {
-        "structures": "the input structures and the files beside them",
-        "cache": "a run keeps no simulated micrographs",
-    }
+    NOT_ON_FORM = {"cache": "a run keeps no simulated micrographs"}
 
-    def _structures(self, protocol: Any) -> Tuple[str, ...]:
-        chosen = protocol._pointed("simulateFrom")
-        found = [one for item in chosen for one in (item if isinstance(item, EMSet) else [item])]
+    def _files(self, protocol: Any) -> Tuple[str, ...]:
         pattern = (protocol.structureFiles.get() or "").strip()
-        return tuple(structureFileOf(one) for one in found) + ((pattern,) if pattern else ())
+        return (pattern,) if pattern else ()
 
     def completed(self, protocol: Any, config: contract.TrainGeneralPickerConfig) -> contract.TrainGeneralPickerConfig:
         start = config.start_from
         if start is None and protocol.continueGeneral.get():
             start = shippedModels().get(GENERAL)
-        return dataclasses.replace(config, structures=self._structures(protocol), start_from=start)
+        return dataclasses.replace(config, structures=config.structures + self._files(protocol), start_from=start)
 
     def problems(self, protocol: Any) -> List[str]:
-        return patternProblems(self._structures(protocol)) + self._checkSets(protocol) + self._checkStart(protocol)
+        return patternProblems(self._files(protocol)) + self._checkSets(protocol) + self._checkStart(protocol)
 
     def _checkSets(self, protocol: Any) -> List[str]:
         sets = protocol._pointed("inputSets")

@@ -38,7 +38,7 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
     batch to the output set. A batch takes all particles that are there: a set that is whole when the run starts is one
     batch."""
 
-    _ITEM, _OUTPUTS, _SIZE = "particle", (OUTPUT,), "smallestBatch"
+    _ITEM, _NAME, _OUTPUTS, _SIZE = "particle", ID, (OUTPUT,), "smallestBatch"
     BESIDE: Tuple[str, ...] = ()
     REUSED: Tuple[str, ...] = ()  # of earlier batches and runs of the project: linked, and used again if they suit
     stepsExecutionMode = STEPS_PARALLEL
@@ -114,12 +114,10 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
     def _contrastOfLarger(self, folder: str) -> Optional[str]:
         """Contrast in the largest batch that is done and larger than this one; None if there is none."""
         paths = [path for path in self._engineResultFiles() if os.path.dirname(path) != folder]
-        others: List[contract.Result[MadeT]] = [contract.Result.read(path) for path in paths]
-        largest, found = int(folder.rsplit("_", 1)[1]), None
-        for made in (other.outputs for other in others):
-            if (made.count or 0) > largest:
-                largest, found = made.count, made.contrast
-        return found
+        made: List[MadeT] = [contract.Result.read(path).outputs for path in paths]
+        largest = max(made, key=lambda one: one.count or 0, default=None)
+        larger = largest is not None and (largest.count or 0) > int(folder.rsplit("_", 1)[1])
+        return largest.contrast if largest is not None and larger else None
 
     def _begun(self) -> List[Tuple[str, Set[int]]]:
         done, found = self._doneNames(), []
@@ -129,9 +127,6 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
                 found.append((os.path.dirname(path), ids))
         return found
 
-    def _doneNames(self) -> Any:
-        return self._valuesIn(OUTPUT, ID)
-
     def _describeOutput(self, output: EMSet) -> None:
         """What the new output set has that its input does not have."""
 
@@ -139,8 +134,7 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
         for pointer in [pointer for part in self.FORM for pointer in part.pointers(self)]:
             self._defineSourceRelation(pointer, output)
 
-    def _append(self, output: EMSet, batch: SetOfParticles, made: MadeT, done: Any) -> None:
-        raise NotImplementedError
+    _append: Any  # see above: output, the batch, what the engine made of it, ids that are done
 
     def _checkTogether(self) -> List[str]:
         return self._checkBatches() or self._checkContinuation()

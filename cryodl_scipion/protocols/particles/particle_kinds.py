@@ -12,6 +12,7 @@ from pyworkflow.protocol import params
 from pyworkflow.utils import makeFilePath, makePath
 
 from ...convert import names, relion_star
+from ...convert.arriving import firstOf
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
 from ...objects import CryodlModel
@@ -62,7 +63,7 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
 
 
 def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
-    first, acquisition = particles.getFirstItem(), particles.getAcquisition()
+    first, acquisition = firstOf(particles), particles.getAcquisition()
     alignments = {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}
     return (
         sayIf(
@@ -228,7 +229,10 @@ class Particles(Pointing):
         return {}
 
     def check(self, protocol: Any, found: SetOfParticles) -> List[str]:
-        return checkParticles(found, self._need, self._what, self._minimum, self._finite)
+        return sayIf(
+            (found.getPrefix() or "").strip() and protocol.worksInStreaming(),  # whose file is read anew
+            f"The {self._what} are one class of a set of classes. Make a set of particles of it, and choose that.",
+        ) or checkParticles(found, self._need, self._what, self._minimum, self._finite)
 
 
 class ParticleSets(PointingMany):

@@ -2,10 +2,12 @@
 """Back-project oriented particles into a map."""
 
 import dataclasses
+import os
 from typing import Any, Dict, List
 
 from pwem.objects import VolumeMask
 
+from ...convert.arriving import firstOf
 from ...convert.names import withoutChecksum
 from ...convert.particles import denoised, results
 from ...engine.cryodl.contract import ReconstructConfig, ReconstructOutputs
@@ -56,7 +58,9 @@ class CryodlProtBackProject(engine_protocol.OneRun[ReconstructConfig, Reconstruc
         particles = self.inputParticles.get()
         if denoised.denoiserOf(particles):
             return dataclasses.replace(config, correct_ctf=False)  # denoised images have no CTF any more
-        return dataclasses.replace(config, noise_control=results.noiseControlOf(particles))
+        first = firstOf(particles)
+        noise = first and first.getAttributeValue(results.NOISE, None)  # of these angles
+        return dataclasses.replace(config, noise_control=noise if os.path.exists(noise or "") else None)
 
     def _checkTogether(self) -> List[str]:
         particles, need = self.inputParticles.get(), ("raw", "ctf") if self._config().correct_ctf else ("raw",)

@@ -101,20 +101,16 @@ class CryodlProtClassify2D(
         """By having this method the run is started by Scipion while its input is still growing."""
 
     def _folder(self) -> str:
-        """The engine's, of the first particles."""
         return self._getExtraPath("classes")
 
     def _firstFile(self) -> str:
-        """The first particles, where others were still to come."""
         return self._getExtraPath("first", _STAR)
 
     def _batchFolders(self) -> List[str]:
-        """Those that were begun, oldest first."""
         found = glob.glob(os.path.join(glob.escape(self._getExtraPath("batches")), "*", _STAR))
         return sorted(os.path.dirname(path) for path in found)
 
     def getClassesFile(self) -> str:
-        """classes.star of the newest averages."""
         newest = self._getExtraPath("newest", _KEPT[0])
         return newest if os.path.exists(newest) else os.path.join(self._folder(), _KEPT[0])
 
@@ -132,6 +128,7 @@ class CryodlProtClassify2D(
     def classifyStep(self, settings: Dict[str, Any]) -> None:
         """Classify the particles that are there when enough are, or when the input is complete."""
         self._waitForFirst()
+        self._storeSettings()  # the particles are there now
         self._runOnce(self._config(), self._folder())  # goes on in the partial folder beside it
 
     def _completed(self, config: Classify2DConfig) -> Classify2DConfig:
@@ -295,7 +292,7 @@ class CryodlProtClassify2D(
         first = self.firstParticles.get() if particles.isStreamOpen() else particles.getSize()
         what = f"First particles is {first}" if particles.isStreamOpen() else f"There are {first} particles"
         mask, width = self.maskDiameter.get() or 0, (particles.getXDim() or 0) * particles.getSamplingRate()
-        return checks.sayIf(
+        return self._checkContinuation(batches.CONTENT) or checks.sayIf(
             count and first < 2 * count,
             f"{what} for {count} classes; at least two for each class are needed, and 50 are better. Choose fewer "
             "classes, or more particles.",

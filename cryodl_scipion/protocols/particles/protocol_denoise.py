@@ -6,9 +6,10 @@ from typing import Any, Dict, List, Sequence
 from pwem.objects import EMSet, SetOfParticles
 from pyworkflow.protocol import Form, params
 
+from ...convert.arriving import firstOf
 from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.particles import locationOf
-from ...convert.particles.results import appendDenoised, appendRaw
+from ...convert.particles.results import appendDenoised, appendRaw, movedIds
 from ...engine.cryodl import contract
 from .. import kinds, model_field
 from ..checks import checkModelFolder, sayIf
@@ -144,25 +145,36 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         if self._isBlind():
             return super()._checkTogether()
         wrong = checkParticles(particles, () if card.get("ctf") == "none" else ("ctf",))
-        return wrong or self._checkRoom(particles, card["particle_diameter"]) or super()._checkTogether()
+        diameter, room = card["particle_diameter"], (particles.getXDim() or 0) * (particles.getSamplingRate() or 0)
+        return (
+            wrong
+            or sayIf(
+                diameter > room,
+                f"The model is of particles {diameter:.0f} Å wide, but these images are only {room:.0f} Å wide "
+                f"({particles.getXDim()} px of {particles.getSamplingRate():.4g} Å). Extract them with a box of "
+                f"{1.5 * diameter:.0f} Å, or use another model.",
+            )
+            or super()._checkTogether()
+        )
 
     def _isBlind(self) -> bool:
         return (self._modelCard() or {}).get("kind") == _MODEL.kind
 
-    def _checkRoom(self, particles: SetOfParticles, diameter: float) -> List[str]:
-        room = particles.getXDim() * particles.getSamplingRate()
-        return sayIf(
-            diameter > room,
-            f"The model is of particles {diameter:.0f} Å wide, but these images are only {room:.0f} Å wide "
-            f"({particles.getXDim()} px of {particles.getSamplingRate():.4g} Å). Extract them with a box of "
-            f"{1.5 * diameter:.0f} Å, or use another model.",
-        )
-
     def _warnings(self) -> List[str]:
-        particles = self.inputParticles.get()
-        return self._pixelWarnings(particles) + sayIf(
-            self._isBlind() and particles is not None and not particles.hasCTF(),
-            "The particles have no CTF: the denoised images keep its effect.",
+        particles, raw = self.inputParticles.get(), self.rawParticles.get() if self.goesBack() else None
+        moved = [] if raw is None or particles is None else movedIds(particles, raw)
+        return (
+            sayIf(
+                moved,
+                f"Of {len(moved)} particles, such as {moved[:1]}, the raw particle with the same id has other "
+                "coordinates: it is another particle, unless a later step has rescaled the coordinates. Choose the set "
+                "that was denoised.",
+            )
+            + self._pixelWarnings(particles)
+            + sayIf(
+                self._isBlind() and particles is not None and not particles.hasCTF(),
+                "The particles have no CTF: the denoised images keep its effect.",
+            )
         )
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:
@@ -187,7 +199,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         return self._checkOwnPositions(particles) if raw is None else self._checkRaw(particles, raw)
 
     def _checkOwnPositions(self, particles: SetOfParticles) -> List[str]:
-        item = particles.getFirstItem().clone()
+        item = firstOf(particles).clone()
         image = rawImageOf(item)
         if not image:
             return [

@@ -1,64 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which molecule particles show."""
 
+import dataclasses
+import glob
 import os
 from typing import Any, Dict, List
 
 from pyworkflow import BETA
-from pyworkflow.protocol import Form, params
+from pyworkflow.protocol import params
 
 from ...engine.cryodl.contract import IdentifyConfig, IdentifyOutputs
 from .. import engine_protocol, kinds
+from ..inputs import WRITTEN, contentOf
 from .particle_kinds import Particles, ParticlesBase
-
-
-class StructuresToCompare(kinds.MapsOrModels):
-    """Maps and atomic models of the project, and a folder of files: inputStructures, structureFolder."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "inputStructures",
-            "Maps (protein positive) and atomic models of this project, beside those of the folder.",
-            named=True,
-            empty="only the files of the folder",
-        )
-
-    def addTo(self, form: Form, protocol: Any) -> None:
-        form.addParam(
-            "structureFolder",
-            params.FolderParam,
-            default="",
-            label="Folder of structures",
-            help="Folder with maps and atomic models (.mrc, .map, .pdb, .cif, also .gz): the molecules that it may be, "
-            "and what often comes with them. The more, the better is known what a chance fit looks like.\n\nEmpty: "
-            "only the structures of this project.",
-        )
-        super().addTo(form, protocol)
-
-    def values(self, protocol: Any) -> Dict[str, Any]:
-        return self._withFolder(protocol, super().values(protocol))
-
-    def files(self, protocol: Any) -> Dict[str, Any]:
-        found = super().files(protocol)
-        return self._withFolder(protocol, found) if found else {}
-
-    def problems(self, protocol: Any) -> List[str]:
-        folder = (protocol.structureFolder.get() or "").strip()
-        return (
-            kinds.sayIf(
-                folder and not os.path.isdir(folder),
-                f"Folder of structures is {folder}, which is no folder. Choose the folder with the structures.",
-            )
-            or kinds.sayIf(
-                not folder and not self.objects(protocol),
-                "There are no structures. Choose a folder of structures, or structures of this project.",
-            )
-            or super().problems(protocol)
-        )
-
-    def _withFolder(self, protocol: Any, values: Dict[str, Any]) -> Dict[str, Any]:
-        folder = (protocol.structureFolder.get() or "").strip()
-        return {name: (*([folder] if folder else []), *found) for name, found in values.items()}
 
 
 class CryodlProtIdentify(engine_protocol.OneRun[IdentifyConfig, IdentifyOutputs], ParticlesBase):
@@ -73,8 +27,43 @@ class CryodlProtIdentify(engine_protocol.OneRun[IdentifyConfig, IdentifyOutputs]
     OUTPUT, NOTHING_YET, CITES = "identity", "No ranking yet.", ("Scheres2012",)
     FORM = (
         Particles("inputParticles", "Raw particles with CTF. Angles are not used.", need=("raw", "ctf")),
-        StructuresToCompare(),
+        kinds.Own(
+            "structureFolder",
+            params.FolderParam,
+            "Folder of structures",
+            "Folder with maps and atomic models (.mrc, .map, .pdb, .cif, also .gz): the molecules that it may be, "
+            "and what often comes with them. The more, the better is known what a chance fit looks like.\n\nEmpty: "
+            "only the structures of this project.",
+            default="",
+        ),
+        kinds.MapsOrModels(
+            "inputStructures",
+            "Maps (protein positive) and atomic models of this project, beside those of the folder.",
+            named=True,
+            empty="only the files of the folder",
+        ),
     )
+
+    def _folder(self) -> List[str]:
+        return list(filter(None, [(self.structureFolder.get() or "").strip()]))
+
+    def _completed(self, config: IdentifyConfig) -> IdentifyConfig:
+        return dataclasses.replace(config, structures=(*self._folder(), *config.structures))
+
+    def _checkTogether(self) -> List[str]:
+        folder = self._folder()
+        return kinds.sayIf(
+            not all(map(os.path.isdir, folder)),
+            f"Folder of structures is {', '.join(folder)}, which is no folder. Choose the folder with the structures.",
+        ) or kinds.sayIf(
+            not folder and not self._pointed("inputStructures"),
+            "There are no structures. Choose a folder of structures, or structures of this project.",
+        )
+
+    def _settings(self) -> Dict[str, Any]:
+        settings, inside = super()._settings(), [os.path.join(glob.escape(folder), "*") for folder in self._folder()]
+        files = [[os.path.basename(file), *contentOf(file)] for some in inside for file in sorted(glob.glob(some))]
+        return dict(settings, **{WRITTEN: settings[WRITTEN] + files})
 
     def getRanking(self) -> str:
         made = self._made()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep the 2-D classes whose averages are good."""
 
+import json
 from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import SetOfClasses2D
@@ -40,7 +41,8 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             ],
             label="Classes to keep",
             help="Numbers of classes, such as 1,4-8, as clicks on the averages in the wizard or in the window of the "
-            "classes choose them; threshold and numbers of particles do not count then.\n\nEmpty: chosen by score.",
+            "classes choose them; threshold and numbers of particles do not count then. When the particles are "
+            "classified again, the numbers mean other classes.\n\nEmpty: chosen by score.",
         )
         addConfigParams(form, contract.SelectClassesConfig, ["good_lost", "minimum_particles"])
 
@@ -53,6 +55,20 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             {name: getattr(self, name).get() for name in fields},
             classes=classes.getFileName(),
             sizes=[row[3] for row in classRows(classes)],  # they may have got further particles since
+            **{inputs.WRITTEN: inputs.writtenAt(classes)},
+        )
+
+    def _warnings(self) -> List[str]:
+        before: Any = self._settingsBefore() if self.chosen.get() and self.inputClasses.get() is not None else None
+        if not before:
+            return []
+        now = json.loads(json.dumps(self._settings()))
+        less = any(then > size for then, size in zip(before.get("sizes", ()), now["sizes"]))  # they have not only grown
+        made = less or any(before.get(name, now[name]) != now[name] for name in ("classes", inputs.WRITTEN))
+        return kinds.sayIf(
+            made and before["chosen"] == now["chosen"],
+            "The classes were made anew since this run kept those of these numbers, which may now be others. Look at "
+            "them with the wizard beside *Classes to keep*, and choose anew.",
         )
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:

@@ -42,9 +42,6 @@ class CryodlProtClassifySubtomograms(
         *TILTS,
     )
 
-    def _writesClasses(self) -> bool:
-        return self._config().ground_truth
-
     def _makeOutputs(self, made: contract.ClassifySubtomogramsOutputs) -> Dict[str, Any]:
         card = self._modelCard()
         if card is None:

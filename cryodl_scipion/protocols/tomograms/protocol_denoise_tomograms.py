@@ -12,8 +12,7 @@ from ...convert.tomograms.subtomograms import tiltsOf
 from ...convert.tomograms.tomograms import DENOISER, clonesOf, engineNames, halfTomogramsOf, idOf
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
-from .. import checks, engine_protocol, kinds
-from ..training import TrainsModel
+from .. import checks, engine_protocol, kinds, training
 from .tomogram_kinds import WholeTomograms
 
 _LEARNS = "inputModel is None"
@@ -75,7 +74,7 @@ class CryodlProtDenoiseTomograms(
         model = self.inputModel.get()
         return os.path.join(self._output(), "model") if model is None else model.getFolder()
 
-    _card = TrainsModel._card
+    _card = training.TrainsModel._card
 
     def _completed(self, config: contract.DenoiseTomogramsConfig) -> contract.DenoiseTomogramsConfig:
         halves = [halfTomogramsOf(item) for item in clonesOf(self.inputTomograms.get())]
@@ -114,5 +113,6 @@ class CryodlProtDenoiseTomograms(
 
     def _citations(self) -> List[str]:
         card = self._card() or dict(fills_wedge=self.fillWedge.get(), network="unet3d")
-        wedge = ["Liu2022IsoNet", "Wiedemann2024"] if card["fills_wedge"] else []
-        return ["cryodl", "Lehtinen2018", "Buchholz2019", *wedge, *contract.network_citations(KIND, card["network"])]
+        wedge = ["Liu2022IsoNet", "Wiedemann2024"] if card.get("fills_wedge") else []  # also of a wrong kind of model
+        own = contract.network_citations(KIND, card.get("network"))
+        return ["cryodl", "Lehtinen2018", "Buchholz2019", *wedge, *own]

@@ -79,7 +79,8 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
         rows = {name: coordinates3d.readCoordinates3D(path) for name, path in made.files.items()}
         outputs = dict(outputCoordinates=self._coordinates(made, rows, made.species, ""))
         for number, one in enumerate(made.species if len(made.species) > 1 else (), 1):
-            outputs[OF_SPECIES.format(re.sub(r"\W", "_", one))] = self._coordinates(made, rows, [one], f"_{number}")
+            name = OF_SPECIES.format(re.sub(r"\W", "_", one))
+            outputs[name + f"_{number}" * (name in outputs)] = self._coordinates(made, rows, [one], f"_{number}")
         return outputs
 
     def _coordinates(

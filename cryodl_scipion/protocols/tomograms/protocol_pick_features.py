@@ -44,7 +44,6 @@ class PointsInMasks(one_of.Way[ConfigT, engine_protocol.MadeT]):
         return dataclasses.replace(config, label=None) if featureOf(protocol.inputMasks.get()) else config
 
     def filled(self, protocol: Any, points: Any, made: Any) -> Any:
-        """A set of coordinates or meshes, with all points of the run."""
         masks = protocol.inputMasks.get()
         precedents = protocol.inputMasks if protocol.inputTomograms.get() is None else protocol.inputTomograms
         points.setPrecedents(precedents)

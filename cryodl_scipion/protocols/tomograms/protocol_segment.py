@@ -55,11 +55,10 @@ class Segmenters(kinds.PointingMany):
 class CryodlProtSegment(batches.BatchRun[contract.SegmentConfig, contract.SegmentOutputs]):
     """Find features in tomograms with trained networks, one for each feature.
 
-    In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train on
-    tomograms*, or those of membranes, ribosomes, microtubules and thin filaments that come with the plugin. Out:
-    for each feature a set of TomoMasks with the score of every voxel, of the size and pixel size of the tomograms. Let
-    them compete with *cryodl - merge or evaluate
-    features*. A stopped run continues where it was."""
+    In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train on tomograms*, or
+    those of membranes, ribosomes, microtubules and thin filaments that come with the plugin. Out: for each feature a
+    set of TomoMasks with the score of every voxel, of the size and pixel size of the tomograms. Let them compete with
+    *cryodl - merge or evaluate features*. A stopped run continues where it was."""
 
     _label = "segment tomograms"
     _ITEM, _NAME, _WORK, _MADE = "tomogram", "_tsId", "segment", "segmented"
@@ -77,7 +76,9 @@ class CryodlProtSegment(batches.BatchRun[contract.SegmentConfig, contract.Segmen
     @property
     def _possibleOutputs(self) -> Dict[str, type]:
         """One set of masks for each feature, as far as the models are known, or the features that trainings name."""
-        coming = [run.feature.get() for run in self._trainings() if run.feature.get()]
+        runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]  # without a model yet
+        learning = [run for run in runs if isinstance(run, CryodlProtTrainTomograms) and run.getChoice() == 0]
+        coming = [run.feature.get() for run in learning if run.feature.get()]
         [masks] = protocol_base.possibleOutputs(self._CONFIG, several=True).values()
         return {SCORES % plain(key): masks for key in self._keys() + coming}
 
@@ -108,11 +109,6 @@ class CryodlProtSegment(batches.BatchRun[contract.SegmentConfig, contract.Segmen
         # the engine's sentence has no number: tomograms are segmented one by one, and the last one's is shown
         done = {name for result in results for name in result.outputs.files}
         return checks.sayIf(done, f"*{contract.counted(len(done), 'tomogram')}* segmented") + super()._tell(results)
-
-    def _trainings(self) -> List[Any]:
-        """Runs of *train on tomograms* that learn a feature, that are chosen and have no model yet."""
-        runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]
-        return [run for run in runs if isinstance(run, CryodlProtTrainTomograms) and run.getChoice() == 0]
 
     def _cards(self) -> List[Dict[str, Any]]:
         cards = []

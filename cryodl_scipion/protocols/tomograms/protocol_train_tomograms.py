@@ -9,8 +9,7 @@ import pyworkflow.utils as pwutils
 from pyworkflow.protocol import Form, params
 from tomo.objects import SetOfCoordinates3D
 
-from ...convert.tomograms.coordinates3d import speciesOf, writeCoordinates3D
-from ...convert.tomograms.subtomograms import classNames, classNumbers
+from ...convert.tomograms import coordinates3d, subtomograms
 from ...convert.tomograms.tomograms import byId, engineNames, featuresOf
 from ...engine.cryodl import contract
 from .. import model_field, training
@@ -47,14 +46,16 @@ _LEARNS = f"classifierNetwork != {contract.CLASSIFIER_NETWORKS.index('likelihood
 
 class ShippedStart(FormPart):
     def addTo(self, form: Form, protocol: Any) -> None:
+        cards = map(model_field.contract.read_card, model_field.shippedModels("segmenter").values())
+        networks = ", ".join(sorted({card["network"] for card in cards})) or "none"
         model_field.addShippedModels(
             form,
             "segmenter",
             important=False,
             expertLevel=params.LEVEL_ADVANCED,
             label="Start from shipped model",
-            help="Name of a shipped segmenter to refine with these labels: {}. Its network is {}.\n\nEmpty: "
-            "none.".format(*model_field.startable("segmenter")),
+            help="Name of a shipped segmenter to refine with these labels: "
+            f"{model_field.namesShipped('segmenter')}. Its network is {networks}.\n\nEmpty: none.",
         )
 
     def problems(self, protocol: Any) -> List[str]:
@@ -173,7 +174,7 @@ class SpeciesCoordinates(PointingMany):
     def filesOf(self, protocol: Any, found: List[SetOfCoordinates3D]) -> Dict[str, Any]:
         tomograms, (path,) = protocol.inputTomograms.get(), self.valuesOf(protocol, found)["coordinates"]
         pwutils.makePath(os.path.dirname(path))
-        writeCoordinates3D(path, namedSets(protocol), tomograms, engineNames(tomograms))
+        coordinates3d.writeCoordinates3D(path, namedSets(protocol), tomograms, engineNames(tomograms))
         return {}
 
     def check(self, protocol: Any, found: List[SetOfCoordinates3D]) -> List[str]:
@@ -218,9 +219,8 @@ class OfSpecies(training.TrainsOne[contract.TrainDetectorConfig, contract.TrainD
     )
 
     def warnings(self, protocol: Any) -> List[str]:
-        known = {speciesOf(item, other) for one, other in namedSets(protocol) for item in one.iterItems()}
-        wanted = [word.strip() for word in (protocol.species.get() or "").split(",") if word.strip()]
-        missing = sorted(set(wanted) - known)
+        known = {coordinates3d.speciesOf(item, other) for one, other in namedSets(protocol) for item in one.iterItems()}
+        missing = sorted({word.strip() for word in (protocol.species.get() or "").split(",")} - {"", *known})
         return [f"There are no coordinates of {listed(missing)}; there are {listed(sorted(known))}."] if missing else []
 
 
@@ -245,11 +245,11 @@ class OfClasses(training.TrainsOne[contract.TrainClassifierConfig, contract.Trai
     )
 
     def completed(self, protocol: Any, config: contract.TrainClassifierConfig) -> contract.TrainClassifierConfig:
-        known = classNames(protocol.inputSubtomograms.get(), self._numbers(protocol))
+        known = subtomograms.classNames(protocol.inputSubtomograms.get(), self._numbers(protocol))
         return dataclasses.replace(config, class_names=config.class_names or tuple(known))
 
     def _numbers(self, protocol: Any) -> List[int]:
-        return sorted(number for number in classNumbers(protocol.inputSubtomograms.get()) if number > 0)
+        return sorted(number for number in subtomograms.classNumbers(protocol.inputSubtomograms.get()) if number > 0)
 
     def problems(self, protocol: Any) -> List[str]:
         given, numbers = protocol._config().class_names or (), self._numbers(protocol)

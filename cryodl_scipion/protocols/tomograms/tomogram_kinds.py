@@ -16,7 +16,7 @@ from tomo.objects import (
     TomoMask,
 )
 
-from ...convert.arriving import ArrivingItems
+from ...convert.arriving import ArrivingItems, firstOf
 from ...convert.maps import insteadOfHeader
 from ...convert.names import emptyFolder, inputName
 from ...convert.tomograms.subtomograms import (
@@ -117,7 +117,7 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
     """What is wrong with a SetOfSubTomograms, or a set of classes of them. classes: whether classes are needed."""
     if subtomograms.getSize() == 0:
         return ["The set of subtomograms is empty. Choose another."]
-    images, first = imagesOf(subtomograms), imagesOf(subtomograms).getFirstItem()
+    images, first = imagesOf(subtomograms), firstOf(imagesOf(subtomograms))
     path = fileOf(first)
     wrong = (
         sayIf(
@@ -224,7 +224,8 @@ class Subtomograms(kinds.Pointing):
     def filesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
         pwutils.makePath(protocol._inputFolder())
         tilts = protocol.tiltMin.get(), protocol.tiltMax.get()
-        writeSubtomograms(protocol._starFile(found), found, tilts, self._classes or protocol._writesClasses())
+        asked = getattr(protocol._config(), "ground_truth", False)  # of the classes that the input has
+        writeSubtomograms(protocol._starFile(found), found, tilts, self._classes or asked)
         return {}
 
     def check(self, protocol: Any, found: EMSet) -> List[str]:
@@ -328,8 +329,6 @@ CLASSES, AVERAGES, UNKNOWN_SET = "outputClasses", "outputAverages", "outputUnkno
 
 
 class TomogramsBase(protocol_base.OneRunBase):
-    """Base of the protocols on tomograms, beside EngineProtocol."""
-
     def _linkVolumes(
         self, folder: str, items: Sequence[Tomogram], files: Optional[List[str]] = None
     ) -> Tuple[str, ...]:
@@ -348,7 +347,6 @@ class TomogramsBase(protocol_base.OneRunBase):
         return tuple(os.path.join(self._inputFolder(), folder, names[idOf(item)] + ".mrc") for item in items)
 
     def _inOrder(self, items: Sequence[Tomogram]) -> List[Tomogram]:
-        """Items by the names that the engine calls them."""
         names = engineNames(items)
         return sorted(items, key=lambda item: names[idOf(item)])
 
@@ -362,14 +360,8 @@ class TomogramsBase(protocol_base.OneRunBase):
 
 
 class SubtomogramsBase(protocol_base.OneRunBase):
-    """Base of the protocols on subtomograms, beside EngineProtocol."""
-
     def _starFile(self, subtomograms: EMSet) -> str:
         return os.path.join(self._inputFolder(), inputName("subtomograms", imagesOf(subtomograms)) + ".star")
-
-    def _writesClasses(self) -> bool:
-        """Whether the engine is told the class of each subtomogram where it has one."""
-        return False
 
     def _filesMade(self, config: Any) -> List[str]:
         """The engine's STAR file, and what lies beside it: an earlier start may have left averages there, which the

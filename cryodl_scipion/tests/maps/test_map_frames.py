@@ -121,12 +121,13 @@ class TestMapFrames(unittest.TestCase):
         volume = makeVolume(writeMap(self.path("map.mrc")))
         several = SetOfVolumes(filename=self.path("maps.sqlite"))
         several.append(volume)
+        several.append(makeVolume(writeMap(self.path("right.mrc"))))
         said = []
         for size in (PIXEL_SIZE, 1.0, (PIXEL_SIZE, PIXEL_SIZE, 2 * PIXEL_SIZE), 2 * PIXEL_SIZE):
             with mrcfile.open(volume.getFileName(), "r+") as mrc:
                 mrc.voxel_size = size
             said.append(headerWarnings([several, None]))
-        self.assertEqual(said[:2], [[], []])
+        self.assertEqual((said[:2], len(said[3])), ([[], []], 1))
         self.assertIn(f"Scipion's pixel size of {PIXEL_SIZE:g} Å, from the import, is used instead", said[2][0])
         self.assertTrue(said[2][0].endswith("resample the map first."), said)
         self.assertTrue(said[3][0].endswith("import the map again with its pixel size."), said)

@@ -16,6 +16,7 @@ from ...protocols import (
     CryodlProtCompareModels,
     CryodlProtEvaluateMap,
     CryodlProtExportModel,
+    CryodlProtIdentify,
     CryodlProtImportModel,
     CryodlProtImproveMap,
     CryodlProtSimulateHalfMaps,
@@ -238,6 +239,21 @@ class TestCryodlMapProtocols(MapsTest):
         self.assertEqual(len(request.half_maps), 2)  # of the map before, as the improved one has none
         self.assertEqual(len(set(request.processed)), 2)
         self.assertEqual(run.outputDoubt.getSamplingRate(), PIXEL_SIZE)
+
+    def test_maps_of_one_set_are_several_maps(self):
+        items = self.setOf(*(writeMap(f"{self.data}/item{n}.mrc", scale=n) for n in (1, 2, 3, 4)))
+        item = lambda n: (items, f"outputVolumes.{n}")
+        pointers = dict(inputVolume=item(1), inputBefore=item(2), inputHalf1=item(3), inputHalf2=item(4))
+        run = self.finished(self.evaluated(pointers))
+        config = contract.Request.read(run._engineResultFiles()[0].replace("result", "request")).config
+        made = [os.path.basename(path)[:9] for path in (config.map, config.before, *config.half_maps)]
+        self.assertEqual([name.replace("map_", "")[:5] for name in made], ["item1", "item2", "item3", "item4"])
+        protocol = self.makeProtocol(CryodlProtIdentify)
+        addTo(protocol.inputStructures, [items, items], "")
+        for number, pointer in enumerate(protocol.inputStructures, 3):
+            pointer.setExtended(f"outputVolumes.{number}")
+        named = [os.path.basename(path) for path in protocol._config().structures]
+        self.assertEqual(named, ["item3.mrc", "item4.mrc"])
 
     def test_processed_half_maps_need_no_model(self):
         processed = {f"inputProcessed{n}": (one, "outputVolume") for n, one in ((1, self.bare), (2, self.volume))}

@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 from pwem.objects import Class2D, Coordinate, Particle, SetOfClasses2D, SetOfCoordinates, SetOfParticles, Transform
-from pyworkflow.object import Pointer
+from pyworkflow.object import Pointer, String
 
-from ...convert.micrographs.picks import describeCorrections, shiftOf, writePositionsOfParticles
+from ...convert.micrographs.picks import CORRECTIONS, shiftOf, writePositionsOfParticles
 from ...convert.particles.classes2d import planeMatrix
 from ...convert.relion_star import readColumns
 from ...engine.cryodl import contract
@@ -145,7 +145,7 @@ class TestCryodlClassLabels(PickTest):
                 coordinate.setMicId(micId)
                 made.append(coordinate)
             if corrected:
-                describeCorrections(made, self.data)
+                setattr(made, CORRECTIONS, String(self.data))
             made.write()
             return dict(outputCoordinates=made)
 

@@ -79,6 +79,9 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         self.check(again, (1, 2, 3, 4))
         self.assertFalse(again.hasAttribute("outputModel"))
         self.assertNotIn("train 2", self.log(again))
+        shutil.rmtree(protocol.getModelFolder())
+        self.assertIn("*4 micrographs denoised*.", again.summary())
+        self.assertEqual(again.methods()[:1], ["denoise-micrographs was used."])
 
     def test_a_shipped_model_needs_no_training(self):
         protocol = self.start(self.make(shippedModel="general_denoiser", resolution=12, batchSize=2))

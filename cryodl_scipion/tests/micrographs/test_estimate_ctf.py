@@ -45,6 +45,16 @@ class TestCryodlEstimateCTF(CryodlTest):
         self.assertFalse(protocol.outputCTF.isStreamOpen())
         return {row[0]: row for row in ctfRows(protocol.outputCTF)}
 
+    def test_micrographs_of_two_voltages_are_refused(self):
+        imported = self.importMicrographs(self.data + "/mics")
+        micrographs = imported.outputMicrographs
+        for item in [item.clone() for item in micrographs][1:]:
+            item.getAcquisition().setVoltage(200.0)
+            micrographs.update(item)
+        micrographs.write()
+        self.assertIn("have several voltages", " ".join(self.make(imported).validate()))
+        self.assertEqual(self.make().validate(), [])
+
     def test_each_micrograph_with_rings_gets_a_ctf_and_the_others_are_named(self):
         rows = self.ctfsOf(self.estimated)
         self.assertEqual(sorted(rows), ["mic_001.mrc", "mic_002.mrc"])
@@ -114,8 +124,11 @@ class TestCryodlEstimateCTF(CryodlTest):
         for path in paths[1:]:
             os.utime(path)
             shutil.move(path, folder)
+        waitFor(self, imported, lambda: imported.outputMicrographs.getSize() == len(paths))
+        self.proj.launchProtocol(protocol, wait=False)  # while the import can still write its set, see launching.py
+        waitFor(self, protocol, lambda: protocol.outputCTF.getSize() == len(paths))
         endImport(self, imported, len(paths))
-        self.proj.launchProtocol(protocol, wait=True)
+        waitFor(self, protocol, lambda: not protocol.isActive())
         names = [f"mic_00{n}.mrc" for n in (1, 2, 3)]
         self.assertEqual(sorted(self.ctfsOf(protocol)), names)
         self.assertEqual(sorted(m.getMicName() for m in protocol.outputMicrographs), names)

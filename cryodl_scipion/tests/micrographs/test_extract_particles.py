@@ -8,13 +8,15 @@ from collections import Counter
 import mrcfile
 import numpy as np
 from pwem.objects import SetOfParticles
-from pyworkflow.object import Set
+from pyworkflow.object import Integer, Set, String
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
+from ...protocols.simulating import OwnMicrographs
 from .. import synthetic
 from ..base import CryodlTest
+from ..particle_sets import finishedWith
 from ..streams import endImport, startImport, stopRun, waitFor
 
 BOX = 32
@@ -94,6 +96,63 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertEqual(sorted(counts), ["mic_001.mrc", "mic_002.mrc", "mic_009.mrc"])
         self.assertFalse(bare.outputParticles.hasCTF())
         self.assertRegex("\n".join(bare.summary()), "[0-9] picks left out: the box extends beyond the edge")
+
+    def marked(self, name, value):
+        """A run with copies of the imported micrographs, each of which has an attribute more: value(micrograph)."""
+
+        def make(protocol):
+            micrographs = protocol._createSetOfMicrographs()
+            micrographs.copyInfo(self.imported.outputMicrographs)
+            for micrograph in self.imported.outputMicrographs:
+                copy = micrograph.clone()
+                setattr(copy, name, value(copy))
+                micrographs.append(copy)
+            return dict(outputMicrographs=micrographs)
+
+        return finishedWith(self, make)
+
+    def test_particles_are_in_the_optics_group_of_their_micrograph(self):
+        marked = self.marked("_rlnOpticsGroup", lambda micrograph: Integer(micrograph.getObjId() + 1))
+        pointers = dict(inputCoordinates=(self.picked, "outputCoordinates"))
+        pointers["inputMicrographs"] = (marked, "outputMicrographs")
+        made = self.runProtocol(CryodlProtExtractParticles, pointers, box=BOX, streamingSleepOnWait=1)
+        groups = {(p.getMicId(), p._rlnOpticsGroup.get()) for p in made.outputParticles.iterItems()}
+        self.assertEqual(groups, {(1, 2), (2, 3), (3, 4)})
+
+    def test_denoised_micrographs_are_refused_for_particles_and_for_their_ctf(self):
+        denoised = self.marked("_cryodlDenoiser", lambda _: String("the_model"))
+        picked = self.makeCoordinates(denoised, {1: [(100, 100)]})
+        said = "The micrographs are denoised (model the_model)"
+        self.assertIn(said, " ".join(self.extract(picked, self.ctf, run=False).validate()))
+        ctf = self.makeProtocol(CryodlProtEstimateCTF, self.micrographsOf(denoised))
+        self.assertIn(said, " ".join(ctf.validate()))
+        own = OwnMicrographs("ownMicrographs")  # that simulated ones are to resemble, in their noise
+        self.assertIn(said, " ".join(own.check(None, denoised.outputMicrographs)))
+        self.assertEqual(own.check(None, self.imported.outputMicrographs), [])
+        ctf = self.makeProtocol(CryodlProtEstimateCTF, self.micrographsOf(self.imported))
+        self.assertEqual(ctf.validate(), [])
+        pointers = dict(
+            inputCoordinates=(picked, "outputCoordinates"), inputMicrographs=(self.imported, "outputMicrographs")
+        )
+        self.assertEqual(
+            self.makeProtocol(CryodlProtExtractParticles, pointers, box=BOX, particleDiameter=60).validate(), []
+        )
+
+    def test_picks_on_several_micrographs_of_one_name_are_refused(self):
+        def make(protocol):
+            micrographs = protocol._createSetOfMicrographs()  # as of two joined imports
+            micrographs.copyInfo(self.imported.outputMicrographs)
+            for number in (1, 2):
+                copy = self.imported.outputMicrographs.getFirstItem().clone()
+                copy.setObjId(number)
+                micrographs.append(copy)
+            return dict(outputMicrographs=micrographs)
+
+        picked = self.makeCoordinates(finishedWith(self, make), {1: [(100, 100)], 2: [(150, 150)]})
+        pointers = dict(inputCoordinates=(picked, "outputCoordinates"))
+        pointers["inputMicrographs"] = (self.imported, "outputMicrographs")
+        run = self.makeProtocol(CryodlProtExtractParticles, pointers, box=BOX, particleDiameter=60)
+        self.assertIn("of the coordinates have the same name: mic_001.mrc", " ".join(run.validate()))
 
     def test_an_empty_set_of_picks_does_not_finish_without_particles(self):
         empty = self.makeCoordinates(self.imported, {})

@@ -22,6 +22,7 @@ from ...viewers.micrographs.viewer_compare import (
 )
 from .. import synthetic
 from ..base import CryodlTest
+from ..particle_sets import finishedWith
 
 A, B = [(40, 50), (120, 60), (200, 70)], [(42, 51), (280, 200)]
 
@@ -130,6 +131,20 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertEqual(data.verdict(2), "bad (carbon 30 %)")
         self.assertEqual(data.verdict(0), "good")
         self.assertEqual(AssessedMicrographs(None, None).names, [])
+
+    def test_picks_of_a_binned_set_with_other_ids_lie_on_their_micrograph(self):
+        def make(protocol):
+            binned = protocol._createSetOfMicrographs()
+            binned.setSamplingRate(2 * synthetic.PIXEL_SIZE)
+            for micrograph in self.imported.outputMicrographs:
+                copy = micrograph.clone()
+                copy.setObjId(4 - copy.getObjId())
+                binned.append(copy)
+            return dict(outputMicrographs=binned)
+
+        picked = self.makeCoordinates(finishedWith(self, make), {1: [(20, 25)]}).outputCoordinates  # mic_003.mrc
+        data = AssessedMicrographs(self.assessed.goodMicrographs, self.assessed.badMicrographs, picked, 60)
+        self.assertEqual([[pick[:2] for pick in picks] for picks in data.picks], [[], [], [(40.5, 50.5)]])
 
     def test_histograms_hold_all_micrographs_and_show_the_limits(self):
         (plotter,) = self.panels(CryodlAssessViewer, self.assessed)["showMetrics"]("showMetrics")

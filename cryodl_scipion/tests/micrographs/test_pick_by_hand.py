@@ -36,6 +36,12 @@ class TestCryodlPickByHand(PickTest):
         self.assertIn("By hand", " ".join(protocol.summary()))
         self.assertEqual(protocol._methods(), ["pick-by-hand was used."])
 
+    def test_picks_of_a_program_without_scores_get_none(self):
+        picked = self.makeCoordinates(self.imported, {1: [(50, 60), (90, 40)], 2: [(70, 80)]})
+        after = picksByMicrograph(self.correct(picked).outputCoordinates)
+        self.assertEqual(after[2], [(70, 80, None)])
+        self.assertEqual({score for picks in after.values() for *_, score in picks}, {None})
+
     def test_the_window_of_a_continued_run_starts_from_the_picks_of_the_form(self):
         protocol, fewer = self.correct(self.pick()), self.pick(threshold=0.75)
         protocol.inputCoordinates.set(fewer)
@@ -100,7 +106,7 @@ class TestCryodlPickByHand(PickTest):
         with mock.patch.object(CryodlProtPickByHand, "getStatus", return_value=STATUS_RUNNING):
             self.assertIn("has been started for this", correctPicks(picked, "outputCoordinates", data))
         self.assertEqual(len(self.proj.getRuns()), before)
-        for _ in range(30):
+        for _ in range(150):
             if made.getStatus() == STATUS_INTERACTIVE:  # its window has been closed
                 break
             time.sleep(2)
@@ -126,7 +132,7 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual((config.ask, config.start_from), (questions, None))
         waiting = max((p for p in self.proj.getRuns() if isinstance(p, CryodlProtPick)), key=lambda p: p.getObjId())
         self.assertEqual(waiting.answeredCoordinates.getUniqueId(), f"{asked.getObjId()}.outputCoordinates")
-        for _ in range(30):  # by itself, once the window has been closed
+        for _ in range(150):  # by itself, once the window has been closed
             if waiting.isFinished():
                 break
             time.sleep(3)

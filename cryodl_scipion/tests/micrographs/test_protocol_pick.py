@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking, from the form to the set of coordinates, with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 from types import SimpleNamespace
 from unittest import mock
 
@@ -156,6 +158,19 @@ class TestCryodlPick(PickTest):
         self.assertIn("another set of micrographs", " ".join(protocol.validate()))
         protocol.runMode.set(MODE_RESTART)
         self.assertEqual(protocol.validate(), [])
+
+    def test_a_set_that_was_made_again_is_another_one_and_one_that_grew_is_not(self):
+        source = self.importMicrographs(self.micFolder)
+        given = dict(self.inputs, inputMicrographs=(source, "outputMicrographs"))
+        protocol = self.runProtocol(CryodlProtPick, given, useGpu=False)
+
+        def wrong(change):
+            with contextlib.closing(sqlite3.connect(source.outputMicrographs.getFileName())) as file, file:
+                file.execute(f"UPDATE Objects SET creation = {change}")
+            return " ".join(protocol.validate())
+
+        self.assertEqual(wrong("'2999-01-01 00:00:00' WHERE id = 1"), "")  # the last that came has the lowest id
+        self.assertIn("another content of Input micrographs", wrong("'2999-01-01 00:00:00'"))
 
     def test_mistakes_are_named_before_the_run(self):
         def errors(pointers=None, **values):

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
-from pwem.objects import SetOfParticles, Transform, Volume
+from pwem.objects import CTFModel, SetOfParticles, Transform, Volume
 from pwem.protocols import EMProtocol
 
 from ...convert.maps import structureForEngine
 from ...convert.micrographs.simulated import simulatedFiles
 from ...convert.relion_star import anglesOf, matrixOf
+from ...engine.cryodl import contract
 from ...protocols import CryodlProtSimulate
+from ...protocols.simulating import OwnCtfs, likeOwn
 from .. import fake_simulator, synthetic
 from ..particle_sets import COLUMNS
 from ..simulating import SMALL, SimulateTest, writeMap
@@ -29,6 +31,19 @@ class TestCryodlAlignment(unittest.TestCase):
     def test_angles_go_there_and_back(self):
         for angles in ((10, 20, 30), (-170, 95, 3), (0, 0, 0)):
             self.assertTrue(np.allclose(anglesOf(matrixOf(angles, (1, 2))), angles))
+
+
+class TestCryodlLikeOwn(unittest.TestCase):
+    def test_failed_ctfs_do_not_move_the_range_of_defocus(self):
+        ctfs = [CTFModel(defocusU=u + 200, defocusV=u, defocusAngle=0) for u in range(10000, 20000, 500)]
+        config = contract.SimulateMicrographsConfig(structure="map.mrc", pixel_size=2.0, count=1, output="simulated")
+        good = likeOwn(config, None, None, ctfs)
+        failed = CTFModel()
+        failed.setWrongDefocus()
+        self.assertEqual(likeOwn(config, None, None, [failed, failed, *ctfs]), good)
+        self.assertEqual((good.minimum_defocus, good.astigmatism), (10575, 200))
+        self.assertEqual(OwnCtfs().check(None, ctfs), [])
+        self.assertIn("all have failed", OwnCtfs().check(None, [failed])[0])
 
 
 class TestCryodlSimulate(SimulateTest):

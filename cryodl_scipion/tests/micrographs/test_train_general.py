@@ -5,6 +5,9 @@ import csv
 import os
 from unittest import mock
 
+import mrcfile
+from pwem.objects import AtomStruct, SetOfAtomStructs, Volume
+
 from ...convert.micrographs.picks import readPicks
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtTrainGeneral
@@ -12,6 +15,7 @@ from ...protocols.micrographs import train_many_kinds
 from .. import synthetic
 from ..base import CryodlTest
 from ..fake_model import writeModel
+from ..particle_sets import finishedWith, writeMap
 
 TEN = [(30 + 25 * i, 60 + 10 * i) for i in range(10)]
 
@@ -57,6 +61,28 @@ class TestCryodlTrainGeneral(CryodlTest):
         self.proj.launchProtocol(protocol, wait=True)
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         self.assertIsNone(contract.Request.read(protocol._getExtraPath("request.json")).config.sets)
+
+    def test_each_structure_of_a_set_is_simulated_and_maps_with_the_pixel_size_of_scipion(self):
+        def make(protocol):
+            structures, volume = SetOfAtomStructs.create(protocol._getPath()), Volume()
+            for name in ("one", "two"):
+                path = protocol._getExtraPath(name + ".pdb")
+                with open(path, "w") as file:
+                    file.write("ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00  0.00           C\n")
+                structures.append(AtomStruct(filename=path))
+            volume.setFileName(writeMap(protocol._getExtraPath("three.mrc"), pixelSize=9.0))
+            volume.setSamplingRate(2.5)
+            return dict(outputAtomStructs=structures, outputVolume=volume)
+
+        run, protocol = finishedWith(self, make), self.made(several=False, procedural=0)
+        chosen = [self.pointer(run, output) for output in ("outputAtomStructs", "outputVolume")]
+        protocol.simulateFrom.set(chosen)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        paths = contract.Request.read(protocol._getExtraPath("request.json")).config.structures
+        self.assertEqual([os.path.basename(path) for path in paths], ["one.pdb", "two.pdb", "three.mrc"])
+        with mrcfile.open(paths[2]) as mrc:
+            self.assertEqual(float(mrc.voxel_size.x), 2.5)
 
     def test_what_is_wrong_is_said(self):
         self.assertEqual(self.errors(several=False), "")

@@ -2,6 +2,7 @@
 """Particles that arrive while they are classified in 2-D: the first make the classes, the others are assigned; none is
 lost, none is there twice, also after kills; with a fake engine."""
 
+import contextlib
 import os
 import sqlite3
 from unittest import mock
@@ -71,6 +72,10 @@ class TestCryodlClassStreams(ParticlesTest):
         self.assertEqual(os.path.basename(os.path.dirname(representative.getFileName())), "newest")
         self.assertTrue(run.outputClasses[1].hasAlignment2D())
         self.select(run, ids)
+        self.assertEqual(run.validate(), [])
+        with contextlib.closing(sqlite3.connect(source.outputParticles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET creation = '2001-01-01 00:00:00'")  # the set is made again
+        self.assertIn("another content of Input particles", " ".join(run.validate()))
 
     def test_an_input_run_that_dies_while_the_first_are_classified_is_waited_for(self):
         source, _, close = growingParticles(self, "dying2d", FIRST)

@@ -123,6 +123,13 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertEqual(self.selected.outputClasses[1].getRepresentative().getIndex(), 1)
         self.assertIn("and 1 particle of kept classes that may show only noise", "\n".join(self.selected.summary()))
 
+    def test_one_class_is_refused_where_particles_may_be_arriving(self):
+        for source, refused in (("outputClasses.2", True), ("outputAverages", False)):
+            protocol = self.classify(self.raw, run=False, classes=1)
+            protocol.inputParticles.set(self.classified)
+            protocol.inputParticles.setExtended(source)
+            self.assertEqual("are one class of a set of classes" in " ".join(protocol.validate()), refused, source)
+
     def test_rejected_particles_of_another_choice_do_not_stay(self):
         run = self.finished(self.select(self.classified))
         run.threshold.set(0.0)
@@ -138,6 +145,18 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.proj.launchProtocol(run, wait=True)
         average = self.finished(run).outputClasses.getFirstItem().getRepresentative().getFileName()
         self.assertTrue(average.startswith(other._getPath()), average)
+
+    def test_numbers_of_classes_that_were_made_anew_are_asked_about(self):
+        run = self.select(self.classified, run=False, chosen="2")
+        self.assertEqual(run.warnings(), [])
+        self.proj.launchProtocol(run, wait=True)
+        self.assertEqual(self.finished(run).warnings(), [])
+        again = self.finished(self.classify(self.raw))
+        run.inputClasses.set(again)
+        run.inputClasses.setExtended("outputClasses")
+        self.assertIn("may now be others", " ".join(run.warnings()))
+        run.chosen.set("1")
+        self.assertEqual(run.warnings(), [])
 
     def test_a_choice_that_keeps_nothing_is_named_before_the_run(self):
         errors = lambda **values: " ".join(self.select(self.classified, run=False, **values).validate())

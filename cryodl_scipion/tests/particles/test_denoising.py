@@ -260,6 +260,12 @@ class TestCryodlRawParticles(ParticlesTest):
         )
         self.assertEqual(again.validate(), [])
 
+    def test_raw_particles_that_only_have_the_same_ids_are_asked_about(self):
+        other = makeParticles(self, "other", count=COUNT + 1, firstId=8)  # as of another extraction
+        self.assertEqual(self.back(self.denoised, other).validate(), [])
+        self.assertIn("Of 12 particles, such as [10], the raw", " ".join(self.back(self.denoised, other).warnings()))
+        self.assertEqual(self.back(self.denoised, self.raw).warnings(), [])
+
     def test_mistakes_are_named(self):
         self.assertEqual(self.back(self.denoised).validate(), [])
         self.assertEqual(self.back(self.denoised, self.raw).validate(), [])

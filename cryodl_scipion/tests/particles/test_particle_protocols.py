@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated particles, orientations, maps, evaluations and compositions, with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 from unittest import mock
 
 import mrcfile
@@ -83,6 +85,29 @@ class TestCryodlSimulateParticles(ParticlesTest):
         protocol.particleCount.set(5)
         self.proj.launchProtocol(protocol, wait=True)
         self.assertEqual(self.finished(protocol).outputParticles.getSize(), 5)
+
+    def test_an_input_that_was_made_again_in_the_same_file_begins_anew(self):
+        raw = makeParticles(self, "again")
+        protocol = self.finished(self.simulate(dict(inputParticles=(raw, "outputParticles"))))
+        left = protocol._getExtraPath("left of the first input")
+        open(left, "w").close()
+        with contextlib.closing(sqlite3.connect(raw.outputParticles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET label = 'changed'")  # the set is written on
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(os.path.exists(left))
+        with contextlib.closing(sqlite3.connect(raw.outputParticles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET creation = '2001-01-01 00:00:00'")
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertEqual(self.finished(protocol).outputParticles.getSize(), self.simulated.outputParticles.getSize())
+        self.assertFalse(os.path.exists(left))
+
+    def test_a_map_that_was_made_again_in_the_same_file_begins_anew(self):
+        volume = self.makeMap("again", PIXEL_SIZE)
+        protocol = self.finished(self.simulate(dict(inputStructure=(volume, "outputVolume"))))
+        with mrcfile.open(volume.outputVolume.getFileName(), "r+") as mrc:
+            mrc.data[BOX // 2] = 7
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertEqual(mrcfile.read(self.request(self.finished(protocol)).structure)[BOX // 2, 3, 4], 7)
 
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")
@@ -345,6 +370,17 @@ class TestCryodlIdentify(ParticlesTest):
         self.assertEqual(config.structures[0], folder)
         self.assertEqual(os.path.basename(config.structures[1]), "map.mrc")
         self.assertTrue(os.path.exists(protocol.getRanking()))
+
+    def test_a_continued_run_compares_a_file_that_was_replaced_under_its_name(self):
+        folder = os.path.join(self.data, "replaced")
+        os.makedirs(folder, exist_ok=True)
+        protocol, made = self.identify(structureFolder=folder), []
+        for text in ("one", "one", "two"):
+            with open(os.path.join(folder, "model.pdb"), "w") as file:
+                file.write(text)
+            self.proj.launchProtocol(protocol, wait=True)
+            made.append(os.stat(self.finished(protocol)._getExtraPath("result.json")).st_mtime_ns)
+        self.assertEqual((made[0] == made[1], made[1] == made[2]), (True, False))
 
     def test_without_structures_or_with_a_wrong_folder_it_is_said(self):
         self.assertIn("There are no structures", " ".join(self.identify().validate()))

@@ -7,7 +7,7 @@ import tempfile
 
 import numpy as np
 from pwem.objects import CTFModel, SetOfClasses3D, SetOfParticles
-from pyworkflow.object import Float
+from pyworkflow.object import Float, String
 from pyworkflow.tests import BaseTest, setupTestOutput
 
 from ...convert.particles import denoised, results
@@ -124,6 +124,20 @@ class TestCryodlParticlesAsStar(ParticlesCase):
             ),
             [(1, 300, PIXEL_SIZE, 1), (2, 200, PIXEL_SIZE, 1)],
         )
+
+    def test_joined_sets_of_two_voltages_have_an_optics_group_each(self):
+        particles, joined = self.make(), self.new()
+        joined.copyInfo(particles)
+        for number, item in enumerate(particles):
+            copy = item.clone()
+            copy.getAcquisition().setVoltage((300.0, 200.0)[number % 3 == 2])
+            copy.getAcquisition().setAmplitudeContrast(0.07)  # the set says 0.1
+            joined.append(copy)
+        convert.writeParticles("p.star", joined)
+        groups = dict(readColumns("p.star", ("rlnOpticsGroup", "rlnVoltage"), (int, float), "optics"))
+        self.assertEqual(sorted(groups.values()), [200, 300])
+        rows = readColumns("p.star", ("rlnOpticsGroup",), (int,), "particles")
+        self.assertEqual([groups[group] for (group,) in rows], [300, 300, 200] * 4)
 
     def test_an_empty_set_is_an_error_and_leaves_no_file(self):
         with self.assertRaisesRegex(ValueError, "is empty"):
@@ -267,11 +281,12 @@ class TestCryodlDenoisedSets(ParticlesCase):
 
     def test_raw_particles_are_found_by_id_and_shifts_rescaled(self):
         raw = self.make()
-        binned = self.make(pixelSize=2 * PIXEL_SIZE)  # a later step that halved the images
+        # a later step that halved the images
+        binned = fill(self.new(), writeStack("Runs/extra/binned.mrcs", box=BOX // 2), pixelSize=2 * PIXEL_SIZE)
         back = self.new()
         back.copyInfo(binned)
         results.appendRaw(back, binned, raw)
-        self.assertEqual(back.getSamplingRate(), PIXEL_SIZE)
+        self.assertEqual((back.getSamplingRate(), back.getXDim()), (PIXEL_SIZE, BOX))
         was, now = binned.getFirstItem().clone(), back.getFirstItem().clone()
         self.assertTrue(np.allclose(now.getTransform().getMatrix()[:3, 3], 2 * was.getTransform().getMatrix()[:3, 3]))
         self.assertTrue(np.allclose(now.getTransform().getMatrix()[:3, :3], was.getTransform().getMatrix()[:3, :3]))
@@ -303,6 +318,108 @@ class TestCryodlDenoisedSets(ParticlesCase):
         for number in (1, 2):
             found = [item.getObjId() for item in classes[number]]
             self.assertEqual(found, [row[0] for row in rows if row[1] == number])
+
+    def test_raw_images_are_flipped_as_the_raw_set_says_where_the_later_one_has_lost_it(self):
+        raw, bare = self.make(), self.make()
+        raw.setIsPhaseFlipped(True)
+        back = self.new()
+        back.copyInfo(bare)
+        results.appendRaw(back, bare, raw)
+        self.assertTrue(back.isPhaseFlipped())
+
+
+class TestCryodlResultsAfterOthers(ParticlesCase):
+    """What an earlier run of more dimensions, compositions or another structure noted is not kept beside the new."""
+
+    def after(self, append, *columns, **earlier):
+        """Attributes of a particle, by what the engine wrote of it: columns and a value. earlier: attributes before."""
+        source, raw, made = self.make(halves=False), self.new(), self.new()
+        raw.copyInfo(source)
+        for item in source:
+            copy = item.clone()
+            for name, value in earlier.items():
+                setattr(copy, "_" + name, Float(value) if isinstance(value, float) else String(value))
+            raw.append(copy)
+        raw.write()
+        made.copyInfo(raw)
+        rows = [(item.getObjId(), *[1] * len(columns)) for item in raw]
+        writeTable("p.star", "particles", ["rlnImageId", *columns], rows)
+        append(made, raw)
+        made.write()
+        first = made.getFirstItem()
+        return {n[1:]: v.get() for n, v in first.getAttributes() if n.startswith(("_cryodl", "_rln", "_zFlex"))}
+
+    def test_latent_coordinates(self):
+        columns, earlier = (
+            results.latentColumns(1, False)[0],
+            dict(cryodlLatent1=7.0, cryodlLatent2=8.0, cryodlUmap1=1.0),
+        )
+        append = lambda made, raw: results.appendLatent(made, raw, "p.star", 1)
+        self.assertEqual(self.after(append, *columns, **earlier), dict(cryodlLatent1=1.0, cryodlCluster=1))
+
+        def classify(made, raw):
+            classes = SetOfClasses3D(filename="classes.sqlite")
+            classes.setImages(raw)
+            results.classifyByLatentClass(classes, "p.star", ["class_01.mrc"], PIXEL_SIZE)
+            made.append(classes[1].getFirstItem().clone())
+
+        self.assertEqual(
+            self.after(classify, "rlnClassNumber", results.CLASS_PROBABILITY, **earlier),
+            {"cryodlClassProbability": 1.0},
+        )
+
+    def test_probabilities_of_compositions(self):
+        columns, earlier = (
+            ["cryodlProbability1", "cryodlProbability2"],
+            dict(cryodlProbability2=7.0, cryodlProbability3=8.0),
+        )
+        append = lambda made, raw: results.appendAssessed(made, raw, "p.star", 2)
+        self.assertEqual(self.after(append, "rlnClassNumber", *columns, **earlier), dict.fromkeys(columns, 1.0))
+        append = lambda made, raw: results.appendLikely(made, raw, "p.star", 1, 0.5)
+        self.assertEqual(self.after(append, *columns, **earlier), dict(cryodlProbability1=1.0))
+
+    def test_a_first_map_has_its_own_half_sets_and_no_reference(self):
+        earlier = dict(
+            cryodlReference="a.pdb", cryodlReferenceDigest="f0", cryodlScore=7.0, cryodlNoiseControl="n.star"
+        )
+        append = lambda made, raw: results.appendOriented(made, raw, "p.star")
+        columns = (*COLUMNS[:5], "rlnMaxValueProbDistribution")
+        made = self.after(append, *columns, "rlnRandomSubset", **earlier)
+        self.assertEqual(made, dict(rlnMaxValueProbDistribution=1.0, rlnRandomSubset=1))
+        self.assertEqual(self.after(append, *columns, cryodlLatent1=7.0)["cryodlLatent1"], 7.0)  # is of no angles
+
+    def test_orientations_are_added_to_a_set_that_an_earlier_version_began(self):
+        """It kept what an earlier run had noted on the particles; the rows of a set have the same columns."""
+        begun = []
+
+        def append(made, raw):
+            first = raw.getFirstItem().clone()
+            made.append(first)
+            made.write()
+            made.close()
+            again = SetOfParticles(filename=made.getFileName())
+            again.loadAllProperties()
+            again.enableAppend()
+            results.appendOriented(again, raw, "p.star", done=[first.getObjId()])
+            again.write()
+            begun.extend(item.clone() for item in again)
+
+        columns, names = (*COLUMNS[:5], "cryodlScore"), ("cryodlReference", "cryodlScore", "cryodlMargin")
+        noted = lambda: [tuple(item.getAttributeValue("_" + name) for name in names) for item in begun]
+        self.after(append, *columns, cryodlReference="a.pdb", cryodlScore=7.0, cryodlMargin=3.0)
+        self.assertEqual(noted(), [("a.pdb", 7.0, 3.0)] + [(None, 1.0, None)] * (COUNT - 1))
+        begun.clear()  # as many values in another order
+        self.after(append, *columns, "cryodlReference", cryodlReference="a.pdb", cryodlScore=7.0)
+        self.assertEqual(noted(), [("a.pdb", 7.0, None)] + [("1", 1.0, None)] * (COUNT - 1))
+
+    def test_a_selection_leaves_the_file_of_its_set_alone(self):
+        raw = self.make()
+        raw.setStreamState(raw.STREAM_OPEN)  # as a window knows it that was opened before the run ended
+        results.writeSelection(raw, [12], "chosen.sqlite")
+        there, chosen = (SetOfParticles(filename=path) for path in (raw.getFileName(), "chosen.sqlite"))
+        there.loadAllProperties()
+        self.assertTrue(there.isStreamClosed())
+        self.assertEqual([item.getObjId() for item in chosen if item.isEnabled()], [12])
 
 
 class TestCryodlParticleChecks(ParticlesCase):

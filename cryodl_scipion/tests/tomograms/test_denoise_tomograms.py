@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...convert.tomograms.tomograms import DENOISER, halfTomogramsOf
+from ...objects import CryodlModel
 from ...protocols import CryodlProtDenoiseTomograms
 from ...viewers.plots import Preview
 from ...viewers.tomograms.viewer_denoise_tomograms import drawControls, drawDenoisedSlices
-from ..fake_model import TOMOGRAM_CONTROLS
+from ..fake_model import TOMOGRAM_CONTROLS, writeModel
 from ..particle_sets import finishedWith
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, setOfTomograms, tomogramAt, writeVolume
@@ -91,6 +92,14 @@ class TestCryodlDenoiseTomograms(ViewersTest):
         again = self.run_(tomograms=self.tomograms, model=model)
         self.assertFalse(again.hasAttribute("outputModel"))
         self.assertEqual(again.outputTomograms.getSize(), 2)
+
+    def test_a_model_of_another_kind_is_refused_and_its_citations_can_be_asked_for(self):
+        model = finishedWith(
+            self, lambda protocol: dict(outputModel=CryodlModel.fromFolder(writeModel(protocol._getExtraPath("m"), {})))
+        )
+        protocol = self.make(model=model)
+        self.assertIn("picker", protocol.validate()[0])
+        self.assertEqual(protocol._citations(), ["cryodl", "Lehtinen2018", "Buchholz2019"])
 
     def test_a_set_of_which_some_have_no_halves_and_a_lost_half_are_said(self):
         mixed = finishedWith(self, withHalves(["TS_01", "TS_02", "TS_03"], without=["TS_02"]))

@@ -3,6 +3,7 @@
 
 import os
 import unittest
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -100,6 +101,13 @@ class TestCryodlDetection(ViewersTest):
         np.testing.assert_allclose([[float(v) for v in row[1:4]] for row in rows], self.positions, atol=1e-3)
         self.assertEqual(self.request(self.trained).diameter, ("120",))
         self.assertIn("Moebel2021", self.trained._citations())
+
+    def test_species_whose_names_differ_in_signs_alone_have_an_output_each(self):
+        protocol, made = self.newProtocol(CryodlProtDetectParticles), SimpleNamespace(files={}, species=["a-b", "a.b"])
+        with mock.patch.object(CryodlProtDetectParticles, "_coordinates", lambda run, made, rows, species, _: species):
+            found = protocol._makeOutputs(made)
+        each = dict(coordinates_a_b=["a-b"], coordinates_a_b_2=["a.b"])
+        self.assertEqual(found, dict(each, outputCoordinates=["a-b", "a.b"]))
 
     def test_a_set_of_coordinates_of_other_tomograms_is_refused(self):
         others = makeTomograms(self, names=("TS_08",))

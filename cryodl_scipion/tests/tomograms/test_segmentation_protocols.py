@@ -43,14 +43,14 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         for feature, threshold in (("membrane", 0.5), ("ribosome", 0.45)):
             scores = self.scores(self.segmented, feature)
             self.assertEqual((featureOf(scores), scores._cryodlThreshold.get()), (feature, threshold))
-            for mask, tomogram in zip([m.clone() for m in scores], [t.clone() for t in self.tomograms.outputTomograms]):
-                self.assertEqual(
-                    (mask.getTsId(), mask.getSamplingRate(), mask.getDim()),
-                    (tomogram.getTsId(), PIXEL_SIZE, SHAPE[::-1]),
-                )
+            masks = {m.getTsId(): m.clone() for m in scores}  # in the order in which they were ready
+            for tomogram in [t.clone() for t in self.tomograms.outputTomograms]:
+                mask = masks.pop(tomogram.getTsId())
+                self.assertEqual((mask.getSamplingRate(), mask.getDim()), (PIXEL_SIZE, SHAPE[::-1]))
                 self.assertEqual(mask.getShiftsFromOrigin(), tomogram.getShiftsFromOrigin())
                 self.assertEqual(mask.getVolName(), tomogram.getFileName())
                 self.assertEqual(mask.getAcquisition().getAngleMax(), 54)
+            self.assertEqual(masks, {})
         config = contract.Request.read(
             self.segmented._getExtraPath("batches", "000001_000001_1", "request.json")
         ).config
@@ -130,8 +130,8 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertEqual(
             (featuresOf(labels), labels.getSize(), labels.getSamplingRate()), (["membrane", "ribosome"], 2, PIXEL_SIZE)
         )
-        first = labels.getFirstItem()
-        self.assertEqual((first.getTsId(), first.getDim()), ("TS_01", SHAPE[::-1]))
+        first = {label.getTsId(): label.clone() for label in labels}["TS_01"]  # in the order of the scores
+        self.assertEqual(first.getDim(), SHAPE[::-1])
         self.assertEqual(first.getVolName(), self.tomograms.outputTomograms.getFirstItem().getFileName())
         # feature 1 scores a tomogram's own value, feature 2 less: wherever it is above 0.5, feature 1 wins
         values = np.round(100 * mrcfile.read(self.tomograms.outputTomograms.getFirstItem().getFileName()))

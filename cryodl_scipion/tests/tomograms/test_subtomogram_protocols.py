@@ -4,10 +4,11 @@
 import os
 
 import numpy as np
+from pyworkflow.object import Float
 from tomo.constants import TR_RELION
 
 from ...convert.relion_star import anglesOf, columnsOf, originOf, readColumns
-from ...convert.tomograms.subtomograms import classNames, isAligned, writeSubtomograms
+from ...convert.tomograms.subtomograms import classNames, describeSubtomogram, isAligned, writeSubtomograms
 from ...protocols import (
     CryodlProtClassifySubtomograms,
     CryodlProtClusterSubtomograms,
@@ -47,6 +48,15 @@ class SubtomogramsTest(ParticlesTest):
 
 
 class TestCryodlSubtomogramFiles(SubtomogramsTest):
+    def test_probabilities_of_an_earlier_classifier_are_not_kept(self):
+        item = self.labelled.outputSubtomograms.getFirstItem().clone()
+        for name in ("Confidence", "Probability1", "Probability7"):
+            setattr(item, "_cryodl" + name, Float(0.5))
+        row = {"rlnClassNumber": "2", "cryodlProbability1": "0.25"}
+        describeSubtomogram(item, row, list(row), PIXEL_SIZE)
+        found = {name: value.get() for name, value in item.getAttributes() if name.startswith("_cryodl")}
+        self.assertEqual((item.getClassId(), found), (2, {"_cryodlProbability1": 0.25}))
+
     def write(self, subtomograms, **values):
         path = os.path.join(self.data, "written.star")
         writeSubtomograms(path, subtomograms, **dict(dict(tilts=(-60.0, 60.0)), **values))

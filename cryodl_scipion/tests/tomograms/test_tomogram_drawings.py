@@ -126,6 +126,9 @@ class TestCryodlSlices(Volumes):
         self.assertEqual(count([volume, volume]), ({2: 960, 7: 6}, True))
         large, all_ = count([np.broadcast_to(np.int8(3), (100, 50, 50))], maximum=50000)
         self.assertEqual((large, all_), ({3: 250000}, False))  # every fifth slice was read
+        many = [np.broadcast_to(np.int8(3), (4, 50, 50))] * 100
+        self.assertEqual(count(many, maximum=100000), ({3: 1000000}, False))  # the middle one of each
+        self.assertEqual(count(many[:99], maximum=50000), ({3: 990000}, False))
 
 
 class TestCryodlSurfaces(Volumes):

@@ -19,9 +19,8 @@ from ...engine.cryodl.contract import (
 )
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import RESIDUES
+from .. import plots, window
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import Axes, label
-from ..window import CanvasWindow, PicturesWindow, picturesIn
 from .viewer_map import LinkedMapsWindow
 
 TITLES = ("Measure", "Map")
@@ -66,7 +65,7 @@ def readResidues(folder: str) -> Dict[str, Dict[str, Any]]:
     return {name: {column: array(column, v) for column, v in chain.items()} for name, chain in chains.items()}
 
 
-def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
+def drawResidues(axes: plots.Axes, chain: Dict[str, Any], measure: str) -> None:
     """A measure along one chain, of the map and of the one before. chain: of readResidues; measure: of MEASURES."""
     column, names = MEASURES[measure], chain["names"]
     for name, words, colour, width in ((column + "_before", "original", _THEN, 1), (column, "map", _NOW, 1.2)):
@@ -74,16 +73,16 @@ def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
             axes.plot(chain[name], color=colour, linewidth=width, label=f"{words}: mean {chain[name].mean():.3f}")
     axes.axhline(0, color="0.8", linewidth=0.8)
     limits: Any = dict(xlim=(-0.5, max(len(names) - 0.5, 0.5)), ylim=(min(-0.05, chain[column].min() - 0.05), 1))
-    label(axes, "Residue", measure, whole="x", grid=True, legend=dict(loc="lower right"), **limits)
+    plots.label(axes, "Residue", measure, whole="x", grid=True, legend=dict(loc="lower right"), **limits)
     axes.xaxis.set_major_formatter(
         lambda value, _: names[int(value)] if value == int(value) and 0 <= value < len(names) else ""
     )
     axes.tick_params(axis="x", labelsize=8)
 
 
-class ResiduesWindow(CanvasWindow):
+class ResiduesWindow(window.CanvasWindow):
     def __init__(self, parent: Any, chains: Dict[str, Any], title: str) -> None:
-        CanvasWindow.__init__(self, parent, title)
+        window.CanvasWindow.__init__(self, parent, title)
         self._chains = chains
         self._chain, self._measure = (tk.StringVar(self.root, next(iter(names))) for names in (chains, MEASURES))
         row = self.addRow(padding=8)
@@ -110,8 +109,8 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
     )
     def showMetrics(self, evaluation: Dict[str, Any]) -> Any:
         good, sentences = mapVerdictOf(evaluation)
-        pictures = picturesIn(self.protocol.getEvaluationFolder())
-        return self.window(PicturesWindow, self.title(), pictures, sentences, good, tableOf(evaluation))
+        pictures = window.picturesIn(self.protocol.getEvaluationFolder())
+        return self.window(window.PicturesWindow, self.title(), pictures, sentences, good, tableOf(evaluation))
 
     @panel("Before and after, slice by slice", "Both maps at the same position, across all three axes.")
     def showSlices(self, evaluation: Dict[str, Any]) -> Any:
@@ -144,7 +143,7 @@ class CompareModelsViewer(PanelsViewer, section="Comparison", wait="There is no 
         lines = [line.replace("*", "") for line in self.protocol._tell(self.protocol._engineResults())]
         if len(rows) > _MAX_ROWS:
             lines.append(f"The first {_MAX_ROWS} of {len(rows)} pairs; all are in {self.protocol.getTable()}.")
-        return self.window(PicturesWindow, self.title("Compared"), {}, lines, None, (words, rows[:_MAX_ROWS]))
+        return self.window(window.PicturesWindow, self.title("Compared"), {}, lines, None, (words, rows[:_MAX_ROWS]))
 
 
 class CryodlEvaluateMapViewer(

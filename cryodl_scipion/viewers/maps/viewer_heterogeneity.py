@@ -16,14 +16,13 @@ from ...convert.particles.results import latentOf
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtFitHeterogeneity
+from .. import plots, window
 from ..panels_viewer import PanelsViewer, panel, startSubset
-from ..plots import drawBar
-from ..window import CanvasWindow
 
 _SHOWN = 20000  # points that are drawn at most; all of them are chosen from
 
 
-class LatentWindow(CanvasWindow):
+class LatentWindow(window.CanvasWindow):
     """Items by two latent coordinates. protocol: whose output they are. ids, coordinates, clusters, names: see
     convert.particles.results.latentOf. output: its name. kind: of item, in words."""
 
@@ -38,7 +37,7 @@ class LatentWindow(CanvasWindow):
         output: str = "outputParticles",
         kind: str = "particle",
     ) -> None:
-        CanvasWindow.__init__(self, parent, f"Latent space: {protocol.getRunName()}")
+        window.CanvasWindow.__init__(self, parent, f"Latent space: {protocol.getRunName()}")
         self._protocol, self._output, self._kind, self._names = protocol, output, kind, list(names)
         self._ids, self._coordinates, self._clusters = np.array(ids), np.array(coordinates), np.array(clusters)
         self.chosen, bar = np.zeros(len(ids), bool), self.addRow(padding=(8, 4))
@@ -83,12 +82,12 @@ class LatentWindow(CanvasWindow):
         return subset
 
 
-class PathWindow(CanvasWindow):
+class PathWindow(window.CanvasWindow):
     """Maps along an axis: three central slices above three projections. paths: a list of map files for each axis.
     record: of the JSON file of the engine."""
 
     def __init__(self, parent: Any, paths: Sequence[str], title: str, record: Sequence[Dict[str, Any]] = ()) -> None:
-        CanvasWindow.__init__(self, parent, f"Maps along an axis: {title}")
+        window.CanvasWindow.__init__(self, parent, f"Maps along an axis: {title}")
         self._paths = [path for path in paths if path]
         self._captions = {one["map"]: _captionOf(one) for one in record}
         bar = self.addRow(padding=(8, 4))
@@ -106,14 +105,13 @@ class PathWindow(CanvasWindow):
         with mrcfile.open(self.current()) as mrc:
             data, pixelSize = mrc.data, float(mrc.voxel_size.x)
         self._figure.clear()
-        pictures = [data[len(data) // 2], data[:, len(data) // 2], data[:, :, len(data) // 2]]
-        pictures += [data.sum(axis=axis) for axis in range(3)]
+        pictures = [data.take(len(data) // 2, axis) for axis in range(3)] + [data.sum(axis) for axis in range(3)]
         for number, (picture, name) in enumerate(zip(pictures, "z y x z y x".split()), 1):
             axes = self._figure.add_subplot(2, 3, number)
             axes.imshow(picture, cmap="gray", origin="lower")
             axes.set_title(f"{'slice' if number < 4 else 'projection'} along {name}", fontsize=9)
             axes.set_axis_off()
-        drawBar(axes, pixelSize)
+        plots.drawBar(axes, pixelSize)
         self._figure.suptitle(self._captions.get(os.path.basename(self.current()), ""), fontsize=10)
         self._canvas.draw_idle()
 

@@ -6,8 +6,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from pwem.objects import Volume
 
-from ...convert.form import inFormWords
-from ...convert.maps import structureFileOf
+from ...convert import form, maps
 from ...engine.cryodl.contract import BY_NETWORK, ImproveMapOutputs, doubt_script, half_map_verdict
 from ...protocols import CryodlProtImproveMap
 from .. import panels_viewer, window
@@ -38,9 +37,9 @@ class CryodlImproveMapViewer(
         for name, (volume, outputs) in made.items():
             # the mean of two half-maps is no file: the first stands for it
             before = "before" if self.protocol._whole() else "half-map 1"
-            groups[name] = {before: structureFileOf(volume), "improved": outputs.map}
+            groups[name] = {before: maps.structureFileOf(volume), "improved": outputs.map}
             groups[name].update({_DOUBT: outputs.doubt} if outputs.doubt else {})
-        notes = [inFormWords(self.protocol, o.unchanged) for _, o in made.values() if o.unchanged]
+        notes = [form.inFormWords(self.protocol, o.unchanged) for _, o in made.values() if o.unchanged]
         notes += [_LOOK] if any(_DOUBT in group for group in groups.values()) else []
         return self.window(LinkedMapsWindow, groups, self.title("Improved"), notes, {_DOUBT: (0, 1)}, pixelSize)
 

@@ -56,9 +56,9 @@ class AssessedMicrographs(micrograph_window.Pictures):
         )
         self.metrics = [(ctfs.metricsOf(m), verdict) for m, verdict in both]
         self.reasons = [getattr(m, ctfs.REASON).get() or "" for m in micrographs]
-        found = picks.positionsByMicrograph(coordinates) if coordinates is not None else {}
-        self.picks = [found.get(m.getObjId(), []) for m in micrographs]
         self.pixelSize = micrographs[0].getSamplingRate() if micrographs else 1.0
+        found = {} if coordinates is None else picks.scaledPicks(coordinates, self.names, self.pixelSize)
+        self.picks = [found.get(name, []) for name in self.names]
         self.diameter = diameter / self.pixelSize
         names = micrographNames(micrographs)
         self._engineNames, self._folder = [names[m.getObjId()] for m in micrographs], records

@@ -12,6 +12,7 @@ import numpy as np
 from pwem.objects import SetOfCoordinates
 from pyworkflow.protocol import STATUS_INTERACTIVE
 
+from ...convert.arriving import firstOf
 from ...convert.micrographs.ctfs import readAreas
 from ...convert.micrographs.picks import (
     AVOIDED,
@@ -88,7 +89,7 @@ class PicksData(CountedPicks):
         scored = [(m, picks) for m, picks in scoredPicks(coordinates, micrographs, names) if picks or known(m)]
         inSet = (
             coordinates.getUniqueValues(SCORE)
-            if hasattr(coordinates.getFirstItem(), SCORE)
+            if hasattr(firstOf(coordinates), SCORE)
             else [None][: coordinates.getSize()]
         )
         # If nothing was strong enough for the set, the slider starts where the best candidate is.
@@ -199,7 +200,7 @@ class CryodlPicksViewer(
     ObjectViewer,
     name=_NAME,
     targets=[SetOfCoordinates],
-    only=lambda picks: not picks.getSize() or picks.hasAttribute(DIAMETER) or hasattr(picks.getFirstItem(), SCORE),
+    only=lambda picks: not picks.getSize() or picks.hasAttribute(DIAMETER) or hasattr(firstOf(picks), SCORE),
 ):
     def show(self, obj: SetOfCoordinates) -> Any:
         return picksView(self, PicksData.ofSet(obj, self.protocol), obj)

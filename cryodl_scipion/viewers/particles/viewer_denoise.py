@@ -7,36 +7,35 @@ from pwem.objects import SetOfParticles
 
 from ...convert.particles.denoised import denoiserOf
 from ...protocols import CryodlProtDenoise, CryodlProtEvaluateDenoiser, CryodlProtExtractParticles
-from ..gallery_window import Gallery
-from ..panels_viewer import ObjectViewer, PanelsViewer, panel
+from .. import gallery_window, panels_viewer
 from ..window import PICTURES, TITLES, PicturesWindow, picturesIn, tableRows, verdictOf
 
 
 class CryodlGalleryViewer(
-    ObjectViewer, name="cryodl raw and denoised particles", targets=[SetOfParticles], only=denoiserOf
+    panels_viewer.ObjectViewer, name="cryodl raw and denoised particles", targets=[SetOfParticles], only=denoiserOf
 ):
     def show(self, obj: SetOfParticles) -> Any:
-        return self.gallery(Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}", obj)
+        return self.gallery(gallery_window.Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}", obj)
 
 
 class CryodlParticlesViewer(
-    ObjectViewer, name="cryodl particles", targets=[CryodlProtDenoise, CryodlProtExtractParticles]
+    panels_viewer.ObjectViewer, name="cryodl particles", targets=[CryodlProtDenoise, CryodlProtExtractParticles]
 ):
     def show(self, obj: Any) -> Any:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
             return self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")
-        return self.gallery(Gallery.ofSet(particles), obj.getRunName(), particles)
+        return self.gallery(gallery_window.Gallery.ofSet(particles), obj.getRunName(), particles)
 
 
 class CryodlEvaluateViewer(
-    PanelsViewer,
+    panels_viewer.PanelsViewer,
     targets=[CryodlProtEvaluateDenoiser],
     section="Evaluation",
     wait="There is no evaluation",
     data="getEvaluation",
 ):
-    @panel(
+    @panels_viewer.panel(
         "Verdict and control",
         "Metrics, and what the network makes of pure noise and of unseen particles: what it shows there is invented. "
         "Below, curves and particles.",

@@ -103,7 +103,6 @@ def readSurface(path: str, maximum: int = MAX_TRIANGLES) -> Mesh:
 
 
 def _ofFacets(corners: np.ndarray) -> Mesh:
-    """Mesh of triangles (n, 3, 3)."""
     vertices, normals = corners.reshape(-1, 3), np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     faces = np.arange(len(vertices)).reshape(-1, 3)

@@ -80,8 +80,7 @@ def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, turned: np.ndarray, pl
     seen = (mesh.vertices - middle) @ turned.T / _NM
     light = np.abs(mesh.normals @ turned.T @ (_LIGHT / np.linalg.norm(_LIGHT)))
     lit = colour * (_DARKEST + (1 - _DARKEST) * light)[:, None]
-    order = np.argsort(seen[mesh.faces, 2].sum(axis=1))
-    triangles = TriMesh(Triangulation(seen[:, 0], seen[:, 1], mesh.faces[order]))
+    triangles = TriMesh(Triangulation(seen[:, 0], seen[:, 1], mesh.faces[np.argsort(seen[mesh.faces, 2].sum(axis=1))]))
     triangles.set(facecolor=np.column_stack([lit, np.ones(len(lit))]), zorder=2)  # of vertices
     axes.add_collection(triangles, autolim=False)
     _drawBox(axes, (low - middle) / _NM, (high - middle) / _NM, turned, (high - low) / _NM)

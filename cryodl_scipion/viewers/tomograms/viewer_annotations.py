@@ -11,8 +11,7 @@ import numpy as np
 from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UNCERTAIN, read_tiles
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate
-from .. import panels_viewer, plots
-from ..gallery_window import Gallery
+from .. import gallery_window, panels_viewer, plots
 from .slices_window import SlicesWindow, TomogramSlices
 
 
@@ -43,7 +42,7 @@ def _reflected(corner: int, size: int, count: int) -> Any:
 _IMAGE, _DRAWING = "image", "drawing"
 
 
-class TileGallery(Gallery):
+class TileGallery(gallery_window.Gallery):
     """Tiles of annotations beside what was drawn on them; a group is a feature, with or without it."""
 
     ITEM, GROUP, FILTER, UPWARDS = "Tile", "Tiles", "", True
@@ -57,16 +56,17 @@ class TileGallery(Gallery):
         names = sorted(set(kinds))
         ids, groups = np.arange(1, len(kinds) + 1), np.array([1 + names.index(kind) for kind in kinds])
         found, pixelSize = {_IMAGE: kinds, _DRAWING: kinds}, self._tiles[0].pixel_size
-        Gallery.__init__(self, found, ids, pixelSize, groups=groups, groupNames=names)
+        gallery_window.Gallery.__init__(self, found, ids, pixelSize, groups=groups, groupNames=names)
         self._side = max(tile.size for tile in self._tiles)
 
     def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
         """The tile and its drawing, of the side of the largest tile. Raises ValueError, OSError for a lost tomogram."""
         tile = self._tiles[position]
         image = imageOf(self._folder, tile)
-        drawing = np.zeros_like(image)  # of a tile without the feature
-        if tile.drawing is not None:
-            drawing = _crop(self._folder, DRAWINGS, tile.drawing, tile.size)
+        # a tile without the feature has no drawing
+        drawing = (
+            np.zeros_like(image) if tile.drawing is None else _crop(self._folder, DRAWINGS, tile.drawing, tile.size)
+        )
         more = self._side - tile.size
         margins = (more // 2, more - more // 2)
         return [np.pad(one, margins, mode="edge") for one in (image, np.where(drawing == UNCERTAIN, 0.5, drawing))]

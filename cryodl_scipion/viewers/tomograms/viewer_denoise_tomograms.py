@@ -8,9 +8,8 @@ from pwem.protocols import EMProtocol
 from ...convert.tomograms.tomograms import engineNames
 from ...protocols import CryodlProtDenoiseTomograms
 from ...protocols.tomograms.protocol_denoise_tomograms import DENOISED
-from ..model_window import ModelWindow
+from .. import model_window, plots
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import Axes, Figure, drawBeside, label
 from .slices_window import PLANES, SlicesWindow, TomogramSlices
 
 
@@ -33,19 +32,19 @@ class DenoisedSlicesWindow(SlicesWindow):
         return SlicesWindow._text(self) + "; left: original, right: denoised"
 
 
-def drawDenoisedSlices(figure: Figure, before: Any, after: Any) -> Any:
+def drawDenoisedSlices(figure: plots.Figure, before: Any, after: Any) -> Any:
     panels = figure.subplots(1, 2, gridspec_kw=dict(left=0.01, right=0.99, top=0.94, bottom=0.01, wspace=0.02))
-    drawBeside(panels, (before, after), upwards=True)
+    plots.drawBeside(panels, (before, after), upwards=True)
     return panels
 
 
-def drawControls(axes: Axes, name: str, metrics: Dict[str, Any]) -> None:
+def drawControls(axes: plots.Axes, name: str, metrics: Dict[str, Any]) -> None:
     """What the halves tell of a tomogram's denoising, by frequency. metrics: `controls` of a result."""
     frequencies = metrics["frequencies"]
     axes.plot(frequencies, metrics["fsc_halves"], color="#4477aa", label="raw half with raw half")
     axes.plot(frequencies, metrics["fsc_denoised"], color="#cc6677", label="denoised half with the other raw half")
     axes.plot(frequencies, metrics["kept"], color="#888888", ls="--", label="fraction of the signal's amplitude kept")
-    label(axes, "Frequency (1/Å)", grid=True, ylim=(-0.05, 1.1), title=f"{name}: what denoising keeps")
+    plots.label(axes, "Frequency (1/Å)", grid=True, ylim=(-0.05, 1.1), title=f"{name}: what denoising keeps")
 
 
 class CryodlDenoiseTomogramsViewer(
@@ -82,4 +81,4 @@ class CryodlDenoiseTomogramsViewer(
         "tomograms.",
     )
     def showModel(self, protocol: EMProtocol) -> Any:
-        return self.window(ModelWindow, protocol.getModelFolder(), self.title("Training"))
+        return self.window(model_window.ModelWindow, protocol.getModelFolder(), self.title("Training"))

@@ -280,5 +280,5 @@ def labelCounts(volumes: Sequence[np.ndarray], maximum: int = 2**26) -> Tuple[Di
         for z in range(step // 2 if step <= len(volume) else len(volume) // 2, len(volume), step):
             values, numbers = np.unique(volume[z], return_counts=True)
             for value, number in zip(values, numbers):
-                counts[int(value)] = counts.get(int(value), 0) + int(number) * step
+                counts[int(value)] = counts.get(int(value), 0) + int(number) * min(step, len(volume))
     return {value: counts[value] for value in sorted(counts) if value}, step == 1

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from pwem.objects import EMSet
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
+from ...convert.arriving import firstOf
 from ...convert.reading import readCsv, readJson
 from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME, Q
 from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
@@ -102,7 +103,7 @@ class CryodlMasksViewer(
 
 
 def _isOurs(coordinates: SetOfCoordinates3D) -> bool:
-    first = coordinates.getFirstItem() if coordinates.getSize() else coordinates
+    first = firstOf(coordinates) or coordinates
     return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE, SPECIES))
 
 

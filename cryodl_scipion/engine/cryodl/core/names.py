@@ -37,6 +37,5 @@ def numbers_by_name(
 def check_words(what: str, given: typing.Collection[str], allowed: typing.Sequence[str]) -> None:
     """Whether words are of a list; if not, an error. what: name of the argument, for the message. Raises ValueError for
     a word that is not allowed."""
-    unknown = set(given) - set(allowed)
-    if unknown:
+    if unknown := set(given) - set(allowed):
         raise ValueError(f"{what} is {sorted(unknown)}; it may hold {', '.join(allowed)}.")

@@ -28,6 +28,7 @@ _COPICK_USER, _COPICK_SESSION = "cryodl", "1"
 # IMOD's model file: bytes of the header, of an object with its name, and of a contour before its points
 _HEADER, _OBJECT, _CONTOUR = 240, 180, 20
 _MIDDLE = np.array([0.5, 0.5, 0.0])  # where IMOD counts the middle of the first voxel: x and y run from 0, z from -0.5
+_FLAGS, _FLIPPED = slice(152, 156), 1 << 16  # where the model's flags lie, and that of y and z exchanged as 3dmod -Y
 _SCATTERED, _RADIUS = 1 << 9, 5  # flag of an object of single points; px that they are drawn with
 _COLOURS = ((0.0, 1.0, 0.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.5, 0.0), (0.4, 0.6, 1.0))
 
@@ -99,10 +100,10 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
     points: list[np.ndarray] = []
     species: list[str] = []
     name, position = "", _HEADER
-    while position + 8 <= len(data):
-        kind, size = data[position : position + 4], struct.unpack(">i", data[position + 4 : position + 8])[0]
-        if kind == b"IEOF":
-            break
+    while (kind := data[position : position + 4]) != b"IEOF":
+        if position + 8 > len(data):
+            raise ValueError(f"{path} is truncated: it does not end with IEOF, as IMOD's models do. Save it again.")
+        size = struct.unpack(">i", data[position + 4 : position + 8])[0]
         if size < 0 and kind != b"OBJT":  # of an object it is the beginning of its name
             raise ValueError(f"{path} is damaged: a part of it has the size {size}. Save it again.")
         if kind == b"OBJT":
@@ -111,15 +112,18 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
             position += _OBJECT
         elif kind == b"CONT":
             stop = position + _CONTOUR + 12 * size
-            if size < 0 or stop > len(data):
+            if stop > len(data):
                 raise ValueError(f"{path} is truncated: a contour should have {size} points. Save it again.")
             found = np.frombuffer(data, ">f4", 3 * size, position + _CONTOUR).reshape(-1, 3)
             points.append(found.astype(float) - _MIDDLE)
             species += [name] * size
             position = stop
+        elif kind == b"MESH":  # `size` vertices, and a list of which the length follows
+            position += 20 + 12 * size + 4 * int.from_bytes(data[position + 8 : position + 12], "big")
         else:
             position += 8 + size
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
+    xyz = xyz[:, [0, 2, 1]] if int.from_bytes(data[_FLAGS], "big") & _FLIPPED else xyz
     return Coordinates3D(str(path), (micrograph_key(Path(path).stem),) * len(xyz), tuple(species), xyz, "px", "file")
 
 

@@ -13,10 +13,8 @@ import gemmi
 import numpy as np
 
 from ..contract.reading import fault_of, reader, star_head
-from .cryosparc import cryosparc_picks
+from . import cryosparc, messages, stacks
 from .files import lists_by_key, micrograph_key, read_text, whole_file, without_pick_suffix
-from .messages import warn
-from .stacks import find_file
 from .star_document import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".cbox", ".txt")  # of files that are looked for in folders
@@ -124,7 +122,7 @@ def _read_file(path: Path, flip_y: bool = False) -> dict[str, np.ndarray]:
     reader = readers.get(path.suffix.lower())
     try:
         if path.suffix.lower() == ".cs":
-            names, rows = cryosparc_picks(path, flip_y)
+            names, rows = cryosparc.cryosparc_picks(path, flip_y)
             groups = lists_by_key(zip(keys_of(names), rows.tolist()))
         elif reader is None:
             raise ValueError(
@@ -145,8 +143,10 @@ def _read_file(path: Path, flip_y: bool = False) -> dict[str, np.ndarray]:
 def _read_list(path: Path, names: typing.Sequence[str], files: typing.Sequence[str]) -> dict[str, typing.Any]:
     """Of RELION's autopick.star: micrographs and their files of coordinates, relative to the project's folder."""
     groups: dict[str, typing.Any] = {}
-    for key, file in zip(keys_of(names), files):
-        found = _read_file(Path(find_file(path, file, "file of coordinates")))
+    for key, file in dict.fromkeys(zip(keys_of(names), files)):
+        if key in groups:
+            raise ValueError(f"it names two files of coordinates of the micrograph {key}. Keep one of them.")
+        found = _read_file(Path(stacks.find_file(path, file, "file of coordinates")))
         groups[key] = np.concatenate([np.zeros((0, 3)), *found.values()])
     return groups
 
@@ -179,7 +179,7 @@ def keys_of(names: typing.Sequence[str]) -> list[str]:
     """The keys of micrographs' names in one file. Raises ValueError if two micrographs have one key."""
     keys, owner = list[str](), dict[str, str]()
     for name in names:
-        key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
+        key, file = micrograph_key(name), os.path.normpath(re.sub(r"^\d+@", "", name))
         if owner.setdefault(key, file) != file:
             raise ValueError(
                 f"it has coordinates of two micrographs with the name {key}: {owner[key]} and {file}. Micrographs "
@@ -231,7 +231,7 @@ def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         rows = [tuple(map(float, row)) for row in zip(*columns)]
     weak = sum(row[4] < _CRYOLO_THRESHOLD for row in rows)
     if weak:
-        warn(
+        messages.warn(
             f"{path}: {weak} of {len(rows)} boxes have a confidence below {_CRYOLO_THRESHOLD:g}, crYOLO's default "
             "threshold. They are read as picks; use the .box or .star files that crYOLO wrote for the others alone."
         )
@@ -264,10 +264,10 @@ def _of_table(
     """head: of the table. lines: {column: text} of the further lines."""
     names = {str(name).strip().lower(): name for name in head}
     x, y, score, micrograph = (next((names[n] for n in some if n in names), None) for some in (_X, _Y, _SCORE, _NAME))
-    if x is None or y is None:
+    if x is None or y is None or "axis-2" in names:
         raise ValueError(
-            "its first line must name the columns x and y (px of box centres), and may name score and micrograph; it "
-            f"names {', '.join(map(str, names)) or 'nothing'}."
+            "its first line must name the columns x and y (px of box centres), no third axis, and may name score and "
+            f"micrograph; it names {', '.join(map(str, names)) or 'nothing'}."
         )
     rows = []
     for number, line in enumerate(lines, 2):

@@ -41,8 +41,7 @@ def angles_of(matrices: np.ndarray) -> np.ndarray:
     if not np.isfinite(matrices).all():
         raise ValueError("a matrix has values that are no finite numbers")
     unit = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0) < 1e-3
-    wrong = np.flatnonzero(~(unit & (np.linalg.det(matrices) > 0)))
-    if len(wrong):
+    if len(wrong := np.flatnonzero(~(unit & (np.linalg.det(matrices) > 0)))):
         raise ValueError(f"the matrix of point {wrong[0] + 1} is no rotation")
     # R = Rz(rot) Ry(tilt) Rz(psi) is the transposed matrix; where the tilt is 0 or 180, psi takes all of the turn
     m = matrices.transpose(0, 2, 1)

@@ -7,7 +7,6 @@ with picks of crYOLO; flip_y turns them round."""
 import glob
 import os
 import typing
-from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -15,8 +14,10 @@ from scipy.spatial.transform import Rotation
 from ..contract.reading import reader
 from .coordinates3d import angles_of
 from .files import whole_file
+from .messages import warn
 from .texts import Texts
 
+UNCORRECTED = "which are not corrected here, so detail finer than about 5 Å matches less well."
 UID = "ucsfUid"  # column of a particle's uid; csparc2star.py calls it so
 SUFFIX = ".cs"
 _COMPRESSED = b"CSDAT"  # after one byte
@@ -31,6 +32,7 @@ _OPTICS = {
     "rlnImagePixelSize": "blob/psize_A",
 }
 _GROUP = "ctf/exp_group_id"
+_ABERRATIONS = ("ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A")
 _SCORES = ("pick_stats/ncc_score", "pick_stats/power")
 
 
@@ -122,6 +124,8 @@ def cryosparc_tables(path: str | os.PathLike[str], flip_y: bool = False) -> dict
         columns["rlnDefocusAngle"] = _numbers(np.degrees(found.real("ctf/df_angle_rad")))
         if "ctf/phase_shift_rad" in fields:
             columns["rlnPhaseShift"] = _numbers(np.degrees(found.real("ctf/phase_shift_rad")))
+        if uncorrected := [name for name in _ABERRATIONS if name in fields and np.any(fields[name])]:
+            warn(f"{path} has {', '.join(uncorrected)}, {UNCORRECTED}")
     if _IMAGE in fields:
         tables["optics"], columns["rlnOpticsGroup"] = _optics(found)
     columns[UID] = Texts.of(map(str, found.whole("uid").tolist()))
@@ -247,9 +251,3 @@ def _optics(found: _Fields) -> tuple[dict[str, Texts], Texts]:
 
 def _numbers(values: np.ndarray) -> Texts:
     return Texts.of(f"{value:.6f}" for value in values.tolist())
-
-
-def selection_source(path: str) -> str | None:
-    """The .cs file that the particles of a file are from: itself, or one beside it of the same name; None without."""
-    beside = str(Path(path).with_suffix(SUFFIX))
-    return beside if os.path.isfile(beside) else None

@@ -11,7 +11,6 @@ import re
 import shutil
 import typing
 import zipfile
-from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -27,54 +26,54 @@ def pair_by_name(
     names: typing.Sequence[str], others: typing.Sequence[str], what: tuple[str, str], of_others: tuple[str, str]
 ) -> tuple[list[int], str]:
     """Which file belongs to which. Names are alike if they are the same, or if one stands in the other as a whole word
-    (tomo_1 in tomo_1_labels, not in tomo_12). If none is like any, they are paired in sorted order (2 before 10), which
-    the warning says. If some are alike, so are the others, unless the alike ones do not lie side by side in that order
-    or numbers contradict it (tomo_2 and tomo_3): then ValueError. One file of each belongs together whatever its name.
+    (tomo_1 in tomo_1_labels, not in tomo_12). The others are paired in sorted order (2 before 10), which the warning
+    says, unless the alike ones do not lie side by side in that order, numbers contradict it (tomo_2 and tomo_3), or no
+    names are alike and have no number in common: then ValueError. One file of each belongs together whatever its name.
     names: each only once. others: as many, each only once. what: (plural, option) of the names, in words; of_others:
     those of the others. Returns the positions of the others that belong to each of the names, and a warning or "".
     Raises ValueError that names what is left over."""
     if len(names) == len(others) == 1:
         return [0], ""
     found: dict[str, list[int]] = {}
+    holding = lists_by_key((part, name) for name in names for part in _words(name))
+    order = {name: number for number, name in enumerate(names)}
     for position, other in enumerate(others):
-        name = max(names, key=lambda n: _likeness(n, other))
-        if _likeness(name, other) > (0, 0):
+        alike = sorted({*holding.get(other, ()), *(_words(other) & order.keys())}, key=order.__getitem__)
+        if alike:  # the longest name that is in both; the same name before others
+            name = max(alike, key=lambda one: (min(len(one), len(other)), one == other))
             found.setdefault(name, []).append(position)
     taken = {name: others[positions[0]] for name, positions in found.items() if len(positions) == 1}
     if len(taken) == len(names):
         return [found[name][0] for name in names], ""
     in_order = dict(zip(sorted(names, key=_natural), sorted(others, key=_natural)))
     positions = [others.index(in_order[name]) for name in names]
-    if not found:
-        return positions, (
-            f"No name of the {what[0]} ({what[1]}) matches one of the {of_others[0]} ({of_others[1]}); they were "
-            f"paired in sorted order: {_pairs(in_order.items())}. If that is wrong, give them the same names."
-        )
     strange = [(name, other) for name, other in in_order.items() if name not in taken]
-    if len(taken) == len(found) and taken.items() <= in_order.items() and not any(starmap(_contradict, strange)):
+    doubtful = any(_contradict(*pair, bool(found)) for pair in strange)
+    if len(taken) == len(found) and taken.items() <= in_order.items() and not doubtful:
         return positions, (
             f"These names of the {what[0]} ({what[1]}) and the {of_others[0]} ({of_others[1]}) do not match; they "
             f"were paired in sorted order: {_pairs(strange)}. If that is wrong, give them the same names."
         )
     left = [n for n in names if n not in taken], [o for o in others if o not in taken.values()]
     raise ValueError(
-        f"Only some names of the {what[0]} ({what[1]}) and of the {of_others[0]} ({of_others[1]}) match. Left over: "
-        f"{_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the {of_others[0]}. Give those that belong "
-        "together, with the same names."
+        f"{'Only some' if found else 'No'} names of the {what[0]} ({what[1]}) and of the {of_others[0]} "
+        f"({of_others[1]}) match. Left over: {_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the "
+        f"{of_others[0]}. Give those that belong together, with the same names."
     )
 
 
-def _likeness(one: str, other: str) -> tuple[int, int]:
-    """(length of the name that is in both, whether they are the same); (0, 0) for names that are not alike."""
-    short, long = sorted((one, other), key=len)
-    alike = re.search(rf"(?<![A-Za-z0-9]){re.escape(short)}(?![A-Za-z0-9])", long)
-    return (len(short), int(one == other)) if alike else (0, 0)
+def _words(name: str) -> set[str]:
+    """All parts of a name that begin and end with whole words, itself included."""
+    edges = (r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])")
+    firsts, lasts = ([found.start() for found in re.finditer(edge, name)] for edge in edges)
+    return {name[first:last] for first in firsts for last in lasts if first < last}
 
 
-def _contradict(one: str, other: str) -> bool:
-    """Whether each name has a number that the other has not (tomo_3_bin4 and tomo_2_bin4)."""
+def _contradict(one: str, other: str, alike: bool) -> bool:
+    """Whether each name has a number that the other has not (tomo_3_bin4 and tomo_2_bin4), or they have none in common
+    where no names are alike."""
     mine, theirs = ({int(digits) for digits in re.findall(r"\d+", name)} for name in (one, other))
-    return bool(mine - theirs and theirs - mine)
+    return bool(mine - theirs and theirs - mine) or not (alike or mine & theirs)
 
 
 def _natural(name: str) -> list[int | str]:
@@ -103,14 +102,14 @@ def micrograph_key(name: typing.Any) -> str:
 
 def copick_run(name: typing.Any) -> str:
     """The run of a tomogram in a copick project, <run>/VoxelSpacing13.000/wbp.zarr; '' for other files."""
-    path = Path(str(name).split("@")[-1])
+    path = Path(re.sub(r"^\d+@", "", str(name)))
     of_run = path.suffix.lower() == ".zarr" and path.parent.name.startswith("VoxelSpacing")
     return path.parent.parent.name if of_run else ""
 
 
 def file_key(name: typing.Any) -> str:
     """The file's own name without folder, extension and compression suffix, also in a copick project."""
-    key = Path(str(name).split("@")[-1]).name
+    key = Path(re.sub(r"^\d+@", "", str(name))).name
     for endings in ((".gz", ".bz2"), _STRIPPED):
         key = _without_ending(key, endings)
     return key
@@ -169,11 +168,11 @@ def _read_list(path: str) -> list[str]:
         names = read_star_column(path, "_rlnMicrographName")
     else:
         names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    beside, names = os.path.dirname(path), list(dict.fromkeys(name.split("@")[-1] for name in names))
+    beside, names = os.path.dirname(path), list(dict.fromkeys(re.sub(r"^\d+@", "", name) for name in names))
     files = [next(filter(os.path.exists, (name, os.path.join(beside, name))), name) for name in names]
     if not any(map(os.path.exists, files)):
         raise FileNotFoundError(
-            f"{path} lists no micrograph that is there, in {os.getcwd()} or beside the list: "
+            f"{path} lists no file that is there, in {os.getcwd()} or beside the list: "
             f"{', '.join(files[:1]) or 'it is empty'}. Correct the list, or copy the files back."
         )
     return files
@@ -223,11 +222,6 @@ def whole_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     return []
 
 
-def name_tomograms(paths: typing.Sequence[str], names: typing.Sequence[str] = ()) -> list[tuple[str, str]]:
-    """As name_micrographs, for tomograms."""
-    return name_micrographs(paths, names, "tomogram")
-
-
 def name_micrographs(
     paths: typing.Sequence[str], names: typing.Sequence[str] = (), what: str = "micrograph"
 ) -> list[tuple[str, str]]:
@@ -256,6 +250,9 @@ def name_micrographs(
         seen[name] = path
         pairs.append((name, path))
     return pairs
+
+
+name_tomograms = functools.partial(name_micrographs, what="tomogram")
 
 
 def evenly_spaced(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:

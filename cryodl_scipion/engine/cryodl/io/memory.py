@@ -23,6 +23,12 @@ _ALLOCATORS = (
     "Cannot allocate memory",
     "failed to map segment",
 )
+# {controllers of a group in /proc/self/cgroup: where it is mounted, its files of limit and use, and what begins the
+# totals of memory.stat}, of versions 2 and 1
+_GROUPS = {
+    "": ("/sys/fs/cgroup", "memory.max", "memory.current", ""),
+    "memory": ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+}
 # Parameters that make a command take less, best first, and what to do with them.
 _HELPFUL = (("batch_size", "a smaller"), ("box", "a smaller"))
 
@@ -109,17 +115,17 @@ def _meminfo() -> float | None:
 
 
 def _group() -> float | None:
-    """Room in the control group of a container or a queue's job."""
-    for folder, limit, used, prefix in (
-        ("/sys/fs/cgroup", "memory.max", "memory.current", ""),
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
-    ):
-        try:
-            room = float(Path(folder, limit).read_text("ascii")) - float(Path(folder, used).read_text("ascii"))
-        except (OSError, ValueError):  # "max" is no number
-            continue
-        return max(0.0, room + _file_cache(f"{folder}/memory.stat", prefix))
-    return None
+    """Room in the control group of a container or a queue's job, or in one around it: the least of all."""
+    rooms = list[float]()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines():
+            kind, place = line.split(":", 2)[1:]
+            top, limit, used, prefix = _GROUPS.get(kind, ("", "", "", ""))
+            for folder in (Path(top + place), *Path(top + place).parents) if top else ():
+                with contextlib.suppress(OSError, ValueError):  # "max" is no number
+                    room = float((folder / limit).read_text("ascii")) - float((folder / used).read_text("ascii"))
+                    rooms.append(max(0.0, room + _file_cache(f"{folder}/memory.stat", prefix)))
+    return min(rooms, default=None)
 
 
 def _file_cache(path: str, prefix: str) -> float:

@@ -6,10 +6,9 @@ import typing
 from pathlib import Path
 
 from ..contract.reading import reader
-from .files import micrograph_key
+from . import files, star
 from .particles import CTF, MICROSCOPE
 from .relion_tables import known_columns, number_columns, optics_rows
-from .star import read_tables
 
 if typing.TYPE_CHECKING:
     from ..core.optics import Optics
@@ -34,7 +33,7 @@ def read_micrograph_ctfs(
     constants = [_constant(path, name, (microscope or {}).get(name), table, optics, count) for name in MICROSCOPE]
     found = {}
     for row, name in enumerate(table[_NAME]):
-        key = micrograph_key(name)
+        key = files.micrograph_key(name)
         if key in found:
             raise ValueError(f"{path} has two micrographs with the name {key}. Keep one of them, or rename it.")
         phase = 0.0 if phases is None else float(phases[row, 0])
@@ -44,14 +43,14 @@ def read_micrograph_ctfs(
 
 def ctf_of(ctfs: "typing.Mapping[str, Optics]", name: str, path: str | os.PathLike[str]) -> "Optics | None":
     """CTF of a micrograph by its name or that of its file; None if there is none. ctfs: of read_micrograph_ctfs."""
-    return ctfs.get(name) or ctfs.get(micrograph_key(path))
+    return ctfs.get(name) or ctfs.get(files.micrograph_key(path))
 
 
 def _tables(path: str | os.PathLike[str]) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """The table of micrographs and that of optics groups, which may be empty."""
     if Path(path).is_dir():
         raise ValueError(f"{path} (--ctf) is a folder; a file is needed: {_WHICH}.")
-    tables = read_tables(path)
+    tables = star.read_tables(path)
     table = next((t for t in tables.values() if _NAME in t and CTF[0] in t), None)
     if table is None:
         raise ValueError(f"{path} (--ctf) has no table with {_NAME} and {CTF[0]}. Give {_WHICH}.")

@@ -15,9 +15,8 @@ import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from ..contract.reading import reader
+from . import memory, messages
 from .files import check_utf8_name, expand_paths, name_micrographs, whole_file
-from .memory import require_memory
-from .messages import warn
 from .mrc import header_pixel_size, read_data, read_header
 
 MAX_EXPANDED = 512 << 20  # bytes of a compressed file
@@ -33,12 +32,6 @@ def read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     """The first image of a file, rows from the last one on, as RELION counts y (frames.py). (h, w) of the file's type.
     Raises ValueError that names the file: no TIFF, damaged, colours, several images, larger than the memory."""
     return _first_page(path, lambda page: _values(page, path))
-
-
-@reader
-def tiff_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(h, w) of the first image of a file, from its tags alone. Raises as read_tiff does for damaged tags."""
-    return _first_page(path, lambda page: (int(page.shape[-2]), int(page.shape[-1])))
 
 
 def _values(page: TiffPage, path: str | os.PathLike[str]) -> np.ndarray:
@@ -94,8 +87,7 @@ def _check_single(tiff: TiffFile, page: TiffPage) -> None:
             f"is a colour picture ({page.samplesperpixel} values in each pixel); a micrograph has one. Save it in grey "
             "levels, or give the micrograph that the picture was made of."
         )
-    several = int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1
-    if several <= 1:
+    if (int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1) <= 1:
         try:
             second = tiff.pages[1]
         except Exception:  # there is none, or the chain is damaged: the first page is whole all the same
@@ -119,7 +111,7 @@ def _check_size(page: TiffPage, shape: tuple[int, ...], path: str | os.PathLike[
             f"is damaged: its tags promise {' x '.join(map(str, shape[::-1]))} values, and the file holds "
             f"{there} bytes of them. Copy it again."
         )
-    require_memory(
+    memory.require_memory(
         size + 4 * (size // page.dtype.itemsize),
         f"{path} ({' x '.join(map(str, shape[::-1]))} values)",
         "Bin it, or use a machine with more memory.",
@@ -173,7 +165,9 @@ def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     read_micrograph."""
     _check_exists(path)
     with _permitted(path):
-        return tiff_shape(path) if is_tiff(path) else read_header(path).shape[1:]
+        if is_tiff(path):
+            return _first_page(path, lambda page: (int(page.shape[-2]), int(page.shape[-1])))
+        return read_header(path).shape[1:]
 
 
 def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float, apart: float = 0.02) -> list[str]:
@@ -199,7 +193,7 @@ def named_micrographs(
     list file. names: instead of those of the files; empty for these. pixel_size: Å/px."""
     named = name_micrographs(expand_paths(given, names), names)
     for sentence in pixel_size_warnings([path for _, path in named], pixel_size):
-        warn(sentence)
+        messages.warn(sentence)
     return named
 
 
@@ -217,18 +211,14 @@ def write_micrograph(
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
     """Whether a file's name is that of a TIFF, compressed or not."""
-    name = str(path).lower()
-    for ending in (".gz", ".bz2"):
-        name = name[: -len(ending)] if name.endswith(ending) else name
-    return name.endswith(TIFF_SUFFIXES)
+    return str(path).lower().removesuffix(".gz").removesuffix(".bz2").endswith(TIFF_SUFFIXES)
 
 
 def _check_exists(path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
         gone = f"is a link to {os.readlink(path)}, which is gone" if os.path.islink(path) else "does not exist"
         raise FileNotFoundError(f"Micrograph {path} {'is a folder' if os.path.isdir(path) else gone}.")
-    other = _OTHERS.get(os.path.splitext(path)[1].lower())
-    if other:
+    if other := _OTHERS.get(os.path.splitext(path)[1].lower()):
         raise ValueError(f"{path} {other}. Micrographs are read from MRC and TIFF files, also .gz and .bz2.")
     if os.path.getsize(path) == 0:
         raise ValueError(f"{path} is empty (0 bytes); it was probably not copied completely.")

@@ -17,14 +17,12 @@ import mrcfile.mrcinterpreter
 import numpy as np
 
 from ..contract.reading import reader
-from .files import check_utf8_name, whole_file
-from .memory import GIGABYTE, TooLittleMemory, require_memory
-from .messages import warn
+from . import files, memory, messages
 
 
 def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: float) -> None:
     """Write a density, whole or not at all. density: (d, d, d) zyx, on the CPU. pixel_size: Å."""
-    with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
+    with files.whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.asarray(density, np.float32))
         mrc.set_volume()
         mrc.voxel_size = pixel_size
@@ -102,7 +100,7 @@ class MrcHeader:
 def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     """Header of an MRC file; the extended header and the data are not touched. Raises ValueError that names the file
     and says what is wrong with it."""
-    check_utf8_name(path)
+    files.check_utf8_name(path)
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder; an MRC file is needed.")
     try:
@@ -136,7 +134,7 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
 def doubt_sign(path: str | os.PathLike[str], header: MrcHeader, values: np.ndarray) -> None:
     """Warns of values (any shape) below 0 that may be bytes from 128 on. path, header: of their file."""
     if header.dtype == np.int8 and header.signed is None and (values < 0).any():
-        warn(
+        messages.warn(
             f"{path} has bytes (mode 0), and its header does not say whether they are signed. They are read as -128 "
             "to 127. If bright areas turn black, they are 0 to 255: convert the file with `newstack -mode 1`."
         )
@@ -189,7 +187,7 @@ def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
     if header.opener is open and there < size:
         raise _cut_short(path, what, max(0, there) // header.dtype.itemsize)
     count = size // header.dtype.itemsize
-    require_memory(size + 4 * count, f"{path} ({what})", "Bin it, or use a machine with more memory.")
+    memory.require_memory(size + 4 * count, f"{path} ({what})", "Bin it, or use a machine with more memory.")
     values = _read_bytes(path, header, size)
     if len(values) < size:
         raise _cut_short(path, what, len(values) // header.dtype.itemsize)
@@ -214,8 +212,8 @@ def _read_bytes(path: str | os.PathLike[str], header: MrcHeader, size: int) -> n
                 done += found
             return values[:done]
     except MemoryError:
-        raise TooLittleMemory(
-            f"{path} needs {size / GIGABYTE:.3g} GB of memory, which this process did not get. Bin "
+        raise memory.TooLittleMemory(
+            f"{path} needs {size / memory.GIGABYTE:.3g} GB of memory, which this process did not get. Bin "
             "it, or use a machine with more memory."
         ) from None
     except _ERRORS as error:

@@ -62,8 +62,7 @@ def lock_path(output: Path) -> Path:
 def _check_writable(output: Path, field: str, shared: bool) -> None:
     """Write a little where the output will be and remove it again. Makes the folder above the output. shared: the
     output is a folder, which may be there."""
-    above = [output, *output.parents] if shared else output.parents
-    nearest = next(path for path in above if path.exists())
+    nearest = next(path for path in [output, *output.parents][not shared :] if path.exists())
     if not nearest.is_dir():
         raise ValueError(f"{nearest} (--{field}) is a file, and a folder is needed there. Choose another name.")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -94,8 +93,7 @@ def _items(command: Command, config: Config, given: typing.Sequence[str], output
         return None
     from .files import expand_paths, name_micrographs
 
-    paths = expand_paths(getattr(config, field), given)
-    names = [name for name, _ in name_micrographs(paths, given, field[:-1])]
+    names = [name for name, _ in name_micrographs(expand_paths(getattr(config, field), given), given, field[:-1])]
     learns = (
         isinstance(config, DenoiseMicrographsConfig) and not config.model and not (output / "model/card.json").exists()
     )

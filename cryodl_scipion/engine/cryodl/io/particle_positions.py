@@ -10,12 +10,9 @@ import numpy as np
 from ..contract import counted
 from ..contract.reading import reader
 from ..core.geometry import well_apart
-from .coordinates import coordinate_files, keys_of, read_coordinates
-from .cryosparc import cryosparc_tables, is_cryosparc
-from .files import read_text
+from . import coordinates, cryosparc, files, star
 from .messages import Line, warn
 from .relion_tables import known_columns, number_columns, old_pixel_sizes, optics_rows
-from .star import read_tables
 
 _POSITION = ("rlnCoordinateY", "rlnCoordinateX")
 _ORIGINS = ("rlnOriginYAngst", "rlnOriginXAngst")
@@ -45,7 +42,7 @@ def read_particle_positions(
     micrograph, as one list of picks: its own name is the micrograph's. Returns {key of the micrograph:
     ParticlePositions}. Raises FileNotFoundError, or ValueError that names the file and the columns that it lacks, or
     values that are no numbers."""
-    tables = cryosparc_tables(path, flip_y) if is_cryosparc(path) else read_tables(path)
+    tables = cryosparc.cryosparc_tables(path, flip_y) if cryosparc.is_cryosparc(path) else star.read_tables(path)
     columns: dict[str, typing.Any] = next((dict(t) for t in tables.values() if _POSITION[0] in t), {})
     if alone and columns:
         columns.setdefault("rlnMicrographName", [str(path)] * len(columns[_POSITION[0]]))
@@ -68,8 +65,8 @@ def read_particle_positions(
     origins = number_columns(path, columns, _ORIGINS)
     if origins is None:
         origins = np.zeros_like(yx)
-    keys = np.array(keys_of(list(columns["rlnMicrographName"])))
-    return {key: ParticlePositions(yx[keys == key], origins[keys == key]) for key in dict.fromkeys(keys.tolist())}
+    rows = files.lists_by_key((k, n) for n, k in enumerate(coordinates.keys_of(list(columns["rlnMicrographName"]))))
+    return {key: ParticlePositions(yx[own], origins[own]) for key, own in rows.items()}
 
 
 def _in_angstroms(
@@ -97,10 +94,10 @@ def read_centred(
     """As coordinates.read_coordinates, but particles of STAR or .cs files with shifts lie where their alignment centres
     them, without those that then lie at the same place as a better one; a line says so. pixel_size: Å/px of the
     micrographs. diameter: Å, of the particle. Returns {key: (yx (n, 2) px, scores (n,))}."""
-    lists, reach = read_coordinates(path, flip_y), SAME * diameter
-    for file in map(str, coordinate_files(path)):
-        text = read_text(file) if file.lower().endswith(".star") else ""
-        if not is_cryosparc(file) and "_rlnOriginX" not in text:
+    lists, reach = coordinates.read_coordinates(path, flip_y), SAME * diameter
+    for file in map(str, coordinates.coordinate_files(path)):
+        text = files.read_text(file) if file.lower().endswith(".star") else ""
+        if not cryosparc.is_cryosparc(file) and "_rlnOriginX" not in text:
             continue
         positions, gone = read_particle_positions(file, flip_y, alone=True), 0
         if not any(one.origins.any() for one in positions.values()):

@@ -9,8 +9,7 @@ import numpy as np
 
 from ..contract.reading import reader
 from ..core.names import check_words
-from .cryosparc import SUFFIX, UID, selection_source, write_cs_rows
-from .messages import warn
+from . import cryosparc, messages
 from .particles import ANGLES
 from .relion_tables import (
     Groups,
@@ -43,6 +42,7 @@ DENOISER = "cryodlDenoiser"  # column that names the model which made the images
 ORIGINAL = "rlnImageOriginalName"
 NEEDS = ("angles", "ctf", "raw")
 CHUNK = 512  # images that are looked at together
+FAINTEST = 0.05  # least CTF by which images that were multiplied with it are divided
 UNUSABLE = "image {} has non-finite or constant values; it is {}."
 
 
@@ -50,8 +50,8 @@ UNUSABLE = "image {} has non-finite or constant values; it is {}."
 class ParticleSet(StarRows):
     """Particle images; names are 'number@stack'. micrographs: (n,) names, '' if unknown. shifts_yx: (n, 2) px, where
     each particle lies relative to pixel box // 2, or None. optics: OpticsTable of n rows, or None without a CTF.
-    ctf_state: what was done to the images with their CTF: 'none', 'flipped' (phases) or 'multiplied'. denoiser: the
-    model that made the images, '' for raw ones."""
+    ctf_state: what was done to the images with their CTF: 'none', 'flipped' (phases), 'multiplied' or 'divided', see
+    `divided`. denoiser: the model that made the images, '' for raw ones."""
 
     PER_ROW = (*StarRows.PER_ROW, "micrographs", "shifts_yx", "optics")
     micrographs: typing.Sequence[str]
@@ -74,14 +74,24 @@ class ParticleSet(StarRows):
         rows = self.rows(indices)
         if not len(rows):
             return torch.zeros((0, self.box, self.box))
-        return torch.from_numpy(read_images(self.files[rows], self.numbers[rows]))
+        images = torch.from_numpy(read_images(self.files[rows], self.numbers[rows]))
+        if self.ctf_state != "divided":
+            return images
+        ctf = self.ctf(rows).clamp(min=FAINTEST)
+        return torch.fft.irfft2(torch.fft.rfft2(images) / ctf, s=(self.box, self.box))
+
+    def divided(self) -> "ParticleSet":
+        """The set, but images that were multiplied by their CTF are divided by its absolute value when read: they are
+        phase-flipped then, and have the noise of raw ones."""
+        known = self.ctf_state == "multiplied" and self.optics is not None
+        return dataclasses.replace(self, ctf_state="divided") if known else self
 
     def ctf(
         self, indices: typing.Any, box: int | None = None, pixel_size: float | None = None, device: typing.Any = None
     ) -> "torch.Tensor":
         """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each
-        Fourier coefficient. The CTF (see core.ctf.ctf_rfft), its absolute value of phase-flipped images, its square of
-        multiplied ones. box, pixel_size: of images that were resampled. ValueError without a CTF."""
+        Fourier coefficient. The CTF (see core.ctf.ctf_rfft), its absolute value of phase-flipped and divided images,
+        its square of multiplied ones. box, pixel_size: of images that were resampled. ValueError without a CTF."""
         from ..core.optics import ctf_of_optics
 
         if self.optics is None:
@@ -91,9 +101,8 @@ class ParticleSet(StarRows):
 
 
 def treated_ctf(ctf: "torch.Tensor", state: str) -> "torch.Tensor":
-    """A CTF as it is in images that were treated: see ParticleSet.ctf_state. ctf: (..., h, w // 2 + 1). state: 'none',
-    'flipped' or 'multiplied'."""
-    return {"none": ctf.clone, "flipped": ctf.abs, "multiplied": ctf.square}[state]()
+    """A CTF as it is in images that were treated. ctf: (..., h, w // 2 + 1). state: see ParticleSet.ctf_state."""
+    return {"none": ctf.clone, "flipped": ctf.abs, "divided": ctf.abs, "multiplied": ctf.square}[state]()
 
 
 @reader
@@ -107,7 +116,7 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
     particles = _particle_set(str(path), optics, columns, groups_of_particles(optics, columns, path))
     _check_needs(particles, need)
     for note in (*aberration_notes(particles), *header_notes(particles), *particles.copy_notes()):
-        warn(note)
+        messages.warn(note)
     return particles
 
 
@@ -154,12 +163,12 @@ def write_particles_star(
     optics["rlnImagePixelSize"] = [pixel_size or particles.pixel_size] * rows
     optics["rlnImageSize"] = [box or particles.box] * rows
     write_tables(path, {"optics": optics, "particles": columns})
-    source = selection_source(particles.path) if stack is None and UID in columns else None
-    if source is not None:
+    source = os.path.splitext(particles.path)[0] + cryosparc.SUFFIX  # itself, or beside it
+    if stack is None and cryosparc.UID in columns and os.path.isfile(source):
         try:
-            write_cs_rows(source, columns[UID], os.path.splitext(path)[0] + SUFFIX)
+            cryosparc.write_cs_rows(source, columns[cryosparc.UID], os.path.splitext(path)[0] + cryosparc.SUFFIX)
         except ValueError as error:  # another job's file of this name: the particles themselves are written
-            warn(f"No .cs file is written of these particles: {error}")
+            messages.warn(f"No .cs file is written of these particles: {error}")
 
 
 def _particle_set(
@@ -237,10 +246,7 @@ def aberration_notes(particles: typing.Any) -> list[str]:
     }
     if not found:
         return []
-    return [
-        f"{particles.path} has {', '.join(found)}, which are not corrected here, so detail finer than about 5 Å "
-        "matches less well. The columns are kept."
-    ]
+    return [f"{particles.path} has {', '.join(found)}, {cryosparc.UNCORRECTED} The columns are kept."]
 
 
 def _means_something(name: str, value: typing.Any) -> bool:

@@ -31,6 +31,7 @@ def control_name(output: str, kind: str = NOISE) -> str:
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+PARTICLE_CTF = ("rlnPhaseShift", "rlnCtfBfactor", "rlnCtfScalefactor")
 MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
 OPTICS = (

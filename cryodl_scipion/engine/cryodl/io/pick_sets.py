@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from . import files, star
 from .coordinates import align_keys
-from .files import micrograph_key, name_and_path, without_pick_suffix
 from .particle_positions import read_centred
-from .star import read_tables
 
 SUFFIX = "_pick.star"
 TUBE = "rlnHelicalTubeID"  # column that segments of filaments have
@@ -87,9 +86,9 @@ def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
     """{micrograph: {column: texts}} of a folder's STAR files that hold segments of filaments."""
     found = {}
     for path in sorted(Path(source).glob("*.star")) if os.path.isdir(source) else []:
-        for table in read_tables(path).values():
+        for table in star.read_tables(path).values():
             if TUBE in table:
-                found[micrograph_key(str(path))] = {name: list(texts) for name, texts in table.items()}
+                found[files.micrograph_key(str(path))] = {name: list(texts) for name, texts in table.items()}
     return found
 
 
@@ -114,7 +113,7 @@ def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
     exists is never cut at its '='. A set without a name gets the last part of its path; where several end alike
     ('a/picks', 'b/picks'), as many parts as tell them apart. Raises FileNotFoundError for a path that is not there;
     ValueError for two sets with one name or one path."""
-    pairs = [name_and_path(text) for text in texts]
+    pairs = [files.name_and_path(text) for text in texts]
     for _, path in pairs:
         if not os.path.exists(path):
             raise FileNotFoundError(
@@ -157,7 +156,7 @@ def read_pick_sets(
     sets = {name: read_centred(path, pixel_size, diameter) for name, path in name_sets(texts).items()}
     names: dict[str, str] = {}
     for key in sorted({key for picks in sets.values() for key in picks}, key=lambda k: (len(k), k)):
-        names.setdefault(without_pick_suffix(key), key)
+        names.setdefault(files.without_pick_suffix(key), key)
     return {name: align_keys(picks, list(names.values())) for name, picks in sets.items()}
 
 

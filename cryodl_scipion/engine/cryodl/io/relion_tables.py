@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..contract.reading import reader
-from .messages import warn
-from .mrc import header_pixel_size
+from . import messages, mrc, star
 from .particles import ANGLES, CTF, MICROSCOPE
-from .star import read_tables
 from .texts import Texts, rows_of
 
 if typing.TYPE_CHECKING:
@@ -79,7 +77,8 @@ class StarRows:
     def same_images(self) -> np.ndarray:
         """(n,) number of each row's image, from 0 in the order of the file; copies of one image have the same."""
         numbers: dict[tuple[str, int], int] = {}
-        pairs = zip(map(str, self.files), self.numbers.tolist())
+        real = {file: os.path.realpath(file) for file in set(self.files)}  # a job may be named by its alias, too
+        pairs = zip(map(real.__getitem__, self.files), self.numbers.tolist())
         return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
 
     def copy_notes(self, items: str = "particles", of: str = "image") -> list[str]:
@@ -93,8 +92,7 @@ class StarRows:
     def whole_columns(self, columns: dict[str, typing.Any], what: str) -> dict[str, typing.Any]:
         """Columns without those that are None. what: a row is. Raises ValueError if one lacks a value for a row."""
         columns = {name: values for name, values in columns.items() if values is not None}
-        wrong = [name for name, values in columns.items() if len(values) != len(self)]
-        if wrong:
+        if wrong := [name for name, values in columns.items() if len(values) != len(self)]:
             raise ValueError(f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(self)} {what}s.")
         return columns
 
@@ -122,7 +120,19 @@ def modern_tables(
         return _from_old(columns, path, dimensions)
     if len(optics["rlnOpticsGroup"]) == 1:
         columns.setdefault("rlnOpticsGroup", [*optics["rlnOpticsGroup"]] * len(columns["rlnImageName"]))
+    if {"rlnOriginX", "rlnOriginY"} & columns.keys() and "rlnImagePixelSize" in optics:
+        sizes = optics["rlnImagePixelSize"]
+        _origins_in_angstroms(columns, [sizes[row] for row in optics_rows(optics, columns, path)])
     return optics, columns
+
+
+def _origins_in_angstroms(columns: dict[str, typing.Sequence[str]], sizes: typing.Sequence[str]) -> None:
+    """Makes origins in px, of RELION 3.0 and of programs that write them beside an optics table, origins in Å. sizes:
+    (n,) Å/px of each particle's image."""
+    for axis in "XYZ":
+        pixels = columns.pop(f"rlnOrigin{axis}", None)
+        if pixels is not None and f"rlnOrigin{axis}Angst" not in columns:
+            columns[f"rlnOrigin{axis}Angst"] = [f"{float(p) * float(size):.6f}" for p, size in zip(pixels, sizes)]
 
 
 def is_tilt_stacks(tables: typing.Mapping[str, typing.Mapping[str, typing.Sequence[str]]]) -> bool:
@@ -143,8 +153,7 @@ def optics_rows(
     if "rlnOpticsGroup" not in columns and len(rows) > 1:
         raise ValueError(f"{path} has {len(rows)} optics groups; its other table has no column rlnOpticsGroup.")
     groups = columns.get("rlnOpticsGroup", [*rows] * len(next(iter(columns.values()))))
-    strange = set(groups) - set(rows)
-    if strange:
+    if strange := set(groups) - set(rows):
         raise ValueError(f"{path} names the optics group {sorted(strange)[0]}, which its optics table does not have.")
     return np.array([rows[number] for number in groups])
 
@@ -155,7 +164,7 @@ SAME = 0.02  # relative difference of pixel sizes up to which they are taken to 
 def header_notes(rows: StarRows) -> list[str]:
     """A sentence, in a list, if the header of the first stack has another pixel size than the STAR file."""
     stack = Path(str(rows.files[0]))
-    voxel = header_pixel_size(stack) if stack.suffix in (".mrc", ".mrcs") else None
+    voxel = mrc.header_pixel_size(stack) if stack.suffix in (".mrc", ".mrcs") else None
     if voxel is None or abs(voxel / rows.pixel_size - 1) <= SAME:
         return []
     return [
@@ -167,7 +176,7 @@ def header_notes(rows: StarRows) -> list[str]:
 def image_dimensions(path: str | os.PathLike[str], unsaid: int = 2) -> int:
     """2 or 3: whether a STAR file names images, or volumes (rlnImageDimensionality) or the tilt images of one; `unsaid`
     where the file does not say it."""
-    tables = read_tables(path)
+    tables = star.read_tables(path)
     found = tables.get("optics", {}).get("rlnImageDimensionality", [str(unsaid)])
     return 3 if list(found)[:1] == ["3"] or is_tilt_stacks(tables) else 2
 
@@ -186,12 +195,7 @@ def _from_old(
         **{name: [row[i] for row in groups] for i, name in enumerate(names)},
         "rlnImageDimensionality": [str(dimensions)] * len(groups),
     }
-    for axis in "XYZ":
-        pixels = columns.pop(f"rlnOrigin{axis}", None)
-        if pixels is not None and f"rlnOrigin{axis}Angst" not in columns:
-            columns[f"rlnOrigin{axis}Angst"] = [
-                f"{float(p) * float(size):.6f}" for p, size in zip(pixels, columns["rlnImagePixelSize"])
-            ]
+    _origins_in_angstroms(columns, columns["rlnImagePixelSize"])
     columns["rlnOpticsGroup"] = [str(groups[row]) for row in rows]
     return optics, {name: values for name, values in columns.items() if name not in (*SHARED, *OLD_PIXEL)}
 
@@ -216,9 +220,9 @@ def old_pixel_sizes(
 def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
     """The angles of a STAR file, (n, 3) rot, tilt, psi in degrees. Raises FileNotFoundError, or ValueError that names
     the file and what it lacks."""
-    tables = [table for table in read_tables(path).values() if any(name in table for name in ANGLES)]
+    tables = [table for table in star.read_tables(path).values() if any(name in table for name in ANGLES)]
     angles = number_columns(str(path), tables[0], ANGLES, "row") if tables else None
-    if angles is None:
+    if angles is None or not len(angles):
         raise ValueError(f"{path} has no angles; columns of them in degrees ({', '.join(ANGLES)}) are needed.")
     return angles
 
@@ -274,8 +278,7 @@ def whole_column(
     values = number_columns(path, columns, (name,), what)
     if values is None:
         return None
-    bad = np.nonzero(values[:, 0] != np.rint(values[:, 0]))[0]
-    if len(bad):
+    if len(bad := np.nonzero(values[:, 0] != np.rint(values[:, 0]))[0]):
         raise ValueError(
             f"{path}: {what} {bad[0] + 1} has {name} {values[bad[0], 0]:g}; it must be a whole number. Correct the "
             "column, or remove it."
@@ -339,12 +342,11 @@ def _optics(
         return None  # written by programs that know no CTF
     median = np.median(values[:, :2])
     if median < LEAST_DEFOCUS and not values[:, 3].any():
-        warn(
+        messages.warn(
             f"{path} has a median defocus (rlnDefocusU) of {median:.4g} Å. It is in Å, and positive for "
             "underfocus; convert other units. A wrong CTF makes all results wrong."
         )
-    missing = [name for name in MICROSCOPE if name not in optics]
-    if missing:
+    if missing := [name for name in MICROSCOPE if name not in optics]:
         raise ValueError(
             f"{path} has a defocus (rlnDefocusU), but its optics table lacks {', '.join(missing)}. Add what is missing."
         )

@@ -68,8 +68,7 @@ def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
     """Images of stacks, (n, h, w) float32. Only what is asked for is read. files: (n,) paths. numbers: (n,) int,
     0-based. Raises ValueError that names an image with values that are no finite numbers."""
     images = read_as_stored(files, numbers)
-    bad = np.nonzero(~np.isfinite(images).all(axis=(1, 2)))[0]
-    if len(bad):
+    if len(bad := np.nonzero(~np.isfinite(images).all(axis=(1, 2)))[0]):
         raise ValueError(
             f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} has values that are not finite numbers (NaN or "
             "infinite). Extract it again, or remove it from the particles."

@@ -8,8 +8,7 @@ import typing
 import gemmi  # which Scipion's Python has not
 
 from ..contract.reading import check_end, reader, star_head, star_text
-from .cryosparc import cryosparc_tables, is_cryosparc
-from .files import whole_file
+from . import cryosparc, files
 from .star_document import star_document
 from .texts import Texts, TextsMaker
 
@@ -19,8 +18,8 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     """The tables of a STAR file, columns without their leading underscore. Single values count as tables of one row. A
     .cs file of cryoSPARC has RELION's tables (cryosparc.py). Returns {block name: {column: Texts}}. Raises
     FileNotFoundError, or ValueError if it is no STAR file."""
-    if is_cryosparc(path):
-        return cryosparc_tables(path)
+    if cryosparc.is_cryosparc(path):
+        return cryosparc.cryosparc_tables(path)
     try:
         check_end(path)
         tables = plain_tables(path)
@@ -46,7 +45,7 @@ def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
 
 def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typing.Any]]) -> None:
     """Write a STAR file of loops, whole or not at all. tables: {block: {column: values}}, texts or numbers."""
-    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with files.whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for block, columns in tables.items():
             file.write(star_head(block, columns))
             texts = [map(star_text, values) for values in columns.values()]
@@ -91,7 +90,6 @@ class _Reader:
         self.makers: list[TextsMaker] = []
 
     def take(self, line: bytes) -> None:
-        """Read one line."""
         stripped = line.strip()
         if not stripped or stripped.startswith(b"#"):
             return

@@ -178,7 +178,8 @@ def check_memory(side: int, path: Path | str, pixel_size: float, available: floa
 
 
 def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n, 3) xyz in Å and weights (n,) (atomic numbers times occupancy) of the first assembly, no water."""
+    """Positions (n, 3) xyz in Å and weights (n,) (atomic numbers times occupancy) of the first assembly, no water or
+    hydrogens."""
     import gemmi
 
     structure = read_structure(path)
@@ -187,6 +188,7 @@ def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
         assembly = _of_chains_that_are_there(structure.assemblies[0], model)
         model = gemmi.make_assembly(assembly, model, gemmi.HowToNameCopiedChain.Short)
     model.remove_waters()  # not before: assemblies of mmCIF files name the waters, too
+    model.remove_hydrogens()  # most files have none: a molecule shall not be heavier in those that have
     # a flat array, atom by atom: a list of a virus's million atoms would take half a gigabyte
     values = np.fromiter(
         (v for a in model.all() for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)), float

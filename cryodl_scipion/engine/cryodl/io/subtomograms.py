@@ -75,6 +75,12 @@ class SubtomogramSet(StarRows):
         """Whether the range of tilts says what was measured."""
         return self.weight_files is None and self.stacks is None
 
+    @property
+    def sources(self) -> list[str]:
+        """All files of volumes and images, weights and tilt series, each once."""
+        of_stacks = () if self.stacks is None else (stack.series.path for stack in self.stacks)
+        return [*dict.fromkeys((*self.files, *(() if self.weight_files is None else self.weight_files), *of_stacks))]
+
     def volumes(self, indices: typing.Any) -> "torch.Tensor":
         """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
         by the CTF is divided by the weights. Raises ValueError for values that are not finite, with the file."""
@@ -263,8 +269,8 @@ def write_subtomograms_star(
 
 def _name(name: str, file: str | os.PathLike[str], base: str | os.PathLike[str] | None) -> str:
     """Name of a file in a new STAR file, with the number in it if the old name had one."""
-    number, at, _ = name.rpartition("@")
-    return number + at + (os.path.abspath(file) if base is None else os.path.relpath(file, base))
+    number, at, _ = name.partition("@")
+    return (number + at) * number.isdigit() + (os.path.abspath(file) if base is None else os.path.relpath(file, base))
 
 
 def _tilts(
@@ -273,8 +279,7 @@ def _tilts(
     tilts = number_columns(path, columns, TILTS, _WHAT)
     if tilts is None:
         return np.tile(np.array([tilt_min, tilt_max], float), (len(columns["rlnImageName"]), 1))
-    bad = np.nonzero((tilts[:, 1] <= tilts[:, 0]) | (np.abs(tilts) > 90).any(axis=1))[0]
-    if len(bad):
+    if len(bad := np.nonzero((tilts[:, 1] <= tilts[:, 0]) | (np.abs(tilts) > 90).any(axis=1))[0]):
         low, high = tilts[bad[0]]
         raise ValueError(
             f"{path}: subtomogram {bad[0] + 1} has a tilt range ({', '.join(TILTS)}) of {low:g} to {high:g}°; the "

@@ -54,9 +54,6 @@ class Texts(typing.Sequence[str]):
             return NotImplemented
         return len(self) == len(other) and all(one == two for one, two in zip(self, other))
 
-    def __repr__(self) -> str:
-        return f"Texts of {len(self)} rows"
-
     def __array__(self, dtype: typing.Any = None, copy: bool | None = None) -> np.ndarray:
         """Numbers if dtype asks for them, else an array of str. Raises ValueError for texts that are no such numbers,
         as numpy does for str."""

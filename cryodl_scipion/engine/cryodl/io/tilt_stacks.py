@@ -14,12 +14,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from . import stacks, star, tomogram_coordinates
 from .coordinates3d import angles_of, to_tomogram
 from .particles import MICROSCOPE
 from .relion_tables import STACKS, VISIBLE, known_columns, number_columns
-from .stacks import find_file, read_images
-from .star import read_tables
-from .tomogram_coordinates import CENTRED, PIXELS, SUBTOMOGRAM
 
 if typing.TYPE_CHECKING:
     import torch
@@ -35,7 +33,7 @@ _WHOLE = ("rlnTomoTiltSeriesPixelSize", "rlnTomoSizeX", "rlnTomoSizeY", "rlnTomo
 class TiltSeries:
     """rotations: (t, 3, 3), from the tomogram's axes to the image's. optics: (t, fields) numbers of core.optics.Optics
     in the tomogram's middle. dose: (t,) e/Å² before each image. slope: Å of defocus for each Å towards the detector.
-    middle: (3,) Å, x y z. pixel_size: Å/px of the images before they were binned."""
+    middle: (3,) Å, x y z. pixel_size: Å/px of the images before they were binned. path: of the STAR file."""
 
     rotations: np.ndarray
     optics: np.ndarray
@@ -43,6 +41,7 @@ class TiltSeries:
     slope: float
     middle: np.ndarray
     pixel_size: float
+    path: str
 
 
 Series = typing.Callable[[str], TiltSeries]
@@ -78,7 +77,7 @@ class TiltStack:
         critical = 0.245 * frequencies((side, side), pixel_size) ** -1.665 + 2.81  # e/Å², Grant & Grigorieff 2015
         dose = torch.as_tensor(self.series.dose[self.frames], dtype=torch.float32)[:, None, None]
         transfer = ctf_of_optics(OpticsTable(optics), side, pixel_size) * torch.exp(-dose / 2 / critical)
-        images = torch.from_numpy(read_images([file] * len(self.sections), self.sections))
+        images = torch.from_numpy(stacks.read_images([file] * len(self.sections), self.sections))
         factor = None if self.multiplied else transfer
         slices.add(images, angles_of(rotations @ self.turn), np.zeros((len(images), 2)), factor, transfer**2)
         return slices.finished("C1")
@@ -93,13 +92,13 @@ def tilt_stacks(
     if state == "flipped":
         raise ValueError(f"{path} has phase-flipped tilt images (rlnCtfDataArePhaseFlipped). Extract them without.")
     series, names = tilt_series(path, columns), columns["rlnTomoName"]
-    turns = number_columns(path, columns, SUBTOMOGRAM)
+    turns = number_columns(path, columns, tomogram_coordinates.SUBTOMOGRAM)
     turns = to_tomogram(np.zeros((len(counts), 3)) if turns is None else turns)
-    xyz = number_columns(path, columns, CENTRED)
+    xyz = number_columns(path, columns, tomogram_coordinates.CENTRED)
     if xyz is None:
-        _demand(path, columns, PIXELS, "particles (or of rlnCenteredCoordinateXAngst, Y and Z)")
+        _demand(path, columns, tomogram_coordinates.PIXELS, "particles (or of rlnCenteredCoordinateXAngst, Y and Z)")
         size, middle = ([getattr(series(n), what) for n in names] for what in ("pixel_size", "middle"))
-        xyz = known_columns(path, columns, PIXELS) * np.array(size)[:, None] - middle
+        xyz = known_columns(path, columns, tomogram_coordinates.PIXELS) * np.array(size)[:, None] - middle
     made = np.empty(len(counts), object)
     for row, (name, file, count) in enumerate(zip(names, files, counts)):
         frames = visible_frames(path, columns, row, file, count, series)
@@ -113,7 +112,7 @@ def tilt_series(path: str, columns: Columns) -> Series:
     FileNotFoundError or ValueError that says what is missing, of the whole file or of one series."""
     found = optimisation_set(path)[TOMOGRAMS_FILE][0]
     _demand(path, columns, ("rlnTomoName", VISIBLE), "particles")
-    tables = read_tables(found)
+    tables = star.read_tables(found)
     return functools.cache(lambda name: _series(found, tables, name))
 
 
@@ -136,10 +135,10 @@ def optimisation_set(path: str) -> dict[str, typing.Sequence[str]]:
     its tomograms.star; or that of one beside the file. Raises FileNotFoundError if there is neither."""
     mine = Path(path).absolute()
     for file in sorted(mine.parent.glob("*optimisation_set.star")):
-        for table in read_tables(file).values():
+        for table in star.read_tables(file).values():
             parts = Path(table.get(PARTICLES_FILE, [""])[0]).parts  # from the project's folder, which is not known
             if parts and mine.parts[-len(parts) :] == parts and TOMOGRAMS_FILE in table:
-                return {**table, TOMOGRAMS_FILE: [find_file(path, table[TOMOGRAMS_FILE][0], "tomograms")]}
+                return {**table, TOMOGRAMS_FILE: [stacks.find_file(path, table[TOMOGRAMS_FILE][0], "tomograms")]}
     found = mine.parent / "tomograms.star"
     if not found.is_file():
         raise FileNotFoundError(
@@ -151,8 +150,7 @@ def optimisation_set(path: str) -> dict[str, typing.Sequence[str]]:
 
 
 def _demand(path: str, columns: typing.Mapping[str, typing.Any], names: typing.Sequence[str], what: str) -> None:
-    missing = [name for name in names if name not in columns]
-    if missing:
+    if missing := [name for name in names if name not in columns]:
         raise ValueError(f"{path} lacks {', '.join(missing)} of the {what}. Use the file as RELION or Warp wrote it.")
 
 
@@ -165,8 +163,8 @@ def _series(path: str, tables: typing.Mapping[str, typing.Mapping[str, typing.Se
     one.update({column: texts[known.index(name)] for column, texts in general.items()})
     file, table = path, tables.get(name, {})
     if "rlnTomoTiltSeriesStarFile" in one:  # RELION 5; Warp and RELION 4 have all in one file
-        file = find_file(path, one["rlnTomoTiltSeriesStarFile"], "tilt series")
-        table = next((t for t in read_tables(file).values() if _CTF[0] in t), {})
+        file = stacks.find_file(path, one["rlnTomoTiltSeriesStarFile"], "tilt series")
+        table = next((t for t in star.read_tables(file).values() if _CTF[0] in t), {})
     matrices = [f"rlnTomoProj{axis}" for axis in "XYZ"]
     _demand(file, table, (*_CTF, _DOSE, *(matrices if matrices[0] in table else _TILTS[1:])), f"tilt series {name}")
     _demand(path, one, (*_WHOLE, *MICROSCOPE), f"tomogram {name}")
@@ -179,8 +177,7 @@ def _series(path: str, tables: typing.Mapping[str, typing.Mapping[str, typing.Se
         rows = [[_numbers(file, text)[:3] for text in table[column]] for column in matrices]
         rotations = np.array(rows).transpose(1, 0, 2)
         off = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
-        wrong = np.flatnonzero(~((off < 1e-3) & (np.linalg.det(rotations) > 0)))
-        if len(wrong):
+        if len(wrong := np.flatnonzero(~((off < 1e-3) & (np.linalg.det(rotations) > 0)))):
             raise ValueError(f"{file}: {', '.join(matrices)} of tilt {wrong[0] + 1} of {name} are no rotation.")
     else:
         rotations = Rotation.from_euler("xyz", numbers(*_TILTS), degrees=True).as_matrix()
@@ -194,7 +191,7 @@ def _series(path: str, tables: typing.Mapping[str, typing.Mapping[str, typing.Se
     b_factor = ctf[:, 4] + falling * dose  # in place of the weights of Grant and Grigorieff
     optics = np.column_stack([ctf[:, :3], microscope, ctf[:, 3], b_factor, ctf[:, 5]])
     dose = dose * (falling == 0)
-    return TiltSeries(rotations, optics, dose, hand * slope, np.array(size) * pixel_size / 2, pixel_size)
+    return TiltSeries(rotations, optics, dose, hand * slope, np.array(size) * pixel_size / 2, pixel_size, file)
 
 
 def _numbers(path: str | os.PathLike[str], text: str) -> np.ndarray:

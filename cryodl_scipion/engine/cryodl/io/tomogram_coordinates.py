@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..contract.reading import reader
-from .coordinate_files import READERS
-from .coordinates3d import SCORES, Coordinates3D, after, to_tomogram
+from . import coordinate_files, coordinates3d, messages
 from .files import micrograph_key
-from .messages import warn
 from .relion_tables import known_columns, number_columns, optics_rows
 from .star import read_tables, write_tables
 
@@ -28,7 +26,7 @@ GROUP, PIXEL_SIZE = "rlnOpticsGroup", "cryodlPixelSize"
 
 
 @reader
-def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
+def read_coordinates3d(path: str | os.PathLike[str]) -> coordinates3d.Coordinates3D:
     """Coordinates3D of a file: STAR, and what coordinate_files.py knows. Raises FileNotFoundError, or ValueError that
     names the file and what is wrong with it."""
     suffix = Path(path).suffix.lower()
@@ -36,8 +34,8 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
         raise FileNotFoundError(f"The coordinates {path} do not exist.")
     if not os.path.getsize(path):
         raise ValueError(f"{path} is empty. Write it again with the program that made it.")
-    if suffix in READERS:
-        found = READERS[suffix](path)
+    if suffix in coordinate_files.READERS:
+        found = coordinate_files.READERS[suffix](path)
         if not np.isfinite(found.xyz).all():
             row = int(np.flatnonzero(~np.isfinite(found.xyz).all(axis=1))[0]) + 1
             raise ValueError(f"{path}: the position of particle {row} is no three finite numbers.")
@@ -61,8 +59,8 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     if columns is CENTRED and PIXELS[0] in table and PIXEL_SIZE in table and len(xyz):
         pixels, sizes = known_columns(path, table, PIXELS), known_columns(path, table, (PIXEL_SIZE,))
         sides = 2 * (pixels * sizes - xyz)
-    scored = {**dict.fromkeys(SCORES, ["nan"] * len(xyz)), **table}
-    return Coordinates3D(
+    scored = {**dict.fromkeys(coordinates3d.SCORES, ["nan"] * len(xyz)), **table}
+    return coordinates3d.Coordinates3D(
         str(path),
         tuple(micrograph_key(name) if name else "" for name in names),
         _species(table, len(xyz)),
@@ -71,7 +69,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
         shifts=_shifts(table, path, len(xyz)),
         classes=() if any(name in table for name in SPECIES) else tuple(table.get("rlnClassNumber", ())),
         angles=_angles(table, path, len(xyz)),
-        scores=np.stack([np.array(scored[name], float) for name in SCORES], axis=1),
+        scores=np.stack([np.array(scored[name], float) for name in coordinates3d.SCORES], axis=1),
         sides=sides,
     )
 
@@ -84,7 +82,7 @@ def _angles(
     for columns in (ANGLES, SUBTOMOGRAM):
         values = number_columns(path, table, columns)
         found.append(np.zeros((count, 3)) if values is None else values)
-    return after(*found) if found[1].any() else found[0]
+    return coordinates3d.after(*found) if found[1].any() else found[0]
 
 
 def _shifts(
@@ -97,14 +95,14 @@ def _shifts(
     given = lambda names: known_columns(path, {name: table.get(name, none) for name in names}, names)
     if not any(name in table for name in ORIGINS):
         if given(PIXEL_ORIGINS).any():
-            warn(
+            messages.warn(
                 f"{path}: shifts in px ({', '.join(PIXEL_ORIGINS)}, RELION 3.0) are not applied, as their pixel size "
                 "is not known. Convert the file with a later RELION."
             )
         return None
     shifts = given(ORIGINS)
     if any(name in table for name in SUBTOMOGRAM):
-        shifts = np.einsum("nij,nj->ni", to_tomogram(given(SUBTOMOGRAM)), shifts)
+        shifts = np.einsum("nij,nj->ni", coordinates3d.to_tomogram(given(SUBTOMOGRAM)), shifts)
     return shifts
 
 

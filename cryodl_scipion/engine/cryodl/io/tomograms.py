@@ -7,9 +7,8 @@ import typing
 import numpy as np
 
 from ..contract.reading import reader
+from . import stacks, zarr_arrays
 from .mrc import MODES, MrcHeader, axes_zyx, doubt_sign, read_header
-from .stacks import UNEQUAL
-from .zarr_arrays import ZarrVolume, is_zarr
 
 SLAB = 32  # slices that are read at a time
 SCORES = "cryodl: scores of"  # how a label of the header of score volumes begins
@@ -23,10 +22,9 @@ class Tomogram:
 
     @reader
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path, self._zarr = str(path), None
-        self.says_scores = False
-        if os.path.isdir(self.path) and is_zarr(self.path):
-            self._zarr = ZarrVolume(self.path)
+        self.path, self._zarr, self.says_scores = str(path), None, False
+        if os.path.isdir(self.path) and zarr_arrays.is_zarr(self.path):
+            self._zarr = zarr_arrays.ZarrVolume(self.path)
             self.shape, zyx = self._zarr.shape, self._zarr.voxel_zyx
             self.pixel_size = (
                 _cubic(zyx[::-1], self.path, "metadata") if zyx and all(0 < s < np.inf for s in zyx) else None
@@ -52,7 +50,7 @@ class Tomogram:
         self.says_scores = SCORES.encode() in header.record.label.tobytes()
 
     @property
-    def _data(self) -> np.ndarray | ZarrVolume:
+    def _data(self) -> np.ndarray | zarr_arrays.ZarrVolume:
         """The volume, to be cut by slices. A file is mapped anew each time, in _copied for each slab: what a map has
         read counts as memory of the process as long as the map lives, and that is whole pages around what was asked."""
         if self._zarr is not None:
@@ -142,7 +140,7 @@ def _zarr_type(dtype: np.dtype, path: str) -> np.dtype:
 
 def _cubic(sizes_xyz: typing.Sequence[float], path: str, stated: str) -> float:
     """The side of a voxel, Å, as it is stated in the header or the metadata. Raises ValueError if it is no cube."""
-    if max(sizes_xyz) / min(sizes_xyz) > 1 + UNEQUAL:
+    if max(sizes_xyz) / min(sizes_xyz) > 1 + stacks.UNEQUAL:
         sides = " x ".join(f"{size:g}" for size in sizes_xyz)
         raise ValueError(
             f"{path} has voxels of {sides} Å by its {stated}; they must be cubes. Resample the volume, or correct the "

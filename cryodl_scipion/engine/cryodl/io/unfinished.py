@@ -2,6 +2,7 @@
 """The working folder of a command, <output>.partial, with a record of the command and parameters that made it. Nothing
 is removed there but what the record says to be of the same command: the user may keep anything under that name."""
 
+import contextlib
 import glob
 import json
 import os
@@ -19,7 +20,10 @@ GROWING = ("cache",)  # folders that a command itself adds to: what lies there m
 
 
 def check_output(output: str, what: str = "Output folder") -> None:
-    """Raises FileExistsError if there is already something under an output's name. what: it is, for the message."""
+    """Raises FileExistsError if there is already something under an output's name. what: it is, for the message. An
+    empty folder, as that of --result is made, is nothing, and goes: a finished folder gets its name by a rename."""
+    with contextlib.suppress(OSError):
+        os.rmdir(output)
     if os.path.exists(output):
         _tidy(Path(output))
         raise FileExistsError(
@@ -64,9 +68,8 @@ def working_folder(
     other = _differences(found, mine) if found is not None else []
     if found is not None and not (continues and not other):
         if continues and precious and (folder / precious).exists():
-            listed = ", ".join(other)
             raise ValueError(
-                f"{folder} holds an unfinished {command} with other parameters ({listed}). Remove it, or "
+                f"{folder} holds an unfinished {command} with other parameters ({', '.join(other)}). Remove it, or "
                 "choose another --output."
             )
         _empty(folder, command)
@@ -81,6 +84,9 @@ def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str]
     record = Path(folder) / RECORD
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     write_json(record, dict(known, leftovers=leftovers))
+    with contextlib.suppress(OSError):  # of a second start, which was refused, with its --result in this folder
+        Path(output, "failure.json").unlink(missing_ok=True)
+        os.rmdir(output)
     rename_folder(folder, output)
     _tidy(Path(output))  # after the rename: till then a stopped run needs them
 
@@ -109,13 +115,14 @@ def _parameters(
     values = {k: v for k, v in dict(config_to_dict(config), **settings).items() if k not in FREE}
     values["inputs"] = {name: stamp for name, stamp in input_stamps(config).items() if name not in GROWING}
     if files:
-        values["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files]
+        values["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files if os.path.exists(f)]
     return json.loads(json.dumps(values))  # as they come back from the record
 
 
 def _differences(found: typing.Mapping[str, typing.Any], mine: typing.Mapping[str, typing.Any]) -> list[str]:
     """Words for what differs. Records of earlier versions say nothing of the inputs."""
-    words = [k.replace("_", " ") for k in mine if k != "inputs" and found.get(k) != mine[k]]
+    words = [k.replace("_", " ") for k in mine if k not in ("inputs", "files") and found.get(k) != mine[k]]
+    words += ["files that the inputs name"] * ("files" in mine and found.get("files", mine["files"]) != mine["files"])
     before, now = found.get("inputs"), mine["inputs"]
     if before is not None:
         words += [

@@ -9,9 +9,8 @@ import warnings
 import mrcfile
 import numpy as np
 
-from .files import whole_file
+from . import files, zarr_arrays
 from .mrc import HEADER, read_header
-from .zarr_arrays import ZarrVolume, is_zarr
 
 _START, _ORIGIN = 16, 196  # bytes of the header before NXSTART and ORIGIN
 FARTHEST = 100_000  # voxels from the origin; a start beyond is no position
@@ -21,8 +20,8 @@ def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
     """Where the first voxel of a volume lies. Of an MRC file the header's origin, or else its start (NXSTART), as
     ChimeraX takes them; of an OME-Zarr folder its translation. Returns Å along x, y, z; zeros where the header makes no
     sense."""
-    if os.path.isdir(path) and is_zarr(path):
-        return ZarrVolume(path).origin_zyx[::-1]
+    if os.path.isdir(path) and zarr_arrays.is_zarr(path):
+        return zarr_arrays.ZarrVolume(path).origin_zyx[::-1]
     header = read_header(path)
     return tuple(header_origin(header.record, header.voxels_zyx[::-1]).tolist())
 
@@ -82,7 +81,7 @@ class VolumeWriter:
         label: str = "",
         like: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.path, self._whole = str(path), whole_file(path)
+        self.path, self._whole = str(path), files.whole_file(path)
         temporary = self._whole.__enter__()
         try:
             new_volume(temporary, shape, pixel_size, dtype, label)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .tomograms import Tomogram
-from .zarr_arrays import ZarrVolume
+from . import tomograms, zarr_arrays
 
 CHUNK = 64  # voxels along each side
 COARSEST = 256  # px: a level that is no larger has none below it
@@ -21,7 +20,7 @@ COMPRESSOR = dict(id="blosc", cname="zstd", clevel=5, shuffle=1, blocksize=0)
 
 def write_zarr(
     folder: str | os.PathLike[str],
-    tomogram: Tomogram,
+    tomogram: tomograms.Tomogram,
     pixel_size: float,
     origin: typing.Sequence[float] = (0.0, 0.0, 0.0),
     labels: bool = False,
@@ -36,7 +35,7 @@ def write_zarr(
     _write_level(group / "0", shape, dtype, lambda spans: read(*spans))
     levels = 1
     while max(shape) > COARSEST:
-        finer, shape = ZarrVolume(group / str(levels - 1)), tuple(-(-n // 2) for n in shape)
+        finer, shape = zarr_arrays.ZarrVolume(group / str(levels - 1)), tuple(-(-n // 2) for n in shape)
         _write_level(group / str(levels), shape, dtype, lambda spans, finer=finer: _halved(finer, spans, labels))
         levels += 1
     _write_json(group / ".zgroup", dict(zarr_format=2))
@@ -75,7 +74,7 @@ def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: ty
     _write_json(folder / ".zarray", described)  # last: a folder without it is no array
 
 
-def _halved(finer: ZarrVolume, spans: typing.Sequence[tuple[int, int]], labels: bool) -> np.ndarray:
+def _halved(finer: zarr_arrays.ZarrVolume, spans: typing.Sequence[tuple[int, int]], labels: bool) -> np.ndarray:
     """Values of spans of the next coarser level: of eight voxels the mean, or of labels the first."""
     part = finer[tuple(slice(2 * a, min(2 * b, n)) for (a, b), n in zip(spans, finer.shape))]
     if labels:

@@ -15,15 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io.files import whole_file
+from ..io import files, particle_sets, subtomograms
 from ..io.messages import doing
 from ..io.mrc import write_map
-from ..io.particle_sets import ParticleSet
 from ..io.relion_tables import StarRows, number_columns
-from ..io.subtomograms import SubtomogramSet
+from . import cube, masks
 from .components import ComponentFit, Setting, fit_components
-from .cube import resized_volume
-from .masks import changing
 from .motion import Motion, find_motion, place_on_curve, scaled_position, seen_swing, voxel_components
 
 WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
@@ -83,7 +80,7 @@ def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str 
         axes.set_xlabel("latent coordinate 1")
         axes.set_ylabel("latent coordinate 2" if latent.shape[1] > 1 else "latent coordinate 1")
     figure.suptitle(title, fontsize=10)
-    with whole_file(path) as temporary:
+    with files.whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 
@@ -145,7 +142,7 @@ def fit_linear(start: Start, motion: Motion, count: int, curved: bool = True) ->
     setting, record = start.setting, dict[str, typing.Any](tolerance=motion.tolerance)
     if motion.verdict == "motion":
         first, second = motion.halves
-        setting.focus = changing(first, second, setting.mask)
+        setting.focus = masks.changing(first, second, setting.mask)
     elif start.alike:
         doing("swings that would have been seen")
         record["swing"] = seen_swing(setting, start.mean, start.radius, motion.tolerance)
@@ -180,7 +177,7 @@ def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.argsort(np.argsort(-np.bincount(found, minlength=count), kind="stable"))[found] + 1
 
 
-def latent_column(particles: ParticleSet | SubtomogramSet, name: str) -> np.ndarray:
+def latent_column(particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, name: str) -> np.ndarray:
     """(n,) numbers of a column of particles or subtomograms. Raises ValueError: they do not have it."""
     values = number_columns(particles.path, particles.columns, (name,))
     if values is None:
@@ -221,7 +218,7 @@ def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: flo
     Returns names of the files, the mean first."""
     names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(len(fit.axes))]
     for name, volume, factor in zip(names, [fit.mean, *fit.axes], np.concatenate([[1.0], fit.deviations])):
-        write_map(folder / name, factor * resized_volume(volume, box), pixel_size)
+        write_map(folder / name, factor * cube.resized_volume(volume, box), pixel_size)
     return names
 
 

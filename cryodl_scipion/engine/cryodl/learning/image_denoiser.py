@@ -7,20 +7,19 @@ import torch
 import torch.nn.functional as F
 
 from ..core.tiles import apply_tiled
-from .inference import for_inference
-from .networks import WienerUNet
+from . import inference, networks
 
 
 class ImageDenoiser:
     """A network on a device. weights: {name: Tensor}, each of any shape: of a micrograph denoiser."""
 
     def __init__(self, weights: typing.Mapping[str, torch.Tensor], device: torch.device) -> None:
-        network = WienerUNet.like(weights)
+        network = networks.WienerUNet.like(weights)
         network.load_state_dict(weights)
         self.multiple, self.device = network.multiple, device
         self.overlap = -(-network.receptive_radius // network.multiple) * network.multiple
         # float32 everywhere: the answer is an image, and 8 bits would show as steps in flat areas
-        self.network = for_inference(network, device, torch.float32)
+        self.network = inference.for_inference(network, device, torch.float32)
 
     def tiled(self, seen: torch.Tensor, tile: int) -> torch.Tensor:
         """The answer to one image of any size, tile by tile. seen: (2, h, w), what WienerUNet is given. tile: px,

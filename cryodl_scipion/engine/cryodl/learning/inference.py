@@ -8,6 +8,7 @@ import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..core.devices import in_memory_format
+from ..io.memory import is_memory_error
 
 Answer = typing.TypeVar("Answer")
 _CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.Conv3d)
@@ -26,14 +27,6 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
     return in_memory_format(copy.to(device, dtype), torch.channels_last_3d if volumes else torch.channels_last)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is one of the several that torch raises when GPU or host memory does not suffice."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error).lower()
-    return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text
-
-
 def with_less_memory(attempt: typing.Callable[[], Answer], shrink: typing.Callable[[], bool]) -> Answer:
     """What attempt() returns. Where memory does not suffice, shrink() is called and it is tried again. shrink: makes
     the next attempt need less memory; False if it cannot. Returns what attempt() returned. Raises RuntimeError: what
@@ -42,5 +35,5 @@ def with_less_memory(attempt: typing.Callable[[], Answer], shrink: typing.Callab
         try:
             return attempt()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or not shrink():
+            if not is_memory_error(error) or not shrink():
                 raise

@@ -48,9 +48,10 @@ class TrainingRun:
         if self._processes and not self._processes.is_main_process:
             self._processes.wait_for_everyone()  # until the first one is at `together`: what it has made is found
 
-    def take_folder(self) -> Path:
-        """<output>.partial: new, or that of a training with the same parameters that was killed."""
-        self.folder = working_folder(self.config, precious=CHECKPOINT, settings=self.run.settings)
+    def take_folder(self, *files: str) -> Path:
+        """<output>.partial: new, or that of a training with the same parameters that was killed. *files: that its
+        inputs name, as a STAR file its stacks; the training is another one if they have changed."""
+        self.folder = working_folder(self.config, files, precious=CHECKPOINT, settings=self.run.settings)
         return self.folder
 
     def take_device(self, threads: int | None = None) -> torch.device:

@@ -11,8 +11,8 @@ import torch
 from .. import contract
 from ..core.devices import device_name
 from ..io import unfinished
+from ..io.memory import is_memory_error
 from ..io.plots import can_draw, plot_learning_curve
-from .inference import is_out_of_memory
 from .processes import accelerator_for
 from .training import CHECKPOINT, METRICS, FitReport, Schedule, fit
 
@@ -51,7 +51,7 @@ def fit_task(
             task, schedule or _schedule(task, config, getattr(config, "seed", seed)), folder, accelerator_for(device)
         )
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_memory_error(error):
             raise
         raise ValueError(
             f"The memory of {device_name(device)} is too small for batches of {task.batch_size} {task.example_name}. "

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..io import stopping
+from ..io import memory, stopping
 from ..io.files import whole_file, whole_rows
-from ..io.memory import require_memory
 from ..io.messages import doing
 from ..io.model import save_tensors
 from ..io.plots import can_draw
@@ -137,18 +136,6 @@ class FitReport:
     stop_reason: str
     seconds: float
 
-    def record(self, seconds: float, device: str, seed: int) -> dict[str, typing.Any]:
-        """What a model card says of how the training ended. seconds: wall time of the whole command. device: in words.
-        Returns steps, best_step, stop_reason, seconds, device and seed."""
-        return dict(
-            steps=self.steps,
-            best_step=self.best_step,
-            stop_reason=self.stop_reason,
-            seconds=round(seconds, 1),
-            device=device,
-            seed=seed,
-        )
-
 
 METRICS = "metrics.csv"
 # Further memory that a training takes, times its weights: gradients, two moments, running mean, best, copies to write.
@@ -218,7 +205,7 @@ def fit(
 def _check_memory(networks: torch.nn.Module, device: torch.device) -> None:
     """Raises ValueError for networks whose training does not fit into the memory of this machine."""
     size = sum(p.numel() * p.element_size() for p in networks.parameters())
-    require_memory(
+    memory.require_memory(
         (COPIES if device.type == "cpu" else HOST_COPIES) * size,
         f"Training {sum(p.numel() for p in networks.parameters()) / 1e6:.0f} million weights",
         "Choose a smaller network or box, or use a machine with more memory.",

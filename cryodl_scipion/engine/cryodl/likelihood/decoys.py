@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.special import gammaln, lpmv
 
+from ..core.fourier import from_middle
 from ..core.healpix_grid import healpix
 from ..core.symmetry import operations
 
@@ -40,9 +41,8 @@ def decoys(target: torch.Tensor, others: list[torch.Tensor], count: int, seed: i
 
 def radius_of_gyration(density: torch.Tensor) -> float:
     """Voxels, from the middle of the cube."""
-    axis = (torch.arange(len(density)) - len(density) // 2).double().square()
     mass = density.double().clamp(min=0)
-    return math.sqrt(float((mass * (axis[:, None, None] + axis[:, None] + axis)).sum() / mass.sum()))
+    return math.sqrt(float((mass * from_middle(len(density), 3).square()).sum() / mass.sum()))
 
 
 def _resized(density: torch.Tensor, factor: float, side: int) -> torch.Tensor:

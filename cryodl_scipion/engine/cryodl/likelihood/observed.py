@@ -91,17 +91,19 @@ SMOOTH = 3e-7  # of the mean power, in fine detail: real raw images had 0.06 to 
 
 
 def smoothed_notes(particles: ParticleSet) -> list[str]:
-    """A sentence, in a list, if images that are not marked as denoised have nothing in fine detail, not even noise."""
+    """Sentences if images that are not marked as denoised lack even noise, in fine detail or around the particles."""
     rows = sample_rows(len(particles), SAMPLE // 4)
     images = torch.from_numpy(read_as_stored(particles.files[rows], particles.numbers[rows]))
-    window = torch.hann_window(particles.box)
+    window, corners = torch.hann_window(particles.box), ~circle(particles.box, WIDEST * particles.box)
     # the median: images with values that are no numbers tell nothing
     power = ring_powers((images - images.mean((1, 2), keepdim=True)) * window[:, None] * window).nanmedian(0).values
-    if particles.denoiser or not power[3 * particles.box // 8 : -1].median() < SMOOTH * power.mean():
-        return []
+    fine, around = power[3 * particles.box // 8 : -1].median(), images[:, corners].var(1).nanmedian()
+    smooth = "in their fine detail: they look denoised, low-pass filtered or enlarged"
     return [
-        f"The images of {particles.path} have no noise in their fine detail: they look denoised, low-pass filtered or "
-        "enlarged. Scores, resolutions and probabilities hold for raw images only: give those."
+        f"The images of {particles.path} have no noise {where}. Scores, resolutions and probabilities hold for raw "
+        "images only: give those."
+        for where, noise in ((smooth, fine), ("around the particles: they look masked", around))
+        if noise < SMOOTH * power.mean() and not particles.denoiser
     ]
 
 

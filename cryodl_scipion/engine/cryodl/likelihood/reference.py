@@ -96,7 +96,8 @@ def _ball_matches(particles: ParticleSet, rows: np.ndarray, diameter_px: float |
     diameter_px = diameter_px or 0.6 * box
     ball = torch.fft.rfft2(((diameter_px / 2) ** 2 - from_middle(box).square()).clamp(min=0).sqrt())
     for part in np.array_split(rows, -(-len(rows) // SAMPLE)):
-        seen = ball if particles.optics is None else ball * particles.ctf(part)
+        # multiplied images have their CTF as a weight already: twice, detail in which a ball's sign is chance wins
+        seen = ball if particles.optics is None or particles.ctf_state == "multiplied" else ball * particles.ctf(part)
         template = torch.fft.irfft2(seen.expand(len(part), -1, -1), s=(box, box))
         template = template - template.mean((1, 2), keepdim=True)
         matches.append((prepare(particles.images(part), diameter_px) * template).mean((1, 2)))

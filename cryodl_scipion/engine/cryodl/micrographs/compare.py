@@ -125,9 +125,9 @@ def candidates_beside(picks: str) -> str | None:
 
 def pick_metrics(config: EvaluatePicksConfig, picks: str | None = None) -> dict[str, typing.Any]:
     """Metrics of picks against a reference: pooled at the top, per micrograph under 'micrographs'. picks: others than
-    the config's. Micrographs without a reference are left out, and counted in 'picks_elsewhere'. 'missing' names
-    micrographs that have a reference and no picks. Raises ValueError if the config's picks and the reference have no
-    micrograph in common."""
+    the config's, all of them whatever their score. Micrographs without a reference are left out, and counted in
+    'picks_elsewhere'. 'missing' names micrographs that have a reference and no picks. Raises ValueError if the config's
+    picks and the reference have no micrograph in common."""
     shapes, distance = micrograph_shapes(config), match_distance(config)
     reference = read_reference(config, shapes)
     read = read_centred(picks or config.coordinates, config.pixel_size, config.particle_diameter)
@@ -135,15 +135,18 @@ def pick_metrics(config: EvaluatePicksConfig, picks: str | None = None) -> dict[
     if picks is None:
         check_common(config.coordinates, found, config, reference)
     matches = match_micrographs(within_border(found, shapes, config.border), reference, list(reference), distance)
-    missing = [n for n in reference if n not in found]
+    missing, whole = [n for n in reference if n not in found], pooled(matches)
+    threshold = config.threshold
+    if threshold is None or picks is not None:  # all: scores of other programs may be below 0, as log odds
+        threshold = float(whole[1].min(initial=0.0))
     return dict(
-        dataclasses.asdict(score_matched(*pooled(matches), config.threshold)),
+        dataclasses.asdict(score_matched(*whole, threshold)),
         tolerance=config.tolerance,
         match_distance_px=distance,
         micrographs_without_picks=len(missing),
         missing=missing,
         picks_elsewhere=sum(len(v[1]) for k, v in found.items() if k not in reference),
-        micrographs={n: dataclasses.asdict(score_matched(*m, config.threshold)) for n, m in matches.items()},
+        micrographs={n: dataclasses.asdict(score_matched(*m, threshold)) for n, m in matches.items()},
     )
 
 

@@ -141,9 +141,8 @@ def feature_strength(bands: torch.Tensor, valid: torch.Tensor) -> float:
     bool tensors. Never less than that of noise."""
     step = _sampling_step(bands)
     values = bands[::step, ::step][valid[::step, ::step]]
-    if not len(values):
-        return _NOISE_STRENGTH
-    return max(_NOISE_STRENGTH, float(np.quantile(values.numpy(), 0.99)))  # torch's sorts all, ten times as slow
+    # torch's quantile sorts all, ten times as slow
+    return max(_NOISE_STRENGTH, float(np.quantile(values.numpy(), 0.99))) if len(values) else _NOISE_STRENGTH
 
 
 def particle_bands(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> torch.Tensor:

@@ -62,12 +62,11 @@ def write_movie(
     name: str,
     micrograph: "SimulatedMicrograph",
     config: SimulateMicrographsConfig,
-    noise: typing.Any,
     rng: np.random.Generator,
 ) -> None:
     """Write movies/<name>.mrcs, and <name>.csv with the true x and y (px) of the specimen in each frame."""
     path = drift_path(config.frames, config.drift / config.pixel_size, rng)
-    frames = movie(micrograph, path, config.pixel_size, noise, rng)
+    frames = movie(micrograph, path, config.pixel_size, rng)
     counts = np.stack([np.clip(np.rint(COUNTS * frame.numpy()), -32768, 32767).astype(np.int16) for frame in frames])
     write_stack(folder / "movies" / f"{name}.mrcs", counts, config.pixel_size)
     lines = ["frame,x,y", *(f"{number},{x:.3f},{y:.3f}" for number, (y, x) in enumerate(path, 1))]

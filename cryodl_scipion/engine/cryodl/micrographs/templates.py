@@ -157,9 +157,8 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
             records[name] = _compare(name, path, config, templates, files, run)
     run.require_some(named, "micrograph", "picked")
     done = [(n, p) for n, p in named if n in records]
-    there = [(n, p) for n, p in done if Path(p).exists()]
     made = _picked(config, templates, {name: records[name] for name, _ in done})
-    return _said(made, draw_first(there, folder, config.pictures, config.pixel_size, templates.diameter), config, run)
+    return _said(made, draw_first(done, folder, config.pictures, config.pixel_size, templates.diameter), config, run)
 
 
 def _contrast(config: PickConfig) -> str:
@@ -178,12 +177,14 @@ def _compare(name: str, path: str, config: PickConfig, templates: Templates, fil
 def _picked(config: PickConfig, templates: Templates, records: dict[str, Record]) -> PickOutputs:
     folder, counts = Path(config.output), dict[str, int]()
     found = {n: next(iter(read_coordinates(folder / CANDIDATES / f"{n}.star").values())) for n in records}
-    false = np.concatenate([np.asarray(record["negative"], float) for record in records.values()])
-    threshold = config.threshold
+    negatives = [np.asarray(record["negative"], float) for record in records.values()]
+    false, threshold, border = np.concatenate(negatives), config.threshold, config.border / config.pixel_size
+    # parts of the micrographs that lie inside the border
+    parts = [np.prod([max(0, 1 - 2 * border / side) for side in record["shape"]]) for record in records.values()]
     if threshold is None:
         threshold = threshold_by_negative(np.concatenate([scores for _, scores in found.values()]), false)
     for name, (yx, scores) in found.items():
-        keep = (scores >= threshold) & inside(yx, records[name]["shape"], config.border / config.pixel_size)
+        keep = (scores >= threshold) & inside(yx, records[name]["shape"], border)
         title = f"cryodl: picks of {name} with a correlation of at least {score_text(threshold)}"
         write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], title)
         counts[name] = int(keep.sum())
@@ -205,7 +206,7 @@ def _picked(config: PickConfig, templates: Templates, records: dict[str, Record]
         picked_diameter=templates.diameter,
         pixel_size=config.pixel_size,
         templates=len(templates.images),
-        expected_false_picks=int((false >= threshold).sum()),
+        expected_false_picks=round(sum(part * (one >= threshold).sum() for part, one in zip(parts, negatives))),
     )
 
 

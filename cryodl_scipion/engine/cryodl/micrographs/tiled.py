@@ -36,8 +36,7 @@ class TiledNetwork:
     def output(self, prepared: Prepared | Measured) -> torch.Tensor:
         """What the network answers to a prepared micrograph, (c, h/stride, w/stride)."""
         stride, multiple, overlap = self.network.stride, self.network.multiple, self._overlap
-        gain = min(max(self.method.gain(prepared), self.gains[0]), self.gains[1])
-        image = prepared.image.float() * gain
+        image = prepared.image.float() * min(max(self.method.gain(prepared), self.gains[0]), self.gains[1])
         return with_less_memory(
             lambda: apply_tiled(self._run, image, stride, multiple, self._tile, overlap), self._halve_memory
         )

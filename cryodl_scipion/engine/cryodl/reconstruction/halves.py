@@ -10,12 +10,12 @@ import torch
 from ..core.backproject import Slices, solve
 from ..core.fourier import from_middle
 from ..core.frc import fsc, resolution_at
-from ..io.particle_sets import ParticleSet
-from ..io.subtomograms import SubtomogramSet
+from ..core.symmetry import operations
+from ..io import particle_sets, subtomograms
 
 EDGE, MASK = 0.05, 0.9  # of the box: width of the mask's soft edge, and its diameter if none is given
 SMALLEST = 0.2  # of the box: the least diameter; a search compares detail in proportion to it, and takes hours
-CHANCE = 3.0  # standard deviations of the FSC of noise, above which halves agree
+CHANCE = 3.0  # standard deviations of the sum over coarse shells that noise has, above which halves agree
 MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
 
 
@@ -32,7 +32,7 @@ class Reconstruction:
     mask: torch.Tensor
 
 
-def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarray:
+def split_halves(particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, seed: int) -> np.ndarray:
     """Halves of particles: rlnRandomSubset, at random without it. Copies of one image, as an expansion by symmetry
     makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if one half is empty, or if copies are
     in both."""
@@ -55,7 +55,7 @@ def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarr
 
 
 def half_reconstructions(
-    particles: ParticleSet,
+    particles: particle_sets.ParticleSet,
     halves: np.ndarray,
     symmetry: str,
     correct_ctf: bool,
@@ -82,12 +82,13 @@ def half_reconstructions(
     diameter_px = mask_diameter_px(particles, mask_diameter)
     mask = soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
-    resolution = resolution_at(curve, 0.143, particles.pixel_size, box) if above_chance(curve, diameter_px) else None
+    agree = above_chance(curve, diameter_px, symmetry)
+    resolution = resolution_at(curve, 0.143, particles.pixel_size, box) if agree else None
     whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution, mask.cpu())
 
 
-def mask_diameter_px(particles: ParticleSet, diameter: float | None) -> float:
+def mask_diameter_px(particles: particle_sets.ParticleSet, diameter: float | None) -> float:
     """Diameter of the mask in px. diameter: Å, as asked for. Raises ValueError for one that no particle in such images
     has: wider than they are, or far smaller."""
     width = particles.box * particles.pixel_size
@@ -100,16 +101,17 @@ def mask_diameter_px(particles: ParticleSet, diameter: float | None) -> float:
     return MASK * particles.box if diameter is None else diameter / particles.pixel_size
 
 
-def above_chance(curve: torch.Tensor, diameter_px: float) -> bool:
-    """Whether half-maps agree in any shell by more than chance: one of few Fourier coefficients often reaches 0.143.
-    curve: (box // 2 + 1,), FSC in a spherical mask. diameter_px: px, of the mask."""
+def above_chance(curve: torch.Tensor, diameter_px: float, symmetry: str) -> bool:
+    """Whether half-maps agree by more than chance in all shells up to any one: one of few Fourier coefficients often
+    reaches 0.143, and of those that a symmetry makes equal one is independent. curve: (box // 2 + 1,), FSC in a
+    spherical mask. diameter_px: px, of the mask. symmetry: point group of both."""
     box, shells = 2 * (len(curve) - 1), torch.arange(len(curve))
-    independent = 2 * torch.pi * shells.square() * (torch.pi / 6) * (diameter_px / box) ** 3
-    return bool((curve > CHANCE / independent.clamp(min=1).sqrt()).any())
+    independent = 2 * torch.pi * shells.square() * (torch.pi / 6) * (diameter_px / box) ** 3 / len(operations(symmetry))
+    return bool(((independent * curve).cumsum(0) > CHANCE * independent.cumsum(0).sqrt()).any())
 
 
 def factors(
-    particles: ParticleSet, rows: np.ndarray, side: int, correct_ctf: bool
+    particles: particle_sets.ParticleSet, rows: np.ndarray, side: int, correct_ctf: bool
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Factors and weights of slices; None where there is no CTF to correct.
 

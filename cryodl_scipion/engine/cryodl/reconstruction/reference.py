@@ -33,9 +33,7 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
     if wanted is None and not path.exists():
         return None, []
     control = read_particles(path, need=("angles",))
-    wrong = _difference(particles, control)
-    if not wrong and kind == SUBSTITUTED:
-        wrong = _unlike(particles, control)
+    wrong = _difference(particles, control, kind)
     if not wrong:
         return control, []
     what, option = {NOISE: ("noise control", "noise-control"), SUBSTITUTED: ("substituted control", "substituted")}[
@@ -47,8 +45,9 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
     ]
 
 
-def _difference(particles: ParticleSet, noise: ParticleSet) -> str:
-    """How oriented noise differs from the particles whose control it should be; '' if it does not."""
+def _difference(particles: ParticleSet, noise: ParticleSet, kind: str) -> str:
+    """How a control differs from one of the particles, or '': oriented noise, or themselves with noise in place of fine
+    detail."""
     for name, what in ((REFERENCE, "reference"), (DIGEST, "reference's content (SHA-256)"), (COMPARED, "detail in Å")):
         theirs, its = (shared_value(one, name) for one in (particles, noise))
         if name == REFERENCE and not its:
@@ -60,19 +59,16 @@ def _difference(particles: ParticleSet, noise: ParticleSet) -> str:
             f"its images are {noise.box} px x {noise.pixel_size:g} Å, the particles' {particles.box} px x "
             f"{particles.pixel_size:g} Å"
         )
+    if kind == SUBSTITUTED and not shared_value(noise, BEYOND):
+        return f"it does not state beyond which resolution it has noise ({BEYOND})"
+    if kind == SUBSTITUTED and len(noise) != len(particles):
+        return f"it has {len(noise)} particles, not {len(particles)}"
     return ""
 
 
-def _unlike(particles: ParticleSet, control: ParticleSet) -> str:
-    """How particles with noise in place of fine detail differ from those that they should be made of, or ''."""
-    if not shared_value(control, BEYOND):
-        return f"it does not state beyond which resolution it has noise ({BEYOND})"
-    return f"it has {len(control)} particles, not {len(particles)}" if len(control) != len(particles) else ""
-
-
 def shared_value(particles: ParticleSet, name: str) -> str:
-    """The value of a column that all particles share. Returns '' if there is none."""
-    return next((v for v in particles.columns.get(name, []) if v not in ("", "None")), "")
+    """The value of a column that all particles share, or all values of sets that were joined. '' if there is none."""
+    return ", ".join(dict.fromkeys(v for v in particles.columns.get(name, []) if v not in ("", "None")))
 
 
 def _same_number(one: str, two: str) -> bool:
@@ -149,8 +145,8 @@ def tested(
     """The ReferenceTest of a map. curve: (d // 2 + 1,), FSC of its halves. noise_curve: (d // 2 + 1,), FSC of the
     halves of a map of noise. noise_count: images of noise."""
     box, pixel_size = particles.box, particles.pixel_size
-    column = particles.columns.get(COMPARED)
-    compared = float(column[0]) if column else None
+    column = shared_value(particles, COMPARED)
+    compared = min(map(float, column.split(", "))) if column else None  # of sets that were joined, the finest detail
     noise = None if noise_curve is None else fsc_of_more_images(noise_curve, len(particles) / noise_count)
     own = None if noise is None else resolution_at(own_part(curve, noise), 0.143, pixel_size, box)
     first = len(curve) if compared is None else int(np.ceil(box * pixel_size / compared * 1.02)) + 1

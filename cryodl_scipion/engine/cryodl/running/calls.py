@@ -50,6 +50,8 @@ def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) ->
     for title, values in columns.items():
         texts = np.array([str(value) for value in values])
         try:
+            if any("_" in text or text[:1] == "0" and text[1:].isdigit() for text in texts):
+                raise ValueError  # 1_063 and 063 are names, which float would take
             arrays[title] = np.array([float(text or "nan") for text in texts])
         except ValueError:
             arrays[title] = texts
@@ -70,11 +72,9 @@ def _request(command: Command, options: typing.Mapping[str, typing.Any]) -> Requ
     for values that it does not take, with the sentences of the command line."""
     settings = settings_of(command)
     infos = {info.name: info for info in [*describe_all(command.config), *settings]}
-    unknown = sorted(set(options) - set(infos))
-    if unknown:
+    if unknown := sorted(set(options) - set(infos)):
         raise TypeError(f"{command.function}() has no parameter {unknown[0]}{_near(unknown[0], list(infos))}")
-    missing = [name for name, info in infos.items() if info.required and name not in options]
-    if missing:
+    if missing := [name for name, info in infos.items() if info.required and name not in options]:
         raise TypeError(f"{command.function}() needs {', '.join(missing)}")
     given = {name: _plain(value, infos[name].kind) for name, value in options.items()}
     beside = {info.name: given.pop(info.name) for info in settings if info.name in given}

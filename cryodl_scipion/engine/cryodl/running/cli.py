@@ -290,8 +290,7 @@ def _request(command: Command, options: argparse.Namespace) -> Request:
         if given:
             raise UserError(f"With --request, only --device and --threads may be given; found {', '.join(given)}.")
         return _checked(dataclasses.replace(request, **where))
-    missing = [i.flag for i in describe_all(command.config) if i.required and i.name not in given]
-    if missing:
+    if missing := [i.flag for i in describe_all(command.config) if i.required and i.name not in given]:
         raise UserError(f"{command.name} needs {', '.join(missing)} (see cryodl {command.name} --help).")
     beside = {name: given.pop(name) for name in settings if name in given}
     return _checked(Request(command.name, command.config(**given), **where, **beside))
@@ -358,6 +357,7 @@ def _fail(
     print(f"cryodl: error: {message}", file=sys.stderr)
     if path:
         try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             Failure(
                 command.name, kind, message, dict(reasons), [one for one in HEARD if not isinstance(one, Line)]
             ).write(path)

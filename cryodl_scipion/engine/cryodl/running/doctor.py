@@ -86,7 +86,7 @@ def _gpus(asked: str) -> tuple[list[dict[str, typing.Any]], list[str], list[typi
                 f"GPU {index} ({properties.name}) was found but cannot compute: {str(error).splitlines()[0]} Use "
                 "another GPU, or --device cpu."
             )
-    wanted = asked.replace(",", " ").split()
+    wanted = asked.replace("cuda:", "").replace(",", " ").split()
     absent = [name for name in wanted if name not in ("auto", "cpu") and name not in {g["device"] for g in gpus}]
     if absent:
         problems.append(

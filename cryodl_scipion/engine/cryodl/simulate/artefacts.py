@@ -17,14 +17,20 @@ BLOCK = 8  # px of a side of JPEG's blocks
 
 
 def as_recorded(image: torch.Tensor, wide: float, rng: np.random.Generator) -> torch.Tensor:
-    """The image as a file may hold it: most of them unchanged, others compressed, in few grey levels or filtered.
+    """The image as a file may hold it: most of them unchanged, others filtered, compressed or in few grey levels.
     image: (h, w) float tensor, noise of standard deviation about 1. wide: extent of a particle, px."""
     if rng.random() < 0.2:
         image = high_passed(image, 1 / (wide * float(rng.uniform(2, 8))))
+    return as_stored(image, 0.2, 1.5, rng)
+
+
+def as_stored(image: torch.Tensor, part: float, coarsest: float, rng: np.random.Generator) -> torch.Tensor:
+    """The image unchanged, compressed in `part` of the cases, with steps of 0.1 to `coarsest` deviations, or in few
+    grey levels in a tenth of them. image: (h, w), noise of standard deviation about 1."""
     chance = rng.random()
-    if chance < 0.2:
-        return compressed(image, float(rng.uniform(1.0, 2.5)), float(np.exp(rng.uniform(math.log(0.1), math.log(1.5)))))
-    if chance < 0.3:  # few grey levels
+    if chance < part:
+        return compressed(image, float(rng.uniform(1.0, 2.5)), math.exp(rng.uniform(math.log(0.1), math.log(coarsest))))
+    if chance < part + 0.1:
         step = float(rng.uniform(0.1, 0.8))
         return (image / step).round() * step
     return image
@@ -174,8 +180,7 @@ def film_texture(shape: tuple[int, ...], wide: float, rng: np.random.Generator) 
     as the particles do, whose standard deviation is 1. wide: extent of a particle, px."""
     if rng.random() > 0.4:
         return torch.zeros(shape)
-    grain = smooth_noise(shape, max(1.5, float(rng.uniform(0.06, 0.35)) * wide), rng)
-    return float(rng.uniform(0.05, 0.7)) * grain
+    return smooth_noise(shape, max(1.5, float(rng.uniform(0.06, 0.35)) * wide), rng) * float(rng.uniform(0.05, 0.7))
 
 
 def add_gradient(image: torch.Tensor, strength: float, rng: np.random.Generator) -> torch.Tensor:

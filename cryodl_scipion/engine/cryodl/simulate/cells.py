@@ -242,10 +242,10 @@ def _proteins(
 class Kind:
     """A filament. Lengths in Å, rotations in degrees.
 
-    radius: of what is labelled, all that lies within. rise, rotation: from one ring of subunits to the next. strands:
-    subunits in a ring, helical_rise: axial distance of neighbours in it. at: radius of the subunits' middles; sigma,
-    volume: of each. bend: largest change of direction from end to end, radians. length: (least, largest), parts of the
-    tomogram's width."""
+    radius: of what is labelled, all that lies within. rise, rotation (right-handed): from one ring of subunits to the
+    next. strands: subunits in a ring, helical_rise: axial distance of neighbours in it, left-handed. at: radius of the
+    subunits' middles; sigma, volume: of each. bend: largest change of direction from end to end, radians. length:
+    (least, largest), parts of the tomogram's width."""
 
     radius: float
     rise: float
@@ -259,7 +259,7 @@ class Kind:
     length: tuple[float, float]
 
 
-# 13 protofilaments, three-start helix of monomers of 50 kDa
+# 13 protofilaments, left-handed three-start helix of monomers of 50 kDa
 MICROTUBULE = Kind(125, 40, 0, 13, 3 * 40 / 13, 103, 14, 60500, 0.4, (0.4, 2.0))
 # as actin: 27.3 Å and -166.4 degrees from one monomer of 42 kDa to the next
 FILAMENT = Kind(35, 27.3, -166.4, 1, 0, 16, 13, 51000, 0.8, (0.25, 1.0))
@@ -316,7 +316,7 @@ def _subunits(line: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndar
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     rings, number = np.arange(0, lengths[-1], kind.rise), np.arange(kind.strands)
     along = (rings[:, None] + kind.helical_rise * number).ravel()
-    angle = (np.radians(kind.rotation) * np.arange(len(rings))[:, None] + 2 * np.pi * number / kind.strands).ravel()
+    angle = (np.radians(kind.rotation) * np.arange(len(rings))[:, None] - 2 * np.pi * number / kind.strands).ravel()
     angle = angle[along <= lengths[-1]] + rng.uniform(0, 2 * np.pi)
     along = along[along <= lengths[-1]]
     position, tangent = (
@@ -326,4 +326,5 @@ def _subunits(line: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndar
     tangent /= np.linalg.norm(tangent, axis=1)[:, None]
     side = np.cross(tangent, [1.0, 0, 0])  # curves lie in the plane more than along z
     side /= np.linalg.norm(side, axis=1)[:, None]
-    return position + kind.at * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(tangent, side))
+    # in the order zyx a cross product has the other sign: so rotations are right-handed
+    return position + kind.at * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(side, tangent))

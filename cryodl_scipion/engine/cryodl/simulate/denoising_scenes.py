@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from ..io.structures import load_density
-from .artefacts import add_carbon, add_gradient, add_ice, add_specks, compressed, film_texture
-from .micrographs import particle_diameter
-from .particles import particle_positions
+from . import micrographs, particles
+from .artefacts import add_carbon, add_gradient, add_ice, add_specks, as_stored, film_texture
 from .pool import EXTENT_PX, PoolMember, cropped_density
 from .training_micrographs import exposure, paint, project_views, signal_strength, stray_pieces
 
@@ -38,7 +37,7 @@ def detailed_member(path: str | Path) -> PoolMember:
     """The structure of a file in voxels of VOXEL_SIZE. path: map or model. Raises ValueError: as load_density, which
     names the file."""
     density = load_density(path, VOXEL_SIZE)
-    extent = particle_diameter(density, VOXEL_SIZE)
+    extent = micrographs.particle_diameter(density, VOXEL_SIZE)
     return PoolMember(Path(path).name.split(".")[0], cropped_density(density, round(extent / VOXEL_SIZE)), extent)
 
 
@@ -54,14 +53,14 @@ def denoising_scene(
     pixel_size = math.exp(rng.uniform(*np.log(PIXEL_SIZES)))
     shape, wide = (side, side), member.extent / pixel_size
     views = project_views(member.density, voxel_size / pixel_size, VIEWS, rng)
-    centres, clumped = particle_positions(shape, wide, rng)
+    centres, clumped = particles.particle_positions(shape, wide, rng)
     clean = paint(views, centres, shape, rng) + paint(views, clumped, shape, rng)
     strength = signal_strength(clean, centres if len(centres) else clumped, wide)
     stray = stray_pieces(other, wide / EXTENT_PX, shape, wide, rng) if other else 0.0
     clean = clean + stray + float(strength) * film_texture(shape, wide, rng)
     signal, noise = exposure(clean / strength, pixel_size, shape, rng, SNR)
     layer = _spoiling(shape, wide, rng)
-    return DenoisingScene(_recorded(signal + noise + layer, rng), signal + layer, pixel_size)
+    return DenoisingScene(as_stored(signal + noise + layer, 0.15, 0.8, rng), signal + layer, pixel_size)
 
 
 def _spoiling(shape: tuple[int, int], wide: float, rng: np.random.Generator) -> torch.Tensor:
@@ -76,14 +75,3 @@ def _spoiling(shape: tuple[int, int], wide: float, rng: np.random.Generator) -> 
     if rng.random() < 0.5:
         layer = add_gradient(layer, float(rng.uniform(0.5, 6)), rng)
     return layer
-
-
-def _recorded(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """The image as a file may hold it: most of them unchanged, others compressed or in few grey levels."""
-    chance = rng.random()
-    if chance < 0.15:
-        return compressed(image, float(rng.uniform(1.0, 2.5)), math.exp(rng.uniform(math.log(0.1), math.log(0.8))))
-    if chance < 0.25:
-        step = float(rng.uniform(0.1, 0.8))
-        return (image / step).round() * step
-    return image

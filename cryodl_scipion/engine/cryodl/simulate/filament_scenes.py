@@ -14,9 +14,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
 from ..core.fourier import frequencies
-from .artefacts import add_carbon, add_ice, add_some_dirt, as_recorded
-from .noise import shaped_noise
-from .training_micrographs import exposed
+from . import artefacts, noise, training_micrographs
 
 SIDE = 512
 STATED = (0.65, 1.5)  # the stated diameter of a filament over its own
@@ -67,11 +65,11 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
     strength = clean[_near(lines, shape, 0.5 * width)].std().clamp(min=1e-6) if lines else torch.ones(())
     clean = clean / strength + _globules(shape, width, rng)
     image = (
-        exposed(clean, pixel_size, shape, rng, SNR)
+        training_micrographs.exposed(clean, pixel_size, shape, rng, SNR)
         if clean.std() > 0
         else torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
     )
-    image = as_recorded(image + _coloured(shape, rng), 2 * width, rng)
+    image = artefacts.as_recorded(image + _coloured(shape, rng), 2 * width, rng)
     image, uncertain = _with_artefacts(image, width, rng)
     return FilamentScene(image, lines, uncertain, width, pixel_size)
 
@@ -218,7 +216,7 @@ def _coloured(shape: tuple[int, int], rng: np.random.Generator) -> torch.Tensor:
     """(h, w) noise that falls with frequency, as of ice, up to twice as strong as that of the detector; or none."""
     extent, power = float(np.exp(rng.uniform(math.log(3), math.log(40)))), float(rng.uniform(0.6, 1.6))
     strength = float(rng.uniform(-1, 2))
-    return max(0.0, strength) * shaped_noise((1 + (extent * frequencies(shape)) ** 2) ** -power, shape, rng)
+    return max(0.0, strength) * noise.shaped_noise((1 + (extent * frequencies(shape)) ** 2) ** -power, shape, rng)
 
 
 def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) -> torch.Tensor:
@@ -240,9 +238,9 @@ def _with_artefacts(image: torch.Tensor, width: float, rng: np.random.Generator)
     """Carbon, ice, specks, gradients. Filaments on carbon are marked by some people and not by others."""
     uncertain = torch.zeros(image.shape, dtype=torch.bool)
     if rng.random() < 0.3:
-        image, film = add_carbon(image, 3 * width, rng)
+        image, film = artefacts.add_carbon(image, 3 * width, rng)
         uncertain = film
     if rng.random() < 0.4:
-        image, ice = add_ice(image, int(rng.integers(1, 10)), 3 * width, rng)
+        image, ice = artefacts.add_ice(image, int(rng.integers(1, 10)), 3 * width, rng)
         uncertain = uncertain | ice
-    return add_some_dirt(image, 2 * width, rng), uncertain
+    return artefacts.add_some_dirt(image, 2 * width, rng), uncertain

@@ -10,9 +10,8 @@ import torch
 from ..contract import SimulateMicrographsConfig, SimulateParticlesConfig
 from ..core.optics import Optics
 from ..core.projections import Projector, phase_ramp, random_angles
-from .artefacts import add_carbon, add_gradient, add_ice
+from . import artefacts, particles
 from .noise import MeasuredNoise, MicroscopeNoise
-from .particles import MARGIN, discs, draw_particles, random_centres, random_clumps
 
 REFERENCE_DOSE = 40.0  # e/Å² to which an SNR belongs
 SETTLING = 3.0  # a drift slows down by exp(-3) over a movie
@@ -42,7 +41,7 @@ class Surroundings:
 class SimulatedMicrograph:
     """image: (h, w) float32 tensor on the CPU, noise of standard deviation 1. shown: (h, w) the same without noise.
     centres_yx: (n, 2) px. angles: (n, 3) rot, tilt, psi in degrees. contaminated: (h, w) bool tensor, ice, carbon and
-    aggregates."""
+    aggregates. noise: its source."""
 
     image: torch.Tensor
     shown: torch.Tensor
@@ -50,6 +49,7 @@ class SimulatedMicrograph:
     angles: np.ndarray
     optics: Optics
     contaminated: torch.Tensor
+    noise: MicroscopeNoise | MeasuredNoise
 
 
 def particle_diameter(density: torch.Tensor, pixel_size: float) -> float:
@@ -93,17 +93,17 @@ def simulate_micrograph(
 
     density: (d, d, d), or Projector, protein positive; a Projector of it is quicker for several micrographs. All is
     computed on its device. pixel_size: Å/px. shape: (h, w), px. count: particles wanted; fewer if they do not fit
-    beside each other, ice and carbon. snr: variance ratio, variance of the particles without noise, within their
-    diameter, over the variance of the noise. diameter_px: px, of the particles."""
+    beside each other, ice and carbon. snr: mean square of the particles without noise, within their diameter, over
+    the variance of the noise; their variance there is a tenth less or so. diameter_px: px, of the particles."""
     projector = density if isinstance(density, Projector) else Projector(density)
     spoils = np.random.default_rng(rng.integers(2**62))  # of their own, so that the rest does not depend on them
     layer, contaminated = _spoiling_layer(shape, diameter_px, surroundings, spoils)
-    clumped = random_clumps(shape, spoils.poisson(surroundings.aggregates), diameter_px, spoils)
-    centres = random_centres(
+    clumped = particles.random_clumps(shape, spoils.poisson(surroundings.aggregates), diameter_px, spoils)
+    centres = particles.random_centres(
         shape,
         count,
         surroundings.minimum_distance * diameter_px,
-        MARGIN * diameter_px,
+        particles.MARGIN * diameter_px,
         rng,
         clumped,
         None if contaminated is None else contaminated.numpy(),
@@ -115,18 +115,18 @@ def simulate_micrograph(
     if len(everywhere):
         both = np.vstack([angles, _angles(len(clumped), surroundings.orientations, spoils)])
         clean = apply_ctf(
-            draw_particles(projector, everywhere, both, shape),
+            particles.draw_particles(projector, everywhere, both, shape),
             pixel_size,
             optics,
             noise.damping(shape, projector.device),
         )
         clean = clean - clean.mean()
-        measured = discs(shape, centres if len(centres) else clumped, diameter_px / 2)
+        measured = particles.discs(shape, centres if len(centres) else clumped, diameter_px / 2)
         shown = clean * -(snr / clean[torch.from_numpy(measured).to(clean.device)].square().mean()).sqrt()
     shown, image = shown.cpu(), (image + shown).cpu()
     if layer is not None:
         shown, image = shown + layer, image + layer
-    ruined = torch.from_numpy(discs(shape, clumped, diameter_px / 2))
+    ruined = torch.from_numpy(particles.discs(shape, clumped, diameter_px / 2))
     return SimulatedMicrograph(
         image if surroundings.dark_protein else -image,
         shown if surroundings.dark_protein else -shown,
@@ -134,6 +134,7 @@ def simulate_micrograph(
         angles,
         optics,
         ruined if contaminated is None else ruined | contaminated,
+        noise,
     )
 
 
@@ -148,16 +149,12 @@ def drift_path(frames: int, drift_px: float, rng: np.random.Generator) -> np.nda
 
 
 def movie(
-    micrograph: SimulatedMicrograph,
-    path: np.ndarray,
-    pixel_size: float,
-    noise: MicroscopeNoise | MeasuredNoise,
-    rng: np.random.Generator,
+    micrograph: SimulatedMicrograph, path: np.ndarray, pixel_size: float, rng: np.random.Generator
 ) -> typing.Iterator[torch.Tensor]:
     """(h, w) frames of a movie whose specimen moves along a path (frames, 2) yx px. Solvent moves with the particles,
     the detector's noise is each frame's own; the sum of all, brought back, is as noisy as it. pixel_size: Å/px."""
     shape = tuple(micrograph.shown.shape)
-    solvent, rest = noise.of_specimen(shape, pixel_size, micrograph.optics, rng)
+    solvent, rest = micrograph.noise.of_specimen(shape, pixel_size, micrograph.optics, rng)
     specimen = torch.fft.rfft2(micrograph.shown + solvent)
     for shift in path:
         moved = torch.fft.irfft2(specimen * phase_ramp(shape, shift[None], "cpu")[0], s=shape)
@@ -183,12 +180,12 @@ def _spoiling_layer(
         return None, None
     layer, contaminated = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
     if film:
-        layer, contaminated = add_carbon(layer, diameter_px, rng)
+        layer, contaminated = artefacts.add_carbon(layer, diameter_px, rng)
     if fragments:
-        layer, ice = add_ice(layer, fragments, diameter_px, rng)
+        layer, ice = artefacts.add_ice(layer, fragments, diameter_px, rng)
         contaminated = contaminated | ice
     if surroundings.gradient:
-        layer = add_gradient(layer, surroundings.gradient, rng)
+        layer = artefacts.add_gradient(layer, surroundings.gradient, rng)
     return layer, contaminated
 
 

@@ -51,23 +51,23 @@ def _optics_of(path: str, changed: int) -> typing.Sequence[micrographs.Optics]:
 
 
 def load_projector(
-    structure: str, pixel_size: float, box: int, device: str | torch.device = "cpu", resolution: float | None = None
+    structure: str, pixel_size: float, box: int, device: str | torch.device = "cpu"
 ) -> tuple[Projector, float, list[str]]:
     """A structure ready to be projected into images. structure: path of a map or model. pixel_size: Å/px, of the
-    images. box: px of the images. resolution: Å, as for load_cube. Returns diameter: Å. sentences: for the user."""
-    density, diameter, notes = load_cube(structure, pixel_size, box, resolution)
+    images. box: px of the images. Returns diameter: Å. sentences: for the user."""
+    density, diameter, notes = load_cube(structure, pixel_size, box)
     return Projector(density.to(device)), diameter, notes
 
 
 def load_cube(
-    structure: str, pixel_size: float, box: int, resolution: float | None = None
+    structure: str, pixel_size: float, box: int, centre: np.ndarray | None = None
 ) -> tuple[torch.Tensor, float, list[str]]:
     """The density of a structure in (box,) * 3 voxels.
 
-    structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. resolution: Å, of the
-    blur given to atoms (twice the pixel size if None). Returns the density, its diameter in Å, and sentences about what
-    was done to it. Raises ValueError if the structure is larger than the box."""
-    density = load_density(structure, pixel_size, resolution)
+    structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. centre: as
+    load_density's. Returns the density, its diameter in Å, and sentences about what was done to it. Raises ValueError
+    if the structure is larger than the box."""
+    density = load_density(structure, pixel_size, centre=centre)
     diameter = particle_diameter(density, pixel_size)
     if diameter > (box - 2) * pixel_size:
         raise ValueError(
@@ -106,18 +106,13 @@ def _box_notes(structure: str, box: int, side: int) -> list[str]:
 
 
 def particle_images(
-    clean: torch.Tensor,
-    optics: typing.Sequence[Optics],
-    pixel_size: float,
-    rng: np.random.Generator,
-    noise: torch.Tensor | None = None,
+    clean: torch.Tensor, optics: typing.Sequence[Optics], pixel_size: float, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Noisy particle images of projections, protein bright, noise of variance 1, (n, box, box). clean: (n, box, box),
-    projections, their scale such that the wanted SNR results (see states.signal_scale). pixel_size: Å/px. noise: (...,
-    r), power of the noise at the rings of fourier.shells, scaled here to variance 1; white noise if None."""
+    """Noisy particle images of projections, protein bright, white noise of variance 1, (n, box, box). clean: (n, box,
+    box), projections, their scale such that the wanted SNR results (see states.signal_scale). pixel_size: Å/px."""
     box = clean.shape[-1]
     seen = torch.fft.rfft2(clean) * ctf_of_optics(optics, box, pixel_size, clean.device)
-    return torch.fft.irfft2(seen, s=(box, box)) + noise_images(len(clean), box, rng, noise, clean.device)
+    return torch.fft.irfft2(seen, s=(box, box)) + noise_images(len(clean), box, rng, device=clean.device)
 
 
 def noise_images(

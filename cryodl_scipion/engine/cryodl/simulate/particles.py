@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Positions of simulated particles, alone and in clumps; and their extraction as in RELION.
-
-Positions of the particles of a varied micrograph: from a few to a crowd, and in clumps."""
+"""Positions of simulated particles, alone, in a crowd and in clumps; and their extraction as in RELION."""
 
 import math
 
@@ -9,9 +7,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from ..core import peaks, projections
 from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
-from ..core.peaks import separate
-from ..core.projections import Projector
 
 CROWDED = 0.35  # of the fields
 
@@ -30,7 +27,7 @@ def particle_positions(
     wanted = max(2, int(fraction * shape[0] * shape[1] / closest**2 * 0.9))
     tried = min((8 if is_crowded else 3) * wanted, 12000)
     proposed = rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (tried, 2))
-    centres = proposed[separate(proposed, closest)][:wanted]
+    centres = proposed[peaks.separate(proposed, closest)][:wanted]
     clumped = [np.zeros((0, 2))]
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(1, 4))):
@@ -77,7 +74,7 @@ def random_centres(
         if blocked is not None:
             new = new[~blocked[tuple(np.rint(new).astype(int).T)]]
         new = new[cKDTree(centres).query(new)[0] >= distance]
-        centres = np.vstack([centres, new[separate(new, distance)][:missing]])
+        centres = np.vstack([centres, new[peaks.separate(new, distance)][:missing]])
     return centres[others:]
 
 
@@ -96,7 +93,7 @@ def random_clumps(shape: tuple[int, ...], count: int, diameter_px: float, rng: n
 
 
 def draw_particles(
-    projector: Projector, centres: np.ndarray, angles: np.ndarray, shape: tuple[int, ...]
+    projector: projections.Projector, centres: np.ndarray, angles: np.ndarray, shape: tuple[int, ...]
 ) -> torch.Tensor:
     """(h, w) sum of the projections at their positions, sub-pixel parts by a phase shift; on the projector's device."""
     d = projector.side

@@ -20,7 +20,7 @@ from ..core.optics import Optics, ctf_of_optics
 from ..core.projections import Projector, projection_memory
 from ..core.volumes import cube_crop
 from ..io.mrc import write_map
-from ..io.structures import available_memory, density_of_atoms, is_model, read_structure
+from ..io.structures import available_memory, density_of_atoms, is_model, mass_and_centre, read_structure
 from .micrographs import particle_diameter
 from .particle_images import load_cube
 
@@ -224,9 +224,10 @@ def load_states(config: SimulateParticlesConfig) -> States:
     if config.domain or config.missing_chains:
         states = _states_of_model(config)
     else:
-        states = [
-            (*load_cube(path, config.pixel_size, config.box), 0.0) for path in (config.structure, *config.structures)
-        ]
+        states = [(*load_cube(config.structure, config.pixel_size, config.box), 0.0)]
+        for path in config.structures:
+            middle = _shared_middle(config.structure, path, states[0][1])
+            states.append((*load_cube(path, config.pixel_size, config.box, centre=middle), 0.0))
     densities, diameters, notes, coordinates = zip(*states)
     return States(
         densities,
@@ -235,6 +236,15 @@ def load_states(config: SimulateParticlesConfig) -> States:
         max(diameters),
         tuple(dict.fromkeys(note for some in notes for note in some)),
     )
+
+
+def _shared_middle(first: str, other: str, diameter: float) -> np.ndarray | None:
+    """(3,) xyz in Å of the first model's middle if another's lies within it: both are in one frame. None: each has its
+    own. diameter: Å, of the first."""
+    if not is_model(first) or not is_model(other):
+        return None
+    middle, its = (mass_and_centre(path)[1] for path in (first, other))
+    return middle if np.linalg.norm(its - middle) < diameter / 2 else None
 
 
 def _probabilities(words: str | None, count: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
+from ..core.fourier import from_middle
 from ..core.optics import Optics
 from ..core.projections import random_angles
 from ..core.volumes import cube_crop
@@ -135,8 +136,7 @@ class SubtomogramSimulator:
 
 def ball(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
     """(box, box, box) bool: within half a diameter of voxel box // 2."""
-    square = (torch.arange(box, device=device) - box // 2).square()
-    return square[:, None, None] + square[:, None] + square <= (diameter_px / 2) ** 2
+    return from_middle(box, 3, device) <= diameter_px / 2
 
 
 def optics_of(config: SimulateSubtomogramsConfig, index: int) -> Optics:

@@ -15,17 +15,20 @@ import torch.nn.functional as F
 from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from ..core.fourier import frequencies
 from ..core.optics import Optics, ctf_of_optics
+from ..core.projections import phase_ramp
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
 REACH_PX = 48  # that strips of one defocus see beyond themselves
 DEFOCUS_STEP = 600.0  # Å of height that a strip of one defocus may span
-# Critical exposure in e/Å² at 300 kV as a function of spatial frequency in 1/Å: Grant & Grigorieff 2015 (eLife
-# 4:e06980)
+# Critical exposure in e/Å² at 300 kV over the frequency in 1/Å: Grant & Grigorieff 2015 (eLife 4:e06980)
 CRITICAL = (0.245, -1.665, 2.81)
 
 
-def exposures(tilts: typing.Sequence[float], dose: float) -> torch.Tensor:
-    """e/Å² that the specimen has seen in the middle of each image; the smallest tilts are taken first."""
+def exposures(tilts: typing.Sequence[float], dose: float, voltage: float = 300.0) -> torch.Tensor:
+    """e/Å² at 300 kV that damage the specimen as what it has seen in the middle of each image; the smallest tilts are
+    taken first. Damage falls as the electrons' squared speed rises: at 200 kV 1.25 times (0.8 of the critical exposure,
+    as in Grant and Grigorieff). dose: e/Å², of all. voltage: kV."""
+    dose *= (1 - (1 + 300 / 511) ** -2) / (1 - (1 + voltage / 511) ** -2)  # 511 keV: the electron's rest energy
     order = sorted(range(len(tilts)), key=lambda i: (abs(tilts[i]), tilts[i]))
     each, seen = dose / len(tilts), torch.zeros(len(tilts))
     seen[order] = (torch.arange(len(tilts)) + 0.5) * each
@@ -33,7 +36,7 @@ def exposures(tilts: typing.Sequence[float], dose: float) -> torch.Tensor:
 
 
 def dose_filter(shape: tuple[int, ...], pixel_size: float, exposure: torch.Tensor) -> torch.Tensor:
-    """(n, h, w // 2 + 1) part of the amplitude that is left after exposures (n,) in e/Å², on the grid of rfft2."""
+    """(n, h, w // 2 + 1) part of the amplitude left after exposures (n,) in e/Å² at 300 kV, on the grid of rfft2."""
     frequency = frequencies(shape, pixel_size, exposure.device).clamp(min=1e-6)
     scale, power, rest = CRITICAL
     return torch.exp(-exposure[:, None, None] / (2 * (scale * frequency**power + rest)))
@@ -89,11 +92,8 @@ def seen_on_slope(
 
 def moved(images: torch.Tensor, shifts_yx: np.ndarray) -> torch.Tensor:
     """Images (n, h, w) moved by shifts (n, 2) px; what leaves on one side comes back on the other."""
-    shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=images.device)
-    y = torch.fft.fftfreq(images.shape[1], device=images.device)[:, None]
-    x = torch.fft.rfftfreq(images.shape[2], device=images.device)
-    phase = -2 * torch.pi * (shifts[:, 0, None, None] * y + shifts[:, 1, None, None] * x)
-    return torch.fft.irfft2(torch.fft.rfft2(images) * torch.polar(torch.ones_like(phase), phase), s=images.shape[1:])
+    ramp = phase_ramp(images.shape[1:], shifts_yx, images.device)
+    return torch.fft.irfft2(torch.fft.rfft2(images) * ramp, s=images.shape[1:])
 
 
 def noise(shape: tuple[int, ...], rng: np.random.Generator, device: torch.device) -> torch.Tensor:

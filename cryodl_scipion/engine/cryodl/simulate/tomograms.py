@@ -203,7 +203,7 @@ def photograph(
     width = image_width(density.shape[0], density.shape[2], tilts)
     images = tilt_images(torch.from_numpy(density).to(device), tilts, width)
     optics = random_defocus(config, rng, *microscope) if config.defocus else None
-    exposure = exposures(tilts, config.dose) if config.dose else None
+    exposure = exposures(tilts, config.dose, *microscope[:1]) if config.dose else None
     for i, tilt in enumerate(tilts):
         seen_for = None if exposure is None else exposure[i : i + 1]
         if config.ctf_gradient and optics is not None:

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..core.fourier import frequencies
+from ..core import fourier, projections
 from ..core.optics import ctf_rfft
-from ..core.projections import Projector, random_angles
 from .artefacts import add_carbon, add_ice, add_some_dirt, as_recorded, film_texture, smooth_noise
 from .particles import CROWDED, far, particle_positions
 
@@ -91,11 +90,11 @@ def project_views(density: torch.Tensor, zoom: float, count: int, rng: np.random
     if abs(zoom - 1) > 0.02:
         shape = [max(12, 2 * int(round(n * zoom / 2))) for n in density.shape]
         density = F.interpolate(density[None, None], size=shape, mode="trilinear", align_corners=False)[0, 0]
-    angles = random_angles(count, rng)
+    angles = projections.random_angles(count, rng)
     if rng.random() < 0.25:  # preferred orientations
         tilt = math.degrees(math.acos(rng.uniform(-1, 1)))
         angles[:, 1] = np.where(rng.random(count) < 0.7, np.clip(rng.normal(tilt, 12, count), 0, 180), angles[:, 1])
-    return Projector(density).project(angles)
+    return projections.Projector(density).project(angles)
 
 
 def paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
@@ -183,7 +182,7 @@ def exposure(
         float(rng.choice([2.7, 0.01, 2.0])),
         contrast,
     )
-    frequency = frequencies(shape, pixel_size)
+    frequency = fourier.frequencies(shape, pixel_size)
     transfer = transfer * torch.exp(-(frequency**2) * float(rng.uniform(0, 300)) / 4)
     snr = float(np.exp(rng.uniform(*np.log(snr_range))))
     solvent = float(rng.uniform(0, 0.8))

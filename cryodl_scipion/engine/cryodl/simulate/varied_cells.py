@@ -11,10 +11,8 @@ import torch
 
 from ..contract.tomograms.simulating import SimulateTomogramsConfig
 from ..core.fourier import frequencies
-from . import cells
-from .artefacts import smooth_noise
+from . import artefacts, cells, tilt_series
 from .cells import Bilayer
-from .tilt_series import tilt_angles
 from .tomograms import Appearance, Particle, fill_cell, photograph, reconstruct_tomogram
 
 FEATURES = ("membrane", "ribosome", "microtubule", "filament")  # labels 1 to 4 of a varied cell
@@ -49,7 +47,7 @@ def random_cell(
         config = dataclasses.replace(config, vesicles=0, membranes=0, microtubules=0, filaments=0, crowding=0.0)
         particles, copies = [], []
     cell, _, _ = fill_cell(config, particles, copies, rng, appearance)
-    tilts, voltage = tilt_angles(config), float(rng.choice([300.0, 300.0, 200.0]))
+    tilts, voltage = tilt_series.tilt_angles(config), float(rng.choice([300.0, 300.0, 200.0]))
     amplitude_contrast = 0.9 if rng.random() < 0.08 else float(rng.uniform(0.07, 0.2))
     device = device or torch.device("cpu")
     images = photograph(cell.density, config, tilts, rng, device, (voltage, amplitude_contrast))
@@ -107,24 +105,27 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
     """Looks of what is no structure, another for each membrane."""
     microtubule, filament = cells.MICROTUBULE, cells.FILAMENT
     strands = int(rng.choice([13, 13, 13, 11, 12, 14, 15]))
-    microtubule = dataclasses.replace(
-        microtubule,
-        strands=strands,
-        at=microtubule.at * strands / 13,
-        radius=microtubule.radius + microtubule.at * (strands / 13 - 1),
-        helical_rise=3 * 40 / strands,
-        volume=microtubule.volume * rng.uniform(0.7, 1.3),
-        bend=rng.uniform(0.1, 0.8),
+    return Appearance(
+        lambda: random_bilayer(rng),
+        dataclasses.replace(
+            microtubule,
+            strands=strands,
+            at=microtubule.at * strands / 13,
+            radius=microtubule.radius + microtubule.at * (strands / 13 - 1),
+            helical_rise=3 * 40 / strands,
+            volume=microtubule.volume * rng.uniform(0.7, 1.3),
+            bend=rng.uniform(0.1, 0.8),
+        ),
+        dataclasses.replace(
+            filament,
+            rise=filament.rise * rng.uniform(0.9, 1.2),
+            at=filament.at * rng.uniform(0.7, 1.3),
+            sigma=filament.sigma * rng.uniform(0.85, 1.2),
+            volume=filament.volume * rng.uniform(0.7, 1.5),
+            bend=rng.uniform(0.2, 1.6),
+        ),
+        FEW_TRIES,
     )
-    filament = dataclasses.replace(
-        filament,
-        rise=filament.rise * rng.uniform(0.9, 1.2),
-        at=filament.at * rng.uniform(0.7, 1.3),
-        sigma=filament.sigma * rng.uniform(0.85, 1.2),
-        volume=filament.volume * rng.uniform(0.7, 1.5),
-        bend=rng.uniform(0.2, 1.6),
-    )
-    return Appearance(lambda: random_bilayer(rng), microtubule, filament, FEW_TRIES)
 
 
 def random_bilayer(rng: np.random.Generator) -> Bilayer:
@@ -159,6 +160,6 @@ def varied_filter(volume: torch.Tensor, pixel_size: float, rng: np.random.Genera
     result = torch.fft.irfftn(torch.fft.rfftn(volume) * kept, s=volume.shape)
     result = result / result.std().clamp(min=1e-9)
     if rng.random() < 0.3:  # ice of uneven thickness
-        ground = smooth_noise(volume.shape[1:], rng.uniform(30, 120), rng).to(volume.device)
+        ground = artefacts.smooth_noise(volume.shape[1:], rng.uniform(30, 120), rng).to(volume.device)
         result = result + rng.uniform(0, 0.7) * ground / ground.std().clamp(min=1e-9)
     return result

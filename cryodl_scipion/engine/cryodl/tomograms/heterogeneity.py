@@ -28,7 +28,7 @@ from ..latent.record import MapWriter, Outcome, Start, fit_linear, linear_motion
 from ..reconstruction.halves import soft_sphere, split_halves
 from .classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 from .subtomograms.averages import half_averages
-from .subtomograms.observed import CHUNK_VOXELS, particle_sphere
+from .subtomograms.observed import CHUNK_VOXELS, around_particle
 
 # Standard deviations of the errors before they are learned: rotations about x, y and z, radians; shifts along z, y and
 # x, px of the working volumes; contrast; damping by the second and fourth power of the frequency, fractions.
@@ -78,7 +78,11 @@ def load_subtomogram_coefficients(
     sign = -1.0 if contrast == "dark" else 1.0
     for start in range(0, len(subtomograms), step):
         rows = np.arange(start, min(start + step, len(subtomograms)))
-        values = sign * ball.of_volumes(_volumes(subtomograms, rows, diameter)).numpy() * box**1.5
+        volumes = subtomograms.volumes(rows)
+        mean, width = around_particle(volumes, diameter / subtomograms.pixel_size)
+        # divided by sums of CTF² their variance stays: the coefficients of the smallest sums dominate it
+        volumes = sign * (volumes - mean) / (1 if subtomograms.multiplied else width)
+        values = ball.of_volumes(volumes).numpy() * box**1.5
         weights = ball.on_grid(subtomograms.sums(rows)).numpy()
         weights = weights * (weights > FAINTEST * weights.max(1, keepdims=True))
         if subtomograms.wedged:
@@ -131,25 +135,6 @@ def _direction_ranges(coefficients: Observations) -> np.ndarray:
     tilt = np.minimum((np.degrees(np.arctan2(z, x)) + 90) / 180 * TILTS, TILTS - 1).astype(int)
     part = np.minimum(PARTS * far / far[-1], PARTS - 1).astype(int)
     return (part * TILTS + tilt) * DIRECTIONS + np.minimum(DIRECTIONS * np.abs(y) / far, DIRECTIONS - 1).astype(int)
-
-
-def weigh_directions(coefficients: Observations, gain: np.ndarray) -> None:
-    """Write gains of gains_of_directions into the transfer of the coefficients' files."""
-    factor = gain[_direction_ranges(coefficients)].astype(np.float32)
-    for rows in np.array_split(np.arange(len(coefficients)), max(1, len(coefficients) // 64)):
-        coefficients.files[1][rows] *= factor
-
-
-def _volumes(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:
-    """(m, box, box, box) volumes of mean 0 and variance 1 outside of the particle; those that were divided by their
-    sums of CTF² keep their variance, which the coefficients of the smallest sums dominate."""
-    volumes = subtomograms.volumes(rows)
-    outside = particle_sphere(subtomograms.box, diameter / subtomograms.pixel_size) < 0.5
-    if not outside.any():  # the box is no larger than the particle
-        outside = torch.ones_like(outside)
-    around = volumes[:, outside]
-    volumes = volumes - around.mean(1)[:, None, None, None]
-    return volumes if subtomograms.multiplied else volumes / around.std(1).clamp(min=1e-12)[:, None, None, None]
 
 
 PIXELS = 4.0  # in the finest detail, where none is asked for
@@ -277,7 +262,9 @@ def fit_subtomograms(
     else:
         doing("refining the orientations")
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
-        weigh_directions(coefficients, gains_of_directions(setting, mean, coarse))
+        gain = gains_of_directions(setting, mean, coarse)[_direction_ranges(coefficients)].astype(np.float32)
+        for rows in np.array_split(np.arange(len(coefficients)), max(1, len(coefficients) // 64)):
+            coefficients.files[1][rows] *= gain  # of the transfer
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
         if len(np.unique(image)) == len(image):  # not expanded
             notes += masks.symmetry_notes(torch.from_numpy(mean), f"The mean of {config.particles}", "subtomograms")

@@ -60,6 +60,18 @@ def test_a_map_that_the_network_does_not_change_keeps_its_grid_and_its_values(tm
     np.testing.assert_allclose(improved, np.minimum(volume.data, top), atol=0.04 * volume.data.max())
 
 
+@pytest.mark.parametrize("offset", [-0.05, 0.4])
+def test_the_level_of_the_solvent_does_not_matter(tmp_path, offset):
+    atoms = read_atoms(helix(tmp_path / "a.pdb", 20))
+    grid = empty_grid((60, 60, 60), (1.5, 1.5, 1.5))
+    noise = np.random.default_rng(0).normal(size=grid.data.shape).astype(np.float32)
+    data = model_density(atoms, grid, 2.5)
+    data += 0.01 * data.max() * noise
+    improver = Improver(dict(network="fast", working_pixel_size=1.0), Identity(), torch.device("cpu"))
+    found = [improver.improve(dataclasses.replace(grid, data=data + x * data.max())) for x in (0, offset)]
+    np.testing.assert_allclose(found[1], found[0], atol=0.005 * data.max())
+
+
 def test_a_map_moved_by_whole_voxels_gives_the_moved_result_of_the_shipped_network():
     rng = np.random.default_rng(0)
     data = np.zeros((56, 56, 56), np.float32)

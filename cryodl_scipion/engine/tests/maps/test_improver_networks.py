@@ -92,7 +92,7 @@ def test_ssim_loss_by_hand():
     assert float(ssim_loss(x, x)) == pytest.approx(0, abs=1e-6)
     assert float(ssim_loss(x, -x)) == pytest.approx(2, abs=1e-3)  # covariance -1, variances 1
     assert float(ssim_loss(x, 3 * x)) == pytest.approx(1 - 6 / 10, abs=1e-3)
-    assert float(distance(x, x + 1, 0.0)) == pytest.approx(0.5)
+    assert float(distance(x, x + 1)) == pytest.approx(0.5)
 
 
 def test_the_loss_of_shells_is_the_fsc_whatever_filter_was_applied():

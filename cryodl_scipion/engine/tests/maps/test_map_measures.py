@@ -222,6 +222,19 @@ def test_a_map_of_the_model_resolves_all_and_noise_nothing(atoms):
     assert metrics["fsc05_unmasked_angstrom"] is None or metrics["fsc05_unmasked_angstrom"] > 15
 
 
+@pytest.mark.parametrize("offset", [-0.1, 0.5])
+def test_the_level_of_the_solvent_changes_no_measure(atoms, offset):
+    volume = with_b(atoms, 60)
+    data = volume.data + 0.02 * volume.data.max() * np.random.default_rng(0).normal(size=volume.data.shape)
+    plain, moved = (
+        measure_map(dataclasses.replace(volume, data=(data + x * data.max()).astype(np.float32)), reference)[0]
+        for reference in [reference_for(volume, atoms)]
+        for x in (0, offset)
+    )
+    for name in ("fsc05_angstrom", "fsc0143_angstrom", "q_score", "local_correlation"):
+        assert moved[name] == pytest.approx(plain[name], rel=0.01), name
+
+
 def test_atoms_outside_of_the_map_do_not_count_in_the_means_of_their_chains(atoms):
     volume = with_b(atoms, 10)
     whole = measure_map(volume, reference_for(volume, atoms))[0]
@@ -268,6 +281,18 @@ def test_missing_false_and_renamed_residues_are_counted(tmp_path, atoms):
     assert metrics["false_residues"] == 3 and metrics["chains"] == {"B": 1.0}
     far = dataclasses.replace(part, xyz=part.xyz + 100)
     assert compare_chains(far, atoms)[0]["rmsd_angstrom"] is None
+
+
+def test_a_phosphorus_of_a_ligand_is_no_residue(tmp_path, atoms):
+    path, line = (
+        helix(tmp_path / "a.pdb"),
+        "HETATM  900 {:4s} {:3s} A {:3d}      30.000  10.000  10.000  1.00 20.00           {}\n",
+    )
+    rows = [(" P", "PO4", 201, "P"), (" P", "POV", 202, "P"), (" P", "FAD", 203, "P"), (" C1'", "FAD", 203, "C")]
+    rows += [(" P", "A", 204, "P"), (" P", "5MC", 205, "P"), (" C1'", "5MC", 205, "C")]  # nucleotides
+    path.write_text("".join(line.format(*row) for row in rows) + path.read_text().replace("END", ""))
+    metrics, _ = compare_chains(atoms, read_atoms(path))
+    assert (metrics["reference_residues"], metrics["matched"]) == (14, 12)
 
 
 def test_as_many_residues_match_as_can_even_in_long_chains():

@@ -324,6 +324,15 @@ def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
     assert all((s == scores[0]).all() for s in scores)
 
 
+def test_where_later_micrographs_may_be_scored_otherwise_it_is_told(general, monkeypatch):
+    from cryodl.micrographs.pickers.predict import Picker
+
+    inner = Picker.candidates
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: [x[::10] for x in inner(self, *a)])
+    assert run(general) == 0  # 24 candidates
+    assert any("fewer than 40 candidates" in said for said in Result.read(general / "result.json").warnings)
+
+
 def test_what_is_found_again_in_the_turned_micrograph_agrees(general, monkeypatch):
     """Spots of a micrograph that is no square, each with its score: turned, they lie elsewhere, and are the same."""
     from cryodl.micrographs.pickers.predict import Picker

@@ -141,6 +141,15 @@ def test_a_micrograph_without_a_list_of_picks_is_named_and_not_taken_for_empty(m
     assert result.outputs["metrics"]["ice"]["reason"] == "particles could not be measured"
 
 
+def test_numbers_of_earlier_picks_do_not_stay(mics):
+    assert assess(mics, "--coordinates", str(mics / "picks")) == 0 and table(mics)["ice"]["particles"] == "2"
+    (mics / "picks/ice.star").unlink()
+    assert assess(mics, "--coordinates", str(mics / "picks"), "--minimum-particles", "1") == 0
+    assert outputs(mics)["metrics"]["ice"]["reason"] == "particles could not be measured"
+    assert assess(mics) == 0
+    assert [(row["particles"], row["mean_score"]) for row in table(mics).values()] == [("", ""), ("", "")]
+
+
 def test_picks_without_scores_have_no_mean_score(mics):
     write_star(mics / "picks/ice.star", [[5, 5], [50, 50]])
     assert assess(mics, "--coordinates", str(mics / "picks")) == 0

@@ -213,6 +213,13 @@ def test_a_stopped_run_starts_anew_and_a_finished_one_is_not_replaced(picks, cap
     assert "exists already" in capsys.readouterr().err and (picks / "out/m1.star").read_bytes() == before
 
 
+def test_the_result_may_lie_in_the_folder_that_the_command_makes(picks):
+    result = ("--result", str(picks / "out/result.json"))
+    assert consensus(picks, "--pixel-size", "0", *result) == 2 and (picks / "out/failure.json").exists()
+    assert consensus(picks, *result) == 0 and Result.read(picks / "out/result.json").outputs["picks"] == 2
+    assert not (picks / "out/failure.json").exists()
+
+
 @pytest.mark.parametrize(
     "more, words",
     [

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from picking import outputs, pick
-from synthetic import blob_project, write_mrc, write_untrained_model
+from synthetic import blob_micrograph, blob_project, write_mrc, write_untrained_model
 
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks
@@ -101,6 +101,23 @@ def test_a_general_model_finds_bright_protein_and_says_so(bright, monkeypatch, c
         in capsys.readouterr().out
     )
     assert outputs(bright)["picks"] == 30
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_dirt_is_as_dark_or_bright_as_protein_where_micrographs_are_asked_too(tmp_path, sign):
+    """The first of two equal micrographs is asked for the scores, the second is picked alone later."""
+    (tmp_path / "mics").mkdir()
+    image, _ = blob_micrograph((600, 600), contrast=1.0)
+    y, x = np.mgrid[:600, :600]
+    for centre in ((150, 200), (400, 350), (300, 480)):
+        image -= 12 * ((y - centre[0]) ** 2 + (x - centre[1]) ** 2 < 30**2)
+    found = []
+    for name in ("first", "second"):
+        write_mrc(tmp_path / f"mics/{name}.mrc", np.float32(sign) * image)
+        more = ["--model", "general", "--keep-diameter", "--contrast", "dark" if sign > 0 else "bright"]
+        assert general(tmp_path, *more) == 0
+        found.append(read_coordinates(tmp_path / f"out/candidates/{name}.star")[name])
+    assert len(found[0][0]) and all(np.array_equal(*both) for both in zip(*found))
 
 
 def test_later_batches_take_the_first_ones_contrast_and_may_not_have_another(bright, monkeypatch, capsys):

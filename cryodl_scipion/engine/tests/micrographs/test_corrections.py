@@ -11,6 +11,7 @@ from synthetic import blob_project, write_mrc
 from cryodl.contract import AutoPickConfig, PickConfig, TrainPickerConfig, read_card
 from cryodl.io.coordinates import write_coordinates
 from cryodl.learning.run_training import _schedule
+from cryodl.micrographs.byhand.questions import ANSWERS
 from cryodl.micrographs.byhand.session import HandSession
 from cryodl.micrographs.byhand.store import FROM_CLASSES, HandPicks, Pick, is_corrected, read_corrections
 from cryodl.micrographs.commands import train_picker
@@ -64,6 +65,16 @@ def test_certain_picks_teach_and_some_unconfirmed_ones_beside_them(project):
     assert "1 removed picks as background" in said[0]
     (image,) = load_labels([item], picker_method("unet"), config)[1]
     assert len(image.certain) == 5 and len(image.machine) == 2 and len(image.positives) == 7
+
+
+def test_answers_to_all_questions_are_no_complete_labels(project):
+    """Nobody looked for missed particles, even where every pick was asked about."""
+    HandPicks(str(project / "answers"), ["a"]).write("a", [Pick(*position) for position in ADDED], [])
+    (project / "answers" / ANSWERS).write_text("{}")
+    asked = dataclasses.replace(config_of(project), coordinates=str(project / "answers"))
+    config, said = with_corrections(asked)
+    assert config.labels == "boxes" and "has answers to questions: 5 confirmed picks" in said[0]
+    assert rows(match_labels(config)[0].positives) == sorted(ADDED)
 
 
 def test_no_more_unconfirmed_picks_teach_than_two_for_each_correction(project):

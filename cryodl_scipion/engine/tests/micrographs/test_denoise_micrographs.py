@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl denoise-micrographs`: what it writes, what it skips, what it does not do twice, and that it denoises."""
 
+import dataclasses
 import json
 
 import mrcfile
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from synthetic import blob_micrograph, correlation, write_mrc, write_untrained_model
 
-from cryodl.contract import Failure, Result, check_model
+from cryodl.contract import DenoiseMicrographsConfig, Failure, Result, check_model
+from cryodl.micrographs.denoise.agreement import micrograph_sources
 from cryodl.running.cli import main
 
 SHAPE = (256, 320)
@@ -133,9 +135,14 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
         (halves(tmp_path), 4, "another kind of input"),
         ([], 3, "another pixel size"),
         (["--resolution", "12"], 4, "resolution of 8 Å, and --resolution is 12"),
+        (["--training-micrographs", "1"], 4, "another training (--method, --steps, --training-micrographs)"),
     ):
         assert denoise(tmp_path, *arguments, pixel_size=pixel_size) == 2
         assert words in Failure.read(tmp_path / "failure.json").message
+    record = json.loads((tmp_path / "out/denoise.json").read_text())
+    del record["training"]  # as 0.1.0 wrote it
+    (tmp_path / "out/denoise.json").write_text(json.dumps(record))
+    assert denoise(tmp_path, "--training-micrographs", "1") == 0
 
 
 def test_halves_of_another_size_are_no_halves(tmp_path):
@@ -144,6 +151,23 @@ def test_halves_of_another_size_are_no_halves(tmp_path):
     assert denoise(tmp_path, *halves(tmp_path)) == 0
     (skipped,) = Result.read(tmp_path / "result.json").skipped
     assert skipped.item == "mic1" and "320 x 256 px and 320 x 200 px" in skipped.reason
+
+
+def test_averages_belong_to_the_micrographs_of_their_names_however_files_are_sorted(tmp_path, monkeypatch):
+    """Sorted, a_10_EVN.mrc comes before a_1_EVN.mrc, and a_1.mrc before a_10.mrc."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a_1", "a_2", "a_10"):
+        for file in (name, f"{name}_EVN", f"{name}_ODD"):
+            (tmp_path / f"{file}.mrc").touch()
+    halves = dict(even=("*_EVN.mrc",), odd=("a_10_ODD.mrc", "a_2_ODD.mrc", "a_1_ODD.mrc"))
+    config = DenoiseMicrographsConfig(("a_1.mrc", "a_10.mrc", "a_2.mrc"), 1.0, "out", **halves)
+    for source in micrograph_sources(config, ()):
+        assert source.paths == (f"{source.name}_EVN.mrc", f"{source.name}_ODD.mrc")
+    in_order = micrograph_sources(config, ("x", "y", "z"))  # names that were given say nothing of files
+    assert [source.paths[1] for source in in_order] == list(halves["odd"])
+    with pytest.raises(ValueError, match="a_2 of the micrographs, a_3_ODD of the averages"):
+        (tmp_path / "a_2_ODD.mrc").rename("a_3_ODD.mrc")
+        micrograph_sources(dataclasses.replace(config, odd=("*_ODD.mrc",)), ())
 
 
 @pytest.mark.slow

@@ -59,6 +59,20 @@ def test_the_tolerance_is_in_radii(lists):
     assert pick_metrics(config(lists, tolerance=0.15))["true_positives"] == 2  # 1.5 px: the pick 2 px away is out
 
 
+def test_without_a_threshold_log_odds_below_0_count_and_candidates_always(lists):
+    """Topaz writes log odds: its own threshold is -6."""
+    all_of_them = pick_metrics(config(lists))
+    path = lists / "picks/a_autopick.star"
+    write_coordinates(path, [[10, 10], [50, 52], [90, 90], [120, 20]], [1.9, -0.2, -3.0, -5.8])
+    metrics = pick_metrics(config(lists))
+    assert metrics["threshold"] == -5.8
+    assert all(
+        metrics[key] == all_of_them[key] for key in ("precision", "recall", "f1", "picks", "micrographs_without_picks")
+    )
+    assert pick_metrics(config(lists, threshold=0.0))["picks"] == 1
+    assert pick_metrics(config(lists, threshold=0.0), str(lists / "picks"))["picks"] == 4
+
+
 def test_the_threshold_leaves_low_picks_out_of_f1_only(lists):
     metrics = pick_metrics(config(lists, threshold=0.75))
     assert metrics["picks"] == 2 and metrics["precision"] == 1.0 and metrics["average_precision"] == pytest.approx(0.6)

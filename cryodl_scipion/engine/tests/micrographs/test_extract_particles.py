@@ -76,6 +76,37 @@ def test_without_a_diameter_the_one_that_the_picks_were_made_with_is_taken(data,
     assert "must be wider than the particle" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "record, stated, said",
+    [
+        (dict(contrast="bright"), "dark", True),
+        (dict(contrast="bright"), "bright", False),
+        (dict(contrast="dark"), "bright", True),
+        (dict(contrast="bright", assumed=True), "dark", False),
+        (dict(contrast=None), "dark", False),
+    ],
+)
+def test_another_contrast_than_that_of_the_picks_is_warned_of(data, record, stated, said):
+    """Here, and where RELION's command for the extraction is printed."""
+    (data / "picks/pick.json").write_text(json.dumps(record))
+    assert extract("particles.star", "--contrast", stated) == 0
+    words = f"are of {record['contrast']} protein, and Contrast (--contrast) is {stated}"
+    assert any(words in warning for warning in Result.read("result.json").warnings) is said
+    told = ["export-relion", "--coordinates", "picks", "--micrographs", "mics/*.mrc", "--pixel-size", "4"]
+    told += ["--particle-diameter", "100", "--contrast", stated, "--output", "exported", "--result", "result.json"]
+    assert main(told) == 0
+    assert any(words in warning for warning in Result.read("result.json").warnings) is said
+
+
+@pytest.mark.parametrize("of_picks, said", [(8.0, True), (2.0, True), (4.2, False)])
+def test_the_pixel_size_that_was_picked_at_tells_another_binning(data, of_picks, said):
+    """Of picks on binned micrographs none lies outside of the others."""
+    (data / "picks/pick.json").write_text(json.dumps(dict(pixel_size=of_picks)))
+    assert extract() == 0
+    warnings = Result.read("result.json").warnings
+    assert any(f"micrographs of {of_picks:g} Å/px, and Pixel size" in one for one in warnings) is said
+
+
 def test_picks_of_another_binning_are_warned_of_and_a_broken_ctf_file_leaves_nothing(data, capsys):
     for number in (1, 2):
         write_coordinates(f"picks/m{number}.star", 2 * PLACES, np.linspace(0.9, 0.6, 4))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Filaments: simulated ones lie where they are said to lie, traced ones follow them, segments suit RELION."""
 
-import contextlib
 import json
 
 import mrcfile
@@ -199,12 +198,15 @@ def test_filaments_of_a_micrograph_that_is_gone_stay(micrograph, tmp_path):
     first, second = tmp_path / "a.mrc", tmp_path / "b.mrc"
     for copy in (first, second):
         copy.write_bytes(micrograph[0].read_bytes())
-    values = dict(micrographs=(str(first), str(second)), pixel_size=5.0, filament_diameter=200.0, pictures=0)
-    before = pick_filaments(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
+    values = dict(micrographs=(str(first), str(second)), pixel_size=5.0, filament_diameter=200.0, pictures=2)
+    run = lambda: (
+        pick_filaments(PickFilamentsConfig(output=str(tmp_path / "picks"), **values), names=("a", "b")).outputs
+    )
+    before = run()
     first.unlink()
-    with contextlib.suppress(FileNotFoundError):  # the missing file may be told
-        pick_filaments(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
-    assert (tmp_path / "picks" / "a.star").exists() and before.outputs["counts"]["a"]
+    after = run()
+    assert (tmp_path / "picks" / "a.star").exists() and before["counts"] == after["counts"] and after["counts"]["a"]
+    assert sorted(before["pictures"]) == ["a", "b"] and sorted(after["pictures"]) == ["b"]
 
 
 def test_a_bad_micrograph_is_skipped_and_named(micrograph, tmp_path):

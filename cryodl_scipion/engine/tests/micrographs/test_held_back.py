@@ -226,15 +226,16 @@ def test_ranks_count_the_candidates_that_score_higher(monkeypatch):
     assert task.box_ranks([image])[0].tolist() == [4, 4, 4], "a network that tells nothing apart ranks nothing high"
 
 
-@pytest.mark.parametrize("boxes, elsewhere", [("063", False), ("064", True)])
-def test_the_shipped_model_learns_nothing_from_boxes_of_another_real_micrograph(tmp_path, boxes, elsewhere):
+@pytest.mark.parametrize("boxes, elsewhere, contrast", [("063", False, "dark"), ("064", True, "bright")])
+def test_the_shipped_model_learns_nothing_from_boxes_of_another_real_micrograph(tmp_path, boxes, elsewhere, contrast):
     demo = Path(__file__).parents[4] / "data" / "demo"
     yx, _ = read_coordinates(demo / "coordinates" / f"{boxes}.star")[boxes]
     write_star(tmp_path / "063.star", yx[:20])
     told = ["--pixel-size", "5.36", "--particle-diameter", "300", "--labels", "boxes", "--start-from", "general"]
     files = dict(coordinates="063.star", micrographs=[str(demo / "micrographs" / "063.mrc")])
-    assert train(tmp_path, *told, **files) == 0
+    assert train(tmp_path, *told, "--contrast", contrast, **files) == 0
     result = Result.read(tmp_path / "result.json")
+    assert result.outputs["contrast"] == json.loads((tmp_path / "model/card.json").read_text())["contrast"] == contrast
     assert any("nothing was learnt" in said for said in result.warnings) is elsewhere
     assert ("as it is" in result.outputs["stop_reason"]) or not elsewhere
 

@@ -32,6 +32,19 @@ def test_labels_find_their_micrographs(tmp_path):
         assert negatives.shape == (0, 2)
 
 
+def test_copies_of_labels_teach_and_judge_once(tmp_path):
+    """Two files of one pick's particles joined, say; copies would also halve the distance between picks."""
+    ground_truth = blob_project(tmp_path)
+    for name, yx in ground_truth:
+        write_star(tmp_path / f"coordinates/{name}.star", np.concatenate([yx, yx[::3] + 0.4]))
+    said = []
+    items = match_labels(config(tmp_path), said.append)
+    for item, (_, yx) in zip(items, ground_truth, strict=True):
+        assert np.allclose(item.positives, yx, atol=1e-3)
+    copies = sum(len(yx[::3]) for _, yx in ground_truth)
+    assert said == [f"{copies} labels at the place of another one of its kind: left out."]
+
+
 def shifted_particles(path, of):
     """A STAR file of particles that were extracted 3 px below and 2 px left of where they are, with the shifts.
     of: [(micrograph, yx)]."""

@@ -112,6 +112,8 @@ def test_bright_protein_is_the_negative_of_dark(project, tmp_path):
     )
     chance = pick(project[0], tmp_path / "all", threshold=0.1, contrast="bright", particle_diameter=110.0)
     assert any("are chance, assuming bright" in w and "Check the contrast" in w for w in chance.warnings)
+    wide = pick(project[0], tmp_path / "all", threshold=0.1, contrast="bright", particle_diameter=110.0, border=1e4)
+    assert chance.outputs["expected_false_picks"] > 0 == wide.outputs["expected_false_picks"] == wide.outputs["picks"]
 
 
 def test_scores_are_those_of_every_template_though_few_images_are_compared(project):

@@ -15,6 +15,17 @@ def test_the_first_micrographs_get_pictures(project):
     assert [p.name for p in (project / "out/pictures").iterdir()] == ["mic0.png"]
     assert pick(project, "--threshold", "0.6", "--pictures", "5") == 0, "micrographs that were picked before, too"
     assert sorted(outputs(project).pictures) == ["mic0", "mic1"]
+    assert pick(project, "--threshold", "0.7", "--pictures", "1") == 0, "no picture of earlier picks stays"
+    assert [p.name for p in (project / "out/pictures").iterdir()] == ["mic0.png"]
+
+
+def test_a_micrograph_that_is_gone_since_it_was_picked_has_no_picture(project):
+    files = ["--micrographs", str(project / "list.txt"), "--pictures", "5"]
+    (project / "list.txt").write_text("".join(f"{project}/mics/mic{number}.mrc\n" for number in (0, 1)))
+    assert pick(project, *files) == 0 and sorted(outputs(project).pictures) == ["mic0", "mic1"]
+    (project / "mics/mic0.mrc").unlink()
+    assert pick(project, *files) == 0
+    assert list(outputs(project).pictures) == ["mic1"] and sorted(outputs(project).counts) == ["mic0", "mic1"]
 
 
 def test_no_pictures_leave_no_folder(project):

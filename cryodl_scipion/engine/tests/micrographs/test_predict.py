@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from synthetic import blob_micrograph, gaussian_blobs
 
 from cryodl.core.geometry import inside
-from cryodl.learning.inference import is_out_of_memory
+from cryodl.io.memory import is_memory_error
 from cryodl.micrographs.normalize import Prepared
 from cryodl.micrographs.pickers.heatmap import HeatmapPicker
 from cryodl.micrographs.pickers.predict import Picker, check_particle_fits, working_factor
@@ -192,7 +192,7 @@ def test_memory_that_never_suffices_and_other_errors_are_not_hidden():
         candidates(picker(TooLarge(RuntimeError("can't allocate memory"), 0)), image, 4.0, 120.0)
     with pytest.raises(RuntimeError, match="shape"):
         candidates(picker(TooLarge(RuntimeError("mismatch of shape"), 0)), image, 4.0, 120.0)
-    assert not is_out_of_memory(ValueError("memory lane"))
+    assert not is_memory_error(ValueError("memory lane"))
 
 
 def test_the_working_size_follows_from_pixel_size_and_diameter():

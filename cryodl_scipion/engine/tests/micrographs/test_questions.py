@@ -313,6 +313,9 @@ def test_other_questions_in_the_same_folder_and_missing_micrographs_are_refused(
     path.write_text(json.dumps(changed))
     with pytest.raises(ValueError, match="answers other questions"):
         session()
+    (tmp_path / "answers" / ANSWERS).unlink()  # then its picks may be corrected ones
+    with pytest.raises(ValueError, match="no answers; they would be lost"):
+        session()
 
 
 def test_answered_picks_are_in_the_pixels_of_their_file(session, tmp_path):

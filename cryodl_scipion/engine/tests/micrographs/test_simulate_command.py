@@ -229,11 +229,13 @@ def test_a_run_with_other_parameters_begins_anew_and_a_foreign_folder_is_left_al
         (dict(snr_max=0.001), "--snr-max"),
         (dict(maximum_defocus=10), "--maximum-defocus"),
         (dict(count=0), "--count"),
+        (dict(orientations="empty.star"), "empty.star has no angles"),
     ],
 )
 def test_what_cannot_be_simulated_is_said(folder, options, words):
     (folder / "tiltless.star").write_text("\ndata_\n\nloop_\n_rlnAngleRot #1\n1.0\n")
     (folder / "letters.star").write_text(ANGLES + "1 2 3\n1 two 3\n")
+    (folder / "empty.star").write_text(ANGLES)
     write_mrc("zeros.mrc", np.zeros((200, 200), np.float32))
     write_mrc("small.mrc", np.random.default_rng(0).normal(size=(40, 40)).astype(np.float32))
     assert words in simulate("out", 2, **options)
@@ -277,3 +279,17 @@ def test_without_frames_there_is_no_movie_and_micrographs_are_the_same(folder):
     simulate("with", count=1, frames=3)
     assert first.outputs["movies"] is None and not (folder / "sim" / "movies").exists()
     assert np.array_equal(*(mrcfile.read(f"{name}/micrographs/simulated_0001.mrc") for name in ("sim", "with")))
+
+
+def test_a_movie_has_the_noise_of_its_micrograph_and_not_of_another_file(folder):
+    rng, coarse = np.random.default_rng(0), np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256))
+    white = rng.normal(size=(256, 256))
+    smooth = np.fft.irfft2(np.fft.rfft2(white) * np.exp(-((8 * coarse) ** 2)))
+    for name, image in (("white", white), ("smooth", smooth)):
+        write_mrc(f"{name}.mrc", (image / image.std()).astype(np.float32), 4.0)
+    simulate(count=6, frames=4, drift=0, snr=0.001, noise_from=["white.mrc", "smooth.mrc"])
+    power = lambda image: np.abs(np.fft.rfft2(image - image.mean())) ** 2
+    fine = lambda image: power(image)[:, 80:].sum() / power(image).sum() > 0.1
+    images = [mrcfile.read(f"sim/micrographs/simulated_{n:04d}.mrc") for n in range(1, 7)]
+    movies = [mrcfile.read(f"sim/movies/simulated_{n:04d}.mrcs").sum(0, dtype=float) for n in range(1, 7)]
+    assert [fine(one) for one in images] == [fine(one) for one in movies] and len({fine(one) for one in images}) == 2

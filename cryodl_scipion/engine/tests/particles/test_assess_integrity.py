@@ -2,19 +2,26 @@
 """`cryodl assess-integrity` on small particles of which the composition is known."""
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
 import pytest
+import torch
 from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import lopsided_density, write_mrc
 
 from cryodl.contract import Failure, Result
+from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.likelihood.observed import Source
 from cryodl.particles.integrity import assessment
+from cryodl.particles.integrity.candidates import _filtered
+from cryodl.particles.integrity.compositions import simulated
 from cryodl.particles.orientations import explained
 from cryodl.running.cli import main
 
@@ -71,6 +78,22 @@ def assess(code=0, **options):
 
 def right(particles):
     return int((particles.classes == np.repeat([1, 2], EACH)).sum())
+
+
+def test_made_up_particles_of_images_multiplied_by_their_ctf_have_such_noise(mixed):
+    particles = dataclasses.replace(read_particles("both.star"), ctf_state="multiplied")
+    source = Source(particles, 26, "bright", "multiplied", noise=torch.ones(BOX // 2 + 1))
+    candidates = SimpleNamespace(source=source, spread=0.0, gain=torch.ones)
+    made = simulated(candidates, [Projector(torch.zeros(BOX, BOX, BOX))], np.zeros(400, int), np.ones(400))
+    power, ctf = torch.fft.rfft2(made.made).abs().square(), made.ctf(slice(None))
+    assert power[ctf < 0.05].mean() < 0.1 * power[ctf > 0.8].mean()
+
+
+def test_examples_of_flipped_images_are_alike_whether_the_file_says_so_or_not(mixed):
+    particles, rows = read_particles("both.star"), np.arange(4)
+    said = dataclasses.replace(particles, ctf_state="flipped")
+    one, other = (_filtered(Source(p, 26, "bright", "flipped"), rows, np.zeros((4, 2))) for p in (particles, said))
+    assert np.allclose(one, other)
 
 
 def test_particles_with_angles_are_told_apart(mixed):

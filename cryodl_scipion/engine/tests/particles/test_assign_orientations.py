@@ -15,6 +15,8 @@ from synthetic import correlation, lopsided_density, write_mrc
 
 from cryodl.core.symmetry import angular_distance
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.likelihood.observed import Source
+from cryodl.particles.commands.assign_orientations import _with_denoiser
 from cryodl.particles.orientations import assign
 
 
@@ -162,6 +164,13 @@ def test_denoised_images_are_compared_and_the_raw_ones_written(project):
     result = orient(model="model")
     assert result.outputs["count"] == 20 and "The images are the raw ones" in result.summary[2]
     assert read_particles("o.star", need=("raw",)).names == read_particles("p.star").names
+
+
+def test_a_denoiser_is_given_the_ctf_of_images_that_turn_out_to_be_phase_flipped(project):
+    write_untrained_denoiser(project / "model")
+    source = Source(read_particles("p.star"), 26, "bright", "flipped")
+    denoised = _with_denoiser(source, "model", torch.device("cpu"))[0]
+    assert denoised.ctf_state == "flipped" and denoised.particles.ctf(slice(None)).min() >= 0
 
 
 def test_a_denoised_set_is_oriented_with_a_warning(project):

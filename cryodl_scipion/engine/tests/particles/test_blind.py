@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from denoiser_data import run_command
-from particle_data import PIXEL, simulate_particles
+from particle_data import PIXEL, simulate_particles, write_multiplied
 from synthetic import correlation
 
 from cryodl.io.model import find_model
@@ -95,6 +95,8 @@ def test_noise_among_particles_stays_faint_and_a_set_of_noise_comes_out_empty(pr
     result = denoise(output="noise.star")
     assert any("Nothing but noise was found" in warning for warning in result.warnings)
     assert result.outputs["empty"] == COUNT and not read_particles("noise.star").images(slice(None)).any()
+    write_multiplied("m", read_particles("p.star"))
+    assert denoise(particles="m.star", output="multiplied.star").outputs["empty"] == COUNT
 
 
 @pytest.mark.parametrize("contrast", ["auto", "dark"])

@@ -181,6 +181,9 @@ def test_particles_of_another_pixel_size_or_with_a_ctf_are_refused(parts):
     )
     classify(particles="ctf.star", output="with_ctf", classes=4, epochs=1)
     assert "b.star has no CTF, but the run in with_ctf" in assign("b.star", "with_ctf", "one", code=2)
+    tables["optics"]["rlnCtfDataAreCtfPremultiplied"] = [1]  # their scores would be 1.4 times too high
+    write_tables("ctf.star", tables)
+    assert "ctf.star are multiplied by their CTF" in assign("ctf.star", "with_ctf", "one", code=2)
 
 
 def test_particles_are_not_counted_twice(parts):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The parts of the 2-D classification: samples on rings, comparison, averages in parts, splitting."""
 
+import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +11,13 @@ import torch
 from classes2d_data import rotated, shape
 
 from cryodl.contract.class_choice import particle_cut
-from cryodl.core.optics import Optics, ctf_of_optics
+from cryodl.core.optics import Optics, OpticsTable, ctf_of_optics, optics_values
 from cryodl.particles.classes2d import run
 from cryodl.particles.classes2d.averages import FOLDS, ClassBank, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import FIRST_CLASSES, Classification
 from cryodl.particles.classes2d.matching import Detail, References, halves, match
 from cryodl.particles.classes2d.polar import PolarGrid, polar_ctf, polar_ring_power, rotated_yx
-from cryodl.particles.classes2d.results import signal_probabilities
+from cryodl.particles.classes2d.results import MadeNoise, signal_probabilities
 
 GRID = PolarGrid(32, 12, 48, 14.0)
 DETAIL = Detail(rings=12, orders=20, angles=24, reach=2.0, step=1.0, candidates=2)
@@ -100,11 +102,24 @@ def test_ring_power_is_the_mean_square_of_the_samples():
 @pytest.mark.parametrize(
     "state, expected", [("none", lambda c: c), ("flipped", torch.abs), ("multiplied", torch.square)]
 )
-def test_the_ctf_at_the_samples_is_that_of_the_grid(state, expected):
-    whole = ctf_of_optics([OPTICS], 32, 4.0)[0]
-    found = polar_ctf(GRID, [OPTICS], 128.0, state, torch.device("cpu"))[0]
+@pytest.mark.parametrize("more", [{}, dict(b_factor=80.0, scale=0.7)])
+def test_the_ctf_at_the_samples_is_that_of_the_grid(state, expected, more):
+    optics = dataclasses.replace(OPTICS, **more)
+    whole = ctf_of_optics([optics], 32, 4.0)[0]
+    found = polar_ctf(GRID, [optics], 128.0, state, torch.device("cpu"))[0]
     assert float(found[2, 0]) == pytest.approx(float(expected(whole[0, 3])), abs=1e-3)
     assert float(found[4, 24]) == pytest.approx(float(expected(whole[5, 0])), abs=1e-3)
+
+
+@pytest.mark.parametrize("state", ["none", "flipped", "multiplied"])
+def test_made_up_noise_has_the_power_that_the_squared_ctf_gives_it_in_records(state):
+    """The records of multiplied images are those of the raw ones."""
+    table = OpticsTable(optics_values([dataclasses.replace(OPTICS, defocus_u=d, defocus_v=d) for d in (4e3, 1e4, 2e4)]))
+    particles = SimpleNamespace(optics=table, ctf_state=state, box=32, pixel_size=4.0)
+    settings = SimpleNamespace(scale=SimpleNamespace(grid=GRID), particles=particles)
+    made = MadeNoise(settings, np.repeat(np.arange(3), 200), np.random.default_rng(0))
+    ratio = made._samples.abs().square().reshape(3, 200, 12, -1).mean((1, 3)) / made._squared[::200]
+    assert torch.allclose(ratio, torch.ones(3, 12), atol=0.15)
 
 
 def test_a_particle_is_found_in_its_class_with_its_rotation_and_shift():
@@ -161,7 +176,7 @@ def test_the_average_for_a_part_holds_none_of_its_particles():
 class Shapes:
     """Records of 40 images of two shapes, rotated at random, in noise."""
 
-    grid = GRID
+    grid, images = GRID, np.arange(40)
 
     def __init__(self):
         rng = torch.Generator().manual_seed(0)
@@ -225,6 +240,13 @@ def test_mirrored_classes_share_their_images_and_then_part():
     assert not same(after[0], before[0]) and torch.allclose(after[2], before[2], atol=1e-4)
 
 
+def test_copies_of_an_image_are_in_one_part():
+    """An image compared with averages that a copy of it is in would resemble them."""
+    copied = type("Copied", (Shapes,), {"images": np.tile(np.arange(20), 2)})()
+    folds = Classification(copied, 2, 2.0, 0, torch.device("cpu")).folds
+    assert folds[:20].tolist() == folds[20:].tolist() == np.repeat(np.arange(FOLDS), 2).tolist()
+
+
 def test_the_classes_that_are_missed_least_are_given_up():
     work = Classification(Shapes(), 2, 2.0, 0, torch.device("cpu"))
     positions = np.arange(30)  # ten have no class yet
@@ -278,6 +300,13 @@ def test_scores_like_those_of_made_up_noise_have_no_chance_of_signal(seed):
     assert found[3000:3450].min() < 0.02 and np.median(found[:3000]) > 0.99
     kept = found >= particle_cut(found.tolist(), float(found.mean()), 0.02)
     assert kept[:3000].mean() > 0.96 and kept[3000:3450].mean() < 0.05
+
+
+def test_noise_that_classes_are_made_of_scores_higher_than_made_up_noise():
+    rng = np.random.default_rng(0)  # as 400 images at SNR 0.1 did, half of them noise
+    made, scores = rng.normal(4.76, 0.53, 500), np.r_[rng.normal(11.6, 3, 200).clip(6.5), rng.normal(5.43, 0.77, 200)]
+    own, others = (signal_probabilities(scores, made, own=own) for own in (True, False))
+    assert own[200:].mean() < 0.4 < 0.5 < others[200:].mean() and own[:200].mean() > 0.95
 
 
 def test_settled_classes_end_with_the_fourth_pass_of_the_last_level_and_others_with_the_last_one():

@@ -13,9 +13,10 @@ from classes2d_data import BOX, PIXEL, classify, purity, with_junk, write_shapes
 from sklearn.metrics import roc_auc_score
 
 from cryodl.contract import Classify2DConfig, Result
-from cryodl.io.particle_sets import read_particles
+from cryodl.io.particle_sets import StackWriter, read_particles
 from cryodl.io.star import read_tables, write_tables
 from cryodl.particles.classes2d import run as runs
+from cryodl.particles.classes2d.averages import average_classes
 from cryodl.particles.classes2d.records import class_settings, load_or_make
 from cryodl.particles.commands import classify_2d as commands
 from cryodl.running.cli import main
@@ -221,6 +222,33 @@ def test_phase_flipped_images_are_told_from_others(folder):
     tables["particles"]["rlnDefocusU"] = tables["particles"]["rlnDefocusV"] = [15000.0] * 60
     write_tables("p.star", tables)
     assert any("phases of the images were flipped" in warning for warning in classify(epochs=1).warnings)
+
+
+def test_of_multiplied_images_samples_and_averages_are_those_of_the_raw_ones(folder):
+    """Multiplied by their CTF, they are not weighted by it once more."""
+    _, phi, shifts = write_shapes(folder, count=200, noise=1.0)
+    tables, found = read_tables("p.star"), []
+    tables["optics"].update(rlnVoltage=[300], rlnSphericalAberration=[2.7], rlnAmplitudeContrast=[0.1])
+    tables["particles"]["rlnDefocusU"] = tables["particles"]["rlnDefocusV"] = np.linspace(8e3, 3e4, 200)
+    for name, multiplied in (("p", 0), ("m", 1)):
+        if multiplied:
+            images = torch.fft.rfft2(particles.images(slice(None))) * particles.ctf(slice(None))  # noqa: F821, the raw
+            with StackWriter("m.mrcs", 200, BOX, PIXEL) as stack:
+                stack.add(torch.fft.irfft2(images, s=(BOX, BOX)))
+        tables["optics"]["rlnCtfDataAreCtfPremultiplied"] = [multiplied]
+        tables["particles"]["rlnImageName"] = [f"{n:06d}@{name}.mrcs" for n in range(1, 201)]
+        write_tables(f"{name}.star", tables)
+        particles, rows = read_particles(f"{name}.star"), np.arange(200)
+        settings = class_settings(Classify2DConfig("p.star", "out"), particles)
+        (folder / name).mkdir()
+        records = load_or_make(folder / name, particles, settings.scale, lambda done: None)
+        samples, squared = records.read(rows, torch.device("cpu"))
+        given = settings.scale.sign, settings.mask_px, torch.device("cpu"), lambda done: None
+        made = average_classes(particles, rows, rows % 2, rows, shifts, phi, 2, *given)
+        found.append((samples.abs().square().mean((0, 2)) / squared.mean(0), made.images.flatten()))
+    (power, image), (power_of_multiplied, image_of_multiplied) = found
+    assert torch.allclose(power_of_multiplied[2:], power[2:], rtol=0.3)  # what spreads out of the mask differs
+    assert torch.corrcoef(torch.stack([image, image_of_multiplied]))[0, 1] > 0.97
 
 
 def test_angles_of_a_3d_refinement_do_not_stay_beside_the_angle_in_the_plane(folder):

@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from cryodl.particles.integrity.calibration import MadeUp, judged
+from cryodl.particles.integrity import calibration
+from cryodl.particles.integrity.calibration import MadeUp
 
 LEAN, SURE = 3.0, 2.5  # what is added to the first composition; by how much the likelihoods are too sure
 
@@ -24,6 +25,10 @@ def made_up(apart, each=120, compositions=2, seed=1):
     number = np.arange(each * compositions)
     kinds, strength = number % compositions, np.array([-0.15, 0.15])[number // compositions % 2]
     return MadeUp(particles(kinds, apart, strength, seed, compositions), kinds, strength)
+
+
+def judged(logs, made):
+    return calibration.judged(logs, made, np.arange(len(logs)))
 
 
 @pytest.mark.parametrize("share, strength", [(0.2, 0.0), (0.5, 0.1), (0.8, -0.1)])
@@ -59,3 +64,9 @@ def test_one_clear_particle_is_judged():
     found = judged(particles(np.array([1]), 12.0), made_up(12.0))
     assert found.answers and found.told == 1 and found.probability[0, 1] > 0.9
     assert 0 < found.fractions.min() and found.fractions.sum() == pytest.approx(1)
+
+
+def test_copies_of_an_image_make_no_fraction_surer():
+    logs, image = particles(np.arange(60) % 2, 2.0), np.repeat(np.arange(60), 6)
+    once, copied = judged(logs, made_up(2.0)), calibration.judged(np.repeat(logs, 6, 0), made_up(2.0), image)
+    assert copied.high[0] - copied.low[0] == pytest.approx(once.high[0] - once.low[0], rel=0.15)

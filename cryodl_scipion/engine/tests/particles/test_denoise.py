@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from denoiser_data import run_command, write_untrained_denoiser
-from particle_data import BOX, PIXEL, simulate_particles
+from particle_data import BOX, PIXEL, simulate_particles, write_multiplied
 from sklearn.metrics import roc_auc_score
 from synthetic import correlation, write_mrc
 
@@ -111,6 +111,14 @@ def test_images_come_out_in_their_order_whatever_the_batch(project, monkeypatch)
     assert float((a - b).abs().max()) < 0.02 * float(a.abs().max())  # rounded differently, bfloat16
     assert all(correlation(a[i].numpy(), b[i].numpy()) > 0.999 for i in range(20))
     assert float((a - a.roll(1, 0)).abs().max()) > 0.2 * float(a.abs().max())
+
+
+def test_images_multiplied_by_their_ctf_come_out_as_the_raw_ones_do(project):
+    write_multiplied("m", read_particles("p.star"))
+    for name in "pm":
+        denoise(particles=f"{name}.star", output=f"d_{name}.star")
+    raw, multiplied = (read_particles(f"d_{name}.star").images(slice(None)).numpy() for name in "pm")
+    assert correlation(raw, multiplied) > 0.99 and raw.std() == pytest.approx(multiplied.std(), rel=0.03)
 
 
 def test_denoised_particles_are_not_denoised_again(project):

@@ -11,7 +11,7 @@ import torch
 from particle_data import BOX, PIXEL, simulate_particles
 
 from cryodl.contract import Failure, Result
-from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.particles import write_stack
 from cryodl.particles.denoisers.evaluate import learnt_from, wiener_filter
 from cryodl.running.cli import main
@@ -29,6 +29,9 @@ class StandIn:
 
     def denoise(self, images, ctf, pixel_size):
         return self.work(images, ctf)
+
+    def readable(self, particles):
+        return particles.divided()
 
 
 def filtering(images, ctf):
@@ -139,6 +142,9 @@ def test_dark_particles_and_flipped_phases_are_noticed(folder, monkeypatch):
     simulate_particles("dark.star", snr=0.5, count=20, contrast="dark")
     record, _ = evaluate(monkeypatch, StandIn(filtering), particles="dark.star")
     assert record["contrast"] == "dark" and record["mean_frc"]["wiener"] > 0.2
+    simulate_particles("faint.star", snr=0.02, count=20, contrast="dark", minimum_defocus=5000, maximum_defocus=20000)
+    faint, _ = evaluate(monkeypatch, StandIn(filtering), particles="faint.star", output="out3")
+    assert faint["contrast"] == "dark" and not any("contrast" in note for note in faint["notes"])
     particles = read_particles("p.star")
     flipped = torch.fft.rfft2(particles.images(slice(None))) * particles.ctf(slice(None)).sign()
     write_stack("flipped.mrcs", torch.fft.irfft2(flipped, s=(BOX, BOX)), PIXEL)
@@ -150,9 +156,12 @@ def test_dark_particles_and_flipped_phases_are_noticed(folder, monkeypatch):
 def test_particles_without_angles_one_particle_and_denoised_ones_are_refused(folder, monkeypatch):
     particles = read_particles("p.star")
     write_particles_star("one.star", particles.subset([3]))
-    assert "one.star has 1 particle; at least two are needed" in evaluate(
-        monkeypatch, StandIn(filtering), 2, particles="one.star"
-    )
+    with StackWriter("pair.mrcs", 2, BOX, PIXEL) as stack:
+        stack.add(particles.images([0, 1]) * torch.tensor([1.0, 0.0])[:, None, None])
+    write_particles_star("pair.star", particles.subset([0, 1]), stack="pair.mrcs")
+    for name in ("one", "pair"):  # of the pair one is empty
+        said = evaluate(monkeypatch, StandIn(filtering), 2, particles=f"{name}.star")
+        assert f"{name}.star has 1 usable particle; at least two are needed" in said
     write_particles_star("made.star", particles, {"cryodlDenoiser": ["m"] * 30})
     assert "denoised images" in evaluate(monkeypatch, StandIn(filtering), 2, particles="made.star")
     Path("model/training_targets.mrcs").unlink()

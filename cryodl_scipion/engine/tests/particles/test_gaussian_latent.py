@@ -4,6 +4,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from cryodl.latent import record
 from cryodl.latent.cube import Cube, as_complex
 from cryodl.particles.heterogeneity import gaussian_fit
 from cryodl.particles.heterogeneity.decoder import Decoder, rotations
+from cryodl.particles.heterogeneity.gaussian_fit import Training
 from cryodl.particles.heterogeneity.gaussians import Gaussians, fit_gaussians
 from cryodl.particles.heterogeneity.modes import anchor_weights, basis_of, principal_motions
 
@@ -56,6 +58,13 @@ def some_gaussians(count=12, seed=0):
     generator = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.rand(*shape, generator=generator)
     return Gaussians(10 * draw(count, 3) - 5, 1 + draw(count), 1.2 + draw(count))
+
+
+def test_copies_of_an_image_are_not_held_out_from_each_other():
+    image = np.repeat(np.arange(40), 3)
+    setting = SimpleNamespace(image=image, rows=lambda: np.arange(120))
+    training = Training(SimpleNamespace(setting=setting, device="cpu"), torch.nn.Linear(1, 1), None)
+    assert training.held.sum() == 12 and not set(image[training.held]) & set(image[~training.held])
 
 
 def test_projected_gaussians_are_slices_of_the_rendered_volume():

@@ -4,13 +4,14 @@
 import dataclasses
 import re
 import shutil
+from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
 import torch
 from heterogeneity_data import command, moving_particles
-from particle_data import simulate_particles
+from particle_data import simulate_particles, write_multiplied
 from scipy.ndimage import rotate
 from synthetic import lopsided_density, write_mrc
 
@@ -20,6 +21,7 @@ from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 from cryodl.likelihood.reference import opposite_groups
 from cryodl.particles.heterogeneity import inputs
+from cryodl.particles.heterogeneity.coefficients import load_coefficients
 from cryodl.particles.heterogeneity.inputs import ENOUGH, at_own_views
 from cryodl.reconstruction.halves import split_halves
 
@@ -124,6 +126,20 @@ def test_optics_groups_of_opposite_contrast_are_no_motion(here, dark, count, tmp
     bright, dark = re.search("bright in the images of optics group (.*), dark in those of (.*)\\. Mult", said).groups()
     assert set(bright.split(", ")) <= set(group[~is_dark].astype(str)) and len(dark.split(", ")) >= count / 4
     assert set(dark.split(", ")) <= set(group[is_dark].astype(str))
+
+
+def test_coefficients_of_images_multiplied_by_their_ctf_are_those_of_flipped_ones(here, tmp_path, monkeypatch):
+    particles = read_particles("p.star")
+    monkeypatch.chdir(tmp_path)
+    write_multiplied("m", particles)
+    raw, multiplied = (
+        [file.copy() for file in load_coefficients(one, 10, 28, "bright", tmp_path).files]
+        for one in (particles, read_particles("m.star"))
+    )
+    sign, seen = np.sign(raw[1]), multiplied[1] > 0
+    for one, other in zip(raw, multiplied):
+        assert np.linalg.norm((sign * one - other)[seen]) < 0.05 * np.linalg.norm(one[seen])
+    assert seen.mean() > 0.9 and not any(file[~seen].any() for file in multiplied)
 
 
 @pytest.mark.parametrize("state", ["flipped", "multiplied"])
@@ -251,6 +267,10 @@ def test_copies_of_an_image_are_in_one_half(here, tmp_path):
     halves = split_halves(particles, 0).reshape(3, 50)
     assert (halves == halves[0]).all() and 20 < (halves[0] == 1).sum() < 30
     assert (particles.same_images().reshape(3, 50) == np.arange(50)).all()
+    (tmp_path / "alias").symlink_to(Path(particles.files[0]).parent)  # as RELION names its jobs
+    alias = np.array([str(tmp_path / "alias" / Path(file).name) for file in particles.files[:50]], object)
+    named_twice = dataclasses.replace(particles, files=np.concatenate([alias, particles.files[50:]]))
+    assert (named_twice.same_images().reshape(3, 50) == np.arange(50)).all()
     mixed = {"rlnRandomSubset": np.arange(300) // 150 + 1}
     star = changed(tmp_path, mixed, rows=np.tile(np.arange(150), 2))
     assert "in both halves" in message(tmp_path, particles=star)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """identify: which structures particles show, how surely, and what is said where none fits."""
 
+import contextlib
 import csv
 from types import SimpleNamespace
 
@@ -10,15 +11,16 @@ import torch
 from denoiser_data import run_command
 from particle_data import BOX, PIXEL, simulate_particles
 from scipy.ndimage import gaussian_filter
-from synthetic import write_mrc
+from synthetic import lopsided_density, write_mrc
 
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.structures import load_density
 from cryodl.likelihood.decoys import decoys
+from cryodl.likelihood.observed import smoothed_notes
 from cryodl.particles.commands import identify as identify_command
 from cryodl.particles.identify import candidates, ranking
 from cryodl.particles.identify.candidates import structure_files
-from cryodl.particles.identify.ranking import SURE, Compared, look_alike_chance, own_particles, shares_of
+from cryodl.particles.identify.ranking import SURE, Compared, judge, look_alike_chance, own_particles, shares_of
 
 
 def rod(half, radius):
@@ -89,10 +91,59 @@ def test_images_that_are_left_out_are_no_structures_that_are(folder, monkeypatch
     assert "none could be compared" in message and "broken.pdb" in message
 
 
+def test_copies_of_images_are_no_further_evidence(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    particles = read_particles("p.star")
+    write_particles_star("few.star", particles.subset(slice(0, 15)))
+    write_particles_star("expanded.star", particles.subset(np.repeat(np.arange(15), 4)))
+    results = [identify(folder, monkeypatch, name, f"{name}.star") for name in ("few", "expanded")]
+    assert [result.outputs["count"] for result in results] == [15, 15]
+    assert (folder / "few/ranking.csv").read_text() == (folder / "expanded/ranking.csv").read_text()
+
+
 def test_where_the_molecule_is_not_in_the_folder_none_is_said_to_fit(folder, monkeypatch):
     result = identify(folder, monkeypatch, "absent", structures="others")
     assert not result.outputs.found and "none of these" in " ".join(result.summary)
     assert all(float(row["q"]) >= 0.05 for row in csv.DictReader(open("absent/ranking.csv")))
+
+
+def test_a_map_that_seems_to_be_negative_is_said_to_be_inverted_and_one_off_the_middle_is_centred(tmp_path):
+    said, particles = [], SimpleNamespace(box=BOX, pixel_size=PIXEL)
+    density = np.pad(lopsided_density(BOX), BOX // 2)
+    for name, values in {"dark": -density, "off": np.roll(density, (BOX // 2, -9, 5), (0, 1, 2))}.items():
+        write_mrc(tmp_path / f"{name}.mrc", values, PIXEL)
+    run = SimpleNamespace(
+        items=lambda pairs, word: pairs,
+        item=lambda name, path: contextlib.nullcontext(),
+        warn=lambda *sentences: said.extend(sentences),
+        require_some=lambda *given: None,
+    )
+    dark, off = candidates.read_candidates(structure_files([str(tmp_path)]), particles, run)
+    assert dark.density.sum() > 0 and off.diameter == pytest.approx(dark.diameter, abs=PIXEL)
+    assert np.corrcoef(dark.density.flatten(), off.density.flatten())[0, 1] > 0.95
+    assert len(said) == 1 and "dark.mrc: the map was inverted" in said[0]
+
+
+def test_masked_images_are_said_to_be_no_raw_ones(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    particles, axis = read_particles("p.star"), np.arange(BOX) - BOX // 2
+    inside = torch.from_numpy(np.hypot(axis, axis[:, None]) < 0.48 * BOX)
+    with StackWriter("masked.mrcs", 60, BOX, PIXEL) as stack:
+        stack.add(particles.images(slice(None)) * inside)
+    write_particles_star("masked.star", particles, {"rlnImageName": [f"{n:06d}@masked.mrcs" for n in range(1, 61)]})
+    assert not smoothed_notes(particles)
+    assert "they look masked" in " ".join(smoothed_notes(read_particles("masked.star")))
+    result = identify(folder, monkeypatch, "of_masked", particles="masked.star", structures="others")
+    assert any("they look masked" in warning for warning in result.warnings)
+
+
+def test_far_more_evidence_than_the_signal_gives_makes_a_share_doubtful():
+    values = dict(alike=0.001, q=0.001, share=0.8, low=0.7, high=0.9, decoys=np.ones(8))
+    said = [
+        judge([Compared(SimpleNamespace(name="map"), 5.0, explained=part, **values)], 9.0, 0.0, "p.star").sentences
+        for part in (1.2, 2.6)
+    ]
+    assert ["share may be wrong" in line for (line,) in said] == [False, True]
 
 
 def test_junk_is_no_particle_of_the_structure_that_it_fits_best():
@@ -118,11 +169,61 @@ def test_twins_cannot_be_told_apart(folder, monkeypatch):
     assert "cannot be told apart" in " ".join(result.summary)
 
 
-def test_a_folder_without_structures_is_an_error(folder, monkeypatch):
-    (folder / "empty").mkdir()
-    monkeypatch.chdir(folder)
+def judged(columns, explained, asked=None):
+    """The Verdict on particles with evidence {name: (n,)}, of which structures explain {name: part}. asked: gets the
+    rows that are taken to be those of each."""
+    asked = {} if asked is None else asked
+    rng = np.random.default_rng(3)
+    found = ranking.rank(
+        SimpleNamespace(
+            choose_reading=lambda these: None,
+            coarse=lambda one: (None, columns[one.name]),
+            full=lambda one, fit, rows=None: (SimpleNamespace(fit=None), columns[one.name]),
+            decoy_evidence=lambda one, fit, others, own: [[rng.normal(9, 1, (8, 1)) + np.zeros(100)] * 2],
+            explained=lambda one, fit, rows: (
+                asked.update({one.name: rows}) or SimpleNamespace(whole=explained[one.name], signal=9.0)
+            ),
+            held_out_gain=lambda one, fit, rows: 0.05 * (explained[one.name] < 0.8),
+        ),
+        [candidates.Candidate(name, name, torch.zeros(1), 60.0) for name in columns],
+        lambda: None,
+    )
+    return judge(found.compared, found.signal, found.joint, "p.star")
+
+
+def test_of_states_that_cannot_be_told_apart_none_is_left_out_because_its_neighbours_make_it_up():
+    best, sides = 30 + np.random.default_rng(4).normal(size=100), np.resize([-0.3, 0.3], 100)
+    columns = dict(one=best - 0.02 + sides, best=best, other=best - 0.02 - sides)  # each fits half of them better
+    verdict = judged(columns, dict.fromkeys(columns, 1.0))
+    assert sorted(one.candidate.name for one in (*verdict.found, *verdict.alike)) == ["best", "one", "other"]
+
+
+def test_states_beside_another_molecule_explain_all_of_its_rest_alone():
+    best, sides = 30 + np.random.default_rng(4).normal(size=100), np.resize([-0.3, 0.3], 100)
+    whose, asked = np.arange(100) < 50, {}
+    columns = dict(one=best - 0.02 + sides, best=best, other=best - 0.02 - sides)
+    columns = {name: np.where(whose, values, 10) for name, values in columns.items()}
+    judged(dict(columns, beside=np.where(whose, 10.0, 30.0)), dict.fromkeys([*columns, "beside"], 1.0), asked)
+    assert {name: rows.sum() for name, rows in asked.items()} == dict(one=50, best=50, other=50, beside=50)
+
+
+@pytest.mark.parametrize("explained", [0.85, 0.95])
+def test_what_fits_a_few_of_the_particles_of_something_else_is_not_found_unless_it_explains_them_clearly(explained):
+    most = np.arange(100) < 60
+    verdict = judged(
+        dict(near=np.where(most, 30.0, 20.0), few=np.where(most, 20.0, 30.0)), dict(near=0.75, few=explained)
+    )
+    assert [one.candidate.name for one in verdict.found] == ["few"] * (explained > 0.9)
+
+
+def test_a_folder_without_structures_is_an_error_and_what_is_named_is_never_passed_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.doc").write_text("no structure\n")
     with pytest.raises(ValueError, match="empty .--structures. has no structure"):
         structure_files(["empty"])
+    named = ["empty/notes.doc", str(tmp_path / "empty" / "notes.doc")]  # one file, which would be its own twin
+    assert structure_files([".", *named]) == ["empty", named[0]]  # skipped later, with reasons
 
 
 def test_decoys_have_the_mass_and_the_spectrum_of_their_target():
@@ -179,16 +280,29 @@ def test_decoys_like_the_other_molecule_of_a_mixture_hide_nothing():
     assert judged["there"].alike < SURE < min(judged["alone"].alike, judged["none"].alike), judged
 
 
-def test_held_out_particles_gain_by_what_a_wrong_structure_lacks_and_not_by_noise(folder, monkeypatch):
+def compare(folder, monkeypatch, *names):
+    """A coarse comparison with p.star, and the candidates of these names."""
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(candidates, "COARSE", candidates.Fineness(30.0, 5.0, 60))
     monkeypatch.setattr(candidates, "FULL", candidates.Fineness(25.0, 6.0, 60))
     run = SimpleNamespace(device=torch.device("cpu"), skip=None, warn=print)
     comparison = candidates.ParticleComparison(read_particles("p.star", need=("raw", "ctf")), run)
+    densities = [load_density(f"structures/{name}.mrc", comparison.pixel_size) for name in names]
+    return comparison, [candidates.Candidate(n, n, density, 60.0) for n, density in zip(names, densities)]
+
+
+def test_relatives_of_a_structure_are_no_decoys_of_it(folder, monkeypatch):
+    monkeypatch.setattr(candidates, "DECOYS", 9)
+    comparison, (one, rod) = compare(folder, monkeypatch, "map", "rod")
+    fit, own = comparison.coarse(one)
+    *_, kinds = comparison.decoy_evidence(one, fit, [one, rod, one, one], own.mean())
+    assert [len(kind) for kind in kinds] == [1, 5]
+
+
+def test_held_out_particles_gain_by_what_a_wrong_structure_lacks_and_not_by_noise(folder, monkeypatch):
+    comparison, compared = compare(folder, monkeypatch, "map", "rod", "ball")
     gain = {}
-    for name in ("map", "rod", "ball"):
-        candidate = candidates.Candidate(
-            name, name, load_density(f"structures/{name}.mrc", comparison.pixel_size), 60.0
-        )
-        fit, _ = comparison.coarse(candidate)
-        gain[name] = comparison.held_out_gain(candidate, comparison.full(candidate, fit)[0].fit, np.full(60, True))
+    for one in compared:
+        fit, _ = comparison.coarse(one)
+        gain[one.name] = comparison.held_out_gain(one, comparison.full(one, fit)[0].fit, np.full(60, True))
     assert gain["map"] < 0 < min(gain["rod"], gain["ball"]), gain

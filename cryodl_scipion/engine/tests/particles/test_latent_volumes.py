@@ -27,6 +27,7 @@ def known(tmp_path_factory):
         moving_particles()
         particles = read_particles("p.star")
         columns = {"cryodlLatent1": particles.columns["cryodlTrueLatent"]}
+        columns["rlnMaxValueProbDistribution"] = columns["cryodlScore"] = [1.0] * len(particles)  # of its angles
         columns["cryodlLatent2"] = np.random.default_rng(0).standard_normal(len(particles))
         write_particles_star("latent.star", particles, columns)
         yield folder
@@ -112,7 +113,8 @@ def test_the_moving_domain_is_better_at_its_own_orientations(here, tmp_path):
     consensus = command("reconstruct", particles="latent.star", threads=1, output=tmp_path / "before.mrc").outputs
     before, after = shells(consensus["map"]), shells(made["domain"])
     assert float((after - before).mean()) > 0.01 and float((after - before).min()) > -0.02
-    assert read_particles(made["particles"]).columns["cryodlLatent1"][7] is not None
+    columns = read_particles(made["particles"]).columns
+    assert columns["cryodlLatent1"][7] is not None and not {"rlnMaxValueProbDistribution", "cryodlScore"} & {*columns}
     found = np.array(said["fsc_before"])[6:12]  # without the truth: against the sharper half
     assert float((np.array(said["fsc_after"])[6:12] - found).mean()) > 0.05
     assert np.abs(found - before.square().numpy()).mean() < 0.25, (found, before)

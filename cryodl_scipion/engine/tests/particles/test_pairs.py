@@ -84,7 +84,7 @@ def test_validation_pairs_are_never_drawn_for_training_and_stay_as_they_are(fold
     seen = []
     fetch = pairs._real[0].fetch
     pairs._real[0].fetch = lambda rows, rng: (seen.append((set(rows), rng is None)), fetch(rows, rng))[1]
-    pairs.draw(np.random.default_rng(0), 60), pairs.draw(np.random.default_rng(0), 30, train=False)
+    pairs.draw(np.random.default_rng(0), 60), list(pairs.validation_batches(30))
     (trained, plain), (validated, untouched) = seen
     assert trained <= set(pairs.training[0]) and not plain and validated <= set(pairs.validation[0]) and untouched
 
@@ -165,6 +165,8 @@ def test_splits_keep_micrographs_and_half_sets_apart(folder):
     training, validation, how = split_particles(particles, 0.25, 0)
     names = np.array(particles.micrographs)
     assert not set(names[training]) & set(names[validation]) and "micrograph" in how and len(validation) == 10
+    uneven = dataclasses.replace(particles, micrographs=["a.mrc"] * 36 + ["b.mrc"] * 4)
+    assert {len(split_particles(uneven, 0.1, seed)[1]) for seed in range(6)} == {4}
     anonymous = dataclasses.replace(particles, micrographs=("",) * 40)
     training, validation, how = split_particles(anonymous, 0.1, 0)
     assert set(particles.halves[training]) == {1} and set(particles.halves[validation]) == {2} and "half set" in how
@@ -173,9 +175,19 @@ def test_splits_keep_micrographs_and_half_sets_apart(folder):
     assert "at random" in how and sorted([*training, *validation]) == list(range(40)) and len(validation) == 4
 
 
+def test_copies_of_an_image_never_train_and_validate(folder):
+    particles = read_particles(folder / "p.star")
+    anonymous = dataclasses.replace(particles, micrographs=[""] * 40, halves=None)
+    copies = anonymous.subset(np.repeat(np.arange(40), 3))
+    training, validation, _ = split_particles(copies, 0.25, 0)
+    assert len(validation) == 30 and not set(copies.numbers[training]) & set(copies.numbers[validation])
+    with pytest.raises(ValueError, match="one particle image"):
+        split_particles(anonymous.subset([3, 3]), 0.1, 0)
+
+
 def test_one_particle_cannot_be_learnt_from_and_two_can(folder):
     particles = read_particles(folder / "p.star")
-    with pytest.raises(ValueError, match="1 particle; at least two"):
+    with pytest.raises(ValueError, match="one particle image; at least two"):
         split_particles(particles.subset([0]), 0.1, 0)
     projector = load_projector(folder / "p_map.mrc", PIXEL, BOX)[0]
     pairs = Pairs([particles.subset([0, 1])], [projector], BOX, PIXEL, DIAMETER)

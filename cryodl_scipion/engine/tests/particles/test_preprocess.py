@@ -13,7 +13,7 @@ from cryodl.core.fourier import circle, on_grid
 from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.observed import noise_spectrum, prepare, resample, sample_rows
-from cryodl.likelihood.reference import find_contrast, fit_structure
+from cryodl.likelihood.reference import _ball_matches, find_contrast, fit_structure
 from cryodl.simulate.particle_images import noise_images
 
 
@@ -95,6 +95,14 @@ def test_contrast_is_found_with_and_without_the_structure(particles, projector, 
     assert contrast == word and sure and word in sentence
     fit = fit_structure(particles, projector, 28)
     assert fit.significant and fit.amplitude * sign > 0
+
+
+def test_contrast_of_images_multiplied_by_their_ctf_is_that_of_the_raw_ones(particles, folder):
+    multiply = lambda images, ctf: torch.fft.irfft2(torch.fft.rfft2(images) * ctf, s=images.shape[1:])
+    multiplied = dataclasses.replace(changed(particles, folder, "multiplied", multiply), ctf_state="multiplied")
+    found, raw = (_ball_matches(one, np.arange(len(one)), 28) for one in (multiplied, particles))
+    assert find_contrast(multiplied, 28)[:2] == ("bright", True)
+    assert found.mean() / found.std() > 0.8 * raw.mean() / raw.std()
 
 
 def test_contrast_that_cannot_be_told_is_not_claimed(particles, projector, folder):

@@ -19,7 +19,7 @@ from cryodl.core.frc import fsc
 from cryodl.core.projections import Projector, random_angles
 from cryodl.core.symmetry import symmetry_correlation
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
-from cryodl.reconstruction.halves import soft_sphere, wiener_constants
+from cryodl.reconstruction.halves import above_chance, soft_sphere, wiener_constants
 
 
 @pytest.fixture
@@ -125,6 +125,15 @@ def test_without_ctf_correction_there_is_a_warning(project):
     assert any("CTF was not corrected" in w for w in reconstruct(flags=["--no-correct-ctf"]).warnings)
 
 
+def test_of_joined_sets_only_particles_that_state_their_evidence_tell_of_it(project):
+    particles, of = read_particles("p.star"), dict(cryodlReference=["map.mrc"] * 150)
+    for number, other in enumerate(("None", "nan")):
+        explained = dict(of, cryodlExplained=["0.5"] * 75 + [other] * 75)
+        write_particles_star(f"{number}.star", particles, explained)
+        result = reconstruct(particles=f"{number}.star", output=f"{number}.mrc")
+        assert any("is 50 % of that of particles" in warning for warning in result.warnings)
+
+
 def test_dark_protein_is_said(project):
     simulate_particles(output="d.star", count=150, snr=2.0, contrast="dark")
     assert any("protein seems to be dark" in w for w in reconstruct(particles="d.star").warnings)
@@ -202,6 +211,25 @@ def test_wiener_constants_fall_with_the_correlation_and_end_where_it_ends():
     assert constants[1] == pytest.approx((1 - 1.8 / 1.9) / (1.8 / 1.9), rel=1e-3)
     assert constants[2] == pytest.approx(0.5, rel=1e-3)
     assert constants[3] > 900 and constants[4] > 900
+
+
+@pytest.mark.parametrize("symmetry", ["C1", "O"])
+def test_noise_resolves_nothing_under_any_symmetry(symmetry):
+    box, rng, curves = 16, np.random.default_rng(0), []
+    for _ in range(6):
+        maps = []
+        for _ in range(2):
+            slices, noise = Slices(box), torch.from_numpy(rng.standard_normal((20, box, box), np.float32))
+            slices.add(noise, random_angles(20, rng), np.zeros((20, 2)), None, None)
+            maps.append(solve(*slices.finished(symmetry), box) * soft_sphere(box, 0.9 * box))
+        curves.append(fsc(*maps))
+    assert not any(above_chance(curve, 0.9 * box, symmetry) for curve in curves)
+
+
+def test_a_virus_in_a_small_box_is_resolved_though_each_shell_has_few_coefficients():
+    # measured: 150 images of a hollow icosahedral shell, 60 px of 7 Å, SNR 0.02; its map agrees with the true one
+    curve = torch.cat([torch.ones(1), torch.full((13,), 0.98), torch.linspace(0.92, 0.0, 7), torch.zeros(10)])
+    assert above_chance(curve, 0.9 * 60, "I1")
 
 
 @pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="RELION is not installed")

@@ -15,7 +15,7 @@ from synthetic import correlation
 
 from cryodl.core.fourier import circle
 from cryodl.core.projections import Projector
-from cryodl.io.particle_sets import read_particles
+from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.commands import simulate_particles as command
 
 needs_relion = pytest.mark.skipif(not shutil.which("relion_reconstruct"), reason="RELION is not installed")
@@ -42,6 +42,16 @@ def test_the_star_file_says_how_each_projection_was_made():
     assert set(particles.halves.tolist()) == {1, 2}
     assert [particles.micrographs.count(m) for m in dict.fromkeys(particles.micrographs)] == [5, 5, 5, 5]
     assert len({o.defocus_u for o in particles.optics}) == 4 and particles.optics[0] == particles.optics[4]
+
+
+def test_phase_shift_b_factor_and_scale_of_given_ctfs_are_in_the_star_file():
+    ctf = dict(rlnPhaseShift=["70"] * 20, rlnCtfBfactor=["90"] * 20, rlnCtfScalefactor=["0.7"] * 20)
+    simulate_particles("plain.star"), write_particles_star("phase.star", read_particles("plain.star"), ctf)
+    simulate_particles(snr=50, ctf_from="phase.star")
+    particles = read_particles("p.star")
+    assert {(o.phase_shift, o.b_factor, o.scale) for o in particles.optics} == {(70.0, 90.0, 0.7)}
+    images = particles.images(slice(None))
+    assert correlation(images, seen(particles, mrcfile.read("p_clean.mrcs"))) > 0.95
 
 
 def test_what_the_images_hold_beyond_projection_and_ctf_is_white_noise_of_the_snr():

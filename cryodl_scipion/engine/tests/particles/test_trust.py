@@ -5,6 +5,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import torch
@@ -180,6 +181,11 @@ def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_referenc
     outputs = run_command("reconstruct", particles="o.star", output="m.mrc").outputs
     assert outputs["substituted_from"] == 40 and outputs["substituted_resolution"] > outputs["resolution"] - 0.01
     assert outputs["substituted_fsc"][5] < outputs["fsc"][5] - 0.1
+    particles = read_particles("o.star")
+    with mrcfile.open(particles.files[0], "r+") as mrc:  # of others its rows are those of others
+        mrc.data[particles.numbers[0]] = np.nan
+    result = run_command("reconstruct", particles="o.star", output="n.mrc")
+    assert result.outputs["substituted_from"] is None and "60 particles, not 59" in " ".join(result.warnings)
 
 
 def test_noise_substitution_that_changes_nothing_is_refused(project):
@@ -265,6 +271,13 @@ def test_a_noise_control_of_another_reference_is_not_used_and_that_is_said(proje
     fsc, said = reconstruct("p.star")
     assert fsc is None and "does not state the reference of its angles" in said
     assert "does not state the reference of its angles" in reconstruct("o.star", particles="p.star")[1]
+    write("first.star")  # the control of a part of sets that were joined is none of all
+    particles = read_particles("o.star")
+    changes = dict(cryodlReference=["map.mrc", "other.mrc"], cryodlReferenceResolution=["12.5", "20"])
+    changes = {name: np.resize(values, len(particles)) for name, values in changes.items()}
+    write_particles_star("joined.star", particles, changes)
+    fsc, said = reconstruct("first.star", particles="joined.star")
+    assert fsc is None and "that of the particles' is map.mrc, other.mrc" in said and "finer than 12.5 Å" in said
 
 
 def test_an_earlier_noise_control_is_not_replaced(project):

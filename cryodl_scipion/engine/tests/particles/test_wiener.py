@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-import pytest
 import torch
 
 from cryodl.core.frc import frc, mean_frc
@@ -56,13 +55,5 @@ def test_the_signs_of_the_ctf_are_mended():
     assert float(mean_frc(frc(better, ground_truth)).mean()) > 0.3 + float(mean_frc(frc(image, ground_truth)).mean())
 
 
-def test_noise_may_differ_from_image_to_image():
-    image = smooth(2)[0]
-    noise = torch.stack([torch.ones(BOX, 17), 3 * torch.ones(BOX, 17)])
-    out = wiener_filter(image, torch.ones(2, BOX, 17), torch.ones(17), noise)
-    torch.testing.assert_close(out, image * torch.tensor([1 / 2, 1 / 4])[:, None, None], atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("noise", [torch.zeros(17), torch.zeros(1, BOX, 17)])
-def test_a_ring_without_signal_and_noise_gives_zero_not_nan(noise):
-    assert wiener_filter(smooth(1)[0], torch.zeros(1, BOX, 17), torch.zeros(17), noise).abs().max() == 0
+def test_a_ring_without_signal_and_noise_gives_zero_not_nan():
+    assert wiener_filter(smooth(1)[0], torch.zeros(1, BOX, 17), torch.zeros(17), torch.zeros(17)).abs().max() == 0

@@ -10,6 +10,7 @@ from cryodl.simulate.cells import (
     Bilayer,
     Cell,
     Part,
+    _subunits,
     balls,
     blobs,
     filament,
@@ -127,3 +128,14 @@ def test_the_coat_of_a_vesicle_lies_on_the_side_that_it_is_said_to():
     inner, outer = (profile(np.array([-90.0, 90.0]), 2.0, Bilayer(coat=(d, 10.0, 0.5))) for d in (-90.0, 90.0))
     assert inner[0] == pytest.approx(0.5, rel=0.05) and inner[1] == pytest.approx(0, abs=1e-3)
     assert outer[::-1] == pytest.approx(inner)
+
+
+@pytest.mark.parametrize("kind, rise, twist", [(FILAMENT, 27.3, -166.4), (MICROTUBULE, 40 * 3 / 13, -360 / 13)])
+def test_helices_have_the_hand_of_actin_and_of_microtubules(kind, rise, twist):
+    # in a tomogram's frame x, y, z, which is right-handed: both the genetic helix of actin (27.3 Å, -166.4°) and the
+    # three-start helix of microtubules are left-handed
+    axis = np.array([0.48, 0.6, 0.64])
+    xyz = _subunits(np.arange(0, 900.0, 5)[:, None] * axis[::-1], kind, np.random.default_rng(0))[:4, ::-1]
+    along, across = xyz @ axis, xyz - np.outer(xyz @ axis, axis)
+    turned = [np.degrees(np.arctan2(axis @ np.cross(a, b), a @ b)) for a, b in zip(across, across[1:])]
+    assert np.allclose(np.diff(along), rise) and np.allclose(turned, twist, atol=0.5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.tomograms.classifiers.card import interval, validated
+from cryodl.tomograms.classifiers.card import card_warnings, interval, validated
 from cryodl.tomograms.classifiers.confusion import against_ground_truth
 from cryodl.tomograms.classifiers.likelihood import class_statistics, confidences, held_out_statistics
 from cryodl.tomograms.classifiers.method import Prediction
@@ -66,6 +66,12 @@ def test_confidences_of_those_that_taught_what_is_usual_are_as_low_as_those_of_n
 def test_the_only_one_of_its_class_is_judged_by_itself():
     values, labels = torch.tensor([1.0, 5.0, 7.0]), torch.tensor([0, 1, 1])
     assert held_out_statistics(values, values, labels)[:, 0].tolist() == [1.0, 7.0, 5.0]
+
+
+def test_every_class_with_few_to_validate_with_is_named():
+    metrics = dict(confusion=[[12, 0, 0], [0, 3, 1], [0, 0, 9]], number=25, interval=[0.8, 1.0], accuracy=0.96)
+    (said,) = card_warnings(dict(validation=metrics, classes=["one", "two", "three"]))
+    assert "two has only 4, three has only 9 subtomograms to validate with" in said
 
 
 def test_a_card_keeps_a_bounded_number_of_confidences():

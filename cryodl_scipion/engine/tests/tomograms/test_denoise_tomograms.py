@@ -13,6 +13,7 @@ from synthetic import correlation, write_mrc
 
 from cryodl.contract import DenoiseTomogramsConfig, Failure, Result
 from cryodl.running.cli import main
+from cryodl.tomograms.denoisers import halves as halves_module
 from cryodl.tomograms.denoisers.halves import named_tomograms
 
 PIXEL = 10.0
@@ -159,6 +160,43 @@ def test_a_finished_tomogram_is_not_denoised_again_and_a_changed_one_is(capsys):
     assert Path("out/tomo1.mrc").stat().st_mtime_ns != before
 
 
+def test_a_folder_with_a_model_refuses_to_be_trained_otherwise():
+    halves()
+    options = dict(even="tomo1_even.mrc", odd="tomo1_odd.mrc")
+    denoise(**options, steps=1)
+    for change, words in (
+        (dict(fill_wedge=True), "--fill-wedge False (now True)"),
+        (dict(steps=2), "--steps 1 (now 2)"),
+        (dict(network="unet3d_wide"), "--network unet3d (now unet3d_wide)"),
+        (dict(seed=1), "--seed 0 (now 1)"),
+    ):
+        assert f"trained with other parameters: {words}" in denoise(code=2, **options, **change)
+    assert denoise(**options).outputs.files
+
+
+@pytest.mark.parametrize("way", ["absolute", "linked", "swapped", "moved"])
+def test_a_control_is_never_of_rows_that_the_model_learned_from(way, monkeypatch):
+    halves()
+    model = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=1).outputs.model
+    even, odd = (os.path.abspath(f"tomo1_{half}.mrc") for half in ("even", "odd"))
+    if way == "swapped":
+        even, odd = odd, even
+    elif way != "absolute":
+        Path("other").mkdir()
+        make = os.symlink if way == "linked" else os.rename
+        names = ("a_even.mrc", "a_odd.mrc") if way == "linked" else ("tomo1_even.mrc", "tomo1_odd.mrc")
+        for path, name in zip((even, odd), names):
+            make(path, Path("other") / name)
+        even, odd = (str(Path("other") / name) for name in names)
+    seen, subvolumes_of = [], halves_module.subvolumes_of
+    monkeypatch.setattr(
+        halves_module, "subvolumes_of", lambda source, rows=None: seen.append(rows) or subvolumes_of(source, rows)
+    )
+    denoise(even=even, odd=odd, model=model, output="more")
+    (rows,) = json.loads(Path("out/model/card.json").read_text())["training"]["held_out"]
+    assert seen[-1] == rows
+
+
 def test_a_model_serves_other_halves_and_a_tomogram_without_halves():
     halves()
     model = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=4).outputs.model
@@ -166,6 +204,10 @@ def test_a_model_serves_other_halves_and_a_tomogram_without_halves():
     write_mrc("whole.mrc", mean_of("other"), PIXEL)
     result = denoise(tomograms=("whole.mrc", "other_even.mrc", "other_odd.mrc"), model=model, output="more")
     assert set(result.outputs.files) == {"other", "whole"} and result.outputs.controls["whole"] == {}
+    assert not any("contrast" in sentence for sentence in result.warnings)
+    write_mrc("turned.mrc", -mean_of("other"), PIXEL)
+    (said,) = denoise(tomograms="turned.mrc", model=model, output="turned").warnings
+    assert "The contrast of turned.mrc seems to be opposite to that in the training of out" in said
     for name in ("other", "whole"):
         assert correlation(mrcfile.read(f"more/{name}.mrc"), signal) > correlation(mean_of("other"), signal) + 0.15
     assert json.loads(Path("more/denoise.json").read_text())["tomograms"]["whole"]["halves"] is False
@@ -291,7 +333,6 @@ def test_the_wedge_is_filled_and_what_was_measured_of_it_is_said():
     Path("out/model/card.json").write_text(json.dumps(card))
     assert "it invents" in denoise(code=2, **options, output="invented", model="out/model")
     plain = denoise(**options, steps=1, output="plain").outputs.model
-    assert "has a model that was trained without" in denoise(code=2, **options, output="plain", fill_wedge=True)
     assert "trained without the missing wedge" in denoise(
         code=2, **options, fill_wedge=True, model=plain, output="no", tilt_min=-50
     )

@@ -65,6 +65,10 @@ def test_a_detector_finds_what_it_learnt_in_a_tomogram_that_it_has_not_seen(fold
     assert (distances < 2.5).mean() >= 0.8
     assert found["expected_false_detections"]["c"]["large"] < 0.3 * found["counts"]["c"]["large"]
     assert read_card("model", "detector")["particles"] == dict(large=10, small=10)
+    low = dict(tomograms="c.mrc", model="model", control=1.0, threshold="0.05")
+    assert command("detect-particles", output="low", **low).outputs["expected_false_detections"]["c"]["small"] > 0
+    far = command("detect-particles", output="far", border=5000, **low).outputs  # nothing is so far inside
+    assert set(far["counts"]["c"].values()) == {0} == set(far["expected_false_detections"]["c"].values())
 
 
 def test_a_spot_is_highest_at_its_particle_and_overlapping_ones_do_not_add_up():

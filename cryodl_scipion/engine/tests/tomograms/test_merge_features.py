@@ -220,6 +220,18 @@ def test_features_that_noise_gives_too_are_told(scores):
     assert said.startswith("In t2, noise alone gives more than a third as many voxels of rod as")
 
 
+def test_a_tomogram_that_changed_since_its_scores_were_made_is_told(scores):
+    index, path = json.loads((scores / "segment.json").read_text()), scores.parent / "t.mrc"
+    path.write_text("four")
+    for name, size in (("t1", 4), ("t2", 3)):
+        index["tomograms"][name].update(path=str(path), bytes=size)
+    (scores / "segment.json").write_text(json.dumps(index))
+    assert merge(scores) == 0
+    assert (
+        "t2 changed after the scores were made. Segment again." in Result.read(scores.parent / "result.json").warnings
+    )
+
+
 def test_a_tomogram_without_one_feature_is_skipped_with_its_reason(scores):
     (scores / "t2__rod.mrc").unlink()
     assert merge(scores) == 0

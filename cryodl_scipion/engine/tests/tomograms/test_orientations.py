@@ -57,6 +57,18 @@ def made(tmp_path_factory):
     return folder, zyx, angles, result.outputs["points"]["t1"], result.warnings
 
 
+def test_no_species_takes_the_place_of_another_in_copick(tmp_path, capsys):
+    write_mrc(tmp_path / "t1.mrc", np.zeros((8, 8, 8), np.float32), 10.0)
+    columns = dict(coordinate_columns("t1", np.ones((2, 3)), (8, 8, 8), 10.0), cryodlSpecies=["beta_amylase"] * 2)
+    columns["cryodlSpecies"][1] = "beta-amylase"
+    write_coordinates3d(tmp_path / "p.star", [columns], [10.0])
+    words = ["export-tomograms", "--tomograms", str(tmp_path / "t1.mrc"), "--coordinates", str(tmp_path / "p.star")]
+    words += ["--no-volumes", "--output", str(tmp_path / "out")]
+    assert main([*words, "--points", "copick"]) == 2 and not (tmp_path / "out").exists()
+    assert "beta-amylase and beta_amylase would have one name in copick" in capsys.readouterr().err
+    assert main([*words, "--points", "dynamo"]) == 0
+
+
 def in_order(angles):
     """The angles in the order of the exported files: one species after the other, by name."""
     return np.concatenate([angles[25:], angles[:25]])

@@ -113,6 +113,14 @@ def test_filaments_of_short_pieces_are_told(tmp_path):
     assert not long.warnings and "most points are on pieces shorter than 25 nm" in short.warnings[0]
 
 
+@pytest.mark.parametrize("times, told", [(0.1, True), (0.8, False), (1.5, False), (10, True)])
+def test_a_diameter_unlike_the_components_is_doubted(tmp_path, times, told):
+    mask = ball((24, 24, 60), (12, 12, 14), 8) | ball((24, 24, 60), (12, 12, 44), 8)
+    mask[2::4, 2::4, 29] = 1  # specks, as a network leaves them
+    _, result = pick(tmp_path, mask, "--shape", "particles", "--diameter", str(times * 16 * PIXEL))
+    assert any("particles may be split, or joined" in text for text in result.warnings) == told
+
+
 def picked_again(folder, label):
     """Exit code of another run into the same folder."""
     segmentations, output = (str(folder / name) for name in ("t1.mrc", "picked"))
@@ -130,6 +138,19 @@ def test_all_tomograms_are_in_particles_star_and_finished_ones_stay(tmp_path, ca
     assert table(tmp_path / "picked/particles.star")["rlnTomoName"] == ["t1", "t2", "t3"]
     assert picked_again(tmp_path, label=1) == 0
     assert (tmp_path / "picked/t1.star").stat().st_mtime_ns == before
+
+
+def test_points_of_a_volume_that_was_replaced_by_a_bad_one_go(tmp_path):
+    mask = ball((12, 14, 16), (5, 6, 7), 3)
+    pick(tmp_path, [mask, mask], names=("t1", "t2"))
+    write_mrc(tmp_path / "t2.mrc", np.full((12, 14, 16), 0.3, np.float32), PIXEL)
+    assert picked_again(tmp_path, label=1) == 0
+    assert table(tmp_path / "picked/particles.star")["rlnTomoName"] == ["t1", "t2"]  # it was not asked for
+    words = ["pick-features", "--output", str(tmp_path / "picked"), "--label", "1", "--segmentations"]
+    assert main([*words, str(tmp_path / "t1.mrc"), str(tmp_path / "t2.mrc")]) == 0
+    assert table(tmp_path / "picked/particles.star")["rlnTomoName"] == ["t1"]
+    assert picked_again(tmp_path, label=1) == 0
+    assert table(tmp_path / "picked/particles.star")["rlnTomoName"] == ["t1"]
 
 
 def test_other_parameters_in_the_same_folder_are_refused(tmp_path, capsys):

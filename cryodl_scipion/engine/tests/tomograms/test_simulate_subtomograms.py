@@ -107,6 +107,8 @@ def test_dark_subtomograms_are_the_negatives():
 
 def test_the_same_seed_gives_the_same_volumes_whatever_their_number():
     simulate("a.star"), simulate("b.star", count=3), simulate("c.star", seed=1)
+    a, b, c = (volumes(f"{name}.star")[0].halves for name in "abc")
+    assert a[[0, 1, 2, 6, 7, 8]].tolist() == b.tolist() and a.tolist() != c.tolist()
     a, b, c = (volumes(f"{name}.star")[1] for name in "abc")
     assert torch.allclose(a[[0, 1, 2, 6, 7, 8]], b, atol=1e-5)
     assert abs(correlation(a, c)) < 0.5
@@ -124,6 +126,16 @@ def test_a_killed_run_continues_and_gives_the_same(monkeypatch):
     monkeypatch.setattr(command, "write_tables", write)
     simulate()
     assert torch.equal(volumes()[1], volumes("whole.star")[1]) and not Path("s.star.partial").exists()
+
+
+def test_volumes_of_a_stopped_run_with_other_parameters_are_not_taken(monkeypatch):
+    from cryodl.tomograms.commands import simulate_subtomograms as command
+
+    write = command.write_tables
+    monkeypatch.setattr(command, "write_tables", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left")))
+    simulate(code=2, snr=0.01)
+    monkeypatch.setattr(command, "write_tables", write)
+    assert "s exists already" in simulate(code=2, snr=100) and not Path("s.star").exists()
 
 
 def test_nothing_is_replaced():

@@ -9,7 +9,8 @@ import pytest
 import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
-from cryodl.contract import Failure, Result
+from cryodl.contract import Failure, Result, check
+from cryodl.contract.tomograms.simulating import SimulateTomogramsConfig
 from cryodl.io.star import read_tables
 from cryodl.io.structures import load_density
 from cryodl.io.tomograms import Tomogram
@@ -102,12 +103,15 @@ def test_coordinates_and_angles_say_where_the_labelled_densities_are():
     assert 2 * (again & labels).sum() / (again.sum() + labels.sum()) > 0.95
 
 
-def test_labels_of_models_have_the_molecules_volume():
+@pytest.mark.parametrize("hydrogens", (False, True))
+def test_labels_of_models_have_the_molecules_volume(hydrogens):
     # a ball of carbon as dense as protein: 110 Da and 51 electrons a residue, 1.21 Å^3 a Da, so 15.7 Å^3 an atom
     step, radius = (6 * 110 / 51 * 1.21) ** (1 / 3), 45
     grid = step * np.stack(np.mgrid[-20:21, -20:21, -20:21], -1).reshape(-1, 3)
     atoms = grid[np.linalg.norm(grid, axis=1) < radius]
-    Path("ball.pdb").write_text("".join(ATOM.format(n % 9999, n % 999, *xyz) for n, xyz in enumerate(atoms)) + "END\n")
+    lines = [ATOM.format(n % 9999, n % 999, *xyz) for n, xyz in enumerate(atoms)]
+    lines += [line.replace("CA ", "HA ").replace("           C", "           H") for line in lines] * hydrogens
+    Path("ball.pdb").write_text("".join(lines) + "END\n")
     simulate(structures="ball.pdb", vesicles=0, filaments=0, copies=3, pixel_size=8)
     voxels = (Tomogram("sim/labels/tomo_001.mrc").raw() == 1).sum()
     assert voxels * 8**3 == pytest.approx(3 * 4 / 3 * np.pi * radius**3, rel=0.08)
@@ -242,3 +246,12 @@ def test_halves_have_noise_of_their_own_and_the_tomogram_is_their_mean():
     clean = Tomogram(simulate("clean", snr=1e6).outputs["tomograms"]["tomo_001"]).part()
     rest = [x - clean * np.vdot(x, clean) / np.vdot(clean, clean) for x in (even, odd)]
     assert abs(correlation(*rest)) < 0.05 and correlation(even, odd) > 0
+
+
+def test_a_number_of_copies_for_each_file_of_a_pattern():
+    for number in (1, 2):
+        write_mrc(f"body{number}.mrc", lopsided_density(18), 13.0)
+    problems = lambda *names: check(SimulateTomogramsConfig("out", names, copies=("1", "2", "3")))
+    assert "There are 2 structures" in " ".join(problems("body1.mrc", "body2.mrc")) and not problems("body*.mrc")
+    result = simulate(structures="body*.mrc", copies=(2, 1))
+    assert [result.outputs["counts"][name] for name in ("body1", "body2")] == [2, 1]

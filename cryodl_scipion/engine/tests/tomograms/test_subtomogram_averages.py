@@ -95,6 +95,25 @@ def test_protein_of_an_average_is_bright_whatever_the_contrast(tmp_path):
     assert correlation(low(bright), low(density("corner", BOX))) > 0.85
 
 
+def test_a_subtomogram_with_other_grey_values_does_not_outweigh_the_rest(tmp_path):
+    volumes, classes, angles, shifts = subtomograms(["corner"], 24, snr=0.2)
+    average = lambda name: half_averages(
+        read_subtomograms(write_set(tmp_path / name, volumes, classes)), slice(None), angles, shifts
+    )[0]
+    wanted = average("alike")
+    volumes[3] = 50 * volumes[3] + 1000
+    found = average("other")
+    assert correlation(found, wanted) > 0.999 and float(found.std() / wanted.std()) == pytest.approx(1, abs=0.02)
+
+
+def test_copies_of_a_subtomogram_are_in_one_half(tmp_path):
+    """In neighbouring rows, as two joined lists or an expansion have them, each stood in both halves, which agreed."""
+    one = read_subtomograms(simulated_set(tmp_path, ["corner"], 12, snr=0.2))
+    twice = np.repeat(np.arange(12), 2)
+    wanted, found = (half_averages(one, rows, one.angles[rows], one.shifts_zyx[rows]) for rows in (range(12), twice))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(wanted, found))
+
+
 @pytest.mark.parametrize("counted", [False, True])
 def test_data_multiplied_by_their_ctf_give_the_average_of_ordinary_data(tmp_path, counted):
     """A RELION 4 set: data times the sum of CTF², which may also count the images that hold a coefficient."""
@@ -116,7 +135,7 @@ def test_data_multiplied_by_their_ctf_give_the_average_of_ordinary_data(tmp_path
     assert torch.allclose(found.volumes([3, 5]), ordinary.volumes([3, 5]), atol=1e-3)
     wanted, mean = (half_averages(s, slice(None), angles, shifts)[0] for s in (ordinary, found))
     assert correlation(low(mean), low(wanted)) > 0.99
-    assert float((low(mean) * low(wanted)).sum() / low(wanted).square().sum()) == pytest.approx(1, abs=0.03)
+    assert float((low(mean) * low(wanted)).sum() / low(wanted).square().sum()) == pytest.approx(1, abs=0.05)
 
 
 def test_averages_of_multiplied_data_are_their_sum_over_the_sum_of_the_weights(tmp_path):

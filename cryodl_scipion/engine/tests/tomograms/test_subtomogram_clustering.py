@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from subtomogram_data import simulated_set, subtomograms, write_set
 
 from cryodl.contract import AllSkipped, ClassifySubtomogramsConfig
+from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.commands.classify_subtomograms import classify_subtomograms
 from cryodl.tomograms.subtomograms.averages import aligned
@@ -25,7 +26,7 @@ from cryodl.tomograms.subtomograms.clustering import (
     pairwise_similarities,
     principal_components,
 )
-from cryodl.tomograms.subtomograms.observed import frame_of
+from cryodl.tomograms.subtomograms.observed import frame_of, particle_sphere
 
 
 def turned_back(path):
@@ -139,6 +140,28 @@ def test_the_command_leaves_classes_averages_and_embedding(narrow, tmp_path):
     for made in [*result.outputs["averages"].values(), *result.outputs["pictures"]]:
         assert (tmp_path / made).stat().st_size > 1000
     assert not (tmp_path / "out.star.partial").exists()
+
+
+def test_one_masked_subtomogram_spoils_no_classes(tmp_path):
+    """Divided by the deviation of what is around the particle, it outweighed all others: classes of 39 and 1."""
+    volumes, classes, angles, shifts = subtomograms(["corner", "ball"], 20, snr=0.3)
+    volumes[0] *= particle_sphere(volumes.shape[-1], 11.0)
+    path = write_set(tmp_path, volumes, classes, angles, shifts)
+    settings = dict(subtomograms=path, output=str(tmp_path / "out.star"), classes=2)
+    assert classify_subtomograms(ClassifySubtomogramsConfig(**settings)).outputs["counts"] == {"1": 20, "2": 20}
+    assert adjusted_rand_score(classes, read_subtomograms(tmp_path / "out.star").classes) == 1
+
+
+def test_what_stood_beside_other_classes_goes_and_unused_angles_stay(narrow, tmp_path):
+    tables = read_tables(narrow[0])
+    tables["particles"].update(cryodlProbability1=["0.9"] * 42, cryodlConfidence=["3"] * 42)
+    tables["particles"]["rlnImageName"] = [str(file) for file in narrow[1].files]
+    write_tables(tmp_path / "in.star", tables)
+    config = ClassifySubtomogramsConfig(subtomograms=str(tmp_path / "in.star"), output=str(tmp_path / "out.star"))
+    classify_subtomograms(dataclasses.replace(config, align="none"))
+    found = read_subtomograms(tmp_path / "out.star")
+    assert not {"cryodlProbability1", "cryodlConfidence"} & set(found.columns)
+    assert np.array_equal(found.angles, narrow[1].angles)
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,12 @@ def test_headers_of_another_pixel_size_than_the_file_says_are_a_warning(pixel_si
 
 
 def test_a_file_may_hold_many_subtomograms():
-    write_map("vols/many.mrc", np.repeat([5.0, 6.0, 7.0], BOX)[:, None, None] * np.ones((3 * BOX, BOX, BOX)), 10.0)
-    found = read_subtomograms(star(rlnImageName=["000003@vols/many.mrc", "000001@vols/many.mrc"]))
-    assert found.volumes(slice(None)).mean((1, 2, 3)).tolist() == [7, 5]
+    Path("me@lab").mkdir()
+    write_map("me@lab/many.mrc", np.repeat([5.0, 6.0, 7.0], BOX)[:, None, None] * np.ones((3 * BOX, BOX, BOX)), 10.0)
+    found = read_subtomograms(star(rlnImageName=["000003@me@lab/many.mrc", "000001@me@lab/many.mrc"]))
+    write_subtomograms_star("job/again.star", found)
+    for one in (found, read_subtomograms("job/again.star")):
+        assert one.volumes(slice(None)).mean((1, 2, 3)).tolist() == [7, 5]
 
 
 def test_files_of_relion_3_0_have_origins_in_pixels_and_no_optics_table():

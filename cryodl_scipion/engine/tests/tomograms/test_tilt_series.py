@@ -95,6 +95,8 @@ def test_a_volume_shows_where_it_is_in_z_and_not_mirrored():
 
 def test_damage_follows_the_published_critical_exposure_and_small_tilts_come_first():
     seen = exposures([-60.0, -30.0, 0.0, 30.0, 60.0], 100.0)
+    at_200 = exposures([0.0], 100.0, 200.0)
+    assert float(at_200 / exposures([0.0], 100.0)) == pytest.approx(1 / 0.8, rel=0.01)  # what the authors took
     assert seen.tolist() == [70, 30, 10, 50, 90]
     # at 1/10 Å: 0.245 * 10 ** 1.665 + 2.81 = 14.14 e/Å², half as much reduces the power, that is twice the amplitude's
     left = dose_filter((1, 100), 1.0, torch.tensor([14.14]))[0, 0, 10]

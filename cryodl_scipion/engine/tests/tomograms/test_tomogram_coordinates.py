@@ -158,6 +158,23 @@ def test_points_of_an_imod_model_are_places_of_its_objects(tmp_path):
     assert np.allclose(positions.xyz[:, ::-1], ZYX)  # x and y from the corner of the first pixel, z from its middle
 
 
+def test_an_imod_model_of_a_flipped_view_has_y_and_z_exchanged(tmp_path):
+    """3dmod -Y saves points as it shows them, and says so in bit 16 of the model's flags."""
+    model = bytearray(imod_model([(30.5, 10.5, 20.0), (4.0, 2.0, 2.5)]))
+    model[152:156] = struct.pack(">I", 1 << 16 | 1 << 15)
+    (tmp_path / "tomo_1.mod").write_bytes(model)
+    assert np.allclose(read_coordinates3d(tmp_path / "tomo_1.mod").xyz[:, ::-1], ZYX)
+
+
+def test_objects_behind_a_mesh_of_an_imod_model_are_not_lost(tmp_path):
+    """IMOD's page: of MESH come the numbers of vertices and of list entries, 8 bytes more, then both."""
+    mesh = b"MESH" + struct.pack(">iiIhh", 6, 5, 0, 0, 0) + struct.pack(">18f", *range(1, 19)) + bytes(4 * 5)
+    first = imod_model([(1, 2, 3)], b"membrane").removesuffix(b"IEOF")
+    (tmp_path / "a.mod").write_bytes(first + mesh + imod_model([(4, 5, 6)])[240:])
+    found = read_coordinates3d(tmp_path / "a.mod")
+    assert found.species == ("membrane", "ribosome") and found.xyz.tolist() == [[0.5, 1.5, 3], [3.5, 4.5, 6]]
+
+
 def test_picks_of_copick_are_angstrom_with_run_and_object(tmp_path):
     points = [{"location": dict(x=300.0, y=200.0, z=100.0)}]
     text = json.dumps(dict(pickable_object_name="apo-ferritin", run_name="TS_1", unit="angstrom", points=points))
@@ -172,6 +189,7 @@ def test_picks_of_copick_are_angstrom_with_run_and_object(tmp_path):
     [
         ("a.mod", b"not a model", "not a binary IMOD model"),
         ("a.mod", imod_model([(1, 2, 3)])[:430], "truncated"),
+        ("a.mod", imod_model([(1, 2, 3)]).removesuffix(b"IEOF"), "truncated"),
         ("a.tbl", b"1 2 3\n", "not a Dynamo table"),
         ("a.json", b"{}", "no copick picks: points is missing. run_name, .*export it again"),
         ("a.json", b"{]", "is not a JSON file: line 1, column 2 is not as JSON is written. Export the picks again"),

@@ -2,6 +2,7 @@
 """train-classifier and classify-subtomograms as a user runs them, with a network that is small enough for tests."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from classifier_runs import NAMES, outputs, run, small
 from subtomogram_data import simulated_set, subtomograms, write_set
 
 from cryodl.contract import Result
+from cryodl.core.volumes import wedge
 from cryodl.io.model import read_model
+from cryodl.io.mrc import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.classifiers.run import Classifier
@@ -157,6 +160,29 @@ def test_a_stopped_classification_continues(model, monkeypatch):
     assert not (model / "s.star.partial").exists() and len(read_subtomograms(model / "s.star")) == 60
 
 
+def test_a_stopped_classification_begins_anew_with_other_weights(model, tmp_path, monkeypatch):
+    from cryodl.tomograms.commands import classify_subtomograms
+
+    monkeypatch.setattr(classify_subtomograms, "CHUNK", 4)
+    path, weights = simulated_set(tmp_path, NAMES, 4, name="weighed"), tmp_path / "weights.mrc"
+    tables = read_tables(path)
+    tables["particles"]["rlnCtfImage"] = [weights.name] * 12
+    write_tables(path, tables)
+    whole, seen = Classifier.classify, []
+
+    def stops(self, subtomograms, indices, *others):
+        seen.append(len(indices))
+        if len(seen) == 2:
+            raise ValueError("stopped")
+        return whole(self, subtomograms, indices, *others)
+
+    monkeypatch.setattr(Classifier, "classify", stops)
+    for low in (-60, -40):
+        write_map(weights, wedge(16, low, 60), 10.0)
+        classify(model, path, tmp_path / "o.star")
+    assert seen == [4, 4, 4, 4, 4]
+
+
 def test_other_voxels_and_boxes_are_resampled_and_said(model, tmp_path):
     path = simulated_set(tmp_path, NAMES, 8, name="fine", box=32, snr=4, seed=5, max_shift=2)
     tables = read_tables(path)
@@ -171,7 +197,7 @@ def test_other_voxels_and_boxes_are_resampled_and_said(model, tmp_path):
     assert result.outputs["accuracy"] > 0.6  # the noise of each voxel is that of larger ones: less is left of it
 
 
-def test_a_killed_training_continues_to_the_same_model(model, monkeypatch):
+def test_a_killed_training_continues_to_the_same_model_unless_volumes_changed(model, monkeypatch, capsys):
     from cryodl.tomograms.classifiers.train import ClassifierTask
 
     arguments = (
@@ -200,6 +226,11 @@ def test_a_killed_training_continues_to_the_same_model(model, monkeypatch):
         assert run(model, *arguments, "stopped") != 0
     except KeyboardInterrupt:
         count.append(1)
+    volume = next((model / "train").glob("*.mrc"))
+    before = volume.stat()
+    os.utime(volume)  # made anew under its name
+    assert run(model, *arguments, "stopped") == 2 and "with other parameters (files" in capsys.readouterr().err
+    os.utime(volume, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert run(model, *arguments, "stopped") == 0
     whole, stopped = (
         Classifier(*read_model(model / name, "classifier"), torch.device("cpu")).predictor.network.state_dict()

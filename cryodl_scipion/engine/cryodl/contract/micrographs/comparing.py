@@ -30,11 +30,12 @@ class EvaluatePicksConfig(Config):
         "micrographs with a reference are evaluated."
     )
     border: float = pick_fields.border_px()
-    threshold: float = param(
+    threshold: typing.Optional[float] = param(
         "Picks with a lower score are not counted in precision, recall and F1.",
-        0.0,
+        None,
         label="Score threshold",
         limits=(-1e9, 1e9),
+        none_means="all picks are counted",
     )
 
     def check_together(self) -> typing.List[str]:

@@ -184,10 +184,16 @@ class DenoiseMicrographsConfig(pick_fields.OnMicrographs):
         choices=fields.DENOISING_METHODS,
     )
     even: Paths = param(
-        "Averages of the even frames, in the order of the micrographs.", (), label="Even-frame averages", path="file"
+        "Averages of the even frames, with the names of the micrographs or longer ones (a_EVN).",
+        (),
+        label="Even-frame averages",
+        path="file",
     )
     odd: Paths = param(
-        "Averages of the odd frames, in the order of the micrographs.", (), label="Odd-frame averages", path="file"
+        "Averages of the odd frames, with the names of the micrographs or longer ones (a_ODD).",
+        (),
+        label="Odd-frame averages",
+        path="file",
     )
     training_micrographs: int = param(
         "Number of micrographs to learn from, spread over the set.", 10, limits=(1, 10000)

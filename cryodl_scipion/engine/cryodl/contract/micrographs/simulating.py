@@ -34,8 +34,8 @@ class SimulateMicrographsConfig(Config):
     )
     orientations: typing.Optional[str] = fields.orientations()
     snr: float = fields.snr(
-        "Signal-to-noise ratio: variance of the noise-free particles, within their diameter, over the variance of the "
-        "noise. It refers to a dose of 40 e/Å².",
+        "Signal-to-noise ratio: mean square of the noise-free particles, within their diameter, over the variance of "
+        "the noise. It refers to a dose of 40 e/Å².",
         default=0.05,
         limits=(1e-6, 1000),
     )

@@ -39,7 +39,8 @@ class SimulateParticlesConfig(Config):
     )
     contrast: str = fields.protein_contrast(default="bright")
     structures: Paths = param(
-        "Further structures of a mixture, in the coordinate frame of the first.",
+        "Further structures of a mixture. The middle of a map's box, or a model's centre of mass, is that of the "
+        "images; models that lie within the first one keep their place beside it.",
         (),
         label="Further structures",
         path="file",

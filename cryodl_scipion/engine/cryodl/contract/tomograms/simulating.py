@@ -2,6 +2,7 @@
 """Parameters of the commands that simulate tomograms and subtomograms."""
 
 import dataclasses
+import re
 import typing
 
 from .. import fields
@@ -87,14 +88,14 @@ class SimulateTomogramsConfig(Config):
     seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
-        number, copies = len(self.structures), len(self.copies)
-        whole = all(c.strip().isdigit() for c in self.copies)
+        whole, number = all(c.strip().isdigit() for c in self.copies), len(self.structures)
+        expanded = any(re.search(r"[*?[]|\.(txt|star)$", one, re.IGNORECASE) for one in self.structures)  # counted then
         return tilt_problems(self) + found(
             (not whole, f"Copies (--copies) is {', '.join(self.copies)}; give whole numbers."),
             (
-                whole and number and copies not in (1, number),
-                f"There are {number} structures (--structures) and {copies} numbers of copies (--copies). Give one "
-                "number for all, or one for each.",
+                whole and number and not expanded and len(self.copies) not in (1, number),
+                f"There are {number} structures (--structures) and {len(self.copies)} numbers of copies (--copies). "
+                "Give one number for all, or one for each.",
             ),
         )
 

@@ -15,12 +15,11 @@ TITLES = ("chain", "number", "name", "reference_chain", "reference_number", "ref
 @command
 def compare_models(config: CompareModelsConfig, run: Run) -> CompareModelsOutputs:
     run.take_device("cpu")
-    if config.output:
-        os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)
     built, reference = atoms.read_atoms(config.structure), atoms.read_atoms(config.reference)
     metrics, pairs = chains.compare_chains(built, reference, config.distance)
     run.warn(*built.notes, *reference.notes)
     if config.output:
+        os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)
         write_csv(config.output, TITLES, ([*a, *b, f"{d:.3f}"] for a, b, d in pairs))
     coverage, right = f"{metrics['coverage']:.1%}", f"{metrics['sequence_match']:.1%}"
     rmsd = "none" if metrics["rmsd_angstrom"] is None else f"{metrics['rmsd_angstrom']:.2f} Å"

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other.
+"""`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other."""
 
-Measure; with an output folder also write the metrics, with tables and pictures."""
-
+import dataclasses
 import typing
 
 import numpy as np
 
 from ...contract import EvaluateMapConfig, EvaluateMapOutputs, half_map_resolutions, half_map_verdict, split_verdict
 from ...running.runner import Run, command
-from ..measures import measure, report
+from ..measures import doubt, half_map_test, measure, report
 from ..measures import volume as volumes
 from ..measures.atoms import check_overlap, dense_mask, read_atoms
-from ..measures.doubt import tested_halves
-from ..measures.half_map_test import of_their_halves
 
 Metrics = dict[str, typing.Any]
 
 MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
+BETTER = 0.1  # local correlation that a misplaced model gains where it belongs; a fitted one gains none elsewhere
 
 
 @command
@@ -29,17 +27,9 @@ def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
     run.summary(*report.evaluation_in_words(metrics))
     run.methods(report.evaluation_methods(metrics))
     of = lambda name, there=True: f"{str(config.output).rstrip('/')}/{name}" if config.output and there else None
-    return EvaluateMapOutputs(
-        evaluation=of("evaluation.json"),
-        fsc05_angstrom=metrics.get("fsc05_angstrom"),
-        fsc0143_angstrom=metrics.get("fsc0143_angstrom"),
-        q_score=metrics.get("q_score"),
-        local_correlation=metrics.get("local_correlation"),
-        before=metrics.get("before"),
-        half_maps=metrics.get("half_maps"),
-        half_map_test=metrics.get("half_map_test"),
-        doubt=of("doubt.mrc", "doubt" in details),
-    )
+    found = {field.name: metrics.get(field.name) for field in dataclasses.fields(EvaluateMapOutputs)}
+    files: Metrics = dict(evaluation=of("evaluation.json"), doubt=of("doubt.mrc", "doubt" in details))
+    return EvaluateMapOutputs(**{**found, **files})
 
 
 def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
@@ -61,12 +51,10 @@ def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
     processed = [volumes.read_volume(path, config.pixel_size, "processed half-map") for path in config.processed]
     for half in processed:
         volumes.check_same_grid(volume, half, "processed half-map")
-    if processed:
-        volumes.check_halves(processed)
-    if halves:
-        volumes.check_halves(halves)
-        if not volume.isotropic:
-            run.warn(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
+    for both in filter(None, (processed, halves)):
+        volumes.check_halves(both)
+    if halves and not volume.isotropic:
+        run.warn(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
     metrics: Metrics = dict(map=str(config.map), mask=str(config.mask), structure=config.structure)
     details: Metrics = dict(volume=volume)
     if config.structure:
@@ -75,7 +63,8 @@ def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
         metrics["mask"] = "around what is dense in the half-maps"
         mask = dense_mask(halves[0].data + halves[1].data, volume.voxels_zyx)
     if halves:
-        metrics.update(_halves(config, halves, processed, mask, details, run))
+        halves = [volumes.above_solvent(half, mask) for half in halves]
+        _halves(config, halves, processed, mask, metrics, details, run)
     return metrics, details
 
 
@@ -102,11 +91,14 @@ def _against_model(
     if before is not None:
         metrics["before"], details["before"] = measure.measure_map(before, reference)
         details["before_volume"] = before
-    if metrics["local_correlation"] < MIN_AGREEMENT:
+    agreement, (move, there) = metrics["local_correlation"], measure.better_place(volume, reference)
+    offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
+    better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
+    if better or agreement < MIN_AGREEMENT:
+        how = "agree better elsewhere" if better else "hardly agree"
         run.warn(
-            f"{config.map} and {config.structure} hardly agree: their local correlation is "
-            f"{metrics['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "
-            "handedness."
+            f"{config.map} and {config.structure} {how}: their local correlation is {agreement:.2f} at the model's "
+            f"atoms.{better} Check the fit of the model, the map's origin and its handedness."
         )
     return reference.mask
 
@@ -116,14 +108,14 @@ def _halves(
     halves: typing.Sequence[volumes.Volume],
     processed: typing.Sequence[volumes.Volume],
     mask: np.ndarray,
+    found: Metrics,
     details: Metrics,
     run: Run,
-) -> Metrics:
-    found: Metrics = {}
+) -> None:
+    """Adds the metrics of the half-maps, and of what was processed, and their details."""
     found["half_maps"], details["half_maps"] = measure.measure_halves(halves, mask, config.resolution)
     run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
     if processed:
-        data = of_their_halves(processed, halves, mask)
-        found["half_map_test"], details["half_map_test"], details["doubt"] = tested_halves(halves, data, mask)
+        data = half_map_test.of_their_halves(processed, halves, mask)
+        found["half_map_test"], details["half_map_test"], details["doubt"] = doubt.tested_halves(halves, data, mask)
         run.warn(*split_verdict(half_map_verdict(half_map_resolutions(found["half_map_test"]))[1])[1])
-    return found

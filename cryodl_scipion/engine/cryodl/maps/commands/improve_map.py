@@ -27,7 +27,7 @@ from ...running.runner import PROGRAM, Run, command
 from ..improvers.inputs import check_size, pixel_size_notes, read_maps, reason_to_leave, stated_mask, stated_resolution
 from ..improvers.run import Improver, load_improver
 from ..measures import atoms, doubt, measure
-from ..measures.volume import Volume, write_volume
+from ..measures.volume import Volume, above_solvent, write_volume
 
 EDITED = 300.0  # Å³ of density that is in no half-map, from which on it is said: three side chains
 UNTESTED = (
@@ -45,7 +45,7 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     run.warn(*pixel_size_notes(improver.card, volume))
     output = config.output or f"{_stem(config.map or config.half_maps[0])}_improved.mrc"
     if Path(output).is_dir():
-        check_output(output, "A folder of the name")
+        raise FileExistsError(f"{output} (--output) is a folder, and a map is written. Give the name of a file.")
     written = [Path(output), *[Path(_beside(output, word)) for word in ("doubt", "half1", "half2")]]
     inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
     for path in written:
@@ -108,6 +108,7 @@ def _improve(
     if halves:
         # of the halves as they are if no mask is given: that the network empties the solvent must not count as a gain
         inside = atoms.dense_mask(halves[0].data + halves[1].data, volume.voxels_zyx) if mask is None else mask
+        halves = [above_solvent(half, inside) for half in halves]
         test, found = _half_map_test(volume, halves, parts, inside, run)
         edited = doubt.in_no_half(improved if mask is None else improved * mask, halves, inside)
         found, (size, place) = dataclasses.replace(found, edited=edited), doubt.largest_piece(edited, volume)

@@ -12,7 +12,7 @@ from ...running.runner import Run, command
 from ..improvers import improver_method, train
 from ..improvers.card import card_lines, card_warnings, methods_of, model_card
 from ..improvers.method import ImproverMethod
-from ..improvers.pairs import FOLDER, MapPairs
+from ..improvers.pairs import FOLDER, MapPairs, read_pairs
 from ..improvers.run import load_network
 
 CONTINUED = 0.25  # of the learning rate, of a training that starts from a model
@@ -25,7 +25,8 @@ def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImpr
     training, method = TrainingRun(run), improver_method(config.network)
     begun = _begun(config)  # a model that does not fit is refused before the pairs are made
     training.take_device()
-    pairs = MapPairs(training.take_folder(), config, method.lowest, run.seed)
+    named = [row[kind] for row in (read_pairs(config.pairs) if config.pairs else []) for kind in ("map", "structure")]
+    pairs = MapPairs(training.take_folder(*named), config, method.lowest, run.seed)
     for sentence in pairs.notes:
         print(sentence)
     run.warn(*pairs.warnings)

@@ -16,6 +16,7 @@ from ..measures.shells import estimated_resolution, shell_correlation
 from ..measures.volume import (
     SAME_MAP,
     Volume,
+    above_solvent,
     check_contrast,
     check_halves,
     check_positive,
@@ -107,7 +108,8 @@ def stated_resolution(
     source = ESTIMATED
     if halves:
         inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
-        curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
+        one, two = (above_solvent(half, inside).data * inside for half in halves)
+        curve = shell_correlation(one, two, halves[0].voxels_zyx)
         agreement = np.convolve(curve.value[1:], np.ones(3) / 3, "valid")
         if agreement.max() < AGREE:
             source = f"The half-maps {halves[0].path} and {halves[1].path} {NOISE}"

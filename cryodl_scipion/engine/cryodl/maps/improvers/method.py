@@ -163,24 +163,17 @@ def head_channels(width: int) -> int:
 
 class ImproverMethod(abc.ABC):
     """name: word on the command line. learning_rate, decay, ema, batch_size: of the training. lowest: values of the
-    scaled map below it are cut off. width: channels of the finest level, where the user asks for no other number."""
+    scaled map below it are cut off. width: channels of the finest level, and default_steps: of the training, where the
+    user asks for no other number."""
 
     name = ""
     learning_rate, decay, ema, batch_size = 1e-3, None, 0.99, 4
     lowest = 0.0
-    width = 32
+    width, default_steps = 32, 6000
 
     @abc.abstractmethod
     def build(self, attention: bool = True, width: int | None = None) -> VolumeSwinConvUNet:
         """The network, untrained: (b, 1, 48, 48, 48) to (b, outputs, 48, 48, 48). width: None for the method's own."""
-
-    @abc.abstractmethod
-    def default_steps(self) -> int:
-        """Training steps where the user asks for none."""
-
-    def optimizer(self, network: VolumeSwinConvUNet) -> torch.optim.Optimizer:
-        """AdamW at the method's learning rate."""
-        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 class Fast(ImproverMethod):
@@ -197,19 +190,13 @@ class Fast(ImproverMethod):
             dim, FAST_BLOCKS, 3, head_channels(dim), fold=2, outputs=2, attention=attention, residual=True, told=True
         )
 
-    def default_steps(self) -> int:
-        return 6000
-
 
 class Published(ImproverMethod):
     """EMReady's network (He, Li and Huang 2023, Nature Communications 14:3217)."""
 
     name = "swinconv"
-    learning_rate = 5e-4
+    learning_rate, default_steps = 5e-4, 60000
 
     def build(self, attention: bool = True, width: int | None = None) -> VolumeSwinConvUNet:
         dim = width or self.width
         return VolumeSwinConvUNet(dim, (2, 2, 2, 2), 3, head_channels(dim), drop=0.2, attention=attention)
-
-    def default_steps(self) -> int:
-        return 60000

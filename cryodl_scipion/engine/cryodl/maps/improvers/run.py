@@ -21,7 +21,7 @@ from ..measures.shells import shell_numbers
 from ..measures.volume import Volume
 from .method import VolumeSwinConvUNet
 from .pairs import BOX
-from .working_grid import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid
+from .working_grid import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid, without_background
 
 COARSE = 20.0  # Å; the network, which sees boxes, knows the shape of a whole molecule less well than the map
 REACH = 2.0  # Å, standard deviation of the Gaussian that tells where the network sees density
@@ -102,9 +102,10 @@ class Improver:
     ) -> np.ndarray:
         """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input. resolution: Å, if it
         is known."""
-        data = to_grid(volume.data, volume.voxels_zyx, self.card["working_pixel_size"])
+        seen = without_background(volume.data, volume.voxels_zyx)
+        data = to_grid(seen, volume.voxels_zyx, self.card["working_pixel_size"])
         try:
-            scale_of(volume.data)  # spline ripples may be positive where no voxel is
+            scale_of(seen)  # spline ripples may be positive where no voxel is
             scale = map_scale(data)
         except ValueError:
             raise ValueError(

@@ -10,7 +10,7 @@ from ..measures.atoms import Atoms, model_density, read_atoms, soft_mask
 from ..measures.shells import guinier_b_factor, sharpened
 from ..measures.simulated import Faults, deposited, simulate
 from ..measures.volume import Volume
-from .working_grid import map_scale, scaled_map, target_width, to_grid
+from .working_grid import map_scale, scaled_map, target_width, to_grid, without_background
 
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
@@ -93,7 +93,7 @@ def real_pair(
     volume: Volume, atoms: Atoms, resolution: float, config: TrainMapImproverConfig, lowest: float
 ) -> MapPair:
     """Pair of a whole map that the user has, at the working pixel size. atoms: Atoms in its frame."""
-    data = to_grid(volume.data, volume.voxels_zyx, config.working_pixel_size)
+    data = to_grid(without_background(volume.data, volume.voxels_zyx), volume.voxels_zyx, config.working_pixel_size)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
     return MapPair(
         scaled_map(data, map_scale(data), lowest).astype(np.float16),

@@ -28,10 +28,9 @@ def ssim_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (1 - ((2 * (x * y).mean(1) + TINY) / (x.square().mean(1) + y.square().mean(1) + TINY))).mean()
 
 
-def distance(output: torch.Tensor, target: torch.Tensor, ssim: float) -> torch.Tensor:
-    """Smooth L1 distance plus `ssim` times ssim_loss of the first channel."""
-    loss = F.smooth_l1_loss(output[:, :1].float(), target)
-    return loss + ssim * ssim_loss(output[:, :1], target) if ssim else loss
+def distance(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Smooth L1 distance plus SSIM times ssim_loss of the first channel."""
+    return F.smooth_l1_loss(output[:, :1].float(), target) + SSIM * ssim_loss(output[:, :1], target)
 
 
 def shell_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -94,7 +93,8 @@ class ImproverTask(Task):
         self.batch_size = batch_size or method.batch_size
         self.networks = torch.nn.ModuleDict({"improver": network})
         in_memory_format(network, torch.channels_last_3d)
-        self.optimizers, self.default_steps = {"improver": method.optimizer(network)}, method.default_steps()
+        adamw = torch.optim.AdamW(network.parameters(), lr=method.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.optimizers, self.default_steps = {"improver": adamw}, method.default_steps
 
     def batch(self, rng: np.random.Generator) -> Batch:
         return self.pairs.draw(rng, self.batch_size)
@@ -104,7 +104,7 @@ class ImproverTask(Task):
         data, target = (x.to(accelerator.device, memory_format=torch.channels_last_3d) for x in batch[:2])
         with accelerator.autocast():
             output = network(data, batch[4].to(accelerator.device))
-        loss = distance(output, target, SSIM)
+        loss = distance(output, target)
         losses = {"loss": loss.detach()}
         shells = shell_loss(output, target)
         losses["shells"] = shells.detach()
@@ -125,7 +125,7 @@ class ImproverTask(Task):
             data, target = batch[:2]
             output = self._output(data, batch[4])
             scores.append(torch.stack([self._scores(output, batch).cpu(), self._scores(data, batch).cpu()]))
-            losses += [float(distance(output, target.to(output.device), SSIM))] * len(data)
+            losses += [float(distance(output, target.to(output.device)))] * len(data)
             after.append(box_correlation(output[:, :1].cpu(), target))
             before.append(box_correlation(data, target))
         q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores

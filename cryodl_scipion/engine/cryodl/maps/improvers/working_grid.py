@@ -4,12 +4,21 @@
 import numpy as np
 from scipy.ndimage import affine_transform, gaussian_filter
 
+from ..measures.atoms import dense_mask
 from ..measures.shells import shell_filtered
 
 PERCENTILE = 99.999  # of a map's values is 1 for the network (He et al. 2023)
 FINE = 0.8  # of the working pixel size: finer voxels hold noise that would alias; no training saw such
 HEAVY, OF_DENSE, BLOCK = 1.5, 99.5, 4  # see map_scale
 REACH = 1.5  # values above this many times it are outliers, and cut off
+OFFSET, SOLVENT = 0.01, 0.3  # of the scale, and of the box: of less solvent, or so near to 0, nothing is taken off
+
+
+def without_background(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
+    """A (z, y, x) map whose solvent is at 0, as in training: maps of bytes, or normalised ones, have it elsewhere."""
+    outside = dense_mask(data, voxels_zyx) < 0.01
+    level = np.float32(np.median(data[outside]) if outside.mean() > SOLVENT else 0)
+    return data - level if abs(level) > OFFSET * (np.percentile(data, PERCENTILE) - level) else data
 
 
 def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, working_pixel_size: float) -> np.ndarray:

@@ -10,8 +10,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...contract.reading import reader
-from ...io.files import whole_file
-from ...io.structures import read_structure
+from ...io import files, structures
 from .volume import Volume
 
 BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid
@@ -49,7 +48,7 @@ def read_atoms(path: str | os.PathLike[str]) -> Atoms:
     Hydrogens, waters, and all but the first alternative place of an atom are left out. Raises ValueError if nothing is
     left, or atoms have no element."""
     rows, residues, unknown = list[tuple[typing.Any, ...]](), list[tuple[str, str, str]](), 0
-    for chain, group in _groups(read_structure(path)):
+    for chain, group in _groups(structures.read_structure(path)):
         amino_acid, kept = gemmi.find_tabulated_residue(group.name).is_amino_acid(), False
         for atom in group.first_conformer():
             if atom.element == gemmi.Element("X"):
@@ -176,14 +175,14 @@ def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
 def write_blurred_model(path: str, b_factors: np.ndarray, prefix: str) -> str:
     """Write PREFIX_model.pdb (.cif if it is too large): a model as deposited, with the B-factors (Å²) by which its kept
     atoms were blurred. Returns its path."""
-    structure = read_structure(path)
+    structure = structures.read_structure(path)
     for atom, b_factor in zip(kept_atoms(structure), b_factors):
         atom.b_iso = float(b_factor)
     structure.assemblies.clear()  # what was simulated is what is here
     structure.cell = gemmi.UnitCell()
     large = sum(1 for _ in structure[0].all()) > 99999 or any(len(chain.name) > 1 for chain in structure[0])
     written = f"{prefix}_model.{'cif' if large else 'pdb'}"
-    with whole_file(written) as temporary:
+    with files.whole_file(written) as temporary:
         if large:
             structure.make_mmcif_document().write_file(str(temporary))
         else:

@@ -3,6 +3,7 @@
 
 import typing
 
+import gemmi
 import numpy as np
 
 from ...io.files import lists_by_key
@@ -45,8 +46,12 @@ def compare_chains(
 
 def _trace(atoms: Atoms) -> list[tuple[int, np.ndarray, bool]]:
     trace, seen = [], set()
+    sugars = {residue for name, residue in zip(atoms.atom_names, atoms.residue) if name == "C1'"}
     for name, residue, xyz, protein in zip(atoms.atom_names, atoms.residue, atoms.xyz, atoms.protein):
         if name == ("CA" if protein else "P") and residue not in seen:
+            known = gemmi.find_tabulated_residue(atoms.residues[residue][2])
+            if not (protein or known.is_nucleic_acid() or residue in sugars and not known.found()):
+                continue  # phosphate, lipids and cofactors have a P, too
             seen.add(residue)
             trace.append((int(residue), xyz, bool(protein)))
     if not trace:

@@ -11,7 +11,7 @@ import scipy.fft
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from .shells import Curve, shell_correlation, shell_numbers, shell_sums
-from .volume import Volume
+from .volume import Volume, above_solvent
 
 REACH = 12.0  # Å; scale of the local gain: a soft mask, a weak domain. A finer one would carry detail of its own
 EMPTY = 1e-3  # of a map's highest value: below it a voxel was clipped, or masked away
@@ -99,8 +99,7 @@ def of_their_halves(
 ) -> list[np.ndarray]:
     """The data (z, y, x) of processed half-maps, their solvent at 0 and their standard deviation 1. Raises ValueError
     if one does not share the noise of its half-map, in the shells where both half-maps agree."""
-    levels = [np.median(half.data[mask < 0.01]) if (mask < 0.01).any() else 0.0 for half in processed]
-    data = [(half.data - level) / half.data.std() for half, level in zip(processed, levels)]
+    data = [above_solvent(half, mask).data / half.data.std() for half in processed]
     alike = lambda x, y: shell_correlation(x * mask, y * mask, halves[0].voxels_zyx).value
     both = alike(halves[0].data, halves[1].data)
     shells = both > AGREED

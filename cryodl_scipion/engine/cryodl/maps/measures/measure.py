@@ -5,13 +5,13 @@ import dataclasses
 import typing
 
 import numpy as np
+import scipy.fft
 from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filter
 
-from ...core.frc import fsc, resolution_at
+from ...core import fourier, frc
+from . import qscore, shells
 from .atoms import Atoms, model_density, soft_mask
-from .qscore import chain_scores, q_scores, residue_scores
-from .shells import Curve, shell_correlation
-from .volume import Volume
+from .volume import Volume, above_solvent
 
 WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
 SHELLS = 5  # of a window of local resolution at the whole map's: fewer tell nothing
@@ -51,7 +51,8 @@ def local_resolution(
 
     side = 2 * int(np.ceil(SHELLS * resolution / pixel_size / 2)) + 2
     side = min(side, *[n - n % 2 for n in half1.shape])
-    window, step = torch.from_numpy(_cosine_ball(side)), max(1, int(STRIDE * side))
+    ball = np.pi * fourier.from_middle(side, 3) / (side / 2)
+    window, step = 0.5 + 0.5 * torch.cos(ball.clamp(max=np.pi)), max(1, int(STRIDE * side))
     grid = [_positions(n, side, step) for n in half1.shape]
     measured = np.full([len(g) for g in grid], np.nan, np.float32)
     wanted = [
@@ -59,7 +60,7 @@ def local_resolution(
         for k, z in enumerate(grid[0])
         for j, y in enumerate(grid[1])
         for i, x in enumerate(grid[2])
-        if (mask[_around(z, step), _around(y, step), _around(x, step)] > 0.5).any()
+        if (mask[tuple(slice(max(0, c - step), c + step + 1) for c in (z, y, x))] > 0.5).any()
     ]
     halves = [torch.from_numpy(np.array(h, np.float32)) for h in (half1, half2)]
     of = lambda position: tuple(slice(g[p] - side // 2, g[p] - side // 2 + side) for g, p in zip(grid, position))
@@ -68,24 +69,14 @@ def local_resolution(
         part = wanted[start : start + batch]
         boxes = [torch.stack([half[of(position)] for position in part]) for half in halves]
         boxes = [(b - (b * window).sum((1, 2, 3), keepdim=True) / window.sum()) * window for b in boxes]
-        for position, curve in zip(part, fsc(*boxes)):
-            measured[position] = resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
+        for position, curve in zip(part, frc.fsc(*boxes)):
+            measured[position] = frc.resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
     return _between(measured, grid, half1.shape) * (mask > 0.5)
 
 
 def _positions(length: int, side: int, step: float) -> np.ndarray:
     first, last = side // 2, length - side // 2
     return np.unique(np.append(np.arange(first, last, step), last)) if last > first else np.array([length // 2])
-
-
-def _around(centre: int, step: float) -> slice:
-    return slice(max(0, centre - step), centre + step + 1)
-
-
-def _cosine_ball(side: int) -> np.ndarray:
-    axis = (np.arange(side) - side // 2) / (side / 2)
-    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
-    return (0.5 + 0.5 * np.cos(np.pi * np.clip(radius, 0, 1))).astype(np.float32)
 
 
 def _between(measured: np.ndarray, grid: typing.Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
@@ -130,10 +121,10 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
     """Metrics of one map against its model, and their details. Returns (metrics, details). metrics: fsc05_angstrom,
     fsc0143_angstrom (of map and model in the mask), the same _unmasked, q_score (mean of the atoms), q_score_chains,
     local_correlation (mean over the atoms). details: Curve fsc, Curve fsc_unmasked, q_residues, correlation."""
-    voxels, mask = volume.voxels_zyx, reference.mask
-    masked = shell_correlation(volume.data * mask, reference.density * mask, voxels)
-    unmasked = shell_correlation(volume.data, reference.density, voxels)
-    scores = q_scores(volume, reference.atoms)
+    voxels, mask, volume = volume.voxels_zyx, reference.mask, above_solvent(volume, reference.mask)
+    masked = shells.shell_correlation(volume.data * mask, reference.density * mask, voxels)
+    unmasked = shells.shell_correlation(volume.data, reference.density, voxels)
+    scores = qscore.q_scores(volume, reference.atoms)
     near = local_correlation(volume.data, reference.density, voxels, volume.positions(reference.atoms.xyz))
     inside = reference.inside
     metrics = dict(
@@ -142,12 +133,24 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
         fsc05_unmasked_angstrom=unmasked.resolution(0.5),
         fsc0143_unmasked_angstrom=unmasked.resolution(0.143),
         q_score=float(scores[inside].mean()),
-        q_score_chains=chain_scores(scores, reference.atoms, inside),
+        q_score_chains=qscore.chain_scores(scores, reference.atoms, inside),
         local_correlation=float(near[inside].mean()),
     )
     return metrics, dict(
-        fsc=masked, fsc_unmasked=unmasked, q_residues=residue_scores(scores, reference.atoms), correlation=near
+        fsc=masked, fsc_unmasked=unmasked, q_residues=qscore.residue_scores(scores, reference.atoms), correlation=near
     )
+
+
+def better_place(volume: Volume, reference: MapReference) -> tuple[np.ndarray, float]:
+    """Where the whole model overlaps the map most: its move, (3,) zyx voxels, and the mean local correlation at the
+    atoms there."""
+    map_, model = (scipy.fft.rfftn(data) for data in (volume.data - volume.data.mean(), reference.density))
+    overlap = scipy.fft.irfftn(map_ * model.conj(), volume.data.shape)
+    move = np.array(np.unravel_index(overlap.argmax(), overlap.shape))
+    move -= np.where(2 * move > overlap.shape, overlap.shape, 0)
+    positions = volume.positions(reference.atoms.xyz) + move
+    near = local_correlation(volume.data, np.roll(reference.density, move, (0, 1, 2)), volume.voxels_zyx, positions)
+    return move, float(near[reference.inside].mean())
 
 
 def measure_halves(
@@ -157,7 +160,7 @@ def measure_halves(
     whole map, for the windows of local resolution; that of the FSC if None. metrics: resolution_angstrom (FSC 0.143),
     resolution05_angstrom, local_resolution_angstrom {median, p10, p90} where the mask is above 0.5. details: Curve fsc,
     local: (z, y, x) array in Å."""
-    curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, halves[0].voxels_zyx)
+    curve = shells.shell_correlation(halves[0].data * mask, halves[1].data * mask, halves[0].voxels_zyx)
     metrics: dict[str, typing.Any] = dict(
         resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5)
     )
@@ -171,7 +174,7 @@ def measure_halves(
     return metrics, dict(fsc=curve, local=local)
 
 
-def dependent(halves: typing.Sequence[Volume], curve: Curve) -> list[str]:
+def dependent(halves: typing.Sequence[Volume], curve: shells.Curve) -> list[str]:
     """Sentences, in a list, if the Curve of half-maps falls below 0.143 nowhere: then they may not be independent."""
     if not (curve.value[1:] >= 0.143).all():
         return []

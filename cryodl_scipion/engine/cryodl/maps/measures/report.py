@@ -13,10 +13,8 @@ from ...contract.result import write_json
 from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure, scale_bar
 from ...running.runner import PROGRAM
-from .doubt import write_doubt
-from .qscore import residue_scores
+from . import doubt, qscore, volume
 from .shells import Curve
-from .volume import write_volume
 
 EVALUATION, RESIDUES = "evaluation.json", "residues.csv"
 
@@ -31,7 +29,7 @@ def write_report(
     plot_fsc(curves, folder / "fsc.png")
     halves = details.get("half_maps")
     if halves and halves["local"] is not None:
-        write_volume(folder / "local_resolution.mrc", halves["local"], details["volume"])
+        volume.write_volume(folder / "local_resolution.mrc", halves["local"], details["volume"])
         _plot_local(halves["local"], folder / "local_resolution.png")
     if "reference" in details:
         _write_residues(folder / RESIDUES, details)
@@ -39,7 +37,7 @@ def write_report(
         _write_chimerax(folder, metrics, details)
     if "doubt" in details:
         shown = _from_folder(folder, metrics["map"])
-        write_doubt(str(folder / "doubt"), shown, details["doubt"], details["volume"], metrics["structure"])
+        doubt.write_doubt(str(folder / "doubt"), shown, details["doubt"], details["volume"], metrics["structure"])
     write_json(folder / EVALUATION, metrics)
 
 
@@ -62,7 +60,7 @@ def _write_residues(path: Path, details: typing.Mapping[str, typing.Any]) -> Non
     for kind, ending in (("map", ""), ("before", "_before")):
         if kind in details:
             columns["q_score" + ending] = details[kind]["q_residues"]
-            columns["local_correlation" + ending] = residue_scores(details[kind]["correlation"], atoms)
+            columns["local_correlation" + ending] = qscore.residue_scores(details[kind]["correlation"], atoms)
     rows = ([*residue, *(f"{v:.4f}" for v in values)] for residue, *values in zip(atoms.residues, *columns.values()))
     write_csv(path, ["chain", "number", "name", *columns], rows)
 

@@ -8,8 +8,7 @@ import typing
 import numpy as np
 import scipy.fft
 
-from ...core.fourier import plane_weights
-from ...core.frc import resolution_at
+from ...core import fourier, frc
 from .atoms import dense_mask
 
 
@@ -22,7 +21,7 @@ class Curve:
 
     def resolution(self, threshold: float) -> float | None:
         """Å at which the curve first falls below a threshold; None if it never was above it."""
-        return resolution_at(self.value, threshold, 1 / self.frequency[1], 1)
+        return frc.resolution_at(self.value, threshold, 1 / self.frequency[1], 1)
 
 
 def volume_frequencies(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> np.ndarray:
@@ -103,7 +102,7 @@ def guinier_b_factor(
 
 
 def _twice(shape: tuple[int, ...]) -> np.ndarray:
-    weight = plane_weights(shape[2]).numpy()
+    weight = fourier.plane_weights(shape[2]).numpy()
     return np.broadcast_to(weight, (shape[0], shape[1], len(weight)))
 
 
@@ -181,8 +180,7 @@ def _smooth(power: np.ndarray) -> np.ndarray:
 
 def _above_noise(molecule: Curve, solvent: Curve) -> float | None:
     sought = np.flatnonzero(molecule.frequency > 1 / COARSEST)
-    ratio = (molecule.value - solvent.value)[sought] / np.maximum(solvent.value[sought], 1e-30)
-    below = np.flatnonzero(ratio < NOISE)
+    below = np.flatnonzero((molecule.value - solvent.value)[sought] / np.maximum(solvent.value[sought], 1e-30) < NOISE)
     return float(1 / molecule.frequency[sought[below[0]]]) if len(below) and below[0] >= FIRST else None
 
 

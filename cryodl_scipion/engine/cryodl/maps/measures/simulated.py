@@ -143,8 +143,7 @@ def _flexibility(atoms: Atoms, rng: np.random.Generator) -> np.ndarray:
 
 
 def _weights(atoms: Atoms, carboxylates: float) -> np.ndarray:
-    names = [atoms.residues[k][2] for k in atoms.residue]
-    charged = np.array([pair in CHARGED for pair in zip(names, atoms.atom_names)])
+    charged = np.array([(atoms.residues[k][2], name) in CHARGED for k, name in zip(atoms.residue, atoms.atom_names)])
     return atoms.number * atoms.occupancy * np.where(charged, carboxylates, 1.0)
 
 

@@ -156,6 +156,12 @@ def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tup
     return np.clip(given.data, 0, 1), sentences
 
 
+def above_solvent(volume: Volume, mask: np.ndarray) -> Volume:
+    """A Volume whose level outside of a mask is 0: a mask would draw its own shape into any other, and share it."""
+    outside = mask < 0.01
+    return dataclasses.replace(volume, data=volume.data - (np.median(volume.data[outside]) if outside.any() else 0))
+
+
 def check_positive(volume: Volume) -> None:
     """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's."""
     from scipy.ndimage import gaussian_filter

@@ -99,8 +99,7 @@ def _beside(
     reach = max(1, round(_EDGE * diameter_px))
     inner = ndimage.binary_erosion(carbon, iterations=reach, border_value=1)
     edge = ndimage.binary_dilation(carbon, iterations=reach) & ~inner
-    sides = [part & ~edge & valid for part in (~carbon, carbon)]
-    found = [find_contamination(small, side, diameter_px) for side in sides]
+    found = [find_contamination(small, part & ~edge & valid, diameter_px) for part in (~carbon, carbon)]
     return edge, found[0] | found[1]
 
 

@@ -54,13 +54,14 @@ def add_picks(
     folder: Path,
     records: dict[str, stamps.Record],
 ) -> None:
-    """Note the number and mean score of a micrograph's picks in its record. picks: {name: ((n, 2) yx, (n,) scores)}."""
-    if name in picks:
-        scores = picks[name][1]
-        new = dict(records[name], particles=len(scores), mean_score=float(scores.mean()) if scores.any() else None)
-        if new != records[name]:
-            records[name] = new
-            write_json(folder / f"{name}.json", new)
+    """Note the number and mean score of a micrograph's picks in its record; those of an earlier run's picks go. picks:
+    {name: ((n, 2) yx, (n,) scores)}."""
+    scores = picks[name][1] if name in picks else None
+    mean = float(scores.mean()) if scores is not None and scores.any() else None
+    new = dict(records[name], particles=None if scores is None else len(scores), mean_score=mean)
+    if new != records[name]:
+        records[name] = new
+        write_json(folder / f"{name}.json", new)
 
 
 def judge_record(record: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> tuple[str, str]:

@@ -25,7 +25,7 @@ HELP = (
 class AskSession(Shown):
     """Questions of a file, or those of an earlier session on the same folder with their answers. micrographs: list of
     (name, file). store: of the corrected picks; answers.json lies there, too. diameter: Å. Raises ValueError if a
-    micrograph that is asked about is not among the micrographs."""
+    micrograph that is asked about is not among the micrographs, or the folder holds something else."""
 
     busy = False  # no action takes time
 
@@ -48,6 +48,11 @@ class AskSession(Shown):
             if not same:
                 raise ValueError(f"{before} answers other questions. Choose another folder (--coordinates).")
             questions = answers
+        elif any((store.folder / f"{name}.star").exists() for name in questions.micrographs):
+            raise ValueError(
+                f"{store.folder} (--coordinates) has picks of these micrographs that are no answers; they would be "
+                "lost. Choose another folder."
+            )
         self.questions = questions
         missing = [name for name in questions.micrographs if name not in dict(micrographs)]
         if missing:

@@ -139,7 +139,7 @@ class Corrections:
     @property
     def partial(self) -> bool:
         """Whether the labels are not complete: some picks were not confirmed, or nobody looked for missed ones."""
-        return self.from_classes or any(len(yx) for yx in self.machine.values())
+        return self.unseen or any(len(yx) for yx in self.machine.values())
 
     @property
     def names(self) -> set[str]:

@@ -60,7 +60,7 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
 
     mine = run.each(named, "micrograph", "assessed", measure, known, forget)
     records.update(mine)
-    for name in mine if picks else ():
+    for name in mine:
         add_picks(name, picks or {}, folder, records)
     unpicked = [n for n in mine if picks is not None and n not in picks]
     if unpicked:

@@ -13,6 +13,7 @@ from ...contract import ExportRelionConfig, ExportRelionOutputs, counted, some_n
 from ...io import coordinates, cryosparc, files, micrographs, particle_positions, pick_sets, relion_tables, star
 from ...io.particles import MICROSCOPE
 from ...running.runner import Run, command
+from ..pickers.pick_record import notes_of_picks
 
 _GROUP = "rlnOpticsGroup"
 
@@ -20,6 +21,7 @@ _GROUP = "rlnOpticsGroup"
 @command
 def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     named = dict(files.name_micrographs(files.expand_paths(config.micrographs), run.names))
+    run.warn(*notes_of_picks(config.coordinates, config.contrast, config.pixel_size))
     sizes = config.pixel_size, config.particle_diameter
     lists = particle_positions.read_centred(config.coordinates, *sizes, config.flip_y)
     picks = coordinates.align_keys(lists, list(named))

@@ -12,7 +12,7 @@ from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted
 from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, stamps
 from ...running.runner import PROGRAM, Run, command
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
-from ..pickers.pick_record import diameter_of_picks
+from ..pickers.pick_record import diameter_of_picks, notes_of_picks
 
 
 @command
@@ -24,6 +24,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         diameter = diameter_of_picks(config.coordinates)
         config = dataclasses.replace(config, particle_diameter=diameter)
         refuse_if(config.check_together())
+    run.warn(*notes_of_picks(config.coordinates, config.contrast, config.pixel_size))
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
     lists = particle_positions.read_centred(config.coordinates, config.pixel_size, diameter)
     picks = coordinates.align_keys(lists, [name for name, _ in named])

@@ -50,9 +50,9 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         )
     run.require_some(named, "micrograph", "picked")
     settings = dataclasses.replace(settings, contrast=settings.contrast or pick_record.typical_contrast(card))
-    good, pictures = [(n, p) for n, p in named if n in picks.counts], dict[str, str]()
-    if config.pictures:
-        pictures = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
+    good = [(n, p) for n, p in named if n in picks.counts]
+    pictures = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
+    if pictures:
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)
     run.summary(

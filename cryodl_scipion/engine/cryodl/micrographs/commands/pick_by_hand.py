@@ -7,14 +7,13 @@ change is saved when it ends: whatever happens to the window, what was picked is
 from pathlib import Path
 
 from ...contract import PickByHandConfig, PickByHandOutputs, counted
-from ...io.files import read_kept
 from ...io.micrographs import named_micrographs
 from ...running.runner import Run, command
 from ..byhand import asking, window
 from ..byhand.questions import QUESTIONS, Questions, read_questions
 from ..byhand.session import HandSession
 from ..byhand.store import HandPicks
-from ..pickers.pick_record import RECORD
+from ..pickers.pick_record import record_of
 
 
 @command
@@ -83,8 +82,7 @@ def _say_training(config: PickByHandConfig, partial: bool) -> None:
         print(f"Repeat the command that picked, with --answers {config.coordinates}.")
         return
     start = " --start-from general" if partial else ""
-    record = Path(config.start_from or "") / RECORD
-    if config.start_from and record.is_file() and read_kept(record).get("contrast") == "bright":
+    if config.start_from and record_of(config.start_from).get("contrast") == "bright":
         start += " --contrast bright"  # few labels of faint particles do not tell it
     print(
         f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "

@@ -45,7 +45,8 @@ def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutput
 
     known = {} if config.overwrite else files.unchanged(named)
     records = run.each(named, "micrograph", "picked", pick_one, known, files.forget, begin=picker)
-    first = [(name, path) for name, path in named if name in records][: config.pictures]
+    # picked, and not gone since
+    first = [(name, path) for name, path in named if name in records and Path(path).exists()][: config.pictures]
     made = PickFilamentsOutputs(
         folder=str(folder),
         coordinates={n: str(folder / f"{n}.star") for n in records},

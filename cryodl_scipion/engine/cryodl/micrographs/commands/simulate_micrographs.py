@@ -12,8 +12,8 @@ import torch
 from ...contract import SimulateMicrographsConfig, SimulateMicrographsOutputs, counted, write_json
 from ...core.projections import Projector
 from ...io import files, micrographs, particles, structures
+from ...io.memory import is_memory_error
 from ...io.relion_tables import read_orientations
-from ...learning.inference import is_out_of_memory
 from ...running.runner import PROGRAM, Run, command
 from ...simulate import noise
 from ...simulate.micrographs import REFERENCE_DOSE, Surroundings, particle_diameter, random_optics, simulate_micrograph
@@ -23,14 +23,8 @@ from .. import normalize, simulated_files
 @command
 def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> SimulateMicrographsOutputs:
     projector, diameter = _structure(config, run.device)
-    given: dict[str, typing.Any] = dict(
-        minimum_distance=config.minimum_distance,
-        ice=config.ice,
-        aggregates=config.aggregates,
-        carbon=config.carbon,
-        gradient=config.gradient,
-        dark_protein=config.contrast == "dark",
-    )
+    given: dict[str, typing.Any] = dict(dark_protein=config.contrast == "dark")
+    given.update({name: getattr(config, name) for name in "minimum_distance ice aggregates carbon gradient".split()})
     run.warn(*structures.dark_notes(config.structure))
     if config.orientations:
         given["orientations"] = read_orientations(config.orientations)
@@ -100,7 +94,7 @@ def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple
     try:
         return Projector(density.to(device)), diameter
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_memory_error(error):
             raise
         raise ValueError(
             f"{config.structure} is {density.shape[-1]} px wide at {config.pixel_size:g} Å/px, too large for "
@@ -155,5 +149,5 @@ def _simulate(
         surroundings,
     )
     if config.frames:
-        simulated_files.write_movie(folder, name, micrograph, config, surroundings.noise.chosen(rng), rng)
+        simulated_files.write_movie(folder, name, micrograph, config, rng)
     return simulated_files.write_simulated(folder, name, micrograph, config, diameter)

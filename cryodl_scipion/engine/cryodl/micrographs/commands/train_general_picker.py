@@ -17,8 +17,7 @@ from ...io.files import expand_paths
 from ...learning.recipe import TrainingRun
 from ...running.runner import Run, command
 from ...simulate.pool import load_member, procedural_assemblies
-from ..pickers import general, picker_method, predict
-from ..pickers.general_training import MINIMUM_DISTANCE, Material, general_card, general_network, general_task
+from ..pickers import general, general_training, picker_method, predict
 
 VALIDATION_FRACTION = 0.16  # of the number of simulated micrographs, that many more are made for validation
 MAX_VALIDATION = 64  # and no more than these
@@ -32,7 +31,7 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     device, method = training.take_device(), picker_method(config.network)
     real = general.read_sets(config.sets, config.leave_out) if config.sets else []
     partial = real and config.real_marks == "partial"  # then the model looks at the real sets before it learns of them
-    seen = predict.Picker(method, general_network(config, method), device) if partial else None
+    seen = predict.Picker(method, general_training.general_network(config, method), device) if partial else None
     held_before = list(before.get("training", {}).get("validation_structures", []))
     files = [load_member(path) for name, path in _check_left_out(config) if name not in config.leave_out]
     learnt, held = zip(
@@ -57,8 +56,8 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
         general.plain_image(members[n % len(members)], method, np.random.default_rng((run.seed, 9, n)))
         for n in range(2 * count)
     ]
-    material = Material(
-        [simulated] + [general.load_set(s, method, seen, MINIMUM_DISTANCE) for s in real],
+    material = general_training.Material(
+        [simulated] + [general.load_set(s, method, seen, general_training.MINIMUM_DISTANCE) for s in real],
         make(held, count, VALIDATION),
         plain[::2],
         plain[1::2],
@@ -72,9 +71,9 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
         f"{', '.join(s.name for s in material.real) or 'none'}."
     )
     training.start()
-    task = general_task(config, method, material, device)
+    task = general_training.general_task(config, method, material, device)
     training.fit(task)
-    card, hits = general_card(config, material, task, training)
+    card, hits = general_training.general_card(config, material, task, training)
     plots.plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
     training.finish(card, task.networks["picker"].state_dict())
     lines = _in_words(card)

@@ -29,7 +29,7 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     items = labels.match_labels(config, run.warn, run.names, run.seed)
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
     method = picker_method(config.network)
-    training.take_folder()
+    training.take_folder(*(item.path for item in items))
     config, notes = general_view.decide_labels(config, items, method)
     if problems := recursion_problems(config.recursions, labels.label_kind(config)):
         raise ValueError(problems[0])
@@ -60,7 +60,8 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
         task = task_of(*parts)
         if held is None or held.learns:
             task, training.report, rounds = recursive.train_recursively(task, config, training.folder, device, run.seed)
-    card = dict(start) if held and held.unchanged else model_card(config, filled, split, task, training, hits)
+    own = dict(contrast=filled.contrast)  # which the labels or the user tell, also where nothing else is learnt
+    card = start | own if held and held.unchanged else model_card(config, filled, split, task, training, hits)
     told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))
     learnt = (card if training.report else start)["training"] | {name: one for name, one in told.items() if one}
     card = dict(card, name=Path(config.output).name, training=learnt)

@@ -4,15 +4,14 @@
 import numpy as np
 from scipy import ndimage
 
-from .estimate import CtfFit
-from .model import Microscope, defocus_at
+from . import estimate, model
 
 SIDE = 384  # px
 _SMOOTH = 1.0  # px
 _CONTRAST = 3.0  # standard deviations
 
 
-def spectrum_picture(fit: CtfFit, microscope: Microscope, pixel_size: float) -> np.ndarray:
+def spectrum_picture(fit: estimate.CtfFit, microscope: model.Microscope, pixel_size: float) -> np.ndarray:
     """The measured power spectrum in the right half, the fitted one in the left. pixel_size: Å/px of the micrograph.
     Returns (SIDE, SIDE) float32 array, from 0 to 1; the middle is frequency 0, the border the highest frequency that
     was compared."""
@@ -23,7 +22,7 @@ def spectrum_picture(fit: CtfFit, microscope: Microscope, pixel_size: float) -> 
     data = np.clip(0.5 + _measured(fit.power, y, x, pixel_size) / (2 * _CONTRAST), 0, 1)
     half = 0.5 * (fit.defocus_u - fit.defocus_v)
     angle = 2 * np.radians(fit.defocus_angle)
-    defocus = defocus_at(
+    defocus = model.defocus_at(
         np.arctan2(y, x), 0.5 * (fit.defocus_u + fit.defocus_v), half * np.array([np.cos(angle), np.sin(angle)])
     )
     squared = frequency**2

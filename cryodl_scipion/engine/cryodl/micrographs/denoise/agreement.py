@@ -7,9 +7,9 @@ import typing
 from pathlib import Path
 
 from ...contract import DenoiseMicrographsConfig, denoises_blindly, write_json
-from ...io.files import expand_paths, name_micrographs, read_kept
+from ...io import messages, stamps
+from ...io.files import expand_paths, file_key, name_micrographs, pair_by_name, read_kept
 from ...io.mrc import read_header
-from ...io.stamps import stamp
 
 RECORD = "denoise.json"  # in the output folder
 
@@ -27,7 +27,8 @@ class MicrographSource:
 
 
 def micrograph_sources(config: DenoiseMicrographsConfig, names: typing.Sequence[str]) -> list[MicrographSource]:
-    """The Sources of a config. Raises ValueError if even and odd averages are not as many as the micrographs."""
+    """The Sources of a config; averages are in the order of `names`, or else found by theirs. Raises ValueError if even
+    and odd averages are not as many as the micrographs, or of other names."""
     paths = expand_paths(config.micrographs, names)
     named = name_micrographs(paths, names)
     if not config.even:
@@ -36,9 +37,24 @@ def micrograph_sources(config: DenoiseMicrographsConfig, names: typing.Sequence[
     if not len(even) == len(odd) == len(paths):
         raise ValueError(
             f"There are {len(paths)} micrographs (--micrographs), {len(even)} averages of even frames (--even) and "
-            f"{len(odd)} of odd frames (--odd). Give one of each for every micrograph, in the same order."
+            f"{len(odd)} of odd frames (--odd). Give one of each for every micrograph."
         )
+    if not names:  # sorted as files, a_10_EVN.mrc comes before a_1_EVN.mrc, and a_1.mrc before a_10.mrc
+        even, odd = (_of_micrographs(named, *half) for half in ((even, "--even"), (odd, "--odd")))
     return [MicrographSource(name, str(path), (str(e), str(o))) for (name, path), e, o in zip(named, even, odd)]
+
+
+def _of_micrographs(named: typing.Sequence[tuple[str, str]], averages: list[str], option: str) -> list[str]:
+    """The averages in the order of the micrographs."""
+    positions, warning = pair_by_name(
+        [name for name, _ in named],
+        [file_key(path) for path in averages],
+        ("micrographs", "--micrographs"),
+        ("averages", option),
+    )
+    if warning:
+        messages.warn(warning)
+    return [averages[position] for position in positions]
 
 
 def same_denoising(folder: Path, config: DenoiseMicrographsConfig, card: typing.Mapping[str, typing.Any]) -> None:
@@ -53,6 +69,8 @@ def same_denoising(folder: Path, config: DenoiseMicrographsConfig, card: typing.
     mine = dict(pixel_size=config.pixel_size, weights_sha256=card["weights_sha256"], even_odd=bool(config.even))
     if general:
         mine.update(resolution=resolution_of_output(config, card))
+    if not config.model:
+        mine.update(training=[config.method, config.steps, config.training_micrographs])
     record = folder / RECORD
     if not record.exists():
         return write_json(record, mine)
@@ -62,8 +80,10 @@ def same_denoising(folder: Path, config: DenoiseMicrographsConfig, card: typing.
         weights_sha256="model",
         even_odd="kind of input (even and odd averages, or not)",
         resolution="resolution (--resolution)",
+        training="training (--method, --steps, --training-micrographs)",
     )
-    other = ", ".join(words[key] for key in mine if found.get(key) != mine[key])
+    before = dict(training=mine.get("training"))  # of records of 0.1.0
+    other = ", ".join(words[key] for key in mine if {**before, **found}.get(key) != mine[key])
     if other:
         raise ValueError(f"{folder} has micrographs denoised with another {other}. Choose another --output.")
 
@@ -79,7 +99,7 @@ def is_denoised(source: MicrographSource, target: Path) -> bool:
         return False
     labels = [bytes(label).decode("ascii", "replace").strip("\0 ") for label in read_header(target).record.label]
     found = next((label for label in labels if label.startswith(MADE_OF)), None)
-    same = found is None or not all(map(os.path.exists, source.paths)) or found == MADE_OF + stamp(*source.paths)
+    same = found is None or not all(map(os.path.exists, source.paths)) or found == MADE_OF + stamps.stamp(*source.paths)
     if not same:
         print(f"{source.path} has changed since it was denoised; it is denoised again.")
     return same

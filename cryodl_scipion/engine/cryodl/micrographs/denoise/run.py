@@ -87,7 +87,7 @@ def train_on_micrographs(
     config: DenoiseMicrographsConfig. sources: list of (name, paths), one path or those of even and odd averages. Raises
     AllSkipped if not one micrograph can be read."""
     training = TrainingRun(run, dataclasses.replace(config, output=str(output)))
-    training.take_folder()
+    training.take_folder(*(path for _, paths in sources for path in paths))
     method, device = config.method, training.take_device()
     if method == "auto":
         method = "even-odd" if config.even else "added-noise"

@@ -23,8 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.fourier import filtered, frequencies, plane_weights
-from ...core.geometry import resampled_shape
+from ...core import fourier, geometry
 from ...simulate.noise import BINS, CORNER, bin_frequencies, measure_spectrum, plane_mean, spectrum_on_grid
 from ..normalize import rescale_micrograph, smooth_background
 
@@ -48,8 +47,8 @@ def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -
     """(BINS,) radial mean of the product of two (h, w) images' transforms; 1 for white noise of variance 1 with itself.
     mask: (h, w) in [0, 1], by which both were multiplied. Smoothed over neighbouring bins."""
     product = (torch.fft.rfft2(first) * torch.fft.rfft2(second).conj()).real.double() / mask.square().sum()
-    weight = plane_weights(first.shape[1]).double().expand_as(product)
-    index = (frequencies(first.shape) * (BINS / CORNER)).long().clamp(max=BINS - 1)
+    weight = fourier.plane_weights(first.shape[1]).double().expand_as(product)
+    index = (fourier.frequencies(first.shape) * (BINS / CORNER)).long().clamp(max=BINS - 1)
     sums = torch.stack([torch.bincount(index.flatten(), v.flatten(), BINS) for v in (product * weight, weight)])
     kernel = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0], dtype=torch.float64)
     sums = F.conv1d(F.pad(sums[:, None], (2, 2), mode="replicate"), kernel[None, None])[:, 0]
@@ -94,7 +93,7 @@ def _with_filter(images: torch.Tensor, signal: np.ndarray, mask: torch.Tensor) -
     signal = np.maximum(signal, 0)
     gain = signal / (signal + 1)
     strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
-    smooth = filtered(images, spectrum_on_grid(gain, images.shape[1:])) / strength
+    smooth = fourier.filtered(images, spectrum_on_grid(gain, images.shape[1:])) / strength
     return WienerViews(images, smooth, gain, strength, mask)
 
 
@@ -115,7 +114,7 @@ def pair(views: WienerViews, generator: torch.Generator | None) -> torch.Tensor:
     if len(images) == 1:
         # only where the micrograph has noise of its own: elsewhere the views would be each other's opposite
         noise = torch.randn(images.shape[1:], generator=generator) * views.mask / 2**0.5
-        smooth = filtered(noise, spectrum_on_grid(views.gain, noise.shape)) / views.strength
+        smooth = fourier.filtered(noise, spectrum_on_grid(views.gain, noise.shape)) / views.strength
         images, wiener = torch.cat([images + noise, images - noise]), torch.cat([wiener + smooth, wiener - smooth])
     return torch.stack([images, wiener], 1)
 
@@ -149,7 +148,7 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
     images: list of (h, w) float32 arrays of one shape. factor: working px per px of the file, at most 1. Raises
     ValueError for an image without contrast, mostly not-a-number, or too small."""
     mean = images[0] if len(images) == 1 else typing.cast("np.ndarray", sum(images)) / np.float32(len(images))
-    shape = resampled_shape(mean.shape, factor)
+    shape = geometry.resampled_shape(mean.shape, factor)
     if min(shape) < SMALLEST_SIDE:
         raise ValueError(
             f"it has {shape[1]} x {shape[0]} px at this resolution; at least {SMALLEST_SIDE} are needed to "
@@ -164,7 +163,7 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
     power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99) * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
     # straight between bins in the logarithm: filtered files fall steeply, files of 8 bits by six orders of magnitude
     amplitude = (0.5 * spectrum_on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
-    whites = [filtered(f, 1 / amplitude) for f in flats]
+    whites = [fourier.filtered(f, 1 / amplitude) for f in flats]
     # standard deviation of the white noise, by most frequencies: those of the signal are few
     scale = float(np.mean(np.sqrt([np.median(cross_power(white, white, mask)[_SIGNAL_FREE]) for white in whites])))
     return [
@@ -175,7 +174,7 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
 def restored(signal: torch.Tensor, working: WorkingImage) -> np.ndarray:
     """(h, w) float32 array of the file's shape and grey values. signal: (h, w) of the working size, in units of its
     noise."""
-    signal = filtered(signal, working.amplitude * working.scale) * working.mask
+    signal = fourier.filtered(signal, working.amplitude * working.scale) * working.mask
     return (fourier_reshape(signal, working.shape) + _enlarged(working.background, working.shape, "bilinear")).numpy()
 
 

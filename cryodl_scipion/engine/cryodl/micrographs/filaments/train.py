@@ -133,12 +133,10 @@ class FilamentTask(NetworkTask):
         self.learn("picker", network, method.learning_rate, torch.channels_last)
 
     def batch(self, rng: np.random.Generator) -> list:
-        """Images, targets and weights of random crops."""
         chosen = rng.integers(len(self.training), size=self.batch_size)
         return [torch.stack(x) for x in zip(*(self.method.example(self.training[i], rng) for i in chosen))]
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
-        """The method's loss on crops."""
         return self.method.loss(output, *batch[1:])
 
     def validate(self) -> dict:

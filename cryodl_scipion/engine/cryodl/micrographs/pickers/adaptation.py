@@ -41,7 +41,7 @@ def ask_micrographs(
     typical = settings.contrast or typical_contrast(card)
     other = "bright" if typical == "dark" else "dark"
     sized = {typical: _sized(settings, paths, picker, typical)}
-    asked = _Asked(paths, picker, card, sized)
+    asked = _Asked(paths, picker, card, sized, typical)
     usual = asked.contrast()  # by its own size alone
     if not (usual.clear and usual.contrast == typical):
         sized[other] = _sized(settings, paths, picker, other)
@@ -56,10 +56,10 @@ def ask_micrographs(
         found = asked.contrast()
         if not found.clear and typical not in sized:
             return settings
-        tell = print if found.clear and found.contrast == typical else notes.append
-        tell(found.sentence())
+        (print if found.clear and found.contrast == typical else notes.append)(found.sentence())
         contrast, assumed = found.contrast, not found.clear
     contrast = contrast if contrast in sized else next(iter(sized))  # the usual one, in which nothing was found
+    asked.take_protein(contrast)
     mine = dataclasses.replace(sized[contrast], contrast=contrast, assumed=assumed)
     if settings.size_open and not mine.size and not contradicted:
         notes.append(UNSURE)
@@ -71,6 +71,11 @@ def ask_micrographs(
             adapted,
             agreement=_agreement(mine, asked, picker, adapted),
             by_number=tuple(ranked[each - 1 :: each].round(DECIMALS).tolist()),
+        )
+    elif mine.general:
+        notes.append(
+            f"There are fewer than {MINIMUM} candidates: their scores are by the model's own calibration, those of "
+            "micrographs that come later may be by another. Pick all again then (--overwrite)."
         )
     if mine.size and settings.size_open:
         _say_size(Size(**mine.size), settings.particle_diameter, notes, adapted is None or adapted.trusted)
@@ -89,7 +94,9 @@ def ask_contrast(
     """What speaks against a stated contrast, for a model that asks nothing else; its own contrast is not asked."""
     notes: list[str] = []
     if not settings.general and settings.contrast and settings.contrast != typical_contrast(card):
-        _compare_stated(settings.contrast, _Asked(paths, picker, card, {settings.contrast: settings}), notes)
+        _compare_stated(
+            settings.contrast, _Asked(paths, picker, card, {settings.contrast: settings}, settings.contrast), notes
+        )
     return notes
 
 
@@ -107,7 +114,7 @@ def _compare_stated(stated: str, asked: "_Asked", notes: list[str]) -> bool:
 
 class _Asked:
     """Candidates of some micrographs with either sign, looked for once. sized: {contrast: PickSettings}, may grow; a
-    sign without its own is looked at with the size of the other."""
+    sign without its own is looked at with the size of the other. protein: the contrast of which dirt is, too."""
 
     def __init__(
         self,
@@ -115,10 +122,18 @@ class _Asked:
         picker: Picker,
         card: typing.Mapping[str, typing.Any],
         sized: typing.Mapping[str, PickSettings],
+        protein: str,
     ) -> None:
         self.paths, self.picker, self.card, self.sized = paths, picker, card, sized
-        self._found = dict[tuple[str, float | None], Found]()
-        self._prepared = dict[tuple[str, float], Prepared]()  # with dark protein
+        self.protein = ""
+        self.take_protein(protein)
+
+    def take_protein(self, protein: str) -> None:
+        """Look for dirt of this contrast, as picking does; all is looked for anew if it is another one."""
+        if protein != self.protein:
+            self.protein = protein
+            self._found = dict[tuple[str, float | None], Found]()
+            self._prepared = dict[tuple[str, float], Prepared]()  # with dark protein
 
     def found(self, contrast: str) -> Found:
         """All candidates of each micrograph, with raw scores; [] without any size."""
@@ -138,7 +153,8 @@ class _Asked:
         if key not in self._prepared:
             image, dirt = read_micrograph(path), None
             if self.picker.spares_outliers:
-                dirt = areas_of(image, settings.pixel_size, key[1]).contaminated
+                darker = image if self.protein == "dark" else -image  # than ice, as what is looked for
+                dirt = areas_of(darker, settings.pixel_size, key[1]).contaminated
             with _as_told(settings, self.picker, "dark"):
                 self._prepared[key] = self.picker.prepared(image, settings.pixel_size, key[1], dirt)
         return self._prepared[key]
@@ -232,8 +248,7 @@ def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "
 
 def _say_size(size: Size, stated: float | None, notes: list[str], clear: bool) -> None:
     """clear: whether the scores tell particles from the rest; else further sizes may be those of dirt."""
-    tell = notes.append if stated and size.contradicts(stated) else print
-    tell(size.sentence(stated))
+    (notes.append if stated and size.contradicts(stated) else print)(size.sentence(stated))
     if size.others and clear:
         notes.append(
             f"There seem to be particles of several sizes: {size.diameter:.0f} Å and about "
@@ -340,8 +355,7 @@ def _gap(odds: np.ndarray) -> float:
     depth = (heaps - dense) / np.sqrt((heaps + dense + 1e-9) / np.sqrt(2))
     depth[(odds >= places[:, None]).sum(1) < MINIMUM] = 0
     lowest = int(depth.argmax())
-    apart = depth[lowest] > DEEP and dense[lowest] < HALF * heaps[lowest]
-    return float(places[lowest]) if apart else -np.inf
+    return float(places[lowest]) if depth[lowest] > DEEP and dense[lowest] < HALF * heaps[lowest] else -np.inf
 
 
 def _together(odds: typing.Sequence[np.ndarray], least: float, gap: float) -> bool:

@@ -121,6 +121,5 @@ def fit_corrected_calibration(found: CorrectedCandidates) -> tuple[tuple[float, 
     particles, and missed_particles beside them; the former score as they do, the latter as the certain ones."""
     odds, missed = logit(found.raw), missed_particles(found)
     left = int(found.left.sum())
-    added = missed * odds[found.certain].mean() if missed else 0.0
-    mean = (left * odds[found.left].mean() + added) / (left + missed)
+    mean = (left * odds[found.left].mean() + (missed * odds[found.certain].mean() if missed else 0.0)) / (left + missed)
     return fit_curve_to_number(found.raw, left + missed, float(mean)), left + missed

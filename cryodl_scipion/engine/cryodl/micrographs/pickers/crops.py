@@ -111,5 +111,4 @@ def cut_image(
     y, x = a * yy + b * xx + float(centre[0]), c * yy + d * xx + float(centre[1])
     grid = torch.stack([(x + 0.5) * 2 / w - 1, (y + 0.5) * 2 / h - 1], -1)[None]
     image = F.grid_sample(item.image[None, None].float(), grid, mode="bicubic", align_corners=False)
-    usable = F.grid_sample(item.usable[None, None].float(), grid, mode="nearest", align_corners=False)
-    return image[0, 0], usable[0, 0]
+    return image[0, 0], F.grid_sample(item.usable[None, None].float(), grid, mode="nearest", align_corners=False)[0, 0]

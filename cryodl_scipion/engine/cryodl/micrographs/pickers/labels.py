@@ -10,7 +10,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted, some_names
-from ...core.geometry import inside, map_positions, values_at
+from ...core.geometry import inside, map_positions, values_at, well_apart
 from ...io.coordinates import align_keys
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
@@ -23,6 +23,7 @@ from .predict import check_particle_fits, working_factor
 from .uncertain import Uncertain, certain_area, check_mask, read_uncertain
 
 _NOWHERE = np.zeros((0, 2))
+COPY = 0.1  # particle diameters within which labels are of one particle
 LEFT_PER_BOX = 2  # picks of the machine that are learnt beside each box of the user's
 
 
@@ -117,7 +118,12 @@ def match_labels(
             f"Boxes on background or contamination of {counted(len(boxed), 'micrograph')} without a list of particles "
             f"are not used with {label_kind(config)} labels (train-picker --labels): {some_names(boxed)}."
         )
-    boxes_of = lambda name: (group.get(name, _NOWHERE) for group in groups)
+    # in both halves of what is held back, copies would judge what learnt them; and they stand for close neighbours
+    reach = COPY * config.particle_diameter / config.pixel_size
+    single = [{name: yx[well_apart(yx, reach)] for name, yx in group.items() if name in labelled} for group in groups]
+    if copies := sum(len(group[name]) - len(yx) for group, kept in zip(groups, single) for name, yx in kept.items()):
+        warn(f"{counted(copies, 'label')} at the place of another one of its kind: left out.")
+    boxes_of = lambda name: (group.get(name, _NOWHERE) for group in single)
     items = [
         Labels._make((name, path, *boxes_of(name), uncertain.get(name), machine.get(name, _NOWHERE)))
         for name, path in named

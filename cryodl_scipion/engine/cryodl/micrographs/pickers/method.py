@@ -139,8 +139,7 @@ def count_penalty(p: torch.Tensor, prior: float) -> torch.Tensor:
     the binomial one of n positions and the prior."""
     counts = torch.arange(len(p) + 1, dtype=torch.float32, device=p.device)
     found = F.softmax(-0.5 * (p.sum() - counts) ** 2 / ((p * (1 - p)).sum() + 1e-6), dim=0)
-    expected = torch.distributions.Binomial(len(p), torch.tensor(prior, device=p.device)).log_prob(counts)
-    return -(found * expected).sum()
+    return -(found * torch.distributions.Binomial(len(p), torch.tensor(prior, device=p.device)).log_prob(counts)).sum()
 
 
 def non_negative_risk(

@@ -83,6 +83,7 @@ _NO_DIFFERENCE = (
     "tells_size",
     "narrow",
 )
+BINNED = 1.2  # factor between two pixel sizes beyond what a calibration changes
 BEFORE = {"avoid": "nothing", "keep_diameter": False}  # of records that older versions wrote
 
 
@@ -261,14 +262,37 @@ def _differences(found: typing.Mapping[str, typing.Any], mine: PickSettings) -> 
             yield f"{key.replace('_', ' ')} {found.get(key, BEFORE.get(key))} (now {value})"
 
 
+def record_of(folder: str) -> dict[str, typing.Any]:
+    """What a folder of picks notes of how they were made; nothing without a record."""
+    record = Path(folder) / RECORD
+    return read_kept(record) if record.is_file() else {}
+
+
 def diameter_of_picks(folder: str) -> float:
     """Å: the diameter that a folder of picks was made with. Raises ValueError if it has no record of one."""
-    record = Path(folder) / RECORD
-    found = read_kept(record) if record.is_file() else {}
+    found = record_of(folder)
     size = None if found.get("keep_diameter") else found.get("size")
     if diameter := size["diameter"] if size else found.get("particle_diameter"):
         return diameter
     raise ValueError(f"{folder} does not tell the particle diameter; give it in Å (--particle-diameter).")
+
+
+def notes_of_picks(folder: str, contrast: str, pixel_size: float) -> list[str]:
+    """Sentences where a folder of picks was made with the other contrast than the stated one, or of micrographs of
+    another binning. pixel_size: Å/px, stated."""
+    found, notes = record_of(folder), list[str]()
+    if not found.get("assumed") and found.get("contrast") not in (None, contrast):
+        notes.append(
+            f"The picks of {folder} are of {found['contrast']} protein, and Contrast (--contrast) is {contrast}: "
+            f"protein becomes dark in the particles. Give --contrast {found['contrast']}."
+        )
+    size = found.get("pixel_size", pixel_size)
+    if not 1 / BINNED < size / pixel_size < BINNED:
+        notes.append(
+            f"The picks of {folder} are pixels of micrographs of {size:g} Å/px, and Pixel size (--pixel-size) is "
+            f"{pixel_size:g} Å/px. Give the micrographs that were picked."
+        )
+    return notes
 
 
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:

@@ -79,10 +79,11 @@ SIDE = 1000  # px of the micrograph in the picture, at most
 def draw_first(
     named: typing.Sequence[tuple[str, str]], folder: Path, number: int, pixel_size: float, diameter: float
 ) -> dict[str, str]:
-    """Draw the picks of the first micrographs that have any list of picks; {name: file of the picture}. named: [(name,
-    file)]. folder: of the picks, <name>.star each; the pictures come into its folder `pictures`. number: of pictures at
-    most. pixel_size, diameter: Å."""
-    picked = [(name, path) for name, path in named if (folder / f"{name}.star").exists()][:number]
+    """Draw the picks of the first micrographs that are there and have any list of picks; {name: file of the picture}.
+    named: [(name, file)]. folder: of the picks, <name>.star each; the pictures come into its folder `pictures`. number:
+    of pictures at most; those of earlier picks on the others are removed. pixel_size, diameter: Å."""
+    there = lambda name, path: (folder / f"{name}.star").exists() and Path(path).exists()  # or is gone since
+    picked = [(name, path) for name, path in named if there(name, path)][:number]
     if picked:
         (folder / PICTURES).mkdir(exist_ok=True)
     drawn = {}
@@ -90,6 +91,8 @@ def draw_first(
         ((yx, scores),) = read_coordinates(folder / f"{name}.star").values()
         drawn[name] = str(folder / PICTURES / f"{name}.png")
         draw_picks(read_micrograph(path), yx, scores, pixel_size, diameter, drawn[name], name)
+    for name in {name for name, _ in named} - set(drawn):
+        (folder / PICTURES / f"{name}.png").unlink(missing_ok=True)
     return drawn
 
 

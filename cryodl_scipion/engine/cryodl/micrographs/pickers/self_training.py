@@ -80,7 +80,12 @@ def train_round(
             background_boxes=count(images[0], "negatives"),
             contamination_boxes=count(images[0], "contamination"),
             first_model=previous["name"],
-            **report.record(time.monotonic() - start, str(device), seed),
+            steps=report.steps,
+            best_step=report.best_step,
+            stop_reason=report.stop_reason,
+            seconds=round(time.monotonic() - start, 1),
+            device=str(device),
+            seed=seed,
         ),
         validation=card_validation(task.hits(task.validation), calibration, threshold),
     )

@@ -13,10 +13,10 @@ import typing
 import numpy as np
 import torch
 
-from ...core.fourier import circle, from_middle, on_grid, radial_mean
+from ...core import fourier, projections
 from ...core.frc import frc, resolution_at
-from ...core.projections import phase_ramp
 from ...io.particle_sets import ParticleSet
+from ...reconstruction.halves import factors
 from .polar import PolarGrid
 
 FOLDS = 10
@@ -156,7 +156,7 @@ def average_classes(
     if before is None:
         before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
     sums, weights = (part.flatten(0, 1).clone().to(device) for part in (before.images, before.weights))
-    outside = ~circle(box, 2 * mask_px)
+    outside = ~fourier.circle(box, 2 * mask_px)
     # alternate images of a class make its halves: neighbours in the file share a micrograph
     half = (np.unique(np.stack([labels, image], 1), axis=0, return_inverse=True)[1].ravel() + image[:1].sum()) % 2
     for start in range(0, len(rows), BATCH):
@@ -191,11 +191,10 @@ def _corrected(
     images = images - background.mean(1)[:, None, None]
     images = (images / background.std(1).clamp(min=1e-12)[:, None, None]).to(device)
     box = images.shape[-1]
-    transform = torch.fft.rfft2(images) * phase_ramp((box, box), -shifts_yx, device)
-    if particles.optics is None:
-        return torch.fft.irfft2(transform, s=(box, box)), images.new_ones(len(images), box // 2 + 1)
-    ctf = particles.ctf(rows, device=device)
-    return torch.fft.irfft2(transform * ctf, s=(box, box)), radial_mean(ctf.square(), box)
+    transform = torch.fft.rfft2(images) * projections.phase_ramp((box, box), -shifts_yx, device)
+    factor, weight = factors(particles, rows, box, True)
+    images = torch.fft.irfft2(transform if factor is None else transform * factor.to(device), s=(box, box))
+    return images, fourier.radial_mean(torch.ones_like(transform.real) if weight is None else weight.to(device), box)
 
 
 def wiener_averages(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, pixel_size: float) -> Averages:
@@ -203,11 +202,11 @@ def wiener_averages(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, p
     (k, 2, box, box), of aligned images times CTF, of the two halves of each class. weights: (k, 2, box // 2 + 1), sums
     of ring means of the squared CTF. mask_px: radius of the particle, px. pixel_size: Å/px."""
     box = sums.shape[-1]
-    soft = (0.5 + (mask_px - from_middle(box, 2, sums.device)) / 4).clamp(0, 1)
+    soft = (0.5 + (mask_px - fourier.from_middle(box, 2, sums.device)) / 4).clamp(0, 1)
     curves = frc(_divided(sums[:, 0], weights[:, 0]) * soft, _divided(sums[:, 1], weights[:, 1]) * soft)
     smooth = torch.nn.functional.avg_pool1d(curves[:, None], 3, 1, 1, count_include_pad=False)[:, 0].clamp(0, 1)
-    whole = 2 * smooth / (1 + smooth)  # of all members, from that of the halves
-    images = _divided(sums.sum(1), weights.sum(1), torch.cummin(whole, dim=1).values)
+    # of all members, from that of the halves
+    images = _divided(sums.sum(1), weights.sum(1), torch.cummin(2 * smooth / (1 + smooth), dim=1).values)
     found = [resolution_at(curve, THRESHOLD, pixel_size, box) for curve in curves]
     return Averages(images.cpu(), np.array([math.nan if value is None else value for value in found]), curves.cpu())
 
@@ -216,4 +215,4 @@ def _divided(sums: torch.Tensor, weights: torch.Tensor, factor: torch.Tensor | N
     ratio = 1 / weights.clamp(min=1e-6).maximum(SMALLEST * weights.amax(1, keepdim=True))
     ratio = ratio if factor is None else ratio * factor
     box = sums.shape[-1]
-    return torch.fft.irfft2(torch.fft.rfft2(sums) * on_grid(ratio, box), s=(box, box))
+    return torch.fft.irfft2(torch.fft.rfft2(sums) * fourier.on_grid(ratio, box), s=(box, box))

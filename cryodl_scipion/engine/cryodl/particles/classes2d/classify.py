@@ -42,13 +42,8 @@ class State:
     @classmethod
     def of(cls, count: int) -> "State":
         """The State of so many particles before anything is known of them."""
-        return cls(
-            np.full(count, -1),
-            np.zeros(count, np.float32),
-            np.zeros((count, 2), np.float32),
-            np.zeros(count, np.float32),
-            np.zeros(count, np.float32),
-        )
+        zeros = lambda *shape: np.zeros(shape, np.float32)
+        return cls(np.full(count, -1), zeros(count), zeros(count, 2), zeros(count), zeros(count))
 
 
 class Classification:
@@ -61,7 +56,7 @@ class Classification:
         self.spread = reach_px / 2  # px, of the particles' distances from the middle, until it is learnt
         self.rng = np.random.default_rng(seed)
         self.state = State.of(len(records))
-        self.folds = np.arange(len(records)) * FOLDS // max(1, len(records))
+        self.folds = records.images * FOLDS // (records.images.max(initial=0) + 1)  # copies are in one part
         self.bank: ClassBank  # made by seed_first, or kept by a stopped run
 
     # ----- levels
@@ -188,7 +183,7 @@ class Classification:
                 continue
             aligned, labels = self._aligned(part, samples), torch.from_numpy(self.state.labels[part]).to(self.device)
             for odd in (0, 1):
-                mine = torch.from_numpy((counted + part) % 2 == odd).to(self.device)
+                mine = torch.from_numpy((counted + self.records.images[part]) % 2 == odd).to(self.device)
                 self.bank.add(odd, labels[mine], aligned[mine], squared[mine])
 
     def recentre(self, positions: np.ndarray) -> None:

@@ -33,15 +33,17 @@ class FormerClasses:
     """The classes of an earlier run.
 
     taken : {parameter: value} of TAKEN. pixel_size: Å/px and box: px of the particles. with_ctf: whether their CTF was
-    used. scale, reach_px, mask_px: as in ClassSettings. counts: (k,) particles of each class, class 1 first. rings:
-    (2, k, rings, orders) sums of even and odd particles and ring_weights (2, k, rings), see ClassBank. images:
-    ImageSums. converged: whether the classes no longer changed. members: (n,) particle_keys of the particles in them,
-    without those of runs of earlier versions, which did not note them."""
+    used; multiplied: whether the images had been multiplied by it, False if that was not noted. scale, reach_px,
+    mask_px: as in ClassSettings. counts: (k,) particles of each class, class 1 first. rings: (2, k, rings, orders) sums
+    of even and odd particles and ring_weights (2, k, rings), see ClassBank. images: ImageSums. converged: whether the
+    classes no longer changed. members: (n,) particle_keys of the particles in them, without those of runs of earlier
+    versions, which did not note them."""
 
     taken: dict[str, typing.Any]
     pixel_size: float
     box: int
     with_ctf: bool
+    multiplied: bool
     scale: SampleScale
     reach_px: float
     mask_px: float
@@ -78,7 +80,7 @@ def write_former(path: Path, former: FormerClasses) -> None:
         )
 
 
-_TEXTS = ("taken", "pixel_size", "box", "with_ctf", "reach_px", "mask_px", "converged")
+_TEXTS = ("taken", "pixel_size", "box", "with_ctf", "reach_px", "mask_px", "converged", "multiplied")
 
 
 def read_former(folder: str) -> FormerClasses:
@@ -99,7 +101,7 @@ def read_sums_of_classes(path: str | os.PathLike[str]) -> FormerClasses:
         if any(one.compress_type != zipfile.ZIP_STORED for one in members.infolist()):
             raise ValueError("it holds compressed arrays, as cryodl writes none. Classify again.")
     with np.load(path, allow_pickle=False) as kept:
-        texts = json.loads(str(kept["texts"]))
+        texts = {"multiplied": False, **json.loads(str(kept["texts"]))}
         arrays = {name: kept[name] for name in kept.files if name != "texts"}
     return FormerClasses(
         **{name: texts[name] for name in _TEXTS},
@@ -127,7 +129,8 @@ def taken_config(config: Classify2DConfig, former: FormerClasses) -> Classify2DC
 
 def former_settings(config: Classify2DConfig, particles: ParticleSet, former: FormerClasses) -> ClassSettings:
     """Settings for particles that are compared with classes of an earlier run. Raises ValueError for particles of
-    another box or pixel size, and for those with a CTF where the others have none."""
+    another box or pixel size, for those with a CTF where the others have none, and for those multiplied by theirs where
+    the others are not: their noise has another scale."""
     source = f"the run in {config.classes_from} (--classes-from)"
     if particles.box != former.box or abs(particles.pixel_size / former.pixel_size - 1) > 1e-3:
         raise ValueError(
@@ -141,6 +144,12 @@ def former_settings(config: Classify2DConfig, particles: ParticleSet, former: Fo
         raise ValueError(
             f"{particles.path} has {have}, but {source} was made {had} the CTF. Give particles "
             f"{had} a CTF, or classify all particles together."
+        )
+    elif (particles.ctf_state == "multiplied") != former.multiplied:
+        are, were = ("not multiplied", "are") if former.multiplied else ("multiplied", "are not, or not known to be")
+        raise ValueError(
+            f"The images of {particles.path} are {are} by their CTF (rlnCtfDataAreCtfPremultiplied), and those of "
+            f"{source} {were}. Extract them in the same way, or classify all particles together."
         )
     finest = particles.box * particles.pixel_size / former.scale.grid.rings
     return ClassSettings(
@@ -192,10 +201,9 @@ def check_members(config: Classify2DConfig, keys: np.ndarray, former: FormerClas
             )
         return []
     missing = int((~np.isin(former.members, keys)).sum())
-    if not missing:
-        return []
-    return [
+    said = (
         f"{missing} of the {counted(len(former.members), 'particle')} of the run in {config.classes_from} are not in "
         f"{config.particles} (or their stacks were moved): the new classes are without them. To keep them, give all "
         "particles."
-    ]
+    )
+    return [said] if missing else []

@@ -148,12 +148,13 @@ def _to(grid: PolarGrid, name: str, device: torch.device) -> torch.Tensor:
 def polar_ctf(
     grid: PolarGrid, optics: typing.Sequence[Optics], width: float, state: str, device: torch.device
 ) -> torch.Tensor:
-    """CTF of particles at the samples of a grid, as `ctf.ctf_rfft` gives it on the grid of an FFT, (n, rings, half).
+    """CTF of particles at the samples of a grid, as `ctf_of_optics` gives it on the grid of an FFT, (n, rings, half).
     width: side of the box, Å. state: what was done to the images with their CTF, see ParticleSet.ctf_state."""
-    columns = torch.as_tensor(optics_values(optics)[:, :7], dtype=torch.float64, device=device).reshape(-1, 7, 1, 1)
-    u, v, angle, voltage, cs, amplitude, phase = columns.unbind(1)
+    columns = torch.as_tensor(optics_values(optics), dtype=torch.float64, device=device)[..., None, None]
+    u, v, angle, voltage, cs, amplitude, phase, b_factor, scale = columns.unbind(1)
     squared = (grid.radii.to(device).double() / width).square()[:, None]
     defocus = (u + v) / 2 + (u - v) / 2 * (2 * (grid.theta.to(device).double() - torch.deg2rad(angle))).cos()
     length = wavelength(voltage)
     chi = math.pi * length * squared * (defocus - 5e6 * cs * length.square() * squared)
-    return treated_ctf((chi + amplitude.asin() + torch.deg2rad(phase)).sin().float(), state)
+    envelope = scale * (-b_factor / 4 * squared).exp()
+    return treated_ctf((envelope * (chi + amplitude.asin() + torch.deg2rad(phase)).sin()).float(), state)

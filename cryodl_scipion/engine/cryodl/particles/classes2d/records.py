@@ -30,8 +30,8 @@ LARGEST = 250.0  # of a record's values: single hot pixels must not become infin
 
 @dataclasses.dataclass(frozen=True)
 class SampleScale:
-    """How images become samples. grid : PolarGrid of the working images. noise: (rings,) power of the noise at the
-    samples, of images whose noise has variance 1 outside of the mask. sign: 1 for bright protein, -1 for dark."""
+    """How images become samples. grid: PolarGrid of the working images. noise: (rings,) power of the noise, where it
+    has variance 1 outside of the mask, before any CTF multiplied it. sign: 1 for bright protein, -1 for dark."""
 
     grid: PolarGrid
     noise: np.ndarray
@@ -39,11 +39,13 @@ class SampleScale:
 
 
 class Records:
-    """The records of a folder: `samples.f16`, `ctf2.f32` and `rows.npy`, the particles that they are of."""
+    """The records of a folder: `samples.f16`, `ctf2.f32` and `rows.npy`, those of the particles that they are of.
+    images: (n,) numbers of their images, of which copies have the same."""
 
-    def __init__(self, folder: Path, grid: PolarGrid) -> None:
+    def __init__(self, folder: Path, grid: PolarGrid, particles: ParticleSet) -> None:
         self.folder, self.grid = Path(folder), grid
         self.rows = np.load(self.folder / "rows.npy")
+        self.images = particles.same_images()[self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,14 +74,14 @@ def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> t
 
 
 def times_ctf(
-    samples: torch.Tensor, particles: ParticleSet, rows: np.ndarray, grid: PolarGrid
+    samples: torch.Tensor, particles: ParticleSet, rows: np.ndarray, grid: PolarGrid, state: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Samples (n, rings, half) of the particles of some rows times their CTF, and its squares (n, rings); 1 without."""
+    """Samples (n, rings, half) of the particles of some rows times their CTF, once, and its squares (n, rings); 1
+    without. state: as ParticleSet.ctf_state, of the samples."""
     if particles.optics is None:
         return samples, torch.ones(len(samples), grid.rings)
-    width = particles.box * particles.pixel_size
-    ctf = polar_ctf(grid, particles.optics[rows], width, particles.ctf_state, samples.device)
-    return samples * ctf, ctf.square().mean(-1)
+    ctf = polar_ctf(grid, particles.optics[rows], particles.box * particles.pixel_size, state, samples.device)
+    return (samples, ctf.mean(-1)) if state == "multiplied" else (samples * ctf, ctf.square().mean(-1))
 
 
 def noise_power(images: torch.Tensor, grid: PolarGrid) -> np.ndarray:
@@ -104,7 +106,7 @@ def make_records(
             if not keep.any():
                 continue
             samples = scale.grid.sample(images) * scale.sign / noise
-            samples, squared = times_ctf(samples, particles, chunk[keep], scale.grid)
+            samples, squared = times_ctf(samples, particles, chunk[keep], scale.grid, particles.ctf_state)
             samples_file.write(torch.view_as_real(samples).clamp(-LARGEST, LARGEST).half().contiguous().numpy().data)
             ctf_file.write(squared.contiguous().numpy().data)
             parts.append(chunk[keep])
@@ -121,13 +123,13 @@ def load_or_make(
     mine = dict(grid=dataclasses.asdict(scale.grid), sign=scale.sign, count=len(particles))
     with contextlib.suppress(ValueError, OSError, EOFError):  # what there is not, or a power cut has cut
         if read_kept(said) == mine:
-            kept = Records(folder, scale.grid)
+            kept = Records(folder, scale.grid, particles)
             kept.read(np.zeros(1, int), torch.device("cpu"))
             return kept
     said.unlink(missing_ok=True)
     make_records(folder, particles, scale, tick)
     write_json(said, mine)
-    return Records(folder, scale.grid)
+    return Records(folder, scale.grid, particles)
 
 
 RINGS, MAX_RINGS, MIN_RINGS = 22, 40, 6  # RINGS: by default
@@ -165,12 +167,14 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
     grid, more = _grid(config, particles)
     images = usable_sample(used, grid)
     sample = used.subset(images[1])
-    scale = SampleScale(grid, noise_power(images[0], grid), 1.0)
+    noise = noise_power(images[0], grid)
+    if sample.optics is not None and sample.ctf_state == "multiplied":
+        noise = noise / polar_ctf(grid, sample.optics, width, "multiplied", torch.device("cpu")).mean((0, 2)).numpy()
     mask_px = grid.mask_px * box / grid.box
     sign, shown, said = _sign(config, sample, mask_px)
     return ClassSettings(
         used,
-        dataclasses.replace(scale, sign=sign),
+        SampleScale(grid, noise, sign),
         width / grid.rings,
         REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box,
         mask_px,

@@ -12,9 +12,8 @@ from ...contract import AssessIntegrityConfig, AssessIntegrityOutputs, counted, 
 from ...io import files, particle_sets, progress
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers.plots import plot_probabilities
-from ..integrity import calibration
+from ..integrity import calibration, candidates
 from ..integrity.assessment import STEP, assessment_of
-from ..integrity.candidates import draw_examples
 from ..orientations.explained import ERRORS, SAMPLE, explained_by
 from ..orientations.structure import size_notes
 
@@ -56,7 +55,9 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         for start in progress.ProgressBar(range(0, len(particles), CHUNK), unit="chunk", mininterval=1.0)
     ]
     evidence = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
-    verdict = calibration.judged(evidence["logs"], assessment.made_up(evidence["matrices"], folder / PARTS))
+    verdict = calibration.judged(
+        evidence["logs"], assessment.made_up(evidence["matrices"], folder / PARTS), particles.same_images()
+    )
     run.discard(PARTS)
     # made-up particles say nothing of images that show something else
     told = verdict.answers and not doubts
@@ -80,7 +81,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     warnings = [] if told else [_no_answer(record, verdict.answers)]
     run.warn(*warnings)
     write_json(folder / "integrity.json", dict(record, warnings=notes + warnings))
-    draw_examples(
+    candidates.draw_examples(
         assessment.candidates, assessment.projectors, evidence, names, verdict.probability, folder / "examples.png"
     )
     return _write(run, particles, record, verdict, folder)

@@ -20,10 +20,9 @@ from ...likelihood.observed import Source
 from ...reconstruction.views import views_of
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers import load_denoiser
-from ..orientations import assign, simulated_set
+from ..orientations import assign, kept_controls, simulated_set
 from ..orientations.explained import ERRORS, explained
 from ..orientations.hypotheses import choose_hypothesis, flipped_notes, hypotheses
-from ..orientations.kept_controls import KeptControls, find_controls, keep_controls
 from ..orientations.structure import end_of, prepare_structure, size_notes
 
 # columns of our own, beside RELION's
@@ -64,7 +63,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     noise, substituted = _controls(search, config, folder, kept)
     origin = {k: [v] * len(particles) for k, v in _origin(search, config).items()}
     if noise and calibration and not kept:
-        keep_controls(search, config, calibration, noise)
+        kept_controls.keep_controls(search, config, calibration, noise)
     _write(config.output, particles, found, dict(trust, **origin))
     shutil.rmtree(folder)
     probability = float(trust[PROBABILITY].mean()) if PROBABILITY in trust else None
@@ -120,14 +119,14 @@ def _particles(config: AssignOrientationsConfig) -> particle_sets.ParticleSet:
 
 def _prepare(
     search: assign.Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run
-) -> tuple[str, list[str], KeptControls | None]:
+) -> tuple[str, list[str], kept_controls.KeptControls | None]:
     """Settle how the images are read, and learn their strength and noise. Returns what was found and advice, which hold
     only where the structure explains the particles, and the controls of an earlier run that suit them, with whose
     strength they are compared."""
     # denoised images have no noise to make up
     alike = config.controls and not (config.model or search.source.particles.denoiser)
     chosen = functools.cache(lambda: (*choose_hypothesis(search, sources, config.particles), search.source))
-    kept, reasons = find_controls(search, sources, config, lambda: chosen()[2]) if alike else (None, [])
+    kept, reasons = kept_controls.find_controls(search, sources, config, lambda: chosen()[2]) if alike else (None, [])
     run.warn(*map(messages.Line, reasons))
     if kept:
         search.fit = kept.fit
@@ -232,7 +231,7 @@ def _beside(config: AssignOrientationsConfig) -> list[str]:
 
 
 def _controls(
-    search: assign.Search, config: AssignOrientationsConfig, folder: Path, kept: KeptControls | None
+    search: assign.Search, config: AssignOrientationsConfig, folder: Path, kept: kept_controls.KeptControls | None
 ) -> tuple[str | None, str | None]:
     """Paths of the oriented noise and of the particles with noise beyond some detail; None where there is none:
     denoised images have no noise to make up."""
@@ -274,8 +273,10 @@ def _with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.
     denoiser = load_denoiser(model, device)
     pixel_size, own = source.particles.pixel_size, denoiser.card["pixel_size"]
     denoise = lambda images, ctf: torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
+    particles = denoiser.readable(dataclasses.replace(source.particles, ctf_state=source.ctf_state))
     resampled = messages.Line(
         f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for the "
         "model."
     )
-    return dataclasses.replace(source, denoise=denoise).measured(), [resampled] * (abs(pixel_size / own - 1) > 0.01)
+    source = dataclasses.replace(source, particles=particles, ctf_state=particles.ctf_state, denoise=denoise)
+    return source.measured(), [resampled] * (abs(pixel_size / own - 1) > 0.01)

@@ -29,7 +29,7 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
     former = None if config.classes_from is None else earlier_classes.read_former(config.classes_from)
     if former is not None:
         config = earlier_classes.taken_config(config, former)
-    particles = read_particles(config.particles)
+    particles = read_particles(config.particles, need=("raw",))
     adds = former is not None and not config.again  # to the classes of the earlier run
     if not adds and len(particles) < 2 * config.classes:
         raise ValueError(

@@ -100,6 +100,7 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
     """A denoiser that was trained with a known structure. That the images are phase-flipped is assumed only where the
     structure then explains them: another molecule may fit by chance."""
     denoiser = load_denoiser(config.model, run.device)
+    particles = denoiser.readable(particles)
     if denoiser.method.uses_ctf:
         read_particles(config.particles, need=("ctf",))
     diameter_px = _diameter(particles, denoiser.card)
@@ -131,7 +132,7 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
 
 
 def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Ready:
-    denoiser = load_blind(config.model, run.device)
+    denoiser, particles = load_blind(config.model, run.device), particles.divided()
     contrast, sure = _contrast(config, particles, None, run)
     run.warn(*denoiser.notes(particles), *reference.group_notes(particles))
     if not denoiser.measure(particles, contrast).deviation:

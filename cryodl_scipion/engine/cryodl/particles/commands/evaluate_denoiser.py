@@ -18,8 +18,7 @@ from ...core.frc import mean_frc, ring_frequencies
 from ...io import files, particle_sets, plots
 from ...running.runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
-from ..denoisers import controls, evaluate, load_denoiser
-from ..denoisers.evaluation_pictures import draw_evaluation
+from ..denoisers import controls, evaluate, evaluation_pictures, load_denoiser
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
 KINDS = {"raw": "raw", "wiener": "Wiener-filtered", "denoised": "denoised"}
@@ -27,13 +26,13 @@ KINDS = {"raw": "raw", "wiener": "Wiener-filtered", "denoised": "denoised"}
 
 @command
 def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoiserOutputs:
-    particles = particle_sets.read_particles(config.particles, need=("angles", "ctf", "raw"))
+    given = particle_sets.read_particles(config.particles, need=("angles", "ctf", "raw"))
+    denoiser, rng = load_denoiser(config.model, run.device), np.random.default_rng(run.seed)
+    particles = particle_sets.usable(evaluate.some_particles(given, config.count, rng), run.skip)
     if len(particles) < 2:
-        raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
-    denoiser = load_denoiser(config.model, run.device)
-    rng, folder = np.random.default_rng(run.seed), run.folder(continues=False)
-    seen = evaluate.learnt_from(denoiser.card, particles)
-    particles = particle_sets.usable(evaluate.some_particles(particles, config.count, rng), run.skip)
+        raise ValueError(f"{config.particles} has {len(particles)} usable particle; at least two are needed.")
+    particles, folder = denoiser.readable(particles), run.folder(continues=False)
+    seen = evaluate.learnt_from(denoiser.card, given)
     projector, diameter, notes = load_projector(config.structure, particles.pixel_size, particles.box, run.device)
     bench, more = evaluate.bench_of(particles, projector, denoiser, config.contrast, diameter / particles.pixel_size)
     notes = notes + more + ([seen] if seen else [])
@@ -63,7 +62,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     rows = ([name, *(f"{v:.5f}" for v in values)] for name, *values in zip(particles.names, *means.values()))
     files.write_csv(folder / "frc.csv", ["name", *means], rows)
     if plots.can_draw():
-        draw_evaluation(folder, bench, record, similarities, means["denoised"])
+        evaluation_pictures.draw_evaluation(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)
     _tell(run, record)
     at = lambda name: os.path.join(config.output, name)

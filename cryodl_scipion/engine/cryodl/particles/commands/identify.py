@@ -16,13 +16,12 @@ FEW = 100  # particles, below which an answer may fail for lack of data
 
 @command
 def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
-    paths = structure_files(config.structures)
     particles = read_particles(config.particles, need=("raw", "ctf"))
-    candidates = read_candidates(paths, particles, run)  # before any image is skipped: those are not counted
+    # before any image is skipped: those are not counted
+    candidates = read_candidates(structure_files(config.structures), particles, run)
     comparison = ParticleComparison(particles, run)
     count = len(comparison.source.particles)
-    if count < FEW:
-        run.warn(f"{config.particles} has {count} particles; some hundreds are needed for a sure answer.")
+    run.warn(f"{config.particles} has {count} particles; some hundreds are needed for a sure answer." * (count < FEW))
     print(f"Comparing {count} of {len(particles)} particles with {len(candidates)} structures on {run.device_name}.")
     folder = run.folder(config.particles, continues=False)
     with run.progress(len(candidates), "structure") as bar:

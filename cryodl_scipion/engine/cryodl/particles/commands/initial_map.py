@@ -11,9 +11,8 @@ from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words
 from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
 from ...io.particles import ANGLES, EXPLAINED, MARGIN, ORIGIN, SCORE
-from ...likelihood.half_disc import HalfDisc
+from ...likelihood import half_disc, reference
 from ...likelihood.observed import WIDEST, Source
-from ...likelihood.reference import find_contrast, group_notes
 from ...reconstruction.halves import mask_diameter_px, split_halves
 from ...reconstruction.views import resolutions
 from ...running.runner import PROGRAM, Run, command
@@ -33,27 +32,17 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if len(chosen) < len(particles):
         run.summary(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
     particles = particle_sets.usable(particles.subset(chosen), run.skip)
-    contrast, _, said = find_contrast(particles)
-    run.warn(*[said] * (config.contrast == "auto"), *group_notes(particles))
+    contrast, _, said = reference.find_contrast(particles)
+    run.warn(*[said] * (config.contrast == "auto"), *reference.group_notes(particles))
     contrast = contrast if config.contrast == "auto" else config.contrast
     folder = run.folder(config.particles, *dict.fromkeys(particles.files))
     nothing = InitialMapOutputs(
         determined=False,
         reasons=[f"{len(particles)} particles are too few (at least {FEWEST} are needed)"],
-        map=None,
-        half1=None,
-        half2=None,
-        particles=None,
         judgement=f"{config.output}/judgement.json",
-        resolution=None,
-        limit=None,
         fsc=[],
-        agreement=None,
-        coverage=None,
-        missing_cone=None,
-        tilted_cones=None,
-        views=None,
-        by_direction=None,
+        **dict.fromkeys(("map", "half1", "half2", "particles", "resolution", "limit", "agreement", "coverage")),
+        **dict.fromkeys(("missing_cone", "tilted_cones", "views", "by_direction")),
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
@@ -63,7 +52,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
         write_json(folder / "judgement.json", dict(reasons=nothing.reasons))
         return _told(run, nothing)
     source = Source(particles, diameter, contrast, particles.ctf_state).measured()
-    disc = HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
+    disc = half_disc.HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
     observed = source.observed(np.arange(len(particles)), disc)
     both = InHalves(particles, split_halves(particles, run.seed), observed, diameter)
     starts = started_maps(both, folder / WORK, run)

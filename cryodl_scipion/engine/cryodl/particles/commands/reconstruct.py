@@ -36,7 +36,6 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     symmetry.operations(config.symmetry)  # an unknown one is an error before the work
     particles = particle_sets.read_particles(config.particles, need=("angles",))
     mask_diameter_px(particles, config.mask_diameter)  # one that is too wide is an error before the work
-    controls = [control_of(particles, config.noise_control), control_of(particles, None, SUBSTITUTED)]
     if particles.denoiser:
         run.warn(
             f"{particles.path} has denoised images (by {particles.denoiser}): a map of denoised images shows the "
@@ -47,11 +46,12 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         run.warn("The CTF was not corrected, so the map has the contrast of the microscope.")
     elif particles.optics is None:
         particle_sets.read_particles(config.particles, need=("ctf",))
-    run.warn(*(doubt for _, doubts in controls for doubt in doubts))
     memory.require_memory(
         36 * projections.padded_side(particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels."
     )
     particles = particle_sets.usable(particles, run.skip)
+    controls = [control_of(particles, config.noise_control), control_of(particles, None, SUBSTITUTED)]
+    run.warn(*(doubt for _, doubts in controls for doubt in doubts))
     halves = split_halves(particles, run.seed)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {run.device_name}.")
     with run.progress(len(particles), "particle") as bar:
@@ -120,7 +120,8 @@ def _with_reference(
     )
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     run.warn(*test.sentences(found.resolution))
-    if (share := np.mean([float(word) for word in particles.columns.get(EXPLAINED, ["1"])])) < MINIMUM:
+    told = [float(word) for word in particles.columns.get(EXPLAINED, []) if word not in ("", "None", "nan")]
+    if (share := np.mean(told or [1.0])) < MINIMUM:
         run.warn(
             f"{test.name} does not explain these particles: the evidence for it is "
             f"{f'{100 * share:.0f} %' if share > 0 else 'none'} of that of particles of it ({EXPLAINED}; at least "

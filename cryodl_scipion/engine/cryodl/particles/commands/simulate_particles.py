@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import SimulateParticlesConfig, SimulateParticlesOutputs, counted
+from ...core.optics import optics_values
 from ...core.projections import random_angles
 from ...io import mrc, particle_sets, progress, stacks, unfinished
-from ...io.particles import ANGLES, CTF, optics_group, write_stack
+from ...io.particles import ANGLES, CTF, PARTICLE_CTF, optics_group, write_stack
 from ...io.relion_tables import read_orientations
 from ...io.star import write_tables
 from ...running.runner import PROGRAM, Run, command
@@ -175,7 +176,7 @@ def _tables(
         # RELION's origin is the shift that brings the particle to the box's centre
         "rlnOriginXAngst": -shifts[:, 1] * config.pixel_size,
         "rlnOriginYAngst": -shifts[:, 0] * config.pixel_size,
-        **dict(zip(CTF, zip(*((o.defocus_u, o.defocus_v, o.defocus_angle) for o in optics)))),
+        **dict(zip((*CTF, *PARTICLE_CTF), optics_values(optics)[:, [0, 1, 2, 6, 7, 8]].T)),
         "rlnRandomSubset": together("halves"),
         "rlnOpticsGroup": np.ones(config.count, int),
         **state_columns(states, together("states")),

@@ -27,9 +27,9 @@ def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutput
     if not method.learns:
         refuse_steps(config, "steps", "start_from")
     need = ("angles", "raw") + ("ctf",) * method.uses_ctf
-    particles = [usable(read_particles(path, need=need), run.skip) for path in config.particles]
+    particles = [usable(read_particles(path, need=need), run.skip).divided() for path in config.particles]
     pairs, diameter, notes = _pairs(run, particles, training.take_device())  # what it refuses leaves no folder behind
-    folder = training.take_folder()
+    folder = training.take_folder(*dict.fromkeys(file for one in particles for file in one.files))
     _say_start(run, method, pairs, diameter, notes)
     say_weakness(config.network, method)
     training.start()

@@ -19,8 +19,7 @@ import torch.nn.functional as F
 
 from ...contract import MICROGRAPH_DENOISER, counted, denoises_blindly
 from ...core.fourier import circle, filtered, fourier_resize, on_grid, plane_weights, radial_mean, resampled_side
-from ...io.model import find_model, read_model
-from ...io.particle_sets import ParticleSet
+from ...io import model, particle_sets
 from ...learning.image_denoiser import ImageDenoiser
 from ...likelihood.observed import WIDEST, noise_spectra, prepare, ring_powers, sample_rows
 
@@ -87,7 +86,7 @@ EXPECTED = 0.3  # standard deviation of the best trust about the part of the pow
 def load_blind(folder: str | os.PathLike[str], device: torch.device) -> "BlindDenoiser":
     """A BlindDenoiser of a model folder or shipped name. Raises ValueError as io.model.read_model, and for a model that
     learnt from one set of micrographs."""
-    card, weights = read_model(find_model(folder, MICROGRAPH_DENOISER), MICROGRAPH_DENOISER)
+    card, weights = model.read_model(model.find_model(folder, MICROGRAPH_DENOISER), MICROGRAPH_DENOISER)
     if not denoises_blindly(card):
         raise ValueError(
             f"The model {card['name']} learnt from the micrographs of one data set, and denoises these only. For "
@@ -117,7 +116,7 @@ class BlindDenoiser:
             )
         return side
 
-    def notes(self, particles: ParticleSet) -> list[str]:
+    def notes(self, particles: particle_sets.ParticleSet) -> list[str]:
         """Sentences about particles that differ from what the model learnt from, or that cannot be corrected."""
         low, high = self.card["pixel_sizes"]
         notes = (
@@ -144,7 +143,7 @@ class BlindDenoiser:
         )
         return [note for there, note in notes if there]
 
-    def measure(self, particles: ParticleSet, contrast: str) -> SetSpectra:
+    def measure(self, particles: particle_sets.ParticleSet, contrast: str) -> SetSpectra:
         """Measure and keep the SetSpectra of a set. contrast: 'bright' or 'dark'. Raises ValueError for images whose
         corners are empty."""
         box, rows = particles.box, sample_rows(len(particles), SAMPLE)

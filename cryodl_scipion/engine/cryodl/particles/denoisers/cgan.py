@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import method, scales
 from .discriminator import Convolution, bottlenecks, image_norm, initialise
-from .method import DenoiserMethod, DenoiserNetwork
-from .scales import LEFT_RIGHT, Statistics
 
 WIDTHS = (64, 128, 256, 512, 512, 512)
 RESIDUAL = (3, 3, 3, 3, 2, 0)  # blocks of each encoder stage, outermost first; the decoder mirrors them
@@ -23,7 +22,7 @@ def depth(box: int) -> int:
     return min(len(WIDTHS), max(1, (box // SMALLEST).bit_length() - 1))
 
 
-class GeneratorUNet(DenoiserNetwork):
+class GeneratorUNet(method.DenoiserNetwork):
     """Residual U-net of the published GAN, (b, 1, box, box) in and out.
 
     As in its authors' public code (cianfrocco-lab/GAN-for-Cryo-EM-image-denoising): an encoder 64-128-256-512-512-512
@@ -60,7 +59,7 @@ class GeneratorUNet(DenoiserNetwork):
         self.register_buffer("range", torch.ones(()))
         initialise(self)
 
-    def learn_scale(self, statistics: Statistics) -> None:
+    def learn_scale(self, statistics: scales.Statistics) -> None:
         self.range.fill_(HEADROOM * statistics.largest)
 
     def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
@@ -92,7 +91,7 @@ NETWORKS = (("denoiser", 2, "cgan", "ConditionalGAN", "a conditional GAN", ("Iso
 EPOCHS = 21
 
 
-class ConditionalGAN(DenoiserMethod):
+class ConditionalGAN(method.DenoiserMethod):
     """Published: 100 x L1 + the discriminator's cross-entropy, Adam with beta1 0.5 at 4e-4 (network) and 1.5e-4
     (discriminator) throughout, batches of one, 21 epochs, images mirrored left to right at random."""
 
@@ -104,9 +103,9 @@ class ConditionalGAN(DenoiserMethod):
     learning_rate, decay, ema, batch_size = 4e-4, 1.0, 0.0, 1
     adversarial = 1.0
     uses_ctf = False
-    rotations = LEFT_RIGHT
+    rotations = scales.LEFT_RIGHT
 
-    def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
+    def build(self, box: int, molecules: int = 1) -> method.DenoiserNetwork:
         return GeneratorUNet(box)
 
     def default_steps(self, particles: int) -> int:

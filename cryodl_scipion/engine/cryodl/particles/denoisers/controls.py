@@ -284,7 +284,7 @@ def other_molecule(
     known = config.unseen_structure
     need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
     particles = some_particles(particle_sets.read_particles(config.unseen, need=need), UNSEEN, rng)
-    particles = particle_sets.usable(particles, skip)
+    particles = bench.denoiser.readable(particle_sets.usable(particles, skip))
     projector, notes = None, list[str]()
     diameter = bench.diameter_px * bench.particles.pixel_size
     if known is not None:

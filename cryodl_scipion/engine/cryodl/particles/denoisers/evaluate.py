@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from ...core.backproject import Slices, solve
-from ...core.fourier import circle, on_grid
+from ...core.fourier import circle, filtered, on_grid
 from ...core.frc import THRESHOLDS, frc, fsc, mean_frc, resolution_at
 from ...core.projections import Projector, random_angles
 from ...io.particle_sets import ParticleSet, read_particles
 from ...likelihood.observed import noise_spectrum, prepare, ring_powers, sample_rows
-from ...likelihood.reference import find_contrast, fit_structure
+from ...likelihood.reference import contrast_of, find_contrast, fit_structure
 from ...reconstruction.halves import factors, soft_sphere
 from ...simulate.particle_images import noise_images
 from .run import Denoiser
@@ -57,14 +57,10 @@ def wiener_filter(
 
     images: (n, box, box) tensor. ctf: (n, box, box // 2 + 1), as ParticleSet.ctf. signal_power: (box // 2 + 1,) mean
     power of the projections, on the images' scale, at the rings of core.fourier.shells; zero where the projections have
-    none. noise_power: the noise's, (box // 2 + 1,) or (n, box, box // 2 + 1). Both in one unit (see ring_powers).
-    Returns (n, box, box). A filter that depends on the radius alone cannot change a Fourier ring correlation; the CTF's
-    signs and zeros can."""
-    box = images.shape[-1]
-    signal = on_grid(signal_power.to(images), box)
-    noise = noise_power.to(images) if noise_power.dim() == 3 else on_grid(noise_power.to(images), box)
-    gain = ctf * signal / (ctf.square() * signal + noise).clamp(min=1e-30)
-    return torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(box, box))
+    none. noise_power: the noise's, (box // 2 + 1,), in the same unit (see ring_powers). Returns (n, box, box). A filter
+    that depends on the radius alone cannot change a Fourier ring correlation; the CTF's signs and zeros can."""
+    signal, noise = (on_grid(power.to(images), images.shape[-1]) for power in (signal_power, noise_power))
+    return filtered(images, ctf * signal / (ctf.square() * signal + noise).clamp(min=1e-30))
 
 
 CHUNK = 64
@@ -150,21 +146,24 @@ def bench_of(
 ) -> tuple[Bench, list[str]]:
     """Bench of particles, and sentences for the user. contrast: 'auto', 'bright' or 'dark'. like: Bench from which
     signal and amplitude are taken where the structure is unknown."""
-    notes = []
+    fit, notes = None if projector is None else fit_structure(particles, projector, diameter_px), []
     if contrast == "auto":
-        contrast, sure, sentence = find_contrast(particles, diameter_px)
+        contrast, sure, sentence = (  # a structure tells it of a tenth of the particles that a ball needs
+            contrast_of(fit.amplitude, fit.error, "the structure's projections")
+            if fit
+            else find_contrast(particles, diameter_px)
+        )
         notes = [] if sure else [f"{particles.path}: {sentence}"]
     noise = noise_spectrum(prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast), diameter_px)
-    if projector is None:
+    if projector is None or fit is None:
         if like is None:
             raise ValueError(f"{particles.path}: without a structure, a Bench is needed whose signal is like theirs.")
         return Bench(particles, None, denoiser, contrast, diameter_px, like.amplitude, like.signal, noise), notes
-    fit = fit_structure(particles, projector, diameter_px)
     amplitude = abs(fit.amplitude)
-    if abs(fit.amplitude) < 5 * fit.error:
+    if amplitude < 5 * fit.error:
         notes.append(
             f"{particles.path}: the images hardly show the structure's projections at their angles "
-            f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, "
+            f"({amplitude / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, "
             "of the right hand and frame?"
         )
     if fit.ctf_state != particles.ctf_state:
@@ -172,8 +171,9 @@ def bench_of(
             f"{particles.path}: the phases seem to be flipped, though the file does not say it; they are taken to be."
         )
         particles = dataclasses.replace(particles, ctf_state=fit.ctf_state)
-    views = projector.project(random_angles(VIEWS, np.random.default_rng(0)), None, particles.box).cpu()
-    signal = amplitude**2 * ring_powers(views).mean(0)
+    signal = amplitude**2 * ring_powers(
+        projector.project(random_angles(VIEWS, np.random.default_rng(0)), None, particles.box).cpu()
+    ).mean(0)
     return Bench(particles, projector, denoiser, contrast, diameter_px, amplitude, signal, noise), notes
 
 
@@ -230,8 +230,6 @@ def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -
                 f"The denoiser was trained on exactly these particles ({entry['particles']}): its metrics here are "
                 "no test."
             )
-        if not os.path.exists(entry["particles"]):
-            continue
         try:
             known = read_particles(entry["particles"])
         except (ValueError, OSError):

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .evaluate import Bench
-from .plots import draw_gallery, draw_rows, plot_control, plot_curves
+from . import evaluate, plots
 
 TRIPLETS, GALLERY = 6, 40  # particles that are shown
 
 
 def draw_evaluation(
     folder: Path,
-    bench: Bench,
+    bench: evaluate.Bench,
     record: dict[str, typing.Any],
     similarities: typing.Mapping[str, np.ndarray],
     scores: np.ndarray,
@@ -22,31 +21,31 @@ def draw_evaluation(
     """All pictures of an evaluation. record: of evaluation.json. similarities: {name: (n,)} of the controls.
     scores: (n,) mean FRC of each denoised particle."""
     frequency = record["frc"]["frequency"]
-    plot_curves(
+    plots.plot_curves(
         frequency,
         {k: record["frc"][k] for k in ("raw", "wiener", "denoised")},
         folder / "frc.png",
         f"Fourier ring correlation with the ground truth, mean of {record['count']} particles",
     )
-    plot_curves(
+    plots.plot_curves(
         frequency,
         {k: record["fsc"][k] for k in ("raw", "denoised")},
         folder / "fsc.png",
         f"Fourier shell correlation with the structure, maps of {record['count']} particles",
     )
-    plot_control(_bars(record), similarities, folder / "control.png")
+    plots.plot_control(_bars(record), similarities, folder / "control.png")
     order = np.argsort(scores)[::-1]
     rows = order[np.linspace(0, len(order) - 1, min(TRIPLETS, len(order))).round().astype(int)]
     images, ctf = bench.prepared(rows)
     columns = images, bench.filtered(images, ctf), bench.denoised(images, ctf), bench.ground_truth(rows)
-    draw_rows(
+    plots.draw_rows(
         list(zip(*(c.numpy() for c in columns))),
         ["raw", "Wiener filter", "denoised", "ground truth"],
         folder / "triplets.png",
         [f"FRC {scores[row]:.2f}" for row in rows],
     )
     rows = order[np.linspace(0, len(order) - 1, min(GALLERY, len(order))).round().astype(int)]
-    draw_gallery(list(bench.denoised(*bench.prepared(rows)).numpy()), scores[rows], folder / "gallery.png")
+    plots.draw_gallery(list(bench.denoised(*bench.prepared(rows)).numpy()), scores[rows], folder / "gallery.png")
 
 
 def _bars(record: dict[str, typing.Any]) -> dict[str, float]:

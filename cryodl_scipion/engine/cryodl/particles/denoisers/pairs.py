@@ -21,10 +21,10 @@ def split_particles(particles: ParticleSet, fraction: float, seed: int) -> tuple
     """Rows (integer arrays) of training and of validation particles, and a sentence that says how they were kept apart.
 
     They are split by micrograph, by half set (half 2 validates) or at random, the first of these that they allow.
-    fraction: part that validates. Raises ValueError for fewer than two particles."""
-    if len(particles) < 2:
+    fraction: part that validates. Raises ValueError for fewer than two images."""
+    if not particles.same_images().any():
         raise ValueError(
-            f"{particles.path} has {len(particles)} particle; at least two are needed, one for training and one for "
+            f"{particles.path} has one particle image; at least two are needed, one for training and one for "
             "validation, and thousands for a good model."
         )
     ways: tuple[tuple[str, bool, typing.Callable[..., typing.Any]], ...] = (
@@ -58,14 +58,14 @@ def _by_micrograph(particles: ParticleSet, fraction: float, rng: np.random.Gener
     names, number, counts = np.unique(particles.micrographs, return_inverse=True, return_counts=True)
     order = rng.permutation(len(names))
     enough = int(np.searchsorted(np.cumsum(counts[order]), fraction * len(particles))) + 1
-    return np.isin(number, order[: min(enough, len(names) - 1)])
+    held = np.isin(number, order[: min(enough, len(names) - 1)])
+    return held if held.mean() <= 0.5 else ~held
 
 
 def _at_random(particles: ParticleSet, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    count = min(max(1, round(fraction * len(particles))), len(particles) - 1)
-    held = np.zeros(len(particles), bool)
-    held[rng.permutation(len(particles))[:count]] = True
-    return held
+    image = particles.same_images()  # copies of one, as an expansion by symmetry makes them, stay together
+    number = int(image.max()) + 1
+    return np.isin(image, rng.permutation(number)[: min(max(1, round(fraction * number)), number - 1)])
 
 
 VIEWS = 128  # random projections that a structure's strength is measured on
@@ -111,15 +111,13 @@ class Pairs(PairImages):
         for one, projector in zip(particles, projectors, strict=True):
             self._add(one, projector, contrast, fraction)
 
-    def draw(
-        self, rng: np.random.Generator, count: int, train: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Random pairs: noisy (b, 1, h, w), ctf (b, 1, h, w // 2 + 1), target (b, 1, h, w), on the CPU.
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Random training pairs: noisy (b, 1, h, w), ctf (b, 1, h, w // 2 + 1), target (b, 1, h, w), on the CPU.
 
-        rng: numpy Generator. train: False for validation particles, as they are. noisy: protein bright, background of
-        mean 0 and standard deviation 1. ctf: what the images were changed by (see ParticleSet.ctf), 1 where it is
-        unknown. target: scaled projections. Training pairs are rotated, mirrored and shifted at random."""
-        made = rng.random(count) < self.simulated if train else np.zeros(count, bool)
+        noisy: protein bright, background of mean 0 and standard deviation 1. ctf: what the images were changed by (see
+        ParticleSet.ctf), 1 where it is unknown. target: scaled projections. They are rotated, mirrored and shifted at
+        random."""
+        made = rng.random(count) < self.simulated
         molecule = rng.integers(len(self.particles), size=count)
         parts = []
         for index in range(len(self.particles)):
@@ -127,8 +125,7 @@ class Pairs(PairImages):
             if wanted[0]:
                 parts.append(self._made[index].draw(rng, wanted[0]))
             if wanted[1]:
-                rows = rng.choice(self.training[index] if train else self.validation[index], wanted[1])
-                parts.append(self._real[index].fetch(rows, rng if train else None))
+                parts.append(self._real[index].fetch(rng.choice(self.training[index], wanted[1]), rng))
         return _joined(parts)
 
     def validation_batches(

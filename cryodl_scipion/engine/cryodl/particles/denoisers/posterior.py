@@ -17,9 +17,8 @@ import typing
 import numpy as np
 import torch
 
+from ...core import projections, volumes
 from ...core.fourier import circle, radial_mean
-from ...core.projections import Projector, rotation_matrices
-from ...core.volumes import side_by_side
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed
 from ...likelihood.reference import Reference
@@ -144,7 +143,7 @@ class _Tools:
             HalfDisc(network.box, width / max(detail, finest), device)
             for detail in (search, FINE_DETAIL, OUTPUT_DETAIL)
         )
-        projectors = [Projector(density.to(device)) for density in network.densities]
+        projectors = [projections.Projector(density.to(device)) for density in network.densities]
         reference = lambda disc, p, gain: Reference(p, disc, gain.to(device)[: disc.rings])
         grid = Grid(STEP)
         self.banks = [Bank(reference(self.search_disc, p, g), grid) for p, g in zip(projectors, network.gain)]
@@ -169,16 +168,16 @@ class _Tools:
 
     def _around(self, observed: Observed, index: int, angles: np.ndarray) -> _Near:
         """_Near of one orientation of each image, without the axis m. angles: (n, 3)."""
-        centre = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.device)
-        back = side_by_side(observed.disc.ramp(-self.shifts.yx).conj())
-        fit = side_by_side(observed.match * self.fine[index].at(centre).conj()) @ back.T + self.shifts.log_prior
+        centre = torch.as_tensor(projections.rotation_matrices(angles), dtype=torch.float32, device=self.device)
+        back = volumes.side_by_side(observed.disc.ramp(-self.shifts.yx).conj())
+        fit = volumes.side_by_side(observed.match * self.fine[index].at(centre).conj()) @ back.T + self.shifts.log_prior
         position = self.shifts.yx[fit.argmax(1)]  # px: the most probable shift of each image in this orientation
         matrices = centre[:, None] @ self.near.rotations
         slices = self.fine[index].at(matrices)
         shifts = position[:, None] + self.near.shifts
         ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
         # n, rotations, shifts
-        fit = side_by_side(slices) @ side_by_side(observed.match[:, None] * ramp).transpose(1, 2)
+        fit = volumes.side_by_side(slices) @ volumes.side_by_side(observed.match[:, None] * ramp).transpose(1, 2)
         energy = slices.abs().square() @ observed.weight[..., None]
         return _Near(matrices, shifts, fit - energy + (-shifts.square().sum(-1) / (2 * self.sigma**2))[:, None])
 

@@ -49,6 +49,12 @@ class Denoiser:
         network = load_network(self.method, card["box"], weights, card["name"], len(card["scales"]))
         self.network: DenoiserNetwork = network.to(device).eval()
 
+    def readable(self, particles: ParticleSet) -> ParticleSet:
+        """Particles with the noise that the network learnt from: earlier models learnt from images that were
+        multiplied by their CTF as they are."""
+        learnt = {entry.get("ctf_state") for entry in self.card["training_particles"]}
+        return particles if "multiplied" in learnt else particles.divided()
+
     @torch.inference_mode()
     def denoise(
         self, images: torch.Tensor, ctf: torch.Tensor | None, pixel_size: float, batch_size: int = 16

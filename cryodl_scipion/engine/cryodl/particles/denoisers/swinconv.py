@@ -11,8 +11,7 @@ from torch import nn
 
 from ...core.devices import in_memory_format
 from ...learning.networks import SwinConvBlock, WindowAttention
-from .method import DenoiserMethod, DenoiserNetwork
-from .scales import FrequencyScale, Statistics
+from . import method, scales
 
 WINDOW = 8  # side of the largest attention window
 HEAD_CHANNELS = 16
@@ -124,7 +123,7 @@ class ImageContext(nn.Module):
         return self.layers(seen.flatten(1)).reshape(-1, self.channels, self.grid, self.grid)
 
 
-class SwinConvUNet(DenoiserNetwork):
+class SwinConvUNet(method.DenoiserNetwork):
     """A U-net whose coarse levels compare all parts of the particle with each other.
 
     Which way the particle lies is decided at the two coarsest grids, of 4 to 14 places along each axis, by a glance at
@@ -151,7 +150,7 @@ class SwinConvUNet(DenoiserNetwork):
         self.finer = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:]))
         self.up = nn.ModuleList(make(level) for level in range(levels))
         self.last = nn.Conv2d(widths[0], self.fold**2, 3, padding=1)
-        self.scale = FrequencyScale(box, SHARPENING)
+        self.scale = scales.FrequencyScale(box, SHARPENING)
 
     def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         return self.scale.restored(noisy, ctf)
@@ -162,7 +161,7 @@ class SwinConvUNet(DenoiserNetwork):
     def finished(self, output: torch.Tensor) -> torch.Tensor:
         return self.scale.finished(output)
 
-    def learn_scale(self, statistics: Statistics) -> None:
+    def learn_scale(self, statistics: scales.Statistics) -> None:
         self.scale.learn(statistics)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -182,13 +181,13 @@ class SwinConvUNet(DenoiserNetwork):
         return x[..., before : before + self.box, before : before + self.box]
 
 
-class SwinConv(DenoiserMethod):
+class SwinConv(method.DenoiserMethod):
     """Swin-Conv-UNet, given the image after a Wiener filter, taught on sharpened projections."""
 
     name = "swinconv"
     blanks, boost, boosted, ema = 1 / 16, 5.0, 0.6, 0.995
 
-    def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
+    def build(self, box: int, molecules: int = 1) -> method.DenoiserNetwork:
         return in_memory_format(SwinConvUNet(box), torch.channels_last)
 
     def default_steps(self, particles: int) -> int:

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.devices import autocast
-from ...core.fourier import filtered
+from ...core import devices, fourier
 from ...core.frc import frc, mean_frc
 from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
@@ -124,7 +123,7 @@ class DenoiserTask(Task):
             # amplitudes of signal to add; the largest falls linearly as the training goes on
             maximum = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
             more = self.amplitude * torch.from_numpy(maximum ** rng.random(len(noisy)) - 1).float()
-            noisy = noisy + more[:, None, None, None] * filtered(target, ctf)
+            noisy = noisy + more[:, None, None, None] * fourier.filtered(target, ctf)
         blank = rng.random(len(noisy)) < self.method.blanks
         if blank.any():
             spectrum = self.pairs.spectra[rng.integers(len(self.pairs.spectra))]
@@ -182,7 +181,7 @@ class DenoiserTask(Task):
         return dict(metric=figure, loss=float(np.mean(losses)), frc=figure, frc_raw=float(torch.cat(raw).mean()))
 
     def _output(self, condition: torch.Tensor) -> torch.Tensor:
-        with autocast(self.device):
+        with devices.autocast(self.device):
             return self.networks["denoiser"](condition).float()
 
     def show(self, step: float, folder: Path) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...core.fourier import radial_mean
 from ...core.optics import OpticsTable, ctf_of_optics, wavelength
 from ...io.memory import release_pages
-from ...io.particle_sets import ParticleSet
+from ...io.particle_sets import FAINTEST, ParticleSet
 from ...latent.cube import Observations, Views
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import noise_spectrum, prepare, sample_rows
@@ -28,7 +27,6 @@ def particle_views(particles: ParticleSet) -> Views:
 
 
 CHUNK = 256  # images that are read at a time
-FAINTEST = 0.05  # of a CTF by which images that were multiplied with it are divided
 
 
 @dataclasses.dataclass
@@ -61,7 +59,7 @@ def load_coefficients(
     particles: io.particle_sets.ParticleSet, with a CTF. radius: highest frequency, waves per box. diameter_px: of the
     circle outside of which the noise is measured, px. contrast: 'bright' or 'dark'. folder: of data.npy, sine.npy and
     cosine.npy; memory does not grow with the number of particles."""
-    disc = HalfDisc(particles.box, radius)
+    disc, particles = HalfDisc(particles.box, radius), particles.divided()
     deviation = (_noise(particles, diameter_px, contrast)[disc.ring] * particles.box**2 / 2).sqrt()
     shape, kinds = (len(particles), len(disc)), dict(data=np.complex64, sine=np.float32, cosine=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
@@ -80,11 +78,9 @@ def load_coefficients(
 
 
 def _noise(particles: ParticleSet, diameter_px: float, contrast: str) -> torch.Tensor:
-    """(rings,) power of the noise of the images, before they are divided by a CTF that they were multiplied with."""
-    rows = sample_rows(len(particles))
-    noise = noise_spectrum(prepare(particles.images(rows), diameter_px, contrast), diameter_px)
-    if particles.ctf_state == "multiplied":
-        noise = noise / radial_mean(particles.ctf(rows).mean(0), particles.box).clamp(min=1e-3)
+    """(rings,) power of the noise of the images."""
+    images = particles.images(sample_rows(len(particles)))
+    noise = noise_spectrum(prepare(images, diameter_px, contrast), diameter_px)
     return noise.clamp(min=1e-6 * float(noise.max()))
 
 
@@ -97,10 +93,8 @@ def _chunk(
     if particles.ctf_state != "none":  # the images show the absolute value
         sign = torch.where(sine < 0, -1.0, 1.0)
         sine, cosine = sine * sign, cosine * sign
-    if particles.ctf_state == "multiplied":
-        seen = sine > FAINTEST
-        values = torch.where(seen, values / sine.clamp(min=FAINTEST), torch.zeros_like(values))
-        sine, cosine = sine * seen, cosine * seen
+    if particles.ctf_state == "divided":
+        values, sine, cosine = (part * (sine > FAINTEST) for part in (values, sine, cosine))
     return values / deviation, sine / deviation, cosine / deviation
 
 

@@ -16,8 +16,7 @@ from ...latent.motion import Motion
 from ...latent.record import Outcome, Start, fit_linear, linear_motion
 from ...likelihood.observed import WIDEST
 from ...reconstruction.halves import soft_sphere, split_halves
-from .apart import find_group
-from .coefficients import FIRST_SPREAD, load_coefficients, particle_views
+from . import apart, coefficients
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, Inputs, compare_maps
 
@@ -47,7 +46,7 @@ def fit_particles(
     left_out: list[dict[str, typing.Any]] = []
     while config.classes is None and tested.start.alike and len(left_out) < GROUPS:
         doing("particles that are something else")
-        group = find_group(*tested.components[:2], inputs.radius, tested.components[2], tested.start.rng)
+        group = apart.find_group(*tested.components[:2], inputs.radius, tested.components[2], tested.start.rng)
         if group is None or not (group.foreign or tested.motion.verdict == "motion"):
             break
         say(f"{group.rows.sum()} particles lie apart: {group.explained:.0%} explained; the test without them")
@@ -88,8 +87,8 @@ def _started(
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, WIDEST * particles.box)
     doing("reading the images")
     setting = Setting(
-        load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
-        particle_views(particles),
+        coefficients.load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
+        coefficients.particle_views(particles),
         split_halves(particles, inputs.seed),
         soft_sphere(inputs.box, masks.WIDEST * inputs.box).numpy(),
         inputs.box,
@@ -98,13 +97,13 @@ def _started(
     )
     coarse = min(COARSE, inputs.radius)
     doing("the mean volume")
-    mean, curve = mean_of(setting, coarse, FIRST_SPREAD)
+    mean, curve = mean_of(setting, coarse, coefficients.FIRST_SPREAD)
     notes = compare_maps(mean, curve, inputs, config)
-    sigmas, alike = FIRST_SPREAD, float(np.mean(curve[SHELLS])) >= AGREE
+    sigmas, alike = coefficients.FIRST_SPREAD, float(np.mean(curve[SHELLS])) >= AGREE
     if alike:  # noise has no orientations to be refined
         doing("refining the orientations")
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
-        if setting.uncertain > 0.99 * LARGEST * FIRST_SPREAD[0]:
+        if setting.uncertain > 0.99 * LARGEST * coefficients.FIRST_SPREAD[0]:
             notes.append(
                 f"Orientations are about {np.degrees(setting.uncertain) * 3**0.5:.0f}° off, or more: too much to be "
                 "corrected, and it can look like motion. Refine them first."

@@ -18,6 +18,7 @@ from ...core.frc import fsc, resolution_at
 from ...core.projections import euler_angles
 from ...io.mrc import write_halves
 from ...io.particle_sets import ParticleSet, write_particles_star
+from ...io.particles import ANGLES, MARGIN, SCORE
 from ...io.structures import read_focus_mask
 from ...latent.cube import Cube, Views
 from ...reconstruction.halves import wiener_constants
@@ -259,8 +260,13 @@ def focus_on_domain(
     rest = consensus.damped().times(1 - values)
     angles, shifts_yx = domain_poses(motion, weights, views.matrices, views.shifts)
     focused = particle_views(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
-    changes = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T))
-    changes.update(rlnOriginXAngst=-shifts_yx[:, 1] * size, rlnOriginYAngst=-shifts_yx[:, 0] * size)
+    # what is said of the molecule's own angles does not hold for these
+    changes = {
+        **dict.fromkeys((SCORE, MARGIN, "rlnMaxValueProbDistribution")),
+        **dict(zip(ANGLES, angles.T)),
+        "rlnOriginXAngst": -shifts_yx[:, 1] * size,
+        "rlnOriginYAngst": -shifts_yx[:, 0] * size,
+    }
     write_particles_star(str(folder / PARTICLES), particles, changes)
     middle = bodies.middle(focused, rest)
     curves = crossed(consensus.damped().times(values), middle.times(values))

@@ -27,17 +27,16 @@ CHECKPOINT = "gaussians.safetensors"
 NODES = 33  # places of the latent coordinate
 ROUNDS = 20  # at most
 PATIENCE = 3  # rounds without a better held-out likelihood after which the training has converged
-HELD_OUT = 10  # every tenth particle
+HELD_OUT = 10  # every tenth image: copies of one would tell of each other
 RATE, NEUTRAL_RATE = 3e-3, 3e-4  # of the optimiser: the network's, and the neutral Gaussians'
 
 
 @dataclasses.dataclass
 class Trained:
-    """position : (n,) expected latent coordinate of each particle. deviation : (n,) of it. gain : logarithm of the
-    likelihood of a held-out particle over that of the mean volume. rounds : until it was best."""
+    """position : (n,) expected latent coordinate of each particle. gain : logarithm of the likelihood of a held-out
+    particle over that of the mean volume. rounds : until it was best."""
 
     position: np.ndarray
-    deviation: np.ndarray
     gain: float
     rounds: int
 
@@ -55,7 +54,7 @@ class Training:
         self.images, self.decoder, self.rng = images, decoder, rng
         self.rows = images.setting.rows()
         self.nodes = torch.linspace(-1, 1, NODES, device=images.device)[:, None]
-        self.held = self.rows % HELD_OUT == 0
+        self.held = images.setting.image % HELD_OUT == 0
         own = ("centres", "strength", "raw_width")
         named = list(decoder.named_parameters())
         groups = [
@@ -126,9 +125,7 @@ def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -
         _write(folder / CHECKPOINT, training, state, best, weight)
     decoder.load_state_dict(best)
     posterior, gain = _posterior(training, posterior.mean(0), without)
-    nodes = training.nodes[:, 0].cpu().numpy()
-    position = posterior @ nodes
-    return Trained(position, np.sqrt(np.maximum(posterior @ nodes**2 - position**2, 0)), gain, state["best"])
+    return Trained(posterior @ training.nodes[:, 0].cpu().numpy(), gain, state["best"])
 
 
 def _posterior(training: Training, weight: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, float]:
@@ -137,8 +134,7 @@ def _posterior(training: Training, weight: np.ndarray, without: np.ndarray) -> t
     highest = value.max(axis=1, keepdims=True)
     posterior = np.exp(value - highest)
     total = posterior.sum(axis=1, keepdims=True)
-    gain = (highest + np.log(total / NODES))[:, 0] - without
-    return posterior / total, float(gain[training.held].mean())
+    return posterior / total, float(((highest + np.log(total / NODES))[:, 0] - without)[training.held].mean())
 
 
 def _write(path: Path, training: Training, state: dict, best: dict, weight: np.ndarray) -> None:

@@ -32,10 +32,6 @@ class Gaussians:
         """Those of some rows (indices or bool)."""
         return Gaussians(self.centres[..., rows, :], self.amplitudes[..., rows], self.widths[..., rows])
 
-    def to(self, device: torch.device) -> "Gaussians":
-        """The same on a device."""
-        return Gaussians(self.centres.to(device), self.amplitudes.to(device), self.widths.to(device))
-
     def render(self, box: int) -> torch.Tensor:
         """(..., box, box, box) volumes, zyx."""
         grid = torch.arange(box, device=self.centres.device) - box // 2

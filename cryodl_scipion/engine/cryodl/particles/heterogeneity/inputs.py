@@ -11,10 +11,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, refuse_if
+from ...core import frc, volumes
 from ...core.fourier import plane_weights, radial_mean, shells
-from ...core.frc import fsc
 from ...core.projections import Projector
-from ...core.volumes import cube_crop
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf, usable
 from ...io.structures import load_density
 from ...latent.masks import checked_mask, symmetry_notes
@@ -22,9 +21,8 @@ from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_gro
 from ...likelihood.reference import DIRTY, image_products, opposite_groups
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
-from ..orientations.assign import Search
+from ..orientations import assign, simulated_set
 from ..orientations.explained import STEP, sample_search
-from ..orientations.simulated_set import simulate_alike
 from ..orientations.structure import size_notes
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
@@ -43,7 +41,7 @@ WORDS = {
 
 def check_alignment(
     particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
-) -> tuple[str, float, Search | None]:
+) -> tuple[str, float, assign.Search | None]:
     """The contrast of aligned particles, the fraction of them at their own views, and the Search that tells it; 1 and
     None of noise.
 
@@ -62,7 +60,7 @@ def check_alignment(
 
 def at_own_views(
     particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float, contrast: str
-) -> tuple[float, Search]:
+) -> tuple[float, assign.Search]:
     """Fraction of the particles that are about at the orientations that the file states, of what images made at these
     would show (a symmetric molecule looks alike at others); 1 if the images do not tell. Also the Search of a sample
     of them. Parameters: see check_alignment; contrast is 'bright' or 'dark'."""
@@ -74,11 +72,11 @@ def at_own_views(
     share = _share_there(search)
     if share >= ENOUGH:
         return share, search
-    made = simulate_alike(search, min(VIEWED, len(particles)), 0, there=True)
+    made = simulated_set.simulate_alike(search, min(VIEWED, len(particles)), 0, there=True)
     return min(1.0, share / _share_there(views(dataclasses.replace(source, particles=made)))), search
 
 
-def _share_there(search: Search) -> float:
+def _share_there(search: assign.Search) -> float:
     """The fraction of a search's particles at their stated orientations."""
     values = search.log_likelihoods(np.arange(len(search.source.particles)))
     stated, grid = (
@@ -196,7 +194,7 @@ def load_inputs(
             f"{reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
             f"{width:.0f} Å wide. Give the map that the particles were refined against."
         )
-    cube = cube_crop(density, box)
+    cube = volumes.cube_crop(density, box)
     mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), reference)
     contrast, share, search = check_alignment(particles, cube, voxel, diameter, config.contrast)
     notes = [
@@ -245,4 +243,4 @@ def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> float:
-    return float(fsc(torch.from_numpy(first), torch.from_numpy(np.ascontiguousarray(second)))[SHELLS].mean())
+    return float(frc.fsc(torch.from_numpy(first), torch.from_numpy(np.ascontiguousarray(second)))[SHELLS].mean())

@@ -63,7 +63,6 @@ class Images:
         self.set_static(mean)
         disc = setting.coefficients.disc
         self.y, self.x = disc.y[: self.count].to(device), disc.x[: self.count].to(device)
-        self.ring = disc.ring[: self.count].to(device)
 
     def set_static(self, volume: np.ndarray) -> None:
         """What all images show besides the Gaussians."""

@@ -19,8 +19,7 @@ from ...io.particle_sets import ParticleSet
 from ...latent.components import FLOOR
 from ...latent.cube import Cube, Views, as_complex, hermitian, symmetric
 from ...latent.expectation import batches
-from ...likelihood.half_disc import HalfDisc
-from ...likelihood.observed import prepare
+from ...likelihood import half_disc, observed
 from ...reconstruction.halves import soft_sphere, wiener_constants
 
 NEIGHBOURS = 12  # of each particle in the graph that a trajectory follows
@@ -136,7 +135,7 @@ def _sums(
     without: ShownPart | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """match (side³, k, 2) and weight (side³, k) of some rows."""
-    disc = HalfDisc(particles.box, particles.box / 2 - 1)
+    disc = half_disc.HalfDisc(particles.box, particles.box / 2 - 1)
     y, x, maps = disc.y.numpy(), disc.x.numpy(), weights.shape[1]
     match = np.zeros((cube.side**3, 2 * maps), np.float32)
     weight = np.zeros((cube.side**3, maps), np.float32)
@@ -144,7 +143,7 @@ def _sums(
         phases = (views.shifts[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
         known = np.sqrt(transfer) if particles.ctf_state == "multiplied" else transfer
-        data = disc.of_images(prepare(particles.images(part), diameter_px, contrast)).numpy()
+        data = disc.of_images(observed.prepare(particles.images(part), diameter_px, contrast)).numpy()
         if without is not None:
             data = data - transfer * without.slices(cube, part, np.stack([x, y]).astype(np.float32))
         data = data * np.exp(1j * phases)

@@ -4,6 +4,7 @@
 The evidence of particles for structures, in two details of detail, and that of their look-alikes."""
 
 import dataclasses
+import functools
 import typing
 from pathlib import Path
 
@@ -11,15 +12,15 @@ import numpy as np
 import torch
 
 from ...core.projections import Projector, rotation_matrices
-from ...io.files import expand_paths
-from ...io.particle_sets import ParticleSet, usable
-from ...io.structures import MODEL_SUFFIXES, load_density, structure_names
+from ...io import files, particle_sets
+from ...io.structures import MODEL_SUFFIXES, dark_notes, load_density, structure_names
 from ...likelihood.decoys import decoys
-from ...likelihood.observed import WIDEST, Source, sample_rows
+from ...likelihood.observed import WIDEST, Source, sample_rows, smoothed_notes
 from ...likelihood.reference import group_notes
 from ...likelihood.search import evidence, log_likelihoods
 from ...running.runner import Run
 from ...simulate.micrographs import particle_diameter
+from ..initial.alignment import align, centred
 from ..initial.climb import Climb, SliceSums, cube_side
 from ..orientations.amplitude import AmplitudeFit, RingPower, evidences, improved
 from ..orientations.assign import DETAIL, FINEST_SEARCH, Search, SearchSettings
@@ -31,6 +32,7 @@ MAX_SHIFT = 0.1  # of the box
 READINGS = 32  # particles that tell how the images are to be read ...
 SIZES = 6  # ... from so many structures
 DECOYS = 24  # of a structure
+RELATED = 0.87  # correlation, aligned: states and species had 0.90 to 1, ABC transporters of two families 0.83
 LEARNT = 48  # particles from which it is learnt how strongly they show a structure
 EXPLAINED = 128  # particles of which it is asked how far a structure explains them
 # of the way from a structure to what particles make of it: all the way is worse even where the structure is wrong, for
@@ -53,20 +55,23 @@ COARSE, FULL = Fineness(15.0, 10.0, 100), Fineness(10.0, 13.0, 500)
 OVERSAMPLING = 3  # voxels of a structure in the finest detail
 
 
-def compared_pixel_size(particles: ParticleSet) -> float:
+def compared_pixel_size(particles: particle_sets.ParticleSet) -> float:
     """Å/px of the densities that particles are compared with."""
-    finest = max(particles.box * particles.pixel_size / FULL.waves, FINEST_SEARCH)
-    return max(particles.pixel_size, finest / OVERSAMPLING)
+    return max(
+        particles.pixel_size, max(particles.box * particles.pixel_size / FULL.waves, FINEST_SEARCH) / OVERSAMPLING
+    )
 
 
 class ParticleComparison:
     """Particles, with CTF, that are compared with structures. run: told of images that are left out."""
 
-    def __init__(self, particles: ParticleSet, run: Run) -> None:
+    def __init__(self, particles: particle_sets.ParticleSet, run: Run) -> None:
         self.particles, self.device = particles, run.device
         self.width, self.pixel_size = particles.box * particles.pixel_size, compared_pixel_size(particles)
-        few = usable(particles.subset(sample_rows(len(particles), FULL.particles)), run.skip)
-        run.warn(*group_notes(few))
+        # copies of an image, as an expansion by symmetry makes them, tell nothing more
+        single = np.unique(particles.same_images(), return_index=True)[1]
+        few = particle_sets.usable(particles.subset(single[sample_rows(len(single), FULL.particles)]), run.skip)
+        run.warn(*smoothed_notes(few), *group_notes(few))
         self.sources = [s.measured() for s in hypotheses(few, DIAMETER * self.width, "auto")]
         self.source = self.sources[0]
 
@@ -76,12 +81,11 @@ class ParticleComparison:
 
     def choose_reading(self, candidates: "typing.Sequence[Candidate]") -> None:
         """Take the contrast and the treatment of the CTF with which structures fit best: some of all sizes."""
-        if len(self.sources) > 1:
-            rows = sample_rows(len(self.source.particles), READINGS)
-            by_size = sorted(candidates, key=lambda candidate: candidate.diameter)
-            searches = (self.search(by_size[row].density, COARSE) for row in sample_rows(len(by_size), SIZES))
-            found = [evidences(self.sources, rows, one.bank, one.shifts(), self.width) for one in searches]
-            self.source = self.sources[int(np.max(found, axis=0).argmax())]
+        rows = sample_rows(len(self.source.particles), READINGS)
+        by_size = sorted(candidates, key=lambda candidate: candidate.diameter)
+        searches = (self.search(by_size[row].density, COARSE) for row in sample_rows(len(by_size), SIZES))
+        found = [evidences(self.sources, rows, one.bank, one.shifts(), self.width) for one in searches]
+        self.source = self.sources[int(np.max(found, axis=0).argmax())]
 
     def search(
         self, density: torch.Tensor, detail: Fineness, fit: AmplitudeFit | None = None, source: Source | None = None
@@ -115,8 +119,7 @@ class ParticleComparison:
     def explained(self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray) -> Explained:
         """How well a structure explains some of the particles, rows (n,) bool. What lies outside of it counts as
         background: neighbours may be there."""
-        few = np.nonzero(rows)[0]
-        few = few[sample_rows(len(few), EXPLAINED)]
+        few = np.nonzero(rows)[0][sample_rows(int(rows.sum()), EXPLAINED)]
         diameter = min(candidate.diameter / self.particles.pixel_size, WIDEST * self.particles.box)
         source = dataclasses.replace(
             self.source, particles=self.source.particles.subset(few), diameter_px=diameter
@@ -133,9 +136,8 @@ class ParticleComparison:
         lacks both halves have, however little it may be of what lacks in all."""
         few = self.source.particles.subset(np.nonzero(rows)[0])
         search = self.search(candidate.density, FULL, fit, dataclasses.replace(self.source, particles=few))
-        observed, diameter = search.source.observed(np.arange(rows.sum()), search.disc), candidate.diameter
-        density, gained = _shown(search), []
-        waves, diameter = search.disc.radius * diameter / search.width, diameter / search.pixel_size
+        observed, density, gained = search.source.observed(np.arange(rows.sum()), search.disc), _shown(search), []
+        waves, diameter = (x * candidate.diameter for x in (search.disc.radius / search.width, 1 / search.pixel_size))
         for half in (0, 1):
             one, other = (Climb(observed[start::2], diameter, half) for start in (half, 1 - half))
             one.sigma = other.sigma = fit.sigma
@@ -144,20 +146,25 @@ class ParticleComparison:
         return float(sum(gained[1::2]) / max(sum(gained[::2]), 1e-6) - 1)
 
     def decoy_evidence(
-        self, candidate: "Candidate", fit: AmplitudeFit, others: "typing.Sequence[Candidate]"
+        self, candidate: "Candidate", fit: AmplitudeFit, others: "typing.Sequence[Candidate]", own: float
     ) -> typing.Iterator[list[np.ndarray]]:
-        """(m, n) evidence of n particles for the decoys of a structure, those made of others and those of its own
-        envelope, coarsely: of a third of them, then of all."""
+        """(m, n) evidence of n particles for the decoys of a structure, those made of others, but no relatives, and
+        those of its own envelope, coarsely: of a third of them, then of all. own: mean evidence for the structure."""
         made = decoys(candidate.density, [other.density for other in others], DECOYS)
         found: dict[int, np.ndarray] = {}
         known, order = min(len(others), 2 * DECOYS // 3), sorted(range(DECOYS), key=lambda k: k % 3)
+        finest = COARSE.waves * len(candidate.density) * self.pixel_size / self.width
+        related = functools.cache(lambda k: align(candidate.density, made[k], finest).correlation > RELATED)
         for k in order:
             search = self.search(made[k], COARSE, fit)
             refit(search)
             found[k] = evidence_of(search)
             if k in (order[DECOYS // 3 - 1], order[-1]):
-                kinds = ([found[j] for j in found if (j < known) == made_of_others] for made_of_others in (True, False))
-                yield [np.reshape(kind, (-1, len(found[k]))) for kind in kinds]
+                grains = [found[j] for j in found if j >= known]
+                # those that fit hardly better than grains are not aligned: it takes as long as a decoy
+                own_kind = lambda j: 2 * found[j].mean() > own + np.mean(grains) and related(j)
+                kept = [found[j] for j in found if j < known and not own_kind(j)]
+                yield [np.reshape(kind, (-1, len(found[k]))) for kind in (kept, grains)]
 
 
 def _shown(search: Search) -> torch.Tensor:
@@ -200,27 +207,27 @@ class Candidate:
 
 
 def structure_files(given: typing.Sequence[str]) -> list[str]:
-    """Files of structures: those that lie in folders, and those that are named. Raises FileNotFoundError for what does
-    not exist. Raises ValueError if no structure is there."""
-    found: list[str] = []
-    for word in given:
-        inside = sorted(map(str, Path(word).iterdir())) if Path(word).is_dir() else expand_paths([word])
-        found += [path for path in inside if path.lower().removesuffix(".gz").endswith(SUFFIXES)]
+    """Files of structures: those that lie in folders, and all that are named. A folder in a folder is one, too, to be
+    skipped and named. Raises FileNotFoundError for what does not exist. Raises ValueError if no structure is there."""
+    named = lambda one: one.is_dir() or one.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+    inside = lambda folder: sorted(map(str, filter(named, folder.iterdir())))
+    found = [p for word in given for p in (inside(Path(word)) if Path(word).is_dir() else files.expand_paths([word]))]
     if not found:
         raise ValueError(
             f"{', '.join(given)} (--structures) has no structure: no file ends in {', '.join(SUFFIXES)} (or with .gz "
             "behind it). Give a folder of atomic models or maps, or the files."
         )
-    return list(dict.fromkeys(found))
+    return list({Path(path).resolve(): path for path in found[::-1]}.values())[::-1]  # each file once
 
 
-def read_candidates(paths: typing.Sequence[str], particles: ParticleSet, run: Run) -> list[Candidate]:
+def read_candidates(paths: typing.Sequence[str], particles: particle_sets.ParticleSet, run: Run) -> list[Candidate]:
     """The structures that can be read and fit into the particles' box; the others are skipped, and named. paths: of
     files. particles: whose box they must fit into. run: that has skipped nothing yet."""
     width, pixel_size, found = particles.box * particles.pixel_size, compared_pixel_size(particles), []
     for name, path in run.items(list(zip(_names(paths), paths)), "structure"):
         with run.item(name, path):
-            density = load_density(path, pixel_size)
+            density = centred(load_density(path, pixel_size))  # a map's molecule may lie anywhere in its box
+            run.warn(*dark_notes(path))
             diameter = particle_diameter(density, pixel_size)
             if diameter > width:
                 raise ValueError(

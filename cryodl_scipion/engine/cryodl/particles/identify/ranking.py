@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The ranking of structures: all of them coarsely, the best in full detail, those that matter against decoys.
 
-Shares of several structures among particles, from the evidence of each particle for each structure.
-What is said of the structures: q-values from their look-alikes and from their rivals, and sentences."""
+Shares among particles. What is said of structures: q-values from look-alikes and rivals, and sentences."""
 
 import dataclasses
 import typing
@@ -13,8 +12,8 @@ from scipy.stats import norm, t
 
 from ...io.files import write_csv
 from ...io.messages import doing
-from ..orientations.amplitude import AmplitudeFit
-from ..orientations.assign import Search
+from ..orientations import amplitude, assign
+from ..orientations.explained import MAXIMUM
 from .candidates import Candidate, ParticleComparison
 
 ROUNDS = 150  # of expectation maximisation
@@ -26,8 +25,7 @@ SEED = 50
 @dataclasses.dataclass(frozen=True)
 class Shares:
     """share: (k + 1,) of each structure, the last of what shows none. low, high: (k + 1,), of the interval. evidence:
-    (n,) logarithmic, of each particle for the mixture. needed: (k,) logarithmic evidence of all particles that is lost
-    without each structure."""
+    (n,) logarithmic, of each particle for the mixture. needed: (k,) of all particles, lost without each structure."""
 
     share: np.ndarray
     low: np.ndarray
@@ -42,12 +40,11 @@ class Shares:
 
 
 def shares_of(evidence: np.ndarray) -> Shares:
-    """The likeliest Shares. evidence: (n, k), logarithmic evidence of each particle for each structure, against 'there
-    is no particle'."""
+    """The likeliest Shares. evidence: (n, k), logarithmic, of each particle for each structure, against none."""
     table, share = _with_nothing(evidence)
     drawn = np.random.default_rng(SEED).multinomial(len(table), np.full(len(table), 1 / len(table)), DRAWS)
     low, high = np.percentile(_likeliest(table, drawn), INTERVAL, axis=0)
-    found = _mixed(table, share)
+    found = mixture_evidence(evidence)
     without = [mixture_evidence(np.delete(evidence, k, axis=1)).sum() for k in range(evidence.shape[1])]
     highest = np.minimum(share, 1 - min(3 / len(table), 1))  # none of n with something else allows 3 / n of these
     return Shares(share, np.minimum(low, highest), np.maximum(high, share), found, found.sum() - np.array(without))
@@ -55,18 +52,15 @@ def shares_of(evidence: np.ndarray) -> Shares:
 
 def mixture_evidence(evidence: np.ndarray) -> np.ndarray:
     """(n,) logarithmic evidence of particles (n, k), for the likeliest mixture of structures and of none."""
-    return _mixed(*_with_nothing(evidence))
+    table, share = _with_nothing(evidence)
+    top = table.max(1)
+    return typing.cast(np.ndarray, top + np.log(np.exp(table - top[:, None]) @ share))
 
 
 def _with_nothing(evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The evidence with a column for 'there is no particle', and the likeliest shares."""
     table = np.hstack([evidence, np.zeros((len(evidence), 1))])
     return table, _likeliest(table, np.ones((1, len(table))))[0]
-
-
-def _mixed(table: np.ndarray, share: np.ndarray) -> np.ndarray:
-    top = table.max(1)
-    return typing.cast(np.ndarray, top + np.log(np.exp(table - top[:, None]) @ share))
 
 
 def _likeliest(table: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -82,12 +76,13 @@ SURE = 0.05  # q
 LEAST = 0.001  # q that is stated: smaller ones would rest on the shape of a tail that two dozen decoys do not show
 MODEL_ERROR = 2.0  # over chance: structures and CTFs are never exact, so a rival may win by more than noise allows
 # of the evidence that particles of the structure would give. Other generators' and real particles: at least 0.75;
-# foreign ones up to 0.76. How much would be expected is known to some 10 %, so below CLEAR held-out particles are asked
-MINIMUM, CLEAR = 0.7, 0.8
+# foreign ones up to 0.81. How much would be expected is known to some 10 %, so below CLEAR held-out particles are asked
+MINIMUM, CLEAR = 0.7, 0.9
 # of the evidence, see held_out_gain. Right structures: -0.015 to -0.004, a real first map of half the particles 0.013;
 # wrong ones 0.019 to 0.086, a ribosome of another species 0.056
 GAIN = 0.015
 SIGNAL = 3.0  # standard errors of the images' power above the noise
+STRANGE = " Particles made up with this signal have far less: ice, gradients or filters, and the share may be wrong."
 FEWEST_DECOYS = 5  # of a kind, that have a middle of their own
 EFFICIENCY = 0.37  # of the median deviation: it knows the spread as well as the standard deviation of so many would
 COLUMNS = tuple("structure q share share_low share_high explained evidence decoys coarse_evidence file".split())
@@ -128,11 +123,9 @@ class Compared:
         """Test it against decoys, if `tried` structures could have come out best. Returns the probability that a decoy
         fits as well, as if only this one had been tried.
 
-        Where other structures are there, it is also asked how much it adds to these, for particles of theirs tell
-        nothing between it and its decoys, of which some may be made of them.
-
-        kinds: (m, n), of each kind of decoys, their evidence of n particles. own: (n,), its own evidence. beside: (n,)
-        each, that of the other structures that are there."""
+        Where other structures are there, it is also asked how much it adds to these: particles of theirs tell nothing
+        between it and decoys made of them. kinds: (m, n), of each kind of decoys, their evidence of n particles. own:
+        (n,), its own evidence. beside: (n,) each, that of the other structures that are there."""
         self.decoys = np.concatenate([kind.mean(1) for kind in kinds])
         added = lambda values: mixture_evidence(np.stack([*beside, values], 1)).mean()
         chance = lambda test: look_alike_chance(test(own), [np.array([test(one) for one in kind]) for kind in kinds])
@@ -163,8 +156,7 @@ def rival_chance(needed: float) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """found: structures that are there. alike: those of which one is there, but which cannot be told apart. sentences:
-    for the user."""
+    """found: structures that are there. alike: of these one is there, but which cannot be told. sentences: to say."""
 
     found: tuple[Compared, ...]
     alike: tuple[Compared, ...]
@@ -208,14 +200,13 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
         alike = tuple(passed)
     said = [
         f"{one.candidate.name}: {_percent(one)} of the particles, q = {one.q:.2g}; evidence in coarse detail "
-        f"{one.coarse:.1f}, that for its decoys {np.median(one.decoys):.1f}."
+        f"{one.coarse:.1f}, that for its decoys {np.median(one.decoys):.1f}." + STRANGE * (one.explained > MAXIMUM)
         for one in found
     ]
-    if alike:
-        said.append(
-            f"{', '.join(one.candidate.name for one in alike)} cannot be told apart with these particles: they show "
-            "one of them, or several."
-        )
+    said += [
+        f"{', '.join(one.candidate.name for one in alike)} cannot be told apart with these particles: they show one of "
+        "them, or several."
+    ] * bool(alike)
     said += [
         f"{_percent(one)} of the particles fit {one.candidate.name} best, which explains only "
         f"{100 * one.explained:.0f} % of their evidence: they show something that is not in the folder."
@@ -235,20 +226,23 @@ def _percent(one: Compared) -> str:
 
 def write_ranking(path: Path, compared: typing.Sequence[Compared]) -> None:
     """ranking.csv, in the order given."""
-    rows = (
+    write_csv(
+        path,
+        COLUMNS,
         (
-            one.candidate.name,
-            f"{one.q:.3g}",
-            *(f"{value:.4f}" if one.q < SURE else "" for value in (one.share, one.low, one.high)),
-            f"{one.explained:.3f}",
-            "" if one.full is None else f"{one.full:.3f}",
-            f"{np.median(one.decoys):.3f}" if one.decoys.size else "",
-            f"{one.coarse:.3f}",
-            one.candidate.path,
-        )
-        for one in compared
+            (
+                one.candidate.name,
+                f"{one.q:.3g}",
+                *(f"{value:.4f}" if one.q < SURE else "" for value in (one.share, one.low, one.high)),
+                f"{one.explained:.3f}",
+                "" if one.full is None else f"{one.full:.3f}",
+                f"{np.median(one.decoys):.3f}" if one.decoys.size else "",
+                f"{one.coarse:.3f}",
+                one.candidate.path,
+            )
+            for one in compared
+        ),
     )
-    write_csv(path, COLUMNS, rows)
 
 
 BEST, SURELY = 10, 3  # structures that are compared in full detail, at most, and whatever their shares seem to be
@@ -256,56 +250,65 @@ MATTERS = 0.02  # share from which a structure is compared further: in full deta
 HOPELESS = 0.1  # chance to be a look-alike by a third of the decoys, from which the others are not asked
 MIXED = 0.1  # share from which a structure's strength is learnt from its own particles alone ...
 FEWEST = 30  # ... if these are as many
-Progress = typing.Callable[[], typing.Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
     """compared: all structures, the best first. signal: standard errors of the images' power above the noise. joint:
-    logarithmic evidence that is lost without all that beat their decoys and are not needed alone. search: of the best
-    structure."""
+    logarithmic evidence, lost without all that beat their decoys and are not needed alone. search: of the best."""
 
     compared: list[Compared]
     signal: float
     joint: float
-    search: Search
+    search: assign.Search
 
 
-def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate], done: Progress) -> Ranking:
+def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate], done: typing.Callable) -> Ranking:
     """The Ranking of candidates. done: called after each candidate's coarse comparison."""
     comparison.choose_reading(candidates)
-    fits: dict[str, AmplitudeFit] = {}
+    fits: dict[str, amplitude.AmplitudeFit] = {}
     coarse: dict[str, np.ndarray] = {}
     for candidate in candidates:
         fits[candidate.name], coarse[candidate.name] = comparison.coarse(candidate)
         done()
-    compared = [Compared(candidate, float(coarse[candidate.name].mean())) for candidate in candidates]
-    compared.sort(key=lambda one: -one.coarse)
+    compared = sorted((Compared(c, float(coarse[c.name].mean())) for c in candidates), key=lambda one: -one.coarse)
     share = shares_of(np.stack([coarse[one.candidate.name] for one in compared[:BEST]], 1)).high
     best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
     doing("comparing the best in full detail")
     searches, evidence, shares = _full(comparison, best, fits)
     first, signal = int(evidence.mean(0).argmax()), 0.0
+    # of likes, of which one may be there alone beside what is needed, the likeliest mixture may lack that one
+    least, kept = mixture_evidence(evidence[:, shares.several]).sum(), shares.several
+    gained = [mixture_evidence(evidence[:, [*kept, k]]).sum() - least for k in range(len(best))]
+    sole = [rival_chance(max(gained) - gain) >= SURE > rival_chance(gain) for gain in gained]
     for k, one in enumerate(best):
         one.full = float(evidence[:, k].mean())
-        if shares.share[k] >= MATTERS or k == first:
+        if shares.share[k] >= MATTERS or sole[k] or k == first:
             doing(f"comparing {one.candidate.name} with its decoys")
             others = [other.candidate for other in compared if other is not one]
             beside = [coarse[best[i].candidate.name] for i in shares.several if k in shares.several and i != k]
-            for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others):
-                if one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside) > HOPELESS:
+            for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others, one.coarse):
+                chance = one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside)
+                if chance > HOPELESS and len(one.decoys) > FEWEST_DECOYS:
                     break
     # particles are shared out only among these: chosen from all, those that fit a look-alike best would speak for it
-    there = [k for k, one in enumerate(best) if one.alike < SURE and shares.share[k] >= MIXED]
+    there = [k for k, one in enumerate(best) if one.alike < SURE and (shares.share[k] >= MIXED or sole[k])]
     for k, one in enumerate(best):
         if one.alike < SURE or k == first:
-            own = own_particles(evidence[:, there], there.index(k)) if k in there else np.full(len(evidence), True)
+            among = [i for i in there if i == k or {i, k} & {*kept}]
+            own = own_particles(evidence[:, among], among.index(k)) if k in there else np.full(len(evidence), True)
             found = comparison.explained(one.candidate, searches[k].fit, own)
             one.explained, signal = found.whole, max(signal, found.signal)
             if one.alike < SURE and MINIMUM <= one.explained < CLEAR:
                 one.gain = comparison.held_out_gain(one.candidate, searches[k].fit, own)
-        one.share, one.low, one.high = (float(v[k]) for v in (shares.share, shares.low, shares.high))
+        one.share, one.low, one.high = (
+            float(v[k]) for v in (shares.share, shares.low, np.maximum(shares.high[:-1], sole))
+        )
         one.q = max(one.alike, rival_chance(shares.needed[k]), LEAST) if one.fits else 1.0
+    # particles of what is not in the folder are shared out among look-alikes: chosen few fit better than all would
+    foreign = max((one.share for one in best if one.alike < SURE and not one.fits), default=0.0)
+    for one in (one for one in best if one.share < foreign and one.fits and one.explained < CLEAR):
+        one.q = one.alike = 1.0
     beaten = [k for k, one in enumerate(best) if one.alike < SURE <= one.q]
     joint = float(shares.evidence.sum() - mixture_evidence(np.delete(evidence, beaten, axis=1)).sum())
     return Ranking(sorted(compared, key=lambda one: one.order, reverse=True), signal, joint, searches[first])
@@ -319,14 +322,13 @@ def own_particles(evidence: np.ndarray, k: int) -> np.ndarray:
 
 
 def _full(
-    comparison: ParticleComparison, best: typing.Sequence[Compared], fits: typing.Mapping[str, AmplitudeFit]
-) -> tuple[list[Search], np.ndarray, Shares]:
+    comparison: ParticleComparison, best: typing.Sequence[Compared], fits: typing.Mapping[str, amplitude.AmplitudeFit]
+) -> tuple[list[assign.Search], np.ndarray, Shares]:
     """Searches in full detail, (n, k) evidence of each particle, and shares.
 
     Where several structures are there, each is compared again with the strength that its own particles show it with;
     not those that others can replace, which would only differ by the particles that chance gave them."""
-    found = [comparison.full(one.candidate, fits[one.candidate.name]) for one in best]
-    searches, columns = [search for search, _ in found], [values for _, values in found]
+    searches, columns = map(list, zip(*(comparison.full(one.candidate, fits[one.candidate.name]) for one in best)))
     shares = shares_of(np.stack(columns, 1))
     for k in shares.several if len(shares.several) > 1 else ():
         rows = own_particles(np.stack(columns, 1), k)

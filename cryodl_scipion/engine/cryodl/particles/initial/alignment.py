@@ -116,11 +116,10 @@ BATCH = 512  # rotations at a time
 @dataclasses.dataclass(frozen=True)
 class Aligned:
     """density: the other map on the first. correlation: of both, without their rotational averages, up to the finest
-    detail. mirrored: whether it had to be."""
+    detail."""
 
     density: torch.Tensor
     correlation: float
-    mirrored: bool
 
 
 class Rotatable:
@@ -146,13 +145,12 @@ def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
     waves per box, finest detail compared."""
     ball = HalfBall(first.shape[-1], radius, first.device)
     target = _whitened(ball.of_volumes(first[None])[0], ball)
-    found = [_best(target, _centred(one), ball) for one in (other, other.flip(0).roll(1, 0))]
-    mirrored = found[1][0] > found[0][0]
-    density = found[mirrored][1]
+    found = [_best(target, centred(one), ball) for one in (other, other.flip(0).roll(1, 0))]
+    density = max(found, key=lambda one: one[0])[1]
     values = _whitened(ball.of_volumes(density[None])[0], ball)
     lengths = target.abs().square().sum() * values.abs().square().sum()
     correlation = float((target * values.conj()).real.sum() / lengths.sqrt().clamp(min=1e-30))
-    return Aligned(density, correlation, bool(mirrored))
+    return Aligned(density, correlation)
 
 
 def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor]:
@@ -208,8 +206,8 @@ def _shifts(radius: float, step: float, device: torch.device) -> torch.Tensor:
     return grid[grid.square().sum(1) <= radius**2 + 1e-6]
 
 
-def _centred(density: torch.Tensor) -> torch.Tensor:
-    """The density with its centre of mass at voxel d // 2, nearly."""
+def centred(density: torch.Tensor) -> torch.Tensor:
+    """A density (d, d, d) with its centre of mass at voxel d // 2, to half a voxel."""
     side = len(density)
     axis = torch.arange(side, device=density.device, dtype=density.dtype) - side // 2
     total = density.sum().clamp(min=1e-30)

@@ -148,7 +148,9 @@ class Climb:
     def evidence_for(self, density: torch.Tensor, waves: float = FULL[0]) -> np.ndarray:
         """(n,) logarithmic evidence of the particles for a density. waves: over the diameter, of the finest detail."""
         self.look(waves)
-        return self.step(density, np.arange(len(self.observed)), 1.0, 1)[1].evidence.double().cpu().numpy()
+        sigma, (_, found) = self.sigma, self.step(density, np.arange(len(self.observed)), 1.0, 1)
+        self.sigma = sigma  # what is asked later is asked alike
+        return found.evidence.double().cpu().numpy()
 
     def scattered(self) -> SliceSums:
         """All particles in random orientations."""

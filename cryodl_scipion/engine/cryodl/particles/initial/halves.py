@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...io.files import read_kept, whole_file
-from ...io.particle_sets import ParticleSet
+from ...io import files, particle_sets
 from ...likelihood.observed import Observed
 from ...reconstruction.views import views_of
 from ...running.runner import Run
@@ -22,7 +21,7 @@ STARTS = 2  # in each half
 class InHalves:
     """particles: all that are used. halves: (n,) 1 or 2. observed: of all. diameter: px, of the sphere."""
 
-    particles: ParticleSet
+    particles: particle_sets.ParticleSet
     halves: np.ndarray
     observed: Observed
     diameter: float
@@ -41,12 +40,12 @@ def started_maps(both: InHalves, folder: Path, run: Run) -> dict[int, list[Found
             for start in range(STARTS):
                 kept = folder / f"{half}_{start}.npz"
                 if kept.exists():
-                    arrays: dict[str, np.ndarray] = read_kept(kept)
+                    arrays: dict[str, np.ndarray] = files.read_kept(kept)
                     one = Found(**{name: torch.from_numpy(value).to(run.device) for name, value in arrays.items()})
                     bar.update(STEPS + len(FULL))
                 else:
                     one = both.climb(half, (run.seed, half, start)).run(bar.update)
-                    with whole_file(kept) as temporary:
+                    with files.whole_file(kept) as temporary:
                         np.savez(temporary, **{name: value.cpu().numpy() for name, value in vars(one).items()})
                 found[half].append(one)
     return found

@@ -10,9 +10,8 @@ import torch
 from ...contract import AssessIntegrityConfig
 from ...core.projections import Projector, rotation_matrices
 from ...io import files, particle_sets
-from ...likelihood.half_disc import HalfDisc
+from ...likelihood import half_disc, reference
 from ...likelihood.observed import Observed, sample_rows
-from ...likelihood.reference import group_notes
 from ...simulate.particle_images import voxel_notes
 from . import calibration, compositions
 from .candidates import Given, Searched
@@ -102,12 +101,12 @@ def assessment_of(
         config.structures, particles.pixel_size, particles.box, finest
     )
     notes += [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)]
-    notes += group_notes(particles)
+    notes += reference.group_notes(particles)
     projectors = [Projector(density.to(device)) for density in densities]
     mean = Projector((sum(densities) / len(densities)).to(device))
     given = particles.angles is not None and config.orientations != "search"
     candidates = (Given if given else Searched)(particles, mean, diameter, config.contrast, STEP, finest, device)
-    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / finest, device)
+    disc = half_disc.HalfDisc(particles.box, particles.box * particles.pixel_size / finest, device)
     comparison = Comparison(projectors, disc, candidates.gain, STEP, diameter / particles.pixel_size)
     return IntegrityAssessment(comparison, candidates, projectors, mean, diameter, given, notes)
 

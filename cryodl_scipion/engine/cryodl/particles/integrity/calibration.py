@@ -18,7 +18,7 @@ WIDEST = 0.3  # relative strength that is believed
 WEIGHT, OFFSET, SLOPE = 0.5, 3.0, 10.0  # standard deviations of what the regression finds, as a prior
 STEPS = 30  # of Newton's method and of expectation-maximisation; both take some ten
 RESAMPLED = 50
-LARGEST = 1000  # real particles that are resampled
+LARGEST = 1000  # images of real particles that are resampled
 FOLDS = 4
 HARDLY = 0.7  # of two compositions: right answers of made-up particles, below which they cannot be told apart
 
@@ -106,14 +106,16 @@ class CompositionVerdict:
         return self.told >= chance + (2 * HARDLY - 1) * (1 - chance)
 
 
-def judged(logs: np.ndarray, made: MadeUp, seed: int = 0) -> CompositionVerdict:
-    """CompositionVerdict on particles from their log-likelihoods (n, c), which were found like those of `made`."""
-    rng = np.random.default_rng(seed)
+def judged(logs: np.ndarray, made: MadeUp, image: np.ndarray, seed: int = 0) -> CompositionVerdict:
+    """CompositionVerdict on particles from their log-likelihoods (n, c), which were found like those of `made`. image:
+    (n,) number of each one's image: copies, as an expansion by symmetry makes them, are drawn together."""
+    rng, members = np.random.default_rng(seed), np.split(np.argsort(image, kind="stable"), np.bincount(image).cumsum())
     fractions, strength = CompositionCalibration.learnt(made).fractions(logs)
     probability, drawn = np.zeros(logs.shape), []
     for _ in range(RESAMPLED):
         learnt = CompositionCalibration.learnt(made.resampled(rng))
-        parts, strong = learnt.fractions(logs[rng.integers(len(logs), size=min(len(logs), LARGEST))])
+        some = rng.integers(image.max() + 1, size=min(image.max() + 1, LARGEST))
+        parts, strong = learnt.fractions(logs[np.concatenate([members[number] for number in some])])
         probability += softmax(learnt.calibrated(logs, strong) + np.log(parts), 1) / RESAMPLED
         drawn.append(parts)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
@@ -135,8 +137,7 @@ def _newton(table: np.ndarray, truth: np.ndarray, middle: np.ndarray, width: np.
 
     def chance(found: np.ndarray) -> float:
         logs = table @ found
-        fit = (logs * truth).sum() - logsumexp(logs, axis=1).sum()
-        return float(fit - (((found - middle) / width) ** 2).sum() / 2)
+        return float((logs * truth).sum() - logsumexp(logs, axis=1).sum() - (((found - middle) / width) ** 2).sum() / 2)
 
     found = middle
     for _ in range(STEPS):

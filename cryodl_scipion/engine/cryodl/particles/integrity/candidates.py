@@ -14,8 +14,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.fourier import on_grid
-from ...core.healpix_grid import disc_of_shifts
+from ...core import fourier, healpix_grid
 from ...core.projections import Projector, euler_angles, phase_ramp, rotation_matrices
 from ...io.particle_sets import ParticleSet
 from ...likelihood.half_disc import HalfDisc
@@ -64,9 +63,10 @@ def _filtered(source: Source, rows: np.ndarray, shifts: np.ndarray) -> np.ndarra
     images = source.images(rows).cpu()
     box, transform = images.shape[-1], torch.fft.rfft2(images)
     if source.particles.optics is not None:
-        transform = transform * source.particles.ctf(rows)
+        ctf = source.particles.ctf(rows)
+        transform = transform * (ctf.abs() if source.ctf_state == "flipped" else ctf)
     envelope = torch.exp(-((torch.arange(box // 2 + 1) / (box * source.particles.pixel_size / SHOWN)) ** 2))
-    transform = transform * on_grid(envelope, box) * phase_ramp((box, box), -shifts, "cpu")
+    transform = transform * fourier.on_grid(envelope, box) * phase_ramp((box, box), -shifts, "cpu")
     return torch.fft.irfft2(transform, s=(box, box)).numpy()
 
 
@@ -151,7 +151,7 @@ class Given:
             )
         # compositions are compared in the frame of the first, which need not be that of the refinement's reference
         radius = WIDEST_SHIFT * particles.box
-        self.shifts = torch.as_tensor(disc_of_shifts(radius, 1.0), dtype=torch.float32, device=device)
+        self.shifts = torch.as_tensor(healpix_grid.disc_of_shifts(radius, 1.0), dtype=torch.float32, device=device)
         self.apart, self.particles, self.device = step, particles, device
         self._width = particles.box * particles.pixel_size
         self._amplitude, self._b_factor = self._fitted(projector, self._width / resolution)

@@ -14,13 +14,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...contract.reading import reader
-from ...core.fourier import on_grid
-from ...core.projections import Projector, euler_angles, random_angles, rotation_matrices
-from ...core.volumes import cube_crop
+from ...core import fourier, projections, volumes
 from ...io.structures import is_model, load_density, mass_and_centre, read_structure
 from ...simulate.micrographs import particle_diameter
-from ...simulate.particle_images import noise_images
-from ..orientations.simulated_set import SimulatedSet
+from ..orientations.simulated_set import SimulatedSet, noise_alike
 
 if typing.TYPE_CHECKING:
     from .candidates import Given, Searched
@@ -28,7 +25,7 @@ if typing.TYPE_CHECKING:
 
 def simulated(
     candidates: "Searched | Given",
-    projectors: typing.Sequence[Projector],
+    projectors: typing.Sequence[projections.Projector],
     kinds: np.ndarray,
     amplitudes: np.ndarray,
     wobble: float = 0.0,
@@ -44,21 +41,20 @@ def simulated(
     base = source.particles.subset(rng.integers(len(source.particles), size=count))
     if candidates.spread:
         shifts = rng.normal(scale=candidates.spread, size=(count, 2))
-        base = dataclasses.replace(base, angles=random_angles(count, rng), shifts_yx=shifts)
+        base = dataclasses.replace(base, angles=projections.random_angles(count, rng), shifts_yx=shifts)
     angles, shifts = base.poses(np.arange(count))
     if wobble:
         turn = Rotation.from_rotvec(rng.normal(scale=wobble, size=(count, 3)), degrees=True)
-        angles = euler_angles(rotation_matrices(angles) @ turn.as_matrix())
+        angles = projections.euler_angles(projections.rotation_matrices(angles) @ turn.as_matrix())
     views = torch.empty((count, base.box, base.box))
     for kind, projector in enumerate(projectors):
         mine = np.nonzero(kinds == kind)[0]
         views[mine] = projector.project(angles[mine], shifts[mine], base.box).cpu()
-    transfer = base.ctf(slice(None))
-    transfer = transfer.abs() if source.ctf_state == "flipped" else transfer
-    views = views * torch.as_tensor(amplitudes).float()[:, None, None]
-    gain = on_grid(candidates.gain(base.box // 2 + 1).cpu(), base.box)
-    images = torch.fft.irfft2(torch.fft.rfft2(views) * transfer * gain, s=views.shape[-2:])
-    images = images + noise_images(count, base.box, rng, source.power.cpu())
+    transfer = base.ctf(slice(None)).abs() if source.ctf_state == "flipped" else base.ctf(slice(None))
+    gain = fourier.on_grid(candidates.gain(base.box // 2 + 1).cpu(), base.box)
+    images = fourier.filtered(
+        views * torch.as_tensor(amplitudes).float()[:, None, None], transfer * gain
+    ) + noise_alike(source, transfer, rng)
     return SimulatedSet.of(base, images if source.contrast == "bright" else -images)
 
 
@@ -98,7 +94,7 @@ def load_compositions(
     densities = [load_density(path, pixel_size, resolution, centre) for path in paths]
     diameters = [particle_diameter(density, pixel_size) for density in densities]
     side = max(density.shape[-1] for density in densities)
-    check_one_frame([cube_crop(density, side) for density in densities], paths, pixel_size)
+    check_one_frame([volumes.cube_crop(density, side) for density in densities], paths, pixel_size)
     largest = int(np.argmax(diameters))
     if diameters[largest] > (box - 2) * pixel_size:
         raise ValueError(
@@ -106,7 +102,7 @@ def load_compositions(
             f"{pixel_size:g} Å/px = {box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter "
             "is usual."
         )
-    densities, notes = one_scale([cube_crop(density, box) for density in densities], paths)
+    densities, notes = one_scale([volumes.cube_crop(density, box) for density in densities], paths)
     return densities, diameters[largest], notes
 
 

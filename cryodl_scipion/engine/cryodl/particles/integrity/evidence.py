@@ -16,8 +16,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.healpix_grid import ball_of_rotations, disc_of_shifts
-from ...core.projections import Projector
+from ...core import healpix_grid, projections
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed
 from ...likelihood.reference import Reference
@@ -69,7 +68,7 @@ class Comparison:
 
     def __init__(
         self,
-        projectors: typing.Sequence[Projector],
+        projectors: typing.Sequence[projections.Projector],
         disc: HalfDisc,
         gain: typing.Callable[[int], torch.Tensor],
         step: float,
@@ -160,7 +159,7 @@ def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[
         shift = max(1 / 2**number, FINEST_SHIFT)
         tensors = (
             torch.as_tensor(a, dtype=torch.float32, device=disc.device)
-            for a in (ball_of_rotations(1.5 * here, here), disc_of_shifts(2 * shift, shift))
+            for a in (healpix_grid.ball_of_rotations(1.5 * here, here), healpix_grid.disc_of_shifts(2 * shift, shift))
         )
         yield (*tensors, level_disc, positions)
 

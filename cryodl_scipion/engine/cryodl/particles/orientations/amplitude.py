@@ -10,8 +10,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from ...core.projections import random_angles
-from ...core.volumes import side_by_side
+from ...core import projections, volumes
 from ...likelihood.observed import Observed, Source
 from ...likelihood.reference import Reference
 from ...likelihood.search import FAR, Bank, Shifts, evidence, log_likelihoods
@@ -57,7 +56,7 @@ class RingPower:
     def of(cls, observed: Observed, reference: Reference, known: torch.Tensor | float = 0.0) -> "RingPower":
         """reference: Reference without gain. known: (rings,) sums of power that is not the structure's."""
         rings, weight = observed.disc.ring_sum, observed.weight.double()
-        views = reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
+        views = reference.at_angles(projections.random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
         seen = rings(observed.match.abs().square() / 4 - weight) - known
         variance = rings(weight.square()) * (1 + seen / rings(weight).clamp(min=1e-30)).clamp(min=1).square()
         return cls(*(v.cpu().numpy() for v in (seen, rings(weight.square() * views), variance.clamp(min=1e-30))))
@@ -113,7 +112,7 @@ def _sums(
     the noise's; and (n, s) logarithmic likelihood of each shift. angles: (n, k, 3) likely orientations."""
     rotated = torch.stack([strong.at_angles(a) for a in angles])
     shifted = observed.match[:, None] * observed.disc.ramp(-shifts.yx)  # n, s, d
-    fit = side_by_side(rotated) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
+    fit = volumes.side_by_side(rotated) @ volumes.side_by_side(shifted).transpose(1, 2) + shifts.log_prior
     value = fit - (rotated.abs().square() @ observed.weight[..., None])
     weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s
     plain = rotated / strong.gain[observed.disc.ring]

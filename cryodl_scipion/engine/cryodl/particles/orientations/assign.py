@@ -14,8 +14,7 @@ import torch
 
 from ...core.healpix_grid import into_unit
 from ...core.projections import Projector, euler_angles, rotation_matrices
-from ...io.files import read_kept, whole_file
-from ...io.particle_sets import ParticleSet
+from ...io import files, particle_sets
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed, Source, sample_rows
 from ...likelihood.reference import Reference
@@ -212,16 +211,16 @@ class Search:
             rows = np.arange(start, min(start + size, count))
             kept = folder / f"{start:09d}.npz" if folder else None
             known = kept if kept and kept.exists() else None
-            parts.append(Orientations(**read_kept(known)) if known else self._orient(rows, bank, fine))
+            parts.append(Orientations(**files.read_kept(known)) if known else self._orient(rows, bank, fine))
             if kept and not known:
-                with whole_file(kept) as temporary:
+                with files.whole_file(kept) as temporary:
                     np.savez(temporary, **vars(parts[-1]))
             progress(int(rows[-1]) + 1)
         return Orientations(
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Orientations)}
         )
 
-    def like(self, particles: ParticleSet) -> "Search":
+    def like(self, particles: particle_sets.ParticleSet) -> "Search":
         """The same search on other particles, read in the same way."""
         other = copy.copy(self)
         other.source = dataclasses.replace(self.source, particles=particles)

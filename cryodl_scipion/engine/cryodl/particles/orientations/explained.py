@@ -17,8 +17,7 @@ from ...core.projections import Projector, random_angles
 from ...io.progress import ProgressBar
 from ...likelihood.observed import Observed, Source, noise_spectra, sample_rows
 from ...likelihood.search import FAR, evidence, log_likelihoods
-from .amplitude import RingPower
-from .assign import Search, SearchSettings
+from . import amplitude, assign
 from .simulated_set import simulate_alike
 
 COUNT = 96  # made-up particles
@@ -102,7 +101,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray, chosen: bool = Fal
     search.fit = dataclasses.replace(search.fit, sigma=min(search.fit.sigma, widest))
     rows = search.sample(len(search.source.particles))
     observed = search.source.observed(rows, search.disc)
-    power = RingPower.of(observed, search.plain, _surroundings(search, observed, rows))
+    power = amplitude.RingPower.of(observed, search.plain, _surroundings(search, observed, rows))
     signal = float(power.seen.sum() / observed.weight.double().square().sum().sqrt().clamp(min=1e-30))
     gain = power.gain(search.width)
     made = search.like(
@@ -135,7 +134,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray, chosen: bool = Fal
 
 
 def _coarsely(
-    search: Search, observed: Observed, made: Observed, gain: torch.Tensor, shown: np.ndarray
+    search: assign.Search, observed: Observed, made: Observed, gain: torch.Tensor, shown: np.ndarray
 ) -> tuple[float, float]:
     """Evidence of particles over that of made-up ones in the coarse rings that hold COARSE of the signal, and their
     finest detail, Å. A first map has little of the finer rings, and that little is raised to the images' power: what
@@ -160,7 +159,7 @@ def _line(energy: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.polyfit(energy, values, 1)
 
 
-def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> torch.Tensor:
+def _surroundings(search: assign.Search, observed: Observed, rows: np.ndarray) -> torch.Tensor:
     """(rings,) the part of the images' power above the mean noise that their backgrounds have as well.
 
     The noise is measured over all images together. Ice and neighbours are seen through the CTF of their own image, so
@@ -191,7 +190,7 @@ def explained_by(
     device: torch.device,
     count: int,
     step: float = STEP,
-) -> tuple[Explained, Search]:
+) -> tuple[Explained, assign.Search]:
     """Explained of `count` of a source's particles, evenly spread, and the Search that learnt from a sample of them.
     Parameters: see sample_search."""
     search = sample_search(source, projector, pixel_size, diameter, device, min(count, SAMPLE), step)
@@ -204,13 +203,13 @@ def explained_by(
 
 def sample_search(
     source: Source, projector: Projector, voxel: float, diameter: float, device: torch.device, count: int, step: float
-) -> Search:
+) -> assign.Search:
     """A coarse Search on `count` of a source's particles, from which it has learnt. source: raw images, read as is
     known by now; its noise is measured here. projector: of the structure, at `voxel` Å/px. diameter: of
     the structure, Å. step: degrees between directions; a fine search tells better what is not like it."""
     particles = source.particles.subset(sample_rows(len(source.particles), count))
     source = dataclasses.replace(source, particles=particles, denoise=None).measured()
-    settings = SearchSettings(step, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter)
-    search = Search(source, projector, voxel, settings, device)
+    settings = assign.SearchSettings(step, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter)
+    search = assign.Search(source, projector, voxel, settings, device)
     search.learn()
     return search

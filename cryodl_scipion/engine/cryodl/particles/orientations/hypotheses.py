@@ -9,8 +9,7 @@ import numpy as np
 
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import WIDEST, Source
-from .amplitude import SURE
-from .assign import Search
+from . import amplitude, assign
 
 
 def hypotheses(particles: ParticleSet, diameter: float, contrast: str) -> list[Source]:
@@ -27,7 +26,7 @@ def hypotheses(particles: ParticleSet, diameter: float, contrast: str) -> list[S
 
 
 def choose_hypothesis(
-    search: Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]
+    search: assign.Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]
 ) -> tuple[str, list[str]]:
     """Give a Search the most probable of `sources`, with its noise measured. Returns sentences: what was found, and
     warnings. path: of the particles, for the sentences."""
@@ -59,5 +58,5 @@ def flipped_notes(source: Source, stated: Source, path: str | os.PathLike[str]) 
 def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:
     """The most probable of {reading: logarithmic evidence}, whether that is sure (else the default is given)."""
     best = max(evidences, key=lambda reading: evidences[reading])
-    sure = evidences[best] - max((e for key, e in evidences.items() if key != best), default=np.inf) > SURE
+    sure = evidences[best] - max((e for key, e in evidences.items() if key != best), default=np.inf) > amplitude.SURE
     return best if sure else default, sure

@@ -15,8 +15,7 @@ import torch
 
 from ...contract import AssignOrientationsConfig, sha256
 from ...contract.model_card import refuse_constant
-from ...io.files import whole_file
-from ...io.stamps import stamp
+from ...io import files, stamps
 from ...likelihood.observed import Source
 from .amplitude import AmplitudeFit, improved
 from .assign import ROUGH, Search
@@ -53,7 +52,7 @@ def keep_controls(search: Search, config: AssignOrientationsConfig, calibration:
         count=made_up_count(len(search.source.particles)),
         images=_images(search),
     )
-    with whole_file(Path(config.output[: -len(".star")] + ENDING)) as temporary:
+    with files.whole_file(Path(config.output[: -len(".star")] + ENDING)) as temporary:
         Path(temporary).write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
@@ -83,7 +82,7 @@ def find_controls(
 
 
 def _images(search: Search) -> str:
-    return stamp(*sorted(set(search.source.particles.files)))
+    return stamps.stamp(*sorted(set(search.source.particles.files)))
 
 
 def _read(search: Search, value: typing.Mapping[str, typing.Any], path: Path) -> KeptControls:
@@ -143,8 +142,7 @@ def _differences(
         now["microscope"] != value["microscope"],
         "voltage, spherical aberration, amplitude contrast, phase shift, B-factor or scale of the CTF differ",
     )
-    ratio = np.divide(now["noise"], np.maximum(value["noise"], 1e-12))[FIRST_RING:]
-    apart = float(np.abs(ratio - 1).max(initial=0))
+    apart = float(np.abs(np.divide(now["noise"], np.maximum(value["noise"], 1e-12))[FIRST_RING:] - 1).max(initial=0))
     yield apart > NOISE, f"the noise differs by {100 * apart:.0f} % (at most {100 * NOISE:.0f} %)"
     yield value["count"] < made_up_count(len(search.source.particles)), "they were made for fewer particles"
     yield _digests(noise) != value["noise_control"]["files"], f"{noise.name} was changed"

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from ...contract import AssignOrientationsConfig
-from ...core.fourier import on_grid, plane_weights, radial_mean
-from ...core.projections import random_angles
+from ...core import fourier, projections
 from ...core.symmetry import angular_distance
 from ...io.particle_sets import ORIGINAL, ParticleSet, StackWriter, read_particles, write_particles_star
 from ...io.particles import ANGLES, BEYOND, SUBSTITUTED, control_name
+from ...likelihood.observed import Source
 from ...simulate.particle_images import noise_images
 from .assign import Search
 
@@ -29,7 +29,6 @@ class SimulatedSet(ParticleSet):
     made: torch.Tensor = dataclasses.field(kw_only=True)
 
     def images(self, indices: slice | typing.Sequence[int]) -> torch.Tensor:
-        """(m, box, box) images of some rows."""
         return self.made[indices]
 
     @classmethod
@@ -50,7 +49,7 @@ def simulate_alike(
     rng = np.random.default_rng(seed)
     source, disc = search.source, search.fine_disc
     base = source.particles.subset(rng.integers(len(source.particles), size=count))
-    angles, shifts_yx = random_angles(count, rng), rng.normal(scale=search.fit.sigma, size=(count, 2))
+    angles, shifts_yx = projections.random_angles(count, rng), rng.normal(scale=search.fit.sigma, size=(count, 2))
     if there:
         angles, shifts_yx = base.poses(np.arange(count))
     base = dataclasses.replace(base, angles=angles, shifts_yx=shifts_yx)
@@ -59,22 +58,22 @@ def simulate_alike(
     values = search.fine.with_gain(gain.to(disc.device)).at_angles(angles) * disc.ramp(shifts)
     transfer = base.ctf(slice(None)).abs() if source.ctf_state == "flipped" else base.ctf(slice(None))
     values = values * disc.on_grid(transfer.to(disc.device))
-    images = disc.to_images(values).cpu() + _noise(search, transfer, rng)
+    images = disc.to_images(values).cpu() + noise_alike(source, transfer, rng)
     return SimulatedSet.of(base, images if source.contrast == "bright" else -images)
 
 
-def _noise(search: Search, transfer: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Noise of the measured spectrum; that of images multiplied by their CTF was multiplied as well."""
-    source, box = search.source, search.source.particles.box
-    power = source.power.cpu()
-    variance = (on_grid(power.float(), box) * plane_weights(box)).sum() / box**2
+def noise_alike(source: Source, transfer: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Noise like that of a Source, (n, box, box); that of images multiplied by their CTF was multiplied as well.
+    transfer: (n, box, box // 2 + 1), as ParticleSet.ctf."""
+    box, power = source.particles.box, source.power.cpu()
+    variance = (fourier.on_grid(power.float(), box) * fourier.plane_weights(box)).sum() / box**2
     if source.ctf_state != "multiplied":
         return variance.sqrt() * noise_images(len(transfer), box, rng, power)
 
-    mean = radial_mean(transfer.mean(0), box)
+    mean = fourier.radial_mean(transfer.mean(0), box)
     white = torch.fft.rfft2(noise_images(len(transfer), box, rng))
     return torch.fft.irfft2(
-        white * (transfer.clamp(min=0) * on_grid(power / mean.clamp(min=1e-6), box)).sqrt(), s=(box, box)
+        white * (transfer.clamp(min=0) * fourier.on_grid(power / mean.clamp(min=1e-6), box)).sqrt(), s=(box, box)
     )
 
 
@@ -158,7 +157,6 @@ class Substituted(ParticleSet):
     beyond: float = dataclasses.field(kw_only=True)
 
     def images(self, indices: typing.Any) -> torch.Tensor:
-        """(m, box, box) images of some rows."""
         rows = np.arange(len(self))[indices].reshape(-1)
         images, noise = super().images(rows), torch.empty((len(rows), self.box, self.box))
         for position, row in enumerate(rows):

@@ -11,8 +11,7 @@ import torch
 from ...contract import AssignOrientationsConfig
 from ...core.projections import Projector, random_angles
 from ...core.symmetry import check_symmetry
-from ...io.particle_sets import ParticleSet
-from ...io.structures import load_density
+from ...io import particle_sets, structures
 from ...likelihood.observed import sample_rows, smoothed_notes
 from ...likelihood.reference import group_notes
 from ...simulate.micrographs import particle_diameter
@@ -90,13 +89,13 @@ class PreparedStructure:
 
 
 def prepare_structure(
-    config: AssignOrientationsConfig, particles: ParticleSet, device: torch.device
+    config: AssignOrientationsConfig, particles: particle_sets.ParticleSet, device: torch.device
 ) -> PreparedStructure:
     """The PreparedStructure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles'
     box, or does not have the symmetry."""
     width = particles.box * particles.pixel_size
     first = max(FIRST_LOOK, particles.pixel_size)
-    diameter = particle_diameter(load_density(config.structure, first), first)
+    diameter = particle_diameter(structures.load_density(config.structure, first), first)
     if diameter > width:
         raise ValueError(
             f"{config.structure} is {diameter:.0f} Å wide, but the images of {particles.path} are only "
@@ -107,7 +106,7 @@ def prepare_structure(
     finest = max(config.resolution or FINEST, 2 * particles.pixel_size)  # images have nothing beyond Nyquist
     settings = SearchSettings(config.angular_step, max_shift, finest, diameter, config.symmetry)
     pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
-    density = load_density(config.structure, pixel_size)
+    density = structures.load_density(config.structure, pixel_size)
     check_symmetry(density, config.symmetry, config.structure)
     tight = (
         f"{config.structure} is {diameter:.0f} Å wide, the images of {particles.path} {width:.0f} Å: around it they "

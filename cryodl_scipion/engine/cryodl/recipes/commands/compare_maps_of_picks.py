@@ -42,7 +42,7 @@ def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> Compare
     compared.notes.extend(pixel_size_warnings([path for _, path in compared.micrographs], config.pixel_size))
     box = frame.box_of(config, diameter, structure)
     compared = compared.without(unreadable(compared.micrographs), "which cannot be read")
-    folder = run.folder(config.structure, *filter(None, [config.ctf]))
+    folder = run.folder(config.structure, *filter(None, [config.ctf]), *(path for _, path in compared.micrographs))
     run.discard(frame.WORK)
     ctf = config.ctf or frame.estimated_ctf(config, dict(compared.micrographs), folder)
     if not config.ctf:

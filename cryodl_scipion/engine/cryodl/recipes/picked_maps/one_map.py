@@ -18,12 +18,10 @@ from ...contract import (
 )
 from ...core.frc import THRESHOLDS, fsc, resolution_at, ring_frequencies
 from ...core.volumes import cube_crop
-from ...io.coordinates import write_coordinates
-from ...io.files import read_kept, write_csv
+from ...io import coordinates, files, structures
 from ...io.mrc import read_data, read_header
 from ...io.particle_sets import read_particles, write_particles_star
 from ...io.plots import new_figure, save_figure
-from ...io.structures import load_density
 from ...micrographs.commands.extract_particles import extract_particles
 from ...particles.commands.assign_orientations import assign_orientations
 from ...particles.commands.reconstruct import reconstruct
@@ -70,7 +68,10 @@ def doubts(records: typing.Mapping[str, dict], search: float) -> list[str]:
     for name, record in records.items():
         noise, resolution = record["noise_resolution"], record["resolution"]
         if resolution is None:
-            said.append(f"The half-maps of {name} do not agree at any resolution.")
+            like = (
+                "do not agree at any resolution" if noise is None else "agree no better than those of images of noise"
+            )
+            said.append(f"The half-maps of {name} {like}.")
         elif resolution > NEAR * search:
             said.append(
                 f"The map of {name} ({resolution:.1f} Å) may show the structure alone: its half-maps agree only at "
@@ -88,7 +89,7 @@ def table_rows(outputs: typing.Mapping[str, typing.Any]) -> list[dict[str, typin
 def write_map_table(path: Path, outputs: typing.Mapping[str, typing.Any]) -> None:
     """Write maps.csv, whole or not at all."""
     shown = lambda value: "" if value is None else round(value, 2) if isinstance(value, float) else value
-    write_csv(path, [title for _, title in COLUMNS], ([*map(shown, row.values())] for row in table_rows(outputs)))
+    files.write_csv(path, [title for _, title in COLUMNS], ([*map(shown, row.values())] for row in table_rows(outputs)))
 
 
 def print_rows(outputs: typing.Mapping[str, typing.Any]) -> None:
@@ -136,7 +137,7 @@ def map_of_set(
     """The record of the map of a set; a stopped run continues in the folder. Raises ValueError if there is none."""
     record = folder / RECORD
     if record.exists():
-        return dict(read_kept(record))
+        return dict(files.read_kept(record))
     folder.mkdir(parents=True, exist_ok=True)
     particles, oriented, density = (folder / part for part in ("particles.star", "oriented.star", "map.mrc"))
     if not particles.exists():
@@ -186,7 +187,7 @@ def _extract(
             )
     (folder / "picks").mkdir(exist_ok=True)
     for micrograph, (yx, scores) in picks.items():
-        write_coordinates(folder / "picks" / f"{micrograph}.star", yx, scores)
+        coordinates.write_coordinates(folder / "picks" / f"{micrograph}.star", yx, scores)
     extracted = folder / "extracted.star"
     made = extract_particles(
         ExtractParticlesConfig(
@@ -233,4 +234,4 @@ def structure_fsc(path: Path, structure: str, pixel_size: float) -> torch.Tensor
     density = torch.from_numpy(np.array(read_data(path, read_header(path)), np.float32))
     box = len(density)
     mask = soft_sphere(box, 0.9 * box)
-    return fsc(density * mask, cube_crop(load_density(structure, pixel_size)[None], box)[0] * mask)
+    return fsc(density * mask, cube_crop(structures.load_density(structure, pixel_size)[None], box)[0] * mask)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit
 
 from ...core.frc import THRESHOLDS, resolution_at
+from ...core.symmetry import operations
 from .runs import Finished
 
 FACTORS = (1, 2, 10)  # times the particles
@@ -43,10 +44,11 @@ class Forecast(typing.NamedTuple):
 
 def forecasts_of(maps: typing.Sequence[Finished]) -> list[Forecast]:
     """Of each map, oldest first, with what came later. Maps of other pixels than the last one are left out."""
-    made = [f.result.outputs for f in maps if f.result.outputs.get("resolution") and f.result.outputs["fsc"]]
+    made = [dict(f.result.outputs, group=getattr(f.config, "symmetry", "C1")) for f in maps]
+    made = [one for one in made if one.get("resolution") and one["fsc"]]
     grid = lambda one: (len(one["fsc"]), one["pixel_size"])
     made = [one for one in made if grid(one) == grid(made[-1]) and np.isfinite(one["fsc"]).all()]
-    edges = [edges_of(one["fsc"], one["resolution"], one["pixel_size"]) for one in made]
+    edges = [edges_of(one["fsc"], one["resolution"], one["pixel_size"], one["group"]) for one in made]
     found = [Forecast(one["count"], one["resolution"], edge, []) for one, edge in zip(made, edges)]
     for number, one in enumerate(found):
         for later in found[number + 1 :]:
@@ -56,11 +58,12 @@ def forecasts_of(maps: typing.Sequence[Finished]) -> list[Forecast]:
     return found
 
 
-def edges_of(curve: typing.Sequence[float], now: float, pixel_size: float) -> np.ndarray:
-    """(3, 3) Å, see Forecast. curve: (box // 2 + 1,) FSC of the halves. now: Å where it falls below 0.143."""
+def edges_of(curve: typing.Sequence[float], now: float, pixel_size: float, symmetry: str) -> np.ndarray:
+    """(3, 3) Å, see Forecast. curve: (box // 2 + 1,) FSC of the halves. now: Å where it falls below 0.143. symmetry:
+    point group, of whose equal coefficients one is independent."""
     rng, seen, shells = np.random.default_rng(0), np.array(curve, float), np.arange(len(curve))
     box = 2 * (len(curve) - 1)
-    sigma = 1 / np.sqrt(np.maximum(2 * np.pi * shells**2 * (np.pi / 6) * MASK**3, 1))  # without signal
+    sigma = 1 / np.sqrt(np.maximum(2 * np.pi * shells**2 * (np.pi / 6) * MASK**3 / len(operations(symmetry)), 1))
     position = shells * now / (box * pixel_size) - 1
     used = (position > FIRST) & ((seen < HIGH) | (position > INNER))
     mean, spread = _fitted(_terms(position[used]), seen[used], sigma[used])

@@ -180,10 +180,11 @@ def _drifts(runs: typing.Sequence[FoundRun]) -> list[str]:
 def _noise(runs: typing.Sequence[FoundRun]) -> list[str]:
     """A sentence if noise that was oriented likewise gives about the same FSC."""
     made = [finished.result.outputs for finished in finished_of(runs, "reconstruct")][-1:]
-    near = [(m["noise_resolution"], m["resolution"]) for m in made if m.get("noise_resolution") and m.get("resolution")]
+    near = [(m["noise_resolution"], m.get("resolution")) for m in made if m.get("noise_resolution")]
     return [
-        f"The map's FSC reaches {resolution:.3g} Å, and that of as many images of noise, oriented in the same way, "
-        f"{noise:.3g} Å: the agreement of the half-maps is reference bias and not supported by the data."
+        f"The map's FSC reaches {f'{resolution:.3g} Å' if resolution else 'no further'}, and that of as many images of "
+        f"noise, oriented in the same way, {noise:.3g} Å: the agreement of the half-maps is reference bias and not "
+        "supported by the data."
         for noise, resolution in near
-        if noise < NOISE * resolution
+        if not resolution or noise < NOISE * resolution  # reconstruct tells none where nothing is beyond noise
     ]

@@ -13,8 +13,7 @@ import numpy as np
 
 from ...contract import span
 from ...core.thumbnails import block_means, grey_limits
-from ...io.coordinates import read_coordinates
-from ...io.micrographs import read_micrograph
+from ...io import coordinates, micrographs
 from ...io.plots import new_figure
 from .forecast import FACTORS, forecasts_of
 from .numbers import MAPS, ORIENTED, PICKING, Series, ctf_fits, finished_of, growth
@@ -94,8 +93,8 @@ def _micrograph(name: str, path: str | None, star: str, finished: Finished) -> P
     if path is None:
         with open(finished.file(finished.result.outputs["pictures"][name]), "rb") as file:
             return Picture(file.read(), name)
-    small, binning = block_means(read_micrograph(finished.file(path)), SIDE)
-    ((yx, _),) = read_coordinates(finished.file(star)).values()
+    small, binning = block_means(micrographs.read_micrograph(finished.file(path)), SIDE)
+    ((yx, _),) = coordinates.read_coordinates(finished.file(star)).values()
     figure, ((axes,),) = new_figure(1, 1, (4.2, 4.2 * small.shape[0] / small.shape[1]))
     low, high = grey_limits(small)
     axes.imshow(small, cmap="gray", vmin=low, vmax=high, interpolation="nearest")

@@ -163,12 +163,10 @@ class AnnotationWindow(KeyWindow):
             self.do(lambda: self.session.choose_slice(self.session.z + (1 if event.step > 0 else -1)))
 
     def key(self, event: typing.Any) -> None:
-        """Do what the key stands for."""
         if not self.box.capturekeystrokes:
             super().key(event)
 
     def refresh(self) -> None:
-        """Bring all that is shown into line with the session."""
         s = self.session
         self._show_slice()
         if s.active is not None:

@@ -155,7 +155,6 @@ class TileView(MovingPicture):
         self.draw_moving()
 
     def moving(self) -> typing.Iterable[typing.Any]:
-        """The drawing and the brush."""
         return self._tint, self._brush
 
 

@@ -11,9 +11,8 @@ import torch
 from ...contract import TrainClassifierConfig
 from ...core.calibration import expected_calibration_error
 from ...learning.recipe import TrainingRun
+from . import method, rejection
 from .examples import FEW, Examples
-from .method import Prediction
-from .rejection import fit_temperature, kept_confidences
 
 Z = 1.96  # standard deviations on either side of the middle that hold 95 %
 
@@ -32,11 +31,11 @@ def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, t
     )
 
 
-def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict[str, typing.Any]]:
+def validated(prediction: method.Prediction, labels: torch.Tensor) -> tuple[float, dict[str, typing.Any]]:
     """Temperature and validation metrics of a Prediction of validation subtomograms. labels: (n,) int. confusion: rows
     are the true classes, columns those that were found; numbers of subtomograms."""
     classes = prediction.logits.shape[1]
-    temperature = fit_temperature(prediction.logits, labels)
+    temperature = rejection.fit_temperature(prediction.logits, labels)
     probabilities = torch.softmax(prediction.logits.double() / temperature, 1).numpy()
     found, confusion = probabilities.argmax(1), np.zeros((classes, classes), int)
     np.add.at(confusion, (labels, found), 1)
@@ -47,7 +46,7 @@ def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict
         number=number,
         confusion=confusion.tolist(),
         calibration_error=round(expected_calibration_error(found == labels, probabilities.max(1)), 4),
-        unknown_confidence=kept_confidences(prediction.confidence),
+        unknown_confidence=rejection.kept_confidences(prediction.confidence),
     )
 
 
@@ -87,11 +86,9 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
     """Sentences for the user about a finished training."""
     metrics, classes = card["validation"], card["classes"]
     per_class = [sum(row) for row in metrics["confusion"]]
-    if min(per_class) < FEW:
-        yield (
-            f"{classes[per_class.index(min(per_class))]} has only {min(per_class)} subtomograms to validate with: "
-            "metrics and rejection threshold are uncertain."
-        )
+    few = [f"{name} has only {number}" for name, number in zip(classes, per_class) if number < FEW]
+    if few:
+        yield f"{', '.join(few)} subtomograms to validate with: metrics and rejection threshold are uncertain."
     chance = max(per_class) / metrics["number"]
     if metrics["interval"][0] <= chance:
         yield (

@@ -57,7 +57,15 @@ def labelled(
         )
         subtomograms = subtomograms.subset(classes != 0)
         classes = np.asarray(subtomograms.classes)
-    _refuse_copies(subtomograms)
+    positions = list(zip(map(str, subtomograms.files), subtomograms.numbers.tolist()))
+    copies = {position: number for position, number in Counter(positions).items() if number > 1}
+    if copies:
+        position, number = next(iter(copies.items()))
+        raise ValueError(
+            f"{path} lists {len(copies)} subtomograms (rlnImageName) more than once, such as "
+            f"{subtomograms.names[positions.index(position)]}, {number} times. Copies would be in both training and "
+            "validation data; keep one row of each."
+        )
     numbers, labels, counts = np.unique(classes, return_inverse=True, return_counts=True)
     if len(numbers) < 2:
         found = f"only the class {numbers[0]}" if len(numbers) else "no class"
@@ -72,18 +80,6 @@ def labelled(
             "or remove the class."
         )
     return subtomograms, labels.reshape(-1), tuple(int(n) for n in numbers), _names(numbers, class_names, path), notes
-
-
-def _refuse_copies(subtomograms: SubtomogramSet) -> None:
-    positions = list(zip(map(str, subtomograms.files), subtomograms.numbers.tolist()))
-    copies = {position: number for position, number in Counter(positions).items() if number > 1}
-    if copies:
-        position, number = next(iter(copies.items()))
-        raise ValueError(
-            f"{subtomograms.path} lists {len(copies)} subtomograms (rlnImageName) more than once, such as "
-            f"{subtomograms.names[positions.index(position)]}, {number} times. Copies would be in both training and "
-            "validation data; keep one row of each."
-        )
 
 
 def _names(numbers: np.ndarray, given: typing.Sequence[str], path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -127,8 +123,7 @@ def split(
 def folds(examples: Examples, seed: int) -> list[np.ndarray]:
     """Validation rows of each part of a cross-validation; together they are all rows. Empty if the validation part of
     the examples holds FEW of every class. Returns list of ndarray (n,) int."""
-    held = np.bincount(examples.labels[examples.validation], minlength=len(examples.names))
-    if held.min() >= FEW:
+    if np.bincount(examples.labels[examples.validation], minlength=len(examples.names)).min() >= FEW:
         return []
     part, rng = np.zeros(len(examples.labels), int), np.random.default_rng((seed, 78))
     for label in range(len(examples.names)):

@@ -101,7 +101,12 @@ class Likelihood(ClassifierMethod):
     def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:
         frame, grids = _grids(examples, config.resolution, device)
         weights = self._averages(examples, config, frame, grids, device)
-        weights["usual"] = _class_statistics(AveragesPredictor(frame, weights, grids, device), examples)
+        rows, predictor = examples.validation, AveragesPredictor(frame, weights, grids, device)
+        labels = torch.as_tensor(examples.labels[rows])
+        compared = predictor.compared(examples.subtomograms, rows, examples.contrast)
+        evidence, power = (found.double() for found in compared[:2])
+        mine = evidence[torch.arange(len(labels)), labels]
+        weights["usual"] = class_statistics(mine, power - mine, labels, len(examples.numbers)).float()
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
     def _averages(
@@ -276,12 +281,3 @@ def _confidences(
         others = held_out_statistics(mine, power.double() - mine, ground_truth)
         typical = torch.where((label == ground_truth)[:, None], others, typical)
     return confidences(best, power.double() - best, typical)
-
-
-def _class_statistics(averages: AveragesPredictor, examples: Examples) -> torch.Tensor:
-    """(k, 4) what `class_statistics` gives for the validation subtomograms."""
-    rows, labels = examples.validation, torch.as_tensor(examples.labels[examples.validation])
-    compared = averages.compared(examples.subtomograms, rows, examples.contrast)
-    evidence, power = (found.double() for found in compared[:2])
-    mine = evidence[torch.arange(len(labels)), labels]
-    return class_statistics(mine, power - mine, labels, len(examples.numbers)).float()

@@ -18,12 +18,10 @@ from torch import nn
 
 from ...core.devices import in_memory_format
 from ...io.subtomograms import SubtomogramSet
-from ...learning.networks import Dropout
-from ...learning.task import with_weights
+from ...learning import networks, task
+from . import rejection, train
 from .method import ClassifierMethod, Prediction
 from .prepare import prepared
-from .rejection import typicality
-from .train import network_output
 
 
 class NetworkPredictor:
@@ -41,7 +39,7 @@ class NetworkPredictor:
         self.known = {name: value for name, value in weights.items() if name.startswith("known.")}
         learnt = {name: value for name, value in weights.items() if name not in self.known}
         words = f"{method.name} for {len(card['classes'])} classes"
-        self.network = with_weights(network, learnt, card["name"], words).to(device).eval()
+        self.network = task.with_weights(network, learnt, card["name"], words).to(device).eval()
         in_memory_format(self.network, torch.channels_last_3d)
 
     def predict(
@@ -51,10 +49,10 @@ class NetworkPredictor:
         card, found = self.card, [(torch.zeros(0, len(self.card["classes"])), torch.zeros(0))]
         for start in range(0, len(rows), batch_size):
             volumes = subtomograms.volumes(rows[start : start + batch_size])
-            logits, features = network_output(
+            logits, features = train.network_output(
                 self.network, prepared(volumes, subtomograms.pixel_size, card["pixel_size"], card["box"], contrast)
             )
-            found.append((logits, typicality(features, self.known)))
+            found.append((logits, rejection.typicality(features, self.known)))
         logits, confidence = (torch.cat(parts) for parts in zip(*found))
         return Prediction(logits, confidence)
 
@@ -113,9 +111,9 @@ def head(features: int, hidden: int, dropout: float, classes: int) -> list[nn.Mo
         nn.Flatten(),
         nn.Linear(features, hidden),
         nn.ReLU(inplace=True),
-        Dropout(dropout),
+        networks.Dropout(dropout),
         nn.Linear(hidden, hidden),
         nn.ReLU(inplace=True),
-        Dropout(dropout),
+        networks.Dropout(dropout),
         nn.Linear(hidden, classes),
     ]

@@ -8,11 +8,9 @@ import typing
 import numpy as np
 import torch
 
-from ...io.files import read_kept, whole_file
-from ...io.messages import Line
+from ...io import files, messages
 from ...io.subtomograms import SubtomogramSet
 from ...learning.task import method_of
-from .rejection import default_fraction, threshold
 
 OTHER_TILTS = 5  # degrees by which the ends of a tilt series may differ from those of the training
 
@@ -31,13 +29,13 @@ class Classified:
 def write_part(path: str | os.PathLike[str], part: Classified) -> None:
     """Keep a Classified in a file of numpy's, whole or not at all."""
     found = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
+    with files.whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **{name: value for name, value in found.items() if value is not None})
 
 
 def read_part(path: str | os.PathLike[str]) -> Classified:
     """The Classified of such a file."""
-    kept = read_kept(path)
+    kept = files.read_kept(path)
     return Classified(**{f.name: kept.get(f.name) for f in dataclasses.fields(Classified)})
 
 
@@ -67,13 +65,6 @@ class Classifier:
         probabilities = torch.softmax(found.logits.double() / self.card["temperature"], 1)
         return Classified(probabilities.numpy(), found.confidence.double().numpy(), found.angles, found.shifts_zyx)
 
-    def lowest_confidence(self, fraction: float | None) -> float:
-        """The confidence at or below which a subtomogram is unknown: at most this fraction of the known ones is. None:
-        rejection.default_fraction of it."""
-        known = self.card["validation"]["unknown_confidence"]
-        number = min(self.card["validation"]["number"], len(known))
-        return threshold(known, default_fraction(number) if fraction is None else fraction)
-
     def differences(self, subtomograms: SubtomogramSet) -> list[str]:
         """Warnings about a SubtomogramSet that differs from what was learnt from. Raises ValueError for volumes that do
         not hold the model's particle."""
@@ -87,7 +78,7 @@ class Classifier:
             )
         if abs(subtomograms.pixel_size / learnt["pixel_size"] - 1) > 0.01:
             notes.append(
-                Line(
+                messages.Line(
                     f"The model {card['name']} was trained on subtomograms of {learnt['pixel_size']:g} Å/px, "
                     f"these have {subtomograms.pixel_size:g} Å/px: they are resampled."
                 )

@@ -59,6 +59,7 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
     stem = unfinished.star_stem(config.output, "Subtomograms", *BESIDE)
     wanted = ("classes",) if config.ground_truth else ()
     found = subtomograms.read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max, run.skip)
+    run.warn(*found.copy_notes("subtomograms", "volume"))
     classes = (_classified if config.model else _clustered)(config, found, stem, run)
     folder = Path(f"{config.output}.partial")
     averages: dict[str, str] = {}
@@ -79,8 +80,9 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
         run.summary(f"{told}.")
     if volumes:
         clustering.plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")
-    columns = dict(classes.columns, rlnClassNumber=classes.numbers.tolist())
-    if classes.angles is not None and classes.angles is not found.angles:
+    of_another_model = {CONFIDENCE: None, **found.without_numbered(PROBABILITY)}
+    columns = {**of_another_model, **classes.columns, "rlnClassNumber": classes.numbers.tolist()}
+    if classes.angles is not None and classes.angles is not found.angles and classes.made.aligned != "none":
         columns.update(zip(particles.ANGLES, classes.angles.T.tolist()))
         origins = 0.0 - classes.shifts_zyx * found.pixel_size  # not -0
         columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), origins.T.tolist()))
@@ -108,7 +110,7 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
     minimum = _lowest_confidence(config, classifier, run)
     print(f"Classifying {counted(len(found), 'subtomogram')} on {run.device_name} with {card['name']}.")
     # of the same subtomograms: one that was missing may be there when the run continues
-    folder, parts = run.folder(config.subtomograms, str(source / CARD), *dict.fromkeys(found.files)), []
+    folder, parts = run.folder(config.subtomograms, str(source / CARD), *found.sources), []
     with run.progress(len(found), "subtomogram") as bar:
         for start in range(0, len(found), CHUNK):
             rows, path = np.arange(start, min(start + CHUNK, len(found))), folder / f"part_{start:08d}.npz"
@@ -119,7 +121,6 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
     answer = joined_parts(parts)
     numbers = np.where(answer.confidence <= minimum, 0, np.array(card["class_numbers"])[answer.probabilities.argmax(1)])
     columns: dict[str, typing.Any] = {CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
-    columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
     for position, number in enumerate(card["class_numbers"]):
         columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, position] * (numbers != 0)]
     confusion = _confusion(found, card, numbers, folder, stem) if config.ground_truth else None
@@ -146,9 +147,10 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
 
 
 def _lowest_confidence(config: ClassifySubtomogramsConfig, classifier: Classifier, run: Run) -> float:
-    minimum, fraction = classifier.lowest_confidence(config.rejected_fraction), config.rejected_fraction
+    known, fraction = classifier.card["validation"]["unknown_confidence"], config.rejected_fraction
+    number = min(classifier.card["validation"]["number"], len(known))
+    minimum = rejection.threshold(known, rejection.default_fraction(number) if fraction is None else fraction)
     if fraction != 0 and not np.isfinite(minimum):
-        number = len(classifier.card["validation"]["unknown_confidence"])
         run.warn(
             f"{classifier.card['name']} was validated with {number} subtomograms: too few to determine the rejection "
             f"threshold for {rejection.MAX_DEFAULT_FRACTION if fraction is None else fraction:.0%}. No subtomogram is "
@@ -184,7 +186,7 @@ def _clustered(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomogr
     run.warn(*prepare.resolution_notes(found, diameter, config.resolution))
     how = clustering.alignment_of(found, config.align)
     contrast = prepare.find_subtomogram_contrast(found, diameter, config.contrast)
-    folder = run.folder(config.subtomograms, *dict.fromkeys(found.files))
+    folder = run.folder(config.subtomograms, *found.sources)
     frame = frame_of(found, diameter, config.resolution or PIXELS * found.pixel_size)
     print(
         f"Comparing {len(found)} subtomograms with detail to {frame.width / frame.radius:.0f} Å on "

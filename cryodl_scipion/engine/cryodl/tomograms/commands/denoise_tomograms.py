@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ...contract import (
     CARD,
@@ -27,6 +28,7 @@ from ...learning.recipe import TrainingRun
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers import examples, halves, predict, spectra, train
 from ..denoisers.controls import control_in_words, control_metrics
+from ..segmenters import working_scale
 
 KIND, MODEL = "tomogram_denoiser", "model"
 NAMED = 10  # tomograms whose controls a summary lists
@@ -126,17 +128,17 @@ def _denoise_one(
     folder: Path,
     run: Run,
 ) -> dict:
-    card, controls = denoiser.card, {}
+    card, controls, subvolumes = denoiser.card, {}, halves.subvolumes_of(source)
+    skew = float(np.mean([working_scale.skewness(torch.stack(each).mean(0)) for each in subvolumes]))
+    run.warn(*working_scale.turned_contrast(source.paths[0], card["name"], skew, card.get("skew", 0.0)))
     if len(source.volumes) == 2:
         scale, _, said = halves.measured_halves(source)
         run.warn(*said)
         tilts = examples.Tilts(*card["tilts"]) if card["fills_wedge"] else None
-        subvolumes = halves.subvolumes_of(source, train.unseen_rows(card, source))
-        controls = control_metrics(
-            lambda subvolume: denoiser.answer(subvolume, scale), subvolumes, scale, source.pixel_size, tilts
-        )
+        unseen = halves.subvolumes_of(source, train.unseen_rows(card, source))
+        controls = control_metrics(lambda part: denoiser.answer(part, scale), unseen, scale, source.pixel_size, tilts)
     else:
-        scale = spectra.scale_of_one([one for (one,) in halves.subvolumes_of(source)], np.array(card["gain"]))
+        scale = spectra.scale_of_one([one for (one,) in subvolumes], np.array(card["gain"]))
     return dict(
         files=predict.write_denoised(source, denoiser, scale, config, folder),
         made_of=stamp(*source.paths),

@@ -13,7 +13,7 @@ import typing
 from ...contract import EvaluateSegmentationConfig, EvaluateSegmentationOutputs, write_json
 from ...io.progress import ProgressBar
 from ...running.runner import PROGRAM, Run, command
-from ..evaluation.measure import FeatureMeasures, ScoreCurve, measure_labelled_pair
+from ..evaluation.measure import FeatureMeasures, ScoreCurve, boundary_metrics, measure_labelled_pair
 from ..evaluation.pairs import LabelledPair, names_of_labels, paired_volumes, tomograms_to_draw, values_by_name
 from ..evaluation.pictures import draw_curve, draw_metrics, draw_slices
 
@@ -98,10 +98,11 @@ def _record(
     measured: typing.Sequence[typing.Any],
     names: typing.Mapping[int, str],
 ) -> dict[str, typing.Any]:
-    totals = {label: sum((m[label] for m, _, _ in measured if label in m), FeatureMeasures()) for label in names}
-    coarse = sum(pair.pixel_size for pair in pairs) / len(pairs)
-    features = {names[k]: dict(label=k, **total.metrics(coarse)) for k, total in totals.items()}
-    tomograms = {}
+    features, tomograms = {}, {}
+    for k, name in names.items():
+        each = [(m[k], pair.pixel_size) for pair, (m, _, _) in zip(pairs, measured) if k in m]
+        total = sum((one for one, _ in each), FeatureMeasures()).metrics(1.0)
+        features[name] = {"label": k, **total, **boundary_metrics((one.distances, size) for one, size in each)}
     for pair, (by_label, _, curve) in zip(pairs, measured):
         metrics = {
             names[k]: dict(label=k, **one.metrics(pair.pixel_size), **(curve.metrics() if curve else {}))

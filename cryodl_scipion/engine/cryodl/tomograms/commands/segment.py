@@ -48,14 +48,8 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
     )
     models = {f.name: [str(folders[n]) for n in f.models] for f in features}
     described = [
-        dict(
-            name=f.name,
-            threshold=f.threshold,
-            annotators=[*f.annotators],
-            model=models[f.name][0],
-            models=models[f.name],
-        )
-        for f in features
+        dict(name=f.name, threshold=f.threshold, annotators=[*f.annotators], model=found[0], models=found)
+        for f, found in zip(features, models.values(), strict=True)
     ]
     scores = score_folder.ScoreFolder(Path(config.output), features, compared, settings, described)
     sources = list(_sources(config, named, cards, run))

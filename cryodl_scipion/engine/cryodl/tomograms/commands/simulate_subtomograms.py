@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs, counted
-from ...io import mrc, unfinished
+from ...io import mrc
 from ...io.files import expand_paths, rename_folder
 from ...io.particles import ANGLES, optics_group
 from ...io.star import write_tables
@@ -31,12 +31,14 @@ def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> Simul
     names = structure_names(paths)
     structures = [subtomograms.load_structure(path, config) for path in paths]
     run.warn(*(note for path in paths for note in dark_notes(path)))
-    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
-    begun, beside = (Path(config.output + ".partial") / unfinished.RECORD).exists(), _volumes_of(config)
-    if beside.exists() and not begun:
-        raise FileExistsError(f"{beside} exists already; it is not replaced. Choose another --output or remove it.")
-    folder = run.folder(*paths)
-    if beside.exists() and not (folder / VOLUMES).exists():  # stopped between the renaming and the STAR file
+    beside, moved = _volumes_of(config), Path(config.output + ".partial", "moved")
+    taken = FileExistsError(f"{beside} exists already; it is not replaced. Choose another --output or remove it.")
+    if beside.exists() and not moved.exists():
+        raise taken
+    folder = run.folder(*paths)  # it is emptied if any parameter has changed: those volumes are then others'
+    if beside.exists() and not moved.exists():
+        raise taken
+    if beside.exists():  # stopped between the renaming and the STAR file
         rename_folder(beside, folder / VOLUMES)
     (folder / VOLUMES).mkdir(exist_ok=True)
     simulators = [
@@ -53,7 +55,8 @@ def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> Simul
                         mrc.write_map(file, volume, config.pixel_size)
                 progress.update(len(files))
     tables = _tables(config, names, [s.ground_truth(range(config.count)) for s in simulators], tilts)
-    rename_folder(folder / VOLUMES, _volumes_of(config))
+    moved.touch()
+    rename_folder(folder / VOLUMES, beside)
     write_tables(config.output, tables)
     shutil.rmtree(folder)
     total = config.count * len(names)
@@ -88,8 +91,8 @@ def _tables(
     tilts: typing.Sequence[float],
 ) -> dict[str, typing.Any]:
     optics = [o for ground_truth in ground_truths for o in ground_truth.optics or ()]
-    total, index = len(names) * config.count, np.tile(np.arange(config.count), len(names))
-    number = np.repeat(np.arange(1, len(names) + 1), config.count)
+    total, rng = len(names) * config.count, np.random.default_rng((config.seed, 0, HALVES_OF, 0))
+    index, number = np.tile(np.arange(config.count), len(names)), np.repeat(np.arange(1, len(names) + 1), config.count)
     angles, shifts = (np.concatenate([getattr(t, field) for t in ground_truths]) for field in ("angles", "shifts_zyx"))
     # a made-up position in a tomogram: beside each other along x, one row per structure
     positions = (np.stack([index % subtomograms.PER_TOMOGRAM, number - 1, np.zeros(total, int)]) + 0.5) * config.box
@@ -108,7 +111,7 @@ def _tables(
             for axis, position in zip("XYZ", (2, 1, 0))
         },
         "rlnClassNumber": number,
-        "rlnRandomSubset": np.random.default_rng((config.seed, 0, HALVES_OF, 0)).integers(1, 3, total),
+        "rlnRandomSubset": rng.integers(1, 3, (config.count, len(names))).T.ravel(),
         **{f"rlnDefocus{end}": [getattr(o, f"defocus_{end.lower()}") for o in optics] for end in DEFOCI if optics},
         "cryodlTiltMin": np.full(total, float(tilts[0])),
         "cryodlTiltMax": np.full(total, float(tilts[-1])),

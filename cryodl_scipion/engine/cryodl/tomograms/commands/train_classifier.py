@@ -29,7 +29,7 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
         everything = np.arange(len(examples.labels))
         examples = dataclasses.replace(examples, training=everything, split=f"{config.subtomograms}: {how}")
     print(examples.split)
-    folder, device = training.take_folder(), training.take_device()
+    folder, device = training.take_folder(*examples.subtomograms.sources), training.take_device()
     _say_start(config, method, examples, training.device_name)
     training.start()
     weights, card = _learn(config, method, examples, training), first_card(config, examples)

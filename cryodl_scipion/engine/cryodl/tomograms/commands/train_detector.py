@@ -7,6 +7,7 @@ import typing
 import numpy as np
 
 from ...contract import TrainDetectorConfig, TrainDetectorOutputs, counted, network_words, score_text
+from ...io.files import expand_paths
 from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
 from ...learning.task import method_of, with_weights
 from ...running.runner import PROGRAM, Run, command
@@ -17,7 +18,7 @@ from ..detectors.card import card_warnings, model_card
 @command
 def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutputs:
     training, gathered = TrainingRun(run), labels.gather_labels(config)
-    training.take_folder()
+    training.take_folder(*expand_paths(config.tomograms))
     training.take_device()
     training.start()
     task, how = _task(config, gathered)

@@ -17,6 +17,7 @@ from ...contract import (
     read_card,
     score_text,
 )
+from ...io.files import expand_paths
 from ...io.model import find_model, shipped_models
 from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
 from ...running.runner import PROGRAM, Run, command
@@ -33,7 +34,8 @@ UNSTARTED = "unet"  # network of a training that starts from random weights
 def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOutputs:
     config = _as_the_start(config)
     training, method = TrainingRun(run, config), segmenter_method(config.network)
-    gathered, folder = sources.gather(config, method), training.take_folder()
+    gathered = sources.gather(config, method)
+    folder = training.take_folder(*expand_paths((*config.tomograms, *config.labels)))
     training.take_device()
     training.start()
     split = split_examples(gathered.examples, HELD_OUT, np.random.default_rng(config.seed))

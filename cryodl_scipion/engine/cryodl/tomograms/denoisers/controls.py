@@ -40,7 +40,9 @@ def control_metrics(
     means = measure_powers([((x + y) / 2, (c + d) / 2) for (x, y), (c, d) in zip(centred, clean)], mask)
     generator = torch.Generator().manual_seed(0)
     noises = [(a - b) / 2**0.5 for a, b in centred]
-    random = [_random_phases(a, generator) for a, _ in centred]
+    drawn = [torch.fft.rfftn(torch.randn(a.shape, generator=generator)) for a, _ in centred]
+    phases = [one / one.abs().clamp(min=1e-12) for one in drawn]
+    random = [torch.fft.irfftn(p * torch.fft.rfftn(a).abs(), s=tuple(a.shape)) for p, (a, _) in zip(phases, centred)]
     left = lambda images: _rms([denoise(x + scale.middle) - scale.middle for x in images]) / _rms([c[0] for c in clean])
     filtered = lambda images: _rms([inputs_of(x / scale.width, scale)[1] for x in images])
     both = np.minimum(raw.fsc, 1.0)
@@ -87,12 +89,6 @@ def _signal_correlations(raw: Powers, mixed: Powers, means: Powers) -> dict[str,
 
 def _rms(images: typing.Sequence[torch.Tensor]) -> float:
     return max(1e-12, float(np.mean([x.square().mean() for x in images])) ** 0.5)
-
-
-def _random_phases(subvolume: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    transform = torch.fft.rfftn(torch.randn(subvolume.shape, generator=generator))
-    phases = transform / transform.abs().clamp(min=1e-12)
-    return torch.fft.irfftn(phases * torch.fft.rfftn(subvolume).abs(), s=tuple(subvolume.shape))
 
 
 def _listed(curve: np.ndarray) -> list[float]:

@@ -218,8 +218,8 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
         )
     if not powers.certainty.max() > CERTAIN:
         raise ValueError(
-            f"{both} have nothing in common (largest FSC {fsc.max():.2f}): they are not halves of one tomogram, one "
-            "is shifted or inverted, or they contain only noise."
+            f"{both} have nothing in common (correlation below {CERTAIN:g} standard errors): they are not halves of "
+            "one tomogram, one is shifted or inverted, or they contain only noise."
         )
     if fine > DEPENDENT:
         return (

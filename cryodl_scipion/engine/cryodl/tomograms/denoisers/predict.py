@@ -141,10 +141,15 @@ def model_notes(config: DenoiseTomogramsConfig, card: dict) -> typing.Iterator[s
             f"The model {config.model} was trained without the missing wedge, which --fill-wedge needs. Leave one of "
             "them out."
         )
-    if not config.model and config.fill_wedge != card["fills_wedge"]:
+    learnt = {"fill_wedge": card["fills_wedge"], "network": card["network"], **card["training"]}
+    learnt |= dict(zip(("tilt_min", "tilt_max"), card["tilts"]))  # none of a model that fills no wedge
+    asked = {key: getattr(config, key) for key in ("fill_wedge", "network", "steps", "seed", "tilt_min", "tilt_max")}
+    other = [key for key, value in asked.items() if value is not None and learnt.get(key, value) != value]
+    if other and not config.model:
+        words = (f"--{key.replace('_', '-')} {learnt[key]} (now {asked[key]})" for key in other)
         raise ValueError(
-            f"{config.output} has a model that was trained {'with' if card['fills_wedge'] else 'without'} the "
-            "missing wedge (--fill-wedge). Choose another --output."
+            f"{config.output} has a model that was trained with other parameters: {', '.join(words)}. Choose another "
+            "--output, or give the model by --model."
         )
     found, filtered = (card["validation"].get(key, 0.0) for key in ("correlation", "wiener_correlation"))
     if found <= filtered:

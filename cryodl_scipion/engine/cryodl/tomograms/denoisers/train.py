@@ -2,6 +2,7 @@
 """Training a tomogram denoiser on the user's tomograms: which parts of them, and what its card says. Training of a
 tomogram denoiser on regions of half tomograms, and its metrics on regions that it does not see."""
 
+import os
 import typing
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ...io.memory import require_memory
 from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask, method_of
 from ...learning.training import Schedule
+from ..segmenters.working_scale import skewness
 from .examples import Region, SubvolumeExample, Tilts, answered, draw, inputs_of, weighted_volumes
 from .halves import HalfSource, held_out_rows, measured_halves
 from .spectra import HalfScale
@@ -107,7 +109,7 @@ SEEN = 64  # rows beside the held-out ones that are worth learning from, where t
 def train_tomogram_denoiser(training: TrainingRun, config: DenoiseTomogramsConfig, sources: list[HalfSource]) -> None:
     """Train on some of the tomograms and write the model's folder; a killed training continues.
     training: with the output of the model. sources: with halves. Raises AllSkipped if not one can be learned from."""
-    training.take_folder()
+    training.take_folder(*(path for source in sources for path in source.paths))
     device, method = training.take_device(), method_of("tomogram_denoiser", config.network)
     require_memory(16 * MAX_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
     used, held_out, learnt, validation = load_regions(sources, config)
@@ -139,6 +141,7 @@ def train_tomogram_denoiser(training: TrainingRun, config: DenoiseTomogramsConfi
         fills_wedge=config.fill_wedge,
         tilts=[config.tilt_min, config.tilt_max] if config.fill_wedge else [],
         gain=[round(float(g), 5) for g in np.mean([region.scale.gain for region in learnt], axis=0)],
+        skew=round(float(np.mean([skewness(region.halves.mean(0)) for region in learnt])), 4),
         training=dict(
             tomograms=names,
             files=[list(source.paths) for source in used],
@@ -151,9 +154,13 @@ def train_tomogram_denoiser(training: TrainingRun, config: DenoiseTomogramsConfi
 
 
 def unseen_rows(card: dict, source: HalfSource) -> tuple[int, int] | None:
-    """[start, stop) of the rows of a tomogram that a model has not learned from; None: all of them."""
-    training = card["training"]
-    return dict(zip(map(tuple, training["files"]), training.get("held_out", ()))).get(source.paths)
+    """[start, stop) of the rows of a tomogram that a model has not learned from; None: all of them. It has learned from
+    a tomogram of this name or with one of these files, whatever way their paths are written."""
+    learnt, mine = card["training"], set(map(os.path.realpath, source.paths))
+    for name, paths, rows in zip(learnt["tomograms"], learnt["files"], learnt.get("held_out", ())):
+        if (name == source.name or mine & set(map(os.path.realpath, paths))) and rows[1] <= source.shape[1]:
+            return rows
+    return None
 
 
 def load_regions(

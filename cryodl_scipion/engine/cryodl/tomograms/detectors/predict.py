@@ -144,7 +144,10 @@ Ranges = list[tuple[int, int]]
 
 def block_ranges(shape: typing.Sequence[int], voxels: float, method: typing.Any) -> list[tuple[Ranges, Ranges]]:
     """(where it begins and ends, what is kept of it) along z, y and x, of blocks of at most so many voxels."""
-    multiple, sides = method.granularity, block_sides(shape, voxels, method.granularity)
+    multiple, (low, high) = method.granularity, SIDES
+    thick = min(shape[0], max(low, int(voxels ** (1 / 3))))  # as thick as the tomogram where it can be, square across
+    across = min(high, max(low, int((voxels / thick) ** 0.5)))
+    sides = [max(low, side // multiple * multiple) for side in (-(-thick // multiple) * multiple, across, across)]
     spans = [tile_spans(-(-n // multiple) * multiple, side, method.overlap, multiple) for n, side in zip(shape, sides)]
     return [
         (
@@ -153,14 +156,6 @@ def block_ranges(shape: typing.Sequence[int], voxels: float, method: typing.Any)
         )
         for block in itertools.product(*spans)
     ]
-
-
-def block_sides(shape: typing.Sequence[int], voxels: float, multiple: int) -> list[int]:
-    """Sides of blocks of at most so many voxels: as thick as the tomogram where it can be, and square across."""
-    low, high = SIDES
-    thick = min(shape[0], max(low, int(voxels ** (1 / 3))))
-    across = min(high, max(low, int((voxels / thick) ** 0.5)))
-    return [max(low, side // multiple * multiple) for side in (-(-thick // multiple) * multiple, across, across)]
 
 
 def detect(
@@ -181,21 +176,6 @@ def detect(
     zyx = (np.concatenate([each for each, _ in parts] or [np.zeros((0, 3))]) for parts in found)
     scores = (np.concatenate([each for _, each in parts] or [np.zeros(0)]) for parts in found)
     return [Candidates(working.in_tomogram(places), each) for places, each in zip(zyx, scores)]
-
-
-def detect_in_noise(
-    detector: Detector,
-    working: WorkingTomogram,
-    ranges: typing.Sequence[tuple[Ranges, Ranges]],
-    part: float,
-    rng: np.random.Generator,
-) -> tuple[list[Candidates], float]:
-    """As detect, in copies of some blocks whose phases were drawn at random; and the part of the tomogram that they
-    are, at least `part` of it."""
-    chosen = [ranges[n] for n in sorted(rng.permutation(len(ranges))[: max(1, round(part * len(ranges)))].tolist())]
-    done = sum(float(np.prod([b - a for a, b in kept])) for _, kept in chosen)
-    found = detect(detector, working, chosen, treated=lambda voxels: phases_at_random(voxels, rng))
-    return found, done / float(np.prod(working.shape))
 
 
 def add_peaks(
@@ -244,15 +224,18 @@ class NetworkFinder:
         noise, part = None, 0.0
         if self.config.control:
             rng = np.random.default_rng([self.config.seed, *name.encode()])
-            noise, part = detect_in_noise(self.detector, working, ranges, self.config.control, rng)
-        result = []
+            # copies of some blocks whose phases were drawn at random, and the part of the tomogram that they are
+            count = max(1, round(self.config.control * len(ranges)))
+            chosen = [ranges[n] for n in sorted(rng.permutation(len(ranges))[:count].tolist())]
+            part = sum(math.prod(b - a for a, b in kept) for _, kept in chosen) / math.prod(working.shape)
+            noise = detect(self.detector, working, chosen, treated=lambda voxels: phases_at_random(voxels, rng))
+        result, inside = [], lambda one: well_inside(one.zyx, tomogram.shape, self.config.border / pixel_size)
         for number, (species, diameter) in enumerate(zip(self.species, self.card["diameters"])):
             distance = max(1.0, (self.config.minimum_distance or DISTANCE * diameter) / pixel_size)
             threshold = max(self.thresholds[number], MIN_SCORE)
             kept = found[number].best(distance, threshold)
-            chance = None if noise is None else len(noise[number].best(distance, threshold).scores) / part
-            there = well_inside(kept.zyx, tomogram.shape, self.config.border / pixel_size)
-            zyx, scores = kept.zyx[there], kept.scores[there]
+            chance = None if noise is None else int(inside(noise[number].best(distance, threshold)).sum()) / part
+            zyx, scores = kept.zyx[inside(kept)], kept.scores[inside(kept)]
             result.append(SpeciesFound(species, zyx, scores, None, threshold, chance, float(diameter)))
         return result, notes
 

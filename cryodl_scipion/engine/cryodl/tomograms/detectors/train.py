@@ -67,7 +67,14 @@ class DetectorTask(NetworkTask):
         ]
         self.default_steps = method.default_steps(sum(map(len, self.positions)))
         self.learn("detector", network, method.learning_rate, torch.channels_last_3d)
-        self.crops = self._validation_crops()
+        order = [
+            (one, points[n])
+            for n in range(max((len(p) for one in validation for p in one.points), default=0))
+            for one in validation
+            for points in one.points
+            if n < len(points)
+        ]
+        self.crops = [self._cut(one, np.rint(point - method.crop / 2)) for one, point in order[:MAX_VALIDATED]]
         self.validates_poorly = sum(len(p) for one in validation for p in one.points) < FEW_VALIDATED
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
@@ -99,16 +106,6 @@ class DetectorTask(NetworkTask):
         maps = batch[1]
         weight = 1 + self.weights.to(maps.device) * maps
         return (F.binary_cross_entropy_with_logits(output, maps, reduction="none") * weight).mean()
-
-    def _validation_crops(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        order = [
-            (one, points[n])
-            for n in range(max((len(p) for one in self.validation for p in one.points), default=0))
-            for one in self.validation
-            for points in one.points
-            if n < len(points)
-        ]
-        return [self._cut(one, np.rint(point - self.method.crop / 2)) for one, point in order[:MAX_VALIDATED]]
 
     def validate(self) -> dict[str, float]:
         """metric: mean over the species of the correlation of answers and heat maps in the validation crops."""

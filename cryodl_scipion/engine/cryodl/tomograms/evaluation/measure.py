@@ -140,17 +140,22 @@ class Distances(Summed):
             counts += np.bincount(np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64), minlength=len(counts))
         self.counts = self.counts + counts
 
-    def metrics(self, pixel_size: float) -> dict[str, typing.Any]:
-        """boundary_error and boundary_error_95 (95th percentile) in Å, and boundary_alone, the part of the outlines
-        that has nothing of the other within FARTHEST px. None if the feature is missing on a side."""
-        if not self.sides.all():
-            return dict(boundary_error=None, boundary_error_95=None, boundary_alone=None)
-        distance, total = np.sqrt(np.arange(len(self.counts))), self.counts.sum()
-        return dict(
-            boundary_error=float((distance * self.counts).sum() / total * pixel_size),
-            boundary_error_95=float(distance[np.searchsorted(np.cumsum(self.counts), 0.95 * total)] * pixel_size),
-            boundary_alone=self.alone / int(total),
-        )
+
+def boundary_metrics(measured: typing.Iterable[tuple[Distances, float]]) -> dict[str, typing.Any]:
+    """boundary_error and boundary_error_95 (95th percentile) in Å, and boundary_alone, the part of the outlines that
+    has nothing of the other within FARTHEST px; of tomograms with pixel sizes (Å/px). None if the feature is missing on
+    a side."""
+    each, sizes = zip(*measured)
+    counts, sides = np.concatenate([one.counts for one in each]), sum(one.sides for one in each)
+    if not np.all(sides):
+        return dict(boundary_error=None, boundary_error_95=None, boundary_alone=None)
+    distances, total = np.outer(sizes, np.sqrt(np.arange(FARTHEST**2 + 1))).ravel(), counts.sum()
+    order = np.argsort(distances, kind="stable")
+    return dict(
+        boundary_error=float((distances * counts).sum() / total),
+        boundary_error_95=float(distances[order][np.searchsorted(np.cumsum(counts[order]), 0.95 * total)]),
+        boundary_alone=sum(one.alone for one in each) / int(total),
+    )
 
 
 def _nearest(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -243,7 +248,8 @@ class FeatureMeasures(Summed):
 
     def metrics(self, pixel_size: float) -> dict[str, typing.Any]:
         """Dict of numbers, None where something is missing. pixel_size: Å/px."""
-        return dict(self.overlap.metrics(), **self.distances.metrics(pixel_size), **self.components.metrics())
+        boundary = boundary_metrics([(self.distances, pixel_size)])
+        return dict(self.overlap.metrics(), **boundary, **self.components.metrics())
 
 
 def measure_labelled_pair(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None]:

@@ -9,8 +9,7 @@ import numpy as np
 from ...contract import UNANNOTATED
 from ...io.plots import new_figure, save_figure
 from ...io.tomograms import Tomogram
-from .measure import ScoreCurve
-from .pairs import LabelledPair
+from . import measure, pairs
 
 RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.75)
 OPACITY = 0.55  # of the colours over a tomogram
@@ -31,7 +30,7 @@ BARS = {
 
 
 def draw_slices(
-    pair: LabelledPair,
+    pair: pairs.LabelledPair,
     slices: typing.Mapping[int, int],
     names: typing.Mapping[int, str],
     path: str | os.PathLike[str],
@@ -50,7 +49,7 @@ def draw_slices(
         labelled, expected, probabilities = pair.read((z, z + 1))
         found, ground_truth = _thinned(labelled[0]), _thinned(expected[0])
         scores = None if probabilities is None else _thinned(probabilities[0])
-        grey = None if tomogram is None else _grey(_thinned(tomogram.part((z, z + 1))[0]))
+        grey = None if tomogram is None else grey_picture(_thinned(tomogram.part((z, z + 1))[0]))
         picture = _overlay(found == label, ground_truth == label, ground_truth != UNANNOTATED, scores, grey)
         axis.imshow(picture, interpolation="nearest", origin="lower")
         axis.set_title(f"{names[label]}, slice {z}", fontsize=9)
@@ -70,7 +69,8 @@ def _thinned(image: np.ndarray) -> np.ndarray:
     return image[::step, ::step]
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def grey_picture(image: np.ndarray) -> np.ndarray:
+    """(y, x, 3) in [0, 1]; black and white at the first and last hundredth of the values (y, x)."""
     low, high = np.percentile(image, (1, 99))
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1)[..., None].repeat(3, -1)
 
@@ -120,7 +120,7 @@ def draw_metrics(features: typing.Mapping[str, typing.Mapping[str, typing.Any]],
     save_figure(figure, path)
 
 
-def draw_curve(curve: ScoreCurve, name: str, path: str | os.PathLike[str]) -> None:
+def draw_curve(curve: measure.ScoreCurve, name: str, path: str | os.PathLike[str]) -> None:
     """A PNG of precision against recall, and of the share of true voxels against the score."""
     figure, axes = new_figure(1, 2, (8.4, 3.8))
     precision, recall = curve.precision_recall()

@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 from ...contract.tomograms.features import MeasureMembranesConfig
 from ...io import tomogram_coordinates, volume_writer
 from . import components as components_module
+from . import membrane_meshes
 from .components import Components, Segmentation, any_bins, connected, isolated, slabs
-from .membrane_meshes import Mesh, middle_surface, write_ply
 from .membranes import bending, local_thickness, nearest_others, on_membranes
 from .picking import MEMORY, components_of, numbered_slabs, voxels_of
 from .points import Points, point_columns, points_inside
@@ -59,7 +59,7 @@ class Membranes:
     kept: np.ndarray
     voxels: np.ndarray
     vesicles: "dict[int, Vesicles]"
-    meshes: dict[int, Mesh]
+    meshes: dict[int, membrane_meshes.Mesh]
     segmentation: Segmentation
 
     def rows(self, name: str) -> typing.Iterator[dict[str, typing.Any]]:
@@ -184,7 +184,7 @@ def _one(
     positions: np.ndarray,
     normals: np.ndarray,
     thickness: float,
-) -> tuple[Mesh, np.ndarray]:
+) -> tuple[membrane_meshes.Mesh, np.ndarray]:
     """Mesh of one membrane, and its thickness (voxels) at the points. vesicles, part: if it is one of several."""
     box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
@@ -193,7 +193,7 @@ def _one(
         if vesicles is None
         else vesicles.numbers == part
     )
-    mesh, soft = middle_surface(mask, box[:, 0], positions, normals, step), mask.astype(np.float32)
+    mesh, soft = membrane_meshes.middle_surface(mask, box[:, 0], positions, normals, step), mask.astype(np.float32)
     where = lambda zyx: ((zyx - box[:, 0] - (step - 1) / 2) / step).T
     inside = lambda zyx: map_coordinates(soft, where(zyx), order=1, mode="grid-constant")
     return mesh, local_thickness(inside, positions, normals, thickness)
@@ -310,7 +310,7 @@ def write_membranes(
             distance_angstrom=membranes.distance[own[mesh.nearest]],
         )
         meshes.append(f"{name}_membrane_{number:03d}.ply")
-        write_ply(folder / meshes[-1], mesh, size, volume_writer.origin_of(path), values)
+        membrane_meshes.write_ply(folder / meshes[-1], mesh, size, volume_writer.origin_of(path), values)
     columns = _columns(membranes, name, config)
     tomogram_coordinates.write_coordinates3d(folder / f"{name}.star", [columns], [size])
     return dict(

@@ -65,7 +65,10 @@ def middle_surface(
         return empty
     vertices = (vertices - 1) * step + offset + (step - 1) / 2
     blended, _, own = _blended(tree, vertices, normals)
-    return Mesh(vertices, blended, _facing(vertices, faces, blended), own[:, 0])
+    a, b, c = (vertices[faces[:, k]][:, ::-1] for k in range(3))
+    along = (np.cross(b - a, c - a) * blended[faces].sum(axis=1)[:, ::-1]).sum(axis=1)
+    # seen from where the normals point, in x, y, z, corners turn left
+    return Mesh(vertices, blended, np.where((along < 0)[:, None], faces[:, ::-1], faces), own[:, 0])
 
 
 def _blended(tree: typing.Any, positions: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -90,13 +93,6 @@ def _heights(tree: typing.Any, voxels: np.ndarray, normals: np.ndarray) -> np.nd
         above = ((voxels[part][:, None] - tree.data[index]) * ((normals[index] + here[:, None]) / 2)).sum(axis=2)
         heights[part] = (above * weight).sum(axis=1)
     return heights
-
-
-def _facing(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """The faces, with their corners counted so that seen from where the normals point, in x, y, z, they turn left."""
-    a, b, c = (vertices[faces[:, k]][:, ::-1] for k in range(3))
-    along = (np.cross(b - a, c - a) * normals[faces].sum(axis=1)[:, ::-1]).sum(axis=1)
-    return np.where((along < 0)[:, None], faces[:, ::-1], faces)
 
 
 def write_ply(

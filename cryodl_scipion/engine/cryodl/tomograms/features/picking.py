@@ -11,11 +11,10 @@ from scipy.spatial import cKDTree
 
 from ...contract import PickFeaturesConfig
 from . import components as components_module
+from . import skeletons, surfaces
 from .components import ComponentFinder, Components, Segmentation, connected, isolated, slabs
 from .membranes import MAX_VOXELS, membrane_points
 from .points import Points, points_inside, together
-from .skeletons import centre_lines
-from .surfaces import AreaCounter
 
 LARGEST_BOX = 2**24  # voxels; components in larger boxes are split block by block
 HALO = 1.5  # particle diameters around a block
@@ -143,6 +142,7 @@ def _apart(centres: np.ndarray, voxels: np.ndarray, distance: float) -> np.ndarr
 
 
 MEMORY = 0.3  # GB for one slab
+UNLIKELY = 3.0  # times the diameter of a particle: nothing, or 27 of them, in a component of median size
 _ONE = (1,)  # the only label of a mask
 
 
@@ -165,21 +165,29 @@ def pick_feature(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tu
             f"{path}: most points are on pieces shorter than {SHORT / 10:.0f} nm, as where other structures are taken "
             "for filaments. Check by eye; --minimum-size leaves out short ones."
         )
+    if not whole and config.diameter and len(components):
+        sizes = np.sort(components.voxels)  # half of the voxels are in larger components: specks count little
+        median = sizes[np.searchsorted(sizes.cumsum(), sizes.sum() / 2)]
+        seen = (6 / np.pi * median) ** (1 / 3) * segmentation.pixel_size
+        if not 1 / UNLIKELY < seen / config.diameter < UNLIKELY:
+            notes.append(
+                f"{path}: components are like spheres of {seen:.0f} Å (median), but the particle diameter (--diameter) "
+                f"is {config.diameter:g} Å: particles may be split, or joined."
+            )
     points = points_inside(points, segmentation.shape, config.border / segmentation.pixel_size)
     return points, segmentation.pixel_size, notes
 
 
 def _fits(volumes: np.ndarray, config: PickFeaturesConfig) -> np.ndarray:
-    return (volumes >= config.minimum_size) & (
-        volumes <= (np.inf if config.maximum_size is None else config.maximum_size)
-    )
+    largest = np.inf if config.maximum_size is None else config.maximum_size
+    return (volumes >= config.minimum_size) & (volumes <= largest)
 
 
 def components_of(
     segmentation: Segmentation, ranges: typing.Sequence[tuple[int, int]], measure: bool
 ) -> tuple[Components, float]:
     """Components of the mask, and, if asked for, the thickness of a sheet with their volume and area, voxels."""
-    finder, counter, voxels = ComponentFinder(_ONE), AreaCounter(1), 0
+    finder, counter, voxels = ComponentFinder(_ONE), surfaces.AreaCounter(1), 0
     for start, stop in ranges:
         mask, scores = segmentation.read((start, stop))
         finder.add(start, mask.view(np.int8), scores)
@@ -206,14 +214,14 @@ def _points(
         return membrane_points(segmentation, components, numbers, voxels, component_of, thickness, spacing, config.seed)
     if config.shape == "particles" and len(numbers):
         locate = lambda positions: _numbers_at(positions, segmentation, components, ranges)
-        return split_touching(segmentation, components, numbers, _diameter(segmentation, components, config), locate)
+        wanted = (config.diameter or 0) / segmentation.pixel_size or _typical(segmentation, components, config)
+        return split_touching(segmentation, components, numbers, wanted, locate)
     volumes = components.voxels[numbers] * (segmentation.pixel_size / 10) ** 3
     return together([Points(components.centres[numbers], numbers + 1, volumes, components.scores[numbers])])
 
 
-def _diameter(segmentation: Segmentation, components: Components, config: PickFeaturesConfig) -> float:
-    if config.diameter is not None:
-        return config.diameter / segmentation.pixel_size
+def _typical(segmentation: Segmentation, components: Components, config: PickFeaturesConfig) -> float:
+    """Diameter of a sphere like the component of median size, voxels."""
     large = components.voxels[(components.voxels * (segmentation.pixel_size / 10) ** 3) >= config.minimum_size]
     return float((6 / np.pi * np.median(large if len(large) else components.voxels)) ** (1 / 3))
 
@@ -269,7 +277,7 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
         box = components.boxes[number]
         mask, step = segmentation.crop(box)
         mask = isolated(mask, (components.firsts[number] - box[:, 0]) // step)
-        for positions, radii in centre_lines(mask, LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2):
+        for positions, radii in skeletons.centre_lines(mask, LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2):
             positions = positions * step + (step - 1) / 2 + box[:, 0]
             zyx, directions = sampled(positions, spacing, step * float(np.median(radii)))
             line += 1

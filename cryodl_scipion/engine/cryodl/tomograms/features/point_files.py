@@ -20,8 +20,14 @@ def write_points(
 ) -> dict[str, dict[str, str]]:
     """Write positions and orientations into a folder in the formats of a config (points). Returns {tomogram: {format:
     file}}. Numbers of tomograms and species are the same in all files. poses: {tomogram: {species: ParticlePoses}};
-    sizes: {tomogram: Å/px}."""
+    sizes: {tomogram: Å/px}. Raises ValueError for two species that copick would call alike."""
     species = sorted({one for each in poses.values() for one in each})
+    called = {coordinate_files.copick_name(one): one for one in species}
+    if "copick" in config.points and (alike := [one for one in species if one not in called.values()]):
+        raise ValueError(
+            f"{alike[0]} and {called[coordinate_files.copick_name(alike[0])]} would have one name in copick. Rename "
+            "one of these species, or leave copick out of --points."
+        )
     tilts = None if config.tilt_min is None or config.tilt_max is None else (config.tilt_min, config.tilt_max)
     made: dict[str, dict[str, str]] = {name: {} for name in poses}
     tables: list[dict[str, typing.Any]] = []

@@ -13,6 +13,7 @@ import numpy as np
 from ...contract import UNANNOTATED, some_names
 from ...core.names import numbers_by_name
 from ...io.files import lists_by_key
+from ...io.stamps import file_stamp
 from ...io.tomograms import Tomogram, sides_of
 
 INDEX = "segment.json"  # what `segment` writes beside its volumes
@@ -80,7 +81,16 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
         )
         # of several annotators the mean in log odds, as their scores are
         usual = {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in stated.items()}
-        notes += _unlisted(folder, tomograms)
+        known = {t.name for t in tomograms}
+        other = sorted(path.name for path in folder.glob("[!.]*__*.mrc") if path.stem.rpartition("__")[0] not in known)
+        if other:
+            notes.append(
+                f"{folder} holds score volumes that {INDEX} does not list; they are left out: {', '.join(other[:5])}"
+                + (" ..." if len(other) > 5 else "")
+                + ". They may be unfinished."
+            )
+        if old := [name for name, entry in index["tomograms"].items() if _is_old(entry)]:
+            notes.append(f"{some_names(old, 5)} changed after the scores were made. Segment again.")
         noise = {name: entry.get("noise", {}) for name, entry in index["tomograms"].items()}
         notes += [] if thresholds else [note for name in names for note in noise_notes(name, noise)]
     if not tomograms:
@@ -165,6 +175,11 @@ def _plain(name: str) -> str:
     return name.partition("@")[0]
 
 
+def _is_old(entry: typing.Mapping[str, typing.Any]) -> bool:
+    path = entry.get("path") or ""
+    return os.path.exists(path) and any(entry.get(key, now) != now for key, now in file_stamp(path).items())
+
+
 def _read_index(folder: Path) -> dict[str, typing.Any] | None:
     path = folder / INDEX
     if not path.exists():
@@ -193,17 +208,6 @@ def _from_names(folder: Path) -> list[Scored]:
 def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     grouped = lists_by_key((_plain(name), files[name]) for name in sorted(files))
     return {name: (files[name],) if name in files else tuple(paths) for name, paths in grouped.items()}
-
-
-def _unlisted(folder: Path, tomograms: typing.Sequence[Scored]) -> typing.Iterator[str]:
-    known = {t.name for t in tomograms}
-    other = sorted(path.name for path in folder.glob("[!.]*__*.mrc") if path.stem.rpartition("__")[0] not in known)
-    if other:
-        yield (
-            f"{folder} holds score volumes that {INDEX} does not list; they are left out: {', '.join(other[:5])}"
-            + (" ..." if len(other) > 5 else "")
-            + ". They may be unfinished."
-        )
 
 
 def feature_names(volume: str | os.PathLike[str]) -> dict[int, str]:

@@ -54,9 +54,14 @@ class FolderRecord:
             ) from None
 
     def has(self, name: str, sources: typing.Sequence[str | os.PathLike[str]]) -> bool:
-        """True if the item is finished and its source files are still the same ones."""
+        """True if the item is finished and its source files are still the same ones. What was made of others is
+        forgotten: it is no part of what the folder holds together, even if the new ones cannot be used."""
         item = self.items.get(name) or {}
-        return bool(item) and item["made_of"] == _stamps(sources) and (self.path.parent / item["file"]).exists()
+        same = bool(item) and item["made_of"] == _stamps(sources) and (self.path.parent / item["file"]).exists()
+        if item and not same:
+            del self.items[name]
+            self.write()
+        return same
 
     def put(self, name: str, sources: typing.Sequence[str | os.PathLike[str]], entry: Entry) -> None:
         """Write down a finished item. entry: dict with 'file', its name in the folder."""
@@ -165,8 +170,7 @@ def labels_there(config: PickFeaturesConfig | MeasureMembranesConfig, without: t
             values = np.unique(volume.labels((z, min(z + SLAB, volume.shape[0]))))
             found.update((value, f"{value} {names.get(value, '')}".rstrip()) for value in values.tolist() if value)
     there = ", ".join(found[value] for value in sorted(found))
-    missing = found and config.label not in found
-    return f" The label volumes have {there}; --label is {config.label}." if missing else ""
+    return f" The label volumes have {there}; --label is {config.label}." if found and config.label not in found else ""
 
 
 def join_points(folder: Path, record: FolderRecord) -> None:

@@ -11,8 +11,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from ...contract import SimulateTomogramsConfig
 from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 from ...core.geometry import resampled_shape
-from ...io.files import whole_file
-from ...io.structures import structure_names
+from ...io import files, structures
 from ...simulate.tomograms import Particle, load_particle
 from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
 from ..segmenters.working_scale import LIMIT, resample_whole, resampling_factor, values_statistics
@@ -54,7 +53,7 @@ class CellMaker:
                 self._particles[size] = _particles(self.config, size)
             cell = random_cell(*self._particles[size], size, np.random.default_rng((self.config.seed, number)))
             image, labels = _at_working_size(cell, self.config.working_pixel_size)
-            with whole_file(path) as temporary, open(temporary, "wb") as file:
+            with files.whole_file(path) as temporary, open(temporary, "wb") as file:
                 np.savez(file, image=image, labels=labels)
         return path
 
@@ -63,7 +62,7 @@ def _particles(config: TrainGeneralSegmenterConfig, pixel_size: float) -> tuple[
     """Ribosomes and others, two lists of Particle, at a pixel size. Of many others each size has some of its own."""
     size, thickness = int(WIDTH / pixel_size), int(DEPTH / pixel_size)
     frame = SimulateTomogramsConfig(output="", pixel_size=pixel_size, size=size, thickness=thickness)
-    load = lambda paths: [load_particle(p, n, frame) for p, n in zip(paths, structure_names(paths))]
+    load = lambda paths: [load_particle(p, n, frame) for p, n in zip(paths, structures.structure_names(paths))]
     rng = np.random.default_rng((config.seed, int(10 * pixel_size)))
     order = rng.permutation(len(config.others))
     ribosomes = [stretched(particle, scale) for particle in load(config.ribosomes) for scale in STRETCHED]

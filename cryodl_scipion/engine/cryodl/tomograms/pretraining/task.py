@@ -19,11 +19,9 @@ from ...io.tomograms import mirrored
 from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
-from ..segmenters.calibrate import Counted, dice, fit_voxels
+from ..segmenters import calibrate, slabs, train
 from ..segmenters.card import SIMULATION, THRESHOLD
 from ..segmenters.method import SegmenterMethod, load_network, soft_dice
-from ..segmenters.slabs import HEAD
-from ..segmenters.train import view_grid
 
 
 def write_models(
@@ -36,9 +34,9 @@ def write_models(
     metrics = {}
     for number, feature in enumerate(FEATURES):
         hit, answer = (labels == number + 1).numpy().ravel(), raw[:, number].numpy().ravel()
-        calibration, counted = fit_voxels(hit, answer), Counted.of(hit, answer)
+        calibration, counted = calibrate.fit_voxels(hit, answer), calibrate.Counted.of(hit, answer)
         metrics[feature] = dict(
-            dice=dice(calibration.score(answer) >= THRESHOLD, hit),
+            dice=calibrate.dice(calibration.score(answer) >= THRESHOLD, hit),
             best_dice=counted.best_dice,
             average_precision=counted.average_precision,
             noise_fraction=float(np.mean(calibration.score(noisy[:, number].numpy().ravel()) >= THRESHOLD)),
@@ -58,13 +56,13 @@ def write_models(
 
 def weights_of(weights: typing.Mapping[str, torch.Tensor], number: int, features: int) -> dict[str, torch.Tensor]:
     """The weights of a network that finds the feature `number` alone, of one with several: its part of the head."""
-    return {**weights, **{name: weights[name].chunk(features)[number] for name in HEAD}}
+    return {**weights, **{name: weights[name].chunk(features)[number] for name in slabs.HEAD}}
 
 
 def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
     """The network of all features whose parts `write_models` left in a folder."""
     every = [read_model(folder / feature, "segmenter") for feature in FEATURES]
-    heads = {name: torch.cat([weights[name] for _, weights in every]) for name in HEAD}
+    heads = {name: torch.cat([weights[name] for _, weights in every]) for name in slabs.HEAD}
     return load_network(method, dict(every[0][1], **heads), str(folder), len(FEATURES))
 
 
@@ -190,7 +188,7 @@ class CellsTask(NetworkTask):
         if rng.random() < 0.5:
             image, labels = image.flip(0), labels.flip(0)
         if rotation:
-            grid = view_grid(side, crop, random_rotation(rng), np.zeros(2, int))
+            grid = train.view_grid(side, crop, random_rotation(rng), np.zeros(2, int))
             image = F.grid_sample(image[None], grid, "bicubic", "reflection", align_corners=False)[0]
             labels = F.grid_sample(labels[None].float(), grid, "nearest", "border", align_corners=False)[0].long()
         else:
@@ -225,7 +223,7 @@ class CellsTask(NetworkTask):
         raw, labels = self.answers(self.validation)
         loss = dense_loss(raw.flatten(1, 2), self._targets(labels), len(FEATURES))
         counted = [
-            Counted.of((labels == k + 1).numpy().ravel()[::3], raw[:, k].numpy().ravel()[::3])
+            calibrate.Counted.of((labels == k + 1).numpy().ravel()[::3], raw[:, k].numpy().ravel()[::3])
             for k in range(len(FEATURES))
         ]
         metrics = {f"dice_{name}": c.best_dice for name, c in zip(FEATURES, counted)}
@@ -279,8 +277,7 @@ def filtered_noise(noise: torch.Tensor, widths: typing.Sequence[float], tilt: fl
     Gaussian along z, y and x. tilt: optional, degrees; what tilts about y of up to this do not measure is taken out.
     Returns Tensor (z, y, x)."""
     shape = noise.shape
-    axes = [torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])]
-    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    z, y, x = torch.meshgrid(*[torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])], indexing="ij")
     square = sum((width * frequency) ** 2 for width, frequency in zip(widths, (z, y, x)))
     kept = torch.exp(-2 * math.pi**2 * torch.as_tensor(square))
     if tilt is not None:

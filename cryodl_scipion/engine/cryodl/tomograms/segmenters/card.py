@@ -12,10 +12,8 @@ from ...contract import TrainSegmenterConfig
 from ...io.model import find_model, read_model
 from ...learning.recipe import TrainingRun
 from ...learning.training import FitReport
-from .calibrate import Calibration, fit_voxels, validation_metrics
-from .examples import Example, Gathered
+from . import calibrate, examples, working_scale
 from .train import FEW_POSITIVE, SegmenterTask, middle_slice
-from .working_scale import skewness
 
 THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
 POOR_DICE = 0.3
@@ -35,7 +33,7 @@ class Begun:
     name: str
     weights: dict[str, torch.Tensor]
     metrics: dict[str, float]
-    calibration: Calibration
+    calibration: calibrate.Calibration
     kept: bool = False
 
     @classmethod
@@ -47,7 +45,7 @@ class Begun:
             metrics = task.validate()
         slope, offset = card["calibration"][0] / card["raw_scale"], card["calibration"][1]
         boundary = card["boundary_probability"]
-        own = Calibration(slope, offset - Calibration(slope, 0.0, boundary).score_offset, boundary)
+        own = calibrate.Calibration(slope, offset - calibrate.Calibration(slope, 0.0, boundary).score_offset, boundary)
         return cls(str(start), dict(weights), metrics, own)
 
     def keep_the_better(self, task: SegmenterTask, report: FitReport) -> str | None:
@@ -67,8 +65,8 @@ class Begun:
 
 def model_card(
     config: TrainSegmenterConfig,
-    gathered: Gathered,
-    split: tuple[list[Example], list[Example], str],
+    gathered: examples.Gathered,
+    split: tuple[list[examples.Example], list[examples.Example], str],
     task: SegmenterTask,
     run: TrainingRun,
     begun: Begun | None = None,
@@ -81,7 +79,7 @@ def model_card(
     outputs = [output.numpy() for output in task.answers(task.validation)]
     targets, labelled = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
-    calibration = old.calibration if old else fit_voxels(join([t >= 0.5 for t in targets]), join(outputs))
+    calibration = old.calibration if old else calibrate.fit_voxels(join([t >= 0.5 for t in targets]), join(outputs))
     count = lambda part, positive: sum(e.positive is positive for e in part)
     names = lambda part: sorted({e.tomogram for e in part})
     return dict(
@@ -96,7 +94,7 @@ def model_card(
         context=task.method.context,
         calibration=[calibration.slope, calibration.score_offset],
         raw_scale=1.0,
-        skew=round(float(np.mean([skewness(example.image) for example in training])), 4),
+        skew=round(float(np.mean([working_scale.skewness(example.image) for example in training])), 4),
         boundary_probability=calibration.boundary,
         tiles=dict(
             positive=count(training, True),
@@ -104,7 +102,7 @@ def model_card(
             validation=len(task.validation),
             validation_positive=count(task.validation, True),
         ),
-        validation=_rounded(validation_metrics(calibration, outputs, targets, labelled, gathered.pixel_size)),
+        validation=_rounded(calibrate.validation_metrics(calibration, outputs, targets, labelled, gathered.pixel_size)),
         training_tomograms=names(training),
         validation_tomograms=names(validation),
         split=split_in_words,

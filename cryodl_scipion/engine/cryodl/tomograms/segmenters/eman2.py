@@ -74,8 +74,7 @@ class EMAN2Segmenter(SegmenterMethod):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Logarithm of the mean squared error, where scores above 1 count as 1: the loss of EMAN2's program."""
-        error = (weight * (output.clamp(max=1.0) - target) ** 2).sum() / weight.sum().clamp(min=1.0)
-        return torch.log(error + 1e-8)
+        return torch.log((weight * (output.clamp(max=1.0) - target) ** 2).sum() / weight.sum().clamp(min=1.0) + 1e-8)
 
     def penalty(self, network: nn.Module) -> typing.Any:
         layers = typing.cast("ShallowNetwork", network).layers

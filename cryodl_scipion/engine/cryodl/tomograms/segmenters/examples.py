@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ...contract import UNANNOTATED
-from ...io.files import lists_by_key
-from ...io.tomograms import Tomogram
+from ...io import files, tomograms
 from ..annotations.tiles import cut_tile
 from .method import SegmenterMethod
 from .working_scale import LIMIT, resample_whole
@@ -106,7 +105,7 @@ def split_examples(
 def _parted(examples: typing.Sequence[Example], held: typing.Collection[int]) -> tuple[list[Example], list[Example]]:
     """Lists of what is not held and does not overlap with what is, and of what is held."""
     validation = [examples[i] for i in sorted(held)]
-    positions = lists_by_key((example.tomogram, example) for example in validation)
+    positions = files.lists_by_key((example.tomogram, example) for example in validation)
     training = [
         e
         for i, e in enumerate(examples)
@@ -137,8 +136,7 @@ def _whole_tomograms(examples: typing.Sequence[Example], fraction: float, rng: n
     chosen = {i for i, e in enumerate(examples) if e.tomogram in held}
     without = [i for i, e in enumerate(examples) if not e.positive]
     enough = kept >= 0.5 * fraction * total and len(held) < len(names)
-    alike = without and (chosen.isdisjoint(without) or chosen.issuperset(without))
-    return chosen if enough and not alike else None
+    return chosen if enough and not (without and (chosen.isdisjoint(without) or chosen.issuperset(without))) else None
 
 
 def _single_tiles(examples: typing.Sequence[Example], fraction: float, rng: np.random.Generator) -> set[int]:
@@ -186,7 +184,7 @@ def make_example(
 
 
 def cut_example(
-    tomogram: Tomogram,
+    tomogram: tomograms.Tomogram,
     read_labels: typing.Callable[..., np.ndarray],
     label: int,
     name: str,

@@ -221,10 +221,7 @@ class Unfinished:
                 os.replace(self._path(feature), self._scores.file_of(self._name, feature))
         entry = dict(
             path=os.path.abspath(path),
-            pixel_size=self._key["pixel_size"],
-            shape=self._key["shape"],
-            bytes=self._key["bytes"],
-            changed=self._key["changed"],
+            **{name: self._key[name] for name in ("pixel_size", "shape", "bytes", "changed")},
             files={f.name: self._scores.file_of(self._name, f).name for f in self.features},
             agreements={name: agreement.to_dict() for name, agreement in self.agreements.items()},
             noise=self.noise,

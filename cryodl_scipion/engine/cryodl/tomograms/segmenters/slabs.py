@@ -13,8 +13,7 @@ from ...core.devices import fast_dtype
 from ...core.geometry import resampled_shape
 from ...core.tiles import tile_spans
 from ...io.files import lists_by_key
-from ...learning.inference import for_inference
-from ...learning.task import method_of
+from ...learning import inference, task
 from .method import load_network
 from .working_scale import LIMIT, needed_range, resampling_factor
 
@@ -32,8 +31,8 @@ class Segmenter:
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
     ) -> None:
         self.card, self.device, self.dtype, self.weights = card, device, fast_dtype(device), weights
-        self.method = method_of("segmenter", card["network"])
-        self.network = for_inference(load_network(self.method, weights, card["name"]), device, self.dtype)
+        self.method = task.method_of("segmenter", card["network"])
+        self.network = inference.for_inference(load_network(self.method, weights, card["name"]), device, self.dtype)
         self.context, self.slices_out = self.method.context, self.method.slices_out
         self.granularity, self.overlap = self.method.granularity, self.method.overlap
         self.bytes_per_voxel = self.method.bytes_per_voxel * self.dtype.itemsize // 2
@@ -84,7 +83,7 @@ class Segmenter:
         heads = {name: torch.cat([s.weights[name] for s in segmenters]) for name in HEAD}
         result = cls(first.card, first.weights, first.device)
         network = load_network(first.method, dict(first.weights, **heads), first.card["name"], len(segmenters))
-        result.network = for_inference(network, first.device, first.dtype)
+        result.network = inference.for_inference(network, first.device, first.dtype)
         result.slopes, result.offsets = (torch.cat([getattr(s, n) for s in segmenters]) for n in ("slopes", "offsets"))
         return result
 

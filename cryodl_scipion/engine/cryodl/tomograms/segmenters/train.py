@@ -11,11 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.augment import random_rotation, vary_contrast
-from ...core.devices import autocast
+from ...core import augment, devices
 from ...io.files import evenly_spaced
 from ...io.plots import new_figure, save_figure
 from ...learning.task import NetworkTask, keep_statistics
+from ..evaluation.pictures import grey_picture
 from .calibrate import Counted
 from .examples import Example
 from .method import SegmenterMethod
@@ -80,7 +80,7 @@ class SegmenterTask(NetworkTask):
 
     def _forgotten(self, image: torch.Tensor, output: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy between the output and what the model to begin with answers, where nobody drew."""
-        with torch.no_grad(), autocast(image.device):
+        with torch.no_grad(), devices.autocast(image.device):
             before = self.begun_with.to(image.device)(image)  # type: ignore[union-attr]  # the caller looked
         apart = F.binary_cross_entropy_with_logits(output, before.float().sigmoid(), reduction="none")
         return (apart * (labelled == 0)).sum() / (labelled == 0).sum().clamp(min=1)
@@ -112,7 +112,7 @@ class SegmenterTask(NetworkTask):
             images = torch.stack([window(e, self.method)[0] for e in examples[start : start + self.batch_size]])
             padding = -images.shape[-1] % self.method.granularity
             images = F.pad(images, (0, padding, 0, padding), mode="replicate")
-            with autocast(device):
+            with devices.autocast(device):
                 output = network(images.to(device)).float()
             if self.method.stride > 1:
                 output = F.interpolate(output, scale_factor=float(self.method.stride), mode="bilinear")
@@ -150,11 +150,11 @@ def augmented_tile(
     image, target, labelled = window(example, method, int(rng.integers(method.slices_out)))
     if rng.random() < 0.5:
         image, target, labelled = (part.flip(0) for part in (image, target, labelled))
-    grid = view_grid(image.shape[-1], method.crop, random_rotation(rng), rng.integers(-JITTER, JITTER + 1, 2))
+    grid = view_grid(image.shape[-1], method.crop, augment.random_rotation(rng), rng.integers(-JITTER, JITTER + 1, 2))
     look = lambda part, mode, padding: F.grid_sample(part[None], grid, mode, padding, align_corners=False)[0]
     labelled = look(labelled, "nearest", "zeros")
     target = look(target, "bilinear", "zeros").clamp(0, 1)
-    return vary_contrast(look(image, "bicubic", "reflection"), rng), target, labelled
+    return augment.vary_contrast(look(image, "bicubic", "reflection"), rng), target, labelled
 
 
 def view_grid(side: int, crop: int, matrix: np.ndarray, shift: np.ndarray) -> torch.Tensor:
@@ -208,8 +208,6 @@ def _triplet(example: Example, scores: np.ndarray) -> np.ndarray:
 
     image = example.image[len(example.image) // 2].float().numpy()
     target, labelled = (part.numpy() for part in middle_slice(example))
-    low, high = np.percentile(image, (1, 99))
-    grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1)[..., None].repeat(3, -1)
     drawing = np.where(labelled[..., None], target[..., None].repeat(3, -1), NOT_KNOWN)
     gap = np.ones((len(image), GAP, 3))
-    return np.concatenate([grey, gap, drawing, gap, colormaps["magma"](scores)[..., :3]], 1)[::-1]
+    return np.concatenate([grey_picture(image), gap, drawing, gap, colormaps["magma"](scores)[..., :3]], 1)[::-1]

@@ -11,10 +11,18 @@ import torch
 
 from ...core.volumes import HalfBall
 from ...io.subtomograms import SubtomogramSet
-from .observed import Frame, ObservedSubtomograms, Rotated, Sums, particle_sphere, weights_on, working_volumes
+from .observed import (
+    CHUNK_VOXELS,
+    Frame,
+    ObservedSubtomograms,
+    Rotated,
+    Sums,
+    particle_sphere,
+    weights_on,
+    working_volumes,
+)
 from .search import Poses, matrices_of
 
-CHUNK_VOXELS = 4e6  # of volumes in memory at a time
 MEASURED = 0.5  # weight from which a rotated coefficient counts as measured
 
 
@@ -46,19 +54,13 @@ def aligned(
         measured = subtomograms.weights(rows[part]).to(ball.x.device)
         for position, (volume, matrix) in enumerate(zip(moved, back[part]), start):
             values[position] = Rotated(volume, ball).at(matrix[None])[0]
-            weights[position] = rotated_weights(measured[position - start], ball, matrix, ratio)
-    sign = -1.0 if contrast == "dark" else 1.0
-    return ObservedSubtomograms(sign * values * (weights > MEASURED), weights * (weights > MEASURED), ball)
-
-
-def rotated_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
-    """(d,) weights (b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall rotated by a (3, 3)
-    matrix. ratio: as of observed.weights_on."""
-    x, y, z = matrix @ torch.stack([ball.x, ball.y, ball.z]).float()
-    sign = torch.where(x < 0, -1.0, 1.0)  # of the half that is not kept the conjugates are
-    rotated = HalfBall.__new__(HalfBall)
-    rotated.z, rotated.y, rotated.x = z * sign, y * sign, x * sign
-    return weights_on(rotated, weights[None], ratio)[0]
+            x, y, z = matrix @ torch.stack([ball.x, ball.y, ball.z]).float()
+            sign = torch.where(x < 0, -1.0, 1.0)  # of the half that is not kept the conjugates are
+            turned = HalfBall.__new__(HalfBall)
+            turned.z, turned.y, turned.x = z * sign, y * sign, x * sign
+            weights[position] = weights_on(turned, measured[position - start][None], ratio)[0]
+    values *= -1.0 if contrast == "dark" else 1.0
+    return ObservedSubtomograms(values * (weights > MEASURED), weights * (weights > MEASURED), ball)
 
 
 MINIMUM = 1e-3  # part of a subtomogram that a pose must have to be summed
@@ -141,11 +143,13 @@ def half_averages(
     shares: np.ndarray | None = None,
     halves: np.ndarray | None = None,
 ) -> typing.Any:
-    """The average of all, and the averages of two halves: those of the set's half sets, else of even and odd numbers.
+    """The average of all, and the averages of two halves: those of the set's half sets, else every other one; copies
+    of a subtomogram are in the same.
     They are (box, box, box) float32 tensors on the CPU, of the set's box and pixel size, protein bright. indices: rows
     of the SubtomogramSet. angles: (m, 3) rot, tilt, psi in degrees, shifts_zyx: (m, 3) px, of these rows. contrast: of
     protein in the files. shares: (m,) weight of each of these subtomograms, 1 if None. halves: (m,) 1 or 2, if other
-    half sets are wanted. Memory does not grow with their number. Raises ValueError for no subtomograms."""
+    half sets are wanted. Each counts alike, whatever its grey values, but for data multiplied by their CTF. Memory does
+    not grow with their number. Raises ValueError for no subtomograms."""
     rows = np.arange(len(subtomograms))[indices].reshape(-1)
     if not len(rows):
         raise ValueError(f"{subtomograms.path}: there are no subtomograms to average.")
@@ -156,12 +160,17 @@ def half_averages(
     share = torch.as_tensor(np.ones(len(rows)) if shares is None else shares, dtype=torch.float32).to(ball.x.device)
     if halves is None and subtomograms.halves is not None:
         halves = subtomograms.halves[rows]
-    which = np.arange(len(rows)) % 2 if halves is None else (halves - 1) % 2
+    if halves is None:
+        halves = np.unique(subtomograms.same_images()[rows], return_inverse=True)[1] + 1
+    which = (halves - 1) % 2
     step, sign = max(1, int(CHUNK_VOXELS / subtomograms.box**3)), -1.0 if contrast == "dark" else 1.0
+    usual = 0.0
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         volumes = subtomograms.volumes(rows[part]).to(ball.x.device)
-        volumes = volumes - volumes.mean((1, 2, 3), keepdim=True)
+        volumes, width = (volumes - volumes.mean((1, 2, 3), keepdim=True)), volumes.std((1, 2, 3), keepdim=True)
+        usual = usual or float(width.median())  # so that the average has the grey values of the subtomograms
+        volumes = volumes if subtomograms.multiplied else volumes * usual / width.clamp(min=1e-12)
         weights = ball.on_grid(subtomograms.sums(rows[part]).to(ball.x.device)) * share[part, None]
         values = sign * ball.of_volumes(volumes) * weights * ball.ramp(-shifts[part])
         for half in (0, 1):

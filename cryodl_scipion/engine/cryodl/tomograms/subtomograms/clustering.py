@@ -138,7 +138,10 @@ def principal_components(observed: ObservedSubtomograms, components: int, seed: 
         noise = _noise(values, weights, positions, axes, spread)
         if (axes - before).norm() < SETTLED * axes.norm():
             break
-    return _principal(_positions(values, weights, axes, noise)[0], axes)
+    _, s, v = torch.linalg.svd(axes.T, full_matrices=False)
+    rotated = _positions(values, weights, axes, noise)[0] @ (s[:, None] * v).T
+    rotated = rotated - rotated.mean(0)
+    return rotated @ torch.linalg.svd(rotated, full_matrices=False)[2].T
 
 
 def _positions(
@@ -163,14 +166,6 @@ def _noise(
 ) -> torch.Tensor:
     left = (weights * (values - positions @ axes)).square().sum()
     return (left + (weights @ (axes[:, None] * axes[None]).flatten(0, 1).T * spread.flatten(1)).sum()) / weights.sum()
-
-
-def _principal(positions: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    u, s, v = torch.linalg.svd(axes.T, full_matrices=False)
-    rotated = positions @ (s[:, None] * v).T
-    rotated = rotated - rotated.mean(0)
-    _, _, main = torch.linalg.svd(rotated, full_matrices=False)
-    return rotated @ main.T
 
 
 def pairwise_similarities(observed: ObservedSubtomograms) -> torch.Tensor:

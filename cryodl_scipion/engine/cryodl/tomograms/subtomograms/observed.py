@@ -141,6 +141,7 @@ def undamping(box: int, device: torch.device | None = None) -> torch.Tensor:
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
 WAVES = 12  # most waves per box that are compared: 33 Å of 400 Å
 PIXELS = 3.0  # in the finest detail
+QUIETEST = 0.4  # divided by less, a masked subtomogram outweighs all others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,12 +232,19 @@ def working_volumes(volumes: torch.Tensor, pixel_size: float, frame: Frame) -> t
     b, b, b) of `pixel_size` Å/px. Fields of view that are larger are cut, smaller ones filled up with their mean."""
     side, exact = resampled_side(volumes.shape[-1], pixel_size, frame.pixel_size)
     volumes = resized(volumes, side)
-    inside = particle_sphere(side, frame.diameter / exact, volumes.device) > 0.5
-    if inside.all():  # the box is no larger than the particle
-        inside = torch.zeros_like(inside)
-    around = volumes[:, ~inside]
-    mean, width = around.mean(1), around.std(1).clamp(min=1e-12)
-    return cube_crop((volumes - mean[:, None, None, None]) / width[:, None, None, None], frame.box)
+    mean, width = around_particle(volumes, frame.diameter / exact)
+    return cube_crop((volumes - mean) / width, frame.box)
+
+
+def around_particle(volumes: torch.Tensor, diameter_px: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation (n, 1, 1, 1) of volumes (n, d, d, d) outside of the particle; the latter at least
+    QUIETEST of how far the values inside are from that mean. In a box no larger than the particle: of all of it."""
+    outside = particle_sphere(volumes.shape[-1], diameter_px, volumes.device) <= 0.5
+    inside = volumes[:, ~outside]
+    around = volumes[:, outside] if outside.any() else inside
+    mean = around.mean(1, keepdim=True)
+    least = QUIETEST * (inside - mean).square().mean(1).sqrt()
+    return mean[..., None, None], torch.maximum(around.std(1), least).clamp(min=1e-12)[:, None, None, None]
 
 
 def weights_on(ball: HalfBall, weights: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:

@@ -152,8 +152,7 @@ class Filters:
         factor = ((self.highest * (1 + EDGE) - frequency) / (2 * EDGE * self.highest)).clamp(0, 1)
         if self.power is not None:
             middles = (np.arange(RINGS) + 0.5) * (3**0.5 / 2) / RINGS
-            amplitude = np.interp(frequency.numpy(), middles, self.power.sqrt().numpy())
-            factor = factor / torch.from_numpy(amplitude).float()
+            factor = factor / torch.from_numpy(np.interp(frequency.numpy(), middles, self.power.sqrt().numpy())).float()
         factor[0, 0, 0] = 0
         return factor
 
@@ -218,8 +217,7 @@ class SearchTile:
 
 def transform_of(kernel: torch.Tensor, shape: typing.Sequence[int]) -> torch.Tensor:
     """The transform of a small cube in a corner of a larger box, axis by axis: most of it would be zeros."""
-    transform = torch.fft.fft(torch.fft.rfft(kernel, n=shape[2], dim=2), n=shape[1], dim=1)
-    return torch.fft.fft(transform, n=shape[0], dim=0)
+    return torch.fft.fft(torch.fft.fft(torch.fft.rfft(kernel, n=shape[2], dim=2), n=shape[1], dim=1), n=shape[0], dim=0)
 
 
 def best_scores(
@@ -254,7 +252,10 @@ class Patterns:
         self.inside = torch.nonzero(kernels[0].mask)
         self.work = sum(len(one.template.angles) for one in kernels)
         halves = list(zip(*(_means_and_changes(one, self.inside) for one in kernels)))
-        self.patterns = _patterns(halves)
+        every = [torch.linalg.eigh(sum(one.T @ one for one in half)) for half in halves]
+        powers = torch.cat([one for one, _ in every]).clamp(min=0).sort().values
+        least = powers[powers.cumsum(0) > LOST * powers.sum()][0]
+        self.patterns = [patterns[:, one >= least] for one, patterns in every]  # orthonormal
         self.weights = list(zip(*([one @ few for one in half] for half, few in zip(halves, self.patterns))))
 
     def best_scores(
@@ -276,19 +277,10 @@ class Patterns:
             for number, (mean, change) in enumerate(self.weights):
                 scores, difference = means @ mean.T, changes @ change.T
                 best[number, part], pair = (scores + difference.abs()).max(1)
-                second = difference.gather(1, pair[:, None])[:, 0] < 0
-                which[number, part] = (pair + len(mean) * second).int()
+                which[number, part] = (pair + len(mean) * (difference.gather(1, pair[:, None])[:, 0] < 0)).int()
                 lowest = lowest if number else min(lowest, float((scores - difference.abs()).amin()))
             progress(self.work * end // len(places) - self.work * start // len(places))
         return [(one.view(*sides), other.view(*sides), lowest) for one, other in zip(best, which)]
-
-
-def _patterns(halves: typing.Sequence[typing.Sequence[torch.Tensor]]) -> list[torch.Tensor]:
-    """(v, m) orthonormal patterns of the (n, v) means and of the changes of some kernels, together all but LOST."""
-    every = [torch.linalg.eigh(sum(one.T @ one for one in half)) for half in halves]
-    powers = torch.cat([one for one, _ in every]).clamp(min=0).sort().values
-    least = powers[powers.cumsum(0) > LOST * powers.sum()][0]
-    return [patterns[:, one >= least] for one, patterns in every]
 
 
 def _means_and_changes(kernels: Kernels, inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -296,8 +288,7 @@ def _means_and_changes(kernels: Kernels, inside: torch.Tensor) -> tuple[torch.Te
     without symmetry: the second kernel is the first one turned. Else each is its own pair. inside: (v, 3) voxels."""
     angles, (z, y, x) = kernels.template.angles, inside.T
     half, matrices = len(angles) // 2, rotation_matrices(angles)
-    paired = np.allclose(matrices[-half:], matrices[:half] * [-1, 1, -1])
-    angles, sign = (angles[:half], -1) if paired else (angles, 1)
+    angles, sign = (angles[:half], -1) if np.allclose(matrices[-half:], matrices[:half] * [-1, 1, -1]) else (angles, 1)
     both = (slice(None), torch.stack([z, sign * z]), y, torch.stack([x, sign * x]))
     parts = np.split(angles, range(AT_ONCE, len(angles), AT_ONCE))
     first, second = torch.cat([kernels.at(part)[both] for part in parts]).unbind(1)

@@ -11,10 +11,8 @@ import numpy as np
 import torch
 
 from ...contract import DetectParticlesConfig, rescaled, sha256
-from ...core.healpix_grid import ball_of_rotations
-from ...core.names import numbers_by_name
+from ...core import healpix_grid, names, projections
 from ...core.peaks import find_peaks_3d, refined_peaks, separate
-from ...core.projections import euler_angles, rotation_matrices
 from ...io.files import expand_paths
 from ...io.memory import GIGABYTE, WORKING_MEMORY
 from ...io.progress import ProgressBar
@@ -43,7 +41,7 @@ class TemplateFinder:
         self.config, self.device = config, device
         name, *self.others = structure_names(self.paths)
         self.species = (name,)
-        self.threshold = numbers_by_name(config.threshold, (name,), "Thresholds (--threshold)", 0, 1).get(name)
+        self.threshold = names.numbers_by_name(config.threshold, (name,), "Thresholds (--threshold)", 0, 1).get(name)
         self.decoys = 0 if self.threshold else DECOYS  # who gives a threshold gets all that reaches it
         self.identity = {
             "checksums of template and others": " ".join(map(sha256, self.paths)),
@@ -313,12 +311,12 @@ def refine_detection(
     step, then of a quarter ... are tried; the best is kept. The position is the top of a parabola through the scores
     around it."""
     patches, inverse = _around(tile, voxel)
-    base, step = rotation_matrices(angles[None])[0], kernels.template.step / 2**done
+    base, step = projections.rotation_matrices(angles[None])[0], kernels.template.step / 2**done
     best = -1.0, angles, torch.zeros((2 * NEAR + 1,) * 3)
     for _ in range(rounds):
         step /= 2
-        matrices = base @ ball_of_rotations(step * 1.01, step)
-        tried = euler_angles(matrices)
+        matrices = base @ healpix_grid.ball_of_rotations(step * 1.01, step)
+        tried = projections.euler_angles(matrices)
         scores = (kernels.at(tried).flatten(1) @ patches.T) * inverse
         number = int(scores.amax(dim=1).argmax())
         if float(scores[number].max()) > best[0]:
