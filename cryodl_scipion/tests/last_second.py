@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from unittest import mock
 
+import psutil
 import pyworkflow.protocol as pwprot
 import pyworkflow.utils as pwutils
 from pyworkflow.object import Object
@@ -23,6 +24,7 @@ from pyworkflow.utils import isProcessAlive
 
 from ..convert.arriving import UNDER_WAY
 from ..protocols.inputs import WITHOUT_OUTPUTS, KeepsOutputs
+from .processes import STOPPED
 
 _LAUNCH = importlib.import_module("pyworkflow.protocol.launch")  # by its name alone it is the function in it
 RACED: Counter = Counter()  # runs that lost their outputs here, by the names of their protocols
@@ -66,9 +68,11 @@ def _refreshedInItsLastSecond(project, run):
     in the middle of the refresh."""
     waited, start = [], _LAUNCH._run
 
-    def held(*words, **more):
-        pid = start(*words, **more)
-        os.kill(pid, signal.SIGSTOP)
+    def held(command, *words, **more):
+        # it stops itself before it begins: one that is stopped from here may have its database locked by then
+        pid = start(STOPPED + command, *words, **more)
+        while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
         return pid
 
     def endsFirst(pid):

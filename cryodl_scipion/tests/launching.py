@@ -35,6 +35,7 @@ from pyworkflow.utils import process as processes
 
 from ..protocols import CryodlProtClassify2D, protocol_report
 from .base import FAKE_PYTHON
+from .processes import STOPPED
 
 launch = importlib.import_module("pyworkflow.protocol.launch")  # the package has a function of this name
 _run = launch._run
@@ -119,13 +120,15 @@ def _schedule(asked, faster):
 
 def _fork(command, wait, stdin=None, stdout=None, stderr=None):
     """In place of pyworkflow's `_run`: the id of the process that runs the command."""
-    words = shlex.split(command)
+    words = shlex.split(command.replace(STOPPED, ""))
     if os.path.basename(words[1]) != "pw_protocol_run.py":
         return _run(command, wait, stdin, stdout, stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
+        if command.startswith(STOPPED):
+            os.kill(os.getpid(), signal.SIGSTOP)
         _work(*words[2:])
     if wait:
         os.waitpid(pid, 0)

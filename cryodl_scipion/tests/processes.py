@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 
+STOPPED = "kill -STOP $$; exec "  # before a command of a shell: it waits for SIGCONT before it begins
 _MB = 1024.0  # kB
 
 
