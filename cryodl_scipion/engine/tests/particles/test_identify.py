@@ -246,6 +246,18 @@ def test_shares_of_a_known_mixture_lie_in_their_interval():
     assert (shares.needed > 100).all()
 
 
+@pytest.mark.parametrize("overstated", [1.0, 1.4, 1.8])
+def test_shares_of_two_states_hold_though_the_evidence_between_them_is_overstated(overstated):
+    rng, inside, found = np.random.default_rng(2), [], []
+    for share in (0.9, 0.8, 0.65) * 8:
+        shows = rng.random(300) < share
+        between = overstated * np.where(shows, 1, -1) + overstated * np.sqrt(2) * rng.normal(size=300)
+        shares = shares_of(np.stack([20 + between, np.full(300, 20.0)], 1))  # of a normal one the variance is twice
+        inside.append(shares.low[0] <= shows.mean() <= shares.high[0])
+        found.append(shares.share[0] - shows.mean())
+    assert np.mean(inside) > 0.75 and abs(np.mean(found)) < 0.07
+
+
 def test_a_structure_that_fits_like_its_decoys_is_refused_and_one_far_above_is_not():
     means = np.random.default_rng(2).normal(8, 0.3, 24)
     like, above = (30 * look_alike_chance(value, [means[:16], means[16:]]) for value in (8.4, 12.0))

@@ -19,6 +19,9 @@ from .candidates import Candidate, ParticleComparison
 ROUNDS = 150  # of expectation maximisation
 DRAWS = 100  # of particles with replacement, for the intervals
 INTERVAL = (5.0, 95.0)  # percentiles
+# of the logarithmic evidence: models, CTFs and orientations are not exact. Of known particles of another generator, in
+# two states at SNR 0.05, 0.5 to 0.8 was right between these; shares of all of it lie nearer to equal ones than the true
+TRUST, TRUSTED = 0.7, (0.5, 1.0)
 SEED = 50
 
 
@@ -41,9 +44,10 @@ class Shares:
 
 def shares_of(evidence: np.ndarray) -> Shares:
     """The likeliest Shares. evidence: (n, k), logarithmic, of each particle for each structure, against none."""
-    table, share = _with_nothing(evidence)
-    drawn = np.random.default_rng(SEED).multinomial(len(table), np.full(len(table), 1 / len(table)), DRAWS)
-    low, high = np.percentile(_likeliest(table, drawn), INTERVAL, axis=0)
+    table, whole = np.pad(evidence, ((0, 0), (0, 1))), np.ones((1, len(evidence)))  # and that there is no particle
+    drawn = np.random.default_rng(SEED).multinomial(len(table), whole[0] / len(table), DRAWS)
+    ends = [np.percentile(_likeliest(part * table, drawn), INTERVAL, axis=0) for part in TRUSTED]
+    share, (low, high) = _likeliest(TRUST * table, whole)[0], (np.min(ends, 0)[0], np.max(ends, 0)[1])
     found = mixture_evidence(evidence)
     without = [mixture_evidence(np.delete(evidence, k, axis=1)).sum() for k in range(evidence.shape[1])]
     highest = np.minimum(share, 1 - min(3 / len(table), 1))  # none of n with something else allows 3 / n of these
@@ -52,15 +56,10 @@ def shares_of(evidence: np.ndarray) -> Shares:
 
 def mixture_evidence(evidence: np.ndarray) -> np.ndarray:
     """(n,) logarithmic evidence of particles (n, k), for the likeliest mixture of structures and of none."""
-    table, share = _with_nothing(evidence)
+    table = np.pad(evidence, ((0, 0), (0, 1)))
     top = table.max(1)
+    share = _likeliest(table, np.ones((1, len(table))))[0]
     return typing.cast(np.ndarray, top + np.log(np.exp(table - top[:, None]) @ share))
-
-
-def _with_nothing(evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The evidence with a column for 'there is no particle', and the likeliest shares."""
-    table = np.hstack([evidence, np.zeros((len(evidence), 1))])
-    return table, _likeliest(table, np.ones((1, len(table))))[0]
 
 
 def _likeliest(table: np.ndarray, counts: np.ndarray) -> np.ndarray:
