@@ -153,11 +153,18 @@ class Reference:
         self.radius = int(np.ceil(disc.radius * self.scale)) + 1
         self.cube = middle_of(projector.transform, self.radius).to(disc.device)
         self.gain = torch.ones(disc.rings, device=disc.device) if gain is None else gain.to(disc.device, torch.float32)
+        self.turn = torch.eye(3, device=disc.device)
 
     def with_gain(self, gain: torch.Tensor) -> "Reference":
         """The same structure shown with other strengths (rings,); its transform is shared."""
         other = object.__new__(Reference)
         other.__dict__.update(self.__dict__, gain=gain.to(self.disc.device, torch.float32))
+        return other
+
+    def turned(self, matrix: torch.Tensor) -> "Reference":
+        """The same structure, turned so that its density at x is what it was at M x, matrix (3, 3); not resampled."""
+        other = self.with_gain(self.gain)
+        other.turn = matrix.to(self.disc.device)
         return other
 
     def at_angles(self, angles: np.ndarray) -> torch.Tensor:
@@ -168,7 +175,7 @@ class Reference:
         """(..., d) complex64 projections at rotation matrices (..., 3, 3), a tensor: from image to density, as
         core.projections.rotation_matrices gives them."""
         plane = torch.stack([self.disc.x, self.disc.y]).float() * (self.scale / self.radius)
-        positions = (matrices.reshape(-1, 3, 3)[:, :, :2] @ plane).transpose(1, 2)  # n, d, xyz
+        positions = (self.turn @ matrices.reshape(-1, 3, 3)[:, :, :2] @ plane).transpose(1, 2)  # n, d, xyz
         values = F.grid_sample(self.cube, positions.reshape(1, 1, len(positions), -1, 3), align_corners=True)[0, :, 0]
         return (torch.complex(values[0], values[1]) * self.gain[self.disc.ring]).reshape(*matrices.shape[:-2], -1)
 

@@ -160,11 +160,15 @@ def test_noise_shows_none(folder, monkeypatch):
     assert not result.outputs.found and "none of these" in " ".join(result.summary)
 
 
-def test_twins_cannot_be_told_apart(folder, monkeypatch):
-    (folder / "twins").mkdir()
-    for name in ("one.mrc", "two.mrc"):
-        (folder / "twins" / name).write_bytes((folder / "structures" / "map.mrc").read_bytes())
-    result = identify(folder, monkeypatch, "twins_out", structures="twins")
+@pytest.mark.parametrize("lies", ["alike", "differently"])
+def test_twins_cannot_be_told_apart_however_they_lie(folder, monkeypatch, lies):
+    twins = folder / f"twins_{lies}"
+    twins.mkdir()
+    density = load_density(folder / "structures" / "map.mrc", PIXEL).numpy()
+    turned = np.roll(density.transpose(1, 0, 2)[::-1], 1, 0)  # by a quarter about x, around the middle voxel
+    write_mrc(twins / "one.mrc", density, PIXEL)
+    write_mrc(twins / "two.mrc", turned if lies == "differently" else density, PIXEL)
+    result = identify(folder, monkeypatch, f"twins_out_{lies}", structures=twins.name)
     assert not result.outputs.found and sorted(result.outputs.alike) == ["one", "two"]
     assert "cannot be told apart" in " ".join(result.summary)
 
@@ -178,6 +182,7 @@ def judged(columns, explained, asked=None):
         SimpleNamespace(
             choose_reading=lambda these: None,
             coarse=lambda one: (None, columns[one.name]),
+            turned=lambda one, others: one,
             full=lambda one, fit, rows=None: (SimpleNamespace(fit=None), columns[one.name]),
             decoy_evidence=lambda one, fit, others, own: [[rng.normal(9, 1, (8, 1)) + np.zeros(100)] * 2],
             explained=lambda one, fit, rows: (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ...core.projections import Projector, rotation_matrices
 from ...io import files, particle_sets
@@ -17,7 +18,7 @@ from ...io.structures import MODEL_SUFFIXES, dark_notes, load_density, structure
 from ...likelihood.decoys import decoys
 from ...likelihood.observed import WIDEST, Source, sample_rows, smoothed_notes
 from ...likelihood.reference import group_notes
-from ...likelihood.search import evidence, log_likelihoods
+from ...likelihood.search import Bank, evidence, log_likelihoods
 from ...running.runner import Run
 from ...simulate.micrographs import particle_diameter
 from ..initial.alignment import align, centred
@@ -107,12 +108,25 @@ class ParticleComparison:
         refit(search)
         return search.fit, evidence_of(search)
 
+    def turned(self, candidate: "Candidate", others: "typing.Sequence[Candidate]") -> "Candidate":
+        """A structure, to be searched as it lies best on that of others which it resembles most. A grid of orientations
+        meets those that lie differently at other places, which can make more of a difference than two states do."""
+        aligned, side = [], max(len(one.density) for one in (candidate, *others))
+        margins = lambda size: (side // 2 - size // 2, side - size - side // 2 + size // 2)
+        placed = lambda one: F.pad(one.density, margins(len(one.density)) * 3)
+        for other in others:
+            waves = FULL.waves * side * self.pixel_size / self.width
+            found = align(placed(other), placed(candidate), waves, mirrored=False)
+            aligned.append((found.correlation, found.matrix @ other.turn))
+        return dataclasses.replace(candidate, turn=max(aligned, key=lambda one: one[0])[1])
+
     def full(
         self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray | None = None
     ) -> tuple[Search, np.ndarray]:
         """A Search in full detail, and the evidence of each particle. rows: bool, of the particles that show the
         structure, as far as is known."""
         search = self.search(candidate.density, FULL, fit)
+        search.bank = Bank(search.plain.turned(candidate.turn), search.grid)
         refit(search, rows)
         return search, evidence_of(search)
 
@@ -198,12 +212,14 @@ SUFFIXES = (*MODEL_SUFFIXES, ".mrc", ".map")
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A structure. density: (d, d, d) tensor, at the pixel size that was asked for. diameter: Å."""
+    """A structure. density: (d, d, d) tensor, at the pixel size that was asked for. diameter: Å. turn: (3, 3), as of
+    Reference.turned, in which it is searched in full detail."""
 
     name: str
     path: str
     density: torch.Tensor
     diameter: float
+    turn: torch.Tensor = dataclasses.field(default_factory=lambda: torch.eye(3))
 
 
 def structure_files(given: typing.Sequence[str]) -> list[str]:

@@ -274,6 +274,8 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
     share = shares_of(np.stack([coarse[one.candidate.name] for one in compared[:BEST]], 1)).high
     best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
     doing("comparing the best in full detail")
+    for k, one in enumerate(best[1:], 1):
+        one.candidate = comparison.turned(one.candidate, [other.candidate for other in best[:k]])
     searches, evidence, shares = _full(comparison, best, fits)
     first, signal = int(evidence.mean(0).argmax()), 0.0
     # of likes, of which one may be there alone beside what is needed, the likeliest mixture may lack that one

@@ -115,10 +115,11 @@ BATCH = 512  # rotations at a time
 
 @dataclasses.dataclass(frozen=True)
 class Aligned:
-    """density: the other map on the first. correlation: of both, without their rotational averages, up to the finest
-    detail."""
+    """density: the other map on the first. matrix: (3, 3) M, which has turned it: its value at x was that at M x.
+    correlation: of both, without their rotational averages, up to the finest detail."""
 
     density: torch.Tensor
+    matrix: torch.Tensor
     correlation: float
 
 
@@ -140,27 +141,27 @@ class Rotatable:
         return torch.complex(values[0], values[1])
 
 
-def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
-    """The other map (m, m, m) on the first, its rotation, shift and hand those of the highest correlation. radius:
-    waves per box, finest detail compared."""
+def align(first: torch.Tensor, other: torch.Tensor, radius: float, mirrored: bool = True) -> Aligned:
+    """The other map (m, m, m) on the first, its rotation, shift and, if it may be `mirrored`, hand those of the highest
+    correlation. radius: waves per box, finest detail compared."""
     ball = HalfBall(first.shape[-1], radius, first.device)
     target = _whitened(ball.of_volumes(first[None])[0], ball)
-    found = [_best(target, centred(one), ball) for one in (other, other.flip(0).roll(1, 0))]
-    density = max(found, key=lambda one: one[0])[1]
+    found = [_best(target, centred(one), ball) for one in (other, other.flip(0).roll(1, 0))[: 1 + mirrored]]
+    _, density, matrix = max(found, key=lambda one: one[0])
     values = _whitened(ball.of_volumes(density[None])[0], ball)
     lengths = target.abs().square().sum() * values.abs().square().sum()
     correlation = float((target * values.conj()).real.sum() / lengths.sqrt().clamp(min=1e-30))
-    return Aligned(density, correlation)
+    return Aligned(density, matrix, correlation)
 
 
-def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor]:
+def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor, torch.Tensor]:
     within, coarse = ball.within(min(COARSE, ball.radius))
     # the first map need not be centred as the other is: shifts are searched as well
     grid, device = Grid(STEP), target.device
     every = torch.as_tensor(rotation_matrices(grid.angles(np.arange(len(grid)))), dtype=torch.float32, device=device)
     shifts, rotated = _shifts(4.0, 2.0, device), Rotatable(density, coarse)
     scores = torch.cat([_scores(target[within], rotated.at(part), coarse, shifts) for part in every.split(BATCH)])
-    best, rotated = (-1.0, density), Rotatable(density, ball)
+    best, rotated = (-1.0, density, every[0]), Rotatable(density, ball)
     for number in scores.amax(1).topk(TRIED).indices.tolist():
         matrix, shift = every[number], shifts[int(scores[number].argmax())]
         for step in (STEP / 2, STEP / 4, STEP / 8, STEP / 16):
@@ -170,7 +171,7 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
             place = int(values.argmax())
             matrix, shift = near[place // len(moves)], moves[place % len(moves)]
         if float(values.max()) > best[0]:
-            best = float(values.max()), _placed(density, matrix, shift)
+            best = float(values.max()), _placed(density, matrix, shift), matrix
     return best
 
 
