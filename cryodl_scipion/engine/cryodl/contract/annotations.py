@@ -116,8 +116,7 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
 
 
 def tile_of(values: typing.Mapping[str, typing.Any], paths: TomogramPaths) -> Tile:
-    """The Tile of an entry of the JSON. values: the entry. Raises KeyError, TypeError, ValueError if the entry is not a
-    valid tile."""
+    """The Tile of an entry of the JSON. values: the entry. Raises KeyError, TypeError, ValueError for no valid tile."""
     if not isinstance(values, dict):
         raise TypeError(f"a tile is {values!r}")
     for name in ("number", "size", "drawing", "image"):

@@ -148,8 +148,7 @@ def doubt_script(made: typing.Sequence[typing.Tuple[str, typing.Optional[str]]])
 
 
 def split_verdict(sentences: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:
-    """The sentences of half_map_verdict, split into ordinary ones and warnings, for callers that show warnings
-    separately."""
+    """The sentences of half_map_verdict, split into ordinary ones and warnings, which are shown separately."""
     said = [line for line in sentences if not line.startswith(WARNING)]
     warned = [line[len(WARNING) :] for line in sentences if line.startswith(WARNING)]
     return said, [line[:1].upper() + line[1:] for line in warned]

@@ -12,8 +12,7 @@ _TEMPORARY = re.compile(r"\.([^.]+)\.(\d+)\.tmp(\.[^.]*)?$")
 
 
 def process_name(pid: typing.Optional[int] = None) -> str:
-    """Unique name of a running process: 'boot:namespace:pid:start'. Empty if not known. pid: process number; None for
-    this process."""
+    """Unique name of a running process: 'boot:namespace:pid:start'. Empty if not known. pid: its number; None: this."""
     pid = os.getpid() if pid is None else pid
     start = _start_time(pid)
     return ":".join((_boot(), _namespace(), str(pid), start)) if start else ""

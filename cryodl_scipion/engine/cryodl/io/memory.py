@@ -38,8 +38,7 @@ class TooLittleMemory(ValueError):
 
 
 def available_memory() -> float:
-    """Memory that this process may still take: the least of the machine's, its control group's and its own limit.
-    Bytes."""
+    """Memory that this process may still take: bytes, the least of the machine's, its group's and its own."""
     return min([limit for limit in [_meminfo(), _group(), _own()] if limit is not None], default=float("inf"))
 
 

@@ -54,8 +54,7 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
 
 
 # ----- STAR files as programs write them, a row in a line, read line by line: a million rows take little memory.
-# What is written otherwise (texts of several lines, rows over several lines, comments within rows) is left to
-# gemmi.
+# What is written otherwise (texts or rows of several lines, comments within rows) is left to gemmi.
 ROWS = 20_000  # that are kept as words at a time
 # words in quotes, and plain ones; a quote within a word is none
 _WORD = re.compile(rb"""'[^']*'(?=\s|$)|"[^"]*"(?=\s|$)|[^\s'"]\S*""")

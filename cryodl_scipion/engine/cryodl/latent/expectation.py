@@ -70,8 +70,7 @@ class CurvedCoordinate:
         return self.given(weight, gram, match, inverse)
 
     def given(self, weight: np.ndarray, gram: np.ndarray, match: np.ndarray, inverse: np.ndarray) -> LatentPosterior:
-        """The LatentPosterior of probabilities (m, GRID) of the positions. inverse: covariance of the errors at a
-        position."""
+        """The LatentPosterior of probabilities (m, GRID) of the positions. inverse: covariance of their errors."""
         q, size = self.count, gram.shape[1]
         first = weight @ self.factors
         second = np.einsum("mg,gk,gl->mkl", weight, self.factors, self.factors, optimize=True)

@@ -34,8 +34,7 @@ class Reconstruction:
 
 def split_halves(particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, seed: int) -> np.ndarray:
     """Halves of particles: rlnRandomSubset, at random without it. Copies of one image, as an expansion by symmetry
-    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if one half is empty, or if copies are
-    in both."""
+    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if a half is empty or copies are in both."""
     image, halves = particles.same_images(), particles.halves
     if halves is None:
         halves = (np.random.default_rng(seed).permutation(int(image.max()) + 1) % 2 + 1)[image]

@@ -58,8 +58,7 @@ def random_centres(
 ) -> np.ndarray:
     """(n, 2) yx positions at least `distance` px apart and `margin` px from the edge; n is smaller if they do not fit.
 
-    taken: (m, 2) positions of other things, from which they keep the same distance. blocked: (h, w) bool, where none
-    may be."""
+    taken: (m, 2) positions of others, to which they keep the same distance. blocked: (h, w) bool, where none is."""
     high = np.array(shape) - 1 - margin
     centres = np.zeros((0, 2)) if taken is None else np.asarray(taken, float)
     others = len(centres)

@@ -57,8 +57,7 @@ def cropped_density(density: torch.Tensor, across: int) -> torch.Tensor:
 
 # must not learn which molecules exist, only what "one particle of this size" looks like, so the shapes are as
 # different as nature's: globules, rings and stacks of rings, hollow shells, rods, discs, branched chains, membrane
-# proteins in their micelle. All are clouds of residues (points of equal mass), put together from lumps and a
-# symmetry.
+# proteins in their micelle. All are clouds of residues (points of equal mass), of lumps and a symmetry.
 POINTS = 4000  # residues of an assembly: enough that a voxel's share is smooth
 
 

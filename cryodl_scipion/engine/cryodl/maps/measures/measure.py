@@ -142,8 +142,7 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
 
 
 def better_place(volume: Volume, reference: MapReference) -> tuple[np.ndarray, float]:
-    """Where the whole model overlaps the map most: its move, (3,) zyx voxels, and the mean local correlation at the
-    atoms there."""
+    """Where the whole model overlaps the map most: its move, (3,) zyx voxels, and the mean local correlation there."""
     map_, model = (scipy.fft.rfftn(data) for data in (volume.data - volume.data.mean(), reference.density))
     overlap = scipy.fft.irfftn(map_ * model.conj(), volume.data.shape)
     move = np.array(np.unravel_index(overlap.argmax(), overlap.shape))

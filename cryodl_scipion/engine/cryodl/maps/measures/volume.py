@@ -138,8 +138,7 @@ def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
 @reader
 def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tuple[np.ndarray, list[str]]:
     """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user. pixel_size: Å to take
-    instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid or one that lets nothing
-    through."""
+    instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid or of nothing."""
     given = read_volume(path, pixel_size, "mask")
     check_same_grid(volume, given, "mask")
     sentences, low, high = other_position(volume, given, "mask"), given.data.min(), given.data.max()

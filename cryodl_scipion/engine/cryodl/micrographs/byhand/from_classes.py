@@ -229,8 +229,7 @@ def check_on_picks(
     reach: float,
     config: LabelsFromClassesConfig,
 ) -> list[str]:
-    """A note if many particles are not at a pick. Raises ValueError if none is, or if another scale would bring them
-    there."""
+    """A note if many particles are not at a pick. Raises ValueError if none is, or another scale brings them there."""
     places = {name: yx for name, (yx, _) in picks.items()}
     part = part_on(kept, places, reach)
     if part >= MIN_ON_PICKS:

@@ -53,8 +53,7 @@ def clean_examples(
     groups: typing.Sequence[typing.Sequence[PoolMember]], count: int, seeds: tuple[int, int], folder: Path
 ) -> typing.Iterator[CleanExample]:
     """Examples of `count` simulated micrographs, one generated at a time, and kept in a folder for a continued run.
-    groups: structures of files, and artificial assemblies, which take turns. The same arguments give the same
-    examples."""
+    groups: structures of files, and artificial assemblies, which take turns. Same arguments, same examples."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         path = folder / f"{seeds[1]}-{index:05d}.npz"

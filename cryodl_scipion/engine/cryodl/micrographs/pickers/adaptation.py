@@ -370,8 +370,7 @@ def _together(odds: typing.Sequence[np.ndarray], least: float, gap: float) -> bo
 
 
 def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """(n,) probabilities of belonging to the upper of two normal distributions. odds: (n,). start: (n,) probabilities
-    to begin with."""
+    """(n,) probabilities of belonging to the upper of two normal distributions. odds: (n,). start: (n,) first guess."""
     order = np.argsort(odds)
     odds, upper = odds[order], start[order]
     for _ in range(ROUNDS):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the general model sees on labelled micrographs: it tells complete labels from sparse ones, and keeps proposed
-boxes away from unlabelled particles. Contrast of protein in micrographs: a picker finds far fewer particles with the
-wrong sign."""
+boxes away from unlabelled particles. Contrast of protein in micrographs: the wrong sign hides most particles."""
 
 import dataclasses
 import typing

@@ -61,8 +61,7 @@ UNTOLD = (
     "differently as dirt; there may be none. Check the picks, or train on your own labels."
 )
 # Score below which the general model, or what learnt from its picks, picks nothing where these are trusted. F1 hardly
-# depends on the threshold there (20 clear simulated sets lose 0.002 by it), and people mark fewer particles than there
-# are.
+# depends on the threshold there (20 clear simulated sets lose 0.002 by it), and people mark fewer than there are.
 SURE = 0.6
 # How far the truth may lie below and above what is stated. Of 20 clear simulated sets of another generator precision
 # lies within in 18, recall and F1 in 19. Particles that overlap are missed, and no candidate tells of them.

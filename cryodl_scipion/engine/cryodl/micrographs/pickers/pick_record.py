@@ -49,8 +49,7 @@ def _stamps(named: typing.Iterable[tuple[str, str]]) -> dict[str, str | None]:
 
 
 def _unchanged(one: dict[str, typing.Any], known: dict[str, str | None]) -> set[str]:
-    """The known micrographs of one entry whose files are the same. Older entries do not tell; a file that is gone has
-    not changed."""
+    """The known micrographs of one entry whose files are the same. Older entries do not tell; a lost file counts."""
     return {
         name
         for name in known.keys() & set(one["micrographs"])

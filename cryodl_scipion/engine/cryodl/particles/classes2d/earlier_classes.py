@@ -180,8 +180,7 @@ def likeness(former: FormerClasses, good: np.ndarray) -> float:
 
 
 def particle_keys(particles: ParticleSet) -> np.ndarray:
-    """(n,) uint64 that tell particles apart: checksums of the stack's path, the number in it, and the particle's id if
-    it has one."""
+    """(n,) uint64 that tell particles apart: checksums of the stack's path, the number in it, and the id, if any."""
     stacks = {path: os.path.realpath(path) for path in set(map(str, particles.files))}
     rows = zip(particles.files, particles.numbers, particles.columns.get("rlnImageId", [""] * len(particles)))
     texts = (f"{number}@{stacks[str(path)]} {own}" for path, number, own in rows)

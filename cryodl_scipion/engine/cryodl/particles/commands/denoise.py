@@ -198,8 +198,7 @@ def _explained(
 
 
 def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float]:
-    """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
-    strengths."""
+    """Write the denoised stack, chunk by chunk: memory does not grow with their number. Returns strengths."""
     particles, diameter_px = ready.particles, ready.diameter_px
     inside, strengths = fourier.circle(particles.box, diameter_px), []
     chunk = max(BATCH, min(CHUNK, CHUNK_BYTES // (4 * particles.box**2)))

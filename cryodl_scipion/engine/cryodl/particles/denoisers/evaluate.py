@@ -25,8 +25,7 @@ from .run import Denoiser
 def map_curves(bench: "Bench", symmetry: str) -> dict[str, typing.Any]:
     """{raw, denoised: FSC with the structure, of maps from all particles; resolution {kind: {threshold: Å or None}}}.
 
-    bench: evaluate.Bench. symmetry: point group. Both maps are compared within a soft sphere of the structure's
-    diameter."""
+    bench: evaluate.Bench. symmetry: point group. Maps are compared within a soft sphere of its diameter."""
     structure, maps = bench.known_projector.density().cpu(), maps_of(bench, symmetry)
     box, pixel_size = bench.particles.box, bench.particles.pixel_size
     mask = soft_sphere(box, min(bench.diameter_px, 0.9 * box))

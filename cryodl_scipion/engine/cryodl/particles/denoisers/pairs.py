@@ -115,8 +115,7 @@ class Pairs(PairImages):
         """Random training pairs: noisy (b, 1, h, w), ctf (b, 1, h, w // 2 + 1), target (b, 1, h, w), on the CPU.
 
         noisy: protein bright, background of mean 0 and standard deviation 1. ctf: what the images were changed by (see
-        ParticleSet.ctf), 1 where it is unknown. target: scaled projections. They are rotated, mirrored and shifted at
-        random."""
+        ParticleSet.ctf), 1 where it is unknown. target: projections, scaled, rotated, mirrored and shifted."""
         made = rng.random(count) < self.simulated
         molecule = rng.integers(len(self.particles), size=count)
         parts = []

@@ -122,8 +122,7 @@ def one_scale(
 
 
 def check_common_residues(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> None:
-    """Raises ValueError if residues of one chain, number and name of two atomic models lie apart, but could be
-    superposed."""
+    """Raises ValueError if residues of one chain, number and name of two models lie apart, but could be superposed."""
     import gemmi
 
     one, two = read_residues(first), read_residues(second)
