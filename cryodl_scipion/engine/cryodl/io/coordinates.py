@@ -229,8 +229,7 @@ def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         if block is None or (missing and len(missing) < len(names)):
             raise ValueError(f"it has no block data_cryolo with {', '.join(missing or names)}.")
         rows = [tuple(map(float, row)) for row in zip(*columns)]
-    weak = sum(row[4] < _CRYOLO_THRESHOLD for row in rows)
-    if weak:
+    if weak := sum(row[4] < _CRYOLO_THRESHOLD for row in rows):
         messages.warn(
             f"{path}: {weak} of {len(rows)} boxes have a confidence below {_CRYOLO_THRESHOLD:g}, crYOLO's default "
             "threshold. They are read as picks; use the .box or .star files that crYOLO wrote for the others alone."

@@ -63,8 +63,7 @@ def release_pages(array: typing.Any) -> None:
 def keep_freed_memory() -> None:
     """Have glibc keep memory that is freed, up to a gigabyte, for the next arrays: asking the system for new pages took
     a sixth of the time in which a few micrographs are picked. Other C libraries stay as they are."""
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option:
+    if set_option := getattr(ctypes.CDLL(None), "mallopt", None):
         for option, value in ((-1, 1 << 30), (-4, 0)):  # M_TRIM_THRESHOLD, and M_MMAP_MAX: no pages of their own
             set_option(option, value)
 

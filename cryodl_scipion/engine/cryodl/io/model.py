@@ -30,8 +30,7 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
         return folder
     if str(name_or_folder) in shipped:
         return Path(shipped[str(name_or_folder)])
-    other = shipped_folders(str(SHIPPED)).get(str(name_or_folder))
-    if other:
+    if other := shipped_folders(str(SHIPPED)).get(str(name_or_folder)):
         return Path(other)  # of another kind, which reading its card says
     what = "is a file; a model is a folder" if folder.is_file() else "is neither a folder nor a shipped model"
     raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped: {', '.join(shipped) or 'none'}).")

@@ -38,8 +38,7 @@ class ZarrVolume:
         group, self._folder = Path(path), Path(path)
         self.voxel_zyx: tuple[float, ...] | None = None
         self.origin_zyx: tuple[float, ...] = (0.0, 0.0, 0.0)
-        multiscales = _attributes(group).get("multiscales")
-        if multiscales:
+        if multiscales := _attributes(group).get("multiscales"):
             level = multiscales[0]["datasets"][0]
             self._folder = group / level["path"]
         shape, self._chunks, self.dtype, self._key, self._decode, fill = _described(self._folder)

@@ -78,6 +78,13 @@ def sample_rows(count: int, maximum: int = SAMPLE) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))
 
 
+def sample_images(particles: ParticleSet, maximum: int = SAMPLE) -> np.ndarray:
+    """(m,) int as sample_rows, but copies of one image, as an expansion by symmetry makes, count once: they tell no
+    more."""
+    single = np.unique(particles.same_images(), return_index=True)[1]
+    return np.asarray(single[sample_rows(len(single), maximum)])
+
+
 def sample_groups(particles: ParticleSet, maximum: int) -> np.ndarray:
     """(m,) int as sample_rows, of small optics groups more than their part: each must tell of its images' treatment."""
     _, group, sizes = np.unique(particles.columns["rlnOpticsGroup"], return_inverse=True, return_counts=True)

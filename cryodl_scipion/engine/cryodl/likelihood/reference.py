@@ -14,7 +14,7 @@ from ..core.projections import Projector, rotation_matrices
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet
 from .half_disc import HalfDisc
-from .observed import SAMPLE, prepare, resample, sample_groups, sample_rows
+from .observed import SAMPLE, prepare, resample, sample_groups, sample_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ def fit_structure(
     `pixel_size`; its side is the box that the images are brought to. diameter_px: px, of the particle in those pixels;
     0.8 of the box if None. pixel_size: Å/px, the particles' if None. Raises ValueError for empty images."""
     pixel_size = pixel_size or particles.pixel_size
-    box, rows = projector.side, sample_rows(len(particles))
+    box, rows = projector.side, sample_images(particles)
     images, exact = resample(particles.images(rows), particles.pixel_size, pixel_size, box)
     images = prepare(images, diameter_px or 0.8 * box).to(projector.device)
     angles, shifts_yx = particles.poses(rows)
@@ -84,7 +84,7 @@ def find_contrast(particles: ParticleSet, diameter_px: float | None = None) -> t
     Returns contrast: 'bright' or 'dark'; what is not sure is taken as bright.
     significant: beyond 5 standard errors.
     Raises ValueError for empty images."""
-    matches = _ball_matches(particles, sample_rows(len(particles), 4 * SAMPLE), diameter_px)
+    matches = _ball_matches(particles, sample_images(particles, 4 * SAMPLE), diameter_px)
     error = float(matches.std() / len(matches) ** 0.5) if len(matches) > 1 else float("inf")
     return contrast_of(float(matches.mean()), error, "a sphere of the particle's size")
 

@@ -71,6 +71,11 @@ def shared_value(particles: ParticleSet, name: str) -> str:
     return ", ".join(dict.fromkeys(v for v in particles.columns.get(name, []) if v not in ("", "None")))
 
 
+def finest(particles: ParticleSet, name: str) -> float:
+    """The resolution in Å that a column states; the finest one of sets that were joined."""
+    return min(map(float, shared_value(particles, name).split(", ")))
+
+
 def _same_number(one: str, two: str) -> bool:
     try:
         return abs(float(one) - float(two)) < 1e-3
@@ -145,8 +150,7 @@ def tested(
     """The ReferenceTest of a map. curve: (d // 2 + 1,), FSC of its halves. noise_curve: (d // 2 + 1,), FSC of the
     halves of a map of noise. noise_count: images of noise."""
     box, pixel_size = particles.box, particles.pixel_size
-    column = shared_value(particles, COMPARED)
-    compared = min(map(float, column.split(", "))) if column else None  # of sets that were joined, the finest detail
+    compared = finest(particles, COMPARED) if shared_value(particles, COMPARED) else None
     noise = None if noise_curve is None else fsc_of_more_images(noise_curve, len(particles) / noise_count)
     own = None if noise is None else resolution_at(own_part(curve, noise), 0.143, pixel_size, box)
     first = len(curve) if compared is None else int(np.ceil(box * pixel_size / compared * 1.02)) + 1

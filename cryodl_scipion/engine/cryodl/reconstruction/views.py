@@ -102,8 +102,7 @@ def _cone(angles: np.ndarray, shown: np.ndarray) -> float:
     widest = 0.0
     for band in bands[: len(bands) // 2][shown[: len(bands) // 2] < MISSING]:
         means = np.bincount(band, shown) / np.bincount(band)
-        first = int(np.argmax(means >= MISSING))  # no set of views misses all directions
-        if first:
+        if first := int(np.argmax(means >= MISSING)):  # no set of views misses all directions
             part = (MISSING - means[first - 1]) / (means[first] - means[first - 1])
             widest = max(widest, RING * (first - 0.5 + part))
     return widest

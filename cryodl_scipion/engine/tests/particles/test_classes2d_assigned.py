@@ -186,6 +186,16 @@ def test_particles_of_another_pixel_size_or_with_a_ctf_are_refused(parts):
     assert "ctf.star are multiplied by their CTF" in assign("ctf.star", "with_ctf", "one", code=2)
 
 
+def test_multiplied_images_of_unknown_ctf_are_added_to_classes_of_such(parts):
+    for star in ("a.star", "b.star"):
+        tables = read_tables(star)
+        tables["optics"]["rlnCtfDataAreCtfPremultiplied"] = [1]
+        write_tables(star, tables)
+    classify(particles="a.star", output="own", classes=4, epochs=1)
+    assign("b.star", "own", "both")
+    assert len(read_particles("both/particles.star")) == 50
+
+
 def test_particles_are_not_counted_twice(parts):
     classify(particles="a.star", output="own", classes=4, epochs=1)
     assign("b.star", "own", "one")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl classify-2d`: particles in, classes out, on shapes of which class and pose are known."""
 
+import dataclasses
+import json
 import os
 import shutil
 from pathlib import Path
@@ -158,6 +160,24 @@ def test_records_are_made_once_and_again_where_a_power_cut_has_cut_them(folder):
         again = load_or_make(folder, particles, scale, read.append)
         found = again.read(np.arange(len(again)), torch.device("cpu"))
         assert all(map(torch.equal, found, wanted)) and read == [60] * cuts, name
+
+
+def test_a_stopped_run_of_0_1_0_begins_anew_only_where_its_images_were_multiplied(folder):
+    """It had multiplied them by their CTF once more: particles added later scored a quarter less."""
+    write_shapes(folder)
+    tables = read_tables("p.star")
+    for state in (0, 1):
+        tables["optics"]["rlnCtfDataAreCtfPremultiplied"] = [state]
+        write_tables("p.star", tables)
+        particles = read_particles("p.star")
+        scale = class_settings(Classify2DConfig("p.star", "out"), particles).scale
+        said = dict(grid=dataclasses.asdict(scale.grid), sign=scale.sign, count=60)
+        load_or_make(folder, particles, scale, lambda done: None)
+        Path("records.json").write_text(json.dumps(said))
+        Path("passes.npz").touch()
+        read = []
+        load_or_make(folder, particles, scale, read.append)
+        assert read == [60] * state and Path("passes.npz").exists() == (not state)
 
 
 def test_a_run_that_is_killed_while_it_removes_its_records_is_whole(folder, monkeypatch):

@@ -117,6 +117,17 @@ def test_contrast_that_cannot_be_told_is_not_claimed(particles, projector, folde
     assert not fit_structure(noise, projector, 28).significant and not find_contrast(particles.subset([0]), 28)[1]
 
 
+def test_copies_of_images_make_nothing_surer(particles, projector, folder):
+    """Five of one image divided by zero; sixty of each, as of a virus, made noise surely bright or dark."""
+    expanded = particles.subset(np.repeat(np.arange(12), 60))
+    few, many = (fit_structure(one, projector, 28) for one in (particles.subset(np.arange(12)), expanded))
+    assert many.error == pytest.approx(few.error) and not find_contrast(particles.subset([0] * 5), 28)[1]
+    drawn = lambda images, ctf: torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    noise = changed(particles, folder, "expanded", drawn)
+    several = (noise.subset(np.repeat(np.arange(start, start + 8), 60)) for start in range(0, 32, 8))
+    assert not any(find_contrast(one, 28)[1] for one in several)
+
+
 def test_the_strength_of_the_signal_is_measured(particles, projector):
     fit = fit_structure(particles, projector, 28)
     # the map has the scale of the images, whose noise has a deviation of 1; the prepared background holds a little

@@ -19,6 +19,7 @@ from cryodl.core.frc import frc, resolution_at
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io.messages import Line
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.io.star import read_tables, write_tables
 from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.reference import find_contrast
 from cryodl.particles.orientations import explained
@@ -181,6 +182,10 @@ def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_referenc
     outputs = run_command("reconstruct", particles="o.star", output="m.mrc").outputs
     assert outputs["substituted_from"] == 40 and outputs["substituted_resolution"] > outputs["resolution"] - 0.01
     assert outputs["substituted_fsc"][5] < outputs["fsc"][5] - 0.1
+    tables = read_tables("o_substituted.star")
+    tables["particles"]["cryodlNoiseSubstitution"] = ["39"] * 30 + ["40"] * 30  # as if two sets were joined
+    write_tables("o_substituted.star", tables)
+    assert run_command("reconstruct", particles="o.star", output="j.mrc").outputs["substituted_from"] == 39
     particles = read_particles("o.star")
     with mrcfile.open(particles.files[0], "r+") as mrc:  # of others its rows are those of others
         mrc.data[particles.numbers[0]] = np.nan

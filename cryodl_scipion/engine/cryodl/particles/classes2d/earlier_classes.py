@@ -145,7 +145,7 @@ def former_settings(config: Classify2DConfig, particles: ParticleSet, former: Fo
             f"{particles.path} has {have}, but {source} was made {had} the CTF. Give particles "
             f"{had} a CTF, or classify all particles together."
         )
-    elif (particles.ctf_state == "multiplied") != former.multiplied:
+    elif former.with_ctf and (particles.ctf_state == "multiplied") != former.multiplied:
         are, were = ("not multiplied", "are") if former.multiplied else ("multiplied", "are not, or not known to be")
         raise ValueError(
             f"The images of {particles.path} are {are} by their CTF (rlnCtfDataAreCtfPremultiplied), and those of "
@@ -190,16 +190,13 @@ def particle_keys(particles: ParticleSet) -> np.ndarray:
 def check_members(config: Classify2DConfig, keys: np.ndarray, former: FormerClasses) -> list[str]:
     """A sentence in a list if all are classified again without some of the earlier particles. keys: of the particles.
     Raises ValueError if particles are to be added that are in the classes already."""
-    if not config.again:
-        twice = int(np.isin(keys, former.members).sum())
-        if twice:
-            raise ValueError(
-                f"{twice} of the {counted(len(keys), 'particle')} of {config.particles} are in the classes of "
-                f"{config.classes_from} (--classes-from) already and would be counted twice. Give only the others, or "
-                "classify all particles with --again."
-            )
-        return []
-    missing = int((~np.isin(former.members, keys)).sum())
+    if not config.again and (twice := int(np.isin(keys, former.members).sum())):
+        raise ValueError(
+            f"{twice} of the {counted(len(keys), 'particle')} of {config.particles} are in the classes of "
+            f"{config.classes_from} (--classes-from) already and would be counted twice. Give only the others, or "
+            "classify all particles with --again."
+        )
+    missing = config.again * int((~np.isin(former.members, keys)).sum())
     said = (
         f"{missing} of the {counted(len(former.members), 'particle')} of the run in {config.classes_from} are not in "
         f"{config.particles} (or their stacks were moved): the new classes are without them. To keep them, give all "

@@ -23,6 +23,7 @@ from ...likelihood.reference import find_contrast, group_notes
 from ...reconstruction.halves import mask_diameter_px
 from .polar import PolarGrid, polar_ctf
 
+KEPT = "passes.npz"  # what a stopped run goes on from
 CHUNK = 512  # images that are read at a time
 NOISE_SAMPLE = 1024  # particles whose surroundings tell the noise
 LARGEST = 250.0  # of a record's values: single hot pixels must not become infinite in half precision
@@ -121,11 +122,14 @@ def load_or_make(
     """The Records of a folder, made there unless a stopped run has made them with this scale."""
     said = folder / "records.json"
     mine = dict(grid=dataclasses.asdict(scale.grid), sign=scale.sign, count=len(particles))
+    if particles.ctf_state == "multiplied":  # those of earlier versions had another scale, and so have their classes
+        mine["multiplied"] = True
     with contextlib.suppress(ValueError, OSError, EOFError):  # what there is not, or a power cut has cut
         if read_kept(said) == mine:
             kept = Records(folder, scale.grid, particles)
             kept.read(np.zeros(1, int), torch.device("cpu"))
             return kept
+        (folder / KEPT).unlink(missing_ok=True)
     said.unlink(missing_ok=True)
     make_records(folder, particles, scale, tick)
     write_json(said, mine)

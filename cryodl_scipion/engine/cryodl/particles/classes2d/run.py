@@ -12,9 +12,8 @@ import torch
 from ...io.files import read_kept, whole_file
 from .averages import ClassBank
 from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, PAIRS_EPOCHS, SETTLED, Classification, State
-from .records import Records
+from .records import KEPT, Records
 
-KEPT = "passes.npz"  # what a stopped run goes on from
 MIN_EPOCHS = 4  # of the last level: the last two compare with finer shifts
 COARSE_EPOCHS = 2  # of the last level, before that
 

@@ -56,8 +56,7 @@ def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
     columns = {DENOISER: [card["name"]] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
     write_particles_star(config.output, particles, dict(columns, **ready.columns), stack=stack)
     shutil.rmtree(folder)
-    empty = sum(value < EMPTY for value in strength)
-    if empty:
+    if empty := sum(value < EMPTY for value in strength):
         run.warn(
             f"{empty} of {len(particles)} images are empty or almost empty: {card['name']} finds "
             f"{'hardly any signal' if blind else 'no particle'} in them (column {STRENGTH})."

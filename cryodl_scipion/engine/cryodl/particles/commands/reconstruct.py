@@ -23,7 +23,7 @@ from ...reconstruction.halves import (
     mask_diameter_px,
     split_halves,
 )
-from ...reconstruction.reference import control_of, shared_value, substitution_test, tested
+from ...reconstruction.reference import control_of, finest, shared_value, substitution_test, tested
 from ...reconstruction.views import resolutions, views_of
 from ...running.runner import PROGRAM, Run, command
 from ..orientations.explained import MINIMUM
@@ -151,7 +151,7 @@ def _with_substituted(
     run: Run,
 ) -> ReconstructOutputs:
     curve = half_reconstructions(control, halves, *_settings(config), run.device).fsc
-    test = substitution_test(found.fsc, curve, float(shared_value(control, BEYOND)), control.pixel_size, control.box)
+    test = substitution_test(found.fsc, curve, finest(control, BEYOND), control.pixel_size, control.box)
     run.warn(test.sentence())
     return dataclasses.replace(
         made, substituted_from=test.beyond, substituted_fsc=_rounded(test.fsc), substituted_resolution=test.resolution

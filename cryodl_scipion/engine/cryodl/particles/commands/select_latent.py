@@ -25,8 +25,7 @@ def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
         chosen &= (values >= low) & (values <= high)
     if config.clusters:
         own, asked = latent_column(particles, CLUSTER), cluster_numbers(config.clusters)
-        absent = sorted(set(asked) - set(own))
-        if absent:
+        if absent := sorted(set(asked) - set(own)):
             raise ValueError(
                 f"No {word} of {config.particles} is in cluster {absent[0]} (--clusters): its clusters are "
                 f"{', '.join(f'{number:g}' for number in np.unique(own))}."

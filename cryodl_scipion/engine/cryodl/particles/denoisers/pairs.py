@@ -46,10 +46,8 @@ def split_particles(particles: ParticleSet, fraction: float, seed: int) -> tuple
     return (
         training,
         validation,
-        (
-            f"{particles.path}: {len(training)} training particles and {len(validation)} validation particles, split "
-            f"{how}."
-        ),
+        f"{particles.path}: {len(training)} training particles and {len(validation)} validation particles, split "
+        f"{how}.",
     )
 
 

@@ -16,7 +16,7 @@ from ...core.projections import Projector, rotation_matrices
 from ...io import files, particle_sets
 from ...io.structures import MODEL_SUFFIXES, dark_notes, load_density, structure_names
 from ...likelihood.decoys import decoys
-from ...likelihood.observed import WIDEST, Source, sample_rows, smoothed_notes
+from ...likelihood.observed import WIDEST, Source, sample_images, sample_rows, smoothed_notes
 from ...likelihood.reference import group_notes
 from ...likelihood.search import Bank, evidence, log_likelihoods
 from ...running.runner import Run
@@ -69,9 +69,7 @@ class ParticleComparison:
     def __init__(self, particles: particle_sets.ParticleSet, run: Run) -> None:
         self.particles, self.device = particles, run.device
         self.width, self.pixel_size = particles.box * particles.pixel_size, compared_pixel_size(particles)
-        # copies of an image, as an expansion by symmetry makes them, tell nothing more
-        single = np.unique(particles.same_images(), return_index=True)[1]
-        few = particle_sets.usable(particles.subset(single[sample_rows(len(single), FULL.particles)]), run.skip)
+        few = particle_sets.usable(particles.subset(sample_images(particles, FULL.particles)), run.skip)
         run.warn(*smoothed_notes(few), *group_notes(few))
         self.sources = [s.measured() for s in hypotheses(few, DIAMETER * self.width, "auto")]
         self.source = self.sources[0]
