@@ -32,7 +32,7 @@ OF_SCORES = dict(
     average_precision=("average precision", ""),
     best_dice=("best Dice", ""),
     best_threshold=("at threshold", ""),
-    calibration_error=("calibration error", ""),
+    calibration_error=("calibration error, scores taken as probabilities,", ""),
 )
 
 
