@@ -43,17 +43,11 @@ def drawOne(axes: Axes, attribute: str, assessed: Sequence[Any], limit: Optional
 
 class AssessedMicrographs(micrograph_window.Pictures):
     """good, bad: SetOfMicrographs or None; they may still be growing. coordinates: SetOfCoordinates or None. diameter:
-    of the particles, Å. records: folder with the engine's files of the micrographs, in any depth, or None. named: all
+    of the particles, Å. records: folder with the engine's files of the micrographs, in any depth, or "". named: all
     micrographs of the run, by which the engine named each; or None."""
 
     def __init__(
-        self,
-        good: Any,
-        bad: Any,
-        coordinates: Any = None,
-        diameter: float = 0,
-        records: Optional[str] = None,
-        named: Any = None,
+        self, good: Any, bad: Any, coordinates: Any = None, diameter: float = 0, records: str = "", named: Any = None
     ) -> None:
         both = [(m.clone(), verdict) for source, verdict in ((bad, False), (good, True)) for m in source or ()]
         both.sort(key=lambda pair: pair[0].getObjId())
@@ -72,7 +66,7 @@ class AssessedMicrographs(micrograph_window.Pictures):
 
     def areas(self, index: int) -> Any:
         """(rows, columns) array of a micrograph: 1 contaminated, 2 carbon, 0 neither; None if nobody knows."""
-        if self._folder is None:
+        if not self._folder:
             return None
         name = glob.escape(self._engineNames[self.names[index]]) + ".json"
         paths = glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True)
