@@ -97,8 +97,7 @@ def _checkOtherLabels(word: str, coordinates: SetOfCoordinates, own: Any) -> Lis
 
 
 def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str]:
-    names = {m.getMicName() for m in other}
-    labelled = positionsByMicrograph(coordinates)
+    names, labelled = {m.getMicName() for m in other}, positionsByMicrograph(coordinates)
     missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
     return sayIf(
         missing,

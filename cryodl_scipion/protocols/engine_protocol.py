@@ -15,7 +15,7 @@ from pyworkflow.protocol import Form
 
 from ..convert.form import ConfigT, addConfigParams, inFormWords, readConfig
 from ..engine.cryodl import contract
-from ..objects import CryodlModel
+from ..objects import CryodlAnnotations, CryodlModel
 from . import checks, protocol_base
 from .inputs import INPUTS, WRITTEN, chosenInputs, ownObject, writtenAt
 from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section
@@ -215,7 +215,7 @@ class OneRun(EngineProtocol[ConfigT, MadeT], protocol_base.OneRunBase):
     def _settings(self) -> Dict[str, Any]:
         given = [(name, ownObject(pointer)) for name, pointer in chosenInputs(self)]
         sets = [(name, one.getFileName(), one.getSize()) for name, one in given if isinstance(one, Set)]
-        written = [writtenAt(one) for _, one in given if isinstance(one, (Set, Volume, AtomStruct))]
+        written = [writtenAt(one) for _, one in given if isinstance(one, (Set, Volume, AtomStruct, CryodlAnnotations))]
         return dict(super()._settings(), **{INPUTS: sets, WRITTEN: written})
 
     def runStep(self, settings: Dict[str, Any]) -> None:

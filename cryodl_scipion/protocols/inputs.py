@@ -26,6 +26,7 @@ from ..convert.maps import structureFileOf
 from ..convert.names import emptyFolder
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
+from ..objects import CryodlAnnotations
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin
@@ -427,7 +428,10 @@ def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
 
 def writtenAt(items: Any) -> List[Any]:
     """What tells a set from another one in a file of its name: which of the file's, and when its first item came. Of a
-    map or model: the size of the file, and what its middle holds."""
+    map or model: the size of the file, and what its middle holds; of annotations, of their table and tomograms, too."""
+    if isinstance(items, CryodlAnnotations):
+        folder, paths = items.getFolder(), {tile.path for tile in contract.read_tiles(items.getFolder()) if tile.path}
+        return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
         return contentOf(structureFileOf(items))
     item = firstOf(items)

@@ -55,8 +55,7 @@ class OfMicrographs(one_of.Way[contract.SimulateMicrographsConfig, contract.Simu
 
     def makeOutputs(self, protocol: Any, made: contract.SimulateMicrographsOutputs) -> Dict[str, Any]:
         """The micrographs are an output first: the others point to them."""
-        config = protocol._config()
-        micrographs = protocol._createSetOfMicrographs()
+        config, micrographs = protocol._config(), protocol._createSetOfMicrographs()
         micrographs.setSamplingRate(config.pixel_size)
         micrographs.setAcquisition(_acquisition(config, doseInitial=0.0, dosePerFrame=config.dose))
         byName = simulated.appendMicrographs(micrographs, made.micrographs)

@@ -36,8 +36,7 @@ class ArrivingParticles:
         """Write some particles as a set of their own, whole or not at all. One that is there stays."""
         if os.path.exists(path):
             return
-        source = reopened(SetOfParticles, self._source)
-        temporary = path + ".new"
+        source, temporary = reopened(SetOfParticles, self._source), path + ".new"
         pwutils.cleanPath(temporary)
         batch = SetOfParticles(filename=temporary)
         batch.copyInfo(source)

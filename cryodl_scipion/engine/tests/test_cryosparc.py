@@ -59,15 +59,27 @@ def test_angles_are_those_that_cryodrgn_reads(project):
         assert np.allclose(Rotation.from_rotvec(vector).as_matrix().T, relion_matrix(*angles), atol=1e-6)
 
 
-@pytest.mark.parametrize("tilt, said", [(0, False), (0.4, True)])
-def test_aberrations_that_are_not_corrected_are_said(project, tilt, said, capsys):
+@pytest.mark.parametrize("name, width", [("ctf/tilt_A", 2), ("ctf/anisomag", 4)])
+@pytest.mark.parametrize("value, said", [(0, False), (0.4, True)])
+def test_aberrations_that_are_not_corrected_are_said(project, name, width, value, said, capsys):
     path = project / "J20" / "J20_particles.cs"
     rows = read_cs(path)
     fields = {name: np.array(rows[name]) for name in rows.dtype.names}
-    saved(path, **{**fields, "ctf/tilt_A": np.full((6, 2), tilt), "ctf/tetra_A": np.zeros((6, 4))})
+    saved(path, **{**fields, name: np.full((6, width), value), "ctf/tetra_A": np.zeros((6, 4))})
     HEARD.clear()
     read_particles(path)
-    assert ("has ctf/tilt_A, which are not corrected here" in capsys.readouterr().out) == said
+    assert (f"has {name}, which are not corrected here" in capsys.readouterr().out) == said
+
+
+@pytest.mark.parametrize("signs, groups, said", [((-1,) * 6, "111222", False), ((1, -1, 1, -1, 1, 1), "212344", True)])
+def test_images_of_either_sign_are_optics_groups_of_their_own_and_said(project, signs, groups, said, capsys):
+    # their opposite contrast is then found by what the images show, as in any other set
+    path = project / "J20" / "J20_particles.cs"
+    rows = read_cs(path)
+    saved(path, **{**{name: np.array(rows[name]) for name in rows.dtype.names}, "blob/sign": np.float32(signs)})
+    HEARD.clear()
+    assert "".join(read_particles(path).columns["rlnOpticsGroup"]) == groups
+    assert ("blob/sign: 2 of 6 below 0" in capsys.readouterr().out) == said
 
 
 def test_particles_have_their_images_places_optics_and_uids(project):

@@ -9,6 +9,7 @@ from pwem import Domain
 from pyworkflow.object import Pointer
 from pyworkflow.viewer import DESKTOP_TKINTER
 
+from ...engine.cryodl import contract
 from ...protocols import CryodlProtAssess, CryodlProtCompare, CryodlProtConsensus
 from ...viewers.micrographs import viewer_compare
 from ...viewers.micrographs.viewer_assess import AssessedMicrographs, CryodlAssessViewer
@@ -131,6 +132,17 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertEqual(data.verdict(2), "bad (carbon 30 %)")
         self.assertEqual(data.verdict(0), "good")
         self.assertEqual(AssessedMicrographs(None, None).names, [])
+
+    def test_areas_are_those_of_the_micrograph_though_the_first_of_two_names_is_in_no_output(self):
+        other, micrograph = [each.clone() for each in self.assessed.goodMicrographs]  # a.mrc could not be read
+        for objId, (one, name) in enumerate(((other, "a.mrc"), (micrograph, "a.tif")), 1):
+            one.setObjId(objId)
+            one.setMicName(name)
+        folder = os.path.join(self.data, "records")
+        os.makedirs(folder)
+        contract.write_json(os.path.join(folder, "a_000002.json"), dict(areas=["012"]))
+        data = AssessedMicrographs([micrograph], None, records=folder, named=[other, micrograph])
+        self.assertEqual(data.areas(0).tolist(), [[0, 1, 2]])
 
     def test_picks_of_a_binned_set_with_other_ids_lie_on_their_micrograph(self):
         def make(protocol):

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import mrcfile
 import numpy as np
@@ -114,6 +115,14 @@ class TestCryodlAnnotate(AnnotateTest):
             CryodlProtTrainSegmenter, dict(inputAnnotations=(drawn, "outputAnnotations")), useGpu=False
         )
         self.assertEqual(training.validate(), [])
+        before, tile = training._settings(), read_annotations(drawn.outputAnnotations.getFolder()).entries[0]
+        self.assertEqual(training._settings(), before)
+        path = os.path.realpath(tile.path)
+        with open(path, "rb") as file:
+            self.addCleanup(Path(path).write_bytes, file.read())
+        with mrcfile.mmap(path, "r+") as tomogram:
+            tomogram.data[:] = tomogram.data[::-1].copy()
+        self.assertNotEqual(training._settings(), before)  # another tomogram under its name
 
 
 class TestCryodlImportAnnotations(AnnotateTest):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...convert.form import formName
 from ...convert.micrographs import ctfs, picks
-from ...convert.names import micrographNames
+from ...convert.names import namesByMicName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
 from .. import micrograph_window, panels_viewer
@@ -43,10 +43,11 @@ def drawOne(axes: Axes, attribute: str, assessed: Sequence[Any], limit: Optional
 
 class AssessedMicrographs(micrograph_window.Pictures):
     """good, bad: SetOfMicrographs or None; they may still be growing. coordinates: SetOfCoordinates or None. diameter:
-    of the particles, Å. records: folder with the engine's files of the micrographs, in any depth, or None."""
+    of the particles, Å. records: folder with the engine's files of the micrographs, in any depth, or "". named: all
+    micrographs of the run, by which the engine named each; or None."""
 
     def __init__(
-        self, good: Any, bad: Any, coordinates: Any = None, diameter: float = 0, records: Optional[str] = None
+        self, good: Any, bad: Any, coordinates: Any = None, diameter: float = 0, records: str = "", named: Any = None
     ) -> None:
         both = [(m.clone(), verdict) for source, verdict in ((bad, False), (good, True)) for m in source or ()]
         both.sort(key=lambda pair: pair[0].getObjId())
@@ -60,15 +61,14 @@ class AssessedMicrographs(micrograph_window.Pictures):
         found = {} if coordinates is None else picks.scaledPicks(coordinates, self.names, self.pixelSize)
         self.picks = [found.get(name, []) for name in self.names]
         self.diameter = diameter / self.pixelSize
-        names = micrographNames(micrographs)
-        self._engineNames, self._folder = [names[m.getObjId()] for m in micrographs], records
+        self._engineNames, self._folder = namesByMicName(micrographs if named is None else named), records
         self.first = next((i for i, (_, verdict) in enumerate(both) if not verdict), 0)  # the first bad one
 
     def areas(self, index: int) -> Any:
         """(rows, columns) array of a micrograph: 1 contaminated, 2 carbon, 0 neither; None if nobody knows."""
-        if self._folder is None:
+        if not self._folder:
             return None
-        name = glob.escape(self._engineNames[index]) + ".json"
+        name = glob.escape(self._engineNames[self.names[index]]) + ".json"
         paths = glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True)
         return next((areas for areas in map(ctfs.readAreas, paths) if areas is not None), None)
 
@@ -112,7 +112,8 @@ class CryodlAssessViewer(
         if sets == [None, None]:
             return None
         coordinates, diameter = self.protocol.inputCoordinates.get(), self.protocol._config().particle_diameter or 0
-        return AssessedMicrographs(good, bad, coordinates, diameter, self.protocol._getExtraPath("batches"))
+        named, records = self.protocol.inputMicrographs.get(), self.protocol._getExtraPath("batches")
+        return AssessedMicrographs(good, bad, coordinates, diameter, records, named)
 
     @panels_viewer.panel(
         "Micrographs and verdicts",

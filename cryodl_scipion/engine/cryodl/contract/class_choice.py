@@ -76,8 +76,7 @@ def particle_cut(probabilities: typing.Sequence[float], prior: float, lost: floa
     bins = [0] * (_BINS + 1)
     for value in probabilities:
         bins[round(value * _BINS)] += 1
-    values = [position / _BINS for position in range(_BINS + 1)]
-    now = prior
+    values, now = [position / _BINS for position in range(_BINS + 1)], prior
     for _ in range(100):
         up, down = now / prior, (1 - now) / (1 - prior)
         own = [v * up / max(v * up + (1 - v) * down, 1e-30) for v in values]  # 0 / 0 where all show more than noise

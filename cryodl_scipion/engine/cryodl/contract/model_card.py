@@ -194,8 +194,7 @@ def check_model(
 ) -> typing.Dict[str, typing.Any]:
     """The card of a model folder, after a check that it is complete and undamaged. kind: expected kind of model. Raises
     ValueError: as read_card, and if the weights are missing or damaged."""
-    card = read_card(folder, kind)
-    path = os.path.join(str(folder), WEIGHTS)
+    card, path = read_card(folder, kind), os.path.join(str(folder), WEIGHTS)
     if not os.path.isfile(path):
         raise ValueError(f"The model {folder} is incomplete: it has no {WEIGHTS}. Copy the whole folder.")
     if sha256(path) != card["weights_sha256"]:

@@ -109,8 +109,7 @@ def describe(config_class: type, name: str) -> ParamInfo:
     hint = typing.get_type_hints(config_class)[name]
     arguments = [a for a in getattr(hint, "__args__", ()) if a is not type(None)]
     optional = getattr(hint, "__origin__", None) is typing.Union
-    kind = _KINDS[arguments[0] if optional else hint]
-    info = dict(field.metadata)
+    kind, info = _KINDS[arguments[0] if optional else hint], dict(field.metadata)
     info["label"] = info["label"] or name.replace("_", " ").capitalize()
     return ParamInfo(name=name, kind=kind, optional=optional, default=field.default, **info)
 

@@ -32,7 +32,7 @@ _OPTICS = {
     "rlnImagePixelSize": "blob/psize_A",
 }
 _GROUP = "ctf/exp_group_id"
-_ABERRATIONS = ("ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A")
+_ABERRATIONS = ("ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag")  # of the last: what it differs from 1 by
 _SCORES = ("pick_stats/ncc_score", "pick_stats/power")
 
 
@@ -97,10 +97,10 @@ def with_passthrough(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def cryosparc_tables(path: str | os.PathLike[str], flip_y: bool = False) -> dict[str, dict[str, Texts]]:
     """RELION's tables of a .cs file of particles or picks, with the uid of each as the column ucsfUid. Angles are
     RELION's (alignments3D), shifts become rlnOriginX/YAngst, classes count from 1, optics groups are cryoSPARC's
-    exposure groups. Beam tilt and higher aberrations are not in the tables. flip_y: count the micrographs' rows from
-    their other end. Returns {'optics': ..., 'particles': {column: Texts}}; picks have no optics. Raises
-    FileNotFoundError, or ValueError that names the file and the fields that it lacks, or whose values are no
-    numbers."""
+    exposure groups, of either blob/sign apart (images are not multiplied by it). Beam tilt and higher aberrations are
+    not in the tables. flip_y: count the micrographs' rows from their other end. Returns {'optics': ..., 'particles':
+    {column: Texts}}; picks have no optics. Raises FileNotFoundError, or ValueError that names the file and the fields
+    that it lacks, or whose values are no numbers."""
     fields = with_passthrough(path)
     if _IMAGE not in fields and _PLACE not in fields:
         raise ValueError(
@@ -236,9 +236,15 @@ def _optics(found: _Fields) -> tuple[dict[str, Texts], Texts]:
     needed = _OPTICS if "ctf/df1_A" in found.all else {"rlnImagePixelSize"}  # a defocus says nothing without the rest
     names = [name for name, field in _OPTICS.items() if field in found.all or name in needed]
     values = [found.real(_OPTICS[name]) for name in names]
-    group = found.whole(_GROUP) if _GROUP in found.all else np.zeros(len(values[0]), int)
     sides = found.whole("blob/shape", 2)
-    rows, number = np.unique(np.column_stack([group, sides[:, 0], *values]), axis=0, return_inverse=True)
+    group = found.whole(_GROUP) if _GROUP in found.all else np.zeros(len(sides), int)
+    signs = found.real("blob/sign") if "blob/sign" in found.all else np.ones(len(sides))
+    if np.ptp(signs):
+        warn(
+            f"{found.path} has images of either sign (blob/sign: {(signs < 0).sum()} of {len(signs)} below 0), which "
+            "are not multiplied by it here. If protein is bright in some and dark in others, take one kind."
+        )
+    rows, number = np.unique(np.column_stack([group, sides[:, 0], *values, signs]), axis=0, return_inverse=True)
     table = {
         "rlnOpticsGroupName": Texts.of(f"opticsGroup{n}" for n in range(1, len(rows) + 1)),
         "rlnOpticsGroup": Texts.of(str(n) for n in range(1, len(rows) + 1)),

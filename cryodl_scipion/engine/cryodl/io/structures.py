@@ -61,8 +61,7 @@ def _outline(smooth: np.ndarray) -> tuple[np.ndarray, float]:
         return outline, 0.0
     for _ in range(ROUNDS):
         outline = _without_dust(smooth, smooth > threshold)
-        solvent = smooth[(smooth < threshold) & (smooth != 0)]
-        noise = 0.0
+        solvent, noise = smooth[(smooth < threshold) & (smooth != 0)], 0.0
         if solvent.size > MINIMUM:
             level = float(np.median(solvent))
             noise = 1.4826 * float(np.median(np.abs(solvent - level)))
@@ -267,8 +266,7 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     data, record = np.array(read_data(path, found), np.float32), found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):
         raise ValueError(f"{path} is a stack of {len(data)} images, not a map. Give a map (.mrc).")
-    voxels = found.voxels_zyx
-    order = [int(record[c]) for c in ("maps", "mapr", "mapc")]
+    voxels, order = found.voxels_zyx, [int(record[c]) for c in ("maps", "mapr", "mapc")]
     if data.ndim != 3:
         raise ValueError(f"{path} has an array of shape {data.shape}; a map must have three axes.")
     if sorted(order) == [1, 2, 3]:

@@ -93,8 +93,7 @@ class TextsMaker:
         if self._known is not None:
             positions = np.concatenate(self._parts) if self._parts else np.zeros(0, np.uint32)
             return Texts(positions, _bytes(list(self._known)))
-        values = np.zeros(self._count, max(part.dtype for part in self._parts))
-        start = 0
+        values, start = np.zeros(self._count, max(part.dtype for part in self._parts)), 0
         while self._parts:  # each is let go once it is copied
             part = self._parts.pop(0)
             values[start : start + len(part)] = part

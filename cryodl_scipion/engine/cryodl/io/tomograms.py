@@ -149,9 +149,9 @@ def _cubic(sizes_xyz: typing.Sequence[float], path: str, stated: str) -> float:
     return sizes_xyz[0]
 
 
-def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float | None = None) -> tuple[float, str]:
-    """Pixel size to take for a tomogram. given: Å/px of the request. otherwise: Å/px, what to take where the header
-    says nothing. Returns it, and a sentence for the user or "". Raises ValueError if there is no pixel size at all."""
+def working_pixel_size(tomogram: Tomogram, given: float | None, labels: float | None = None) -> tuple[float, str]:
+    """Pixel size to take for a tomogram. given: Å/px of the request. labels: Å/px of its labels, for a header that says
+    nothing. Returns it, and a sentence for the user or "". Raises ValueError if there is no pixel size at all."""
     if given is not None:
         found = tomogram.pixel_size
         if found is not None and abs(found / given - 1) > 0.02:
@@ -159,12 +159,8 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float
         return given, ""
     if tomogram.pixel_size is not None:
         return tomogram.pixel_size, ""
-    if otherwise is not None:
-        return otherwise, (
-            f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that "
-            f"write none); {otherwise:g} Å/px, that of the model, was taken. Give --pixel-size if it is "
-            "another."
-        )
+    if labels is not None:
+        return labels, f"The header of {tomogram.path} has no pixel size; that of its labels is used."
     raise ValueError(
         f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that write "
         "none). Give --pixel-size."

@@ -22,8 +22,7 @@ CHUNK = 100000  # positions that are solved at a time
 def solve_components(sums: ExpectationSums, cube: Cube, prior: np.ndarray) -> np.ndarray:
     """(q + 1, box, box, box) float32: the mean and the components that fit the images best. prior: (q + 1, rings),
     expected power of a coefficient of each volume, shell by shell; infinite where nothing is expected."""
-    q = sums.match.shape[1]
-    inside = np.nonzero(cube.frequency.ravel() <= cube.radius)[0]
+    q, inside = sums.match.shape[1], np.nonzero(cube.frequency.ravel() <= cube.radius)[0]
     found = np.zeros_like(sums.match)
     rows, columns = np.triu_indices(q)
     floor = FLOOR * cube.shell_means(sums.weight[:, 0])

@@ -219,8 +219,7 @@ class Cube:
 
     def gradient_tables(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 6): derivatives of the coefficients along x, y and z, per wave per box, real and imaginary parts."""
-        axis = (np.arange(self.box) - self.box // 2) * (2 * np.pi / self.box)
-        parts = []
+        axis, parts = (np.arange(self.box) - self.box // 2) * (2 * np.pi / self.box), []
         for weight in (axis, axis[:, None], axis[:, None, None]):  # x, y, z
             table = self.table(volume * weight)
             parts.append(np.stack([table[:, 1], -table[:, 0]], axis=1))  # times -i

@@ -170,8 +170,7 @@ def expect(
     mean_table = np.concatenate([cube.table(volumes[0]), cube.gradient_tables(volumes[0])], axis=1)
     tables = [cube.table(volume) for volume in volumes[1:]]
     component_table = np.concatenate(tables, axis=1) if tables else None
-    ring = np.tile(coefficients.ring[:count], 2)
-    done = 0
+    ring, done = np.tile(coefficients.ring[:count], 2), 0
     for part in batches(rows, count):
         _batch(
             total,
@@ -206,8 +205,7 @@ def _batch(
     collect: bool,
 ) -> None:
     m, count = seen.data.shape
-    q = len(total.second)
-    parts = [seen.errors]
+    q, parts = len(total.second), [seen.errors]
     if q:
         parts.insert(0, as_complex(seen.matrix @ component_table).reshape(m, count, q) * seen.transfer[..., None])
     design = real(np.concatenate(parts, axis=2))  # m, 2 d, q + e

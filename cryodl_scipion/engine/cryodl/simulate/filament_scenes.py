@@ -76,8 +76,7 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
 
 def random_section(rng: np.random.Generator) -> CrossSection:
     """A tube, a filled rod, a ribbon or a strand of beads, with the subunits' own detail."""
-    kind = rng.random()
-    rise = float(np.exp(rng.uniform(math.log(0.05), math.log(0.8))))
+    kind, rise = rng.random(), float(np.exp(rng.uniform(math.log(0.05), math.log(0.8))))
     twist = float(rng.uniform(-math.pi, math.pi))
     if kind < 0.35:  # a tube of protofilaments
         count = int(rng.integers(6, 18))
@@ -135,16 +134,14 @@ def draw_filament(
     phase = (section.angle[None] + spin * section.twist * repeats[:, None] + rotation).ravel()
     along = ((section.height[None] + section.rise * repeats[:, None]) * width).ravel()
     across = (section.radius[None] * np.cos(phase.reshape(len(repeats), -1))).ravel() * width
-    weight = np.tile(section.weight, len(repeats)) * section.rise
-    keep = along <= length
+    weight, keep = np.tile(section.weight, len(repeats)) * section.rise, along <= length
     position, tangent = along[keep] / STEP, np.gradient(line, axis=0) / STEP
     at = lambda table: np.stack([np.interp(position, np.arange(len(line)), table[:, axis]) for axis in (0, 1)], 1)
     middle, direction = at(line), at(tangent)
     positions = middle + across[keep, None] * np.stack([-direction[:, 1], direction[:, 0]], 1)
     reach = int(4 * section.sigma * width) + 2
     canvas = _splat(positions + reach, weight[keep], (shape[0] + 2 * reach, shape[1] + 2 * reach))
-    sigma = max(0.5, section.sigma * width)
-    strength = math.exp(rng.uniform(-0.25, 0.25))
+    sigma, strength = max(0.5, section.sigma * width), math.exp(rng.uniform(-0.25, 0.25))
     return strength * torch.from_numpy(gaussian_filter(canvas, sigma)[reach:-reach, reach:-reach].astype(np.float32))
 
 

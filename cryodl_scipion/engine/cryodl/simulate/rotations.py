@@ -46,8 +46,7 @@ def _theta(angles: np.ndarray, shifts_zyx: np.ndarray, side: int, box: int, samp
     matrices, half = sampling * rotation_matrices(angles), (box - 1) / 2
     # where the middle of affine_grid's cube lies, in voxels from voxel box // 2, before the shift
     offset = half - box // 2 - shifts_zyx[:, ::-1]
-    middle = sampling * (side // sampling // 2)
-    linear = matrices * half * 2 / (side - 1)
+    middle, linear = sampling * (side // sampling // 2), matrices * half * 2 / (side - 1)
     return np.concatenate([linear, ((matrices @ offset[:, :, None]) + middle) * 2 / (side - 1) - 1], axis=2)
 
 

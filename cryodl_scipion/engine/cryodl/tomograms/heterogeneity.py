@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
-from ..core.frc import fsc, resolution_at
+from ..core.frc import fsc
 from ..core.volumes import HalfBall
 from ..io.messages import doing
 from ..io.mrc import write_halves
@@ -25,7 +25,7 @@ from ..latent import masks
 from ..latent.components import COARSE, Setting, mean_of, refine_views
 from ..latent.cube import Observations, Views
 from ..latent.record import MapWriter, Outcome, Start, fit_linear, linear_motion
-from ..reconstruction.halves import soft_sphere, split_halves
+from ..reconstruction.halves import resolved, soft_sphere, split_halves
 from .classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 from .subtomograms.averages import half_averages
 from .subtomograms.observed import CHUNK_VOXELS, around_particle
@@ -209,7 +209,8 @@ NEGLIGIBLE = 1e-3  # weight below which a subtomogram is left out of an average
 def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) -> MapWriter:
     """A function that writes an average and its half-maps for each column of weights."""
     found, setting = inputs.subtomograms, outcome.setting
-    mask = soft_sphere(found.box, min(1.1 * inputs.diameter / found.pixel_size, 0.9 * found.box))
+    diameter_px = min(1.1 * inputs.diameter / found.pixel_size, 0.9 * found.box)
+    mask = soft_sphere(found.box, diameter_px)
 
     def write(names: typing.Sequence[str], weights: np.ndarray, words: str) -> list[dict[str, typing.Any]]:
         return [one(name, weight) for name, weight in zip(names, weights.T)]
@@ -226,7 +227,7 @@ def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) ->
             halves=setting.halves[rows],
         )
         write_halves(folder / name, averages, found.pixel_size)
-        resolution = resolution_at(fsc(averages[1] * mask, averages[2] * mask), 0.143, found.pixel_size, found.box)
+        resolution = resolved(fsc(averages[1] * mask, averages[2] * mask), diameter_px, found.pixel_size)
         return dict(map=name, particles=float(weight.sum()), resolution=resolution)
 
     return write

@@ -53,11 +53,13 @@ def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder):
 def test_in_coloured_noise_classes_stay_pure_beside_junk_and_noise_is_told_from_particles(folder):
     """With rings weighed ten times less the classes stay nearly as pure, but noise is not told from particles."""
     kinds, _, _ = write_shapes(folder, count=600, noise=0.0, spoil=with_junk)
-    classify(classes=8)
+    scores = classify(classes=8).outputs["scores"]
     found, good, empty = read_particles("out/particles.star"), slice(450), slice(450, 488)
     assert purity(found.classes[good], kinds[good]) > 0.8
     signal = np.array(found.columns["cryodlProbability"], float)
     assert roc_auc_score(np.arange(488) < 450, np.r_[signal[good], signal[empty]]) > 0.9
+    for number, score in enumerate(scores, 1):  # what shows only noise is not good
+        assert score <= signal[found.classes == number].mean() + 1e-4
 
 
 @pytest.mark.parametrize("shapes, count, warned", [(1, 160, True), (2, 160, False), (1, 24, False)])

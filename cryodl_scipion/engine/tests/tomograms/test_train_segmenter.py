@@ -2,6 +2,7 @@
 """`cryodl train-segmenter` from volumes and annotations to a model folder, and the inputs that it refuses."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from segmenter_data import PIXEL, card, result, rods, train, write_project, writ
 from synthetic import start_cryodl
 
 from cryodl.contract import SEGMENTER_NETWORKS, check_model
+from cryodl.learning import recipe
 from cryodl.running.cli import main
 from cryodl.tomograms.segmenters import load_segmenter
 
@@ -150,7 +152,7 @@ def test_the_network_finds_a_simple_feature_in_another_tomogram(tmp_path):
 
 
 # ----- annotations
-def test_annotations_are_learnt_from_too(project):
+def test_annotations_are_learnt_from_too_and_their_tomograms_looked_at(project, monkeypatch, capsys):
     from cryodl.tomograms.annotations.store import open_annotations
 
     store = open_annotations(project / "annotations")
@@ -160,6 +162,13 @@ def test_annotations_are_learnt_from_too(project):
     for k in range(6):
         store.add("t0", PIXEL, (k, 32, 40), 64, "rod", "anna", drawing if k < 3 else None)
     store.save()
+    source = ["--annotations", str(project / "annotations")]
+    with monkeypatch.context() as patch:  # killed, after its first weights
+        patch.setattr(recipe, "fit_task", lambda *given: (given[2] / recipe.CHECKPOINT).touch() or 1 / 0)
+        assert train(project, source=source, steps=1) != 0
+    os.utime(project / "tomo/t0.mrc", (1e9, 1e9))  # another one under its name
+    assert "other parameters (files that the inputs name)" in refused(project, capsys, source=source, steps=1)
+    shutil.rmtree(project / "model.partial")
     moved = project / "elsewhere"
     moved.mkdir()
     shutil.move(project / "tomo/t0.mrc", moved / "t0.mrc")

@@ -38,9 +38,7 @@ class DetectParticlesConfig(Config):
     model: typing.Optional[str] = fields.model(
         "Model folder of a detector trained with train-detector.", default=None, none_means="a template is given"
     )
-    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(
-        none_means="that of each file's header, or the model's if the header has none"
-    )
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size()
     threshold: Paths = param(
         "Minimum score: one number or, with a model, one number for each species as name=number. Empty: the model's "
         "thresholds or, with a template, that of False discovery rate. With a template, a threshold gives all places "

@@ -157,9 +157,7 @@ class SegmentConfig(Config):
     output: str = fields.output_folder(
         "Folder for <tomogram>__<feature>.mrc. Volumes already in this folder are not made again."
     )
-    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(
-        none_means="that of each file's header, or the model's if the header has none"
-    )
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size()
     annotators: str = param(
         "How several models of one feature are used. combined: one volume, the mean of their log odds. each: also a "
         "volume for each model, <tomogram>__<feature>@<annotator>.mrc, to compare them.",

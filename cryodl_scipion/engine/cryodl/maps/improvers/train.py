@@ -105,8 +105,7 @@ class ImproverTask(Task):
         with accelerator.autocast():
             output = network(data, batch[4].to(accelerator.device))
         loss = distance(output, target)
-        losses = {"loss": loss.detach()}
-        shells = shell_loss(output, target)
+        losses, shells = {"loss": loss.detach()}, shell_loss(output, target)
         losses["shells"] = shells.detach()
         # over as many atoms as there may be, so that several processes have the mean of all
         unlike = (1 - self._scores(output, batch)).sum() / batch[2].shape[:2].numel()

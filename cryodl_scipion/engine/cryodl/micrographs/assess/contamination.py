@@ -116,8 +116,7 @@ def strength_limit(strength: np.ndarray, spots: np.ndarray) -> float:
     heights = -strength[y, x]
     order = np.argsort(-heights)
     y, x, heights = y[order], x[order], heights[order]
-    step = np.floor(np.log(heights / SPOT) / np.log(1.3))
-    kept = [heights[:0]]
+    step, kept = np.floor(np.log(heights / SPOT) / np.log(1.3)), [heights[:0]]
     for index in np.unique(step):
         own = step == index
         # spots of about one height are one object if it is nowhere much lower between them: a large crystal has many

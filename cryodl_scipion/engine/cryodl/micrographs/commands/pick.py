@@ -82,8 +82,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
 
 def model_in_words(card: typing.Mapping[str, typing.Any]) -> str:
     """'by the model general (a U-Net, trained on 812 particles of 12 micrographs)'"""
-    training = card.get("training") or {}
-    learnt = ""
+    training, learnt = card.get("training") or {}, ""
     if "particles" in training:
         learnt = f", trained on {counted(training['particles'], 'particle')} of " + counted(
             len(training.get("micrographs", ())) or training.get("simulated_micrographs", 0),

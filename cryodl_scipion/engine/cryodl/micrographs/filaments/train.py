@@ -220,8 +220,7 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
     if not len(positions):
         return TraceAgreement(true=int(wanted.sum()))
     distance, nearest = cKDTree(other).query(positions)
-    near = distance <= MATCH * width
-    judged = ~(~wanted[nearest] & (distance <= width))
+    near, judged = distance <= MATCH * width, ~(~wanted[nearest] & (distance <= width))
     back, _ = cKDTree(positions).query(other)
     rotation = np.degrees(np.abs(_axes(mine) - _axes(true)[nearest]))
     rotation = np.minimum(rotation, 180 - rotation)[near & judged]

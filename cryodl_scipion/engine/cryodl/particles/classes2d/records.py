@@ -170,8 +170,7 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
     used, notes = _with_ctf(config, particles)
     grid, more = _grid(config, particles)
     images = usable_sample(used, grid)
-    sample = used.subset(images[1])
-    noise = noise_power(images[0], grid)
+    sample, noise = used.subset(images[1]), noise_power(images[0], grid)
     if sample.optics is not None and sample.ctf_state == "multiplied":
         noise = noise / polar_ctf(grid, sample.optics, width, "multiplied", torch.device("cpu")).mean((0, 2)).numpy()
     mask_px = grid.mask_px * box / grid.box

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import isotonic_regression
+from scipy.special import ndtr
 from torch import nn
 
 from ...contract import Classify2DConfig, Classify2DOutputs
@@ -125,8 +126,8 @@ class Answer:
 
     labels: (n,) int, class of each particle of the input, from 1, the largest first; 0 for unusable ones. psi: (n,)
     degrees, origins_yx: (n, 2) Å, in RELION's sense. scores, margins: (n,) of the particles. probabilities : (n,) that
-    each shows more than noise. counts : (k,) int. averages: Averages. quality: (k,) probability that an average is
-    good. order: (k,) the classification's own numbers of the classes, from 0."""
+    each shows more than noise. counts : (k,) int. averages: Averages. quality: (k,) fraction of good
+    particles that is expected. order: (k,) the classification's own numbers of the classes, from 0."""
 
     labels: np.ndarray
     psi: np.ndarray
@@ -174,6 +175,9 @@ def finished_answer(
         )
     quality = np.where(counts[order] > 0, ranker.scores(averages.images, averages.curves, settings.mask_px), 0.0)
     noise = noise_scores(work.bank, settings, records.rows, settings.reach_px, work.seed, device)
+    shown = signal_probabilities(state.scores, noise, settings.shown, former is None)
+    if former is None:  # blurred averages of noise and particles look better than they are
+        quality = np.minimum(quality, np.bincount(labels, shown, work.wanted) / np.maximum(counts[order], 1))
 
     def whole(values: np.ndarray, missing: float = 0.0) -> np.ndarray:
         every = np.full((len(particles), *values.shape[1:]), missing, values.dtype)
@@ -186,7 +190,7 @@ def finished_answer(
         whole(-shifts * particles.pixel_size),
         whole(state.scores),
         whole(state.margins),
-        whole(signal_probabilities(state.scores, noise, settings.shown, former is None)),
+        whole(shown),
         counts[order],
         averages,
         quality,
@@ -309,8 +313,10 @@ def write_forming(folder: Path, work: Classification, level: int, settings: Clas
 # same classes.
 MADE = 500  # images of noise
 BEYOND = 3.0  # standard deviations; sets of 40 to 2,000 images of noise scored 1.3 to 2.7 above made-up noise
-# standard deviations, and times: 0.2 to 1.8, 1.2 to 1.6 in ten sets. More would lose more particles than is asked for
-RISEN, WIDENED = 0.7, 1.3
+# how far it rises, in standard deviations, and how much wider it scores: mean and deviation that are expected. In 25
+# sets 0.0 to 1.8 and 1.2 to 1.7; more would lose more particles than is asked for
+RISEN, WIDENED = (0.8, 0.3), (1.35, 0.1)
+BULK = 0.5  # standard deviations above the median of made-up noise: hardly any particle scores less
 SMOOTHED = 0.2  # of the scores, in standard deviations of the noise: both densities are smoothed alike
 STEP = 0.05  # of the densities
 
@@ -353,13 +359,25 @@ def signal_probabilities(scores: np.ndarray, noise: np.ndarray, shown: bool = Tr
     made of these particles."""
     if not len(scores) or not shown and np.median(scores) < np.median(noise) + BEYOND * noise.std():
         return np.zeros(len(scores))
-    if own:
-        noise = np.median(noise) + RISEN * noise.std() + WIDENED * (noise - np.median(noise))
+    noise = leaked_noise(scores, noise) if own else noise
     grid = np.arange(min(scores.min(), noise.min()) - 1, max(scores.max(), noise.max()) + 1, STEP)
     of_noise, of_all = _density(noise, grid), _density(scores, grid)
     raw = 1 - min(1.0, 2 * float((scores < np.median(noise)).mean())) * of_noise / np.maximum(of_all, 1e-12)
     # cut to 0..1 afterwards: cutting first would leave the upper half of the scatter, and noise would keep a chance
     return np.interp(scores, grid, np.clip(isotonic_regression(raw, weights=of_all + 1e-9).x, 0, 1))
+
+
+def leaked_noise(scores: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """(m,) scores of noise that classes are made of: those of made-up noise, raised and widened as the particles' lower
+    scores say, which are noise. By maximum a posteriori, of normal distributions cut at BULK (Efron 2004: the empirical
+    null). scores, noise: see signal_probabilities."""
+    middle, spread = np.median(noise), max(float(noise.std()), 1e-6)
+    low = (scores[scores <= middle + BULK * spread] - middle) / spread
+    rise, width = np.meshgrid(np.arange(0, 2.05, 0.1), np.arange(1, 1.85, 0.1))
+    fit = -(np.square(low).sum() - 2 * rise * low.sum() + len(low) * rise**2) / (2 * width**2)
+    fit -= len(low) * np.log(width * ndtr((BULK - rise) / width))
+    fit -= sum(((value - mean) / deviation) ** 2 / 2 for value, (mean, deviation) in ((rise, RISEN), (width, WIDENED)))
+    return middle + rise.flat[fit.argmax()] * spread + width.flat[fit.argmax()] * (noise - middle)
 
 
 def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, span, write_json
-from ...core import devices, frc
+from ...core import devices
 from ...io import mrc, particle_sets
 from ...latent.record import LATENT, latent_column
 from ...likelihood.reference import find_contrast
-from ...reconstruction.halves import split_halves
+from ...reconstruction.halves import resolved, split_halves
 from ...running.runner import PROGRAM, Run, command
 from ..heterogeneity import coefficients, focus, paths
 
@@ -105,7 +105,7 @@ def _write_maps(
                     map=name,
                     coordinates=[float(v) for v in points[number]],
                     particles=float(weight.sum() ** 2 / (weight**2).sum()),
-                    resolution=frc.resolution_at(curve, 0.143, particles.pixel_size, particles.box),
+                    resolution=resolved(curve, diameter_px, particles.pixel_size),
                     fsc=[round(float(v), 4) for v in curve],
                 )
             )

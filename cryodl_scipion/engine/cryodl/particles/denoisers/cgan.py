@@ -75,8 +75,7 @@ class GeneratorUNet(method.DenoiserNetwork):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         before = (self.side - self.box) // 2
         after = self.side - self.box - before
-        x = F.pad(x, (before, after, before, after))
-        skips = []
+        x, skips = F.pad(x, (before, after, before, after)), []
         for halving, blocks in zip(self.encoder, self.encoder_blocks):
             skips.append(halving(x))
             x = blocks(F.elu(skips[-1]))

@@ -14,14 +14,14 @@ from scipy.ndimage import binary_dilation, gaussian_filter, map_coordinates
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from ...core.frc import fsc, resolution_at
+from ...core.frc import fsc
 from ...core.projections import euler_angles
 from ...io.mrc import write_halves
 from ...io.particle_sets import ParticleSet, write_particles_star
 from ...io.particles import ANGLES, MARGIN, SCORE
 from ...io.structures import read_focus_mask
 from ...latent.cube import Cube, Views
-from ...reconstruction.halves import wiener_constants
+from ...reconstruction.halves import resolved, wiener_constants
 from .coefficients import particle_views
 from .paths import ShownPart, weighted_maps
 
@@ -252,8 +252,8 @@ def focus_on_domain(
     """Write particles.star with the orientations of the domain, and domain.mrc, the middle state, with half-maps. maps:
     (box, box, box), along the motion. weights: (n, k), of the particles in them. halves: (n,), 1 or 2. mask: file of a
     mask of the domain in the middle map. contrast: 'bright' or 'dark'. Returns what volumes.json says of it."""
-    size, box = particles.pixel_size, particles.box
-    values = read_focus_mask(mask, size, box)
+    values = read_focus_mask(mask, particles.pixel_size, particles.box)
+    size, diameter_px = particles.pixel_size, 2 * (3 * float(values.sum()) / (4 * np.pi)) ** (1 / 3)
     motion, views = follow_domain(maps, values), particle_views(particles)
     bodies = TwoBodies(particles, views, halves, values, contrast)
     consensus = bodies.made(views)
@@ -270,7 +270,7 @@ def focus_on_domain(
     write_particles_star(str(folder / PARTICLES), particles, changes)
     middle = bodies.middle(focused, rest)
     curves = crossed(consensus.damped().times(values), middle.times(values))
-    resolutions = [resolution_at(curve, 0.143, size, box) for curve in curves]
+    resolutions = [resolved(torch.from_numpy(curve), diameter_px, size) for curve in curves]
     write_halves(folder / DOMAIN, dataclasses.astuple(middle), size)
     return dict(
         rotations_degrees=[float(v) for v in np.degrees(np.linalg.norm(motion.rotations, axis=1))],

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import FitHeterogeneityConfig
-from ...core.frc import resolution_at
 from ...io.mrc import write_halves
 from ...io.progress import ProgressBar
 from ...latent.record import MapWriter, Outcome
+from ...reconstruction.halves import resolved
 from .inputs import Inputs
 from .paths import weighted_maps
 
@@ -96,7 +96,7 @@ def map_writer(inputs: Inputs, outcome: Outcome, folder: Path) -> MapWriter:
             )
             for number, (maps, curve) in enumerate(found):
                 write_halves(folder / names[number], maps, particles.pixel_size)
-                resolution = resolution_at(curve, 0.143, particles.pixel_size, particles.box)
+                resolution = resolved(curve, diameter_px, particles.pixel_size)
                 record.append(dict(map=names[number], particles=float(weights[:, number].sum()), resolution=resolution))
         return record
 

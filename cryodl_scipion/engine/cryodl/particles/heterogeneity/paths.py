@@ -160,13 +160,13 @@ def _sums(
 
 def _maps(
     halves: typing.Sequence[tuple[np.ndarray, np.ndarray]], cube: Cube, diameter_px: float
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+) -> tuple[tuple[np.ndarray, ...], torch.Tensor]:
     """((map, half1, half2), fsc) of the sums (match, weight) of two halves."""
     found = [_solved(match, weight, cube, None) for match, weight in halves]
     mask = soft_sphere(cube.box, diameter_px).numpy()
     curve = fsc(*(torch.from_numpy(half * mask) for half in found))
     both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
-    return (_solved(*both, cube, wiener_constants(curve).numpy()), *found), curve.numpy()
+    return (_solved(*both, cube, wiener_constants(curve).numpy()), *found), curve
 
 
 def _solved(match: np.ndarray, weight: np.ndarray, cube: Cube, wiener: np.ndarray | None) -> np.ndarray:

@@ -88,7 +88,7 @@ def _sources(
     found = []
     for one in named:
         with run.item(one.name, one.paths[0]):
-            source, said = halves.open_source(one, config.pixel_size, card["pixel_size"] if card else None)
+            source, said = halves.open_source(one, config.pixel_size)
             if len(source.paths) == 1 and card is None:
                 raise ValueError(
                     f"{source.paths[0]} has no halves, and training needs two halves with independent noise. "

@@ -48,7 +48,7 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
 
     def searched(name: str, path: str) -> dict[str, typing.Any]:
         tomogram = tomograms.Tomogram(path)
-        pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
+        pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size)
         found, more = finder.search(name, tomogram, pixel_size)
         run.warn(note, *more)
         columns = detection_columns(name, found, tomogram.shape, pixel_size)

@@ -32,7 +32,7 @@ OF_SCORES = dict(
     average_precision=("average precision", ""),
     best_dice=("best Dice", ""),
     best_threshold=("at threshold", ""),
-    calibration_error=("calibration error", ""),
+    calibration_error=("calibration error, scores taken as probabilities,", ""),
 )
 
 
@@ -59,8 +59,7 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
             "that the labels belong to these tomograms."
         )
     names = names_of_labels(config, labels, values is not None, run)
-    record = _record(config, pairs, measured, names)
-    folder = run.folder(continues=False)
+    record, folder = _record(config, pairs, measured, names), run.folder(continues=False)
     write_json(folder / "evaluation.json", record)
     drawn = ["metrics"]
     draw_metrics(record["features"], folder / "metrics.png")

@@ -129,7 +129,7 @@ def _sources(
     for name, path in named:
         with run.item(name, path):
             tomogram = tomograms.Tomogram(path)
-            pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size, learnt[0])
+            pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size)
             run.warn(note, *_differences(tomogram, pixel_size, cards, learnt))
             if tomogram.shape[0] == 1:
                 run.warn(

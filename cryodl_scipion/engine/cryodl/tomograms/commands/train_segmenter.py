@@ -35,7 +35,7 @@ def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOut
     config = _as_the_start(config)
     training, method = TrainingRun(run, config), segmenter_method(config.network)
     gathered = sources.gather(config, method)
-    folder = training.take_folder(*expand_paths((*config.tomograms, *config.labels)))
+    folder = training.take_folder(*expand_paths((*config.tomograms, *config.labels)), *gathered.files)
     training.take_device()
     training.start()
     split = split_examples(gathered.examples, HELD_OUT, np.random.default_rng(config.seed))

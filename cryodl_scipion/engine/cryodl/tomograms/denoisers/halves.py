@@ -127,9 +127,9 @@ class HalfSource:
         return self.volumes[0].shape
 
 
-def open_source(named: Named, pixel_size: float | None, otherwise: float | None) -> tuple[HalfSource, list[str]]:
+def open_source(named: Named, pixel_size: float | None) -> tuple[HalfSource, list[str]]:
     """A Source, and sentences for the user. Raises ValueError or FileNotFoundError for files that cannot be used.
-    pixel_size: of the request. otherwise: Å/px to take where the headers say nothing, or None."""
+    pixel_size: Å/px of the request."""
     volumes = tuple(Tomogram(path) for path in named.paths)
     first, other = named.paths[0], named.paths[-1]
     if len(volumes) == 2 and os.path.realpath(first) == os.path.realpath(other):
@@ -150,7 +150,7 @@ def open_source(named: Named, pixel_size: float | None, otherwise: float | None)
             f"The headers of {first} and {other} state {sizes[0]:g} and {sizes[1]:g} Å/px; halves must have the same "
             "pixel size. Correct the headers, or use the same binning."
         )
-    size, note = working_pixel_size(volumes[0], pixel_size, otherwise)
+    size, note = working_pixel_size(volumes[0], pixel_size)
     return HalfSource(named.name, named.paths, volumes, size), [note] if note else []
 
 

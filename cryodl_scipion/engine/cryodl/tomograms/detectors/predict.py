@@ -205,7 +205,6 @@ class NetworkFinder:
         card, weights = read_model(find_model(str(config.model), "detector"), "detector")
         self.config, self.detector, self.card = config, Detector(card, weights, device), card
         self.species = self.detector.species
-        self.typical_pixel_size = card["trained_pixel_size"]
         given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.thresholds = [given.get(name, usual) for name, usual in zip(self.species, card["thresholds"])]
         self.identity = {"weights of the model": card["weights_sha256"]}

@@ -41,8 +41,6 @@ class LabelledPair:
             )
         self.shape = found.shape
         self.pixel_size, note = working_pixel_size(found, pixel_size, ground_truth.pixel_size)
-        if note and found.pixel_size is None:
-            note = f"The header of {segmentation} has no pixel size; that of its labels is used."
         self._ground_truth = LabelVolume(labels, found)
         self.notes = note, working_pixel_size(ground_truth, self.pixel_size)[1], elsewhere(self._ground_truth, found)
         self._found = (

@@ -59,7 +59,8 @@ class Depth:
 @dataclasses.dataclass(frozen=True)
 class Gathered:
     """examples: list of Example. feature, annotator: names. pixel_size: Å/px that the network works at;
-    trained_pixel_size: of the tomograms (the coarsest). notes: sentences for the log, warnings: for the user."""
+    trained_pixel_size: of the tomograms (the coarsest). notes: sentences for the log, warnings: for the user. files:
+    tomograms that annotations name."""
 
     examples: list[Example]
     feature: str
@@ -68,6 +69,7 @@ class Gathered:
     trained_pixel_size: float
     notes: list[str]
     warnings: list[str]
+    files: list[str] = dataclasses.field(default_factory=list)
 
 
 def split_examples(

@@ -53,7 +53,8 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
         for tile in tiles
         for centre, size in _tile_parts(tile, int(round(TILE / factors[tile.tomogram])))
     ]
-    return Gathered([e for e in examples if bool(e.labelled.any())], feature, annotator, working, max(sizes), notes, [])
+    known, files = [e for e in examples if bool(e.labelled.any())], list({t.path: 0 for t in tiles if t.path})
+    return Gathered(known, feature, annotator, working, max(sizes), notes, [], files)
 
 
 def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: TrainSegmenterConfig) -> str:

@@ -27,8 +27,6 @@ from . import correlate
 class TemplateFinder:
     """What detect-particles does with a template. named: (name, path) of tomograms."""
 
-    typical_pixel_size = None
-
     def __init__(
         self, config: DetectParticlesConfig, named: typing.Sequence[tuple[str, str]], device: torch.device
     ) -> None:
