@@ -102,6 +102,16 @@ class Setting:
         """(n,) all rows."""
         return np.arange(len(self.coefficients))
 
+    @property
+    def changing(self) -> np.ndarray:
+        """(box, box, box) where components may be."""
+        return self.mask * self.focus
+
+    def confine(self, molecule: np.ndarray | float, changing: np.ndarray | float | None) -> None:
+        """Hold all within the molecule and what may change, and components within the latter. None: all may."""
+        self.mask = self.mask * np.maximum(molecule, 0.0 if changing is None else changing)
+        self.focus = self.focus if changing is None else changing
+
 
 def mean_of(setting: Setting, radius: float, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean volume of the observations, damped shell by shell by what its halves agree on. setting: its orientations are

@@ -16,6 +16,7 @@ import torch
 
 from ..contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
 from ..core.frc import fsc, resolution_at
+from ..core.projections import euler_angles
 from ..core.volumes import HalfBall
 from ..io.messages import doing
 from ..io.mrc import write_halves
@@ -219,7 +220,7 @@ def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) ->
         averages = half_averages(
             found,
             rows,
-            setting.views.angles()[rows],
+            euler_angles(setting.views.matrices[rows]),
             setting.views.shifts[rows] * (inputs.voxel / found.pixel_size),
             contrast=inputs.contrast,
             shares=weight[rows],
@@ -268,11 +269,9 @@ def fit_subtomograms(
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
         if len(np.unique(image)) == len(image):  # not expanded
             notes += masks.symmetry_notes(torch.from_numpy(mean), f"The mean of {config.particles}", "subtomograms")
-    if config.mask is not None:
-        density = np.maximum(mean - masks.BODY * mean.max(), 0)
-        setting.mask = setting.mask * masks.checked_mask(config.mask, inputs.voxel, density, config.particles)
-    elif together >= AGREE:
-        setting.mask = setting.mask * masks.molecule_mask(mean, inputs.voxel)
+    density = np.maximum(mean - masks.BODY * mean.max(), 0)
+    part = None if config.mask is None else masks.checked_mask(config.mask, inputs.voxel, density, config.particles)
+    setting.confine(masks.molecule_mask(mean, inputs.voxel) if together >= AGREE else 1.0, part)
     rng = np.random.default_rng(inputs.seed)
     start = Start(setting, mean, curve, sigmas, inputs.radius, inputs.contrast, rng, notes, together >= AGREE)
     return fit_linear(start, linear_motion(start, TOLERANCE), config.latent)
