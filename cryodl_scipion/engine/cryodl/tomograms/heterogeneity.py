@@ -23,7 +23,7 @@ from ..io.mrc import write_halves
 from ..io.structures import read_focus_mask
 from ..io.subtomograms import Skip, SubtomogramSet, read_subtomograms
 from ..latent import masks
-from ..latent.components import COARSE, Setting, mean_of, refine_views
+from ..latent.components import COARSE, SMALLER, Setting, mean_of, refine_views
 from ..latent.cube import Observations, Views
 from ..latent.record import MapWriter, Outcome, Start, fit_linear, linear_motion
 from ..reconstruction.halves import soft_sphere, split_halves
@@ -248,7 +248,7 @@ def fit_subtomograms(
     coefficients = load_subtomogram_coefficients(
         found, inputs.radius, inputs.box, inputs.diameter, inputs.contrast, folder
     )
-    halves, image = split_halves(found, inputs.seed), found.same_images()
+    halves, image = split_halves(found, inputs.seed, SMALLER), found.same_images()
     sphere = soft_sphere(inputs.box, min(1.1 * inputs.diameter / inputs.voxel, masks.WIDEST * inputs.box)).numpy()
     setting = Setting(coefficients, views, halves, sphere, inputs.box, say, image)
     coarse = min(COARSE, inputs.radius)

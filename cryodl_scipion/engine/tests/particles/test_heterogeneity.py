@@ -309,6 +309,7 @@ def test_bad_input_is_one_sentence_before_the_fit(here, tmp_path):
 
     particles = read_particles("p.star")
     assert "need at least 500" in message(latent=5)
+    assert "is 200.0 Å; for images 160 Å wide give 40 or less" in message(resolution=200)
     assert "Axes with maps (--axes) is 3, but the latent space has 2" in message(latent=2, axes=3)
     for gone, words in (("rlnAngleRot", "without angles"), ("rlnDefocusU", "without a CTF")):
         columns = {name: values for name, values in particles.columns.items() if name != gone}

@@ -80,6 +80,7 @@ def treated(state):
         (dict.fromkeys(ANGLES, np.r_[np.nan, np.ones(299)]), ["particle 1", "not a finite number"]),
         (dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), np.zeros(300)), ["without a CTF"]),
         (dict(rlnRandomSubset=np.ones(300, int)), ["300 particles of half 1 and 0 of half 2"]),
+        (dict(rlnRandomSubset=np.r_[2, np.ones(299, int)]), ["299 particles of half 1 and 1 of half 2", "at least 6"]),
     ],
 )
 def test_particles_without_an_alignment_or_a_ctf_are_told_from_others(here, changes, words, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 from ...contract import FitHeterogeneityConfig
 from ...io.messages import doing
 from ...latent import masks
-from ...latent.components import COARSE, LARGEST, Setting, mean_of, refine_views
+from ...latent.components import COARSE, LARGEST, SMALLER, Setting, mean_of, refine_views
 from ...latent.motion import Motion
 from ...latent.record import Outcome, Start, fit_linear, linear_motion
 from ...likelihood.observed import WIDEST
@@ -88,7 +88,7 @@ def _started(
     setting = Setting(
         coefficients.load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
         coefficients.particle_views(particles),
-        split_halves(particles, inputs.seed),
+        split_halves(particles, inputs.seed, SMALLER),
         soft_sphere(inputs.box, masks.WIDEST * inputs.box).numpy(),
         inputs.box,
         say,
