@@ -127,7 +127,7 @@ def _placed(
     multiscale: dict[str, typing.Any], level: dict[str, typing.Any], path: str | os.PathLike[str]
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...]]:
     """Size of a voxel along z, y, x in Å, or None, and where the first one lies in Å. The transformations of the level
-    come first, then those of the multiscale, which hold for all levels. Raises ValueError for fewer than three entries."""
+    come first, then those of the multiscale, of all levels. Raises ValueError for fewer than three entries."""
     axes = [axis.get("unit") if isinstance(axis, dict) else None for axis in multiscale.get("axes", [])]
     units = ([None] * 3 + axes)[-3:]
     scale, moved = None, np.zeros(3)

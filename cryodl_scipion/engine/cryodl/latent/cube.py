@@ -13,7 +13,7 @@ import scipy.fft
 from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
 
-from ..core.projections import euler_angles, rotation_matrices
+from ..core.projections import rotation_matrices
 from ..io.memory import release_pages
 
 
@@ -87,10 +87,6 @@ class Views:
         self.contrast[rows] += step[:, contrast]
         self.further[rows] += step[:, contrast + 1 :]
         self.moved[rows] += step
-
-    def angles(self) -> np.ndarray:
-        """(n, 3) rot, tilt, psi in degrees."""
-        return euler_angles(self.matrices)
 
 
 HELD = 2.5e8  # bytes of the files that are read before their pages are released

@@ -67,7 +67,7 @@ def expected_power(setting: Setting, mean: np.ndarray, cube: Cube, number: int) 
     would be noisier.
 
     mean: (box, box, box). number: of components. Returns (number + 1, rings), of the mean, and of the components."""
-    part = max(float((setting.mask * setting.focus).mean()), 1 / mean.size)
+    part = max(float(setting.changing.mean()), 1 / mean.size)
     return shell_power(mean[None], cube) * np.array([1.0] + [CHANGE / part] * number)[:, None]
 
 
@@ -183,11 +183,11 @@ def voxel_components(
     """Mean, and principal components of some rows alone. mean: (box, box, box). radius: finest frequency, waves per
     box. rows: (m,). Returns (q + 1, box, box, box), the components in units of their deviations."""
     cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
-    volumes = np.concatenate([mean[None], start(mean, COMPONENTS, setting.mask, rng)])
+    volumes = np.concatenate([mean[None], start(mean, COMPONENTS, setting.changing, rng)])
     power = shell_power(mean[None], cube) * np.array([1.0] + [CHANGE] * COMPONENTS)[:, None]
     for _ in range(ROUNDS):
         sums = expect(setting.coefficients, setting.views, rows, cube, volumes, count, FREE * setting.views.spread)
-        found = solve_components(sums, cube, power)[1:] * setting.mask
+        found = solve_components(sums, cube, power)[1:] * setting.changing
         root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(COMPONENTS))
         axes, deviations, _ = orthonormal(np.tensordot(root.T, found, axes=1).astype(np.float32))
         volumes = np.concatenate([mean[None], axes * deviations[:, None, None, None].astype(np.float32)])
@@ -206,7 +206,7 @@ def seen_swing(setting: Setting, mean: np.ndarray, radius: float, tolerance: flo
     Each observation gets the difference that its view shows between the mean volume and a state of the swing, with its
     own CTF or wedge; its noise and its faults stay. mean: (box, box, box). radius: as in find_motion. Returns seen and
     missed: degrees, None where no such swing was tried; sentence: what they say."""
-    swing, found = _swing(mean * setting.mask), dict[bool, float]()
+    swing, found = _swing(mean * setting.changing), dict[bool, float]()
     for number in range(2):
         degrees = FIRST if number == 0 else FIRST / 2 if True in found else 2 * FIRST
         changes = np.stack([swing(angle) for angle in np.linspace(-degrees / 2, degrees / 2, 7)])

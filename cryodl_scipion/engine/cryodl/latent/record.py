@@ -142,7 +142,7 @@ def fit_linear(start: Start, motion: Motion, count: int, curved: bool = True) ->
     setting, record = start.setting, dict[str, typing.Any](tolerance=motion.tolerance)
     if motion.verdict == "motion":
         first, second = motion.halves
-        setting.focus = masks.changing(first, second, setting.mask)
+        setting.focus = masks.changing(first, second, setting.changing)
     elif start.alike:
         doing("swings that would have been seen")
         record["swing"] = seen_swing(setting, start.mean, start.radius, motion.tolerance)

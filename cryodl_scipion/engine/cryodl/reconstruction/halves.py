@@ -32,18 +32,22 @@ class Reconstruction:
     mask: torch.Tensor
 
 
-def split_halves(particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, seed: int) -> np.ndarray:
+def split_halves(
+    particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, seed: int, least: float = 0.0
+) -> np.ndarray:
     """Halves of particles: rlnRandomSubset, at random without it. Copies of one image, as an expansion by symmetry
-    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if a half is empty or copies are in both."""
+    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if one half is empty or has a smaller
+    part than `least` of all, or if copies are in both."""
     image, halves = particles.same_images(), particles.halves
     if halves is None:
         halves = (np.random.default_rng(seed).permutation(int(image.max()) + 1) % 2 + 1)[image]
     counts = [int((halves == half).sum()) for half in (1, 2)]
-    if min(counts) == 0 or sum(counts) < len(halves):
+    needed = max(1, int(np.ceil(least * len(halves))))
+    if min(counts) < needed or sum(counts) < len(halves):
         raise ValueError(
             f"{particles.path} has {counts[0]} particles of half 1 and {counts[1]} of half 2 (rlnRandomSubset), of "
-            f"{len(halves)}; both halves need particles, and every particle must belong to one. At least two "
-            "particles are needed. Without the column, particles are split at random."
+            f"{len(halves)}; each half needs at least {needed}, and every particle must belong to one. Give both "
+            "halves of a refinement. Without the column, particles are split at random."
         )
     for twice in np.nonzero(np.bincount(np.unique(3 * image + halves) // 3) > 1)[0][:1]:
         raise ValueError(

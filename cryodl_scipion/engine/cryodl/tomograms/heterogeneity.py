@@ -16,13 +16,14 @@ import torch
 
 from ..contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
 from ..core.frc import fsc
+from ..core.projections import euler_angles
 from ..core.volumes import HalfBall
 from ..io.messages import doing
 from ..io.mrc import write_halves
 from ..io.structures import read_focus_mask
 from ..io.subtomograms import Skip, SubtomogramSet, read_subtomograms
 from ..latent import masks
-from ..latent.components import COARSE, Setting, mean_of, refine_views
+from ..latent.components import COARSE, SMALLER, Setting, mean_of, refine_views
 from ..latent.cube import Observations, Views
 from ..latent.record import MapWriter, Outcome, Start, fit_linear, linear_motion
 from ..reconstruction.halves import resolved, soft_sphere, split_halves
@@ -220,7 +221,7 @@ def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) ->
         averages = half_averages(
             found,
             rows,
-            setting.views.angles()[rows],
+            euler_angles(setting.views.matrices[rows]),
             setting.views.shifts[rows] * (inputs.voxel / found.pixel_size),
             contrast=inputs.contrast,
             shares=weight[rows],
@@ -248,7 +249,7 @@ def fit_subtomograms(
     coefficients = load_subtomogram_coefficients(
         found, inputs.radius, inputs.box, inputs.diameter, inputs.contrast, folder
     )
-    halves, image = split_halves(found, inputs.seed), found.same_images()
+    halves, image = split_halves(found, inputs.seed, SMALLER), found.same_images()
     sphere = soft_sphere(inputs.box, min(1.1 * inputs.diameter / inputs.voxel, masks.WIDEST * inputs.box)).numpy()
     setting = Setting(coefficients, views, halves, sphere, inputs.box, say, image)
     coarse = min(COARSE, inputs.radius)
@@ -269,11 +270,9 @@ def fit_subtomograms(
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
         if len(np.unique(image)) == len(image):  # not expanded
             notes += masks.symmetry_notes(torch.from_numpy(mean), f"The mean of {config.particles}", "subtomograms")
-    if config.mask is not None:
-        density = np.maximum(mean - masks.BODY * mean.max(), 0)
-        setting.mask = setting.mask * masks.checked_mask(config.mask, inputs.voxel, density, config.particles)
-    elif together >= AGREE:
-        setting.mask = setting.mask * masks.molecule_mask(mean, inputs.voxel)
+    density = np.maximum(mean - masks.BODY * mean.max(), 0)
+    part = None if config.mask is None else masks.checked_mask(config.mask, inputs.voxel, density, config.particles)
+    setting.confine(masks.molecule_mask(mean, inputs.voxel) if together >= AGREE else 1.0, part)
     rng = np.random.default_rng(inputs.seed)
     start = Start(setting, mean, curve, sigmas, inputs.radius, inputs.contrast, rng, notes, together >= AGREE)
     return fit_linear(start, linear_motion(start, TOLERANCE), config.latent)

@@ -78,7 +78,7 @@ def test_a_change_in_a_small_region_is_not_damped_by_the_noise_of_the_whole_box(
     match[:, 1] = (signal + deviation * rng.standard_normal(signal.shape)) / deviation**2
     true, errors = cube.volume(signal) * region, []
     for focus in (region, 1.0):
-        prior = expected_power(SimpleNamespace(mask=mask, focus=focus), mean, cube, 1)
+        prior = expected_power(SimpleNamespace(changing=mask * focus), mean, cube, 1)
         found = solve_components(SimpleNamespace(match=match, weight=weight), cube, prior)[1] * region
         errors.append(((found - true) ** 2).sum() / (true**2).sum())
     assert errors[0] < 0.2
@@ -261,7 +261,7 @@ def test_the_smallest_swing_that_is_found_is_named(smallest, words, monkeypatch)
     monkeypatch.setattr(motion, "_swing", lambda mean: lambda degrees: np.full((8, 8, 8), degrees))
     monkeypatch.setattr(motion, "_with_changes", lambda setting, changes, radius: np.ptp(changes))
     monkeypatch.setattr(motion, "find_motion", lambda swing, *others: SimpleNamespace(p_value=float(swing < smallest)))
-    found = motion.seen_swing(SimpleNamespace(mask=1.0, say=told.append), np.ones((8, 8, 8)), 8, 0.001)
+    found = motion.seen_swing(SimpleNamespace(changing=1.0, say=told.append), np.ones((8, 8, 8)), 8, 0.001)
     assert words in found["sentence"] and len(told) == 2
     assert "one of 20° could have been missed" in found["sentence"] or smallest != 30
 
@@ -309,6 +309,7 @@ def test_bad_input_is_one_sentence_before_the_fit(here, tmp_path):
 
     particles = read_particles("p.star")
     assert "need at least 500" in message(latent=5)
+    assert "is 200.0 Å; for images 160 Å wide give 40 or less" in message(resolution=200)
     assert "Axes with maps (--axes) is 3, but the latent space has 2" in message(latent=2, axes=3)
     for gone, words in (("rlnAngleRot", "without angles"), ("rlnDefocusU", "without a CTF")):
         columns = {name: values for name, values in particles.columns.items() if name != gone}

@@ -80,6 +80,7 @@ def treated(state):
         (dict.fromkeys(ANGLES, np.r_[np.nan, np.ones(299)]), ["particle 1", "not a finite number"]),
         (dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), np.zeros(300)), ["without a CTF"]),
         (dict(rlnRandomSubset=np.ones(300, int)), ["300 particles of half 1 and 0 of half 2"]),
+        (dict(rlnRandomSubset=np.r_[2, np.ones(299, int)]), ["299 particles of half 1 and 1 of half 2", "at least 6"]),
     ],
 )
 def test_particles_without_an_alignment_or_a_ctf_are_told_from_others(here, changes, words, tmp_path):
@@ -276,9 +277,12 @@ def test_copies_of_an_image_are_in_one_half(here, tmp_path):
     assert "in both halves" in message(tmp_path, particles=star)
 
 
-def test_a_mask_of_nothing_is_named_and_one_of_another_size_taken(here, tmp_path):
+def test_a_mask_of_nothing_is_named_and_one_of_another_size_and_of_a_part_leaves_the_mean_whole(here, tmp_path):
     write_mrc(tmp_path / "none.mrc", np.zeros((32, 32, 32), np.float32), 5.0)
     assert "nowhere above 0" in message(tmp_path, mask=tmp_path / "none.mrc")
-    write_mrc(tmp_path / "small.mrc", np.ones((20, 20, 20), np.float32), 5.0)
+    half = np.ones((20, 20, 20), np.float32)
+    half[:, :, :10] = 0
+    write_mrc(tmp_path / "small.mrc", half, 5.0)
     made = command("fit-heterogeneity", **dict(FIT, mask=tmp_path / "small.mrc"), output=tmp_path / "fit")
     assert made.outputs["verdict"] == "no motion"
+    assert inputs._alike(mrcfile.read(tmp_path / "fit" / "mean.mrc"), mrcfile.read("p_map.mrc")) > 0.9

@@ -100,7 +100,7 @@ class Improver:
         input_weight: float = INPUT_WEIGHT,
         resolution: float | None = None,
     ) -> np.ndarray:
-        """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input. resolution: Å, if known."""
+        """The improved map on the grid of a Volume, (z, y, x) float32, at its scale. resolution: Å, if known."""
         seen = without_background(volume.data, volume.voxels_zyx)
         data = to_grid(seen, volume.voxels_zyx, self.card["working_pixel_size"])
         try:

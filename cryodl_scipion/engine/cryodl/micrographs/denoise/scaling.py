@@ -130,7 +130,7 @@ BACKGROUND = 100.0  # working px (400 Å at 8 Å) over which background is smoot
 QUIET_PATCH = 42.0  # working px: "particle diameter" of measure_spectrum, which makes its smallest patches (64 px)
 # In crowded micrographs the quietest places still hold parts of particles: so much of the power that is measured there,
 # at the particles' frequencies (cycles per working px), is not taken for noise. Without this what is weak is lost: the
-# Wiener filter of simulated crowded micrographs correlates with the truth by 0.31, that of even and odd halves by 0.375.
+# Wiener filter of simulated crowded micrographs correlates with the truth by 0.31, even and odd halves' by 0.375.
 LEFTOVER, COARSE = 0.1, (0.12, 0.2)
 _SIGNAL_FREE = slice(8, 90)  # bins of a spectrum, up to Nyquist, most of which hold next to no signal
 BORDER = 8  # working px: half of what is lost at the edge, where no particle is whole

@@ -83,7 +83,7 @@ class EMAN2(HeatmapPicker):
         return CROP_SIDE
 
     def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Image (64, 64), target (2, 32, 32) and weight (2, 32, 32), one for each network; (4, ...) of sparse labels."""
+        """Image (64, 64), target (2, 32, 32) and weight (2, 32, 32), one a network; (4, ...) of sparse labels."""
         view, shape = sample_crop(item, CROP_SIDE, rng), (CROP_SIDE // self.stride,) * 2
         against = [torch.cat([view.negatives, view.contamination]), view.contamination]
         pairs = [self.target(view.positives, against[0], shape, self.stride, item.dense)]

@@ -83,7 +83,7 @@ class ScaleCandidates(typing.NamedTuple):
     heights: np.ndarray | None = None
 
     def weights(self, diameter: float, near: float = NEAR) -> np.ndarray:
-        """(n,) how much each candidate counts at a rung: the square of its score, 0 if that is low or its size another."""
+        """(n,) how much each candidate counts at a rung: its score squared, 0 if that is low or its size another."""
         return np.where((np.abs(np.log(self.extents / diameter)) < near) & (self.scores >= LIKELY), self.scores**2, 0.0)
 
     def relative_heights(self, diameter: float) -> np.ndarray:

@@ -102,7 +102,7 @@ class Expectation:
 
     @property
     def confident(self) -> float:
-        """Sum of p^2: the expected number of particles, each weighed by how sure it is; middling scores count little."""
+        """Sum of p^2: the expected number of particles, weighed by how sure they are; middling scores count little."""
         return self.particles - self.variance
 
     def metrics(self) -> dict[str, float]:

@@ -73,8 +73,9 @@ def load_coefficients(
     y, x = yx = torch.stack([disc.y, disc.x]).numpy().astype(float)
     wave, azimuth = KILO * np.pi * (y**2 + x**2) / (disc.box * particles.pixel_size) ** 2, np.arctan2(y, x)
     along = wave * np.stack([np.ones(len(y)), np.cos(2 * azimuth), np.sin(2 * azimuth)])
-    arrays = tuple(files.values())
-    return Coefficients(disc.box, yx, disc.ring.numpy(), arrays, np.ones(disc.rings), disc, along, length)
+    return Coefficients(
+        disc.box, yx, disc.ring.numpy(), tuple(files.values()), np.ones(disc.rings), disc, along, length
+    )
 
 
 def _noise(particles: ParticleSet, diameter_px: float, contrast: str) -> torch.Tensor:

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import FitHeterogeneityConfig
-from ...core.devices import choose_device
 from ...io.messages import doing
 from ...latent import masks
-from ...latent.components import COARSE, LARGEST, Setting, mean_of, refine_views
+from ...latent.components import COARSE, LARGEST, SMALLER, Setting, mean_of, refine_views
 from ...latent.motion import Motion
 from ...latent.record import Outcome, Start, fit_linear, linear_motion
 from ...likelihood.observed import WIDEST
@@ -89,7 +88,7 @@ def _started(
     setting = Setting(
         coefficients.load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
         coefficients.particle_views(particles),
-        split_halves(particles, inputs.seed),
+        split_halves(particles, inputs.seed, SMALLER),
         soft_sphere(inputs.box, masks.WIDEST * inputs.box).numpy(),
         inputs.box,
         say,
@@ -108,10 +107,8 @@ def _started(
                 f"Orientations are about {np.degrees(setting.uncertain) * 3**0.5:.0f}° off, or more: too much to be "
                 "corrected, and it can look like motion. Refine them first."
             )
-    if inputs.mask is not None:
-        setting.mask = setting.mask * inputs.mask
-    elif alike:
-        setting.mask = setting.mask * masks.molecule_mask(mean, particles.box * particles.pixel_size / inputs.box)
+    voxel = particles.box * particles.pixel_size / inputs.box
+    setting.confine(masks.molecule_mask(mean, voxel) if alike else 1.0, inputs.mask)
     return Start(
         setting, mean, curve, sigmas, inputs.radius, inputs.contrast, np.random.default_rng(inputs.seed), notes, alike
     )
@@ -141,11 +138,16 @@ def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Tes
 
 def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Outcome:
     """The Outcome of the method that was tested, with the result of each test in its record."""
-    if tested.model is None:
+    start, motion, model = tested.start, tested.motion, tested.model
+    if model is None:
         # discrete classes lie on no curve
-        outcome = fit_linear(tested.start, tested.motion, config.latent, config.classes is None)
+        outcome = fit_linear(start, motion, config.latent, config.classes is None)
     else:
-        outcome = _fit_gaussians(config, tested.start, tested.model, tested.motion, folder)
+        doing("the latent coordinates")
+        mean, curve = mean_of(start.setting, start.radius, start.sigmas)
+        fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
+        record["tolerance"] = TOLERANCE
+        outcome = Outcome(fit, motion, start.setting, start.contrast, start.notes, "gaussian", record)
     outcome.record["tests"] = {
         method: dict(p_value=test.p_value, variability=test.variability) for method, test in tested.tests.items()
     }
@@ -155,17 +157,6 @@ def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Out
 def _test_gaussians(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> tuple[GaussianModel, Motion]:
     """The Gaussians of the mean volume, and the Motion by their principal motions."""
     doing("placing the Gaussians")
-    model = gaussian_model(start.setting, start.mean, inputs, config, start.sigmas, choose_device())
+    model = gaussian_model(start, inputs, config)
     doing("the motion test")
     return model, start.say(motion_of_gaussians(model, TOLERANCE))
-
-
-def _fit_gaussians(
-    config: FitHeterogeneityConfig, start: Start, model: GaussianModel, motion: Motion, folder: Path
-) -> Outcome:
-    """The Outcome by Gaussians; its first coordinate is a nonlinear one if there is motion."""
-    doing("the latent coordinates")
-    mean, curve = mean_of(start.setting, start.radius, start.sigmas)
-    fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
-    record["tolerance"] = TOLERANCE
-    return Outcome(fit, motion, start.setting, start.contrast, start.notes, "gaussian", record)

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from ...contract import FitHeterogeneityConfig
+from ...core.devices import choose_device
 from ...core.frc import fsc
 from ...io.model import save_tensors
 from ...latent.components import COARSE, ComponentFit, Setting, orthonormal
 from ...latent.cube import resized_volume
 from ...latent.expectation import expect
 from ...latent.motion import Motion, find_motion, scaled_position
+from ...latent.record import Start
 from .decoder import Decoder
 from .gaussians import Gaussians, fit_gaussians
 from .inputs import Inputs
@@ -56,9 +58,8 @@ class Training:
         self.nodes = torch.linspace(-1, 1, NODES, device=images.device)[:, None]
         self.held = images.setting.image % HELD_OUT == 0
         own = ("centres", "strength", "raw_width")
-        named = list(decoder.named_parameters())
         groups = [
-            dict(params=[p for name, p in named if (name in own) == neutral], lr=rate)
+            dict(params=[p for name, p in decoder.named_parameters() if (name in own) == neutral], lr=rate)
             for neutral, rate in ((False, RATE), (True, NEUTRAL_RATE))
         ]
         self.optimiser = torch.optim.Adam(groups)
@@ -139,10 +140,9 @@ def _posterior(training: Training, weight: np.ndarray, without: np.ndarray) -> t
 
 def _write(path: Path, training: Training, state: dict, best: dict, weight: np.ndarray) -> None:
     tensors = {f"decoder.{k}": v for k, v in training.decoder.state_dict().items()}
-    tensors.update({f"best.{k}": v for k, v in best.items()})
+    tensors.update({f"best.{k}": v for k, v in best.items()}, weight=torch.as_tensor(weight))
     for index, values in training.optimiser.state_dict()["state"].items():
         tensors.update({f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
-    tensors["weight"] = torch.as_tensor(weight)
     save_tensors(path, tensors, dict(state=json.dumps(state), generator=json.dumps(training.rng.bit_generator.state)))
 
 
@@ -189,22 +189,15 @@ class GaussianModel:
     seed: int
 
 
-def gaussian_model(
-    setting: Setting,
-    mean: np.ndarray,
-    inputs: Inputs,
-    config: FitHeterogeneityConfig,
-    sigmas: np.ndarray,
-    device: torch.device,
-) -> GaussianModel:
+def gaussian_model(start: Start, inputs: Inputs, config: FitHeterogeneityConfig) -> GaussianModel:
     """The GaussianModel of a mean volume. Raises ValueError: the mask holds hardly any of the molecule."""
-    radius = min(COARSE, inputs.radius)
+    setting, radius = start.setting, min(COARSE, inputs.radius)
     box = 2 * int(np.ceil(radius)) + 4
     voxel = inputs.particles.box * inputs.particles.pixel_size / box
-    mask = np.clip(resized_volume(setting.mask.astype(np.float32), box), 0, 1)
-    small = dataclasses.replace(setting, box=box, mask=mask)
-    mean = resized_volume(mean, box)
-    images = Images(small, mean, radius, sigmas, device)
+    mask = np.clip(resized_volume(setting.changing.astype(np.float32), box), 0, 1)
+    small = dataclasses.replace(setting, box=box, mask=mask, focus=1.0)
+    mean = resized_volume(start.mean, box)
+    images = Images(small, mean, radius, start.sigmas, choose_device())
     gaussians = fit_gaussians(mean, GAUSSIANS, inputs.seed)
     place = (gaussians.centres.flip(1).round().long() + box // 2).clamp(0, box - 1)
     moving = gaussians.subset(torch.as_tensor(mask)[tuple(place.T)] > 0.5)

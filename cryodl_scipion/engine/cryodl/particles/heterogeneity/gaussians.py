@@ -99,8 +99,7 @@ def _optimised(found: Gaussians, target: torch.Tensor) -> Gaussians:
         optimiser.zero_grad()
         (current().render(len(target)) - target).square().sum().backward()
         optimiser.step()
-    best = current()
-    return Gaussians(best.centres.detach(), best.amplitudes.detach(), best.widths.detach())
+    return Gaussians(*(part.detach() for part in vars(current()).values()))
 
 
 def _split(found: Gaussians, generator: torch.Generator) -> Gaussians:

@@ -149,7 +149,7 @@ SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their
 AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
 OTHER_HAND = 0.1  # by which the mirror image must agree better
 DETAIL = 24  # waves per box: finest detail by default
-LARGEST = 48  # waves per box: the finest detail that is ever used
+LARGEST, LEAST = 48, 4  # waves per box: the finest detail that is ever used, and the coarsest that tells anything
 
 
 @dataclasses.dataclass
@@ -184,6 +184,8 @@ def load_inputs(
             f"(--latent) need at least {needed}. Give more particles or fewer dimensions."
         )
     width = particles.box * particles.pixel_size
+    words = f"Resolution (--resolution) is {config.resolution} Å; for images {width:.0f} Å wide give "
+    refuse_if([words + f"{width / LEAST:.0f} or less."] * ((config.resolution or 0) * LEAST > width))
     radius = min(DETAIL if config.resolution is None else width / config.resolution, particles.box / 2 - 2, LARGEST)
     box = 2 * int(np.ceil(radius)) + 4
     voxel, reference = width / box, str(config.reference)

@@ -142,17 +142,16 @@ def _sums(
     for part in batches(rows, len(disc)):
         phases = (views.shifts[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
-        known = np.sqrt(transfer) if particles.ctf_state == "multiplied" else transfer
+        # images that were multiplied by their CTF hold it already
+        factor = np.ones_like(transfer) if particles.ctf_state == "multiplied" else transfer
         data = disc.of_images(observed.prepare(particles.images(part), diameter_px, contrast)).numpy()
         if without is not None:
             data = data - transfer * without.slices(cube, part, np.stack([x, y]).astype(np.float32))
-        data = data * np.exp(1j * phases)
-        # images that were multiplied by their CTF hold it already
-        data = data if particles.ctf_state == "multiplied" else data * transfer
+        data = data * np.exp(1j * phases) * factor
         matrix = cube.interpolation(views.matrices[part], np.stack([x, y]).astype(np.float32))
         share = weights[part][:, None, :]
         match += matrix.T @ (data[..., None] * share).astype(np.complex64).reshape(-1, maps).view(np.float32)
-        weight += matrix.T @ ((known**2)[..., None] * share).astype(np.float32).reshape(-1, maps)
+        weight += matrix.T @ ((transfer * factor)[..., None] * share).astype(np.float32).reshape(-1, maps)
         if progress:
             progress(len(part))
     return hermitian(match, cube.side).reshape(len(match), maps, 2), symmetric(weight, cube.side)

@@ -75,12 +75,8 @@ def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityO
         run.methods(f"{counted(len(apart), 'particle')} that lay apart (Bovy et al. 2011) were left out.")
     if classes:
         run.summary(f"{counted(len(classes), 'discrete class', 'discrete classes')}, each with half-maps.")
-    _methods(
-        run,
-        made,
-        counted(len(found), "particle"),
-        "with the CTF and with errors of orientation, shift, contrast and defocus",
-    )
+    errors = "with the CTF and with errors of orientation, shift, contrast and defocus"
+    _methods(run, made, counted(len(found), "particle"), errors)
     return made
 
 
