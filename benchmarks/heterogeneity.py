@@ -56,7 +56,7 @@ def few(p_value):
                 "Spearman of `cryodlLatent1`": "spearman:.2f",
                 "true maps known": "ceiling:.2f",
                 "p": lambda r: few(r["p_value"]),
-                "CPU s": "cpu_seconds:g",
+                "CPU s": "cpu_seconds:.0f",
             }
         )
     },
