@@ -51,7 +51,7 @@ def benchmark(cases=None, tables=None, quick=None, pictures=None):
 
 
 class Run:
-    """One run of a benchmark. output: folder of what is kept between runs. tools: {name: path} of other programs."""
+    """One run of a benchmark. output: folder of what runs of a commit keep. tools: {name: path} of other programs."""
 
     def __init__(self, output, tools=None, quick=False):
         self.output, self.tools, self.quick = Path(output).resolve(), tools or {}, quick

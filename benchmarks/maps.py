@@ -84,7 +84,7 @@ OTHERS = {"EMD-4413_6I5A": 2.3, "EMD-1044_1OED": 4.0, "EMD-1883_1WCM": 20.0}
 def real_table(rows):
     part = [r for r in rows if r["map"] in REAL]
     lines = [[r["map"].replace("_", " "), f"{REAL[r['map']]:g} Å", *compared_cells([r])] for r in part]
-    return [["map", "resolution", *HEAD], *lines, ["mean", "", *compared_cells(part)]]
+    return [["map", "resolution", *HEAD], *lines, *([["mean", "", *compared_cells(part)]] if part else [])]
 
 
 def real_files(name):

@@ -103,11 +103,12 @@ def orientation_floors(run, complex, snr, count=300, reach=5.0):
     complex chance alone has its part: that of all particles of an SNR together is given, too."""
     if complex != "all":
         return oriented(run, complex, snr, count, reach)
-    folders = sorted(run.output.glob(f"*-{snr:g}"))
-    found = [np.load(folder / "answers.npz") for folder in folders]
-    part = [json.loads((folder / "row.json").read_text()) for folder in folders]
+    files = sorted(run.output.glob(f"*-{snr:g}/answers.npz"))
+    if len(files) < len(COMPLEXES):
+        raise ValueError(f"{run.output} has {len(files)} of {len(COMPLEXES)} complexes: measure them at this commit.")
+    part = [json.loads(file.with_name("row.json").read_text()) for file in files]
     means = {key: float(np.mean([row[key] for row in part])) for key in ("right", "correlation", "stated", "ms")}
-    probability, right = (np.concatenate([one[key] for one in found]) for key in ("probability", "right"))
+    probability, right = (np.concatenate([np.load(file)[key] for file in files]) for key in ("probability", "right"))
     return dict(means, complexes=len(part), count=len(right), ece=calibration_error(probability, right))
 
 

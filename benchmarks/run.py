@@ -95,7 +95,11 @@ def measure(name, options):
     path = options.output or (options.work / "quick" / f"{name}.json" if options.quick else FIGURES / f"{name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     record = dict(measured={}, rows=[]) if options.quick else read(path)
-    run = bench.Run(options.work / ("quick" if options.quick else "") / name, options.tool, options.quick)
+    run = bench.Run(
+        options.work / ("quick" if options.quick else commit()) / name,  # no older commit's models, picks or data
+        options.tool,
+        options.quick,
+    )
     run.output.mkdir(parents=True, exist_ok=True)
     chosen = [case for case in one.all_cases() if all(str(case.get(k)) == v for k, v in options.only.items())]
     settings = {**(one.quick if options.quick else {}), **options.set}

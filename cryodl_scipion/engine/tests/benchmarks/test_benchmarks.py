@@ -68,6 +68,20 @@ def test_settings_and_cases_are_chosen_and_a_quick_run_takes_the_first(counted):
     assert not start("--quick") and calls[1:] == [(1, 5)] and record()["rows"][0]["sum"] == 6.1235
 
 
+def test_what_an_older_commit_made_is_not_measured_as_of_a_later_one(tmp_path, monkeypatch):
+    made = lambda run: run.kept("picks", lambda path: path.write_text(commits[0])).read_text()
+    one = bench.Benchmark(lambda run, number: dict(made=made(run)), dict(number=[1, 2]), {}, {}, {})
+    monkeypatch.setattr(run, "load", lambda name: one)
+    monkeypatch.setattr(run, "commit", lambda: commits[0])
+    output, commits = tmp_path / "picks.json", ["older"]
+    words = ["picks", "--work", str(tmp_path), "--output", str(output)]
+    run.main([*words, "--only", "number=1"])
+    commits[0] = "later"
+    run.main(words)
+    found = json.loads(output.read_text())
+    assert list(found["measured"]) == [row["made"] for row in found["rows"]] == ["older", "later"]
+
+
 def test_every_table_is_that_of_its_rows_and_every_file_of_figures_has_its_benchmark():
     known, tables = run.names(), {}
     for path in sorted(run.FIGURES.glob("*.json")):
@@ -80,7 +94,9 @@ def test_every_table_is_that_of_its_rows_and_every_file_of_figures_has_its_bench
             assert path.stem in known
             assert record["command"].split(" --set ")[0] == f"PYTHON benchmarks/run.py {path.stem}"
             if path.stem not in SCIPION and "note" not in record:
-                assert run.tables_of(run.load(path.stem), record["rows"]) == record["tables"], path.name
+                one = run.load(path.stem)
+                assert run.tables_of(one, record["rows"]) == record["tables"], path.name
+                assert all(run.tables_of(one, [r]) for r in record["rows"] if one.tables and r.get("complex") != "all")
 
 
 def test_every_benchmark_that_a_page_names_is_there():
@@ -133,6 +149,15 @@ def test_picks_are_matched_with_the_particles_of_all_micrographs(tmp_path):
 
 
 # ----- particles
+def test_the_column_of_the_first_latent_coordinate_is_of_no_other_one(tmp_path, monkeypatch):
+    columns = dict(cryodlTrueLatent=range(5), cryodlLatent1=[1, 0, 2, 4, 3], cryodlLatent2=range(5))
+    said = dict(p_value=0.1, variability=0.1, verdict="no motion", latent=2)
+    monkeypatch.setattr(heterogeneity, "simulated", lambda *given, **more: tmp_path / "p.star")
+    monkeypatch.setattr(heterogeneity, "fitted", lambda *given, **more: (said, columns, 1.0))
+    found = heterogeneity.heterogeneity(bench.Run(tmp_path), "hinge 2CG9 SNR 0.02", "linear")
+    assert found["spearman"] == pytest.approx(0.8)  # 1 - 6 * 4 / (5 * 24)
+
+
 def blobs(*positions):
     """An image of balls at (y, x) from the middle."""
     axis = torch.arange(classes2d.BOX).float() - classes2d.BOX // 2
