@@ -85,7 +85,7 @@ def half_reconstructions(
     mask = soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
     whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
-    resolution = resolved(curve, diameter_px, particles.pixel_size, symmetry)
+    resolution = resolved(curve, diameter_px, particles.pixel_size, box, symmetry)
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution, mask.cpu())
 
 
@@ -102,12 +102,12 @@ def mask_diameter_px(particles: particle_sets.ParticleSet, diameter: float | Non
     return MASK * particles.box if diameter is None else diameter / particles.pixel_size
 
 
-def resolved(curve: torch.Tensor, diameter_px: float, pixel_size: float, symmetry: str = "C1") -> float | None:
+def resolved(curve: torch.Tensor, diameter: float, pixel_size: float, box: int, symmetry: str = "C1") -> float | None:
     """Å at which half-maps' FSC falls below 0.143; None unless they agree by more than chance in all shells up to any
     one: a shell of few Fourier coefficients often reaches 0.143, and of those that a symmetry makes equal one is
-    independent. curve: (box // 2 + 1,). diameter_px: px, of a sphere like the mask. pixel_size: Å/px."""
-    box, shells = 2 * (len(curve) - 1), torch.arange(len(curve))
-    independent = 2 * torch.pi * shells.square() * (torch.pi / 6) * (diameter_px / box) ** 3 / len(operations(symmetry))
+    independent. curve: (box // 2 + 1,). diameter: px, of a sphere like the mask. pixel_size: Å/px."""
+    shells = torch.arange(len(curve))
+    independent = 2 * torch.pi * shells.square() * (torch.pi / 6) * (diameter / box) ** 3 / len(operations(symmetry))
     agree = ((independent * curve).cumsum(0) > CHANCE * independent.cumsum(0).sqrt()).any()
     return resolution_at(curve, 0.143, pixel_size, box) if agree else None
 

@@ -228,7 +228,7 @@ def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) ->
             halves=setting.halves[rows],
         )
         write_halves(folder / name, averages, found.pixel_size)
-        resolution = resolved(fsc(averages[1] * mask, averages[2] * mask), diameter_px, found.pixel_size)
+        resolution = resolved(fsc(averages[1] * mask, averages[2] * mask), diameter_px, found.pixel_size, found.box)
         return dict(map=name, particles=float(weight.sum()), resolution=resolution)
 
     return write

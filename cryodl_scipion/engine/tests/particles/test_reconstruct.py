@@ -223,13 +223,18 @@ def test_noise_resolves_nothing_under_any_symmetry(symmetry):
             slices.add(noise, random_angles(20, rng), np.zeros((20, 2)), None, None)
             maps.append(solve(*slices.finished(symmetry), box) * soft_sphere(box, 0.9 * box))
         curves.append(fsc(*maps))
-    assert not any(resolved(curve, 0.9 * box, 4.0, symmetry) for curve in curves)
+    assert not any(resolved(curve, 0.9 * box, 4.0, box, symmetry) for curve in curves)
 
 
 def test_a_virus_in_a_small_box_is_resolved_though_each_shell_has_few_coefficients():
     # measured: 150 images of a hollow icosahedral shell, 60 px of 7 Å, SNR 0.02; its map agrees with the true one
     curve = torch.cat([torch.ones(1), torch.full((13,), 0.98), torch.linspace(0.92, 0.0, 7), torch.zeros(10)])
-    assert resolved(curve, 0.9 * 60, 7.0, "I1") == pytest.approx(22.0, abs=0.1)
+    assert resolved(curve, 0.9 * 60, 7.0, 60, "I1") == pytest.approx(22.0, abs=0.1)
+
+
+def test_shells_of_an_odd_box_have_its_own_frequencies():
+    curve = torch.cat([torch.ones(8), torch.zeros(9)])  # falls below 0.143 at 7.857 waves in 33 px of 5 Å
+    assert resolved(curve, 30.0, 5.0, 33) == pytest.approx(33 * 5 / 7.857, rel=1e-4)
 
 
 @pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="RELION is not installed")

@@ -105,7 +105,7 @@ def _write_maps(
                     map=name,
                     coordinates=[float(v) for v in points[number]],
                     particles=float(weight.sum() ** 2 / (weight**2).sum()),
-                    resolution=resolved(curve, diameter_px, particles.pixel_size),
+                    resolution=resolved(curve, diameter_px, particles.pixel_size, particles.box),
                     fsc=[round(float(v), 4) for v in curve],
                 )
             )

@@ -270,7 +270,7 @@ def focus_on_domain(
     write_particles_star(str(folder / PARTICLES), particles, changes)
     middle = bodies.middle(focused, rest)
     curves = crossed(consensus.damped().times(values), middle.times(values))
-    resolutions = [resolved(torch.from_numpy(curve), diameter_px, size) for curve in curves]
+    resolutions = [resolved(torch.from_numpy(curve), diameter_px, size, particles.box) for curve in curves]
     write_halves(folder / DOMAIN, dataclasses.astuple(middle), size)
     return dict(
         rotations_degrees=[float(v) for v in np.degrees(np.linalg.norm(motion.rotations, axis=1))],

@@ -96,7 +96,7 @@ def map_writer(inputs: Inputs, outcome: Outcome, folder: Path) -> MapWriter:
             )
             for number, (maps, curve) in enumerate(found):
                 write_halves(folder / names[number], maps, particles.pixel_size)
-                resolution = resolved(curve, diameter_px, particles.pixel_size)
+                resolution = resolved(curve, diameter_px, particles.pixel_size, particles.box)
                 record.append(dict(map=names[number], particles=float(weights[:, number].sum()), resolution=resolution))
         return record
 
