@@ -163,8 +163,9 @@ def test_annotations_are_learnt_from_too_and_their_tomograms_looked_at(project, 
         store.add("t0", PIXEL, (k, 32, 40), 64, "rod", "anna", drawing if k < 3 else None)
     store.save()
     source = ["--annotations", str(project / "annotations")]
-    with monkeypatch.context() as patch:  # killed, after its first weights
-        patch.setattr(recipe, "fit_task", lambda *given: (given[2] / recipe.CHECKPOINT).touch() or 1 / 0)
+    killed = lambda *given: (given[2] / recipe.CHECKPOINT).touch() or 1 / 0
+    with monkeypatch.context() as patch:  # after its first weights
+        patch.setattr(recipe, "fit_task", killed)
         assert train(project, source=source, steps=1) != 0
     os.utime(project / "tomo/t0.mrc", (1e9, 1e9))  # another one under its name
     assert "other parameters (files that the inputs name)" in refused(project, capsys, source=source, steps=1)
@@ -173,6 +174,13 @@ def test_annotations_are_learnt_from_too_and_their_tomograms_looked_at(project, 
     moved.mkdir()
     shutil.move(project / "tomo/t0.mrc", moved / "t0.mrc")
     source = ["--annotations", str(project / "annotations"), "--tomograms", str(moved / "t0.mrc")]
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe, "fit_task", killed)
+        assert train(project, source=source, steps=1) != 0
+    # each file once: a training that was stopped before annotations named any looked at these alone, and goes on
+    known = json.loads((project / "model.partial/unfinished.json").read_text())["parameters"]["files"]
+    assert [path for path, *_ in known] == [str(moved / "t0.mrc")]
+    shutil.rmtree(project / "model.partial")
     assert train(project, source=source, steps=1) == 0
     assert result(project).outputs["feature"] == "rod" and result(project).outputs["annotator"] == "anna"
 

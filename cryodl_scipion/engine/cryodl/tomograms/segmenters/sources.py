@@ -44,8 +44,7 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
     tiles = store.tiles(feature, annotator)
     size_of = {t.tomogram: config.pixel_size or t.pixel_size for t in reversed(tiles)}
     names, notes = list(dict.fromkeys(t.tomogram for t in tiles)), list[str]()
-    sizes = [size_of[name] for name in names]
-    working, every = working_sizes(sizes, config.working_pixel_size, notes)
+    working, every = working_sizes([size_of[name] for name in names], config.working_pixel_size, notes)
     factors, depth = dict(zip(names, every)), Depth.of(method)
     statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}
     examples = [
@@ -53,8 +52,9 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
         for tile in tiles
         for centre, size in _tile_parts(tile, int(round(TILE / factors[tile.tomogram])))
     ]
-    known, files = [e for e in examples if bool(e.labelled.any())], list({t.path: 0 for t in tiles if t.path})
-    return Gathered(known, feature, annotator, working, max(sizes), notes, [], files)
+    known = [e for e in examples if bool(e.labelled.any())]
+    files = list({t.path: 0 for t in tiles if t.path and t.tomogram not in moved})
+    return Gathered(known, feature, annotator, working, max(size_of.values()), notes, [], files)
 
 
 def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: TrainSegmenterConfig) -> str:
