@@ -17,7 +17,7 @@ from ..convert.form import ConfigT, addConfigParams, inFormWords, readConfig
 from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations, CryodlModel
 from . import checks, protocol_base
-from .inputs import INPUTS, WRITTEN, chosenInputs, ownObject, writtenAt
+from .inputs import DRAWN, INPUTS, WRITTEN, chosenInputs, ownObject, writtenAt
 from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section
 
 MadeT = TypeVar("MadeT", bound=contract.Outputs)
@@ -145,9 +145,8 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
 
     def _settings(self) -> Dict[str, Any]:
         """What decides the output: a run must not be continued with another of these."""
-        filled = {name for part in self.FORM for name in part.fills}
-        decisive = self._request(self._config()).decisive()
-        settings = {name: value for name, value in decisive.items() if name not in _FREE and name not in filled}
+        other = {*_FREE, *(name for part in self.FORM for name in part.fills)}
+        settings = {k: value for k, value in self._request(self._config()).decisive().items() if k not in other}
         for part in self.FORM:
             settings.update(part.identity(self))
         return settings
@@ -215,8 +214,9 @@ class OneRun(EngineProtocol[ConfigT, MadeT], protocol_base.OneRunBase):
     def _settings(self) -> Dict[str, Any]:
         given = [(name, ownObject(pointer)) for name, pointer in chosenInputs(self)]
         sets = [(name, one.getFileName(), one.getSize()) for name, one in given if isinstance(one, Set)]
-        written = [writtenAt(one) for _, one in given if isinstance(one, (Set, Volume, AtomStruct, CryodlAnnotations))]
-        return dict(super()._settings(), **{INPUTS: sets, WRITTEN: written})
+        written = [writtenAt(one) for _, one in given if isinstance(one, (Set, Volume, AtomStruct))]
+        drawn = {DRAWN: writtenAt(one) for _, one in given if isinstance(one, CryodlAnnotations)}
+        return dict(super()._settings(), **{INPUTS: sets, WRITTEN: written}, **drawn)
 
     def runStep(self, settings: Dict[str, Any]) -> None:
         files = self._writtenFiles()

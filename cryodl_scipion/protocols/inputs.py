@@ -39,7 +39,7 @@ _LONGEST_END = 60.0  # s that what was told to end may take: SLURM gives a job 3
 _MADE = "outputs.json"  # in the run's folder: names of the outputs that it made
 _THESE = "its outputs"  # of a run without this file
 _NEVER = ", though it has"  # finished or failed
-INPUTS, WRITTEN = "inputs", "inputs written"  # of the settings: what the run's files are made of; once less was noted
+INPUTS, WRITTEN, DRAWN = "inputs", "inputs written", "annotations written"  # of settings; once less was noted
 WITHOUT_OUTPUTS = (
     "*Finished without {names}*, lost when the run ended. Choose Continue: what is lost is made again from the files "
     "in the run's folder."
@@ -130,7 +130,7 @@ class KeepsOutputs(ProtocolMixin):
             for _, old in list(self.iterOutputAttributes()):
                 self.deleteOutput(old)
             os.remove(self.getStepsFile())
-        if any(before.get(key, now.get(key)) != now.get(key) for key in (INPUTS, WRITTEN)):
+        if any(before.get(key, now.get(key)) != now.get(key) for key in (INPUTS, WRITTEN, DRAWN)):
             emptyFolder(self._getExtraPath())
 
     def _settingsBefore(self) -> Any:

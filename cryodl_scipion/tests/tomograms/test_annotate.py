@@ -123,6 +123,19 @@ class TestCryodlAnnotate(AnnotateTest):
         with mrcfile.mmap(path, "r+") as tomogram:
             tomogram.data[:] = tomogram.data[::-1].copy()
         self.assertNotEqual(training._settings(), before)  # another tomogram under its name
+        # a run whose steps were noted before annotations were looked at: what its killed training has made stays
+        partial = training._getExtraPath("model.partial")
+        training.makePathsAndClean()
+        os.mkdir(partial)
+        less = {name: value for name, value in before.items() if "annotations written" not in name}
+        Path(training.getStepsFile()).touch()
+        training._settingsBefore = lambda: dict(less, **{"inputs written": []})
+        training._forgetOtherOutputs()
+        self.assertTrue(os.path.isdir(partial))
+        training._settingsBefore = lambda: before
+        Path(training.getStepsFile()).touch()
+        training._forgetOtherOutputs()
+        self.assertFalse(os.path.isdir(partial))
 
 
 class TestCryodlImportAnnotations(AnnotateTest):
