@@ -78,6 +78,21 @@ def test_a_phase_plates_shift_is_found():
     assert fit.phase_shift == 0 and fit.defocus_u == pytest.approx(9000, abs=250)  # a shift is not needed
 
 
+def test_rings_of_ice_beyond_the_fitted_range_refuse_no_fit():
+    """A powder ring at 3.67 Å, four times the noise there."""
+    image, random = micrograph(1024, defocus_u=8200, defocus_v=7800, angle=30, pixel_size=1.0), np.random.default_rng(9)
+    squared = np.fft.fftfreq(1024)[:, None] ** 2 + np.fft.rfftfreq(1024) ** 2
+    ring = 2 * np.exp(-(((np.sqrt(squared) - 1 / 3.67) / 0.012) ** 2))
+    image += np.fft.irfft2(np.fft.rfft2(random.standard_normal(image.shape)) * ring, s=image.shape).astype(np.float32)
+    fit = checked(fit_ctf(image, 1.0, KRIOS, SearchRange()))
+    assert fit.defocus_u + fit.defocus_v == pytest.approx(16000, abs=300)
+
+
+def test_no_astigmatism_is_fitted_where_none_is_asked_for():
+    fit = fit_ctf(micrograph(defocus_u=15500, defocus_v=14700, angle=30), PIXEL, KRIOS, SearchRange(astigmatism=0))
+    assert fit.defocus_u == fit.defocus_v == pytest.approx(15100, abs=100)
+
+
 def test_coarse_pixels_need_more_defocus():
     assert lowest_defocus(KRIOS, 5.36, 5.0) == pytest.approx(2 / (0.019687 * (0.95 / 10.72) ** 2), rel=1e-3)
     assert lowest_defocus(KRIOS, 1.0, 5.0) == pytest.approx(2540, abs=10)
@@ -157,6 +172,12 @@ def test_a_defocus_of_too_few_rings_is_named_only_where_one_was_found(folder, hi
     assert run(folder, "--highest-resolution", highest) == 0
     warnings = [w for w in Result.read(folder / "result.json").warnings if "Thon rings" in w]
     assert len(warnings) == bool(named) and (not named or named in warnings[0])
+
+
+def test_an_astigmatism_at_its_limit_is_named(folder):
+    assert run(folder, "--maximum-astigmatism", "300") == 0
+    warning = Result.read(folder / "result.json").warnings[-1]
+    assert "The astigmatism of 2 micrographs (m1, m2) reaches the maximum (--maximum-astigmatism 300 Å)" in warning
 
 
 def test_what_was_fitted_is_not_fitted_again_unless_the_file_has_changed(folder, capsys):

@@ -62,8 +62,7 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     records.update(mine)
     for name in mine:
         add_picks(name, picks or {}, folder, records)
-    unpicked = [n for n in mine if picks is not None and n not in picks]
-    if unpicked:
+    if unpicked := [n for n in mine if picks is not None and n not in picks]:
         run.warn(
             f"{config.coordinates} has no list of picks of {counted(len(unpicked), 'micrograph')}, so the number of "
             f"particles there is unknown: {some_names(unpicked)}."

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted, span
 from ...io.micrographs import named_micrographs, read_micrograph, write_micrograph
+from ...io.pick_sets import micrograph_tables
 from ...io.stamps import ItemRecords, Record, stamp_of
 from ...io.star import write_tables
 from ...running.runner import PROGRAM, Run, command
@@ -37,8 +38,13 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
         print(f"A defocus below {minimum:.0f} Å shows too few Thon rings at {config.pixel_size:g} Å/px to be found.")
     files = ItemRecords(folder, KIND, {key: getattr(config, key) for key in SETTINGS}, "{}.mrc")
 
-    fit_one = functools.partial(_fit_one, run, config, microscope, files)
+    limits = SearchRange(
+        config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
+    )
+    fit_one = functools.partial(_fit_one, run, config, (microscope, limits), files)
     done = run.each(named, "micrograph", "fitted", fit_one, files.unchanged(named), files.forget)
+    rows = list(done.values())
+    tables = micrograph_tables([r["path"] for r in rows], config.pixel_size, *vars(microscope).values())
     columns = dict(
         rlnDefocusU="defocus_u",
         rlnDefocusV="defocus_v",
@@ -47,36 +53,29 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
         rlnCtfMaxResolution="resolution",
         **(dict(rlnPhaseShift="phase_shift") if config.find_phase_shift else {}),
     )
-    optics = dict(
-        rlnOpticsGroupName=["opticsGroup1"],
-        rlnOpticsGroup=[1],
-        rlnMicrographOriginalPixelSize=[config.pixel_size],
-        rlnVoltage=[config.voltage],
-        rlnSphericalAberration=[config.spherical_aberration],
-        rlnAmplitudeContrast=[config.amplitude_contrast],
-        rlnMicrographPixelSize=[config.pixel_size],
-    )
-    rows = list(done.values())
-    micrographs = dict(
-        rlnMicrographName=[r["path"] for r in rows],
-        rlnOpticsGroup=[1] * len(rows),
+    tables["micrographs"].update(
         rlnCtfImage=[f"{folder / r['name']}.mrc:mrc" for r in rows],
         rlnCtfAstigmatism=[r["defocus_u"] - r["defocus_v"] for r in rows],
         **{column: [float(r[key]) for r in rows] for column, key in columns.items()},
     )
-    write_tables(star, dict(optics=optics, micrographs=micrographs))
+    write_tables(star, tables)
     means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in rows]
-    if min(means) < minimum:
-        low = [r["name"] for r, mean in zip(rows, means) if mean < minimum]
+    if low := [r["name"] for r, mean in zip(rows, means) if mean < minimum]:
         run.warn(
             f"The defocus of {counted(len(low), 'micrograph')} ({', '.join(low[:3])}) lies below {minimum:.0f} Å: "
             f"there are too few Thon rings up to the highest fitted resolution (pixel size {config.pixel_size:g} Å/px, "
             f"highest resolution {config.highest_resolution:g} Å), so it may be wrong. Use micrographs with a smaller "
             "pixel size."
         )
+    if elliptic := [r["name"] for r in rows if 0 < 0.99 * limits.astigmatism <= r["defocus_u"] - r["defocus_v"]]:
+        run.warn(
+            f"The astigmatism of {counted(len(elliptic), 'micrograph')} ({', '.join(elliptic[:3])}) reaches the "
+            f"maximum (--maximum-astigmatism {limits.astigmatism:g} Å), so it may be larger, and the defocus wrong. "
+            "Repeat with a larger maximum and another --output."
+        )
     run.summary(
         f"{counted(len(done), 'micrograph')}, mean defocus {span(means, '.0f')} Å, rings fitted to "
-        f"{statistics.median(r['resolution'] for r in done.values()):.1f} Å (median): {star}"
+        f"{statistics.median(r['resolution'] for r in rows):.1f} Å (median): {star}"
     )
     run.methods(
         f"Contrast transfer functions were estimated from Thon rings between {config.lowest_resolution:g} and "
@@ -91,15 +90,12 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
 
 
 def _fit_one(
-    run: Run, config: EstimateCtfConfig, microscope: Microscope, files: ItemRecords, name: str, path: str
+    run: Run, config: EstimateCtfConfig, given: tuple[Microscope, SearchRange], files: ItemRecords, name: str, path: str
 ) -> Record:
     run.take_device()
-    limits = SearchRange(
-        config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
-    )
     made_of, resolutions = stamp_of(path), (config.lowest_resolution, config.highest_resolution)
-    fit = checked(fit_ctf(read_micrograph(path), config.pixel_size, microscope, limits, *resolutions))
-    picture, label = spectrum_picture(fit, microscope, config.pixel_size), "power spectrum right, fitted CTF left"
+    fit = checked(fit_ctf(read_micrograph(path), config.pixel_size, *given, *resolutions))
+    picture, label = spectrum_picture(fit, given[0], config.pixel_size), "power spectrum right, fitted CTF left"
     write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, f"cryodl: {label}")
     profile = {key: [round(float(v), 5) for v in getattr(fit.profile, key)] for key in ("frequency", "data", "model")}
     values = {key: getattr(fit, key) for key in FIT_VALUES}

@@ -11,6 +11,7 @@ from .model import Microscope, Rings, SpectrumCells, defocus_at, spectrum_cells,
 from .search import FoundRings, SearchRange, find_rings
 
 FINEST = 3.0  # Å: beyond this rings are not looked for
+ICE = 5.0  # Å: well below the rings that ice has of its own, which agree with no fit
 NYQUIST = 0.95  # part of the highest frequency that is used
 # Below them the defocus is wrong in many micrographs (docs/bench_picking.md has the table).
 MIN_STRENGTH = 10.0
@@ -39,8 +40,8 @@ class CtfFit:
     """A fitted CTF. defocus_u, defocus_v: largest and smallest defocus, Å; underfocus is positive. defocus_angle:
     direction of defocus_u, degrees from the x axis (columns) towards the y axis (rows), from 0 to 180. phase_shift:
     degrees. resolution: Å: to where the rings agree with the fit. correlation: of the spectrum, averaged over equal
-    phases, with the fit. strength: how far the rings stand out, in standard deviations of the noise. second_best: the
-    same of the best rings at another defocus. power: (side, side // 2 + 1) mean power spectrum."""
+    phases, with the fit, up to there. strength: how far the rings stand out, in standard deviations of the noise.
+    second_best: the same of the best rings at another defocus. power: (side, side // 2 + 1) mean power spectrum."""
 
     defocus_u: float
     defocus_v: float
@@ -66,15 +67,17 @@ def fit_ctf(
     highest_resolution: Å: the rings between them are fitted. The second is not finer than the pixels allow. Raises
     ValueError for an image without a spectrum, or without rings that stand out of the noise."""
     power, tiles = mean_spectrum(image, pixel_size)
-    highest = min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size)
+    highest, finest, ice = (min(1 / end, NYQUIST * 0.5 / pixel_size) for end in (highest_resolution, FINEST, ICE))
     rings = Rings(spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, highest), microscope)
     plain = find_rings(rings, dataclasses.replace(limits, phase_shift=False))
     found = find_rings(rings, limits) if limits.phase_shift else plain
     if 0.5 * (found.strength**2 - plain.strength**2) < MIN_LEAD:  # a shift must be needed to explain the rings
         found = plain
-    wide = spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, min(1 / FINEST, NYQUIST * 0.5 / pixel_size))
-    profile = phase_averaged(wide, microscope, found)
-    resolution, correlation = fit_resolution(profile)
+    profile, free = (
+        phase_averaged(spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, end), microscope, found)
+        for end in (finest, max(highest, ice))
+    )
+    resolution = fit_resolution(profile)
     half = float(np.hypot(*found.astigmatism))
     return CtfFit(
         found.defocus + half,
@@ -82,7 +85,7 @@ def fit_ctf(
         float(np.degrees(0.5 * np.arctan2(found.astigmatism[1], found.astigmatism[0])) % 180),
         float(np.degrees(found.phase_shift)),
         resolution,
-        correlation,
+        _correlation(free, free.frequency <= 1 / resolution),
         found.strength,
         found.second_best,
         power,
@@ -149,9 +152,8 @@ def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRin
     )
 
 
-def fit_resolution(profile: Profile) -> tuple[float, float]:
-    """To where rings agree with the fit, and their correlation up to there. Returns Å, the lowest frequency's if they
-    agree nowhere, and a correlation from -1 to 1."""
+def fit_resolution(profile: Profile) -> float:
+    """Å to where rings agree with the fit; the lowest frequency's if they agree nowhere."""
     numbers = np.arange(profile.ring.min(), profile.ring.max() + 1)
     scores = np.array(
         [_strength(profile, (profile.ring >= n - _RINGS // 2) & (profile.ring <= n + _RINGS // 2)) for n in numbers]
@@ -160,10 +162,8 @@ def fit_resolution(profile: Profile) -> tuple[float, float]:
     last = best
     while last + 1 < len(numbers) and scores[last + 1] >= _MINIMUM:
         last += 1
-    inside = profile.ring <= numbers[last]
-    if not scores[best] >= _MINIMUM:
-        return float(1 / profile.frequency[0]), 0.0
-    return float(1 / profile.frequency[inside][-1]), _correlation(profile, inside)
+    inside = profile.ring <= numbers[last] if scores[best] >= _MINIMUM else slice(1)
+    return float(1 / profile.frequency[inside][-1])
 
 
 def _strength(profile: Profile, where: np.ndarray) -> float:

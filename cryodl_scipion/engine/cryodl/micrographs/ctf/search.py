@@ -123,9 +123,10 @@ def _unlikely(astigmatism: np.ndarray, strength: float) -> float:
 
 def _refined(rings: Rings, found: FoundRings, limits: SearchRange) -> FoundRings:
     scale = 20.0 / (2 * rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)) / 10
+    bend = scale if limits.astigmatism else 0.0
 
     def cost(values: np.ndarray) -> float:
-        astigmatism = values[1:3] * scale
+        astigmatism = values[1:3] * bend
         shift = values[3] if limits.phase_shift else found.phase_shift
         strength = rings.strength(values[0] * scale, astigmatism, shift, found.decay)
         beyond = max(0.0, 2 * np.hypot(*astigmatism) / limits.astigmatism - 1) if limits.astigmatism else 0.0
@@ -137,6 +138,6 @@ def _refined(rings: Rings, found: FoundRings, limits: SearchRange) -> FoundRings
         cost, start, method="Nelder-Mead", options=dict(initial_simplex=simplex, xatol=1e-2, fatol=1e-4, maxiter=400)
     ).x
     shift = float(values[3] % np.pi) if limits.phase_shift else 0.0
-    astigmatism = values[1:3] * scale
+    astigmatism = values[1:3] * bend
     strength = rings.strength(values[0] * scale, astigmatism, shift, found.decay)
     return FoundRings(float(values[0] * scale), astigmatism, shift, found.decay, strength)
