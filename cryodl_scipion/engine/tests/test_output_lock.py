@@ -118,14 +118,20 @@ def test_while_one_run_trains_a_model_for_the_folder_no_other_trains_but_others_
             pass
 
 
-def test_a_folder_of_annotations_is_one_windows_alone(tmp_path):
-    from cryodl.contract import AnnotateConfig
+@pytest.mark.parametrize("command", ("annotate", "pick-by-hand"))
+def test_what_is_drawn_or_picked_is_one_windows_alone(tmp_path, monkeypatch, command):
+    from cryodl.contract import AnnotateConfig, PickByHandConfig
 
-    config = AnnotateConfig(
-        tomograms=("a.mrc",), annotations=str(tmp_path / "drawn"), feature="membrane", annotator="anna"
-    )
-    with output_lock(COMMANDS["annotate"], config):
-        assert lock_path(tmp_path / "drawn").exists()
+    drawn = str(tmp_path / "drawn")
+    config = {
+        "annotate": AnnotateConfig(("a.mrc",), drawn, "membrane", "anna"),
+        "pick-by-hand": PickByHandConfig(("a.mrc",), 1.0, 90.0, drawn),
+    }[command]
+    with output_lock(COMMANDS[command], config):
+        monkeypatch.delenv("CRYODL_HELD_LOCK", raising=False)  # as in another process
+        with pytest.raises(ValueError, match=f"cryodl {command} .* is working on .*drawn"):
+            with output_lock(COMMANDS[command], config, 0.0):
+                pass
 
 
 def test_a_place_where_nothing_can_be_written_is_told_before_the_work():

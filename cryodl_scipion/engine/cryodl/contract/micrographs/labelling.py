@@ -152,6 +152,7 @@ COMMANDS = (
         "--coordinates labels/\n"
         "To correct picks: --start-from picks/",
         kept="every change is in the folder of coordinates.",
+        locks="coordinates",
     ),
     Command(
         "labels-from-classes",
