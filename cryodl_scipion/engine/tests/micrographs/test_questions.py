@@ -199,6 +199,17 @@ def test_keys_and_clicks_answer_and_are_kept(session, tmp_path):
         assert not holds(unclear, asked[3].y, asked[3].x), "what nobody can tell teaches nothing"
 
 
+def test_a_double_click_answers_one_question_and_a_right_click_none(session):
+    window, canvas = open_window(session())
+    canvas.draw()
+    place = window.session.place
+    x, y = window.axes.transData.transform((place.x, place.y))
+    for button, double in ((3, False), (1, False), (1, True)):
+        event = MouseEvent("button_press_event", canvas, x, y, button, dblclick=double)
+        canvas.callbacks.process("button_press_event", event)
+    assert window.session.at == window.session.answered == 1
+
+
 def test_a_closed_window_goes_on_where_it_was_and_answers_can_be_changed(session, tmp_path):
     _, canvas = open_window(session())
     for key in "yn":

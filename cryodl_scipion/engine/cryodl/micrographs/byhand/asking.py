@@ -153,8 +153,9 @@ class AskWindow(KeyWindow):
         self.refresh()
 
     def press(self, event: typing.Any) -> None:
-        """A click into the picture says where the particle is."""
-        if event.inaxes is self.axes and self.session.inside(event.ydata, event.xdata):
+        """A click into the picture says where the particle is; the second of a double click would answer unseen."""
+        click = event.button == 1 and not event.dblclick and event.inaxes is self.axes
+        if click and self.session.inside(event.ydata, event.xdata):
             self.do(lambda: self.session.answer(YES, (event.ydata, event.xdata)))
 
     def refresh(self) -> None:

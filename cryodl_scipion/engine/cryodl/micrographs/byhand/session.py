@@ -120,8 +120,11 @@ class HandSession(Shown):
 
     # ----- where one looks
     def choose(self, number: int) -> None:
-        """Show another micrograph. One that cannot be read is said, and has no picks to change."""
+        """Show another micrograph. One that cannot be read is said, and has no picks to change; one whose changes can
+        still not be saved is not left."""
         self._held = None
+        if self.failed and not self.save(painted=True):
+            return
         self.message = ""
         try:
             self.load(number % len(self.micrographs))
@@ -136,10 +139,8 @@ class HandSession(Shown):
     def near(self, y: float, x: float) -> int | None:
         """Number of the pick that a click at a position means, None if there is none."""
         far = [(p.y - y) ** 2 + (p.x - x) ** 2 for p in self.picks]
-        if not far:
-            return None
-        best = int(np.argmin(far))
-        return best if far[best] <= (REACH * self.radius) ** 2 else None
+        best = int(np.argmin(far)) if far else None
+        return best if best is not None and far[best] <= (REACH * self.radius) ** 2 else None
 
     def press(self, y: float, x: float, erase: bool = False) -> None:
         """Begin an action at a position: take a pick that is there, put a new one, or paint. erase: take away what is
@@ -157,14 +158,14 @@ class HandSession(Shown):
             if self._held is None:
                 self._held = len(self.picks)
                 self.picks.append(Pick(y, x))
-            else:
-                self.picks[self._held] = dataclasses.replace(self.picks[self._held], certain=True)
+            pick = self.picks[self._held] = dataclasses.replace(self.picks[self._held], certain=True)
+            self._grip = pick.y - y, pick.x - x
 
     def drag(self, y: float, x: float) -> None:
         """Go on with what `press` began, at another position."""
         if self._held in ("paint", "erase"):
             self._paint(y, x)
-        elif self._held is not None and self.inside(y, x):
+        elif self._held is not None and self.inside(y := y + self._grip[0], x := x + self._grip[1]):
             self.picks[self._held] = Pick(y, x, self.picks[self._held].score)
 
     def release(self) -> None:
@@ -198,9 +199,11 @@ class HandSession(Shown):
         if not self._undo:
             self.message = "There is nothing to undo."
             return
-        number, picks, removed, ignored = self._undo.pop()
-        if number != self.number:
-            self.choose(number)
+        if self._undo[-1][0] != self.number:
+            self.choose(self._undo[-1][0])
+        if self._undo[-1][0] != self.number:  # what is shown cannot be saved
+            return
+        _, picks, removed, ignored = self._undo.pop()
         self.picks, self.removed, self.message = picks, removed, "Undone."
         if ignored is not None:
             self.ignored = ignored
@@ -214,8 +217,9 @@ class HandSession(Shown):
         """Larger or smaller brush of the area to ignore, by a quarter for each step."""
         self.brush = float(np.clip(self.brush * 1.25**step, self.binning, max(self.shape)))
 
-    def save(self, painted: bool = False) -> None:
-        """Write the micrograph's files; what hinders it becomes the message. painted: the area to ignore, too."""
+    def save(self, painted: bool = False) -> bool:
+        """Write the micrograph's files; what hinders it becomes the message. painted: the area to ignore, too. Returns
+        whether they are written."""
         try:
             self.store.write(self.name, self.picks, self.removed)
             if painted:
@@ -224,11 +228,11 @@ class HandSession(Shown):
             self.touched.add(self.name)
         except OSError as error:
             self.message, self.failed = f"NOT SAVED: {error}", True
+        return not self.failed
 
     # ----- parts
     def _remove(self, y: float, x: float) -> None:
-        number = self.near(y, x)
-        if number is None:
+        if (number := self.near(y, x)) is None:
             self._undo.pop()
             self.message = "There is no pick to remove at this position."
             return

@@ -202,10 +202,6 @@ class MicrographView(MovingPicture):
         """The area to ignore and the picks, unless they are hidden."""
         return () if self.hidden else (self._tint, *self._picks)
 
-    def drawn(self) -> list[tuple[float, float]]:
-        """(x, y) of the circles that are shown."""
-        return [tuple(o) for c in self._picks if isinstance(c, EllipseCollection) for o in np.asarray(c.get_offsets())]
-
     def _circles(self, xy: typing.Sequence[tuple[float, float]], size: float, colour: str) -> typing.Any:
         across = np.full(len(xy), size)
         circles = EllipseCollection(

@@ -28,19 +28,18 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     if questions:
         session = asking.AskSession(named, store, *sizes, questions)
         asking.show_questions(session, title)
-        touched, estimate = session.touched, session.questions.estimate()
+        estimate = session.questions.estimate()
         run.summary(f"{session.answered} of {counted(len(questions.places), 'question')} are answered.")
     else:
         session = HandSession(named, store, *sizes)
         window.show_pick_window(session, title)
-        touched = session.touched
     if session.failed:
         raise OSError(session.message)
     picked = {name: store.read(name) for name, _ in named if (store.folder / f"{name}.star").exists()}
     counts = {name: len(picks) for name, (picks, _) in picked.items()}
     removed = {name: len(gone) for name, (_, gone) in picked.items()}
     run.summary(
-        f"{counted(sum(counts.values()), 'pick')} in {counted(len(picked), 'micrograph')} ({len(touched)} "
+        f"{counted(sum(counts.values()), 'pick')} in {counted(len(picked), 'micrograph')} ({len(session.touched)} "
         f"changed in this session), {sum(removed.values())} removed: {config.coordinates}"
     )
     if estimate:
@@ -53,7 +52,7 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
         folder=str(config.coordinates),
         counts=counts,
         removed=removed,
-        changed=sorted(touched),
+        changed=sorted(session.touched),
         pixel_size=config.pixel_size,
         precision=list(estimate.precision) if estimate else None,
     )
