@@ -210,10 +210,34 @@ def test_a_feature_that_is_typed_is_drawn_from_then_on_and_a_wrong_name_is_said(
     assert hand.window.session.feature == "membrane" and hand.window.box.text == "membrane"
 
 
-def test_keys_are_letters_while_a_name_is_typed(hand):
+def typed(hand, name):
     hand.click(hand.window.box.ax, 0.5, 0.5)
-    hand.press("w")
+    hand.press("end", *["backspace"] * len(hand.window.box.text), *name)
+
+
+def test_keys_are_letters_while_a_name_is_typed_and_keys_again_after_it(hand):
+    typed(hand, "wall")
     assert not hand.window.session.marking
+    hand.press("enter", "w")
+    assert hand.window.session.feature == hand.window.box.text == "wall" and hand.window.session.marking
+
+
+def test_a_click_after_a_typed_name_takes_the_name_and_marks_nothing_of_the_feature_before(hand):
+    session = hand.window.session
+    hand.click(hand.slice, 40, 30)
+    hand.drag(hand.tile, (36, 30), (44, 30))
+    drawn = session.store.drawing(session.store.entries[0])
+    typed(hand, "actin")
+    hand.mouse("scroll_event", hand.slice, 40, 30, step=1)
+    hand.mouse("scroll_event", hand.slice, 40, 30, step=-1)
+    hand.drag(hand.tile, (38, 33), (42, 33))
+    assert session.feature == "actin" and not session.busy
+    hand.press("w")
+    typed(hand, "wall")
+    for _ in range(2):
+        hand.click(hand.slice, 20, 20)
+    assert [(t.feature, t.kind) for t in kept(hand).entries] == [("membrane", "positive"), ("wall", "negative")]
+    assert (kept(hand).drawing(kept(hand).entries[0]) == drawn).all()
 
 
 def test_zooming_stays_in_the_slice_and_keeps_the_place_under_the_pointer(hand):

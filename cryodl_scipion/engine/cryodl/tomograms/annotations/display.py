@@ -16,12 +16,10 @@ _WAYS_OUT = (
 )
 
 
-def show_annotation_window(session: Session, title: str) -> typing.Any:
+def show_annotation_window(session: Session, title: str) -> None:
     """Open the window for a Session, and return when it is closed. Raises ValueError if there is no screen for it."""
-    figure = open_figure(title, SIZE, "annotation window", _WAYS_OUT)
-    window = AnnotationWindow(figure, session)
-    show_until_closed(figure)
-    return window
+    window = AnnotationWindow(open_figure(title, SIZE, "annotation window", _WAYS_OUT), session)
+    show_until_closed(window.figure)
 
 
 SIZE = 14.4, 8.8  # inches
@@ -118,8 +116,10 @@ class AnnotationWindow(KeyWindow):
         self.refresh()
 
     def press(self, event: typing.Any) -> None:
-        """Choose a tile, begin a stroke, or move the picture."""
+        """Choose a tile, begin a stroke, or move the picture; a click that ends the typing of a name does no more."""
         s = self.session
+        if self.box.capturekeystrokes and event.inaxes is not self.box.ax:
+            return self.box.stop_typing()
         if event.inaxes is self.slice_view.axes and event.button == 1:
             self.do(lambda: s.click(event.ydata, event.xdata))
         elif event.inaxes is self.slice_view.axes and event.button == 2:
@@ -163,6 +163,8 @@ class AnnotationWindow(KeyWindow):
             self.do(lambda: self.session.choose_slice(self.session.z + (1 if event.step > 0 else -1)))
 
     def key(self, event: typing.Any) -> None:
+        if event.key == "enter":  # else the keys after it would go on with the name
+            self.box.stop_typing()
         if not self.box.capturekeystrokes:
             super().key(event)
 
@@ -196,7 +198,10 @@ class AnnotationWindow(KeyWindow):
         s = self.session
         self.slider.valmax = s.shape[0]
         self.slider.ax.set_xlim(1, max(s.shape[0], 2))
-        widgets: tuple[tuple[typing.Any, int | str], ...] = ((self.slider, s.z + 1), (self.box, s.feature))
+        widgets: tuple[tuple[typing.Any, int | str], ...] = (
+            (self.slider, s.z + 1),
+            (self.box, self.box.text if self.box.capturekeystrokes else s.feature),
+        )
         for widget, value in widgets:
             if (widget.val if widget is self.slider else widget.text) != value:
                 widget.eventson = False
@@ -288,10 +293,8 @@ class TileList:
             text.set_text(("" if line[1] is None else "> " if line[2] else "  ") + line[0])
             text.set_weight("bold" if line[1] is None or line[2] else "normal")
 
-    def click(self, y: float) -> bool:
-        """Do what the line at this height of the axes stands for. Returns whether there was one."""
-        row = int(y)
-        action = self._shown[row][1] if 0 <= row < len(self._shown) else None
+    def click(self, y: float) -> None:
+        """Do what the line at this height of the axes stands for."""
+        action = dict(enumerate(action for _, action, _ in self._shown)).get(int(y))
         if action is not None:
             action()
-        return action is not None
