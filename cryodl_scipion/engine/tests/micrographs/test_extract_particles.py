@@ -76,6 +76,15 @@ def test_without_a_diameter_the_one_that_the_picks_were_made_with_is_taken(data,
     assert "must be wider than the particle" in capsys.readouterr().err
 
 
+def test_segments_of_filaments_are_said_to_lose_what_helical_processing_needs(data):
+    assert extract() == 0 and not any("filaments" in one for one in Result.read("result.json").warnings)
+    tables = read_tables("picks/m2.star")
+    write_tables("picks/m2.star", {"": {**next(iter(tables.values())), "rlnHelicalTubeID": [1, 1, 2, 2]}})
+    assert extract() == 0
+    (warning,) = (one for one in Result.read("result.json").warnings if "filaments" in one)
+    assert "particles.star does not hold the tube numbers and angles" in warning and "export-relion" in warning
+
+
 @pytest.mark.parametrize(
     "record, stated, said",
     [

@@ -218,8 +218,7 @@ class HandSession(Shown):
         self.brush = float(np.clip(self.brush * 1.25**step, self.binning, max(self.shape)))
 
     def save(self, painted: bool = False) -> bool:
-        """Write the micrograph's files; what hinders it becomes the message. painted: the area to ignore, too. Returns
-        whether they are written."""
+        """Write the files, and tell whether; what hinders it becomes the message. painted: the area to ignore, too."""
         try:
             self.store.write(self.name, self.picks, self.removed)
             if painted:

@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted, refuse_if
-from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, stamps
+from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, pick_sets, stamps
 from ...running.runner import PROGRAM, Run, command
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
 from ..pickers.pick_record import diameter_of_picks, notes_of_picks
@@ -19,21 +19,18 @@ from ..pickers.pick_record import diameter_of_picks, notes_of_picks
 def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractParticlesOutputs:
     """Cut what is not cut yet, then write the table of all. Raises ValueError for an output that holds particles cut
     with other parameters, and for micrographs that lack what they need, which are skipped."""
-    diameter = config.particle_diameter
-    if diameter is None:
-        diameter = diameter_of_picks(config.coordinates)
-        config = dataclasses.replace(config, particle_diameter=diameter)
+    if config.particle_diameter is None:
+        config = dataclasses.replace(config, particle_diameter=diameter_of_picks(config.coordinates))
         refuse_if(config.check_together())
     run.warn(*notes_of_picks(config.coordinates, config.contrast, config.pixel_size))
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
-    lists = particle_positions.read_centred(config.coordinates, config.pixel_size, diameter)
-    picks = coordinates.align_keys(lists, [name for name, _ in named])
-    constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
-    ctfs = (
-        None
-        if config.ctf is None
-        else micrograph_ctfs.read_micrograph_ctfs(config.ctf, dict(zip(particles.MICROSCOPE, constants)))
+    picks = coordinates.align_keys(
+        particle_positions.read_centred(config.coordinates, config.pixel_size, config.particle_diameter or 0.0),
+        [name for name, _ in named],
     )
+    given = config.voltage, config.spherical_aberration, config.amplitude_contrast
+    constants = dict(zip(particles.MICROSCOPE, given))
+    ctfs = None if config.ctf is None else micrograph_ctfs.read_micrograph_ctfs(config.ctf, constants)
     star = Path(config.output)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +74,11 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         pixel_size=pixel_size,
     )
     run.summary(_in_words(made))
+    if pick_sets.helical_tables(config.coordinates):
+        run.warn(
+            f"{star} does not hold the tube numbers and angles of the filaments. For helical processing extract them "
+            "with RELION; `cryodl export-relion` prints the command."
+        )
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     if sum(made.at_edge.values()) > made.count:
         run.warn("Most picks are at an edge or outside. If they are of micrographs of another binning, give those.")

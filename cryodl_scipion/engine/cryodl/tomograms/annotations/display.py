@@ -198,10 +198,8 @@ class AnnotationWindow(KeyWindow):
         s = self.session
         self.slider.valmax = s.shape[0]
         self.slider.ax.set_xlim(1, max(s.shape[0], 2))
-        widgets: tuple[tuple[typing.Any, int | str], ...] = (
-            (self.slider, s.z + 1),
-            (self.box, self.box.text if self.box.capturekeystrokes else s.feature),
-        )
+        named = self.box.text if self.box.capturekeystrokes else s.feature
+        widgets: tuple[tuple[typing.Any, int | str], ...] = ((self.slider, s.z + 1), (self.box, named))
         for widget, value in widgets:
             if (widget.val if widget is self.slider else widget.text) != value:
                 widget.eventson = False
@@ -295,6 +293,5 @@ class TileList:
 
     def click(self, y: float) -> None:
         """Do what the line at this height of the axes stands for."""
-        action = dict(enumerate(action for _, action, _ in self._shown)).get(int(y))
-        if action is not None:
+        if action := dict(enumerate(action for _, action, _ in self._shown)).get(int(y)):
             action()
