@@ -12,7 +12,7 @@ from synthetic import write_mrc
 
 from cryodl.running.cli import main
 from cryodl.tomograms.annotations.label_volumes import open_pairs
-from cryodl.tomograms.annotations.store import read_annotations
+from cryodl.tomograms.annotations.store import open_annotations, read_annotations
 
 SHAPE = (30, 64, 96)
 
@@ -224,3 +224,21 @@ def test_the_same_stack_is_not_imported_twice(capsys):
     run("--tiles", "tiles.mrcs", "--pixel-size", "6")
     run("--tiles", "tiles.mrcs", "--pixel-size", "6", expected=2)
     assert "already" in capsys.readouterr().err and len(read_annotations("out").entries) == 1
+
+
+def test_two_tomograms_of_one_name_are_not_taken_for_one_another(folder, capsys):
+    for number, day in enumerate(("day1", "day2")):
+        Path(day).mkdir()
+        write_volume(f"{day}/t.mrc", np.full((8, 40, 40), number, np.float32) + np.eye(40, dtype=np.float32))
+        store = open_annotations(f"{day}/drawn")
+        store.set_path("t", f"{day}/t.mrc")
+        store.add("t", PIXEL, (4, 20, 20 + number), 16, "membrane", "anna")
+        store.save()
+    join = ["import-annotations", "--folders", "day1/drawn", "day2/drawn", "--annotations", "out"]
+    assert main(join) == 2
+    assert "day1/t.mrc and day2/t.mrc are two tomograms called t" in capsys.readouterr().err
+    assert main([*join, "--tomograms", "day2/t.mrc"]) == 0
+    assert [store.image(t).min() for store in [read_annotations("out")] for t in store.entries] == [1, 1]
+    Path("day2/t.mrc").unlink()  # annotated on another machine, say
+    assert main([*join[:-1], "again"]) == 0
+    assert [store.image(t).min() for store in [read_annotations("again")] for t in store.entries] == [0, 0]

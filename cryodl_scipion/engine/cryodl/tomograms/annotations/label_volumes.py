@@ -19,11 +19,18 @@ from .store import AnnotationStore
 
 def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:
     """Add to a store what another one holds, but for tiles that are there already. Returns the number of new tiles.
-    Nothing is on the disk before store.save()."""
+    Nothing is on the disk before store.save(). Raises ValueError for two tomograms of one name."""
+    middle = lambda tomogram: tomogram.part((tomogram.shape[0] // 2, tomogram.shape[0] // 2 + 1))
+    for name, path in {t.tomogram: t.path for t in other.entries if t.path is not None}.items():
+        files = [file for file in (store.tomograms.path(name), path) if file and os.path.exists(file)]
+        if len(set(map(os.path.realpath, files))) > 1 and not np.array_equal(*(middle(Tomogram(f)) for f in files)):
+            raise ValueError(
+                f"{' and '.join(files)} are two tomograms called {name}. Leave their folders apart, or annotate under "
+                "other names; if they show the same, give the one to use (--tomograms)."
+            )
+        store.set_path(name, [*files, path][0], other.tomograms.shape(name))
     there = {_key(store, t) for t in store.entries}
     new = [t for t in other.entries if _key(other, t) not in there]
-    for name, path in {t.tomogram: t.path for t in new if t.path is not None}.items():
-        store.set_path(name, path, other.tomograms.shape(name))
     for tile in new:
         store.add(
             tile.tomogram,
@@ -40,7 +47,7 @@ def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:
 
 def _key(store: AnnotationStore, tile: Tile) -> tuple[typing.Any, ...]:
     """What tells a tile from others. Those with an image of their own have no position: the image does."""
-    image = None if tile.image is None else store.image(tile).tobytes()
+    image = b"" if tile.image is None else store.image(tile).tobytes()
     return tile.tomogram, tile.centre_zyx, tile.size, tile.feature, tile.annotator, image
 
 
@@ -102,8 +109,7 @@ def open_pairs(
             "give one label volume for each."
         )
     warnings = []
-    if not config.names:
-        paths = sorted(paths)
+    paths = paths if config.names else sorted(paths)
     names = [name for name, _ in name_tomograms(paths, config.names)]
     if not config.names:
         positions, warning = pair_by_name(
@@ -217,11 +223,9 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, featu
         with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]
     if not with_feature:
         raise ValueError(_nothing_found(config, seen))
-    sizes = []
+    sizes, notes = zip(*(working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms))
+    warnings += filter(None, notes)
     for name, tomogram in zip(names, tomograms):
-        size, note = working_pixel_size(tomogram, config.pixel_size)
-        sizes.append(size)
-        warnings += [note] if note else []
         store.set_path(name, tomogram.path, tomogram.shape)
     taken = {(t.tomogram, t.centre_zyx, t.size) for t in store.tiles(feature, config.annotator)}
     for kind, positions, wanted in (
@@ -274,8 +278,7 @@ def import_stack(
                 "tiles and one of the drawings, with the program that made it, for instance e2proc2d.py."
             )
     count, size, _ = stack_shape(tiles)
-    if config.drawings and stack_shape(config.drawings) != (count, size, size):
-        found = stack_shape(config.drawings)
+    if config.drawings and (found := stack_shape(config.drawings)) != (count, size, size):
         raise ValueError(
             f"The drawings {config.drawings} are {found[0]} of {found[2]} x {found[1]} px, the tiles {tiles} {count} "
             f"of {size} x {size} px; there must be one drawing of the same size for each tile."
@@ -289,11 +292,7 @@ def import_stack(
     for start in range(0, count, CHUNK):
         numbers = np.arange(start, min(start + CHUNK, count))
         drawings = read_images([config.drawings] * len(numbers), numbers) if config.drawings else [None] * len(numbers)
-        for image, drawing in zip(read_images([tiles] * len(numbers), numbers), drawings):
-            values = (
-                None
-                if drawing is None
-                else np.select([drawing == UNCERTAIN, drawing != 0], [UNCERTAIN, FEATURE], WITHOUT)
-            )
+        for image, ink in zip(read_images([tiles] * len(numbers), numbers), drawings):
+            values = None if ink is None else np.select([ink == UNCERTAIN, ink != 0], [UNCERTAIN, FEATURE], WITHOUT)
             store.add(name, pixel_size, (0, size // 2, size // 2), size, feature, config.annotator, values, image)
     return []

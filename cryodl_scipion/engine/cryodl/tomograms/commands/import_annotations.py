@@ -15,10 +15,10 @@ FEW_WITH, FEW_WITHOUT = 10, 100
 
 @command
 def import_annotations(config: ImportAnnotationsConfig, run: Run) -> AnnotationsOutputs:
-    store = open_annotations(config.annotations)
+    moved = name_micrographs(expand_paths(config.tomograms), config.names, "tomogram") if config.folders else ()
+    store = open_annotations(config.annotations, dict(moved))
     before = len(store.entries)
     for folder in config.folders:
-        moved = name_micrographs(expand_paths(config.tomograms), config.names, "tomogram") if config.tomograms else ()
         add_annotations(store, read_annotations(folder, dict(moved)))
     if config.feature is not None:
         annotations.check_name(config.feature)
