@@ -210,6 +210,15 @@ def test_a_double_click_answers_one_question_and_a_right_click_none(session):
     assert window.session.at == window.session.answered == 1
 
 
+def test_a_click_beside_the_circle_is_no_answer(session, tmp_path):
+    window, canvas = open_window(session())
+    canvas.draw()
+    place = window.session.place
+    x, y = window.axes.transData.transform((place.x + 60, place.y + 30))  # one and a half diameters away
+    canvas.callbacks.process("button_press_event", MouseEvent("button_press_event", canvas, x, y, 1))
+    assert window.session.answered == 0 and "click within the circle" in window._message.get_text()
+
+
 def test_a_closed_window_goes_on_where_it_was_and_answers_can_be_changed(session, tmp_path):
     _, canvas = open_window(session())
     for key in "yn":

@@ -42,10 +42,9 @@ class AskSession(Shown):
         before = store.folder / ANSWERS
         if before.exists():
             answers = read_questions(before)
-            same = [(q.micrograph, q.y, q.x) for q in answers.places] == [
+            if [(q.micrograph, q.y, q.x) for q in answers.places] != [
                 (q.micrograph, q.y, q.x) for q in questions.places
-            ]
-            if not same:
+            ]:
                 raise ValueError(f"{before} answers other questions. Choose another folder (--coordinates).")
             questions = answers
         elif any((store.folder / f"{name}.star").exists() for name in questions.micrographs):
@@ -54,8 +53,7 @@ class AskSession(Shown):
                 "lost. Choose another folder."
             )
         self.questions = questions
-        missing = [name for name in questions.micrographs if name not in dict(micrographs)]
-        if missing:
+        if missing := [name for name in questions.micrographs if name not in dict(micrographs)]:
             raise ValueError(
                 f"The questions are about the micrograph {missing[0]}, which is not among the given ones "
                 "(--micrographs). Give the micrographs that were picked."
@@ -96,9 +94,11 @@ class AskSession(Shown):
         if not self.readable and word != UNCLEAR:
             self.message = f"Not answered: {self.micrographs[self.number][1]} cannot be read. Press u to go on."
             return
-        places = list(self.questions.places)
-        places[self.at] = dataclasses.replace(self.place, answer=word, at=at)
-        self.questions = dataclasses.replace(self.questions, places=tuple(places))
+        if at and (at[0] - self.place.y) ** 2 + (at[1] - self.place.x) ** 2 > (self.diameter / 2) ** 2:
+            self.message = "Not answered: click within the circle, or press n if there is no particle in it."
+            return
+        old, new = self.questions.places, dataclasses.replace(self.place, answer=word, at=at)
+        self.questions = dataclasses.replace(self.questions, places=(*old[: self.at], new, *old[self.at + 1 :]))
         self.message = f"Question {self.at + 1}: {word}{'' if at is None else ', its centre moved'}."
         try:
             self.store.write(self.place.micrograph, *self._picks())
