@@ -168,6 +168,24 @@ def test_a_micrograph_that_cannot_be_read_is_said_and_left_alone(session, tmp_pa
     assert session.name == "a" and session.readable
 
 
+@pytest.mark.parametrize("file", ("a.box", "a_manualpick.star"))
+def test_picks_under_other_names_are_not_passed_over(session, tmp_path, file):
+    """Else they were not shown, and two lists of the micrograph would lie in the folder."""
+    (tmp_path / "other").mkdir()
+    write_coordinates(tmp_path / "other/b.star", MACHINE, [0.9, 0.4])
+    HandPicks(str(tmp_path / "other"), ["a", "b"])
+    (tmp_path / "other" / file).write_text("10 20 30 30\n")
+    HandPicks(str(tmp_path / "other"), ["b"])
+    with pytest.raises(ValueError, match=f"{file} has picks under another name.*--start-from"):
+        HandPicks(str(tmp_path / "other"), ["a", "b"])
+
+
+def test_an_ignored_area_of_a_larger_micrograph_is_not_cut_to_size(session):
+    session.store.write_ignored("a", np.ones((220, 300), bool), 1, (220, 300), 2.0)
+    with pytest.raises(ValueError, match="300 x 220 px, which is not its micrograph's size"):
+        session.store.read_ignored("a", 1, (200, 300))
+
+
 def test_what_hinders_saving_is_said(session, monkeypatch):
     monkeypatch.setattr(session.store, "write", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     click(session, (150, 30))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...io.coordinates import align_keys, read_coordinates, write_coordinates
+from ...io.coordinates import align_keys, coordinate_files, read_coordinates, write_coordinates
+from ...io.files import micrograph_key, without_pick_suffix
 from ...io.micrographs import read_micrograph, write_micrograph
 from ...io.star import read_tables
 from .questions import ANSWERS
@@ -44,6 +45,13 @@ class HandPicks:
         self.folder, self.by = Path(folder), f" {by}"
         if self.folder.exists() and not self.folder.is_dir():  # before anything is done that could not be saved
             raise ValueError(f"{folder} (--coordinates) is a file. Give a folder, where the picks will be saved.")
+        own, plain = {f"{name}.star" for name in names}, {without_pick_suffix(name) for name in names}
+        for file in coordinate_files(self.folder) if self.folder.exists() else ():
+            if file.name not in own and without_pick_suffix(micrograph_key(file)) in plain:
+                raise ValueError(
+                    f"{file} has picks under another name than <micrograph>.star, which would not be shown. Give its "
+                    "folder as picks to start from (--start-from), and another one for the picks (--coordinates)."
+                )
         self._machine = align_keys(read_coordinates(start_from), names) if start_from else {}
 
     def read(self, name: str) -> tuple[list[Pick], list[Pick]]:
@@ -51,12 +59,12 @@ class HandPicks:
         path = self.folder / f"{name}.star"
         if not path.exists():
             return self.started(name), []
-        picks = _picks(_only(path), False)
+        picks = _picks(next(iter(read_coordinates(path).values())), False)
         certain = [v for t in read_tables(path).values() for v in t.get(CERTAIN, ())]
         if len(certain) == len(picks):
             picks = [dataclasses.replace(p, certain=v != "0") for p, v in zip(picks, certain)]
         removed = self.folder / REMOVED / f"{name}.star"
-        return picks, _picks(_only(removed), True) if removed.exists() else []
+        return picks, _picks(next(iter(read_coordinates(removed).values())), True) if removed.exists() else []
 
     def started(self, name: str) -> list[Pick]:
         """The picks of a micrograph to begin with."""
@@ -80,10 +88,11 @@ class HandPicks:
             return np.zeros(shape, bool)
         mask = read_micrograph(str(path)) != 0
         height, width = shape
+        if any(not 0 <= side - blocks * binning < binning for side, blocks in zip(mask.shape, shape)):
+            raise ValueError(
+                f"{path} has {mask.shape[1]} x {mask.shape[0]} px, which is not its micrograph's size. Remove it."
+            )
         part = mask[: height * binning, : width * binning]
-        if part.shape != (height * binning, width * binning):
-            found = f"{mask.shape[1]} x {mask.shape[0]} px"
-            raise ValueError(f"{path} has {found}, which is not its micrograph's size. Remove it.")
         return part.reshape(height, binning, width, binning).any(axis=(1, 3))
 
     def write_ignored(
@@ -98,11 +107,6 @@ class HandPicks:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows, columns = (np.minimum(np.arange(n) // binning, m - 1) for n, m in zip(shape, mask.shape))
         write_micrograph(path, mask.astype(np.int8)[rows][:, columns], pixel_size)
-
-
-def _only(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    ((_, values),) = read_coordinates(path).items()
-    return values
 
 
 def _picks(values: tuple[np.ndarray, np.ndarray] | None, certain: bool) -> list[Pick]:
@@ -188,7 +192,6 @@ def _with_certainty(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _positions(folder: Path, names: set[str]) -> dict[str, np.ndarray]:
-    if not any(folder.glob("*.star")):
-        return {}
-    positions = {key: yx for key, (yx, _) in read_coordinates(folder).items()}
+    lists = read_coordinates(folder) if any(folder.glob("*.star")) else {}
+    positions = {key: yx for key, (yx, _) in lists.items()}
     return {name: yx for name, yx in align_keys(positions, names).items() if name in names}
