@@ -61,6 +61,8 @@ class TemplateFinder:
                 continue  # it is skipped with its reason when its turn comes
             template, (structures, notes, finely) = self._template(pixel_size), self._loaded[pixel_size]
             self.notes += notes
+            if template.moved:  # what was found before it was moved is elsewhere
+                self.identity["Å of the template's centre from its box's"] = round(template.moved)
             print(
                 f"Template {template.name}: {template.diameter:.0f} Å wide, compared to {template.resolution:.3g} Å at "
                 f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart, "
