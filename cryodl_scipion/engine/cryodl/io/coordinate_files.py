@@ -41,14 +41,14 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
     try:
         values = np.array([[float(word) for word in row[: _DYNAMO["x"] + 2]] for row in rows], float)
+        sizes = {float(row[_DYNAMO["apix"] - 1]) for row in rows if len(row) >= _DYNAMO["apix"]}
     except ValueError:
         values = np.zeros((0, 0))
     if values.ndim != 2 or values.shape[1] < _DYNAMO["x"] + 2:
         raise ValueError(f"{path} is not a Dynamo table: each row must have at least {_DYNAMO['x'] + 2} numbers.")
     at = lambda name: values[:, _DYNAMO[name] - 1]
     first, shift, turn = (_DYNAMO[name] - 1 for name in ("x", "shift", "angles"))
-    turned = values[:, turn : turn + 3]
-    classes = tuple(f"{int(number)}" for number in at("kind"))
+    turned, classes = values[:, turn : turn + 3], tuple(f"{int(number)}" for number in at("kind"))
     several = len(set(classes)) > 1
     return Coordinates3D(
         str(path),
@@ -60,17 +60,8 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
         classes=classes,
         angles=dynamo_angles(turned) if turned.any() else None,
         scores=at("score")[:, None],
-        stated=_stated(*{row[_DYNAMO["apix"] - 1] for row in rows if len(row) >= _DYNAMO["apix"]}),
+        stated=sizes.pop() if len(sizes) == 1 else 0.0,
     )
-
-
-def _stated(*sizes: str | float) -> float:
-    """Å/px that a file states; 0 where these are several, or 1, which programs write that know none."""
-    try:
-        size = float(sizes[0]) if len(sizes) == 1 else 0.0
-    except ValueError:
-        size = 0.0
-    return size if 0 < size < np.inf and size != 1 else 0.0
 
 
 def write_dynamo_table(
@@ -136,7 +127,7 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
     xyz = xyz[:, [0, 2, 1]] if int.from_bytes(data[_FLAGS], "big") & _FLIPPED else xyz
     size, unit = struct.unpack(">fi", data[_PIXEL])
-    names, stated = (micrograph_key(Path(path).stem),) * len(xyz), _stated(round(size * _UNITS.get(unit, 0), 4))
+    names, stated = (micrograph_key(Path(path).stem),) * len(xyz), round(size * _UNITS.get(unit, 0.0), 4)
     return Coordinates3D(str(path), names, tuple(species), xyz, "px", "file", stated=stated)
 
 

@@ -126,7 +126,7 @@ class Coordinates3D:
                 f"z); this one, of the same name, has {' x '.join(f'{side:.0f}' for side in sides)} Å. Give the "
                 "tomogram that they were found in."
             )
-        if self.stated and abs(self.stated / pixel_size - 1) > SAME_SIDES:
+        if self.stated not in (0, 1) and abs(self.stated / pixel_size - 1) > SAME_SIDES:  # some write 1 that know none
             messages.warn(
                 f"{self.path} says {self.stated:g} Å/px, and the tomogram has {pixel_size:g}. Its positions are read "
                 "as px of this tomogram: if they are of another binning, give the tomogram of that binning."

@@ -15,6 +15,7 @@ from scipy.ndimage import affine_transform, gaussian_filter, label
 from ..contract.reading import reader
 from ..core.projections import projection_memory
 from ..core.volumes import cube_crop
+from . import messages
 from .memory import available_memory
 from .mrc import read_data, read_header
 
@@ -121,7 +122,7 @@ FAR = 0.25  # radii of gyration, a tenth of a ball's diameter, that a molecule m
 
 def load_molecule(path: Path | str, pixel_size: float) -> tuple[torch.Tensor, float]:
     """As load_density, for who looks where molecules are: that of a map comes to the middle, as one of a model does,
-    if it lies FAR from there. pixel_size: Å/px. Returns (d, d, d), and by how many Å it was moved."""
+    if it lies FAR from there, and that is said. pixel_size: Å/px. Returns (d, d, d), and by how many Å it was moved."""
     if is_model(path):
         return load_density(path, pixel_size), 0.0
     density, voxels = _molecule(Path(path))
@@ -131,20 +132,16 @@ def load_molecule(path: Path | str, pixel_size: float) -> tuple[torch.Tensor, fl
     spread = sum(np.average((x - c) ** 2, None, w) for x, c, w in zip(places, centre, weights)) ** 0.5
     moved = float(np.linalg.norm(centre)) * bool(np.linalg.norm(centre) > FAR * spread)
     if moved:
+        messages.warn(
+            f"The molecule in {path} lies {moved:.0f} Å from the middle of its box. Positions are those of its centre "
+            "of mass, not of the box."
+        )
         middles, there = np.array(density.shape) // 2 + np.rint(centre / voxels).astype(int), map(np.nonzero, weights)
         room = math.ceil(3 * max(1, pixel_size / voxels.min()))  # for the blur before a coarser sampling
         ends = [(m - reach, m + reach) for m, (w,) in zip(middles, there) for reach in [abs(w - m).max() + room]]
         density = density[tuple(slice(max(0, start), stop) for start, stop in ends)]
         density = np.pad(density, [(max(0, -a), max(0, b - len(w))) for (a, b), w in zip(ends, weights)])
     return torch.from_numpy(_resampled(density, voxels, pixel_size, path)), moved
-
-
-def moved_notes(path: Path | str, moved: float) -> list[str]:
-    """What is to be said of a molecule of load_molecule. moved: Å. Returns one sentence, or none."""
-    return [
-        f"The molecule in {path} lies {moved:.0f} Å from the middle of its box. Positions are those of its centre of "
-        "mass, not of the box."
-    ] * bool(moved)
 
 
 def _molecule(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -202,8 +199,7 @@ def mass_and_centre(path: str) -> tuple[float, np.ndarray]:
 def check_memory(side: int, path: Path | str, pixel_size: float, available: float | None = None) -> None:
     """Raises ValueError if a density of `side` voxels is too large to be projected with `available` bytes (of this
     machine if None). path, pixel_size: for the message."""
-    available = available or available_memory()
-    needed = projection_memory(side) + 8 * side**3
+    available, needed = available or available_memory(), projection_memory(side) + 8 * side**3
     if side > LARGEST_SIDE or needed > available:
         raise ValueError(
             f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB of memory, "

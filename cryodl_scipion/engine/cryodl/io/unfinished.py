@@ -63,8 +63,7 @@ def working_folder(
     further parameters: those of the runner that change what is made. Raises ValueError if the folder holds anything
     that is not of this command, or precious work of other parameters."""
     folder, command = Path(str(vars(config)["output"]).rstrip("/") + ".partial"), command_of(config)
-    mine = _parameters(config, files, settings or {})
-    found = _read_record(folder, command)
+    mine, found = _parameters(config, files, settings or {}), _read_record(folder, command)
     other = _differences(found, mine) if found is not None else []
     if found is not None and not (continues and not other):
         if continues and precious and (folder / precious).exists():

@@ -22,7 +22,6 @@ from ..core.projections import Projector
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.micrographs import read_micrograph
 from ..io.stamps import ItemRecords, Record, stamp, stamp_of
-from ..io.structures import moved_notes
 from ..running.runner import PROGRAM, Run
 from ..simulate.pool import load_member
 from .normalize import prepare_micrograph
@@ -150,7 +149,6 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     )
     if templates.moved:  # what was picked before it was moved is elsewhere
         settings["moved"] = round(templates.moved)
-        run.warn(*moved_notes(str(config.structure), templates.moved))
     files = ItemRecords(folder / CANDIDATES, "candidates by templates", settings, *patterns, remedy=AGAIN)
     records = {} if config.overwrite else files.unchanged(named)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)

@@ -168,8 +168,7 @@ def _fibonacci(count: int) -> np.ndarray:
 def _rod(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rods and short pieces of filaments, twisted."""
     units, rise = int(rng.integers(4, 14)), rng.uniform(0.5, 0.8)
-    unit = _lumps(2, rng) * 0.8 + [rng.uniform(0, 0.6), 0, 0]
-    twist = rng.uniform(20, 180)
+    unit, twist = _lumps(2, rng) * 0.8 + [rng.uniform(0, 0.6), 0, 0], rng.uniform(20, 180)
     return _equal(
         np.vstack(
             [Rotation.from_euler("z", twist * k, degrees=True).apply(unit) + [0, 0, rise * k] for k in range(units)]

@@ -30,8 +30,8 @@ DECOY_WORDS = (
 )
 ALIKE_WORDS = (
     "the template cannot be told from its decoys at this false discovery rate (--fdr). Check pixel size, contrast "
-    "and hand. A higher resolution limit (--resolution) or more tomograms may help; --threshold 0.5 (with another --output) "
-    "gives all places that are so like the template, without decoys"
+    "and hand. A higher resolution limit (--resolution) or more tomograms may help; --threshold 0.5 (with another "
+    "--output) gives all places that are so like the template, without decoys"
 )
 
 

@@ -17,7 +17,7 @@ from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
 from ...core.projections import euler_angles, rotation_matrices
 from ...core.volumes import cube_crop, wedge
-from ...io.structures import dark_notes, load_molecule, moved_notes, structure_names
+from ...io.structures import dark_notes, load_molecule, structure_names
 from ...simulate.micrographs import particle_diameter
 from ...simulate.rotations import finer, rotated
 
@@ -81,7 +81,7 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
         step,
         moved,
     )
-    return template, [*dark_notes(path), *moved_notes(path, moved)]
+    return template, dark_notes(path)
 
 
 def structure_density(path: str, pixel_size: float, box: int) -> torch.Tensor:

@@ -31,10 +31,9 @@ class TemplateFinder:
         self, config: DetectParticlesConfig, named: typing.Sequence[tuple[str, str]], device: torch.device
     ) -> None:
         path = str(config.template)
-        if Path(path).is_dir():
-            raise ValueError(f"The template {path} is a folder; a map (.mrc) or an atomic model is needed.")
         if not Path(path).is_file():
-            raise FileNotFoundError(f"The template {path} does not exist.")
+            wrong = "is a folder; give a map (.mrc) or an atomic model" if Path(path).is_dir() else "does not exist"
+            raise FileNotFoundError(f"The template {path} {wrong}.")
         self.paths = [path, *(one for one in expand_paths(config.others) if sha256(one) != sha256(path))]
         self.config, self.device = config, device
         name, *self.others = structure_names(self.paths)
