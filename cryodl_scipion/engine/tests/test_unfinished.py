@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def test_another_input_of_the_same_name_is_another_run(tmp_path):
     (tmp_path / "map.mrc").write_text("a better map")
     working_folder(config_in(tmp_path), [tmp_path / "map.mrc"])
     assert not (folder / "done").exists()
+
+
+def test_a_rewritten_chunk_of_a_folder_makes_it_another_input(tmp_path):
+    (chunk := tmp_path / "tomo.zarr/0/0/1").parent.mkdir(parents=True)
+    chunk.write_bytes(b"old")
+    (working_folder(config_in(tmp_path), [tmp_path / "tomo.zarr"]) / CHECKPOINT).touch()
+    assert (working_folder(config_in(tmp_path), [tmp_path / "tomo.zarr"], precious=CHECKPOINT) / CHECKPOINT).exists()
+    chunk.write_bytes(b"new")  # in its place: no folder changes
+    os.utime(chunk, (2e9, 2e9))
+    with pytest.raises(ValueError, match="files that the inputs name"):
+        working_folder(config_in(tmp_path), [tmp_path / "tomo.zarr"], precious=CHECKPOINT)
 
 
 def test_a_run_continues_when_the_folder_that_it_adds_to_has_grown(tmp_path):

@@ -73,8 +73,7 @@ class Slices:
     def _insert(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
         """Spread slices over the neighbours of their positions (3, n), xyz."""
         below = position[0] < 0
-        position = torch.where(below, -position, position)
-        value = torch.where(below, value.conj(), value)
+        position, value = torch.where(below, -position, position), torch.where(below, value.conj(), value)
         self._scatter(position, value, weight)
         near = position[0] < 1  # their conjugates touch column 0, too
         self._scatter(-position[:, near], value[near].conj(), weight[near])

@@ -60,8 +60,7 @@ def set_threads(threads: int | None = None) -> int:
     """Use so many CPU threads; returns the number. threads: 0 for as many as OMP_NUM_THREADS says, or else all that the
     process may use; None for what the running command was asked for."""
     threads = _asked.get()[1] if threads is None else threads
-    stated = os.environ.get("OMP_NUM_THREADS", "").strip()
-    usable = len(os.sched_getaffinity(0))
+    stated, usable = os.environ.get("OMP_NUM_THREADS", "").strip(), len(os.sched_getaffinity(0))
     number = threads or (min(int(stated), usable) if stated.isdigit() and int(stated) else usable)
     torch.set_num_threads(number)
     return number

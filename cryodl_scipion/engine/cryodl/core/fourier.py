@@ -26,8 +26,7 @@ def _cropped(transform: torch.Tensor, side: int, box: int) -> torch.Tensor:
     """Transforms (..., side, side // 2 + 1) on the grid of rfft2 of a (box, box) image."""
     common = min(side, box)
     low, high = (common + 1) // 2, (common - 1) // 2  # rows of frequencies 0 and above, and below 0
-    columns = (common + 1) // 2
-    result = transform.new_zeros((*transform.shape[:-2], box, box // 2 + 1))
+    columns, result = (common + 1) // 2, transform.new_zeros((*transform.shape[:-2], box, box // 2 + 1))
     result[..., :low, :columns] = transform[..., :low, :columns]
     if high:
         result[..., -high:, :columns] = transform[..., -high:, :columns]

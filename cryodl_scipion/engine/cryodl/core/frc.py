@@ -61,8 +61,7 @@ def _correlation(first: torch.Tensor, second: torch.Tensor, axes: int) -> torch.
         )
     side, dims = shape[0], tuple(range(-axes, 0))
     one, two = (torch.fft.rfftn(_scaled(x.float(), dims), dim=dims) for x in (first, second))
-    weight = plane_weights(side).to(one.device)
-    index = rings(shape, one.device).flatten()
+    weight, index = plane_weights(side).to(one.device), rings(shape, one.device).flatten()
     inside = index <= side // 2
 
     def sums(values: torch.Tensor) -> torch.Tensor:

@@ -54,8 +54,7 @@ def healpix(nside: int) -> np.ndarray:
     height = np.where(
         polar, np.sign(2 * nside - rings) * (1 - cap**2 / (3 * nside**2)), (2 * nside - rings) * 2 / (3 * nside)
     )
-    offset = np.where(polar | ((rings - nside) % 2 == 0), 0.5, 0.0)
-    z = np.repeat(height, count)
+    offset, z = np.where(polar | ((rings - nside) % 2 == 0), 0.5, 0.0), np.repeat(height, count)
     angle = 2 * np.pi * np.concatenate([np.arange(n) + o for n, o in zip(count, offset)]) / np.repeat(count, count)
     across = np.sqrt(1 - z**2)
     return np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)

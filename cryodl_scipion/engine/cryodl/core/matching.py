@@ -85,8 +85,7 @@ def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, thresho
     hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
     kept = scores >= threshold
     true_positives = int(hit[kept].sum())
-    precision = true_positives / max(int(kept.sum()), 1)
-    recall = true_positives / max(n_reference, 1)
+    precision, recall = true_positives / max(int(kept.sum()), 1), true_positives / max(n_reference, 1)
     thresholds, precisions, recalls = (
         precision_recall(hit, scores, n_reference) if len(hit) and n_reference else np.zeros((3, 1))
     )

@@ -28,6 +28,7 @@ _COPICK_USER, _COPICK_SESSION = "cryodl", "1"
 # IMOD's model file: bytes of the header, of an object with its name, and of a contour before its points
 _HEADER, _OBJECT, _CONTOUR = 240, 180, 20
 _MIDDLE = np.array([0.5, 0.5, 0.0])  # where IMOD counts the middle of the first voxel: x and y run from 0, z from -0.5
+_PIXEL, _UNITS = slice(216, 224), {-9: 10.0, -10: 1.0}  # where size and unit of its px lie; Å of units, powers of 10 m
 _FLAGS, _FLIPPED = slice(152, 156), 1 << 16  # where the model's flags lie, and that of y and z exchanged as 3dmod -Y
 _SCATTERED, _RADIUS = 1 << 9, 5  # flag of an object of single points; px that they are drawn with
 _COLOURS = ((0.0, 1.0, 0.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.5, 0.0), (0.4, 0.6, 1.0))
@@ -40,14 +41,14 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
     try:
         values = np.array([[float(word) for word in row[: _DYNAMO["x"] + 2]] for row in rows], float)
+        sizes = {float(row[_DYNAMO["apix"] - 1]) for row in rows if len(row) >= _DYNAMO["apix"]}
     except ValueError:
         values = np.zeros((0, 0))
     if values.ndim != 2 or values.shape[1] < _DYNAMO["x"] + 2:
         raise ValueError(f"{path} is not a Dynamo table: each row must have at least {_DYNAMO['x'] + 2} numbers.")
     at = lambda name: values[:, _DYNAMO[name] - 1]
     first, shift, turn = (_DYNAMO[name] - 1 for name in ("x", "shift", "angles"))
-    turned = values[:, turn : turn + 3]
-    classes = tuple(f"{int(number)}" for number in at("kind"))
+    turned, classes = values[:, turn : turn + 3], tuple(f"{int(number)}" for number in at("kind"))
     several = len(set(classes)) > 1
     return Coordinates3D(
         str(path),
@@ -59,6 +60,7 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
         classes=classes,
         angles=dynamo_angles(turned) if turned.any() else None,
         scores=at("score")[:, None],
+        stated=sizes.pop() if len(sizes) == 1 else 0.0,
     )
 
 
@@ -124,7 +126,9 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
             position += 8 + size
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
     xyz = xyz[:, [0, 2, 1]] if int.from_bytes(data[_FLAGS], "big") & _FLIPPED else xyz
-    return Coordinates3D(str(path), (micrograph_key(Path(path).stem),) * len(xyz), tuple(species), xyz, "px", "file")
+    size, unit = struct.unpack(">fi", data[_PIXEL])
+    names, stated = (micrograph_key(Path(path).stem),) * len(xyz), round(size * _UNITS.get(unit, 0.0), 4)
+    return Coordinates3D(str(path), names, tuple(species), xyz, "px", "file", stated=stated)
 
 
 def write_imod_model(

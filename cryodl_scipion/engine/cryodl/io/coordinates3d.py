@@ -11,6 +11,8 @@ import typing
 
 import numpy as np
 
+from . import messages
+
 # R is dynamo_euler2matrix, Rz(narot) Rx(tilt) Rz(tdrot): the angles that Dynamo's wiki calls the rotation of the
 # template onto the particle run clockwise. And Ry(t) = Rz(90) Rx(t) Rz(-90)
 _QUARTER = 90.0
@@ -95,7 +97,7 @@ class Coordinates3D:
     without; where a file has several, species are their names. angles: (n, 3) rot, tilt, psi in degrees, or None; a
     file whose angles are all 0 knows none. scores: (n, 1 or 2) as in SCORES, NaN where unknown, or None; a file whose
     first ones are all 0 or 1 knows none. sides: (n, 3) x, y, z in Å of the tomogram that they were found in, or
-    None."""
+    None. stated: Å/px that the file says its px have, or 0."""
 
     path: str
     tomograms: tuple[str, ...]
@@ -108,6 +110,7 @@ class Coordinates3D:
     angles: np.ndarray | None = None
     scores: np.ndarray | None = None
     sides: np.ndarray | None = None
+    stated: float = 0.0
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -122,6 +125,11 @@ class Coordinates3D:
                 f"{self.path} has positions in a tomogram of {' x '.join(f'{side:.0f}' for side in theirs)} Å (x, y, "
                 f"z); this one, of the same name, has {' x '.join(f'{side:.0f}' for side in sides)} Å. Give the "
                 "tomogram that they were found in."
+            )
+        if self.stated not in (0, 1) and abs(self.stated / pixel_size - 1) > SAME_SIDES:  # some write 1 that know none
+            messages.warn(
+                f"{self.path} says {self.stated:g} Å/px, and the tomogram has {pixel_size:g}. Its positions are read "
+                "as px of this tomogram: if they are of another binning, give the tomogram of that binning."
             )
         xyz = self.xyz[rows] / (1 if self.unit == "px" else pixel_size)
         if self.unit == "centred Å":

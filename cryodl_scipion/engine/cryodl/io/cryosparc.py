@@ -235,8 +235,7 @@ def _poses(found: _Fields) -> dict[str, Texts]:
 def _optics(found: _Fields) -> tuple[dict[str, Texts], Texts]:
     needed = _OPTICS if "ctf/df1_A" in found.all else {"rlnImagePixelSize"}  # a defocus says nothing without the rest
     names = [name for name, field in _OPTICS.items() if field in found.all or name in needed]
-    values = [found.real(_OPTICS[name]) for name in names]
-    sides = found.whole("blob/shape", 2)
+    values, sides = [found.real(_OPTICS[name]) for name in names], found.whole("blob/shape", 2)
     group = found.whole(_GROUP) if _GROUP in found.all else np.zeros(len(sides), int)
     signs = found.real("blob/sign") if "blob/sign" in found.all else np.ones(len(sides))
     if np.ptp(signs):

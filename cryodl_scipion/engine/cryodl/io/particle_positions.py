@@ -61,8 +61,7 @@ def read_particle_positions(
         )
     if _OLD_ORIGINS[0] in columns and _ORIGINS[0] not in columns:
         columns.update(_in_angstroms(path, tables, columns))
-    yx = known_columns(path, columns, _POSITION)
-    origins = number_columns(path, columns, _ORIGINS)
+    yx, origins = known_columns(path, columns, _POSITION), number_columns(path, columns, _ORIGINS)
     if origins is None:
         origins = np.zeros_like(yx)
     rows = files.lists_by_key((k, n) for n, k in enumerate(coordinates.keys_of(list(columns["rlnMicrographName"]))))

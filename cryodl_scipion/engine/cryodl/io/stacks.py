@@ -231,8 +231,7 @@ def names_base(name: str, file: str, target: str | os.PathLike[str]) -> Path | N
     stack = split_name(name)[1]
     if os.path.isabs(stack):
         return None
-    folder = Path(target).absolute().parent
-    root = Path(str(file)[: -len(stack)]).absolute()
+    folder, root = Path(target).absolute().parent, Path(str(file)[: -len(stack)]).absolute()
     return root if root in (Path.cwd(), folder, *folder.parents) else folder
 
 

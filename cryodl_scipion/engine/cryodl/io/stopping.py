@@ -88,8 +88,7 @@ def stoppable(end: typing.Callable[[int], object] = os._exit) -> typing.Iterator
     heard, told = os.pipe()
     os.set_blocking(told, False)
     threading.Thread(target=_end_late, args=(heard, over, end), name="signals", daemon=True).start()
-    told_before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    numbers = [*before, signal.SIGALRM]
+    told_before, numbers = signal.set_wakeup_fd(told, warn_on_full_buffer=False), [*before, signal.SIGALRM]
     before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
     for number in numbers:
         signal.signal(number, stop)

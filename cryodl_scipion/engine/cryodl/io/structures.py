@@ -3,6 +3,7 @@
 
 The molecule in a density map, apart from solvent noise, the ripple of a sharp resolution cut, and dust."""
 
+import math
 import os
 import typing
 from pathlib import Path
@@ -14,6 +15,7 @@ from scipy.ndimage import affine_transform, gaussian_filter, label
 from ..contract.reading import reader
 from ..core.projections import projection_memory
 from ..core.volumes import cube_crop
+from . import messages
 from .memory import available_memory
 from .mrc import read_data, read_header
 
@@ -107,17 +109,48 @@ def load_density(
     Raises FileNotFoundError if there is no such file.
     Raises ValueError: that names the file, also when the density would be larger than the memory."""
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"Structure {path} does not exist.")
     if is_model(path):
         xyz, weight = _read_atoms(path)
         centre = np.average(xyz, axis=0, weights=weight) if centre is None else np.asarray(centre, float)
         return density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
+    density, voxels = _molecule(path)
+    return torch.from_numpy(_resampled(density, voxels, pixel_size, path))
+
+
+FAR = 0.25  # radii of gyration, a tenth of a ball's diameter, that a molecule may lie off the middle of its map's box
+
+
+def load_molecule(path: Path | str, pixel_size: float) -> tuple[torch.Tensor, float]:
+    """As load_density, for who looks where molecules are: that of a map comes to the middle, as one of a model does,
+    if it lies FAR from there, and that is said. pixel_size: Å/px. Returns (d, d, d), and by how many Å it was moved."""
+    if is_model(path):
+        return load_density(path, pixel_size), 0.0
+    density, voxels = _molecule(Path(path))
+    weights = [density.sum(tuple({0, 1, 2} - {axis}), float) for axis in range(3)]
+    places = [(np.arange(n) - n // 2) * voxel for n, voxel in zip(density.shape, voxels)]
+    centre = np.array([np.average(*pair) for pair in zip(places, [None] * 3, weights)])  # Å
+    spread = sum(np.average((x - c) ** 2, None, w) for x, c, w in zip(places, centre, weights)) ** 0.5
+    moved = float(np.linalg.norm(centre)) * bool(np.linalg.norm(centre) > FAR * spread)
+    if moved:
+        messages.warn(
+            f"The molecule in {path} lies {moved:.0f} Å from the middle of its box. Positions are those of its centre "
+            "of mass, not of the box."
+        )
+        middles, there = np.array(density.shape) // 2 + np.rint(centre / voxels).astype(int), map(np.nonzero, weights)
+        room = math.ceil(3 * max(1, pixel_size / voxels.min()))  # for the blur before a coarser sampling
+        ends = [(m - reach, m + reach) for m, (w,) in zip(middles, there) for reach in [abs(w - m).max() + room]]
+        density = density[tuple(slice(max(0, start), stop) for start, stop in ends)]
+        density = np.pad(density, [(max(0, -a), max(0, b - len(w))) for (a, b), w in zip(ends, weights)])
+    return torch.from_numpy(_resampled(density, voxels, pixel_size, path)), moved
+
+
+def _molecule(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A map's molecule (see without_solvent) and its voxels' sizes along z, y, x in Å."""
     data, voxels = _read_map(path)
     density = without_solvent(data, voxels)[0]
     if not density.max() > 0:
         raise ValueError(f"{path} has no density above the solvent level. Give a map that shows the molecule.")
-    return torch.from_numpy(_resampled(density, voxels, pixel_size, path))
+    return density, voxels
 
 
 def is_model(path: Path | str) -> bool:
@@ -166,8 +199,7 @@ def mass_and_centre(path: str) -> tuple[float, np.ndarray]:
 def check_memory(side: int, path: Path | str, pixel_size: float, available: float | None = None) -> None:
     """Raises ValueError if a density of `side` voxels is too large to be projected with `available` bytes (of this
     machine if None). path, pixel_size: for the message."""
-    available = available or available_memory()
-    needed = projection_memory(side) + 8 * side**3
+    available, needed = available or available_memory(), projection_memory(side) + 8 * side**3
     if side > LARGEST_SIDE or needed > available:
         raise ValueError(
             f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB of memory, "
@@ -237,8 +269,6 @@ def density_of_atoms(
 def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
     """Values of a map as they are, resampled, its middle the cube's. pixel_size: Å. box: side of the cube, voxels.
     Returns (box, box, box), float32. Raises FileNotFoundError: no such file. Raises ValueError: the file is no map."""
-    if not Path(path).exists():
-        raise FileNotFoundError(f"Map {path} does not exist.")
     data, voxels = _read_map(Path(path))
     return cube_crop(torch.from_numpy(_resampled(data, voxels, pixel_size, path))[None], box)[0].numpy()
 
@@ -248,8 +278,6 @@ def dark_notes(path: Path | str) -> list[str]:
     none. Raises FileNotFoundError if there is no such file."""
     if is_model(path):
         return []
-    if not Path(path).exists():
-        raise FileNotFoundError(f"Structure {path} does not exist.")
     data, voxels = _read_map(Path(path))
     step = max(1, min(data.shape) // 96)  # coarse voxels suffice
     if not without_solvent(data[::step, ::step, ::step], step * voxels)[1]:
@@ -262,6 +290,8 @@ def dark_notes(path: Path | str) -> list[str]:
 
 def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(z, y, x) float32 array of a map and its voxel sizes in Å."""
+    if not path.exists():
+        raise FileNotFoundError(f"Structure {path} does not exist.")
     found = read_header(path)
     data, record = np.array(read_data(path, found), np.float32), found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):

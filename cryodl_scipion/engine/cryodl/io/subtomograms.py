@@ -249,8 +249,7 @@ def write_subtomograms_star(
     are relative to the folder that they were relative to if that lies above the new file, else to the new file's own.
     changes: {column: (n,) values}, added or replaced; None instead of values: taken out. Raises ValueError if a column
     has not one value for each subtomogram."""
-    columns = dict(subtomograms.columns)
-    base = names_base(subtomograms.names[0], subtomograms.files[0], path)
+    columns, base = dict(subtomograms.columns), names_base(subtomograms.names[0], subtomograms.files[0], path)
     columns["rlnImageName"] = [_name(name, file, base) for name, file in zip(subtomograms.names, subtomograms.files)]
     if subtomograms.weight_files is not None:
         columns[WEIGHTS] = [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..contract import Config, command_of, config_to_dict, write_json
 from .files import rename_folder
-from .stamps import input_stamps
+from .stamps import file_stamp, input_stamps
 
 RECORD = "unfinished.json"
 FREE = ("device", "threads", "output")  # parameters that change nothing of what is made
@@ -63,8 +63,7 @@ def working_folder(
     further parameters: those of the runner that change what is made. Raises ValueError if the folder holds anything
     that is not of this command, or precious work of other parameters."""
     folder, command = Path(str(vars(config)["output"]).rstrip("/") + ".partial"), command_of(config)
-    mine = _parameters(config, files, settings or {})
-    found = _read_record(folder, command)
+    mine, found = _parameters(config, files, settings or {}), _read_record(folder, command)
     other = _differences(found, mine) if found is not None else []
     if found is not None and not (continues and not other):
         if continues and precious and (folder / precious).exists():
@@ -115,7 +114,7 @@ def _parameters(
     values = {k: v for k, v in dict(config_to_dict(config), **settings).items() if k not in FREE}
     values["inputs"] = {name: stamp for name, stamp in input_stamps(config).items() if name not in GROWING}
     if files:
-        values["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files if os.path.exists(f)]
+        values["files"] = [[str(f), *file_stamp(f).values()] for f in files if os.path.exists(f)]
     return json.loads(json.dumps(values))  # as they come back from the record
 
 

@@ -74,8 +74,7 @@ def to_windows(x: torch.Tensor, n: int) -> torch.Tensor:
     """Cut a grid into square or cubic windows, (b * number of windows, n^d, c). x: (b, *sides, c), sides are multiples
     of n. n: side of a window."""
     b, *sides, c = x.shape
-    d = len(sides)
-    cut = x.reshape(b, *[length for side in sides for length in (side // n, n)], c)
+    d, cut = len(sides), x.reshape(b, *[length for side in sides for length in (side // n, n)], c)
     return cut.permute((0, *range(1, 2 * d, 2), *range(2, 2 * d + 1, 2), 2 * d + 1)).reshape(-1, n**d, c)
 
 
@@ -99,8 +98,7 @@ def border_mask(sides: typing.Sequence[int], n: int, shift: int, device: torch.d
     region = torch.zeros(1, *sides, 1, device=device)
     for axis, side in enumerate(sides, 1):
         position = torch.arange(side, device=device)
-        part = (position >= side - n).long() + (position >= side - shift).long()
-        shape = [1] * region.dim()
+        part, shape = (position >= side - n).long() + (position >= side - shift).long(), [1] * region.dim()
         shape[axis] = side
         region = region * 3 + part.reshape(shape)
     region = to_windows(region, n)[..., 0]

@@ -87,8 +87,7 @@ def _refine(
     near: Neighbourhood,
     sigma: float | None,
 ) -> Pose:
-    slices = reference.at(matrices[:, None] @ near.rotations)
-    shifts = shifts_yx[:, None] + near.shifts
+    slices, shifts = reference.at(matrices[:, None] @ near.rotations), shifts_yx[:, None] + near.shifts
     ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
     fit = side_by_side(observed.match[:, None] * ramp) @ side_by_side(slices).transpose(1, 2)  # n, shifts, rotations
     value = fit - (slices.abs().square() @ observed.weight[..., None])[..., 0][:, None]

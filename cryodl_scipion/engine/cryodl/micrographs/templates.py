@@ -38,11 +38,13 @@ BLOBS = (1.0, 0.8, 0.6)  # diameters of the blobs over the stated one
 
 @dataclasses.dataclass(frozen=True)
 class Templates:
-    """images: (n, k, k) tensor of mean 0 and norm 1 in the disc (k, k), protein positive. diameter: Å, ACROSS px."""
+    """images: (n, k, k) tensor of mean 0 and norm 1 in the disc (k, k), protein positive. diameter: Å, ACROSS px.
+    moved: Å, see structures.load_molecule."""
 
     images: torch.Tensor
     disc: torch.Tensor
     diameter: float
+    moved: float = 0.0
 
     @functools.cached_property
     def sums(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,7 +67,7 @@ def of_structure(path: str, step_deg: float) -> Templates:
     for number, likeness in enumerate(images.flatten(1) @ images.flatten(1).T):
         if not kept or float(likeness[kept].max()) < SAME:  # a symmetric structure repeats its views
             kept.append(number)
-    return Templates(images[kept], disc, member.extent)
+    return Templates(images[kept], disc, member.extent, member.moved)
 
 
 def of_blobs(diameter: float) -> Templates:
@@ -142,11 +144,13 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
         contrast=_contrast(config),
         structure_stamp=stamp(config.structure) if config.structure else None,
     )
-    files = ItemRecords(folder / CANDIDATES, "candidates by templates", settings, *patterns, remedy=AGAIN)
-    records = {} if config.overwrite else files.unchanged(named)
     templates = (
         of_structure(config.structure, STEP) if config.structure else of_blobs(float(config.particle_diameter or 0))
     )
+    if templates.moved:  # what was picked before it was moved is elsewhere
+        settings["moved"] = round(templates.moved)
+    files = ItemRecords(folder / CANDIDATES, "candidates by templates", settings, *patterns, remedy=AGAIN)
+    records = {} if config.overwrite else files.unchanged(named)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
     print(
         f"{counted(len(named), 'micrograph')}, {len(records)} of them already picked; "

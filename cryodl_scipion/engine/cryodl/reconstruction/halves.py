@@ -81,8 +81,7 @@ def half_reconstructions(
         sums.append(slices.finished(symmetry))
         del slices
     box, diameter_px = particles.box, mask_diameter_px(particles, mask_diameter)
-    maps = [solve(value, weight, box) for value, weight in sums]
-    mask = soft_sphere(box, diameter_px, device)
+    maps, mask = [solve(value, weight, box) for value, weight in sums], soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
     whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
     resolution = resolved(curve, diameter_px, particles.pixel_size, box, symmetry)

@@ -116,8 +116,7 @@ def _lump(
     y = torch.from_numpy(rows - centre[0]).float()[:, None]
     x = torch.from_numpy(columns - centre[1]).float()[None, :]
     if rng.random() < 0.35:  # a crystal: the inside of a few straight sides
-        depth = torch.full((len(rows), len(columns)), 1e9)
-        rotation = rng.uniform(0, 2 * math.pi)
+        depth, rotation = torch.full((len(rows), len(columns)), 1e9), rng.uniform(0, 2 * math.pi)
         for side in range(int(rng.integers(4, 8))):
             normal = rotation + 2 * math.pi * side / 6 + rng.normal(0, 0.2)
             depth = torch.minimum(
@@ -140,8 +139,7 @@ def add_carbon(
     angle, size = rng.uniform(0, 2 * math.pi), max(shape)
     y = torch.arange(shape[0]).float()[:, None] - shape[0] / 2
     x = torch.arange(shape[1]).float()[None, :] - shape[1] / 2
-    along = math.cos(angle) * x + math.sin(angle) * y
-    across = -math.sin(angle) * x + math.cos(angle) * y
+    along, across = math.cos(angle) * x + math.sin(angle) * y, -math.sin(angle) * x + math.cos(angle) * y
     bend = rng.uniform(-0.5, 0.5) / size  # the rim of a hole of one to several micrographs' width
     distance = along + bend * across**2 + 0.15 * diameter_px * smooth_noise(shape, max(4.0, diameter_px), rng)
     fraction = float(rng.uniform(0.1, 0.5)) if fraction is None else fraction

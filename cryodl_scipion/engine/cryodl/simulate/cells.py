@@ -281,8 +281,7 @@ def filament(cell: Cell, kind: Kind, pixel_size: float, rng: np.random.Generator
         start += int(rng.integers(stop - start - wanted + 1))
         stop = start + wanted
     fragment = line[start * step : (stop - 1) * step + 1]
-    labelled = balls(fragment, radius)
-    sigma = float(np.hypot(kind.sigma / pixel_size, BLUR_PX))
+    labelled, sigma = balls(fragment, radius), float(np.hypot(kind.sigma / pixel_size, BLUR_PX))
     return Part(
         labelled,
         labelled,
@@ -317,8 +316,7 @@ def _subunits(line: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndar
     rings, number = np.arange(0, lengths[-1], kind.rise), np.arange(kind.strands)
     along = (rings[:, None] + kind.helical_rise * number).ravel()
     angle = (np.radians(kind.rotation) * np.arange(len(rings))[:, None] - 2 * np.pi * number / kind.strands).ravel()
-    angle = angle[along <= lengths[-1]] + rng.uniform(0, 2 * np.pi)
-    along = along[along <= lengths[-1]]
+    angle, along = angle[along <= lengths[-1]] + rng.uniform(0, 2 * np.pi), along[along <= lengths[-1]]
     position, tangent = (
         np.stack([np.interp(along, lengths, values) for values in table.T], 1)
         for table in (line, np.gradient(line, axis=0))

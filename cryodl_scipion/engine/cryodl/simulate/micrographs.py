@@ -108,8 +108,7 @@ def simulate_micrograph(
         clumped,
         None if contaminated is None else contaminated.numpy(),
     )
-    angles = _angles(len(centres), surroundings.orientations, rng)
-    noise = surroundings.noise.chosen(rng)
+    angles, noise = _angles(len(centres), surroundings.orientations, rng), surroundings.noise.chosen(rng)
     image = noise(shape, pixel_size, optics, rng, projector.device)
     shown, everywhere = torch.zeros_like(image), np.vstack([centres, clumped])
     if len(everywhere):

@@ -186,10 +186,8 @@ def _patch_powers(image: torch.Tensor, side: int, valid: torch.Tensor | None) ->
 def _without_plane(patches: torch.Tensor) -> torch.Tensor:
     side = patches.shape[-1]
     axis = torch.linspace(-1, 1, side)
-    norm = axis.square().sum() * side
-    patches = patches - patches.mean((1, 2), keepdim=True)
-    ramp_y = (patches * axis[:, None]).sum((1, 2)) / norm
-    ramp_x = (patches * axis[None]).sum((1, 2)) / norm
+    norm, patches = axis.square().sum() * side, patches - patches.mean((1, 2), keepdim=True)
+    ramp_y, ramp_x = (patches * axis[:, None]).sum((1, 2)) / norm, (patches * axis[None]).sum((1, 2)) / norm
     return patches - ramp_y[:, None, None] * axis[:, None] - ramp_x[:, None, None] * axis[None]
 
 

@@ -27,8 +27,7 @@ def particle_positions(
     wanted = max(2, int(fraction * shape[0] * shape[1] / closest**2 * 0.9))
     tried = min((8 if is_crowded else 3) * wanted, 12000)
     proposed = rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (tried, 2))
-    centres = proposed[peaks.separate(proposed, closest)][:wanted]
-    clumped = [np.zeros((0, 2))]
+    centres, clumped = proposed[peaks.separate(proposed, closest)][:wanted], [np.zeros((0, 2))]
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(1, 4))):
             count = int(rng.integers(4, 16))

@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from ..io.structures import load_density
+from ..io.structures import load_molecule
 from .micrographs import particle_diameter
 
 EXTENT_PX = 40  # voxels of a structure's widest extent: a little finer than the network's scale
@@ -20,11 +20,12 @@ _FIRST_LOOK = 5.0  # Å/px at which a file is read to see how large it is
 
 @dataclasses.dataclass(frozen=True)
 class PoolMember:
-    """density: (d, d, d) tensor whose widest extent is EXTENT_PX voxels. extent: Å."""
+    """density: (d, d, d) tensor whose widest extent is EXTENT_PX voxels. extent: Å. moved: see load_molecule."""
 
     name: str
     density: torch.Tensor
     extent: float
+    moved: float = 0.0
 
 
 def procedural_assemblies(count: int, seed: int) -> list[PoolMember]:
@@ -40,10 +41,10 @@ def procedural_assemblies(count: int, seed: int) -> list[PoolMember]:
 
 def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
     """The structure of a file, a map or a model. Raises as load_density. across: voxels of its widest extent."""
-    pixel_size = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK) / across
-    density = load_density(path, pixel_size)
+    pixel_size = particle_diameter(load_molecule(path, _FIRST_LOOK)[0], _FIRST_LOOK) / across
+    density, moved = load_molecule(path, pixel_size)
     extent = particle_diameter(density, pixel_size)
-    return PoolMember(Path(path).name.split(".")[0], cropped_density(density, across), extent)
+    return PoolMember(Path(path).name.split(".")[0], cropped_density(density, across), extent, moved)
 
 
 def cropped_density(density: torch.Tensor, across: int) -> torch.Tensor:
@@ -167,8 +168,7 @@ def _fibonacci(count: int) -> np.ndarray:
 def _rod(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rods and short pieces of filaments, twisted."""
     units, rise = int(rng.integers(4, 14)), rng.uniform(0.5, 0.8)
-    unit = _lumps(2, rng) * 0.8 + [rng.uniform(0, 0.6), 0, 0]
-    twist = rng.uniform(20, 180)
+    unit, twist = _lumps(2, rng) * 0.8 + [rng.uniform(0, 0.6), 0, 0], rng.uniform(20, 180)
     return _equal(
         np.vstack(
             [Rotation.from_euler("z", twist * k, degrees=True).apply(unit) + [0, 0, rise * k] for k in range(units)]

@@ -93,6 +93,20 @@ def test_projections_of_a_rod_are_of_its_length_in_every_direction(project):
     assert off.abs().max() < 0.6  # px of ACROSS to the diameter: the middle stays the middle
 
 
+def test_a_molecule_anywhere_in_its_box_is_projected_about_its_centre_and_that_is_said(project, tmp_path, monkeypatch):
+    with mrcfile.new(tmp_path / "off.mrc") as file:
+        file.set_data(np.pad(rod(), ((0, 0), (0, 16), (30, 0))))
+        file.voxel_size = PIXEL
+    middle, off = (of_structure(str(path), 60.0) for path in (project[0] / "rod.mrc", tmp_path / "off.mrc"))
+    assert abs(off.moved - PIXEL * np.hypot(8, 15)) < 1 > middle.moved
+    assert torch.allclose(off.images, middle.images, atol=0.03) and abs(off.diameter - middle.diameter) < 1
+    monkeypatch.setattr(by_templates, "STEP", 60.0)
+    assert any(
+        "from the middle of its box" in w
+        for w in pick(*project[:1], tmp_path / "off", structure=str(tmp_path / "off.mrc")).warnings
+    )
+
+
 @pytest.mark.parametrize("values, recall", [({}, 0.9), ({"particle_diameter": 110.0}, 0.9)])
 def test_particles_are_found_without_a_threshold(project, tmp_path, monkeypatch, values, recall):
     monkeypatch.setattr(by_templates, "STEP", 40.0)

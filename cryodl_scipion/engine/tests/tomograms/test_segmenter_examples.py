@@ -151,6 +151,14 @@ def test_grey_values_are_those_of_the_whole_tomogram_without_filled_corners(tmp_
     assert finer[1] < 0.6 * width  # noise that the coarser grid cannot hold is gone
 
 
+def test_a_tomogram_that_is_thin_along_y_is_told(tmp_path, capsys):
+    data = np.random.default_rng(0).normal(0, 1, (64, 24, 60)).astype(np.float32)
+    for name, axes in (("thin", (1, 0, 2)), ("turned", (0, 1, 2))):
+        grey_statistics(Tomogram(write_volume(tmp_path / f"{name}.mrc", data.transpose(axes))))
+    said = capsys.readouterr().out
+    assert "turned.mrc (60 x 24 x 64 px) is thin along y" in said and "thin.mrc" not in said
+
+
 def test_a_constant_tomogram_is_refused(tmp_path):
     flat = Tomogram(write_volume(tmp_path / "flat.mrc", np.zeros((8, 32, 32), np.float32)))
     with pytest.raises(ValueError, match="flat.mrc has the same value nearly everywhere"):

@@ -171,6 +171,25 @@ def test_particles_are_found_where_they_are_and_as_they_are_turned():
     assert outputs["expected_false_detections"]["tomo"]["lump"] == 0
 
 
+def test_a_molecule_off_the_middle_of_its_box_is_found_at_its_own_centre_and_that_is_said():
+    wide, density = np.zeros((30, 24, 44), np.float32), lopsided_density(20)
+    wide[8:28, 2:22, 21:41] = density  # its middle 3, 0 and 9 voxels from the box's
+    write_mrc("off.mrc", wide, PIXEL)
+    template_tomogram("tomo.mrc", density)
+    found = {name: detect(template=f"{name}.mrc", output=name, threshold=0.5) for name in ("lump", "off")}
+    places = {}
+    for name, result in found.items():
+        table = read_tables(result.outputs["files"]["tomo"])["particles"]
+        places[name] = np.array([[float(v) for v in table[f"rlnCoordinate{axis}"]] for axis in "ZYX"]).T
+    centre = np.array([np.average(axis, weights=density) for axis in np.indices(density.shape) - 10.0])
+    distances = np.linalg.norm(places["off"][:, None] - np.array(PLACES), axis=2).min(axis=0)
+    # of the right places; the template's own middle was a fraction of a voxel from its centre of mass
+    assert (np.abs(distances - np.linalg.norm(centre)) < 1.0).all() and len(places["off"]) == len(places["lump"])
+    assert found["off"].outputs["diameters"]["off"] < 1.15 * found["lump"].outputs["diameters"]["lump"]
+    said = f"off.mrc lies {np.linalg.norm(centre + (3, 0, 9)) * PIXEL:.0f} Å from the middle of its box."
+    assert any(said in warning for warning in found["off"].warnings) and not found["lump"].warnings
+
+
 def test_noise_alone_gives_no_detection_and_says_why():
     for seed in range(2):
         rng = np.random.default_rng(seed)

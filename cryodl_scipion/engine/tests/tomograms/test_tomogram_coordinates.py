@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from cryodl.io.coordinate_files import write_dynamo_table, write_eman2
+from cryodl.io.coordinate_files import write_dynamo_table, write_eman2, write_imod_model
 from cryodl.io.coordinates3d import ParticlePoses
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import (
@@ -173,6 +173,17 @@ def test_objects_behind_a_mesh_of_an_imod_model_are_not_lost(tmp_path):
     (tmp_path / "a.mod").write_bytes(first + mesh + imod_model([(4, 5, 6)])[240:])
     found = read_coordinates3d(tmp_path / "a.mod")
     assert found.species == ("membrane", "ribosome") and found.xyz.tolist() == [[0.5, 1.5, 3], [3.5, 4.5, 6]]
+
+
+@pytest.mark.parametrize("name", ["a.tbl", "a.mod"])
+def test_px_of_another_binning_by_the_files_own_words_are_told(tmp_path, capsys, name):
+    poses = ParticlePoses(ZYX, np.full((2, 3), np.nan), np.full((2, 2), np.nan))
+    write_dynamo_table(tmp_path / "a.tbl", poses, 3, ["x", "x"], ["x"], None, 20.0)
+    write_imod_model(tmp_path / "a.mod", ZYX[:, ::-1], ["x", "x"], SHAPE, 20.0, ["x"])
+    positions = read_coordinates3d(tmp_path / name)
+    assert np.allclose(positions.zyx_px(np.arange(2), SHAPE, 20.2), ZYX) and not capsys.readouterr().out
+    assert np.allclose(positions.zyx_px(np.arange(2), tuple(2 * n for n in SHAPE), 10.0), ZYX)
+    assert f"{name} says 20 Å/px, and the tomogram has 10." in capsys.readouterr().out
 
 
 def test_picks_of_copick_are_angstrom_with_run_and_object(tmp_path):

@@ -22,8 +22,8 @@ class DetectParticlesConfig(Config):
         "not searched again."
     )
     template: typing.Optional[str] = param(
-        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) to search for in all orientations. Its "
-        "handedness matters little at the resolution of this search.",
+        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) to search for in all orientations. Of the "
+        "wrong hand it finds few or nothing.",
         None,
         path="file",
         none_means="a model is given",

@@ -78,8 +78,7 @@ def score_positions(atoms: np.ndarray, pixel_size: float, rng: np.random.Generat
     from scipy.spatial import cKDTree
     from scipy.spatial.transform import Rotation
 
-    reach = RADII[-1] / pixel_size
-    positions = np.zeros((ATOMS, len(RADII), POINTS, 3), np.float32)
+    reach, positions = RADII[-1] / pixel_size, np.zeros((ATOMS, len(RADII), POINTS, 3), np.float32)
     weights = np.zeros((ATOMS, len(RADII), POINTS), np.float32)
     chosen = rng.permutation(np.nonzero(((atoms >= reach) & (atoms <= BOX - 1 - reach)).all(axis=1))[0])[:ATOMS]
     if len(chosen):
@@ -115,8 +114,7 @@ def families(paths: typing.Sequence[str]) -> dict[str, int]:
     """{path: number}: molecules of one number are linked by shared chains."""
     from scipy.sparse.csgraph import connected_components
 
-    chains = [list(words_of(path).values()) for path in paths]
-    linked = np.zeros((len(paths),) * 2, bool)
+    chains, linked = [list(words_of(path).values()) for path in paths], np.zeros((len(paths),) * 2, bool)
     for a, b in zip(*np.tril_indices(len(paths), -1)):
         linked[a, b] = any(len(x & y) > ALIKE * min(len(x), len(y)) for x in chains[a] for y in chains[b])
     return dict(zip(paths, (int(n) for n in connected_components(linked, directed=False)[1])))
@@ -237,8 +235,7 @@ class MapPairs:
 
     def validation_boxes(self, count: int) -> typing.Iterator[Batch]:
         """The same boxes every time, in batches of count."""
-        rng = np.random.default_rng(12345)
-        number = min(CHECKED, 16 * len(self.validation))
+        rng, number = np.random.default_rng(12345), min(CHECKED, 16 * len(self.validation))
         stored = (self.validation[k % len(self.validation)] for k in range(number))
         boxes = [dataclasses.replace(cut_box(pair, atoms, rng, 0.0), resolution=known) for pair, atoms, known in stored]
         yield from (self.batch(boxes[start : start + count], rng) for start in range(0, number, count))
@@ -321,8 +318,7 @@ def _real(
 ) -> tuple[MapPair, list[str]]:
     volume, atoms = read_volume(row["map"]), read_atoms(row["structure"])
     check_positive(volume)
-    warnings = [*atoms.notes, *check_overlap(volume, atoms)]
-    reference = reference_for(volume, atoms)
+    warnings, reference = [*atoms.notes, *check_overlap(volume, atoms)], reference_for(volume, atoms)
     inside = reference.mask > 0.5
     agreement = float(np.corrcoef(volume.data[inside], reference.density[inside])[0, 1])
     if not agreement > MIN_AGREEMENT:

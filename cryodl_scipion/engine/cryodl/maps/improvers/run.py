@@ -151,8 +151,7 @@ def apply_boxes(
     counts = [max(1, -(-(n + b - overlap // 2) // step)) for n, b in zip(data.shape, before)]
     padded = np.pad(data, [(b, c * step + BOX - step - n - b) for n, c, b in zip(data.shape, counts, before)])
     total, weight = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
-    taper = _taper(overlap)
-    starts = [tuple(k * step for k in position) for position in np.ndindex(*counts)]
+    taper, starts = _taper(overlap), [tuple(k * step for k in position) for position in np.ndindex(*counts)]
     positions = [tuple(slice(s, s + BOX) for s in start) for start in starts]
     full = [position for position in positions if np.abs(padded[position]).max() > EMPTY]
     for position in positions:

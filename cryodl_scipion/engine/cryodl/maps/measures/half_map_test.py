@@ -63,8 +63,7 @@ def half_map_test(
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
     plain, ended = control_halves(raw, improved, voxels)
-    found = plain + ended
-    power = np.maximum(np.mean([shell_sums(x, x, voxels) for x in raw_masked], 0), 1e-30)
+    found, power = plain + ended, np.maximum(np.mean([shell_sums(x, x, voxels) for x in raw_masked], 0), 1e-30)
     agreements, explained = [], []
     for pair in found:  # of a large map each takes a gigabyte, masked another
         controls = [x * mask for x in pair]

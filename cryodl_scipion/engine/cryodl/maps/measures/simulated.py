@@ -170,8 +170,7 @@ def _belt(atoms: Atoms, grid: Volume, mask: np.ndarray, rng: np.random.Generator
         sparse=True,
     )
     along = sum(a * x for a, x in zip(axis[::-1], zyx))
-    across = np.sqrt(np.maximum(sum(x**2 for x in zyx) - along**2, 0))
-    slab = np.abs(offset @ axis) < BELT / 2
+    across, slab = np.sqrt(np.maximum(sum(x**2 for x in zyx) - along**2, 0)), np.abs(offset @ axis) < BELT / 2
     reach = np.linalg.norm(np.cross(offset[slab], axis), axis=1).max() if slab.any() else 20.0
     shape = 1 / (1 + np.exp((np.abs(along) - BELT / 2) / 3)) / (1 + np.exp((across - reach - THICKNESS) / 3))
     lumps = gaussian_filter(rng.normal(size=grid.data.shape).astype(np.float32), 4.0 / float(grid.pixel_size))

@@ -223,8 +223,7 @@ def _fine(
     tried = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
     near = centred[:, None] * grid.shift_phases(-moved.view(-1, 2)).view(count, candidates, grid.rings, grid.half)
     rotated = grid.samples_of(averages * grid.rotation(phi.flatten()).view(count, candidates, 1, -1))
-    across = torch.view_as_real(near * rotated.conj()).flatten(2)
-    steps = grid.shift_phases(-tried)
+    across, steps = torch.view_as_real(near * rotated.conj()).flatten(2), grid.shift_phases(-tried)
     values = across @ torch.view_as_real(steps.conj().resolve_conj()).flatten(1).T  # (n, c, 9): real part
     norms = (squared[:, None] * references.power[labels]).sum(-1).clamp(min=1e-12).sqrt()[..., None]
     placed = centres_yx[:, None, None] + moved[:, :, None] + tried

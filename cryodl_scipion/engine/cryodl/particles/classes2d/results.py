@@ -109,8 +109,7 @@ def small_images(images: torch.Tensor, mask_px: float) -> torch.Tensor:
 def curve_numbers(curves: torch.Tensor) -> torch.Tensor:
     """(k, 2): mean of each FRC up to half of Nyquist, and where it falls below 0.5, as a fraction of Nyquist."""
     last = curves.shape[-1] - 1
-    low = curves[:, 1 : max(2, last // 2 + 1)].mean(1)
-    below = (curves[:, 1:] < 0.5).float()
+    low, below = curves[:, 1 : max(2, last // 2 + 1)].mean(1), (curves[:, 1:] < 0.5).float()
     first = torch.where(below.any(1), below.argmax(1), torch.full_like(below[:, 0], last).long())
     return torch.stack([low, first / last], 1).float()
 

@@ -78,8 +78,7 @@ def write_selection(
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
     score_of = dict(zip(table.numbers.tolist(), table.scores.tolist()))
-    quality = [score_of[number] for number in classes[of_kept].tolist()]
-    final = Path(config.output)
+    quality, final = [score_of[number] for number in classes[of_kept].tolist()], Path(config.output)
     made = SelectClassesOutputs(
         particles=str(final / PARTICLES),
         rejected=None if chosen.all() else str(final / REJECTED),

@@ -58,8 +58,7 @@ def measure_spectra(images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:
     white = prepare(torch.randn((WHITE, side, side), generator=torch.Generator().manual_seed(1)), WIDEST * side)
     mean = noise.mean(0) * ring_powers(white).mean(0) / noise_spectra(white, WIDEST * side).mean(0)
     rest, weight = (powers - mean) * transfer, transfer.square().sum(0).clamp(min=1e-12)
-    signal = rest.sum(0) / weight
-    error = (rest - rest.mean(0)).square().sum(0).sqrt() / weight
+    signal, error = rest.sum(0) / weight, (rest - rest.mean(0)).square().sum(0).sqrt() / weight
     signal = torch.maximum(signal, UNSURE * error) * bool((signal > SURE * error).any())
     return SetSpectra(side, mean.clamp(min=1e-6), signal, torch.zeros_like(signal))
 

@@ -69,8 +69,7 @@ class RealPairs:
         noisy, exact = self.images(rows)
         target, rotations = self.targets(rows, exact), np.zeros(len(rows), int)
         if rng is not None:
-            rotations = rng.choice(self.pairs.rotations, len(rows))
-            reach = int(SHIFT * self.pairs.box)
+            rotations, reach = rng.choice(self.pairs.rotations, len(rows)), int(SHIFT * self.pairs.box)
             moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
             noisy, target = (
                 torch.stack(

@@ -66,8 +66,7 @@ def draw_triplets(
     for axis in axes.flat:
         axis.set_axis_off()
     for index, images in enumerate(zip(raw.numpy(), denoised.numpy(), ground_truth.numpy())):
-        panels = axes[index // PER_ROW, 3 * (index % PER_ROW) :]
-        noise = float(images[0].std())
+        panels, noise = axes[index // PER_ROW, 3 * (index % PER_ROW) :], float(images[0].std())
         low, high = np.percentile(images[2], (0.5, 99.8))
         for axis, image, (bottom, top) in zip(panels, images, ((-3 * noise, 3 * noise), (low, high), (low, high))):
             axis.imshow(image, cmap="gray", vmin=bottom, vmax=max(top, bottom + 1e-6), interpolation="nearest")

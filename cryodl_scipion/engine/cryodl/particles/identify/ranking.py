@@ -57,8 +57,7 @@ def shares_of(evidence: np.ndarray) -> Shares:
 def mixture_evidence(evidence: np.ndarray) -> np.ndarray:
     """(n,) logarithmic evidence of particles (n, k), for the likeliest mixture of structures and of none."""
     table = np.pad(evidence, ((0, 0), (0, 1)))
-    top = table.max(1)
-    share = _likeliest(table, np.ones((1, len(table))))[0]
+    top, share = table.max(1), _likeliest(table, np.ones((1, len(table))))[0]
     return typing.cast(np.ndarray, top + np.log(np.exp(table - top[:, None]) @ share))
 
 

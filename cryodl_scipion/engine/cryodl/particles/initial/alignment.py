@@ -82,8 +82,7 @@ class Judgement:
 def filtered_mean(halves: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean of two half-maps, each shell weighted by what the halves share, and their Fourier shell correlation."""
     curve = fsc(halves[0] * mask, halves[1] * mask).cpu()
-    weights = 1 / (1 + wiener_constants(curve))
-    mean = torch.fft.rfftn((halves[0] + halves[1]) / 2)
+    weights, mean = 1 / (1 + wiener_constants(curve)), torch.fft.rfftn((halves[0] + halves[1]) / 2)
     shell = rings(mask.shape, mask.device).clamp(max=len(weights) - 1)
     return torch.fft.irfftn(mean * weights.to(mask.device)[shell], s=mask.shape), curve
 
@@ -98,8 +97,7 @@ def reached(curve: torch.Tensor, width: float, radius: float) -> float | None:
 
 def enlarged(density: torch.Tensor, box: int) -> torch.Tensor:
     """A small map on the grid of the images, (box, box, box); its projections stay the same."""
-    side = len(density)
-    transform = torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(density)))
+    side, transform = len(density), torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(density)))
     kept = min(side, box)
     inside = slice(side // 2 - kept // 2, side // 2 - kept // 2 + kept)
     placed = torch.zeros((box,) * 3, dtype=transform.dtype, device=density.device)

@@ -60,8 +60,7 @@ class SliceSums:
         known = constant.to(value.device)[radius.round().long().clamp(max=len(constant) - 1)]
         kept = radius <= self.disc.radius + 0.5
         transform = torch.where(kept, value / (weight + known).clamp(min=1e-20), torch.zeros_like(value))
-        density = torch.fft.fftshift(torch.fft.ifftn(transform).real)
-        start = self.padded // 2 - self.side // 2
+        density, start = torch.fft.fftshift(torch.fft.ifftn(transform).real), self.padded // 2 - self.side // 2
         inside = slice(start, start + self.side)
         undamp = 1 / torch.sinc((torch.arange(self.side, device=value.device) - self.side // 2) / self.padded) ** 2
         return density[inside, inside, inside] * undamp * undamp[:, None] * undamp[:, None, None]
@@ -201,8 +200,7 @@ class Climb:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Adds particles in orientations (n, k, 3, 3), shifted as is likely there. Returns (n, 2) mean shift in the
         first, and (n,) mean square of the shifts along an axis."""
-        slices = reference.at(matrices)
-        shifted = part.match[:, None] * self.disc.ramp(-shifts.yx)
+        slices, shifted = reference.at(matrices), part.match[:, None] * self.disc.ramp(-shifts.yx)
         fit = side_by_side(slices) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
         value = fit - slices.abs().square() @ part.weight[..., None]
         weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s

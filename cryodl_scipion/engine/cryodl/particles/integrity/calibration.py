@@ -62,8 +62,7 @@ class CompositionCalibration:
         table = np.concatenate([made.logs[..., None], own, own * made.strength[:, None, None]], 2)
         middle, width = np.eye(2 * size - 1)[0], np.repeat([WEIGHT, OFFSET, SLOPE], [1, size - 1, size - 1])
         found = _newton(table - table.mean(1, keepdims=True), np.eye(size)[made.kinds], middle, width)
-        total = logsumexp(made.logs, axis=1)
-        own_rows = [made.kinds == kind for kind in range(size)]
+        total, own_rows = logsumexp(made.logs, axis=1), [made.kinds == kind for kind in range(size)]
         lines = [np.polyfit(made.strength[mine], total[mine], 1)[::-1] for mine in own_rows]
         return cls(float(found[0]), other @ found[1:size], other @ found[size:], np.array(lines))
 

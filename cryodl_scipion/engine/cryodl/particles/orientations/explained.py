@@ -113,8 +113,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray, chosen: bool = Fal
 
     def energies(part: Observed) -> np.ndarray:
         """(2, n): what the CTFs let through of the structure; what the images show, of another molecule, too."""
-        alone = part.weight @ views
-        seen = (part.match.abs().square() / 4 - part.weight) @ views
+        alone, seen = part.weight @ views, (part.match.abs().square() / 4 - part.weight) @ views
         excess = seen / (part.weight.square() @ views.square()).clamp(min=1e-30)
         return torch.stack([alone, alone * excess.clamp(min=1)]).cpu().numpy()
 

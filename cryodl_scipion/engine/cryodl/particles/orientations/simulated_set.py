@@ -225,8 +225,7 @@ def write_substituted(search: typing.Any, output: str, columns: dict, beyond: fl
 
 def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) -> str:
     """A STAR file of images that are in no file yet, with their stack beside it and the orientations found."""
-    origins = -found.shifts_yx * particles.pixel_size
-    angles = dict(zip(ANGLES, found.angles.T))
+    origins, angles = -found.shifts_yx * particles.pixel_size, dict(zip(ANGLES, found.angles.T))
     positions = {"rlnOriginXAngst": origins[:, 1], "rlnOriginYAngst": origins[:, 0]}
     write_particles_star(path, particles, {**angles, **positions, **changes}, stack=_write_stack(path, particles))
     return path

@@ -93,8 +93,7 @@ def prepare_structure(
 ) -> PreparedStructure:
     """The PreparedStructure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles'
     box, or does not have the symmetry."""
-    width = particles.box * particles.pixel_size
-    first = max(FIRST_LOOK, particles.pixel_size)
+    width, first = particles.box * particles.pixel_size, max(FIRST_LOOK, particles.pixel_size)
     diameter = particle_diameter(structures.load_density(config.structure, first), first)
     if diameter > width:
         raise ValueError(

@@ -29,9 +29,9 @@ DECOY_WORDS = (
     "counted than expected; relatives of the template are not counted: name those that may be there (--others)."
 )
 ALIKE_WORDS = (
-    "the template cannot be told from its decoys at this false discovery rate (--fdr). Check pixel size and contrast. "
-    "A higher resolution limit (--resolution) or more tomograms may help; --threshold 0.5 (with another --output) "
-    "gives all places that are so like the template, without decoys"
+    "the template cannot be told from its decoys at this false discovery rate (--fdr). Check pixel size, contrast "
+    "and hand. A higher resolution limit (--resolution) or more tomograms may help; --threshold 0.5 (with another "
+    "--output) gives all places that are so like the template, without decoys"
 )
 
 

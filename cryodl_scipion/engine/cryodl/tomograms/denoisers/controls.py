@@ -38,8 +38,7 @@ def control_metrics(
     raw = measure_powers(centred, mask)
     mixed = measure_powers([(c[k], x[1 - k]) for c, x in zip(clean, centred) for k in (0, 1)], mask)
     means = measure_powers([((x + y) / 2, (c + d) / 2) for (x, y), (c, d) in zip(centred, clean)], mask)
-    generator = torch.Generator().manual_seed(0)
-    noises = [(a - b) / 2**0.5 for a, b in centred]
+    generator, noises = torch.Generator().manual_seed(0), [(a - b) / 2**0.5 for a, b in centred]
     drawn = [torch.fft.rfftn(torch.randn(a.shape, generator=generator)) for a, _ in centred]
     phases = [one / one.abs().clamp(min=1e-12) for one in drawn]
     random = [torch.fft.irfftn(p * torch.fft.rfftn(a).abs(), s=tuple(a.shape)) for p, (a, _) in zip(phases, centred)]

@@ -209,8 +209,7 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
         )
     scale, powers = scale_of_halves(subvolumes)
     fsc = powers.fsc
-    fine = float(np.mean(fsc[-BINS // 5 :]))
-    both = f"{source.paths[0]} and {source.paths[1]}"
+    fine, both = float(np.mean(fsc[-BINS // 5 :])), f"{source.paths[0]} and {source.paths[1]}"
     if fine > COPIES:
         raise ValueError(
             f"{both} agree at the finest detail (FSC {fine:.2f}): their noise is not independent. They are copies, "

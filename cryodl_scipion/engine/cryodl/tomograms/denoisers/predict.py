@@ -83,8 +83,7 @@ _WORDS = dict(weights="model", halves="choice of denoised halves (--halves)")
 
 def read_record(folder: Path, config: DenoiseTomogramsConfig, card: dict) -> dict:
     """What denoise.json says, or will say. Raises ValueError if the folder is of another run."""
-    mine = dict(weights=card["weights_sha256"], halves=config.halves)
-    path = folder / RECORD
+    mine, path = dict(weights=card["weights_sha256"], halves=config.halves), folder / RECORD
     if not path.exists():
         return dict(settings=mine, tomograms={})
     try:

@@ -49,8 +49,7 @@ def middle_surface(
     empty = Mesh(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0, int))
     if not len(positions):
         return empty
-    wide = binary_dilation(np.pad(mask, 1), np.ones((3, 3, 3), bool))
-    tree = cKDTree(positions)
+    wide, tree = binary_dilation(np.pad(mask, 1), np.ones((3, 3, 3), bool)), cKDTree(positions)
     middles = (np.argwhere(wide) - 1) * step + offset + (step - 1) / 2
     field = np.zeros(wide.shape, np.float32)
     field[wide] = _heights(tree, middles, normals)

@@ -73,8 +73,7 @@ def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.
     )
     if not len(seeds):
         return np.zeros((0, 3)), np.zeros(0, int), np.zeros((0, 3), int)
-    numbers = _without_neck(depth, seeds, diameter) + 1
-    markers = np.zeros(mask.shape, np.int32)
+    numbers, markers = _without_neck(depth, seeds, diameter) + 1, np.zeros(mask.shape, np.int32)
     markers[tuple(seeds.T)] = numbers
     parts = watershed(-depth, markers, mask=mask)
     found, firsts = np.unique(numbers, return_index=True)
@@ -296,8 +295,7 @@ def sampled(positions: np.ndarray, spacing: float, radius: float) -> tuple[np.nd
     positions: (m, 3) voxels in their order. spacing: voxels. radius: voxels; thick ones wobble more."""
     if len(positions) < 2:
         return positions.astype(float), np.array([[1.0, 0.0, 0.0]] * len(positions))
-    curve = _curve(positions, radius)
-    parameters = np.linspace(0, 1, max(200, 8 * len(positions)))
+    curve, parameters = _curve(positions, radius), np.linspace(0, 1, max(200, 8 * len(positions)))
     way = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve(parameters), axis=0), axis=1))])
     count = int(way[-1] / spacing) + 1
     wanted = (way[-1] - (count - 1) * spacing) / 2 + spacing * np.arange(count)

@@ -40,19 +40,17 @@ def write_points(
         values = zip(names, (*np.nan_to_num(those.angles).T, *those.scores.T))
         columns.update((pair for pair, there in zip(values, known) if there), cryodlSpecies=said)
         tables.append(columns)
+        path = lambda form, ending: folder / files.setdefault(form, f"{name}{ending}")
         if "napari" in config.points:
-            files["napari"] = f"{name}.csv"
-            coordinate_files.write_napari_points(folder / files["napari"], those, said)
+            coordinate_files.write_napari_points(path("napari", ".csv"), those, said)
         if "imod" in config.points:
-            files["imod"] = f"{name}.mod"
-            coordinate_files.write_imod_model(folder / files["imod"], those.zyx[:, ::-1], said, shape, size, species)
+            coordinate_files.write_imod_model(path("imod", ".mod"), those.zyx[:, ::-1], said, shape, size, species)
         if "dynamo" in config.points:
-            files["dynamo"], number = f"{name}.tbl", list(tomograms).index(name) + 1
-            coordinate_files.write_dynamo_table(folder / files["dynamo"], those, number, said, species, tilts, size)
+            number = list(tomograms).index(name) + 1
+            coordinate_files.write_dynamo_table(path("dynamo", ".tbl"), those, number, said, species, tilts, size)
         if "eman2" in config.points:
-            files["eman2"] = f"{name}_info.json"
-            centred = (those.zyx[:, ::-1] - np.array(shape[::-1]) / 2) * size
-            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species, those.scores[:, 0])
+            centred, scores = (those.zyx[:, ::-1] - np.array(shape[::-1]) / 2) * size, those.scores[:, 0]
+            coordinate_files.write_eman2(path("eman2", "_info.json"), centred, said, size, species, scores)
         if "copick" in config.points:
             for one, some in each.items():
                 files["copick"] = str(Path(coordinate_files.write_copick(folder, name, one, some, size)).parent)

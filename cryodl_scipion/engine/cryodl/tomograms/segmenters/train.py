@@ -152,8 +152,7 @@ def augmented_tile(
         image, target, labelled = (part.flip(0) for part in (image, target, labelled))
     grid = view_grid(image.shape[-1], method.crop, augment.random_rotation(rng), rng.integers(-JITTER, JITTER + 1, 2))
     look = lambda part, mode, padding: F.grid_sample(part[None], grid, mode, padding, align_corners=False)[0]
-    labelled = look(labelled, "nearest", "zeros")
-    target = look(target, "bilinear", "zeros").clamp(0, 1)
+    labelled, target = look(labelled, "nearest", "zeros"), look(target, "bilinear", "zeros").clamp(0, 1)
     return augment.vary_contrast(look(image, "bicubic", "reflection"), rng), target, labelled
 
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 
 from ...contract.frames import rescaled
 from ...core.geometry import resampled_shape
-from ...io.tomograms import Tomogram
+from ...io import messages
+from ...io.tomograms import Tomogram, sides_of
 
 SKEWED = 0.1  # skewness from which the contrast shows
 
@@ -179,8 +180,12 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, flo
     """(middle, width) of a tomogram's grey values at the working pixel size: median, and half of what 68 % span.
     tomogram: io.tomograms.Tomogram, of which up to 125 bricks spread over it are read. factor: of working_factor.
     Raises ValueError if it is the same everywhere."""
-    import torch
-
+    _, y, _ = shape = tomogram.shape
+    if 2 * y < min(shape[0], shape[2]):
+        messages.warn(
+            f"{tomogram.path} ({sides_of(shape)} px) is thin along y, as IMOD's tilt writes tomograms. The beam must "
+            "run along z: rotate it (`trimvol -rx`)."
+        )
     side, subvolumes = min(LONGEST, max(1, round(SIDE / factor))), []
     for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
         subvolume = tomogram.part(*ranges)

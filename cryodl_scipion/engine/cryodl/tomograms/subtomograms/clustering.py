@@ -129,8 +129,7 @@ def principal_components(observed: ObservedSubtomograms, components: int, seed: 
     weights = side_by_side(torch.complex(observed.weights, observed.weights))
     count = max(1, min(components, len(values) - 1))
     values = weights * (values - ((weights * values).sum(0) / weights.sum(0).clamp(min=1.0)))
-    generator = torch.Generator().manual_seed(seed)
-    noise = values.square().sum() / weights.sum()
+    generator, noise = torch.Generator().manual_seed(seed), values.square().sum() / weights.sum()
     axes = torch.randn(count, values.shape[1], generator=generator).to(values.device) * (noise / 100).sqrt()
     for _ in range(ROUNDS):
         positions, spread = _positions(values, weights, axes, noise)
@@ -312,8 +311,7 @@ def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
     Tibshirani, Walther and Hastie, J. R. Statist. Soc. B 63, 411 (2001)."""
     if count < 2:
         return 1.0
-    rng = np.random.default_rng(seed)
-    positions = np.asarray(positions, float) - positions.mean(axis=0)
+    rng, positions = np.random.default_rng(seed), np.asarray(positions, float) - positions.mean(axis=0)
     covariance = np.cov(positions.T).reshape(positions.shape[1], -1)
     own = _tightness(positions, count, seed)
     clouds = (rng.multivariate_normal(np.zeros(len(covariance)), covariance, len(positions)) for _ in range(CLOUDS))

@@ -61,8 +61,7 @@ class Sums:
 
     def add(self, values: torch.Tensor, weights: torch.Tensor, matrices: torch.Tensor) -> None:
         """Add (n, d) complex coefficients (already times their weights) and (n, d) weights seen in (n, 3, 3)."""
-        side = 2 * self.reach + 1
-        xyz = coefficient_positions(self.ball, matrices).reshape(-1, 3)
+        side, xyz = 2 * self.reach + 1, coefficient_positions(self.ball, matrices).reshape(-1, 3)
         low = xyz.floor()
         part, corner = xyz - low, low.long() + self.reach
         values, weights, sides = values.reshape(-1), weights.reshape(-1), torch.stack([1 - part, part])

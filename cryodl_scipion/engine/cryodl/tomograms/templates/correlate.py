@@ -17,7 +17,7 @@ from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
 from ...core.projections import euler_angles, rotation_matrices
 from ...core.volumes import cube_crop, wedge
-from ...io.structures import dark_notes, load_density, structure_names
+from ...io.structures import dark_notes, load_molecule, structure_names
 from ...simulate.micrographs import particle_diameter
 from ...simulate.rotations import finer, rotated
 
@@ -32,7 +32,7 @@ ROTATION = 2.1  # of resolution / diameter: the usual angular step in radians; w
 class Template:
     """A structure ready to be rotated. name: of its file. density: (FINER d, ...) tensor. mask: (b, b, b) tensor, 1 in
     the sphere, soft at its edge, b even is the box of what is compared. diameter: Å. pixel_size: Å/px it works at.
-    resolution: Å. angles: (n, 3) rot, tilt, psi in degrees. step: degrees."""
+    resolution: Å. angles: (n, 3) rot, tilt, psi in degrees. step: degrees. moved: see load_molecule."""
 
     name: str
     density: torch.Tensor
@@ -42,6 +42,7 @@ class Template:
     resolution: float
     angles: np.ndarray
     step: float
+    moved: float
 
     @property
     def box(self) -> int:
@@ -52,8 +53,8 @@ class Template:
 def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Template, list[str]]:
     """The Template of a DetectParticlesConfig for tomograms of a pixel size (Å/px), and sentences for the user."""
     path = str(config.template)
-    notes = dark_notes(path)
-    diameter = config.diameter or particle_diameter(load_density(path, 4.0), 4.0)
+    molecule, moved = load_molecule(path, 4.0)
+    diameter = config.diameter or particle_diameter(molecule, 4.0)
     if diameter < 4 * pixel_size:
         checked = "the diameter (--diameter)" if config.diameter else "the pixel size in its header"
         raise ValueError(
@@ -78,13 +79,14 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
         resolution,
         orientations(step, config.symmetry),
         step,
+        moved,
     )
-    return template, notes
+    return template, dark_notes(path)
 
 
 def structure_density(path: str, pixel_size: float, box: int) -> torch.Tensor:
     """(FINER d, ...) density of a structure to be turned at a pixel size (Å/px), d at least the box."""
-    density = load_density(path, pixel_size)
+    density, _ = load_molecule(path, pixel_size)
     return finer(cube_crop(density, max(box, density.shape[-1])), FINER)
 
 

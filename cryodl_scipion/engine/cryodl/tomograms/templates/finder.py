@@ -31,10 +31,9 @@ class TemplateFinder:
         self, config: DetectParticlesConfig, named: typing.Sequence[tuple[str, str]], device: torch.device
     ) -> None:
         path = str(config.template)
-        if Path(path).is_dir():
-            raise ValueError(f"The template {path} is a folder; a map (.mrc) or an atomic model is needed.")
         if not Path(path).is_file():
-            raise FileNotFoundError(f"The template {path} does not exist.")
+            wrong = "is a folder; give a map (.mrc) or an atomic model" if Path(path).is_dir() else "does not exist"
+            raise FileNotFoundError(f"The template {path} {wrong}.")
         self.paths = [path, *(one for one in expand_paths(config.others) if sha256(one) != sha256(path))]
         self.config, self.device = config, device
         name, *self.others = structure_names(self.paths)
@@ -61,6 +60,8 @@ class TemplateFinder:
                 continue  # it is skipped with its reason when its turn comes
             template, (structures, notes, finely) = self._template(pixel_size), self._loaded[pixel_size]
             self.notes += notes
+            if template.moved:  # what was found before it was moved is elsewhere
+                self.identity["Å of the template's centre from its box's"] = round(template.moved)
             print(
                 f"Template {template.name}: {template.diameter:.0f} Å wide, compared to {template.resolution:.3g} Å at "
                 f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart, "
