@@ -23,9 +23,8 @@ from .window import REFRESH, FollowingWindow, PlotView, Tab, WindowView
 
 def outputName(protocol: Any, chosen: Any) -> Any:
     """The name of an output of a run; None where there is no run, or the object is not its output."""
-    if protocol is None or chosen is None:
-        return None
-    return next((n for n, o in protocol.iterOutputAttributes() if o.getObjId() == chosen.getObjId()), None)
+    outputs = () if protocol is None or chosen is None else protocol.iterOutputAttributes()
+    return next((name for name, one in outputs if one.getObjId() == chosen.getObjId()), None)
 
 
 def whyEnded(run: Any) -> str:

@@ -64,9 +64,8 @@ class Classes2D:
 
     def threshold(self, minimum: Optional[int] = None) -> float:
         """The threshold that *select 2d classes* chooses by itself; 0 without scores."""
-        if not self.hasScores:
-            return 0.0
-        return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, minimum)[1]
+        told = self.ids, self.scores.tolist(), self.counts.tolist()
+        return contract.chosen_classes(*told, None, minimum)[1] if self.hasScores else 0.0
 
     def picture(self, position: int) -> Any:
         image = readParticle(self.names[position])
@@ -205,9 +204,8 @@ class CryodlClasses2DViewer(
 
     @panel("Particles of the classes", "The particles of each class.")
     def showParticles(self, classes: Union[EMSet, str]) -> Any:
-        if isinstance(classes, str):
-            return self.wait()
-        return self.gallery(galleryOf(classes), self.protocol.getRunName(), classes)
+        forming, name = isinstance(classes, str), self.protocol.getRunName()
+        return self.wait() if forming else self.gallery(galleryOf(classes), name, classes)
 
     @panel(
         "Particles that show only noise",
