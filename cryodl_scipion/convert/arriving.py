@@ -162,16 +162,14 @@ class ColumnOnce:
 
 def fileOf(items: Optional[EMSet]) -> Any:
     """What tells a set's file apart from another one, also from one of its name; None while there is none."""
-    if items is None or not os.path.exists(items.getFileName()):
-        return None
-    return items.getFileName(), os.stat(items.getFileName()).st_ino
+    path = "" if items is None else items.getFileName()
+    return (path, os.stat(path).st_ino) if os.path.exists(path) else None
 
 
 def firstOf(items: EMSet) -> Any:
     """The first item, None if there is none. The set's own getFirstItem can leave a lock on its file, so that the run
     that makes the set can write no more."""
-    wasClosed = items._mapper is None
-    first = next(iter(AnySet.iterItems(items, limit=1)), None)
+    wasClosed, first = items._mapper is None, next(iter(AnySet.iterItems(items, limit=1)), None)
     if wasClosed:
         items.close()
     return first

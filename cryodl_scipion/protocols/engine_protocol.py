@@ -118,8 +118,7 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
         return self._row().gpu and super().usesGpu()
 
     def _config(self, **values: Any) -> ConfigT:
-        """The contract's config of this form, which may be filled in part. values: others than those of
-        _engineValues."""
+        """The config of this form, which may be filled in part. values: others than those of _engineValues."""
         config = readConfig(self, self._CONFIG, **dict(self._engineValues(), **values))
         return config if self._missingPointers() else self._completed(config)
 

@@ -86,8 +86,7 @@ def jobPath(path: str) -> str:
 def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu: bool = False) -> None:
     """Raise the engine's own message as NothingUsed, InputRefused or EngineFailed."""
     if os.path.exists(failurePath):
-        failure = contract.Failure.read(failurePath)
-        kinds = {"input": InputRefused, "all skipped": NothingUsed}
+        failure, kinds = contract.Failure.read(failurePath), {"input": InputRefused, "all skipped": NothingUsed}
         # the form's way to follow its advice about the command line's --device
         inForm = ' In the form: set "GPU IDs" to No.' if useGpu and "--device" in failure.message else ""
         warned = "".join(f" Warning: {warning}" for warning in failure.warnings)

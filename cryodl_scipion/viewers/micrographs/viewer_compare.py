@@ -155,8 +155,7 @@ def drawGroups(
 
 
 def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: Any) -> None:
-    """The agreement of a comparison, F1 of each pair of sets, and, with a reference, the engine's picture of the
-    curves."""
+    """The agreement of a comparison, F1 of each pair of sets, and, with a reference, the engine's curves."""
     figure.clear()
     left, *right = figure.subplots(1, 2, width_ratios=(1, 1.3)) if curvesFile else [figure.subplots()]
     sets, matrix = comparison["sets"], np.array(comparison["agreement"], float)
