@@ -236,6 +236,10 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         gallery = galleryOf(self.classified.outputClasses)
         self.assertEqual((len(gallery), gallery.groupNames), (11, ["class 1", "class 2", "class 3"]))
         self.assertEqual(len(gallery.order(None, 2)), 4)
+        self.assertEqual([*gallery.metrics], ["Score", "Probability of more than noise", "Margin"])
+        found = {i.getObjId(): i._cryodlProbability.get() for made in self.classified.outputClasses for i in made}
+        worst = gallery.ids[gallery.order("Probability of more than noise")[-1]]
+        self.assertEqual(found[worst], min(found.values()))
         with mock.patch.object(self.selected, "goodLost", Float(0.3)):
             with mock.patch("cryodl_scipion.viewers.particles.viewer_classes2d.classes2d.signalCut") as cut:
                 cut.return_value = (0.0, [0.5], [])
