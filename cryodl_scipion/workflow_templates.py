@@ -283,8 +283,7 @@ def _missingCtffind(runs: List[Dict[str, Any]]) -> List[str]:
     protocol = pw.Config.getDomain().getProtocols().get(_CTF_BY[_CTFFIND])
     if protocol is None:
         return ["The plugin scipion-em-cistem, which runs it, is not installed."]
-    problems = protocol.validateInstallation()
-    program = protocol.getClassPackage().Plugin.getProgram("ctffind")
+    problems, program = protocol.validateInstallation(), protocol.getClassPackage().Plugin.getProgram("ctffind")
     if not problems and not os.access(program, os.X_OK):
         problems = [f"There is no program {program}."]
     patterns = [run["filesPattern"] for run in runs if run["object.className"] == "ProtImportMicrographs"]

@@ -162,16 +162,14 @@ class ColumnOnce:
 
 def fileOf(items: Optional[EMSet]) -> Any:
     """What tells a set's file apart from another one, also from one of its name; None while there is none."""
-    if items is None or not os.path.exists(items.getFileName()):
-        return None
-    return items.getFileName(), os.stat(items.getFileName()).st_ino
+    path = "" if items is None else items.getFileName()
+    return (path, os.stat(path).st_ino) if os.path.exists(path) else None
 
 
 def firstOf(items: EMSet) -> Any:
     """The first item, None if there is none. The set's own getFirstItem can leave a lock on its file, so that the run
     that makes the set can write no more."""
-    wasClosed = items._mapper is None
-    first = next(iter(AnySet.iterItems(items, limit=1)), None)
+    wasClosed, first = items._mapper is None, next(iter(AnySet.iterItems(items, limit=1)), None)
     if wasClosed:
         items.close()
     return first
@@ -383,8 +381,7 @@ def checkHalves(
 
 
 def checkOther(micrographs: SetOfMicrographs, other: SetOfMicrographs, what: str, fields: str) -> List[str]:
-    """What is wrong with a set that has more of the same micrographs: a sentence. what: that it has of each; fields: of
-    the form."""
+    """What is wrong with a set that has more of the same micrographs: a sentence. what: of each; fields: the form's."""
     missing = sorted({m.getMicName() for m in micrographs} - {m.getMicName() for m in other})
     return sayIf(
         missing and other.isStreamClosed(),

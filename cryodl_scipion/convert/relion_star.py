@@ -29,8 +29,7 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 
 
 def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:
-    """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y (and z) in px, the shift that centres the
-    particle."""
+    """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y (and z) in px, which centre the particle."""
     matrix = transformations.euler_matrix(*[-np.deg2rad(angle) for angle in angles], axes="szyz")
     matrix[: len(origin), 3] = [-shift for shift in origin]
     return np.linalg.inv(matrix)
@@ -173,6 +172,12 @@ def _groupsOf(particles: SetOfImages) -> List[Dict[str, Any]]:
         dict(zip(_ACQUIRED, values), rlnOpticsGroupName=f"opticsGroup{number}", rlnOpticsGroup=number)
         for number, values in enumerate(every, 1)
     ]
+
+
+def knowsMicroscope(images: SetOfImages) -> bool:
+    """Whether all is known without which the engine refuses particles with a CTF."""
+    every = itertools.product(_groupsOf(images), _ACQUIRED)
+    return all(group.get("rlnVoltage") and group.get(column) is not None for group, column in every)
 
 
 def acquired(images: SetOfImages, name: str) -> List[float]:

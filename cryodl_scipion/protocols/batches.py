@@ -33,13 +33,16 @@ class StoredSettings(inputs.ProtocolMixin):
     def _storeSettings(self) -> None:
         contract.write_json(self._getExtraPath(_SETTINGS), {**self._settings(), **self._contents()})
 
-    def _contents(self) -> Dict[str, Any]:
-        """What tells each input's file from another one of its name, however much a set grows; not of empty sets."""
-        given = [(self.getParam(name).label.get(), pointer.get()) for name, pointer in inputs.chosenInputs(self)]
-        first = lambda one: min(arriving.ColumnOnce("creation").update(one), default=None)
-        told = [(name, one, first(one)) for name, one in given if isinstance(one, EMSet)]
-        told += [(name, one, inputs.writtenAt(one)) for name, one in given if isinstance(one, (Volume, AtomStruct))]
-        return {f"{CONTENT}{name} ({one.getFileName()})": what for name, one, what in told if what}
+    def _contents(self, before: Any = None) -> Dict[str, Any]:
+        """What tells each input's file from another one of its name, however much a set grows; not of empty sets.
+        before: what was told earlier, which is told again of a set that begins with the same items."""
+        told = {}
+        for name, one in [(name, pointer.get()) for name, pointer in inputs.chosenInputs(self)]:
+            if isinstance(one, (EMSet, Volume, AtomStruct)):
+                key = f"{CONTENT}{self.getParam(name).label.get()} ({one.getFileName()})"
+                noted = (before or {}).get(key)
+                told[key] = inputs.beginningOf(one, noted) if isinstance(one, EMSet) else inputs.writtenAt(one)
+        return {key: what for key, what in told.items() if what}
 
     def _changedSettings(self) -> List[str]:
         """Names of settings that differ from those with which this run started before; empty if it did not."""
@@ -49,7 +52,7 @@ class StoredSettings(inputs.ProtocolMixin):
         fields = contract.describe_all(self._CONFIG) if getattr(self, "_CONFIG", None) else []
         if fields:
             before, _ = contract.present_options(contract.command_name(self._CONFIG), before)
-        now = json.loads(json.dumps({**self._settings(), **self._contents()}))
+        now = json.loads(json.dumps({**self._settings(), **self._contents(before)}))
         # what an earlier version did not write down had its default, or was no setting
         defaults = {info.name: info.default for info in fields if not info.required}
         changed = (name for name in now if now[name] != before.get(name, defaults.get(name, now[name])))
@@ -306,8 +309,7 @@ class ArrivingBatches(StoredSettings):
 
 class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, ProtStreamingBase):
     """What is worked on is the first part of FORM that may grow (Micrographs, Tomograms). A child gives _OUTPUTS, _WORK
-    and _MADE as ArrivingBatches has them, _append, and may give _ofBatch, BATCH_SIZE and BATCH_HELP, a sentence about
-    batches."""
+    and _MADE as ArrivingBatches has them, _append, and may give _ofBatch, BATCH_SIZE and BATCH_HELP, a sentence."""
 
     stepsExecutionMode = STEPS_PARALLEL
     BATCH_SIZE = BATCH
@@ -358,8 +360,7 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
         raise NotImplementedError
 
     def _batchItems(self, names: Sequence[str]) -> Tuple[Any, Dict[str, Any]]:
-        """Items of these names, and their files and the engine's names for them, as configs have them. The caller holds
-        the lock."""
+        """Items of these names, their files and the engine's names, as configs have them. The caller holds the lock."""
         items, engineNames = self._arriving.items(names), self._arriving.engineNames()
         files, known = self._growing().fileOf, (engineNames[item.getObjId()] for item in items)
         return items, {self._ITEM + "s": tuple(files(item) for item in items), "names": tuple(known)}

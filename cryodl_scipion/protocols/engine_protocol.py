@@ -118,8 +118,7 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
         return self._row().gpu and super().usesGpu()
 
     def _config(self, **values: Any) -> ConfigT:
-        """The contract's config of this form, which may be filled in part. values: others than those of
-        _engineValues."""
+        """The config of this form, which may be filled in part. values: others than those of _engineValues."""
         config = readConfig(self, self._CONFIG, **dict(self._engineValues(), **values))
         return config if self._missingPointers() else self._completed(config)
 
@@ -278,8 +277,7 @@ def fscOfHalves(made: Any) -> FSC:
 
 
 def objectOf(word: str, path: str, made: Any) -> EMObject:
-    """Scipion's object of a file that the engine made. word: its class. Raises TypeError for a class that a protocol
-    has to make itself."""
+    """Scipion's object of a file of the engine. word: its class. Raises TypeError for one that a protocol makes itself."""
     if word == "Volume":
         return volumeFrom(path, made.pixel_size)
     if word in ("AtomStruct", "CryodlModel"):

@@ -7,12 +7,15 @@ import os
 import re
 import sqlite3
 import subprocess
+import sys
 import time
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 import psutil
+from pwem.objects import EMSet
 from pwem.protocols import EMProtocol
 from pyworkflow.mapper.sqlite import SqliteFlatMapperException
 from pyworkflow.object import Float, Integer, Object, Pointer, PointerList, Set
@@ -20,7 +23,7 @@ from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, FloatP
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
 from pyworkflow.utils.process import killWithChilds
 
-from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, firstOf, stateOfRun
+from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, ColumnOnce, firstOf, stateOfRun
 from ..convert.form import inFormWords
 from ..convert.maps import structureFileOf
 from ..convert.names import emptyFolder
@@ -445,9 +448,27 @@ def contentOf(path: str) -> List[int]:
     return [size, zlib.crc32(np.fromfile(path, "u1", 2**20, offset=max(0, size // 2 - 2**19)).data) if size else 0]
 
 
+def beginningOf(items: EMSet, noted: Any = None) -> Any:
+    """[when the first item of a set came, the last id, checksums of the items to this one and of the first one's file];
+    of a set that grows the time alone, None of an empty one. noted: of an earlier look, which is given again if the set
+    still begins with the same items, though they came anew: a run makes lost outputs again."""
+    first = min(ColumnOnce("creation").update(items), default=None)
+    when, last, *held = noted if isinstance(noted, list) else (noted, sys.maxsize)
+    if first in (None, when) or items.isStreamOpen():
+        return noted if first == when else first
+    number = checksum = 0
+    place = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
+        rows = connection.execute("SELECT * FROM Objects WHERE id<=? ORDER BY id", (last,))
+        came = [name for name, *_ in rows.description].index("creation")
+        for row in rows:
+            number, checksum = row[0], zlib.crc32(repr(row[:came] + row[came + 1 :]).encode(), checksum)
+    holds = [checksum, contentOf(getattr(firstOf(items), "getFileName", str)() or "")]
+    return noted if held == holds else [first, number, *holds]
+
+
 def _hasStopped(run: Any) -> bool:
-    """Whether a run died before its end, or lost its outputs, and was not continued; what Scipion knows of it may be
-    older than its files."""
+    """Whether a run died before its end, or lost its outputs, and was not continued; Scipion may know less."""
     if not isinstance(run, EMProtocol):
         return False
     state = stateOfRun(run._getPath("")) if run.hasObjId() else None
@@ -487,6 +508,5 @@ def classOf(pointer: Pointer) -> type:
     """Class of what a pointer points to; of an output still to come, the one that its run announces; NoneType if
     nothing is known, also of an empty pointer."""
     found, run = pointer.get(), pointer.getObjValue()
-    if found is None and run is not None:
-        return dict(run.iterOutputAttributes(includePossible=True)).get(pointer.getExtended(), type(None))
-    return type(found)
+    coming = run.iterOutputAttributes(includePossible=True) if found is None and run is not None else ()
+    return dict(coming).get(pointer.getExtended(), type(found))

@@ -47,8 +47,7 @@ class FormPart:
         return {}
 
     def files(self, protocol: Any) -> Dict[str, Any]:
-        """{contract field: value} where the engine is given a file that is written for it. Called by the step that runs
-        the engine."""
+        """{contract field: value} where the engine is given a file that the step which runs it writes here."""
         return {}
 
     def identity(self, protocol: Any) -> Dict[str, Any]:

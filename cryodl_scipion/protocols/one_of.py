@@ -90,8 +90,7 @@ class _JoinedForm:
     def addParam(self, name: str, paramClass: Any, **arguments: Any) -> Any:
         """A field, or one more way in which the field of this name is shown."""
         chosen, own = f"{self._choice} == {self.number}", arguments.get("condition", "True")
-        condition = chosen if own == "True" else f"{chosen} and ({own})"
-        there = self._form.getParam(name)
+        condition, there = chosen if own == "True" else f"{chosen} and ({own})", self._form.getParam(name)
         if issubclass(paramClass, params.MultiPointerParam):  # Scipion would want it in every way; its part checks it
             arguments.update(minNumObjects=0, allowsNull=True)
         if there is None:
@@ -190,8 +189,7 @@ class OneOf(OneRun[ConfigT, MadeT]):
 
 
 def formerProtocols(classes: Dict[str, Any]) -> Dict[str, type]:
-    """{name: class} by which Scipion finds the protocols of 0.1.0 that are another one's ways now. classes: those of
-    today."""
+    """{name: class} by which Scipion finds the protocols of 0.1.0 that are another one's ways. classes: of today."""
     return {
         then: _former(then, classes[now], values)
         for then, (now, values) in contract.version_0_1_0.PROTOCOLS.items()
@@ -200,8 +198,7 @@ def formerProtocols(classes: Dict[str, Any]) -> Dict[str, type]:
 
 
 def _former(name: str, present: Any, values: Dict[str, Any]) -> type:
-    """A class whose objects are those of another class, with values of its form. Scipion shows no class without a
-    label of its own."""
+    """A class whose objects are those of another, with values of its form. Scipion hides classes without a label."""
 
     def new(cls: type, **given: Any) -> Any:
         made = present(**dict(values, **given))

@@ -66,8 +66,7 @@ def hasGpuDriver() -> bool:
 
 
 class CryodlProtBase(PluginProtocol):
-    """Mixin for Scipion protocols; it stands before the Scipion class in the list of bases. EngineProtocol is the one
-    that runs a command."""
+    """Mixin; it stands before the Scipion class in the list of bases. EngineProtocol is the one that runs a command."""
 
     _CONFIG: Any = None
 

@@ -63,8 +63,7 @@ def run(
 
 
 def _device(protocol: Any, command: str) -> str:
-    """What Scipion replaces by the GPUs of the step; a command that shares no work, beside a training that does, takes
-    the first of them."""
+    """What Scipion replaces by the GPUs of the step; a command that shares no work takes the first."""
     if contract.EVERY_COMMAND[command].several or protocol.modeParallel() or len(protocol.getGpuList()) < 2:
         return str(RUN_JOB_GPU_PARAM_SEARCH)
     return str(protocol.getGpuList()[0])
@@ -86,8 +85,7 @@ def jobPath(path: str) -> str:
 def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu: bool = False) -> None:
     """Raise the engine's own message as NothingUsed, InputRefused or EngineFailed."""
     if os.path.exists(failurePath):
-        failure = contract.Failure.read(failurePath)
-        kinds = {"input": InputRefused, "all skipped": NothingUsed}
+        failure, kinds = contract.Failure.read(failurePath), {"input": InputRefused, "all skipped": NothingUsed}
         # the form's way to follow its advice about the command line's --device
         inForm = ' In the form: set "GPU IDs" to No.' if useGpu and "--device" in failure.message else ""
         warned = "".join(f" Warning: {warning}" for warning in failure.warnings)

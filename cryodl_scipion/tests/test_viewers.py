@@ -238,6 +238,13 @@ class TestCryodlViewers(CryodlTest):
             wizard().show(form)
             self.assertIn("first", form.showError.call_args[0][0])
 
+    def test_wizards_say_why_an_input_cannot_be_shown(self):
+        pointers = dict(inputMicrographs=(self.imported, "outputMicrographs"))
+        form = mock.Mock(protocol=self.makeProtocol(CryodlProtPick, pointers, modelFrom=model_field.SHIPPED))
+        with mock.patch.object(self.imported.outputMicrographs, "getSamplingRate", return_value=None):
+            single_particles.CryodlDiameterWizard().show(form)
+        self.assertIn("no pixel size", form.showError.call_args[0][0])
+
     def test_shipped_models_are_listed_with_what_they_are_for(self):
         for name, text in model_field.shippedModelLines():
             self.assertIn("every kind and size" if name == "general" else "Å", text, name)

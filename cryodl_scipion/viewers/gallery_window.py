@@ -11,9 +11,12 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import mrcfile
 import numpy as np
-from pwem.objects import SetOfParticles
+from pwem.objects import SetOfClasses2D, SetOfCTF, SetOfMicrographs, SetOfParticles
+from pwem.viewers.viewers_data import RegistryViewerConfig
 
 from ..convert.arriving import firstOf
+from ..convert.micrographs import ctfs
+from ..convert.particles import classes2d, results
 from ..convert.particles.denoised import RAW_IMAGE
 from ..convert.particles.particles import locationOf
 from ..engine.cryodl.contract import counted
@@ -85,8 +88,7 @@ def lowPass(image: np.ndarray, resolution: Optional[float], pixelSize: float) ->
 
 
 def sideBySide(images: Sequence[np.ndarray]) -> Any:
-    """(h, w) in [0, 1]: images of one height next to each other, each stretched to its own greys, white lines
-    between."""
+    """(h, w) in [0, 1]: images of one height in a row, each stretched to its own greys, white lines between."""
     return np.hstack([part for image in images for part in (plots.stretch(image), np.ones((image.shape[0], 2)))][:-1])
 
 
@@ -108,6 +110,15 @@ _LABELS = dict(
     {"_" + name: label for name, label in SCORES.items()}, _cryodlDenoisedStrength="Strength of the denoised image"
 )
 _PROBABILITY = re.compile(r"_cryodlProbability(\d+)$")
+# Scipion's table of a set hides what is not named here; what a set has not got, it leaves out.
+for made, columns in (
+    (SetOfClasses2D, (classes2d.SCORE, classes2d.RESOLUTION)),
+    (SetOfParticles, (*_LABELS, classes2d.SIGNAL, *(results.PROBABILITY % n for n in range(1, 10)))),
+    (SetOfCTF, (ctfs.STRENGTH,)),
+    (SetOfMicrographs, (*ctfs.METRICS, ctfs.REASON)),
+):
+    table = RegistryViewerConfig.getConfig(made) or {}
+    table.update({what: " ".join((table[what], *columns)) for what in ("order", "visible") if what in table})
 _OTHERS_SIDE = 512  # px; larger images are averaged for the window
 
 
@@ -163,9 +174,8 @@ class Gallery:
     def order(self, figure: Any = None, group: int = 0) -> np.ndarray:
         """Positions of the particles, best first. figure: label, None for the set's order. group: 0 for all."""
         chosen = np.arange(len(self)) if not group else np.flatnonzero(self.groups == group)
-        if figure is None:
-            return chosen
-        return chosen[np.argsort(-np.nan_to_num(self.metrics[figure][chosen], nan=-np.inf), kind="stable")]
+        values = np.zeros(len(self)) if figure is None else self.metrics[figure]
+        return chosen[np.argsort(-np.nan_to_num(values[chosen], nan=-np.inf), kind="stable")]
 
     def pictures(self, position: int, resolution: Optional[float] = None, side: float = _OTHERS_SIDE) -> Any:
         """As images, with the row first that is drawn on top."""

@@ -190,8 +190,7 @@ class MicrographWindow(window.CanvasWindow):
             self.message.set(self._subset(self.value.get()))
 
     def settle(self) -> bool:
-        """Take what was typed; a wrong number becomes the last good one again, and the line above says so. True if
-        taken."""
+        """Whether what was typed is taken; a wrong number becomes the last good one, and the line above says so."""
         typed, low, high = self._typed.get(), self._slider["from_"], self._slider["to"]
         if typed == self._number():
             return True

@@ -125,8 +125,7 @@ def _names(title: str, names: Optional[Sequence[str]]) -> List[str]:
 
 
 class ModelWindow(window.FollowingWindow):
-    """folder: of the model, finished or not. samples: whether there will be pictures of validation particles. run: that
-    trains it."""
+    """folder: of the model, finished or not. samples: whether there will be pictures of validation particles."""
 
     _choice: Any = None  # the list of sample pictures, as soon as there is one
 

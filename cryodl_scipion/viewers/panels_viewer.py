@@ -23,9 +23,8 @@ from .window import REFRESH, FollowingWindow, PlotView, Tab, WindowView
 
 def outputName(protocol: Any, chosen: Any) -> Any:
     """The name of an output of a run; None where there is no run, or the object is not its output."""
-    if protocol is None or chosen is None:
-        return None
-    return next((n for n, o in protocol.iterOutputAttributes() if o.getObjId() == chosen.getObjId()), None)
+    outputs = () if protocol is None or chosen is None else protocol.iterOutputAttributes()
+    return next((name for name, one in outputs if one.getObjId() == chosen.getObjId()), None)
 
 
 def whyEnded(run: Any) -> str:
@@ -260,8 +259,7 @@ class PanelsViewer(Shows, ProtocolViewer):
         super().setProtocol(protocol)
 
     def visualize(self, obj: Any, **args: Any) -> None:
-        """Open the window; the first panel is seen at once. windows: Scipion's window. panel: name of another one to
-        begin with."""
+        """Open the window; the first panel is seen at once. windows: Scipion's window. panel: name of another."""
         self.setProtocol(obj)
         scipion = self.formWindow = args.get("windows")
         root = scipion.getRoot() if scipion else None

@@ -165,8 +165,7 @@ class WindowView(View):
 
 
 def addTable(parent: Any, titles: Any, rows: Any, maximum: Any = 10) -> None:
-    """A table whose first column is text and the others numbers; no title is cut off. maximum: rows that are seen at
-    once."""
+    """A table whose first column is text and the others numbers; no title is cut off. maximum: of rows on show."""
     style = ttk.Style(parent)
     heading, body = (
         font.Font(parent, style.lookup(name, "font") or other)

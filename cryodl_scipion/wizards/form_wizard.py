@@ -26,8 +26,11 @@ class FormWizard(Wizard):
     def show(self, form: Form, *params: Any) -> None:
         try:
             self.open(form)
-        except (ValueError, OSError) as error:
-            form.showError(str(error), self._title)
+        except Exception as error:  # of many classes, where an input is empty or has no pixel size: the form says so
+            wrong = [str(error)] if isinstance(error, (ValueError, OSError)) else form.protocol.validate()
+            if not wrong:
+                raise
+            form.showError("\n".join(wrong), self._title)
 
 
 def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, several: bool = False) -> None:

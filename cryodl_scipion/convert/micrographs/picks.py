@@ -210,9 +210,8 @@ def boxSizeFor(diameter: float, pixelSize: float) -> int:
 def diameterInPixels(coordinates: SetOfCoordinates) -> Any:
     """Particle diameter in px; of sets that are not ours what their box suggests, None without a box."""
     diameter = coordinates.getAttributeValue(DIAMETER, None)
-    if diameter is not None:
-        return diameter / coordinates.getMicrographs().getSamplingRate()
-    return coordinates.getBoxSize() / _BOX_PER_DIAMETER if coordinates.getBoxSize() else None
+    suggested = coordinates.getBoxSize() / _BOX_PER_DIAMETER if coordinates.getBoxSize() else None
+    return suggested if diameter is None else diameter / coordinates.getMicrographs().getSamplingRate()
 
 
 def describeOutput(coordinates: SetOfCoordinates, folder: Optional[str], diameter: float) -> None:
@@ -279,9 +278,8 @@ def thresholdsInWords(results: Sequence[Result[PickOutputs]]) -> str:
     ofEach = [t for r in results for t in (r.outputs.thresholds or {}).values()]
     found = ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None]
     thresholds = list(dict.fromkeys(score_text(t) for t in sorted(found)))
-    if ofEach and len(thresholds) > 1:
-        return f"{thresholds[0]} to {thresholds[-1]}, chosen for each micrograph"
-    return " and ".join(thresholds)
+    several = ofEach and len(thresholds) > 1
+    return f"{thresholds[0]} to {thresholds[-1]}, chosen for each micrograph" if several else " and ".join(thresholds)
 
 
 def _expectedLines(results: Sequence[Result[PickOutputs]]) -> List[str]:

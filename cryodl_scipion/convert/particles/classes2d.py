@@ -142,8 +142,7 @@ def keepClasses(
     """Copy the classes with these ids to a SetOfClasses2D, their particles to a SetOfParticles, all others to another.
     cut: probability of signal below which the particles of kept classes are left out, too."""
     for made in classes.iterItems():
-        keeps = made.isEnabled() and made.getObjId() in ids
-        kept = Class2D(objId=made.getObjId())
+        keeps, kept = made.isEnabled() and made.getObjId() in ids, Class2D(objId=made.getObjId())
         if keeps:
             kept.copyInfo(made)
             output.append(kept)

@@ -269,8 +269,7 @@ def appendDenoised(
     denoised: SetOfParticles, particles: SetOfParticles, path: str, model: str, done: Collection[int] = ()
 ) -> None:
     """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set. denoised:
-    set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name. done: ids of the particles
-    that it has already."""
+    set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name. done: ids that it has."""
     # how much the denoiser found (near 0 nothing; ice and edges of carbon have much, too), and the structure's evidence
     numbers = tuple(
         name for name in ("cryodlDenoisedStrength", "cryodlExplained") if name in columnsOf(path, "particles")

@@ -43,8 +43,7 @@ def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], 
     """Write a SetOfSubTomograms, or SetOfClassesSubTomograms, as STAR 3.1, whole or not at all. tilts: (least, largest)
     degrees where neither the items nor their tomograms know their range. classes: whether rlnClassNumber is written.
     rlnImageId holds the item's id. Raises ValueError unless every item was written."""
-    images = imagesOf(subtomograms)
-    first = next(_items(subtomograms))[0]
+    images, first = imagesOf(subtomograms), next(_items(subtomograms))[0]
     writers = [(names, _unpacked(values)) for names, values in _writersOf(first, _tiltsOf(images, tilts))]
     if isAligned(subtomograms):
         size = images.getSamplingRate()

@@ -100,8 +100,7 @@ class Evaluate(one_of.Way[contract.EvaluateMapConfig, contract.EvaluateMapOutput
         )
 
     def problems(self, protocol: Any) -> List[str]:
-        volume = protocol.inputVolume.get()
-        given = [(part, part.of(protocol)) for part in _OTHERS]
+        volume, given = protocol.inputVolume.get(), [(part, part.of(protocol)) for part in _OTHERS]
         errors = [e for part, one in given if one is not None for e in protocol._checkSameGrid(volume, one, part.what)]
         for start, label in (("inputHalf", "Half-map"), (PROCESSED, "Processed half-map")):
             alone = [getattr(protocol, f"{start}{number}").get() is None for number in (1, 2)]

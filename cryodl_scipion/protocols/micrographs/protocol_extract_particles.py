@@ -146,7 +146,8 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
     def _diameter(self) -> Any:
         coordinates = self.inputCoordinates.get()
         pixels, pixelSize = diameterInPixels(coordinates), coordinates.getMicrographs().getSamplingRate()
-        return self.particleDiameter.get() or (round(pixels * pixelSize, 1) if pixels else None)
+        # rounded down: of more than two thirds of a box, 1.5 diameters are a larger one
+        return self.particleDiameter.get() or (int(10 * pixels * pixelSize + 1e-6) / 10 if pixels else None)
 
     def _completed(self, config: contract.ExtractParticlesConfig) -> contract.ExtractParticlesConfig:
         return dataclasses.replace(config, particle_diameter=self._diameter())

@@ -63,8 +63,7 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
 
 
 def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
-    first, acquisition = firstOf(particles), particles.getAcquisition()
-    alignments = {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}
+    first, alignments = firstOf(particles), {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}
     return (
         sayIf(
             "angles" in need and not (particles.hasAlignmentProj() and first.hasTransform()),
@@ -77,15 +76,15 @@ def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> 
             f"The {what} have no CTF. Extract them with the CTFs of their micrographs.",
         )
         or sayIf(
-            "ctf" in need and (not acquisition.getVoltage() or acquisition.getSphericalAberration() is None),
-            f"The {what} have a CTF, but no voltage or spherical aberration. Import the micrographs with them.",
+            particles.hasCTF() and first.hasCTF() and not relion_star.knowsMicroscope(particles),
+            f"The {what} have a CTF, but no voltage, spherical aberration or amplitude contrast. Import the "
+            "micrographs with them.",
         )
     )
 
 
 def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool = True) -> List[str]:
-    """What is wrong with the files of a set: absent, of another kind, shorter than the set believes, not finite (unless
-    `finite` is False)."""
+    """What is wrong with the files of a set: absent, of another kind, too short, not `finite` (if True)."""
     stacks = [(row["_filename"], row["MAX"]) for row in particles.aggregate(["MAX"], "_index", ["_filename"])]
     boxes = {}
     for path, maximum in stacks:
@@ -202,8 +201,7 @@ class ParticlesBase(OneRunBase):
 class Particles(Pointing):
     """Particles, which are written as a STAR file for the engine.
 
-    need: of 'angles', 'ctf' and 'raw'; what, minimum: see checkParticles. finite: False where the engine leaves out
-    images with NaN."""
+    need: of 'angles', 'ctf' and 'raw'; what, minimum: see checkParticles. finite: see there."""
 
     CLASSES, LABEL, to = "SetOfParticles", "Input particles", ("particles",)
 

@@ -179,9 +179,8 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         output = getattr(self, "outputParticles", None)
-        if not self.goesBack() or output is None:
-            return super()._tell(results)
-        return [f"*{output.getSize()} raw particles*, with the results of later steps on their denoised images."]
+        back = "*{} raw particles*, with the results of later steps on their denoised images."
+        return [back.format(output.getSize())] if self.goesBack() and output is not None else super()._tell(results)
 
     def _methods(self) -> List[str]:
         used = ["The raw images of denoised particles were used in later steps."]
@@ -222,6 +221,10 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
                 "Raw particles is also a set of denoised particles. Choose the particles that were denoised.",
             )
             or sayIf(not raw.getSize(), "The set of raw particles is empty. Choose another.")
+            or sayIf(
+                not (raw.getSamplingRate() and particles.getSamplingRate()),
+                "One of the two sets has no pixel size (sampling rate). Import it again with its pixel size.",
+            )
             or sayIf(
                 missing,
                 f"{missing} of the {particles.getSize()} particles have no raw particle with the same id. Choose the "

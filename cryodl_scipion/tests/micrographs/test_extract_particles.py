@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Cutting particles out, from the form to the set, also while micrographs arrive, with a fake engine."""
 
+import math
 import os
 import shutil
 from collections import Counter
@@ -153,6 +154,13 @@ class TestCryodlExtractParticles(CryodlTest):
         pointers["inputMicrographs"] = (self.imported, "outputMicrographs")
         run = self.makeProtocol(CryodlProtExtractParticles, pointers, box=BOX, particleDiameter=60)
         self.assertIn("of the coordinates have the same name: mic_001.mrc", " ".join(run.validate()))
+
+    def test_without_a_diameter_the_box_is_that_of_the_coordinates(self):
+        imported = self.importMicrographs(self.data + "/mics", pixelSize=5.36)
+        run = self.extract(self.makeCoordinates(imported, {1: [(60, 60)]}, boxSize=84), None, run=False)
+        for box in range(16, 400, 2):
+            run.inputCoordinates.get().setBoxSize(box)
+            self.assertEqual(2 * math.ceil(1.5 * run._config().particle_diameter / 5.36 / 2), box)
 
     def test_an_empty_set_of_picks_does_not_finish_without_particles(self):
         empty = self.makeCoordinates(self.imported, {})

@@ -159,8 +159,8 @@ class TestCryodlPick(PickTest):
         protocol.runMode.set(MODE_RESTART)
         self.assertEqual(protocol.validate(), [])
 
-    def test_a_set_that_was_made_again_is_another_one_and_one_that_grew_is_not(self):
-        source = self.importMicrographs(self.micFolder)
+    def test_a_set_of_other_content_is_another_one_and_one_that_grew_or_was_made_again_is_not(self):
+        source = self.importMicrographs(self.micFolder, copyFiles=True)
         given = dict(self.inputs, inputMicrographs=(source, "outputMicrographs"))
         protocol = self.runProtocol(CryodlProtPick, given, useGpu=False)
 
@@ -170,6 +170,12 @@ class TestCryodlPick(PickTest):
             return " ".join(protocol.validate())
 
         self.assertEqual(wrong("'2999-01-01 00:00:00' WHERE id = 1"), "")  # the last that came has the lowest id
+        self.assertEqual(wrong("'2999-01-01 00:00:00'"), "")  # as a run does whose outputs were lost
+        self.assertIn("another content of Input micrographs", wrong("'2999-01-01 00:00:00', enabled = 0"))
+        self.assertEqual(wrong("'2999-01-01 00:00:00', enabled = 1"), "")
+        with open(source.outputMicrographs.getFirstItem().getFileName(), "r+b") as image:
+            image.seek(-4, os.SEEK_END)
+            image.write(b"1234")
         self.assertIn("another content of Input micrographs", wrong("'2999-01-01 00:00:00'"))
 
     def test_mistakes_are_named_before_the_run(self):

@@ -6,12 +6,15 @@ from unittest import mock
 
 import numpy as np
 from matplotlib.figure import Figure
+from metadataviewer.model import ObjectManager, Page
 from pwem.constants import ALIGN_2D
 from pwem.objects import SetOfAverages, SetOfClasses2D
 from pwem.protocols import ProtExtractCoords
+from pwem.viewers.mdviewer.sqlite_dao import ScipionSetsDAO
+from pwem.viewers.mdviewer.viewer import MDView
 from pyworkflow.object import Float
 
-from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix, signalCut
+from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, SIGNAL, classRows, planeMatrix, signalCut
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ...viewers.model_window import cardLines
 from ...viewers.panels_viewer import PanelsViewer, whyEnded
@@ -204,6 +207,20 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertEqual(every, self.classified.outputClasses.getImages().getSize() - 1)  # one is in no class
 
     # ----- viewer and wizard
+    def test_scipions_table_shows_the_scores_and_sorts_by_them(self):
+        classes = self.classified.outputClasses
+        manager, dao = ObjectManager(), ScipionSetsDAO(classes.getFileName())
+        manager.setVisibleLabels(MDView(classes).getVisibleAndOrderLabels()[0].split())
+        table = dao.getTables()["objects"]
+        dao.fillTable(table, manager)
+        self.assertIn(SCORE, [column.getName() for column in table.getColumns() if column.isVisible()])
+        page = Page(table, 1, 10)
+        dao.fillPage(page, SCORE, orderAsc=False)
+        ids = [classRows(classes)[n][0] for n in np.argsort([-row[4] for row in classRows(classes)])]
+        self.assertEqual([row.getId() for row in page.getRows()], ids)
+        shown = MDView(self.selected.outputParticles).getVisibleAndOrderLabels()[0].split()
+        self.assertLessEqual({FIT, "_cryodlMargin", SIGNAL}, {*shown})
+
     def test_classes_are_shown_the_best_or_the_largest_first(self):
         data = Classes2D.ofSet(self.classified.outputClasses)
         self.assertEqual([data.ids[i] for i in data.order(BY_SCORE)], [1, 2, 3])
@@ -219,6 +236,10 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         gallery = galleryOf(self.classified.outputClasses)
         self.assertEqual((len(gallery), gallery.groupNames), (11, ["class 1", "class 2", "class 3"]))
         self.assertEqual(len(gallery.order(None, 2)), 4)
+        self.assertEqual([*gallery.metrics], ["Score", "Probability of more than noise", "Margin"])
+        found = {i.getObjId(): i._cryodlProbability.get() for made in self.classified.outputClasses for i in made}
+        worst = gallery.ids[gallery.order("Probability of more than noise")[-1]]
+        self.assertEqual(found[worst], min(found.values()))
         with mock.patch.object(self.selected, "goodLost", Float(0.3)):
             with mock.patch("cryodl_scipion.viewers.particles.viewer_classes2d.classes2d.signalCut") as cut:
                 cut.return_value = (0.0, [0.5], [])

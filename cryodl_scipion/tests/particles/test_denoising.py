@@ -130,6 +130,11 @@ class TestCryodlDenoise(ParticlesTest):
         pointers = dict(inputParticles=(particles, "outputParticles"), inputModel=(model or self.model, "outputModel"))
         return " ".join(self.makeProtocol(CryodlProtDenoise, pointers, useGpu=False, **values).validate())
 
+    def test_a_ctf_without_all_of_its_microscope_is_named_before_the_run(self):
+        bare = makeParticles(self, "bare", lambda particles: particles.getAcquisition().setAmplitudeContrast(None))
+        self.assertIn("no voltage, spherical aberration or amplitude contrast", self.errors(bare))
+        self.assertIn("no voltage, spherical aberration or amplitude contrast", self.trainErrors([bare], [self.volume]))
+
     def test_the_output_is_linked_to_the_raw_particles(self):
         output, raw = self.denoised.outputParticles, self.raw.outputParticles
         self.assertEqual(
@@ -276,6 +281,8 @@ class TestCryodlRawParticles(ParticlesTest):
         self.assertIn(
             "is also a set of denoised particles", " ".join(self.back(self.denoised, self.denoised).validate())
         )
+        sizeless = makeParticles(self, "sizeless", lambda made: made.setSamplingRate(None))
+        self.assertIn("has no pixel size", " ".join(self.back(self.denoised, sizeless).validate()))
         raw, stack = self.raw.outputParticles, self.raw._getExtraPath("raw.mrcs")
         os.rename(stack, stack + ".away")
         try:

@@ -68,8 +68,7 @@ def drawDefocus(figure: Figure, rows: List[Tuple]) -> None:
 
 
 def drawProfile(axes: Axes, profile: dict) -> None:
-    """A power spectrum, averaged over equal phases, and the fitted CTF. profile: frequency (1/Å), data and model of the
-    engine's fit."""
+    """A power spectrum, averaged over equal phases, and the fitted CTF. profile: frequency (1/Å), data and model."""
     spread = max(sorted(abs(v) for v in profile["data"])[int(0.98 * (len(profile["data"]) - 1))], 1e-6)
     axes.plot(profile["frequency"], [v / spread for v in profile["data"]], color=_DEFOCUS, label="power spectrum")
     axes.plot(profile["frequency"], [2 * v for v in profile["model"]], color="#cc6677", label="CTF")
@@ -88,8 +87,7 @@ def powerSpectrum(image: np.ndarray) -> np.ndarray:
     )
     half = tilesPower(image, side, *positions)
     power = np.hstack([half, half[-np.arange(side), side // 2 - 1 : 0 : -1]])  # of opposite frequencies it is the same
-    values = ndimage.gaussian_filter(np.log(np.fft.fftshift(power) + 1e-30), 1)
-    axis = np.arange(side) - side // 2
+    values, axis = ndimage.gaussian_filter(np.log(np.fft.fftshift(power) + 1e-30), 1), np.arange(side) - side // 2
     ring = np.rint(np.hypot(axis[:, None], axis)).astype(int)
     mean = np.bincount(ring.ravel(), values.ravel()) / np.bincount(ring.ravel())
     flat = values - ndimage.gaussian_filter1d(mean, side / 32)[ring]

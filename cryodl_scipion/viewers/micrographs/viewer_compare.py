@@ -155,8 +155,7 @@ def drawGroups(
 
 
 def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: Any) -> None:
-    """The agreement of a comparison, F1 of each pair of sets, and, with a reference, the engine's picture of the
-    curves."""
+    """The agreement of a comparison, F1 of each pair of sets, and, with a reference, the engine's curves."""
     figure.clear()
     left, *right = figure.subplots(1, 2, width_ratios=(1, 1.3)) if curvesFile else [figure.subplots()]
     sets, matrix = comparison["sets"], np.array(comparison["agreement"], float)
@@ -171,8 +170,7 @@ _KEYS = 9  # groups that have a key
 
 
 class GroupsWindow(MicrographWindow):
-    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number. subset: see
-    MicrographWindow."""
+    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number."""
 
     def __init__(self, parent: Any, data: Any, title: str, subset: Optional[Callable[[float], str]] = None) -> None:
         MicrographWindow.__init__(self, parent, data, title, data.slider, data.threshold, None, subset)

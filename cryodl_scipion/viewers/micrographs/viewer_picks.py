@@ -36,8 +36,7 @@ from ..plots import Axes, drawAreas, drawHistogram, drawPerMicrograph, drawPicks
 
 
 class CountedPicks(micrograph_window.Pictures):
-    """Micrographs with picks. A child gives picks(index, value): (n, 3) of those on a micrograph that are seen at a
-    value of the slider."""
+    """Micrographs with picks. A child gives picks(index, value): (n, 3) of those seen at a value of the slider."""
 
     picks: Any
     notPicked = 0  # micrographs that are not shown, as nothing was picked on them so far

@@ -19,6 +19,8 @@ from ..panels_viewer import PanelsViewer, panel, startFromScore, startRun
 from ..plots import BAD_COLOUR, GOOD_COLOUR, Figure, label, shrunk
 
 SIZE, SCORE = "number of particles", "score"
+# of particles, by which they can be sorted
+_TOLD = {classes2d.FIT: "Score", classes2d.SIGNAL: "Probability of more than noise", classes2d.MARGIN: "Margin"}
 _STEP = 0.01  # of the slider
 _SIDE = 96  # px; larger averages are made smaller for the window
 
@@ -64,9 +66,8 @@ class Classes2D:
 
     def threshold(self, minimum: Optional[int] = None) -> float:
         """The threshold that *select 2d classes* chooses by itself; 0 without scores."""
-        if not self.hasScores:
-            return 0.0
-        return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, minimum)[1]
+        told = self.ids, self.scores.tolist(), self.counts.tolist()
+        return contract.chosen_classes(*told, None, minimum)[1] if self.hasScores else 0.0
 
     def picture(self, position: int) -> Any:
         image = readParticle(self.names[position])
@@ -205,9 +206,8 @@ class CryodlClasses2DViewer(
 
     @panel("Particles of the classes", "The particles of each class.")
     def showParticles(self, classes: Union[EMSet, str]) -> Any:
-        if isinstance(classes, str):
-            return self.wait()
-        return self.gallery(galleryOf(classes), self.protocol.getRunName(), classes)
+        forming, name = isinstance(classes, str), self.protocol.getRunName()
+        return self.wait() if forming else self.gallery(galleryOf(classes), name, classes)
 
     @panel(
         "Particles that show only noise",
@@ -228,18 +228,18 @@ def drawSignal(figure: Figure, cut: float, kept: Sequence[float], others: Sequen
     """Histogram of probabilities of kept and of other classes, with the cut. Raises ValueError if there are none."""
     if not kept and not others:
         raise ValueError("These classes are of a version that did not tell noise. Classify the particles again.")
-    axes, names = figure.add_subplot(), ["kept classes", "other classes"]
-    colours = [GOOD_COLOUR, BAD_COLOUR]
+    axes, names, colours = figure.add_subplot(), ["kept classes", "other classes"], [GOOD_COLOUR, BAD_COLOUR]
     axes.hist([kept, others], bins=[i / 25 for i in range(26)], stacked=True, color=colours, label=names)
     axes.axvline(cut, color="black", linestyle="--", linewidth=1, label=f"cut {cut:.2f}")
-    label(axes, "Probability of more than noise", "Particles", whole="y")
+    label(axes, _TOLD[classes2d.SIGNAL], "Particles", whole="y")
 
 
 def galleryOf(classes: EMSet) -> Any:
-    labels = [f"class {row[0]}" for row in classes2d.classRows(classes)]
-    every = enumerate(classes.iterItems(), 1)
-    kept = [(particles.nameOf(item), item.getObjId(), number) for number, made in every for item in made.iterItems()]
-    names, ids, groups = zip(*kept) if kept else ((), (), ())
-    gallery = Gallery(dict(raw=list(names)), ids, classes.getSamplingRate(), groups=np.array(groups), groupNames=labels)
+    labels, every = [f"class {row[0]}" for row in classes2d.classRows(classes)], enumerate(classes.iterItems(), 1)
+    values = lambda item: [item.getAttributeValue(name) for name in _TOLD]
+    kept = [(particles.nameOf(i), i.getObjId(), number, *values(i)) for number, made in every for i in made.iterItems()]
+    names, ids, groups, *told = zip(*kept) if kept else ((), (), ())
+    metrics = {label: np.array(found, float) for label, found in zip(_TOLD.values(), told) if None not in found}
+    gallery = Gallery(dict(raw=list(names)), ids, classes.getSamplingRate(), metrics, np.array(groups), labels)
     gallery.GROUP = "Class"
     return gallery

@@ -110,8 +110,7 @@ def _ofFacets(corners: np.ndarray) -> Mesh:
 
 
 def membranesIn(items: Any) -> Tuple[Dict[str, List[str]], Dict[str, str]]:
-    """({tsId: [PLY files]}, {tsId: volume of the membranes' numbers}) in the folder of the run that made a set;
-    empty for other runs."""
+    """({tsId: [PLY files]}, {tsId: volume of the membranes' numbers}) of the run that made a set, if any."""
     meshes: Dict[str, List[str]] = {}
     folder = glob.escape(os.path.dirname(items.getFileName()))
     for path in sorted(glob.glob(os.path.join(folder, "extra", "*", "*_membrane_*.ply"))):
@@ -150,8 +149,7 @@ def readMesh(path: str) -> Mesh:
         )
     table = np.frombuffer(data, "<f4", vertices * len(names), start).reshape(vertices, len(names))
     table = np.where(np.isfinite(table), table, np.nan)
-    corners = np.array(np.frombuffer(data, _TRIANGLE, faces, start + size)["corners"])
-    match = _NUMBER.search(path)
+    corners, match = np.array(np.frombuffer(data, _TRIANGLE, faces, start + size)["corners"]), _NUMBER.search(path)
     numbers = np.full(vertices, int(match[1]) if match else 1)
     return Mesh(table[:, :3], table[:, 3:6], corners, numbers, dict(zip(names[6:], table[:, 6:].T)))
 

@@ -32,17 +32,15 @@ def labelColour(label: int) -> str:
 
 
 def labelName(label: int, names: Sequence[str]) -> str:
-    if label == NOT_ANNOTATED:
-        return "not annotated"
-    return f"{label} {names[label - 1]}" if label <= len(names) else f"label {label}"
+    named = f"{label} {names[label - 1]}" if label <= len(names) else f"label {label}"
+    return "not annotated" if label == NOT_ANNOTATED else named
 
 
 def drawLabels(axes: Any, labels: np.ndarray, names: Any, extent: Any, opacity: float) -> None:
     """A slice of labels, each in its colour, 0 clear; and a legend of those that are named or seen.
 
     labels: (h, w) int. extent: of matplotlib, the tomogram's. opacity: 0 to 1."""
-    seen = [label for label in np.unique(labels) if label > 0]
-    rgba = np.zeros(labels.shape + (4,))
+    seen, rgba = [label for label in np.unique(labels) if label > 0], np.zeros(labels.shape + (4,))
     for label in seen:
         rgba[labels == label] = to_rgb(labelColour(label)) + (opacity,)
     axes.imshow(rgba, extent=extent, interpolation="nearest")
@@ -267,8 +265,7 @@ class SlicesWindow(MicrographWindow):
         row = self.addRow(padding=(6, 4, 6, 0))
         self._across, self._slice, self._scale = addPlanes(self, row, "Slices across")
         if self._data.layers:
-            row = self.addRow(padding=(6, 0))
-            names = [layer.name for layer in self._data.layers] + [_NOTHING]
+            row, names = self.addRow(padding=(6, 0)), [layer.name for layer in self._data.layers] + [_NOTHING]
             self.addChoice(row, "Overlay", self._chosen, names, 24, self.choose)
             ttk.Label(row, text="Opacity").pack(side=tk.LEFT, padx=(12, 4))
             opacity = ttk.Scale(row, variable=self._opacity, from_=0, to=1, command=lambda value: self.refresh())

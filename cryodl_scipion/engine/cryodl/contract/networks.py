@@ -41,8 +41,7 @@ def _found() -> typing.Iterator[typing.Tuple[int, Network]]:
     engine = Path(__file__).resolve().parent.parent
     for folder in _FOLDERS:
         for path in engine.joinpath(folder).glob("*.py"):
-            rows = _ROWS.search(path.read_text(encoding="utf-8"))
-            module = ".".join((*folder.split("/"), path.stem))
+            rows, module = _ROWS.search(path.read_text(encoding="utf-8")), ".".join((*folder.split("/"), path.stem))
             for kind, place, name, method, words, citations in ast.literal_eval(rows[1]) if rows else ():
                 yield place, Network(kind, name, module, method, words, citations)
 

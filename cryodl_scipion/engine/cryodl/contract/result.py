@@ -107,8 +107,7 @@ class Result(typing.Generic[Made]):
         data["skipped"] = tuple(Skipped(**s) for s in data["skipped"])
         for name in ("warnings", "summary", "methods"):
             data[name] = tuple(data.get(name, ()))
-        old = data.get("versions", {}).get("cryodl") == version_0_1_0.VERSION
-        then = data["command"]
+        old, then = data.get("versions", {}).get("cryodl") == version_0_1_0.VERSION, data["command"]
         data["command"] = version_0_1_0.COMMANDS.get(then, then) if old else then
         declared = EVERY_COMMAND[data["command"]].outputs if data["command"] in EVERY_COMMAND else None
         if declared:

@@ -110,8 +110,7 @@ def _check_same_run(
             *sorted(path for path in Path(config.corrections).rglob("*") if path.is_file() and path.name[0] != ".")
         ),
     )
-    record = folder / SETTINGS
-    strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
+    record, strange = folder / SETTINGS, [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
     if strange and not record.exists():
         raise ValueError(
             f"{folder} (--output) contains {' and '.join(strange)}, which auto-pick did not write and does not "

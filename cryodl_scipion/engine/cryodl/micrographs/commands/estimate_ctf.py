@@ -28,8 +28,7 @@ SETTINGS = (
 
 @command
 def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
-    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
-    star = Path(config.output)
+    named, star = named_micrographs(config.micrographs, run.names, config.pixel_size), Path(config.output)
     microscope = Microscope(config.voltage, config.spherical_aberration, config.amplitude_contrast)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)

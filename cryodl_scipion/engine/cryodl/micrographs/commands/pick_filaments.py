@@ -85,8 +85,7 @@ def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutput
 
 
 def _settings(config: PickFilamentsConfig, card: typing.Mapping[str, typing.Any]) -> dict[str, typing.Any]:
-    diameter = config.filament_diameter
-    own = lambda value, default: default if value is None else value
+    diameter, own = config.filament_diameter, lambda value, default: default if value is None else value
     return dict(
         {key: getattr(config, key) for key in SETTINGS},
         threshold=own(config.threshold, card["threshold"]),

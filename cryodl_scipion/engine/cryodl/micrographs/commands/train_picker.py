@@ -25,8 +25,7 @@ from ..pickers.method import PickerMethod
 def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     config, notes = labels.with_corrections(config, run.names)
     run.warn(*notes)
-    training = TrainingRun(run, config)
-    items = labels.match_labels(config, run.warn, run.names, run.seed)
+    training, items = TrainingRun(run, config), labels.match_labels(config, run.warn, run.names, run.seed)
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
     method = picker_method(config.network)
     training.take_folder(*(item.path for item in items))

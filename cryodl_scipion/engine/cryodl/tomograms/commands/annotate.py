@@ -14,8 +14,7 @@ from .import_annotations import written
 
 @command
 def annotate(config: AnnotateConfig, run: Run) -> AnnotationsOutputs:
-    pairs = name_tomograms(expand_paths(config.tomograms), config.names)
-    tomograms = []
+    pairs, tomograms = name_tomograms(expand_paths(config.tomograms), config.names), []
     for name, path in pairs:
         tomogram = Tomogram(path)
         size, note = working_pixel_size(tomogram, config.pixel_size)

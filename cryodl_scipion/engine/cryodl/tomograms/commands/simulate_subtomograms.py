@@ -28,8 +28,7 @@ def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> Simul
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
     device, tilts, paths = run.device, tilt_series.tilt_angles(config), expand_paths(config.structures)
-    names = structure_names(paths)
-    structures = [subtomograms.load_structure(path, config) for path in paths]
+    names, structures = structure_names(paths), [subtomograms.load_structure(path, config) for path in paths]
     run.warn(*(note for path in paths for note in dark_notes(path)))
     beside, moved = _volumes_of(config), Path(config.output + ".partial", "moved")
     taken = FileExistsError(f"{beside} exists already; it is not replaced. Choose another --output or remove it.")

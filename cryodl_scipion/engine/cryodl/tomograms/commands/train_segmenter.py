@@ -43,8 +43,7 @@ def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOut
     task = train.SegmenterTask(method, network, split[0], split[1], config.batch_size, bool(config.start_from))
     run.warn(*gathered.warnings)
     _say_start(config, method, gathered, split, training.device_name)
-    begun = Begun.of(config.start_from, task) if config.start_from else None
-    report = training.fit(task)
+    begun, report = Begun.of(config.start_from, task) if config.start_from else None, training.fit(task)
     kept = begun.keep_the_better(task, report) if begun else None
     card = model_card(config, gathered, split, task, training, begun)
     slope, offset = card["calibration"]
