@@ -215,8 +215,7 @@ class Session(Greys):
             self._after_change(sheet)
 
     def copy(self, step: int) -> None:
-        """Copy the chosen tile with its drawing to the next (step 1) or previous (-1) slice, and go there; a tile that
-        is kept there already stays as it is."""
+        """Copy the chosen tile to the next (step 1) or previous (-1) slice, and go there; one that is there stays."""
         if (sheet := self._chosen()) is None:
             return
         z = sheet.z + step
