@@ -156,6 +156,12 @@ def open_window(session):
     return AskWindow(figure, session), canvas
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """A hand that needs no time to see what is asked."""
+    monkeypatch.setattr(asking, "SEEN", 0.0)
+
+
 def press(canvas, key):
     canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", canvas, key))
 
@@ -199,7 +205,8 @@ def test_keys_and_clicks_answer_and_are_kept(session, tmp_path):
         assert not holds(unclear, asked[3].y, asked[3].x), "what nobody can tell teaches nothing"
 
 
-def test_a_double_click_answers_one_question_and_a_right_click_none(session):
+def test_a_double_click_and_a_held_key_answer_one_question_and_a_right_click_none(session, monkeypatch):
+    monkeypatch.setattr(asking, "SEEN", 60.0)
     window, canvas = open_window(session())
     canvas.draw()
     place = window.session.place
@@ -207,6 +214,8 @@ def test_a_double_click_answers_one_question_and_a_right_click_none(session):
     for button, double in ((3, False), (1, False), (1, True)):
         event = MouseEvent("button_press_event", canvas, x, y, button, dblclick=double)
         canvas.callbacks.process("button_press_event", event)
+    for _ in range(5):
+        press(canvas, "y")
     assert window.session.at == window.session.answered == 1
 
 

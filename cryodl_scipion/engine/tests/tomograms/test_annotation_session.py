@@ -161,6 +161,20 @@ def test_a_drawing_is_copied_to_the_next_slice_and_not_beyond_the_last(session):
     assert [t.centre_zyx for t in saved(session).entries] == [(7, 30, 40)]
 
 
+def test_a_copy_leaves_what_is_drawn_in_the_other_slice(session):
+    session.choose_slice(4)
+    session.click(30, 40)
+    stroke(session, (30, 40))
+    session.copy(1)
+    stroke(session, (35, 40))
+    session.copy(-1)
+    assert session.z == 4 and "There is a tile already" in session.message
+    assert [int(saved(session).drawing(t).sum()) for t in saved(session).entries] == [13, 26]
+    session.undo()
+    session.undo()
+    assert [t.centre_zyx for t in saved(session).entries] == [(4, 30, 40)]
+
+
 def test_an_outline_is_filled_and_uncertain_voxels_in_it_stay(session):
     session.click(30, 40)
     session.brush = 1

@@ -2,6 +2,7 @@
 """The window of questions: one place after the other, and what was answered becomes corrected picks."""
 
 import dataclasses
+import time
 import typing
 
 from matplotlib.patches import Circle
@@ -14,6 +15,7 @@ from .store import HandPicks, Pick
 SIZE = 8.4, 9.2  # inches
 WIDE = 6.0  # diameters that are shown across: the neighbours tell what a particle looks like here
 REACH = 0.25  # diameters within which a pick is the one that was asked about
+SEEN = 0.3  # s: nobody has seen a question that is answered so soon after a click, or after a key was let go
 _WAYS_OUT = "Work at the machine's screen, or over ssh -X."
 BUTTONS = (("y", "Yes (y)"), ("n", "No (n)"), ("u", "Cannot tell (u)"), ("b", "Back (b)"))
 HELP = (
@@ -23,9 +25,8 @@ HELP = (
 
 
 class AskSession(Shown):
-    """Questions of a file, or those of an earlier session on the same folder with their answers. micrographs: list of
-    (name, file). store: of the corrected picks; answers.json lies there, too. diameter: Å. Raises ValueError if a
-    micrograph that is asked about is not among the micrographs, or the folder holds something else."""
+    """Questions of a file, or of an earlier session with their answers. micrographs: [(name, file)]. store: of picks
+    and answers.json. diameter: Å. Raises ValueError for missing micrographs, or a folder of something else."""
 
     busy = False  # no action takes time
 
@@ -39,8 +40,7 @@ class AskSession(Shown):
     ) -> None:
         self.store, self.diameter, self.failed, self.message = store, diameter / pixel_size, False, ""
         self.touched = set[str]()
-        before = store.folder / ANSWERS
-        if before.exists():
+        if (before := store.folder / ANSWERS).exists():
             answers = read_questions(before)
             if [(q.micrograph, q.y, q.x) for q in answers.places] != [
                 (q.micrograph, q.y, q.x) for q in questions.places
@@ -74,10 +74,8 @@ class AskSession(Shown):
         return sum(bool(q.answer) for q in self.questions.places)
 
     def go(self, number: int) -> None:
-        """Show a question, the first or last one beyond the ends. After the last one nothing is answered: one key too
-        many must not change it."""
-        self.ended = number >= len(self.questions.places)
-        self.at = min(max(number, 0), len(self.questions.places) - 1)
+        """Show a question, the first or last one beyond the ends; beyond the last one no key answers any."""
+        self.ended, self.at = number >= (count := len(self.questions.places)), min(max(number, 0), count - 1)
         index = [name for name, _ in self.micrographs].index(self.place.micrograph)
         if index != self.number or not hasattr(self, "full") or not self.readable:
             try:
@@ -116,11 +114,9 @@ class AskSession(Shown):
         for asked in self.questions.places:
             if asked.micrograph != self.place.micrograph or not asked.answer:
                 continue
-            far = [(p.y - asked.y) ** 2 + (p.x - asked.x) ** 2 > (REACH * self.diameter) ** 2 for p in picks]
-            picks = [p for p, stays in zip(picks, far) if stays]
+            picks = [p for p in picks if (p.y - asked.y) ** 2 + (p.x - asked.x) ** 2 > (REACH * self.diameter) ** 2]
             if asked.answer == YES:
-                y, x = asked.at or (asked.y, asked.x)
-                picks.append(Pick(y, x, asked.score))
+                picks.append(Pick(*(asked.at or (asked.y, asked.x)), asked.score))
             elif asked.answer == NO:
                 removed.append(Pick(asked.y, asked.x, asked.score))
         return picks, removed
@@ -137,11 +133,12 @@ class AskWindow(KeyWindow):
 
     def __init__(self, figure: typing.Any, session: AskSession) -> None:
         KeyWindow.__init__(self, figure, session, HELP)
-        self.axes = figure.add_axes((0.02, 0.13, 0.96, 0.81))
+        self.axes, self._last = figure.add_axes((0.02, 0.13, 0.96, 0.81)), -SEEN
+        figure.canvas.mpl_connect("key_release_event", lambda event: setattr(self, "_last", time.monotonic()))
         self.keys = {
-            "y": lambda: session.answer(YES),
-            "n": lambda: session.answer(NO),
-            "u": lambda: session.answer(UNCLEAR),
+            "y": lambda: self.answer(YES),
+            "n": lambda: self.answer(NO),
+            "u": lambda: self.answer(UNCLEAR),
             "b": lambda: session.go(session.at - (not session.ended)),
             "l": lambda: session.change_low_pass(1),
             "L": lambda: session.change_low_pass(-1),
@@ -152,11 +149,18 @@ class AskWindow(KeyWindow):
             self.add_button(key, label, (0.02 + 0.245 * column, 0.072, 0.225, 0.045))
         self.refresh()
 
+    def answer(self, word: str, at: tuple[float, float] | None = None) -> None:
+        """Answer, unless it follows at once: then it is of a double click, or of a key that is held down."""
+        before, self._last = self._last, time.monotonic()
+        if self._last - before > SEEN:
+            self.session.answer(word, at)
+
     def press(self, event: typing.Any) -> None:
-        """A click into the picture says where the particle is; the second of a double click would answer unseen."""
-        click = event.button == 1 and not event.dblclick and event.inaxes is self.axes
-        if click and self.session.inside(event.ydata, event.xdata):
-            self.do(lambda: self.session.answer(YES, (event.ydata, event.xdata)))
+        """A click into the picture says where the particle is."""
+        if (event.button, event.dblclick, event.inaxes) == (1, False, self.axes) and self.session.inside(
+            event.ydata, event.xdata
+        ):
+            self.do(lambda: self.answer(YES, (event.ydata, event.xdata)))
 
     def refresh(self) -> None:
         """Draw the place that is asked about."""
@@ -168,10 +172,8 @@ class AskWindow(KeyWindow):
             part, extent = s.picture((place.y - half, place.y + half), (place.x - half, place.x + half))
             low, high = s.limits()
             axes.imshow(part, cmap="gray", extent=extent, vmin=low, vmax=high, interpolation="bilinear")
-        axes.set_xlim(place.x - half, place.x + half)
-        axes.set_ylim(place.y + half, place.y - half)
-        y, x = place.at or (place.y, place.x)
-        axes.add_patch(Circle((x, y), s.diameter / 2, fill=False, color="#19e57b", linewidth=1.8))
+        axes.set(xlim=(place.x - half, place.x + half), ylim=(place.y + half, place.y - half))
+        axes.add_patch(Circle((place.at or (place.y, place.x))[::-1], s.diameter / 2, fc="none", ec="#19e57b", lw=1.8))
         done = s.answered == len(s.questions.places)
         self.say(
             ("All questions are answered; close the window.  |  " if done else "")

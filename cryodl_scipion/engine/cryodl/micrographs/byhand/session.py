@@ -120,8 +120,7 @@ class HandSession(Shown):
 
     # ----- where one looks
     def choose(self, number: int) -> None:
-        """Show another micrograph. One that cannot be read is said, and has no picks to change; one whose changes can
-        still not be saved is not left."""
+        """Show another micrograph; one that cannot be read has no picks, and one that cannot be saved is not left."""
         self._held = None
         if self.failed and not self.save(painted=True):
             return

@@ -150,10 +150,9 @@ class Session(Greys):
         if not sheets:
             self.message = f"There is no tile of {self.feature} in {self.name}."
             return
-        positions = [s.centre_zyx for s in sheets]
         here = self.active.centre_zyx if self.active else (self.z, -1, -1)
-        after = [i for i, position in enumerate(positions) if (position > here if step > 0 else position < here)]
-        self.select(sheets[(after[0] if step > 0 else after[-1]) if after else (0 if step > 0 else -1)])
+        after = [s for s in sheets if (s.centre_zyx > here if step > 0 else s.centre_zyx < here)]
+        self.select((after or sheets)[0 if step > 0 else -1])
 
     def click(self, y: float, x: float) -> None:
         """Choose the tile at a place of the slice, or put a new one there."""
@@ -175,8 +174,7 @@ class Session(Greys):
 
     def delete(self) -> None:
         """Take the chosen tile away."""
-        sheet = self._chosen()
-        if sheet is not None:
+        if (sheet := self._chosen()) is not None:
             self._save_undo(sheet)
             self.sheets().remove(sheet)
             self.active = None
@@ -184,8 +182,7 @@ class Session(Greys):
 
     def begin(self, y: float, x: float, erase: bool = False) -> bool:
         """Begin a stroke on the chosen tile. Returns whether there is one."""
-        sheet = self._chosen()
-        if sheet is None:
+        if (sheet := self._chosen()) is None:
             return False
         self._save_undo(sheet)
         self._stroke = (y, x), WITHOUT if erase else UNCERTAIN if self.uncertain else FEATURE
@@ -212,16 +209,14 @@ class Session(Greys):
 
     def fill(self) -> None:
         """Fill the outlines on the chosen tile."""
-        sheet = self._chosen()
-        if sheet is not None:
+        if (sheet := self._chosen()) is not None:
             self._save_undo(sheet)
             sheet.fill()
             self._after_change(sheet)
 
     def copy(self, step: int) -> None:
-        """Copy the chosen tile with its drawing to the next (step 1) or previous (-1) slice, and go there."""
-        sheet = self._chosen()
-        if sheet is None:
+        """Copy the chosen tile to the next (step 1) or previous (-1) slice, and go there; one that is there stays."""
+        if (sheet := self._chosen()) is None:
             return
         z = sheet.z + step
         if not 0 <= z < self.shape[0]:
@@ -230,6 +225,10 @@ class Session(Greys):
         centre = (z, sheet.centre_zyx[1], sheet.centre_zyx[2])
         target = next((s for s in self.sheets() if s.centre_zyx == centre and s.size == sheet.size), None)
         target = target or Sheet(centre, sheet.size)
+        if target.state != EMPTY:
+            self.select(target)
+            self.message = "There is a tile already. Delete it first, to copy to this slice."
+            return
         self._save_undo(target)
         target.drawing[:], target.negative = sheet.drawing, sheet.negative
         if target not in self.sheets():
