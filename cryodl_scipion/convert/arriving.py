@@ -381,8 +381,7 @@ def checkHalves(
 
 
 def checkOther(micrographs: SetOfMicrographs, other: SetOfMicrographs, what: str, fields: str) -> List[str]:
-    """What is wrong with a set that has more of the same micrographs: a sentence. what: that it has of each; fields: of
-    the form."""
+    """What is wrong with a set that has more of the same micrographs: a sentence. what: of each; fields: the form's."""
     missing = sorted({m.getMicName() for m in micrographs} - {m.getMicName() for m in other})
     return sayIf(
         missing and other.isStreamClosed(),

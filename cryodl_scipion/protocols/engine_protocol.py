@@ -277,8 +277,7 @@ def fscOfHalves(made: Any) -> FSC:
 
 
 def objectOf(word: str, path: str, made: Any) -> EMObject:
-    """Scipion's object of a file that the engine made. word: its class. Raises TypeError for a class that a protocol
-    has to make itself."""
+    """Scipion's object of a file of the engine. word: its class. TypeError for one that a protocol makes itself."""
     if word == "Volume":
         return volumeFrom(path, made.pixel_size)
     if word in ("AtomStruct", "CryodlModel"):

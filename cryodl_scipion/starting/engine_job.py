@@ -63,8 +63,7 @@ def run(
 
 
 def _device(protocol: Any, command: str) -> str:
-    """What Scipion replaces by the GPUs of the step; a command that shares no work, beside a training that does, takes
-    the first of them."""
+    """What Scipion replaces by the GPUs of the step; a command that shares no work takes the first."""
     if contract.EVERY_COMMAND[command].several or protocol.modeParallel() or len(protocol.getGpuList()) < 2:
         return str(RUN_JOB_GPU_PARAM_SEARCH)
     return str(protocol.getGpuList()[0])

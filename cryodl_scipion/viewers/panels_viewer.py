@@ -259,8 +259,7 @@ class PanelsViewer(Shows, ProtocolViewer):
         super().setProtocol(protocol)
 
     def visualize(self, obj: Any, **args: Any) -> None:
-        """Open the window; the first panel is seen at once. windows: Scipion's window. panel: name of another one to
-        begin with."""
+        """Open the window; the first panel is seen at once. windows: Scipion's window. panel: name of another."""
         self.setProtocol(obj)
         scipion = self.formWindow = args.get("windows")
         root = scipion.getRoot() if scipion else None

@@ -222,6 +222,10 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
             )
             or sayIf(not raw.getSize(), "The set of raw particles is empty. Choose another.")
             or sayIf(
+                not (raw.getSamplingRate() and particles.getSamplingRate()),
+                "One of the two sets has no pixel size (sampling rate). Import it again with its pixel size.",
+            )
+            or sayIf(
                 missing,
                 f"{missing} of the {particles.getSize()} particles have no raw particle with the same id. Choose the "
                 "set that was denoised.",

@@ -281,6 +281,8 @@ class TestCryodlRawParticles(ParticlesTest):
         self.assertIn(
             "is also a set of denoised particles", " ".join(self.back(self.denoised, self.denoised).validate())
         )
+        sizeless = makeParticles(self, "sizeless", lambda made: made.setSamplingRate(None))
+        self.assertIn("has no pixel size", " ".join(self.back(self.denoised, sizeless).validate()))
         raw, stack = self.raw.outputParticles, self.raw._getExtraPath("raw.mrcs")
         os.rename(stack, stack + ".away")
         try:

@@ -170,8 +170,7 @@ _KEYS = 9  # groups that have a key
 
 
 class GroupsWindow(MicrographWindow):
-    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number. subset: see
-    MicrographWindow."""
+    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number."""
 
     def __init__(self, parent: Any, data: Any, title: str, subset: Optional[Callable[[float], str]] = None) -> None:
         MicrographWindow.__init__(self, parent, data, title, data.slider, data.threshold, None, subset)
