@@ -48,6 +48,10 @@ class ConvBlock(nn.Module):
         self.shortcut = nn.Identity() if c_in == c_out else conv(c_in, c_out, 1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # two slices: gradients of weights in bfloat16 are then made of memory that nobody wrote (torch 2.13, CPU)
+        if x.dim() == 5 and x.shape[2] == 2 and torch.is_grad_enabled() and torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self.forward(x.float())
         return F.relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)
 
 

@@ -251,8 +251,8 @@ def _one_step(
     values = accelerator.mean(task.train_step(accelerator.part(next(batches)), accelerator))
     if not all(math.isfinite(v) for v in values.values()):
         raise NonFiniteLoss(
-            f"The training loss became {values} at step {step + 1}, so the weights are useless. Try a lower "
-            "--learning-rate, and check the training images for extreme values."
+            f"The training loss became {values} at step {step + 1}, so the weights are useless. Check the "
+            "training data for extreme values; where the command has --learning-rate, try a lower one."
         )
     return values
 
