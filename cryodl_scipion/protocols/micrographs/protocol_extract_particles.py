@@ -149,7 +149,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
         pixels, pixelSize = diameterInPixels(coordinates), coordinates.getMicrographs().getSamplingRate()
         begun = reading.readJson(self._getExtraPath(batches.SETTINGS), {}) if self.isContinued() else {}
         exact = pixels * pixelSize if pixels else 0
-        # rounded down: of more than two thirds of a box, 1.5 diameters are a larger one; some runs began with the nearest
+        # rounded down: of more than two thirds of a box, 1.5 diameters are a larger one; runs go on with the nearest
         found = round(exact, 1) if begun.get("particle_diameter") == round(exact, 1) else int(10 * exact + 1e-6) / 10
         return self.particleDiameter.get() or found or None
 
