@@ -18,7 +18,7 @@ from ..engine.cryodl import contract
 from . import inputs, kinds, protocol_base
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 
-_SETTINGS, CONTENT = "settings.json", "content of "
+SETTINGS, CONTENT = "settings.json", "content of "
 
 
 class StoredSettings(inputs.ProtocolMixin):
@@ -31,7 +31,7 @@ class StoredSettings(inputs.ProtocolMixin):
     _ITEM = "micrograph"
 
     def _storeSettings(self) -> None:
-        contract.write_json(self._getExtraPath(_SETTINGS), {**self._settings(), **self._contents()})
+        contract.write_json(self._getExtraPath(SETTINGS), {**self._settings(), **self._contents()})
 
     def _contents(self, before: Any = None) -> Dict[str, Any]:
         """What tells each input's file from another one of its name, however much a set grows; not of empty sets.
@@ -46,7 +46,7 @@ class StoredSettings(inputs.ProtocolMixin):
 
     def _changedSettings(self) -> List[str]:
         """Names of settings that differ from those with which this run started before; empty if it did not."""
-        before = reading.readJson(self._getExtraPath(_SETTINGS))
+        before = reading.readJson(self._getExtraPath(SETTINGS))
         if before is None:
             return []
         fields = contract.describe_all(self._CONFIG) if getattr(self, "_CONFIG", None) else []

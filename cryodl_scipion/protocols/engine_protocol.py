@@ -277,7 +277,7 @@ def fscOfHalves(made: Any) -> FSC:
 
 
 def objectOf(word: str, path: str, made: Any) -> EMObject:
-    """Scipion's object of a file of the engine. word: its class. Raises TypeError for one that a protocol makes itself."""
+    """Scipion's object of a file of the engine. word: its class. Raises TypeError for one that a protocol makes."""
     if word == "Volume":
         return volumeFrom(path, made.pixel_size)
     if word in ("AtomStruct", "CryodlModel"):

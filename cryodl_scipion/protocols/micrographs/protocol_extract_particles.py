@@ -9,6 +9,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfParticles
 from pyworkflow.protocol import params
 
+from ...convert import reading
 from ...convert.arriving import PickedMicrographs, checkPicks
 from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.results import extractedParticles, writeCtfs
@@ -146,8 +147,11 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
     def _diameter(self) -> Any:
         coordinates = self.inputCoordinates.get()
         pixels, pixelSize = diameterInPixels(coordinates), coordinates.getMicrographs().getSamplingRate()
-        # rounded down: of more than two thirds of a box, 1.5 diameters are a larger one
-        return self.particleDiameter.get() or (int(10 * pixels * pixelSize + 1e-6) / 10 if pixels else None)
+        begun = reading.readJson(self._getExtraPath(batches.SETTINGS), {}) if self.isContinued() else {}
+        exact = pixels * pixelSize if pixels else 0
+        # rounded down: of more than two thirds of a box, 1.5 diameters are a larger one; runs go on with the nearest
+        found = round(exact, 1) if begun.get("particle_diameter") == round(exact, 1) else int(10 * exact + 1e-6) / 10
+        return self.particleDiameter.get() or found or None
 
     def _completed(self, config: contract.ExtractParticlesConfig) -> contract.ExtractParticlesConfig:
         return dataclasses.replace(config, particle_diameter=self._diameter())

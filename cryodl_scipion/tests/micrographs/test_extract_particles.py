@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from collections import Counter
+from unittest import mock
 
 import mrcfile
 import numpy as np
@@ -161,6 +162,19 @@ class TestCryodlExtractParticles(CryodlTest):
         for box in range(16, 400, 2):
             run.inputCoordinates.get().setBoxSize(box)
             self.assertEqual(2 * math.ceil(1.5 * run._config().particle_diameter / 5.36 / 2), box)
+
+    def test_a_run_that_began_with_a_diameter_rounded_to_the_nearest_goes_on_with_it(self):
+        imported = self.importMicrographs(self.data + "/mics", pixelSize=5.36)
+        run = self.extract(self.makeCoordinates(imported, {1: [(60, 60)]}, boxSize=84), None, run=False, box=None)
+        self.proj.saveProtocol(run)
+        run.makePathsAndClean()
+        for begun, used in ((300.2, 300.2), (300.1, 300.1), (250, 300.1)):
+            with mock.patch.object(CryodlProtExtractParticles, "_diameter", return_value=begun):
+                run._storeSettings()
+            self.assertEqual(run._config().particle_diameter, used)
+            self.assertEqual("another particle diameter" in " ".join(run.validate()), begun == 250)
+        run.particleDiameter.set(310)
+        self.assertIn("another particle diameter", " ".join(run.validate()))
 
     def test_an_empty_set_of_picks_does_not_finish_without_particles(self):
         empty = self.makeCoordinates(self.imported, {})

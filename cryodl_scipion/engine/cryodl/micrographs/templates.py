@@ -148,7 +148,7 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
         of_structure(config.structure, STEP) if config.structure else of_blobs(float(config.particle_diameter or 0))
     )
     if templates.moved:  # what was picked before it was moved is elsewhere
-        settings["moved"] = round(templates.moved)
+        settings["Å of the structure's centre from its box's"] = round(templates.moved)
     files = ItemRecords(folder / CANDIDATES, "candidates by templates", settings, *patterns, remedy=AGAIN)
     records = {} if config.overwrite else files.unchanged(named)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)

@@ -88,6 +88,15 @@ def test_rings_of_ice_beyond_the_fitted_range_refuse_no_fit():
     assert fit.defocus_u + fit.defocus_v == pytest.approx(16000, abs=300)
 
 
+def test_noise_whose_rings_agree_nowhere_is_refused_from_any_lowest_frequency():
+    """1 / (1 / f) is below some frequencies f, so that nothing was left to correlate."""
+    noise = np.random.default_rng(1).normal(size=(512, 512)).astype(np.float32)
+    fit = fit_ctf(noise, 3.8, KRIOS, SearchRange(), 18.0)
+    assert fit.resolution == 1 / fit.profile.frequency[0] and fit.correlation == 0
+    with pytest.raises(ValueError, match="no significant Thon rings"):
+        checked(fit)
+
+
 def test_no_astigmatism_is_fitted_where_none_is_asked_for():
     fit = fit_ctf(micrograph(defocus_u=15500, defocus_v=14700, angle=30), PIXEL, KRIOS, SearchRange(astigmatism=0))
     assert fit.defocus_u == fit.defocus_v == pytest.approx(15100, abs=100)

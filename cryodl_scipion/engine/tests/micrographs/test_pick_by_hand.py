@@ -338,6 +338,27 @@ def test_the_command_says_what_was_picked_and_how_to_train_on_it(session, tmp_pa
     assert outputs["counts"] == {"a": 1} and outputs["removed"] == {"a": 1} and outputs["changed"] == ["a"]
 
 
+@pytest.mark.parametrize("freed", (False, True))
+def test_picks_that_could_not_be_saved_are_saved_when_the_window_closes_or_that_is_said(
+    session, tmp_path, monkeypatch, capsys, freed
+):
+    monkeypatch.chdir(tmp_path)
+
+    def work(session, title):
+        with monkeypatch.context() as full:
+            full.setattr(HandPicks, "write", write := lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+            click(session, (150, 30))
+            click(session, (100, 150), erase=True)  # nothing is there: another message
+        if not freed:
+            monkeypatch.setattr(HandPicks, "write", write)
+
+    monkeypatch.setattr(windows, "show_pick_window", work)
+    arguments = ["pick-by-hand", "--micrographs", "a.mrc", "b.mrc", "--pixel-size", "2", "--particle-diameter", "40"]
+    assert main([*arguments, "--coordinates", "hand"]) == (0 if freed else 2)
+    assert ("NOT SAVED: disk full" in capsys.readouterr().err) == (not freed)
+    assert not freed or kept(tmp_path) == [(150, 30)]
+
+
 def test_the_command_states_bright_protein_of_the_corrected_picks(session, tmp_path, monkeypatch, capsys):
     """A handful of faint labels does not tell it, and training would take protein for dark."""
     monkeypatch.chdir(tmp_path)

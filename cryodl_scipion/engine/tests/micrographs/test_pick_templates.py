@@ -105,6 +105,12 @@ def test_a_molecule_anywhere_in_its_box_is_projected_about_its_centre_and_that_i
         "from the middle of its box" in w
         for w in pick(*project[:1], tmp_path / "off", structure=str(tmp_path / "off.mrc")).warnings
     )
+    for record in (tmp_path / "off/candidates").glob("*.json"):  # as an earlier version wrote it
+        known = json.loads(record.read_text())
+        settings = {name: value for name, value in known["settings"].items() if "centre" not in name}
+        record.write_text(json.dumps({**known, "settings": settings}))
+    with pytest.raises(ValueError, match="other parameters: Å of the structure's centre from its box's None .now 6"):
+        pick(*project[:1], tmp_path / "off", structure=str(tmp_path / "off.mrc"))
 
 
 @pytest.mark.parametrize("values, recall", [({}, 0.9), ({"particle_diameter": 110.0}, 0.9)])

@@ -228,6 +228,19 @@ def test_a_click_beside_the_circle_is_no_answer(session, tmp_path):
     assert window.session.answered == 0 and "click within the circle" in window._message.get_text()
 
 
+def test_a_click_within_a_circle_that_an_answer_moved_is_one(session):
+    window, canvas = open_window(session())
+    canvas.draw()
+    place = window.session.place
+    for right in (14, 28):  # px; the radius is 20
+        at = window.axes.transData.transform((place.x + right, place.y))
+        canvas.callbacks.process("button_press_event", MouseEvent("button_press_event", canvas, *at, 1))
+        window.session.go(0)
+        window.refresh()
+        canvas.draw()
+        assert window.session.place.at == pytest.approx((place.y, place.x + right))
+
+
 def test_a_closed_window_goes_on_where_it_was_and_answers_can_be_changed(session, tmp_path):
     _, canvas = open_window(session())
     for key in "yn":

@@ -92,7 +92,8 @@ class AskSession(Shown):
         if not self.readable and word != UNCLEAR:
             self.message = f"Not answered: {self.micrographs[self.number][1]} cannot be read. Press u to go on."
             return
-        if at and (at[0] - self.place.y) ** 2 + (at[1] - self.place.x) ** 2 > (self.diameter / 2) ** 2:
+        y, x = self.place.at or (self.place.y, self.place.x)  # the circle's middle
+        if at and (at[0] - y) ** 2 + (at[1] - x) ** 2 > (self.diameter / 2) ** 2:
             self.message = "Not answered: click within the circle, or press n if there is no particle in it."
             return
         old, new = self.questions.places, dataclasses.replace(self.place, answer=word, at=at)

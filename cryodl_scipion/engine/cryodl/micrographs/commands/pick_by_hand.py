@@ -33,7 +33,7 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     else:
         session = HandSession(named, store, *sizes)
         window.show_pick_window(session, title)
-    if session.failed:
+    if session.failed and not (isinstance(session, HandSession) and session.save(painted=True)):
         raise OSError(session.message)
     picked = {name: store.read(name) for name, _ in named if (store.folder / f"{name}.star").exists()}
     counts = {name: len(picks) for name, (picks, _) in picked.items()}

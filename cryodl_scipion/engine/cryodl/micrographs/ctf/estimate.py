@@ -179,7 +179,7 @@ def _strength(profile: Profile, where: np.ndarray) -> float:
 
 def _correlation(profile: Profile, where: np.ndarray) -> float:
     weights, model, data = profile.weights[where], profile.model[where], profile.data[where]
-    model, data = (v - np.average(v, weights=weights) for v in (model, data))
+    model, data = (v - (weights * v).sum() / max(weights.sum(), 1e-12) for v in (model, data))  # perhaps of none
     spread = np.sqrt((weights * model**2).sum() * (weights * data**2).sum())
     return float((weights * model * data).sum() / max(spread, 1e-12))
 
