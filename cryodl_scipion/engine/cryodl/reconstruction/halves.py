@@ -84,7 +84,8 @@ def half_reconstructions(
     maps = [solve(value, weight, box) for value, weight in sums]
     mask = soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
-    whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
+    value, weight = (one.add_(other) for one, other in zip(*sums))
+    whole = solve(value, weight, box, wiener_constants(curve))
     resolution = resolved(curve, diameter_px, particles.pixel_size, box, symmetry)
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution, mask.cpu())
 
