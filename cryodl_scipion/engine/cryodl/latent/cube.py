@@ -215,11 +215,9 @@ class Cube:
 
     def gradient_tables(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 6): derivatives of the coefficients along x, y and z, per wave per box, real and imaginary parts."""
-        axis, parts = (np.arange(self.box) - self.box // 2) * (2 * np.pi / self.box), []
-        for weight in (axis, axis[:, None], axis[:, None, None]):  # x, y, z
-            table = self.table(volume * weight)
-            parts.append(np.stack([table[:, 1], -table[:, 0]], axis=1))  # times -i
-        return np.concatenate(parts, axis=1)
+        axis = (np.arange(self.box) - self.box // 2) * (2 * np.pi / self.box)
+        tables = (self.table(volume * weight) for weight in (axis, axis[:, None], axis[:, None, None]))  # x, y, z
+        return np.concatenate([np.stack([table[:, 1], -table[:, 0]], axis=1) for table in tables], axis=1)  # times -i
 
     def interpolation(self, matrices: np.ndarray, plane: np.ndarray) -> csr_matrix:
         """(m d, side³) sparse matrix that takes a table to d coefficients of m slices, or of m rotated copies.
@@ -245,18 +243,6 @@ class Cube:
         flat = values.reshape(len(values), -1)
         sums = [np.bincount(self.ring, flat[:, k], count) for k in range(flat.shape[1])]
         return (np.stack(sums, axis=1) / np.maximum(number, 1)[:, None]).reshape(count, *values.shape[1:])
-
-
-def symmetric(table: np.ndarray, side: int) -> np.ndarray:
-    """Sum of a table of real numbers and of itself at the opposite frequencies, (side³, c). table: (side³, c)."""
-    return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape)
-
-
-def hermitian(table: np.ndarray, side: int) -> np.ndarray:
-    """Sum of a table of real and imaginary parts, and of the conjugates of the opposite frequencies, (side³, 2 c).
-    table: (side³, 2 c)."""
-    sign = np.tile([1.0, -1.0], table.shape[1] // 2).astype(table.dtype)
-    return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape) * sign
 
 
 def as_complex(table: np.ndarray) -> np.ndarray:
