@@ -20,14 +20,12 @@ FLOOR = 1e-3  # of a shell's mean weight: places with less are as unsure as if t
 
 
 class Transforms:
-    """The transforms of some maps, being filled: halves, their other halves being the conjugates. padded: side, px.
-    count: of maps. Memory: 12 bytes x count x padded² x (padded / 2 + 2)."""
+    """Halves of the transforms of maps, being filled: 12 x count x padded² x (padded / 2 + 2) bytes. padded: side."""
 
     def __init__(self, padded: int, count: int = 1, device: torch.device | None = None) -> None:
-        self.padded = padded
         # one more column before frequency 0 along x: slices that touch it from the other side add there to what is
         # dropped
-        self.shape = (padded, padded, padded // 2 + 2)
+        self.padded, self.shape = padded, (padded, padded, padded // 2 + 2)
         self.values = torch.zeros((count, int(np.prod(self.shape))), dtype=torch.complex64, device=device)
         self.weights = torch.zeros(self.values.shape, device=device)
 
@@ -69,10 +67,9 @@ def corners(position: torch.Tensor, padded: int, columns: int, first: int) -> ty
 def slices_at(transform: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """(n,) values at positions (3, n), xyz, of a half transform (padded, padded, padded // 2 + 1) whose frequency 0 is
     in the middle of the first two axes, by straight lines."""
-    below, padded, columns = position[0] < 0, len(transform), transform.shape[2]
-    position = torch.where(below, -position, position) + torch.tensor([[0], [padded // 2], [padded // 2]])
-    parts = [share * transform.reshape(-1)[index] for index, share in corners(position, padded, columns, 0)]
-    values: torch.Tensor = torch.stack(parts).sum(0)
+    below, padded, middle = position[0] < 0, len(transform), torch.tensor([[0], [1], [1]]) * (len(transform) // 2)
+    around = corners(torch.where(below, -position, position) + middle, padded, padded // 2 + 1, 0)
+    values: torch.Tensor = torch.stack([share * transform.reshape(-1)[index] for index, share in around]).sum(0)
     return torch.where(below, values.conj(), values)
 
 
@@ -117,12 +114,10 @@ class Slices(Transforms):
         values = (transform if match is None else transform * match.to(device))[:, self.kept]
         weights = torch.ones_like(values.real) if weight is None else weight.to(device)[:, self.kept]
         matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
-        positions = matrices[:, :, :2] @ self.plane  # m, xyz, d
         # small slices together: each alone, the calls take longer than the sums
-        step = max(1, TOGETHER // self.plane.shape[1])
-        parts = (part.split(step) for part in (positions, values * self.sparsity, weights * self.sparsity))
-        for position, value, one in zip(*parts):
-            self.insert(position.transpose(0, 1).flatten(1), value.flatten()[None], one.flatten()[None])
+        for part in torch.arange(len(values)).split(max(1, TOGETHER // self.plane.shape[1])):
+            position = (matrices[part, :, :2] @ self.plane).transpose(0, 1).flatten(1)
+            self.insert(position, *((one[part] * self.sparsity).flatten()[None] for one in (values, weights)))
 
     def finished(self, symmetry: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's
@@ -157,8 +152,7 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
     compensated. value, weight: (padded, padded, padded // 2 + 1). box: px. wiener: (box // 2 + 1,), constants added to
     the weights, in parts of the shell's mean weight; FLOOR for all if None."""
     mean = shell_means(weight, torch.ones(weight.shape[-1], device=weight.device))[: weight.shape[-1]]
-    curve = torch.full((2,), FLOOR) if wiener is None else wiener.float()
-    # over the same frequencies, with another number of points
+    curve = torch.full((2,), FLOOR) if wiener is None else wiener.float()  # of another number of shells
     part = interpolate(curve.to(mean.device)[None, None], len(mean), mode="linear", align_corners=True)[0, 0]
     return _without_corners(map_of_sums(value, weight, box, mean * part.clamp(min=FLOOR), len(mean) - 0.5))
 
@@ -166,10 +160,9 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
 def map_of_sums(
     value: torch.Tensor, weight: torch.Tensor, box: int, constants: torch.Tensor, radius: float, step: int = 1
 ) -> torch.Tensor:
-    """The map (box, box, box) of sums of slices over sums of their weights, without the damping that insertion caused,
-    worked out a slab at a time: less memory than the sums. value, weight: (padded, padded, padded // 2 + 1).
-    constants: (shells,), added to the weights. radius: highest frequency that is kept, in points of the transform.
-    step: points per shell."""
+    """The map (box, box, box) of sums of slices over sums of their weights, undamped, slab by slab: with less memory
+    than the sums take. value, weight: (padded, padded, padded // 2 + 1). constants: (shells,), added to the weights.
+    radius: highest frequency that is kept, in points of the transform. step: points per shell."""
     padded, device = value.shape[0], value.device
     near = torch.arange(-(box // 2), box - box // 2, device=device) % padded
     rows = value.new_empty((box, padded, padded // 2 + 1))

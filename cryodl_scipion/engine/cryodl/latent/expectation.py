@@ -187,8 +187,7 @@ def expect(
         done += len(part)
     total.second /= max(done, 1)
     if collect:
-        # the opposite frequency of each position is as far from the end as it is from the beginning
-        total.match += total.match[::-1] * np.array([1, -1], np.float32)
+        total.match += total.match[::-1] * np.array([1, -1], np.float32)  # backwards: the opposite frequencies
         total.weight += total.weight[::-1]
     return total
 

@@ -64,7 +64,7 @@ def half_reconstructions(
     correct_ctf: bool,
     mask_diameter: float | None,
     device: torch.device,
-    progress: typing.Callable[[int], None] | None = None,
+    progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
     """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. progress: called with the
     number of particles of each chunk done."""
@@ -76,8 +76,7 @@ def half_reconstructions(
             slices.add(
                 particles.images(part), *particles.poses(part), *factors(particles, part, slices.padded, correct_ctf)
             )
-            if progress:
-                progress(len(part))
+            progress(len(part))
         sums.append(slices.finished(symmetry))
         del slices
     box, diameter_px = particles.box, mask_diameter_px(particles, mask_diameter)

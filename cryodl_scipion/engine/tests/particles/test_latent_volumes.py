@@ -225,9 +225,16 @@ def test_a_map_of_large_images_takes_18_bytes_for_each_place_of_its_transform(he
     assert (peaks[1] - peaks[0]) * 1024 < 35 * (2 * 96) ** 3
 
 
-def test_maps_that_do_not_fit_into_memory_are_refused_before_the_images_are_read(here, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("latent-volumes", dict(particles="latent.star")),
+        ("fit-heterogeneity", dict(particles="p.star", reference="p_map.mrc")),
+    ],
+)
+def test_maps_that_do_not_fit_into_memory_are_refused_first(here, tmp_path, monkeypatch, name, options):
     monkeypatch.setattr("cryodl.io.memory.available_memory", lambda: 5e6)
-    said = command("latent-volumes", 2, particles="latent.star", maps=2, threads=1, output=tmp_path / "none")
+    said = command(name, 2, **options, maps=2, threads=1, output=tmp_path / "none")
     assert "A map of 32 px needs 0.00" in said and "Extract with larger pixels" in said
     assert not list(tmp_path.iterdir())
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, span, write_json
 from ...core import devices
-from ...io import memory, mrc, particle_sets
+from ...io import mrc, particle_sets
 from ...latent.record import LATENT, latent_column
 from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import resolved, split_halves
@@ -25,9 +25,8 @@ def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutput
     devices.set_threads()
     axes, particles = _axes(config.axes), particle_sets.read_particles(config.particles, ("angles", "ctf", "raw"))
     asked = None if config.points is None else _points(config.points, len(axes))
-    needed = paths.maps_at_once(particles.box, len(asked) if asked else config.maps, bool(config.domain))[1]
-    memory.require_memory(needed, f"A map of {particles.box} px", "Extract with larger pixels.")
-    particles = particle_sets.usable(particles, run.skip)
+    wanted = len(asked) if asked else config.maps
+    particles = particle_sets.usable(paths.with_room(particles, wanted, bool(config.domain)), run.skip)
     latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in axes], axis=1)
     points = paths.trajectory(latent, config.maps) if asked is None else np.array(asked)
     per_map = config.per_map or max(1, len(particles) // (2 * len(points) if asked is None else AT_POINTS))

@@ -238,8 +238,8 @@ def domain_poses(
     values = np.concatenate([motion.rotations, motion.shifts], axis=1)
     each = np.stack([np.interp(along, maps, column) for column in values.T], axis=1)
     rotation = Rotation.from_rotvec(each[:, :3]).as_matrix()
-    moved = motion.centre + each[:, 3:] - rotation @ motion.centre
-    offset = np.einsum("nji,nj->ni", matrices, moved)  # in the frame of the image
+    # in the frame of the image
+    offset = np.einsum("nji,nj->ni", matrices, motion.centre + each[:, 3:] - rotation @ motion.centre)
     return euler_angles(np.einsum("nji,njk->nik", rotation, matrices)), shifts_yx + offset[:, [1, 0]]
 
 

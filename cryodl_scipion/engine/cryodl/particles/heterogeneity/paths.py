@@ -18,6 +18,7 @@ from ...core.backproject import Transforms, map_of_sums, shell_means, slices_at
 from ...core.fourier import plane_weights
 from ...core.frc import fsc
 from ...core.projections import Projector
+from ...io.memory import require_memory
 from ...io.particle_sets import ParticleSet
 from ...latent.components import FLOOR
 from ...latent.cube import PADDING, Views
@@ -97,11 +98,16 @@ class ShownPart:
         return values.reshape(len(rows), -1) * np.exp(-1j * phases)
 
 
-def maps_at_once(box: int, wanted: int, domain: bool = False) -> tuple[int, float]:
-    """How many maps of `box` px are made at a time, and the bytes that all takes (measured at 128, 256 and 400 px)."""
-    cube = (PADDING * box) ** 3
-    count = max(1, min(wanted, int(SUMS_BYTES / (12 * cube))))
-    return count, cube * max(12 * count + 7, (36 + wanted) * domain)
+def maps_at_once(box: int, wanted: int) -> int:
+    """How many of the wanted maps of `box` px are made at a time."""
+    return max(1, min(wanted, int(SUMS_BYTES / (12 * (PADDING * box) ** 3))))
+
+
+def with_room(particles: ParticleSet, wanted: int, domain: bool = False) -> ParticleSet:
+    """The particles. Raises TooLittleMemory if there is too little for their maps, with those of a domain or without"""
+    each = max(12 * maps_at_once(particles.box, wanted) + 7, (36 + wanted) * domain)  # bytes, at 128, 256 and 400 px
+    require_memory(each * (PADDING * particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels.")
+    return particles
 
 
 def weighted_maps(
@@ -120,7 +126,7 @@ def weighted_maps(
     outside of it images are normalised, and within it FSC is measured, px. contrast: 'bright' or 'dark'. progress:
     called with the number of particles of each batch. without: pair of ShownPart, what is subtracted from the images of
     half 1, and of half 2. Yields (map, half1, half2): (box, box, box) arrays, and fsc (box // 2 + 1,) of the halves."""
-    at_once, _ = maps_at_once(particles.box, weights.shape[1])
+    at_once = maps_at_once(particles.box, weights.shape[1])
     for start in range(0, weights.shape[1], at_once):
         part = weights[:, start : start + at_once]
         sums = [
@@ -154,11 +160,11 @@ def _sums(
         if without is not None:
             data = data - transfer * without.slices(part, plane)
         data = data * np.exp(1j * phases) * factor
-        share = weights[part].T[..., None]  # maps, m, 1
-        flat = lambda values, kind, share=share: torch.from_numpy((share * values).astype(kind).reshape(len(share), -1))
-        sums.insert(
-            positions(views.matrices[part], plane), flat(data, np.complex64), flat(transfer * factor, np.float32)
+        each = lambda values, kind, share=weights[part].T: (
+            (share[..., None] * values).astype(kind).reshape(len(share), -1)
         )
+        flat = each(data, np.complex64), each(transfer * factor, np.float32)
+        sums.insert(positions(views.matrices[part], plane), *map(torch.from_numpy, flat))
         progress(len(part))
     return sums
 

@@ -37,8 +37,7 @@ class SliceSums(Transforms):
         self.insert(positions.transpose(0, 1).flatten(1), values.reshape(1, -1), weights.reshape(1, -1))
 
     def map(self, constant: torch.Tensor) -> torch.Tensor:
-        """The (side, side, side) density. constant: (rings,) added to the weights of each shell, beyond the last one
-        nothing is kept."""
+        """The (side, side, side) density. constant: (rings,), added to the weights of each shell."""
         radius = OVERSAMPLING * (self.disc.radius + 0.5)
         return map_of_sums(*self.sums(), self.side, constant.to(self.weights.device), radius, OVERSAMPLING)
 
