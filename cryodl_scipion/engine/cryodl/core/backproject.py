@@ -6,28 +6,79 @@ import typing
 
 import numpy as np
 import torch
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, interpolate
 
-from .fourier import from_middle, rings
+from .fourier import from_middle
 from .projections import centre_crop, padded_side, phase_ramp, rotation_matrices
 from .symmetry import operations
 
 CHUNK_BYTES = 5e7  # of the slices of images that are inserted at a time
 TOGETHER = 2**15  # positions of slices that are spread at once, or those of one slice
+SLAB = 8  # planes of a transform that are worked on at a time
 CORNER_EDGE = 3.0  # px: width of the soft edge of the sphere that is kept of a map
 FLOOR = 1e-3  # of a shell's mean weight: places with less are as unsure as if they had it, so that no noise is blown up
 
 
-class Slices:
-    """The transform of a map, being filled. box: px of images and map. Memory: 12 bytes x padded² x (padded / 2 + 2),
-    padded being twice the box, or 1.5 times a large one (0.35 GB for 256 px)."""
+class Transforms:
+    """Halves of the transforms of maps, being filled: 12 x count x padded² x (padded / 2 + 2) bytes. padded: side."""
 
-    def __init__(self, box: int, device: torch.device | None = None) -> None:
-        self.box, self.padded = box, padded_side(box)
+    def __init__(self, padded: int, count: int = 1, device: torch.device | None = None) -> None:
         # one more column before frequency 0 along x: slices that touch it from the other side add there to what is
         # dropped
-        self.shape = (self.padded, self.padded, self.padded // 2 + 2)
-        self.real, self.imag, self.weight = (torch.zeros(int(np.prod(self.shape)), device=device) for _ in range(3))
+        self.padded, self.shape = padded, (padded, padded, padded // 2 + 2)
+        self.values = torch.zeros((count, int(np.prod(self.shape))), dtype=torch.complex64, device=device)
+        self.weights = torch.zeros(self.values.shape, device=device)
+
+    def insert(self, position: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
+        """Spread slices over the neighbours of their positions (3, n), xyz. values, weights: (count, n)."""
+        below = position[0] < 0
+        position = torch.where(below, -position, position)
+        values = torch.where(below, values.conj(), values)
+        self._scatter(position, values, weights)
+        near = position[0] < 1  # their conjugates touch column 0, too
+        self._scatter(-position[:, near], values[:, near].conj(), weights[:, near])
+
+    def _scatter(self, position: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
+        totals = *torch.view_as_real(self.values).unbind(-1), self.weights
+        parts = values.real.contiguous(), values.imag.contiguous(), weights
+        for index, share in corners(position, self.padded, self.shape[2], 1):
+            for total, part in zip(totals, parts):
+                for one, value in zip(total, part):  # of each map
+                    one.scatter_add_(0, index, share * value)
+
+    def sums(self, number: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums of the slices of a map, and of their weights, (padded, padded, padded // 2 + 1) tensors."""
+        return self.values[number].reshape(self.shape)[:, :, 1:], self.weights[number].reshape(self.shape)[:, :, 1:]
+
+
+def corners(position: torch.Tensor, padded: int, columns: int, first: int) -> typing.Iterator[typing.Any]:
+    """The eight neighbours of positions (3, n), xyz, in a flat (padded, padded, columns) array whose column `first` is
+    x = 0: their places (n,), and the parts of a position that they have (n,)."""
+    low = position.floor()
+    part, low = (position - low).float(), low.long()
+    for corner in itertools.product((0, 1), repeat=3):
+        share = torch.ones_like(part[0])
+        for axis, step in enumerate(corner):
+            share = share * (part[axis] if step else 1 - part[axis])
+        x, y, z = (low[axis] + step for axis, step in enumerate(corner))
+        yield ((z % padded) * padded + y % padded) * columns + x + first, share
+
+
+def slices_at(transform: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+    """(n,) values at positions (3, n), xyz, of a half transform (padded, padded, padded // 2 + 1) whose frequency 0 is
+    in the middle of the first two axes, by straight lines."""
+    below, padded, middle = position[0] < 0, len(transform), torch.tensor([[0], [1], [1]]) * (len(transform) // 2)
+    around = corners(torch.where(below, -position, position) + middle, padded, padded // 2 + 1, 0)
+    values: torch.Tensor = torch.stack([share * transform.reshape(-1)[index] for index, share in around]).sum(0)
+    return torch.where(below, values.conj(), values)
+
+
+class Slices(Transforms):
+    """The transform of a map, being filled with images. box: px of images and map; padded is twice that, or 1.5 times
+    a large one (0.35 GB for 256 px)."""
+
+    def __init__(self, box: int, device: torch.device | None = None) -> None:
+        super().__init__(padded_side(box), device=device)
         grid = torch.meshgrid(
             torch.fft.fftfreq(self.padded, 1 / self.padded, device=device),
             torch.arange(self.padded // 2 + 1, device=device, dtype=torch.float32),
@@ -57,45 +108,22 @@ class Slices:
 
         match, weight: (m, padded, padded // 2 + 1) on the grid of rfft2, or None for 1: factors of the slices, and what
         is to be divided by at the end: the CTF and its square."""
-        device = self.real.device
+        device = self.weights.device
         centred = torch.fft.ifftshift(centre_crop(images.to(device), self.padded), dim=(-2, -1))
         transform = torch.fft.rfft2(centred) * phase_ramp(centred.shape[-2:], -np.asarray(shifts_yx, float), device)
         values = (transform if match is None else transform * match.to(device))[:, self.kept]
         weights = torch.ones_like(values.real) if weight is None else weight.to(device)[:, self.kept]
         matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
-        positions = matrices[:, :, :2] @ self.plane  # m, xyz, d
         # small slices together: each alone, the calls take longer than the sums
-        step = max(1, TOGETHER // self.plane.shape[1])
-        parts = (part.split(step) for part in (positions, values * self.sparsity, weights * self.sparsity))
-        for position, value, one in zip(*parts):
-            self._insert(position.transpose(0, 1).flatten(1), value.flatten(), one.flatten())
-
-    def _insert(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
-        """Spread slices over the neighbours of their positions (3, n), xyz."""
-        below = position[0] < 0
-        position, value = torch.where(below, -position, position), torch.where(below, value.conj(), value)
-        self._scatter(position, value, weight)
-        near = position[0] < 1  # their conjugates touch column 0, too
-        self._scatter(-position[:, near], value[near].conj(), weight[near])
-
-    def _scatter(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
-        part, low = position - position.floor(), position.floor().long()
-        for corner in itertools.product((0, 1), repeat=3):
-            corner_weight = torch.ones_like(weight)
-            for axis, step in enumerate(corner):
-                corner_weight = corner_weight * (part[axis] if step else 1 - part[axis])
-            x, y, z = (low[axis] + step for axis, step in enumerate(corner))
-            index = ((z % self.padded) * self.padded + y % self.padded) * self.shape[2] + x + 1
-            self.real.scatter_add_(0, index, corner_weight * value.real)
-            self.imag.scatter_add_(0, index, corner_weight * value.imag)
-            self.weight.scatter_add_(0, index, corner_weight * weight)
+        for part in torch.arange(len(values)).split(max(1, TOGETHER // self.plane.shape[1])):
+            position = (matrices[part, :, :2] @ self.plane).transpose(0, 1).flatten(1)
+            self.insert(position, *((one[part] * self.sparsity).flatten()[None] for one in (values, weights)))
 
     def finished(self, symmetry: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's
         symmetry."""
-        value = torch.complex(self.real.reshape(self.shape)[:, :, 1:], self.imag.reshape(self.shape)[:, :, 1:])
-        weight, group = self.weight.reshape(self.shape)[:, :, 1:], operations(symmetry)
-        return (value, weight) if len(group) == 1 else symmetrised(value, weight, group)
+        group = operations(symmetry)
+        return self.sums() if len(group) == 1 else symmetrised(*self.sums(), group)
 
 
 def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,14 +140,7 @@ def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) ->
         position = torch.einsum("ij,jyx->iyx", rotation, torch.stack([x, y, axis[z].expand_as(x)]))
         below = position[0] < 0
         position = torch.where(below, -position, position)
-        grid = torch.stack(
-            [
-                position[0] / half * 2 - 1,
-                (position[1] + half) / (size - 1) * 2 - 1,
-                (position[2] + half) / (size - 1) * 2 - 1,
-            ],
-            -1,
-        )
+        grid = torch.stack([position[0] / half, *(position[1:] + half) / (size - 1)], -1) * 2 - 1
         found = grid_sample(source, grid[None, None], align_corners=True)[0, :, 0]
         total[z] += torch.complex(found[0], torch.where(below, -found[1], found[1]))
         weights[z] += found[2]
@@ -130,19 +151,36 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
     """The map of summed slices and weights, (box, box, box). The damping caused by interpolation at insertion is
     compensated. value, weight: (padded, padded, padded // 2 + 1). box: px. wiener: (box // 2 + 1,), constants added to
     the weights, in parts of the shell's mean weight; FLOOR for all if None."""
+    mean = shell_means(weight, torch.ones(weight.shape[-1], device=weight.device))[: weight.shape[-1]]
+    curve = torch.full((2,), FLOOR) if wiener is None else wiener.float()  # of another number of shells
+    part = interpolate(curve.to(mean.device)[None, None], len(mean), mode="linear", align_corners=True)[0, 0]
+    return _without_corners(map_of_sums(value, weight, box, mean * part.clamp(min=FLOOR), len(mean) - 0.5))
+
+
+def map_of_sums(
+    value: torch.Tensor, weight: torch.Tensor, box: int, constants: torch.Tensor, radius: float, step: int = 1
+) -> torch.Tensor:
+    """The map (box, box, box) of sums of slices over sums of their weights, undamped, slab by slab: with less memory
+    than the sums take. value, weight: (padded, padded, padded // 2 + 1). constants: (shells,), added to the weights.
+    radius: highest frequency that is kept, in points of the transform. step: points per shell."""
     padded, device = value.shape[0], value.device
-    shell = rings((padded,) * 3, device)
-    inside = shell <= padded // 2
-    mean = _shell_means(weight, shell, inside)
-    part = torch.full_like(mean, FLOOR)
-    if wiener is not None:  # over the same frequencies, with another number of points
-        curve = wiener.to(device)[None, None].float()
-        part = torch.nn.functional.interpolate(curve, len(mean), mode="linear", align_corners=True)[0, 0]
-    constant = (mean * part.clamp(min=FLOOR))[shell.clamp(max=len(mean) - 1)]
-    transform = torch.where(inside, value / (weight + constant).clamp(min=1e-20), torch.zeros((), device=device))
-    volume, start = torch.fft.fftshift(torch.fft.irfftn(transform, s=(padded,) * 3)), padded // 2 - box // 2
-    volume = volume[start : start + box, start : start + box, start : start + box]
-    return _without_corners(undamped(volume, padded))
+    near = torch.arange(-(box // 2), box - box // 2, device=device) % padded
+    rows = value.new_empty((box, padded, padded // 2 + 1))
+    for part in torch.arange(padded).split(SLAB):
+        frequency = _frequency(padded, part, device)
+        constant = constants[(frequency / step).round().long().clamp(max=len(constants) - 1)]
+        quotient = value[:, part] / (weight[:, part] + constant).clamp(min=1e-20)
+        rows[:, part] = torch.fft.ifft(quotient * (frequency <= radius), dim=0)[near]
+    volume = weight.new_empty((box,) * 3)
+    for part in torch.arange(box).split(SLAB):
+        volume[part] = torch.fft.irfft(torch.fft.ifft(rows[part], dim=1)[:, near], padded)[..., near]
+    return undamped(volume, padded)
+
+
+def _frequency(padded: int, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Of some rows of a half transform, in points of it, (padded, rows, padded // 2 + 1)."""
+    axis = torch.fft.fftfreq(padded, 1 / padded, device=device) ** 2
+    return torch.sqrt(axis[:, None, None] + axis[rows][:, None] + axis[: padded // 2 + 1])
 
 
 def undamped(volume: torch.Tensor, padded: int) -> torch.Tensor:
@@ -159,7 +197,12 @@ def _without_corners(volume: torch.Tensor) -> torch.Tensor:
     return kept * volume + (1 - kept) * ((volume * (1 - kept)).sum() / (1 - kept).sum().clamp(min=1e-6))
 
 
-def _shell_means(values: torch.Tensor, shell: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    count = shell.shape[0] // 2 + 1
-    total = values.new_zeros(count, dtype=torch.float64).index_add(0, shell[inside], values[inside].double())
-    return (total / torch.bincount(shell[inside], minlength=count)).float()
+def shell_means(weight: torch.Tensor, columns: torch.Tensor, step: int = 1) -> torch.Tensor:
+    """(shells,) means of a half transform (padded, padded, padded // 2 + 1) over shells `step` points wide. columns:
+    (padded // 2 + 1,), how often each column counts."""
+    sums = torch.zeros((2, len(weight) // step + 1), dtype=torch.float64, device=weight.device)
+    for part in torch.arange(len(weight)).split(SLAB):
+        shell = (_frequency(len(weight), part, weight.device) / step).round().long()
+        for total, values in zip(sums, (weight[:, part] * columns, columns.expand(shell.shape))):
+            total += torch.bincount(shell.flatten(), values.flatten().double(), len(total))
+    return (sums[0] / sums[1].clamp(min=1)).float()

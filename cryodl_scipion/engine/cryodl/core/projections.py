@@ -38,11 +38,12 @@ def euler_angles(matrices: np.ndarray) -> np.ndarray:
 
 class Projector:
     """A density whose transform is computed once, to be projected many times. density: (d, d, d) tensor, zyx;
-    computations are done on its device. Memory: about projection_memory(d) bytes."""
+    computations are done on its device. padded: side of the padded cube, even. Memory: about projection_memory(d)
+    bytes."""
 
-    def __init__(self, density: torch.Tensor) -> None:
+    def __init__(self, density: torch.Tensor, padded: int | None = None) -> None:
         self.side = density.shape[-1]
-        self.padded = padded_side(self.side)
+        self.padded = padded or padded_side(self.side)
         self.transform = _centred_transform(density.float(), self.padded)
 
     @property
@@ -50,10 +51,10 @@ class Projector:
         """Where its density is."""
         return self.transform.device
 
-    def density(self) -> torch.Tensor:
-        """The (d, d, d) density, from its transform."""
+    def density(self, factor: torch.Tensor | float = 1.0) -> torch.Tensor:
+        """The (d, d, d) density, from its transform times a factor."""
         middle = self.side // 2
-        padded = torch.fft.irfftn(torch.fft.ifftshift(self.transform, dim=(0, 1)), s=(self.padded,) * 3)
+        padded = torch.fft.irfftn(torch.fft.ifftshift(self.transform * factor, dim=(0, 1)), s=(self.padded,) * 3)
         density = padded.roll((middle,) * 3, (0, 1, 2))[: self.side, : self.side, : self.side]
         damp = torch.sinc((torch.arange(self.side, device=self.device) - middle) / self.padded) ** 2
         result: torch.Tensor = density * damp * damp[:, None] * damp[:, None, None]

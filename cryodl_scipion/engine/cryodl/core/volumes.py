@@ -14,7 +14,7 @@ class HalfBall:
     """d coefficients of cubes of one width.
 
     box: px; frequencies are counted in waves per box. radius: the highest of them, below box / 2. z, y, x: (d,) int64
-    frequencies; shell: (d,) int64, the nearest whole radius; shells: number of them, from 0 on."""
+    frequencies; shell, ring: (d,) int64, the nearest whole radius; shells, rings: number of them, from 0 on."""
 
     def __init__(self, box: int, radius: float, device: torch.device | None = None) -> None:
         # rounded: a radius of 10.999999999 is 11, or the ball and a part of a larger one would differ on its border
@@ -24,8 +24,8 @@ class HalfBall:
         half = (x > 0) | (x == 0) & ((y > 0) | (y == 0) & (z > 0))
         inside = half & (z**2 + y**2 + x**2 <= self.radius**2 + 1e-6)
         self.z, self.y, self.x = z[inside], y[inside], x[inside]
-        self.shell = (self.z**2 + self.y**2 + self.x**2).float().sqrt().round().long()
-        self.shells = int(self.shell.max()) + 1
+        self.shell = self.ring = (self.z**2 + self.y**2 + self.x**2).float().sqrt().round().long()
+        self.shells = self.rings = int(self.shell.max()) + 1
 
     def __len__(self) -> int:
         return len(self.x)

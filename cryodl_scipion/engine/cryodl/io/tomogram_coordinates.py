@@ -78,10 +78,8 @@ def _angles(
     table: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str], count: int
 ) -> np.ndarray | None:
     """(n, 3) rot, tilt, psi in the tomogram, degrees; None without them."""
-    found = []
-    for columns in (ANGLES, SUBTOMOGRAM):
-        values = number_columns(path, table, columns)
-        found.append(np.zeros((count, 3)) if values is None else values)
+    stated = (number_columns(path, table, columns) for columns in (ANGLES, SUBTOMOGRAM))
+    found = [np.zeros((count, 3)) if values is None else values for values in stated]
     return coordinates3d.after(*found) if found[1].any() else found[0]
 
 

@@ -182,19 +182,17 @@ class Cube:
         self.side = 2 * self.half + 1
         axis = np.arange(box) - box // 2
         damp = np.sinc(axis / self.padded) ** 2  # what interpolating between positions does to a volume
-        self._places = np.ix_(*(axis % self.padded,) * 3)
+        self._places = axis % self.padded
         self._undamp = (1 / (damp[:, None, None] * damp[:, None] * damp)).astype(np.float32)
         steps = np.arange(-self.half, self.half + 1)
         self.frequency = np.sqrt(steps[:, None, None] ** 2 + steps[:, None] ** 2 + steps**2) / PADDING
         self.ring = np.rint(self.frequency).astype(int).ravel()
-        self._index = np.ix_(*(steps % self.padded,) * 3)
+        self._index = steps % self.padded
 
     def table(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 2) real and imaginary part of the coefficients of a (box, box, box) volume, its middle the origin."""
-        padded = np.zeros((self.padded,) * 3, np.float32)
-        padded[self._places] = volume * self._undamp
-        values = scipy.fft.fftn(padded)[self._index].ravel()
-        return np.stack([values.real, values.imag], axis=1).astype(np.float32)
+        values = self._along(scipy.fft.fft, volume * self._undamp, self._places, self._index)
+        return values.reshape(-1, 1).view(np.float32)
 
     def gridded(self, table: np.ndarray) -> np.ndarray:
         """(box, box, box) float32 volume of coefficients (side³, 2) that are weighted means of slices around each
@@ -209,17 +207,22 @@ class Cube:
     def _transformed(self, table: np.ndarray) -> np.ndarray:
         values = np.where(self.frequency <= self.radius, (table[:, 0] + 1j * table[:, 1]).reshape((self.side,) * 3), 0)
         values = (values + values[::-1, ::-1, ::-1].conj()) / 2
-        padded = np.zeros((self.padded,) * 3, np.complex64)
-        padded[self._index] = values
-        return scipy.fft.ifftn(padded).real[self._places].astype(np.float32)
+        return self._along(scipy.fft.ifft, values, self._index, self._places).real
+
+    def _along(self, transform: typing.Any, values: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Values at `source` of each padded axis, transformed, at `target`: axis by axis the padded cube is not held,
+        and most of its transforms are spared."""
+        for axis in range(3):
+            padded = np.zeros((*values.shape[:axis], self.padded, *values.shape[axis + 1 :]), np.complex64)
+            padded[(slice(None),) * axis + (source,)] = values
+            values = np.ascontiguousarray(transform(padded, axis=axis).take(target, axis))
+        return values
 
     def gradient_tables(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 6): derivatives of the coefficients along x, y and z, per wave per box, real and imaginary parts."""
-        axis, parts = (np.arange(self.box) - self.box // 2) * (2 * np.pi / self.box), []
-        for weight in (axis, axis[:, None], axis[:, None, None]):  # x, y, z
-            table = self.table(volume * weight)
-            parts.append(np.stack([table[:, 1], -table[:, 0]], axis=1))  # times -i
-        return np.concatenate(parts, axis=1)
+        axis = (np.arange(self.box) - self.box // 2) * (2 * np.pi / self.box)
+        tables = (self.table(volume * weight) for weight in (axis, axis[:, None], axis[:, None, None]))  # x, y, z
+        return np.concatenate([np.stack([table[:, 1], -table[:, 0]], axis=1) for table in tables], axis=1)  # times -i
 
     def interpolation(self, matrices: np.ndarray, plane: np.ndarray) -> csr_matrix:
         """(m d, side³) sparse matrix that takes a table to d coefficients of m slices, or of m rotated copies.
@@ -245,18 +248,6 @@ class Cube:
         flat = values.reshape(len(values), -1)
         sums = [np.bincount(self.ring, flat[:, k], count) for k in range(flat.shape[1])]
         return (np.stack(sums, axis=1) / np.maximum(number, 1)[:, None]).reshape(count, *values.shape[1:])
-
-
-def symmetric(table: np.ndarray, side: int) -> np.ndarray:
-    """Sum of a table of real numbers and of itself at the opposite frequencies, (side³, c). table: (side³, c)."""
-    return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape)
-
-
-def hermitian(table: np.ndarray, side: int) -> np.ndarray:
-    """Sum of a table of real and imaginary parts, and of the conjugates of the opposite frequencies, (side³, 2 c).
-    table: (side³, 2 c)."""
-    sign = np.tile([1.0, -1.0], table.shape[1] // 2).astype(table.dtype)
-    return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape) * sign
 
 
 def as_complex(table: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
 Fit of a structure's projections to particle images: amplitude, contrast and treatment of the CTF."""
 
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 
 from ..core.fourier import from_middle
 from ..core.projections import Projector, rotation_matrices
+from ..core.volumes import HalfBall
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet
 from .half_disc import HalfDisc
@@ -129,36 +131,32 @@ def contrast_of(value: float, error: float, compared: str) -> tuple[str, bool, s
     """As find_contrast; images for which it is not significant cannot be told from noise. value, error: no unit, mean
     product of the images with what they were compared with, and its standard error."""
     if abs(value) <= SURE * error:
-        return (
-            "bright",
-            False,
-            f"The contrast could not be determined by comparing the images with {compared}; protein is assumed "
-            "to be bright, as after RELION's extraction. If it is dark, set --contrast dark.",
-        )
+        said = f"The contrast could not be determined by comparing the images with {compared}; protein is assumed "
+        return "bright", False, f"{said}to be bright, as after RELION's extraction. If it is dark, set --contrast dark."
     contrast, compared = "bright" if value > 0 else "dark", f"{compared}, {abs(value) / error:.0f} standard errors"
     return contrast, True, Line(f"Protein is {contrast} in the images (compared with {compared}).")
 
 
 class Reference:
-    """Central slices of a structure on a half disc.
+    """Central slices of a structure on a half disc, or all of it on a half ball.
 
-    projector: core.projections.Projector of the structure. disc: HalfDisc. gain: (rings,) factors of the rings'
-    amplitudes (1 if None): how strongly the images show the structure. zoom: the projector's pixel size over that of
-    the images."""
+    projector: core.projections.Projector of the structure. disc: HalfDisc, or HalfBall. gain: (rings,) factors of the
+    rings' amplitudes (1 if None): how strongly the images show the structure. zoom: the projector's pixel size over
+    that of the images."""
 
     def __init__(
-        self, projector: Projector, disc: HalfDisc, gain: torch.Tensor | None = None, zoom: float = 1.0
+        self, projector: Projector, disc: HalfDisc | HalfBall, gain: torch.Tensor | None = None, zoom: float = 1.0
     ) -> None:
-        self.disc, self.scale = disc, projector.padded * zoom / disc.box
+        self.disc, self.scale = typing.cast("typing.Any", disc), projector.padded * zoom / disc.box
         self.radius = int(np.ceil(disc.radius * self.scale)) + 1
         self.cube = middle_of(projector.transform, self.radius).to(disc.device)
         self.gain = torch.ones(disc.rings, device=disc.device) if gain is None else gain.to(disc.device, torch.float32)
         self.turn = torch.eye(3, device=disc.device)
 
-    def with_gain(self, gain: torch.Tensor) -> "Reference":
-        """The same structure shown with other strengths (rings,); its transform is shared."""
+    def with_gain(self, gain: torch.Tensor, disc: HalfDisc | None = None) -> "Reference":
+        """The same structure shown with other strengths (rings,), on a part of its disc; its transform is shared."""
         other = object.__new__(Reference)
-        other.__dict__.update(self.__dict__, gain=gain.to(self.disc.device, torch.float32))
+        other.__dict__.update(self.__dict__, gain=gain.to(self.disc.device, torch.float32), disc=disc or self.disc)
         return other
 
     def turned(self, matrix: torch.Tensor) -> "Reference":
@@ -172,12 +170,14 @@ class Reference:
         return self.at(torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.disc.device))
 
     def at(self, matrices: torch.Tensor) -> torch.Tensor:
-        """(..., d) complex64 projections at rotation matrices (..., 3, 3), a tensor: from image to density, as
-        core.projections.rotation_matrices gives them."""
-        plane = torch.stack([self.disc.x, self.disc.y]).float() * (self.scale / self.radius)
-        positions = (self.turn @ matrices.reshape(-1, 3, 3)[:, :, :2] @ plane).transpose(1, 2)  # n, d, xyz
-        values = F.grid_sample(self.cube, positions.reshape(1, 1, len(positions), -1, 3), align_corners=True)[0, :, 0]
-        return (torch.complex(values[0], values[1]) * self.gain[self.disc.ring]).reshape(*matrices.shape[:-2], -1)
+        """(..., d) complex64 projections, or transforms of the density at M x, at rotation matrices M (..., 3, 3), a
+        tensor: from image to density, as core.projections.rotation_matrices gives them."""
+        axes = self.disc.x, self.disc.y, *([self.disc.z] if isinstance(self.disc, HalfBall) else [])
+        points = torch.stack(axes).float() * (self.scale / self.radius)
+        # for each coefficient all orientations, often near to each other in memory: up to four times as quick
+        positions = (self.turn @ matrices.reshape(-1, 3, 3)[:, :, : len(axes)] @ points).permute(2, 0, 1)  # d, n, xyz
+        real, imag = F.grid_sample(self.cube, positions[None, None], align_corners=True)[0, :, 0].transpose(1, 2)
+        return (torch.complex(real, imag) * self.gain[self.disc.ring]).reshape(*matrices.shape[:-2], -1)
 
 
 def middle_of(transform: torch.Tensor, radius: int) -> torch.Tensor:
@@ -187,6 +187,9 @@ def middle_of(transform: torch.Tensor, radius: int) -> torch.Tensor:
     radius_there = min(radius, size // 2 - 1)
     middle = slice(size // 2 - radius_there, size // 2 + radius_there + 1)
     half = transform[middle, middle, : radius_there + 1]
-    whole = torch.cat([half[:, :, 1:].conj().flip(0, 1, 2), half], dim=2)
     # both parts of a frequency lie side by side in memory: interpolation then takes two thirds of the time
-    return F.pad(torch.view_as_real(whole), (0, 0) + (radius - radius_there,) * 6).permute(3, 0, 1, 2)[None]
+    whole = transform.new_zeros((2 * radius + 1,) * 3)
+    inside = whole[(slice(radius - radius_there, radius + radius_there + 1),) * 3]
+    inside[:, :, radius_there:] = half
+    inside[:, :, :radius_there] = half[:, :, 1:].conj().flip(0, 1, 2)
+    return torch.view_as_real(whole).permute(3, 0, 1, 2)[None]

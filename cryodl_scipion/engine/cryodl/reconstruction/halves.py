@@ -64,7 +64,7 @@ def half_reconstructions(
     correct_ctf: bool,
     mask_diameter: float | None,
     device: torch.device,
-    progress: typing.Callable[[int], None] | None = None,
+    progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
     """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. progress: called with the
     number of particles of each chunk done."""
@@ -76,14 +76,14 @@ def half_reconstructions(
             slices.add(
                 particles.images(part), *particles.poses(part), *factors(particles, part, slices.padded, correct_ctf)
             )
-            if progress:
-                progress(len(part))
+            progress(len(part))
         sums.append(slices.finished(symmetry))
         del slices
     box, diameter_px = particles.box, mask_diameter_px(particles, mask_diameter)
     maps, mask = [solve(value, weight, box) for value, weight in sums], soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
-    whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
+    value, weight = (one.add_(other) for one, other in zip(*sums))
+    whole = solve(value, weight, box, wiener_constants(curve))
     resolution = resolved(curve, diameter_px, particles.pixel_size, box, symmetry)
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution, mask.cpu())
 

@@ -2,6 +2,8 @@
 """latent-volumes: maps at points of a latent space, of the particles near to them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import mrcfile
@@ -10,7 +12,7 @@ import pytest
 import torch
 from heterogeneity_data import command, moving_particles
 from scipy.ndimage import gaussian_filter, rotate
-from synthetic import write_mrc
+from synthetic import environment, write_mrc
 
 from cryodl.core.frc import fsc
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
@@ -197,6 +199,44 @@ def test_a_map_at_a_point_is_the_same_however_many_points_are_asked_for(here, tm
     )
     alone, among = ask("alone", "0:0.5"), ask("among", ",".join(["0:0.5"] + ["10:0"] * 15))
     assert np.allclose(mrcfile.read(alone["volumes"][0]), mrcfile.read(among["volumes"][0]), atol=1e-4)
+
+
+def peak_kb(*words):
+    """The largest memory, kB, of a process of its own that runs a command."""
+    code = (
+        f"from cryodl.running.cli import main\nassert main({list(map(str, words))}) == 0\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.splitlines()[-1])
+
+
+def test_a_map_of_large_images_takes_18_bytes_for_each_place_of_its_transform(here, tmp_path):
+    """Twice as wide as the images; with whole transforms, as they were added before, it took 100 bytes."""
+    few, peaks = read_particles("latent.star").subset(np.arange(4)), []
+    for box in (32, 96):
+        with StackWriter(tmp_path / "p.mrcs", 4, box, 160 / box) as stack:
+            stack.add(torch.randn((4, box, box), generator=torch.manual_seed(0)))
+        names = {"rlnImageName": [f"{number}@{tmp_path}/p.mrcs" for number in range(1, 5)]}
+        write_particles_star(tmp_path / "p.star", few, names, pixel_size=160 / box, box=box)
+        ask = ("--particles", tmp_path / "p.star", "--points", 0, "--per-map", 4, "--threads", 1)
+        peaks.append(peak_kb("latent-volumes", *ask, "--output", tmp_path / str(box)))
+    assert (peaks[1] - peaks[0]) * 1024 < 35 * (2 * 96) ** 3
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("latent-volumes", dict(particles="latent.star")),
+        ("fit-heterogeneity", dict(particles="p.star", reference="p_map.mrc")),
+    ],
+)
+def test_maps_that_do_not_fit_into_memory_are_refused_first(here, tmp_path, monkeypatch, name, options):
+    monkeypatch.setattr("cryodl.io.memory.available_memory", lambda: 5e6)
+    said = command(name, 2, **options, maps=2, threads=1, output=tmp_path / "none")
+    assert "A map of 32 px needs 0.00" in said and "Extract with larger pixels" in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

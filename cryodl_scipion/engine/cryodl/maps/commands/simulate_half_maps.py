@@ -32,13 +32,8 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
     atoms = read_atoms(config.structure)
     run.warn(*atoms.notes)
     grid = simulated.grid_around(atoms, config.pixel_size, config.box)
-    needed, available = 60 * grid.data.size, memory.available_memory()
-    if needed > available:
-        raise ValueError(
-            f"{config.structure} is {grid.data.shape[0]} px wide at {config.pixel_size:g} Å/px: "
-            f"{needed / 1e9:.1f} GB of memory are needed, {available / 1e9:.1f} GB are free. Choose a "
-            "larger --pixel-size."
-        )
+    what = f"{config.structure}, {grid.data.shape[0]} px wide at {config.pixel_size:g} Å/px,"
+    memory.require_memory(60 * grid.data.size, what, "Choose a larger --pixel-size.")
     faults = simulated.Faults(
         config.resolution,
         config.b_factor,

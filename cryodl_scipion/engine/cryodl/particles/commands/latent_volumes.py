@@ -23,11 +23,13 @@ WORSE = 1.03  # times the resolution before, from which a domain's own orientati
 @command
 def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutputs:
     devices.set_threads()
-    need, axes = ("angles", "ctf", "raw"), _axes(config.axes)
-    particles = particle_sets.usable(particle_sets.read_particles(config.particles, need=need), run.skip)
+    axes, particles = _axes(config.axes), particle_sets.read_particles(config.particles, ("angles", "ctf", "raw"))
+    asked = None if config.points is None else _points(config.points, len(axes))
+    wanted = len(asked) if asked else config.maps
+    particles = particle_sets.usable(paths.with_room(particles, wanted, bool(config.domain)), run.skip)
     latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in axes], axis=1)
-    points = paths.trajectory(latent, config.maps) if config.points is None else _points(config.points, latent.shape[1])
-    per_map = config.per_map or max(1, len(particles) // (2 * len(points) if config.points is None else AT_POINTS))
+    points = paths.trajectory(latent, config.maps) if asked is None else np.array(asked)
+    per_map = config.per_map or max(1, len(particles) // (2 * len(points) if asked is None else AT_POINTS))
     if per_map > len(particles):
         raise ValueError(
             f"Particles per map (--per-map) is {per_map}, but {config.particles} has only {len(particles)}. Give a "
@@ -36,19 +38,18 @@ def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutput
     folder = run.folder(*(f for f in (config.particles, config.domain) if f), continues=False)
     record, domain = _write_maps(config, particles, points, paths.near_points(latent, points, per_map), folder, run)
     write_json(folder / "volumes.json", dict(axes=axes, volumes=record, **(dict(domain=domain) if domain else {})))
-    final = lambda name: str(Path(config.output) / name)
     resolutions = [entry["resolution"] or 0.0 for entry in record]
     _tell(run, config, counted(len(record), "map"), len(particles), [r for r in resolutions if r], domain)
     return LatentVolumesOutputs(
-        volumes=[final(entry["map"]) for entry in record],
-        record=final("volumes.json"),
+        volumes=[run.at(entry["map"]) for entry in record],
+        record=run.at("volumes.json"),
         coordinates=[entry["coordinates"] for entry in record],
         resolutions=resolutions,
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
-        particles=final("particles.star") if domain else None,
-        domain=final("domain.mrc") if domain else None,
+        particles=run.at("particles.star") if domain else None,
+        domain=run.at("domain.mrc") if domain else None,
     )
 
 
@@ -91,14 +92,12 @@ def _write_maps(
     diameter_px = 0.9 * particles.box  # of the sphere within which half-maps are compared
     contrast, sure, said = (config.contrast, True, "") if config.contrast != "auto" else find_contrast(particles)
     run.warn(*[said] * (not sure))
-    halves, record, whole = split_halves(particles, run.seed), [], []
+    halves, record, whole = split_halves(particles, run.seed), [], list[np.ndarray]()
     with run.progress(0, "particle", title="maps") as bar:
-        found = paths.weighted_maps(
-            particles, coefficients.particle_views(particles), halves, weights, diameter_px, contrast, bar.update
-        )
-        for number, (maps, curve) in enumerate(found):
+        poses = particles, coefficients.particle_views(particles), halves
+        for number, (maps, curve) in enumerate(paths.weighted_maps(*poses, weights, diameter_px, contrast, bar.update)):
             name, weight = f"map_{number + 1:02d}.mrc", weights[:, number].astype(float)
-            whole.append(maps[0])
+            whole.extend(maps[:1] if config.domain else ())
             mrc.write_halves(folder / name, maps, particles.pixel_size)
             record.append(
                 dict(
@@ -124,7 +123,7 @@ def _axes(words: str) -> list[int]:
     return found
 
 
-def _points(words: str, count: int) -> np.ndarray:
+def _points(words: str, count: int) -> list[list[float]]:
     try:
         points = [[float(value) for value in word.split(":")] for word in words.replace(" ", "").split(",") if word]
     except ValueError:
@@ -135,4 +134,4 @@ def _points(words: str, count: int) -> np.ndarray:
             f"{counted(count, 'coordinate')} (--axes) separated by colons: "
             f"{':'.join(['-1.5'] * count)},{':'.join(['0.5'] * count)}."
         )
-    return np.array(points)
+    return points

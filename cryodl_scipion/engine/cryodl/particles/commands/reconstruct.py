@@ -47,7 +47,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     elif particles.optics is None:
         particle_sets.read_particles(config.particles, need=("ctf",))
     memory.require_memory(
-        36 * projections.padded_side(particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels."
+        32 * projections.padded_side(particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels."
     )
     particles = particle_sets.usable(particles, run.skip)
     controls = [control_of(particles, config.noise_control), control_of(particles, None, SUBSTITUTED)]

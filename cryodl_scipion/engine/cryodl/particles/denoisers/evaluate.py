@@ -225,10 +225,7 @@ def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -
     digest = hashlib.sha256("\n".join(particles.names).encode()).hexdigest()
     for entry in card.get("training_particles", []):
         if entry["sha256"] == digest:
-            return (
-                f"The denoiser was trained on exactly these particles ({entry['particles']}): its metrics here are "
-                "no test."
-            )
+            return f"The denoiser learned from exactly these particles ({entry['particles']}): its metrics are no test."
         try:
             known = read_particles(entry["particles"])
         except (ValueError, OSError):

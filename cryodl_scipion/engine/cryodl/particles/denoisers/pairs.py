@@ -43,12 +43,8 @@ def split_particles(particles: ParticleSet, fraction: float, seed: int) -> tuple
     how, split = next((how, split) for how, can, split in ways if can)
     held = split(particles, fraction, np.random.default_rng((seed, 77)))
     training, validation = np.nonzero(~held)[0], np.nonzero(held)[0]
-    return (
-        training,
-        validation,
-        f"{particles.path}: {len(training)} training particles and {len(validation)} validation particles, split "
-        f"{how}.",
-    )
+    said = f"{particles.path}: {len(training)} training particles and {len(validation)} validation particles"
+    return training, validation, f"{said}, split {how}."
 
 
 def _by_micrograph(particles: ParticleSet, fraction: float, rng: np.random.Generator) -> np.ndarray:

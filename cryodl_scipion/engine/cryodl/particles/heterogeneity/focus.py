@@ -14,19 +14,25 @@ from scipy.ndimage import binary_dilation, gaussian_filter, map_coordinates
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from ...core.fourier import frequencies
 from ...core.frc import fsc
-from ...core.projections import euler_angles
+from ...core.projections import Projector, euler_angles
 from ...io.mrc import write_halves
 from ...io.particle_sets import ParticleSet, write_particles_star
 from ...io.particles import ANGLES, MARGIN, SCORE
 from ...io.structures import read_focus_mask
-from ...latent.cube import Cube, Views
+from ...latent.cube import PADDING, Views
 from ...reconstruction.halves import resolved, wiener_constants
 from .coefficients import particle_views
 from .paths import ShownPart, weighted_maps
 
 TURNS = 2  # of domain and rest in turn
 WIDEST = 0.9  # of the box: diameter outside of which images are normalised
+
+
+def _padded(volume: np.ndarray) -> Projector:
+    """Of a volume (box, box, box), for ShownPart."""
+    return Projector(torch.from_numpy(volume), PADDING * len(volume))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +62,10 @@ class Halves:
 
     def damped(self) -> "Halves":
         """Half-maps damped shell by shell by what they agree on, and their mean."""
-        constants = wiener_constants(torch.from_numpy(self.curve())).numpy()
-        cube = Cube(len(self.first), len(self.first) / 2 - 1)
-        keep = 1 / (1 + constants[np.minimum(cube.ring, len(constants) - 1)])[:, None].astype(np.float32)
-        halves = [cube.volume(cube.table(half) * keep) for half in (self.first, self.second)]
+        constants, box = wiener_constants(torch.from_numpy(self.curve())), len(self.first)
+        frequency = torch.fft.fftshift(frequencies((PADDING * box,) * 3, 1 / box), (0, 1))
+        keep = (frequency <= box / 2 - 1) / (1 + constants[frequency.round().long().clamp(max=len(constants) - 1)])
+        halves = [_padded(half).density(keep).numpy() for half in (self.first, self.second)]
         return Halves((halves[0] + halves[1]) / 2, *halves)
 
 
@@ -114,7 +120,7 @@ def crossed(before: Halves, after: Halves) -> tuple[np.ndarray, np.ndarray]:
 
 def _shown(volumes: Halves, views: Views) -> tuple[ShownPart, ShownPart]:
     """What the images of each half show of a part."""
-    return ShownPart(volumes.first, views), ShownPart(volumes.second, views)
+    return ShownPart(_padded(volumes.first), views), ShownPart(_padded(volumes.second), views)
 
 
 MASKED = 0.5  # of the mask, from which a voxel belongs to the domain
@@ -232,8 +238,8 @@ def domain_poses(
     values = np.concatenate([motion.rotations, motion.shifts], axis=1)
     each = np.stack([np.interp(along, maps, column) for column in values.T], axis=1)
     rotation = Rotation.from_rotvec(each[:, :3]).as_matrix()
-    moved = motion.centre + each[:, 3:] - rotation @ motion.centre
-    offset = np.einsum("nji,nj->ni", matrices, moved)  # in the frame of the image
+    # in the frame of the image
+    offset = np.einsum("nji,nj->ni", matrices, motion.centre + each[:, 3:] - rotation @ motion.centre)
     return euler_angles(np.einsum("nji,njk->nik", rotation, matrices)), shifts_yx + offset[:, [1, 0]]
 
 

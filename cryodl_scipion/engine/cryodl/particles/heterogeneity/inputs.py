@@ -24,6 +24,7 @@ from ...simulate.particle_images import voxel_notes
 from ..orientations import assign, simulated_set
 from ..orientations.explained import STEP, sample_search
 from ..orientations.structure import size_notes
+from .paths import with_room
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
 SURE = 5.0  # standard errors
@@ -100,8 +101,9 @@ def match_reference(
     """Of a sample of m particles and projections of a reference: (m,) normalised correlations at their orientations;
     {state: (m,)} what they explain of each image, if that was done to it. Parameters: see check_alignment."""
     rows, box = sample_groups(particles, SAMPLE), reference.shape[-1]
-    images, exact = resample(particles.images(rows), particles.pixel_size, voxel, box)
-    images = prepare(images, min(1.1 * diameter / voxel, 0.98 * box))
+    few = (particles.images(part) for part in np.array_split(rows, -(-len(rows) // VIEWED)))
+    parts, exact = zip(*(resample(images, particles.pixel_size, voxel, box) for images in few))
+    images, exact = prepare(torch.cat(parts), min(1.1 * diameter / voxel, 0.98 * box)), exact[0]
     angles, shifts_yx = particles.poses(rows)
     shifts_yx = shifts_yx * (particles.pixel_size / exact)
     transforms = torch.fft.rfft2(Projector(reference).project(angles, shifts_yx, box))
@@ -176,7 +178,7 @@ def load_inputs(
     """The Inputs of a FitHeterogeneityConfig. skip: told of images that are left out. Raises ValueError: particles
     without angles or CTF, of several sizes or denoised, or not aligned to the reference; too few of them; a reference
     larger than the images; a mask outside of the molecule."""
-    particles = usable(read_particles(config.particles, need=("angles", "ctf", "raw")), skip)
+    particles = usable(with_room(read_particles(config.particles, ("angles", "ctf", "raw")), config.maps), skip)
     needed = PARTICLES_PER_DIMENSION * config.latent
     if len(particles) < needed:
         raise ValueError(

@@ -14,10 +14,14 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from ...core.backproject import Transforms, map_of_sums, shell_means, slices_at
+from ...core.fourier import plane_weights
 from ...core.frc import fsc
+from ...core.projections import Projector
+from ...io.memory import require_memory
 from ...io.particle_sets import ParticleSet
 from ...latent.components import FLOOR
-from ...latent.cube import Cube, Views, as_complex, hermitian, symmetric
+from ...latent.cube import PADDING, Views
 from ...latent.expectation import batches
 from ...likelihood import half_disc, observed
 from ...reconstruction.halves import soft_sphere, wiener_constants
@@ -75,24 +79,35 @@ def near_points(latent: np.ndarray, points: np.ndarray, per_map: int) -> np.ndar
     return np.exp(-0.5 * (distance / np.maximum(reach, 1e-12)) ** 2).astype(np.float32)
 
 
-TABLE_BYTES = 4e8  # of the sums of the maps that are made at a time
+SUMS_BYTES = 1e9  # of the sums of the maps that are made at a time
+NEGLIGIBLE = 1e-8  # of the largest weight in a map, below the rounding of the sums
 
 
 @dataclasses.dataclass
 class ShownPart:
-    """A part of the molecule that images show. volume : (box, box, box). views : of all particles."""
+    """A part of the molecule that images show. shown : of the part, padded to PADDING times the box. views : of all
+    particles."""
 
-    volume: np.ndarray
+    shown: Projector
     views: Views
-    _table: np.ndarray | None = dataclasses.field(default=None, init=False)
 
-    def slices(self, cube: Cube, rows: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    def slices(self, rows: np.ndarray, plane: np.ndarray) -> np.ndarray:
         """(m, d) coefficients of some particles' images without their CTF. plane: (2, d), x and y, waves per box."""
-        if self._table is None:
-            self._table = cube.table(self.volume)
-        matrix = cube.interpolation(self.views.matrices[rows], plane)
-        phases = (self.views.shifts[rows] @ plane[::-1]) * (2 * np.pi / cube.box)
-        return as_complex(matrix @ self._table).reshape(len(rows), -1) * np.exp(-1j * phases)
+        phases = (self.views.shifts[rows] @ plane[::-1]) * (2 * np.pi / self.shown.side)
+        values = slices_at(self.shown.transform, positions(self.views.matrices[rows], plane)).numpy()
+        return values.reshape(len(rows), -1) * np.exp(-1j * phases)
+
+
+def maps_at_once(box: int, wanted: int) -> int:
+    """How many of the wanted maps of `box` px are made at a time."""
+    return max(1, min(wanted, int(SUMS_BYTES / (12 * (PADDING * box) ** 3))))
+
+
+def with_room(particles: ParticleSet, wanted: int, domain: bool = False) -> ParticleSet:
+    """The particles. Raises TooLittleMemory if there is too little for their maps, with those of a domain or without"""
+    each = max(12 * maps_at_once(particles.box, wanted) + 7, (36 + wanted) * domain)  # bytes, at 128, 256 and 400 px
+    require_memory(each * (PADDING * particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels.")
+    return particles
 
 
 def weighted_maps(
@@ -102,7 +117,7 @@ def weighted_maps(
     weights: np.ndarray,
     diameter_px: float,
     contrast: str,
-    progress: typing.Callable[[int], typing.Any] | None = None,
+    progress: typing.Callable[[int], typing.Any] = lambda count: None,
     without: tuple[ShownPart, ShownPart] | None = None,
 ) -> typing.Any:
     """Maps and half-maps of weighted particles at the size of their images.
@@ -111,16 +126,15 @@ def weighted_maps(
     outside of it images are normalised, and within it FSC is measured, px. contrast: 'bright' or 'dark'. progress:
     called with the number of particles of each batch. without: pair of ShownPart, what is subtracted from the images of
     half 1, and of half 2. Yields (map, half1, half2): (box, box, box) arrays, and fsc (box // 2 + 1,) of the halves."""
-    cube = Cube(particles.box, particles.box / 2 - 1)
-    at_once = max(1, int(TABLE_BYTES / (2 * 12 * cube.side**3)))
+    at_once = maps_at_once(particles.box, weights.shape[1])
     for start in range(0, weights.shape[1], at_once):
         part = weights[:, start : start + at_once]
         sums = [
-            _sums(particles, views, np.nonzero(halves == half)[0], part, cube, diameter_px, contrast, progress, less)
+            _sums(particles, views, np.nonzero(halves == half)[0], part, diameter_px, contrast, progress, less)
             for half, less in zip((1, 2), without or (None, None))
         ]
         for number in range(part.shape[1]):
-            yield _maps([(match[:, number], weight[:, number]) for match, weight in sums], cube, diameter_px)
+            yield _maps([half.sums(number) for half in sums], particles.box, diameter_px)
 
 
 def _sums(
@@ -128,50 +142,53 @@ def _sums(
     views: Views,
     rows: np.ndarray,
     weights: np.ndarray,
-    cube: Cube,
     diameter_px: float,
     contrast: str,
-    progress: typing.Callable[[int], typing.Any] | None,
+    progress: typing.Callable[[int], typing.Any],
     without: ShownPart | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """match (side³, k, 2) and weight (side³, k) of some rows."""
+) -> Transforms:
+    """Sums of some rows' slices, and of their squared transfer, in each map."""
     disc = half_disc.HalfDisc(particles.box, particles.box / 2 - 1)
-    y, x, maps = disc.y.numpy(), disc.x.numpy(), weights.shape[1]
-    match = np.zeros((cube.side**3, 2 * maps), np.float32)
-    weight = np.zeros((cube.side**3, maps), np.float32)
+    sums, plane = Transforms(PADDING * particles.box, weights.shape[1]), np.stack([disc.x.numpy(), disc.y.numpy()])
+    rows = rows[(weights[rows] > NEGLIGIBLE * weights[rows].max(axis=0)).any(axis=1)]
     for part in batches(rows, len(disc)):
-        phases = (views.shifts[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
+        phases = (views.shifts[part] @ plane[::-1]) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
         # images that were multiplied by their CTF hold it already
         factor = np.ones_like(transfer) if particles.ctf_state == "multiplied" else transfer
         data = disc.of_images(observed.prepare(particles.images(part), diameter_px, contrast)).numpy()
         if without is not None:
-            data = data - transfer * without.slices(cube, part, np.stack([x, y]).astype(np.float32))
+            data = data - transfer * without.slices(part, plane)
         data = data * np.exp(1j * phases) * factor
-        matrix = cube.interpolation(views.matrices[part], np.stack([x, y]).astype(np.float32))
-        share = weights[part][:, None, :]
-        match += matrix.T @ (data[..., None] * share).astype(np.complex64).reshape(-1, maps).view(np.float32)
-        weight += matrix.T @ ((transfer * factor)[..., None] * share).astype(np.float32).reshape(-1, maps)
-        if progress:
-            progress(len(part))
-    return hermitian(match, cube.side).reshape(len(match), maps, 2), symmetric(weight, cube.side)
+        each = lambda values, kind, share=weights[part].T: (
+            (share[..., None] * values).astype(kind).reshape(len(share), -1)
+        )
+        flat = each(data, np.complex64), each(transfer * factor, np.float32)
+        sums.insert(positions(views.matrices[part], plane), *map(torch.from_numpy, flat))
+        progress(len(part))
+    return sums
+
+
+def positions(matrices: np.ndarray, plane: np.ndarray) -> torch.Tensor:
+    """(3, m d) xyz, in points of a transform of PADDING times the box, of d coefficients of m images. matrices: (m, 3,
+    3), from image to density. plane: (2, d), x and y, waves per box."""
+    return torch.from_numpy(np.einsum("mij,jd->imd", matrices[:, :, :2], plane * float(PADDING)).reshape(3, -1))
 
 
 def _maps(
-    halves: typing.Sequence[tuple[np.ndarray, np.ndarray]], cube: Cube, diameter_px: float
+    halves: list[tuple[torch.Tensor, torch.Tensor]], box: int, diameter_px: float
 ) -> tuple[tuple[np.ndarray, ...], torch.Tensor]:
-    """((map, half1, half2), fsc) of the sums (match, weight) of two halves."""
-    found = [_solved(match, weight, cube, None) for match, weight in halves]
-    mask = soft_sphere(cube.box, diameter_px).numpy()
-    curve = fsc(*(torch.from_numpy(half * mask) for half in found))
-    both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
-    return (_solved(*both, cube, wiener_constants(curve).numpy()), *found), curve
+    """((map, half1, half2), fsc) of the sums (match, weight) of two halves, the first of which become those of both."""
+    found = [_solved(match, weight, box, None) for match, weight in halves]
+    mask = soft_sphere(box, diameter_px)
+    curve = fsc(*(half * mask for half in found))
+    match, weight = (one.add_(other) for one, other in zip(*halves))
+    both = _solved(match, weight, box, wiener_constants(curve))
+    return tuple(volume.numpy() for volume in (both, *found)), curve
 
 
-def _solved(match: np.ndarray, weight: np.ndarray, cube: Cube, wiener: np.ndarray | None) -> np.ndarray:
+def _solved(match: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Tensor | None) -> torch.Tensor:
     """(box, box, box) of sums; wiener: (rings,) constants in parts of the shell's mean weight, or None."""
-    mean = cube.shell_means(weight)
-    part = np.full(len(mean), FLOOR)
-    if wiener is not None:
-        part = np.maximum(wiener[np.minimum(np.arange(len(mean)), len(wiener) - 1)], FLOOR)
-    return cube.gridded(match / np.maximum(weight + (mean * part)[cube.ring], 1e-20)[:, None])
+    mean = shell_means(weight, plane_weights(len(weight)), PADDING)[: box // 2 + 1]
+    part = torch.zeros_like(mean) if wiener is None else wiener
+    return map_of_sums(match, weight, box, mean * part.clamp(min=FLOOR), PADDING * (box / 2 - 1), PADDING)

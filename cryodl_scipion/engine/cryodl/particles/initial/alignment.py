@@ -9,14 +9,13 @@ import dataclasses
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ...core.fourier import rings
 from ...core.frc import fsc, resolution_at
 from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import Projector, rotation_matrices
 from ...core.volumes import HalfBall, side_by_side
-from ...likelihood.reference import middle_of
+from ...likelihood.reference import Reference
 from ...likelihood.search import Grid
 from ...reconstruction.halves import wiener_constants
 from ...reconstruction.views import MISSING, SeenDirections
@@ -121,32 +120,14 @@ class Aligned:
     correlation: float
 
 
-class Rotatable:
-    """A centred cubic density, whose transform on a HalfBall is got at any rotation."""
-
-    def __init__(self, density: torch.Tensor, ball: HalfBall) -> None:
-        self.ball = ball
-        projector = Projector(density)
-        scale = projector.padded / projector.side  # places of the transform for each frequency
-        radius = int(np.ceil(ball.radius * scale)) + 1
-        self.cube = middle_of(projector.transform, radius)
-        self.points = torch.stack([ball.x, ball.y, ball.z]).float() * (scale / radius)
-
-    def at(self, matrices: torch.Tensor) -> torch.Tensor:
-        """(n, d) complex64 coefficients of density(M x) at rotation matrices (n, 3, 3)."""
-        places = (matrices @ self.points).transpose(1, 2)
-        values = F.grid_sample(self.cube, places[None, None], align_corners=True)[0, :, 0]
-        return torch.complex(values[0], values[1])
-
-
 def align(first: torch.Tensor, other: torch.Tensor, radius: float, mirrored: bool = True) -> Aligned:
     """The other map (m, m, m) on the first, its rotation, shift and, if it may be `mirrored`, hand those of the highest
     correlation. radius: waves per box, finest detail compared."""
     ball = HalfBall(first.shape[-1], radius, first.device)
-    target = _whitened(ball.of_volumes(first[None])[0], ball)
+    target = _flat(ball.of_volumes(first[None]), ball)[0]
     found = [_best(target, centred(one), ball) for one in (other, other.flip(0).roll(1, 0))[: 1 + mirrored]]
     _, density, matrix = max(found, key=lambda one: one[0])
-    values = _whitened(ball.of_volumes(density[None])[0], ball)
+    values = _flat(ball.of_volumes(density[None]), ball)[0]
     lengths = target.abs().square().sum() * values.abs().square().sum()
     correlation = float((target * values.conj()).real.sum() / lengths.sqrt().clamp(min=1e-30))
     return Aligned(density, matrix, correlation)
@@ -157,9 +138,9 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
     # the first map need not be centred as the other is: shifts are searched as well
     grid, device = Grid(STEP), target.device
     every = torch.as_tensor(rotation_matrices(grid.angles(np.arange(len(grid)))), dtype=torch.float32, device=device)
-    shifts, rotated = _shifts(4.0, 2.0, device), Rotatable(density, coarse)
+    shifts, rotated = _shifts(4.0, 2.0, device), Reference(Projector(density), coarse)
     scores = torch.cat([_scores(target[within], rotated.at(part), coarse, shifts) for part in every.split(BATCH)])
-    best, rotated = (-1.0, density, every[0]), Rotatable(density, ball)
+    best, rotated = (-1.0, density, every[0]), Reference(Projector(density), ball)
     for number in scores.amax(1).topk(TRIED).indices.tolist():
         matrix, shift = every[number], shifts[int(scores[number].argmax())]
         for step in (STEP / 2, STEP / 4, STEP / 8, STEP / 16):
@@ -175,7 +156,7 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
 
 def _placed(density: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     ball = HalfBall(len(density), len(density) / 2 - 1, density.device)
-    coefficients = Rotatable(density, ball).at(matrix[None]) * ball.ramp(shift[None])
+    coefficients = Reference(Projector(density), ball).at(matrix[None]) * ball.ramp(shift[None])
     return ball.to_volumes(coefficients / ball.box**1.5)[0] + density.mean()  # a HalfBall has no frequency 0
 
 
@@ -185,10 +166,6 @@ def _scores(target: torch.Tensor, rotated: torch.Tensor, ball: HalfBall, shifts:
     length = values.abs().square().sum(1, keepdim=True).sqrt().clamp(min=1e-30)
     moved = target * ball.ramp(-shifts)
     return side_by_side(values / length) @ side_by_side(moved / target.abs().square().sum().sqrt().clamp(min=1e-30)).T
-
-
-def _whitened(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:
-    return _flat(values[None], ball)[0]
 
 
 def _flat(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:

@@ -7,12 +7,12 @@ Sums of weighted slices in a small transform, and the map that they make: the tr
 Whether a second map explains particles better that neither map was made from: then several molecules are mixed."""
 
 import dataclasses
-import itertools
 import typing
 
 import numpy as np
 import torch
 
+from ...core.backproject import Transforms, map_of_sums
 from ...core.projections import Projector, random_angles, rotation_matrices
 from ...core.volumes import side_by_side
 from ...likelihood.half_disc import HalfDisc
@@ -24,46 +24,22 @@ from ...reconstruction.halves import soft_sphere
 OVERSAMPLING = 2  # places of the transform for each frequency of the box
 
 
-class SliceSums:
-    """Slices on a HalfDisc inserted into the transform of a cube of `side` voxels over the same width. table: ((2
-    side)³, 3) real and imaginary parts and weights, frequency 0 first."""
+class SliceSums(Transforms):
+    """Slices on a HalfDisc inserted into the transform of a cube of `side` voxels over the same width."""
 
     def __init__(self, disc: HalfDisc, side: int) -> None:
-        self.disc, self.side, self.padded = disc, side, OVERSAMPLING * side
-        self.table = torch.zeros(self.padded**3, 3, device=disc.device)
-        self.plane = torch.stack([disc.x, disc.y]).float() * OVERSAMPLING
+        super().__init__(OVERSAMPLING * side, device=disc.device)
+        self.disc, self.side, self.plane = disc, side, torch.stack([disc.x, disc.y]).float() * OVERSAMPLING
 
     def add(self, matrices: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
         """Insert slices (n, d), and their weights (n, d), at rotation matrices (n, 3, 3) from image to density."""
-        position = (matrices[:, :, :2] @ self.plane).transpose(0, 1).reshape(3, -1)
-        values, weights = values.reshape(-1), weights.reshape(-1)
-        low = position.floor()
-        part, low = position - low, low.long()
-        table = torch.stack([values.real, values.imag, weights], 1)
-        for corner in itertools.product((0, 1), repeat=3):
-            share, index = torch.ones_like(weights), torch.zeros_like(low[0])
-            for axis in (2, 1, 0):  # zyx
-                share = share * (part[axis] if corner[axis] else 1 - part[axis])
-                index = index * self.padded + (low[axis] + corner[axis]) % self.padded
-            self.table.index_add_(0, index, table * share[:, None])
+        positions = matrices[:, :, :2] @ self.plane
+        self.insert(positions.transpose(0, 1).flatten(1), values.reshape(1, -1), weights.reshape(1, -1))
 
     def map(self, constant: torch.Tensor) -> torch.Tensor:
-        """The (side, side, side) density. constant: (rings,) added to the weights of each shell, beyond the last one
-        nothing is kept."""
-        shape = (self.padded,) * 3
-        value = torch.complex(self.table[:, 0], self.table[:, 1]).reshape(shape)
-        weight = self.table[:, 2].reshape(shape)
-        value = value + value.flip(0, 1, 2).roll((1, 1, 1), (0, 1, 2)).conj()
-        weight = weight + weight.flip(0, 1, 2).roll((1, 1, 1), (0, 1, 2))
-        axis = torch.fft.fftfreq(self.padded, 1 / self.padded, device=value.device) / OVERSAMPLING
-        radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
-        known = constant.to(value.device)[radius.round().long().clamp(max=len(constant) - 1)]
-        kept = radius <= self.disc.radius + 0.5
-        transform = torch.where(kept, value / (weight + known).clamp(min=1e-20), torch.zeros_like(value))
-        density, start = torch.fft.fftshift(torch.fft.ifftn(transform).real), self.padded // 2 - self.side // 2
-        inside = slice(start, start + self.side)
-        undamp = 1 / torch.sinc((torch.arange(self.side, device=value.device) - self.side // 2) / self.padded) ** 2
-        return density[inside, inside, inside] * undamp * undamp[:, None] * undamp[:, None, None]
+        """The (side, side, side) density. constant: (rings,), added to the weights of each shell."""
+        radius = OVERSAMPLING * (self.disc.radius + 0.5)
+        return map_of_sums(*self.sums(), self.side, constant.to(self.weights.device), radius, OVERSAMPLING)
 
 
 STEPS, BATCH = 80, 200  # of the climb, and particles in each
@@ -115,7 +91,9 @@ class Climb:
                 rows = self.rng.permutation(len(self.observed))
             new, _ = self.step(density, rows[:BATCH], max(1.0, HOT ** (1 - number / STEPS / COOL)), KEPT)
             if sums is not None:
-                new.table += (FADE if number / STEPS < COOL else SLOW) * sums.table
+                kept = FADE if number / STEPS < COOL else SLOW
+                new.values += kept * sums.values
+                new.weights += kept * sums.weights
             sums, rows = new, rows[BATCH:]
             density = self.solve(sums)
             progress()
@@ -181,10 +159,10 @@ class Climb:
         values = log_likelihoods(part, bank, shifts)
         total, top = torch.logsumexp(values, 1), values.topk(kept, 1)
         matrices = self._matrices(self.grid.angles(top.indices.cpu().numpy())).reshape(len(part), kept, 3, 3)
-        places = []
-        for start in range(0, len(part), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            places.append(self._insert(sums, part[chunk], bank.reference, matrices[chunk], shifts, temperature))
+        places = [
+            self._insert(sums, part[rows], bank.reference, matrices[rows], shifts, temperature)
+            for rows in torch.arange(len(part)).split(CHUNK)
+        ]
         centre, square = (torch.cat(values) for values in zip(*places))
         probability, evidence = (top.values[:, 0] - total).exp(), total - float(np.log(values.shape[1]))
         return matrices[:, 0], centre, probability, evidence, square
@@ -200,7 +178,8 @@ class Climb:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Adds particles in orientations (n, k, 3, 3), shifted as is likely there. Returns (n, 2) mean shift in the
         first, and (n,) mean square of the shifts along an axis."""
-        slices, shifted = reference.at(matrices), part.match[:, None] * self.disc.ramp(-shifts.yx)
+        slices = reference.at(matrices)
+        shifted = part.match[:, None] * self.disc.ramp(-shifts.yx)
         fit = side_by_side(slices) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
         value = fit - slices.abs().square() @ part.weight[..., None]
         weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s

@@ -75,8 +75,9 @@ class Comparison:
         diameter_px: float,
     ) -> None:
         self.disc, self.kinds = disc, len(projectors)
+        finest = [Reference(projector, disc) for projector in projectors]
         self.levels = [
-            Level(rotations, shifts, level, positions, [Reference(p, level, gain(level.rings)) for p in projectors])
+            Level(rotations, shifts, level, positions, [one.with_gain(gain(level.rings), level) for one in finest])
             for rotations, shifts, level, positions in _levels(disc, step, diameter_px)
         ]
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...contract import SimulateTomogramsConfig, SimulateTomogramsOutputs, counted, write_json
-from ...io import structures
+from ...io import memory, structures
 from ...io.files import expand_paths, read_kept, whole_file
 from ...io.particles import ANGLES
 from ...io.progress import ProgressBar
@@ -36,13 +36,11 @@ MAX_FEATURES = 127  # of int8 labels
 @command
 def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTomogramsOutputs:
     device, tilts = run.device, tilt_series.tilt_angles(config)
-    needed = config.size**2 * (config.thickness * cells.BYTES_PER_VOXEL + 16 * len(tilts))
-    if needed > structures.available_memory():
-        raise ValueError(
-            f"A tomogram of {config.size} x {config.size} x {config.thickness} px with {len(tilts)} "
-            f"tilts needs {needed / 1e9:.1f} GB of memory to be simulated; {structures.available_memory() / 1e9:.1f} "
-            "GB are free. Choose a smaller --size or --thickness, or a larger --tilt-step."
-        )
+    memory.require_memory(
+        config.size**2 * (config.thickness * cells.BYTES_PER_VOXEL + 16 * len(tilts)),
+        f"Simulating a tomogram of {config.size} x {config.size} x {config.thickness} px with {len(tilts)} tilts",
+        "Choose a smaller --size or --thickness, or a larger --tilt-step.",
+    )
     paths = expand_paths(config.structures)
     particles, copies = _particles(config, paths)
     run.warn(*(note for path in paths for note in structures.dark_notes(path)))

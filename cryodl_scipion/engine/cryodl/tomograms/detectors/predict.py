@@ -162,7 +162,7 @@ def detect(
     detector: Detector,
     working: WorkingTomogram,
     ranges: typing.Sequence[tuple[Ranges, Ranges]],
-    progress: typing.Callable[[], object] | None = None,
+    progress: typing.Callable[[], object] = lambda: None,
     treated: typing.Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> list[Candidates]:
     """Candidates of each species in blocks of a tomogram at the detector's pixel size, in px of the tomogram; not yet
@@ -171,8 +171,7 @@ def detect(
     for whole, kept in ranges:
         voxels = working.part(whole)
         add_peaks(found, detector.heat_maps(treated(voxels) if treated else voxels), whole, kept)
-        if progress:
-            progress()
+        progress()
     zyx = (np.concatenate([each for each, _ in parts] or [np.zeros((0, 3))]) for parts in found)
     scores = (np.concatenate([each for _, each in parts] or [np.zeros(0)]) for parts in found)
     return [Candidates(working.in_tomogram(places), each) for places, each in zip(zyx, scores)]
