@@ -107,8 +107,6 @@ def load_density(
     Raises FileNotFoundError if there is no such file.
     Raises ValueError: that names the file, also when the density would be larger than the memory."""
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"Structure {path} does not exist.")
     if is_model(path):
         xyz, weight = _read_atoms(path)
         centre = np.average(xyz, axis=0, weights=weight) if centre is None else np.asarray(centre, float)
@@ -237,8 +235,6 @@ def density_of_atoms(
 def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
     """Values of a map as they are, resampled, its middle the cube's. pixel_size: Å. box: side of the cube, voxels.
     Returns (box, box, box), float32. Raises FileNotFoundError: no such file. Raises ValueError: the file is no map."""
-    if not Path(path).exists():
-        raise FileNotFoundError(f"Map {path} does not exist.")
     data, voxels = _read_map(Path(path))
     return cube_crop(torch.from_numpy(_resampled(data, voxels, pixel_size, path))[None], box)[0].numpy()
 
@@ -248,8 +244,6 @@ def dark_notes(path: Path | str) -> list[str]:
     none. Raises FileNotFoundError if there is no such file."""
     if is_model(path):
         return []
-    if not Path(path).exists():
-        raise FileNotFoundError(f"Structure {path} does not exist.")
     data, voxels = _read_map(Path(path))
     step = max(1, min(data.shape) // 96)  # coarse voxels suffice
     if not without_solvent(data[::step, ::step, ::step], step * voxels)[1]:
@@ -262,6 +256,8 @@ def dark_notes(path: Path | str) -> list[str]:
 
 def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(z, y, x) float32 array of a map and its voxel sizes in Å."""
+    if not path.exists():
+        raise FileNotFoundError(f"The structure {path} does not exist.")
     found = read_header(path)
     data, record = np.array(read_data(path, found), np.float32), found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):

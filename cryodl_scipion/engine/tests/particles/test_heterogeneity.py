@@ -351,5 +351,5 @@ def test_a_symmetric_reference_is_named(tmp_path):
     ring = sum(
         np.exp(-(z**2 + (y - 8 * np.sin(a)) ** 2 + (x - 8 * np.cos(a)) ** 2) / 12) for a in np.radians([0, 120, 240])
     )
-    assert "C3" in symmetry_notes(torch.tensor(ring), "ring.mrc")[0]
+    assert "(D3)" in symmetry_notes(torch.tensor(ring), "ring.mrc")[0]
     assert symmetry_notes(torch.tensor(lopsided_density(32)), "map.mrc") == []

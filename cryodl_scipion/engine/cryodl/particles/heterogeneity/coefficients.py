@@ -80,8 +80,7 @@ def load_coefficients(
 
 def _noise(particles: ParticleSet, diameter_px: float, contrast: str) -> torch.Tensor:
     """(rings,) power of the noise of the images."""
-    images = particles.images(sample_rows(len(particles)))
-    noise = noise_spectrum(prepare(images, diameter_px, contrast), diameter_px)
+    noise = noise_spectrum(prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast), diameter_px)
     return noise.clamp(min=1e-6 * float(noise.max()))
 
 
