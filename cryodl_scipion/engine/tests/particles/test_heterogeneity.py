@@ -261,7 +261,7 @@ def test_the_smallest_swing_that_is_found_is_named(smallest, words, monkeypatch)
     monkeypatch.setattr(motion, "_swing", lambda mean: lambda degrees: np.full((8, 8, 8), degrees))
     monkeypatch.setattr(motion, "_with_changes", lambda setting, changes, radius: np.ptp(changes))
     monkeypatch.setattr(motion, "find_motion", lambda swing, *others: SimpleNamespace(p_value=float(swing < smallest)))
-    found = motion.seen_swing(SimpleNamespace(changing=1.0, say=told.append), np.ones((8, 8, 8)), 8, 0.001)
+    found = motion.seen_swing(SimpleNamespace(changing=1.0, focus=1.0, say=told.append), np.ones((8, 8, 8)), 8, 0.001)
     assert words in found["sentence"] and len(told) == 2
     assert "one of 20° could have been missed" in found["sentence"] or smallest != 30
 

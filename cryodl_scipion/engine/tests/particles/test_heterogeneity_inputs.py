@@ -2,6 +2,7 @@
 """fit-heterogeneity on particles, maps and masks that do not fit together: a sentence before the fit."""
 
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -285,4 +286,7 @@ def test_a_mask_of_nothing_is_named_and_one_of_another_size_and_of_a_part_leaves
     write_mrc(tmp_path / "small.mrc", half, 5.0)
     made = command("fit-heterogeneity", **dict(FIT, mask=tmp_path / "small.mrc"), output=tmp_path / "fit")
     assert made.outputs["verdict"] == "no motion"
+    told = json.loads((tmp_path / "fit" / "heterogeneity.json").read_text())
+    words = [*made.summary[:3], told["sentence"], made.methods[0]]
+    assert all("within the mask" in sentence for sentence in words) and "ninth of the mass within" in words[1]
     assert inputs._alike(mrcfile.read(tmp_path / "fit" / "mean.mrc"), mrcfile.read("p_map.mrc")) > 0.9
