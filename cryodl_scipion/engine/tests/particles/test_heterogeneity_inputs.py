@@ -13,7 +13,7 @@ import pytest
 import torch
 from heterogeneity_data import command, moving_particles
 from particle_data import simulate_particles, write_multiplied
-from scipy.ndimage import rotate
+from scipy.ndimage import gaussian_filter, rotate
 from synthetic import lopsided_density, write_mrc
 
 from cryodl.contract import FitHeterogeneityConfig
@@ -128,6 +128,19 @@ def test_optics_groups_of_opposite_contrast_are_no_motion(here, dark, count, tmp
     bright, dark = re.search("bright in the images of optics group (.*), dark in those of (.*)\\. Mult", said).groups()
     assert set(bright.split(", ")) <= set(group[~is_dark].astype(str)) and len(dark.split(", ")) >= count / 4
     assert set(dark.split(", ")) <= set(group[is_dark].astype(str))
+
+
+def test_the_noise_of_every_optics_group_has_variance_one(here, tmp_path):
+    """Noise of another group looked like motion where one shows more of the molecule."""
+    images = np.random.default_rng(0).standard_normal((300, 32, 32))
+    images[200:] = 3 * gaussian_filter(images[200:], (0, 0.6, 0.6))
+    optics = {name: [values[0]] * 3 for name, values in read_tables("p.star")["optics"].items()}
+    groups = dict(rlnOpticsGroup=["1"] * 199 + ["3"] + ["2"] * 100)
+    path = changed(tmp_path, groups, images.astype(np.float32), dict(optics, rlnOpticsGroup=["1", "2", "3"]))
+    found = load_coefficients(read_particles(path), 12, 20, "bright", tmp_path)
+    power = np.abs(found.files[0]) ** 2 * (found.ring > 2)
+    one, two, few = (power[rows].sum(1).mean() for rows in (slice(0, 199), slice(200, 300), slice(199, 200)))
+    assert one == pytest.approx(two, rel=0.1) and one == pytest.approx(few, rel=0.5)
 
 
 def test_coefficients_of_images_multiplied_by_their_ctf_are_those_of_flipped_ones(here, tmp_path, monkeypatch):
