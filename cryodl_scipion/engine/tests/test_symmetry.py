@@ -10,7 +10,7 @@ import pytest
 import torch
 from synthetic import lopsided_density
 
-from cryodl.core.symmetry import angular_distance, check_symmetry, operations, symmetry_correlation
+from cryodl.core.symmetry import angular_distance, check_symmetry, largest_symmetry, operations, symmetry_correlation
 
 ORDERS = {"C1": 1, "C7": 7, "D2": 4, "D5": 10, "T": 12, "O": 24, "I": 60, "I1": 60, "I2": 60, "I3": 60, "I4": 60}
 
@@ -63,3 +63,13 @@ def test_a_map_with_the_symmetry_passes():
     both = density + density.flip(1, 2)  # half a turn about z, through voxel 12
     check_symmetry(both, "C2", "map.mrc")
     assert symmetry_correlation(both, "C2") > 0.98
+
+
+@pytest.mark.parametrize("name", ["C1", "C4", "C7", "D3", "D7", "T", "O"])
+def test_the_largest_symmetry_of_a_map_is_found(name):
+    zyx = np.indices((32, 32, 32)).reshape(3, -1).T - 16
+    density = np.zeros(len(zyx))
+    for place, width in (((9, 3, 5), 2.0), ((2, 7, 10), 1.5)):
+        for rotation in operations(name):
+            density += np.exp(-((zyx[:, ::-1] - rotation @ place) ** 2).sum(1) / (2 * width**2))
+    assert largest_symmetry(torch.from_numpy(density.reshape(32, 32, 32))) == name

@@ -83,6 +83,16 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
     return min(float(torch.corrcoef(torch.stack([rotated[0], other]))[0, 1]) for other in rotated)
 
 
+def largest_symmetry(density: torch.Tensor) -> str:
+    """The largest of C1 to C12, D2 to D12, T and O that a (d, d, d) density has about RELION's axes."""
+    has: typing.Callable[[str], bool] = lambda group: symmetry_correlation(density, group) > SIMILAR
+    found = ["C1"]
+    for fold in range(2, 13):
+        if all(f"C{part}" in found for part in range(2, fold) if fold % part == 0) and has(f"C{fold}"):
+            found += [f"C{fold}", *filter(has, [f"D{fold}"] + ["T"] * (fold == 3) + ["O"] * (fold == 4))]
+    return max(found, key=lambda group: len(operations(group)))
+
+
 def _rotated(cube: torch.Tensor, rotation: np.ndarray, points: int) -> torch.Tensor:
     """(points,) * 3 samples of a (1, 1, d, d, d) cube, rotated about its middle by a (3, 3) rotation of xyz."""
     matrix = torch.cat([torch.from_numpy(rotation).float(), torch.zeros(3, 1)], 1)[None]

@@ -21,8 +21,7 @@ class HalfBall:
         self.box, self.radius, self.device = box, min(round(float(radius), 6), (box - 1) // 2), device
         axis = torch.arange(-int(self.radius), int(self.radius) + 1, device=device)
         z, y, x = (a.reshape(-1) for a in torch.meshgrid(axis, axis, axis, indexing="ij"))
-        half = (x > 0) | (x == 0) & ((y > 0) | (y == 0) & (z > 0))
-        inside = half & (z**2 + y**2 + x**2 <= self.radius**2 + 1e-6)
+        inside = (z**2 + y**2 + x**2 <= self.radius**2 + 1e-6) & ((x > 0) | (x == 0) & ((y > 0) | (y == 0) & (z > 0)))
         self.z, self.y, self.x = z[inside], y[inside], x[inside]
         self.shell = self.ring = (self.z**2 + self.y**2 + self.x**2).float().sqrt().round().long()
         self.shells = self.rings = int(self.shell.max()) + 1

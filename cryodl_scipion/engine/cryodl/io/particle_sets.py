@@ -77,8 +77,7 @@ class ParticleSet(StarRows):
         images = torch.from_numpy(read_images(self.files[rows], self.numbers[rows]))
         if self.ctf_state != "divided":
             return images
-        ctf = self.ctf(rows).clamp(min=FAINTEST)
-        return torch.fft.irfft2(torch.fft.rfft2(images) / ctf, s=(self.box, self.box))
+        return torch.fft.irfft2(torch.fft.rfft2(images) / self.ctf(rows).clamp(min=FAINTEST), s=(self.box, self.box))
 
     def divided(self) -> "ParticleSet":
         """The set, but images that were multiplied by their CTF are divided by its absolute value when read: they are

@@ -291,7 +291,7 @@ def dark_notes(path: Path | str) -> list[str]:
 def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(z, y, x) float32 array of a map and its voxel sizes in Å."""
     if not path.exists():
-        raise FileNotFoundError(f"Structure {path} does not exist.")
+        raise FileNotFoundError(f"The structure {path} does not exist.")
     found = read_header(path)
     data, record = np.array(read_data(path, found), np.float32), found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):

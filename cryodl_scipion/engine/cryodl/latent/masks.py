@@ -9,26 +9,20 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
-from ..core.symmetry import SIMILAR, symmetry_correlation
+from ..core.symmetry import largest_symmetry
 from ..io.structures import read_focus_mask
 from ..reconstruction.halves import soft_sphere
 
-GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
 
-
-def symmetry_notes(
-    density: torch.Tensor, path: str | os.PathLike[str], items: str = "particles", by: str = ""
-) -> list[str]:
+def symmetry_notes(density: torch.Tensor, path: str | os.PathLike[str], items: str = "particles") -> list[str]:
     """A sentence if a map is symmetric about RELION's axes. density: (d, d, d). path: what shows it, for the sentence.
-    items: what is to be expanded. by: the program that does it, in brackets after a blank. Empty without symmetry."""
-    found = [group for group in GROUPS if symmetry_correlation(density, group) > SIMILAR]
-    if not found:
-        return []
+    items: what is to be expanded. Empty without symmetry."""
+    found, program = largest_symmetry(density), " (relion_particle_symmetry_expand)" * (items == "particles")
     return [
-        f"{path} looks symmetric ({found[-1]}). The latent space is fitted without symmetry: the same change of each "
-        f"subunit is a separate direction. Expand the {items} by the symmetry first{by}, and give a mask of one "
+        f"{path} looks symmetric ({found}). The latent space is fitted without symmetry: the same change of each "
+        f"subunit is a separate direction. Expand the {items} by the symmetry first{program}, and give a mask of one "
         "subunit."
-    ]
+    ] * (found != "C1")
 
 
 WIDEST = 0.9  # of the box: diameter of the sphere that everything is held in

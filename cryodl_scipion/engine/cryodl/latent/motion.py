@@ -215,7 +215,8 @@ def seen_swing(setting: Setting, mean: np.ndarray, radius: float, tolerance: flo
         p_value = find_motion(planted, moved, radius, components, tolerance).p_value
         found[p_value < CLEAR] = degrees
         setting.say(f"planted, a swing of {degrees:g}°: p = {p_value:.3g}")
-    seen, missed, part = found.get(True), found.get(False), "of a ninth of the mass"
+    inside = " within the mask" * (np.ndim(setting.focus) > 0)
+    seen, missed, part = found.get(True), found.get(False), f"of a ninth of the mass{inside}"
     words = f"A swing of {seen:g}° {part} would have been seen" if seen else f"No swing {part} would surely be seen"
     if missed:
         words += f"; one of {missed:g}° could have been missed" if seen else f", not even one of {missed:g}°"

@@ -188,9 +188,9 @@ def latent_column(particles: particle_sets.ParticleSet | subtomograms.Subtomogra
     return values[:, 0]
 
 
-def verdict_sentence(motion: Motion) -> str:
-    """The verdict of the motion test in words."""
-    amount = f"(p = {motion.p_value:.2g}; variability {motion.variability:.2%} of the molecule's power)."
+def verdict_sentence(motion: Motion, inside: str = "") -> str:
+    """The verdict of the motion test in words. inside: words that say where alone it was tested."""
+    amount = f"(p = {motion.p_value:.2g}{inside}; variability {motion.variability:.2%} of the molecule's power)."
     words = ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
     if not motion.near:
         return words
@@ -243,7 +243,6 @@ def fit_record(
     """What heterogeneity.json says of every fit besides the verdict. latent: dimensions. resolution: Å, finest detail
     of the fit. voxel: Å, unit of the errors of shifts."""
     return dict(
-        sentence=verdict_sentence(motion),
         standard_error=motion.error,
         latent=latent,
         resolution=resolution,

@@ -213,8 +213,7 @@ def photograph(
     if config.alignment_error:
         images = moved(images, rng.normal(0, config.alignment_error / config.pixel_size, (len(tilts), 2)))
     variance = images.var(dim=(1, 2)).mean()
-    scale = (config.snr / variance).sqrt() if variance > 0 else 1.0
-    images *= (1 if config.contrast == "bright" else -1) * scale
+    images *= (1 if config.contrast == "bright" else -1) * ((config.snr / variance).sqrt() if variance > 0 else 1.0)
     for image in images:
         image += noise(image.shape, rng, device)
     return images

@@ -26,6 +26,7 @@ from cryodl.particles.orientations import explained
 from cryodl.running.cli import main
 
 EACH = 8
+WEDGE = [(3, 9, 0.0), (-3, 6, 0.5)]  # z, radius (px) and radians of a part's blobs
 
 
 def part_of(density):
@@ -135,6 +136,24 @@ def test_particles_without_angles_are_searched(mixed):
     assert json.loads(Path("out/integrity.json").read_text())["orientations"] == "search"
     assert right(read_particles("out/particles.star")) >= 2 * EACH - 4
     assert "rlnAngleRot, rlnAngleTilt" in assess(2, particles="blind.star", output="out2", orientations="given")
+
+
+def test_a_part_that_is_missing_at_any_of_equivalent_places_is_told(mixed):
+    """Angles of a refinement with C4 do not say which of four parts an image lacks."""
+    zyx = np.indices((BOX,) * 3).reshape(3, -1).T - BOX // 2
+    places = [(z, r * np.sin(a + t), r * np.cos(a + t)) for a in np.radians([0, 90, 180, 270]) for z, r, t in WEDGE]
+    blobs = [np.exp(-((zyx - place) ** 2).sum(1) / 8).reshape((BOX,) * 3) for place in places]
+    for name, kept in (("ring", blobs), ("gap", blobs[2:])):
+        write_mrc(f"{name}.mrc", sum(kept).astype(np.float32), PIXEL)
+    for seed, name in enumerate(("ring", "gap")):
+        simulate_particles(f"{name}.star", structure=f"{name}.mrc", count=EACH, snr=1.0, seed=seed)
+        found = read_particles(f"{name}.star")
+        rot = [f"{angle + 90 * (i % 4):.4f}" for i, angle in enumerate(found.angles[:, 0])]
+        write_particles_star(f"{name}_c4.star", found, {"rlnAngleRot": rot})
+        result = assess(particles=f"{name}_c4.star", structures=("ring.mrc", "gap.mrc"), output=name)
+        assert any("looks symmetric (C4), and another" in warning for warning in result.warnings)
+        assert result.outputs["counts"][name] >= EACH - 1
+        assert json.loads(Path(f"{name}/integrity.json").read_text())["wobble"] < 3
 
 
 def test_three_compositions_are_told_apart(mixed):

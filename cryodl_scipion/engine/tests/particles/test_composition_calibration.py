@@ -70,3 +70,10 @@ def test_copies_of_an_image_make_no_fraction_surer():
     logs, image = particles(np.arange(60) % 2, 2.0), np.repeat(np.arange(60), 6)
     once, copied = judged(logs, made_up(2.0)), calibration.judged(np.repeat(logs, 6, 0), made_up(2.0), image)
     assert copied.high[0] - copied.low[0] == pytest.approx(once.high[0] - once.low[0], rel=0.15)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_the_interval_of_a_small_set_of_one_composition_holds_all_and_a_tenth_less(kind):
+    found = judged(particles(np.full(24, kind), 8.0), made_up(8.0))
+    assert found.low[1 - kind] < 0.005 and found.high[kind] > 0.995
+    assert 0.1 < found.high[1 - kind] < 0.2 and 0.8 < found.low[kind] < 0.9

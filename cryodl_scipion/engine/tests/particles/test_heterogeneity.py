@@ -274,7 +274,7 @@ def test_the_smallest_swing_that_is_found_is_named(smallest, words, monkeypatch)
     monkeypatch.setattr(motion, "_swing", lambda mean: lambda degrees: np.full((8, 8, 8), degrees))
     monkeypatch.setattr(motion, "_with_changes", lambda setting, changes, radius: np.ptp(changes))
     monkeypatch.setattr(motion, "find_motion", lambda swing, *others: SimpleNamespace(p_value=float(swing < smallest)))
-    found = motion.seen_swing(SimpleNamespace(changing=1.0, say=told.append), np.ones((8, 8, 8)), 8, 0.001)
+    found = motion.seen_swing(SimpleNamespace(changing=1.0, focus=1.0, say=told.append), np.ones((8, 8, 8)), 8, 0.001)
     assert words in found["sentence"] and len(told) == 2
     assert "one of 20° could have been missed" in found["sentence"] or smallest != 30
 
@@ -364,5 +364,5 @@ def test_a_symmetric_reference_is_named(tmp_path):
     ring = sum(
         np.exp(-(z**2 + (y - 8 * np.sin(a)) ** 2 + (x - 8 * np.cos(a)) ** 2) / 12) for a in np.radians([0, 120, 240])
     )
-    assert "C3" in symmetry_notes(torch.tensor(ring), "ring.mrc")[0]
+    assert "(D3)" in symmetry_notes(torch.tensor(ring), "ring.mrc")[0]
     assert symmetry_notes(torch.tensor(lopsided_density(32)), "map.mrc") == []

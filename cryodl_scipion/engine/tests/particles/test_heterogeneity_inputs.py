@@ -2,6 +2,7 @@
 """fit-heterogeneity on particles, maps and masks that do not fit together: a sentence before the fit."""
 
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 from heterogeneity_data import command, moving_particles
 from particle_data import simulate_particles, write_multiplied
-from scipy.ndimage import rotate
+from scipy.ndimage import gaussian_filter, rotate
 from synthetic import lopsided_density, write_mrc
 
 from cryodl.contract import FitHeterogeneityConfig
@@ -127,6 +128,19 @@ def test_optics_groups_of_opposite_contrast_are_no_motion(here, dark, count, tmp
     bright, dark = re.search("bright in the images of optics group (.*), dark in those of (.*)\\. Mult", said).groups()
     assert set(bright.split(", ")) <= set(group[~is_dark].astype(str)) and len(dark.split(", ")) >= count / 4
     assert set(dark.split(", ")) <= set(group[is_dark].astype(str))
+
+
+def test_the_noise_of_every_optics_group_has_variance_one(here, tmp_path):
+    """Noise of another group looked like motion where one shows more of the molecule."""
+    images = np.random.default_rng(0).standard_normal((300, 32, 32))
+    images[200:] = 3 * gaussian_filter(images[200:], (0, 0.6, 0.6))
+    optics = {name: [values[0]] * 3 for name, values in read_tables("p.star")["optics"].items()}
+    groups = dict(rlnOpticsGroup=["1"] * 199 + ["3"] + ["2"] * 100)
+    path = changed(tmp_path, groups, images.astype(np.float32), dict(optics, rlnOpticsGroup=["1", "2", "3"]))
+    found = load_coefficients(read_particles(path), 12, 20, "bright", tmp_path)
+    power = np.abs(found.files[0]) ** 2 * (found.ring > 2)
+    one, two, few = (power[rows].sum(1).mean() for rows in (slice(0, 199), slice(200, 300), slice(199, 200)))
+    assert one == pytest.approx(two, rel=0.1) and one == pytest.approx(few, rel=0.5)
 
 
 def test_coefficients_of_images_multiplied_by_their_ctf_are_those_of_flipped_ones(here, tmp_path, monkeypatch):
@@ -285,4 +299,7 @@ def test_a_mask_of_nothing_is_named_and_one_of_another_size_and_of_a_part_leaves
     write_mrc(tmp_path / "small.mrc", half, 5.0)
     made = command("fit-heterogeneity", **dict(FIT, mask=tmp_path / "small.mrc"), output=tmp_path / "fit")
     assert made.outputs["verdict"] == "no motion"
+    told = json.loads((tmp_path / "fit" / "heterogeneity.json").read_text())
+    words = [*made.summary[:3], told["sentence"], made.methods[0]]
+    assert all("within the mask" in sentence for sentence in words) and "ninth of the mass within" in words[1]
     assert inputs._alike(mrcfile.read(tmp_path / "fit" / "mean.mrc"), mrcfile.read("p_map.mrc")) > 0.9

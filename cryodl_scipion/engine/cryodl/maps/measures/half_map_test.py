@@ -185,8 +185,7 @@ def _end(raw: typing.Sequence[np.ndarray], improved: typing.Sequence[np.ndarray]
     """1 in the shells where a low-pass filter left the improved half-maps their power, 0 beyond."""
     power = [sum(shell_sums(x, x, voxels_zyx) for x in maps) for maps in (improved, raw)]
     part = np.sqrt(power[0] / np.maximum(power[1], 1e-30))
-    last = np.flatnonzero(part > ENDED * part[2:].max(initial=0))
-    return (np.arange(len(part)) <= last.max(initial=0)).astype(float)
+    return (np.arange(len(part)) <= np.flatnonzero(part > ENDED * part[2:].max(initial=0)).max(initial=0)).astype(float)
 
 
 def _with_gain(maps: typing.Sequence[np.ndarray], gain: np.ndarray, voxels_zyx: np.ndarray) -> list[np.ndarray]:

@@ -136,8 +136,7 @@ def _flexibility(atoms: Atoms, rng: np.random.Generator) -> np.ndarray:
     seeds = residues[rng.choice(len(residues), min(12, len(residues)), replace=False)]
     level = rng.uniform(0, 1, len(seeds))
     near = np.exp(-0.5 * (np.linalg.norm(residues[:, None] - seeds, axis=2) / 20.0) ** 2) + 1e-6
-    domains = (near * level).sum(axis=1) / near.sum(axis=1)
-    level = 0.4 * outward + (0.3 * exposed + 0.5 * domains**2)[atoms.residue]
+    level = 0.4 * outward + (0.3 * exposed + 0.5 * ((near * level).sum(1) / near.sum(1)) ** 2)[atoms.residue]
     low, high = np.percentile(level, [5, 95])
     return np.clip((level - low) / max(high - low, 1e-6), 0, 1)
 

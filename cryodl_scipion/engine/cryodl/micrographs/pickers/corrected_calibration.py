@@ -110,8 +110,7 @@ def fit_ranked_calibration(
         return (slope, offset), float(expit(slope * last + offset))
     middle = np.median([(logit(np.asarray(by_scores)) - offset) / slope, cut, last])
     above = (odds >= middle).sum()
-    kept = np.clip(np.sqrt(above * np.median([above, *counts])), 1, len(odds))
-    lowest = odds[round(float(kept)) - 1]
+    lowest = odds[round(float(np.clip(np.sqrt(above * np.median([above, *counts])), 1, len(odds)))) - 1]
     level = float(np.clip(expit(slope * middle + offset), *READABLE))
     return (slope, float(logit(np.asarray(level)) - slope * lowest) + 1e-9), level
 

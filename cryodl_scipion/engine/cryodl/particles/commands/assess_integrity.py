@@ -119,7 +119,7 @@ def _write(
         said = ", ".join(f"{name}: {number}" for name, number in counts.items())
         run.summary(
             f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {config.output}",
-            f"About {min(100 * separation, 99):.0f} % of these classes are expected to be correct.",
+            f"About {min(100 * separation, 99):.0f} % of these classes are expected to be correct, if none is junk.",
             f"Fractions of the set (95 % interval): {parts}.",
         )
         run.methods(

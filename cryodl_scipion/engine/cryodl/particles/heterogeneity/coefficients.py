@@ -13,7 +13,7 @@ from ...io.memory import release_pages
 from ...io.particle_sets import FAINTEST, ParticleSet
 from ...latent.cube import Observations, Views
 from ...likelihood.half_disc import HalfDisc
-from ...likelihood.observed import noise_spectrum, prepare, sample_rows
+from ...likelihood.observed import SAMPLE, noise_spectra, prepare, sample_groups
 
 # Standard deviations of the errors before they are learned: rotations about x, y and z, radians; shifts along y and x,
 # px; contrast; defocus, and the astigmatism at 0° and at 45°, 1000 Å.
@@ -26,6 +26,7 @@ def particle_views(particles: ParticleSet) -> Views:
     return Views.of(*particles.poses(np.arange(len(particles))), FIRST_SPREAD, (slice(7, 9),))
 
 
+FEW = 10  # images of a group, for which those of all count as much
 CHUNK = 256  # images that are read at a time
 
 
@@ -60,29 +61,28 @@ def load_coefficients(
     circle outside of which the noise is measured, px. contrast: 'bright' or 'dark'. folder: of data.npy, sine.npy and
     cosine.npy; memory does not grow with the number of particles."""
     disc, particles = HalfDisc(particles.box, radius), particles.divided()
-    deviation = (_noise(particles, diameter_px, contrast)[disc.ring] * particles.box**2 / 2).sqrt()
+    group = np.unique(particles.columns["rlnOpticsGroup"], return_inverse=True)[1]
+    some = sample_groups(particles, SAMPLE)
+    each = noise_spectra(prepare(particles.images(some), diameter_px, contrast), diameter_px)
+    # of each group: where it shows more of the molecule, noise of another one would look like changes
+    parts = (each[group[some] == number] for number in range(group.max() + 1))
+    noise = torch.stack([(part.sum(0) + FEW * each.mean(0)) / (len(part) + FEW) for part in parts])
+    deviation = (noise.clamp(min=1e-6 * float(noise.max()))[:, disc.ring] * particles.box**2 / 2).sqrt()
     shape, kinds = (len(particles), len(disc)), dict(data=np.complex64, sine=np.float32, cosine=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
     for start in range(0, len(particles), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(particles)))
         images = prepare(particles.images(rows), diameter_px, contrast)
-        for name, value in zip(kinds, _chunk(particles, rows, disc.of_images(images), disc, deviation)):
+        for name, value in zip(kinds, _chunk(particles, rows, disc.of_images(images), disc, deviation[group[rows]])):
             files[name][rows] = value.numpy()
             release_pages(files[name])
-    length = wavelength(np.array([optics.voltage_kv for optics in _optics(particles)]))
+    length = wavelength(np.array([optics.voltage_kv for optics in typing.cast("OpticsTable", particles.optics)]))
     y, x = yx = torch.stack([disc.y, disc.x]).numpy().astype(float)
     wave, azimuth = KILO * np.pi * (y**2 + x**2) / (disc.box * particles.pixel_size) ** 2, np.arctan2(y, x)
     along = wave * np.stack([np.ones(len(y)), np.cos(2 * azimuth), np.sin(2 * azimuth)])
     return Coefficients(
         disc.box, yx, disc.ring.numpy(), tuple(files.values()), np.ones(disc.rings), disc, along, length
     )
-
-
-def _noise(particles: ParticleSet, diameter_px: float, contrast: str) -> torch.Tensor:
-    """(rings,) power of the noise of the images."""
-    images = particles.images(sample_rows(len(particles)))
-    noise = noise_spectrum(prepare(images, diameter_px, contrast), diameter_px)
-    return noise.clamp(min=1e-6 * float(noise.max()))
 
 
 def _chunk(
@@ -99,12 +99,8 @@ def _chunk(
     return values / deviation, sine / deviation, cosine / deviation
 
 
-def _optics(particles: ParticleSet) -> OpticsTable:
-    """Of particles that were read with their CTF."""
-    return typing.cast("OpticsTable", particles.optics)
-
-
 def _ctf(particles: ParticleSet, rows: np.ndarray, phase: float) -> torch.Tensor:
     """(m, box, box // 2 + 1) sin(chi + phase), whatever was done to the images. phase: degrees."""
-    optics = [dataclasses.replace(o, phase_shift=o.phase_shift + phase) for o in _optics(particles)[rows]]
+    stated = typing.cast("OpticsTable", particles.optics)[rows]
+    optics = [dataclasses.replace(o, phase_shift=o.phase_shift + phase) for o in stated]
     return ctf_of_optics(optics, particles.box, particles.pixel_size)

@@ -146,7 +146,6 @@ def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
             )
 
 
-EXPANDED_BY = " (relion_particle_symmetry_expand)"
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
 AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
 OTHER_HAND = 0.1  # by which the mirror image must agree better
@@ -203,7 +202,7 @@ def load_inputs(
     contrast, share, search = check_alignment(particles, cube, voxel, diameter, config.contrast)
     notes = [
         *voxel_notes(reference, particles.pixel_size),
-        *(particles.copy_notes() or symmetry_notes(density, reference, by=EXPANDED_BY)),
+        *(particles.copy_notes() or symmetry_notes(density, reference)),
         *(size_notes(search, config.particles, reference, near=True) if search else []),
     ]
     if config.resolution is not None and width / config.resolution > radius + 0.5:

@@ -129,8 +129,7 @@ def align(first: torch.Tensor, other: torch.Tensor, radius: float, mirrored: boo
     _, density, matrix = max(found, key=lambda one: one[0])
     values = _flat(ball.of_volumes(density[None]), ball)[0]
     lengths = target.abs().square().sum() * values.abs().square().sum()
-    correlation = float((target * values.conj()).real.sum() / lengths.sqrt().clamp(min=1e-30))
-    return Aligned(density, matrix, correlation)
+    return Aligned(density, matrix, float((target * values.conj()).real.sum() / lengths.sqrt().clamp(min=1e-30)))
 
 
 def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor, torch.Tensor]:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ...contract import AssessIntegrityConfig
-from ...core.projections import Projector, rotation_matrices
+from ...core.projections import Projector, euler_angles
+from ...core.symmetry import angular_distance
 from ...io import files, particle_sets
 from ...likelihood import half_disc, reference
 from ...likelihood.observed import Observed, sample_rows
@@ -84,7 +85,10 @@ class IntegrityAssessment:
             found = other.kept_evidence(folder / f"made_up_{self.wobble:.2f}.npz", number)
             if self.wobble or not self.given:
                 break
-            far = [_median_turn(self.candidates.source.particles, matrices), _median_turn(made, found["matrices"])]
+            far = [
+                np.median(angular_distance(np.asarray(one.angles), euler_angles(best), self.candidates.symmetry))
+                for one, best in ((self.candidates.source.particles, matrices), (made, found["matrices"]))
+            ]
             wobble = np.sqrt(max(far[0] ** 2 - far[1] ** 2, 0)) / MOVED
             if wobble < STEADY:
                 break
@@ -107,10 +111,11 @@ def assessment_of(
     given = particles.angles is not None and config.orientations != "search"
     candidates = (Given if given else Searched)(particles, mean, diameter, config.contrast, STEP, finest, device)
     disc = half_disc.HalfDisc(particles.box, particles.box * particles.pixel_size / finest, device)
+    if given and not particles.copy_notes() and (group := compositions.ambiguous_symmetry(densities)) != "C1":
+        candidates.symmetry = group
+        notes.append(
+            f"A composition looks symmetric ({group}), and another one differs at one of the equivalent places. Given "
+            "angles may not tell at which, so all places are compared."
+        )
     comparison = Comparison(projectors, disc, candidates.gain, STEP, diameter / particles.pixel_size)
     return IntegrityAssessment(comparison, candidates, projectors, mean, diameter, given, notes)
-
-
-def _median_turn(particles: particle_sets.ParticleSet, matrices: np.ndarray) -> float:
-    trace = np.einsum("nij,nij->n", rotation_matrices(particles.poses(np.arange(len(particles)))[0]), matrices)
-    return float(np.median(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))))

@@ -11,13 +11,14 @@ procedure on resampled particles, and probabilities are means over these."""
 import dataclasses
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import betaincinv, logsumexp, softmax
 
 STRENGTHS = (-0.15, 0.15)  # of the made-up particles, relative to the set's
 WIDEST = 0.3  # relative strength that is believed
 WEIGHT, OFFSET, SLOPE = 0.5, 3.0, 10.0  # standard deviations of what the regression finds, as a prior
 STEPS = 30  # of Newton's method and of expectation-maximisation; both take some ten
 RESAMPLED = 50
+NONE = 1e-3  # particles, hardly any
 LARGEST = 1000  # images of real particles that are resampled
 FOLDS = 4
 HARDLY = 0.7  # of two compositions: right answers of made-up particles, below which they cannot be told apart
@@ -70,14 +71,14 @@ class CompositionCalibration:
         """(n, c) log-likelihoods, up to what is the same for all, from those of the comparison. strength: (n,)."""
         return logs * self.weight + self.offset + np.asarray(strength)[..., None] * self.slope
 
-    def fractions(self, logs: np.ndarray) -> tuple[np.ndarray, float]:
-        """(c,) parts of a set that the compositions have, and its relative strength, by expectation-maximisation. One
-        particle of each is added, so that a small set rules none out."""
+    def fractions(self, logs: np.ndarray, added: float = 1.0) -> tuple[np.ndarray, float]:
+        """(c,) parts of a set that the compositions have, and its relative strength, by expectation-maximisation.
+        added: particles of each, so that a small set rules none out."""
         count, size = logs.shape
         parts, strength, mean = np.full(size, 1 / size), 0.0, logsumexp(logs, axis=1).mean()
         for _ in range(STEPS):
             posterior = softmax(self.calibrated(logs, strength) + np.log(parts), 1)
-            former, parts = parts, (posterior.sum(0) + 1) / (count + size)
+            former, parts = parts, (posterior.sum(0) + added) / (count + added * size)
             expected, change = parts @ self.total
             strength = float(np.clip((mean - expected) / max(change, 1e-6), -WIDEST, WIDEST))
             if np.abs(parts - former).max() < 1e-4:
@@ -110,14 +111,18 @@ def judged(logs: np.ndarray, made: MadeUp, image: np.ndarray, seed: int = 0) -> 
     (n,) number of each one's image: copies, as an expansion by symmetry makes them, are drawn together."""
     rng, members = np.random.default_rng(seed), np.split(np.argsort(image, kind="stable"), np.bincount(image).cumsum())
     fractions, strength = CompositionCalibration.learnt(made).fractions(logs)
-    probability, drawn = np.zeros(logs.shape), []
+    probability, drawn, count = np.zeros(logs.shape), [], min(image.max() + 1, LARGEST)
     for _ in range(RESAMPLED):
         learnt = CompositionCalibration.learnt(made.resampled(rng))
-        some = rng.integers(image.max() + 1, size=min(image.max() + 1, LARGEST))
-        parts, strong = learnt.fractions(logs[np.concatenate([members[number] for number in some])])
+        some = logs[np.concatenate([members[number] for number in rng.integers(image.max() + 1, size=count)])]
+        parts, strong = learnt.fractions(some)
         probability += softmax(learnt.calibrated(logs, strong) + np.log(parts), 1) / RESAMPLED
-        drawn.append(parts)
+        drawn.append(learnt.fractions(some, NONE)[0])
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    # what no image shows, no resampling draws: at least as wide as of so many images (Clopper and Pearson 1934)
+    seen = np.clip(np.mean(drawn, axis=0) * count, NONE, count - NONE)
+    low = np.minimum(low, betaincinv(seen, count - seen + 1, 0.025))
+    high = np.maximum(high, betaincinv(seen + 1, count - seen, 0.975))
     return CompositionVerdict(probability, fractions, low, high, told_apart(made, rng), strength)
 
 

@@ -16,6 +16,7 @@ import torch
 
 from ...core import fourier, healpix_grid
 from ...core.projections import Projector, euler_angles, phase_ramp, rotation_matrices
+from ...core.symmetry import operations
 from ...io.particle_sets import ParticleSet
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Source, sample_rows
@@ -62,9 +63,8 @@ def _filtered(source: Source, rows: np.ndarray, shifts: np.ndarray) -> np.ndarra
     """(m, box, box) images with the CTF's phases mended, particles in the middle, and detail faded by frequency."""
     images = source.images(rows).cpu()
     box, transform = images.shape[-1], torch.fft.rfft2(images)
-    if source.particles.optics is not None:
-        ctf = source.particles.ctf(rows)
-        transform = transform * (ctf.abs() if source.ctf_state == "flipped" else ctf)
+    ctf = source.particles.ctf(rows)
+    transform = transform * (ctf.abs() if source.ctf_state == "flipped" else ctf)
     envelope = torch.exp(-((torch.arange(box // 2 + 1) / (box * source.particles.pixel_size / SHOWN)) ** 2))
     transform = transform * fourier.on_grid(envelope, box) * phase_ramp((box, box), -shifts, "cpu")
     return torch.fft.irfft2(transform, s=(box, box)).numpy()
@@ -98,7 +98,7 @@ class Searched:
         self.search.learn()
         self.spread = self.search.fit.sigma  # px: standard deviation of the shifts
         self.shifts = self.search.shifts(self.spread).yx
-        self.apart, self._width = step, particles.box * pixel_size
+        self.symmetry, self.apart, self._width = "C1", step, particles.box * pixel_size
         self._bank = self.search.strong_bank(self.search.fit)
 
     def gain(self, rings: int) -> torch.Tensor:
@@ -167,15 +167,16 @@ class Given:
         return other
 
     spread = 0.0  # px: shifts are given, too
+    symmetry = "C1"  # up to which the angles are known
 
     def offset(self, rows: np.ndarray) -> torch.Tensor:
         """(m, 2) px: the given shifts."""
         return torch.as_tensor(self.particles.poses(rows)[1], dtype=torch.float32, device=self.device)
 
     def matrices(self, rows: np.ndarray) -> torch.Tensor:
-        """(m, 1, 3, 3) the given rotations, image to density."""
-        matrices = rotation_matrices(self.particles.poses(rows)[0])
-        return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
+        """(m, k, 3, 3) the given rotations, image to density, and those that the symmetry makes of them."""
+        matrices = operations(self.symmetry) @ rotation_matrices(self.particles.poses(rows)[0])[:, None]
+        return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)
 
     def _fitted(self, projector: Projector, radius: float) -> tuple[float, float]:
         """Strength and fall (Å²) with which projections at the given angles explain a sample best."""

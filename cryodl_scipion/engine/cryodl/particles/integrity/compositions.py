@@ -7,14 +7,15 @@ import dataclasses
 import itertools
 import os
 import typing
-from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import center_of_mass, shift
 from scipy.spatial.transform import Rotation
 
 from ...contract.reading import reader
 from ...core import fourier, projections, volumes
+from ...core.symmetry import SIMILAR, largest_symmetry, operations, symmetry_correlation
 from ...io.structures import is_model, load_density, mass_and_centre, read_structure
 from ...simulate.micrographs import particle_diameter
 from ..orientations.simulated_set import SimulatedSet, noise_alike
@@ -83,9 +84,6 @@ def load_compositions(
             "checked whether they share a coordinate frame. Give all compositions (--structures) as models, or all "
             "as maps."
         )
-    for path in paths:
-        if not Path(path).exists():
-            raise FileNotFoundError(f"Structure {path} does not exist.")
     centre = None
     if all(models):
         for pair in itertools.combinations(paths, 2):
@@ -104,6 +102,16 @@ def load_compositions(
         )
     densities, notes = one_scale([volumes.cube_crop(density, box) for density in densities], paths)
     return densities, diameters[largest], notes
+
+
+def ambiguous_symmetry(densities: typing.Sequence[torch.Tensor]) -> str:
+    """The largest symmetry that one of several (d, d, d) densities has about an axis through its centre of mass, and
+    what others have or lack has not; 'C1' without one."""
+    middle = lambda volume: shift(volume, np.array(volume.shape) // 2 - center_of_mass(volume), order=1)
+    groups = [largest_symmetry(torch.from_numpy(middle(density.clamp(min=0).numpy()))) for density in densities]
+    group = max(groups, key=lambda name: len(operations(name)))
+    same = min(symmetry_correlation(density - densities[0], group) for density in densities[1:])
+    return group if same < SIMILAR else "C1"
 
 
 def one_scale(
@@ -161,19 +169,13 @@ def check_one_frame(densities: typing.Sequence[torch.Tensor], names: typing.Sequ
     there is one."""
     for (one, first), (two, second) in itertools.combinations(zip(densities, names), 2):
         here, best, offset = overlaps(one, two)
-        if here < MIN_OVERLAP and best > here + CLEARLY_BETTER:
-            shift = " ".join(f"{v * pixel_size:+.0f}" for v in offset[::-1])
-            raise ValueError(
-                f"{first} and {second} are not in the same coordinate frame: only {100 * here:.0f} % of the smaller "
-                f"one lie within the other. Shifted by {shift} Å along x y z, {second} would overlap by "
-                f"{100 * best:.0f} % (it may also be rotated). Superpose their common chains first, and give both as "
-                "models, or as maps of one box."
-            )
         if here < MIN_OVERLAP:
+            xyz = " ".join(f"{v * pixel_size:+.0f}" for v in offset[::-1])
+            other = ", have different scales, or be different molecules" * (best <= here + CLEARLY_BETTER)
             raise ValueError(
                 f"{first} and {second} are not in the same coordinate frame: only {100 * here:.0f} % of the smaller "
-                f"one lie within the other, and a shift alone increases it to at most {100 * best:.0f} %. They may "
-                "be rotated, have different scales, or be different molecules. Superpose their common chains first."
+                f"one lie within the other. Shifted by {xyz} Å along x y z they overlap by {100 * best:.0f} %, and may "
+                f"be rotated{other}. Superpose their common chains first; give both as models, or as maps of one box."
             )
         if float((one - two).abs().sum()) < 1e-3 * float(one.abs().sum()):
             raise ValueError(f"{first} and {second} are the same density. Give different compositions.")

@@ -87,20 +87,17 @@ class Comparison:
         """Evidence of the images of some particles.
 
         observed: Observed (m). matrices: (m, k, 3, 3) candidates, image to density. shifts_yx: (t, 2) px, those of all
-        candidates to begin with, or (m, k, 2), one for each. amplitude: what all projections are multiplied with."""
+        candidates to begin with. amplitude: what all projections are multiplied with."""
         turned = max(len(level.rotations) for level in self.levels)
         step = max(1, int(ELEMENTS / (max(matrices.shape[1], KEPT) * turned * self.kinds * len(self.disc))))
         slices = [slice(start, start + step) for start in range(0, len(observed), step)]
-        shifts = [shifts_yx if shifts_yx.dim() == 2 else shifts_yx[part] for part in slices]
-        found = [self._evidence(observed[s], matrices[s], moved, amplitude) for s, moved in zip(slices, shifts)]
-        return Evidence.joined(found)
+        return Evidence.joined([self._evidence(observed[s], matrices[s], shifts_yx, amplitude) for s in slices])
 
     def _evidence(self, observed: Observed, matrices: torch.Tensor, shifts: torch.Tensor, amplitude: float) -> Evidence:
         first = self.levels[0]
-        if shifts.dim() == 2:
-            none = torch.zeros(*matrices.shape[:2], 2, device=self.disc.device)
-            match, power = self._compare(_seen(observed, first), first, matrices[:, :, None], none, shifts)
-            shifts = shifts[(amplitude * match - amplitude**2 * power[..., None]).amax(3)[:, :, 0].argmax(-1)]
+        none = torch.zeros(*matrices.shape[:2], 2, device=self.disc.device)
+        match, power = self._compare(_seen(observed, first), first, matrices[:, :, None], none, shifts)
+        shifts = shifts[(amplitude * match - amplitude**2 * power[..., None]).amax(3)[:, :, 0].argmax(-1)]
         for level in self.levels:
             finer = matrices[:, :, None] @ level.rotations
             match, power = self._compare(_seen(observed, level), level, finer, shifts, level.shifts)

@@ -132,10 +132,8 @@ def _write(
         particle_sets.write_particles_star(star, found, columns)
     names = latent_record.write_fit_volumes(folder, fit, found.box, found.pixel_size)
     paths, record = latent_record.write_paths(fit.latent, config.axes, config.maps, write)
-    latent_record.draw_latent(fit.latent, clusters, latent_record.verdict_sentence(motion), folder / "latent.png")
-    head = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict, method=outcome.method)
-    more = dict(latent_record.fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
-    write_json(folder / "heterogeneity.json", dict(head, contrast=outcome.contrast, count=len(found), **more))
+    sentence = latent_record.verdict_sentence(motion, inside := " within the mask" * bool(config.mask))
+    latent_record.draw_latent(fit.latent, clusters, sentence, folder / "latent.png")
     final = lambda name: str(Path(config.output) / name)
     made = FitHeterogeneityOutputs(
         particles=final(star.name),
@@ -155,11 +153,14 @@ def _write(
         method=outcome.method,
         contrast=outcome.contrast,
     )
+    head = {name: getattr(made, name) for name in ("variability", "p_value", "verdict", "method", "contrast", "count")}
+    more = dict(latent_record.fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
+    write_json(folder / "heterogeneity.json", dict(head, sentence=sentence, **more))
     noun, swing = star.stem[:-1], outcome.record.get("swing", {})
     run.summary(
-        latent_record.verdict_sentence(motion),
+        sentence,
         *[swing[key] for key in swing if key == "sentence"],
-        *["Noise and errors explain the differences; the latent coordinates and maps show noise."]
+        *[f"Noise and errors explain the differences{inside}; the latent coordinates and maps show noise."]
         * (motion.verdict != "motion"),
         f"{config.latent} latent coordinates of {counted(len(found), noun)}, method {outcome.method}: {made.particles}",
         *[f"{counted(config.axes * config.maps, 'map')} along {counted(config.axes, 'axis', 'axes')}, with half-maps."]
@@ -169,10 +170,9 @@ def _write(
 
 
 def _methods(run: Run[FitHeterogeneityConfig], made: FitHeterogeneityOutputs, items: str, errors: str) -> None:
-    both = ", corrected for the number of tests," if run.config.method == "auto" and "CTF" in errors else ""
+    auto, within = run.config.method == "auto" and "CTF" in errors, " within the mask" * bool(run.config.mask)
     run.methods(
-        f"A latent space of {made.latent} dimensions was fitted to {items} with "
-        f"{PROGRAM} by {WAYS[made.method]}, {errors} to first order. Components of each half were tested on the "
-        "other "
-        f"half: p = {made.p_value:.2g} for a rigid molecule{both} ({made.verdict})."
+        f"A latent space of {made.latent} dimensions was fitted to {items} with {PROGRAM} by {WAYS[made.method]}, "
+        f"{errors} to first order. Components of each half were tested on the other half{within}: "
+        f"p = {made.p_value:.2g} for a rigid molecule{', corrected for the number of tests,' * auto} ({made.verdict})."
     )
