@@ -113,15 +113,16 @@ class Slices(Transforms):
         transform = torch.fft.rfft2(centred) * phase_ramp(centred.shape[-2:], -np.asarray(shifts_yx, float), device)
         values = (transform if match is None else transform * match.to(device))[:, self.kept]
         weights = torch.ones_like(values.real) if weight is None else weight.to(device)[:, self.kept]
-        matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
+        positions = (
+            torch.as_tensor(rotation_matrices(angles)[:, :, :2], dtype=torch.float32, device=device) @ self.plane
+        )
         # small slices together: each alone, the calls take longer than the sums
         for part in torch.arange(len(values)).split(max(1, TOGETHER // self.plane.shape[1])):
-            position = (matrices[part, :, :2] @ self.plane).transpose(0, 1).flatten(1)
-            self.insert(position, *((one[part] * self.sparsity).flatten()[None] for one in (values, weights)))
+            sums = ((one[part] * self.sparsity).flatten()[None] for one in (values, weights))
+            self.insert(positions[part].transpose(0, 1).flatten(1), *sums)
 
     def finished(self, symmetry: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's
-        symmetry."""
+        """Sums of slices and of their weights, (padded, padded, padded // 2 + 1) each, with a group's symmetry."""
         group = operations(symmetry)
         return self.sums() if len(group) == 1 else symmetrised(*self.sums(), group)
 
