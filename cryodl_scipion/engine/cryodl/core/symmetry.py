@@ -85,12 +85,13 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
 
 
 def largest_symmetry(density: torch.Tensor) -> str:
-    """The largest of C1 to C12, D2 to D12, T and O that a (d, d, d) density has about RELION's axes."""
+    """The largest of C1 to C12, D2 to D12, T, O and I1 to I4 that a (d, d, d) density has about RELION's axes."""
     has: typing.Callable[[str], bool] = lambda group: symmetry_correlation(density, group) > SIMILAR
     found = ["C1"]
     for fold in range(2, 13):
         if all(f"C{part}" in found for part in range(2, fold) if fold % part == 0) and has(f"C{fold}"):
-            found += [f"C{fold}", *filter(has, [f"D{fold}"] + ["T"] * (fold == 3) + ["O"] * (fold == 4))]
+            more = {2: ("I1", "I2"), 3: ("T",), 4: ("O",), 5: ("I3", "I4")}  # by their axis along z
+            found += [f"C{fold}", *filter(has, (f"D{fold}", *more.get(fold, ())))]
     return max(found, key=lambda group: len(operations(group)))
 
 
