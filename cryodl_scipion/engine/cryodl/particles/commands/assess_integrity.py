@@ -55,10 +55,8 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         assessment.kept_evidence(kept / f"{start:09d}.npz", np.arange(len(particles))[start : start + CHUNK])
         for start in progress.ProgressBar(range(0, len(particles), CHUNK), unit="chunk", mininterval=1.0)
     ]
-    evidence = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
-    verdict = calibration.judged(
-        evidence["logs"], assessment.made_up(evidence["matrices"], kept), particles.same_images()
-    )
+    evidence, image = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}, particles.same_images()
+    verdict = calibration.judged(evidence["logs"], assessment.made_up(evidence["matrices"], kept), image)
     run.discard(PARTS)
     # made-up particles say nothing of images that show something else
     told = verdict.answers and not doubts
