@@ -65,7 +65,7 @@ def test_a_map_with_the_symmetry_passes():
     assert symmetry_correlation(both, "C2") > 0.98
 
 
-@pytest.mark.parametrize("name", ["C1", "C4", "C7", "D3", "D7", "T", "O"])
+@pytest.mark.parametrize("name", ["C1", "C4", "C7", "D3", "D7", "T", "O", "I1", "I2", "I3", "I4"])
 def test_the_largest_symmetry_of_a_map_is_found(name):
     zyx = np.indices((32, 32, 32)).reshape(3, -1).T - 16
     density = np.zeros(len(zyx))

@@ -67,8 +67,9 @@ def corners(position: torch.Tensor, padded: int, columns: int, first: int) -> ty
 def slices_at(transform: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """(n,) values at positions (3, n), xyz, of a half transform (padded, padded, padded // 2 + 1) whose frequency 0 is
     in the middle of the first two axes, by straight lines."""
-    below, padded, middle = position[0] < 0, len(transform), torch.tensor([[0], [1], [1]]) * (len(transform) // 2)
-    around = corners(torch.where(below, -position, position) + middle, padded, padded // 2 + 1, 0)
+    below, half = position[0] < 0, len(transform) // 2
+    position = torch.where(below, -position, position) + position.new_tensor([[0], [half], [half]])
+    around = corners(position, 2 * half, half + 1, 0)
     values: torch.Tensor = torch.stack([share * transform.reshape(-1)[index] for index, share in around]).sum(0)
     return torch.where(below, values.conj(), values)
 

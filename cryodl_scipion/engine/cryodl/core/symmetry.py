@@ -75,7 +75,8 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
     cube, half = density.cpu().float(), min(side // 2, side - 1 - side // 2)
     cube = cube[tuple(slice(side // 2 - half, side // 2 + half + 1) for _ in range(3))][None, None]
     odd = bins + 1 - bins % 2
-    cube = F.avg_pool3d(cube, odd, stride=1, padding=odd // 2, count_include_pad=True)
+    for size in ((odd, 1, 1), (1, odd, 1), (1, 1, odd)):  # axis by axis: a sixth of the time at 320 px
+        cube = F.avg_pool3d(cube, size, stride=1, padding=[width // 2 for width in size])
     points = max(2, (2 * half + 1) // bins)
     axis = torch.linspace(-1, 1, points)
     inside = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 < 1
@@ -84,12 +85,13 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
 
 
 def largest_symmetry(density: torch.Tensor) -> str:
-    """The largest of C1 to C12, D2 to D12, T and O that a (d, d, d) density has about RELION's axes."""
+    """The largest of C1 to C12, D2 to D12, T, O and I1 to I4 that a (d, d, d) density has about RELION's axes."""
     has: typing.Callable[[str], bool] = lambda group: symmetry_correlation(density, group) > SIMILAR
     found = ["C1"]
     for fold in range(2, 13):
         if all(f"C{part}" in found for part in range(2, fold) if fold % part == 0) and has(f"C{fold}"):
-            found += [f"C{fold}", *filter(has, [f"D{fold}"] + ["T"] * (fold == 3) + ["O"] * (fold == 4))]
+            more = {2: ("I1", "I2"), 3: ("T",), 4: ("O",), 5: ("I3", "I4")}  # by their axis along z
+            found += [f"C{fold}", *filter(has, (f"D{fold}", *more.get(fold, ())))]
     return max(found, key=lambda group: len(operations(group)))
 
 

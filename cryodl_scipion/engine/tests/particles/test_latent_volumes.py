@@ -4,6 +4,7 @@
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import mrcfile
@@ -16,6 +17,8 @@ from synthetic import environment, write_mrc
 
 from cryodl.core.frc import fsc
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.particles.heterogeneity import paths
+from cryodl.particles.heterogeneity.coefficients import particle_views
 from cryodl.particles.heterogeneity.focus import Halves, crossed, follow_domain
 from cryodl.particles.heterogeneity.paths import near_points, trajectory
 
@@ -57,6 +60,22 @@ def test_maps_are_wide_where_the_space_is_empty():
     reach = [latent[w > np.exp(-0.5)].max() - latent[w > np.exp(-0.5)].min() for w in weights.T]
     assert weights.shape == (120, 2) and reach[1] > 5 * reach[0]
     assert [(w >= np.exp(-0.5) - 1e-6).sum() for w in weights.T] == pytest.approx([15, 15], abs=1)
+
+
+def test_the_sums_of_maps_that_are_made_are_gone_before_those_of_the_next(here, monkeypatch):
+    particles, made, held, real = read_particles("latent.star").subset(slice(0, 8)), [], [], paths._sums
+
+    def counted(*options):
+        held.append(sum(one() is not None for one in made))
+        found = real(*options)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(paths, "_sums", counted)
+    monkeypatch.setattr(paths, "maps_at_once", lambda *_: 1)
+    given = particles, particle_views(particles), np.arange(8) % 2 + 1, np.ones((8, 3), np.float32)
+    assert len(list(paths.weighted_maps(*given, 28, "bright"))) == 3
+    assert held == [0, 1] * 3  # that of the first half
 
 
 def test_the_maps_at_the_ends_show_the_two_ends_of_the_motion(here, tmp_path):

@@ -44,20 +44,19 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         + (size_notes(search, config.particles, MEAN, near=not doubts) if explanation.signal >= ERRORS else [])
     )
     run.warn(*notes)
-    (folder / PARTS).mkdir(exist_ok=True)
-    learnt = folder / PARTS / "learnt.json"
-    if not learnt.exists():
+    # another symmetry, as a program of another version may find, means other evidence
+    kept = folder / PARTS / assessment.candidates.symmetry
+    kept.mkdir(parents=True, exist_ok=True)
+    if not (kept / "learnt.json").exists():
         assessment.learn_strength()
-        write_json(learnt, dict(strength=assessment.strength))
-    assessment.strength = files.read_kept(learnt)["strength"]
+        write_json(kept / "learnt.json", dict(strength=assessment.strength))
+    assessment.strength = files.read_kept(kept / "learnt.json")["strength"]
     parts = [
-        assessment.kept_evidence(folder / PARTS / f"{start:09d}.npz", np.arange(len(particles))[start : start + CHUNK])
+        assessment.kept_evidence(kept / f"{start:09d}.npz", np.arange(len(particles))[start : start + CHUNK])
         for start in progress.ProgressBar(range(0, len(particles), CHUNK), unit="chunk", mininterval=1.0)
     ]
-    evidence = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
-    verdict = calibration.judged(
-        evidence["logs"], assessment.made_up(evidence["matrices"], folder / PARTS), particles.same_images()
-    )
+    evidence, image = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}, particles.same_images()
+    verdict = calibration.judged(evidence["logs"], assessment.made_up(evidence["matrices"], kept), image)
     run.discard(PARTS)
     # made-up particles say nothing of images that show something else
     told = verdict.answers and not doubts

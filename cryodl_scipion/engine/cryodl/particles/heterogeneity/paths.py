@@ -135,6 +135,7 @@ def weighted_maps(
         ]
         for number in range(part.shape[1]):
             yield _maps([half.sums(number) for half in sums], particles.box, diameter_px)
+        del sums  # before the next ones are made
 
 
 def _sums(
