@@ -68,7 +68,8 @@ def load_subtomogram_coefficients(
     numbers."""
     ball = HalfBall(subtomograms.box, radius)
     order = torch.argsort(ball.z**2 + ball.y**2 + ball.x**2, stable=True)
-    ball.z, ball.y, ball.x, ball.shell = ball.z[order], ball.y[order], ball.x[order], ball.shell[order]
+    ball.z, ball.y, ball.x = ball.z[order], ball.y[order], ball.x[order]
+    ball.shell = ball.ring = ball.shell[order]
     shape, kinds = (len(subtomograms), len(ball)), dict(data=np.complex64, known=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
     zyx, edges = torch.stack([ball.z, ball.y, ball.x]).numpy(), dict[typing.Any, typing.Any]()
