@@ -174,8 +174,9 @@ class Gallery:
     def order(self, figure: Any = None, group: int = 0) -> np.ndarray:
         """Positions of the particles, best first. figure: label, None for the set's order. group: 0 for all."""
         chosen = np.arange(len(self)) if not group else np.flatnonzero(self.groups == group)
-        values = np.zeros(len(self)) if figure is None else self.metrics[figure]
-        return chosen[np.argsort(-np.nan_to_num(values[chosen], nan=-np.inf), kind="stable")]
+        if figure is None:
+            return chosen
+        return chosen[np.argsort(-np.nan_to_num(self.metrics[figure][chosen], nan=-np.inf), kind="stable")]
 
     def pictures(self, position: int, resolution: Optional[float] = None, side: float = _OTHERS_SIDE) -> Any:
         """As images, with the row first that is drawn on top."""

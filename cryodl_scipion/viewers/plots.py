@@ -88,8 +88,9 @@ def percentilesOf(image: np.ndarray) -> Tuple[float, float]:
 def stretchedTo(image: np.ndarray, limits: Tuple[float, float]) -> np.ndarray:
     """Values from black to white spread over [0, 1]; all grey if these are the same. limits: of percentilesOf."""
     low, high = limits
-    grey = np.full(image.shape, 0.5, np.float32)
-    return np.clip((np.nan_to_num(image, nan=low) - low) / (high - low), 0, 1) if high > low else grey
+    if not high > low:
+        return np.full(image.shape, 0.5, np.float32)
+    return np.clip((np.nan_to_num(image, nan=low) - low) / (high - low), 0, 1)
 
 
 TILE = 512  # px: large enough for coarse detail, small enough to average over many

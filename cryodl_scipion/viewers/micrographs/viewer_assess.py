@@ -81,7 +81,8 @@ class AssessedMicrographs(micrograph_window.Pictures):
         )
 
     def verdict(self, index: int) -> str:
-        return "good" if self.metrics[index][1] else "bad" + f" ({self.reasons[index]})" * bool(self.reasons[index])
+        reason = f" ({self.reasons[index]})" if self.reasons[index] else ""
+        return "good" if self.metrics[index][1] else f"bad{reason}"
 
 
 class AssessmentWindow(micrograph_window.MicrographWindow):
