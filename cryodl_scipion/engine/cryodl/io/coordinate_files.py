@@ -45,7 +45,7 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     except ValueError:
         values = np.zeros((0, 0))
     if values.ndim != 2 or values.shape[1] < _DYNAMO["x"] + 2:
-        raise ValueError(f"{path} is not a Dynamo table: each row must have at least {_DYNAMO['x'] + 2} numbers.")
+        raise ValueError(f"{path} is not a Dynamo table: its rows must be numbers alone, at least {_DYNAMO['x'] + 2}.")
     at = lambda name: values[:, _DYNAMO[name] - 1]
     first, shift, turn = (_DYNAMO[name] - 1 for name in ("x", "shift", "angles"))
     turned, classes = values[:, turn : turn + 3], tuple(f"{int(number)}" for number in at("kind"))
