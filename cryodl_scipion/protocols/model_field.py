@@ -39,17 +39,15 @@ def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
 
 
 def _purposeOf(card: Dict[str, Any]) -> str:
-    return (
-        f"for {card['feature']}s in tomograms"
-        if card["kind"] == "segmenter"
-        else "for every micrograph"
-        if card["kind"] == "micrograph_denoiser"
-        else f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
-        if card["kind"] == "map_improver"
-        else "for particles of every kind and size"
-        if card.get("general")
-        else f"trained on particles of {card['particle_diameter']:g} Å"
-    )
+    if card["kind"] == "segmenter":
+        return f"for {card['feature']}s in tomograms"
+    if card["kind"] == "micrograph_denoiser":
+        return "for every micrograph"
+    if card["kind"] == "map_improver":
+        return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
+    if card.get("general"):
+        return "for particles of every kind and size"
+    return f"trained on particles of {card['particle_diameter']:g} Å"
 
 
 def shippedName(protocol: Any) -> str:
