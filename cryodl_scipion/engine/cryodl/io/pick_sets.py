@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from . import files, star
-from .coordinates import align_keys
+from .coordinates import align_keys, coordinate_files, keys_of
 from .particle_positions import read_centred
 
 SUFFIX = "_pick.star"
@@ -83,12 +83,14 @@ def pick_tables(
 
 
 def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
-    """{micrograph: {column: texts}} of a folder's STAR files that hold segments of filaments."""
+    """{micrograph: {column: texts}} of the STAR files of picks that hold segments of filaments."""
     found = {}
-    for path in sorted(Path(source).glob("*.star")) if os.path.isdir(source) else []:
-        for table in star.read_tables(path).values():
-            if TUBE in table:
-                found[files.micrograph_key(str(path))] = {name: list(texts) for name, texts in table.items()}
+    for path in coordinate_files(source):
+        for table in star.read_tables(path).values() if path.suffix.lower() == ".star" else ():
+            tubes = table.get(TUBE, ())
+            keys = keys_of(list(table.get("rlnMicrographName", [str(path)] * len(tubes))))
+            for key, rows in files.lists_by_key(zip(keys, range(len(tubes)))).items():
+                found[key] = {name: [texts[row] for row in rows] for name, texts in table.items()}
     return found
 
 

@@ -208,6 +208,17 @@ def test_bright_protein_is_not_inverted_and_odd_boxes_are_refused(project, capsy
     assert export("--box", "63", "--output", "odd") == 2 and "even boxes" in capsys.readouterr().err
 
 
+def test_segments_in_one_file_of_all_micrographs_keep_their_tubes(project, capsys):
+    names = [f"mics/{name}.mrc" for name in ("day1/a", "day2/b.part", "day1/a")]
+    columns = dict(rlnMicrographName=names, rlnCoordinateX=[60, 100, 30], rlnCoordinateY=[40, 70, 90])
+    write_tables("all.star", {"": {**columns, "rlnHelicalTubeID": [1, 1, 2]}})
+    assert export("--coordinates", "all.star") == 0
+    assert "--helix" in commands_of(capsys.readouterr().out)["3.1"]
+    found = {name: read_tables(f"cryodl/picks/mics/{name}_pick.star") for name in ("day1/a", "day2/b.part")}
+    tubes = {name: [list(table["rlnHelicalTubeID"]) for table in tables.values()] for name, tables in found.items()}
+    assert tubes == {"day1/a": [["1", "2"]], "day2/b.part": [["1"]]}
+
+
 @needs_relion
 def test_segments_of_filaments_keep_tube_and_angle_through_relions_extraction(project, capsys):
     trace = Trace(np.stack([np.linspace(30, 100, 101), np.linspace(20, 140, 101)], 1), 0.9, [(0, 100)])

@@ -83,6 +83,8 @@ def test_segments_of_filaments_are_said_to_lose_what_helical_processing_needs(da
     assert extract() == 0
     (warning,) = (one for one in Result.read("result.json").warnings if "filaments" in one)
     assert "particles.star does not hold the tube numbers and angles" in warning and "export-relion" in warning
+    assert extract("one.star", "--coordinates", "picks/m2.star") == 0  # a file as its folder
+    assert any("one.star does not hold the tube numbers" in one for one in Result.read("result.json").warnings)
 
 
 @pytest.mark.parametrize(
