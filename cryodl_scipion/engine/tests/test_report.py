@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -170,6 +171,21 @@ def test_numbers_over_time_are_drawn_once_there_are_two_results(folder):
     os.utime("results/earlier/result.json", (1e9, 1e9))
     _, page, _, _ = report("--folder", "results")
     assert len(page.pictures) == 5 + 4 and "picked micrographs per hour" in page.words
+
+
+def test_micrographs_of_two_data_sets_with_the_same_names_are_said_to_be_counted_once(folder):
+    for name in ("ctf2", "again", "other"):
+        os.makedirs(f"results/{name}")
+    write_pick(["m1", "m2"], "results/again")  # the same files
+    assert "share a name" not in report("--folder", "results")[1].words
+    write_pick(["m2", "m3"], "results/other")
+    request = Path("results/other/request.json")
+    request.write_text(request.read_text().replace("results/mics/", "second/mics/"))
+    words = report("--folder", "results")[1].words
+    assert "2 micrographs of pick, auto-pick share a name with another one, such as m2: " in words
+    assert "results/mics/m2.mrc and" in words and "second/mics/m2.mrc" in words and words.count("share a name") == 1
+    write_ctf(["m4"], "results/ctf2")  # of two commands without a request: it may be another m4
+    assert "1 micrograph of estimate-ctf share" in report("--folder", "results")[1].words
 
 
 def test_views_and_resolution_by_direction_are_drawn(folder):

@@ -2,6 +2,7 @@
 """Numbers of a project: by now, and as they grew. Problems that need attention, and remarks that do not."""
 
 import dataclasses
+import os
 import statistics
 import time
 import typing
@@ -145,7 +146,24 @@ def warnings_of(runs: typing.Sequence[FoundRun]) -> list[str]:
         named = "; ".join(in_words(skipped) for skipped in left[:NAMED])
         more = f"; and {len(left) - NAMED} more" if len(left) > NAMED else ""
         found += [f"{run.label}: {len(left)} left out: {named}{more}"] if left else []
-    return found
+    return found + [sentence for commands in (CTF, PICKING, CUTTING) for sentence in _same_names(runs, commands)]
+
+
+def _same_names(runs: typing.Sequence[FoundRun], commands: tuple[str, ...]) -> list[str]:
+    """A sentence if several files have one name, or results in several folders that do not tell their files."""
+    sources: dict[str, set[str]] = {}
+    for finished in finished_of(runs, *commands):
+        for name in _names(finished):
+            path = finished.micrographs.get(name)
+            source = os.path.realpath(finished.file(path)) if path else f"results in {os.path.dirname(finished.path)}"
+            sources.setdefault(name, set()).add(source)
+    same = {name: sorted(found) for name, found in sources.items() if len(found) > 1}
+    return [
+        f"{counted(len(same), 'micrograph')} of {', '.join(commands)} share a name with another one, such as {name}: "
+        f"{' and '.join(found[:2])}. The numbers take the last result of each name; if these are several data sets, "
+        "report each by itself."
+        for name, found in list(same.items())[:1]
+    ]
 
 
 def skipped_of(run: FoundRun) -> list:

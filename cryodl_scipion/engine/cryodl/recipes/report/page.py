@@ -64,10 +64,9 @@ def micrograph_pictures(runs: typing.Sequence[FoundRun], number: int) -> tuple[l
     """The latest micrographs with their picks, and sentences about those that could not be shown, if too few could."""
     latest: dict[str, tuple[str | None, str, Finished]] = {}
     for finished in finished_of(runs, *PICKING):
-        paths = dict(zip(finished.names, getattr(finished.config, "micrographs", ())))
         for name, star in (finished.result.outputs.get("coordinates") or {}).items():
             latest.pop(name, None)
-            latest[name] = (paths.get(name), star, finished)
+            latest[name] = (finished.micrographs.get(name), star, finished)
     pictures: list[Picture] = []
     problems: list[str] = []
     unknown = ""

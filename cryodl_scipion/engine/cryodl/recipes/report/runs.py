@@ -35,6 +35,11 @@ class Finished:
     names: tuple[str, ...]
     root: str
 
+    @property
+    def micrographs(self) -> dict[str, str]:
+        """{name: file}, as far as the request tells them."""
+        return dict(zip(self.names, getattr(self.config, "micrographs", ())))
+
     def file(self, path: str) -> str:
         """Where a file is that the result names: below the root, beside the result, or as it is named."""
         paths = [os.path.join(self.root, path), os.path.join(os.path.dirname(self.path), os.path.basename(path))]
