@@ -2,6 +2,7 @@
 """Picks corrected by hand as labels of train-picker and auto-pick."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -65,6 +66,17 @@ def test_certain_picks_teach_and_some_unconfirmed_ones_beside_them(project):
     assert "1 removed picks as background" in said[0]
     (image,) = load_labels([item], picker_method("unet"), config)[1]
     assert len(image.certain) == 5 and len(image.machine) == 2 and len(image.positives) == 7
+
+
+def test_labels_of_other_images_with_the_same_names_are_named(project):
+    said = list[str]()
+    (project / "copies").mkdir()
+    moved = tuple(shutil.copy(project / f"{name}.mrc", project / "copies") for name in "abc")  # of another time
+    match_labels(dataclasses.replace(config_of(project), micrographs=moved), said.append)
+    assert not said
+    write_mrc(project / "copies/a.mrc", np.random.default_rng(9).normal(0, 1, (200, 300)).astype(np.float32), 2.0)
+    match_labels(dataclasses.replace(config_of(project), micrographs=moved), said.append)
+    assert len(said) == 1 and "made on other images than the given ones of the same names: a." in said[0]
 
 
 def test_answers_to_all_questions_are_no_complete_labels(project):

@@ -100,7 +100,7 @@ class AskSession(Shown):
         self.questions = dataclasses.replace(self.questions, places=(*old[: self.at], new, *old[self.at + 1 :]))
         self.message = f"Question {self.at + 1}: {word}{'' if at is None else ', its centre moved'}."
         try:
-            self.store.write(self.place.micrograph, *self._picks())
+            self.store.write(self.place.micrograph, *self._picks(), self.micrographs[self.number][1])
             self.questions.write(self.store.folder / ANSWERS)
             self.failed = False
             self.touched.add(self.place.micrograph)

@@ -219,7 +219,7 @@ class HandSession(Shown):
     def save(self, painted: bool = False) -> bool:
         """Write the files, and tell whether; what hinders it becomes the message. painted: the area to ignore, too."""
         try:
-            self.store.write(self.name, self.picks, self.removed)
+            self.store.write(self.name, self.picks, self.removed, self.micrographs[self.number][1])
             if painted:
                 self.store.write_ignored(self.name, self.ignored, self.binning, self.shape, self.pixel_size)
             self.failed = False

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files of picks that were made or corrected by hand.
 
-<folder>/<micrograph>.star: the picks, with cryodlCertain 1 where a human put, moved or confirmed one.
+<folder>/<micrograph>.star: the picks, with cryodlCertain 1 where a human put, moved or confirmed one. The first line
+tells which image they were made on.
 <folder>/removed/<micrograph>.star: what a human took away; train-picker takes them as background.
 <folder>/ignored/<micrograph>.mrc: not 0 where nothing shall be learnt; train-picker takes the folder as --uncertain.
 <folder>/answers.json: there if questions were answered (byhand/questions.py); nobody looked at the other picks.
@@ -10,20 +11,24 @@ Corrections made in the window of picks, as labels: what a human is certain of, 
 
 import dataclasses
 import os
+import re
 import typing
 from pathlib import Path
 
 import numpy as np
 
+from ...contract import counted, some_names
 from ...io.coordinates import align_keys, coordinate_files, read_coordinates, write_coordinates
 from ...io.files import micrograph_key, without_pick_suffix
 from ...io.micrographs import read_micrograph, write_micrograph
+from ...io.stamps import content_stamp
 from ...io.star import read_tables
 from .questions import ANSWERS
 
 CERTAIN = "cryodlCertain"
 REMOVED, IGNORED = "removed", "ignored"
 FROM_CLASSES = "from_classes.json"
+_MADE_ON = re.compile(r"^# .*; made on (\w+)$", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +75,11 @@ class HandPicks:
         """The picks of a micrograph to begin with."""
         return _picks(self._machine.get(name), False)
 
-    def write(self, name: str, picks: list[Pick], removed: list[Pick]) -> None:
-        """Write what is certain and what not, each file whole or not at all. Raises OSError."""
+    def write(self, name: str, picks: list[Pick], removed: list[Pick], micrograph: str = "") -> None:
+        """Write what is certain and what not, each file whole or not at all. micrograph: its file. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / f"{name}.star", picks, f"cryodl: picks of {name}, corrected{self.by}")
+        made_on = f"; made on {content_stamp(micrograph)}" if os.path.exists(micrograph) else ""
+        _write(self.folder / f"{name}.star", picks, f"cryodl: picks of {name}, corrected{self.by}{made_on}")
         path = self.folder / REMOVED / f"{name}.star"
         if removed:
             path.parent.mkdir(exist_ok=True)
@@ -118,6 +124,22 @@ def _write(path: str | os.PathLike[str], picks: typing.Sequence[Pick], comment: 
     write_coordinates(
         path, yx, np.array([p.score for p in picks]), comment, **{CERTAIN: np.array([int(p.certain) for p in picks])}
     )
+
+
+def notes_of_labels(folder: str | os.PathLike[str], named: typing.Iterable[tuple[str, str]]) -> list[str]:
+    """A sentence if labels of a folder were made on other images than those that have their names now."""
+    other = [name for name, path in named if os.path.exists(path) and not _are_of(Path(folder, f"{name}.star"), path)]
+    return [
+        f"The picks of {counted(len(other), 'micrograph')} in {folder} were made on other images than the given ones "
+        f"of the same names: {some_names(other)}. Unless these show the same pixels (denoised, in another format), "
+        "give the micrographs that were picked."
+    ] * bool(other)
+
+
+def _are_of(labels: Path, path: str) -> bool:
+    """Whether a list of picks, if there is one, was made on an image. Those of old versions do not tell."""
+    found = _MADE_ON.match(labels.read_text("utf-8", "replace")) if labels.exists() else None
+    return found is None or found.group(1) == content_stamp(path)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ...contract import (
 from ...io import files, stamps
 from ...io.model import copy_model, find_model
 from ...running.runner import PROGRAM, Run, command
-from ..byhand.store import read_corrections
+from ..byhand.store import notes_of_labels, read_corrections
 from ..pickers.pick_record import RECORD as PICK_RECORD
 from ..pickers.round_loop import RoundLoop, best_round, read_round, round_folder, round_in_words, why_stop, write_round
 from .pick import model_in_words, pick
@@ -42,6 +42,7 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
     card, chosen = read_card(first, "picker"), files.evenly_spaced(named, config.training_micrographs)
     if config.corrections:
         found = read_corrections(config.corrections, [name for name, _ in named])
+        run.warn(*notes_of_labels(config.corrections, named))
         count = sum(map(len, (*found.certain.values(), *found.removed.values())))
         if count < MIN_PARTICLES:
             raise ValueError(

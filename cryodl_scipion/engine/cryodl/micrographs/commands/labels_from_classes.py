@@ -78,7 +78,7 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
             "or none if the picks have no scores."
         )
     run.warn(*_warnings(config, sum(made.certain.values()), sum(made.removed.values())))
-    _write(folder, labels, config)
+    _write(folder, labels, named, config)
     _say(config, made, run)
     return made
 
@@ -127,14 +127,19 @@ def _warnings(config: LabelsFromClassesConfig, certain: int, removed: int) -> ty
         )
 
 
-def _write(folder: Path, labels: Mapping[str, from_classes.ClassLabels], config: LabelsFromClassesConfig) -> None:
+def _write(
+    folder: Path,
+    labels: Mapping[str, from_classes.ClassLabels],
+    named: Mapping[str, str],
+    config: LabelsFromClassesConfig,
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # first: a folder that was not finished is not taken for complete labels
     made_from = dataclasses.replace(config, micrographs=())
     write_json(folder / FROM_CLASSES, dict(command="labels-from-classes", parameters=config_to_dict(made_from)))
     store = HandPicks(str(folder), list(labels), by="by 2-D classes")
     for name, one in labels.items():
-        store.write(name, one.picks, one.removed)
+        store.write(name, one.picks, one.removed, named[name])
 
 
 def _say(config: LabelsFromClassesConfig, made: LabelsFromClassesOutputs, run: Run) -> None:

@@ -12,7 +12,7 @@ from ...running.runner import Run, command
 from ..byhand import asking, window
 from ..byhand.questions import QUESTIONS, Questions, read_questions
 from ..byhand.session import HandSession
-from ..byhand.store import HandPicks
+from ..byhand.store import HandPicks, notes_of_labels
 from ..pickers.pick_record import record_of
 
 
@@ -22,6 +22,7 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     questions = _questions(config.ask) if config.ask else None
     start = str(Path(config.ask).parent) if config.ask else config.start_from
     store = HandPicks(config.coordinates, [name for name, _ in named], start or "")
+    run.warn(*notes_of_labels(config.coordinates, named))
     sizes, title = (config.pixel_size, config.particle_diameter), f"cryodl pick-by-hand: {config.coordinates}"
     session: HandSession | asking.AskSession
     estimate = None
