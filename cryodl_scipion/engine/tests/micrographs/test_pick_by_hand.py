@@ -371,6 +371,18 @@ def test_the_command_states_bright_protein_of_the_corrected_picks(session, tmp_p
         assert ("--contrast bright" in capsys.readouterr().out) == stated
 
 
+def test_a_printed_command_can_be_pasted_whatever_the_folders_are_called(session, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(windows, "show_pick_window", lambda session, title: click(session, (50, 60), erase=True))
+    (tmp_path / "day 1").mkdir()
+    (tmp_path / "a.mrc").rename(tmp_path / "day 1" / "it's.mrc")
+    arguments = ["--micrographs", "day 1/*.mrc", "--pixel-size", "2", "--coordinates", "my labels"]
+    assert main(["pick-by-hand", *arguments, "--particle-diameter", "40"]) == 0
+    printed = next(line for line in capsys.readouterr().out.splitlines() if "train-picker" in line)
+    parsed = build_parser().parse_args(shlex.split(printed)[1:])
+    assert parsed.micrographs == ["day 1/*.mrc"] and parsed.coordinates == "my labels"
+
+
 def test_the_commands_of_the_page_are_understood():
     page = Path(__file__).parents[4] / "docs" / "labels.md"
     if not page.exists():

@@ -4,6 +4,7 @@
 <coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py. Every
 change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
 
+import shlex
 from pathlib import Path
 
 from ...contract import PickByHandConfig, PickByHandOutputs, counted
@@ -79,16 +80,14 @@ def _questions(path: str) -> Questions:
 def _say_training(config: PickByHandConfig, partial: bool) -> None:
     """The command that learns from the labels. partial: some picks were not confirmed."""
     if config.ask:
-        print(f"Repeat the command that picked, with --answers {config.coordinates}.")
+        print(f"Repeat the command that picked, with --answers {shlex.quote(config.coordinates)}.")
         return
-    start = " --start-from general" if partial else ""
+    words = ["cryodl", "train-picker", "--micrographs", *config.micrographs, "--coordinates", config.coordinates]
+    words += ["--pixel-size", f"{config.pixel_size:g}", "--particle-diameter", f"{config.particle_diameter:g}"]
+    words += ["--start-from", "general"] * partial
     if config.start_from and record_of(config.start_from).get("contrast") == "bright":
-        start += " --contrast bright"  # few labels of faint particles do not tell it
-    print(
-        f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "
-        f"--coordinates {config.coordinates} --pixel-size {config.pixel_size:g} --particle-diameter "
-        f"{config.particle_diameter:g}{start} --output MODEL"
-    )
+        words += ["--contrast", "bright"]  # few labels of faint particles do not tell it
+    print(f"Train on them:\n  {shlex.join(words)} --output MODEL")
     if partial:
         print(
             "Some picks were not confirmed: training uses confirmed picks as particles, removed picks as background, "

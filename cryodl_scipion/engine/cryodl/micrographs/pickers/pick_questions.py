@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Questions about picks whose scores do not tell whether they are right, and what their answers say."""
 
+import shlex
 import typing
 from pathlib import Path
 
@@ -76,16 +77,16 @@ def ask_about_picks(config: PickConfig, named: Named, made: PickOutputs, checksu
             file.unlink(missing_ok=True)
             return None
         asked.write(file)
-    micrographs = " ".join(repr(m) for m in config.micrographs)
+    micrographs = shlex.join(config.micrographs)
     if not names.issuperset(asked.micrographs):
         micrographs = f"MICROGRAPHS (with {some_names(asked.micrographs)})"
     avoid = "" if config.avoid == PickConfig.avoid else f" --avoid {config.avoid}"
     instead = "" if config.threshold is None and config.threshold_rule == "model" else ", without its threshold or rule"
     run.summary(
         f"{counted(len(asked.places), 'question')} about places on {counted(len(asked.micrographs), 'micrograph')} "
-        f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {file} --micrographs {micrographs} "
-        f"--pixel-size {config.pixel_size:g} --particle-diameter {diameter:.0f} --coordinates ANSWERS. Then pick "
-        f"again with the same model and --answers ANSWERS{avoid}{instead}."
+        f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {shlex.quote(str(file))} --micrographs "
+        f"{micrographs} --pixel-size {config.pixel_size:g} --particle-diameter {diameter:.0f} --coordinates ANSWERS. "
+        f"Then pick again with the same model and --answers ANSWERS{avoid}{instead}."
     )
     return str(file)
 
