@@ -124,10 +124,8 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
         return dict(micrographs=files, names=tuple(names[m.getObjId()] for m in micrographs))
 
     def _labelledMicrographs(self, protocol: Any) -> List[Micrograph]:
-        labelled = set()
-        for word, coordinates in _labelSets(protocol):
-            if word != "uncertain":  # a place that is left out teaches nothing
-                labelled.update(convert.positionsByMicrograph(coordinates))
+        sets = [one for word, one in _labelSets(protocol) if word != "uncertain"]  # which teaches nothing
+        labelled = {number for one in sets for number in convert.positionsByMicrograph(one)}
         micrographs = [m.clone() for m in protocol.inputCoordinates.get().getMicrographs() if m.getObjId() in labelled]
         other = protocol.inputMicrographs.get()
         if other is None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..contract.reading import fault_of
 from .coordinates3d import SCORES, Coordinates3D, ParticlePoses, angles_of, dynamo_angles, to_tomogram
-from .files import micrograph_key, read_text, whole_file
+from .files import micrograph_key, read_text, whole_file, write_text
 
 # Dynamo's table, columns counted from 1 (its wiki: Table convention): 4 to 6 shifts, 7 to 9 angles, 10 score, 13 kind
 # of wedge, 14 and 15 its tilts about y, 20 tomogram, 22 class, 24 to 26 x, y, z in px from 1, 36 Å/px
@@ -210,8 +210,7 @@ def write_eman2(
     told = zip((xyz / pixel_size).tolist(), np.nan_to_num(scores).tolist(), species)
     rows = [[*place, "manual", score, names.index(s)] for place, score, s in told]
     classes = {str(number): dict(name=name, boxsize=32) for number, name in enumerate(names)}
-    with whole_file(path) as temporary:
-        Path(temporary).write_text(json.dumps(dict(apix_unbin=pixel_size, boxes_3d=rows, class_list=classes), indent=1))
+    write_text(path, json.dumps(dict(apix_unbin=pixel_size, boxes_3d=rows, class_list=classes), indent=1))
 
 
 def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..contract.reading import fault_of, reader, star_head
 from . import cryosparc, messages, stacks
-from .files import lists_by_key, micrograph_key, read_text, whole_file, without_pick_suffix
+from .files import lists_by_key, micrograph_key, read_text, without_pick_suffix, write_text
 from .star_document import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".cbox", ".txt")  # of files that are looked for in folders
@@ -105,9 +105,7 @@ def write_coordinates(
         f"{x:12.3f} {y:12.3f} {s:10.{DECIMALS}f}" + "".join(f" {n:4d}" for n in more) + "\n"
         for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())
     ]
-    with whole_file(path) as temporary:
-        text = (f"# {comment}\n" if comment else "") + head + "".join(lines) + "\n"
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_text(path, (f"# {comment}\n" if comment else "") + head + "".join(lines) + "\n")
 
 
 def _read_file(path: Path, flip_y: bool = False) -> dict[str, np.ndarray]:
@@ -161,12 +159,10 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
             continue
         score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
         names = block.find_loop("_rlnMicrographName")
-        keys = keys_of([gemmi.cif.as_string(n) for n in names]) if names.get_loop() else None
-        groups: dict[str, list[typing.Any]] = {} if keys else {micrograph_key(path): []}
-        for i, (a, b) in enumerate(zip(x, y)):
-            row = (float(a), float(b), float(score[i]) if score else 0.0)
-            groups.setdefault(keys[i] if keys else micrograph_key(path), []).append(row)
-        return groups
+        rows = [(float(a), float(b), float(s)) for a, b, s in zip(x, y, score or [0] * len(x))]
+        if not names.get_loop():
+            return {micrograph_key(path): rows}
+        return lists_by_key(zip(keys_of([gemmi.cif.as_string(n) for n in names]), rows))
     text = read_text(path)
     if "_rlnCoordinateX" in text:
         return {micrograph_key(path): []}  # a loop without rows, which gemmi leaves out
@@ -199,14 +195,18 @@ def _read_topaz(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     return _of_table(path, head, [dict(zip(head, row)) for row in lines[1:]])
 
 
-def _read_box(path: Path) -> dict[str, list[tuple[float, float, float]]]:
+def _read_box(path: Path, columns: int = 4) -> dict[str, list[tuple[float, float, float]]]:
+    """Lines of x, y, width, height and perhaps a score. columns: that they have at least."""
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()
         if not fields:
             continue
-        if len(fields) < 4:
-            raise ValueError(f"line {number} has {len(fields)} columns; a .box line is 'x y width height [score]'.")
+        if len(fields) < columns:
+            raise ValueError(
+                f"line {number} has {len(fields)} columns; a {path.suffix.lower()} line has at least {columns}: x, y, "
+                "width, height, score."
+            )
         x, y, width, height = map(float, fields[:4])
         # as EMAN: x and y are the corner of the box, so its centre is half a box further
         rows.append((x + width / 2, y + height / 2, float(fields[4]) if len(fields) > 4 else 0.0))
@@ -216,11 +216,7 @@ def _read_box(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     """crYOLO's boxes with their confidence; corners, as in .box files. Before version 1.8 they are lines of numbers."""
     if "_CoordinateX" not in read_text(path):
-        lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
-        short = next((n for n, line in enumerate(lines, 1) if len(line) < 5), None)
-        if short is not None:
-            raise ValueError(f"line {short} has {len(lines[short - 1])} columns; a .cbox line has at least 5.")
-        rows = [tuple(map(float, line[:5])) for line in lines]
+        (rows,) = _read_box(path, 5).values()
     else:
         block = next((one for one in star_document(path) if one.name == "cryolo"), None)
         names = ("_CoordinateX", "_CoordinateY", "_Width", "_Height", "_Confidence")
@@ -228,13 +224,14 @@ def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         missing = [name for name, column in zip(names, columns) if not column]
         if block is None or (missing and len(missing) < len(names)):
             raise ValueError(f"it has no block data_cryolo with {', '.join(missing or names)}.")
-        rows = [tuple(map(float, row)) for row in zip(*columns)]
-    if weak := sum(row[4] < _CRYOLO_THRESHOLD for row in rows):
+        boxes = [tuple(map(float, row)) for row in zip(*columns)]
+        rows = [(x + w / 2, y + h / 2, score) for x, y, w, h, score in boxes]
+    if weak := sum(score < _CRYOLO_THRESHOLD for *_, score in rows):
         messages.warn(
             f"{path}: {weak} of {len(rows)} boxes have a confidence below {_CRYOLO_THRESHOLD:g}, crYOLO's default "
             "threshold. They are read as picks; use the .box or .star files that crYOLO wrote for the others alone."
         )
-    return {micrograph_key(path.stem): [(x + w / 2, y + h / 2, score) for x, y, w, h, score in rows]}
+    return {micrograph_key(path.stem): rows}
 
 
 def _read_eman2(path: Path) -> dict[str, list[tuple[float, float, float]]]:

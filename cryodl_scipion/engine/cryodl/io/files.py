@@ -313,6 +313,12 @@ def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text as UTF-8, whole or not at all; parts of file names that are not UTF-8 are escaped."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
 @functools.lru_cache(maxsize=1024)  # once for each folder and process
 def _tidy(folder: str) -> None:
     with contextlib.suppress(OSError):

@@ -44,9 +44,7 @@ def _first_page(path: str | os.PathLike[str], read: typing.Callable[[TiffPage], 
     check_utf8_name(path)
     try:
         with _quiet(), _open(path) as file:
-            import tifffile
-
-            with tifffile.TiffFile(file) as tiff:
+            with TiffFile(file) as tiff:
                 page = tiff.pages.first
                 _check_single(tiff, page)
                 return read(page)

@@ -10,7 +10,7 @@ import mrcfile
 import numpy as np
 
 from ..contract.reading import star_head
-from .files import whole_file
+from .files import whole_file, write_text
 
 # columns of particles whose angles come from a reference: its file's name, the beginning of the SHA-256 of its content,
 # and the finest detail (Å) that was compared
@@ -72,8 +72,7 @@ def write_oriented_coordinates(
         "  ".join(f"{v:.4f}" for v in row) + "\n"
         for row in np.hstack([centres_yx[:, ::-1], angles, np.tile(ctf, (len(angles), 1))])
     )
-    with whole_file(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: float) -> None:

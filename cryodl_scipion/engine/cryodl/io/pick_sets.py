@@ -128,14 +128,14 @@ def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
             raise ValueError(f"The set of picks {texts[index]} is given twice. Remove one of them.")
     unnamed = iter(_shortest_names([path for name, path in pairs if not name]))
     named = [(name or next(unnamed), path) for name, path in pairs]
-    for index, (name, path) in enumerate(named):
-        for other, before in named[:index]:
-            if other == name:
-                raise ValueError(
-                    f"Two sets of picks have the name {name}: {before} and {path}. Give them different names: "
-                    f"one={before} two={path}."
-                )
-    return dict(named)
+    sets = dict[str, str]()
+    for name, path in named:
+        if (before := sets.setdefault(name, path)) != path:
+            raise ValueError(
+                f"Two sets of picks have the name {name}: {before} and {path}. Give them different names: "
+                f"one={before} two={path}."
+            )
+    return sets
 
 
 def _shortest_names(paths: typing.Sequence[str]) -> list[str]:

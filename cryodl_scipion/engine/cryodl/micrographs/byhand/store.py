@@ -11,7 +11,6 @@ Corrections made in the window of picks, as labels: what a human is certain of, 
 
 import dataclasses
 import os
-import re
 import typing
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from ...contract import counted, some_names
 from ...io.coordinates import align_keys, coordinate_files, read_coordinates, write_coordinates
-from ...io.files import micrograph_key, without_pick_suffix
+from ...io.files import micrograph_key, read_text, without_pick_suffix
 from ...io.micrographs import read_micrograph, write_micrograph
 from ...io.stamps import content_stamp
 from ...io.star import read_tables
@@ -28,7 +27,7 @@ from .questions import ANSWERS
 CERTAIN = "cryodlCertain"
 REMOVED, IGNORED = "removed", "ignored"
 FROM_CLASSES = "from_classes.json"
-_MADE_ON = re.compile(r"^# .*; made on (\w+)$", re.MULTILINE)
+_MADE_ON = "; made on "  # and the content_stamp of the image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +64,7 @@ class HandPicks:
         if not path.exists():
             return self.started(name), []
         picks = _picks(next(iter(read_coordinates(path).values())), False)
-        certain = [v for t in read_tables(path).values() for v in t.get(CERTAIN, ())]
-        if len(certain) == len(picks):
-            picks = [dataclasses.replace(p, certain=v != "0") for p, v in zip(picks, certain)]
+        picks = [dataclasses.replace(p, certain=bool(sure)) for p, sure in zip(picks, _certainty(path, len(picks)))]
         removed = self.folder / REMOVED / f"{name}.star"
         return picks, _picks(next(iter(read_coordinates(removed).values())), True) if removed.exists() else []
 
@@ -78,7 +75,7 @@ class HandPicks:
     def write(self, name: str, picks: list[Pick], removed: list[Pick], micrograph: str = "") -> None:
         """Write what is certain and what not, each file whole or not at all. micrograph: its file. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        made_on = f"; made on {content_stamp(micrograph)}" if os.path.exists(micrograph) else ""
+        made_on = _MADE_ON + content_stamp(micrograph) if os.path.exists(micrograph) else ""
         _write(self.folder / f"{name}.star", picks, f"cryodl: picks of {name}, corrected{self.by}{made_on}")
         path = self.folder / REMOVED / f"{name}.star"
         if removed:
@@ -128,18 +125,14 @@ def _write(path: str | os.PathLike[str], picks: typing.Sequence[Pick], comment: 
 
 def notes_of_labels(folder: str | os.PathLike[str], named: typing.Iterable[tuple[str, str]]) -> list[str]:
     """A sentence if labels of a folder were made on other images than those that have their names now."""
-    other = [name for name, path in named if os.path.exists(path) and not _are_of(Path(folder, f"{name}.star"), path)]
+    lists = [(name, path, Path(folder, f"{name}.star")) for name, path in named if os.path.exists(path)]
+    heads = [(name, path, read_text(star).partition("\n")[0]) for name, path, star in lists if star.exists()]
+    other = [name for name, path, head in heads if _MADE_ON in head and content_stamp(path) not in head]
     return [
         f"The picks of {counted(len(other), 'micrograph')} in {folder} were made on other images than the given ones "
         f"of the same names: {some_names(other)}. Unless these show the same pixels (denoised, in another format), "
         "give the micrographs that were picked."
     ] * bool(other)
-
-
-def _are_of(labels: Path, path: str) -> bool:
-    """Whether a list of picks, if there is one, was made on an image. Those of old versions do not tell."""
-    found = _MADE_ON.match(labels.read_text("utf-8", "replace")) if labels.exists() else None
-    return found is None or found.group(1) == content_stamp(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,14 +196,18 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
 
 
 def _with_certainty(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{key: (yx, certain)}; a list without the column is another program's: nothing in it is certain."""
+    """{key: (yx, certain)} of the lists of a folder."""
     found = {}
     for path in sorted(folder.glob("*.star")):
         for key, (yx, _) in read_coordinates(path).items():
-            words = [word for table in read_tables(path).values() for word in table.get(CERTAIN, ())]
-            sure = np.array([word != "0" for word in words], bool)
-            found[key] = yx, sure if len(sure) == len(yx) else np.zeros(len(yx), bool)
+            found[key] = yx, _certainty(path, len(yx))
     return found
+
+
+def _certainty(path: Path, count: int) -> np.ndarray:
+    """(n,) bool of a list of so many picks; one without the column is another program's: nothing in it is certain."""
+    words = [word for table in read_tables(path).values() for word in table.get(CERTAIN, ())]
+    return np.array([word != "0" for word in words], bool) if len(words) == count else np.zeros(count, bool)
 
 
 def _positions(folder: Path, names: set[str]) -> dict[str, np.ndarray]:

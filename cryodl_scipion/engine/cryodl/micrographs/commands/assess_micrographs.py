@@ -73,11 +73,8 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     unreadable = [[item.item, *[""] * len(METRICS), "unreadable", item.reason] for item in run.skipped]
     files.write_csv(folder / "micrographs.csv", COLUMNS, rows + unreadable)
     for verdict in ("good", "bad"):
-        with files.whole_file(folder / f"{verdict}.txt") as temporary:
-            temporary.write_text(
-                "".join(f"{records[n]['path']}\n" for n in sorted(records) if verdicts[n][0] == verdict),
-                encoding="utf-8",
-            )
+        paths = (records[n]["path"] for n in sorted(records) if verdicts[n][0] == verdict)
+        files.write_text(folder / f"{verdict}.txt", "".join(f"{path}\n" for path in paths))
     good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
     limits = [
         f"{info.label} {getattr(config, info.name):g} {info.unit}".rstrip()

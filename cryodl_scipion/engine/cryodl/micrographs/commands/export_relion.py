@@ -58,8 +58,7 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
         rlnMicrographCoordinates=[os.path.join(output, pick_sets.coordinate_file(row)) for row in rows.values()],
     )
     star.write_tables(folder / "autopick.star", dict(coordinate_files=columns))
-    with files.whole_file(folder / f"coords_suffix{pick_sets.SUFFIX}") as temporary:
-        temporary.write_text(table + "\n")
+    files.write_text(folder / f"coords_suffix{pick_sets.SUFFIX}", table + "\n")
     located = [(row, groups[row], *picks[name]) for name, row in rows.items()]
     star.write_tables(folder / "picked_particles.star", pick_sets.pick_tables(tables, located))
     counts = {name: len(picks[name][0]) for name in rows}

@@ -78,7 +78,13 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
             "or none if the picks have no scores."
         )
     run.warn(*_warnings(config, sum(made.certain.values()), sum(made.removed.values())))
-    _write(folder, labels, named, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    # first: a folder that was not finished is not taken for complete labels
+    made_from = dataclasses.replace(config, micrographs=())
+    write_json(folder / FROM_CLASSES, dict(command="labels-from-classes", parameters=config_to_dict(made_from)))
+    store = HandPicks(config.output, list(labels), by="by 2-D classes")
+    for name, one in labels.items():
+        store.write(name, one.picks, one.removed, named[name])
     _say(config, made, run)
     return made
 
@@ -125,21 +131,6 @@ def _warnings(config: LabelsFromClassesConfig, certain: int, removed: int) -> ty
             f"{'a label' if certain == 1 else 'labels'}: fewer than {FEW} are little to learn from. Check that these "
             f"are all particles of the good classes{lower}."
         )
-
-
-def _write(
-    folder: Path,
-    labels: Mapping[str, from_classes.ClassLabels],
-    named: Mapping[str, str],
-    config: LabelsFromClassesConfig,
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # first: a folder that was not finished is not taken for complete labels
-    made_from = dataclasses.replace(config, micrographs=())
-    write_json(folder / FROM_CLASSES, dict(command="labels-from-classes", parameters=config_to_dict(made_from)))
-    store = HandPicks(str(folder), list(labels), by="by 2-D classes")
-    for name, one in labels.items():
-        store.write(name, one.picks, one.removed, named[name])
 
 
 def _say(config: LabelsFromClassesConfig, made: LabelsFromClassesOutputs, run: Run) -> None:

@@ -53,29 +53,8 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
     training.fit(
         task, Schedule(steps, max(1, -(-steps // VALIDATIONS)), VALIDATIONS, general.RATE, run.seed, ema=0.998)
     )
-    card = _card(config, training, names)
-    training.finish(card, task.networks["denoiser"].state_dict(), SCENES)
-    metrics = card["validation"]
-    run.summary(
-        f"Model: {config.output} (on simulated micrographs of other structures: correlation with the noise-free "
-        f"micrograph {metrics['correlation']:.3f}, of a Wiener filter {metrics['wiener_correlation']:.3f})"
-    )
-    return TrainMicrographDenoiserOutputs(
-        model=str(config.output), stop_reason=training.stop_reason, structures=len(names[0]), validation=metrics
-    )
-
-
-def _simulated(
-    groups: typing.Sequence[typing.Sequence[pool.PoolMember]], count: int, seeds: tuple[int, int], folder: Path
-) -> list[general.CleanExample]:
-    made = general.clean_examples(groups, count, seeds, folder / SCENES)
-    return list(ProgressBar(made, total=count, unit="micrograph", mininterval=5.0))
-
-
-def _card(
-    config: TrainMicrographDenoiserConfig, training: TrainingRun, names: typing.Sequence[list[str]]
-) -> dict[str, typing.Any]:
-    return dict(
+    metrics = training.metrics()
+    card = dict(
         kind="micrograph_denoiser",
         name=Path(config.output).name,
         network="unet",
@@ -91,5 +70,20 @@ def _card(
             procedural=config.procedural,
             **training.record(),
         ),
-        validation=training.metrics(),
+        validation=metrics,
     )
+    training.finish(card, task.networks["denoiser"].state_dict(), SCENES)
+    run.summary(
+        f"Model: {config.output} (on simulated micrographs of other structures: correlation with the noise-free "
+        f"micrograph {metrics['correlation']:.3f}, of a Wiener filter {metrics['wiener_correlation']:.3f})"
+    )
+    return TrainMicrographDenoiserOutputs(
+        model=str(config.output), stop_reason=training.stop_reason, structures=len(names[0]), validation=metrics
+    )
+
+
+def _simulated(
+    groups: typing.Sequence[typing.Sequence[pool.PoolMember]], count: int, seeds: tuple[int, int], folder: Path
+) -> list[general.CleanExample]:
+    made = general.clean_examples(groups, count, seeds, folder / SCENES)
+    return list(ProgressBar(made, total=count, unit="micrograph", mininterval=5.0))

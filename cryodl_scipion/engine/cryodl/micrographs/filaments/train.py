@@ -181,16 +181,10 @@ class TraceAgreement:
     right: int = 0
     true: int = 0
     found: int = 0
-    angles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    angles: tuple[float, ...] = ()
 
     def __add__(self, other: "TraceAgreement") -> "TraceAgreement":
-        return TraceAgreement(
-            self.traced + other.traced,
-            self.right + other.right,
-            self.true + other.true,
-            self.found + other.found,
-            np.concatenate([self.angles, other.angles]),
-        )
+        return TraceAgreement(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
     def metrics(self) -> dict:
         """precision, recall and f1 by length, and the median and mean error of the angle in degrees."""
@@ -229,7 +223,7 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
         int((near & judged).sum()),
         int(wanted.sum()),
         int((wanted & (back <= MATCH * width)).sum()),
-        rotation,
+        tuple(rotation.tolist()),
     )
 
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 from ...contract import PickConfig, PickOutputs, counted, score_text
 from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
-from ...io.files import whole_file
+from ...io.files import write_text
 from ..assess.assessment import Areas, area_rows
 from ..byhand.questions import Answered
 from .adaptation import Adapted
@@ -41,8 +41,7 @@ class AvoidedAreas:
     def write(self, path: Path) -> None:
         """As JSON, with the same `areas` as the record of an assessed micrograph. path: of the file."""
         path.parent.mkdir(exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps({"areas": self.rows}, indent=1), encoding="utf-8")
+        write_text(path, json.dumps({"areas": self.rows}, indent=1))
 
 
 def avoided_areas(found: Areas, shape: tuple[int, ...], pixel_size: float, diameter: float, avoid: str) -> AvoidedAreas:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...contract import PickConfig, counted, write_json
 from ...io.files import read_kept
-from ...io.stamps import stamp
+from ...io.stamps import stamp_of
 
 if typing.TYPE_CHECKING:
     from .predict import Picker
@@ -39,13 +39,7 @@ def note_asked(folder: Path, named: typing.Iterable[tuple[str, str]], notes: typ
 
 def _stamps(named: typing.Iterable[tuple[str, str]]) -> dict[str, str | None]:
     """{name: stamp of the file}, None for one that is not there."""
-    found: dict[str, str | None] = {}
-    for name, path in named:
-        try:
-            found[name] = stamp(path)
-        except OSError:
-            found[name] = None
-    return found
+    return {name: stamp_of(path) for name, path in named}
 
 
 def _unchanged(one: dict[str, typing.Any], known: dict[str, str | None]) -> set[str]:
@@ -219,9 +213,7 @@ def agree_with_folder(
     are there: a run with a wrong pixel size, say, leaves only the record, which binds nobody. Raises ValueError if the
     folder holds candidates found with other settings."""
     record, notes = folder / RECORD, [] if notes is None else notes
-    try:
-        found = read_kept(record)
-    except FileNotFoundError:
+    if not (found := record_of(str(folder))):
         return mine
     kept = {path.stem for path in (folder / CANDIDATES).glob("*.star")} - set(replaced)
     other = list(_differences(found, mine))

@@ -15,7 +15,7 @@ from ...core.thumbnails import block_means, grey_limits
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure, save_figure, scale_bar
-from ...io.stamps import stamp
+from ...io.stamps import stamp, stamp_of
 from .pick_record import AVOIDED, BEFORE, BINDING, CANDIDATES, PickSettings
 
 PICTURES, FEATURE_MAPS = "pictures", "feature_maps"  # folders beside the candidates
@@ -32,10 +32,8 @@ def has_changed(folder: Path, name: str, path: str) -> bool:
     """Whether a folder has candidates of a micrograph whose file is another one now. Those of old versions do not tell.
     folder: Path. path: of the micrograph."""
     found = _head(folder, name)
-    try:
-        return found is not None and found.group(1) != stamp(path)
-    except OSError:
-        return False  # the file is gone; what was found in it is there
+    # of a file that is gone, what was found in it is there
+    return found is not None and stamp_of(path) not in (None, found.group(1))
 
 
 def made_otherwise(folder: Path, name: str, settings: PickSettings, contrast: str | None) -> bool:

@@ -123,17 +123,16 @@ class PickerTask(NetworkTask):
         """Candidates on labelled images, and which of them are particles."""
         picker = Picker(self.method, self.networks["picker"], self.device, narrow=self.narrow)
         diameter = self.method.working_diameter
-        hit, raw, sizes, reference = [], [], [], 0
+        parts, reference = [], 0
         for item in items:
             own = diameter * (item.size or 1.0)
             picker.typical_size = item.size
             yx, scores, wide = picker.sized_candidates(item, self.minimum_distance * own)
             matched, judged = judge_candidates(yx, item, own)
-            hit.append(matched[judged])
-            raw.append(scores[judged])
-            sizes.append(wide[judged] / (item.size or 1.0))
+            parts.append((matched[judged], scores[judged], wide[judged] / (item.size or 1.0)))
             reference += int(values_at(item.usable.numpy(), item.positives).sum())
-        return Hits(np.concatenate(hit), np.concatenate(raw), reference, np.concatenate(sizes))
+        hit, raw, sizes = map(np.concatenate, zip(*parts))
+        return Hits(hit, raw, reference, sizes)
 
     def corrected_candidates(self, items: typing.Sequence[LabelledImage]) -> CorrectedCandidates:
         """All candidates on images, and what a user who corrected picks said of them."""

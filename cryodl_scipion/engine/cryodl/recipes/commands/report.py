@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 
 from ...contract import ReportConfig, ReportOutputs, config_to_dict, counted
-from ...io.files import whole_file
+from ...io.files import lists_by_key, write_text
 from ...running.runner import Run, command
 from ..report import numbers, page
 from ..report.runs import FoundRun, read_words, runs_of_folder, runs_of_project
@@ -36,7 +36,7 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
     malformed = [f"{one.label}: {sentence}" for one in runs for sentence in one.problems] + damaged
     micrographs, unshown = page.micrograph_pictures(runs, config.micrographs)
     classes, unclear = page.class_picture(runs)
-    others: dict[str, list[page.Picture]] = {}
+    pictures = {"Progress": [], "Latest micrographs with their picks": micrographs, "2-D classes": classes}
     for section, draw in (
         ("Progress", page.growth_picture),
         ("Map", page.fsc_picture),
@@ -45,7 +45,7 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
         ("CTF", page.ctf_picture),
     ):
         try:
-            others[section] = draw(runs)
+            pictures[section] = draw(runs)
         except (ValueError, TypeError, KeyError, IndexError) as error:  # of results of other versions
             unclear.append(f"The part {section} cannot be shown: {error!r}")
     name = os.path.basename(os.path.abspath(folder))
@@ -57,19 +57,13 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
         alarms=alarms,
         warnings=numbers.warnings_of(runs) + unshown + unclear,
         malformed=malformed,
-        pictures={
-            "Progress": others.get("Progress", []),
-            "Latest micrographs with their picks": micrographs,
-            "2-D classes": classes,
-            **{section: others.get(section, []) for section in ("Map", "Views", "Forecast", "CTF")},
-        },
+        pictures=pictures,
         methods=[(one.label, one.methods) for one in runs if one.methods],
         parameters=_parameters(runs),
         versions=_versions(runs),
         refresh=config.refresh,
     )
-    with whole_file(config.output) as temporary:
-        temporary.write_text(page.page_of(content, datetime.datetime.now()), encoding="utf-8")
+    write_text(config.output, page.page_of(content, datetime.datetime.now()))
     run.summary(f"Report on {counted(len(runs), 'run')}: {config.output}", *(f"Alarm: {alarm}" for alarm in alarms))
     working = any(one.works for one in runs)
     return ReportOutputs(page=config.output, runs=len(runs), alarms=alarms, malformed=malformed, working=working)
@@ -110,9 +104,5 @@ def _short(value: typing.Any) -> typing.Any:
 
 
 def _versions(runs: list[FoundRun]) -> dict[str, str]:
-    found: dict[str, dict[str, None]] = {}
-    for run in runs:
-        for finished in run.results:
-            for name, version in finished.result.versions.items():
-                found.setdefault(str(name), {})[str(version)] = None
-    return {name: ", ".join(versions) for name, versions in found.items()}
+    told = lists_by_key(pair for run in runs for one in run.results for pair in one.result.versions.items())
+    return {str(name): ", ".join(dict.fromkeys(map(str, versions))) for name, versions in told.items()}

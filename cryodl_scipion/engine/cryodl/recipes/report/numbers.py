@@ -2,12 +2,12 @@
 """Numbers of a project: by now, and as they grew. Problems that need attention, and remarks that do not."""
 
 import dataclasses
-import os
 import statistics
 import time
 import typing
 
 from ...contract import counted, in_words, resolution_in_words
+from ...io.files import lists_by_key
 from .runs import STOPPED, Finished, FoundRun
 
 PICKING, CTF, CUTTING = ("pick", "auto-pick"), ("estimate-ctf",), ("extract-particles",)
@@ -32,23 +32,24 @@ def finished_of(runs: typing.Sequence[FoundRun], *commands: str) -> list[Finishe
 
 def ctf_fits(runs: typing.Sequence[FoundRun]) -> dict[str, dict[str, float]]:
     """{micrograph: fit of its CTF}, the last word on each, in the order in which they came."""
-    fits = _last_words(finished_of(runs, *CTF), "fits").items()
     are_numbers = lambda fit: isinstance(fit, dict) and all(isinstance(v, (int, float)) for v in fit.values())
-    return {name: fit for name, fit in fits if are_numbers(fit)}
+    return {name: fit for name, (fit, _) in last_words(runs, CTF, "fits").items() if are_numbers(fit)}
 
 
 def picks_of(runs: typing.Sequence[FoundRun], commands: tuple[str, ...] = PICKING) -> dict[str, int]:
     """{micrograph: picks, or particles cut out}, the last word on each, in the order in which they came."""
-    return _last_words(finished_of(runs, *commands), "counts")
+    return {name: count for name, (count, _) in last_words(runs, commands, "counts").items()}
 
 
-def _last_words(found: list[Finished], key: str) -> dict[str, typing.Any]:
-    """{item: value} of an output that has one for each, the last on each, in the order in which they came."""
-    values: dict[str, typing.Any] = {}
-    for finished in found:
+def last_words(
+    runs: typing.Sequence[FoundRun], commands: tuple[str, ...], key: str
+) -> dict[str, tuple[typing.Any, Finished]]:
+    """{item: (value, whose)} of an output that has one for each, the last on each, in the order in which they came."""
+    values: dict[str, tuple[typing.Any, Finished]] = {}
+    for finished in finished_of(runs, *commands):
         for name, value in _mapping(finished, key).items():
             values.pop(name, None)
-            values[name] = value
+            values[name] = value, finished
     return values
 
 
@@ -79,14 +80,11 @@ def numbers_table(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
     ):
         found = finished_of(runs, command)
         rows += [(title, found[-1].result.outputs.get(key))] if found else []
-    return [(title, f"{number:,}") for title, number in rows if isinstance(number, int) and number] + _map_rows(runs)
-
-
-def _map_rows(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
-    found = finished_of(runs, *MAPS)
-    made = found[-1].result.outputs if found else {}
-    row = ("resolution (FSC 0.143)", resolution_in_words(made.get("resolution") or None))
-    return [("initial map", "not determined") if made.get("reasons") else row] * bool(found)
+    told = [(title, f"{number:,}") for title, number in rows if isinstance(number, int) and number]
+    for made in [finished.result.outputs for finished in finished_of(runs, *MAPS)[-1:]]:
+        row = ("resolution (FSC 0.143)", resolution_in_words(made.get("resolution") or None))
+        told.append(("initial map", "not determined") if made.get("reasons") else row)
+    return told
 
 
 def _mapping(finished: Finished, key: str) -> dict[str, typing.Any]:
@@ -98,8 +96,7 @@ def _series(title: str, found: list[Finished], key: str, summed: bool) -> Series
     known: dict[str, int] = {}
     times, totals = [], []
     for finished in found:
-        for name, value in _mapping(finished, key).items():
-            known[name] = value if summed else 1
+        known.update(_mapping(finished, key) if summed else dict.fromkeys(_mapping(finished, key), 1))
         times.append(finished.time)
         totals.append(sum(known.values()))
     return Series(title, times, totals)
@@ -113,10 +110,9 @@ NOISE = 1.25  # the FSC of noise is near that of the data if it reaches this man
 NAMED = 10  # items that are named
 
 
-def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list[str]:
-    """Sentences about what needs attention. now: seconds since 1970; None: the time."""
-    now = time.time() if now is None else now
-    found = []
+def alarms_of(runs: typing.Sequence[FoundRun]) -> list[str]:
+    """Sentences about what needs attention."""
+    now, found = time.time(), []
     for run in runs:
         if run.status in STOPPED and run.behind is None:
             behind = ", ".join(one.label for one in runs if one.behind is run)
@@ -151,13 +147,8 @@ def warnings_of(runs: typing.Sequence[FoundRun]) -> list[str]:
 
 def _same_names(runs: typing.Sequence[FoundRun], commands: tuple[str, ...]) -> list[str]:
     """A sentence if several files have one name, or results in several folders that do not tell their files."""
-    sources: dict[str, set[str]] = {}
-    for finished in finished_of(runs, *commands):
-        for name in _names(finished):
-            path = finished.micrographs.get(name)
-            source = os.path.realpath(finished.file(path)) if path else f"results in {os.path.dirname(finished.path)}"
-            sources.setdefault(name, set()).add(source)
-    same = {name: sorted(found) for name, found in sources.items() if len(found) > 1}
+    sources = lists_by_key((name, f.source(name)) for f in finished_of(runs, *commands) for name in _names(f))
+    same = {name: sorted(set(found)) for name, found in sources.items() if len(set(found)) > 1}
     return [
         f"{counted(len(same), 'micrograph')} of {', '.join(commands)} share a name with another one, such as {name}: "
         f"{' and '.join(found[:2])}. The numbers take the last result of each name; if these are several data sets, "

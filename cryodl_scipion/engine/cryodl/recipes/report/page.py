@@ -16,7 +16,7 @@ from ...core.thumbnails import block_means, grey_limits
 from ...io import coordinates, micrographs
 from ...io.plots import new_figure
 from .forecast import FACTORS, forecasts_of
-from .numbers import MAPS, ORIENTED, PICKING, Series, ctf_fits, finished_of, growth
+from .numbers import MAPS, ORIENTED, PICKING, Series, ctf_fits, finished_of, growth, last_words
 from .runs import STOPPED, Finished, FoundRun
 
 SIDE = 480  # px of a micrograph
@@ -62,15 +62,11 @@ def _rate(series: list[Series]) -> str:
 
 def micrograph_pictures(runs: typing.Sequence[FoundRun], number: int) -> tuple[list[Picture], list[str]]:
     """The latest micrographs with their picks, and sentences about those that could not be shown, if too few could."""
-    latest: dict[str, tuple[str | None, str, Finished]] = {}
-    for finished in finished_of(runs, *PICKING):
-        for name, star in (finished.result.outputs.get("coordinates") or {}).items():
-            latest.pop(name, None)
-            latest[name] = (finished.micrographs.get(name), star, finished)
     pictures: list[Picture] = []
     problems: list[str] = []
     unknown = ""
-    for name, (path, star, finished) in reversed(latest.items()):
+    for name, (star, finished) in reversed(last_words(runs, PICKING, "coordinates").items()):
+        path = finished.micrographs.get(name)
         if len(pictures) == number or len(problems) == ATTEMPTS * number:
             break
         if path is None and name not in (finished.result.outputs.get("pictures") or {}):

@@ -26,19 +26,19 @@ STOPPED = {"failed": "failed", "aborted": "was stopped"}  # {status: words}
 @dataclasses.dataclass(frozen=True)
 class Finished:
     """A result and what was asked for. time: seconds since 1970, when it was written. config: None if it is unknown.
-    names: of its items. root: folder that relative paths in it are relative to."""
+    micrographs: {name: file} of the request. root: folder that relative paths in it are relative to."""
 
     path: str
     time: float
     result: Result
     config: Config | None
-    names: tuple[str, ...]
+    micrographs: dict[str, str]
     root: str
 
-    @property
-    def micrographs(self) -> dict[str, str]:
-        """{name: file}, as far as the request tells them."""
-        return dict(zip(self.names, getattr(self.config, "micrographs", ())))
+    def source(self, name: str) -> str:
+        """Where a micrograph is; of one whose file is not known, in which folder the result is."""
+        path = self.micrographs.get(name)
+        return os.path.realpath(self.file(path)) if path else f"results in {os.path.dirname(self.path)}"
 
     def file(self, path: str) -> str:
         """Where a file is that the result names: below the root, beside the result, or as it is named."""
@@ -157,11 +157,12 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
     except _ERRORS as error:
         return None, f"{path} is not a readable result: {_one_line(error)}"
     config: Config | None = None
-    names: tuple[str, ...] = ()
+    named: dict[str, str] = {}
     with contextlib.suppress(*_ERRORS):  # a result tells of itself, also without its request
         asked = Request.read(os.path.join(os.path.dirname(path), REQUEST))
         config, names = asked.config, getattr(asked.config, "names", asked.names)
-    return Finished(path, time, result, config, names, root), ""
+        named = dict(zip(names, getattr(config, "micrographs", ())))
+    return Finished(path, time, result, config, named, root), ""
 
 
 def _sound(result: Result) -> Result:
