@@ -76,6 +76,15 @@ def test_without_a_diameter_the_one_that_the_picks_were_made_with_is_taken(data,
     assert "must be wider than the particle" in capsys.readouterr().err
 
 
+def test_picks_of_binned_micrographs_are_known_by_their_corner(data):
+    places = np.random.default_rng(0).uniform((45, 45), (115, 135), (60, 2))
+    for scale, said in ((1.0, False), (0.5, True)):
+        for name in ("m1", "m2"):
+            write_coordinates(f"picks/{name}.star", places * scale, np.ones(60))
+        assert extract(f"scale{scale}.star") == 0
+        assert any("in one corner" in one for one in Result.read("result.json").warnings) == said
+
+
 def test_segments_of_filaments_are_said_to_lose_what_helical_processing_needs(data):
     assert extract() == 0 and not any("filaments" in one for one in Result.read("result.json").warnings)
     tables = read_tables("picks/m2.star")

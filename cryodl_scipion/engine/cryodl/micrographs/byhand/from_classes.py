@@ -138,7 +138,7 @@ MAX_OUTSIDE = 0.02  # of the particles of a file: the alignment of a few moves t
 
 
 # So many particles that all lie in this part of the width and of the height are of binned micrographs.
-_CORNER, _MIN_IN_CORNER = 0.7, 50
+CORNER, MIN_IN_CORNER = 0.7, 50
 
 
 def within_micrographs(
@@ -182,7 +182,7 @@ def check_corner(
     particles of binned micrographs do."""
     places = np.concatenate([np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles)])
     part = float(places.max(initial=0.0))
-    if len(places) >= _MIN_IN_CORNER and part < _CORNER:
+    if len(places) >= MIN_IN_CORNER and part < CORNER:
         raise ValueError(
             f"All particles of {config.kept} (--kept) lie in one corner of their micrographs, within "
             f"{100 * part:.0f} % of width and height, as those of binned micrographs do. Give the factor to these "

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted, refuse_if
 from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, pick_sets, stamps
 from ...running.runner import PROGRAM, Run, command
+from ..byhand.from_classes import CORNER, MIN_IN_CORNER
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
 from ..pickers.pick_record import diameter_of_picks, notes_of_picks
 
@@ -41,6 +42,8 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     if any(record and record["source"]["ctf"] for record in [files.read(name) for name, _ in named]) and ctfs is None:
         raise ValueError(f"{star} was made with CTFs. Give the CTF file (--ctf) again, or another name (--output).")
 
+    reach = list[float]()  # of the picks, in parts of width and height
+
     def cut_one(name: str, path: str) -> stamps.Record:
         """The record of one micrograph; it is cut unless an earlier run has done so."""
         optics = None if ctfs is None else micrograph_ctfs.ctf_of(ctfs, name, path)
@@ -53,6 +56,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         if record is not None:
             return record
         run.take_device()
+        reach.append(float((picks[name][0] / micrographs.micrograph_shape(path)).max(initial=0.0)))
         cut = cut_micrograph(micrographs.read_micrograph(path), picks[name][0], config, optics)
         files.forget(name)  # a record never stands beside another stack
         if len(cut.images):
@@ -80,8 +84,12 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
             "with RELION; `cryodl export-relion` prints the command."
         )
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
-    if sum(made.at_edge.values()) > made.count:
-        run.warn("Most picks are at an edge or outside. If they are of micrographs of another binning, give those.")
+    binned = "If they are of micrographs of another binning, give those."
+    run.warn(
+        *[f"Most picks are at an edge or outside. {binned}"] * (sum(made.at_edge.values()) > made.count),
+        *[f"All picks lie in one corner of their micrographs. {binned}"]
+        * (made.count >= MIN_IN_CORNER and max(reach, default=1.0) < CORNER),
+    )
     return made
 
 
