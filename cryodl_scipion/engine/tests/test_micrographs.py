@@ -217,7 +217,7 @@ def test_headers_that_contradict_the_pixel_size_are_named(tmp_path):
 
 def test_a_tiff_whose_codec_lacks_something_is_not_said_to_hold_no_image(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.float32))
-    monkeypatch.setattr(micrographs, "_values", lambda page, path: {}["jetraw"])
+    monkeypatch.setattr(micrographs, "_checked", lambda page, path: {}["jetraw"])
     with pytest.raises(ValueError, match="a.tif is damaged, or not what its name says .KeyError: 'jetraw'"):
         micrographs.read_tiff(tmp_path / "a.tif")
 

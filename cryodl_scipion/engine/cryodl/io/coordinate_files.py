@@ -305,8 +305,7 @@ def write_copick(
         trust_orientation=bool(known.all()),
     )
     os.makedirs(os.path.dirname(os.path.join(folder, file)), exist_ok=True)
-    with whole_file(os.path.join(folder, file)) as temporary:
-        Path(temporary).write_text(json.dumps(picks, indent=1), encoding="utf-8")
+    write_text(os.path.join(folder, file), json.dumps(picks, indent=1))
     return file
 
 

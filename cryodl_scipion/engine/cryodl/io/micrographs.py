@@ -31,12 +31,7 @@ Found = typing.TypeVar("Found")
 def read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     """The first image of a file, rows from the last one on, as RELION counts y (frames.py). (h, w) of the file's type.
     Raises ValueError that names the file: no TIFF, damaged, colours, several images, larger than the memory."""
-    return _first_page(path, lambda page: _values(page, path))
-
-
-def _values(page: TiffPage, path: str | os.PathLike[str]) -> np.ndarray:
-    _check_size(page, tuple(int(n) for n in page.shape), path)
-    return np.asarray(page.asarray(maxworkers=1))[..., ::-1, :]
+    return _first_page(path, lambda page: np.asarray(_checked(page, path).asarray(maxworkers=1))[..., ::-1, :])
 
 
 def _first_page(path: str | os.PathLike[str], read: typing.Callable[[TiffPage], Found]) -> Found:
@@ -98,10 +93,11 @@ def _check_single(tiff: TiffFile, page: TiffPage) -> None:
     )
 
 
-def _check_size(page: TiffPage, shape: tuple[int, ...], path: str | os.PathLike[str]) -> None:
-    """Raises _Refused if the tags promise more than the file has, TooLittleMemory if it is more than the memory."""
+def _checked(page: TiffPage, path: str | os.PathLike[str]) -> TiffPage:
+    """The page. Raises _Refused if its tags promise more than the file has, TooLittleMemory beyond the memory."""
     if page.dtype is None:
         raise _Refused("is not a readable TIFF file: the type of its values is not known.")
+    shape = tuple(int(n) for n in page.shape)
     size = int(np.prod(shape, dtype=object)) * page.dtype.itemsize
     there = sum(int(n) for n in page.databytecounts)
     if size > MAX_DENSE * max(1, min(there, page.parent.filehandle.size)):
@@ -114,6 +110,7 @@ def _check_size(page: TiffPage, shape: tuple[int, ...], path: str | os.PathLike[
         f"{path} ({' x '.join(map(str, shape[::-1]))} values)",
         "Bin it, or use a machine with more memory.",
     )
+    return page
 
 
 TIFF_SUFFIXES = (".tif", ".tiff")

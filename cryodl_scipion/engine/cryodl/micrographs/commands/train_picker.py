@@ -14,6 +14,7 @@ from ...core.devices import choose_device
 from ...io.micrographs import pixel_size_warnings
 from ...learning.recipe import TrainingRun, say_weakness, start_weights
 from ...running.runner import Run, command
+from ..byhand.store import notes_of_labels
 from ..pickers import crops, general_view, labels, load_network, picker_method, recursive, train
 from ..pickers.card import card_warnings, model_card, training_in_words, training_summary
 from ..pickers.fill_in import fill_in
@@ -27,6 +28,7 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     run.warn(*notes)
     training, items = TrainingRun(run, config), labels.match_labels(config, run.warn, run.names, run.seed)
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
+    run.warn(*notes_of_labels(config.coordinates, [item[:2] for item in items]))
     method = picker_method(config.network)
     training.take_folder(*(item.path for item in items))
     config, notes = general_view.decide_labels(config, items, method)

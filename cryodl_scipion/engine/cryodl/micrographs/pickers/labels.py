@@ -15,7 +15,7 @@ from ...io.coordinates import align_keys
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
 from ...io.particle_positions import read_centred
-from ..byhand.store import IGNORED, Corrections, is_corrected, notes_of_labels, read_corrections
+from ..byhand.store import IGNORED, Corrections, is_corrected, read_corrections
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .method import PickerMethod
@@ -107,8 +107,6 @@ def match_labels(
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
     if is_corrected(config.coordinates):
         found = read_corrections(config.coordinates, [name for name, _ in named])
-        for sentence in notes_of_labels(config.coordinates, named):
-            warn(sentence)
         if not found.unseen:  # of picks that were not classified nobody saw anything
             machine = {name: yx for name, yx in found.machine.items() if name in found.names}
         groups[1] = _with_removed(config, groups[1], found)

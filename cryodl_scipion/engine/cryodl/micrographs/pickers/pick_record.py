@@ -295,12 +295,11 @@ def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
         os.link(temporary, record)  # unlike a rename, this never replaces
     except FileExistsError:
         found = read_kept(record)
-        if (found.get("assumed", False) and not mine.assumed) or any(
-            getattr(mine, key) and not found.get(key) for key in ("adapted", "size")
+        if (not found.get("assumed", False) or mine.assumed) and all(
+            found.get(key) or not getattr(mine, key) for key in ("adapted", "size")
         ):
-            os.replace(temporary, record)
-            return mine
-        return mine.with_found(found)
+            return mine.with_found(found)
+        os.replace(temporary, record)
     except OSError:  # a file system without hard links
         os.replace(temporary, record)
     finally:
