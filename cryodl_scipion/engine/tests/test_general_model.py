@@ -80,7 +80,7 @@ def _f1(*given):
     return _scores(*given).f1
 
 
-def test_particles_are_found_with_nothing_given(crowd):
+def test_particles_are_found_with_nothing_given(crowd, capsys):
     folder, centres, diameter = crowd
     outputs = _pick(folder).outputs
     assert outputs["picked_diameter"] == pytest.approx(diameter, rel=0.15)
@@ -88,6 +88,8 @@ def test_particles_are_found_with_nothing_given(crowd):
     f1 = _f1(folder, centres, diameter, "out")
     assert f1 > 0.8
     assert outputs["expected"] is None or abs(outputs["expected"]["f1"] - f1) < 0.1
+    _pick(folder)  # again: the size is known
+    assert f"already picked; particle diameter {outputs['picked_diameter']:.4g} Å." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.6])

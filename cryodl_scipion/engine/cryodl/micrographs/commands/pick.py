@@ -36,7 +36,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     picks = pick_files.Picks(config, model, card, settings, answers_for(config, card))
     print(
         f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already picked; particle diameter "
-        + (f"{settings.particle_diameter:g} Å." if settings.particle_diameter else "to be estimated.")
+        + (f"{settings.scale:.4g} Å." if settings.scale else "to be estimated.")
     )
     for name, _ in sorted(set(named) - set(todo)):
         ((yx, scores),) = read_coordinates(folder / pick_record.CANDIDATES / f"{name}.star").values()
