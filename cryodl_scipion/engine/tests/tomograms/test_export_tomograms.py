@@ -68,7 +68,7 @@ def test_positions_of_a_tomogram_of_other_sides_with_the_same_name_are_refused(m
 
 def test_coordinates_are_those_that_napari_saves(made):
     rows = list(csv.reader((made[0] / "out" / "t1.csv").read_text().splitlines()))
-    assert rows[0] == ["index", "axis-0", "axis-1", "axis-2", "species"]
+    assert rows[0] == ["index", "axis-0", "axis-1", "axis-2", "species", "cryodlPixelSize"]
     assert [[float(v) for v in row[1:4]] for row in rows[1:]] == [[60.5, 20.25, 200], [3, 4, 5], [10, 11, 12]]
     assert [row[4] for row in rows[1:]] == ["a", "b", "b"] and [float(row[0]) for row in rows[1:]] == [0, 1, 2]
 
