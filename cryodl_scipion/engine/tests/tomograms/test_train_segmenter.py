@@ -15,6 +15,7 @@ from cryodl.contract import SEGMENTER_NETWORKS, check_model
 from cryodl.learning import recipe
 from cryodl.running.cli import main
 from cryodl.tomograms.segmenters import load_segmenter
+from cryodl.tomograms.segmenters.working_scale import GreyValues
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_the_network_finds_a_simple_feature_in_another_tomogram(tmp_path):
     assert train(tmp_path, "--batch-size", "8", steps=40) == 0
     segmenter = load_segmenter(tmp_path / "model", torch.device("cpu"))
     tomogram, labels = rods(seed=1, shape=(12, 96, 128), noise=0.3)
-    slab = segmenter.normalise(torch.from_numpy(tomogram), (float(np.median(tomogram)), 0.3))
+    slab = GreyValues(float(np.median(tomogram)), 0.3).normalised(torch.from_numpy(tomogram))
     found, ground_truth = segmenter.scores(slab).numpy() >= 0.5, labels[2:-2]
     assert 2 * (found & (ground_truth == 1)).sum() / (found.sum() + (ground_truth == 1).sum()) > 0.5
 

@@ -29,7 +29,7 @@ from ..annotations.label_volumes import (
 from ..annotations.store import AnnotationStore, read_annotations
 from .examples import PATCH, TILE, Depth, Example, Gathered, cut_example, make_example
 from .method import SegmenterMethod
-from .working_scale import grey_statistics, resample_whole, values_statistics, working_sizes
+from .working_scale import GreyValues, grey_statistics, resample_whole, values_statistics, working_sizes
 
 LARGE = 1.5  # working tiles that a drawn tile may be wide before it is cut into several
 
@@ -70,7 +70,7 @@ def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: 
     raise ValueError(f"{config.annotations} has no tile with the {what} {wanted} (--{what}); there is: {listed}.")
 
 
-def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> tuple[float, float]:
+def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> GreyValues:
     if tiles[0].image is None:
         return grey_statistics(store.tomograms.open(tiles[0].tomogram), factor)
     images = [torch.from_numpy(store.image(tile)) for tile in tiles]
@@ -92,7 +92,7 @@ def _tile_example(
     tile: Tile,
     centre: tuple[int, int, int],
     size: int,
-    statistics: tuple[float, float],
+    statistics: GreyValues,
     factor: float,
     depth: Depth,
 ) -> Example:
@@ -121,7 +121,7 @@ def _stored_example(
     drawing: np.ndarray,
     tile: Tile,
     centre: tuple[int, int, int],
-    statistics: tuple[float, float],
+    statistics: GreyValues,
     factor: float,
 ) -> Example:
     """Example of a tile with an image of its own; around it the image is reflected."""
