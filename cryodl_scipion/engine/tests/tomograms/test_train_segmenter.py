@@ -190,7 +190,15 @@ def test_annotations_are_learnt_from_too_and_their_tomograms_looked_at(project, 
 def test_a_label_that_is_nowhere_is_refused_with_those_that_there_are(project, capsys):
     source = ["--tomograms", str(project / "tomo/*.mrc"), "--labels", str(project / "labels/*.mrc"), "--label", "7"]
     text = refused(project, capsys, source=source)
-    assert "The value 7 (--label) is not in the label volumes" in text and "its values are 0, 1" in text
+    assert "No voxel of the label volumes has the value 7 (--label)" in text and "values found are 0, 1" in text
+
+
+def test_a_label_of_a_few_voxels_is_not_said_to_be_absent(project, capsys):
+    labels = np.zeros((6, 96, 96), np.int8)
+    labels[3, 50, 50:52] = 1
+    write_volume(project / "labels/t0.mrc", labels)
+    text = refused(project, capsys)
+    assert "The value 1 (--label) takes less than 0.2% of every tile of 64 px" in text
 
 
 def test_labels_of_another_shape_are_refused_with_both_files(project, capsys):

@@ -222,7 +222,7 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, featu
         found = find_positions(volume, number, label, config.tile, share, rng)
         with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]
     if not with_feature:
-        raise ValueError(_nothing_found(config, seen))
+        raise ValueError(nothing_found(label, seen, config.tile, "Choose a smaller --tile."))
     sizes, notes = zip(*(working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms))
     warnings += filter(None, notes)
     for name, tomogram in zip(names, tomograms):
@@ -253,16 +253,18 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, featu
     return warnings
 
 
-def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]) -> str:
+def nothing_found(label: int, seen: typing.Collection[int], tile: int, advice: str) -> str:
+    """A sentence about label volumes that no tile with the feature could be taken from. label: its value. seen: the
+    values that are there. tile: px. advice: where the value is there."""
     values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
-    if config.label in seen:
+    if label in seen:
         return (
-            f"The value {config.label} (--label) takes less than {MIN_PART:.1%} of every tile of {config.tile} "
-            "px in the label volumes, or lies where most is not annotated. Choose a smaller --tile."
+            f"The value {label} (--label) takes less than {MIN_PART:.1%} of every tile of {tile} px in the label "
+            f"volumes, or lies where most is not annotated. {advice}"
         )
     return (
-        f"No voxel of the label volumes has the value {config.label} (--label); the values found are {values}. Give "
-        "the value of the feature."
+        f"No voxel of the label volumes has the value {label} (--label); the values found are {values}. Give the value "
+        "of the feature."
     )
 
 

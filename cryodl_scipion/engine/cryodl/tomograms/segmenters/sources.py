@@ -24,6 +24,7 @@ from ..annotations.label_volumes import (
     Position,
     choose_negative,
     choose_positions,
+    nothing_found,
     open_pairs,
 )
 from ..annotations.store import AnnotationStore, read_annotations
@@ -285,7 +286,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
         for kind, new in zip(found, positions):
             kind.extend(new)
     if not found[0]:
-        raise ValueError(_nothing_found(config, volumes, seen))
+        raise ValueError(nothing_found(label, seen, size, "Give a smaller --working-pixel-size, or label more."))
     statistics = [grey_statistics(t, f) for t, f in zip(tomograms, factors)]
     examples, depth = [], Depth.of(method)
     for position in choose_positions(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
@@ -296,17 +297,6 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
             cut_example(tomograms[n], read, label, names[n], centre, size, statistics[n], factors[n], depth)
         )
     return Gathered(examples, feature, annotator, working, max(sizes), notes, warnings)
-
-
-def _nothing_found(
-    config: TrainSegmenterConfig, volumes: typing.Sequence[LabelVolume], seen: typing.Collection[int]
-) -> str:
-    values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
-    return (
-        f"The value {config.label} (--label) is not in the label volumes "
-        f"({volumes[0].path}{' ...' if len(volumes) > 1 else ''}); its values are {values}. Give the value of the "
-        "feature."
-    )
 
 
 def _checked_names(config: TrainSegmenterConfig) -> tuple[str, str]:
