@@ -157,6 +157,21 @@ MOSTLY = 0.5  # part of a brick that may be of one value: masks tell nothing
 FILLED = 8  # px along each side of a cube that is of one value only where nothing was measured
 
 
+def trained_elsewhere(
+    tomogram: str, pixel_size: float, model: str, trained: float, different: float, too_different: float
+) -> bool:
+    """Whether a tomogram has more than `different` times the pixel size that a model was trained at, or less than one
+    of as many parts. tomogram: its path. pixel_size, trained: Å/px. model: its name. Raises ValueError from
+    `too_different` times on."""
+    times = max(pixel_size / trained, trained / pixel_size)
+    if times > too_different:
+        raise ValueError(
+            f"{tomogram} has {pixel_size:g} Å/px; the model {model} was trained at {trained:g} Å/px. The difference is "
+            "too large. Check the pixel size (--pixel-size), bin the tomogram, or train a model on it."
+        )
+    return times > different
+
+
 def resampling_factor(pixel_size: float, working: float) -> float:
     """Pixel size of a tomogram over the working pixel size: its resampling factor; 1.0 if nearly the same."""
     factor = pixel_size / working
