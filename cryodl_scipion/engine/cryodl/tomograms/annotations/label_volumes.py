@@ -122,6 +122,8 @@ def open_pairs(
     tomograms = [Tomogram(path) for path in paths]
     volumes = [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)]
     warnings += filter(None, map(elsewhere, volumes, tomograms))
+    sizes = [(Tomogram(path), config.pixel_size or tomogram.pixel_size) for path, tomogram in zip(labels, tomograms)]
+    warnings += filter(None, (working_pixel_size(volume, size)[1] for volume, size in sizes if size))
     return names, tomograms, volumes, warnings
 
 
@@ -273,12 +275,6 @@ def import_stack(
 ) -> list[str]:
     """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings. tiles: the stack.
     pixel_size: Å/px. Raises ValueError if the stacks do not fit each other, or were imported before."""
-    for path in filter(None, (tiles, config.drawings)):
-        if path.lower().endswith((".hdf", ".h5")):
-            raise ValueError(
-                f"{path} is an HDF file, which is not supported. Convert it to two MRC stacks (.mrcs), one of the "
-                "tiles and one of the drawings, with the program that made it, for instance e2proc2d.py."
-            )
     count, size, _ = stack_shape(tiles)
     if config.drawings and (found := stack_shape(config.drawings)) != (count, size, size):
         raise ValueError(
