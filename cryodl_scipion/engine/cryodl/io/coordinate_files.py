@@ -226,14 +226,13 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
         raise ValueError(f"{path} has no napari points: the columns axis-0, axis-1, axis-2 with numbers are needed.")
     column = next((name for name in ("species", "label") if name in lines[0]), None)
     species = tuple(line[column] if column else "" for line in lines)
-    known = [name for name in (*_ANGLES, *SCORES, _PIXEL_SIZE) if name in lines[0]]
+    known = (*_ANGLES, *SCORES, _PIXEL_SIZE)
     try:
-        more = {name: [float(line[name] or "nan") for line in lines] for name in known}
+        more = {name: [float(line.get(name) or "nan") for line in lines] for name in known}
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: a value of {', '.join(known)} is no number ({error}).") from None
-    none = [np.nan] * len(lines)
-    angles, scores = (np.stack([more.get(name, none) for name in names], axis=1) for names in (_ANGLES, SCORES))
-    key, stated = (micrograph_key(Path(path).stem),) * len(zyx), more.get(_PIXEL_SIZE, [0.0])[0]
+    angles, scores = (np.stack([more[name] for name in names], axis=1) for names in (_ANGLES, SCORES))
+    key, stated = (micrograph_key(Path(path).stem),) * len(zyx), float(np.nan_to_num(more[_PIXEL_SIZE][0]))
     return Coordinates3D(
         str(path), key, species, zyx[:, ::-1], "px", "file", angles=angles, scores=scores, stated=stated
     )

@@ -31,8 +31,9 @@ def write_zarr(
     group, shape = Path(folder), tuple(tomogram.shape)
     group.mkdir(parents=True)
     dtype = np.dtype(np.uint8) if labels and tomogram.dtype == np.int8 else np.dtype(tomogram.dtype)
-    read = tomogram.labels if labels else tomogram.raw
-    if unknown := _write_level(group / "0", shape, dtype, lambda spans: read(*spans)):
+    if unknown := _write_level(
+        group / "0", shape, dtype, lambda spans: (tomogram.labels if labels else tomogram.raw)(*spans)
+    ):
         messages.warn(
             f"{tomogram.path} holds {unknown} values that are not finite numbers (NaN or infinite); {group.name} has "
             "them, too. Reconstruct it again, or replace them."
@@ -48,8 +49,7 @@ def write_zarr(
 
 
 def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: typing.Callable[..., np.ndarray]) -> int:
-    """One array. read: function that gives the values of three spans (start, stop). Returns how many of the values are
-    no finite numbers."""
+    """One array of what `read` gives of three spans (start, stop). Returns how many values are no finite numbers."""
     import imagecodecs
 
     chunks, unknown = [min(CHUNK, n) for n in shape], 0

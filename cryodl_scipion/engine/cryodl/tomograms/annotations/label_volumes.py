@@ -272,9 +272,9 @@ def nothing_found(label: int, seen: typing.Collection[int], tile: int, advice: s
 
 def import_stack(
     store: AnnotationStore, config: ImportAnnotationsConfig, feature: str, tiles: str, pixel_size: float
-) -> list[str]:
-    """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings. tiles: the stack.
-    pixel_size: Å/px. Raises ValueError if the stacks do not fit each other, or were imported before."""
+) -> None:
+    """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. tiles: the stack. pixel_size: Å/px.
+    Raises ValueError if the stacks do not fit each other, or were imported before."""
     count, size, _ = stack_shape(tiles)
     if config.drawings and (found := stack_shape(config.drawings)) != (count, size, size):
         raise ValueError(
@@ -293,4 +293,3 @@ def import_stack(
         for image, ink in zip(read_images([tiles] * len(numbers), numbers), drawings):
             values = None if ink is None else np.select([ink == UNCERTAIN, ink != 0], [UNCERTAIN, FEATURE], WITHOUT)
             store.add(name, pixel_size, (0, size // 2, size // 2), size, feature, config.annotator, values, image)
-    return []

@@ -98,10 +98,11 @@ def _sources(config: DenoiseTomogramsConfig, named: typing.Sequence[halves.Named
 
 
 def _fitting(sources: list[halves.HalfSource], card: dict, run: Run) -> typing.Iterator[halves.HalfSource]:
-    model = card["name"], card["pixel_size"], DIFFERENT, TOO_DIFFERENT
     for source in sources:
         with run.item(source.name, source.paths[0]):
-            if working_scale.trained_elsewhere(source.paths[0], source.pixel_size, *model):
+            if working_scale.trained_elsewhere(
+                source.paths[0], source.pixel_size, card["name"], card["pixel_size"], DIFFERENT, TOO_DIFFERENT
+            ):
                 run.warn(
                     f"The model {card['name']} was trained at {card['pixel_size']:g} Å/px, but some tomograms have "
                     f"{source.pixel_size:g} Å/px, so their features have another size for it. Train a model on "
@@ -123,9 +124,13 @@ def _denoise_one(
     if len(source.volumes) == 2:
         scale, _, said = halves.measured_halves(source)
         run.warn(*said)
-        tilts = examples.Tilts(*card["tilts"]) if card["fills_wedge"] else None
-        unseen = halves.subvolumes_of(source, train.unseen_rows(card, source))
-        controls = control_metrics(lambda part: denoiser.answer(part, scale), unseen, scale, source.pixel_size, tilts)
+        controls = control_metrics(
+            lambda part: denoiser.answer(part, scale),
+            halves.subvolumes_of(source, train.unseen_rows(card, source)),
+            scale,
+            source.pixel_size,
+            examples.Tilts(*card["tilts"]) if card["fills_wedge"] else None,
+        )
     else:
         scale = spectra.scale_of_one([one for (one,) in subvolumes], np.array(card["gain"]))
     return dict(

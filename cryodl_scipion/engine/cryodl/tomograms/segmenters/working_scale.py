@@ -160,9 +160,8 @@ FILLED = 8  # px along each side of a cube that is of one value only where nothi
 def trained_elsewhere(
     tomogram: str, pixel_size: float, model: str, trained: float, different: float, too_different: float
 ) -> bool:
-    """Whether a tomogram has more than `different` times the pixel size that a model was trained at, or less than one
-    of as many parts. tomogram: its path. pixel_size, trained: Å/px. model: its name. Raises ValueError from
-    `too_different` times on."""
+    """Whether the pixel size of a tomogram (its path) is more than so many times larger or smaller than that which a
+    model (its name) was trained at. pixel_size, trained: Å/px. Raises ValueError if `too_different`."""
     times = max(pixel_size / trained, trained / pixel_size)
     if times > too_different:
         raise ValueError(
@@ -201,17 +200,14 @@ class GreyValues(typing.NamedTuple):
         """A part of the tomogram, any shape, with the middle in place of the filling, whose edges look like walls."""
         return torch.from_numpy(part if self.filling is None else np.where(part == self.filling, self.middle, part))
 
-    def read(
-        self, tomogram: Tomogram, ranges: typing.Sequence[tuple[int, int]], shape: typing.Sequence[int]
-    ) -> torch.Tensor:
+    def read(self, source: Tomogram, ranges: typing.Sequence[tuple[int, int]], shape: tuple[int, ...]) -> torch.Tensor:
         """(z, y, x) float32 of the voxels [start, stop) along each axis of the tomogram resampled to a shape."""
-        needed = [needed_range(*r, n, m) for r, n, m in zip(ranges, tomogram.shape, shape)]
-        part = self.unfilled(tomogram.part(*needed))
-        return resample_part(part, [start for start, _ in needed], tomogram.shape, shape, ranges)
+        needed = [needed_range(*r, n, m) for r, n, m in zip(ranges, source.shape, shape)]
+        part = self.unfilled(source.part(*needed))
+        return resample_part(part, [start for start, _ in needed], source.shape, shape, ranges)
 
     def normalised(self, part: torch.Tensor) -> torch.Tensor:
-        """A part of the tomogram at the working pixel size, any shape, as networks know it: middle 0 and width 1,
-        extremes clipped."""
+        """A part of the tomogram at the working pixel size as networks know it: middle 0, width 1, extremes clipped."""
         return ((part - self.middle) / self.width).clamp_(-LIMIT, LIMIT)
 
 
