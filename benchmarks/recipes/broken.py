@@ -176,7 +176,7 @@ def _exported(form):
         elif form == "imod":
             coordinate_files.write_imod_model(path, poses.zyx, species, (20, 20, 20), 10.0, ["x", "y"])
         elif form == "napari":
-            coordinate_files.write_napari_points(path, poses, species)
+            coordinate_files.write_napari_points(path, poses, species, 10.0)
         else:
             return folder / coordinate_files.write_copick(folder, "a", "x", poses, 10.0)
         return path

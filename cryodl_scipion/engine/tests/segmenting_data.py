@@ -22,9 +22,6 @@ class Average:
         self.method = types.SimpleNamespace(slices_in=slices_out + 2 * context)
         self.shapes = []  # of the slabs that came
 
-    def normalise(self, slab, statistics):
-        return slab
-
     def scores(self, slab):
         self.shapes.append(tuple(slab.shape))
         sizes = 2 * self.context + 1, 2 * self.radius + 1, 2 * self.radius + 1

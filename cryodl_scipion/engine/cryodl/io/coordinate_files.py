@@ -21,7 +21,7 @@ from .files import micrograph_key, read_text, whole_file, write_text
 _DYNAMO = dict(shift=4, angles=7, score=10, wedge=13, tomogram=20, kind=22, x=24, apix=36)
 _SINGLE_TILT = 1
 # columns of orientations in napari's points, which takes any, as those of scores
-_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_ANGLES, _PIXEL_SIZE = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), "cryodlPixelSize"
 # what copick's sanitize_name takes out of names
 _COPICK_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\s_]')
 _COPICK_USER, _COPICK_SESSION = "cryodl", "1"
@@ -225,21 +225,25 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
         raise ValueError(f"{path} has no napari points: the columns axis-0, axis-1, axis-2 with numbers are needed.")
     column = next((name for name in ("species", "label") if name in lines[0]), None)
     species = tuple(line[column] if column else "" for line in lines)
-    known = [name for name in (*_ANGLES, *SCORES) if name in lines[0]]
+    known = (*_ANGLES, *SCORES, _PIXEL_SIZE)
     try:
-        more = {name: [float(line[name] or "nan") for line in lines] for name in known}
+        more = {name: [float(line.get(name) or "nan") for line in lines] for name in known}
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: a value of {', '.join(known)} is no number ({error}).") from None
-    none = [np.nan] * len(lines)
-    angles, scores = (np.stack([more.get(name, none) for name in names], axis=1) for names in (_ANGLES, SCORES))
-    key = (micrograph_key(Path(path).stem),) * len(zyx)
-    return Coordinates3D(str(path), key, species, zyx[:, ::-1], "px", "file", angles=angles, scores=scores)
+    angles, scores = (np.stack([more[name] for name in names], axis=1) for names in (_ANGLES, SCORES))
+    key, stated = (micrograph_key(Path(path).stem),) * len(zyx), float(np.nan_to_num(more[_PIXEL_SIZE][0]))
+    return Coordinates3D(
+        str(path), key, species, zyx[:, ::-1], "px", "file", angles=angles, scores=scores, stated=stated
+    )
 
 
-def write_napari_points(path: str | os.PathLike[str], poses: ParticlePoses, species: typing.Sequence[str]) -> None:
-    """A points layer as napari saves it (.csv), species, angles and scores as properties, empty where unknown, without
-    columns that nobody knows; whole or not at all. species: (n,) names."""
-    columns = zip((*_ANGLES, *SCORES), (*poses.angles.T, *poses.scores.T))
+def write_napari_points(
+    path: str | os.PathLike[str], poses: ParticlePoses, species: typing.Sequence[str], pixel_size: float
+) -> None:
+    """A points layer as napari saves it (.csv), species, angles, scores and Å/px as properties, empty where unknown,
+    without columns that nobody knows; whole or not at all. species: (n,) names. pixel_size: Å/px."""
+    values_of = (*poses.angles.T, *poses.scores.T, np.full(len(poses), pixel_size))
+    columns = zip((*_ANGLES, *SCORES, _PIXEL_SIZE), values_of)
     known = {name: values for name, values in columns if np.isfinite(values).any()}
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

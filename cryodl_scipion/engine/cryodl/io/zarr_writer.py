@@ -2,7 +2,6 @@
 """Volumes written as OME-Zarr folders (0.4, Zarr 2) with coarser levels, chunk by chunk."""
 
 import itertools
-import json
 import math
 import os
 import typing
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import tomograms, zarr_arrays
+from ..contract.result import write_json
+from . import messages, tomograms, zarr_arrays
 
 CHUNK = 64  # voxels along each side
 COARSEST = 256  # px: a level that is no larger has none below it
@@ -31,23 +31,28 @@ def write_zarr(
     group, shape = Path(folder), tuple(tomogram.shape)
     group.mkdir(parents=True)
     dtype = np.dtype(np.uint8) if labels and tomogram.dtype == np.int8 else np.dtype(tomogram.dtype)
-    read = tomogram.labels if labels else tomogram.raw
-    _write_level(group / "0", shape, dtype, lambda spans: read(*spans))
+    if unknown := _write_level(
+        group / "0", shape, dtype, lambda spans: (tomogram.labels if labels else tomogram.raw)(*spans)
+    ):
+        messages.warn(
+            f"{tomogram.path} holds {unknown} values that are not finite numbers (NaN or infinite); {group.name} has "
+            "them, too. Reconstruct it again, or replace them."
+        )
     levels = 1
     while max(shape) > COARSEST:
         finer, shape = zarr_arrays.ZarrVolume(group / str(levels - 1)), tuple(-(-n // 2) for n in shape)
         _write_level(group / str(levels), shape, dtype, lambda spans, finer=finer: _halved(finer, spans, labels))
         levels += 1
-    _write_json(group / ".zgroup", dict(zarr_format=2))
-    _write_json(group / ".zattrs", _group_attributes(group.name, levels, pixel_size, origin, labels))
+    write_json(group / ".zgroup", dict(zarr_format=2))
+    write_json(group / ".zattrs", _group_attributes(group.name, levels, pixel_size, origin, labels))
     return levels
 
 
-def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: typing.Callable[..., np.ndarray]) -> None:
-    """One array. read: function that gives the values of three spans (start, stop)."""
+def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: typing.Callable[..., np.ndarray]) -> int:
+    """One array of what `read` gives of three spans (start, stop). Returns how many values are no finite numbers."""
     import imagecodecs
 
-    chunks = [min(CHUNK, n) for n in shape]
+    chunks, unknown = [min(CHUNK, n) for n in shape], 0
     folder.mkdir()
     described: dict[str, typing.Any] = dict(
         zarr_format=2,
@@ -64,6 +69,7 @@ def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: ty
         chunk = np.zeros(chunks, described["dtype"])
         values = read([(k * c, min((k + 1) * c, n)) for k, c, n in zip(position, chunks, shape)])
         chunk[tuple(slice(0, n) for n in values.shape)] = values
+        unknown += int((~np.isfinite(values)).sum())
         path = folder.joinpath(*map(str, position))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(
@@ -71,7 +77,8 @@ def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: ty
                 chunk.tobytes(), level=5, compressor="zstd", shuffle=1, typesize=chunk.itemsize, numthreads=1
             )
         )
-    _write_json(folder / ".zarray", described)  # last: a folder without it is no array
+    write_json(folder / ".zarray", described)  # last: a folder without it is no array
+    return unknown
 
 
 def _halved(finer: zarr_arrays.ZarrVolume, spans: typing.Sequence[tuple[int, int]], labels: bool) -> np.ndarray:
@@ -104,7 +111,3 @@ def _group_attributes(
     if labels:
         attributes["image-label"] = dict(version="0.4")
     return attributes
-
-
-def _write_json(path: Path, found: dict[str, typing.Any]) -> None:
-    path.write_text(json.dumps(found, indent=1), encoding="utf-8")

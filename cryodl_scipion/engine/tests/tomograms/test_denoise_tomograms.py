@@ -60,6 +60,19 @@ def mean_of(name="tomo1"):
     return (mrcfile.read(f"{name}_even.mrc") + mrcfile.read(f"{name}_odd.mrc")) / 2
 
 
+def test_what_both_halves_are_filled_with_is_no_signal():
+    halves(shape=(24, 64, 64))
+    for half in ("even", "odd"):
+        field = np.full((24, 112, 112), -30, np.float32)
+        field[:, 24:88, 24:88] = mrcfile.read(f"tomo1_{half}.mrc")
+        write_mrc(f"filled_{half}.mrc", field, PIXEL)
+    means = []
+    for name in ("tomo1", "filled"):
+        named = halves_module.Named(name, (f"{name}_even.mrc", f"{name}_odd.mrc"))
+        means.append(halves_module.measured_halves(halves_module.open_source(named, None)[0])[1].mean())
+    assert means[1] == pytest.approx(means[0], abs=0.1)
+
+
 def test_a_denoised_tomogram_is_nearer_to_the_truth_than_the_mean_of_its_halves(capsys):
     signal = halves()
     result = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=8, halves=True)

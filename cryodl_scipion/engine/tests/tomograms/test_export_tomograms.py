@@ -68,9 +68,17 @@ def test_positions_of_a_tomogram_of_other_sides_with_the_same_name_are_refused(m
 
 def test_coordinates_are_those_that_napari_saves(made):
     rows = list(csv.reader((made[0] / "out" / "t1.csv").read_text().splitlines()))
-    assert rows[0] == ["index", "axis-0", "axis-1", "axis-2", "species"]
+    assert rows[0] == ["index", "axis-0", "axis-1", "axis-2", "species", "cryodlPixelSize"]
     assert [[float(v) for v in row[1:4]] for row in rows[1:]] == [[60.5, 20.25, 200], [3, 4, 5], [10, 11, 12]]
     assert [row[4] for row in rows[1:]] == ["a", "b", "b"] and [float(row[0]) for row in rows[1:]] == [0, 1, 2]
+
+
+def test_values_that_are_no_numbers_are_counted_as_they_are_copied(tmp_path, capsys):
+    values = np.ones((20, 30, 40), np.float32)
+    values[3, 4, 5:12] = np.nan, *[np.inf] * 6
+    write_mrc(tmp_path / "t1.mrc", values, 8.0)
+    assert main(["export-tomograms", "--tomograms", str(tmp_path / "t1.mrc"), "--output", str(tmp_path / "out")]) == 0
+    assert "t1.mrc holds 7 values that are not finite numbers (NaN or infinite); t1.zarr" in capsys.readouterr().out
 
 
 def test_an_imod_model_has_an_object_of_scattered_points_for_each_species(made):

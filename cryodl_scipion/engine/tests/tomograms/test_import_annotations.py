@@ -150,7 +150,7 @@ def test_a_stack_without_drawings_is_without_the_feature(capsys):
 def test_label_volumes_belong_to_the_tomogram_that_they_are_called_like(capsys):
     for name in ("a", "a_b"):  # sorted, a.mrc is before a_b.mrc, but a_b_labels.mrc before a_labels.mrc
         volumes(name)
-    config = SimpleNamespace(tomograms=("*_b.mrc", "a.mrc"), labels=("*_labels.mrc",), names=())
+    config = SimpleNamespace(tomograms=("*_b.mrc", "a.mrc"), labels=("*_labels.mrc",), names=(), pixel_size=None)
     names, tomograms, labels, warnings = open_pairs(config)
     assert names == ["a", "a_b"] and not warnings
     assert [Path(t.path).name for t in tomograms] == ["a.mrc", "a_b.mrc"]
@@ -161,9 +161,13 @@ def test_label_volumes_belong_to_the_tomogram_that_they_are_called_like(capsys):
     Path("a_b_labels.mrc").rename("d_labels.mrc")
     with pytest.raises(ValueError, match="No names of the tomograms .--tomograms. and of the label volumes"):
         open_pairs(config)
-    assert not open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("c_labels.mrc",), names=()))[-1]  # only one
+    assert not open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("c_labels.mrc",), names=(), pixel_size=None))[
+        -1
+    ]  # only one
     *_, labels, warnings = open_pairs(
-        SimpleNamespace(tomograms=("a.mrc", "a_b.mrc"), names=("d", "c"), labels=("d_labels.mrc", "c_labels.mrc"))
+        SimpleNamespace(
+            tomograms=("a.mrc", "a_b.mrc"), names=("d", "c"), labels=("d_labels.mrc", "c_labels.mrc"), pixel_size=None
+        )
     )
     assert [Path(v.path).name for v in labels] == ["d_labels.mrc", "c_labels.mrc"] and not warnings  # as the names are
 
@@ -174,10 +178,21 @@ def test_labels_whose_header_says_another_place_are_named(origin, said):
     for name, place in (("a", (50, 100, 100)), ("a_labels", origin)):
         with mrcfile.open(f"{name}.mrc", "r+") as mrc:
             mrc.voxel_size, mrc.header.origin = 6, place
-    warnings = open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("a_labels.mrc",), names=()))[-1]
+    warnings = open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("a_labels.mrc",), names=(), pixel_size=None))[
+        -1
+    ]
     assert bool(warnings) is said
     if said:
         assert "a_labels.mrc begins at (480.0, 100.0, 100.0) Å, a.mrc at (50.0," in warnings[0]
+
+
+def test_labels_whose_header_says_another_pixel_size_are_named():
+    volumes("a")
+    for name, pixel_size in (("a", 6), ("a_labels", 12)):
+        with mrcfile.open(f"{name}.mrc", "r+") as mrc:
+            mrc.voxel_size = pixel_size
+    config = SimpleNamespace(tomograms=("a.mrc",), labels=("a_labels.mrc",), names=(), pixel_size=None)
+    assert open_pairs(config)[-1] == ["The header of a_labels.mrc says 12 Å/px; 6 Å/px was used instead."]
 
 
 @pytest.mark.parametrize(
@@ -213,6 +228,7 @@ def test_label_volumes_that_do_not_fit_are_refused_with_the_reason(capsys, argum
 def test_stacks_that_do_not_fit_are_refused_with_the_reason(capsys, arguments, words):
     stack("tiles.mrcs", [1, 2, 3])
     stack("few.mrcs", [1, 2])
+    Path("tiles.hdf").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2048))
     run("--pixel-size", "6", *arguments, expected=2)
     import re
 

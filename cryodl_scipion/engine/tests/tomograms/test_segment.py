@@ -51,6 +51,17 @@ def tomo(tmp_path):
     return tmp_path
 
 
+def test_what_a_field_around_a_cell_is_filled_with_changes_neither_scores_nor_the_contrast(tomo, capsys):
+    cell = noise((10, 100, 120), 0)
+    for name, value in (("low", -30.0), ("high", 30.0)):
+        field = np.full((10, 140, 180), value, np.float32)
+        field[:, 40:, 60:] = cell
+        write_mrc(tomo / "tomo" / f"{name}.mrc", field, 10.0)
+    assert segment(tomo, tomograms=[str(tomo / "tomo" / f"{name}.mrc") for name in ("low", "high")]) == 0
+    low, high = (mrcfile.read(tomo / f"out/{name}__blob.mrc").astype(np.float32) for name in ("low", "high"))
+    assert np.abs(low - high).max() < 1e-3 and "protein seems to be bright" not in capsys.readouterr().out
+
+
 def test_a_volume_of_scores_for_each_tomogram_is_written_once(tomo):
     assert segment(tomo) == 0
     outputs = Result.read(tomo / "result.json").outputs

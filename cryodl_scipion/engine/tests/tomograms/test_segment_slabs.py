@@ -15,6 +15,13 @@ from cryodl.io.tomograms import Tomogram
 from cryodl.tomograms.segmenters import slabs
 from cryodl.tomograms.segmenters.predict import TomogramScores, mirrored
 from cryodl.tomograms.segmenters.slabs import Plan, choose_plan, grids_of
+from cryodl.tomograms.segmenters.working_scale import GreyValues
+
+
+@pytest.fixture(autouse=True)
+def grey_values_as_they_are(monkeypatch):
+    """Sums of whole numbers are exact."""
+    monkeypatch.setattr(GreyValues, "normalised", lambda self, part: part)
 
 
 def scores_of(tomogram, segmenters, plan=None, pixel_size=10.0, first=0):

@@ -14,7 +14,7 @@ from cryodl.tomograms.annotations.label_volumes import LabelVolume
 from cryodl.tomograms.segmenters import segmenter_method
 from cryodl.tomograms.segmenters.examples import PATCH, Depth, Example, cut_example, split_examples
 from cryodl.tomograms.segmenters.sources import find_tiles
-from cryodl.tomograms.segmenters.working_scale import grey_statistics, resampling_factor, values_statistics
+from cryodl.tomograms.segmenters.working_scale import GreyValues, grey_statistics, resampling_factor, values_statistics
 
 MIDDLE = PATCH // 2
 
@@ -84,7 +84,9 @@ def test_an_example_has_the_voxels_around_the_tiles_place(tmp_path):
     tomogram, labels = numbered(tmp_path), np.zeros((12, 140, 150), np.uint8)
     labels[5, 70:80, 60:70] = 1
     depth = Depth.of(segmenter_method("unet"))
-    example = cut_example(tomogram, label_volume(labels).labels, 1, "t", (5, 70, 60), 64, (0.0, 1.0), 1.0, depth)
+    example = cut_example(
+        tomogram, label_volume(labels).labels, 1, "t", (5, 70, 60), 64, GreyValues(0.0, 1.0), 1.0, depth
+    )
     assert example.image.shape == (11, PATCH, PATCH) and example.target.shape == (7, PATCH, PATCH)
     assert float(example.image[5, MIDDLE, MIDDLE]) == pytest.approx(5.706, abs=0.005)
     assert float(example.image[2, MIDDLE, MIDDLE]) == pytest.approx(2.706, abs=0.005)
@@ -98,7 +100,7 @@ def test_a_tile_has_the_feature_only_if_its_own_slice_has(tmp_path):
     labels[6, 70:80, 60:70] = 1
     depth = Depth.of(segmenter_method("unet"))
     beside, own = (
-        cut_example(tomogram, label_volume(labels).labels, 1, "t", (z, 70, 60), 64, (0.0, 1.0), 1.0, depth)
+        cut_example(tomogram, label_volume(labels).labels, 1, "t", (z, 70, 60), 64, GreyValues(0.0, 1.0), 1.0, depth)
         for z in (5, 6)
     )
     assert own.positive and not beside.positive
@@ -108,7 +110,9 @@ def test_a_tile_has_the_feature_only_if_its_own_slice_has(tmp_path):
 def test_tiles_on_the_border_see_reflected_voxels_of_which_nothing_is_known(tmp_path):
     tomogram, labels = numbered(tmp_path), np.zeros((12, 140, 150), np.uint8)
     depth = Depth.of(segmenter_method("unet"))
-    example = cut_example(tomogram, label_volume(labels).labels, 1, "t", (0, 0, 149), 64, (0.0, 1.0), 1.0, depth)
+    example = cut_example(
+        tomogram, label_volume(labels).labels, 1, "t", (0, 0, 149), 64, GreyValues(0.0, 1.0), 1.0, depth
+    )
     assert float(example.image[4, MIDDLE, MIDDLE]) == pytest.approx(float(example.image[6, MIDDLE, MIDDLE]))
     assert not example.labelled[0].any() and not example.labelled[3, :MIDDLE].any()
     assert not example.labelled[3, :, MIDDLE + 1 :].any()
@@ -128,7 +132,7 @@ def test_a_coarser_working_grid_keeps_places_and_slices(tmp_path):
         "t",
         (20, 150, 150),
         128,
-        (0.0, 1.0),
+        GreyValues(0.0, 1.0),
         0.5,
         Depth.of(segmenter_method("unet")),
     )
@@ -145,7 +149,7 @@ def test_a_coarser_working_grid_keeps_places_and_slices(tmp_path):
 def test_grey_values_are_those_of_the_whole_tomogram_without_filled_corners(tmp_path):
     data = np.random.default_rng(0).normal(7.0, 2.0, (40, 200, 200)).astype(np.float32)
     data[:, :, :80] = 0
-    middle, width = grey_statistics(Tomogram(write_volume(tmp_path / "t.mrc", data)))
+    middle, width, _ = grey_statistics(Tomogram(write_volume(tmp_path / "t.mrc", data)))
     assert middle == pytest.approx(7.0, abs=0.1) and width == pytest.approx(2.0, abs=0.1)
     finer = grey_statistics(Tomogram(write_volume(tmp_path / "t.mrc", data)), 0.5)
     assert finer[1] < 0.6 * width  # noise that the coarser grid cannot hold is gone

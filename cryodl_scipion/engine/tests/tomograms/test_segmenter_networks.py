@@ -100,10 +100,10 @@ def test_a_slab_without_context_is_refused(tmp_path):
 
 
 def test_grey_values_are_normalised_by_the_whole_tomogram_and_gold_is_cut():
-    from cryodl.tomograms.segmenters.slabs import Segmenter
+    from cryodl.tomograms.segmenters.working_scale import GreyValues
 
     slab = torch.tensor([[[5.0, 7.0, -1000.0]]])
-    assert Segmenter.normalise(slab, (5.0, 2.0)).tolist() == [[[0.0, 1.0, -8.0]]]
+    assert GreyValues(5.0, 2.0).normalised(slab).tolist() == [[[0.0, 1.0, -8.0]]]
     assert slab[0, 0, 2] == -1000  # the caller's
 
 

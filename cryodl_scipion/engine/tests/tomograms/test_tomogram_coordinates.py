@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from cryodl.io.coordinate_files import write_dynamo_table, write_eman2, write_imod_model
+from cryodl.io.coordinate_files import write_dynamo_table, write_eman2, write_imod_model, write_napari_points
 from cryodl.io.coordinates3d import ParticlePoses
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import (
@@ -175,11 +175,12 @@ def test_objects_behind_a_mesh_of_an_imod_model_are_not_lost(tmp_path):
     assert found.species == ("membrane", "ribosome") and found.xyz.tolist() == [[0.5, 1.5, 3], [3.5, 4.5, 6]]
 
 
-@pytest.mark.parametrize("name", ["a.tbl", "a.mod"])
+@pytest.mark.parametrize("name", ["a.tbl", "a.mod", "a.csv"])
 def test_px_of_another_binning_by_the_files_own_words_are_told(tmp_path, capsys, name):
     poses = ParticlePoses(ZYX, np.full((2, 3), np.nan), np.full((2, 2), np.nan))
     write_dynamo_table(tmp_path / "a.tbl", poses, 3, ["x", "x"], ["x"], None, 20.0)
     write_imod_model(tmp_path / "a.mod", ZYX[:, ::-1], ["x", "x"], SHAPE, 20.0, ["x"])
+    write_napari_points(tmp_path / "a.csv", poses, ["x", "x"], 20.0)
     positions = read_coordinates3d(tmp_path / name)
     assert np.allclose(positions.zyx_px(np.arange(2), SHAPE, 20.2), ZYX) and not capsys.readouterr().out
     assert np.allclose(positions.zyx_px(np.arange(2), tuple(2 * n for n in SHAPE), 10.0), ZYX)

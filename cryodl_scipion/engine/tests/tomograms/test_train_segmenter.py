@@ -15,6 +15,7 @@ from cryodl.contract import SEGMENTER_NETWORKS, check_model
 from cryodl.learning import recipe
 from cryodl.running.cli import main
 from cryodl.tomograms.segmenters import load_segmenter
+from cryodl.tomograms.segmenters.working_scale import GreyValues
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_the_network_finds_a_simple_feature_in_another_tomogram(tmp_path):
     assert train(tmp_path, "--batch-size", "8", steps=40) == 0
     segmenter = load_segmenter(tmp_path / "model", torch.device("cpu"))
     tomogram, labels = rods(seed=1, shape=(12, 96, 128), noise=0.3)
-    slab = segmenter.normalise(torch.from_numpy(tomogram), (float(np.median(tomogram)), 0.3))
+    slab = GreyValues(float(np.median(tomogram)), 0.3).normalised(torch.from_numpy(tomogram))
     found, ground_truth = segmenter.scores(slab).numpy() >= 0.5, labels[2:-2]
     assert 2 * (found & (ground_truth == 1)).sum() / (found.sum() + (ground_truth == 1).sum()) > 0.5
 
@@ -189,7 +190,15 @@ def test_annotations_are_learnt_from_too_and_their_tomograms_looked_at(project, 
 def test_a_label_that_is_nowhere_is_refused_with_those_that_there_are(project, capsys):
     source = ["--tomograms", str(project / "tomo/*.mrc"), "--labels", str(project / "labels/*.mrc"), "--label", "7"]
     text = refused(project, capsys, source=source)
-    assert "The value 7 (--label) is not in the label volumes" in text and "its values are 0, 1" in text
+    assert "No voxel of the label volumes has the value 7 (--label)" in text and "values found are 0, 1" in text
+
+
+def test_a_label_of_a_few_voxels_is_not_said_to_be_absent(project, capsys):
+    labels = np.zeros((6, 96, 96), np.int8)
+    labels[3, 50, 50:52] = 1
+    write_volume(project / "labels/t0.mrc", labels)
+    text = refused(project, capsys)
+    assert "The value 1 (--label) takes less than 0.2% of every tile of 64 px" in text
 
 
 def test_labels_of_another_shape_are_refused_with_both_files(project, capsys):

@@ -122,6 +122,8 @@ def open_pairs(
     tomograms = [Tomogram(path) for path in paths]
     volumes = [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)]
     warnings += filter(None, map(elsewhere, volumes, tomograms))
+    sizes = [(Tomogram(path), config.pixel_size or tomogram.pixel_size) for path, tomogram in zip(labels, tomograms)]
+    warnings += filter(None, (working_pixel_size(volume, size)[1] for volume, size in sizes if size))
     return names, tomograms, volumes, warnings
 
 
@@ -222,7 +224,7 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, featu
         found = find_positions(volume, number, label, config.tile, share, rng)
         with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]
     if not with_feature:
-        raise ValueError(_nothing_found(config, seen))
+        raise ValueError(nothing_found(label, seen, config.tile, "Choose a smaller --tile."))
     sizes, notes = zip(*(working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms))
     warnings += filter(None, notes)
     for name, tomogram in zip(names, tomograms):
@@ -253,30 +255,26 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, featu
     return warnings
 
 
-def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]) -> str:
+def nothing_found(label: int, seen: typing.Collection[int], tile: int, advice: str) -> str:
+    """A sentence about label volumes that no tile with the feature could be taken from. label: its value. seen: the
+    values that are there. tile: px. advice: where the value is there."""
     values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
-    if config.label in seen:
+    if label in seen:
         return (
-            f"The value {config.label} (--label) takes less than {MIN_PART:.1%} of every tile of {config.tile} "
-            "px in the label volumes, or lies where most is not annotated. Choose a smaller --tile."
+            f"The value {label} (--label) takes less than {MIN_PART:.1%} of every tile of {tile} px in the label "
+            f"volumes, or lies where most is not annotated. {advice}"
         )
     return (
-        f"No voxel of the label volumes has the value {config.label} (--label); the values found are {values}. Give "
-        "the value of the feature."
+        f"No voxel of the label volumes has the value {label} (--label); the values found are {values}. Give the value "
+        "of the feature."
     )
 
 
 def import_stack(
     store: AnnotationStore, config: ImportAnnotationsConfig, feature: str, tiles: str, pixel_size: float
-) -> list[str]:
-    """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings. tiles: the stack.
-    pixel_size: Å/px. Raises ValueError if the stacks do not fit each other, or were imported before."""
-    for path in filter(None, (tiles, config.drawings)):
-        if path.lower().endswith((".hdf", ".h5")):
-            raise ValueError(
-                f"{path} is an HDF file, which is not supported. Convert it to two MRC stacks (.mrcs), one of the "
-                "tiles and one of the drawings, with the program that made it, for instance e2proc2d.py."
-            )
+) -> None:
+    """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. tiles: the stack. pixel_size: Å/px.
+    Raises ValueError if the stacks do not fit each other, or were imported before."""
     count, size, _ = stack_shape(tiles)
     if config.drawings and (found := stack_shape(config.drawings)) != (count, size, size):
         raise ValueError(
@@ -295,4 +293,3 @@ def import_stack(
         for image, ink in zip(read_images([tiles] * len(numbers), numbers), drawings):
             values = None if ink is None else np.select([ink == UNCERTAIN, ink != 0], [UNCERTAIN, FEATURE], WITHOUT)
             store.add(name, pixel_size, (0, size // 2, size // 2), size, feature, config.annotator, values, image)
-    return []

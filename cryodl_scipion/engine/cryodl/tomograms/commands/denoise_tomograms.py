@@ -43,15 +43,14 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
         run.skip(each.item, each.path, each.reason)
     total, folder = [*named, *skipped], Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    card = read_card(str(find_model(config.model, KIND)), KIND) if config.model else None
-    sources = _sources(config, named, card, run)
-    run.require_some(total, "tomogram", "denoised")
     model = find_model(config.model, KIND) if config.model else folder / MODEL
+    sources = _sources(config, named, run)
+    run.require_some(total, "tomogram", "denoised")
     if not (model / CARD).exists():
         training = TrainingRun(run, dataclasses.replace(config, output=str(model)))
         train.train_tomogram_denoiser(training, config, [s for s in sources if len(s.paths) == 2])
     card = read_card(str(model), KIND)
-    sources = _fitting(sources, card, run)
+    sources = list(_fitting(sources, card, run))
     run.warn(*predict.model_notes(config, card))
     record = predict.read_record(folder, config, card)
     todo = [s for s in sources if not predict.finished(s, record, folder)]
@@ -82,14 +81,12 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     return outputs
 
 
-def _sources(
-    config: DenoiseTomogramsConfig, named: typing.Sequence[halves.Named], card: dict | None, run: Run
-) -> list[halves.HalfSource]:
+def _sources(config: DenoiseTomogramsConfig, named: typing.Sequence[halves.Named], run: Run) -> list[halves.HalfSource]:
     found = []
     for one in named:
         with run.item(one.name, one.paths[0]):
             source, said = halves.open_source(one, config.pixel_size)
-            if len(source.paths) == 1 and card is None:
+            if len(source.paths) == 1 and not config.model:
                 raise ValueError(
                     f"{source.paths[0]} has no halves, and training needs two halves with independent noise. "
                     "Reconstruct the even and odd frames (or tilts) separately and give both (--even, --odd), or "
@@ -100,25 +97,18 @@ def _sources(
     return found
 
 
-def _fitting(sources: list[halves.HalfSource], card: dict, run: Run) -> list[halves.HalfSource]:
-    kept = []
+def _fitting(sources: list[halves.HalfSource], card: dict, run: Run) -> typing.Iterator[halves.HalfSource]:
     for source in sources:
-        times = max(source.pixel_size / card["pixel_size"], card["pixel_size"] / source.pixel_size)
-        if times > TOO_DIFFERENT:
-            run.skip(
-                source.name,
-                source.paths[0],
-                f"{source.paths[0]} has {source.pixel_size:g} Å/px; the model {card['name']} was trained at "
-                f"{card['pixel_size']:g} Å/px. The difference is too large. Bin the tomogram, or train a model on it.",
-            )
-            continue
-        if times > DIFFERENT:
-            run.warn(
-                f"The model {card['name']} was trained at {card['pixel_size']:g} Å/px, but some tomograms have "
-                f"{source.pixel_size:g} Å/px, so their features have another size for it. Train a model on them."
-            )
-        kept.append(source)
-    return kept
+        with run.item(source.name, source.paths[0]):
+            if working_scale.trained_elsewhere(
+                source.paths[0], source.pixel_size, card["name"], card["pixel_size"], DIFFERENT, TOO_DIFFERENT
+            ):
+                run.warn(
+                    f"The model {card['name']} was trained at {card['pixel_size']:g} Å/px, but some tomograms have "
+                    f"{source.pixel_size:g} Å/px, so their features have another size for it. Train a model on "
+                    "tomograms of that pixel size alone."
+                )
+            yield source
 
 
 def _denoise_one(
@@ -134,9 +124,13 @@ def _denoise_one(
     if len(source.volumes) == 2:
         scale, _, said = halves.measured_halves(source)
         run.warn(*said)
-        tilts = examples.Tilts(*card["tilts"]) if card["fills_wedge"] else None
-        unseen = halves.subvolumes_of(source, train.unseen_rows(card, source))
-        controls = control_metrics(lambda part: denoiser.answer(part, scale), unseen, scale, source.pixel_size, tilts)
+        controls = control_metrics(
+            lambda part: denoiser.answer(part, scale),
+            halves.subvolumes_of(source, train.unseen_rows(card, source)),
+            scale,
+            source.pixel_size,
+            examples.Tilts(*card["tilts"]) if card["fills_wedge"] else None,
+        )
     else:
         scale = spectra.scale_of_one([one for (one,) in subvolumes], np.array(card["gain"]))
     return dict(

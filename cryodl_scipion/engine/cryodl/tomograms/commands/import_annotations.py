@@ -26,7 +26,7 @@ def import_annotations(config: ImportAnnotationsConfig, run: Run) -> Annotations
         if config.labels and config.label is not None:
             run.warn(*import_labels(store, config, config.feature, config.label))
         elif config.tiles and config.pixel_size is not None:
-            run.warn(*import_stack(store, config, config.feature, config.tiles, config.pixel_size))
+            import_stack(store, config, config.feature, config.tiles, config.pixel_size)
         if not store.tiles(config.feature, config.annotator, kind="negative"):
             run.warn(
                 f"There are no tiles without {config.feature} by {config.annotator}. Training needs them: import them "

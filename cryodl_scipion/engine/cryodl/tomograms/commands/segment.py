@@ -28,7 +28,6 @@ class SegmentSource:
     """One tomogram to segment, and the pixel size to take for it (Å/px)."""
 
     name: str
-    path: str
     tomogram: tomograms.Tomogram
     pixel_size: float
 
@@ -53,7 +52,7 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
     ]
     scores = score_folder.ScoreFolder(Path(config.output), features, compared, settings, described)
     sources = list(_sources(config, named, cards, run))
-    finished = {s.name: scores.finished(s.name, s.path, s.tomogram.shape, s.pixel_size) for s in sources}
+    finished = {s.name: scores.finished(s.name, s.tomogram.path, s.tomogram.shape, s.pixel_size) for s in sources}
     todo = [s for s in sources if not finished[s.name]]
     print(
         f"{counted(len(named), 'tomogram')}, {len(sources) - len(todo)} of them already segmented; features: "
@@ -63,12 +62,12 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         segmenters = [load_segmenter(folder, run.device) for folder in folders]
         print(f"Segmenting on {run.device_name}.")
         for source in todo:
-            unfinished = scores.unfinished(source.name, source.path, source.tomogram.shape, source.pixel_size)
+            unfinished = scores.unfinished(source.name, source.tomogram.path, source.tomogram.shape, source.pixel_size)
             before = len(run.skipped)
             try:
-                with run.item(source.name, source.path):
+                with run.item(source.name, source.tomogram.path):
                     _segment_one(source, segmenters, unfinished, config, run)
-                    unfinished.finish(source.path)
+                    unfinished.finish(source.tomogram.path)
             finally:
                 unfinished.close(remove=len(run.skipped) > before)
     run.require_some(named, "tomogram", "segmented")
@@ -136,7 +135,7 @@ def _sources(
                     f"{path} has a single slice: it is an image, not a tomogram, and networks for several slices see "
                     "it repeated. Check the file; micrographs are for `cryodl pick`."
                 )
-            yield SegmentSource(name, str(path), tomogram, pixel_size)
+            yield SegmentSource(name, tomogram, pixel_size)
 
 
 def _differences(
@@ -144,21 +143,15 @@ def _differences(
 ) -> typing.Iterator[str]:
     """Sentences about models that learned at other pixel sizes. Raises ValueError for one that cannot serve."""
     for card, trained in zip(cards, learnt):
-        times, working = math.exp(abs(math.log(pixel_size / trained))), card["pixel_size"]
-        if times > TOO_DIFFERENT:
-            raise ValueError(
-                f"{tomogram.path} has {pixel_size:g} Å/px; the model {card['name']} was trained at {trained:g} Å/px. "
-                "The difference is too large. Check the pixel size (--pixel-size), or bin the tomogram."
-            )
-        if times > DIFFERENT:
+        if working_scale.trained_elsewhere(tomogram.path, pixel_size, card["name"], trained, DIFFERENT, TOO_DIFFERENT):
             yield (
                 f"The model {card['name']} was trained on tomograms of {trained:g} Å/px, but some have "
                 f"{pixel_size:g} Å/px, and it may not find features at that resolution. Check the result, or train "
                 "on such tomograms."
             )
-        if working_scale.resampling_factor(pixel_size, working) != 1.0:
+        if working_scale.resampling_factor(pixel_size, card["pixel_size"]) != 1.0:
             yield messages.Line(
-                f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px, and their scores back."
+                f"Tomograms of {pixel_size:g} Å/px are resampled to {card['pixel_size']:g} Å/px, and their scores back."
             )
 
 
@@ -174,7 +167,7 @@ def _segment_one(
     found = predict.TomogramScores(source.tomogram, source.pixel_size, segmenters, room)
     answers, skew = predict.noise_answers(found, unfinished.features), predict.block_skewness(found)
     for card in (segmenter.card for segmenter in segmenters):
-        run.warn(*working_scale.turned_contrast(source.path, card["name"], skew, card.get("skew")))
+        run.warn(*working_scale.turned_contrast(source.tomogram.path, card["name"], skew, card.get("skew")))
     unfinished.noise = {feature.name: answers[feature.name].parts(feature.rule) for feature in unfinished.features}
     if unfinished.slices:
         print(f"{source.name} continues at slice {unfinished.slices} of {slices}.")

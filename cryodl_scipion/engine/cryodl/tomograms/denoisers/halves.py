@@ -2,6 +2,7 @@
 """Checks of even and odd half tomograms. Pairing of the even and odd halves of tomograms by name."""
 
 import dataclasses
+import functools
 import os
 import re
 import typing
@@ -12,6 +13,7 @@ import torch
 from ...contract import DenoiseTomogramsConfig, Skipped
 from ...io.files import copick_run, expand_paths, file_key, name_tomograms, names_with_runs, pair_by_name
 from ...io.tomograms import Tomogram, working_pixel_size
+from ..segmenters.working_scale import GreyValues, grey_statistics
 from .spectra import BINS, HalfScale, scale_of_halves
 
 _EVEN = re.compile(r"(?<![a-z0-9])(even|evn|half[-_]?1|half[-_]?map[-_]?1|h1)(?![a-z0-9])", re.I)
@@ -127,10 +129,21 @@ class HalfSource:
         return self.volumes[0].shape
 
 
+class UnfilledTomogram(Tomogram):
+    """A Tomogram whose filling, if it has one, is read as its middle: both halves share it, and it is no signal."""
+
+    @functools.cached_property
+    def _grey(self) -> GreyValues:
+        return grey_statistics(Tomogram(self.path))
+
+    def part(self, *ranges: tuple[int, int]) -> np.ndarray:
+        return self._grey.unfilled(super().part(*ranges)).numpy()
+
+
 def open_source(named: Named, pixel_size: float | None) -> tuple[HalfSource, list[str]]:
     """A Source, and sentences for the user. Raises ValueError or FileNotFoundError for files that cannot be used.
     pixel_size: Å/px of the request."""
-    volumes = tuple(Tomogram(path) for path in named.paths)
+    volumes = tuple(UnfilledTomogram(path) for path in named.paths)
     first, other = named.paths[0], named.paths[-1]
     if len(volumes) == 2 and os.path.realpath(first) == os.path.realpath(other):
         raise ValueError(
@@ -220,13 +233,8 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
             f"{both} have nothing in common (correlation below {CERTAIN:g} standard errors): they are not halves of "
             "one tomogram, one is shifted or inverted, or they contain only noise."
         )
-    if fine > DEPENDENT:
-        return (
-            scale,
-            fsc,
-            [
-                f"{both} agree strongly at the finest detail (FSC {fine:.2f}). If they were filtered or denoised "
-                "before, the result is not reliable: noise that they share is treated as signal."
-            ],
-        )
-    return scale, fsc, []
+    alike = (
+        f"{both} agree strongly at the finest detail (FSC {fine:.2f}). If they were filtered or denoised before, the "
+        "result is not reliable: noise that they share is treated as signal."
+    )
+    return scale, fsc, [alike] if fine > DEPENDENT else []

@@ -25,7 +25,7 @@ from ...io.tomogram_coordinates import coordinate_columns
 from ...io.tomograms import Tomogram
 from ...learning.inference import for_inference
 from ...learning.task import method_of, with_weights
-from ..segmenters.working_scale import WorkingTomogram, skewness, turned_contrast
+from ..segmenters.working_scale import WorkingTomogram, skewness, trained_elsewhere, turned_contrast
 from .unet3d import STRIDE
 
 
@@ -212,11 +212,16 @@ class NetworkFinder:
 
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """Each species' SpeciesFound in a tomogram, and sentences. Raises ValueError if it cannot serve."""
-        notes = list(self._differences(tomogram, pixel_size))
+        notes, model, trained = list[str](), self.card["name"], self.card["trained_pixel_size"]
+        if trained_elsewhere(tomogram.path, pixel_size, model, trained, DIFFERENT, TOO_DIFFERENT):
+            notes.append(
+                f"The model {model} was trained on tomograms of {trained:g} Å/px, but some have {pixel_size:g} Å/px, "
+                "and it may not find particles at that resolution."
+            )
         working, method = WorkingTomogram(tomogram, pixel_size, self.detector.pixel_size), self.detector.method
         ranges = block_ranges(working.shape, WORKING_MEMORY * GIGABYTE / method.bytes_per_voxel, method)
         skewed = skewness(working.part(ranges[0][0])), float(self.card.get("skew", 0.0))
-        notes += turned_contrast(str(tomogram.path), self.card["name"], *skewed)
+        notes += turned_contrast(str(tomogram.path), model, *skewed)
         with ProgressBar(total=len(ranges), unit="block", desc=name, mininterval=1.0) as bar:
             found = detect(self.detector, working, ranges, bar.update)
         noise, part = None, 0.0
@@ -236,17 +241,3 @@ class NetworkFinder:
             zyx, scores = kept.zyx[inside(kept)], kept.scores[inside(kept)]
             result.append(SpeciesFound(species, zyx, scores, None, threshold, chance, float(diameter)))
         return result, notes
-
-    def _differences(self, tomogram: Tomogram, pixel_size: float) -> typing.Iterator[str]:
-        trained = self.card["trained_pixel_size"]
-        times = math.exp(abs(math.log(pixel_size / trained)))
-        if times > TOO_DIFFERENT:
-            raise ValueError(
-                f"{tomogram.path} has {pixel_size:g} Å/px; the model {self.card['name']} was trained at {trained:g} "
-                "Å/px. The difference is too large. Check the pixel size (--pixel-size), or bin the tomogram."
-            )
-        if times > DIFFERENT:
-            yield (
-                f"The model {self.card['name']} was trained on tomograms of {trained:g} Å/px, but some have "
-                f"{pixel_size:g} Å/px, and it may not find particles at that resolution."
-            )

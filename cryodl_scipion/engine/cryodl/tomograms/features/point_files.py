@@ -42,7 +42,7 @@ def write_points(
         tables.append(columns)
         path = lambda form, ending: folder / files.setdefault(form, f"{name}{ending}")
         if "napari" in config.points:
-            coordinate_files.write_napari_points(path("napari", ".csv"), those, said)
+            coordinate_files.write_napari_points(path("napari", ".csv"), those, said, size)
         if "imod" in config.points:
             coordinate_files.write_imod_model(path("imod", ".mod"), those.zyx[:, ::-1], said, shape, size, species)
         if "dynamo" in config.points:

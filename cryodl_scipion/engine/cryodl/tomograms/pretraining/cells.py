@@ -14,7 +14,7 @@ from ...core.geometry import resampled_shape
 from ...io import files, structures
 from ...simulate.tomograms import Particle, load_particle
 from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
-from ..segmenters.working_scale import LIMIT, resample_whole, resampling_factor, values_statistics
+from ..segmenters.working_scale import resample_whole, resampling_factor, values_statistics
 
 # Ribosomes of other kingdoms are larger: each given one is also taken stretched by these factors along its axes.
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))
@@ -132,9 +132,8 @@ def _at_working_size(cell: VariedCell, working: float) -> tuple[np.ndarray, np.n
     """Arrays of a cell as a network sees it: image (z, y, x) float16, normalised; labels (z, y, x) uint8."""
     shape = resampled_shape(cell.volume.shape, resampling_factor(cell.pixel_size, working))
     volume = resample_whole(cell.volume, shape)
-    middle, width = values_statistics(volume.numpy())
     labels = torch.from_numpy(cell.labels)
     parts = [resample_whole((labels == k + 1).float(), shape) for k in range(len(FEATURES))]
     best, number = torch.stack(parts).max(dim=0)
     number = torch.where(best >= 0.5, number + 1, 0)
-    return ((volume - middle) / width).clamp(-LIMIT, LIMIT).half().numpy(), number.to(torch.uint8).numpy()
+    return values_statistics(volume.numpy()).normalised(volume).half().numpy(), number.to(torch.uint8).numpy()

@@ -13,7 +13,7 @@ from ...contract import UNANNOTATED
 from ...io import files, tomograms
 from ..annotations.tiles import cut_tile
 from .method import SegmenterMethod
-from .working_scale import LIMIT, resample_whole
+from .working_scale import GreyValues, resample_whole
 
 MIN_LEFT = 0.55  # part of the tiles with the feature that must stay for training when whole tomograms are kept
 MAX_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile
@@ -172,17 +172,16 @@ def make_example(
     name: str,
     centre: tuple[int, ...],
     size: int,
-    statistics: tuple[float, float],
+    statistics: GreyValues,
 ) -> Example:
     """Example of arrays at the working pixel size. image: (d, s, s). labels: (n, s, s) with the value `label` where the
-    feature is and UNANNOTATED where nothing is known. statistics: (middle, width) of the tomogram."""
-    middle, width = statistics
+    feature is and UNANNOTATED where nothing is known. statistics: of the tomogram."""
     labelled = torch.from_numpy(labels != UNANNOTATED)
     feature = torch.from_numpy(labels == label).float() * labelled
     soft = F.avg_pool2d(feature, 3, 1, 1) / F.avg_pool2d(labelled.float(), 3, 1, 1).clamp(min=1e-3)
-    normalised = ((torch.as_tensor(image) - middle) / width).clamp(-LIMIT, LIMIT)
+    grey = statistics.normalised(torch.as_tensor(image)).half()
     positive = bool(feature[len(feature) // 2].any())  # validation looks at the tile's own slice alone
-    return Example(name, tuple(int(c) for c in centre), int(size), positive, normalised.half(), soft.half(), labelled)
+    return Example(name, tuple(int(c) for c in centre), int(size), positive, grey, soft.half(), labelled)
 
 
 def cut_example(
@@ -192,7 +191,7 @@ def cut_example(
     name: str,
     centre: tuple[int, int, int],
     size: int,
-    statistics: tuple[float, float],
+    statistics: GreyValues,
     factor: float,
     depth: Depth,
 ) -> Example:
@@ -202,14 +201,12 @@ def cut_example(
     working grid for each of the tomogram's."""
     side = int(round(PATCH / factor))
     offsets = lambda n: [int(round(k / factor)) for k in range(-(n // 2), n // 2 + 1)]
-    image = torch.from_numpy(cut_tile(tomogram, centre, side, offsets(depth.image)[-1]))
+    image = statistics.unfilled(cut_tile(tomogram, centre, side, offsets(depth.image)[-1]))
     labels = np.stack(
         [_labels_around(read_labels, tomogram.shape, centre, side, size, dz) for dz in offsets(depth.drawing)]
     )
-    if factor != 1.0:
-        image = resample_whole(image, (depth.image, PATCH, PATCH))
-        labels = _resample_labels(labels, label)
-    return make_example(image, labels, label, name, centre, size, statistics)
+    image = resample_whole(image, (depth.image, PATCH, PATCH))
+    return make_example(image, _resample_labels(labels, label), label, name, centre, size, statistics)
 
 
 def _labels_around(

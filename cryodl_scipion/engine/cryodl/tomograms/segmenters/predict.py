@@ -20,6 +20,7 @@ import torch.nn.functional as F
 
 from ...io.tomograms import Tomogram, mirrored
 from ...learning.inference import with_less_memory
+from ..features.scores import log_odds
 from .combine import MINIMUM, CombinedFeature, combined_scores
 from .slabs import Segmenter, SlabGrid, choose_plan, grids_of, joined_segmenters
 from .working_scale import grey_statistics, needed_range, resample_part, skewness
@@ -73,17 +74,13 @@ class NoiseAnswer:
         part = lambda counts: float(counts[ZERO + round(raised / STEP)] / self.voxels)
         parts = dict(noise=part(self.noise), tomogram=part(self.tomogram), voxels=self.voxels)
         if raised:
-            parts.update(raised=raised, boundary=1 / (1 + float(np.exp(-raised - _odds(self.threshold)))))
+            parts.update(raised=raised, boundary=1 / (1 + float(np.exp(-raised - log_odds(self.threshold)))))
         return parts
-
-
-def _odds(score: float) -> float:
-    return float(np.log(score / (1 - score)))
 
 
 def _counts(scores: torch.Tensor, threshold: float, steps: int) -> np.ndarray:
     """(steps,) scores that are LOWEST, LOWEST + STEP, ... or more above the threshold in log odds."""
-    positions = ((torch.logit(scores, MINIMUM) - _odds(threshold) - LOWEST) / STEP + 1e-4).floor()
+    positions = ((torch.logit(scores, MINIMUM) - float(log_odds(threshold)) - LOWEST) / STEP + 1e-4).floor()
     positions = positions.clamp(0, steps - 2).long()
     return torch.bincount(positions, minlength=steps).flip(0).cumsum(0).flip(0).numpy()
 
@@ -225,24 +222,16 @@ class TomogramScores:
         grid = self.grids[number]
         positions = mirrored(zs[0] - grid.context, zs[1] + grid.context, grid.working[0])
         ranges = [(int(positions.min()), int(positions.max()) + 1), ys, xs]
-        if grid.shape == grid.working:
-            slab = torch.from_numpy(self.tomogram.part(*ranges))
-        else:
-            read = [needed_range(*r, n, m) for r, n, m in zip(ranges, grid.shape, grid.working)]
-            part = torch.from_numpy(self.tomogram.part(*read))
-            slab = resample_part(part, [r[0] for r in read], grid.shape, grid.working, ranges)
-        slab = self.segmenters[grid.members[0]].normalise(slab, self.statistics[number])
+        grey = self.statistics[number]  # of the whole tomogram, so that all slabs agree
+        slab = grey.normalised(grey.read(self.tomogram, ranges, grid.working))
         return slab if len(positions) == len(slab) else slab[torch.from_numpy(positions - ranges[0][0])]
 
     def _slice(self, z: int) -> torch.Tensor:
         """(models, y, x) float32 scores of a slice of the tomogram, in the order of the models."""
         scores = dict[int, torch.Tensor]()
         for grid, (first, waiting) in zip(self.grids, typing.cast("list[tuple[int, torch.Tensor]]", self._waiting)):
-            if grid.shape == grid.working:
-                found = waiting[:, z - first].float()
-            else:
-                start, stop = needed_range(z, z + 1, grid.working[0], grid.shape[0])
-                found = _back_on_grid(waiting[:, start - first : stop - first], start, z, grid)
+            start, stop = needed_range(z, z + 1, grid.working[0], grid.shape[0])
+            found = _back_on_grid(waiting[:, start - first : stop - first], start, z, grid)
             for k, member in enumerate(grid.members):
                 scores[member] = found[k]
         return torch.stack([scores[k] for k in range(len(self.segmenters))])

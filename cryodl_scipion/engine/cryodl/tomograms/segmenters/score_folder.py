@@ -81,18 +81,15 @@ class ScoreFolder:
                     "replaced. Remove it, or choose another --output."
                 )
             return None
-        if tuple(entry["shape"]) != tuple(shape) or abs(entry["pixel_size"] / pixel_size - 1) > 1e-3:
+        changed = any(entry.get(key, value) != value for key, value in file_stamp(path).items())
+        other = tuple(entry["shape"]) != tuple(shape) or abs(entry["pixel_size"] / pixel_size - 1) > 1e-3
+        if other or changed and entry["path"] != os.path.abspath(path):
             raise ValueError(
-                f"{self.folder} has scores of another tomogram with the name {name}: {sides_of(entry['shape'])} voxels "
-                f"at {entry['pixel_size']:g} Å/px; this one has {sides_of(shape)} at {pixel_size:g} Å/px. Choose "
-                "another --output, or --names."
+                f"{self.folder} has scores of another tomogram with the name {name}: {entry['path']}, "
+                f"{sides_of(entry['shape'])} voxels at {entry['pixel_size']:g} Å/px; this one is {path}, "
+                f"{sides_of(shape)} at {pixel_size:g} Å/px. Choose another --output, or --names."
             )
-        if any(entry.get(key, value) != value for key, value in file_stamp(path).items()):
-            if entry["path"] != os.path.abspath(path):
-                raise ValueError(
-                    f"{self.folder} has scores of another tomogram with the name {name}: {entry['path']}; this one "
-                    f"is {path}. Choose another --output, or --names."
-                )
+        if changed:
             print(f"{path} has changed since it was segmented; it is segmented again.")
             return None
         return entry if len(there) == len(self.features) else None

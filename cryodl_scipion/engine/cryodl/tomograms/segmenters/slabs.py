@@ -15,7 +15,7 @@ from ...core.tiles import tile_spans
 from ...io.files import lists_by_key
 from ...learning import inference, task
 from .method import load_network
-from .working_scale import LIMIT, needed_range, resampling_factor
+from .working_scale import needed_range, resampling_factor
 
 HEAD = ("head.weight", "head.bias")  # of networks whose features have all but these in common
 
@@ -38,13 +38,6 @@ class Segmenter:
         self.bytes_per_voxel = self.method.bytes_per_voxel * self.dtype.itemsize // 2
         self.slopes = torch.tensor([card["calibration"][0] / card["raw_scale"]])
         self.offsets = torch.tensor([card["calibration"][1]])
-
-    @staticmethod
-    def normalise(slab: torch.Tensor, statistics: tuple[float, float]) -> torch.Tensor:
-        """Grey values as the network knows them: middle 0, width 1. slab: tensor at the model's pixel size. statistics:
-        (middle, width) of the whole tomogram at that pixel size, so that all slabs agree."""
-        middle, width = statistics
-        return ((slab - middle) / width).clamp_(-LIMIT, LIMIT)
 
     @torch.inference_mode()
     def scores(self, slab: torch.Tensor) -> torch.Tensor:

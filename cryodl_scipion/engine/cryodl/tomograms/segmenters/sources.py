@@ -24,12 +24,13 @@ from ..annotations.label_volumes import (
     Position,
     choose_negative,
     choose_positions,
+    nothing_found,
     open_pairs,
 )
 from ..annotations.store import AnnotationStore, read_annotations
 from .examples import PATCH, TILE, Depth, Example, Gathered, cut_example, make_example
 from .method import SegmenterMethod
-from .working_scale import grey_statistics, resample_whole, values_statistics, working_sizes
+from .working_scale import GreyValues, grey_statistics, resample_whole, values_statistics, working_sizes
 
 LARGE = 1.5  # working tiles that a drawn tile may be wide before it is cut into several
 
@@ -70,7 +71,7 @@ def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: 
     raise ValueError(f"{config.annotations} has no tile with the {what} {wanted} (--{what}); there is: {listed}.")
 
 
-def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> tuple[float, float]:
+def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> GreyValues:
     if tiles[0].image is None:
         return grey_statistics(store.tomograms.open(tiles[0].tomogram), factor)
     images = [torch.from_numpy(store.image(tile)) for tile in tiles]
@@ -92,7 +93,7 @@ def _tile_example(
     tile: Tile,
     centre: tuple[int, int, int],
     size: int,
-    statistics: tuple[float, float],
+    statistics: GreyValues,
     factor: float,
     depth: Depth,
 ) -> Example:
@@ -121,7 +122,7 @@ def _stored_example(
     drawing: np.ndarray,
     tile: Tile,
     centre: tuple[int, int, int],
-    statistics: tuple[float, float],
+    statistics: GreyValues,
     factor: float,
 ) -> Example:
     """Example of a tile with an image of its own; around it the image is reflected."""
@@ -285,7 +286,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
         for kind, new in zip(found, positions):
             kind.extend(new)
     if not found[0]:
-        raise ValueError(_nothing_found(config, volumes, seen))
+        raise ValueError(nothing_found(label, seen, size, "Give a smaller --working-pixel-size, or label more."))
     statistics = [grey_statistics(t, f) for t, f in zip(tomograms, factors)]
     examples, depth = [], Depth.of(method)
     for position in choose_positions(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
@@ -296,17 +297,6 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
             cut_example(tomograms[n], read, label, names[n], centre, size, statistics[n], factors[n], depth)
         )
     return Gathered(examples, feature, annotator, working, max(sizes), notes, warnings)
-
-
-def _nothing_found(
-    config: TrainSegmenterConfig, volumes: typing.Sequence[LabelVolume], seen: typing.Collection[int]
-) -> str:
-    values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
-    return (
-        f"The value {config.label} (--label) is not in the label volumes "
-        f"({volumes[0].path}{' ...' if len(volumes) > 1 else ''}); its values are {values}. Give the value of the "
-        "feature."
-    )
 
 
 def _checked_names(config: TrainSegmenterConfig) -> tuple[str, str]:

@@ -62,14 +62,11 @@ class WorkingTomogram:
         self.factor = resampling_factor(pixel_size, working)
         self.pixel_size = pixel_size / self.factor
         self.shape = resampled_shape(tomogram.shape, self.factor)
-        self.middle, self.width = grey_statistics(tomogram, self.factor)
+        self.grey = grey_statistics(tomogram, self.factor)
 
     def part(self, ranges: typing.Sequence[tuple[int, int]]) -> torch.Tensor:
         """(z, y, x) float32 tensor of the working voxels [start, stop) along each axis."""
-        read = [needed_range(a, b, n, m) for (a, b), m, n in zip(ranges, self.shape, self.tomogram.shape)]
-        part = torch.from_numpy(self.tomogram.part(*read))
-        part = resample_part(part, [r[0] for r in read], self.tomogram.shape, self.shape, ranges)
-        return ((part - self.middle) / self.width).clamp_(-LIMIT, LIMIT)
+        return self.grey.normalised(self.grey.read(self.tomogram, ranges, self.shape))
 
     def in_tomogram(self, zyx: np.ndarray) -> np.ndarray:
         """(n, 3) px of the tomogram of positions (n, 3) in working px."""
@@ -156,7 +153,22 @@ def _along(part: torch.Tensor, axis: int, taps: torch.Tensor, weights: torch.Ten
 
 SAME = 0.02  # pixel sizes nearer to each other than this are the same
 SUBVOLUMES, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side in working px, and at most in px
-MOSTLY = 0.5  # part of a brick that may be of one value: filled corners tell nothing
+MOSTLY = 0.5  # part of a brick that may be of one value: masks tell nothing
+FILLED = 8  # px along each side of a cube that is of one value only where nothing was measured
+
+
+def trained_elsewhere(
+    tomogram: str, pixel_size: float, model: str, trained: float, different: float, too_different: float
+) -> bool:
+    """Whether the pixel size of a tomogram (its path) is more than so many times larger or smaller than that which a
+    model (its name) was trained at. pixel_size, trained: Å/px. Raises ValueError if `too_different`."""
+    times = max(pixel_size / trained, trained / pixel_size)
+    if times > too_different:
+        raise ValueError(
+            f"{tomogram} has {pixel_size:g} Å/px; the model {model} was trained at {trained:g} Å/px. The difference is "
+            "too large. Check the pixel size (--pixel-size), bin the tomogram, or train a model on it."
+        )
+    return times > different
 
 
 def resampling_factor(pixel_size: float, working: float) -> float:
@@ -176,36 +188,69 @@ def working_sizes(sizes: typing.Sequence[float], wanted: float | None, notes: li
     return working, [resampling_factor(size, working) for size in sizes]
 
 
-def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, float]:
-    """(middle, width) of a tomogram's grey values at the working pixel size: median, and half of what 68 % span.
-    tomogram: io.tomograms.Tomogram, of which up to 125 bricks spread over it are read. factor: of working_factor.
-    Raises ValueError if it is the same everywhere."""
+class GreyValues(typing.NamedTuple):
+    """Of a tomogram at the working pixel size. middle: their median. width: half of what 68 % of them span. filling:
+    the value of the parts that hold one value alone, as what was cut out and laid into a larger volume; else None."""
+
+    middle: float
+    width: float
+    filling: float | None = None
+
+    def unfilled(self, part: np.ndarray) -> torch.Tensor:
+        """A part of the tomogram, any shape, with the middle in place of the filling, whose edges look like walls."""
+        return torch.from_numpy(part if self.filling is None else np.where(part == self.filling, self.middle, part))
+
+    def read(self, source: Tomogram, ranges: typing.Sequence[tuple[int, int]], shape: tuple[int, ...]) -> torch.Tensor:
+        """(z, y, x) float32 of the voxels [start, stop) along each axis of the tomogram resampled to a shape."""
+        needed = [needed_range(*r, n, m) for r, n, m in zip(ranges, source.shape, shape)]
+        part = self.unfilled(source.part(*needed))
+        return resample_part(part, [start for start, _ in needed], source.shape, shape, ranges)
+
+    def normalised(self, part: torch.Tensor) -> torch.Tensor:
+        """A part of the tomogram at the working pixel size as networks know it: middle 0, width 1, extremes clipped."""
+        return ((part - self.middle) / self.width).clamp_(-LIMIT, LIMIT)
+
+
+def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> GreyValues:
+    """GreyValues of a tomogram, of which up to 125 bricks spread over it are read. factor: of resampling_factor. Raises
+    ValueError if it is the same everywhere."""
     _, y, _ = shape = tomogram.shape
     if 2 * y < min(shape[0], shape[2]):
         messages.warn(
             f"{tomogram.path} ({sides_of(shape)} px) is thin along y, as IMOD's tilt writes tomograms. The beam must "
             "run along z: rotate it (`trimvol -rx`)."
         )
-    side, subvolumes = min(LONGEST, max(1, round(SIDE / factor))), []
+    side, values, filling = min(LONGEST, max(1, round(SIDE / factor))), list[np.ndarray](), _filling(tomogram)
     for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
         subvolume = tomogram.part(*ranges)
+        if filling is not None:
+            subvolume[subvolume == filling] = np.nan
         if np.mean(subvolume == np.median(subvolume)) <= MOSTLY:
             subvolume = resample_whole(torch.from_numpy(subvolume), resampled_shape(subvolume.shape, factor)).numpy()
-            subvolumes.append(subvolume.ravel())
-    if not subvolumes:
+            values.append(subvolume[np.isfinite(subvolume)])
+    if not any(map(len, values)):
         raise ValueError(
             f"{tomogram.path} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
             "mask or an empty volume."
         )
-    return values_statistics(np.concatenate(subvolumes))
+    return values_statistics(np.concatenate(values))._replace(filling=filling)
 
 
-def values_statistics(values: np.ndarray) -> tuple[float, float]:
-    """(middle, width) of an array. Raises ValueError if most of it is of one value."""
+def _filling(tomogram: Tomogram) -> float | None:
+    """The value of the first of 125 small cubes spread over a tomogram that holds one value alone; None without any."""
+    for ranges in itertools.product(*(_spans(n, FILLED) for n in tomogram.shape)):
+        cube = tomogram.part(*ranges)
+        if not np.ptp(cube):
+            return float(cube.flat[0])
+    return None
+
+
+def values_statistics(values: np.ndarray) -> GreyValues:
+    """GreyValues of an array. Raises ValueError if most of it is of one value."""
     low, middle, high = np.percentile(values, (16, 50, 84))
     if not high > low:
         raise ValueError("The images have the same value nearly everywhere.")
-    return float(middle), float(high - low) / 2
+    return GreyValues(float(middle), float(high - low) / 2)
 
 
 def _spans(size: int, side: int) -> list[tuple[int, int]]:
