@@ -274,7 +274,7 @@ class PickedMicrographs(ArrivingMicrographs):
     def __init__(self, micrographs: SetOfMicrographs, coordinates: SetOfCoordinates, ctfs: SetOfCTF) -> None:
         super().__init__(micrographs, coordinates)
         self._ctfSet, self._ctfsClosed = ctfs, ctfs is None
-        self._readCtfs = ReadOnce(ctfs, lambda ctf: ctf.getMicrograph().getMicName())
+        self._readCtfs = ReadOnce(ctfs, micNameOf)
 
     def update(self) -> None:
         if self._ctfSet is not None:
@@ -291,6 +291,11 @@ class PickedMicrographs(ArrivingMicrographs):
         ctfs = self._readCtfs.byName
         found = {name: ctfs[name] for name in names if name in ctfs and not failedCtf(ctfs[name])}
         return None if self._ctfSet is None else found
+
+
+def micNameOf(ctf: CTFModel) -> Optional[str]:
+    """The name of a CTF's micrograph; None if its program noted none, where Scipion's own method raises an error."""
+    return None if ctf._micObj is None else ctf.getMicrograph().getMicName()
 
 
 def failedCtf(ctf: CTFModel) -> bool:

@@ -9,12 +9,13 @@ from unittest import mock
 
 import mrcfile
 import numpy as np
-from pwem.objects import SetOfParticles
+from pwem.objects import CTFModel, SetOfParticles
 from pyworkflow.object import Integer, Set, String
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
+from ...protocols.micrographs.protocol_compare import ctfsByName
 from ...protocols.simulating import OwnMicrographs
 from .. import synthetic
 from ..base import CryodlTest
@@ -139,6 +140,20 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertEqual(
             self.makeProtocol(CryodlProtExtractParticles, pointers, box=BOX, particleDiameter=60).validate(), []
         )
+
+    def test_ctfs_of_no_micrographs_are_refused(self):
+        def make(protocol):
+            ctfs = protocol._createSetOfCTF()
+            for ctf in self.ctf.outputCTF:
+                bare = CTFModel()
+                bare.setStandardDefocus(*ctf.getDefocus())
+                ctfs.append(bare)
+            return dict(outputCTF=ctfs)
+
+        bare = finishedWith(self, make)
+        said = " ".join(self.extract(self.picked, bare, run=False).validate())
+        self.assertIn("The CTFs do not say which micrographs they are of.", said)
+        self.assertEqual(set(ctfsByName(bare.outputCTF)), {None})
 
     def test_picks_on_several_micrographs_of_one_name_are_refused(self):
         def make(protocol):
