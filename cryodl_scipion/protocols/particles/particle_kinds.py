@@ -14,7 +14,7 @@ from pyworkflow.utils import makeFilePath, makePath
 from ...convert import names, relion_star
 from ...convert.arriving import firstOf
 from ...convert.particles.denoised import denoiserOf
-from ...convert.particles.particles import writeParticles
+from ...convert.particles.particles import hasCtf, writeParticles
 from ...objects import CryodlModel
 from ..kinds import MapOrModel, Mask, ModelOfProject, Pointing, PointingMany, sayIf
 from ..protocol_base import OneRunBase
@@ -72,11 +72,11 @@ def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> 
             "orientations*.",
         )
         or sayIf(
-            "ctf" in need and not (particles.hasCTF() and first.hasCTF()),
+            "ctf" in need and not hasCtf(particles),
             f"The {what} have no CTF. Extract them with the CTFs of their micrographs.",
         )
         or sayIf(
-            particles.hasCTF() and first.hasCTF() and not relion_star.knowsMicroscope(particles),
+            hasCtf(particles) and not relion_star.knowsMicroscope(particles),
             f"The {what} have a CTF, but no voltage, spherical aberration or amplitude contrast. Import the "
             "micrographs with them.",
         )

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of particles as the engine's STAR files and back, beside what RELION's plugin writes; denoised and raw sets."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import tempfile
 
 import numpy as np
@@ -442,6 +444,13 @@ class TestCryodlParticleChecks(ParticlesCase):
         dark = self.make()
         dark.getAcquisition().setVoltage(None)
         self.assertIn("no voltage", self.errors(dark, "ctf"))
+        dark.close()
+        with contextlib.closing(sqlite3.connect(dark.getFileName())) as file:  # as programs write it that know no CTF
+            columns = file.execute("SELECT column_name FROM Classes WHERE label_property LIKE '_ctfModel._defocus%'")
+            file.execute(f"UPDATE Objects SET {', '.join(f'{name} = 0' for name, in columns)}")
+            file.commit()
+        self.assertEqual(self.errors(dark), "")  # the engine takes them for particles without CTF
+        self.assertIn("have no CTF", self.errors(dark, "ctf"))
         self.assertIn("no pixel size", self.errors(self.make(pixelSize=None)))
         corrected = self.make()
         corrected.setIsAmplitudeCorrected(True)
