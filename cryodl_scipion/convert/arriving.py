@@ -293,7 +293,7 @@ class PickedMicrographs(ArrivingMicrographs):
         return None if self._ctfSet is None else found
 
 
-def micNameOf(ctf: CTFModel) -> Optional[str]:
+def micNameOf(ctf: CTFModel) -> Any:
     """The name of a CTF's micrograph; None if its program noted none, where Scipion's own method raises an error."""
     return None if ctf._micObj is None else ctf.getMicrograph().getMicName()
 

@@ -5,6 +5,7 @@ A protocol names both, `OneRun[ImproveMapConfig, ImproveMapOutputs]`, lists the 
 (FORM, see kinds.py), and says what differs. Form, request, checks, steps, outputs and summary follow."""
 
 import dataclasses
+import itertools
 import os
 import re
 from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
@@ -213,7 +214,9 @@ class OneRun(EngineProtocol[ConfigT, MadeT], protocol_base.OneRunBase):
     def _settings(self) -> Dict[str, Any]:
         given = [(name, ownObject(pointer)) for name, pointer in chosenInputs(self)]
         sets = [(name, one.getFileName(), one.getSize()) for name, one in given if isinstance(one, Set)]
-        written = [writtenAt(one) for _, one in given if isinstance(one, (Set, Volume, AtomStruct))]
+        files = [one for _, one in given if isinstance(one, (Set, Volume, AtomStruct))]
+        before = (self._settingsBefore() or {}).get(WRITTEN, ())
+        written = [writtenAt(one, noted) for one, noted in itertools.zip_longest(files, before[: len(files)])]
         drawn = {DRAWN: writtenAt(one) for _, one in given if isinstance(one, CryodlAnnotations)}
         return dict(super()._settings(), **{INPUTS: sets, WRITTEN: written}, **drawn)
 

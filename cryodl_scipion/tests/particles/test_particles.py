@@ -447,7 +447,7 @@ class TestCryodlParticleChecks(ParticlesCase):
         dark.close()
         with contextlib.closing(sqlite3.connect(dark.getFileName())) as file:  # as programs write it that know no CTF
             columns = file.execute("SELECT column_name FROM Classes WHERE label_property LIKE '_ctfModel._defocus%'")
-            file.execute(f"UPDATE Objects SET {', '.join(f'{name} = 0' for name, in columns)}")
+            file.execute(f"UPDATE Objects SET {', '.join(f'{name} = 0' for (name,) in columns)}")
             file.commit()
         self.assertEqual(self.errors(dark), "")  # the engine takes them for particles without CTF
         self.assertIn("have no CTF", self.errors(dark, "ctf"))
