@@ -92,6 +92,7 @@ def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
 
 
 ID = "id"
+ENABLED = "enabled=1"  # in tables of Scipion: items that were taken out there are in no output, as pwem copies sets
 
 
 class ReadOnce:
@@ -118,7 +119,7 @@ class ReadOnce:
     def _read(self, current: EMSet, where: str) -> None:
         for item in current.iterItems(where=where):
             name = self._nameOf(item)
-            self.byName[name], self.ids[name] = item.clone(), item.getObjId()
+            self.byName[name], self.ids[name] = item.clone(copyEnable=True), item.getObjId()
             self._last = max(self._last, item.getObjId())
 
 
@@ -205,7 +206,7 @@ class ArrivingItems:
         self.closed = self._read.update()
 
     def ready(self, known: Set[str]) -> List[str]:
-        return [name for name in self._read.byName if name not in known]
+        return [name for name, item in self._read.byName.items() if name not in known and item.isEnabled()]
 
     def items(self, names: Sequence[str]) -> Any:
         return [self._read.byName[name].clone() for name in names]

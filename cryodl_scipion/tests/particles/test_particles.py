@@ -164,6 +164,20 @@ class TestCryodlParticlesAsStar(ParticlesCase):
         with self.assertRaisesRegex(ValueError, "has particle 20, which the input set does not have"):
             list(convert.pairedRows(self.make(count=5), "p.star", (), ()))
 
+    def test_particles_that_were_taken_out_in_a_table_are_not_worked_on(self):
+        particles = self.make()
+        particles.close()
+        with contextlib.closing(sqlite3.connect(particles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 12")
+        convert.writeParticles("p.star", particles)
+        arriving, expected = convert.ArrivingParticles(particles), [10, *range(14, 10 + 2 * COUNT, 2)]
+        arriving.update()
+        self.assertEqual((convert.idsInStar("p.star"), arriving.ready(set())), (expected, expected))
+        made = self.new()
+        made.copyInfo(particles)
+        results.appendRaw(made, particles, particles)
+        self.assertEqual([item.getObjId() for item in made], expected)
+
     def test_quoted_names_are_one_word(self):
         with open("p.star", "w") as file:
             file.write('data_particles\n\nloop_\n_a #1\n_b #2\n"one two" 3\nfour 5\n')
