@@ -9,7 +9,7 @@ import tempfile
 
 import numpy as np
 from pwem.objects import CTFModel, SetOfClasses3D, SetOfParticles
-from pyworkflow.object import Float, String
+from pyworkflow.object import Float, Integer, String
 from pyworkflow.tests import BaseTest, setupTestOutput
 
 from ...convert.particles import denoised, results
@@ -129,9 +129,14 @@ class TestCryodlParticlesAsStar(ParticlesCase):
 
     def test_joined_sets_of_two_voltages_have_an_optics_group_each(self):
         particles, joined = self.make(), self.new()
+        particles.getAcquisition().opticsGroupInfo.set(  # of the first set, as RELION's plugin keeps it
+            "\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnVoltage #2\n_rlnSphericalAberration #3\n"
+            "_rlnAmplitudeContrast #4\n1 300 2.7 0.07\n\n"
+        )
         joined.copyInfo(particles)
         for number, item in enumerate(particles):
             copy = item.clone()
+            copy._rlnOpticsGroup = Integer(1)
             copy.getAcquisition().setVoltage((300.0, 200.0)[number % 3 == 2])
             copy.getAcquisition().setAmplitudeContrast(0.07)  # the set says 0.1
             joined.append(copy)
