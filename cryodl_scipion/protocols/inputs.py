@@ -450,8 +450,8 @@ def contentOf(path: str) -> List[int]:
 
 def beginningOf(items: EMSet, noted: Any = None) -> Any:
     """[when the first item of a set came, the last id, checksums of the items to this one and of the first one's file];
-    of a set that grows the time alone, None of an empty one. noted: of an earlier look, which is given again if the set
-    still begins with the same items, though they came anew: a run makes lost outputs again, or is restarted."""
+    None of an empty set. noted: of an earlier look, which is given again if the set still begins with the same items,
+    though they came anew: a run makes lost outputs again, or is restarted."""
     if fileOf(items) is None or not asInItsFile(items):
         return None
     items.close()  # it holds a lock
@@ -464,7 +464,7 @@ def beginningOf(items: EMSet, noted: Any = None) -> Any:
         names = [name for (name,) in found]
         times = [connection.execute(f"SELECT min(creation) FROM {name}").fetchone()[0] for name in names]
         first = min(filter(None, times), default=None)
-        if first in (None, when) or items.isStreamOpen():
+        if first in (None, when):
             return noted if first == when else first
         for name in names:
             rows = connection.execute(f"SELECT * FROM {name} WHERE id<=? ORDER BY id", (last,))
