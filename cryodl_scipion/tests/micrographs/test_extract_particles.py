@@ -9,8 +9,8 @@ from unittest import mock
 
 import mrcfile
 import numpy as np
-from pwem.objects import CTFModel, SetOfParticles
-from pyworkflow.object import Integer, Set, String
+from pwem.objects import Coordinate, CTFModel, SetOfParticles
+from pyworkflow.object import Integer, Pointer, Set, String
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
 from ...engine.cryodl import contract
@@ -154,6 +154,24 @@ class TestCryodlExtractParticles(CryodlTest):
         said = " ".join(self.extract(self.picked, bare, run=False).validate())
         self.assertIn("The CTFs do not say which micrographs they are of.", said)
         self.assertEqual(set(ctfsByName(bare.outputCTF)), {None})
+
+    def test_picks_joined_from_two_imports_are_not_cut_out_of_the_first_ones_micrographs(self):
+        join = lambda other: finishedWith(self, lambda protocol: dict(outputCoordinates=self.joined(protocol, other)))
+        other = self.importMicrographs(self.data + "/mics", "*_00[29].mrc")  # their numbers are 1 and 2 again
+        run = self.extract(join(self.makeCoordinates(other, {1: [(90, 90)]})), None, run=False)
+        self.assertIn("mic_001 and mic_002 have the same number", " ".join(run.validate()))
+        again = join(self.makeCoordinates(self.imported, {1: [(90, 90)]}))
+        self.assertEqual(self.extract(again, None, run=False).validate(), [])
+
+    def joined(self, protocol, other):
+        coordinates = protocol._createSetOfCoordinates(Pointer(self.imported, extended="outputMicrographs"))
+        coordinates.copyInfo(self.picked.outputCoordinates)
+        for one in (self.picked, other):
+            for item in one.outputCoordinates:
+                copy = Coordinate()
+                copy.copyAttributes(item, "_x", "_y", "_micId", "_micName")
+                coordinates.append(copy)
+        return coordinates
 
     def test_picks_on_several_micrographs_of_one_name_are_refused(self):
         def make(protocol):
