@@ -64,8 +64,8 @@ def checkJoined(coordinates: SetOfCoordinates) -> List[str]:
     several = [" and ".join(sorted(some - {""})[:2]) for some in names.values() if len(some - {""}) > 1]
     return sayIf(
         several,
-        f"The coordinates were joined from several sets of micrographs: {listed(several)} have the same number. Scipion "
-        "cannot tell them apart. Extract particles from each set by itself, and join the particles.",
+        f"The coordinates were joined from several sets of micrographs: {listed(several)} have the same number. "
+        "Scipion cannot tell them apart. Extract particles from each set by itself, and join the particles.",
     )
 
 

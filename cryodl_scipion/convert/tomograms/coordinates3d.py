@@ -78,7 +78,9 @@ def writeCoordinates3D(
 
     def rows() -> Iterator[Tuple[Any, ...]]:
         for coordinates, otherwise in sets:
-            scale, own = coordinates.getSamplingRate() / tomograms.getSamplingRate(), byId(coordinates.getPrecedents())
+            scale = coordinates.getSamplingRate() / tomograms.getSamplingRate()
+            # of joined sets Scipion keeps the tomograms of the first one alone
+            own = {**(known if abs(scale - 1) < 1e-3 else {}), **byId(coordinates.getPrecedents())}
             for item in coordinates.iterItems():
                 tsId = item.getTomoId()
                 if tsId in known and tsId in own:
