@@ -8,12 +8,13 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg, NavigationToolbar2Tk
 from matplotlib.figure import Figure
-from pyworkflow.viewer import View
+from pyworkflow.viewer import MSG_ERROR, MessageView, View
 
 from ..engine.cryodl.contract import resolution_in_words
 from .plots import BAD_COLOUR, GOOD_COLOUR, drawPicture
 
 REFRESH = 3000  # ms between two looks at a run that goes on
+WRAP = 900  # px of a line of text
 _FRAME, _SMALLEST = 60, 200  # px: of a title and a panel of the desktop; a side of a drawing at least
 _CELL_MARGIN, _FIRST_COLUMN = 24, 360  # px: beside the words of a table, and its first column at most
 
@@ -155,13 +156,28 @@ class PlotView(View):
 
 
 class WindowView(View):
-    """Opens a window when Scipion wants it. windowClass(*arguments) is made in show()."""
+    """Opens a window when Scipion wants it. windowClass(*arguments) is made in show(); says what of its files is wrong,
+    for which Scipion has no ear."""
 
     def __init__(self, windowClass: type, *arguments: Any) -> None:
         self._windowClass, self._arguments = windowClass, arguments
 
     def show(self) -> None:
-        self._windowClass(*self._arguments).show()
+        parent: Any = self._arguments[0]
+        before = parent.winfo_children() if parent is not None else []
+        try:
+            window = self._windowClass(*self._arguments)
+        except (OSError, ValueError) as error:
+            if parent is None:
+                raise
+            for begun in [child for child in parent.winfo_children() if child not in before]:
+                begun.destroy()
+            if isinstance(parent, Tab):
+                ttk.Label(parent, text=str(error), wraplength=WRAP).pack(anchor=tk.W, padx=8, pady=20)
+            else:
+                MessageView(str(error), "Cannot be shown", MSG_ERROR, parent).show()
+        else:
+            window.show()
 
 
 def addTable(parent: Any, titles: Any, rows: Any, maximum: Any = 10) -> None:
