@@ -53,9 +53,9 @@ def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
     )
 
 
-def checkJoined(coordinates: SetOfCoordinates) -> List[str]:
+def checkJoined(coordinates: Any) -> List[str]:
     """Picks are found by the number of their micrograph; of joined sets Scipion keeps the first one's micrographs."""
-    if firstOf(coordinates) is None:
+    if not isinstance(coordinates, SetOfCoordinates) or firstOf(coordinates) is None:
         return []
     columns, names = coordinates.getUniqueValues(["_micId", "_micName"]), {}  # type: Any, Dict[int, set]
     coordinates.close()

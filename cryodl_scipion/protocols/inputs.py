@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 import psutil
-from pwem.objects import EMSet, SetOfCoordinates
+from pwem.objects import EMSet
 from pwem.protocols import EMProtocol
 from pyworkflow.mapper.sqlite import SqliteFlatMapperException
 from pyworkflow.object import Float, Integer, Object, Pointer, PointerList, Set
@@ -332,7 +332,8 @@ class PluginProtocol(KeepsOutputs):
         if self.isScheduled():
             self._readEndedInputsAgain()
         wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = wrong or self._mistyped() or self._joinedPicks() or super().validate() + self._tooSmall()
+        wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkJoined(one.get())]
+        wrong = wrong or super().validate() + self._tooSmall()
         wrong = [inFormWords(self, one) for one in wrong]
         if (
             not self.isScheduled()
@@ -378,10 +379,6 @@ class PluginProtocol(KeepsOutputs):
             for field in [getattr(self, name, None)]
             if isinstance(field, _Typed) and str(field.wrong).strip() and self.evalParamCondition(name)
         ]
-
-    def _joinedPicks(self) -> List[str]:
-        sets = [pointer.get() for _, pointer in chosenInputs(self) if isinstance(pointer.get(), SetOfCoordinates)]
-        return [problem for one in sets for problem in checkJoined(one)]
 
     def _tooSmall(self) -> List[str]:
         """A sentence for each number that is too small, of those on the form that are not the contract's."""

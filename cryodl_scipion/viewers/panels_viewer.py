@@ -18,7 +18,7 @@ from ..convert.arriving import ALIVE, stateOfRun
 from ..convert.particles.results import writeSelection
 from ..engine.cryodl.contract import counted, score_text
 from .gallery_window import GalleryWindow
-from .window import REFRESH, WRAP, FollowingWindow, PlotView, Tab, WindowView
+from .window import REFRESH, FollowingWindow, PlotView, Tab, WindowView
 
 
 def outputName(protocol: Any, chosen: Any) -> Any:
@@ -85,6 +85,9 @@ def itemsSubset(viewer: Any, items: Any, kind: str) -> Any:
     return (lambda ids: startSubset(source, output, ids, "part", kind)[1]) if output else None
 
 
+_WRAP = 900  # px of a line of text
+
+
 class ResultsWindow(FollowingWindow):
     """A tab is filled when it is first seen.
 
@@ -131,12 +134,12 @@ class ResultsWindow(FollowingWindow):
         tab: Any = self._notebook.nametowidget(self._notebook.select())
         for old in tab.winfo_children():
             old.destroy()
-        text = ttk.Label(tab, text=panel.help.replace("*", ""), wraplength=WRAP, foreground="#444444")
+        text = ttk.Label(tab, text=panel.help.replace("*", ""), wraplength=_WRAP, foreground="#444444")
         text.pack(anchor=tk.W, padx=8, pady=(6, 0))
         views = list(self._views(panel.name, tab))
         for view in views:
             if isinstance(view, MessageView):
-                ttk.Label(tab, text=view.getMessage().replace("*", ""), wraplength=WRAP).pack(
+                ttk.Label(tab, text=view.getMessage().replace("*", ""), wraplength=_WRAP).pack(
                     anchor=tk.W, padx=8, pady=20
                 )
             elif isinstance(view, (WindowView, PlotView)):  # ours fill the tab

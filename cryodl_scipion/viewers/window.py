@@ -14,7 +14,6 @@ from ..engine.cryodl.contract import resolution_in_words
 from .plots import BAD_COLOUR, GOOD_COLOUR, drawPicture
 
 REFRESH = 3000  # ms between two looks at a run that goes on
-WRAP = 900  # px of a line of text
 _FRAME, _SMALLEST = 60, 200  # px: of a title and a panel of the desktop; a side of a drawing at least
 _CELL_MARGIN, _FIRST_COLUMN = 24, 360  # px: beside the words of a table, and its first column at most
 
@@ -164,20 +163,13 @@ class WindowView(View):
 
     def show(self) -> None:
         parent: Any = self._arguments[0]
-        before = parent.winfo_children() if parent is not None else []
+        before = parent.winfo_children() if parent else []
         try:
-            window = self._windowClass(*self._arguments)
+            self._windowClass(*self._arguments).show()
         except (OSError, ValueError) as error:
-            if parent is None:
-                raise
             for begun in [child for child in parent.winfo_children() if child not in before]:
                 begun.destroy()
-            if isinstance(parent, Tab):
-                ttk.Label(parent, text=str(error), wraplength=WRAP).pack(anchor=tk.W, padx=8, pady=20)
-            else:
-                MessageView(str(error), "Cannot be shown", MSG_ERROR, parent).show()
-        else:
-            window.show()
+            MessageView(str(error), "Cannot be shown", MSG_ERROR, parent).show()
 
 
 def addTable(parent: Any, titles: Any, rows: Any, maximum: Any = 10) -> None:

@@ -22,18 +22,17 @@ class ArrivingParticles:
 
     def __init__(self, source: SetOfParticles) -> None:
         self._source, self._ids, self.closed = source, set(), False  # type: SetOfParticles, Set[int], bool
-        self._out: Set[int] = set()
         self._column, self._end = ColumnOnce(ID), StreamEnd()
 
     def update(self) -> None:
         source = reopened(SetOfParticles, self._source)
         self.closed = self._end.of(source)
-        self._ids = self._column.update(source)
-        self._out = {*source.getUniqueValues(ID, "enabled=0")} if self._ids else set()
+        ids = self._column.update(source)
+        self._ids = ids - {*source.getUniqueValues(ID, "enabled=0")} if ids else ids
         source.close()
 
     def ready(self, known: Set[int]) -> List[int]:
-        return sorted(self._ids - known - self._out)
+        return sorted(self._ids - known)
 
     def writeBatch(self, path: str, ids: Sequence[int]) -> None:
         """Write some particles as a set of their own, whole or not at all. One that is there stays."""

@@ -10,7 +10,7 @@ from pwem.objects import EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfPar
 from pyworkflow.protocol import params
 
 from ...convert import reading
-from ...convert.arriving import PickedMicrographs, checkPicks, firstOf, micNameOf
+from ...convert.arriving import PickedMicrographs, checkPicks
 from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.results import extractedParticles, writeCtfs
 from ...engine.cryodl import contract
@@ -56,13 +56,6 @@ class Ctfs(kinds.Pointing):
 
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
         return dict(ctf=found.getFileName())
-
-    def check(self, protocol: Any, found: SetOfCTF) -> List[str]:
-        first = firstOf(found)
-        return checks.sayIf(
-            first is not None and not micNameOf(first),
-            "The CTFs do not say which micrographs they are of. Import or estimate them with their micrographs.",
-        )
 
 
 class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfig, contract.ExtractParticlesOutputs]):

@@ -3,11 +3,11 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import Form, params
-from tomo.objects import SetOfCoordinates3D, SetOfTomograms
+from tomo.objects import SetOfCoordinates3D
 
 from ...convert.tomograms import coordinates3d, subtomograms
 from ...convert.tomograms.tomograms import byId, engineNames, featuresOf
@@ -178,26 +178,15 @@ class SpeciesCoordinates(PointingMany):
         return {}
 
     def check(self, protocol: Any, found: List[SetOfCoordinates3D]) -> List[str]:
-        tomograms = protocol.inputTomograms.get()
-        return [e for one, name in namedSets(protocol) for e in self._checkOne(one, name, tomograms)]
+        known = set(byId(protocol.inputTomograms.get()))
+        return [e for one, name in namedSets(protocol) for e in self._checkOne(one, name, known)]
 
-    def _checkOne(self, coordinates: SetOfCoordinates3D, name: str, tomograms: SetOfTomograms) -> List[str]:
-        known = set(byId(tomograms))
+    def _checkOne(self, coordinates: SetOfCoordinates3D, name: str, known: Set[str]) -> List[str]:
         theirs = {item.getTomoId() for item in coordinates.iterItems()} if coordinates.getSize() else set()
-        binned = abs(coordinates.getSamplingRate() / tomograms.getSamplingRate() - 1) >= 1e-3
-        lost = sorted(theirs & known - set(byId(coordinates.getPrecedents()))) if binned else []
-        return (
-            sayIf(not theirs, f"The set of coordinates {name} is empty. Choose another.")
-            or sayIf(
-                not theirs & known,
-                f"None of the coordinates ({name}) belongs to one of the tomograms ({listed(sorted(known))}); their "
-                f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId).",
-            )
-            or sayIf(
-                lost,
-                f"The coordinates ({name}) were joined, and Scipion keeps no tomogram of {listed(lost)} with them, whose "
-                "size is needed at another binning. Choose tomograms with the pixel size of the coordinates.",
-            )
+        return sayIf(not theirs, f"The set of coordinates {name} is empty. Choose another.") or sayIf(
+            not theirs & known,
+            f"None of the coordinates ({name}) belongs to one of the tomograms ({listed(sorted(known))}); their "
+            f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId).",
         )
 
 

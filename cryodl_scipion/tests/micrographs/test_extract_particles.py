@@ -151,8 +151,7 @@ class TestCryodlExtractParticles(CryodlTest):
             return dict(outputCTF=ctfs)
 
         bare = finishedWith(self, make)
-        said = " ".join(self.extract(self.picked, bare, run=False).validate())
-        self.assertIn("The CTFs do not say which micrographs they are of.", said)
+        self.assertIn("it has no CTF", self.extract(self.picked, bare).getErrorMessage())
         self.assertEqual(set(ctfsByName(bare.outputCTF)), {None})
 
     def test_picks_joined_from_two_imports_are_not_cut_out_of_the_first_ones_micrographs(self):
