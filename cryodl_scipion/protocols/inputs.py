@@ -458,12 +458,12 @@ def beginningOf(items: EMSet, noted: Any = None) -> Any:
     if fileOf(items) is None or not asInItsFile(items):
         return None
     items.close()  # it holds a lock
-    place, prefix = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro", (items.getPrefix() or "").strip()
+    place = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro"
     when, last, *held = noted if isinstance(noted, list) else (noted, sys.maxsize)
     number = checksum = 0
     with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
-        tables = f"{prefix}_Objects" if prefix else "*Objects"  # the members of classes have tables of their own
-        found = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB ? ORDER BY name", (tables,))
+        # the members of classes have tables of their own
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '*Objects' ORDER BY name")
         names = [name for (name,) in found]
         times = [connection.execute(f"SELECT min(creation) FROM {name}").fetchone()[0] for name in names]
         first = min(filter(None, times), default=None)

@@ -83,14 +83,6 @@ def writeParticles(path: str, particles: SetOfParticles, items: Optional[Iterabl
     writeStar(path, optics, _writersOf(particles, first, optics), items or particles.iterItems(where=ENABLED))
 
 
-def hasCtf(particles: SetOfParticles) -> bool:
-    """Whether a set has CTFs, or will have them when it has items. Programs that know none note a defocus of 0."""
-    first = firstOf(particles)
-    if first is None or not (particles.hasCTF() and first.hasCTF()):
-        return first is None and particles.hasCTF()
-    return any([True for sign in "<>" for _ in particles.iterItems(where=f"_ctfModel._defocusU{sign}0", limit=1)])
-
-
 def idsInStar(path: str) -> List[int]:
     """Ids of the items in a file of writeParticles, or in what the engine made of it."""
     return [row[0] for row in iterColumns(path, (_ID,), (int,), "particles")]
@@ -164,7 +156,7 @@ def _writersOf(particles: Any, first: Particle, optics: Any) -> List[Tuple[Tuple
         writers.append((("rlnMicrographName",), lambda item: (re.sub(r"\s", "_", micrographOf(item)),)))
     if first.getCoordinate() is not None:
         writers.append((("rlnCoordinateX", "rlnCoordinateY"), lambda item: item.getCoordinate().getPosition()))
-    if hasCtf(particles):
+    if particles.hasCTF() and first.hasCTF():
         writers.append((("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"), lambda item: item.getCTF().getDefocus()))
         if first.getCTF().hasPhaseShift():
             writers.append((("rlnPhaseShift",), lambda item: (item.getCTF().getPhaseShift(),)))

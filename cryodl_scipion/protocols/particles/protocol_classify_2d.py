@@ -16,7 +16,7 @@ from pyworkflow.protocol import Form, params
 
 from ...convert.arriving import asInItsFile, reopened
 from ...convert.particles.classes2d import addAverages, addToClasses
-from ...convert.particles.particles import ArrivingParticles, hasCtf, idsInStar, itemsOf, writeParticles
+from ...convert.particles.particles import ArrivingParticles, idsInStar, itemsOf, writeParticles
 from ...engine.cryodl.contract import Classify2DConfig, Classify2DOutputs, Result
 from .. import batches, checks, engine_protocol
 from .particle_batches import BATCH, LONGEST_WAIT
@@ -304,7 +304,7 @@ class CryodlProtClassify2D(
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
         return checks.sayIf(
-            particles is not None and not hasCtf(particles),
+            particles is not None and not particles.hasCTF(),
             "The particles have no CTF: averages are not corrected. Estimate it (CTFFIND), then extract them with it.",
         )
 

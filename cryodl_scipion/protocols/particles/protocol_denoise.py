@@ -8,7 +8,7 @@ from pyworkflow.protocol import Form, params
 
 from ...convert.arriving import firstOf
 from ...convert.particles.denoised import denoiserOf, rawImageOf
-from ...convert.particles.particles import hasCtf, locationOf
+from ...convert.particles.particles import locationOf
 from ...convert.particles.results import appendDenoised, appendRaw, movedIds
 from ...engine.cryodl import contract
 from .. import kinds, model_field
@@ -172,7 +172,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
             )
             + self._pixelWarnings(particles)
             + sayIf(
-                self._isBlind() and particles is not None and not hasCtf(particles),
+                self._isBlind() and particles is not None and not particles.hasCTF(),
                 "The particles have no CTF: the denoised images keep its effect.",
             )
         )
