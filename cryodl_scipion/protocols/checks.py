@@ -60,8 +60,8 @@ def checkJoined(coordinates: Any) -> List[str]:
     columns, names = coordinates.getUniqueValues(["_micId", "_micName"]), {}  # type: Any, Dict[int, set]
     coordinates.close()
     for number, name in zip(columns["_micId"], columns["_micName"]):
-        names.setdefault(number, set()).add(os.path.splitext(os.path.basename(name or ""))[0])
-    several = [" and ".join(sorted(some - {""})[:2]) for some in names.values() if len(some - {""}) > 1]
+        names.setdefault(number, set()).update([os.path.splitext(os.path.basename(name))[0]] if name else [])
+    several = [" and ".join(sorted(some)[:2]) for some in names.values() if len(some) > 1]
     return sayIf(
         several,
         f"The coordinates were joined from several sets of micrographs: {listed(several)} have the same number. "

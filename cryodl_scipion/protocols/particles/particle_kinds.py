@@ -74,8 +74,7 @@ def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> 
             "orientations*.",
         )
         or sayIf(
-            "ctf" in need and not hasCtf,
-            f"The {what} have no CTF. Extract them with the CTFs of their micrographs.",
+            "ctf" in need and not hasCtf, f"The {what} have no CTF. Extract them with the CTFs of their micrographs."
         )
         or sayIf(
             hasCtf and not relion_star.knowsMicroscope(particles),
