@@ -300,10 +300,11 @@ def micNameOf(ctf: CTFModel) -> Any:
 
 
 def failedCtf(ctf: CTFModel) -> bool:
-    """Whether another program's protocol noted that it found no CTF, as pwem's setWrongDefocus does."""
+    """Whether another program's protocol noted that it found no CTF, as pwem's setWrongDefocus does, or somebody took
+    it out in Scipion's table."""
     wrong = CTFModel()
     wrong.setWrongDefocus()
-    return ctf.getDefocus() == wrong.getDefocus()
+    return ctf.getDefocus() == wrong.getDefocus() or not ctf.isEnabled()
 
 
 def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:

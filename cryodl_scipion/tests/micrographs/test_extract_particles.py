@@ -9,7 +9,7 @@ from unittest import mock
 
 import mrcfile
 import numpy as np
-from pwem.objects import Coordinate, CTFModel, SetOfParticles
+from pwem.objects import Coordinate, CTFModel, Micrograph, SetOfParticles
 from pyworkflow.object import Integer, Pointer, Set, String
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
@@ -153,6 +153,15 @@ class TestCryodlExtractParticles(CryodlTest):
         bare = finishedWith(self, make)
         self.assertIn("it has no CTF", self.extract(self.picked, bare).getErrorMessage())
         self.assertEqual(set(ctfsByName(bare.outputCTF)), {None})
+
+    def test_a_ctf_that_failed_or_was_taken_out_is_none(self):
+        failed, out, good = CTFModel(), CTFModel(), CTFModel()
+        failed.setWrongDefocus()
+        out.setEnabled(False)
+        for ctf, name in ((failed, "a"), (out, "b"), (good, "c")):
+            ctf.setMicrograph(Micrograph())
+            ctf.getMicrograph().setMicName(name)
+        self.assertEqual(list(ctfsByName([failed, out, good])), ["c"])
 
     def test_picks_joined_from_two_imports_are_not_cut_out_of_the_first_ones_micrographs(self):
         join = lambda other: finishedWith(self, lambda protocol: dict(outputCoordinates=self.joined(protocol, other)))
