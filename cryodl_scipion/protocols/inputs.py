@@ -54,13 +54,8 @@ WITHOUT_OUTPUTS = (
 class KeepsOutputs(ProtocolMixin):
     """No run ends without its outputs. Mixin of all protocols of the plugin.
 
-    pyworkflow (3.11.7, project.py) loses them in the last second of a run, see benchmarks/pyworkflow_race.md:
-
-    1. A project's refresh reads run.db while the run works, then looks for its process. If the run ends in between, it
-       counts as failed, though run.db says that it finished.
-    2. *Continue* copies the project's database, which never heard of the outputs, over run.db, and the run finds that
-       all its steps are done: "finished", without outputs. What waits for them waits for ever.
-    3. Outputs are committed after the step that made them is noted as done: a kill in between leaves the same."""
+    pyworkflow (3.11.7) loses them in the last second of a run, at *Continue* after a false failure, and when a run is
+    killed between noting a step as done and its outputs: benchmarks/pyworkflow_race.md."""
 
     _readsAgain = False
 
