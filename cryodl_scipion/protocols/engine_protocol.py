@@ -14,7 +14,7 @@ from pwem.objects import FSC, AtomStruct, EMObject, Volume
 from pyworkflow.object import Set
 from pyworkflow.protocol import Form
 
-from ..convert.form import ConfigT, addConfigParams, formValue, inFormWords, readConfig
+from ..convert.form import ConfigT, addConfigParams, inFormWords, readConfig
 from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations, CryodlModel
 from . import checks, protocol_base
@@ -188,8 +188,8 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
 
     def _citations(self) -> List[str]:
         """Those of the network that is trained, or that the form's model has, and CITES."""
-        network = contract.describe(self._CONFIG, "network") if self._KIND else None
-        card = self._modelCard() or {} if network is None else dict(network=formValue(self, network))
+        incomplete = readConfig(self, self._CONFIG, **self._engineValues()) if self._KIND else None
+        card = self._modelCard() or {} if incomplete is None else dict(network=incomplete.network)
         own = contract.network_citations(self._MODEL_KIND or self._KIND or card.get("kind", ""), card.get("network"))
         return ["cryodl", *dict.fromkeys((*own, *self.CITES))]
 
