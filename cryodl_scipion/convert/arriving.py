@@ -92,6 +92,7 @@ def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
 
 
 ID = "id"
+ENABLED = "enabled=1"  # in tables of Scipion: items that were taken out there are in no output, as pwem copies sets
 
 
 class ReadOnce:
@@ -118,7 +119,7 @@ class ReadOnce:
     def _read(self, current: EMSet, where: str) -> None:
         for item in current.iterItems(where=where):
             name = self._nameOf(item)
-            self.byName[name], self.ids[name] = item.clone(), item.getObjId()
+            self.byName[name], self.ids[name] = item.clone(copyEnable=True), item.getObjId()
             self._last = max(self._last, item.getObjId())
 
 
@@ -205,7 +206,7 @@ class ArrivingItems:
         self.closed = self._read.update()
 
     def ready(self, known: Set[str]) -> List[str]:
-        return [name for name in self._read.byName if name not in known]
+        return [name for name, item in self._read.byName.items() if name not in known and item.isEnabled()]
 
     def items(self, names: Sequence[str]) -> Any:
         return [self._read.byName[name].clone() for name in names]
@@ -274,7 +275,7 @@ class PickedMicrographs(ArrivingMicrographs):
     def __init__(self, micrographs: SetOfMicrographs, coordinates: SetOfCoordinates, ctfs: SetOfCTF) -> None:
         super().__init__(micrographs, coordinates)
         self._ctfSet, self._ctfsClosed = ctfs, ctfs is None
-        self._readCtfs = ReadOnce(ctfs, lambda ctf: ctf.getMicrograph().getMicName())
+        self._readCtfs = ReadOnce(ctfs, micNameOf)
 
     def update(self) -> None:
         if self._ctfSet is not None:
@@ -293,11 +294,17 @@ class PickedMicrographs(ArrivingMicrographs):
         return None if self._ctfSet is None else found
 
 
+def micNameOf(ctf: CTFModel) -> Any:
+    """The name of a CTF's micrograph; None if its program noted none, where Scipion's own method raises an error."""
+    return None if ctf._micObj is None else ctf.getMicrograph().getMicName()
+
+
 def failedCtf(ctf: CTFModel) -> bool:
-    """Whether another program's protocol noted that it found no CTF, as pwem's setWrongDefocus does."""
+    """Whether another program's protocol noted that it found no CTF, as pwem's setWrongDefocus does, or somebody took
+    it out in Scipion's table."""
     wrong = CTFModel()
     wrong.setWrongDefocus()
-    return ctf.getDefocus() == wrong.getDefocus()
+    return ctf.getDefocus() == wrong.getDefocus() or not ctf.isEnabled()
 
 
 def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:

@@ -186,7 +186,7 @@ def headerWarnings(chosen: Sequence[Any]) -> List[str]:
     said, several = [], [found if type(found) is SetOfVolumes else [found] for found in chosen]
     for volume in (v for found in several for v in found if type(v) in (Volume, VolumeMask)):
         path, size = structureFileOf(volume), volume.getSamplingRate()
-        sizes = _voxelsOf(path) if isMrc(volume) and os.path.isfile(path) else (size,)
+        sizes = voxelsOf(path) if isMrc(volume) and os.path.isfile(path) else (size,)
         if not (min(sizes) <= 0 or set(sizes) == {1.0} or np.allclose(sizes, size, rtol=_ROUNDED)):
             equal = max(sizes) <= (1 + _ROUNDED) * min(sizes)
             said.append(
@@ -197,7 +197,8 @@ def headerWarnings(chosen: Sequence[Any]) -> List[str]:
     return said
 
 
-def _voxelsOf(path: str) -> Tuple[float, ...]:
+def voxelsOf(path: str) -> Tuple[float, ...]:
+    """(x, y, z) Å of a voxel, by the header of an MRC file."""
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         return tuple(float(mrc.voxel_size[axis]) for axis in "xyz")
 
@@ -238,7 +239,7 @@ def mapForEngine(
     origin: (x, y, z) Å that the header has to have; None for what it has. pixelSize: whether the header has to have
     Scipion's pixel size; else the engine is told it."""
     path, size = structureFileOf(volume), volume.getSamplingRate()
-    right = isMrc(volume) and (not pixelSize or np.allclose(_voxelsOf(path), size, rtol=1e-4))
+    right = isMrc(volume) and (not pixelSize or np.allclose(voxelsOf(path), size, rtol=1e-4))
     if right and (origin is None or np.allclose(origin, headerOrigin(path, size), atol=1e-3)):
         return path
     # half-maps of two folders may have one name

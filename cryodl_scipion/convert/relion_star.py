@@ -162,16 +162,27 @@ _ACQUIRED = dict(
 
 def _groupsOf(particles: SetOfImages) -> List[Dict[str, Any]]:
     """Those that RELION's plugin keeps with the set, else those of the acquisitions: one, but for joined sets."""
-    kept = particles.getAcquisition().getAttributeValue("opticsGroupInfo", None)
-    if kept:
-        table = Table()
-        table.readStar(io.StringIO(kept), tableName="optics")
-        return [row._asdict() for row in table]
+    if kept := _keptGroups(particles):
+        return kept
     every = itertools.product(*(acquired(particles, name) for name in _ACQUIRED.values()))
     return [
         dict(zip(_ACQUIRED, values), rlnOpticsGroupName=f"opticsGroup{number}", rlnOpticsGroup=number)
         for number, values in enumerate(every, 1)
     ]
+
+
+def _keptGroups(particles: SetOfImages) -> List[Dict[str, Any]]:
+    """Of joined sets Scipion keeps those of the first one alone: none, where their items were acquired otherwise."""
+    table, kept = Table(), particles.getAcquisition().getAttributeValue("opticsGroupInfo", None)
+    if not kept:
+        return []
+    table.readStar(io.StringIO(kept), tableName="optics")
+    groups = [row._asdict() for row in table]
+    for column, name in _ACQUIRED.items():
+        own, theirs = acquired(particles, name), [float(group.get(column, np.nan)) for group in groups]
+        if len(own) > 1 and not all(np.isclose(value, theirs).any() for value in own):
+            return []
+    return groups
 
 
 def knowsMicroscope(images: SetOfImages) -> bool:
@@ -195,7 +206,7 @@ def opticsGroupOf(particles: SetOfImages, groups: Sequence[Dict[str, Any]], kept
     """A function of an item: its optics group. groups: of opticsOf. kept: attribute in which RELION's plugin has it."""
     several = [column for column in _ACQUIRED if len({group.get(column) for group in groups}) > 1]
     known = {tuple(group[column] for column in several): group["rlnOpticsGroup"] for group in groups}
-    if not several or particles.getAcquisition().getAttributeValue("opticsGroupInfo", None):
+    if not several or _keptGroups(particles):
         return lambda item: item.getAttributeValue(kept, 1)
     own = lambda item: (item.getAcquisition().getAttributeValue(_ACQUIRED[column]) for column in several)
     return lambda item: known.get(tuple(own(item)), 1)

@@ -136,6 +136,12 @@ BATCH = 16
 MIN_THREADS = 3
 
 
+def addWait(form: Form, wait: int, item: str) -> None:
+    """The field batchWait. wait: seconds, at first."""
+    help = f"A batch that is not full is started when its first {item} has waited this long. 0: immediately."
+    form.addParam("batchWait", params.IntParam, default=wait, label="Longest wait (s)", help=help)
+
+
 def addThreads(form: Form) -> None:
     """Scipion's two fields of threads, which stand one above the other, with words that tell them apart."""
     form.addParallelSection(threads=MIN_THREADS, mpi=0, binThreads=2)
@@ -171,13 +177,7 @@ class ArrivingBatches(StoredSettings):
             help=f"Maximum number of {self._ITEM}s in one start of the program. {help}",
         )
         if wait is not None:
-            form.addParam(
-                "batchWait",
-                params.IntParam,
-                default=wait,
-                label="Longest wait (s)",
-                help="A batch that is not full is started when its first item has waited this long. 0: immediately.",
-            )
+            addWait(form, wait, self._ITEM)
         addThreads(form)
 
     def _insertFunctionStep(self, *given: Any, **others: Any) -> int:

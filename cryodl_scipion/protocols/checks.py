@@ -53,6 +53,22 @@ def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
     )
 
 
+def checkJoined(coordinates: Any) -> List[str]:
+    """Picks are found by the number of their micrograph; of joined sets Scipion keeps the first one's micrographs."""
+    if not isinstance(coordinates, SetOfCoordinates) or firstOf(coordinates) is None:
+        return []
+    columns, names = coordinates.getUniqueValues(["_micId", "_micName"]), {}  # type: Any, Dict[int, set]
+    coordinates.close()
+    for number, name in zip(columns["_micId"], columns["_micName"]):
+        names.setdefault(number, set()).update([os.path.splitext(os.path.basename(name))[0]] if name else [])
+    several = [" and ".join(sorted(some)[:2]) for some in names.values() if len(some) > 1]
+    return sayIf(
+        several,
+        f"The coordinates were joined from several sets of micrographs: {listed(several)} have the same number. "
+        "Scipion cannot tell them apart. Extract particles from each set by itself, and join the particles.",
+    )
+
+
 def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMicrographs) -> Any:
     """What is wrong with coordinates to learn from. others: {word: SetOfCoordinates} of the labels that are no
     particles: background, contamination, uncertain. micrographs: SetOfMicrographs to use instead of the coordinates'

@@ -5,6 +5,7 @@ A protocol names both, `OneRun[ImproveMapConfig, ImproveMapOutputs]`, lists the 
 (FORM, see kinds.py), and says what differs. Form, request, checks, steps, outputs and summary follow."""
 
 import dataclasses
+import itertools
 import os
 import re
 from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
@@ -187,7 +188,8 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
 
     def _citations(self) -> List[str]:
         """Those of the network that is trained, or that the form's model has, and CITES."""
-        card = dict(network=getattr(self._config(), "network")) if self._KIND else self._modelCard() or {}
+        incomplete = readConfig(self, self._CONFIG, **self._engineValues()) if self._KIND else None
+        card = self._modelCard() or {} if incomplete is None else dict(network=incomplete.network)
         own = contract.network_citations(self._MODEL_KIND or self._KIND or card.get("kind", ""), card.get("network"))
         return ["cryodl", *dict.fromkeys((*own, *self.CITES))]
 
@@ -213,7 +215,9 @@ class OneRun(EngineProtocol[ConfigT, MadeT], protocol_base.OneRunBase):
     def _settings(self) -> Dict[str, Any]:
         given = [(name, ownObject(pointer)) for name, pointer in chosenInputs(self)]
         sets = [(name, one.getFileName(), one.getSize()) for name, one in given if isinstance(one, Set)]
-        written = [writtenAt(one) for _, one in given if isinstance(one, (Set, Volume, AtomStruct))]
+        files = [one for _, one in given if isinstance(one, (Set, Volume, AtomStruct))]
+        before = (self._settingsBefore() or {}).get(WRITTEN, ())
+        written = [writtenAt(one, noted) for one, noted in itertools.zip_longest(files, before[: len(files)])]
         drawn = {DRAWN: writtenAt(one) for _, one in given if isinstance(one, CryodlAnnotations)}
         return dict(super()._settings(), **{INPUTS: sets, WRITTEN: written}, **drawn)
 

@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import marshal
 import os
 import re
 import sqlite3
@@ -23,13 +24,14 @@ from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, FloatP
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
 from pyworkflow.utils.process import killWithChilds
 
-from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, ColumnOnce, firstOf, stateOfRun
+from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, asInItsFile, fileOf, firstOf, stateOfRun
 from ..convert.form import inFormWords
 from ..convert.maps import structureFileOf
 from ..convert.names import emptyFolder
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations
+from .checks import checkJoined
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin
@@ -52,13 +54,8 @@ WITHOUT_OUTPUTS = (
 class KeepsOutputs(ProtocolMixin):
     """No run ends without its outputs. Mixin of all protocols of the plugin.
 
-    pyworkflow (3.11.7, project.py) loses them in the last second of a run, see benchmarks/pyworkflow_race.md:
-
-    1. A project's refresh reads run.db while the run works, then looks for its process. If the run ends in between, it
-       counts as failed, though run.db says that it finished.
-    2. *Continue* copies the project's database, which never heard of the outputs, over run.db, and the run finds that
-       all its steps are done: "finished", without outputs. What waits for them waits for ever.
-    3. Outputs are committed after the step that made them is noted as done: a kill in between leaves the same."""
+    pyworkflow (3.11.7) loses them in the last second of a run, at *Continue* after a false failure, and when a run is
+    killed between noting a step as done and its outputs: benchmarks/pyworkflow_race.md."""
 
     _readsAgain = False
 
@@ -330,7 +327,9 @@ class PluginProtocol(KeepsOutputs):
         if self.isScheduled():
             self._readEndedInputsAgain()
         wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = [inFormWords(self, one) for one in wrong or self._mistyped() or super().validate() + self._tooSmall()]
+        wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkJoined(one.get())]
+        wrong = wrong or super().validate() + self._tooSmall()
+        wrong = [inFormWords(self, one) for one in wrong]
         if (
             not self.isScheduled()
             or self._stoppedInputs()
@@ -429,17 +428,16 @@ def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
                 yield name, pointer
 
 
-def writtenAt(items: Any) -> List[Any]:
-    """What tells a set from another one in a file of its name: which of the file's, and when its first item came. Of a
-    map or model: the size of the file, and what its middle holds; of annotations, of their table and tomograms, too."""
+def writtenAt(items: Any, noted: Any = None) -> List[Any]:
+    """What tells a set from another one in a file of its name: which of the file's, and beginningOf. Of a map or model:
+    the size of the file, and what its middle holds; of annotations, of their table and tomograms, too. noted: of an
+    earlier look, as beginningOf."""
     if isinstance(items, CryodlAnnotations):
         folder, paths = items.getFolder(), {tile.path for tile in contract.read_tiles(items.getFolder()) if tile.path}
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
         return contentOf(structureFileOf(items))
-    item = firstOf(items)
-    made = [] if item is None else items.getUniqueValues("creation", f"id={item.getObjId()}")
-    return [(items.getPrefix() or "").strip(), *made]
+    return [(items.getPrefix() or "").strip(), beginningOf(items, noted[-1] if noted else None)]
 
 
 def contentOf(path: str) -> List[int]:
@@ -450,19 +448,28 @@ def contentOf(path: str) -> List[int]:
 
 def beginningOf(items: EMSet, noted: Any = None) -> Any:
     """[when the first item of a set came, the last id, checksums of the items to this one and of the first one's file];
-    of a set that grows the time alone, None of an empty one. noted: of an earlier look, which is given again if the set
-    still begins with the same items, though they came anew: a run makes lost outputs again."""
-    first = min(ColumnOnce("creation").update(items), default=None)
-    when, last, *held = noted if isinstance(noted, list) else (noted, sys.maxsize)
-    if first in (None, when) or items.isStreamOpen():
-        return noted if first == when else first
-    number = checksum = 0
+    None of an empty set. noted: of an earlier look, which is given again if the set still begins with the same items,
+    though they came anew: a run makes lost outputs again, or is restarted."""
+    if fileOf(items) is None or not asInItsFile(items):
+        return None
+    items.close()  # it holds a lock
     place = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro"
+    when, last, *held = noted if isinstance(noted, list) else (noted, sys.maxsize)
+    number = checksum = 0
     with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
-        rows = connection.execute("SELECT * FROM Objects WHERE id<=? ORDER BY id", (last,))
-        came = [name for name, *_ in rows.description].index("creation")
-        for row in rows:
-            number, checksum = row[0], zlib.crc32(repr(row[:came] + row[came + 1 :]).encode(), checksum)
+        # the members of classes have tables of their own
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '*Objects' ORDER BY name")
+        names = [name for (name,) in found]
+        times = [connection.execute(f"SELECT min(creation) FROM {name}").fetchone()[0] for name in names]
+        first = min(filter(None, times), default=None)
+        if first in (None, when):
+            return noted if first == when else first
+        for name in names:
+            rows = connection.execute(f"SELECT * FROM {name} WHERE id<=? ORDER BY id", (last,))
+            came = [column for column, *_ in rows.description].index("creation")
+            for row in rows:
+                content = marshal.dumps(row[:came] + row[came + 1 :], 2)  # the same of the same numbers and texts
+                number, checksum = max(number, row[0]), zlib.crc32(content, checksum)
     holds = [checksum, contentOf(getattr(firstOf(items), "getFileName", str)() or "")]
     return noted if held == holds else [first, number, *holds]
 

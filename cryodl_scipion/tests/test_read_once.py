@@ -28,7 +28,7 @@ class TestCryodlReadOnce(unittest.TestCase):
     def looked(self):
         """Names that are there, and how many items the look cloned."""
         clones, clone = [], Micrograph.clone
-        with mock.patch.object(Micrograph, "clone", lambda item: clones.append(1) or clone(item)):
+        with mock.patch.object(Micrograph, "clone", lambda item, **how: clones.append(1) or clone(item, **how)):
             self.arriving.update()
         return self.arriving.ready(set()), len(clones)
 
@@ -47,6 +47,11 @@ class TestCryodlReadOnce(unittest.TestCase):
         self.assertEqual(sorted(self.looked()[0]), ["2.mrc", "4.mrc", "5.mrc", "7.mrc", "9.mrc"])
         self.assertTrue(self.arriving.closed)
         self.assertEqual(reopened(SetOfMicrographs, self.micrographs).getSize(), 5)
+        self.micrographs.close()
+        with contextlib.closing(sqlite3.connect(self.micrographs.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled=0 WHERE id=7")  # as a tick taken away in a table
+        self.arriving = ArrivingMicrographs(self.micrographs, None)
+        self.assertEqual(self.looked()[0], ["2.mrc", "4.mrc", "5.mrc", "9.mrc"])
 
     def test_who_reads_the_first_item_of_an_open_set_leaves_no_lock_on_it(self):
         folder = tempfile.mkdtemp()

@@ -22,7 +22,7 @@ from ..protocols import (
     CryodlProtTrainPicker,
     model_field,
 )
-from ..viewers import model_window, plots
+from ..viewers import model_window, plots, window
 from ..viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer, PicksData
 from ..viewers.model_window import CryodlModelViewer, CryodlTrainViewer
 from ..wizards import single_particles
@@ -130,6 +130,15 @@ class TestCryodlViewers(CryodlTest):
 
     def test_coordinates_of_others_keep_their_viewer(self):
         self.assertNotIn(CryodlPicksViewer, self.found(self.manual.outputCoordinates))
+
+    def test_a_window_whose_file_is_gone_says_so_and_leaves_nothing_half_built(self):
+        parent, begun = mock.Mock(), mock.Mock()
+        parent.winfo_children.side_effect = [[], [begun]]
+        opened = mock.Mock(side_effect=FileNotFoundError("The map half1.mrc does not exist."))
+        with mock.patch.object(window, "MessageView") as said:
+            window.WindowView(opened, parent).show()
+        self.assertEqual(said.call_args[0][0], "The map half1.mrc does not exist.")
+        begun.destroy.assert_called_once_with()
 
     def test_protocols_and_models_have_their_viewers(self):
         self.assertEqual(self.found(self.picked), [CryodlPickViewer])

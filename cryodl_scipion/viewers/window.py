@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg, NavigationToolbar2Tk
 from matplotlib.figure import Figure
-from pyworkflow.viewer import View
+from pyworkflow.viewer import MSG_ERROR, MessageView, View
 
 from ..engine.cryodl.contract import resolution_in_words
 from .plots import BAD_COLOUR, GOOD_COLOUR, drawPicture
@@ -155,13 +155,21 @@ class PlotView(View):
 
 
 class WindowView(View):
-    """Opens a window when Scipion wants it. windowClass(*arguments) is made in show()."""
+    """Opens a window when Scipion wants it. windowClass(*arguments) is made in show(); says what of its files is wrong,
+    for which Scipion has no ear."""
 
     def __init__(self, windowClass: type, *arguments: Any) -> None:
         self._windowClass, self._arguments = windowClass, arguments
 
     def show(self) -> None:
-        self._windowClass(*self._arguments).show()
+        parent: Any = self._arguments[0]
+        before = parent.winfo_children() if parent else []
+        try:
+            self._windowClass(*self._arguments).show()
+        except (OSError, ValueError) as error:
+            for begun in [child for child in parent.winfo_children() if child not in before]:
+                begun.destroy()
+            MessageView(str(error), "Cannot be shown", MSG_ERROR, parent).show()
 
 
 def addTable(parent: Any, titles: Any, rows: Any, maximum: Any = 10) -> None:

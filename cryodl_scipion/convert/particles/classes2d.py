@@ -58,7 +58,7 @@ def addToClasses(
         columns.append(SIGNAL[1:])
     kinds = (int,) + (float,) * (len(columns) - 1)
     for item, row in pairedRows(particles, particlesFile, columns, kinds, itemsOf(particles, set(ids))):
-        if not row[0] or item.getObjId() in done or not item.isEnabled():
+        if not row[0] or item.getObjId() in done:
             continue
         if row[0] not in made:
             made[row[0]] = _newClass(particles, row[0], table[row[0]], classesFile)

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, 
 import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
-from ..arriving import ID, ColumnOnce, StreamEnd, firstOf, reopened
+from ..arriving import ENABLED, ID, ColumnOnce, StreamEnd, firstOf, reopened
 from ..relion_star import attributeOf, iterColumns, opticsGroupOf, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
@@ -27,7 +27,9 @@ class ArrivingParticles:
     def update(self) -> None:
         source = reopened(SetOfParticles, self._source)
         self.closed = self._end.of(source)
-        self._ids = self._column.update(source)
+        ids = self._column.update(source)
+        self._ids = ids - {*source.getUniqueValues(ID, "enabled=0")} if ids else ids
+        source.close()
 
     def ready(self, known: Set[int]) -> List[int]:
         return sorted(self._ids - known)
@@ -78,7 +80,7 @@ def writeParticles(path: str, particles: SetOfParticles, items: Optional[Iterabl
         raise ValueError(f"The set of particles is empty; there is nothing to write to {path}.")
     flipped = dict(rlnCtfDataArePhaseFlipped=1) if particles.isPhaseFlipped() and not denoiserOf(particles) else {}
     optics = opticsOf(particles, 2, **flipped)
-    writeStar(path, optics, _writersOf(particles, first, optics), items or particles.iterItems())
+    writeStar(path, optics, _writersOf(particles, first, optics), items or particles.iterItems(where=ENABLED))
 
 
 def idsInStar(path: str) -> List[int]:

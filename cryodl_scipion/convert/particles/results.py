@@ -26,7 +26,7 @@ from pwem.objects import (
 )
 from pyworkflow.object import Float, Integer, String
 
-from ..arriving import firstOf
+from ..arriving import ENABLED, firstOf
 from ..micrographs.picks import scaled
 from ..relion_star import ANGLES, columnsOf, iterColumns, matrixOf, writeTable
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
@@ -184,7 +184,7 @@ def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str
 
     def describeClass(made: Any) -> None:
         name, representative = maps[made.getObjId() - 1], made.getRepresentative()
-        representative.setLocation(1, name)
+        representative.setFileName(name)
         representative.setSamplingRate(pixelSize)
         representative.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
 
@@ -225,7 +225,7 @@ def classifyByComposition(
         made.setObjComment(names[number - 1])
         if volumes:
             representative = made.getRepresentative()
-            representative.setLocation(1, volumes[number - 1].getFileName())
+            representative.setFileName(volumes[number - 1].getFileName())
             representative.setSamplingRate(volumes[number - 1].getSamplingRate())
 
     columns, kinds = _compositions(len(names))
@@ -292,7 +292,7 @@ def appendRaw(output: SetOfParticles, particles: SetOfParticles, raw: Optional[S
     positions = {item.getObjId(): item.getLocation() for item in raw or ()}
     output.setSamplingRate((raw or particles).getSamplingRate())
     ratio = particles.getSamplingRate() / output.getSamplingRate()
-    for item in particles.iterItems():
+    for item in particles.iterItems(where=ENABLED):
         copy = item.clone()
         copy.setLocation(*(positions[item.getObjId()] if positions else locationOf(rawImageOf(item))))
         copy.setSamplingRate(output.getSamplingRate())

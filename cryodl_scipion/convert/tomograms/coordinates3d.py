@@ -8,7 +8,7 @@ relion_star.py."""
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from pyworkflow.object import Float, String
-from tomo.constants import BOTTOM_LEFT_CORNER
+from tomo.constants import BOTTOM_LEFT_CORNER, SCIPION
 from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ...engine.cryodl.contract import rescaled
@@ -81,9 +81,11 @@ def writeCoordinates3D(
             scale, own = coordinates.getSamplingRate() / tomograms.getSamplingRate(), byId(coordinates.getPrecedents())
             for item in coordinates.iterItems():
                 tsId = item.getTomoId()
-                if tsId in known and tsId in own:
-                    item.setVolume(own[tsId])
-                    position = (rescaled(value, scale) for value in item.getPosition(BOTTOM_LEFT_CORNER))
-                    yield (names[tsId], *position, speciesOf(item, otherwise))
+                if tsId in known:
+                    item.setVolume(own.get(tsId, known[tsId]))
+                    corner = item.getPosition(BOTTOM_LEFT_CORNER)
+                    if tsId not in own:  # of joined sets Scipion keeps the first one's: the middle of ours is the same
+                        corner = [at + (c - at) / scale for at, c in zip(item.getPosition(SCIPION), corner)]
+                    yield (names[tsId], *(rescaled(value, scale) for value in corner), speciesOf(item, otherwise))
 
     return writeTable(path, "particles", ("rlnTomoName",) + POSITION + (SPECIES,), rows())

@@ -21,6 +21,7 @@ from tomo.objects import (
     TomoAcquisition,
 )
 
+from ..arriving import ENABLED
 from ..maps import structureFileOf as fileOf
 from ..particles.particles import locationOf
 from ..particles.results import PROBABILITIES, describeLatent, forget, latentColumns
@@ -50,9 +51,8 @@ def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], 
         writers.append((ANGLES + ORIGIN, _unpacked(lambda item: poseOf(item.getTransform().getMatrix(), size, 3))))
     if classes:
         writers.append(((CLASS,), lambda pair: (pair[1],)))
-    count, expected = writeStar(path, opticsOf(images, 3), writers, _items(subtomograms)), subtomograms.getSize()
-    if isinstance(subtomograms, SetOfClassesSubTomograms):
-        expected = sum([item.getSize() for item in subtomograms.iterItems()])
+    count = writeStar(path, opticsOf(images, 3), writers, _items(subtomograms))
+    expected = sum([len(one.getUniqueValues("id", ENABLED)) for one, _ in _sets(subtomograms)])
     if count != expected:
         raise ValueError(f"Only {count} of {expected} subtomograms could be read from {subtomograms.getFileName()}.")
 
@@ -86,11 +86,16 @@ def classNames(subtomograms: EMSet, numbers: Sequence[int]) -> List[str]:
 
 def _items(subtomograms: EMSet) -> Any:
     """(item, class number) one after another; the item is the set's own object and changes with the next."""
-    if not isinstance(subtomograms, SetOfClassesSubTomograms):
-        yield from ((item, item.getClassId() or 0) for item in subtomograms.iterItems())
-        return
-    for number in [item.getObjId() for item in subtomograms.iterItems()]:
-        yield from ((item, number) for item in subtomograms[number].iterItems())
+    for one, number in _sets(subtomograms):
+        for item in one.iterItems(where=ENABLED):
+            yield item, number or item.getClassId() or 0
+
+
+def _sets(subtomograms: EMSet) -> Any:
+    """(set of items, class number) of each class; of a set without classes, itself and 0."""
+    classes = isinstance(subtomograms, SetOfClassesSubTomograms)
+    for number in [item.getObjId() for item in subtomograms.iterItems()] if classes else [0]:
+        yield subtomograms[number] if number else subtomograms, number
 
 
 # ----- columns: (names, function of an item that gives their values)
@@ -226,7 +231,7 @@ def fillSubtomogramClasses(
 
 def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str) -> int:
     rows, columns = readRows(path)
-    for item in [item.clone() for item in subtomograms.iterItems()]:
+    for item in [item.clone() for item in subtomograms.iterItems(where=ENABLED)]:
         row = rows.get(item.getObjId(), {CLASS: "1"})
         if int(float(row[CLASS])) == 0:
             output.append(describeSubtomogram(item, row, columns, subtomograms.getSamplingRate()))

@@ -11,6 +11,7 @@ from pwem.objects import Volume
 from pyworkflow.object import Float, String
 from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram, TomoMask
 
+from ..arriving import ENABLED
 from ..maps import structureFileOf as fileOf
 from ..names import namesForEngine
 
@@ -30,7 +31,7 @@ def idOf(tomogram: Tomogram) -> str:
 
 
 def clonesOf(volumes: SetOfTomograms) -> List[Tomogram]:
-    return [item.clone() for item in volumes.iterItems()]
+    return [item.clone() for item in volumes.iterItems(where=ENABLED)]
 
 
 def byId(volumes: SetOfTomograms) -> Dict[str, Tomogram]:

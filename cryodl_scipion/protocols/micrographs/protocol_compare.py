@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCTF
 
+from ...convert.arriving import failedCtf, micNameOf
 from ...convert.micrographs.picks import scaledPicks, writeSet
 from ...convert.names import emptyFolder, imageEnding, namesByMicName
 from ...convert.particles.results import writeCtfs
@@ -166,7 +167,7 @@ BY_MAPS = ByMaps()
 
 
 def ctfsByName(ctfs: SetOfCTF) -> Dict[str, Any]:
-    return {ctf.getMicrograph().getMicName(): ctf.clone() for ctf in ctfs}
+    return {micNameOf(ctf): ctf.clone() for ctf in ctfs if not failedCtf(ctf)}
 
 
 class CryodlProtCompare(one_of.OneOf[Any, Any], pick_sets_base.PickSetsBase):

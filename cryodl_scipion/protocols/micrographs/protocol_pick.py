@@ -17,7 +17,7 @@ from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from .. import engine_protocol
-from ..batches import BATCH, BatchRun, Waiting, addThreads, appendToOutput
+from ..batches import BATCH, BatchRun, Waiting, addThreads, addWait, appendToOutput
 from ..checks import checkDiameter, checkModelFolder, modelWarnings, sayIf
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
 from ..model_field import FROM_PROJECT, checkSizeFields, diameterOf, modelFolder
@@ -151,9 +151,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             form._analizeCondition(name, form.getParam(name))
         size = "Maximum number of micrographs in one start of the program, of those that arrive after the first ones."
         form.addParam("batchSize", params.IntParam, default=BATCH, condition=_LEARNS, label="Later batches", help=size)
-        wait = dict(default=LONGEST_WAIT, label="Longest wait (s)")
-        help = "A batch that is not full is started when its first micrograph has waited this long. 0: immediately."
-        form.addParam("batchWait", params.IntParam, help=help, **wait)
+        addWait(form, LONGEST_WAIT, self._ITEM)
         form.addParam(
             "learningWait",
             params.IntParam,

@@ -64,6 +64,8 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
 
 def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
     first, alignments = firstOf(particles), {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}
+    # programs that know no CTF note a defocus of 0
+    hasCtf = particles.hasCTF() and first.hasCTF() and first.getCTF().getDefocusU()
     return (
         sayIf(
             "angles" in need and not (particles.hasAlignmentProj() and first.hasTransform()),
@@ -72,11 +74,10 @@ def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> 
             "orientations*.",
         )
         or sayIf(
-            "ctf" in need and not (particles.hasCTF() and first.hasCTF()),
-            f"The {what} have no CTF. Extract them with the CTFs of their micrographs.",
+            "ctf" in need and not hasCtf, f"The {what} have no CTF. Extract them with the CTFs of their micrographs."
         )
         or sayIf(
-            particles.hasCTF() and first.hasCTF() and not relion_star.knowsMicroscope(particles),
+            hasCtf and not relion_star.knowsMicroscope(particles),
             f"The {what} have a CTF, but no voltage, spherical aberration or amplitude contrast. Import the "
             "micrographs with them.",
         )

@@ -80,13 +80,7 @@ class CryodlProtClassify2D(
             help="While particles arrive, the program is started when this many wait to be assigned. All available "
             "particles are used.",
         )
-        form.addParam(
-            "batchWait",
-            params.IntParam,
-            default=LONGEST_WAIT,
-            label="Longest wait (s)",
-            help="A batch that is not full is started when its first particle has waited this long. 0: immediately.",
-        )
+        batches.addWait(form, LONGEST_WAIT, self._ITEM)
         form.addParam(
             "classifyAgain",
             params.BooleanParam,

@@ -55,7 +55,7 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             {name: getattr(self, name).get() for name in fields},
             classes=classes.getFileName(),
             sizes=[row[3] for row in classRows(classes)],  # they may have got further particles since
-            **{inputs.WRITTEN: inputs.writtenAt(classes)},
+            **{inputs.WRITTEN: inputs.writtenAt(classes, (self._settingsBefore() or {}).get(inputs.WRITTEN))},
         )
 
     def _warnings(self) -> List[str]:

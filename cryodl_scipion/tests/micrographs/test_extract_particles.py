@@ -9,12 +9,13 @@ from unittest import mock
 
 import mrcfile
 import numpy as np
-from pwem.objects import SetOfParticles
-from pyworkflow.object import Integer, Set, String
+from pwem.objects import Coordinate, CTFModel, Micrograph, SetOfParticles
+from pyworkflow.object import Integer, Pointer, Set, String
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
+from ...protocols.micrographs.protocol_compare import ctfsByName
 from ...protocols.simulating import OwnMicrographs
 from .. import synthetic
 from ..base import CryodlTest
@@ -139,6 +140,46 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertEqual(
             self.makeProtocol(CryodlProtExtractParticles, pointers, box=BOX, particleDiameter=60).validate(), []
         )
+
+    def test_ctfs_of_no_micrographs_are_refused(self):
+        def make(protocol):
+            ctfs = protocol._createSetOfCTF()
+            for ctf in self.ctf.outputCTF:
+                bare = CTFModel()
+                bare.setStandardDefocus(*ctf.getDefocus())
+                ctfs.append(bare)
+            return dict(outputCTF=ctfs)
+
+        bare = finishedWith(self, make)
+        self.assertIn("it has no CTF", self.extract(self.picked, bare).getErrorMessage())
+        self.assertEqual(set(ctfsByName(bare.outputCTF)), {None})
+
+    def test_a_ctf_that_failed_or_was_taken_out_is_none(self):
+        failed, out, good = CTFModel(), CTFModel(), CTFModel()
+        failed.setWrongDefocus()
+        out.setEnabled(False)
+        for ctf, name in ((failed, "a"), (out, "b"), (good, "c")):
+            ctf.setMicrograph(Micrograph())
+            ctf.getMicrograph().setMicName(name)
+        self.assertEqual(list(ctfsByName([failed, out, good])), ["c"])
+
+    def test_picks_joined_from_two_imports_are_not_cut_out_of_the_first_ones_micrographs(self):
+        join = lambda other: finishedWith(self, lambda protocol: dict(outputCoordinates=self.joined(protocol, other)))
+        other = self.importMicrographs(self.data + "/mics", "*_00[29].mrc")  # their numbers are 1 and 2 again
+        run = self.extract(join(self.makeCoordinates(other, {1: [(90, 90)]})), None, run=False)
+        self.assertIn("mic_001 and mic_002 have the same number", " ".join(run.validate()))
+        again = join(self.makeCoordinates(self.imported, {1: [(90, 90)]}))
+        self.assertEqual(self.extract(again, None, run=False).validate(), [])
+
+    def joined(self, protocol, other):
+        coordinates = protocol._createSetOfCoordinates(Pointer(self.imported, extended="outputMicrographs"))
+        coordinates.copyInfo(self.picked.outputCoordinates)
+        for one in (self.picked, other):
+            for item in one.outputCoordinates:
+                copy = Coordinate()
+                copy.copyAttributes(item, "_x", "_y", "_micId", "_micName")
+                coordinates.append(copy)
+        return coordinates
 
     def test_picks_on_several_micrographs_of_one_name_are_refused(self):
         def make(protocol):

@@ -5,7 +5,7 @@ import json
 import os
 from unittest import mock
 
-from pwem.objects import SetOfMicrographs
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.relion_star import readColumns
 from ...engine.cryodl import contract
@@ -126,6 +126,8 @@ class TestCryodlTrain(CryodlTest):
     def test_each_network_is_named_and_cited(self):
         for index, network in enumerate(contract.PICKER_NETWORKS):
             protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=index)
+            self.assertEqual(protocol._citations(), ["cryodl"] + list(contract.network_citations("picker", network)))
+        with mock.patch.object(SetOfCoordinates, "getMicrographs", return_value=None):  # their run was deleted
             self.assertEqual(protocol._citations(), ["cryodl"] + list(contract.network_citations("picker", network)))
         protocol = self.train(
             network=contract.PICKER_NETWORKS.index("topaz"), labels=contract.LABEL_KINDS.index("sparse")

@@ -75,6 +75,9 @@ class TestCryodlClassStreams(ParticlesTest):
         self.assertEqual(run.validate(), [])
         with contextlib.closing(sqlite3.connect(source.outputParticles.getFileName())) as file, file:
             file.execute("UPDATE Objects SET creation = '2001-01-01 00:00:00'")  # the set is made again
+            file.commit()
+            self.assertEqual(run.validate(), [])
+            file.execute("UPDATE Objects SET creation = '2002-01-01 00:00:00', comment = 'another'")
         self.assertIn("another content of Input particles", " ".join(run.validate()))
 
     def test_an_input_run_that_dies_while_the_first_are_classified_is_waited_for(self):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training a denoiser, denoising and the way back to raw images, with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 
 import numpy as np
 
@@ -85,6 +87,22 @@ class TestCryodlTrainDenoiser(ParticlesTest):
     def test_a_killed_training_continues_where_it_was(self):
         with open(os.path.join(self.trained.outputModel.getFolder(), "metrics.csv")) as file:
             self.assertEqual([line[0] for line in file], ["0", "1", "2"])
+
+    def test_a_killed_training_is_continued_with_particles_that_were_made_again_and_begun_anew_with_others(self):
+        raw = makeParticles(self, "again")
+        os.environ["FAKE_ENGINE_DIE_AFTER"] = "2"
+        try:
+            protocol = self.train([raw], [self.volume])
+        finally:
+            del os.environ["FAKE_ENGINE_DIE_AFTER"]
+        kept = protocol._getExtraPath("kept")
+        for change, stays in (("creation = '2999-01-01'", True), ("creation = '2999-01-02', enabled = 0", False)):
+            open(kept, "w").close()
+            with contextlib.closing(sqlite3.connect(raw.outputParticles.getFileName())) as file, file:
+                file.execute(f"UPDATE Objects SET {change}")
+            self.proj.launchProtocol(protocol, wait=True)
+            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+            self.assertEqual(os.path.exists(kept), stays)
 
     def test_what_only_networks_that_learn_need_is_shown_with_them_alone(self):
         self.assertEqual(

@@ -70,6 +70,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual([(number, size) for number, size, _ in made], [(1, 37), (2, 37), (3, 36)])
         for number, _, volume in made:
             self.assertTrue(volume.getFileName().endswith(f"class_{number:02d}.mrc"))
+            self.assertFalse(volume.getIndex())  # with one, Scipion's window of a volume shows that slice alone
             self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
         self.assertEqual(self.errors(classes=3, method=1), "")  # with which the form does not show them
 

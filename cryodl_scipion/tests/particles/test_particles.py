@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of particles as the engine's STAR files and back, beside what RELION's plugin writes; denoised and raw sets."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import tempfile
 
 import numpy as np
 from pwem.objects import CTFModel, SetOfClasses3D, SetOfParticles
-from pyworkflow.object import Float, String
+from pyworkflow.object import Float, Integer, String
 from pyworkflow.tests import BaseTest, setupTestOutput
 
 from ...convert.particles import denoised, results
@@ -127,9 +129,14 @@ class TestCryodlParticlesAsStar(ParticlesCase):
 
     def test_joined_sets_of_two_voltages_have_an_optics_group_each(self):
         particles, joined = self.make(), self.new()
+        particles.getAcquisition().opticsGroupInfo.set(  # of the first set, as RELION's plugin keeps it
+            "\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnVoltage #2\n_rlnSphericalAberration #3\n"
+            "_rlnAmplitudeContrast #4\n1 300 2.7 0.07\n\n"
+        )
         joined.copyInfo(particles)
         for number, item in enumerate(particles):
             copy = item.clone()
+            copy._rlnOpticsGroup = Integer(1)
             copy.getAcquisition().setVoltage((300.0, 200.0)[number % 3 == 2])
             copy.getAcquisition().setAmplitudeContrast(0.07)  # the set says 0.1
             joined.append(copy)
@@ -161,6 +168,20 @@ class TestCryodlParticlesAsStar(ParticlesCase):
         convert.writeParticles("p.star", self.make())
         with self.assertRaisesRegex(ValueError, "has particle 20, which the input set does not have"):
             list(convert.pairedRows(self.make(count=5), "p.star", (), ()))
+
+    def test_particles_that_were_taken_out_in_a_table_are_not_worked_on(self):
+        particles = self.make()
+        particles.close()
+        with contextlib.closing(sqlite3.connect(particles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 12")
+        convert.writeParticles("p.star", particles)
+        arriving, expected = convert.ArrivingParticles(particles), [10, *range(14, 10 + 2 * COUNT, 2)]
+        arriving.update()
+        self.assertEqual((convert.idsInStar("p.star"), arriving.ready(set())), (expected, expected))
+        made = self.new()
+        made.copyInfo(particles)
+        results.appendRaw(made, particles, particles)
+        self.assertEqual([item.getObjId() for item in made], expected)
 
     def test_quoted_names_are_one_word(self):
         with open("p.star", "w") as file:
@@ -442,6 +463,13 @@ class TestCryodlParticleChecks(ParticlesCase):
         dark = self.make()
         dark.getAcquisition().setVoltage(None)
         self.assertIn("no voltage", self.errors(dark, "ctf"))
+        dark.close()
+        with contextlib.closing(sqlite3.connect(dark.getFileName())) as file:  # as programs write it that know no CTF
+            columns = file.execute("SELECT column_name FROM Classes WHERE label_property LIKE '_ctfModel._defocus%'")
+            file.execute(f"UPDATE Objects SET {', '.join(f'{name} = 0' for (name,) in columns)}")
+            file.commit()
+        self.assertEqual(self.errors(dark), "")  # the engine takes them for particles without CTF
+        self.assertIn("have no CTF", self.errors(dark, "ctf"))
         self.assertIn("no pixel size", self.errors(self.make(pixelSize=None)))
         corrected = self.make()
         corrected.setIsAmplitudeCorrected(True)

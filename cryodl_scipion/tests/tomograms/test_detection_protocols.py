@@ -10,7 +10,8 @@ import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D
 
-from ...convert.relion_star import anglesOf
+from ...convert.relion_star import anglesOf, readColumns
+from ...convert.tomograms.coordinates3d import POSITION, writeCoordinates3D
 from ...objects import CryodlModel
 from ...protocols import CryodlProtDetectParticles, CryodlProtTrainDetector
 from ...protocols.tomograms.protocol_detect_particles import NETWORK
@@ -116,6 +117,22 @@ class TestCryodlDetection(ViewersTest):
         protocol.inputTomograms.setExtended("outputTomograms")
         (problem,) = protocol._validate()
         self.assertIn("None of the coordinates (species_1) belongs to one of the tomograms (TS_08)", problem)
+
+    def test_joined_coordinates_are_learned_from_in_all_of_their_tomograms(self):
+        joined = makeCoordinates(self, self.tomograms, self.positions, "TS_02")
+        joined.outputCoordinates.setPrecedents(makeTomograms(self, names=("TS_01",)).outputTomograms)
+        rows = [*self._written(joined, self.tomograms)]
+        self.assertEqual([row[0] for row in rows], ["TS_02", "TS_02"])
+        np.testing.assert_allclose([row[1:] for row in rows], self.positions, atol=1e-3)
+        finer = makeTomograms(self, pixelSize=5.0, data=dict.fromkeys(("TS_01", "TS_02"), np.zeros((20, 48, 40), "f4")))
+        rows = [row[1:] for row in self._written(joined, finer)]
+        np.testing.assert_allclose(rows, 2 * (np.array(self.positions) + 0.5) - 0.5, atol=1e-3)
+
+    def _written(self, run, tomograms):
+        sets = [(run.outputCoordinates, "a")]
+        path = run._getExtraPath("c.star")
+        writeCoordinates3D(path, sets, tomograms.outputTomograms, {name: name for name in ("TS_01", "TS_02")})
+        return readColumns(path, ("rlnTomoName", *POSITION), (str, float, float, float), "particles")
 
     def test_species_are_groups_and_sets_of_their_own(self):
         found = self.byNetwork.outputCoordinates

@@ -8,9 +8,9 @@ import os
 import re
 from typing import Any, Dict, List, Sequence, Tuple
 
-import mrcfile
 import numpy as np
 
+from ...convert.maps import headerOrigin, voxelsOf
 from ...engine.cryodl.contract.frames import rescaled
 from ..plots import readMap
 
@@ -61,7 +61,8 @@ class MembraneMeshes:
     def _frame(self, tsId: str) -> Tuple[np.ndarray, float, Tuple[int, ...]]:
         """(x, y, z in Å of the first voxel, Å/px, (z, y, x) voxels) of the volume that the meshes were made of."""
         path = self.instances[tsId]
-        return (*headerFrame(path), readMap(path).shape)
+        size = voxelsOf(path)[0] or 1.0
+        return np.array(headerOrigin(path, size)), size, readMap(path).shape
 
 
 FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<u2")])  # of a binary STL file
@@ -118,15 +119,6 @@ def membranesIn(items: Any) -> Tuple[Dict[str, List[str]], Dict[str, str]]:
         if os.path.exists(volume):
             meshes.setdefault(os.path.basename(volume)[: -len(".mrc")], []).append(path)
     return meshes, {name: paths[0].rsplit("_membrane_", 1)[0] + ".mrc" for name, paths in meshes.items()}
-
-
-def headerFrame(path: str) -> Tuple[np.ndarray, float]:
-    """(x, y, z in Å of the first voxel, Å/px) by the header of an MRC file, as the engine writes meshes."""
-    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
-        header = mrc.header
-        origin, size = header.origin.tolist(), float(header.cella.x) / max(1, int(header.mx)) or 1.0
-        start = size * np.array([header.nxstart, header.nystart, header.nzstart], float)
-    return (np.array(origin, float) if any(origin) else start), size
 
 
 def readMesh(path: str) -> Mesh:
