@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, gaussian_filter, map_coordinates
-from scipy.optimize import least_squares
+import torch.nn.functional as F
+from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from ...core.fourier import frequencies
 from ...core.frc import fsc
 from ...core.projections import Projector, euler_angles
+from ...core.volumes import resized
 from ...io.mrc import write_halves
 from ...io.particle_sets import ParticleSet, write_particles_star
 from ...io.particles import ANGLES, MARGIN, SCORE
@@ -126,20 +127,19 @@ def _shown(volumes: Halves, views: Views) -> tuple[ShownPart, ShownPart]:
 MASKED = 0.5  # of the mask, from which a voxel belongs to the domain
 EDGE = 0.1  # of the mask, where its surroundings begin
 REACH = 0.4  # of the domain's radius: how far around the mask maps are compared
-MAX_VOXELS = 4000  # that are compared
-MAX_STEPS = 10  # of the fit of one map in each round
-ROUNDS, PARTS = 6, 3  # of positions, and of rest and domain within each
-OWN = 0.1  # of the density within the mask that is taken from the rest to the domain in each part of a round
+MAX_VOXELS = 12000  # that are compared; where there are more, the maps are made coarser
+STEPS = 300  # of the fit
+STAYS = 0.01  # weight of what the rest has within the mask, beside the misfit
 BLUR = 1.0  # px, of the maps when they are compared
 MIN_VOXELS = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class DomainMotion:
-    """Where a domain lies in maps, relative to one of them: x becomes rotation (x - centre) + centre + shift.
+    """Where a domain lies in maps, relative to the middle one: x becomes rotation (x - centre) + centre + shift.
 
     rotations : (k, 3) rotation vectors, radians, xyz. shifts : (k, 3) px, xyz. centre : (3,) px from the middle of the
-    box, xyz. alike : (k,) correlation of the domain with itself after that."""
+    box, xyz. alike : (k,) correlation of the domain after that with what the map holds beside the rest."""
 
     rotations: np.ndarray
     shifts: np.ndarray
@@ -150,80 +150,93 @@ class DomainMotion:
 def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
     """Fit the domain of the middle map, as a rigid body, to each of the maps, beside a rest that stays.
 
-    Each map is a rest that all maps share plus the domain, which lies within the mask in the middle map. In turn the
-    domain's position in each map, and rest and domain by least squares, are found: density beside the domain that stays
-    comes into the rest, although it lies within the mask.
+    Each map is a rest that all maps share plus the domain, which lies within the mask in the middle map. The domain's
+    density and its positions in all maps are found at once by least squares; the rest that fits best is what the maps
+    hold beside it in the mean. So density that stays comes into the rest, although it lies within the mask; where noise
+    hides which it is, it is the domain's: a fainter domain that turns further changes the maps nearly alike.
 
     maps: (box, box, box), in their order along the motion. mask: (box, box, box), where the domain is in the middle
     map. Raises ValueError: the mask holds hardly any voxels."""
-    positions = np.argwhere(mask > MASKED)
+    positions, box, middle = np.argwhere(mask > MASKED), len(mask), len(maps) // 2
     if len(positions) < MIN_VOXELS:
         raise ValueError(
             f"The mask of the domain has {len(positions)} voxels above {MASKED:g}; at least {MIN_VOXELS} are "
             "needed. Give a mask that is 1 in the domain."
         )
-    xyz = (positions - mask.shape[0] // 2)[:, ::-1].astype(float)
-    centre = xyz.mean(0)
-    radius = max(1.0, float(np.sqrt(((xyz - centre) ** 2).sum(1).mean())))
-    smooth, middle = np.stack([gaussian_filter(m.astype(float), BLUR) for m in maps]), len(maps) // 2
-    rest = smooth.mean(0) * (1 - mask) + np.maximum(smooth.min(0), 0) * mask
-    body = _Body(mask * (smooth[middle] - rest), centre, radius, mask)
-    found, alike = np.zeros((len(maps), 6)), np.ones(len(maps))
-    for _ in range(ROUNDS):
-        for way in (range(middle + 1, len(maps)), range(middle - 1, -1, -1)):
-            last = np.zeros(6)
-            for number in way:
-                last, alike[number] = body.fit(smooth[number] - rest, found[number] if found[number].any() else last)
-                found[number] = last
-        rest = _separate(smooth, rest, body, found)
-    return DomainMotion(found[:, :3] / radius, found[:, 3:], centre, alike)
+    centre = positions.mean(0)
+    radius = max(1.0, float(np.sqrt(((positions - centre) ** 2).sum(1).mean())))
+    around = np.argwhere(binary_dilation(mask > EDGE, iterations=max(2, round(REACH * radius))))
+    if len(around) > MAX_VOXELS:
+        side = int(box * (MAX_VOXELS / len(around)) ** (1 / 3))
+        coarse = [resized(torch.from_numpy(one).float()[None], side)[0].numpy() for one in (mask, *maps)]
+        found = follow_domain(coarse[1:], coarse[0])
+        return dataclasses.replace(found, shifts=found.shifts * box / side, centre=found.centre * box / side)
+    smooth = np.stack([gaussian_filter(one.astype(float), BLUR) for one in maps])
+    values, fits = torch.from_numpy(smooth[(slice(None), *around.T)]), []
+    # to begin with, all of the density is the domain's, or what no map lacks is the rest's: the better end counts
+    for stays in (0.0, np.maximum(smooth.min(0), 0)):
+        body = _Body(smooth[middle] - stays, mask, around, centre, radius)
+        fits.append((*_fitted(body, values, torch.from_numpy(mask[tuple(around.T)].astype(float)), middle), body))
+    _, poses, body = min(fits, key=lambda fit: fit[0])
+    with torch.no_grad():
+        seen = body.shown(poses)
+        wanted = values - (values - seen).mean(0)
+    alike = [float(np.nan_to_num(np.corrcoef(*pair)[0, 1])) for pair in zip(seen.numpy(), wanted.numpy())]
+    rotations, shifts = poses.numpy().reshape(-1, 2, 3).swapaxes(0, 1)
+    return DomainMotion(rotations / radius, shifts, (centre - box // 2)[::-1], np.array(alike))
+
+
+def _fitted(body: "_Body", values: torch.Tensor, within: torch.Tensor, middle: int) -> tuple[float, torch.Tensor]:
+    """Fit a body's density and its poses to maps: misfit and (k, 6) poses. values: (k, v) of the maps at its places.
+    within: (v,) of the mask. middle: number of the map in which the body stays."""
+    poses = torch.zeros(len(values), 6, dtype=values.dtype, requires_grad=True)
+    moves = (torch.arange(len(values)) != middle)[:, None]
+    power = float((values - values.mean(0)).square().sum()) or 1.0  # 0 of one map
+    search = torch.optim.LBFGS(
+        [poses, body.density], max_iter=STEPS, history_size=20, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def misfit() -> torch.Tensor:
+        search.zero_grad()
+        left = values - body.shown(poses * moves)
+        rest = left.mean(0)
+        loss = ((left - rest).square().sum() + STAYS * (rest * within).square().sum()) / power
+        loss.backward()
+        return loss
+
+    search.step(misfit)
+    return float(misfit().detach()), (poses * moves).detach()
+
+
+# the matrix of the cross product with each axis, xyz
+_TURNS = torch.tensor(
+    [[[0, 0, 0], [0, 0, -1], [0, 1, 0]], [[0, 0, 1], [0, 0, 0], [-1, 0, 0]], [[0, -1, 0], [1, 0, 0], [0, 0, 0]]]
+).double()
 
 
 class _Body:
-    """The domain's density, and where it may come to lie. density : (box, box, box), within the mask. centre : (3,) px,
-    xyz. radius : px. positions: of voxels, (v, 3)."""
+    """The domain's density, and where it may come to lie. density, mask: (box, box, box); the first to begin with. around:
+    (v, 3) px, zyx, the places. centre: (3,) px, zyx. radius: px."""
 
-    def __init__(self, density: np.ndarray, centre: np.ndarray, radius: float, mask: np.ndarray) -> None:
-        self.density, self.centre, self.radius, self.mask = density, centre, radius, mask
-        self.positions = np.argwhere(binary_dilation(mask > EDGE, iterations=max(2, round(REACH * radius))))
-        self.xyz = (self.positions - mask.shape[0] // 2)[:, ::-1].astype(float)
-        self.step = -(-len(self.positions) // MAX_VOXELS)
+    def __init__(
+        self, density: np.ndarray, mask: np.ndarray, around: np.ndarray, centre: np.ndarray, radius: float
+    ) -> None:
+        low, high = around.min(0), around.max(0) + 1
+        window = tuple(slice(*ends) for ends in zip(low, high))
+        unit = float(density[mask > MASKED].std()) or 1.0  # the steps in density and pose are alike
+        self.mask = torch.from_numpy(mask[window].astype(float)) * unit
+        self.density = torch.from_numpy(density[window] / unit).requires_grad_()
+        self.radius, self.xyz = radius, torch.from_numpy((around - centre)[:, ::-1].copy())
+        # of grid_sample: -1 and 1 are the middles of the first and the last voxel
+        self.middle, self.half = (torch.from_numpy(v[::-1].copy()) for v in (centre - low, (high - 1 - low) / 2))
 
-    def shown(self, values: np.ndarray, step: int = 1) -> np.ndarray:
-        """(v,) the density at the places, once it was moved. values : (6,) rotation vector times radius, and shift."""
-        rotation = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
-        return _sampled(self.density, (self.xyz[::step] - self.centre - values[3:]) @ rotation + self.centre)
-
-    def brought_back(self, volume: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """(v,) a volume at the positions, moved the other way."""
-        rotation = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
-        return _sampled(volume, (self.xyz - self.centre) @ rotation.T + self.centre + values[3:])
-
-    def fit(self, volume: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
-        """Rotation vector times radius and shift, (6,) px, at which the density is most like a volume; correlation."""
-        wanted = volume[tuple(self.positions[:: self.step].T)]
-        found = least_squares(
-            lambda values: wanted - self.shown(values, self.step), start, diff_step=0.02, max_nfev=MAX_STEPS
-        )
-        seen = self.shown(found.x, self.step)
-        return found.x, float(np.corrcoef(seen, wanted)[0, 1] if np.ptp(seen) > 0 and np.ptp(wanted) > 0 else 0.0)
-
-
-def _sampled(volume: np.ndarray, xyz: np.ndarray) -> np.ndarray:
-    """(v,) values of a volume at (v, 3) px from its middle."""
-    return map_coordinates(volume, (xyz[:, ::-1] + volume.shape[0] // 2).T, order=1)
-
-
-def _separate(maps: np.ndarray, rest: np.ndarray, body: _Body, found: np.ndarray) -> np.ndarray:
-    """The rest (box, box, box), once it and the body's density were fitted in turn to the maps."""
-    index, rest = tuple(body.positions.T), rest.copy()
-    for _ in range(PARTS):
-        rest[index] = np.mean([m[index] - body.shown(values) for m, values in zip(maps, found)], axis=0)
-        rest *= 1 - OWN * body.mask
-        density = np.zeros_like(rest)
-        density[index] = np.mean([body.brought_back(m - rest, values) for m, values in zip(maps, found)], axis=0)
-        body.density = density * body.mask
-    return rest
+    def shown(self, poses: torch.Tensor) -> torch.Tensor:
+        """(k, v) the density at the places, once it was moved. poses: (k, 6) rotation vectors times radius, and shifts,
+        px, xyz."""
+        turned = torch.linalg.matrix_exp(torch.einsum("ka,aij->kij", poses[:, :3] / self.radius, _TURNS))
+        places = ((self.xyz - poses[:, None, 3:]) @ turned + self.middle) / self.half - 1
+        volume = (self.density * self.mask).expand(len(poses), 1, *self.mask.shape)
+        return F.grid_sample(volume, places[:, None, None], align_corners=True)[:, 0, 0, 0]
 
 
 def domain_poses(
