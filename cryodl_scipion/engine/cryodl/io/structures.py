@@ -17,7 +17,7 @@ from ..core.projections import projection_memory
 from ..core.volumes import cube_crop
 from . import messages
 from .memory import available_memory
-from .mrc import read_data, read_header
+from .mrc import axes_zyx, read_data, read_header
 
 if typing.TYPE_CHECKING:
     from gemmi import Assembly, Model, Structure
@@ -296,11 +296,9 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     data, record = np.array(read_data(path, found), np.float32), found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):
         raise ValueError(f"{path} is a stack of {len(data)} images, not a map. Give a map (.mrc).")
-    voxels, order = found.voxels_zyx, [int(record[c]) for c in ("maps", "mapr", "mapc")]
     if data.ndim != 3:
         raise ValueError(f"{path} has an array of shape {data.shape}; a map must have three axes.")
-    if sorted(order) == [1, 2, 3]:
-        data = np.transpose(data, [order.index(k) for k in (3, 2, 1)])
+    data, voxels = np.transpose(data, axes_zyx(record, path)), found.voxels_zyx
     if not (np.isfinite(voxels).all() and (voxels > 0).all()):
         raise ValueError(
             f"{path} has the voxel sizes {voxels.tolist()} Å in its header; they must be positive numbers. Correct "

@@ -205,6 +205,17 @@ def test_a_mask_that_begins_elsewhere_is_a_warning_with_both_places(files, tmp_p
         assert any(sentence in w for w in result.warnings) == said
 
 
+def test_half_maps_that_begin_at_different_places_are_a_warning_without_a_map_too(files, tmp_path):
+    half = read_volume(files["half2"])
+    moved = dataclasses.replace(half, origin_zyx=half.origin_zyx + 4, header=None)
+    write_volume(tmp_path / "cropped.mrc", half.data, moved)
+    for other, said in ((files["half2"], False), (str(tmp_path / "cropped.mrc"), True)):
+        output = str(tmp_path / f"{said}.mrc")
+        result = improve(files, tmp_path, map=None, half_maps=(files["half1"], other), output=output)
+        sentence = "cropped.mrc begins at (-12.00, -14.00, -16.00) Å (x, y, z) by its header, the map"
+        assert any(sentence in w for w in result.warnings) == said
+
+
 def test_a_mask_that_lets_everything_through_is_a_mask_and_an_empty_one_is_none(files, tmp_path):
     improved = read_volume(improve(files, tmp_path, mask=files["mask"]).outputs["map"])
     np.testing.assert_allclose(improved.data, 2 * read_volume(files["map"]).data, rtol=1e-6)
