@@ -210,3 +210,13 @@ def test_an_assembly_may_name_chains_that_were_cut_from_the_file(tmp_path):
     atom = "ATOM      1  CA  ALA A   1      10.000  10.000  10.000  1.00  0.00           C"
     (tmp_path / "cut.pdb").write_text("\n".join([*remark, atom, "END", ""]))
     assert load_density(tmp_path / "cut.pdb", 2.0).sum() == pytest.approx(6, rel=0.01)  # one carbon
+
+
+def test_of_several_models_the_first_is_taken_and_that_is_said(tmp_path, capsys):
+    """The PDB's assemblies (.pdb1) hold each copy as a model of its own."""
+    copies = [PDB.format(1, 10.0, 10.0, z) for z in (10.0, 40.0)]
+    models = "".join(f"MODEL     {k:4d}\n{copy}ENDMDL\n" for k, copy in enumerate(copies, 1))
+    for name, text, said in (("one.pdb", copies[0], False), ("assembly.pdb", models, True)):
+        (tmp_path / name).write_text(text + "END\n")
+        assert load_density(tmp_path / name, 2.0).sum() == pytest.approx(6, rel=0.01)  # one carbon
+        assert ("assembly.pdb has 2 models, and the first alone is used" in capsys.readouterr().out) == said

@@ -173,7 +173,8 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
 
 @reader
 def read_structure(path: str | os.PathLike[str]) -> "Structure":
-    """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
+    """gemmi's structure of a file; says if it has several models. Raises FileNotFoundError, or ValueError that names
+    it."""
     import gemmi
 
     if Path(path).is_dir():
@@ -187,6 +188,11 @@ def read_structure(path: str | os.PathLike[str]) -> "Structure":
     except (RuntimeError, ValueError, IndexError) as error:
         words = " ".join(str(error).split()).rstrip(".")
         raise ValueError(f"{path} is not a readable atomic model: {words}.") from None
+    if len(structure) > 1:
+        messages.warn(
+            f"{path} has {len(structure)} models, and the first alone is used. If they are copies that make up one "
+            "molecule, as in assemblies from the PDB, write them as chains of one model."
+        )
     return structure
 
 
