@@ -65,7 +65,7 @@ def test_the_improved_map_lies_where_the_map_did_in_a_folder_that_is_made(files,
     assert before.same_grid(after)
     np.testing.assert_allclose(after.data, 2 * before.data, rtol=1e-6)
     assert all(read_volume(outputs[name]).same_grid(before) for name in ("doubt", "half1", "half2"))
-    names = {"raw", "control", "improved", "crossed", "gain", "unexplained", "worst", "doubted", "place"}
+    names = {"raw", "control", "improved", "crossed", "gain", "unexplained", "worst", "doubted", "piece", "place"}
     assert set(outputs["half_map_test"]) == names
     script = Path(outputs["doubt"]).with_suffix(".cxc").read_text()
     assert script.splitlines()[:2] == ['open "out.mrc"', 'open "out_doubt.mrc"'] and outputs["residues"] is None
@@ -295,7 +295,7 @@ def test_offset_and_scale_of_processed_half_maps_change_nothing(files, tmp_path)
             write_volume(path, scale * half.data + offset, half)
         values = dict(map=files["map"], structure=files["structure"], half_maps=(files["half1"], files["half2"]))
         outputs = evaluate_map.evaluate_map(EvaluateMapConfig(**values, processed=processed)).outputs
-        found.append([outputs["half_map_test"][name] for name in ("gain", "unexplained", "worst", "doubted")])
+        found.append([outputs["half_map_test"][name] for name in ("gain", "unexplained", "worst", "doubted", "piece")])
     np.testing.assert_allclose(*found, atol=2e-3)
 
 
