@@ -115,7 +115,7 @@ def test_a_folder_and_a_stack_of_images_are_no_map(tmp_path):
 
 def test_a_map_without_voxel_size_is_refused(tmp_path):
     write_mrc(tmp_path / "a.mrc", lopsided_density(16), 0.0)
-    with pytest.raises(ValueError, match="a.mrc has the voxel sizes .* must be positive"):
+    with pytest.raises(ValueError, match="a.mrc has voxels of 0 x 0 x 0 Å by its header; they must be"):
         load_density(tmp_path / "a.mrc", 2.0)
 
 
@@ -220,3 +220,13 @@ def test_of_several_models_the_first_is_taken_and_that_is_said(tmp_path, capsys)
         (tmp_path / name).write_text(text + "END\n")
         assert load_density(tmp_path / name, 2.0).sum() == pytest.approx(6, rel=0.01)  # one carbon
         assert ("assembly.pdb has 2 models, and the first alone is used" in capsys.readouterr().out) == said
+
+
+@pytest.mark.parametrize("occupancy", ["  0.00", "      "], ids=["zero", "blank"])
+def test_occupancies_that_say_nothing_hide_no_atom(tmp_path, occupancy):
+    """As VMD writes the atoms of a simulation. Where some are 0, these were not seen."""
+    atoms = [PDB.format(1, 10.0, 10.0, 10.0), PDB.format(2, 10.0, 10.0, 14.0)]
+    for name, text, mass in (("none", atoms, 12), ("one", atoms[:1], 6)):
+        without = [atom.replace("  1.00", occupancy, 1) for atom in text] + atoms[len(text) :]
+        (tmp_path / f"{name}.pdb").write_text("".join(without) + "END\n")
+        assert load_density(tmp_path / f"{name}.pdb", 2.0).sum() == pytest.approx(mass, rel=0.01)

@@ -113,8 +113,7 @@ def load_density(
         xyz, weight = _read_atoms(path)
         centre = np.average(xyz, axis=0, weights=weight) if centre is None else np.asarray(centre, float)
         return density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
-    density, voxels = _molecule(path)
-    return torch.from_numpy(_resampled(density, voxels, pixel_size, path))
+    return torch.from_numpy(_resampled(*_molecule(path), pixel_size, path))
 
 
 FAR = 0.25  # radii of gyration, a tenth of a ball's diameter, that a molecule may lie off the middle of its map's box
@@ -173,8 +172,8 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
 
 @reader
 def read_structure(path: str | os.PathLike[str]) -> "Structure":
-    """gemmi's structure of a file; says if it has several models. Raises FileNotFoundError, or ValueError that names
-    it."""
+    """gemmi's structure of a file; says if it has several models. Occupancies that all are 0 become 1. Raises
+    FileNotFoundError, or ValueError that names it."""
     import gemmi
 
     if Path(path).is_dir():
@@ -193,6 +192,9 @@ def read_structure(path: str | os.PathLike[str]) -> "Structure":
             f"{path} has {len(structure)} models, and the first alone is used. If they are copies that make up one "
             "molecule, as in assemblies from the PDB, write them as chains of one model."
         )
+    if not any(place.atom.occ for place in structure[0].all()):  # blank, or as VMD writes them
+        for place in structure[0].all():
+            place.atom.occ = 1.0
     return structure
 
 
@@ -305,11 +307,6 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if data.ndim != 3:
         raise ValueError(f"{path} has an array of shape {data.shape}; a map must have three axes.")
     data, voxels = np.transpose(data, axes_zyx(record, path)), found.voxels_zyx
-    if not (np.isfinite(voxels).all() and (voxels > 0).all()):
-        raise ValueError(
-            f"{path} has the voxel sizes {voxels.tolist()} Å in its header; they must be positive numbers. Correct "
-            "the header."
-        )
     if not FINEST <= voxels.min() <= voxels.max() <= min(COARSEST, MAX_UNEQUAL * voxels.min()):
         raise ValueError(
             f"{path} has voxels of {' x '.join(f'{v:.3g}' for v in voxels[::-1])} Å by its header; they "

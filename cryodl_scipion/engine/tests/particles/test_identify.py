@@ -222,7 +222,7 @@ def test_what_fits_a_few_of_the_particles_of_something_else_is_not_found_unless_
 
 
 def test_of_what_explains_part_of_its_particles_it_is_said_that_lipid_may_lack():
-    """A model of 160 kDa in a disc of 28 % of its contrast explains 87 % and gains by what others make of it."""
+    """CFTR in a disc of 28 % of its contrast explains 87 % and gains by what others make of it."""
     (said,) = judged(dict(model=np.full(100, 30.0)), dict(model=0.75)).sentences
     assert "model is nearest" in said and "a membrane protein without its lipid or detergent" in said
 
