@@ -208,7 +208,7 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
     ] * bool(alike)
     said += [
         f"{_percent(one)} of the particles fit {one.candidate.name} best, which explains only "
-        f"{100 * one.explained:.0f} % of their evidence: they show something that is not in the folder."
+        f"{100 * one.explained:.0f} % of their evidence: they show what is not in the folder, or are too few to tell."
         for one in compared
         if one.alike < SURE and not one.fits and one.low > SURE
     ]
