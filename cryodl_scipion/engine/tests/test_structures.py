@@ -115,7 +115,7 @@ def test_a_folder_and_a_stack_of_images_are_no_map(tmp_path):
 
 def test_a_map_without_voxel_size_is_refused(tmp_path):
     write_mrc(tmp_path / "a.mrc", lopsided_density(16), 0.0)
-    with pytest.raises(ValueError, match="a.mrc has the voxel sizes .* must be positive"):
+    with pytest.raises(ValueError, match="a.mrc has voxels of 0 x 0 x 0 Å by its header; they must be"):
         load_density(tmp_path / "a.mrc", 2.0)
 
 
@@ -210,3 +210,23 @@ def test_an_assembly_may_name_chains_that_were_cut_from_the_file(tmp_path):
     atom = "ATOM      1  CA  ALA A   1      10.000  10.000  10.000  1.00  0.00           C"
     (tmp_path / "cut.pdb").write_text("\n".join([*remark, atom, "END", ""]))
     assert load_density(tmp_path / "cut.pdb", 2.0).sum() == pytest.approx(6, rel=0.01)  # one carbon
+
+
+def test_of_several_models_the_first_is_taken_and_that_is_said(tmp_path, capsys):
+    """The PDB's assemblies (.pdb1) hold each copy as a model of its own."""
+    copies = [PDB.format(1, 10.0, 10.0, z) for z in (10.0, 40.0)]
+    models = "".join(f"MODEL     {k:4d}\n{copy}ENDMDL\n" for k, copy in enumerate(copies, 1))
+    for name, text, said in (("one.pdb", copies[0], False), ("assembly.pdb", models, True)):
+        (tmp_path / name).write_text(text + "END\n")
+        assert load_density(tmp_path / name, 2.0).sum() == pytest.approx(6, rel=0.01)  # one carbon
+        assert ("assembly.pdb has 2 models, and the first alone is used" in capsys.readouterr().out) == said
+
+
+@pytest.mark.parametrize("occupancy", ["  0.00", "      "], ids=["zero", "blank"])
+def test_occupancies_that_say_nothing_hide_no_atom(tmp_path, occupancy):
+    """As VMD writes the atoms of a simulation. Where some are 0, these were not seen."""
+    atoms = [PDB.format(1, 10.0, 10.0, 10.0), PDB.format(2, 10.0, 10.0, 14.0)]
+    for name, text, mass in (("none", atoms, 12), ("one", atoms[:1], 6)):
+        without = [atom.replace("  1.00", occupancy, 1) for atom in text] + atoms[len(text) :]
+        (tmp_path / f"{name}.pdb").write_text("".join(without) + "END\n")
+        assert load_density(tmp_path / f"{name}.pdb", 2.0).sum() == pytest.approx(mass, rel=0.01)

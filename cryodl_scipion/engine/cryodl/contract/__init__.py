@@ -21,7 +21,7 @@ from .fields import (
 )
 from .frames import rescaled
 from .half_map_test import (
-    BY_NETWORK, counted, doubt_script, half_map_resolutions, half_map_verdict, resolution_in_words, score_text,
+    BY_NETWORK, PIECE, counted, doubt_script, half_map_resolutions, half_map_verdict, resolution_in_words, score_text,
     some_names, span, split_verdict
 )
 from .maps.evaluating import (

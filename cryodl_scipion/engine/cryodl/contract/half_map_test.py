@@ -42,6 +42,7 @@ FINER = 0.9  # of a resolution: what is not finer than this is as fine
 # In the worst five shells: a white texture beyond a low-pass filter hides in the mean.
 WORST, NETWORK_WORST = 0.05, 0.4
 DOUBTED = 0.03  # of the density looks invented; 0.01 would by chance
+PIECE = 300.0  # Å³ in one place, from which on it is said: filters and clipping left none, a ligand 620
 
 
 def half_map_resolutions(metrics: typing.Optional[typing.Dict[str, typing.Any]]) -> typing.Dict[str, typing.Any]:
@@ -59,9 +60,9 @@ def half_map_verdict(test: typing.Dict[str, typing.Any], usual: float = ADDED) -
     clipping and local scale as the improved ones; improved: of both improved; crossed: of one improved with the control
     of the other half; all Å at FSC 0.143, or None. gain: mean difference of the FSC `crossed` and `control`.
     unexplained: fraction of the power that both improved half-maps share and the data do not have. worst: the same in
-    the worst shells. doubted: part of the density that looks invented, place: xyz in Å of most of it. Results of
-    earlier versions have none of the three. usual: fraction that may be added without a warning. Returns whether there
-    is no warning, and the warnings."""
+    the worst shells. doubted: part of the density that looks invented, piece: Å³ of the largest part in one place, and
+    place: xyz in Å of that. Results of earlier versions lack the last four. usual: fraction that may be added without a
+    warning. Returns whether there is no warning, and the warnings."""
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]
     lines = [
@@ -80,7 +81,7 @@ def half_map_verdict(test: typing.Dict[str, typing.Any], usual: float = ADDED) -
         ]
     gained, gain = _gain(test["gain"])
     added, addition = _addition(test["unexplained"], test.get("worst", 0.0), usual)
-    places = _places(test.get("doubted", 0.0), test.get("place"))
+    places = _places(test.get("doubted", 0.0), test.get("piece", 0.0), test.get("place"))
     return gained and added and not places, lines + [gain, addition, *places, *_beyond(improved, crossed)]
 
 
@@ -99,13 +100,13 @@ def _gain(gain: float) -> typing.Tuple[bool, str]:
     return True, "Beyond the effect of filter, mask and clipping, the data show no gain."
 
 
-def _places(doubted: float, place: typing.Any) -> typing.List[str]:
+def _places(doubted: float, piece: float, place: typing.Any) -> typing.List[str]:
     """A warning, in a list, which part of the density looks invented, and where most of it lies."""
     where = ", ".join(f"{x:.0f}" for x in place or ())
     return [
-        f"{WARNING}{100 * doubted:.0f} % of the improved map's density looks as 1 % of what is in the data does, most "
+        f"{WARNING}{100 * doubted:.2g} % of the improved map's density looks as 1 % of what is in the data does, most "
         f"of it around ({where}) Å (x, y, z). See the map of doubt."
-    ] * (doubted > DOUBTED)
+    ] * (doubted > DOUBTED or piece > PIECE)
 
 
 def _beyond(improved: typing.Optional[float], crossed: typing.Optional[float]) -> typing.List[str]:

@@ -17,7 +17,7 @@ from ..core.projections import projection_memory
 from ..core.volumes import cube_crop
 from . import messages
 from .memory import available_memory
-from .mrc import read_data, read_header
+from .mrc import axes_zyx, read_data, read_header
 
 if typing.TYPE_CHECKING:
     from gemmi import Assembly, Model, Structure
@@ -113,8 +113,7 @@ def load_density(
         xyz, weight = _read_atoms(path)
         centre = np.average(xyz, axis=0, weights=weight) if centre is None else np.asarray(centre, float)
         return density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
-    density, voxels = _molecule(path)
-    return torch.from_numpy(_resampled(density, voxels, pixel_size, path))
+    return torch.from_numpy(_resampled(*_molecule(path), pixel_size, path))
 
 
 FAR = 0.25  # radii of gyration, a tenth of a ball's diameter, that a molecule may lie off the middle of its map's box
@@ -173,7 +172,8 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
 
 @reader
 def read_structure(path: str | os.PathLike[str]) -> "Structure":
-    """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
+    """gemmi's structure of a file; says if it has several models. Occupancies that all are 0 become 1. Raises
+    FileNotFoundError, or ValueError that names it."""
     import gemmi
 
     if Path(path).is_dir():
@@ -187,6 +187,14 @@ def read_structure(path: str | os.PathLike[str]) -> "Structure":
     except (RuntimeError, ValueError, IndexError) as error:
         words = " ".join(str(error).split()).rstrip(".")
         raise ValueError(f"{path} is not a readable atomic model: {words}.") from None
+    if len(structure) > 1:
+        messages.warn(
+            f"{path} has {len(structure)} models, and the first alone is used. If they are copies that make up one "
+            "molecule, as in assemblies from the PDB, write them as chains of one model."
+        )
+    if not any(place.atom.occ for place in structure[0].all()):  # blank, or as VMD writes them
+        for place in structure[0].all():
+            place.atom.occ = 1.0
     return structure
 
 
@@ -296,16 +304,9 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     data, record = np.array(read_data(path, found), np.float32), found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):
         raise ValueError(f"{path} is a stack of {len(data)} images, not a map. Give a map (.mrc).")
-    voxels, order = found.voxels_zyx, [int(record[c]) for c in ("maps", "mapr", "mapc")]
     if data.ndim != 3:
         raise ValueError(f"{path} has an array of shape {data.shape}; a map must have three axes.")
-    if sorted(order) == [1, 2, 3]:
-        data = np.transpose(data, [order.index(k) for k in (3, 2, 1)])
-    if not (np.isfinite(voxels).all() and (voxels > 0).all()):
-        raise ValueError(
-            f"{path} has the voxel sizes {voxels.tolist()} Å in its header; they must be positive numbers. Correct "
-            "the header."
-        )
+    data, voxels = np.transpose(data, axes_zyx(record, path)), found.voxels_zyx
     if not FINEST <= voxels.min() <= voxels.max() <= min(COARSEST, MAX_UNEQUAL * voxels.min()):
         raise ValueError(
             f"{path} has voxels of {' x '.join(f'{v:.3g}' for v in voxels[::-1])} Å by its header; they "

@@ -65,7 +65,7 @@ def test_the_improved_map_lies_where_the_map_did_in_a_folder_that_is_made(files,
     assert before.same_grid(after)
     np.testing.assert_allclose(after.data, 2 * before.data, rtol=1e-6)
     assert all(read_volume(outputs[name]).same_grid(before) for name in ("doubt", "half1", "half2"))
-    names = {"raw", "control", "improved", "crossed", "gain", "unexplained", "worst", "doubted", "place"}
+    names = {"raw", "control", "improved", "crossed", "gain", "unexplained", "worst", "doubted", "piece", "place"}
     assert set(outputs["half_map_test"]) == names
     script = Path(outputs["doubt"]).with_suffix(".cxc").read_text()
     assert script.splitlines()[:2] == ['open "out.mrc"', 'open "out_doubt.mrc"'] and outputs["residues"] is None
@@ -205,6 +205,17 @@ def test_a_mask_that_begins_elsewhere_is_a_warning_with_both_places(files, tmp_p
         assert any(sentence in w for w in result.warnings) == said
 
 
+def test_half_maps_that_begin_at_different_places_are_a_warning_without_a_map_too(files, tmp_path):
+    half = read_volume(files["half2"])
+    moved = dataclasses.replace(half, origin_zyx=half.origin_zyx + 4, header=None)
+    write_volume(tmp_path / "cropped.mrc", half.data, moved)
+    for other, said in ((files["half2"], False), (str(tmp_path / "cropped.mrc"), True)):
+        output = str(tmp_path / f"{said}.mrc")
+        result = improve(files, tmp_path, map=None, half_maps=(files["half1"], other), output=output)
+        sentence = "cropped.mrc begins at (-12.00, -14.00, -16.00) Å (x, y, z) by its header, the map"
+        assert any(sentence in w for w in result.warnings) == said
+
+
 def test_a_mask_that_lets_everything_through_is_a_mask_and_an_empty_one_is_none(files, tmp_path):
     improved = read_volume(improve(files, tmp_path, mask=files["mask"]).outputs["map"])
     np.testing.assert_allclose(improved.data, 2 * read_volume(files["map"]).data, rtol=1e-6)
@@ -284,7 +295,7 @@ def test_offset_and_scale_of_processed_half_maps_change_nothing(files, tmp_path)
             write_volume(path, scale * half.data + offset, half)
         values = dict(map=files["map"], structure=files["structure"], half_maps=(files["half1"], files["half2"]))
         outputs = evaluate_map.evaluate_map(EvaluateMapConfig(**values, processed=processed)).outputs
-        found.append([outputs["half_map_test"][name] for name in ("gain", "unexplained", "worst", "doubted")])
+        found.append([outputs["half_map_test"][name] for name in ("gain", "unexplained", "worst", "doubted", "piece")])
     np.testing.assert_allclose(*found, atol=2e-3)
 
 

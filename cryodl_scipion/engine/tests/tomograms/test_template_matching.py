@@ -340,7 +340,7 @@ def test_a_template_without_a_pixel_size_is_named():
     template_tomogram("tomo.mrc", lopsided_density(20))
     write_mrc("bare.mrc", lopsided_density(20), 0.0)
     for options in (dict(template="bare.mrc"), dict(others="bare.mrc")):
-        assert "bare.mrc has the voxel sizes [0.0, 0.0, 0.0] Å in its header" in detect(2, **options)
+        assert "bare.mrc has voxels of 0 x 0 x 0 Å by its header" in detect(2, **options)
 
 
 def test_an_image_is_no_template():

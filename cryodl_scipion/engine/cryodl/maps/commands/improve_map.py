@@ -13,6 +13,7 @@ import numpy as np
 
 from ...contract import (
     BY_NETWORK,
+    PIECE,
     ImproveMapConfig,
     ImproveMapOutputs,
     half_map_resolutions,
@@ -29,7 +30,6 @@ from ..improvers.run import Improver, load_improver
 from ..measures import atoms, doubt, measure
 from ..measures.volume import Volume, above_solvent, write_volume
 
-EDITED = 300.0  # Å³ of density that is in no half-map, from which on it is said: three side chains
 UNTESTED = (
     "Without half-maps it is not known what the network gains and what it invents: there is no half-map test, and no "
     "map of doubt."
@@ -112,7 +112,7 @@ def _improve(
         test, found = _half_map_test(volume, halves, parts, inside, run)
         edited = doubt.in_no_half(improved if mask is None else improved * mask, halves, inside)
         found, (size, place) = dataclasses.replace(found, edited=edited), doubt.largest_piece(edited, volume)
-        if size > EDITED:
+        if size > PIECE:
             run.warn(
                 f"{volume.path} shows what is in neither half-map, most around ({', '.join(f'{x:.0f}' for x in place)}"
                 ") Å (x, y, z): it was changed after they were made, or they are not its own. There the doubt is 1."

@@ -7,7 +7,7 @@ import typing
 
 import gemmi
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from ...contract.reading import reader
 from ...io import files, structures
@@ -97,8 +97,6 @@ def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
             f"the map {volume.path}. The model's centre is ({offset}) Å (x, y, z) from the map's centre. Fit the "
             "model into the map, or correct the map's origin."
         )
-    from scipy.ndimage import map_coordinates
-
     density = map_coordinates(volume.data, volume.positions(atoms.xyz[inside]).T, order=1)
     if not density.mean() > volume.data.mean() + 0.05 * volume.data.std():
         raise ValueError(

@@ -179,10 +179,11 @@ def write_doubt(
 
 
 def doubted(doubt: Doubt, volume: Volume) -> dict[str, typing.Any]:
-    """doubted: part of a map's density that RARE of what is in the data would look like. place: the middle of its
-    largest piece (x, y, z in Å), [] if there is none."""
+    """doubted: part of a map's density that RARE of what is in the data would look like. piece, place: Å³ of its
+    largest piece, and the middle of that (x, y, z in Å), [] if there is none."""
     doubtful = doubt.dense & (doubt.maps[1] <= RARE)
-    return dict(doubted=float(doubtful.sum() / doubt.dense.sum()), place=largest_piece(doubtful, volume)[1])
+    size, place = largest_piece(doubtful, volume)
+    return dict(doubted=float(doubtful.sum() / doubt.dense.sum()), piece=size, place=place)
 
 
 def largest_piece(where: np.ndarray, volume: Volume) -> tuple[float, list[float]]:

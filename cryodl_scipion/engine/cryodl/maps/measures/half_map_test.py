@@ -63,6 +63,7 @@ def half_map_test(
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
     plain, ended = control_halves(raw, improved, voxels)
+    end = int(np.flatnonzero(_end(raw, improved, voxels))[-1])
     found, power = plain + ended, np.maximum(np.mean([shell_sums(x, x, voxels) for x in raw_masked], 0), 1e-30)
     agreements, explained = [], []
     for pair in found:  # of a large map each takes a gigabyte, masked another
@@ -75,12 +76,12 @@ def half_map_test(
         pairs = [shell_correlation(outputs[k], found[number][1 - k] * mask, voxels) for k in (0, 1)]
         return dataclasses.replace(pairs[0], value=(pairs[0].value + pairs[1].value) / 2)
 
-    # beyond the end of a filter the controls share little but their mask, and a gain could not be seen; where a filter
-    # did end, the others have detail that was taken away
+    # beyond the end of a filter nothing is gained or lost; where a filter did end, clipping made what both show there
+    gain = lambda those: _gain(those, end)
     curves = {
         "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
         "improved": shell_correlation(outputs[0], outputs[1], voxels),
-        **max([dict(control=agreements[number], crossed=crossed(number)) for number in {best, whole}], key=_gain),
+        **max([dict(control=agreements[number], crossed=crossed(number)) for number in {best, whole}], key=gain),
     }
     resolutions = {
         name: {"fsc0143_angstrom": curve.resolution(0.143), "fsc05_angstrom": curve.resolution(0.5)}
@@ -89,7 +90,7 @@ def half_map_test(
     return (
         resolutions,
         curves,
-        Shared(_gain(curves), explained[best][0], min(e[1] for e in explained), explained[best][2], found),
+        Shared(gain(curves), explained[best][0], min(e[1] for e in explained), explained[best][2], found),
     )
 
 
@@ -195,11 +196,11 @@ def _with_gain(maps: typing.Sequence[np.ndarray], gain: np.ndarray, voxels_zyx: 
     return [scipy.fft.irfftn(scipy.fft.rfftn(x) * factor, s=x.shape) for x in maps]
 
 
-def _gain(curves: typing.Mapping[str, Curve]) -> float:
-    """Mean of FSC `crossed` - `control` over the shells in which there may be signal."""
+def _gain(curves: typing.Mapping[str, Curve], end: int) -> float:
+    """Mean of FSC `crossed` - `control` over shells that may hold signal. end: the last that improved maps have."""
     control = curves["control"].value
     below = np.flatnonzero(control[2:] < AGREED / 2)
-    last = len(control) if not len(below) else int(BEYOND * (below[0] + 2))
+    last = min(len(control) if not len(below) else int(BEYOND * (below[0] + 2)), end + 1)
     return float(np.mean((curves["crossed"].value - control)[2 : max(last, 3)]))
 
 

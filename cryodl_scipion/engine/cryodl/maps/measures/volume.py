@@ -11,12 +11,11 @@ import numpy as np
 from ...contract.reading import reader
 from ...io.files import whole_file
 from ...io.mrc import axes_zyx, read_data, read_header
+from ...io.structures import COARSEST, FINEST, MAX_UNEQUAL
 from ...io.tomograms import sides_of
 from ...io.volume_writer import header_origin
 
-MAX_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
 ISOTROPIC = 1e-3
-FINEST, COARSEST = 0.05, 100.0  # Å; voxels of maps
 BLUR = 4.0  # Å; leaves the molecule and takes the noise
 WIDE = 16  # blurs along each axis of a map, below which chance leaves a tail
 TAIL, BLURRED_TAIL = 1.5, 2.5  # how much longer the tail of a map that is upside down is than its other end
@@ -193,15 +192,10 @@ def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     if any(angle not in (0.0, 90.0) for angle in angles):
         raise ValueError(f"{path} has a cell with the angles {angles} degrees; only right angles are supported.")
     voxels = lengths / counts
-    if not FINEST <= voxels.min() <= voxels.max() <= COARSEST:
+    if not FINEST <= voxels.min() <= voxels.max() <= min(COARSEST, MAX_UNEQUAL * voxels.min()):
         raise ValueError(
-            f"{path} has voxels of {voxels[2]:.3g} x {voxels[1]:.3g} x {voxels[0]:.3g} Å by its header; they must be "
-            f"{FINEST:g} to {COARSEST:g} Å. Correct the header, or give --pixel-size."
-        )
-    if voxels.max() / voxels.min() > MAX_UNEQUAL:
-        raise ValueError(
-            f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. Correct the "
-            "header, or give --pixel-size."
+            f"{path} has voxels of {' x '.join(f'{v:.3g}' for v in voxels[::-1])} Å by its header; they must be cubes "
+            f"of {FINEST:g} to {COARSEST:g} Å. Correct the header, or give --pixel-size."
         )
     return voxels
 
@@ -214,8 +208,6 @@ def _says(header: np.ndarray, voxels: np.ndarray) -> bool:
 
 
 INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
-
-
 SAME_MAP = 0.99999  # correlation of a map with itself after a change of its numbers' format
 
 

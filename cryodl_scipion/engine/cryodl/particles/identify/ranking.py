@@ -190,7 +190,8 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
                 if best.gain <= GAIN
                 else f"and {100 * best.gain:.1f} % more if it is changed as other particles ask"
             )
-            + "). It may be another state, a relative, a part, or a mixture with what is not in the folder."
+            + "). It may be another state, a relative, a part, as a membrane protein without its lipid or detergent is, "
+            "or a mixture with what is not in the folder."
         )
     found = tuple(one for one in passed if one.q < SURE)
     alike = () if rival_chance(joint) >= SURE else tuple(one for one in passed if one.q >= SURE and one.high > SURE)
@@ -207,7 +208,7 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
     ] * bool(alike)
     said += [
         f"{_percent(one)} of the particles fit {one.candidate.name} best, which explains only "
-        f"{100 * one.explained:.0f} % of their evidence: they show something that is not in the folder."
+        f"{100 * one.explained:.0f} % of their evidence: they show what is not in the folder, or are too few to tell."
         for one in compared
         if one.alike < SURE and not one.fits and one.low > SURE
     ]
