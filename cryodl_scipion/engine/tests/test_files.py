@@ -138,6 +138,19 @@ def test_a_full_disk_leaves_the_old_file_and_says_which(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.star"] and (tmp_path / "a.star").read_text() == "old"
 
 
+def test_a_full_disk_is_told_with_the_notes_that_it_cuts(tmp_path):
+    (tmp_path / "pick.json").write_text("{}")
+    code = (
+        "import resource\n"
+        "from cryodl.contract import write_json\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "write_json('pick.json', list(range(5000)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert "Cannot write pick.json: File too large" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["pick.json"] and (tmp_path / "pick.json").read_text() == "{}"
+
+
 def test_a_finished_folder_never_replaces_another(tmp_path):
     (tmp_path / "a.partial").mkdir()
     (tmp_path / "a").mkdir()

@@ -19,13 +19,16 @@ RESULT_VERSION = 2
 
 
 def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) -> None:
-    """Write JSON under a temporary name, then rename. File names that are not UTF-8 are preserved."""
+    """Write JSON under a temporary name, then rename. File names that are not UTF-8 are preserved. Raises OSError: disk
+    full, or no permission; with the name of the file."""
     temporary = processes.temporary_path(path)
     try:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False)
             file.write("\n")
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, f"Cannot write {os.fspath(path)}: {error.strerror or error}") from error
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
