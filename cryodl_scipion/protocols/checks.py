@@ -61,15 +61,13 @@ def checkJoined(coordinates: Any) -> List[str]:
     columns, micrographs = coordinates.getUniqueValues(["_micId", "_micName"]), coordinates.getMicrographs()
     coordinates.close()
     picked = {(number, bare(name)) for number, name in zip(columns["_micId"], columns["_micName"]) if name}
-    own = {(micrograph.getObjId(), bare(micrograph.getMicName())) for micrograph in micrographs or ()}
-    strange = picked - own
-    if micrographs is not None and micrographs.isStreamOpen():  # others may come
-        numbers = {number for number, _ in own}
-        strange = {pair for pair in strange if pair[0] in numbers}
+    own = {micrograph.getObjId(): bare(micrograph.getMicName()) for micrograph in micrographs or ()}
+    mayCome = micrographs is not None and micrographs.isStreamOpen()
+    strange = [name for number, name in picked if own.get(number, name if mayCome else None) != name]
     return sayIf(
-        strange and strange != picked,  # all of them: a program that names micrographs in its own way
+        0 < len(strange) < len(picked),  # all of them: a program that names micrographs in its own way
         "The coordinates were joined from several sets of micrographs. Scipion keeps those of the first set alone, and "
-        f"their numbers do not fit {listed(sorted(name for _, name in strange))}. Work on each set by itself, and join "
+        f"their numbers do not fit {listed(sorted(strange))}. Work on each set by itself, and join "
         "the particles.",
     )
 
