@@ -67,8 +67,7 @@ def checkJoined(coordinates: Any) -> List[str]:
     return sayIf(
         0 < len(strange) < len(picked),  # all of them: a program that names micrographs in its own way
         "The coordinates were joined from several sets of micrographs. Scipion keeps those of the first set alone, and "
-        f"their numbers do not fit {listed(sorted(strange))}. Work on each set by itself, and join "
-        "the particles.",
+        f"their numbers do not fit {listed(sorted(strange))}. Work on each set by itself, and join the particles.",
     )
 
 
