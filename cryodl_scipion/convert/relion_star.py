@@ -16,7 +16,7 @@ import itertools
 import os
 import shlex
 import sqlite3
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 from emtable import Table
@@ -63,9 +63,7 @@ def readColumns(path: str, columns: Any, kinds: Any, table: str = "") -> Any:
     return list(iterColumns(path, columns, kinds, table))
 
 
-def iterColumns(
-    path: str, columns: Sequence[str], kinds: Sequence[Union[Callable[..., Any], type]], table: str = ""
-) -> Any:
+def iterColumns(path: str, columns: Sequence[str], kinds: Sequence[Callable[..., Any]], table: str = "") -> Any:
     """(value, ...) of each row of a table, in the file's order; nothing is held, the table may have a million rows.
     columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows
     `data_`. Raises FileNotFoundError, or ValueError that names the file and the line without these columns."""
@@ -82,7 +80,11 @@ def iterColumns(
             elif line.startswith("_"):
                 names.append(words[0][1:])
             elif inside:
-                yield _values(path, number, words, names, columns, kinds)
+                try:
+                    values = tuple(kind(words[names.index(column)]) for column, kind in zip(columns, kinds))
+                except (ValueError, IndexError):
+                    raise ValueError(f"{path}, line {number}: the columns {', '.join(columns)} are needed.") from None
+                yield values
 
 
 def columnsOf(path: str, table: str = "") -> List[str]:
@@ -97,20 +99,6 @@ def columnsOf(path: str, table: str = "") -> List[str]:
             elif names and inside:
                 break
     return names
-
-
-def _values(
-    path: str,
-    number: int,
-    words: Sequence[str],
-    names: Sequence[str],
-    columns: Sequence[str],
-    kinds: Sequence[Union[Callable[..., Any], type]],
-) -> Tuple[Any, ...]:
-    try:
-        return tuple(kind(words[names.index(column)]) for column, kind in zip(columns, kinds))
-    except (ValueError, IndexError):
-        raise ValueError(f"{path}, line {number}: the columns {', '.join(columns)} are needed.") from None
 
 
 def writeStar(
@@ -140,16 +128,9 @@ def poseOf(matrix: np.ndarray, pixelSize: float, axes: int = 2) -> Tuple[float, 
 def opticsOf(particles: SetOfImages, dimensions: int, **more: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the optics groups of a set; without what is not known of the microscope. dimensions: 2 or 3.
     more: columns of every group."""
-    groups = [
-        dict(
-            group,
-            rlnImagePixelSize=particles.getSamplingRate(),
-            rlnImageSize=particles.getXDim(),
-            rlnImageDimensionality=dimensions,
-            **more,
-        )
-        for group in _groupsOf(particles)
-    ]
+    size, box = particles.getSamplingRate(), particles.getXDim()
+    more = dict(rlnImagePixelSize=size, rlnImageSize=box, rlnImageDimensionality=dimensions, **more)
+    groups = [dict(group, **more) for group in _groupsOf(particles)]
     return [
         {name: value for name, value in group.items() if all(g[name] is not None for g in groups)} for group in groups
     ]

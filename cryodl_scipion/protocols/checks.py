@@ -57,15 +57,17 @@ def checkJoined(coordinates: Any) -> List[str]:
     """Picks are found by the number of their micrograph; of joined sets Scipion keeps the first one's micrographs."""
     if not isinstance(coordinates, SetOfCoordinates) or firstOf(coordinates) is None:
         return []
-    columns, names = coordinates.getUniqueValues(["_micId", "_micName"]), {}  # type: Any, Dict[int, set]
+    bare = lambda name: os.path.splitext(os.path.basename(name or ""))[0]
+    columns, micrographs = coordinates.getUniqueValues(["_micId", "_micName"]), coordinates.getMicrographs()
     coordinates.close()
-    for number, name in zip(columns["_micId"], columns["_micName"]):
-        names.setdefault(number, set()).update([os.path.splitext(os.path.basename(name))[0]] if name else [])
-    several = [" and ".join(sorted(some)[:2]) for some in names.values() if len(some) > 1]
+    picked = {(number, bare(name)) for number, name in zip(columns["_micId"], columns["_micName"]) if name}
+    own = {micrograph.getObjId(): bare(micrograph.getMicName()) for micrograph in micrographs or ()}
+    mayCome = micrographs is not None and micrographs.isStreamOpen()
+    strange = [name for number, name in picked if own.get(number, name if mayCome else None) != name]
     return sayIf(
-        several,
-        f"The coordinates were joined from several sets of micrographs: {listed(several)} have the same number. "
-        "Scipion cannot tell them apart. Extract particles from each set by itself, and join the particles.",
+        0 < len(strange) < len(picked),  # all of them: a program that names micrographs in its own way
+        "The coordinates were joined from several sets of micrographs. Scipion keeps those of the first set alone, and "
+        f"their numbers do not fit {listed(sorted(strange))}. Work on each set by itself, and join the particles.",
     )
 
 

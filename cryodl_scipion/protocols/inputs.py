@@ -328,8 +328,7 @@ class PluginProtocol(KeepsOutputs):
             self._readEndedInputsAgain()
         wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
         wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkJoined(one.get())]
-        wrong = wrong or super().validate() + self._tooSmall()
-        wrong = [inFormWords(self, one) for one in wrong]
+        wrong = [inFormWords(self, one) for one in wrong or super().validate() + self._tooSmall()]
         if (
             not self.isScheduled()
             or self._stoppedInputs()

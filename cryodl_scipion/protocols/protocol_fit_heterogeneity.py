@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a molecule moves, or that it does not: in particles, or in subtomograms where scipion-em-tomo is installed."""
 
-import os
 from typing import Any, Dict, List
 
 from pwem.objects import EMSet, SetOfParticlesFlex, SetOfVolumesFlex, Volume, VolumeFlex
 from pyworkflow.protocol import LEVEL_ADVANCED
 
-from ..convert import names, tomography
+from ..convert import tomography
 from ..convert.arriving import firstOf
 from ..convert.particles.results import (
     LATENTS,
@@ -27,8 +26,10 @@ from .particles.particle_kinds import MaskOfParticles, Particles, ParticlesBase,
 if tomography.HAS_TOMO:
     from tomo.objects import AverageSubTomogram, SetOfAverageSubTomograms, SetOfSubTomograms
 
-    from ..convert.tomograms.subtomograms import appendLatentSubtomograms, isAligned, writeSubtomograms
-    from .tomograms.tomogram_kinds import checkSubtomograms
+    from ..convert.tomograms.subtomograms import appendLatentSubtomograms, isAligned
+    from .tomograms.tomogram_kinds import Subtomograms, checkSubtomograms
+
+    _SUBTOMOGRAMS = Subtomograms("", to=("particles",))
 
 _MAPS = Section("Maps and groups")
 _LINEAR, _GAUSSIAN = (contract.LATENT_METHODS.index(method) for method in ("linear", "gaussian"))
@@ -42,17 +43,10 @@ class ParticlesOrSubtomograms(Particles):
     CLASSES = "SetOfParticles,SetOfSubTomograms" if tomography.HAS_TOMO else "SetOfParticles"
 
     def valuesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
-        if not _areVolumes(found):
-            return super().valuesOf(protocol, found)
-        return {"particles": os.path.join(protocol._inputFolder(), names.inputName("subtomograms", found) + ".star")}
+        return _SUBTOMOGRAMS.valuesOf(protocol, found) if _areVolumes(found) else super().valuesOf(protocol, found)
 
     def filesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
-        if not _areVolumes(found):
-            return super().filesOf(protocol, found)
-        os.makedirs(protocol._inputFolder(), exist_ok=True)
-        tilts = protocol.tiltMin.get(), protocol.tiltMax.get()
-        writeSubtomograms(self.valuesOf(protocol, found)["particles"], found, tilts)
-        return {}
+        return _SUBTOMOGRAMS.filesOf(protocol, found) if _areVolumes(found) else super().filesOf(protocol, found)
 
     def check(self, protocol: Any, found: EMSet) -> List[str]:
         latent = protocol.latent.get() or 1
@@ -157,8 +151,7 @@ class Fit(one_of.Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityO
         return protocol.method.get() != _LINEAR
 
     def citations(self, protocol: Any) -> List[str]:
-        made = protocol._made()
-        used = made and made.method
+        used = getattr(protocol._made(), "method", None)
         theirs = dict(linear=["Tagare2015"], gaussian=["Chen2021"]).get(used or protocol.getEnumText("method"))
         return ["cryodl", *(theirs or ["Tagare2015", "Chen2021"]), "Tipping1999"]
 

@@ -20,6 +20,7 @@ from .maps.map_kinds import MapsBase
 from .particles.particle_kinds import OrientationsFrom, ParticlesBase
 
 _NO_OWN = "inputMicrographs is None"
+Images = Union[contract.SimulateMicrographsConfig, contract.SimulateParticlesConfig]
 _STRUCTURE = MapOrModel("inputStructure", simulating.STRUCTURE)
 
 
@@ -57,7 +58,7 @@ class OfMicrographs(one_of.Way[contract.SimulateMicrographsConfig, contract.Simu
         """The micrographs are an output first: the others point to them."""
         config, micrographs = protocol._config(), protocol._createSetOfMicrographs()
         micrographs.setSamplingRate(config.pixel_size)
-        micrographs.setAcquisition(_acquisition(config, doseInitial=0.0, dosePerFrame=config.dose))
+        micrographs.setAcquisition(_acquisition(config))
         byName = simulated.appendMicrographs(micrographs, made.micrographs)
         protocol._defineRelated(outputMicrographs=micrographs)
         pointer = Pointer(protocol, extended="outputMicrographs")
@@ -70,8 +71,7 @@ class OfMicrographs(one_of.Way[contract.SimulateMicrographsConfig, contract.Simu
         simulated.appendCTFs(ctfs, byName, made.ctf)
         outputs = dict(outputCoordinates=coordinates, outputCTF=ctfs)
         if made.particle_stack:
-            dose = dict(doseInitial=0.0, dosePerFrame=config.dose)
-            outputs["outputParticles"] = _newParticles(protocol, config, **dose)
+            outputs["outputParticles"] = _newParticles(protocol, config)
             simulated.appendParticles(outputs["outputParticles"], byName, made.particle_stack)
         return outputs
 
@@ -163,23 +163,17 @@ class CryodlProtSimulate(one_of.OneOf[Any, Any], ParticlesBase, MapsBase):
     WHAT = ("Simulate", "Whole micrographs, images of single particles, or half-maps of an atomic model.")
 
 
-def _newParticles(
-    protocol: Any,
-    config: Union[contract.SimulateMicrographsConfig, contract.SimulateParticlesConfig],
-    suffix: str = "",
-    **dose: float,
-) -> SetOfParticles:
+def _newParticles(protocol: Any, config: Images, suffix: str = "") -> SetOfParticles:
     particles = protocol._createSetOfParticles(suffix)
     particles.setSamplingRate(config.pixel_size)
-    particles.setAcquisition(_acquisition(config, **dose))
+    particles.setAcquisition(_acquisition(config))
     particles.setHasCTF(True)
     particles.setAlignmentProj()
     return particles
 
 
-def _acquisition(
-    config: Union[contract.SimulateMicrographsConfig, contract.SimulateParticlesConfig], **dose: float
-) -> Acquisition:
+def _acquisition(config: Images) -> Acquisition:
+    dose = dict(doseInitial=0.0, dosePerFrame=config.dose) if hasattr(config, "dose") else {}
     return Acquisition(
         voltage=config.voltage,
         sphericalAberration=config.spherical_aberration,

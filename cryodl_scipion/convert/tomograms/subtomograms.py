@@ -94,7 +94,7 @@ def _items(subtomograms: EMSet) -> Any:
 def _sets(subtomograms: EMSet) -> Any:
     """(set of items, class number) of each class; of a set without classes, itself and 0."""
     classes = isinstance(subtomograms, SetOfClassesSubTomograms)
-    for number in [item.getObjId() for item in subtomograms.iterItems()] if classes else [0]:
+    for number in [item.getObjId() for item in subtomograms.iterItems() if item.isEnabled()] if classes else [0]:
         yield subtomograms[number] if number else subtomograms, number
 
 

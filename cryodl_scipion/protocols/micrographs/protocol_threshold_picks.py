@@ -32,8 +32,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         help = "Coordinates picked by cryodl, which have scores."
-        label, picks = "Input coordinates", "SetOfCoordinates"
-        Pointing("inputCoordinates", help, label=label, pointerClass=picks).addTo(form, self)
+        Pointing("inputCoordinates", help, label="Input coordinates", pointerClass="SetOfCoordinates").addTo(form, self)
         form.addParam(
             "threshold",
             params.FloatParam,

@@ -138,12 +138,9 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
         rows = classRows(self.inputClasses.get()) if self.inputClasses.get() is not None else []
         score = {row[0]: row[4] for row in classRows(output)}
         count = sum(row[3] for row in classRows(output))  # of the particles, whose set may be lost
-        of_kept = sum(row[3] for row in rows if row[0] in score)
-        expected = (
-            min(1.0, sum(row[3] * row[4] for row in rows if row[0] in score) / max(1, count))
-            if None not in score.values()
-            else None
-        )
+        kept, known = [row for row in rows if row[0] in score], None not in score.values()
+        of_kept = sum(row[3] for row in kept)
+        expected = min(1.0, sum(row[3] * row[4] for row in kept) / max(1, count)) if known else None
         noise, lost = max(0, of_kept - count), max(0, sum(row[3] for row in rows) - of_kept)
         more = f", and {contract.counted(noise, 'particle')} of kept classes that may show only noise" if noise else ""
         return [

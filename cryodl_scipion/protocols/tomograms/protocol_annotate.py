@@ -108,13 +108,7 @@ class FromLabels(FromSource[ImportAnnotationsConfig]):
         config = super().completed(protocol, config)
         if protocol.inputTomograms.get() is None or protocol.inputMasks.get() is None:
             return config
-        tomograms, masks = protocol._labelled()
-        return dataclasses.replace(
-            config,
-            tomograms=protocol._linkPaths("tomograms", tomograms),
-            labels=protocol._linkPaths("labels", masks),
-            pixel_size=protocol.inputTomograms.get().getSamplingRate(),
-        )
+        return protocol._withLabelled(config)
 
     def problems(self, protocol: Any) -> List[str]:
         tomograms, masks = protocol.inputTomograms.get(), protocol.inputMasks.get()

@@ -101,21 +101,12 @@ class OfFeature(training.TrainsOne[contract.TrainSegmenterConfig, contract.Train
         return {}
 
     def completed(self, protocol: Any, config: contract.TrainSegmenterConfig) -> contract.TrainSegmenterConfig:
-        drawn = protocol.labelsFrom.get() == DRAWN
-        config = dataclasses.replace(
-            config, start_from=self._startFolder(protocol), pixel_size=None, tomograms=(), labels=()
-        )
-        tomograms, masks = protocol.inputTomograms.get(), protocol.inputMasks.get()
-        if drawn:
+        start = self._startFolder(protocol)
+        config = dataclasses.replace(config, start_from=start, pixel_size=None, tomograms=(), labels=())
+        if protocol.labelsFrom.get() == DRAWN:
             return config
-        items, labels = protocol._labelled()
-        return dataclasses.replace(
-            config,
-            tomograms=protocol._linkPaths("tomograms", items),
-            labels=protocol._linkPaths("labels", labels),
-            pixel_size=tomograms.getSamplingRate(),
-            feature=config.feature or dict(enumerate(featuresOf(masks), 1)).get(config.label or 0),
-        )
+        feature = config.feature or dict(enumerate(featuresOf(protocol.inputMasks.get()), 1)).get(config.label or 0)
+        return dataclasses.replace(protocol._withLabelled(config), feature=feature)
 
     def _startFolder(self, protocol: Any) -> Any:
         model, shipped = protocol.inputModel.get(), model_field.shippedFolders(protocol, self._KIND)

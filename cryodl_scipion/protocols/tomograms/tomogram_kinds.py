@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Input kinds of the protocols on tomograms, masks and subtomograms."""
 
+import dataclasses
 import glob
 import os
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
@@ -219,13 +220,14 @@ class Subtomograms(kinds.Pointing):
         self._classes = classes
 
     def valuesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
-        return dict(subtomograms=protocol._starFile(found))
+        name = inputName("subtomograms", imagesOf(found))
+        return {self.fills[0]: os.path.join(protocol._inputFolder(), name + ".star")}
 
     def filesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
         pwutils.makePath(protocol._inputFolder())
         tilts = protocol.tiltMin.get(), protocol.tiltMax.get()
         asked = getattr(protocol._config(), "ground_truth", False)  # of the classes that the input has
-        writeSubtomograms(protocol._starFile(found), found, tilts, self._classes or asked)
+        writeSubtomograms(self.valuesOf(protocol, found)[self.fills[0]], found, tilts, self._classes or asked)
         return {}
 
     def check(self, protocol: Any, found: EMSet) -> List[str]:
@@ -354,15 +356,18 @@ class TomogramsBase(protocol_base.OneRunBase):
         tomograms, masks = byId(self.inputTomograms.get()), clonesOf(self.inputMasks.get())
         return self._inOrder([tomograms[idOf(mask)] for mask in masks]), self._inOrder(masks)
 
+    def _withLabelled(self, config: Any) -> Any:
+        """The config with the links of the tomograms that have label volumes, and of these."""
+        tomograms, labels = map(self._linkPaths, ("tomograms", "labels"), self._labelled())
+        size = self.inputTomograms.get().getSamplingRate()
+        return dataclasses.replace(config, tomograms=tomograms, labels=labels, pixel_size=size)
+
     def _linkLabelled(self) -> None:
         for folder, items in zip(("tomograms", "labels"), self._labelled()):
             self._linkVolumes(folder, items)
 
 
 class SubtomogramsBase(protocol_base.OneRunBase):
-    def _starFile(self, subtomograms: EMSet) -> str:
-        return os.path.join(self._inputFolder(), inputName("subtomograms", imagesOf(subtomograms)) + ".star")
-
     def _filesMade(self, config: Any) -> List[str]:
         """The engine's STAR file, and what lies beside it: an earlier start may have left averages there, which the
         engine does not replace."""

@@ -9,12 +9,13 @@ from unittest import mock
 
 import mrcfile
 import numpy as np
-from pwem.objects import Coordinate, CTFModel, Micrograph, SetOfParticles
+from pwem.objects import Coordinate, CTFModel, Micrograph, SetOfCoordinates, SetOfMicrographs, SetOfParticles
 from pyworkflow.object import Integer, Pointer, Set, String
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
+from ...protocols.checks import checkJoined
 from ...protocols.micrographs.protocol_compare import ctfsByName
 from ...protocols.simulating import OwnMicrographs
 from .. import synthetic
@@ -166,15 +167,34 @@ class TestCryodlExtractParticles(CryodlTest):
     def test_picks_joined_from_two_imports_are_not_cut_out_of_the_first_ones_micrographs(self):
         join = lambda other: finishedWith(self, lambda protocol: dict(outputCoordinates=self.joined(protocol, other)))
         other = self.importMicrographs(self.data + "/mics", "*_00[29].mrc")  # their numbers are 1 and 2 again
-        run = self.extract(join(self.makeCoordinates(other, {1: [(90, 90)]})), None, run=False)
-        self.assertIn("mic_001 and mic_002 have the same number", " ".join(run.validate()))
+        for number, name in ((1, "mic_002"), (2, "mic_009")):
+            run = self.extract(join(self.makeCoordinates(other, {number: [(90, 90)]})), None, run=False)
+            self.assertIn(f"their numbers do not fit {name}. Work", " ".join(run.validate()))
         again = join(self.makeCoordinates(self.imported, {1: [(90, 90)]}))
         self.assertEqual(self.extract(again, None, run=False).validate(), [])
 
-    def joined(self, protocol, other):
+    def test_picks_joined_from_other_imports_or_parts_of_one_lose_no_micrograph_without_a_word(self):
+        other = self.importMicrographs(self.data + "/mics", "*_00[19].mrc")
+        # no number is picked twice, but number 2 is mic_002 in the first set
+        picked = [self.makeCoordinates(one, {number: [(90, 90)]}) for one, number in ((self.imported, 1), (other, 2))]
+        join = lambda protocol: dict(outputCoordinates=self.joined(protocol, picked[1], picked[0]))
+        self.assertIn("fit mic_009. Work", " ".join(checkJoined(finishedWith(self, join).outputCoordinates)))
+        picked[1] = self.makeCoordinates(self.imported, {2: [(90, 90)]})
+        joined = finishedWith(self, join).outputCoordinates
+        for numbers, isOpen, said in (([1], False, "fit mic_002. Work"), ([1], True, ""), ([1, 2], False, "")):
+            part = SetOfMicrographs(filename=":memory:")
+            for number in numbers:
+                part.append(self.imported.outputMicrographs[number].clone())
+            part.setStreamState(Set.STREAM_OPEN if isOpen else Set.STREAM_CLOSED)
+            with mock.patch.object(SetOfCoordinates, "getMicrographs", return_value=part):
+                found = " ".join(checkJoined(joined))
+            self.assertEqual((said in found, bool(found)), (True, bool(said)))
+
+    def joined(self, protocol, other, picked=None):
+        picked = picked or self.picked
         coordinates = protocol._createSetOfCoordinates(Pointer(self.imported, extended="outputMicrographs"))
-        coordinates.copyInfo(self.picked.outputCoordinates)
-        for one in (self.picked, other):
+        coordinates.copyInfo(picked.outputCoordinates)
+        for one in (picked, other):
             for item in one.outputCoordinates:
                 copy = Coordinate()
                 copy.copyAttributes(item, "_x", "_y", "_micId", "_micName")

@@ -118,7 +118,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         # Scipion cannot make a set of such files without the package that reads them, so the items are given alone
         tomogram = lost.outputTomograms.getFirstItem().clone()
         tomogram.setFileName("TS_01.hdf")
-        with mock.patch.object(lost.outputTomograms, "iterItems", lambda: [tomogram]):
+        with mock.patch.object(lost.outputTomograms, "iterItems", lambda **_: [tomogram]):
             self.assertIn(
                 "TS_01.hdf does not have the name of an MRC file (.mrc", " ".join(checkTomograms(lost.outputTomograms))
             )

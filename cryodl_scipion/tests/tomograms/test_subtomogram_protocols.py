@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subtomograms through the protocols, from the form to the sets, with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 
 import numpy as np
 from pyworkflow.object import Float
@@ -99,6 +101,16 @@ class TestCryodlSubtomogramFiles(SubtomogramsTest):
         self.assertEqual(classNames(classes, [1, 3]), [])
         table = tableOf(self.write(classes, classes=True), "rlnImageId", "rlnClassNumber")
         self.assertEqual(sorted(map(tuple, table.astype(int))), [(10 + 2 * i, 1 + i % 2) for i in range(10)])
+
+    def test_classes_and_subtomograms_that_were_taken_out_in_a_table_are_not_written(self):
+        classes = makeClasses(self, self.labelled).outputClasses
+        classes.close()
+        for table, number, expected in (("Class001_Objects", 10, {1: 4, 2: 5}), ("Objects", 1, {2: 5})):
+            with contextlib.closing(sqlite3.connect(classes.getFileName())) as file, file:
+                file.execute(f"UPDATE {table} SET enabled = 0 WHERE id = {number}")
+            numbers = [int(number) for (number,) in tableOf(self.write(classes, classes=True), "rlnClassNumber")]
+            self.assertEqual({number: numbers.count(number) for number in set(numbers)}, expected)
+            classes.close()
 
     def test_the_tilts_of_the_tomograms_serve_where_the_subtomograms_know_none(self):
         from pyworkflow.object import Pointer

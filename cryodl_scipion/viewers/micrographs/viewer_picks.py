@@ -86,11 +86,8 @@ class PicksData(CountedPicks):
         where = os.path.dirname(candidatesFolder(coordinates)) if hasCandidates(coordinates) else None
         known = lambda m: where is None or os.path.exists(os.path.join(where, names[m.getObjId()] + ".star"))
         scored = [(m, picks) for m, picks in scoredPicks(coordinates, micrographs, names) if picks or known(m)]
-        inSet = (
-            coordinates.getUniqueValues(SCORE)
-            if hasattr(firstOf(coordinates), SCORE)
-            else [None][: coordinates.getSize()]
-        )
+        hasScores = hasattr(firstOf(coordinates), SCORE)
+        inSet = coordinates.getUniqueValues(SCORE) if hasScores else [None][: coordinates.getSize()]
         # If nothing was strong enough for the set, the slider starts where the best candidate is.
         inSet = inSet or [max((pick[2] for _, picks in scored for pick in picks), default=None)]
         used = None if None in inSet else min(inSet) if asked is None else min(*inSet, asked)
@@ -147,13 +144,10 @@ class PicksWindow(micrograph_window.MicrographWindow):
         micrograph_window.MicrographWindow._addControls(self, slider)
         self.handButtons = []
         for text, way in self._byHand:
-            self.handButtons.append(
-                ttk.Button(self._list.master, text=text, command=functools.partial(self.byHand, way))
-            )
+            button = ttk.Button(self._list.master, text=text, command=functools.partial(self.byHand, way))
             # below the list: above it a button looks like the heading of the numbers
-            self.handButtons[-1].pack(
-                side=tk.BOTTOM, fill=tk.X, pady=(4, 0), before=self._list.master.winfo_children()[0]
-            )
+            button.pack(side=tk.BOTTOM, fill=tk.X, pady=(4, 0), before=self._list.master.winfo_children()[0])
+            self.handButtons.append(button)
 
     def byHand(self, way: Callable[[], str]) -> None:
         for button in self.handButtons:
