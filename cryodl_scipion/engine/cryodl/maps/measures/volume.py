@@ -214,8 +214,6 @@ def _says(header: np.ndarray, voxels: np.ndarray) -> bool:
 
 
 INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
-
-
 SAME_MAP = 0.99999  # correlation of a map with itself after a change of its numbers' format
 
 
