@@ -215,6 +215,17 @@ def read_kept(path: str | os.PathLike[str]) -> typing.Any:
         ) from None
 
 
+def folder_record(path: Path) -> dict[str, typing.Any]:
+    """What a JSON file notes of an output folder, with dicts of its `settings` and `tomograms`. Raises ValueError."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return dict(record, settings=dict(record["settings"]), tomograms=dict(record["tomograms"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged, or was written by another program ({error!r}). Remove it, or choose another --output."
+        ) from None
+
+
 def whole_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """Rows of a CSV table that a command adds to, none if there is no file. A row cut by a power cut is left out."""
     with contextlib.suppress(FileNotFoundError), open(path, newline="", encoding="utf-8") as file:

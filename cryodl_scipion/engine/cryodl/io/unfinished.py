@@ -151,9 +151,8 @@ def _read_record(folder: Path, command: str) -> dict[str, typing.Any] | None:
 
 
 def _empty(folder: Path, command: str) -> None:
-    write_json(
-        folder / RECORD, dict(command=command, parameters={})
-    )  # first: stopped half-way, it is ours still, but nobody's to continue
+    # first: stopped half-way, it is ours still, but nobody's to continue
+    write_json(folder / RECORD, dict(command=command, parameters={}))
     for path in folder.iterdir():
         if path.name != RECORD:
             _remove(path)

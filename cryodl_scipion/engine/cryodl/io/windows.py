@@ -153,7 +153,14 @@ class KeyWindow:
     def press(self, event: typing.Any) -> None:
         """What the mouse does; here nothing."""
 
-    motion = release = scroll = press
+    motion = scroll = press
+
+    def release(self, event: typing.Any) -> None:
+        """End what the pressed button began."""
+        self._pan = None
+        if self.session.busy:
+            self.session.release()
+            self.refresh()
 
 
 class MovingPicture:

@@ -85,6 +85,16 @@ def test_picks_of_binned_micrographs_are_known_by_their_corner(data):
         assert any("in one corner" in one for one in Result.read("result.json").warnings) == said
 
 
+def test_the_few_picks_of_a_micrograph_that_came_later_may_lie_in_a_corner(data):
+    places = np.random.default_rng(0).uniform((45, 45), (115, 135), (60, 2))
+    for name, picks in (("m1", places), ("m2", places[:0])):
+        write_coordinates(f"picks/{name}.star", picks, np.ones(len(picks)))
+    assert extract() == 0
+    write_coordinates("picks/m2.star", np.array([[50.0, 60.0], [55.0, 90.0]]), np.ones(2))
+    assert extract() == 0
+    assert not any("in one corner" in one for one in Result.read("result.json").warnings)
+
+
 def test_segments_of_filaments_are_said_to_lose_what_helical_processing_needs(data):
     assert extract() == 0 and not any("filaments" in one for one in Result.read("result.json").warnings)
     tables = read_tables("picks/m2.star")

@@ -17,9 +17,8 @@ from synthetic import environment, write_mrc
 
 from cryodl.core.frc import fsc
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
-from cryodl.particles.heterogeneity import paths
+from cryodl.particles.heterogeneity import focus, paths
 from cryodl.particles.heterogeneity.coefficients import particle_views
-from cryodl.particles.heterogeneity import focus
 from cryodl.particles.heterogeneity.focus import Halves, crossed, follow_domain
 from cryodl.particles.heterogeneity.paths import near_points, trajectory
 

@@ -34,7 +34,7 @@ def stroke(session, *positions, erase=False):
     session.begin(*positions[0], erase=erase)
     for position in positions[1:]:
         session.move(*position)
-    session.end()
+    session.release()
 
 
 def saved(session):
@@ -209,7 +209,7 @@ def test_tiles_of_another_annotator_are_neither_shown_nor_changed(tmp_path):
 
 def test_a_place_without_a_tile_cannot_be_drawn_on(session):
     assert not session.begin(30, 40)
-    session.end()
+    session.release()
     assert "click on the slice" in session.message and not session.store.entries
 
 

@@ -155,6 +155,24 @@ def test_grey_values_are_those_of_the_whole_tomogram_without_filled_corners(tmp_
     assert finer[1] < 0.6 * width  # noise that the coarser grid cannot hold is gone
 
 
+@pytest.mark.parametrize("filling", [0, -4])
+def test_measured_voxels_of_the_value_of_the_filling_stay_as_they_are(tmp_path, filling):
+    cell = np.round(np.random.default_rng(0).normal(0, 4, (40, 100, 100))).astype(np.int8)
+    field = np.full((40, 200, 200), filling, np.int8)
+    field[:, 50:150, 50:150] = cell
+    of_cell, of_field = (
+        [grey_statistics(Tomogram(write_volume(tmp_path / "t.mrc", data)), factor) for factor in (1.0, 0.5)]
+        for data in (cell, field)
+    )
+    for mine, whole in zip(of_field, of_cell):
+        assert mine.filling == filling
+        assert mine.middle == pytest.approx(whole.middle, abs=0.05) and mine.width == pytest.approx(whole.width, 0.05)
+    unfilled = of_field[0]._replace(middle=1.5).unfilled(field.astype(np.float32)).numpy()
+    assert np.mean(unfilled[:, 50:150, 50:150] == cell) > 0.999
+    unfilled[:, 50:150, 50:150] = 1.5
+    assert np.all(unfilled == 1.5)
+
+
 def test_a_tomogram_that_is_thin_along_y_is_told(tmp_path, capsys):
     data = np.random.default_rng(0).normal(0, 1, (64, 24, 60)).astype(np.float32)
     for name, axes in (("thin", (1, 0, 2)), ("turned", (0, 1, 2))):
@@ -167,6 +185,10 @@ def test_a_constant_tomogram_is_refused(tmp_path):
     flat = Tomogram(write_volume(tmp_path / "flat.mrc", np.zeros((8, 32, 32), np.float32)))
     with pytest.raises(ValueError, match="flat.mrc has the same value nearly everywhere"):
         grey_statistics(flat)
+    parts = np.zeros((40, 100, 100), np.int8)
+    parts[10:30, 20:80, 30:70] = 1
+    with pytest.raises(ValueError, match="mask.mrc has the same value nearly everywhere"):
+        grey_statistics(Tomogram(write_volume(tmp_path / "mask.mrc", parts)))
     with pytest.raises(ValueError, match="same value nearly everywhere"):
         values_statistics(np.ones(10))
 

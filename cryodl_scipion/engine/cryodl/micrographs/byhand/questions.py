@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from ...contract import reader, write_json
 from ...core.calibration import best_threshold, logit
 from ...io.coordinates import read_coordinates
+from ...io.files import evenly_spaced
 
 QUESTIONS, ANSWERS = "questions.json", "answers.json"
 COUNT, MICROGRAPHS = 24, 4  # at most: two minutes for a person, and few pictures to get used to
@@ -221,7 +222,8 @@ def choose_questions(
     rng = np.random.default_rng(seed)
     best = np.sort(np.concatenate([np.zeros(0), *(s for _, s in candidates.values())]))
     threshold = threshold if len(best) < COUNT or best[-1] >= threshold else float(best[-COUNT])
-    names = _spread_over(candidates, threshold)
+    counts = {name: int((scores >= threshold).sum()) for name, (_, scores) in candidates.items()}
+    names = evenly_spaced(sorted((name for name in counts if counts[name]), key=lambda name: counts[name]), MICROGRAPHS)
     scores = np.concatenate([np.zeros(0), *(candidates[n][1] for n in names)])
     ranked, picked = np.sort(scores)[::-1], int((scores >= threshold).sum())
     if not picked or len(scores) < COUNT:
@@ -243,11 +245,3 @@ def choose_questions(
                     wanted -= 1
     in_order = sorted(places, key=lambda q: names.index(q.micrograph))
     return Questions(tuple(parts), tuple(in_order), tuple(map(float, ranked)), model)
-
-
-def _spread_over(candidates: typing.Mapping[str, tuple[np.ndarray, np.ndarray]], threshold: float) -> list[str]:
-    """Names of at most so many micrographs, spread over the numbers of picks."""
-    counts = {name: int((scores >= threshold).sum()) for name, (_, scores) in candidates.items()}
-    ranked = sorted((name for name in counts if counts[name]), key=lambda name: counts[name])
-    chosen = np.unique(np.linspace(0, len(ranked) - 1, min(MICROGRAPHS, len(ranked))).round().astype(int))
-    return [ranked[i] for i in chosen]

@@ -101,13 +101,6 @@ class HandWindow(KeyWindow):
             self.view.show_picks(self.session)
             self.view.draw_moving()
 
-    def release(self, event: typing.Any) -> None:
-        """End what the pressed button began."""
-        self._pan = None
-        if self.session.busy:
-            self.session.release()
-            self.refresh()
-
     def scroll(self, event: typing.Any) -> None:
         """Zoom around the mouse."""
         if event.inaxes is self.view.axes:

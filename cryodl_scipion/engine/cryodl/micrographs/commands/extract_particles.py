@@ -8,6 +8,8 @@ list of picks, or without a CTF where a CTF file is given, are skipped."""
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted, refuse_if
 from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, pick_sets, stamps
 from ...running.runner import PROGRAM, Run, command
@@ -42,7 +44,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     if any(record and record["source"]["ctf"] for record in [files.read(name) for name, _ in named]) and ctfs is None:
         raise ValueError(f"{star} was made with CTFs. Give the CTF file (--ctf) again, or another name (--output).")
 
-    reach = list[float]()  # of the picks, in parts of width and height
+    places = [np.zeros((0, 2))]  # of the picks that are cut now, in parts of height and width
 
     def cut_one(name: str, path: str) -> stamps.Record:
         """The record of one micrograph; it is cut unless an earlier run has done so."""
@@ -56,7 +58,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         if record is not None:
             return record
         run.take_device()
-        reach.append(float((picks[name][0] / micrographs.micrograph_shape(path)).max(initial=0.0)))
+        places.append(picks[name][0] / micrographs.micrograph_shape(path))
         cut = cut_micrograph(micrographs.read_micrograph(path), picks[name][0], config, optics)
         files.forget(name)  # a record never stands beside another stack
         if len(cut.images):
@@ -85,11 +87,10 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         )
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     binned = "If they are of micrographs of another binning, give those."
-    run.warn(
-        *[f"Most picks are at an edge or outside. {binned}"] * (sum(made.at_edge.values()) > made.count),
-        *[f"All picks lie in one corner of their micrographs. {binned}"]
-        * (made.count >= MIN_IN_CORNER and max(reach, default=1.0) < CORNER),
-    )
+    if sum(made.at_edge.values()) > made.count:
+        run.warn(f"Most picks are at an edge or outside. {binned}")
+    if sum(map(len, places)) >= MIN_IN_CORNER and np.concatenate(places).max() < CORNER:
+        run.warn(f"All picks lie in one corner of their micrographs. {binned}")
     return made
 
 

@@ -79,16 +79,18 @@ def why_stop(
         return ("corrections teach once", False) if number else None
     if not last["micrographs"]:
         return "no particles were found to train on", True
+    too_few = (
+        f"the held-out micrographs of round {number} have too few picks to evaluate it (at least 20 are needed, and as "
+        f"many positions without a pick); {'it is not used, and ' * bool(number)}the picks are those of round "
+        f"{best_round(entries)}. Use more --training-micrographs"
+    )
     if number and last["separation"] is None:
         if last["agreement_first"] < MIN_AGREEMENT:
             return (
                 f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those "
                 "of round 0, so it is not used"
             ), True
-        return (
-            f"{_too_few(number)}; it is not used, and the picks are those of round {best_round(entries)}. Use more "
-            "--training-micrographs"
-        ), True
+        return too_few, True
     if number and best_round(entries) != number:
         return (
             f"round {number} is no better than round {best_round(entries)} (separation {last['separation']:.2f}, "
@@ -109,17 +111,8 @@ def why_stop(
             "another model"
         ), True
     if last["separation"] is None:
-        return (
-            f"{_too_few(number)}; the picks are those of round {best_round(entries)}. Use more --training-micrographs"
-        ), True
+        return too_few, True
     return None
-
-
-def _too_few(number: int) -> str:
-    return (
-        f"the held-out micrographs of round {number} have too few picks to evaluate it (at least 20 are needed, and "
-        "as many positions without a pick)"
-    )
 
 
 EVERY = 4  # one in so many of the training micrographs is held out

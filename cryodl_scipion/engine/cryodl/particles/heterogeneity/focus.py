@@ -215,8 +215,8 @@ _TURNS = torch.tensor(
 
 
 class _Body:
-    """The domain's density, and where it may come to lie. density, mask: (box, box, box); the first to begin with. around:
-    (v, 3) px, zyx, the places. centre: (3,) px, zyx. radius: px."""
+    """The domain's density, and where it may come to lie. density, mask: (box, box, box); the first to begin with.
+    around: (v, 3) px, zyx, the places. centre: (3,) px, zyx. radius: px."""
 
     def __init__(
         self, density: np.ndarray, mask: np.ndarray, around: np.ndarray, centre: np.ndarray, radius: float

@@ -145,13 +145,6 @@ class AnnotationWindow(KeyWindow):
         self.tile_view.show_brush(event.xdata if inside else None, event.ydata, s.brush, colour)
         self.tile_view.draw_strokes(s.active)
 
-    def release(self, event: typing.Any) -> None:
-        """End what the pressed button began."""
-        self._pan = None
-        if self.session.busy:
-            self.session.end()
-            self.refresh()
-
     def scroll(self, event: typing.Any) -> None:
         """Go to other slices or tiles; with the control key, zoom."""
         zooms = "control" in (event.key or "") or "ctrl" in getattr(event, "modifiers", ())

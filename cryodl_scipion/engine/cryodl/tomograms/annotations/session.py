@@ -196,7 +196,7 @@ class Session(Greys):
             self.active.paint(before, (y, x), self.brush, value)
             self._stroke = (y, x), value
 
-    def end(self) -> None:
+    def release(self) -> None:
         """End the stroke, and save."""
         if self._stroke is not None and self.active is not None:
             self._stroke = None

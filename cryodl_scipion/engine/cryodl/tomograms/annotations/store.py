@@ -23,6 +23,7 @@ from ...contract.annotations import (
     TomogramPaths,
     check_name,
     read_table,
+    tile_counts,
     tile_of,
 )
 from ...contract.result import write_json
@@ -138,9 +139,7 @@ class AnnotationStore:
 
     def counts(self, annotator: str | None = None) -> dict[str, dict[str, int]]:
         """{feature: {"positive": n, "negative": n}}"""
-        return {
-            f: {kind: len(self.tiles(f, annotator, kind=kind)) for kind in (POSITIVE, NEGATIVE)} for f in self.features
-        }
+        return tile_counts(self.tiles(annotator=annotator))
 
     def drawing(self, tile: Tile) -> np.ndarray:
         """(size, size) int16 as it was drawn: 0 without, 1 the feature, 255 uncertain."""

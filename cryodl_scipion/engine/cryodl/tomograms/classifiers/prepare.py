@@ -72,14 +72,10 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
             f"little of their detail would be left. Give {diameter / MIN_WAVES:.0f} Å or less."
         )
     finest = 2 * subtomograms.pixel_size
-    return (
-        [
-            f"Resolution (--resolution) is {resolution:g} Å, but {subtomograms.path} has voxels of "
-            f"{subtomograms.pixel_size:g} Å, whose Nyquist limit is {finest:g} Å; all detail was used."
-        ]
-        if resolution < finest
-        else []
-    )
+    return [
+        f"Resolution (--resolution) is {resolution:g} Å, but {subtomograms.path} has voxels of "
+        f"{subtomograms.pixel_size:g} Å, whose Nyquist limit is {finest:g} Å; all detail was used."
+    ] * (resolution < finest)
 
 
 def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> str:

@@ -4,7 +4,6 @@ denoised tomograms: denoise.json says what is in it, by which model and with whi
 
 import contextlib
 import itertools
-import json
 import math
 import typing
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from ...contract import DenoiseTomogramsConfig
 from ...core.devices import fast_dtype
 from ...core.tiles import tile_spans
+from ...io import files
 from ...io.memory import WORKING_MEMORY
 from ...io.progress import ProgressBar
 from ...io.stamps import stamp
@@ -86,12 +86,8 @@ def read_record(folder: Path, config: DenoiseTomogramsConfig, card: dict) -> dic
     mine, path = dict(weights=card["weights_sha256"], halves=config.halves), folder / RECORD
     if not path.exists():
         return dict(settings=mine, tomograms={})
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        found, _ = dict(record["settings"]), dict(record["tomograms"])
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged, or was written by another program. Choose another --output.") from None
-    other = " and ".join(words for key, words in _WORDS.items() if found.get(key) != mine[key])
+    record = files.folder_record(path)
+    other = " and ".join(words for key, words in _WORDS.items() if record["settings"].get(key) != mine[key])
     if other:
         raise ValueError(f"{folder} has tomograms denoised with another {other}. Choose another --output.")
     return record

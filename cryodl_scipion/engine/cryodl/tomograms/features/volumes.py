@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_dict, write_json
-from ...io.files import expand_paths, name_micrographs
+from ...io.files import expand_paths, folder_record, name_micrographs
 from ...io.stamps import file_stamp
 from ...io.tomogram_coordinates import join_coordinates3d
 from ...io.tomograms import Tomogram
@@ -30,7 +30,7 @@ class FolderRecord:
         self.path, self.settings = Path(path), json.loads(json.dumps(settings))
         self.items = {}
         if self.path.exists():
-            found = self._read()
+            found = folder_record(self.path)
             other = [
                 f"{key} {_words(found['settings'].get(key))} (now {_words(value)})"
                 for key, value in self.settings.items()
@@ -43,15 +43,6 @@ class FolderRecord:
                 )
             if not other:
                 self.items = found["tomograms"]
-
-    def _read(self) -> dict[str, typing.Any]:
-        try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            return dict(settings=dict(found["settings"]), tomograms=dict(found["tomograms"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self.path} is not readable ({error!r}). Remove it, or choose another --output."
-            ) from None
 
     def has(self, name: str, sources: typing.Sequence[str | os.PathLike[str]]) -> bool:
         """True if the item is finished and its source files are still the same ones. What was made of others is

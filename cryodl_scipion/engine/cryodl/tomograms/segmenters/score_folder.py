@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract.result import write_json
+from ...io import files
 from ...io.stamps import file_stamp
 from ...io.tomograms import SCORES, sides_of
 from ...io.volume_writer import OpenVolume, keep_origin, new_volume
@@ -53,15 +54,7 @@ class ScoreFolder:
     def read(self) -> dict[str, typing.Any]:
         """What segment.json says, or would say if there is none yet. Raises ValueError if it is not ours."""
         path = self.folder / RECORD
-        if not path.exists():
-            return json.loads(json.dumps(self._empty))
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            return dict(record, settings=dict(record["settings"]), tomograms=dict(record["tomograms"]))
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(
-                f"{path} is damaged, or was written by another program. Choose another --output."
-            ) from None
+        return files.folder_record(path) if path.exists() else json.loads(json.dumps(self._empty))
 
     def file_of(self, name: str, feature: CombinedFeature) -> Path:
         """Path of a tomogram's volume of a Feature."""

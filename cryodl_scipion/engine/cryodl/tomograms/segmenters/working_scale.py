@@ -198,7 +198,9 @@ class GreyValues(typing.NamedTuple):
 
     def unfilled(self, part: np.ndarray) -> torch.Tensor:
         """A part of the tomogram, any shape, with the middle in place of the filling, whose edges look like walls."""
-        return torch.from_numpy(part if self.filling is None else np.where(part == self.filling, self.middle, part))
+        if self.filling is not None:
+            part = np.where(_filled(part, self.filling), self.middle, part)
+        return torch.from_numpy(part)
 
     def read(self, source: Tomogram, ranges: typing.Sequence[tuple[int, int]], shape: tuple[int, ...]) -> torch.Tensor:
         """(z, y, x) float32 of the voxels [start, stop) along each axis of the tomogram resampled to a shape."""
@@ -224,16 +226,17 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> GreyValues:
     for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
         subvolume = tomogram.part(*ranges)
         if filling is not None:
-            subvolume[subvolume == filling] = np.nan
+            subvolume[_filled(subvolume, filling)] = np.nan
         if np.mean(subvolume == np.median(subvolume)) <= MOSTLY:
             subvolume = resample_whole(torch.from_numpy(subvolume), resampled_shape(subvolume.shape, factor)).numpy()
             values.append(subvolume[np.isfinite(subvolume)])
-    if not any(map(len, values)):
+    try:
+        return values_statistics(np.concatenate([*values, np.zeros(0)]))._replace(filling=filling)
+    except ValueError:
         raise ValueError(
             f"{tomogram.path} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
             "mask or an empty volume."
-        )
-    return values_statistics(np.concatenate(values))._replace(filling=filling)
+        ) from None
 
 
 def _filling(tomogram: Tomogram) -> float | None:
@@ -245,9 +248,23 @@ def _filling(tomogram: Tomogram) -> float | None:
     return None
 
 
+def _filled(part: np.ndarray, filling: float) -> np.ndarray:
+    """Where a part of a tomogram is filled: all that cubes of 3 px cover that hold nothing else, since measured voxels
+    may have that value, too, above all whole numbers and what is clipped."""
+    filled = part == filling
+    for joined in (np.logical_and, np.logical_or) if filled.any() else ():
+        for axis in range(filled.ndim):
+            before = filled.swapaxes(0, axis)
+            filled = before.copy("K")
+            joined(filled[1:], before[:-1], out=filled[1:])
+            joined(filled[:-1], before[1:], out=filled[:-1])
+            filled = filled.swapaxes(0, axis)
+    return filled
+
+
 def values_statistics(values: np.ndarray) -> GreyValues:
     """GreyValues of an array. Raises ValueError if most of it is of one value."""
-    low, middle, high = np.percentile(values, (16, 50, 84))
+    low, middle, high = np.percentile(values, (16, 50, 84)) if len(values) else np.zeros(3)
     if not high > low:
         raise ValueError("The images have the same value nearly everywhere.")
     return GreyValues(float(middle), float(high - low) / 2)

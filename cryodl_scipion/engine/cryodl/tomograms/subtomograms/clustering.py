@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ...core.projections import euler_angles
-from ...core.volumes import side_by_side
+from ...core.volumes import HalfBall, side_by_side
 from ...io.plots import new_figure, save_figure
 from ...io.subtomograms import SubtomogramSet
 from ...learning.processes import accelerator_for
@@ -57,7 +57,8 @@ class EmbeddingTask(Task):
     example_name = "subtomograms"
 
     def __init__(self, observed: ObservedSubtomograms, components: int, seed: int = 0) -> None:
-        self.ball, self.box = observed.ball, 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
+        box = 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
+        self.ball = HalfBall(box, observed.ball.radius, observed.ball.device)
         weights = observed.weights
         values = (observed.values - ((observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0))) * weights
         self.values, self.weights = (values / values.abs().square().mean().sqrt().clamp(min=1e-12)).cpu(), weights.cpu()
@@ -66,38 +67,24 @@ class EmbeddingTask(Task):
         self.validation, self.training = order[:held], order[held:]
         self.validates_poorly = held < 20
         torch.manual_seed(seed)
-        self.autoencoder = Autoencoder(self.box, components)
+        self.autoencoder = Autoencoder(box, components)
         self.networks = nn.ModuleDict({"autoencoder": self.autoencoder})
         self.optimizers = {"autoencoder": torch.optim.AdamW(self.networks.parameters(), lr=RATE, weight_decay=1e-2)}
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
         return (torch.from_numpy(rng.choice(self.training, BATCH)),)
 
-    def volumes(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """(n, 1, box, box, box) of (n, d)."""
-        grid = coefficients.new_zeros(len(coefficients), self.box, self.box, self.box // 2 + 1)
-        ball, middle = self.ball, self.box // 2
-        phases = (ball.z + ball.y + ball.x) * (-2 * torch.pi * middle / self.box)
-        values = coefficients * torch.polar(torch.ones_like(phases), phases)
-        grid[:, ball.z % self.box, ball.y % self.box, ball.x] = values
-        edge = ball.x == 0
-        grid[:, (-ball.z[edge]) % self.box, (-ball.y[edge]) % self.box, 0] = values[:, edge].conj()
-        return torch.fft.irfftn(grid, s=(self.box,) * 3, dim=(1, 2, 3), norm="ortho")[:, None]
-
-    def coefficients(self, volumes: torch.Tensor) -> torch.Tensor:
-        """(n, d) of (n, 1, box, box, box)."""
-        ball, middle = self.ball, self.box // 2
-        phases = (ball.z + ball.y + ball.x) * (2 * torch.pi * middle / self.box)
-        found = torch.fft.rfftn(volumes[:, 0].float(), dim=(1, 2, 3), norm="ortho")
-        return found[:, ball.z % self.box, ball.y % self.box, ball.x] * torch.polar(torch.ones_like(phases), phases)
-
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Weighted mean square of what the network leaves, over that of the weights, of some rows."""
         network = self.autoencoder
         device = next(network.parameters()).device
-        values, weights = self.values[rows], self.weights[rows].to(device)
-        found = self.coefficients(network.decode(network.encoder(self.volumes(values).to(device))))
-        return ((found - values.to(device)).abs().square() * weights).sum() / weights.sum()
+        values, weights = (one[rows.cpu()].to(device) for one in (self.values, self.weights))
+        found = self.ball.of_volumes(network.decode(self.encoded(values))[:, 0])
+        return ((found - values).abs().square() * weights).sum() / weights.sum()
+
+    def encoded(self, values: torch.Tensor) -> torch.Tensor:
+        """(n, components) of coefficients (n, d)."""
+        return self.autoencoder.encoder(self.ball.to_volumes(values)[:, None])
 
     def train_step(self, batch: tuple[torch.Tensor, ...], accelerator: typing.Any) -> dict[str, torch.Tensor]:
         loss, optimizer = self.loss(batch[0]), self.optimizers["autoencoder"]
@@ -115,7 +102,7 @@ class EmbeddingTask(Task):
         """(n, components) of all subtomograms."""
         network = self.autoencoder.eval()
         device = next(network.parameters()).device
-        return torch.cat([network.encoder(self.volumes(part).to(device)).cpu() for part in self.values.split(BATCH)])
+        return torch.cat([self.encoded(part.to(device)).cpu() for part in self.values.split(BATCH)])
 
 
 ROUNDS, SETTLED = 60, 1e-4
