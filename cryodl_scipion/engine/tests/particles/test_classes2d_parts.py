@@ -279,6 +279,14 @@ def test_for_the_last_level_classes_of_one_view_are_joined_and_its_particles_lie
     assert max(torch.corrcoef(torch.stack([joined[inside], views[n][inside]]))[0, 1] for n in (0, 2)) > 0.95
 
 
+def test_passes_of_an_earlier_version_that_had_other_levels_are_not_taken_up(tmp_path):
+    work = Classification(Shapes(), 2, 2.0, 0, torch.device("cpu"))
+    work.state.labels[:] = 0
+    for done, taken in (((1, 0, 3), False), ((2, 1, 2), False), ((1, 1, 2), True)):
+        run._keep(work, run.Pass(*done), tmp_path / "passes.npz")
+        assert (run._restored(work, tmp_path / "passes.npz") is not None) == taken
+
+
 def test_a_class_of_two_shapes_is_parted_into_them():
     rng = torch.Generator().manual_seed(0)
     noise = 0.2 * torch.randn(10, 32, 32, generator=rng)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from .averages import FOLDS, ClassBank
-from .joining import join_alike
-from .matching import Detail, References, match, members_of, onto_averages, seed_children
+from .matching import Detail, References, join_alike, match, members_of, onto_averages, seed_children
 from .polar import rotated_yx
 from .records import Records
 
@@ -66,9 +65,7 @@ class Classification:
         FIRST_CLASSES with fewer, each about half of the next. The last level is never the first."""
         most = min(FIRST_CLASSES, len(self.records) // FEWEST) * (self.wanted >= MANY)
         times = [each for each in TOO_MANY if self.wanted * each <= most]
-        if len(times) > 1:
-            times.remove(TOO_MANY[-1])
-        numbers = [int(self.wanted * each) // 2 * 2 for each in times] + [self.wanted]  # even, for pairs
+        numbers = [int(self.wanted * each) // 2 * 2 for each in times[:-1] or times] + [self.wanted]  # even, for pairs
         while numbers[0] > FIRST_CLASSES or len(numbers) == 1:
             numbers.insert(0, min(numbers[0], max(FIRST_CLASSES, -(-numbers[0] // 2))))
         return numbers

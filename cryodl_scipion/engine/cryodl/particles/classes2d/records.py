@@ -195,9 +195,8 @@ def _with_ctf(config: Classify2DConfig, particles: ParticleSet) -> tuple[Particl
         ]
     if not config.correct_ctf:
         return dataclasses.replace(particles, optics=None), []
-    if particles.ctf_state == "flipped":
-        return particles, ["The phases of the images were flipped with their CTF; its amplitudes are corrected here."]
-    return particles, []
+    flipped = "The phases of the images were flipped with their CTF; its amplitudes are corrected here."
+    return particles, [flipped] * (particles.ctf_state == "flipped")
 
 
 def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, list[str]]:
