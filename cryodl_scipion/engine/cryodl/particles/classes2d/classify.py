@@ -233,13 +233,12 @@ class Classification:
             left.remove(lost)
         return np.array(left)
 
-    def refill(self, positions: np.ndarray) -> int:
-        """Give up classes with hardly any members, and split the largest instead. Returns their number."""
+    def refill(self, positions: np.ndarray) -> None:
+        """Give up classes with hardly any members, and split the largest instead."""
         counts = np.bincount(self.state.labels[positions], minlength=self.bank.classes)
         empty = np.nonzero(counts < EMPTY * counts.mean())[0]
         large = np.argsort(-counts, kind="stable")[: len(empty)]
         self._split(positions, {int(p): (int(p), int(e)) for p, e in zip(large, empty) if counts[p] > 3})
-        return len(empty)
 
     def _split(self, positions: np.ndarray, children: typing.Mapping[int, tuple[int, int]]) -> None:
         labels = np.full(len(self.records), -1)
