@@ -189,7 +189,7 @@ def _sorted_set(folder, name, count, classes, bad, snr, seed):
     device = torch.device("cpu")
     work, _ = classify(records, classes, settings.reach_px, config.epochs, seed, device, lambda *_: None)
     seen = Seen(load_ranker())
-    answer = finished_answer(work, particles, records, settings, seen, device)
+    answer = finished_answer(work, particles, settings, seen)
     shutil.rmtree(folder)
     part = np.array([good[answer.labels == n + 1].mean() if answer.counts[n] else 0 for n in range(classes)])
     there = answer.counts > 0

@@ -215,11 +215,13 @@ def test_levels_begin_with_few_classes_and_end_with_all_particles_in_those_wante
     assert work.subset(len(levels) - 1).tolist() == list(range(40))
 
 
-@pytest.mark.parametrize("wanted, first", [(19, 19), (20, 80), (40, 160), (64, 256), (100, 200), (300, 256)])
+@pytest.mark.parametrize(
+    "wanted, first", [(19, 19), (20, 80), (40, 160), (64, 256), (71, 212), (100, 200), (140, 210), (300, 256)]
+)
 def test_many_classes_begin_as_more_pairs_of_mirror_images(wanted, first):
     many = type("Many", (Shapes,), {"__len__": lambda self: 4000})()
     work = Classification(many, wanted, 2.0, 0, torch.device("cpu"))
-    assert work.levels()[0] == first and work.mirrored == (wanted >= 20)
+    assert work.levels()[0] == first and work.mirrored == (wanted >= 20 and wanted != 140)
 
 
 def test_mirrored_classes_share_their_images_and_then_part():
@@ -248,7 +250,7 @@ def test_copies_of_an_image_are_in_one_part():
 
 
 def test_the_classes_that_are_missed_least_are_given_up():
-    work = Classification(Shapes(), 2, 2.0, 0, torch.device("cpu"))
+    work = Classification(Shapes(), 1, 2.0, 0, torch.device("cpu"))
     positions = np.arange(30)  # ten have no class yet
     work.state.labels[:30] = np.repeat([0, 1, 2], [5, 15, 10])
     work.state.margins[:30] = np.repeat([3.0, 0.5, 2.0], [5, 15, 10])
@@ -256,6 +258,33 @@ def test_the_classes_that_are_missed_least_are_given_up():
     work.change_number(positions, 2)
     assert work.bank.counts.sum(0).tolist() == [5.0, 10.0]  # though the one between had most
     assert work.state.labels.tolist() == [0] * 5 + [-1] * 15 + [1] * 10 + [-1] * 10
+
+
+def test_for_the_last_level_classes_of_one_view_are_joined_and_its_particles_lie_on_each_other():
+    """Two classes of one shape, one of them rotated and shifted, beside its mirror image and another shape."""
+    views = [shape(0), shape(1), rotated(shape(0), 0.9, (1.0, -0.5)), torch.roll(shape(0).flip(0), 1, 0)]
+    records, noise = Shapes(), 0.3 * torch.randn(40, 32, 32, generator=torch.Generator().manual_seed(0))
+    power = polar_ring_power(GRID.harmonics(GRID.sample(noise))).mean()
+    records.samples = GRID.sample(torch.stack(views).repeat_interleave(10, 0) + noise) / power**0.5
+    work, positions = Classification(records, 3, 2.0, 0, torch.device("cpu")), np.arange(40)
+    work.state.labels[:] = np.repeat(np.arange(4), 10)
+    work.bank = work.bank_of(positions, work.state.labels, 4)
+    work.change_number(positions, 3)
+    first, *others = work.state.labels.reshape(4, 10).tolist()
+    assert first == others[1] and len({first[0], others[0][0], others[2][0]}) == 3
+    assert work.bank.counts.sum(0)[first[0]] == 20
+    anew = work.bank_of(positions, work.state.labels, 3)  # with the poses that the particles have now
+    assert torch.allclose(work.bank.sums, anew.sums, atol=0.03 * float(anew.sums.abs().max()))
+    joined, inside = image_of(GRID.samples_of(work.bank.averages()))[first[0]], GRID.mask > 0.99
+    assert max(torch.corrcoef(torch.stack([joined[inside], views[n][inside]]))[0, 1] for n in (0, 2)) > 0.95
+
+
+def test_passes_of_an_earlier_version_that_had_other_levels_are_not_taken_up(tmp_path):
+    work = Classification(Shapes(), 2, 2.0, 0, torch.device("cpu"))
+    work.state.labels[:] = 0
+    for done, taken in (((1, 0, 3), False), ((2, 1, 2), False), ((1, 1, 2), True)):
+        run._keep(work, run.Pass(*done), tmp_path / "passes.npz")
+        assert (run._restored(work, tmp_path / "passes.npz") is not None) == taken
 
 
 def test_a_class_of_two_shapes_is_parted_into_them():

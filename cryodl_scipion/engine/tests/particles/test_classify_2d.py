@@ -265,8 +265,8 @@ def test_of_multiplied_images_samples_and_averages_are_those_of_the_raw_ones(fol
         (folder / name).mkdir()
         records = load_or_make(folder / name, particles, settings.scale, lambda done: None)
         samples, squared = records.read(rows, torch.device("cpu"))
-        given = settings.scale.sign, settings.mask_px, torch.device("cpu"), lambda done: None
-        made = average_classes(particles, rows, rows % 2, rows, shifts, phi, 2, *given)
+        given = torch.device("cpu"), lambda done: None
+        made = average_classes(settings, rows, rows % 2, rows, shifts, phi, 2, *given)
         found.append((samples.abs().square().mean((0, 2)) / squared.mean(0), made.images.flatten()))
     (power, image), (power_of_multiplied, image_of_multiplied) = found
     assert torch.allclose(power_of_multiplied[2:], power[2:], rtol=0.3)  # what spreads out of the mask differs

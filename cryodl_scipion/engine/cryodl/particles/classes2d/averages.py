@@ -18,6 +18,7 @@ from ...core.frc import frc, resolution_at
 from ...io.particle_sets import ParticleSet
 from ...reconstruction.halves import factors
 from .polar import PolarGrid
+from .records import ClassSettings
 
 FOLDS = 10
 FEW_SIGNAL = 1e-6  # of the noise: an average without signal is next to 0, not a division by 0
@@ -133,15 +134,13 @@ class ImageSums:
 
 
 def average_classes(
-    particles: ParticleSet,
+    settings: ClassSettings,
     rows: np.ndarray,
     labels: np.ndarray,
     image: np.ndarray,
     shifts_yx: np.ndarray,
     phi: np.ndarray,
     classes: int,
-    sign: float,
-    mask_px: float,
     device: torch.device,
     tick: typing.Callable[[int], None],
     before: ImageSums | None = None,
@@ -150,9 +149,8 @@ def average_classes(
 
     rows: (n,) int, particles, each with a class of `labels` (n,), from 0. image: (n,) int, number of each one's image
     among all, those before as well; copies have the same. shifts_yx: (n, 2) float, px of the particles' images. phi :
-    (n,) float, radians; see matching.BestPoses. sign: 1 for bright protein, -1 for dark. mask_px: radius of the
-    particle, px. before: of other particles, to which these are added."""
-    box = particles.box
+    (n,) float, radians; see matching.BestPoses. before: of other particles, to which these are added."""
+    particles, box, mask_px = settings.particles, settings.particles.box, settings.mask_px
     if before is None:
         before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
     sums, weights = (part.flatten(0, 1).clone().to(device) for part in (before.images, before.weights))
@@ -164,7 +162,7 @@ def average_classes(
         images, squared = _corrected(particles, rows[part], shifts_yx[part], outside, device)
         number = torch.from_numpy(2 * labels[part] + half[part]).to(device)
         rotated = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
-        sums.index_add_(0, number, sign * rotated)
+        sums.index_add_(0, number, settings.scale.sign * rotated)
         weights.index_add_(0, number, squared)
         tick(len(images))
     made = ImageSums(sums.view(classes, 2, box, box), weights.view(classes, 2, -1))

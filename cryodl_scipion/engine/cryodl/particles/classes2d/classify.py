@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .averages import FOLDS, ClassBank
-from .matching import Detail, References, match, members_of, onto_averages, seed_children
+from .matching import Detail, References, join_alike, match, members_of, onto_averages, seed_children
 from .polar import rotated_yx
 from .records import Records
 
@@ -17,7 +17,7 @@ FIRST_CLASSES = 256  # at most, before classes are split
 FIRST_PER_CLASS = 40  # particles of each of them that are enough, and PER_CLASS until the last level
 PER_CLASS = 150
 MANY = 20  # classes: fewer must be broad, and are not chosen from narrow ones
-TOO_MANY = (4, 2, 1.5)  # times the wanted classes, of which those that are missed least are then given up
+TOO_MANY = (4, 3, 2, 1.5)  # times the wanted classes, the last only where no other fits: see `change_number`
 FEWEST = 10  # particles of each class then
 FIRST_EPOCHS, PAIRS_EPOCHS, LEVEL_EPOCHS = 6, 10, 2
 CENTRED = 0.5  # of the shift that is found with the mean of all particles
@@ -64,7 +64,8 @@ class Classification:
         """Numbers of classes. MANY begin with more than are wanted, since fewer would mix molecules for good; more than
         FIRST_CLASSES with fewer, each about half of the next. The last level is never the first."""
         most = min(FIRST_CLASSES, len(self.records) // FEWEST) * (self.wanted >= MANY)
-        numbers = [round(self.wanted * times) for times in TOO_MANY if self.wanted * times <= most] + [self.wanted]
+        times = [each for each in TOO_MANY if self.wanted * each <= most]
+        numbers = [int(self.wanted * each) // 2 * 2 for each in times[:-1] or times] + [self.wanted]  # even, for pairs
         while numbers[0] > FIRST_CLASSES or len(numbers) == 1:
             numbers.insert(0, min(numbers[0], max(FIRST_CLASSES, -(-numbers[0] // 2))))
         return numbers
@@ -203,12 +204,15 @@ class Classification:
     # ----- more and fewer classes
     def change_number(self, positions: np.ndarray, classes: int) -> None:
         """As many classes as the next level has: the largest are split, or those given up that are missed least, whose
-        members have others that are nearly as good."""
+        members have others that are nearly as good. The last level's are made by joining those most alike."""
         self.bank.part_mirrors()
         labels, had = self.state.labels[positions], self.bank.classes
         if classes < had:
-            missed = np.bincount(labels, weights=self.state.margins[positions], minlength=had)
-            kept = np.sort(np.argsort(-missed, kind="stable")[:classes])
+            if classes == self.wanted:
+                kept = self._join()
+            else:
+                missed = np.bincount(labels, weights=self.state.margins[positions], minlength=had)
+                kept = np.sort(np.argsort(-missed, kind="stable")[:classes])
             numbers = np.full(had + 1, -1)  # the last for particles without a class
             numbers[kept] = np.arange(classes)
             self.state.labels, self.bank = numbers[self.state.labels], self.bank.of(kept)
@@ -217,13 +221,24 @@ class Classification:
         self.bank = self.bank.of(np.append(np.arange(had), parents))
         self._split(positions, {int(p): (int(p), had + i) for i, p in enumerate(parents)})
 
-    def refill(self, positions: np.ndarray) -> int:
-        """Give up classes with hardly any members, and split the largest instead. Returns their number."""
+    def _join(self) -> np.ndarray:
+        """Join classes until there are as many as wanted. Returns those that are left."""
+        state, left = self.state, list(range(self.bank.classes))
+        detail = dataclasses.replace(self.detail(1, True), candidates=1)
+        for lost, kept, shift, phi in join_alike(self.bank, self.wanted, detail):
+            mine = np.flatnonzero(state.labels == lost)
+            state.shifts_yx[mine] += rotated_yx(shift, torch.from_numpy(state.phi[mine])).numpy()
+            state.phi[mine] += phi.numpy()
+            state.labels[mine] = kept
+            left.remove(lost)
+        return np.array(left)
+
+    def refill(self, positions: np.ndarray) -> None:
+        """Give up classes with hardly any members, and split the largest instead."""
         counts = np.bincount(self.state.labels[positions], minlength=self.bank.classes)
         empty = np.nonzero(counts < EMPTY * counts.mean())[0]
         large = np.argsort(-counts, kind="stable")[: len(empty)]
         self._split(positions, {int(p): (int(p), int(e)) for p, e in zip(large, empty) if counts[p] > 3})
-        return len(empty)
 
     def _split(self, positions: np.ndarray, children: typing.Mapping[int, tuple[int, int]]) -> None:
         labels = np.full(len(self.records), -1)

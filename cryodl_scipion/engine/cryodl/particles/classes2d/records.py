@@ -94,10 +94,8 @@ def noise_power(images: torch.Tensor, grid: PolarGrid) -> np.ndarray:
     return scaled.clamp(min=1e-3 * float(scaled.mean())).numpy()
 
 
-def make_records(
-    folder: Path, particles: ParticleSet, scale: SampleScale, tick: typing.Callable[[int], None]
-) -> np.ndarray:
-    """Write the records of all particles that can be used. Returns their rows. tick: called with numbers of images."""
+def make_records(folder: Path, particles: ParticleSet, scale: SampleScale, tick: typing.Callable[[int], None]) -> None:
+    """Write the records of all particles that can be used. tick: called with numbers of images."""
     parts, noise = list[np.ndarray](), torch.from_numpy(scale.noise).sqrt()[:, None]
     with open(folder / "samples.f16", "wb") as samples_file, open(folder / "ctf2.f32", "wb") as ctf_file:
         for start in range(0, len(particles), CHUNK):
@@ -111,9 +109,7 @@ def make_records(
             samples_file.write(torch.view_as_real(samples).clamp(-LARGEST, LARGEST).half().contiguous().numpy().data)
             ctf_file.write(squared.contiguous().numpy().data)
             parts.append(chunk[keep])
-    rows = np.concatenate([np.zeros(0, int), *parts])
-    np.save(folder / "rows.npy", rows)
-    return rows
+    np.save(folder / "rows.npy", np.concatenate([np.zeros(0, int), *parts]))
 
 
 def load_or_make(
@@ -195,9 +191,8 @@ def _with_ctf(config: Classify2DConfig, particles: ParticleSet) -> tuple[Particl
         ]
     if not config.correct_ctf:
         return dataclasses.replace(particles, optics=None), []
-    if particles.ctf_state == "flipped":
-        return particles, ["The phases of the images were flipped with their CTF; its amplitudes are corrected here."]
-    return particles, []
+    flipped = "The phases of the images were flipped with their CTF; its amplitudes are corrected here."
+    return particles, [flipped] * (particles.ctf_state == "flipped")
 
 
 def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, list[str]]:

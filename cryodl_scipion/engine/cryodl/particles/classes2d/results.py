@@ -20,7 +20,7 @@ from ...io import files, model, progress
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.particles import ANGLES, MARGIN, ORIGIN, SCORE
 from ...io.star import write_tables
-from .averages import Averages, ClassBank, ImageSums, average_classes
+from .averages import Averages, ImageSums, average_classes
 from .classify import Classification
 from .earlier_classes import TAKEN, FormerClasses
 from .records import ClassSettings, Records, noise_power, times_ctf
@@ -143,15 +143,13 @@ class Answer:
 def finished_answer(
     work: Classification,
     particles: ParticleSet,
-    records: Records,
     settings: ClassSettings,
     ranker: Ranker,
-    device: torch.device,
     former: FormerClasses | None = None,
 ) -> Answer:
     """The Answer of a classification: its averages made from the whole images, and scored. former: classes to which
     the particles are added; they keep their numbers."""
-    state, scale = work.state, particles.box / records.grid.box
+    state, records, scale = work.state, work.records, particles.box / work.grid.box
     counts = np.bincount(state.labels, minlength=work.wanted)
     order = np.argsort(-counts, kind="stable")
     if former is not None:
@@ -159,21 +157,19 @@ def finished_answer(
     labels, shifts = np.argsort(order)[state.labels], state.shifts_yx * scale
     with progress.ProgressBar(total=len(records), unit="particle", mininterval=1.0) as bar:
         averages = average_classes(
-            settings.particles,
+            settings,
             records.rows,
             labels,
             records.images + (0 if former is None else int(former.counts.sum())),
             shifts,
             state.phi,
             work.wanted,
-            settings.scale.sign,
-            settings.mask_px,
-            device,
+            work.device,
             bar.update,
             former.images if former is not None else None,
         )
     quality = np.where(counts[order] > 0, ranker.scores(averages.images, averages.curves, settings.mask_px), 0.0)
-    noise = noise_scores(work.bank, settings, records.rows, settings.reach_px, work.seed, device)
+    noise = noise_scores(work, settings)
     shown = signal_probabilities(state.scores, noise, settings.shown, former is None)
     if former is None:  # blurred averages of noise and particles look better than they are
         quality = np.minimum(quality, np.bincount(labels, shown, work.wanted) / np.maximum(counts[order], 1))
@@ -288,15 +284,13 @@ def write_forming(folder: Path, work: Classification, level: int, settings: Clas
     some = [positions[each[:: -(-len(each) // _SEEN)]] for each in members]
     chosen, numbers = np.concatenate(some), np.repeat(np.arange(len(some)), [len(each) for each in some])
     averages = average_classes(
-        settings.particles,
+        settings,
         records.rows[chosen],
         numbers,
         np.arange(len(chosen)),
         state.shifts_yx[chosen] * settings.particles.box / records.grid.box,
         state.phi[chosen],
         len(some),
-        settings.scale.sign,
-        settings.mask_px,
         work.device,
         lambda done: None,
     )
@@ -333,16 +327,15 @@ class MadeNoise(Records):
         return self._samples[positions].to(device), self._squared[positions].to(device)
 
 
-def noise_scores(
-    bank: ClassBank, settings: ClassSettings, rows: np.ndarray, reach_px: float, seed: int, device: torch.device
-) -> np.ndarray:
-    """(m,) scores that made-up noise reaches, searched for among all classes as particles are. rows: usable particles
-    of the set, whose CTFs the noise gets; without any there are no scores."""
-    if not len(rows):
+def noise_scores(found: Classification, settings: ClassSettings) -> np.ndarray:
+    """(m,) scores that made-up noise reaches, searched for among all classes as particles are. It gets the CTFs of
+    usable particles of the set; without any there are no scores."""
+    if not len(found.records):
         return np.zeros(0)
-    rng = np.random.default_rng(seed)
-    work = Classification(MadeNoise(settings, rng.choice(rows, MADE), rng), bank.classes, reach_px, seed, device)
-    work.assign_all(bank, lambda done: None, add=False)
+    rng = np.random.default_rng(found.seed)
+    noise = MadeNoise(settings, rng.choice(found.records.rows, MADE), rng)
+    work = Classification(noise, found.bank.classes, settings.reach_px, found.seed, found.device)
+    work.assign_all(found.bank, lambda done: None, add=False)
     return work.state.scores
 
 

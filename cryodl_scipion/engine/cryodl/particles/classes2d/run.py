@@ -48,8 +48,8 @@ def classify(
     while not _finished(last, work.levels(), epochs):
         now = _next(work, last, former is not None)
         _prepare(work, now, last, former)
-        positions, final = work.subset(now.level), now.level == len(work.levels()) - 1
-        changed, score = work.epoch(positions, work.detail(now.level, final and now.epoch >= COARSE_EPOCHS))
+        fine = _settles(now, work.levels()) and now.epoch >= COARSE_EPOCHS
+        changed, score = work.epoch(work.subset(now.level), work.detail(now.level, fine))
         last = _with_gain(dataclasses.replace(now, changed=changed, score=score), last)
         _keep(work, last, records.folder / KEPT)
         said(work, last)
@@ -74,12 +74,20 @@ def _finished(last: Pass | None, levels: typing.Sequence[int], epochs: int) -> b
     return done >= epochs or (done >= MIN_EPOCHS and last.changed <= SETTLED)
 
 
+def _settles(now: Pass, levels: typing.Sequence[int]) -> bool:
+    """Whether the classes of this level stay, or are joined to those that do; the first level's never do."""
+    joined = now.level == len(levels) - 2 and now.classes > levels[-1]
+    return now.level > 0 and (joined or now.level == len(levels) - 1)
+
+
 def _next(work: Classification, last: Pass | None, from_former: bool) -> Pass:
     levels = work.levels()
     if last is None:
         return Pass(len(levels) - 1, COARSE_EPOCHS, levels[-1]) if from_former else Pass(0, 0, levels[0])
-    first = PAIRS_EPOCHS if work.mirrored else FIRST_EPOCHS
-    if last.level == len(levels) - 1 or last.epoch + 1 < (LEVEL_EPOCHS if last.level else first):
+    passes = MIN_EPOCHS if _settles(last, levels) else LEVEL_EPOCHS
+    if last.level == 0:
+        passes = PAIRS_EPOCHS if work.mirrored else FIRST_EPOCHS
+    if last.level == len(levels) - 1 or last.epoch + 1 < passes:
         return Pass(last.level, last.epoch + 1, last.classes)
     return Pass(last.level + 1, 0, levels[last.level + 1])
 
@@ -119,8 +127,10 @@ def _restored(work: Classification, path: Path) -> Pass | None:
     if not path.exists():
         return None
     kept = read_kept(path)
-    work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
+    if work.levels()[done.level : done.level + 1] != [done.classes]:
+        return None  # of an earlier version, which had other levels
+    work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
     work.bank = work.bank_of(work.subset(done.level), work.state.labels, done.classes)
-    work.bank.mirrored = work.mirrored and done.level == 0 and done.classes == work.levels()[0]
+    work.bank.mirrored = work.mirrored and done.level == 0
     return done

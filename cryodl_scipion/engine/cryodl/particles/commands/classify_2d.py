@@ -57,7 +57,7 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
         members = np.concatenate([former.members, members])
     else:
         work, converged = _classify(records, config, settings, former, run)
-    answer = finished_answer(work, particles, records, settings, ranker, device, former if adds else None)
+    answer = finished_answer(work, particles, settings, ranker, former if adds else None)
     made = write_answer(folder, config.output, particles, answer, len(records) if adds else 0, converged)
     if not answer.probabilities.any():
         run.warn(f"The images of {config.particles} cannot be told from noise; `select-classes` keeps none of them.")

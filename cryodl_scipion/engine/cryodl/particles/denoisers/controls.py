@@ -93,12 +93,9 @@ def _rotated(images: torch.Tensor, step: float) -> torch.Tensor:
     for angle in np.radians(np.arange(0, 360, step)):
         from_x, from_y = np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
         grid = (2 * (torch.stack([from_x, from_y], -1).float() + side // 2) + 1) / side - 1
-        copies.append(
-            torch.nn.functional.grid_sample(images[:, None], grid.expand(len(images), -1, -1, -1), align_corners=False)[
-                :, 0
-            ]
-        )
-    return torch.cat(copies)
+        every = grid.expand(len(images), -1, -1, -1)
+        copies.append(torch.nn.functional.grid_sample(images[:, None], every, align_corners=False))
+    return torch.cat(copies)[:, 0]
 
 
 def closeness(control: float, real: float, chance: float) -> float:

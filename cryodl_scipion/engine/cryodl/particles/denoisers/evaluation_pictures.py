@@ -57,11 +57,6 @@ def _bars(record: dict[str, typing.Any]) -> dict[str, float]:
         "pure noise, denoised": control["noise"],
         "unrelated projections": control["unrelated"],
     }
-    if control["unseen"]["mean_frc"]:
-        bars.update(
-            {
-                "other molecule, denoised": control["unseen"]["mean_frc"]["denoised"],
-                "other molecule, Wiener filter": control["unseen"]["mean_frc"]["wiener"],
-            }
-        )
+    if unseen := control["unseen"]["mean_frc"]:
+        bars.update({"other molecule, denoised": unseen["denoised"], "other molecule, Wiener filter": unseen["wiener"]})
     return bars

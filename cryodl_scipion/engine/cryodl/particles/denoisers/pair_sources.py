@@ -41,6 +41,15 @@ class PairImages:
         self.box, self.pixel_size, self.diameter_px, self.low_pass = box, pixel_size, diameter_px, low_pass
         self.rotations, self.seed = np.asarray(rotations), seed
 
+    def ctf(
+        self, particles: ParticleSet, rows: np.ndarray, rotations: np.ndarray, pixel_size: float, state: str
+    ) -> torch.Tensor:
+        """(m, box, box // 2 + 1) CTF of some particles' rotated images; 1 without. state: as ParticleSet.ctf_state."""
+        if particles.optics is None:
+            return torch.ones((len(rows), self.box, self.box // 2 + 1))
+        optics = [rotated_optics(particles.optics[row], rotation) for row, rotation in zip(rows, rotations)]
+        return treated_ctf(ctf_of_optics(optics, self.box, pixel_size), state)
+
 
 class RealPairs:
     """Particles and the projections at their angles and shifts.
@@ -80,14 +89,7 @@ class RealPairs:
                 )
                 for images in (noisy, target)
             )
-        return noisy, self._ctf(rows, rotations, exact), target
-
-    def _ctf(self, rows: np.ndarray, rotations: np.ndarray, exact: float) -> torch.Tensor:
-        box = self.pairs.box
-        if self.particles.optics is None:
-            return torch.ones((len(rows), box, box // 2 + 1))
-        optics = [rotated_optics(self.particles.optics[row], rotation) for row, rotation in zip(rows, rotations)]
-        return treated_ctf(ctf_of_optics(optics, box, exact), self.ctf_state)
+        return noisy, self.pairs.ctf(self.particles, rows, rotations, exact, self.ctf_state), target
 
     def targets(self, rows: np.ndarray, exact: float) -> torch.Tensor:
         """(m, box, box) scaled projections; kept for the next time while there is room."""
@@ -152,12 +154,8 @@ class SimulatedPairs:
         return float(seen[:, circle(box, self.pairs.diameter_px)].var(dim=1).mean())
 
     def _ctf(self, rng: np.random.Generator, count: int) -> torch.Tensor:
-        box = self.pairs.box
-        if self.particles.optics is None:
-            return torch.ones((count, box, box // 2 + 1))
         rows, rotations = rng.integers(len(self.particles), size=count), rng.choice(self.pairs.rotations, count)
-        optics = [rotated_optics(self.particles.optics[row], rotation) for row, rotation in zip(rows, rotations)]
-        return treated_ctf(ctf_of_optics(optics, box, self.pairs.pixel_size), self.ctf_state)
+        return self.pairs.ctf(self.particles, rows, rotations, self.pairs.pixel_size, self.ctf_state)
 
     def _shifts(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(count, 2) px: those of random particles, and some more."""

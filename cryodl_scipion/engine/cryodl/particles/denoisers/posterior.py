@@ -98,12 +98,6 @@ class PosteriorMean(DenoiserNetwork):
     def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return noisy, ctf
 
-    def working(self, target: torch.Tensor) -> torch.Tensor:
-        return target
-
-    def finished(self, output: torch.Tensor) -> torch.Tensor:
-        return output
-
     @torch.no_grad()
     def forward(self, given: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """given: (b, 1, box, box) images, noise of variance 1, and (b, 1, box, box // 2 + 1) CTFs. Returns images."""

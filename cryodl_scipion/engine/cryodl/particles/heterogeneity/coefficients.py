@@ -89,8 +89,7 @@ def _chunk(
     particles: ParticleSet, rows: np.ndarray, values: torch.Tensor, disc: HalfDisc, deviation: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """data, sine and cosine of some images' coefficients `values`, (m, d)."""
-    sine = disc.on_grid(_ctf(particles, rows, 0.0))
-    cosine = disc.on_grid(_ctf(particles, rows, 90.0))
+    sine, cosine = (disc.on_grid(_ctf(particles, rows, phase)) for phase in (0.0, 90.0))
     if particles.ctf_state != "none":  # the images show the absolute value
         sign = torch.where(sine < 0, -1.0, 1.0)
         sine, cosine = sine * sign, cosine * sign

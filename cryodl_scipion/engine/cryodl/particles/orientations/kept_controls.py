@@ -72,7 +72,8 @@ def find_controls(
             value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
             same = [one for one in sources if [one.contrast, one.ctf_state] == value["reading of the images"]]
             search.source = same[0].measured() if same and value["images"] == images else read()
-            why, found = _unlike(search, config, value, path), _read(search, value, path)
+            why = next((said for wrong, said in _differences(search, config, value, path) if wrong), "")
+            found = _read(search, value, path)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, OSError) as error:
             why, found = f"it cannot be read ({error})", None
         if not why:
@@ -123,11 +124,6 @@ def _like(search: Search) -> dict[str, typing.Any]:
 
 def _digests(noise: Path) -> list[str]:
     return [sha256(noise), sha256(noise.with_suffix(".mrcs"))]
-
-
-def _unlike(search: Search, config: AssignOrientationsConfig, value: dict[str, typing.Any], path: Path) -> str:
-    """Why kept controls are not those of a Search, or ''."""
-    return next((why for wrong, why in _differences(search, config, value, path) if wrong), "")
 
 
 def _differences(
