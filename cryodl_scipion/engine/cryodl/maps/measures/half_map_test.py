@@ -63,7 +63,7 @@ def half_map_test(
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
     plain, ended = control_halves(raw, improved, voxels)
-    end = int(np.flatnonzero(_end(raw, improved, voxels))[-1])
+    shells = int(np.flatnonzero(_end(raw, improved, voxels))[-1]) + 1
     found, power = plain + ended, np.maximum(np.mean([shell_sums(x, x, voxels) for x in raw_masked], 0), 1e-30)
     agreements, explained = [], []
     for pair in found:  # of a large map each takes a gigabyte, masked another
@@ -76,22 +76,19 @@ def half_map_test(
         pairs = [shell_correlation(outputs[k], found[number][1 - k] * mask, voxels) for k in (0, 1)]
         return dataclasses.replace(pairs[0], value=(pairs[0].value + pairs[1].value) / 2)
 
-    # beyond the end of a filter nothing is gained or lost; where a filter did end, clipping made what both show there
-    gain = lambda those: _gain(those, end)
+    compared = [dict(control=agreements[number], crossed=crossed(number)) for number in {best, whole}]
     curves = {
         "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
         "improved": shell_correlation(outputs[0], outputs[1], voxels),
-        **max([dict(control=agreements[number], crossed=crossed(number)) for number in {best, whole}], key=gain),
+        **max(compared, key=_gain),
     }
     resolutions = {
         name: {"fsc0143_angstrom": curve.resolution(0.143), "fsc05_angstrom": curve.resolution(0.5)}
         for name, curve in curves.items()
     }
-    return (
-        resolutions,
-        curves,
-        Shared(gain(curves), explained[best][0], min(e[1] for e in explained), explained[best][2], found),
-    )
+    # beyond the end of a filter nothing is gained or lost: clipping made what both show there
+    gain = max(_gain(one, shells) for one in compared)
+    return resolutions, curves, Shared(gain, explained[best][0], min(e[1] for e in explained), explained[best][2], found)
 
 
 def of_their_halves(
@@ -196,12 +193,12 @@ def _with_gain(maps: typing.Sequence[np.ndarray], gain: np.ndarray, voxels_zyx: 
     return [scipy.fft.irfftn(scipy.fft.rfftn(x) * factor, s=x.shape) for x in maps]
 
 
-def _gain(curves: typing.Mapping[str, Curve], end: int) -> float:
-    """Mean of FSC `crossed` - `control` over shells that may hold signal. end: the last that improved maps have."""
-    control = curves["control"].value
+def _gain(curves: typing.Mapping[str, Curve], shells: int | None = None) -> float:
+    """Mean of FSC `crossed` - `control` over shells that may hold signal. shells: how many improved maps have."""
+    control, crossed = (curves[name].value[:shells] for name in ("control", "crossed"))
     below = np.flatnonzero(control[2:] < AGREED / 2)
-    last = min(len(control) if not len(below) else int(BEYOND * (below[0] + 2)), end + 1)
-    return float(np.mean((curves["crossed"].value - control)[2 : max(last, 3)]))
+    last = len(control) if not len(below) else int(BEYOND * (below[0] + 2))
+    return float(np.mean((crossed - control)[2 : max(last, 3)]))
 
 
 def _unexplained(
