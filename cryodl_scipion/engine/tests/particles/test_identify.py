@@ -224,9 +224,7 @@ def test_what_fits_a_few_of_the_particles_of_something_else_is_not_found_unless_
 def test_particles_too_few_to_be_asked_alone_are_not_said_to_show_something_else():
     """Of 100, 20 % of a mixture: all are asked, most of which the structure does not explain."""
     few = np.arange(100) < 20
-    verdict = judged(
-        dict(most=np.where(few, 20.0, 30.0), few=np.where(few, 30.0, 20.0)), dict(most=0.95, few=0.55)
-    )
+    verdict = judged(dict(most=np.where(few, 20.0, 30.0), few=np.where(few, 30.0, 20.0)), dict(most=0.95, few=0.55))
     assert "are too few to tell" in verdict.sentences[-1]
 
 

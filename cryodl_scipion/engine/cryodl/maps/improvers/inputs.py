@@ -74,7 +74,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     else:
         mean, name = 0.5 * (halves[0].data + halves[1].data), f"the mean of {halves[0].path} and {halves[1].path}"
         volume = dataclasses.replace(halves[0], data=mean, path=name)
-        said = other_position(*halves, "half-map")
+        said = other_position(halves[0], halves[1], "half-map")
         run.warn("The map is the mean of the two half-maps, without sharpening or masking.", *said)
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
