@@ -9,7 +9,6 @@ from typing import Any, List, Optional
 import pwem
 import pyworkflow.utils as pwutils
 from pyworkflow import SCIPION_JSON_TEMPLATES, VarTypes
-from pyworkflow.utils import Environ
 
 from .engine.cryodl import __version__
 from .starting import engine_job, environment
@@ -87,7 +86,7 @@ class Plugin(pwem.Plugin):
         return cls.getVar(CRYODL_PYTHON) or environment.pythonOf(cls.getHome())
 
     @classmethod
-    def getEnviron(cls) -> Environ:
+    def getEnviron(cls) -> pwutils.Environ:
         """The engine's environment variables: nothing of Scipion's Python may leak into it."""
         environ = pwutils.Environ(os.environ)
         for name in ("PYTHONHOME", "VIRTUAL_ENV"):

@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-import pyworkflow.utils as pwutils
 from pwem.objects import CTFModel, EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
 from pyworkflow.object import Pointer
 from pyworkflow.object import Set as AnySet
 from pyworkflow.protocol import STATUS_FAILED, STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED
-from pyworkflow.utils import isProcessAlive
+from pyworkflow.utils import isProcessAlive, makePath
 
 from .form import sayIf
 from .micrographs.picks import anyScoreOf, micrographsByName, scaled, writePicks
@@ -249,7 +248,7 @@ class ArrivingMicrographs(ArrivingItems):
         """Write <folder>/<micrograph>.star; empty where nothing was picked. like: whose names and pixels are taken."""
         if self._picks is None:
             return
-        pwutils.makePath(folder)
+        makePath(folder)
         like, found = like or self, self.coordinatesOn(micrographs)
         names, scale = like.engineNames(), self._picks.getMicrographs().getSamplingRate()
         scale /= like._source.getSamplingRate()

@@ -11,7 +11,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import AtomStruct, EMSet, Image, SetOfMicrographs, Volume
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer
-from pyworkflow.protocol import STATUS_NEW, STEPS_PARALLEL, Form, ProtStreamingBase, params
+from pyworkflow.protocol import STATUS_NEW, Form, ProtStreamingBase, params
 
 from ..convert import arriving, reading
 from ..engine.cryodl import contract
@@ -311,7 +311,6 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
     """What is worked on is the first part of FORM that may grow (Micrographs, Tomograms). A child gives _OUTPUTS, _WORK
     and _MADE as ArrivingBatches has them, _append, and may give _ofBatch, BATCH_SIZE and BATCH_HELP, a sentence."""
 
-    stepsExecutionMode = STEPS_PARALLEL
     BATCH_SIZE = BATCH
     LONGEST_WAIT: Optional[int] = None  # s that an item waits at most; None: none waits
     BATCH_HELP = "While micrographs arrive, it starts with those available."

@@ -36,11 +36,10 @@ def findingOf(run: Any) -> Optional[Finding]:
         return None
     ended = getProtocolFromDb(run.getProject().path, run.getDbPath(), run.getObjId())
     outputs = [name for name, _ in ended.iterOutputAttributes() if not run.hasAttribute(name)]
-    status = ended.getStatus()
     ended.getProject().closeMapper()
     ended.closeMappers()
     if run.isFailed() and (ended.isFinished() or stateOfRun(run.getPath("")) == ALIVE):
-        return Finding(run, FALSE_FAILURE, f"counts as failed, and its own database says: {status}", True)
+        return Finding(run, FALSE_FAILURE, f"counts as failed, and its own database says: {ended.getStatus()}", True)
     if run.isFinished() and outputs:
         return Finding(run, NOT_TAKEN, f"finished, and the project does not know its {', '.join(outputs)}", True)
     lost = run.lostOutputs() if isinstance(run, KeepsOutputs) and run.isFinished() else ()

@@ -7,12 +7,11 @@ from typing import Any, Dict, List, Optional
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ..convert.arriving import firstOf
+from ..convert import arriving, relion_star
 from ..convert.form import sayIf
 from ..convert.micrographs.picks import positionsByMicrograph
 from ..convert.names import repeatedNames
 from ..convert.particles.denoised import DENOISER
-from ..convert.relion_star import acquired
 from ..engine.cryodl import contract
 
 # 'a, b and 7 more': enough names to recognise the mistake; more would hide the sentence.
@@ -40,14 +39,15 @@ def checkMicrographs(micrographs: Any, of: str = "") -> List[str]:
 
 
 def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
-    first = firstOf(micrographs)
+    first = arriving.firstOf(micrographs)
     model = first and first.getAttributeValue(DENOISER, None)
     return sayIf(
         model,
         f"The micrographs are denoised (model {model}): they are for viewing and picking only. Choose the micrographs "
         "that were denoised; for the extraction of particles that were picked on denoised ones, as Other micrographs.",
     ) or sayIf(
-        oneForAll and any(len(acquired(micrographs, name)) > 1 for name in ("_voltage", "_sphericalAberration")),
+        oneForAll
+        and any(len(relion_star.acquired(micrographs, name)) > 1 for name in ("_voltage", "_sphericalAberration")),
         "The micrographs have several voltages or spherical aberrations, and one is used for all. Work on each set by "
         "itself, and join the particles.",
     )
@@ -55,7 +55,7 @@ def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
 
 def checkJoined(coordinates: Any) -> List[str]:
     """Picks are found by the number of their micrograph; of joined sets Scipion keeps the first one's micrographs."""
-    if not isinstance(coordinates, SetOfCoordinates) or firstOf(coordinates) is None:
+    if not isinstance(coordinates, SetOfCoordinates) or arriving.firstOf(coordinates) is None:
         return []
     bare = lambda name: os.path.splitext(os.path.basename(name or ""))[0]
     columns, micrographs = coordinates.getUniqueValues(["_micId", "_micName"]), coordinates.getMicrographs()

@@ -24,11 +24,10 @@ from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, STATUS_RUNNING, FloatP
 from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
 from pyworkflow.utils.process import killWithChilds
 
+from ..convert import maps, reading
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, asInItsFile, fileOf, firstOf, stateOfRun
 from ..convert.form import inFormWords
-from ..convert.maps import structureFileOf
 from ..convert.names import emptyFolder
-from ..convert.reading import readJson
 from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations
 from .checks import checkJoined
@@ -70,7 +69,7 @@ class KeepsOutputs(ProtocolMixin):
 
     def _noted(self) -> Any:
         with contextlib.suppress(ValueError):  # a power cut can leave an empty one
-            return readJson(self._getPath(_MADE))
+            return reading.readJson(self._getPath(_MADE))
         return None
 
     def _defineOutputs(self, **outputs: Any) -> None:
@@ -435,7 +434,7 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
         folder, paths = items.getFolder(), {tile.path for tile in contract.read_tiles(items.getFolder()) if tile.path}
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
-        return contentOf(structureFileOf(items))
+        return contentOf(maps.structureFileOf(items))
     return [(items.getPrefix() or "").strip(), beginningOf(items, noted[-1] if noted else None)]
 
 

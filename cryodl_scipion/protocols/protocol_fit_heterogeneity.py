@@ -6,8 +6,7 @@ from typing import Any, Dict, List
 from pwem.objects import EMSet, SetOfParticlesFlex, SetOfVolumesFlex, Volume, VolumeFlex
 from pyworkflow.protocol import LEVEL_ADVANCED
 
-from ..convert import tomography
-from ..convert.arriving import firstOf
+from ..convert import arriving, tomography
 from ..convert.particles.results import (
     LATENTS,
     PROGRAM,
@@ -165,7 +164,7 @@ class ParticlesWithLatent(Particles):
             )
             or super().check(protocol, found)
             or sayIf(
-                not firstOf(found).hasAttribute("_cryodlLatent1"),
+                not arriving.firstOf(found).hasAttribute("_cryodlLatent1"),
                 "The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*.",
             )
         )

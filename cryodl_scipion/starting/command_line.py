@@ -17,7 +17,6 @@ def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
     CRYODL_HOME alone counts if it is set."""
     if variables.get(CRYODL_HOME):
         return [variables[CRYODL_HOME]]
-    name = "cryodl-" + ENV_VERSION
     top, scipion = os.path.dirname(environment.PACKAGE), variables.get("SCIPION_HOME")
     software = variables.get("SCIPION_SOFTWARE")
     ems = [
@@ -27,7 +26,7 @@ def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
         os.path.join(os.path.dirname(sys.prefix), "software", "em"),  # of a Scipion whose Python lies in its folder
         os.path.join(top, ".cryodl", "home", "software", "em"),  # of a checkout: scripts/demo and scripts/test make it
     ]
-    return [os.path.join(em, name) for em in ems if em]
+    return [os.path.join(em, "cryodl-" + ENV_VERSION) for em in ems if em]
 
 
 def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing.List[str]]:
@@ -64,8 +63,7 @@ def main(arguments: typing.List[str]) -> int:
         for problem in problems:
             print("cryodl: " + problem, file=sys.stderr)
         return 1
-    variables = dict(os.environ, PYTHONPATH=environment.engineFolder(), PYTHONNOUSERSITE="1")
-    for name in ("PYTHONHOME", "VIRTUAL_ENV"):
-        variables.pop(name, None)
+    variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "VIRTUAL_ENV")}
+    variables.update(PYTHONPATH=environment.engineFolder(), PYTHONNOUSERSITE="1")
     sys.stdout.flush()
     os.execve(python, [python, "-m", "cryodl"] + arguments, variables)

@@ -48,13 +48,11 @@ def askPython(
 ) -> typing.Optional[typing.Tuple[typing.List[int], typing.Dict[str, str], str]]:
     """Let a program import modules. Returns its version, {module: why it does not import} and its folder of packages;
     None if the program is no Python."""
-    variables = dict(os.environ, PYTHONNOUSERSITE="1", OMP_NUM_THREADS="1")
-    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
-        variables.pop(name, None)
+    variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
     try:
         done = subprocess.run(
             [python, "-c", _QUESTION, json.dumps(list(modules))],
-            env=variables,
+            env=dict(variables, PYTHONNOUSERSITE="1", OMP_NUM_THREADS="1"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 from pwem.objects import SetOfClasses
 from pwem.protocols import ProtUserSubSet
 from pwem.viewers import Chimera, ChimeraView
-from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer, Viewer
+from pyworkflow.viewer import MessageView, ProtocolViewer, Viewer
 
 from ..convert.arriving import ALIVE, stateOfRun
 from ..convert.particles.results import writeSelection
@@ -233,7 +233,6 @@ class PanelsViewer(Shows, ProtocolViewer):
     output, or of the protocol's method, that gives what the tabs show; without it, they show the protocol. ways: of a
     protocol that does one of several things (one_of.py), a viewer for each; it becomes that one."""
 
-    _environments = [DESKTOP_TKINTER]
     WAYS: Sequence[type] = ()
     _PANELS: Tuple[Panel, ...] = ()
     _WAIT = _DATA = ""

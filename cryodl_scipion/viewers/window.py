@@ -174,9 +174,8 @@ class WindowView(View):
 
 def addTable(parent: Any, titles: Any, rows: Any, maximum: Any = 10) -> None:
     """A table whose first column is text and the others numbers; no title is cut off. maximum: of rows on show."""
-    style = ttk.Style(parent)
     heading, body = (
-        font.Font(parent, style.lookup(name, "font") or other)
+        font.Font(parent, ttk.Style(parent).lookup(name, "font") or other)
         for name, other in (("Treeview.Heading", "TkHeadingFont"), ("Treeview", "TkDefaultFont"))
     )
     table = ttk.Treeview(parent, columns=titles, show="headings", height=min(maximum, len(rows)))

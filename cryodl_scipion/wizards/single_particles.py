@@ -11,7 +11,6 @@ from pyworkflow.utils import getListFromRangeString, getRangeStringFromList
 from ..protocols.inputs import chosenInputs, ownObject
 from ..protocols.model_field import diameterOf
 from . import form_wizard
-from .form_wizard import chooseShipped
 
 _FIRST_GUESS = 150  # Å, when neither form nor model says anything
 
@@ -156,4 +155,4 @@ class CryodlShippedModelWizard(
     shippedModel="Pick TrainPicker ImproveMap TrainMapImprover DenoiseMicrographs Denoise",
 ):
     def open(self, form: Form) -> None:
-        chooseShipped(form, "shippedModel", form.protocol._MODEL_KIND, "models. Train or import one.")
+        form_wizard.chooseShipped(form, "shippedModel", form.protocol._MODEL_KIND, "models. Train or import one.")

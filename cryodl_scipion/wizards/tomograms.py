@@ -10,7 +10,6 @@ from pyworkflow.protocol.params import Form
 from ..convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
 from ..protocols.tomograms.tomogram_kinds import checkTomograms
 from . import form_wizard
-from .form_wizard import chooseIn, chooseShipped
 
 _FIRST_GUESS = 200  # Å
 
@@ -57,7 +56,7 @@ class CryodlLabelWizard(
         lines = labelLines(labelledMasks(form.protocol))
         if not lines:
             raise ValueError("Only 0 (background) and 255 (not annotated) were found; of many voxels some are read.")
-        chooseIn(form, "label", "Values in the label volumes", lines, "Choose a value")
+        form_wizard.chooseIn(form, "label", "Values in the label volumes", lines, "Choose a value")
 
 
 def scoreSets(protocol: EMProtocol) -> Any:
@@ -156,4 +155,4 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
 
 class CryodlShippedModelsWizard(form_wizard.FormWizard, title="Shipped models", shippedModels="Segment TrainTomograms"):
     def open(self, form: Form) -> None:
-        chooseShipped(form, "shippedModels", "segmenter", "segmenters. Train one.", several=True)
+        form_wizard.chooseShipped(form, "shippedModels", "segmenter", "segmenters. Train one.", several=True)

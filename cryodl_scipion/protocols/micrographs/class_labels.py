@@ -6,11 +6,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
-from ...convert.arriving import firstOf
+from ...convert import arriving, reading
 from ...convert.form import readConfig
 from ...convert.micrographs.picks import writePositionsOfParticles
 from ...convert.names import emptyFolder
-from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from .. import checks, inputs, kinds, protocol_base
 
@@ -131,7 +130,7 @@ class LearnsFromClasses(inputs.ProtocolMixin):
             f"From 2-D classes: {contract.counted(certain, 'kept particle')} and {removed} rejected ones on "
             f"{contract.counted(len(result.outputs.certain), 'micrograph')}."
         ]
-        for name, number in readJson(self._getExtraPath(_FOLDER, _UNPLACED), {}).items():
+        for name, number in reading.readJson(self._getExtraPath(_FOLDER, _UNPLACED), {}).items():
             unplaced = f"{contract.counted(number, 'particle')} of {_LABELS[name]} without coordinates: not used."
             lines += checks.sayIf(number, f"Warning: {unplaced}")
         return lines + [f"Warning: {warning}" for warning in result.warnings]
@@ -147,7 +146,7 @@ class LearnsFromClasses(inputs.ProtocolMixin):
 
 
 def _problems(label: str, particles: SetOfParticles, known: Any) -> List[str]:
-    first = firstOf(particles)
+    first = arriving.firstOf(particles)
     coordinate = first and first.getCoordinate()
     if coordinate is None:
         return checks.sayIf(

@@ -8,14 +8,12 @@ from typing import Any, Dict, List, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCTF
 
-from ...convert.arriving import failedCtf, micNameOf
+from ...convert import arriving, reading
 from ...convert.micrographs.picks import scaledPicks, writeSet
 from ...convert.names import emptyFolder, imageEnding, namesByMicName
 from ...convert.particles.results import writeCtfs
-from ...convert.reading import readJson
 from ...engine.cryodl import contract
-from .. import engine_protocol, one_of, protocol_base
-from ..checks import checkAsTaken
+from .. import checks, engine_protocol, one_of, protocol_base
 from ..kinds import MapOrModel, Options, Pointing, Section, sayIf
 from . import micrograph_kinds, pick_sets_base
 
@@ -147,7 +145,7 @@ class ByMaps(one_of.Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsO
         pixelSize = protocol._frame().getSamplingRate()
         picked = {name for one in sets for name, picks in scaledPicks(one, names, pixelSize).items() if picks}
         return (
-            checkAsTaken(protocol._frame())
+            checks.checkAsTaken(protocol._frame())
             or sayIf(
                 len(picked) < 2,
                 f"{contract.counted(len(picked), 'micrograph')} common to all sets "
@@ -167,7 +165,7 @@ BY_MAPS = ByMaps()
 
 
 def ctfsByName(ctfs: SetOfCTF) -> Dict[str, Any]:
-    return {micNameOf(ctf): ctf.clone() for ctf in ctfs if not failedCtf(ctf)}
+    return {arriving.micNameOf(ctf): ctf.clone() for ctf in ctfs if not arriving.failedCtf(ctf)}
 
 
 class CryodlProtCompare(one_of.OneOf[Any, Any], pick_sets_base.PickSetsBase):
@@ -224,5 +222,5 @@ class CryodlProtCompare(one_of.OneOf[Any, Any], pick_sets_base.PickSetsBase):
         return os.path.join(self._output(), "curves.png")
 
     def comparison(self) -> Any:
-        found = readJson(os.path.join(self._output(), COMPARISON))
+        found = reading.readJson(os.path.join(self._output(), COMPARISON))
         return None if found is None else contract.outputs_of(contract.ComparePicksOutputs, found, old=True)

@@ -68,8 +68,7 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
         ended = self._getExtraPath(_ENDED)
         other = os.path.exists(ended) and Path(ended).read_text(encoding="utf-8") != self._sizes()
         if other or self._changedSettings():
-            made = (self._getPath("coordinates.sqlite"), self._getExtraPath("batches"), self._output(), ended)
-            pwutils.cleanPath(*made)
+            pwutils.cleanPath(self._getPath("coordinates.sqlite"), self._getExtraPath("batches"), self._output(), ended)
 
     def _sizes(self) -> str:
         return json.dumps(

@@ -173,9 +173,9 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         )
         if self._learns():
             corrected = self.correctedCoordinates.get() or self.keptParticles.get()
-            avoid = contract.PickConfig.avoid if corrected else "nothing"  # as its own picks
             own = dict(method=NETWORK, modelFrom=FROM_PROJECT, keepDiameter=False)
-            own["avoid"] = contract.AVOIDABLE.index(avoid)
+            # as its own picks
+            own["avoid"] = contract.AVOIDABLE.index(contract.PickConfig.avoid if corrected else "nothing")
             again.setAttributesFromDict(own)
             again.inputModel.set(self)
             again.inputModel.setExtended("outputModel")

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import EMSet, SetOfCoordinates
 from pwem.protocols import EMProtocol
-from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase, params
+from pyworkflow.protocol import Form, ProtStreamingBase, params
 
 from ...convert.arriving import ArrivingMicrographs, firstOf, reopened
 from ...convert.micrographs import picks as convert
@@ -27,7 +27,6 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
     _label = "filter picks by score"
     _possibleOutputs = {OUTPUT: SetOfCoordinates}
     _OUTPUTS, _WORK, _MADE, _ID = (OUTPUT,), "filter", "filtered", "_micId"
-    stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

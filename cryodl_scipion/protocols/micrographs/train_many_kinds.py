@@ -14,10 +14,9 @@ from ...convert.maps import patternProblems
 from ...convert.micrographs import picks as convert
 from ...convert.names import imageEnding, micrographNames
 from ...engine.cryodl import contract
-from .. import checks, training
+from .. import checks, model_field, training
 from ..kinds import Flag, MapsOrModels, Options, Own, OwnName, PointingMany, Section, StartModel
 from ..maps.map_kinds import mapClonesOf
-from ..model_field import GENERAL, shippedModels
 
 
 class StructuresOrSets(MapsOrModels):
@@ -127,7 +126,7 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
     def completed(self, protocol: Any, config: contract.TrainGeneralPickerConfig) -> contract.TrainGeneralPickerConfig:
         start = config.start_from
         if start is None and protocol.continueGeneral.get():
-            start = shippedModels().get(GENERAL)
+            start = model_field.shippedModels().get(model_field.GENERAL)
         return dataclasses.replace(config, structures=config.structures + self._files(protocol), start_from=start)
 
     def problems(self, protocol: Any) -> List[str]:

@@ -8,7 +8,7 @@ from typing import Any, List, Optional, Sequence, Set, Tuple, TypeVar
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, SetOfParticles
-from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase
+from pyworkflow.protocol import Form, ProtStreamingBase
 
 from ...convert.arriving import ID, ColumnOnce
 from ...convert.particles.particles import ArrivingParticles, writeParticles
@@ -41,7 +41,6 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
     _ITEM, _NAME, _OUTPUTS, _SIZE = "particle", ID, (OUTPUT,), "smallestBatch"
     BESIDE: Tuple[str, ...] = ()
     REUSED: Tuple[str, ...] = ()  # of earlier batches and runs of the project: linked, and used again if they suit
-    stepsExecutionMode = STEPS_PARALLEL
 
     def _addRunParams(self, form: Form) -> None:
         self._addBatchParams(form, _HELP, BATCH, LONGEST_WAIT)

@@ -11,8 +11,7 @@ from pwem.objects import AtomStruct, EMObject, SetOfParticles
 from pyworkflow.protocol import params
 from pyworkflow.utils import makeFilePath, makePath
 
-from ...convert import names, relion_star
-from ...convert.arriving import firstOf
+from ...convert import arriving, names, relion_star
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
 from ...objects import CryodlModel
@@ -63,7 +62,7 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
 
 
 def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
-    first, alignments = firstOf(particles), {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}
+    first, alignments = arriving.firstOf(particles), {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}
     # programs that know no CTF note a defocus of 0
     hasCtf = particles.hasCTF() and first.hasCTF() and first.getCTF().getDefocusU()
     return (

@@ -7,8 +7,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import VolumeMask
 
-from ...convert.arriving import firstOf
-from ...convert.names import withoutChecksum
+from ...convert import arriving, names
 from ...convert.particles import denoised, results
 from ...engine.cryodl.contract import ReconstructConfig, ReconstructOutputs
 from .. import engine_protocol, kinds
@@ -45,7 +44,7 @@ class CryodlProtBackProject(engine_protocol.OneRun[ReconstructConfig, Reconstruc
         denoiser = denoised.denoiserOf(self.inputParticles.get())
         [comment] = (
             kinds.sayIf(denoiser, f"From denoised particles (model {denoiser}): it shows what the model learned.")
-            or kinds.sayIf(made.reference, f"Angles from the reference {withoutChecksum(made.reference or '')}.")
+            or kinds.sayIf(made.reference, f"Angles from the reference {names.withoutChecksum(made.reference or '')}.")
             or [""]
         )
         volume = engine_protocol.volumeFrom(made.map, made.pixel_size, None, comment, [made.half1, made.half2])
@@ -58,7 +57,7 @@ class CryodlProtBackProject(engine_protocol.OneRun[ReconstructConfig, Reconstruc
         particles = self.inputParticles.get()
         if denoised.denoiserOf(particles):
             return dataclasses.replace(config, correct_ctf=False)  # denoised images have no CTF any more
-        first = firstOf(particles)
+        first = arriving.firstOf(particles)
         noise = first and first.getAttributeValue(results.NOISE, None)  # of these angles
         return dataclasses.replace(config, noise_control=noise if os.path.exists(noise or "") else None)
 

@@ -19,8 +19,7 @@ from ...convert.particles.classes2d import addAverages, addToClasses
 from ...convert.particles.particles import ArrivingParticles, idsInStar, itemsOf, writeParticles
 from ...engine.cryodl.contract import Classify2DConfig, Classify2DOutputs, Result
 from .. import batches, checks, engine_protocol
-from .particle_batches import BATCH, LONGEST_WAIT
-from .particle_kinds import Particles, ParticlesBase
+from . import particle_batches, particle_kinds
 
 FIRST = 5000  # particles that are classified before others are assigned
 CLASSES, AVERAGES = "outputClasses", "outputAverages"
@@ -31,7 +30,9 @@ _SAY_EVERY = 30  # s: the log says so often what is waited for
 
 
 class CryodlProtClassify2D(
-    engine_protocol.EngineProtocol[Classify2DConfig, Classify2DOutputs], batches.StoredSettings, ParticlesBase
+    engine_protocol.EngineProtocol[Classify2DConfig, Classify2DOutputs],
+    batches.StoredSettings,
+    particle_kinds.ParticlesBase,
 ):
     """Sort particles into 2-D classes: aligned, CTF-corrected averages, each with a score.
 
@@ -48,7 +49,7 @@ class CryodlProtClassify2D(
     _ITEM, _MADE = "particle", "classified"
     OUTPUT, NOTHING_YET = "classes", "No classes yet."
     FORM = (
-        Particles(
+        particle_kinds.Particles(
             "inputParticles",
             "Raw particles of one box size, as extracted. Existing angles are not used.",
             need=("raw",),
@@ -75,12 +76,12 @@ class CryodlProtClassify2D(
         form.addParam(
             "smallestBatch",
             params.IntParam,
-            default=BATCH,
+            default=particle_batches.BATCH,
             label="Smallest batch",
             help="While particles arrive, the program is started when this many wait to be assigned. All available "
             "particles are used.",
         )
-        batches.addWait(form, LONGEST_WAIT, self._ITEM)
+        batches.addWait(form, particle_batches.LONGEST_WAIT, self._ITEM)
         form.addParam(
             "classifyAgain",
             params.BooleanParam,
@@ -309,10 +310,9 @@ class CryodlProtClassify2D(
 
     def _tell(self, results: Sequence[Result[Classify2DOutputs]]) -> List[str]:
         newest = self._newest() if hasattr(self, CLASSES) else []
-        lines = super()._tell(newest[-1:])
         assigned, total = (sum(one.outputs.assigned for one in newest), newest[-1].outputs.count) if newest else (0, 0)
         again = "The first particles were classified first; all were classified again at the end."
-        return lines + (
+        return super()._tell(newest[-1:]) + (
             checks.sayIf(assigned, f"{total - assigned} of them were classified, {assigned} assigned to their classes.")
             or checks.sayIf(self._isAgain(), again)
         )

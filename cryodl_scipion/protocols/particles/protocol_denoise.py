@@ -144,10 +144,9 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         particles, card = self.inputParticles.get(), self._modelCard()
         if self._isBlind():
             return super()._checkTogether()
-        wrong = checkParticles(particles, () if card.get("ctf") == "none" else ("ctf",))
         diameter, room = card["particle_diameter"], (particles.getXDim() or 0) * (particles.getSamplingRate() or 0)
         return (
-            wrong
+            checkParticles(particles, () if card.get("ctf") == "none" else ("ctf",))
             or sayIf(
                 diameter > room,
                 f"The model is of particles {diameter:.0f} Å wide, but these images are only {room:.0f} Å wide "

@@ -145,11 +145,10 @@ class OfFeature(training.TrainsOne[contract.TrainSegmenterConfig, contract.Train
 
     def warnings(self, protocol: Any) -> List[str]:
         annotations = protocol.inputAnnotations.get() if protocol.labelsFrom.get() == DRAWN else None
-        counts = {} if annotations is None else annotations.getCounts()
         return [
             f"There are no tiles without {feature}, so the network may find it in everything it has not seen. Mark "
             "tiles without it; a hundred are recommended."
-            for feature, each in counts.items()
+            for feature, each in ({} if annotations is None else annotations.getCounts()).items()
             if not each["negative"] and protocol.feature.get() in (feature, None, "")
         ]
 

@@ -17,8 +17,7 @@ from ...engine.cryodl.contract import (
     half_map_verdict,
     resolution_in_words,
 )
-from ...protocols import CryodlProtEvaluateMap
-from ...protocols.maps.protocol_evaluate_map import RESIDUES
+from ...protocols.maps.protocol_evaluate_map import RESIDUES, CryodlProtEvaluateMap
 from .. import plots, window
 from ..panels_viewer import PanelsViewer, panel
 from .viewer_map import LinkedMapsWindow

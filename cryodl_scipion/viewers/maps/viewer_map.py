@@ -163,8 +163,7 @@ class CryodlBackProjectViewer(
         "sphere. In directions of poor resolution the map is smeared, since views are missing.",
     )
     def showByDirection(self, volume: Volume) -> Any:
-        made = self.protocol._made()
-        return self.plot("Directions", lambda figure: drawByDirection(figure, made), (9, 5))
+        return self.plot("Directions", lambda figure: drawByDirection(figure, self.protocol._made()), (9, 5))
 
     @panel("Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed.")
     def showInChimera(self, volume: Volume) -> Any:

@@ -11,8 +11,7 @@ from scipy import ndimage
 
 from ...convert.micrographs.ctfs import TITLES, ctfRows
 from ...convert.reading import readJson
-from ...protocols import CryodlProtEstimateCTF
-from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
+from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT, CryodlProtEstimateCTF
 from .. import panels_viewer, window
 from ..micrograph_window import MicrographWindow, Pictures
 from ..plots import TILE, Axes, Figure, drawCircles, label, readImage, tilesPower

@@ -10,8 +10,7 @@ import numpy as np
 from ...convert.form import formName
 from ...convert.micrographs import ctfs, picks
 from ...convert.names import namesByMicName
-from ...protocols import CryodlProtAssess
-from ...protocols.micrographs.protocol_assess import BAD, GOOD
+from ...protocols.micrographs.protocol_assess import BAD, GOOD, CryodlProtAssess
 from .. import micrograph_window, panels_viewer
 from ..plots import BAD_COLOUR, GOOD_COLOUR, Axes, Figure, drawAreas, drawPicks, label
 

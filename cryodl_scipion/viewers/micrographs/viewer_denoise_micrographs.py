@@ -6,8 +6,7 @@ from typing import Any, Sequence
 import numpy as np
 from pwem.protocols import EMProtocol
 
-from ...protocols import CryodlProtDenoiseMicrographs
-from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED
+from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED, CryodlProtDenoiseMicrographs
 from .. import micrograph_window, model_window, panels_viewer
 from ..plots import TILE, Axes, Figure, drawBeside, label, loadPreview, readImage, tilesPower
 
@@ -16,9 +15,8 @@ def radialPower(image: np.ndarray, pixelSize: float) -> Any:
     """Frequencies (1/Å) and mean power at each, of patches of an (h, w) image. Two (n,) arrays."""
     side = min(TILE, *image.shape) // 2 * 2
     rows, columns = (np.unique(np.linspace(0, n - side, max(1, min(6, n // side))).astype(int)) for n in image.shape)
-    power = tilesPower(image, side, rows, columns)
     index = np.rint(np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) * side).astype(int).ravel()
-    mean = np.bincount(index, power.ravel()) / np.maximum(np.bincount(index), 1)
+    mean = np.bincount(index, tilesPower(image, side, rows, columns).ravel()) / np.maximum(np.bincount(index), 1)
     rings = np.arange(2, side // 2)  # ring 1 is the window's
     return rings / (side * pixelSize), mean[rings] / (len(rows) * len(columns) * (np.hanning(side) ** 2).sum() ** 2)
 

@@ -175,11 +175,10 @@ def _clustered(mesh: Mesh, cell: float) -> Mesh:
     keys = np.column_stack([np.floor((mesh.vertices - mesh.vertices.min(axis=0)) / cell).astype(int), mesh.number])
     named = np.ravel_multi_index(tuple(keys.T), tuple(keys.max(axis=0) + 1))
     _, first, where = np.unique(named, return_index=True, return_inverse=True)
-    count = np.bincount(where)
 
     def mean(values: np.ndarray) -> np.ndarray:
         known = np.isfinite(values)
-        number, sums = np.bincount(where, known), np.bincount(where, np.where(known, values, 0), len(count))
+        number, sums = np.bincount(where, known), np.bincount(where, np.where(known, values, 0), len(first))
         return np.where(number > 0, sums / np.maximum(number, 1), np.nan)
 
     columns = lambda values: np.column_stack([mean(column) for column in values.T])

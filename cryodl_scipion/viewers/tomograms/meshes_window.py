@@ -272,10 +272,9 @@ class MeshesWindow(SolidWindow):
         self._mesh, self._colours = mesh, colours(mesh, colouring, scale)
         self._outlineColours = colours(whole, colouring, scale)
         drawScale(self._scaleAxes, scale, colouring.label, sorted(set(whole.number.tolist())))
-        text = f"{counted(len(self._data.files[name]), 'membrane')}. {_HAND}"
         drawn, all_ = len(mesh.faces), len(whole.faces)
         more = f" Drawn with {drawn:,} of {all_:,} triangles; outlines in the slice are of all."
-        self.message.set(text + more * (drawn < all_))
+        self.message.set(f"{counted(len(self._data.files[name]), 'membrane')}. {_HAND}" + more * (drawn < all_))
         if new:
             self.reset()
             self.turn()

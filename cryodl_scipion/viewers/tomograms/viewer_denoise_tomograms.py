@@ -6,8 +6,7 @@ from typing import Any, Dict
 from pwem.protocols import EMProtocol
 
 from ...convert.tomograms.tomograms import engineNames
-from ...protocols import CryodlProtDenoiseTomograms
-from ...protocols.tomograms.protocol_denoise_tomograms import DENOISED
+from ...protocols.tomograms.protocol_denoise_tomograms import DENOISED, CryodlProtDenoiseTomograms
 from .. import model_window, plots
 from ..panels_viewer import PanelsViewer, panel
 from .slices_window import PLANES, SlicesWindow, TomogramSlices

@@ -9,8 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from pwem.objects import EMSet
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
-from ...convert.arriving import firstOf
-from ...convert.reading import readCsv, readJson
+from ...convert import arriving, reading
 from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME, Q
 from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
 from ...protocols import (
@@ -55,7 +54,7 @@ Found = Dict[str, Dict[str, Dict[str, Any]]]  # {tomogram: {feature: {voxels, vo
 
 
 def featuresIn(folder: str) -> Found:
-    tomograms = readJson(os.path.join(folder, "features.json"))["tomograms"]
+    tomograms = reading.readJson(os.path.join(folder, "features.json"))["tomograms"]
     return {name: dict(entry["found"]) for name, entry in tomograms.items()}
 
 
@@ -80,7 +79,7 @@ def membraneRows(path: str) -> List[Tuple[str, ...]]:
     """Rows of MEMBRANE_TITLES. path: membranes.csv; what it does not have is '-'."""
     # a number with a power of ten has four digits
     plain = lambda text: f"{float(text):.0f}" if text and re.fullmatch(r"-?[\d.]+e[+-]\d+", text) else text or "-"
-    return [tuple(plain(row.get(column)) for column in _MEMBRANE) for row in readCsv(path)]
+    return [tuple(plain(row.get(column)) for column in _MEMBRANE) for row in reading.readCsv(path)]
 
 
 def judgedRows(features: Dict[str, Dict[str, Optional[float]]]) -> List[Tuple[str, ...]]:
@@ -103,7 +102,7 @@ class CryodlMasksViewer(
 
 
 def _isOurs(coordinates: SetOfCoordinates3D) -> bool:
-    first = firstOf(coordinates) or coordinates
+    first = arriving.firstOf(coordinates) or coordinates
     return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE, SPECIES))
 
 

@@ -190,8 +190,8 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
                 if best.gain <= GAIN
                 else f"and {100 * best.gain:.1f} % more if it is changed as other particles ask"
             )
-            + "). It may be another state, a relative, a part, as a membrane protein without its lipid or detergent is, "
-            "or a mixture with what is not in the folder."
+            + "). It may be another state, a relative, a part, as a membrane protein without its lipid or detergent "
+            "is, or a mixture with what is not in the folder."
         )
     found = tuple(one for one in passed if one.q < SURE)
     alike = () if rival_chance(joint) >= SURE else tuple(one for one in passed if one.q >= SURE and one.high > SURE)
