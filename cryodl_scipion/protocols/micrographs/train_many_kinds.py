@@ -14,9 +14,10 @@ from ...convert.maps import patternProblems
 from ...convert.micrographs import picks as convert
 from ...convert.names import imageEnding, micrographNames
 from ...engine.cryodl import contract
-from .. import checks, model_field, training
+from .. import checks, training
 from ..kinds import Flag, MapsOrModels, Options, Own, OwnName, PointingMany, Section, StartModel
 from ..maps.map_kinds import mapClonesOf
+from ..model_field import GENERAL, shippedModels
 
 
 class StructuresOrSets(MapsOrModels):
@@ -126,7 +127,7 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
     def completed(self, protocol: Any, config: contract.TrainGeneralPickerConfig) -> contract.TrainGeneralPickerConfig:
         start = config.start_from
         if start is None and protocol.continueGeneral.get():
-            start = model_field.shippedModels().get(model_field.GENERAL)
+            start = shippedModels().get(GENERAL)
         return dataclasses.replace(config, structures=config.structures + self._files(protocol), start_from=start)
 
     def problems(self, protocol: Any) -> List[str]:
