@@ -160,9 +160,10 @@ def test_a_smeared_map_is_measured_against_the_sharp_one_whichever_it_is():
     assert np.abs(np.subtract(*crossed(one, noisy(sharp, 0.005, 4)))[1:9]).max() < 0.05
 
 
-@pytest.mark.parametrize("voxels", [12000, 1500])
-def test_density_beside_the_domain_that_stays_does_not_hold_it_back(voxels, monkeypatch):
-    """An arm rotates by 20 degrees to each side, beside a block that fills a tenth of the mask."""
+@pytest.mark.parametrize("voxels, error", [(12000, 1), (1500, 2)])
+def test_density_beside_the_domain_that_stays_does_not_hold_it_back(voxels, error, monkeypatch):
+    """An arm rotates by 20 degrees to each side, beside a block that fills a tenth of the mask. Where it is a few
+    coarse voxels, the last bit of a sum decides on up to a degree, and so the processor."""
     zyx = np.indices((32,) * 3) - 16.0
     shape = lambda *widths: (
         np.abs(zyx - np.array([0, 0, 3.0])[:, None, None, None]) < np.array(widths)[:, None, None, None]
@@ -173,7 +174,7 @@ def test_density_beside_the_domain_that_stays_does_not_hold_it_back(voxels, monk
     monkeypatch.setattr(focus, "MAX_VOXELS", voxels)  # fewer: at coarser voxels
     found = follow_domain([one + block for one in rotated], mask)
     degrees = np.degrees(np.linalg.norm(found.rotations, axis=1))
-    assert degrees == pytest.approx([20, 10, 0, 10, 20], abs=1)
+    assert degrees == pytest.approx([20, 10, 0, 10, 20], abs=error)
 
 
 def test_a_domain_of_a_few_voxels_is_named(here, tmp_path):
