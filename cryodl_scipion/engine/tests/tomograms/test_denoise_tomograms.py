@@ -316,6 +316,13 @@ def test_a_model_of_another_pixel_size_is_warned_of_and_refused():
     assert "The difference is too large" in denoise(code=2, **options, output="c", pixel_size=25)
 
 
+def test_a_folder_without_a_model_is_named_and_nothing_is_learnt_in_it():
+    halves()
+    os.mkdir("results")
+    message = denoise(code=2, even="tomo1_even.mrc", odd="tomo1_odd.mrc", model="results")
+    assert "results is not a model of cryodl: it has no card.json" in message and not os.listdir("results")
+
+
 def test_a_tomogram_that_is_gone_is_left_out():
     halves()
     model = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=1).outputs.model
