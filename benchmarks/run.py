@@ -7,7 +7,7 @@
     PYTHON benchmarks/run.py NAME ... --quick        the first case, tiny, to see that it runs; nothing is kept
     PYTHON benchmarks/run.py NAME ... --tables       only write the tables of the rows anew
 
-PYTHON is the engine's (`cryodl doctor` names it), for the module `house` Scipion's. Data are found by CRYODL_DATA
+PYTHON is the engine's (`cryodl doctor` names it), for a few Scipion's (README.md). Data are found by CRYODL_DATA
 (default ../shared/data beside the checkout). All runs take one thread. A stopped run goes on where it was: cases that
 NAME.json has are not measured again. A case that fails is said, and the others are measured.
 """

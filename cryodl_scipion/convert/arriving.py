@@ -21,6 +21,7 @@ from pyworkflow.utils import isProcessAlive, makePath
 from .form import sayIf
 from .micrographs.picks import anyScoreOf, micrographsByName, scaled, writePicks
 from .names import NamesOnce, repeatedNames
+from .relion_star import ENABLED
 
 RUN = re.compile(r"(?:.*/)?Runs/(\d+)_([^/]+)/")
 UNDER_WAY = (STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED)
@@ -91,7 +92,6 @@ def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
 
 
 ID = "id"
-ENABLED = "enabled=1"  # in tables of Scipion: items that were taken out there are in no output, as pwem copies sets
 
 
 class ReadOnce:
@@ -311,7 +311,7 @@ def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
     found, coordinates = {objId: [] for objId in ids}, reopened(SetOfCoordinates, growing)
     if ids and coordinates.getSize():
         # One pass over the file for all of them; Scipion's sets know no IN.
-        for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}"):
+        for item in coordinates.iterItems(where=f"{ENABLED} AND _micId>={min(ids)} AND _micId<={max(ids)}"):
             if item.getMicId() in found:
                 found[item.getMicId()].append(item.clone())
     coordinates.close()

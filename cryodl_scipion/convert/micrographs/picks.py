@@ -27,7 +27,7 @@ from ...engine.cryodl.contract import (
 from ..form import sayIf
 from ..names import emptyFolder, micrographNames, namesByMicName
 from ..reading import readNumbers
-from ..relion_star import originOf, readColumns, writeStar, writeTable
+from ..relion_star import ENABLED, originOf, readColumns, writeStar, writeTable
 
 
 def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs: Sequence[Micrograph]) -> int:
@@ -53,8 +53,8 @@ def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs:
     ]
     group: Dict[str, Any] = dict(rlnOpticsGroup=1, rlnImagePixelSize=particles.getSamplingRate())
     isPlaced = lambda coordinate: coordinate is not None and coordinate.getX() is not None
-    placed = (item for item in particles.iterItems() if isPlaced(item.getCoordinate()))
-    return particles.getSize() - writeStar(path, [group], writers, placed)
+    placed = (item for item in particles.iterItems(where=ENABLED) if isPlaced(item.getCoordinate()))
+    return len(particles.getUniqueValues("id", ENABLED)) - writeStar(path, [group], writers, placed)
 
 
 def shiftOf(item: Particle, particles: SetOfParticles) -> Tuple[float, float]:
@@ -82,7 +82,8 @@ def picksByMicrograph(coordinates: SetOfCoordinates, ids: Sequence[int] = ()) ->
     micrographs of which some are wanted; of all if it is empty."""
     picks = {}
     # the file has an index of micrographs; Scipion's sets know no IN
-    for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}" if ids else None):
+    where = f"{ENABLED} AND _micId>={min(ids)} AND _micId<={max(ids)}" if ids else ENABLED
+    for item in coordinates.iterItems(where=where):
         picks.setdefault(item.getMicId(), []).append(item.getPosition() + (scoreOf(item),))
     return picks
 
@@ -371,7 +372,7 @@ def scaledPicks(
     picks = {name: [] for name in names}
     ids = {objId: name for name, objId in micrographsByName(coordinates).items() if name in picks}
     scale = coordinates.getMicrographs().getSamplingRate() / pixelSize
-    for item in coordinates.iterItems():
+    for item in coordinates.iterItems(where=ENABLED):
         if item.getMicId() in ids:
             picks[ids[item.getMicId()]].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))
     return picks

@@ -10,8 +10,8 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, 
 import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
-from ..arriving import ENABLED, ID, ColumnOnce, StreamEnd, firstOf, reopened
-from ..relion_star import attributeOf, iterColumns, opticsGroupOf, opticsOf, poseOf, writeStar
+from ..arriving import ID, ColumnOnce, StreamEnd, firstOf, reopened
+from ..relion_star import ENABLED, attributeOf, iterColumns, opticsGroupOf, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 

@@ -26,9 +26,9 @@ from pwem.objects import (
 )
 from pyworkflow.object import Float, Integer, String
 
-from ..arriving import ENABLED, firstOf
+from ..arriving import firstOf
 from ..micrographs.picks import scaled
-from ..relion_star import ANGLES, columnsOf, iterColumns, matrixOf, writeTable
+from ..relion_star import ANGLES, ENABLED, columnsOf, iterColumns, matrixOf, writeTable
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
 from .particles import OPTICS_GROUP, ctfOf, itemsOf, locationOf, nameOf, newParticle, pairedRows
 

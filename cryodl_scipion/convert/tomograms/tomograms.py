@@ -11,9 +11,9 @@ from pwem.objects import Volume
 from pyworkflow.object import Float, String
 from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram, TomoMask
 
-from ..arriving import ENABLED
 from ..maps import structureFileOf as fileOf
 from ..names import namesForEngine
+from ..relion_star import ENABLED
 
 # Attributes of a set of score volumes: the feature, its threshold, and whose drawings and which models made it.
 FEATURE, THRESHOLD, MODELS = "_cryodlFeature", "_cryodlThreshold", "_cryodlModels"

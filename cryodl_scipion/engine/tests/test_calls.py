@@ -75,7 +75,7 @@ def test_names_of_digits_stay_names(tmp_path, names):
     assert found["name"].tolist() == names and found["x"].tolist() == [0.5, 0.5]
 
 
-def test_tables_are_read_by_column(tmp_path):
+def test_tables_are_read_by_column(tmp_path, monkeypatch):
     (tmp_path / "a.csv").write_text("name,x\na,1.5\nb,\n", encoding="utf-8")
     found = cryodl.table(tmp_path / "a.csv")
     assert list(found["name"]) == ["a", "b"] and found["x"][0] == 1.5 and np.isnan(found["x"][1])
@@ -84,5 +84,8 @@ def test_tables_are_read_by_column(tmp_path):
     )
     assert list(cryodl.table(tmp_path / "a.star")["rlnImageName"]) == ["1@a", "2@a"]
     assert cryodl.table(tmp_path / "a.star", "optics")["rlnVoltage"] == [300.0]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ModuleNotFoundError, match="pandas"):  # the file is not damaged
+        cryodl.table(tmp_path / "a.star", pandas=True)
     with pytest.raises(ValueError, match="a.star has no table 'x'; it has 'optics', 'particles'"):
         cryodl.table(tmp_path / "a.star", "x")

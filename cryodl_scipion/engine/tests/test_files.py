@@ -147,7 +147,7 @@ def test_a_full_disk_is_told_with_the_notes_that_it_cuts(tmp_path):
         "write_json('pick.json', list(range(5000)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
-    assert "Cannot write pick.json: File too large" in done.stderr
+    assert "File too large: 'pick.json'" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["pick.json"] and (tmp_path / "pick.json").read_text() == "{}"
 
 

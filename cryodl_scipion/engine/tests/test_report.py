@@ -177,15 +177,15 @@ def test_micrographs_of_two_data_sets_with_the_same_names_are_said_to_be_counted
     for name in ("ctf2", "again", "other"):
         os.makedirs(f"results/{name}")
     write_pick(["m1", "m2"], "results/again")  # the same files
-    assert "share a name" not in report("--folder", "results")[1].words
+    assert "one name stands for" not in report("--folder", "results")[1].words
     write_pick(["m2", "m3"], "results/other")
     request = Path("results/other/request.json")
     request.write_text(request.read_text().replace("results/mics/", "second/mics/"))
     words = report("--folder", "results")[1].words
-    assert "2 micrographs of pick, auto-pick share a name with another one, such as m2: " in words
-    assert "results/mics/m2.mrc and" in words and "second/mics/m2.mrc" in words and words.count("share a name") == 1
-    write_ctf(["m4"], "results/ctf2")  # of two commands without a request: it may be another m4
-    assert "1 micrograph of estimate-ctf share" in report("--folder", "results")[1].words
+    assert "pick, auto-pick: for 2 micrographs one name stands for several files, or for results in several" in words
+    assert "results/mics/m2.mrc and" in words and "second/mics/m2.mrc" in words and words.count("one name") == 1
+    write_ctf(["m4"], "results/ctf2")  # of two commands without a request: it may be another m4, or the same
+    assert "estimate-ctf: for 1 micrograph one name" in report("--folder", "results")[1].words
 
 
 def test_views_and_resolution_by_direction_are_drawn(folder):

@@ -1,20 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of picks of several imports: one order of micrographs, one scale, one name each."""
 
+import contextlib
 import os
+import sqlite3
 
 from pwem.objects import Micrograph
 from pyworkflow.object import Float, Pointer
 
+from ...convert.arriving import coordinatesOn
 from ...convert.micrographs import picks as pick_sets
 from .. import synthetic
-from ..pick_sets import PickSetsTest
+from ..pick_sets import A, PickSetsTest
 
 
 class TestCryodlPickSets(PickSetsTest):
     def test_positions_of_binned_micrographs_lie_at_the_same_places(self):
         picks = pick_sets.scaledPicks(self.c.outputCoordinates, ["mic_001.mrc"], synthetic.PIXEL_SIZE)
         self.assertEqual(picks, {"mic_001.mrc": [(40.5, 50.5, None)]})
+
+    def test_coordinates_that_were_taken_out_in_a_table_are_not_worked_on(self):
+        coordinates = self.makeCoordinates(self.imported, {1: A}).outputCoordinates
+        coordinates.close()
+        with contextlib.closing(sqlite3.connect(coordinates.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 2")
+        left = [A[0], A[2]]
+        self.assertEqual(pick_sets.positionsByMicrograph(coordinates), {1: left})
+        self.assertEqual(pick_sets.picksByMicrograph(coordinates, [1]), {1: [(*place, None) for place in left]})
+        self.assertEqual([item.getPosition() for item in coordinatesOn(coordinates, [1])[1]], left)
+        scaled = pick_sets.scaledPicks(coordinates, ["mic_001.mrc"], coordinates.getMicrographs().getSamplingRate())
+        self.assertEqual([place[:2] for place in scaled["mic_001.mrc"]], left)
 
     def test_ids_do_not_matter_names_do(self):
         rotated = mockSet({1: "mic_002.mrc", 2: "mic_001.mrc"})

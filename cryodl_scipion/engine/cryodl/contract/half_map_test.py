@@ -104,7 +104,7 @@ def _places(doubted: float, piece: float, place: typing.Any) -> typing.List[str]
     """A warning, in a list, which part of the density looks invented, and where most of it lies."""
     where = ", ".join(f"{x:.0f}" for x in place or ())
     return [
-        f"{WARNING}{100 * doubted:.2g} % of the improved map's density looks as 1 % of what is in the data does, most "
+        f"{WARNING}{100 * doubted:.3g} % of the improved map's density looks as 1 % of what is in the data does, most "
         f"of it around ({where}) Å (x, y, z). See the map of doubt."
     ] * (doubted > DOUBTED or piece > PIECE)
 

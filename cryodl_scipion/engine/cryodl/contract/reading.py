@@ -81,7 +81,7 @@ def reader(function: Read) -> Read:
     """Decorate a function, or a constructor, whose first argument is the path of a user's file.
 
     Whatever goes wrong while it reads is a ReadError, or another ValueError that names the file already. The system's
-    own errors (FileNotFoundError, no permission) and those of too little memory pass."""
+    own errors (FileNotFoundError, no permission), of too little memory and of packages that are not installed pass."""
     in_class = next(iter(inspect.signature(function).parameters)) in ("self", "cls")
     READERS[function.__qualname__.replace(".__init__", "")] = function
 
@@ -89,7 +89,7 @@ def reader(function: Read) -> Read:
     def read(*arguments: typing.Any, **options: typing.Any) -> typing.Any:
         try:
             return function(*arguments, **options)
-        except MemoryError:
+        except (MemoryError, ModuleNotFoundError):
             raise
         except Exception as error:
             path, words = str(arguments[in_class]), " ".join(str(error).split())

@@ -28,7 +28,7 @@ def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) ->
             file.write("\n")
         os.replace(temporary, path)
     except OSError as error:
-        raise OSError(error.errno, f"Cannot write {os.fspath(path)}: {error.strerror or error}") from error
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)

@@ -63,6 +63,7 @@ def test_residues_that_only_the_improved_halves_show_are_not_in_the_data(planted
     # a helix is a small part of a large complex
     good, lines = half_map_verdict(dict(numbers, **dict(places, doubted=0.002)))
     assert not good and lines[3].startswith("WARNING: 0.2 % of the improved map's density looks as")
+    assert half_map_verdict(dict(numbers, **dict(places, doubted=0.999)))[1][3].startswith("WARNING: 99.9 % of the")
 
 
 def test_what_a_map_shows_and_no_half_has_is_found_and_nothing_else(planted):

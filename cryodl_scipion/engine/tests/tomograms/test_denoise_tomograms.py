@@ -60,17 +60,22 @@ def mean_of(name="tomo1"):
     return (mrcfile.read(f"{name}_even.mrc") + mrcfile.read(f"{name}_odd.mrc")) / 2
 
 
-def test_what_both_halves_are_filled_with_is_no_signal():
+@pytest.mark.parametrize("side, value", [(112, -30), (320, 0)])
+def test_what_both_halves_are_filled_with_is_no_signal(side, value):
     halves(shape=(24, 64, 64))
+    start = side // 4 - 4
     for half in ("even", "odd"):
-        field = np.full((24, 112, 112), -30, np.float32)
-        field[:, 24:88, 24:88] = mrcfile.read(f"tomo1_{half}.mrc")
+        field = np.full((24, side, side), value, np.float32)
+        field[:, start : start + 64, start : start + 64] = mrcfile.read(f"tomo1_{half}.mrc") + 7
         write_mrc(f"filled_{half}.mrc", field, PIXEL)
-    means = []
+    means, widths = [], []
     for name in ("tomo1", "filled"):
         named = halves_module.Named(name, (f"{name}_even.mrc", f"{name}_odd.mrc"))
-        means.append(halves_module.measured_halves(halves_module.open_source(named, None)[0])[1].mean())
+        scale, fsc, _ = halves_module.measured_halves(halves_module.open_source(named, None)[0])
+        means.append(fsc.mean())
+        widths.append(scale.width)
     assert means[1] == pytest.approx(means[0], abs=0.1)
+    assert widths[1] > widths[0] / 2  # of what lies in both, and not in the filling alone
 
 
 def test_a_denoised_tomogram_is_nearer_to_the_truth_than_the_mean_of_its_halves(capsys):
@@ -314,6 +319,13 @@ def test_a_model_of_another_pixel_size_is_warned_of_and_refused():
     options["tomograms"] = "a.mrc"
     assert any("another size" in w for w in denoise(**options, output="b", pixel_size=13).warnings)
     assert "The difference is too large" in denoise(code=2, **options, output="c", pixel_size=25)
+
+
+def test_a_folder_without_a_model_is_named_and_nothing_is_learnt_in_it():
+    halves()
+    os.mkdir("results")
+    message = denoise(code=2, even="tomo1_even.mrc", odd="tomo1_odd.mrc", model="results")
+    assert "results is not a model of cryodl: it has no card.json" in message and not os.listdir("results")
 
 
 def test_a_tomogram_that_is_gone_is_left_out():

@@ -3,5 +3,3 @@
 
 from .estimate import CtfFit, Microscope, SearchRange, checked, fit_ctf, lowest_defocus
 from .pictures import spectrum_picture
-
-__all__ = ["CtfFit", "Microscope", "SearchRange", "checked", "fit_ctf", "lowest_defocus", "spectrum_picture"]

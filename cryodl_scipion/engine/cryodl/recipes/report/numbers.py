@@ -150,9 +150,9 @@ def _same_names(runs: typing.Sequence[FoundRun], commands: tuple[str, ...]) -> l
     sources = lists_by_key((name, f.source(name)) for f in finished_of(runs, *commands) for name in _names(f))
     same = {name: sorted(set(found)) for name, found in sources.items() if len(set(found)) > 1}
     return [
-        f"{counted(len(same), 'micrograph')} of {', '.join(commands)} share a name with another one, such as {name}: "
-        f"{' and '.join(found[:2])}. The numbers take the last result of each name; if these are several data sets, "
-        "report each by itself."
+        f"{', '.join(commands)}: for {counted(len(same), 'micrograph')} one name stands for several files, or for "
+        f"results in several folders, such as {name}: {' and '.join(found[:2])}. The numbers take the last result of "
+        "each name; if these are several data sets, report each by itself."
         for name, found in list(same.items())[:1]
     ]
 

@@ -46,7 +46,7 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     model = find_model(config.model, KIND) if config.model else folder / MODEL
     sources = _sources(config, named, run)
     run.require_some(total, "tomogram", "denoised")
-    if not (model / CARD).exists():
+    if not (config.model or (model / CARD).exists()):
         training = TrainingRun(run, dataclasses.replace(config, output=str(model)))
         train.train_tomogram_denoiser(training, config, [s for s in sources if len(s.paths) == 2])
     card = read_card(str(model), KIND)

@@ -177,7 +177,7 @@ def subvolumes_of(source: HalfSource, rows: tuple[int, int] | None = None) -> li
         positions[k] for k in np.unique(np.linspace(0, len(positions) - 1, MAXIMUM).round().astype(int)) if positions
     ]
     subvolumes = [tuple(torch.from_numpy(v.part(*position)) for v in source.volumes) for position in chosen]
-    subvolumes = [subvolume for subvolume in subvolumes if all(float(x.std()) > 0 for x in subvolume)]
+    subvolumes = [subvolume for subvolume in subvolumes if all(x.min() < x.max() for x in subvolume)]
     if not subvolumes:
         raise ValueError(
             f"{source.paths[0]} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
