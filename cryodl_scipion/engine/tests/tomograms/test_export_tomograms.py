@@ -17,6 +17,7 @@ from cryodl.io.tomogram_coordinates import coordinate_columns, read_coordinates3
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.zarr_writer import write_zarr
 from cryodl.running.cli import main
+from cryodl.running.runner import Run
 from cryodl.tomograms.detectors.labels import gather_labels
 
 SHAPE = (70, 30, 300)
@@ -209,7 +210,7 @@ def test_points_in_files_named_as_their_tomograms_are_one_species(tmp_path):
             coordinates=tuple(map(str, points)),
             diameter=(diameter,),
         )
-        assert gather_labels(config).species == (species,)
+        assert gather_labels(config, Run(config)).species == (species,)
 
 
 def test_eman2_and_files_of_other_names_find_their_tomogram(tmp_path):
