@@ -141,14 +141,16 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
     )
 
 
-def better_place(volume: Volume, reference: MapReference) -> tuple[np.ndarray, float]:
-    """Where the whole model overlaps the map most: its move, (3,) zyx voxels, and the mean local correlation there."""
-    map_, model = (scipy.fft.rfftn(data) for data in (volume.data - volume.data.mean(), reference.density))
-    overlap = scipy.fft.irfftn(map_ * model.conj(), volume.data.shape)
+def better_place(volume: Volume, reference: MapReference, mirrored: int | None = None) -> tuple[np.ndarray, float]:
+    """Where the whole model overlaps the map most: its move, (3,) zyx voxels, and the mean local correlation there.
+    mirrored: of zyx, the axis along which map and model are compared as one is seen in a mirror."""
+    data = volume.data if mirrored is None else np.flip(volume.data, mirrored)
+    map_, model = (scipy.fft.rfftn(each) for each in (data - data.mean(), reference.density))
+    overlap = scipy.fft.irfftn(map_ * model.conj(), data.shape)
     move = np.array(np.unravel_index(overlap.argmax(), overlap.shape))
     move -= np.where(2 * move > overlap.shape, overlap.shape, 0)
     positions = volume.positions(reference.atoms.xyz) + move
-    near = local_correlation(volume.data, np.roll(reference.density, move, (0, 1, 2)), volume.voxels_zyx, positions)
+    near = local_correlation(data, np.roll(reference.density, move, (0, 1, 2)), volume.voxels_zyx, positions)
     return move, float(near[reference.inside].mean())
 
 
