@@ -29,7 +29,12 @@ class Tomogram:
             self.pixel_size = (
                 _cubic(zyx[::-1], self.path, "metadata") if zyx and all(0 < s < np.inf for s in zyx) else None
             )
-            self.dtype = _zarr_type(self._zarr.dtype, self.path)
+            dtype = self._zarr.dtype
+            if dtype.kind not in "iuf" or dtype.itemsize > 4 and dtype.kind != "f":
+                raise ValueError(
+                    f"{path} holds {dtype} numbers; volumes hold whole numbers of up to 4 bytes, or floats."
+                )
+            self.dtype = np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
             return
         if not os.path.isfile(self.path):
             raise FileNotFoundError(f"The volume {path} {'is a folder' if os.path.isdir(path) else 'does not exist'}.")
@@ -130,12 +135,6 @@ def mirrored_part(volume: Tomogram, ranges: typing.Iterable[tuple[int, int]]) ->
 def sides_of(shape: typing.Sequence[int]) -> str:
     """Columns, rows and slices of a (z, y, x) shape: 960 x 928 x 300."""
     return " x ".join(str(n) for n in reversed(shape))
-
-
-def _zarr_type(dtype: np.dtype, path: str) -> np.dtype:
-    if dtype.kind not in "iuf" or dtype.itemsize > 4 and dtype.kind != "f":
-        raise ValueError(f"{path} holds {dtype} numbers; volumes hold whole numbers of up to 4 bytes, or floats.")
-    return np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
 
 
 def _cubic(sizes_xyz: typing.Sequence[float], path: str, stated: str) -> float:
