@@ -105,7 +105,7 @@ def _against_model(
         how = "agree better elsewhere" if better else "hardly agree"
         run.warn(
             f"{config.map} and {config.structure} {how}: their local correlation is {agreement:.2f} at the model's "
-            f"atoms.{better} Check the fit of the model, the map's origin and its handedness."
+            f"atoms.{better} Check the fit of the model, the map's origin, its pixel size and its hand."
         )
     return reference.mask
 
@@ -121,7 +121,7 @@ def _halves(
 ) -> None:
     """Adds the metrics of the half-maps, and of what was processed, and their details."""
     found["half_maps"], details["half_maps"] = measure.measure_halves(halves, mask, config.resolution)
-    run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
+    run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]), *measure.unlike(details["volume"], halves))
     if processed:
         data = half_map_test.of_their_halves(processed, halves, mask)
         found["half_map_test"], details["half_map_test"], details["doubt"] = doubt.tested_halves(halves, data, mask)

@@ -163,8 +163,7 @@ def tested_halves(
     """Metrics and curves of half_map_test, with those of the Doubt, and the Doubt. halves, improved, mask: as there."""
     resolutions, curves, shared = half_map_test(halves, improved, mask)
     found = doubt_of(halves, improved, shared.controls, mask)
-    told = dict(gain=shared.gain, unexplained=shared.unexplained, worst=shared.worst)
-    return dict(resolutions, **told, **doubted(found, halves[0])), curves, found
+    return dict(resolutions, **shared.metrics(), **doubted(found, halves[0])), curves, found
 
 
 def write_doubt(

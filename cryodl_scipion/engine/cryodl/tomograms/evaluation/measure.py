@@ -288,8 +288,7 @@ def measure_labelled_pair(
 
 
 def other_numbers(shared: Shared, names: typing.Mapping[int, str], scores: bool) -> typing.Iterator[str]:
-    """Sentences about values of the segmentation that fit another value of the labels much better than their own, and
-    best of all. names: {value: name}. scores: whether the segmentation holds them."""
+    """Sentences about values that fit others of the labels better. names: {value: name}. scores: not of labels."""
     values = [{pair[side] for pair in shared} - {0} for side in (0, 1)]
     pairs = [*itertools.product(*values), *((value, value) for value in values[0])]
     dice = {pair: overlap_metrics(overlap(shared, *pair))["dice"] or 0.0 for pair in pairs}
