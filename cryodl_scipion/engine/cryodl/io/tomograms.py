@@ -161,8 +161,8 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, labels: float | 
     if labels is not None:
         return labels, f"The header of {tomogram.path} has no pixel size; that of its labels is used."
     raise ValueError(
-        f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that write "
-        "none). Give --pixel-size."
+        f"The header of {tomogram.path} has no pixel size (it says 0 or less, or the 1 of programs "
+        "that write none). Give --pixel-size."
     )
 
 
