@@ -98,8 +98,9 @@ def test_every_training_looks_at_the_files_that_a_list_names(tmp_path, monkeypat
         noise = np.random.default_rng(seed).normal(size=(64, 64) if "micrographs" in command else (24, 64, 64))
         write_mrc(f"a_{half}.mrc", noise.astype(np.float32), 10.0)
     (tmp_path / "listed.txt").write_text("a_even.mrc\na_odd.mrc\n")
-    monkeypatch.setattr(labels, "gather_labels", lambda config: None)  # they have been read when the folder is taken
-    monkeypatch.setattr(sources, "gather", lambda config, method: types.SimpleNamespace(files=[]))
+    # they have been read when the folder is taken
+    monkeypatch.setattr(labels, "gather_labels", lambda config, run: None)
+    monkeypatch.setattr(sources, "gather", lambda config, method, run: types.SimpleNamespace(files=[]))
 
     def taken(config, files, **given):
         raise ValueError(f"It looks at {sorted(set(files))}.")

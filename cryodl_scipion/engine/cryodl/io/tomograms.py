@@ -29,7 +29,12 @@ class Tomogram:
             self.pixel_size = (
                 _cubic(zyx[::-1], self.path, "metadata") if zyx and all(0 < s < np.inf for s in zyx) else None
             )
-            self.dtype = _zarr_type(self._zarr.dtype, self.path)
+            dtype = self._zarr.dtype
+            if dtype.kind not in "iuf" or dtype.itemsize > 4 and dtype.kind != "f":
+                raise ValueError(
+                    f"{path} holds {dtype} numbers; volumes hold whole numbers of up to 4 bytes, or floats."
+                )
+            self.dtype = np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
             return
         if not os.path.isfile(self.path):
             raise FileNotFoundError(f"The volume {path} {'is a folder' if os.path.isdir(path) else 'does not exist'}.")
@@ -132,12 +137,6 @@ def sides_of(shape: typing.Sequence[int]) -> str:
     return " x ".join(str(n) for n in reversed(shape))
 
 
-def _zarr_type(dtype: np.dtype, path: str) -> np.dtype:
-    if dtype.kind not in "iuf" or dtype.itemsize > 4 and dtype.kind != "f":
-        raise ValueError(f"{path} holds {dtype} numbers; volumes hold whole numbers of up to 4 bytes, or floats.")
-    return np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
-
-
 def _cubic(sizes_xyz: typing.Sequence[float], path: str, stated: str) -> float:
     """The side of a voxel, Å, as it is stated in the header or the metadata. Raises ValueError if it is no cube."""
     if max(sizes_xyz) / min(sizes_xyz) > 1 + stacks.UNEQUAL:
@@ -162,8 +161,8 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, labels: float | 
     if labels is not None:
         return labels, f"The header of {tomogram.path} has no pixel size; that of its labels is used."
     raise ValueError(
-        f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that write "
-        "none). Give --pixel-size."
+        f"The header of {tomogram.path} has no pixel size (it says 0 or less, or the 1 of programs "
+        "that write none). Give --pixel-size."
     )
 
 

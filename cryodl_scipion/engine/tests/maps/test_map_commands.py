@@ -240,6 +240,28 @@ def test_a_model_beside_its_density_is_a_warning_with_its_way(files, tmp_path, b
     assert [f"Moved by (0.0, {move}.0, 0.0) Å (x, y, z)" in warning for warning in said] == [True] * bool(move)
 
 
+@pytest.mark.parametrize(("mirrored", "told"), [((), 0), (("half2",), 1), (("half1", "half2"), 2)])
+def test_half_maps_that_do_not_show_what_the_map_shows_are_told(files, tmp_path, mirrored, told):
+    """Both of the other hand than the map agree with each other, and the half-map test alone finds nothing."""
+    for name in mirrored:
+        volume = read_volume(files[name])
+        write_volume(files[name], np.flip(volume.data, (0, 1, 2)), volume)
+    halves = (files["half1"], files["half2"])
+    config = EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves)
+    for result in (evaluate_map.evaluate_map(config), improve(files, tmp_path, half_maps=halves)):
+        assert sum("moved, mirrored, filtered, or of other data" in one for one in result.warnings) == told
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_a_map_of_the_other_hand_is_told_from_a_model_that_lies_elsewhere(files, tmp_path, axis):
+    volume = read_volume(files["map"])
+    noisy = volume.data + 0.05 * volume.data.max() * np.random.default_rng(1).normal(size=volume.data.shape)
+    write_volume(tmp_path / "hand.mrc", noisy if axis is None else np.flip(noisy, axis), volume)
+    result = evaluate_map.evaluate_map(EvaluateMapConfig(map=str(tmp_path / "hand.mrc"), structure=files["structure"]))
+    said = [warning for warning in result.warnings if "local correlation" in warning]
+    assert ["is of the other hand than" in warning for warning in said] == [True] * (axis is not None)
+
+
 @pytest.mark.parametrize("model", [True, False])
 def test_half_maps_of_any_program_are_tested_and_their_doubt_is_mapped(files, tmp_path, model):
     """Both are doubled, and a helix that no half-map has is added to both beside the molecule. Without a model the mask

@@ -328,6 +328,18 @@ def test_a_folder_without_a_model_is_named_and_nothing_is_learnt_in_it():
     assert "results is not a model of cryodl: it has no card.json" in message and not os.listdir("results")
 
 
+def test_a_network_learns_from_tomograms_of_one_pixel_size_and_says_before_which_it_will_not_serve(capsys):
+    for name, pixel_size in (("fine", 4.0), ("near", 13.5), ("usual", 13.0), ("other", 10.0)):
+        halves(name, seed=len(name), pixel_size=pixel_size)
+    result = denoise(even="*_even.mrc", odd="*_odd.mrc", steps=1)
+    said = capsys.readouterr().out
+    assert said.index("Skipped: fine") < said.index("Training the denoiser")
+    card = json.loads(Path("out/model/card.json").read_text())
+    assert sorted(card["training"]["tomograms"]) == ["near", "usual"] and card["pixel_size"] == 13.25
+    assert [one.item for one in result.skipped] == ["fine"] and set(result.outputs.files) == {"near", "usual", "other"}
+    assert any("10 Å/px, so their features have another size" in sentence for sentence in result.warnings)
+
+
 def test_a_tomogram_that_is_gone_is_left_out():
     halves()
     model = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=1).outputs.model

@@ -190,10 +190,19 @@ def test_coordinates_of_other_tomograms_are_told(folder):
     assert "the files name b" in train(2, tomograms="a.mrc", coordinates="b.star")
 
 
-def test_an_image_is_no_tomogram(folder):
+@pytest.mark.parametrize(
+    "shape, value, words",
+    [
+        ((40, 40), 0, "it is an image or a thin stack"),
+        ((40, 40, 40), 0, "the same value nearly everywhere"),
+        ((40, 40, 40), np.nan, "values that are not finite numbers"),
+    ],
+)
+def test_an_image_an_empty_and_a_broken_volume_are_no_tomograms_and_do_not_end_a_training(folder, shape, value, words):
     blob_tomogram(folder / "a.mrc", 0, count=5)
-    write_mrc("b.mrc", np.zeros((40, 40), np.float32), PIXEL)
-    assert "it is an image or a thin stack" in train(2, coordinates="a.star")
+    write_mrc("b.mrc", np.full(shape, value, np.float32), PIXEL)
+    (skipped,) = train(coordinates="a.star", steps=1).skipped
+    assert skipped.item == "b" and words in skipped.reason
 
 
 def test_a_model_of_another_contrast_is_told(folder):

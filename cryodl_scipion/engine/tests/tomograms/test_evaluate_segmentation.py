@@ -299,6 +299,20 @@ def test_equal_values_are_compared_where_names_cannot_and_none_is_lost(tmp_path)
     assert set(features(tmp_path)) == {"ribosome (1)", "ribosome (2)"}
 
 
+@pytest.mark.parametrize("scores", [False, True])
+def test_labels_of_other_numbers_are_a_warning_with_the_dice_that_they_give(tmp_path, scores):
+    ground_truth = np.zeros((12, 30, 30), np.int16)
+    ground_truth[2:6], ground_truth[8:10] = 4, 1
+    found = (ground_truth == 4).astype(np.float32 if scores else np.int16)
+    write(tmp_path, found, ground_truth)
+    assert evaluate(tmp_path, *(["--label", 1] if scores else [])) == 0
+    (said,) = [sentence for sentence in warnings(tmp_path) if "agrees best" in sentence]
+    assert "with the value 4 of the labels: Dice 1.00, and 0.00 with the value 1" in said
+    ground_truth[ground_truth == 4] = 2
+    write(tmp_path, np.where(ground_truth == 1, 0, ground_truth), ground_truth)
+    assert evaluate(tmp_path, output="right") == 0 and not warnings(tmp_path)
+
+
 def test_a_label_for_label_volumes_is_refused(tmp_path):
     ground_truth = np.zeros((4, 8, 8), np.int8)
     ground_truth[1], ground_truth[2] = 1, 2
@@ -312,7 +326,7 @@ def test_a_label_for_label_volumes_is_refused(tmp_path):
     assert any("If it is a label volume" in warning for warning in Result.read(tmp_path / "result.json").warnings)
     write(tmp_path, ground_truth * 30, ground_truth)  # per cent: scores
     assert evaluate(tmp_path, "--label", 1, output="scores") == 0
-    assert not Result.read(tmp_path / "result.json").warnings
+    assert not any("label volume" in warning for warning in warnings(tmp_path))
 
 
 def test_scores_of_another_feature_than_the_label_are_warned_of(tmp_path):

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.contract import Result, TrainDetectorConfig
+from cryodl.contract import ExportTomogramsConfig, Result, TrainDetectorConfig
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import coordinate_columns, read_coordinates3d, write_coordinates3d
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.zarr_writer import write_zarr
 from cryodl.running.cli import main
+from cryodl.running.runner import Run
+from cryodl.tomograms.commands.export_tomograms import export_tomograms
 from cryodl.tomograms.detectors.labels import gather_labels
 
 SHAPE = (70, 30, 300)
@@ -209,7 +211,25 @@ def test_points_in_files_named_as_their_tomograms_are_one_species(tmp_path):
             coordinates=tuple(map(str, points)),
             diameter=(diameter,),
         )
-        assert gather_labels(config).species == (species,)
+        assert gather_labels(config, Run(config)).species == (species,)
+
+
+@pytest.mark.parametrize(("largest", "told"), [(0.49, True), (0.8, False)])
+def test_points_that_fill_one_corner_alone_are_said_to_be_of_another_binning(tmp_path, largest, told):
+    (tomogram,) = two_tomograms(tmp_path)[:1]
+    sides = largest * np.array(mrcfile.read(tomogram).shape)
+    rows = np.random.default_rng(0).uniform(0, 1, (10, 3)) * sides
+    rows[0] = 0.999 * sides
+    lines = [f"{n},{z},{y},{x}\n" for n, (z, y, x) in enumerate(rows)]
+    (tmp_path / "T1.csv").write_text("index,axis-0,axis-1,axis-2\n" + "".join(lines))
+    config = ExportTomogramsConfig(
+        output=str(tmp_path / "out"),
+        tomograms=(str(tomogram),),
+        coordinates=(str(tmp_path / "T1.csv"),),
+        points=("imod",),
+    )
+    said = export_tomograms(config).warnings
+    assert any("T1.csv: all 10 particles lie in one corner of T1" in one for one in said) == told
 
 
 def test_eman2_and_files_of_other_names_find_their_tomogram(tmp_path):

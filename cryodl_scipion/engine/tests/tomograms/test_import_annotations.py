@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl import-annotations`: label volumes and stacks of tiles become annotations."""
 
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,29 +148,34 @@ def test_a_stack_without_drawings_is_without_the_feature(capsys):
     assert [float(store.image(t).mean()) for t in store.entries] == [1, 0, 5]
 
 
+def pairs_of(config):
+    return open_pairs(config, lambda name, path: contextlib.nullcontext())
+
+
 def test_label_volumes_belong_to_the_tomogram_that_they_are_called_like(capsys):
     for name in ("a", "a_b"):  # sorted, a.mrc is before a_b.mrc, but a_b_labels.mrc before a_labels.mrc
         volumes(name)
     config = SimpleNamespace(tomograms=("*_b.mrc", "a.mrc"), labels=("*_labels.mrc",), names=(), pixel_size=None)
-    names, tomograms, labels, warnings = open_pairs(config)
-    assert names == ["a", "a_b"] and not warnings
-    assert [Path(t.path).name for t in tomograms] == ["a.mrc", "a_b.mrc"]
-    assert [Path(v.path).name for v in labels] == ["a_labels.mrc", "a_b_labels.mrc"]
+    pairs, warnings = pairs_of(config)
+    assert [name for name, *_ in pairs] == ["a", "a_b"] and not warnings
+    assert [Path(pair[1].path).name for pair in pairs] == ["a.mrc", "a_b.mrc"]
+    assert [Path(pair[2].path).name for pair in pairs] == ["a_labels.mrc", "a_b_labels.mrc"]
     Path("a_labels.mrc").rename("c_labels.mrc")
     with pytest.raises(ValueError, match="Only some names .* Left over: a of the tomograms, c_labels of the label vol"):
-        open_pairs(config)
+        pairs_of(config)
     Path("a_b_labels.mrc").rename("d_labels.mrc")
     with pytest.raises(ValueError, match="No names of the tomograms .--tomograms. and of the label volumes"):
-        open_pairs(config)
-    assert not open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("c_labels.mrc",), names=(), pixel_size=None))[
+        pairs_of(config)
+    assert not pairs_of(SimpleNamespace(tomograms=("a.mrc",), labels=("c_labels.mrc",), names=(), pixel_size=None))[
         -1
     ]  # only one
-    *_, labels, warnings = open_pairs(
+    pairs, warnings = pairs_of(
         SimpleNamespace(
             tomograms=("a.mrc", "a_b.mrc"), names=("d", "c"), labels=("d_labels.mrc", "c_labels.mrc"), pixel_size=None
         )
     )
-    assert [Path(v.path).name for v in labels] == ["d_labels.mrc", "c_labels.mrc"] and not warnings  # as the names are
+    labels = [Path(pair[2].path).name for pair in pairs]
+    assert labels == ["d_labels.mrc", "c_labels.mrc"] and not warnings  # as the names are
 
 
 @pytest.mark.parametrize("origin, said", [((0, 0, 0), False), ((48, 100, 100), False), ((480, 100, 100), True)])
@@ -178,9 +184,7 @@ def test_labels_whose_header_says_another_place_are_named(origin, said):
     for name, place in (("a", (50, 100, 100)), ("a_labels", origin)):
         with mrcfile.open(f"{name}.mrc", "r+") as mrc:
             mrc.voxel_size, mrc.header.origin = 6, place
-    warnings = open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("a_labels.mrc",), names=(), pixel_size=None))[
-        -1
-    ]
+    warnings = pairs_of(SimpleNamespace(tomograms=("a.mrc",), labels=("a_labels.mrc",), names=(), pixel_size=None))[-1]
     assert bool(warnings) is said
     if said:
         assert "a_labels.mrc begins at (480.0, 100.0, 100.0) Å, a.mrc at (50.0," in warnings[0]
@@ -192,7 +196,7 @@ def test_labels_whose_header_says_another_pixel_size_are_named():
         with mrcfile.open(f"{name}.mrc", "r+") as mrc:
             mrc.voxel_size = pixel_size
     config = SimpleNamespace(tomograms=("a.mrc",), labels=("a_labels.mrc",), names=(), pixel_size=None)
-    assert open_pairs(config)[-1] == ["The header of a_labels.mrc says 12 Å/px; 6 Å/px was used instead."]
+    assert pairs_of(config)[-1] == ["The header of a_labels.mrc says 12 Å/px; 6 Å/px was used instead."]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,16 @@ import pytest
 from annotated import store_with_tomogram
 
 from cryodl.contract import TrainSegmenterConfig
+from cryodl.running.runner import Run
 from cryodl.tomograms.annotations.store import open_annotations
-from cryodl.tomograms.segmenters import segmenter_method
+from cryodl.tomograms.segmenters import segmenter_method, sources
 from cryodl.tomograms.segmenters.examples import PATCH
-from cryodl.tomograms.segmenters.sources import gather
 
 MIDDLE = PATCH // 2
+
+
+def gather(config, method):
+    return sources.gather(config, method, Run(config))
 
 
 def config(folder, **options):

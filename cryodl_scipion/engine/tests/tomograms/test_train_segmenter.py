@@ -237,6 +237,20 @@ def test_values_that_are_no_numbers_are_refused(project, capsys):
     assert "t0.mrc holds values that are not finite numbers" in refused(project, capsys)
 
 
+@pytest.mark.parametrize("bad", ["flat", "nan", "nan labels", "no pixel size", "short"])
+def test_one_bad_tomogram_does_not_end_a_training(bad, project):
+    tomogram, labels = rods(shape=(6, 96, 96))
+    labels = labels.astype(np.float32)
+    if bad == "flat":
+        tomogram[:] = 1
+    if bad.startswith("nan"):
+        (labels if "labels" in bad else tomogram)[:, 40:60, 50] = np.nan
+    write_volume(project / "tomo/t1.mrc", tomogram, 0 if bad == "no pixel size" else PIXEL)
+    write_volume(project / "labels/t1.mrc", labels[: 5 if bad == "short" else 6])
+    assert train(project, steps=1) == 0
+    assert [one.item for one in result(project).skipped] == ["t1"] and card(project)["training_tomograms"] == ["t0"]
+
+
 def test_a_model_that_exists_is_not_replaced(trained, capsys):
     assert train(trained) != 0
     assert "model (--output) exists already; it is not replaced" in capsys.readouterr().err

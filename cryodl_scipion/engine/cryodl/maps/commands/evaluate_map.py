@@ -16,6 +16,7 @@ Metrics = dict[str, typing.Any]
 
 MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
 BETTER = 0.1  # local correlation that a misplaced model gains where it belongs; a fitted one gains none elsewhere
+ONE_HAND = 0.5  # local correlation from which on the hand is right: mirrored real maps have 0.34 at most
 
 
 @command
@@ -94,11 +95,17 @@ def _against_model(
     agreement, (move, there) = metrics["local_correlation"], measure.better_place(volume, reference)
     offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
     better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
-    if better or agreement < MIN_AGREEMENT:
+    hands = [measure.better_place(volume, reference, axis)[1] for axis in range(3 if agreement < ONE_HAND else 0)]
+    if max(hands, default=0.0) > max(agreement, there) + BETTER:
+        run.warn(
+            f"{config.map} is of the other hand than {config.structure}: their local correlation is {agreement:.2f} at "
+            f"the model's atoms, and of the mirrored map {max(hands):.2f}. Flip the map along one axis, or the model."
+        )
+    elif better or agreement < MIN_AGREEMENT:
         how = "agree better elsewhere" if better else "hardly agree"
         run.warn(
             f"{config.map} and {config.structure} {how}: their local correlation is {agreement:.2f} at the model's "
-            f"atoms.{better} Check the fit of the model, the map's origin and its handedness."
+            f"atoms.{better} Check the fit of the model, the map's origin, its pixel size and its hand."
         )
     return reference.mask
 
@@ -114,7 +121,7 @@ def _halves(
 ) -> None:
     """Adds the metrics of the half-maps, and of what was processed, and their details."""
     found["half_maps"], details["half_maps"] = measure.measure_halves(halves, mask, config.resolution)
-    run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
+    run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]), *measure.unlike(details["volume"], halves))
     if processed:
         data = half_map_test.of_their_halves(processed, halves, mask)
         found["half_map_test"], details["half_map_test"], details["doubt"] = doubt.tested_halves(halves, data, mask)

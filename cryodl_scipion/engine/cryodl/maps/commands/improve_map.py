@@ -155,7 +155,11 @@ def _half_map_test(
     test = half_map_resolutions(metrics)
     sentences, invented = split_verdict(half_map_verdict(test, BY_NETWORK)[1])
     run.summary(*sentences)
-    run.warn(*(f"{volume.path}: {line}" for line in invented), *measure.dependent(halves, curves["raw"]))
+    run.warn(
+        *(f"{volume.path}: {line}" for line in invented),
+        *measure.dependent(halves, curves["raw"]),
+        *measure.unlike(volume, halves),
+    )
     return test, found
 
 

@@ -151,7 +151,10 @@ def apply_boxes(
     counts = [max(1, -(-(n + b - overlap // 2) // step)) for n, b in zip(data.shape, before)]
     padded = np.pad(data, [(b, c * step + BOX - step - n - b) for n, c, b in zip(data.shape, counts, before)])
     total, weight = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
-    taper, starts = _taper(overlap), [tuple(k * step for k in position) for position in np.ndindex(*counts)]
+    border = np.minimum(np.arange(BOX), np.arange(BOX)[::-1]) + 0.5
+    axis = np.clip(border / max(overlap, 1), 0, 1) if overlap else np.ones(BOX)
+    taper = (axis[:, None, None] * axis[:, None] * axis).astype(np.float32)  # falls over the overlap, never 0
+    starts = [tuple(k * step for k in position) for position in np.ndindex(*counts)]
     positions = [tuple(slice(s, s + BOX) for s in start) for start in starts]
     full = [position for position in positions if np.abs(padded[position]).max() > EMPTY]
     for position in positions:
@@ -162,10 +165,3 @@ def apply_boxes(
             total[position] += answer * taper
     inner = tuple(slice(b, b + n) for b, n in zip(before, data.shape))
     return total[inner] / weight[inner]
-
-
-def _taper(overlap: int) -> np.ndarray:
-    """(BOX, BOX, BOX) weights: 1 in the middle, falling over the overlap on each side, never 0."""
-    position = np.minimum(np.arange(BOX), np.arange(BOX)[::-1]) + 0.5
-    axis = np.clip(position / max(overlap, 1), 0, 1) if overlap else np.ones(BOX)
-    return (axis[:, None, None] * axis[:, None] * axis).astype(np.float32)

@@ -16,6 +16,7 @@ from .volume import Volume, above_solvent
 WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
 SHELLS = 5  # of a window of local resolution at the whole map's: fewer tell nothing
 STRIDE = 0.25  # of the window: distance of the positions that are measured
+UNLIKE = 2.0  # times the resolution of the best pair, from which on a half-map is not one of the map's
 THRESHOLD = 0.5  # of the local FSC: at 0.143 small windows are too noisy (Cardone, Heymann and Steven 2013)
 
 
@@ -141,14 +142,16 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
     )
 
 
-def better_place(volume: Volume, reference: MapReference) -> tuple[np.ndarray, float]:
-    """Where the whole model overlaps the map most: its move, (3,) zyx voxels, and the mean local correlation there."""
-    map_, model = (scipy.fft.rfftn(data) for data in (volume.data - volume.data.mean(), reference.density))
-    overlap = scipy.fft.irfftn(map_ * model.conj(), volume.data.shape)
+def better_place(volume: Volume, reference: MapReference, mirrored: int | None = None) -> tuple[np.ndarray, float]:
+    """Where the whole model overlaps the map most: its move, (3,) zyx voxels, and the mean local correlation there.
+    mirrored: of zyx, the axis along which map and model are compared as one is seen in a mirror."""
+    data = volume.data if mirrored is None else np.flip(volume.data, mirrored)
+    map_, model = (scipy.fft.rfftn(each) for each in (data - data.mean(), reference.density))
+    overlap = scipy.fft.irfftn(map_ * model.conj(), data.shape)
     move = np.array(np.unravel_index(overlap.argmax(), overlap.shape))
     move -= np.where(2 * move > overlap.shape, overlap.shape, 0)
     positions = volume.positions(reference.atoms.xyz) + move
-    near = local_correlation(volume.data, np.roll(reference.density, move, (0, 1, 2)), volume.voxels_zyx, positions)
+    near = local_correlation(data, np.roll(reference.density, move, (0, 1, 2)), volume.voxels_zyx, positions)
     return move, float(near[reference.inside].mean())
 
 
@@ -181,4 +184,19 @@ def dependent(halves: typing.Sequence[Volume], curve: shells.Curve) -> list[str]
         f"The FSC of the half-maps {halves[0].path} and {halves[1].path} does not fall below 0.143 up to "
         f"{1 / curve.frequency[-1]:.2f} Å, the Nyquist limit. One of them may be the full map, or they share a mask "
         "or a filter, or the pixel size is too large for their resolution."
+    ]
+
+
+def unlike(volume: Volume, halves: typing.Sequence[Volume]) -> list[str]:
+    """Sentences, in a list, about half-maps that agree with the map much less far than with each other, or than the
+    other does. Their FSC with it is 0.5 where that of both is 0.143 (Rosenthal and Henderson 2003)."""
+    fsc = lambda one, other: shells.shell_correlation(one.data, other.data, volume.voxels_zyx)
+    own = [fsc(volume, half).resolution(0.5) or np.inf for half in halves]
+    best = min(*own, fsc(*halves).resolution(0.143) or np.inf)
+    return [
+        f"{half.path} agrees with {volume.path} to {'no resolution' if found == np.inf else f'{found:.3g} Å'}, and the "
+        f"best of the other pairs of half-maps and map to {best:.3g} Å. Check whether one of them is moved, mirrored, "
+        "filtered, or of other data."
+        for half, found in zip(halves, own)
+        if found > UNLIKE * best
     ]

@@ -24,15 +24,25 @@ def write_report(
 ) -> None:
     """Write all files of an evaluation into the Path folder. metrics, details: of commands.evaluate_map.map_metrics."""
     curves = _curves(details)
-    rows = zip(next(iter(curves.values())).frequency, *[curve.value for curve in curves.values()])
-    write_csv(folder / "fsc.csv", ["frequency_per_angstrom", *curves], rows)
+    shells = zip(next(iter(curves.values())).frequency, *[curve.value for curve in curves.values()])
+    write_csv(folder / "fsc.csv", ["frequency_per_angstrom", *curves], shells)
     plot_fsc(curves, folder / "fsc.png")
     halves = details.get("half_maps")
     if halves and halves["local"] is not None:
         volume.write_volume(folder / "local_resolution.mrc", halves["local"], details["volume"])
-        _plot_local(halves["local"], folder / "local_resolution.png")
+        figure, ((axes,),) = new_figure(1, 1, (6.5, 4.2))
+        axes.hist(halves["local"][halves["local"] > 0], bins=50)
+        axes.set(xlabel="local resolution (Å)", ylabel="voxels in the mask")
+        save_figure(figure, folder / "local_resolution.png")
     if "reference" in details:
-        _write_residues(folder / RESIDUES, details)
+        atoms, columns = details["reference"].atoms, {}
+        for kind, ending in (("map", ""), ("before", "_before")):
+            if kind in details:
+                columns["q_score" + ending] = details[kind]["q_residues"]
+                columns["local_correlation" + ending] = qscore.residue_scores(details[kind]["correlation"], atoms)
+        values = zip(atoms.residues, *columns.values())
+        rows = ([*residue, *(f"{v:.4f}" for v in of_residue)] for residue, *of_residue in values)
+        write_csv(folder / RESIDUES, ["chain", "number", "name", *columns], rows)
         plot_slices(details, folder / "slices.png")
         _write_chimerax(folder, metrics, details)
     if "doubt" in details:
@@ -54,17 +64,6 @@ def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
     return curves
 
 
-def _write_residues(path: Path, details: typing.Mapping[str, typing.Any]) -> None:
-    atoms = details["reference"].atoms
-    columns = {}
-    for kind, ending in (("map", ""), ("before", "_before")):
-        if kind in details:
-            columns["q_score" + ending] = details[kind]["q_residues"]
-            columns["local_correlation" + ending] = qscore.residue_scores(details[kind]["correlation"], atoms)
-    rows = ([*residue, *(f"{v:.4f}" for v in values)] for residue, *values in zip(atoms.residues, *columns.values()))
-    write_csv(path, ["chain", "number", "name", *columns], rows)
-
-
 def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     """A PNG of {name: Curve}."""
     figure, ((axes,),) = new_figure(1, 1, (6.5, 4.2))
@@ -77,13 +76,6 @@ def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     axes.secondary_xaxis("top").set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
     axes.set(xlabel="frequency (1/Å)", ylabel="Fourier shell correlation", xlim=(0, highest), ylim=(-0.1, 1.02))
     axes.legend(fontsize=8)
-    save_figure(figure, path)
-
-
-def _plot_local(local: np.ndarray, path: Path) -> None:
-    figure, ((axes,),) = new_figure(1, 1, (6.5, 4.2))
-    axes.hist(local[local > 0], bins=50)
-    axes.set(xlabel="local resolution (Å)", ylabel="voxels in the mask")
     save_figure(figure, path)
 
 

@@ -129,8 +129,8 @@ def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
     position = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
     return [
         f"The {what} {other.path} begins at ({position(other)}) Å (x, y, z) by its header, the map {volume.path} at "
-        f"({position(volume)}) Å. They were compared voxel by voxel; if the headers are correct, resample the {what} "
-        "to the grid of the map first."
+        f"({position(volume)}) Å; their voxels are {other.pixel_size:.4g} and {volume.pixel_size:.4g} Å wide. They "
+        f"were compared voxel by voxel; if the headers are correct, resample the {what} to the grid of the map first."
     ]
 
 

@@ -49,7 +49,10 @@ class AnnotationWindow(KeyWindow):
         self.slice_view = SliceView(figure.add_axes((0.012, 0.135, 0.53, 0.79)))
         self.tile_view = TileView(figure.add_axes((0.562, 0.44, 0.30, 0.485)))
         self.tiles = TileList(figure.add_axes((0.562, 0.095, 0.425, 0.275)))
-        self.slider = self._add_slider(figure.add_axes((0.06, 0.1, 0.43, 0.025)))
+        slices = figure.add_axes((0.06, 0.1, 0.43, 0.025))
+        self.slider = Slider(slices, "Slice", 1, 2, valinit=1, valstep=1, valfmt="%d")
+        self.slider.vline.set_visible(False)  # the mark of a default value, which there is none of
+        self.slider.on_changed(lambda value: self.do(lambda: self.session.choose_slice(int(value) - 1)))
         self.box = TextBox(figure.add_axes((0.64, 0.385, 0.222, 0.035)), "Feature  ", session.feature)
         self.box.on_submit(self.name_feature)
         self.box.active = False  # else it draws the whole window at each click
@@ -57,12 +60,6 @@ class AnnotationWindow(KeyWindow):
         for row, (key, label) in enumerate(BUTTONS):
             self.add_button(key, label, (0.875, 0.885 - 0.0495 * row, 0.113, 0.04))
         self.refresh()
-
-    def _add_slider(self, axes: typing.Any) -> typing.Any:
-        slider = Slider(axes, "Slice", 1, 2, valinit=1, valstep=1, valfmt="%d")
-        slider.vline.set_visible(False)  # the mark of a default value, which there is none of
-        slider.on_changed(lambda value: self.do(lambda: self.session.choose_slice(int(value) - 1)))
-        return slider
 
     def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:
         s = self.session

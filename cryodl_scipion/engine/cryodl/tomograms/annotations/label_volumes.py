@@ -96,12 +96,16 @@ class LabelVolume:
         return np.select([labels == label, labels == UNANNOTATED], [FEATURE, UNCERTAIN], WITHOUT).astype(np.int16)
 
 
+Pair = tuple[str, Tomogram, LabelVolume, float]  # name, tomogram, labels, Å/px
+
+
 def open_pairs(
     config: ImportAnnotationsConfig | TrainSegmenterConfig,
-) -> tuple[list[str], list[Tomogram], list[LabelVolume], list[str]]:
-    """Names, Tomograms and LabelVolumes of a config with tomograms, labels and names, in one order; and warnings.
-    Without names they are paired by those of their files, in the order of the tomograms' names. Raises ValueError or
-    FileNotFoundError for files that do not fit."""
+    item: typing.Callable[[str, str], typing.ContextManager[None]],
+) -> tuple[list[Pair], list[str]]:
+    """The Pairs of a config with tomograms, labels and names, and warnings. Without names they are paired by those of
+    their files, in the order of the tomograms' names. item: Run.item, which passes over a pair that cannot be used.
+    Raises ValueError or FileNotFoundError for files that do not fit."""
     paths, labels = expand_paths(config.tomograms), expand_paths(config.labels)
     if len(paths) != len(labels):
         raise ValueError(
@@ -119,12 +123,15 @@ def open_pairs(
             ("label volumes", "--labels"),
         )
         labels, warnings = [labels[position] for position in positions], [warning] if warning else []
-    tomograms = [Tomogram(path) for path in paths]
-    volumes = [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)]
-    warnings += filter(None, map(elsewhere, volumes, tomograms))
-    sizes = [(Tomogram(path), config.pixel_size or tomogram.pixel_size) for path, tomogram in zip(labels, tomograms)]
-    warnings += filter(None, (working_pixel_size(volume, size)[1] for volume, size in sizes if size))
-    return names, tomograms, volumes, warnings
+    opened = list[Pair]()
+    for name, path, labelled in zip(names, paths, labels):
+        with item(name, path):
+            tomogram = Tomogram(path)
+            volume, (size, note) = LabelVolume(labelled, tomogram), working_pixel_size(tomogram, config.pixel_size)
+            said = note, elsewhere(volume, tomogram), working_pixel_size(Tomogram(labelled), size)[1]
+            warnings += filter(None, said)
+            opened.append((name, tomogram, volume, size))
+    return opened, warnings
 
 
 def elsewhere(volume: LabelVolume, tomogram: Tomogram) -> str:
@@ -157,32 +164,32 @@ def find_positions(
             seen.update(known.tolist())
         if enough[1] and not (labels == label).any():
             continue  # the quick way through hundreds of slices without a rare feature
-        for positions, new in zip(found, _positions_in(labels, number, int(z), label, size, rng)):
-            positions.extend(new)
+        for corner in grid((slice(0, labels.shape[0]), slice(0, labels.shape[1])), size, rng):
+            feature, labelled, other = parts(labels, corner, size, label)
+            if labelled >= MAX_UNANNOTATED and (feature >= MIN_PART or feature == 0):
+                found[int(feature == 0)].append(Position(number, int(z), corner, bool(other >= MIN_PART)))
     return (*found, seen)
 
 
-def _positions_in(
-    labels: np.ndarray, number: int, z: int, label: int, size: int, rng: np.random.Generator
-) -> typing.Any:
-    """Positions with and without the feature in a (h, w) slice, on tiles that begin anywhere and cover all."""
-    # only the first and the last may overlap their neighbours
-    corners = [np.unique(np.clip(np.arange(rng.integers(0, size) - size, n, size), 0, n - size)) for n in labels.shape]
-    feature, unannotated, nothing = (_parts(labels == value, corners, size) for value in (label, UNANNOTATED, 0))
-    annotated, others = unannotated <= MAX_UNANNOTATED, 1 - feature - unannotated - nothing
-    at = lambda row, column: (int(corners[0][row]), int(corners[1][column]))
-    return [
-        [Position(number, z, at(*tile), bool(others[*tile] >= MIN_PART)) for tile in np.argwhere(annotated & wanted)]
-        for wanted in (feature >= MIN_PART, feature == 0)
-    ]
+def grid(area: tuple[slice, ...], size: int, rng: np.random.Generator | None = None) -> list[tuple[int, int]]:
+    """Corners of tiles that cover an area: side by side from anywhere on with an rng; without one, spread evenly."""
+    starts = []
+    for part in area:
+        room = max(0, part.stop - part.start - size)
+        if rng is None:
+            positions = np.linspace(part.start, part.start + room, 1 + -(-room // size))
+        else:  # the first and the last are moved into the slice, so that all of it is covered
+            positions = np.arange(int(rng.integers(0, size)) - size, part.stop - part.start, size)
+            positions = part.start + np.unique(np.clip(positions, 0, room))
+        starts.append([int(position) for position in positions])
+    return [(y, x) for y in starts[0] for x in starts[1]]
 
 
-def _parts(mask: np.ndarray, corners: typing.Sequence[np.ndarray], size: int) -> np.ndarray:
-    """(rows, columns) part of each tile that a (h, w) mask takes, by sums from the corner on."""
-    sums = np.zeros(tuple(n + 1 for n in mask.shape), np.int32)
-    np.cumsum(np.cumsum(mask, 0, dtype=np.int32), 1, out=sums[1:, 1:])
-    top, left = corners[0][:, None], corners[1][None]
-    return (sums[top + size, left + size] - sums[top, left + size] - sums[top + size, left] + sums[top, left]) / size**2
+def parts(labels: np.ndarray, corner: tuple[int, int], size: int, label: int) -> tuple[float, float, float]:
+    """Parts of a tile of a (h, w) slice that have the feature, are annotated, and have another feature."""
+    tile = labels[tuple(slice(max(c, 0), max(c, 0) + size + min(c, 0)) for c in corner)]
+    feature, unannotated, nothing = ((tile == value).mean() for value in (label, UNANNOTATED, 0))
+    return feature, 1 - unannotated, 1 - feature - unannotated - nothing
 
 
 def choose_positions(positions: typing.Sequence[Position], number: int, rng: np.random.Generator) -> list[Position]:
@@ -207,10 +214,12 @@ def choose_negative(positions: typing.Sequence[Position], number: int, rng: np.r
 CHUNK = 256  # tiles of a stack that are read at a time
 
 
-def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, feature: str, label: int) -> list[str]:
+def import_labels(
+    store: AnnotationStore, config: ImportAnnotationsConfig, feature: str, label: int, pairs: typing.Sequence[Pair]
+) -> list[str]:
     """Add tiles of label volumes to an AnnotationStore. label: of the feature in them. Returns warnings. Raises
-    ValueError if volumes do not fit, or if the label is nowhere in them."""
-    names, tomograms, volumes, warnings = open_pairs(config)
+    ValueError if a tile does not fit, or if the label is nowhere in them."""
+    (names, tomograms, volumes, sizes), warnings = zip(*pairs), list[str]()
     narrow = min(tomograms, key=lambda tomogram: min(tomogram.shape[1:]))
     if min(narrow.shape[1:]) < config.tile:
         raise ValueError(
@@ -225,8 +234,6 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, featu
         with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]
     if not with_feature:
         raise ValueError(nothing_found(label, seen, config.tile, "Choose a smaller --tile."))
-    sizes, notes = zip(*(working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms))
-    warnings += filter(None, notes)
     for name, tomogram in zip(names, tomograms):
         store.set_path(name, tomogram.path, tomogram.shape)
     taken = {(t.tomogram, t.centre_zyx, t.size) for t in store.tiles(feature, config.annotator)}

@@ -239,7 +239,11 @@ class AnnotationStore:
             side = max(len(drawing) for drawing in self._drawings.values())
             write_tile_stack(self.folder, DRAWINGS, self._drawings, self._used, side, np.int16, UNCERTAIN)
         if self._images:
-            self._save_images()
+            stored = {} if self._stored_images is None else dict(enumerate(self._stored_images))
+            images = {**stored, **self._images}
+            side = max(image.shape[-1] for image in images.values())
+            write_tile_stack(self.folder, IMAGES, images, len(images), side, np.float32, 0)
+            self._stored_images, self._images = read_stack(self.folder, IMAGES, ()), {}
         tiles = [{name: getattr(t, name) for name in _SAVED} for t in self.entries]
         tomograms = self.tomograms.table({t.tomogram for t in self.entries})
         table = dict(version=VERSION, revision=self._revision + 1, tomograms=tomograms, tiles=tiles)
@@ -248,13 +252,6 @@ class AnnotationStore:
         self._changed.clear()
         self._drawings = {t.drawing: self._drawings[t.drawing] for t in self.entries if t.drawing is not None}
         self._free = set(range(self._used)) - set(self._drawings)
-
-    def _save_images(self) -> None:
-        stored: dict[int, np.ndarray] = {} if self._stored_images is None else dict(enumerate(self._stored_images))
-        images = {**stored, **self._images}
-        side = max(image.shape[-1] for image in images.values())
-        write_tile_stack(self.folder, IMAGES, images, len(images), side, np.float32, 0)
-        self._stored_images, self._images = read_stack(self.folder, IMAGES, ()), {}
 
     def _index(self, tile: Tile) -> int:
         return next(i for i in reversed(range(len(self.entries))) if self.entries[i].number == tile.number)

@@ -107,7 +107,10 @@ def split(
     rng = np.random.default_rng((seed, 77))
     held, how = _whole_tomograms(subtomograms.tomograms, labels, fraction, rng), BY_TOMOGRAM
     if held is None:
-        held, how = _part_of_each_class(labels, fraction, rng), "at random within each class"
+        held, how = np.zeros(len(labels), bool), "at random within each class"
+        for label in np.unique(labels):
+            rows = rng.permutation(np.nonzero(labels == label)[0])
+            held[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
         if len(set(subtomograms.tomograms)) > 1:
             how += ", because whole tomograms would leave a class out"
     return (
@@ -147,11 +150,3 @@ def _whole_tomograms(
         if both and held.sum() <= 2 * fraction * len(labels):
             return held
     return None
-
-
-def _part_of_each_class(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    held = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = rng.permutation(np.nonzero(labels == label)[0])
-        held[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
-    return held

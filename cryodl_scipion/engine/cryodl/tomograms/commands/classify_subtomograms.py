@@ -107,7 +107,15 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
         check_ground_truth(found, card)
     run.warn(*classifier.differences(found))
     contrast = prepare.find_subtomogram_contrast(found, card["particle_diameter"], config.contrast)
-    minimum = _lowest_confidence(config, classifier, run)
+    known, fraction = card["validation"]["unknown_confidence"], config.rejected_fraction
+    number = min(card["validation"]["number"], len(known))
+    minimum = rejection.threshold(known, rejection.default_fraction(number) if fraction is None else fraction)
+    if fraction != 0 and not np.isfinite(minimum):
+        run.warn(
+            f"{card['name']} was validated with {number} subtomograms: too few to determine the rejection threshold "
+            f"for {rejection.MAX_DEFAULT_FRACTION if fraction is None else fraction:.0%}. No subtomogram is called "
+            f"unknown; give --rejected-fraction {np.ceil(100 / (number + 1)) / 100:.2f} or more."
+        )
     print(f"Classifying {counted(len(found), 'subtomogram')} on {run.device_name} with {card['name']}.")
     # of the same subtomograms: one that was missing may be there when the run continues
     folder, parts = run.folder(config.subtomograms, str(source / CARD), *found.sources), []
@@ -144,19 +152,6 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
         )
     names = dict(zip(card["class_numbers"], card["classes"])) | {0: "unknown"}
     return Classes(numbers, names, angles, np.asarray(shifts), card["particle_diameter"], columns, made)
-
-
-def _lowest_confidence(config: ClassifySubtomogramsConfig, classifier: Classifier, run: Run) -> float:
-    known, fraction = classifier.card["validation"]["unknown_confidence"], config.rejected_fraction
-    number = min(classifier.card["validation"]["number"], len(known))
-    minimum = rejection.threshold(known, rejection.default_fraction(number) if fraction is None else fraction)
-    if fraction != 0 and not np.isfinite(minimum):
-        run.warn(
-            f"{classifier.card['name']} was validated with {number} subtomograms: too few to determine the rejection "
-            f"threshold for {rejection.MAX_DEFAULT_FRACTION if fraction is None else fraction:.0%}. No subtomogram is "
-            f"called unknown; give --rejected-fraction {np.ceil(100 / (number + 1)) / 100:.2f} or more."
-        )
-    return minimum
 
 
 def _confusion(

@@ -46,11 +46,14 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     model = find_model(config.model, KIND) if config.model else folder / MODEL
     sources = _sources(config, named, run)
     run.require_some(total, "tomogram", "denoised")
-    if not (config.model or (model / CARD).exists()):
+    learnt = halves.of_one_pixel_size(sources, DIFFERENT)
+    card = read_card(str(model), KIND) if config.model or (model / CARD).exists() else None
+    fitted = card or dict(name=model.name, pixel_size=float(np.median([s.pixel_size for s in learnt])))
+    sources = list(_fitting(sources, fitted, run))  # what the model will not serve is said before it is trained
+    if not card:
         training = TrainingRun(run, dataclasses.replace(config, output=str(model)))
-        train.train_tomogram_denoiser(training, config, [s for s in sources if len(s.paths) == 2])
-    card = read_card(str(model), KIND)
-    sources = list(_fitting(sources, card, run))
+        train.train_tomogram_denoiser(training, config, learnt)
+        card = read_card(str(model), KIND)
     run.warn(*predict.model_notes(config, card))
     record = predict.read_record(folder, config, card)
     todo = [s for s in sources if not predict.finished(s, record, folder)]
@@ -65,8 +68,10 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     run.require_some(total, "tomogram", "denoised")
     bad = {each.item for each in run.skipped}
     good = [s for s in sources if s.name not in bad]
-    with_halves = [s for s in good if config.halves and len(s.paths) == 2]
-    even, odd = ({s.name: str(folder / f"{s.name}_{half}.mrc") for s in with_halves} for half in predict.HALVES)
+    even, odd = (
+        {s.name: str(folder / f"{s.name}_{half}.mrc") for s in good if config.halves and len(s.paths) == 2}
+        for half in predict.HALVES
+    )
     outputs = DenoiseTomogramsOutputs(
         tomograms=str(folder),
         files={s.name: str(folder / f"{s.name}.mrc") for s in good},

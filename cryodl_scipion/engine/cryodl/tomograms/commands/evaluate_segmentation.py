@@ -13,7 +13,14 @@ import typing
 from ...contract import EvaluateSegmentationConfig, EvaluateSegmentationOutputs, write_json
 from ...io.progress import ProgressBar
 from ...running.runner import PROGRAM, Run, command
-from ..evaluation.measure import FeatureMeasures, ScoreCurve, boundary_metrics, measure_labelled_pair
+from ..evaluation.measure import (
+    FeatureMeasures,
+    ScoreCurve,
+    Shared,
+    boundary_metrics,
+    measure_labelled_pair,
+    other_numbers,
+)
 from ..evaluation.pairs import LabelledPair, names_of_labels, paired_volumes, tomograms_to_draw, values_by_name
 from ..evaluation.pictures import draw_curve, draw_metrics, draw_slices
 
@@ -47,18 +54,19 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
     run.warn(*(note for pair in pairs for note in pair.notes))
     tomograms = tomograms_to_draw(config, pairs, run)
     measured = [measure_labelled_pair(pair) for pair in ProgressBar(pairs, unit="tomogram", mininterval=1.0)]
-    labels = sorted({label for by_label, _, _ in measured for label in by_label})
+    labels = sorted({label for by_label, *_ in measured for label in by_label})
     if not labels:
         raise ValueError(
             f"Neither {pairs[0].segmentation} nor its labels contain a feature: all values are 0 or 255 (not "
             "annotated)."
         )
-    if config.label is not None and not any(m[config.label].overlap.ground_truth for m, _, _ in measured):
+    if config.label is not None and not any(m[config.label].voxels["ground_truth"] for m, *_ in measured):
         raise ValueError(
             f"No label volume has the value {config.label} (--label) in its annotated part. Check the value, and "
             "that the labels belong to these tomograms."
         )
     names = names_of_labels(config, labels, values is not None, run)
+    run.warn(*other_numbers(sum((shared for *_, shared in measured), Shared()), names, config.label is not None))
     record, folder = _record(config, pairs, measured, names), run.folder(continues=False)
     write_json(folder / "evaluation.json", record)
     drawn = ["metrics"]
@@ -67,7 +75,7 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
         (name,) = names.values()
         draw_curve(_all_scores(measured), name, folder / "curve.png")
         drawn.append("curve")
-    for pair, (_, slices, _) in list(zip(pairs, measured))[:MAX_PICTURES]:
+    for pair, (_, slices, *_) in list(zip(pairs, measured))[:MAX_PICTURES]:
         if slices:
             draw_slices(pair, slices, names, folder / f"{pair.name}.png", tomograms.get(pair.name))
             drawn.append(pair.name)
@@ -79,9 +87,10 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
         ]
         run.summary(f"{name}: {', '.join(known) or 'nothing to compare'}.")
     run.summary(f"Table: {run.at('evaluation.json')}")
-    dice = ", ".join(f"{row['dice']:.3f} for {n}" for n, row in record["features"].items() if row["dice"] is not None)
+    dice = [f"{row['dice']:.3f} for {n}" for n, row in record["features"].items() if row["dice"] is not None]
     run.methods(
-        f"The segmentation was compared with labels with {PROGRAM}; the Dice coefficient is {dice or 'not defined'}."
+        f"The segmentation was compared with labels with {PROGRAM}; the Dice coefficient is "
+        f"{', '.join(dice) or 'not defined'}."
     )
     return EvaluateSegmentationOutputs(
         evaluation=run.at("evaluation.json"),
@@ -99,10 +108,10 @@ def _record(
 ) -> dict[str, typing.Any]:
     features, tomograms = {}, {}
     for k, name in names.items():
-        each = [(m[k], pair.pixel_size) for pair, (m, _, _) in zip(pairs, measured) if k in m]
+        each = [(m[k], pair.pixel_size) for pair, (m, *_) in zip(pairs, measured) if k in m]
         total = sum((one for one, _ in each), FeatureMeasures()).metrics(1.0)
         features[name] = {"label": k, **total, **boundary_metrics((one.distances, size) for one, size in each)}
-    for pair, (by_label, _, curve) in zip(pairs, measured):
+    for pair, (by_label, _, curve, _) in zip(pairs, measured):
         metrics = {
             names[k]: dict(label=k, **one.metrics(pair.pixel_size), **(curve.metrics() if curve else {}))
             for k, one in by_label.items()
@@ -116,4 +125,4 @@ def _record(
 
 
 def _all_scores(measured: typing.Sequence[typing.Any]) -> ScoreCurve:
-    return sum((curve for _, _, curve in measured), ScoreCurve())
+    return sum((curve for _, _, curve, _ in measured), ScoreCurve())

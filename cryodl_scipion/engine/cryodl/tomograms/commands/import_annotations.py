@@ -6,7 +6,7 @@ added twice."""
 from ...contract import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig, annotations, counted
 from ...io.files import expand_paths, name_micrographs
 from ...running.runner import PROGRAM, Run, command
-from ..annotations.label_volumes import add_annotations, import_labels, import_stack
+from ..annotations.label_volumes import add_annotations, import_labels, import_stack, open_pairs
 from ..annotations.store import AnnotationStore, open_annotations, read_annotations
 
 # Fewer tiles than these seldom make a good network; the numbers of Chen et al. 2017.
@@ -24,7 +24,9 @@ def import_annotations(config: ImportAnnotationsConfig, run: Run) -> Annotations
         annotations.check_name(config.feature)
         annotations.check_name(config.annotator, "annotator")
         if config.labels and config.label is not None:
-            run.warn(*import_labels(store, config, config.feature, config.label))
+            pairs, said = open_pairs(config, run.item)
+            run.require_some(expand_paths(config.tomograms), "tomogram", "used")
+            run.warn(*said, *import_labels(store, config, config.feature, config.label, pairs))
         elif config.tiles and config.pixel_size is not None:
             import_stack(store, config, config.feature, config.tiles, config.pixel_size)
         if not store.tiles(config.feature, config.annotator, kind="negative"):

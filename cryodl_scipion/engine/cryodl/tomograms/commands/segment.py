@@ -9,8 +9,6 @@ import math
 import typing
 from pathlib import Path
 
-import torch
-
 from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card, span
 from ...io import files, memory, messages, tomograms
 from ...io.model import find_model
@@ -173,20 +171,15 @@ def _segment_one(
         print(f"{source.name} continues at slice {unfinished.slices} of {slices}.")
     with run.progress(slices, "slice", unfinished.slices, source.name) as bar:
         for start, stop, results in found.slabs(unfinished.slices):
-            for z, models in results:
-                _write_slice(z, models, unfinished, config.scores)
+            for z, models in results:  # (models, y, x) float32 scores
+                for feature in unfinished.features:
+                    values = combine.combined_scores(models[list(feature.models)])[None]
+                    values = predict.lowered(values, unfinished.noise[feature.name].get("raised", 0.0))
+                    if config.scores != "float32":
+                        values = values.half() if config.scores == "float16" else (100 * values).round().char()
+                    unfinished.write(z, feature, values.numpy())
+                for feature in unfinished.compared:
+                    unfinished.agreements[feature.name].add(models[list(feature.models)], feature.thresholds)
             unfinished.done(stop)
             bar.update(stop - start)
     run.warn(*found.notes)
-
-
-def _write_slice(z: int, models: torch.Tensor, unfinished: score_folder.Unfinished, kind: str) -> None:
-    """Combine and write one slice. models: (models, y, x) float32 scores."""
-    for feature in unfinished.features:
-        values = combine.combined_scores(models[list(feature.models)])[None]
-        values = predict.lowered(values, unfinished.noise[feature.name].get("raised", 0.0))
-        if kind != "float32":
-            values = values.half() if kind == "float16" else (100 * values).round().char()
-        unfinished.write(z, feature, values.numpy())
-    for feature in unfinished.compared:
-        unfinished.agreements[feature.name].add(models[list(feature.models)], feature.thresholds)

@@ -17,7 +17,7 @@ from ..detectors.card import card_warnings, model_card
 
 @command
 def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutputs:
-    training, gathered = TrainingRun(run), labels.gather_labels(config)
+    training, gathered = TrainingRun(run), labels.gather_labels(config, run)
     training.take_folder(*expand_paths(config.tomograms))
     training.take_device()
     training.start()
@@ -35,9 +35,10 @@ def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutput
     card = model_card(config, gathered, task, how, training)
     training.finish(card, task.networks["detector"].state_dict())
     run.warn(*card_warnings(card))
+    thresholds = dict(zip(card["species"], card["thresholds"]))
     run.summary(
         f"Model: {config.output}, network {config.network}, at {card['pixel_size']:.4g} Å/px.",
-        *(_told(name, card["validation"][name], threshold, config.beta) for name, threshold in thresholds(card)),
+        *(_told(name, card["validation"][name], threshold, config.beta) for name, threshold in thresholds.items()),
     )
     run.methods(
         f"The model {card['name']}, {network_words('detector', config.network)}, was trained with {PROGRAM} "
@@ -47,15 +48,11 @@ def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutput
     return TrainDetectorOutputs(
         model=str(config.output),
         species=list(card["species"]),
-        thresholds=dict(thresholds(card)),
+        thresholds=thresholds,
         validation=card["validation"],
         stop_reason=training.stop_reason,
         pixel_size=card["pixel_size"],
     )
-
-
-def thresholds(card: typing.Mapping[str, typing.Any]) -> list[tuple[str, float]]:
-    return list(zip(card["species"], card["thresholds"]))
 
 
 def _told(name: str, metrics: typing.Mapping[str, typing.Any], threshold: float, beta: float) -> str:

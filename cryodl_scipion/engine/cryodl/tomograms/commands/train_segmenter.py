@@ -34,7 +34,7 @@ UNSTARTED = "unet"  # network of a training that starts from random weights
 def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOutputs:
     config = _as_the_start(config)
     training, method = TrainingRun(run, config), segmenter_method(config.network)
-    gathered = sources.gather(config, method)
+    gathered = sources.gather(config, method, run)
     folder = training.take_folder(*expand_paths((*config.tomograms, *config.labels)), *gathered.files)
     training.take_device()
     training.start()

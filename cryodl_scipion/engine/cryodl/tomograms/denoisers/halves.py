@@ -167,6 +167,13 @@ def open_source(named: Named, pixel_size: float | None) -> tuple[HalfSource, lis
     return HalfSource(named.name, named.paths, volumes, size), [note] if note else []
 
 
+def of_one_pixel_size(sources: typing.Sequence[HalfSource], times: float) -> list[HalfSource]:
+    """The largest part of the sources whose pixel sizes differ from that of its first by less than so many times; of
+    parts of one size the coarsest. A network learns features of one size."""
+    alike = lambda size: [s for s in sources if max(s.pixel_size / size, size / s.pixel_size) <= times]
+    return max((alike(size) for size in sorted({s.pixel_size for s in sources}, reverse=True)), key=len)
+
+
 def subvolumes_of(source: HalfSource, rows: tuple[int, int] | None = None) -> list[tuple[torch.Tensor, ...]]:
     """Bricks spread over a tomogram, of each of its volumes; empty ones are left out. rows: [start, stop) of y that
     they lie in. Raises ValueError if all of the tomogram has one value."""

@@ -13,8 +13,9 @@ from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
 from ...io.messages import warn
 from ...io.tomograms import Tomogram, working_pixel_size
+from ...running.runner import Run
 from ..features.particle_coordinates import read_poses
-from ..segmenters.working_scale import WorkingTomogram, check_volume, skewness
+from ..segmenters.working_scale import WorkingTomogram, check_volume, grey_statistics, skewness
 
 SMALLEST_PX = 12.0  # working px that the smallest particle is wide at least, where nobody says another size
 SLAB = 32  # working slices that are resampled at a time
@@ -45,15 +46,19 @@ class GatheredLabels:
     notes: tuple[str, ...]
 
 
-def gather_labels(config: TrainDetectorConfig) -> GatheredLabels:
-    """Gathered of a TrainDetectorConfig. Raises ValueError for inputs that do not fit."""
-    tomograms = {name: Tomogram(path) for name, path in name_tomograms(expand_paths(config.tomograms), config.names)}
-    notes: list[str] = []
-    sizes = {}
-    for name, tomogram in tomograms.items():
-        check_volume(tomogram)
-        sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
-        notes += [note] if note else []
+def gather_labels(config: TrainDetectorConfig, run: Run) -> GatheredLabels:
+    """Gathered of a TrainDetectorConfig, of those tomograms that can be read. Raises ValueError for inputs that do not
+    fit."""
+    given, notes = name_tomograms(expand_paths(config.tomograms), config.names), list[str]()
+    tomograms, sizes = dict[str, Tomogram](), dict[str, float]()
+    for name, path in given:
+        with run.item(name, path):
+            tomogram = Tomogram(path)
+            check_volume(tomogram)
+            grey_statistics(tomogram)  # an empty one is passed over before its particles are counted
+            sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
+            tomograms[name], notes = tomogram, [*notes, *filter(None, [note])]
+    run.require_some(given, "tomogram", "learnt from")
     asked = set(config.species) or {str(text).rpartition("=")[0] for text in config.diameter} - {""}
     poses = read_poses(config.coordinates, tomograms, sizes, notes, asked.pop() if len(asked) == 1 else "")
     positions = {name: {one: found.zyx for one, found in each.items()} for name, each in poses.items()}
@@ -69,10 +74,21 @@ def gather_labels(config: TrainDetectorConfig) -> GatheredLabels:
     labelled, skews = [], []
     for name, tomogram in tomograms.items():
         source = WorkingTomogram(tomogram, sizes[name], working)
-        volume = whole_volume(source)
-        skews.append(skewness(volume))
-        points = tuple(rescaled(positions[name].get(one, np.zeros((0, 3))), source.factor) for one in species)
-        labelled.append(Labelled(name, volume, points))
+        across = tomogram.shape[1] * tomogram.shape[2]
+        require_memory(
+            2.0 * float(np.prod(source.shape)) + 8.0 * SLAB / source.factor * across,
+            f"Training on {tomogram.path}",
+            "Give fewer tomograms, or a larger --working-pixel-size.",
+        )
+        with run.item(name, tomogram.path):
+            volume = torch.empty(source.shape, dtype=torch.float16)
+            for start in range(0, source.shape[0], SLAB):
+                slab = (start, min(start + SLAB, source.shape[0]))
+                volume[slice(*slab)] = source.part([slab, *((0, n) for n in source.shape[1:])]).half()
+            skews.append(skewness(volume))
+            points = tuple(rescaled(positions[name].get(one, np.zeros((0, 3))), source.factor) for one in species)
+            labelled.append(Labelled(name, volume, points))
+    run.require_some(given, "tomogram", "learnt from")
     return GatheredLabels(
         species,
         diameters,
@@ -105,21 +121,6 @@ def _diameters(config: TrainDetectorConfig, species: tuple[str, ...]) -> tuple[f
     if missing:
         raise ValueError(f"Diameters (--diameter) has no number for {', '.join(missing)}. Give name=number for each.")
     return tuple(given[name] for name in species)
-
-
-def whole_volume(source: WorkingTomogram) -> torch.Tensor:
-    """(z, y, x) float16 tensor of a whole tomogram at the working pixel size."""
-    across = source.tomogram.shape[1] * source.tomogram.shape[2]
-    require_memory(
-        2.0 * float(np.prod(source.shape)) + 8.0 * SLAB / source.factor * across,
-        f"Training on {source.tomogram.path}",
-        "Give fewer tomograms, or a larger --working-pixel-size.",
-    )
-    result = torch.empty(source.shape, dtype=torch.float16)
-    for start in range(0, source.shape[0], SLAB):
-        stop = min(start + SLAB, source.shape[0])
-        result[start:stop] = source.part([(start, stop), (0, source.shape[1]), (0, source.shape[2])]).half()
-    return result
 
 
 THINNEST = 8  # px along y of either part of a tomogram

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All metrics of a segmentation beside its labels. Voxels in common, and what scores are worth at every threshold."""
 
+import collections
 import dataclasses
 import itertools
 import typing
@@ -15,6 +16,10 @@ BINS = 1000  # of scores; int8 scores are hundredths
 RELIABILITY_BINS = 10
 
 
+Shared = collections.Counter[tuple[int, int]]  # voxels by their values in the segmentation and in the labels
+OTHERWISE = 0.1  # Dice by which another value must fit better before that is said
+
+
 class Summed:
     """What is counted in parts: a sum has the sums of all its numbers."""
 
@@ -22,30 +27,24 @@ class Summed:
         return type(self)(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values())))
 
 
-@dataclasses.dataclass
-class Overlap(Summed):
-    """Numbers of voxels: both, in the segmentation (found), in the labels (ground truth)."""
+def overlap(shared: Shared, mine: int, theirs: int) -> collections.Counter[str]:
+    """Numbers of voxels: in the segmentation (found), in the labels (ground_truth), both."""
+    found = sum(count for (value, _), count in shared.items() if value == mine)
+    ground_truth = sum(count for (_, value), count in shared.items() if value == theirs)
+    return collections.Counter(both=shared[mine, theirs], found=found, ground_truth=ground_truth)
 
-    both: int = 0
-    found: int = 0
-    ground_truth: int = 0
 
-    def add(self, found: np.ndarray, ground_truth: np.ndarray) -> None:
-        """found, ground_truth: bool arrays of one shape."""
-        self.both += int((found & ground_truth).sum())
-        self.found += int(found.sum())
-        self.ground_truth += int(ground_truth.sum())
-
-    def metrics(self) -> dict[str, float | None]:
-        """dice, iou, precision, recall; None where there is nothing to divide by."""
-        return dict(
-            dice=ratio(2 * self.both, self.found + self.ground_truth),
-            iou=ratio(self.both, self.found + self.ground_truth - self.both),
-            precision=ratio(self.both, self.found),
-            recall=ratio(self.both, self.ground_truth),
-            voxels_found=self.found,
-            voxels_true=self.ground_truth,
-        )
+def overlap_metrics(voxels: collections.Counter[str]) -> dict[str, float | None]:
+    """dice, iou, precision, recall; None where there is nothing to divide by. voxels: of overlap."""
+    both, found, ground_truth = (voxels[name] for name in ("both", "found", "ground_truth"))
+    return dict(
+        dice=ratio(2 * both, found + ground_truth),
+        iou=ratio(both, found + ground_truth - both),
+        precision=ratio(both, found),
+        recall=ratio(both, ground_truth),
+        voxels_found=found,
+        voxels_true=ground_truth,
+    )
 
 
 def ratio(part: float, whole: float) -> float | None:
@@ -242,51 +241,62 @@ MAX_LABELS = 32
 class FeatureMeasures(Summed):
     """What was counted of one feature; sums of several tomograms are those of their voxels and components together."""
 
-    overlap: Overlap = dataclasses.field(default_factory=Overlap)
+    voxels: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     distances: Distances = dataclasses.field(default_factory=Distances)
     components: ComponentCounts = dataclasses.field(default_factory=ComponentCounts)
 
     def metrics(self, pixel_size: float) -> dict[str, typing.Any]:
         """Dict of numbers, None where something is missing. pixel_size: Å/px."""
         boundary = boundary_metrics([(self.distances, pixel_size)])
-        return dict(self.overlap.metrics(), **boundary, **self.components.metrics())
+        return dict(overlap_metrics(self.voxels), **boundary, **self.components.metrics())
 
 
-def measure_labelled_pair(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None]:
-    """{label: FeatureMeasures} of a pair, {label: slice to look at}, and a ScoreCurve, None for label volumes."""
+def measure_labelled_pair(
+    pair: LabelledPair,
+) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None, Shared]:
+    """{label: FeatureMeasures} of a pair, {label: slice to look at}, a ScoreCurve, None for labels, and Shared."""
     found = {} if pair.label is None else {pair.label: FeatureMeasures()}
-    curve = None if pair.label is None else ScoreCurve()
+    curve, shared = None if pair.label is None else ScoreCurve(), Shared()
     for core in itertools.product(*([(a, min(a + SIDE, n)) for a in range(0, n, SIDE)] for n in pair.shape)):
-        _measure_block(pair, core, found, curve)
-        if len(found) > MAX_LABELS:
+        around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
+        inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))
+        mine, theirs, scores = pair.read(*around)
+        annotated = theirs != UNANNOTATED
+        here = annotated[inner]
+        if curve is not None and scores is not None:
+            curve.add(scores[inner][here], (theirs[inner] == pair.label)[here])
+        # both values of a voxel as one number, which is quicker to sort
+        both = np.stack([mine[inner][here], theirs[inner][here]], 1).astype(np.int32).view(np.int64)
+        values, times = np.unique(both, return_counts=True)
+        told = [(one, other) for one, other in values[:, None].view(np.int32).tolist()]
+        shared.update(dict(zip(told, times.tolist())))
+        present = {value for pair_of in told for value in pair_of} - {0, UNANNOTATED}
+        if pair.label is not None:
+            present &= {pair.label}
+        elif len({*found, *present}) > MAX_LABELS:
             raise ValueError(
                 f"{pair.segmentation} and its labels have more than {MAX_LABELS} different values, so they are not "
                 "label volumes. For score volumes, give the value of the feature in the labels (--label)."
             )
+        for label in sorted(present):
+            masks = mine == label, theirs == label
+            found.setdefault(label, FeatureMeasures()).distances.add(*masks, annotated, inner)
     components, slices = count_components(pair, sorted(found))
     for label, counts in components.items():
-        found[label].components = counts
-    return dict(sorted(found.items())), slices, curve
+        found[label].voxels, found[label].components = overlap(shared, label, label), counts
+    return dict(sorted(found.items())), slices, curve, shared
 
 
-def _measure_block(
-    pair: LabelledPair,
-    core: typing.Sequence[tuple[int, int]],
-    measured: dict[int, FeatureMeasures],
-    curve: ScoreCurve | None,
-) -> None:
-    around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
-    inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))
-    found, ground_truth, scores = pair.read(*around)
-    annotated = ground_truth != UNANNOTATED
-    here = annotated[inner]
-    if curve is not None and scores is not None:
-        curve.add(scores[inner][here], (ground_truth[inner] == pair.label)[here])
-    present = set(np.unique(found[inner]).tolist()) | set(np.unique(ground_truth[inner]).tolist())
-    if pair.label is not None:
-        present &= {pair.label}
-    for label in sorted(present - {0, UNANNOTATED}):
-        one = measured.setdefault(label, FeatureMeasures())
-        masks = found == label, ground_truth == label
-        one.overlap.add(masks[0][inner] & here, masks[1][inner])
-        one.distances.add(*masks, annotated, inner)
+def other_numbers(shared: Shared, names: typing.Mapping[int, str], scores: bool) -> typing.Iterator[str]:
+    """Sentences about values that fit others of the labels better. names: {value: name}. scores: not of labels."""
+    values = [{pair[side] for pair in shared} - {0} for side in (0, 1)]
+    pairs = [*itertools.product(*values), *((value, value) for value in values[0])]
+    dice = {pair: overlap_metrics(overlap(shared, *pair))["dice"] or 0.0 for pair in pairs}
+    for (mine, theirs), there in dice.items():
+        rivals = [d for pair, d in dice.items() if pair[0] == mine or pair[1] == theirs]
+        if there > dice[mine, mine] + OTHERWISE and there == max(rivals):
+            yield (
+                f"{names.get(mine, mine)} of the segmentations agrees best with the value {theirs} of the labels: Dice "
+                f"{there:.2f}, and {dice[mine, mine]:.2f} with the value {mine}, which it was compared with. If they "
+                f"are one feature, {'give that value (--label)' if scores else 'change one of the values'}."
+            )

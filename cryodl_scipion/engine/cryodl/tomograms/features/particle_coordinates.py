@@ -21,6 +21,7 @@ NUMBERS = (
     "the tomograms' names (--names)."
 )
 SEPARATORS = "_. -"  # between a tomogram's name and what follows
+MANY = 10  # positions that lie in one corner of a tomogram by chance once in 10^9
 OUTSIDE = 1.0  # px beyond the border that rounding may put a particle
 
 
@@ -31,11 +32,10 @@ def read_poses(
     notes: list[str],
     species: str = "",
 ) -> dict[str, dict[str, ParticlePoses]]:
-    """Positions and orientations of files of coordinates. coordinates: Files, or globs of them. tomograms: {name:
-    Tomogram} that they may be in; others are left out, and a sentence says so. sizes: {name: Å/px}. notes: Sentences
-    for the user, added to. species: Of particles whose file does not say it, has no name but the tomogram's, and no
-    classes that differ over all files. Empty: 'particle'. Returns dict: {tomogram: {species: ParticlePoses}}; empty for
-    a tomogram without coordinates. Raises ValueError if none is in one of the tomograms, or one outside of it."""
+    """{tomogram: {species: ParticlePoses}} of files of coordinates, {} for a tomogram without. coordinates: files, or
+    globs. tomograms: {name: Tomogram}; others are left out, and a sentence says so. sizes: {name: Å/px}. notes: for the
+    user, added to. species: of particles whose file, its name and classes do not say it; 'particle' if empty. Raises
+    ValueError if none is in one of the tomograms, or one outside of it."""
     found: dict[str, dict[str, list[ParticlePoses]]] = {name: {} for name in tomograms}
     strange: dict[str, int] = {}
     numbers, files = False, expand_files(coordinates)
@@ -54,7 +54,7 @@ def read_poses(
                 numbers = numbers or positions.named == "numbers"
                 continue
             place = tomograms[name].shape, sizes[name]
-            _check_inside(positions.zyx_px(rows, *place), tomograms[name], path, name)
+            notes += _checked_inside(positions, positions.zyx_px(rows, *place), place[0], name)
             of_file, unsaid = _species_of_file(path, name, tomograms), species or SPECIES
             classes = [f"class_{one}" if several else "" for one in positions.classes] or [""] * len(positions)
             said = np.array([positions.species[row] or of_file or classes[row] or unsaid for row in rows])
@@ -130,14 +130,19 @@ def _species_of_file(path: str, tomogram: str, tomograms: typing.Collection[str]
     return stem
 
 
-def _check_inside(zyx: np.ndarray, tomogram: Tomogram, path: str, name: str) -> None:
-    shape = np.array(tomogram.shape)
-    out = ((zyx < -0.5 - OUTSIDE) | (zyx > shape - 0.5 + OUTSIDE)).any(axis=1)
+def _checked_inside(positions: Coordinates3D, zyx: np.ndarray, shape: tuple[int, ...], name: str) -> list[str]:
+    out = ((zyx < -0.5 - OUTSIDE) | (zyx > np.array(shape) - 0.5 + OUTSIDE)).any(axis=1)
     if out.any():
         z, y, x = zyx[out][0]
         raise ValueError(
-            f"{path}: {out.sum()} of {len(zyx)} particles of {name} lie outside the tomogram ({shape[2]} x "
+            f"{positions.path}: {out.sum()} of {len(zyx)} particles of {name} lie outside the tomogram ({shape[2]} x "
             f"{shape[1]} x {shape[0]} px), the first at x {x:.1f}, y {y:.1f}, z {z:.1f} px. Coordinates must be in "
             "px of these tomograms, or centred coordinates in Å as in RELION 5; check whether they belong to "
             "another binning."
         )
+    unsaid = positions.unit == "px" and not positions.stated and len(zyx) >= MANY
+    return (
+        [f"{positions.path}: all {len(zyx)} particles lie in one corner of {name}. Are they of another binning?"]
+        if unsaid and (2 * zyx.max(0) < shape).all()
+        else []
+    )

@@ -213,16 +213,12 @@ def _points(
         return membrane_points(segmentation, components, numbers, voxels, component_of, thickness, spacing, config.seed)
     if config.shape == "particles" and len(numbers):
         locate = lambda positions: _numbers_at(positions, segmentation, components, ranges)
-        wanted = (config.diameter or 0) / segmentation.pixel_size or _typical(segmentation, components, config)
-        return split_touching(segmentation, components, numbers, wanted, locate)
+        sizes = components.voxels[(components.voxels * (segmentation.pixel_size / 10) ** 3) >= config.minimum_size]
+        typical = float((6 / np.pi * np.median(sizes if len(sizes) else components.voxels)) ** (1 / 3))  # of a sphere
+        diameter = (config.diameter or 0) / segmentation.pixel_size or typical
+        return split_touching(segmentation, components, numbers, diameter, locate)
     volumes = components.voxels[numbers] * (segmentation.pixel_size / 10) ** 3
     return together([Points(components.centres[numbers], numbers + 1, volumes, components.scores[numbers])])
-
-
-def _typical(segmentation: Segmentation, components: Components, config: PickFeaturesConfig) -> float:
-    """Diameter of a sphere like the component of median size, voxels."""
-    large = components.voxels[(components.voxels * (segmentation.pixel_size / 10) ** 3) >= config.minimum_size]
-    return float((6 / np.pi * np.median(large if len(large) else components.voxels)) ** (1 / 3))
 
 
 def numbered_slabs(

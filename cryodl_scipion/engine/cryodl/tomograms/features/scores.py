@@ -62,7 +62,11 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
         raise FileNotFoundError(f"{folder} (--scores) is not a folder. Give the folder that `cryodl segment` wrote.")
     index, notes = _read_index(folder), []
     if index is None:
-        tomograms = _from_names(folder)
+        files: dict[str, dict[str, str]] = {}
+        for path in sorted(folder.glob("[!.]*__*.mrc")):
+            tomogram, _, feature = path.stem.rpartition("__")
+            files.setdefault(tomogram, {})[feature] = str(path)
+        tomograms = [Scored(name, _by_feature(found)) for name, found in sorted(files.items())]
         names, usual = sorted({feature for t in tomograms for feature in t.files}), {}
         notes.append(f"{folder} has no {INDEX}; the features are taken in alphabetical order: {', '.join(names)}.")
     else:
@@ -89,7 +93,9 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
                 + (" ..." if len(other) > 5 else "")
                 + ". They may be unfinished."
             )
-        if old := [name for name, entry in index["tomograms"].items() if _is_old(entry)]:
+        stamped = {n: e for n, e in index["tomograms"].items() if os.path.exists(e.get("path") or "")}
+        differs = lambda entry: any(entry.get(key, now) != now for key, now in file_stamp(entry["path"]).items())
+        if old := [name for name, entry in stamped.items() if differs(entry)]:
             notes.append(f"{some_names(old, 5)} changed after the scores were made. Segment again.")
         noise = {name: entry.get("noise", {}) for name, entry in index["tomograms"].items()}
         notes += [] if thresholds else [note for name in names for note in noise_notes(name, noise)]
@@ -175,11 +181,6 @@ def _plain(name: str) -> str:
     return name.partition("@")[0]
 
 
-def _is_old(entry: typing.Mapping[str, typing.Any]) -> bool:
-    path = entry.get("path") or ""
-    return os.path.exists(path) and any(entry.get(key, now) != now for key, now in file_stamp(path).items())
-
-
 def _read_index(folder: Path) -> dict[str, typing.Any] | None:
     path = folder / INDEX
     if not path.exists():
@@ -194,15 +195,6 @@ def _read_index(folder: Path) -> dict[str, typing.Any] | None:
             f"{path} is not readable ({error!r}). Remove it to find the volumes by name, or segment again."
         ) from None
     return index
-
-
-def _from_names(folder: Path) -> list[Scored]:
-    found: dict[str, dict[str, str]] = {}
-    for path in sorted(folder.glob("*__*.mrc")):
-        if not path.name.startswith("."):
-            tomogram, _, feature = path.stem.rpartition("__")
-            found.setdefault(tomogram, {})[feature] = str(path)
-    return [Scored(name, _by_feature(files)) for name, files in sorted(found.items())]
 
 
 def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:

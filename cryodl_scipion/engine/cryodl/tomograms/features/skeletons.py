@@ -58,7 +58,11 @@ def _branches(positions: np.ndarray) -> list[list[int]]:
         neighbours[b].append(a)
     many = np.array([len(n) > 2 for n in neighbours])
     _, cluster = connected(pairs[many[pairs].all(axis=1)], len(positions))
-    middle = _middles(positions, np.flatnonzero(many), cluster)
+    points, middle = np.flatnonzero(many), dict[int, int]()
+    for number in np.unique(cluster[points]):
+        members = points[cluster[points] == number]
+        nearest = np.argmin(((positions[members] - positions[members].mean(axis=0)) ** 2).sum(axis=1))
+        middle.update(dict.fromkeys(members.tolist(), int(members[nearest])))
     branches, seen = list[list[int]](), set[typing.Any]()
     starts: list[tuple[int, int | None]] = [
         (int(i), int(n)) for i in np.flatnonzero(many) for n in neighbours[i] if not many[n]
@@ -71,15 +75,6 @@ def _branches(positions: np.ndarray) -> list[list[int]]:
         if not many[i] and i not in seen:
             branches.append(_walk(i, None, neighbours, many, middle, seen) + [i])
     return branches
-
-
-def _middles(positions: np.ndarray, points: np.ndarray, cluster: np.ndarray) -> dict[int, int]:
-    middle = {}
-    for number in np.unique(cluster[points]):
-        members = points[cluster[points] == number]
-        nearest = np.argmin(((positions[members] - positions[members].mean(axis=0)) ** 2).sum(axis=1))
-        middle.update(dict.fromkeys(members.tolist(), int(members[nearest])))
-    return middle
 
 
 def _walk(

@@ -83,7 +83,11 @@ def write_surface(
             corners = _triangles(values, level)
             if corners is not None:
                 corners[..., 2] += z  # in bins, xyz
-                _facets((corners * step + (step - 1) / 2) * pixel_size + np.asarray(origin_xyz)).tofile(file)
+                corners = (corners * step + (step - 1) / 2) * pixel_size + np.asarray(origin_xyz)
+                normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+                lengths, facets = np.linalg.norm(normals, axis=1, keepdims=True), np.zeros(len(corners), _FACET)
+                facets["normal"], facets["corners"] = normals / np.where(lengths > 0, lengths, 1), corners
+                facets.tofile(file)
                 count += len(corners)
         file.seek(80)
         file.write(np.uint32(count).tobytes())
@@ -151,11 +155,3 @@ def _triangles(values: np.ndarray, level: float) -> np.ndarray | None:
         return None
     vertices, faces, _, _ = marching_cubes(part, level, allow_degenerate=False)
     return (vertices + [s.start for s in position])[:, ::-1][faces].astype(np.float64)
-
-
-def _facets(corners: np.ndarray) -> np.ndarray:
-    facets = np.zeros(len(corners), _FACET)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    facets["normal"], facets["corners"] = normals / np.where(lengths > 0, lengths, 1), corners
-    return facets

@@ -15,7 +15,7 @@ from scipy.ndimage import label as label_components
 from ...contract import UNANNOTATED, TrainSegmenterConfig
 from ...contract.annotations import UNCERTAIN, Tile, check_name
 from ...io.files import expand_paths, name_tomograms
-from ...io.tomograms import working_pixel_size
+from ...running.runner import Run
 from ..annotations.label_volumes import (
     MAX_UNANNOTATED,
     MIN_PART,
@@ -24,8 +24,10 @@ from ..annotations.label_volumes import (
     Position,
     choose_negative,
     choose_positions,
+    grid,
     nothing_found,
     open_pairs,
+    parts,
 )
 from ..annotations.store import AnnotationStore, read_annotations
 from .examples import PATCH, TILE, Depth, Example, Gathered, cut_example, make_example
@@ -35,7 +37,7 @@ from .working_scale import GreyValues, grey_statistics, resample_whole, values_s
 LARGE = 1.5  # working tiles that a drawn tile may be wide before it is cut into several
 
 
-def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
+def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMethod, run: Run) -> Gathered:
     """Gathered of a TrainSegmenterConfig with annotations."""
     moved = dict(name_tomograms(expand_paths(config.tomograms), config.names)) if config.tomograms else {}
     store = read_annotations(typing.cast("str", config.annotations), moved)  # there are some
@@ -46,14 +48,18 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
     size_of = {t.tomogram: config.pixel_size or t.pixel_size for t in reversed(tiles)}
     names, notes = list(dict.fromkeys(t.tomogram for t in tiles)), list[str]()
     working, every = working_sizes([size_of[name] for name in names], config.working_pixel_size, notes)
-    factors, depth = dict(zip(names, every)), Depth.of(method)
-    statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}
-    examples = [
-        _tile_example(store, tile, centre, size, statistics[tile.tomogram], factors[tile.tomogram], depth)
-        for tile in tiles
-        for centre, size in _tile_parts(tile, int(round(TILE / factors[tile.tomogram])))
-    ]
-    known = [e for e in examples if bool(e.labelled.any())]
+    depth, examples = Depth.of(method), dict[int, list[Example]]()
+    for name, factor in zip(names, every):
+        own = {k: tile for k, tile in enumerate(tiles) if tile.tomogram == name}
+        with run.item(name, next(iter(own.values())).path or name):
+            grey = _statistics(store, list(own.values()), factor)
+            cut = lambda tile: [
+                _tile_example(store, tile, centre, size, grey, factor, depth)
+                for centre, size in _tile_parts(tile, int(round(TILE / factor)))
+            ]
+            examples.update({k: cut(tile) for k, tile in own.items()})
+    run.require_some(names, "tomogram", "learnt from")
+    known = [e for k in sorted(examples) for e in examples[k] if bool(e.labelled.any())]
     files = list({t.path: 0 for t in tiles if t.path and t.tomogram not in moved})
     return Gathered(known, feature, annotator, working, max(size_of.values()), notes, [], files)
 
@@ -164,7 +170,7 @@ def find_tiles(
         if labelled.all():  # somebody labelled all of it: a grid alone would leave most of a rare feature out
             corners += [(corner, False) for corner in _around(labels == label, size, rng)]
         for corner, small in dict.fromkeys(corners):
-            feature, labelled, other = _parts(labels, corner, size, label)
+            feature, labelled, other = parts(labels, corner, size, label)
             if feature > 0 and (small or feature >= MIN_PART):
                 found[0].append(Position(number, int(z), corner))
             elif feature == 0 and labelled > 0 and (small or labelled >= MAX_UNANNOTATED):
@@ -177,7 +183,7 @@ def _corners(labelled: np.ndarray, size: int, rng: np.random.Generator) -> typin
     labelled: (h, w) bool. A corner may lie up to half a tile beyond the border."""
     if labelled.all():
         return [
-            (corner, False) for corner in _grid((slice(0, labelled.shape[0]), slice(0, labelled.shape[1])), size, rng)
+            (corner, False) for corner in grid((slice(0, labelled.shape[0]), slice(0, labelled.shape[1])), size, rng)
         ]
     corners = []
     for area in _areas(labelled, max(1, size // CELLS)):
@@ -186,7 +192,7 @@ def _corners(labelled: np.ndarray, size: int, rng: np.random.Generator) -> typin
             middle = [(part.start + part.stop) // 2 for part in area]
             corners.append(((middle[0] - size // 2, middle[1] - size // 2), True))
         else:
-            corners += [(corner, False) for corner in _grid(area, size)]
+            corners += [(corner, False) for corner in grid(area, size)]
     return corners
 
 
@@ -220,32 +226,13 @@ def _areas(labelled: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
     return areas
 
 
-def _grid(area: tuple[slice, ...], size: int, rng: np.random.Generator | None = None) -> list[tuple[int, int]]:
-    """Corners of tiles that cover an area: side by side from anywhere on with an rng; without one, spread evenly."""
-    starts = []
-    for part in area:
-        room = max(0, part.stop - part.start - size)
-        if rng is None:
-            positions = np.linspace(part.start, part.start + room, 1 + -(-room // size))
-        else:  # the first and the last are moved into the slice, so that all of it is covered
-            positions = np.arange(int(rng.integers(0, size)) - size, part.stop - part.start, size)
-            positions = part.start + np.unique(np.clip(positions, 0, room))
-        starts.append([int(position) for position in positions])
-    return [(y, x) for y in starts[0] for x in starts[1]]
-
-
-def _parts(labels: np.ndarray, corner: tuple[int, int], size: int, label: int) -> tuple[float, float, float]:
-    tile = labels[tuple(slice(max(c, 0), max(c, 0) + size + min(c, 0)) for c in corner)]
-    feature, unannotated, nothing = ((tile == value).mean() for value in (label, UNANNOTATED, 0))
-    return feature, 1 - unannotated, 1 - feature - unannotated - nothing
-
-
 FEW = 20  # tiles without the feature, below which a network hardly learns what it does not look like
 
 
-def gather(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
-    """All of a training. Raises ValueError for inputs that do not fit, or from which nothing can be learnt."""
-    gathered = _from_labels(config, method) if config.labels else examples_of_annotations(config, method)
+def gather(config: TrainSegmenterConfig, method: SegmenterMethod, run: Run) -> Gathered:
+    """All of a training, from those tomograms that can be read. Raises ValueError for inputs that do not fit, or from
+    which nothing can be learnt."""
+    gathered = (_from_labels if config.labels else examples_of_annotations)(config, method, run)
     source = config.annotations or "the label volumes"
     if not any(e.positive for e in gathered.examples):
         raise ValueError(
@@ -272,31 +259,41 @@ def gather(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
     return gathered
 
 
-def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
+def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod, run: Run) -> Gathered:
     feature, annotator = _checked_names(config)
-    names, tomograms, volumes, warnings = open_pairs(config)
-    sizes, said = zip(*[working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms])
-    notes, label = [note for note in said if note], typing.cast("int", config.label)  # its check asks for one
+    given, label = expand_paths(config.tomograms), typing.cast("int", config.label)  # its check asks for one
+    pairs, warnings = open_pairs(config, run.item)
+    run.require_some(given, "tomogram", "learnt from")
+    notes, sizes = list[str](), [size for *_, size in pairs]
     working, factors = working_sizes(sizes, config.working_pixel_size, notes)
     rng, found, seen = np.random.default_rng(config.seed), (list[Position](), list[Position]()), set[int]()
-    for number, (volume, factor) in enumerate(zip(volumes, factors)):
-        size, wanted = int(round(TILE / factor)), -(-config.tiles // len(volumes))
-        *positions, values = find_tiles(volume, number, label, size, wanted, rng)
-        seen |= values
-        for kind, new in zip(found, positions):
-            kind.extend(new)
+    statistics, examples, depth = dict[int, GreyValues](), dict[int, Example](), Depth.of(method)
+    for number, ((name, tomogram, volume, _), factor) in enumerate(zip(pairs, factors)):
+        size, wanted = int(round(TILE / factor)), -(-config.tiles // len(pairs))
+        with run.item(name, tomogram.path):
+            statistics[number] = grey_statistics(tomogram, factor)
+            *positions, values = find_tiles(volume, number, label, size, wanted, rng)
+            seen |= values
+            for kind, new in zip(found, positions):
+                kind.extend(new)
+    run.require_some(given, "tomogram", "learnt from")
     if not found[0]:
         raise ValueError(nothing_found(label, seen, size, "Give a smaller --working-pixel-size, or label more."))
-    statistics = [grey_statistics(t, f) for t, f in zip(tomograms, factors)]
-    examples, depth = [], Depth.of(method)
-    for position in choose_positions(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
-        n, size = position.volume, int(round(TILE / factors[position.volume]))
-        centre = (position.z, position.corner_yx[0] + size // 2, position.corner_yx[1] + size // 2)
-        read = lambda z, y, x, n=n: volumes[n].labels(z, y, x)
-        examples.append(
-            cut_example(tomograms[n], read, label, names[n], centre, size, statistics[n], factors[n], depth)
+    chosen = choose_positions(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng)
+    for n, ((name, tomogram, volume, _), factor) in enumerate(zip(pairs, factors)):
+        own, size = (
+            {k: position for k, position in enumerate(chosen) if position.volume == n},
+            int(round(TILE / factor)),
         )
-    return Gathered(examples, feature, annotator, working, max(sizes), notes, warnings)
+        with run.item(name, tomogram.path):
+            for k, position in own.items():
+                z, (y, x), grey = position.z, position.corner_yx, statistics[n]
+                centre = (z, y + size // 2, x + size // 2)
+                examples[k] = cut_example(tomogram, volume.labels, label, name, centre, size, grey, factor, depth)
+    run.require_some(given, "tomogram", "learnt from")
+    bad = {each.item for each in run.skipped}  # also what was cut out of them before
+    kept = [examples[k] for k in sorted(examples) if examples[k].tomogram not in bad]
+    return Gathered(kept, feature, annotator, working, max(sizes), notes, warnings)
 
 
 def _checked_names(config: TrainSegmenterConfig) -> tuple[str, str]:

@@ -222,7 +222,9 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> GreyValues:
             f"{tomogram.path} ({sides_of(shape)} px) is thin along y, as IMOD's tilt writes tomograms. The beam must "
             "run along z: rotate it (`trimvol -rx`)."
         )
-    side, values, filling = min(LONGEST, max(1, round(SIDE / factor))), list[np.ndarray](), _filling(tomogram)
+    side, values = min(LONGEST, max(1, round(SIDE / factor))), list[np.ndarray]()
+    cubes = (tomogram.part(*ranges) for ranges in itertools.product(*(_spans(n, FILLED) for n in shape)))
+    filling = next((float(cube.flat[0]) for cube in cubes if not np.ptp(cube)), None)  # of the first of 125 small cubes
     for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
         subvolume = tomogram.part(*ranges)
         if filling is not None:
@@ -237,15 +239,6 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> GreyValues:
             f"{tomogram.path} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
             "mask or an empty volume."
         ) from None
-
-
-def _filling(tomogram: Tomogram) -> float | None:
-    """The value of the first of 125 small cubes spread over a tomogram that holds one value alone; None without any."""
-    for ranges in itertools.product(*(_spans(n, FILLED) for n in tomogram.shape)):
-        cube = tomogram.part(*ranges)
-        if not np.ptp(cube):
-            return float(cube.flat[0])
-    return None
 
 
 def _filled(part: np.ndarray, filling: float) -> np.ndarray:

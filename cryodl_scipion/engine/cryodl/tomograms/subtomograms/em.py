@@ -53,7 +53,12 @@ def learn_average(
     degrees, shifts: (n, 3) px: one more start. Deterministic for a seed."""
     rng = np.random.default_rng(seed)
     tries = [_begun(observed, grids, rng) for _ in range(starts)]
-    tries += [] if angles is None else [_given(observed, grids, angles, shifts)]
+    if angles is not None:
+        count, device = len(observed), observed.values.device
+        moves = torch.as_tensor(np.zeros((count, 3)) if shifts is None else shifts, dtype=torch.float32).to(device)
+        likely, evidence = torch.ones(count, 1, device=device), torch.zeros(count, device=device)
+        poses = Poses(matrices_of(angles, device)[:, None], moves[:, None], likely, evidence)
+        tries.append(from_poses(observed, poses, observed.power(), grids.mask))
     close = min(rounds, CLOSE)
     tries = [refined(observed, one, grids, close) for one in tries]
     return refined(observed, max(tries, key=lambda one: float(one.evidence.mean())), grids, rounds - close)
@@ -81,16 +86,6 @@ def _begun(observed: ObservedSubtomograms, grids: Grids, rng: np.random.Generato
         few = torch.as_tensor(np.sort(rng.permutation(len(low))[:size]), device=low.values.device)
         estimate = soft_round(low[few], estimate, grids.first, grids.mask)
     return estimate
-
-
-def _given(observed: ObservedSubtomograms, grids: Grids, angles: np.ndarray, shifts: np.ndarray | None) -> Estimate:
-    device = observed.values.device
-    matrices = matrices_of(angles, device)[:, None]
-    moves = torch.as_tensor(np.zeros((len(observed), 3)) if shifts is None else shifts, dtype=torch.float32).to(device)
-    poses = Poses(
-        matrices, moves[:, None], torch.ones(len(observed), 1, device=device), torch.zeros(len(observed), device=device)
-    )
-    return from_poses(observed, poses, observed.power(), grids.mask)
 
 
 def soft_round(observed: ObservedSubtomograms, estimate: Estimate, grid: PoseGrid, mask: torch.Tensor) -> Estimate:
