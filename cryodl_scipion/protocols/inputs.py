@@ -406,6 +406,9 @@ class PluginProtocol(KeepsOutputs):
     def _citations(self) -> List[str]:
         return ["cryodl"]
 
+    def _getCiteText(self, cite: Dict[str, str], useKeyLabel: bool = False) -> str:
+        return re.sub("[{}]", "", super()._getCiteText(cite, useKeyLabel))  # BibTeX's, which keep a name together
+
 
 class WithoutEngine:
     """Mixin of protocols that do not run the engine; it stands first in the list of bases."""
