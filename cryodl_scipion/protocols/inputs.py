@@ -503,7 +503,7 @@ def _endedWithout(run: Any) -> bool:
 
 def _whyNone(run: Any) -> str:
     if _endedWithout(run):
-        why = run.getErrorMessage() if run.isFailed() else " ".join(run.summary()[:1])
+        why = run.getErrorMessage() if run.isFailed() else " ".join(run.summary())
         return f"{_NEVER} {run.getStatus()}. {why} Start it with other values"
     for died in _died(run):
         who = "it" if died is run else f"the run '{died.getRunName()}'"

@@ -135,9 +135,10 @@ class TestCryodlPointers(BaseTest):
         source.setFinished()
         self.assertEqual(protocol.validate(), [])  # it is started
         protocol.setStatus("launched")
-        with mock.patch.object(source, "summary", lambda: ["Nothing was found."]):
+        told = ["Protein is bright.", "Nothing was found, because 8 are too few."]  # the reason is not always the first
+        with mock.patch.object(source, "summary", lambda: told):
             (said,) = protocol.validate()
-        self.assertIn("outputParticles, though it has finished. Nothing was found. Start it with other values", said)
+        self.assertIn(f"outputParticles, though it has finished. {' '.join(told)} Start it with other values", said)
 
     def choose(self, protocol, name):
         field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")
