@@ -437,7 +437,7 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
         folder, paths = items.getFolder(), {tile.path for tile in contract.read_tiles(items.getFolder()) if tile.path}
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
-        return contentOf(maps.structureFileOf(items))
+        return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
     return [(items.getPrefix() or "").strip(), beginningOf(items, noted[-1] if noted else None)]
 
 
