@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs and picks on them, and other items, of sets that may still be growing.
-
-Micrographs on which several programs pick, while sets of coordinates and micrographs may still be growing."""
+"""Micrographs and picks on them, also of several programs, and other items, of sets that may still be growing."""
 
 import contextlib
 import os
@@ -21,6 +19,7 @@ from pyworkflow.utils import isProcessAlive, makePath
 from .form import sayIf
 from .micrographs.picks import anyScoreOf, micrographsByName, scaled, writePicks
 from .names import NamesOnce, repeatedNames
+from .reading import ENABLED
 
 RUN = re.compile(r"(?:.*/)?Runs/(\d+)_([^/]+)/")
 UNDER_WAY = (STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED)
@@ -91,7 +90,6 @@ def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
 
 
 ID = "id"
-ENABLED = "enabled=1"  # in tables of Scipion: items that were taken out there are in no output, as pwem copies sets
 
 
 class ReadOnce:
@@ -166,10 +164,10 @@ def fileOf(items: Optional[EMSet]) -> Any:
     return (path, os.stat(path).st_ino) if os.path.exists(path) else None
 
 
-def firstOf(items: EMSet) -> Any:
+def firstOf(items: EMSet, where: str = "1") -> Any:
     """The first item, None if there is none. The set's own getFirstItem can leave a lock on its file, so that the run
     that makes the set can write no more."""
-    wasClosed, first = items._mapper is None, next(iter(AnySet.iterItems(items, limit=1)), None)
+    wasClosed, first = items._mapper is None, next(iter(AnySet.iterItems(items, limit=1, where=where)), None)
     if wasClosed:
         items.close()
     return first
@@ -311,7 +309,7 @@ def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
     found, coordinates = {objId: [] for objId in ids}, reopened(SetOfCoordinates, growing)
     if ids and coordinates.getSize():
         # One pass over the file for all of them; Scipion's sets know no IN.
-        for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}"):
+        for item in coordinates.iterItems(where=f"{ENABLED} AND _micId>={min(ids)} AND _micId<={max(ids)}"):
             if item.getMicId() in found:
                 found[item.getMicId()].append(item.clone())
     coordinates.close()
@@ -413,7 +411,6 @@ class MicrographsWithOthers(ArrivingMicrographs):
         self.closed = self.closed and closed
 
     def ready(self, known: Set[str]) -> List[str]:
-        """As ArrivingItems; only micrographs whose others are there."""
         return [name for name in super().ready(known) if all(name in other.byName for other in self._others)]
 
     def others(self, names: Sequence[str]) -> Any:

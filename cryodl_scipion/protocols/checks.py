@@ -5,7 +5,7 @@ import functools
 import os
 from typing import Any, Dict, List, Optional
 
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import EMSet, SetOfCoordinates, SetOfMicrographs
 
 from ..convert import arriving, relion_star
 from ..convert.form import sayIf
@@ -51,6 +51,15 @@ def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
         "The micrographs have several voltages or spherical aberrations, and one is used for all. Work on each set by "
         "itself, and join the particles.",
     )
+
+
+def checkChosen(items: Any) -> List[str]:
+    """What is wrong with an input, whatever it is for: a complete set of which no item may be used, joined picks."""
+    whole = isinstance(items, EMSet) and items.getSize() and items.isStreamClosed()
+    return sayIf(
+        whole and arriving.firstOf(items, arriving.ENABLED) is None,
+        f"All of {whole and items.getFileName()} is unticked in Scipion's table. Tick some items, or choose another.",
+    ) or checkJoined(items)
 
 
 def checkJoined(coordinates: Any) -> List[str]:

@@ -30,7 +30,7 @@ from ..convert.form import inFormWords
 from ..convert.names import emptyFolder
 from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations
-from .checks import checkJoined
+from .checks import checkChosen
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin
@@ -326,7 +326,7 @@ class PluginProtocol(KeepsOutputs):
         if self.isScheduled():
             self._readEndedInputsAgain()
         wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkJoined(one.get())]
+        wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkChosen(one.get())]
         wrong = [inFormWords(self, one) for one in wrong or super().validate() + self._tooSmall()]
         if (
             not self.isScheduled()

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a set of our picks tells about itself.
-
-What automatic picking writes down of its rounds: rounds.csv, and a folder of picks for each.
-
-Several sets of coordinates of the same micrographs, brought to one frame and written for the engine.
+"""What a set of our picks tells about itself, and what automatic picking writes down of its rounds; several sets of
+coordinates of the same micrographs, brought to one frame and written for the engine.
 
 Sets know micrographs by name: their ids and their order may differ, and so may the pixel sizes. The frame is the set of
 micrographs in whose pixels the engine gets all positions."""
@@ -26,7 +23,7 @@ from ...engine.cryodl.contract import (
 )
 from ..form import sayIf
 from ..names import emptyFolder, micrographNames, namesByMicName
-from ..reading import readNumbers
+from ..reading import ENABLED, readNumbers
 from ..relion_star import originOf, readColumns, writeStar, writeTable
 
 
@@ -82,7 +79,8 @@ def picksByMicrograph(coordinates: SetOfCoordinates, ids: Sequence[int] = ()) ->
     micrographs of which some are wanted; of all if it is empty."""
     picks = {}
     # the file has an index of micrographs; Scipion's sets know no IN
-    for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}" if ids else None):
+    of = f" AND _micId>={min(ids)} AND _micId<={max(ids)}" if ids else ""
+    for item in coordinates.iterItems(where=ENABLED + of):
         picks.setdefault(item.getMicId(), []).append(item.getPosition() + (scoreOf(item),))
     return picks
 
@@ -371,7 +369,7 @@ def scaledPicks(
     picks = {name: [] for name in names}
     ids = {objId: name for name, objId in micrographsByName(coordinates).items() if name in picks}
     scale = coordinates.getMicrographs().getSamplingRate() / pixelSize
-    for item in coordinates.iterItems():
+    for item in coordinates.iterItems(where=ENABLED):
         if item.getMicId() in ids:
             picks[ids[item.getMicId()]].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))
     return picks

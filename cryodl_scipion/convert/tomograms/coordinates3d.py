@@ -13,7 +13,7 @@ from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ...engine.cryodl.contract import rescaled
 from ..relion_star import ANGLES, columnsOf, matrixOf, readColumns, writeTable
-from .tomograms import byId
+from .tomograms import ENABLED, byId
 
 POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 SCORE, PIECE, VOLUME, STRUCTURE = "cryodlScore", "cryodlPiece", "cryodlVolume", "cryodlStructure"
@@ -79,7 +79,7 @@ def writeCoordinates3D(
     def rows() -> Iterator[Tuple[Any, ...]]:
         for coordinates, otherwise in sets:
             scale, own = coordinates.getSamplingRate() / tomograms.getSamplingRate(), byId(coordinates.getPrecedents())
-            for item in coordinates.iterItems():
+            for item in coordinates.iterItems(where=ENABLED):
                 tsId = item.getTomoId()
                 if tsId in known:
                     item.setVolume(own.get(tsId, known[tsId]))

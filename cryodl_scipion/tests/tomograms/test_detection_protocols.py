@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training detectors and detecting particles, from the form to the sets, with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 import unittest
 from types import SimpleNamespace
 from unittest import mock
@@ -127,6 +129,15 @@ class TestCryodlDetection(ViewersTest):
         finer = makeTomograms(self, pixelSize=5.0, data=dict.fromkeys(("TS_01", "TS_02"), np.zeros((20, 48, 40), "f4")))
         rows = [row[1:] for row in self._written(joined, finer)]
         np.testing.assert_allclose(rows, 2 * (np.array(self.positions) + 0.5) - 0.5, atol=1e-3)
+
+    def test_coordinates_that_were_taken_out_in_a_table_are_not_learned_from(self):
+        made = makeCoordinates(self, self.tomograms, self.positions, "TS_02")
+        made.outputCoordinates.close()
+        with contextlib.closing(sqlite3.connect(made.outputCoordinates.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 1")
+        np.testing.assert_allclose(
+            [row[1:] for row in self._written(made, self.tomograms)], self.positions[1:], atol=1e-3
+        )
 
     def _written(self, run, tomograms):
         sets = [(run.outputCoordinates, "a")]
