@@ -50,7 +50,6 @@ class Way(HasForm, Generic[ConfigT, MadeT]):
         return []
 
     def usesGpu(self, protocol: Any) -> bool:
-        """Whether it computes on a GPU, if the form asks for one."""
         return True
 
 

@@ -103,7 +103,7 @@ class TestCryodlPointers(BaseTest):
             run.setStatus(STATUS_SCHEDULED)
         runs[0].setObjLabel("extraction")
         self.assertNotIn("Waits", " ".join(runs[2].summary()))
-        runs[0].setFailed("The micrographs have no pixel size.")
+        runs[0].setFailed("\x1b[31mProtocol failed: The micrographs have no pixel size.\x1b[0m")  # pyworkflow's
         for run in runs[1:]:
             self.assertIn("the run 'extraction', which stopped", run.summary()[0])
             self.assertIn("The micrographs have no pixel size.\nContinue that run, or change", run.summary()[0])
