@@ -54,12 +54,17 @@ def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
 
 
 def checkChosen(items: Any) -> List[str]:
-    """What is wrong with an input, whatever it is for: a complete set of which no item may be used, joined picks."""
+    """What is wrong with an input, whatever it is for: its file, that no item may be used, joined picks."""
     whole = isinstance(items, EMSet) and items.getSize() and items.isStreamClosed()
-    return sayIf(
-        whole and arriving.firstOf(items, arriving.ENABLED) is None,
-        f"All of {whole and items.getFileName()} is unticked in Scipion's table. Tick some items, or choose another.",
-    ) or checkJoined(items)
+    file = items.getFileName() if whole else os.curdir
+    return (
+        sayIf(not os.path.exists(file), f"{file} is gone. Restore the folder of its run, or choose another input.")
+        or sayIf(
+            whole and arriving.firstOf(items, arriving.ENABLED) is None,
+            f"All of {file} is unticked in Scipion's table. Tick some items, or choose another input.",
+        )
+        or checkJoined(items)
+    )
 
 
 def checkJoined(coordinates: Any) -> List[str]:

@@ -181,6 +181,10 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertEqual(found, [([(120, 90)],) * 3, ([],) * 3])
         said = " ".join(self.extract(picked, None, run=False).validate())
         self.assertIn("coordinates.sqlite is unticked in Scipion's table. Tick some", said)
+        coordinates.close()
+        os.remove(coordinates.getFileName())
+        said = " ".join(self.extract(picked, None, run=False).validate())
+        self.assertIn("coordinates.sqlite is gone. Restore the folder of its run", said)
 
     def test_picks_joined_from_two_imports_are_not_cut_out_of_the_first_ones_micrographs(self):
         join = lambda other: finishedWith(self, lambda protocol: dict(outputCoordinates=self.joined(protocol, other)))
