@@ -49,8 +49,6 @@ preferWorkingViewers()
 
 
 class OfFolder:
-    """Mixin of objects whose data are a folder."""
-
     _folder: String
 
     def getFolder(self) -> str:

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs and picks on them, and other items, of sets that may still be growing.
-
-Micrographs on which several programs pick, while sets of coordinates and micrographs may still be growing."""
+"""Micrographs and picks on them, also of several programs, and other items, of sets that may still be growing."""
 
 import contextlib
 import os
@@ -21,7 +19,7 @@ from pyworkflow.utils import isProcessAlive, makePath
 from .form import sayIf
 from .micrographs.picks import anyScoreOf, micrographsByName, scaled, writePicks
 from .names import NamesOnce, repeatedNames
-from .relion_star import ENABLED
+from .reading import ENABLED
 
 RUN = re.compile(r"(?:.*/)?Runs/(\d+)_([^/]+)/")
 UNDER_WAY = (STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED)
@@ -166,10 +164,10 @@ def fileOf(items: Optional[EMSet]) -> Any:
     return (path, os.stat(path).st_ino) if os.path.exists(path) else None
 
 
-def firstOf(items: EMSet) -> Any:
+def firstOf(items: EMSet, where: str = "1") -> Any:
     """The first item, None if there is none. The set's own getFirstItem can leave a lock on its file, so that the run
     that makes the set can write no more."""
-    wasClosed, first = items._mapper is None, next(iter(AnySet.iterItems(items, limit=1)), None)
+    wasClosed, first = items._mapper is None, next(iter(AnySet.iterItems(items, limit=1, where=where)), None)
     if wasClosed:
         items.close()
     return first
@@ -413,7 +411,6 @@ class MicrographsWithOthers(ArrivingMicrographs):
         self.closed = self.closed and closed
 
     def ready(self, known: Set[str]) -> List[str]:
-        """As ArrivingItems; only micrographs whose others are there."""
         return [name for name in super().ready(known) if all(name in other.byName for other in self._others)]
 
     def others(self, names: Sequence[str]) -> Any:

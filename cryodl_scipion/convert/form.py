@@ -119,6 +119,5 @@ def inFormWords(protocol: Any, sentence: str) -> str:
 
 @functools.lru_cache(maxsize=None)
 def _labels() -> Dict[str, str]:
-    """{contract field: label} of all commands."""
     every = (contract.describe_all(command.config) for command in contract.EVERY_COMMAND.values())
     return {info.name: info.label for fields in every for info in fields}

@@ -44,7 +44,6 @@ def patternProblems(patterns: Tuple[str, ...]) -> List[str]:
 
 
 def stemOf(path: str) -> str:
-    """Name of a structure's file without folder and ending."""
     name = os.path.basename(path)
     return os.path.splitext(name[:-3] if name.endswith(".gz") else name)[0]
 
@@ -97,19 +96,13 @@ def structureForEngine(structure: Volume, folder: str, named: bool = False) -> s
     if isinstance(structure, AtomStruct):
         return path
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
-    key, stem = checksum(path, structure.getSamplingRate()), stemOf(path)
+    number = [structure.getIndex()] * isOneOfStack(structure)
+    key, stem = checksum(path, structure.getSamplingRate(), *number), stemOf(path)
     known = stem[len(_IMPORTED) :] if stem.startswith(_IMPORTED) else stem
     # a run of an earlier version goes on with the name that it gave
     copies = [os.path.join(folder, *([key, n + ".mrc"] if named else [f"{n}_{key}.mrc"])) for n in (stem, known)]
     copy = copies[0] if os.path.exists(copies[0]) else copies[1]
-    if os.path.exists(copy):
-        return copy
-    os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)
-    shutil.copyfile(path, copy + ".tmp")
-    with mrcfile.open(copy + ".tmp", "r+", permissive=True) as mrc:
-        mrc.voxel_size = structure.getSamplingRate()
-    os.replace(copy + ".tmp", copy)
-    return copy
+    return copy if os.path.exists(copy) else _copyMap(structure, copy, alone=not number)
 
 
 def positionsOf(path: str, maximum: Optional[int] = None) -> np.ndarray:
@@ -151,7 +144,15 @@ Frame = collections.namedtuple("Frame", "xyz word")
 
 
 def isMrc(volume: Volume) -> bool:
-    return structureFileOf(volume).lower().endswith((".mrc", ".map", ".ccp4")) and volume.getIndex() <= 1
+    known = structureFileOf(volume).lower().endswith((".mrc", ".map", ".ccp4")) and volume.getIndex() <= 1
+    return known and not isOneOfStack(volume)
+
+
+def isOneOfStack(structure: EMObject) -> bool:
+    """Whether a map is one of several in an MRC file, by the number of its space group."""
+    path = structureFileOf(structure)
+    words = np.fromfile(path if os.path.isfile(path) else os.devnull, "<i4", 23)
+    return len(words) == 23 and bool(401 <= words[22] <= 630 and words[2] > words[9])
 
 
 def halfMapsOf(volume: Volume) -> List[str]:
@@ -244,30 +245,32 @@ def mapForEngine(
         return path
     # half-maps of two folders may have one name
     copy = f"map_{os.path.splitext(os.path.basename(path))[0]}_{checksum(path, volume.getIndex(), size)}.mrc"
-    return _copyWithHeader(volume, os.path.join(folder, copy), scipionOrigin(volume) if origin is None else origin)
+    place: Any = scipionOrigin(volume) if origin is None else origin
+    return _copyMap(volume, os.path.join(folder, copy), isMrc(volume), place)
 
 
 def halfForEngine(path: str, volume: Volume, folder: str, origin: Optional[Tuple[float, float, float]] = None) -> str:
-    """Path of a half-map of a Volume, as mapForEngine."""
     half = volume.clone()
     half.setLocation(path)
     return mapForEngine(half, folder, origin)
 
 
-def _copyWithHeader(volume: Volume, copy: str, origin: Any) -> str:
+def _copyMap(volume: Volume, copy: str, alone: bool, origin: Any = None) -> str:
+    """Copy a map, or convert one that is not alone in an MRC file. origin: see mapForEngine; None: the file's."""
     os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)
     temporary = copy + ".tmp.mrc"
-    if isMrc(volume):
+    if alone:
         shutil.copyfile(structureFileOf(volume), temporary)
     else:
         ImageHandler().convert(volume, temporary)
     with mrcfile.open(temporary, "r+", permissive=True) as mrc:
-        for name, position in zip(("mx", "my", "mz"), np.argsort(_axes(mrc.header))):
-            mrc.header[name] = mrc.data.shape[::-1][position]
-        mrc.header.ispg = max(1, int(mrc.header.ispg))
+        if origin is not None:
+            for name, position in zip(("mx", "my", "mz"), np.argsort(_axes(mrc.header))):
+                mrc.header[name] = mrc.data.shape[::-1][position]
+            mrc.header.ispg = max(1, int(mrc.header.ispg))
+            mrc.header.nxstart = mrc.header.nystart = mrc.header.nzstart = 0
+            mrc.header.origin = tuple(origin)
         mrc.voxel_size = volume.getSamplingRate()
-        mrc.header.nxstart = mrc.header.nystart = mrc.header.nzstart = 0
-        mrc.header.origin = tuple(origin)
     os.replace(temporary, copy)
     return copy
 

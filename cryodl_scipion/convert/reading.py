@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON and CSV files of the engine."""
+"""JSON and CSV files of the engine, and what is read of Scipion's tables."""
 
 import csv
 import json
 import os
 from typing import Any, Dict, List
+
+# in tables of Scipion: items that were taken out there are in no output, as pwem copies sets
+ENABLED = "enabled=1"
 
 
 def readJson(path: str, otherwise: Any = None) -> Any:

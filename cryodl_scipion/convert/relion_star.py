@@ -26,7 +26,6 @@ from pwem.objects import SetOfImages
 from ..engine.cryodl.contract.reading import check_end, star_head, star_text
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-ENABLED = "enabled=1"  # in tables of Scipion: items that were taken out there are in no output, as pwem copies sets
 
 
 def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:

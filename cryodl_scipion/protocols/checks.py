@@ -5,7 +5,7 @@ import functools
 import os
 from typing import Any, Dict, List, Optional
 
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import EMSet, SetOfCoordinates, SetOfMicrographs
 
 from ..convert import arriving, relion_star
 from ..convert.form import sayIf
@@ -50,6 +50,20 @@ def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
         and any(len(relion_star.acquired(micrographs, name)) > 1 for name in ("_voltage", "_sphericalAberration")),
         "The micrographs have several voltages or spherical aberrations, and one is used for all. Work on each set by "
         "itself, and join the particles.",
+    )
+
+
+def checkChosen(items: Any) -> List[str]:
+    """What is wrong with an input, whatever it is for: its file, that no item may be used, joined picks."""
+    whole = isinstance(items, EMSet) and items.getSize() and items.isStreamClosed()
+    file = items.getFileName() if whole else os.curdir
+    return (
+        sayIf(not os.path.exists(file), f"{file} is gone. Restore the folder of its run, or choose another input.")
+        or sayIf(
+            whole and arriving.firstOf(items, arriving.ENABLED) is None,
+            f"All of {file} is unticked in Scipion's table. Tick some items, or choose another input.",
+        )
+        or checkJoined(items)
     )
 
 

@@ -30,7 +30,7 @@ from ..convert.form import inFormWords
 from ..convert.names import emptyFolder
 from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations
-from .checks import checkJoined
+from .checks import checkChosen
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin
@@ -101,7 +101,7 @@ class KeepsOutputs(ProtocolMixin):
                 self._readsAgain = False
             if self._isWatched() or self.getStatus() not in UNDER_WAY:
                 return
-        told = re.sub("\x1b\\[[0-9;]*m|Protocol failed: ", "", str(msg))  # pyworkflow's colours, of a terminal
+        told = _plain(msg)
         # as SQLite says it
         more = ". Make room, then choose Continue: finished work is kept." if told.endswith("disk is full") else ""
         super().setFailed(inFormWords(self, told) + more)
@@ -326,7 +326,7 @@ class PluginProtocol(KeepsOutputs):
         if self.isScheduled():
             self._readEndedInputsAgain()
         wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkJoined(one.get())]
+        wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkChosen(one.get())]
         wrong = [inFormWords(self, one) for one in wrong or super().validate() + self._tooSmall()]
         if (
             not self.isScheduled()
@@ -397,14 +397,17 @@ class PluginProtocol(KeepsOutputs):
         before = [pointer.getObjValue() for _, pointer in chosenInputs(self)] if self.isActive() else []
         stopped = {run.getObjId(): run for one in before for run in _died(one)}
         return [
-            f"*Waits for the run '{run.getRunName()}', which stopped before it finished.* {run.getErrorMessage()}\n"
-            "Continue that run, or change its form and restart it: this one goes on by itself. To go on with what is "
-            "there, or with another input, stop this run and continue it."
+            f"*Waits for the run '{run.getRunName()}', which stopped before it finished.* "
+            f"{_plain(run.getErrorMessage())}\nContinue that run, or change its form and restart it: this one goes on "
+            "by itself. To go on with what is there, or with another input, stop this run and continue it."
             for run in stopped.values()
         ] + [inFormWords(self, line) for line in super().summary()]
 
     def _citations(self) -> List[str]:
         return ["cryodl"]
+
+    def _getCiteText(self, cite: Dict[str, str], useKeyLabel: bool = False) -> str:
+        return re.sub("[{}]", "", super()._getCiteText(cite, useKeyLabel))  # BibTeX's, which keep a name together
 
 
 class WithoutEngine:
@@ -434,7 +437,7 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
         folder, paths = items.getFolder(), {tile.path for tile in contract.read_tiles(items.getFolder()) if tile.path}
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
-        return contentOf(maps.structureFileOf(items))
+        return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
     return [(items.getPrefix() or "").strip(), beginningOf(items, noted[-1] if noted else None)]
 
 
@@ -498,13 +501,17 @@ def _endedWithout(run: Any) -> bool:
     return isinstance(run, EMProtocol) and run.isFinished() and not _hasStopped(run)
 
 
+def _plain(told: Any) -> str:
+    return re.sub("\x1b\\[[0-9;]*m|Protocol failed: ", "", str(told))  # pyworkflow's colours, of a terminal
+
+
 def _whyNone(run: Any) -> str:
     if _endedWithout(run):
-        why = run.getErrorMessage() if run.isFailed() else " ".join(run.summary()[:1])
+        why = _plain(run.getErrorMessage()) if run.isFailed() else " ".join(run.summary())
         return f"{_NEVER} {run.getStatus()}. {why} Start it with other values"
     for died in _died(run):
         who = "it" if died is run else f"the run '{died.getRunName()}'"
-        why = died.getErrorMessage().strip().rstrip(".") or "Its log says why"
+        why = _plain(died.getErrorMessage()).strip().rstrip(".") or "Its log says why"
         return f" yet: {who} stopped before it finished. {why}. Continue it"
     return " yet. Wait until it has finished"
 

@@ -282,8 +282,6 @@ class PointingMany(Pointing):
 
 
 class Growing(Pointing):
-    """A set whose items may still be arriving."""
-
     def arriving(self, protocol: Any) -> Any:
         raise NotImplementedError
 

@@ -47,11 +47,9 @@ class Way(HasForm, Generic[ConfigT, MadeT]):
         return {} if made is None else OneRun._makeOutputs(protocol, made)
 
     def problems(self, protocol: Any) -> List[str]:
-        """Sentences about inputs that are wrong, or do not fit each other."""
         return []
 
     def usesGpu(self, protocol: Any) -> bool:
-        """Whether it computes on a GPU, if the form asks for one."""
         return True
 
 

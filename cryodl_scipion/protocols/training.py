@@ -46,8 +46,6 @@ class TrainRun(TrainsModel, engine_protocol.OneRun[engine_protocol.ConfigT, engi
 
 
 class TrainsOne(one_of.Way[engine_protocol.ConfigT, engine_protocol.MadeT]):
-    """A way that trains a model of a kind, _KIND."""
-
     NOTHING_YET = "No model yet."
     run: Any = staticmethod(TrainRun.runStep)
 

@@ -103,7 +103,7 @@ class TestCryodlPointers(BaseTest):
             run.setStatus(STATUS_SCHEDULED)
         runs[0].setObjLabel("extraction")
         self.assertNotIn("Waits", " ".join(runs[2].summary()))
-        runs[0].setFailed("The micrographs have no pixel size.")
+        runs[0].setFailed("\x1b[31mProtocol failed: The micrographs have no pixel size.\x1b[0m")  # pyworkflow's
         for run in runs[1:]:
             self.assertIn("the run 'extraction', which stopped", run.summary()[0])
             self.assertIn("The micrographs have no pixel size.\nContinue that run, or change", run.summary()[0])
@@ -135,9 +135,10 @@ class TestCryodlPointers(BaseTest):
         source.setFinished()
         self.assertEqual(protocol.validate(), [])  # it is started
         protocol.setStatus("launched")
-        with mock.patch.object(source, "summary", lambda: ["Nothing was found."]):
+        told = ["Protein is bright.", "Nothing was found, because 8 are too few."]  # the reason is not always the first
+        with mock.patch.object(source, "summary", lambda: told):
             (said,) = protocol.validate()
-        self.assertIn("outputParticles, though it has finished. Nothing was found. Start it with other values", said)
+        self.assertIn(f"outputParticles, though it has finished. {' '.join(told)} Start it with other values", said)
 
     def choose(self, protocol, name):
         field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")

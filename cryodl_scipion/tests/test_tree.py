@@ -147,6 +147,8 @@ class TestCryodlTree(unittest.TestCase):
                 self.assertNotRegex(entry["author"], r"[\\{}]", key)
         text = protocols.CryodlProtPick()._getCiteText(entries["Cicek2016"])
         self.assertRegex(text, r"^\[\[https://\S+\]\[Çiçek et al\., ")
+        ours = protocols.CryodlProtPick()._getCiteText(entries["cryodl"])
+        self.assertTrue(ours.startswith("The cryodl developers et al."), ours)
 
     def test_every_citation_is_in_the_bibliography(self):
         keys = set(re.findall(r"@\w+\{(\w+),", bibtex.__doc__))

@@ -139,6 +139,9 @@ class TestCryodlViewers(CryodlTest):
             window.WindowView(opened, parent).show()
         self.assertEqual(said.call_args[0][0], "The map half1.mrc does not exist.")
         begun.destroy.assert_called_once_with()
+        with mock.patch.object(window, "MessageView") as said:
+            window.WindowView(opened, None).show()  # of a script, which has no window
+        self.assertEqual(said.call_args[0][3], None)
 
     def test_protocols_and_models_have_their_viewers(self):
         self.assertEqual(self.found(self.picked), [CryodlPickViewer])

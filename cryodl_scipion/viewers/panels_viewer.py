@@ -164,8 +164,6 @@ def panel(label: str, help: str) -> Callable[[Any], Any]:
 
 
 class Shows:
-    """Beside a viewer of pyworkflow: the views that it gives."""
-
     formWindow: Any
     getProject: Any
     getTkRoot: Any

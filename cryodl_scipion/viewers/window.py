@@ -167,7 +167,7 @@ class WindowView(View):
         try:
             self._windowClass(*self._arguments).show()
         except (OSError, ValueError) as error:
-            for begun in [child for child in parent.winfo_children() if child not in before]:
+            for begun in [child for child in (parent.winfo_children() if parent else ()) if child not in before]:
                 begun.destroy()
             MessageView(str(error), "Cannot be shown", MSG_ERROR, parent).show()
 

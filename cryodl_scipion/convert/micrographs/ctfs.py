@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `cryodl estimate-ctf` found, as Scipion's CTF models.
-
-Metrics of assessed micrographs as attributes of Scipion's Micrograph objects."""
+"""What `cryodl estimate-ctf` found, as Scipion's CTF models; metrics of assessed micrographs as attributes of them."""
 
 import collections
 from statistics import median_high

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a set of our picks tells about itself.
-
-What automatic picking writes down of its rounds: rounds.csv, and a folder of picks for each.
-
-Several sets of coordinates of the same micrographs, brought to one frame and written for the engine.
+"""What a set of our picks tells about itself, and what automatic picking writes down of its rounds; several sets of
+coordinates of the same micrographs, brought to one frame and written for the engine.
 
 Sets know micrographs by name: their ids and their order may differ, and so may the pixel sizes. The frame is the set of
 micrographs in whose pixels the engine gets all positions."""
@@ -26,8 +23,8 @@ from ...engine.cryodl.contract import (
 )
 from ..form import sayIf
 from ..names import emptyFolder, micrographNames, namesByMicName
-from ..reading import readNumbers
-from ..relion_star import ENABLED, originOf, readColumns, writeStar, writeTable
+from ..reading import ENABLED, readNumbers
+from ..relion_star import originOf, readColumns, writeStar, writeTable
 
 
 def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs: Sequence[Micrograph]) -> int:

@@ -11,7 +11,8 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
 from ..arriving import ID, ColumnOnce, StreamEnd, firstOf, reopened
-from ..relion_star import ENABLED, attributeOf, iterColumns, opticsGroupOf, opticsOf, poseOf, writeStar
+from ..reading import ENABLED
+from ..relion_star import attributeOf, iterColumns, opticsGroupOf, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 

@@ -28,7 +28,8 @@ from pyworkflow.object import Float, Integer, String
 
 from ..arriving import firstOf
 from ..micrographs.picks import scaled
-from ..relion_star import ANGLES, ENABLED, columnsOf, iterColumns, matrixOf, writeTable
+from ..reading import ENABLED
+from ..relion_star import ANGLES, columnsOf, iterColumns, matrixOf, writeTable
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
 from .particles import OPTICS_GROUP, ctfOf, itemsOf, locationOf, nameOf, newParticle, pairedRows
 

@@ -12,7 +12,8 @@ from tomo.constants import BOTTOM_LEFT_CORNER, SCIPION
 from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ...engine.cryodl.contract import rescaled
-from ..relion_star import ANGLES, ENABLED, columnsOf, matrixOf, readColumns, writeTable
+from ..reading import ENABLED
+from ..relion_star import ANGLES, columnsOf, matrixOf, readColumns, writeTable
 from .tomograms import byId
 
 POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")

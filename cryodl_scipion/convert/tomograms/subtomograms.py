@@ -24,7 +24,8 @@ from tomo.objects import (
 from ..maps import structureFileOf as fileOf
 from ..particles.particles import locationOf
 from ..particles.results import PROBABILITIES, describeLatent, forget, latentColumns
-from ..relion_star import ANGLES, ENABLED, attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
+from ..reading import ENABLED
+from ..relion_star import ANGLES, attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
 from .tomograms import byId
 
 ID = "rlnImageId"

@@ -13,7 +13,7 @@ from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogr
 
 from ..maps import structureFileOf as fileOf
 from ..names import namesForEngine
-from ..relion_star import ENABLED
+from ..reading import ENABLED
 
 # Attributes of a set of score volumes: the feature, its threshold, and whose drawings and which models made it.
 FEATURE, THRESHOLD, MODELS = "_cryodlFeature", "_cryodlThreshold", "_cryodlModels"

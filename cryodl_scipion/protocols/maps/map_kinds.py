@@ -99,8 +99,6 @@ class Maps(Map):
 
 
 class OtherMap(Map):
-    """To compare another one with."""
-
     SUGGESTED = False
 
 

@@ -112,8 +112,6 @@ class ReferencePicks(kinds.Pointing):
 
 
 class PickSetsBase(protocol_base.OneRunBase):
-    """Base of the comparisons and of the consensus, beside EngineProtocol."""
-
     _GROWING = False  # whether picks may still be arriving
 
     def _labelledSets(self) -> List[Tuple[str, SetOfCoordinates]]:

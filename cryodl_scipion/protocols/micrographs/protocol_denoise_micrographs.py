@@ -119,7 +119,6 @@ class CryodlProtDenoiseMicrographs(
         return os.path.join(self._output(), "model")
 
     def getModelFolder(self) -> Any:
-        """Folder of the model; while it trains only <folder>.partial is there."""
         return self._modelFolder() or self._ownModelFolder()
 
     def _modelFolder(self) -> str:

@@ -175,8 +175,6 @@ WHAT_FOR = (
 
 
 class ParticlesBase(OneRunBase):
-    """Base of the protocols on particles, beside EngineProtocol."""
-
     def _particlesFile(self, particles: SetOfParticles) -> str:
         return os.path.join(self._inputFolder(), names.inputName("particles", particles) + ".star")
 

@@ -99,7 +99,6 @@ class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIn
         return volumes if all(hasattr(volume, "getSamplingRate") for volume in volumes) else None
 
     def getNames(self) -> List[str]:
-        """Names of the compositions: the form's, else those of their files."""
         given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]
         files = [os.path.basename(structureFileOf(structure)) for structure in self._structures()]
         names = [re.sub(r"\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b", "", name) for name in files]

@@ -258,8 +258,6 @@ class Tomograms(kinds.Growing):
 
 
 class WholeTomograms(kinds.Pointing):
-    """Tomograms that are all there, by their own files."""
-
     CLASSES, LABEL = "SetOfTomograms", "Input tomograms"
     to: Tuple[str, ...] = ("tomograms", "names", "pixel_size")
 

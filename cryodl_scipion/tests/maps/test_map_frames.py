@@ -24,8 +24,10 @@ from ...convert.maps import (
     mapForEngine,
     positionsOf,
     scipionOrigin,
+    structureForEngine,
 )
 from ...protocols import CryodlProtImproveMap
+from ...protocols.inputs import writtenAt
 from ..base import CryodlTest
 from ..map_sets import ATOMS, PIXEL_SIZE, SHAPE, makeVolume, writeMap, writeModelOf
 
@@ -102,6 +104,22 @@ class TestMapFrames(unittest.TestCase):
         half = halfForEngine(writeMap(self.path("half.mrc")), makeVolume(path), self.path("input"), DEPOSITED)
         self.assertNotEqual(half, copy)
         self.assertEqual(headerOrigin(half, PIXEL_SIZE), DEPOSITED)
+
+    def test_each_map_of_a_stack_is_given_to_the_engine_as_a_file_of_its_own(self):
+        maps = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
+        with mrcfile.new(self.path("stack.mrc")) as mrc:
+            mrc.set_data(maps)  # as Scipion's import takes for three maps
+            mrc.voxel_size = PIXEL_SIZE
+        copies, contents = set(), []
+        for number, data in enumerate(maps, 1):
+            volume = makeVolume(self.path("stack.mrc"))
+            volume.setLocation(number, self.path("stack.mrc"))
+            made = [mapForEngine(volume, self.path("input")), structureForEngine(volume, self.path("structures"))]
+            for path in made:
+                np.testing.assert_array_equal(mrcfile.read(path), data)
+            copies.update(made)
+            contents.append(writtenAt(volume))
+        self.assertEqual((len(copies), len({*map(str, contents)})), (6, 3))
 
     def test_half_maps_of_one_name_in_two_folders_are_two_copies(self):
         copies = set()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Cutting particles out, from the form to the set, also while micrographs arrive, with a fake engine."""
 
+import contextlib
 import math
 import os
 import shutil
+import sqlite3
 from collections import Counter
 from unittest import mock
 
@@ -13,6 +15,8 @@ from pwem.objects import Coordinate, CTFModel, Micrograph, SetOfCoordinates, Set
 from pyworkflow.object import Integer, Pointer, Set, String
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
+from ...convert.arriving import coordinatesOn
+from ...convert.micrographs.picks import positionsByMicrograph, scaledPicks
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
 from ...protocols.checks import checkJoined
@@ -163,6 +167,24 @@ class TestCryodlExtractParticles(CryodlTest):
             ctf.setMicrograph(Micrograph())
             ctf.getMicrograph().setMicName(name)
         self.assertEqual(list(ctfsByName([failed, out, good])), ["c"])
+
+    def test_picks_that_were_taken_out_in_a_table_are_not_worked_on(self):
+        picked = self.makeCoordinates(self.imported, {1: [(90, 90), (120, 90)]})
+        coordinates, found = picked.outputCoordinates, []
+        for number in (1, 2):
+            coordinates.close()
+            with contextlib.closing(sqlite3.connect(coordinates.getFileName())) as file, file:
+                file.execute(f"UPDATE Objects SET enabled = 0 WHERE id = {number}")
+            cut = [item.getPosition() for item in coordinatesOn(coordinates, [1])[1]]
+            (written,) = scaledPicks(coordinates, ["mic_001.mrc"], synthetic.PIXEL_SIZE).values()
+            found.append((cut, [pick[:2] for pick in written], positionsByMicrograph(coordinates).get(1, [])))
+        self.assertEqual(found, [([(120, 90)],) * 3, ([],) * 3])
+        said = " ".join(self.extract(picked, None, run=False).validate())
+        self.assertIn("coordinates.sqlite is unticked in Scipion's table. Tick some", said)
+        coordinates.close()
+        os.remove(coordinates.getFileName())
+        said = " ".join(self.extract(picked, None, run=False).validate())
+        self.assertIn("coordinates.sqlite is gone. Restore the folder of its run", said)
 
     def test_picks_joined_from_two_imports_are_not_cut_out_of_the_first_ones_micrographs(self):
         join = lambda other: finishedWith(self, lambda protocol: dict(outputCoordinates=self.joined(protocol, other)))

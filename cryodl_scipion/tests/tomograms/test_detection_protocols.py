@@ -134,6 +134,15 @@ class TestCryodlDetection(ViewersTest):
             file.execute("UPDATE Objects SET enabled = 0 WHERE id = 1")  # taken out in a table
         self.assertEqual(len(self._written(joined, self.tomograms)), 1)
 
+    def test_coordinates_that_were_taken_out_in_a_table_are_not_learned_from(self):
+        made = makeCoordinates(self, self.tomograms, self.positions, "TS_02")
+        made.outputCoordinates.close()
+        with contextlib.closing(sqlite3.connect(made.outputCoordinates.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 1")
+        np.testing.assert_allclose(
+            [row[1:] for row in self._written(made, self.tomograms)], self.positions[1:], atol=1e-3
+        )
+
     def _written(self, run, tomograms):
         sets = [(run.outputCoordinates, "a")]
         path = run._getExtraPath("c.star")
