@@ -86,9 +86,8 @@ def _write(
 ) -> InitialMapOutputs:
     particles, climb = both.particles, both.climb(1, 0)
     whole, curve = filtered_mean((found[1].density, found[2].density), climb.mask)
-    for name, density in (("half1", found[1].density), ("half2", found[2].density), ("map", whole)):
-        file = "map.mrc" if name == "map" else f"map_{name}.mrc"
-        mrc.write_map(folder / file, enlarged(density, particles.box).cpu(), particles.pixel_size)
+    for name, density in (("map_half1", found[1].density), ("map_half2", found[2].density), ("map", whole)):
+        mrc.write_map(folder / f"{name}.mrc", enlarged(density, particles.box).cpu(), particles.pixel_size)
     matrices, shifts, probability = (np.empty((len(particles), *shape)) for shape in ((3, 3), (2,), ()))
     for half, one in found.items():
         rows = both.halves == half
