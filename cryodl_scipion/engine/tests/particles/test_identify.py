@@ -147,6 +147,8 @@ def test_images_that_are_sums_of_a_few_components_are_said_to_be_no_raw_ones(fol
     write_particles_star("components.star", particles, {"rlnImageName": names})
     (said,) = smoothed_notes(read_particles("components.star"))
     assert "sums of a few components" in said
+    result = run_command("initial-map", 0, particles="components.star", output="first_of_components")
+    assert said in result.warnings
     copies = particles.subset(np.repeat(np.arange(15), 4))
     assert not smoothed_notes(copies) and not smoothed_notes(particles.subset(slice(0, 1)))
 

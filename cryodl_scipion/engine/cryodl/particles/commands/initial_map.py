@@ -12,7 +12,7 @@ from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
 from ...io.particles import ANGLES, EXPLAINED, MARGIN, ORIGIN, SCORE
 from ...likelihood import half_disc, reference
-from ...likelihood.observed import WIDEST, Source
+from ...likelihood.observed import WIDEST, Source, smoothed_notes
 from ...reconstruction.halves import mask_diameter_px, split_halves
 from ...reconstruction.views import resolutions
 from ...running.runner import PROGRAM, Run, command
@@ -33,7 +33,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
         run.summary(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
     particles = particle_sets.usable(particles.subset(chosen), run.skip)
     contrast, _, said = reference.find_contrast(particles)
-    run.warn(*[said] * (config.contrast == "auto"), *reference.group_notes(particles))
+    run.warn(*[said] * (config.contrast == "auto"), *smoothed_notes(particles), *reference.group_notes(particles))
     contrast = contrast if config.contrast == "auto" else config.contrast
     folder = run.folder(config.particles, *dict.fromkeys(particles.files))
     nothing = InitialMapOutputs(
