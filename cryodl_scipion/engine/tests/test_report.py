@@ -19,6 +19,7 @@ from cryodl.core.frc import resolution_at
 from cryodl.io.coordinates import write_coordinates
 from cryodl.recipes.report.forecast import forecasts_of
 from cryodl.recipes.report.numbers import LATEST, alarms_of
+from cryodl.recipes.report.page import views_picture
 from cryodl.recipes.report.runs import runs_of_folder, runs_of_project
 from cryodl.running.cli import main
 
@@ -186,6 +187,18 @@ def test_micrographs_of_two_data_sets_with_the_same_names_are_said_to_be_counted
     assert "results/mics/m2.mrc and" in words and "second/mics/m2.mrc" in words and words.count("one name") == 1
     write_ctf(["m4"], "results/ctf2")  # of two commands without a request: it may be another m4, or the same
     assert "estimate-ctf: for 1 micrograph one name" in report("--folder", "results")[1].words
+
+
+def test_a_small_batch_does_not_tell_what_is_missing():
+    views, tilted = [[0.0, 20.0, 1.5], [90.0, 60.0, 0.5]], [30.0, 20.0, 10.0]
+    told = [dict(views=views, count=300, missing_cone=44.3, tilted_cones=tilted)]
+    told += [dict(views=views, count=9, missing_cone=None, tilted_cones=None)]
+    batches = [
+        SimpleNamespace(result=SimpleNamespace(command="assign-orientations", outputs=one), time=number)
+        for number, one in enumerate(told)
+    ]
+    words = [views_picture([SimpleNamespace(results=part)])[0].words for part in (batches, batches[1:])]
+    assert words[0].startswith("missing cone 44.3°") and words[1] == "too few particles to tell missing directions"
 
 
 def test_views_and_resolution_by_direction_are_drawn(folder):

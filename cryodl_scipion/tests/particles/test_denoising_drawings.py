@@ -183,7 +183,9 @@ class TestCryodlOrientationPlots(FolderTest):
         (points,) = figure.axes[0].collections
         self.assertTrue(np.allclose(np.rad2deg(points.get_offsets()), [[0, 85], [30, 0], [-90, -60]]))
         self.assertEqual(points.get_array().tolist(), [3.5, 1.25, 0.5])
-        self.assertEqual(figure.axes[0].get_title(), "40 particles; missing cone: 44°")
+        self.assertEqual(figure.axes[0].get_title(), "40 particles; missing cone of 30: 50°")
+        viewer_map.drawViews(figure, [self.batch(30, views, None)])
+        self.assertEqual(figure.axes[-2].get_title(), "30 particles; missing cone: unknown")
         with self.assertRaisesRegex(ValueError, "older than this panel"):
             viewer_map.drawViews(Figure(), [self.batch(30, None, None)])
 

@@ -30,6 +30,7 @@ class LinkedSlices:
     def __init__(self, figure: Figure, paths: Dict[str, str], fixed: Any = None, pixelSize: Any = None) -> None:
         self._maps = {name: readMap(path) for name, path in paths.items()}
         self.shape = next(iter(self._maps.values())).shape
+        self._limits = dict(fixed or {})
         for name, data in self._maps.items():
             if data.shape != self.shape:
                 found, first = (" x ".join(map(str, shape[::-1])) for shape in (data.shape, self.shape))
@@ -37,8 +38,6 @@ class LinkedSlices:
                     f"{paths[name]} has {found} voxels, the first map {first}: they cannot be shown at the same "
                     "position."
                 )
-        self._limits = dict(fixed or {})
-        for name, data in self._maps.items():
             some = np.array(data[tuple(slice(None, None, max(1, n // _SAMPLED)) for n in data.shape)], float)
             low, high = percentilesOf(some)  # of a map that is empty but for little, its extremes
             self._limits.setdefault(name, (low, high) if high > low else (data.min(), data.max()))
@@ -182,7 +181,9 @@ def drawViews(figure: Figure, batches: Sequence[Any]) -> None:
         raise ValueError("The result does not tell of its views: it is older than this panel.")
     counts = [batch.count for batch in batches]
     axes = _drawOnSphere(figure, np.average([batch.views for batch in batches], 0, counts), "Views over even ones")
-    axes.set_title(f"{sum(counts)} particles; missing cone: {batches[-1].missing_cone:.0f}°", fontsize=10)
+    largest = max(batches, key=lambda batch: batch.count)  # a small one tells nothing of missing directions
+    cone = f"missing cone{f' of {largest.count}' * (len(batches) > 1)}: {_degrees(largest)}"
+    axes.set_title(f"{sum(counts)} particles; {cone}", fontsize=10)
 
 
 def drawByDirection(figure: Figure, made: Any) -> None:
@@ -197,7 +198,11 @@ def drawByDirection(figure: Figure, made: Any) -> None:
     axes = _drawOnSphere(figure, np.concatenate([ends, other]), "Resolution (Å)")
     span = f"{contract.span(found[known])} Å" if known.any() else "nothing resolved"
     unknown = f"; unknown about {len(known) - known.sum()} of {len(known)} axes" * bool(not known.all())
-    axes.set_title(f"{span}{unknown}; missing cone: {made.missing_cone or 0:.0f}°", fontsize=10)
+    axes.set_title(f"{span}{unknown}; missing cone: {_degrees(made)}", fontsize=10)
+
+
+def _degrees(made: Any) -> str:
+    return "unknown" if made.missing_cone is None else f"{made.missing_cone:.0f}°"
 
 
 def _drawOnSphere(figure: Figure, rows: Any, words: str) -> Axes:
@@ -212,7 +217,6 @@ def _drawOnSphere(figure: Figure, rows: Any, words: str) -> Axes:
 
 
 def mapSlicesView(viewer: Any, volume: Volume) -> Any:
-    note = withoutChecksum(volume.getObjComment() or "")
-    looks = ([note] * bool(note), None, volume.getSamplingRate())
+    notes = list(filter(None, [withoutChecksum(volume.getObjComment() or "")]))
     maps = dict({"map": volume.getFileName()}, **{f"half-map {n}": p for n, p in enumerate(halfMapsOf(volume), 1)})
-    return viewer.window(LinkedMapsWindow, {"map": maps}, str(volume), *looks)
+    return viewer.window(LinkedMapsWindow, {"map": maps}, str(volume), notes, None, volume.getSamplingRate())

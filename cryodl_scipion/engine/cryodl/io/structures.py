@@ -185,7 +185,7 @@ def read_structure(path: str | os.PathLike[str]) -> "Structure":
         structure.setup_entities()
         structure[0]
     except (RuntimeError, ValueError, IndexError) as error:
-        words = " ".join(str(error).split()).rstrip(".")
+        words = " ".join(str(error).split()).rstrip(".") or "it has no atoms"
         raise ValueError(f"{path} is not a readable atomic model: {words}.") from None
     if len(structure) > 1:
         messages.warn(

@@ -44,20 +44,12 @@ def resample(images: torch.Tensor, pixel_size: float, new_pixel_size: float, box
     return centre_crop(fourier_resize(images, side), box), exact
 
 
-def noise_spectrum(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """Power of the noise in images, measured outside of the particles' circle.
+def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
+    """Power of the noise in each image, measured outside of the particles' circle, (n, box // 2 + 1), at the rings of
+    fourier.shells; white noise of variance 1 has the power 1.
 
     Fine structure of the spectrum is smeared over the few rings that the width of the background can tell apart; ring 0
-    has the value of ring 1.
-
-    images: (n, box, box). diameter_px: px. Returns (box // 2 + 1,), at the rings of fourier.shells; white noise of
-    variance 1 has the power 1."""
-    return noise_spectra(images, diameter_px).mean(0)
-
-
-def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """The noise_spectrum of each image by itself, (n, box // 2 + 1). images: (n, box, box). diameter_px: px, of the
-    circle that holds the particle."""
+    has the value of ring 1. images: (n, box, box). diameter_px: px, of the circle that holds the particle."""
     box = images.shape[-1]
     distance = from_middle(box, 2, images.device) - min(diameter_px, WIDEST * box) / 2
     weight = 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
@@ -98,20 +90,26 @@ SMOOTH = 3e-7  # of the mean power, in fine detail: real raw images had 0.06 to 
 
 
 def smoothed_notes(particles: ParticleSet) -> list[str]:
-    """Sentences if images that are not marked as denoised lack even noise, in fine detail or around the particles."""
-    rows = sample_rows(len(particles), SAMPLE // 4)
+    """Sentences if images that are not marked as denoised lack even noise: in fine detail, around the particles, or of
+    their own, as sums of a few components do."""
+    rows = sample_images(particles, SAMPLE // 4)
     images = torch.from_numpy(read_as_stored(particles.files[rows], particles.numbers[rows]))
     window, corners = torch.hann_window(particles.box), ~circle(particles.box, WIDEST * particles.box)
     # the median: images with values that are no numbers tell nothing
     power = ring_powers((images - images.mean((1, 2), keepdim=True)) * window[:, None] * window).nanmedian(0).values
     fine, around = power[3 * particles.box // 8 : -1].median(), images[:, corners].var(1).nanmedian()
+    pixels = images[:, corners].double()
+    pixels = pixels[pixels.var(1) > 0][: pixels.shape[1] // 4]  # of noise, so few are no sums of each other
+    parts = torch.linalg.eigvalsh(torch.corrcoef(pixels)) if len(pixels) > 1 else torch.ones(1)  # 1 on average
+    own = parts[len(parts) // 8] * power.mean()  # an eighth may be copies
     smooth = "in their fine detail: they look denoised, low-pass filtered or enlarged"
+    alike = "of their own: they look like sums of a few components, as principal component analysis gives them"
     return [
         f"The images of {particles.path} have no noise {where}. Scores, resolutions and probabilities hold for raw "
         "images only: give those."
-        for where, noise in ((smooth, fine), ("around the particles: they look masked", around))
+        for where, noise in ((smooth, fine), ("around the particles: they look masked", around), (alike, own))
         if noise < SMOOTH * power.mean() and not particles.denoiser
-    ]
+    ][:1]
 
 
 CHUNK = 512  # images that are transformed at a time
@@ -166,7 +164,7 @@ class Source:
         quarter of the images' own power, to begin with (assign.Search.learn measures what remains)."""
         images = self.images(sample_rows(len(self.particles)))
         if self.denoise is None and self.ctf_state != "denoised":
-            return dataclasses.replace(self, noise=noise_spectrum(images, self.diameter_px))
+            return dataclasses.replace(self, noise=noise_spectra(images, self.diameter_px).mean(0))
         power = ring_powers(images).mean(0)
         power[0] = power[1]
         return dataclasses.replace(self, noise=0.25 * power)

@@ -29,40 +29,40 @@ ENOUGH = 100  # coefficients, where the FSC falls: fewer agree by more than 0.1 
 class SeenDirectionsDict(typing.TypedDict):
     """Outputs of commands that say which views there are."""
 
-    missing_cone: float
-    tilted_cones: list[float]
+    missing_cone: float | None
+    tilted_cones: list[float] | None
     views: list[list[float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class SeenDirections:
     """least: how often the direction seen least is seen, over what even views would give. cone: half angle of the
-    largest cone of directions that are missing, degrees; 0 if none is, or of fewer than FEWEST views. tilted: {tilt
+    largest cone of directions that are missing, degrees; 0 if none is, None of fewer than FEWEST views. tilted: {tilt
     of the specimen: cone that it would leave}. views: [rot, tilt in degrees, views there over what even ones give]."""
 
     least: float
-    cone: float
+    cone: float | None
     tilted: dict[int, float]
     views: list[list[float]]
 
     def outputs(self) -> SeenDirectionsDict:
         """What the outputs of commands say of it."""
-        tilted = [round(cone, 1) for cone in self.tilted.values()]
-        return SeenDirectionsDict(missing_cone=round(self.cone, 1), tilted_cones=tilted, views=self.views)
+        tilted = [round(cone, 1) for cone in self.tilted.values()] or None
+        return SeenDirectionsDict(missing_cone=self.cone and round(self.cone, 1), tilted_cones=tilted, views=self.views)
 
     def doubts(self) -> list[str]:
         """A sentence on what is missing and what would help; none where nothing is."""
-        if self.cone < SMALLEST:
-            return []
+        cone = self.cone or 0.0
         return [
-            f"Views are missing: a cone of {self.cone:.0f}° about one direction is hardly seen (less than "
+            f"Views are missing: a cone of {cone:.0f}° about one direction is hardly seen (less than "
             f"{100 * MISSING:.0f} % of what even views show), and the map is smeared along it; {self.advice()}."
-        ]
+        ] * bool(cone >= SMALLEST)
 
     def advice(self) -> str:
         """What a tilt would leave."""
-        left = (f"{cone:.0f}° at {tilt}°" if cone else f"none at {tilt}°" for tilt, cone in self.tilted.items())
-        return f"images of a tilted specimen would leave a cone of {', '.join(left)}"
+        return "images of a tilted specimen would leave a cone of " + ", ".join(
+            f"{cone:.0f}° at {tilt}°" if cone else f"none at {tilt}°" for tilt, cone in self.tilted.items()
+        )
 
 
 def views_of(matrices: np.ndarray, symmetry: str) -> SeenDirections:
@@ -75,7 +75,7 @@ def views_of(matrices: np.ndarray, symmetry: str) -> SeenDirections:
     views = [[*_angles(axis), round(float(times), 3)] for axis, times in zip(axes, dense)]
     least = float(_coverage(cosines, counts, WIDE).min())
     if len(seen) < FEWEST:
-        return SeenDirections(least, 0.0, dict.fromkeys(TILTS, 0.0), views)
+        return SeenDirections(least, None, {}, views)
     angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
     # with the specimen tilted each view goes to a ring around it, since particles lie at any angle in the plane
     bands = (np.exp(-(((angles - tilt) / RING) ** 2)) for tilt in TILTS)  # one at a time: each has 12 MB

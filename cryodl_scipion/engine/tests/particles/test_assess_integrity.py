@@ -15,7 +15,7 @@ import torch
 from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import lopsided_density, write_mrc
 
-from cryodl.contract import Failure, Result
+from cryodl.contract import AssessIntegrityConfig, Failure, Result
 from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.likelihood.observed import Source
@@ -295,3 +295,12 @@ def test_given_angles_that_are_off_make_the_made_up_ones_off_as_far(mixed):
     assess(particles="off.star")
     assert 1.5 < json.loads(Path("out/integrity.json").read_text())["wobble"] < 6
     assert right(read_particles("out/particles.star")) >= 2 * EACH - 2
+
+
+def test_images_that_are_sums_of_a_few_components_are_said_to_be_no_raw_ones(mixed):
+    with mrcfile.open("both.mrcs", "r+") as mrc:
+        left, sizes, right = np.linalg.svd(mrc.data.reshape(2 * EACH, -1), full_matrices=False)
+        mrc.set_data(((left * sizes)[:, :6] @ right[:6]).reshape(-1, BOX, BOX).astype(np.float32))
+    config = AssessIntegrityConfig("both.star", ("whole.mrc", "part.mrc"), "out")
+    notes = assessment.assessment_of(config, read_particles("both.star"), torch.device("cpu")).notes
+    assert "sums of a few components" in " ".join(notes)

@@ -137,6 +137,22 @@ def test_masked_images_are_said_to_be_no_raw_ones(folder, monkeypatch):
     assert any("they look masked" in warning for warning in result.warnings)
 
 
+def test_images_that_are_sums_of_a_few_components_are_said_to_be_no_raw_ones(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    particles = read_particles("p.star")
+    left, sizes, right = torch.linalg.svd(particles.images(slice(None)).flatten(1), full_matrices=False)
+    with StackWriter("components.mrcs", 60, BOX, PIXEL) as stack:
+        stack.add(((left * sizes)[:, :20] @ right[:20]).reshape(-1, BOX, BOX))
+    names = [f"{n:06d}@components.mrcs" for n in range(1, 61)]
+    write_particles_star("components.star", particles, {"rlnImageName": names})
+    (said,) = smoothed_notes(read_particles("components.star"))
+    assert "sums of a few components" in said
+    result = run_command("initial-map", 0, particles="components.star", output="first_of_components")
+    assert said in result.warnings
+    copies = particles.subset(np.repeat(np.arange(15), 4))
+    assert not smoothed_notes(copies) and not smoothed_notes(particles.subset(slice(0, 1)))
+
+
 def test_far_more_evidence_than_the_signal_gives_makes_a_share_doubtful():
     values = dict(alike=0.001, q=0.001, share=0.8, low=0.7, high=0.9, decoys=np.ones(8))
     said = [

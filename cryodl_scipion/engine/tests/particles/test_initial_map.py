@@ -59,6 +59,16 @@ def test_slices_at_their_orientations_sum_to_the_map_that_they_come_from():
     assert correlation(sums.map(torch.zeros(seen.disc.rings)), density) > 0.99
 
 
+def test_copies_of_a_symmetric_map_stay_as_they_lie():
+    """Searched in another of the equivalent orientations, or a few degrees beside it, one fits some particles better
+    than the other."""
+    density = blobs(24)
+    for axes in ((0, 1), (0, 2)):
+        density = density + torch.rot90(density, 2, axes).roll((1, 1), axes)
+    found = align(density, density, 8)
+    assert torch.allclose(found.matrix, torch.eye(3), atol=1e-3) and found.correlation > 0.99
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_rotated_moved_map_is_brought_back_in_its_hand(mirrored):
     density = blobs(24)

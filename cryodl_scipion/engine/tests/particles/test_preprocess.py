@@ -12,7 +12,7 @@ from particle_data import BOX, PIXEL, simulate_particles
 from cryodl.core.fourier import circle, on_grid
 from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
-from cryodl.likelihood.observed import noise_spectrum, prepare, resample, sample_rows
+from cryodl.likelihood.observed import noise_spectra, prepare, resample, sample_rows
 from cryodl.likelihood.reference import _ball_matches, find_contrast, fit_structure
 from cryodl.simulate.particle_images import noise_images
 
@@ -81,10 +81,10 @@ def test_the_noise_spectrum_is_that_of_the_noise_around_the_particles():
     ground_truth = 0.3 + 2 * torch.exp(-torch.arange(33.0) / 6)
     noise = noise_images(300, 64, np.random.default_rng(0), ground_truth)
     noise[:, 20:44, 20:44] += 50
-    found = noise_spectrum(noise, 36)
+    found = noise_spectra(noise, 36).mean(0)
     mean = float(ground_truth[(on_grid(torch.arange(33.0), 64)).long()].mean())
     assert torch.allclose(found[4:] * mean, ground_truth[4:], rtol=0.15)
-    white = noise_spectrum(torch.randn(300, 64, 64, generator=torch.Generator().manual_seed(1)), 36)
+    white = noise_spectra(torch.randn(300, 64, 64, generator=torch.Generator().manual_seed(1)), 36).mean(0)
     assert torch.allclose(white, torch.ones(33), atol=0.12)
 
 

@@ -72,6 +72,11 @@ def test_a_missing_cone_and_what_would_help_are_said():
     assert "Views are missing: a cone of 4" in sentence and "at 20°" in sentence and "at 40°" in sentence
 
 
+def test_few_views_do_not_tell_what_is_missing():
+    few = views_of(np.repeat(np.eye(3)[None], 60, axis=0), "C1")  # one view alone
+    assert few.outputs()["missing_cone"] is few.outputs()["tilted_cones"] is None and not few.doubts()
+
+
 def test_the_resolution_is_that_of_each_direction():
     box, pixel, rng = 80, 2.0, np.random.default_rng(0)
     frequency = [torch.fft.fftfreq(box)] * 2 + [torch.fft.rfftfreq(box)]

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the commands that assign orientations and reconstruct maps.
-
-Parameters of the command that names the molecule that particles show.
-
-Parameters of the command that finds a first map without a structure."""
+"""Parameters of the commands that assign orientations, reconstruct maps, name the molecule that particles show, and
+find a first map without a structure."""
 
 import dataclasses
 import typing
@@ -44,7 +41,7 @@ class ViewsOutputs(Outputs):
     """What the views of particles show, see reconstruction/views.py."""
 
     missing_cone: typing.Optional[float] = output(
-        "Half angle of the largest cone of directions that the particles hardly show; 0 if there is none.", "degrees"
+        "Half angle of the largest cone of hardly seen directions; 0: none, null: under 100 views.", "degrees"
     )
     tilted_cones: typing.Optional[typing.List[float]] = output(
         "The missing cone that images of a specimen tilted by 20, 30 and 40 degrees would leave.", "degrees"

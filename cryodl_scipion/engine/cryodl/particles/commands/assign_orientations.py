@@ -66,7 +66,6 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         kept_controls.keep_controls(search, config, calibration, noise)
     _write(config.output, particles, found, dict(trust, **origin))
     shutil.rmtree(folder)
-    probability = float(trust[PROBABILITY].mean()) if PROBABILITY in trust else None
     controls = kept.path if kept else "new" if noise else "none"
     views = views_of(projections.rotation_matrices(found.angles), config.symmetry)
     run.warn(*views.doubts())
@@ -75,7 +74,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         particles=config.output,
         count=len(particles),
         mean_score=float(found.score.mean()),
-        mean_probability=probability,
+        mean_probability=float(trust[PROBABILITY].mean()) if PROBABILITY in trust else None,
         reference=str(config.structure),
         noise_control=noise,
         substituted=substituted,

@@ -12,7 +12,7 @@ from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
 from ...io.particles import ANGLES, EXPLAINED, MARGIN, ORIGIN, SCORE
 from ...likelihood import half_disc, reference
-from ...likelihood.observed import WIDEST, Source
+from ...likelihood.observed import WIDEST, Source, smoothed_notes
 from ...reconstruction.halves import mask_diameter_px, split_halves
 from ...reconstruction.views import resolutions
 from ...running.runner import PROGRAM, Run, command
@@ -33,7 +33,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
         run.summary(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
     particles = particle_sets.usable(particles.subset(chosen), run.skip)
     contrast, _, said = reference.find_contrast(particles)
-    run.warn(*[said] * (config.contrast == "auto"), *reference.group_notes(particles))
+    run.warn(*[said] * (config.contrast == "auto"), *smoothed_notes(particles), *reference.group_notes(particles))
     contrast = contrast if config.contrast == "auto" else config.contrast
     folder = run.folder(config.particles, *dict.fromkeys(particles.files))
     nothing = InitialMapOutputs(
@@ -86,9 +86,8 @@ def _write(
 ) -> InitialMapOutputs:
     particles, climb = both.particles, both.climb(1, 0)
     whole, curve = filtered_mean((found[1].density, found[2].density), climb.mask)
-    for name, density in (("half1", found[1].density), ("half2", found[2].density), ("map", whole)):
-        file = "map.mrc" if name == "map" else f"map_{name}.mrc"
-        mrc.write_map(folder / file, enlarged(density, particles.box).cpu(), particles.pixel_size)
+    for name, density in (("map_half1", found[1].density), ("map_half2", found[2].density), ("map", whole)):
+        mrc.write_map(folder / f"{name}.mrc", enlarged(density, particles.box).cpu(), particles.pixel_size)
     matrices, shifts, probability = (np.empty((len(particles), *shape)) for shape in ((3, 3), (2,), ()))
     for half, one in found.items():
         rows = both.halves == half

@@ -15,7 +15,7 @@ from ...core.fourier import circle, filtered, on_grid
 from ...core.frc import THRESHOLDS, frc, fsc, mean_frc, resolution_at
 from ...core.projections import Projector, random_angles
 from ...io.particle_sets import ParticleSet, read_particles
-from ...likelihood.observed import noise_spectrum, prepare, ring_powers, sample_rows
+from ...likelihood.observed import noise_spectra, prepare, ring_powers, sample_rows
 from ...likelihood.reference import contrast_of, find_contrast, fit_structure
 from ...reconstruction.halves import factors, soft_sphere
 from ...simulate.particle_images import noise_images
@@ -153,7 +153,9 @@ def bench_of(
             else find_contrast(particles, diameter_px)
         )
         notes = [] if sure else [f"{particles.path}: {sentence}"]
-    noise = noise_spectrum(prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast), diameter_px)
+    noise = noise_spectra(
+        prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast), diameter_px
+    ).mean(0)
     if projector is None or fit is None:
         if like is None:
             raise ValueError(f"{particles.path}: without a structure, a Bench is needed whose signal is like theirs.")

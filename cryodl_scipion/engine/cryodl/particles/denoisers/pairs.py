@@ -11,7 +11,7 @@ import torch
 from ...core.fourier import circle, filtered, low_pass
 from ...core.projections import Projector, random_angles
 from ...io.particle_sets import ParticleSet
-from ...likelihood.observed import noise_spectrum, sample_rows
+from ...likelihood.observed import noise_spectra, sample_rows
 from ...likelihood.reference import fit_structure
 from .pair_sources import PairImages, RealPairs, SimulatedPairs
 from .scales import ROTATIONS
@@ -169,7 +169,7 @@ class Pairs(PairImages):
         sign = self._contrast(particles, fit, contrast)
         real = RealPairs(particles, projector, self, scale, sign, fit.ctf_state)
         amplitude = max(abs(fit.amplitude) / scale, 1e-3)
-        spectrum = noise_spectrum(real.images(training[sample_rows(len(training))])[0], self.diameter_px)
+        spectrum = noise_spectra(real.images(training[sample_rows(len(training))])[0], self.diameter_px).mean(0)
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
         snr = made.snr()
         self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."]

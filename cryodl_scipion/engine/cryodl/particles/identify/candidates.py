@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ...core.projections import Projector, rotation_matrices
+from ...core.volumes import cube_crop
 from ...io import files, particle_sets
 from ...io.structures import MODEL_SUFFIXES, dark_notes, load_density, structure_names
 from ...likelihood.decoys import decoys
@@ -110,11 +110,9 @@ class ParticleComparison:
         """A structure, to be searched as it lies best on that of others which it resembles most. A grid of orientations
         meets those that lie differently at other places, which can make more of a difference than two states do."""
         aligned, side = [], max(len(one.density) for one in (candidate, *others))
-        margins = lambda size: (side // 2 - size // 2, side - size - side // 2 + size // 2)
-        placed = lambda one: F.pad(one.density, margins(len(one.density)) * 3)
         for other in others:
             waves = FULL.waves * side * self.pixel_size / self.width
-            found = align(placed(other), placed(candidate), waves, mirrored=False)
+            found = align(cube_crop(other.density, side), cube_crop(candidate.density, side), waves, mirrored=False)
             aligned.append((found.correlation, found.matrix @ other.turn))
         return dataclasses.replace(candidate, turn=max(aligned, key=lambda one: one[0])[1])
 

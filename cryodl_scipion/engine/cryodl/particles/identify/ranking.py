@@ -168,8 +168,8 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
     best = max(compared, key=lambda one: (one.alike < SURE, one.order))
     if signal < SIGNAL:
         return _none(
-            f"{particles} shows none of these: its images have no signal above the noise ({signal:.1f} standard "
-            "errors)."
+            f"{particles} shows none of these: its images have no signal above the noise around the particles "
+            f"({signal:.1f} standard errors)."
         )
     if not best.alike < SURE:
         return _none(

@@ -136,7 +136,8 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
     within, coarse = ball.within(min(COARSE, ball.radius))
     # the first map need not be centred as the other is: shifts are searched as well
     grid, device = Grid(STEP), target.device
-    every = torch.as_tensor(rotation_matrices(grid.angles(np.arange(len(grid)))), dtype=torch.float32, device=device)
+    angles = np.pad(grid.angles(np.arange(len(grid))), ((1, 0), (0, 0)))  # as it lies, too: copies must stay alike
+    every = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
     shifts, rotated = _shifts(4.0, 2.0, device), Reference(Projector(density), coarse)
     scores = torch.cat([_scores(target[within], rotated.at(part), coarse, shifts) for part in every.split(BATCH)])
     best, rotated = (-1.0, density, every[0]), Reference(Projector(density), ball)
@@ -184,7 +185,6 @@ def _shifts(radius: float, step: float, device: torch.device) -> torch.Tensor:
 def centred(density: torch.Tensor) -> torch.Tensor:
     """A density (d, d, d) with its centre of mass at voxel d // 2, to half a voxel."""
     side = len(density)
-    axis = torch.arange(side, device=density.device, dtype=density.dtype) - side // 2
-    total = density.sum().clamp(min=1e-30)
-    centre = [float((density.sum(tuple(a for a in range(3) if a != k)) * axis).sum() / total) for k in range(3)]
+    axis = (torch.arange(side, device=density.device, dtype=density.dtype) - side // 2) / density.sum().clamp(min=1e-30)
+    centre = [float((density.sum(tuple(a for a in range(3) if a != k)) * axis).sum()) for k in range(3)]
     return density.roll(tuple(-round(c) for c in centre), (0, 1, 2))

@@ -12,7 +12,7 @@ from ...core.projections import Projector, euler_angles
 from ...core.symmetry import angular_distance
 from ...io import files, particle_sets
 from ...likelihood import half_disc, reference
-from ...likelihood.observed import Observed, sample_rows
+from ...likelihood.observed import Observed, sample_rows, smoothed_notes
 from ...simulate.particle_images import voxel_notes
 from . import calibration, compositions
 from .candidates import Given, Searched
@@ -105,7 +105,7 @@ def assessment_of(
         config.structures, particles.pixel_size, particles.box, finest
     )
     notes += [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)]
-    notes += reference.group_notes(particles)
+    notes += smoothed_notes(particles) + reference.group_notes(particles)
     projectors = [Projector(density.to(device)) for density in densities]
     mean = Projector((sum(densities) / len(densities)).to(device))
     given = particles.angles is not None and config.orientations != "search"

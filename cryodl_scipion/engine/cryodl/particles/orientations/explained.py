@@ -62,9 +62,9 @@ class Explained:
         """Sentences if the particles are not explained by the structure."""
         if -UNLIKE < self.signal < ERRORS:
             return [
-                f"The images of {path} have no signal above the noise ({self.signal:.1f} standard errors): "
-                f"{structure} does not explain these particles, and all results from them would only reproduce "
-                f"{structure}."
+                f"The images of {path} have no signal above the noise around the particles ({self.signal:.1f} standard "
+                f"errors): {structure} does not explain these particles, and all results from them would only "
+                f"reproduce {structure}."
             ]
         if not self.can_be_told:
             times = f"{self.whole:,.{int(self.whole < 10)}f} times that in particles made up with the same signal"

@@ -200,9 +200,11 @@ def views_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
         figure.colorbar(dots, ax=axis, shrink=0.7)
         axis.set_title(title, fontsize=8)
         axis.tick_params(labelbottom=False, labelleft=False)
-    cone, left = last.outputs.get("missing_cone"), [f"{one:.0f}°" for one in last.outputs.get("tilted_cones") or []]
+    largest = batches[int(np.argmax(weights))].result.outputs  # a small batch tells nothing of missing directions
+    cone, left = largest.get("missing_cone"), [f"{one:.0f}°" for one in largest.get("tilted_cones") or []]
     tilted = f"missing cone {cone}°; a specimen tilted by 20, 30 and 40° would leave {', '.join(left)}"
-    return [Picture(_png(figure), "Views", tilted if cone else "no missing cone")]
+    untilted = "no missing cone" if cone == 0 else "too few particles to tell missing directions"
+    return [Picture(_png(figure), "Views", tilted if cone else untilted)]
 
 
 def ctf_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
