@@ -122,7 +122,32 @@ def _to_pick(
         )
     for name in replaced | otherwise:
         forget_picks(folder, name)
-    todo = [(n, p) for n, p in named if not (folder / pick_record.CANDIDATES / f"{n}.star").exists()]
+    candidates = folder / pick_record.CANDIDATES
+    missing = lambda: [(n, p) for n, p in named if not (candidates / f"{n}.star").exists()]
+    if settings.of_few and config.answers is None and not pick_record.are_asked(candidates, missing()):
+        settings = _begin_anew(folder, named, settings, contrast, run)
+    todo = missing()
     for name, _ in todo:  # areas of an earlier run, which may have avoided what this one does not
         (folder / pick_record.AVOIDED / f"{name}.json").unlink(missing_ok=True)
     return settings, todo
+
+
+def _begin_anew(
+    folder: Path, named: Named, few: pick_record.PickSettings, contrast: str | None, run: Run
+) -> pick_record.PickSettings:
+    """Settings that ask for what too few micrographs told. These, where they are given, and questions about them are
+    forgotten. few: the settings that hold. contrast: the stated one, if any."""
+    for name, path in named:
+        if Path(path).exists():  # what was found in a file that is gone stays
+            forget_picks(folder, name)
+    for file in (folder / QUESTIONS, folder / pick_record.CANDIDATES / pick_record.ASKED):
+        file.unlink(missing_ok=True)
+    told = counted(len(few.asked or ()), "micrograph")
+    words = f"Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came."
+    if left := len(list((folder / pick_record.CANDIDATES).glob("*.star"))):
+        words += (
+            f" The picks of {counted(left, 'micrograph')} picked before stay as they are; to pick all alike, repeat "
+            "the command with all micrographs and --overwrite."
+        )
+    run.warn(words)
+    return dataclasses.replace(few, contrast=contrast, assumed=False, size=None, adapted=None)

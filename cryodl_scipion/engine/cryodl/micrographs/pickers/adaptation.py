@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import os
 import typing
 
 import numpy as np
@@ -85,7 +86,8 @@ def ask_micrographs(
             f"{counted(each, 'micrograph')} that the model would pick by itself; they are left out. If a second kind "
             "of particle is missing, give a lower score threshold (--threshold)."
         )
-    return dataclasses.replace(mine, adapted=dataclasses.asdict(adapted) if adapted else None)
+    told = [os.path.abspath(path) for path, *_ in asked.found(contrast)]
+    return dataclasses.replace(mine, adapted=dataclasses.asdict(adapted) if adapted else None, asked=told)
 
 
 def ask_contrast(

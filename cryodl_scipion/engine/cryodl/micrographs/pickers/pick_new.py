@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs that were not picked before, with a network: their candidates and picks, one after the other."""
 
+import os
 import typing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .. import normalize
 from ..assess.assessment import Areas, areas_of
 from . import adaptation, load_network, pick_files, picker_method, predict, size
 from .feature_maps import draw_feature_maps, feature_maps
-from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_settings
+from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_of, record_settings
 from .pictures import FEATURE_MAPS, forget_picks, head_words
 
 Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
@@ -132,8 +133,12 @@ def _ask_some_micrographs(
         return record_settings(folder, settings)
     if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, todo):
         return settings  # by the same run before it was stopped
-    said: list[str] = []
-    mine = adaptation.ask_micrographs(settings, [path for _, path in todo], picker, card, said)
+    said, paths = list[str](), [path for _, path in todo]
+    before = set(settings.asked or ()) - {os.path.abspath(path) for path in paths}
+    mine = adaptation.ask_micrographs(settings, [*sorted(before), *paths], picker, card, said)
+    known = settings.with_found(record_of(str(folder)))
+    if known.of_few and not (mine.scale and mine.adapted):  # what these do not show holds as it is known
+        return known
     if mine.scale is None:
         run.warn(*said)
         return mine

@@ -75,7 +75,11 @@ _NO_DIFFERENCE = (
     "distance_part",
     "tells_size",
     "narrow",
+    "asked",
 )
+# Micrographs that are asked for contrast and calibration: one may be empty or carbon, and each costs as much as picking
+# it twice. What fewer tell binds no later ones.
+ASKED_OF = 5
 BINNED = 1.2  # factor between two pixel sizes beyond what a calibration changes
 BEFORE = {"avoid": "nothing", "keep_diameter": False}  # of records that older versions wrote
 
@@ -90,7 +94,8 @@ class PickSettings:
     possible. particle_diameter, minimum_distance: None where they follow from the size that is found. distance_part: of
     the diameter, between two picks. tells_size: of the model. size: dict of pickers.size.Size, or None as long as none
     was found. avoid: one of contract.AVOIDABLE. narrow: the model's, of pickers.narrow; None in folders that were begun
-    without it. keep_diameter: whether the stated one holds whatever the micrographs show."""
+    without it. keep_diameter: whether the stated one holds whatever the micrographs show. asked: files of the
+    micrographs that told contrast and calibration; None in folders of older versions."""
 
     weights_sha256: str
     pixel_size: float
@@ -107,6 +112,7 @@ class PickSettings:
     avoid: str = "nothing"
     narrow: tuple | None = None
     keep_diameter: bool = False
+    asked: typing.Sequence[str] | None = None
 
     def tell(self, picker: "Picker") -> None:
         """Let a picker take the candidates' widths into account, if the particles' size is known."""
@@ -145,7 +151,12 @@ class PickSettings:
     @property
     def open(self) -> bool:
         """True if the micrographs must be asked for anything."""
-        return self.contrast_open or self.size_open or (self.general and self.adapted is None)
+        return self.contrast_open or self.size_open or (self.general and self.adapted is None) or self.of_few
+
+    @property
+    def of_few(self) -> bool:
+        """True if too few micrographs were asked to bind those that came since."""
+        return self.adapted is not None and self.asked is not None and len(self.asked) < ASKED_OF
 
     def with_found(self, found: typing.Mapping[str, typing.Any]) -> "PickSettings":
         """These settings with what another run found on its micrographs. found: dict of its record; older ones have no
@@ -157,6 +168,7 @@ class PickSettings:
             adapted=found.get("adapted"),
             size=found.get("size"),
             narrow=found.get("narrow"),
+            asked=found.get("asked"),
         )
 
 
@@ -295,10 +307,13 @@ def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
         os.link(temporary, record)  # unlike a rename, this never replaces
     except FileExistsError:
         found = read_kept(record)
-        if (not found.get("assumed", False) or mine.assumed) and all(
-            found.get(key) or not getattr(mine, key) for key in ("adapted", "size")
+        theirs = mine.with_found(found)
+        if (
+            (not theirs.assumed or mine.assumed)
+            and all(getattr(theirs, key) or not getattr(mine, key) for key in ("adapted", "size"))
+            and (not theirs.of_few or len(mine.asked or ()) <= len(theirs.asked or ()))
         ):
-            return mine.with_found(found)
+            return theirs
         os.replace(temporary, record)
     except OSError:  # a file system without hard links
         os.replace(temporary, record)
