@@ -32,7 +32,8 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
             compare.check_common(path, sets[name], config, reference)
     here = set(names)
     outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in here) for k, picks in sets.items()}
-    notes = pick_sets.lacking_in_words(sets, names)
+    notes = compare.binning_notes((*pick_sets.name_sets(config.picks).values(), config.reference), config.pixel_size)
+    notes += pick_sets.lacking_in_words(sets, names)
     notes += [f"On micrographs that are not compared: {counted(n, 'pick')} of {k}." for k, n in outside.items() if n]
     sets = {name: compare.within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()

@@ -13,7 +13,7 @@ import numpy as np
 from ...contract import ConsensusPicksConfig, ConsensusPicksOutputs, counted, write_json
 from ...io import coordinates, pick_sets
 from ...running.runner import Run, command
-from ..compare import comparable_scores, group_picks, match_distance, merge_group
+from ..compare import binning_notes, comparable_scores, group_picks, match_distance, merge_group
 from ..pickers.pick_record import CANDIDATES
 
 RECORD = "consensus.json"
@@ -23,7 +23,8 @@ RECORD = "consensus.json"
 def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOutputs:
     sets = pick_sets.read_pick_sets(config.picks, config.pixel_size, config.particle_diameter)
     names = sorted({name for picks in sets.values() for name in picks})
-    notes = pick_sets.lacking_in_words(sets, names)
+    notes = binning_notes(pick_sets.name_sets(config.picks).values(), config.pixel_size)
+    notes += pick_sets.lacking_in_words(sets, names)
     for name, picks in sets.items():
         sets[name], note = comparable_scores(picks)
         notes += [f"{name} {note}."] if note else []

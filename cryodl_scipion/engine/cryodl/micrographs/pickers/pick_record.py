@@ -289,13 +289,16 @@ def notes_of_picks(folder: str, contrast: str, pixel_size: float) -> list[str]:
             f"The picks of {folder} are of {found['contrast']} protein, and Contrast (--contrast) is {contrast}: "
             f"protein becomes dark in the particles. Give --contrast {found['contrast']}."
         )
-    size = found.get("pixel_size", pixel_size)
-    if not 1 / BINNED < size / pixel_size < BINNED:
-        notes.append(
-            f"The picks of {folder} are pixels of micrographs of {size:g} Å/px, and Pixel size (--pixel-size) is "
-            f"{pixel_size:g} Å/px. Give the micrographs that were picked."
-        )
-    return notes
+    return notes + other_binning(folder, pixel_size, "Give the micrographs that were picked.")
+
+
+def other_binning(folder: str, pixel_size: float, advice: str) -> list[str]:
+    """A sentence where a folder of picks was made on micrographs of another binning. pixel_size: Å/px, stated."""
+    size = record_of(folder).get("pixel_size", pixel_size)
+    return [
+        f"The picks of {folder} are pixels of micrographs of {size:g} Å/px, and Pixel size (--pixel-size) is "
+        f"{pixel_size:g} Å/px. {advice}"
+    ] * (not 1 / BINNED < size / pixel_size < BINNED)
 
 
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
