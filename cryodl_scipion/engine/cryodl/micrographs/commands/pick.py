@@ -71,6 +71,12 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
             f"{'needed: the scores tell the threshold' if made.picks else 'used: nothing looks like a particle'}. "
             "--threshold chooses another one."
         )
+    most = len(picks.adapted.by_number) if picks.guess is not None and picks.guessed and picks.adapted else 0
+    if most and most < picks.guess:
+        run.warn(
+            f"Expected particles (--expected-particles) is {picks.guess:g} per micrograph, and there are {most} "
+            "candidates in one: all of them are picked. Give the number that you see."
+        )
     run.methods(f"Particles were picked with {PROGRAM}, {model_in_words(card)}, with {picks.rule_in_words()}.")
     if settings.scale is not None and picks.counts and not made.picks:
         run.warn(

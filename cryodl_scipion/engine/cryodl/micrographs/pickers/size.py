@@ -144,7 +144,10 @@ def find_size(
                 return None  # another size would contradict the user and the network
             doubtful, limit = doubtful or found, EVEN
         elif found:
-            return dataclasses.replace(found, others=_others(found.diameter, scales, filled, alone))
+            likely = _others(found.diameter, scales, filled, alone)
+            settled = [_from(look, images, rung, fits) for rung in likely]  # else it is particles of the same kind
+            others = [round(one.diameter, 0) for one in settled if one and _apart(one.diameter, found.diameter)]
+            return dataclasses.replace(found, others=tuple(others))
     if doubtful or not filled.any():
         return doubtful
     # Of faint particles the network tells no size: the rungs at which most stand out beyond the other sign.
@@ -204,9 +207,11 @@ def _sure(looks: typing.Sequence[ScaleCandidates], diameter: float) -> tuple[np.
     return weights[weights > 0], np.log(np.concatenate([l.extents for l in looks])[weights > 0])
 
 
-def _others(diameter: float, scales: list[float], filled: np.ndarray, alone: typing.Callable) -> tuple[float, ...]:
+def _others(diameter: float, scales: list[float], filled: np.ndarray, alone: typing.Callable) -> list[float]:
     """Diameters of rungs, peaks of their own far from the found one, that fill nearly as much."""
     likely = np.flatnonzero(_peaks(filled) & (filled > OTHER_KIND * filled.max()))
-    return tuple(
-        round(scales[i], 0) for i in likely if abs(math.log(scales[i] / diameter)) > math.log(APART) and alone(i)
-    )
+    return [scales[i] for i in likely if _apart(scales[i], diameter) and alone(i)]
+
+
+def _apart(one: float, other: float) -> bool:
+    return abs(math.log(one / other)) > math.log(APART)
