@@ -23,7 +23,7 @@ from ..io.coordinates import align_keys, coordinate_files
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import micrograph_shape
 from ..io.particle_positions import read_centred
-from .pickers.pick_record import CANDIDATES, other_binning
+from .pickers.pick_record import CANDIDATES
 
 NOTHING = (np.zeros((0, 2)), np.zeros(0))
 
@@ -114,12 +114,6 @@ def check_common(
             f"{source} and {config.reference} have no micrograph in common: the picks are on {sorted(picks)[:4]}, "
             f"the reference on {sorted(reference)[:4]}. Names are compared without folder and extension."
         )
-
-
-def binning_notes(folders: typing.Iterable[str | None], pixel_size: float) -> list[str]:
-    """Sentences about picks whose positions are not comparable with others'. pixel_size: Å/px, of all of them."""
-    advice = "They cannot be compared with others so: pick all sets on micrographs of the same pixel size."
-    return [note for folder in folders if folder for note in other_binning(folder, pixel_size, advice)]
 
 
 def candidates_beside(picks: str) -> str | None:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick`: micrographs, and a model or templates, in; one <micrograph>.star each out. Pick all micrographs;
-those whose candidates are there already are only thresholded anew.
-
-To read it: contract/micrographs/picking.py, this file, pickers/pick_new.py, pickers/predict.py, io/coordinates.py."""
+those whose candidates are there already are only thresholded anew."""
 
 import dataclasses
 import typing
@@ -39,8 +37,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         + (f"{settings.scale:.4g} Å." if settings.scale else "to be estimated.")
     )
     for name, _ in sorted(set(named) - set(todo)):
-        ((yx, scores),) = read_coordinates(folder / pick_record.CANDIDATES / f"{name}.star").values()
-        picks.write(name, yx, scores)
+        picks.write(name, *next(iter(read_coordinates(folder / pick_record.CANDIDATES / f"{name}.star").values())))
     if todo:
         settings = pick_new(todo, config, model, settings, picks, run)
     elif config.feature_maps:
@@ -71,8 +68,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
             f"{'needed: the scores tell the threshold' if made.picks else 'used: nothing looks like a particle'}. "
             "--threshold chooses another one."
         )
-    most = len(picks.adapted.by_number) if picks.guess is not None and picks.guessed and picks.adapted else 0
-    if most and most < picks.guess:
+    elif picks.adapted and picks.guess is not None and picks.guess > (most := len(picks.adapted.by_number)):
         run.warn(
             f"Expected particles (--expected-particles) is {picks.guess:g} per micrograph, and there are {most} "
             "candidates in one: all of them are picked. Give the number that you see."
@@ -126,34 +122,18 @@ def _to_pick(
             f"{counted(len(otherwise), 'micrograph')} had been picked with other parameters and "
             f"{'is' if len(otherwise) == 1 else 'are'} picked again."
         )
-    for name in replaced | otherwise:
-        forget_picks(folder, name)
     candidates = folder / pick_record.CANDIDATES
     missing = lambda: [(n, p) for n, p in named if not (candidates / f"{n}.star").exists()]
+    again = replaced | otherwise
     if settings.of_few and config.answers is None and not pick_record.are_asked(candidates, missing()):
-        settings = _begin_anew(folder, named, settings, contrast, run)
+        again |= {name for name, path in named if Path(path).exists()}  # what was found in a file that is gone stays
+        run.warn(pick_record.FEW.format(folder=folder, told=counted(len(settings.asked or ()), "micrograph")))
+        settings = dataclasses.replace(settings, contrast=contrast, assumed=False, size=None, adapted=None)
+        for file in (folder / QUESTIONS, candidates / pick_record.ASKED):  # about scores that do not hold
+            file.unlink(missing_ok=True)
+    for name in again:
+        forget_picks(folder, name)
     todo = missing()
     for name, _ in todo:  # areas of an earlier run, which may have avoided what this one does not
         (folder / pick_record.AVOIDED / f"{name}.json").unlink(missing_ok=True)
     return settings, todo
-
-
-def _begin_anew(
-    folder: Path, named: Named, few: pick_record.PickSettings, contrast: str | None, run: Run
-) -> pick_record.PickSettings:
-    """Settings that ask for what too few micrographs told. These, where they are given, and questions about them are
-    forgotten. few: the settings that hold. contrast: the stated one, if any."""
-    for name, path in named:
-        if Path(path).exists():  # what was found in a file that is gone stays
-            forget_picks(folder, name)
-    for file in (folder / QUESTIONS, folder / pick_record.CANDIDATES / pick_record.ASKED):
-        file.unlink(missing_ok=True)
-    told = counted(len(few.asked or ()), "micrograph")
-    words = f"Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came."
-    if left := len(list((folder / pick_record.CANDIDATES).glob("*.star"))):
-        words += (
-            f" The picks of {counted(left, 'micrograph')} picked before stay as they are; to pick all alike, repeat "
-            "the command with all micrographs and --overwrite."
-        )
-    run.warn(words)
-    return dataclasses.replace(few, contrast=contrast, assumed=False, size=None, adapted=None)

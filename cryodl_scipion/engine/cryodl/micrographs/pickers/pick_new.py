@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import PickConfig, counted, score_text, some_names
+from ...contract import PickConfig, counted, score_text, some_names, write_json
 from ...core.calibration import calibrate
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, write_coordinates
@@ -15,7 +15,7 @@ from ...io.micrographs import read_micrograph
 from ...io.model import read_model
 from ...running.runner import Run
 from .. import normalize
-from ..assess.assessment import Areas, areas_of
+from ..assess.assessment import Areas, area_rows, areas_of
 from . import adaptation, load_network, pick_files, picker_method, predict, size
 from .feature_maps import draw_feature_maps, feature_maps
 from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_of, record_settings
@@ -57,10 +57,11 @@ def pick_new(
                 drawn += 1
             if areas and config.avoid != "nothing":
                 avoided = pick_files.avoided_areas(areas, image.shape, config.pixel_size, settings.scale, config.avoid)
-                outside = avoided.outside(yx)
+                outside = pick_files.outside_areas(avoided, yx, image.shape)
                 left_out += int((keep & ~outside & (scores >= level)).sum())
                 keep &= outside
-                avoided.write(picks.folder / AVOIDED / f"{name}.json")
+                (picks.folder / AVOIDED).mkdir(exist_ok=True)
+                write_json(picks.folder / AVOIDED / f"{name}.json", dict(areas=area_rows(avoided)))  # for windows
             write_coordinates(
                 picks.folder / CANDIDATES / f"{name}.star",
                 yx[keep],

@@ -65,21 +65,15 @@ RECORD = "pick.json"
 CANDIDATES = "candidates"  # folder beside it
 AVOIDED = "avoided"  # another one: the areas of each micrograph where nothing was picked, for windows
 # What runs on one folder find, and what follows from the model.
-_NO_DIFFERENCE = (
-    "weights_sha256",
-    "contrast",
-    "assumed",
-    "general",
-    "adapted",
-    "size",
-    "distance_part",
-    "tells_size",
-    "narrow",
-    "asked",
-)
+_NO_DIFFERENCE = "weights_sha256 contrast assumed general adapted size distance_part tells_size narrow asked".split()
 # Micrographs that are asked for contrast and calibration: one may be empty or carbon, and each costs as much as picking
 # it twice. What fewer tell binds no later ones.
 ASKED_OF = 5
+FEW = (
+    "Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came. Those "
+    "given now are picked again, others keep their picks: to pick all alike, give all with --overwrite."
+)
+APART = "They cannot be compared so: pick all sets on micrographs of the same pixel size."
 BINNED = 1.2  # factor between two pixel sizes beyond what a calibration changes
 BEFORE = {"avoid": "nothing", "keep_diameter": False}  # of records that older versions wrote
 
@@ -190,14 +184,13 @@ def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Pat
     distance = config.minimum_distance
     if distance is None and not tells_size:
         distance = card["minimum_distance"] * diameter
-    asked = config.contrast == "auto" and general
     return PickSettings(
         card["weights_sha256"],
         config.pixel_size,
         diameter,
         distance,
         config.border,
-        None if asked else typical_contrast(card) if config.contrast == "auto" else config.contrast,
+        config.contrast if config.contrast != "auto" else None if general else typical_contrast(card),
         general=general,
         distance_part=card["minimum_distance"],
         tells_size=tells_size,
@@ -289,16 +282,18 @@ def notes_of_picks(folder: str, contrast: str, pixel_size: float) -> list[str]:
             f"The picks of {folder} are of {found['contrast']} protein, and Contrast (--contrast) is {contrast}: "
             f"protein becomes dark in the particles. Give --contrast {found['contrast']}."
         )
-    return notes + other_binning(folder, pixel_size, "Give the micrographs that were picked.")
+    return notes + other_binning([folder], pixel_size, "Give the micrographs that were picked.")
 
 
-def other_binning(folder: str, pixel_size: float, advice: str) -> list[str]:
-    """A sentence where a folder of picks was made on micrographs of another binning. pixel_size: Å/px, stated."""
-    size = record_of(folder).get("pixel_size", pixel_size)
+def other_binning(folders: typing.Iterable[str | None], pixel_size: float, advice: str = APART) -> list[str]:
+    """Sentences about folders of picks that were made on micrographs of another binning. pixel_size: Å/px, stated."""
+    found = [(folder, record_of(folder).get("pixel_size", pixel_size)) for folder in folders if folder]
     return [
         f"The picks of {folder} are pixels of micrographs of {size:g} Å/px, and Pixel size (--pixel-size) is "
         f"{pixel_size:g} Å/px. {advice}"
-    ] * (not 1 / BINNED < size / pixel_size < BINNED)
+        for folder, size in found
+        if not 1 / BINNED < size / pixel_size < BINNED
+    ]
 
 
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
