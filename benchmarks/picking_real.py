@@ -46,7 +46,7 @@ from cryodl.micrographs import normalize, pickers, templates
 from cryodl.micrographs.assess.assessment import areas_of
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.micrographs.byhand.store import HandPicks, Pick
-from cryodl.micrographs.pickers.pick_files import avoided_areas
+from cryodl.micrographs.pickers.pick_files import avoided_areas, outside_areas
 
 EVERY = ("general", "resnet8_u64", "resnet16_u64", "Topaz trained", "unet")
 
@@ -425,20 +425,20 @@ def avoided_real(run, set):
     diameter = recorded("pick", work / "picks", *all_of(one), *given, *CPU)[0]["picked_diameter"]
     marks, rows = positions(one), []
     for avoid in AVOIDABLE:
-        on = 0
         (work / avoid).mkdir()
+        on = 0
         for path in map(Path, one.micrographs):
             yx, scores = read_coordinates(work / "picks" / f"{path.stem}.star")[path.stem]
             if avoid != "nothing":
                 areas = avoided_areas(
                     areas_of(read_micrograph(path), one.pixel_size, diameter),
-                    micrograph_shape(path),
+                    shape := micrograph_shape(path),
                     one.pixel_size,
                     diameter,
                     avoid,
                 )
-                kept = areas.outside(yx)
-                yx, scores, on = yx[kept], scores[kept], on + int((~areas.outside(marks[path.stem])).sum())
+                kept, free = (outside_areas(areas, places, shape) for places in (yx, marks[path.stem]))
+                yx, scores, on = yx[kept], scores[kept], on + int((~free).sum())
             write_coordinates(work / avoid / f"{path.stem}.star", yx, scores, "picks")
         found = score(one, work / avoid, one.micrographs)
         counts = dict(avoid=avoid, marks=sum(map(len, marks.values())), avoided_marks=on)

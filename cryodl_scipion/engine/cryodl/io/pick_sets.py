@@ -22,21 +22,23 @@ _JOB = re.compile(r"^.*?/job\d{3,}/")
 READABLE = (".mrc", ".mrcs", ".tif", ".tiff")
 
 
-def project_name(path: str, project: str) -> str:
-    """The name of a micrograph in RELION's tables: its path relative to the project's folder. Links are kept as they
-    are: RELION's users link folders of micrographs into their project. Raises ValueError if the micrograph lies
-    outside, or RELION does not read its format."""
+def project_name(path: str, project: str, what: str = "", advice: str = "") -> str:
+    """The name of a micrograph, or of a folder, in RELION's tables: its path relative to the project's folder. Links
+    are kept: RELION's users link folders of micrographs into their project. what, advice: of a folder, in words. Raises
+    ValueError if it lies outside or has a space, or a micrograph has a format that RELION does not read."""
     name = os.path.relpath(os.path.abspath(path), os.path.abspath(project))
-    if name.startswith(os.pardir + os.sep):
+    if name.startswith(os.pardir + os.sep) or name == os.pardir:
         raise ValueError(
-            f"{path} lies outside RELION's project folder (--project {project}), where RELION cannot read it. Link "
-            f"its folder into the project (ln -s {os.path.dirname(os.path.abspath(path))} {project}/) and give the "
-            "micrographs by that link."
+            f"{what or path} lies outside RELION's project folder (--project {project}), where RELION cannot read it. "
+            + (advice or "Link its folder into the project, and give the micrographs by that link: ")
+            + f"ln -s {os.path.dirname(os.path.abspath(path))} {project}/" * (not advice)
         )
-    if not name.lower().endswith(READABLE):
+    if not what and not name.lower().endswith(READABLE):
         raise ValueError(f"{path} is not of a format that RELION reads (MRC or TIFF, uncompressed). Unpack it first.")
     if re.search(r"\s", name):
-        raise ValueError(f"{name} has a space in its name, which RELION's STAR files do not allow. Link or rename it.")
+        raise ValueError(
+            f"{what or name} has a space in its name, which RELION's STAR files do not allow. Link or rename it."
+        )
     return name
 
 

@@ -171,6 +171,7 @@ def unsure(general, monkeypatch):
     """Picks mic0 alone, of which the scores do not tell particles from the rest."""
     from cryodl.micrographs.pickers.predict import Picker
 
+    monkeypatch.setattr("cryodl.micrographs.pickers.pick_record.ASKED_OF", 1)
     _, raw = heaps(40, 200, apart=1.5)
     places = np.random.default_rng(0).uniform(60, 160, (240, 2))
     monkeypatch.setattr(Picker, "candidates", lambda self, *a: (places, calibrate(raw, self.calibration)))
@@ -243,7 +244,9 @@ def test_a_guessed_number_is_picked_where_the_scores_do_not_tell(unsure, capsys)
         assert run(unsure, "--expected-particles", guess, micrographs=mine) == 0
         assert outputs(unsure)["picks"] == picks and outputs(unsure)["state"] == "unsure"
         assert outputs(unsure)["threshold_uncertainty"] is None
-        assert f"that of {guess} expected particles" in " ".join(Result.read(unsure / "result.json").methods)
+        told = Result.read(unsure / "result.json")
+        assert f"that of {guess} expected particles" in " ".join(told.methods)
+        assert any("there are 240 candidates in one" in w for w in told.warnings) == (guess == "1000")
     assert (unsure / "out/candidates/mic0.star").read_bytes() == before
 
 
@@ -313,6 +316,7 @@ def run(folder, *more, **named):
 
 def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
     first = [str(general / "mics/mic0.mrc")]
+    monkeypatch.setattr("cryodl.micrographs.pickers.pick_record.ASKED_OF", 1)
     assert run(general, micrographs=first) == 0
     assert abs(outputs(general)["picks"] - 40) <= 2
     record = json.loads((general / "out/pick.json").read_text())
@@ -322,6 +326,20 @@ def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
     assert json.loads((general / "out/pick.json").read_text()) == record
     scores = [s for _, s in read_coordinates(general / "out/candidates").values()]
     assert all((s == scores[0]).all() for s in scores)
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["the folder grew", "a batch of those that came"])
+def test_what_one_micrograph_told_does_not_bind_those_that_come(general, monkeypatch, batch):
+    every = [str(general / f"mics/mic{number}.mrc") for number in range(3)]
+    record = lambda: json.loads((general / "out/pick.json").read_text())
+    assert run(general, micrographs=every[:1]) == 0 and record()["adapted"]["candidates"] == 80
+    before = (general / "out/candidates/mic0.star").stat().st_mtime_ns
+    assert run(general, micrographs=every[1:] if batch else every) == 0
+    assert record()["adapted"]["candidates"] == 240 and sorted(record()["asked"]) == every
+    assert ((general / "out/candidates/mic0.star").stat().st_mtime_ns == before) == batch
+    assert any("were those of 1 micrograph;" in w for w in Result.read(general / "result.json").warnings)
+    monkeypatch.setattr("cryodl.micrographs.pickers.adaptation.adapt", lambda *a: pytest.fail("it was asked for again"))
+    assert run(general, "--threshold", "0.3") == 0
 
 
 def test_where_later_micrographs_may_be_scored_otherwise_it_is_told(general, monkeypatch):

@@ -189,7 +189,7 @@ def test_lighter_ice_in_a_corner_does_not_make_film_of_all_the_rest(seed):
 def test_carbon_is_avoided_a_quarter_of_a_diameter_beside_its_edge():
     image = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(1), fraction=0.3)[0].numpy()
     found = measured(image)
-    mask = avoided_areas(found, image.shape, 5.0, 200.0, "contamination and carbon").mask & ~found.contaminated
+    mask = avoided_areas(found, image.shape, 5.0, 200.0, "contamination and carbon").carbon & ~found.contaminated
     apart = distance_transform_edt(~found.carbon)
     assert mask[apart <= 3].mean() > 0.95 and not mask[apart > 8].any()
 

@@ -163,6 +163,21 @@ def consensus(folder, *more):
     )
 
 
+def test_picks_of_another_binning_are_named_and_not_compared_without_a_word(picks):
+    (picks / "b/pick.json").write_text(json.dumps(dict(pixel_size=1.0)))
+    (picks / "c/pick.json").write_text(json.dumps(dict(pixel_size=2.1)))  # of another calibration
+    sizes = ["--pixel-size", "2", "--particle-diameter", "40", "--result", str(picks / "result.json")]
+    sets = ["--picks", *(str(picks / name) for name in "abc")]
+    for words in (
+        ["consensus-picks", *sets, "--output", str(picks / "out")],
+        ["compare-picks", *sets],
+        ["evaluate-picks", "--coordinates", str(picks / "a"), "--reference", str(picks / "b")],
+    ):
+        assert main([*words, *sizes]) == 0
+        (said,) = [w for w in Result.read(picks / "result.json").warnings if "Å/px" in w]
+        assert f"The picks of {picks / 'b'} are pixels of micrographs of 1 Å/px" in said
+
+
 def test_at_least_two_sets(picks, capsys):
     assert consensus(picks) == 0
     found = read_coordinates(picks / "out")

@@ -104,8 +104,9 @@ def test_a_general_model_finds_bright_protein_and_says_so(bright, monkeypatch, c
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_dirt_is_as_dark_or_bright_as_protein_where_micrographs_are_asked_too(tmp_path, sign):
+def test_dirt_is_as_dark_or_bright_as_protein_where_micrographs_are_asked_too(tmp_path, monkeypatch, sign):
     """The first of two equal micrographs is asked for the scores, the second is picked alone later."""
+    monkeypatch.setattr("cryodl.micrographs.pickers.pick_record.ASKED_OF", 1)
     (tmp_path / "mics").mkdir()
     image, _ = blob_micrograph((600, 600), contrast=1.0)
     y, x = np.mgrid[:600, :600]

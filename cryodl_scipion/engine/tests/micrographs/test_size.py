@@ -124,6 +124,21 @@ def test_a_further_kind_of_particle_is_named(paths):
     assert sizes[0] == pytest.approx(120, rel=0.25) and sizes[1] == pytest.approx(400, rel=0.25)
 
 
+def test_what_leads_back_to_the_found_size_is_no_further_kind(paths):
+    """Pairs of particles, say: at their rung some look like one, and the estimates from there end at the particles."""
+    plain = _look((150, 200))
+
+    def look(image, diameter, whole, opposite):
+        seen, pairs = plain(image, diameter, whole, opposite), np.full(60, 0.0 if whole or opposite else 0.9)
+        pairs *= 280 < diameter < 400
+        return seen._replace(
+            scores=np.r_[seen.scores, pairs], extents=np.r_[seen.extents, np.full(60, float(diameter))]
+        )
+
+    found = find_size(look, paths, 2.0)
+    assert found.diameter == pytest.approx(150, rel=0.05) and found.others == ()
+
+
 def test_the_ladder_ends_at_a_third_of_the_micrograph_and_at_18_px():
     rungs = scale_grid(2.0, 600)
     assert rungs[0] == pytest.approx(50) and rungs[-1] == pytest.approx(400)

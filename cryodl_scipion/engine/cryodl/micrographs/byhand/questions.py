@@ -243,5 +243,5 @@ def choose_questions(
                 if wanted and (not near or cKDTree(near).query((y, x))[0] >= apart * diameter):
                     places.append(Question(name, float(y), float(x), float(score), number))
                     wanted -= 1
-    in_order = sorted(places, key=lambda q: names.index(q.micrograph))
-    return Questions(tuple(parts), tuple(in_order), tuple(map(float, ranked)), model)
+    places.sort(key=lambda q: names.index(q.micrograph))
+    return Questions(tuple(parts), tuple(places), tuple(map(float, ranked)), model)

@@ -86,8 +86,7 @@ class Shown(Greys):
 
     def change_low_pass(self, step: int) -> None:
         """The next stronger (step 1) or weaker (-1) low-pass filter."""
-        position = self._filters.index(self.low_pass) + step
-        self.low_pass = self._filters[int(np.clip(position, 0, len(self._filters) - 1))]
+        self.low_pass = self._filters[int(np.clip(self._filters.index(self.low_pass) + step, 0, len(LOW_PASS) - 1))]
 
     def _filtered(self, image: np.ndarray, binning: int) -> np.ndarray:
         """Gaussian filter that halves the amplitude at the resolution `low_pass`."""

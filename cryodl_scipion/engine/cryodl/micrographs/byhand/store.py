@@ -211,6 +211,5 @@ def _certainty(path: Path, count: int) -> np.ndarray:
 
 
 def _positions(folder: Path, names: set[str]) -> dict[str, np.ndarray]:
-    lists = read_coordinates(folder) if any(folder.glob("*.star")) else {}
-    positions = {key: yx for key, (yx, _) in lists.items()}
-    return {name: yx for name, yx in align_keys(positions, names).items() if name in names}
+    lists = align_keys(read_coordinates(folder), names) if any(folder.glob("*.star")) else {}
+    return {name: yx for name, (yx, _) in lists.items() if name in names}

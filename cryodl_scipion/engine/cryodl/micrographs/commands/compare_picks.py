@@ -13,6 +13,7 @@ from ...core.matching import precision_recall, score_matched
 from ...io import coordinates, pick_sets, plots
 from ...running.runner import Run, command
 from .. import compare
+from ..pickers.pick_record import other_binning
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]]
 
@@ -30,9 +31,9 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
     if reference is not None:
         for name, path in pick_sets.name_sets(config.picks).items():
             compare.check_common(path, sets[name], config, reference)
-    here = set(names)
-    outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in here) for k, picks in sets.items()}
-    notes = pick_sets.lacking_in_words(sets, names)
+    outside = {k: sum(len(picks[n][1]) for n in picks.keys() - set(names)) for k, picks in sets.items()}
+    notes = other_binning((*pick_sets.name_sets(config.picks).values(), config.reference), config.pixel_size)
+    notes += pick_sets.lacking_in_words(sets, names)
     notes += [f"On micrographs that are not compared: {counted(n, 'pick')} of {k}." for k, n in outside.items() if n]
     sets = {name: compare.within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()

@@ -14,7 +14,7 @@ from ...contract import ConsensusPicksConfig, ConsensusPicksOutputs, counted, wr
 from ...io import coordinates, pick_sets
 from ...running.runner import Run, command
 from ..compare import comparable_scores, group_picks, match_distance, merge_group
-from ..pickers.pick_record import CANDIDATES
+from ..pickers.pick_record import CANDIDATES, other_binning
 
 RECORD = "consensus.json"
 
@@ -23,7 +23,8 @@ RECORD = "consensus.json"
 def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOutputs:
     sets = pick_sets.read_pick_sets(config.picks, config.pixel_size, config.particle_diameter)
     names = sorted({name for picks in sets.values() for name in picks})
-    notes = pick_sets.lacking_in_words(sets, names)
+    notes = other_binning(pick_sets.name_sets(config.picks).values(), config.pixel_size)
+    notes += pick_sets.lacking_in_words(sets, names)
     for name, picks in sets.items():
         sets[name], note = comparable_scores(picks)
         notes += [f"{name} {note}."] if note else []
@@ -51,7 +52,7 @@ def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOut
             folder / CANDIDATES / f"{name}.star", yx, scores, every, cryodlNumberOfSets=numbers
         )
     groups = {key: found[key] for key in sorted(found, key=lambda k: (k.count(" + "), k))}
-    record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
+    record: typing.Any = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
     write_json(folder / RECORD, dict(record, rule=rule, notes=notes))
     for key, count in groups.items():
         print(f"{count:8d} particles found by {key}")
@@ -68,11 +69,8 @@ def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOut
     return ConsensusPicksOutputs(
         folder=str(config.output),
         coordinates={name: run.at(f"{name}.star") for name in names},
-        counts=counts,
-        picks=sum(counts.values()),
-        sets=list(sets),
-        groups=groups,
         pixel_size=config.pixel_size,
+        **record,
     )
 
 

@@ -5,10 +5,12 @@ metrics; beside them, those of all candidates where `cryodl pick` left its candi
 from ...contract import EvaluatePicksConfig, EvaluatePicksOutputs, counted, some_names
 from ...running.runner import Run, command
 from ..compare import candidates_beside, pick_metrics, print_table
+from ..pickers.pick_record import other_binning
 
 
 @command
 def evaluate_picks(config: EvaluatePicksConfig, run: Run) -> EvaluatePicksOutputs:
+    run.warn(*other_binning((config.coordinates, config.reference), config.pixel_size))
     metrics = pick_metrics(config)
     missing, micrographs = metrics.pop("missing"), metrics.pop("micrographs")
     if missing:

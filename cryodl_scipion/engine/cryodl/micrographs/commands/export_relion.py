@@ -22,9 +22,8 @@ _GROUP = "rlnOpticsGroup"
 def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     named = dict(files.name_micrographs(files.expand_paths(config.micrographs), run.names))
     run.warn(*notes_of_picks(config.coordinates, config.contrast, config.pixel_size))
-    sizes = config.pixel_size, config.particle_diameter
-    lists = particle_positions.read_centred(config.coordinates, *sizes, config.flip_y)
-    picks = coordinates.align_keys(lists, list(named))
+    given = config.coordinates, config.pixel_size, config.particle_diameter, config.flip_y
+    picks = coordinates.align_keys(particle_positions.read_centred(*given), list(named))
     helical = coordinates.align_keys(pick_sets.helical_tables(config.coordinates), list(named))
     if cryosparc.is_cryosparc(config.coordinates):
         _check_shapes(config.coordinates, named)
@@ -43,7 +42,8 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
             raise ValueError(
                 f"RELION looks for the picks of {other} and {row} in the same file. Rename one of the micrographs."
             )
-    output = project_name_of_folder(config.output, config.project)
+    of_output = f"The output folder {config.output} (--output)", "Choose a folder inside the project."
+    output = pick_sets.project_name(config.output, config.project, *of_output)
     folder = run.folder(continues=False)
     table, tables, groups = _micrographs(config, rows, folder, output)
     for name, row in rows.items():
@@ -93,22 +93,6 @@ def _check_shapes(path: str, named: dict[str, str]) -> None:
                 f"{path}: {name} has {wide} x {high} px by its field location/micrograph_shape, but {named[name]} has "
                 f"{own[1]} x {own[0]} px. Give the micrographs that were picked in cryoSPARC, neither binned nor cut."
             )
-
-
-def project_name_of_folder(output: str, project: str) -> str:
-    """The output's folder relative to RELION's project. Raises ValueError if it lies outside, or for a blank in it."""
-    name = os.path.relpath(os.path.abspath(output), os.path.abspath(project))
-    if name.startswith(os.pardir):
-        raise ValueError(
-            f"The output folder {output} (--output) lies outside RELION's project folder (--project {project}), "
-            "where RELION cannot read it. Choose a folder inside the project."
-        )
-    if any(letter.isspace() for letter in name):
-        raise ValueError(
-            f"The output folder {output} (--output) has a space in its path, which RELION's STAR files do not allow. "
-            "Choose another name."
-        )
-    return name
 
 
 def _micrographs(

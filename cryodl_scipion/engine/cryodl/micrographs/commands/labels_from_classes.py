@@ -61,8 +61,9 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
     for name in shapes:
         good = kept.get(name, from_classes.NOTHING)
         bad = from_classes.rejected_of(classified.get(name, from_classes.NOTHING), good, reach)
-        of_picks = picks.get(name, _NO_PICKS)
-        labels[name] = from_classes.labels_of_classes(good, bad, of_picks, shapes[name], reach, config.minimum_score)
+        labels[name] = from_classes.labels_of_classes(
+            good, bad, picks.get(name, _NO_PICKS), shapes[name], reach, config.minimum_score
+        )
     count = lambda one, certain: sum(pick.certain == certain for pick in one.picks)
     made = LabelsFromClassesOutputs(
         folder=config.output,

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick`: micrographs, and a model or templates, in; one <micrograph>.star each out. Pick all micrographs;
-those whose candidates are there already are only thresholded anew.
-
-To read it: contract/micrographs/picking.py, this file, pickers/pick_new.py, pickers/predict.py, io/coordinates.py."""
+those whose candidates are there already are only thresholded anew."""
 
 import dataclasses
 import typing
@@ -39,8 +37,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         + (f"{settings.scale:.4g} Å." if settings.scale else "to be estimated.")
     )
     for name, _ in sorted(set(named) - set(todo)):
-        ((yx, scores),) = read_coordinates(folder / pick_record.CANDIDATES / f"{name}.star").values()
-        picks.write(name, yx, scores)
+        picks.write(name, *next(iter(read_coordinates(folder / pick_record.CANDIDATES / f"{name}.star").values())))
     if todo:
         settings = pick_new(todo, config, model, settings, picks, run)
     elif config.feature_maps:
@@ -70,6 +67,11 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
             f"The {picks.guess:g} expected particles per micrograph (--expected-particles) were not "
             f"{'needed: the scores tell the threshold' if made.picks else 'used: nothing looks like a particle'}. "
             "--threshold chooses another one."
+        )
+    elif picks.adapted and picks.guess is not None and picks.guess > (most := len(picks.adapted.by_number)):
+        run.warn(
+            f"Expected particles (--expected-particles) is {picks.guess:g} per micrograph, and there are {most} "
+            "candidates in one: all of them are picked. Give the number that you see."
         )
     run.methods(f"Particles were picked with {PROGRAM}, {model_in_words(card)}, with {picks.rule_in_words()}.")
     if settings.scale is not None and picks.counts and not made.picks:
@@ -120,9 +122,18 @@ def _to_pick(
             f"{counted(len(otherwise), 'micrograph')} had been picked with other parameters and "
             f"{'is' if len(otherwise) == 1 else 'are'} picked again."
         )
-    for name in replaced | otherwise:
+    candidates = folder / pick_record.CANDIDATES
+    missing = lambda: [(n, p) for n, p in named if not (candidates / f"{n}.star").exists()]
+    again = replaced | otherwise
+    if settings.of_few and config.answers is None and not pick_record.are_asked(candidates, missing()):
+        again |= {name for name, path in named if Path(path).exists()}  # what was found in a file that is gone stays
+        run.warn(pick_record.FEW.format(folder=folder, told=counted(len(settings.asked or ()), "micrograph")))
+        settings = dataclasses.replace(settings, contrast=contrast, assumed=False, size=None, adapted=None)
+        for file in (folder / QUESTIONS, candidates / pick_record.ASKED):  # about scores that do not hold
+            file.unlink(missing_ok=True)
+    for name in again:
         forget_picks(folder, name)
-    todo = [(n, p) for n, p in named if not (folder / pick_record.CANDIDATES / f"{n}.star").exists()]
+    todo = missing()
     for name, _ in todo:  # areas of an earlier run, which may have avoided what this one does not
         (folder / pick_record.AVOIDED / f"{name}.json").unlink(missing_ok=True)
     return settings, todo

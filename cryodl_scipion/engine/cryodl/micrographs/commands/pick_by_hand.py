@@ -21,8 +21,8 @@ from ..pickers.pick_record import record_of
 def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     questions = _questions(config.ask) if config.ask else None
-    start = str(Path(config.ask).parent) if config.ask else config.start_from
-    store = HandPicks(config.coordinates, [name for name, _ in named], start or "")
+    start = str(Path(config.ask).parent) if config.ask else config.start_from or ""
+    store = HandPicks(config.coordinates, [name for name, _ in named], start)
     run.warn(*notes_of_labels(config.coordinates, named))
     sizes, title = (config.pixel_size, config.particle_diameter), f"cryodl pick-by-hand: {config.coordinates}"
     session: HandSession | asking.AskSession

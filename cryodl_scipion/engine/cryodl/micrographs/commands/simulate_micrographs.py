@@ -2,7 +2,6 @@
 """`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out.
 Simulate into <output>.partial, micrograph by micrograph. A killed run continues there."""
 
-import os
 import typing
 from pathlib import Path
 
@@ -43,27 +42,26 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
     if config.box_size:
         rows, optics = sorted((folder / "done").glob("*.rows")), random_optics(config, np.random.default_rng(0))
         particles.write_particles(folder / "particles.star", rows, optics, config.pixel_size, config.box_size)
-    at = lambda name: os.path.join(config.output, name)
     made = SimulateMicrographsOutputs(
         folder=str(config.output),
-        micrographs=at("micrographs"),
-        coordinates=at("coordinates"),
-        ctf=at("ctf"),
-        masks=at("masks") if simulated_files.has_masks(config) else None,
+        micrographs=run.at("micrographs"),
+        coordinates=run.at("coordinates"),
+        ctf=run.at("ctf"),
+        masks=run.at("masks") if simulated_files.has_masks(config) else None,
         particles=total,
         particle_diameter=diameter,
-        particle_stack=at("particles.star") if config.box_size else None,
-        movies=at("movies") if config.frames else None,
+        particle_stack=run.at("particles.star") if config.box_size else None,
+        movies=run.at("movies") if config.frames else None,
         pixel_size=config.pixel_size,
     )
     wanted, images = config.count * config.particles, counted(config.count, "micrograph")
     run.summary(f"{images} with {counted(made.particles, 'particle')} of {made.particle_diameter:.0f} Å: {made.folder}")
-    snr = f"{config.snr:g}" + (f" to {config.snr_max:g}" if config.snr_max else "")
     run.methods(
         f"{PROGRAM} simulated {images} with {counted(made.particles, 'particle')} of {Path(config.structure).name} at "
         f"{config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from "
         f"{config.minimum_defocus:.0f} to {config.maximum_defocus:.0f} Å, {config.dose:g} e/Å² and a signal-to-noise "
-        f"ratio of {snr}{'; the noise has the spectrum of real micrographs' if config.noise_from else ''}."
+        f"ratio of {config.snr:g}{f' to {config.snr_max:g}' if config.snr_max else ''}"
+        f"{'; the noise has the spectrum of real micrographs' if config.noise_from else ''}."
     )
     if made.particles < 0.9 * wanted:
         run.warn(
@@ -115,8 +113,7 @@ def _noise_of_files(paths: typing.Sequence[str], diameter_px: float) -> noise.Me
 
 
 def _working_folder(config: SimulateMicrographsConfig, run: Run) -> Path:
-    inputs = [config.structure, *([config.orientations] if config.orientations else [])]
-    folder = run.folder(*inputs, *files.expand_paths(config.noise_from))
+    folder = run.folder(config.structure, *filter(None, [config.orientations]), *files.expand_paths(config.noise_from))
     run.discard("done")
     more = dict(particles=config.box_size, movies=config.frames, masks=simulated_files.has_masks(config))
     for name in ["micrographs", "coordinates", "ctf", "done", *(name for name, wanted in more.items() if wanted)]:

@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import os
 import typing
 
 import numpy as np
@@ -85,7 +86,11 @@ def ask_micrographs(
             f"{counted(each, 'micrograph')} that the model would pick by itself; they are left out. If a second kind "
             "of particle is missing, give a lower score threshold (--threshold)."
         )
-    return dataclasses.replace(mine, adapted=dataclasses.asdict(adapted) if adapted else None)
+    return dataclasses.replace(
+        mine,
+        adapted=dataclasses.asdict(adapted) if adapted else None,
+        asked=[os.path.abspath(path) for path, *_ in asked.found(contrast)],
+    )
 
 
 def ask_contrast(
@@ -152,9 +157,8 @@ class _Asked:
         key = path, typing.cast("float", settings.scale)
         if key not in self._prepared:
             image, dirt = read_micrograph(path), None
-            if self.picker.spares_outliers:
-                darker = image if self.protein == "dark" else -image  # than ice, as what is looked for
-                dirt = areas_of(darker, settings.pixel_size, key[1]).contaminated
+            if self.picker.spares_outliers:  # darker than ice, as what is looked for
+                dirt = areas_of(image if self.protein == "dark" else -image, settings.pixel_size, key[1]).contaminated
             with _as_told(settings, self.picker, "dark"):
                 self._prepared[key] = self.picker.prepared(image, settings.pixel_size, key[1], dirt)
         return self._prepared[key]
@@ -238,8 +242,9 @@ def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "
         prepared = asked.prepared(path, settings)
         image, valid = (torch.rot90(x).contiguous() for x in (prepared.image, prepared.valid))
         dirt = None if prepared.dirt is None else torch.rot90(prepared.dirt)
-        other = Prepared(image, valid, prepared.shape[::-1], dirt)
-        turned = _candidates(settings, picker, str(settings.contrast), other)
+        turned = _candidates(
+            settings, picker, str(settings.contrast), Prepared(image, valid, prepared.shape[::-1], dirt)
+        )
         kept, back = (yx[calibrate(raw, adapted.calibration) >= adapted.threshold] for yx, raw in (seen, turned))
         back = np.c_[back[:, 1], prepared.shape[1] - 1 - back[:, 0]]
         same, picks = same + int(match_picks(kept, back, reach).sum()), picks + len(kept) + len(back)

@@ -145,10 +145,8 @@ def _average_particle(items: typing.Sequence[typing.Any], diameter: float) -> np
 
 def similarity_map(image: np.ndarray, template: np.ndarray) -> np.ndarray:
     """(h, w) correlation coefficient of every position with a template of zero mean and unit norm (Look)."""
-    as_tensor = lambda array: torch.from_numpy(np.ascontiguousarray(array, float))
-    compared = LocalCorrelation(as_tensor(image), as_tensor(template) != 0)
-    result: np.ndarray = compared.scores(as_tensor(template)[None])[0].numpy()
-    return result
+    pixels, disc = (torch.from_numpy(np.ascontiguousarray(array, float)) for array in (image, template))
+    return np.asarray(LocalCorrelation(pixels, disc != 0).scores(disc[None])[0])
 
 
 def _deviation(values: np.ndarray) -> float:

@@ -292,8 +292,7 @@ def cache_folder(
 ) -> Path:
     """The folder within `cache` of the micrographs of these structures, seed, tag, share of faint ones and working
     diameter; another version has another, and so have other structures of the same names."""
-    names = [member.name for member in members]
-    known = [PROGRAM, names, seed, tag, faint, *([diameter_px] if diameter_px != UNET else [])]
+    known = [PROGRAM, [m.name for m in members], seed, tag, faint, *([diameter_px] if diameter_px != UNET else [])]
     key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
     mine = [_summary(member) for member in members]
     for number in itertools.count(1):

@@ -18,11 +18,10 @@ from . import load_network, picker_method
 from .crops import LabelledImage
 from .labels import Labels, label_kind, load_labelled
 from .method import PickerMethod
+from .pick_record import ASKED_OF
 from .predict import Picker
 from .thresholds import Expectation, expected_counts
 
-# Micrographs looked at: one may be empty or carbon, and each costs as much as picking it twice.
-MAX_MICROGRAPHS = 5
 # Noise and the gaps between crowded particles look a little like particles of the other sign, to middling scores. So
 # sure particles are counted (Expectation.sure): on three real sets the right sign has at least 1.7 times as many, while
 # the plain expected number of the general model on EMPIAR-10028 is 227 to 180. The winner must be this much better ...
@@ -63,7 +62,7 @@ def candidates_of_some(
     """[(path, (n, 2) yx, (n,) scores)] of a few readable micrographs. candidates: function of a path that returns
     positions and scores. paths: micrographs, of which those evenly spread over the list come first; those that cannot
     be read or picked are passed over here: picking reports them."""
-    return read_some(lambda path: (path, *candidates(path)), paths, MAX_MICROGRAPHS)
+    return read_some(lambda path: (path, *candidates(path)), paths, ASKED_OF)
 
 
 def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], typical: str = "dark") -> ContrastFound:

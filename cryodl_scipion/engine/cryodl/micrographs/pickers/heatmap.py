@@ -47,10 +47,8 @@ class HeatmapPicker(PickerMethod):
         sparse."""
         side, stride = self.crop_side(item.labels), self.stride
         view = sample_crop(item, side, rng)
-        negatives = torch.cat([view.negatives, view.contamination])
-        target, labelled = self.target(
-            view.positives, negatives, (side // stride,) * 2, stride, item.dense, item.size or 1.0
-        )
+        places = view.positives, torch.cat([view.negatives, view.contamination])
+        target, labelled = self.target(*places, (side // stride,) * 2, stride, item.dense, item.size or 1.0)
         weight = labelled[None] if item.labels != "sparse" else torch.stack([labelled, 1 - labelled])
         target = target[None]
         if item.size:

@@ -3,7 +3,6 @@
 of carbon, ice crystals, dirt and aggregates."""
 
 import dataclasses
-import json
 import math
 import typing
 from pathlib import Path
@@ -14,8 +13,7 @@ from scipy import ndimage
 from ...contract import PickConfig, PickOutputs, counted, score_text
 from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
-from ...io.files import write_text
-from ..assess.assessment import Areas, area_rows
+from ..assess.assessment import Areas
 from ..byhand.questions import Answered
 from .adaptation import Adapted
 from .pick_record import CANDIDATES, PickSettings
@@ -25,34 +23,21 @@ from .thresholds import Expectation, expected_counts, threshold_of
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
 
 
-@dataclasses.dataclass(frozen=True)
-class AvoidedAreas:
-    """Areas of a micrograph where nothing is picked. mask : (h, w) bool, of the micrograph on a coarser grid. shape:
-    (rows, columns) px of the micrograph. rows: a text for each row of a still coarser picture, see area_rows."""
-
-    mask: np.ndarray
-    shape: tuple[int, ...]
-    rows: list[str]
-
-    def outside(self, yx: np.ndarray) -> np.ndarray:
-        """(n,) bool: which of the positions are not on these areas. yx: (n, 2) px of the micrograph."""
-        return ~values_at(self.mask, map_positions(yx, self.shape, self.mask.shape))
-
-    def write(self, path: Path) -> None:
-        """As JSON, with the same `areas` as the record of an assessed micrograph. path: of the file."""
-        path.parent.mkdir(exist_ok=True)
-        write_text(path, json.dumps({"areas": self.rows}, indent=1))
-
-
-def avoided_areas(found: Areas, shape: tuple[int, ...], pixel_size: float, diameter: float, avoid: str) -> AvoidedAreas:
-    """What is to be avoided on a micrograph. found: of areas_of, with dark protein. shape: (h, w) px of the micrograph.
-    pixel_size, diameter: Å/px, and Å of a particle. avoid: one of contract.AVOIDABLE but "nothing"."""
+def avoided_areas(found: Areas, shape: tuple[int, ...], pixel_size: float, diameter: float, avoid: str) -> Areas:
+    """What is to be avoided on a micrograph: contaminated and carbon. found: of areas_of, with dark protein. shape: (h,
+    w) px of the micrograph. pixel_size, diameter: Å/px, and Å of a particle. avoid: one of contract.AVOIDABLE but
+    "nothing"."""
     carbon = np.zeros_like(found.carbon)
     if avoid != "contamination" and found.carbon.any():
         diameter_px = diameter / pixel_size * found.image.shape[0] / shape[0]
         carbon = ndimage.binary_dilation(found.carbon, iterations=max(1, round(_BESIDE_CARBON * diameter_px)))
-    found = dataclasses.replace(found, carbon=carbon)
-    return AvoidedAreas(found.contaminated | found.carbon, shape, area_rows(found))
+    return dataclasses.replace(found, carbon=carbon)
+
+
+def outside_areas(areas: Areas, yx: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(n,) bool: which positions are neither contaminated nor on carbon. yx: (n, 2) px of a micrograph of `shape`."""
+    mask = areas.contaminated | areas.carbon
+    return ~values_at(mask, map_positions(yx, shape, mask.shape))
 
 
 UNTOLD = (
@@ -104,8 +89,9 @@ class Picks:
         self.model_threshold = known["threshold"]
         # what learnt from boxes expected 0.74 to 0.93 where 0.48 to 0.63 was true; from own unsure picks 0.67, and 0.24
         self.adapted = Adapted(**settings.adapted) if settings.adapted else None
-        clear = self.card.get("clear", self.card.get("labels") != "boxes")
-        self.trusted = self.adapted.trusted if self.adapted else clear
+        self.trusted = (
+            self.adapted.trusted if self.adapted else self.card.get("clear", self.card.get("labels") != "boxes")
+        )
         self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
         if settings.size and settings.size["uneven"] > UNEVEN:
             self.trusted = False

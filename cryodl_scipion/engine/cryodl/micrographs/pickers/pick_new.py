@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs that were not picked before, with a network: their candidates and picks, one after the other."""
 
+import os
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import PickConfig, counted, score_text, some_names
+from ...contract import PickConfig, counted, score_text, some_names, write_json
 from ...core.calibration import calibrate
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, write_coordinates
@@ -14,10 +15,10 @@ from ...io.micrographs import read_micrograph
 from ...io.model import read_model
 from ...running.runner import Run
 from .. import normalize
-from ..assess.assessment import Areas, areas_of
+from ..assess.assessment import Areas, area_rows, areas_of
 from . import adaptation, load_network, pick_files, picker_method, predict, size
 from .feature_maps import draw_feature_maps, feature_maps
-from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_settings
+from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_of, record_settings
 from .pictures import FEATURE_MAPS, forget_picks, head_words
 
 Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
@@ -56,10 +57,11 @@ def pick_new(
                 drawn += 1
             if areas and config.avoid != "nothing":
                 avoided = pick_files.avoided_areas(areas, image.shape, config.pixel_size, settings.scale, config.avoid)
-                outside = avoided.outside(yx)
+                outside = pick_files.outside_areas(avoided, yx, image.shape)
                 left_out += int((keep & ~outside & (scores >= level)).sum())
                 keep &= outside
-                avoided.write(picks.folder / AVOIDED / f"{name}.json")
+                (picks.folder / AVOIDED).mkdir(exist_ok=True)
+                write_json(picks.folder / AVOIDED / f"{name}.json", dict(areas=area_rows(avoided)))  # for windows
             write_coordinates(
                 picks.folder / CANDIDATES / f"{name}.star",
                 yx[keep],
@@ -132,8 +134,12 @@ def _ask_some_micrographs(
         return record_settings(folder, settings)
     if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, todo):
         return settings  # by the same run before it was stopped
-    said: list[str] = []
-    mine = adaptation.ask_micrographs(settings, [path for _, path in todo], picker, card, said)
+    said, paths = list[str](), [path for _, path in todo]
+    before = set(settings.asked or ()) - {os.path.abspath(path) for path in paths}
+    mine = adaptation.ask_micrographs(settings, [*sorted(before), *paths], picker, card, said)
+    known = settings.with_found(record_of(str(folder)))
+    if known.of_few and not (mine.scale and mine.adapted):  # what these do not show holds as it is known
+        return known
     if mine.scale is None:
         run.warn(*said)
         return mine

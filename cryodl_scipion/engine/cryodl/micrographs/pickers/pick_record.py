@@ -65,17 +65,15 @@ RECORD = "pick.json"
 CANDIDATES = "candidates"  # folder beside it
 AVOIDED = "avoided"  # another one: the areas of each micrograph where nothing was picked, for windows
 # What runs on one folder find, and what follows from the model.
-_NO_DIFFERENCE = (
-    "weights_sha256",
-    "contrast",
-    "assumed",
-    "general",
-    "adapted",
-    "size",
-    "distance_part",
-    "tells_size",
-    "narrow",
+_NO_DIFFERENCE = "weights_sha256 contrast assumed general adapted size distance_part tells_size narrow asked".split()
+# Micrographs that are asked for contrast and calibration: one may be empty or carbon, and each costs as much as picking
+# it twice. What fewer tell binds no later ones.
+ASKED_OF = 5
+FEW = (
+    "Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came. Those "
+    "given now are picked again, others keep their picks: to pick all alike, give all with --overwrite."
 )
+APART = "They cannot be compared so: pick all sets on micrographs of the same pixel size."
 BINNED = 1.2  # factor between two pixel sizes beyond what a calibration changes
 BEFORE = {"avoid": "nothing", "keep_diameter": False}  # of records that older versions wrote
 
@@ -90,7 +88,8 @@ class PickSettings:
     possible. particle_diameter, minimum_distance: None where they follow from the size that is found. distance_part: of
     the diameter, between two picks. tells_size: of the model. size: dict of pickers.size.Size, or None as long as none
     was found. avoid: one of contract.AVOIDABLE. narrow: the model's, of pickers.narrow; None in folders that were begun
-    without it. keep_diameter: whether the stated one holds whatever the micrographs show."""
+    without it. keep_diameter: whether the stated one holds whatever the micrographs show. asked: files of the
+    micrographs that told contrast and calibration; None in folders of older versions."""
 
     weights_sha256: str
     pixel_size: float
@@ -107,6 +106,7 @@ class PickSettings:
     avoid: str = "nothing"
     narrow: tuple | None = None
     keep_diameter: bool = False
+    asked: typing.Sequence[str] | None = None
 
     def tell(self, picker: "Picker") -> None:
         """Let a picker take the candidates' widths into account, if the particles' size is known."""
@@ -145,7 +145,12 @@ class PickSettings:
     @property
     def open(self) -> bool:
         """True if the micrographs must be asked for anything."""
-        return self.contrast_open or self.size_open or (self.general and self.adapted is None)
+        return self.contrast_open or self.size_open or (self.general and self.adapted is None) or self.of_few
+
+    @property
+    def of_few(self) -> bool:
+        """True if too few micrographs were asked to bind those that came since."""
+        return self.adapted is not None and self.asked is not None and len(self.asked) < ASKED_OF
 
     def with_found(self, found: typing.Mapping[str, typing.Any]) -> "PickSettings":
         """These settings with what another run found on its micrographs. found: dict of its record; older ones have no
@@ -157,6 +162,7 @@ class PickSettings:
             adapted=found.get("adapted"),
             size=found.get("size"),
             narrow=found.get("narrow"),
+            asked=found.get("asked"),
         )
 
 
@@ -178,14 +184,13 @@ def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Pat
     distance = config.minimum_distance
     if distance is None and not tells_size:
         distance = card["minimum_distance"] * diameter
-    asked = config.contrast == "auto" and general
     return PickSettings(
         card["weights_sha256"],
         config.pixel_size,
         diameter,
         distance,
         config.border,
-        None if asked else typical_contrast(card) if config.contrast == "auto" else config.contrast,
+        config.contrast if config.contrast != "auto" else None if general else typical_contrast(card),
         general=general,
         distance_part=card["minimum_distance"],
         tells_size=tells_size,
@@ -277,13 +282,18 @@ def notes_of_picks(folder: str, contrast: str, pixel_size: float) -> list[str]:
             f"The picks of {folder} are of {found['contrast']} protein, and Contrast (--contrast) is {contrast}: "
             f"protein becomes dark in the particles. Give --contrast {found['contrast']}."
         )
-    size = found.get("pixel_size", pixel_size)
-    if not 1 / BINNED < size / pixel_size < BINNED:
-        notes.append(
-            f"The picks of {folder} are pixels of micrographs of {size:g} Å/px, and Pixel size (--pixel-size) is "
-            f"{pixel_size:g} Å/px. Give the micrographs that were picked."
-        )
-    return notes
+    return notes + other_binning([folder], pixel_size, "Give the micrographs that were picked.")
+
+
+def other_binning(folders: typing.Iterable[str | None], pixel_size: float, advice: str = APART) -> list[str]:
+    """Sentences about folders of picks that were made on micrographs of another binning. pixel_size: Å/px, stated."""
+    found = [(folder, record_of(folder).get("pixel_size", pixel_size)) for folder in folders if folder]
+    return [
+        f"The picks of {folder} are pixels of micrographs of {size:g} Å/px, and Pixel size (--pixel-size) is "
+        f"{pixel_size:g} Å/px. {advice}"
+        for folder, size in found
+        if not 1 / BINNED < size / pixel_size < BINNED
+    ]
 
 
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
@@ -295,10 +305,13 @@ def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
         os.link(temporary, record)  # unlike a rename, this never replaces
     except FileExistsError:
         found = read_kept(record)
-        if (not found.get("assumed", False) or mine.assumed) and all(
-            found.get(key) or not getattr(mine, key) for key in ("adapted", "size")
+        theirs = mine.with_found(found)
+        if (
+            (not theirs.assumed or mine.assumed)
+            and all(getattr(theirs, key) or not getattr(mine, key) for key in ("adapted", "size"))
+            and (not theirs.of_few or len(mine.asked or ()) <= len(theirs.asked or ()))
         ):
-            return mine.with_found(found)
+            return theirs
         os.replace(temporary, record)
     except OSError:  # a file system without hard links
         os.replace(temporary, record)

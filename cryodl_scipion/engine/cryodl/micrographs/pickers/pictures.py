@@ -48,14 +48,9 @@ def made_otherwise(folder: Path, name: str, settings: PickSettings, contrast: st
 
 def forget_picks(folder: Path, name: str) -> None:
     """Remove all that an earlier run left of one micrograph. folder: Path."""
-    for file in (
-        f"{CANDIDATES}/{name}.star",
-        f"{AVOIDED}/{name}.json",
-        f"{PICTURES}/{name}.png",
-        f"{FEATURE_MAPS}/{name}.png",
-        f"{name}.star",
-    ):
-        (folder / file).unlink(missing_ok=True)
+    endings = {CANDIDATES: "star", AVOIDED: "json", PICTURES: "png", FEATURE_MAPS: "png", "": "star"}
+    for below, ending in endings.items():
+        (folder / below / f"{name}.{ending}").unlink(missing_ok=True)
 
 
 def _head(folder: Path, name: str) -> re.Match[str] | None:

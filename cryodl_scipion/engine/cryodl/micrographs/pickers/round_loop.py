@@ -203,9 +203,9 @@ class RoundLoop:
         )
 
     def _nothing_found(self, number: int, result: Result, start: float) -> dict[str, typing.Any]:
-        counts = "picks expected_particles micrographs confident confident_held_out background contamination"
         return dict(
-            dict.fromkeys([*counts.split(), "false_positives"], 0),
+            dict.fromkeys("picks expected_particles micrographs confident confident_held_out".split(), 0),
+            **dict.fromkeys("background contamination false_positives".split(), 0),
             round=number,
             **dict.fromkeys("separation agreement agreement_first average_precision picked_diameter".split()),
             threshold=result.outputs["threshold"],

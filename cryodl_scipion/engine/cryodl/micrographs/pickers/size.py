@@ -144,7 +144,8 @@ def find_size(
                 return None  # another size would contradict the user and the network
             doubtful, limit = doubtful or found, EVEN
         elif found:
-            return dataclasses.replace(found, others=_others(found.diameter, scales, filled, alone))
+            settle = lambda rung: _from(look, images, rung, fits)
+            return dataclasses.replace(found, others=_others(found.diameter, scales, filled, alone, settle))
     if doubtful or not filled.any():
         return doubtful
     # Of faint particles the network tells no size: the rungs at which most stand out beyond the other sign.
@@ -204,9 +205,12 @@ def _sure(looks: typing.Sequence[ScaleCandidates], diameter: float) -> tuple[np.
     return weights[weights > 0], np.log(np.concatenate([l.extents for l in looks])[weights > 0])
 
 
-def _others(diameter: float, scales: list[float], filled: np.ndarray, alone: typing.Callable) -> tuple[float, ...]:
-    """Diameters of rungs, peaks of their own far from the found one, that fill nearly as much."""
+def _others(
+    diameter: float, scales: list[float], filled: np.ndarray, alone: typing.Callable, settle: typing.Callable
+) -> tuple[float, ...]:
+    """Sizes of further kinds: of rungs, peaks of their own far from the found one, that fill nearly as much, and whose
+    estimates do not settle near it, as those of pairs do."""
+    far = lambda size: abs(math.log(size / diameter)) > math.log(APART)
     likely = np.flatnonzero(_peaks(filled) & (filled > OTHER_KIND * filled.max()))
-    return tuple(
-        round(scales[i], 0) for i in likely if abs(math.log(scales[i] / diameter)) > math.log(APART) and alone(i)
-    )
+    settled = (settle(scales[i]) for i in likely if far(scales[i]) and alone(i))
+    return tuple(round(kind.diameter, 0) for kind in settled if kind and far(kind.diameter))
