@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Boxes cut out of images around positions, and their normalisation."""
 
+import math
+
 import numpy as np
 import torch
 
 _FLAT = 1e-12  # standard deviation below which a background is a constant
+# standard deviations of a box, or of the micrograph where phases are flipped: no noise, protein or film lies beyond
+_HOT = 10.0
+STEEP = 0.25  # of the background's deviation, of planes; 99 % of boxes of 64 px have less than 0.13 in coloured noise
 
 
 def box_corners(centres_yx: np.ndarray, box: int) -> tuple[np.ndarray, np.ndarray]:
@@ -29,18 +34,20 @@ def cut_boxes(image: torch.Tensor, corners: np.ndarray, box: int) -> torch.Tenso
 
 
 def normalised(
-    images: torch.Tensor, radius: float, dark_protein: bool = True, slope: bool = False
+    images: torch.Tensor, radius: float, dark_protein: bool = True, slope: float = math.inf
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images as RELION normalises them: background of mean 0 and standard deviation 1, protein bright.
 
     images: (n, box, box). radius: px, of the circle that holds the particle; the background lies outside. dark_protein:
-    whether protein is dark in the images given. slope: whether the plane through the background is taken away, and not
-    its mean alone. Returns images: (n, box, box). sound: (n,) bool, whose background is finite and no constant."""
+    whether protein is dark in the images given. slope: of the background's deviation: planes through it with more are
+    taken away. Returns images: (n, box, box). sound: (n,) bool, whose background is finite and no constant."""
     box = images.shape[-1]
-    axis = torch.arange(box) - box // 2
+    axis = torch.arange(box, device=images.device) - box // 2
     outside = axis[:, None] ** 2 + axis**2 > radius**2
-    if slope:
-        images = images - _planes(images, outside, axis / box)
+    if slope < math.inf:
+        planes = _planes(images, outside, axis / box)
+        steep = planes.std((1, 2)) > slope * images[:, outside].std(1)
+        images = torch.where(steep[:, None, None], images - planes, images)
     background = images[:, outside]
     deviation = background.std(1)
     usable = torch.isfinite(images).all(dim=(1, 2)) & (deviation > _FLAT)
@@ -54,4 +61,13 @@ def _planes(images: torch.Tensor, outside: torch.Tensor, axis: torch.Tensor) -> 
     terms = torch.stack([y, x, torch.ones_like(x)], -1).double()
     known = terms[outside]
     fit = torch.linalg.solve(known.T @ known, known.T @ images[:, outside].double().T)
-    return torch.einsum("yxt,tn->nyx", terms, fit).float()
+    return torch.einsum("yxt,tn->nyx", terms.float(), fit.float())
+
+
+def cooled(images: torch.Tensor) -> torch.Tensor:
+    """Images (n, ...) whose hot pixels have the mean of their image."""
+    axes = tuple(range(1, images.ndim))
+    for _ in range(2):  # a very hot pixel hides others
+        spread, middle = torch.std_mean(images, dim=axes, keepdim=True)
+        images = torch.where((images - middle).abs() > _HOT * spread, middle, images)
+    return images

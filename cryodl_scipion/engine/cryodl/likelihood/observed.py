@@ -12,6 +12,7 @@ import typing
 import numpy as np
 import torch
 
+from ..core.boxes import STEEP, cooled, normalised
 from ..core.fourier import circle, fourier_resize, from_middle, radial_mean, resampled_side
 from ..core.projections import centre_crop
 from ..io.particle_sets import ParticleSet
@@ -24,16 +25,15 @@ WIDEST = 0.98  # of the box: a circle that leaves background in the corners
 
 
 def prepare(images: torch.Tensor, diameter_px: float, contrast: str = "bright") -> torch.Tensor:
-    """Images with bright protein, their background with mean 0 and standard deviation 1, as RELION's normalisation.
+    """Images with bright protein, without hot pixels and steep planes, their background with mean 0 and standard
+    deviation 1, as RELION's normalisation.
 
     images: (n, box, box) float32. diameter_px: px, of the circle around pixel box // 2 that holds the particle; the
     background is what lies outside. contrast: 'bright' or 'dark', of the protein in `images`. Returns (n, box, box), an
     image without any variation becomes zero."""
-    background = images[:, ~circle(images.shape[-1], min(diameter_px, WIDEST * images.shape[-1]), images.device)]
-    deviation = background.std(dim=1)
-    gain = torch.where(deviation > 1e-12, 1 / deviation.clamp(min=1e-12), torch.zeros_like(deviation))
-    prepared = (images - background.mean(dim=1)[:, None, None]) * gain[:, None, None]
-    return -prepared if contrast == "dark" else prepared
+    radius = min(diameter_px, WIDEST * images.shape[-1]) / 2
+    prepared, sound = normalised(cooled(images), radius, contrast == "dark", slope=STEEP)
+    return prepared * sound[:, None, None]
 
 
 def resample(images: torch.Tensor, pixel_size: float, new_pixel_size: float, box: int) -> tuple[torch.Tensor, float]:

@@ -13,7 +13,7 @@ import torch
 
 from ..contract import ExtractParticlesConfig, config_to_dict, some_names, star_head
 from ..contract.reading import star_text
-from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
+from ..core.boxes import box_corners, boxes_inside, cooled, cut_boxes, normalised
 from ..core.fourier import fourier_resize
 from ..core.optics import Optics
 from ..io.files import whole_file
@@ -21,8 +21,6 @@ from ..io.particles import CTF, MICROSCOPE
 from ..io.stamps import ItemRecords, file_stamp
 
 _CHUNK = 256  # boxes that are worked on at once
-# standard deviations of its box, or of the micrograph where phases are flipped: no noise, protein or film lies beyond
-_HOT = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,25 +60,16 @@ def _finished(
     pixels: torch.Tensor, corners: np.ndarray, config: ExtractParticlesConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     images = cut_boxes(pixels, corners, config.box_in_pixels())
-    finite, images = torch.isfinite(images).all(dim=(1, 2)), _cooled(images)
+    finite, images = torch.isfinite(images).all(dim=(1, 2)), cooled(images)
     if config.scaled_box and config.scaled_box != images.shape[-1]:
         images = fourier_resize(images, config.scaled_box)
     side = images.shape[-1]
     # the radius of the circle: the particle's, but never the whole box
     radius = 0.5 * (config.particle_diameter or 0) / config.pixel_size * side / config.box_in_pixels()
-    made, usable = normalised(images, min(radius, side / 2 - 1), config.contrast == "dark", slope=True)
+    made, usable = normalised(images, min(radius, side / 2 - 1), config.contrast == "dark", slope=0)
     if not config.normalise:
         made = -images if config.contrast == "dark" else images
     return made.numpy(), (usable & finite).numpy()
-
-
-def _cooled(images: torch.Tensor) -> torch.Tensor:
-    """Images (n, ...) whose hot pixels have the mean of their image."""
-    axes = tuple(range(1, images.ndim))
-    for _ in range(2):  # a very hot pixel hides others
-        spread, middle = torch.std_mean(images, dim=axes, keepdim=True)
-        images = torch.where((images - middle).abs() > _HOT * spread, middle, images)
-    return images
 
 
 def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch.Tensor:
@@ -89,9 +78,9 @@ def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch
     finite = torch.isfinite(image)
     if not finite.any():
         return image
-    cooled = _cooled(image[finite][None])[0]  # a hot pixel would leave the CTF's rings
-    mean = cooled.mean()
-    level = torch.zeros_like(image).masked_scatter(finite, cooled - mean)
+    cool = cooled(image[finite][None])[0]  # a hot pixel would leave the CTF's rings
+    mean = cool.mean()
+    level = torch.zeros_like(image).masked_scatter(finite, cool - mean)
     signs = torch.where(optics.transfer(image.shape, pixel_size) < 0, -1.0, 1.0)
     return torch.where(finite, torch.fft.irfft2(torch.fft.rfft2(level) * signs, s=image.shape) + mean, image)
 

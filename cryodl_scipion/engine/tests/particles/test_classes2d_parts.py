@@ -12,6 +12,7 @@ from classes2d_data import rotated, shape
 
 from cryodl.contract.class_choice import particle_cut
 from cryodl.core.optics import Optics, OpticsTable, ctf_of_optics, optics_values
+from cryodl.io import messages
 from cryodl.particles.classes2d import run
 from cryodl.particles.classes2d.averages import FOLDS, ClassBank, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import FIRST_CLASSES, Classification
@@ -279,12 +280,14 @@ def test_for_the_last_level_classes_of_one_view_are_joined_and_its_particles_lie
     assert max(torch.corrcoef(torch.stack([joined[inside], views[n][inside]]))[0, 1] for n in (0, 2)) > 0.95
 
 
-def test_passes_of_an_earlier_version_that_had_other_levels_are_not_taken_up(tmp_path):
+def test_passes_of_an_earlier_version_that_had_other_levels_are_not_taken_up_which_is_said(tmp_path, capsys):
     work = Classification(Shapes(), 2, 2.0, 0, torch.device("cpu"))
     work.state.labels[:] = 0
     for done, taken in (((1, 0, 3), False), ((2, 1, 2), False), ((1, 1, 2), True)):
         run._keep(work, run.Pass(*done), tmp_path / "passes.npz")
+        messages.HEARD.clear()
         assert (run._restored(work, tmp_path / "passes.npz") is not None) == taken
+        assert ("begin anew" in capsys.readouterr().out) == (not taken)
 
 
 def test_a_class_of_two_shapes_is_parted_into_them():

@@ -193,6 +193,14 @@ def test_a_domain_of_a_few_voxels_is_named(here, tmp_path):
     assert "1 voxels above 0.5" in said and not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize("slices, held", [(32, "100%"), (1, "0%")])
+def test_a_domain_of_the_whole_molecule_or_beside_it_is_refused(here, tmp_path, slices, held):
+    write_mrc(tmp_path / "mask.mrc", np.repeat(np.arange(32) < slices, 32**2).reshape(32, 32, 32) * np.float32(1), 5.0)
+    given = dict(particles="latent.star", maps=2, domain=tmp_path / "mask.mrc", threads=1, output=tmp_path / "m")
+    said = command("latent-volumes", 2, **given)
+    assert f"(--domain) holds {held} of the power" in said and "5% to 90%" in said and not (tmp_path / "m").exists()
+
+
 def test_maps_are_made_at_the_points_that_are_asked_for(here, tmp_path):
     made = command(
         "latent-volumes",

@@ -14,6 +14,8 @@ from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.observed import noise_spectra, prepare, resample, sample_rows
 from cryodl.likelihood.reference import _ball_matches, find_contrast, fit_structure
+from cryodl.particles.classes2d.polar import PolarGrid
+from cryodl.particles.classes2d.records import class_images
 from cryodl.simulate.particle_images import noise_images
 
 
@@ -59,6 +61,37 @@ def test_the_background_gets_mean_0_and_deviation_1_and_dark_protein_becomes_bri
     assert torch.allclose(ready[:, outside].mean(1), torch.zeros(3), atol=1e-5)
     assert torch.allclose(ready[:, outside].std(1), torch.ones(3), atol=1e-5)
     assert torch.equal(prepare(images, 10, "dark"), -ready) and torch.equal(images, before)
+
+
+def sloping(images):
+    """The images on a plane of their own, as thick ice makes one."""
+    axis = torch.linspace(-1, 1, images.shape[-1])
+    return images + 3 * axis - 2 * axis[:, None] + 50
+
+
+def hot(images):
+    """The images with a pixel of 1000 deviations each, within the particle or around it."""
+    images, middle = images.clone(), images.shape[-1] // 2
+    images[::2, middle, middle + 1], images[1::2, 1, 1] = 1000, -1000
+    return images
+
+
+@pytest.mark.parametrize("spoilt", [sloping, hot])
+def test_planes_and_hot_pixels_of_stacks_that_are_not_normalised_make_no_classes(spoilt, particles, folder):
+    made = changed(particles, folder, spoilt.__name__, lambda images, ctf: spoilt(images))
+    grid, rows = PolarGrid(BOX, 10, 48, 10.0), np.arange(40)
+    given, wanted = (class_images(one, rows, grid)[0].flatten() for one in (made, particles))
+    assert torch.corrcoef(torch.stack([given, wanted]))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("spoilt", [sloping, hot])
+def test_planes_and_hot_pixels_neither_decide_the_normalisation_nor_stay(spoilt):
+    plain = torch.randn(40, 32, 32, generator=torch.Generator().manual_seed(0))
+    given, wanted = prepare(spoilt(plain), 20), prepare(plain, 20)
+    assert torch.corrcoef(torch.stack([given.flatten(), wanted.flatten()]))[0, 1] > 0.99
+    background = plain[:, ~circle(32, 20)]
+    expected = (plain - background.mean(1)[:, None, None]) / background.std(1)[:, None, None]
+    assert torch.allclose(wanted, expected, atol=1e-5)  # noise has planes, too: they stay
 
 
 def test_a_blank_image_becomes_zero_and_a_circle_as_wide_as_the_box_leaves_the_corners():

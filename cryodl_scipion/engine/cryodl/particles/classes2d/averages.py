@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ...core import fourier, projections
+from ...core.boxes import STEEP, cooled, normalised
 from ...core.frc import frc, resolution_at
 from ...io.particle_sets import ParticleSet
 from ...reconstruction.halves import factors
@@ -154,12 +155,11 @@ def average_classes(
     if before is None:
         before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
     sums, weights = (part.flatten(0, 1).clone().to(device) for part in (before.images, before.weights))
-    outside = ~fourier.circle(box, 2 * mask_px)
     # alternate images of a class make its halves: neighbours in the file share a micrograph
     half = (np.unique(np.stack([labels, image], 1), axis=0, return_inverse=True)[1].ravel() + image[:1].sum()) % 2
     for start in range(0, len(rows), BATCH):
         part = slice(start, start + BATCH)
-        images, squared = _corrected(particles, rows[part], shifts_yx[part], outside, device)
+        images, squared = _corrected(particles, rows[part], shifts_yx[part], mask_px, device)
         number = torch.from_numpy(2 * labels[part] + half[part]).to(device)
         rotated = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
         sums.index_add_(0, number, settings.scale.sign * rotated)
@@ -181,13 +181,10 @@ def rotated_averages(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
 
 
 def _corrected(
-    particles: ParticleSet, rows: np.ndarray, shifts_yx: np.ndarray, outside: torch.Tensor, device: torch.device
+    particles: ParticleSet, rows: np.ndarray, shifts_yx: np.ndarray, mask_px: float, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images times CTF, centred, of noise 1, and the (n, r) ring means of the squared CTF."""
-    images = particles.images(rows)
-    background = images[:, outside]
-    images = images - background.mean(1)[:, None, None]
-    images = (images / background.std(1).clamp(min=1e-12)[:, None, None]).to(device)
+    images = normalised(cooled(particles.images(rows)), mask_px, dark_protein=False, slope=STEEP)[0].to(device)
     box = images.shape[-1]
     transform = torch.fft.rfft2(images) * projections.phase_ramp((box, box), -shifts_yx, device)
     factor, weight = factors(particles, rows, box, True)

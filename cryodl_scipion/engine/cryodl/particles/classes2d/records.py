@@ -2,8 +2,7 @@
 """Particles as samples on rings, kept in a file, so that each image is read and transformed once.
 
 A record holds the samples times their CTF over the noise's amplitude, in half precision, and the squared CTF of each
-ring. It is all that the classification sees of a particle.
-Settings of a 2-D classification: rings, mask, range of shifts, noise and contrast, measured on the images."""
+ring. It is all that the classification sees of a particle."""
 
 import contextlib
 import dataclasses
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from ...contract import Classify2DConfig, write_json
+from ...core.boxes import STEEP, cooled, normalised
 from ...core.fourier import circle, fourier_resize, radial_mean
 from ...io.files import read_kept
 from ...io.particle_sets import ParticleSet
@@ -61,17 +61,15 @@ class Records:
 
 
 def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
-    """Images of the grid's box with background 0 and noise 1, and which of the rows they are of. Images with values
-    that are no finite numbers, and images without contrast or with nothing around the particle, are left out."""
+    """Images of the grid's box, see core.boxes.normalised, and which of the rows they are of. Images with values that
+    are no finite numbers, and images without contrast or with nothing around the particle, are left out."""
     images = read_as_stored(particles.files[rows], particles.numbers[rows])
     around = images[:, ~circle(particles.box, 2 * grid.mask_px * particles.box / grid.box)]
     keep = usable_images(images) & usable_images(around[:, None])
     if not keep.any():
         return torch.zeros(0, grid.box, grid.box), keep
-    small = fourier_resize(torch.from_numpy(images[keep]), grid.box)
-    background = small[:, grid.mask < 0.5]
-    level, scale = background.mean(1), background.std(1).clamp(min=1e-12)
-    return (small - level[:, None, None]) / scale[:, None, None], keep
+    small = fourier_resize(cooled(torch.from_numpy(images[keep])), grid.box)
+    return normalised(small, grid.mask_px, dark_protein=False, slope=STEEP)[0], keep
 
 
 def times_ctf(

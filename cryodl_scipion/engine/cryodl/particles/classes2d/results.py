@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Results of a 2-D classification, and their files: class numbers, poses in RELION's convention, averages, scores.
-
-The ranker: the fraction of a class's particles that is expected to be good, from the class average."""
+"""Results of a 2-D classification, and their files: class numbers, poses in RELION's convention, averages, scores."""
 
 import dataclasses
 import math
@@ -169,8 +167,7 @@ def finished_answer(
             former.images if former is not None else None,
         )
     quality = np.where(counts[order] > 0, ranker.scores(averages.images, averages.curves, settings.mask_px), 0.0)
-    noise = noise_scores(work, settings)
-    shown = signal_probabilities(state.scores, noise, settings.shown, former is None)
+    shown = signal_probabilities(state.scores, noise_scores(work, settings), settings.shown, former is None)
     if former is None:  # blurred averages of noise and particles look better than they are
         quality = np.minimum(quality, np.bincount(labels, shown, work.wanted) / np.maximum(counts[order], 1))
 

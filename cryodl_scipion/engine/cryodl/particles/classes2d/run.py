@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...io import messages
 from ...io.files import read_kept, whole_file
 from .averages import ClassBank
 from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, PAIRS_EPOCHS, SETTLED, Classification, State
@@ -70,8 +71,7 @@ def _with_gain(last: Pass, before: Pass | None) -> Pass:
 def _finished(last: Pass | None, levels: typing.Sequence[int], epochs: int) -> bool:
     if last is None or last.level < len(levels) - 1:
         return False
-    done = last.epoch + 1
-    return done >= epochs or (done >= MIN_EPOCHS and last.changed <= SETTLED)
+    return last.epoch + 1 >= (min(MIN_EPOCHS, epochs) if last.changed <= SETTLED else epochs)
 
 
 def _settles(now: Pass, levels: typing.Sequence[int]) -> bool:
@@ -129,7 +129,8 @@ def _restored(work: Classification, path: Path) -> Pass | None:
     kept = read_kept(path)
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
     if work.levels()[done.level : done.level + 1] != [done.classes]:
-        return None  # of an earlier version, which had other levels
+        messages.warn(f"{path} is of an earlier version, which took other numbers of classes: its passes begin anew.")
+        return None
     work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
     work.bank = work.bank_of(work.subset(done.level), work.state.labels, done.classes)
     work.bank.mirrored = work.mirrored and done.level == 0

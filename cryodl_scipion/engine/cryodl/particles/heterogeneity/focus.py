@@ -23,12 +23,14 @@ from ...io.particle_sets import ParticleSet, write_particles_star
 from ...io.particles import ANGLES, MARGIN, SCORE
 from ...io.structures import read_focus_mask
 from ...latent.cube import PADDING, Views
+from ...latent.masks import INSIDE
 from ...reconstruction.halves import resolved, wiener_constants
 from .coefficients import particle_views
 from .paths import ShownPart, weighted_maps
 
 TURNS = 2  # of domain and rest in turn
 WIDEST = 0.9  # of the box: diameter outside of which images are normalised
+MOST = 0.9  # of the molecule, that a domain may be: beside it there must be a rest
 
 
 def _padded(volume: np.ndarray) -> Projector:
@@ -276,7 +278,14 @@ def focus_on_domain(
     motion, views = follow_domain(maps, values), particle_views(particles)
     bodies = TwoBodies(particles, views, halves, values, contrast)
     consensus = bodies.made(views)
-    rest = consensus.damped().times(1 - values)
+    rest = consensus.damped()
+    held = max(0.0, rest.times(values).power() / (rest.power() or 1.0))
+    if rest.power() > 0 and not INSIDE <= held <= MOST:
+        raise ValueError(
+            f"The mask {mask} (--domain) holds {held:.0%} of the power that both half-maps of the particles show; "
+            f"{INSIDE:.0%} to {MOST:.0%} are expected. Give a mask of the domain alone, where the middle map has it."
+        )
+    rest = rest.times(1 - values)
     angles, shifts_yx = domain_poses(motion, weights, views.matrices, views.shifts)
     focused = particle_views(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
     # what is said of the molecule's own angles does not hold for these

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Gaussian latent space: from a mean volume to principal motions of Gaussians, and a deep coordinate along them.
-
-The deep latent coordinate: a decoder of Gaussians, trained by expectation maximisation."""
+"""The Gaussian latent space: from a mean volume to principal motions of Gaussians, and a deep coordinate along them."""
 
 import dataclasses
 import json
@@ -87,8 +85,9 @@ class Training:
         images, own = self.images, self.rng.permutation(self.rows[~self.held])
         for batch in images.batches(own):
             self.optimiser.zero_grad()
-            made = self.decoder(self._drawn(posterior[batch.rows]))
-            slices = made.project(batch.matrices, images.y, images.x, images.box)
+            slices = self.decoder(self._drawn(posterior[batch.rows])).project(
+                batch.matrices, images.y, images.x, images.box
+            )
             (batch.misfit(slices).mean() + self.decoder.negative_log_prior(self.nodes[::4]) / len(own)).backward()
             self.optimiser.step()
 
@@ -218,8 +217,9 @@ def motion_of_gaussians(model: GaussianModel, tolerance: float) -> Motion:
     """The Motion by principal motions of the Gaussians, of each half of the particles tested on the other."""
 
     def components(rows: np.ndarray) -> np.ndarray:
-        chosen = np.nonzero(np.isin(model.found.rows, rows))[0]
-        factors = principal_motions(model.found, chosen, model.basis.prior, TESTED)
+        factors = principal_motions(
+            model.found, np.nonzero(np.isin(model.found.rows, rows))[0], model.basis.prior, TESTED
+        )
         return np.concatenate([model.mean[None], model.basis.changes(factors)])
 
     return find_motion(model.setting, model.mean, model.radius, components, tolerance)

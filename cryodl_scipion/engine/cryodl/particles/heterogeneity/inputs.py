@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Inputs of a heterogeneity fit, and their checks.
-
-Check that particles are aligned to a reference, with the contrast and CTF that their file states."""
+"""Inputs of a heterogeneity fit, and their checks."""
 
 import dataclasses
 import typing

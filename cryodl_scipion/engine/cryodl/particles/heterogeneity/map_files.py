@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files of maps of a latent space and of its discrete classes, each with half-maps.
-
-Discrete classes of a latent space: a mixture of normal distributions, their number given or found."""
+"""Files of maps of a latent space and of its discrete classes, each with half-maps."""
 
 import typing
 from pathlib import Path

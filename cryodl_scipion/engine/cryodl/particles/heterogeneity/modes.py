@@ -42,8 +42,7 @@ class Batch:
         shape = (len(self.base), *(1,) * (slices.ndim - 2), -1)
         left = self.base.reshape(shape) - self.transfer.reshape(shape) * slices
         flat = left.reshape(len(left), -1, left.shape[-1])
-        match = _flat(flat) @ _flat(self.errors.transpose(1, 2)).transpose(1, 2)
-        known = (match - self.offset[:, None]) @ self.root
+        known = (_flat(flat) @ _flat(self.errors.transpose(1, 2)).transpose(1, 2) - self.offset[:, None]) @ self.root
         return 0.5 * (torch.view_as_real(flat).square().sum((-1, -2)) - known.square().sum(-1)).reshape(left.shape[:-1])
 
 

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maps along an axis of a latent space: reconstructions of the particles, weighted by how near they are.
-
-Points along the dense regions of a latent space, and the particles near to them."""
+"""Maps along an axis of a latent space: reconstructions of the particles, weighted by how near they are."""
 
 import dataclasses
 import typing

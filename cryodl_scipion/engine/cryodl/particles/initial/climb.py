@@ -33,8 +33,8 @@ class SliceSums(Transforms):
 
     def add(self, matrices: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
         """Insert slices (n, d), and their weights (n, d), at rotation matrices (n, 3, 3) from image to density."""
-        positions = matrices[:, :, :2] @ self.plane
-        self.insert(positions.transpose(0, 1).flatten(1), values.reshape(1, -1), weights.reshape(1, -1))
+        positions = (matrices[:, :, :2] @ self.plane).transpose(0, 1).flatten(1)
+        self.insert(positions, values.reshape(1, -1), weights.reshape(1, -1))
 
     def map(self, constant: torch.Tensor) -> torch.Tensor:
         """The (side, side, side) density. constant: (rings,), added to the weights of each shell."""
@@ -236,5 +236,4 @@ def second_map_gain(
     order = np.argsort(every.evidence_for(second) - before)
     parts = (order[: len(order) // 2], density), (order[len(order) // 2 :], second)
     made = (Climb(observed[rows], diameter, seed).finish(one, PASSES).density for rows, one in parts)
-    both = [others.evidence_for(one) for one in made]
-    return float((np.logaddexp(*both) - np.log(2) - others.evidence_for(density)).mean())
+    return float((np.logaddexp(*map(others.evidence_for, made)) - np.log(2) - others.evidence_for(density)).mean())

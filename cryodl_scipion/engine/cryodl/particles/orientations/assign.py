@@ -45,8 +45,9 @@ def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tens
     the answer's probability in the search."""
     angles = euler_angles(into_unit(pose.matrices.cpu().double().numpy(), symmetry))
     fraction = mass.double().cpu().numpy()
-    other = fraction[:, 1:].max(axis=1, initial=0)
-    margin = np.log(np.maximum(fraction[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))
+    margin = np.log(np.maximum(fraction[:, 0], 1e-30)) - np.log(
+        np.maximum(fraction[:, 1:].max(axis=1, initial=0), 1e-30)
+    )
     shifts, peak = (tensor.cpu().double().numpy() for tensor in (pose.shifts_yx, pose.peak))
     return Orientations(angles, shifts, peak, margin, fraction[:, 0], total, coarse.double().cpu().numpy())
 
