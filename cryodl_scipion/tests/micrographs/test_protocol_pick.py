@@ -171,7 +171,7 @@ class TestCryodlPick(PickTest):
 
         self.assertEqual(wrong("'2999-01-01 00:00:00' WHERE id = 1"), "")  # the last that came has the lowest id
         self.assertEqual(wrong("'2999-01-01 00:00:00'"), "")  # as a run does whose outputs were lost
-        self.assertIn("another content of Input micrographs", wrong("'2999-01-01 00:00:00', enabled = 0"))
+        self.assertIn("another content of Input micrographs", wrong("'2999-01-01 00:00:00', enabled = id > 1"))
         self.assertEqual(wrong("'2999-01-01 00:00:00', enabled = 1"), "")
         with open(source.outputMicrographs.getFirstItem().getFileName(), "r+b") as image:
             image.seek(-4, os.SEEK_END)

@@ -96,7 +96,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         finally:
             del os.environ["FAKE_ENGINE_DIE_AFTER"]
         kept = protocol._getExtraPath("kept")
-        for change, stays in (("creation = '2999-01-01'", True), ("creation = '2999-01-02', enabled = 0", False)):
+        for change, stays in (("creation = '2999-01-01'", True), ("creation = '2999-01-02', enabled = id > 10", False)):
             open(kept, "w").close()
             with contextlib.closing(sqlite3.connect(raw.outputParticles.getFileName())) as file, file:
                 file.execute(f"UPDATE Objects SET {change}")
