@@ -275,7 +275,7 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(project):
     """A real limit on the size of files stands for the full disk."""
     done = run_cryodl(pick_arguments(project, more=["--threshold", "0"]), project, limit(600))
     assert done.returncode == 2, done.stderr
-    assert "Cannot write" in done.stderr and "out/avoided/mic0.json" in done.stderr and "File too large" in done.stderr
+    assert "out/avoided/mic0.json: File too large" in done.stderr
     assert list((project / "out").rglob("*.star")) == [] and list((project / "out").rglob(".*")) == []
     assert not (project / "result.json").exists()
     assert main(pick_arguments(project)) == 0  # with room again the same command finishes
