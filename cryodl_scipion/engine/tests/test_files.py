@@ -123,16 +123,22 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
             temporary.write_text("x")
 
 
-def test_a_full_disk_leaves_the_old_file_and_says_which(tmp_path):
-    """A real limit on file size stands for the full disk; the write fails in the kernel."""
-    (tmp_path / "a.star").write_text("old")
-    code = (
-        "import resource, numpy as np\n"
-        "from cryodl.io.coordinates import write_coordinates\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
-        "write_coordinates('a.star', np.zeros((1000, 2)), np.zeros(1000))\n"
+def on_full_disk(code, folder):
+    """Run Python code where a real limit on file size stands for the full disk; the write fails in the kernel."""
+    limited = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n" + code
+    return subprocess.run(
+        [sys.executable, "-B", "-c", limited], cwd=folder, env=environment(), capture_output=True, text=True
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+
+
+def test_a_full_disk_leaves_the_old_file_and_says_which(tmp_path):
+    (tmp_path / "a.star").write_text("old")
+    done = on_full_disk(
+        "import numpy as np\n"
+        "from cryodl.io.coordinates import write_coordinates\n"
+        "write_coordinates('a.star', np.zeros((1000, 2)), np.zeros(1000))\n",
+        tmp_path,
+    )
     assert done.returncode != 0
     assert "Cannot write a.star: File too large. The file that was there before is unchanged" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["a.star"] and (tmp_path / "a.star").read_text() == "old"
@@ -140,14 +146,8 @@ def test_a_full_disk_leaves_the_old_file_and_says_which(tmp_path):
 
 def test_a_full_disk_is_told_with_the_notes_that_it_cuts(tmp_path):
     (tmp_path / "pick.json").write_text("{}")
-    code = (
-        "import resource\n"
-        "from cryodl.contract import write_json\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
-        "write_json('pick.json', list(range(5000)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
-    assert "File too large: 'pick.json'" in done.stderr
+    code = "from cryodl.contract import write_json\nwrite_json('pick.json', list(range(5000)))\n"
+    assert "File too large: 'pick.json'" in on_full_disk(code, tmp_path).stderr
     assert [p.name for p in tmp_path.iterdir()] == ["pick.json"] and (tmp_path / "pick.json").read_text() == "{}"
 
 

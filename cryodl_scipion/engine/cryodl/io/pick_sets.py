@@ -28,10 +28,10 @@ def project_name(path: str, project: str, what: str = "", advice: str = "") -> s
     ValueError if it lies outside or has a space, or a micrograph has a format that RELION does not read."""
     name = os.path.relpath(os.path.abspath(path), os.path.abspath(project))
     if name.startswith(os.pardir + os.sep) or name == os.pardir:
+        linked = f"ln -s {os.path.dirname(os.path.abspath(path))} {project}/"
         raise ValueError(
             f"{what or path} lies outside RELION's project folder (--project {project}), where RELION cannot read it. "
-            + (advice or "Link its folder into the project, and give the micrographs by that link: ")
-            + f"ln -s {os.path.dirname(os.path.abspath(path))} {project}/" * (not advice)
+            + (advice or f"Link its folder into the project ({linked}) and give the micrographs by that link.")
         )
     if not what and not name.lower().endswith(READABLE):
         raise ValueError(f"{path} is not of a format that RELION reads (MRC or TIFF, uncompressed). Unpack it first.")

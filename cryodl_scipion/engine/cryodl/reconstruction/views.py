@@ -52,11 +52,12 @@ class SeenDirections:
 
     def doubts(self) -> list[str]:
         """A sentence on what is missing and what would help; none where nothing is."""
-        cone = self.cone or 0.0
+        if self.cone is None or self.cone < SMALLEST:
+            return []
         return [
-            f"Views are missing: a cone of {cone:.0f}° about one direction is hardly seen (less than "
+            f"Views are missing: a cone of {self.cone:.0f}° about one direction is hardly seen (less than "
             f"{100 * MISSING:.0f} % of what even views show), and the map is smeared along it; {self.advice()}."
-        ] * bool(cone >= SMALLEST)
+        ]
 
     def advice(self) -> str:
         """What a tilt would leave."""

@@ -57,11 +57,8 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
         number = len(entries)
         entry = read_round(folder, number)
         if entry is None:
-            print(
-                f"Round {number}: training on the {'corrections' if teach else f'picks of round {number - 1}'}."
-                if number
-                else "Round 0: picking with the first model."
-            )
+            learnt = "corrections" if teach else f"picks of round {number - 1}"
+            print(f"Round {number}: training on the {learnt}." if number else "Round 0: picking with the first model.")
             run.take_device()
             entry = loop.round(number)
             write_round(folder, entries + [entry])
