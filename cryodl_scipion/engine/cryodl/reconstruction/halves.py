@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..core.backproject import Slices, solve
+from ..core.boxes import cooled
 from ..core.fourier import from_middle
 from ..core.frc import fsc, resolution_at
 from ..core.symmetry import operations
@@ -74,7 +75,9 @@ def half_reconstructions(
         for start in range(0, len(rows), slices.chunk()):
             part = rows[start : start + slices.chunk()]
             slices.add(
-                particles.images(part), *particles.poses(part), *factors(particles, part, slices.padded, correct_ctf)
+                cooled(particles.images(part)),
+                *particles.poses(part),
+                *factors(particles, part, slices.padded, correct_ctf),
             )
             progress(len(part))
         sums.append(slices.finished(symmetry))

@@ -184,6 +184,15 @@ def test_images_that_cannot_be_used_are_left_out_and_named_and_change_nothing(pr
     assert torch.equal(read("m.mrc"), read("good.mrc"))
 
 
+def test_hot_pixels_make_no_map(project):
+    reconstruct()
+    with mrcfile.mmap("p.mrcs", mode="r+") as mrc:
+        for number in range(0, 150, 5):
+            mrc.data[number, number % BOX, 3] = 1000 * mrc.data[number].std()
+    reconstruct(output="hot.mrc")
+    assert correlation(read("hot.mrc"), read("m.mrc")) > 0.999
+
+
 # what each command needs beside the particles
 NEEDS = {
     "assess-integrity": dict(structures=("map.mrc", "part.mrc"), output="out"),
