@@ -193,12 +193,23 @@ def test_a_domain_of_a_few_voxels_is_named(here, tmp_path):
     assert "1 voxels above 0.5" in said and not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize("slices, held", [(32, "100%"), (1, "0%")])
+@pytest.mark.parametrize("slices, held", [(32, "100.0%"), (1, "0.0%")])
 def test_a_domain_of_the_whole_molecule_or_beside_it_is_refused(here, tmp_path, slices, held):
     write_mrc(tmp_path / "mask.mrc", np.repeat(np.arange(32) < slices, 32**2).reshape(32, 32, 32) * np.float32(1), 5.0)
     given = dict(particles="latent.star", maps=2, domain=tmp_path / "mask.mrc", threads=1, output=tmp_path / "m")
     said = command("latent-volumes", 2, **given)
-    assert f"(--domain) holds {held} of the power" in said and "5% to 90%" in said and not (tmp_path / "m").exists()
+    assert f"(--domain) holds {held} of the power" in said and "0.5% to 90%" in said and not (tmp_path / "m").exists()
+
+
+def test_a_tight_mask_of_a_small_domain_is_taken(here, tmp_path):
+    power = mrcfile.read("p_state004.mrc") ** 2  # the middle one
+    smooth, apart = gaussian_filter(power, 1), lambda place: ((np.indices(power.shape).T - place).T ** 2).sum(0)
+    tip = np.unravel_index((apart(np.full(3, 16)) * (smooth > 0.05 * smooth.max())).argmax(), power.shape)
+    ball = apart(np.array(tip)) <= 2.5**2
+    held = (ball * power).sum() / power.sum()
+    write_mrc(tmp_path / "mask.mrc", ball.astype(np.float32), 5.0)
+    given = dict(particles="latent.star", maps=2, domain=tmp_path / "mask.mrc", threads=1, output=tmp_path / "m")
+    assert held < 0.04 and command("latent-volumes", **given).outputs["domain"]
 
 
 def test_maps_are_made_at_the_points_that_are_asked_for(here, tmp_path):
