@@ -98,8 +98,9 @@ def _against_model(
     hands = [measure.better_place(volume, reference, axis)[1] for axis in range(3 if agreement < ONE_HAND else 0)]
     if max(hands, default=0.0) > max(agreement, there) + BETTER:
         run.warn(
-            f"{config.map} is of the other hand than {config.structure}: their local correlation is {agreement:.2f} at "
-            f"the model's atoms, and of the mirrored map {max(hands):.2f}. Flip the map along one axis, or the model."
+            f"{config.map} is of the other hand than {config.structure}, or the model is turned: their local "
+            f"correlation is {agreement:.2f} at the model's atoms, and of the mirrored map {max(hands):.2f}. Fit the "
+            "model again; if that does not help, flip the map along one axis, or the model."
         )
     elif better or agreement < MIN_AGREEMENT:
         how = "agree better elsewhere" if better else "hardly agree"
