@@ -149,10 +149,10 @@ def isMrc(volume: Volume) -> bool:
 
 
 def isOneOfStack(structure: EMObject) -> bool:
-    """Whether a map is one of several in an MRC file, by the number of its space group."""
+    """Whether an MRC file holds a stack of maps, if of one alone, by the number of its space group."""
     path = structureFileOf(structure)
     words = np.fromfile(path if os.path.isfile(path) else os.devnull, "<i4", 23)
-    return len(words) == 23 and bool(401 <= words[22] <= 630 and words[2] > words[9])
+    return len(words) == 23 and bool(401 <= words[22] <= 630)
 
 
 def halfMapsOf(volume: Volume) -> List[str]:

@@ -107,19 +107,20 @@ class TestMapFrames(unittest.TestCase):
 
     def test_each_map_of_a_stack_is_given_to_the_engine_as_a_file_of_its_own(self):
         maps = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
-        with mrcfile.new(self.path("stack.mrc")) as mrc:
-            mrc.set_data(maps)  # as Scipion's import takes for three maps
-            mrc.voxel_size = PIXEL_SIZE
         copies, contents = set(), []
-        for number, data in enumerate(maps, 1):
-            volume = makeVolume(self.path("stack.mrc"))
-            volume.setLocation(number, self.path("stack.mrc"))
-            made = [mapForEngine(volume, self.path("input")), structureForEngine(volume, self.path("structures"))]
-            for path in made:
-                np.testing.assert_array_equal(mrcfile.read(path), data)
-            copies.update(made)
-            contents.append(writtenAt(volume))
-        self.assertEqual((len(copies), len({*map(str, contents)})), (6, 3))
+        for name, numbers in (("stack", (1, 2, 3)), ("one", (1,))):
+            path = self.path(f"{name}.mrc")
+            with mrcfile.new(path) as mrc:
+                mrc.set_data(maps[: len(numbers)])  # as Scipion's import takes for so many maps
+                mrc.voxel_size = PIXEL_SIZE
+            for number in numbers:
+                volume = makeVolume(path)
+                volume.setLocation(number, path)
+                for made in (mapForEngine(volume, self.path("input")), structureForEngine(volume, self.path("models"))):
+                    np.testing.assert_array_equal(mrcfile.read(made), maps[number - 1])
+                    copies.add(made)
+                contents.append(writtenAt(volume))
+        self.assertEqual((len(copies), len({*map(str, contents)})), (8, 4))
 
     def test_half_maps_of_one_name_in_two_folders_are_two_copies(self):
         copies = set()
