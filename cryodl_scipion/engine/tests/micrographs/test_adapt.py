@@ -218,6 +218,15 @@ def test_micrographs_that_cannot_be_read_any_more_are_named_and_not_asked_about(
     assert "about mic0, which cannot be read any more" in said and outputs(unsure)["questions"] is None
 
 
+def test_micrographs_that_come_after_the_answers_are_scored_as_those_that_were_asked_about(unsure, monkeypatch):
+    monkeypatch.setattr("cryodl.micrographs.pickers.pick_record.ASKED_OF", 5)
+    given, record = answer_all(unsure), (unsure / "out/pick.json").read_text()
+    assert run(unsure, *given) == 0  # two more
+    stars = [(unsure / f"out/candidates/mic{number}.star").read_text().splitlines()[-200:] for number in range(3)]
+    assert outputs(unsure)["state"] == "answered" and stars[0] == stars[1] == stars[2]
+    assert (unsure / "out/pick.json").read_text() == record
+
+
 def test_answers_about_other_micrographs_or_scores_are_said(unsure, monkeypatch):
     from cryodl.micrographs.pickers.predict import Picker
 

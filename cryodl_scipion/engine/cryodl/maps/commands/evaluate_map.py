@@ -103,10 +103,10 @@ def _against_model(
             "model again; if that does not help, flip the map along one axis, or the model."
         )
     elif better or agreement < MIN_AGREEMENT:
-        how = "agree better elsewhere" if better else "hardly agree"
         run.warn(
-            f"{config.map} and {config.structure} {how}: their local correlation is {agreement:.2f} at the model's "
-            f"atoms.{better} Check the fit of the model, the map's origin, its pixel size and its hand."
+            f"{config.map} and {config.structure} {'agree better elsewhere' if better else 'hardly agree'}: their "
+            f"local correlation is {agreement:.2f} at the model's atoms.{better} Check the fit of the model, the map's "
+            "origin, its pixel size and its hand."
         )
     return reference.mask
 

@@ -29,7 +29,8 @@ def pick_new(
 ) -> PickSettings:
     """Write candidates and picks of each micrograph as it is done. Returns the settings that hold."""
     picker, card = _picker(model, settings, run)
-    settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, run)
+    if picks.answered is None or settings.adapted is None:  # answers hold for scores as they were
+        settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, run)
     if settings.scale is None:
         _pick_nothing(todo, config.pixel_size, picks, run)
         return settings
