@@ -120,4 +120,5 @@ def inFormWords(protocol: Any, sentence: str) -> str:
 @functools.lru_cache(maxsize=None)
 def _labels() -> Dict[str, str]:
     every = (contract.describe_all(command.config) for command in contract.EVERY_COMMAND.values())
-    return {info.name: info.label for fields in every for info in fields}
+    # no form has that field: Scipion's run mode does it
+    return {**{info.name: info.label for fields in every for info in fields}, "overwrite": "Restart"}

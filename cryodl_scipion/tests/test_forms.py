@@ -165,8 +165,8 @@ class TestCryodlForms(BaseTest):
         engine += "or other particles (--others, with another --output), `cryodl segment --label`, /a--fdr/--device cpu"
         words = "False discovery rate: give *False discovery rate* or other particles (Other particles, with a copy "
         words += "of this run), `cryodl segment --label`, /a--fdr/--device cpu"
-        engine += ", no CTF (rlnDefocusU, and rlnVoltage): not corrected"
-        words += ", no CTF: not corrected"
+        engine += ", all with --overwrite, no CTF (rlnDefocusU, and rlnVoltage): not corrected"
+        words += ", all with *Restart*, no CTF: not corrected"
         run._summary = run._validate = run._warnings = lambda: [engine]
         self.assertEqual((run.summary()[-1], run.validate()[-1]), (words, words))
         self.assertEqual(run.warnings()[-1], words)
