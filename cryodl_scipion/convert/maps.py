@@ -97,7 +97,7 @@ def structureForEngine(structure: Volume, folder: str, named: bool = False) -> s
         return path
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
     number = [structure.getIndex()] * isOneOfStack(structure)
-    key, stem = checksum(path, structure.getSamplingRate(), *number), stemOf(path)
+    key, stem = checksum(path, structure.getSamplingRate(), *number), "_".join([stemOf(path), *map(str, number)])
     known = stem[len(_IMPORTED) :] if stem.startswith(_IMPORTED) else stem
     # a run of an earlier version goes on with the name that it gave
     copies = [os.path.join(folder, *([key, n + ".mrc"] if named else [f"{n}_{key}.mrc"])) for n in (stem, known)]
