@@ -199,10 +199,13 @@ def test_coordinates_of_other_tomograms_are_told(folder):
     ],
 )
 def test_an_image_an_empty_and_a_broken_volume_are_no_tomograms_and_do_not_end_a_training(folder, shape, value, words):
-    blob_tomogram(folder / "a.mrc", 0, count=5)
+    for seed, name in enumerate("ab"):
+        blob_tomogram(folder / f"{name}.mrc", seed, count=5)
     write_mrc("b.mrc", np.full(shape, value, np.float32), PIXEL)
-    (skipped,) = train(coordinates="a.star", steps=1).skipped
+    result = train(steps=1)
+    (skipped,) = result.skipped
     assert skipped.item == "b" and words in skipped.reason
+    assert any("of tomograms that were not given, or skipped, are not used (b)" in one for one in result.warnings)
 
 
 def test_a_model_of_another_contrast_is_told(folder):

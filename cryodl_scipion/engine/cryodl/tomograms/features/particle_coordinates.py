@@ -68,8 +68,8 @@ def read_poses(
         )
     if strange:
         notes.append(
-            f"{counted(sum(strange.values()), 'coordinate')} of tomograms that were not given are not used "
-            f"({', '.join(list(strange)[:5])})." + (f" They are matched by name; {NUMBERS}" if numbers else "")
+            f"{counted(sum(strange.values()), 'coordinate')} of tomograms that were not given, or skipped, are not "
+            f"used ({', '.join(list(strange)[:5])})." + (f" They are matched by name; {NUMBERS}" if numbers else "")
         )
     return {name: {one: ParticlePoses.joined(several) for one, several in each.items()} for name, each in found.items()}
 
