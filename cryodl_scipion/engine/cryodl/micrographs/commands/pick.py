@@ -127,7 +127,10 @@ def _to_pick(
     again = replaced | otherwise
     if settings.of_few and config.answers is None and not pick_record.are_asked(candidates, missing()):
         again |= {name for name, path in named if Path(path).exists()}  # what was found in a file that is gone stays
-        run.warn(pick_record.FEW.format(folder=folder, told=counted(len(settings.asked or ()), "micrograph")))
+        run.warn(
+            pick_record.FEW.format(folder=folder, told=counted(len(settings.asked or ()), "micrograph"))
+            + pick_record.OTHERS * any(file.stem not in dict(named) for file in candidates.glob("*.star"))
+        )
         settings = dataclasses.replace(settings, contrast=contrast, assumed=False, size=None, adapted=None)
         for file in (folder / QUESTIONS, candidates / pick_record.ASKED):  # about scores that do not hold
             file.unlink(missing_ok=True)

@@ -69,9 +69,10 @@ _NO_DIFFERENCE = "weights_sha256 contrast assumed general adapted size distance_
 # Micrographs that are asked for contrast and calibration: one may be empty or carbon, and each costs as much as picking
 # it twice. What fewer tell binds no later ones.
 ASKED_OF = 5
-FEW = (
-    "Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came. Those "
-    "given now are picked again, others keep their picks: to pick all alike, give all with --overwrite."
+FEW, OTHERS = (
+    "Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came, and all "
+    "that are given are picked again.",
+    " Others keep their picks: to pick all alike, give all with --overwrite.",
 )
 APART = "They cannot be compared so: pick all sets on micrographs of the same pixel size."
 BINNED = 1.2  # factor between two pixel sizes beyond what a calibration changes
