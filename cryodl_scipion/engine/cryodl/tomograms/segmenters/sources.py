@@ -182,9 +182,7 @@ def _corners(labelled: np.ndarray, size: int, rng: np.random.Generator) -> typin
     """Corners (y, x) of tiles that cover what is annotated in a slice, and whether each is an area of its own.
     labelled: (h, w) bool. A corner may lie up to half a tile beyond the border."""
     if labelled.all():
-        return [
-            (corner, False) for corner in grid((slice(0, labelled.shape[0]), slice(0, labelled.shape[1])), size, rng)
-        ]
+        return [(corner, False) for corner in grid(tuple(slice(0, n) for n in labelled.shape), size, rng)]
     corners = []
     for area in _areas(labelled, max(1, size // CELLS)):
         height, width = (part.stop - part.start for part in area)
@@ -281,10 +279,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod, run: Run
         raise ValueError(nothing_found(label, seen, size, "Give a smaller --working-pixel-size, or label more."))
     chosen = choose_positions(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng)
     for n, ((name, tomogram, volume, _), factor) in enumerate(zip(pairs, factors)):
-        own, size = (
-            {k: position for k, position in enumerate(chosen) if position.volume == n},
-            int(round(TILE / factor)),
-        )
+        own, size = {k: one for k, one in enumerate(chosen) if one.volume == n}, int(round(TILE / factor))
         with run.item(name, tomogram.path):
             for k, position in own.items():
                 z, (y, x), grey = position.z, position.corner_yx, statistics[n]
