@@ -232,8 +232,9 @@ def test_occupancies_that_say_nothing_hide_no_atom(tmp_path, occupancy):
         assert load_density(tmp_path / f"{name}.pdb", 2.0).sum() == pytest.approx(mass, rel=0.01)
 
 
-def test_a_file_of_structure_factors_is_said_to_have_no_atoms(tmp_path):
+@pytest.mark.parametrize("text", ["data_r1abcsf\nloop_\n_refln.index_h\n_refln.F_meas_au\n1 12.0\n", ""])
+def test_a_file_of_structure_factors_or_of_nothing_is_said_to_have_no_atoms(tmp_path, text):
     path = tmp_path / "factors.cif"
-    path.write_text("data_r1abcsf\nloop_\n_refln.index_h\n_refln.F_meas_au\n1 12.0\n")
+    path.write_text(text)
     with pytest.raises(ValueError, match=r"factors.cif is not a readable atomic model: it has no atoms\."):
         load_density(path, 2.0)

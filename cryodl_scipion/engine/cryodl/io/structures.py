@@ -185,8 +185,8 @@ def read_structure(path: str | os.PathLike[str]) -> "Structure":
         structure.setup_entities()
         structure[0]
     except (RuntimeError, ValueError, IndexError) as error:
-        words = " ".join(str(error).split()).rstrip(".") or "it has no atoms"
-        raise ValueError(f"{path} is not a readable atomic model: {words}.") from None
+        said = "" if isinstance(error, IndexError) else " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"{path} is not a readable atomic model: {said or 'it has no atoms'}.") from None
     if len(structure) > 1:
         messages.warn(
             f"{path} has {len(structure)} models, and the first alone is used. If they are copies that make up one "

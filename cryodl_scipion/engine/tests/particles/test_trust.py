@@ -291,15 +291,28 @@ def test_an_earlier_noise_control_is_not_replaced(project):
     assert (project / "o_noise.mrcs").read_text() == "mine" and not list(project.glob("*.partial"))
 
 
-def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
-    def notes(name):
-        particles = read_particles(name)
-        config = AssignOrientationsConfig(particles=name, structure="map.mrc", output="o.star", angular_step=15)
-        structure = prepare_structure(config, particles, "cpu")
-        source = hypotheses(particles, structure.settings.diameter, "bright")[0].measured()
-        search = Search(source, structure.projector, structure.pixel_size, structure.settings, "cpu")
-        return size_notes(search, name, "map.mrc")
+def notes_on_size(name):
+    particles = read_particles(name)
+    config = AssignOrientationsConfig(particles=name, structure="map.mrc", output="o.star", angular_step=15)
+    structure = prepare_structure(config, particles, "cpu")
+    source = hypotheses(particles, structure.settings.diameter, "bright")[0].measured()
+    search = Search(source, structure.projector, structure.pixel_size, structure.settings, "cpu")
+    return size_notes(search, name, "map.mrc")
 
+
+def test_noise_that_is_seen_through_the_ctf_has_no_better_size(project):
+    """Ice's noise has the CTF's rings, whose power is taken for signal; sizes differ by how badly they fit."""
+    particles = read_particles("p.star").subset(np.resize(np.arange(60), 96))
+    drawn = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 96, BOX, BOX)).astype(np.float32))
+    seen = torch.fft.irfft2(torch.fft.rfft2(drawn[0]) * particles.ctf(slice(None)), s=(BOX, BOX))
+    with StackWriter("ice.mrcs", 96, BOX, PIXEL) as stack:
+        stack.add(seen + 0.5 * drawn[1])
+    write_particles_star("ice.star", particles, {"rlnImageName": [f"{n:06d}@ice.mrcs" for n in range(1, 97)]})
+    assert notes_on_size("ice.star") == []
+
+
+def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
+    notes = notes_on_size
     assert notes("p.star") == []
     stated = lambda sentences: float(re.search("other.star fits map.mrc .* scaled by (.{4}):", " ".join(sentences))[1])
     for factor in (1.2, 1.1, 0.9):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The structures that particles are compared with, from a folder or a list of files.
-
-The evidence of particles for structures, in two details of detail, and that of their look-alikes."""
+"""The structures that particles are compared with, from a folder or a list of files, and the evidence for them and for
+their look-alikes, in two finenesses."""
 
 import dataclasses
 import functools
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import center_of_mass, fourier_shift
 
 from ...core.projections import Projector, rotation_matrices
 from ...core.volumes import cube_crop
@@ -30,8 +30,7 @@ from ..orientations.hypotheses import hypotheses
 
 DIAMETER = 0.9  # of the box: what lies outside of it is background, whatever the structure
 MAX_SHIFT = 0.1  # of the box
-READINGS = 32  # particles that tell how the images are to be read ...
-SIZES = 6  # ... from so many structures
+READINGS, SIZES = 32, 6  # particles that tell how the images are to be read, from so many structures
 DECOYS = 24  # of a structure
 RELATED = 0.87  # correlation, aligned: states and species had 0.90 to 1, ABC transporters of two families 0.83
 LEARNT = 48  # particles from which it is learnt how strongly they show a structure
@@ -107,14 +106,16 @@ class ParticleComparison:
         return search.fit, evidence_of(search)
 
     def turned(self, candidate: "Candidate", others: "typing.Sequence[Candidate]") -> "Candidate":
-        """A structure, to be searched as it lies best on that of others which it resembles most. A grid of orientations
-        meets those that lie differently at other places, which can make more of a difference than two states do."""
-        aligned, side = [], max(len(one.density) for one in (candidate, *others))
-        for other in others:
-            waves = FULL.waves * side * self.pixel_size / self.width
-            found = align(cube_crop(other.density, side), cube_crop(candidate.density, side), waves, mirrored=False)
-            aligned.append((found.correlation, found.matrix @ other.turn))
-        return dataclasses.replace(candidate, turn=max(aligned, key=lambda one: one[0])[1])
+        """A structure, to be searched as it lies best, in either hand, on that of others which it resembles most. Grids
+        meet those that lie differently at other places, which can make more of a difference than two states do."""
+        side = max(len(one.density) for one in (candidate, *others))
+        mine, waves = cube_crop(candidate.density, side), FULL.waves * side * self.pixel_size / self.width
+        pairs = ((align(cube_crop(other.density, side), mine, waves), other) for other in others)
+        found, other = max(pairs, key=lambda one: one[0].correlation)
+        middle = lambda density: np.array(center_of_mass(density.numpy()))[::-1] - len(density) // 2  # xyz
+        by = (found.matrix.numpy() @ middle(found.density) - middle(candidate.density))[::-1]
+        moved = np.fft.ifftn(fourier_shift(np.fft.fftn(candidate.density.numpy()), by)).real
+        return dataclasses.replace(candidate, density=torch.from_numpy(moved).float(), turn=found.matrix @ other.turn)
 
     def full(
         self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray | None = None
@@ -180,9 +181,12 @@ class ParticleComparison:
 def _shown(search: Search) -> torch.Tensor:
     """(m, m, m) density over the images' width, as strong as a Search shows it."""
     sums = SliceSums(search.disc, cube_side(search.disc))
-    angles = search.grid.angles(np.arange(0, len(search.grid), SPARSE))
-    slices = search.strong_bank(search.fit).reference.at_angles(angles)
-    matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=slices.device)
+    matrices = torch.as_tensor(
+        rotation_matrices(search.grid.angles(np.arange(0, len(search.grid), SPARSE))),
+        dtype=torch.float32,
+        device=search.disc.device,
+    )
+    slices = search.strong_bank(search.fit).reference.at(matrices)
     sums.add(matrices, slices, torch.ones_like(slices.real))
     return sums.map(torch.full((search.disc.rings,), 1e-3))
 
@@ -199,8 +203,11 @@ def refit(search: Search, rows: np.ndarray | None = None, first: bool = False) -
 def evidence_of(search: Search) -> np.ndarray:
     """(n,) logarithmic evidence of each particle for a structure in some orientation."""
     observed = search.source.observed(np.arange(len(search.source.particles)), search.disc)
-    values = log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma))
-    return evidence(values).cpu().numpy()
+    return (
+        evidence(log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma)))
+        .cpu()
+        .numpy()
+    )
 
 
 SUFFIXES = (*MODEL_SUFFIXES, ".mrc", ".map")

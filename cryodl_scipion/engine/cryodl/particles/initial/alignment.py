@@ -112,24 +112,26 @@ BATCH = 512  # rotations at a time
 
 @dataclasses.dataclass(frozen=True)
 class Aligned:
-    """density: the other map on the first. matrix: (3, 3) M, which has turned it: its value at x was that at M x.
-    correlation: of both, without their rotational averages, up to the finest detail."""
+    """density: the other map on the first. matrix: (3, 3) M, which has turned it, or mirrored: its value at x was that
+    at M x. correlation: of both, without their rotational averages, up to the finest detail."""
 
     density: torch.Tensor
     matrix: torch.Tensor
     correlation: float
 
 
-def align(first: torch.Tensor, other: torch.Tensor, radius: float, mirrored: bool = True) -> Aligned:
-    """The other map (m, m, m) on the first, its rotation, shift and, if it may be `mirrored`, hand those of the highest
-    correlation. radius: waves per box, finest detail compared."""
+def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
+    """The other map (m, m, m) on the first, its rotation, shift and hand those of the highest correlation. radius:
+    waves per box, finest detail compared."""
     ball = HalfBall(first.shape[-1], radius, first.device)
     target = _flat(ball.of_volumes(first[None]), ball)[0]
-    found = [_best(target, centred(one), ball) for one in (other, other.flip(0).roll(1, 0))[: 1 + mirrored]]
-    _, density, matrix = max(found, key=lambda one: one[0])
-    values = _flat(ball.of_volumes(density[None]), ball)[0]
-    lengths = target.abs().square().sum() * values.abs().square().sum()
-    return Aligned(density, matrix, float((target * values.conj()).real.sum() / lengths.sqrt().clamp(min=1e-30)))
+    found = [
+        (*_best(target, centred(one), ball), target.real.new_tensor([1.0, 1.0, sign]))
+        for one, sign in ((other, 1.0), (other.flip(0).roll(1, 0), -1.0))
+    ]
+    _, density, matrix, hand = max(found, key=lambda one: round(one[0], 3))  # what has no hand stays as it lies
+    values = side_by_side(_flat(ball.of_volumes(density[None]), ball)[0])
+    return Aligned(density, hand[:, None] * matrix, float(torch.cosine_similarity(side_by_side(target), values, 0)))
 
 
 def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor, torch.Tensor]:

@@ -30,9 +30,10 @@ FALL = 6.0  # of the amplitude from some detail to half as fine again and beyond
 
 def best_size(search: Search, near: bool) -> tuple[float, float]:
     """The size at which a Search's structure fits the images best, by the parabola through the best of SIZES and its
-    neighbours, and by how much logarithmic evidence it is better than 1. search: with the reading of its source chosen;
-    raw images. near: whether sizes far from 1 need no look unless a neighbour of it is better. Detail that a coarse map
-    lacks is not compared: a small molecule scaled by 0.9 would have some of it, nearly in its place."""
+    neighbours, and by how much logarithmic evidence it is better than 1 and than none: noise with the CTF's rings fits
+    some size less badly. search: with the reading of its source chosen; raw images. near: whether sizes far from 1 need
+    no look unless a neighbour of it is better. Detail that a coarse map lacks is not compared: a small molecule scaled
+    by 0.9 would have some of it, nearly in its place."""
     source, width, found = search.source, search.width, {}
     rows, finest = sample_rows(len(source.particles), SAMPLE), max(COARSE, end_of(search))
     for sizes in (NEAR, SIZES) if near else (SIZES,):
@@ -48,7 +49,7 @@ def best_size(search: Search, near: bool) -> tuple[float, float]:
     if 0 < best < len(tried) - 1:  # the best lies on the parabola through the three
         bend, slope, _ = np.polyfit(tried[best - 1 : best + 2] - size, values[best - 1 : best + 2], 2)
         size, highest = size - slope / (2 * bend), highest - slope**2 / (4 * bend)
-    return float(size), float(highest - found[1.0])
+    return float(size), float(highest - max(found[1.0], 0.0))
 
 
 def end_of(search: Search) -> float:
