@@ -74,7 +74,12 @@ class ParticleSet(StarRows):
         rows = self.rows(indices)
         if not len(rows):
             return torch.zeros((0, self.box, self.box))
-        images = torch.from_numpy(read_images(self.files[rows], self.numbers[rows]))
+        return self.as_read(torch.from_numpy(read_images(self.files[rows], self.numbers[rows])), rows)
+
+    def as_read(self, images: "torch.Tensor", rows: np.ndarray) -> "torch.Tensor":
+        """Images (m, box, box) of rows (m,) as they stand in the files, divided where that is asked for."""
+        import torch
+
         if self.ctf_state != "divided":
             return images
         return torch.fft.irfft2(torch.fft.rfft2(images) / self.ctf(rows).clamp(min=FAINTEST), s=(self.box, self.box))
