@@ -117,6 +117,13 @@ def test_a_whole_file_appears_only_when_it_is_complete(tmp_path):
     assert held.seek(0, 2) == 0, "the disk has its space again, though its writer is alive"
 
 
+def test_a_file_written_within_a_block_of_its_own_is_named_once(tmp_path):
+    """Maps said: Cannot write a.mrc: Cannot write .a.mrc.host.7.tmp.mrc: ... Nothing was left there. Nothing was."""
+    with pytest.raises(OSError, match="Cannot write [^:]*/a.mrc: No space left on device. Nothing was left there$"):
+        with whole_file(tmp_path / "a.mrc") as outer, whole_file(outer):
+            raise OSError(28, "No space left on device")
+
+
 def test_a_folder_that_is_missing_is_named(tmp_path):
     with pytest.raises(OSError, match="Cannot write .*gone/a.star: No such file"):
         with whole_file(tmp_path / "gone" / "a.star") as temporary:

@@ -319,7 +319,10 @@ def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
         kept = "The file that was there before is unchanged" if path.exists() else "Nothing was left there"
         with contextlib.suppress(OSError):
             os.truncate(temporary, 0)  # its writer may be alive: the failure could not be written for want of its space
-        raise OSError(error.errno, f"Cannot write {path}: {error.strerror or error}. {kept}") from error
+        # the system's words, not those of a block within this one, of its own file
+        raise OSError(
+            error.errno, f"Cannot write {path}: {os.strerror(error.errno) if error.errno else error}. {kept}"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

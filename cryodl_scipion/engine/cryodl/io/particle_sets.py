@@ -6,11 +6,12 @@ import os
 import typing
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ..contract.reading import reader
 from ..core.names import check_words
 from . import cryosparc, messages
-from .particles import ANGLES
+from .particles import ANGLES, COORDINATES
 from .relion_tables import (
     Groups,
     StarRows,
@@ -74,7 +75,12 @@ class ParticleSet(StarRows):
         rows = self.rows(indices)
         if not len(rows):
             return torch.zeros((0, self.box, self.box))
-        images = torch.from_numpy(read_images(self.files[rows], self.numbers[rows]))
+        return self.as_read(torch.from_numpy(read_images(self.files[rows], self.numbers[rows])), rows)
+
+    def as_read(self, images: "torch.Tensor", rows: np.ndarray) -> "torch.Tensor":
+        """Images (m, box, box) of rows (m,) as they stand in the files, divided where that is asked for."""
+        import torch
+
         if self.ctf_state != "divided":
             return images
         return torch.fft.irfft2(torch.fft.rfft2(images) / self.ctf(rows).clamp(min=FAINTEST), s=(self.box, self.box))
@@ -114,7 +120,7 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
     optics, columns = modern_tables(read_tables(path), path)
     particles = _particle_set(str(path), optics, columns, groups_of_particles(optics, columns, path))
     _check_needs(particles, need)
-    for note in (*aberration_notes(particles), *header_notes(particles), *particles.copy_notes()):
+    for note in aberration_notes(particles) + header_notes(particles) + particles.copy_notes() + place_notes(particles):
         messages.warn(note)
     return particles
 
@@ -129,8 +135,12 @@ def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], o
             f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
         )
     for row in map(int, np.nonzero(~keep)[0]):
-        said = UNUSABLE.format(particles.numbers[row] + 1, "left out")
-        skip(particles.names[row], str(particles.files[row]), said, "particle")
+        skip(
+            particles.names[row],
+            str(particles.files[row]),
+            UNUSABLE.format(particles.numbers[row] + 1, "left out"),
+            "particle",
+        )
     return particles if keep.all() else particles.subset(keep)
 
 
@@ -246,6 +256,32 @@ def aberration_notes(particles: typing.Any) -> list[str]:
     if not found:
         return []
     return [f"{particles.path} has {', '.join(found)}, {cryosparc.UNCORRECTED} The columns are kept."]
+
+
+NEAR = 0.1  # of the box's width: no two particles lie so near to each other
+ALIKE = 0.02  # of the particles: fewer of them change no FSC
+
+
+def place_notes(particles: ParticleSet) -> list[str]:
+    """A sentence, in a list, if different images are of the same places, as where sets were joined. Segments of
+    filaments overlap."""
+    yx = number_columns(particles.path, particles.columns, COORDINATES[::-1])
+    if yx is None or not {"rlnMicrographName", "rlnHelicalTubeID"} & set(particles.columns) == {"rlnMicrographName"}:
+        return []
+    pixel_size, width = particles.pixel_size, particles.box * particles.pixel_size
+    original = number_columns(particles.path, particles.optics_columns, ("rlnMicrographOriginalPixelSize",), "row")
+    shifts = 0 if particles.shifts_yx is None else particles.shifts_yx * pixel_size
+    places = yx * (pixel_size if original is None else original[0]) + shifts
+    single = np.unique(particles.same_images(), return_index=True)[1]
+    rows = single[yx[single].any(1)]  # 0 where none was known
+    micrograph = np.unique(list(particles.micrographs), return_inverse=True)[1]
+    points = np.column_stack([2 * width * micrograph, places])[rows]
+    near = int((cKDTree(points).query(points, 2)[0][:, 1] < NEAR * width).sum()) if len(rows) else 0
+    return [
+        f"{near} of the {len(particles)} particles of {particles.path} lie within {NEAR * width:.0f} Å of another one "
+        "of their micrograph (rlnCoordinateX). If they are the same ones, as in sets that were joined, halves agree by "
+        "their noise: keep one of each."
+    ] * (near > ALIKE * len(particles))
 
 
 def _means_something(name: str, value: typing.Any) -> bool:

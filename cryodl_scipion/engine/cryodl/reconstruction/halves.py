@@ -64,21 +64,20 @@ def half_reconstructions(
     symmetry: str,
     correct_ctf: bool,
     mask_diameter: float | None,
+    noisy: bool,
     device: torch.device,
     progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. progress: called with the
-    number of particles of each chunk done."""
+    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. noisy: whether the images
+    have noise, beside which hot pixels alone stand out. progress: called with the number of particles of each chunk
+    done."""
     sums = []
     for half in (1, 2):
         slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]
         for start in range(0, len(rows), slices.chunk()):
             part = rows[start : start + slices.chunk()]
-            slices.add(
-                cooled(particles.images(part)),
-                *particles.poses(part),
-                *factors(particles, part, slices.padded, correct_ctf),
-            )
+            images = cooled(particles.images(part)) if noisy else particles.images(part)
+            slices.add(images, *particles.poses(part), *factors(particles, part, slices.padded, correct_ctf))
             progress(len(part))
         sums.append(slices.finished(symmetry))
         del slices

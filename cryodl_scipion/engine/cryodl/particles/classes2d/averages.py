@@ -169,15 +169,15 @@ def average_classes(
     return dataclasses.replace(wiener_averages(made.images, made.weights, mask_px, particles.pixel_size), sums=made)
 
 
-def rotated_averages(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+def rotated_averages(images: torch.Tensor, phi: torch.Tensor, mode: str = "bicubic") -> torch.Tensor:
     """(n, box, box) images rotated about pixel box // 2 by (n,) radians, from the y axis towards the x axis (which
-    undoes a rotation by phi from x towards y); zeros from outside."""
+    undoes a rotation by phi from x towards y); zeros from outside. mode: of grid_sample."""
     box = images.shape[-1]
     axis = torch.arange(box, device=images.device, dtype=torch.float32) - box // 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     cosine, sine = phi.cos()[:, None, None], phi.sin()[:, None, None]
     grid = 2 * (torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + box // 2) / (box - 1) - 1
-    return torch.nn.functional.grid_sample(images[:, None], grid, mode="bicubic", align_corners=True)[:, 0]
+    return torch.nn.functional.grid_sample(images[:, None], grid, mode=mode, align_corners=True)[:, 0]
 
 
 def _corrected(

@@ -153,7 +153,7 @@ def former_settings(config: Classify2DConfig, particles: ParticleSet, former: Fo
         )
     finest = particles.box * particles.pixel_size / former.scale.grid.rings
     return ClassSettings(
-        particles, former.scale, finest, former.reach_px, former.mask_px, tuple(smoothed_notes(particles))
+        particles.divided(), former.scale, finest, former.reach_px, former.mask_px, tuple(smoothed_notes(particles))
     )
 
 

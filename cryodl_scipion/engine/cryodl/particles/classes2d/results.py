@@ -206,7 +206,7 @@ def former_of(
         pixel_size=particles.pixel_size,
         box=particles.box,
         with_ctf=particles.optics is not None,
-        multiplied=particles.optics is not None and particles.ctf_state == "multiplied",
+        multiplied=particles.optics is not None and particles.ctf_state == "divided",
         scale=settings.scale,
         reach_px=settings.reach_px,
         mask_px=settings.mask_px,

@@ -2,7 +2,6 @@
 """The choice of 2-D classes by their scores."""
 
 import dataclasses
-import os
 import typing
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from ...contract import SelectClassesConfig, SelectClassesOutputs, expected_good, particle_cut, write_json
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.relion_tables import number_columns, whole_column
-from ...io.stacks import find_file, read_images, split_name, stack_shape
+from ...io.stacks import find_images, read_images, split_names
 from ...io.star import read_tables, write_tables
 from .results import CLASSES, COUNT, PARTICLES, PROBABILITY, STACK
 
@@ -102,17 +101,10 @@ def write_selection(
 
 def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size: float) -> None:
     """classes.mrcs and classes.star of some rows of a table; the classes keep their numbers."""
-    named = [split_name(table.images[row]) for row in rows]
-    files = [find_file(table.path, stack, "stack of averages") for _, stack in named]
-    numbers = [number - 1 for number, _ in named]
-    for file, number in zip(files, numbers):
-        shape = stack_shape(file)
-        if number >= shape[0]:
-            raise ValueError(
-                f"{table.path} names average {number + 1} of {os.path.basename(file)}, which has only {shape[0]}. "
-                "Use the folder as `cryodl classify-2d` wrote it."
-            )
-    images = read_images(files, np.array(numbers, int))
+    numbers, stacks = split_names([table.images[row] for row in rows])
+    images = read_images(
+        find_images(table.path, stacks, numbers, words=("average", "stack of averages"))[0], numbers - 1
+    )
     with StackWriter(str(folder / STACK), len(rows), images.shape[-1], pixel_size) as stack:
         stack.add(images)
     columns: dict[str, typing.Any] = {name: [values[row] for row in rows] for name, values in table.columns.items()}

@@ -49,7 +49,7 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
         f"{'Assigning' if adds else 'Classifying'} {len(particles)} particles {'to' if adds else 'into'} "
         f"{config.classes} classes with detail to {settings.resolution:.1f} Å on {run.device_name}."
     )
-    records = _records(folder / WORK, settings, run, config, 0 if adds else 2 * config.classes)
+    records = _records(folder / WORK, particles, settings, run, config, 0 if adds else 2 * config.classes)
     if former is not None and adds:
         work, converged = Classification(records, config.classes, former.reach_px, run.seed, device), former.converged
         with run.progress(len(records), "particle") as bar:
@@ -92,11 +92,12 @@ def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs, has_ctf: 
         )
 
 
-def _records(folder: Path, settings: ClassSettings, run: Run, config: Classify2DConfig, minimum: int) -> Records:
-    particles: ParticleSet = settings.particles
+def _records(
+    folder: Path, particles: ParticleSet, settings: ClassSettings, run: Run, config: Classify2DConfig, minimum: int
+) -> Records:
     folder.mkdir(exist_ok=True)
     with run.progress(len(particles), "particle") as bar:
-        records = load_or_make(folder, particles, settings.scale, bar.update)
+        records = load_or_make(folder, settings.particles, settings.scale, bar.update)
     for row in np.setdiff1d(np.arange(len(particles)), records.rows):
         reason = UNUSABLE.format(particles.numbers[row] + 1, "in no class (rlnClassNumber 0)")
         run.skip(particles.names[row], str(particles.files[row]), reason, "particle")
@@ -123,5 +124,13 @@ def _classify(
         )
         write_forming(records.folder, work, done.level, settings)
 
-    bank = None if former is None else former.bank(run.device)
-    return classify(records, config.classes, settings.reach_px, config.epochs, run.seed, run.device, said, bank)
+    return classify(
+        records,
+        config.classes,
+        settings.reach_px,
+        config.epochs,
+        run.seed,
+        run.device,
+        said,
+        former.bank(run.device) if former else None,
+    )

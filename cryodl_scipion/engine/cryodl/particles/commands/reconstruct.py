@@ -15,6 +15,7 @@ from ...core import projections, symmetry
 from ...io import files, memory, mrc, particle_sets, stopping, unfinished
 from ...io.particles import BEYOND, EXPLAINED, REFERENCE, SUBSTITUTED
 from ...latent.masks import molecule_mask
+from ...likelihood.observed import smoothed_notes
 from ...likelihood.reference import group_notes
 from ...reconstruction.halves import (
     Reconstruction,
@@ -51,18 +52,21 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     )
     particles = particle_sets.usable(particles, run.skip)
     controls = [control_of(particles, config.noise_control), control_of(particles, None, SUBSTITUTED)]
-    run.warn(*(doubt for _, doubts in controls for doubt in doubts))
+    run.warn(*(doubt for _, found in controls for doubt in found))
     halves = split_halves(particles, run.seed)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {run.device_name}.")
+    doubts = smoothed_notes(particles)
     with run.progress(len(particles), "particle") as bar:
-        found = half_reconstructions(particles, halves, *_settings(config), run.device, bar.update)
+        found = half_reconstructions(
+            particles, halves, *_settings(config, not (particles.denoiser or doubts)), run.device, bar.update
+        )
     if looks_inverted(found.whole):
         run.warn(
             f"The map is negative at the particle: protein seems to be dark in {particles.path}. Invert the images, "
             "or the map before you use it."
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
-    run.warn(*group_notes(particles), *views.doubts())
+    run.warn(*doubts, *group_notes(particles), *views.doubts())
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],
@@ -92,8 +96,8 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     return made
 
 
-def _settings(config: ReconstructConfig) -> tuple[str, bool, float | None]:
-    return config.symmetry, config.correct_ctf, config.mask_diameter
+def _settings(config: ReconstructConfig, noisy: bool = True) -> tuple[str, bool, float | None, bool]:
+    return config.symmetry, config.correct_ctf, config.mask_diameter, noisy
 
 
 def _paths(output: str) -> dict[str, str]:

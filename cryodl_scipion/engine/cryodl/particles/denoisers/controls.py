@@ -16,11 +16,13 @@ from scipy.ndimage import gaussian_filter
 from ...contract import EvaluateDenoiserConfig
 from ...core.fourier import circle, filtered, fourier_resize, on_grid
 from ...core.frc import frc, mean_frc
+from ...core.peaks import disc_normalised
 from ...core.projections import Projector
 from ...io import particle_sets, stacks
 from ...io.model import find_model
 from ...likelihood.observed import prepare, resample, ring_powers
 from ...simulate.particle_images import load_projector, noise_images
+from ..classes2d.averages import rotated_averages
 from .evaluate import Bench, Curves, bench_of, means_of, random_molecule_images, some_particles
 
 SIDE = 48  # px: images are compared with targets at this size, at most
@@ -68,34 +70,15 @@ def target_similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px
     power = ring_powers(known).mean(0)
     sharpen = torch.where(power > NEGLIGIBLE * power.max(), power.clamp(min=1e-30) ** -0.25, torch.zeros(()))
     small, known = (filtered(x, on_grid(sharpen, side)) for x in (small, known))
-    small, copies = _normalised(small, diameter), _normalised(_rotated(known, ROTATION), diameter)
+    turns = torch.deg2rad(torch.arange(0, 360, ROTATION)).repeat_interleave(len(known))
+    copies = rotated_averages(known.repeat(len(turns) // len(known), 1, 1), turns, "bilinear")
+    small, copies = (disc_normalised(x, circle(side, diameter)) for x in (small, copies))
     near = circle(side, 2 * SHIFT * side).roll((-(side // 2),) * 2, (0, 1))
     ours, best = torch.fft.rfft2(small), torch.full((len(small),), -1.0)
     for part in torch.fft.rfft2(copies).split(64):
         match = torch.fft.irfft2(ours[:, None] * part.conj(), s=(side, side))[:, :, near]
         best = torch.maximum(best, match.amax((1, 2)))
     return best
-
-
-def _normalised(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """Images with mean 0 and norm 1 inside the circle, and 0 outside. An image without any variation becomes zero."""
-    inside = circle(images.shape[-1], diameter_px)
-    centred = (images - images[:, inside].mean(1)[:, None, None]) * inside
-    return centred / centred.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-12)
-
-
-def _rotated(images: torch.Tensor, step: float) -> torch.Tensor:
-    """(n * rotations, s, s): each image rotated about pixel s // 2 in steps over the whole circle."""
-    side = images.shape[-1]
-    axis = torch.arange(side) - side // 2
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    copies = []
-    for angle in np.radians(np.arange(0, 360, step)):
-        from_x, from_y = np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
-        grid = (2 * (torch.stack([from_x, from_y], -1).float() + side // 2) + 1) / side - 1
-        every = grid.expand(len(images), -1, -1, -1)
-        copies.append(torch.nn.functional.grid_sample(images[:, None], every, align_corners=False))
-    return torch.cat(copies)[:, 0]
 
 
 def closeness(control: float, real: float, chance: float) -> float:
