@@ -19,6 +19,7 @@ _MARGIN_CONTRAST = 0.25
 _WIDEST_MARGIN = 0.15
 # Normal noise passes 5 sigma once in 1.7 million pixels: beyond lie hot pixels and crystals of gold.
 _CLIP_SIGMA = 5.0
+_GAP = 9  # px, odd, of a network's 16 to 40 across a particle: gaps that fill less than half of so many are filled
 # Up to this many values along a side, bicubic interpolation by matrices is quicker than torch's (up to ten times).
 _MATRICES = 256
 # feature_strength of noise alone is about 0.1 at the networks' scale.
@@ -124,8 +125,8 @@ def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, 
     factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding, filled
     margins and not-a-number areas. Raises as prepare_micrograph does."""
     pixels = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))  # torch wants to be allowed to write
-    small, fraction = _rescale(pixels, _finite_pixels(pixels), resampled_shape(pixels.shape, factor))
-    valid = _unfilled(small) & (fraction > 0.5)
+    small, there = _rescale(pixels, _finite_pixels(pixels), resampled_shape(pixels.shape, factor))
+    valid = _unfilled(small) & there
     if valid.float().mean() < 0.02:
         raise ValueError(
             "the image is constant (its detail is nowhere larger than rounding errors), as in an empty or failed "
@@ -166,7 +167,8 @@ def _finite_pixels(image: torch.Tensor) -> torch.Tensor | None:
 def _rescale(
     image: torch.Tensor, finite: torch.Tensor | None, shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clip outliers and resample by area with antialiasing. Returns image and share of finite pixels, both `shape`."""
+    """Clip outliers and resample by area with antialiasing; small gaps, of pixels that are not finite, are filled by
+    what is around them. Returns the image, and a bool mask that leaves larger gaps out, both `shape`."""
     sample = image[::7, ::7] if finite is None else image[finite][::49]
     median = sample.median()
     deviation = 1.4826 * (sample - median).abs().median()
@@ -177,7 +179,18 @@ def _rescale(
         image = torch.where(finite, image, torch.zeros(()))
     # wide limits: carbon and thick ice are not outliers; a hot pixel of 1000 sigma is
     image = image.clamp_(-12 * deviation, 12 * deviation) if deviation > 0 else image
-    return _resize(image, shape), torch.ones(shape) if finite is None else _resize(finite.float(), shape)
+    small = _resize(image, shape)
+    if finite is None:
+        return small, torch.ones(shape, dtype=torch.bool)
+    fraction = _resize(finite.float(), shape)
+    near, mean = _around(fraction), _around(small)
+    # by two majorities: scattered gaps alone reach a half of some windows by chance
+    return small + (1 - fraction) * mean / near.clamp(min=1e-3), _around((near > 0.5).float()) > 0.5
+
+
+def _around(image: torch.Tensor) -> torch.Tensor:
+    """The mean of (h, w) over the pixels of _GAP around each."""
+    return F.avg_pool2d(image[None, None], _GAP, stride=1, padding=_GAP // 2, count_include_pad=False)[0, 0]
 
 
 def _resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

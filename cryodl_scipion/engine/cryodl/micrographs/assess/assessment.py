@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...contract import particle_size_problem
+from ...io.micrographs import finite_median
 from ..normalize import rescale_micrograph
 from .carbon import find_carbon
 from .contamination import find_contamination
@@ -78,7 +79,7 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
         contaminated_percent=float(100 * contaminated.sum() / area),
         carbon_percent=float(100 * carbon.sum() / area),
         ice_gradient=gradient,
-        background=float(np.median(sample[np.isfinite(sample)])),
+        background=finite_median(sample),
         signs=signs_of(image, small, ice, contaminated, valid | contaminated, gradient, pixel_size, diameter),
     )
 

@@ -77,7 +77,10 @@ def pick_new(
         )
     if drawn > before:
         print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
-    missing = f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Nothing is picked there."
+    missing = (
+        f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Small gaps are filled; nothing "
+        "is picked in others."
+    )
     run.warn(*picker.notes, *[missing] * bool(gaps))
     return settings
 
