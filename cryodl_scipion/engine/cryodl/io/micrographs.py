@@ -130,7 +130,8 @@ _OTHERS = {
 @reader
 def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
     """The image of a micrograph file, rows as RELION counts them: an MRC's as they lie in the file, a TIFF's from the
-    last one. A stack of one image is taken as the image. Not-a-number pixels are left as they are. (h, w) float32.
+    last one. A stack of one image is taken as the image. Not-a-number pixels are left as they are; values whose squares
+    are no 32-bit numbers are divided by a power of ten, which is said. (h, w) float32.
     Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
     _check_exists(path)
     with _permitted(path):
@@ -148,22 +149,18 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
         raise ValueError(f"{path} has complex numbers (a Fourier transform); give the micrograph itself.")
     try:
         with np.errstate(over="raise"):
-            return _squarable(np.ascontiguousarray(image, dtype=np.float32), path)
+            image = np.ascontiguousarray(image, dtype=np.float32)
     except FloatingPointError:
         raise ValueError(
             f"{path} has values up to {np.abs(image[np.isfinite(image)]).max():.3g}, above the range of 32-bit "
             "numbers (3.4e38). It is damaged, or must be scaled."
         ) from None
-
-
-def _squarable(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
-    """The (h, w) image, divided by a power of ten, which is said, where sums of its squares are no 32-bit numbers."""
     usual = finite_median(np.abs(image[::7, ::7]))
-    if not usual or 1 / LARGE < usual < LARGE:
-        return image
-    unit = np.float32(10.0 ** np.floor(np.log10(usual)))
-    messages.warn(f"{path} has values of about {usual:.0e}, which are out of range: they were divided by {unit:.0e}.")
-    return image / unit
+    if usual and not 1 / LARGE < usual < LARGE:
+        unit = np.float32(10.0 ** np.floor(np.log10(usual)))
+        messages.warn(f"{path} has values of about {usual:.0e}, out of range: they were divided by {unit:.0e}.")
+        return image / unit
+    return image
 
 
 def finite_median(values: np.ndarray) -> float:
@@ -202,13 +199,13 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float, apart: f
 def of_other_binning(paths: typing.Sequence[str], pixel_size: float) -> dict[str, str]:
     """{file: what is wrong} of micrographs that are surely of another pixel size than the others: their headers say so,
     and show the others' field by what they say, in another number of pixels. pixel_size: Å/px, of the others."""
-    stated = {path: header_pixel_size(path) or pixel_size for path in paths if not is_tiff(path)}
-    odd = {path: size for path, size in stated.items() if not 1 / BINNED < size / pixel_size < BINNED}
+    stated = ((path, header_pixel_size(path) or pixel_size) for path in paths if not is_tiff(path))
+    odd = {path: size for path, size in stated if not 1 / BINNED < size / pixel_size < BINNED}
     wide = lambda some: read_some(lambda path: max(micrograph_shape(path)), some, SEVERAL)
     usual = np.median(wide([path for path in paths if path not in odd]) or [0]) if odd else 0
     return {
-        path: f"its header says {size:.4g} Å/px, not {pixel_size:g} (--pixel-size), and with {side} px it is as wide as "
-        f"others are with {usual:.0f}. Pick it in a run of its own, or give it at the others' pixel size."
+        path: f"its header says {size:.4g} Å/px, not {pixel_size:g} (--pixel-size), and with {side} px it is as wide "
+        f"as others are with {usual:.0f}. Pick it in a run of its own, or give it at the others' pixel size."
         for path, size in odd.items()
         for side in wide([path])
         if abs(side * size / pixel_size - usual) < 0.1 * usual

@@ -47,8 +47,7 @@ class Assessment(Areas):
 def areas_of(image: np.ndarray, pixel_size: float, diameter: float) -> Areas:
     """Areas of a micrograph. image: (h, w) float32 as read. pixel_size: Å/px. diameter: of the particle, Å. Raises
     ValueError if the particle does not fit the micrograph, or for an image that shows nothing."""
-    problem = particle_size_problem(diameter, pixel_size, min(image.shape))
-    if problem:
+    if problem := particle_size_problem(diameter, pixel_size, min(image.shape)):
         raise ValueError(problem)
     factor = min(1.0, max(WORKING_DIAMETER * pixel_size / diameter, _SMALLEST_SIDE / min(image.shape)))
     diameter_px = diameter / pixel_size * factor

@@ -52,8 +52,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     run.require_some(given, "micrograph", "picked")
     settings = dataclasses.replace(settings, contrast=settings.contrast or pick_record.typical_contrast(card))
     good = [(n, p) for n, p in named if n in picks.counts]
-    pictures = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
-    if pictures:
+    if pictures := draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0):
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)
     run.summary(
@@ -120,8 +119,7 @@ def _to_pick(
     for name, path in named:
         if name in changed:
             print(f"{path} has changed since it was picked; it is picked again.")
-    otherwise = {name for name, _ in named if made_otherwise(folder, name, settings, contrast)} - replaced
-    if otherwise:
+    if otherwise := {name for name, _ in named if made_otherwise(folder, name, settings, contrast)} - replaced:
         run.warn(
             f"{counted(len(otherwise), 'micrograph')} had been picked with other parameters and "
             f"{'is' if len(otherwise) == 1 else 'are'} picked again."

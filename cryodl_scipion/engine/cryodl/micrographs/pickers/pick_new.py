@@ -77,10 +77,7 @@ def pick_new(
         )
     if drawn > before:
         print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
-    missing = (
-        f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Small gaps are filled; nothing "
-        "is picked in others."
-    )
+    missing = f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Large gaps get no picks."
     run.warn(*picker.notes, *[missing] * bool(gaps))
     return settings
 

@@ -74,6 +74,7 @@ FEW = (
     "Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came. Those "
     "given now are picked again, others keep their picks: to pick all alike, give all with --overwrite."
 )
+OF_OTHERS = "If they are of micrographs of another binning, give those."
 APART = "They cannot be compared so: pick all sets on micrographs of the same pixel size."
 BEFORE = {"avoid": "nothing", "keep_diameter": False}  # of records that older versions wrote
 
