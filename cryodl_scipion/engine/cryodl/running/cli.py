@@ -337,7 +337,7 @@ def _sentence(error: Exception) -> str:
         advice = "Free space on its disk" if full else "Choose another folder, or check its permissions"
         if isinstance(error, FileNotFoundError):
             advice = f"Check its name (current folder: {os.getcwd()})"
-        return f"{where}{error.strerror}" + (f". {advice}." if full or where else "")
+        return f"{where}{error.strerror}" + (f". {advice}." if (full or where) and error.strerror[-1] != "." else "")
     return str(error)
 
 
