@@ -204,6 +204,22 @@ def test_not_a_number_pixels_are_left_to_the_normalisation(tmp_path):
     assert np.isnan(found[0, 0]) and np.isfinite(found).sum() == found.size - 1
 
 
+@pytest.mark.parametrize("unit", [1e30, 1e-30])
+def test_values_whose_squares_are_no_numbers_are_scaled_and_that_is_said(tmp_path, unit, capsys):
+    image = np.random.default_rng(0).normal(580, 20, (32, 40))
+    image[3, 4] = np.nan
+    found = read_micrograph(write_mrc(tmp_path / "a.mrc", (image * unit).astype(np.float32)))
+    assert np.isfinite(np.nansum(found**2)) and np.nanvar(found) > 1e-6
+    assert np.allclose(found / found[0, 0], image / image[0, 0], rtol=1e-5, equal_nan=True)
+    assert "a.mrc has values of about 6e" in capsys.readouterr().out
+
+
+def test_a_few_huge_values_leave_the_others_as_they_are(tmp_path):
+    image = np.ones((32, 40), np.float32)
+    image[3, 4] = 1e30
+    assert np.array_equal(read_micrograph(write_mrc(tmp_path / "a.mrc", image)), image)
+
+
 def test_headers_that_contradict_the_pixel_size_are_named(tmp_path):
     for name, voxel in (("a", 3.54), ("b", 3.54), ("c", 1.77), ("unknown", 1.0), ("right", 2.0)):
         with mrcfile.new(tmp_path / f"{name}.mrc") as mrc:

@@ -151,8 +151,7 @@ class CtfWindow(MicrographWindow):
 
     def _look(self) -> None:
         self._axes.set_position((0.14, 0.27, 0.72, 0.72))
-        profile = self._data.profile(self.index())
-        if profile:
+        if profile := self._data.profile(self.index()):
             drawProfile(self._figure.add_axes((0.06, 0.08, 0.9, 0.17)), profile)
 
     def _text(self) -> str:

@@ -40,8 +40,7 @@ Measured = collections.namedtuple(
 
 def micrographsMeasured(micrographs: Any, coordinates: Any = None) -> Measured:
     """Micrographs, with some of the particles that somebody picked. Raises ValueError if there are none yet."""
-    items = [m.clone() for m in micrographs]
-    if not items:
+    if not (items := [m.clone() for m in micrographs]):
         raise ValueError("There are no micrographs yet.")
     found = positionsByMicrograph(coordinates) if coordinates is not None else {}
     positions = [found.get(m.getObjId(), [])[:200] for m in items]  # more of them hide the micrograph

@@ -131,8 +131,7 @@ def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old
     if old:
         defaults = {info.name: None if info.required else info.default for info in infos}
         return outputs_class(**{name: values.get(name, default) for name, default in defaults.items()})
-    problems = output_problems(outputs_class, values)
-    if problems:
+    if problems := output_problems(outputs_class, values):
         raise ValueError(f"{outputs_class.__name__}: {'; '.join(problems)}.")
     return outputs_class(**values)
 

@@ -7,6 +7,11 @@ import torch
 import torch.nn.functional as F
 
 
+def resized_image(image: torch.Tensor, shape: typing.Sequence[int]) -> torch.Tensor:
+    """An (h, w) image of another shape over the same area, averaged where it becomes smaller."""
+    return F.interpolate(image[None, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+
+
 def tile_spans(size: int, tile: int, overlap: int, granularity: int = 1) -> list[tuple[int, int, int, int]]:
     """How one axis is cut into tiles that overlap.
 

@@ -42,8 +42,7 @@ def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> di
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist. Give a folder or file that does.")
-    files = coordinate_files(source)
-    if not files:
+    if not (files := coordinate_files(source)):
         raise ValueError(
             f"The folder {source} has no coordinates: no {', '.join(COORDINATE_SUFFIXES)} or {_EMAN2} file in it."
         )

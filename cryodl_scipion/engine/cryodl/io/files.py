@@ -38,8 +38,8 @@ def pair_by_name(
     holding = lists_by_key((part, name) for name in names for part in _words(name))
     order = {name: number for number, name in enumerate(names)}
     for position, other in enumerate(others):
-        alike = sorted({*holding.get(other, ()), *(_words(other) & order.keys())}, key=order.__getitem__)
-        if alike:  # the longest name that is in both; the same name before others
+        if alike := sorted({*holding.get(other, ()), *(_words(other) & order.keys())}, key=order.__getitem__):
+            # the longest name that is in both; the same name before others
             name = max(alike, key=lambda one: (min(len(one), len(other)), one == other))
             found.setdefault(name, []).append(position)
     taken = {name: others[positions[0]] for name, positions in found.items() if len(positions) == 1}

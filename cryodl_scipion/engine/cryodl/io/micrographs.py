@@ -16,10 +16,12 @@ from tifffile import TiffFile, TiffPage
 
 from ..contract.reading import reader
 from . import memory, messages
-from .files import check_utf8_name, expand_paths, name_micrographs, whole_file
+from .files import check_utf8_name, expand_paths, name_micrographs, read_some, whole_file
 from .mrc import header_pixel_size, read_data, read_header
 
 MAX_EXPANDED = 512 << 20  # bytes of a compressed file
+LARGE = 1e12  # of a micrograph's values: the squares of 1e8 pixels have a sum then, as 32-bit numbers
+BINNED, SEVERAL = 1.2, 5  # factor between two pixel sizes beyond what a calibration changes; files that tell the usual
 MAX_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
 _OPENERS: dict[str, typing.Callable[..., io.BufferedIOBase]] = {".gz": gzip.open, ".bz2": bz2.open}
 
@@ -128,7 +130,8 @@ _OTHERS = {
 @reader
 def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
     """The image of a micrograph file, rows as RELION counts them: an MRC's as they lie in the file, a TIFF's from the
-    last one. A stack of one image is taken as the image. Not-a-number pixels are left as they are. (h, w) float32.
+    last one. A stack of one image is taken as the image. Not-a-number pixels are left as they are; values whose squares
+    are no 32-bit numbers are divided by a power of ten, which is said. (h, w) float32.
     Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
     _check_exists(path)
     with _permitted(path):
@@ -146,12 +149,24 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
         raise ValueError(f"{path} has complex numbers (a Fourier transform); give the micrograph itself.")
     try:
         with np.errstate(over="raise"):
-            return np.ascontiguousarray(image, dtype=np.float32)
+            image = np.ascontiguousarray(image, dtype=np.float32)
     except FloatingPointError:
         raise ValueError(
             f"{path} has values up to {np.abs(image[np.isfinite(image)]).max():.3g}, above the range of 32-bit "
             "numbers (3.4e38). It is damaged, or must be scaled."
         ) from None
+    usual = finite_median(np.abs(image[::7, ::7]))
+    if usual and not 1 / LARGE < usual < LARGE:
+        unit = np.float32(10.0 ** np.floor(np.log10(usual)))
+        messages.warn(f"{path} has values of about {usual:.0e}, out of range: they were divided by {unit:.0e}.")
+        return image / unit
+    return image
+
+
+def finite_median(values: np.ndarray) -> float:
+    """The median of the numbers that are neither NaN nor infinite; 0 if there are none. values: array of any shape."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else 0.0
 
 
 @reader
@@ -176,9 +191,25 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float, apart: f
             found.setdefault(round(size, 2), []).append(path)
     return [
         f"The header of {files[0]}{f' (and {len(files) - 1} more)' if len(files) > 1 else ''} says {size:g} Å/px; "
-        f"{pixel_size:g} Å/px (--pixel-size) was used for all micrographs."
+        f"{pixel_size:g} Å/px (--pixel-size) is used."
         for size, files in sorted(found.items())
     ]
+
+
+def of_other_binning(paths: typing.Sequence[str], pixel_size: float) -> dict[str, str]:
+    """{file: what is wrong} of micrographs that are surely of another pixel size than the others: their headers say so,
+    and show the others' field by what they say, in another number of pixels. pixel_size: Å/px, of the others."""
+    stated = ((path, header_pixel_size(path) or pixel_size) for path in paths if not is_tiff(path))
+    odd = {path: size for path, size in stated if not 1 / BINNED < size / pixel_size < BINNED}
+    wide = lambda some: read_some(lambda path: max(micrograph_shape(path)), some, SEVERAL)
+    usual = np.median(wide([path for path in paths if path not in odd]) or [0]) if odd else 0
+    return {
+        path: f"its header says {size:.4g} Å/px, not {pixel_size:g} (--pixel-size), and with {side} px it is as wide "
+        f"as others are with {usual:.0f}. Pick it in a run of its own, or give it at the others' pixel size."
+        for path, size in odd.items()
+        for side in wide([path])
+        if abs(side * size / pixel_size - usual) < 0.1 * usual
+    }
 
 
 def named_micrographs(

@@ -206,8 +206,7 @@ def _read_bytes(path: str | os.PathLike[str], header: MrcHeader, size: int) -> n
             file.seek(header.start)
             values, done = np.empty(size, np.uint8), 0
             while done < size:
-                found = file.readinto(values.data[done : done + _BLOCK])
-                if not found:
+                if not (found := file.readinto(values.data[done : done + _BLOCK])):
                     break
                 done += found
             return values[:done]

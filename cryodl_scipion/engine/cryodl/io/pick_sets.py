@@ -17,6 +17,7 @@ from .coordinates import align_keys, coordinate_files, keys_of
 from .particle_positions import read_centred
 
 SUFFIX = "_pick.star"
+CORNER, MIN_IN_CORNER = 0.7, 50  # so many picks that all lie in this part of width and height may be of another binning
 TUBE = "rlnHelicalTubeID"  # column that segments of filaments have
 _JOB = re.compile(r"^.*?/job\d{3,}/")
 READABLE = (".mrc", ".mrcs", ".tif", ".tiff")
@@ -162,6 +163,19 @@ def read_pick_sets(
     for key in sorted({key for picks in sets.values() for key in picks}, key=lambda k: (len(k), k)):
         names.setdefault(files.without_pick_suffix(key), key)
     return {name: align_keys(picks, list(names.values())) for name, picks in sets.items()}
+
+
+def in_a_corner(sets: typing.Mapping[str, typing.Mapping[str, tuple[np.ndarray, np.ndarray]]]) -> list[str]:
+    """A sentence for each of the sets, {set: {micrograph: (yx (n, 2) px, scores (n,))}}, all of whose many picks lie in
+    a corner of what others fill, as picks of binned micrographs do."""
+    places = {name: np.concatenate([np.zeros((0, 2)), *(yx for yx, _ in one.values())]) for name, one in sets.items()}
+    reach = {name: float(yx.max()) for name, yx in places.items() if len(yx) >= MIN_IN_CORNER}
+    return [
+        f"All picks of {name} lie within {100 * far / max(reach.values()):.0f} % of the width and height that those of "
+        f"{max(reach, key=reach.__getitem__)} fill. Picks of micrographs of different binning cannot be compared."
+        for name, far in reach.items()
+        if far < CORNER * max(reach.values())
+    ]
 
 
 def lacking(sets: dict[str, typing.Any], names: typing.Collection[str]) -> dict[str, list[str]]:

@@ -49,8 +49,7 @@ def input_stamps(config: Config) -> dict[str, str]:
         value = getattr(config, info.name)
         if info.name == "output" or not value or info.kind not in ("paths", "str"):
             continue
-        files = [file for text in ([value] if isinstance(value, str) else value) for file in _files(text)]
-        if files:
+        if files := [file for text in ([value] if isinstance(value, str) else value) for file in _files(text)]:
             found[info.name] = _digest([[os.path.basename(file), _content(file)] for file in files])
     return found
 

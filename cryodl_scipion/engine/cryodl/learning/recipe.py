@@ -160,8 +160,7 @@ def start_weights(
 def refuse_steps(config: TrainClassifierConfig | TrainDenoiserConfig, *names: str) -> None:
     """Refuse options of a training by steps where there is none: they would have no effect. config: of the command.
     *names: of the options. Raises ValueError: one of them is given."""
-    given = [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) is not None]
-    if given:
+    if given := [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) is not None]:
         raise ValueError(
             f"{', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect with the network {config.network}, "
             "which is not trained in steps. Leave the option out, or choose another --network."

@@ -19,10 +19,12 @@ from scipy.spatial import cKDTree
 from ..contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
 from ..core.geometry import inside
 from ..core.matching import f1_score, match_picks, score_matched
+from ..io import messages
 from ..io.coordinates import align_keys, coordinate_files
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import micrograph_shape
 from ..io.particle_positions import read_centred
+from ..io.pick_sets import in_a_corner
 from .pickers.pick_record import CANDIDATES
 
 NOTHING = (np.zeros((0, 2)), np.zeros(0))
@@ -134,6 +136,8 @@ def pick_metrics(config: EvaluatePicksConfig, picks: str | None = None) -> dict[
     found = align_keys(read, reference)
     if picks is None:
         check_common(config.coordinates, found, config, reference)
+        for sentence in in_a_corner({config.coordinates: found, "the reference": reference}):
+            messages.warn(sentence)
     matches = match_micrographs(within_border(found, shapes, config.border), reference, list(reference), distance)
     missing, whole = [n for n in reference if n not in found], pooled(matches)
     threshold = config.threshold

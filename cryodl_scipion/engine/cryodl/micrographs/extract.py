@@ -102,8 +102,7 @@ def source_of(path: str, picks: tuple[np.ndarray, np.ndarray], optics: typing.An
 def records_of(folder: Path, config: ExtractParticlesConfig, names: typing.Collection[str]) -> ItemRecords:
     """The records of the particles cut out of each micrograph. Raises ValueError if the folder has stacks of others
     than those with these names: the table of all would lose them."""
-    others = {stack.stem for stack in folder.glob("*.mrcs")} - set(names)
-    if others:
+    if others := {stack.stem for stack in folder.glob("*.mrcs")} - set(names):
         raise ValueError(
             f"{config.output} also has particles of micrographs that are not given now ({some_names(others)}); their "
             f"stacks are in {folder}. Give all micrographs together, or another name (--output)."

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ..core.geometry import resampled_shape
+from ..core.tiles import resized_image
 
 # A border strip is a filled margin if it changes across its edge less than this part of what the image's inside does.
 _MARGIN_CONTRAST = 0.25
@@ -19,6 +20,7 @@ _MARGIN_CONTRAST = 0.25
 _WIDEST_MARGIN = 0.15
 # Normal noise passes 5 sigma once in 1.7 million pixels: beyond lie hot pixels and crystals of gold.
 _CLIP_SIGMA = 5.0
+_GAP = 4.0  # px, of a network's 16 to 40 across a particle: gaps that fill less than half of so many are filled
 # Up to this many values along a side, bicubic interpolation by matrices is quicker than torch's (up to ten times).
 _MATRICES = 256
 # feature_strength of noise alone is about 0.1 at the networks' scale.
@@ -113,7 +115,7 @@ def prepare_rescaled(
 ) -> Prepared:
     """Normalise a micrograph that rescale_micrograph has made small. small, valid: of rescale_micrograph. shape: (h, w)
     of the micrograph file. diameter_px, dark_protein, dirt: as for prepare_micrograph. Returns Prepared."""
-    there = None if dirt is None else _resize(torch.from_numpy(dirt).float(), small.shape) > 0
+    there = None if dirt is None else resized_image(torch.from_numpy(dirt).float(), small.shape) > 0
     flat = _flatten(small, _without(there, valid), diameter_px)
     flat = -flat if dark_protein else flat
     return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(shape), there)
@@ -124,8 +126,8 @@ def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, 
     factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding, filled
     margins and not-a-number areas. Raises as prepare_micrograph does."""
     pixels = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))  # torch wants to be allowed to write
-    small, fraction = _rescale(pixels, _finite_pixels(pixels), resampled_shape(pixels.shape, factor))
-    valid = _unfilled(small) & (fraction > 0.5)
+    small, there = _rescale(pixels, _finite_pixels(pixels), resampled_shape(pixels.shape, factor))
+    valid = _unfilled(small) & there
     if valid.float().mean() < 0.02:
         raise ValueError(
             "the image is constant (its detail is nowhere larger than rounding errors), as in an empty or failed "
@@ -166,22 +168,20 @@ def _finite_pixels(image: torch.Tensor) -> torch.Tensor | None:
 def _rescale(
     image: torch.Tensor, finite: torch.Tensor | None, shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clip outliers and resample by area with antialiasing. Returns image and share of finite pixels, both `shape`."""
+    """Clip outliers and resample by area with antialiasing; small gaps, of pixels that are not finite, are filled by
+    what is around them. Returns the image, and a bool mask that leaves larger gaps out, both `shape`."""
     sample = image[::7, ::7] if finite is None else image[finite][::49]
-    median = sample.median()
-    deviation = 1.4826 * (sample - median).abs().median()
-    if not deviation > 0:
-        deviation = sample.std()
-    image = image - median
+    image, deviation = image - sample.median(), _robust_sigma(sample)
     if finite is not None:
         image = torch.where(finite, image, torch.zeros(()))
     # wide limits: carbon and thick ice are not outliers; a hot pixel of 1000 sigma is
-    image = image.clamp_(-12 * deviation, 12 * deviation) if deviation > 0 else image
-    return _resize(image, shape), torch.ones(shape) if finite is None else _resize(finite.float(), shape)
-
-
-def _resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    return F.interpolate(image[None, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+    image = image.clamp_(-12 * deviation, 12 * deviation)
+    small = resized_image(image, shape)
+    if finite is None:
+        return small, torch.ones(shape, dtype=torch.bool)
+    fraction = resized_image(finite.float(), shape)
+    near = _smooth(fraction, _GAP)
+    return small + (1 - fraction) * _smooth(small, _GAP) / near.clamp(min=1e-3), near > 0.5
 
 
 def _unfilled(image: torch.Tensor) -> torch.Tensor:

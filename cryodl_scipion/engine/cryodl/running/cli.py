@@ -112,8 +112,7 @@ def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> in
     except KeyboardInterrupt as error:
         return _stopped(command, error if isinstance(error, Stopped) else Stopped(signal.SIGINT), failure_path)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
-        full = memory_sentence(error, command)
-        if full:
+        if full := memory_sentence(error, command):
             return _fail(command, "input", full, failure_path, 2)
         if launched() and "by peer" in str(error):  # gloo's words
             return _fail(command, "internal", "another process of this training has ended.", failure_path, 1)
@@ -338,7 +337,7 @@ def _sentence(error: Exception) -> str:
         advice = "Free space on its disk" if full else "Choose another folder, or check its permissions"
         if isinstance(error, FileNotFoundError):
             advice = f"Check its name (current folder: {os.getcwd()})"
-        return f"{where}{error.strerror}" + (f". {advice}." if full or where else "")
+        return f"{where}{error.strerror}" + (f". {advice}." if (full or where) and error.strerror[-1] != "." else "")
     return str(error)
 
 

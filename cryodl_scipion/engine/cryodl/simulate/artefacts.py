@@ -13,6 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..core.tiles import resized_image
+
 BLOCK = 8  # px of a side of JPEG's blocks
 
 
@@ -48,16 +50,12 @@ def compressed(image: torch.Tensor, zoom: float, step: float) -> torch.Tensor:
     step: of the lowest frequencies, in standard deviations of a pixel."""
     h, w = image.shape
     sides = tuple(BLOCK * int(math.ceil(n * zoom / BLOCK)) for n in (h, w))
-    fine = _resized(image, sides)
+    fine = resized_image(image, sides)
     blocks = fine.reshape(sides[0] // BLOCK, BLOCK, sides[1] // BLOCK, BLOCK).transpose(1, 2)
     cosines = _cosines()
     steps = step * fine.std() * (1 + 0.5 * (torch.arange(BLOCK)[:, None] + torch.arange(BLOCK)[None]))
     blocks = cosines.T @ ((cosines @ blocks @ cosines.T / steps).round() * steps) @ cosines
-    return _resized(blocks.transpose(1, 2).reshape(sides), (h, w))
-
-
-def _resized(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    return F.interpolate(image[None, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+    return resized_image(blocks.transpose(1, 2).reshape(sides), (h, w))
 
 
 @functools.lru_cache(maxsize=1)

@@ -164,3 +164,20 @@ def test_a_set_without_a_common_micrograph_is_named(lists, capsys):
     assert compare(lists, "--reference", str(lists / "truth")) == 2
     message = capsys.readouterr().err
     assert f"{lists}/a and" in message and "'other'" in message and "'m1', 'm2'" in message
+
+
+@pytest.mark.parametrize("command", ["evaluate-picks", "compare-picks", "consensus-picks"])
+@pytest.mark.parametrize("binning, said", [(2, True), (1, False)])
+def test_picks_of_binned_micrographs_are_said_to_fill_a_corner(tmp_path, capsys, command, binning, said):
+    yx = np.random.default_rng(0).uniform(5, 500, (60, 2))
+    for name, places in (("mine", yx / binning), ("theirs", yx)):
+        (tmp_path / name).mkdir()
+        write_coordinates(tmp_path / name / "m.star", places, np.ones(60))
+    mine, theirs, out = (str(tmp_path / name) for name in ("mine", "theirs", "out"))
+    given = {
+        "evaluate-picks": ["--coordinates", mine, "--reference", theirs],
+        "compare-picks": ["--picks", mine, "--reference", theirs],
+        "consensus-picks": ["--picks", mine, theirs, "--output", out],
+    }[command]
+    assert main([command, *given, "--pixel-size", "2", "--particle-diameter", "40"]) == 0
+    assert ("mine lie within 50 % of the width and height" in capsys.readouterr().out) == said

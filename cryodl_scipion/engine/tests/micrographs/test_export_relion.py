@@ -201,6 +201,15 @@ def test_micrographs_and_lists_that_do_not_belong_together_are_said(project, cap
     assert "matched by name" in capsys.readouterr().err and not (project / "again").exists()
 
 
+def test_picks_beyond_their_micrograph_as_those_of_another_binning_are_said(project, capsys):
+    assert export() == 0 and "outside their micrographs" not in capsys.readouterr().out
+    shutil.rmtree("cryodl")
+    twice = np.array(PLACES["day1/a"]) * 2  # y 80 and 180, x 120 and 60, of 128 x 160
+    write_coordinates("picks/a.star", twice, np.ones(2))
+    assert export() == 0
+    assert "1 of these picks lie outside their micrographs: a." in capsys.readouterr().out
+
+
 def test_bright_protein_is_not_inverted_and_odd_boxes_are_refused(project, capsys):
     assert export("--contrast", "bright", "--box", "64") == 0
     command = commands_of(capsys.readouterr().out)["3.1"]

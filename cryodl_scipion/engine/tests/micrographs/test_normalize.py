@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 import torch
-from synthetic import gaussian_blobs
+from scipy.ndimage import gaussian_filter
+from synthetic import gaussian_blobs, grid_centres
 
 from cryodl.micrographs.normalize import prepare_micrograph
 
@@ -92,6 +93,17 @@ def test_a_patch_of_not_a_number_is_invalid_and_harms_nothing_else():
     outside[95:145, 195:265] = False
     assert prepared.valid[outside].float().mean() > 0.999
     assert abs(float(prepared.image[outside].std()) - 1) < 0.06
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0])
+@pytest.mark.parametrize("part", [0.1, 0.3, 0.4])
+def test_scattered_pixels_that_are_not_numbers_cost_no_area(part, factor):
+    image = 1000 + noise() - 4 * gaussian_blobs(SHAPE, grid_centres(SHAPE, 45), 8)
+    gaps = np.where(np.random.default_rng(3).random(SHAPE) < part, np.nan, image).astype(np.float32)
+    whole, filled = prepare(image, factor), prepare(gaps, factor)
+    assert filled.valid.float().mean() > 0.99
+    smooth = [gaussian_filter(one.image.numpy(), 4 * factor) for one in (whole, filled)]
+    assert np.corrcoef(smooth[0].ravel(), smooth[1].ravel())[0, 1] > 0.95
 
 
 def test_a_zero_filled_patch_is_invalid():

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...contract import particle_size_problem
+from ...io.micrographs import finite_median
 from ..normalize import rescale_micrograph
 from .carbon import find_carbon
 from .contamination import find_contamination
@@ -46,8 +47,7 @@ class Assessment(Areas):
 def areas_of(image: np.ndarray, pixel_size: float, diameter: float) -> Areas:
     """Areas of a micrograph. image: (h, w) float32 as read. pixel_size: Å/px. diameter: of the particle, Å. Raises
     ValueError if the particle does not fit the micrograph, or for an image that shows nothing."""
-    problem = particle_size_problem(diameter, pixel_size, min(image.shape))
-    if problem:
+    if problem := particle_size_problem(diameter, pixel_size, min(image.shape)):
         raise ValueError(problem)
     factor = min(1.0, max(WORKING_DIAMETER * pixel_size / diameter, _SMALLEST_SIDE / min(image.shape)))
     diameter_px = diameter / pixel_size * factor
@@ -78,7 +78,7 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
         contaminated_percent=float(100 * contaminated.sum() / area),
         carbon_percent=float(100 * carbon.sum() / area),
         ice_gradient=gradient,
-        background=float(np.median(sample[np.isfinite(sample)])),
+        background=finite_median(sample),
         signs=signs_of(image, small, ice, contaminated, valid | contaminated, gradient, pixel_size, diameter),
     )
 

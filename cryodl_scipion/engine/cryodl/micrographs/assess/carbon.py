@@ -45,8 +45,7 @@ def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.
         if there.sum() < 0.1 * there.size:
             break
         arc = _best_arc(features, there, shape)
-        sign = _carbon_side(features, there, shape, arc)
-        if not sign:
+        if not (sign := _carbon_side(features, there, shape, arc)):
             break
         parts, _ = ndimage.label(behind := sign * _distance(image.shape, *arc) > 0)
         # the largest connected part: an arc may cut a second corner off

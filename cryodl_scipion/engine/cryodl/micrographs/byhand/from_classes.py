@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from ...contract import LabelsFromClassesConfig, counted, some_names
 from ...core.geometry import inside, well_apart
 from ...io.particle_positions import ParticlePositions
+from ...io.pick_sets import CORNER, MIN_IN_CORNER
 from ...running.runner import Run
 from .store import Pick
 
@@ -137,10 +138,6 @@ def _scores_at(places: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: fl
 MAX_OUTSIDE = 0.02  # of the particles of a file: the alignment of a few moves them over the edge
 
 
-# So many particles that all lie in this part of the width and of the height are of binned micrographs.
-CORNER, MIN_IN_CORNER = 0.7, 50
-
-
 def within_micrographs(
     particles: Mapping[str, Extracted],
     source: str,
@@ -205,11 +202,9 @@ def check_scores(
     if config.minimum_score is None:
         return []
     found = {name: picks[name] for name in kept if name in picks}
-    bare = [name for name, (yx, scores) in found.items() if len(yx) and not scores.any()]
-    if not bare:
+    if not (bare := [name for name, (yx, scores) in found.items() if len(yx) and not scores.any()]):
         part = part_on(kept, {name: yx for name, (yx, _) in found.items()}, reach)
-        count = round((1 - part) * sum(map(len, kept.values())))
-        if not count:
+        if not (count := round((1 - part) * sum(map(len, kept.values())))):
             return []
         return [
             f"{counted(count, 'kept particle')} of {config.kept} (--kept) lie on no pick of {config.coordinates} "

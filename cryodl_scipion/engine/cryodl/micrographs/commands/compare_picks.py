@@ -34,14 +34,14 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
     outside = {k: sum(len(picks[n][1]) for n in picks.keys() - set(names)) for k, picks in sets.items()}
     notes = other_binning((*pick_sets.name_sets(config.picks).values(), config.reference), config.pixel_size)
     notes += pick_sets.lacking_in_words(sets, names)
+    notes += pick_sets.in_a_corner({**sets, "the reference": reference or {}})
     notes += [f"On micrographs that are not compared: {counted(n, 'pick')} of {k}." for k, n in outside.items() if n]
     sets = {name: compare.within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()
     known: compare.Positions = {} if reference is None else reference
     for name, path in pick_sets.name_sets(config.picks).items() if reference is not None else ():
         metrics[name], curve = _score(sets[name], known, distance)
-        folder = compare.candidates_beside(path)
-        if folder:
+        if folder := compare.candidates_beside(path):
             picks = compare.within_border(
                 coordinates.align_keys(coordinates.read_coordinates(folder), known), shapes, config.border
             )
@@ -108,8 +108,7 @@ def _in_words(made: ComparePicksOutputs) -> typing.Iterator[str]:
             if metrics
             else ""
         )
-    pairs = sorted((made.agreement[i][j], i, j) for i in range(len(made.sets)) for j in range(i))
-    if pairs:
+    if pairs := sorted((made.agreement[i][j], i, j) for i in range(len(made.sets)) for j in range(i)):
         words = [f"{made.sets[j]} and {made.sets[i]} {value:.3f}" for value, i, j in (pairs[-1], pairs[0])]
         yield f"Agreement (F1): {words[0]}" + (f" at best; {words[1]} at worst" if len(pairs) > 1 else "")
 

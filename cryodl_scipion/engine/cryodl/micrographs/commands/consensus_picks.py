@@ -24,7 +24,7 @@ def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOut
     sets = pick_sets.read_pick_sets(config.picks, config.pixel_size, config.particle_diameter)
     names = sorted({name for picks in sets.values() for name in picks})
     notes = other_binning(pick_sets.name_sets(config.picks).values(), config.pixel_size)
-    notes += pick_sets.lacking_in_words(sets, names)
+    notes += [*pick_sets.lacking_in_words(sets, names), *pick_sets.in_a_corner(sets)]
     for name, picks in sets.items():
         sets[name], note = comparable_scores(picks)
         notes += [f"{name} {note}."] if note else []

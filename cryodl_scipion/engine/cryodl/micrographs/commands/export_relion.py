@@ -10,10 +10,11 @@ import typing
 from pathlib import Path
 
 from ...contract import ExportRelionConfig, ExportRelionOutputs, counted, some_names
+from ...core.geometry import inside
 from ...io import coordinates, cryosparc, files, micrographs, particle_positions, pick_sets, relion_tables, star
 from ...io.particles import MICROSCOPE
 from ...running.runner import Run, command
-from ..pickers.pick_record import notes_of_picks
+from ..pickers.pick_record import OF_OTHERS, notes_of_picks
 
 _GROUP = "rlnOpticsGroup"
 
@@ -69,8 +70,17 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     print(f"cryoSPARC: Import Particle Stack takes {run.at('picked_particles.star')}.")
     if unknown:
         run.warn(f"No micrograph has the name of these lists of picks, which are not written: {some_names(unknown)}.")
-    empty = [name for name, count in counts.items() if not count]
-    if empty:
+    outside = {
+        name: count
+        for name in rows
+        for shape in files.read_some(micrographs.micrograph_shape, [named[name]], 1)
+        if (count := int((~inside(picks[name][0], shape)).sum()))
+    }
+    if outside:
+        run.warn(
+            f"{sum(outside.values())} of these picks lie outside their micrographs: {some_names(outside)}. {OF_OTHERS}"
+        )
+    if empty := [name for name, count in counts.items() if not count]:
         run.warn(f"{counted(len(empty), 'micrograph')} without picks: {some_names(empty)}.")
     return ExportRelionOutputs(
         folder=str(config.output),

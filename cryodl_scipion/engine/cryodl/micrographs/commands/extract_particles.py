@@ -13,9 +13,8 @@ import numpy as np
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted, refuse_if
 from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, pick_sets, stamps
 from ...running.runner import PROGRAM, Run, command
-from ..byhand.from_classes import CORNER, MIN_IN_CORNER
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
-from ..pickers.pick_record import diameter_of_picks, notes_of_picks
+from ..pickers.pick_record import OF_OTHERS, diameter_of_picks, notes_of_picks
 
 
 @command
@@ -86,11 +85,10 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
             "with RELION; `cryodl export-relion` prints the command."
         )
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
-    binned = "If they are of micrographs of another binning, give those."
     if sum(made.at_edge.values()) > made.count:
-        run.warn(f"Most picks are at an edge or outside. {binned}")
-    if sum(map(len, places)) >= MIN_IN_CORNER and np.concatenate(places).max() < CORNER:
-        run.warn(f"All picks lie in one corner of their micrographs. {binned}")
+        run.warn(f"Most picks are at an edge or outside. {OF_OTHERS}")
+    if sum(map(len, places)) >= pick_sets.MIN_IN_CORNER and np.concatenate(places).max() < pick_sets.CORNER:
+        run.warn(f"All picks lie in one corner of their micrographs. {OF_OTHERS}")
     return made
 
 

@@ -102,8 +102,7 @@ def _particles(
             f"micrographs are {some_names(named)}. Names are compared without folder and extension. Give the "
             "micrographs that were picked."
         )
-    others = [key for key in aligned if key not in named]
-    if others:
+    if others := [key for key in aligned if key not in named]:
         count = sum(len(aligned[key]) for key in others)
         run.warn(
             f"{counted(count, 'particle')} of {path} ({flag}) are of {counted(len(others), 'micrograph')} that are not "

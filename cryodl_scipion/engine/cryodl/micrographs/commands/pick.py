@@ -9,7 +9,7 @@ from pathlib import Path
 from ...contract import PickConfig, PickOutputs, counted, network_words, read_card
 from ...io.coordinates import read_coordinates
 from ...io.memory import keep_freed_memory
-from ...io.micrographs import named_micrographs, pixel_size_warnings
+from ...io.micrographs import named_micrographs, of_other_binning, pixel_size_warnings
 from ...io.model import find_model
 from ...running.runner import PROGRAM, Run, command
 from .. import templates
@@ -22,10 +22,14 @@ from ..pickers.pictures import draw_first, forget_picks, has_changed, made_other
 
 @command
 def pick(config: PickConfig, run: Run) -> PickOutputs:
-    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
+    given = named_micrographs(config.micrographs, run.names, config.pixel_size)
     keep_freed_memory()
     if config.method == "templates":
-        return templates.pick_by_templates(config, named, run)
+        return templates.pick_by_templates(config, given, run)
+    odd = of_other_binning([path for _, path in given], config.pixel_size)
+    for name, path in (pair for pair in given if pair[1] in odd):
+        run.skip(name, path, odd[path], "micrograph")
+    named = [pair for pair in given if pair[1] not in odd]
     model = find_model(config.model, "picker")
     card, folder = read_card(model, "picker"), Path(config.output)
     (folder / pick_record.CANDIDATES).mkdir(parents=True, exist_ok=True)
@@ -45,11 +49,10 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
             "No further feature maps (--feature-maps) were drawn: they are drawn while micrographs are picked, and "
             "these were picked before. Give --overwrite to pick them again."
         )
-    run.require_some(named, "micrograph", "picked")
+    run.require_some(given, "micrograph", "picked")
     settings = dataclasses.replace(settings, contrast=settings.contrast or pick_record.typical_contrast(card))
     good = [(n, p) for n, p in named if n in picks.counts]
-    pictures = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
-    if pictures:
+    if pictures := draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0):
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)
     run.summary(
@@ -116,8 +119,7 @@ def _to_pick(
     for name, path in named:
         if name in changed:
             print(f"{path} has changed since it was picked; it is picked again.")
-    otherwise = {name for name, _ in named if made_otherwise(folder, name, settings, contrast)} - replaced
-    if otherwise:
+    if otherwise := {name for name, _ in named if made_otherwise(folder, name, settings, contrast)} - replaced:
         run.warn(
             f"{counted(len(otherwise), 'micrograph')} had been picked with other parameters and "
             f"{'is' if len(otherwise) == 1 else 'are'} picked again."

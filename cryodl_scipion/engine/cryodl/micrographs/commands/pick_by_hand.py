@@ -68,8 +68,7 @@ def _questions(path: str) -> Questions:
             "it was unsure; without it, it asks nothing."
         )
     questions, folder = read_questions(path), Path(path).parent
-    missing = [name for name in questions.micrographs if not (folder / f"{name}.star").exists()]
-    if missing:
+    if missing := [name for name in questions.micrographs if not (folder / f"{name}.star").exists()]:
         raise FileNotFoundError(
             f"{folder} has no {missing[0]}.star, the picks that {path} (--ask) is about. Give the file in the folder "
             "that `cryodl pick` wrote, with its picks."

@@ -70,8 +70,7 @@ def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutput
         f"Segments along filaments were picked with {PROGRAM}, by "
         f"{network_words('filament_picker', 'unet')} trained on simulated micrographs."
     )
-    at_edges = sum((made.at_edges or {}).values())
-    if at_edges:
+    if at_edges := sum((made.at_edges or {}).values()):
         run.summary(
             f"{counted(at_edges, 'more trace')} left out: along the edge of a carbon film or of a filled margin "
             "(--keep-edges keeps them)."

@@ -127,8 +127,7 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
     sets: list[str] = []
     if config.sets:
         sets = [row["name"] for row in csv.DictReader(Path(config.sets).read_text("utf-8").splitlines())]
-    strange = [n for n in config.leave_out if n not in sets and n not in dict(named)]
-    if strange:
+    if strange := [n for n in config.leave_out if n not in sets and n not in dict(named)]:
         raise ValueError(
             f"Hold out (--leave-out) names {', '.join(strange)}, which is neither a real set ({', '.join(sets)}) nor "
             "a structure's file name without extension. Correct the names."

@@ -27,8 +27,7 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
     folder, device = training.take_folder(), training.take_device()
     paths = expand_paths(config.structures) if config.structures else []
     named = [(Path(path).name.split(".")[0], path) for path in paths]
-    strange = [name for name in config.leave_out if name not in dict(named)]
-    if strange:
+    if strange := [name for name in config.leave_out if name not in dict(named)]:
         raise ValueError(
             f"Leave out (--leave-out) names {', '.join(strange)}, which is not the file name (without extensions) of "
             "any of the structures (--structures). Nothing would be left out."

@@ -83,8 +83,7 @@ def same_denoising(folder: Path, config: DenoiseMicrographsConfig, card: typing.
         training="training (--method, --steps, --training-micrographs)",
     )
     before = dict(training=mine.get("training"))  # of records of 0.1.0
-    other = ", ".join(words[key] for key in mine if {**before, **found}.get(key) != mine[key])
-    if other:
+    if other := ", ".join(words[key] for key in mine if {**before, **found}.get(key) != mine[key]):
         raise ValueError(f"{folder} has micrographs denoised with another {other}. Choose another --output.")
 
 

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core import fourier, geometry
+from ...io.micrographs import finite_median
 from ...simulate.noise import BINS, CORNER, bin_frequencies, measure_spectrum, plane_mean, spectrum_on_grid
 from ..normalize import rescale_micrograph, smooth_background
 
@@ -154,7 +155,7 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
             "distinguish particles from noise. Choose a finer --resolution."
         )
     small, valid = rescale_micrograph(mean, factor)
-    offset = _median(mean)  # rescale_micrograph takes it off
+    offset = finite_median(mean[::7, ::7])  # rescale_micrograph takes it off
     background, mask = smooth_background(small, valid, BACKGROUND), _soft(valid)
     flats = [_cropped(image - offset, background, mask, shape) for image in images]
     flat = flats[0] if len(flats) == 1 else typing.cast("torch.Tensor", sum(flats)) / len(flats)
@@ -210,8 +211,3 @@ def _soft(valid: torch.Tensor) -> torch.Tensor:
 
 def _enlarged(image: torch.Tensor, shape: tuple[int, ...], mode: str) -> torch.Tensor:
     return F.interpolate(image[None, None], tuple(shape), mode=mode)[0, 0]
-
-
-def _median(image: np.ndarray) -> float:
-    sample = image[::7, ::7]
-    return float(np.median(sample[np.isfinite(sample)])) if np.isfinite(sample).any() else 0.0

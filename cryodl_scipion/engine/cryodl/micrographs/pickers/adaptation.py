@@ -79,7 +79,14 @@ def ask_micrographs(
             "micrographs that come later may be by another. Pick all again then (--overwrite)."
         )
     if mine.size and settings.size_open:
-        _say_size(Size(**mine.size), settings.particle_diameter, notes, adapted is None or adapted.trusted)
+        size, stated = Size(**mine.size), settings.particle_diameter
+        (notes.append if stated and size.contradicts(stated) else print)(size.sentence(stated))
+        if size.others and (adapted is None or adapted.trusted):  # else further sizes may be those of dirt
+            notes.append(
+                f"There seem to be particles of several sizes: {size.diameter:.0f} Å and about "
+                f"{', '.join(f'{d:.0f} Å' for d in size.others)}. Those of {size.diameter:.0f} Å are picked; pick the "
+                "others in a separate run, with --particle-diameter."
+            )
     if adapted and adapted.below:
         notes.append(
             f"The scores have a gap. Below it are {counted(adapted.below, 'candidate')} of "
@@ -108,8 +115,7 @@ def ask_contrast(
 def _compare_stated(stated: str, asked: "_Asked", notes: list[str]) -> bool:
     """Whether the scores are clearly those of the other contrast, which is said."""
     found = asked.contrast()
-    against = found.clear and found.contrast != stated
-    if against:
+    if against := found.clear and found.contrast != stated:
         notes.append(
             f"The micrographs contradict the contrast {stated} (--contrast). {found.sentence()} It was used all the "
             "same; leave --contrast out to pick with what is found."
@@ -249,17 +255,6 @@ def _agreement(settings: PickSettings, asked: _Asked, picker: Picker, adapted: "
         back = np.c_[back[:, 1], prepared.shape[1] - 1 - back[:, 0]]
         same, picks = same + int(match_picks(kept, back, reach).sum()), picks + len(kept) + len(back)
     return round(2 * same / max(1, picks), 4)
-
-
-def _say_size(size: Size, stated: float | None, notes: list[str], clear: bool) -> None:
-    """clear: whether the scores tell particles from the rest; else further sizes may be those of dirt."""
-    (notes.append if stated and size.contradicts(stated) else print)(size.sentence(stated))
-    if size.others and clear:
-        notes.append(
-            f"There seem to be particles of several sizes: {size.diameter:.0f} Å and about "
-            f"{', '.join(f'{d:.0f} Å' for d in size.others)}. Those of {size.diameter:.0f} Å are picked; pick the "
-            "others in a separate run, with --particle-diameter."
-        )
 
 
 # ----- Calibration of a general model's scores on micrographs that it never saw, without labels

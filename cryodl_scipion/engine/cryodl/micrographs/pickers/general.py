@@ -90,8 +90,7 @@ def read_sets(path: str | os.PathLike[str], leave_out: typing.Collection[str] = 
     """RealSets of a table, without those named in leave_out. Raises ValueError that names the table, the line and what
     is wrong with it."""
     rows = list(csv.DictReader(Path(path).read_text("utf-8").splitlines()))
-    missing = [c for c in COLUMNS if not rows or c not in rows[0]]
-    if missing:
+    if missing := [c for c in COLUMNS if not rows or c not in rows[0]]:
         raise ValueError(
             f"{path} is empty or has no column {', '.join(missing)}; it must have the columns {', '.join(COLUMNS)}."
         )

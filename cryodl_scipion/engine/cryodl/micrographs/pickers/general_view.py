@@ -7,10 +7,10 @@ import typing
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ...contract import TrainPickerConfig, counted
 from ...core.geometry import map_positions, resampled_shape
+from ...core.tiles import resized_image
 from ...io.files import read_some
 from ...io.model import find_model, read_model
 from ..normalize import Prepared
@@ -112,10 +112,7 @@ def _scaled(image: Prepared | LabelledImage, factor: float) -> Prepared | Labell
     if abs(factor - 1) < 0.01:
         return image
     shape = resampled_shape(image.image.shape, factor)
-    resize = lambda x: F.interpolate(
-        x[None, None].float(), size=shape, mode="bilinear", antialias=True, align_corners=False
-    )[0, 0]
-    return Prepared(resize(image.image), resize(image.valid) > 0.5, shape)
+    return Prepared(resized_image(image.image.float(), shape), resized_image(image.valid.float(), shape) > 0.5, shape)
 
 
 def seen_contrast(images: typing.Sequence[LabelledImage], diameter: float) -> ContrastFound:

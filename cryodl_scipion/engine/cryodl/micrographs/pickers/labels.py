@@ -112,8 +112,7 @@ def match_labels(
         groups[1] = _with_removed(config, groups[1], found)
         groups[0], uncertain = _certain(config, groups[0], uncertain, found)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
-    boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
-    if boxed:
+    if boxed := [name for name in {**groups[1], **groups[2]} if name not in labelled]:
         warn(
             f"Boxes on background or contamination of {counted(len(boxed), 'micrograph')} without a list of particles "
             f"are not used with {label_kind(config)} labels (train-picker --labels): {some_names(boxed)}."
@@ -285,8 +284,7 @@ def leave_out_unlabelled_edge(images: typing.Sequence[LabelledImage], diameter_p
     if sum(len(im.positives) for im in labelled) < 30:
         return list(images)
     nearest = min(float(np.minimum(im.positives, np.array(im.image.shape) - 1 - im.positives).min()) for im in labelled)
-    width = int(min(max(nearest, 0), 1.5 * diameter_px))
-    if not width:
+    if not (width := int(min(max(nearest, 0), 1.5 * diameter_px))):
         return list(images)
     strips = []
     for im in images:

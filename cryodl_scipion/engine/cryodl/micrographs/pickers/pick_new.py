@@ -78,7 +78,7 @@ def pick_new(
         )
     if drawn > before:
         print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
-    missing = f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Nothing is picked there."
+    missing = f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Large gaps get no picks."
     run.warn(*picker.notes, *[missing] * bool(gaps))
     return settings
 

@@ -86,7 +86,8 @@ def ask_about_picks(config: PickConfig, named: Named, made: PickOutputs, checksu
         f"{counted(len(asked.places), 'question')} about places on {counted(len(asked.micrographs), 'micrograph')} "
         f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {shlex.quote(str(file))} --micrographs "
         f"{micrographs} --pixel-size {config.pixel_size:g} --particle-diameter {diameter:.0f} --coordinates ANSWERS. "
-        f"Then pick again with the same model and --answers ANSWERS{avoid}{instead}."
+        f"Then pick again with the same model and --answers ANSWERS{avoid}{instead}. Where particles are few among "
+        "dirt, a guess of their number per micrograph tells as much: --expected-particles."
     )
     return str(file)
 

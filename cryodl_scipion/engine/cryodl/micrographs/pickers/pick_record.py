@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...contract import PickConfig, counted, write_json
 from ...io.files import read_kept
+from ...io.micrographs import BINNED
 from ...io.stamps import stamp_of
 
 if typing.TYPE_CHECKING:
@@ -74,8 +75,8 @@ FEW, OTHERS = (
     "that are given are picked again.",
     " Others keep their picks: to pick all alike, give all with --overwrite.",
 )
+OF_OTHERS = "If they are of micrographs of another binning, give those."
 APART = "They cannot be compared so: pick all sets on micrographs of the same pixel size."
-BINNED = 1.2  # factor between two pixel sizes beyond what a calibration changes
 BEFORE = {"avoid": "nothing", "keep_diameter": False}  # of records that older versions wrote
 
 

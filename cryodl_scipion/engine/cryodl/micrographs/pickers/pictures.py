@@ -76,8 +76,7 @@ def draw_first(
     named: [(name, file)]. folder: of the picks, <name>.star each; the pictures come into its folder `pictures`. number:
     of pictures at most; those of earlier picks on the others are removed. pixel_size, diameter: Å."""
     there = lambda name, path: (folder / f"{name}.star").exists() and Path(path).exists()  # or is gone since
-    picked = [(name, path) for name, path in named if there(name, path)][:number]
-    if picked:
+    if picked := [(name, path) for name, path in named if there(name, path)][:number]:
         (folder / PICTURES).mkdir(exist_ok=True)
     drawn = {}
     for name, path in picked:

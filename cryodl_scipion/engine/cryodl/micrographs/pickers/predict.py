@@ -125,6 +125,5 @@ def working_factor(method: typing.Any, pixel_size: float, diameter: float) -> fl
 
 def check_particle_fits(shape: tuple[int, ...], pixel_size: float, diameter: float) -> None:
     """Raises ValueError if the particle is not clearly smaller than the micrograph, or hardly larger than a pixel."""
-    problem = particle_size_problem(diameter, pixel_size, min(shape))
-    if problem:
+    if problem := particle_size_problem(diameter, pixel_size, min(shape)):
         raise ValueError(problem)

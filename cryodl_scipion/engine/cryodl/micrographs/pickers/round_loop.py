@@ -165,7 +165,16 @@ class RoundLoop:
         self._diameter = result.outputs["picked_diameter"]
         picked = self._picked(number)
         if self._diameter is None or not picked:
-            return self._nothing_found(number, result, start)
+            return dict(
+                dict.fromkeys("picks expected_particles micrographs confident confident_held_out".split(), 0),
+                **dict.fromkeys("background contamination false_positives".split(), 0),
+                round=number,
+                **dict.fromkeys("separation agreement agreement_first average_precision picked_diameter".split()),
+                threshold=result.outputs["threshold"],
+                contrast=result.outputs["contrast"],
+                seconds=int(time.monotonic() - start),
+                warnings=list(result.warnings),
+            )
         images, false = self._images(number, picked, result.outputs["contrast"])
         numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
         held = held_out(list(picked))
@@ -202,25 +211,12 @@ class RoundLoop:
             **dict(learnt=learnt) if learnt else {},
         )
 
-    def _nothing_found(self, number: int, result: Result, start: float) -> dict[str, typing.Any]:
-        return dict(
-            dict.fromkeys("picks expected_particles micrographs confident confident_held_out".split(), 0),
-            **dict.fromkeys("background contamination false_positives".split(), 0),
-            round=number,
-            **dict.fromkeys("separation agreement agreement_first average_precision picked_diameter".split()),
-            threshold=result.outputs["threshold"],
-            contrast=result.outputs["contrast"],
-            seconds=int(time.monotonic() - start),
-            warnings=list(result.warnings),
-        )
-
     def _train(self, number: int, model: Path) -> list[str] | None:
         before, device = round_folder(self.folder, number - 1) / "model", choose_device()
         set_threads()
         contrast = typing.cast("dict[str, typing.Any]", read_round(self.folder, number - 1))["contrast"]
         if self.teach:
-            diameter = self._scaled().particle_diameter
-            if not diameter:
+            if not (diameter := self._scaled().particle_diameter):
                 raise ValueError(
                     "The first model found no particles, so that their size is not known. State it "
                     "(--particle-diameter), and the corrections are learnt."

@@ -111,8 +111,7 @@ def find_size(
     carbon look alike in both; what is seen there is subtracted. paths: micrographs; those that cannot be read are
     passed over here, as picking reports them, and so are those much smaller than the others. pixel_size: Å/px. stated:
     Å that the user gave: a prior, as rungs near it count for more."""
-    images = _images(paths)
-    if not images:
+    if not (images := _images(paths)):
         return None
     side = min(min(im.shape) for im in images)
     ladder = scale_grid(pixel_size, side)
