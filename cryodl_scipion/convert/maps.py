@@ -18,6 +18,7 @@ import numpy as np
 from pwem.emlib.image import ImageHandler
 from pwem.objects import AtomStruct, EMObject, SetOfVolumes, Transform, Volume, VolumeMask
 
+from ..engine.cryodl.contract import absent
 from .form import sayIf
 from .names import checksum
 
@@ -53,7 +54,7 @@ def structureProblem(structure: EMObject) -> List[str]:
     return (
         sayIf(
             not os.path.isfile(path),
-            f"The file of the structure, {path or '(no name)'}, does not exist. Import the structure again.",
+            f"The file of the structure, {path or '(no name)'}, {absent(path)}. Import the structure again.",
         )
         or sayIf(
             not (path[:-3] if path.endswith(".gz") and known is _MODELS else path).lower().endswith(known),
@@ -68,7 +69,7 @@ def mapProblem(volume: Volume, what: str = "map") -> List[str]:
     path = structureFileOf(volume)
     return (
         sayIf(
-            not os.path.isfile(path), f"The file of the {what}, {path or '(no name)'}, does not exist. Import it again."
+            not os.path.isfile(path), f"The file of the {what}, {path or '(no name)'}, {absent(path)}. Import it again."
         )
         or sayIf(
             not volume.getSamplingRate() or volume.getSamplingRate() <= 0,

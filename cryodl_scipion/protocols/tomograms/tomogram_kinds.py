@@ -38,7 +38,7 @@ from ...convert.tomograms.tomograms import (
     idOf,
     sizeOf,
 )
-from ...engine.cryodl.contract.annotations import check_name, read_tiles
+from ...engine.cryodl.contract import absent, annotations, read_tiles
 from ...objects import CryodlAnnotations
 from .. import kinds, protocol_base
 from ..checks import listed, sayIf
@@ -78,7 +78,7 @@ def _unusable(path: str) -> List[str]:
             not path.lower().endswith(MRC_ENDINGS),
             f"{path} does not have the name of an MRC file ({', '.join(MRC_ENDINGS)}).",
         )
-        or sayIf(not (os.path.isfile(path) and os.access(path, os.R_OK)), f"{path} does not exist, or cannot be read.")
+        or sayIf(not (os.path.isfile(path) and os.access(path, os.R_OK)), f"{path} {absent(path)}, or cannot be read.")
         or sayIf(insteadOfHeader(path), f"{path} begins with {insteadOfHeader(path)}, not with an MRC header.")
     )
 
@@ -132,7 +132,7 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
         )
         or sayIf(
             not os.path.exists(path),
-            f"The subtomogram {path} does not exist. Restore it, or extract the subtomograms again.",
+            f"The subtomogram {path} {absent(path)}. Restore it, or extract the subtomograms again.",
         )
         or sayIf(
             len(set(sizeOf(first))) > 1 and not first.getIndex(),
@@ -166,7 +166,7 @@ def checkNames(feature: str, annotator: str) -> List[str]:
         if not name:
             return [f"{what.capitalize()} is empty. Give a short name."]
         try:
-            check_name(name, what)
+            annotations.check_name(name, what)
         except ValueError as error:
             return [str(error)]
     return []

@@ -11,6 +11,7 @@ import numbers
 import os
 import re
 import typing
+from pathlib import Path
 
 _ENDED = "# cryodl ends this file with an empty line"
 
@@ -71,6 +72,18 @@ Read = typing.TypeVar("Read", bound=typing.Callable[..., typing.Any])
 
 
 _OF_CONTENT = (errno.EINVAL, errno.ENAMETOOLONG)  # what a place or a name that stands in a damaged file makes it say
+
+
+def absent(path: typing.Union[str, "os.PathLike[str]"]) -> str:
+    """How a file is not there, in words that follow its name: of a link, also one to its folder, where it points to."""
+    lost = next(
+        (place for place in (Path(path), *Path(path).parents) if place.is_symlink() and not place.exists()), None
+    )
+    if lost is None:
+        return "is a folder" if os.path.isdir(path) else "does not exist"
+    return (
+        f"{'is' if lost == Path(path) else f'does not exist: {lost} is'} a link to {os.readlink(lost)}, which is gone"
+    )
 
 
 class ReadError(ValueError):
