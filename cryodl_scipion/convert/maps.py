@@ -98,7 +98,7 @@ def structureForEngine(structure: Volume, folder: str, named: bool = False) -> s
         return path
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
     number = [structure.getIndex()] * isOneOfStack(structure)
-    key, stem = checksum(path, structure.getSamplingRate(), *number), stemOf(path)
+    key, stem = checksum(path, structure.getSamplingRate(), *number), "_".join([stemOf(path), *map(str, number)])
     known = stem[len(_IMPORTED) :] if stem.startswith(_IMPORTED) else stem
     # a run of an earlier version goes on with the name that it gave
     copies = [os.path.join(folder, *([key, n + ".mrc"] if named else [f"{n}_{key}.mrc"])) for n in (stem, known)]
@@ -245,7 +245,8 @@ def mapForEngine(
     if right and (origin is None or np.allclose(origin, headerOrigin(path, size), atol=1e-3)):
         return path
     # half-maps of two folders may have one name
-    copy = f"map_{os.path.splitext(os.path.basename(path))[0]}_{checksum(path, volume.getIndex(), size)}.mrc"
+    stem = "_".join([os.path.splitext(os.path.basename(path))[0]] + [str(volume.getIndex())] * isOneOfStack(volume))
+    copy = f"map_{stem}_{checksum(path, volume.getIndex(), size)}.mrc"
     place: Any = scipionOrigin(volume) if origin is None else origin
     return _copyMap(volume, os.path.join(folder, copy), isMrc(volume), place)
 

@@ -40,6 +40,7 @@ def test_names_with_a_checksum_reach_the_user_without_it():
     name = f"ribosome_{checksum('Runs/a.mrc', 3.5)}.mrc"
     assert withoutChecksum(f"Angles from Runs/1_P/extra/input/{name}.") == "Angles from ribosome.mrc."
     assert withoutChecksum("map_20240101a.mrc") == "map_20240101a.mrc"
+    assert withoutChecksum(f"in Runs/1_P/extra/input/map_import_a_2_{checksum('a')}.mrc") == "in a_2.mrc"
     known = "2 of these 9 particles are in /a/Runs/1_P/extra/input/particles_d585e700_1000.star, which"
     assert withoutChecksum(known) == "2 of these 9 particles are in a set of 1000 particles, which"
 

@@ -26,6 +26,7 @@ from ...convert.maps import (
     scipionOrigin,
     structureForEngine,
 )
+from ...convert.names import withoutChecksum
 from ...protocols import CryodlProtImproveMap
 from ...protocols.inputs import writtenAt
 from ..base import CryodlTest
@@ -117,6 +118,7 @@ class TestMapFrames(unittest.TestCase):
             made = [mapForEngine(volume, self.path("input")), structureForEngine(volume, self.path("structures"))]
             for path in made:
                 np.testing.assert_array_equal(mrcfile.read(path), data)
+                self.assertTrue(withoutChecksum(path).endswith(f"stack_{number}.mrc"), path)  # so its warnings say
             copies.update(made)
             contents.append(writtenAt(volume))
         self.assertEqual((len(copies), len({*map(str, contents)})), (6, 3))
