@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 from pwem.objects import CTFModel, EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
@@ -25,6 +25,9 @@ RUN = re.compile(r"(?:.*/)?Runs/(\d+)_([^/]+)/")
 UNDER_WAY = (STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED)
 ALIVE, STOPPED = "alive", "stopped"
 LONGEST_WAIT = 12 * 3600.0  # s: a run that died in the evening can be continued in the morning
+# what is said of a program that was killed: continued, the run goes on; what else failed waits for somebody's hand
+_KILLED = re.compile(r"\bsignal \d|\bSIG[A-Z]{3,}|exit status (13\d|14\d)\b|not found running")
+_FIRST = re.compile(r"the run '(.+)' failed\. Continue it")
 
 
 class StreamEnd:
@@ -37,7 +40,7 @@ class StreamEnd:
     def of(self, items: EMSet) -> bool:
         """Whether no more items can come. items: the set as its file is now. A set that was closed at the first look is
         taken as it is, also if the run that made it has stopped: whoever starts a run on it wants what is there. Raises
-        ValueError if the run that makes it died and was not continued."""
+        ValueError if the run that makes it failed, or died and was not continued."""
         state, closed = stateOfRun(items.getFileName()), items.isStreamClosed()
         if closed and (state is None or (state == STOPPED and not self._seenOpen)):
             return True
@@ -49,6 +52,11 @@ class StreamEnd:
         return False
 
     def _wait(self, path: str) -> None:
+        if failed := failedRun(path):
+            raise ValueError(
+                f"{path}: no more can come, because the run '{failed}' failed. Continue it and all that depend on it: "
+                "nothing is made again. To go on with what is there, continue this run alone."
+            )
         if self._stoppedSince is None:
             self._stoppedSince = time.monotonic()
             print(
@@ -68,25 +76,40 @@ class StreamEnd:
 def stateOfRun(path: Optional[str]) -> Optional[str]:
     """Of the run in whose folder a file is: ALIVE or STOPPED before its end; None if it ended, or if there is none."""
     found = RUN.match(path or "")
-    status, pid = _statusAndPid(os.path.join(found.group(), "logs", "run.db"), found.group(1)) if found else (None, 0)
+    noted = _noted(found) if found else {}
+    status, pid = noted.get("status"), int(noted.get("_pid") or 0)
     if status not in (STATUS_FAILED, *UNDER_WAY):  # it finished, or somebody stopped it on purpose
         return None
     # a run in a queue has no process of this machine
     return STOPPED if status == STATUS_FAILED or (pid and not isProcessAlive(pid)) else ALIVE
 
 
-def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
-    """(status, process number or 0) of a run in its database; (None, 0) if that is missing or cannot be read."""
+def failedRun(path: str) -> Optional[str]:
+    """Name of the run in whose folder a file is, if it failed; if for want of another one's items, of that. None if it
+    did not fail, or because a program was killed."""
+    found = RUN.match(path)
+    noted = _noted(found) if found else {}
+    error = noted.get("_error") or ""
+    if not found or noted.get("status") != STATUS_FAILED or not error or _KILLED.search(error):
+        return None
+    first = _FIRST.search(error)
+    return first[1] if first else noted["label"] or found[2]
+
+
+def _noted(run: "re.Match[str]") -> Dict[str, Any]:
+    """What a run's database says of its status, process number, error and label; {} if it is missing or cannot be
+    read. run: match of RUN."""
+    database, number = os.path.join(run.group(), "logs", "run.db"), int(run[1])
     if not os.path.exists(database):
-        return None, 0
-    names, place = (f"{int(number)}.status", f"{int(number)}._pid"), f"{Path(database).absolute().as_uri()}?mode=ro"
+        return {}
+    names, place = ("status", "_pid", "_error"), f"{Path(database).absolute().as_uri()}?mode=ro"
+    asked = "SELECT name, value FROM Objects WHERE name IN (?, ?, ?) UNION SELECT ?, label FROM Objects WHERE id=?"
     try:
         with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
-            rows = connection.execute("SELECT name, value FROM Objects WHERE name IN (?, ?)", names).fetchall()
+            rows = connection.execute(asked, (*(f"{number}.{name}" for name in names), ".label", number)).fetchall()
     except sqlite3.Error:
-        return None, 0
-    status, pid = map(dict(rows).get, names)
-    return status, int(pid or 0)
+        return {}
+    return {name.partition(".")[2]: value for name, value in rows}
 
 
 ID = "id"

@@ -506,9 +506,12 @@ def _plain(told: Any) -> str:
 
 
 def _whyNone(run: Any) -> str:
+    if _endedWithout(run) and run.isFailed():  # of a chain each names the first, which says why
+        told = run.getErrorMessage()
+        first = re.search("because the run '(.+)' made none", told) or re.search("the run '(.+?)' has no output", told)
+        return f"{_NEVER} failed, because the run '{first[1] if first else ''}' made none. Start that with other values"
     if _endedWithout(run):
-        why = _plain(run.getErrorMessage()) if run.isFailed() else " ".join(run.summary())
-        return f"{_NEVER} {run.getStatus()}. {why} Start it with other values"
+        return f"{_NEVER} finished. {' '.join(run.summary())} Start it with other values"
     for died in _died(run):
         who = "it" if died is run else f"the run '{died.getRunName()}'"
         why = _plain(died.getErrorMessage()).strip().rstrip(".") or "Its log says why"
