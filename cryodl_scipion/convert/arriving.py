@@ -75,8 +75,7 @@ class StreamEnd:
 
 def stateOfRun(path: Optional[str]) -> Optional[str]:
     """Of the run in whose folder a file is: ALIVE or STOPPED before its end; None if it ended, or if there is none."""
-    found = RUN.match(path or "")
-    noted = _noted(found) if found else {}
+    noted = _noted(path)
     status, pid = noted.get("status"), int(noted.get("_pid") or 0)
     if status not in (STATUS_FAILED, *UNDER_WAY):  # it finished, or somebody stopped it on purpose
         return None
@@ -87,26 +86,23 @@ def stateOfRun(path: Optional[str]) -> Optional[str]:
 def failedRun(path: str) -> Optional[str]:
     """Name of the run in whose folder a file is, if it failed; if for want of another one's items, of that. None if it
     did not fail, or because a program was killed."""
-    found = RUN.match(path)
-    noted = _noted(found) if found else {}
-    error = noted.get("_error") or ""
-    if not found or noted.get("status") != STATUS_FAILED or not error or _KILLED.search(error):
-        return None
-    first = _FIRST.search(error)
-    return first[1] if first else noted["label"] or found[2]
+    noted = _noted(path)
+    error, first = noted.get("_error") or "", _FIRST.search(noted.get("_error") or "")
+    failed = noted.get("status") == STATUS_FAILED and error and not _KILLED.search(error)
+    return (first[1] if first else noted["label"] or path) if failed else None
 
 
-def _noted(run: "re.Match[str]") -> Dict[str, Any]:
-    """What a run's database says of its status, process number, error and label; {} if it is missing or cannot be
-    read. run: match of RUN."""
-    database, number = os.path.join(run.group(), "logs", "run.db"), int(run[1])
-    if not os.path.exists(database):
+def _noted(path: Optional[str]) -> Dict[str, Any]:
+    """Status, process number, error and label of the run in whose folder a file is; {} without a readable database."""
+    run = RUN.match(path or "")
+    if run is None or not os.path.exists(os.path.join(run.group(), "logs", "run.db")):
         return {}
-    names, place = ("status", "_pid", "_error"), f"{Path(database).absolute().as_uri()}?mode=ro"
+    place, number = f"{Path(run.group(), 'logs', 'run.db').absolute().as_uri()}?mode=ro", int(run[1])
     asked = "SELECT name, value FROM Objects WHERE name IN (?, ?, ?) UNION SELECT ?, label FROM Objects WHERE id=?"
+    names = [f"{number}.{name}" for name in ("status", "_pid", "_error")]
     try:
         with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
-            rows = connection.execute(asked, (*(f"{number}.{name}" for name in names), ".label", number)).fetchall()
+            rows = connection.execute(asked, (*names, ".label", number)).fetchall()
     except sqlite3.Error:
         return {}
     return {name.partition(".")[2]: value for name, value in rows}

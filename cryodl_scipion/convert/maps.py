@@ -3,8 +3,7 @@
 
 Where a map lies is told twice: by Scipion's origin (Å of the first voxel, by default that of a map about 0) and by the
 file's header, which the engine and ChimeraX believe. They often differ: an imported map of the EMDB has Scipion's
-default origin and the deposited header. The model lies in one of the two frames; where they differ, the density at its
-atoms tells in which."""
+default origin and the deposited header. The model lies in one of the two; the density at its atoms tells in which."""
 
 import collections
 import glob

@@ -103,10 +103,7 @@ def appendItems(
         describe(output)
         return output
 
-    def append(output: Any) -> None:
-        for item in items:
-            output.append(item)
-
+    append = lambda output: output.copyItems(items, copyDisabled=True, doClone=False)
     return appendToOutput(protocol, outputName, newSet, [source], append)
 
 

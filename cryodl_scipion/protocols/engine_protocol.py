@@ -194,8 +194,7 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
         return ["cryodl", *dict.fromkeys((*own, *self.CITES))]
 
     def _modelCard(self) -> Any:
-        """The card of the model that the form names; None without one, or if it is gone, which must not hide what was
-        made with it."""
+        """The card of the form's model; None without one, or if it is gone, which must not hide what was made."""
         models = (part for part in self.FORM if isinstance(part, (Model, ModelOfProject, ModelOrShipped)))
         folders = [folder for part in models for folder in part.values(self).values() if folder]
         try:

@@ -156,8 +156,7 @@ class KeepsOutputs(ProtocolMixin):
         super().cleanWorkingDir()
 
     def _endWork(self, known: EMProtocol) -> None:
-        """End the run's process on this machine and its jobs: beside them, a second would write the same files. known:
-        the run with its jobs."""
+        """End the run's process here and its jobs: two would write the same files. known: the run with its jobs."""
         numbers = filter(str.isdigit, map(str, known.getJobIds() if self.useQueue() else ()))
         jobs = [job for job in numbers if self._isJobOfThisRun(job)]
         working = [process for process in psutil.process_iter(["cmdline"]) if self._isOfThisRun(process)]
@@ -220,8 +219,7 @@ class KeepsOutputs(ProtocolMixin):
 
     def _stepsBefore(self) -> List[Any]:
         """Steps of the last start. pyworkflow clears its list of steps table by table: a process that is killed between
-        two of them leaves a file that nothing can read. The list is begun anew; what the engine has written is not
-        computed again."""
+        two of them leaves a file that nothing can read. The list is begun anew; the engine's finished work stays."""
         try:
             return self.loadSteps()
         except (SqliteFlatMapperException, sqlite3.DatabaseError):

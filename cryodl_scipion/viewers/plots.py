@@ -361,8 +361,7 @@ def drawFsc(axes: Axes, curves: Any, pixelSize: float, box: int, *marked: Any, *
 
 
 def drawFscOfMap(axes: Axes, made: Any, comment: str = "") -> None:
-    """The curve of a map's halves, and of noise if that was asked. made: the engine's outputs. comment: what makes that
-    it tells no resolution."""
+    """The curve of a map's halves, and of noise if asked. made: the outputs. comment: why it tells no resolution."""
     curves = {"half-maps": made.fsc, "noise alone": getattr(made, "noise_fsc", None)}
     known = {name: curve for name, curve in curves.items() if curve}
     drawFsc(axes, known, made.pixel_size, made.box, None if comment else made.resolution)

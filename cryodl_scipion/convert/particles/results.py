@@ -338,8 +338,7 @@ def extractedParticles(
 ) -> Iterator[Particle]:
     """Particles of the engine's STAR file, without ids, each with its coordinate and its CTF. files: by file name, as
     the engine was given it; particles of others are not read. coordinates, ctfs: by the micrographs' names, in the
-    order in which the engine was given them. scale: pixels of the micrographs per pixel of the coordinates. pixelSize:
-    of the particles, Å/px."""
+    order in which the engine was given them. scale: micrographs' px per coordinates' px. pixelSize: particles' Å/px."""
     for image, file, number in iterColumns(path, _COLUMNS, (str, str, int), "particles"):
         if file not in files:
             continue

@@ -69,8 +69,7 @@ class CryodlProtDenoiseTomograms(
         return dict({DENOISED: denoised}, **own)
 
     def getModelFolder(self) -> Any:
-        """Folder of the model: the given one, or the one trained here; while it trains only <folder>.partial is
-        there."""
+        """Folder of the model, given or trained here; while it trains only <folder>.partial is there."""
         model = self.inputModel.get()
         return os.path.join(self._output(), "model") if model is None else model.getFolder()
 
@@ -117,5 +116,8 @@ class CryodlProtDenoiseTomograms(
     def _citations(self) -> List[str]:
         card = self._card() or dict(fills_wedge=self.fillWedge.get(), network="unet3d")
         wedge = ["Liu2022IsoNet", "Wiedemann2024"] if card.get("fills_wedge") else []  # also of a wrong kind of model
-        own = contract.network_citations(KIND, card.get("network"))
-        return ["cryodl", "Lehtinen2018", "Buchholz2019", *wedge, *own]
+        return [
+            *("cryodl", "Lehtinen2018", "Buchholz2019"),
+            *wedge,
+            *contract.network_citations(KIND, card.get("network")),
+        ]

@@ -220,8 +220,9 @@ class Subtomograms(kinds.Pointing):
         self._classes = classes
 
     def valuesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
-        name = inputName("subtomograms", imagesOf(found))
-        return {self.fills[0]: os.path.join(protocol._inputFolder(), name + ".star")}
+        return {
+            self.fills[0]: os.path.join(protocol._inputFolder(), inputName("subtomograms", imagesOf(found)) + ".star")
+        }
 
     def filesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
         pwutils.makePath(protocol._inputFolder())
@@ -332,8 +333,7 @@ class TomogramsBase(protocol_base.OneRunBase):
     def _linkVolumes(
         self, folder: str, items: Sequence[Tomogram], files: Optional[List[str]] = None
     ) -> Tuple[str, ...]:
-        """Links to the files of items, or to others of theirs, named as the engine is to call them. Returns the links
-        in the items' order."""
+        """Links, in the items' order, to their files or others of theirs, named as the engine is to call them."""
         paths = self._linkPaths(folder, items)
         emptyFolder(os.path.dirname(paths[0]))
         for file, path in zip(files or [fileOf(item) for item in items], paths):

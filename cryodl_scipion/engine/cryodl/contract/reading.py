@@ -11,7 +11,6 @@ import numbers
 import os
 import re
 import typing
-from pathlib import Path
 
 _ENDED = "# cryodl ends this file with an empty line"
 
@@ -75,15 +74,9 @@ _OF_CONTENT = (errno.EINVAL, errno.ENAMETOOLONG)  # what a place or a name that 
 
 
 def absent(path: typing.Union[str, "os.PathLike[str]"]) -> str:
-    """How a file is not there, in words that follow its name: of a link, also one to its folder, where it points to."""
-    lost = next(
-        (place for place in (Path(path), *Path(path).parents) if place.is_symlink() and not place.exists()), None
-    )
-    if lost is None:
-        return "is a folder" if os.path.isdir(path) else "does not exist"
-    return (
-        f"{'is' if lost == Path(path) else f'does not exist: {lost} is'} a link to {os.readlink(lost)}, which is gone"
-    )
+    """How a file is not there, in words that follow its name: of a link where it points to."""
+    gone = f"is a link to {os.readlink(path)}, which is gone" if os.path.islink(path) else "does not exist"
+    return "is a folder" if os.path.isdir(path) else gone
 
 
 class ReadError(ValueError):
