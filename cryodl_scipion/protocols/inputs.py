@@ -114,6 +114,9 @@ class KeepsOutputs(ProtocolMixin):
         """Called when the run is started or scheduled, before the project's database is copied over run.db."""
         if os.path.exists(self.getDbPath()):
             self._takeOver()
+            # their numbers in run.db would be missed, and the run that is scheduled would count as failed
+            self.cleanExecutionAttributes(includeSteps=False)
+            self._store(self._jobId, self._pid)
         super().makePathsAndClean()
         self._forgetOtherOutputs()
 
