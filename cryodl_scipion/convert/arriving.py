@@ -184,8 +184,7 @@ def fileOf(items: Optional[EMSet]) -> Any:
 
 
 def firstOf(items: EMSet, where: str = "1") -> Any:
-    """The first item, None if there is none. The set's own getFirstItem can leave a lock on its file, so that the run
-    that makes the set can write no more."""
+    """The first item or None. The set's own getFirstItem can leave a lock that hinders the run which makes the set."""
     wasClosed, first = items._mapper is None, next(iter(AnySet.iterItems(items, limit=1, where=where)), None)
     if wasClosed:
         items.close()
@@ -316,8 +315,7 @@ def micNameOf(ctf: CTFModel) -> Any:
 
 
 def failedCtf(ctf: CTFModel) -> bool:
-    """Whether another program's protocol noted that it found no CTF, as pwem's setWrongDefocus does, or somebody took
-    it out in Scipion's table."""
+    """Whether a protocol noted that it found no CTF, by pwem's setWrongDefocus, or somebody unticked it in a table."""
     wrong = CTFModel()
     wrong.setWrongDefocus()
     return ctf.getDefocus() == wrong.getDefocus() or not ctf.isEnabled()

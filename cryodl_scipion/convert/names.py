@@ -79,8 +79,7 @@ def repeatedNames(micrographs: Any) -> List[str]:
 
 
 def inputName(kind: str, source: SetOfImages) -> str:
-    """Name for files that are written from an input set, such as 'particles_1c291ca3_120', which begins with the kind;
-    another set has another name."""
+    """Name for files written from an input set, such as 'particles_1c291ca3_120'; another set has another name."""
     return f"{kind}_{checksum(source.getFileName(), source.getPrefix() or '')}_{source.getSize()}"
 
 

@@ -124,8 +124,7 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
         return config if self._missingPointers() else self._completed(config)
 
     def _completed(self, config: ConfigT) -> ConfigT:
-        """The config with what depends on several fields: dataclasses.replace names them so that mypy checks them. All
-        mandatory pointers are set."""
+        """The config with what depends on several fields, by dataclasses.replace. All mandatory pointers are set."""
         return config
 
     def _engineValues(self) -> Dict[str, Any]:

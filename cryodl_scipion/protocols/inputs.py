@@ -59,8 +59,7 @@ class KeepsOutputs(ProtocolMixin):
     _readsAgain = False
 
     def lostOutputs(self) -> List[str]:
-        """Names of the outputs that the run has made and has no more, by a note in its folder: the project's database
-        may know none or some of them."""
+        """Names of outputs that the run has made and has no more, by a note in its folder, not by the database."""
         made = self._noted()
         if made is not None:
             return [name for name in made if not self.hasAttribute(name)]
@@ -495,8 +494,7 @@ def _died(run: Any) -> Iterator[EMProtocol]:
 
 
 def _endedWithout(run: Any) -> bool:
-    """Whether a run has finished well, or failed for want of an output of such a one, so that an output which it has
-    not got will never be there."""
+    """Whether a run finished, or failed for want of an output of such a one: what it has not got will never come."""
     if isinstance(run, EMProtocol) and run.isFailed():
         return _NEVER in run.getErrorMessage()  # its inputs may be out of date, what it said is not
     return isinstance(run, EMProtocol) and run.isFinished() and not _hasStopped(run)

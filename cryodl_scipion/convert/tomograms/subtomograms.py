@@ -265,8 +265,7 @@ def appendSubtomogramAverages(
 def appendLatentSubtomograms(
     output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str, count: int, umap: bool = False
 ) -> None:
-    """Append copies of the items that the engine's STAR file has, with their latent coordinates and clusters. Raises
-    ValueError if it has others."""
+    """Append copies of the STAR file's items with latent coordinates and clusters. ValueError: if it has others."""
     rows, _ = readRows(path)
     names = latentColumns(count, umap)[0]
     output.copyItems(

@@ -102,10 +102,7 @@ class CryodlProtDenoiseTomograms(
                 "The tomograms have no halves to train on. Reconstruct even and odd halves, or choose a model that was "
                 "trained on halves of similar tomograms.",
             )
-            or [
-                f"The half tomogram {path} {contract.absent(path)}. Restore it, or reconstruct it again."
-                for path in lost[:1]
-            ]
+            or [f"The half tomogram {path} {contract.absent(path)}. Restore or reconstruct it." for path in lost[:1]]
             or checks.sayIf(
                 self._config().fill_wedge and not tiltsOf(self.inputTomograms.get()),
                 "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "

@@ -341,8 +341,7 @@ class TomogramsBase(protocol_base.OneRunBase):
         return paths
 
     def _linkPaths(self, folder: str, items: Sequence[Tomogram]) -> Tuple[str, ...]:
-        """Where _linkVolumes puts its links. The engine pairs volumes in the order of their names, which are the same
-        for a tomogram and its labels."""
+        """Where _linkVolumes puts its links, of the same names for a tomogram and its labels."""
         names = engineNames(items)
         return tuple(os.path.join(self._inputFolder(), folder, names[idOf(item)] + ".mrc") for item in items)
 
@@ -367,8 +366,7 @@ class TomogramsBase(protocol_base.OneRunBase):
 
 class SubtomogramsBase(protocol_base.OneRunBase):
     def _filesMade(self, config: Any) -> List[str]:
-        """The engine's STAR file, and what lies beside it: an earlier start may have left averages there, which the
-        engine does not replace."""
+        """The engine's STAR file, and averages beside it of an earlier start, which the engine does not replace."""
         return [config.output] + sorted(glob.glob(glob.escape(os.path.splitext(config.output)[0]) + "_*"))
 
     def _classesOf(self, path: str, names: Dict[int, str], averages: Dict[int, str]) -> Dict[str, EMSet]:
