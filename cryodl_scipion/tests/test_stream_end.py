@@ -145,6 +145,7 @@ def test_a_run_whose_input_s_run_fails_ends_at_once_and_names_the_first_of_a_cha
     "error",
     [
         "cryodl pick stopped by signal 9 without a result. Run `cryodl doctor`",
+        "cryodl pick stopped in the queue without a result.",
         "Command 'relion' died with <Signals.SIGKILL: 9>.",
         "Command 'relion' returned non-zero exit status 137.",
         "Process 77 not found running on the machine.",
