@@ -87,8 +87,7 @@ class CryodlModel(OfFolder, EMObject):
         return self._modelName.get()
 
     def getKind(self) -> str:
-        """'picker', 'denoiser', 'micrograph_denoiser', 'tomogram_denoiser', 'segmenter', 'classifier', 'detector' or
-        'map_improver'."""
+        """'picker', 'denoiser', 'map_improver', 'segmenter' ..., as the card of a model says."""
         return self._kind.get()
 
     def getNetwork(self) -> str:

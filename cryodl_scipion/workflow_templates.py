@@ -156,8 +156,7 @@ def _checkMovies(folder: str, pattern: str) -> Dict[str, List[str]]:
 
 
 def _checkGain(gain: str, sizes: Dict[str, List[str]]) -> None:
-    """Raises SystemExit if there is no gain reference, or it is not as large as the movies: RELION would only say that
-    all movies failed."""
+    """Raises SystemExit without a gain reference as large as the movies: RELION would only say that all failed."""
     found = sorted(glob.glob(gain))
     if not found:
         _refuse(f"No project was made: there is no gain reference {gain} (gain). gain={_NONE} is for corrected movies.")

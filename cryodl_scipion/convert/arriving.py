@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 from pwem.objects import CTFModel, EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
@@ -25,6 +25,9 @@ RUN = re.compile(r"(?:.*/)?Runs/(\d+)_([^/]+)/")
 UNDER_WAY = (STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED)
 ALIVE, STOPPED = "alive", "stopped"
 LONGEST_WAIT = 12 * 3600.0  # s: a run that died in the evening can be continued in the morning
+# what is said of a program that was killed: continued, the run goes on; what else failed waits for somebody's hand
+_KILLED = re.compile(r"\bsignal \d|\bSIG[A-Z]{3,}|exit status 1[34]\d\b|not found running|stopped in the queue")
+_FIRST = re.compile(r"the run '(.+)' failed\. Continue it")
 
 
 class StreamEnd:
@@ -37,7 +40,7 @@ class StreamEnd:
     def of(self, items: EMSet) -> bool:
         """Whether no more items can come. items: the set as its file is now. A set that was closed at the first look is
         taken as it is, also if the run that made it has stopped: whoever starts a run on it wants what is there. Raises
-        ValueError if the run that makes it died and was not continued."""
+        ValueError if the run that makes it failed, or died and was not continued."""
         state, closed = stateOfRun(items.getFileName()), items.isStreamClosed()
         if closed and (state is None or (state == STOPPED and not self._seenOpen)):
             return True
@@ -49,6 +52,11 @@ class StreamEnd:
         return False
 
     def _wait(self, path: str) -> None:
+        if failed := failedRun(path):
+            raise ValueError(
+                f"{path}: no more can come, because the run '{failed}' failed. Continue it and all that depend on it: "
+                "nothing is made again. To go on with what is there, continue this run alone."
+            )
         if self._stoppedSince is None:
             self._stoppedSince = time.monotonic()
             print(
@@ -67,26 +75,37 @@ class StreamEnd:
 
 def stateOfRun(path: Optional[str]) -> Optional[str]:
     """Of the run in whose folder a file is: ALIVE or STOPPED before its end; None if it ended, or if there is none."""
-    found = RUN.match(path or "")
-    status, pid = _statusAndPid(os.path.join(found.group(), "logs", "run.db"), found.group(1)) if found else (None, 0)
+    noted = _noted(path)
+    status, pid = noted.get("status"), int(noted.get("_pid") or 0)
     if status not in (STATUS_FAILED, *UNDER_WAY):  # it finished, or somebody stopped it on purpose
         return None
     # a run in a queue has no process of this machine
     return STOPPED if status == STATUS_FAILED or (pid and not isProcessAlive(pid)) else ALIVE
 
 
-def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
-    """(status, process number or 0) of a run in its database; (None, 0) if that is missing or cannot be read."""
-    if not os.path.exists(database):
-        return None, 0
-    names, place = (f"{int(number)}.status", f"{int(number)}._pid"), f"{Path(database).absolute().as_uri()}?mode=ro"
+def failedRun(path: str) -> Optional[str]:
+    """Name of the run in whose folder a file is, if it failed; if for want of another one's items, of that. None if it
+    did not fail, or because a program was killed."""
+    noted = _noted(path)
+    error, first = noted.get("_error") or "", _FIRST.search(noted.get("_error") or "")
+    failed = noted.get("status") == STATUS_FAILED and error and not _KILLED.search(error)
+    return (first[1] if first else noted["label"] or path) if failed else None
+
+
+def _noted(path: Optional[str]) -> Dict[str, Any]:
+    """Status, process number, error and label of the run in whose folder a file is; {} without a readable database."""
+    run = RUN.match(path or "")
+    if run is None or not os.path.exists(os.path.join(run.group(), "logs", "run.db")):
+        return {}
+    place, number = f"{Path(run.group(), 'logs', 'run.db').absolute().as_uri()}?mode=ro", int(run[1])
+    asked = "SELECT name, value FROM Objects WHERE name IN (?, ?, ?) UNION SELECT ?, label FROM Objects WHERE id=?"
+    names = [f"{number}.{name}" for name in ("status", "_pid", "_error")]
     try:
         with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
-            rows = connection.execute("SELECT name, value FROM Objects WHERE name IN (?, ?)", names).fetchall()
+            rows = connection.execute(asked, (*names, ".label", number)).fetchall()
     except sqlite3.Error:
-        return None, 0
-    status, pid = map(dict(rows).get, names)
-    return status, int(pid or 0)
+        return {}
+    return {name.partition(".")[2]: value for name, value in rows}
 
 
 ID = "id"
@@ -165,8 +184,7 @@ def fileOf(items: Optional[EMSet]) -> Any:
 
 
 def firstOf(items: EMSet, where: str = "1") -> Any:
-    """The first item, None if there is none. The set's own getFirstItem can leave a lock on its file, so that the run
-    that makes the set can write no more."""
+    """The first item or None. The set's own getFirstItem can leave a lock that hinders the run which makes the set."""
     wasClosed, first = items._mapper is None, next(iter(AnySet.iterItems(items, limit=1, where=where)), None)
     if wasClosed:
         items.close()
@@ -297,8 +315,7 @@ def micNameOf(ctf: CTFModel) -> Any:
 
 
 def failedCtf(ctf: CTFModel) -> bool:
-    """Whether another program's protocol noted that it found no CTF, as pwem's setWrongDefocus does, or somebody took
-    it out in Scipion's table."""
+    """Whether a protocol noted that it found no CTF, by pwem's setWrongDefocus, or somebody unticked it in a table."""
     wrong = CTFModel()
     wrong.setWrongDefocus()
     return ctf.getDefocus() == wrong.getDefocus() or not ctf.isEnabled()

@@ -3,8 +3,7 @@
 
 Where a map lies is told twice: by Scipion's origin (Å of the first voxel, by default that of a map about 0) and by the
 file's header, which the engine and ChimeraX believe. They often differ: an imported map of the EMDB has Scipion's
-default origin and the deposited header. The model lies in one of the two frames; where they differ, the density at its
-atoms tells in which."""
+default origin and the deposited header. The model lies in one of the two; the density at its atoms tells in which."""
 
 import collections
 import glob
@@ -18,6 +17,7 @@ import numpy as np
 from pwem.emlib.image import ImageHandler
 from pwem.objects import AtomStruct, EMObject, SetOfVolumes, Transform, Volume, VolumeMask
 
+from ..engine.cryodl.contract import absent
 from .form import sayIf
 from .names import checksum
 
@@ -53,7 +53,7 @@ def structureProblem(structure: EMObject) -> List[str]:
     return (
         sayIf(
             not os.path.isfile(path),
-            f"The file of the structure, {path or '(no name)'}, does not exist. Import the structure again.",
+            f"The file of the structure, {path or '(no name)'}, {absent(path)}. Import the structure again.",
         )
         or sayIf(
             not (path[:-3] if path.endswith(".gz") and known is _MODELS else path).lower().endswith(known),
@@ -68,7 +68,7 @@ def mapProblem(volume: Volume, what: str = "map") -> List[str]:
     path = structureFileOf(volume)
     return (
         sayIf(
-            not os.path.isfile(path), f"The file of the {what}, {path or '(no name)'}, does not exist. Import it again."
+            not os.path.isfile(path), f"The file of the {what}, {path or '(no name)'}, {absent(path)}. Import it again."
         )
         or sayIf(
             not volume.getSamplingRate() or volume.getSamplingRate() <= 0,
@@ -244,7 +244,8 @@ def mapForEngine(
     if right and (origin is None or np.allclose(origin, headerOrigin(path, size), atol=1e-3)):
         return path
     # half-maps of two folders may have one name
-    copy = f"map_{os.path.splitext(os.path.basename(path))[0]}_{checksum(path, volume.getIndex(), size)}.mrc"
+    stem = "_".join([os.path.splitext(os.path.basename(path))[0]] + [str(volume.getIndex())] * isOneOfStack(volume))
+    copy = f"map_{stem}_{checksum(path, volume.getIndex(), size)}.mrc"
     place: Any = scipionOrigin(volume) if origin is None else origin
     return _copyMap(volume, os.path.join(folder, copy), isMrc(volume), place)
 

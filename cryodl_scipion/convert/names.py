@@ -79,8 +79,7 @@ def repeatedNames(micrographs: Any) -> List[str]:
 
 
 def inputName(kind: str, source: SetOfImages) -> str:
-    """Name for files that are written from an input set, such as 'particles_1c291ca3_120', which begins with the kind;
-    another set has another name."""
+    """Name for files written from an input set, such as 'particles_1c291ca3_120'; another set has another name."""
     return f"{kind}_{checksum(source.getFileName(), source.getPrefix() or '')}_{source.getSize()}"
 
 
@@ -98,6 +97,6 @@ def emptyFolder(path: str) -> str:
 def withoutChecksum(text: str) -> str:
     """A file's name, or a sentence with one, as the user knows it: without the letters that checksum() gave, the run's
     folder of inputs, and what Scipion's import puts before it."""
-    text = re.sub(r"\bimport_(?=[^\s/]+\.(mrc|map|pdb|cif)\b)", "", text)
+    text = re.sub(r"\b(?:map_)?import_(?=[^\s/]+\.(mrc|map|pdb|cif)\b)", "", text)
     text = re.sub(r"[^\s,;'(]*\b(particles|subtomograms)_[0-9a-f]{8}_(\d+)\.star\b", r"a set of \2 \1", text)
     return re.sub(r"(?:[^\s,;'(]*/extra/input/)?([^\s/]+)_[0-9a-f]{8}(?=\.(mrc|map|pdb|cif)\b)", r"\1", text)

@@ -126,8 +126,7 @@ def poseOf(matrix: np.ndarray, pixelSize: float, axes: int = 2) -> Tuple[float, 
 
 
 def opticsOf(particles: SetOfImages, dimensions: int, **more: Any) -> List[Dict[str, Any]]:
-    """[{column: value}] of the optics groups of a set; without what is not known of the microscope. dimensions: 2 or 3.
-    more: columns of every group."""
+    """[{column: value}] of a set's optics groups, if known. dimensions: 2 or 3. more: columns of every group."""
     size, box = particles.getSamplingRate(), particles.getXDim()
     more = dict(rlnImagePixelSize=size, rlnImageSize=box, rlnImageDimensionality=dimensions, **more)
     groups = [dict(group, **more) for group in _groupsOf(particles)]

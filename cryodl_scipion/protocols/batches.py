@@ -103,10 +103,7 @@ def appendItems(
         describe(output)
         return output
 
-    def append(output: Any) -> None:
-        for item in items:
-            output.append(item)
-
+    append = lambda output: output.copyItems(items, copyDisabled=True, doClone=False)
     return appendToOutput(protocol, outputName, newSet, [source], append)
 
 
@@ -240,8 +237,7 @@ class ArrivingBatches(StoredSettings):
         return parts if all else [part for part in parts if len(part) == size]
 
     def _begun(self) -> List[Tuple[Any, Any]]:
-        """(what its steps are given, names) of the batches that an earlier start of this run began and did not end, if
-        a batch must not be made anew."""
+        """(what its steps are given, names) of batches that an earlier start began, if they must not be made anew."""
         return []
 
     def _argumentOf(self, names: List[Any]) -> Any:
@@ -339,8 +335,7 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
             self._noteAllSkipped(config, folder, error, files["names"])
 
     def _ofBatch(self, config: ConfigT, items: Sequence[Any], folder: str) -> ConfigT:
-        """The config of a batch that has its items already, with what else differs. It may write files for the
-        engine; the caller holds the lock."""
+        """The config of a batch with what else differs. It may write files; the caller holds the lock."""
         return config
 
     def outputStep(self, names: Sequence[str]) -> None:

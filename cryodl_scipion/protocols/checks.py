@@ -87,8 +87,7 @@ def checkJoined(coordinates: Any) -> List[str]:
 
 def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMicrographs) -> Any:
     """What is wrong with coordinates to learn from. others: {word: SetOfCoordinates} of the labels that are no
-    particles: background, contamination, uncertain. micrographs: SetOfMicrographs to use instead of the coordinates'
-    own, or None."""
+    particles: background, contamination, uncertain. micrographs: to use instead of the coordinates' own, or None."""
     own = coordinates.getMicrographs()
     wrong = (
         sayIf(

@@ -124,8 +124,7 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
         return config if self._missingPointers() else self._completed(config)
 
     def _completed(self, config: ConfigT) -> ConfigT:
-        """The config with what depends on several fields: dataclasses.replace names them so that mypy checks them. All
-        mandatory pointers are set."""
+        """The config with what depends on several fields, by dataclasses.replace. All mandatory pointers are set."""
         return config
 
     def _engineValues(self) -> Dict[str, Any]:
@@ -194,8 +193,7 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
         return ["cryodl", *dict.fromkeys((*own, *self.CITES))]
 
     def _modelCard(self) -> Any:
-        """The card of the model that the form names; None without one, or if it is gone, which must not hide what was
-        made with it."""
+        """The card of the form's model; None without one, or if it is gone, which must not hide what was made."""
         models = (part for part in self.FORM if isinstance(part, (Model, ModelOfProject, ModelOrShipped)))
         folders = [folder for part in models for folder in part.values(self).values() if folder]
         try:

@@ -59,8 +59,7 @@ class KeepsOutputs(ProtocolMixin):
     _readsAgain = False
 
     def lostOutputs(self) -> List[str]:
-        """Names of the outputs that the run has made and has no more, by a note in its folder: the project's database
-        may know none or some of them."""
+        """Names of outputs that the run has made and has no more, by a note in its folder, not by the database."""
         made = self._noted()
         if made is not None:
             return [name for name in made if not self.hasAttribute(name)]
@@ -114,6 +113,9 @@ class KeepsOutputs(ProtocolMixin):
         """Called when the run is started or scheduled, before the project's database is copied over run.db."""
         if os.path.exists(self.getDbPath()):
             self._takeOver()
+            # their numbers in run.db would be missed, and the run that is scheduled would count as failed
+            self.cleanExecutionAttributes(includeSteps=False)
+            self._store(self._jobId, self._pid)
         super().makePathsAndClean()
         self._forgetOtherOutputs()
 
@@ -156,8 +158,7 @@ class KeepsOutputs(ProtocolMixin):
         super().cleanWorkingDir()
 
     def _endWork(self, known: EMProtocol) -> None:
-        """End the run's process on this machine and its jobs: beside them, a second would write the same files. known:
-        the run with its jobs."""
+        """End the run's process here and its jobs: two would write the same files. known: the run with its jobs."""
         numbers = filter(str.isdigit, map(str, known.getJobIds() if self.useQueue() else ()))
         jobs = [job for job in numbers if self._isJobOfThisRun(job)]
         working = [process for process in psutil.process_iter(["cmdline"]) if self._isOfThisRun(process)]
@@ -220,8 +221,7 @@ class KeepsOutputs(ProtocolMixin):
 
     def _stepsBefore(self) -> List[Any]:
         """Steps of the last start. pyworkflow clears its list of steps table by table: a process that is killed between
-        two of them leaves a file that nothing can read. The list is begun anew; what the engine has written is not
-        computed again."""
+        two of them leaves a file that nothing can read. The list is begun anew; the engine's finished work stays."""
         try:
             return self.loadSteps()
         except (SqliteFlatMapperException, sqlite3.DatabaseError):
@@ -494,8 +494,7 @@ def _died(run: Any) -> Iterator[EMProtocol]:
 
 
 def _endedWithout(run: Any) -> bool:
-    """Whether a run has finished well, or failed for want of an output of such a one, so that an output which it has
-    not got will never be there."""
+    """Whether a run finished, or failed for want of an output of such a one: what it has not got will never come."""
     if isinstance(run, EMProtocol) and run.isFailed():
         return _NEVER in run.getErrorMessage()  # its inputs may be out of date, what it said is not
     return isinstance(run, EMProtocol) and run.isFinished() and not _hasStopped(run)
@@ -506,9 +505,12 @@ def _plain(told: Any) -> str:
 
 
 def _whyNone(run: Any) -> str:
+    if _endedWithout(run) and run.isFailed():  # of a chain each names the first, which says why
+        told = run.getErrorMessage()
+        first = re.search("because the run '(.+)' made none", told) or re.search("the run '(.+?)' has no output", told)
+        return f"{_NEVER} failed, because the run '{first[1] if first else ''}' made none. Start that with other values"
     if _endedWithout(run):
-        why = _plain(run.getErrorMessage()) if run.isFailed() else " ".join(run.summary())
-        return f"{_NEVER} {run.getStatus()}. {why} Start it with other values"
+        return f"{_NEVER} finished. {' '.join(run.summary())} Start it with other values"
     for died in _died(run):
         who = "it" if died is run else f"the run '{died.getRunName()}'"
         why = _plain(died.getErrorMessage()).strip().rstrip(".") or "Its log says why"

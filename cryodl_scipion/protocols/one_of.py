@@ -108,8 +108,7 @@ class _JoinedForm:
 
 
 class OneOf(OneRun[ConfigT, MadeT]):
-    """A child gives WAYS, instances of Way, to which new ones are appended, since projects store positions; and WHAT:
-    label and help of the choice."""
+    """A child gives WAYS, to which new ones are appended: projects store positions; and WHAT: label and help."""
 
     WAYS: Tuple[Way[Any, Any], ...] = ()
     WHAT = ("What to do", "")

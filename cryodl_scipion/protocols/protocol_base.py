@@ -26,8 +26,7 @@ _MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
 
 def possibleOutputs(configClass: type, several: bool = False) -> Dict[str, Any]:
     """{name: class} of all outputs that a protocol makes of its command's results, as `_possibleOutputs` holds them;
-    {} if nothing of Scipion is made. several: instead those whose names hold a *, one output for each feature, species
-    or composition."""
+    {} if nothing of Scipion is made. several: instead those whose names hold a *, an output for each feature etc."""
     return {
         name: _classOf(word)
         for name, word in _declared(configClass).items()

@@ -18,8 +18,7 @@ class TrainsModel(inputs.ProtocolMixin):
         return self._getExtraPath(f"{self._KIND}_{self.getObjId() or 'new'}")
 
     def _train(self, config: contract.Config, folder: str, names: Sequence[str] = ()) -> None:
-        """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and
-        result. names: of the config's items."""
+        """Train, or go on, with the same settings, until it is done. folder: of request and result. names: of items."""
         self._forgetOther(config, folder, self.getModelFolder(), names=names)
         if self._card() is None:
             self._runEngine(config, folder, names)

@@ -128,8 +128,7 @@ def markerOf(home: str) -> str:
 
 
 def environmentProblems(home: str, ownPython: str) -> List[str]:
-    """Sentences about what hinders the engine from running; empty if nothing does. home: CRYODL_HOME. ownPython:
-    CRYODL_PYTHON or ''."""
+    """Sentences about what hinders the engine from running. home: CRYODL_HOME. ownPython: CRYODL_PYTHON or ''."""
     if ownPython:
         return _problemsOfOwn(ownPython)
     folder = os.path.join(home, "env")

@@ -7,14 +7,19 @@ import subprocess
 import sys
 
 
-def writeRunState(path: str, number: int, status: str, pid: int = 0) -> None:
-    """Write a run's status and process number; what the database says of other runs stays."""
+def writeRunState(path: str, number: int, status: str, pid: int = 0, error: str = "", label: str = "") -> None:
+    """Write a run's status, process number, error and label; what the database says of other runs stays."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE IF NOT EXISTS Objects (id INTEGER PRIMARY KEY, name TEXT, value TEXT)")
-        database.execute("DELETE FROM Objects WHERE name IN (?, ?)", (f"{number}.status", f"{number}._pid"))
-        rows = [(f"{number}.status", status), (f"{number}._pid", str(pid))]
-        database.executemany("INSERT INTO Objects (name, value) VALUES (?, ?)", rows)
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS Objects (id INTEGER PRIMARY KEY, name TEXT, value TEXT, label TEXT)"
+        )
+        database.execute("DELETE FROM Objects WHERE name LIKE ? OR id=?", (f"{number}.%", number))
+        rows = [(f"{number}.status", status), (f"{number}._pid", str(pid)), (f"{number}._error", error)]
+        database.execute("INSERT INTO Objects VALUES (?, '', '', ?)", (number, label))
+        database.executemany(
+            "INSERT INTO Objects (id, name, value) VALUES ((SELECT max(id) + 1000 FROM Objects), ?, ?)", rows
+        )
     database.close()
 
 

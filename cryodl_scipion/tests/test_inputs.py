@@ -40,6 +40,7 @@ def test_names_with_a_checksum_reach_the_user_without_it():
     name = f"ribosome_{checksum('Runs/a.mrc', 3.5)}.mrc"
     assert withoutChecksum(f"Angles from Runs/1_P/extra/input/{name}.") == "Angles from ribosome.mrc."
     assert withoutChecksum("map_20240101a.mrc") == "map_20240101a.mrc"
+    assert withoutChecksum(f"in Runs/1_P/extra/input/map_import_a_2_{checksum('a')}.mrc") == "in a_2.mrc"
     known = "2 of these 9 particles are in /a/Runs/1_P/extra/input/particles_d585e700_1000.star, which"
     assert withoutChecksum(known) == "2 of these 9 particles are in a set of 1000 particles, which"
 
@@ -139,6 +140,27 @@ class TestCryodlPointers(BaseTest):
         with mock.patch.object(source, "summary", lambda: told):
             (said,) = protocol.validate()
         self.assertIn(f"outputParticles, though it has finished. {' '.join(told)} Start it with other values", said)
+
+    def test_a_chain_of_failures_names_the_first_run_and_tells_its_reason_once(self):
+        runs = [self.newProtocol(kind) for kind in (EMProtocol, *[CryodlProtClassify2D] * 3)]
+        for number, run in enumerate(runs):
+            run.setObjLabel(f"run {number}")
+        self.proj.saveProtocol(runs[0])
+        runs[0].setFinished()
+        for source, run in zip(runs, runs[1:]):
+            run.inputParticles.set(source)
+            run.inputParticles.setExtended("outputParticles")
+            with mock.patch.object(runs[0], "summary", lambda: ["8 are too few."]):
+                (said,) = run.validate()
+            self.proj.saveProtocol(run)
+            run.setFailed(said)
+            self.assertEqual(said.count("8 are too few"), run is runs[1])
+            self.assertIn("the run 'run 0'", said)
+        self.assertIn(
+            "the run 'run 2' has no output outputParticles, though it has failed, because the run 'run 0' made none. "
+            "Start that with other values, or choose another input.",
+            said,
+        )
 
     def choose(self, protocol, name):
         field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")

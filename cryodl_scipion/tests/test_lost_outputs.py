@@ -52,6 +52,22 @@ class TestCryodlLostOutputs(CryodlTest):
         works.wait(1)
         self.assertFalse(os.path.exists(run._getPath()))
 
+    def test_a_run_at_work_that_is_scheduled_anew_does_not_count_as_failed(self):
+        """As Continue, All does with those that work on the set of the run that was stopped."""
+        run = self.runProtocol(CryodlProtImportModel, modelFolder=self.folder)
+        words = ["-c", "import time; time.sleep(60)", "pw_protocol_run.py", self.proj.path, run.getDbPath()]
+        works = subprocess.Popen([sys.executable, *words])
+        self.addCleanup(works.kill)
+        run.setStatus(STATUS_RUNNING)
+        run.setPid(works.pid)
+        self.proj._storeProtocol(run)
+        with mock.patch("pyworkflow.protocol.schedule", lambda run, **_: run.setPid(os.getpid())):
+            self.proj.scheduleProtocol(run)
+        works.wait(1)
+        run.lastUpdateTimeStamp.set(None)
+        self.proj._updateProtocol(run)
+        self.assertTrue(run.isScheduled(), run.getErrorMessage())
+
     def test_outputs_are_there_before_their_step_counts_as_done(self):
         run = self.killed()
         self.assertEqual([name for name, _ in run.iterOutputAttributes()], ["outputModel"])

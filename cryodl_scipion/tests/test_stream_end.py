@@ -124,6 +124,41 @@ def test_the_wait_for_a_run_that_is_not_continued_ends_with_a_sentence(run):
     assert not end.of(micrographs(run, 2, closed=True))
 
 
+def test_a_run_whose_input_s_run_fails_ends_at_once_and_names_the_first_of_a_chain(run):
+    """It was waited for 12 hours, though nobody can continue it without mending something."""
+    end, following = StreamEnd(), StreamEnd()
+    setStatus(run, "running", os.getpid())
+    assert not end.of(micrographs(run, 2, closed=False))
+    writeRunState(f"{run}/logs/run.db", 5, "failed", error="No GPU.", label="my import")
+    with pytest.raises(ValueError, match="no more can come, because the run 'my import' failed. Continue it") as said:
+        end.of(micrographs(run, 2, closed=True))
+    assert "No GPU" not in str(said.value)  # that run says why
+    after = "Runs/000009_CryodlProtPick"
+    writeRunState(f"{after}/logs/run.db", 9, "running", os.getpid())
+    assert not following.of(micrographs(after, 2, closed=False))
+    writeRunState(f"{after}/logs/run.db", 9, "failed", error=str(said.value), label="my picks")
+    with pytest.raises(ValueError, match="Runs/000009.*because the run 'my import' failed. Continue it"):
+        following.of(micrographs(after, 2, closed=True))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "cryodl pick stopped by signal 9 without a result. Run `cryodl doctor`",
+        "cryodl pick stopped in the queue without a result.",
+        "Command 'relion' died with <Signals.SIGKILL: 9>.",
+        "Command 'relion' returned non-zero exit status 137.",
+        "Process 77 not found running on the machine.",
+    ],
+)
+def test_a_run_whose_program_was_killed_is_waited_for(run, error):
+    end = StreamEnd()
+    setStatus(run, "running", os.getpid())
+    assert not end.of(micrographs(run, 2, closed=False))
+    writeRunState(f"{run}/logs/run.db", 5, "failed", error=error)
+    assert not end.of(micrographs(run, 2, closed=True))
+
+
 @pytest.mark.parametrize("field, rests", [(0, LOOK), (10, 0.0)])
 def test_a_run_that_waits_for_more_rests_between_two_looks(tmp_path, field, rests):
     """Scipion's field may be 0: without a pause a waiting run would keep a core busy."""

@@ -19,7 +19,7 @@ from ..convert.micrographs import ctfs
 from ..convert.particles import classes2d, results
 from ..convert.particles.denoised import RAW_IMAGE
 from ..convert.particles.particles import locationOf
-from ..engine.cryodl.contract import counted
+from ..engine.cryodl.contract import absent, counted
 from . import plots, window
 
 
@@ -65,7 +65,7 @@ def readParticle(name: str) -> Any:
     Raises FileNotFoundError, or ValueError that names the image and what is wrong."""
     number, path = locationOf(name)
     if not os.path.exists(path):
-        raise FileNotFoundError(f"The image stack {path} does not exist.")
+        raise FileNotFoundError(f"The image stack {path} {absent(path)}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -75,8 +75,7 @@ def startSubset(source: Any, output: str, ids: Sequence[int], what: str, kind: s
 
 def itemsSubset(viewer: Any, items: Any, kind: str) -> Any:
     """Function that starts a run which makes a set of the items with some ids, and says so in one sentence; None where
-    the set is no output of a run. items: a set of the viewer's run, or classes, of what was classified. kind: of item,
-    'particle'."""
+    the set is no output of a run. items: a set of the viewer's run, or classes of one. kind: 'particle'."""
     source, output = viewer.protocol, outputName(viewer.protocol, items)
     if isinstance(items, SetOfClasses):
         project, pointer = viewer.getProject(), items.getImagesPointer()

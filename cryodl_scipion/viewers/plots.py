@@ -19,7 +19,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
 from ..convert.reading import readNumbers
-from ..engine.cryodl.contract import best_round, score_text
+from ..engine.cryodl.contract import absent, best_round, score_text
 
 # More pixels than a window shows only make it slow.
 LARGEST_SIDE = 1000
@@ -35,7 +35,7 @@ def loadPreview(path: str, largestSide: Any = LARGEST_SIDE) -> Any:
 
     Raises FileNotFoundError, or ValueError that names the file."""
     if not os.path.exists(path):
-        raise FileNotFoundError(f"The micrograph {path} does not exist.")
+        raise FileNotFoundError(f"The micrograph {path} {absent(path)}.")
     try:
         image = readImage(path)
     except (ValueError, OSError, EOFError) as error:
@@ -314,7 +314,7 @@ def readMap(path: str, stack: bool = False) -> Any:
         try:
             data = mrcfile.mmap(path.split(":")[0], permissive=True).data
         except FileNotFoundError:
-            raise FileNotFoundError(f"The map {path} does not exist.") from None
+            raise FileNotFoundError(f"The map {path} {absent(path)}.") from None
         except (ValueError, OSError, EOFError) as error:
             raise ValueError(f"The map {path} cannot be read: {error}") from None
     if data is None or data.ndim != 3 + stack:
@@ -361,8 +361,7 @@ def drawFsc(axes: Axes, curves: Any, pixelSize: float, box: int, *marked: Any, *
 
 
 def drawFscOfMap(axes: Axes, made: Any, comment: str = "") -> None:
-    """The curve of a map's halves, and of noise if that was asked. made: the engine's outputs. comment: what makes that
-    it tells no resolution."""
+    """The curve of a map's halves, and of noise if asked. made: the outputs. comment: why it tells no resolution."""
     curves = {"half-maps": made.fsc, "noise alone": getattr(made, "noise_fsc", None)}
     known = {name: curve for name, curve in curves.items() if curve}
     drawFsc(axes, known, made.pixel_size, made.box, None if comment else made.resolution)

@@ -34,8 +34,7 @@ class FormWizard(Wizard):
 
 
 def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, several: bool = False) -> None:
-    """Let the user choose among lines, [(value, text)], and fill a field. several: with all that are
-    chosen, not the first."""
+    """Let the user choose among lines, [(value, text)], and fill a field. several: with all, not the first."""
     from pyworkflow.gui.dialog import ListDialog
     from pyworkflow.gui.tree import ListTreeProviderString
 

@@ -3,7 +3,7 @@
 
 from typing import Any, Sequence
 
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import SetOfCoordinates, SetOfMicrographs, SetOfParticles, Volume, VolumeMask
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
 from pyworkflow.utils import getListFromRangeString, getRangeStringFromList
@@ -80,23 +80,26 @@ class CryodlSpectrumWizard(form_wizard.FormWizard, title="Highest resolution", h
         SpectrumWindow(form.root, data, micrographs.getSamplingRate(), value, accept).show()
 
 
-class CryodlResolutionWizard(form_wizard.FormWizard, title="Resolution", resolution="TrainDenoiser AssignOrientations"):
+class CryodlResolutionWizard(
+    form_wizard.FormWizard,
+    title="Resolution",
+    resolution="TrainDenoiser AssignOrientations Classify2D FitHeterogeneity",
+):
     def open(self, form: Form) -> None:
         from ..viewers.micrographs.diameter_window import ImagesToFilter, ResolutionWindow
 
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
         if not images.names:
-            raise ValueError("Choose the particles or a map first; they are shown at the chosen resolution.")
+            raise ValueError("Choose particles or a map first; they are shown at the chosen resolution.")
         accept = lambda value: form.setVar("resolution", round(value, 1))
         ResolutionWindow(form.root, images, form.protocol.resolution.get(), accept).show()
 
 
 def particlesAndStructures(protocol: EMProtocol) -> Any:
-    """(first chosen SetOfParticles or None, [Volume or AtomStruct, ...]) of a form."""
-    several = hasattr(protocol, "inputSets"), hasattr(protocol, "inputStructures")
-    sets = [p.get() for p in (protocol.inputSets if several[0] else [protocol.inputParticles])]
-    structures = [ownObject(p) for p in (protocol.inputStructures if several[1] else [protocol.inputStructure])]
-    return next((s for s in sets if s is not None and s.getSize()), None), [s for s in structures if s is not None]
+    """(first chosen SetOfParticles or None, [Volume, ...] without masks) of a form."""
+    chosen = [ownObject(pointer) for _, pointer in chosenInputs(protocol)]
+    particles = (one for one in chosen if isinstance(one, SetOfParticles) and one.getSize())
+    return next(particles, None), [v for v in chosen if isinstance(v, Volume) and not isinstance(v, VolumeMask)]
 
 
 def picksToFilter(protocol: EMProtocol) -> Any:

@@ -111,8 +111,7 @@ def coordinateAt(position: Any, micrograph: Micrograph, score: Optional[float] =
 
 
 def appendPicks(coordinates: SetOfCoordinates, micrograph: Micrograph, picks: Any) -> None:
-    for x, y, score in picks:
-        coordinates.append(coordinateAt((x, y), micrograph, score))
+    coordinates.copyItems((coordinateAt((x, y), micrograph, score) for x, y, score in picks), doClone=False)
 
 
 # Attribute of a coordinate: the column of RELION of the same name, and its type.
@@ -147,8 +146,10 @@ def filamentLines(results: Iterable[Result[PickFilamentsOutputs]]) -> List[str]:
         f"*{counted(filaments, 'filament')}* on {counted(len(micrographs), 'micrograph')}, {length / 1e4:.1f} µm,"
         f" with {counted(segments, 'segment')}"
     ]
-    for told in [o for o in outputs if o.segment_distance][:1]:
-        lines.append(f"One segment every {told.segment_distance:g} Å; minimum mean score {score_text(told.threshold)}")
+    lines += [
+        f"One segment every {told.segment_distance:g} Å; minimum mean score {score_text(told.threshold)}"
+        for told in [o for o in outputs if o.segment_distance][:1]
+    ]
     edges = sum(sum((o.at_edges or {}).values()) for o in outputs)
     lines += sayIf(edges, f"{counted(edges, 'trace')} left out along edges of carbon films or filled margins")
     none = "No filament was found. Check the filament diameter and the contrast, or lower the threshold."
@@ -161,20 +162,17 @@ TABLE = "rounds.csv"
 def readRounds(folder: str) -> List[Dict[str, Any]]:
     """[{column: number or None}] of <folder>/rounds.csv, one for each round; [] before the first is finished. Columns:
     round, separation (how far picks and background of held-out micrographs are apart, in standard deviations), picks,
-    confident, agreement (with the round before), threshold, and what else the engine writes. A last line that is being
-    written is left out."""
+    confident, agreement (with the round before), threshold, and what else the engine writes; no unfinished line."""
     return readNumbers(os.path.join(folder, TABLE))
 
 
-def roundInWords(entry: Dict[str, Any]) -> str:
-    """'512 picks, 430 confident, separation 2.91, agreement with the round before 0.88' of one round."""
-    words = [
-        ("picks", "%.0f picks"),
-        ("confident", "%.0f confident"),
-        ("separation", "separation %.2f"),
-        ("agreement", "agreement with the previous round %.2f"),
-    ]
-    return ", ".join(form % entry[name] for name, form in words if entry.get(name) is not None)
+# what is told of a round, of that which it has
+_OF_ROUND = dict(
+    picks="%.0f picks",
+    confident="%.0f confident",
+    separation="separation %.2f",
+    agreement="agreement with the previous round %.2f",
+)
 
 
 def roundsInWords(rounds: Sequence[Dict[str, Any]], stopped: Optional[str] = None) -> List[str]:
@@ -183,7 +181,8 @@ def roundsInWords(rounds: Sequence[Dict[str, Any]], stopped: Optional[str] = Non
         return []
     head = f"{counted(len(rounds) - 1, 'round')} of training; the best was round {best_round(rounds)}"
     lines = [head + (f"; stopped: {stopped}." if stopped else ".")]
-    return lines + [f"  round {r['round']}: {roundInWords(r)}" for r in rounds]
+    told = lambda r: ", ".join(form % r[name] for name, form in _OF_ROUND.items() if r.get(name) is not None)
+    return lines + [f"  round {r['round']}: {told(r)}" for r in rounds]
 
 
 # Attribute of a set that we made: the folder with all candidates down to a low score, one STAR file per micrograph.

@@ -58,8 +58,7 @@ def appendCTFs(ctfs: SetOfCTF, micrographs: SetOfMicrographs, folder: str) -> No
 
 
 def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> None:
-    """Append the particles of the engine's particles.star with alignment, CTF and coordinate. Raises KeyError for a
-    particle of an unknown micrograph."""
+    """Append the particles of particles.star with alignment, CTF and coordinate. KeyError: of an unknown micrograph."""
     pixelSize, acquisition = particles.getSamplingRate(), particles.getAcquisition()
     columns = ("rlnImageName", "rlnMicrographName") + _POSITION + ANGLES + ("rlnOriginXAngst", "rlnOriginYAngst") + _CTF
     for row in readColumns(path, columns, (str,) * 2 + (float,) * 10, "particles"):

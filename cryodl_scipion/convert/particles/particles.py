@@ -43,8 +43,7 @@ class ArrivingParticles:
         pwutils.cleanPath(temporary)
         batch = SetOfParticles(filename=temporary)
         batch.copyInfo(source)
-        for item in itemsOf(source, set(ids)):
-            batch.append(item)
+        batch.copyItems(itemsOf(source, set(ids)), copyDisabled=True, doClone=False)
         batch.write()
         batch.close()
         source.close()

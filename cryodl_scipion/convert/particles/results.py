@@ -121,8 +121,7 @@ def appendRows(
 def _fillClasses(
     classes: SetOfClasses3D, path: str, columns: Sequence[str], kinds: Sequence[type], item: Any, one: Any
 ) -> None:
-    """Fill a SetOfClasses3D by the engine's STAR file; items that it has not are in no class. item, one: describe an
-    item by its row, and a class."""
+    """Fill a SetOfClasses3D by the engine's STAR file. item, one: describe an item by its row, and a class."""
     found = {row[0]: row[1:] for row in iterColumns(path, ("rlnImageId", *columns), (int, *kinds), "particles")}
     describe = lambda copy, _: item(copy, found.get(copy.getObjId(), [0] * len(columns)))
     classes.classifyItems(updateItemCallback=describe, updateClassCallback=one)
@@ -321,8 +320,7 @@ _COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")
 
 
 def writeCtfs(path: Any, ctfs: Dict[str, CTFModel]) -> None:
-    """Write the CTFs of micrographs, by their names in the engine, as it reads them: a STAR file. The microscope's
-    constants are given apart."""
+    """Write CTFs of micrographs, by their names in the engine, as a STAR file. The microscope's are given apart."""
     names = ["rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"]
     rows = ((name + ".mrc", *ctf.getDefocus(), ctf.getPhaseShift() or 0.0) for name, ctf in ctfs.items())
     writeTable(path, "micrographs", names, rows)
@@ -338,8 +336,7 @@ def extractedParticles(
 ) -> Iterator[Particle]:
     """Particles of the engine's STAR file, without ids, each with its coordinate and its CTF. files: by file name, as
     the engine was given it; particles of others are not read. coordinates, ctfs: by the micrographs' names, in the
-    order in which the engine was given them. scale: pixels of the micrographs per pixel of the coordinates. pixelSize:
-    of the particles, Å/px."""
+    order in which the engine was given them. scale: micrographs' px per coordinates' px. pixelSize: particles' Å/px."""
     for image, file, number in iterColumns(path, _COLUMNS, (str, str, int), "particles"):
         if file not in files:
             continue

@@ -2,8 +2,7 @@
 """STAR files of positions in tomograms as SetOfCoordinates3D.
 
 The engine counts x, y, z in px from the first voxel's centre, as an index into the array [z, y, x] does: in tomo's
-words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; the matrix of a Coordinate3D is the one of
-relion_star.py."""
+words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; matrices are those of relion_star.py."""
 
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 

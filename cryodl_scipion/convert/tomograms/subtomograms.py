@@ -205,8 +205,7 @@ def fillSubtomogramClasses(
     classes: SetOfClassesSubTomograms, path: str, names: Dict[int, str], averages: Dict[int, str]
 ) -> int:
     """Fill a SetOfClassesSubTomograms, whose images are set, by the engine's STAR file; class 0 is left out. names:
-    {class number: name}. averages: {class number: file}; a class without one has no representative. Returns the number
-    of items in classes."""
+    {class number: name}. averages: {class number: file}, of those that have a representative. Returns the count."""
     rows, columns = readRows(path)
     pixelSize, made = classes.getImages().getSamplingRate(), []
 
@@ -266,11 +265,12 @@ def appendSubtomogramAverages(
 def appendLatentSubtomograms(
     output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str, count: int, umap: bool = False
 ) -> None:
-    """Append copies of the items that the engine's STAR file has, with their latent coordinates and clusters. Raises
-    ValueError if it has others."""
+    """Append copies of the STAR file's items with latent coordinates and clusters. ValueError: if it has others."""
     rows, _ = readRows(path)
     names = latentColumns(count, umap)[0]
-    for item in [item.clone() for item in subtomograms.iterItems() if item.getObjId() in rows]:
-        output.append(describeLatent(item, names, [rows[item.getObjId()][name] for name in names]))
+    output.copyItems(
+        describeLatent(item, names, [rows[item.getObjId()][name] for name in names])
+        for item in [item.clone() for item in subtomograms.iterItems() if item.getObjId() in rows]
+    )
     if output.getSize() != len(rows):
         raise ValueError(f"Only {output.getSize()} of the {len(rows)} subtomograms of {path} are in the input.")

@@ -81,8 +81,7 @@ class Evaluate(one_of.Way[contract.EvaluateMapConfig, contract.EvaluateMapOutput
     def makeOutputs(self, protocol: Any, made: contract.EvaluateMapOutputs) -> Dict[str, Any]:
         fscs, volume = SetOfFSCs.create(protocol._getPath()), protocol.inputVolume.get()
         frequencies, curves = protocol.getCurves()
-        for name, values in curves.items():
-            fscs.append(fscFrom(frequencies, values, name))
+        fscs.copyItems([fscFrom(frequencies, values, name) for name, values in curves.items()], doClone=False)
         outputs, local = dict(outputFSCs=fscs), os.path.join(protocol._output(), LOCAL)
         if os.path.exists(local):
             comment = "Local resolution in Å; 0 outside the mask."

@@ -119,8 +119,7 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
     def _setOf(self, volumes: Sequence[Volume], name: str) -> SetOfVolumes:
         volumesSet = SetOfVolumes.create(self._getPath(), prefix=name)
         volumesSet.setSamplingRate(volumes[0].getSamplingRate())
-        for volume in volumes:
-            volumesSet.append(volume)
+        volumesSet.copyItems(volumes, doClone=False)
         return volumesSet
 
     def _whole(self) -> bool:

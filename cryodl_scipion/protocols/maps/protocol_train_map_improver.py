@@ -11,7 +11,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ...convert.maps import mapProblem, patternProblems, structureFileOf, structureProblem
-from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs
+from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs, absent
 from .. import model_field, training
 from ..kinds import Choice, Model, Options, Own, Section, otherNetworkIn, sayIf
 from .map_kinds import FrameChoice, ManyMaps, MapsBase, mapClonesOf
@@ -145,8 +145,8 @@ class CryodlProtTrainMapImprover(training.TrainRun[TrainMapImproverConfig, Train
             errors += self._checkPairs()
         if self.pairsFrom.get() == TABLE and not os.path.isfile(table or ""):
             errors.append(
-                f"The table of maps and models, {table or '(no name)'}, does not exist. Give a .csv file with the "
-                "columns map, structure and resolution."
+                f"The table of maps and models, {table or '(no name)'}, {absent(table or '')}. Give a .csv file with "
+                "the columns map, structure and resolution."
             )
         errors += patternProblems(self._structures())
         start = "" if self.modelFrom.get() == model_field.NONE else model_field.modelFolder(self)

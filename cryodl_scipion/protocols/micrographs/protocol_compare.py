@@ -197,8 +197,9 @@ class CryodlProtCompare(one_of.OneOf[Any, Any], pick_sets_base.PickSetsBase):
             writeSet(self._referenceFolder(), reference, frame, self._names())
         if ctfs is not None:
             names = namesByMicName(frame)
-            known = {names[name]: ctf for name, ctf in ctfsByName(ctfs).items() if name in names}
-            writeCtfs(self._getExtraPath(CTFS), known)
+            writeCtfs(
+                self._getExtraPath(CTFS), {names[name]: c for name, c in ctfsByName(ctfs).items() if name in names}
+            )
 
     def _byMaps(self) -> bool:
         return self._way() is BY_MAPS

@@ -42,7 +42,7 @@ class CryodlProtEstimateCTF(batches.BatchRun[EstimateCtfConfig, EstimateCtfOutpu
     Micrographs without rings are left out and named in the summary. A stopped run continues where it was."""
 
     _label = "estimate CTF"
-    _OUTPUTS, _WORK, _MADE, _ID = (OUTPUT,), "estimate", "estimated", ID
+    _OUTPUTS, _WORK, _MADE, _ID = (OUTPUT,), "estimate", "used", ID
     OUTPUT = "ctf.star"
     CITES = ("Rohou2015",)
     FORM = (

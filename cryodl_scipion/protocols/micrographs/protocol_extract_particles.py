@@ -66,7 +66,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
     its CTF. Boxes that reach over the edge are left out and counted. A stopped run continues where it was."""
 
     _label = "extract particles"
-    _OUTPUTS, _WORK, _MADE, _ID = (PARTICLES,), "cut", "cut out of", "_micId"
+    _OUTPUTS, _WORK, _MADE, _ID = (PARTICLES,), "cut", "used", "_micId"
     OUTPUT, NOTHING_YET = "particles.star", "No particles yet."
     BATCH_HELP = "It starts with micrographs that have picks and CTF."
     FORM = (

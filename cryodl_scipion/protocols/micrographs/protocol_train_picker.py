@@ -371,8 +371,7 @@ class CryodlProtTrainPicker(class_labels.LearnsFromClasses, training.TrainsOneOf
         super()._insertAllSteps()
 
     def classLabelsStep(self, settings: Dict[str, Any]) -> None:
-        """Labels of the particles of kept and rejected classes; what was not classified is left out, weak candidates of
-        our picks, too."""
+        """Labels of particles of kept and rejected classes, without what was not classified and weak candidates."""
         coordinates, names = self.inputCoordinates.get(), _namesOf(self)
         self._writtenFiles()
         micrographs = [m.clone() for m in coordinates.getMicrographs()]

@@ -26,8 +26,7 @@ class StructuresOrSets(MapsOrModels):
 
 
 class LabelledSets(PointingMany):
-    """Coordinates of real particles, as the engine's table of sets, with links to their micrographs and the coordinates
-    beside it."""
+    """Coordinates of real particles, as the engine's table of sets, beside links to micrographs and the coordinates."""
 
     CLASSES, LABEL, to = "SetOfCoordinates", "Labelled sets", ("sets",)
 

@@ -35,8 +35,7 @@ _SET = "particles.sqlite"  # the particles of a batch, as a set of their own
 
 class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, ParticlesBase, ProtStreamingBase):
     """Base. A child gives FORM, OUTPUT and BESIDE, files that the engine makes of a batch, and _append, which adds the
-    batch to the output set. A batch takes all particles that are there: a set that is whole when the run starts is one
-    batch."""
+    batch to the output set. A batch takes all particles that are there: one, if the set is whole at the start."""
 
     _ITEM, _NAME, _OUTPUTS, _SIZE = "particle", ID, (OUTPUT,), "smallestBatch"
     BESIDE: Tuple[str, ...] = ()

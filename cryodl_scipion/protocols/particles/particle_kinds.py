@@ -14,6 +14,7 @@ from pyworkflow.utils import makeFilePath, makePath
 from ...convert import arriving, names, relion_star
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
+from ...engine.cryodl.contract import absent
 from ...objects import CryodlModel
 from ..kinds import MapOrModel, Mask, ModelOfProject, Pointing, PointingMany, sayIf
 from ..protocol_base import OneRunBase
@@ -102,7 +103,7 @@ def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool
 def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
     """(sentence or '', box in px) of a stack whose image number `maximum` is needed."""
     if not os.path.exists(path):
-        return f"the image stack {path} does not exist. Restore it, or extract the particles again.", 0
+        return f"the image stack {path} {absent(path)}. Restore it, or extract the particles again.", 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -67,8 +67,10 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, OneRun[EvaluateDenoiserConfig, E
 
     def _makeOutputs(self, made: EvaluateDenoiserOutputs) -> Dict[str, Any]:
         curves, fscs = self.getEvaluation()["fsc"], SetOfFSCs.create(self._getPath())
-        for kind in ("raw", "denoised"):
-            fscs.append(fscFrom(curves["frequency"], curves[kind], f"{kind} particles against the ground truth"))
+        fscs.copyItems(
+            fscFrom(curves["frequency"], curves[kind], f"{kind} particles against the ground truth")
+            for kind in ("raw", "denoised")
+        )
         return dict(outputFSCs=fscs)
 
     def _checkTogether(self) -> List[str]:

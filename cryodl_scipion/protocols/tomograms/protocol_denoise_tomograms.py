@@ -69,8 +69,7 @@ class CryodlProtDenoiseTomograms(
         return dict({DENOISED: denoised}, **own)
 
     def getModelFolder(self) -> Any:
-        """Folder of the model: the given one, or the one trained here; while it trains only <folder>.partial is
-        there."""
+        """Folder of the model, given or trained here; while it trains only <folder>.partial is there."""
         model = self.inputModel.get()
         return os.path.join(self._output(), "model") if model is None else model.getFolder()
 
@@ -103,7 +102,7 @@ class CryodlProtDenoiseTomograms(
                 "The tomograms have no halves to train on. Reconstruct even and odd halves, or choose a model that was "
                 "trained on halves of similar tomograms.",
             )
-            or [f"The half tomogram {path} does not exist. Restore it, or reconstruct it again." for path in lost[:1]]
+            or [f"The half tomogram {path} {contract.absent(path)}. Restore or reconstruct it." for path in lost[:1]]
             or checks.sayIf(
                 self._config().fill_wedge and not tiltsOf(self.inputTomograms.get()),
                 "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "
@@ -114,5 +113,8 @@ class CryodlProtDenoiseTomograms(
     def _citations(self) -> List[str]:
         card = self._card() or dict(fills_wedge=self.fillWedge.get(), network="unet3d")
         wedge = ["Liu2022IsoNet", "Wiedemann2024"] if card.get("fills_wedge") else []  # also of a wrong kind of model
-        own = contract.network_citations(KIND, card.get("network"))
-        return ["cryodl", "Lehtinen2018", "Buchholz2019", *wedge, *own]
+        return [
+            *("cryodl", "Lehtinen2018", "Buchholz2019"),
+            *wedge,
+            *contract.network_citations(KIND, card.get("network")),
+        ]

@@ -71,8 +71,9 @@ def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
         features.append(dict(name=feature, threshold=getattr(masks, THRESHOLD).get(), annotators=[], model=models))
         for key, mask in byId(masks).items():
             file = f"{names[key]}__{feature}.mrc"
-            target = os.path.relpath(os.path.realpath(fileOf(mask)), os.path.realpath(folder))
-            os.symlink(target, os.path.join(folder, file))
+            os.symlink(
+                os.path.relpath(os.path.realpath(fileOf(mask)), os.path.realpath(folder)), os.path.join(folder, file)
+            )
             known = dict(path=mask.getVolName(), files={}, pixel_size=masks.getSamplingRate())
             tomograms.setdefault(names[key], dict(known, shape=list(sizeOf(mask)[::-1])))["files"][feature] = file
     contract.write_json(os.path.join(folder, "segment.json"), dict(features=features, tomograms=tomograms))

@@ -53,8 +53,7 @@ class OfCells(Way[contract.SimulateTomogramsConfig, contract.SimulateTomogramsOu
         protocol._defineRelated(outputTomograms=tomograms)
         labels = SetOfTomoMasks.create(protocol._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)
-        for name, path in sorted(made.labels.items()):
-            labels.append(maskOf(byName[name], path))
+        labels.copyItems([maskOf(byName[name], path) for name, path in sorted(made.labels.items())], doClone=False)
         markLabels(labels, made.features)
         if not config.structures:
             return dict(outputLabels=labels)

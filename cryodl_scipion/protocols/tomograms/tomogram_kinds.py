@@ -38,7 +38,7 @@ from ...convert.tomograms.tomograms import (
     idOf,
     sizeOf,
 )
-from ...engine.cryodl.contract.annotations import check_name, read_tiles
+from ...engine.cryodl.contract import absent, annotations, read_tiles
 from ...objects import CryodlAnnotations
 from .. import kinds, protocol_base
 from ..checks import listed, sayIf
@@ -78,7 +78,7 @@ def _unusable(path: str) -> List[str]:
             not path.lower().endswith(MRC_ENDINGS),
             f"{path} does not have the name of an MRC file ({', '.join(MRC_ENDINGS)}).",
         )
-        or sayIf(not (os.path.isfile(path) and os.access(path, os.R_OK)), f"{path} does not exist, or cannot be read.")
+        or sayIf(not (os.path.isfile(path) and os.access(path, os.R_OK)), f"{path} {absent(path)}, or cannot be read.")
         or sayIf(insteadOfHeader(path), f"{path} begins with {insteadOfHeader(path)}, not with an MRC header.")
     )
 
@@ -132,7 +132,7 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
         )
         or sayIf(
             not os.path.exists(path),
-            f"The subtomogram {path} does not exist. Restore it, or extract the subtomograms again.",
+            f"The subtomogram {path} {absent(path)}. Restore it, or extract the subtomograms again.",
         )
         or sayIf(
             len(set(sizeOf(first))) > 1 and not first.getIndex(),
@@ -166,7 +166,7 @@ def checkNames(feature: str, annotator: str) -> List[str]:
         if not name:
             return [f"{what.capitalize()} is empty. Give a short name."]
         try:
-            check_name(name, what)
+            annotations.check_name(name, what)
         except ValueError as error:
             return [str(error)]
     return []
@@ -220,8 +220,9 @@ class Subtomograms(kinds.Pointing):
         self._classes = classes
 
     def valuesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
-        name = inputName("subtomograms", imagesOf(found))
-        return {self.fills[0]: os.path.join(protocol._inputFolder(), name + ".star")}
+        return {
+            self.fills[0]: os.path.join(protocol._inputFolder(), inputName("subtomograms", imagesOf(found)) + ".star")
+        }
 
     def filesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
         pwutils.makePath(protocol._inputFolder())
@@ -332,8 +333,7 @@ class TomogramsBase(protocol_base.OneRunBase):
     def _linkVolumes(
         self, folder: str, items: Sequence[Tomogram], files: Optional[List[str]] = None
     ) -> Tuple[str, ...]:
-        """Links to the files of items, or to others of theirs, named as the engine is to call them. Returns the links
-        in the items' order."""
+        """Links, in the items' order, to their files or others of theirs, named as the engine is to call them."""
         paths = self._linkPaths(folder, items)
         emptyFolder(os.path.dirname(paths[0]))
         for file, path in zip(files or [fileOf(item) for item in items], paths):
@@ -341,8 +341,7 @@ class TomogramsBase(protocol_base.OneRunBase):
         return paths
 
     def _linkPaths(self, folder: str, items: Sequence[Tomogram]) -> Tuple[str, ...]:
-        """Where _linkVolumes puts its links. The engine pairs volumes in the order of their names, which are the same
-        for a tomogram and its labels."""
+        """Where _linkVolumes puts its links, of the same names for a tomogram and its labels."""
         names = engineNames(items)
         return tuple(os.path.join(self._inputFolder(), folder, names[idOf(item)] + ".mrc") for item in items)
 
@@ -367,8 +366,7 @@ class TomogramsBase(protocol_base.OneRunBase):
 
 class SubtomogramsBase(protocol_base.OneRunBase):
     def _filesMade(self, config: Any) -> List[str]:
-        """The engine's STAR file, and what lies beside it: an earlier start may have left averages there, which the
-        engine does not replace."""
+        """The engine's STAR file, and averages beside it of an earlier start, which the engine does not replace."""
         return [config.output] + sorted(glob.glob(glob.escape(os.path.splitext(config.output)[0]) + "_*"))
 
     def _classesOf(self, path: str, names: Dict[int, str], averages: Dict[int, str]) -> Dict[str, EMSet]:

@@ -26,6 +26,7 @@ from ...convert.maps import (
     scipionOrigin,
     structureForEngine,
 )
+from ...convert.names import withoutChecksum
 from ...protocols import CryodlProtImproveMap
 from ...protocols.inputs import writtenAt
 from ..base import CryodlTest
@@ -118,6 +119,7 @@ class TestMapFrames(unittest.TestCase):
                 volume.setLocation(number, path)
                 for made in (mapForEngine(volume, self.path("input")), structureForEngine(volume, self.path("models"))):
                     np.testing.assert_array_equal(mrcfile.read(made), maps[number - 1])
+                    self.assertTrue(withoutChecksum(made).endswith(f"{name}_{number}.mrc"), made)  # so its warnings say
                     copies.add(made)
                 contents.append(writtenAt(volume))
                 # commands that call results by the names of structures refuse two of one name

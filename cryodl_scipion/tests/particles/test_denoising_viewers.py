@@ -16,10 +16,13 @@ from ...convert.particles.denoised import rawImageOf
 from ...protocols import (
     CryodlProtAssignOrientations,
     CryodlProtBackProject,
+    CryodlProtClassify2D,
     CryodlProtDenoise,
     CryodlProtEvaluateDenoiser,
+    CryodlProtFitHeterogeneity,
     CryodlProtIdentify,
     CryodlProtIntegrity,
+    CryodlProtSimulate,
     CryodlProtSimulateParticles,
     CryodlProtTrainDenoiser,
 )
@@ -39,6 +42,7 @@ from ...viewers.particles.viewer_orient import (
 from ...viewers.viewer_simulate import CryodlSimulateViewer
 from ...wizards import single_particles
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo
+from ..test_forms import ourProtocols
 from ..viewer_panels import PanelsTest
 
 # What looks at the runs that have a list of panels.
@@ -217,6 +221,8 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
             (CryodlProtTrainDenoiser, single_particles.CryodlResolutionWizard),
             (CryodlProtIntegrity, single_particles.CryodlResolutionWizard),
             (CryodlProtAssignOrientations, single_particles.CryodlResolutionWizard),
+            (CryodlProtClassify2D, single_particles.CryodlResolutionWizard),
+            (CryodlProtFitHeterogeneity, single_particles.CryodlResolutionWizard),
         ):
             form = mock.Mock(protocol=self.newProtocol(protocolClass))
             wizard().show(form)
@@ -236,3 +242,13 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         self.assertEqual((len(images.names), images.names[6][:9]), (6 + COUNT, "particle "))
         self.assertEqual(images.finest, 4)  # twice the pixel of the finer map
         self.assertEqual(images.filtered(3, 10).shape, (48, 48))
+        classes = self.makeProtocol(CryodlProtClassify2D, dict(inputParticles=(self.raw, "outputParticles")))
+        particles, structures = single_particles.particlesAndStructures(classes)
+        self.assertEqual((particles.getSize(), structures), (COUNT, []))
+
+    def test_every_form_that_asks_for_the_resolution_of_particles_has_the_wizard(self):
+        having = {(target, *fields) for target, fields in single_particles.CryodlResolutionWizard._targets}
+        for kind in set(ourProtocols()) - {CryodlProtSimulate}:  # that is of a map to simulate from
+            definition = self.newProtocol(kind).getDefinition()
+            if definition.getParam("resolution") is not None and definition.getParam("inputParticles") is not None:
+                self.assertIn((kind, "resolution"), having)

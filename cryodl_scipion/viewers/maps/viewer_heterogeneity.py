@@ -74,8 +74,7 @@ class LatentWindow(window.CanvasWindow):
     def createSubset(self) -> Any:
         """Start pwem's protocol that makes a set of the chosen items. Returns it, None if none is chosen."""
         if not self.chosen.any():
-            text = f"Draw around {self._kind}s with the mouse first."
-            messagebox.showinfo(f"No {self._kind}s", text, parent=self.root)
+            messagebox.showinfo("Subset", f"Draw around {self._kind}s with the mouse first.", parent=self.root)
             return None
         subset, said = startSubset(self._protocol, self._output, self._ids[self.chosen].tolist(), "region", self._kind)
         self.words.set(said)

@@ -65,8 +65,7 @@ class LinkedSlices:
             axes.set_title(f"Slice across {across}", fontsize=10)
 
     def _slice(self, name: str, axis: int) -> np.ndarray:
-        found = np.array(np.take(self._maps[name], self.position[axis], axis=axis), float)
-        return stretchedTo(found, self._limits[name])
+        return stretchedTo(np.take(self._maps[name], self.position[axis], axis=axis).astype(float), self._limits[name])
 
     def move(self, position: Tuple[int, int, int]) -> None:
         """Show another position, (z, y, x) px; what lies outside is moved inside."""

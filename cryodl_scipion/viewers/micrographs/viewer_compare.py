@@ -68,8 +68,7 @@ def matched(picks: np.ndarray, reference: np.ndarray, distance: float) -> Any:
 
 
 class ComparedPicks(GroupedPicks):
-    """Each set of a comparison is a group; or, with a reference, what is true, false and missed of one set. protocol:
-    CryodlProtCompare."""
+    """Each set of a CryodlProtCompare is a group; or, with a reference, what is true, false and missed of one set."""
 
     def __init__(self, protocol: EMProtocol) -> None:
         sets, names, frame = protocol._allSets(), protocol._comparedNames(), protocol._frame()
@@ -183,8 +182,9 @@ class GroupsWindow(MicrographWindow):
         self._switches = ttk.Frame(row)
         self._switches.pack(side=tk.LEFT)
         for number in range(1, _KEYS + 1):
-            flip = functools.partial(self._key, functools.partial(self._flip, number - 1))
-            self.root.bind(f"<KeyPress-{number}>", flip)
+            self.root.bind(
+                f"<KeyPress-{number}>", functools.partial(self._key, functools.partial(self._flip, number - 1))
+            )
         self._addSwitches()
         MicrographWindow._addControls(self, slider)
 
@@ -199,8 +199,9 @@ class GroupsWindow(MicrographWindow):
         self._on = [tk.BooleanVar(self.root, True) for _ in self._data.labels]
         for number, (on, label) in enumerate(zip(self._on, self._data.labels), 1):
             look: Any = dict(width=12, height=12, borderwidth=1, relief=tk.SOLID)
-            swatch = tk.Frame(self._switches, background=colourOf(number, self._data.colours), **look)
-            swatch.pack(side=tk.LEFT, padx=(8, 2))
+            tk.Frame(self._switches, background=colourOf(number, self._data.colours), **look).pack(
+                side=tk.LEFT, padx=(8, 2)
+            )
             text = f"{label} ({number})" if number <= _KEYS else label
             ttk.Checkbutton(self._switches, text=text, variable=on, command=self.choose).pack(side=tk.LEFT)
 

@@ -79,8 +79,7 @@ class PicksData(CountedPicks):
 
     @classmethod
     def ofSet(cls, coordinates: SetOfCoordinates, protocol: Any = None) -> Any:
-        """Of a SetOfCoordinates. protocol: the run that made it, which knows its threshold; else the lowest score in
-        the set stands for it."""
+        """Of a SetOfCoordinates. protocol: the run that made it, with its threshold; else the lowest score counts."""
         micrographs, asked = [m.clone() for m in coordinates.getMicrographs()], usedThreshold(protocol)
         names, folder = micrographNames(micrographs), besideCandidates(coordinates, AVOIDED)
         where = os.path.dirname(candidatesFolder(coordinates)) if hasCandidates(coordinates) else None

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Membranes of PLY files and surfaces of STL files, simplified so that they can be rotated quickly, and cut by slices.
-No windows here."""
+"""Membranes of PLY files and surfaces of STL files, simplified to be rotated quickly, and cut by slices; no windows."""
 
 import collections
 import glob

@@ -75,7 +75,7 @@ from .particles.orienting import (
 )
 from .particles.simulating import SimulateParticlesConfig, SimulateParticlesOutputs
 from .processes import PARENT_VARIABLE, process_name
-from .reading import ReadError, reader, star_head
+from .reading import ReadError, absent, reader, star_head
 from .recipes.comparing_maps import CompareMapsOfPicksConfig, CompareMapsOfPicksOutputs
 from .recipes.heterogeneity import (
     LATENT_METHODS, PARTICLES_PER_DIMENSION, SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig,

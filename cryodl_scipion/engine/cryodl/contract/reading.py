@@ -73,6 +73,12 @@ Read = typing.TypeVar("Read", bound=typing.Callable[..., typing.Any])
 _OF_CONTENT = (errno.EINVAL, errno.ENAMETOOLONG)  # what a place or a name that stands in a damaged file makes it say
 
 
+def absent(path: typing.Union[str, "os.PathLike[str]"]) -> str:
+    """How a file is not there, in words that follow its name: of a link where it points to."""
+    gone = f"is a link to {os.readlink(path)}, which is gone" if os.path.islink(path) else "does not exist"
+    return "is a folder" if os.path.isdir(path) else gone
+
+
 class ReadError(ValueError):
     """A file that cannot be read. The message names it."""
 

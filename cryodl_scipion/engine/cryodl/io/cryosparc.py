@@ -11,7 +11,7 @@ import typing
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..contract.reading import reader
+from ..contract.reading import absent, reader
 from .coordinates3d import angles_of
 from .files import whole_file
 from .messages import warn
@@ -59,7 +59,7 @@ def read_cs(path: str | os.PathLike[str]) -> np.ndarray:
         except ValueError as error:
             raise ValueError(f"{path} is damaged, or no .cs file ({error}). Copy or export it again.") from None
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist.") from None
+        raise FileNotFoundError(f"{path} {absent(path)}.") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; a .cs file is needed.") from None
     if not found.size:

@@ -14,7 +14,7 @@ import mrcfile
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
-from ..contract.reading import reader
+from ..contract.reading import absent, reader
 from . import memory, messages
 from .files import check_utf8_name, expand_paths, name_micrographs, read_some, whole_file
 from .mrc import header_pixel_size, read_data, read_header
@@ -242,8 +242,7 @@ def is_tiff(path: str | os.PathLike[str]) -> bool:
 
 def _check_exists(path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
-        gone = f"is a link to {os.readlink(path)}, which is gone" if os.path.islink(path) else "does not exist"
-        raise FileNotFoundError(f"Micrograph {path} {'is a folder' if os.path.isdir(path) else gone}.")
+        raise FileNotFoundError(f"Micrograph {path} {absent(path)}.")
     if other := _OTHERS.get(os.path.splitext(path)[1].lower()):
         raise ValueError(f"{path} {other}. Micrographs are read from MRC and TIFF files, also .gz and .bz2.")
     if os.path.getsize(path) == 0:

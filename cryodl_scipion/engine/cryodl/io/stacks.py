@@ -12,7 +12,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 
-from ..contract.reading import reader
+from ..contract.reading import absent, reader
 from .files import whole_file
 from .memory import release_pages
 from .mrc import HEADER, MODES, MrcHeader, doubt_sign, read_header
@@ -28,7 +28,7 @@ def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     no stack of square images or is cut short. Pixels of two sizes along the axes are refused, too: nothing here could
     treat them right."""
     if not os.path.exists(path):
-        raise FileNotFoundError(f"The image stack {path} does not exist.")
+        raise FileNotFoundError(f"The image stack {path} {absent(path)}.")
     try:
         header = read_header(path)
         voxel = header.voxels_zyx[1:]

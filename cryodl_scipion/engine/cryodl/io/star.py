@@ -7,7 +7,7 @@ import typing
 
 import gemmi  # which Scipion's Python has not
 
-from ..contract.reading import check_end, reader, star_head, star_text
+from ..contract.reading import absent, check_end, reader, star_head, star_text
 from . import cryosparc, files
 from .star_document import star_document
 from .texts import Texts, TextsMaker
@@ -27,7 +27,7 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; a STAR file is needed.") from None
     except OSError:
-        raise FileNotFoundError(f"{path} does not exist or cannot be read.") from None
+        raise FileNotFoundError(f"{path} {absent(path)} or cannot be read.") from None
 
 
 def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:

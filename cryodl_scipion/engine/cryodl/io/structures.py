@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.ndimage import affine_transform, gaussian_filter, label
 
-from ..contract.reading import reader
+from ..contract.reading import absent, reader
 from ..core.projections import projection_memory
 from ..core.volumes import cube_crop
 from . import messages
@@ -179,7 +179,7 @@ def read_structure(path: str | os.PathLike[str]) -> "Structure":
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; an atomic model (.pdb, .cif) is needed.")
     if not Path(path).is_file():
-        raise FileNotFoundError(f"The structure {path} does not exist.")
+        raise FileNotFoundError(f"The structure {path} {absent(path)}.")
     try:
         structure = gemmi.read_structure(str(path))
         structure.setup_entities()
@@ -299,7 +299,7 @@ def dark_notes(path: Path | str) -> list[str]:
 def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(z, y, x) float32 array of a map and its voxel sizes in Å."""
     if not path.exists():
-        raise FileNotFoundError(f"The structure {path} does not exist.")
+        raise FileNotFoundError(f"The structure {path} {absent(path)}.")
     found = read_header(path)
     data, record = np.array(read_data(path, found), np.float32), found.record
     if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):

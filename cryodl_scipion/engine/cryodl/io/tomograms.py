@@ -6,7 +6,7 @@ import typing
 
 import numpy as np
 
-from ..contract.reading import reader
+from ..contract.reading import absent, reader
 from . import stacks, zarr_arrays
 from .mrc import MODES, MrcHeader, axes_zyx, doubt_sign, read_header
 
@@ -37,7 +37,7 @@ class Tomogram:
             self.dtype = np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
             return
         if not os.path.isfile(self.path):
-            raise FileNotFoundError(f"The volume {path} {'is a folder' if os.path.isdir(path) else 'does not exist'}.")
+            raise FileNotFoundError(f"The volume {path} {absent(path)}.")
         if self.path.lower().endswith((".gz", ".bz2")):
             raise ValueError(
                 f"{path} is compressed; tomograms are read by parts, which needs the plain file. Decompress it first."

@@ -28,6 +28,7 @@ from ..contract import (
     Request,
     Result,
     Skipped,
+    absent,
     check,
     command_of,
     counted,
@@ -208,7 +209,7 @@ class Run(typing.Generic[AskedT]):
                 yield
         except (ValueError, FileNotFoundError, PermissionError) as error:
             gone = isinstance(error, FileNotFoundError) and error.filename
-            self.skip(name, path, f"{gone} does not exist." if gone else error)
+            self.skip(name, path, f"{gone} {absent(gone)}." if gone else error)
             if undo:
                 undo(name)
 

@@ -251,6 +251,10 @@ def test_what_cannot_be_used_is_named_and_the_others_are_cut(data):
     (data / "list.txt").write_text("mics/m1.mrc\nmics/m3.mrc\n")
     assert extract("gone.star", "--micrographs", "list.txt", ctf=False) == 0
     assert [one.reason for one in Result.read("result.json").skipped] == ["mics/m3.mrc does not exist."]
+    os.symlink("/away/m3.mrc", "mics/m3.mrc")
+    assert extract("link.star", "--micrographs", "list.txt", ctf=False) == 0
+    (skipped,) = Result.read("result.json").skipped
+    assert skipped.reason == "mics/m3.mrc is a link to /away/m3.mrc, which is gone."
     write_ctf([7])
     assert extract("none.star") == 2
 

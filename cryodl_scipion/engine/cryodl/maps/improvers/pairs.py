@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...contract import TrainMapImproverConfig, write_json
-from ...contract.reading import reader
+from ...contract.reading import absent, reader
 from ...io.files import expand_paths, read_kept, whole_file
 from ...io.structures import read_structure
 from ...learning.ahead import in_order
@@ -278,7 +278,7 @@ def read_pairs(table: str) -> list[dict[str, typing.Any]]:
     """Rows of a table of maps and structures. Raises FileNotFoundError, or ValueError that names the line."""
     path = Path(table)
     if not path.is_file():
-        raise FileNotFoundError(f"The table {path} (--pairs) does not exist.")
+        raise FileNotFoundError(f"The table {path} (--pairs) {absent(path)}.")
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = {"map", "structure", "resolution"} - set(reader.fieldnames or ())
@@ -296,7 +296,7 @@ def read_pairs(table: str) -> list[dict[str, typing.Any]]:
                 )
             row[name] = str(path.parent / row[name])
             if not Path(row[name]).is_file():
-                raise FileNotFoundError(f"{path}, line {line}: the {name} {row[name]} does not exist.")
+                raise FileNotFoundError(f"{path}, line {line}: the {name} {row[name]} {absent(row[name])}.")
         row["resolution"] = _resolution(row["resolution"], f"{path}, line {line}")
     if not rows:
         raise ValueError(f"{path} lists no pairs.")

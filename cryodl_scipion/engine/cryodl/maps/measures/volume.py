@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract.reading import reader
+from ...contract.reading import absent, reader
 from ...io.files import whole_file
 from ...io.mrc import axes_zyx, read_data, read_header
 from ...io.structures import COARSEST, FINEST, MAX_UNEQUAL
@@ -68,7 +68,7 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
     origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Raises FileNotFoundError,
     or ValueError that says what is wrong with the file and what to do."""
     if not Path(path).exists():
-        raise FileNotFoundError(f"The {what} {path} does not exist.")
+        raise FileNotFoundError(f"The {what} {path} {absent(path)}.")
     found = read_header(path)
     data, header = read_data(path, found), found.record
     if data.ndim != 3 or np.iscomplexobj(data):

@@ -7,7 +7,7 @@ change is saved when it ends: whatever happens to the window, what was picked is
 import shlex
 from pathlib import Path
 
-from ...contract import PickByHandConfig, PickByHandOutputs, counted
+from ...contract import PickByHandConfig, PickByHandOutputs, absent, counted
 from ...io.micrographs import named_micrographs
 from ...running.runner import Run, command
 from ..byhand import asking, window
@@ -62,10 +62,9 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
 
 def _questions(path: str) -> Questions:
     if not Path(path).is_file():
-        found = "is a folder" if Path(path).is_dir() else "does not exist"
         raise FileNotFoundError(
-            f"{path} (--ask) {found}. Give the {QUESTIONS} that `cryodl pick` wrote into its output folder because "
-            "it was unsure; without it, it asks nothing."
+            f"{path} (--ask) {absent(path)}. Give the {QUESTIONS} that `cryodl pick` wrote into its output folder "
+            "because it was unsure; without it, it asks nothing."
         )
     questions, folder = read_questions(path), Path(path).parent
     if missing := [name for name in questions.micrographs if not (folder / f"{name}.star").exists()]:

@@ -8,7 +8,7 @@ import shutil
 import typing
 from pathlib import Path
 
-from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, DenoiseOutputs, network_words, read_card
+from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, DenoiseOutputs, absent, network_words, read_card
 from ...core import fourier, projections
 from ...io import model, structures, unfinished
 from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particles, usable, write_particles_star
@@ -177,7 +177,7 @@ def _explained(
     paths = list(dict.fromkeys(entry.get("structure", "its file") for entry in card["training_particles"]))
     gone = [path for path in paths or ["its file"] if not os.path.exists(path)]
     if gone or particles.optics is None:
-        why = f"{gone[0]} does not exist" if gone else f"{particles.path} has no CTF"
+        why = f"{gone[0]} {absent(gone[0])}" if gone else f"{particles.path} has no CTF"
         print(f"It was not tested whether these particles show the structure of {card['name']}: {why}.")
         return None, {}, []
     found = []
