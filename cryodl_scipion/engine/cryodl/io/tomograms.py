@@ -10,7 +10,7 @@ from ..contract.reading import absent, reader
 from . import stacks, zarr_arrays
 from .mrc import MODES, MrcHeader, axes_zyx, doubt_sign, read_header
 
-SLAB = 32  # slices that are read at a time
+SLAB = 4  # slices that are read at a time: what a map has read counts as memory of the process
 SCORES = "cryodl: scores of"  # how a label of the header of score volumes begins
 
 

@@ -91,7 +91,7 @@ def test_metrics_are_those_counted_by_hand(tmp_path):
 
 
 def test_labels_whose_header_says_another_place_are_named(tmp_path):
-    write(tmp_path, *np.ones((2, 4, 8, 8), np.int8))
+    write(tmp_path, *np.indices((2, 4, 8, 8))[1].clip(0, 1).astype(np.int8))
     for part, place in (("found", (50, 100, 100)), ("labels", (480, 100, 100))):
         with mrcfile.open(tmp_path / part / "a.mrc", "r+") as mrc:
             mrc.header.origin = place
@@ -225,6 +225,16 @@ def test_names_that_match_only_partly_or_not_at_all_are_refused(tmp_path):
         (tmp_path / f"labels/{old}.mrc").rename(tmp_path / f"labels/{new}.mrc")
     # sorted, the second label volume comes first: the Dice would be 0
     assert evaluate(tmp_path) == 2 and "No names of the segmentations" in message(tmp_path)
+
+
+def test_labels_without_any_background_are_warned_of(tmp_path):
+    """One of them had recall and precision beside it, without a word."""
+    ball = (np.indices((20, 20, 20)) - 10 < 4).all(axis=0).astype(np.int8)
+    for number, labels in enumerate((np.ones_like(ball), ball)):
+        write(tmp_path, ball, labels)
+        evaluate(tmp_path, output=f"out{number}")
+        said = " ".join(warnings(tmp_path))
+        assert ("have the value 1, and none is background" in said) == (number == 0)
 
 
 def test_what_does_not_fit_is_refused_in_words(tmp_path):

@@ -2,16 +2,19 @@
 """Membranes as objects: spheres, tubes and sheets of known size are measured to be what they are."""
 
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from synthetic import write_mrc
+from synthetic import environment, write_mrc
 
 from cryodl.contract import Result
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
 from cryodl.running.cli import main
 from cryodl.tomograms.features.measured_membranes import separated
+from cryodl.tomograms.features.membranes import nearest_others
 
 PIXEL, THICK = 10.0, 4.0  # Å/px; voxels
 
@@ -95,9 +98,9 @@ def test_what_lies_in_each_other_or_has_a_septum_is_one():
     middle = shell(shape, (22, 22, 22), 17)
     nested = middle | shell(shape, (22, 22, 28), 8)  # touches the outer one
     septum = middle | ((np.indices(shape)[2] // 4 == 5) & (sum((g - 22) ** 2 for g in np.indices(shape)) < 17**2))
-    assert separated(nested, THICK) is None and separated(septum, THICK) is None
+    assert separated(nested, THICK)[0] is None and separated(septum, THICK)[0] is None
     beside = shell((44, 44, 80), (22, 22, 20), 16) | shell((44, 44, 80), (22, 22, 57), 17)
-    assert separated(beside, THICK).max() == 2
+    assert separated(beside, THICK)[0].max() == 2
 
 
 def test_meshes_lie_on_the_middle_surface_with_normals_outwards(spheres):
@@ -158,6 +161,32 @@ def test_sheets_are_flat_and_their_distance_is_that_of_their_middles(tmp_path):
     assert [row["thickness_angstrom"] for row in rows] == pytest.approx([40, 60], abs=3)
     assert [row["distance_angstrom"] for row in rows] == pytest.approx([210, 210], abs=4)
     assert all(abs(row["mean_curvature_per_nm"]) < 2e-3 for row in rows)
+
+
+def test_a_large_surface_takes_no_more_than_its_mask_and_its_mesh():
+    """870 bytes for each vertex before: all of them were blended, and their triangles turned, at once."""
+    code = (
+        "import numpy as np; from cryodl.tomograms.features.membrane_meshes import middle_surface\n"
+        "peak = lambda: next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "def made(n):\n"
+        "    places = np.stack(np.meshgrid([1.5], np.arange(4, n, 8), np.arange(4, n, 8)), -1).reshape(-1, 3)\n"
+        "    return middle_surface(np.ones((4, n, n), bool), np.zeros(3, int), places, np.eye(3)[[0] * len(places)])\n"
+        "made(40); before = peak(); mesh = made(600); print((peak() - before) * 1024 / len(mesh.vertices), mesh.area)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    bytes_each, area = map(float, done.stdout.split())
+    assert bytes_each < 400 and area == pytest.approx(600**2, rel=0.01), done.stderr
+
+
+def test_the_nearest_other_surface_is_that_of_all_vertices():
+    rng = np.random.default_rng(0)
+    surfaces = {n: rng.normal(40 * rng.random(3), 4, (500, 3)) for n in range(1, 6)}
+    surfaces[6] = np.zeros((0, 3))
+    positions, own = 60 * rng.random((300, 3)), rng.integers(1, 7, 300)
+    distance, other = nearest_others(positions, own, surfaces)
+    away = {n: np.linalg.norm(positions[:, None] - v, axis=2).min(axis=1, initial=np.inf) for n, v in surfaces.items()}
+    expected = np.stack([np.where(own == n, np.inf, away[n]) for n in surfaces])
+    assert np.allclose(distance, expected.min(axis=0)) and (other == expected.argmin(axis=0) + 1).all()
 
 
 def test_nothing_large_enough_is_said(tmp_path):

@@ -157,3 +157,17 @@ def test_memory_stays_bounded_though_the_tomogram_is_large(tmp_path):
     assert done.returncode == 0, done.stderr
     before, peak = map(float, done.stdout.split()[-2:])  # a warning of bytes of unknown sign comes first
     assert peak - before < 0.2  # GB; all of it would be 0.4 as float32, and 0.2 more of scores
+
+
+def test_what_a_file_was_read_from_does_not_stay_in_memory(tmp_path):
+    """Beside the array itself its pages are memory of the process while they are mapped: 32 slices of them before."""
+    code = (
+        "import numpy as np; from cryodl.io.tomograms import Tomogram; from cryodl.io.volume_writer import new_volume\n"
+        "peak = lambda: next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "new_volume('t.mrc', (40, 1000, 1000), 10.0, np.float32)\n"
+        "before = peak(); part = Tomogram('t.mrc').raw(); print((peak() - before) * 1024 / part.nbytes)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 1.3

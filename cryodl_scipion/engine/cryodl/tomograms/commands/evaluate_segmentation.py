@@ -67,13 +67,21 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
         )
     names = names_of_labels(config, labels, values is not None, run)
     run.warn(*other_numbers(sum((shared for *_, shared in measured), Shared()), names, config.label is not None))
+    run.warn(
+        *(
+            f"All annotated voxels of the labels {path} have the value {value}, and none is background, so the figures "
+            "tell nothing. Check the file; 0 is background, 255 what nobody annotated."
+            for (_, _, path), (*_, shared) in zip(paired, measured)
+            for value in {value for _, value in shared} - {0}
+            if all(value == other for _, other in shared)
+        )
+    )
     record, folder = _record(config, pairs, measured, names), run.folder(continues=False)
     write_json(folder / "evaluation.json", record)
     drawn = ["metrics"]
     draw_metrics(record["features"], folder / "metrics.png")
     if pairs[0].label is not None and next(iter(record["features"].values()))["average_precision"] is not None:
-        (name,) = names.values()
-        draw_curve(_all_scores(measured), name, folder / "curve.png")
+        draw_curve(_all_scores(measured), next(iter(names.values())), folder / "curve.png")
         drawn.append("curve")
     for pair, (_, slices, *_) in list(zip(pairs, measured))[:MAX_PICTURES]:
         if slices:

@@ -70,21 +70,25 @@ class Membranes:
             apart = np.where(own, self.distance, np.inf)
             nearest = int(apart.argmin()) if np.isfinite(apart).any() else None
             first, second = self.curvatures[:, own] / NM
-            values = (
-                name,
-                number,
-                int(own.sum()),
-                int(self.voxels[number - 1]),
-                _short(self.components_found.scores[component]),
-                _short(mesh.area * (pixel_size * NM) ** 2),
-                "yes" if mesh.closed else "no",
-                _short(_median(self.thickness[own])),
-                _short(_median((first + second) / 2)),
-                _short(_median(first * second)),
-                "" if nearest is None else int(self.other[nearest]),
-                "" if nearest is None else _short(float(self.distance[nearest])),
+            yield dict(
+                zip(
+                    COLUMNS,
+                    (
+                        name,
+                        number,
+                        int(own.sum()),
+                        int(self.voxels[number - 1]),
+                        _short(self.components_found.scores[component]),
+                        _short(mesh.area * (pixel_size * NM) ** 2),
+                        "yes" if mesh.closed else "no",
+                        _short(_median(self.thickness[own])),
+                        _short(_median((first + second) / 2)),
+                        _short(_median(first * second)),
+                        "" if nearest is None else int(self.other[nearest]),
+                        "" if nearest is None else _short(float(self.distance[nearest])),
+                    ),
+                )
             )
-            yield dict(zip(COLUMNS, values))
 
     def instances(self) -> typing.Iterator[tuple[int, np.ndarray]]:
         """Yields (z, (n, y, x) int16) of a volume in which every membrane has its number, slab by slab."""
@@ -114,8 +118,8 @@ def measured_membranes(path: str | os.PathLike[str], config: MeasureMembranesCon
     kept, counts, vesicles, number_of = _separated(
         segmentation, components_found, kept, voxels, component_of, thickness
     )
-    spacing = config.spacing / segmentation.pixel_size
-    zyx, normals, number = on_membranes(voxels, number_of, thickness, spacing, config.seed)
+    size = segmentation.pixel_size
+    zyx, normals, number = on_membranes(voxels, number_of, thickness, config.spacing / size, config.seed)
     curvatures, reach, meshes = np.full((2, len(zyx)), np.nan), np.full(len(zyx), np.nan), {}
     for n, component in enumerate(kept, 1):
         own = np.flatnonzero(number == n)
@@ -131,7 +135,6 @@ def measured_membranes(path: str | os.PathLike[str], config: MeasureMembranesCon
         )
         curvatures[:, own] = bending(cKDTree(voxels[number_of == n].astype(float)), zyx[own], normals[own], thickness)
     distance, other = nearest_others(zyx, number, {n: mesh.vertices for n, mesh in meshes.items()})
-    size = segmentation.pixel_size
     return Membranes(
         zyx,
         normals,
@@ -159,7 +162,12 @@ def _separated(
 ) -> "tuple[np.ndarray, np.ndarray, dict[int, Vesicles], np.ndarray]":
     """Component and voxels (k,) of each membrane, Vesicles of components that are several, and the numbers (n,) of
     membranes of the voxels. kept: components, sorted."""
-    owners, counts, vesicles, number_of = list[int](), list[int](), dict[int, Vesicles](), np.zeros(len(voxels), int)
+    owners, counts, vesicles, number_of = (
+        list[int](),
+        list[int](),
+        dict[int, Vesicles](),
+        np.zeros(len(voxels), np.int32),
+    )
     for component in map(int, kept):
         found = vesicles_of(segmentation, components_found, component, thickness)
         own = component_of == component
@@ -169,9 +177,9 @@ def _separated(
             continue
         vesicles[component] = found
         number_of[own] += found.at(voxels[own]) - 1
-        bins = np.bincount(found.numbers.ravel())[1:]
+        bins = found.bins * (components_found.voxels[component] / found.bins.sum())
         owners += [component] * len(bins)
-        counts += [int(round(n)) for n in bins * (components_found.voxels[component] / bins.sum())]
+        counts += [int(round(n)) for n in bins]
     return np.array(owners, int), np.array(counts, int), vesicles, number_of
 
 
@@ -186,16 +194,12 @@ def _one(
     thickness: float,
 ) -> tuple[membrane_meshes.Mesh, np.ndarray]:
     """Mesh of one membrane, and its thickness (voxels) at the points. vesicles, part: if it is one of several."""
-    box = components_found.boxes[component]
-    mask, step = segmentation.crop(box)
-    mask = (
-        isolated(mask, (components_found.firsts[component] - box[:, 0]) // step)
-        if vesicles is None
-        else vesicles.numbers == part
+    mask, step, low = isolated(segmentation, components_found, component)
+    mask = mask if vesicles is None else mask & (expanded(vesicles.numbers, mask.shape, vesicles.step // step) == part)
+    mesh = membrane_meshes.middle_surface(mask, low, positions, normals, step)
+    inside = lambda zyx: map_coordinates(
+        mask, ((zyx - low - (step - 1) / 2) / step).T, np.float32, order=1, mode="grid-constant"
     )
-    mesh, soft = membrane_meshes.middle_surface(mask, box[:, 0], positions, normals, step), mask.astype(np.float32)
-    where = lambda zyx: ((zyx - box[:, 0] - (step - 1) / 2) / step).T
-    inside = lambda zyx: map_coordinates(soft, where(zyx), order=1, mode="grid-constant")
     return mesh, local_thickness(inside, positions, normals, thickness)
 
 
@@ -219,11 +223,13 @@ MAX_VOXELS = 2**23  # of a mask that is looked at; larger ones are binned
 @dataclasses.dataclass(frozen=True)
 class Vesicles:
     """The vesicles of one component. first: (3,), zyx of the first voxel of the component's box. step: Voxels of a bin.
-    numbers: (z, y, x), of bins: numbers of vesicles from 1; 0 outside of the component."""
+    numbers: (z, y, x), of bins: numbers of vesicles from 1; 0 outside of the component. bins: (n,) int, how many of the
+    mask's bins each vesicle has."""
 
     first: np.ndarray
     step: int
     numbers: np.ndarray
+    bins: np.ndarray
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """(n,) numbers at voxels (n, 3) zyx of the component."""
@@ -234,26 +240,29 @@ def vesicles_of(
     segmentation: Segmentation, components_found: Components, component: int, thickness: float
 ) -> Vesicles | None:
     """The Vesicles of a component; None if it is only one object. thickness: of membranes, voxels."""
-    box = components_found.boxes[component]
-    mask, step = segmentation.crop(box)
-    mask = isolated(mask, (components_found.firsts[component] - box[:, 0]) // step)
-    numbers = separated(mask, thickness / step)
-    return None if numbers is None else Vesicles(box[:, 0], step, numbers)
+    mask, step, low = isolated(segmentation, components_found, component)
+    numbers, coarser = separated(mask, thickness / step)
+    counts = lambda found: np.bincount(expanded(found, mask.shape, coarser)[mask])[1:]
+    return None if numbers is None else Vesicles(low, step * coarser, numbers, counts(numbers))
 
 
-def separated(mask: np.ndarray, thickness: float) -> np.ndarray | None:
-    """Numbers (z, y, x) from 1 of the vesicles of a connected mask, each voxel that of the nearest inside; None if they
-    are fewer than two. thickness: of membranes, voxels."""
+def separated(mask: np.ndarray, thickness: float) -> tuple[np.ndarray | None, int]:
+    """Numbers (z, y, x) from 1 of the vesicles of a connected mask, each voxel that of the nearest inside, on bins of
+    so many voxels; None if they are fewer than two. thickness: of membranes, voxels."""
     step = int(np.ceil((mask.size / MAX_VOXELS) ** (1 / 3)))
     coarse = any_bins(mask, step) if step > 1 else mask
     insides = _insides(coarse, thickness / step)
     if insides.max() < 2:
-        return None
+        return None, step
     nearest = distance_transform_edt(insides == 0, return_distances=False, return_indices=True)
-    numbers = np.where(coarse, insides[tuple(nearest)], 0).astype(np.int16)
+    return np.where(coarse, insides[tuple(nearest)], 0).astype(np.int16), step
+
+
+def expanded(numbers: np.ndarray, shape: typing.Sequence[int], step: int) -> np.ndarray:
+    """Numbers (z, y, x) of bins of `step` voxels as those of voxels, of a shape (z, y, x)."""
     for axis in range(3) if step > 1 else ():
-        numbers = np.repeat(numbers, step, axis).take(range(mask.shape[axis]), axis)
-    return np.where(mask, numbers, 0)
+        numbers = np.repeat(numbers, step, axis).take(range(shape[axis]), axis)
+    return numbers
 
 
 def _insides(mask: np.ndarray, thickness: float) -> np.ndarray:
@@ -330,8 +339,11 @@ def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) ->
     component = membranes.kept[membranes.number - 1]
     volumes = membranes.voxels[membranes.number - 1] * (size / 10) ** 3
     scores = membranes.components_found.scores[component]
-    points = Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(component)))
-    points = points_inside(points, shape, config.border / size)
+    points = points_inside(
+        Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(component))),
+        shape,
+        config.border / size,
+    )
     row = points.lines
     first, second = np.nan_to_num(10 * membranes.curvatures[:, row])
     more = dict(

@@ -11,23 +11,20 @@ import numpy as np
 from ...io.files import whole_file
 
 BLENDED = 6  # points whose tangent planes are blended at a voxel
+BLOCK = 1 << 16  # voxels, vertices or triangles at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    """Triangles of a middle surface. vertices: (n, 3), zyx, voxels. normals: (n, 3), unit vectors zyx. faces: (m, 3)
-    int, vertices of each triangle. nearest: (n,) int, the point on the membrane that is nearest to each vertex."""
+    """Triangles of a middle surface. vertices: (n, 3), zyx, voxels. normals: (n, 3) float32, as files hold them: unit
+    vectors zyx. faces: (m, 3) int32, vertices of each triangle. nearest: (n,) int32, the point on the membrane that is
+    nearest to each vertex. area: of all triangles, squares of the voxel's side."""
 
     vertices: np.ndarray
     normals: np.ndarray
     faces: np.ndarray
     nearest: np.ndarray
-
-    @property
-    def area(self) -> float:
-        """Of all triangles, squares of the voxel's side."""
-        a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
-        return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+    area: float = 0.0
 
     @property
     def closed(self) -> bool:
@@ -50,9 +47,11 @@ def middle_surface(
     if not len(positions):
         return empty
     wide, tree = binary_dilation(np.pad(mask, 1), np.ones((3, 3, 3), bool)), cKDTree(positions)
-    middles = (np.argwhere(wide) - 1) * step + offset + (step - 1) / 2
     field = np.zeros(wide.shape, np.float32)
-    field[wide] = _heights(tree, middles, normals)
+    places = np.flatnonzero(wide)
+    for flat in np.array_split(places, len(places) // BLOCK + 1):
+        middles = (np.stack(np.unravel_index(flat, wide.shape), 1) - 1) * step + offset + (step - 1) / 2
+        field.reshape(-1)[flat] = _heights(tree, middles, normals)
     inside = wide.copy()  # a cube is cut only where all of its corners are known
     for axis in range(3):
         inside &= np.roll(inside, 1, axis)  # scikit-image asks at the last corner of each cube
@@ -63,11 +62,18 @@ def middle_surface(
     except (RuntimeError, ValueError):  # no cube is cut
         return empty
     vertices = (vertices - 1) * step + offset + (step - 1) / 2
-    blended, _, own = _blended(tree, vertices, normals)
-    a, b, c = (vertices[faces[:, k]][:, ::-1] for k in range(3))
-    along = (np.cross(b - a, c - a) * blended[faces].sum(axis=1)[:, ::-1]).sum(axis=1)
-    # seen from where the normals point, in x, y, z, corners turn left
-    return Mesh(vertices, blended, np.where((along < 0)[:, None], faces[:, ::-1], faces), own[:, 0])
+    blended, nearest, area = np.empty((len(vertices), 3)), np.empty(len(vertices), np.int32), 0.0
+    for part in np.array_split(np.arange(len(vertices)), len(vertices) // BLOCK + 1):
+        blended[part], _, own = _blended(tree, vertices[part], normals)
+        nearest[part] = own[:, 0]
+    for corners in np.array_split(faces, len(faces) // BLOCK + 1):
+        a, b, c = (vertices[corners[:, k]][:, ::-1] for k in range(3))
+        turns = np.cross(b - a, c - a)
+        area += float(np.linalg.norm(turns, axis=1).sum()) / 2
+        along = (turns * blended[corners].sum(axis=1)[:, ::-1]).sum(axis=1)
+        # seen from where the normals point, in x, y, z, corners turn left
+        corners[along < 0] = corners[along < 0, ::-1]
+    return Mesh(vertices, blended.astype(np.float32), faces, nearest, area)
 
 
 def _blended(tree: typing.Any, positions: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,13 +91,9 @@ def _heights(tree: typing.Any, voxels: np.ndarray, normals: np.ndarray) -> np.nd
     """(n,) heights of voxels above the surface through the points nearest to them. The chord between two points of a
     sphere is at right angles to the sum of their normals: heights are measured along the mean of a point's normal and
     that at the voxel, so that a bent surface stays where it is between the points."""
-    heights = np.empty(len(voxels))
-    for start in range(0, len(voxels), 1 << 16):
-        part = slice(start, start + (1 << 16))
-        here, weight, index = _blended(tree, voxels[part], normals)
-        above = ((voxels[part][:, None] - tree.data[index]) * ((normals[index] + here[:, None]) / 2)).sum(axis=2)
-        heights[part] = (above * weight).sum(axis=1)
-    return heights
+    here, weight, index = _blended(tree, voxels, normals)
+    above = ((voxels[:, None] - tree.data[index]) * ((normals[index] + here[:, None]) / 2)).sum(axis=2)
+    return (above * weight).sum(axis=1)
 
 
 def write_ply(

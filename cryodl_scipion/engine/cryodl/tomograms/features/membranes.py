@@ -12,8 +12,9 @@ from .points import Points, together
 
 WIDE = 2.5  # thicknesses: radius of the voxels that bending is fitted to
 SHAPE_MINIMUM, SHAPE_NEAR = 30, 2048  # voxels that a fit needs, and takes at most
-BLOCK = 256  # points at a time
+BLOCK = 64  # points at a time
 FINE = 0.25  # voxels, steps along the normal
+FEW = 64  # vertices of a surface that one stands for, where only the far ones are told
 
 
 def bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, thickness: float) -> np.ndarray:
@@ -23,11 +24,8 @@ def bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, thickn
     normals. thickness: Of the membrane, voxels. Returns (2, n): the larger and the smaller curvature, 1/voxel;
     positive where the membrane bulges towards its normal, as a sphere does whose normals point outwards. NaN where
     there are too few voxels for a fit."""
-    found = np.full((2, len(positions)), np.nan)
-    for start in range(0, len(positions), BLOCK):
-        part = slice(start, start + BLOCK)
-        found[:, part] = _bending(tree, positions[part], normals[part], max(WIDE * thickness, 4.0))
-    return found
+    blocks = (np.array_split(rows, len(positions) // BLOCK + 1) for rows in (positions, normals))
+    return np.concatenate([_bending(tree, where, up, max(WIDE * thickness, 4.0)) for where, up in zip(*blocks)], axis=1)
 
 
 def _around(tree: typing.Any, positions: np.ndarray, radius: float, near: int) -> tuple[np.ndarray, ...]:
@@ -83,11 +81,13 @@ def nearest_others(
     other. Returns array (n,), array (n,) int: distance in the units of the positions, infinite if there is no other;
     number of the other membrane, or 0."""
     distance, other = np.full(len(positions), np.inf), np.zeros(len(positions), int)
-    for number, vertices in surfaces.items():
-        away = np.flatnonzero(component_of != number)
-        found, _ = cKDTree(vertices).query(positions[away], distance_upper_bound=distance[away].max(initial=0))
-        nearer = found < distance[away]
-        distance[away[nearer]], other[away[nearer]] = found[nearer], number
+    for every in (FEW, 1):  # from some vertices first: who is near enough for all of them
+        for number, few in ((n, vertices[::every]) for n, vertices in surfaces.items()):
+            beside = np.clip(positions, few.min(axis=0, initial=np.inf), few.max(axis=0, initial=-np.inf)) - positions
+            away = np.flatnonzero((component_of != number) & (np.linalg.norm(beside, axis=1) * (1 - 1e-9) <= distance))
+            found, _ = cKDTree(few).query(positions[away], distance_upper_bound=distance[away].max(initial=0))
+            nearer = found < distance[away]
+            distance[away[nearer]], other[away[nearer]] = found[nearer], number
     return distance, other
 
 
@@ -133,11 +133,9 @@ def fitted(tree: typing.Any, positions: np.ndarray, radius: float, near: int = N
     paraboloid is fitted to the voxels nearer than the radius in the frame of their principal axes, with weights that
     fall with the distance, so that curvature biases neither place nor normal. Coordinates3D with too few voxels stay as
     they are, with the normal of the principal axes. tree: cKDTree of the voxels."""
-    moved, normals = positions.copy(), np.zeros_like(positions)
-    for start in range(0, len(positions), 1024):
-        part = slice(start, start + 1024)
-        moved[part], normals[part] = _fit(tree, positions[part], radius, min(near, tree.n))
-    return moved, normals
+    blocks = np.array_split(positions, len(positions) // 1024 + 1)
+    moved, normals = zip(*(_fit(tree, block, radius, min(near, tree.n)) for block in blocks))
+    return np.concatenate(moved), np.concatenate(normals)
 
 
 def _fit(tree: typing.Any, positions: np.ndarray, radius: float, near: int) -> tuple[np.ndarray, np.ndarray]:

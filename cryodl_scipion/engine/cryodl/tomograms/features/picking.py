@@ -36,12 +36,10 @@ def split_touching(
     the numbers of their components, from 1."""
     sizes, found = np.prod(np.diff(components.boxes[numbers], axis=2)[:, :, 0], axis=1), []
     for number in numbers[sizes <= LARGEST_BOX]:
-        box = components.boxes[number]
-        centres, voxels, _ = part(isolated(segmentation.crop(box)[0], components.firsts[number] - box[:, 0]), diameter)
+        mask, _, low = isolated(segmentation, components, number)
+        centres, voxels, _ = part(mask, diameter)
         found.append(
-            _centre_points(
-                segmentation, centres + box[:, 0], voxels, np.full(len(centres), number + 1), components.scores
-            )
+            _centre_points(segmentation, centres + low, voxels, np.full(len(centres), number + 1), components.scores)
         )
     large = numbers[sizes > LARGEST_BOX]
     if len(large):
@@ -248,7 +246,7 @@ def voxels_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) zyx of the mask's voxels, an even part of very many, and (n,) numbers of their components from 0."""
     part, rng = min(1.0, MAX_VOXELS / max(1, components.voxels.sum())), np.random.default_rng(seed)
-    positions, component_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
+    positions, component_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.int32)]
     for offset, numbers in numbered_slabs(segmentation, components, ranges):
         flat = np.flatnonzero(numbers)
         if part < 1:
@@ -269,11 +267,9 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
     Directions run one way along each filament; which way, nobody knows."""
     found, line = [], 0
     for number in numbers:
-        box = components.boxes[number]
-        mask, step = segmentation.crop(box)
-        mask = isolated(mask, (components.firsts[number] - box[:, 0]) // step)
+        mask, step, low = isolated(segmentation, components, number)
         for positions, radii in skeletons.centre_lines(mask, LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2):
-            positions = positions * step + (step - 1) / 2 + box[:, 0]
+            positions = positions * step + (step - 1) / 2 + low
             zyx, directions = sampled(positions, spacing, step * float(np.median(radii)))
             line += 1
             many = np.ones(len(zyx), int)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...io.memory import give_back_freed_memory
 from ...io.tomograms import Tomogram, mirrored
 from ...learning.inference import with_less_memory
 from ..features.scores import log_odds
@@ -136,8 +137,8 @@ def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
 
 
 def _positions(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
-    around = [(0.5, 0.3, 0.3), (0.5, 0.3, 0.7), (0.5, 0.7, 0.3), (0.5, 0.7, 0.7)]
-    return [(0.5, 0.5, 0.5), *around][: BLOCKS if max(shape[1:]) > SIDE else 1]
+    middle_and_around = (0.5, 0.5), (0.3, 0.3), (0.3, 0.7), (0.7, 0.3), (0.7, 0.7)
+    return [(0.5, *yx) for yx in middle_and_around[: BLOCKS if max(shape[1:]) > SIDE else 1]]
 
 
 def _ranges(position: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]]:
@@ -160,8 +161,8 @@ class TomogramScores:
         self.together = joined_segmenters(segmenters)
         self.grids = grids_of(tomogram.shape, pixel_size, segmenters)
         self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
-        # of each grid: first slice, (members, slices, y, x) float16
-        self._waiting: list[tuple[int, torch.Tensor] | None] = [None] * len(self.grids)
+        # of each grid {working slice: (members, y, x) float16}, in groups that free their memory when they are done
+        self._waiting = [dict[int, torch.Tensor]() for _ in self.grids]
         self.plan = choose_plan(self.grids, self.memory)
         if self.plan.memory > self.memory:
             self.notes.append(
@@ -178,17 +179,13 @@ class TomogramScores:
             yield start, stop, ((z, self._slice(z)) for z in range(start, stop))
 
     def _compute(self, number: int, start: int, stop: int) -> None:
+        give_back_freed_memory()
         start, stop = self.grids[number].grouped(start, stop)
-        waiting: torch.Tensor | None = None
-        held, labelled = self._waiting[number], start
-        if held is not None:
-            waiting, labelled = held[1][:, start - held[0] :].clone(), held[0] + held[1].shape[1]
-            held = self._waiting[number] = None  # first: the old one need not stay while the new one is made
-        if labelled < stop:
-            # (members, n, y, x) float16 scores; out of memory, smaller tiles are taken
-            new = with_less_memory(lambda: self._tiled(number, labelled, stop), self._halve_memory)
-            waiting = new if waiting is None or not waiting.shape[1] else torch.cat([waiting, new], dim=1)
-        self._waiting[number] = (start, typing.cast("torch.Tensor", waiting))
+        waiting = {z: scores for z, scores in self._waiting[number].items() if z >= start}
+        self._waiting[number], start = waiting, max([start, *(z + 1 for z in waiting)])
+        if start < stop:  # out of memory, smaller tiles are taken
+            new = with_less_memory(lambda: self._tiled(number, start, stop), self._halve_memory)
+            waiting.update(zip(range(start, stop), new))
 
     def _halve_memory(self) -> bool:
         if self.memory < 0.1:
@@ -198,10 +195,11 @@ class TomogramScores:
         self.notes.append(f"There was not enough memory; half of the memory limit ({self.memory:.2g} GB) is used.")
         return True
 
-    def _tiled(self, number: int, start: int, stop: int) -> torch.Tensor:
+    def _tiled(self, number: int, start: int, stop: int) -> list[torch.Tensor]:
         grid = self.grids[number]
         _, height, width = grid.working
-        result = torch.empty((len(grid.members), stop - start, height, width), dtype=torch.float16)
+        shape = grid.slices, len(grid.members), height, width
+        result = [one for _ in range(start, stop, grid.slices) for one in torch.empty(shape, dtype=torch.float16)]
         rows, columns = grid.spans(self.plan.tiles[number])
         for y0, y1, keep_y0, keep_y1 in rows:
             for x0, x1, keep_x0, keep_x1 in columns:
@@ -213,7 +211,8 @@ class TomogramScores:
                     more = grid.context - segmenter.context
                     scores = segmenter.scores(slab[more : len(slab) - more])
                     for member, one in zip(members, scores if len(members) > 1 else [scores]):
-                        result[grid.members.index(member), :, keep_y0:keep_y1, keep_x0:keep_x1] = one[:, *kept]
+                        for scored, values in zip(result, one[:, *kept]):
+                            scored[grid.members.index(member), keep_y0:keep_y1, keep_x0:keep_x1] = values
         return result
 
     def slab(self, number: int, zs: tuple[int, int], ys: tuple[int, int], xs: tuple[int, int]) -> torch.Tensor:
@@ -229,32 +228,25 @@ class TomogramScores:
     def _slice(self, z: int) -> torch.Tensor:
         """(models, y, x) float32 scores of a slice of the tomogram, in the order of the models."""
         scores = dict[int, torch.Tensor]()
-        for grid, (first, waiting) in zip(self.grids, typing.cast("list[tuple[int, torch.Tensor]]", self._waiting)):
+        for grid, waiting in zip(self.grids, self._waiting):
             start, stop = needed_range(z, z + 1, grid.working[0], grid.shape[0])
-            found = _back_on_grid(waiting[:, start - first : stop - first], start, z, grid)
-            for k, member in enumerate(grid.members):
-                scores[member] = found[k]
+            for k, member in enumerate(grid.members):  # one by one, for the memory of their copies
+                scores[member] = _back_on_grid([waiting[at][k] for at in range(start, stop)], start, z, grid)
         return torch.stack([scores[k] for k in range(len(self.segmenters))])
 
 
-def _back_on_grid(waiting: torch.Tensor, start: int, z: int, grid: typing.Any) -> torch.Tensor:
-    """(members, y, x) scores of the tomogram's slice z, of the working slices (members, slices, y, x) from `start` on
-    that it lies between."""
-    members, _, height, width = waiting.shape
-    flat = waiting.float().transpose(0, 1).reshape(waiting.shape[1], members * height, width)
-    rows = (0, members * height)
+def _back_on_grid(waiting: list[torch.Tensor], start: int, z: int, grid: typing.Any) -> torch.Tensor:
+    """(y, x) scores of the tomogram's slice z, of the working slices, (y, x) each, from `start` on that it lies
+    between."""
+    height, width = grid.working[1:]
     found = resample_part(
-        flat,
+        torch.stack(waiting).float(),
         (start, 0, 0),
-        (grid.working[0], rows[1], width),
-        (grid.shape[0], rows[1], width),
-        [(z, z + 1), rows, (0, width)],
+        grid.working,
+        (grid.shape[0], height, width),
+        [(z, z + 1), (0, height), (0, width)],
     )
     # interpolate follows the same rule as resample, and is much quicker for whole planes
-    return F.interpolate(
-        found.reshape(1, members, height, width),
-        size=grid.shape[1:],
-        mode="bilinear",
-        align_corners=False,
-        antialias=True,
-    )[0].clamp_(0, 1)
+    return F.interpolate(found[None], size=grid.shape[1:], mode="bilinear", align_corners=False, antialias=True)[
+        0, 0
+    ].clamp_(0, 1)

@@ -104,7 +104,7 @@ def _differ_in_heads(one: Segmenter, other: Segmenter) -> bool:
 
 THICKNESSES = (64, 48, 32, 24, 16, 12, 8, 4)  # slices of a slab, the best first
 SLICE_COPIES = 20  # bytes for each voxel of a slice of the tomogram while it is combined and written
-BUFFER = 2  # bytes of a score that waits for its slab; twice that where some wait for the next one
+BUFFER = 2  # bytes of a score that waits for its slab
 PART_COPIES = 4  # float32 copies of what a tile is made of, while it is resampled
 LARGEST_TILE = 1024  # px: larger ones are slower, because they leave the processor's cache
 
@@ -218,16 +218,10 @@ def _bytes(grids: typing.Sequence[SlabGrid], thickness: int, tiles: typing.Seque
 
 def _fixed_bytes(grids: typing.Sequence[SlabGrid], thickness: int) -> float:
     """Bytes of scores that wait, and of a slice on its way into the files."""
-    waiting = sum(
-        _working_slices(grid, thickness)
-        * grid.working[1]
-        * grid.working[2]
-        * len(grid.members)
-        * BUFFER
-        * (1 if grid.factor == 1 else 2)
-        for grid in grids
-    )
-    return waiting + SLICE_COPIES * grids[0].shape[1] * grids[0].shape[2] * (1 + len(grids) / 2)
+    plane = lambda grid: grid.working[1] * grid.working[2] * len(grid.members) * BUFFER
+    return sum(_working_slices(grid, thickness) * plane(grid) for grid in grids) + SLICE_COPIES * grids[0].shape[
+        1
+    ] * grids[0].shape[2] * (1 + len(grids) / 2)
 
 
 def _bytes_per_tile_pixel(grid: SlabGrid, thickness: int) -> float:
