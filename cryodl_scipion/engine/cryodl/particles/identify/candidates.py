@@ -112,10 +112,13 @@ class ParticleComparison:
         mine, waves = cube_crop(candidate.density, side), FULL.waves * side * self.pixel_size / self.width
         pairs = ((align(cube_crop(other.density, side), mine, waves), other) for other in others)
         found, other = max(pairs, key=lambda one: one[0].correlation)
+        turned = dataclasses.replace(candidate, turn=found.matrix @ other.turn)
+        if found.correlation < RELATED:  # what is another molecule is centred on itself
+            return turned
         middle = lambda density: np.array(center_of_mass(density.numpy()))[::-1] - len(density) // 2  # xyz
         by = (found.matrix.numpy() @ middle(found.density) - middle(candidate.density))[::-1]
         moved = np.fft.ifftn(fourier_shift(np.fft.fftn(candidate.density.numpy()), by)).real
-        return dataclasses.replace(candidate, density=torch.from_numpy(moved).float(), turn=found.matrix @ other.turn)
+        return dataclasses.replace(turned, density=torch.from_numpy(moved).float())
 
     def full(
         self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray | None = None
