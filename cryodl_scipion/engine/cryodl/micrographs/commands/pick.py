@@ -101,8 +101,7 @@ def _to_pick(
 ) -> tuple[pick_record.PickSettings, list[tuple[str, str]]]:
     """The settings agreed with earlier runs on the folder, and the micrographs without candidates that hold still.
 
-    Candidates that do not hold go before anything is picked, so that a killed run does not leave old and new ones side
-    by side."""
+    Candidates that do not hold go before anything is picked: a killed run leaves no old ones beside new ones."""
     folder, contrast = Path(config.output), settings.contrast
     changed = {name for name, path in named if has_changed(folder, name, path)}
     replaced = (

@@ -202,12 +202,8 @@ def refit(search: Search, rows: np.ndarray | None = None, first: bool = False) -
 
 def evidence_of(search: Search) -> np.ndarray:
     """(n,) logarithmic evidence of each particle for a structure in some orientation."""
-    observed = search.source.observed(np.arange(len(search.source.particles)), search.disc)
-    return (
-        evidence(log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma)))
-        .cpu()
-        .numpy()
-    )
+    fit, observed = search.fit, search.source.observed(np.arange(len(search.source.particles)), search.disc)
+    return evidence(log_likelihoods(observed, search.strong_bank(fit), search.shifts(fit.sigma))).cpu().numpy()
 
 
 SUFFIXES = (*MODEL_SUFFIXES, ".mrc", ".map")
