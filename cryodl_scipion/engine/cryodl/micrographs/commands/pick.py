@@ -29,6 +29,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     odd = of_other_binning([path for _, path in given], config.pixel_size)
     for name, path in (pair for pair in given if pair[1] in odd):
         run.skip(name, path, odd[path], "micrograph")
+        forget_picks(Path(config.output), name)  # of an earlier run, at another size
     named = [pair for pair in given if pair[1] not in odd]
     model = find_model(config.model, "picker")
     card, folder = read_card(model, "picker"), Path(config.output)
