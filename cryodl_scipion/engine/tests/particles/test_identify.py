@@ -190,6 +190,16 @@ def test_twins_cannot_be_told_apart_however_they_lie(folder, monkeypatch, lies):
     assert "cannot be told apart" in " ".join(result.summary)
 
 
+def test_what_does_not_resemble_another_structure_stays_in_the_middle():
+    """It was moved by up to 5 voxels, 0.14 of the box, where shifts to 0.1 are searched."""
+    of = lambda density: candidates.Candidate("one", "one.mrc", torch.from_numpy(density), 60.0)
+    comparison, flat = SimpleNamespace(pixel_size=PIXEL, width=BOX * PIXEL), rod(9, 5) + rod(4, 9)
+    near = np.roll(flat, 1, 2)
+    for density, moved in ((gaussian_filter(rod(13, 2) + np.roll(rod(3, 3), (6, 6), (1, 2)), 1), False), (near, True)):
+        made = candidates.ParticleComparison.turned(comparison, of(density), [of(flat)])
+        assert bool(np.allclose(made.density, density, atol=1e-3)) != moved
+
+
 def judged(columns, explained, asked=None):
     """The Verdict on particles with evidence {name: (n,)}, of which structures explain {name: part}. asked: gets the
     rows that are taken to be those of each."""

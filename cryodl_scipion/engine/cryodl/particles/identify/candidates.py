@@ -113,8 +113,9 @@ class ParticleComparison:
         pairs = ((align(cube_crop(other.density, side), mine, waves), other) for other in others)
         found, other = max(pairs, key=lambda one: one[0].correlation)
         middle = lambda density: np.array(center_of_mass(density.numpy()))[::-1] - len(density) // 2  # xyz
-        by = (found.matrix.numpy() @ middle(found.density) - middle(candidate.density))[::-1]
-        moved = np.fft.ifftn(fourier_shift(np.fft.fftn(candidate.density.numpy()), by)).real
+        # what is no relative would be moved out of reach of the shifts that are searched
+        by = (found.matrix.numpy() @ middle(found.density) - middle(candidate.density)) * (found.correlation > RELATED)
+        moved = np.fft.ifftn(fourier_shift(np.fft.fftn(candidate.density.numpy()), by[::-1])).real
         return dataclasses.replace(candidate, density=torch.from_numpy(moved).float(), turn=found.matrix @ other.turn)
 
     def full(
