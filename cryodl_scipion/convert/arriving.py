@@ -27,7 +27,7 @@ ALIVE, STOPPED = "alive", "stopped"
 LONGEST_WAIT = 12 * 3600.0  # s: a run that died in the evening can be continued in the morning
 # what is said of a program that was killed: continued, the run goes on; what else failed waits for somebody's hand
 _KILLED = re.compile(r"\bsignal \d|\bSIG[A-Z]{3,}|exit status 1[34]\d\b|not found running|stopped in the queue")
-_FIRST = re.compile(r"the run '(.+)' failed\. Continue it")
+_FIRST = re.compile(r"because the run '(.+?)' failed\. Continue it")
 
 
 class StreamEnd:

@@ -96,7 +96,7 @@ def structureForEngine(structure: Volume, folder: str, named: bool = False) -> s
     if isinstance(structure, AtomStruct):
         return path
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
-    number = [structure.getIndex()] * isOneOfStack(structure)
+    number = [max(1, structure.getIndex())] * isOneOfStack(structure)
     key, stem = checksum(path, structure.getSamplingRate(), *number), "_".join([stemOf(path), *map(str, number)])
     known = stem[len(_IMPORTED) :] if stem.startswith(_IMPORTED) else stem
     # a run of an earlier version goes on with the name that it gave
@@ -244,7 +244,8 @@ def mapForEngine(
     if right and (origin is None or np.allclose(origin, headerOrigin(path, size), atol=1e-3)):
         return path
     # half-maps of two folders may have one name
-    stem = "_".join([os.path.splitext(os.path.basename(path))[0]] + [str(volume.getIndex())] * isOneOfStack(volume))
+    number = [str(max(1, volume.getIndex()))] * isOneOfStack(volume)
+    stem = "_".join([os.path.splitext(os.path.basename(path))[0], *number])
     copy = f"map_{stem}_{checksum(path, volume.getIndex(), size)}.mrc"
     place: Any = scipionOrigin(volume) if origin is None else origin
     return _copyMap(volume, os.path.join(folder, copy), isMrc(volume), place)

@@ -507,7 +507,7 @@ def _plain(told: Any) -> str:
 def _whyNone(run: Any) -> str:
     if _endedWithout(run) and run.isFailed():  # of a chain each names the first, which says why
         told = run.getErrorMessage()
-        first = re.search("because the run '(.+)' made none", told) or re.search("the run '(.+?)' has no output", told)
+        first = re.search("because the run '(.+?)' made none", told) or re.search("the run '(.+?)' has no output", told)
         return f"{_NEVER} failed, because the run '{first[1] if first else ''}' made none. Start that with other values"
     if _endedWithout(run):
         return f"{_NEVER} finished. {' '.join(run.summary())} Start it with other values"

@@ -162,6 +162,16 @@ class TestCryodlPointers(BaseTest):
             said,
         )
 
+    def test_of_two_inputs_that_will_never_come_one_run_is_named(self):
+        """What stood between the two names was taken for one."""
+        source, run = (self.newProtocol(CryodlProtClassify2D) for _ in range(2))
+        self.proj.saveProtocol(source)
+        never = "the run '{}' has no output it, though it has failed, because the run '{}' made none. Start that"
+        source.setFailed(" ".join(never.format(*names) for names in (("b", "a"), ("d", "c"))))
+        run.inputParticles.set(source)
+        run.inputParticles.setExtended("outputParticles")
+        self.assertIn("failed, because the run 'a' made none. Start that with", " ".join(run.validate()))
+
     def choose(self, protocol, name):
         field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")
         if isinstance(field, PointerList):

@@ -240,6 +240,29 @@ def test_copies_of_an_image_and_a_defocus_in_other_units_are_warned_of(changes, 
     assert len(said) == bool(words) and all(words in sentence for sentence in said)
 
 
+ONE_PLACE = dict(rlnMicrographName=["m1.mrc"] * 2, rlnCoordinateX=[60, 60], rlnCoordinateY=[40, 40])
+
+
+@pytest.mark.parametrize(
+    "changes, original, said",
+    [
+        ({}, [1.0], True),
+        (dict(rlnCoordinateX=[60, 70]), [1.0], False),
+        (dict(rlnCoordinateX=[60, 70]), [0.0], False),  # not known: all would lie at 0
+        (dict(rlnMicrographName=["m1.mrc", "m2.mrc"]), [1.0], False),
+        (dict(rlnHelicalTubeID=[1, 1]), [1.0], False),
+        (dict(rlnCoordinateX=["nan", 60]), [1.0], False),  # their images are good nevertheless
+        (dict(rlnCoordinateX=["None", "None"], rlnCoordinateY=["None", "None"]), [1.0], False),
+        ({}, ["None"], False),
+    ],
+)
+def test_images_of_one_place_are_warned_of_and_positions_that_are_no_numbers_hinder_nobody(changes, original, said):
+    optics = dict(OPTICS, rlnMicrographOriginalPixelSize=original)
+    with messages.collected() as warnings:
+        read_particles(star(optics=optics, rlnOriginXAngst=[0, 0], rlnOriginYAngst=[0, 0], **{**ONE_PLACE, **changes}))
+        assert ["lie within 2 Å of another one of their micrograph" in text for text in warnings()] == [True] * said
+
+
 def test_relion_5_s_stacks_of_tilt_images_are_no_images():
     # one name for a stack of the tilts of a particle: its first image would be taken for the particle
     general = "data_general\n\n_rlnTomoSubTomosAre2DStacks                       {}\n\n"

@@ -113,8 +113,5 @@ class CryodlProtDenoiseTomograms(
     def _citations(self) -> List[str]:
         card = self._card() or dict(fills_wedge=self.fillWedge.get(), network="unet3d")
         wedge = ["Liu2022IsoNet", "Wiedemann2024"] if card.get("fills_wedge") else []  # also of a wrong kind of model
-        return [
-            *("cryodl", "Lehtinen2018", "Buchholz2019"),
-            *wedge,
-            *contract.network_citations(KIND, card.get("network")),
-        ]
+        own = contract.network_citations(KIND, card.get("network"))
+        return ["cryodl", "Lehtinen2018", "Buchholz2019", *wedge, *own]

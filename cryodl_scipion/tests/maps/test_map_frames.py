@@ -109,14 +109,14 @@ class TestMapFrames(unittest.TestCase):
     def test_each_map_of_a_stack_is_given_to_the_engine_as_a_file_of_its_own(self):
         maps = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
         copies, contents, called = set(), [], set()
-        for name, numbers in (("stack", (1, 2, 3)), ("one", (1,))):
+        for name, numbers in (("stack", (1, 2, 3)), ("one", (0,))):  # which Scipion does not number
             path = self.path(f"{name}.mrc")
             with mrcfile.new(path) as mrc:
                 mrc.set_data(maps[: len(numbers)])  # as Scipion's import takes for so many maps
                 mrc.voxel_size = PIXEL_SIZE
-            for number in numbers:
-                volume = makeVolume(path)
-                volume.setLocation(number, path)
+            for index in numbers:
+                volume, number = makeVolume(path), max(1, index)
+                volume.setLocation(index, path)
                 for made in (mapForEngine(volume, self.path("input")), structureForEngine(volume, self.path("models"))):
                     np.testing.assert_array_equal(mrcfile.read(made), maps[number - 1])
                     self.assertTrue(withoutChecksum(made).endswith(f"{name}_{number}.mrc"), made)  # so its warnings say

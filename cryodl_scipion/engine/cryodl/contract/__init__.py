@@ -4,8 +4,7 @@
 Every command has two frozen dataclasses side by side, its config and its outputs (commands.py lists them). The fields
 of a config carry type, unit, range, choices and help (params.py); forms, checks and the command line are made from
 them. The fields of the outputs carry type, unit and help (command.py); result.json is checked by them when it is
-written and when it is read. result.py has the two files that the sides exchange; model_card.py reads and checks the
-card of a model."""
+written and when it is read. result.py has the two files that the sides exchange; model_card.py checks cards."""
 
 # One after the other, since they are many.
 # fmt: off

@@ -144,8 +144,7 @@ def cryosparc_picks(path: str | os.PathLike[str], flip_y: bool = False) -> tuple
 
 
 def cryosparc_shapes(path: str | os.PathLike[str]) -> tuple[list[str], list[list[int]]]:
-    """Micrographs of a .cs file's picks (n,) as in the file, and height and width of each in px. Raises as
-    cryosparc_picks."""
+    """Micrographs of a .cs file's picks (n,) as in the file, and (h, w) px of each. Raises as cryosparc_picks."""
     found = _Fields(str(path), with_passthrough(path))
     return found.texts("location/micrograph_path"), found.whole(_SHAPE, 2).tolist()
 

@@ -237,8 +237,7 @@ def name_micrographs(
     paths: typing.Sequence[str], names: typing.Sequence[str] = (), what: str = "micrograph"
 ) -> list[tuple[str, str]]:
     """Pairs of unique name and path. names: to take instead of the files' names; none, or as many as paths. Raises
-    ValueError if two files have the same name (they could not be told apart in coordinates and outputs), or if `names`
-    does not fit."""
+    ValueError if two files have one name (coordinates and outputs could not be told apart), or `names` does not fit."""
     if names and len(names) != len(paths):
         raise ValueError(f"Names (--names) has {len(names)} entries for {len(paths)} {what}s; give one for each.")
     for name in names:

@@ -171,8 +171,7 @@ def finite_median(values: np.ndarray) -> float:
 
 @reader
 def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(h, w) of a micrograph in px, from its header alone. Raises FileNotFoundError or ValueError as
-    read_micrograph."""
+    """(h, w) px of a micrograph, from its header alone. Raises what read_micrograph does."""
     _check_exists(path)
     with _permitted(path):
         if is_tiff(path):

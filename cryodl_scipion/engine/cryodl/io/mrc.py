@@ -29,8 +29,7 @@ def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: flo
 
 
 def write_halves(path: Path, densities: typing.Iterable[typing.Any], pixel_size: float) -> None:
-    """Write a map and its half-maps: NAME.mrc, NAME_half1.mrc, NAME_half2.mrc. densities: (d, d, d) of each.
-    pixel_size: Å."""
+    """Write a map and half-maps: NAME.mrc, NAME_half1.mrc, NAME_half2.mrc. densities: (d, d, d) each. pixel_size: Å."""
     for ending, density in zip(("", "_half1", "_half2"), densities):
         write_map(path.with_name(f"{path.stem}{ending}.mrc"), density, pixel_size)
 

@@ -134,13 +134,9 @@ def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], o
         raise ValueError(
             f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
         )
-    for row in map(int, np.nonzero(~keep)[0]):
-        skip(
-            particles.names[row],
-            str(particles.files[row]),
-            UNUSABLE.format(particles.numbers[row] + 1, "left out"),
-            "particle",
-        )
+    for k in map(int, np.nonzero(~keep)[0]):
+        said = UNUSABLE.format(particles.numbers[k] + 1, "left out")
+        skip(particles.names[k], str(particles.files[k]), said, "particle")
     return particles if keep.all() else particles.subset(keep)
 
 
@@ -263,19 +259,20 @@ ALIKE = 0.02  # of the particles: fewer of them change no FSC
 
 
 def place_notes(particles: ParticleSet) -> list[str]:
-    """A sentence, in a list, if different images are of the same places, as where sets were joined. Segments of
-    filaments overlap."""
-    yx = number_columns(particles.path, particles.columns, COORDINATES[::-1])
+    """[sentence] if different images are of the same places, as of joined sets. Segments of filaments overlap."""
+    try:
+        yx = number_columns(particles.path, particles.columns, COORDINATES[::-1])
+        sizes = number_columns(particles.path, particles.optics_columns, ("rlnMicrographOriginalPixelSize",))
+    except ValueError:  # whoever needs positions says what is wrong with them; the images can be used
+        return []
     if yx is None or not {"rlnMicrographName", "rlnHelicalTubeID"} & set(particles.columns) == {"rlnMicrographName"}:
         return []
     pixel_size, width = particles.pixel_size, particles.box * particles.pixel_size
-    original = number_columns(particles.path, particles.optics_columns, ("rlnMicrographOriginalPixelSize",), "row")
     shifts = 0 if particles.shifts_yx is None else particles.shifts_yx * pixel_size
-    places = yx * (pixel_size if original is None else original[0]) + shifts
+    places = yx * (pixel_size if sizes is None or not (sizes > 0).all() else sizes[0]) + shifts
     single = np.unique(particles.same_images(), return_index=True)[1]
     rows = single[yx[single].any(1)]  # 0 where none was known
-    micrograph = np.unique(list(particles.micrographs), return_inverse=True)[1]
-    points = np.column_stack([2 * width * micrograph, places])[rows]
+    points = np.column_stack([2 * width * np.unique(list(particles.micrographs), return_inverse=True)[1], places])[rows]
     near = int((cKDTree(points).query(points, 2)[0][:, 1] < NEAR * width).sum()) if len(rows) else 0
     return [
         f"{near} of the {len(particles)} particles of {particles.path} lie within {NEAR * width:.0f} Å of another one "

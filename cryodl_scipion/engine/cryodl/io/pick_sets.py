@@ -44,8 +44,7 @@ def project_name(path: str, project: str, what: str = "", advice: str = "") -> s
 
 
 def coordinate_file(name: str) -> str:
-    """Where RELION looks for a micrograph's coordinates, relative to the folder of coordinates. name: relative to the
-    project."""
+    """Where RELION looks for a micrograph's coordinates, in their folder. name: relative to the project."""
     return os.path.splitext(_JOB.sub("", name))[0] + SUFFIX
 
 

@@ -98,8 +98,7 @@ def usable_images(images: np.ndarray) -> np.ndarray:
 
 class StackWriter:
     """A stack that is written as its images come: with StackWriter(path, count, box, pixel_size) as stack:
-    stack.add(images). Whole or not at all: the file appears when the block ends well and all `count` images are there.
-    pixel_size: Å/px."""
+    stack.add(images). The file appears when the block ends well and all `count` images are there. pixel_size: Å/px."""
 
     def __init__(self, path: str | os.PathLike[str], count: int, box: int, pixel_size: float) -> None:
         self.path, self.count, self.box, self.pixel_size = path, count, box, pixel_size

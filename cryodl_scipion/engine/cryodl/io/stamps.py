@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stamps of input files (size, time, content): a stopped command continues only with unchanged inputs.
 
-<name>.json beside what a command made of one input: of what kind it is, what the input was, and with which settings
-it was made."""
+<name>.json beside what a command made of one input: of what kind it is, of what input, and made with which settings."""
 
 import glob
 import hashlib
@@ -101,8 +100,7 @@ class ItemRecords:
         return self.folder / f"{name}.json"
 
     def read(self, name: str) -> Record | None:
-        """The record of an earlier run; None without one. Raises ValueError if it is of another kind, or was made with
-        other settings."""
+        """The record of an earlier run; None without one. Raises ValueError for one of another kind or settings."""
         file = self._file(name)
         if not file.exists():
             return None

@@ -17,8 +17,7 @@ SCORES = "cryodl: scores of"  # how a label of the header of score volumes begin
 class Tomogram:
     """A volume in an MRC file, or in an OME-Zarr folder, of which only what is asked for is read. path: str. shape: (z,
     y, x). dtype: of the file. pixel_size: Å/px of the header, None where it says nothing (0, or 1 for "unknown").
-    says_scores: whether the header calls the values scores. Raises FileNotFoundError, or ValueError that says what is
-    wrong with the file."""
+    says_scores: whether the header calls the values scores. Raises FileNotFoundError or ValueError: what is wrong."""
 
     @reader
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -267,8 +267,7 @@ def comparable_scores(
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
     """The scores of one set in [0, 1], so that they can be added to another's. picks: {micrograph: (yx, scores)}.
     Scores within [0, 1] stay. If all are equal to 0 the set has none, and every pick counts 1. Others (log odds,
-    correlations) become the part of the set's picks that score no better. Returns the picks, and "" or what was done,
-    in words."""
+    correlations) become the part of the set's picks that score no better. Returns picks, and what was done."""
     scores = np.concatenate([s for _, s in picks.values()]) if picks else np.zeros(0)
     if len(scores) and not scores.any():
         return {

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Extraction of particles from micrographs. The particles of one micrograph: boxes, resampled and normalised as
-RELION's extraction does. Records of the particles extracted from each micrograph, beside its stack, and the table of
-all particles."""
+RELION's extraction does. Records of each micrograph's particles, beside its stack, and the table of all."""
 
 import dataclasses
 import hashlib
@@ -26,8 +25,7 @@ _CHUNK = 256  # boxes that are worked on at once
 @dataclasses.dataclass(frozen=True)
 class Cut:
     """Particles of a micrograph. images: (m, box, box) float32 array. rows: (m,) int, their indices among the picks.
-    positions_yx: (m, 2) whole px of the micrograph, the boxes' centres. at_edge, unusable: numbers of picks that were
-    left out."""
+    positions_yx: (m, 2) whole px of the micrograph, the boxes' centres. at_edge, unusable: picks left out."""
 
     images: np.ndarray
     rows: np.ndarray

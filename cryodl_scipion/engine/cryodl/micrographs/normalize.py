@@ -57,8 +57,7 @@ class Measured:
 class Prepared(Measured):
     """A micrograph ready for a network. image: (h, w) float32 tensor at the working size; protein bright, background 0,
     noise 1; 0 where not valid. valid: (h, w) bool tensor; False in padding, filled margins and not-a-number areas.
-    shape: (h, w) of the micrograph file, for positions (core.geometry.map_positions). dirt: (h, w) bool tensor of what
-    is known to be dirt."""
+    shape: (h, w) of the file, for positions (core.geometry.map_positions). dirt: (h, w) bool tensor of known dirt."""
 
     image: torch.Tensor
     valid: torch.Tensor
@@ -224,9 +223,7 @@ def _margin(profile: torch.Tensor) -> int:
 def _constant_areas(along_y: torch.Tensor, along_x: torch.Tensor, typical: torch.Tensor) -> torch.Tensor:
     """(h, w) bool: positions where nothing changes over 5 px (masked or zero-filled)."""
     still = torch.maximum(F.pad(along_y, (0, 0, 0, 1)), F.pad(along_x, (0, 1))) < 1e-3 * typical
-    if not still.any():
-        return still
-    return ~(F.max_pool2d((~still).float()[None, None], 5, stride=1, padding=2)[0, 0] > 0)
+    return ~(F.max_pool2d((~still).float()[None, None], 5, stride=1, padding=2)[0, 0] > 0) if still.any() else still
 
 
 def _flatten(image: torch.Tensor, clean: torch.Tensor, diameter_px: float) -> torch.Tensor:

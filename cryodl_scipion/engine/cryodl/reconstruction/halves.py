@@ -69,8 +69,7 @@ def half_reconstructions(
     progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
     """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. noisy: whether the images
-    have noise, beside which hot pixels alone stand out. progress: called with the number of particles of each chunk
-    done."""
+    have noise, beside which hot pixels alone stand out. progress: called with the size of each chunk done."""
     sums = []
     for half in (1, 2):
         slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]
@@ -143,16 +142,14 @@ def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
 
 
 def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
-    """A mask: 1 within the diameter, falling to 0 by a cosine over EDGE of the box. box: px. diameter_px: px. Returns
-    (box, box, box)."""
+    """(box, box, box) mask: 1 within the diameter (diameter_px: px), falling to 0 by a cosine over EDGE of the box."""
     return 0.5 + 0.5 * torch.cos(
         torch.pi * ((from_middle(box, 3, device) - diameter_px / 2) / (EDGE * box)).clamp(0, 1)
     )
 
 
 def looks_inverted(density: torch.Tensor) -> bool:
-    """Whether protein is negative in a map: within half the box's radius its values are skewed to the negative side.
-    density: (d, d, d)."""
+    """Whether protein is negative in a map (d, d, d): within half the box's radius its values are skewed so."""
     smooth = torch.nn.functional.avg_pool3d(density[None, None], 3, 1)[0, 0]
     inside = smooth[soft_sphere(len(smooth), len(smooth) / 2) > 0.5].double()
     inside = (inside - smooth.double().mean()) / smooth.double().std().clamp(min=1e-30)

@@ -202,8 +202,7 @@ class Run(typing.Generic[AskedT]):
 
     @contextlib.contextmanager
     def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
-        """Skip an item whose block raises ValueError, has no file that it may read, or lacks memory. undo: removes
-        its rest."""
+        """Skip an item whose block raises ValueError, has no file to read, or lacks memory. undo: removes its rest."""
         try:
             with one_item(path):
                 yield

@@ -79,8 +79,7 @@ def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator)
 def add_ice(
     image: torch.Tensor, count: int, diameter_px: float, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`count` pieces of ice or dirt: dark lumps of 0.4 to 3 diameters, some faceted, some with a bright fringe. Returns
-    image and mask."""
+    """Image and mask of `count` pieces of ice or dirt: dark lumps of 0.4 to 3 diameters, some faceted or fringed."""
     image, mask = image.clone(), torch.zeros(image.shape, dtype=torch.bool)
     for _ in range(count):
         radius = diameter_px * float(np.exp(rng.uniform(math.log(0.2), math.log(1.5))))

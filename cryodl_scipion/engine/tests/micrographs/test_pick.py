@@ -51,12 +51,14 @@ def test_a_gone_file_of_a_list_is_skipped_and_a_pixel_size_far_off_is_said_at_th
 
 def test_a_micrograph_of_half_the_pixel_size_is_skipped_and_tells_nothing_of_the_others(project):
     path = project / "mics/mic0.mrc"
+    assert pick(project) == 0
     write_mrc(path, np.kron(mrcfile.read(path), np.ones((2, 2), np.float32)), 2.0)
     for _ in range(2):
         assert pick(project) == 0
         result = Result.read(project / "result.json")
         assert [one.item for one in result.skipped] == ["mic0"] and set(result.outputs["counts"]) == {"mic1"}
         assert "says 2 Å/px, not 4 (--pixel-size), and with 640 px" in result.skipped[0].reason
+        assert not list((project / "out").rglob("mic0.*"))  # of the earlier run, which later commands would read
     write_mrc(path, mrcfile.read(path)[::2, ::2], 2.0)  # binned, with the old value: the header alone is no proof
     assert pick(project) == 0 and set(outputs(project)["counts"]) == {"mic0", "mic1"}
 

@@ -69,6 +69,11 @@ def test_copies_of_a_symmetric_map_stay_as_they_lie():
     assert torch.allclose(found.matrix, torch.eye(3), atol=1e-3) and found.correlation > 0.99
 
 
+def test_a_map_with_tiny_values_is_as_alike_as_any():
+    density = 1e-12 * blobs(24)
+    assert align(density, density, 8).correlation > 0.99
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_rotated_moved_map_is_brought_back_in_its_hand(mirrored):
     density = blobs(24)

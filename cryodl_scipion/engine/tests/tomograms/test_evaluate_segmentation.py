@@ -234,7 +234,7 @@ def test_labels_without_any_background_are_warned_of(tmp_path):
         write(tmp_path, ball, labels)
         evaluate(tmp_path, output=f"out{number}")
         said = " ".join(warnings(tmp_path))
-        assert ("have the value 1, and none is background" in said) == (number == 0)
+        assert ("have the value 1, and none is background: they tell of recall alone" in said) == (number == 0)
 
 
 def test_what_does_not_fit_is_refused_in_words(tmp_path):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All training pairs of a run, kept in its working folder, and boxes drawn from them: cut out, rotated, and the
-positions where their atoms are looked at. Families of similar molecules are not split between training and
-validation."""
+positions where their atoms are looked at. Families of similar molecules are not split for validation."""
 
 import csv
 import dataclasses

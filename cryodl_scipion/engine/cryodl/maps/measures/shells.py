@@ -96,9 +96,7 @@ def guinier_b_factor(
     `coarsest` Å and the resolution (Rosenthal and Henderson 2003). None if fewer than three shells lie there."""
     curve = amplitudes(data, voxels_zyx)
     use = (curve.frequency >= 1 / coarsest) & (curve.frequency <= 1 / resolution) & (curve.value > 0)
-    if use.sum() < 3:
-        return None
-    return float(-4 * np.polyfit(curve.frequency[use] ** 2, np.log(curve.value[use]), 1)[0])
+    return None if use.sum() < 3 else float(-4 * np.polyfit(curve.frequency[use] ** 2, np.log(curve.value[use]), 1)[0])
 
 
 def _twice(shape: tuple[int, ...]) -> np.ndarray:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Labels from 2-D classes: picks whose particles were kept are certain, those whose particles were rejected are
-removed."""
+"""Labels from 2-D classes: picks of kept particles are certain, those of rejected ones are removed."""
 
 import dataclasses
 import typing
@@ -100,8 +99,7 @@ def better_frame(
     reach: float,
     given: float,
 ) -> str:
-    """What would bring the particles onto the picks: a sentence, or '' if nothing that was tried does. given: the scale
-    that was used."""
+    """What would bring the particles onto the picks: a sentence, or '' if nothing tried does. given: the scale used."""
 
     def on(scale: float, mirrored: bool) -> float:
         moved = {}

@@ -95,8 +95,7 @@ class HandPicks:
             raise ValueError(
                 f"{path} has {mask.shape[1]} x {mask.shape[0]} px, which is not its micrograph's size. Remove it."
             )
-        part = mask[: height * binning, : width * binning]
-        return part.reshape(height, binning, width, binning).any(axis=(1, 3))
+        return mask[: height * binning, : width * binning].reshape(height, binning, width, binning).any(axis=(1, 3))
 
     def write_ignored(
         self, name: str, mask: np.ndarray, binning: int, shape: tuple[int, int], pixel_size: float

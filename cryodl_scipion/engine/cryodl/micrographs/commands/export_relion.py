@@ -2,8 +2,7 @@
 """`cryodl export-relion`: picks in, the files that RELION 3.1, 4 and 5 and cryoSPARC need out.
 
 <output>/<folders of the micrograph>/<micrograph>_pick.star each; micrographs.star; autopick.star (RELION 4 and 5);
-coords_suffix_pick.star (RELION 3.1's form); picked_particles.star (cryoSPARC). Write everything into <output>.partial,
-then rename."""
+coords_suffix_pick.star (RELION 3.1's form); picked_particles.star (cryoSPARC). First in <output>.partial."""
 
 import os
 import typing

@@ -29,6 +29,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     odd = of_other_binning([path for _, path in given], config.pixel_size)
     for name, path in (pair for pair in given if pair[1] in odd):
         run.skip(name, path, odd[path], "micrograph")
+        forget_picks(Path(config.output), name)  # of an earlier run, at another size
     named = [pair for pair in given if pair[1] not in odd]
     model = find_model(config.model, "picker")
     card, folder = read_card(model, "picker"), Path(config.output)
@@ -101,8 +102,7 @@ def _to_pick(
 ) -> tuple[pick_record.PickSettings, list[tuple[str, str]]]:
     """The settings agreed with earlier runs on the folder, and the micrographs without candidates that hold still.
 
-    Candidates that do not hold go before anything is picked, so that a killed run does not leave old and new ones side
-    by side."""
+    Candidates that do not hold go before anything is picked: a killed run leaves no old ones beside new ones."""
     folder, contrast = Path(config.output), settings.contrast
     changed = {name for name, path in named if has_changed(folder, name, path)}
     replaced = (

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-general-picker`: simulated micrographs of many structures, and labelled real ones, in; a model that
-picks molecules that it never saw out. Simulate, train and write the model. A killed training continues from
-<output>.partial."""
+picks molecules that it never saw out. A killed training continues from <output>.partial."""
 
 import csv
 import typing

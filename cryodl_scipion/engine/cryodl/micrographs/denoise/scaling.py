@@ -109,8 +109,7 @@ def cut_views(views: WienerViews, rows: slice, columns: slice) -> WienerViews:
 
 
 def pair(views: WienerViews, generator: torch.Generator | None) -> torch.Tensor:
-    """Two inputs of the network, (2, 2, h, w): each view as it is, and after the filter. generator: torch's, for
-    noise."""
+    """Two inputs of the network, (2, 2, h, w): each view as it is, and filtered. generator: torch's, for noise."""
     images, wiener = views.images, views.wiener
     if len(images) == 1:
         # only where the micrograph has noise of its own: elsewhere the views would be each other's opposite
@@ -172,8 +171,7 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
 
 
 def restored(signal: torch.Tensor, working: WorkingImage) -> np.ndarray:
-    """(h, w) float32 array of the file's shape and grey values. signal: (h, w) of the working size, in units of its
-    noise."""
+    """(h, w) float32 array of the file's shape and grey values. signal: of the working size, in its noise's units."""
     signal = fourier.filtered(signal, working.amplitude * working.scale) * working.mask
     return (fourier_reshape(signal, working.shape) + _enlarged(working.background, working.shape, "bilinear")).numpy()
 

@@ -233,8 +233,7 @@ def _as_told(settings: PickSettings, picker: Picker, contrast: str) -> typing.It
 def _candidates(
     settings: PickSettings, picker: Picker, contrast: str, prepared: Prepared
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n, 2) and raw scores (n,) of a micrograph's candidates, at the size that was found. prepared: with
-    dark protein."""
+    """Positions (n, 2) and raw scores (n,) of candidates, at the size that was found. prepared: with dark protein."""
     seen = prepared if contrast == "dark" else prepared.inverted()
     with _as_told(settings, picker, contrast):
         # nobody asks for candidates without any size

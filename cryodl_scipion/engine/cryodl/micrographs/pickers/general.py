@@ -191,8 +191,7 @@ def labelled_scene(
     rng: np.random.Generator,
     faint: bool = False,
 ) -> LabelledImage:
-    """One varied micrograph of a structure, prepared as a real one. extent: Å of its widest extent. faint: as
-    random_scene's."""
+    """One varied micrograph of a structure, prepared as a real one. extent: its widest, Å. faint: as random_scene's."""
     scene = random_scene(member.density, EXTENT_PX, extent, strays, method.working_diameter, rng, faint=faint)
     prepared = prepare_micrograph(scene.image.numpy(), 1.0, method.working_diameter)
     return LabelledImage(

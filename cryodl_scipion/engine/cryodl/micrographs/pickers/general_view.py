@@ -116,8 +116,7 @@ def _scaled(image: Prepared | LabelledImage, factor: float) -> Prepared | Labell
 
 
 def seen_contrast(images: typing.Sequence[LabelledImage], diameter: float) -> ContrastFound:
-    """The contrast with which the general model finds more particles on images prepared for dark protein. diameter:
-    working px."""
+    """The contrast with which the general model finds more, on images prepared for dark protein. diameter: px."""
     some = list(images)[:MICROGRAPHS]
     turned = {"dark": some, "bright": [dataclasses.replace(image, image=-image.image) for image in some]}
     return compare_contrasts({c: [s for _, s in general_candidates(part, diameter)] for c, part in turned.items()})

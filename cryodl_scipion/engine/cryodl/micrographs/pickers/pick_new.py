@@ -126,8 +126,7 @@ def _ask_some_micrographs(
     folder: Path,
     run: Run,
 ) -> PickSettings:
-    """The settings with what some micrographs tell of size, contrast and scores, agreed with other runs on the
-    folder."""
+    """The settings with what some micrographs tell of size, contrast and scores, agreed with other runs there."""
     if not settings.open:
         if todo and (against := adaptation.ask_contrast(settings, [path for _, path in todo], picker, card)):
             note_asked(folder / CANDIDATES, todo, against)

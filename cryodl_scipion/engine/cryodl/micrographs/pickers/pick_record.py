@@ -306,8 +306,7 @@ def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
     try:
         os.link(temporary, record)  # unlike a rename, this never replaces
     except FileExistsError:
-        found = read_kept(record)
-        theirs = mine.with_found(found)
+        theirs = mine.with_found(read_kept(record))
         if (
             (not theirs.assumed or mine.assumed)
             and all(getattr(theirs, key) or not getattr(mine, key) for key in ("adapted", "size"))

@@ -45,8 +45,7 @@ OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a
 @dataclasses.dataclass(frozen=True)
 class Size:
     """What was found. diameter: Å of the particles' widest extent. particles: how many sure ones were seen on
-    `micrographs`. others: diameters of further kinds, Å. uneven: how differently they stand out; above UNEVEN they may
-    be dirt."""
+    `micrographs`. others: Å, of further kinds. uneven: how differently they stand out; above UNEVEN like dirt."""
 
     diameter: float
     particles: float

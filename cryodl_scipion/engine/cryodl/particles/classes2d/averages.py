@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Class averages of whole images, with all of their detail, and the resolution of each.
 
-Class averages in parts, so that no particle is compared with an average that it is in.
-A particle's own noise makes it resemble every average that holds it: with a few tens of members a class would never
-let one go. So the sums of each class are kept in FOLDS parts, and the particles of a part are compared with averages
-of the others."""
+Class averages in parts, so that no particle is compared with an average that it is in. A particle's own noise makes it
+resemble every average that holds it: with a few tens of members a class would never let one go. So the sums of each
+class are kept in FOLDS parts, and a part's particles are compared with averages of the others."""
 
 import dataclasses
 import math

@@ -33,7 +33,7 @@ class FormerClasses:
     """The classes of an earlier run.
 
     taken : {parameter: value} of TAKEN. pixel_size: Å/px and box: px of the particles. with_ctf: whether their CTF was
-    used; multiplied: whether the images had been multiplied by it, False if that was not noted. scale, reach_px,
+    used; divided: whether the images had been multiplied by it, False if that was not noted. scale, reach_px,
     mask_px: as in ClassSettings. counts: (k,) particles of each class, class 1 first. rings: (2, k, rings, orders) sums
     of even and odd particles and ring_weights (2, k, rings), see ClassBank. images: ImageSums. converged: whether the
     classes no longer changed. members: (n,) particle_keys of the particles in them, without those of runs of earlier
@@ -43,7 +43,7 @@ class FormerClasses:
     pixel_size: float
     box: int
     with_ctf: bool
-    multiplied: bool
+    divided: bool
     scale: SampleScale
     reach_px: float
     mask_px: float
@@ -80,7 +80,7 @@ def write_former(path: Path, former: FormerClasses) -> None:
         )
 
 
-_TEXTS = ("taken", "pixel_size", "box", "with_ctf", "reach_px", "mask_px", "converged", "multiplied")
+_TEXTS = ("taken", "pixel_size", "box", "with_ctf", "reach_px", "mask_px", "converged", "divided")
 
 
 def read_former(folder: str) -> FormerClasses:
@@ -101,7 +101,9 @@ def read_sums_of_classes(path: str | os.PathLike[str]) -> FormerClasses:
         if any(one.compress_type != zipfile.ZIP_STORED for one in members.infolist()):
             raise ValueError("it holds compressed arrays, as cryodl writes none. Classify again.")
     with np.load(path, allow_pickle=False) as kept:
-        texts = {"multiplied": False, **json.loads(str(kept["texts"]))}
+        texts = {"divided": False, **json.loads(str(kept["texts"]))}
+        if texts.get("multiplied"):  # such images were not divided then: their noise had another scale
+            raise ValueError("its images, multiplied by their CTF, had another scale in that version. Classify again.")
         arrays = {name: kept[name] for name in kept.files if name != "texts"}
     return FormerClasses(
         **{name: texts[name] for name in _TEXTS},
@@ -145,8 +147,8 @@ def former_settings(config: Classify2DConfig, particles: ParticleSet, former: Fo
             f"{particles.path} has {have}, but {source} was made {had} the CTF. Give particles "
             f"{had} a CTF, or classify all particles together."
         )
-    elif former.with_ctf and (particles.ctf_state == "multiplied") != former.multiplied:
-        are, were = ("not multiplied", "are") if former.multiplied else ("multiplied", "are not, or not known to be")
+    elif former.with_ctf and (particles.ctf_state == "multiplied") != former.divided:
+        are, were = ("not multiplied", "are") if former.divided else ("multiplied", "are not, or not known to be")
         raise ValueError(
             f"The images of {particles.path} are {are} by their CTF (rlnCtfDataAreCtfPremultiplied), and those of "
             f"{source} {were}. Extract them in the same way, or classify all particles together."

@@ -59,8 +59,7 @@ class Ranker:
     def scores(self, images: torch.Tensor, curves: torch.Tensor, mask_px: float) -> np.ndarray:
         """(k,) fractions of the particles that are expected to be good: one particle, whole and centred.
 
-        images: (k, box, box), protein bright. curves: (k, box // 2 + 1) FRC of their halves. mask_px: radius of the
-        particle, px."""
+        images: (k, box, box), protein bright. curves: (k, box // 2 + 1) FRC of halves. mask_px: px, radius."""
         small, numbers = small_images(images, mask_px), curve_numbers(curves)
         with torch.no_grad():
             logits = sum(
@@ -198,15 +197,14 @@ def former_of(
     converged: bool,
     members: np.ndarray,
 ) -> FormerClasses:
-    """What particles that come later are to be compared with, in the order of the answer. members: as FormerClasses
-    has them."""
+    """What later particles are to be compared with, in the order of the answer. members: as FormerClasses has them."""
     bank, order, particles = work.bank, torch.from_numpy(answer.order), settings.particles
     return FormerClasses(
         taken={name: getattr(config, name) for name in TAKEN},
         pixel_size=particles.pixel_size,
         box=particles.box,
         with_ctf=particles.optics is not None,
-        multiplied=particles.optics is not None and particles.ctf_state == "divided",
+        divided=particles.ctf_state == "divided",
         scale=settings.scale,
         reach_px=settings.reach_px,
         mask_px=settings.mask_px,

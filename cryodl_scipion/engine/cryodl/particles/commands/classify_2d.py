@@ -124,13 +124,5 @@ def _classify(
         )
         write_forming(records.folder, work, done.level, settings)
 
-    return classify(
-        records,
-        config.classes,
-        settings.reach_px,
-        config.epochs,
-        run.seed,
-        run.device,
-        said,
-        former.bank(run.device) if former else None,
-    )
+    bank = None if former is None else former.bank(run.device)
+    return classify(records, config.classes, settings.reach_px, config.epochs, run.seed, run.device, said, bank)

@@ -112,13 +112,11 @@ class ParticleComparison:
         mine, waves = cube_crop(candidate.density, side), FULL.waves * side * self.pixel_size / self.width
         pairs = ((align(cube_crop(other.density, side), mine, waves), other) for other in others)
         found, other = max(pairs, key=lambda one: one[0].correlation)
-        turned = dataclasses.replace(candidate, turn=found.matrix @ other.turn)
-        if found.correlation < RELATED:  # what is another molecule is centred on itself
-            return turned
         middle = lambda density: np.array(center_of_mass(density.numpy()))[::-1] - len(density) // 2  # xyz
-        by = (found.matrix.numpy() @ middle(found.density) - middle(candidate.density))[::-1]
-        moved = np.fft.ifftn(fourier_shift(np.fft.fftn(candidate.density.numpy()), by)).real
-        return dataclasses.replace(turned, density=torch.from_numpy(moved).float())
+        # what is no relative would be moved out of reach of the shifts that are searched
+        by = (found.matrix.numpy() @ middle(found.density) - middle(candidate.density)) * (found.correlation > RELATED)
+        moved = np.fft.ifftn(fourier_shift(np.fft.fftn(candidate.density.numpy()), by[::-1])).real
+        return dataclasses.replace(candidate, density=torch.from_numpy(moved).float(), turn=found.matrix @ other.turn)
 
     def full(
         self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray | None = None
@@ -205,12 +203,8 @@ def refit(search: Search, rows: np.ndarray | None = None, first: bool = False) -
 
 def evidence_of(search: Search) -> np.ndarray:
     """(n,) logarithmic evidence of each particle for a structure in some orientation."""
-    observed = search.source.observed(np.arange(len(search.source.particles)), search.disc)
-    return (
-        evidence(log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma)))
-        .cpu()
-        .numpy()
-    )
+    fit, observed = search.fit, search.source.observed(np.arange(len(search.source.particles)), search.disc)
+    return evidence(log_likelihoods(observed, search.strong_bank(fit), search.shifts(fit.sigma))).cpu().numpy()
 
 
 SUFFIXES = (*MODEL_SUFFIXES, ".mrc", ".map")

@@ -130,8 +130,8 @@ def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
         for one, sign in ((other, 1.0), (other.flip(0).roll(1, 0), -1.0))
     ]
     _, density, matrix, hand = max(found, key=lambda one: round(one[0], 3))  # what has no hand stays as it lies
-    values = side_by_side(_flat(ball.of_volumes(density[None]), ball)[0])
-    return Aligned(density, hand[:, None] * matrix, float(torch.cosine_similarity(side_by_side(target), values, 0)))
+    pair = side_by_side(torch.stack([target, _flat(ball.of_volumes(density[None]), ball)[0]]))
+    return Aligned(density, hand[:, None] * matrix, float(torch.cosine_similarity(pair[0], pair[1], 0, 1e-30)))
 
 
 def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor, torch.Tensor]:
@@ -171,8 +171,7 @@ def _scores(target: torch.Tensor, rotated: torch.Tensor, ball: HalfBall, shifts:
 
 
 def _flat(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:
-    """Without each shell's mean: what is the same in all directions says nothing of a rotation, and any two maps within
-    one sphere share it."""
+    """Without each shell's mean, which tells no rotation, and which any two maps within one sphere share."""
     count = torch.bincount(ball.shell, minlength=ball.shells).clamp(min=1)
     return values - (values.new_zeros(len(values), ball.shells).index_add(1, ball.shell, values) / count)[:, ball.shell]
 

@@ -63,8 +63,7 @@ def end_of(search: Search) -> float:
 
 
 def size_notes(search: Search, particles: str, structure: str, near: bool = False) -> list[str]:
-    """A sentence, in a list, if the structure fits better at another size. particles, structure: their files. near: see
-    best_size."""
+    """[sentence] if the structure fits better at another size. particles, structure: files. near: as of best_size."""
     size, gain = best_size(search, near)
     return [
         f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "

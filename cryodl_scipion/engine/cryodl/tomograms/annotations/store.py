@@ -239,8 +239,7 @@ class AnnotationStore:
             side = max(len(drawing) for drawing in self._drawings.values())
             write_tile_stack(self.folder, DRAWINGS, self._drawings, self._used, side, np.int16, UNCERTAIN)
         if self._images:
-            stored = {} if self._stored_images is None else dict(enumerate(self._stored_images))
-            images = {**stored, **self._images}
+            images = dict(enumerate(() if self._stored_images is None else self._stored_images)) | self._images
             side = max(image.shape[-1] for image in images.values())
             write_tile_stack(self.folder, IMAGES, images, len(images), side, np.float32, 0)
             self._stored_images, self._images = read_stack(self.folder, IMAGES, ()), {}

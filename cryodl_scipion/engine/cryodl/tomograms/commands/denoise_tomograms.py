@@ -51,8 +51,7 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     fitted = card or dict(name=model.name, pixel_size=float(np.median([s.pixel_size for s in learnt])))
     sources = list(_fitting(sources, fitted, run))  # what the model will not serve is said before it is trained
     if not card:
-        training = TrainingRun(run, dataclasses.replace(config, output=str(model)))
-        train.train_tomogram_denoiser(training, config, learnt)
+        train.train_tomogram_denoiser(TrainingRun(run, dataclasses.replace(config, output=str(model))), config, learnt)
         card = read_card(str(model), KIND)
     run.warn(*predict.model_notes(config, card))
     record = predict.read_record(folder, config, card)

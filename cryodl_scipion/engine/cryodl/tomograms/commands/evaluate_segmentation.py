@@ -69,8 +69,8 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
     run.warn(*other_numbers(sum((shared for *_, shared in measured), Shared()), names, config.label is not None))
     run.warn(
         *(
-            f"All annotated voxels of the labels {path} have the value {value}, and none is background, so the figures "
-            "tell nothing. Check the file; 0 is background, 255 what nobody annotated."
+            f"All annotated voxels of the labels {path} have the value {value}, and none is background: they tell of "
+            "recall alone. Check the file; 0 is background, 255 what nobody annotated."
             for (_, _, path), (*_, shared) in zip(paired, measured)
             for value in {value for _, value in shared} - {0}
             if all(value == other for _, other in shared)

@@ -18,8 +18,7 @@ MAX_VOXELS = 2**26  # of a part that is read at once; larger ones are read on bi
 class Segmentation:
     """The mask of one feature. path: of the volume. label: its value in a label volume, or None for scores, of which
     the mask is what reaches the threshold. pixel_size: Å/px, None for the header's. Raises ValueError if a volume
-    without label cannot hold scores, or has no pixel size, or if one with a label holds scores. note: a sentence for
-    the user, or ""."""
+    without label cannot hold scores, or has no pixel size, or one with a label holds scores. note: for the user."""
 
     def __init__(
         self, path: str | os.PathLike[str], label: int | None, threshold: float, pixel_size: float | None = None

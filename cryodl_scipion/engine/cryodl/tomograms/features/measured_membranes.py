@@ -70,25 +70,21 @@ class Membranes:
             apart = np.where(own, self.distance, np.inf)
             nearest = int(apart.argmin()) if np.isfinite(apart).any() else None
             first, second = self.curvatures[:, own] / NM
-            yield dict(
-                zip(
-                    COLUMNS,
-                    (
-                        name,
-                        number,
-                        int(own.sum()),
-                        int(self.voxels[number - 1]),
-                        _short(self.components_found.scores[component]),
-                        _short(mesh.area * (pixel_size * NM) ** 2),
-                        "yes" if mesh.closed else "no",
-                        _short(_median(self.thickness[own])),
-                        _short(_median((first + second) / 2)),
-                        _short(_median(first * second)),
-                        "" if nearest is None else int(self.other[nearest]),
-                        "" if nearest is None else _short(float(self.distance[nearest])),
-                    ),
-                )
+            values = (
+                name,
+                number,
+                int(own.sum()),
+                int(self.voxels[number - 1]),
+                _short(self.components_found.scores[component]),
+                _short(mesh.area * (pixel_size * NM) ** 2),
+                "yes" if mesh.closed else "no",
+                _short(_median(self.thickness[own])),
+                _short(_median((first + second) / 2)),
+                _short(_median(first * second)),
+                "" if nearest is None else int(self.other[nearest]),
+                "" if nearest is None else _short(float(self.distance[nearest])),
             )
+            yield dict(zip(COLUMNS, values))
 
     def instances(self) -> typing.Iterator[tuple[int, np.ndarray]]:
         """Yields (z, (n, y, x) int16) of a volume in which every membrane has its number, slab by slab."""
@@ -162,12 +158,8 @@ def _separated(
 ) -> "tuple[np.ndarray, np.ndarray, dict[int, Vesicles], np.ndarray]":
     """Component and voxels (k,) of each membrane, Vesicles of components that are several, and the numbers (n,) of
     membranes of the voxels. kept: components, sorted."""
-    owners, counts, vesicles, number_of = (
-        list[int](),
-        list[int](),
-        dict[int, Vesicles](),
-        np.zeros(len(voxels), np.int32),
-    )
+    owners, counts, vesicles = list[int](), list[int](), dict[int, Vesicles]()
+    number_of = np.zeros(len(voxels), np.int32)
     for component in map(int, kept):
         found = vesicles_of(segmentation, components_found, component, thickness)
         own = component_of == component
@@ -333,8 +325,7 @@ def write_membranes(
 
 
 def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) -> dict[str, list[typing.Any]]:
-    """Columns of the STAR file: those of pick-features, and what was measured at each point (0 where it cannot be
-    told)."""
+    """Columns of the STAR file: those of pick-features, and what was measured at each point (0: unknown)."""
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
     component = membranes.kept[membranes.number - 1]
     volumes = membranes.voxels[membranes.number - 1] * (size / 10) ** 3

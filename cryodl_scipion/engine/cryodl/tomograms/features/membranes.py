@@ -104,8 +104,7 @@ def on_membranes(
 ) -> tuple[np.ndarray, ...]:
     """(zyx, normals, index of the component) of points on the middle surfaces of components, no two of one component
     nearer than the spacing (by some per cent), and few positions farther from all of them than it. voxels: (n, 3) zyx
-    of masks, or of an even part of their voxels. component_of: (n,) whole numbers. thickness of the membranes and
-    spacing: voxels."""
+    of masks, or of an even part of their voxels. component_of: (n,) whole numbers. thickness, spacing: voxels."""
     rng, found = np.random.default_rng(seed), [(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, int))]
     order = np.argsort(component_of, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(component_of[order], prepend=-1))[1:]) if len(order) else []:

@@ -57,8 +57,7 @@ def _centre_points(
 
 
 def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres of mass (n, 3) zyx, voxels (n,) and one voxel (n, 3) of the particles of a mask. diameter: of a particle,
-    voxels."""
+    """Centres of mass (n, 3) zyx, voxels (n,) and one voxel (n, 3) of a mask's particles. diameter: of one, voxels."""
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 

@@ -16,8 +16,8 @@ import typing
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
+from ...core.tiles import resized_image
 from ...io.memory import give_back_freed_memory
 from ...io.tomograms import Tomogram, mirrored
 from ...learning.inference import with_less_memory
@@ -60,8 +60,7 @@ class NoiseAnswer:
 
     def raised(self, rule: tuple[float, float, float] | None) -> float:
         """Log odds by which the boundary is raised, or lowered if negative. rule: mean log odds of what is found, from
-        the threshold, at which it stays; how far it moves at least and at most. 0 without a rule or with little
-        found."""
+        the threshold, at which it stays; how far it moves, at least and at most; 0 if little is found."""
         found = self.tomogram[ZERO]
         if rule is None or found < max(1, SOME * self.voxels):
             return 0.0
@@ -236,8 +235,7 @@ class TomogramScores:
 
 
 def _back_on_grid(waiting: list[torch.Tensor], start: int, z: int, grid: typing.Any) -> torch.Tensor:
-    """(y, x) scores of the tomogram's slice z, of the working slices, (y, x) each, from `start` on that it lies
-    between."""
+    """(y, x) scores of the tomogram's slice z, of the working slices (y, x) from `start` on, between which it lies."""
     height, width = grid.working[1:]
     found = resample_part(
         torch.stack(waiting).float(),
@@ -247,6 +245,4 @@ def _back_on_grid(waiting: list[torch.Tensor], start: int, z: int, grid: typing.
         [(z, z + 1), (0, height), (0, width)],
     )
     # interpolate follows the same rule as resample, and is much quicker for whole planes
-    return F.interpolate(found[None], size=grid.shape[1:], mode="bilinear", align_corners=False, antialias=True)[
-        0, 0
-    ].clamp_(0, 1)
+    return resized_image(found[0], grid.shape[1:]).clamp_(0, 1)

@@ -219,9 +219,8 @@ def _bytes(grids: typing.Sequence[SlabGrid], thickness: int, tiles: typing.Seque
 def _fixed_bytes(grids: typing.Sequence[SlabGrid], thickness: int) -> float:
     """Bytes of scores that wait, and of a slice on its way into the files."""
     plane = lambda grid: grid.working[1] * grid.working[2] * len(grid.members) * BUFFER
-    return sum(_working_slices(grid, thickness) * plane(grid) for grid in grids) + SLICE_COPIES * grids[0].shape[
-        1
-    ] * grids[0].shape[2] * (1 + len(grids) / 2)
+    waiting = sum(_working_slices(grid, thickness) * plane(grid) for grid in grids)
+    return waiting + SLICE_COPIES * grids[0].shape[1] * grids[0].shape[2] * (1 + len(grids) / 2)
 
 
 def _bytes_per_tile_pixel(grid: SlabGrid, thickness: int) -> float:

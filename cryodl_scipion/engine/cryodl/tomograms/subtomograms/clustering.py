@@ -100,8 +100,7 @@ class EmbeddingTask(Task):
     @torch.no_grad()
     def positions(self) -> torch.Tensor:
         """(n, components) of all subtomograms."""
-        network = self.autoencoder.eval()
-        device = next(network.parameters()).device
+        device = next(self.autoencoder.eval().parameters()).device
         return torch.cat([self.encoded(part.to(device)).cpu() for part in self.values.split(BATCH)])
 
 
