@@ -167,10 +167,10 @@ def test_a_set_without_a_common_micrograph_is_named(lists, capsys):
 
 
 @pytest.mark.parametrize("command", ["evaluate-picks", "compare-picks", "consensus-picks"])
-@pytest.mark.parametrize("binning, said", [(2, True), (1, False)])
-def test_picks_of_binned_micrographs_are_said_to_fill_a_corner(tmp_path, capsys, command, binning, said):
+@pytest.mark.parametrize("binning, farthest, said", [(2, 500, True), (1, 500, False), (1, 1500, False)])
+def test_picks_of_binned_micrographs_are_said_to_fill_a_corner(tmp_path, capsys, command, binning, farthest, said):
     yx = np.random.default_rng(0).uniform(5, 500, (60, 2))
-    for name, places in (("mine", yx / binning), ("theirs", yx)):
+    for name, places in (("mine", yx / binning), ("theirs", np.append(yx[1:], [[farthest] * 2], 0))):
         (tmp_path / name).mkdir()
         write_coordinates(tmp_path / name / "m.star", places, np.ones(60))
     mine, theirs, out = (str(tmp_path / name) for name in ("mine", "theirs", "out"))
