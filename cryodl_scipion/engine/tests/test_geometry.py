@@ -6,7 +6,7 @@ import torch
 from synthetic import gaussian_blobs
 
 from cryodl.core.geometry import inside, map_positions, resampled_shape
-from cryodl.micrographs.normalize import _resize
+from cryodl.core.tiles import resized_image
 
 
 def test_pixel_centres_of_a_binned_image_lie_between_those_of_the_image():
@@ -26,7 +26,7 @@ def test_there_and_back_is_the_same():
 def test_a_blob_moves_as_the_resampled_image_does():
     """The picture is resampled by torch, the position by us: they must agree to a hundredth of a pixel."""
     image = torch.from_numpy(gaussian_blobs((101, 150), [[40.3, 90.6]], 6.0))
-    small = _resize(image, (37, 55)).double()
+    small = resized_image(image, (37, 55)).double()
     grids = torch.meshgrid(torch.arange(37.0), torch.arange(55.0), indexing="ij")
     centre = [float((g * small).sum() / small.sum()) for g in grids]
     assert np.allclose(centre, map_positions([[40.3, 90.6]], (101, 150), (37, 55))[0], atol=0.01)

@@ -88,7 +88,7 @@ def test_no_class_above_the_threshold_is_an_error_that_tells_the_best_score(fold
     [
         (lambda t: t["classes"].pop("rlnClassScore"), "it has no rlnClassScore"),
         (lambda t: t["classes"].update(rlnReferenceImage=["1@gone.mrcs"] * 3), "names the stack of averages gone.mrcs"),
-        (lambda t: t["classes"].update(rlnReferenceImage=["9@classes.mrcs"] * 3), "names average 9 of classes.mrcs"),
+        (lambda t: t["classes"].update(rlnReferenceImage=["9@classes.mrcs"] * 3), "has only 3"),
     ],
 )
 def test_a_broken_table_of_classes_is_said_in_a_sentence(folder, change, words):
