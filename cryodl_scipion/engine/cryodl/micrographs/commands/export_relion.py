@@ -13,7 +13,7 @@ from ...core.geometry import inside
 from ...io import coordinates, cryosparc, files, micrographs, particle_positions, pick_sets, relion_tables, star
 from ...io.particles import MICROSCOPE
 from ...running.runner import Run, command
-from ..pickers.pick_record import OF_OTHERS, notes_of_picks
+from ..pickers.pick_record import OTHER_BINNING, notes_of_picks
 
 _GROUP = "rlnOpticsGroup"
 
@@ -77,7 +77,8 @@ def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     }
     if outside:
         run.warn(
-            f"{sum(outside.values())} of these picks lie outside their micrographs: {some_names(outside)}. {OF_OTHERS}"
+            f"{sum(outside.values())} of these picks lie outside their micrographs: {some_names(outside)}. "
+            + OTHER_BINNING
         )
     if empty := [name for name, count in counts.items() if not count]:
         run.warn(f"{counted(len(empty), 'micrograph')} without picks: {some_names(empty)}.")

@@ -14,7 +14,7 @@ from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted
 from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, pick_sets, stamps
 from ...running.runner import PROGRAM, Run, command
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
-from ..pickers.pick_record import OF_OTHERS, diameter_of_picks, notes_of_picks
+from ..pickers.pick_record import OTHER_BINNING, diameter_of_picks, notes_of_picks
 
 
 @command
@@ -86,9 +86,9 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         )
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     if sum(made.at_edge.values()) > made.count:
-        run.warn(f"Most picks are at an edge or outside. {OF_OTHERS}")
+        run.warn(f"Most picks are at an edge or outside. {OTHER_BINNING}")
     if sum(map(len, places)) >= pick_sets.MIN_IN_CORNER and np.concatenate(places).max() < pick_sets.CORNER:
-        run.warn(f"All picks lie in one corner of their micrographs. {OF_OTHERS}")
+        run.warn(f"All picks lie in one corner of their micrographs. {OTHER_BINNING}")
     return made
 
 

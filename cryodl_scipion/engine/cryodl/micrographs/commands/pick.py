@@ -131,7 +131,8 @@ def _to_pick(
         again |= {name for name, path in named if Path(path).exists()}  # what was found in a file that is gone stays
         run.warn(
             pick_record.FEW.format(folder=folder, told=counted(len(settings.asked or ()), "micrograph"))
-            + pick_record.OTHERS * any(file.stem not in dict(named) for file in candidates.glob("*.star"))
+            + " Others keep their picks: to pick all alike, give all with --overwrite."
+            * any(file.stem not in dict(named) for file in candidates.glob("*.star"))
         )
         settings = dataclasses.replace(settings, contrast=contrast, assumed=False, size=None, adapted=None)
         for file in (folder / QUESTIONS, candidates / pick_record.ASKED):  # about scores that do not hold

@@ -70,12 +70,11 @@ _NO_DIFFERENCE = "weights_sha256 contrast assumed general adapted size distance_
 # Micrographs that are asked for contrast and calibration: one may be empty or carbon, and each costs as much as picking
 # it twice. What fewer tell binds no later ones.
 ASKED_OF = 5
-FEW, OTHERS = (
+FEW = (
     "Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came, and all "
-    "that are given are picked again.",
-    " Others keep their picks: to pick all alike, give all with --overwrite.",
+    "that are given are picked again."
 )
-OF_OTHERS = "If they are of micrographs of another binning, give those."
+OTHER_BINNING = "If they are of micrographs of another binning, give those."
 APART = "They cannot be compared so: pick all sets on micrographs of the same pixel size."
 BEFORE = {"avoid": "nothing", "keep_diameter": False}  # of records that older versions wrote
 
