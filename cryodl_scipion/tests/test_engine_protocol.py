@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The base of protocols: what follows from the contract, and what it refuses."""
 
-import dataclasses
 import os
 
 from pyworkflow.tests import BaseTest, setupTestProject
@@ -15,7 +14,6 @@ from ..protocols.kinds import Flag, MapOrModel, Options, Section
 from ..protocols.one_of import OneOf, Way
 
 
-@dataclasses.dataclass(frozen=True)
 class WeighConfig(contract.Config):
     """A command that exists here alone."""
 

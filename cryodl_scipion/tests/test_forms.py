@@ -73,7 +73,6 @@ def otherDefaults(way):
 ENGINE_PROTOCOLS += [(CryodlProtTrainPicker, contract.SimulateMicrographsConfig, OfSimulation, {"what": 1})]
 
 
-@dataclasses.dataclass(frozen=True)
 class AllKinds(contract.Config):
     """One field of each kind."""
 

@@ -23,7 +23,6 @@ WRITTEN = {
 # What she adds to a file that is there: a command.
 ROW = """
 
-@dataclasses.dataclass(frozen=True)
 class ZzConfig(Config):
     pass
 

@@ -269,7 +269,6 @@ def test_the_seed_is_given_beside_the_config_and_another_one_begins_anew(tmp_pat
 
 
 def test_names_of_items_are_given_beside_the_config(project, monkeypatch):
-    @dataclasses.dataclass(frozen=True)
     class Bare(Config):
         "A command whose config has no names."
 

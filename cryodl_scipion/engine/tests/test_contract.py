@@ -217,7 +217,6 @@ def test_check_names_the_parameter_the_value_and_what_is_allowed(config, words):
 
 
 def test_limits_with_one_side_are_said():
-    @dataclasses.dataclass(frozen=True)
     class OneSided(Config):
         low: int = param("Low.", 3, "px", limits=(3, None))
         high: float = param("High.", 7.0, limits=(None, 7))

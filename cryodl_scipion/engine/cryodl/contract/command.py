@@ -7,7 +7,15 @@ import dataclasses
 import math
 import typing
 
-from .params import REQUIRED, Config, Paths, even_problems, found, param  # handed on to the files of commands
+from .params import (  # handed on to the files of commands
+    REQUIRED,
+    Config,
+    Paths,
+    dataclass_transform,
+    even_problems,
+    found,
+    param,
+)
 
 Numbers = typing.Dict[str, float]
 Counts = typing.Dict[str, int]
@@ -47,11 +55,6 @@ def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQU
 
 
 Wider = typing.TypeVar("Wider", bound="Outputs")
-
-if typing.TYPE_CHECKING:  # so that mypy finds an output that a command never gives
-    from typing_extensions import dataclass_transform
-else:
-    dataclass_transform = lambda **words: lambda base: base
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(output,))

@@ -2,7 +2,6 @@
 """All commands of the engine. The row of each stands beside its config and its outputs, in the folder of its wing."""
 
 import collections
-import dataclasses
 import importlib
 import typing
 
@@ -10,7 +9,6 @@ from .command import Command
 from .params import Config, param
 
 
-@dataclasses.dataclass(frozen=True)
 class DoctorConfig(Config):
     """Check the installation: list packages, devices and models, and say how to fix what is missing."""
 

@@ -82,9 +82,19 @@ def param(
 _KINDS = {int: "int", float: "float", str: "str", bool: "bool", typing.Tuple[str, ...]: "paths"}
 
 
+if typing.TYPE_CHECKING:  # so that mypy finds a value that is never given
+    from typing_extensions import dataclass_transform as dataclass_transform
+else:
+    dataclass_transform = lambda **words: lambda base: base
+
+
+@dataclass_transform(frozen_default=True)
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Base of the configs, which are frozen dataclasses."""
+    """Base of the configs, which become frozen dataclasses."""
+
+    def __init_subclass__(cls) -> None:
+        dataclasses.dataclass(frozen=True)(cls)
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else

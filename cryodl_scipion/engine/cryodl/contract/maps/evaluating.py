@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that measure maps, compare atomic models, and simulate half-maps."""
 
-import dataclasses
 import typing
 from functools import partial
 
 from .. import fields
 from ..command import Command, Config, Details, MapsOutputs, Outputs, Paths, found, output, param
 from . import map_fields
-from .map_fields import half_map_problems
 
 # Metrics of a map in words.
 MAP_METRICS = {
@@ -29,7 +27,6 @@ _model_resolution_field = partial(
 )
 
 
-@dataclasses.dataclass(frozen=True)
 class EvaluateMapConfig(Config):
     """Measure a map against an atomic model, and two half-maps against each other."""
 
@@ -71,7 +68,7 @@ class EvaluateMapConfig(Config):
         return found(
             (self.processed and not both, needs),
             (not self.structure and bool(self.before or not self.processed), alone),
-        ) or half_map_problems(self)
+        ) or map_fields.half_map_problems(self)
 
 
 class EvaluateMapOutputs(Outputs):
@@ -96,7 +93,6 @@ class EvaluateMapOutputs(Outputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class CompareModelsConfig(Config):
     """Compare an atomic model with a reference model: matched residues, sequence, RMSD."""
 
@@ -129,7 +125,6 @@ class CompareModelsOutputs(Outputs):
     table: typing.Optional[str] = output("Table of the matched residues.", path="file")
 
 
-@dataclasses.dataclass(frozen=True)
 class SimulateHalfMapsConfig(Config):
     """Simulate half-maps, full map and ground truth of an atomic model, with the imperfections of real maps."""
 

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that improve maps, and of what their networks learn from."""
 
-import dataclasses
 import typing
 
 from .. import fields, networks
 from ..command import Command, Config, Details, Outputs, Paths, TrainingOutputs, found, output, param
 from . import map_fields
-from .map_fields import half_map_problems
 
 INPUT_WEIGHT = 0.4  # weight of the input in an improved map
 
 
-@dataclasses.dataclass(frozen=True)
 class ImproveMapConfig(Config):
     """Improve the local contrast of a map with a trained network."""
 
@@ -68,7 +65,7 @@ class ImproveMapConfig(Config):
 
     def check_together(self) -> typing.List[str]:
         missing = "No map is given. Give a map (--map) or two half-maps (--half-maps)."
-        return found((not self.map and not self.half_maps, missing)) or half_map_problems(self)
+        return found((not self.map and not self.half_maps, missing)) or map_fields.half_map_problems(self)
 
 
 class ImproveMapOutputs(Outputs):
@@ -97,7 +94,6 @@ class ImproveMapOutputs(Outputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainMapImproverConfig(Config):
     """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
 

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Comparison, consensus and export of picks."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, Counts, Details, Outputs, Paths, Texts, found, output, param
 from . import pick_fields
-from .pick_fields import border_problems, too_few_sets
 
 
-@dataclasses.dataclass(frozen=True)
 class EvaluatePicksConfig(Config):
     """Compare picks with reference coordinates, matched one to one."""
 
@@ -39,10 +36,9 @@ class EvaluatePicksConfig(Config):
     )
 
     def check_together(self) -> typing.List[str]:
-        return border_problems(self)
+        return pick_fields.border_problems(self)
 
 
-@dataclasses.dataclass(frozen=True)
 class ComparePicksConfig(Config):
     """Compare several sets of picks with a reference, and with each other."""
 
@@ -68,7 +64,7 @@ class ComparePicksConfig(Config):
     )
 
     def check_together(self) -> typing.List[str]:
-        return too_few_sets(self) or border_problems(self)
+        return pick_fields.too_few_sets(self) or pick_fields.border_problems(self)
 
 
 class EvaluatePicksOutputs(Outputs):
@@ -103,7 +99,6 @@ class ComparePicksOutputs(Outputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class ConsensusPicksConfig(Config):
     """Combine several sets of picks: keep the particles that several of them found."""
 
@@ -152,7 +147,6 @@ class ConsensusPicksOutputs(pick_fields.PicksOutputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class ExportRelionConfig(pick_fields.OnMicrographs):
     """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
 

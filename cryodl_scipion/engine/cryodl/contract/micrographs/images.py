@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is done with micrographs themselves: assessing, CTF, denoising, extraction of particles."""
 
-import dataclasses
 import typing
 
 from .. import fields
@@ -23,7 +22,6 @@ from ..command import (
 from . import pick_fields
 
 
-@dataclasses.dataclass(frozen=True)
 class AssessMicrographsConfig(pick_fields.OnMicrographs):
     """Measure micrographs and split them into good and bad ones: no particles, thick or crystalline ice, drift, dirt,
     carbon."""
@@ -91,7 +89,6 @@ class AssessMicrographsOutputs(Outputs):
     bad: typing.List[str] = output("Names of the bad micrographs.", becomes="badMicrographs: SetOfMicrographs")
 
 
-@dataclasses.dataclass(frozen=True)
 class EstimateCtfConfig(pick_fields.OnMicrographs):
     """Estimate defocus and astigmatism of micrographs from the Thon rings in their power spectra."""
 
@@ -165,7 +162,6 @@ class EstimateCtfOutputs(Outputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class DenoiseMicrographsConfig(pick_fields.OnMicrographs):
     """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
 
@@ -233,7 +229,6 @@ class DenoiseMicrographsOutputs(Outputs):
     pixel_size: float = output("Pixel size of the files, which is that of the input.", "Å/px")
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainMicrographDenoiserConfig(Config):
     """Train a general micrograph denoiser on simulated micrographs of many structures."""
 
@@ -275,7 +270,6 @@ class TrainMicrographDenoiserOutputs(TrainingOutputs):
 BORDERS = ("drop", "fill")
 
 
-@dataclasses.dataclass(frozen=True)
 class ExtractParticlesConfig(pick_fields.OnMicrographs):
     """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per
     micrograph."""

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labels: picked by hand, from 2-D classes, and proposed boxes."""
 
-import dataclasses
 import typing
 
 from .. import fields
@@ -9,7 +8,6 @@ from ..command import Command, Config, Counts, Outputs, Paths, found, output, pa
 from . import pick_fields
 
 
-@dataclasses.dataclass(frozen=True)
 class PickByHandConfig(pick_fields.OnMicrographs):
     """Pick particles by hand, or correct picks, in a window. Every change is saved immediately."""
 
@@ -63,7 +61,6 @@ class PickByHandOutputs(Outputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class LabelsFromClassesConfig(Config):
     """Make labels for a picker from 2-D classes: particles of kept classes are certain, those of rejected classes are
     removed."""

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fields that several commands on picks share."""
 
-import dataclasses
 import typing
 from functools import partial
 
 from .. import fields
 from ..command import Config, Outputs, Paths, found, output, param
-from ..fields import AVOIDABLE, CONTRASTS
 
 PROTEIN = ("dark", "bright")
 particle_diameter = partial(
@@ -77,7 +75,7 @@ pick_threshold = partial(
     label="Score threshold",
     limits=(0, 1),
 )
-micrograph_contrast = partial(param, default="auto", label="Contrast", choices=CONTRASTS, expert=True)
+micrograph_contrast = partial(param, default="auto", label="Contrast", choices=fields.CONTRASTS, expert=True)
 minimum_distance = partial(
     param,
     "Minimum distance between picks; of two closer picks the one with the higher score is kept.",
@@ -103,7 +101,7 @@ avoid = partial(
     "candidates are left out.",
     default="contamination and carbon",
     label="Areas to avoid",
-    choices=AVOIDABLE,
+    choices=fields.AVOIDABLE,
     expert=True,
 )
 overwrite = partial(
@@ -139,7 +137,6 @@ ctf_amplitude = partial(
 stated_contrast = partial(param, default="dark", label="Contrast", choices=PROTEIN)
 
 
-@dataclasses.dataclass(frozen=True)
 class OnMicrographs(Config):
     micrographs: Paths = fields.micrographs()
     pixel_size: float = fields.pixel_size()

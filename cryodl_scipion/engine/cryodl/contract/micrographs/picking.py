@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking: by networks, by templates, by a network that improves itself, and of filaments."""
 
-import dataclasses
 import typing
 
 from .. import fields
@@ -11,7 +10,6 @@ from . import pick_fields
 PICK_METHODS = ("network", "templates")
 
 
-@dataclasses.dataclass(frozen=True)
 class PickConfig(pick_fields.OnMicrographs):
     """Pick particles in micrographs with a trained model, or by templates."""
 
@@ -177,7 +175,6 @@ class PickOutputs(pick_fields.PicksOutputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class AutoPickConfig(pick_fields.OnMicrographs):
     """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer
     improves."""
@@ -247,7 +244,6 @@ def best_round(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> int
 FILAMENT_CONTRASTS = ("dark", "bright")
 
 
-@dataclasses.dataclass(frozen=True)
 class PickFilamentsConfig(pick_fields.OnMicrographs):
     """Trace filaments in micrographs and place segments along them."""
 
@@ -323,7 +319,6 @@ class PickFilamentsOutputs(pick_fields.PicksOutputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainFilamentPickerConfig(Config):
     """Train a filament picker on simulated micrographs of filaments of every kind."""
 

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the command that simulates micrographs."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, Outputs, Paths, found, output, param
 
 
-@dataclasses.dataclass(frozen=True)
 class SimulateMicrographsConfig(Config):
     """Simulate micrographs of a structure or map, with exact coordinates, orientations and CTF."""
 

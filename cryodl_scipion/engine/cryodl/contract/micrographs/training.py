@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of pickers: from labels, and of general ones."""
 
-import dataclasses
 import typing
 
 from .. import fields, networks
@@ -9,7 +8,6 @@ from ..command import Command, Config, Details, Paths, TrainingOutputs, found, o
 from . import pick_fields
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainPickerConfig(Config):
     """Train a particle picker on labelled micrographs."""
 
@@ -140,7 +138,6 @@ class TrainPickerOutputs(TrainingOutputs):
 REAL_MARKS = ("complete", "partial")
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainGeneralPickerConfig(Config):
     """Train a general picker on simulated micrographs of many shapes, and on labelled real micrographs."""
 

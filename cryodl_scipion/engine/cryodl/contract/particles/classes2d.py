@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of 2-D classification and of the selection of 2-D classes."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, Outputs, output, param
 
 
-@dataclasses.dataclass(frozen=True)
 class Classify2DConfig(Config):
     """Classify particles into 2-D classes: aligned, CTF-corrected averages, each with a score."""
 
@@ -61,7 +59,6 @@ class Classify2DConfig(Config):
     contrast: str = fields.particle_contrast()
 
 
-@dataclasses.dataclass(frozen=True)
 class SelectClassesConfig(Config):
     """Select 2-D classes and keep their particles."""
 

@@ -3,14 +3,12 @@
 
 Parameters of the command that trains particle denoisers."""
 
-import dataclasses
 import typing
 
 from .. import fields, networks
 from ..command import Command, Config, ImagesOutputs, Outputs, Paths, Texts, TrainingOutputs, found, output, param
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainDenoiserConfig(Config):
     """Train a network that denoises particle images, with projections of a known structure as targets."""
 
@@ -74,7 +72,6 @@ class TrainDenoiserOutputs(TrainingOutputs):
     box: int = output("Box size of its images.", "px")
 
 
-@dataclasses.dataclass(frozen=True)
 class DenoiseConfig(Config):
     """Denoise particle images: with a network trained on their structure, or blindly, without a known structure."""
 
@@ -104,7 +101,6 @@ class DenoiseOutputs(ImagesOutputs):
     blind: bool = output("Whether the model knows no structure.", default=False)
 
 
-@dataclasses.dataclass(frozen=True)
 class EvaluateDenoiserConfig(Config):
     """Measure what a denoiser recovers and what it invents, by comparison with ground truth and controls."""
 

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the command that distinguishes compositions."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, Counts, Outputs, Paths, found, output, param
 
 
-@dataclasses.dataclass(frozen=True)
 class AssessIntegrityConfig(Config):
     """Assign each particle the probability that it is the whole complex or only a part of it."""
 

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that use latent coordinates of particles."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, MapsOutputs, Outputs, found, output, param
 
 
-@dataclasses.dataclass(frozen=True)
 class SelectLatentConfig(Config):
     """Select the particles, or the subtomograms, in a region or in clusters of a latent space."""
 
@@ -31,7 +29,6 @@ class SelectLatentConfig(Config):
         return found((not self.region and not self.clusters, nothing))
 
 
-@dataclasses.dataclass(frozen=True)
 class LatentVolumesConfig(Config):
     """Reconstruct maps at points of a latent space, or along its dense regions, from the particles nearby."""
 

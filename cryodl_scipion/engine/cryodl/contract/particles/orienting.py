@@ -2,14 +2,12 @@
 """Parameters of the commands that assign orientations, reconstruct maps, name the molecule that particles show, and
 find a first map without a structure."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, MapsOutputs, Outputs, Paths, output, param
 
 
-@dataclasses.dataclass(frozen=True)
 class IdentifyConfig(Config):
     """Find which structures of a folder the particles show: how surely, what share of each, or that it is none."""
 
@@ -58,7 +56,6 @@ class OrientedMapsOutputs(MapsOutputs, ViewsOutputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class InitialMapConfig(Config):
     """Find a first map of a molecule whose structure is not known, and judge whether it may be believed."""
 
@@ -109,7 +106,6 @@ class InitialMapOutputs(OrientedMapsOutputs):
     contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")
 
 
-@dataclasses.dataclass(frozen=True)
 class AssignOrientationsConfig(Config):
     """Assign Euler angles and shifts to particles by comparison with projections of a structure."""
 
@@ -174,7 +170,6 @@ class AssignOrientationsOutputs(ViewsOutputs):
     pixel_size: typing.Optional[float] = output("Of the particle images.", "Å/px", default=None)
 
 
-@dataclasses.dataclass(frozen=True)
 class ReconstructConfig(Config):
     """Back-project oriented particles into a map and its two half-maps."""
 

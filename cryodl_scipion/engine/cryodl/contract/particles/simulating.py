@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that simulate."""
 
-import dataclasses
 import typing
 
 from .. import fields
@@ -10,7 +9,6 @@ from ..command import Command, Config, ImagesOutputs, Paths, even_problems, foun
 STATES = ("structures", "missing_chains", "domain")  # fields that make several states, one at a time
 
 
-@dataclasses.dataclass(frozen=True)
 class SimulateParticlesConfig(Config):
     """Simulate particle images of a structure, with known orientations, shifts and CTF, and their noise-free
     projections."""

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the command that compares sets of picks by the maps of their particles."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Counts, MapsOutputs, Paths, Texts, even_problems, found, output, param
 from ..micrographs import pick_fields
-from ..micrographs.pick_fields import too_few_sets
 
 COARSE = 12.0  # Å: finest detail of the search without a stated one; finer detail of single particles tells little
 
@@ -15,7 +13,6 @@ Resolutions = typing.Dict[str, typing.Optional[float]]
 Curves = typing.Dict[str, typing.List[float]]
 
 
-@dataclasses.dataclass(frozen=True)
 class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
     """Compare sets of picks by the resolution of the maps that their particles give, oriented by a known structure."""
 
@@ -87,7 +84,7 @@ class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
             "microscope's values."
         )
         even = even_problems(self, box="Box", scaled_box="Resampled box")
-        return too_few_sets(self) + found((missing, needed)) + even
+        return pick_fields.too_few_sets(self) + found((missing, needed)) + even
 
 
 class CompareMapsOfPicksOutputs(MapsOutputs):

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the command on continuous heterogeneity, of particles and of subtomograms."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, MapsOutputs, found, output, param
 from ..tomograms import tomogram_fields
-from ..tomograms.tomogram_fields import tilt_problems
 
 # Append at the end.
 LATENT_METHODS = ("linear", "gaussian", "auto")
@@ -17,7 +15,6 @@ PARTICLES_PER_DIMENSION, SUBTOMOGRAMS_PER_DIMENSION = 100, 25
 UMAP_DIMENSIONS = 3
 
 
-@dataclasses.dataclass(frozen=True)
 class FitHeterogeneityConfig(Config):
     """Fit a latent space to oriented particles or aligned subtomograms: how the molecule moves, what it lacks, or that
     neither is found."""
@@ -92,7 +89,7 @@ class FitHeterogeneityConfig(Config):
     contrast: str = fields.particle_contrast()
 
     def check_together(self) -> typing.List[str]:
-        return tilt_problems(self) + found(
+        return tomogram_fields.tilt_problems(self) + found(
             (
                 self.axes > self.latent,
                 f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the command that writes a report page of a project."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, Outputs, found, output, param
 
 
-@dataclasses.dataclass(frozen=True)
 class ReportConfig(Config):
     """Write an HTML report of a project: statistics, micrographs with picks, classes, FSC, warnings, methods."""
 

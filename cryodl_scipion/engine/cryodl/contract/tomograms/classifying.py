@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that classify subtomograms."""
 
-import dataclasses
 import typing
 
 from .. import fields, networks
 from ..command import Command, Config, Counts, Details, Outputs, Texts, TrainingOutputs, found, output, param
 from . import tomogram_fields
-from .tomogram_fields import tilt_problems
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainClassifierConfig(Config):
     """Train a classifier of subtomograms on labelled subtomograms (rlnClassNumber)."""
 
@@ -45,7 +42,7 @@ class TrainClassifierConfig(Config):
     seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
-        return tilt_problems(self)
+        return tomogram_fields.tilt_problems(self)
 
 
 class TrainClassifierOutputs(TrainingOutputs):
@@ -57,7 +54,6 @@ class TrainClassifierOutputs(TrainingOutputs):
     contrast: str = output("Contrast of protein in the subtomograms, 'bright' or 'dark'.")
 
 
-@dataclasses.dataclass(frozen=True)
 class ClassifySubtomogramsConfig(Config):
     """Assign a class to each subtomogram: by a classifier, or as clusters of those that show the same, without
     labels. With a classifier, class 0 is of no class of its training."""
@@ -110,7 +106,7 @@ class ClassifySubtomogramsConfig(Config):
     def check_together(self) -> typing.List[str]:
         of_classifier = self.ground_truth or self.rejected_fraction is not None
         needs = "Rejected fraction (--rejected-fraction) and --ground-truth need a classifier (--model)."
-        return found((self.model is None and of_classifier, needs)) or tilt_problems(self)
+        return found((self.model is None and of_classifier, needs)) or tomogram_fields.tilt_problems(self)
 
 
 class ClassifySubtomogramsOutputs(Outputs):

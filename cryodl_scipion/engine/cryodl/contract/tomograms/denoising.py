@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the command that denoises tomograms and fills in their missing wedge."""
 
-import dataclasses
 import typing
 
 from .. import fields, networks
 from ..command import Command, Config, Details, Numbers, Outputs, Paths, Texts, found, output, param
 from . import tomogram_fields
-from .tomogram_fields import tilt_problems
 
 
-@dataclasses.dataclass(frozen=True)
 class DenoiseTomogramsConfig(Config):
     """Denoise tomograms and fill in their missing wedge, with a network that learns from their even and odd halves."""
 
@@ -70,7 +67,7 @@ class DenoiseTomogramsConfig(Config):
                 "Give either the halves (--even and --odd), or tomograms (--tomograms) whose names tell the halves "
                 "apart.",
             ),
-        )[:1] or tilt_problems(self)
+        )[:1] or tomogram_fields.tilt_problems(self)
 
 
 class DenoiseTomogramsOutputs(Outputs):

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that find particles in tomograms, and train for it."""
 
-import dataclasses
 import typing
 
 from .. import fields, networks
 from ..command import Command, Config, Counts, Details, Numbers, Paths, Texts, TrainingOutputs, found, output, param
 from . import tomogram_fields
-from .tomogram_fields import tilt_problems
 
 TOMOGRAM_CONTRASTS = ("dark", "bright")
 
 
-@dataclasses.dataclass(frozen=True)
 class DetectParticlesConfig(Config):
     """Find particles in tomograms, with a template in all orientations or with a trained detector."""
 
@@ -119,7 +116,7 @@ class DetectParticlesConfig(Config):
         one = "Give either a template (--template) or the folder of a trained detector (--model)."
         alone = "Other particles (--others) compete with a template: give --template, or leave them out."
         wrong = found((bool(self.template) == bool(self.model), one), (self.others and not self.template, alone))
-        return wrong or (tilt_problems(self) if self.template else [])
+        return wrong or (tomogram_fields.tilt_problems(self) if self.template else [])
 
 
 class DetectParticlesOutputs(tomogram_fields.OfTomograms):
@@ -143,7 +140,6 @@ class DetectParticlesOutputs(tomogram_fields.OfTomograms):
     model: typing.Optional[str] = output("Folder of the detector.", path="folder")
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainDetectorConfig(Config):
     """Train a network that detects particles of one or several species in tomograms, from their coordinates."""
 

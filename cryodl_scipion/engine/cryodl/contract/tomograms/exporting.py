@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the command that exports volumes and coordinates of tomograms to other programs."""
 
-import dataclasses
 import typing
 
 from .. import fields
 from ..command import Command, Config, Counts, Outputs, Paths, Texts, found, output, param
 from . import tomogram_fields
-from .tomogram_fields import tilt_problems
 
 POINT_FORMATS = ("napari", "imod", "dynamo", "eman2", "relion", "copick")
 
@@ -23,7 +21,6 @@ def _tilt_field(which: str) -> typing.Any:
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class ExportTomogramsConfig(Config):
     """Export tomograms, scores or labels as OME-Zarr, and coordinates with orientations to other programs."""
 
@@ -70,7 +67,9 @@ class ExportTomogramsConfig(Config):
                 (self.tilt_min is None) != (self.tilt_max is None),
                 "Minimum tilt (--tilt-min) and maximum tilt (--tilt-max) must be given together.",
             ),
-        )[:1] or (tilt_problems(self) if (self.tilt_min is not None and self.tilt_max is not None) else [])
+        )[:1] or (
+            tomogram_fields.tilt_problems(self) if (self.tilt_min is not None and self.tilt_max is not None) else []
+        )
 
 
 class ExportTomogramsOutputs(Outputs):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that merge, pick, measure and evaluate segmented features."""
 
-import dataclasses
 import typing
 
 from .. import fields
@@ -9,7 +8,6 @@ from ..command import Command, Config, Counts, Details, Outputs, Paths, Texts, o
 from . import tomogram_fields
 
 
-@dataclasses.dataclass(frozen=True)
 class MergeFeaturesConfig(Config):
     """Merge the score volumes of several features into one label volume for each tomogram, and list components."""
 
@@ -37,7 +35,6 @@ class MergeFeaturesOutputs(tomogram_fields.OfTomograms):
     scripts: Texts = output("ChimeraX script of each tomogram.", path="file")
 
 
-@dataclasses.dataclass(frozen=True)
 class PickFeaturesConfig(Config):
     """Pick 3-D coordinates from a segmentation: centres of components, or points along filaments and on membranes."""
 
@@ -92,7 +89,6 @@ class PickFeaturesOutputs(tomogram_fields.OfTomograms):
     counts: Counts = output("Number of points of each tomogram.")
 
 
-@dataclasses.dataclass(frozen=True)
 class MeasureMembranesConfig(Config):
     """Measure each segmented membrane (surface, area, thickness, curvature, distance to the others), and write points
     with normals on it for picking."""
@@ -139,7 +135,6 @@ class MeasureMembranesOutputs(tomogram_fields.OfTomograms):
     points: Counts = output("Number of points of each tomogram.")
 
 
-@dataclasses.dataclass(frozen=True)
 class EvaluateSegmentationConfig(Config):
     """Compare segmentations with labels: Dice score, boundary error and components found, for each feature."""
 

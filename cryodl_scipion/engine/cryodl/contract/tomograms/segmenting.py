@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that annotate tomograms, train segmenters, and segment."""
 
-import dataclasses
 import typing
 
 from .. import fields, networks
@@ -20,10 +19,8 @@ from ..command import (
     param,
 )
 from . import tomogram_fields
-from .tomogram_fields import label_volume_problems
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainGeneralSegmenterConfig(Config):
     """Train segmenters of membranes, ribosomes, microtubules and thin filaments on simulated cells."""
 
@@ -73,7 +70,6 @@ class TrainGeneralSegmenterOutputs(Outputs):
     pixel_size: float = output("Pixel size that the models work at.", "Å/px")
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainSegmenterConfig(Config):
     """Train a network that segments one feature in tomograms, from the labels of one annotator."""
 
@@ -135,7 +131,9 @@ class TrainSegmenterConfig(Config):
             "Give either label volumes (--labels, with --tomograms and --label) or a folder of annotations "
             "(--annotations)."
         )
-        return found((bool(self.labels) == bool(self.annotations), either)) or label_volume_problems(self)
+        return found((bool(self.labels) == bool(self.annotations), either)) or tomogram_fields.label_volume_problems(
+            self
+        )
 
 
 class TrainSegmenterOutputs(TrainingOutputs):
@@ -144,7 +142,6 @@ class TrainSegmenterOutputs(TrainingOutputs):
     pixel_size: float = output("Working pixel size of the model.", "Å/px")
 
 
-@dataclasses.dataclass(frozen=True)
 class SegmentConfig(Config):
     """Segment features in tomograms, with one score volume for each tomogram and feature."""
 
@@ -196,7 +193,6 @@ class SegmentOutputs(Outputs):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class AnnotateConfig(Config):
     """Open a window to draw features on tiles of tomograms, and to mark tiles that do not contain them."""
 
@@ -218,7 +214,6 @@ class AnnotationsOutputs(Outputs):
     counts: typing.Dict[str, Counts] = output("Number of tiles with each feature (positive) and without it (negative).")
 
 
-@dataclasses.dataclass(frozen=True)
 class ImportAnnotationsConfig(Config):
     """Import label volumes, stacks of tiles and drawings, or other folders of annotations, into a folder of
     annotations. Tiles that it already contains are not added again."""
@@ -276,7 +271,7 @@ class ImportAnnotationsConfig(Config):
                 "Feature (--feature) is missing: the name of what the labels or drawings show.",
             ),
             (self.tiles and self.pixel_size is None, "A stack of tiles (--tiles) needs its pixel size (--pixel-size)."),
-        )[:1] or label_volume_problems(self)
+        )[:1] or tomogram_fields.label_volume_problems(self)
 
 
 COMMANDS = (

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that simulate tomograms and subtomograms."""
 
-import dataclasses
 import re
 import typing
 
 from .. import fields
 from ..command import Command, Config, Counts, ImagesOutputs, Outputs, Paths, Texts, even_problems, found, output, param
 from . import tomogram_fields
-from .tomogram_fields import tilt_problems
 
 
-@dataclasses.dataclass(frozen=True)
 class SimulateTomogramsConfig(Config):
     """Simulate tomograms of cells with structures, membranes, filaments and fiducials, and their exact labels,
     positions and angles."""
@@ -90,7 +87,7 @@ class SimulateTomogramsConfig(Config):
     def check_together(self) -> typing.List[str]:
         whole, number = all(c.strip().isdigit() for c in self.copies), len(self.structures)
         expanded = any(re.search(r"[*?[]|\.(txt|star)$", one, re.IGNORECASE) for one in self.structures)  # counted then
-        return tilt_problems(self) + found(
+        return tomogram_fields.tilt_problems(self) + found(
             (not whole, f"Copies (--copies) is {', '.join(self.copies)}; give whole numbers."),
             (
                 whole and number and not expanded and len(self.copies) not in (1, number),
@@ -118,7 +115,6 @@ class SimulateTomogramsOutputs(Outputs):
     odd: typing.Optional[Texts] = output("Odd half of each tomogram; null if not requested.", path="file", default=None)
 
 
-@dataclasses.dataclass(frozen=True)
 class SimulateSubtomogramsConfig(Config):
     """Simulate subtomograms of several structures with missing wedge, CTF and noise, and their exact classes and
     angles."""
@@ -153,7 +149,7 @@ class SimulateSubtomogramsConfig(Config):
     seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
-        return tilt_problems(self) + even_problems(self, box="Box size")
+        return tomogram_fields.tilt_problems(self) + even_problems(self, box="Box size")
 
 
 class SimulateSubtomogramsOutputs(ImagesOutputs):
