@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
 from cryodl.core import volumes
-from cryodl.core.frc import fsc
+from cryodl.core.fourier import fsc
 from cryodl.io import mrc, particle_sets, structures
 from cryodl.particles.heterogeneity.paths import near_points
 

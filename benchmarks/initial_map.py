@@ -15,7 +15,7 @@ from bench import asked, benchmark, columns, evaluate, groups, of_all, structure
 from recipes.particles import COMPLEXES, atoms_of, make_mixed, map_of
 from scipy.spatial.transform import Rotation
 
-from cryodl.core.frc import fsc, resolution_at
+from cryodl.core.fourier import fsc, resolution_at
 from cryodl.io.structures import load_density
 from cryodl.particles.initial.alignment import align
 

@@ -26,7 +26,7 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import roc_auc_score
 from template_matching import CC_STEP, matched, resolution_for
 
-from cryodl.core import frc, projections, symmetry
+from cryodl.core import fourier, projections, symmetry
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables
 from cryodl.io.structures import load_density
@@ -234,8 +234,8 @@ def resolution_of_map(found, body, pixel_size, folder):
     """Å: where the FSC of the particles' map with the true density falls below 0.5."""
     output = folder / "map.mrc"
     cryodl("reconstruct", "--particles", found, "--output", output, "--device", "cpu", "--threads", 1)
-    curve = frc.fsc(torch.from_numpy(mrcfile.read(output)), torch.from_numpy(density_of(body, pixel_size)))
-    return frc.resolution_at(curve, 0.5, pixel_size, BOX)
+    curve = fourier.fsc(torch.from_numpy(mrcfile.read(output)), torch.from_numpy(density_of(body, pixel_size)))
+    return fourier.resolution_at(curve, 0.5, pixel_size, BOX)
 
 
 def density_of(body, pixel_size):

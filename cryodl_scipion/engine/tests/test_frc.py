@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.core.fourier import rings
-from cryodl.core.frc import frc, fsc, mean_frc, resolution_at, ring_frequencies
+from cryodl.core.fourier import frc, fsc, mean_frc, resolution_at, ring_frequencies, rings
 
 
 def noise(*shape, seed=0):

@@ -15,7 +15,7 @@ import pytest
 from synthetic import write_mrc
 
 from cryodl.contract import PickConfig, Request, Result, Skipped
-from cryodl.core.frc import resolution_at
+from cryodl.core.fourier import resolution_at
 from cryodl.io.coordinates import write_coordinates
 from cryodl.recipes.report.forecast import forecasts_of
 from cryodl.recipes.report.numbers import LATEST, alarms_of

@@ -7,8 +7,8 @@ from typing import Any, Dict, List
 
 from tomo.objects import SetOfCoordinates3D
 
-from ...convert.tomograms import coordinates3d, subtomograms
-from ...convert.tomograms.tomograms import byId, engineNames
+from ...convert.tomograms import subtomograms
+from ...convert.tomograms.tomograms import appendCoordinates3D, byId, engineNames, readCoordinates3D, speciesOfRow
 from ...engine.cryodl import contract
 from ..engine_protocol import OneRun
 from ..kinds import BoxSize, Choice, MapOrModel, MapsOrModels, ModelOfProject, Options, Section, sayIf
@@ -76,7 +76,7 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
     NOT_ON_FORM = {"tilt_min": "of the tomograms' acquisition", "tilt_max": "of the tomograms' acquisition"}
 
     def _makeOutputs(self, made: contract.DetectParticlesOutputs) -> Dict[str, Any]:
-        rows = {name: coordinates3d.readCoordinates3D(path) for name, path in made.files.items()}
+        rows = {name: readCoordinates3D(path) for name, path in made.files.items()}
         outputs = dict(outputCoordinates=self._coordinates(made, rows, made.species, ""))
         for number, one in enumerate(made.species if len(made.species) > 1 else (), 1):
             name = OF_SPECIES.format(re.sub(r"\W", "_", one))
@@ -96,8 +96,8 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
         groups = {name: number for number, name in enumerate(made.species, 1)}
         tomograms, names = byId(source), engineNames(source)
         for key in sorted(names):
-            mine = [row for row in rows.get(names[key], ()) if coordinates3d.speciesOfRow(row) in species]
-            coordinates3d.appendCoordinates3D(coordinates, tomograms[key], mine, groups)
+            mine = [row for row in rows.get(names[key], ()) if speciesOfRow(row) in species]
+            appendCoordinates3D(coordinates, tomograms[key], mine, groups)
         return coordinates
 
     def _byTemplate(self) -> bool:

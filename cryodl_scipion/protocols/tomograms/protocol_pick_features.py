@@ -6,8 +6,14 @@ from typing import Any, Dict, List, TypeVar
 
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes
 
-from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
-from ...convert.tomograms.tomograms import THRESHOLD, byId, engineNames, featureOf
+from ...convert.tomograms.tomograms import (
+    THRESHOLD,
+    appendCoordinates3D,
+    byId,
+    engineNames,
+    featureOf,
+    readCoordinates3D,
+)
 from ...engine.cryodl import contract
 from .. import checks, engine_protocol, one_of
 from ..kinds import BoxSize, Options, OwnName

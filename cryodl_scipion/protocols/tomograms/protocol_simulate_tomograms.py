@@ -8,9 +8,8 @@ from pyworkflow.object import Pointer
 from pyworkflow.protocol import params
 from tomo.objects import SetOfCoordinates3D, SetOfSubTomograms, SetOfTomograms, SetOfTomoMasks, TomoAcquisition
 
-from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.subtomograms import appendSimulatedSubtomograms
-from ...convert.tomograms.tomograms import appendTomograms, markLabels, maskOf
+from ...convert.tomograms.tomograms import appendCoordinates3D, appendTomograms, markLabels, maskOf, readCoordinates3D
 from ...engine.cryodl import contract
 from ..kinds import BoxSize, MapsOrModels, Options, OwnName, Section
 from ..one_of import OneOf, Way

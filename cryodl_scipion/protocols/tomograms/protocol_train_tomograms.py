@@ -9,8 +9,8 @@ import pyworkflow.utils as pwutils
 from pyworkflow.protocol import Form, params
 from tomo.objects import SetOfCoordinates3D
 
-from ...convert.tomograms import coordinates3d, subtomograms
-from ...convert.tomograms.tomograms import byId, engineNames, featuresOf
+from ...convert.tomograms import subtomograms
+from ...convert.tomograms.tomograms import byId, engineNames, featuresOf, speciesOf, writeCoordinates3D
 from ...engine.cryodl import contract
 from .. import model_field, training
 from ..checks import listed, sayIf
@@ -164,7 +164,7 @@ class SpeciesCoordinates(PointingMany):
     def filesOf(self, protocol: Any, found: List[SetOfCoordinates3D]) -> Dict[str, Any]:
         tomograms, (path,) = protocol.inputTomograms.get(), self.valuesOf(protocol, found)["coordinates"]
         pwutils.makePath(os.path.dirname(path))
-        coordinates3d.writeCoordinates3D(path, namedSets(protocol), tomograms, engineNames(tomograms))
+        writeCoordinates3D(path, namedSets(protocol), tomograms, engineNames(tomograms))
         return {}
 
     def check(self, protocol: Any, found: List[SetOfCoordinates3D]) -> List[str]:
@@ -209,7 +209,7 @@ class OfSpecies(training.TrainsOne[contract.TrainDetectorConfig, contract.TrainD
     )
 
     def warnings(self, protocol: Any) -> List[str]:
-        known = {coordinates3d.speciesOf(item, other) for one, other in namedSets(protocol) for item in one.iterItems()}
+        known = {speciesOf(item, other) for one, other in namedSets(protocol) for item in one.iterItems()}
         missing = sorted({word.strip() for word in (protocol.species.get() or "").split(",")} - {"", *known})
         return [f"There are no coordinates of {listed(missing)}; there are {listed(sorted(known))}."] if missing else []
 

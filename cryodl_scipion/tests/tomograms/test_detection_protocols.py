@@ -13,7 +13,7 @@ from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D
 
 from ...convert.relion_star import anglesOf, readColumns
-from ...convert.tomograms.coordinates3d import POSITION, writeCoordinates3D
+from ...convert.tomograms.tomograms import POSITION, writeCoordinates3D
 from ...objects import CryodlModel
 from ...protocols import CryodlProtDetectParticles, CryodlProtTrainDetector
 from ...protocols.tomograms.protocol_detect_particles import NETWORK

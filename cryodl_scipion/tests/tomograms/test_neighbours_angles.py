@@ -16,7 +16,7 @@ from tomo.objects import SetOfCoordinates3D, SetOfTomograms
 
 from ... import Plugin
 from ...convert.relion_star import anglesOf, originOf, readColumns
-from ...convert.tomograms.coordinates3d import POSITION, appendCoordinates3D, readCoordinates3D
+from ...convert.tomograms.tomograms import POSITION, appendCoordinates3D, readCoordinates3D
 from ...protocols import CryodlProtSimulateSubtomograms
 from ..particle_sets import addTo
 from ..simulated import missingEngine

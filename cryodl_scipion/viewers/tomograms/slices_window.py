@@ -15,8 +15,17 @@ from pwem.objects import EMSet
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import SetOfCoordinates3D
 
-from ...convert.tomograms.coordinates3d import Q, speciesOf
-from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
+from ...convert.tomograms.tomograms import (
+    THRESHOLD,
+    Q,
+    byId,
+    clonesOf,
+    featureOf,
+    featuresOf,
+    idOf,
+    speciesOf,
+    tomogramFileOf,
+)
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow, Pictures
 from ..plots import LARGEST_SIDE, PICK_COLOUR, Axes, Preview, drawCircles, percentilesOf, readMap, stretchedTo

@@ -10,8 +10,7 @@ from pwem.objects import EMSet
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
 from ...convert import arriving, reading
-from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME, Q
-from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
+from ...convert.tomograms.tomograms import SPECIES, STRUCTURE, VOLUME, Q, engineNames, featureOf, featuresOf
 from ...protocols import (
     CryodlProtDetectParticles,
     CryodlProtMergeFeatures,

@@ -15,7 +15,7 @@ import numpy as np
 from ..contract.reading import fault_of, reader, star_head
 from . import cryosparc, messages, stacks
 from .files import lists_by_key, micrograph_key, read_text, without_pick_suffix, write_text
-from .star_document import star_document
+from .star import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".cbox", ".txt")  # of files that are looked for in folders
 _EMAN2 = "_info.json"  # the end of a name that they may have, too

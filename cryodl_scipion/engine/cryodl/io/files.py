@@ -163,7 +163,7 @@ def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = (
 @reader
 def _read_list(path: str) -> list[str]:
     if path.lower().endswith(".star"):
-        from .star_document import read_star_column
+        from .star import read_star_column
 
         names = read_star_column(path, "_rlnMicrographName")
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from ..core.frc import fsc
+from ..core.fourier import fsc
 from ..reconstruction.halves import wiener_constants
 from .cube import PADDING, Cube, Observations, Views
 from .expectation import ExpectationSums, expect

@@ -9,8 +9,7 @@ import torch
 
 from ..core.backproject import Slices, solve
 from ..core.boxes import cooled
-from ..core.fourier import from_middle
-from ..core.frc import fsc, resolution_at
+from ..core.fourier import from_middle, fsc, resolution_at
 from ..core.symmetry import operations
 from ..io import particle_sets, subtomograms
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.frc import resolution_at
+from ..core.fourier import resolution_at
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet, read_particles
 from ..io.particles import BEYOND, COMPARED, DIGEST, NOISE, REFERENCE, SUBSTITUTED, control_name

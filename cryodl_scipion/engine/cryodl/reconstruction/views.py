@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ..core.fourier import rings
-from ..core.frc import THRESHOLDS, resolution_at
+from ..core.fourier import THRESHOLDS, resolution_at, rings
 from ..core.healpix_grid import healpix
 from ..core.symmetry import operations
 

@@ -22,7 +22,6 @@ from ..io.star import read_tables
 from ..io.structures import dark_notes, is_model, load_density
 from ..io.tomograms import sides_of
 from . import micrographs
-from .micrographs import particle_diameter
 
 
 def draw_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> micrographs.Optics:
@@ -68,7 +67,7 @@ def load_cube(
     load_density's. Returns the density, its diameter in Å, and sentences about what was done to it. Raises ValueError
     if the structure is larger than the box."""
     density = load_density(structure, pixel_size, centre=centre)
-    diameter = particle_diameter(density, pixel_size)
+    diameter = micrographs.particle_diameter(density, pixel_size)
     if diameter > (box - 2) * pixel_size:
         raise ValueError(
             f"{structure} is {diameter:.0f} Å wide, but the images are {box} px x {pixel_size:g} Å/px = "

@@ -12,7 +12,6 @@ import torch
 from ..contract.tomograms.simulating import SimulateTomogramsConfig
 from ..core.fourier import frequencies
 from . import artefacts, cells, tilt_series
-from .cells import Bilayer
 from .tomograms import Appearance, Particle, fill_cell, photograph, reconstruct_tomogram
 
 FEATURES = ("membrane", "ribosome", "microtubule", "filament")  # labels 1 to 4 of a varied cell
@@ -128,11 +127,11 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
     )
 
 
-def random_bilayer(rng: np.random.Generator) -> Bilayer:
+def random_bilayer(rng: np.random.Generator) -> cells.Bilayer:
     """A Bilayer: thinner or thicker, with or without proteins and coat."""
     leaflets, coated = rng.uniform(30, 46), rng.random() < 0.35
     coat = (rng.choice([-1, 1]) * rng.uniform(55, 140), rng.uniform(8, 25), rng.uniform(0.2, 0.9)) if coated else None
-    return Bilayer(
+    return cells.Bilayer(
         leaflets=leaflets,
         thickness=leaflets + 15,
         head_sigma=rng.uniform(5, 10),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
-from ..core.frc import fsc
+from ..core.fourier import fsc
 from ..core.projections import euler_angles
 from ..core.volumes import HalfBall
 from ..io.messages import doing

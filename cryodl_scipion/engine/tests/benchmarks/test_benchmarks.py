@@ -23,7 +23,7 @@ from recipes import complexes, other_particles, particles
 from recipes import maps as map_recipes
 from template_matching import TemplateProjection
 
-from cryodl.core.frc import frc, mean_frc
+from cryodl.core.fourier import frc, mean_frc
 from cryodl.core.projections import Projector, random_angles
 from cryodl.io import coordinates, particle_sets
 from cryodl.maps.measures.shells import sharpened

@@ -11,7 +11,7 @@ from synthetic import DATA
 
 from cryodl.contract import BY_NETWORK, half_map_resolutions, half_map_verdict
 from cryodl.contract.half_map_test import LOST
-from cryodl.core.frc import fsc
+from cryodl.core.fourier import fsc
 from cryodl.io.structures import read_structure
 from cryodl.maps.measures.atoms import check_overlap, dense_mask, kept_atoms, model_density, read_atoms, soft_mask
 from cryodl.maps.measures.chains import _matched, compare_chains

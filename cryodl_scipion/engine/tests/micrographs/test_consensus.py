@@ -10,7 +10,7 @@ import pytest
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates, write_coordinates
-from cryodl.io.star_document import read_star_column
+from cryodl.io.star import read_star_column
 from cryodl.micrographs.compare import comparable_scores, group_picks, merge_group
 from cryodl.running.cli import main
 

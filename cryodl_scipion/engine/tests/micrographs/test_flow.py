@@ -11,7 +11,7 @@ from synthetic import lopsided_density, write_mrc
 from cryodl.contract import Result
 from cryodl.core.geometry import inside
 from cryodl.io.coordinates import read_coordinates, write_coordinates
-from cryodl.io.star_document import read_star_column
+from cryodl.io.star import read_star_column
 from cryodl.running.cli import main
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from synthetic import lopsided_density
 
 from cryodl.core.devices import choose_device
-from cryodl.core.frc import fsc
+from cryodl.core.fourier import fsc
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles
 from cryodl.latent import record

@@ -15,7 +15,7 @@ from heterogeneity_data import command, moving_particles
 from scipy.ndimage import gaussian_filter, rotate
 from synthetic import environment, write_mrc
 
-from cryodl.core.frc import fsc
+from cryodl.core.fourier import fsc
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.particles.heterogeneity import focus, paths
 from cryodl.particles.heterogeneity.coefficients import particle_views

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.core.fourier import filtered
-from cryodl.core.frc import frc, mean_frc
+from cryodl.core.fourier import filtered, frc, mean_frc
 from cryodl.core.projections import Projector, random_angles
 from cryodl.particles.denoisers.posterior import PosteriorMean
 

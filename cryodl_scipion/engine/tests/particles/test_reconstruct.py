@@ -16,7 +16,7 @@ from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import correlation, environment, lopsided_density, write_mrc
 
 from cryodl.core.backproject import Slices, solve
-from cryodl.core.frc import fsc
+from cryodl.core.fourier import fsc
 from cryodl.core.projections import Projector, random_angles
 from cryodl.core.symmetry import symmetry_correlation
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star

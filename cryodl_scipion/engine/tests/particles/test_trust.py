@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from synthetic import write_mrc
 
 from cryodl.contract import AssignOrientationsConfig
-from cryodl.core.frc import frc, resolution_at
+from cryodl.core.fourier import frc, resolution_at
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io.messages import Line
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star

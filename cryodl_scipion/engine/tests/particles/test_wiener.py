@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import torch
 
-from cryodl.core.frc import frc, mean_frc
+from cryodl.core.fourier import frc, mean_frc
 from cryodl.likelihood.observed import ring_powers
 from cryodl.particles.denoisers.evaluate import wiener_filter
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filter
 
-from ...core import fourier, frc
+from ...core import fourier
 from . import qscore, shells
 from .atoms import Atoms, model_density, soft_mask
 from .volume import Volume, above_solvent
@@ -70,8 +70,8 @@ def local_resolution(
         part = wanted[start : start + batch]
         boxes = [torch.stack([half[of(position)] for position in part]) for half in halves]
         boxes = [(b - (b * window).sum((1, 2, 3), keepdim=True) / window.sum()) * window for b in boxes]
-        for position, curve in zip(part, frc.fsc(*boxes)):
-            measured[position] = frc.resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
+        for position, curve in zip(part, fourier.fsc(*boxes)):
+            measured[position] = fourier.resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
     return _between(measured, grid, half1.shape) * (mask > 0.5)
 
 

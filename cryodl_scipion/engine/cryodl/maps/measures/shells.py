@@ -8,7 +8,7 @@ import typing
 import numpy as np
 import scipy.fft
 
-from ...core import fourier, frc
+from ...core import fourier
 from .atoms import dense_mask
 
 
@@ -21,7 +21,7 @@ class Curve:
 
     def resolution(self, threshold: float) -> float | None:
         """Å at which the curve first falls below a threshold; None if it never was above it."""
-        return frc.resolution_at(self.value, threshold, 1 / self.frequency[1], 1)
+        return fourier.resolution_at(self.value, threshold, 1 / self.frequency[1], 1)
 
 
 def volume_frequencies(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> np.ndarray:
@@ -40,8 +40,8 @@ def shell_numbers(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> tuple[np.nd
 
 
 def shell_correlation(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
-    """Fourier shell correlation of two (z, y, x) arrays on one grid, masked by the caller: Curve. As core.frc.fsc, for
-    boxes that are no cubes and voxels that are none either (Harauz and van Heel 1986)."""
+    """Fourier shell correlation of two (z, y, x) arrays on one grid, masked by the caller: Curve. As core.fourier.fsc,
+    for boxes that are no cubes and voxels that are none either (Harauz and van Heel 1986)."""
     index, count, length = shell_numbers(first.shape, voxels_zyx)
     one, two = (
         scipy.fft.rfftn(np.asarray(x, np.float32) / max(float(np.abs(x).max()), 1e-30)) for x in (first, second)

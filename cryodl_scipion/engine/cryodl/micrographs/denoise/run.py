@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, counted, denoises_blindly, in_words
-from ...core.fourier import filtered
-from ...core.frc import correlation
+from ...core.fourier import correlation, filtered
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
 from ...learning.image_denoiser import ImageDenoiser

@@ -14,7 +14,7 @@ import torch
 
 from ...core import fourier, projections
 from ...core.boxes import STEEP, cooled, normalised
-from ...core.frc import frc, resolution_at
+from ...core.fourier import frc, resolution_at
 from ...io.particle_sets import ParticleSet
 from ...reconstruction.halves import factors
 from .polar import PolarGrid

@@ -14,11 +14,12 @@ import typing
 import numpy as np
 
 from ...contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs, counted, resolution_in_words, write_json
-from ...core.frc import mean_frc, ring_frequencies
-from ...io import files, particle_sets, plots
+from ...core.fourier import mean_frc, ring_frequencies
+from ...io import files, particle_sets
+from ...io.plots import can_draw
 from ...running.runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
-from ..denoisers import controls, evaluate, evaluation_pictures, load_denoiser
+from ..denoisers import controls, evaluate, load_denoiser, plots
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
 KINDS = {"raw": "raw", "wiener": "Wiener-filtered", "denoised": "denoised"}
@@ -61,8 +62,8 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     means = {kind: mean_frc(getattr(curves, kind)).numpy() for kind in KINDS}
     rows = ([name, *(f"{v:.5f}" for v in values)] for name, *values in zip(particles.names, *means.values()))
     files.write_csv(folder / "frc.csv", ["name", *means], rows)
-    if plots.can_draw():
-        evaluation_pictures.draw_evaluation(folder, bench, record, similarities, means["denoised"])
+    if can_draw():
+        plots.draw_evaluation(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)
     _tell(run, record)
     at = lambda name: os.path.join(config.output, name)
@@ -73,7 +74,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
         mean_frc=record["mean_frc"],
         resolution=record["resolution"],
         verdict=control["verdict"],
-        pictures={name: at(f"{name}.png") for name in PICTURES if plots.can_draw()},
+        pictures={name: at(f"{name}.png") for name in PICTURES if can_draw()},
     )
 
 

@@ -14,8 +14,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from ...contract import EvaluateDenoiserConfig
-from ...core.fourier import circle, filtered, fourier_resize, on_grid
-from ...core.frc import frc, mean_frc
+from ...core.fourier import circle, filtered, fourier_resize, frc, mean_frc, on_grid
 from ...core.peaks import disc_normalised
 from ...core.projections import Projector
 from ...io import particle_sets, stacks

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from ...core.backproject import Slices, solve
-from ...core.fourier import circle, filtered, on_grid
-from ...core.frc import THRESHOLDS, frc, fsc, mean_frc, resolution_at
+from ...core.fourier import THRESHOLDS, circle, filtered, frc, fsc, mean_frc, on_grid, resolution_at
 from ...core.projections import Projector, random_angles
 from ...io.particle_sets import ParticleSet, read_particles
 from ...likelihood.observed import noise_spectra, prepare, ring_powers, sample_rows

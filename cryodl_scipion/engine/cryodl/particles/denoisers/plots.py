@@ -3,11 +3,13 @@
 
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
 
-from ...core.frc import THRESHOLDS
+from ...core.fourier import THRESHOLDS
 from ...io.plots import new_figure, save_figure
+from . import evaluate
 
 COLOURS = {"raw": "0.5", "wiener": "tab:blue", "denoised": "tab:orange"}
 LABELS = {"raw": "raw", "wiener": "Wiener filter", "denoised": "denoised"}
@@ -138,3 +140,57 @@ def _show(axes: typing.Any, image: np.ndarray) -> None:
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-12))
     axes.set_xticks([])
     axes.set_yticks([])
+
+
+TRIPLETS, GALLERY = 6, 40  # particles that are shown
+
+
+def draw_evaluation(
+    folder: Path,
+    bench: evaluate.Bench,
+    record: dict[str, typing.Any],
+    similarities: typing.Mapping[str, np.ndarray],
+    scores: np.ndarray,
+) -> None:
+    """All pictures of an evaluation. record: of evaluation.json. similarities: {name: (n,)} of the controls.
+    scores: (n,) mean FRC of each denoised particle."""
+    frequency = record["frc"]["frequency"]
+    plot_curves(
+        frequency,
+        {k: record["frc"][k] for k in ("raw", "wiener", "denoised")},
+        folder / "frc.png",
+        f"Fourier ring correlation with the ground truth, mean of {record['count']} particles",
+    )
+    plot_curves(
+        frequency,
+        {k: record["fsc"][k] for k in ("raw", "denoised")},
+        folder / "fsc.png",
+        f"Fourier shell correlation with the structure, maps of {record['count']} particles",
+    )
+    plot_control(_bars(record), similarities, folder / "control.png")
+    order = np.argsort(scores)[::-1]
+    rows = order[np.linspace(0, len(order) - 1, min(TRIPLETS, len(order))).round().astype(int)]
+    images, ctf = bench.prepared(rows)
+    columns = images, bench.filtered(images, ctf), bench.denoised(images, ctf), bench.ground_truth(rows)
+    draw_rows(
+        list(zip(*(c.numpy() for c in columns))),
+        ["raw", "Wiener filter", "denoised", "ground truth"],
+        folder / "triplets.png",
+        [f"FRC {scores[row]:.2f}" for row in rows],
+    )
+    rows = order[np.linspace(0, len(order) - 1, min(GALLERY, len(order))).round().astype(int)]
+    draw_gallery(list(bench.denoised(*bench.prepared(rows)).numpy()), scores[rows], folder / "gallery.png")
+
+
+def _bars(record: dict[str, typing.Any]) -> dict[str, float]:
+    control, mean = record["control"], record["mean_frc"]
+    bars = {
+        "particles, denoised": mean["denoised"],
+        "particles, Wiener filter": mean["wiener"],
+        "particles, raw": mean["raw"],
+        "pure noise, denoised": control["noise"],
+        "unrelated projections": control["unrelated"],
+    }
+    if unseen := control["unseen"]["mean_frc"]:
+        bars.update({"other molecule, denoised": unseen["denoised"], "other molecule, Wiener filter": unseen["wiener"]})
+    return bars

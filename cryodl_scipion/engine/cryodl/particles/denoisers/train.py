@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core import devices, fourier
-from ...core.frc import frc, mean_frc
+from ...core.fourier import frc, mean_frc
 from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
 from ...likelihood.observed import prepare

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from ...core.fourier import frequencies
-from ...core.frc import fsc
+from ...core.fourier import frequencies, fsc
 from ...core.projections import Projector, euler_angles
 from ...core.volumes import resized
 from ...io.mrc import write_halves

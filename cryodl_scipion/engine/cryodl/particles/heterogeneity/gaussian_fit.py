@@ -11,7 +11,7 @@ import torch
 
 from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
-from ...core.frc import fsc
+from ...core.fourier import fsc
 from ...io.model import save_tensors
 from ...latent.components import COARSE, ComponentFit, Setting, orthonormal
 from ...latent.cube import resized_volume

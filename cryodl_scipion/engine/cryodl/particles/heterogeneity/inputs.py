@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, refuse_if
-from ...core import frc, volumes
+from ...core import fourier, volumes
 from ...core.fourier import plane_weights, radial_mean, shells
 from ...core.projections import Projector
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf, usable
@@ -244,4 +244,4 @@ def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> float:
-    return float(frc.fsc(torch.from_numpy(first), torch.from_numpy(np.ascontiguousarray(second)))[SHELLS].mean())
+    return float(fourier.fsc(torch.from_numpy(first), torch.from_numpy(np.ascontiguousarray(second)))[SHELLS].mean())

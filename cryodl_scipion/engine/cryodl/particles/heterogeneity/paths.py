@@ -13,8 +13,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from ...core.backproject import Transforms, map_of_sums, shell_means, slices_at
-from ...core.fourier import plane_weights
-from ...core.frc import fsc
+from ...core.fourier import fsc, plane_weights
 from ...core.projections import Projector
 from ...io.memory import require_memory
 from ...io.particle_sets import ParticleSet

@@ -10,8 +10,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from ...core.fourier import rings
-from ...core.frc import fsc, resolution_at
+from ...core.fourier import fsc, resolution_at, rings
 from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import Projector, rotation_matrices
 from ...core.volumes import HalfBall, side_by_side

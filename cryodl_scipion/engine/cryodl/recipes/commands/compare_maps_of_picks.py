@@ -23,8 +23,19 @@ from ...io.files import expand_paths, name_micrographs
 from ...io.messages import apart
 from ...io.micrographs import pixel_size_warnings
 from ...running.runner import PROGRAM, Run, command
-from ..picked_maps import frame, one_map
-from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, unreadable
+from ..picked_maps import one_map
+from ..picked_maps.sets import (
+    WORK,
+    Common,
+    ComparedSets,
+    box_of,
+    compared_sets,
+    diameters_of,
+    estimated_ctf,
+    file_names,
+    unreadable,
+    without_ctf,
+)
 
 MAPS = ("map", "half1", "half2")
 
@@ -33,20 +44,20 @@ MAPS = ("map", "half1", "half2")
 def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> CompareMapsOfPicksOutputs:
     operations(config.symmetry)  # an unknown one is an error before the work
     run.take_device()
-    diameter, structure = frame.diameters_of(config)
+    diameter, structure = diameters_of(config)
     compared = compared_sets(config, name_micrographs(expand_paths(config.micrographs), run.names), diameter)
     if config.ctf:
         compared = compared.without(
-            frame.without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
+            without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
         )
     compared.notes.extend(pixel_size_warnings([path for _, path in compared.micrographs], config.pixel_size))
-    box = frame.box_of(config, diameter, structure)
+    box = box_of(config, diameter, structure)
     compared = compared.without(unreadable(compared.micrographs), "which cannot be read")
     folder = run.folder(config.structure, *filter(None, [config.ctf]), *(path for _, path in compared.micrographs))
-    run.discard(frame.WORK)
-    ctf = config.ctf or frame.estimated_ctf(config, dict(compared.micrographs), folder)
+    run.discard(WORK)
+    ctf = config.ctf or estimated_ctf(config, dict(compared.micrographs), folder)
     if not config.ctf:
-        compared = compared.without(frame.without_ctf(config, compared, ctf), "for which no CTF could be estimated")
+        compared = compared.without(without_ctf(config, compared, ctf), "for which no CTF could be estimated")
     run.warn(*compared.notes)
     common = Common(dict(compared.micrographs), compared.halves, ctf, diameter, box)
     with apart():  # what the commands say of each set stands in the log, above its name
@@ -58,7 +69,7 @@ def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> Compare
             with run.item(name, compared.files[name]):
                 if not counts[name]:
                     raise ValueError(f"{compared.files[name]} has no picks on the micrographs compared.")
-                picks, work = compared.sets[name], folder / frame.WORK / file
+                picks, work = compared.sets[name], folder / WORK / file
                 records[name] = one_map.map_of_set(name, picks, config, common, work, run.seed)
         if not records:
             first = run.skipped[0]
@@ -102,7 +113,7 @@ def _written(
         if name in records:
             for part in MAPS:
                 ending = "" if part == "map" else f"_{part}"
-                shutil.copyfile(folder / frame.WORK / file / f"map{ending}.mrc", folder / f"{file}{ending}.mrc")
+                shutil.copyfile(folder / WORK / file / f"map{ending}.mrc", folder / f"{file}{ending}.mrc")
                 files[part][name] = str(final / f"{file}{ending}.mrc")
     of = lambda key: {name: records[name][key] for name in sets}
     measured_by, loss = one_map.losses(of("resolution"), compared.reference)

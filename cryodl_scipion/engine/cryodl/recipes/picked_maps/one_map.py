@@ -16,7 +16,7 @@ from ...contract import (
     resolution_in_words,
     write_json,
 )
-from ...core.frc import THRESHOLDS, fsc, resolution_at, ring_frequencies
+from ...core.fourier import THRESHOLDS, fsc, resolution_at, ring_frequencies
 from ...core.volumes import cube_crop
 from ...io import coordinates, files, structures
 from ...io.mrc import read_data, read_header

@@ -10,7 +10,7 @@ import typing
 import numpy as np
 from scipy.special import expit
 
-from ...core.frc import THRESHOLDS, resolution_at
+from ...core.fourier import THRESHOLDS, resolution_at
 from ...core.symmetry import operations
 from .runs import Finished
 

@@ -11,7 +11,7 @@ import torch
 
 from ...contract import AllSkipped, DenoiseTomogramsConfig, Skipped, in_words
 from ...core.devices import autocast
-from ...core.frc import correlation
+from ...core.fourier import correlation
 from ...io.files import spread_first
 from ...io.memory import require_memory
 from ...learning.recipe import TrainingRun

@@ -13,7 +13,6 @@ from ...io.memory import WORKING_MEMORY
 from ...io.tomograms import Tomogram
 from ...io.volume_writer import VolumeWriter, origin_of
 from . import components
-from .components import slabs
 from .scores import Feature, FeatureScores, Scored, agree, log_odds
 from .surfaces import AreaCounter, write_surface
 
@@ -77,7 +76,7 @@ def _write_labels(
         part = np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px)
         return part.reshape(stop - start, *shape[1:])
 
-    ranges, finder = slabs(shape, components.BYTES, MEMORY), components.ComponentFinder(labels)
+    ranges, finder = components.slabs(shape, components.BYTES, MEMORY), components.ComponentFinder(labels)
     for start, stop in ranges:
         finder.add(start, read(start, stop))
     found = finder.components()
@@ -173,7 +172,7 @@ def merged_slabs(
     its threshold has it, so that networks with other thresholds compare; on a tie the earlier one (Chen et al., Nature
     Methods 2017). memory: GB; the labels are the same with any."""
     shape = sources[0].shape
-    for start, stop in slabs(shape, BYTES, memory):
+    for start, stop in components.slabs(shape, BYTES, memory):
         size = (stop - start, *shape[1:])
         labels, best = np.zeros(size, np.int8), np.full(size, -1, np.float32)
         for label, (source, threshold) in enumerate(zip(sources, thresholds), 1):
