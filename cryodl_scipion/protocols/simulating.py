@@ -9,8 +9,7 @@ from pwem.objects import SetOfCTF, SetOfMicrographs, Volume
 
 from ..convert.arriving import failedCtf
 from ..engine.cryodl.contract import SimulateMicrographsConfig
-from .checks import checkAsTaken
-from .kinds import Pointing, sayIf
+from . import checks, kinds
 from .micrographs.micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 
 # Their mean spectrum changes no more with further ones.
@@ -25,7 +24,7 @@ STRUCTURE = (
 )
 
 
-class OwnMicrographs(Pointing):
+class OwnMicrographs(kinds.Pointing):
     CLASSES, LABEL = "SetOfMicrographs", "Own micrographs"
 
     def __init__(self, name: str, **others: Any) -> None:
@@ -38,15 +37,15 @@ class OwnMicrographs(Pointing):
         )
 
     def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
-        return sayIf(
+        return kinds.sayIf(
             not found.getSize() or not found.getSamplingRate(),
             "The own micrographs are "
             f"{'an empty set' if found.getSize() == 0 else 'without pixel size (sampling rate)'}. Choose others, or "
             "leave the field empty.",
-        ) or checkAsTaken(found)
+        ) or checks.checkAsTaken(found)
 
 
-class OwnCtfs(Pointing):
+class OwnCtfs(kinds.Pointing):
     CLASSES, LABEL = "SetOfCTF", "Own defocus range"
 
     def __init__(self, **others: Any) -> None:

@@ -16,8 +16,7 @@ from pwem.viewers.viewers_data import RegistryViewerConfig
 
 from ..convert.arriving import firstOf
 from ..convert.micrographs import ctfs
-from ..convert.particles import classes2d, results
-from ..convert.particles.denoised import RAW_IMAGE
+from ..convert.particles import classes2d, denoised, results
 from ..convert.particles.particles import locationOf
 from ..engine.cryodl.contract import absent, counted
 from . import plots, window
@@ -162,8 +161,8 @@ class Gallery:
         # what says most comes first: it is what a window sorts by
         named = sorted(known, key=lambda n: (not (groupNames and _PROBABILITY.match(n)), [*_LABELS, n].index(n)))
         labels = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
-        rows = _rows(particles, ["id", *labels, *(n for n in (RAW_IMAGE, "_classId") if n in known)])
-        names = {RAW: [row[RAW_IMAGE] for row in rows]} if RAW_IMAGE in known else {}
+        rows = _rows(particles, ["id", *labels, *(n for n in (denoised.RAW_IMAGE, "_classId") if n in known)])
+        names = {RAW: [row[denoised.RAW_IMAGE] for row in rows]} if denoised.RAW_IMAGE in known else {}
         names[DENOISED if names else RAW] = [row["image"] for row in rows]
         if ground_truth is not None:
             names[GROUND_TRUTH] = [row["image"] for row in _rows(ground_truth, ["id"])]

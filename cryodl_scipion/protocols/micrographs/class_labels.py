@@ -6,8 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
-from ...convert import arriving, reading
-from ...convert.form import readConfig
+from ...convert import arriving, form, reading
 from ...convert.micrographs.picks import writePositionsOfParticles
 from ...convert.names import emptyFolder
 from ...engine.cryodl import contract
@@ -99,7 +98,7 @@ class LearnsFromClasses(inputs.ProtocolMixin):
         self._runEngine(config, folder, names)
 
     def _classConfig(self, **values: Any) -> contract.LabelsFromClassesConfig:
-        return readConfig(self, contract.LabelsFromClassesConfig, output=self._classLabelsFolder(), **values)
+        return form.readConfig(self, contract.LabelsFromClassesConfig, output=self._classLabelsFolder(), **values)
 
     def _engineResultFiles(self) -> List[str]:
         """Without that of the labels, which is not of the protocol's own command."""

@@ -7,9 +7,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ...convert.form import formName
+from ...convert import form, names
 from ...convert.micrographs import ctfs, picks
-from ...convert.names import namesByMicName
 from ...protocols.micrographs.protocol_assess import BAD, GOOD, CryodlProtAssess
 from .. import micrograph_window, panels_viewer
 from ..plots import BAD_COLOUR, GOOD_COLOUR, Axes, Figure, drawAreas, drawPicks, label
@@ -60,7 +59,7 @@ class AssessedMicrographs(micrograph_window.Pictures):
         found = {} if coordinates is None else picks.scaledPicks(coordinates, self.names, self.pixelSize)
         self.picks = [found.get(name, []) for name in self.names]
         self.diameter = diameter / self.pixelSize
-        self._engineNames, self._folder = namesByMicName(micrographs if named is None else named), records
+        self._engineNames, self._folder = names.namesByMicName(micrographs if named is None else named), records
         self.first = next((i for i, (_, verdict) in enumerate(both) if not verdict), 0)  # the first bad one
 
     def areas(self, index: int) -> Any:
@@ -125,6 +124,6 @@ class CryodlAssessViewer(
         "Metrics and limits", "Histograms of the metrics, with the limits of this run. Green: good. Red: bad."
     )
     def showMetrics(self, data: Any) -> Any:
-        named = {attribute: formName(metric.limit) for attribute, metric in ctfs.METRICS.items() if metric.limit}
+        named = {attribute: form.formName(metric.limit) for attribute, metric in ctfs.METRICS.items() if metric.limit}
         limits = {attribute: getattr(self.protocol, name).get() for attribute, name in named.items()}
         return self.plot("Assessed micrographs", lambda figure: drawMetrics(figure, data.metrics, limits), (12, 7))

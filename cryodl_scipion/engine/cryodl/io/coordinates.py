@@ -13,9 +13,8 @@ import gemmi
 import numpy as np
 
 from ..contract.reading import fault_of, reader, star_head
-from . import cryosparc, messages, stacks
+from . import cryosparc, messages, stacks, star
 from .files import lists_by_key, micrograph_key, read_text, without_pick_suffix, write_text
-from .star import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".cbox", ".txt")  # of files that are looked for in folders
 _EMAN2 = "_info.json"  # the end of a name that they may have, too
@@ -149,7 +148,7 @@ def _read_list(path: Path, names: typing.Sequence[str], files: typing.Sequence[s
 
 
 def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
-    for block in star_document(path):
+    for block in star.star_document(path):
         if block.find_loop(_LIST).get_loop() and block.find_loop("_rlnMicrographName").get_loop():
             listed = [[gemmi.cif.as_string(n) for n in block.find_loop(c)] for c in ("_rlnMicrographName", _LIST)]
             return _read_list(path, *listed)
@@ -217,7 +216,7 @@ def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     if "_CoordinateX" not in read_text(path):
         (rows,) = _read_box(path, 5).values()
     else:
-        block = next((one for one in star_document(path) if one.name == "cryolo"), None)
+        block = next((one for one in star.star_document(path) if one.name == "cryolo"), None)
         names = ("_CoordinateX", "_CoordinateY", "_Width", "_Height", "_Confidence")
         columns = [] if block is None else [list(block.find_loop(name)) for name in names]
         missing = [name for name, column in zip(names, columns) if not column]

@@ -12,9 +12,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..contract.reading import absent, reader
+from . import files, messages
 from .coordinates3d import angles_of
-from .files import whole_file
-from .messages import warn
 from .texts import Texts
 
 UNCORRECTED = "which are not corrected here, so detail finer than about 5 Å matches less well."
@@ -125,7 +124,7 @@ def cryosparc_tables(path: str | os.PathLike[str], flip_y: bool = False) -> dict
         if "ctf/phase_shift_rad" in fields:
             columns["rlnPhaseShift"] = _numbers(np.degrees(found.real("ctf/phase_shift_rad")))
         if uncorrected := [name for name in _ABERRATIONS if name in fields and np.any(fields[name])]:
-            warn(f"{path} has {', '.join(uncorrected)}, {UNCORRECTED}")
+            messages.warn(f"{path} has {', '.join(uncorrected)}, {UNCORRECTED}")
     if _IMAGE in fields:
         tables["optics"], columns["rlnOpticsGroup"] = _optics(found)
     columns[UID] = Texts.of(map(str, found.whole("uid").tolist()))
@@ -160,7 +159,7 @@ def write_cs_rows(source: str | os.PathLike[str], uids: typing.Iterable[str], ta
             f"{source} has only {kept.sum()} of the {len(np.unique(wanted))} particles of the selection (by their uid, "
             f"{UID}): it is the file of other particles. Give the .cs file that the particles were read from."
         )
-    with whole_file(target) as temporary, open(temporary, "wb") as file:
+    with files.whole_file(target) as temporary, open(temporary, "wb") as file:
         np.lib.format.write_array(file, np.asarray(rows[kept]), allow_pickle=False)
 
 
@@ -238,7 +237,7 @@ def _optics(found: _Fields) -> tuple[dict[str, Texts], Texts]:
     group = found.whole(_GROUP) if _GROUP in found.all else np.zeros(len(sides), int)
     signs = found.real("blob/sign") if "blob/sign" in found.all else np.ones(len(sides))
     if np.ptp(signs):
-        warn(
+        messages.warn(
             f"{found.path} has images of either sign (blob/sign: {(signs < 0).sum()} of {len(signs)} below 0), which "
             "are not multiplied by it here. If protein is bright in some and dark in others, take one kind."
         )

@@ -13,8 +13,7 @@ import torch
 from scipy.ndimage import affine_transform, gaussian_filter, label
 
 from ..contract.reading import absent, reader
-from ..core.projections import projection_memory
-from ..core.volumes import cube_crop
+from ..core import projections, volumes
 from . import messages
 from .memory import available_memory
 from .mrc import axes_zyx, read_data, read_header
@@ -207,7 +206,7 @@ def mass_and_centre(path: str) -> tuple[float, np.ndarray]:
 def check_memory(side: int, path: Path | str, pixel_size: float, available: float | None = None) -> None:
     """Raises ValueError if a density of `side` voxels is too large to be projected with `available` bytes (of this
     machine if None). path, pixel_size: for the message."""
-    available, needed = available or available_memory(), projection_memory(side) + 8 * side**3
+    available, needed = available or available_memory(), projections.projection_memory(side) + 8 * side**3
     if side > LARGEST_SIDE or needed > available:
         raise ValueError(
             f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB of memory, "
@@ -278,7 +277,7 @@ def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
     """Values of a map as they are, resampled, its middle the cube's. pixel_size: Å. box: side of the cube, voxels.
     Returns (box, box, box), float32. Raises FileNotFoundError: no such file. Raises ValueError: the file is no map."""
     data, voxels = _read_map(Path(path))
-    return cube_crop(torch.from_numpy(_resampled(data, voxels, pixel_size, path))[None], box)[0].numpy()
+    return volumes.cube_crop(torch.from_numpy(_resampled(data, voxels, pixel_size, path))[None], box)[0].numpy()
 
 
 def dark_notes(path: Path | str) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from ..contract import AllSkipped, counted
 from ..contract.reading import reader
 from ..core.names import check_words
-from .messages import warn
+from . import messages, texts
 from .particles import ANGLES
 from .relion_tables import (
     STACKS,
@@ -28,7 +28,6 @@ from .relion_tables import (
 )
 from .stacks import find_file, find_images, names_base, read_images, split_name, stack_shape
 from .star import read_tables, write_tables
-from .texts import rows_of
 from .tilt_stacks import (
     PARTICLES_FILE,
     TOMOGRAMS_FILE,
@@ -208,7 +207,7 @@ def read_subtomograms(
     )
     _check_needs(found, need)
     for note in header_notes(found):
-        warn(note)
+        messages.warn(note)
     return found
 
 
@@ -239,7 +238,7 @@ def _readable(path: str, columns: Columns, kind: tuple[typing.Any, ...], flat: b
     usual = collections.Counter(good.values()).most_common(1)[0][0]
     for row in [row for row, box in good.items() if box != usual]:
         skip(names[row], path, ValueError(f"It is {good.pop(row)} px wide, the others {usual} px."), _WHAT)
-    return {key: rows_of(values, np.array([*good])) for key, values in columns.items()}
+    return {key: texts.rows_of(values, np.array([*good])) for key, values in columns.items()}
 
 
 def write_subtomograms_star(

@@ -15,10 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io import files, particle_sets, subtomograms
+from ..io import files, mrc, particle_sets, relion_tables, subtomograms
 from ..io.messages import doing
-from ..io.mrc import write_map
-from ..io.relion_tables import StarRows, number_columns
 from . import cube, masks
 from .components import ComponentFit, Setting, fit_components
 from .motion import Motion, find_motion, place_on_curve, scaled_position, seen_swing, voxel_components
@@ -155,7 +153,7 @@ def fit_linear(start: Start, motion: Motion, count: int, curved: bool = True) ->
 
 
 def latent_columns(
-    found: StarRows, latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int
+    found: relion_tables.StarRows, latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int
 ) -> dict[str, np.ndarray | None]:
     """Columns of a table of observations: latent coordinates, cluster and, if they are wanted, coordinates of UMAP.
     found: these, whose columns of an earlier fit go. latent: (n, q). clusters: (n,). Returns {column: (n,) values}."""
@@ -179,7 +177,7 @@ def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 def latent_column(particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, name: str) -> np.ndarray:
     """(n,) numbers of a column of particles or subtomograms. Raises ValueError: they do not have it."""
-    values = number_columns(particles.path, particles.columns, (name,))
+    values = relion_tables.number_columns(particles.path, particles.columns, (name,))
     if values is None:
         raise ValueError(
             f"{particles.path} has no column {name}. Give the STAR file of cryodl fit-heterogeneity, and an axis or "
@@ -218,7 +216,7 @@ def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: flo
     Returns names of the files, the mean first."""
     names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(len(fit.axes))]
     for name, volume, factor in zip(names, [fit.mean, *fit.axes], np.concatenate([[1.0], fit.deviations])):
-        write_map(folder / name, factor * cube.resized_volume(volume, box), pixel_size)
+        mrc.write_map(folder / name, factor * cube.resized_volume(volume, box), pixel_size)
     return names
 
 

@@ -17,11 +17,9 @@ from ..contract import (
     TrainSegmenterConfig,
 )
 from ..core.devices import device_name
-from ..io.messages import warn
-from ..io.model import find_model, read_model, write_model
+from ..io import messages, model
 from ..io.unfinished import check_output, finish_folder, working_folder
-from ..running.distributed import Helped, launched
-from ..running.runner import Run
+from ..running import distributed, runner
 from .processes import accelerator_for
 from .run_training import TrainingConfig, finish, fit_task
 from .task import Task
@@ -39,12 +37,12 @@ class TrainingRun:
     folder: Path
     device: torch.device
 
-    def __init__(self, run: Run[TrainingConfig], config: TrainingConfig | None = None) -> None:
+    def __init__(self, run: runner.Run[TrainingConfig], config: TrainingConfig | None = None) -> None:
         self.run, self.config = run, config or run.config
         check_output(str(self.config.output), "Model folder")
         self.report: FitReport | None = None
         self.began = time.monotonic()
-        self._processes = accelerator_for(self.run.take_device()) if launched() else None
+        self._processes = accelerator_for(self.run.take_device()) if distributed.launched() else None
         if self._processes and not self._processes.is_main_process:
             self._processes.wait_for_everyone()  # until the first one is at `together`: what it has made is found
 
@@ -72,7 +70,7 @@ class TrainingRun:
             self._processes.wait_for_everyone()
         yield
         if self._processes and not self._processes.is_main_process:
-            raise Helped
+            raise distributed.Helped
 
     def fit(self, task: Task, schedule: Schedule | None = None) -> FitReport:
         """Train a task, by the schedule that its method and the config give or by another."""
@@ -120,7 +118,7 @@ class TrainingRun:
 
     def finish(self, card: dict[str, typing.Any], weights: dict[str, torch.Tensor], *leftovers: str) -> None:
         """Write the model into its folder, and give that its name. leftovers: what else was only for the training."""
-        write_model(self.folder, card, weights)
+        model.write_model(self.folder, card, weights)
         self.rename(*leftovers)
 
     def rename(self, *leftovers: str) -> None:
@@ -146,7 +144,7 @@ def start_weights(
     does not say it. **needed: what this training has, by the names that the card has for it. Returns weights: {name:
     Tensor}, each of any shape. Raises ValueError: the model differs in one of them."""
     source = str(config.start_from)
-    card, weights = read_model(find_model(source, kind), kind)
+    card, weights = model.read_model(model.find_model(source, kind), kind)
     for name, mine in needed.items():
         option = f" (--{name.replace('_', '-')})" if hasattr(config, name) else ""
         if card.get(name) != mine:
@@ -177,5 +175,5 @@ def said(sentences: typing.Iterable[str]) -> list[str]:
     """Sentences as a list, each of them warned of."""
     told = list(sentences)
     for sentence in told:
-        warn(sentence)
+        messages.warn(sentence)
     return told

@@ -10,9 +10,7 @@ import torch
 
 from .. import contract
 from ..core.devices import device_name
-from ..io import unfinished
-from ..io.memory import is_memory_error
-from ..io.plots import can_draw, plot_learning_curve
+from ..io import memory, plots, unfinished
 from .processes import accelerator_for
 from .training import CHECKPOINT, METRICS, FitReport, Schedule, fit
 
@@ -51,7 +49,7 @@ def fit_task(
             task, schedule or _schedule(task, config, getattr(config, "seed", seed)), folder, accelerator_for(device)
         )
     except (RuntimeError, MemoryError) as error:
-        if not is_memory_error(error):
+        if not memory.is_memory_error(error):
             raise
         raise ValueError(
             f"The memory of {device_name(device)} is too small for batches of {task.batch_size} {task.example_name}. "
@@ -79,6 +77,6 @@ def _schedule(task: typing.Any, config: TrainingConfig, seed: int) -> Schedule:
 def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> None:
     """Draw the learning curve, give the folder its name, and leave only what belongs to a model. folder: the working
     folder. output: its final name. *leftovers: names of files or folders in it removed with the checkpoint."""
-    if can_draw():
-        plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
+    if plots.can_draw():
+        plots.plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
     unfinished.finish_folder(folder, output, CHECKPOINT, *leftovers)

@@ -15,11 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..io import memory, stopping
-from ..io.files import whole_file, whole_rows
+from ..io import files, memory, model, plots, stopping
 from ..io.messages import doing
-from ..io.model import save_tensors
-from ..io.plots import can_draw
 from .ahead import in_order
 from .processes import OneProcess
 from .task import Task
@@ -60,7 +57,7 @@ def save_checkpoint(
             tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
     numbers = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "best_weights"}
     # one file, so that tensors and numbers are of the same step
-    save_tensors(folder / CHECKPOINT, tensors, {"state": json.dumps(numbers), "memory": json.dumps(task.state())})
+    model.save_tensors(folder / CHECKPOINT, tensors, {"state": json.dumps(numbers), "memory": json.dumps(task.state())})
 
 
 def load_checkpoint(
@@ -221,7 +218,7 @@ def measured(
     task.networks.to(device).eval()
     with torch.no_grad():
         metrics = task.validate()
-        if can_draw():
+        if plots.can_draw():
             task.show(0, folder)
     seconds = time.monotonic() - start
     row = dict(
@@ -304,7 +301,7 @@ def _averaged_metrics(
     networks.eval()
     with torch.no_grad():
         metrics = task.validate()
-        if can_draw():
+        if plots.can_draw():
             task.show(step, folder)
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
@@ -313,8 +310,8 @@ def _averaged_metrics(
 
 def _append(path: Path, row: dict[str, typing.Any], log: typing.Callable[[str], None]) -> None:
     """Add a row to the table, and log it; rows of the same or later steps are of a training that was killed, and go."""
-    rows = [r for r in whole_rows(path) if int(r["step"]) < row["step"]]
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    rows = [r for r in files.whole_rows(path) if int(r["step"]) < row["step"]]
+    with files.whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(row))
         writer.writeheader()
         writer.writerows(rows + [row])

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..core.healpix_grid import directions, disc_of_shifts, in_plane_angles
+from ..core import healpix_grid, volumes
 from ..core.symmetry import operations
-from ..core.volumes import side_by_side
 from .observed import Observed
 from .reference import Reference
 
@@ -115,7 +114,7 @@ class Shifts:
         cls, radius: float, step: float, sigma: float | None = None, device: torch.device | None = None
     ) -> "Shifts":
         """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are as probable. In px."""
-        yx = torch.as_tensor(disc_of_shifts(radius, step), dtype=torch.float32, device=device)
+        yx = torch.as_tensor(healpix_grid.disc_of_shifts(radius, step), dtype=torch.float32, device=device)
         log = torch.zeros(len(yx), device=device) if sigma is None else -yx.square().sum(1) / (2 * sigma**2)
         return cls(yx, torch.log_softmax(log, 0))
 
@@ -132,7 +131,7 @@ class Grid:
 
     def __init__(self, step_deg: float, symmetry: str = "C1") -> None:
         self.step, self.symmetry = step_deg, symmetry
-        self.directions, self.psi = directions(step_deg, symmetry), in_plane_angles(step_deg)
+        self.directions, self.psi = healpix_grid.directions(step_deg, symmetry), healpix_grid.in_plane_angles(step_deg)
         self.turns = 1 if len(self.psi) % 2 else 2  # of 180 degrees, by which the others follow from the first psi
 
     def __len__(self) -> int:
@@ -175,7 +174,7 @@ class Bank:
             angles = self.grid.angles(numbers[start : start + self.step].reshape(-1))
             made = torch.empty((len(angles), 2 * len(plain.disc)), device=plain.disc.device)
             for first in range(0, len(angles), COLUMNS):
-                made[first : first + COLUMNS] = side_by_side(plain.at_angles(angles[first : first + COLUMNS]))
+                made[first : first + COLUMNS] = volumes.side_by_side(plain.at_angles(angles[first : first + COLUMNS]))
             yield slice(start, start + self.step), made
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..core.geometry import resampled_shape
-from ..core.tiles import resized_image
+from ..core import geometry, tiles
 
 # A border strip is a filled margin if it changes across its edge less than this part of what the image's inside does.
 _MARGIN_CONTRAST = 0.25
@@ -114,7 +113,7 @@ def prepare_rescaled(
 ) -> Prepared:
     """Normalise a micrograph that rescale_micrograph has made small. small, valid: of rescale_micrograph. shape: (h, w)
     of the micrograph file. diameter_px, dark_protein, dirt: as for prepare_micrograph. Returns Prepared."""
-    there = None if dirt is None else resized_image(torch.from_numpy(dirt).float(), small.shape) > 0
+    there = None if dirt is None else tiles.resized_image(torch.from_numpy(dirt).float(), small.shape) > 0
     flat = _flatten(small, _without(there, valid), diameter_px)
     flat = -flat if dark_protein else flat
     return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(shape), there)
@@ -125,7 +124,7 @@ def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, 
     factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding, filled
     margins and not-a-number areas. Raises as prepare_micrograph does."""
     pixels = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))  # torch wants to be allowed to write
-    small, there = _rescale(pixels, _finite_pixels(pixels), resampled_shape(pixels.shape, factor))
+    small, there = _rescale(pixels, _finite_pixels(pixels), geometry.resampled_shape(pixels.shape, factor))
     valid = _unfilled(small) & there
     if valid.float().mean() < 0.02:
         raise ValueError(
@@ -175,10 +174,10 @@ def _rescale(
         image = torch.where(finite, image, torch.zeros(()))
     # wide limits: carbon and thick ice are not outliers; a hot pixel of 1000 sigma is
     image = image.clamp_(-12 * deviation, 12 * deviation)
-    small = resized_image(image, shape)
+    small = tiles.resized_image(image, shape)
     if finite is None:
         return small, torch.ones(shape, dtype=torch.bool)
-    fraction = resized_image(finite.float(), shape)
+    fraction = tiles.resized_image(finite.float(), shape)
     near = _smooth(fraction, _GAP)
     return small + (1 - fraction) * _smooth(small, _GAP) / near.clamp(min=1e-3), near > 0.5
 

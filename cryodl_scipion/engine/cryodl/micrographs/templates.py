@@ -14,13 +14,11 @@ import numpy as np
 import torch
 
 from ..contract import PickConfig, PickOutputs, counted, score_text
-from ..core.fourier import from_middle
+from ..core import fourier, healpix_grid
 from ..core.geometry import inside, map_positions
-from ..core.healpix_grid import directions, in_plane_angles
 from ..core.peaks import LocalCorrelation, disc_normalised, disc_of, find_peaks
 from ..core.projections import Projector
-from ..io.coordinates import read_coordinates, write_coordinates
-from ..io.micrographs import read_micrograph
+from ..io import coordinates, micrographs
 from ..io.stamps import ItemRecords, Record, stamp, stamp_of
 from ..running.runner import PROGRAM, Run
 from ..simulate.pool import load_member
@@ -59,7 +57,7 @@ def of_structure(path: str, step_deg: float) -> Templates:
     """Projections of a map or an atomic model, directions and in-plane rotations about step_deg apart, none of them
     twice. Raises ValueError or FileNotFoundError that names the file."""
     member, disc = load_member(path, ACROSS), disc_of(RIM * ACROSS)
-    ways, rotations = directions(step_deg), in_plane_angles(step_deg)
+    ways, rotations = healpix_grid.directions(step_deg), healpix_grid.in_plane_angles(step_deg)
     angles = np.column_stack([np.repeat(ways, len(rotations), 0), np.tile(rotations, len(ways))])
     # one pixel larger than the disc, an even number: the particle's middle is then the disc's
     images = disc_normalised(Projector(member.density).project(angles, box=disc.shape[0] + 1)[:, 1:, 1:], disc)
@@ -73,7 +71,7 @@ def of_structure(path: str, step_deg: float) -> Templates:
 def of_blobs(diameter: float) -> Templates:
     """Soft round blobs of some diameters up to the stated one, in Å."""
     disc = disc_of(RIM * ACROSS)
-    radius = from_middle(disc.shape[0])
+    radius = fourier.from_middle(disc.shape[0])
     images = torch.stack([torch.sigmoid((0.5 * share * ACROSS - radius) / (SOFT * ACROSS)) for share in BLOBS])
     return Templates(disc_normalised(images, disc), disc, diameter)
 
@@ -171,16 +169,16 @@ def _contrast(config: PickConfig) -> str:
 
 def _compare(name: str, path: str, config: PickConfig, templates: Templates, files: ItemRecords, run: Run) -> Record:
     run.take_device("cpu")
-    made_of, image = stamp_of(path), read_micrograph(path)
+    made_of, image = stamp_of(path), micrographs.read_micrograph(path)
     apart = DISTANCE * templates.diameter if config.minimum_distance is None else config.minimum_distance
     yx, scores, false = candidates(image, config.pixel_size, templates, apart, _contrast(config) == "dark")
-    write_coordinates(files.folder / f"{name}.star", yx, scores, f"cryodl: all candidates of {name}")
+    coordinates.write_coordinates(files.folder / f"{name}.star", yx, scores, f"cryodl: all candidates of {name}")
     return files.write(name, made_of, shape=list(image.shape), negative=[round(s, 5) for s in false.tolist()])
 
 
 def _picked(config: PickConfig, templates: Templates, records: dict[str, Record]) -> PickOutputs:
     folder, counts = Path(config.output), dict[str, int]()
-    found = {n: next(iter(read_coordinates(folder / CANDIDATES / f"{n}.star").values())) for n in records}
+    found = {n: next(iter(coordinates.read_coordinates(folder / CANDIDATES / f"{n}.star").values())) for n in records}
     negatives = [np.asarray(record["negative"], float) for record in records.values()]
     false, threshold, border = np.concatenate(negatives), config.threshold, config.border / config.pixel_size
     # parts of the micrographs that lie inside the border
@@ -190,7 +188,7 @@ def _picked(config: PickConfig, templates: Templates, records: dict[str, Record]
     for name, (yx, scores) in found.items():
         keep = (scores >= threshold) & inside(yx, records[name]["shape"], border)
         title = f"cryodl: picks of {name} with a correlation of at least {score_text(threshold)}"
-        write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], title)
+        coordinates.write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], title)
         counts[name] = int(keep.sum())
     return PickOutputs(
         folder=str(folder),

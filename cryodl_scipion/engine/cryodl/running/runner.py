@@ -38,8 +38,7 @@ from ..contract import (
     said_skipped,
 )
 from ..core.devices import choose_device, computing_on, device_name, set_threads
-from ..io import messages, stopping, unfinished
-from ..io.memory import one_item
+from ..io import memory, messages, stopping, unfinished
 from ..io.output_lock import output_lock
 from ..io.progress import ProgressBar
 from .distributed import Helped, helps, launched, run_on, several_devices
@@ -204,7 +203,7 @@ class Run(typing.Generic[AskedT]):
     def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
         """Skip an item whose block raises ValueError, has no file to read, or lacks memory. undo: removes its rest."""
         try:
-            with one_item(path):
+            with memory.one_item(path):
                 yield
         except (ValueError, FileNotFoundError, PermissionError) as error:
             gone = isinstance(error, FileNotFoundError) and error.filename

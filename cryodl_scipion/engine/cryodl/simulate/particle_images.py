@@ -11,14 +11,10 @@ import numpy as np
 import torch
 
 from ..contract import SimulateParticlesConfig
-from ..core.fourier import on_grid, plane_weights
+from ..core import fourier, projections, volumes
 from ..core.optics import Optics, ctf_of_optics
-from ..core.projections import Projector
-from ..core.volumes import cube_crop
-from ..io.messages import Line
+from ..io import messages, relion_tables, star
 from ..io.mrc import read_header
-from ..io.relion_tables import groups_of_particles, modern_tables
-from ..io.star import read_tables
 from ..io.structures import dark_notes, is_model, load_density
 from ..io.tomograms import sides_of
 from . import micrographs
@@ -35,8 +31,8 @@ def draw_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> mi
 @functools.lru_cache(maxsize=4)
 def _optics_of(path: str, changed: int) -> typing.Sequence[micrographs.Optics]:
     """(n,) Optics of the particles of a STAR file. Raises ValueError without a CTF or with several microscopes."""
-    optics, columns = modern_tables(read_tables(path), path)
-    found = groups_of_particles(optics, columns, path).optics
+    optics, columns = relion_tables.modern_tables(star.read_tables(path), path)
+    found = relion_tables.groups_of_particles(optics, columns, path).optics
     if found is None:
         raise ValueError(
             f"{path} (--ctf-from) has particles without a CTF (rlnDefocusU ...). Give a STAR file with CTFs."
@@ -51,11 +47,11 @@ def _optics_of(path: str, changed: int) -> typing.Sequence[micrographs.Optics]:
 
 def load_projector(
     structure: str, pixel_size: float, box: int, device: str | torch.device = "cpu"
-) -> tuple[Projector, float, list[str]]:
+) -> tuple[projections.Projector, float, list[str]]:
     """A structure ready to be projected into images. structure: path of a map or model. pixel_size: Å/px, of the
     images. box: px of the images. Returns diameter: Å. sentences: for the user."""
     density, diameter, notes = load_cube(structure, pixel_size, box)
-    return Projector(density.to(device)), diameter, notes
+    return projections.Projector(density.to(device)), diameter, notes
 
 
 def load_cube(
@@ -74,7 +70,7 @@ def load_cube(
             f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual."
         )
     notes = voxel_notes(structure, pixel_size) + _box_notes(structure, box, density.shape[-1])
-    return cube_crop(density, box), diameter, notes
+    return volumes.cube_crop(density, box), diameter, notes
 
 
 def voxel_notes(structure: str, pixel_size: float) -> list[str]:
@@ -86,7 +82,7 @@ def voxel_notes(structure: str, pixel_size: float) -> list[str]:
     if abs(voxel / pixel_size - 1) < 1e-3:
         return dark_notes(structure)
     return dark_notes(structure) + [
-        Line(
+        messages.Line(
             f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. "
             "Check both values; if one is wrong, all results are wrong."
         )
@@ -127,6 +123,6 @@ def noise_images(
     if power is None:
         return white
 
-    grid = on_grid(power.to(device).float(), box)
-    mean = (grid * plane_weights(box).to(device)).sum((-2, -1), keepdim=True) / box**2
+    grid = fourier.on_grid(power.to(device).float(), box)
+    mean = (grid * fourier.plane_weights(box).to(device)).sum((-2, -1), keepdim=True) / box**2
     return torch.fft.irfft2(torch.fft.rfft2(white) * (grid / mean).sqrt(), s=(box, box))

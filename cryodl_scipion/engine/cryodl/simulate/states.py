@@ -21,8 +21,7 @@ from ..core.projections import Projector, projection_memory
 from ..core.volumes import cube_crop
 from ..io.mrc import write_map
 from ..io.structures import available_memory, density_of_atoms, is_model, mass_and_centre, read_structure
-from .micrographs import particle_diameter
-from .particle_images import load_cube
+from . import micrographs, particle_images
 
 CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hinge
 
@@ -224,10 +223,10 @@ def load_states(config: SimulateParticlesConfig) -> States:
     if config.domain or config.missing_chains:
         states = _states_of_model(config)
     else:
-        states = [(*load_cube(config.structure, config.pixel_size, config.box), 0.0)]
+        states = [(*particle_images.load_cube(config.structure, config.pixel_size, config.box), 0.0)]
         for path in config.structures:
             middle = _shared_middle(config.structure, path, states[0][1])
-            states.append((*load_cube(path, config.pixel_size, config.box, centre=middle), 0.0))
+            states.append((*particle_images.load_cube(path, config.pixel_size, config.box, centre=middle), 0.0))
     densities, diameters, notes, coordinates = zip(*states)
     return States(
         densities,
@@ -280,7 +279,7 @@ def _density(
 ) -> tuple[torch.Tensor, float, list[str], float]:
     here = weight > 0
     density = density_of_atoms(xyz[here], weight[here], config.pixel_size, 2 * config.pixel_size, config.structure)
-    diameter = particle_diameter(density, config.pixel_size)
+    diameter = micrographs.particle_diameter(density, config.pixel_size)
     if diameter > (config.box - 2) * config.pixel_size:
         raise ValueError(
             f"{config.structure} is {diameter:.0f} Å wide in one of its states, but the images are "

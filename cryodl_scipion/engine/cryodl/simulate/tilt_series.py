@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
-from ..core.fourier import frequencies
+from ..core import fourier, projections
 from ..core.optics import Optics, ctf_of_optics
-from ..core.projections import phase_ramp
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
 REACH_PX = 48  # that strips of one defocus see beyond themselves
@@ -37,7 +36,7 @@ def exposures(tilts: typing.Sequence[float], dose: float, voltage: float = 300.0
 
 def dose_filter(shape: tuple[int, ...], pixel_size: float, exposure: torch.Tensor) -> torch.Tensor:
     """(n, h, w // 2 + 1) part of the amplitude left after exposures (n,) in e/Å² at 300 kV, on the grid of rfft2."""
-    frequency = frequencies(shape, pixel_size, exposure.device).clamp(min=1e-6)
+    frequency = fourier.frequencies(shape, pixel_size, exposure.device).clamp(min=1e-6)
     scale, power, rest = CRITICAL
     return torch.exp(-exposure[:, None, None] / (2 * (scale * frequency**power + rest)))
 
@@ -92,7 +91,7 @@ def seen_on_slope(
 
 def moved(images: torch.Tensor, shifts_yx: np.ndarray) -> torch.Tensor:
     """Images (n, h, w) moved by shifts (n, 2) px; what leaves on one side comes back on the other."""
-    ramp = phase_ramp(images.shape[1:], shifts_yx, images.device)
+    ramp = projections.phase_ramp(images.shape[1:], shifts_yx, images.device)
     return torch.fft.irfft2(torch.fft.rfft2(images) * ramp, s=images.shape[1:])
 
 

@@ -9,14 +9,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from ..contract import SimulateTomogramsConfig
-from ..core.projections import random_angles
-from ..core.volumes import cube_crop
+from ..core import projections, volumes
 from ..io.structures import is_model, load_density, mass_and_centre
-from . import cells
+from . import cells, micrographs, rotations, subtomograms
 from .cells import Cell, Part, balls, put_many
-from .micrographs import particle_diameter
-from .rotations import finer, rotated
-from .subtomograms import FINER, random_defocus
 from .tilt_series import back_projected, exposures, image_width, imaged, moved, noise, seen_on_slope, tilt_images
 
 BEAD_RADIUS, BEAD_DENSITY = 50.0, 12.0  # Å; gold, protein being 1
@@ -50,7 +46,7 @@ class Placed:
 def load_particle(path: str, name: str, config: SimulateTomogramsConfig) -> Particle:
     """The Particle of a file. name: of its feature. Raises ValueError if it is larger than the tomogram."""
     density = load_density(path, config.pixel_size)
-    diameter = particle_diameter(density, config.pixel_size)
+    diameter = micrographs.particle_diameter(density, config.pixel_size)
     for side, option in ((config.thickness, "thickness"), (config.size, "size")):
         if diameter > side * config.pixel_size:
             raise ValueError(
@@ -61,7 +57,8 @@ def load_particle(path: str, name: str, config: SimulateTomogramsConfig) -> Part
     scale = float(density.square().sum() / density.sum())
     side = 2 * int(np.ceil(diameter / config.pixel_size / 2)) + 4
     threshold = molecular_threshold(density, path, config.pixel_size) / scale
-    return Particle(name, finer(cube_crop(density, side), FINER) / scale, side, threshold)
+    part = rotations.finer(volumes.cube_crop(density, side), subtomograms.FINER)
+    return Particle(name, part / scale, side, threshold)
 
 
 def molecular_threshold(density: torch.Tensor, path: str, pixel_size: float) -> float:
@@ -143,8 +140,8 @@ def _position(
     found: list[tuple[np.ndarray, np.ndarray]] = []
     failures = 0
     while len(found) < wanted and failures < HOPELESS:
-        angles, shift = random_angles(1, rng), rng.uniform(-0.5, 0.5, 3)
-        density = rotated(particle.density, angles, shift[None], particle.side, FINER)[0].numpy()
+        angles, shift = projections.random_angles(1, rng), rng.uniform(-0.5, 0.5, 3)
+        density = rotations.rotated(particle.density, angles, shift[None], particle.side, subtomograms.FINER)[0].numpy()
         corner = _room(cell, density, particle.threshold, label, rng)
         if corner is None:
             failures += 1
@@ -202,7 +199,7 @@ def photograph(
     that every voxel is in every image. The noise has variance 1, the same in all images."""
     width = image_width(density.shape[0], density.shape[2], tilts)
     images = tilt_images(torch.from_numpy(density).to(device), tilts, width)
-    optics = random_defocus(config, rng, *microscope) if config.defocus else None
+    optics = subtomograms.random_defocus(config, rng, *microscope) if config.defocus else None
     exposure = exposures(tilts, config.dose, *microscope[:1]) if config.dose else None
     for i, tilt in enumerate(tilts):
         seen_for = None if exposure is None else exposure[i : i + 1]

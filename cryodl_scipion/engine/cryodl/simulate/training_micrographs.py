@@ -12,8 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..core import fourier, projections
-from ..core.optics import ctf_rfft
+from ..core import fourier, optics, projections
 from .artefacts import add_carbon, add_ice, add_some_dirt, as_recorded, film_texture, smooth_noise
 from .particles import CROWDED, far, particle_positions
 
@@ -172,7 +171,7 @@ def exposure(
     voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
     contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
     defocus = float(np.exp(rng.uniform(math.log(3500), math.log(40000))))
-    transfer = ctf_rfft(
+    transfer = optics.ctf_rfft(
         shape,
         pixel_size,
         defocus * (1 + rng.uniform(0, 0.03)),

@@ -18,9 +18,8 @@ from ..contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
 from ..core.fourier import fsc
 from ..core.projections import euler_angles
 from ..core.volumes import HalfBall
+from ..io import mrc, structures
 from ..io.messages import doing
-from ..io.mrc import write_halves
-from ..io.structures import read_focus_mask
 from ..io.subtomograms import Skip, SubtomogramSet, read_subtomograms
 from ..latent import masks
 from ..latent.components import COARSE, SMALLER, Setting, mean_of, refine_views
@@ -200,7 +199,7 @@ def load_subtomogram_inputs(
         )
     box = 2 * int(np.ceil(radius)) + 4
     if config.mask is not None:
-        read_focus_mask(config.mask, width / box, box)  # a file that is no mask is an error before the work
+        structures.read_focus_mask(config.mask, width / box, box)  # a file that is no mask is an error before the work
     contrast = find_subtomogram_contrast(found, diameter, config.contrast)
     return SubtomogramInputs(found, radius, box, diameter, contrast, notes, seed)
 
@@ -228,7 +227,7 @@ def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) ->
             shares=weight[rows],
             halves=setting.halves[rows],
         )
-        write_halves(folder / name, averages, found.pixel_size)
+        mrc.write_halves(folder / name, averages, found.pixel_size)
         resolution = resolved(fsc(averages[1] * mask, averages[2] * mask), diameter_px, found.pixel_size, found.box)
         return dict(map=name, particles=float(weight.sum()), resolution=resolution)
 

@@ -10,9 +10,8 @@ from ...contract import ImproveMapConfig
 from ...io.memory import require_memory
 from ...io.tomograms import sides_of
 from ...running.runner import Run
+from ..measures import measure, shells
 from ..measures.atoms import check_overlap, dense_mask, read_atoms, soft_mask
-from ..measures.measure import dependent
-from ..measures.shells import estimated_resolution, shell_correlation
 from ..measures.volume import (
     SAME_MAP,
     Volume,
@@ -110,7 +109,7 @@ def stated_resolution(
     if halves:
         inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
         one, two = (above_solvent(half, inside).data * inside for half in halves)
-        curve = shell_correlation(one, two, halves[0].voxels_zyx)
+        curve = shells.shell_correlation(one, two, halves[0].voxels_zyx)
         agreement = np.convolve(curve.value[1:], np.ones(3) / 3, "valid")
         if agreement.max() < AGREE:
             source = f"The half-maps {halves[0].path} and {halves[1].path} {NOISE}"
@@ -118,7 +117,7 @@ def stated_resolution(
                 return None, None, source
             run.warn(source)
         elif not config.resolution:
-            sentences, fallen = dependent(halves, curve), int(np.argmax(curve.value[1:] < 0.143))
+            sentences, fallen = measure.dependent(halves, curve), int(np.argmax(curve.value[1:] < 0.143))
             finer = fallen < 3 and agreement[fallen + 1 :].max(initial=0) >= AGREE
             resolution = None if finer else curve.resolution(0.143)
             if not sentences:
@@ -132,7 +131,7 @@ def stated_resolution(
                 f"detail below {finest:.3g} Å. Give the resolution of the map, or a map with smaller voxels."
             )
         return config.resolution, config.resolution, "as given (--resolution)"
-    found = estimated_resolution(volume.data, volume.voxels_zyx)
+    found = shells.estimated_resolution(volume.data, volume.voxels_zyx)
     return (found.value, found.finest, f"{source}, {found.finest:.3g} Å at best") if found else (None, None, source)
 
 

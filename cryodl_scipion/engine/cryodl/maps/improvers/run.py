@@ -14,8 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
-from ...io.model import find_model, read_model
-from ...io.progress import ProgressBar
+from ...io import model, progress
 from ...learning.task import method_of, with_weights
 from ..measures.shells import shell_numbers
 from ..measures.volume import Volume
@@ -79,8 +78,8 @@ def load_network(
 
 def load_improver(name_or_folder: str, device: torch.device) -> "Improver":
     """Improver of a model folder, or of a shipped model's name."""
-    folder = find_model(name_or_folder, "map_improver")
-    card, weights = read_model(folder, "map_improver")
+    folder = model.find_model(name_or_folder, "map_improver")
+    card, weights = model.read_model(folder, "map_improver")
     return Improver(card, load_network(card, weights, folder), device)
 
 
@@ -159,7 +158,7 @@ def apply_boxes(
     full = [position for position in positions if np.abs(padded[position]).max() > EMPTY]
     for position in positions:
         weight[position] += taper
-    for start in ProgressBar(range(0, len(full), batch_size), unit="batch", mininterval=1.0):
+    for start in progress.ProgressBar(range(0, len(full), batch_size), unit="batch", mininterval=1.0):
         part = full[start : start + batch_size]
         for position, answer in zip(part, function(np.stack([padded[position] for position in part]))):
             total[position] += answer * taper

@@ -4,8 +4,7 @@
 import numpy as np
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from ..measures.atoms import dense_mask
-from ..measures.shells import shell_filtered
+from ..measures import atoms, shells
 
 PERCENTILE = 99.999  # of a map's values is 1 for the network (He et al. 2023)
 FINE = 0.8  # of the working pixel size: finer voxels hold noise that would alias; no training saw such
@@ -16,7 +15,7 @@ OFFSET, SOLVENT = 0.01, 0.3  # of the scale, and of the box: of less solvent, or
 
 def without_background(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     """A (z, y, x) map whose solvent is at 0, as in training: maps of bytes, or normalised ones, have it elsewhere."""
-    outside = dense_mask(data, voxels_zyx) < 0.01
+    outside = atoms.dense_mask(data, voxels_zyx) < 0.01
     level = np.float32(np.median(data[outside]) if outside.mean() > SOLVENT else 0)
     return data - level if abs(level) > OFFSET * (np.percentile(data, PERCENTILE) - level) else data
 
@@ -30,7 +29,7 @@ def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, working_pixel_size: float)
     if (zoom < FINE).any():
         # a cosine edge that ends at the Nyquist frequency, 0.5 per working pixel
         gain = lambda s: 0.5 + 0.5 * np.cos(np.pi * np.clip((s * working_pixel_size - 0.45) / 0.05, 0, 1))
-        data = shell_filtered(data, voxels_zyx, gain)
+        data = shells.shell_filtered(data, voxels_zyx, gain)
     shape = tuple(int(np.floor((n - 1) * z + 1e-6)) + 1 for n, z in zip(data.shape, zoom))
     return affine_transform(data, 1 / zoom, output_shape=shape, output=np.float32, order=3, mode="nearest")
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ...contract.reading import absent, reader
-from ...io.files import whole_file
+from ...io import files, volume_writer
 from ...io.mrc import axes_zyx, read_data, read_header
 from ...io.structures import COARSEST, FINEST, MAX_UNEQUAL
 from ...io.tomograms import sides_of
-from ...io.volume_writer import header_origin
 
 ISOTROPIC = 1e-3
 BLUR = 4.0  # Å; leaves the molecule and takes the noise
@@ -83,7 +82,7 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
     if not np.ptp(data) > 0 and not (what == "mask" and data.flat[0] > 0):  # a mask may let everything through
         raise ValueError(f"{path} is empty: all its voxels are {data.flat[0]:g}.")
     voxels = np.full(3, float(pixel_size)) if pixel_size else _voxels(header, path)
-    return Volume(str(path), data, voxels, header_origin(header, voxels[::-1])[::-1], order, header)
+    return Volume(str(path), data, voxels, volume_writer.header_origin(header, voxels[::-1])[::-1], order, header)
 
 
 def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -> None:
@@ -91,7 +90,7 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
     import mrcfile
 
     inverse = tuple(int(n) for n in np.argsort(like.order))
-    with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
+    with files.whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.ascontiguousarray(np.transpose(np.asarray(data, np.float32), inverse)))
         mrc.set_volume()
         header = like.header

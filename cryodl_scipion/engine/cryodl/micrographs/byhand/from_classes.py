@@ -10,8 +10,7 @@ from scipy.spatial import cKDTree
 
 from ...contract import LabelsFromClassesConfig, counted, some_names
 from ...core.geometry import inside, well_apart
-from ...io.particle_positions import ParticlePositions
-from ...io.pick_sets import CORNER, MIN_IN_CORNER
+from ...io import particle_positions, pick_sets
 from ...running.runner import Run
 from .store import Pick
 
@@ -36,7 +35,7 @@ class Extracted:
 NOTHING = Extracted(_NOWHERE, _NOWHERE)
 
 
-def placed(found: ParticlePositions, scale: float, pixel_size: float) -> Extracted:
+def placed(found: particle_positions.ParticlePositions, scale: float, pixel_size: float) -> Extracted:
     """Extracted of particles of a file. scale: px of these micrographs per px of the file. pixel_size: Å/px."""
     return Extracted(found.yx * scale, found.yx * scale - found.origins / pixel_size)
 
@@ -177,7 +176,7 @@ def check_corner(
     particles of binned micrographs do."""
     places = np.concatenate([np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles)])
     part = float(places.max(initial=0.0))
-    if len(places) >= MIN_IN_CORNER and part < CORNER:
+    if len(places) >= pick_sets.MIN_IN_CORNER and part < pick_sets.CORNER:
         raise ValueError(
             f"All particles of {config.kept} (--kept) lie in one corner of their micrographs, within "
             f"{100 * part:.0f} % of width and height, as those of binned micrographs do. Give the factor to these "

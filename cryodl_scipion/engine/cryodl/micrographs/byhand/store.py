@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import counted, some_names
+from ...io import micrographs, stamps
 from ...io.coordinates import align_keys, coordinate_files, read_coordinates, write_coordinates
 from ...io.files import micrograph_key, read_text, without_pick_suffix
-from ...io.micrographs import read_micrograph, write_micrograph
-from ...io.stamps import content_stamp
 from ...io.star import read_tables
 from .questions import ANSWERS
 
@@ -75,7 +74,7 @@ class HandPicks:
     def write(self, name: str, picks: list[Pick], removed: list[Pick], micrograph: str = "") -> None:
         """Write what is certain and what not, each file whole or not at all. micrograph: its file. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        made_on = _MADE_ON + content_stamp(micrograph) if os.path.exists(micrograph) else ""
+        made_on = _MADE_ON + stamps.content_stamp(micrograph) if os.path.exists(micrograph) else ""
         _write(self.folder / f"{name}.star", picks, f"cryodl: picks of {name}, corrected{self.by}{made_on}")
         path = self.folder / REMOVED / f"{name}.star"
         if removed:
@@ -89,7 +88,7 @@ class HandPicks:
         path = self.folder / IGNORED / f"{name}.mrc"
         if not path.exists():
             return np.zeros(shape, bool)
-        mask = read_micrograph(str(path)) != 0
+        mask = micrographs.read_micrograph(str(path)) != 0
         height, width = shape
         if any(not 0 <= side - blocks * binning < binning for side, blocks in zip(mask.shape, shape)):
             raise ValueError(
@@ -108,7 +107,7 @@ class HandPicks:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         rows, columns = (np.minimum(np.arange(n) // binning, m - 1) for n, m in zip(shape, mask.shape))
-        write_micrograph(path, mask.astype(np.int8)[rows][:, columns], pixel_size)
+        micrographs.write_micrograph(path, mask.astype(np.int8)[rows][:, columns], pixel_size)
 
 
 def _picks(values: tuple[np.ndarray, np.ndarray] | None, certain: bool) -> list[Pick]:
@@ -126,7 +125,7 @@ def notes_of_labels(folder: str | os.PathLike[str], named: typing.Iterable[tuple
     """A sentence if labels of a folder were made on other images than those that have their names now."""
     lists = [(name, path, Path(folder, f"{name}.star")) for name, path in named if os.path.exists(path)]
     heads = [(name, path, read_text(star).partition("\n")[0]) for name, path, star in lists if star.exists()]
-    other = [name for name, path, head in heads if _MADE_ON in head and content_stamp(path) not in head]
+    other = [name for name, path, head in heads if _MADE_ON in head and stamps.content_stamp(path) not in head]
     return [
         f"The picks of {counted(len(other), 'micrograph')} in {folder} were made on other images than the given ones "
         f"of the same names: {some_names(other)}. Unless these show the same pixels (denoised, in another format), "

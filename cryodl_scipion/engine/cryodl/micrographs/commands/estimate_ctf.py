@@ -11,8 +11,7 @@ import statistics
 from pathlib import Path
 
 from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted, span
-from ...io.micrographs import named_micrographs, read_micrograph, write_micrograph
-from ...io.pick_sets import micrograph_tables
+from ...io import micrographs, pick_sets
 from ...io.stamps import ItemRecords, Record, stamp_of
 from ...io.star import write_tables
 from ...running.runner import PROGRAM, Run, command
@@ -28,7 +27,7 @@ SETTINGS = (
 
 @command
 def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
-    named, star = named_micrographs(config.micrographs, run.names, config.pixel_size), Path(config.output)
+    named, star = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size), Path(config.output)
     microscope = Microscope(config.voltage, config.spherical_aberration, config.amplitude_contrast)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +42,7 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     fit_one = functools.partial(_fit_one, run, config, (microscope, limits), files)
     done = run.each(named, "micrograph", "fitted", fit_one, files.unchanged(named), files.forget)
     rows = list(done.values())
-    tables = micrograph_tables([r["path"] for r in rows], config.pixel_size, *vars(microscope).values())
+    tables = pick_sets.micrograph_tables([r["path"] for r in rows], config.pixel_size, *vars(microscope).values())
     columns = dict(
         rlnDefocusU="defocus_u",
         rlnDefocusV="defocus_v",
@@ -93,9 +92,9 @@ def _fit_one(
 ) -> Record:
     run.take_device()
     made_of, resolutions = stamp_of(path), (config.lowest_resolution, config.highest_resolution)
-    fit = checked(fit_ctf(read_micrograph(path), config.pixel_size, *given, *resolutions))
+    fit = checked(fit_ctf(micrographs.read_micrograph(path), config.pixel_size, *given, *resolutions))
     picture, label = spectrum_picture(fit, given[0], config.pixel_size), "power spectrum right, fitted CTF left"
-    write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, f"cryodl: {label}")
+    micrographs.write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, f"cryodl: {label}")
     profile = {key: [round(float(v), 5) for v in getattr(fit.profile, key)] for key in ("frequency", "data", "model")}
     values = {key: getattr(fit, key) for key in FIT_VALUES}
     return files.write(name, made_of, name=name, path=str(path), profile=profile, **values)

@@ -10,9 +10,7 @@ import torch
 
 from ...contract import SimulateMicrographsConfig, SimulateMicrographsOutputs, counted, write_json
 from ...core.projections import Projector
-from ...io import files, micrographs, particles, structures
-from ...io.memory import is_memory_error
-from ...io.relion_tables import read_orientations
+from ...io import files, memory, micrographs, particles, relion_tables, structures
 from ...running.runner import PROGRAM, Run, command
 from ...simulate import noise
 from ...simulate.micrographs import REFERENCE_DOSE, Surroundings, particle_diameter, random_optics, simulate_micrograph
@@ -26,7 +24,7 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
     given.update({name: getattr(config, name) for name in "minimum_distance ice aggregates carbon gradient".split()})
     run.warn(*structures.dark_notes(config.structure))
     if config.orientations:
-        given["orientations"] = read_orientations(config.orientations)
+        given["orientations"] = relion_tables.read_orientations(config.orientations)
     if config.noise_from:
         paths = files.expand_paths(config.noise_from)
         run.warn(*micrographs.pixel_size_warnings(paths, config.pixel_size))
@@ -92,7 +90,7 @@ def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple
     try:
         return Projector(density.to(device)), diameter
     except (RuntimeError, MemoryError) as error:
-        if not is_memory_error(error):
+        if not memory.is_memory_error(error):
             raise
         raise ValueError(
             f"{config.structure} is {density.shape[-1]} px wide at {config.pixel_size:g} Å/px, too large for "

@@ -11,11 +11,8 @@ import torch
 
 from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, counted, denoises_blindly, in_words
 from ...core.fourier import correlation, filtered
-from ...io.files import spread_first
-from ...io.micrographs import read_micrograph
-from ...learning.image_denoiser import ImageDenoiser
-from ...learning.networks import WienerUNet
-from ...learning.recipe import TrainingRun
+from ...io import files, micrographs
+from ...learning import image_denoiser, networks, recipe
 from ...learning.task import NetworkTask
 from ...learning.training import Schedule
 from ...running.runner import Run
@@ -51,7 +48,7 @@ class MicrographDenoiser:
     ) -> None:
         self.card, self.tile = card, tile
         self.resolution: float = resolution or card["resolution"]
-        self.network = ImageDenoiser(weights, device)
+        self.network = image_denoiser.ImageDenoiser(weights, device)
 
     @torch.inference_mode()
     def denoise(self, images: typing.Sequence[np.ndarray], pixel_size: float) -> np.ndarray:
@@ -85,7 +82,7 @@ def train_on_micrographs(
     """Train on some of the micrographs and write the model's folder; a killed training continues from <output>.partial.
     config: DenoiseMicrographsConfig. sources: list of (name, paths), one path or those of even and odd averages. Raises
     AllSkipped if not one micrograph can be read."""
-    training = TrainingRun(run, dataclasses.replace(config, output=str(output)))
+    training = recipe.TrainingRun(run, dataclasses.replace(config, output=str(output)))
     training.take_folder(*(path for _, paths in sources for path in paths))
     method, device = config.method, training.take_device()
     if method == "auto":
@@ -127,7 +124,7 @@ def load_views(
     """Names and WienerViews of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
     factor, names, views, bad = config.pixel_size / (resolution / 2), list[str](), list[typing.Any](), list[Skipped]()
     wanted = min(config.training_micrographs, len(sources))
-    for index in spread_first(range(len(sources)), wanted):
+    for index in files.spread_first(range(len(sources)), wanted):
         if len(names) == wanted:
             break
         name, paths = sources[index]
@@ -151,7 +148,7 @@ def load_views(
 def read_averages(paths: typing.Sequence[str]) -> list[np.ndarray]:
     """The images of a micrograph: one, or the averages of even and odd frames. Raises ValueError if their shapes
     differ."""
-    images = [read_micrograph(path) for path in paths]
+    images = [micrographs.read_micrograph(path) for path in paths]
     if len({image.shape for image in images}) > 1:
         sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]} px" for image in images)
         raise ValueError(f"{paths[0]} and {paths[1]} differ in size ({sizes}); they are not halves of one micrograph.")
@@ -188,7 +185,7 @@ class MicrographTask(NetworkTask):
         self, training: typing.Sequence[WienerViews], validation: typing.Sequence[WienerViews], device: torch.device
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
-        network = WienerUNet()
+        network = networks.WienerUNet()
         self.learn("denoiser", network, RATE, torch.channels_last)
         self.sides = [
             min(CROP, *(n // network.multiple * network.multiple for v in part for n in v.images.shape[1:]))

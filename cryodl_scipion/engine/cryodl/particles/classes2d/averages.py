@@ -17,8 +17,7 @@ from ...core.boxes import STEEP, cooled, normalised
 from ...core.fourier import frc, resolution_at
 from ...io.particle_sets import ParticleSet
 from ...reconstruction.halves import factors
-from .polar import PolarGrid
-from .records import ClassSettings
+from . import polar, records
 
 FOLDS = 10
 FEW_SIGNAL = 1e-6  # of the noise: an average without signal is next to 0, not a division by 0
@@ -30,7 +29,7 @@ class ClassBank:
     noise. weights: (FOLDS, k, rings); of squared CTF. counts: (FOLDS, k). mirrored: whether the second half of the
     classes are the mirror images of the first, as opposite views of a molecule are; then both share their sums."""
 
-    def __init__(self, grid: PolarGrid, classes: int, device: torch.device) -> None:
+    def __init__(self, grid: polar.PolarGrid, classes: int, device: torch.device) -> None:
         self.grid = grid
         self.sums = torch.zeros((FOLDS, classes, grid.rings, grid.orders), dtype=torch.complex64, device=device)
         self.weights = torch.zeros((FOLDS, classes, grid.rings), device=device)
@@ -134,7 +133,7 @@ class ImageSums:
 
 
 def average_classes(
-    settings: ClassSettings,
+    settings: records.ClassSettings,
     rows: np.ndarray,
     labels: np.ndarray,
     image: np.ndarray,

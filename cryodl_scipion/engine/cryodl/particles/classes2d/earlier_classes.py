@@ -13,9 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import Classify2DConfig, config_to_dict, counted, describe_all
-from ...contract.class_choice import JUDGED
-from ...contract.reading import reader
+from ...contract import Classify2DConfig, class_choice, config_to_dict, counted, describe_all, reading
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import smoothed_notes
@@ -94,7 +92,7 @@ def read_former(folder: str) -> FormerClasses:
     return read_sums_of_classes(path)
 
 
-@reader
+@reading.reader
 def read_sums_of_classes(path: str | os.PathLike[str]) -> FormerClasses:
     """The FormerClasses that a file holds. Raises ReadError."""
     with zipfile.ZipFile(path) as members:  # stored as they are; compressed ones could be as large as they like
@@ -167,7 +165,7 @@ def likeness(former: FormerClasses, good: np.ndarray) -> float:
     """How much the largest averages look like each other: the median of their correlations in the best rotation and
     mirror image, over what noise allows; 0 for fewer than 4. Waves longer than half the mask's diameter, which all
     views share, are left out. good: (k,) bool, of classes that show more than noise; small ones tell nothing."""
-    grid, some = former.scale.grid, np.flatnonzero(good & (former.counts >= JUDGED))
+    grid, some = former.scale.grid, np.flatnonzero(good & (former.counts >= class_choice.JUDGED))
     some = some[np.argsort(-former.counts[some], kind="stable")][:MANY]
     rings = slice(int(grid.box / grid.mask_px), max(3, int(former.box * former.pixel_size / FINEST)))
     orders = torch.arange(grid.orders)

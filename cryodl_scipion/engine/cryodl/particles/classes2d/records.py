@@ -15,11 +15,9 @@ import torch
 from ...contract import Classify2DConfig, write_json
 from ...core.boxes import STEEP, cooled, normalised
 from ...core.fourier import circle, fourier_resize, radial_mean
-from ...io.files import read_kept
+from ...io import files, stacks
 from ...io.particle_sets import ParticleSet
-from ...io.stacks import read_as_stored, usable_images
-from ...likelihood.observed import sample_rows, smoothed_notes
-from ...likelihood.reference import find_contrast, group_notes
+from ...likelihood import observed, reference
 from ...reconstruction.halves import mask_diameter_px
 from .polar import PolarGrid, polar_ctf
 
@@ -64,9 +62,9 @@ def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> t
     """Images of the grid's box, see core.boxes.normalised, and which of the rows they are of. Images with values that
     are no finite numbers, and images without contrast or with nothing around the particle, are left out. Multiplied
     ones come divided: the CTF, twice, carries more of a particle out of the mask (purity 0.71 for 0.75)."""
-    images = read_as_stored(particles.files[rows], particles.numbers[rows])
+    images = stacks.read_as_stored(particles.files[rows], particles.numbers[rows])
     around = images[:, ~circle(particles.box, 2 * grid.mask_px * particles.box / grid.box)]
-    keep = usable_images(images) & usable_images(around[:, None])
+    keep = stacks.usable_images(images) & stacks.usable_images(around[:, None])
     if not keep.any():
         return torch.zeros(0, grid.box, grid.box), keep
     small = fourier_resize(particles.as_read(cooled(torch.from_numpy(images[keep])), rows[keep]), grid.box)
@@ -120,7 +118,7 @@ def load_or_make(
     if particles.ctf_state in ("multiplied", "divided"):  # those of earlier versions had another scale
         mine[particles.ctf_state] = True
     with contextlib.suppress(ValueError, OSError, EOFError):  # what there is not, or a power cut has cut
-        if read_kept(said) == mine:
+        if files.read_kept(said) == mine:
             kept = Records(folder, scale.grid, particles)
             kept.read(np.zeros(1, int), torch.device("cpu"))
             return kept
@@ -174,7 +172,7 @@ def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSet
         width / grid.rings,
         REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box,
         mask_px,
-        tuple(notes + more + said + smoothed_notes(sample) + group_notes(sample)),
+        tuple(notes + more + said + observed.smoothed_notes(sample) + reference.group_notes(sample)),
         shown,
     )
 
@@ -211,7 +209,7 @@ def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, 
 def usable_sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
     """Images of the grid's box, and rows, of particles that can be used. Raises ValueError if none can."""
     for rows in (
-        sample_rows(len(particles), NOISE_SAMPLE),
+        observed.sample_rows(len(particles), NOISE_SAMPLE),
         *np.array_split(np.arange(len(particles)), -(-len(particles) // CHUNK)),
     ):
         images, keep = class_images(particles, rows, grid)
@@ -224,7 +222,7 @@ def usable_sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor
 
 def _sign(config: Classify2DConfig, particles: ParticleSet, mask_px: float) -> tuple[float, bool, list[str]]:
     """1 for bright protein, -1 for dark; whether the images tell; and sentences if they had to and do not."""
-    contrast, shown, sentence = find_contrast(particles, 1.3 * mask_px)
+    contrast, shown, sentence = reference.find_contrast(particles, 1.3 * mask_px)
     if config.contrast != "auto":
         return (1.0 if config.contrast == "bright" else -1.0), shown, []
     if shown:

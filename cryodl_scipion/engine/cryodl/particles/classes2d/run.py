@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...io import messages
-from ...io.files import read_kept, whole_file
+from ...io import files, messages
 from .averages import ClassBank
 from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, PAIRS_EPOCHS, SETTLED, Classification, State
 from .records import KEPT, Records
@@ -113,7 +112,7 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
 
 
 def _keep(work: Classification, done: Pass, path: str | os.PathLike[str]) -> None:
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
+    with files.whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
             **{f.name: getattr(work.state, f.name) for f in dataclasses.fields(State)},
@@ -126,7 +125,7 @@ def _restored(work: Classification, path: Path) -> Pass | None:
     """The last finished Pass of a stopped run, its state given to `work`; None without one."""
     if not path.exists():
         return None
-    kept = read_kept(path)
+    kept = files.read_kept(path)
     done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
     if work.levels()[done.level : done.level + 1] != [done.classes]:
         messages.warn(f"{path} is of an earlier version, which took other numbers of classes: its passes begin anew.")

@@ -13,8 +13,7 @@ from ...io import mrc, particle_sets
 from ...io.particles import ANGLES, EXPLAINED, MARGIN, ORIGIN, SCORE
 from ...likelihood import half_disc, reference
 from ...likelihood.observed import WIDEST, Source, smoothed_notes
-from ...reconstruction.halves import mask_diameter_px, split_halves
-from ...reconstruction.views import resolutions
+from ...reconstruction import halves, views
 from ...running.runner import PROGRAM, Run, command
 from ..initial.alignment import enlarged, filtered_mean, reached
 from ..initial.climb import FINEST, Found
@@ -27,7 +26,7 @@ WORK = "starts"  # folder in the output's, for finished starts
 @command
 def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     particles = particle_sets.read_particles(config.particles, need=("raw", "ctf"))
-    diameter = min(mask_diameter_px(particles, config.mask_diameter), WIDEST * particles.box)
+    diameter = min(halves.mask_diameter_px(particles, config.mask_diameter), WIDEST * particles.box)
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(particles))[: config.most])
     if len(chosen) < len(particles):
         run.summary(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
@@ -54,7 +53,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     source = Source(particles, diameter, contrast, particles.ctf_state).measured()
     disc = half_disc.HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
     observed = source.observed(np.arange(len(particles)), disc)
-    both = InHalves(particles, split_halves(particles, run.seed), observed, diameter)
+    both = InHalves(particles, halves.split_halves(particles, run.seed), observed, diameter)
     starts = started_maps(both, folder / WORK, run)
     run.discard(WORK)
     found, verdict = judged_maps(both, starts)
@@ -109,7 +108,7 @@ def _write(
     resolution, by_direction = reached(curve, width, both.observed.disc.radius), None
     if resolution is not None:
         first, second = (one.density * climb.mask for one in found.values())
-        found_there = resolutions(first, second, width / climb.side)
+        found_there = views.resolutions(first, second, width / climb.side)
         by_direction = [[*axis, at if at is None else max(at, made.limit or at)] for *axis, at in found_there]
     return dataclasses.replace(
         made,

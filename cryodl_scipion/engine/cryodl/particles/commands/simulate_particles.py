@@ -12,9 +12,8 @@ import numpy as np
 from ...contract import SimulateParticlesConfig, SimulateParticlesOutputs, counted
 from ...core.optics import optics_values
 from ...core.projections import random_angles
-from ...io import mrc, particle_sets, progress, stacks, unfinished
+from ...io import mrc, particle_sets, progress, relion_tables, stacks, unfinished
 from ...io.particles import ANGLES, CTF, PARTICLE_CTF, optics_group, write_stack
-from ...io.relion_tables import read_orientations
 from ...io.star import write_tables
 from ...running.runner import PROGRAM, Run, command
 from ...simulate.particle_images import draw_optics, particle_images
@@ -30,7 +29,7 @@ def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulatePar
     stem = unfinished.star_stem(config.output, "Particles", ".mrcs", "_clean.mrcs", "_map.mrc")
     files, states = [f"{stem}.mrcs", f"{stem}_clean.mrcs", f"{stem}_map.mrc"], load_states(config)
     run.warn(*states.notes)
-    orientations = read_orientations(config.orientations) if config.orientations else None
+    orientations = relion_tables.read_orientations(config.orientations) if config.orientations else None
     others = [path for path in (config.orientations, config.ctf_from) if path]
     folder = run.folder(config.structure, *config.structures, *others)
     made = _finish(run, folder, files, states, _make_chunks(run, folder, states, orientations), orientations)

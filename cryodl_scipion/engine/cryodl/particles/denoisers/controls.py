@@ -14,9 +14,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from ...contract import EvaluateDenoiserConfig
+from ...core import peaks, projections
 from ...core.fourier import circle, filtered, fourier_resize, frc, mean_frc, on_grid
-from ...core.peaks import disc_normalised
-from ...core.projections import Projector
 from ...io import particle_sets, stacks
 from ...io.model import find_model
 from ...likelihood.observed import prepare, resample, ring_powers
@@ -71,7 +70,7 @@ def target_similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px
     small, known = (filtered(x, on_grid(sharpen, side)) for x in (small, known))
     turns = torch.deg2rad(torch.arange(0, 360, ROTATION)).repeat_interleave(len(known))
     copies = rotated_averages(known.repeat(len(turns) // len(known), 1, 1), turns, "bilinear")
-    small, copies = (disc_normalised(x, circle(side, diameter)) for x in (small, copies))
+    small, copies = (peaks.disc_normalised(x, circle(side, diameter)) for x in (small, copies))
     near = circle(side, 2 * SHIFT * side).roll((-(side // 2),) * 2, (0, 1))
     ours, best = torch.fft.rfft2(small), torch.full((len(small),), -1.0)
     for part in torch.fft.rfft2(copies).split(64):
@@ -176,7 +175,7 @@ class OtherMolecule:
 
 def random_other_molecule(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
     """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
-    molecule = Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
+    molecule = projections.Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
     return OtherMolecule(
         bench, *random_molecule_images(bench, molecule, rng, MAX_IMAGES), "an artificial molecule of the same size"
     )

@@ -19,10 +19,9 @@ import torch
 
 from ...core import projections, volumes
 from ...core.fourier import circle, radial_mean
-from ...likelihood.half_disc import HalfDisc
+from ...likelihood import half_disc, refine
 from ...likelihood.observed import Observed
 from ...likelihood.reference import Reference
-from ...likelihood.refine import Neighbourhood
 from ...likelihood.search import Bank, Grid, Shifts, evidence, find_modes, log_likelihoods
 from ..orientations.amplitude import smooth_amplitude
 from .method import DenoiserMethod, DenoiserNetwork
@@ -134,7 +133,7 @@ class _Tools:
         self.device, self.box, self.noise = device, network.box, network.noise.to(device)
         self.circle = circle(network.box, min(diameter / pixel_size, network.box - 1), device)
         self.search_disc, self.fine_disc, self.output_disc = (
-            HalfDisc(network.box, width / max(detail, finest), device)
+            half_disc.HalfDisc(network.box, width / max(detail, finest), device)
             for detail in (search, FINE_DETAIL, OUTPUT_DETAIL)
         )
         projectors = [projections.Projector(density.to(device)) for density in network.densities]
@@ -145,9 +144,9 @@ class _Tools:
         self.output = [Reference(p, self.output_disc) for p in projectors]
         step = search / 4 / pixel_size
         self.shifts = Shifts.within(max(3 * sigma, 1.5 * step), step, max(sigma, step / 2), device)
-        self.near, self.sigma = Neighbourhood.of(STEP / 2, step / 2, device), max(sigma, step / 2)
+        self.near, self.sigma = refine.Neighbourhood.of(STEP / 2, step / 2, device), max(sigma, step / 2)
 
-    def observed(self, noisy: torch.Tensor, ctf: torch.Tensor, disc: HalfDisc) -> Observed:
+    def observed(self, noisy: torch.Tensor, ctf: torch.Tensor, disc: half_disc.HalfDisc) -> Observed:
         """Observed (see likelihood.observed) of images and their CTF."""
         inverse = (1 / (self.noise.clamp(min=1e-6) * self.box**2))[disc.ring]
         transfer = disc.on_grid(ctf)

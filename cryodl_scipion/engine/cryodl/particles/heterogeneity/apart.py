@@ -9,9 +9,8 @@ import typing
 
 import numpy as np
 
+from ...latent import expectation, motion
 from ...latent.components import COARSE, Setting, orthonormal
-from ...latent.expectation import Linear, expect
-from ...latent.motion import COMPONENTS, FREE
 
 CONTRAST = 5  # of the errors, see coefficients.FIRST_SPREAD
 LARGEST = 0.3  # of the particles: a larger group is no minority
@@ -37,7 +36,7 @@ class Group:
         return self.explained < SAME
 
 
-class _Statements(Linear):
+class _Statements(expectation.Linear):
     """Keeps what each image says of the contrast and of the components, its other errors taken out: match = gram x
     coordinates + noise, whose covariance is gram."""
 
@@ -63,11 +62,13 @@ def find_group(
     finest frequency, waves per box; no more than COARSE is used. halves: pair of ndarray, (q, box, box, box),
     components of the motion test."""
     axes, deviations, _ = orthonormal(np.concatenate(halves))
-    volumes = np.concatenate([mean[None], axes[:COMPONENTS] * deviations[:COMPONENTS, None, None, None]])
+    volumes = np.concatenate(
+        [mean[None], axes[: motion.COMPONENTS] * deviations[: motion.COMPONENTS, None, None, None]]
+    )
     cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
-    free, volumes = FREE * setting.views.spread, volumes.astype(np.float32)
+    free, volumes = motion.FREE * setting.views.spread, volumes.astype(np.float32)
     found = _Statements(len(volumes) - 1, free)
-    expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, free, found, False)
+    expectation.expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, free, found, False)
     gram = np.concatenate(found.gram)
     # of the contrast itself, not of its change
     match = np.concatenate(found.match) + gram[:, :, 0] * setting.views.contrast[:, None]

@@ -14,13 +14,11 @@ import torch.nn.functional as F
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from ...core.fourier import frequencies, fsc
-from ...core.projections import Projector, euler_angles
+from ...core import fourier, projections
 from ...core.volumes import resized
-from ...io.mrc import write_halves
+from ...io import mrc, structures
 from ...io.particle_sets import ParticleSet, write_particles_star
 from ...io.particles import ANGLES, MARGIN, SCORE
-from ...io.structures import read_focus_mask
 from ...latent.cube import PADDING, Views
 from ...reconstruction.halves import resolved, wiener_constants
 from .coefficients import particle_views
@@ -33,9 +31,9 @@ WIDEST = 0.9  # of the box: diameter outside of which images are normalised
 LEAST, MOST = 0.005, 0.9
 
 
-def _padded(volume: np.ndarray) -> Projector:
+def _padded(volume: np.ndarray) -> projections.Projector:
     """Of a volume (box, box, box), for ShownPart."""
-    return Projector(torch.from_numpy(volume), PADDING * len(volume))
+    return projections.Projector(torch.from_numpy(volume), PADDING * len(volume))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Halves:
 
     def curve(self) -> np.ndarray:
         """(box // 2 + 1,) FSC of the half-maps."""
-        return fsc(torch.from_numpy(self.first), torch.from_numpy(self.second)).numpy()
+        return fourier.fsc(torch.from_numpy(self.first), torch.from_numpy(self.second)).numpy()
 
     def power(self) -> float:
         """What both half-maps show."""
@@ -66,7 +64,7 @@ class Halves:
     def damped(self) -> "Halves":
         """Half-maps damped shell by shell by what they agree on, and their mean."""
         constants, box = wiener_constants(torch.from_numpy(self.curve())), len(self.first)
-        frequency = torch.fft.fftshift(frequencies((PADDING * box,) * 3, 1 / box), (0, 1))
+        frequency = torch.fft.fftshift(fourier.frequencies((PADDING * box,) * 3, 1 / box), (0, 1))
         keep = (frequency <= box / 2 - 1) / (1 + constants[frequency.round().long().clamp(max=len(constants) - 1)])
         halves = [_padded(half).density(keep).numpy() for half in (self.first, self.second)]
         return Halves((halves[0] + halves[1]) / 2, *halves)
@@ -255,7 +253,7 @@ def domain_poses(
     rotation = Rotation.from_rotvec(each[:, :3]).as_matrix()
     # in the frame of the image
     offset = np.einsum("nji,nj->ni", matrices, motion.centre + each[:, 3:] - rotation @ motion.centre)
-    return euler_angles(np.einsum("nji,njk->nik", rotation, matrices)), shifts_yx + offset[:, [1, 0]]
+    return projections.euler_angles(np.einsum("nji,njk->nik", rotation, matrices)), shifts_yx + offset[:, [1, 0]]
 
 
 PARTICLES, DOMAIN = "particles.star", "domain.mrc"
@@ -273,7 +271,7 @@ def focus_on_domain(
     """Write particles.star with the orientations of the domain, and domain.mrc, the middle state, with half-maps. maps:
     (box, box, box), along the motion. weights: (n, k), of the particles in them. halves: (n,), 1 or 2. mask: file of a
     mask of the domain in the middle map. contrast: 'bright' or 'dark'. Returns what volumes.json says of it."""
-    values = read_focus_mask(mask, particles.pixel_size, particles.box)
+    values = structures.read_focus_mask(mask, particles.pixel_size, particles.box)
     size, diameter_px = particles.pixel_size, 2 * (3 * float(values.sum()) / (4 * np.pi)) ** (1 / 3)
     motion, views = follow_domain(maps, values), particle_views(particles)
     bodies = TwoBodies(particles, views, halves, values, contrast)
@@ -299,7 +297,7 @@ def focus_on_domain(
     middle = bodies.middle(focused, rest)
     curves = crossed(consensus.damped().times(values), middle.times(values))
     resolutions = [resolved(torch.from_numpy(curve), diameter_px, size, particles.box) for curve in curves]
-    write_halves(folder / DOMAIN, dataclasses.astuple(middle), size)
+    mrc.write_halves(folder / DOMAIN, dataclasses.astuple(middle), size)
     return dict(
         rotations_degrees=[float(v) for v in np.degrees(np.linalg.norm(motion.rotations, axis=1))],
         shifts_angstrom=[float(v) for v in np.linalg.norm(motion.shifts, axis=1) * size],

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from ...contract import FitHeterogeneityConfig
-from ...core.devices import choose_device
-from ...core.fourier import fsc
+from ...core import devices, fourier
 from ...io.model import save_tensors
 from ...latent.components import COARSE, ComponentFit, Setting, orthonormal
 from ...latent.cube import resized_volume
@@ -196,7 +195,7 @@ def gaussian_model(start: Start, inputs: Inputs, config: FitHeterogeneityConfig)
     mask = np.clip(resized_volume(setting.changing.astype(np.float32), box), 0, 1)
     small = dataclasses.replace(setting, box=box, mask=mask, focus=1.0)
     mean = resized_volume(start.mean, box)
-    images = Images(small, mean, radius, start.sigmas, choose_device())
+    images = Images(small, mean, radius, start.sigmas, devices.choose_device())
     gaussians = fit_gaussians(mean, GAUSSIANS, inputs.seed)
     place = (gaussians.centres.flip(1).round().long() + box // 2).clamp(0, box - 1)
     moving = gaussians.subset(torch.as_tensor(mask)[tuple(place.T)] > 0.5)
@@ -209,7 +208,7 @@ def gaussian_model(start: Start, inputs: Inputs, config: FitHeterogeneityConfig)
     basis = basis_of(moving, place_anchors(moving, ANCHORS, inputs.seed), box, voxel)
     rows = np.unique(np.linspace(0, len(inputs.particles) - 1, MAXIMUM).round().astype(int))
     found = gradients_of(images, basis.volumes, rows)
-    agreement = fsc(gaussians.render(box), torch.from_numpy(mean)).numpy()
+    agreement = fourier.fsc(gaussians.render(box), torch.from_numpy(mean)).numpy()
     return GaussianModel(small, mean, gaussians, basis, found, agreement, images, radius, voxel, inputs.seed)
 
 

@@ -17,8 +17,7 @@ from ...io.structures import load_density
 from ...latent.masks import checked_mask, symmetry_notes
 from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_groups
 from ...likelihood.reference import DIRTY, image_products, opposite_groups
-from ...simulate.micrographs import particle_diameter
-from ...simulate.particle_images import voxel_notes
+from ...simulate import micrographs, particle_images
 from ..orientations import assign, simulated_set
 from ..orientations.explained import STEP, sample_search
 from ..orientations.structure import size_notes
@@ -189,7 +188,7 @@ def load_inputs(
     box = 2 * int(np.ceil(radius)) + 4
     voxel, reference = width / box, str(config.reference)
     density = load_density(reference, voxel)
-    diameter = particle_diameter(density, voxel)
+    diameter = micrographs.particle_diameter(density, voxel)
     if diameter > width:
         raise ValueError(
             f"{reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
@@ -199,7 +198,7 @@ def load_inputs(
     mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), reference)
     contrast, share, search = check_alignment(particles, cube, voxel, diameter, config.contrast)
     notes = [
-        *voxel_notes(reference, particles.pixel_size),
+        *particle_images.voxel_notes(reference, particles.pixel_size),
         *(particles.copy_notes() or symmetry_notes(density, reference)),
         *(size_notes(search, config.particles, reference, near=True) if search else []),
     ]

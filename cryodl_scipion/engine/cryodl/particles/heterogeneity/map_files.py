@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import FitHeterogeneityConfig
-from ...io.mrc import write_halves
-from ...io.progress import ProgressBar
+from ...io import mrc, progress
 from ...latent.record import MapWriter, Outcome
 from ...reconstruction.halves import resolved
 from .inputs import Inputs
@@ -88,12 +87,12 @@ def map_writer(inputs: Inputs, outcome: Outcome, folder: Path) -> MapWriter:
 
     def write(names: typing.Sequence[str], weights: np.ndarray, words: str) -> list[dict[str, typing.Any]]:
         record = []
-        with ProgressBar(unit="particle", mininterval=1.0, desc=words) as bar:
+        with progress.ProgressBar(unit="particle", mininterval=1.0, desc=words) as bar:
             found = weighted_maps(
                 particles, setting.views, setting.halves, weights, diameter_px, outcome.contrast, bar.update
             )
             for number, (maps, curve) in enumerate(found):
-                write_halves(folder / names[number], maps, particles.pixel_size)
+                mrc.write_halves(folder / names[number], maps, particles.pixel_size)
                 resolution = resolved(curve, diameter_px, particles.pixel_size, particles.box)
                 record.append(dict(map=names[number], particles=float(weights[:, number].sum()), resolution=resolution))
         return record

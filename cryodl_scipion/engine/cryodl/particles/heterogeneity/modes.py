@@ -13,9 +13,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from ...latent.components import Setting
-from ...latent.cube import as_complex
-from ...latent.expectation import batches, precisions
+from ...latent import components, cube, expectation
 from .gaussians import Gaussians
 
 
@@ -51,7 +49,7 @@ class Images:
     derivatives. radius: waves per box. sigmas: (9,)."""
 
     def __init__(
-        self, setting: Setting, mean: np.ndarray, radius: float, sigmas: np.ndarray, device: torch.device
+        self, setting: components.Setting, mean: np.ndarray, radius: float, sigmas: np.ndarray, device: torch.device
     ) -> None:
         self.setting, self.mean, self.sigmas, self.device = setting, mean, sigmas, device
         self.cube, self.count = setting.cube(radius), setting.coefficients.count(radius)
@@ -67,15 +65,15 @@ class Images:
 
     def batches(self, rows: np.ndarray) -> typing.Iterator[Batch]:
         """Batches of some rows."""
-        return (self._batch(part) for part in batches(rows, self.count))
+        return (self._batch(part) for part in expectation.batches(rows, self.count))
 
     def _batch(self, rows: np.ndarray) -> Batch:
         views = self.setting.views
         seen = self.setting.coefficients.look(views, rows, self.cube, self._tables, self.count)
         transfer = seen.transfer * views.contrast[rows, None].astype(np.float32)
-        static = as_complex(seen.matrix @ self._static).reshape(transfer.shape)
+        static = cube.as_complex(seen.matrix @ self._static).reshape(transfer.shape)
         flat = np.concatenate([seen.errors.real, seen.errors.imag], axis=1)
-        precision = precisions(self.sigmas)
+        precision = expectation.precisions(self.sigmas)
         root = np.linalg.cholesky(np.linalg.inv((flat.transpose(0, 2, 1) @ flat).astype(float) + np.diag(precision)))
         send = lambda array: torch.as_tensor(array).to(self.device)
         return Batch(
@@ -91,7 +89,7 @@ class Images:
 
     def slices(self, batch: Batch, tables: np.ndarray) -> torch.Tensor:
         """(m, k, d) central slices of k tables, (side³, 2 k)."""
-        values = as_complex(batch.interpolation @ tables).reshape(len(batch.rows), self.count, -1)
+        values = cube.as_complex(batch.interpolation @ tables).reshape(len(batch.rows), self.count, -1)
         return torch.from_numpy(values).to(self.device).transpose(1, 2)
 
     def tables(self, volumes: torch.Tensor) -> np.ndarray:

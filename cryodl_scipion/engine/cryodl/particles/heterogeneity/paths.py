@@ -12,14 +12,12 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from ...core import fourier, projections
 from ...core.backproject import Transforms, map_of_sums, shell_means, slices_at
-from ...core.fourier import fsc, plane_weights
-from ...core.projections import Projector
 from ...io.memory import require_memory
 from ...io.particle_sets import ParticleSet
-from ...latent.components import FLOOR
+from ...latent import components, expectation
 from ...latent.cube import PADDING, Views
-from ...latent.expectation import batches
 from ...likelihood import half_disc, observed
 from ...reconstruction.halves import soft_sphere, wiener_constants
 
@@ -85,7 +83,7 @@ class ShownPart:
     """A part of the molecule that images show. shown : of the part, padded to PADDING times the box. views : of all
     particles."""
 
-    shown: Projector
+    shown: projections.Projector
     views: Views
 
     def slices(self, rows: np.ndarray, plane: np.ndarray) -> np.ndarray:
@@ -149,7 +147,7 @@ def _sums(
     disc = half_disc.HalfDisc(particles.box, particles.box / 2 - 1)
     sums, plane = Transforms(PADDING * particles.box, weights.shape[1]), np.stack([disc.x.numpy(), disc.y.numpy()])
     rows = rows[(weights[rows] > NEGLIGIBLE * weights[rows].max(axis=0)).any(axis=1)]
-    for part in batches(rows, len(disc)):
+    for part in expectation.batches(rows, len(disc)):
         phases = (views.shifts[part] @ plane[::-1]) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
         # images that were multiplied by their CTF hold it already
@@ -179,7 +177,7 @@ def _maps(
     """((map, half1, half2), fsc) of the sums (match, weight) of two halves, the first of which become those of both."""
     found = [_solved(match, weight, box, None) for match, weight in halves]
     mask = soft_sphere(box, diameter_px)
-    curve = fsc(*(half * mask for half in found))
+    curve = fourier.fsc(*(half * mask for half in found))
     match, weight = (one.add_(other) for one, other in zip(*halves))
     both = _solved(match, weight, box, wiener_constants(curve))
     return tuple(volume.numpy() for volume in (both, *found)), curve
@@ -187,6 +185,6 @@ def _maps(
 
 def _solved(match: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Tensor | None) -> torch.Tensor:
     """(box, box, box) of sums; wiener: (rings,) constants in parts of the shell's mean weight, or None."""
-    mean = shell_means(weight, plane_weights(len(weight)), PADDING)[: box // 2 + 1]
+    mean = shell_means(weight, fourier.plane_weights(len(weight)), PADDING)[: box // 2 + 1]
     part = torch.zeros_like(mean) if wiener is None else wiener
-    return map_of_sums(match, weight, box, mean * part.clamp(min=FLOOR), PADDING * (box / 2 - 1), PADDING)
+    return map_of_sums(match, weight, box, mean * part.clamp(min=components.FLOOR), PADDING * (box / 2 - 1), PADDING)

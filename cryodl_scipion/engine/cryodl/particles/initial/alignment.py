@@ -14,8 +14,7 @@ from ...core.fourier import fsc, resolution_at, rings
 from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import Projector, rotation_matrices
 from ...core.volumes import HalfBall, side_by_side
-from ...likelihood.reference import Reference
-from ...likelihood.search import Grid
+from ...likelihood import reference, search
 from ...reconstruction.halves import wiener_constants
 from ...reconstruction.views import MISSING, SeenDirections
 
@@ -136,12 +135,12 @@ def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
 def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor, torch.Tensor]:
     within, coarse = ball.within(min(COARSE, ball.radius))
     # the first map need not be centred as the other is: shifts are searched as well
-    grid, device = Grid(STEP), target.device
+    grid, device = search.Grid(STEP), target.device
     angles = np.pad(grid.angles(np.arange(len(grid))), ((1, 0), (0, 0)))  # as it lies, too: copies must stay alike
     every = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
-    shifts, rotated = _shifts(4.0, 2.0, device), Reference(Projector(density), coarse)
+    shifts, rotated = _shifts(4.0, 2.0, device), reference.Reference(Projector(density), coarse)
     scores = torch.cat([_scores(target[within], rotated.at(part), coarse, shifts) for part in every.split(BATCH)])
-    best, rotated = (-1.0, density, every[0]), Reference(Projector(density), ball)
+    best, rotated = (-1.0, density, every[0]), reference.Reference(Projector(density), ball)
     for number in scores.amax(1).topk(TRIED).indices.tolist():
         matrix, shift = every[number], shifts[int(scores[number].argmax())]
         for step in (STEP / 2, STEP / 4, STEP / 8, STEP / 16):
@@ -157,7 +156,7 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
 
 def _placed(density: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     ball = HalfBall(len(density), len(density) / 2 - 1, density.device)
-    coefficients = Reference(Projector(density), ball).at(matrix[None]) * ball.ramp(shift[None])
+    coefficients = reference.Reference(Projector(density), ball).at(matrix[None]) * ball.ramp(shift[None])
     return ball.to_volumes(coefficients / ball.box**1.5)[0] + density.mean()  # a HalfBall has no frequency 0
 
 

@@ -12,9 +12,8 @@ import typing
 import numpy as np
 import torch
 
-from ...core.backproject import Transforms, map_of_sums
+from ...core import backproject, volumes
 from ...core.projections import Projector, random_angles, rotation_matrices
-from ...core.volumes import side_by_side
 from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed
 from ...likelihood.reference import Reference
@@ -24,7 +23,7 @@ from ...reconstruction.halves import soft_sphere
 OVERSAMPLING = 2  # places of the transform for each frequency of the box
 
 
-class SliceSums(Transforms):
+class SliceSums(backproject.Transforms):
     """Slices on a HalfDisc inserted into the transform of a cube of `side` voxels over the same width."""
 
     def __init__(self, disc: HalfDisc, side: int) -> None:
@@ -39,7 +38,7 @@ class SliceSums(Transforms):
     def map(self, constant: torch.Tensor) -> torch.Tensor:
         """The (side, side, side) density. constant: (rings,), added to the weights of each shell."""
         radius = OVERSAMPLING * (self.disc.radius + 0.5)
-        return map_of_sums(*self.sums(), self.side, constant.to(self.weights.device), radius, OVERSAMPLING)
+        return backproject.map_of_sums(*self.sums(), self.side, constant.to(self.weights.device), radius, OVERSAMPLING)
 
 
 STEPS, BATCH = 80, 200  # of the climb, and particles in each
@@ -180,7 +179,7 @@ class Climb:
         first, and (n,) mean square of the shifts along an axis."""
         slices = reference.at(matrices)
         shifted = part.match[:, None] * self.disc.ramp(-shifts.yx)
-        fit = side_by_side(slices) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
+        fit = volumes.side_by_side(slices) @ volumes.side_by_side(shifted).transpose(1, 2) + shifts.log_prior
         value = fit - slices.abs().square() @ part.weight[..., None]
         weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s
         centred = weight.to(shifted.dtype) @ shifted * (temperature / 2)

@@ -9,13 +9,10 @@ import numpy as np
 import torch
 
 from ...contract import AssignOrientationsConfig
-from ...core.projections import Projector, random_angles
-from ...core.symmetry import check_symmetry
+from ...core import projections, symmetry
 from ...io import particle_sets, structures
-from ...likelihood.observed import sample_rows, smoothed_notes
-from ...likelihood.reference import group_notes
-from ...simulate.micrographs import particle_diameter
-from ...simulate.particle_images import voxel_notes
+from ...likelihood import observed, reference
+from ...simulate import micrographs, particle_images
 from .amplitude import evidences
 from .assign import COARSE, FINEST, Search, SearchSettings
 
@@ -35,7 +32,7 @@ def best_size(search: Search, near: bool) -> tuple[float, float]:
     no look unless a neighbour of it is better. Detail that a coarse map lacks is not compared: a small molecule scaled
     by 0.9 would have some of it, nearly in its place."""
     source, width, found = search.source, search.width, {}
-    rows, finest = sample_rows(len(source.particles), SAMPLE), max(COARSE, end_of(search))
+    rows, finest = observed.sample_rows(len(source.particles), SAMPLE), max(COARSE, end_of(search))
     for sizes in (NEAR, SIZES) if near else (SIZES,):
         # a little beyond the images there is next to nothing of the structure, and the best needs two neighbours
         for size in (s for s in sizes if s not in found and (s in NEAR or s * search.settings.diameter <= width)):
@@ -54,7 +51,7 @@ def best_size(search: Search, near: bool) -> tuple[float, float]:
 
 def end_of(search: Search) -> float:
     """Å: the finest detail of the structure; 0 if it has all that is compared."""
-    views = search.fine.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().sum(0)
+    views = search.fine.at_angles(projections.random_angles(64, np.random.default_rng(0))).abs().square().sum(0)
     total, number = (search.fine_disc.ring_sum(one).cpu().numpy() for one in (views, torch.ones_like(views)))
     amplitude = np.sqrt(total / np.maximum(number, 1))
     finer = np.maximum.accumulate(amplitude[::-1])[::-1]
@@ -82,7 +79,7 @@ class PreparedStructure:
     """projector: Projector at `pixel_size` Å/px. settings: assign.Settings that suit the structure and the particles.
     notes: sentences for the user."""
 
-    projector: Projector
+    projector: projections.Projector
     pixel_size: float
     settings: SearchSettings
     notes: tuple[str, ...]
@@ -94,7 +91,7 @@ def prepare_structure(
     """The PreparedStructure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles'
     box, or does not have the symmetry."""
     width, first = particles.box * particles.pixel_size, max(FIRST_LOOK, particles.pixel_size)
-    diameter = particle_diameter(structures.load_density(config.structure, first), first)
+    diameter = micrographs.particle_diameter(structures.load_density(config.structure, first), first)
     if diameter > width:
         raise ValueError(
             f"{config.structure} is {diameter:.0f} Å wide, but the images of {particles.path} are only "
@@ -106,16 +103,16 @@ def prepare_structure(
     settings = SearchSettings(config.angular_step, max_shift, finest, diameter, config.symmetry)
     pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
     density = structures.load_density(config.structure, pixel_size)
-    check_symmetry(density, config.symmetry, config.structure)
+    symmetry.check_symmetry(density, config.symmetry, config.structure)
     tight = (
         f"{config.structure} is {diameter:.0f} Å wide, the images of {particles.path} {width:.0f} Å: around it they "
         "show too little noise alone, and the noise is overestimated, so that less of the evidence seems explained. "
         "Extract the particles with a box of 1.5 diameters."
     )
     notes = (
-        *voxel_notes(config.structure, particles.pixel_size),
+        *particle_images.voxel_notes(config.structure, particles.pixel_size),
         *[tight] * (diameter > TIGHT * width),
-        *smoothed_notes(particles),
-        *group_notes(particles),
+        *observed.smoothed_notes(particles),
+        *reference.group_notes(particles),
     )
-    return PreparedStructure(Projector(density.to(device)), pixel_size, settings, notes)
+    return PreparedStructure(projections.Projector(density.to(device)), pixel_size, settings, notes)

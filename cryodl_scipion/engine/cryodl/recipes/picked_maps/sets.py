@@ -11,16 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import CompareMapsOfPicksConfig, EstimateCtfConfig, ExtractParticlesConfig, counted, refuse_if
-from ...core.boxes import box_corners, boxes_inside
-from ...core.symmetry import check_symmetry
-from ...io.coordinates import align_keys
-from ...io.memory import TooLittleMemory, one_item
-from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
+from ...core import boxes, symmetry
+from ...io import coordinates, memory, micrograph_ctfs, particles, structures
 from ...io.micrographs import micrograph_shape, read_micrograph
 from ...io.particle_positions import read_centred
-from ...io.particles import MICROSCOPE
 from ...io.pick_sets import lacking_in_words, name_sets
-from ...io.structures import load_density
 from ...micrographs.commands.estimate_ctf import estimate_ctf
 from ...simulate.micrographs import particle_diameter
 
@@ -87,7 +82,7 @@ def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]]
     reference = next(iter(files)) if config.reference else None
     names = [name for name, _ in named]
     sets = {
-        name: align_keys(
+        name: coordinates.align_keys(
             _coordinates(
                 path, _REFERENCE if name == reference else "Sets of picks (--picks)", (config.pixel_size, diameter)
             ),
@@ -141,9 +136,9 @@ def unreadable(micrographs: typing.Sequence[tuple[str, str]]) -> list[str]:
     bad = []
     for name, path in ProgressBar(micrographs, desc="Reading", unit="micrograph", mininterval=1.0):
         try:
-            with one_item(path):
+            with memory.one_item(path):
                 read_micrograph(path)
-        except (ValueError, FileNotFoundError, TooLittleMemory) as error:
+        except (ValueError, FileNotFoundError, memory.TooLittleMemory) as error:
             ProgressBar.write(f"Left out {name}: {error}")
             bad.append(name)
     return bad
@@ -168,7 +163,7 @@ def drawn(picks: Picks, paths: typing.Mapping[str, str], box: int, maximum: int,
     """Some of the picks whose boxes lie on the micrographs, drawn at random, and how many there were; all if there are
     no more than the maximum. paths: {micrograph: path}. box: px."""
     usable = {
-        name: np.nonzero(boxes_inside(box_corners(yx, box)[0], box, micrograph_shape(paths[name])))[0]
+        name: np.nonzero(boxes.boxes_inside(boxes.box_corners(yx, box)[0], box, micrograph_shape(paths[name])))[0]
         for name, (yx, _) in picks.items()
     }
     every = [(name, row) for name, rows in usable.items() for row in rows.tolist()]
@@ -205,12 +200,12 @@ def diameters_of(config: CompareMapsOfPicksConfig) -> tuple[float, float]:
     that cannot be read, or does not have the symmetry."""
     rough = max(FIRST_LOOK, config.pixel_size)
     try:
-        density = load_density(config.structure, rough)
+        density = structures.load_density(config.structure, rough)
     except (ValueError, FileNotFoundError) as error:
         if Path(config.structure).is_file() and config.structure.lower().removesuffix(".gz").endswith(USUAL):
             raise
         raise ValueError(f"{error} {NEEDED}") from None
-    check_symmetry(density, config.symmetry, config.structure)  # an error before the work
+    symmetry.check_symmetry(density, config.symmetry, config.structure)  # an error before the work
     measured = round(particle_diameter(density, rough), 1)
     if config.particle_diameter is not None:
         return config.particle_diameter, measured
@@ -244,8 +239,8 @@ def box_of(config: CompareMapsOfPicksConfig, diameter: float, structure: float) 
 def without_ctf(config: CompareMapsOfPicksConfig, compared: ComparedSets, star: str) -> list[str]:
     """Names of the micrographs compared that a STAR file with CTFs does not contain."""
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
-    ctfs = read_micrograph_ctfs(star, dict(zip(MICROSCOPE, constants)))
-    return [name for name, path in compared.micrographs if ctf_of(ctfs, name, path) is None]
+    ctfs = micrograph_ctfs.read_micrograph_ctfs(star, dict(zip(particles.MICROSCOPE, constants)))
+    return [name for name, path in compared.micrographs if micrograph_ctfs.ctf_of(ctfs, name, path) is None]
 
 
 def estimated_ctf(config: CompareMapsOfPicksConfig, paths: dict[str, str], folder: Path) -> str:

@@ -6,9 +6,8 @@ import typing
 import numpy as np
 
 from ...contract.annotations import FEATURE, NEGATIVE, POSITIVE, UNCERTAIN, WITHOUT, check_name
-from ...io.files import evenly_spaced
+from ...io import files, windows
 from ...io.tomograms import Tomogram
-from ...io.windows import Greys
 from .store import AnnotationStore
 from .tiles import EMPTY, WITHOUT_IT, Sheet
 
@@ -20,7 +19,7 @@ UNDO_STEPS = 100
 BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px
 
 
-class Session(Greys):
+class Session(windows.Greys):
     """What one annotator draws. tomograms: list of (name, Tomogram, pixel size in Å/px); only what is shown is read.
     size: of new tiles, px. active: the chosen Sheet, or None. message: one sentence about what happened last. brush:
     diameter, px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a tile without the
@@ -77,7 +76,7 @@ class Session(Greys):
     def _sample(self) -> list[np.ndarray]:
         """Values of some slices; those that cannot be read are left out. Raises ValueError if that is all of them."""
         step, values = max(1, max(self.shape[1:]) // WIDTH), []
-        for z in evenly_spaced(range(self.shape[0]), SAMPLED):
+        for z in files.evenly_spaced(range(self.shape[0]), SAMPLED):
             try:
                 values.append(self._mean(z)[::step, ::step])
             except ValueError as error:

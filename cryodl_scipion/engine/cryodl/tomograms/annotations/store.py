@@ -27,10 +27,9 @@ from ...contract.annotations import (
     tile_of,
 )
 from ...contract.result import write_json
-from ...io.files import whole_file
+from ...io import files, volume_writer
 from ...io.mrc import read_header
 from ...io.tomograms import Tomogram, sides_of
-from ...io.volume_writer import OpenVolume, new_volume
 from .tiles import check_drawing, check_image, cut_tile
 
 
@@ -67,9 +66,9 @@ def write_tile_stack(
 ) -> None:
     """Write a stack of `count` square images, whole or not at all. images: {row: (h, h) array}, h <= side. Rows without
     an image, and what lies beside smaller ones, hold `fill`."""
-    with whole_file(os.path.join(folder, name)) as temporary:
-        new_volume(temporary, (count, side, side), 0.0, dtype, stack=True)
-        stack, complete = OpenVolume(temporary, (count, side, side), dtype), False
+    with files.whole_file(os.path.join(folder, name)) as temporary:
+        volume_writer.new_volume(temporary, (count, side, side), 0.0, dtype, stack=True)
+        stack, complete = volume_writer.OpenVolume(temporary, (count, side, side), dtype), False
         try:
             for position in range(count):
                 page = np.full((1, side, side), fill, dtype)

@@ -7,8 +7,7 @@ from ...io import volume_writer, zarr_writer
 from ...io.files import expand_paths, name_tomograms
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...running.runner import Run, command
-from ..features.particle_coordinates import read_poses
-from ..features.point_files import left_unsaid, write_points
+from ..features import particle_coordinates, point_files
 
 
 @command
@@ -23,7 +22,7 @@ def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomograms
     tomograms = {name: tomogram for name, (tomogram, _) in sources.items()}
     sizes = {name: size for name, (_, size) in sources.items()}
     notes: list[str] = []
-    poses = read_poses(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
+    poses = particle_coordinates.read_poses(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
     there = {name: each for name, each in poses.items() if each}
     folder = run.folder(continues=False)
     for name, (tomogram, size) in sources.items() if config.volumes else ():
@@ -32,8 +31,8 @@ def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomograms
         )
         print(f"{name}.zarr: {counted(levels, 'level')}.")
     volumes = {name: run.at(f"{name}.zarr") for name in sources if config.volumes}
-    points = write_points(folder, there, tomograms, sizes, config)
-    run.warn(*notes, *left_unsaid(there, config))
+    points = point_files.write_points(folder, there, tomograms, sizes, config)
+    run.warn(*notes, *point_files.left_unsaid(there, config))
     counts = {name: sum(map(len, each.values())) for name, each in there.items()}
     run.summary(
         f"{counted(len(volumes), 'volume')} and {counted(sum(counts.values()), 'coordinate')} of "

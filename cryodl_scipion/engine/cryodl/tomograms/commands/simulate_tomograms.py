@@ -9,12 +9,10 @@ import numpy as np
 import torch
 
 from ...contract import SimulateTomogramsConfig, SimulateTomogramsOutputs, counted, write_json
-from ...io import memory, structures
+from ...io import memory, progress, structures, volume_writer
 from ...io.files import expand_paths, read_kept, whole_file
 from ...io.particles import ANGLES
-from ...io.progress import ProgressBar
 from ...io.star import write_tables
-from ...io.volume_writer import VolumeWriter
 from ...running.runner import PROGRAM, Run, command
 from ...simulate import cells, tilt_series
 from ...simulate.tomograms import (
@@ -49,7 +47,7 @@ def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTom
     for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series, *["halves"] * config.halves):
         (folder / name).mkdir(exist_ok=True)
     found = dict[str, dict[str, tuple[int, int]]]()
-    for index in ProgressBar(range(config.count), unit="tomogram", mininterval=1.0):
+    for index in progress.ProgressBar(range(config.count), unit="tomogram", mininterval=1.0):
         name = f"tomo_{index + 1:03d}"
         done = folder / "done" / f"{name}.json"
         if not done.exists():
@@ -156,5 +154,5 @@ def _simulate(
 
 
 def _write(path: Path, volume: np.ndarray, pixel_size: float, dtype: type[np.float32] | type[np.int8]) -> None:
-    with VolumeWriter(path, volume.shape, pixel_size, dtype) as file:
+    with volume_writer.VolumeWriter(path, volume.shape, pixel_size, dtype) as file:
         file.write(0, volume)

@@ -17,8 +17,7 @@ from ...contract import (
     read_card,
     score_text,
 )
-from ...io.files import expand_paths
-from ...io.model import find_model, shipped_models
+from ...io import files, model
 from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
 from ...running.runner import PROGRAM, Run, command
 from ..annotations.store import read_annotations
@@ -35,7 +34,7 @@ def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOut
     config = _as_the_start(config)
     training, method = TrainingRun(run, config), segmenter_method(config.network)
     gathered = sources.gather(config, method, run)
-    folder = training.take_folder(*expand_paths((*config.tomograms, *config.labels)), *gathered.files)
+    folder = training.take_folder(*files.expand_paths((*config.tomograms, *config.labels)), *gathered.files)
     training.take_device()
     training.start()
     split = split_examples(gathered.examples, HELD_OUT, np.random.default_rng(config.seed))
@@ -94,7 +93,7 @@ def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
         return dataclasses.replace(config, network=UNSTARTED if free else config.network)
     if not config.start_from:
         print(f"The training starts from the shipped model {start}. Give --network {UNSTARTED} for random weights.")
-    card = read_card(str(find_model(start, "segmenter")), "segmenter")
+    card = read_card(str(model.find_model(start, "segmenter")), "segmenter")
     return dataclasses.replace(
         config,
         start_from=start,
@@ -107,7 +106,7 @@ def _shipped(config: TrainSegmenterConfig) -> str | None:
     """Name of the shipped model of the feature that is to be learnt."""
     features = read_annotations(config.annotations).features if config.annotations else [Path(config.output).name]
     feature = config.feature or (features[0] if len(features) == 1 else None)
-    return feature if feature in shipped_models("segmenter") else None
+    return feature if feature in model.shipped_models("segmenter") else None
 
 
 def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:

@@ -14,14 +14,10 @@ import torch
 from ...contract import DenoiseTomogramsConfig
 from ...core.devices import fast_dtype
 from ...core.tiles import tile_spans
-from ...io import files
+from ...io import files, progress, stamps, tomograms
 from ...io.memory import WORKING_MEMORY
-from ...io.progress import ProgressBar
-from ...io.stamps import stamp
-from ...io.tomograms import Tomogram, mirrored_part
 from ...io.volume_writer import VolumeWriter
-from ...learning.inference import for_inference
-from ...learning.task import method_of, with_weights
+from ...learning import inference, task
 from .examples import MARGIN, answered, inputs_of
 from .halves import HalfSource
 from .spectra import HalfScale
@@ -34,9 +30,9 @@ class TomogramDenoiser:
 
     def __init__(self, card: dict, weights: dict, device: torch.device) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
-        self.method = method_of("tomogram_denoiser", card["network"])
-        network = with_weights(self.method.build(), weights, card["name"], self.method.name)
-        self._network = for_inference(network, device, self.dtype)
+        self.method = task.method_of("tomogram_denoiser", card["network"])
+        network = task.with_weights(self.method.build(), weights, card["name"], self.method.name)
+        self._network = inference.for_inference(network, device, self.dtype)
 
     @torch.inference_mode()
     def answer(self, volume: torch.Tensor, scale: HalfScale) -> torch.Tensor:
@@ -45,7 +41,7 @@ class TomogramDenoiser:
         return scale.restored(answered(correction, inputs_of(scale.normalised(volume), scale)[None])[0, 0])
 
     def blocks(
-        self, volumes: typing.Sequence[Tomogram], scale: HalfScale, memory: float
+        self, volumes: typing.Sequence[tomograms.Tomogram], scale: HalfScale, memory: float
     ) -> typing.Iterator[tuple[tuple[int, ...], list[np.ndarray]]]:
         """The denoised volumes block by block: the (z, y, x) place of a block, and a block of each volume. The tomogram
         is mirrored beyond its borders. memory: GB."""
@@ -55,7 +51,7 @@ class TomogramDenoiser:
         )
         for span in itertools.product(*spans):
             ranges = [(start - MARGIN, stop - MARGIN) for start, stop, _, _ in span]
-            answers = [self.answer(torch.from_numpy(mirrored_part(v, ranges)), scale) for v in volumes]
+            answers = [self.answer(torch.from_numpy(tomograms.mirrored_part(v, ranges)), scale) for v in volumes]
             starts = [max(0, low - MARGIN) for _, _, low, _ in span]
             stops = [min(n, high - MARGIN) for n, (_, _, _, high) in zip(shape, span)]
             if all(a < b for a, b in zip(starts, stops)):
@@ -98,7 +94,7 @@ def finished(source: HalfSource, record: dict, folder: Path) -> bool:
     entry = record["tomograms"].get(source.name)
     if entry is None or not all((folder / file).exists() for file in entry["files"]):
         return False
-    same = entry["made_of"] == stamp(*source.paths) and entry["pixel_size"] == source.pixel_size
+    same = entry["made_of"] == stamps.stamp(*source.paths) and entry["pixel_size"] == source.pixel_size
     if not same:
         print(f"{source.paths[0]} has changed since it was denoised; it is denoised again.")
     return same
@@ -118,7 +114,7 @@ def write_denoised(
             for name in names
         ]
         bar = stack.enter_context(
-            ProgressBar(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0)
+            progress.ProgressBar(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0)
         )
         # larger blocks are hardly quicker: 57 instead of 62 CPU s for 1000 x 1000 x 300
         for position, blocks in denoiser.blocks(source.volumes, scale, WORKING_MEMORY / 6):

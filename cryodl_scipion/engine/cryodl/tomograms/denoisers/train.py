@@ -12,8 +12,7 @@ import torch
 from ...contract import AllSkipped, DenoiseTomogramsConfig, Skipped, in_words
 from ...core.devices import autocast
 from ...core.fourier import correlation
-from ...io.files import spread_first
-from ...io.memory import require_memory
+from ...io import files, memory
 from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask, method_of
 from ...learning.training import Schedule
@@ -111,7 +110,7 @@ def train_tomogram_denoiser(training: TrainingRun, config: DenoiseTomogramsConfi
     training: with the output of the model. sources: with halves. Raises AllSkipped if not one can be learned from."""
     training.take_folder(*(path for source in sources for path in source.paths))
     device, method = training.take_device(), method_of("tomogram_denoiser", config.network)
-    require_memory(16 * MAX_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
+    memory.require_memory(16 * MAX_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
     used, held_out, learnt, validation = load_regions(sources, config)
     training.start()
     tilts = Tilts(config.tilt_min, config.tilt_max) if config.fill_wedge else None
@@ -173,7 +172,7 @@ def load_regions(
     held_out: list[tuple[int, int]] = []
     parts: tuple[list[Region], list[Region]] = ([], [])
     bad: list[Skipped] = []
-    for index in spread_first(range(len(sources)), wanted):
+    for index in files.spread_first(range(len(sources)), wanted):
         if len(used) == wanted:
             break
         source, rng = sources[index], np.random.default_rng((config.seed, index))

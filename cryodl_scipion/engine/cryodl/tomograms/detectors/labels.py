@@ -9,9 +9,7 @@ import torch
 
 from ...contract import TrainDetectorConfig, rescaled
 from ...core.names import numbers_by_name
-from ...io.files import expand_paths, name_tomograms
-from ...io.memory import require_memory
-from ...io.messages import warn
+from ...io import files, memory, messages
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...running.runner import Run
 from ..features.particle_coordinates import read_poses
@@ -49,7 +47,7 @@ class GatheredLabels:
 def gather_labels(config: TrainDetectorConfig, run: Run) -> GatheredLabels:
     """Gathered of a TrainDetectorConfig, of those tomograms that can be read. Raises ValueError for inputs that do not
     fit."""
-    given, notes = name_tomograms(expand_paths(config.tomograms), config.names), list[str]()
+    given, notes = files.name_tomograms(files.expand_paths(config.tomograms), config.names), list[str]()
     tomograms, sizes = dict[str, Tomogram](), dict[str, float]()
     for name, path in given:
         with run.item(name, path):
@@ -75,7 +73,7 @@ def gather_labels(config: TrainDetectorConfig, run: Run) -> GatheredLabels:
     for name, tomogram in tomograms.items():
         source = WorkingTomogram(tomogram, sizes[name], working)
         across = tomogram.shape[1] * tomogram.shape[2]
-        require_memory(
+        memory.require_memory(
             2.0 * float(np.prod(source.shape)) + 8.0 * SLAB / source.factor * across,
             f"Training on {tomogram.path}",
             "Give fewer tomograms, or a larger --working-pixel-size.",
@@ -186,7 +184,7 @@ def _warn_if_near(learnt: typing.Sequence[Labelled], held: typing.Sequence[Label
             near[before.name] = first - last
     if near and min(near.values()) < diameter:
         name = min(near, key=lambda n: near[n])
-        warn(
+        messages.warn(
             f"In {name}, particles held out for validation begin {near[name] / diameter:.2g} diameters (of the largest "
             "particle) along y behind the last one that is learned from, so validation sees parts of the same "
             "particles and its figures are too high. Label a further tomogram."

@@ -12,19 +12,14 @@ import torch
 import torch.nn.functional as F
 
 from ...contract import DetectParticlesConfig, counted, network_words, rescaled, score_text
+from ...core import names, peaks, volumes
 from ...core.devices import fast_dtype
-from ...core.names import numbers_by_name
-from ...core.peaks import find_peaks_3d, separate
 from ...core.tiles import tile_spans
-from ...core.volumes import phases_at_random
-from ...io.memory import GIGABYTE, WORKING_MEMORY
+from ...io import memory, particles, tomogram_coordinates
 from ...io.model import find_model, read_model
-from ...io.particles import ANGLES
 from ...io.progress import ProgressBar
-from ...io.tomogram_coordinates import coordinate_columns
 from ...io.tomograms import Tomogram
-from ...learning.inference import for_inference
-from ...learning.task import method_of, with_weights
+from ...learning import inference, task
 from ..segmenters.working_scale import WorkingTomogram, skewness, trained_elsewhere, turned_contrast
 from .unet3d import STRIDE
 
@@ -57,10 +52,10 @@ def detection_columns(
 ) -> dict[str, list[typing.Any]]:
     """{column: values} of all species of a tomogram: RELION 5's columns, score, species and its number from 1."""
     zyx = np.concatenate([one.zyx.reshape(-1, 3) for one in found])
-    columns: dict[str, typing.Any] = dict(coordinate_columns(name, zyx, shape, pixel_size))
+    columns: dict[str, typing.Any] = dict(tomogram_coordinates.coordinate_columns(name, zyx, shape, pixel_size))
     if all(one.angles is not None for one in found):
         angles = np.concatenate([one.angles for one in found if one.angles is not None]).reshape(-1, 3)
-        columns.update(dict(zip(ANGLES, angles.T)))
+        columns.update(dict(zip(particles.ANGLES, angles.T)))
     columns["rlnClassNumber"] = [number for number, one in enumerate(found, 1) for _ in one.zyx]
     columns["cryodlSpecies"] = [one.name for one in found for _ in one.zyx]
     columns["cryodlScore"] = np.concatenate([one.scores for one in found])
@@ -107,7 +102,7 @@ class Candidates:
         """Those from a threshold on that have no better one nearer than distance (px)."""
         order = np.argsort(-self.scores, kind="stable")
         order = order[self.scores[order] >= threshold]
-        keep = order[separate(self.zyx[order], distance)]
+        keep = order[peaks.separate(self.zyx[order], distance)]
         return Candidates(self.zyx[keep], self.scores[keep])
 
 
@@ -117,9 +112,9 @@ class Detector:
     def __init__(self, card: dict[str, typing.Any], weights: dict[str, torch.Tensor], device: torch.device) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.species, self.pixel_size = tuple(card["species"]), float(card["pixel_size"])
-        self.method = method_of("detector", card["network"])
-        network = with_weights(self.method.build(len(self.species)), weights, card["name"], self.method.name)
-        self.network = for_inference(network, device, self.dtype)
+        self.method = task.method_of("detector", card["network"])
+        network = task.with_weights(self.method.build(len(self.species)), weights, card["name"], self.method.name)
+        self.network = inference.for_inference(network, device, self.dtype)
 
     @torch.inference_mode()
     def heat_maps(self, voxels: torch.Tensor) -> torch.Tensor:
@@ -186,7 +181,7 @@ def add_peaks(
     """Add the peaks of a block's heat maps that lie in what is kept of it, in working px."""
     keep = [((c - a) // STRIDE, -(-(d - a) // STRIDE)) for (a, _), (c, d) in zip(whole, kept)]
     for scores, each in zip(maps, found):
-        zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)
+        zyx, heights, _ = peaks.find_peaks_3d(scores, MIN_SCORE, keep)
         each.append((rescaled(zyx, STRIDE) + [a for a, _ in whole], heights))
 
 
@@ -204,7 +199,7 @@ class NetworkFinder:
         card, weights = read_model(find_model(str(config.model), "detector"), "detector")
         self.config, self.detector, self.card = config, Detector(card, weights, device), card
         self.species = self.detector.species
-        given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
+        given = names.numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.thresholds = [given.get(name, usual) for name, usual in zip(self.species, card["thresholds"])]
         self.identity = {"weights of the model": card["weights_sha256"]}
         self.notes: list[str] = []
@@ -219,7 +214,7 @@ class NetworkFinder:
                 "and it may not find particles at that resolution."
             )
         working, method = WorkingTomogram(tomogram, pixel_size, self.detector.pixel_size), self.detector.method
-        ranges = block_ranges(working.shape, WORKING_MEMORY * GIGABYTE / method.bytes_per_voxel, method)
+        ranges = block_ranges(working.shape, memory.WORKING_MEMORY * memory.GIGABYTE / method.bytes_per_voxel, method)
         skewed = skewness(working.part(ranges[0][0])), float(self.card.get("skew", 0.0))
         notes += turned_contrast(str(tomogram.path), model, *skewed)
         with ProgressBar(total=len(ranges), unit="block", desc=name, mininterval=1.0) as bar:
@@ -231,7 +226,7 @@ class NetworkFinder:
             count = max(1, round(self.config.control * len(ranges)))
             chosen = [ranges[n] for n in sorted(rng.permutation(len(ranges))[:count].tolist())]
             part = sum(math.prod(b - a for a, b in kept) for _, kept in chosen) / math.prod(working.shape)
-            noise = detect(self.detector, working, chosen, treated=lambda voxels: phases_at_random(voxels, rng))
+            noise = detect(self.detector, working, chosen, treated=lambda voxels: volumes.phases_at_random(voxels, rng))
         result, inside = [], lambda one: well_inside(one.zyx, tomogram.shape, self.config.border / pixel_size)
         for number, (species, diameter) in enumerate(zip(self.species, self.card["diameters"])):
             distance = max(1.0, (self.config.minimum_distance or DISTANCE * diameter) / pixel_size)

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ...contract.frames import rescaled
-from ...core.augment import vary_contrast
-from ...core.devices import autocast
+from ...core import augment, devices
 from ...learning.task import NetworkTask
 from .labels import GatheredLabels, Labelled
 from .predict import filled_up
@@ -111,7 +110,7 @@ class DetectorTask(NetworkTask):
         """metric: mean over the species of the correlation of answers and heat maps in the validation crops."""
         network = self.networks["detector"]
         device = next(network.parameters()).device
-        with autocast(device):
+        with devices.autocast(device):
             outputs = [network(voxels[None].to(device)).float().cpu()[0] for voxels, _ in self.crops]
         answers, maps = torch.stack(outputs), torch.stack([maps for _, maps in self.crops])
         loss = float(self.loss(answers, answers, maps))
@@ -133,7 +132,7 @@ def augmented_crop(
     voxels, maps = voxels.flip(axes), maps.flip(axes)
     if rng.random() < 0.7:
         voxels = varied_sharpness(voxels, float(rng.uniform(-1.0, 1.0)))
-    return vary_contrast(voxels, rng), maps
+    return augment.vary_contrast(voxels, rng), maps
 
 
 def varied_sharpness(voxels: torch.Tensor, strength: float) -> torch.Tensor:

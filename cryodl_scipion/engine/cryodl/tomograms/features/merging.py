@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import MergeFeaturesConfig
+from ...io import tomograms, volume_writer
 from ...io.files import whole_file
 from ...io.memory import WORKING_MEMORY
-from ...io.tomograms import Tomogram
-from ...io.volume_writer import VolumeWriter, origin_of
 from . import components
 from .scores import Feature, FeatureScores, Scored, agree, log_odds
 from .surfaces import AreaCounter, write_surface
@@ -82,7 +81,7 @@ def _write_labels(
     found = finder.components()
     kept = found.voxels * pixel_size**3 * NM3 >= config.minimum_size
     table, areas = np.concatenate([[False], kept]), AreaCounter(len(labels))
-    with VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features", like) as volume:
+    with volume_writer.VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features", like) as volume:
         for start, stop in ranges:
             slab = read(start, stop)
             if not kept.all():
@@ -111,8 +110,8 @@ def write_pictures(
     if script.exists() and script.stat().st_mtime_ns >= volume.stat().st_mtime_ns:
         return
     tomogram = scored.tomogram if scored.tomogram and Path(scored.tomogram).is_file() else None
-    origin = origin_of(tomogram or volume)  # the merged volume has that of its scores
-    source = Tomogram(volume)
+    origin = volume_writer.origin_of(tomogram or volume)  # the merged volume has that of its scores
+    source = tomograms.Tomogram(volume)
     next(iter(files.values())).parent.mkdir(exist_ok=True)
     made = []
     for feature in features:

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_dict, write_json
+from ...io import stamps, tomograms
 from ...io.files import expand_paths, folder_record, name_micrographs
-from ...io.stamps import file_stamp
 from ...io.tomogram_coordinates import join_coordinates3d
-from ...io.tomograms import Tomogram
 from ...running.runner import Run
 from .scores import SLAB, feature_names
 
@@ -80,7 +79,7 @@ class FolderRecord:
 
 def _stamps(sources: typing.Sequence[str | os.PathLike[str]]) -> list[list[typing.Any]]:
     """[[name, bytes, time of writing]] of files and OME-Zarr folders."""
-    return [[os.path.basename(path), *file_stamp(path).values()] for path in sources]
+    return [[os.path.basename(path), *stamps.file_stamp(path).values()] for path in sources]
 
 
 def _words(value: typing.Any) -> str:
@@ -156,7 +155,7 @@ def labels_there(config: PickFeaturesConfig | MeasureMembranesConfig, without: t
     find; '' where the label is there, and for scores. without: names of these tomograms."""
     paths, found = dict(named_volumes(config)), dict[int, str]()
     for path in map(paths.__getitem__, without) if config.label is not None else ():
-        volume, names = Tomogram(path), feature_names(path)
+        volume, names = tomograms.Tomogram(path), feature_names(path)
         for z in range(0, volume.shape[0], SLAB):
             values = np.unique(volume.labels((z, min(z + SLAB, volume.shape[0]))))
             found.update((value, f"{value} {names.get(value, '')}".rstrip()) for value in values.tolist() if value)

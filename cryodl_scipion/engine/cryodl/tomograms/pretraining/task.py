@@ -11,11 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
-from ...core.augment import random_rotation, vary_contrast
-from ...core.volumes import phases_at_random
-from ...io.model import read_model, write_model
+from ...core import augment, volumes
+from ...io import model, tomograms
 from ...io.structures import structure_names
-from ...io.tomograms import mirrored
 from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
@@ -50,7 +48,7 @@ def write_models(
             calibration=[calibration.slope, calibration.score_offset],
             boundary_probability=calibration.boundary,
         )
-        write_model(folder / feature, dict(card, **own), weights_of(weights, number, len(FEATURES)))
+        model.write_model(folder / feature, dict(card, **own), weights_of(weights, number, len(FEATURES)))
     return metrics
 
 
@@ -61,7 +59,7 @@ def weights_of(weights: typing.Mapping[str, torch.Tensor], number: int, features
 
 def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
     """The network of all features whose parts `write_models` left in a folder."""
-    every = [read_model(folder / feature, "segmenter") for feature in FEATURES]
+    every = [model.read_model(folder / feature, "segmenter") for feature in FEATURES]
     heads = {name: torch.cat([weights[name] for _, weights in every]) for name in slabs.HEAD}
     return load_network(method, dict(every[0][1], **heads), str(folder), len(FEATURES))
 
@@ -136,7 +134,7 @@ class Cells:
         for position, n, length, more in zip(centre, self.images[number].shape, (depth, side, side), beyond):
             start = position - length // 2 + int(rng.integers(-jitter, jitter + 1))
             start = int(np.clip(start, -more, max(0, n - length) + more))
-            positions.append(mirrored(start, start + length, n))
+            positions.append(tomograms.mirrored(start, start + length, n))
         part = np.ix_(*positions)
         image = torch.from_numpy(self.images[number][part].astype(np.float32))
         return image, torch.from_numpy(self.labels[number][part].astype(np.int64))
@@ -188,7 +186,7 @@ class CellsTask(NetworkTask):
         if rng.random() < 0.5:
             image, labels = image.flip(0), labels.flip(0)
         if rotation:
-            grid = train.view_grid(side, crop, random_rotation(rng), np.zeros(2, int))
+            grid = train.view_grid(side, crop, augment.random_rotation(rng), np.zeros(2, int))
             image = F.grid_sample(image[None], grid, "bicubic", "reflection", align_corners=False)[0]
             labels = F.grid_sample(labels[None].float(), grid, "nearest", "border", align_corners=False)[0].long()
         else:
@@ -198,7 +196,7 @@ class CellsTask(NetworkTask):
             image, labels = noise_like(image, rng), torch.zeros_like(labels)
         elif rng.random() < FAINTER:
             image = fainter(image, rng)
-        image = image * float(rng.uniform(0.8, 1.25)) if rng.random() < CLEAR else vary_contrast(image, rng)
+        image = image * float(rng.uniform(0.8, 1.25)) if rng.random() < CLEAR else augment.vary_contrast(image, rng)
         return image, labels[self._answered].to(torch.uint8)
 
     @property
@@ -253,10 +251,10 @@ def noise_like(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     which has the image's."""
     kind = int(rng.integers(4))
     if kind == 0:
-        return phases_at_random(image, rng)
+        return volumes.phases_at_random(image, rng)
     width = math.exp(rng.uniform(*np.log(SMOOTHED)))
     if kind == 1:
-        return filtered_noise(phases_at_random(image, rng), (width,) * 3)
+        return filtered_noise(volumes.phases_at_random(image, rng), (width,) * 3)
     white = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
     if kind == 2:
         return filtered_noise(white, (width,) * 3)
@@ -269,7 +267,7 @@ def fainter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """A crop with noise of its own spectrum added: a cell has one noise, which a network would learn by heart. image:
     (z, y, x), A normalised crop. Returns Tensor (z, y, x): of about the same variance."""
     part = rng.uniform(0, MAX_ADDED)
-    return (image + part * phases_at_random(image, rng)) / math.sqrt(1 + part**2)
+    return (image + part * volumes.phases_at_random(image, rng)) / math.sqrt(1 + part**2)
 
 
 def filtered_noise(noise: torch.Tensor, widths: typing.Sequence[float], tilt: float | None = None) -> torch.Tensor:

@@ -12,14 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from ...contract.result import write_json
-from ...io import files
+from ...io import files, tomograms, volume_writer
 from ...io.stamps import file_stamp
-from ...io.tomograms import SCORES, sides_of
-from ...io.volume_writer import OpenVolume, keep_origin, new_volume
 from .combine import Agreement, CombinedFeature
 
 RECORD, PROGRESS = "segment.json", "progress.json"
-LABEL = SCORES + " {}, {} (a voxel belongs to it from {:g})"
+LABEL = tomograms.SCORES + " {}, {} (a voxel belongs to it from {:g})"
 _WORDS = dict(
     models="other models, or the same in another order",
     scores="another kind of scores (--scores)",
@@ -79,8 +77,8 @@ class ScoreFolder:
         if other or changed and entry["path"] != os.path.abspath(path):
             raise ValueError(
                 f"{self.folder} has scores of another tomogram with the name {name}: {entry['path']}, "
-                f"{sides_of(entry['shape'])} voxels at {entry['pixel_size']:g} Å/px; this one is {path}, "
-                f"{sides_of(shape)} at {pixel_size:g} Å/px. Choose another --output, or --names."
+                f"{tomograms.sides_of(entry['shape'])} voxels at {entry['pixel_size']:g} Å/px; this one is {path}, "
+                f"{tomograms.sides_of(shape)} at {pixel_size:g} Å/px. Choose another --output, or --names."
             )
         if changed:
             print(f"{path} has changed since it was segmented; it is segmented again.")
@@ -136,7 +134,7 @@ class Unfinished:
             for f in scores.compared
         }
         self.volumes = {
-            f.name: OpenVolume(self._path(f), key["shape"], key["scores"], known.get(f.name))
+            f.name: volume_writer.OpenVolume(self._path(f), key["shape"], key["scores"], known.get(f.name))
             for f in self.features
             if self._path(f).exists()
         }
@@ -168,7 +166,7 @@ class Unfinished:
         # first, so that a stopped run knows the folder for its own
         write_json(self.folder / PROGRESS, dict(key=self._key, slices=0, known={}, agreements={}))
         for feature in self.features:
-            new_volume(
+            volume_writer.new_volume(
                 self._path(feature),
                 self._key["shape"],
                 self._key["pixel_size"],
@@ -207,7 +205,7 @@ class Unfinished:
         for feature in self.features:
             if feature.name in self.volumes:
                 self.volumes[feature.name].close(complete=True)
-                keep_origin(self._path(feature), path)
+                volume_writer.keep_origin(self._path(feature), path)
                 os.replace(self._path(feature), self._scores.file_of(self._name, feature))
         entry = dict(
             path=os.path.abspath(path),

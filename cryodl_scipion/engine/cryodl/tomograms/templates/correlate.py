@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from ...contract import DetectParticlesConfig
+from ...core import healpix_grid, projections
 from ...core.fourier import frequencies, from_middle
-from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
-from ...core.projections import euler_angles, rotation_matrices
 from ...core.volumes import cube_crop, wedge
 from ...io.structures import dark_notes, load_molecule, structure_names
 from ...simulate.micrographs import particle_diameter
@@ -98,10 +97,10 @@ def template_sphere(box: int, radius: float) -> torch.Tensor:
 def orientations(step: float, symmetry: str) -> np.ndarray:
     """(n, 3) rot, tilt, psi in degrees of all orientations, about a step apart, those that a symmetry leaves. Without
     one the second half are those of the first after half a turn of the particle about the tilt axis."""
-    positions, rotations = directions(step, symmetry), in_plane_angles(step)
+    positions, rotations = healpix_grid.directions(step, symmetry), healpix_grid.in_plane_angles(step)
     first = positions[: len(positions) // (2 if symmetry == "C1" else 1)]
     angles = np.concatenate([np.column_stack([first, np.full(len(first), psi)]) for psi in rotations])
-    turned = euler_angles(rotation_matrices(angles) * [-1, 1, -1])
+    turned = projections.euler_angles(projections.rotation_matrices(angles) * [-1, 1, -1])
     return np.concatenate([angles, turned]) if symmetry == "C1" else angles
 
 
@@ -289,7 +288,7 @@ def _means_and_changes(kernels: Kernels, inside: torch.Tensor) -> tuple[torch.Te
     """(n, v) means and half differences of the kernels of pairs of orientations, where these are in two halves as
     without symmetry: the second kernel is the first one turned. Else each is its own pair. inside: (v, 3) voxels."""
     angles, (z, y, x) = kernels.template.angles, inside.T
-    half, matrices = len(angles) // 2, rotation_matrices(angles)
+    half, matrices = len(angles) // 2, projections.rotation_matrices(angles)
     angles, sign = (angles[:half], -1) if np.allclose(matrices[-half:], matrices[:half] * [-1, 1, -1]) else (angles, 1)
     both = (slice(None), torch.stack([z, sign * z]), y, torch.stack([x, sign * x]))
     parts = np.split(angles, range(AT_ONCE, len(angles), AT_ONCE))
