@@ -112,9 +112,7 @@ AVOIDABLE = ("nothing", "contamination", "contamination and carbon")
 PU_CRITERIA = ("ge-binomial", "nnpu")
 THRESHOLD_RULES = ("model", "f1", "count")
 RECONSTRUCTION_LOSSES = ("l1", "exponential")
-DENOISING_METHODS = ("auto", "even-odd", "added-noise")
 
-SCORE_TYPES = ("float16", "int8", "float32")
 FEATURE_SHAPES = ("centres", "particles", "filaments", "membranes")
 # Value of voxels in label volumes that were not annotated, or are uncertain.
 UNANNOTATED = 255

@@ -130,38 +130,40 @@ def read_card(
             "Choose another model."
         )
     entries, networks = _KINDS.get(str(card.get("kind")), ({}, ()))
-    wanted = dict(_EVERY, **entries)
-    wrong = [
-        key
-        for key, kind in wanted.items()
-        if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool) is not (kind is bool)
-    ]
-    if wrong:
-        raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of the wrong type. {_FROM_SOURCE}")
-    for key, (least, most) in _RANGES.items():
-        values = card[key] if isinstance(card.get(key), list) else [card[key]] if card.get(key) is not None else []
-        if not all(isinstance(v, _NUMBER) and not isinstance(v, bool) and least <= v <= most for v in values):
-            raise ValueError(
-                f"{path} is damaged: {key} is {card[key]!r}; it must lie between {least:g} and {most:g}. {_FROM_SOURCE}"
-            )
-    for key, words in _WORDS.items():
-        if card.get(key) is not None and card[key] not in words:
-            raise ValueError(
-                f"{path} is damaged: {key} is {card[key]!r}; it must be {' or '.join(words)}. {_FROM_SOURCE}"
-            )
-    for key in ("classes", "structures", "species"):
-        if key in wanted and not card[key]:
-            raise ValueError(f"{path} is damaged: {key} is empty. {_FROM_SOURCE}")
-    named = next((key for key in ("classes", "species") if key in wanted), None)
-    for name in [card["feature"]] if "feature" in wanted else card[named] if named else []:
-        if not isinstance(name, str) or not name.isprintable() or "/" in name or name in ("", ".", ".."):
-            raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")
+    for fault in _faults(card, dict(_EVERY, **entries)):
+        raise ValueError(f"{path} is damaged: {fault}. {_FROM_SOURCE}")
     if networks and card["network"] not in networks:
         raise ValueError(
             f"{path} names the network {card['network']!r}; this version of cryodl knows: "
             f"{', '.join(networks)}. Use the version of cryodl that made it (its card says which)."
         )
     return card
+
+
+def _faults(card: typing.Mapping[str, typing.Any], wanted: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
+    """What is wrong with the entries of a card; whoever reads on after the first may find that one is not there.
+    wanted: {entry: its type} of those that it must have."""
+    if wrong := [
+        key
+        for key, kind in wanted.items()
+        if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool) is not (kind is bool)
+    ]:
+        yield f"{', '.join(wrong)} missing or of the wrong type"
+    for key, (least, most) in _RANGES.items():
+        values = _listed(card[key]) if card.get(key) is not None else []
+        if not all(isinstance(v, _NUMBER) and not isinstance(v, bool) and least <= v <= most for v in values):
+            yield f"{key} is {card[key]!r}; it must lie between {least:g} and {most:g}"
+    for key, words in _WORDS.items():
+        if card.get(key) is not None and card[key] not in words:
+            yield f"{key} is {card[key]!r}; it must be {' or '.join(words)}"
+    yield from (f"{key} is empty" for key in ("classes", "structures", "species") if key in wanted and not card[key])
+    for name in (n for key in ("classes", "species", "feature") if key in wanted for n in _listed(card[key])):
+        if not isinstance(name, str) or not name.isprintable() or "/" in name or name in ("", ".", ".."):
+            yield f"{name!r} cannot be a name"
+
+
+def _listed(value: typing.Any) -> typing.Any:
+    return value if isinstance(value, list) else [value]
 
 
 def _kind_in_words(kind: str) -> str:

@@ -177,7 +177,7 @@ class DenoiseMicrographsConfig(pick_fields.OnMicrographs):
         "spectrum, and learn to predict one from the other; no frame averages are needed. auto: even-odd if averages "
         "of even and odd frames are given, else added-noise.",
         "auto",
-        choices=fields.DENOISING_METHODS,
+        choices=("auto", "even-odd", "added-noise"),
     )
     even: Paths = param(
         "Averages of the even frames, with the names of the micrographs or longer ones (a_EVN).",
@@ -267,9 +267,6 @@ class TrainMicrographDenoiserOutputs(TrainingOutputs):
     )
 
 
-BORDERS = ("drop", "fill")
-
-
 class ExtractParticlesConfig(pick_fields.OnMicrographs):
     """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per
     micrograph."""
@@ -307,7 +304,7 @@ class ExtractParticlesConfig(pick_fields.OnMicrographs):
         "them. fill: repeat the nearest pixel of the edge.",
         "drop",
         label="Boxes at the edge",
-        choices=BORDERS,
+        choices=("drop", "fill"),
         expert=True,
     )
     voltage: typing.Optional[float] = pick_fields.ctf_voltage("Acceleration voltage of the microscope.", expert=True)

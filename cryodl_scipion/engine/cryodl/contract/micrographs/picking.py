@@ -7,8 +7,6 @@ from .. import fields
 from ..command import Command, Config, Counts, Details, Numbers, Texts, TrainingOutputs, found, output, param
 from . import pick_fields
 
-PICK_METHODS = ("network", "templates")
-
 
 class PickConfig(pick_fields.OnMicrographs):
     """Pick particles in micrographs with a trained model, or by templates."""
@@ -21,7 +19,7 @@ class PickConfig(pick_fields.OnMicrographs):
         "network: a trained model. templates: correlation with projections of a structure, or with round blobs of the "
         "particle diameter, for comparison with pickers that learn.",
         "network",
-        choices=PICK_METHODS,
+        choices=("network", "templates"),
     )
     model: str = fields.model(
         "Model folder, or the name of a shipped model (`cryodl doctor` lists them).", default="general"
@@ -241,9 +239,6 @@ def best_round(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> int
     return int(max(entries, key=lambda e: (-1.0 if e["separation"] is None else e["separation"], -e["round"]))["round"])
 
 
-FILAMENT_CONTRASTS = ("dark", "bright")
-
-
 class PickFilamentsConfig(pick_fields.OnMicrographs):
     """Trace filaments in micrographs and place segments along them."""
 
@@ -276,9 +271,7 @@ class PickFilamentsConfig(pick_fields.OnMicrographs):
         limits=(0.05, 1),
         none_means="the model's",
     )
-    contrast: str = param(
-        "Whether protein is darker or brighter than its surroundings.", "dark", choices=FILAMENT_CONTRASTS, expert=True
-    )
+    contrast: str = fields.protein_contrast(default="dark", expert=True)
     keep_edges: bool = param(
         "Keep filaments that run along the edge of a carbon film or of a filled margin. Most of these are the edge "
         "itself.",

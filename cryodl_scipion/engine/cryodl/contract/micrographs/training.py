@@ -135,9 +135,6 @@ class TrainPickerOutputs(TrainingOutputs):
     )
 
 
-REAL_MARKS = ("complete", "partial")
-
-
 class TrainGeneralPickerConfig(Config):
     """Train a general picker on simulated micrographs of many shapes, and on labelled real micrographs."""
 
@@ -193,7 +190,7 @@ class TrainGeneralPickerConfig(Config):
         "ones are ignored in training.",
         "complete",
         label="Labels of real sets",
-        choices=REAL_MARKS,
+        choices=("complete", "partial"),
     )
     network: str = fields.network(
         "Network. unet (wider than that of train-picker) also estimates the particles' size, so that its models need "

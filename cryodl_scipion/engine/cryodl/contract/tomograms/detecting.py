@@ -7,8 +7,6 @@ from .. import fields, networks
 from ..command import Command, Config, Counts, Details, Numbers, Paths, Texts, TrainingOutputs, found, output, param
 from . import tomogram_fields
 
-TOMOGRAM_CONTRASTS = ("dark", "bright")
-
 
 class DetectParticlesConfig(Config):
     """Find particles in tomograms, with a template in all orientations or with a trained detector."""
@@ -100,7 +98,7 @@ class DetectParticlesConfig(Config):
     contrast: str = param(
         "Whether protein is darker or brighter than its surroundings in the tomograms; for a template.",
         "dark",
-        choices=TOMOGRAM_CONTRASTS,
+        choices=("dark", "bright"),
     )
     control: float = param(
         "Fraction of each tomogram in which a model also looks at noise of the same spectrum (random phases), to "

@@ -168,7 +168,7 @@ class SegmentConfig(Config):
         "100, half the size. float32: 0 to 1, twice the size.",
         "float16",
         label="Score volumes",
-        choices=fields.SCORE_TYPES,
+        choices=("float16", "int8", "float32"),
         expert=True,
     )
     names: Paths = tomogram_fields.tomogram_names()
