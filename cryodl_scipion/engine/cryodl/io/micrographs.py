@@ -204,7 +204,7 @@ def of_other_binning(paths: typing.Sequence[str], pixel_size: float) -> dict[str
     usual = np.median(wide([path for path in paths if path not in odd]) or [0]) if odd else 0
     return {
         path: f"its header says {size:.4g} Å/px, not {pixel_size:g} (--pixel-size), and with {side} px it is as wide "
-        f"as others are with {usual:.0f}. Pick it in a run of its own, or give it at the others' pixel size."
+        f"as others are with {usual:.0f}. Give it in a run of its own, or at the others' pixel size."
         for path, size in odd.items()
         for side in wide([path])
         if abs(side * size / pixel_size - usual) < 0.1 * usual

@@ -27,40 +27,36 @@ from ..io.particle_positions import read_centred
 from ..io.pick_sets import in_a_corner
 from .pickers.pick_record import CANDIDATES
 
+Positions = typing.Mapping[str, tuple[np.ndarray, np.ndarray]]  # {micrograph: (yx, scores)}
+Shapes = typing.Mapping[str, tuple[int, int]] | None
 NOTHING = (np.zeros((0, 2)), np.zeros(0))
+TURNED, ASKED = 20, 10  # matches from which another frame is told of; micrographs that tell
+AS_READ = "as they are"
+FRAMES = {
+    AS_READ: np.array([[1, 0], [0, 1]]),
+    "with x and y exchanged": np.array([[0, 1], [1, 0]]),
+    "with y counted from the other end": np.array([[-1, 0], [0, 1]]),
+    "with x counted from the other end": np.array([[1, 0], [0, -1]]),
+}
 
 
-def within_border(
-    coordinates: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
-    shapes: typing.Mapping[str, tuple[int, int]] | None,
-    border: float,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def within_border(coordinates: Positions, shapes: Shapes, border: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The same coordinates without those nearer than `border` px to the edge. coordinates: {micrograph: (yx, scores)}.
     shapes: {micrograph: (h, w)}, all that are left; None keeps everything."""
     if shapes is None:
         return dict(coordinates)
-    kept = {}
-    for name in (n for n in coordinates if n in shapes):
-        yx, scores = coordinates[name]
-        inner = inside(yx, shapes[name], border) if border else np.ones(len(yx), bool)
-        kept[name] = yx[inner], scores[inner]
-    return kept
+    kept = {name: coordinates[name] for name in coordinates if name in shapes}
+    inner = {name: inside(yx, shapes[name], border) if border else slice(None) for name, (yx, _) in kept.items()}
+    return {name: (yx[inner[name]], scores[inner[name]]) for name, (yx, scores) in kept.items()}
 
 
 def match_micrographs(
-    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
-    reference: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
-    names: typing.Sequence[str],
-    distance: float,
+    picks: Positions, reference: Positions, names: typing.Sequence[str], distance: float
 ) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
     """(hit (n,) bool, scores (n,), number of reference points) of each micrograph, picks matched one to one. picks,
     reference: {micrograph: (yx, scores)}; a micrograph that one of them lacks counts as empty. distance: px."""
-    matches = {}
-    for name in names:
-        yx, scores = picks.get(name, NOTHING)
-        ground_truth, _ = reference.get(name, NOTHING)
-        matches[name] = match_picks(yx, ground_truth, distance), scores, len(ground_truth)
-    return matches
+    pairs = {name: (*picks.get(name, NOTHING), reference.get(name, NOTHING)[0]) for name in names}
+    return {n: (match_picks(yx, truth, distance), scores, len(truth)) for n, (yx, scores, truth) in pairs.items()}
 
 
 def pooled(matches: typing.Mapping[str, tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray, int]:
@@ -83,8 +79,6 @@ def agreement_matrix(sets: typing.Mapping[str, typing.Any], names: typing.Sequen
     return matrix
 
 
-Positions = typing.Mapping[str, tuple[np.ndarray, np.ndarray]]  # {micrograph: (yx, scores)}
-Shapes = typing.Mapping[str, tuple[int, int]] | None
 COLUMNS = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
 
 
@@ -118,6 +112,34 @@ def check_common(
         )
 
 
+def turned_in_words(sets: typing.Mapping[str, Positions], distance: float) -> typing.Iterator[str]:
+    """A sentence for each of the sets that lies on the first one only once x and y are exchanged, or one of them is
+    counted from its other end: half of it, and twice as many as without. distance: px, of a matched pair."""
+    (first, known), *others = sets.items()
+    for name, picks in others:
+        pairs = [(known[n][0], yx) for n, (yx, _) in picks.items() if len(yx) and len(known.get(n, NOTHING)[0])][:ASKED]
+        ends = np.array([_end(pairs, axis, distance) for axis in (0, 1)])
+        found = {
+            words: sum(match_picks(yx @ turn + ends * (turn.sum(0) < 0), one, distance).sum() for one, yx in pairs)
+            for words, turn in FRAMES.items()
+        }
+        best, half = max(found, key=found.__getitem__), min((sum(map(len, s)) for s in zip(*pairs)), default=0) / 2
+        if found[best] >= max(TURNED, half, 2 * found[AS_READ]):
+            yield (
+                f"{found[best]} positions of {name} lie on those of {first} {best}, {found[AS_READ]} {AS_READ}. One of "
+                "the two is not in the frame of the micrographs' files: look at both (pick-by-hand), and turn the one "
+                "that is beside the particles."
+            )
+
+
+def _end(pairs: typing.Sequence[tuple[np.ndarray, np.ndarray]], axis: int, distance: float) -> float:
+    """The height (axis 0) or width at which most of the second positions, counted from there, lie on the first ones."""
+    near = [np.abs(one[:, None, 1 - axis] - yx[:, 1 - axis]) < distance for one, yx in pairs]
+    sums = np.concatenate([np.zeros(1), *((one[:, None, axis] + yx[:, axis])[n] for n, (one, yx) in zip(near, pairs))])
+    middle = (np.bincount((np.maximum(sums, 0) / distance).astype(int)).argmax() + 0.5) * distance
+    return float(np.median(sums[np.abs(sums - middle) < distance]))
+
+
 def candidates_beside(picks: str) -> str | None:
     """The folder of all candidates beside picks. None where there are none: picks of another program, or of a run that
     found no particles of any size."""
@@ -136,7 +158,8 @@ def pick_metrics(config: EvaluatePicksConfig, picks: str | None = None) -> dict[
     found = align_keys(read, reference)
     if picks is None:
         check_common(config.coordinates, found, config, reference)
-        for sentence in in_a_corner({config.coordinates: found, "the reference": reference}):
+        both = {"the reference": reference, config.coordinates: found}
+        for sentence in (*in_a_corner(both), *turned_in_words(both, distance)):
             messages.warn(sentence)
     matches = match_micrographs(within_border(found, shapes, config.border), reference, list(reference), distance)
     missing, whole = [n for n in reference if n not in found], pooled(matches)
@@ -262,9 +285,7 @@ def merge_group(
     return weights @ positions / weights.sum(), float(scores.sum() / len(sets))
 
 
-def comparable_scores(
-    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
+def comparable_scores(picks: Positions) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
     """The scores of one set in [0, 1], so that they can be added to another's. picks: {micrograph: (yx, scores)}.
     Scores within [0, 1] stay. If all are equal to 0 the set has none, and every pick counts 1. Others (log odds,
     correlations) become the part of the set's picks that score no better. Returns picks, and what was done."""

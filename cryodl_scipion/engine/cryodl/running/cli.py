@@ -337,7 +337,8 @@ def _sentence(error: Exception) -> str:
         advice = "Free space on its disk" if full else "Choose another folder, or check its permissions"
         if isinstance(error, FileNotFoundError):
             advice = f"Check its name (current folder: {os.getcwd()})"
-        return f"{where}{error.strerror}" + (f". {advice}." if (full or where) and error.strerror[-1] != "." else "")
+        named = where or error.strerror.startswith("Cannot write ")  # in the words of whole_file
+        return f"{where}{error.strerror}" + (f". {advice}." if (full or named) and error.strerror[-1] != "." else "")
     return str(error)
 
 

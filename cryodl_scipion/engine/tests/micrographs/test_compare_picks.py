@@ -181,3 +181,33 @@ def test_picks_of_binned_micrographs_are_said_to_fill_a_corner(tmp_path, capsys,
     }[command]
     assert main([command, *given, "--pixel-size", "2", "--particle-diameter", "40"]) == 0
     assert ("mine lie within 50 % of the width and height" in capsys.readouterr().out) == said
+
+
+@pytest.mark.parametrize(
+    "turn, said",
+    [
+        (lambda yx: np.c_[129 - yx[:, 0], yx[:, 1]], "with y counted from the other end"),
+        (lambda yx: np.c_[yx[:, 0], 139 - yx[:, 1]], "with x counted from the other end"),
+        (lambda yx: yx[:, ::-1], "with x and y exchanged"),
+        (lambda yx: yx, None),
+        (lambda yx: yx + [0, 17], None),
+    ],
+)
+def test_picks_in_another_frame_than_the_others_are_told_of(tmp_path, turn, said):
+    rng = np.random.default_rng(1)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    for name in ("m1", "m2"):
+        yx = rng.uniform(0, 129, (20, 2))
+        write_coordinates(tmp_path / "a" / f"{name}.star", yx, np.ones(20))
+        write_coordinates(tmp_path / "b" / f"{name}.star", turn(yx + rng.normal(0, 1, (20, 2))), np.ones(20))
+    sizes = ["--pixel-size", "2", "--particle-diameter", "40", "--result", str(tmp_path / "result.json")]
+    both = [str(tmp_path / "a"), str(tmp_path / "b")]
+    for words in (
+        ["compare-picks", "--picks", *both],
+        ["consensus-picks", "--picks", *both, "--output", str(tmp_path / "out")],
+        ["evaluate-picks", "--coordinates", both[1], "--reference", both[0]],
+    ):
+        assert main([*words, *sizes]) == 0
+        told = [w for w in Result.read(tmp_path / "result.json").warnings if "in the frame of" in w]
+        assert len(told) == (said is not None) and all(said in sentence for sentence in told)

@@ -211,6 +211,14 @@ def test_rules(picks, more, expected):
     assert any("No particle is left" in w for w in result.warnings) == (expected == 0)
 
 
+def test_sets_without_a_common_micrograph_are_told_so(picks):
+    (picks / "a/m1.star").unlink()
+    (picks / "c/m1.star").rename(picks / "c/n7.star")
+    assert consensus(picks) == 0
+    (said,) = [w for w in Result.read(picks / "result.json").warnings if "No particle is left" in w]
+    assert "(a is on m2_autopick; b is on m1; c is on n7)" in said and "--minimum-sets" not in said
+
+
 def test_every_particle_says_how_many_sets_found_it_and_none_is_lost(picks):
     assert consensus(picks) == 0
     assert read_star_column(picks / "out/m1.star", "_cryodlNumberOfSets") == ["3", "2"]

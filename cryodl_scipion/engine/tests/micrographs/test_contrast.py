@@ -12,8 +12,9 @@ from synthetic import blob_micrograph, blob_project, write_mrc, write_untrained_
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.pickers.general_view import candidates_of_some, compare_contrasts
-from cryodl.micrographs.pickers.pick_record import are_asked, earlier_notes, note_asked
+from cryodl.io.files import read_some
+from cryodl.micrographs.pickers.general_view import compare_contrasts
+from cryodl.micrographs.pickers.pick_record import ASKED_OF, are_asked, earlier_notes, note_asked
 from cryodl.running.cli import main
 
 
@@ -58,7 +59,7 @@ def test_at_most_five_readable_micrographs_are_asked(tmp_path):
             asked.append(contrast)
             return np.zeros((9, 2)), np.full(9, 0.9 if contrast == "bright" else 0.1)
 
-        return [found for *_, found in candidates_of_some(candidates, sorted((tmp_path / "mics").iterdir()))]
+        return [found for _, found in read_some(candidates, sorted((tmp_path / "mics").iterdir()), ASKED_OF)]
 
     found = compare_contrasts({contrast: scores(contrast) for contrast in ("dark", "bright")})
     assert found.contrast == "bright" and found.micrographs == 5 and len(asked) == 10

@@ -145,6 +145,18 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     assert denoise(tmp_path, "--training-micrographs", "1") == 0
 
 
+def test_micrographs_of_another_binning_are_left_out_as_their_headers_would_lie(tmp_path):
+    write_micrographs(tmp_path, 3)
+    with mrcfile.open(tmp_path / "mics/mic2.mrc", permissive=True) as mrc:
+        binned = mrc.data.reshape(mrc.data.shape[0] // 2, 2, mrc.data.shape[1] // 2, 2).mean((1, 3))
+    write_mrc(tmp_path / "mics/mic2.mrc", binned, 8.0)
+    assert denoise(tmp_path) == 0
+    result = Result.read(tmp_path / "result.json")
+    assert sorted(result.outputs["files"]) == ["mic0", "mic1"] and not (tmp_path / "out/mic2.mrc").exists()
+    (skipped,) = result.skipped
+    assert skipped.item == "mic2" and "its header says 8 Å/px, not 4" in skipped.reason
+
+
 def test_halves_of_another_size_are_no_halves(tmp_path):
     write_micrographs(tmp_path, 2)
     write_mrc(tmp_path / "odd/mic1.mrc", np.random.default_rng(0).standard_normal((200, 320)).astype(np.float32))

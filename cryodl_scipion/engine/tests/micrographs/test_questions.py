@@ -124,6 +124,21 @@ def test_answers_leave_a_threshold_that_was_right_nearly_where_it_was():
     assert np.mean(after) > np.mean(before) - 0.03, (before, after)
 
 
+def test_answers_find_the_few_particles_among_much_that_scores_as_high():
+    """Dirt scores as particles do: nearly all picks are wrong, and the few best candidates are particles."""
+    after, best = [], []
+    for seed in range(20):
+        rng, found, true = np.random.default_rng(seed), {}, {}
+        for name in ("a", "b", "c", "d"):
+            odds = np.r_[rng.normal(3.5, 0.7, 9), rng.normal(0, 1.2, 30), rng.normal(-4, 1, 300)]
+            found[name] = rng.uniform(0, 3000, (len(odds), 2)), calibrate(1 / (1 + np.exp(-odds)), (1.0, 0.0))
+            true[name] = np.arange(len(odds)) < 9
+        asked = answered(choose_questions(found, 0.4, DIAMETER, "x", seed), found, true, 0.05, seed)
+        after.append(f1(found, true, learn_threshold(asked).threshold))
+        best.append(max(f1(found, true, t) for t in np.linspace(0.3, 0.99, 60)))
+    assert np.mean(after) > np.mean(best) - 0.15, (after, best)
+
+
 def test_too_few_answers_are_said():
     asked = choose_questions(faint(0)[0], 0.5, DIAMETER, "x")
     with pytest.raises(ValueError, match="too few questions are answered"):

@@ -242,6 +242,16 @@ def test_held_back_boxes_tell_no_threshold_where_networks_miss_most_of_them(cand
     assert (threshold != BOX_THRESHOLD) == tells
 
 
+def test_the_threshold_of_boxes_lies_in_the_middle_of_a_gap_not_at_its_upper_end():
+    """Particles of other micrographs may be fainter than the faintest of the one that was labelled."""
+    odds = np.r_[np.linspace(1.5, 4, 26), np.linspace(-6, -1.5, 12)]
+    task = _Boxes(0)
+    task.found = CorrectedCandidates(1 / (1 + np.exp(-odds)), *np.zeros((3, 38), bool))
+    held = Hits(np.ones(20, bool), np.full(20, 0.9), 20, ranks=range(1, 27), counts=(26, 26))
+    (slope, offset), threshold, _ = calibrate_model(task, [held])
+    assert abs((np.log(threshold / (1 - threshold)) - offset) / slope) < 0.1
+
+
 def test_no_candidate_at_all_has_a_threshold_all_the_same():
     calibration, threshold, uncertainty = calibrate_model(_Task(), [Hits(np.zeros(0, bool), np.zeros(0), 5)])
     assert calibration == (1.0, 0.0) and threshold == 0.5 and uncertainty == 0

@@ -25,10 +25,11 @@ ENDS = (0.5, 1.0, 3.0, 7.0)
 APART = 1.5  # diameters between two places that are asked
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 INTERVAL, DRAWS, WRONG = 0.9, 2000, 0.05  # WRONG: answers that a person gets wrong
-# Log slope and shift of the curve between log odds of scores and those of particles, on which the answers tell more:
-# deviations of what they are before. On 20 unsure sets of another generator, asked 3 times each, intervals of precision
-# hold in 0.92 and those of recall in 0.87; thresholds need a surer start.
-THRESHOLD_PRIOR, INTERVAL_PRIOR = (0.3, 0.8), (0.5, 2.0)
+# Log slope and shift, downwards and upwards, of the curve between log odds of scores and those of particles, on which
+# the answers tell more: deviations of what they are before. On 20 unsure sets of another generator, asked 3 times each,
+# intervals of precision hold in 0.92 and those of recall in 0.87; thresholds need a surer start upwards, where a wrong
+# answer among very many low scores makes too many particles. Downwards there are few to be lost: dirt has high scores.
+THRESHOLD_PRIOR, INTERVAL_PRIOR = (0.3, 2.0, 0.8), (0.5, 2.0, 2.0)
 LIKELY = 1e-4  # of the likeliest curve: others are left out
 SAME_PLACE, SAME_SCORE = 0.5, 0.01  # px, and score: another device or number of threads changes far less
 
@@ -125,14 +126,15 @@ class Questions:
         """Those that are answered with yes or no."""
         return [q for q in self.places if q.answer in (YES, NO)]
 
-    def curves(self, prior: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    def curves(self, prior: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
         """Curves that the answers leave possible: (k,) their weights, and (k, n) each candidate's probability of being
-        a particle. prior: deviations of log slope and shift, on either side of the scores as they are."""
-        steep, shift = (x.reshape(-1, 1) for x in np.meshgrid(*(d * np.linspace(-3, 3, 41) for d in prior)))
+        a particle. prior: deviations of log slope, and of shift below and above the scores as they are."""
+        slope, move = (x.reshape(-1, 1) for x in np.meshgrid(*np.linspace((-3, -3), (3, 3), 41).T))
+        steep, shift = prior[0] * slope, np.where(move < 0, *prior[1:]) * move
         curve = lambda s, which: 1 / (1 + np.exp(-np.exp(steep[which]) * logit(np.array(s)) - shift[which]))
         yes = WRONG + (1 - 2 * WRONG) * curve([q.score for q in self.told], slice(None))
         right = np.where([q.answer == YES for q in self.told], yes, 1 - yes)
-        fits = np.log(right).sum(1) - ((steep / prior[0]) ** 2 + (shift / prior[1]) ** 2)[:, 0] / 2
+        fits = np.log(right).sum(1) - (slope**2 + move**2)[:, 0] / 2
         weights = np.exp(fits - fits.max())
         kept = weights > LIKELY
         return weights[kept] / weights[kept].sum(), curve(self.scores, kept)

@@ -33,8 +33,9 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
             compare.check_common(path, sets[name], config, reference)
     outside = {k: sum(len(picks[n][1]) for n in picks.keys() - set(names)) for k, picks in sets.items()}
     notes = other_binning((*pick_sets.name_sets(config.picks).values(), config.reference), config.pixel_size)
-    notes += pick_sets.lacking_in_words(sets, names)
-    notes += pick_sets.in_a_corner({**sets, "the reference": reference or {}})
+    every = sets if reference is None else {"the reference": reference, **sets}
+    notes += [*pick_sets.lacking_in_words(sets, names), *pick_sets.in_a_corner(every)]
+    notes += compare.turned_in_words(every, distance)
     notes += [f"On micrographs that are not compared: {counted(n, 'pick')} of {k}." for k, n in outside.items() if n]
     sets = {name: compare.within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()

@@ -10,10 +10,10 @@ import typing
 
 import numpy as np
 
-from ...contract import ConsensusPicksConfig, ConsensusPicksOutputs, counted, write_json
+from ...contract import ConsensusPicksConfig, ConsensusPicksOutputs, counted, some_names, write_json
 from ...io import coordinates, pick_sets
 from ...running.runner import Run, command
-from ..compare import comparable_scores, group_picks, match_distance, merge_group
+from ..compare import comparable_scores, group_picks, match_distance, merge_group, turned_in_words
 from ..pickers.pick_record import CANDIDATES, other_binning
 
 RECORD = "consensus.json"
@@ -24,10 +24,11 @@ def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOut
     sets = pick_sets.read_pick_sets(config.picks, config.pixel_size, config.particle_diameter)
     names = sorted({name for picks in sets.values() for name in picks})
     notes = other_binning(pick_sets.name_sets(config.picks).values(), config.pixel_size)
-    notes += [*pick_sets.lacking_in_words(sets, names), *pick_sets.in_a_corner(sets)]
-    for name, picks in sets.items():
-        sets[name], note = comparable_scores(picks)
-        notes += [f"{name} {note}."] if note else []
+    turned = turned_in_words(sets, match_distance(config))
+    notes += [*pick_sets.lacking_in_words(sets, names), *pick_sets.in_a_corner(sets), *turned]
+    made = {name: comparable_scores(picks) for name, picks in sets.items()}
+    notes += [f"{name} {note}." for name, (_, note) in made.items() if note]
+    sets = {name: picks for name, (picks, _) in made.items()}
     run.warn(*notes)
     rule = (
         f"at least {config.minimum_sets} of {len(sets)} sets found"
@@ -65,7 +66,13 @@ def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOut
         "same particle."
     )
     if not any(counts.values()):
-        run.warn("No particle is left. Lower --minimum-sets or --minimum-score, or check the particle diameter.")
+        lists = "; ".join(f"{name} is on {some_names(picks)}" for name, picks in sets.items())
+        run.warn(
+            f"No particle is left: no two sets have a micrograph in common ({lists}). Names are compared without "
+            "folder and extension."
+            if len(names) == sum(map(len, sets.values()))
+            else "No particle is left. Lower --minimum-sets or --minimum-score, or check the particle diameter."
+        )
     return ConsensusPicksOutputs(
         folder=str(config.output),
         coordinates={name: run.at(f"{name}.star") for name in names},

@@ -36,6 +36,10 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
     sources, folder = agreement.micrograph_sources(config, run.names), Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     run.warn(*micrographs.pixel_size_warnings([s.path for s in sources], config.pixel_size))
+    odd = micrographs.of_other_binning([s.path for s in sources], config.pixel_size)
+    for source in (s for s in sources if s.path in odd):  # denoised, its header would no longer tell
+        run.skip(source.name, source.path, odd[source.path], "micrograph")
+    sources = [s for s in sources if s.path not in odd]
     trained_before = not config.model and (folder / MODEL / CARD).exists()
     if config.model:
         model = find_model(config.model, MICROGRAPH_DENOISER)

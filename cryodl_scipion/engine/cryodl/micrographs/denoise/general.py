@@ -58,7 +58,9 @@ def clean_examples(
     for index in range(count):
         path = folder / f"{seeds[1]}-{index:05d}.npz"
         if not path.exists():
-            _keep(path, _example(groups, index, seeds))
+            made = _example(groups, index, seeds)
+            with whole_file(path) as temporary, open(temporary, "wb") as file:
+                np.savez(file, seen=made.seen.numpy(), wanted=made.wanted.numpy(), strength=made.strength)
         stored = read_kept(path)
         yield CleanExample(
             torch.from_numpy(stored["seen"]), torch.from_numpy(stored["wanted"]), float(stored["strength"])
@@ -82,11 +84,6 @@ def _example(groups: typing.Sequence[typing.Sequence[PoolMember]], index: int, s
         except ValueError as error:
             reason = error
     raise ValueError(f"No micrograph could be simulated that can be denoised: {reason}")
-
-
-def _keep(path: Path, example: CleanExample) -> None:
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, seen=example.seen.numpy(), wanted=example.wanted.numpy(), strength=example.strength)
 
 
 class GeneralTask(NetworkTask):
@@ -128,11 +125,6 @@ class GeneralTask(NetworkTask):
             with torch.inference_mode():
                 answer = network(seen.to(self.device)).float().cpu()
             wanted = example.wanted[None, :, :side, :side].float()
-            found.append([_correlation(image, wanted) for image in (answer, seen[:, 1:])])
+            found.append([np.corrcoef(image.ravel(), wanted.ravel())[0, 1] for image in (answer, seen[:, 1:])])
         correlation, wiener = np.mean(found, axis=0)
         return {"metric": float(correlation), "correlation": float(correlation), "wiener_correlation": float(wiener)}
-
-
-def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    a, b = first - first.mean(), second - second.mean()
-    return float((a * b).sum() / (a.square().sum() * b.square().sum()).sqrt().clamp(min=1e-12))

@@ -30,19 +30,14 @@ def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, st
             np.array(table.get(c, ()), float) for c in ("rlnCoordinateX", "rlnCoordinateY", "rlnHelicalTubeID")
         )
         drawn[name] = str(folder / PICTURES / f"{name}.png")
-        _draw(read_micrograph(path), x, y, tube, pixel_size, drawn[name], name)
+        title = f"{name}: {len(np.unique(tube))} filaments, {len(tube)} segments"
+        figure, axes = micrograph_figure(read_micrograph(path), title)
+        for index, number in enumerate(np.unique(tube)):
+            mine = tube == number
+            axes.plot(x[mine], y[mine], ".", color=f"C{index % 10}", markersize=3)
+        scale_bar(axes, pixel_size)
+        save_figure(figure, drawn[name])
     return drawn
-
-
-def _draw(
-    image: np.ndarray, x: np.ndarray, y: np.ndarray, tube: np.ndarray, pixel_size: float, path: str, title: str
-) -> None:
-    figure, axes = micrograph_figure(image, f"{title}: {len(np.unique(tube))} filaments, {len(tube)} segments")
-    for index, number in enumerate(np.unique(tube)):
-        mine = tube == number
-        axes.plot(x[mine], y[mine], ".", color=f"C{index % 10}", markersize=3)
-    scale_bar(axes, pixel_size)
-    save_figure(figure, path)
 
 
 LOW = 0.4  # of the threshold: ridges are followed down to this
@@ -218,18 +213,6 @@ def _chains(fragments: list, partner: dict[int, int]) -> list:
     return chains
 
 
-COLUMNS = (
-    "rlnCoordinateX",
-    "rlnCoordinateY",
-    "rlnHelicalTubeID",
-    "rlnAngleTiltPrior",
-    "rlnAnglePsiPrior",
-    "rlnHelicalTrackLengthAngst",
-    "rlnAnglePsiFlipRatio",
-    "rlnAutopickFigureOfMerit",
-)
-
-
 @dataclasses.dataclass(frozen=True)
 class Segments:
     """Segments of one micrograph, along each filament in order. yx: (n, 2) px. tube: (n,) number of the filament, from
@@ -264,18 +247,17 @@ def place_segments(traces: list, pixel_size: float, distance: float, shape: tupl
 def write_segments(path: str, segments: Segments) -> None:
     """Write the STAR file of a micrograph, whole or not at all. The tilt is 90 degrees and the flip ratio 0.5: the
     polarity of a filament is not known."""
-    count = len(segments.tube)
-    values = (
-        segments.yx[:, 1].astype(float),
-        segments.yx[:, 0].astype(float),
-        segments.tube,
-        np.full(count, 90.0),
-        segments.psi.astype(float),
-        segments.track.astype(float),
-        np.full(count, 0.5),
-        segments.score.astype(float),
+    columns = dict(
+        rlnCoordinateX=segments.yx[:, 1].astype(float),
+        rlnCoordinateY=segments.yx[:, 0].astype(float),
+        rlnHelicalTubeID=segments.tube,
+        rlnAngleTiltPrior=np.full(len(segments.tube), 90.0),
+        rlnAnglePsiPrior=segments.psi.astype(float),
+        rlnHelicalTrackLengthAngst=segments.track.astype(float),
+        rlnAnglePsiFlipRatio=np.full(len(segments.tube), 0.5),
+        rlnAutopickFigureOfMerit=segments.score.astype(float),
     )
-    write_tables(path, {"": dict(zip(COLUMNS, values))})
+    write_tables(path, {"": columns})
 
 
 def _along(trace: Trace, pixel_size: float, distance: float) -> tuple[np.ndarray, float]:

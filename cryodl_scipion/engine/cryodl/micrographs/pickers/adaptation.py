@@ -14,11 +14,12 @@ from ...core.calibration import best_threshold, calibrate, fit_to_probabilities,
 from ...core.geometry import values_at
 from ...core.matching import match_picks
 from ...io.coordinates import DECIMALS
+from ...io.files import read_some
 from ...io.micrographs import read_micrograph
 from ..assess.assessment import areas_of
 from ..normalize import Prepared, prepare_micrograph
-from .general_view import ContrastFound, candidates_of_some, compare_contrasts
-from .pick_record import PickSettings, typical_contrast
+from .general_view import ContrastFound, compare_contrasts
+from .pick_record import ASKED_OF, PickSettings, typical_contrast
 from .predict import Picker, working_factor
 from .size import SIDE, WHOLE, ScaleCandidates, Size, find_size
 from .thresholds import expected_counts, threshold_uncertainty
@@ -124,7 +125,8 @@ def _compare_stated(stated: str, asked: "_Asked", notes: list[str]) -> bool:
 
 
 class _Asked:
-    """Candidates of some micrographs with either sign, looked for once. sized: {contrast: PickSettings}, may grow; a
+    """Candidates of some micrographs, evenly spread, with either sign, looked for once; those that cannot be read or
+    picked are passed over, picking reports them. sized: {contrast: PickSettings}, may grow; a
     sign without its own is looked at with the size of the other. protein: the contrast of which dirt is, too."""
 
     def __init__(
@@ -153,8 +155,8 @@ class _Asked:
             return []
         key = contrast, known[0].scale
         if key not in self._found:
-            look = lambda path: _candidates(known[0], self.picker, contrast, self.prepared(path, known[0]))
-            self._found[key] = candidates_of_some(look, self.paths)
+            look = lambda path: (path, *_candidates(known[0], self.picker, contrast, self.prepared(path, known[0])))
+            self._found[key] = read_some(look, self.paths, ASKED_OF)
             self.picker.seen |= {(path, *key): (yx, raw) for path, yx, raw in self._found[key]}
         return self._found[key]
 

@@ -34,16 +34,12 @@ def fit_curve_to_number(raw: np.ndarray, number: float, wanted: float) -> tuple[
     if number < 1:
         return 1.0, 0.0
     odds = logit(raw)
-    curves = [(slope, _offset(slope * odds, number)) for slope in SLOPES]
+    reach = SLOPES.max() * np.abs(odds).max() + 50.0
+    misses = lambda offset, slope: expit(slope * odds + offset).sum() - number
+    curves = [(slope, brentq(misses, -reach, reach, (slope,))) for slope in SLOPES]
     weights = [expit(slope * odds + offset) for slope, offset in curves]
     slope, offset = curves[int(np.argmin([abs((weight * odds).sum() / weight.sum() - wanted) for weight in weights]))]
     return float(slope), float(offset)
-
-
-def _offset(values: np.ndarray, number: float) -> float:
-    """The offset by which the probabilities of (n,) values add up to a number between 0 and n."""
-    reach = np.abs(values).max() + 50.0
-    return brentq(lambda offset: expit(values + offset).sum() - number, -reach, reach)
 
 
 # Parts of the certain picks that score above the cuts at which missed particles are counted: beyond these, chance.
@@ -110,7 +106,9 @@ def fit_ranked_calibration(
         return (slope, offset), float(expit(slope * last + offset))
     middle = np.median([(logit(np.asarray(by_scores)) - offset) / slope, cut, last])
     above = (odds >= middle).sum()
-    lowest = odds[round(float(np.clip(np.sqrt(above * np.median([above, *counts])), 1, len(odds)))) - 1]
+    last_kept = round(float(np.clip(np.sqrt(above * np.median([above, *counts])), 1, len(odds)))) - 1
+    # half way to the next: where a wide gap follows, particles of fainter micrographs lie in it
+    lowest = float(odds[last_kept : last_kept + 2].mean())
     level = float(np.clip(expit(slope * middle + offset), *READABLE))
     return (slope, float(logit(np.asarray(level)) - slope * lowest) + 1e-9), level
 

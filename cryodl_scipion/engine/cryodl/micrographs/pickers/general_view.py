@@ -11,14 +11,12 @@ import torch
 from ...contract import TrainPickerConfig, counted
 from ...core.geometry import map_positions, resampled_shape
 from ...core.tiles import resized_image
-from ...io.files import read_some
 from ...io.model import find_model, read_model
 from ..normalize import Prepared
 from . import load_network, picker_method
 from .crops import LabelledImage
 from .labels import Labels, label_kind, load_labelled
 from .method import PickerMethod
-from .pick_record import ASKED_OF
 from .predict import Picker
 from .thresholds import Expectation, expected_counts
 
@@ -54,15 +52,6 @@ class ContrastFound:
             f"Contrast is not clear: {found}. Protein is assumed to be {self.contrast}, as in the model's training. "
             "Check the picks, and give the contrast (--contrast) if this is wrong."
         )
-
-
-def candidates_of_some(
-    candidates: typing.Callable[..., typing.Any], paths: typing.Sequence[str]
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """[(path, (n, 2) yx, (n,) scores)] of a few readable micrographs. candidates: function of a path that returns
-    positions and scores. paths: micrographs, of which those evenly spread over the list come first; those that cannot
-    be read or picked are passed over here: picking reports them."""
-    return read_some(lambda path: (path, *candidates(path)), paths, ASKED_OF)
 
 
 def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], typical: str = "dark") -> ContrastFound:

@@ -43,11 +43,11 @@ class HeldBack:
     def sentence(self) -> str:
         """For the log and the result."""
         times, low, high = np.exp([self.gain, self.gain - self.error, self.gain + self.error])
-        made = "is the general model, since " if not self.learns else "has learnt from all of them"
-        made += " even so, since that may be chance" * (self.learns and self.gain < 0)
-        if not self.learns:
-            clearly = "not clearly better" if self.way == LEFT else "clearly worse"
-            made += "they seem not to be on particles" if self.elsewhere else f"that is {clearly}"
+        if self.learns:
+            made = "has learnt from all of them" + " even so, since that may be chance" * (self.gain < 0)
+        else:
+            clearly = "that is not clearly better" if self.way == LEFT else "that is clearly worse"
+            made = f"is the general model, since {'they seem not to be on particles' if self.elsewhere else clearly}"
             made += ", with a threshold from the labels" * (not self.unchanged)
             made += ". Twenty labels or more would tell more" * (self.clicks < 20)
         return (
@@ -124,8 +124,9 @@ def hold_back(
     )
     told = HeldBack(len(kind), way, gain, error, learns, not learns and (wrong or keeps), (warning,) * wrong)
     part, counts = every / len(images), _counts(scores, found)
-    known = dict(ranks=part * ranks[int(learns), kind == 0], counts=tuple(part * count for count in counts))
-    return told, dataclasses.replace(merge(hits[learns]), **known)
+    return told, dataclasses.replace(
+        merge(hits[learns]), ranks=part * ranks[int(learns), kind == 0], counts=tuple(part * count for count in counts)
+    )
 
 
 def _beyond_chance(ranks: np.ndarray, among: np.ndarray, near: float) -> float:

@@ -89,12 +89,11 @@ class Picks:
         self.model_threshold = known["threshold"]
         # what learnt from boxes expected 0.74 to 0.93 where 0.48 to 0.63 was true; from own unsure picks 0.67, and 0.24
         self.adapted = Adapted(**settings.adapted) if settings.adapted else None
-        self.trusted = (
+        even = not settings.size or settings.size["uneven"] <= UNEVEN
+        self.trusted = even and (
             self.adapted.trusted if self.adapted else self.card.get("clear", self.card.get("labels") != "boxes")
         )
         self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
-        if settings.size and settings.size["uneven"] > UNEVEN:
-            self.trusted = False
         if self.trusted and (self.adapted or self.card.get("clear")) and self.model_threshold < SURE:
             self.model_threshold, self.uncertainty = SURE, None
         if self.answered:

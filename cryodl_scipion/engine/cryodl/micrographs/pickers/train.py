@@ -29,8 +29,7 @@ MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (do
 class Hits:
     """hit (n,) bool and raw scores (n,) of judged places; reference: number of labelled particles. sizes: (n,) widths
     over that of the particles, NaN from a network that tells none; None where nobody asked. ranks: of particles among
-    all candidates by networks that had not learnt from them. counts: numbers of
-    particles, see held_back.py."""
+    all candidates by networks that had not learnt from them. counts: numbers of particles, see held_back.py."""
 
     hit: np.ndarray
     raw: np.ndarray
