@@ -25,13 +25,13 @@ def draw_evaluation(
         frequency,
         {k: record["frc"][k] for k in ("raw", "wiener", "denoised")},
         folder / "frc.png",
-        f"Fourier ring correlation with the ground truth, mean of {record['count']} particles",
+        f"FRC with the ground truth, mean of {record['count']} particles",
     )
     plots.plot_curves(
         frequency,
         {k: record["fsc"][k] for k in ("raw", "denoised")},
         folder / "fsc.png",
-        f"Fourier shell correlation with the structure, maps of {record['count']} particles",
+        f"FSC with the structure, maps of {record['count']} particles\n(denoised images bring the structure with them)",
     )
     plots.plot_control(_bars(record), similarities, folder / "control.png")
     order = np.argsort(scores)[::-1]

@@ -136,5 +136,4 @@ def _show(axes: typing.Any, image: np.ndarray) -> None:
     image = np.asarray(image, float)
     low, high = np.percentile(image, (0.5, 99.5))
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-12))
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
