@@ -115,7 +115,12 @@ def test_zero_is_shown_as_a_default():
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["pick", "--pixel-size", "5,36"], ("--pixel-size", "5,36", "cryodl pick --help")),
+        (["pick", "--pixel-size", "5,36"], ("--pixel-size", "5,36", "with a point", "cryodl pick --help")),
+        (["pick", "--pixel-size", "1.06 A"], ("--pixel-size", "1.06 A", "without a unit")),
+        (["pick", "--diameter", "90"], ("did you mean --particle-diameter or --keep-diameter?",)),
+        (["ctf"], ("there is no command ctf; did you mean estimate-ctf?",)),
+        (["template-match"], ("there is no command template-match (see",)),
+        (["pick-particles"], ("did you mean pick?",)),
         (["pick", "--treshold", "0.5"], ("--treshold", "did you mean --threshold?", "cryodl pick --help")),
         (["pick", "--treshold=0.5"], ("did you mean --threshold?",)),
         (["--versoin"], ("did you mean --version?",)),

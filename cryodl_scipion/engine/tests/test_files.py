@@ -80,6 +80,15 @@ def test_list_files_are_read_beside_themselves(tmp_path):
         assert expand_paths([str(tmp_path / "list.txt")]) == [str(tmp_path / "me@lab/one.mrc")]
 
 
+def test_a_list_of_a_job_is_read_from_outside_of_the_project(tmp_path):
+    job = tmp_path / "CtfFind" / "job003"
+    job.mkdir(parents=True)
+    (tmp_path / "mics").mkdir()
+    (tmp_path / "mics" / "one.mrc").touch()
+    (job / "micrographs_ctf.star").write_text("data_micrographs\nloop_\n_rlnMicrographName\nmics/one.mrc\n")
+    assert expand_paths([str(job / "micrographs_ctf.star")]) == [str(tmp_path / "mics" / "one.mrc")]
+
+
 def test_what_matches_nothing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no_such.*mrc"):
         expand_paths([str(tmp_path / "no_such*.mrc")])

@@ -127,8 +127,8 @@ def test_a_list_of_micrographs_that_is_no_star_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     "content, words",
     [
-        (gzip.compress(b"data_\n", mtime=0), "is gzip: unpack it"),
-        (b"\xff" * 208 + b"MAP " + b"\0" * 812, "is an image stack or map: give the STAR file"),
+        (gzip.compress(b"data_\n", mtime=0), "it is gzip: unpack it"),
+        (b"\xff" * 208 + b"MAP " + b"\0" * 812, "it is an image stack or map: give the STAR file"),
     ],
 )
 def test_a_packed_file_and_a_stack_are_named_in_place_of_a_star_file(tmp_path, content, words):

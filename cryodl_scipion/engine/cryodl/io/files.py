@@ -142,8 +142,8 @@ def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
 
 def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = ()) -> list[str]:
     """Files of globs, plain paths and list files, in the order given (globs sorted). patterns: a .txt file holds one
-    path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are, then beside the
-    list file; whoever reads a missing file names it if names are given, or others of the list are there. Raises
+    path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are, beside the list,
+    then above; whoever reads a missing file names it if names are given, or others of the list are there. Raises
     FileNotFoundError that names the pattern or list that matches nothing; ValueError for a folder."""
     found = []
     for pattern in patterns:
@@ -168,12 +168,13 @@ def _read_list(path: str) -> list[str]:
         names = read_star_column(path, "_rlnMicrographName")
     else:
         names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    beside, names = os.path.dirname(path), list(dict.fromkeys(re.sub(r"^\d+@", "", name) for name in names))
-    files = [next(filter(os.path.exists, (name, os.path.join(beside, name))), name) for name in names]
+    above = ["", os.path.dirname(path), *map(str, Path(path).absolute().parents[1:])]  # RELION's project folder, too
+    names = list(dict.fromkeys(re.sub(r"^\d+@", "", name) for name in names))
+    files = [next(filter(os.path.exists, (os.path.join(a, name) for a in above)), name) for name in names]
     if not any(map(os.path.exists, files)):
         raise FileNotFoundError(
-            f"{path} lists no file that is there, in {os.getcwd()} or beside the list: "
-            f"{', '.join(files[:1]) or 'it is empty'}. Correct the list, or copy the files back."
+            f"{path} lists no file that is there, in {os.getcwd()}, beside the list or in a folder above it: "
+            f"{', '.join(files[:1]) or 'it is empty'}. Start in the project's folder, or correct the list."
         )
     return files
 

@@ -93,14 +93,13 @@ def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.
     numbers = [e["round"] for e in entries]
     values = lambda column: [np.nan if e[column] is None else e[column] for e in entries]
     (first,) = left.plot(numbers, values("separation"), marker="o")
-    left.set(xlabel="round", ylabel="separation (d')")
+    left.set(xlabel="round", ylabel="separation (d')", ylim=(0, None))  # else a loss of a hundredth looks large
     other = left.twinx()
     (second,) = other.plot(numbers, values("agreement"), marker="o", color="C1", linestyle="--")
     other.set(ylim=(0, 1.02), ylabel="agreement (F1)")
     for column in ("picks", "expected_particles", "confident"):
         right.plot(numbers, values(column), marker="o", label=column.replace("_", " "))
-    right.set(xlabel="round", ylabel="on the training micrographs")
-    right.set_ylim(bottom=0)
+    right.set(xlabel="round", ylabel="on the training micrographs", ylim=(0, None))
     right.legend()
     for axes in (left, right):
         axes.set_xticks(numbers)

@@ -27,8 +27,8 @@ def star_document(path: str | os.PathLike[str]) -> typing.Any:
         return gemmi.cif.read_string(_other_letters_quoted(text.decode()))
     except UnicodeDecodeError as error:
         kinds = {
-            b"\x1f\x8b": "is gzip: unpack it",
-            b"MAP": "is an image stack or map: give the STAR file of its images",
+            b"\x1f\x8b": "it is gzip: unpack it",
+            b"MAP": "it is an image stack or map: give the STAR file of its images",
         }
         what = kinds.get(text[:2]) or kinds.get(text[208:211], f"byte {error.start} is not UTF-8 text")
         raise ValueError(f"not a readable STAR file ({what}).") from None

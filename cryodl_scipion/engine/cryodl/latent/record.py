@@ -74,9 +74,8 @@ def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str 
     points, density = figure.subplots(1, 2)
     points.scatter(first[rows], second[rows], c=clusters[rows], s=3, cmap="tab10")
     density.hexbin(first, second, gridsize=40, mincnt=1)
-    for axes in (points, density):
-        axes.set_xlabel("latent coordinate 1")
-        axes.set_ylabel("latent coordinate 2" if latent.shape[1] > 1 else "latent coordinate 1")
+    for axes, shown in ((points, "coloured by cluster"), (density, "density of particles")):
+        axes.set(title=shown, xlabel="latent coordinate 1", ylabel=f"latent coordinate {min(2, latent.shape[1])}")
     figure.suptitle(title, fontsize=10)
     with files.whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

@@ -4,6 +4,7 @@
 import csv
 import difflib
 import os
+import re
 import typing
 
 from ..contract import EVERY_COMMAND, Command, Request, Result, describe_all, refuse_if, settings_of
@@ -14,7 +15,7 @@ def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
     """The function of a command, by its name with _ in the place of -. Raises AttributeError for other names."""
     command = {command.function: command for command in EVERY_COMMAND.values() if command.wing}.get(name)
     if command is None:
-        raise AttributeError(f"module 'cryodl' has no attribute {name!r}{_near(name, dir_of_commands())}")
+        raise AttributeError(f"module 'cryodl' has no attribute {name!r}{did_you_mean(name, dir_of_commands())}")
 
     def call(**options: typing.Any) -> Result[typing.Any]:
         from .cli import result_of
@@ -73,7 +74,7 @@ def _request(command: Command, options: typing.Mapping[str, typing.Any]) -> Requ
     settings = settings_of(command)
     infos = {info.name: info for info in [*describe_all(command.config), *settings]}
     if unknown := sorted(set(options) - set(infos)):
-        raise TypeError(f"{command.function}() has no parameter {unknown[0]}{_near(unknown[0], list(infos))}")
+        raise TypeError(f"{command.function}() has no parameter {unknown[0]}{did_you_mean(unknown[0], list(infos))}")
     if missing := [name for name, info in infos.items() if info.required and name not in options]:
         raise TypeError(f"{command.function}() needs {', '.join(missing)}")
     given = {name: _plain(value, infos[name].kind) for name, value in options.items()}
@@ -92,6 +93,10 @@ def _plain(value: typing.Any, kind: str) -> typing.Any:
     return float(value) if kind == "float" and type(value) is int else value
 
 
-def _near(name: str, names: typing.Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {near[0]}?" if near else ""
+def did_you_mean(name: str, names: typing.Sequence[str], prefix: str = "") -> str:
+    """'; did you mean X?': of the name spelt nearly so, those with its words, or one that resembles it; else ''."""
+    words = lambda text: set(re.split("[-_]", text))
+    shared = [n for n in names if words(name) < words(n) or words(n) < words(name)]
+    resembling = difflib.get_close_matches(name, names, 1, 0.6 if prefix else 0.7)  # template-match is not evaluate-map
+    near = difflib.get_close_matches(name, names, 1, 0.9) or shared or resembling
+    return f"; did you mean {' or '.join(prefix + n for n in near)}?" if near else ""

@@ -176,17 +176,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> typing.NoReturn:
         """Say what is wrong in one line, and end with exit code 2."""
-        import difflib
+        from .calls import did_you_mean
 
         unknown = next((word for word in message.split() if word.startswith("--")), "")
         if message.startswith("unrecognized") and unknown:
             own = [flag[2:] for flag in self._option_string_actions if flag.startswith("--")]  # all begin alike
-            near = difflib.get_close_matches(unknown[2:].partition("=")[0], own, 1)
-            message += f"; did you mean --{near[0]}?" if near else ""
+            message += did_you_mean(unknown[2:].partition("=")[0], own, "--")
         elif "invalid choice: '" in message and self.command is None:
             word = message.split("invalid choice: '")[1].split("'")[0]
-            near = difflib.get_close_matches(word, EVERY_COMMAND, 1)
-            message = f"there is no command {word}" + (f"; did you mean {near[0]}?" if near else "")
+            message = f"there is no command {word}{did_you_mean(word, [*COMMANDS, *DEV_COMMANDS])}"
+        elif "invalid float value" in message:
+            message += ": give the number alone, without a unit and with a point"
         self.exit(2, f"cryodl: error: {message} (see {self.prog} --help)\n")
 
 

@@ -253,6 +253,8 @@ def test_a_guessed_number_is_picked_where_the_scores_do_not_tell(unsure, capsys)
         assert run(unsure, "--expected-particles", guess, micrographs=mine) == 0
         assert outputs(unsure)["picks"] == picks and outputs(unsure)["state"] == "unsure"
         assert outputs(unsure)["threshold_uncertainty"] is None
+        shown = capsys.readouterr().out
+        assert "questions about" in shown and "tells as much" not in shown  # it is given
         told = Result.read(unsure / "result.json")
         assert f"that of {guess} expected particles" in " ".join(told.methods)
         assert any("there are 240 candidates in one" in w for w in told.warnings) == (guess == "1000")

@@ -65,10 +65,11 @@ def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
 
 
 def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
-    """A PNG of {name: Curve}."""
+    """A PNG of {name: Curve}. Those of the whole box are dashed: the same curve in the mask stays visible below."""
     figure, ((axes,),) = new_figure(1, 1, (6.5, 4.2))
     for name, curve in curves.items():
-        axes.plot(curve.frequency[1:], curve.value[1:], label=name, linewidth=1.4)
+        style = "--" if name.endswith("whole box") else "-"
+        axes.plot(curve.frequency[1:], curve.value[1:], style, label=name, linewidth=1.4)
     for limit in (0.5, 0.143):
         axes.axhline(limit, color="0.8", linewidth=0.8, zorder=0)
     highest = next(iter(curves.values())).frequency[-1]

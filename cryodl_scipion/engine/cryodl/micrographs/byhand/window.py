@@ -161,8 +161,7 @@ class MicrographView(MovingPicture):
                 self._image = self.axes.imshow(s.small, cmap="gray", interpolation="nearest")
                 self._tint = self.axes.imshow(np.zeros((2, 2, 4)), interpolation="nearest", animated=True)
                 self.axes.set_autoscale_on(False)
-            self.axes.set_xlim(-0.5, s.shape[1] - 0.5)
-            self.axes.set_ylim(s.shape[0] - 0.5, -0.5)
+            self.axes.set(xlim=(-0.5, s.shape[1] - 0.5), ylim=(s.shape[0] - 0.5, -0.5))
         columns, rows = sorted(self.axes.get_xlim()), sorted(self.axes.get_ylim())
         shown = s.number, s.low_pass, *columns, *rows
         if shown != self._shown:
@@ -170,8 +169,7 @@ class MicrographView(MovingPicture):
             part, extent = s.picture(tuple(rows), tuple(columns))
             self._image.set_data(part)
             self._image.set_extent(extent)
-            self.axes.set_xlim(*columns)
-            self.axes.set_ylim(*rows[::-1])
+            self.axes.set(xlim=columns, ylim=rows[::-1])
             self._show_bar(s.pixel_size)
         self._image.set_clim(*s.limits())
 

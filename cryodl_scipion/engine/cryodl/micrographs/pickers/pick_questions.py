@@ -82,12 +82,13 @@ def ask_about_picks(config: PickConfig, named: Named, made: PickOutputs, checksu
         micrographs = f"MICROGRAPHS (with {some_names(asked.micrographs)})"
     avoid = "" if config.avoid == PickConfig.avoid else f" --avoid {config.avoid}"
     instead = "" if config.threshold is None and config.threshold_rule == "model" else ", without its threshold or rule"
+    guess = " Where particles are few among dirt, a guess of their number tells as much: --expected-particles."
     run.summary(
         f"{counted(len(asked.places), 'question')} about places on {counted(len(asked.micrographs), 'micrograph')} "
         f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {shlex.quote(str(file))} --micrographs "
         f"{micrographs} --pixel-size {config.pixel_size:g} --particle-diameter {diameter:.0f} --coordinates ANSWERS. "
-        f"Then pick again with the same model and --answers ANSWERS{avoid}{instead}. Where particles are few among "
-        "dirt, a guess of their number per micrograph tells as much: --expected-particles."
+        f"Then pick again with the same model and --answers ANSWERS{avoid}{instead}."
+        f"{guess if config.expected_particles is None else ''}"
     )
     return str(file)
 

@@ -228,7 +228,7 @@ class RoundLoop:
         parts = [[image for name, image in images.items() if (name in held) == side] for side in (False, True)]
         print(
             f"Training on {device_name(device)}: {sum(len(im.positives) for im in parts[0])} confident picks in "
-            f"{len(parts[0])} micrographs; {len(parts[1])} are held out."
+            f"{len(parts[0])} micrographs; {len(parts[1])} held out."
         )
         model.parent.mkdir(parents=True, exist_ok=True)
         train_round(

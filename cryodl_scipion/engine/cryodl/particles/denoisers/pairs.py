@@ -172,7 +172,7 @@ class Pairs(PairImages):
         spectrum = noise_spectra(real.images(training[sample_rows(len(training))])[0], self.diameter_px).mean(0)
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
         snr = made.snr()
-        self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."]
+        self.notes += [how, f"{particles.path}: SNR about {snr:.3g} inside of the particle."]
         if particles.box != self.box or abs(particles.pixel_size / self.pixel_size - 1) >= 1e-3:
             self.notes.append(
                 f"{particles.path}: images of {particles.box} px x {particles.pixel_size:.4g} Å were resampled to "

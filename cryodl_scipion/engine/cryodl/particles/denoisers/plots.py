@@ -138,8 +138,7 @@ def _show(axes: typing.Any, image: np.ndarray) -> None:
     image = np.asarray(image, float)
     low, high = np.percentile(image, (0.5, 99.5))
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-12))
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
 
 
 TRIPLETS, GALLERY = 6, 40  # particles that are shown
@@ -159,13 +158,13 @@ def draw_evaluation(
         frequency,
         {k: record["frc"][k] for k in ("raw", "wiener", "denoised")},
         folder / "frc.png",
-        f"Fourier ring correlation with the ground truth, mean of {record['count']} particles",
+        f"FRC with the ground truth, mean of {record['count']} particles",
     )
     plot_curves(
         frequency,
         {k: record["fsc"][k] for k in ("raw", "denoised")},
         folder / "fsc.png",
-        f"Fourier shell correlation with the structure, maps of {record['count']} particles",
+        f"FSC with the structure, maps of {record['count']} particles\n(denoised images bring the structure with them)",
     )
     plot_control(_bars(record), similarities, folder / "control.png")
     order = np.argsort(scores)[::-1]

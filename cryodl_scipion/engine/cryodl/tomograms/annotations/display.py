@@ -231,8 +231,7 @@ class TileList:
 
     def __init__(self, axes: typing.Any) -> None:
         axes.set_axis_off()
-        axes.set_xlim(0, 1)
-        axes.set_ylim(LINES, 0)
+        axes.set(xlim=(0, 1), ylim=(LINES, 0))
         self.axes = axes
         self._texts = [
             axes.text(0, row + 0.5, "", family="monospace", fontsize=9, va="center", clip_on=True)

@@ -96,8 +96,7 @@ class TileView(MovingPicture):
 
     def __init__(self, axes: typing.Any) -> None:
         MovingPicture.__init__(self, axes)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
         self._image = axes.imshow(np.zeros((2, 2)), cmap="gray", interpolation="nearest", origin="lower")
         self._tint = axes.imshow(
             np.zeros((2, 2, 4)), interpolation="nearest", origin="lower", animated=True, visible=False
@@ -127,8 +126,7 @@ class TileView(MovingPicture):
     def show_tile(self, sheet: Sheet | None, centre_yx: tuple[float, float], size: int, hidden: bool) -> None:
         """sheet: the chosen one, or None: then the position where one was is shown without it. hidden: no drawing."""
         half = size * (0.5 + SURROUNDINGS)
-        self.axes.set_xlim(centre_yx[1] - half, centre_yx[1] + half)
-        self.axes.set_ylim(centre_yx[0] - half, centre_yx[0] + half)
+        self.axes.set(xlim=(centre_yx[1] - half, centre_yx[1] + half), ylim=(centre_yx[0] - half, centre_yx[0] + half))
         for artist in (self._frame, self._tint):
             artist.set_visible(sheet is not None)
         self._words.set_visible(sheet is None)

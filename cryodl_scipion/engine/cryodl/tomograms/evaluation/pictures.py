@@ -25,7 +25,7 @@ BARS = {
     "precision": "precision",
     "recall": "recall",
     "component_recall": "components found",
-    "component_precision": "components right",
+    "component_precision": "correct components",
 }
 
 
@@ -112,7 +112,7 @@ def draw_metrics(features: typing.Mapping[str, typing.Mapping[str, typing.Any]],
     )
     for offset, key, words in ((-0.2, "boundary_error", "mean"), (0.2, "boundary_error_95", "95th percentile")):
         right.bar(positions + offset, [f[key] or 0 for f in features.values()], 0.4, label=words)
-    right.set(ylabel="Å", title="Distance of the outlines")
+    right.set(ylabel="Å", title="Boundary error")
     right.margins(y=0.25)  # room for the legend
     right.legend(fontsize=8, frameon=False)
     for axis in (left, right):
