@@ -289,6 +289,11 @@ class ArrivingBatches(StoredSettings):
             raise self._arriving.failure
         results = self._engineResults()
         skipped = protocol_base.skippedItems(results)
+        if not results and not any(self.hasAttribute(name) for name in self._OUTPUTS):
+            raise ValueError(
+                f"No {self._ITEM} came that could be {self._MADE}: the input ended empty, or all of it is unticked in "
+                "Scipion's table. Choose another input, or tick some items and continue the run."
+            )
         # where nothing was found in the others, there are no outputs either, and most runs have done their work
         if skipped and not self._doneNames() and all(result.nothing_made for result in results):
             raise ValueError(

@@ -100,7 +100,9 @@ class KeepsOutputs(ProtocolMixin):
                 self._readsAgain = False
             if self._isWatched() or self.getStatus() not in UNDER_WAY:
                 return
-        told = _plain(msg)
+        told = _plain(msg).strip()
+        if re.fullmatch(r"'[^']*'|\S*", told):  # of an exception that has no sentence, such as a KeyError
+            told = f"The run stopped at a fault of the program ({told or 'no message'}). Its log says where; report it."
         # as SQLite says it
         more = ". Make room, then choose Continue: finished work is kept." if told.endswith("disk is full") else ""
         super().setFailed(inFormWords(self, told) + more)

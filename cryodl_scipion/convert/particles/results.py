@@ -4,9 +4,7 @@ classes.
 
 Sets of denoised particles from raw ones, and of raw ones from denoised ones."""
 
-import contextlib
 import re
-import sqlite3
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -66,17 +64,6 @@ def latentOf(items: EMSet) -> Any:
     columns = items.getUniqueValues(["id", "_" + CLUSTER, *("_" + name for name in names)])
     values = [columns["_" + name] for name in names]
     return columns["id"], list(zip(*values)), columns["_" + CLUSTER], [words[name] for name in names]
-
-
-def writeSelection(items: EMSet, ids: Any, path: str) -> None:
-    """Write a copy of a set's file in which only the items of `ids` are enabled, for pwem's ProtUserSubSet."""
-    connection = sqlite3.connect(path)
-    with contextlib.closing(sqlite3.connect(items.getFileName())) as source:
-        source.backup(connection)  # whole, also while its run writes it; what is known of the set here may be older
-    with connection:
-        connection.execute("UPDATE Objects SET enabled = 0")
-        connection.executemany("UPDATE Objects SET enabled = 1 WHERE id = ?", [(int(number),) for number in ids])
-    connection.close()
 
 
 ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")

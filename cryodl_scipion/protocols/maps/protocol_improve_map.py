@@ -10,7 +10,7 @@ from pyworkflow.object import String
 
 from ...convert.maps import halfForEngine, halfMapsOf, stemOf, structureFileOf
 from ...convert.reading import readJson
-from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result, write_json
+from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result, Skipped, write_json
 from .. import engine_protocol, inputs, kinds, protocol_base
 from .map_kinds import DOUBT, FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
 
@@ -89,15 +89,28 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
     def improveStep(self, name: str, settings: Dict[str, Any]) -> None:
-        config = self._ofMap(self._config(**self._writtenFiles()), name, written=True)
-        self._runOnce(config, str(config.output), folder=self._getExtraPath(name))
-        write_json(self._getExtraPath(name, _INPUT), self._inputOf(self._namedVolumes()[name]))
+        volume, folder = self._namedVolumes()[name], self._getExtraPath(name)
+        try:
+            config = self._ofMap(self._config(**self._writtenFiles()), name, written=True)
+            self._runOnce(config, str(config.output), folder=folder)
+        except ValueError as error:  # what is wrong with one map of a set does not end the others
+            if len(self._volumes()) == 1:
+                raise
+            left = Skipped(name, structureFileOf(volume), str(error))
+            os.makedirs(folder, exist_ok=True)
+            none: Any = Result("improve-map", {}, skipped=(left,), nothing_made=True)
+            none.write(os.path.join(folder, protocol_base.RESULT_FILE))
+        write_json(os.path.join(folder, _INPUT), self._inputOf(volume))
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
         made: Dict[str, List[Volume]] = {"outputVolume": [], "outputDoubt": []}
+        if all(one.nothing_made for one in results.values()):
+            raise ValueError(" ".join(["No map could be improved.", *protocol_base.skippedLines([*results.values()])]))
         for name, volume in self._namedVolumes().items():
             outputs: ImproveMapOutputs = results[name].outputs
+            if results[name].nothing_made:
+                continue
             made["outputVolume"].append(self._improved(name, volume, outputs))
             if outputs.doubt:
                 doubt = engine_protocol.volumeFrom(outputs.doubt, volume.getSamplingRate(), ownOrigin(volume), DOUBT)

@@ -46,8 +46,8 @@ class LatentWindow(window.CanvasWindow):
             width, chosen = max(map(len, names)) + 2, tk.StringVar(self.root, value)
             self._axes.append(self.addChoice(bar, f"Latent coordinate, {label}:", chosen, names, width, self.draw))
         self.words = tk.StringVar(self.root, f"Draw around {kind}s with the mouse.")
-        ttk.Label(bar, textvariable=self.words).pack(side=tk.LEFT, padx=12)
         ttk.Button(bar, text="Create subset", command=self.createSubset).pack(side=tk.RIGHT)
+        ttk.Label(bar, textvariable=self.words).pack(side=tk.LEFT, padx=12)
         self.addFigure((8, 6))
         self.draw()
 
