@@ -215,8 +215,7 @@ def asInItsFile(items: EMSet) -> bool:
 class Arriving:
     """What a run works on while it arrives. A child gives update, which sets closed, or raises as StreamEnd."""
 
-    closed = False
-    failure: Optional[ValueError] = None
+    closed, failure = False, None  # type: bool, Optional[ValueError]
     update: Callable[[], None]
 
     def look(self) -> bool:
@@ -357,9 +356,7 @@ def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
 
 def checkPicks(micrographs: SetOfMicrographs, coordinates: SetOfCoordinates) -> List[str]:
     if coordinates.getMicrographs() is None:
-        return [
-            "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
-        ]
+        return ["The coordinates are not linked to micrographs. Choose coordinates of a set of micrographs."]
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
     repeated = repeatedNames(coordinates.getMicrographs())
     return sayIf(

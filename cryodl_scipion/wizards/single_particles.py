@@ -8,7 +8,6 @@ from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
 from pyworkflow.utils import getListFromRangeString, getRangeStringFromList
 
-from ..protocols.checks import checkChosen
 from ..protocols.inputs import chosenInputs, ownObject
 from ..protocols.model_field import diameterOf
 from . import form_wizard
@@ -21,19 +20,12 @@ def micrographsToMeasure(protocol: EMProtocol) -> Any:
     from ..viewers.micrographs.diameter_window import micrographsMeasured
 
     chosen = [pointer.get() for _, pointer in chosenInputs(protocol)]
-    coordinates = startable(next((c for c in chosen if isinstance(c, SetOfCoordinates)), None))
+    coordinates = next((c for c in chosen if isinstance(c, SetOfCoordinates)), None)
     micrographs = [m for m in chosen if isinstance(m, SetOfMicrographs)]
     if coordinates is None and not micrographs:
         what = "particle coordinates" if takes(protocol, "SetOfCoordinates") else "micrographs"
         raise ValueError(f"Choose the {what} first; the circle is drawn on micrographs.")
     return micrographsMeasured(micrographs[0] if coordinates is None else coordinates.getMicrographs(), coordinates)
-
-
-def startable(items: Any) -> Any:
-    """An input. Raises ValueError for one with which no run starts: joined picks lie on other micrographs."""
-    if wrong := checkChosen(items):
-        raise ValueError(wrong[0])
-    return items
 
 
 def takes(protocol: EMProtocol, pointerClass: Any) -> bool:
@@ -121,7 +113,7 @@ def picksToFilter(protocol: EMProtocol) -> Any:
             else "There are no picks yet to choose a threshold on. Leave the field empty and run; then choose the "
             "threshold here, or in cryodl - filter picks by score, which does not pick again."
         )
-    return startable(coordinates)
+    return coordinates
 
 
 class CryodlThresholdWizard(form_wizard.FormWizard, title="Score threshold", threshold="ThresholdPicks Pick"):

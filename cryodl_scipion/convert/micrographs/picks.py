@@ -126,7 +126,7 @@ ATTRIBUTES = {
 
 def segmentCoordinates(path: str, micrograph: Any) -> List[Coordinate]:
     """Coordinates of a STAR file of `pick-filaments`, in its order. Raises ValueError if it lacks a column."""
-    names = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"] + [name[1:] for name in ATTRIBUTES]
+    names = [*_COLUMNS, *(name[1:] for name in ATTRIBUTES)]
     coordinates = []
     for x, y, score, *values in readColumns(path, names, (float,) * len(names)):
         coordinate = coordinateAt((x, y), micrograph, score)
@@ -246,8 +246,7 @@ def besideCandidates(coordinates: SetOfCoordinates, name: str) -> Optional[str]:
 
 
 def hasCandidates(coordinates: SetOfCoordinates) -> bool:
-    folder = candidatesFolder(coordinates)
-    return bool(folder) and os.path.isdir(folder)
+    return os.path.isdir(candidatesFolder(coordinates) or "")
 
 
 def scoredPicks(

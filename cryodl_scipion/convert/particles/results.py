@@ -114,6 +114,14 @@ def _fillClasses(
     classes.classifyItems(updateItemCallback=describe, updateClassCallback=one)
 
 
+def setRepresentative(made: Any, path: str, pixelSize: float) -> Any:
+    """Give a class its map, which is returned."""
+    representative = made.getRepresentative()
+    representative.setFileName(path)
+    representative.setSamplingRate(pixelSize)
+    return representative
+
+
 def transformOf(pose: Any, pixelSize: float) -> Any:
     """Scipion's Transform of (rot, tilt, psi, origin x, origin y); origin in Å."""
     return Transform(matrixOf(pose[:3], [shift / pixelSize for shift in pose[3:5]]))
@@ -170,10 +178,9 @@ def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str
         setattr(item, "_" + CLASS_PROBABILITY, Float(row[1]))
 
     def describeClass(made: Any) -> None:
-        name, representative = maps[made.getObjId() - 1], made.getRepresentative()
-        representative.setFileName(name)
-        representative.setSamplingRate(pixelSize)
-        representative.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+        name = maps[made.getObjId() - 1]
+        halves = [f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)]
+        setRepresentative(made, name, pixelSize).setHalfMaps(halves)
 
     _fillClasses(classes, path, ["rlnClassNumber", CLASS_PROBABILITY], (int, float), describeItem, describeClass)
 
@@ -211,9 +218,7 @@ def classifyByComposition(
         made.setObjLabel(names[number - 1])
         made.setObjComment(names[number - 1])
         if volumes:
-            representative = made.getRepresentative()
-            representative.setFileName(volumes[number - 1].getFileName())
-            representative.setSamplingRate(volumes[number - 1].getSamplingRate())
+            setRepresentative(made, volumes[number - 1].getFileName(), volumes[number - 1].getSamplingRate())
 
     columns, kinds = _compositions(len(names))
     _fillClasses(classes, path, columns, kinds, _describeComposition, describeClass)

@@ -96,21 +96,20 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         except ValueError as error:  # what is wrong with one map of a set does not end the others
             if len(self._volumes()) == 1:
                 raise
-            left = Skipped(name, structureFileOf(volume), str(error))
             os.makedirs(folder, exist_ok=True)
-            none: Any = Result("improve-map", {}, skipped=(left,), nothing_made=True)
-            none.write(os.path.join(folder, protocol_base.RESULT_FILE))
+            skipped = (Skipped(name, structureFileOf(volume), str(error)),)
+            result: Any = Result("improve-map", {}, skipped=skipped, nothing_made=True)
+            result.write(os.path.join(folder, protocol_base.RESULT_FILE))
         write_json(os.path.join(folder, _INPUT), self._inputOf(volume))
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
         made: Dict[str, List[Volume]] = {"outputVolume": [], "outputDoubt": []}
-        if all(one.nothing_made for one in results.values()):
+        improved = {name: one for name, one in self._namedVolumes().items() if not results[name].nothing_made}
+        if not improved:
             raise ValueError(" ".join(["No map could be improved.", *protocol_base.skippedLines([*results.values()])]))
-        for name, volume in self._namedVolumes().items():
+        for name, volume in improved.items():
             outputs: ImproveMapOutputs = results[name].outputs
-            if results[name].nothing_made:
-                continue
             made["outputVolume"].append(self._improved(name, volume, outputs))
             if outputs.doubt:
                 doubt = engine_protocol.volumeFrom(outputs.doubt, volume.getSamplingRate(), ownOrigin(volume), DOUBT)
@@ -178,10 +177,9 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         halves = self._rawHalves(volume) if self.useHalves.get() or not self._whole() else []
         if written:
             halves = [halfForEngine(half, volume, self._inputFolder(), origin) for half in halves]
-        path = self._mapFor(volume, origin) if written else structureFileOf(volume)
         return dataclasses.replace(
             config,
-            map=path if self._whole() else None,
+            map=(self._mapFor(volume, origin) if written else structureFileOf(volume)) if self._whole() else None,
             half_maps=tuple(halves),
             pixel_size=volume.getSamplingRate(),
             output=self._getExtraPath(name, stemOf(structureFileOf(volume)) + "_improved.mrc"),

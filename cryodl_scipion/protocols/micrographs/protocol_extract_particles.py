@@ -97,9 +97,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             related=False,
             expertLevel=params.LEVEL_ADVANCED,
         ),
-        kinds.Options(
-            "particle_diameter", more=" Empty, where none is stored: two thirds of the coordinates' box size."
-        ),
+        kinds.Options("particle_diameter", more=" Empty, where none is stored: two thirds of the coordinates' box."),
     )
 
     def _ofBatch(

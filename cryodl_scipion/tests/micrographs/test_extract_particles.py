@@ -196,8 +196,11 @@ class TestCryodlExtractParticles(CryodlTest):
         for number, name in ((1, "mic_002"), (2, "mic_009")):
             run = self.extract(join(self.makeCoordinates(other, {number: [(90, 90)]})), None, run=False)
             self.assertIn(f"their numbers do not fit {name}. Work", " ".join(run.validate()))
-            for opened in (single_particles.picksToFilter, single_particles.micrographsToMeasure):  # by wizards
-                self.assertRaisesRegex(ValueError, f"fit {name}. Work", opened, run)
+            form = mock.MagicMock(protocol=run)
+            with mock.patch.object(single_particles.CryodlThresholdWizard, "open") as opened:
+                single_particles.CryodlThresholdWizard().show(form)
+            self.assertIn(f"fit {name}. Work", form.showError.call_args.args[0])
+            self.assertFalse(opened.called)
         again = join(self.makeCoordinates(self.imported, {1: [(90, 90)]}))
         self.assertEqual(self.extract(again, None, run=False).validate(), [])
 
