@@ -107,6 +107,10 @@ class KeepsOutputs(ProtocolMixin):
         more = ". Make room, then choose Continue: finished work is kept." if told.endswith("disk is full") else ""
         super().setFailed(inFormWords(self, told) + more)
 
+    def setAborted(self) -> None:
+        if not self.isFinished():  # pyworkflow calls one aborted that ended just before it was stopped
+            super().setAborted()
+
     def _isWatched(self) -> bool:
         """Whether there is a process or a job by which pyworkflow sees whether the run works."""
         return self.getProject() is not None and bool(self.getPid() or len(self.getJobIds()))

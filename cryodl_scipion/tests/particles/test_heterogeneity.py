@@ -148,6 +148,9 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         window.choose([(9.5, 9.5), (9.5, 20.5), (20.5, 20.5), (20.5, 9.5)])
         self.assertEqual(np.nonzero(window.chosen)[0].tolist(), list(range(10, 21)))
         subset = window.createSubset()
+        (bar,) = [row.pack_slaves() for row in window.root.winfo_children() if row.winfo_class() == "TFrame"]
+        button = next(number for number, one in enumerate(bar) if one.winfo_class() == "TButton")
+        self.assertLess(button, len(bar) - 1)  # the long words, packed last, are cut off, and not the button
         window.root.destroy()
         waitFor(self, subset, lambda: not subset.isActive())
         self.assertEqual([item.getObjId() for item in subset.outputParticles], ids[10:21])
