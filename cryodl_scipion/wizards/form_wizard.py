@@ -26,9 +26,9 @@ class FormWizard(Wizard):
         cls._targets = [(vars(protocols)[f"CryodlProt{n}"], [f]) for f, names in fields.items() for n in names.split()]
 
     def show(self, form: Form, *params: Any) -> None:
-        # a window would draw joined picks on other micrographs
-        wrong = [wrong for _, pointer in chosenInputs(form.protocol) for wrong in checkChosen(pointer.get())]
         try:
+            # a window would draw joined picks on other micrographs
+            wrong = [wrong for _, pointer in chosenInputs(form.protocol) for wrong in checkChosen(pointer.get())]
             if not wrong:
                 return self.open(form)
         except Exception as error:  # of many classes, where an input is empty or has no pixel size: the form says so
