@@ -112,19 +112,13 @@ class Plugin(pwem.Plugin):
     @classmethod
     def defineBinaries(cls, env: Any) -> None:
         home = cls.getHome()
-        marker = environment.markerOf(home)
-        commands = [
-            (
-                environment.installCommand(home, cls.getVar(CRYODL_PIP_ARGS), cls.getCondaActivationCmd() or ""),
-                [glob.escape(marker)],
-            )
-        ]
+        command = environment.installCommand(home, cls.getVar(CRYODL_PIP_ARGS), cls.getCondaActivationCmd() or "")
         # With `file:` Scipion links this empty archive instead of downloading one.
         env.addPackage(
             "cryodl",
             version=ENV_VERSION,
             tar="void.tgz",
-            commands=commands,
+            commands=[(command, [glob.escape(environment.markerOf(home))])],
             neededProgs=["bash"],
             url="file:" + shlex.quote(environment.installFile("void.tgz")),
             default=True,

@@ -27,6 +27,7 @@ ALIVE, STOPPED = "alive", "stopped"
 LONGEST_WAIT = 12 * 3600.0  # s: a run that died in the evening can be continued in the morning
 # what is said of a program that was killed: continued, the run goes on; what else failed waits for somebody's hand
 _KILLED = re.compile(r"\bsignal \d|\bSIG[A-Z]{3,}|exit status 1[34]\d\b|not found running|stopped in the queue")
+_NAMES = re.compile(r"(?<![\w'])'.+?'(?!\w)")  # of runs and files, which may look like a signal's
 _FIRST = re.compile(r"because the run '(.+?)' failed\. Continue it")
 
 
@@ -88,7 +89,7 @@ def failedRun(path: str) -> Optional[str]:
     did not fail, or because a program was killed."""
     noted = _noted(path)
     error, first = noted.get("_error") or "", _FIRST.search(noted.get("_error") or "")
-    failed = noted.get("status") == STATUS_FAILED and error and not _KILLED.search(error)
+    failed = noted.get("status") == STATUS_FAILED and error and not _KILLED.search(_NAMES.sub("", error))
     return (first[1] if first else noted["label"] or path) if failed else None
 
 
@@ -121,16 +122,18 @@ class ReadOnce:
         self._end = StreamEnd()
 
     def update(self) -> bool:
-        """Read what is new. Returns whether no more can come."""
+        """Read what is new. Returns whether no more can come, or raises why, as StreamEnd."""
         current = reopened(type(self._source), self._source)
-        closed, size = self._end.of(current), current.getSize()
-        if size != len(self.byName):
-            self._read(current, f"id>{self._last}")
-        if size != len(self.byName):  # items were added with lower ids, or others stand there now
-            self.byName, self.ids = {}, {}
-            self._read(current, "1")
-        current.close()
-        return closed
+        try:
+            return self._end.of(current)
+        finally:
+            size = current.getSize()
+            if size != len(self.byName):
+                self._read(current, f"id>{self._last}")
+            if size != len(self.byName):  # items were added with lower ids, or others stand there now
+                self.byName, self.ids = {}, {}
+                self._read(current, "1")
+            current.close()
 
     def _read(self, current: EMSet, where: str) -> None:
         for item in current.iterItems(where=where):
@@ -209,13 +212,28 @@ def asInItsFile(items: EMSet) -> bool:
     return True
 
 
-class ArrivingItems:
+class Arriving:
+    """What a run works on while it arrives. A child gives update, which sets closed, or raises as StreamEnd."""
+
+    closed, failure = False, None  # type: bool, Optional[ValueError]
+    update: Callable[[], None]
+
+    def look(self) -> bool:
+        """Update; whether no more can come. failure: why, if a run failed; what came before is there."""
+        self.failure = None
+        try:
+            self.update()
+        except ValueError as error:
+            self.failure = error
+        return self.closed or self.failure is not None
+
+
+class ArrivingItems(Arriving):
     """Items of a growing set by their names. source: the set, whose file is read anew by update(); the caller keeps
     threads apart. nameOf: a function of an item."""
 
     def __init__(self, source: SetOfImages, nameOf: Callable[[Any], str] = Micrograph.getMicName) -> None:
-        self._source, self.closed = source, False
-        self._read, self._names = ReadOnce(source, nameOf), NamesOnce()
+        self._source, self._read, self._names = source, ReadOnce(source, nameOf), NamesOnce()
 
     def update(self) -> None:
         self.closed = self._read.update()
@@ -250,8 +268,11 @@ class ArrivingMicrographs(ArrivingItems):
         # Picks first: those of a micrograph that arrives in between are seen at the next look.
         if self._picks is not None:
             coordinates = reopened(SetOfCoordinates, self._picks)
-            self._picksClosed, ids = self._picksEnd.of(coordinates), self._pickedIds.update(coordinates)
-            self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
+            try:
+                self._picksClosed = self._picksEnd.of(coordinates)
+            finally:
+                ids = self._pickedIds.update(coordinates)
+                self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
         super().update()
         self.closed = self.closed and self._picksClosed
 
@@ -335,9 +356,7 @@ def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
 
 def checkPicks(micrographs: SetOfMicrographs, coordinates: SetOfCoordinates) -> List[str]:
     if coordinates.getMicrographs() is None:
-        return [
-            "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
-        ]
+        return ["The coordinates are not linked to micrographs. Choose coordinates of a set of micrographs."]
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
     repeated = repeatedNames(coordinates.getMicrographs())
     return sayIf(

@@ -144,10 +144,9 @@ def _groupsOf(particles: SetOfImages) -> List[Dict[str, Any]]:
     """Those that RELION's plugin keeps with the set, else those of the acquisitions: one, but for joined sets."""
     if kept := _keptGroups(particles):
         return kept
-    every = itertools.product(*(acquired(particles, name) for name in _ACQUIRED.values()))
     return [
         dict(zip(_ACQUIRED, values), rlnOpticsGroupName=f"opticsGroup{number}", rlnOpticsGroup=number)
-        for number, values in enumerate(every, 1)
+        for number, values in enumerate(itertools.product(*(acquired(particles, n) for n in _ACQUIRED.values())), 1)
     ]
 
 

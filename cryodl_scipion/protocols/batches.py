@@ -192,7 +192,7 @@ class ArrivingBatches(StoredSettings):
         executor = self._stepsExecutor
         executor.gpuDict = {slot - 10**9: gpus for slot, gpus in executor.gpuDict.items()}
         pwutils.makePath(self._getExtraPath())
-        self._arriving.update()  # outputs may know their items by numbers alone
+        self._arriving.look()  # outputs may know their items by numbers alone
         known, last, learning = set(self._doneNames()), [], []  # type: Set[Any], List[int], List[int]
         waits = Waiting(self.getAttributeValue("batchWait", 0) or 0)
 
@@ -210,13 +210,12 @@ class ArrivingBatches(StoredSettings):
             insert(given, names)
         while True:
             with self._lock:
-                self._arriving.update()
-                ready, closed = self._arriving.ready(known), self._arriving.closed
-                parts = self._partsOf(ready, waits.over(ready) or closed)
+                over, ready = self._arriving.look(), self._arriving.ready(known)
+                parts = self._partsOf(ready, waits.over(ready) or over)
             for names in parts:
                 insert(self._argumentOf(names), names)
                 waits.begin()
-            if closed:
+            if over and not parts:
                 break
             if not parts:
                 self._streamingSleepOnWait()
@@ -286,8 +285,15 @@ class ArrivingBatches(StoredSettings):
 
     def closeStep(self) -> None:
         self._closeOutputSet()
+        if self._arriving.failure:
+            raise self._arriving.failure
         results = self._engineResults()
         skipped = protocol_base.skippedItems(results)
+        if not results and not any(self.hasAttribute(name) for name in self._OUTPUTS):
+            raise ValueError(
+                f"No {self._ITEM} came that could be {self._MADE}: the input ended empty, or all of it is unticked in "
+                "Scipion's table. Choose another input, or tick some items and continue the run."
+            )
         # where nothing was found in the others, there are no outputs either, and most runs have done their work
         if skipped and not self._doneNames() and all(result.nothing_made for result in results):
             raise ValueError(

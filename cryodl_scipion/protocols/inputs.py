@@ -100,10 +100,16 @@ class KeepsOutputs(ProtocolMixin):
                 self._readsAgain = False
             if self._isWatched() or self.getStatus() not in UNDER_WAY:
                 return
-        told = _plain(msg)
+        told = _plain(msg).strip()
+        if re.fullmatch(r"'[^']*'|\S*", told):  # of an exception that has no sentence, such as a KeyError
+            told = f"The run stopped at a fault of the program ({told or 'no message'}). Its log says where; report it."
         # as SQLite says it
         more = ". Make room, then choose Continue: finished work is kept." if told.endswith("disk is full") else ""
         super().setFailed(inFormWords(self, told) + more)
+
+    def setAborted(self) -> None:
+        if not self.isFinished():  # pyworkflow calls one aborted that ended just before it was stopped
+            super().setAborted()
 
     def _isWatched(self) -> bool:
         """Whether there is a process or a job by which pyworkflow sees whether the run works."""

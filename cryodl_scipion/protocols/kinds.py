@@ -162,9 +162,9 @@ class BoxSize(Own):
 
     def __init__(self, of: str, empty: str = "", default: Optional[int] = None, **arguments: Any) -> None:
         help = f"Box size of the coordinates, in pixels of the {of}; extraction uses it as its default."
-        text = help + (f"\n\nEmpty: {empty}." if empty else "")
+        help += f"\n\nEmpty: {empty}." if empty else ""
         super().__init__(
-            "boxSize", params.IntParam, "Box size (px)", text, default=default, allowsNull=bool(empty), **arguments
+            "boxSize", params.IntParam, "Box size (px)", help, default=default, allowsNull=bool(empty), **arguments
         )
 
 
@@ -178,6 +178,7 @@ class Pointing(FormPart):
     CLASSES: str = "EMObject"  # that may be chosen, with commas
     LABEL: str = "Input"
     SUGGESTED = True  # whether Scipion may fill it from the run that is selected; never where it is hidden at first
+    NOTHING: Any = None  # what the fields that it fills have without it
     KNOWN_AS = ""  # name under which a run remembers the object's file, where that alone tells it from another one
     to: Tuple[str, ...] = ()
 
@@ -213,7 +214,7 @@ class Pointing(FormPart):
 
     def values(self, protocol: Any) -> Dict[str, Any]:
         found = self.of(protocol)
-        return dict.fromkeys(self.fills) if found is None else self.valuesOf(protocol, found)
+        return dict.fromkeys(self.fills, self.NOTHING) if found is None else self.valuesOf(protocol, found)
 
     def files(self, protocol: Any) -> Dict[str, Any]:
         found = self.of(protocol)
@@ -254,6 +255,8 @@ class Pointing(FormPart):
 class PointingMany(Pointing):
     """A list of pointers; `of` gives the objects, None if there are none."""
 
+    NOTHING = ()
+
     def addTo(self, form: Form, protocol: Any) -> None:
         least = dict() if "allowsNull" in self._arguments else dict(minNumObjects=1)
         form.addParam(self.name, params.MultiPointerParam, **dict(least, **self._arguments))
@@ -266,14 +269,11 @@ class PointingMany(Pointing):
         shown = protocol.evalParamCondition(self.name)
         return [found for found in map(ownObject, getattr(protocol, self.name)) if found is not None] if shown else []
 
-    def values(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return {name: () for name in self.fills} if found is None else self.valuesOf(protocol, found)
-
     def problems(self, protocol: Any) -> List[str]:
-        missing = not self.objects(protocol) and "allowsNull" not in self._arguments
         return sayIf(
-            missing and protocol.evalParamCondition(self.name),
+            "allowsNull" not in self._arguments
+            and protocol.evalParamCondition(self.name)
+            and self.of(protocol) is None,
             f"{self.label} is empty. Choose one or several with the magnifying glass.",
         ) or super().problems(protocol)
 
@@ -404,15 +404,14 @@ class ModelOrShipped(FormPart):
         named = Own("shippedModel", params.StringParam, "Shipped model", help, "inputModel is None", default="")
         named.addTo(form, protocol)
 
+    identity = ModelOfProject.identity
+
     def folder(self, protocol: Any) -> str:
         model, shipped = protocol.inputModel.get(), shippedModels(self.kind).get(shippedName(protocol), "")
         return shipped if model is None else model.getFolder()
 
     def values(self, protocol: Any) -> Dict[str, Any]:
         return {"model": self.folder(protocol) or None}
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        return withWeights(self.values(protocol))
 
     def problems(self, protocol: Any) -> List[str]:
         if protocol.inputModel.get() is not None:

@@ -127,9 +127,7 @@ class CryodlProtBase(PluginProtocol):
             return
         before, now = (asked.decisive() for asked in (contract.Request.read(earlier), self._request(config, names)))
         if any(before.get(name) != now[name] for name in now if name not in free):
-            pwutils.cleanPath(
-                os.path.join(folder, RESULT_FILE), *[o + end for o in outputs for end in ("", ".partial")]
-            )
+            pwutils.cleanPath(os.path.join(folder, RESULT_FILE), *[o + e for o in outputs for e in ("", ".partial")])
 
     def _engineResultFiles(self) -> List[str]:
         pattern = os.path.join(glob.escape(self._getExtraPath()), "**", RESULT_FILE)

@@ -140,9 +140,10 @@ class Fit(one_of.Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityO
         volumes.setSamplingRate(made.pixel_size)
         for axis, path in enumerate(made.paths, 1):
             for number, name in enumerate(path, 1):
-                comment = f"axis {axis}, map {number}"
                 volumes.append(
-                    engine_protocol.volumeFrom(name, made.pixel_size, comment=comment, halves=True, kind=kind)
+                    engine_protocol.volumeFrom(
+                        name, made.pixel_size, comment=f"axis {axis}, map {number}", halves=True, kind=kind
+                    )
                 )
         return volumes
 
@@ -198,8 +199,13 @@ class GoAlong(one_of.Way[contract.LatentVolumesConfig, contract.LatentVolumesOut
         for output, kind in ((volumes, Volume), (flex, VolumeFlex)):
             output.setSamplingRate(made.pixel_size)
             for name, position in zip(made.volumes, made.coordinates):
-                comment = f"at latent coordinates {', '.join(f'{value:.3g}' for value in position)}"
-                volume = engine_protocol.volumeFrom(name, made.pixel_size, comment=comment, halves=True, kind=kind)
+                volume = engine_protocol.volumeFrom(
+                    name,
+                    made.pixel_size,
+                    comment=f"at latent coordinates {', '.join(f'{value:.3g}' for value in position)}",
+                    halves=True,
+                    kind=kind,
+                )
                 if kind is VolumeFlex:
                     volume.getFlexInfo().setProgName(PROGRAM)
                     volume.setZFlex(position)

@@ -95,9 +95,7 @@ class CryodlProtReport(engine_protocol.EngineProtocol[ReportConfig, ReportOutput
         end = time.monotonic() + 3600 * (self.longest.get() or 0)
         while True:
             pwutils.makePath(self._getExtraPath())
-            write_json(
-                self._getExtraPath(WORDS), wordsOfRuns(self.getProject().path, os.path.basename(self._getPath()))
-            )
+            write_json(self._getExtraPath(WORDS), wordsOfRuns(self.getProject().path, os.path.basename(self.getPath())))
             working = self._runEngine(self._config(), self._getExtraPath("report")).outputs.working
             if not hasattr(self, "outputReport"):
                 self._defineOutputs(outputReport=String(self.getPage()))

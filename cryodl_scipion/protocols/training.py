@@ -27,8 +27,7 @@ class TrainsModel(inputs.ProtocolMixin):
         folder = self.getModelFolder()
         return contract.read_card(folder) if os.path.exists(os.path.join(folder, contract.CARD)) else None
 
-    def _output(self) -> str:
-        return self.getModelFolder()
+    _output = getModelFolder
 
 
 class TrainRun(TrainsModel, engine_protocol.OneRun[engine_protocol.ConfigT, engine_protocol.MadeT]):

@@ -29,16 +29,12 @@ import fake_tomograms
 # beside this file, which runs as a script
 from fake_model import writeModel
 from fake_simulator import simulateMicrographs
-from fake_stops import dieOncePerRun, dieSometimes
+from fake_stops import InputError, dieOncePerRun, dieSometimes
 
 from cryodl import contract
 
 LOW_SCORE = 0.05
 STEPS = 5
-
-
-class InputError(Exception):
-    """What the user can mend."""
 
 
 def main():

@@ -12,7 +12,7 @@ import shutil
 import mrcfile
 import numpy as np
 from fake_model import improverCard, writeModel
-from fake_stops import dieSometimes
+from fake_stops import InputError, dieSometimes
 
 from cryodl.contract import BY_NETWORK, half_map_verdict, split_verdict
 
@@ -42,6 +42,8 @@ def _like(source, target, factor):
 
 def improve(config):
     source, stem = config.map or config.half_maps[0], config.output[: -len(".mrc")]
+    if np.isnan(mrcfile.read(source)).any():
+        raise InputError(f"{source} holds values that are no numbers.")
     os.makedirs(os.path.dirname(config.output), exist_ok=True)
     dieSometimes(os.path.dirname(os.path.dirname(config.output)), 0)
     with open(os.path.join(config.model, "card.json")) as file:

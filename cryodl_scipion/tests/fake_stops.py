@@ -6,6 +6,10 @@ import signal
 from pathlib import Path
 
 
+class InputError(Exception):
+    """What the user can mend."""
+
+
 def dieSometimes(folder, done):
     """End by SIGKILL, once, when `done` has reached FAKE_ENGINE_DIE_AFTER. folder: where it is noted that this was
     done."""

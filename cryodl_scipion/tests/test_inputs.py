@@ -113,6 +113,15 @@ class TestCryodlPointers(BaseTest):
         )
         self.assertIn(f"{why} Continue it, or choose another input.", " ".join(runs[2].validate()))
 
+    def test_an_error_without_a_sentence_is_called_a_fault_of_the_program(self):
+        """Of a KeyError(3) the window said '3'."""
+        for told in ("3", "'mic 7'", ""):
+            run = self.newProtocol(CryodlProtClassify2D)
+            run.setFailed(f"\x1b[31mProtocol failed: {told}\x1b[0m")
+            self.assertIn(f"at a fault of the program ({told or 'no message'}). Its log says", run.getErrorMessage())
+        run.setFailed("\x1b[31mProtocol failed: No GPU.\x1b[0m")
+        self.assertEqual(run.getErrorMessage(), "No GPU.")
+
     def test_an_input_whose_run_failed_before_it_had_an_output_is_to_be_continued(self):
         failed = self.newProtocol(EMProtocol)
         self.proj.saveProtocol(failed)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from unittest import mock
 
+import psutil
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import STATUS_RUNNING, Protocol
 
@@ -51,6 +52,14 @@ class TestCryodlLostOutputs(CryodlTest):
         self.proj.deleteProtocol(run)
         works.wait(1)
         self.assertFalse(os.path.exists(run._getPath()))
+
+    def test_a_run_that_ends_just_before_it_is_stopped_is_finished(self):
+        run = self.runProtocol(CryodlProtImportModel, modelFolder=self.folder)
+        run.setStatus(STATUS_RUNNING)  # as an open window knows it
+        run.lastUpdateTimeStamp.set(None)
+        with contextlib.suppress(psutil.NoSuchProcess):  # pyworkflow looks for its process all the same
+            self.proj.stopProtocol(run)
+        self.assertTrue(run.isFinished() and run.hasAttribute("outputModel"))
 
     def test_a_run_at_work_that_is_scheduled_anew_does_not_count_as_failed(self):
         """As Continue, All does with those that work on the set of the run that was stopped."""

@@ -9,7 +9,7 @@ import pytest
 from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
-from ..convert.arriving import ALIVE, STOPPED, ArrivingMicrographs, StreamEnd, stateOfRun
+from ..convert.arriving import ALIVE, STOPPED, ArrivingMicrographs, StreamEnd, failedRun, stateOfRun
 from ..protocols.batches import LOOK, ArrivingBatches
 from .run_states import deadProcess, writeRunState
 
@@ -98,6 +98,31 @@ def test_a_run_that_dies_while_its_output_is_worked_on_is_waited_for(run, capsys
     assert arriving.closed and len(arriving.ready(set())) == 3
 
 
+def test_what_came_before_an_input_s_run_failed_is_worked_on(run):
+    """A run ended at once, with micrographs before it that nobody had to mend."""
+    setStatus(run, "running", os.getpid())
+    arriving = ArrivingMicrographs(micrographs(run, 1, closed=False), None)
+    assert not arriving.look() and arriving.ready(set()) == ["m1"]
+    writeRunState(f"{run}/logs/run.db", 5, "failed", error="No GPU.", label="my import")
+    micrographs(run, 3, closed=True)
+    assert arriving.look() and arriving.ready({"m1"}) == ["m2", "m3"]
+    assert "because the run 'my import' failed" in str(arriving.failure)
+    batches, worked = mock.MagicMock(_arriving=arriving), []
+    batches._doneNames.return_value = batches._begun.return_value = []
+    batches._partsOf.side_effect = lambda ready, all: [ready] if ready and all else []
+    batches._insertFunctionStep.side_effect = lambda step, names=(), **_: worked.extend(names)
+    batches.getAttributeValue.return_value = 0
+    batches._argumentOf.side_effect, batches._firstLearns.return_value = list, False
+    with mock.patch("cryodl_scipion.protocols.batches.contract.write_json"):
+        batches._getExtraPath.return_value = "extra"
+        ArrivingBatches._insertBatches(batches, None, "outputStep")
+    assert worked == ["m1", "m2", "m3"]
+    with pytest.raises(ValueError, match="because the run 'my import' failed"):
+        ArrivingBatches.closeStep(batches)
+    setStatus(run, "running", os.getpid())  # it was continued
+    assert not arriving.look() and arriving.failure is None
+
+
 def test_what_a_dead_run_left_is_taken_by_a_run_that_is_started_on_it(run):
     setStatus(run, "failed")
     arriving = ArrivingMicrographs(micrographs(run, 2, closed=True), None)
@@ -159,6 +184,14 @@ def test_a_run_whose_program_was_killed_is_waited_for(run, error):
     assert not end.of(micrographs(run, 2, closed=True))
 
 
+def test_a_run_that_is_called_like_a_signal_is_no_program_that_was_killed(run):
+    """Whatever works on what it makes waited 12 hours."""
+    for name in ("SIGNAL", "signal 2", "Tom's SIGMA"):
+        error = f"Micrographs: the run '{name}' has no output outputMicrographs, though it has finished."
+        writeRunState(f"{run}/logs/run.db", 5, "failed", error=error, label="picks")
+        assert failedRun(f"{run}/micrographs.sqlite") == "picks"
+
+
 @pytest.mark.parametrize("field, rests", [(0, LOOK), (10, 0.0)])
 def test_a_run_that_waits_for_more_rests_between_two_looks(tmp_path, field, rests):
     """Scipion's field may be 0: without a pause a waiting run would keep a core busy."""
@@ -167,7 +200,7 @@ def test_a_run_that_waits_for_more_rests_between_two_looks(tmp_path, field, rest
     run._doneNames.return_value, run._begun.return_value, run._partsOf.return_value = [], [], []
     run.getAttributeValue.side_effect = lambda name, otherwise=None: field if name == "streamingSleepOnWait" else 0
     run._arriving.ready.return_value = []
-    type(run._arriving).closed = mock.PropertyMock(side_effect=[False, False, True])
+    run._arriving.look.side_effect = [False, False, False, True]
     with mock.patch("cryodl_scipion.protocols.batches.time.sleep") as sleep:
         ArrivingBatches._insertBatches(run, None, None)
     assert [call.args for call in sleep.call_args_list] == [(rests,)] * 2 and run._streamingSleepOnWait.call_count == 2

@@ -266,6 +266,6 @@ class TestCryodlViewers(CryodlTest):
         with mock.patch.object(model_field, "shippedModels", return_value={"one": self.data + "/model"}):
             self.assertEqual(model_field.shippedModelLines(), [("one", "unet, trained on particles of 120 Å")])
         with mock.patch.object(model_field, "shippedModels", return_value={}):
-            form = mock.Mock()
+            form = mock.MagicMock()
             single_particles.CryodlShippedModelWizard().show(form)
             self.assertIn("no shipped models", form.showError.call_args[0][0])

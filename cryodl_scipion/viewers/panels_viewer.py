@@ -6,16 +6,17 @@ import inspect
 import itertools
 import os
 import tkinter as tk
+from pathlib import Path
 from tkinter import ttk
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from pwem.objects import SetOfClasses
 from pwem.protocols import ProtUserSubSet
 from pwem.viewers import Chimera, ChimeraView
+from pyworkflow.project.project import PROJECT_LOGS
 from pyworkflow.viewer import MessageView, ProtocolViewer, Viewer
 
 from ..convert.arriving import ALIVE, stateOfRun
-from ..convert.particles.results import writeSelection
 from ..engine.cryodl.contract import counted, score_text
 from .gallery_window import GalleryWindow
 from .window import REFRESH, FollowingWindow, PlotView, Tab, WindowView
@@ -64,12 +65,12 @@ def startFromScore(source: Any, output: str, field: str, protocolClass: type, wh
 def startSubset(source: Any, output: str, ids: Sequence[int], what: str, kind: str) -> Any:
     """Start pwem's protocol that makes a set of some items of an output. Returns (the run, one sentence). what: of its
     name, 'region'. kind: of item, 'particle'."""
-    whole = getattr(source, output)
-    paths = (source._getExtraPath(f"chosen_{len(ids)}_{n}.sqlite") for n in itertools.count(1))
+    # beside those of Scipion's own windows: a folder of a run is emptied when the run is restarted
+    paths = (os.path.join(PROJECT_LOGS, f"selection_{len(ids)}_{n}.txt") for n in itertools.count(1))
     path = next(path for path in paths if not os.path.exists(path))  # no other run reads it, now or when run again
-    writeSelection(whole, ids, path)
+    Path(path).write_text(" ".join(map(str, ids)), encoding="utf-8")
     label, said = f"{what} of {source.getRunName()}", f"The set of {counted(len(ids), kind)} is made by the run {{}}."
-    values = dict(other="", sqliteFile=path + ",", outputClassName=whole.getClassName())
+    values = dict(other="", sqliteFile=path + ",", outputClassName=getattr(source, output).getClassName())
     return startRun(source, output, "inputObject", ProtUserSubSet, label, said, **values)
 
 

@@ -245,10 +245,8 @@ def view(axes: Any, preview: Any, centre: Any, span: Any) -> None:
 
 def drawCircles(axes: Axes, circles: Any, colours: Any = PICK_COLOUR, filled: Any = "none", width: float = 1.2) -> None:
     """circles: (n, 3) x, y, radius. colours: of the edges, of all or of each. filled: colours inside."""
-    patches = [Circle((x, y), radius) for x, y, radius in circles]
-    axes.add_collection(
-        PatchCollection(patches, facecolors=filled, edgecolors=colours, linewidths=width), autolim=False
-    )
+    look: Any = dict(facecolors=filled, edgecolors=colours, linewidths=width)
+    axes.add_collection(PatchCollection([Circle((x, y), r) for x, y, r in circles], **look), autolim=False)
 
 
 def drawPicks(axes: Axes, picks: Sequence[Any], diameter: float) -> None:

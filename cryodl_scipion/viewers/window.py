@@ -252,9 +252,7 @@ class PicturesWindow(CanvasWindow):
         self._name = tk.StringVar(self.root, first if first in pictures else next(iter(pictures), ""))
         if good is not None:
             words, colour = ("no warning", GOOD_COLOUR) if good else ("warning", BAD_COLOUR)
-            tk.Label(self.root, text=words, fg="white", padx=8, pady=3, bg=colour).pack(
-                anchor=tk.W, padx=8, pady=(8, 2)
-            )
+            tk.Label(self.root, text=words, fg="white", padx=8, pady=3, bg=colour).pack(anchor="w", padx=8, pady=(8, 2))
         for sentence in sentences:
             ttk.Label(self.root, text=sentence, wraplength=1000).pack(anchor=tk.W, padx=8)
         if table:

@@ -10,6 +10,8 @@ from pyworkflow.protocol import Form
 from pyworkflow.wizard import Wizard
 
 from .. import protocols
+from ..protocols.checks import checkChosen
+from ..protocols.inputs import chosenInputs
 from ..protocols.model_field import shippedModelLines
 
 
@@ -25,12 +27,15 @@ class FormWizard(Wizard):
 
     def show(self, form: Form, *params: Any) -> None:
         try:
-            self.open(form)
+            # a window would draw joined picks on other micrographs
+            wrong = [wrong for _, pointer in chosenInputs(form.protocol) for wrong in checkChosen(pointer.get())]
+            if not wrong:
+                return self.open(form)
         except Exception as error:  # of many classes, where an input is empty or has no pixel size: the form says so
             wrong = [str(error)] if isinstance(error, (ValueError, OSError)) else form.protocol.validate()
             if not wrong:
                 raise
-            form.showError("\n".join(wrong), self._title)
+        form.showError("\n".join(wrong), self._title)
 
 
 def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, several: bool = False) -> None:

@@ -92,9 +92,8 @@ def ctfLines(ctfs: Optional[SetOfCTF]) -> List[str]:
     rows = [] if ctfs is None else ctfRows(ctfs)
     if not rows:
         return ["No CTF yet."]
-    means = [(row[1] + row[2]) / 2 for row in rows]
     return [
-        f"*{len(rows)}* CTFs: mean defocus {contract.span(means, '.0f')} Å, median astigmatism "
-        f"{median_high(row[4] for row in rows):.0f} Å",
+        f"*{len(rows)}* CTFs: mean defocus {contract.span([(row[1] + row[2]) / 2 for row in rows], '.0f')} Å, "
+        f"median astigmatism {median_high(row[4] for row in rows):.0f} Å",
         f"Rings agree with the fit to {median_high(row[5] for row in rows):.1f} Å (median)",
     ]

@@ -126,7 +126,7 @@ ATTRIBUTES = {
 
 def segmentCoordinates(path: str, micrograph: Any) -> List[Coordinate]:
     """Coordinates of a STAR file of `pick-filaments`, in its order. Raises ValueError if it lacks a column."""
-    names = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"] + [name[1:] for name in ATTRIBUTES]
+    names = [*_COLUMNS, *(name[1:] for name in ATTRIBUTES)]
     coordinates = []
     for x, y, score, *values in readColumns(path, names, (float,) * len(names)):
         coordinate = coordinateAt((x, y), micrograph, score)
@@ -246,8 +246,7 @@ def besideCandidates(coordinates: SetOfCoordinates, name: str) -> Optional[str]:
 
 
 def hasCandidates(coordinates: SetOfCoordinates) -> bool:
-    folder = candidatesFolder(coordinates)
-    return bool(folder) and os.path.isdir(folder)
+    return os.path.isdir(candidatesFolder(coordinates) or "")
 
 
 def scoredPicks(
@@ -313,14 +312,16 @@ def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result[PickOutput
     contrasts = sorted({r.outputs.contrast for r in results if r.outputs.contrast})
     sizes = sorted({r.outputs.particle_diameter for r in results if r.outputs.particle_diameter})
     inWords = ", ".join(f"{size:.4g}" for size in sizes)
-    none = "No candidate scored above the threshold. Lower it with *cryodl - filter picks by score*."
     return [
         f"*{counted(picks, 'particle')}* on {counted(count, 'micrograph')}{each}",
         *sayIf(any(r.outputs.threshold is not None for r in results), f"Score threshold: {thresholdsInWords(results)}"),
         *_expectedLines(results),
         *sayIf(contrasts, f"Protein is {' and '.join(contrasts)} in these micrographs."),
         *sayIf(sizes, f"Particle diameter: {inWords} Å, box {coordinates.getBoxSize() or 0} px"),
-        *sayIf(count and not picks, none),
+        *sayIf(
+            count and not picks,
+            "No candidate scored above the threshold. Lower it with *cryodl - filter picks by score*.",
+        ),
     ]
 
 

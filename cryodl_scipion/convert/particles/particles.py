@@ -10,27 +10,29 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, 
 import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
-from ..arriving import ID, ColumnOnce, StreamEnd, firstOf, reopened
+from ..arriving import ID, Arriving, ColumnOnce, StreamEnd, firstOf, reopened
 from ..reading import ENABLED
 from ..relion_star import attributeOf, iterColumns, opticsGroupOf, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 
-class ArrivingParticles:
+class ArrivingParticles(Arriving):
     """Ids of the particles of a growing set.
 
     source: the set, whose file is read anew by update(); the caller keeps threads apart."""
 
     def __init__(self, source: SetOfParticles) -> None:
-        self._source, self._ids, self.closed = source, set(), False  # type: SetOfParticles, Set[int], bool
+        self._source, self._ids = source, set()  # type: SetOfParticles, Set[int]
         self._column, self._end = ColumnOnce(ID), StreamEnd()
 
     def update(self) -> None:
         source = reopened(SetOfParticles, self._source)
-        self.closed = self._end.of(source)
-        ids = self._column.update(source)
-        self._ids = ids - {*source.getUniqueValues(ID, "enabled=0")} if ids else ids
-        source.close()
+        try:
+            self.closed = self._end.of(source)
+        finally:
+            ids = self._column.update(source)
+            self._ids = ids - {*source.getUniqueValues(ID, "enabled=0")} if ids else ids
+            source.close()
 
     def ready(self, known: Set[int]) -> List[int]:
         return sorted(self._ids - known)

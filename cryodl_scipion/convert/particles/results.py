@@ -4,9 +4,7 @@ classes.
 
 Sets of denoised particles from raw ones, and of raw ones from denoised ones."""
 
-import contextlib
 import re
-import sqlite3
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -68,17 +66,6 @@ def latentOf(items: EMSet) -> Any:
     return columns["id"], list(zip(*values)), columns["_" + CLUSTER], [words[name] for name in names]
 
 
-def writeSelection(items: EMSet, ids: Any, path: str) -> None:
-    """Write a copy of a set's file in which only the items of `ids` are enabled, for pwem's ProtUserSubSet."""
-    connection = sqlite3.connect(path)
-    with contextlib.closing(sqlite3.connect(items.getFileName())) as source:
-        source.backup(connection)  # whole, also while its run writes it; what is known of the set here may be older
-    with connection:
-        connection.execute("UPDATE Objects SET enabled = 0")
-        connection.executemany("UPDATE Objects SET enabled = 1 WHERE id = ?", [(int(number),) for number in ids])
-    connection.close()
-
-
 ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
 # Attributes of items, with an underscore before them.
 SCORES = ("rlnMaxValueProbDistribution", "cryodlScore", "cryodlMargin", "cryodlExplained", "cryodlReferenceResolution")
@@ -125,6 +112,14 @@ def _fillClasses(
     found = {row[0]: row[1:] for row in iterColumns(path, ("rlnImageId", *columns), (int, *kinds), "particles")}
     describe = lambda copy, _: item(copy, found.get(copy.getObjId(), [0] * len(columns)))
     classes.classifyItems(updateItemCallback=describe, updateClassCallback=one)
+
+
+def setRepresentative(made: Any, path: str, pixelSize: float) -> Any:
+    """Give a class its map, which is returned."""
+    representative = made.getRepresentative()
+    representative.setFileName(path)
+    representative.setSamplingRate(pixelSize)
+    return representative
 
 
 def transformOf(pose: Any, pixelSize: float) -> Any:
@@ -183,10 +178,9 @@ def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str
         setattr(item, "_" + CLASS_PROBABILITY, Float(row[1]))
 
     def describeClass(made: Any) -> None:
-        name, representative = maps[made.getObjId() - 1], made.getRepresentative()
-        representative.setFileName(name)
-        representative.setSamplingRate(pixelSize)
-        representative.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+        name = maps[made.getObjId() - 1]
+        halves = [f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)]
+        setRepresentative(made, name, pixelSize).setHalfMaps(halves)
 
     _fillClasses(classes, path, ["rlnClassNumber", CLASS_PROBABILITY], (int, float), describeItem, describeClass)
 
@@ -224,9 +218,7 @@ def classifyByComposition(
         made.setObjLabel(names[number - 1])
         made.setObjComment(names[number - 1])
         if volumes:
-            representative = made.getRepresentative()
-            representative.setFileName(volumes[number - 1].getFileName())
-            representative.setSamplingRate(volumes[number - 1].getSamplingRate())
+            setRepresentative(made, volumes[number - 1].getFileName(), volumes[number - 1].getSamplingRate())
 
     columns, kinds = _compositions(len(names))
     _fillClasses(classes, path, columns, kinds, _describeComposition, describeClass)

@@ -23,7 +23,7 @@ from tomo.objects import (
 
 from ..maps import structureFileOf as fileOf
 from ..particles.particles import locationOf
-from ..particles.results import PROBABILITIES, describeLatent, forget, latentColumns
+from ..particles.results import PROBABILITIES, describeLatent, forget, latentColumns, setRepresentative
 from ..reading import ENABLED
 from ..relion_star import ANGLES, attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
 from .tomograms import byId
@@ -203,38 +203,33 @@ def _acquisition(subtomograms: SetOfSubTomograms, row: Any) -> TomoAcquisition:
 
 def fillSubtomogramClasses(
     classes: SetOfClassesSubTomograms, path: str, names: Dict[int, str], averages: Dict[int, str]
-) -> int:
+) -> None:
     """Fill a SetOfClassesSubTomograms, whose images are set, by the engine's STAR file; class 0 is left out. names:
-    {class number: name}. averages: {class number: file}, of those that have a representative. Returns the count."""
+    {class number: name}. averages: {class number: file}, of those that have a representative."""
     rows, columns = readRows(path)
-    pixelSize, made = classes.getImages().getSamplingRate(), []
+    pixelSize = classes.getImages().getSamplingRate()
 
     def describeItem(item: Any, _: Any) -> None:
         row = rows.get(item.getObjId(), {CLASS: "0"})
         item._appendItem = int(float(row[CLASS])) > 0
         if item._appendItem:
             describeSubtomogram(item, row, columns, pixelSize)
-            made.append(item.getObjId())
 
     def describeClass(item: Any) -> None:
         item.setAlignment3D()
         item.setObjLabel(names.get(item.getObjId(), f"class {item.getObjId()}"))
         if item.getObjId() in averages:
-            representative = item.getRepresentative()
-            representative.setFileName(averages[item.getObjId()])
-            representative.setSamplingRate(pixelSize)
+            setRepresentative(item, averages[item.getObjId()], pixelSize)
 
     classes.classifyItems(updateItemCallback=describeItem, updateClassCallback=describeClass)
-    return len(made)
 
 
-def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str) -> int:
+def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str) -> None:
     rows, columns = readRows(path)
     for item in [item.clone() for item in subtomograms.iterItems(where=ENABLED)]:
         row = rows.get(item.getObjId(), {CLASS: "1"})
         if int(float(row[CLASS])) == 0:
             output.append(describeSubtomogram(item, row, columns, subtomograms.getSamplingRate()))
-    return output.getSize()
 
 
 def describeSubtomogram(item: Any, row: Dict[str, str], columns: Sequence[str], pixelSize: float) -> SubTomogram:

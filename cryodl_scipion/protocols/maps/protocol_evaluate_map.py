@@ -121,9 +121,7 @@ class Compare(one_of.Way[contract.CompareModelsConfig, contract.CompareModelsOut
     CITES = ("Liebschner2019",)
     FORM = (
         AtomicModel("inputStructure", "Atomic model to evaluate, of any program.", label="Built model", needed=True),
-        AtomicModel(
-            "inputReference", "Reference model, such as a deposited one.", label="Reference", to=("reference",)
-        ),
+        AtomicModel("inputReference", "Reference, such as a deposited model.", label="Reference", to=("reference",)),
     )
 
 

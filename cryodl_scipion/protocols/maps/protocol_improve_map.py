@@ -10,7 +10,7 @@ from pyworkflow.object import String
 
 from ...convert.maps import halfForEngine, halfMapsOf, stemOf, structureFileOf
 from ...convert.reading import readJson
-from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result, write_json
+from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result, Skipped, write_json
 from .. import engine_protocol, inputs, kinds, protocol_base
 from .map_kinds import DOUBT, FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
 
@@ -89,14 +89,26 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
     def improveStep(self, name: str, settings: Dict[str, Any]) -> None:
-        config = self._ofMap(self._config(**self._writtenFiles()), name, written=True)
-        self._runOnce(config, str(config.output), folder=self._getExtraPath(name))
-        write_json(self._getExtraPath(name, _INPUT), self._inputOf(self._namedVolumes()[name]))
+        volume, folder = self._namedVolumes()[name], self._getExtraPath(name)
+        try:
+            config = self._ofMap(self._config(**self._writtenFiles()), name, written=True)
+            self._runOnce(config, str(config.output), folder=folder)
+        except ValueError as error:  # what is wrong with one map of a set does not end the others
+            if len(self._volumes()) == 1:
+                raise
+            os.makedirs(folder, exist_ok=True)
+            skipped = (Skipped(name, structureFileOf(volume), str(error)),)
+            result: Any = Result("improve-map", {}, skipped=skipped, nothing_made=True)
+            result.write(os.path.join(folder, protocol_base.RESULT_FILE))
+        write_json(os.path.join(folder, _INPUT), self._inputOf(volume))
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
         made: Dict[str, List[Volume]] = {"outputVolume": [], "outputDoubt": []}
-        for name, volume in self._namedVolumes().items():
+        improved = {name: one for name, one in self._namedVolumes().items() if not results[name].nothing_made}
+        if not improved:
+            raise ValueError(" ".join(["No map could be improved.", *protocol_base.skippedLines([*results.values()])]))
+        for name, volume in improved.items():
             outputs: ImproveMapOutputs = results[name].outputs
             made["outputVolume"].append(self._improved(name, volume, outputs))
             if outputs.doubt:
@@ -165,10 +177,9 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         halves = self._rawHalves(volume) if self.useHalves.get() or not self._whole() else []
         if written:
             halves = [halfForEngine(half, volume, self._inputFolder(), origin) for half in halves]
-        path = self._mapFor(volume, origin) if written else structureFileOf(volume)
         return dataclasses.replace(
             config,
-            map=path if self._whole() else None,
+            map=(self._mapFor(volume, origin) if written else structureFileOf(volume)) if self._whole() else None,
             half_maps=tuple(halves),
             pixel_size=volume.getSamplingRate(),
             output=self._getExtraPath(name, stemOf(structureFileOf(volume)) + "_improved.mrc"),

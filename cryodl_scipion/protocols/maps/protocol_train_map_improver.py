@@ -130,9 +130,7 @@ class CryodlProtTrainMapImprover(training.TrainRun[TrainMapImproverConfig, Train
 
     def _structures(self) -> Tuple[str, ...]:
         pattern = (self.structureFiles.get() or "").strip()
-        return tuple(structureFileOf(s) for s in mapClonesOf(_SIMULATED.objects(self))) + (
-            (pattern,) if pattern else ()
-        )
+        return tuple(map(structureFileOf, mapClonesOf(_SIMULATED.objects(self)))) + ((pattern,) if pattern else ())
 
     def _completed(self, config: TrainMapImproverConfig) -> TrainMapImproverConfig:
         pairs = {PROJECT: self._pairsTable() if self._pairs() else None, TABLE: config.pairs or None, NOTHING: None}

@@ -130,9 +130,10 @@ class ByMaps(one_of.Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsO
     def completed(self, protocol: Any, config: contract.CompareMapsOfPicksConfig) -> contract.CompareMapsOfPicksConfig:
         if not protocol._allSets():
             return config
-        files = tuple(micrograph.getFileName() for micrograph in self._common(protocol))
         return dataclasses.replace(
-            config, micrographs=files, **micrograph_kinds.pixelsAndAcquisition(protocol._frame())
+            config,
+            micrographs=tuple(micrograph.getFileName() for micrograph in self._common(protocol)),
+            **micrograph_kinds.pixelsAndAcquisition(protocol._frame()),
         )
 
     def _common(self, protocol: Any) -> List[Micrograph]:
@@ -197,9 +198,7 @@ class CryodlProtCompare(one_of.OneOf[Any, Any], pick_sets_base.PickSetsBase):
             writeSet(self._referenceFolder(), reference, frame, self._names())
         if ctfs is not None:
             names = namesByMicName(frame)
-            writeCtfs(
-                self._getExtraPath(CTFS), {names[name]: c for name, c in ctfsByName(ctfs).items() if name in names}
-            )
+            writeCtfs(self._getExtraPath(CTFS), {names[n]: ctf for n, ctf in ctfsByName(ctfs).items() if n in names})
 
     def _byMaps(self) -> bool:
         return self._way() is BY_MAPS

@@ -71,9 +71,7 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
             pwutils.cleanPath(self._getPath("coordinates.sqlite"), self._getExtraPath("batches"), self._output(), ended)
 
     def _sizes(self) -> str:
-        return json.dumps(
-            [reopened(SetOfCoordinates, coordinates).getSize() for _, coordinates in self._labelledSets()]
-        )
+        return json.dumps([reopened(SetOfCoordinates, picks).getSize() for _, picks in self._labelledSets()])
 
     def batchStep(self, names: Sequence[str]) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ from pwem.objects import EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfPar
 from pyworkflow.protocol import params
 
 from ...convert import reading
-from ...convert.arriving import PickedMicrographs, checkPicks
+from ...convert.arriving import PickedMicrographs, checkPicks, failedCtf, micNameOf
 from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.results import extractedParticles, writeCtfs
 from ...engine.cryodl import contract
@@ -57,6 +57,14 @@ class Ctfs(kinds.Pointing):
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
         return dict(ctf=found.getFileName())
 
+    def check(self, protocol: Any, found: SetOfCTF) -> List[str]:
+        frame, known = protocol._micrographs(), {micNameOf(ctf) for ctf in found if not failedCtf(ctf)}
+        return checks.sayIf(
+            found.isStreamClosed() and frame is not None and known.isdisjoint(m.getMicName() for m in frame),
+            "CTF estimation has no CTF of these micrographs. They are matched by name; choose the CTFs of these "
+            "micrographs, or leave the field empty.",
+        )
+
 
 class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfig, contract.ExtractParticlesOutputs]):
     """Cut particles out of micrographs, as RELION's extraction does; no other program is needed.
@@ -89,9 +97,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             related=False,
             expertLevel=params.LEVEL_ADVANCED,
         ),
-        kinds.Options(
-            "particle_diameter", more=" Empty, where none is stored: two thirds of the coordinates' box size."
-        ),
+        kinds.Options("particle_diameter", more=" Empty, where none is stored: two thirds of the coordinates' box."),
     )
 
     def _ofBatch(

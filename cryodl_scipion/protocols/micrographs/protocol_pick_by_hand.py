@@ -87,8 +87,9 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
     def _createOutput(self, micrographs: Sequence[Any], names: Dict[int, str]) -> None:
         picks, own = self.inputCoordinates.get(), self.inputMicrographs
         coordinates = self._createSetOfCoordinates(own if picks is None else picks.getMicrographs(asPointer=True))
-        own = convert.boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
-        coordinates.setBoxSize(self.boxSize.get() or own)
+        coordinates.setBoxSize(
+            self.boxSize.get() or convert.boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
+        )
         convert.setDiameter(coordinates, self.particleDiameter.get())
         setattr(coordinates, convert.CORRECTIONS, String(self.getPicksFolder()))
         first = None if picks is None else firstOf(picks)
@@ -98,9 +99,7 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
             paths = [self._getExtraPath(folder, name) for folder in (PICKS_FOLDER, START_FOLDER)]
             for path in [path for path in paths if os.path.exists(path)][:1]:
                 rows = convert.readPicks(path)
-                convert.appendPicks(
-                    coordinates, micrograph, [(x, y, score if scored else None) for x, y, score in rows]
-                )
+                convert.appendPicks(coordinates, micrograph, [(x, y, s if scored else None) for x, y, s in rows])
         self._defineOutputs(outputCoordinates=coordinates)
         self._defineSourceRelation(self.inputMicrographs if picks is None else self.inputCoordinates, coordinates)
 

@@ -27,6 +27,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
     _label = "filter picks by score"
     _possibleOutputs = {OUTPUT: SetOfCoordinates}
     _OUTPUTS, _WORK, _MADE, _ID = (OUTPUT,), "filter", "filtered", "_micId"
+    _engineResults: Any = staticmethod(list)  # it is not run
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -66,9 +67,6 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
             frame = self.inputCoordinates.get().getMicrographs(asPointer=True)
             appendToOutput(self, OUTPUT, lambda: self._createSetOfCoordinates(frame), [self.inputCoordinates], append)
             source.close()
-
-    def closeStep(self) -> None:
-        self._closeOutputSet()
 
     def _describe(self, output: EMSet, source: EMSet) -> None:
         output.setBoxSize(source.getBoxSize())

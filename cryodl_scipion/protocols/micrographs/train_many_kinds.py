@@ -124,9 +124,7 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
         return (pattern,) if pattern else ()
 
     def completed(self, protocol: Any, config: contract.TrainGeneralPickerConfig) -> contract.TrainGeneralPickerConfig:
-        start = config.start_from
-        if start is None and protocol.continueGeneral.get():
-            start = shippedModels().get(GENERAL)
+        start = config.start_from or (shippedModels().get(GENERAL) if protocol.continueGeneral.get() else None)
         return dataclasses.replace(config, structures=config.structures + self._files(protocol), start_from=start)
 
     def problems(self, protocol: Any) -> List[str]:

@@ -13,7 +13,7 @@ from pyworkflow.protocol import Form, ProtStreamingBase
 from ...convert.arriving import ID, ColumnOnce
 from ...convert.particles.particles import ArrivingParticles, writeParticles
 from ...engine.cryodl import contract
-from ..batches import ArrivingBatches, appendToOutput
+from ..batches import ArrivingBatches, BatchRun, appendToOutput
 from ..engine_protocol import EngineProtocol
 from ..protocol_base import RESULT_FILE
 from .particle_kinds import Particles, ParticlesBase
@@ -134,8 +134,7 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
 
     _append: Any  # see above: output, the batch, what the engine made of it, ids that are done
 
-    def _checkTogether(self) -> List[str]:
-        return self._checkBatches() or self._checkContinuation()
+    _checkTogether = BatchRun._checkTogether
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         output = getattr(self, OUTPUT, None)

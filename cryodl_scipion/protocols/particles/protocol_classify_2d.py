@@ -202,13 +202,14 @@ class CryodlProtClassify2D(
         known = set().union(*(idsInStar(os.path.join(folder, _STAR)) for folder in folders))
         arriving, waits = self._arrivingParticles(), batches.Waiting(self.batchWait.get())
         while True:
-            arriving.update()
-            ready = arriving.ready(known)
-            if ready and (arriving.closed or len(ready) >= self.smallestBatch.get() or waits.over(ready)):
+            over, ready = arriving.look(), arriving.ready(known)
+            if ready and (over or len(ready) >= self.smallestBatch.get() or waits.over(ready)):
                 self._work(self._begin(ready))
                 known.update(ready)
                 waits.begin()
-            elif arriving.closed:
+            elif arriving.failure:
+                raise arriving.failure
+            elif over:
                 break
             else:
                 waits.over(ready)

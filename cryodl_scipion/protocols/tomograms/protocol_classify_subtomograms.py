@@ -28,9 +28,7 @@ class CryodlProtClassifySubtomograms(
     _label = "classify subtomograms"
     OUTPUT, NOTHING_YET = "classified.star", "No classes yet."
     FORM = (
-        Subtomograms(
-            "Subtomograms to classify. If their box or pixel size differs from a model's, they are resampled."
-        ),
+        Subtomograms("Subtomograms to classify. If box or pixel size differs from a model's, they are resampled."),
         kinds.ModelOfProject(
             "inputModel",
             "A classifier of this project, trained or imported.",

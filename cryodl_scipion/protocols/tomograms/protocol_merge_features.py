@@ -43,9 +43,7 @@ class Scores(kinds.PointingMany):
         features = [featureOf(masks) for masks in found]
         twice = sorted({name for name in features if features.count(name) > 1})
         return (
-            sayIf(
-                not all(features), "Some of the sets have no scores. Choose the outputs of cryodl - segment tomograms."
-            )
+            sayIf(not all(features), "Some sets have no scores. Choose the outputs of cryodl - segment tomograms.")
             or sayIf(twice, f"Several sets have scores of the same feature: {listed(twice)}. Choose one set of each.")
             or [e for masks in found for e in checkTomograms(masks, f"scores of {featureOf(masks)}")]
             or [e for masks in found[1:] for e in checkSame(found[0], masks)]
@@ -139,9 +137,7 @@ class EvaluateMasks(one_of.Way[contract.EvaluateSegmentationConfig, contract.Eva
 
     def _pairs(self, protocol: Any) -> Tuple[List[TomoMask], List[TomoMask]]:
         masks, truth = byId(protocol.inputMasks.get()), byId(protocol.inputTruth.get())
-        common = [
-            [mask for key, mask in one.items() if key in other] for one, other in ((masks, truth), (truth, masks))
-        ]
+        common = [[mask for key, mask in one.items() if key in rest] for one, rest in ((masks, truth), (truth, masks))]
         return protocol._inOrder(common[0]), protocol._inOrder(common[1])
 
     def completed(

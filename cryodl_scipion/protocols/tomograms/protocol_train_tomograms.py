@@ -47,7 +47,6 @@ _LEARNS = f"classifierNetwork != {contract.CLASSIFIER_NETWORKS.index('likelihood
 class ShippedStart(FormPart):
     def addTo(self, form: Form, protocol: Any) -> None:
         cards = map(model_field.contract.read_card, model_field.shippedModels("segmenter").values())
-        networks = ", ".join(sorted({card["network"] for card in cards})) or "none"
         model_field.addShippedModels(
             form,
             "segmenter",
@@ -55,7 +54,8 @@ class ShippedStart(FormPart):
             expertLevel=params.LEVEL_ADVANCED,
             label="Start from shipped model",
             help="Name of a shipped segmenter to refine with these labels: "
-            f"{model_field.namesShipped('segmenter')}. Its network is {networks}.\n\nEmpty: none.",
+            f"{model_field.namesShipped('segmenter')}. Its network is "
+            f"{', '.join(sorted({card['network'] for card in cards})) or 'none'}.\n\nEmpty: none.",
         )
 
     def problems(self, protocol: Any) -> List[str]:

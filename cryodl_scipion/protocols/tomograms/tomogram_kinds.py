@@ -330,15 +330,12 @@ CLASSES, AVERAGES, UNKNOWN_SET = "outputClasses", "outputAverages", "outputUnkno
 
 
 class TomogramsBase(protocol_base.OneRunBase):
-    def _linkVolumes(
-        self, folder: str, items: Sequence[Tomogram], files: Optional[List[str]] = None
-    ) -> Tuple[str, ...]:
+    def _linkVolumes(self, folder: str, items: Sequence[Tomogram], files: Optional[List[str]] = None) -> None:
         """Links, in the items' order, to their files or others of theirs, named as the engine is to call them."""
         paths = self._linkPaths(folder, items)
         emptyFolder(os.path.dirname(paths[0]))
         for file, path in zip(files or [fileOf(item) for item in items], paths):
             os.symlink(os.path.relpath(os.path.realpath(file), os.path.realpath(os.path.dirname(path))), path)
-        return paths
 
     def _linkPaths(self, folder: str, items: Sequence[Tomogram]) -> Tuple[str, ...]:
         """Where _linkVolumes puts its links, of the same names for a tomogram and its labels."""

@@ -83,6 +83,19 @@ class TestCryodlImproveMap(MapsTest):
         self.assertEqual(len({v.getFileName() for v in volumes}), 2)
         self.assertEqual(volumes[0].getSamplingRate(), PIXEL_SIZE)
 
+    def test_a_bad_map_of_a_set_does_not_end_the_others(self):
+        bad = writeMap(self.data + "/bad.mrc")
+        with mrcfile.open(bad, "r+") as mrc:
+            mrc.data[0, 0, 0] = np.nan
+        run = self.finished(self.improve(self.setOf(bad, self.data + "/bare.mrc"), "outputVolumes"))
+        self.assertEqual([volume.getObjLabel() for volume in run.outputVolumes], ["bare_2 (improved)"])
+        self.assertRegex("\n".join(run.summary()), r"1 skipped:\*\n  bad_1: .*/bad.mrc holds values that are no")
+        made = CryodlImproveMapViewer(project=self.proj, protocol=run)
+        made.setProtocol(run)
+        self.assertEqual(list(made._data()), ["bare_2"])
+        none = self.improve(self.setOf(bad, bad), "outputVolumes")
+        self.assertIn("No map could be improved. *2 skipped:*   bad_1: ", none.getErrorMessage())
+
     def test_two_half_maps_are_enough(self):
         halves = [self.outputs(outputVolume=makeVolume(self.data + f"/half{n}.mrc")) for n in (1, 2)]
         run = self.finished(

@@ -22,6 +22,7 @@ from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, Cryo
 from ...protocols.checks import checkJoined
 from ...protocols.micrographs.protocol_compare import ctfsByName
 from ...protocols.simulating import OwnMicrographs
+from ...wizards import single_particles
 from .. import synthetic
 from ..base import CryodlTest
 from ..particle_sets import finishedWith
@@ -156,7 +157,10 @@ class TestCryodlExtractParticles(CryodlTest):
             return dict(outputCTF=ctfs)
 
         bare = finishedWith(self, make)
-        self.assertIn("it has no CTF", self.extract(self.picked, bare).getErrorMessage())
+        said = " ".join(self.extract(self.picked, bare, run=False).validate())  # once after *Execute*
+        self.assertIn("CTF estimation has no CTF of these micrographs", said)
+        bare.outputCTF.setStreamState(Set.STREAM_OPEN)  # theirs may come
+        self.assertEqual(self.extract(self.picked, bare, run=False).validate(), [])
         self.assertEqual(set(ctfsByName(bare.outputCTF)), {None})
 
     def test_a_ctf_that_failed_or_was_taken_out_is_none(self):
@@ -192,6 +196,11 @@ class TestCryodlExtractParticles(CryodlTest):
         for number, name in ((1, "mic_002"), (2, "mic_009")):
             run = self.extract(join(self.makeCoordinates(other, {number: [(90, 90)]})), None, run=False)
             self.assertIn(f"their numbers do not fit {name}. Work", " ".join(run.validate()))
+            form = mock.MagicMock(protocol=run)
+            with mock.patch.object(single_particles.CryodlThresholdWizard, "open") as opened:
+                single_particles.CryodlThresholdWizard().show(form)
+            self.assertIn(f"fit {name}. Work", form.showError.call_args.args[0])
+            self.assertFalse(opened.called)
         again = join(self.makeCoordinates(self.imported, {1: [(90, 90)]}))
         self.assertEqual(self.extract(again, None, run=False).validate(), [])
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking while micrographs arrive, and stopped by the user, with a fake engine."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from unittest import mock
 
 import psutil
@@ -41,6 +43,19 @@ class TestCryodlPickStreaming(CryodlTest):
         endImport(self, imported, 6)
         waitFor(self, protocol, lambda: not protocol.isActive())
         self.check(protocol, 6)
+
+    def test_a_set_that_is_unticked_while_it_grows_does_not_give_a_run_without_picks(self):
+        """Such a run finished, and its window said that its output had been lost."""
+        synthetic.writeMicrographs(os.path.join(self.data, "unticked"), 2)
+        imported = startImport(self, os.path.join(self.data, "unticked"))
+        waitFor(self, imported, lambda: imported.outputMicrographs.getSize() == 2)
+        with contextlib.closing(sqlite3.connect(imported.outputMicrographs.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0")
+        protocol = self.makePick(imported, streamingSleepOnWait=1)
+        self.proj.launchProtocol(protocol, wait=False)
+        endImport(self, imported, 2)
+        waitFor(self, protocol, lambda: not protocol.isActive())
+        self.assertIn("No micrograph came that could be picked", protocol.getErrorMessage())
 
     def test_a_run_that_the_user_stops_continues_where_it_was(self):
         protocol = self.atWork("stopped")

@@ -433,15 +433,6 @@ class TestCryodlResultsAfterOthers(ParticlesCase):
         self.after(append, *columns, "cryodlReference", cryodlReference="a.pdb", cryodlScore=7.0)
         self.assertEqual(noted(), [("a.pdb", 7.0, None)] + [("1", 1.0, None)] * (COUNT - 1))
 
-    def test_a_selection_leaves_the_file_of_its_set_alone(self):
-        raw = self.make()
-        raw.setStreamState(raw.STREAM_OPEN)  # as a window knows it that was opened before the run ended
-        results.writeSelection(raw, [12], "chosen.sqlite")
-        there, chosen = (SetOfParticles(filename=path) for path in (raw.getFileName(), "chosen.sqlite"))
-        there.loadAllProperties()
-        self.assertTrue(there.isStreamClosed())
-        self.assertEqual([item.getObjId() for item in chosen if item.isEnabled()], [12])
-
 
 class TestCryodlParticleChecks(ParticlesCase):
     def errors(self, particles, *need, **values):

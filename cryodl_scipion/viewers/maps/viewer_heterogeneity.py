@@ -46,8 +46,8 @@ class LatentWindow(window.CanvasWindow):
             width, chosen = max(map(len, names)) + 2, tk.StringVar(self.root, value)
             self._axes.append(self.addChoice(bar, f"Latent coordinate, {label}:", chosen, names, width, self.draw))
         self.words = tk.StringVar(self.root, f"Draw around {kind}s with the mouse.")
-        ttk.Label(bar, textvariable=self.words).pack(side=tk.LEFT, padx=12)
         ttk.Button(bar, text="Create subset", command=self.createSubset).pack(side=tk.RIGHT)
+        ttk.Label(bar, textvariable=self.words).pack(side=tk.LEFT, padx=12)
         self.addFigure((8, 6))
         self.draw()
 
@@ -148,15 +148,17 @@ class FittedViewer(PanelsViewer, section="Latent space", wait="There is no laten
     def showPath(self, made: Any) -> Any:
         if not any(made.paths):
             raise ValueError("No maps were requested along the axes. Set *Axes with maps* to 1 or more, and run again.")
-        record = readJson(made.heterogeneity, {}).get("paths", ())
-        return self.window(PathWindow, made.paths, self.protocol.getRunName(), record)
+        return self.window(
+            PathWindow, made.paths, self.protocol.getRunName(), readJson(made.heterogeneity, {}).get("paths", ())
+        )
 
 
 class LatentVolumesViewer(PanelsViewer, section="Latent volumes", wait="There are no maps", data="_made"):
     @panel("Maps along the path", "Central slices and projections of the maps; the slider moves along the path.")
     def showPath(self, made: Any) -> Any:
-        record = readJson(made.record, {}).get("volumes", ())
-        return self.window(PathWindow, [made.volumes], self.protocol.getRunName(), record)
+        return self.window(
+            PathWindow, [made.volumes], self.protocol.getRunName(), readJson(made.record, {}).get("volumes", ())
+        )
 
 
 class CryodlHeterogeneityViewer(

@@ -25,7 +25,7 @@ class CryodlImproveMapViewer(
     def _data(self) -> Optional[Made]:
         """{name of the map: (volume before, Result.outputs)}"""
         results, volumes = self.protocol._resultsByName(), self.protocol._namedVolumes()
-        return {name: (volumes[name], results[name].outputs) for name in volumes if name in results} or None
+        return {name: (volumes[name], one.outputs) for name, one in results.items() if not one.nothing_made} or None
 
     @panels_viewer.panel(
         "Before and after, slice by slice",

@@ -35,9 +35,7 @@ class CryodlCTFViewer(
     def showSpectra(self, data: Any) -> Any:
         return self.window(CtfWindow, data, "Power spectra")
 
-    @panels_viewer.panel(
-        "Defocus", "Defocus of each micrograph, and histograms of defocus, astigmatism and resolution."
-    )
+    @panels_viewer.panel("Defocus", "Defocus of each micrograph; histograms of defocus, astigmatism and resolution.")
     def showDefocus(self, data: Any) -> Any:
         return self.plot("Estimated CTFs", lambda figure: drawDefocus(figure, data.rows), (12, 7))
 

@@ -81,12 +81,14 @@ class CryodlDenoiseMicrographsViewer(
         denoised = getattr(protocol, DENOISED, None)
         if denoised is None:
             return self.wait()
-        data = DenoisedMicrographs(protocol.inputMicrographs.get(), denoised)
-        return self.window(DenoisedWindow, data, "Denoised micrographs")
+        return self.window(
+            DenoisedWindow, DenoisedMicrographs(protocol.inputMicrographs.get(), denoised), "Denoised micrographs"
+        )
 
     @panels_viewer.panel(
         "Model and its training",
-        "Training curves and model card. The metric is the correlation with held-out views of the micrographs.",
+        "Training curves and model card. The metric is the correlation with held-out views of the micrographs, or with "
+        "the other half in held-out parts of the tomograms.",
     )
     def showModel(self, protocol: EMProtocol) -> Any:
         return self.window(model_window.ModelWindow, protocol.getModelFolder(), self.title("Training"))

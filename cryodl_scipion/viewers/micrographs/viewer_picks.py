@@ -226,9 +226,11 @@ def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool =
     diameter = round(data.diameter * coordinates.getMicrographs().getSamplingRate(), 1)
     values = dict(particleDiameter=diameter, boxSize=coordinates.getBoxSize(), askQuestions=askQuestions)
     name = f"{'questions about' if askQuestions else 'correct'} picks of {source.getRunName()}"
-    questions = "A window with the questions opens. The run that picks with the answers follows once it is closed."
-    corrected = "All picks of the set open in a window; the run {} stores the corrected ones when it is closed."
-    said = questions if askQuestions else corrected
+    said = (
+        "A window with the questions opens. The run that picks with the answers follows once it is closed."
+        if askQuestions
+        else "All picks of the set open in a window; the run {} stores the corrected ones when it is closed."
+    )
     run, told = startRun(source, output, "inputCoordinates", CryodlProtPickByHand, name, said, **values)
     if askQuestions and run.hasObjId():
         source.getProject().scheduleProtocol(source.pickingWith(run))  # it waits for the answers

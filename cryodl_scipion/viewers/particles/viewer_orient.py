@@ -115,10 +115,8 @@ class CryodlIntegrityViewer(
         "Distribution of the probabilities; no particle is counted where the compositions cannot be told apart.",
     )
     def showProbabilities(self, made: Any) -> Any:
-        values = probabilitiesOf(made.particles, len(made.names))
-        return self.plot(
-            "Compositions", lambda figure: drawProbabilities(figure, values, made.names, made.counts), (12, 4.4)
-        )
+        told = probabilitiesOf(made.particles, len(made.names)), made.names, made.counts
+        return self.plot("Compositions", lambda figure: drawProbabilities(figure, *told), (12, 4.4))
 
     @panel(
         "Particles of each composition",

@@ -7,7 +7,8 @@ from pwem.protocols import EMProtocol
 
 from ...convert.tomograms.tomograms import engineNames
 from ...protocols.tomograms.protocol_denoise_tomograms import DENOISED, CryodlProtDenoiseTomograms
-from .. import model_window, plots
+from .. import plots
+from ..micrographs.viewer_denoise_micrographs import CryodlDenoiseMicrographsViewer
 from ..panels_viewer import PanelsViewer, panel
 from .slices_window import PLANES, SlicesWindow, TomogramSlices
 
@@ -74,10 +75,4 @@ class CryodlDenoiseTomogramsViewer(
         draw = lambda figure: drawControls(figure.add_subplot(), names.get(shown, shown), controls[shown])
         return self.plot("Controls", draw)
 
-    @panel(
-        "Model and its training",
-        "Training curves and model card. The metric is the correlation with the other half in held-out parts of the "
-        "tomograms.",
-    )
-    def showModel(self, protocol: EMProtocol) -> Any:
-        return self.window(model_window.ModelWindow, protocol.getModelFolder(), self.title("Training"))
+    showModel = CryodlDenoiseMicrographsViewer.showModel

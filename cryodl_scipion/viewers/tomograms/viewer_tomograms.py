@@ -136,9 +136,7 @@ class CryodlSegmentViewer(
         found = self.protocol.iterOutputAttributes(SetOfTomoMasks)
         return {masks._cryodlFeature.get(): masks for name, masks in found if name.startswith("scores_")} or None
 
-    @panel(
-        "Scores over the tomograms", "Slices of each tomogram, overlaid with the scores of a feature above a threshold."
-    )
+    @panel("Scores over the tomograms", "Slices of each tomogram with the scores of a feature above a threshold.")
     def showScores(self, sets: Any) -> Any:
         data = TomogramSlices.ofTomograms(self.protocol.inputTomograms.get(), sets.values())
         return self.window(SlicesWindow, data, self.title())
@@ -147,8 +145,8 @@ class CryodlSegmentViewer(
 class MergeViewer(PanelsViewer, section="Features", wait="There are no labels", data="outputLabels"):
     @panel("Labels over the tomograms", "Slices of each tomogram, overlaid with the features.")
     def showLabels(self, labels: SetOfTomoMasks) -> Any:
-        layers = [layerOf(labels, "features"), *self.protocol._pointed("inputScores")]
-        return self.window(SlicesWindow, TomogramSlices.ofTomograms(labels, layers), self.title())
+        data = TomogramSlices.ofTomograms(labels, [layerOf(labels, "features"), *self.protocol._pointed("inputScores")])
+        return self.window(SlicesWindow, data, self.title())
 
     @panel("Volumes, components and areas", "Table of the features found in each tomogram.")
     def showTable(self, labels: SetOfTomoMasks) -> Any:
@@ -246,14 +244,10 @@ class EvaluationViewer(PanelsViewer, section="Evaluation", wait="There is no eva
         pictures = {name: path for name, path in made.pictures.items() if os.path.exists(path)}
         return self.window(PicturesWindow, self.title(), pictures, (), None, (JUDGED_TITLES, judgedRows(made.features)))
 
-    @panel(
-        "Segmentation and ground truth", "Slices of each tomogram, overlaid with the segmentation or the ground truth."
-    )
+    @panel("Segmentation and ground truth", "Slices of each tomogram with the segmentation or the ground truth.")
     def showSlices(self, made: Any) -> Any:
-        found, ground_truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
-        data = TomogramSlices.ofTomograms(
-            found, [layerOf(found, "segmentation"), layerOf(ground_truth, "ground truth")]
-        )
+        found, truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
+        data = TomogramSlices.ofTomograms(found, [layerOf(found, "segmentation"), layerOf(truth, "ground truth")])
         return self.window(SlicesWindow, data, "Segmentation and ground truth")
 
 
