@@ -285,6 +285,7 @@ def test_the_advice_on_a_full_disk_holds_in_a_form_too():
     locked = OSError(errno.EACCES, "Cannot write a/b.png: Permission denied. Nothing was left there")
     assert _sentence(locked) == f"{locked.strerror}. Choose another folder, or check its permissions."
     assert _sentence(OSError(errno.ENOSPC, "No space left on device", "a.mrc")).endswith("Free space on its disk.")
+    assert "Raise the limit on the size of files (ulimit -f)" in _sentence(OSError(errno.EFBIG, "File too large"))
     own = "Cannot write to out: No space left on device. Free disk space, or choose another folder."
     assert _sentence(OSError(errno.ENOSPC, own)) == own  # which has its own advice
 

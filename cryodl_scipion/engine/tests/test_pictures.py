@@ -10,7 +10,6 @@ import pytest
 from cryodl.io import plots
 from cryodl.latent import record
 from cryodl.maps.measures import report
-from cryodl.particles.denoisers import plots
 from cryodl.particles.denoisers import plots as denoiser_plots
 
 pytest.importorskip("matplotlib")
@@ -49,7 +48,7 @@ def test_titles_of_an_evaluation_are_not_cut_off(monkeypatch):
     )
     record_.update(control=dict(noise=0, unrelated=0, unseen=dict(mean_frc=None)), mean_frc=record_["frc"])
     with pytest.raises(ZeroDivisionError):
-        plots.draw_evaluation(Path(), None, record_, {}, np.zeros(1))
+        denoiser_plots.draw_evaluation(Path(), None, record_, {}, np.zeros(1))
     monkeypatch.undo()
     for title in titles:
         curves = {"raw": np.ones(9)}

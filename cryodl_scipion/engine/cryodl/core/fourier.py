@@ -4,6 +4,7 @@ correlation, and the resolution at which a curve falls below a threshold."""
 
 import typing
 
+import numpy as np
 import torch
 
 
@@ -42,6 +43,17 @@ def frequencies(
     for side in shape[:-1]:
         square = square[..., None] + torch.fft.fftfreq(side, pixel_size, device=device) ** 2
     return torch.sqrt(square[..., None] + torch.fft.rfftfreq(shape[-1], pixel_size, device=device) ** 2)
+
+
+def curve_on_grid(
+    curve: np.ndarray, shape: typing.Sequence[int], device: torch.device | None = None, highest: float = 0.5
+) -> torch.Tensor:
+    """Values of a (bins,) curve, from 0 to the highest frequency per px, on the grid of rfftn of a shape, straight
+    between bins; what lies beyond has the value of the last."""
+    values = torch.as_tensor(np.asarray(curve), dtype=torch.float32, device=device)
+    position = (frequencies(shape, device=device) * (len(values) / highest) - 0.5).clamp(0, len(values) - 1)
+    low = position.long().clamp(max=len(values) - 2)
+    return torch.lerp(values[low], values[low + 1], position - low)
 
 
 def rings(shape: typing.Sequence[int], device: torch.device | None = None) -> torch.Tensor:

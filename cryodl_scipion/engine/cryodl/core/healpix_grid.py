@@ -60,6 +60,14 @@ def healpix(nside: int) -> np.ndarray:
     return np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)
 
 
+def sphere_directions(count: int) -> np.ndarray:
+    """(count, 3) directions, evenly spread: a spiral from pole to pole."""
+    k = np.arange(count) + 0.5
+    z, rotation = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
+    ring = np.sqrt(1 - z**2)
+    return np.stack([ring * np.cos(rotation), ring * np.sin(rotation), z], axis=1)
+
+
 def ball_of_points(radius: float, step: float, axes: int = 3) -> np.ndarray:
     """(n, axes): the points of a grid through 0 within a radius, nearly even. radius, step: no unit, or of one."""
     axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step

@@ -333,12 +333,16 @@ def _sentence(error: Exception) -> str:
     """The message of an error; that of the system's own errors with the file's name and without their number."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "Free space on its disk" if full else "Choose another folder, or check its permissions"
+        full = {
+            **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free space on its disk"),
+            errno.EFBIG: "Raise the limit on the size of files (ulimit -f), or write to another file system",
+        }
+        advice = full.get(error.errno or 0, "Choose another folder, or check its permissions")
         if isinstance(error, FileNotFoundError):
             advice = f"Check its name (current folder: {os.getcwd()})"
         named = where or error.strerror.startswith("Cannot write ")  # in the words of whole_file
-        return f"{where}{error.strerror}" + (f". {advice}." if (full or named) and error.strerror[-1] != "." else "")
+        said = (error.errno in full or named) and error.strerror[-1] != "."
+        return f"{where}{error.strerror}" + (f". {advice}." if said else "")
     return str(error)
 
 

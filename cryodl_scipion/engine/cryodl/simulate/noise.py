@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.special import gammaincinv
 
-from ..core.fourier import frequencies, plane_weights
+from ..core.fourier import curve_on_grid, frequencies, plane_weights
 from ..core.optics import Optics
 
 # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
@@ -111,10 +111,7 @@ class MeasuredNoise:
 
 def spectrum_on_grid(spectrum: np.ndarray, shape: tuple[int, ...], device: torch.device | None = None) -> torch.Tensor:
     """(h, w // 2 + 1) values of a (BINS,) spectrum on the grid of rfft2 of an (h, w) image, straight between bins."""
-    values = torch.as_tensor(spectrum, dtype=torch.float32, device=device)
-    position = (frequencies(shape, device=device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
-    low = position.long().clamp(max=BINS - 2)
-    return torch.lerp(values[low], values[low + 1], position - low)
+    return curve_on_grid(spectrum, shape, device, CORNER)
 
 
 def plane_mean(spectrum: np.ndarray) -> float:

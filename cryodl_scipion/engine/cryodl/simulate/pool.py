@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from ..core.healpix_grid import sphere_directions
 from ..io.structures import load_molecule
 from .micrographs import particle_diameter
 
@@ -137,7 +138,7 @@ def _rings(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def _shell(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Hollow shell: ferritin, capsids, vaults; some bumpy, some with content."""
     order = int(rng.choice([12, 24, 60, 180]))
-    v = np.array([_direction(rng) for _ in range(order)]) if rng.random() < 0.3 else _fibonacci(order)
+    v = np.array([_direction(rng) for _ in range(order)]) if rng.random() < 0.3 else sphere_directions(order)
     thick = rng.uniform(0.06, 0.3)
     lump = _ball(max(20, POINTS // order), rng) * [1.6 / math.sqrt(order)] * np.array([1, 1, 1])
     points = np.vstack([d * (1 + thick * lump[:, :1]) + (lump - np.outer(lump @ d, d)) for d in v])
@@ -156,13 +157,6 @@ def _shell(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         points = np.vstack([points, _ball(POINTS, rng) * (1 - 1.5 * thick)])
         mass = np.r_[mass, np.full(POINTS, rng.uniform(0.2, 2) * mass.sum() / POINTS / 3)]
     return points * [1, 1, rng.choice([1.0, 1.0, rng.uniform(0.6, 1.6)])], mass
-
-
-def _fibonacci(count: int) -> np.ndarray:
-    """Nearly even directions on a sphere."""
-    k = np.arange(count) + 0.5
-    polar, rotation = np.arccos(1 - 2 * k / count), math.pi * (1 + math.sqrt(5)) * k
-    return np.stack([np.cos(rotation) * np.sin(polar), np.sin(rotation) * np.sin(polar), np.cos(polar)], 1)
 
 
 def _rod(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

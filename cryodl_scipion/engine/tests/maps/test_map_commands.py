@@ -263,6 +263,41 @@ def test_a_map_of_the_other_hand_is_told_from_a_model_that_lies_elsewhere(files,
     assert [words in warning for warning in said] == [True] * (axis is not None)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data, ""),
+        (lambda data: np.roll(data, 3, axis=2), "agree better elsewhere"),
+        (lambda data: data.transpose(1, 2, 0), "where the map's x, y and z are the model's z, x, y."),
+    ],
+)
+def test_the_map_or_the_one_before_that_lies_unlike_the_model_is_told(tmp_path, change, said):
+    atoms, grid = read_atoms(helix(tmp_path / "helix.pdb")), empty_grid((48, 48, 48), origin=(-24.0, -24.0, -24.0))
+    density, noise = model_density(atoms, grid, 1.0), np.random.default_rng(1).normal(size=(48, 48, 48))
+    for name, data in (("right", density), ("other", np.ascontiguousarray(change(density)))):
+        write_volume(tmp_path / f"{name}.mrc", data + 0.05 * density.max() * noise, grid)
+    right, other = str(tmp_path / "right.mrc"), str(tmp_path / "other.mrc")
+    for both in (dict(map=other), dict(map=right, before=other)):
+        result = evaluate_map.evaluate_map(EvaluateMapConfig(structure=str(tmp_path / "helix.pdb"), **both))
+        about = [one for one in result.warnings if one.startswith(other) and "local correlation" in one]
+        assert [said in one for one in about] == [True] * bool(said)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.03, 0.97])
+def test_a_pixel_size_at_which_the_model_does_not_fit_is_told(tmp_path, factor):
+    """The model lies where it fits the map of the wrong size best; 72 residues are 108 Å long."""
+    atoms, grid = read_atoms(helix(tmp_path / "helix.pdb", 72, shift=(0, 0, -54))), empty_grid((160, 32, 32))
+    grid = dataclasses.replace(grid, origin_zyx=np.array([-80.0, -16.0, -16.0]))
+    data = model_density(atoms, grid, 1.0)
+    wrong = dataclasses.replace(grid, voxels_zyx=grid.voxels_zyx * factor, origin_zyx=grid.origin_zyx * factor)
+    write_volume(
+        tmp_path / "map.mrc", data + 0.05 * data.max() * np.random.default_rng(1).normal(size=data.shape), wrong
+    )
+    config = EvaluateMapConfig(map=str(tmp_path / "map.mrc"), structure=str(tmp_path / "helix.pdb"))
+    said = [one for one in evaluate_map.evaluate_map(config).warnings if "may be wrong by some 3%" in one]
+    assert [f"are 1 in place of {factor:g} Å wide" in one for one in said] == [True] * (factor != 1)
+
+
 @pytest.mark.parametrize("model", [True, False])
 def test_half_maps_of_any_program_are_tested_and_their_doubt_is_mapped(files, tmp_path, model):
     """Both are doubled, and a helix that no half-map has is added to both beside the molecule. Without a model the mask

@@ -323,6 +323,24 @@ def test_labels_of_other_numbers_are_a_warning_with_the_dice_that_they_give(tmp_
     assert evaluate(tmp_path, output="right") == 0 and not warnings(tmp_path)
 
 
+@pytest.mark.parametrize("scores", [False, True])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda labels: labels, ""),
+        (lambda labels: 1 - labels, "The labels of a look inverted"),
+        (lambda labels: labels[::-1], "would be 1.00 where x, y, z of the segmentation {} are x, y, -z of the labels"),
+        (lambda labels: labels.transpose(2, 1, 0), "would be 1.00 where x, y, z of the segmentation {} are z, y, x"),
+    ],
+)
+def test_labels_that_are_inverted_mirrored_or_of_other_axes_are_told(tmp_path, change, said, scores):
+    found = np.zeros((20, 20, 20), np.int8)
+    found[2:5, 4:12, 10:19], found[3, 10:19, 2:12] = 1, 1
+    write(tmp_path, found.astype(np.float32 if scores else np.int8), np.ascontiguousarray(change(found)))
+    assert evaluate(tmp_path, *(["--label", 1] if scores else [])) == 0
+    assert [said.format(tmp_path / "found/a.mrc") in one for one in warnings(tmp_path)] == [True] * bool(said)
+
+
 def test_a_label_for_label_volumes_is_refused(tmp_path):
     ground_truth = np.zeros((4, 8, 8), np.int8)
     ground_truth[1], ground_truth[2] = 1, 2

@@ -285,6 +285,16 @@ def test_a_file_that_begins_with_a_tomogram_s_name_is_its_and_of_the_species_aft
     assert left == files.startswith("Position")
 
 
+@pytest.mark.parametrize("twice", [False, True])
+def test_particles_that_are_given_twice_are_told(twice, tmp_path, capsys):
+    write_mrc(tmp_path / "TS_1.mrc", np.zeros((20, 40, 60), np.float32), 10.0)
+    points = napari_points(tmp_path / "TS_1.csv")
+    exported(tmp_path, [tmp_path / "TS_1.mrc"], [points, points][: 1 + twice], "--points", "napari")
+    assert (
+        "of 12 coordinates have the position and angles of another" in " ".join(capsys.readouterr().out.split())
+    ) == twice
+
+
 def test_a_dynamo_table_that_begins_with_a_tomogram_s_name_is_its(tmp_path):
     tomograms, row = two_tomograms(tmp_path), np.zeros(41)
     row[[19, 21, 23, 24, 25]] = 7, 1, 11, 11, 11

@@ -11,7 +11,7 @@ from segmenter_data import write_volume
 from cryodl.contract import UNANNOTATED
 from cryodl.io.tomograms import Tomogram
 from cryodl.tomograms.annotations.label_volumes import LabelVolume
-from cryodl.tomograms.segmenters import segmenter_method
+from cryodl.tomograms.segmenters import segmenter_method, sources
 from cryodl.tomograms.segmenters.examples import PATCH, Depth, Example, cut_example, split_examples
 from cryodl.tomograms.segmenters.sources import find_tiles
 from cryodl.tomograms.segmenters.working_scale import GreyValues, grey_statistics, resampling_factor, values_statistics
@@ -249,3 +249,10 @@ def test_label_volumes_of_the_original_file_are_read_as_bytes(tmp_path):
     volume = LabelVolume(write_volume(tmp_path / "l.mrc", labels.view(np.int8)), tomogram)
     _, negative, seen = find_tiles(volume, 0, 1, 64, 240, np.random.default_rng(0))
     assert seen == {0} and sorted(p.z for p in negative) == [1, 2, 3]
+
+
+def test_an_annotated_area_has_no_rows_of_another_one_beside_it():
+    labelled = np.zeros((48, 48), bool)
+    labelled[:36, :8], labelled[:8, :44], labelled[38:46, 24:30] = True, True, True
+    rows = [tuple((part.start, part.stop) for part in area) for area in sources._areas(labelled, 8)]
+    assert sorted(rows) == [((0, 36), (0, 44)), ((38, 46), (24, 30))]

@@ -97,6 +97,15 @@ def test_headers_of_another_pixel_size_than_the_file_says_are_a_warning(pixel_si
     assert ("is 10.5 Å (rlnImagePixelSize), that in the header" in capsys.readouterr().out) == warned
 
 
+def test_a_later_header_of_another_pixel_size_is_a_warning(capsys):
+    path = star()
+    assert read_subtomograms(path).pixel_size == 10 and "in the header" not in capsys.readouterr().out
+    later = read_subtomograms(path).files[-1]
+    write_map(later, np.ones((BOX,) * 3), 5.0)
+    read_subtomograms(path)
+    assert f"that in the header of {later} 5 Å (1 of 2 headers" in capsys.readouterr().out
+
+
 def test_a_file_may_hold_many_subtomograms():
     Path("me@lab").mkdir()
     write_map("me@lab/many.mrc", np.repeat([5.0, 6.0, 7.0], BOX)[:, None, None] * np.ones((3 * BOX, BOX, BOX)), 10.0)

@@ -7,6 +7,7 @@ import torch
 from synthetic import write_mrc
 
 from cryodl.contract import network_names
+from cryodl.core.fourier import curve_on_grid
 from cryodl.core.volumes import rotated_wedge, wedge
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import VolumeWriter
@@ -15,7 +16,7 @@ from cryodl.learning.task import method_of
 from cryodl.tomograms.denoisers.controls import control_in_words, control_metrics
 from cryodl.tomograms.denoisers.examples import ROTATIONS, Region, Tilts, draw, filled, inputs_of, rotated_subvolume
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, tile_plan
-from cryodl.tomograms.denoisers.spectra import BINS, curve_on_grid, scale_of_halves
+from cryodl.tomograms.denoisers.spectra import BINS, scale_of_halves
 from cryodl.tomograms.denoisers.unet import DenoisingUNet3D
 
 SIDE = 64

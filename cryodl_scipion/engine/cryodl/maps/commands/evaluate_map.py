@@ -2,6 +2,7 @@
 """`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other."""
 
 import dataclasses
+import itertools
 import typing
 
 import numpy as np
@@ -16,6 +17,7 @@ Metrics = dict[str, typing.Any]
 
 MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
 BETTER = 0.1  # local correlation that a misplaced model gains where it belongs; a fitted one gains none elsewhere
+SIZED = 0.025  # local correlation that another pixel size gains: models of the right size gain 0.013 at most
 ONE_HAND = 0.5  # local correlation from which on the hand is right: mirrored real maps have 0.34 at most
 
 
@@ -42,8 +44,7 @@ def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
         run.warn(*said)
     halves = [volumes.read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     for half in halves:
-        volumes.check_same_grid(volume, half, "half-map")
-        run.warn(*volumes.other_position(volume, half, "half-map"))
+        run.warn(*volumes.check_same_grid(volume, half, "half-map"))
         if volumes.check_contrast(half, volume) > volumes.SAME_MAP:
             run.warn(
                 f"The map {config.map} and the half-map {half.path} are the same: the metrics of the map are those "
@@ -65,7 +66,12 @@ def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
         mask = dense_mask(halves[0].data + halves[1].data, volume.voxels_zyx)
     if halves:
         halves = [volumes.above_solvent(half, mask) for half in halves]
-        _halves(config, halves, processed, mask, metrics, details, run)
+        metrics["half_maps"], details["half_maps"] = measure.measure_halves(halves, mask, config.resolution)
+        run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]), *measure.unlike(volume, halves))
+    if processed:
+        data, test = half_map_test.of_their_halves(processed, halves, mask), "half_map_test"
+        metrics[test], details[test], details["doubt"] = doubt.tested_halves(halves, data, mask)
+        run.warn(*split_verdict(half_map_verdict(half_map_resolutions(metrics[test]))[1])[1])
     return metrics, details
 
 
@@ -82,8 +88,7 @@ def _against_model(
     run.warn(*atoms.notes, *check_overlap(volume, atoms))
     before = volumes.read_volume(config.before, config.pixel_size) if config.before else None
     if before is not None:
-        volumes.check_same_grid(volume, before, "original map")
-        run.warn(*volumes.other_position(volume, before, "original map"))
+        run.warn(*volumes.check_same_grid(volume, before, "original map"))
     reference = details["reference"] = measure.reference_for(volume, atoms, mask, config.mask_radius)
     measured, details["map"] = measure.measure_map(volume, reference)
     metrics.update(atoms=len(atoms), **measured)
@@ -92,38 +97,41 @@ def _against_model(
     if before is not None:
         metrics["before"], details["before"] = measure.measure_map(before, reference)
         details["before_volume"] = before
-    agreement, (move, there) = metrics["local_correlation"], measure.better_place(volume, reference)
-    offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
-    better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
-    hands = [measure.better_place(volume, reference, axis)[1] for axis in range(3 if agreement < ONE_HAND else 0)]
-    if max(hands, default=0.0) > max(agreement, there) + BETTER:
-        run.warn(
-            f"{config.map} is of the other hand than {config.structure}, or the model is turned: their local "
-            f"correlation is {agreement:.2f} at the model's atoms, and of the mirrored map {max(hands):.2f}. Fit the "
-            "model again; if that does not help, flip the map along one axis, or the model."
-        )
-    elif better or agreement < MIN_AGREEMENT:
-        run.warn(
-            f"{config.map} and {config.structure} {'agree better elsewhere' if better else 'hardly agree'}: their "
-            f"local correlation is {agreement:.2f} at the model's atoms.{better} Check the fit of the model, the map's "
-            "origin, its pixel size and its hand."
-        )
+        run.warn(*_misfits(before, reference, metrics["before"]["local_correlation"]))
+    run.warn(*_misfits(volume, reference, metrics["local_correlation"]))
     return reference.mask
 
 
-def _halves(
-    config: EvaluateMapConfig,
-    halves: typing.Sequence[volumes.Volume],
-    processed: typing.Sequence[volumes.Volume],
-    mask: np.ndarray,
-    found: Metrics,
-    details: Metrics,
-    run: Run,
-) -> None:
-    """Adds the metrics of the half-maps, and of what was processed, and their details."""
-    found["half_maps"], details["half_maps"] = measure.measure_halves(halves, mask, config.resolution)
-    run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]), *measure.unlike(details["volume"], halves))
-    if processed:
-        data = half_map_test.of_their_halves(processed, halves, mask)
-        found["half_map_test"], details["half_map_test"], details["doubt"] = doubt.tested_halves(halves, data, mask)
-        run.warn(*split_verdict(half_map_verdict(half_map_resolutions(found["half_map_test"]))[1])[1])
+def _misfits(volume: volumes.Volume, reference: measure.MapReference, agreement: float) -> typing.Iterator[str]:
+    """Sentences about a map that fits the model better elsewhere, mirrored, with other axes or of another size."""
+    both, (move, there) = (volume.path, reference.atoms.path), measure.better_place(volume, reference)
+    offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
+    better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
+    ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, itertools.permutations(np.eye(3)))]
+    fits = [measure.better_place(volume, reference, way)[1] for way in ways] if agreement < ONE_HAND else [0.0]
+    best, way = max(fits), ways[int(np.argmax(fits))]
+    if best > max(agreement, there) + BETTER and (way < 0).any():
+        yield (
+            f"{both[0]} is of the other hand than {both[1]}, or the model is turned: their local "
+            f"correlation is {agreement:.2f} at the model's atoms, and of the mirrored map {best:.2f}. Fit the "
+            "model again; if that does not help, flip the map along one axis, or the model."
+        )
+    elif best > max(agreement, there) + BETTER:
+        yield (
+            f"{both[0]} and {both[1]} have their axes in different orders: their local correlation is {agreement:.2f} "
+            f"at the model's atoms, and {best:.2f} where the map's x, y and z are the model's "
+            f"{', '.join('xyz'[n] for n in way.argmax(axis=0))}. Write the map again with its axes exchanged."
+        )
+    elif better or agreement < MIN_AGREEMENT:
+        yield (
+            f"{both[0]} and {both[1]} {'agree better elsewhere' if better else 'hardly agree'}: their "
+            f"local correlation is {agreement:.2f} at the model's atoms.{better} Check the fit of the model, the map's "
+            "origin, its pixel size and its hand."
+        )
+    scale, sized = measure.better_scale(volume, reference, there)
+    if sized > there + SIZED:
+        yield (
+            f"The pixel size of {both[0]} may be wrong by some {abs(scale - 1):.0%}: the model {both[1]} fits it with "
+            f"a local correlation of {sized:.2f} in place of {there:.2f} where the map's voxels are "
+            f"{volume.pixel_size / scale:.4g} in place of {volume.pixel_size:.4g} Å wide. Calibrate the magnification."
+        )

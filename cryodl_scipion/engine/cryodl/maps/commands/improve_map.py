@@ -109,7 +109,12 @@ def _improve(
         # of the halves as they are if no mask is given: that the network empties the solvent must not count as a gain
         inside = atoms.dense_mask(halves[0].data + halves[1].data, volume.voxels_zyx) if mask is None else mask
         halves = [above_solvent(half, inside) for half in halves]
-        test, found = _half_map_test(volume, halves, parts, inside, run)
+        metrics, curves, found = doubt.tested_halves(halves, parts, inside)
+        test = half_map_resolutions(metrics)
+        sentences, invented = split_verdict(half_map_verdict(test, BY_NETWORK)[1])
+        run.summary(*sentences)
+        run.warn(*(f"{volume.path}: {line}" for line in invented), *measure.dependent(halves, curves["raw"]))
+        run.warn(*measure.unlike(volume, halves))
         edited = doubt.in_no_half(improved if mask is None else improved * mask, halves, inside)
         found, (size, place) = dataclasses.replace(found, edited=edited), doubt.largest_piece(edited, volume)
         if size > PIECE:
@@ -145,22 +150,6 @@ def _improve(
         )
     run.methods(text + ". Resolution was measured on the original map.")
     return made
-
-
-def _half_map_test(
-    volume: Volume, halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray, run: Run
-) -> tuple[dict[str, typing.Any], doubt.Doubt]:
-    """The metrics of the half-map test, in words in the summary, and the Doubt."""
-    metrics, curves, found = doubt.tested_halves(halves, improved, mask)
-    test = half_map_resolutions(metrics)
-    sentences, invented = split_verdict(half_map_verdict(test, BY_NETWORK)[1])
-    run.summary(*sentences)
-    run.warn(
-        *(f"{volume.path}: {line}" for line in invented),
-        *measure.dependent(halves, curves["raw"]),
-        *measure.unlike(volume, halves),
-    )
-    return test, found
 
 
 def _stem(path: str | os.PathLike[str]) -> str:

@@ -20,7 +20,6 @@ from ..measures.volume import (
     check_halves,
     check_positive,
     check_same_grid,
-    other_position,
     read_mask,
     read_volume,
 )
@@ -63,8 +62,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     if config.map:
         volume = read_volume(config.map, config.pixel_size)
         for half in halves:
-            check_same_grid(volume, half, "half-map")
-            run.warn(*other_position(volume, half, "half-map"))
+            run.warn(*check_same_grid(volume, half, "half-map"))
             if check_contrast(half, volume) > SAME_MAP:
                 raise ValueError(
                     f"The map {config.map} and the half-map {half.path} are the same. Give the full map as --map, or "
@@ -73,7 +71,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     else:
         mean, name = 0.5 * (halves[0].data + halves[1].data), f"the mean of {halves[0].path} and {halves[1].path}"
         volume = dataclasses.replace(halves[0], data=mean, path=name)
-        said = other_position(halves[0], halves[1], "half-map")
+        said = check_same_grid(halves[0], halves[1], "half-map")
         run.warn("The map is the mean of the two half-maps, without sharpening or masking.", *said)
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:

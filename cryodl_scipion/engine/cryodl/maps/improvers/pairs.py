@@ -12,12 +12,13 @@ import torch
 
 from ...contract import TrainMapImproverConfig, write_json
 from ...contract.reading import absent, reader
+from ...core.healpix_grid import sphere_directions
 from ...io.files import expand_paths, read_kept, whole_file
 from ...io.structures import read_structure
 from ...learning.ahead import in_order
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.measure import reference_for
-from ..measures.qscore import NEARER, POINTS, SIGMA, sphere_directions
+from ..measures.qscore import NEARER, POINTS, SIGMA
 from ..measures.volume import check_positive, read_volume
 from .simulated import MapPair, real_pair, simulated_pair
 
@@ -296,20 +297,19 @@ def read_pairs(table: str) -> list[dict[str, typing.Any]]:
             row[name] = str(path.parent / row[name])
             if not Path(row[name]).is_file():
                 raise FileNotFoundError(f"{path}, line {line}: the {name} {row[name]} {absent(row[name])}.")
-        row["resolution"] = _resolution(row["resolution"], f"{path}, line {line}")
+        try:
+            value = float(row["resolution"] or "")
+        except ValueError:
+            value = 0.0
+        if not 0 < value < COARSEST:
+            raise ValueError(
+                f"{path}, line {line}: the resolution is {row['resolution']!r}; a number between 0 and {COARSEST:g} Å "
+                "is needed."
+            )
+        row["resolution"] = value
     if not rows:
         raise ValueError(f"{path} lists no pairs.")
     return rows
-
-
-def _resolution(text: str | None, where: str) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = 0.0
-    if not 0 < value < COARSEST:
-        raise ValueError(f"{where}: the resolution is {text!r}; a number between 0 and {COARSEST:g} Å is needed.")
-    return value
 
 
 def _real(

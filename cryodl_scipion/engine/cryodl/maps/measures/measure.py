@@ -17,6 +17,7 @@ WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
 SHELLS = 5  # of a window of local resolution at the whole map's: fewer tell nothing
 STRIDE = 0.25  # of the window: distance of the positions that are measured
 UNLIKE = 2.0  # times the resolution of the best pair, from which on a half-map is not one of the map's
+STEP, MOST = 0.01, 4  # of a model's size: between those that are tried, and so many of them either way
 THRESHOLD = 0.5  # of the local FSC: at 0.143 small windows are too noisy (Cardone, Heymann and Steven 2013)
 
 
@@ -127,14 +128,14 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
     unmasked = shells.shell_correlation(volume.data, reference.density, voxels)
     scores = qscore.q_scores(volume, reference.atoms)
     near = local_correlation(volume.data, reference.density, voxels, volume.positions(reference.atoms.xyz))
-    inside = reference.inside
+    inside, chains = reference.inside, reference.atoms.chains
     metrics = dict(
         fsc05_angstrom=masked.resolution(0.5),
         fsc0143_angstrom=masked.resolution(0.143),
         fsc05_unmasked_angstrom=unmasked.resolution(0.5),
         fsc0143_unmasked_angstrom=unmasked.resolution(0.143),
         q_score=float(scores[inside].mean()),
-        q_score_chains=qscore.chain_scores(scores, reference.atoms, inside),
+        q_score_chains={str(c): float(scores[inside & (chains == c)].mean()) for c in dict.fromkeys(chains[inside])},
         local_correlation=float(near[inside].mean()),
     )
     return metrics, dict(
@@ -142,10 +143,14 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
     )
 
 
-def better_place(volume: Volume, reference: MapReference, mirrored: int | None = None) -> tuple[np.ndarray, float]:
+def better_place(volume: Volume, reference: MapReference, matrix: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """Where the whole model overlaps the map most: its move, (3,) zyx voxels, and the mean local correlation there.
-    mirrored: of zyx, the axis along which map and model are compared as one is seen in a mirror."""
-    data = volume.data if mirrored is None else np.flip(volume.data, mirrored)
+    matrix: (3, 3), which the model's xyz are multiplied by before, about their middle: mirrored, turned or scaled."""
+    if matrix is not None:
+        middle = reference.atoms.xyz.mean(axis=0)
+        atoms = dataclasses.replace(reference.atoms, xyz=middle + (reference.atoms.xyz - middle) @ matrix)
+        reference = reference_for(volume, atoms, reference.mask)
+    data = volume.data
     map_, model = (scipy.fft.rfftn(each) for each in (data - data.mean(), reference.density))
     overlap = scipy.fft.irfftn(map_ * model.conj(), data.shape)
     move = np.array(np.unravel_index(overlap.argmax(), overlap.shape))
@@ -153,6 +158,20 @@ def better_place(volume: Volume, reference: MapReference, mirrored: int | None =
     positions = volume.positions(reference.atoms.xyz) + move
     near = local_correlation(data, np.roll(reference.density, move, (0, 1, 2)), volume.voxels_zyx, positions)
     return move, float(near[reference.inside].mean())
+
+
+def better_scale(volume: Volume, reference: MapReference, there: float) -> tuple[float, float]:
+    """By how much the model must be larger to fit the map best, wherever it lies, and its mean local correlation then;
+    there: that of the model as it is. (1, there) if the correlation still rises at the largest changes: then the map
+    shows too little detail to tell."""
+    fits, best = {0: there}, 0
+    while not {best - 1, best + 1} <= set(fits):
+        for tried in {best - 1, best + 1} - set(fits):
+            fits[tried] = better_place(volume, reference, np.eye(3) * (1 + STEP * tried))[1]
+        best = max(fits, key=fits.__getitem__)
+        if abs(best) > MOST:
+            return 1.0, there
+    return 1 + STEP * best, fits[best]
 
 
 def measure_halves(

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ...core.healpix_grid import sphere_directions
 from .atoms import Atoms
 from .volume import Volume
 
@@ -62,12 +63,6 @@ def residue_scores(scores: np.ndarray, atoms: Atoms) -> np.ndarray:
     return np.bincount(atoms.residue, scores) / np.bincount(atoms.residue)
 
 
-def chain_scores(scores: np.ndarray, atoms: Atoms, inside: np.ndarray) -> dict[str, float]:
-    """{chain: mean of the scores of its atoms inside of the map}; chains outside are left out. inside: (n,) bool."""
-    chains = atoms.chains
-    return {str(chain): float(scores[inside & (chains == chain)].mean()) for chain in dict.fromkeys(chains[inside])}
-
-
 def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Positions (m, 3) at a distance from the atoms that belong to them, and the atoms' numbers (m,)."""
     if radius == 0:
@@ -85,14 +80,6 @@ def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarr
         if not len(waiting):
             break
     return np.concatenate(found), np.concatenate(owners)
-
-
-def sphere_directions(count: int) -> np.ndarray:
-    """(count, 3) directions, evenly spread: a spiral from pole to pole."""
-    k = np.arange(count) + 0.5
-    z, rotation = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
-    ring = np.sqrt(1 - z**2)
-    return np.stack([ring * np.cos(rotation), ring * np.sin(rotation), z], axis=1)
 
 
 def _correlations(u: np.ndarray, v: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:

@@ -23,7 +23,14 @@ def write_report(
     folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
 ) -> None:
     """Write all files of an evaluation into the Path folder. metrics, details: of commands.evaluate_map.map_metrics."""
-    curves = _curves(details)
+    curves = {}
+    for kind in [kind for kind in ("map", "before") if kind in details]:
+        curves[f"{kind} and model"] = details[kind]["fsc"]
+        curves[f"{kind} and model, whole box"] = details[kind]["fsc_unmasked"]
+    if "half_maps" in details:
+        curves["half-maps"] = details["half_maps"]["fsc"]
+    for name, curve in (details.get("half_map_test") or {}).items():
+        curves[f"half-map test: {name}"] = curve
     shells = zip(next(iter(curves.values())).frequency, *[curve.value for curve in curves.values()])
     write_csv(folder / "fsc.csv", ["frequency_per_angstrom", *curves], shells)
     plot_fsc(curves, folder / "fsc.png")
@@ -49,19 +56,6 @@ def write_report(
         shown = _from_folder(folder, metrics["map"])
         doubt.write_doubt(str(folder / "doubt"), shown, details["doubt"], details["volume"], metrics["structure"])
     write_json(folder / EVALUATION, metrics)
-
-
-def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
-    curves = {}
-    for kind in ("map", "before"):
-        if kind in details:
-            curves[f"{kind} and model"] = details[kind]["fsc"]
-            curves[f"{kind} and model, whole box"] = details[kind]["fsc_unmasked"]
-    if "half_maps" in details:
-        curves["half-maps"] = details["half_maps"]["fsc"]
-    for name, curve in (details.get("half_map_test") or {}).items():
-        curves[f"half-map test: {name}"] = curve
-    return curves
 
 
 def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:

@@ -110,27 +110,21 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
             mrc.header.origin = tuple(np.asarray(like.origin_zyx)[::-1])
 
 
-def check_same_grid(volume: Volume, other: Volume, what: str) -> None:
-    """Raises ValueError unless two Volumes have as many and as large voxels. what: of `other`: 'mask'. Where they begin
-    is not compared: headers of masks and half-maps often say nothing of it (see other_position)."""
+def check_same_grid(volume: Volume, other: Volume, what: str) -> list[str]:
+    """Sentences, in a list, if two Volumes of one size begin at different positions by their headers, as those of masks
+    and half-maps often do. what: of `other`: 'mask'. Raises ValueError unless they have as many and as large voxels."""
     if volume.data.shape != other.data.shape or not np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=0.01):
         raise ValueError(
             f"The {what} {other.path} has {sides_of(other.data.shape)} voxels of {other.pixel_size:.4g} Å, the map "
             f"{volume.path} {sides_of(volume.data.shape)} of {volume.pixel_size:.4g} Å. They must have the same grid; "
             "resample one to the grid of the other first."
         )
-
-
-def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
-    """Sentences, in a list, if two Volumes of one size begin at different positions by their headers."""
-    if volume.same_grid(other):
-        return []
     position = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
     return [
         f"The {what} {other.path} begins at ({position(other)}) Å (x, y, z) by its header, the map {volume.path} at "
         f"({position(volume)}) Å; their voxels are {other.pixel_size:.4g} and {volume.pixel_size:.4g} Å wide. They "
         f"were compared voxel by voxel; if the headers are correct, resample the {what} to the grid of the map first."
-    ]
+    ] * (not volume.same_grid(other))
 
 
 @reader
@@ -138,8 +132,7 @@ def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tup
     """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user. pixel_size: Å to take
     instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid or of nothing."""
     given = read_volume(path, pixel_size, "mask")
-    check_same_grid(volume, given, "mask")
-    sentences, low, high = other_position(volume, given, "mask"), given.data.min(), given.data.max()
+    sentences, low, high = check_same_grid(volume, given, "mask"), given.data.min(), given.data.max()
     if high <= 0:
         raise ValueError(
             f"The mask {path} has values from {low:.3g} to {high:.3g}: nothing is inside it. A mask is 1 inside and 0 "

@@ -66,15 +66,13 @@ class SliceView:
 
     def zoom(self, factor: float, x: float, y: float) -> None:
         """Enlarge around a position, out to the whole slice at most."""
-        if self._image is None:
-            return
-        zoom_axes(self.axes, self._image.get_size(), factor, x, y)
+        if self._image is not None:
+            zoom_axes(self.axes, self._image.get_size(), factor, x, y)
 
     def move(self, x: float, y: float) -> None:
         """Look at another part, x and y px further, not beyond the slice."""
-        if self._image is None:
-            return
-        move_axes(self.axes, self._image.get_size(), x, y)
+        if self._image is not None:
+            move_axes(self.axes, self._image.get_size(), x, y)
 
     def _frame(self, tile: Tile | Sheet, colour: str, width: float, style: str) -> typing.Any:
         row, column = tile.corner_yx

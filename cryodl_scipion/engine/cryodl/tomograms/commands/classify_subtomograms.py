@@ -131,12 +131,17 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
     columns: dict[str, typing.Any] = {CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
     for position, number in enumerate(card["class_numbers"]):
         columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, position] * (numbers != 0)]
-    confusion = _confusion(found, card, numbers, folder, stem) if config.ground_truth else None
     made = ClassifySubtomogramsOutputs(
         str(config.output), {}, {}, contrast=contrast, pixel_size=found.pixel_size, model=card["name"]
     )
-    if confusion:
-        made = dataclasses.replace(made, confusion=confusion, accuracy=confusion.pop("accuracy"))
+    if config.ground_truth:
+        matrix, truths, accuracy = against_ground_truth(found, card, numbers)
+        names, title = [*card["classes"], "unknown"], f"{card['name']}: accuracy {accuracy:.3f}"
+        table = ([name, *map(int, values)] for name, values in zip(truths, matrix))
+        write_csv(folder / "final_confusion.csv", ["true", *names], table)
+        plot_confusion(matrix, truths, names, folder / "final_confusion.png", title)
+        written = dict(rows=truths, columns=names, table=f"{stem}_confusion.csv", picture=f"{stem}_confusion.png")
+        made = dataclasses.replace(made, confusion=dict(written, matrix=matrix.tolist()), accuracy=accuracy)
         run.summary(f"Accuracy, compared with the classes of the input: {made.accuracy:.3f}.")
     how, unknown = network_words("classifier", card["network"]), int((numbers == 0).sum())
     run.methods(
@@ -150,25 +155,8 @@ def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.Subtomog
             f"No averages: neither {found.path} nor the network {card['network']} has angles. Align the subtomograms, "
             "or use the network likelihood."
         )
-    names = dict(zip(card["class_numbers"], card["classes"])) | {0: "unknown"}
-    return Classes(numbers, names, angles, np.asarray(shifts), card["particle_diameter"], columns, made)
-
-
-def _confusion(
-    found: subtomograms.SubtomogramSet,
-    card: typing.Mapping[str, typing.Any],
-    numbers: np.ndarray,
-    folder: Path,
-    stem: str,
-) -> dict[str, typing.Any]:
-    """What was found against the input's classes; files lie in the folder first."""
-    matrix, rows, accuracy = against_ground_truth(found, card, numbers)
-    columns = [*card["classes"], "unknown"]
-    table = ([name, *map(int, values)] for name, values in zip(rows, matrix))
-    write_csv(folder / "final_confusion.csv", ["true", *columns], table)
-    plot_confusion(matrix, rows, columns, folder / "final_confusion.png", f"{card['name']}: accuracy {accuracy:.3f}")
-    files = dict(table=f"{stem}_confusion.csv", picture=f"{stem}_confusion.png")
-    return dict(rows=rows, columns=columns, matrix=matrix.tolist(), accuracy=accuracy, **files)
+    called = dict(zip(card["class_numbers"], card["classes"])) | {0: "unknown"}
+    return Classes(numbers, called, angles, np.asarray(shifts), card["particle_diameter"], columns, made)
 
 
 def _clustered(config: ClassifySubtomogramsConfig, found: subtomograms.SubtomogramSet, stem: str, run: Run) -> Classes:

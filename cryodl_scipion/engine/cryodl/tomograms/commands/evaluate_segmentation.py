@@ -19,6 +19,7 @@ from ..evaluation.measure import (
     Shared,
     boundary_metrics,
     measure_labelled_pair,
+    misplaced,
     other_numbers,
 )
 from ..evaluation.pairs import LabelledPair, names_of_labels, paired_volumes, tomograms_to_draw, values_by_name
@@ -68,13 +69,14 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
     names = names_of_labels(config, labels, values is not None, run)
     run.warn(*other_numbers(sum((shared for *_, shared in measured), Shared()), names, config.label is not None))
     run.warn(
+        *(line for pair, (each, *_, shared) in zip(pairs, measured) for line in misplaced(pair, each, shared)),
         *(
             f"All annotated voxels of the labels {path} have the value {value}, and none is background: they tell of "
             "recall alone. Check the file; 0 is background, 255 what nobody annotated."
             for (_, _, path), (*_, shared) in zip(paired, measured)
             for value in {value for _, value in shared} - {0}
             if all(value == other for _, other in shared)
-        )
+        ),
     )
     record, folder = _record(config, pairs, measured, names), run.folder(continues=False)
     write_json(folder / "evaluation.json", record)

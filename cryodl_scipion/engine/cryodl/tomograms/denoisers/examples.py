@@ -14,8 +14,9 @@ import typing
 import numpy as np
 import torch
 
+from ...core.fourier import curve_on_grid
 from ...core.volumes import rotated_wedge, wedge
-from .spectra import HalfScale, curve_on_grid, volume_mean
+from .spectra import HalfScale, volume_mean
 
 MARGIN = 8  # px around a crop that is filtered and then cut off: filters go around at the borders
 MIN_GAIN = 0.02  # in the weights of the loss: a frequency without signal is asked for a little

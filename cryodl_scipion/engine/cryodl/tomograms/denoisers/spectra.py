@@ -15,14 +15,6 @@ WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coef
 MIN_POWER = 1e-6  # of the largest: below it a filter has left nothing, and its correlations mean nothing
 
 
-def curve_on_grid(curve: np.ndarray, shape: typing.Sequence[int]) -> torch.Tensor:
-    """Values of a (BINS,) curve on the grid of rfftn of a (z, y, x) shape, by straight lines between bins."""
-    values = torch.as_tensor(np.asarray(curve), dtype=torch.float32)
-    position = (frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
-    low = position.long().clamp(max=BINS - 2)
-    return torch.lerp(values[low], values[low + 1], position - low)
-
-
 def volume_mean(curve: np.ndarray) -> float:
     """Mean of a (BINS,) curve over the ball of frequencies up to 0.5 cycles per px."""
     return float(np.average(curve, weights=np.diff(np.linspace(0, 1, BINS + 1) ** 3)))

@@ -18,6 +18,7 @@ RELIABILITY_BINS = 10
 
 Shared = collections.Counter[tuple[int, int]]  # voxels by their values in the segmentation and in the labels
 OTHERWISE = 0.1  # Dice by which another value must fit better before that is said
+UNLIKE, SAMPLED = 0.4, 4  # Dice below which labels are compared mirrored and turned, at one of so many rows and columns
 
 
 class Summed:
@@ -300,3 +301,36 @@ def other_numbers(shared: Shared, names: typing.Mapping[int, str], scores: bool)
                 f"{there:.2f}, and {dice[mine, mine]:.2f} with the value {mine}, which it was compared with. If they "
                 f"are one feature, {'give that value (--label)' if scores else 'change one of the values'}."
             )
+
+
+def misplaced(
+    pair: LabelledPair, measured: typing.Mapping[int, FeatureMeasures], shared: Shared
+) -> typing.Iterator[str]:
+    """Sentences about labels that a segmentation fits much better inverted, mirrored or with other axes."""
+    dice = lambda mine, theirs: overlap_metrics(overlap(shared, mine, theirs))["dice"] or 0.0
+    for label, voxels in ((label, one.voxels) for label, one in measured.items()):
+        if min(dice(label, 0), dice(0, label)) > dice(label, label) + OTHERWISE:
+            yield (
+                f"The labels of {pair.name} look inverted: where the segmentation {pair.segmentation} has {label}, "
+                f"most of them are 0, and {label} elsewhere. In labels 0 is background; invert them."
+            )
+        elif dice(label, label) < UNLIKE and min(voxels["found"], voxels["ground_truth"]):
+            slices = ([values == label for values in pair.read((z, z + 1))[:2]] for z in range(pair.shape[0]))
+            found, there = (np.concatenate(side) for side in zip(*slices))
+            places = np.stack(np.nonzero(there[:, ::SAMPLED, ::SAMPLED])) * np.array([[1], [SAMPLED], [SAMPLED]])
+            fits = {
+                (axes, signs): found[tuple(places[a] if s > 0 else -1 - places[a] for a, s in zip(axes, signs))].sum()
+                for axes in itertools.permutations(range(3))
+                for signs in itertools.product((1, -1), repeat=3)
+                if tuple(pair.shape[axis] for axis in axes) == pair.shape
+            }
+            way, part = max(fits.items(), key=lambda fit: fit[1])
+            share = part / max(places.shape[1], 1)
+            better = 2 * share * voxels["ground_truth"] / (voxels["found"] + voxels["ground_truth"])
+            if better > 2 * dice(label, label) + OTHERWISE:
+                seen = [("-" if sign < 0 else "") + "zyx"[axis] for axis, sign in zip(*way)]
+                yield (
+                    f"The labels of {pair.name} look mirrored or turned: Dice of {label} is {dice(label, label):.2f}, "
+                    f"and would be {better:.2f} where x, y, z of the segmentation {pair.segmentation} are "
+                    f"{', '.join(seen[::-1])} of the labels (-: reversed). Write one with the other's axes."
+                )

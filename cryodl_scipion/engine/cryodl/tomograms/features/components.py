@@ -2,10 +2,12 @@
 """Connected components of label volumes that are read slab by slab; a component across slabs is one component."""
 
 import dataclasses
+import itertools
 import os
 import typing
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 
 from ...io.memory import GIGABYTE
@@ -193,8 +195,7 @@ _EMPTY = dict(
 
 def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray, int]:
     """Slices that cut out all of a mask, (z, y, x) int32 numbers of its parts there, and how many there are."""
-    there = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    position = tuple(slice(int(t[0]), int(t[-1]) + 1) if len(t) else slice(0, 0) for t in there)
+    position = (*ndimage.find_objects(mask.view(np.int8)), (slice(0, 0),) * 3)[0]
     return (position, *ndimage.label(mask[position], TOUCH))
 
 
@@ -226,12 +227,6 @@ def _measure(
 
 def _touching(below: np.ndarray, above: np.ndarray) -> np.ndarray:
     """(m, 2) pairs of parts that touch. below, above: (y, x) numbers of parts from 1, of neighbouring slices."""
-    height, width = below.shape
-    pairs = []
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            a = below[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-            b = above[max(0, dy) : height - max(0, -dy), max(0, dx) : width - max(0, -dx)]
-            both = (a > 0) & (b > 0)
-            pairs.append(np.stack([a[both], b[both]], 1) - 1)
-    return np.unique(np.concatenate(pairs), axis=0)
+    around = itertools.chain(*sliding_window_view(np.pad(above, 1), below.shape))
+    pairs = [np.stack([below[both], one[both]], 1) for one in around for both in [(below > 0) & (one > 0)]]
+    return np.unique(np.concatenate(pairs), axis=0) - 1

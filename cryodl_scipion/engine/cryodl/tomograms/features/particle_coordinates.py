@@ -71,7 +71,14 @@ def read_poses(
             f"{counted(sum(strange.values()), 'coordinate')} of tomograms that were not given, or skipped, are not "
             f"used ({', '.join(list(strange)[:5])})." + (f" They are matched by name; {NUMBERS}" if numbers else "")
         )
-    return {name: {one: ParticlePoses.joined(several) for one, several in each.items()} for name, each in found.items()}
+    poses = {name: {one: ParticlePoses.joined(parts) for one, parts in each.items()} for name, each in found.items()}
+    tables = [np.hstack([p.zyx, np.nan_to_num(p.angles)]).round(2) for each in poses.values() for p in each.values()]
+    if copies := sum(len(table) - len(np.unique(table, axis=0)) for table in tables):
+        notes.append(
+            f"{copies} of {counted(sum(map(len, tables)), 'coordinate')} have the position and angles of another one "
+            "of their tomogram and species. All are kept, and count several times: give one of each."
+        )
+    return poses
 
 
 def expand_files(patterns: typing.Sequence[str]) -> list[str]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of score volumes: segment.json says what is in it; <tomogram>.partial is what a stopped run left."""
 
-import contextlib
 import fcntl
 import json
 import os
@@ -87,10 +86,14 @@ class ScoreFolder:
 
     def add(self, name: str, entry: dict[str, typing.Any]) -> None:
         """Note a finished tomogram. Several processes may fill one folder."""
-        with self._alone():
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
             record = self.read()
             record["tomograms"][name] = entry
             write_json(self.folder / RECORD, record)
+        finally:
+            os.close(handle)
 
     def unfinished(
         self, name: str, path: str | os.PathLike[str], shape: tuple[int, ...], pixel_size: float
@@ -101,16 +104,6 @@ class ScoreFolder:
 
     def _partial(self, name: str) -> Path:
         return self.folder / f"{name}.partial"
-
-    @contextlib.contextmanager
-    def _alone(self) -> typing.Iterator[None]:
-        """No other process changes segment.json in the meantime."""
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 class Unfinished:
