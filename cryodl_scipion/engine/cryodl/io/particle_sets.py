@@ -19,6 +19,7 @@ from .relion_tables import (
     header_notes,
     modern_tables,
     number_columns,
+    optics_rows,
     whole_column,
 )
 from .stacks import (
@@ -259,26 +260,38 @@ ALIKE = 0.02  # of the particles: fewer of them change no FSC
 
 
 def place_notes(particles: ParticleSet) -> list[str]:
-    """[sentence] if different images are of the same places, as of joined sets. Segments of filaments overlap."""
+    """[sentence] if different images are of the same places, as of joined sets."""
+    near = len(np.unique(same_places(particles)))
+    return [
+        f"{near} of the {len(particles)} particles of {particles.path} lie within "
+        f"{NEAR * particles.box * particles.pixel_size:.0f} Å of another one of their micrograph (rlnCoordinateX). If "
+        "they are the same ones, as in sets that were joined, keep one of each: halves that have both agree by their "
+        "noise."
+    ] * (near > ALIKE * len(particles))
+
+
+def same_places(particles: ParticleSet) -> np.ndarray:
+    """(m, 3) numbers of images (see same_images) with others at the same place, each with the nearest two, of which it
+    may be one. Segments of filaments overlap: none is named."""
     try:
         yx = number_columns(particles.path, particles.columns, COORDINATES[::-1])
         sizes = number_columns(particles.path, particles.optics_columns, ("rlnMicrographOriginalPixelSize",))
     except ValueError:  # whoever needs positions says what is wrong with them; the images can be used
-        return []
+        yx = sizes = None
     if yx is None or not {"rlnMicrographName", "rlnHelicalTubeID"} & set(particles.columns) == {"rlnMicrographName"}:
-        return []
+        return np.zeros((0, 3), int)
     pixel_size, width = particles.pixel_size, particles.box * particles.pixel_size
     shifts = 0 if particles.shifts_yx is None else particles.shifts_yx * pixel_size
-    places = yx * (pixel_size if sizes is None or not (sizes > 0).all() else sizes[0]) + shifts
+    groups = optics_rows(particles.optics_columns, particles.columns, particles.path)
+    places = yx * (pixel_size if sizes is None or not (sizes > 0).all() else sizes[groups]) + shifts
     single = np.unique(particles.same_images(), return_index=True)[1]
-    rows = single[yx[single].any(1)]  # 0 where none was known
-    points = np.column_stack([2 * width * np.unique(list(particles.micrographs), return_inverse=True)[1], places])[rows]
-    near = int((cKDTree(points).query(points, 2)[0][:, 1] < NEAR * width).sum()) if len(rows) else 0
-    return [
-        f"{near} of the {len(particles)} particles of {particles.path} lie within {NEAR * width:.0f} Å of another one "
-        "of their micrograph (rlnCoordinateX). If they are the same ones, as in sets that were joined, halves agree by "
-        "their noise: keep one of each."
-    ] * (near > ALIKE * len(particles))
+    number = np.nonzero(yx[single].any(1))[0]  # 0 where none was known
+    micrograph = np.unique(list(particles.micrographs), return_inverse=True)[1]
+    points = np.column_stack([2 * width * micrograph, places])[single[number]]
+    if len(points) < 2:
+        return np.zeros((0, 3), int)
+    distance, nearest = cKDTree(points).query(points, 2)
+    return np.column_stack([number, number[nearest]])[distance[:, 1] < NEAR * width]
 
 
 def _means_something(name: str, value: typing.Any) -> bool:

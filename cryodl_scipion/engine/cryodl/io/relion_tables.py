@@ -162,14 +162,22 @@ SAME = 0.02  # relative difference of pixel sizes up to which they are taken to 
 
 
 def header_notes(rows: StarRows) -> list[str]:
-    """A sentence, in a list, if the header of the first stack has another pixel size than the STAR file."""
+    """Sentences if the header of the first stack has another pixel size than the STAR file, and if the images have
+    another size than that states."""
     stack = Path(str(rows.files[0]))
-    voxel = mrc.header_pixel_size(stack) if stack.suffix in (".mrc", ".mrcs") else None
-    if voxel is None or abs(voxel / rows.pixel_size - 1) <= SAME:
-        return []
-    return [
+    voxel = (mrc.header_pixel_size(stack) if stack.suffix in (".mrc", ".mrcs") else None) or rows.pixel_size
+    notes = [
         f"The pixel size in {rows.path} is {rows.pixel_size:.4g} Å (rlnImagePixelSize), that in the header "
         f"of {stack} {voxel:.4g} Å. The first is used; if it is wrong, all results are wrong."
+    ] * (abs(voxel / rows.pixel_size - 1) > SAME)
+    sizes = list(rows.optics_columns.get("rlnImageSize", ()))
+    used = {sizes[row] for row in optics_rows(rows.optics_columns, rows.columns, rows.path)} if sizes else set()
+    wrong = sorted(size for size in used if size.isdigit() and int(size) != rows.box)
+    return notes + [
+        f"{rows.path} states images of {size} px (rlnImageSize), but they have {rows.box} px. They are used as they "
+        f"are; if they were binned since, the pixel size of {rows.pixel_size:.4g} Å, too, is that of before, and all "
+        "results are wrong."
+        for size in wrong[:1]
     ]
 
 

@@ -6,6 +6,8 @@ import typing
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ..core.backproject import Slices, solve
 from ..core.boxes import cooled
@@ -37,11 +39,16 @@ def split_halves(
     particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, seed: int, least: float = 0.0
 ) -> np.ndarray:
     """Halves of particles: rlnRandomSubset, at random without it. Copies of one image, as an expansion by symmetry
-    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if one half is empty or has a smaller
-    part than `least` of all, or if copies are in both."""
+    makes them, come into the same half, and so do images of one place where halves are made at random. Returns (n,), 1
+    or 2. Raises ValueError if one half is empty or has a smaller part than `least` of all, or if copies are in both."""
     image, halves = particles.same_images(), particles.halves
     if halves is None:
-        halves = (np.random.default_rng(seed).permutation(int(image.max()) + 1) % 2 + 1)[image]
+        flat = isinstance(particles, particle_sets.ParticleSet)
+        near = particle_sets.same_places(particles) if flat else np.zeros((0, 3), int)
+        pairs, count = near[:, [0, 1, 0, 2]].reshape(-1, 2).T, int(image.max()) + 1
+        joined = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), (count, count))
+        count, places = connected_components(joined, directed=False)
+        halves = (np.random.default_rng(seed).permutation(count) % 2 + 1)[places[image]]
     counts = [int((halves == half).sum()) for half in (1, 2)]
     needed = max(1, int(np.ceil(least * len(halves))))
     if min(counts) < needed or sum(counts) < len(halves):
@@ -64,18 +71,17 @@ def half_reconstructions(
     symmetry: str,
     correct_ctf: bool,
     mask_diameter: float | None,
-    noisy: bool,
     device: torch.device,
     progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. noisy: whether the images
-    have noise, beside which hot pixels alone stand out. progress: called with the size of each chunk done."""
+    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. progress: called with the
+    size of each chunk done."""
     sums = []
     for half in (1, 2):
         slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]
         for start in range(0, len(rows), slices.chunk()):
             part = rows[start : start + slices.chunk()]
-            images = cooled(particles.images(part)) if noisy else particles.images(part)
+            images = cooled(particles.images(part))
             slices.add(images, *particles.poses(part), *factors(particles, part, slices.padded, correct_ctf))
             progress(len(part))
         sums.append(slices.finished(symmetry))

@@ -55,18 +55,15 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     run.warn(*(doubt for _, found in controls for doubt in found))
     halves = split_halves(particles, run.seed)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {run.device_name}.")
-    doubts = smoothed_notes(particles)
     with run.progress(len(particles), "particle") as bar:
-        found = half_reconstructions(
-            particles, halves, *_settings(config, not (particles.denoiser or doubts)), run.device, bar.update
-        )
+        found = half_reconstructions(particles, halves, *_settings(config), run.device, bar.update)
     if looks_inverted(found.whole):
         run.warn(
             f"The map is negative at the particle: protein seems to be dark in {particles.path}. Invert the images, "
             "or the map before you use it."
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
-    run.warn(*doubts, *group_notes(particles), *views.doubts())
+    run.warn(*smoothed_notes(particles), *group_notes(particles), *views.doubts())
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],
@@ -96,8 +93,8 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     return made
 
 
-def _settings(config: ReconstructConfig, noisy: bool = True) -> tuple[str, bool, float | None, bool]:
-    return config.symmetry, config.correct_ctf, config.mask_diameter, noisy
+def _settings(config: ReconstructConfig) -> tuple[str, bool, float | None]:
+    return config.symmetry, config.correct_ctf, config.mask_diameter
 
 
 def _paths(output: str) -> dict[str, str]:
