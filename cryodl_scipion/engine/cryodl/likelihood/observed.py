@@ -51,12 +51,17 @@ def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     Fine structure of the spectrum is smeared over the few rings that the width of the background can tell apart; ring 0
     has the value of ring 1. images: (n, box, box). diameter_px: px, of the circle that holds the particle."""
     box = images.shape[-1]
-    distance = from_middle(box, 2, images.device) - min(diameter_px, WIDEST * box) / 2
-    weight = 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
+    weight = _surroundings(box, diameter_px, images.device)
     mean = (images * weight).sum((1, 2), keepdim=True) / weight.sum()
     radial = radial_mean(torch.fft.rfft2((images - mean) * weight).abs().square() / weight.square().sum(), box)
     radial[:, 0] = radial[:, 1]
     return radial
+
+
+def _surroundings(box: int, diameter_px: float, device: torch.device) -> torch.Tensor:
+    """(box, box) weights of what lies outside of a circle."""
+    distance = from_middle(box, 2, device) - min(diameter_px, WIDEST * box) / 2
+    return 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
 
 
 def ring_powers(images: torch.Tensor) -> torch.Tensor:
@@ -99,9 +104,10 @@ def smoothed_notes(particles: ParticleSet) -> list[str]:
     power = ring_powers((images - images.mean((1, 2), keepdim=True)) * window[:, None] * window).nanmedian(0).values
     fine, around = power[3 * particles.box // 8 : -1].median(), images[:, corners].var(1).nanmedian()
     pixels = images[:, corners].double()
-    pixels = pixels[pixels.var(1) > 0][: pixels.shape[1] // 4]  # of noise, so few are no sums of each other
+    pixels = pixels[pixels.var(1) > 0].unique(dim=0)  # joined sets may hold copies in other files
+    pixels = pixels[: pixels.shape[1] // 4]  # of noise, so few are no sums of each other
     parts = torch.linalg.eigvalsh(torch.corrcoef(pixels)) if len(pixels) > 1 else torch.ones(1)  # 1 on average
-    own = parts[len(parts) // 8] * power.mean()  # an eighth may be copies
+    own = parts[len(parts) // 8] * power.mean()  # an eighth may be nearly alike
     smooth = "in their fine detail: they look denoised, low-pass filtered or enlarged"
     alike = "of their own: they look like sums of a few components, as principal component analysis gives them"
     return [
@@ -109,7 +115,41 @@ def smoothed_notes(particles: ParticleSet) -> list[str]:
         "images only: give those."
         for where, noise in ((smooth, fine), ("around the particles: they look masked", around), (alike, own))
         if noise < SMOOTH * power.mean() and not particles.denoiser
-    ][:1]
+    ][:1] or multiplied_notes(particles)
+
+
+# slope of the noise's power over what the square of the CTF leaves of it, in detail finer than COARSE of Nyquist: real
+# raw images had at most 0.25 (EMPIAR-10028: carbon's Thon rings; 0.8 in coarse detail), multiplied ones at least 0.95
+MULTIPLIED, COARSE = 0.6, 0.4
+CERTAIN, FEWEST = 3.0, 10  # standard errors; images, whose scatter tells them
+
+
+def multiplied_notes(particles: ParticleSet) -> list[str]:
+    """[sentence] if the noise around the particles follows the square of each image's CTF, as of images that were
+    multiplied by it, and the file does not say that they were."""
+    if particles.optics is None or particles.denoiser or particles.ctf_state not in ("none", "flipped"):
+        return []
+    rows, box = sample_images(particles, SAMPLE // 2), particles.box
+    images = prepare(torch.from_numpy(read_as_stored(particles.files[rows], particles.numbers[rows])), 0.8 * box)
+    sound = images.isfinite().all(2).all(1) & images.any(2).any(1)
+    times = 1 if box >= SAMPLE else 2  # images that were multiplied in a larger box, and cut, have finer fringes
+    shape, window = (times * box, times * box), _surroundings(box, 0.8 * box, images.device)
+    lags = torch.fft.irfft2(torch.fft.rfft2(window, s=shape).abs().square(), s=shape) / window.square().sum()
+    left = [torch.fft.irfft2(particles.ctf([row], times * box).square(), s=shape) * lags for row in rows[sound.numpy()]]
+    if len(left) < FEWEST:
+        return []
+    fine = slice(int(COARSE * box / 2), box // 2)
+    expected = torch.cat([radial_mean(torch.fft.rfft2(one).real, times * box)[:, ::times][:, fine] for one in left])
+    seen = noise_spectra(images[sound], 0.8 * box)[:, fine]
+    more, fewer = (power / power.mean(0).clamp(min=1e-9) - 1 for power in (seen, expected))
+    match, total = (more * fewer).sum(1).double(), fewer.square().sum(1).double()
+    slope = match.sum() / total.sum().clamp(min=1e-3)  # images of one CTF tell nothing
+    error = (match - slope * total).square().sum().sqrt() / total.sum().clamp(min=1e-3)
+    return [
+        f"The noise in the images of {particles.path} is weak where their CTF is, as in images that were multiplied by "
+        "it, although the file does not state it. If they were, set rlnCtfDataAreCtfPremultiplied to 1 in its optics "
+        "table: their CTF is taken for that of raw images."
+    ] * int(slope - CERTAIN * error > MULTIPLIED)
 
 
 CHUNK = 512  # images that are transformed at a time

@@ -10,13 +10,15 @@ import shutil
 import typing
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
 from ...core import projections, symmetry
 from ...io import messages, particle_sets, unfinished
 from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, EXPLAINED, MARGIN, NOISE, REFERENCE, SCORE, SUBSTITUTED
-from ...likelihood.observed import Source
+from ...likelihood.observed import Source, sample_rows
+from ...likelihood.search import evidence
 from ...reconstruction.views import views_of
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers import load_denoiser
@@ -33,6 +35,7 @@ FOREIGN = (
     "The structure does not explain these particles: if they show another molecule, junk or noise, these angles are "
     "of no use."
 )
+MANY, FEW = 1000, 96  # particles of a search so long that a few are looked at first; how many
 UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 
@@ -141,7 +144,19 @@ def _prepare(
             "the raw particles, and the denoiser as --model."
         )
     search.learn()
+    _look_first(search, config)
     return said, advice, None
+
+
+def _look_first(search: assign.Search, config: AssignOrientationsConfig) -> None:
+    """Say before a long search if the structure does not explain a sample of the particles."""
+    particles = search.source.particles
+    if len(particles) <= MANY or not _raw(search):
+        return
+    few = search.like(particles.subset(sample_rows(len(particles), FEW)))
+    found = explained(few, evidence(few.log_likelihoods(np.arange(FEW))).cpu().numpy())
+    if found.foreign:
+        print(f"After a look at {FEW} particles:", *found.warnings(config.particles, config.structure), flush=True)
 
 
 def _raw(search: assign.Search) -> bool:
