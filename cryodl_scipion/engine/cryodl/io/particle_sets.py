@@ -6,6 +6,8 @@ import os
 import typing
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..contract.reading import reader
@@ -129,8 +131,8 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
 def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], object]) -> ParticleSet:
     """The set without images that have values that are no finite numbers, or one value all over. skip: told of each, as
     running.Run.skip. Raises ValueError if none is left."""
-    parts = [slice(start, start + CHUNK) for start in range(0, len(particles), CHUNK)]
-    keep = np.concatenate([usable_images(read_as_stored(particles.files[p], particles.numbers[p])) for p in parts])
+    stored = (read_as_stored(particles.files[rows], particles.numbers[rows]) for rows in particles.parts(CHUNK))
+    keep = np.concatenate([usable_images(images) for images in stored])
     if not keep.any():
         raise ValueError(
             f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
@@ -261,37 +263,37 @@ ALIKE = 0.02  # of the particles: fewer of them change no FSC
 
 def place_notes(particles: ParticleSet) -> list[str]:
     """[sentence] if different images are of the same places, as of joined sets."""
-    near = len(np.unique(same_places(particles)))
+    places = same_places(particles)
+    near = int((np.bincount(places)[places] > 1).sum())
     return [
         f"{near} of the {len(particles)} particles of {particles.path} lie within "
         f"{NEAR * particles.box * particles.pixel_size:.0f} Å of another one of their micrograph (rlnCoordinateX). If "
-        "they are the same ones, as in sets that were joined, keep one of each: halves that have both agree by their "
-        "noise."
+        "they are the same ones, as in sets that were joined, halves agree by their noise: keep one of each."
     ] * (near > ALIKE * len(particles))
 
 
 def same_places(particles: ParticleSet) -> np.ndarray:
-    """(m, 3) numbers of images (see same_images) with others at the same place, each with the nearest two, of which it
-    may be one. Segments of filaments overlap: none is named."""
+    """(m,) number of the place of each image of same_images; near ones have the same. Segments of filaments overlap:
+    each has its own."""
+    single = np.unique(particles.same_images(), return_index=True)[1]
     try:
         yx = number_columns(particles.path, particles.columns, COORDINATES[::-1])
         sizes = number_columns(particles.path, particles.optics_columns, ("rlnMicrographOriginalPixelSize",))
     except ValueError:  # whoever needs positions says what is wrong with them; the images can be used
         yx = sizes = None
     if yx is None or not {"rlnMicrographName", "rlnHelicalTubeID"} & set(particles.columns) == {"rlnMicrographName"}:
-        return np.zeros((0, 3), int)
+        return np.arange(len(single))
     pixel_size, width = particles.pixel_size, particles.box * particles.pixel_size
     shifts = 0 if particles.shifts_yx is None else particles.shifts_yx * pixel_size
-    groups = optics_rows(particles.optics_columns, particles.columns, particles.path)
-    places = yx * (pixel_size if sizes is None or not (sizes > 0).all() else sizes[groups]) + shifts
-    single = np.unique(particles.same_images(), return_index=True)[1]
-    number = np.nonzero(yx[single].any(1))[0]  # 0 where none was known
+    if sizes is not None and (sizes > 0).all():
+        pixel_size = sizes[optics_rows(particles.optics_columns, particles.columns, particles.path)]
     micrograph = np.unique(list(particles.micrographs), return_inverse=True)[1]
-    points = np.column_stack([2 * width * micrograph, places])[single[number]]
-    if len(points) < 2:
-        return np.zeros((0, 3), int)
-    distance, nearest = cKDTree(points).query(points, 2)
-    return np.column_stack([number, number[nearest]])[distance[:, 1] < NEAR * width]
+    points = np.column_stack([2 * width * micrograph, yx * pixel_size + shifts])[single]
+    points[~yx[single].any(1), 0] = -2 * width * (1 + np.arange((~yx[single].any(1)).sum()))  # 0 where none was known
+    distance, nearest = cKDTree(points).query(points, 2, distance_upper_bound=NEAR * width)
+    near = np.nonzero(np.isfinite(distance[:, 1]))[0]
+    graph = coo_array((np.ones(2 * len(near)), (np.tile(near, 2), nearest[near].T.ravel())), (len(points),) * 2)
+    return np.asarray(connected_components(graph, directed=False)[1])
 
 
 def _means_something(name: str, value: typing.Any) -> bool:

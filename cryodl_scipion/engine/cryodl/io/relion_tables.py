@@ -70,6 +70,10 @@ class StarRows:
             chosen[name] = None if value is None else rows_of(value, rows) if texts else value[rows]
         return dataclasses.replace(self, **chosen)
 
+    def parts(self, size: int) -> list[np.ndarray]:
+        """All rows in order, (size,) numbers at a time."""
+        return np.split(np.arange(len(self)), range(size, len(self), size))
+
     def without_numbered(self, *heads: str) -> dict[str, None]:
         """{column: None}, changes that take out columns of these names and a number: an earlier run may have more."""
         return {name: None for name in self.columns if name.rstrip("0123456789") in {*heads} - {name}}
@@ -162,8 +166,7 @@ SAME = 0.02  # relative difference of pixel sizes up to which they are taken to 
 
 
 def header_notes(rows: StarRows) -> list[str]:
-    """Sentences if the header of the first stack has another pixel size than the STAR file, and if the images have
-    another size than that states."""
+    """Sentences if pixel size (by the header of the first stack) or box are not what the STAR file states."""
     stack = Path(str(rows.files[0]))
     voxel = (mrc.header_pixel_size(stack) if stack.suffix in (".mrc", ".mrcs") else None) or rows.pixel_size
     notes = [
@@ -174,9 +177,8 @@ def header_notes(rows: StarRows) -> list[str]:
     used = {sizes[row] for row in optics_rows(rows.optics_columns, rows.columns, rows.path)} if sizes else set()
     wrong = sorted(size for size in used if size.isdigit() and int(size) != rows.box)
     return notes + [
-        f"{rows.path} states images of {size} px (rlnImageSize), but they have {rows.box} px. They are used as they "
-        f"are; if they were binned since, the pixel size of {rows.pixel_size:.4g} Å, too, is that of before, and all "
-        "results are wrong."
+        f"{rows.path} states images of {size} px (rlnImageSize), but they have {rows.box} px. If they were binned "
+        f"since, the pixel size of {rows.pixel_size:.4g} Å is that of before, too, and all results are wrong."
         for size in wrong[:1]
     ]
 

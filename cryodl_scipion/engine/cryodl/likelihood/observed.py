@@ -51,17 +51,12 @@ def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     Fine structure of the spectrum is smeared over the few rings that the width of the background can tell apart; ring 0
     has the value of ring 1. images: (n, box, box). diameter_px: px, of the circle that holds the particle."""
     box = images.shape[-1]
-    weight = _surroundings(box, diameter_px, images.device)
+    distance = from_middle(box, 2, images.device) - min(diameter_px, WIDEST * box) / 2
+    weight = 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
     mean = (images * weight).sum((1, 2), keepdim=True) / weight.sum()
     radial = radial_mean(torch.fft.rfft2((images - mean) * weight).abs().square() / weight.square().sum(), box)
     radial[:, 0] = radial[:, 1]
     return radial
-
-
-def _surroundings(box: int, diameter_px: float, device: torch.device) -> torch.Tensor:
-    """(box, box) weights of what lies outside of a circle."""
-    distance = from_middle(box, 2, device) - min(diameter_px, WIDEST * box) / 2
-    return 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
 
 
 def ring_powers(images: torch.Tensor) -> torch.Tensor:
@@ -125,26 +120,23 @@ CERTAIN, FEWEST = 3.0, 10  # standard errors; images, whose scatter tells them
 
 
 def multiplied_notes(particles: ParticleSet) -> list[str]:
-    """[sentence] if the noise around the particles follows the square of each image's CTF, as of images that were
-    multiplied by it, and the file does not say that they were."""
-    if particles.optics is None or particles.denoiser or particles.ctf_state not in ("none", "flipped"):
+    """[sentence] if the noise shows that images were multiplied by their CTF, and the file does not say so."""
+    rows, box = sample_images(particles, SAMPLE // 4), particles.box
+    known = particles.optics is None or particles.ctf_state in ("multiplied", "divided")
+    if known or particles.denoiser or len(rows) < FEWEST:
         return []
-    rows, box = sample_images(particles, SAMPLE // 2), particles.box
-    images = prepare(torch.from_numpy(read_as_stored(particles.files[rows], particles.numbers[rows])), 0.8 * box)
-    sound = images.isfinite().all(2).all(1) & images.any(2).any(1)
-    times = 1 if box >= SAMPLE else 2  # images that were multiplied in a larger box, and cut, have finer fringes
-    shape, window = (times * box, times * box), _surroundings(box, 0.8 * box, images.device)
+    images = torch.from_numpy(read_as_stored(particles.files[rows], particles.numbers[rows]))
+    seen, fine = noise_spectra(prepare(images, 0.8 * box), 0.8 * box), slice(int(COARSE * box / 2), box // 2)
+    # twice as fine: images that were multiplied in a larger box, and cut, have finer fringes
+    shape, window = (2 * box, 2 * box), 1.0 - circle(box, 0.8 * box).float()
     lags = torch.fft.irfft2(torch.fft.rfft2(window, s=shape).abs().square(), s=shape) / window.square().sum()
-    left = [torch.fft.irfft2(particles.ctf([row], times * box).square(), s=shape) * lags for row in rows[sound.numpy()]]
-    if len(left) < FEWEST:
-        return []
-    fine = slice(int(COARSE * box / 2), box // 2)
-    expected = torch.cat([radial_mean(torch.fft.rfft2(one).real, times * box)[:, ::times][:, fine] for one in left])
-    seen = noise_spectra(images[sound], 0.8 * box)[:, fine]
-    more, fewer = (power / power.mean(0).clamp(min=1e-9) - 1 for power in (seen, expected))
-    match, total = (more * fewer).sum(1).double(), fewer.square().sum(1).double()
-    slope = match.sum() / total.sum().clamp(min=1e-3)  # images of one CTF tell nothing
-    error = (match - slope * total).square().sum().sqrt() / total.sum().clamp(min=1e-3)
+    left = (torch.fft.irfft2(particles.ctf([row], 2 * box).square(), s=shape) * lags for row in rows)
+    expected = torch.cat([radial_mean(torch.fft.rfft2(one).real, 2 * box)[:, ::2] for one in left])
+    more, fewer = (power[:, fine] / power[:, fine].mean(0).clamp(min=1e-9) - 1 for power in (seen, expected))
+    match, power = (more * fewer).sum(1), fewer.square().sum(1)
+    total = power.sum().clamp(min=1e-3)  # images of one CTF tell nothing
+    slope = match.sum() / total
+    error = (match - slope * power).norm() / total
     return [
         f"The noise in the images of {particles.path} is weak where their CTF is, as in images that were multiplied by "
         "it, although the file does not state it. If they were, set rlnCtfDataAreCtfPremultiplied to 1 in its optics "

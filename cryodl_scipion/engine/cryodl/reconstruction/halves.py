@@ -6,9 +6,8 @@ import typing
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from ..contract import ReconstructConfig
 from ..core.backproject import Slices, solve
 from ..core.boxes import cooled
 from ..core.fourier import from_middle
@@ -43,12 +42,10 @@ def split_halves(
     or 2. Raises ValueError if one half is empty or has a smaller part than `least` of all, or if copies are in both."""
     image, halves = particles.same_images(), particles.halves
     if halves is None:
-        flat = isinstance(particles, particle_sets.ParticleSet)
-        near = particle_sets.same_places(particles) if flat else np.zeros((0, 3), int)
-        pairs, count = near[:, [0, 1, 0, 2]].reshape(-1, 2).T, int(image.max()) + 1
-        joined = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), (count, count))
-        count, places = connected_components(joined, directed=False)
-        halves = (np.random.default_rng(seed).permutation(count) % 2 + 1)[places[image]]
+        place = (
+            particle_sets.same_places(particles)[image] if isinstance(particles, particle_sets.ParticleSet) else image
+        )
+        halves = (np.random.default_rng(seed).permutation(int(place.max()) + 1) % 2 + 1)[place]
     counts = [int((halves == half).sum()) for half in (1, 2)]
     needed = max(1, int(np.ceil(least * len(halves))))
     if min(counts) < needed or sum(counts) < len(halves):
@@ -68,30 +65,27 @@ def split_halves(
 def half_reconstructions(
     particles: particle_sets.ParticleSet,
     halves: np.ndarray,
-    symmetry: str,
-    correct_ctf: bool,
-    mask_diameter: float | None,
+    config: ReconstructConfig,
     device: torch.device,
     progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. progress: called with the
-    size of each chunk done."""
+    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. progress: called with the size of each chunk
+    done."""
     sums = []
     for half in (1, 2):
         slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]
-        for start in range(0, len(rows), slices.chunk()):
-            part = rows[start : start + slices.chunk()]
+        for part in np.split(rows, range(slices.chunk(), len(rows), slices.chunk())):
             images = cooled(particles.images(part))
-            slices.add(images, *particles.poses(part), *factors(particles, part, slices.padded, correct_ctf))
+            slices.add(images, *particles.poses(part), *factors(particles, part, slices.padded, config.correct_ctf))
             progress(len(part))
-        sums.append(slices.finished(symmetry))
+        sums.append(slices.finished(config.symmetry))
         del slices
-    box, diameter_px = particles.box, mask_diameter_px(particles, mask_diameter)
+    box, diameter_px = particles.box, mask_diameter_px(particles, config.mask_diameter)
     maps, mask = [solve(value, weight, box) for value, weight in sums], soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
     value, weight = (one.add_(other) for one, other in zip(*sums))
     whole = solve(value, weight, box, wiener_constants(curve))
-    resolution = resolved(curve, diameter_px, particles.pixel_size, box, symmetry)
+    resolution = resolved(curve, diameter_px, particles.pixel_size, box, config.symmetry)
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution, mask.cpu())
 
 

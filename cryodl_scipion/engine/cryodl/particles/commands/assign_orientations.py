@@ -10,7 +10,6 @@ import shutil
 import typing
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
@@ -144,19 +143,12 @@ def _prepare(
             "the raw particles, and the denoiser as --model."
         )
     search.learn()
-    _look_first(search, config)
+    if _raw(search) and (count := len(search.source.particles)) > MANY:  # said before the long search
+        few = search.like(search.source.particles.subset(sample_rows(count, FEW)))
+        found = explained(few, evidence(few.log_likelihoods(sample_rows(FEW))).cpu().numpy())
+        for said_first in found.warnings(f"{FEW} particles of {config.particles}", config.structure):
+            print(said_first, flush=True)
     return said, advice, None
-
-
-def _look_first(search: assign.Search, config: AssignOrientationsConfig) -> None:
-    """Say before a long search if the structure does not explain a sample of the particles."""
-    particles = search.source.particles
-    if len(particles) <= MANY or not _raw(search):
-        return
-    few = search.like(particles.subset(sample_rows(len(particles), FEW)))
-    found = explained(few, evidence(few.log_likelihoods(np.arange(FEW))).cpu().numpy())
-    if found.foreign:
-        print(f"After a look at {FEW} particles:", *found.warnings(config.particles, config.structure), flush=True)
 
 
 def _raw(search: assign.Search) -> bool:

@@ -233,8 +233,8 @@ def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) 
 
 
 def _write_stack(path: str, particles: ParticleSet) -> str:
-    stack, count = f"{path[: -len('.star')]}.mrcs", len(particles)
-    with StackWriter(stack, count, particles.box, particles.pixel_size) as writer:
-        for start in range(0, count, CHUNK):
-            writer.add(particles.images(np.arange(start, min(start + CHUNK, count))))
+    stack = f"{path[: -len('.star')]}.mrcs"
+    with StackWriter(stack, len(particles), particles.box, particles.pixel_size) as writer:
+        for rows in particles.parts(CHUNK):
+            writer.add(particles.images(rows))
     return stack
