@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading and writing RELION's particles: all columns kept, the right image for each row, and every fault named."""
 
+import dataclasses
 from pathlib import Path
 
 import gemmi
@@ -13,6 +14,7 @@ from cryodl.core.optics import ctf_rfft
 from cryodl.io import messages
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
+from cryodl.reconstruction.halves import split_halves
 
 BOX = 8
 OPTICS = dict(
@@ -261,6 +263,30 @@ def test_images_of_one_place_are_warned_of_and_positions_that_are_no_numbers_hin
     with messages.collected() as warnings:
         read_particles(star(optics=optics, rlnOriginXAngst=[0, 0], rlnOriginYAngst=[0, 0], **{**ONE_PLACE, **changes}))
         assert ["lie within 2 Å of another one of their micrograph" in text for text in warnings()] == [True] * said
+
+
+def test_places_are_in_the_pixels_of_each_groups_micrographs_and_one_place_is_of_one_half():
+    """In the pixels of the first group the two were 40 px apart."""
+    optics = {name: values * 2 for name, values in OPTICS.items()}
+    optics.update(rlnOpticsGroup=[1, 2], rlnMicrographOriginalPixelSize=[1.0, 2.0])
+    rows = dict(ONE_PLACE, rlnCoordinateX=[60, 30], rlnCoordinateY=[40, 20], rlnOriginXAngst=[0, 0])
+    with messages.collected() as warnings:
+        path = star(optics=optics, without=["rlnRandomSubset"], rlnOriginYAngst=[0, 0], rlnOpticsGroup=[1, 2], **rows)
+        pair = read_particles(path)
+        assert any("2 of the 2 particles" in text for text in warnings())
+    many = pair.subset(np.tile([0, 1], 20))
+    many = dataclasses.replace(many, numbers=np.arange(40), micrographs=[f"m{n // 2}.mrc" for n in range(40)])
+    halves = [split_halves(many, seed).reshape(20, 2) for seed in range(3)]
+    assert all((half[:, 0] == half[:, 1]).all() and 1 < half[:, 0].mean() < 2 for half in halves)
+
+
+@pytest.mark.parametrize("size, said", [(2 * BOX, True), (BOX, False), ("None", False)])
+def test_a_box_size_that_the_images_do_not_have_is_said(size, said):
+    with messages.collected() as warnings:
+        read_particles(star(optics=dict(OPTICS, rlnImageSize=[size])))
+        assert [f"images of {2 * BOX} px (rlnImageSize), but they have {BOX}" in text for text in warnings()] == [
+            True
+        ] * said
 
 
 def test_relion_5_s_stacks_of_tilt_images_are_no_images():

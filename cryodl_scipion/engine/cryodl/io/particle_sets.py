@@ -6,6 +6,8 @@ import os
 import typing
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..contract.reading import reader
@@ -19,6 +21,7 @@ from .relion_tables import (
     header_notes,
     modern_tables,
     number_columns,
+    optics_rows,
     whole_column,
 )
 from .stacks import (
@@ -128,8 +131,8 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
 def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], object]) -> ParticleSet:
     """The set without images that have values that are no finite numbers, or one value all over. skip: told of each, as
     running.Run.skip. Raises ValueError if none is left."""
-    parts = [slice(start, start + CHUNK) for start in range(0, len(particles), CHUNK)]
-    keep = np.concatenate([usable_images(read_as_stored(particles.files[p], particles.numbers[p])) for p in parts])
+    stored = (read_as_stored(particles.files[rows], particles.numbers[rows]) for rows in particles.parts(CHUNK))
+    keep = np.concatenate([usable_images(images) for images in stored])
     if not keep.any():
         raise ValueError(
             f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."
@@ -259,26 +262,38 @@ ALIKE = 0.02  # of the particles: fewer of them change no FSC
 
 
 def place_notes(particles: ParticleSet) -> list[str]:
-    """[sentence] if different images are of the same places, as of joined sets. Segments of filaments overlap."""
+    """[sentence] if different images are of the same places, as of joined sets."""
+    places = same_places(particles)
+    near = int((np.bincount(places)[places] > 1).sum())
+    return [
+        f"{near} of the {len(particles)} particles of {particles.path} lie within "
+        f"{NEAR * particles.box * particles.pixel_size:.0f} Å of another one of their micrograph (rlnCoordinateX). If "
+        "they are the same ones, as in sets that were joined, halves agree by their noise: keep one of each."
+    ] * (near > ALIKE * len(particles))
+
+
+def same_places(particles: ParticleSet) -> np.ndarray:
+    """(m,) number of the place of each image of same_images; near ones have the same. Segments of filaments overlap:
+    each has its own."""
+    single = np.unique(particles.same_images(), return_index=True)[1]
     try:
         yx = number_columns(particles.path, particles.columns, COORDINATES[::-1])
         sizes = number_columns(particles.path, particles.optics_columns, ("rlnMicrographOriginalPixelSize",))
     except ValueError:  # whoever needs positions says what is wrong with them; the images can be used
-        return []
+        yx = sizes = None
     if yx is None or not {"rlnMicrographName", "rlnHelicalTubeID"} & set(particles.columns) == {"rlnMicrographName"}:
-        return []
+        return np.arange(len(single))
     pixel_size, width = particles.pixel_size, particles.box * particles.pixel_size
     shifts = 0 if particles.shifts_yx is None else particles.shifts_yx * pixel_size
-    places = yx * (pixel_size if sizes is None or not (sizes > 0).all() else sizes[0]) + shifts
-    single = np.unique(particles.same_images(), return_index=True)[1]
-    rows = single[yx[single].any(1)]  # 0 where none was known
-    points = np.column_stack([2 * width * np.unique(list(particles.micrographs), return_inverse=True)[1], places])[rows]
-    near = int((cKDTree(points).query(points, 2)[0][:, 1] < NEAR * width).sum()) if len(rows) else 0
-    return [
-        f"{near} of the {len(particles)} particles of {particles.path} lie within {NEAR * width:.0f} Å of another one "
-        "of their micrograph (rlnCoordinateX). If they are the same ones, as in sets that were joined, halves agree by "
-        "their noise: keep one of each."
-    ] * (near > ALIKE * len(particles))
+    if sizes is not None and (sizes > 0).all():
+        pixel_size = sizes[optics_rows(particles.optics_columns, particles.columns, particles.path)]
+    micrograph = np.unique(list(particles.micrographs), return_inverse=True)[1]
+    points = np.column_stack([2 * width * micrograph, yx * pixel_size + shifts])[single]
+    points[~yx[single].any(1), 0] = -2 * width * (1 + np.arange((~yx[single].any(1)).sum()))  # 0 where none was known
+    distance, nearest = cKDTree(points).query(points, 2, distance_upper_bound=NEAR * width)
+    near = np.nonzero(np.isfinite(distance[:, 1]))[0]
+    graph = coo_array((np.ones(2 * len(near)), (np.tile(near, 2), nearest[near].T.ravel())), (len(points),) * 2)
+    return np.asarray(connected_components(graph, directed=False)[1])
 
 
 def _means_something(name: str, value: typing.Any) -> bool:

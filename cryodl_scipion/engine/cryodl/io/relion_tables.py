@@ -70,6 +70,10 @@ class StarRows:
             chosen[name] = None if value is None else rows_of(value, rows) if texts else value[rows]
         return dataclasses.replace(self, **chosen)
 
+    def parts(self, size: int) -> list[np.ndarray]:
+        """All rows in order, (size,) numbers at a time."""
+        return np.split(np.arange(len(self)), range(size, len(self), size))
+
     def without_numbered(self, *heads: str) -> dict[str, None]:
         """{column: None}, changes that take out columns of these names and a number: an earlier run may have more."""
         return {name: None for name in self.columns if name.rstrip("0123456789") in {*heads} - {name}}
@@ -163,16 +167,24 @@ HEADERS = 64  # files of a set whose headers are read, from all over it
 
 
 def header_notes(rows: StarRows) -> list[str]:
-    """A sentence, in a list, if the header of a file has another pixel size than the STAR file."""
+    """Sentences if pixel size (by the headers of the files) or box are not what the STAR file states."""
     files = list(dict.fromkeys(map(str, rows.files)))
     looked = [file for file in files[:: len(files) // HEADERS + 1] if Path(file).suffix in (".mrc", ".mrcs")]
     voxels = {file: mrc.header_pixel_size(file) or rows.pixel_size for file in looked}
     strange = [file for file, voxel in voxels.items() if abs(voxel / rows.pixel_size - 1) > SAME]
-    return [
+    notes = [
         f"The pixel size in {rows.path} is {rows.pixel_size:.4g} Å (rlnImagePixelSize), that in the header of {file} "
         f"{voxels[file]:.4g} Å ({len(strange)} of {len(looked)} headers that were read say another one). The first is "
         "used; if it is wrong, all results are wrong."
         for file in strange[:1]
+    ]
+    sizes = list(rows.optics_columns.get("rlnImageSize", ()))
+    used = {sizes[row] for row in optics_rows(rows.optics_columns, rows.columns, rows.path)} if sizes else set()
+    wrong = sorted(size for size in used if size.isdigit() and int(size) != rows.box)
+    return notes + [
+        f"{rows.path} states images of {size} px (rlnImageSize), but they have {rows.box} px. If they were binned "
+        f"since and the pixel size of {rows.pixel_size:.4g} Å is still that of before, all results are wrong."
+        for size in wrong[:1]
     ]
 
 

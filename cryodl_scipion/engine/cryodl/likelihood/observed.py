@@ -99,9 +99,10 @@ def smoothed_notes(particles: ParticleSet) -> list[str]:
     power = ring_powers((images - images.mean((1, 2), keepdim=True)) * window[:, None] * window).nanmedian(0).values
     fine, around = power[3 * particles.box // 8 : -1].median(), images[:, corners].var(1).nanmedian()
     pixels = images[:, corners].double()
-    pixels = pixels[pixels.var(1) > 0][: pixels.shape[1] // 4]  # of noise, so few are no sums of each other
+    pixels = pixels[pixels.var(1) > 0].unique(dim=0)  # joined sets may hold copies in other files
+    pixels = pixels[: pixels.shape[1] // 4]  # of noise, so few are no sums of each other
     parts = torch.linalg.eigvalsh(torch.corrcoef(pixels)) if len(pixels) > 1 else torch.ones(1)  # 1 on average
-    own = parts[len(parts) // 8] * power.mean()  # an eighth may be copies
+    own = parts[len(parts) // 8] * power.mean()  # an eighth may be nearly alike
     smooth = "in their fine detail: they look denoised, low-pass filtered or enlarged"
     alike = "of their own: they look like sums of a few components, as principal component analysis gives them"
     return [
@@ -109,7 +110,38 @@ def smoothed_notes(particles: ParticleSet) -> list[str]:
         "images only: give those."
         for where, noise in ((smooth, fine), ("around the particles: they look masked", around), (alike, own))
         if noise < SMOOTH * power.mean() and not particles.denoiser
-    ][:1]
+    ][:1] or multiplied_notes(particles)
+
+
+# slope of the noise's power over what the square of the CTF leaves of it, in detail finer than COARSE of Nyquist: real
+# raw images had at most 0.25 (EMPIAR-10028: carbon's Thon rings; 0.8 in coarse detail), multiplied ones at least 0.95
+MULTIPLIED, COARSE = 0.6, 0.4
+CERTAIN, FEWEST = 3.0, 10  # standard errors; images, whose scatter tells them
+
+
+def multiplied_notes(particles: ParticleSet) -> list[str]:
+    """[sentence] if the noise shows that images were multiplied by their CTF, and the file does not say so."""
+    rows, box = sample_images(particles, SAMPLE // 4), particles.box
+    known = particles.optics is None or particles.ctf_state in ("multiplied", "divided")
+    if known or particles.denoiser or len(rows) < FEWEST:
+        return []
+    images = torch.from_numpy(read_as_stored(particles.files[rows], particles.numbers[rows]))
+    seen, fine = noise_spectra(prepare(images, 0.8 * box), 0.8 * box), slice(int(COARSE * box / 2), box // 2)
+    # twice as fine: images that were multiplied in a larger box, and cut, have finer fringes
+    shape, window = (2 * box, 2 * box), 1.0 - circle(box, 0.8 * box).float()
+    lags = torch.fft.irfft2(torch.fft.rfft2(window, s=shape).abs().square(), s=shape) / window.square().sum()
+    left = (torch.fft.irfft2(particles.ctf([row], 2 * box).square(), s=shape) * lags for row in rows)
+    expected = torch.cat([radial_mean(torch.fft.rfft2(one).real, 2 * box)[:, ::2] for one in left])
+    more, fewer = (power[:, fine] / power[:, fine].mean(0).clamp(min=1e-9) - 1 for power in (seen, expected))
+    match, power = (more * fewer).sum(1), fewer.square().sum(1)
+    total = power.sum().clamp(min=1e-3)  # images of one CTF tell nothing
+    slope = match.sum() / total
+    error = (match - slope * power).norm() / total
+    return [
+        f"The noise in the images of {particles.path} is weak where their CTF is, as in images that were multiplied by "
+        "it, although the file does not state it. If they were, set rlnCtfDataAreCtfPremultiplied to 1 in its optics "
+        "table: their CTF is taken for that of raw images."
+    ] * int(slope - CERTAIN * error > MULTIPLIED)
 
 
 CHUNK = 512  # images that are transformed at a time

@@ -76,9 +76,9 @@ def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch
     finite = torch.isfinite(image)
     if not finite.any():
         return image
-    cool = cooled(image[finite][None])[0]  # a hot pixel would leave the CTF's rings
-    mean = cool.mean()
-    level = torch.zeros_like(image).masked_scatter(finite, cool - mean)
+    cool = cooled(torch.where(finite, image, image[finite].mean())[None])[0]  # a hot pixel would leave the CTF's rings
+    mean = cool[finite].mean()
+    level = (cool - mean) * finite
     signs = torch.where(optics.transfer(image.shape, pixel_size) < 0, -1.0, 1.0)
     return torch.where(finite, torch.fft.irfft2(torch.fft.rfft2(level) * signs, s=image.shape) + mean, image)
 

@@ -7,6 +7,7 @@ import typing
 import numpy as np
 import torch
 
+from ..contract import ReconstructConfig
 from ..core.backproject import Slices, solve
 from ..core.boxes import cooled
 from ..core.fourier import from_middle, fsc, resolution_at
@@ -36,11 +37,14 @@ def split_halves(
     particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, seed: int, least: float = 0.0
 ) -> np.ndarray:
     """Halves of particles: rlnRandomSubset, at random without it. Copies of one image, as an expansion by symmetry
-    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if one half is empty or has a smaller
-    part than `least` of all, or if copies are in both."""
+    makes them, come into the same half, and so do images of one place where halves are made at random. Returns (n,), 1
+    or 2. Raises ValueError if one half is empty or has a smaller part than `least` of all, or if copies are in both."""
     image, halves = particles.same_images(), particles.halves
     if halves is None:
-        halves = (np.random.default_rng(seed).permutation(int(image.max()) + 1) % 2 + 1)[image]
+        place = (
+            particle_sets.same_places(particles)[image] if isinstance(particles, particle_sets.ParticleSet) else image
+        )
+        halves = (np.random.default_rng(seed).permutation(int(place.max()) + 1) % 2 + 1)[place]
     counts = [int((halves == half).sum()) for half in (1, 2)]
     needed = max(1, int(np.ceil(least * len(halves))))
     if min(counts) < needed or sum(counts) < len(halves):
@@ -60,31 +64,27 @@ def split_halves(
 def half_reconstructions(
     particles: particle_sets.ParticleSet,
     halves: np.ndarray,
-    symmetry: str,
-    correct_ctf: bool,
-    mask_diameter: float | None,
-    noisy: bool,
+    config: ReconstructConfig,
     device: torch.device,
     progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. mask_diameter: Å. noisy: whether the images
-    have noise, beside which hot pixels alone stand out. progress: called with the size of each chunk done."""
+    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. progress: called with the size of each chunk
+    done."""
     sums = []
     for half in (1, 2):
         slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]
-        for start in range(0, len(rows), slices.chunk()):
-            part = rows[start : start + slices.chunk()]
-            images = cooled(particles.images(part)) if noisy else particles.images(part)
-            slices.add(images, *particles.poses(part), *factors(particles, part, slices.padded, correct_ctf))
+        for part in np.split(rows, range(slices.chunk(), len(rows), slices.chunk())):
+            images = cooled(particles.images(part))
+            slices.add(images, *particles.poses(part), *factors(particles, part, slices.padded, config.correct_ctf))
             progress(len(part))
-        sums.append(slices.finished(symmetry))
+        sums.append(slices.finished(config.symmetry))
         del slices
-    box, diameter_px = particles.box, mask_diameter_px(particles, mask_diameter)
+    box, diameter_px = particles.box, mask_diameter_px(particles, config.mask_diameter)
     maps, mask = [solve(value, weight, box) for value, weight in sums], soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
     value, weight = (one.add_(other) for one, other in zip(*sums))
     whole = solve(value, weight, box, wiener_constants(curve))
-    resolution = resolved(curve, diameter_px, particles.pixel_size, box, symmetry)
+    resolution = resolved(curve, diameter_px, particles.pixel_size, box, config.symmetry)
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution, mask.cpu())
 
 

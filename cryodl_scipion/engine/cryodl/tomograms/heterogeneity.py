@@ -77,8 +77,7 @@ def load_subtomogram_coefficients(
     power, number = np.zeros(int(ring.max()) + 1), np.zeros(int(ring.max()) + 1)
     step = max(1, int(CHUNK_VOXELS / subtomograms.box**3))
     sign = -1.0 if contrast == "dark" else 1.0
-    for start in range(0, len(subtomograms), step):
-        rows = np.arange(start, min(start + step, len(subtomograms)))
+    for rows in subtomograms.parts(step):
         volumes = subtomograms.volumes(rows)
         mean, width = around_particle(volumes, diameter / subtomograms.pixel_size)
         # divided by sums of CTF² their variance stays: the coefficients of the smallest sums dominate it

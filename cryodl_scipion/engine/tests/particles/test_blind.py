@@ -17,6 +17,7 @@ from cryodl.io.model import find_model
 from cryodl.io.particle_sets import read_particles
 from cryodl.likelihood.observed import WIDEST, prepare
 from cryodl.particles.denoisers.blind import _cropped_ctf, load_blind
+from cryodl.particles.denoisers.evaluate import wiener_filter
 from cryodl.simulate.particle_images import load_projector
 
 NAME, SIDE, COUNT = "general_denoiser", 48, 40
@@ -60,9 +61,9 @@ def test_images_come_nearer_to_their_projections_than_by_the_wiener_filter(proje
     raw, denoised = read_particles("p.star"), read_particles("d.star")
     assert denoised.denoiser == NAME and denoised.columns["rlnImageOriginalName"][0].endswith("p.mrcs")
     truth, denoiser = ground_truth(raw), load_blind(NAME, torch.device("cpu"))
-    denoiser.measure(raw, "bright")
-    rows = np.arange(COUNT)
-    filtered = denoiser.filtered(prepare(raw.images(rows), WIDEST * SIDE), raw.ctf(rows), PIXEL)
+    rows, spectra = np.arange(COUNT), denoiser.measure(raw, "bright")
+    prepared = prepare(raw.images(rows), WIDEST * SIDE)
+    filtered = wiener_filter(prepared, raw.ctf(rows), spectra.signal, spectra.noise)
     found = [nearness(x, truth) for x in (raw.images(rows), filtered, denoised.images(rows))]
     assert found[0] + 0.2 < found[1] < found[2]
 

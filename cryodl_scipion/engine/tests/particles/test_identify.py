@@ -3,17 +3,19 @@
 
 import contextlib
 import csv
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from denoiser_data import run_command
-from particle_data import BOX, PIXEL, simulate_particles
+from particle_data import BOX, PIXEL, simulate_particles, write_multiplied
 from scipy.ndimage import gaussian_filter
 from synthetic import lopsided_density, write_mrc
 
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.io.particles import write_stack
 from cryodl.io.structures import load_density
 from cryodl.likelihood.decoys import decoys
 from cryodl.likelihood.observed import smoothed_notes
@@ -151,6 +153,28 @@ def test_images_that_are_sums_of_a_few_components_are_said_to_be_no_raw_ones(fol
     assert said in result.warnings
     copies = particles.subset(np.repeat(np.arange(15), 4))
     assert not smoothed_notes(copies) and not smoothed_notes(particles.subset(slice(0, 1)))
+    with StackWriter("twice.mrcs", 60, BOX, PIXEL) as stack:  # as of sets that were joined
+        stack.add(particles.images(np.tile(np.arange(30), 2)))
+    names = [f"{n:06d}@twice.mrcs" for n in range(1, 61)]
+    write_particles_star("twice.star", particles, {"rlnImageName": names})
+    assert not smoothed_notes(read_particles("twice.star"))
+
+
+def test_images_multiplied_by_their_ctf_are_told_from_raw_ones_by_their_noise(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    particles, defoci = read_particles("p.star"), np.linspace(9000, 22000, 60)
+    write_particles_star("spread.star", particles, {"rlnDefocusU": defoci, "rlnDefocusV": defoci})
+    raw = read_particles("spread.star")
+    write_multiplied("multiplied", raw)
+    stated = read_particles("multiplied.star")
+    unstated = dataclasses.replace(stated, ctf_state="none")
+    (said,) = smoothed_notes(unstated)
+    assert "set rlnCtfDataAreCtfPremultiplied to 1" in said
+    flipped = torch.fft.irfft2(torch.fft.rfft2(raw.images(slice(None))) * raw.ctf(slice(None)).sign(), s=(BOX, BOX))
+    write_stack("flipped.mrcs", flipped, PIXEL)
+    write_particles_star("flipped.star", raw, stack="flipped.mrcs")
+    for other in (raw, read_particles("flipped.star"), stated, unstated.subset(slice(0, 5))):
+        assert not smoothed_notes(other)
 
 
 def test_far_more_evidence_than_the_signal_gives_makes_a_share_doubtful():

@@ -17,6 +17,7 @@ from synthetic import write_mrc
 from cryodl.contract import AssignOrientationsConfig
 from cryodl.core.fourier import frc, resolution_at
 from cryodl.core.optics import Optics, ctf_of_optics
+from cryodl.io import messages
 from cryodl.io.messages import Line
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
@@ -96,6 +97,21 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
     assert any(f"{said} none of that" in warning for warning in made.warnings)
     part = lambda name: np.array(read_particles(name).columns["cryodlExplained"], float).mean()
     assert part("o.star") > part("f.star") + 0.2
+
+
+def test_of_many_particles_a_few_say_first_that_the_structure_does_not_explain_them(project, monkeypatch, capsys):
+    for name, number in dict(MANY=50, FEW=40).items():
+        monkeypatch.setattr(f"cryodl.particles.commands.assign_orientations.{name}", number)
+    particles, places = read_particles("p.star"), 100 * np.arange(60)
+    write_particles_star("p.star", particles, dict(rlnCoordinateX=places, rlnCoordinateY=places))
+    orient(noise_star())
+    said = capsys.readouterr().out
+    assert said.index("The images of 40 particles of noise.star have no signal") < said.index(
+        "The images of noise.star"
+    )
+    with messages.collected() as warnings:
+        read_particles("o_noise.star")  # made-up noise has no place
+        assert not any("lie within" in one for one in warnings())
 
 
 def test_a_coarse_map_of_the_molecule_is_not_taken_for_another_molecule(tmp_path, monkeypatch):

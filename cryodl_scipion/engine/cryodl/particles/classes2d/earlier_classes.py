@@ -197,9 +197,8 @@ def check_members(config: Classify2DConfig, keys: np.ndarray, former: FormerClas
             "classify all particles with --again."
         )
     missing = config.again * int((~np.isin(former.members, keys)).sum())
-    said = (
+    return [
         f"{missing} of the {counted(len(former.members), 'particle')} of the run in {config.classes_from} are not in "
         f"{config.particles} (or their stacks were moved): the new classes are without them. To keep them, give all "
         "particles."
-    )
-    return [said] if missing else []
+    ] * bool(missing)

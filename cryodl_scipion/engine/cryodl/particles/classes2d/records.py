@@ -95,8 +95,7 @@ def make_records(folder: Path, particles: ParticleSet, scale: SampleScale, tick:
     """Write the records of all particles that can be used. tick: called with numbers of images."""
     parts, noise = list[np.ndarray](), torch.from_numpy(scale.noise).sqrt()[:, None]
     with open(folder / "samples.f16", "wb") as samples_file, open(folder / "ctf2.f32", "wb") as ctf_file:
-        for start in range(0, len(particles), CHUNK):
-            chunk = np.arange(start, min(start + CHUNK, len(particles)))
+        for chunk in particles.parts(CHUNK):
             images, keep = class_images(particles, chunk, scale.grid)
             tick(len(chunk))
             if not keep.any():

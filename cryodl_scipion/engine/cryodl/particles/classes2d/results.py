@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from torch import nn
 
 from ...contract import Classify2DConfig, Classify2DOutputs
-from ...io import files, model, progress
+from ...io import model, progress
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.particles import ANGLES, MARGIN, ORIGIN, SCORE
 from ...io.star import write_tables
@@ -289,9 +289,9 @@ def write_forming(folder: Path, work: Classification, level: int, settings: Clas
         work.device,
         lambda done: None,
     )
-    with files.whole_file(folder / f"{FORMING}.mrcs") as temporary:
-        with StackWriter(str(temporary), len(some), settings.particles.box, settings.particles.pixel_size) as stack:
-            stack.add(averages.images)
+    box, pixel_size = settings.particles.box, settings.particles.pixel_size
+    with StackWriter(str(folder / f"{FORMING}.mrcs"), len(some), box, pixel_size) as stack:
+        stack.add(averages.images)
     names = [f"{number:06d}@{FORMING}.mrcs" for number in range(1, len(some) + 1)]
     table = {"rlnReferenceImage": names, COUNT: [len(each) for each in members]}
     write_tables(folder / f"{FORMING}.star", {"classes": table})

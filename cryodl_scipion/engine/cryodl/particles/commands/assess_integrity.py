@@ -2,7 +2,6 @@
 """`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out.
 Compare all particles with all compositions; a killed run continues."""
 
-import os
 import typing
 from pathlib import Path
 
@@ -128,15 +127,14 @@ def _write(
         )
     else:
         run.summary(f"{counted(len(particles), 'particle')} without a class: {config.output}")
-    at = lambda name: os.path.join(config.output, name)
     return AssessIntegrityOutputs(
-        particles=at("particles.star"),
-        table=at("probabilities.csv"),
-        integrity=at("integrity.json"),
+        particles=run.at("particles.star"),
+        table=run.at("probabilities.csv"),
+        integrity=run.at("integrity.json"),
         counts=counts,
         names=list(names),
         separation=separation if told else None,
-        pictures=[at("probabilities.png"), at("examples.png")],
+        pictures=[run.at("probabilities.png"), run.at("examples.png")],
         pixel_size=particles.pixel_size,
     )
 

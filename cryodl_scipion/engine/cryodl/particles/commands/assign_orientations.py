@@ -16,7 +16,8 @@ from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, cou
 from ...core import projections, symmetry
 from ...io import messages, particle_sets, unfinished
 from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, EXPLAINED, MARGIN, NOISE, REFERENCE, SCORE, SUBSTITUTED
-from ...likelihood.observed import Source
+from ...likelihood.observed import Source, sample_rows
+from ...likelihood.search import evidence
 from ...reconstruction.views import views_of
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers import load_denoiser
@@ -33,6 +34,7 @@ FOREIGN = (
     "The structure does not explain these particles: if they show another molecule, junk or noise, these angles are "
     "of no use."
 )
+MANY, FEW = 1000, 96  # particles of a search so long that a few are looked at first; how many
 UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 
@@ -141,6 +143,11 @@ def _prepare(
             "the raw particles, and the denoiser as --model."
         )
     search.learn()
+    if _raw(search) and (count := len(search.source.particles)) > MANY:  # said before the long search
+        few = search.like(search.source.particles.subset(sample_rows(count, FEW)))
+        found = explained(few, evidence(few.log_likelihoods(sample_rows(FEW))).cpu().numpy())
+        for said_first in found.warnings(f"{FEW} particles of {config.particles}", config.structure):
+            print(said_first, flush=True)
     return said, advice, None
 
 

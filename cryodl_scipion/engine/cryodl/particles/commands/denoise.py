@@ -205,8 +205,7 @@ def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float
         StackWriter(path, len(particles), particles.box, particles.pixel_size) as stack,
         run.progress(len(particles), "particle") as bar,
     ):
-        for start in range(0, len(particles), chunk):
-            rows = slice(start, min(start + chunk, len(particles)))
+        for rows in particles.parts(chunk):
             images = observed.prepare(particles.images(rows), diameter_px, ready.contrast)
             ctf = None if particles.optics is None else particles.ctf(rows)
             denoised = ready.denoiser.denoise(images, ctf, particles.pixel_size, BATCH)

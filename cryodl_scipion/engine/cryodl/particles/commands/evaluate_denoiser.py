@@ -8,7 +8,6 @@ real_similarity, noise_contrast, unseen {what, similarity, mean_frc}, verdict ('
 Beside it frc.csv, a line for each particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png. Measure; the
 command begins anew when it was stopped."""
 
-import os
 import typing
 
 import numpy as np
@@ -66,15 +65,14 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
         plots.draw_evaluation(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)
     _tell(run, record)
-    at = lambda name: os.path.join(config.output, name)
     return EvaluateDenoiserOutputs(
-        evaluation=at("evaluation.json"),
+        evaluation=run.at("evaluation.json"),
         folder=str(config.output),
-        table=at("frc.csv"),
+        table=run.at("frc.csv"),
         mean_frc=record["mean_frc"],
         resolution=record["resolution"],
         verdict=control["verdict"],
-        pictures={name: at(f"{name}.png") for name in PICTURES if can_draw()},
+        pictures={name: run.at(f"{name}.png") for name in PICTURES if can_draw()},
     )
 
 

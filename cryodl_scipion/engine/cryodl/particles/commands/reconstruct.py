@@ -55,18 +55,15 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     run.warn(*(doubt for _, found in controls for doubt in found))
     halves = split_halves(particles, run.seed)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {run.device_name}.")
-    doubts = smoothed_notes(particles)
     with run.progress(len(particles), "particle") as bar:
-        found = half_reconstructions(
-            particles, halves, *_settings(config, not (particles.denoiser or doubts)), run.device, bar.update
-        )
+        found = half_reconstructions(particles, halves, config, run.device, bar.update)
     if looks_inverted(found.whole):
         run.warn(
             f"The map is negative at the particle: protein seems to be dark in {particles.path}. Invert the images, "
             "or the map before you use it."
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
-    run.warn(*doubts, *group_notes(particles), *views.doubts())
+    run.warn(*smoothed_notes(particles), *group_notes(particles), *views.doubts())
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],
@@ -96,10 +93,6 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     return made
 
 
-def _settings(config: ReconstructConfig, noisy: bool = True) -> tuple[str, bool, float | None, bool]:
-    return config.symmetry, config.correct_ctf, config.mask_diameter, noisy
-
-
 def _paths(output: str) -> dict[str, str]:
     if not output.endswith(".mrc"):
         raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")
@@ -118,9 +111,7 @@ def _with_reference(
     run: Run,
 ) -> ReconstructOutputs:
     curve = (
-        None
-        if noise is None
-        else half_reconstructions(noise, split_halves(noise, run.seed), *_settings(config), run.device).fsc
+        None if noise is None else half_reconstructions(noise, split_halves(noise, run.seed), config, run.device).fsc
     )
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     run.warn(*test.sentences(found.resolution))
@@ -154,7 +145,7 @@ def _with_substituted(
     found: Reconstruction,
     run: Run,
 ) -> ReconstructOutputs:
-    curve = half_reconstructions(control, halves, *_settings(config), run.device).fsc
+    curve = half_reconstructions(control, halves, config, run.device).fsc
     test = substitution_test(found.fsc, curve, finest(control, BEYOND), control.pixel_size, control.box)
     run.warn(test.sentence())
     return dataclasses.replace(

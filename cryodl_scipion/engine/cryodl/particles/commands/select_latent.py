@@ -15,8 +15,7 @@ def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
     unfinished.star_stem(config.output, "Particles")
     volumes = relion_tables.image_dimensions(config.particles) == 3
     word = "subtomogram" if volumes else "particle"
-    particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet
-    particles = (
+    particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet = (
         subtomograms.read_subtomograms(config.particles) if volumes else particle_sets.read_particles(config.particles)
     )
     chosen = np.ones(len(particles), bool)

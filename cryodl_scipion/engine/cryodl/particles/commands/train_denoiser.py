@@ -56,24 +56,21 @@ def _pairs(
     config = run.config
     pixel_size, box = denoiser_grid(particles, config.resolution)
     structures = config.structure * (len(particles) if len(config.structure) == 1 else 1)
-    projectors, notes, diameters = {}, [], []
-    for structure in dict.fromkeys(structures):
-        projectors[structure], diameter, said = load_projector(structure, pixel_size, box, device)
-        diameters.append(diameter)
-        notes += said
+    loaded = {one: load_projector(one, pixel_size, box, device) for one in dict.fromkeys(structures)}
+    diameter = max(diameter for _, diameter, _ in loaded.values())
     pairs = Pairs(
         particles,
-        [projectors[s] for s in structures],
+        [loaded[one][0] for one in structures],
         box,
         pixel_size,
-        max(diameters),
+        diameter,
         config.simulated_fraction,
         config.contrast,
         config.resolution,
         seed=run.seed,
         rotations=denoiser_method(config.network).rotations,
     )
-    return pairs, max(diameters), notes
+    return pairs, diameter, [note for _, _, notes in loaded.values() for note in notes]
 
 
 def denoiser_grid(particles: typing.Sequence[ParticleSet], resolution: float | None) -> tuple[float, int]:
@@ -128,9 +125,8 @@ def _tell(run: Run[TrainDenoiserConfig], card: dict[str, typing.Any]) -> None:
         "Denoised images are not raw data. Evaluate the denoiser to measure what it invents.",
     )
     words = f"The denoiser {card['name']}, {network_words('denoiser', card['network'])}, was "
-    by = f"with {PROGRAM}"
     run.methods(
-        f"{words}trained {by} in {steps} on {particles} with projections of {of} as targets."
+        f"{words}trained with {PROGRAM} in {steps} on {particles} with projections of {of} as targets."
         if learns
-        else f"{words}made {by} from {of}; strength, noise and shifts were measured on {particles}."
+        else f"{words}made with {PROGRAM} from {of}; strength, noise and shifts were measured on {particles}."
     )

@@ -176,10 +176,9 @@ class BlindDenoiser:
         where they cannot tell as well. white, seen: as set_spectra.whitened gives them."""
         side, louder, sums = white.shape[-1], (1 + ADDED**2) ** 0.5, []
         generator = torch.Generator().manual_seed(1)
-        for start in range(0, len(white), CHUNK):
-            part = white[start : start + CHUNK]
+        for part, below in zip(white.split(CHUNK), seen.split(CHUNK)):
             added = torch.randn(part.shape, generator=generator)
-            network, linear = self._answers((part + ADDED * added) / louder, seen[start : start + CHUNK] / louder**2)
+            network, linear = self._answers((part + ADDED * added) / louder, below / louder**2)
             change = torch.fft.rfft2(network - linear) * louder
             missed = torch.fft.rfft2(part - added / ADDED - linear * louder)
             sums.append(torch.stack([(change * missed.conj()).real, change.abs().square()], 1))
@@ -211,24 +210,6 @@ class BlindDenoiser:
 
         images, ctf, pixel_size: as for run.Denoiser.denoise. Their unit is the standard deviation of the set's
         projections. Zero where the set has no signal."""
-        return self._in_batches(self._denoised, images, ctf, pixel_size, batch_size)
-
-    @torch.inference_mode()
-    def filtered(
-        self, images: torch.Tensor, ctf: torch.Tensor | None, pixel_size: float, batch_size: int = 16
-    ) -> torch.Tensor:
-        """What the Wiener filter with the set's own spectra makes of images, without the network. As `denoise`."""
-        return self._in_batches(self._wiener, images, ctf, pixel_size, batch_size)
-
-    def _in_batches(
-        self,
-        work: typing.Callable[[torch.Tensor, torch.Tensor, SetSpectra], torch.Tensor],
-        images: torch.Tensor,
-        ctf: torch.Tensor | None,
-        pixel_size: float,
-        batch_size: int,
-    ) -> torch.Tensor:
-        """What `work` makes of the working images, their CTF and the spectra, in the images' own pixels."""
         if self.spectra is None:
             raise ValueError("The spectra of the set are measured before its images are denoised.")
         box, parts, unit = images.shape[-1], [], self.spectra.deviation
@@ -238,14 +219,10 @@ class BlindDenoiser:
             small = fourier_resize(images[part], side)
             plain = torch.ones((len(small), side, side // 2 + 1))
             transfer = plain if ctf is None else _cropped_ctf(ctf[part], box, side)
-            answer = work(small, transfer, self.spectra) / unit if unit else torch.zeros_like(small)
+            answer = self._denoised(small, transfer, self.spectra) / unit if unit else torch.zeros_like(small)
             shown = (images[part] != 0).flatten(1).any(1)  # prepare makes zeros of images without variation
             parts.append(fourier_resize(answer, box) * shown[:, None, None])
         return torch.cat(parts) if parts else images.new_zeros(images.shape)
-
-    def _wiener(self, images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> torch.Tensor:
-        signal, noise = (on_grid(x, images.shape[-1]) for x in (spectra.signal, spectra.noise))
-        return filtered(images, ctf * signal / (ctf.square() * signal + noise))
 
     def _denoised(self, images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> torch.Tensor:
         side = images.shape[-1]

@@ -90,68 +90,69 @@ def judge_controls(metrics: typing.Mapping[str, typing.Any]) -> tuple[str, list[
     metrics: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast,
     real_similarity, mean_frc ({raw, wiener, denoised}), and unseen: dict with similarity, own_similarity (of its
     projections, or without them of its filtered images), and mean_frc of the same kind, or None without truth."""
-    bad, good = list[str](), list[str]()
     along = metrics["noise"] - metrics["unrelated"] > ALLOWED_FRC
-    (bad if along else good).append(
-        f"Denoised pure noise has a mean FRC of {metrics['noise']:.3f} with the projections it was paired with, and "
-        f"unrelated projections one of {metrics['unrelated']:.3f}: "
-        + (
-            "the network produces the structure from noise."
-            if along
-            else "the network alone contributes nothing of the ground truth."
-        )
-    )
     close = closeness(metrics["noise_similarity"], metrics["real_similarity"], metrics["chance_similarity"])
-    drawn = close > CLOSE and metrics["noise_contrast"] > FAINT
-    (bad if drawn else good).append(
-        f"Denoised pure noise looks like the training targets by {metrics['noise_similarity']:.2f} (real particles "
-        f"{metrics['real_similarity']:.2f}, filtered noise {metrics['chance_similarity']:.2f}), at "
-        f"{100 * metrics['noise_contrast']:.0f} % of the real particles' contrast"
+    drawn, mean = close > CLOSE and metrics["noise_contrast"] > FAINT, metrics["mean_frc"]
+    found = [
+        (
+            along,
+            f"Denoised pure noise has a mean FRC of {metrics['noise']:.3f} with the projections it was paired with, "
+            f"and unrelated projections one of {metrics['unrelated']:.3f}: "
+            + (
+                "the network produces the structure from noise."
+                if along
+                else "the network alone contributes nothing of the ground truth."
+            ),
+        ),
+        (
+            drawn,
+            f"Denoised pure noise looks like the training targets by {metrics['noise_similarity']:.2f} (real particles "
+            f"{metrics['real_similarity']:.2f}, filtered noise {metrics['chance_similarity']:.2f}), at "
+            f"{100 * metrics['noise_contrast']:.0f} % of the real particles' contrast"
+            + (
+                ": it draws its molecule where there is none, so that a particle's look is no proof of a particle."
+                if drawn
+                else "."
+            ),
+        ),
+        *[
+            (
+                True,
+                f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener "
+                f"filter ({mean['wiener']:.3f}).",
+            )
+        ]
+        * (mean["denoised"] <= mean["wiener"]),
+        *_judge_unseen(metrics),
+    ]
+    return ("warning" if any(bad for bad, _ in found) else "ok"), [
+        said for _, said in sorted(found, key=lambda one: not one[0])
+    ]
+
+
+def _judge_unseen(metrics: typing.Mapping[str, typing.Any]) -> list[tuple[bool, str]]:
+    """Sentences about a molecule that the network never saw, and whether they warn."""
+    unseen, real = metrics["unseen"], metrics["real_similarity"]
+    close, mean = closeness(unseen["similarity"], real, unseen["own_similarity"]), unseen["mean_frc"]
+    made = unseen["similarity"] > unseen["own_similarity"] + LOOKS and close > CLOSE
+    looks = (
+        f"Denoised images of {unseen['what']} look like the training targets by {unseen['similarity']:.2f}, "
+        f"{'its own projections' if mean else 'its filtered images'} by {unseen['own_similarity']:.2f} (real particles "
+        f"{real:.2f}){': the network makes its own molecule of another one.' if made else '.'}"
+    )
+    if mean is None:
+        return [(made, looks)]
+    shown = (
+        f"With their own truth, denoised images of {unseen['what']} have a mean FRC of {mean['denoised']:.3f}, "
+        f"Wiener-filtered ones {mean['wiener']:.3f}"
         + (
-            ": it draws its molecule where there is none, so that a particle's look is no proof of a particle."
-            if drawn
+            ": of molecules that it was not trained on the network shows less than a filter does. Use it for its "
+            "own alone."
+            if mean["denoised"] < 0.95 * mean["wiener"]
             else "."
         )
     )
-    bad_unseen, good_unseen = _judge_unseen(metrics)
-    mean = metrics["mean_frc"]
-    if mean["denoised"] <= mean["wiener"]:
-        bad.append(
-            f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener "
-            f"filter ({mean['wiener']:.3f})."
-        )
-    bad, good = bad + bad_unseen, good + good_unseen
-    return ("warning" if bad else "ok"), bad + good
-
-
-def _judge_unseen(metrics: typing.Mapping[str, typing.Any]) -> tuple[list[str], list[str]]:
-    """Sentences that warn, and others, about a molecule that the network never saw."""
-    unseen, real = metrics["unseen"], metrics["real_similarity"]
-    bad, good = [], []
-    text = (
-        f"Denoised images of {unseen['what']} look like the training targets by {unseen['similarity']:.2f}, "
-        f"{'its own projections' if unseen['mean_frc'] else 'its filtered images'} by "
-        f"{unseen['own_similarity']:.2f} (real particles "
-        f"{real:.2f})"
-    )
-    close = closeness(unseen["similarity"], real, unseen["own_similarity"])
-    if unseen["similarity"] > unseen["own_similarity"] + LOOKS and close > CLOSE:
-        bad.append(text + ": the network makes its own molecule of another one.")
-    else:
-        good.append(text + ".")
-    mean = unseen["mean_frc"]
-    if mean is not None:
-        good.append(
-            f"With their own truth, denoised images of {unseen['what']} have a mean FRC of {mean['denoised']:.3f}, "
-            f"Wiener-filtered ones {mean['wiener']:.3f}"
-            + (
-                ": of molecules that it was not trained on the network shows less than a filter does. Use it for its "
-                "own alone."
-                if mean["denoised"] < 0.95 * mean["wiener"]
-                else "."
-            )
-        )
-    return bad, good
+    return [(made, looks), (False, shown)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,20 +166,6 @@ class OtherMolecule:
     ctf: torch.Tensor
     ground_truth: torch.Tensor | None
     what: str
-
-    @classmethod
-    def of(cls, bench: Bench, what: str) -> "OtherMolecule":
-        """All particles of a Bench, whose projector may be None."""
-        rows = np.arange(len(bench.particles))
-        return cls(bench, *bench.prepared(rows), None if bench.projector is None else bench.ground_truth(rows), what)
-
-
-def random_other_molecule(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
-    """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
-    molecule = projections.Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
-    return OtherMolecule(
-        bench, *random_molecule_images(bench, molecule, rng, MAX_IMAGES), "an artificial molecule of the same size"
-    )
 
 
 def run_controls(
@@ -226,18 +213,17 @@ def _noise(bench: Bench, rng: np.random.Generator) -> dict[str, float]:
     deviation in the circle, denoised, filtered: the first images}."""
     count, box = len(bench.particles), bench.particles.box
     inside = circle(box, bench.diameter_px)
-    sums: dict[str, list[typing.Any]] = {"frc": [], "unrelated": [], "contrast": []}
+    found = list[tuple[torch.Tensor, ...]]()
     first: dict[str, typing.Any] = {}
     for rows in bench.chunks():
         images = prepare(noise_images(len(rows), box, rng, bench.noise), bench.diameter_px)
         ctf, ground_truth = bench.particles.ctf(rows), bench.ground_truth(rows)
         denoised = bench.denoised(images, ctf)
         other = bench.ground_truth((rows + 1 + rng.integers(count - 1, size=len(rows))) % count)
-        sums["frc"].append(mean_frc(frc(denoised, ground_truth)))
-        sums["unrelated"].append(mean_frc(frc(other, ground_truth)))
-        sums["contrast"].append(denoised[:, inside].std(1))
+        found.append((*(mean_frc(frc(one, ground_truth)) for one in (denoised, other)), denoised[:, inside].std(1)))
         first = first or dict(denoised=denoised, filtered=bench.filtered(images, ctf))
-    return dict({key: float(torch.cat(values).mean()) for key, values in sums.items()}, **first)
+    means = (float(torch.cat(values).mean()) for values in zip(*found))
+    return dict(zip(("frc", "unrelated", "contrast"), means), **first)
 
 
 def training_targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
@@ -257,8 +243,10 @@ def other_molecule(
     config: EvaluateDenoiserConfig, bench: Bench, rng: np.random.Generator, skip: typing.Callable[..., object]
 ) -> tuple[OtherMolecule, list[str]]:
     """The images that the network never saw (see run_OtherMolecule), and sentences. skip: see particle_sets.usable."""
-    if not config.unseen:
-        return random_other_molecule(bench, rng), []
+    if not config.unseen:  # one that does not exist, with the size, CTFs and noise of the bench's particles
+        molecule = Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
+        images = random_molecule_images(bench, molecule, rng, MAX_IMAGES)
+        return OtherMolecule(bench, *images, "an artificial molecule of the same size"), []
     known = config.unseen_structure
     need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
     particles = some_particles(particle_sets.read_particles(config.unseen, need=need), UNSEEN, rng)
@@ -276,4 +264,6 @@ def other_molecule(
         )
     diameter_px = diameter / particles.pixel_size
     other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
-    return OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more
+    rows, what = np.arange(len(particles)), f"the particles of {config.unseen}"
+    ground_truth = None if projector is None else other.ground_truth(rows)
+    return OtherMolecule(other, *other.prepared(rows), ground_truth, what), list(notes) + more

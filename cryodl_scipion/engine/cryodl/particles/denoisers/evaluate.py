@@ -106,10 +106,9 @@ class Bench:
         """(m, box, box) Wiener estimates of prepared images."""
         return wiener_filter(images, ctf, self.signal, self.noise)
 
-    def chunks(self) -> typing.Iterator[np.ndarray]:
+    def chunks(self) -> list[np.ndarray]:
         """All rows, CHUNK at a time."""
-        count = len(self.particles)
-        return (np.arange(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
+        return self.particles.parts(CHUNK)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,8 +70,7 @@ def load_coefficients(
     deviation = (noise.clamp(min=1e-6 * float(noise.max()))[:, disc.ring] * particles.box**2 / 2).sqrt()
     shape, kinds = (len(particles), len(disc)), dict(data=np.complex64, sine=np.float32, cosine=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
-    for start in range(0, len(particles), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(particles)))
+    for rows in particles.parts(CHUNK):
         images = prepare(particles.images(rows), diameter_px, contrast)
         for name, value in zip(kinds, _chunk(particles, rows, disc.of_images(images), disc, deviation[group[rows]])):
             files[name][rows] = value.numpy()

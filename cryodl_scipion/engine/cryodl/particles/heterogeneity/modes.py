@@ -200,7 +200,7 @@ def principal_motions(found: Gradients, chosen: np.ndarray, prior: np.ndarray, c
     for _ in range(ROUNDS):
         left, right = np.zeros((size * size, count * count)), np.zeros((size, count))
         second = np.zeros((count, count))
-        for part in _chunks(chosen):
+        for part in np.split(chosen, range(CHUNK, len(chosen), CHUNK)):
             value, both = posterior_of(found.match[part], found.gram[part], factors)
             left += found.gram[part].reshape(len(part), -1).T @ both.reshape(len(part), -1).astype(np.float32)
             right += found.match[part].T @ value
@@ -225,7 +225,7 @@ def _first(found: Gradients, chosen: np.ndarray, prior: np.ndarray, count: int) 
     """Factors along which the gradients vary most beyond noise."""
     size = len(prior)
     scatter, mean = np.zeros((size, size)), np.zeros((size, size))
-    for part in _chunks(chosen):
+    for part in np.split(chosen, range(CHUNK, len(chosen), CHUNK)):
         scatter += found.match[part].T @ found.match[part]
         mean += found.gram[part].sum(0)
     root = np.linalg.cholesky(prior)
@@ -235,7 +235,3 @@ def _first(found: Gradients, chosen: np.ndarray, prior: np.ndarray, count: int) 
     values, vectors = np.linalg.eigh(whiten.T @ (scatter - mean) @ whiten)
     best = np.argsort(values)[::-1][:count]
     return root @ whiten @ (vectors[:, best] * np.sqrt(np.maximum(values[best], 1e-3)))
-
-
-def _chunks(chosen: np.ndarray) -> typing.Iterator[np.ndarray]:
-    return (chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK))

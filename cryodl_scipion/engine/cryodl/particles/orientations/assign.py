@@ -205,12 +205,11 @@ class Search:
         where chunks are kept, so that a stopped run goes on; None: nowhere."""
         bank = self.strong_bank(self.fit)
         fine = self.fine.with_gain(self.fit.gain(self.fine_disc.rings, self.width))
-        count, parts = len(self.source.particles), []
+        parts = []
         # slices that are not kept are made anew for each chunk
         size = int(max(16, min(4096 if bank.kept is None else KEPT_CHUNK, MEMORY / (4 * len(self.grid)))))
-        for start in range(0, count, size):
-            rows = np.arange(start, min(start + size, count))
-            kept = folder / f"{start:09d}.npz" if folder else None
+        for rows in self.source.particles.parts(size):
+            kept = folder / f"{rows[0]:09d}.npz" if folder else None
             known = kept if kept and kept.exists() else None
             parts.append(Orientations(**files.read_kept(known)) if known else self._orient(rows, bank, fine))
             if kept and not known:

@@ -42,15 +42,15 @@ class KeptControls:
 
 def keep_controls(search: Search, config: AssignOrientationsConfig, calibration: AnswerCalibration, noise: str) -> None:
     """Write the record of controls that were made. noise: STAR file of the oriented noise beside the output."""
-    fit = search.fit
+    fit, digests = search.fit, [sha256(noise), sha256(Path(noise).with_suffix(".mrcs"))]
     value = dict(
         _same(search, config),
         **_like(search),
         fit=dict(amplitude=fit.amplitude, b_factor=fit.b_factor, sigma=fit.sigma),
         calibration={k: np.asarray(v).tolist() for k, v in vars(calibration).items()},
-        noise_control={"name": Path(noise).name, "files": _digests(Path(noise))},
+        noise_control={"name": Path(noise).name, "files": digests},
         count=made_up_count(len(search.source.particles)),
-        images=_images(search),
+        images=stamps.stamp(*sorted(set(search.source.particles.files))),
     )
     with files.whole_file(Path(config.output[: -len(".star")] + ENDING)) as temporary:
         Path(temporary).write_text(json.dumps(value, indent=1), encoding="utf-8")
@@ -65,7 +65,7 @@ def find_controls(
     """Controls in the output's folder, or linked from there, that suit a Search; else why those do not. The search's
     source becomes that of `sources` that is read as theirs were where their images are these; else `read` gives it."""
     reasons: list[str] = []
-    images = _images(search)
+    images = stamps.stamp(*sorted(set(search.source.particles.files)))
     for path in map(Path.resolve, sorted(Path(config.output).absolute().parent.glob("*" + ENDING))):
         try:
             # NaN and infinity would agree with everything
@@ -80,10 +80,6 @@ def find_controls(
             return found, []
         reasons.append(f"The controls of {path.name} are not used again: {why}. They are made anew.")
     return None, reasons
-
-
-def _images(search: Search) -> str:
-    return stamps.stamp(*sorted(set(search.source.particles.files)))
 
 
 def _read(search: Search, value: typing.Mapping[str, typing.Any], path: Path) -> KeptControls:
@@ -122,10 +118,6 @@ def _like(search: Search) -> dict[str, typing.Any]:
     }
 
 
-def _digests(noise: Path) -> list[str]:
-    return [sha256(noise), sha256(noise.with_suffix(".mrcs"))]
-
-
 def _differences(
     search: Search, config: AssignOrientationsConfig, value: dict[str, typing.Any], path: Path
 ) -> typing.Iterator[tuple[bool, str]]:
@@ -141,7 +133,8 @@ def _differences(
     apart = float(np.abs(np.divide(now["noise"], np.maximum(value["noise"], 1e-12))[FIRST_RING:] - 1).max(initial=0))
     yield apart > NOISE, f"the noise differs by {100 * apart:.0f} % (at most {100 * NOISE:.0f} %)"
     yield value["count"] < made_up_count(len(search.source.particles)), "they were made for fewer particles"
-    yield _digests(noise) != value["noise_control"]["files"], f"{noise.name} was changed"
+    digests = [sha256(noise), sha256(noise.with_suffix(".mrcs"))]
+    yield digests != value["noise_control"]["files"], f"{noise.name} was changed"
     fit, observed = _read(search, value, path).fit, search.source.observed(search.sample(ROUGH), search.disc)
     own = improved(fit, observed, search.bank, search.shifts(fit.sigma), search.width)
     strengths = own.gain(search.disc.rings, search.width) / fit.gain(search.disc.rings, search.width)

@@ -16,7 +16,7 @@ from ...contract import AssignOrientationsConfig
 from ...core import fourier, projections
 from ...core.symmetry import angular_distance
 from ...io.particle_sets import ORIGINAL, ParticleSet, StackWriter, read_particles, write_particles_star
-from ...io.particles import ANGLES, BEYOND, SUBSTITUTED, control_name
+from ...io.particles import ANGLES, BEYOND, COORDINATES, SUBSTITUTED, control_name
 from ...likelihood.observed import Source
 from ...simulate.particle_images import noise_images
 from .assign import Search
@@ -204,7 +204,8 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
     count = made_up_count(len(search.source.particles), NOISE_COUNT)
     noise = simulate_alike(search, count, NOISE_SEED, torch.zeros(search.fine_disc.rings))
     subsets = [1 + number % 2 for number in range(count)]
-    changes = {"rlnRandomSubset": subsets, **{name: [value] * count for name, value in columns.items()}}
+    same = {name: [value] * count for name, value in columns.items()}
+    changes = {"rlnRandomSubset": subsets, **dict.fromkeys(COORDINATES), **same}  # noise has no place
     return _write(control_name(output), noise, search.like(noise).run(), changes)
 
 
@@ -232,8 +233,8 @@ def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) 
 
 
 def _write_stack(path: str, particles: ParticleSet) -> str:
-    stack, count = f"{path[: -len('.star')]}.mrcs", len(particles)
-    with StackWriter(stack, count, particles.box, particles.pixel_size) as writer:
-        for start in range(0, count, CHUNK):
-            writer.add(particles.images(np.arange(start, min(start + CHUNK, count))))
+    stack = f"{path[: -len('.star')]}.mrcs"
+    with StackWriter(stack, len(particles), particles.box, particles.pixel_size) as writer:
+        for rows in particles.parts(CHUNK):
+            writer.add(particles.images(rows))
     return stack
