@@ -312,6 +312,12 @@ def test_an_empty_set_is_refused():
         read_particles("job/p.star")
 
 
+def test_of_a_table_of_classes_it_is_said_that_their_particles_are_needed():
+    write_tables("classes.star", {"classes": dict(rlnReferenceImage=["1@a.mrcs"], rlnClassDistribution=[1.0])})
+    with pytest.raises(ValueError, match="lists classes: give the STAR file of their particles"):
+        read_particles("classes.star")
+
+
 def test_stacks_of_two_box_sizes_are_refused():
     write_stack("stacks/b.mrcs", [1.0], box=10)
     with pytest.raises(ValueError, match="8 px .*10 px"):

@@ -113,6 +113,14 @@ def test_a_folder_and_a_stack_of_images_are_no_map(tmp_path):
             read_cube(tmp_path / name, 2.0, 16)
 
 
+def test_a_large_stack_of_images_is_told_by_its_header_alone(tmp_path, monkeypatch):
+    with mrcfile.new(tmp_path / "images.mrcs") as mrc:
+        mrc.set_data(lopsided_density(16))
+    monkeypatch.setattr("cryodl.io.structures.read_data", lambda *_: pytest.fail("all of it was read"))
+    with pytest.raises(ValueError, match="images.mrcs is a stack of 16 images, not a map"):
+        load_density(tmp_path / "images.mrcs", 2.0)
+
+
 def test_a_map_without_voxel_size_is_refused(tmp_path):
     write_mrc(tmp_path / "a.mrc", lopsided_density(16), 0.0)
     with pytest.raises(ValueError, match="a.mrc has voxels of 0 x 0 x 0 Å by its header; they must be"):

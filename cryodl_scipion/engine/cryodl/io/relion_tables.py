@@ -111,7 +111,11 @@ def modern_tables(
     particles."""
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
-        raise ValueError(f"{path} has no particles: it has no table with rlnImageName, or the table is empty.")
+        raise ValueError(
+            f"{path} has no particles: it has no table with rlnImageName, or the table is empty."
+            + " It lists classes: give the STAR file of their particles."
+            * any("rlnReferenceImage" in table for table in tables.values())
+        )
     if dimensions == 2 and is_tilt_stacks(tables):
         raise ValueError(
             f"{path} has a stack of tilt images for each particle, which is no image of the particle. The commands on "

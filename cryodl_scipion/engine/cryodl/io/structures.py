@@ -300,9 +300,9 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not path.exists():
         raise FileNotFoundError(f"The structure {path} {absent(path)}.")
     found = read_header(path)
+    if found.shape[0] > 1 and (path.suffix == ".mrcs" or (int(found.record.ispg), int(found.record.mz)) == (0, 1)):
+        raise ValueError(f"{path} is a stack of {found.shape[0]} images, not a map. Give a map (.mrc).")
     data, record = np.array(read_data(path, found), np.float32), found.record
-    if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):
-        raise ValueError(f"{path} is a stack of {len(data)} images, not a map. Give a map (.mrc).")
     if data.ndim != 3:
         raise ValueError(f"{path} has an array of shape {data.shape}; a map must have three axes.")
     data, voxels = np.transpose(data, axes_zyx(record, path)), found.voxels_zyx

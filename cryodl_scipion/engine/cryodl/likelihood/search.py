@@ -25,21 +25,17 @@ TOP = 384  # orientations of each particle that are looked at
 BATCH = 8  # particles at a time: the table of distances takes 4 BATCH TOP² bytes, and as much four times beside it
 
 
-@dataclasses.dataclass(frozen=True)
-class Modes:
-    """numbers: (n, m) int64 orientations of the grid, best first. mass: (n, m) probability in the neighbourhood of
-    each; 0 for positions that are filled up because there were no more."""
-
-    numbers: torch.Tensor
-    mass: torch.Tensor
+Modes = tuple[torch.Tensor, torch.Tensor]
 
 
 def find_modes(log_likelihood: torch.Tensor, grid: "Grid", count: int, separation_deg: float) -> Modes:
-    """The most probable orientations of each particle that are not neighbours. log_likelihood: (n, orientations). grid:
-    of the orientations. count: most modes of a particle. separation_deg: degrees, they are farther apart."""
+    """The most probable orientations of each particle that are not neighbours: (n, m) int64 numbers in the grid, best
+    first, and (n, m) probability in the neighbourhood of each; 0 for positions that are filled up because there were no
+    more. log_likelihood: (n, orientations). grid: of the orientations. count: most modes of a particle. separation_deg:
+    degrees, they are farther apart."""
     rotations = _rotations_of(grid.symmetry, log_likelihood.device)
     parts = [_modes(part, grid, rotations, count, separation_deg) for part in log_likelihood.split(BATCH)]
-    return Modes(torch.cat([p.numbers for p in parts]), torch.cat([p.mass for p in parts]))
+    return torch.cat([numbers for numbers, _ in parts]), torch.cat([mass for _, mass in parts])
 
 
 def _modes(
@@ -58,7 +54,7 @@ def _modes(
         found.append(numbers[rows, best])
         masses.append(mass[rows, best].clamp(min=0))
         mass = torch.where(angle[rows, best] <= separation_deg, torch.full_like(mass, -1.0), mass)
-    return Modes(torch.stack(found, 1), torch.stack(masses, 1))
+    return torch.stack(found, 1), torch.stack(masses, 1)
 
 
 def distances(matrices: torch.Tensor, symmetry: str) -> torch.Tensor:

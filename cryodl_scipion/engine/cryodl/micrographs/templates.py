@@ -133,13 +133,14 @@ AGAIN = "Choose another --output, or pick again with --overwrite."
 def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]], run: Run) -> PickOutputs:
     """Compare all micrographs that are not done yet, and pick. named: names and files of micrographs."""
     folder = Path(config.output)
+    config = dataclasses.replace(config, contrast="dark" if config.contrast == "auto" else config.contrast)
     if config.model not in ("", PickConfig.model):  # Scipion gives none
         run.warn("The model (--model) is not used: templates were chosen (--method).")
     patterns = ("{}.star", "../{}.star", f"../{PICTURES}/{{}}.png")
     settings = dict(
         {key: getattr(config, key) for key in SETTINGS},
         angular_step=STEP,
-        contrast=_contrast(config),
+        contrast=config.contrast,
         structure_stamp=stamp(config.structure) if config.structure else None,
     )
     templates = (
@@ -163,15 +164,11 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     return _said(made, draw_first(done, folder, config.pictures, config.pixel_size, templates.diameter), config, run)
 
 
-def _contrast(config: PickConfig) -> str:
-    return "dark" if config.contrast == "auto" else config.contrast
-
-
 def _compare(name: str, path: str, config: PickConfig, templates: Templates, files: ItemRecords, run: Run) -> Record:
     run.take_device("cpu")
     made_of, image = stamp_of(path), micrographs.read_micrograph(path)
     apart = DISTANCE * templates.diameter if config.minimum_distance is None else config.minimum_distance
-    yx, scores, false = candidates(image, config.pixel_size, templates, apart, _contrast(config) == "dark")
+    yx, scores, false = candidates(image, config.pixel_size, templates, apart, config.contrast == "dark")
     coordinates.write_coordinates(files.folder / f"{name}.star", yx, scores, f"cryodl: all candidates of {name}")
     return files.write(name, made_of, shape=list(image.shape), negative=[round(s, 5) for s in false.tolist()])
 
@@ -200,7 +197,7 @@ def _picked(config: PickConfig, templates: Templates, records: dict[str, Record]
         threshold_uncertainty=None,
         thresholds=dict.fromkeys(records, threshold),
         particle_diameter=templates.diameter,
-        contrast=_contrast(config),
+        contrast=config.contrast,
         expected_particles={},
         expected=None,
         model="",

@@ -300,7 +300,8 @@ def test_a_folder_without_structures_is_an_error_and_what_is_named_is_never_pass
     with pytest.raises(ValueError, match="empty .--structures. has no structure"):
         structure_files(["empty"])
     named = ["empty/notes.doc", str(tmp_path / "empty" / "notes.doc")]  # one file, which would be its own twin
-    assert structure_files([".", *named]) == ["empty", named[0]]  # skipped later, with reasons
+    (tmp_path / "images.mrcs").touch()
+    assert structure_files([".", *named]) == ["empty", "images.mrcs", named[0]]  # skipped later, with reasons
 
 
 def test_decoys_have_the_mass_and_the_spectrum_of_their_target():

@@ -141,11 +141,10 @@ def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
     found = [np.concatenate([of(x) for x in maps]) for maps in ([doubt.share], doubt.genuine, doubt.planted)]
     mostly = lambda where: of(np.asarray(where, np.float32)) >= 0.5
     edited = mostly(np.zeros_like(doubt.share) if doubt.edited is None else doubt.edited)
-    words = lambda row, dense: doubt_in_words(row[1], row[2]) if dense else "no density"
     told = (
         [
             *(f"{v:.4f}" for v in ((1, *row[1:]) if alone else row)),
-            "not in the half-maps" if alone else words(row, dense),
+            "not in the half-maps" if alone else doubt_in_words(row[1], row[2]) if dense else "no density",
         ]
         for row, dense, alone in zip(np.transpose(doubt_levels(*found)), mostly(doubt.dense), edited)
     )

@@ -76,10 +76,8 @@ def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
 
 def plot_slices(details: typing.Mapping[str, typing.Any], path: Path) -> None:
     """Middle slices of the map, of the one before, and of the model's density, along z, y and x, with a scale bar."""
-    shown = [("map", details["volume"].data)]
-    if "before_volume" in details:
-        shown.insert(0, ("before", details["before_volume"].data))
-    shown.append(("model", details["reference"].density))
+    before = [("before", details["before_volume"].data)] if "before_volume" in details else []
+    shown = [*before, ("map", details["volume"].data), ("model", details["reference"].density)]
     centre = np.rint(details["volume"].positions(details["reference"].atoms.xyz).mean(axis=0)).astype(int)
     centre = np.clip(centre, 0, np.array(details["volume"].data.shape) - 1)
     figure, axes = new_figure(3, len(shown), (2.6 * len(shown), 7.8))
@@ -106,8 +104,9 @@ def _write_chimerax(
 ) -> None:
     atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
     rows = (f"\t/{chain}:{number}\t{value:.4f}\n" for (chain, number, _), value in zip(atoms.residues, scores))
-    text = "".join(["attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n", *rows])
-    (folder / "q_score.defattr").write_text(text, encoding="utf-8")
+    (folder / "q_score.defattr").write_text(
+        "attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n" + "".join(rows), encoding="utf-8"
+    )
     lines = [
         f'open "{_from_folder(folder, metrics["map"])}"',
         f'open "{_from_folder(folder, metrics["structure"])}"',
@@ -130,13 +129,11 @@ def evaluation_in_words(metrics: typing.Mapping[str, typing.Any]) -> typing.Iter
         yield f"Against the model ({counted(metrics['atoms'], 'atom')}; mask: {metrics['mask']}):"
         for name, label in MAP_METRICS.items():
             yield f"{label}: {_value(name, metrics)}" + (f"; original {_value(name, before)}" if before else "")
-        chains = metrics["q_score_chains"]
-        if len(chains) > 1:
+        if len(chains := metrics["q_score_chains"]) > 1:
             yield "Q-score of the chains: " + ", ".join(f"{name} {q:.2f}" for name, q in list(chains.items())[:20])
     if halves:
         yield f"Half-maps, FSC 0.143: {resolution_in_words(halves['resolution_angstrom'])}"
-        local = halves.get("local_resolution_angstrom")
-        if local:
+        if local := halves.get("local_resolution_angstrom"):
             yield (
                 f"Local resolution, median (10 % to 90 %): {local['median']:.2f} Å ({local['p10']:.2f} to "
                 f"{local['p90']:.2f})"
@@ -152,17 +149,16 @@ def _value(name: str, metrics: typing.Mapping[str, typing.Any]) -> str:
 def evaluation_methods(metrics: typing.Mapping[str, typing.Any]) -> str:
     """A sentence for the methods of a paper. metrics: of commands.evaluate_map.map_metrics."""
     text = f"The half-maps were compared with their processed versions with {PROGRAM}"
-    before, halves = metrics.get("before"), metrics.get("half_maps")
     if metrics["structure"]:
         text = (
             f"The map was compared with its atomic model with {PROGRAM}: their FSC falls to 0.5 at "
             f"{_value('fsc05_angstrom', metrics)}, the mean Q-score is {_value('q_score', metrics)}"
         )
-    if before:
+    if before := metrics.get("before"):
         text += (
             f" (before improvement: {_value('fsc05_angstrom', before)} and {_value('q_score', before)}, with the same "
             "mask)"
         )
-    if halves:
+    if halves := metrics.get("half_maps"):
         text += f"; the FSC of the half-maps falls to 0.143 at {resolution_in_words(halves['resolution_angstrom'])}"
     return text + "."

@@ -167,6 +167,20 @@ class OtherMolecule:
     ground_truth: torch.Tensor | None
     what: str
 
+    @classmethod
+    def of(cls, bench: Bench, what: str) -> "OtherMolecule":
+        """All particles of a Bench, whose projector may be None."""
+        rows = np.arange(len(bench.particles))
+        return cls(bench, *bench.prepared(rows), None if bench.projector is None else bench.ground_truth(rows), what)
+
+
+def random_other_molecule(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
+    """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
+    molecule = Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
+    return OtherMolecule(
+        bench, *random_molecule_images(bench, molecule, rng, MAX_IMAGES), "an artificial molecule of the same size"
+    )
+
 
 def run_controls(
     bench: Bench, curves: Curves, targets: torch.Tensor, other: OtherMolecule, rng: np.random.Generator
@@ -243,10 +257,8 @@ def other_molecule(
     config: EvaluateDenoiserConfig, bench: Bench, rng: np.random.Generator, skip: typing.Callable[..., object]
 ) -> tuple[OtherMolecule, list[str]]:
     """The images that the network never saw (see run_OtherMolecule), and sentences. skip: see particle_sets.usable."""
-    if not config.unseen:  # one that does not exist, with the size, CTFs and noise of the bench's particles
-        molecule = Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
-        images = random_molecule_images(bench, molecule, rng, MAX_IMAGES)
-        return OtherMolecule(bench, *images, "an artificial molecule of the same size"), []
+    if not config.unseen:
+        return random_other_molecule(bench, rng), []
     known = config.unseen_structure
     need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
     particles = some_particles(particle_sets.read_particles(config.unseen, need=need), UNSEEN, rng)
@@ -264,6 +276,4 @@ def other_molecule(
         )
     diameter_px = diameter / particles.pixel_size
     other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
-    rows, what = np.arange(len(particles)), f"the particles of {config.unseen}"
-    ground_truth = None if projector is None else other.ground_truth(rows)
-    return OtherMolecule(other, *other.prepared(rows), ground_truth, what), list(notes) + more
+    return OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more

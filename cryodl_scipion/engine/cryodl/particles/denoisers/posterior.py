@@ -155,7 +155,7 @@ class _Tools:
     def neighbourhood(self, observed: Observed, index: int, values: torch.Tensor) -> _Near:
         """_Near of one molecule. values: (n, orientations) of the search."""
         grid = self.banks[index].grid
-        numbers = find_modes(values, grid, MODES, 2 * STEP).numbers
+        numbers, _ = find_modes(values, grid, MODES, 2 * STEP)
         parts = [self._around(observed, index, grid.angles(column.cpu().numpy())) for column in numbers.T]
         return _Near(*(torch.stack([getattr(p, f.name) for p in parts], 1) for f in dataclasses.fields(_Near)))
 

@@ -223,9 +223,9 @@ class Candidate:
 
 
 def structure_files(given: typing.Sequence[str]) -> list[str]:
-    """Files of structures: those that lie in folders, and all that are named. A folder in a folder is one, too, to be
-    skipped and named. Raises FileNotFoundError for what does not exist. Raises ValueError if no structure is there."""
-    named = lambda one: one.is_dir() or one.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+    """Files of structures: those that lie in folders, and all that are named. Folders and stacks of images in a folder
+    are in, too, to be skipped and named. Raises FileNotFoundError for what does not exist, ValueError if none is in."""
+    named = lambda one: one.is_dir() or one.name.lower().removesuffix(".gz").endswith((*SUFFIXES, ".mrcs"))
     inside = lambda folder: sorted(map(str, filter(named, folder.iterdir())))
     found = [p for word in given for p in (inside(Path(word)) if Path(word).is_dir() else files.expand_paths([word]))]
     if not found:

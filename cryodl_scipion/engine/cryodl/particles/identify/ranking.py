@@ -93,7 +93,8 @@ class Compared:
     """A structure and what was found of it. coarse: evidence of a particle, mean. full: the same in full detail; None
     where it was not compared so. decoys: (m,) means of its decoys' coarse evidence; empty where these were not asked.
     alike: q against them. explained: evidence of its own particles over that of simulated ones. gain: of these, held
-    out, where explained is no clear answer. q: against decoys and rivals. share, low, high: of the particles."""
+    out, where explained is no clear answer. q: against decoys and rivals. share, low, high: of the particles. each:
+    (n,) coarse evidence of each particle. fit: AmplitudeFit, how strongly they show it, coarsely."""
 
     candidate: Candidate
     coarse: float
@@ -106,6 +107,8 @@ class Compared:
     share: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    each: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    fit: typing.Any = None
 
     @property
     def fits(self) -> bool:
@@ -174,14 +177,9 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
             f"({signal:.1f} standard errors)."
         )
     if not best.alike < SURE:
-        return _none(
-            f"{particles} shows none of these: {best.candidate.name} fits best, "
-            + (
-                f"but not far enough beyond its decoys (q = {best.alike:.2g})."
-                if best.decoys.size and best.coarse > best.decoys.max()
-                else "but its decoys do as well."
-            )
-        )
+        beyond = best.decoys.size and best.coarse > best.decoys.max()
+        why = f"not far enough beyond its decoys (q = {best.alike:.2g})" if beyond else "its decoys do as well"
+        return _none(f"{particles} shows none of these: {best.candidate.name} fits best, but {why}.")
     passed = [one for one in compared if one.fits]
     if not passed:
         return _none(
@@ -267,57 +265,66 @@ class Ranking:
 def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate], done: typing.Callable) -> Ranking:
     """The Ranking of candidates. done: called after each candidate's coarse comparison."""
     comparison.choose_reading(candidates)
-    fits: dict[str, amplitude.AmplitudeFit] = {}
-    coarse: dict[str, np.ndarray] = {}
+    compared = []
     for candidate in candidates:
-        fits[candidate.name], coarse[candidate.name] = comparison.coarse(candidate)
+        fit, each = comparison.coarse(candidate)
+        compared.append(Compared(candidate, float(each.mean()), fit=fit, each=each))
         done()
-    compared = sorted((Compared(c, float(coarse[c.name].mean())) for c in candidates), key=lambda one: -one.coarse)
-    share = shares_of(np.stack([coarse[one.candidate.name] for one in compared[:BEST]], 1)).high
+    compared.sort(key=lambda one: -one.coarse)
+    share = shares_of(np.stack([one.each for one in compared[:BEST]], 1)).high
     best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
     doing("comparing the best in full detail")
     for k, one in enumerate(best[1:], 1):
         one.candidate = comparison.turned(one.candidate, [other.candidate for other in best[:k]])
-    searches, evidence, shares = _full(comparison, best, fits)
-    first, signal = int(evidence.mean(0).argmax()), 0.0
-    # of likes, of which one may be there alone beside what is needed, the likeliest mixture may lack that one
-    least, kept = mixture_evidence(evidence[:, shares.several]).sum(), shares.several
-    gained = [mixture_evidence(evidence[:, [*kept, k]]).sum() - least for k in range(len(best))]
-    sole = [
-        rival_chance(max(gained) - gain - INEXACT * shares.evidence.sum()) >= SURE > rival_chance(gain)
-        for gain in gained
-    ]
+    searches, evidence, shares = _full(comparison, best)
+    first, several, sole = int(evidence.mean(0).argmax()), shares.several, _sole(evidence, shares)
     for k, one in enumerate(best):
         one.full = float(evidence[:, k].mean())
-        if shares.share[k] >= MATTERS or sole[k] or k == first:
-            doing(f"comparing {one.candidate.name} with its decoys")
-            others = [other.candidate for other in compared if other is not one]
-            beside = [coarse[best[i].candidate.name] for i in shares.several if k in shares.several and i != k]
-            for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others, one.coarse):
-                chance = one.against_decoys(decoys, len(compared), coarse[one.candidate.name], beside)
-                if chance > HOPELESS and len(one.decoys) > FEWEST_DECOYS:
-                    break
-    # particles are shared out only among these: chosen from all, those that fit a look-alike best would speak for it
-    there = [k for k, one in enumerate(best) if one.alike < SURE and (shares.share[k] >= MIXED or sole[k])]
-    for k, one in enumerate(best):
-        if one.alike < SURE or k == first:
-            among = [i for i in there if i == k or {i, k} & {*kept}]
-            own = own_particles(evidence[:, among], among.index(k)) if k in there else np.full(len(evidence), True)
-            found = comparison.explained(one.candidate, searches[k].fit, own)
-            one.explained, signal = found.whole, max(signal, found.signal)
-            if one.alike < SURE and MINIMUM <= one.explained < CLEAR:
-                one.gain = comparison.held_out_gain(one.candidate, searches[k].fit, own)
         one.share, one.low, one.high = (
             float(v[k]) for v in (shares.share, shares.low, np.maximum(shares.high[:-1], sole))
         )
-        one.q = max(one.alike, rival_chance(shares.needed[k]), LEAST) if one.fits else 1.0
+        if one.share >= MATTERS or sole[k] or k == first:
+            doing(f"comparing {one.candidate.name} with its decoys")
+            beside = [best[i].each for i in several if k in several and i != k]
+            others = [other.candidate for other in compared if other is not one]
+            for decoys in comparison.decoy_evidence(one.candidate, one.fit, others, one.coarse):
+                chance = one.against_decoys(decoys, len(compared), one.each, beside)
+                if chance > HOPELESS and len(one.decoys) > FEWEST_DECOYS:
+                    break
+    # particles are shared out only among these: chosen from all, those that fit a look-alike best would speak for it
+    there = [k for k, one in enumerate(best) if one.alike < SURE and (one.share >= MIXED or sole[k])]
+    among = {k: [i for i in there if i == k or {i, k} & {*several}] for k in there}
+    own = {k: own_particles(evidence[:, some], some.index(k)) for k, some in among.items()}
+    asked = [k for k, one in enumerate(best) if one.alike < SURE or k == first]
+    signals = [_explain(comparison, best[k], searches[k].fit, own.get(k, np.full(len(evidence), True))) for k in asked]
+    for one, needed in zip(best, shares.needed):
+        one.q = max(one.alike, rival_chance(needed), LEAST) if one.fits else 1.0
     # particles of what is not in the folder are shared out among look-alikes: chosen few fit better than all would
     foreign = max((one.share for one in best if one.alike < SURE and not one.fits), default=0.0)
     for one in (one for one in best if one.share < foreign and one.fits and one.explained < CLEAR):
         one.q = one.alike = 1.0
     beaten = [k for k, one in enumerate(best) if one.alike < SURE <= one.q]
     joint = float(shares.evidence.sum() - mixture_evidence(np.delete(evidence, beaten, axis=1)).sum())
-    return Ranking(sorted(compared, key=lambda one: one.order, reverse=True), signal, joint, searches[first])
+    compared.sort(key=lambda one: one.order, reverse=True)
+    return Ranking(compared, max(0.0, *signals), joint, searches[first])
+
+
+def _sole(evidence: np.ndarray, shares: Shares) -> list[bool]:
+    """Of likes, of which one may be there alone beside what is needed, the likeliest mixture may lack that one."""
+    kept = shares.several
+    least = mixture_evidence(evidence[:, kept]).sum()
+    gained = [mixture_evidence(evidence[:, [*kept, k]]).sum() - least for k in range(evidence.shape[1])]
+    enough = max(gained) - INEXACT * shares.evidence.sum()
+    return [rival_chance(enough - gain) >= SURE > rival_chance(gain) for gain in gained]
+
+
+def _explain(comparison: ParticleComparison, one: Compared, fit: amplitude.AmplitudeFit, own: np.ndarray) -> float:
+    """Learn how well a structure explains its own particles, (n,) bool. Returns the signal of these."""
+    found = comparison.explained(one.candidate, fit, own)
+    one.explained = found.whole
+    if one.alike < SURE and MINIMUM <= one.explained < CLEAR:
+        one.gain = comparison.held_out_gain(one.candidate, fit, own)
+    return found.signal
 
 
 def own_particles(evidence: np.ndarray, k: int) -> np.ndarray:
@@ -328,13 +335,13 @@ def own_particles(evidence: np.ndarray, k: int) -> np.ndarray:
 
 
 def _full(
-    comparison: ParticleComparison, best: typing.Sequence[Compared], fits: typing.Mapping[str, amplitude.AmplitudeFit]
+    comparison: ParticleComparison, best: typing.Sequence[Compared]
 ) -> tuple[list[assign.Search], np.ndarray, Shares]:
     """Searches in full detail, (n, k) evidence of each particle, and shares.
 
     Where several structures are there, each is compared again with the strength that its own particles show it with;
     not those that others can replace, which would only differ by the particles that chance gave them."""
-    searches, columns = map(list, zip(*(comparison.full(one.candidate, fits[one.candidate.name]) for one in best)))
+    searches, columns = map(list, zip(*(comparison.full(one.candidate, one.fit) for one in best)))
     shares = shares_of(np.stack(columns, 1))
     for k in shares.several if len(shares.several) > 1 else ():
         rows = own_particles(np.stack(columns, 1), k)

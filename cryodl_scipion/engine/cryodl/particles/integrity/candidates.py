@@ -120,7 +120,7 @@ class Searched:
         """(m, k, 3, 3) candidates' rotations, image to density."""
         search = self.search
         values = log_likelihoods(search.source.observed(rows, search.disc), self._bank, search.shifts(self.spread))
-        numbers = find_modes(values, search.grid, MODES, 2 * self.apart).numbers.cpu().numpy()
+        numbers = find_modes(values, search.grid, MODES, 2 * self.apart)[0].cpu().numpy()
         found = rotation_matrices(search.grid.angles(numbers).reshape(-1, 3)).reshape(len(rows), -1, 3, 3)
         return torch.as_tensor(found, dtype=torch.float32, device=search.disc.device)
 

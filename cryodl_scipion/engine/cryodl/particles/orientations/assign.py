@@ -238,11 +238,11 @@ class Search:
     def _orient(self, rows: np.ndarray, bank: Bank, fine: Reference) -> Orientations:
         observed, shifts = self.source.observed(rows, self.disc), self.shifts(self.fit.sigma)
         values = log_likelihoods(observed, bank, shifts, FAR)
-        modes = find_modes(values, self.grid, MODES, 2 * self.settings.angular_step)
+        found, mass = find_modes(values, self.grid, MODES, 2 * self.settings.angular_step)
         total = evidence(values).cpu().numpy()
         del values
-        poses = [self._placed(observed, bank.reference, numbers, shifts) for numbers in modes.numbers.T]
-        return self._refined(self.source.observed(rows, self.fine_disc), fine, poses, total, modes.mass)
+        poses = [self._placed(observed, bank.reference, numbers, shifts) for numbers in found.T]
+        return self._refined(self.source.observed(rows, self.fine_disc), fine, poses, total, mass)
 
     def _placed(self, observed: Observed, reference: Reference, numbers: torch.Tensor, shifts: Shifts) -> Pose:
         """Pose of orientations of the grid, with the shifts that suit them."""

@@ -67,9 +67,9 @@ class Explained:
                 f"reproduce {structure}."
             ]
         if not self.can_be_told:
-            times = f"{self.whole:,.{int(self.whole < 10)}f} times that in particles made up with the same signal"
             why = (
-                f"The evidence for {structure} in {path} is {times}"
+                f"The evidence for {structure} in {path} is {self.whole:,.{int(self.whole < 10)}f} times that in "
+                "particles made up with the same signal"
                 if self.signal > -UNLIKE
                 else f"The images of {path} have less power than their noise ({self.signal:.0f} standard errors)"
             )

@@ -101,7 +101,7 @@ def search(
     up to the grid's radius."""
     found = []
     for rows, _, log in likelihoods(observed.within(grid.radius), noise, bank, grid):
-        numbers = find_modes(torch.logsumexp(log, 1), grid.grid, modes, 1.5 * grid.step).numbers
+        numbers = find_modes(torch.logsumexp(log, 1), grid.grid, modes, 1.5 * grid.step)[0]
         shift = log.gather(2, numbers[:, None].expand(-1, log.shape[1], -1)).argmax(1)
         found.append((grid.matrices[numbers], grid.shifts[shift]))
     return tuple(torch.cat(parts) for parts in zip(*found))

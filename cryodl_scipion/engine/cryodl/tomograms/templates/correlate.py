@@ -55,10 +55,11 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
     molecule, moved = load_molecule(path, 4.0)
     diameter = config.diameter or particle_diameter(molecule, 4.0)
     if diameter < 4 * pixel_size:
-        checked = "the diameter (--diameter)" if config.diameter else "the pixel size in its header"
         raise ValueError(
             f"The template {path} is {diameter:.0f} Å wide, less than 4 px of the tomograms ({pixel_size:g} Å/px). "
-            f"It cannot be distinguished from noise. Check {checked}, or use finer tomograms."
+            "It cannot be distinguished from noise. Check "
+            f"{'the diameter (--diameter)' if config.diameter else 'the pixel size in its header'}, or use finer "
+            "tomograms."
         )
     resolution = config.resolution or max(PART * diameter, NYQUIST * pixel_size)
     if resolution < 2 * pixel_size:
