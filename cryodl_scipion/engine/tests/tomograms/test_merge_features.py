@@ -121,7 +121,7 @@ def test_components_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeyp
 
     whole = json.loads((scores.parent / "merged/features.json").read_text())["tomograms"]
     thin = lambda shape, *_: [(z, min(z + 5, shape[0])) for z in range(0, shape[0], 5)]
-    monkeypatch.setattr(merging, "slabs", thin)
+    monkeypatch.setattr(merging.components, "slabs", thin)
     assert merge(scores, "--minimum-size", "20", output="slabs") == 0
     for name in ("t1", "t2"):
         assert (labels_of(scores, name) == labels_of(scores, name, "slabs")).all()

@@ -176,7 +176,7 @@ class OtherMolecule:
 
 def random_other_molecule(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
     """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
-    molecule = Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
+    molecule = projections.Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
     return OtherMolecule(
         bench, *random_molecule_images(bench, molecule, rng, MAX_IMAGES), "an artificial molecule of the same size"
     )

@@ -78,7 +78,7 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         )
         for f in compared
     }
-    made = SegmentOutputs(
+    outputs = SegmentOutputs(
         scores=str(scores.folder),
         features=[f.name for f in features],
         files={s.name: {f: run.at(file) for f, file in record[s.name]["files"].items()} for s in good},
@@ -89,6 +89,11 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         agreement={f.name: agreements[f.name].metrics(f.annotators) for f in compared},
         noise={s.name: record[s.name].get("noise", {}) for s in good},
     )
+    _tell(outputs, cards, run)
+    return outputs
+
+
+def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
     run.summary(f"Tomograms segmented, {', '.join(made.features)}: {made.scores}/<tomogram>__<feature>.mrc")
     for feature in made.features:
         run.summary(*_noise_in_words(feature, [parts[feature] for parts in made.noise.values() if feature in parts]))
@@ -97,7 +102,6 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         f"{card['feature']} by {card['name']} ({network_words('segmenter', card['network'])})" for card in cards
     )
     run.methods(f"Tomograms were segmented with {PROGRAM}: {by}.")
-    return made
 
 
 def _noise_in_words(feature: str, found: typing.Sequence[typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:
