@@ -280,6 +280,22 @@ def test_places_are_in_the_pixels_of_each_groups_micrographs_and_one_place_is_of
     assert all((half[:, 0] == half[:, 1]).all() and 1 < half[:, 0].mean() < 2 for half in halves)
 
 
+def test_four_copies_of_one_place_are_in_one_half_and_coordinates_that_all_share_part_nobody():
+    """By nearest neighbours alone four copies were two pairs, 14 times of 50; where the same coordinates stood at all
+    particles, all were of half 1, and reconstruct said to remove a column rlnRandomSubset that was not there."""
+    rng, count = np.random.default_rng(0), 80
+    yx = np.repeat(10.0 * BOX * np.arange(count // 4)[:, None], 4, 0) + rng.normal(0, 0.01 * BOX, (count, 2)) + BOX
+    pair = read_particles(
+        star(**ONE_PLACE, without=["rlnRandomSubset"], rlnOriginXAngst=[0, 0], rlnOriginYAngst=[0, 0])
+    )
+    places = pair.subset(np.zeros(count, int))
+    places = dataclasses.replace(places, numbers=np.arange(count))
+    apart = dict(places.columns, rlnCoordinateX=list(map(str, yx[:, 1])), rlnCoordinateY=list(map(str, yx[:, 0])))
+    halves = split_halves(dataclasses.replace(places, columns=apart), 0).reshape(-1, 4)
+    assert (halves == halves[:, :1]).all() and halves.mean() == 1.5
+    assert np.bincount(split_halves(places, 0)).tolist() == [0, 40, 40]
+
+
 @pytest.mark.parametrize("size, said", [(2 * BOX, True), (BOX, False), ("None", False)])
 def test_a_box_size_that_the_images_do_not_have_is_said(size, said):
     with messages.collected() as warnings:

@@ -259,6 +259,7 @@ def aberration_notes(particles: typing.Any) -> list[str]:
 
 NEAR = 0.1  # of the box's width: no two particles lie so near to each other
 ALIKE = 0.02  # of the particles: fewer of them change no FSC
+MOST_COPIES = 8  # others of one place that are looked for: with the nearest alone four copies may be two pairs
 
 
 def place_notes(particles: ParticleSet) -> list[str]:
@@ -290,9 +291,9 @@ def same_places(particles: ParticleSet) -> np.ndarray:
     micrograph = np.unique(list(particles.micrographs), return_inverse=True)[1]
     points = np.column_stack([2 * width * micrograph, yx * pixel_size + shifts])[single]
     points[~yx[single].any(1), 0] = -2 * width * (1 + np.arange((~yx[single].any(1)).sum()))  # 0 where none was known
-    distance, nearest = cKDTree(points).query(points, 2, distance_upper_bound=NEAR * width)
-    near = np.nonzero(np.isfinite(distance[:, 1]))[0]
-    graph = coo_array((np.ones(2 * len(near)), (np.tile(near, 2), nearest[near].T.ravel())), (len(points),) * 2)
+    distance, nearest = cKDTree(points).query(points, 1 + MOST_COPIES, distance_upper_bound=NEAR * width)
+    row, rank = np.nonzero(np.isfinite(distance))
+    graph = coo_array((np.ones(len(row)), (row, nearest[row, rank])), (len(points),) * 2)
     return np.asarray(connected_components(graph, directed=False)[1])
 
 

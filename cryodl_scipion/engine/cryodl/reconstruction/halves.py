@@ -18,6 +18,7 @@ EDGE, MASK = 0.05, 0.9  # of the box: width of the mask's soft edge, and its dia
 SMALLEST = 0.2  # of the box: the least diameter; a search compares detail in proportion to it, and takes hours
 CHANCE = 3.0  # standard deviations of the sum over coarse shells that noise has, above which halves agree
 MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
+LARGEST_PLACE = 0.5  # of the images, at one place: more have coordinates that say nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +42,11 @@ def split_halves(
     or 2. Raises ValueError if one half is empty or has a smaller part than `least` of all, or if copies are in both."""
     image, halves = particles.same_images(), particles.halves
     if halves is None:
-        place = (
-            particle_sets.same_places(particles)[image] if isinstance(particles, particle_sets.ParticleSet) else image
-        )
+        place = image
+        if isinstance(particles, particle_sets.ParticleSet):
+            known = particle_sets.same_places(particles)[image]
+            # a place of most images is none: the same coordinates stand at all of them
+            place = known if np.bincount(known).max() <= LARGEST_PLACE * len(known) else image
         halves = (np.random.default_rng(seed).permutation(int(place.max()) + 1) % 2 + 1)[place]
     counts = [int((halves == half).sum()) for half in (1, 2)]
     needed = max(1, int(np.ceil(least * len(halves))))
