@@ -80,6 +80,15 @@ def test_list_files_are_read_beside_themselves(tmp_path):
         assert expand_paths([str(tmp_path / "list.txt")]) == [str(tmp_path / "me@lab/one.mrc")]
 
 
+def test_a_name_alone_is_no_file_of_the_same_name_in_a_folder_above_the_list(tmp_path):
+    for path in (tmp_path / "a.mrc", tmp_path / "run" / "b.mrc"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    names = tmp_path / "run" / "list.txt"
+    names.write_text("a.mrc\nb.mrc\n")
+    assert expand_paths([str(names)]) == ["a.mrc", str(tmp_path / "run" / "b.mrc")]
+
+
 def test_a_list_of_a_job_is_read_from_outside_of_the_project(tmp_path):
     job = tmp_path / "CtfFind" / "job003"
     job.mkdir(parents=True)

@@ -142,9 +142,10 @@ def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
 
 def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = ()) -> list[str]:
     """Files of globs, plain paths and list files, in the order given (globs sorted). patterns: a .txt file holds one
-    path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are, beside the list,
-    then above; whoever reads a missing file names it if names are given, or others of the list are there. Raises
-    FileNotFoundError that names the pattern or list that matches nothing; ValueError for a folder."""
+    path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are and beside the
+    list, those with a folder above it, too; whoever reads a missing file names it if names are given, or others of the
+    list are there. Raises FileNotFoundError that names the pattern or list that matches nothing; ValueError for a
+    folder."""
     found = []
     for pattern in patterns:
         if os.path.isdir(pattern) and not is_zarr(pattern):
@@ -168,9 +169,11 @@ def _read_list(path: str) -> list[str]:
         names = read_star_column(path, "_rlnMicrographName")
     else:
         names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    above = ["", os.path.dirname(path), *map(str, Path(path).absolute().parents[1:])]  # RELION's project folder, too
+    near, above = ["", os.path.dirname(path)], [*map(str, Path(path).absolute().parents[1:])]
     names = list(dict.fromkeys(re.sub(r"^\d+@", "", name) for name in names))
-    files = [next(filter(os.path.exists, (os.path.join(a, name) for a in above)), name) for name in names]
+    # RELION's names begin with a folder of its project; a name alone may be that of another file above
+    folders = {name: near + above if os.path.dirname(name) else near for name in names}
+    files = [next(filter(os.path.exists, (os.path.join(one, name) for one in folders[name])), name) for name in names]
     if not any(map(os.path.exists, files)):
         raise FileNotFoundError(
             f"{path} lists no file that is there, in {os.getcwd()}, beside the list or in a folder above it: "
