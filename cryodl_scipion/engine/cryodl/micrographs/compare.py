@@ -136,7 +136,8 @@ def _end(pairs: typing.Sequence[tuple[np.ndarray, np.ndarray]], axis: int, dista
     """The height (axis 0) or width at which most of the second positions, counted from there, lie on the first ones."""
     near = [np.abs(one[:, None, 1 - axis] - yx[:, 1 - axis]) < distance for one, yx in pairs]
     sums = np.concatenate([np.zeros(1), *((one[:, None, axis] + yx[:, axis])[n] for n, (one, yx) in zip(near, pairs))])
-    middle = (np.bincount((np.maximum(sums, 0) / distance).astype(int)).argmax() + 0.5) * distance
+    places, counts = np.unique(sums // distance, return_counts=True)  # a position may be absurdly far away
+    middle = (places[counts.argmax()] + 0.5) * distance
     return float(np.median(sums[np.abs(sums - middle) < distance]))
 
 

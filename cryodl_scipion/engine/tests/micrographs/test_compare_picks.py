@@ -183,6 +183,17 @@ def test_picks_of_binned_micrographs_are_said_to_fill_a_corner(tmp_path, capsys,
     assert ("mine lie within 50 % of the width and height" in capsys.readouterr().out) == said
 
 
+def test_a_position_that_is_absurdly_far_away_hinders_no_comparison(tmp_path, capsys):
+    """Ends of the axes were counted in one array of all places up to it: 532 GiB for 1e12 px."""
+    yx = np.random.default_rng(0).uniform(5, 500, (60, 2))
+    for name, places in (("mine", np.append(yx[1:], [[yx[0, 0], 1e12]], 0)), ("theirs", yx)):
+        (tmp_path / name).mkdir()
+        write_coordinates(tmp_path / name / "m.star", places, np.ones(60))
+    given = ["--coordinates", str(tmp_path / "mine"), "--reference", str(tmp_path / "theirs")]
+    assert main(["evaluate-picks", *given, "--pixel-size", "2", "--particle-diameter", "40"]) == 0
+    assert "counted from the other end" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "turn, said",
     [
