@@ -130,7 +130,8 @@ def read_card(
             "Choose another model."
         )
     entries, networks = _KINDS.get(str(card.get("kind")), ({}, ()))
-    for fault in _faults(card, dict(_EVERY, **entries)):
+    fault = next(_faults(card, dict(_EVERY, **entries)), None)
+    if fault is not None:
         raise ValueError(f"{path} is damaged: {fault}. {_FROM_SOURCE}")
     if networks and card["network"] not in networks:
         raise ValueError(

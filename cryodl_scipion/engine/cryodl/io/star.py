@@ -7,7 +7,7 @@ import re
 import typing
 from pathlib import Path
 
-import gemmi  # which Scipion's Python has not  # which Scipion's Python has not
+import gemmi  # which Scipion's Python has not
 
 from ..contract.reading import absent, check_end, reader, star_head, star_text
 from . import cryosparc, files

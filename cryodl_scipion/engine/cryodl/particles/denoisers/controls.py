@@ -115,19 +115,17 @@ def judge_controls(metrics: typing.Mapping[str, typing.Any]) -> tuple[str, list[
                 else "."
             ),
         ),
-        *[
-            (
-                True,
-                f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener "
-                f"filter ({mean['wiener']:.3f}).",
-            )
-        ]
-        * (mean["denoised"] <= mean["wiener"]),
-        *_judge_unseen(metrics),
     ]
-    return ("warning" if any(bad for bad, _ in found) else "ok"), [
-        said for _, said in sorted(found, key=lambda one: not one[0])
-    ]
+    if mean["denoised"] <= mean["wiener"]:
+        no_better = (
+            f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener filter "
+            f"({mean['wiener']:.3f})."
+        )
+        found.append((True, no_better))
+    found += _judge_unseen(metrics)
+    bad = [said for warns, said in found if warns]
+    good = [said for warns, said in found if not warns]
+    return ("warning" if bad else "ok"), bad + good
 
 
 def _judge_unseen(metrics: typing.Mapping[str, typing.Any]) -> list[tuple[bool, str]]:
