@@ -114,6 +114,19 @@ def test_of_many_particles_a_few_say_first_that_the_structure_does_not_explain_t
         assert not any("lie within" in one for one in warnings())
 
 
+@pytest.mark.parametrize("signal, said", [(2.9, False), (0.5, True)])
+def test_a_few_with_a_weak_signal_do_not_say_that_the_structure_explains_nothing(
+    project, monkeypatch, capsys, signal, said
+):
+    """Of 1,010 particles of SNR 0.01, of which it explained 83 %, the first 96 had 2.9 standard errors."""
+    for name, number in dict(MANY=50, FEW=30).items():
+        monkeypatch.setattr(f"cryodl.particles.commands.assign_orientations.{name}", number)
+    first = lambda search, values: explained.Explained(values, 1.0, signal)
+    monkeypatch.setattr("cryodl.particles.commands.assign_orientations.explained", first)
+    orient()
+    assert ("The images of 30 particles of p.star have no signal" in capsys.readouterr().out) == said
+
+
 def test_a_coarse_map_of_the_molecule_is_not_taken_for_another_molecule(tmp_path, monkeypatch):
     """Atoms in a ball; a map of them that ends at 34 Å, beyond which it holds some noise, as a first map does. Nor is
     its size called wrong: scaled by 0.9 it has some of the detail that it lacks, nearly in its place."""

@@ -146,8 +146,10 @@ def _prepare(
     if _raw(search) and (count := len(search.source.particles)) > MANY:  # said before the long search
         few = search.like(search.source.particles.subset(sample_rows(count, FEW)))
         found = explained(few, evidence(few.log_likelihoods(sample_rows(FEW))).cpu().numpy())
-        for said_first in found.warnings(f"{FEW} particles of {config.particles}", config.structure):
-            print(said_first, flush=True)
+        likely = found.signal * (count / FEW) ** 0.5  # of all: a weak signal of a few is none yet
+        if abs(found.signal) >= ERRORS or likely < ERRORS:
+            for said_first in found.warnings(f"{FEW} particles of {config.particles}", config.structure):
+                print(said_first, flush=True)
     return said, advice, None
 
 
