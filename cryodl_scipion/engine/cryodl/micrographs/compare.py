@@ -31,6 +31,7 @@ Positions = typing.Mapping[str, tuple[np.ndarray, np.ndarray]]  # {micrograph: (
 Shapes = typing.Mapping[str, tuple[int, int]] | None
 NOTHING = (np.zeros((0, 2)), np.zeros(0))
 TURNED, ASKED = 20, 10  # matches from which another frame is told of; micrographs that tell
+SOME = 500  # positions of a micrograph that tell where an axis ends
 AS_READ = "as they are"
 FRAMES = {
     AS_READ: np.array([[1, 0], [0, 1]]),
@@ -134,6 +135,7 @@ def turned_in_words(sets: typing.Mapping[str, Positions], distance: float) -> ty
 
 def _end(pairs: typing.Sequence[tuple[np.ndarray, np.ndarray]], axis: int, distance: float) -> float:
     """The height (axis 0) or width at which most of the second positions, counted from there, lie on the first ones."""
+    pairs = [(one, yx[:: len(yx) // SOME + 1]) for one, yx in pairs]  # ten thousand picks would take gigabytes
     near = [np.abs(one[:, None, 1 - axis] - yx[:, 1 - axis]) < distance for one, yx in pairs]
     sums = np.concatenate([np.zeros(1), *((one[:, None, axis] + yx[:, axis])[n] for n, (one, yx) in zip(near, pairs))])
     places, counts = np.unique(sums // distance, return_counts=True)  # a position may be absurdly far away
