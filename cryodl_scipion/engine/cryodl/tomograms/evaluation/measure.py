@@ -332,10 +332,13 @@ def misplaced(
 def _turned_dice(pair: LabelledPair, label: int) -> list[tuple[float, str]]:
     """Dice of a label for all orders and directions of the axes that keep the shape, lowest first, each with the axes
     of the labels that are x, y, z of the segmentation then. In annotated voxels of one of SAMPLED rows and columns."""
-    slices = [(values[0] == label, values[1]) for values in (pair.read((z, z + 1)) for z in range(pair.shape[0]))]
-    found, ground_truth = (np.concatenate(side) for side in zip(*slices))
-    sampled, fits = ground_truth[:, ::SAMPLED, ::SAMPLED], []
-    there, annotated = sampled == label, sampled != UNANNOTATED
+    found, sampled = np.zeros(pair.shape, bool), []
+    for z in range(pair.shape[0]):
+        mine, theirs, _ = pair.read((z, z + 1))
+        found[z] = mine[0] == label
+        sampled.append(theirs[:, ::SAMPLED, ::SAMPLED].copy())
+    ground_truth, fits = np.concatenate(sampled), []
+    there, annotated = ground_truth == label, ground_truth != UNANNOTATED
     for axes in itertools.permutations(range(3)):
         if tuple(pair.shape[axis] for axis in axes) != pair.shape:
             continue
