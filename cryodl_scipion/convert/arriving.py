@@ -266,15 +266,19 @@ class ArrivingMicrographs(ArrivingItems):
 
     def update(self) -> None:
         # Picks first: those of a micrograph that arrives in between are seen at the next look.
-        if self._picks is not None:
-            coordinates = reopened(SetOfCoordinates, self._picks)
-            try:
-                self._picksClosed = self._picksEnd.of(coordinates)
-            finally:
-                ids = self._pickedIds.update(coordinates)
-                self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
-        super().update()
-        self.closed = self.closed and self._picksClosed
+        try:
+            if self._picks is not None:
+                self._updatePicks(reopened(SetOfCoordinates, self._picks))
+        finally:
+            super().update()
+            self.closed = self.closed and self._picksClosed
+
+    def _updatePicks(self, coordinates: SetOfCoordinates) -> None:
+        try:
+            self._picksClosed = self._picksEnd.of(coordinates)
+        finally:
+            ids = self._pickedIds.update(coordinates)
+            self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
 
     def ready(self, known: Set[str]) -> List[str]:
         """As ArrivingItems; while picks are still coming, only micrographs that have some."""
@@ -314,10 +318,12 @@ class PickedMicrographs(ArrivingMicrographs):
         self._readCtfs = ReadOnce(ctfs, micNameOf)
 
     def update(self) -> None:
-        if self._ctfSet is not None:
-            self._ctfsClosed = self._readCtfs.update()
-        super().update()
-        self.closed = self.closed and self._ctfsClosed
+        try:
+            if self._ctfSet is not None:
+                self._ctfsClosed = self._readCtfs.update()
+        finally:
+            super().update()
+            self.closed = self.closed and self._ctfsClosed
 
     def ready(self, known: Any) -> Any:
         """As ArrivingMicrographs; while CTFs are still coming, only micrographs that have one."""
@@ -378,10 +384,12 @@ class MicrographsOfSets(ArrivingItems):
         self._sets = [ArrivingMicrographs(one.getMicrographs(), one) for one in sets]
 
     def update(self) -> None:
-        for one in self._sets:
-            one.update()
+        ended = [one.look() for one in self._sets]
         super().update()
-        self.closed = self.closed and all(one.closed for one in self._sets)
+        self.closed = self.closed and all(ended)
+        if failures := [one.failure for one in self._sets if one.failure]:
+            self.closed = False
+            raise failures[0]
 
     def ready(self, known: Set[str]) -> List[str]:
         """Names on which each set has picks. A closed set has none where it has none; its micrographs must be there."""
@@ -442,9 +450,12 @@ class MicrographsWithOthers(ArrivingMicrographs):
 
     def update(self) -> None:
         # The others first: those of a micrograph that arrives in between are seen at the next look.
-        closed = all([other.update() for other in self._others])
-        super().update()
-        self.closed = self.closed and closed
+        closed = False
+        try:
+            closed = all([other.update() for other in self._others])
+        finally:
+            super().update()
+            self.closed = self.closed and closed
 
     def ready(self, known: Set[str]) -> List[str]:
         return [name for name in super().ready(known) if all(name in other.byName for other in self._others)]

@@ -173,10 +173,11 @@ def _newParticles(protocol: Any, config: Images, suffix: str = "") -> SetOfParti
 
 
 def _acquisition(config: Images) -> Acquisition:
+    dose = dict(doseInitial=0.0, dosePerFrame=config.dose) if hasattr(config, "dose") else {}
     return Acquisition(
         voltage=config.voltage,
         sphericalAberration=config.spherical_aberration,
         amplitudeContrast=config.amplitude_contrast,
         magnification=50000,
-        **(dict(doseInitial=0.0, dosePerFrame=config.dose) if hasattr(config, "dose") else {}),
+        **dose,
     )

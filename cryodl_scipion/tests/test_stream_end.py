@@ -6,10 +6,20 @@ import shutil
 from unittest import mock
 
 import pytest
-from pwem.objects import Micrograph, SetOfMicrographs
+from pwem.objects import Coordinate, CTFModel, Micrograph, SetOfCoordinates, SetOfCTF, SetOfMicrographs
 from pyworkflow.object import Set
 
-from ..convert.arriving import ALIVE, STOPPED, ArrivingMicrographs, StreamEnd, failedRun, stateOfRun
+from ..convert.arriving import (
+    ALIVE,
+    STOPPED,
+    ArrivingMicrographs,
+    MicrographsOfSets,
+    MicrographsWithOthers,
+    PickedMicrographs,
+    StreamEnd,
+    failedRun,
+    stateOfRun,
+)
 from ..protocols.batches import LOOK, ArrivingBatches
 from .run_states import deadProcess, writeRunState
 
@@ -121,6 +131,45 @@ def test_what_came_before_an_input_s_run_failed_is_worked_on(run):
         ArrivingBatches.closeStep(batches)
     setStatus(run, "running", os.getpid())  # it was continued
     assert not arriving.look() and arriving.failure is None
+
+
+@pytest.mark.parametrize("kind", [MicrographsWithOthers, MicrographsOfSets, PickedMicrographs])
+def test_what_came_on_another_input_than_that_of_the_failed_run_is_worked_on(run, kind):
+    """Averages of frames, picks or CTFs are looked at first: what had come with them was left."""
+
+    def inputs(count, closed):
+        whole, other = micrographs("Runs/000009_other", count, closed=True), micrographs(run, count, closed=closed)
+        found = SetOfCTF if kind is PickedMicrographs else SetOfCoordinates
+        path = f"{run}/others.sqlite"
+        if os.path.exists(path):
+            os.remove(path)
+        others = found(filename=path)
+        for number in range(1, count + 1):
+            item = CTFModel() if found is SetOfCTF else Coordinate(x=1, y=1)
+            micrograph = next(m.clone() for m in whole.iterItems(where=f"id={number}"))
+            item.setMicrograph(micrograph)
+            others.append(item)
+        others.setMicrographs(whole)
+        others.setStreamState(Set.STREAM_CLOSED if closed else Set.STREAM_OPEN)
+        others.write()
+        others.close()
+        return whole, other, others
+
+    os.makedirs("Runs/000009_other")
+    setStatus(run, "running", os.getpid())
+    whole, other, others = inputs(1, closed=False)
+    given = {MicrographsWithOthers: (whole, other), MicrographsOfSets: ([others],)}
+    picks = SetOfCoordinates(filename="Runs/000009_other/picks.sqlite")
+    picks.setMicrographs(whole)
+    for number in (1, 2, 3):
+        picks.append(Coordinate(x=1, y=1, micId=number))
+    picks.write()
+    arriving = kind(*given.get(kind, (whole, picks, others)))
+    assert not arriving.look() and arriving.ready(set()) == ["m1"]
+    writeRunState(f"{run}/logs/run.db", 5, "failed", error="No GPU.", label="my import")
+    inputs(3, closed=True)
+    assert arriving.look() and not arriving.closed and "my import" in str(arriving.failure)
+    assert arriving.ready({"m1"}) == ["m2", "m3"]
 
 
 def test_what_a_dead_run_left_is_taken_by_a_run_that_is_started_on_it(run):

@@ -67,10 +67,10 @@ def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]
 def leftOutLines(labelled: Any) -> Any:
     """Sentences about micrographs that are not in all sets, and so are not compared or combined."""
     common = set(commonMicrographs([coordinates for _, coordinates in labelled]))
+    others = {label: sorted(map(str, set(micrographsByName(picks)) - common)) for label, picks in labelled}
     return [
         f"Micrographs of {label} that are not in all sets, and are left out ({len(names)}): {listed(names)}."
-        for label, picks in labelled
-        for names in [sorted(map(str, set(micrographsByName(picks)) - common))]
+        for label, names in others.items()
         if names
     ]
 

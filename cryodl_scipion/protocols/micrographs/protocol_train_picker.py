@@ -251,11 +251,12 @@ def _namesOf(protocol: Any) -> Dict[int, str]:
 
 # ----- a structure
 def _simulated(*names: str, when: str = "True", **arguments: Any) -> OptionsOf:
+    own = {name: dict(default=LIKE_REAL[name]) for name in names if name in LIKE_REAL}
     return OptionsOf(
         contract.SimulateMicrographsConfig,
         *names,
         when=when,
-        **{n: dict(arguments, **(dict(default=LIKE_REAL[n]) if n in LIKE_REAL else {})) for n in names},
+        **{name: dict(arguments, **own.get(name, {})) for name in names},
     )
 
 

@@ -115,12 +115,12 @@ def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
     if mode not in (0, 1, 2, 6, 12) or min(shape) < 1:  # MRC's modes of images: 1, 2, 4 bytes, and the half floats
         return f"{path} is not an MRC stack (.mrcs). Convert the particles first.", 0
     size = start + int(np.prod(shape)) * np.dtype(mrcfile.utils.dtype_from_mode(mode)).itemsize
+    cut = "" if maximum > shape[0] else " by its header, but ends before"
     wrong = sayIf(
         shape[1] != shape[2], f"{path} has images of {shape[2]} x {shape[1]} px; they must be square."
     ) or sayIf(
         maximum > shape[0] or os.path.getsize(path) < size,
-        f"{path} is too short: image {maximum} is needed, and it holds {shape[0]}"
-        f"{'' if maximum > shape[0] else ' by its header, but ends before'}. Extract the particles again.",
+        f"{path} is too short: image {maximum} is needed, and it holds {shape[0]}{cut}. Extract the particles again.",
     )
     return "".join(wrong), shape[2]
 

@@ -13,6 +13,7 @@ from cryodl.contract import BY_NETWORK, half_map_resolutions, half_map_verdict
 from cryodl.contract.half_map_test import LOST
 from cryodl.core.fourier import fsc
 from cryodl.io.structures import read_structure
+from cryodl.maps.measures import measure
 from cryodl.maps.measures.atoms import check_overlap, dense_mask, kept_atoms, model_density, read_atoms, soft_mask
 from cryodl.maps.measures.chains import _matched, compare_chains
 from cryodl.maps.measures.half_map_test import half_map_test
@@ -138,6 +139,20 @@ def test_local_correlation_is_one_where_maps_agree_and_less_where_they_do_not():
     second[:, :, 30:] = rng.normal(size=(30, 30, 30))
     same, other = local_correlation(first, second, np.ones(3), np.array([[15, 15, 12], [15, 15, 48]]), 5)
     assert same == pytest.approx(1, abs=1e-6) and abs(other) < 0.15
+
+
+def test_local_correlation_filters_only_the_surroundings_of_the_positions(monkeypatch):
+    """A model fills a small part of its box: of 320 voxels a side a comparison took 15 s, and several are made."""
+    first, second = np.random.default_rng(3).normal(size=(2, 50, 60, 70))
+    positions, seen, filtered = np.array([[2.0, 30, 69], [5, 33, 60], [-4, 30, 69]]), [], measure.uniform_filter
+    monkeypatch.setattr(
+        measure, "uniform_filter", lambda x, *a, **more: seen.append(x.shape) or filtered(x, *a, **more)
+    )
+    found = local_correlation(first, second, np.ones(3), positions, 3)
+    assert max(map(np.prod, seen)) < 8000
+    assert found[2] == 0 and found[1] == pytest.approx(
+        np.corrcoef(*(one[2:9, 30:37, 57:64].ravel() for one in (first, second)))[0, 1]
+    )
 
 
 def test_local_resolution_finds_the_coarser_half():

@@ -6,7 +6,7 @@ import json
 import mrcfile
 import numpy as np
 import pytest
-from scipy.ndimage import binary_erosion, distance_transform_edt
+from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 from sklearn.metrics import average_precision_score
 from synthetic import write_mrc
 
@@ -339,6 +339,20 @@ def test_labels_that_are_inverted_mirrored_or_of_other_axes_are_told(tmp_path, c
     write(tmp_path, found.astype(np.float32 if scores else np.int8), np.ascontiguousarray(change(found)))
     assert evaluate(tmp_path, *(["--label", 1] if scores else [])) == 0
     assert [said.format(tmp_path / "found/a.mrc") in one for one in warnings(tmp_path)] == [True] * bool(said)
+
+
+@pytest.mark.parametrize("annotated", ["everywhere", "a small area"])
+def test_labels_that_merely_disagree_are_neither_inverted_nor_mirrored(tmp_path, annotated):
+    """By chance the background fits them better, and a small area is fitted well by one of 48 ways to turn it."""
+    rng = np.random.default_rng(0)
+    found, labels = (gaussian_filter(rng.normal(size=(36, 36, 36)), 3, mode="wrap") for _ in range(2))
+    found, labels = ((one > np.quantile(one, 0.7)).astype(np.int8) for one in (found, labels))
+    if annotated != "everywhere":
+        kept = labels[10:18, 3:15, 20:32].copy()
+        labels[:], labels[10:18, 3:15, 20:32], found[10:18, 3:15, 20:32] = -1, kept, 0
+        found[13, 8, 25:28] = 1
+    write(tmp_path, found, labels)
+    assert evaluate(tmp_path) == 0 and not warnings(tmp_path)
 
 
 def test_a_label_for_label_volumes_is_refused(tmp_path):

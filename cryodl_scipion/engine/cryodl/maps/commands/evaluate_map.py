@@ -104,7 +104,8 @@ def _against_model(
 
 def _misfits(volume: volumes.Volume, reference: measure.MapReference, agreement: float) -> typing.Iterator[str]:
     """Sentences about a map that fits the model better elsewhere, mirrored, with other axes or of another size."""
-    both, (move, there) = (volume.path, reference.atoms.path), measure.better_place(volume, reference)
+    map_, model = volume.path, reference.atoms.path
+    move, there = measure.better_place(volume, reference)
     offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
     better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
     ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, itertools.permutations(np.eye(3)))]
@@ -112,26 +113,26 @@ def _misfits(volume: volumes.Volume, reference: measure.MapReference, agreement:
     best, way = max(fits), ways[int(np.argmax(fits))]
     if best > max(agreement, there) + BETTER and (way < 0).any():
         yield (
-            f"{both[0]} is of the other hand than {both[1]}, or the model is turned: their local "
+            f"{map_} is of the other hand than {model}, or the model is turned: their local "
             f"correlation is {agreement:.2f} at the model's atoms, and of the mirrored map {best:.2f}. Fit the "
             "model again; if that does not help, flip the map along one axis, or the model."
         )
     elif best > max(agreement, there) + BETTER:
         yield (
-            f"{both[0]} and {both[1]} have their axes in different orders: their local correlation is {agreement:.2f} "
+            f"{map_} and {model} have their axes in different orders: their local correlation is {agreement:.2f} "
             f"at the model's atoms, and {best:.2f} where the map's x, y and z are the model's "
             f"{', '.join('xyz'[n] for n in way.argmax(axis=0))}. Write the map again with its axes exchanged."
         )
     elif better or agreement < MIN_AGREEMENT:
         yield (
-            f"{both[0]} and {both[1]} {'agree better elsewhere' if better else 'hardly agree'}: their "
+            f"{map_} and {model} {'agree better elsewhere' if better else 'hardly agree'}: their "
             f"local correlation is {agreement:.2f} at the model's atoms.{better} Check the fit of the model, the map's "
             "origin, its pixel size and its hand."
         )
     scale, sized = measure.better_scale(volume, reference, there)
     if sized > there + SIZED:
         yield (
-            f"The pixel size of {both[0]} may be wrong by some {abs(scale - 1):.0%}: the model {both[1]} fits it with "
+            f"The pixel size of {map_} may be wrong by some {abs(scale - 1):.0%}: the model {model} fits it with "
             f"a local correlation of {sized:.2f} in place of {there:.2f} where the map's voxels are "
             f"{volume.pixel_size / scale:.4g} in place of {volume.pixel_size:.4g} Å wide. Calibrate the magnification."
         )

@@ -26,19 +26,25 @@ def local_correlation(
 ) -> np.ndarray:
     """(n,) correlation of two (z, y, x) arrays in a box of +-radius Å about each position (n, 3), zyx voxels. Constant
     surroundings give 0."""
-    size = [2 * int(round(radius / v)) + 1 for v in voxels_zyx]
-    mean = lambda x: uniform_filter(x.astype(np.float64), size, mode="nearest")
-    ours, theirs = mean(first), mean(second)
-    cross = mean(first.astype(np.float64) * second) - ours * theirs
-    spread = np.sqrt(
-        np.maximum(mean(np.square(first, dtype=np.float64)) - ours**2, 0)
-        * np.maximum(mean(np.square(second, dtype=np.float64)) - theirs**2, 0)
-    )
+    size = np.array([2 * int(round(radius / v)) + 1 for v in voxels_zyx])
     small = 1e-9 * float(first.std()) * float(second.std())
-    local = np.where(spread > small, cross / np.maximum(spread, small or 1e-300), 0.0)
     index = np.rint(positions).astype(int)
     inside = ((index >= 0) & (index < first.shape)).all(axis=1)
-    return np.where(inside, local[tuple(np.clip(index, 0, np.array(first.shape) - 1).T)], 0.0)
+    index = index[inside]
+    if not len(index):
+        return np.zeros(len(inside))
+    # a model often fills a small part of the box: only its surroundings are filtered
+    low, high = np.maximum(index.min(axis=0) - size, 0), index.max(axis=0) + size + 1
+    around = tuple(slice(a, b) for a, b in zip(low, high))
+    first, second = (one[around].astype(np.float64) for one in (first, second))
+    mean = lambda x: uniform_filter(x, size, mode="nearest")
+    ours, theirs = mean(first), mean(second)
+    cross = mean(first * second) - ours * theirs
+    spread = np.sqrt(np.maximum(mean(first**2) - ours**2, 0) * np.maximum(mean(second**2) - theirs**2, 0))
+    local = np.where(spread > small, cross / np.maximum(spread, small or 1e-300), 0.0)
+    found = np.zeros(len(inside))
+    found[inside] = local[tuple((index - low).T)]
+    return found
 
 
 def local_resolution(

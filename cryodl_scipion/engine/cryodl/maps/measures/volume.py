@@ -119,12 +119,14 @@ def check_same_grid(volume: Volume, other: Volume, what: str) -> list[str]:
             f"{volume.path} {sides_of(volume.data.shape)} of {volume.pixel_size:.4g} Å. They must have the same grid; "
             "resample one to the grid of the other first."
         )
+    if volume.same_grid(other):
+        return []
     position = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
     return [
         f"The {what} {other.path} begins at ({position(other)}) Å (x, y, z) by its header, the map {volume.path} at "
         f"({position(volume)}) Å; their voxels are {other.pixel_size:.4g} and {volume.pixel_size:.4g} Å wide. They "
         f"were compared voxel by voxel; if the headers are correct, resample the {what} to the grid of the map first."
-    ] * (not volume.same_grid(other))
+    ]
 
 
 @reader

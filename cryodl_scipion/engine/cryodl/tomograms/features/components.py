@@ -195,7 +195,7 @@ _EMPTY = dict(
 
 def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray, int]:
     """Slices that cut out all of a mask, (z, y, x) int32 numbers of its parts there, and how many there are."""
-    position = (*ndimage.find_objects(mask.view(np.int8)), (slice(0, 0),) * 3)[0]
+    position = next(iter(ndimage.find_objects(mask.view(np.int8))), (slice(0, 0),) * 3)
     return (position, *ndimage.label(mask[position], TOUCH))
 
 
@@ -227,6 +227,8 @@ def _measure(
 
 def _touching(below: np.ndarray, above: np.ndarray) -> np.ndarray:
     """(m, 2) pairs of parts that touch. below, above: (y, x) numbers of parts from 1, of neighbouring slices."""
-    around = itertools.chain(*sliding_window_view(np.pad(above, 1), below.shape))
-    pairs = [np.stack([below[both], one[both]], 1) for one in around for both in [(below > 0) & (one > 0)]]
+    pairs = []
+    for beside in itertools.chain(*sliding_window_view(np.pad(above, 1), below.shape)):  # moved by -1 to 1 px each way
+        both = (below > 0) & (beside > 0)
+        pairs.append(np.stack([below[both], beside[both]], 1))
     return np.unique(np.concatenate(pairs), axis=0) - 1
