@@ -18,12 +18,10 @@ def evaluate_picks(config: EvaluatePicksConfig, run: Run) -> EvaluatePicksOutput
             f"{counted(len(missing), 'micrograph')} of the reference without picks; all particles there are missed: "
             f"{some_names(missing)}. Restrict the comparison with --micrographs."
         )
-    folder = candidates_beside(config.coordinates)
-    candidates = (  # some micrographs with picks may have none: no particles were found there
-        {k: v for k, v in pick_metrics(config, folder).items() if k not in ("micrographs", "missing")}
-        if folder
-        else None
-    )
+    candidates, folder = None, candidates_beside(config.coordinates)
+    if folder:  # some micrographs with picks may have none: no particles were found there
+        candidates = pick_metrics(config, folder)
+        candidates = {key: value for key, value in candidates.items() if key not in ("micrographs", "missing")}
     rows = [*micrographs.items(), ("all together", metrics)]
     print_table(rows + ([("(all candidates, whatever their score)", candidates)] if candidates else []), "micrograph")
     return EvaluatePicksOutputs(metrics=metrics, micrographs=micrographs, all_candidates=candidates, missing=missing)
