@@ -129,8 +129,10 @@ class Questions:
     def curves(self, prior: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
         """Curves that the answers leave possible: (k,) their weights, and (k, n) each candidate's probability of being
         a particle. prior: deviations of log slope, and of shift below and above the scores as they are."""
-        slope, move = (x.reshape(-1, 1) for x in np.meshgrid(*np.linspace((-3, -3), (3, 3), 41).T))
-        steep, shift = prior[0] * slope, np.where(move < 0, *prior[1:]) * move
+        steps = np.linspace(-3, 3, 41)  # deviations
+        slope, move = (x.reshape(-1, 1) for x in np.meshgrid(steps, steps))
+        of_slope, below, above = prior
+        steep, shift = of_slope * slope, np.where(move < 0, below, above) * move
         curve = lambda s, which: 1 / (1 + np.exp(-np.exp(steep[which]) * logit(np.array(s)) - shift[which]))
         yes = WRONG + (1 - 2 * WRONG) * curve([q.score for q in self.told], slice(None))
         right = np.where([q.answer == YES for q in self.told], yes, 1 - yes)

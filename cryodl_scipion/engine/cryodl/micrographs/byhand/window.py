@@ -202,7 +202,8 @@ class MicrographView(MovingPicture):
         return self._placed(circles)
 
     def _crosses(self, xy: typing.Sequence[tuple[float, float]]) -> typing.Any:
-        line = Line2D(*zip(*xy), linestyle="none", marker="x", markersize=9, color=REMOVED, animated=True)
+        x, y = zip(*xy)
+        line = Line2D(x, y, linestyle="none", marker="x", markersize=9, color=REMOVED, animated=True)
         line.set_transform(self.axes.transData)
         return self._placed(line)
 
