@@ -13,7 +13,7 @@ from synthetic import blob_micrograph, start_cryodl, write_mrc, write_star
 from cryodl.contract import AssessMicrographsConfig, Result
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.files import expand_paths
-from cryodl.micrographs.assess.records import judge_record
+from cryodl.micrographs.assess.judge import judge_record
 from cryodl.micrographs.commands.assess_micrographs import METRICS
 from cryodl.running.cli import main
 

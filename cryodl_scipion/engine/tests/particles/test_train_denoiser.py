@@ -14,7 +14,7 @@ from particle_data import BOX, PIXEL, simulate_particles
 
 from cryodl.contract import check_model, read_card
 from cryodl.particles.commands.train_denoiser import denoiser_grid
-from cryodl.particles.denoisers.card import card_warnings, names_digest
+from cryodl.particles.denoisers.train import card_warnings, names_digest
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.tomograms.classifiers.card import card_warnings, interval, validated
 from cryodl.tomograms.classifiers.confusion import against_ground_truth
 from cryodl.tomograms.classifiers.likelihood import class_statistics, confidences, held_out_statistics
 from cryodl.tomograms.classifiers.method import Prediction
@@ -19,6 +18,7 @@ from cryodl.tomograms.classifiers.rejection import (
     threshold,
     typicality,
 )
+from cryodl.tomograms.classifiers.train import card_warnings, interval, validated
 
 
 def test_the_temperature_makes_overconfident_logits_true():

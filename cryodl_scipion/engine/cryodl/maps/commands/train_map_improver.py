@@ -9,11 +9,11 @@ import torch
 from ...contract import TrainMapImproverConfig, TrainMapImproverOutputs
 from ...learning.recipe import TrainingRun, start_weights
 from ...running.runner import Run, command
-from ..improvers import improver_method, train
-from ..improvers.card import card_lines, card_warnings, methods_of, model_card
+from ..improvers import improver_method
 from ..improvers.method import ImproverMethod
 from ..improvers.pairs import FOLDER, MapPairs, read_pairs
 from ..improvers.run import load_network
+from ..improvers.train import ImproverTask, card_lines, card_warnings, methods_of, model_card
 
 CONTINUED = 0.25  # of the learning rate, of a training that starts from a model
 
@@ -59,11 +59,9 @@ def _begun(config: TrainMapImproverConfig) -> Begun | None:
     return start_weights(config, "map_improver", **own) if config.start_from else None
 
 
-def _task(
-    config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None
-) -> train.ImproverTask:
+def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None) -> ImproverTask:
     network = load_network(*begun, str(config.start_from)) if begun else method.build()
-    task = train.ImproverTask(method, network, pairs, config.batch_size)
+    task = ImproverTask(method, network, pairs, config.batch_size)
     if begun:
         task.rate = CONTINUED
     return task

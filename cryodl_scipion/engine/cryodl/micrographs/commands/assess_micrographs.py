@@ -13,7 +13,7 @@ from ...contract import AssessMicrographsConfig, AssessMicrographsOutputs, count
 from ...io import coordinates, files, micrographs, stamps
 from ...running.runner import PROGRAM, Run, command
 from ..assess import assessment
-from ..assess.records import KIND, add_picks, is_measured, judge_record, read_records
+from ..assess.judge import KIND, add_picks, is_measured, judge_record, read_records
 
 METRICS = ("particles", "mean_score", "contaminated_percent", "carbon_percent", "ice_gradient", "background")
 COLUMNS = ("name",) + METRICS + ("verdict", "reason")

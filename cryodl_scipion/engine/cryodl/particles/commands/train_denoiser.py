@@ -13,10 +13,10 @@ from ...io.particles import write_stack
 from ...learning.recipe import TrainingRun, refuse_steps, say_weakness, start_weights
 from ...running.runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
-from ..denoisers import denoiser_method, scales, train
-from ..denoisers.card import TARGETS, card_warnings, model_card
+from ..denoisers import denoiser_method, scales
 from ..denoisers.method import DenoiserMethod, load_network
 from ..denoisers.pairs import Pairs
+from ..denoisers.train import TARGETS, DenoiserTask, card_warnings, model_card
 
 MARGIN = 1.02  # a pixel size coarser than the particles' by less than this is not worth resampling
 
@@ -101,14 +101,14 @@ def _say_start(
 
 def _task(
     config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, statistics: scales.Statistics
-) -> train.DenoiserTask:
+) -> DenoiserTask:
     if config.start_from:
         card, weights = start_weights(config, "denoiser", network=config.network, box=pairs.box)
         network = load_network(method, pairs.box, weights, config.start_from, len(card["scales"]))
     else:
         network = method.build(pairs.box, len(pairs.particles))
     method.learn(network, pairs, statistics)
-    return train.DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, config.batch_size)
+    return DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, config.batch_size)
 
 
 def _tell(run: Run[TrainDenoiserConfig], card: dict[str, typing.Any]) -> None:

@@ -11,10 +11,10 @@ from ...contract import TrainClassifierConfig, TrainClassifierOutputs, network_w
 from ...io.subtomograms import read_subtomograms
 from ...learning.recipe import HELD_OUT, TrainingRun, refuse_steps, say_weakness
 from ...running.runner import PROGRAM, Run, command
-from ..classifiers import classifier_method, confusion, prepare, train
-from ..classifiers.card import card_warnings, first_card, validated, whole_card
+from ..classifiers import classifier_method, confusion, prepare
 from ..classifiers.examples import Examples, folds, labelled, split
 from ..classifiers.method import ClassifierMethod
+from ..classifiers.train import ClassifierTask, card_warnings, first_card, validated, whole_card
 
 
 @command
@@ -96,6 +96,6 @@ def _learn(
     if not method.learns_by_steps:
         training.alone()
         return method.learn(examples, config, training.device)
-    task = train.ClassifierTask(method, examples, config.batch_size)
+    task = ClassifierTask(method, examples, config.batch_size)
     training.fit(task)
     return task.weights()
