@@ -11,6 +11,7 @@ import typing
 
 import numpy as np
 
+from ..core.projections import rotation_matrices
 from . import messages
 
 # R is dynamo_euler2matrix, Rz(narot) Rx(tilt) Rz(tdrot): the angles that Dynamo's wiki calls the rotation of the
@@ -31,8 +32,6 @@ def dynamo_angles(angles: np.ndarray) -> np.ndarray:
 def to_tomogram(angles: np.ndarray) -> np.ndarray:
     """Matrices that turn the reference into its place in the tomogram, as RELION 5 and copick have them. angles: (n, 3)
     rot, tilt, psi in degrees. Returns (n, 3, 3), for columns x, y, z."""
-    from ..core.projections import rotation_matrices  # which needs torch
-
     return rotation_matrices(np.asarray(angles, float).reshape(-1, 3)).transpose(0, 2, 1)
 
 

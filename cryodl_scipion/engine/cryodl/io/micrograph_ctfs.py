@@ -6,12 +6,10 @@ import typing
 from pathlib import Path
 
 from ..contract.reading import reader
+from ..core.optics import Optics
 from . import files, star
 from .particles import CTF, MICROSCOPE
 from .relion_tables import known_columns, number_columns, optics_rows
-
-if typing.TYPE_CHECKING:
-    from ..core.optics import Optics
 
 _WHICH = "the STAR file of `cryodl estimate-ctf`, or RELION's micrographs_ctf.star"
 _NAME, _GROUP, _PHASE = "rlnMicrographName", "rlnOpticsGroup", "rlnPhaseShift"
@@ -20,13 +18,11 @@ _NAME, _GROUP, _PHASE = "rlnMicrographName", "rlnOpticsGroup", "rlnPhaseShift"
 @reader
 def read_micrograph_ctfs(
     path: str | os.PathLike[str], microscope: dict[str, float | None] | None = None
-) -> "dict[str, Optics]":
+) -> dict[str, Optics]:
     """CTFs by micrograph key. path: STAR file with rlnMicrographName and rlnDefocusU, rlnDefocusV, rlnDefocusAngle;
     rlnPhaseShift if there is one. The microscope stands in its optics table, or in columns of the same table.
     microscope: {rlnVoltage, rlnSphericalAberration, rlnAmplitudeContrast: value, or None for that of the file}. Raises
     FileNotFoundError or ValueError that names the file and what it lacks, or two micrographs of one name."""
-    from ..core.optics import Optics
-
     table, optics = _tables(path)
     count, defocus = len(table[_NAME]), known_columns(path, table, CTF, "micrograph")
     phases = number_columns(path, table, (_PHASE,), "micrograph")
@@ -41,7 +37,7 @@ def read_micrograph_ctfs(
     return found
 
 
-def ctf_of(ctfs: "typing.Mapping[str, Optics]", name: str, path: str | os.PathLike[str]) -> "Optics | None":
+def ctf_of(ctfs: typing.Mapping[str, Optics], name: str, path: str | os.PathLike[str]) -> Optics | None:
     """CTF of a micrograph by its name or that of its file; None if there is none. ctfs: of read_micrograph_ctfs."""
     return ctfs.get(name) or ctfs.get(files.micrograph_key(path))
 

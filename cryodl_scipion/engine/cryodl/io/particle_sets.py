@@ -6,12 +6,14 @@ import os
 import typing
 
 import numpy as np
+import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..contract.reading import reader
 from ..core.names import check_words
+from ..core.optics import OpticsTable, ctf_of_optics
 from . import cryosparc, messages
 from .particles import ANGLES, COORDINATES
 from .relion_tables import (
@@ -36,12 +38,6 @@ from .stacks import (
 )
 from .star import read_tables, write_tables
 
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ..core.optics import OpticsTable
-
-
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
 ORIGINAL = "rlnImageOriginalName"
 NEEDS = ("angles", "ctf", "raw")
@@ -60,7 +56,7 @@ class ParticleSet(StarRows):
     PER_ROW = (*StarRows.PER_ROW, "micrographs", "shifts_yx", "optics")
     micrographs: typing.Sequence[str]
     shifts_yx: np.ndarray | None
-    optics: "OpticsTable | None"
+    optics: OpticsTable | None
     ctf_state: str
     denoiser: str
 
@@ -70,20 +66,16 @@ class ParticleSet(StarRows):
             raise ValueError(f"{self.path} has no angles (rlnAngleRot ...). Assign orientations first.")
         return self.angles[rows], self.shifts_yx[rows]
 
-    def images(self, indices: typing.Any) -> "torch.Tensor":
+    def images(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no
         finite numbers, naming particle and file."""
-        import torch
-
         rows = self.rows(indices)
         if not len(rows):
             return torch.zeros((0, self.box, self.box))
         return self.as_read(torch.from_numpy(read_images(self.files[rows], self.numbers[rows])), rows)
 
-    def as_read(self, images: "torch.Tensor", rows: np.ndarray) -> "torch.Tensor":
+    def as_read(self, images: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
         """Images (m, box, box) of rows (m,) as they stand in the files, divided where that is asked for."""
-        import torch
-
         if self.ctf_state != "divided":
             return images
         return torch.fft.irfft2(torch.fft.rfft2(images) / self.ctf(rows).clamp(min=FAINTEST), s=(self.box, self.box))
@@ -96,19 +88,17 @@ class ParticleSet(StarRows):
 
     def ctf(
         self, indices: typing.Any, box: int | None = None, pixel_size: float | None = None, device: typing.Any = None
-    ) -> "torch.Tensor":
+    ) -> torch.Tensor:
         """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each
         Fourier coefficient. The CTF (see core.ctf.ctf_rfft), its absolute value of phase-flipped and divided images,
         its square of multiplied ones. box, pixel_size: of images that were resampled. ValueError without a CTF."""
-        from ..core.optics import ctf_of_optics
-
         if self.optics is None:
             raise ValueError(_missing(self.path, "ctf"))
         values = ctf_of_optics(self.optics[self.rows(indices)], box or self.box, pixel_size or self.pixel_size, device)
         return treated_ctf(values, self.ctf_state)
 
 
-def treated_ctf(ctf: "torch.Tensor", state: str) -> "torch.Tensor":
+def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:
     """A CTF as it is in images that were treated. ctf: (..., h, w // 2 + 1). state: see ParticleSet.ctf_state."""
     return {"none": ctf.clone, "flipped": ctf.abs, "divided": ctf.abs, "multiplied": ctf.square}[state]()
 

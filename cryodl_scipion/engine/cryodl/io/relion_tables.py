@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..contract.reading import reader
+from ..core.optics import OpticsTable
 from . import messages, mrc, star
 from .particles import ANGLES, CTF, MICROSCOPE
 from .texts import Texts, rows_of
-
-if typing.TYPE_CHECKING:
-    from ..core.optics import OpticsTable
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
@@ -29,7 +27,7 @@ class Groups:
     """What the optics table says of the particles; see particle_sets.ParticleSet."""
 
     pixel_size: float
-    optics: "OpticsTable | None"
+    optics: OpticsTable | None
     ctf_state: str
 
 
@@ -349,8 +347,7 @@ def _optics(
     columns: typing.Mapping[str, typing.Sequence[str]],
     rows: np.ndarray,
     path: str | os.PathLike[str],
-) -> "OpticsTable | None":
-    from ..core.optics import OpticsTable
+) -> OpticsTable | None:
 
     if CTF[0] not in columns or number_columns(path, columns, CTF[:2]) is None:
         return None

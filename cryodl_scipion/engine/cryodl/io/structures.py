@@ -8,6 +8,7 @@ import os
 import typing
 from pathlib import Path
 
+import gemmi
 import numpy as np
 import torch
 from scipy.ndimage import affine_transform, gaussian_filter, label
@@ -17,9 +18,6 @@ from ..core import projections, volumes
 from . import messages
 from .memory import available_memory
 from .mrc import axes_zyx, read_data, read_header
-
-if typing.TYPE_CHECKING:
-    from gemmi import Assembly, Model, Structure
 
 BLUR = 4.0  # Å, Gaussian: it leaves the outline of a molecule, and little of ripple at 10 Å or finer
 BODY = 0.18  # of the blurred interior's density: the outline, about one BLUR outside of the surface
@@ -170,11 +168,9 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
 
 
 @reader
-def read_structure(path: str | os.PathLike[str]) -> "Structure":
+def read_structure(path: str | os.PathLike[str]) -> gemmi.Structure:
     """gemmi's structure of a file; says if it has several models. Occupancies that all are 0 become 1. Raises
     FileNotFoundError, or ValueError that names it."""
-    import gemmi
-
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; an atomic model (.pdb, .cif) is needed.")
     if not Path(path).is_file():
@@ -218,8 +214,6 @@ def check_memory(side: int, path: Path | str, pixel_size: float, available: floa
 def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n, 3) xyz in Å and weights (n,) (atomic numbers times occupancy) of the first assembly, no water or
     hydrogens."""
-    import gemmi
-
     structure = read_structure(path)
     model = structure[0]
     if structure.assemblies:
@@ -236,7 +230,7 @@ def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return values[:, :3], values[:, 3]
 
 
-def _of_chains_that_are_there(assembly: "Assembly", model: "Model") -> "Assembly":
+def _of_chains_that_are_there(assembly: gemmi.Assembly, model: gemmi.Model) -> gemmi.Assembly:
     """The assembly without chains that the model lacks: files that a partner was cut from still name its chains."""
     chains, subchains = {c.name for c in model}, {s.subchain_id() for c in model for s in c.subchains()}
     for generator in assembly.generators:

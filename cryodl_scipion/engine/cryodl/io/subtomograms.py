@@ -10,10 +10,13 @@ import typing
 import weakref
 
 import numpy as np
+import torch
 
 from ..contract import AllSkipped, counted
 from ..contract.reading import reader
+from ..core.backproject import undamped
 from ..core.names import check_words
+from ..core.volumes import cube_crop, wedge
 from . import messages, texts
 from .particles import ANGLES
 from .relion_tables import (
@@ -38,10 +41,6 @@ from .tilt_stacks import (
     visible_frames,
 )
 from .tomograms import Tomogram
-
-if typing.TYPE_CHECKING:
-    import torch
-
 
 TILTS = ("cryodlTiltMin", "cryodlTiltMax")
 _ORIGINS = ("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst")
@@ -80,11 +79,9 @@ class SubtomogramSet(StarRows):
         of_stacks = () if self.stacks is None else (stack.series.path for stack in self.stacks)
         return [*dict.fromkeys((*self.files, *(() if self.weight_files is None else self.weight_files), *of_stacks))]
 
-    def volumes(self, indices: typing.Any) -> "torch.Tensor":
+    def volumes(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
         by the CTF is divided by the weights. Raises ValueError for values that are not finite, with the file."""
-        import torch
-
         rows = self.rows(indices)
         if self.stacks is not None:
             return torch.stack([self._added(row)[0] for row in rows])
@@ -95,14 +92,10 @@ class SubtomogramSet(StarRows):
         volumes = torch.from_numpy(found)
         return divided(volumes, self.sums(rows)) if self.multiplied else volumes
 
-    def weights(self, indices: typing.Any) -> "torch.Tensor":
+    def weights(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box // 2 + 1) tensor in [0, 1] on the grid of rfftn: how well each Fourier coefficient was
         measured. It is the wedge of the tilt range, or what the file of weights says (absolute values, for it may be a
         CTF); of data that were multiplied by the CTF 1 or 0, measured or not."""
-        import torch
-
-        from ..core.volumes import wedge
-
         if self.multiplied:
             return (self.sums(indices) > 0).float()
         rows = self.rows(indices)
@@ -117,11 +110,9 @@ class SubtomogramSet(StarRows):
             found[kinds == number] = wedge(self.box, float(low), float(high))
         return found
 
-    def sums(self, indices: typing.Any) -> "torch.Tensor":
+    def sums(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box // 2 + 1) tensor: what averages weigh the volumes with. It is weights, or the sums of CTF²
         of data that were multiplied by the CTF, so that the mean is the sum of these data over that of the sums."""
-        import torch
-
         if not self.multiplied:
             return self.weights(indices)
         rows = self.rows(indices)
@@ -131,14 +122,9 @@ class SubtomogramSet(StarRows):
         found = [read_sums(file, self.box) for file in files[rows]]
         return torch.from_numpy(np.array(found, np.float32).reshape(-1, self.box, self.box, self.box // 2 + 1))
 
-    def _added(self, row: int) -> tuple["torch.Tensor", "torch.Tensor"]:
+    def _added(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The subtomogram of a stack of tilt images (box, box, box), and the sums of CTF², 0 where they are too small.
         The padded transform has the subtomogram's coefficients among its own."""
-        import torch
-
-        from ..core.backproject import undamped
-        from ..core.volumes import cube_crop
-
         stack = typing.cast("np.ndarray", self.stacks)[row]
         if stack in _ADDED:
             return _ADDED[stack]
@@ -391,10 +377,8 @@ def _enough(sums: np.ndarray, box: int) -> np.ndarray:
     return sums * kept
 
 
-def divided(volumes: "torch.Tensor", sums: "torch.Tensor") -> "torch.Tensor":
+def divided(volumes: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
     """Tensor (n, d, d, d) multiplied by its CTF, divided by sums of CTF² (n, d, d, d // 2 + 1); 0 where these are 0."""
-    import torch
-
     axes = (1, 2, 3)
     found = torch.fft.rfftn(volumes, dim=axes)
     return torch.fft.irfftn(torch.where(sums > 0, found / sums, torch.zeros_like(found)), s=volumes.shape[1:], dim=axes)

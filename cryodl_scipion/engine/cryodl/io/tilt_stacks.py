@@ -12,15 +12,16 @@ import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
+from ..core.backproject import Slices
+from ..core.fourier import frequencies
+from ..core.optics import OpticsTable, ctf_of_optics
 from . import stacks, star, tomogram_coordinates
 from .coordinates3d import angles_of, to_tomogram
 from .particles import MICROSCOPE
 from .relion_tables import STACKS, VISIBLE, known_columns, number_columns
-
-if typing.TYPE_CHECKING:
-    import torch
 
 PARTICLES_FILE, TOMOGRAMS_FILE = "rlnTomoParticlesFile", "rlnTomoTomogramsFile"  # of an optimisation set
 _TILTS = ("rlnTomoXTilt", "rlnTomoYTilt", "rlnTomoZRot")
@@ -61,15 +62,9 @@ class TiltStack:
     xyz: np.ndarray
     multiplied: bool
 
-    def added(self, file: str, box: int, pixel_size: float) -> tuple["torch.Tensor", "torch.Tensor"]:
+    def added(self, file: str, box: int, pixel_size: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the images times their CTF, and of CTF², on the grid of rfftn of the padded box. file: the stack.
         pixel_size: Å/px. Returns two (padded, padded, padded // 2 + 1) tensors."""
-        import torch
-
-        from ..core.backproject import Slices
-        from ..core.fourier import frequencies
-        from ..core.optics import OpticsTable, ctf_of_optics
-
         rotations, optics = self.series.rotations[self.frames], self.series.optics[self.frames]
         optics[:, :2] += (self.series.slope * rotations[:, 2] @ self.xyz)[:, None]
         slices = Slices(box)

@@ -9,10 +9,8 @@ import numpy as np
 from ..contract import SimulateMicrographsConfig
 from ..io.micrographs import write_micrograph
 from ..io.particles import particle_rows, write_oriented_coordinates, write_stack
-from ..simulate.micrographs import drift_path, movie
-
-if typing.TYPE_CHECKING:
-    from ..simulate.micrographs import SimulatedMicrograph
+from ..simulate.micrographs import SimulatedMicrograph, drift_path, movie
+from ..simulate.particles import cut_particles
 
 COUNTS = 100  # of a movie, where the noise of the whole micrograph has a standard deviation of 1
 SPOILERS = ("ice", "carbon", "aggregates")  # of a SimulateMicrographsConfig: what masks are written for
@@ -24,7 +22,7 @@ def has_masks(config: SimulateMicrographsConfig) -> bool:
 
 
 def write_simulated(
-    folder: Path, name: str, micrograph: "SimulatedMicrograph", config: SimulateMicrographsConfig, diameter: float
+    folder: Path, name: str, micrograph: SimulatedMicrograph, config: SimulateMicrographsConfig, diameter: float
 ) -> dict[str, int]:
     """Write all files of a SimulatedMicrograph into a folder that has the folders for them. done/<name>.rows are its
     lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph and of those cut out."""
@@ -60,7 +58,7 @@ def write_simulated(
 def write_movie(
     folder: Path,
     name: str,
-    micrograph: "SimulatedMicrograph",
+    micrograph: SimulatedMicrograph,
     config: SimulateMicrographsConfig,
     rng: np.random.Generator,
 ) -> None:
@@ -74,11 +72,9 @@ def write_movie(
 
 
 def _write_stack(
-    folder: Path, name: str, micrograph: "SimulatedMicrograph", config: SimulateMicrographsConfig, diameter: float
+    folder: Path, name: str, micrograph: SimulatedMicrograph, config: SimulateMicrographsConfig, diameter: float
 ) -> int:
     """Cut the particles out; particles/<name>.mrcs and its lines of particles.star. Returns their number."""
-    from ..simulate.particles import cut_particles
-
     # as RELION by default: the background is what lies outside of three eighths of the box, or of the particle
     box = typing.cast("int", config.box_size)  # nothing is cut out without one
     radius = min(max(0.375 * box, 0.55 * diameter / config.pixel_size), box / 2 - 1)

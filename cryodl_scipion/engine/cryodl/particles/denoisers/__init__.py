@@ -2,25 +2,20 @@
 """Denoisers of particle images: one network per file, and its row in contract/networks.py."""
 
 import os
-import typing
 
+import torch
+
+from ...io.model import find_model, read_model
 from ...learning.task import method_of
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from .run import Denoiser
-    from .swinconv import SwinConv
+from .run import Denoiser
+from .swinconv import SwinConv
 
 
-def denoiser_method(name: str) -> "SwinConv":
+def denoiser_method(name: str) -> SwinConv:
     """The method object of a registered name. Raises ValueError that lists the names."""
     return method_of("denoiser", name)
 
 
-def load_denoiser(folder: str | os.PathLike[str], device: "torch.device") -> "Denoiser":
+def load_denoiser(folder: str | os.PathLike[str], device: torch.device) -> Denoiser:
     """A Denoiser (see run.py) of a model folder, ready on a torch.device. Raises ValueError as io.model.read_model."""
-    from ...io.model import find_model, read_model
-    from .run import Denoiser
-
     return Denoiser(*read_model(find_model(folder, "denoiser"), "denoiser"), device)
