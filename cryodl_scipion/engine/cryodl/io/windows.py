@@ -132,8 +132,7 @@ class KeyWindow:
     def say(self, state: str, message: str, failed: bool) -> None:
         """What is shown, and what happened last."""
         self._state.set_text(state)
-        self._message.set_text(message)
-        self._message.set_color("#c00000" if failed else "#00507a")
+        self._message.set(text=message, color="#c00000" if failed else "#00507a")
 
     def do(self, action: typing.Callable[[], typing.Any]) -> None:
         """Do something that may change everything that is shown; an action under way is ended first."""

@@ -59,24 +59,21 @@ class HandWindow(KeyWindow):
 
     def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:
         s = self.session
-        keys = {key: lambda: s.choose(s.number + 1) for key in ("right", "n", "pagedown")}
-        keys.update({key: lambda: s.choose(s.number - 1) for key in ("left", "p", "pageup")})
-        keys.update({key: s.undo for key in ("z", "u", "ctrl+z")})
-        keys.update({key: lambda: s.change_brush(1) for key in ("+", "=")})
-        keys.update(
-            {
-                "-": lambda: s.change_brush(-1),
-                "k": s.confirm,
-                "i": s.toggle_painting,
-                "c": lambda: s.change_contrast(1),
-                "C": lambda: s.change_contrast(-1),
-                "l": lambda: s.change_low_pass(1),
-                "L": lambda: s.change_low_pass(-1),
-                "h": self.view.toggle,
-                "0": lambda: zoom_axes(self.view.axes, s.shape, 1e-9, 0, 0),
-            }
-        )
-        return keys
+        return {
+            **dict.fromkeys(("right", "n", "pagedown"), lambda: s.choose(s.number + 1)),
+            **dict.fromkeys(("left", "p", "pageup"), lambda: s.choose(s.number - 1)),
+            **dict.fromkeys(("z", "u", "ctrl+z"), s.undo),
+            **dict.fromkeys(("+", "="), lambda: s.change_brush(1)),
+            "-": lambda: s.change_brush(-1),
+            "k": s.confirm,
+            "i": s.toggle_painting,
+            "c": lambda: s.change_contrast(1),
+            "C": lambda: s.change_contrast(-1),
+            "l": lambda: s.change_low_pass(1),
+            "L": lambda: s.change_low_pass(-1),
+            "h": self.view.toggle,
+            "0": lambda: zoom_axes(self.view.axes, s.shape, 1e-9, 0, 0),
+        }
 
     # ----- what happens
     def press(self, event: typing.Any) -> None:
@@ -167,8 +164,7 @@ class MicrographView(MovingPicture):
         if shown != self._shown:
             self._shown = shown
             part, extent = s.picture(tuple(rows), tuple(columns))
-            self._image.set_data(part)
-            self._image.set_extent(extent)
+            self._image.set(data=part, extent=extent)
             self.axes.set(xlim=columns, ylim=rows[::-1])
             self._show_bar(s.pixel_size)
         self._image.set_clim(*s.limits())
@@ -185,9 +181,8 @@ class MicrographView(MovingPicture):
             self._picks.append(self._crosses([(p.x, p.y) for p in s.removed]))
         tint = np.zeros((*s.ignored.shape, 4), np.float32)
         tint[s.ignored] = IGNORED
-        self._tint.set_data(tint)
         height, width = (n * s.binning for n in s.ignored.shape)
-        self._tint.set_extent((-0.5, width - 0.5, height - 0.5, -0.5))
+        self._tint.set(data=tint, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
 
     def moving(self) -> typing.Iterable[typing.Any]:
         """The area to ignore and the picks, unless they are hidden."""

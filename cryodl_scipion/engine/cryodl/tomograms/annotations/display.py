@@ -65,33 +65,30 @@ class AnnotationWindow(KeyWindow):
         s = self.session
         slices = {"up": 1, "right": 1, "down": -1, "left": -1, "pageup": PAGE, "pagedown": -PAGE}
         go = lambda step: lambda: s.choose_slice(s.z + step)
-        keys: dict[str, typing.Callable[[], typing.Any]] = {key: go(step) for key, step in slices.items()}
-        keys.update(
-            {
-                "+": lambda: s.change_brush(1),
-                "=": lambda: s.change_brush(1),
-                "-": lambda: s.change_brush(-1),
-                "u": lambda: self.toggle("uncertain"),
-                "w": lambda: self.toggle("marking"),
-                "f": s.fill,
-                "n": lambda: s.copy(1),
-                "N": lambda: s.copy(-1),
-                "z": s.undo,
-                "ctrl+z": s.undo,
-                "delete": s.delete,
-                "h": self.toggle_hidden,
-                "backspace": s.delete,
-                "a": s.change_averaging,
-                "c": lambda: s.change_contrast(1),
-                "C": lambda: s.change_contrast(-1),
-                "t": lambda: s.step_tile(1),
-                "T": lambda: s.step_tile(-1),
-                "[": lambda: s.choose_tomogram(s.number - 1),
-                "]": lambda: s.choose_tomogram(s.number + 1),
-                "0": lambda: self.slice_view.zoom(1e-9, 0, 0),
-            }
-        )
-        return keys
+        return {
+            **{key: go(step) for key, step in slices.items()},
+            "+": lambda: s.change_brush(1),
+            "=": lambda: s.change_brush(1),
+            "-": lambda: s.change_brush(-1),
+            "u": lambda: self.toggle("uncertain"),
+            "w": lambda: self.toggle("marking"),
+            "f": s.fill,
+            "n": lambda: s.copy(1),
+            "N": lambda: s.copy(-1),
+            "z": s.undo,
+            "ctrl+z": s.undo,
+            "delete": s.delete,
+            "h": self.toggle_hidden,
+            "backspace": s.delete,
+            "a": s.change_averaging,
+            "c": lambda: s.change_contrast(1),
+            "C": lambda: s.change_contrast(-1),
+            "t": lambda: s.step_tile(1),
+            "T": lambda: s.step_tile(-1),
+            "[": lambda: s.choose_tomogram(s.number - 1),
+            "]": lambda: s.choose_tomogram(s.number + 1),
+            "0": lambda: self.slice_view.zoom(1e-9, 0, 0),
+        }
 
     def toggle(self, what: str) -> None:
         """Begin or end drawing what is 'uncertain', or 'marking' tiles without the feature; the other one ends."""
@@ -277,8 +274,8 @@ class TileList:
         if below > 0:
             self._shown[-1] = f"... and {below + 1} more below", lambda: self.scroll(LINES - 2), False
         for text, line in zip(self._texts, self._shown + [("", None, False)] * LINES):
-            text.set_text(("" if line[1] is None else "> " if line[2] else "  ") + line[0])
-            text.set_weight("bold" if line[1] is None or line[2] else "normal")
+            mark = "" if line[1] is None else "> " if line[2] else "  "
+            text.set(text=mark + line[0], weight="bold" if line[1] is None or line[2] else "normal")
 
     def click(self, y: float) -> None:
         """Do what the line at this height of the axes stands for."""

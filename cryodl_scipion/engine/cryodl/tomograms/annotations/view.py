@@ -43,8 +43,7 @@ class SliceView:
             self._drawn = []
             self._image = self.axes.imshow(image, cmap="gray", interpolation="nearest", origin="lower")
             self.axes.autoscale(False)  # pictures of tiles must not change what is looked at
-        self._image.set_data(image)
-        self._image.set_clim(*limits)
+        self._image.set(data=image, clim=limits)
 
     def show_tiles(self, session: Session) -> None:
         """Frames and drawings of the tiles in the slice; thin frames of other features' tiles."""
@@ -117,9 +116,7 @@ class TileView(MovingPicture):
     def show_image(self, image: np.ndarray, limits: tuple[float, float]) -> None:
         """Show a slice (h, w) between two limits of its values."""
         height, width = image.shape
-        self._image.set_data(image)
-        self._image.set_extent((-0.5, width - 0.5, -0.5, height - 0.5))
-        self._image.set_clim(*limits)
+        self._image.set(data=image, extent=(-0.5, width - 0.5, -0.5, height - 0.5), clim=limits)
 
     def show_tile(self, sheet: Sheet | None, centre_yx: tuple[float, float], size: int, hidden: bool) -> None:
         """sheet: the chosen one, or None: then the position where one was is shown without it. hidden: no drawing."""
@@ -130,19 +127,15 @@ class TileView(MovingPicture):
         self._words.set_visible(sheet is None)
         if sheet is not None:
             row, column = sheet.corner_yx
-            self._frame.set_bounds(column - 0.5, row - 0.5, sheet.size, sheet.size)
-            self._frame.set_edgecolor(COLOURS[sheet.state])
-            self._tint.set_extent(extent_of(sheet))
-            self._tint.set_data(tinted(sheet.drawing))
-            self._tint.set_visible(not hidden)
+            bounds = (column - 0.5, row - 0.5, sheet.size, sheet.size)
+            self._frame.set(bounds=bounds, edgecolor=COLOURS[sheet.state])
+            self._tint.set(extent=extent_of(sheet), data=tinted(sheet.drawing), visible=not hidden)
 
     def show_brush(self, x: float | None, y: float, diameter: float, colour: str) -> None:
         """The brush under the pointer; x None: nowhere."""
         self._brush.set_visible(x is not None)
         if x is not None:
-            self._brush.set_center((x, y))
-            self._brush.set_radius(diameter / 2)
-            self._brush.set_edgecolor(colour)
+            self._brush.set(center=(x, y), radius=diameter / 2, edgecolor=colour)
 
     def draw_strokes(self, sheet: Sheet | None) -> None:
         """Draw again what changes while the pointer moves, and nothing else."""
