@@ -55,7 +55,7 @@ def kills(run, command, count=50, seed=0):
     leaves (without times), and looks for temporary files. A kill after the last file was written is not counted: the
     same command then says that its output exists. resumed: trainings that went on from a checkpoint."""
     make_data(run.output)
-    importlib.import_module("cryodl.learning.run_training").MIN_STEPS = 2  # so that short trainings have checkpoints
+    importlib.import_module("cryodl.learning.recipe").MIN_STEPS = 2  # so that short trainings have checkpoints
     importlib.import_module("cryodl.maps.improvers.pairs").CHECKED = 2  # boxes in each validation, which is quicker
     row = dict(trials=0, killed=0, resumed=0, equal=0, clean=0, failures=[])
     seconds, wanted = run_undisturbed(command, run.output)

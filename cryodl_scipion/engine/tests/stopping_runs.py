@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[3] / "benchmarks"))
 import robustness
 from recipes import trials
 
-from cryodl.learning import run_training
+from cryodl.learning import recipe
 from cryodl.maps.improvers import pairs
 
 
@@ -27,7 +27,7 @@ def serve(work, *data):
     answers, sys.stdout = sys.stdout, sys.stderr
     trials.make_data(work, *data)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would stay so
-    run_training.MIN_STEPS = pairs.CHECKED = 2  # short trainings have validations, which are quick
+    recipe.MIN_STEPS = pairs.CHECKED = 2  # short trainings have validations, which are quick
     whole = functools.cache(lambda trial: robustness.run_undisturbed(trial, work))
     for line in sys.stdin:
         trial, number, part = line.split()

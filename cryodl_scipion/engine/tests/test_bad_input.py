@@ -303,7 +303,7 @@ def test_too_little_memory_for_training_names_the_batch_size(project, capsys, mo
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("cryodl.learning.run_training.fit", full)
+    monkeypatch.setattr("cryodl.learning.recipe.fit", full)
     message = message_of(train_arguments(project), project, capsys)
     assert "memory of CPU" in message and "batches of 1 crops" in message and "--batch-size" in message
 

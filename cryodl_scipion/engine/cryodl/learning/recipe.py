@@ -2,29 +2,40 @@
 """The steps around every training: folder, device, seed, clock, model and result."""
 
 import contextlib
+import dataclasses
+import os
 import time
 import typing
 from pathlib import Path
 
 import torch
 
-from ..contract import (
-    TrainClassifierConfig,
-    TrainDenoiserConfig,
-    TrainDetectorConfig,
-    TrainMapImproverConfig,
-    TrainPickerConfig,
-    TrainSegmenterConfig,
-)
+from .. import contract
 from ..core.devices import device_name
-from ..io import messages, model
+from ..io import memory, messages, model, plots
 from ..io.unfinished import check_output, finish_folder, working_folder
 from ..running import distributed, runner
 from .processes import accelerator_for
-from .run_training import TrainingConfig, finish, fit_task
 from .task import Task
-from .training import CHECKPOINT, FitReport, Schedule, measured
+from .training import CHECKPOINT, METRICS, FitReport, Schedule, fit, measured
 
+TrainingConfig = (
+    contract.AutoPickConfig
+    | contract.DenoiseMicrographsConfig
+    | contract.DenoiseTomogramsConfig
+    | contract.TrainClassifierConfig
+    | contract.TrainDenoiserConfig
+    | contract.TrainDetectorConfig
+    | contract.TrainFilamentPickerConfig
+    | contract.TrainGeneralPickerConfig
+    | contract.TrainGeneralSegmenterConfig
+    | contract.TrainMapImproverConfig
+    | contract.TrainMicrographDenoiserConfig
+    | contract.TrainPickerConfig
+    | contract.TrainSegmenterConfig
+)
+MAX_VALIDATIONS = 16
+MIN_STEPS = 10  # between two validations
 HELD_OUT = 0.2  # of what is learned from, for validation
 
 
@@ -130,11 +141,11 @@ class TrainingRun:
 
 
 def start_weights(
-    config: TrainDenoiserConfig
-    | TrainDetectorConfig
-    | TrainMapImproverConfig
-    | TrainPickerConfig
-    | TrainSegmenterConfig,
+    config: contract.TrainDenoiserConfig
+    | contract.TrainDetectorConfig
+    | contract.TrainMapImproverConfig
+    | contract.TrainPickerConfig
+    | contract.TrainSegmenterConfig,
     kind: str,
     **needed: typing.Any,
 ) -> tuple[dict[str, typing.Any], dict[str, torch.Tensor]]:
@@ -155,7 +166,7 @@ def start_weights(
     return card, weights
 
 
-def refuse_steps(config: TrainClassifierConfig | TrainDenoiserConfig, *names: str) -> None:
+def refuse_steps(config: contract.TrainClassifierConfig | contract.TrainDenoiserConfig, *names: str) -> None:
     """Refuse options of a training by steps where there is none: they would have no effect. config: of the command.
     *names: of the options. Raises ValueError: one of them is given."""
     if given := [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) is not None]:
@@ -177,3 +188,52 @@ def said(sentences: typing.Iterable[str]) -> list[str]:
     for sentence in told:
         messages.warn(sentence)
     return told
+
+
+def fit_task(
+    task: typing.Any,
+    config: TrainingConfig,
+    folder: Path,
+    device: torch.device,
+    schedule: Schedule | None = None,
+    seed: int = 0,
+) -> FitReport:
+    """Train a Task in a working folder. task: with a method (learning_rate, decay, ema) and default_steps. config: of
+    the command. schedule: other than the one that follows from task and config. seed:
+    of random numbers, where the config has none. Raises ValueError if memory does not suffice."""
+    try:
+        return fit(
+            task, schedule or _schedule(task, config, getattr(config, "seed", seed)), folder, accelerator_for(device)
+        )
+    except (RuntimeError, MemoryError) as error:
+        if not memory.is_memory_error(error):
+            raise
+        raise ValueError(
+            f"The memory of {device_name(device)} is too small for batches of {task.batch_size} {task.example_name}. "
+            "Choose a smaller --batch-size, or --device cpu."
+        ) from error
+
+
+def _schedule(task: typing.Any, config: TrainingConfig, seed: int) -> Schedule:
+    steps = config.steps or task.default_steps
+    schedule = Schedule(
+        steps,
+        max(MIN_STEPS, -(-steps // MAX_VALIDATIONS)),
+        getattr(config, "patience", None) or task.patience or steps,
+        getattr(config, "learning_rate", None) or task.rate * task.method.learning_rate,
+        seed,
+        ema=task.method.ema,
+        decay=task.method.decay,
+    )
+    if task.validates_poorly:
+        # so few cannot tell a better network from a worse one: all steps are done and the last weights kept
+        schedule = dataclasses.replace(schedule, every=max(MIN_STEPS, steps // 5), patience=steps, tolerance=1.0)
+    return schedule
+
+
+def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> None:
+    """Draw the learning curve, give the folder its name, and leave only what belongs to a model. folder: the working
+    folder. output: its final name. *leftovers: names of files or folders in it removed with the checkpoint."""
+    if plots.can_draw():
+        plots.plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
+    finish_folder(folder, output, CHECKPOINT, *leftovers)

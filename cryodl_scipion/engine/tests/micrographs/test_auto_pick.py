@@ -169,7 +169,7 @@ def test_a_run_killed_between_rounds_goes_on_with_the_next(copied):
 def test_a_run_killed_in_a_training_continues_it_and_ends_the_same(copied, monkeypatch, capsys):
     whole = check_model(copied / "out/rounds/1/model")["weights_sha256"]
     shutil.rmtree(copied / "out/rounds/1")
-    from cryodl.learning import run_training as schedules
+    from cryodl.learning import recipe as schedules
     from cryodl.learning import training
 
     real, steps = training._one_step, []

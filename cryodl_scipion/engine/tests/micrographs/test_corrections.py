@@ -11,7 +11,7 @@ from synthetic import blob_project, write_mrc
 
 from cryodl.contract import AutoPickConfig, PickConfig, TrainPickerConfig, read_card
 from cryodl.io.coordinates import write_coordinates
-from cryodl.learning.run_training import _schedule
+from cryodl.learning.recipe import _schedule
 from cryodl.micrographs.byhand.questions import ANSWERS
 from cryodl.micrographs.byhand.session import HandSession
 from cryodl.micrographs.byhand.store import (

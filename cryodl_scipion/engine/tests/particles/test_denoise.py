@@ -65,7 +65,7 @@ def test_empty_images_are_counted_and_every_particles_strength_is_told(project, 
             denoised = super().denoise(images, *given)
             return denoised * torch.tensor([1e-3] * 3 + [1.0] * 17)[:, None, None]
 
-    monkeypatch.setattr("cryodl.particles.denoisers.run.Denoiser", Faint)
+    monkeypatch.setattr("cryodl.particles.denoisers.Denoiser", Faint)
     result = denoise()
     assert result.outputs["empty"] == 3 and "3 of 20 images are empty" in result.warnings[-1]
     written = read_particles("out/d.star")
@@ -240,7 +240,7 @@ def test_flipped_phases_that_nobody_told_are_said_and_taken_into_account(project
             given.append(ctf)
             return super().denoise(images, ctf, *more)
 
-    monkeypatch.setattr("cryodl.particles.denoisers.run.Denoiser", Watched)
+    monkeypatch.setattr("cryodl.particles.denoisers.Denoiser", Watched)
     monkeypatch.setattr(
         "cryodl.particles.denoisers.load_denoiser",
         lambda folder, device: Watched(*read_model(folder, "denoiser"), device),

@@ -10,7 +10,7 @@ import torch
 
 from ...contract import MIN_PARTICLES, TrainPickerConfig
 from ...core.calibration import best_threshold, calibrate
-from ...learning.run_training import fit_task
+from ...learning.recipe import fit_task
 from .card import merge
 from .corrected_calibration import missed_particles
 from .crops import LabelledImage

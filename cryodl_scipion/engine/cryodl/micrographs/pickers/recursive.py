@@ -17,7 +17,7 @@ import torch
 
 from ...contract import TrainPickerConfig
 from ...io.files import write_csv
-from ...learning.run_training import fit_task
+from ...learning.recipe import fit_task
 from ...learning.training import METRICS, FitReport
 from ...simulate.particles import far
 from .card import calibrate_model

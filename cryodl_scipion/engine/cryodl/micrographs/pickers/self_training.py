@@ -17,7 +17,7 @@ from ...core.calibration import best_threshold, calibrate, fit_to_probabilities
 from ...core.geometry import map_positions, values_at
 from ...core.matching import match_picks
 from ...io.model import write_model
-from ...learning.run_training import finish, fit_task
+from ...learning.recipe import finish, fit_task
 from .card import card_validation
 from .crops import LabelledImage
 from .method import PickerMethod

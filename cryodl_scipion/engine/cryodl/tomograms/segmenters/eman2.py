@@ -25,7 +25,7 @@ NETWORKS = (("segmenter", 3, "eman2", "EMAN2Segmenter", "the network of EMAN2", 
 KERNELS, SIDE, POOL = (40, 40, 1), 15, 2
 EPOCHS, EPOCH_DECAY = 20, 0.9
 WEIGHT_DECAY = 1e-6
-VALIDATIONS = 16  # run_training.MOST_VALIDATIONS; the rate falls at each of them as much as in all epochs together
+VALIDATIONS = 16  # learning.recipe.MAX_VALIDATIONS; the rate falls at each of them as much as in all epochs together
 
 
 class ShallowNetwork(nn.Module):
