@@ -18,7 +18,7 @@ from scipy import ndimage, optimize
 
 from cryodl.core.optics import ctf_rfft
 from cryodl.micrographs.assess import assessment, judge
-from cryodl.micrographs.assess.signs import DOSE, FREE_PATH
+from cryodl.micrographs.assess.assessment import DOSE, FREE_PATH
 from cryodl.simulate import artefacts, particles, pool, training_micrographs
 
 KINDS = {"good": 0.4, "empty": 0.12, "thick ice": 0.12, "carbon": 0.12, "drift": 0.12, "dirt": 0.07, "crystals": 0.05}

@@ -20,9 +20,9 @@ from cryodl.io import structures
 from cryodl.io.particle_sets import StackWriter, read_particles
 from cryodl.io.particles import CTF, optics_group
 from cryodl.io.star import write_tables
+from cryodl.particles.classes2d.classify import classify
 from cryodl.particles.classes2d.records import class_settings, load_or_make
 from cryodl.particles.classes2d.results import curve_numbers, finished_answer, load_ranker, small_images
-from cryodl.particles.classes2d.run import classify
 from cryodl.simulate import micrographs, particle_images
 
 MOLECULES = ("8BK7", "1AON", "4V4R_30S", "6VXX")

@@ -13,7 +13,7 @@ from classes2d_data import rotated, shape
 from cryodl.contract.class_choice import particle_cut
 from cryodl.core.optics import Optics, OpticsTable, ctf_of_optics, optics_values
 from cryodl.io import messages
-from cryodl.particles.classes2d import run
+from cryodl.particles.classes2d import classify as run
 from cryodl.particles.classes2d.averages import FOLDS, ClassBank, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import FIRST_CLASSES, Classification
 from cryodl.particles.classes2d.matching import Detail, References, halves, match

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from cryodl.contract import Classify2DConfig, Result
 from cryodl.io.particle_sets import StackWriter, read_particles
 from cryodl.io.star import read_tables, write_tables
-from cryodl.particles.classes2d import run as runs
+from cryodl.particles.classes2d import classify as runs
 from cryodl.particles.classes2d.averages import average_classes
 from cryodl.particles.classes2d.records import class_settings, load_or_make
 from cryodl.particles.commands import classify_2d as commands

@@ -18,7 +18,7 @@ from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import Reference
 from cryodl.particles.commands import initial_map
-from cryodl.particles.initial import alignment, climb, halves
+from cryodl.particles.initial import alignment, climb
 from cryodl.particles.initial.alignment import Judgement, align, enlarged
 from cryodl.particles.initial.climb import SliceSums, second_map_gain
 from cryodl.reconstruction.views import views_of
@@ -220,8 +220,7 @@ def test_a_map_is_written_and_a_stopped_run_keeps_its_starts(quick):
 
 def test_without_agreement_there_is_no_map_but_a_reason(quick):
     quick.setattr(alignment, "AGREEMENT", 1.1)
-    for module in (climb, halves):
-        quick.setattr(module, "STEPS", 3)
+    quick.setattr(climb, "STEPS", 3)
     result = find()
     assert not result.outputs.determined and result.outputs.map is None and result.outputs.particles is None
     assert "do not agree" in result.outputs.reasons[-1] and "No map was determined, because" in result.summary[0]

@@ -10,10 +10,9 @@ from ...contract import Classify2DConfig, Classify2DOutputs, counted
 from ...io.particle_sets import UNUSABLE, ParticleSet, read_particles
 from ...running.runner import PROGRAM, Run, command
 from ..classes2d import earlier_classes
-from ..classes2d.classify import Classification
+from ..classes2d.classify import Classification, Pass, classify
 from ..classes2d.records import ClassSettings, Records, class_settings, load_or_make
 from ..classes2d.results import finished_answer, former_of, load_ranker, write_answer, write_forming
-from ..classes2d.run import Pass, classify
 
 GOOD = 0.5  # score from which an average counts as good
 # likeness of averages: simulated molecules have up to 0.67 with all views (the proteasome), and 0.80 to 0.92 with one

@@ -16,8 +16,7 @@ from ...likelihood.observed import WIDEST, Source, smoothed_notes
 from ...reconstruction import halves, views
 from ...running.runner import PROGRAM, Run, command
 from ..initial.alignment import enlarged, filtered_mean, reached
-from ..initial.climb import FINEST, Found
-from ..initial.halves import InHalves, gain_of_second, judged_maps, started_maps
+from ..initial.climb import FINEST, Found, InHalves, gain_of_second, judged_maps, started_maps
 
 FEWEST = 200  # particles; see the page
 WORK = "starts"  # folder in the output's, for finished starts

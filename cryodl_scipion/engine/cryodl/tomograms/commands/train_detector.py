@@ -11,8 +11,8 @@ from ...io.files import expand_paths
 from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
 from ...learning.task import method_of, with_weights
 from ...running.runner import PROGRAM, Run, command
-from ..detectors import labels, train
-from ..detectors.card import card_warnings, model_card
+from ..detectors import labels
+from ..detectors.train import DetectorTask, card_warnings, model_card
 
 
 @command
@@ -64,7 +64,7 @@ def _told(name: str, metrics: typing.Mapping[str, typing.Any], threshold: float,
     )
 
 
-def _task(config: TrainDetectorConfig, gathered: labels.GatheredLabels) -> tuple[train.DetectorTask, str]:
+def _task(config: TrainDetectorConfig, gathered: labels.GatheredLabels) -> tuple[DetectorTask, str]:
     method = method_of("detector", config.network)
     training, validation, how = labels.split_tomograms(
         gathered.tomograms, HELD_OUT, np.random.default_rng(config.seed), max(gathered.diameters) / gathered.pixel_size
@@ -83,4 +83,4 @@ def _task(config: TrainDetectorConfig, gathered: labels.GatheredLabels) -> tuple
     if config.start_from:
         _, weights = start_weights(config, "detector", network=config.network, species=list(gathered.species))
         network = with_weights(network, weights, str(config.start_from), method.name)
-    return train.DetectorTask(method, network, gathered, training, validation, config.batch_size), how
+    return DetectorTask(method, network, gathered, training, validation, config.batch_size), how
