@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import fmean as mean
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "cryodl_scipion" / "engine"
@@ -218,11 +219,6 @@ def score(real, picks, micrographs=None):
 
 
 # ----- tables
-def mean(values):
-    values = list(values)
-    return sum(values) / len(values)
-
-
 def f1_ap(scores):
     """'best F1 / AP (F1 at the default threshold)'."""
     return f"{scores['best_f1']:.3f} / {scores['ap']:.3f} ({scores['f1']:.3f})"
