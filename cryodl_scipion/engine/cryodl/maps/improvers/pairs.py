@@ -7,8 +7,12 @@ import dataclasses
 import typing
 from pathlib import Path
 
+import gemmi
 import numpy as np
 import torch
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from ...contract import TrainMapImproverConfig, write_json
 from ...contract.reading import absent, reader
@@ -75,9 +79,6 @@ def score_positions(atoms: np.ndarray, pixel_size: float, rng: np.random.Generat
     """Where a box is read to see how much its atoms look like atoms, as the Q-score does (maps.measures.qscore). atoms:
     (n, 3) zyx voxels. pixel_size: Å/px. Returns positions (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0 where a
     position is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS."""
-    from scipy.spatial import cKDTree
-    from scipy.spatial.transform import Rotation
-
     reach, positions = RADII[-1] / pixel_size, np.zeros((ATOMS, len(RADII), POINTS, 3), np.float32)
     weights = np.zeros((ATOMS, len(RADII), POINTS), np.float32)
     chosen = rng.permutation(np.nonzero(((atoms >= reach) & (atoms <= BOX - 1 - reach)).all(axis=1))[0])[:ATOMS]
@@ -99,8 +100,6 @@ ALIKE = 0.15
 
 def words_of(path: str) -> dict[str, set[str]]:
     """{chain: set of words of WORD residues} of an atomic model's protein and nucleic acid chains."""
-    import gemmi
-
     chains = {}
     for chain in read_structure(path)[0]:
         sequence = gemmi.one_letter_code([residue.name for residue in chain.get_polymer()])
@@ -112,8 +111,6 @@ def words_of(path: str) -> dict[str, set[str]]:
 
 def families(paths: typing.Sequence[str]) -> dict[str, int]:
     """{path: number}: molecules of one number are linked by shared chains."""
-    from scipy.sparse.csgraph import connected_components
-
     chains, linked = [list(words_of(path).values()) for path in paths], np.zeros((len(paths),) * 2, bool)
     for a, b in zip(*np.tril_indices(len(paths), -1)):
         linked[a, b] = any(len(x & y) > ALIKE * min(len(x), len(y)) for x in chains[a] for y in chains[b])

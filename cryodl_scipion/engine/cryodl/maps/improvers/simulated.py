@@ -4,6 +4,7 @@
 import dataclasses
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from ...contract import TrainMapImproverConfig
 from ..measures.atoms import Atoms, model_density, read_atoms, soft_mask
@@ -105,8 +106,6 @@ def real_pair(
 
 
 def _rotated(atoms: Atoms, rng: np.random.Generator) -> Atoms:
-    from scipy.spatial.transform import Rotation
-
     rotation = Rotation.random(random_state=int(rng.integers(2**31)))
     return dataclasses.replace(atoms, xyz=rotation.apply(atoms.xyz - atoms.xyz.mean(axis=0)))
 

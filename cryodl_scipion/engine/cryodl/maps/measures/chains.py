@@ -5,6 +5,10 @@ import typing
 
 import gemmi
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from ...io.files import lists_by_key
 from .atoms import BACKBONE, Atoms
@@ -68,11 +72,6 @@ def _matched(
     distance: float,
 ) -> list[tuple[int, int, float]]:
     """[(residue, residue, Å)]: one-to-one pairs within the distance, as many as there can be, the nearest of these."""
-    from scipy.optimize import linear_sum_assignment
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import cKDTree
-
     if not mine or not theirs:
         return []
     first, second = (cKDTree([r[1] for r in trace]) for trace in (mine, theirs))

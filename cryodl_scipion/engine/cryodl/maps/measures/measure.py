@@ -6,6 +6,7 @@ import typing
 
 import numpy as np
 import scipy.fft
+import torch
 from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filter
 
 from ...core import fourier
@@ -55,8 +56,6 @@ def local_resolution(
     is so wide that it has SHELLS shells up to there. The FSC of a cosine window at each of a grid of places is compared
     with THRESHOLD; between the places it is interpolated (Cardone, Heymann and Steven 2013, J. Struct. Biol. 184). A
     position whose first shell is below has the window's width."""
-    import torch
-
     side = 2 * int(np.ceil(SHELLS * resolution / pixel_size / 2)) + 2
     side = min(side, *[n - n % 2 for n in half1.shape])
     ball = np.pi * fourier.from_middle(side, 3) / (side / 2)

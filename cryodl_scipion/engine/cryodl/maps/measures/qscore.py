@@ -4,6 +4,7 @@
 import dataclasses
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from ...core.healpix_grid import sphere_directions
@@ -48,8 +49,6 @@ def q_scores(volume: Volume, atoms: Atoms, points: ScorePoints | None = None) ->
     interpolation; about the mean, so that scale and offset of the map do not matter. Atoms outside of the map, or in
     constant density, score 0. Hydrogens and waters are not among the atoms, as read_atoms gives them. points:
     score_points(atoms, ...) made before, of whose atoms the scores are; they take most of the time."""
-    from scipy.ndimage import map_coordinates
-
     points = points or score_points(atoms)
     zyx = volume.positions(points.xyz)
     density = map_coordinates(volume.data, zyx.T, order=1, mode="nearest").astype(float)

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import scipy.fft
 from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
 
 from .atoms import Atoms, model_density, soft_mask
 from .shells import amplitudes, guinier_b_factor, sharpened, shell_correlation, volume_frequencies
@@ -123,8 +124,6 @@ def deposited(maps: HalfMaps, resolution: float, b_factor: float | None = None) 
 
 def _flexibility(atoms: Atoms, rng: np.random.Generator) -> np.ndarray:
     """(n,) 0 to 1: rises from the middle to the surface, and differs between domains."""
-    from scipy.spatial import cKDTree
-
     radius = np.linalg.norm(atoms.xyz - atoms.xyz.mean(axis=0), axis=1)
     outward = (radius / max(radius.max(), 1e-6)) ** 2
     residues = (

@@ -6,7 +6,9 @@ import os
 import typing
 from pathlib import Path
 
+import mrcfile
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from ...contract.reading import absent, reader
 from ...io import files, volume_writer
@@ -87,8 +89,6 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
 
 def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -> None:
     """Write (z, y, x) data on the grid of the Volume `like`: its axes, origin and starts; whole or not at all."""
-    import mrcfile
-
     inverse = tuple(int(n) for n in np.argsort(like.order))
     with files.whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.ascontiguousarray(np.transpose(np.asarray(data, np.float32), inverse)))
@@ -156,8 +156,6 @@ def above_solvent(volume: Volume, mask: np.ndarray) -> Volume:
 
 def check_positive(volume: Volume) -> None:
     """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's."""
-    from scipy.ndimage import gaussian_filter
-
     blurs: tuple[tuple[float, float], ...] = ((0.0, TAIL), (BLUR, BLURRED_TAIL))  # noise hides the tail of a raw map
     if (volume.voxels_zyx * volume.data.shape).min() < WIDE * BLUR:
         blurs = blurs[:1]

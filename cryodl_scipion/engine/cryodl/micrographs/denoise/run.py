@@ -12,7 +12,7 @@ import torch
 from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, counted, denoises_blindly, in_words
 from ...core.fourier import correlation, filtered
 from ...io import files, micrographs
-from ...learning import image_denoiser, networks, recipe
+from ...learning import inference, networks, recipe
 from ...learning.task import NetworkTask
 from ...learning.training import Schedule
 from ...running.runner import Run
@@ -48,7 +48,7 @@ class MicrographDenoiser:
     ) -> None:
         self.card, self.tile = card, tile
         self.resolution: float = resolution or card["resolution"]
-        self.network = image_denoiser.ImageDenoiser(weights, device)
+        self.network = inference.ImageDenoiser(weights, device)
 
     @torch.inference_mode()
     def denoise(self, images: typing.Sequence[np.ndarray], pixel_size: float) -> np.ndarray:

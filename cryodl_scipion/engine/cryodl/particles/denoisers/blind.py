@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from ...contract import MICROGRAPH_DENOISER, counted, denoises_blindly
 from ...core.fourier import circle, filtered, fourier_resize, on_grid, plane_weights, radial_mean, resampled_side
 from ...io import model, particle_sets
-from ...learning.image_denoiser import ImageDenoiser
+from ...learning.inference import ImageDenoiser
 from ...likelihood.observed import WIDEST, noise_spectra, prepare, ring_powers, sample_rows
 
 WHITE = 512  # images of white noise that tell what the corners miss

@@ -2,6 +2,7 @@
 """One tile: where it lies, what is drawn on it, and what its neighbours say about the same voxels."""
 
 import numpy as np
+from scipy.ndimage import binary_fill_holes
 
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT, Tile
 from ...io.tomograms import Tomogram, mirrored_part
@@ -56,8 +57,6 @@ class Sheet:
 
     def fill(self) -> None:
         """Fill what the drawn outlines enclose."""
-        from scipy.ndimage import binary_fill_holes
-
         feature = self.drawing == FEATURE
         self.drawing[binary_fill_holes(feature) & ~feature & (self.drawing == WITHOUT)] = FEATURE
 

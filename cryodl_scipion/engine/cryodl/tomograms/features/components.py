@@ -9,6 +9,8 @@ import typing
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ...io.memory import GIGABYTE
 from ...io.tomograms import Tomogram, working_pixel_size
@@ -176,9 +178,6 @@ class ComponentFinder:
 def connected(pairs: np.ndarray, count: int) -> tuple[int, np.ndarray]:
     """How many connected parts so many things have, and the number of the part of each, (count,). pairs: (n, 2) of
     things that belong together."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(count, count))
     return connected_components(graph, directed=False) if count else (0, np.zeros(0, int))
 

@@ -7,6 +7,8 @@ import os
 import typing
 
 import numpy as np
+from scipy.ndimage import binary_dilation
+from scipy.spatial import cKDTree
 
 from ...io.files import whole_file
 
@@ -39,8 +41,6 @@ def middle_surface(
     """The Mesh of one membrane. mask: (z, y, x) bool, the membrane within its box, on bins of `step` voxels. offset:
     (3,), first voxel of the box. positions, normals: (n, 3), points on the membrane, zyx in voxels of the whole volume,
     and their unit normals, all on one side. Returns Mesh: without triangles if there are no points."""
-    from scipy.ndimage import binary_dilation
-    from scipy.spatial import cKDTree
     from skimage.measure import marching_cubes
 
     empty = Mesh(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0, int))

@@ -5,6 +5,8 @@ surface: curvature, thickness, distance to the next membrane."""
 import typing
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
 from .components import Components, Segmentation
@@ -169,9 +171,6 @@ def _apart(positions: np.ndarray, spacing: float, rng: np.random.Generator) -> n
 def oriented(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """The normals of one component, oriented to one side of it (along a minimum spanning tree; Hoppe et al. 1992), the
     outer one of a closed or bent membrane."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
-
     if len(positions) < 2:
         return normals
     links = min(LINKS, len(positions) - 1)

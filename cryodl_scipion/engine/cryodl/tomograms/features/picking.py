@@ -6,6 +6,7 @@ import os
 import typing
 
 import numpy as np
+from scipy.interpolate import splev, splprep
 from scipy.ndimage import center_of_mass, distance_transform_edt, gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
@@ -298,8 +299,6 @@ def sampled(positions: np.ndarray, spacing: float, radius: float) -> tuple[np.nd
 
 def _curve(positions: np.ndarray, radius: float) -> typing.Callable[[typing.Any], np.ndarray]:
     """A function of (k,) parameters in [0, 1] that gives (k, 3) positions on a smooth curve."""
-    from scipy.interpolate import splev, splprep
-
     if len(positions) < 5:
         start, way = positions[0].astype(float), (positions[-1] - positions[0]).astype(float)
         way = way if way.any() else np.array([1.0, 0.0, 0.0])

@@ -7,6 +7,7 @@ import typing
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
+from scipy.spatial import cKDTree
 
 from .components import connected
 
@@ -49,8 +50,6 @@ def _branches(positions: np.ndarray) -> list[list[int]]:
     """List of branches between ends and branch points of a skeleton: lists of indices of positions. The last index of a
     branch that ends at a branch point is that of the point's middle voxel; such an index stands at the end of several
     branches."""
-    from scipy.spatial import cKDTree
-
     pairs = cKDTree(positions).query_pairs(1.8, output_type="ndarray")  # all 26 neighbours
     neighbours: list[list[int]] = [[] for _ in positions]
     for a, b in pairs:

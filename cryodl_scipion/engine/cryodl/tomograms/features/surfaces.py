@@ -5,6 +5,7 @@ import os
 import typing
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from ...io.files import whole_file
 from .components import slabs
@@ -139,8 +140,6 @@ def _binned(mask: np.ndarray, step: int) -> np.ndarray:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter
-
     return gaussian_filter(values.astype(np.float32), SIGMA, mode="nearest", truncate=4)
 
 

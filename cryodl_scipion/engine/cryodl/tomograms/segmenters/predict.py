@@ -16,6 +16,7 @@ import typing
 
 import numpy as np
 import torch
+from scipy.fft import dctn, idctn
 
 from ...core.tiles import resized_image
 from ...io.memory import give_back_freed_memory
@@ -127,8 +128,6 @@ def block_skewness(found: "TomogramScores") -> float:
 def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Noise of a block's size and spectrum: the cosines that it is a sum of, each with a sign drawn anew. The cosines
     go on evenly beyond the borders, where sines and cosines of the block would jump."""
-    from scipy.fft import dctn, idctn
-
     values = dctn(block.numpy().astype(np.float32), norm="ortho")
     signs = rng.integers(0, 2, values.shape, dtype=np.int8) * 2 - 1
     signs[0, 0, 0] = 1  # the mean stays

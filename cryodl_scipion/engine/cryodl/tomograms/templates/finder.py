@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 
 from ...contract import DetectParticlesConfig, rescaled, sha256
 from ...core import healpix_grid, names, projections
@@ -282,8 +283,6 @@ class TemplateSearch:
 def tiling(shape: typing.Sequence[int], box: int, voxels: float) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
     """Side of what is kept of each tile, and where these begin. All tiles are alike. Their sides with box - 1 voxels
     around are lengths that transform fast. voxels: at most in one."""
-    from scipy.fft import next_fast_len
-
     maximum, kept = min(SIDES[1], max(SIDES[0], int(voxels ** (1 / 3)) - box)), []
     for side in shape:
         counts = range(-(-side // maximum), -(-side // maximum) + 4)
