@@ -225,6 +225,9 @@ class Arriving:
             self.update()
         except ValueError as error:
             self.failure = error
+        return self.over()
+
+    def over(self) -> bool:
         return self.closed or self.failure is not None
 
 

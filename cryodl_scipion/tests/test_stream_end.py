@@ -12,6 +12,7 @@ from pyworkflow.object import Set
 from ..convert.arriving import (
     ALIVE,
     STOPPED,
+    Arriving,
     ArrivingMicrographs,
     MicrographsOfSets,
     MicrographsWithOthers,
@@ -20,7 +21,9 @@ from ..convert.arriving import (
     failedRun,
     stateOfRun,
 )
+from ..protocols import CryodlProtPick
 from ..protocols.batches import LOOK, ArrivingBatches
+from ..protocols.micrographs.protocol_pick import LEARNS, TEMPLATES
 from .run_states import deadProcess, writeRunState
 
 
@@ -131,6 +134,17 @@ def test_what_came_before_an_input_s_run_failed_is_worked_on(run):
         ArrivingBatches.closeStep(batches)
     setStatus(run, "running", os.getpid())  # it was continued
     assert not arriving.look() and arriving.failure is None
+
+
+@pytest.mark.parametrize("method", [TEMPLATES, LEARNS])
+def test_templates_and_learning_work_on_what_came_before_an_input_s_run_failed(tmp_path, method):
+    """They wait for all micrographs, or for those that teach, and did nothing."""
+    run, came = mock.MagicMock(_arriving=Arriving()), ["a", "b", "c"]
+    run._arriving.failure = ValueError("the run 'my import' failed")
+    run.method.get.return_value, run._firstNames.return_value = method, []
+    run.trainingMicrographs.get.return_value, run._learningWaits.over.return_value = 10, False
+    run._firstFile.return_value = str(tmp_path / "first.json")
+    assert CryodlProtPick._partsOf(run, came, True) == [came]
 
 
 @pytest.mark.parametrize("kind", [MicrographsWithOthers, MicrographsOfSets, PickedMicrographs])

@@ -218,13 +218,13 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         """Batches. The first is the one that teaches: the whole set, or some of the micrographs that are there. The
         threshold of templates is that of all micrographs: they are one batch."""
         if self.method.get() == TEMPLATES:
-            return [ready] if ready and self._arriving.closed else []
+            return [ready] if ready and self._arriving.over() else []
         if not self._learns() or self._firstNames() or not ready:
             return super()._partsOf(ready, all)
         count = max(MINIMUM, self.trainingMicrographs.get())
         if self._arriving.closed:
             first = ready
-        elif len(ready) >= count or (self._learningWaits.over(ready) and len(ready) >= MINIMUM):
+        elif len(ready) >= (MINIMUM if self._arriving.over() or self._learningWaits.over(ready) else count):
             first = ready[:: max(1, len(ready) // count)][:count]
         else:
             return []

@@ -163,6 +163,19 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertEqual(self.extract(self.picked, bare, run=False).validate(), [])
         self.assertEqual(set(ctfsByName(bare.outputCTF)), {None})
 
+    def test_ctfs_that_all_failed_are_refused_as_such(self):
+        """The form said that there were none of these micrographs."""
+
+        def make(protocol):
+            ctfs = protocol._createSetOfCTF()
+            for ctf in self.ctf.outputCTF:
+                ctf.setWrongDefocus()
+                ctfs.append(ctf.clone())
+            return dict(outputCTF=ctfs)
+
+        said = " ".join(self.extract(self.picked, finishedWith(self, make), run=False).validate())
+        self.assertIn("CTF estimation has only CTFs that failed or are unticked", said)
+
     def test_a_ctf_that_failed_or_was_taken_out_is_none(self):
         failed, out, good = CTFModel(), CTFModel(), CTFModel()
         failed.setWrongDefocus()
