@@ -20,9 +20,6 @@ from .micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 PARTICLES = "outputParticles"
 _LEFT_OUT = dict(at_edge="the box extends beyond the edge", unusable="the box has constant or non-finite values")
 
-_OTHERS = "no CTF of these micrographs. They are matched by name; choose the CTFs of these "
-_FAILED = "only CTFs that failed or are unticked in Scipion's table. Tick some, choose other CTFs of these "
-
 
 class PicksToExtract(kinds.Growing):
     CLASSES, LABEL = "SetOfCoordinates", "Input coordinates"
@@ -66,7 +63,8 @@ class Ctfs(kinds.Pointing):
         failed = [failedCtf(ctf) for ctf in found if micNameOf(ctf) in ours]
         return checks.sayIf(
             found.isStreamClosed() and ours and all(failed),
-            f"CTF estimation has {_FAILED if failed else _OTHERS}micrographs, or leave the field empty.",
+            f"CTF estimation has {'only CTFs that failed or are unticked' if failed else 'no CTF of these micrographs'}. "
+            "They are matched by name; choose other CTFs of these micrographs, or leave the field empty.",
         )
 
 

@@ -8,9 +8,10 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
-from pyworkflow.protocol import Form, params
+from pyworkflow.object import Pointer
+from pyworkflow.protocol import MODE_RESTART, Form, params
 
-from ...convert.arriving import asInItsFile, fileOf
+from ...convert.arriving import ALIVE, asInItsFile, fileOf, stateOfRun
 from ...convert.form import readConfig
 from ...convert.micrographs import picks as convert
 from ...convert.reading import readJson
@@ -59,6 +60,9 @@ class AnsweredPicks(Pointing):
         return sayIf(
             not convert.correctionsFolder(found),
             "The coordinates in Answered questions are not of *cryodl - pick by hand*, or its folder is gone.",
+        ) or sayIf(
+            stateOfRun(found.getFileName()) == ALIVE,
+            "The questions in Answered questions are being answered. Close their window first.",
         )
 
 
@@ -147,6 +151,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         self._defineStreamingParams(form)
         form.getParam(self._SIZE).setDefault(BATCH)
         form.getParam(self._SIZE).condition.set(f"method != {LEARNS}")
+        form.getParam(self._SIZE).help.set("Maximum number of micrographs in one start of the program.")
         for name in (self._SIZE, "rounds", "trainingMicrographs", "confident"):  # some follow from later fields
             form._analizeCondition(name, form.getParam(name))
         size = "Maximum number of micrographs in one start of the program, of those that arrive after the first ones."
@@ -165,7 +170,13 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         addThreads(form)
 
     def pickingWith(self, answers: Any) -> "CryodlProtPick":
-        """A run that picks with the answers that another run will have; what has learnt picks with its model."""
+        """A run that picks with the answers that another run will have; what has learnt picks with its model. One that
+        failed, for which too few were there, begins anew."""
+        for run in self.getProject().getRuns():
+            pointer = getattr(run, "answeredCoordinates", Pointer())
+            if run.isFailed() and pointer.hasValue() and pointer.getObjValue().getObjId() == answers.getObjId():
+                run.runMode.set(MODE_RESTART)
+                return run
         again = self.getProject().copyProtocol(self)
         # answers alone choose the threshold
         again.setAttributesFromDict(
