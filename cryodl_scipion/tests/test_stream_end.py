@@ -186,6 +186,33 @@ def test_what_came_on_another_input_than_that_of_the_failed_run_is_worked_on(run
     assert arriving.ready({"m1"}) == ["m2", "m3"]
 
 
+def test_the_failure_of_one_input_counts_once_the_others_have_ended(run):
+    """Particles of micrographs that were still being picked when their import failed were not cut out."""
+    other, work = "Runs/000009_other", dict(number=9, pid=os.getpid())
+    setStatus(run, "running", os.getpid())
+    writeRunState(f"{other}/logs/run.db", status="running", **work)
+    source, picks = micrographs(run, 2, closed=False), SetOfCoordinates(filename=f"{other}/picks.sqlite")
+    picks.setMicrographs(source)
+
+    def pick(number, state):
+        item = Coordinate(x=1, y=1)
+        item.setMicId(number)
+        picks.append(item)
+        picks.setStreamState(state)
+        picks.write()
+
+    pick(1, Set.STREAM_OPEN)
+    arriving = ArrivingMicrographs(source, picks)
+    assert not arriving.look() and arriving.ready(set()) == ["m1"]
+    writeRunState(f"{run}/logs/run.db", 5, "failed", error="No GPU.", label="my import")
+    micrographs(run, 2, closed=True)
+    assert not arriving.look() and arriving.failure is None
+    pick(2, Set.STREAM_CLOSED)
+    writeRunState(f"{other}/logs/run.db", status="finished", **work)
+    assert arriving.look() and arriving.ready({"m1"}) == ["m2"] and "my import" in str(arriving.failure)
+    assert len(arriving.coordinatesOn(arriving.items(["m2"]))["m2"]) == 1, "its step must not fail for the same reason"
+
+
 def test_what_a_dead_run_left_is_taken_by_a_run_that_is_started_on_it(run):
     setStatus(run, "failed")
     arriving = ArrivingMicrographs(micrographs(run, 2, closed=True), None)

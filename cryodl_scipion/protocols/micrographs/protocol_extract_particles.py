@@ -58,13 +58,12 @@ class Ctfs(kinds.Pointing):
         return dict(ctf=found.getFileName())
 
     def check(self, protocol: Any, found: SetOfCTF) -> List[str]:
-        frame = protocol._micrographs()
-        ours = set() if frame is None else {m.getMicName() for m in frame}
+        ours = {micrograph.getMicName() for micrograph in protocol._micrographs() or ()}
         failed = [failedCtf(ctf) for ctf in found if micNameOf(ctf) in ours]
         return checks.sayIf(
             found.isStreamClosed() and ours and all(failed),
-            f"CTF estimation has {'only CTFs that failed or are unticked' if failed else 'no CTF of these micrographs'}. "
-            "They are matched by name; choose other CTFs of these micrographs, or leave the field empty.",
+            f"CTF estimation has {'only CTFs that failed or are unticked' if failed else 'no CTF of these micrographs'}"
+            ". They are matched by name; choose other CTFs of these micrographs, or leave the field empty.",
         )
 
 

@@ -8,7 +8,6 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
-from pyworkflow.object import Pointer
 from pyworkflow.protocol import MODE_RESTART, Form, params
 
 from ...convert.arriving import ALIVE, asInItsFile, fileOf, stateOfRun
@@ -173,8 +172,8 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         """A run that picks with the answers that another run will have; what has learnt picks with its model. One that
         failed, for which too few were there, begins anew."""
         for run in self.getProject().getRuns():
-            pointer = getattr(run, "answeredCoordinates", Pointer())
-            if run.isFailed() and pointer.hasValue() and pointer.getObjValue().getObjId() == answers.getObjId():
+            its = run.answeredCoordinates.getObjValue() if isinstance(run, CryodlProtPick) and run.isFailed() else None
+            if its is not None and its.getObjId() == answers.getObjId():
                 run.runMode.set(MODE_RESTART)
                 return run
         again = self.getProject().copyProtocol(self)
@@ -229,13 +228,13 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         """Batches. The first is the one that teaches: the whole set, or some of the micrographs that are there. The
         threshold of templates is that of all micrographs: they are one batch."""
         if self.method.get() == TEMPLATES:
-            return [ready] if ready and self._arriving.over() else []
+            return [ready] if ready and (self._arriving.closed or self._arriving.failure) else []
         if not self._learns() or self._firstNames() or not ready:
             return super()._partsOf(ready, all)
         count = max(MINIMUM, self.trainingMicrographs.get())
         if self._arriving.closed:
             first = ready
-        elif len(ready) >= (MINIMUM if self._arriving.over() or self._learningWaits.over(ready) else count):
+        elif len(ready) >= (MINIMUM if self._arriving.failure or self._learningWaits.over(ready) else count):
             first = ready[:: max(1, len(ready) // count)][:count]
         else:
             return []

@@ -50,7 +50,8 @@ def _boxes(word: str) -> Pointing:
     what = info.help.replace("Folder (or file) with boxes", "Boxes").replace("Folder with regions", "Boxes")
     return Pointing(
         word + "Coordinates",
-        f"{what.partition(', or masks')[0].rstrip('.')}.\n\nThey must belong to the same set of micrographs as the particles.",
+        what.partition(", or masks")[0].rstrip(".")
+        + ".\n\nThey must belong to the same set of micrographs as the particles.",
         label=word.capitalize() + " coordinates",
         empty=info.none_means,
         pointerClass="SetOfCoordinates",

@@ -210,13 +210,9 @@ def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool =
     by one."""
     project, coordinates = source.getProject(), getattr(source, output)
     chosen = f"{source.getObjId()}.{output}", askQuestions
-    earlier = [
-        run
-        for run in project.getRuns()
-        if isinstance(run, CryodlProtPickByHand)
-        and run.inputCoordinates.hasValue()
-        and (run.inputCoordinates.getUniqueId(), run.askQuestions.get()) == chosen
-    ]
+    byHand = [run for run in project.getRuns() if isinstance(run, CryodlProtPickByHand)]
+    made = [run for run in byHand if run.inputCoordinates.hasValue()]
+    earlier = [run for run in made if (run.inputCoordinates.getUniqueId(), run.askQuestions.get()) == chosen]
     for run in earlier:
         if run.isActive() and run.getStatus() != STATUS_INTERACTIVE:  # Scipion's word for a window that was closed
             return f"The run {run.getRunName()} has been started for this; its window is on the screen."

@@ -240,7 +240,7 @@ def galleryOf(classes: EMSet) -> Any:
     names, ids, groups, rows = zip(*kept) if kept else ((), (), (), ())
     told = {label: [row[name] for row in rows] for name, label in _TOLD.items()}
     metrics = {label: np.array(found, float) for label, found in told.items() if rows and None not in found}
-    labels = [f"class {number}" for number in numbers]
-    gallery = Gallery(dict(raw=list(names)), ids, classes.getSamplingRate(), metrics, np.array(groups), labels)
+    raw, labels = dict(raw=list(names)), map("class {}".format, numbers)
+    gallery = Gallery(raw, ids, classes.getSamplingRate(), metrics, np.array(groups), labels)
     gallery.GROUP = "Class"
     return gallery
