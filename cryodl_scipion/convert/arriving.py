@@ -216,7 +216,7 @@ class Arriving:
     """What a run works on while it arrives. A child gives update, which sets closed, or raises as StreamEnd."""
 
     closed, failure = False, None  # type: bool, Optional[ValueError]
-    update: Callable[[], None]
+    update: Callable[[], Any]
 
     def look(self) -> bool:
         """Update; whether no more can come. failure: why, if a run failed; what came before is there."""
@@ -228,6 +228,20 @@ class Arriving:
         return self.closed or self.failure is not None
 
 
+def allEnded(looks: Sequence[Callable[[], bool]]) -> bool:
+    """Whether no more can come from any of several sets. looks: at each, as ReadOnce.update. Raises why one's run
+    failed once the others have ended: until then they bring what belongs to items that came before."""
+    ended, failures = True, []  # type: bool, List[ValueError]
+    for look in looks:
+        try:
+            ended = look() and ended
+        except ValueError as error:
+            failures.append(error)
+    if ended and failures:
+        raise failures[0]
+    return ended
+
+
 class ArrivingItems(Arriving):
     """Items of a growing set by their names. source: the set, whose file is read anew by update(); the caller keeps
     threads apart. nameOf: a function of an item."""
@@ -235,8 +249,12 @@ class ArrivingItems(Arriving):
     def __init__(self, source: SetOfImages, nameOf: Callable[[Any], str] = Micrograph.getMicName) -> None:
         self._source, self._read, self._names = source, ReadOnce(source, nameOf), NamesOnce()
 
-    def update(self) -> None:
-        self.closed = self._read.update()
+    def update(self) -> bool:
+        self.closed = allEnded(self._looks())
+        return self.closed
+
+    def _looks(self) -> Any:
+        return [self._read.update]
 
     def ready(self, known: Set[str]) -> List[str]:
         return [name for name, item in self._read.byName.items() if name not in known and item.isEnabled()]
@@ -264,18 +282,15 @@ class ArrivingMicrographs(ArrivingItems):
         if coordinates is not None:
             self._theirs = ReadOnce(coordinates.getMicrographs(), Micrograph.getMicName)
 
-    def update(self) -> None:
+    def _looks(self) -> Any:
         # Picks first: those of a micrograph that arrives in between are seen at the next look.
-        try:
-            if self._picks is not None:
-                self._updatePicks(reopened(SetOfCoordinates, self._picks))
-        finally:
-            super().update()
-            self.closed = self.closed and self._picksClosed
+        return [self._updatePicks] * (self._picks is not None) + super()._looks()
 
-    def _updatePicks(self, coordinates: SetOfCoordinates) -> None:
+    def _updatePicks(self) -> bool:
+        coordinates = reopened(SetOfCoordinates, self._picks)
         try:
             self._picksClosed = self._picksEnd.of(coordinates)
+            return self._picksClosed
         finally:
             ids = self._pickedIds.update(coordinates)
             self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
@@ -305,7 +320,8 @@ class ArrivingMicrographs(ArrivingItems):
 
     def _theirIds(self) -> Dict[Any, int]:
         """{micName: id} of the coordinates' micrographs, which may be another set than the source."""
-        self._theirs.update()
+        with contextlib.suppress(ValueError):  # that its run failed is told of the set that is worked on
+            self._theirs.update()
         return self._theirs.ids
 
 
@@ -317,13 +333,12 @@ class PickedMicrographs(ArrivingMicrographs):
         self._ctfSet, self._ctfsClosed = ctfs, ctfs is None
         self._readCtfs = ReadOnce(ctfs, micNameOf)
 
-    def update(self) -> None:
-        try:
-            if self._ctfSet is not None:
-                self._ctfsClosed = self._readCtfs.update()
-        finally:
-            super().update()
-            self.closed = self.closed and self._ctfsClosed
+    def _looks(self) -> Any:
+        return [self._updateCtfs] * (self._ctfSet is not None) + super()._looks()
+
+    def _updateCtfs(self) -> bool:
+        self._ctfsClosed = self._readCtfs.update()
+        return self._ctfsClosed
 
     def ready(self, known: Any) -> Any:
         """As ArrivingMicrographs; while CTFs are still coming, only micrographs that have one."""
@@ -383,13 +398,8 @@ class MicrographsOfSets(ArrivingItems):
         super().__init__(sets[0].getMicrographs())
         self._sets = [ArrivingMicrographs(one.getMicrographs(), one) for one in sets]
 
-    def update(self) -> None:
-        ended = [one.look() for one in self._sets]
-        super().update()
-        self.closed = self.closed and all(ended)
-        if failures := [one.failure for one in self._sets if one.failure]:
-            self.closed = False
-            raise failures[0]
+    def _looks(self) -> Any:
+        return [one.update for one in self._sets] + super()._looks()
 
     def ready(self, known: Set[str]) -> List[str]:
         """Names on which each set has picks. A closed set has none where it has none; its micrographs must be there."""
@@ -448,14 +458,9 @@ class MicrographsWithOthers(ArrivingMicrographs):
         super().__init__(micrographs, None)
         self._others = [ReadOnce(other, Micrograph.getMicName) for other in others if other is not None]
 
-    def update(self) -> None:
+    def _looks(self) -> Any:
         # The others first: those of a micrograph that arrives in between are seen at the next look.
-        closed = False
-        try:
-            closed = all([other.update() for other in self._others])
-        finally:
-            super().update()
-            self.closed = self.closed and closed
+        return [other.update for other in self._others] + super()._looks()
 
     def ready(self, known: Set[str]) -> List[str]:
         return [name for name in super().ready(known) if all(name in other.byName for other in self._others)]

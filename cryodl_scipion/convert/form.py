@@ -39,7 +39,9 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
 
 
 def paramOf(info: contract.ParamInfo) -> Tuple[type, Dict[str, Any]]:
-    text = info.help + (f"\n\nEmpty: {info.none_means}." if info.optional and info.none_means else "")
+    # the command line's words
+    help = info.help.replace("the output folder", "this run").replace("the STAR file", "the set")
+    text = help + (f"\n\nEmpty: {info.none_means}." if info.optional and info.none_means else "")
     if info.minimum is not None and info.maximum is not None:
         text += f"\n\nFrom {info.minimum:g} to {info.maximum:g}{' ' + info.unit if info.unit else ''}."
     # Empty numbers are let through, and ranges are not given to pyworkflow: contract.check has better sentences.

@@ -12,6 +12,7 @@ from pyworkflow.object import Set
 from ..convert.arriving import (
     ALIVE,
     STOPPED,
+    Arriving,
     ArrivingMicrographs,
     MicrographsOfSets,
     MicrographsWithOthers,
@@ -20,7 +21,9 @@ from ..convert.arriving import (
     failedRun,
     stateOfRun,
 )
+from ..protocols import CryodlProtPick
 from ..protocols.batches import LOOK, ArrivingBatches
+from ..protocols.micrographs.protocol_pick import LEARNS, TEMPLATES
 from .run_states import deadProcess, writeRunState
 
 
@@ -133,6 +136,17 @@ def test_what_came_before_an_input_s_run_failed_is_worked_on(run):
     assert not arriving.look() and arriving.failure is None
 
 
+@pytest.mark.parametrize("method", [TEMPLATES, LEARNS])
+def test_templates_and_learning_work_on_what_came_before_an_input_s_run_failed(tmp_path, method):
+    """They wait for all micrographs, or for those that teach, and did nothing."""
+    run, came = mock.MagicMock(_arriving=Arriving()), ["a", "b", "c"]
+    run._arriving.failure = ValueError("the run 'my import' failed")
+    run.method.get.return_value, run._firstNames.return_value = method, []
+    run.trainingMicrographs.get.return_value, run._learningWaits.over.return_value = 10, False
+    run._firstFile.return_value = str(tmp_path / "first.json")
+    assert CryodlProtPick._partsOf(run, came, True) == [came]
+
+
 @pytest.mark.parametrize("kind", [MicrographsWithOthers, MicrographsOfSets, PickedMicrographs])
 def test_what_came_on_another_input_than_that_of_the_failed_run_is_worked_on(run, kind):
     """Averages of frames, picks or CTFs are looked at first: what had come with them was left."""
@@ -170,6 +184,33 @@ def test_what_came_on_another_input_than_that_of_the_failed_run_is_worked_on(run
     inputs(3, closed=True)
     assert arriving.look() and not arriving.closed and "my import" in str(arriving.failure)
     assert arriving.ready({"m1"}) == ["m2", "m3"]
+
+
+def test_the_failure_of_one_input_counts_once_the_others_have_ended(run):
+    """Particles of micrographs that were still being picked when their import failed were not cut out."""
+    other, work = "Runs/000009_other", dict(number=9, pid=os.getpid())
+    setStatus(run, "running", os.getpid())
+    writeRunState(f"{other}/logs/run.db", status="running", **work)
+    source, picks = micrographs(run, 2, closed=False), SetOfCoordinates(filename=f"{other}/picks.sqlite")
+    picks.setMicrographs(source)
+
+    def pick(number, state):
+        item = Coordinate(x=1, y=1)
+        item.setMicId(number)
+        picks.append(item)
+        picks.setStreamState(state)
+        picks.write()
+
+    pick(1, Set.STREAM_OPEN)
+    arriving = ArrivingMicrographs(source, picks)
+    assert not arriving.look() and arriving.ready(set()) == ["m1"]
+    writeRunState(f"{run}/logs/run.db", 5, "failed", error="No GPU.", label="my import")
+    micrographs(run, 2, closed=True)
+    assert not arriving.look() and arriving.failure is None
+    pick(2, Set.STREAM_CLOSED)
+    writeRunState(f"{other}/logs/run.db", status="finished", **work)
+    assert arriving.look() and arriving.ready({"m1"}) == ["m2"] and "my import" in str(arriving.failure)
+    assert len(arriving.coordinatesOn(arriving.items(["m2"]))["m2"]) == 1, "its step must not fail for the same reason"
 
 
 def test_what_a_dead_run_left_is_taken_by_a_run_that_is_started_on_it(run):

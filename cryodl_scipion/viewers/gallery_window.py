@@ -17,7 +17,7 @@ from pwem.viewers.viewers_data import RegistryViewerConfig
 from ..convert.arriving import firstOf
 from ..convert.micrographs import ctfs
 from ..convert.particles import classes2d, denoised, results
-from ..convert.particles.particles import locationOf
+from ..convert.particles.particles import locationOf, rowsOf
 from ..engine.cryodl.contract import absent, counted
 from . import plots, window
 
@@ -161,11 +161,11 @@ class Gallery:
         # what says most comes first: it is what a window sorts by
         named = sorted(known, key=lambda n: (not (groupNames and _PROBABILITY.match(n)), [*_LABELS, n].index(n)))
         labels = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
-        rows = _rows(particles, ["id", *labels, *(n for n in (denoised.RAW_IMAGE, "_classId") if n in known)])
+        rows = rowsOf(particles, [*labels, *(n for n in (denoised.RAW_IMAGE, "_classId") if n in known)])
         names = {RAW: [row[denoised.RAW_IMAGE] for row in rows]} if denoised.RAW_IMAGE in known else {}
         names[DENOISED if names else RAW] = [row["image"] for row in rows]
         if ground_truth is not None:
-            names[GROUND_TRUTH] = [row["image"] for row in _rows(ground_truth, ["id"])]
+            names[GROUND_TRUTH] = [row["image"] for row in rowsOf(ground_truth)]
         metrics = {label: np.array([row[name] for row in rows], float) for name, label in labels.items()}
         groups = np.array([row["_classId"] or 0 for row in rows], int) if groupNames else None
         return cls(names, [row["id"] for row in rows], particles.getSamplingRate(), metrics, groups, groupNames)
@@ -200,12 +200,6 @@ class Gallery:
 
     def caption(self, position: Any, figure: Any) -> str:
         return f"{self.ids[position]}" + ("" if figure is None else f"   {shortNumber(self.metrics[figure][position])}")
-
-
-def _rows(particles: SetOfParticles, names: Sequence[str]) -> List[Any]:
-    """[{attribute: value}] of all items, by id; `image` is 000001@file."""
-    rows = sorted(particles.aggregate(["MAX"], "_index", ["_filename", *names]), key=lambda row: row["id"])
-    return [dict(row, image=f"{row['MAX'] or 1:06d}@{row['_filename']}") for row in rows]
 
 
 def placeOf(name: str) -> str:

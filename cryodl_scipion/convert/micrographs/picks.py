@@ -310,7 +310,7 @@ def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result[PickOutput
     count = len(coordinates.getUniqueValues("_micId") if picks else ()) + [*counts.values()].count(0)
     each = f", {picks / count:.1f} per micrograph" if count else ""
     contrasts = sorted({r.outputs.contrast for r in results if r.outputs.contrast})
-    sizes = sorted({r.outputs.particle_diameter for r in results if r.outputs.particle_diameter})
+    sizes = sorted({r.outputs.picked_diameter or r.outputs.particle_diameter or 0 for r in results} - {0})
     inWords = ", ".join(f"{size:.4g}" for size in sizes)
     return [
         f"*{counted(picks, 'particle')}* on {counted(count, 'micrograph')}{each}",

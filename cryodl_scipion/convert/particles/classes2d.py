@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """2-D classes of the engine as Scipion's sets: classes with aligned particles, and their averages with scores."""
 
-from typing import Any, Dict, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
 
 import numpy as np
 from pwem.convert import transformations
@@ -10,7 +10,7 @@ from pyworkflow.object import Float, Integer
 
 from ...engine.cryodl import contract
 from .. import arriving, relion_star
-from .particles import itemsOf, locationOf, pairedRows
+from .particles import itemsOf, locationOf, pairedRows, rowsOf
 
 # Attributes of classes and averages.
 SCORE, PARTICLES, RESOLUTION = "_rlnClassScore", "_cryodlParticles", "_rlnEstimatedResolution"
@@ -121,10 +121,19 @@ def classRows(classes: SetOfClasses2D) -> Any:
     return rows
 
 
+def memberRows(classes: SetOfClasses2D, names: Sequence[str]) -> Iterator[Tuple[int, Any]]:
+    """(class, {attribute: value}) of all particles, see rowsOf; None for an attribute that they do not have."""
+    known: Any = None  # of the first class: those of a set have the same attributes
+    for made in classes.iterItems():
+        if made.getSize():
+            known = [n for n in names if arriving.firstOf(made).hasAttribute(n)] if known is None else known
+            yield from ((made.getObjId(), {**dict.fromkeys(names), **row}) for row in rowsOf(made, known))
+
+
 def signalCut(classes: SetOfClasses2D, ids: Set[int], lost: float) -> Tuple[float, List[float], List[float]]:
     """Probability of signal below which particles of the classes with these ids are left out, see
     contract.particle_cut, and the probabilities in these classes and in the others; 0 and none for sets without."""
-    values = [(m.getObjId() in ids, i.getAttributeValue(SIGNAL)) for m in classes.iterItems() for i in m]
+    values = [(number in ids, row[SIGNAL]) for number, row in memberRows(classes, [SIGNAL])]
     if not values or (False, None) in values or (True, None) in values:
         return 0.0, [], []
     kept, others = ([value for own, value in values if own == kind] for kind in (True, False))

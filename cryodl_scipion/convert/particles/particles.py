@@ -144,6 +144,12 @@ def ctfOf(defocusU: float, defocusV: float, angle: float) -> CTFModel:
     return ctf
 
 
+def rowsOf(particles: SetOfParticles, names: Sequence[str] = ()) -> List[Any]:
+    """[{attribute: value}] of all items, by id, in one query; `id` is among them, and `image` is 000001@file."""
+    rows = sorted(particles.aggregate(["MAX"], "_index", ["id", "_filename", *names]), key=lambda row: row["id"])
+    return [dict(row, image=f"{row['MAX'] or 1:06d}@{row['_filename']}") for row in rows]
+
+
 def nameOf(item: Particle) -> str:
     """RELION's name of an item's image, 000001@file; a file with one image has it as the first."""
     return f"{item.getIndex() or 1:06d}@{item.getFileName()}"

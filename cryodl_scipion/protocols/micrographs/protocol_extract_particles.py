@@ -58,11 +58,12 @@ class Ctfs(kinds.Pointing):
         return dict(ctf=found.getFileName())
 
     def check(self, protocol: Any, found: SetOfCTF) -> List[str]:
-        frame, known = protocol._micrographs(), {micNameOf(ctf) for ctf in found if not failedCtf(ctf)}
+        ours = {micrograph.getMicName() for micrograph in protocol._micrographs() or ()}
+        failed = [failedCtf(ctf) for ctf in found if micNameOf(ctf) in ours]
         return checks.sayIf(
-            found.isStreamClosed() and frame is not None and known.isdisjoint(m.getMicName() for m in frame),
-            "CTF estimation has no CTF of these micrographs. They are matched by name; choose the CTFs of these "
-            "micrographs, or leave the field empty.",
+            found.isStreamClosed() and ours and all(failed),
+            f"CTF estimation has {'only CTFs that failed or are unticked' if failed else 'no CTF of these micrographs'}"
+            ". They are matched by name; choose other CTFs of these micrographs, or leave the field empty.",
         )
 
 
@@ -115,7 +116,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
     def _runEngine(self, config: contract.Config, folder: str, names: Sequence[str] = ()) -> contract.Result[Any]:
         without = isinstance(config, contract.ExtractParticlesConfig) and config.ctf is None
         if without and self.inputCTF.get() is not None:
-            raise contract.AllSkipped("it has no CTF")
+            raise contract.AllSkipped("it has no CTF, or one that failed or is unticked in Scipion's table")
         return super()._runEngine(config, folder, names)
 
     def _append(self, items: Dict[str, Micrograph], made: contract.ExtractParticlesOutputs) -> None:

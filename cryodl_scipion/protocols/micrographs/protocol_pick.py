@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
-from pyworkflow.protocol import Form, params
+from pyworkflow.protocol import MODE_RESTART, Form, params
 
-from ...convert.arriving import asInItsFile, fileOf
+from ...convert.arriving import ALIVE, asInItsFile, fileOf, stateOfRun
 from ...convert.form import readConfig
 from ...convert.micrographs import picks as convert
 from ...convert.reading import readJson
@@ -59,6 +59,9 @@ class AnsweredPicks(Pointing):
         return sayIf(
             not convert.correctionsFolder(found),
             "The coordinates in Answered questions are not of *cryodl - pick by hand*, or its folder is gone.",
+        ) or sayIf(
+            stateOfRun(found.getFileName()) == ALIVE,
+            "The questions in Answered questions are being answered. Close their window first.",
         )
 
 
@@ -147,6 +150,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         self._defineStreamingParams(form)
         form.getParam(self._SIZE).setDefault(BATCH)
         form.getParam(self._SIZE).condition.set(f"method != {LEARNS}")
+        form.getParam(self._SIZE).help.set("Maximum number of micrographs in one start of the program.")
         for name in (self._SIZE, "rounds", "trainingMicrographs", "confident"):  # some follow from later fields
             form._analizeCondition(name, form.getParam(name))
         size = "Maximum number of micrographs in one start of the program, of those that arrive after the first ones."
@@ -165,7 +169,13 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         addThreads(form)
 
     def pickingWith(self, answers: Any) -> "CryodlProtPick":
-        """A run that picks with the answers that another run will have; what has learnt picks with its model."""
+        """A run that picks with the answers that another run will have; what has learnt picks with its model. One that
+        failed, for which too few were there, begins anew."""
+        for run in self.getProject().getRuns():
+            its = run.answeredCoordinates.getObjValue() if isinstance(run, CryodlProtPick) and run.isFailed() else None
+            if its is not None and its.getObjId() == answers.getObjId():
+                run.runMode.set(MODE_RESTART)
+                return run
         again = self.getProject().copyProtocol(self)
         # answers alone choose the threshold
         again.setAttributesFromDict(
@@ -218,13 +228,13 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         """Batches. The first is the one that teaches: the whole set, or some of the micrographs that are there. The
         threshold of templates is that of all micrographs: they are one batch."""
         if self.method.get() == TEMPLATES:
-            return [ready] if ready and self._arriving.closed else []
+            return [ready] if ready and (self._arriving.closed or self._arriving.failure) else []
         if not self._learns() or self._firstNames() or not ready:
             return super()._partsOf(ready, all)
         count = max(MINIMUM, self.trainingMicrographs.get())
         if self._arriving.closed:
             first = ready
-        elif len(ready) >= count or (self._learningWaits.over(ready) and len(ready) >= MINIMUM):
+        elif len(ready) >= (MINIMUM if self._arriving.failure or self._learningWaits.over(ready) else count):
             first = ready[:: max(1, len(ready) // count)][:count]
         else:
             return []

@@ -46,10 +46,12 @@ LIKE_REAL = {
 
 def _boxes(word: str) -> Pointing:
     info = contract.describe(contract.TrainPickerConfig, word)
-    what = info.help.replace("Folder (or file) with boxes", "Boxes")  # the command line's words
+    # the command line's words
+    what = info.help.replace("Folder (or file) with boxes", "Boxes").replace("Folder with regions", "Boxes")
     return Pointing(
         word + "Coordinates",
-        f"{what}\n\nThey must belong to the same set of micrographs as the particles.",
+        what.partition(", or masks")[0].rstrip(".")
+        + ".\n\nThey must belong to the same set of micrographs as the particles.",
         label=word.capitalize() + " coordinates",
         empty=info.none_means,
         pointerClass="SetOfCoordinates",

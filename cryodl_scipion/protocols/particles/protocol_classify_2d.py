@@ -23,6 +23,7 @@ from . import particle_batches, particle_kinds
 
 FIRST = 5000  # particles that are classified before others are assigned
 CLASSES, AVERAGES = "outputClasses", "outputAverages"
+_FEWEST = 2  # of each class
 _STAR, _DONE, _AGAIN = "particles.star", "done", "_again"
 _UNSETTLED = "Warning: The classes still changed"  # of a run that the last classification of all makes obsolete
 _KEPT = ("classes.star", "classes.mrcs")  # of a batch's folder: what the newest averages are
@@ -140,16 +141,17 @@ class CryodlProtClassify2D(
         if not begun and len(idsInStar(self._firstFile())) < self.firstParticles.get():  # the number was raised since
             pwutils.cleanPath(self._firstFile())
         arriving = self._arrivingParticles()
-        arriving.update()
+        arriving.look()
         while not os.path.exists(self._firstFile()):
-            arriving.update()
-            ready = arriving.ready(set())
+            over, ready = arriving.look(), arriving.ready(set())
             if arriving.closed:
                 asInItsFile(self.inputParticles.get())  # its size is part of the file's name
                 self._writeInputs(self.inputParticles.get())
                 return
-            if len(ready) >= self.firstParticles.get():
+            if len(ready) >= (_FEWEST * (self.classes.get() or 1) if over else self.firstParticles.get()):
                 self._write(self._firstFile(), ready)
+            elif arriving.failure:
+                raise arriving.failure
             else:
                 self._sleep(f"{len(ready)} of the {self.firstParticles.get()} first particles have arrived")
 
@@ -289,7 +291,7 @@ class CryodlProtClassify2D(
         what = f"First particles is {first}" if particles.isStreamOpen() else f"There are {first} particles"
         mask, width = self.maskDiameter.get() or 0, (particles.getXDim() or 0) * particles.getSamplingRate()
         return self._checkContinuation(batches.CONTENT) or checks.sayIf(
-            count and first < 2 * count,
+            count and first < _FEWEST * count,
             f"{what} for {count} classes; at least two for each class are needed, and 50 are better. Choose fewer "
             "classes, or more particles.",
         ) + checks.sayIf(

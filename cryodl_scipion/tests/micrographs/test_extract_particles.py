@@ -91,7 +91,7 @@ class TestCryodlExtractParticles(CryodlTest):
     def test_what_was_left_out_is_said(self):
         summary = "\n".join(self.extracted.summary())
         self.assertIn(f"*{2 * WHOLE} particles* of {BOX} px, 3 Å/px", summary)
-        self.assertRegex(summary, r"1 skipped:\*\n +mic_009: it has no CTF\n")
+        self.assertRegex(summary, r"1 skipped:\*\n +mic_009: it has no CTF, or one that failed")
         self.assertEqual(self.extracted._methods(), ["extract-particles was used."])
         lost = [contract.Result("extract-particles", dict(at_edge={}, unusable={"a": n})) for n in (1, 2)]
         told = "3 picks left out: the box has constant or non-finite values."
@@ -162,6 +162,19 @@ class TestCryodlExtractParticles(CryodlTest):
         bare.outputCTF.setStreamState(Set.STREAM_OPEN)  # theirs may come
         self.assertEqual(self.extract(self.picked, bare, run=False).validate(), [])
         self.assertEqual(set(ctfsByName(bare.outputCTF)), {None})
+
+    def test_ctfs_that_all_failed_are_refused_as_such(self):
+        """The form said that there were none of these micrographs."""
+
+        def make(protocol):
+            ctfs = protocol._createSetOfCTF()
+            for ctf in self.ctf.outputCTF:
+                ctf.setWrongDefocus()
+                ctfs.append(ctf.clone())
+            return dict(outputCTF=ctfs)
+
+        said = " ".join(self.extract(self.picked, finishedWith(self, make), run=False).validate())
+        self.assertIn("CTF estimation has only CTFs that failed or are unticked", said)
 
     def test_a_ctf_that_failed_or_was_taken_out_is_none(self):
         failed, out, good = CTFModel(), CTFModel(), CTFModel()

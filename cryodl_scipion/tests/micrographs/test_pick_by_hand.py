@@ -8,6 +8,7 @@ from unittest import mock
 from pwem.objects import SetOfMicrographs
 from pyworkflow.protocol import STATUS_INTERACTIVE, STATUS_RUNNING
 
+from ...convert.arriving import ALIVE
 from ...convert.micrographs.picks import correctionsFolder, picksByMicrograph
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtPickByHand, CryodlProtTrainPicker
@@ -139,6 +140,17 @@ class TestCryodlPickByHand(PickTest):
             self.proj._updateProtocol(waiting)
         requests = os.path.join(os.path.dirname(waiting._engineResultFiles()[0]), "request.json")
         self.assertEqual(contract.Request.read(requests).config.answers, asked.getPicksFolder())
+        # a closed window goes on in its run, whose answers are not read before it is closed again
+        before = [p.getObjId() for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)]
+        self.proj._updateProtocol(asked)
+        self.assertEqual(asked.getStatus(), STATUS_INTERACTIVE)
+        with mock.patch("pyworkflow.protocol.launch"), mock.patch("pyworkflow.protocol.schedule"):
+            correctPicks(picked, "outputCoordinates", PicksData.ofSet(picked.outputCoordinates), askQuestions=True)
+        self.assertEqual([p.getObjId() for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)], before)
+        with mock.patch.object(type(waiting), "isFailed", lambda run: run.getObjId() == waiting.getObjId()):
+            self.assertEqual(picked.pickingWith(asked).getObjId(), waiting.getObjId())
+        with mock.patch("cryodl_scipion.protocols.micrographs.protocol_pick.stateOfRun", return_value=ALIVE):
+            self.assertIn("are being answered", " ".join(waiting.validate()))
         pointers = dict(self.inputs, answeredCoordinates=(answers, "outputCoordinates"))
         again = self.runProtocol(CryodlProtPick, pointers, useGpu=False)
         self.assertEqual(again._config().answers, answers.getPicksFolder())

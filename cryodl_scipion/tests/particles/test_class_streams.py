@@ -9,8 +9,8 @@ from unittest import mock
 
 from pwem.objects import SetOfClasses2D
 
-from ...convert.arriving import STOPPED
-from ...convert.particles.particles import ArrivingParticles
+from ...convert.arriving import STOPPED, StreamEnd
+from ...convert.particles.particles import ArrivingParticles, idsInStar
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..particle_sets import COUNT, ParticlesTest
 from ..streams import stopRun, waitFor
@@ -131,6 +131,24 @@ class TestCryodlClassStreams(ParticlesTest):
         self.end(run, close)
         self.assertEqual(len(members(run.outputClasses)[0]), COUNT - 1)
         self.assertEqual(len(run._engineResults()), 1)
+
+    def test_particles_that_came_before_the_input_s_run_failed_are_classified(self):
+        """Nothing was, where fewer had come than are classified first."""
+        source, _, _ = growingParticles(self, "failing2d", FIRST)
+        for classes in (3, 4):
+            run = self.makeProtocol(
+                CryodlProtClassify2D,
+                dict(inputParticles=(source, "outputParticles")),
+                classes=classes,
+                firstParticles=100,
+                useGpu=False,
+            )
+            with mock.patch.object(StreamEnd, "of", side_effect=ValueError("the run 'x' failed")):
+                if classes == 3:
+                    run._waitForFirst()
+                    self.assertEqual(len(idsInStar(run._firstFile())), FIRST)
+                else:  # two of each class at least
+                    self.assertRaisesRegex(ValueError, "'x' failed", run._waitForFirst)
 
     def logOf(self, run):
         path = run._getLogsPath("run.stdout")  # none before the run's process is there

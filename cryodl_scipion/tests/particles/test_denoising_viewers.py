@@ -181,7 +181,10 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
             for name in self.viewer(new)._getVisualizeDict():
                 self.assertIn("yet", self.panel(new, name).getMessage())
         viewer = CryodlParticlesViewer(project=self.proj, protocol=None)
-        self.assertIn("yet", viewer._visualize(self.newProtocol(CryodlProtDenoise))[0].getMessage())
+        new = self.newProtocol(CryodlProtDenoise)
+        self.assertIn("Wait until", viewer._visualize(new)[0].getMessage())
+        new.setFailed("No GPU.")
+        self.assertIn("yet. The run failed: No GPU.", viewer._visualize(new)[0].getMessage())
 
     # ----- which viewer a click opens
     def test_the_viewers_are_found(self):

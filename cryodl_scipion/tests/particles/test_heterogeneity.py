@@ -163,7 +163,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         paths.slider.set(2)
         paths.draw()
         self.assertTrue(paths.current().endswith("path_1_02.mrc"))
-        self.assertEqual(paths._figure.get_suptitle(), "Latent coordinate -1.31: about 53 images, 19.4 Å")
+        self.assertEqual(paths._figure.get_suptitle(), "Latent coordinate -1.31: about 53 particles, 19.4 Å")
         paths.root.destroy()
 
     def test_an_axis_is_asked_for_where_there_are_several(self):

@@ -119,7 +119,7 @@ def _captionOf(map: Dict[str, Any]) -> str:
     """Where a map lies, of about how many particles it is, and its resolution."""
     at = ", ".join(f"{value:.3g}" for value in map.get("coordinates") or [map["coordinate"]])
     resolution = f", {map['resolution']:.3g} Å" if map["resolution"] else ", nothing resolved"
-    return f"Latent coordinate {at}: about {counted(round(map['particles']), 'image')}{resolution}"
+    return f"Latent coordinate {at}: about {counted(round(map['particles']), 'particle')}{resolution}"
 
 
 # {output: what its items are}

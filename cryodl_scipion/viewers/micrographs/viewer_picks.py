@@ -6,7 +6,7 @@ import math
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 from pwem.objects import SetOfCoordinates
@@ -31,7 +31,7 @@ from ...convert.names import micrographNames
 from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
 from .. import micrograph_window, window
-from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startFromScore, startRun
+from ..panels_viewer import ObjectViewer, PanelsViewer, launchedRun, outputName, panel, startFromScore, startRun
 from ..plots import Axes, drawAreas, drawHistogram, drawPerMicrograph, drawPicks, drawRounds
 
 
@@ -141,18 +141,12 @@ class PicksWindow(micrograph_window.MicrographWindow):
 
     def _addControls(self, slider: Any) -> None:
         micrograph_window.MicrographWindow._addControls(self, slider)
-        self.handButtons = []
         for text, way in self._byHand:
-            button = ttk.Button(self._list.master, text=text, command=functools.partial(self.byHand, way))
+            tell = functools.partial(lambda start: self.message.set(start()), way)  # several presses start one run
             # below the list: above it a button looks like the heading of the numbers
-            button.pack(side=tk.BOTTOM, fill=tk.X, pady=(4, 0), before=self._list.master.winfo_children()[0])
-            self.handButtons.append(button)
-
-    def byHand(self, way: Callable[[], str]) -> None:
-        for button in self.handButtons:
-            button.config(state=tk.DISABLED)  # a second window would write the same files
-        self.root.update_idletasks()
-        self.message.set(way())
+            ttk.Button(self._list.master, text=text, command=tell).pack(
+                side=tk.BOTTOM, fill=tk.X, pady=(4, 0), before=self._list.master.winfo_children()[0]
+            )
 
     def _drawOn(self, axes: Axes) -> None:
         drawAreas(axes, self._data.areas(self.index()), self._preview)
@@ -211,17 +205,16 @@ def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> An
 
 
 def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool = False) -> str:
-    """Start a run of `pick by hand` on an output of another run, unless one is at work on it. Returns what happened, in
-    words. askQuestions: about the places that the run is unsure of, one by one."""
-    coordinates, chosen = getattr(source, output), (f"{source.getObjId()}.{output}", askQuestions)
-    for run in source.getProject().getRuns():
-        if (
-            isinstance(run, CryodlProtPickByHand)
-            and run.isActive()
-            and run.getStatus() != STATUS_INTERACTIVE  # Scipion's word for a window that was closed
-            and run.inputCoordinates.hasValue()
-            and (run.inputCoordinates.getUniqueId(), run.askQuestions.get()) == chosen
-        ):
+    """Start a run of `pick by hand` on an output of another run, unless one is at work on it; questions of which some
+    are answered go on. Returns what happened, in words. askQuestions: about the places that the run is unsure of, one
+    by one."""
+    project, coordinates = source.getProject(), getattr(source, output)
+    chosen = f"{source.getObjId()}.{output}", askQuestions
+    byHand = [run for run in project.getRuns() if isinstance(run, CryodlProtPickByHand)]
+    made = [run for run in byHand if run.inputCoordinates.hasValue()]
+    earlier = [run for run in made if (run.inputCoordinates.getUniqueId(), run.askQuestions.get()) == chosen]
+    for run in earlier:
+        if run.isActive() and run.getStatus() != STATUS_INTERACTIVE:  # Scipion's word for a window that was closed
             return f"The run {run.getRunName()} has been started for this; its window is on the screen."
     diameter = round(data.diameter * coordinates.getMicrographs().getSamplingRate(), 1)
     values = dict(particleDiameter=diameter, boxSize=coordinates.getBoxSize(), askQuestions=askQuestions)
@@ -231,9 +224,13 @@ def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool =
         if askQuestions
         else "All picks of the set open in a window; the run {} stores the corrected ones when it is closed."
     )
-    run, told = startRun(source, output, "inputCoordinates", CryodlProtPickByHand, name, said, **values)
+    if askQuestions and earlier:
+        run = earlier[-1]
+        told = launchedRun(project, run, run.getObjLabel(), said)
+    else:
+        run, told = startRun(source, output, "inputCoordinates", CryodlProtPickByHand, name, said, **values)
     if askQuestions and run.hasObjId():
-        source.getProject().scheduleProtocol(source.pickingWith(run))  # it waits for the answers
+        project.scheduleProtocol(source.pickingWith(run))  # it waits for the answers
     return told
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pwem.objects import EMSet
 from pyworkflow.utils import getRangeStringFromList
 
-from ...convert.particles import classes2d, particles
+from ...convert.particles import classes2d
 from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
@@ -235,11 +235,12 @@ def drawSignal(figure: Figure, cut: float, kept: Sequence[float], others: Sequen
 
 
 def galleryOf(classes: EMSet) -> Any:
-    labels, every = [f"class {row[0]}" for row in classes2d.classRows(classes)], enumerate(classes.iterItems(), 1)
-    values = lambda item: [item.getAttributeValue(name) for name in _TOLD]
-    kept = [(particles.nameOf(i), i.getObjId(), number, *values(i)) for number, made in every for i in made.iterItems()]
-    names, ids, groups, *told = zip(*kept) if kept else ((), (), ())
-    metrics = {label: np.array(found, float) for label, found in zip(_TOLD.values(), told) if None not in found}
-    gallery = Gallery(dict(raw=list(names)), ids, classes.getSamplingRate(), metrics, np.array(groups), labels)
+    numbers = {one: number for number, one in enumerate(sorted(classes.getIdSet() if classes.getSize() else ()), 1)}
+    kept = [(row["image"], row["id"], numbers[one], row) for one, row in classes2d.memberRows(classes, list(_TOLD))]
+    names, ids, groups, rows = zip(*kept) if kept else ((), (), (), ())
+    told = {label: [row[name] for row in rows] for name, label in _TOLD.items()}
+    metrics = {label: np.array(found, float) for label, found in told.items() if rows and None not in found}
+    raw, labels = dict(raw=list(names)), map("class {}".format, numbers)
+    gallery = Gallery(raw, ids, classes.getSamplingRate(), metrics, np.array(groups), labels)
     gallery.GROUP = "Class"
     return gallery

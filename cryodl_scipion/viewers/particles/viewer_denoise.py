@@ -24,7 +24,10 @@ class CryodlParticlesViewer(
     def show(self, obj: Any) -> Any:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
-            return self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")
+            return self.infoMessage(
+                f"There are no particles yet. {panels_viewer.whyEnded(obj) or 'Wait until the run has finished.'}",
+                "Nothing yet",
+            )
         return self.gallery(gallery_window.Gallery.ofSet(particles), obj.getRunName(), particles)
 
 

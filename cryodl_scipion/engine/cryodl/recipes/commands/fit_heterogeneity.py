@@ -162,7 +162,8 @@ def _write(
         *[swing[key] for key in swing if key == "sentence"],
         *[f"Noise and errors explain the differences{inside}; the latent coordinates and maps show noise."]
         * (motion.verdict != "motion"),
-        f"{config.latent} latent coordinates of {counted(len(found), noun)}, method {outcome.method}: {made.particles}",
+        f"{counted(config.latent, 'latent coordinate')} of {counted(len(found), noun)}, method {outcome.method}: "
+        f"{made.particles}",
         *[f"{counted(config.axes * config.maps, 'map')} along {counted(config.axes, 'axis', 'axes')}, with half-maps."]
         * bool(config.axes),
     )
@@ -172,7 +173,7 @@ def _write(
 def _methods(run: Run[FitHeterogeneityConfig], made: FitHeterogeneityOutputs, items: str, errors: str) -> None:
     auto, within = run.config.method == "auto" and "CTF" in errors, " within the mask" * bool(run.config.mask)
     run.methods(
-        f"A latent space of {made.latent} dimensions was fitted to {items} with {PROGRAM} by {WAYS[made.method]}, "
-        f"{errors} to first order. Components of each half were tested on the other half{within}: "
+        f"A latent space of {counted(made.latent, 'dimension')} was fitted to {items} with {PROGRAM} by "
+        f"{WAYS[made.method]}, {errors} to first order. Components of each half were tested on the other half{within}: "
         f"p = {made.p_value:.2g} for a rigid molecule{', corrected for the number of tests,' * auto} ({made.verdict})."
     )
