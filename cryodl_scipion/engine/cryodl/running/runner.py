@@ -212,10 +212,10 @@ class Run(typing.Generic[AskedT]):
                 undo(name)
 
     def skip(self, name: str, path: str, reason: object, noun: str = "") -> None:
-        """Leave an input out, and say why; of many the first are printed. noun: what it is, if none of `items`."""
+        """Leave an input out, and say why, once; of many the first are said. noun: what it is, if none of `items`."""
         self.skipped.append(Skipped(name, str(path), str(reason)))
         self._noun = noun or self._noun
-        if len(self.skipped) <= NAMED:
+        if len(self.skipped) <= NAMED and in_words(self.skipped[-1]) not in map(in_words, self.skipped[:-1]):
             ProgressBar.write(f"Skipped: {in_words(self.skipped[-1])}")
 
     def each(
