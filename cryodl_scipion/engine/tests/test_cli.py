@@ -262,6 +262,7 @@ def test_a_sentence_on_what_is_left_out_is_printed_once(capsys):
     for number in range(30):
         run.skip(f"{number}@a.mrcs", "a.mrcs", "a.mrcs is no stack" if number < 15 else f"a.mrcs has no image {number}")
     assert len(run.skipped) == 30
+    assert list(run.items([], "micrograph")) == []  # all were done before: no bar of 0
     said = capsys.readouterr()
     assert [line for line in (said.out + said.err).splitlines() if line] == [
         "Skipped: a.mrcs is no stack",

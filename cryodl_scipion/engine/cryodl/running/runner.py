@@ -195,9 +195,9 @@ class Run(typing.Generic[AskedT]):
 
     # ----- items
     def items(self, named: typing.Sequence[tuple[str, str]], noun: str) -> typing.Iterator[tuple[str, str]]:
-        """Names and paths of items, with a progress bar. noun: what an item is: 'micrograph'."""
+        """Names and paths of items, with a progress bar if there are any. noun: what an item is: 'micrograph'."""
         self._noun = noun
-        yield from ProgressBar(named, unit=noun, mininterval=1.0)
+        yield from ProgressBar(named, unit=noun, mininterval=1.0) if named else ()
 
     @contextlib.contextmanager
     def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
