@@ -53,11 +53,8 @@ def growth_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
 def _rate(series: list[Series]) -> str:
     first = next(line for line in series if len(line.times) > 1)
     hours = (first.times[-1] - first.times[0]) / 3600
-    if hours <= 0:
-        return ""
-    return (
-        f"{(first.totals[-1] - first.totals[0]) / hours:.0f} {first.title} per hour, from the first result to the last."
-    )
+    grown = first.totals[-1] - first.totals[0]
+    return f"{grown / hours:.0f} {first.title} per hour, from the first result to the last." if hours > 0 else ""
 
 
 def micrograph_pictures(runs: typing.Sequence[FoundRun], number: int) -> tuple[list[Picture], list[str]]:
