@@ -109,4 +109,7 @@ site=$("$env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib
 [ ! -d "$site" ] || (cd "$here/../engine" && pwd) >"$site/cryodl.pth"
 check || { say "the new environment in $env does not work; see above. It is not marked as ready." >&2; exit 1; }
 : >"$marker"
+real=$(readlink -f "$env/bin/python") own=${HOME:-/}
+[[ $real != "$own"/* || $(readlink -f "$env") == "$own"/* ]] || say "its Python lies in your home ($real): users who cannot read" \
+  "that cannot run cryodl. For them, remove $env and install with conda or with the system's Python."
 say "the environment in $env is ready"

@@ -36,12 +36,12 @@ def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing
     if own:
         return own, environment.environmentProblems("", own)
     candidates = homes(variables)
-    home = next((h for h in candidates if os.path.exists(environment.pythonOf(h))), None)
+    home = next((h for h in candidates if os.path.lexists(environment.pythonOf(h))), None)
     if home is not None:
         return environment.pythonOf(home), environment.environmentProblems(home, "")
     return "", [
-        f"There is no environment of the engine; looked for {os.path.join('env', 'bin', 'python')} in "
-        f"{', '.join(dict.fromkeys(candidates))}. Run `scipion installb cryodl`, or without Scipion: bash "
+        f"There is no environment of the engine that you can read; looked for {os.path.join('env', 'bin', 'python')} "
+        f"in {', '.join(dict.fromkeys(candidates))}. Run `scipion installb cryodl`, or without Scipion: bash "
         f"'{environment.installFile('install_env.sh')}' FOLDER, then set {CRYODL_HOME}=FOLDER; or set "
         f"{CRYODL_PYTHON} to a Python with the packages of requirements.lock."
     ]

@@ -136,7 +136,12 @@ def environmentProblems(home: str, ownPython: str) -> List[str]:
         return []
     wrong = f"in {folder} is incomplete: its installation did not finish. To build it again, run"
     if not os.path.isdir(folder):
-        wrong = f"is missing: the folder {folder} ({CRYODL_HOME}) does not exist. Run"
+        wrong = f"is missing: there is no folder {folder} ({CRYODL_HOME}) that you can read. Run"
+    elif os.path.lexists(pythonOf(home)) and not os.path.exists(pythonOf(home)):  # pyenv, uv: often in root's home
+        wrong = (
+            f"in {folder} cannot be used: its Python, {os.path.realpath(pythonOf(home))}, was removed or lies where "
+            "only its owner can read. Whoever installed it should remove it and, with a Python that all can read, run"
+        )
     elif any(name.startswith("cryodl-ready-") for name in os.listdir(folder)):
         wrong = f"in {folder} was made for another version of cryodl. Run"
     return [f"cryodl's environment {wrong}: {INSTALL_COMMAND}"]

@@ -84,6 +84,16 @@ def test_without_an_environment_the_sentence_names_where_it_was_looked_for_and_w
 
 
 @inCheckout
+def test_an_environment_whose_python_cannot_be_read_is_not_called_missing(tmp_path):
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    (tmp_path / "env" / "bin" / "python").symlink_to(tmp_path / "of_another_user" / "python3.11")
+    done = run("pick", CRYODL_HOME=str(tmp_path))
+    assert (
+        done.returncode == 1 and "of_another_user/python3.11, was removed or lies where only its owner" in done.stderr
+    )
+
+
+@inCheckout
 def test_projects_are_checked_in_scipions_python_alone():
     done = run("check-project", "mine")  # without site-packages there is no Scipion
     assert done.returncode == 1 and "runs in Scipion's Python" in done.stderr and done.stderr.count("\n") == 1

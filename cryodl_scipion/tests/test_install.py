@@ -53,7 +53,7 @@ class Installer:
     def run(self, breakAt="", torch=CPU_BUILD, needs="numpy", report=REPORT, **variables):
         # The machine's own conda or uv stay out: PATH has only the system's folders.
         fake = dict(LOG=str(self.logFile), BREAK=breakAt, TORCH=torch, NEEDS=needs, REPORT=report)
-        env = dict(fake, PATH=f"{self.bin}:/usr/bin:/bin", HOME=str(self.home), **variables)
+        env = {"HOME": str(self.home), **fake, "PATH": f"{self.bin}:/usr/bin:/bin", **variables}
         return subprocess.run(
             ["bash", environment.installFile("install_env.sh"), str(self.home)],
             env=env,
@@ -139,6 +139,14 @@ def test_what_the_build_for_cuda_needs_is_held_to_its_checksums_too(installer, n
     installer.has("conda")
     assert installer.run(needs=needs).returncode == 0
     assert ("--require-hashes --no-deps -r" in installer.log.split("--report")[1]) is checked
+
+
+def test_a_python_in_the_installers_home_is_told_to_others(installer, tmp_path):
+    moved = 'mkdir -p "$HOME"; mv "$env/bin/python" "$HOME/python3.11"; ln -s "$HOME/python3.11" "$env/bin/python"'
+    program = FAKE_ENVIRONMENT.format(name="conda", code=0)
+    writeProgram(installer.bin / "conda", program.replace("\nexit 0", f"\n{moved}"))
+    done = installer.run(HOME=str(tmp_path / "root"))
+    assert done.returncode == 0 and f"lies in your home ({tmp_path}/root/python3.11)" in done.stdout
 
 
 def test_environment_of_another_lock_is_named(installer):

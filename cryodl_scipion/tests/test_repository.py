@@ -135,6 +135,22 @@ def test_files_that_the_documents_link_to_exist():
 
 
 @inCheckout
+def test_every_picture_is_shown_and_a_page_names_entries_of_its_own_menu():
+    texts = {}
+    for path in (
+        *glob.glob(os.path.join(TOP, "docs", "*.md")),
+        *(os.path.join(TOP, f) for f in ("README.md", "mkdocs.yml")),
+    ):
+        with open(path, encoding="utf-8") as file:
+            texts[os.path.basename(path)] = file.read()
+    pictures = [os.path.basename(path) for path in glob.glob(os.path.join(TOP, "docs", "images", "*.png"))]
+    assert [one for one in pictures if not any(f"images/{one}" in text for text in texts.values())] == []
+    for name, text in texts.items():
+        for entry in re.findall(r"\*(\w+)\* (?:of this site|in the menu)|Outputs: \*(\w+)\*", text):
+            assert f"\n  - {''.join(entry)}:" in texts["mkdocs.yml"], (name, entry)
+
+
+@inCheckout
 def test_the_pages_are_as_many_and_as_long_as_a_reader_can_take():
     words = {}
     for path in [

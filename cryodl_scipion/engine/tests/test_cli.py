@@ -257,6 +257,19 @@ def test_device_and_threads_override_the_request_and_nothing_else_may(project, c
     assert "--threads) is -3" in capsys.readouterr().err
 
 
+def test_a_sentence_on_what_is_left_out_is_printed_once(capsys):
+    run = Run(EVERY_COMMAND["pick"].config(micrographs=("a.mrc",), pixel_size=1.0, model="general", output="picks"))
+    for number in range(30):
+        run.skip(f"{number}@a.mrcs", "a.mrcs", "a.mrcs is no stack" if number < 15 else f"a.mrcs has no image {number}")
+    assert len(run.skipped) == 30
+    assert list(run.items([], "micrograph")) == []  # all were done before: no bar of 0
+    said = capsys.readouterr()
+    assert [line for line in (said.out + said.err).splitlines() if line] == [
+        "Skipped: a.mrcs is no stack",
+        *(f"Skipped: a.mrcs has no image {number}" for number in range(15, 20)),
+    ]
+
+
 def test_the_seed_is_given_beside_the_config_and_another_one_begins_anew(tmp_path, capsys):
     row = EVERY_COMMAND["train-map-improver"]
     words = ["train-map-improver", "--structures", "a.pdb", "--output", str(tmp_path / "model")]

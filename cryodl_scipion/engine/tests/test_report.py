@@ -166,6 +166,16 @@ def test_the_page_of_a_folder_shows_numbers_pictures_and_versions(folder):
     assert 'src="http' not in text and "<link" not in text and "script" not in page.tags
 
 
+def test_the_page_of_a_folder_has_what_its_results_say_of_themselves(folder):
+    path = "results/map/result.json"
+    told = json.loads(Path(path).read_text())
+    Path(path).write_text(json.dumps(dict(told, summary=["Map of 50 particles."], methods=["Maps were made by us."])))
+    _, page, said, _ = report("--folder", "results")
+    assert "Map of 50 particles." in page.words and "Maps were made by us." in page.words and not said.malformed
+    Path(path).write_text(json.dumps(dict(told, methods=[["no sentence"]])))
+    assert "its methods are not those of a result" in report("--folder", "results")[2].malformed[0]
+
+
 def test_numbers_over_time_are_drawn_once_there_are_two_results(folder):
     os.makedirs("results/earlier")
     write_pick(["m1"], "results/earlier")

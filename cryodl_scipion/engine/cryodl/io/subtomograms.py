@@ -301,7 +301,8 @@ def _cubes(path: str) -> tuple[int, int]:
     if x != y or z % x:
         raise ValueError(
             f"{path} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, one after another along "
-            f"z). Of stacks of tilt images, the STAR file says so ({STACKS} 1 in its table `general`)."
+            f"z). Images of single particles are none. Of stacks of tilt images, the STAR file says so ({STACKS} 1 in "
+            "its table `general`)."
         )
     return z // x, x
 

@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from ..contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
+from ..contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig, some_names
 from ..core.geometry import inside
 from ..core.matching import f1_score, match_picks, score_matched
 from ..io import messages
@@ -108,8 +108,9 @@ def check_common(
     """Raises ValueError if picks and reference have no micrograph in common."""
     if not set(reference) & set(picks):
         raise ValueError(
-            f"{source} and {config.reference} have no micrograph in common: the picks are on {sorted(picks)[:4]}, "
-            f"the reference on {sorted(reference)[:4]}. Names are compared without folder and extension."
+            f"{source} and {config.reference} have no micrograph in common: the picks are on "
+            f"{some_names(picks)}, the reference on {some_names(reference)}. Names are compared without folder and "
+            "extension; what another program put before or behind them has to be removed."
         )
 
 

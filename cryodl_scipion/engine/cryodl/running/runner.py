@@ -195,9 +195,9 @@ class Run(typing.Generic[AskedT]):
 
     # ----- items
     def items(self, named: typing.Sequence[tuple[str, str]], noun: str) -> typing.Iterator[tuple[str, str]]:
-        """Names and paths of items, with a progress bar. noun: what an item is: 'micrograph'."""
+        """Names and paths of items, with a progress bar if there are any. noun: what an item is: 'micrograph'."""
         self._noun = noun
-        yield from ProgressBar(named, unit=noun, mininterval=1.0)
+        yield from ProgressBar(named, unit=noun, mininterval=1.0) if named else ()
 
     @contextlib.contextmanager
     def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
@@ -212,10 +212,10 @@ class Run(typing.Generic[AskedT]):
                 undo(name)
 
     def skip(self, name: str, path: str, reason: object, noun: str = "") -> None:
-        """Leave an input out, and say why; of many the first are printed. noun: what it is, if none of `items`."""
+        """Leave an input out, and say why, once; of many the first are said. noun: what it is, if none of `items`."""
         self.skipped.append(Skipped(name, str(path), str(reason)))
         self._noun = noun or self._noun
-        if len(self.skipped) <= NAMED:
+        if len(self.skipped) <= NAMED and in_words(self.skipped[-1]) not in map(in_words, self.skipped[:-1]):
             ProgressBar.write(f"Skipped: {in_words(self.skipped[-1])}")
 
     def each(

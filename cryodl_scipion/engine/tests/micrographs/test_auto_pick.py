@@ -300,7 +300,7 @@ def test_noise_alone_has_no_size_to_pick_at_and_ends_after_the_first_round(tmp_p
     entry = result.outputs["rounds"][0]
     assert entry["picked_diameter"] is None and entry["picks"] == 0 and 0 <= entry["seconds"] < 600
     assert any("No particles were found" in w for w in result.warnings)
-    assert "trained on 256927 particles of 1400 simulated micrographs" in " ".join(result.methods)
+    assert "trained last on 256927 particles of 1400 simulated micrographs" in " ".join(result.methods)
 
 
 def test_bad_micrographs_are_left_out_and_one_good_one_is_not_enough_to_learn(start):

@@ -163,7 +163,7 @@ def test_a_set_without_a_common_micrograph_is_named(lists, capsys):
     (lists / "a/m1_autopick.star").rename(lists / "a/other.star")
     assert compare(lists, "--reference", str(lists / "truth")) == 2
     message = capsys.readouterr().err
-    assert f"{lists}/a and" in message and "'other'" in message and "'m1', 'm2'" in message
+    assert f"{lists}/a and" in message and "on other, the reference on m1, m2." in message
 
 
 @pytest.mark.parametrize("command", ["evaluate-picks", "compare-picks", "consensus-picks"])

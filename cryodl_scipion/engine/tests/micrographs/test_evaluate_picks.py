@@ -108,14 +108,30 @@ def test_json_on_the_command_line(lists, capsys):
     outputs = Result.read(lists / "result.json").outputs
     assert outputs.metrics["f1"] == printed["metrics"]["f1"] and set(outputs.micrographs) == set(printed["micrographs"])
     table = capsys.readouterr().out.splitlines()
-    assert len(table) == 5 and table[2].endswith("  a") and "all together" in table[-1]
+    assert len(table) == 6 and table[3].endswith("  a") and "all together" in table[-1]
 
 
 def test_lists_without_a_common_micrograph_name_both_sides(lists):
     (lists / "picks/a_autopick.star").unlink()
     with pytest.raises(ValueError) as error:
         pick_metrics(config(lists))
-    assert "'c'" in str(error.value) and "'a', 'b'" in str(error.value)
+    assert "picks are on c, the reference on a, b." in str(error.value) and "another program" in str(error.value)
+
+
+def test_more_names_than_are_listed_are_counted(lists):
+    (lists / "picks/a_autopick.star").unlink()
+    for number in range(20):
+        write_coordinates(lists / f"picks/other{number:02}.star", [[10, 10]], [1.0])
+    with pytest.raises(ValueError, match=r"other06 and 13 more, the reference on a, b\."):
+        pick_metrics(config(lists))
+
+
+def test_picks_that_count_nowhere_are_said(lists, capsys):
+    words = (
+        f"evaluate-picks --coordinates {lists}/picks --reference {lists}/truth --pixel-size 2 --particle-diameter 40"
+    )
+    assert main(words.split()) == 0
+    assert "Not counted: 1 pick on micrographs without a reference." in capsys.readouterr().out
 
 
 def test_a_border_without_micrographs_is_refused(lists, capsys):

@@ -30,9 +30,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder):
+def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder, capsys):
     kinds, phi, shifts = write_shapes(folder, count=80)
     result = classify()
+    passes = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines() if "classes, pass " in line]
+    assert len(passes) == len(set(passes)) > 2
     found = read_particles("out/particles.star")
     assert purity(found.classes, kinds) > 0.95
     assert result.outputs["count"] == 80 and sum(result.outputs["counts"]) == 80

@@ -218,13 +218,14 @@ def test_a_map_is_written_and_a_stopped_run_keeps_its_starts(quick):
     assert "exists already" in find(code=2)
 
 
-def test_without_agreement_there_is_no_map_but_a_reason(quick):
+def test_without_agreement_there_is_no_map_but_a_reason(quick, capsys):
     quick.setattr(alignment, "AGREEMENT", 1.1)
     quick.setattr(climb, "STEPS", 3)
     result = find()
     assert not result.outputs.determined and result.outputs.map is None and result.outputs.particles is None
     assert "do not agree" in result.outputs.reasons[-1] and "No map was determined, because" in result.summary[0]
     assert [p.name for p in Path("found").iterdir()] == ["judgement.json"]
+    assert "The best start of each half is finished" in capsys.readouterr().out  # as long as a start: it is no stop
 
 
 @pytest.mark.parametrize("share, determined", [(-0.01, True), (0.01, True), (0.05, False)])

@@ -18,10 +18,12 @@ def evaluate_picks(config: EvaluatePicksConfig, run: Run) -> EvaluatePicksOutput
             f"{counted(len(missing), 'micrograph')} of the reference without picks; all particles there are missed: "
             f"{some_names(missing)}. Restrict the comparison with --micrographs."
         )
+    if metrics["picks_elsewhere"]:
+        print(f"Not counted: {counted(metrics['picks_elsewhere'], 'pick')} on micrographs without a reference.")
     candidates, folder = None, candidates_beside(config.coordinates)
     if folder:  # some micrographs with picks may have none: no particles were found there
-        candidates = pick_metrics(config, folder)
-        candidates = {key: value for key, value in candidates.items() if key not in ("micrographs", "missing")}
+        pooled = pick_metrics(config, folder).items()
+        candidates = {key: value for key, value in pooled if key not in ("micrographs", "missing")}
     rows = [*micrographs.items(), ("all together", metrics)]
     print_table(rows + ([("(all candidates, whatever their score)", candidates)] if candidates else []), "micrograph")
     return EvaluatePicksOutputs(metrics=metrics, micrographs=micrographs, all_candidates=candidates, missing=missing)

@@ -87,13 +87,12 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
 
 
 def model_in_words(card: typing.Mapping[str, typing.Any]) -> str:
-    """'by the model general (a U-Net, trained on 812 particles of 12 micrographs)'"""
-    training, learnt = card.get("training") or {}, ""
+    """'by the model general (a U-Net, trained last on 812 particles of 12 micrographs)'; last: from other weights."""
+    training = card.get("training") or {}
+    real, learnt = len(training.get("micrographs", ())), ""
     if "particles" in training:
-        learnt = f", trained on {counted(training['particles'], 'particle')} of " + counted(
-            len(training.get("micrographs", ())) or training.get("simulated_micrographs", 0),
-            "micrograph" if training.get("micrographs") else "simulated micrograph",
-        )
+        seen = counted(real or training.get("simulated_micrographs", 0), f"{'' if real else 'simulated '}micrograph")
+        learnt = f", trained{' last' * ('start_from' in training)} on {training['particles']} particles of {seen}"
     return f"by the model {card['name']} ({network_words('picker', card['network'])}{learnt})"
 
 

@@ -117,7 +117,7 @@ def _classify(
 ) -> tuple[Classification, bool]:
     def said(work: Classification, done: Pass) -> None:
         print(
-            f"{done.classes} classes, pass {done.epoch + 1}: mean score {done.score:.2f}, "
+            f"Stage {done.level + 1}, {done.classes} classes, pass {done.epoch + 1}: mean score {done.score:.2f}, "
             f"{100 * done.changed:.0f} % changed their class.",
             flush=True,
         )

@@ -55,6 +55,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     both = InHalves(particles, halves.split_halves(particles, run.seed), observed, diameter)
     starts = started_maps(both, folder / WORK, run)
     run.discard(WORK)
+    print("The best start of each half is finished and compared with the others.", flush=True)
     found, verdict = judged_maps(both, starts)
     if not verdict.doubts():
         verdict = dataclasses.replace(verdict, second=gain_of_second(both, found, run))

@@ -6,10 +6,9 @@ What cannot be read is named on the page and never ends it. Write the page, whol
 import datetime
 import json
 import os
-import typing
 from pathlib import Path
 
-from ...contract import ReportConfig, ReportOutputs, config_to_dict, counted
+from ...contract import Config, ReportConfig, ReportOutputs, config_to_dict, counted
 from ...io.files import lists_by_key, write_text
 from ...running.runner import Run, command
 from ..report import numbers, page
@@ -88,19 +87,18 @@ def _check(config: ReportConfig) -> None:
 
 
 def _parameters(runs: list[FoundRun]) -> list[tuple[str, str]]:
-    found = []
-    for run in runs:
-        configs = [finished.config for finished in run.results if finished.config is not None]
-        if configs:
-            values = {key: _short(value) for key, value in config_to_dict(configs[-1]).items()}
-            found.append((run.label, json.dumps(values, indent=1, ensure_ascii=False, default=str)))
-    return found
+    asked = [(run.label, [one.config for one in run.results if one.config is not None]) for run in runs]
+    return [(label, _listed(configs[-1])) for label, configs in asked if configs]
 
 
-def _short(value: typing.Any) -> typing.Any:
-    if isinstance(value, (list, tuple)) and len(value) > LONGEST_LIST:
-        return [*value[:LONGEST_LIST], f"... {len(value)} in all"]
-    return value
+def _listed(config: Config) -> str:
+    values = {
+        name: [*value[:LONGEST_LIST], f"... {len(value)} in all"]
+        if isinstance(value, (list, tuple)) and len(value) > LONGEST_LIST
+        else value
+        for name, value in config_to_dict(config).items()
+    }
+    return json.dumps(values, indent=1, ensure_ascii=False, default=str)
 
 
 def _versions(runs: list[FoundRun]) -> dict[str, str]:

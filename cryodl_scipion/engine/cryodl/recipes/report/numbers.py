@@ -133,8 +133,7 @@ def warnings_of(runs: typing.Sequence[FoundRun]) -> list[str]:
     """What the commands warned of, each sentence once, in Scipion's words if there are some, and what they left out."""
     found = []
     for run in runs:
-        told = [line for line in run.summary if line.startswith("Warning: ")]
-        said = [line.partition(": ")[2] for line in told] or dict.fromkeys(
+        said = [line.partition(": ")[2] for line in run.summary if line.startswith("Warning: ")] or dict.fromkeys(
             w for finished in run.results for w in finished.result.warnings if "for the reasons above" not in w
         )
         found += [f"{run.label}: {sentence}" for sentence in said]

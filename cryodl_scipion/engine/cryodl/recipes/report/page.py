@@ -53,11 +53,8 @@ def growth_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
 def _rate(series: list[Series]) -> str:
     first = next(line for line in series if len(line.times) > 1)
     hours = (first.times[-1] - first.times[0]) / 3600
-    if hours <= 0:
-        return ""
-    return (
-        f"{(first.totals[-1] - first.totals[0]) / hours:.0f} {first.title} per hour, from the first result to the last."
-    )
+    grown = first.totals[-1] - first.totals[0]
+    return f"{grown / hours:.0f} {first.title} per hour, from the first result to the last." if hours > 0 else ""
 
 
 def micrograph_pictures(runs: typing.Sequence[FoundRun], number: int) -> tuple[list[Picture], list[str]]:
@@ -345,16 +342,13 @@ def _shown(pictures: list[Picture]) -> str:
 
 
 def _runs(runs: typing.Sequence[FoundRun]) -> str:
-    rows, classes = [], []
+    rows, classes = [], ["failed" if run.status in STOPPED else "status" for run in runs]
     for run in runs:
         commands = ", ".join(dict.fromkeys(finished.result.command for finished in run.results))
         last = max((finished.time for finished in run.results), default=None)
         when = "" if last is None else f"{datetime.datetime.fromtimestamp(last):%Y-%m-%d %H:%M:%S}"
-        summary = "<br>".join(_e(line) for line in run.summary)
-        css = "failed" if run.status in STOPPED else "status"
         devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device))
-        rows.append([_e(run.label), _e(run.status), _e(commands), when, _e(devices), summary])
-        classes.append(css)
+        rows.append([*map(_e, (run.label, run.status, commands)), when, _e(devices), "<br>".join(map(_e, run.summary))])
     titles = ("run", "status", "command", "last result", "computed on", "summary")
     shown = [k for k, column in enumerate(zip(titles, *rows)) if any(column[1:])]  # empty columns are left out
     head = "".join(f"<th>{titles[k]}</th>" for k in shown)

@@ -50,8 +50,8 @@ class Finished:
 class FoundRun:
     """A run of a project, or all results of one command in one folder. name: folder, or folder and command. label: for
     people. status, error: Scipion's words, '' where there are none. results: oldest first. problems: sentences on files
-    that could not be read. failures: what stopped it. summary, methods: Scipion's texts. inputs: numbers of the runs
-    whose outputs it takes. behind: the run that stopped first, without which this one cannot start."""
+    that could not be read. failures: what stopped it. summary, methods: texts of Scipion or the results. inputs: the
+    numbers of runs whose outputs it takes. behind: the run that stopped first, without which it cannot start."""
 
     name: str
     label: str
@@ -80,7 +80,11 @@ def runs_of_folder(folder: str) -> list[FoundRun]:
         command = finished.result.command if finished else os.path.basename(path)
         name = command if subfolder == "." else f"{subfolder}: {command}"
         _add(runs.setdefault(name, FoundRun(name, name)), path, finished, problem)
-    return _sorted(runs)
+    for run in _sorted(runs):
+        told = [finished.result for finished in run.results]
+        run.summary = [line for one in told[-1:] for line in one.summary]
+        run.methods = list(dict.fromkeys(line for one in told for line in one.methods))
+    return list(runs.values())
 
 
 def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[FoundRun]:
@@ -167,14 +171,9 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
 
 def _sound(result: Result) -> Result:
     """The result. Raises ValueError if a part of it is of another kind than the page needs."""
-    kinds = (
-        ("command", result.command, str),
-        ("outputs", result.outputs, collections.abc.Mapping),
-        ("versions", result.versions, dict),
-        ("device", result.device, str),
-    )
-    wrong = [name for name, value, kind in kinds if not isinstance(value, kind)]
-    wrong += ["warnings"] * any(not isinstance(w, str) for w in result.warnings)
+    kinds = dict(command=str, outputs=collections.abc.Mapping, versions=dict, device=str)
+    wrong = [name for name, kind in kinds.items() if not isinstance(getattr(result, name), kind)]
+    wrong += [w for w in ("warnings", "summary", "methods") if not all(isinstance(t, str) for t in getattr(result, w))]
     wrong += ["skipped"] * any(not isinstance(text, str) for s in result.skipped for text in vars(s).values())
     if wrong:
         raise ValueError(f"its {', '.join(wrong)} are not those of a result")
