@@ -118,8 +118,8 @@ def _classify(
 ) -> tuple[Classification, bool]:
     def said(work: Classification, done: Pass) -> None:
         print(
-            f"{done.classes} classes, pass {done.epoch + 1}: mean score {done.score:.2f}, "
-            f"{100 * done.changed:.0f} % changed their class.",
+            f"{done.classes} classes{f' on the way to {config.classes}' * (done.classes != config.classes)}, "
+            f"pass {done.epoch + 1}: mean score {done.score:.2f}, {100 * done.changed:.0f} % changed their class.",
             flush=True,
         )
         write_forming(records.folder, work, done.level, settings)
