@@ -191,7 +191,7 @@ def heterogeneity_mixture(run, kind, number, count=600, box=32):
     if kind == "faults":
         star, foreign, reference = _faulty(folder, name, snr, count, box, number)
     else:
-        name, share = (name, SHARES[number]) if kind == "rigid" else (("1WCM", "2CG9")[number % 2], 0.05)
+        name, share = (name, SHARES[number]) if kind == "rigid" else (("1WCM", "1U6G")[number % 2], 0.05)
         snr = 0.1 if kind == "hinge" else snr
         star, foreign, reference = with_another(folder, name, other, share, snr, count, box, number, kind == "hinge")
         views = ("of its own", "fitted")[number // 2 % 2]

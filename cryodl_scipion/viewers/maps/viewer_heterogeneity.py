@@ -61,7 +61,7 @@ class LatentWindow(window.CanvasWindow):
         axes.scatter(*points[some].T, c=self._clusters[some], s=4, cmap="tab10")
         axes.scatter(*points[self.chosen].T, edgecolors="black", **ring)
         x, y = (f"latent coordinate {box.get()}" if box.get().isdigit() else box.get() for box in self._axes)
-        motion = (line.partition(").")[0] + ")" for line in self._protocol.summary() if "otion found (" in line)
+        motion = (line.partition(").")[0] + ")" for line in self._protocol.summary() if " found (p = " in line)
         axes.set(xlabel=x, ylabel=y, title=next(motion, ""))
         self._lasso = LassoSelector(axes, self.choose)
         self._canvas.draw_idle()

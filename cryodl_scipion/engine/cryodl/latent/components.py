@@ -195,7 +195,13 @@ def fit_components(
         cube, count = setting.cube(limit), setting.coefficients.count(limit)
         for step in range(rounds):
             sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas)
-            volumes = _updated(sums, cube, volumes, setting)
+            share = np.concatenate([np.ones(1), np.full(len(volumes) - 1, CHANGE)])
+            volumes = solve_components(sums, cube, share[:, None] * shell_power(volumes[:1], cube)) * setting.mask
+            root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(len(sums.second)))
+            # coordinates of unit variance; the axes that are sure come apart from the others
+            changes = np.tensordot(root.T, volumes[1:] * setting.focus, axes=1).astype(np.float32)
+            axes, deviations, _ = orthonormal(changes)
+            volumes = np.concatenate([volumes[:1], axes * deviations[:, None, None, None].astype(np.float32)])
             sigmas = learned(sums, setting.views)
             setting.views.move(setting.rows(), 0.5 * sums.errors)
             rescale_noise(setting.coefficients, sums)
@@ -213,14 +219,3 @@ def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.rando
     fields = np.stack([gaussian_filter(field, len(mean) / 12) for field in rng.standard_normal((number, *mean.shape))])
     fields /= fields.std(axis=(1, 2, 3), keepdims=True)
     return (0.3 * fields * np.abs(mean) * mask).astype(np.float32)
-
-
-def _updated(sums: ExpectationSums, cube: Cube, volumes: np.ndarray, setting: Setting) -> np.ndarray:
-    """Mean and components of a pass, the components' coordinates of unit variance."""
-    share = np.concatenate([np.ones(1), np.full(len(volumes) - 1, CHANGE)])
-    volumes = solve_components(sums, cube, share[:, None] * shell_power(volumes[:1], cube)) * setting.mask
-    volumes[1:] *= setting.focus
-    root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(len(sums.second)))
-    # the axes that are sure come apart from the others
-    axes, deviations, _ = orthonormal(np.tensordot(root.T, volumes[1:], axes=1).astype(np.float32))
-    return np.concatenate([volumes[:1], axes * deviations[:, None, None, None].astype(np.float32)])

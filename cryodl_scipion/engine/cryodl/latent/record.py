@@ -76,7 +76,7 @@ def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str 
     density.hexbin(first, second, gridsize=40, mincnt=1)
     for axes, shown in ((points, "coloured by cluster"), (density, "density of particles")):
         axes.set(title=shown, xlabel="latent coordinate 1", ylabel=f"latent coordinate {min(2, latent.shape[1])}")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, wrap=True)
     with files.whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
@@ -185,15 +185,27 @@ def latent_column(particles: particle_sets.ParticleSet | subtomograms.Subtomogra
     return values[:, 0]
 
 
-def verdict_sentence(motion: Motion, inside: str = "") -> str:
-    """The verdict of the motion test in words. inside: words that say where alone it was tested."""
+def verdict_sentence(motion: Motion, inside: str = "", kind: str = "", share: float = 0, explained: float = 0) -> str:
+    """The verdict of the motion test in words. inside: words that say where alone it was tested. The others: how the
+    particles differ, see particles.heterogeneity.apart.difference."""
     amount = f"(p = {motion.p_value:.2g}{inside}; variability {motion.variability:.2%} of the molecule's power)."
-    words = ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
-    if not motion.near:
-        return words
-    return (
-        f"{words} This is near the limit of {motion.tolerance:.2%}, which errors of orientation and CTF may cause: the "
-        "limit decides, not the noise."
+    if motion.verdict != "motion":
+        words = f"No motion found {amount}"
+    elif kind == "molecules":
+        words = (
+            f"A mixture found {amount} The structure explains {explained:.0%} as much of about {share:.0%} of the "
+            "particles as of the others: they are something else. Sort them first."
+        )
+    elif kind == "states":
+        words = (
+            f"Two states found {amount} About {share:.0%} and {1 - share:.0%} of the particles differ in composition "
+            "or arrangement, or are of two molecules; few lie between them."
+        )
+    else:
+        words = f"{'Motion' if kind else 'Motion or a mixture'} found {amount}"
+    return words + motion.near * (
+        f" This is near the limit of {motion.tolerance:.2%}, which errors of orientation and CTF may cause: the limit "
+        "decides, not the noise."
     )
 
 
@@ -232,22 +244,6 @@ def write_paths(
         found = write(names[-1], weights, f"maps along axis {axis + 1}")
         record += [dict(axis=axis + 1, coordinate=float(position), **one) for position, one in zip(positions, found)]
     return names, record
-
-
-def fit_record(
-    latent: int, fit: ComponentFit, motion: Motion, resolution: float, voxel: float
-) -> dict[str, typing.Any]:
-    """What heterogeneity.json says of every fit besides the verdict. latent: dimensions. resolution: Å, finest detail
-    of the fit. voxel: Å, unit of the errors of shifts."""
-    return dict(
-        standard_error=motion.error,
-        latent=latent,
-        resolution=resolution,
-        deviations=[float(d) for d in fit.deviations],
-        fsc=[round(float(v), 4) for v in fit.fsc],
-        orientation_error_degrees=float(np.degrees(fit.sigmas[0])),
-        shift_error_angstrom=float(fit.sigmas[3] * voxel),
-    )
 
 
 def region_ranges(words: str | None) -> list[tuple[int, float, float]]:

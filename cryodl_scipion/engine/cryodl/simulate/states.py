@@ -154,10 +154,8 @@ class States:
 
     def mean(self) -> torch.Tensor:
         """(box, box, box): the mean over all particles."""
-        mean = torch.zeros_like(self.densities[0])
-        for probability, density in zip(self.probabilities, self.densities):
-            mean = mean + float(probability) * density
-        return mean
+        parts = (share * one for share, one in zip(self.probabilities.tolist(), self.densities))
+        return sum(parts, torch.zeros_like(self.densities[0]))
 
 
 class Ensemble:
@@ -184,15 +182,12 @@ class Ensemble:
         for number in np.unique(numbers):
             rows = np.nonzero(numbers == number)[0]
             shifts = None if shifts_yx is None else shifts_yx[rows]
-            images[torch.from_numpy(rows)] = self._projector(int(number)).project(angles[rows], shifts, box)
+            if number not in self._projectors:
+                while len(self._projectors) >= self._maximum:
+                    self._projectors.pop(next(iter(self._projectors)))
+                self._projectors[number] = Projector(self.states.densities[number].to(self.device))
+            images[torch.from_numpy(rows)] = self._projectors[number].project(angles[rows], shifts, box)
         return images
-
-    def _projector(self, number: int) -> Projector:
-        if number not in self._projectors:
-            while len(self._projectors) >= self._maximum:
-                self._projectors.pop(next(iter(self._projectors)))
-            self._projectors[number] = Projector(self.states.densities[number].to(self.device))
-        return self._projectors[number]
 
 
 def signal_scale(

@@ -108,6 +108,7 @@ def test_particles_with_angles_are_told_apart(mixed):
     assert right(out) >= 2 * EACH - 1 and result.outputs["names"] == ["whole", "lacking"]
     assert sum(result.outputs["counts"].values()) == 2 * EACH and "whole: " in result.summary[0]
     assert "of these classes are expected to be correct" in result.summary[1]
+    assert result.summary[2].startswith("Fractions of the set, if none is junk (95 % interval): ")
     assert "whole, lacking were distinguished" in result.methods[0]
     table = list(csv.reader(open("out/probabilities.csv")))
     assert table[0] == ["name", "composition", "whole", "lacking"] and len(table) == 2 * EACH + 1

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import types
 from pathlib import Path
 
 import mrcfile
@@ -393,3 +394,14 @@ def test_a_chunk_and_a_sample_of_unusable_images_leave_their_particles_without_a
     monkeypatch.setattr("cryodl.particles.classes2d.records.NOISE_SAMPLE", 2)
     assert classify().outputs["count"] == 49
     assert (read_particles("out/particles.star").classes[:10] == 0).all()
+
+
+def test_a_pass_with_more_classes_names_how_many_are_wanted(monkeypatch, capsys):
+    given = types.SimpleNamespace
+    monkeypatch.setattr(commands, "write_forming", lambda *_: None)
+    told = lambda *all: [all[6](given(), runs.Pass(0, 0, number)) for number in (96, 24)]
+    monkeypatch.setattr(commands, "classify", told)
+    run = given(seed=0, device=None)
+    commands._classify(given(folder=None), given(classes=24, epochs=9), given(reach_px=1), None, run)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Stage 1, 96 classes on the way to 24, pass 1: ") and lines[1].startswith("24 classes, pass 1: ")

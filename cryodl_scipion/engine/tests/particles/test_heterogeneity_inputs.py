@@ -302,4 +302,5 @@ def test_a_mask_of_nothing_is_named_and_one_of_another_size_and_of_a_part_leaves
     told = json.loads((tmp_path / "fit" / "heterogeneity.json").read_text())
     words = [*made.summary[:3], told["sentence"], made.methods[0]]
     assert all("within the mask" in sentence for sentence in words) and "ninth of the mass within" in words[1]
+    assert made.summary[3].startswith("1 latent coordinate of 300 particles, method linear: ")
     assert inputs._alike(mrcfile.read(tmp_path / "fit" / "mean.mrc"), mrcfile.read("p_map.mrc")) > 0.9

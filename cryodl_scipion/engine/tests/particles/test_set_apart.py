@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles that are something else: found, set apart, and the test for motion repeated without them."""
 
+import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from synthetic import write_mrc
 from cryodl.io.particle_sets import read_particles
 from cryodl.latent.motion import Motion
 from cryodl.latent.record import apart_sentences, verdict_sentence
-from cryodl.particles.heterogeneity.apart import minority
+from cryodl.particles.heterogeneity.apart import difference, minority
 from cryodl.running.cli import main
 
 FIT = dict(particles="p.star", latent=2, resolution=18, axes=0, threads=1)
@@ -45,6 +47,33 @@ def test_one_broad_or_one_uniform_group_is_no_minority(seed):
     curve = np.linspace(-2, 2, 1000)
     places.append(np.stack([1 + 0 * curve, curve, curve**2], axis=1) + 0.1 * rng.standard_normal((1000, 3)))
     assert all(minority(*stated(place), rng) is None for place in places)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_places_are_states_or_molecules_and_a_line_is_motion(seed):
+    rng = np.random.default_rng(seed)
+    spread = rng.standard_normal((600, 4)) * [0.05, 0.1, 0.1, 0.1] + [1, 0, 0, 0]
+    second = np.arange(600) < 180
+    kind = lambda places: difference(*stated(places, seed))
+    found = kind(spread + np.outer(second, [-0.05, 1.5, 0.5, 0]))
+    assert found["kind"] == "states" and abs(found["share"] - 0.3) < 0.06
+    found = kind(spread + np.outer(~second, [-0.75, 0.1, 0, 0]))
+    assert found["kind"] == "molecules" and abs(found["share"] - 0.7) < 0.06 and abs(found["explained"] - 0.25) < 0.08
+    assert kind(spread + np.outer(rng.uniform(-1, 1, 600), [0, 1.5, 0.5, 0]))["kind"] == "motion"
+    assert kind(spread + np.outer(rng.uniform(0.2, 1.5, 600) - 1, [1, 0, 0, 0]))["kind"] != "molecules"  # thick ice
+    assert kind(spread + np.outer(rng.choice([-1, 1], 600), [0, 0.2, 0, 0]))["kind"] == ""  # lost in the noise
+
+
+def test_the_words_say_how_the_particles_differ():
+    motion = Motion(0.02, 0.001, 1e-9, (), 0.001)
+    tell = functools.partial(verdict_sentence, motion)
+    assert tell(kind="motion").startswith("Motion found (p = 1e-09;") and verdict_sentence(motion).startswith(
+        "Motion or a mixture found (p"
+    )
+    assert "About 30% and 70% of the particles" in tell(kind="states", share=0.3, explained=0.99)
+    words = tell(kind="molecules", share=0.66, explained=0.54)
+    assert words.startswith("A mixture found (p = 1e-09;") and "explains 54% as much of about 66%" in words
+    assert verdict_sentence(dataclasses.replace(motion, p_value=0.5), "", "states").startswith("No motion")
 
 
 def write_other(path="other.pdb"):

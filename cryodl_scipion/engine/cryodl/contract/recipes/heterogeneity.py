@@ -116,7 +116,7 @@ class FitHeterogeneityOutputs(MapsOutputs):
         "SetOfSubTomograms",
     )
     heterogeneity: str = output("heterogeneity.json.", path="file")
-    verdict: str = output("Verdict: 'motion' or 'no motion'.")
+    verdict: str = output("Verdict: 'motion' (the particles differ, see heterogeneity.json) or 'no motion'.")
     p_value: float = output("Probability of this much variability without motion.")
     variability: float = output("Variability as a fraction of the molecule's power in the images or subtomograms.")
     mean: str = output("Mean map.", path="file", becomes="outputMean: Volume")

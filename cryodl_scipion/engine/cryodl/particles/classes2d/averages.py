@@ -15,7 +15,6 @@ import torch
 from ...core import fourier, projections
 from ...core.boxes import STEEP, cooled, normalised
 from ...core.fourier import frc, resolution_at
-from ...io.particle_sets import ParticleSet
 from ...reconstruction.halves import factors
 from . import polar, records
 
@@ -150,14 +149,18 @@ def average_classes(
     among all, those before as well; copies have the same. shifts_yx: (n, 2) float, px of the particles' images. phi :
     (n,) float, radians; see matching.BestPoses. before: of other particles, to which these are added."""
     particles, box, mask_px = settings.particles, settings.particles.box, settings.mask_px
-    if before is None:
-        before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
+    before = before or ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
     sums, weights = (part.flatten(0, 1).clone().to(device) for part in (before.images, before.weights))
     # alternate images of a class make its halves: neighbours in the file share a micrograph
     half = (np.unique(np.stack([labels, image], 1), axis=0, return_inverse=True)[1].ravel() + image[:1].sum()) % 2
     for start in range(0, len(rows), BATCH):
         part = slice(start, start + BATCH)
-        images, squared = _corrected(particles, rows[part], shifts_yx[part], mask_px, device)
+        images = normalised(cooled(particles.images(rows[part])), mask_px, dark_protein=False, slope=STEEP)[0]
+        transform = torch.fft.rfft2(images.to(device)) * projections.phase_ramp((box, box), -shifts_yx[part], device)
+        # times CTF, and the squared CTF
+        factor, weight = (x if x is None else x.to(device) for x in factors(particles, rows[part], box, True))
+        images = torch.fft.irfft2(transform if factor is None else transform * factor, s=(box, box))
+        squared = fourier.radial_mean(torch.ones_like(transform.real) if weight is None else weight, box)
         number = torch.from_numpy(2 * labels[part] + half[part]).to(device)
         rotated = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
         sums.index_add_(0, number, settings.scale.sign * rotated)
@@ -176,18 +179,6 @@ def rotated_averages(images: torch.Tensor, phi: torch.Tensor, mode: str = "bicub
     cosine, sine = phi.cos()[:, None, None], phi.sin()[:, None, None]
     grid = 2 * (torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + box // 2) / (box - 1) - 1
     return torch.nn.functional.grid_sample(images[:, None], grid, mode=mode, align_corners=True)[:, 0]
-
-
-def _corrected(
-    particles: ParticleSet, rows: np.ndarray, shifts_yx: np.ndarray, mask_px: float, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images times CTF, centred, of noise 1, and the (n, r) ring means of the squared CTF."""
-    images = normalised(cooled(particles.images(rows)), mask_px, dark_protein=False, slope=STEEP)[0].to(device)
-    box = images.shape[-1]
-    transform = torch.fft.rfft2(images) * projections.phase_ramp((box, box), -shifts_yx, device)
-    factor, weight = factors(particles, rows, box, True)
-    images = torch.fft.irfft2(transform if factor is None else transform * factor.to(device), s=(box, box))
-    return images, fourier.radial_mean(torch.ones_like(transform.real) if weight is None else weight.to(device), box)
 
 
 def wiener_averages(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, pixel_size: float) -> Averages:

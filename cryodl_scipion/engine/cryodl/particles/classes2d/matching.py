@@ -241,17 +241,13 @@ def _fine(
     ordered, best = peak.sort(-1, descending=True).values, peak.argmax(-1)
     rows = torch.arange(count, device=best.device)
     angle = angle[rows, best]
-    rotated = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines[rows, best], angle)
+    # the parabola through a maximum and its neighbours has its vertex so many steps from the maximum
+    inner = angle.clamp(1, lines.shape[-1] - 2)
+    left, middle, right = (lines[rows, best, inner + step] for step in (-1, 0, 1))
+    vertex = ((right - left) / (2 * (2 * middle - left - right).clamp(min=1e-12))).clamp(-0.5, 0.5) * (inner == angle)
+    rotated = angles[rows, best, angle] + float(spread[1] - spread[0]) * vertex
     margins = ordered[:, 0] - ordered[:, 1] if candidates > 1 else torch.zeros_like(peak[:, 0])
     return BestPoses(labels[rows, best], rotated, shifts[rows, best, 0], ordered[:, 0], margins)
-
-
-def _vertex(lines: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-    """(n,) where the parabola through a maximum and its neighbours has its vertex, in steps from the maximum."""
-    inner = position.clamp(1, lines.shape[-1] - 2)
-    left, middle, right = (lines.gather(1, (inner + step)[:, None])[:, 0] for step in (-1, 0, 1))
-    bend = (2 * middle - left - right).clamp(min=1e-12)
-    return torch.where(inner == position, ((right - left) / (2 * bend)).clamp(-0.5, 0.5), torch.zeros_like(left))
 
 
 def join_alike(

@@ -76,7 +76,16 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         orientations="given" if assessment.given else "search",
         structures=[str(s) for s in config.structures],
     )
-    warnings = [] if told else [_no_answer(record, verdict.answers)]
+    share = f"{100 * verdict.told:.0f} % of made-up particles, as many of each composition, were told"
+    reason = (
+        f"{share} right, but these particles are not like them (see above). Remove those first that show other things."
+        if verdict.answers
+        else f"Single images do not tell these compositions apart: only {share} right."
+    )
+    better = "" if assessment.given else " Angles of a refinement improve it."
+    warnings = [
+        f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them.{better}"
+    ] * (not told)
     run.warn(*warnings)
     write_json(folder / "integrity.json", dict(record, warnings=notes + warnings))
     candidates.draw_examples(
@@ -118,7 +127,7 @@ def _write(
         run.summary(
             f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {config.output}",
             f"About {min(100 * separation, 99):.0f} % of these classes are expected to be correct, if none is junk.",
-            f"Fractions of the set (95 % interval): {parts}.",
+            f"Fractions of the set, if none is junk (95 % interval): {parts}.",
         )
         run.methods(
             f"The compositions {', '.join(names)} were distinguished for each of "
@@ -137,14 +146,3 @@ def _write(
         pictures=[run.at("probabilities.png"), run.at("examples.png")],
         pixel_size=particles.pixel_size,
     )
-
-
-def _no_answer(record: dict[str, typing.Any], alike: bool) -> str:
-    better = "" if record["orientations"] == "given" else " Angles of a refinement improve it."
-    share = f"{100 * record['simulated_accuracy']:.0f} % of made-up particles, as many of each composition, were told"
-    reason = (
-        f"{share} right, but these particles are not like them (see above). Remove those first that show other things."
-        if alike
-        else f"Single images do not tell these compositions apart: only {share} right."
-    )
-    return f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them.{better}"

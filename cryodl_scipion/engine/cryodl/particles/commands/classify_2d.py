@@ -116,9 +116,10 @@ def _classify(
     run: Run,
 ) -> tuple[Classification, bool]:
     def said(work: Classification, done: Pass) -> None:
+        way = f" on the way to {config.classes}" if done.classes != config.classes else ""
         print(
-            f"Stage {done.level + 1}, {done.classes} classes, pass {done.epoch + 1}: mean score {done.score:.2f}, "
-            f"{100 * done.changed:.0f} % changed their class.",
+            f"Stage {done.level + 1}, {done.classes} classes{way}, pass {done.epoch + 1}: "
+            f"mean score {done.score:.2f}, {100 * done.changed:.0f} % changed their class.",
             flush=True,
         )
         write_forming(records.folder, work, done.level, settings)

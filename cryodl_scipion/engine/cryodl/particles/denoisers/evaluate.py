@@ -23,21 +23,11 @@ from .run import Denoiser
 
 def map_curves(bench: "Bench", symmetry: str) -> dict[str, typing.Any]:
     """{raw, denoised: FSC with the structure, of maps from all particles; resolution {kind: {threshold: Å or None}}}.
+    Maps are made at the particles' angles and shifts; the raw one is corrected for the CTF.
 
     bench: evaluate.Bench. symmetry: point group. Maps are compared within a soft sphere of its diameter."""
-    structure, maps = bench.known_projector.density().cpu(), maps_of(bench, symmetry)
+    structure, device = bench.known_projector.density().cpu(), bench.known_projector.device
     box, pixel_size = bench.particles.box, bench.particles.pixel_size
-    mask = soft_sphere(box, min(bench.diameter_px, 0.9 * box))
-    curves = {kind: fsc(made * mask, structure * mask) for kind, made in maps.items()}
-    reached = {
-        kind: {f"{t:g}": resolution_at(curve, t, pixel_size, box) for t in THRESHOLDS} for kind, curve in curves.items()
-    }
-    return dict({kind: [round(float(v), 5) for v in curve] for kind, curve in curves.items()}, resolution=reached)
-
-
-def maps_of(bench: "Bench", symmetry: str) -> dict[str, torch.Tensor]:
-    """{raw, denoised: (d, d, d) maps} at the particles' angles and shifts; the raw one is corrected for the CTF."""
-    box, device = bench.particles.box, bench.known_projector.device
     slices = {kind: Slices(box, device) for kind in ("raw", "denoised")}
     for rows in bench.chunks():
         for part in np.array_split(rows, -(-len(rows) // slices["raw"].chunk())):
@@ -45,7 +35,13 @@ def maps_of(bench: "Bench", symmetry: str) -> dict[str, torch.Tensor]:
             position = bench.particles.poses(part)
             slices["raw"].add(images, *position, *factors(bench.particles, part, slices["raw"].padded, True))
             slices["denoised"].add(bench.denoised(images, ctf), *position, None, None)
-    return {kind: solve(*one.finished(symmetry), box).cpu() for kind, one in slices.items()}
+    mask = soft_sphere(box, min(bench.diameter_px, 0.9 * box))
+    made = ((kind, solve(*one.finished(symmetry), box).cpu()) for kind, one in slices.items())
+    curves = {kind: fsc(volume * mask, structure * mask) for kind, volume in made}
+    reached = {
+        kind: {f"{t:g}": resolution_at(curve, t, pixel_size, box) for t in THRESHOLDS} for kind, curve in curves.items()
+    }
+    return dict({kind: [round(float(v), 5) for v in curve] for kind, curve in curves.items()}, resolution=reached)
 
 
 def wiener_filter(
@@ -242,6 +238,5 @@ def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -
 
 def some_particles(particles: ParticleSet, count: int, rng: np.random.Generator) -> ParticleSet:
     """At most `count` of the particles, drawn at random, in their order."""
-    if len(particles) <= count:
-        return particles
-    return particles.subset(np.sort(rng.choice(len(particles), count, replace=False)))
+    rows = rng.choice(len(particles), count, replace=False) if count < len(particles) else np.arange(len(particles))
+    return particles.subset(np.sort(rows))

@@ -166,7 +166,17 @@ def draw_evaluation(
         folder / "fsc.png",
         f"FSC with the structure, maps of {record['count']} particles\n(denoised images bring the structure with them)",
     )
-    plot_control(_bars(record), similarities, folder / "control.png")
+    control, mean = record["control"], record["mean_frc"]
+    bars = {
+        "particles, denoised": mean["denoised"],
+        "particles, Wiener filter": mean["wiener"],
+        "particles, raw": mean["raw"],
+        "pure noise, denoised": control["noise"],
+        "unrelated projections": control["unrelated"],
+    }
+    if unseen := control["unseen"]["mean_frc"]:
+        bars.update({"other molecule, denoised": unseen["denoised"], "other molecule, Wiener filter": unseen["wiener"]})
+    plot_control(bars, similarities, folder / "control.png")
     order = np.argsort(scores)[::-1]
     rows = order[np.linspace(0, len(order) - 1, min(TRIPLETS, len(order))).round().astype(int)]
     images, ctf = bench.prepared(rows)
@@ -179,17 +189,3 @@ def draw_evaluation(
     )
     rows = order[np.linspace(0, len(order) - 1, min(GALLERY, len(order))).round().astype(int)]
     draw_gallery(list(bench.denoised(*bench.prepared(rows)).numpy()), scores[rows], folder / "gallery.png")
-
-
-def _bars(record: dict[str, typing.Any]) -> dict[str, float]:
-    control, mean = record["control"], record["mean_frc"]
-    bars = {
-        "particles, denoised": mean["denoised"],
-        "particles, Wiener filter": mean["wiener"],
-        "particles, raw": mean["raw"],
-        "pure noise, denoised": control["noise"],
-        "unrelated projections": control["unrelated"],
-    }
-    if unseen := control["unseen"]["mean_frc"]:
-        bars.update({"other molecule, denoised": unseen["denoised"], "other molecule, Wiener filter": unseen["wiener"]})
-    return bars

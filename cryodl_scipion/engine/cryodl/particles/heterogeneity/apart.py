@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles that are something else than the others: a mixture told from motion.
 
-Two groups of normal distributions in the coordinates that each image states with its own error (extreme deconvolution,
-Bovy et al. 2011): how much of the mean volume it shows, and the components of the motion test."""
+Two groups of normal distributions (extreme deconvolution, Bovy et al. 2011), or two places along a line, in the
+coordinates that each image states with its own error: how much of the mean volume it shows, and the components of the
+motion test."""
 
+import copy
 import dataclasses
+import itertools
 import typing
 
 import numpy as np
+from scipy.linalg import eigh
 
 from ...latent import expectation, motion
 from ...latent.components import COARSE, Setting, orthonormal
@@ -25,15 +29,12 @@ PRIOR = 20.0  # particles that the first guess of a group's shape counts as
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """rows : (n,) bool, its particles. explained : contrast of the mean volume in them over that in the others."""
+    """rows : (n,) bool, its particles. explained : contrast of the mean volume in them over that in the others.
+    foreign : whether the structure hardly explains them."""
 
     rows: np.ndarray
     explained: float
-
-    @property
-    def foreign(self) -> bool:
-        """Whether the structure hardly explains them."""
-        return self.explained < SAME
+    foreign: bool
 
 
 class _Statements(expectation.Linear):
@@ -47,43 +48,84 @@ class _Statements(expectation.Linear):
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
         q = self.count
-        kept = np.r_[q + CONTRAST, 0:q]
-        out = np.delete(np.arange(q, gram.shape[1]), CONTRAST)
-        lost = gram[:, kept[:, None], out] @ np.linalg.inv(gram[:, out[:, None], out] + np.diag(1 / self.free**2))
-        self.gram.append(gram[:, kept[:, None], kept] - lost @ gram[:, out[:, None], kept])
-        self.match.append(match[:, kept] - np.einsum("mqe,me->mq", lost, match[:, out]))
+        order = np.r_[q + CONTRAST, 0:q, np.delete(np.arange(q, gram.shape[1]), CONTRAST)]
+        own = expectation.without_errors(gram[:, order[:, None], order], match[:, order], q + 1, 1 / self.free**2)
+        self.gram.append(own[0])
+        self.match.append(own[1])
         return super().__call__(gram, match, moved, sigmas)
 
 
-def find_group(
-    setting: Setting, mean: np.ndarray, radius: float, halves: tuple, rng: np.random.Generator
-) -> Group | None:
-    """A minority of the particles that lies apart from the others, if there is one. mean: (box, box, box). radius:
-    finest frequency, waves per box; no more than COARSE is used. halves: pair of ndarray, (q, box, box, box),
-    components of the motion test."""
+def stated(setting: Setting, mean: np.ndarray, radius: float, halves: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """What each image says of its contrast and of its coordinates: match (n, d), gram (n, d, d) x coordinates + noise,
+    whose covariance is gram. mean: (box, box, box). radius: finest frequency, waves per box; no more than COARSE is
+    used. halves: pair of ndarray, (q, box, box, box), components of the motion test."""
     axes, deviations, _ = orthonormal(np.concatenate(halves))
-    volumes = np.concatenate(
-        [mean[None], axes[: motion.COMPONENTS] * deviations[: motion.COMPONENTS, None, None, None]]
-    )
+    changes = (axes * deviations[:, None, None, None])[: motion.COMPONENTS]
+    volumes, free = np.concatenate([mean[None], changes]).astype(np.float32), motion.FREE * setting.views.spread
     cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
-    free, volumes = motion.FREE * setting.views.spread, volumes.astype(np.float32)
-    found = _Statements(len(volumes) - 1, free)
+    found = _Statements(len(changes), free)
     expectation.expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, free, found, False)
     gram = np.concatenate(found.gram)
     # of the contrast itself, not of its change
-    match = np.concatenate(found.match) + gram[:, :, 0] * setting.views.contrast[:, None]
+    return np.concatenate(found.match) + gram[:, :, 0] * setting.views.contrast[:, None], gram
+
+
+def find_group(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) -> Group | None:
+    """A minority of the particles that lies apart from the others, if there is one. match, gram: see `stated`."""
     chance = minority(match, gram, rng)
     if chance is None:
         return None
     contrast = [np.sum(p * match[:, 0]) / np.sum(p * gram[:, 0, 0]) for p in (chance, 1 - chance)]
-    group = Group(chance > DOUBT, float(np.clip(contrast[0] / max(contrast[1], 1e-6), 0, None)))
-    return group if SMALLEST <= group.rows.sum() <= LARGEST * len(chance) else None
+    rows, explained = chance > DOUBT, float(np.clip(contrast[0] / max(contrast[1], 1e-6), 0, None))
+    return Group(rows, explained, explained < SAME) if SMALLEST <= rows.sum() <= LARGEST * len(chance) else None
+
+
+def difference(match: np.ndarray, gram: np.ndarray) -> dict[str, typing.Any]:
+    """How particles that differ do so, by match and gram of `stated`. kind: 'molecules' if one of two kinds shows much
+    less of the mean volume; 'states' if they lie at two places along the way on which they differ most; 'motion' if all
+    along it; '' if none is likelier by TOLD (logarithm). share: of the rarer, or less shown; explained: how much."""
+    some = slice(None, None, -(-len(match) // MANY))
+    one = _Groups(match[some], gram[some], np.ones((len(match[some]), 1)))
+    one.fit()
+    way = eigh(one.shape[0][1:, 1:], np.linalg.inv(one.gram.mean(0))[1:, 1:])[1][:, -1]
+    gain, share, explained = _two_places(one, np.eye(len(way) + 1)[0])
+    if gain > TOLD and explained < SAME:
+        return dict(kind="molecules", share=share, explained=explained)
+    gain, share, _ = _two_places(one, np.append(0, way))  # not along the contrast, which ice changes
+    return dict(kind="states" if gain > TOLD else "motion" if gain < -TOLD else "", share=min(share, 1 - share))
+
+
+PLACES, REACH = 27, 2.6  # along a line, in standard deviations
+WIDTHS, GAP, TOLD = (0.1, 0.2, 0.35), 5.0, 3.0  # of places; widths between two; see `difference`
+
+
+def _two_places(one: "_Groups", along: np.ndarray) -> tuple[float, float, float]:
+    """Of a group, by how much two places along a line fit better than an even or a normal distribution: logarithm of
+    the likelihood, less what they may gain by chance (by the Bayesian information criterion) if they do. And the part
+    at the place that shows less of the mean volume, and how much less. along: (d,)."""
+    line, shape, place = copy.copy(one), one.shape[0], np.linspace(-REACH, REACH, PLACES)
+    way = shape @ along / np.sqrt(along @ shape @ along)
+    line.share, line.middle = np.ones(PLACES), one.middle + place[:, None] * way
+    line.shape = np.repeat((shape - np.outer(way, way) + 0.02 * np.diag(np.diagonal(shape)))[None], PLACES, axis=0)
+    seen = line.chances(one.match, one.gram)[0]
+    fit = lambda ways: np.concatenate([np.log(seen @ (part / part.sum(1, keepdims=True)).T).sum(0) for part in ways])
+    normal = lambda middle, width: np.exp(-0.5 * ((place - middle) / width) ** 2) / width
+    even = ((place >= a) & (place <= b) for a, b in itertools.combinations(place, 2))
+    single = *even, *(normal(middle, width) for middle in (-0.3, 0, 0.3) for width in np.linspace(0.5, 1.5, 11))
+    every = itertools.product(place, place, WIDTHS, np.linspace(0.05, 0.95, 19))
+    pairs = [(a, b, width, part) for a, b, width, part in every if b - a >= max(GAP * width, 1)]
+    two = fit(np.array_split([part * normal(a, w) + (1 - part) * normal(b, w) for a, b, w, part in pairs], 20))
+    a, b, _, part = pairs[int(two.argmax())]
+    gain = float(two.max() - fit([np.array(single)]).max())
+    (less, share), (more, _) = sorted(
+        (max(1e-6, float(one.middle[0, 0] + at * way[0])), float(of)) for at, of in ((a, part), (b, 1 - part))
+    )
+    return gain - min(max(gain, 0), np.log(len(seen))), share, less / more
 
 
 def minority(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
     """(n,) probability of each particle to be of a smaller group, if two groups say more than one by the Bayesian
-    information criterion and lie apart. match: (n, d), gram x coordinates + noise, whose covariance is gram. gram:
-    (n, d, d)."""
+    information criterion and lie apart. match, gram: see `stated`."""
     some = rng.choice(len(match), min(MANY, len(match)), replace=False)
     fewer = match[some], gram[some]
     size = match.shape[1]

@@ -42,10 +42,14 @@ def fit_particles(
     which are removed by the caller. say: called with sentences on the way. Raises ValueError: images that are empty or
     not finite; particles that are not aligned to the reference."""
     kept, tested = np.arange(len(inputs.particles)), _tested(config, inputs, folder, say)
-    left_out: list[dict[str, typing.Any]] = []
-    while config.classes is None and tested.start.alike and len(left_out) < GROUPS:
+    left_out, differ = list[dict[str, typing.Any]](), dict[str, typing.Any]()
+    while tested.start.alike:
         doing("particles that are something else")
-        group = apart.find_group(*tested.components[:2], inputs.radius, tested.components[2], tested.start.rng)
+        stated = apart.stated(*tested.components[:2], inputs.radius, tested.components[2])
+        differ = apart.difference(*stated) if tested.motion.verdict == "motion" else {}
+        if config.classes is not None or len(left_out) == GROUPS:
+            break
+        group = apart.find_group(*stated, tested.start.rng)
         if group is None or not (group.foreign or tested.motion.verdict == "motion"):
             break
         say(f"{group.rows.sum()} particles lie apart: {group.explained:.0%} explained; the test without them")
@@ -55,14 +59,12 @@ def fit_particles(
         again = _tested(config, others, deeper, say)
         if not group.foreign and again.motion.verdict == "motion":
             break  # a state among others of a molecule that moves
-        told = {name: getattr(tested.motion, name) for name in ("verdict", "p_value", "variability")}
-        left_out.append(dict(told, particles=int(group.rows.sum()), explained=group.explained, foreign=group.foreign))
+        told = dict(particles=int(group.rows.sum()), explained=group.explained, foreign=group.foreign)
+        left_out.append(told | {name: getattr(tested.motion, name) for name in ("verdict", "p_value", "variability")})
         kept, tested = kept[~group.rows], again
     outcome = _fitted(config, tested, folder.parent)
-    if left_out:
-        outcome.record.update(set_apart=left_out)
-        outcome.kept = kept
-    return outcome
+    record = dict(outcome.record, differ=differ, **dict(set_apart=left_out) if left_out else {})
+    return dataclasses.replace(outcome, record=record, kept=kept if left_out else None)
 
 
 def _tested(

@@ -105,24 +105,17 @@ def match_reference(
     shifts_yx = shifts_yx * (particles.pixel_size / exact)
     transforms = torch.fft.rfft2(Projector(reference).project(angles, shifts_yx, box))
     plain = dataclasses.replace(particles, ctf_state="none").ctf(rows, box, exact)
-    gains = {}
-    for state in WORDS:
-        match, power = _ring_products(images, transforms * treated_ctf(plain, state))
+    number = torch.bincount(shells(box).flatten(), plane_weights(box).expand(box, -1).flatten())[1 : box // 2]
+    by_ring = lambda values: radial_mean(values.double(), box)[:, 1 : box // 2] * number
+    gains, own = {}, torch.fft.rfft2(images).conj()
+    for state in WORDS:  # ring by ring: how blurred a reference is must not decide how the images seem to be treated
+        seen = transforms * treated_ctf(plain, state)
+        match, power = by_ring((own * seen).real), by_ring(seen.abs().square())
         amplitude = match.sum(0) / power.sum(0).clamp(min=1e-30)
         amplitude = torch.where(amplitude * match.sum() > 0, amplitude, 0)  # of one sign in all rings
         gains[state] = (amplitude * match - 0.5 * amplitude**2 * power).sum(1).numpy()
     match, power = image_products(images, transforms * treated_ctf(plain, particles.ctf_state))
     return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains
-
-
-def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(m, rings) products of images with the images of transforms, and squares of the latter, by their detail: how
-    blurred a reference is must not decide how the images seem to be treated."""
-    box = images.shape[-1]
-    number = torch.bincount(shells(box).flatten(), plane_weights(box).expand(box, -1).flatten())[1 : box // 2]
-    both = (torch.fft.rfft2(images).conj() * transforms).real, transforms.abs().square()
-    match, power = (radial_mean(values.double(), box)[:, 1 : box // 2] * number for values in both)
-    return match, power
 
 
 def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
@@ -232,9 +225,9 @@ def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config
     if inputs.share < ENOUGH:
         raise ValueError(
             f"{config.particles}: only about {inputs.share:.0%} of the images show {config.reference} at their "
-            "orientations; the others fit it better at other ones, and wrong orientations would look like motion. "
-            "Give the particles and the map of the same refinement, or assign orientations with `cryodl "
-            "assign-orientations`."
+            "orientations; the others fit it better at other ones or show something else, and wrong orientations would "
+            "look like motion. Give the particles and the map of the same refinement, assign orientations with "
+            "`cryodl assign-orientations`, or sort out other molecules."
         )
     return [
         f"{config.particles}: at their orientations the two halves of the particles have nothing in common "

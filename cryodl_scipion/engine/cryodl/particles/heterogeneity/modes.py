@@ -201,7 +201,11 @@ def principal_motions(found: Gradients, chosen: np.ndarray, prior: np.ndarray, c
         left, right = np.zeros((size * size, count * count)), np.zeros((size, count))
         second = np.zeros((count, count))
         for part in np.split(chosen, range(CHUNK, len(chosen), CHUNK)):
-            value, both = posterior_of(found.match[part], found.gram[part], factors)
+            # expected coordinates (n, count) of the images, and their products
+            own = np.einsum("pk,npl->nkl", factors, found.gram[part] @ factors.astype(np.float32))
+            covariance = np.linalg.inv(own + np.eye(count))
+            value = np.einsum("nkl,nl->nk", covariance, found.match[part] @ factors)
+            both = covariance + value[:, :, None] * value[:, None]
             left += found.gram[part].reshape(len(part), -1).T @ both.reshape(len(part), -1).astype(np.float32)
             right += found.match[part].T @ value
             second += both.sum(0) / len(chosen)
@@ -210,15 +214,6 @@ def principal_motions(found: Gradients, chosen: np.ndarray, prior: np.ndarray, c
         factors = np.linalg.solve(whole.reshape(size * count, -1), right.ravel()).reshape(size, count)
         factors = factors @ np.linalg.cholesky(second)
     return factors
-
-
-def posterior_of(match: np.ndarray, gram: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Expected coordinates (n, q) of images and of their products (n, q, q). match : (n, p). gram : (n, p, p).
-    factors : (p, q)."""
-    own = np.einsum("pk,npl->nkl", factors, gram @ factors.astype(np.float32)) + np.eye(factors.shape[1])
-    covariance = np.linalg.inv(own)
-    value = np.einsum("nkl,nl->nk", covariance, match @ factors)
-    return value, covariance + value[:, :, None] * value[:, None]
 
 
 def _first(found: Gradients, chosen: np.ndarray, prior: np.ndarray, count: int) -> np.ndarray:

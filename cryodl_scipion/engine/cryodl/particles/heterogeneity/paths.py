@@ -33,18 +33,13 @@ def trajectory(latent: np.ndarray, count: int) -> np.ndarray:
     it at equal distances in the number of particles that are nearest to them. latent: (n, k)."""
     scale = np.maximum(latent.std(axis=0), 1e-12)
     positions = (latent / scale)[np.unique(np.linspace(0, len(latent) - 1, SHOWN).round().astype(int))]
-    way = positions[_shortest(positions, *_ends(positions))]
+    low, high = np.quantile(positions[:, 0], ENDS)
+    ends = positions[positions[:, 0] <= low], positions[positions[:, 0] >= high]
+    way = positions[_shortest(positions, *(((positions - np.median(end, 0)) ** 2).sum(1).argmin() for end in ends))]
     fine = np.stack([np.interp(np.linspace(0, 1, 200), np.linspace(0, 1, len(way)), column) for column in way.T], 1)
     fine = gaussian_filter1d(fine, 10, axis=0, mode="nearest")
     nearest = np.sort(cKDTree(fine).query(positions)[1])
     return fine[nearest[((np.arange(count) + 0.5) / count * len(nearest)).astype(int)]] * scale
-
-
-def _ends(positions: np.ndarray) -> list[int]:
-    """Indices of the particles where the way begins and ends: in the middle of those at either end."""
-    low, high = np.quantile(positions[:, 0], ENDS)
-    ends = positions[positions[:, 0] <= low], positions[positions[:, 0] >= high]
-    return [int(((positions - np.median(end, axis=0)) ** 2).sum(1).argmin()) for end in ends]
 
 
 def _shortest(positions: np.ndarray, start: int, end: int) -> np.ndarray:

@@ -147,8 +147,10 @@ class Climb:
     def step(self, density: torch.Tensor, rows: np.ndarray, temperature: float, kept: int) -> tuple[SliceSums, Found]:
         """SliceSums of some particles in the `kept` likeliest orientations of each, and these."""
         reference = Reference(Projector(density), self.disc, zoom=self.disc.box / self.side)
-        bank, sums, shifts = Bank(reference, self.grid), SliceSums(self.disc, self.side), self._shifts()
-        parts = []
+        bank, sums, parts = Bank(reference, self.grid), SliceSums(self.disc, self.side), []
+        apart = max(0.5, self.disc.box / self.disc.radius / 4)
+        sigma = max(self.sigma, apart / 2)
+        shifts = Shifts.within(min(self.reach, max(2.5 * sigma, 1.5 * apart)), apart, sigma, self.disc.device)
         for start in range(0, len(rows), ROWS):
             part = self.part[rows[start : start + ROWS]]
             part = Observed(part.match / temperature, part.weight / temperature, self.disc)
@@ -193,11 +195,6 @@ class Climb:
         sums.add(matrices.reshape(-1, 3, 3), centred.reshape(-1, len(self.disc)), seen.reshape(-1, len(self.disc)))
         first = weight[:, 0] / weight[:, 0].sum(1, keepdim=True).clamp(min=1e-30)
         return first @ shifts.yx, weight.sum(1) @ shifts.yx.square().sum(1) / 2
-
-    def _shifts(self) -> Shifts:
-        step = max(0.5, self.disc.box / self.disc.radius / 4)
-        sigma = max(self.sigma, step / 2)
-        return Shifts.within(min(self.reach, max(2.5 * sigma, 1.5 * step)), step, sigma, self.disc.device)
 
     def _matrices(self, angles: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(rotation_matrices(angles.reshape(-1, 3)), dtype=torch.float32, device=self.disc.device)

@@ -132,7 +132,9 @@ def _write(
         particle_sets.write_particles_star(star, found, columns)
     names = latent_record.write_fit_volumes(folder, fit, found.box, found.pixel_size)
     paths, record = latent_record.write_paths(fit.latent, config.axes, config.maps, write)
-    sentence = latent_record.verdict_sentence(motion, inside := " within the mask" * bool(config.mask))
+    sentence = latent_record.verdict_sentence(
+        motion, inside := " within the mask" * bool(config.mask), **outcome.record.get("differ", {})
+    )
     latent_record.draw_latent(fit.latent, clusters, sentence, folder / "latent.png")
     final = lambda name: str(Path(config.output) / name)
     made = FitHeterogeneityOutputs(
@@ -154,8 +156,17 @@ def _write(
         contrast=outcome.contrast,
     )
     head = {name: getattr(made, name) for name in ("variability", "p_value", "verdict", "method", "contrast", "count")}
-    more = dict(latent_record.fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
-    write_json(folder / "heterogeneity.json", dict(head, sentence=sentence, **more))
+    more = dict(
+        sentence=sentence,
+        standard_error=motion.error,
+        latent=config.latent,
+        resolution=shown[0],
+        deviations=[float(d) for d in fit.deviations],
+        fsc=[round(float(v), 4) for v in fit.fsc],
+        orientation_error_degrees=float(np.degrees(fit.sigmas[0])),
+        shift_error_angstrom=float(fit.sigmas[3] * shown[1]),
+    )
+    write_json(folder / "heterogeneity.json", dict(head, **more, **outcome.record, paths=record, **said))
     noun, swing = star.stem[:-1], outcome.record.get("swing", {})
     run.summary(
         sentence,
@@ -175,5 +186,6 @@ def _methods(run: Run[FitHeterogeneityConfig], made: FitHeterogeneityOutputs, it
     run.methods(
         f"A latent space of {counted(made.latent, 'dimension')} was fitted to {items} with {PROGRAM} by "
         f"{WAYS[made.method]}, {errors} to first order. Components of each half were tested on the other half{within}: "
-        f"p = {made.p_value:.2g} for a rigid molecule{', corrected for the number of tests,' * auto} ({made.verdict})."
+        f"p = {made.p_value:.2g} for a rigid molecule{', corrected for the number of tests,' * auto} "
+        f"({'the particles differ' if made.verdict == 'motion' else made.verdict})."
     )
