@@ -80,11 +80,14 @@ def test_a_few_detections_count_if_there_is_a_gap_below_them_and_not_in_noise():
     rest = np.sort(rng.exponential(0.1, 60))
     assert threshold_by_decoys(np.array([2.0, 2.2]), rest, 6, 0.05) == 2.0
     assert threshold_by_decoys(rest[-2:] + 1e-3, rest[:-2], 6, 0.05) is None
+    # one far above all others, which decoys and the target share; that it is the target's tells, too
+    few = np.linspace(0.11, 0.24, 33)
+    assert threshold_by_decoys(np.array([0.53, *few[-3:]]), few[:-3], 2, 0.05) == 0.53
     found = 0
     for _ in range(400):
         scores, won = rng.exponential(0.1, 60), rng.random(60) < 1 / 7
         found += threshold_by_decoys(scores[won], scores[~won], 6, 0.05) is not None
-    assert found <= 12
+    assert found <= 20  # 0.05 of them
     assert threshold_by_decoys(np.zeros(0), np.zeros(0), 6, 0.05) is None
 
 

@@ -130,7 +130,8 @@ def threshold_by_decoys(targets: np.ndarray, rivals: np.ndarray, count: int, rat
     """The least score of a detection whose q-value is at most `rate`; None where there is none.
 
     A few detections cannot have so small a q-value. They count if they are better than all decoys and a gap of the
-    scores is below them: without targets the gap below the k-th score is exponential, of a mean that falls with k.
+    scores is below them: without targets the gap below the k-th score is exponential, of a mean that falls with k, and
+    the first would not be a target but once in 1 + count.
 
     targets: (n,), see q_values. rivals: (m,). count: decoys of the target. rate: false discovery rate."""
     good = targets[q_values(targets, rivals, count) <= rate]
@@ -141,7 +142,7 @@ def threshold_by_decoys(targets: np.ndarray, rivals: np.ndarray, count: int, rat
     if not 0 < clear < min(1 / (count * rate), len(ranked) - 2):
         return None
     gaps = np.arange(1, len(ranked)) * -np.diff(ranked)
-    first = np.nonzero(np.exp(-gaps[:clear] / gaps[clear : clear + TAIL].mean()) <= rate / clear)[0]
+    first = np.nonzero(np.exp(-gaps[:clear] / gaps[clear : clear + TAIL].mean()) <= (1 + count) * rate / clear)[0]
     return float(ranked[first[-1]]) if len(first) else None
 
 

@@ -190,9 +190,8 @@ def load_subtomogram_inputs(
     asked = width / (config.resolution or PIXELS * found.pixel_size)
     radius = max(MINIMUM, min(asked, found.box / 2 - 2, LARGEST))
     if abs(asked - radius) > 0.5:
-        limit = f"1/{LARGEST} of the box size" if radius == LARGEST else "the pixel size"
-        if radius > asked:
-            limit = f"1/{MINIMUM} of the box size"
+        bound = MINIMUM if radius > asked else LARGEST
+        limit = f"1/{bound} of the box size" if radius == bound else "the pixel size"
         notes.append(
             f"Subtomograms are compared to {width / radius:.1f} Å, not to {width / asked:.1f} Å: the limit is {limit}."
         )

@@ -75,6 +75,17 @@ def test_the_contrast_is_measured(tmp_path, sign, expected, capsys):
         assert f"Contrast (--contrast) is {other}" in said()[0]
 
 
+@pytest.mark.parametrize("last", [1.0, -1.0])
+def test_tomograms_of_the_other_contrast_are_named(tmp_path, last):
+    volumes, classes, _, _ = subtomograms(["bar", "ball"], 9, snr=0.5)
+    signs = torch.tensor([1.0, 1.0, last] * 6)  # of three tomograms in turn
+    found = read_subtomograms(write_set(tmp_path, signs[:, None, None, None] * volumes, classes))
+    with collected() as said:
+        find_subtomogram_contrast(found, 100.0, "auto")
+        named = ["bright in the subtomograms of tomo_0, tomo_1, and dark in those of tomo_2" in one for one in said()]
+    assert named == [True] * (last < 0)
+
+
 def test_noise_has_no_contrast(tmp_path):
     found = read_subtomograms(simulated_set(tmp_path, [None], 12, name="noise"))
     with collected() as said:

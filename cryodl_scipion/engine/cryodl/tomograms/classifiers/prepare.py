@@ -4,6 +4,7 @@
 import numpy as np
 import torch
 
+from ...contract import some_names
 from ...core.fourier import from_middle, resampled_side
 from ...core.volumes import HalfBall, cube_crop, resized
 from ...io.messages import warn
@@ -90,7 +91,12 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
     error = spread / len(rows) ** 0.5 if spread > ROUNDED * abs(value) else float("inf")  # one volume tells nothing
     sure, found = abs(value) > SURE * error, "dark" if value < -SURE * error else "bright"
     said = f"Protein is {found} in the subtomograms (compared with a sphere, {abs(value) / error:.0f} standard errors)."
-    if asked == "auto" and sure:
+    if all(signs := _of_each_sign(matches.numpy(), np.array(subtomograms.tomograms)[rows])):
+        warn(
+            "Protein is bright in the subtomograms of {}, and dark in those of {} (tomograms). Multiply the volumes of "
+            "one of these groups by -1.".format(*map(some_names, signs))
+        )
+    elif asked == "auto" and sure:
         print(said)
     elif asked == "auto":
         warn(
@@ -100,6 +106,16 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
     elif sure and found != asked:
         warn(f"Contrast (--contrast) is {asked}, but: {said}")
     return found if asked == "auto" else asked
+
+
+def _of_each_sign(matches: np.ndarray, tomograms: np.ndarray) -> tuple[list[str], list[str]]:
+    """Names of the tomograms whose subtomograms surely have bright protein, and of those that surely have dark one.
+    matches: (n,) of _matches. tomograms: (n,) names."""
+    names, which, counts = np.unique(tomograms, return_inverse=True, return_counts=True)
+    means = np.bincount(which, matches) / counts
+    spread = np.square(matches - means[which]).sum() / max(1, len(matches) - len(names))
+    sure = np.abs(means) > np.maximum(SURE * np.sqrt(spread / counts), ROUNDED)
+    return names[sure & (means > 0)].tolist(), names[sure & (means < 0)].tolist()
 
 
 def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> tuple[torch.Tensor, torch.Tensor]:

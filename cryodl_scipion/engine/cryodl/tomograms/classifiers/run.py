@@ -65,10 +65,10 @@ class Classifier:
         probabilities = torch.softmax(found.logits.double() / self.card["temperature"], 1)
         return Classified(probabilities.numpy(), found.confidence.double().numpy(), found.angles, found.shifts_zyx)
 
-    def differences(self, subtomograms: SubtomogramSet) -> list[str]:
+    def differences(self, subtomograms: SubtomogramSet) -> typing.Iterator[str]:
         """Warnings about a SubtomogramSet that differs from what was learnt from. Raises ValueError for volumes that do
         not hold the model's particle."""
-        card, notes, learnt = self.card, list[str](), self.card["training"]
+        card, learnt = self.card, self.card["training"]
         width = subtomograms.box * subtomograms.pixel_size
         if width < 0.98 * card["particle_diameter"]:
             raise ValueError(
@@ -77,21 +77,17 @@ class Classifier:
                 f"a box of {1.25 * card['particle_diameter'] / subtomograms.pixel_size:.0f} px or more."
             )
         if abs(subtomograms.pixel_size / learnt["pixel_size"] - 1) > 0.01:
-            notes.append(
-                messages.Line(
-                    f"The model {card['name']} was trained on subtomograms of {learnt['pixel_size']:g} Å/px, "
-                    f"these have {subtomograms.pixel_size:g} Å/px: they are resampled."
-                )
+            yield messages.Line(
+                f"The model {card['name']} was trained on subtomograms of {learnt['pixel_size']:g} Å/px, "
+                f"these have {subtomograms.pixel_size:g} Å/px: they are resampled."
             )
         if width < 0.98 * card["box"] * card["pixel_size"] <= learnt["box"] * learnt["pixel_size"]:
-            notes.append(
+            yield (
                 f"These subtomograms are {width:.0f} Å wide, but the model's box is "
                 f"{card['box'] * card['pixel_size']:.0f} Å wide: they are padded with zeros."
             )
         if subtomograms.wedged and np.abs(subtomograms.tilts - learnt["tilts"]).max() > OTHER_TILTS:
-            low, high = learnt["tilts"]
-            notes.append(
-                f"The model was trained on tilts from {low:g} to {high:g}°; those of some of these "
-                f"subtomograms differ by more than {OTHER_TILTS}°."
+            yield (
+                "The model was trained on tilts from {:g} to {:g}°; those of some of these subtomograms differ by more "
+                "than {}°.".format(*learnt["tilts"], OTHER_TILTS)
             )
-        return notes

@@ -96,7 +96,7 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
             if row[key] is not None
         ]
         run.summary(f"{name}: {', '.join(known) or 'nothing to compare'}.")
-    run.summary(f"Table: {run.at('evaluation.json')}")
+    run.summary(f"Metrics: {run.at('evaluation.json')}")
     dice = [f"{row['dice']:.3f} for {n}" for n, row in record["features"].items() if row["dice"] is not None]
     run.methods(
         f"The segmentation was compared with labels with {PROGRAM}; the Dice coefficient is "

@@ -104,10 +104,9 @@ def eroded(mask: np.ndarray) -> np.ndarray:
     """Voxels of a mask all six neighbours of which are in it, as far as they are in the array."""
     inner = mask.copy()
     for axis in range(3):
-        one, other = [slice(None)] * 3, [slice(None)] * 3
-        one[axis], other[axis] = slice(1, None), slice(None, -1)
-        inner[tuple(one)] &= mask[tuple(other)]
-        inner[tuple(other)] &= mask[tuple(one)]
+        kept, there = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
+        kept[1:] &= there[:-1]
+        kept[:-1] &= there[1:]
     return inner
 
 
@@ -130,16 +129,16 @@ class Distances(Summed):
             self._measure(own, outlines[other], core)
 
     def _measure(self, own: np.ndarray, other: np.ndarray, core: tuple[slice, ...]) -> None:
-        counts = np.zeros_like(self.counts)
         for distance in (0, 1):  # most are there, and need no search
             near = (other if distance == 0 else ~eroded(~other))[core]
-            counts[distance] = (own & near).sum()
+            self.counts[distance] += (own & near).sum()
             own = own & ~near
         if own.any():
             nearest = _nearest(np.argwhere(own) + [part.start for part in core], np.argwhere(other))
             self.alone += int(np.isinf(nearest).sum())
-            counts += np.bincount(np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64), minlength=len(counts))
-        self.counts = self.counts + counts
+            self.counts += np.bincount(
+                np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64), minlength=len(self.counts)
+            )
 
 
 def boundary_metrics(measured: typing.Iterable[tuple[Distances, float]]) -> dict[str, typing.Any]:

@@ -70,6 +70,8 @@ def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config
     all_poses = _all_poses(poses)
     scored, judged = np.isfinite(all_poses.scores).sum(axis=0).tolist()
     known, names = int(all_poses.oriented.sum()), dict(imod="IMOD's models", eman2="EMAN2's boxes")
+    species = sorted({one for each in poses.values() for one in each})
+    changed = next((one for one in species if coordinate_files.copick_name(one) != one), "")
     poor = [name for form, name in names.items() if form in config.points]
     possible = (
         (known and poor, f"{' and '.join(poor)} hold no orientations: only positions are there."),
@@ -93,13 +95,10 @@ def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config
             judged and {"dynamo", "imod", "eman2", "copick"}.intersection(config.points),
             "Only napari's points and RELION's file hold cryodlQ.",
         ),
+        (
+            "copick" in config.points and changed,
+            f"copick's names have no blanks or underscores: {changed} is called "
+            f"{coordinate_files.copick_name(changed)} there.",
+        ),
     )
-    notes = [note for there, note in possible if there]
-    species = sorted({one for each in poses.values() for one in each})
-    changed = [one for one in species if coordinate_files.copick_name(one) != one]
-    if "copick" in config.points and changed:
-        notes.append(
-            f"copick's names have no blanks or underscores: {changed[0]} is called "
-            f"{coordinate_files.copick_name(changed[0])} there."
-        )
-    return notes
+    return [note for there, note in possible if there]

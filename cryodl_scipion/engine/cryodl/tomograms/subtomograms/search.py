@@ -127,30 +127,10 @@ def closely(
     """Poses around the given ones. rotated: Rotated on the observed ball. matrices: (n, m, 3, 3), shifts: (n, m, 3) px
     of the middles. keep: most poses kept of each."""
     step = max(1, int(SAMPLES / (matrices.shape[1] * len(near.rotations) * len(observed.ball))))
-    parts = [
-        _closely(
-            observed[start : start + step],
-            noise,
-            rotated,
-            matrices[start : start + step],
-            shifts[start : start + step],
-            near,
-            keep,
-        )
-        for start in range(0, len(observed), step)
-    ]
-    return Poses(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Poses)))
-
-
-def _closely(
-    observed: ObservedSubtomograms,
-    noise: torch.Tensor,
-    rotated: Rotated,
-    matrices: torch.Tensor,
-    shifts: torch.Tensor,
-    near: Near,
-    keep: int,
-) -> Poses:
+    if len(observed) > step:
+        chunks = [slice(start, start + step) for start in range(0, len(observed), step)]
+        parts = [closely(observed[c], noise, rotated, matrices[c], shifts[c], near, keep) for c in chunks]
+        return Poses(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Poses)))
     count, modes, rotations = len(observed), matrices.shape[1], len(near.rotations)
     finer = (matrices[:, :, None] @ near.rotations).reshape(count, modes * rotations, 3, 3)
     slices = rotated.at(finer.flatten(0, 1)).reshape(count * modes, rotations, -1)

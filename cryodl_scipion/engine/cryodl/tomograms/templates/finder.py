@@ -129,18 +129,14 @@ class TemplateFinder:
         search = of(structures, self.decoys, of(finely) if len(finely) > 1 else None)  # alone it has nothing to beat
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             zyx, scores, angles, won, inverted = search.run(self.threshold, bar.update)
-        notes = []
-        if inverted:
-            other = "bright" if self.config.contrast == "dark" else "dark"
-            notes.append(
-                f"In {name} the inverted template fits better: protein seems to be {other}. Try --contrast {other}."
-            )
+        other = "bright" if self.config.contrast == "dark" else "dark"
+        notes = [f"In {name} the inverted template fits better: protein seems to be {other}. Try --contrast {other}."]
         there = well_inside(zyx, tomogram.shape, self.config.border / pixel_size) & (scores >= (self.threshold or 0.0))
         taken = {name: scores[there & (won == number)] for number, name in enumerate(self.others, BY_ANOTHER)}
         rivals = scores[there & (won == BY_DECOY)] if self.decoys else None
         won = there & (won == 0)
         more = self.threshold or 0.0, None, template.diameter, rivals, taken
-        return [SpeciesFound(template.name, zyx[won], scores[won], angles[won], *more)], notes
+        return [SpeciesFound(template.name, zyx[won], scores[won], angles[won], *more)], notes if inverted else []
 
 
 # ----- Search of a tomogram, tile by tile, for the template and its decoys: each place goes to the one that fits best.
