@@ -331,9 +331,10 @@ def test_labels_of_other_numbers_are_a_warning_with_the_dice_that_they_give(tmp_
         (lambda labels: 1 - labels, "The labels of a look inverted"),
         (lambda labels: labels[::-1], "would be 1.00 where x, y, z of the segmentation {} are x, y, -z of the labels"),
         (lambda labels: labels.transpose(2, 1, 0), "would be 1.00 where x, y, z of the segmentation {} are z, y, x"),
+        (lambda labels: np.roll(labels, -2, 0), "would be 1.00 if they were moved by 0, 0, 2 px along x, y, z"),
     ],
 )
-def test_labels_that_are_inverted_mirrored_or_of_other_axes_are_told(tmp_path, change, said, scores):
+def test_labels_that_are_inverted_mirrored_moved_or_of_other_axes_are_told(tmp_path, change, said, scores):
     found = np.zeros((20, 20, 20), np.int8)
     found[2:5, 4:12, 10:19], found[3, 10:19, 2:12] = 1, 1
     write(tmp_path, found.astype(np.float32 if scores else np.int8), np.ascontiguousarray(change(found)))
@@ -342,7 +343,7 @@ def test_labels_that_are_inverted_mirrored_or_of_other_axes_are_told(tmp_path, c
 
 
 @pytest.mark.parametrize("annotated", ["everywhere", "a small area"])
-def test_labels_that_merely_disagree_are_neither_inverted_nor_mirrored(tmp_path, annotated):
+def test_labels_that_merely_disagree_are_neither_inverted_nor_mirrored_nor_moved(tmp_path, annotated):
     """By chance the background fits them better, and a small area is fitted well by one of 48 ways to turn it."""
     rng = np.random.default_rng(0)
     found, labels = (gaussian_filter(rng.normal(size=(36, 36, 36)), 3, mode="wrap") for _ in range(2))

@@ -3,6 +3,7 @@
 
 import collections
 import dataclasses
+import functools
 import itertools
 import typing
 
@@ -18,8 +19,11 @@ RELIABILITY_BINS = 10
 
 Shared = collections.Counter[tuple[int, int]]  # voxels by their values in the segmentation and in the labels
 OTHERWISE = 0.1  # Dice by which another value must fit better before that is said
-UNLIKE, LIKE = 0.4, 0.5  # Dice below which labels are compared mirrored and turned, and which they must have so
+UNLIKE, LIKE = 0.7, 0.5  # Dice below which labels are compared turned and moved, and which they must have so
 SAMPLED = 4  # one of so many rows and columns is looked at for that
+MOVED = 2  # px by which labels must be moved before that is said: outlines of features are drawn wider or narrower
+BETTER = 1.25  # times the Dice where they are that labels must have so
+STEPS = (1, 2, 4, 8, 16)  # px by which labels are moved
 
 
 class Summed:
@@ -317,8 +321,10 @@ def misplaced(
                 f"most of them are 0, and {label} elsewhere. In labels 0 is background; invert them."
             )
         elif agreement < UNLIKE and min(one.voxels["found"], one.voxels["ground_truth"]):
-            fits = _turned_dice(pair, label)
+            sampled = _sampled(pair, label)
+            fits = _turned_dice(*sampled)
             (usual, _), (better, seen) = fits[len(fits) * 3 // 4], fits[-1]
+            moved, (z, y, x) = _moved_dice(*sampled)
             # some way of many fits the labels of a small area well by chance: then others fit nearly as well
             if better > max(LIKE, 2 * max(agreement, usual) + OTHERWISE):
                 yield (
@@ -326,25 +332,61 @@ def misplaced(
                     f"and would be {better:.2f} where x, y, z of the segmentation {pair.segmentation} are "
                     f"{seen} of the labels (-: reversed). Write one with the other's axes."
                 )
+            # labels of a small area fit well somewhere
+            elif (
+                sampled[2].mean() > HALF and max(map(abs, (x, y, z))) >= MOVED and moved > max(LIKE, BETTER * agreement)
+            ):
+                yield (
+                    f"The labels of {pair.name} look moved: Dice of {label} is {agreement:.2f}, and would be "
+                    f"{moved:.2f} if they were moved by {x}, {y}, {z} px along x, y, z. Check the origins of the "
+                    f"labels and of the segmentation {pair.segmentation}."
+                )
 
 
-def _turned_dice(pair: LabelledPair, label: int) -> list[tuple[float, str]]:
-    """Dice of a label for all orders and directions of the axes that keep the shape, lowest first, each with the axes
-    of the labels that are x, y, z of the segmentation then. In annotated voxels of one of SAMPLED rows and columns."""
+def _sampled(pair: LabelledPair, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(z, y, x) bool: where a segmentation has a label; and, of one of SAMPLED rows and columns, where its labels have
+    it, and where they are annotated."""
     found, sampled = np.zeros(pair.shape, bool), []
     for z in range(pair.shape[0]):
         mine, theirs, _ = pair.read((z, z + 1))
         found[z] = mine[0] == label
         sampled.append(theirs[:, ::SAMPLED, ::SAMPLED].copy())
-    ground_truth, fits = np.concatenate(sampled), []
-    there, annotated = ground_truth == label, ground_truth != UNANNOTATED
+    ground_truth = np.concatenate(sampled)
+    return found, ground_truth == label, ground_truth != UNANNOTATED
+
+
+def _dice(mine: np.ndarray, theirs: np.ndarray) -> float:
+    return 2 * float((mine & theirs).sum()) / max(1, int(mine.sum()) + int(theirs.sum()))
+
+
+def _turned_dice(found: np.ndarray, there: np.ndarray, annotated: np.ndarray) -> list[tuple[float, str]]:
+    """Dice for all orders and directions of the axes that keep the shape, lowest first, each with the axes of the
+    labels that are x, y, z of the segmentation then. What is given: of _sampled."""
+    fits = []
     for axes in itertools.permutations(range(3)):
-        if tuple(pair.shape[axis] for axis in axes) != pair.shape:
+        if tuple(found.shape[axis] for axis in axes) != found.shape:
             continue
         for signs in itertools.product((1, -1), repeat=3):
             turned = found[tuple(slice(None, None, sign) for sign in signs)].transpose(np.argsort(axes))
-            mine = turned[:, ::SAMPLED, ::SAMPLED] & annotated
-            dice = 2 * float((mine & there).sum()) / max(1, int(mine.sum()) + int(there.sum()))
+            dice = _dice(turned[:, ::SAMPLED, ::SAMPLED] & annotated, there)
             seen = [("-" if sign < 0 else "") + "zyx"[axis] for axis, sign in zip(axes, signs)]
             fits.append((dice, ", ".join(seen[::-1])))
     return sorted(fits)
+
+
+def _moved_dice(found: np.ndarray, there: np.ndarray, annotated: np.ndarray) -> tuple[float, tuple[int, ...]]:
+    """Highest Dice of labels that are moved, and by how many px along z, y, x: uphill from where they are, in STEPS. What
+    is given: of _sampled."""
+
+    @functools.cache
+    def dice(move: tuple[int, ...]) -> float:
+        at = [np.arange(0, n, step) + d for n, step, d in zip(found.shape, (1, SAMPLED, SAMPLED), move)]
+        inside = [(0 <= place) & (place < n) for place, n in zip(at, found.shape)]
+        mine = found[np.ix_(*(place[known] for place, known in zip(at, inside)))]
+        return _dice(mine & annotated[np.ix_(*inside)], there[np.ix_(*inside)])
+
+    best, far = (0, 0, 0), np.array(found.shape) // 4
+    ways = [step * axis for step in STEPS for axis in (*np.eye(3, dtype=int), *-np.eye(3, dtype=int))]
+    while dice(move := max((tuple(np.clip(best + way, -far, far).tolist()) for way in ways), key=dice)) > dice(best):
+        best = move
+    return dice(best), best
