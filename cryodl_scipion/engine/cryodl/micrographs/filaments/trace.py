@@ -45,6 +45,9 @@ REACH = 2.7  # cells from one ridge position to the next
 ROTATION = np.radians(35)  # largest angle between a step and the direction that the network tells
 SMOOTHED = 6.0  # cells along which a line is smoothed
 JOIN_ANGLE = np.radians(20)
+# Of a filament's median score: its ends reach to where the score has fallen to this. Networks that learnt of filaments
+# through whole fields continue others for one to two diameters beyond their ends.
+ENDS = 0.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +79,12 @@ def trace_lines(
         position = np.vstack(chain)
         stops = np.cumsum([len(fragment) for fragment in chain])
         seen = [(int(stop) - len(fragment), int(stop) - 1) for fragment, stop in zip(chain, stops)]
-        mean = float(np.mean(map_coordinates(score, position.T, order=1, mode="nearest")))
-        if sum(_length(fragment) for fragment in chain) >= shortest and mean >= threshold:
-            lines.append(Trace(position, mean, seen))
+        scores = map_coordinates(score, position.T, order=1, mode="nearest")
+        first, *_, last = np.flatnonzero(scores >= ENDS * np.median(scores))
+        seen = [(max(a, first) - first, min(b, last) - first) for a, b in seen if a < last and b > first]
+        trace = Trace(position[first : last + 1], float(scores.mean()), seen)
+        if trace.length >= shortest and trace.score >= threshold:
+            lines.append(trace)
     return sorted(lines, key=lambda line: -len(line.positions))
 
 
