@@ -39,6 +39,7 @@ from ..contract import (
 )
 from ..core.devices import choose_device, computing_on, device_name, set_threads
 from ..io import memory, messages, stopping, unfinished
+from ..io.micrographs import of_other_binning
 from ..io.output_lock import output_lock
 from ..io.progress import ProgressBar
 from .distributed import Helped, helps, launched, run_on, several_devices
@@ -151,6 +152,7 @@ class Run(typing.Generic[AskedT]):
         self.methods_sentences: list[str] = []
         self._device: torch.device | None = None
         self._noun = "item"
+        self._left_out = 0
         self._folder: Path | None = None
         self._leftovers: tuple[str, ...] = ()
 
@@ -218,6 +220,17 @@ class Run(typing.Generic[AskedT]):
         if len(self.skipped) <= NAMED:
             ProgressBar.write(f"Skipped: {in_words(self.skipped[-1])}")
 
+    def of_one_binning(
+        self, named: typing.Sequence[tuple[str, str]], pixel_size: float, undo: typing.Callable[[str], None]
+    ) -> list[tuple[str, str]]:
+        """Names and paths of micrographs without those of another binning, which are skipped. undo: as for `item`."""
+        odd = of_other_binning([path for _, path in named], pixel_size)
+        for name, path in (pair for pair in named if pair[1] in odd):
+            self.skip(name, path, odd[path], "micrograph")
+            undo(name)
+        self._left_out += len(odd)
+        return [pair for pair in named if pair[1] not in odd]
+
     def each(
         self,
         named: typing.Sequence[tuple[str, str]],
@@ -244,10 +257,11 @@ class Run(typing.Generic[AskedT]):
         return {name: made[name] for name, _ in named if name in made}
 
     def require_some(self, named: typing.Sequence[object], noun: str, done: str) -> None:
-        """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
-        if self.skipped and len(self.skipped) == len(named):
+        """Raise AllSkipped if all of the items were skipped, beside those of another binning. noun: 'micrograph'. done:
+        'picked'."""
+        if self.skipped and len(self.skipped) == len(named) + self._left_out:
             error = AllSkipped(
-                f"Of {counted(len(named), noun)}, none could be {done}. The first: {in_words(self.skipped[0])}"
+                f"Of {counted(len(self.skipped), noun)}, none could be {done}. The first: {in_words(self.skipped[0])}"
             )
             error.reasons = {one.item: one.reason for one in self.skipped}
             raise error

@@ -30,13 +30,15 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
         else None
     )
     records = read_records(folder, config)
-    known = {name: records[name] for name, path in named if is_measured(records.get(name), path)}
-    run.warn(*micrographs.pixel_size_warnings([p for n, p in named if n not in known], config.pixel_size))
 
     def forget(name: str) -> None:
         """Metrics of a file that was replaced do not stay in the table."""
         if records.pop(name, None):
             (folder / f"{name}.json").unlink(missing_ok=True)
+
+    named = run.of_one_binning(named, config.pixel_size, forget)
+    known = {name: records[name] for name, path in named if is_measured(records.get(name), path)}
+    run.warn(*micrographs.pixel_size_warnings([p for n, p in named if n not in known], config.pixel_size))
 
     def measure(name: str, path: str) -> stamps.Record:
         run.take_device()

@@ -80,7 +80,7 @@ def trace_lines(
         stops = np.cumsum([len(fragment) for fragment in chain])
         seen = [(int(stop) - len(fragment), int(stop) - 1) for fragment, stop in zip(chain, stops)]
         scores = map_coordinates(score, position.T, order=1, mode="nearest")
-        first, *_, last = np.flatnonzero(scores >= ENDS * np.median(scores))
+        first, *_, last = np.flatnonzero(scores >= ENDS * np.median(scores)).tolist()
         seen = [(max(a, first) - first, min(b, last) - first) for a, b in seen if a < last and b > first]
         trace = Trace(position[first : last + 1], float(scores.mean()), seen)
         if trace.length >= shortest and trace.score >= threshold:
