@@ -212,18 +212,14 @@ def of_other_binning(paths: typing.Sequence[str], pixel_size: float) -> dict[str
     }
     for most, count in Counter(found.values()).most_common(1):
         for path, shape in found.items() if 2 * count > len(found) else ():
-            if path not in told and _whole_times(*sorted((shape, most))):
+            small, large = np.sort([shape, most], axis=0)
+            times = round(large[0] / small[0])  # up to a cut row
+            if path not in told and 1 < times <= MOST_BINNED and not ((large - times * small) // times).any():
                 told[path] = (
                     f"it has {shape[1]} x {shape[0]} px, others {most[1]} x {most[0]}: it seems to be of another "
                     "binning, whatever its header says. Give it in a run of its own, with its pixel size."
                 )
     return told
-
-
-def _whole_times(smaller: tuple[int, int], larger: tuple[int, int]) -> bool:
-    """Whether both sides are as many times as large, 2 to MOST_BINNED, up to a cut row."""
-    times = round(larger[0] / smaller[0])
-    return 1 < times <= MOST_BINNED and all(0 <= large - times * small < times for small, large in zip(smaller, larger))
 
 
 def named_micrographs(

@@ -50,6 +50,7 @@ AskedT = typing.TypeVar("AskedT", bound=Config)
 ConfigT = typing.TypeVar("ConfigT", bound=Config, contravariant=True)
 Made = typing.TypeVar("Made", bound=Outputs, covariant=True)
 Item = typing.TypeVar("Item")
+Named = typing.Sequence[tuple[str, str]]  # names and files of items
 
 
 class Runnable(typing.Protocol[ConfigT, Made]):
@@ -196,7 +197,7 @@ class Run(typing.Generic[AskedT]):
         self.methods_sentences += sentences
 
     # ----- items
-    def items(self, named: typing.Sequence[tuple[str, str]], noun: str) -> typing.Iterator[tuple[str, str]]:
+    def items(self, named: Named, noun: str) -> typing.Iterator[tuple[str, str]]:
         """Names and paths of items, with a progress bar. noun: what an item is: 'micrograph'."""
         self._noun = noun
         yield from ProgressBar(named, unit=noun, mininterval=1.0)
@@ -221,7 +222,7 @@ class Run(typing.Generic[AskedT]):
             ProgressBar.write(f"Skipped: {in_words(self.skipped[-1])}")
 
     def of_one_binning(
-        self, named: typing.Sequence[tuple[str, str]], pixel_size: float, undo: typing.Callable[[str], None]
+        self, named: Named, pixel_size: float, undo: typing.Callable[[str], None]
     ) -> list[tuple[str, str]]:
         """Names and paths of micrographs without those of another binning, which are skipped. undo: as for `item`."""
         odd = of_other_binning([path for _, path in named], pixel_size)
@@ -233,7 +234,7 @@ class Run(typing.Generic[AskedT]):
 
     def each(
         self,
-        named: typing.Sequence[tuple[str, str]],
+        named: Named,
         noun: str,
         done: str,
         work: typing.Callable[[str, str], Item],
@@ -257,8 +258,7 @@ class Run(typing.Generic[AskedT]):
         return {name: made[name] for name, _ in named if name in made}
 
     def require_some(self, named: typing.Sequence[object], noun: str, done: str) -> None:
-        """Raise AllSkipped if all of the items were skipped, beside those of another binning. noun: 'micrograph'. done:
-        'picked'."""
+        """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
         if self.skipped and len(self.skipped) == len(named) + self._left_out:
             error = AllSkipped(
                 f"Of {counted(len(self.skipped), noun)}, none could be {done}. The first: {in_words(self.skipped[0])}"

@@ -24,11 +24,8 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     named = files.name_micrographs(files.expand_paths(config.micrographs, run.names), run.names)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    picks = (
-        coordinates.align_keys(coordinates.read_coordinates(config.coordinates), dict(named))
-        if config.coordinates
-        else None
-    )
+    picks = coordinates.read_coordinates(config.coordinates) if config.coordinates else None
+    picks = picks and coordinates.align_keys(picks, dict(named))
     records = read_records(folder, config)
 
     def forget(name: str) -> None:

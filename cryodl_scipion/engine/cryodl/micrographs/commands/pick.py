@@ -12,11 +12,11 @@ from ...io.coordinates import read_coordinates
 from ...io.memory import keep_freed_memory
 from ...io.micrographs import named_micrographs, pixel_size_warnings
 from ...io.model import find_model
-from ...running.runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Named, Run, command
 from .. import templates
 from ..byhand.questions import QUESTIONS
 from ..pickers import pick_files, pick_record
-from ..pickers.pick_new import Named, pick_new
+from ..pickers.pick_new import pick_new
 from ..pickers.pick_questions import answers_for, ask_about_picks, check_answers
 from ..pickers.pictures import draw_first, forget_picks, has_changed, made_otherwise
 

@@ -45,9 +45,7 @@ REACH = 2.7  # cells from one ridge position to the next
 ROTATION = np.radians(35)  # largest angle between a step and the direction that the network tells
 SMOOTHED = 6.0  # cells along which a line is smoothed
 JOIN_ANGLE = np.radians(20)
-# Of a filament's median score: its ends reach to where the score has fallen to this. Networks that learnt of filaments
-# through whole fields continue others for one to two diameters beyond their ends.
-ENDS = 0.7
+ENDS = 0.7  # of its median score: a filament ends where it falls to this; the network goes on one or two diameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,17 +141,17 @@ def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _smooth(path: np.ndarray) -> np.ndarray:
     """The path without the jitter of its positions, one cell from position to position."""
-    even = _evenly(path)
+    even = evenly(path)
     if len(even) < 3:
         return even
     sigma = min(SMOOTHED / 2, len(even) / 6)
     ends = even[[0]] * 2 - even[1 : int(4 * sigma) + 2][::-1], even[[-1]] * 2 - even[-int(4 * sigma) - 2 : -1][::-1]
     whole = gaussian_filter1d(np.vstack([ends[0], even, ends[1]]), sigma, axis=0)
-    return _evenly(whole[len(ends[0]) : len(ends[0]) + len(even)])
+    return evenly(whole[len(ends[0]) : len(ends[0]) + len(even)])
 
 
-def _evenly(path: np.ndarray) -> np.ndarray:
-    """Positions one cell apart along a path."""
+def evenly(path: np.ndarray) -> np.ndarray:
+    """Positions one cell (or px) apart along a path."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     wanted = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
     return np.stack([np.interp(wanted, along, path[:, axis]) for axis in (0, 1)], 1)

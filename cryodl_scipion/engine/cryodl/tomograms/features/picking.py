@@ -162,10 +162,8 @@ def pick_feature(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tu
             "for filaments. Check by eye; --minimum-size leaves out short ones."
         )
     if points.lines is not None and (round_ones := len(numbers) - len(np.unique(points.components))):
-        notes.append(
-            f"{path}: {counted(round_ones, 'component')} of {len(numbers)} left out, hardly longer than wide: no filament "
-            "shows its direction there."
-        )
+        left_out = f"{counted(round_ones, 'component')} of {len(numbers)} left out"
+        notes.append(f"{path}: {left_out}, hardly longer than wide: they show no direction of a filament.")
     if not whole and config.diameter and len(components):
         sizes = np.sort(components.voxels)  # half of the voxels are in larger components: specks count little
         median = sizes[np.searchsorted(sizes.cumsum(), sizes.sum() / 2)]
@@ -269,7 +267,7 @@ WOBBLE = 0.6  # voxels that the voxels of a middle line lie beside it (root mean
 def along_filaments(segmentation: Segmentation, components: Components, numbers: np.ndarray, spacing: float) -> Points:
     """Points along the middle lines of some components. numbers: of the components wanted, from 0. spacing: voxels.
     Directions run one way along each filament; which way, nobody knows. What is hardly longer than wide has none."""
-    found, line = [], 0
+    found: list[Points] = []
     for number in numbers:
         mask, step, low = isolated(segmentation, components, number)
         for positions, radii in skeletons.centre_lines(mask, LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2):
@@ -277,12 +275,16 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
                 continue
             positions = positions * step + (step - 1) / 2 + low
             zyx, directions = sampled(positions, spacing, step * float(np.median(radii)))
-            line += 1
             many = np.ones(len(zyx), int)
             volume = components.voxels[number] * (segmentation.pixel_size / 10) ** 3
             found.append(
                 Points(
-                    zyx, many * (number + 1), many * volume, many * components.scores[number], directions, many * line
+                    zyx,
+                    many * (number + 1),
+                    many * volume,
+                    many * components.scores[number],
+                    directions,
+                    many * (1 + len(found)),
                 )
             )
     return together(found, directions=True, lines=True)
