@@ -212,6 +212,12 @@ def test_the_folder_of_the_result_is_made(project):
     assert main(arguments) == 0 and (project / "new/folder/result.json").exists()
 
 
+def test_a_folder_that_cannot_hold_the_result_is_said_before_the_work(project, monkeypatch, capsys):
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    assert main(request(project)) == 2 and not (project / "out").exists()
+    assert f"{project} (--result) cannot be written to." in capsys.readouterr().err
+
+
 def test_a_failure_tells_what_was_warned_of_before(project):
     with mrcfile.open(project / "mics/mic0.mrc", "r+") as mrc:  # a wrong pixel size may be why nothing could be used
         mrc.voxel_size = 3.0

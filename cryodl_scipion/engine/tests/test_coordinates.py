@@ -150,6 +150,14 @@ def test_missing_folders_and_folders_without_coordinates_are_named(tmp_path):
         read_coordinates(tmp_path / "a.dat")
 
 
+def test_tables_with_commas_are_the_picks_of_a_folder_that_has_no_others(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("x,y\n3,4\n")
+    assert {name: yx.tolist() for name, (yx, _) in read_coordinates(tmp_path).items()} == dict.fromkeys("ab", [[4, 3]])
+    (tmp_path / "a.star").write_text(STAR + "1 2\n")
+    assert {name: yx.tolist() for name, (yx, _) in read_coordinates(tmp_path).items()} == {"a": [[2, 1]]}
+
+
 def test_two_files_for_one_micrograph_are_an_error_that_names_both(tmp_path):
     (tmp_path / "a.star").write_text(STAR + "1 2\n")
     (tmp_path / "a.box").write_text("1 2 3 4\n")

@@ -231,6 +231,18 @@ def test_headers_that_contradict_the_pixel_size_are_named(tmp_path):
     assert "a.mrc (and 1 more) says 3.54 Å/px" in sentences[1]
 
 
+@pytest.mark.parametrize(
+    "shape, odd", [((40, 60), True), ((20, 30), True), ((161, 242), True), ((80, 60), False), ((53, 80), False)]
+)
+def test_a_whole_part_of_the_usual_sides_is_another_binning(tmp_path, shape, odd):
+    """Of 80 x 121 px, binned by 2, by 4, not at all; one side alone is no binning, nor is 1.5 times."""
+    for name, size in (("a", (80, 121)), ("b", (80, 121)), ("c", (81, 121)), ("odd", shape), ("d", (80, 121))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros(size, np.float32))
+    (tmp_path / "broken.tif").write_bytes(b"not an image")
+    found = micrographs.of_other_binning(sorted(str(p) for p in tmp_path.iterdir()), 2.0)
+    assert list(found) == [str(tmp_path / "odd.tif")] * odd
+
+
 def test_a_tiff_whose_codec_lacks_something_is_not_said_to_hold_no_image(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.float32))
     monkeypatch.setattr(micrographs, "_checked", lambda page, path: {}["jetraw"])

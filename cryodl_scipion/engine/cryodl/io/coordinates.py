@@ -33,17 +33,18 @@ _UID = re.compile(r"^\d{5,}_")  # what cryoSPARC writes before the names of impo
 @reader
 def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Coordinates of a folder or file, by micrograph key. source: folder with .star, .box, .cbox, .txt or EMAN2's
-    _info.json files (not searched deeper), or a file: one of these, RELION's autopick.star, or a .csv or .cs file.
-    flip_y: count the rows of cryoSPARC's .cs files from their other end. Returns {key: (yx (n, 2) float64 in px, scores
-    (n,) float64)}; lists without scores have score 0. A file without particles keeps its key. Raises FileNotFoundError
-    if there is nothing; ValueError that names the file that cannot be understood, two files for one key, or two
-    micrographs of one file for one key."""
+    _info.json files, or else .csv ones (not searched deeper), or a file: one of these, RELION's autopick.star, or a .cs
+    file. flip_y: count the rows of cryoSPARC's .cs files from their other end. Returns {key: (yx (n, 2) float64 in px,
+    scores (n,) float64)}; lists without scores have score 0. A file without particles keeps its key. Raises
+    FileNotFoundError if there is nothing; ValueError that names the file that cannot be understood, two files for one
+    key, or two micrographs of one file for one key."""
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist. Give a folder or file that does.")
     if not (files := coordinate_files(source)):
         raise ValueError(
-            f"The folder {source} has no coordinates: no {', '.join(COORDINATE_SUFFIXES)} or {_EMAN2} file in it."
+            f"The folder {source} has no coordinates: no {', '.join(COORDINATE_SUFFIXES)} or {_EMAN2} file in it, nor "
+            "a .csv file."
         )
     rows, owner = dict[str, typing.Any](), dict[str, Path]()
     for file in files:
@@ -58,10 +59,12 @@ def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> di
 
 
 def coordinate_files(source: str | os.PathLike[str]) -> list[Path]:
-    """The files of coordinates of a folder, or the file itself."""
+    """The files of coordinates of a folder, or the file itself. Tables with commas may be of other things: they count
+    where there is nothing else."""
     source = Path(source)
-    ours = lambda name: name.lower().endswith((*COORDINATE_SUFFIXES, _EMAN2)) and not name.startswith(".")
-    return [source] if source.is_file() else sorted(path for path in source.iterdir() if ours(path.name))
+    names = [] if source.is_file() else sorted(name for name in os.listdir(source) if not name.startswith("."))
+    ours = lambda *endings: [source / name for name in names if name.lower().endswith(endings)]
+    return [source] if source.is_file() else ours(*COORDINATE_SUFFIXES, _EMAN2) or ours(".csv")
 
 
 Of = typing.TypeVar("Of")  # what a key has: positions and scores, tables, areas

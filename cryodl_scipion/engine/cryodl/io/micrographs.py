@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import typing
+from collections import Counter
 
 import mrcfile
 import numpy as np
@@ -21,7 +22,7 @@ from .mrc import header_pixel_size, read_data, read_header
 
 MAX_EXPANDED = 512 << 20  # bytes of a compressed file
 LARGE = 1e12  # of a micrograph's values: the squares of 1e8 pixels have a sum then, as 32-bit numbers
-BINNED, SEVERAL = 1.2, 5  # factor between two pixel sizes beyond what a calibration changes; files that tell the usual
+BINNED, MOST_BINNED = 1.2, 4  # factor between two pixel sizes beyond what a calibration changes; and of sides
 MAX_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
 _OPENERS: dict[str, typing.Callable[..., io.BufferedIOBase]] = {".gz": gzip.open, ".bz2": bz2.open}
 
@@ -197,18 +198,28 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float, apart: f
 
 def of_other_binning(paths: typing.Sequence[str], pixel_size: float) -> dict[str, str]:
     """{file: what is wrong} of micrographs that are surely of another pixel size than the others: their headers say so,
-    and show the others' field by what they say, in another number of pixels. pixel_size: Å/px, of the others."""
+    and show the others' field by what they say, in another number of pixels; or they have a whole part or multiple of
+    the sides that most have. pixel_size: Å/px, of the others."""
     stated = ((path, header_pixel_size(path) or pixel_size) for path in paths if not is_tiff(path))
     odd = {path: size for path, size in stated if not 1 / BINNED < size / pixel_size < BINNED}
-    wide = lambda some: read_some(lambda path: max(micrograph_shape(path)), some, SEVERAL)
-    usual = np.median(wide([path for path in paths if path not in odd]) or [0]) if odd else 0
-    return {
-        path: f"its header says {size:.4g} Å/px, not {pixel_size:g} (--pixel-size), and with {side} px it is as wide "
-        f"as others are with {usual:.0f}. Give it in a run of its own, or at the others' pixel size."
+    found = dict(read_some(lambda path: (path, micrograph_shape(path)), paths, len(paths)))
+    usual = np.median([max(shape) for path, shape in found.items() if path not in odd] or [0])
+    told = {
+        path: f"its header says {size:.4g} Å/px, not {pixel_size:g} (--pixel-size), and with {max(found[path])} px it "
+        f"is as wide as others are with {usual:.0f}. Give it in a run of its own, or at the others' pixel size."
         for path, size in odd.items()
-        for side in wide([path])
-        if abs(side * size / pixel_size - usual) < 0.1 * usual
+        if path in found and abs(max(found[path]) * size / pixel_size - usual) < 0.1 * usual
     }
+    for most, count in Counter(found.values()).most_common(1):
+        for path, shape in found.items() if 2 * count > len(found) else ():
+            small, large = np.sort([shape, most], axis=0)
+            times = round(large[0] / small[0])  # up to a cut row
+            if path not in told and 1 < times <= MOST_BINNED and not ((large - times * small) // times).any():
+                told[path] = (
+                    f"it has {shape[1]} x {shape[0]} px, others {most[1]} x {most[0]}: it seems to be of another "
+                    "binning, whatever its header says. Give it in a run of its own, with its pixel size."
+                )
+    return told
 
 
 def named_micrographs(

@@ -245,11 +245,11 @@ def _best_groups(gain: np.ndarray) -> list[list[int]]:
         if not left:
             return 0.0, ()
         first = (left & -left).bit_length() - 1
-        answers = []
-        for group, value in _groups_with(first, left & fits[first]):
-            rest, others = best(left & ~group)
-            answers.append((value + rest, (group,) + others))
-        return min(answers)
+        return min(
+            (value + rest, (group,) + others)
+            for group, value in _groups_with(first, left & fits[first])
+            for rest, others in [best(left & ~group)]
+        )
 
     def _groups_with(first: int, candidates: int) -> typing.Iterator[tuple[int, float]]:
         """All groups that hold `first` and some of the candidates, with their sums."""

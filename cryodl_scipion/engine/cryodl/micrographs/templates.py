@@ -7,7 +7,6 @@ candidates/<micrograph>.json: a micrograph that has not changed is not compared 
 
 import dataclasses
 import functools
-import typing
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..core.peaks import LocalCorrelation, disc_normalised, disc_of, find_peaks
 from ..core.projections import Projector
 from ..io import coordinates, micrographs
 from ..io.stamps import ItemRecords, Record, stamp, stamp_of
-from ..running.runner import PROGRAM, Run
+from ..running.runner import PROGRAM, Named, Run
 from ..simulate.pool import load_member
 from .normalize import prepare_micrograph
 from .pickers.pick_record import CANDIDATES
@@ -130,7 +129,7 @@ DISTANCE = 0.6  # diameters between picks, if nothing else is asked for
 AGAIN = "Choose another --output, or pick again with --overwrite."
 
 
-def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]], run: Run) -> PickOutputs:
+def pick_by_templates(config: PickConfig, named: Named, run: Run) -> PickOutputs:
     """Compare all micrographs that are not done yet, and pick. named: names and files of micrographs."""
     folder = Path(config.output)
     config = dataclasses.replace(config, contrast="dark" if config.contrast == "auto" else config.contrast)
@@ -149,18 +148,13 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     if templates.moved:  # what was picked before it was moved is elsewhere
         settings["Å of the structure's centre from its box's"] = round(templates.moved)
     files = ItemRecords(folder / CANDIDATES, "candidates by templates", settings, *patterns, remedy=AGAIN)
-    records = {} if config.overwrite else files.unchanged(named)
+    known = {} if config.overwrite else files.unchanged(named)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
-    print(
-        f"{counted(len(named), 'micrograph')}, {len(records)} of them already picked; "
-        f"{counted(len(templates.images), 'template')}, particle diameter {templates.diameter:.0f} Å."
-    )
-    for name, path in run.items([pair for pair in named if pair[0] not in records], "micrograph"):
-        with run.item(name, path, files.forget):
-            records[name] = _compare(name, path, config, templates, files, run)
-    run.require_some(named, "micrograph", "picked")
+    print(f"{counted(len(templates.images), 'template')}, particle diameter {templates.diameter:.0f} Å.")
+    compare = lambda name, path: _compare(name, path, config, templates, files, run)
+    records = run.each(named, "micrograph", "picked", compare, known, files.forget)
     done = [(n, p) for n, p in named if n in records]
-    made = _picked(config, templates, {name: records[name] for name, _ in done})
+    made = _picked(config, templates, records)
     return _said(made, draw_first(done, folder, config.pictures, config.pixel_size, templates.diameter), config, run)
 
 

@@ -94,6 +94,8 @@ def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> in
         if options.result:
             folder = os.path.dirname(os.path.abspath(options.result))
             os.makedirs(folder, exist_ok=True)
+            if not os.access(folder, os.W_OK):  # said now, not after hours of work
+                raise UserError(f"{folder} (--result) cannot be written to. Choose another folder for the result.")
             failure_path = os.path.join(folder, "failure.json")
             for stale in () if helps() else (options.result, failure_path):
                 if os.path.exists(stale):

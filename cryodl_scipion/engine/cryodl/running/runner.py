@@ -39,6 +39,7 @@ from ..contract import (
 )
 from ..core.devices import choose_device, computing_on, device_name, set_threads
 from ..io import memory, messages, stopping, unfinished
+from ..io.micrographs import of_other_binning
 from ..io.output_lock import output_lock
 from ..io.progress import ProgressBar
 from .distributed import Helped, helps, launched, run_on, several_devices
@@ -49,6 +50,7 @@ AskedT = typing.TypeVar("AskedT", bound=Config)
 ConfigT = typing.TypeVar("ConfigT", bound=Config, contravariant=True)
 Made = typing.TypeVar("Made", bound=Outputs, covariant=True)
 Item = typing.TypeVar("Item")
+Named = typing.Sequence[tuple[str, str]]  # names and files of items
 
 
 class Runnable(typing.Protocol[ConfigT, Made]):
@@ -151,6 +153,7 @@ class Run(typing.Generic[AskedT]):
         self.methods_sentences: list[str] = []
         self._device: torch.device | None = None
         self._noun = "item"
+        self._left_out = 0
         self._folder: Path | None = None
         self._leftovers: tuple[str, ...] = ()
 
@@ -194,7 +197,7 @@ class Run(typing.Generic[AskedT]):
         self.methods_sentences += sentences
 
     # ----- items
-    def items(self, named: typing.Sequence[tuple[str, str]], noun: str) -> typing.Iterator[tuple[str, str]]:
+    def items(self, named: Named, noun: str) -> typing.Iterator[tuple[str, str]]:
         """Names and paths of items, with a progress bar if there are any. noun: what an item is: 'micrograph'."""
         self._noun = noun
         yield from ProgressBar(named, unit=noun, mininterval=1.0) if named else ()
@@ -218,9 +221,20 @@ class Run(typing.Generic[AskedT]):
         if len(self.skipped) <= NAMED and in_words(self.skipped[-1]) not in map(in_words, self.skipped[:-1]):
             ProgressBar.write(f"Skipped: {in_words(self.skipped[-1])}")
 
+    def of_one_binning(
+        self, named: Named, pixel_size: float, undo: typing.Callable[[str], None]
+    ) -> list[tuple[str, str]]:
+        """Names and paths of micrographs without those of another binning, which are skipped. undo: as for `item`."""
+        odd = of_other_binning([path for _, path in named], pixel_size)
+        for name, path in (pair for pair in named if pair[1] in odd):
+            self.skip(name, path, odd[path], "micrograph")
+            undo(name)
+        self._left_out += len(odd)
+        return [pair for pair in named if pair[1] not in odd]
+
     def each(
         self,
-        named: typing.Sequence[tuple[str, str]],
+        named: Named,
         noun: str,
         done: str,
         work: typing.Callable[[str, str], Item],
@@ -245,9 +259,9 @@ class Run(typing.Generic[AskedT]):
 
     def require_some(self, named: typing.Sequence[object], noun: str, done: str) -> None:
         """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
-        if self.skipped and len(self.skipped) == len(named):
+        if self.skipped and len(self.skipped) == len(named) + self._left_out:
             error = AllSkipped(
-                f"Of {counted(len(named), noun)}, none could be {done}. The first: {in_words(self.skipped[0])}"
+                f"Of {counted(len(self.skipped), noun)}, none could be {done}. The first: {in_words(self.skipped[0])}"
             )
             error.reasons = {one.item: one.reason for one in self.skipped}
             raise error

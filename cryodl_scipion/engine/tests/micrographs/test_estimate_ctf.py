@@ -131,6 +131,7 @@ def folder(tmp_path):
         write_mrc(
             tmp_path / f"mics/m{number}.mrc",
             micrograph(512, number, 0.8, defocus_u=defocus, defocus_v=defocus - 500, angle=60),
+            PIXEL,
         )
     return tmp_path
 
@@ -231,6 +232,16 @@ def test_micrographs_without_rings_are_skipped_with_their_reasons(folder):
         ("stack", "one image"),
     ):
         assert part in skipped[name]
+    assert len(read_tables(folder / "ctf.star")["micrographs"]["rlnDefocusU"]) == 2
+
+
+@pytest.mark.parametrize("header, said", [(4.0, "says 4 Å/px, not 2"), (2.0, "it has 256 x 256 px, others 512 x 512")])
+def test_a_binned_micrograph_among_others_gets_no_defocus(folder, header, said):
+    image = micrograph(512, 3, 0.8, defocus_u=16000, defocus_v=15500, angle=60)
+    write_mrc(folder / "mics/m3.mrc", image.reshape(256, 2, 256, 2).mean((1, 3)), header)
+    assert run(folder) == 0
+    (skipped,) = Result.read(folder / "result.json").skipped
+    assert skipped.item == "m3" and said in skipped.reason
     assert len(read_tables(folder / "ctf.star")["micrographs"]["rlnDefocusU"]) == 2
 
 

@@ -83,6 +83,15 @@ def test_pieces_on_both_sides_of_a_gap_are_one_filament_and_the_gap_has_no_segme
     assert len(apart) == 2
 
 
+def test_a_filament_ends_where_its_score_has_fallen_not_where_it_fades_away():
+    score, direction = painted([straight((64, 5), (64, 120))], (128, 128))
+    score *= np.interp(np.arange(128), [70, 95], [0.9, 0.2])  # 0.63, of which the ends are, at 79.6
+    (trace,) = trace_lines(score, direction, 0.5, 20, 10, np.ones((128, 128), bool))
+    assert 75 < trace.positions[:, 1].max() < 83 and trace.positions[:, 1].min() < 8
+    assert abs(trace.length - np.ptp(trace.positions[:, 1])) < 2
+    assert not trace_lines(score, direction, 0.5, 79, 10, np.ones((128, 128), bool))
+
+
 def test_short_and_weak_lines_are_left_out():
     score, direction = painted([straight((64, 50), (64, 65))], (128, 128))
     everywhere = np.ones((128, 128), bool)

@@ -104,6 +104,14 @@ def test_single_voxels_and_thin_lines_do_no_harm(tmp_path):
         assert len(positions(found)) >= 3 and np.isfinite(z_axes(found)).all()
 
 
+def test_round_pieces_get_no_direction_of_a_filament(tmp_path):
+    mask = ball((24, 40, 60), (12, 8, 14), 5) | ball((24, 40, 60), (12, 8, 40), 3)
+    mask[10:15, 25:30, 3:57], mask[2, 2, 2] = True, True
+    found, result = pick(tmp_path, mask, "--shape", "filaments", "--spacing", "80")
+    assert len(positions(found)) > 4 and (np.abs(positions(found)[:, 1] - 27) < 1).all()
+    assert "3 components of 4 left out, hardly longer than wide" in result.warnings[0]
+
+
 def test_filaments_of_short_pieces_are_told(tmp_path):
     mask = np.zeros((12, 40, 60), bool)
     mask[4:9, 20:25, 3:57] = True

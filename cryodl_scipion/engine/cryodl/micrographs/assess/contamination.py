@@ -167,11 +167,8 @@ def _enlarged(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _grown(strong: np.ndarray, weak: np.ndarray) -> np.ndarray:
     """The connected parts of `weak` that hold something strong."""
-    label, count = ndimage.label(weak, np.ones((3, 3)))
-    keep = np.zeros(count + 1, bool)
-    keep[np.unique(label[strong])] = True
-    keep[0] = False
-    return keep[label]
+    label, _ = ndimage.label(weak, np.ones((3, 3)))
+    return np.isin(label, np.unique(label[strong & weak]))
 
 
 def _with_enclosed(found: np.ndarray, good: np.ndarray) -> np.ndarray:

@@ -42,9 +42,8 @@ class AskSession(Shown):
         self.touched = set[str]()
         if (before := store.folder / ANSWERS).exists():
             answers = read_questions(before)
-            if [(q.micrograph, q.y, q.x) for q in answers.places] != [
-                (q.micrograph, q.y, q.x) for q in questions.places
-            ]:
+            mine, theirs = ([(q.micrograph, q.y, q.x) for q in one.places] for one in (answers, questions))
+            if mine != theirs:
                 raise ValueError(f"{before} answers other questions. Choose another folder (--coordinates).")
             questions = answers
         elif any((store.folder / f"{name}.star").exists() for name in questions.micrographs):

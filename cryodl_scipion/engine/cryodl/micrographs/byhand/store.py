@@ -195,11 +195,11 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
 
 def _with_certainty(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """{key: (yx, certain)} of the lists of a folder."""
-    found = {}
-    for path in sorted(folder.glob("*.star")):
-        for key, (yx, _) in read_coordinates(path).items():
-            found[key] = yx, _certainty(path, len(yx))
-    return found
+    return {
+        key: (yx, _certainty(path, len(yx)))
+        for path in sorted(folder.glob("*.star"))
+        for key, (yx, _) in read_coordinates(path).items()
+    }
 
 
 def _certainty(path: Path, count: int) -> np.ndarray:

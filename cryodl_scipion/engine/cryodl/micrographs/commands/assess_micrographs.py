@@ -24,19 +24,18 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     named = files.name_micrographs(files.expand_paths(config.micrographs, run.names), run.names)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    picks = (
-        coordinates.align_keys(coordinates.read_coordinates(config.coordinates), dict(named))
-        if config.coordinates
-        else None
-    )
+    picks = coordinates.read_coordinates(config.coordinates) if config.coordinates else None
+    picks = picks and coordinates.align_keys(picks, dict(named))
     records = read_records(folder, config)
-    known = {name: records[name] for name, path in named if is_measured(records.get(name), path)}
-    run.warn(*micrographs.pixel_size_warnings([p for n, p in named if n not in known], config.pixel_size))
 
     def forget(name: str) -> None:
         """Metrics of a file that was replaced do not stay in the table."""
         if records.pop(name, None):
             (folder / f"{name}.json").unlink(missing_ok=True)
+
+    named = run.of_one_binning(named, config.pixel_size, forget)
+    known = {name: records[name] for name, path in named if is_measured(records.get(name), path)}
+    run.warn(*micrographs.pixel_size_warnings([p for n, p in named if n not in known], config.pixel_size))
 
     def measure(name: str, path: str) -> stamps.Record:
         run.take_device()

@@ -36,10 +36,10 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
     sources, folder = agreement.micrograph_sources(config, run.names), Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     run.warn(*micrographs.pixel_size_warnings([s.path for s in sources], config.pixel_size))
-    odd = micrographs.of_other_binning([s.path for s in sources], config.pixel_size)
-    for source in (s for s in sources if s.path in odd):  # denoised, its header would no longer tell
-        run.skip(source.name, source.path, odd[source.path], "micrograph")
-    sources = [s for s in sources if s.path not in odd]
+    remove = lambda gone: (folder / f"{gone}.mrc").unlink(missing_ok=True)  # of a file that was replaced
+    # denoised, a header would no longer tell another binning
+    alike = dict(run.of_one_binning([(s.name, s.path) for s in sources], config.pixel_size, remove))
+    sources = [s for s in sources if s.name in alike]
     trained_before = not config.model and (folder / MODEL / CARD).exists()
     if config.model:
         model = find_model(config.model, MICROGRAPH_DENOISER)
@@ -72,7 +72,6 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
         )
         return target[name]
 
-    remove = lambda gone: target[gone].unlink(missing_ok=True)  # of a file that was replaced
     named = [(s.name, s.path) for s in sources]
     done = run.each(named, "micrograph", "denoised", denoise, known, remove, begin=denoiser)
     run.summary(

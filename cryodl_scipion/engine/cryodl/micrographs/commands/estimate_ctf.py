@@ -35,7 +35,7 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     if minimum > config.minimum_defocus:
         print(f"A defocus below {minimum:.0f} Å shows too few Thon rings at {config.pixel_size:g} Å/px to be found.")
     files = ItemRecords(folder, KIND, {key: getattr(config, key) for key in SETTINGS}, "{}.mrc")
-
+    named = run.of_one_binning(named, config.pixel_size, files.forget)
     limits = SearchRange(
         config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
     )

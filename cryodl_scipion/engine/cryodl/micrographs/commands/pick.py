@@ -3,19 +3,20 @@
 those whose candidates are there already are only thresholded anew."""
 
 import dataclasses
+import functools
 import typing
 from pathlib import Path
 
 from ...contract import PickConfig, PickOutputs, counted, network_words, read_card
 from ...io.coordinates import read_coordinates
 from ...io.memory import keep_freed_memory
-from ...io.micrographs import named_micrographs, of_other_binning, pixel_size_warnings
+from ...io.micrographs import named_micrographs, pixel_size_warnings
 from ...io.model import find_model
-from ...running.runner import PROGRAM, Run, command
+from ...running.runner import PROGRAM, Named, Run, command
 from .. import templates
 from ..byhand.questions import QUESTIONS
 from ..pickers import pick_files, pick_record
-from ..pickers.pick_new import Named, pick_new
+from ..pickers.pick_new import pick_new
 from ..pickers.pick_questions import answers_for, ask_about_picks, check_answers
 from ..pickers.pictures import draw_first, forget_picks, has_changed, made_otherwise
 
@@ -24,15 +25,12 @@ from ..pickers.pictures import draw_first, forget_picks, has_changed, made_other
 def pick(config: PickConfig, run: Run) -> PickOutputs:
     given = named_micrographs(config.micrographs, run.names, config.pixel_size)
     keep_freed_memory()
+    folder = Path(config.output)
+    named = run.of_one_binning(given, config.pixel_size, functools.partial(forget_picks, folder))
     if config.method == "templates":
-        return templates.pick_by_templates(config, given, run)
-    odd = of_other_binning([path for _, path in given], config.pixel_size)
-    for name, path in (pair for pair in given if pair[1] in odd):
-        run.skip(name, path, odd[path], "micrograph")
-        forget_picks(Path(config.output), name)  # of an earlier run, at another size
-    named = [pair for pair in given if pair[1] not in odd]
+        return templates.pick_by_templates(config, named, run)
     model = find_model(config.model, "picker")
-    card, folder = read_card(model, "picker"), Path(config.output)
+    card = read_card(model, "picker")
     (folder / pick_record.CANDIDATES).mkdir(parents=True, exist_ok=True)
     settings, todo = _to_pick(config, named, pick_record.settle(config, card, model), run)
     run.warn(*pick_record.earlier_notes(folder / pick_record.CANDIDATES, named))
@@ -50,7 +48,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
             "No further feature maps (--feature-maps) were drawn: they are drawn while micrographs are picked, and "
             "these were picked before. Give --overwrite to pick them again."
         )
-    run.require_some(given, "micrograph", "picked")
+    run.require_some(named, "micrograph", "picked")
     settings = dataclasses.replace(settings, contrast=settings.contrast or pick_record.typical_contrast(card))
     good = [(n, p) for n, p in named if n in picks.counts]
     if pictures := draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0):

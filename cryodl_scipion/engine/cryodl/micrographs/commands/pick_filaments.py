@@ -30,6 +30,7 @@ def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutput
     settings = _settings(config, read_card(str(model), "filament_picker"))
     patterns = ("{}.star", f"{pictures.PICTURES}/{{}}.png")
     files = stamps.ItemRecords(folder, KIND, settings, *patterns, remedy=AGAIN, absent=ABSENT)
+    named = run.of_one_binning(named, config.pixel_size, files.forget)
 
     @functools.cache
     def picker() -> train.FilamentPicker:

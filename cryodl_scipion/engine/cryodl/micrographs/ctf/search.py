@@ -104,8 +104,7 @@ def _best_on_grid(
 
 def _scores(table: tuple[np.ndarray, np.ndarray], inside: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Scores of the defocus values `inside`, each sector's taken `shift` positions beside."""
-    product: np.ndarray | float = 0.0
-    length: np.ndarray | float = 0.0
+    product, length = np.zeros((2, len(inside)))
     products, lengths = table
     last = products.shape[1] - 1
     for sector, steps in enumerate(shift):

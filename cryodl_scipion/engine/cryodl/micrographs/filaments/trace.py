@@ -45,6 +45,7 @@ REACH = 2.7  # cells from one ridge position to the next
 ROTATION = np.radians(35)  # largest angle between a step and the direction that the network tells
 SMOOTHED = 6.0  # cells along which a line is smoothed
 JOIN_ANGLE = np.radians(20)
+ENDS = 0.7  # of its median score: a filament ends where it falls to this; the network goes on one or two diameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +77,12 @@ def trace_lines(
         position = np.vstack(chain)
         stops = np.cumsum([len(fragment) for fragment in chain])
         seen = [(int(stop) - len(fragment), int(stop) - 1) for fragment, stop in zip(chain, stops)]
-        mean = float(np.mean(map_coordinates(score, position.T, order=1, mode="nearest")))
-        if sum(_length(fragment) for fragment in chain) >= shortest and mean >= threshold:
-            lines.append(Trace(position, mean, seen))
+        scores = map_coordinates(score, position.T, order=1, mode="nearest")
+        first, *_, last = np.flatnonzero(scores >= ENDS * np.median(scores)).tolist()
+        seen = [(max(a, first) - first, min(b, last) - first) for a, b in seen if a < last and b > first]
+        trace = Trace(position[first : last + 1], float(scores.mean()), seen)
+        if trace.length >= shortest and trace.score >= threshold:
+            lines.append(trace)
     return sorted(lines, key=lambda line: -len(line.positions))
 
 
@@ -137,17 +141,17 @@ def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _smooth(path: np.ndarray) -> np.ndarray:
     """The path without the jitter of its positions, one cell from position to position."""
-    even = _evenly(path)
+    even = evenly(path)
     if len(even) < 3:
         return even
     sigma = min(SMOOTHED / 2, len(even) / 6)
     ends = even[[0]] * 2 - even[1 : int(4 * sigma) + 2][::-1], even[[-1]] * 2 - even[-int(4 * sigma) - 2 : -1][::-1]
     whole = gaussian_filter1d(np.vstack([ends[0], even, ends[1]]), sigma, axis=0)
-    return _evenly(whole[len(ends[0]) : len(ends[0]) + len(even)])
+    return evenly(whole[len(ends[0]) : len(ends[0]) + len(even)])
 
 
-def _evenly(path: np.ndarray) -> np.ndarray:
-    """Positions one cell apart along a path."""
+def evenly(path: np.ndarray) -> np.ndarray:
+    """Positions one cell (or px) apart along a path."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     wanted = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
     return np.stack([np.interp(wanted, along, path[:, axis]) for axis in (0, 1)], 1)

@@ -16,7 +16,7 @@ from ...learning.task import NetworkTask
 from ..assess.carbon import GRID, find_carbon
 from ..normalize import Prepared, prepare_rescaled, rescale_micrograph
 from ..tiled import TiledNetwork
-from .trace import Trace, trace_lines
+from .trace import Trace, evenly, trace_lines
 
 # Times the stated diameter that filaments are traced at: both walls of a hollow tube must be one line for the network.
 # The stated one stays unless another traces more than a tenth more.
@@ -203,8 +203,8 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
     """Agreement of the traces of one micrograph. traces: list of (n, 2) yx px, what was traced. lines: list of (n, 2)
     yx px, true centre lines. clear: list of (n,) bool for each line: where it is to be found. Elsewhere (crossings,
     carbon, margins) a trace is neither right nor wrong. width: diameter of the filament px."""
-    mine = [_every_px(trace) for trace in traces]
-    true = [_every_px(line) for line in lines]
+    mine = [evenly(trace) for trace in traces]
+    true = [evenly(line) for line in lines]
     # of each px the flag of the nearest of its line's positions
     known = [flags[cKDTree(line).query(positions)[1]] for line, flags, positions in zip(lines, clear, true)]
     positions, other = (np.vstack(lines) if lines else np.zeros((0, 2)) for lines in (mine, true))
@@ -225,12 +225,6 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
         int((wanted & (back <= MATCH * width)).sum()),
         tuple(rotation.tolist()),
     )
-
-
-def _every_px(line: np.ndarray) -> np.ndarray:
-    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    wanted = np.arange(0, along[-1] + 1e-6, 1.0)
-    return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], 1)
 
 
 def _axes(lines: list) -> np.ndarray:

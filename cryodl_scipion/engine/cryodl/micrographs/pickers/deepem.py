@@ -34,10 +34,9 @@ class DeepEM(PatchPicker):
     learning_rate, bytes_per_pixel = 0.1, 40
 
     def build(self) -> nn.Module:
-        layers, before = [], 1
-        for width, kernel in zip(WIDTHS, KERNELS):
+        layers: list[nn.Module] = []
+        for before, width, kernel in zip((1, *WIDTHS), WIDTHS, KERNELS):
             layers += [nn.Conv2d(before, width, kernel), nn.Sigmoid(), nn.AvgPool2d(2)]
-            before = width
         network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * 4 * 4, 1))
         return initial_weights(network, nn.init.xavier_normal_)
 

@@ -34,10 +34,9 @@ class DeepPicker(PatchPicker):
     bytes_per_pixel = 110
 
     def build(self) -> nn.Module:
-        layers, before = [], 1
-        for width, kernel in zip(WIDTHS, KERNELS):
+        layers: list[nn.Module] = []
+        for before, width, kernel in zip((1, *WIDTHS), WIDTHS, KERNELS):
             layers += [nn.Conv2d(before, width, kernel), nn.ReLU(), nn.MaxPool2d(2)]
-            before = width
         layers += [nn.Flatten(), nn.Linear(WIDTHS[-1] * 2 * 2, HIDDEN), nn.ReLU(), Dropout(0.5), nn.Linear(HIDDEN, 2)]
         return initial_weights(nn.Sequential(*layers), nn.init.kaiming_normal_, nonlinearity="relu")
 

@@ -215,11 +215,8 @@ def chances_of(
     parts = [(simulated, 1 - real_fraction if real_sets else 1.0)] + [
         (s, real_fraction / len(real_sets)) for s in real_sets
     ]
-    chances = []
-    for images, share in parts:
-        weight = np.array([1.0 + len(im.positives) ** 0.5 for im in images])
-        chances.append(share * weight / weight.sum())
-    return np.concatenate(chances)
+    weights = [(share, np.array([1.0 + len(im.positives) ** 0.5 for im in images])) for images, share in parts]
+    return np.concatenate([share * weight / weight.sum() for share, weight in weights])
 
 
 # ----- Real sets with incomplete published labels: which areas a general model may learn from. Taught as

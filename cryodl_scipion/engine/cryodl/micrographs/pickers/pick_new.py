@@ -13,15 +13,13 @@ from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, write_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.model import read_model
-from ...running.runner import Run
+from ...running.runner import Named, Run
 from .. import normalize
 from ..assess.assessment import Areas, area_rows, areas_of
 from . import adaptation, load_network, pick_files, picker_method, predict, size
 from .feature_maps import draw_feature_maps, feature_maps
 from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_of, record_settings
 from .pictures import FEATURE_MAPS, forget_picks, head_words
-
-Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 
 
 def pick_new(
@@ -107,11 +105,10 @@ def _candidates(
 
 
 def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Picker, typing.Mapping[str, typing.Any]]:
-    device = run.device
     card, weights = read_model(model, "picker")
     method = picker_method(card["network"])
     picker = predict.Picker(
-        method, load_network(method, weights, model), device, calibration=tuple(card.get("calibration", (1.0, 0.0)))
+        method, load_network(method, weights, model), run.device, calibration=tuple(card.get("calibration", (1.0, 0.0)))
     )
     picker.spares_outliers = settings.general
     picker.gains = tuple(card.get("gains", picker.gains))

@@ -8,11 +8,9 @@ from pathlib import Path
 from ...contract import PickConfig, PickOutputs, counted, some_names
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import micrograph_shape
-from ...running.runner import Run
+from ...running.runner import Named, Run
 from ..byhand import questions
 from .pick_record import CANDIDATES
-
-Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 
 
 def answers_for(config: PickConfig, card: typing.Mapping[str, typing.Any]) -> questions.Answered | None:

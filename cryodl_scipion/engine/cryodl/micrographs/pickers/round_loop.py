@@ -141,11 +141,9 @@ class RoundLoop:
     def _scaled(self) -> AutoPickConfig:
         """The config with the diameter that round 0 picked at: a stated one that the micrographs contradict teaches the
         rims of particles."""
-        first = read_round(self.folder, 0) or {}
-        return dataclasses.replace(
-            self.config,
-            particle_diameter=first.get("picked_diameter") or self.config.particle_diameter or self._diameter,
-        )
+        picked = (read_round(self.folder, 0) or {}).get("picked_diameter")
+        diameter = picked or self.config.particle_diameter or self._diameter
+        return dataclasses.replace(self.config, particle_diameter=diameter)
 
     @property
     def reach(self) -> float:
@@ -178,13 +176,10 @@ class RoundLoop:
         images, false = self._images(number, picked, result.outputs["contrast"])
         numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
         held = held_out(list(picked))
-        separation = (
-            judge_round(images, held, picked, numbers, self._method(number).working_diameter) if images else None
-        )
-        alike = [
-            round_agreement(picked, self._picked(n), numbers, held, self.reach)
-            for n in ((number - 1, 0) if number else ())
-        ]
+        wide = self._method(number).working_diameter
+        separation = judge_round(images, held, picked, numbers, wide) if images else None
+        before = [self._picked(n) for n in ((number - 1, 0) if number else ())]
+        alike = [round_agreement(picked, one, numbers, held, self.reach) for one in before]
         if alike and alike[1] < MIN_AGREEMENT:
             separation = None
         count = lambda field, names: sum(len(getattr(images[n], field)) for n in names if n in images)

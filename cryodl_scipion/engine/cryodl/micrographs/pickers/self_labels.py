@@ -92,9 +92,7 @@ def teacher_probabilities(
     for each image (n,) the teacher's score at its candidate of the same particle, 0 where it had none."""
     probabilities = []
     for image, yx, teacher in zip(images, found, teachers):
-        value = np.zeros(len(yx))
         distance, index = cKDTree(map_positions(teacher.yx, teacher.shape, image.image.shape)).query(yx)
-        near = distance < MATCH_RADII * diameter / 2
-        value[near] = teacher.scores[index[near]]
-        probabilities.append(value)
+        known = np.r_[teacher.scores, 0.0][index]  # the last of what is found nowhere
+        probabilities.append(np.where(distance < MATCH_RADII * diameter / 2, known, 0.0))
     return probabilities

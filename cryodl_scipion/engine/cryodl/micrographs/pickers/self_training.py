@@ -137,12 +137,9 @@ def round_agreement(
 ) -> float:
     """F1 of the best picks of two rounds, each taken as the other's reference, over some micrographs. first, second:
     {name: Picked}. numbers: {name: how many count}. reach: px of the file within which picks are the same."""
-    matched = total = 0
-    for name in names:
-        a, b = (best_picks(picked[name], numbers[name]) for picked in (first, second))
-        matched += 2 * int(match_picks(a, b, reach).sum())
-        total += len(a) + len(b)
-    return matched / total if total else 0.0
+    pairs = [[best_picks(picked[name], numbers[name]) for picked in (first, second)] for name in names]
+    total = sum(len(a) + len(b) for a, b in pairs)
+    return 2 * int(sum(match_picks(a, b, reach).sum() for a, b in pairs)) / max(total, 1)
 
 
 # a position by rotationally averaged profiles of density and of detail at three scales, and draws one plane between

@@ -32,11 +32,10 @@ class Topaz(PatchPicker):
     learning_rate, bytes_per_pixel = 0.001, 50
 
     def build(self) -> nn.Module:
-        layers, before = [], 1
-        for width, kernel, step in zip(UNITS, KERNELS, STEPS):
+        layers: list[nn.Module] = []
+        for before, width, kernel, step in zip((1, *UNITS), UNITS, KERNELS, STEPS):
             layers += [nn.Conv2d(before, width, kernel, step, bias=False), nn.BatchNorm2d(width), nn.PReLU()]
-            before = width
-        return nn.Sequential(*layers, nn.Conv2d(before, 1, 1))
+        return nn.Sequential(*layers, nn.Conv2d(UNITS[-1], 1, 1))
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Published: Adam."""

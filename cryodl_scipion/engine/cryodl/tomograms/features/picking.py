@@ -10,7 +10,7 @@ from scipy.interpolate import splev, splprep
 from scipy.ndimage import center_of_mass, distance_transform_edt, gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
-from ...contract import PickFeaturesConfig
+from ...contract import PickFeaturesConfig, counted
 from . import components as components_module
 from . import skeletons, surfaces
 from .components import ComponentFinder, Components, Segmentation, connected, isolated, slabs
@@ -162,6 +162,9 @@ def pick_feature(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tu
             f"{path}: most points are on pieces shorter than {SHORT / 10:.0f} nm, as where other structures are taken "
             "for filaments. Check by eye; --minimum-size leaves out short ones."
         )
+    if points.lines is not None and (round_ones := len(numbers) - len(np.unique(points.components))):
+        left_out = f"{counted(round_ones, 'component')} of {len(numbers)} left out"
+        notes.append(f"{path}: {left_out}, hardly longer than wide: they show no direction of a filament.")
     if not whole and config.diameter and len(components):
         sizes = np.sort(components.voxels)  # half of the voxels are in larger components: specks count little
         median = sizes[np.searchsorted(sizes.cumsum(), sizes.sum() / 2)]
@@ -264,19 +267,25 @@ WOBBLE = 0.6  # voxels that the voxels of a middle line lie beside it (root mean
 
 def along_filaments(segmentation: Segmentation, components: Components, numbers: np.ndarray, spacing: float) -> Points:
     """Points along the middle lines of some components. numbers: of the components wanted, from 0. spacing: voxels.
-    Directions run one way along each filament; which way, nobody knows."""
-    found, line = [], 0
+    Directions run one way along each filament; which way, nobody knows. What is hardly longer than wide has none."""
+    found: list[Points] = []
     for number in numbers:
         mask, step, low = isolated(segmentation, components, number)
         for positions, radii in skeletons.centre_lines(mask, LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2):
+            if len(positions) <= np.median(radii):
+                continue
             positions = positions * step + (step - 1) / 2 + low
             zyx, directions = sampled(positions, spacing, step * float(np.median(radii)))
-            line += 1
             many = np.ones(len(zyx), int)
             volume = components.voxels[number] * (segmentation.pixel_size / 10) ** 3
             found.append(
                 Points(
-                    zyx, many * (number + 1), many * volume, many * components.scores[number], directions, many * line
+                    zyx,
+                    many * (number + 1),
+                    many * volume,
+                    many * components.scores[number],
+                    directions,
+                    many * (1 + len(found)),
                 )
             )
     return together(found, directions=True, lines=True)
@@ -284,9 +293,7 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
 
 def sampled(positions: np.ndarray, spacing: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, 3) and unit vectors (n, 3) along a smooth curve through places, evenly, and as much room at both ends.
-    positions: (m, 3) voxels in their order. spacing: voxels. radius: voxels; thick ones wobble more."""
-    if len(positions) < 2:
-        return positions.astype(float), np.array([[1.0, 0.0, 0.0]] * len(positions))
+    positions: (m, 3) voxels in their order, two or more. spacing: voxels. radius: voxels; thick ones wobble more."""
     curve, parameters = _curve(positions, radius), np.linspace(0, 1, max(200, 8 * len(positions)))
     way = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve(parameters), axis=0), axis=1))])
     count = int(way[-1] / spacing) + 1

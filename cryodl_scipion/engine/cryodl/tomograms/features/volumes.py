@@ -13,10 +13,9 @@ from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_di
 from ...io import stamps, tomograms
 from ...io.files import expand_paths, folder_record, name_micrographs
 from ...io.tomogram_coordinates import join_coordinates3d
-from ...running.runner import Run
+from ...running.runner import Named, Run
 from .scores import SLAB, feature_names
 
-Named = typing.Sequence[tuple[str, str]]  # (name, path)
 Entry = dict[str, typing.Any]
 
 
