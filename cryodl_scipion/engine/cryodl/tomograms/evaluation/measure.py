@@ -375,8 +375,10 @@ def _turned_dice(found: np.ndarray, there: np.ndarray, annotated: np.ndarray) ->
 
 
 def _moved_dice(found: np.ndarray, there: np.ndarray, annotated: np.ndarray) -> tuple[float, tuple[int, ...]]:
-    """Highest Dice of labels that are moved, and by how many px along z, y, x: uphill from where they are, in STEPS. What
-    is given: of _sampled."""
+    """Highest Dice of labels that are moved, and by how many px along z, y, x: uphill from where they are, in STEPS.
+
+    What is given: of _sampled.
+    """
 
     @functools.cache
     def dice(move: tuple[int, ...]) -> float:
