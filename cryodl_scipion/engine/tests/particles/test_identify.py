@@ -234,8 +234,6 @@ def judged(columns, explained, asked=None):
             choose_reading=lambda these: None,
             weights=None,
             fewest=30,
-            minimum=0.7,
-            clear=0.9,
             coarse=lambda one: (None, columns[one.name]),
             turned=lambda one, others: one,
             full=lambda one, fit, rows=None: (SimpleNamespace(fit=None), columns[one.name]),

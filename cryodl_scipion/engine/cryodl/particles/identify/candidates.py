@@ -38,9 +38,6 @@ EXPLAINED = 128  # particles of which it is asked how far a structure explains t
 # of the way from a structure to what particles make of it: all the way is worse even where the structure is wrong, for
 # 150 particles make a noisy map
 STEP = 0.25
-# of the evidence that particles of the structure would give. Other generators' and real particles: at least 0.75;
-# foreign ones up to 0.81. How much would be expected is known to some 10 %, so below CLEAR held-out particles are asked
-MINIMUM, CLEAR = 0.7, 0.9
 SPARSE = 7  # every so many orientations of a search hold all of a structure
 
 
@@ -67,10 +64,9 @@ def compared_pixel_size(particles: particle_sets.ParticleSet) -> float:
 
 class ParticleComparison:
     """Particles, with CTF, that are compared with structures. run: told of images that are left out. fewest: particles
-    from which it is learnt how strongly they show one of several structures. minimum: that a structure must explain;
-    below `clear`, held-out particles are asked. weights: see ranking.shares_of."""
+    from which it is learnt how strongly they show one of several structures. weights: see ranking.shares_of."""
 
-    fewest, minimum, clear = 30, MINIMUM, CLEAR
+    fewest = 30
     weights: np.ndarray | None = None
 
     def __init__(self, particles: particle_sets.ParticleSet, run: Run) -> None:
@@ -108,14 +104,10 @@ class ParticleComparison:
         """How strongly the images show a structure, and the evidence of each particle, coarsely."""
         search = self.search(candidate.density, COARSE)
         observed = search.source.observed(search.sample(COARSE.particles), search.disc)
-        search.fit = self.first_fit(RingPower.of(observed, search.plain))
+        search.fit = RingPower.of(observed, search.plain).fit(search.width)
         refit(search, first=True)
         refit(search)
         return search.fit, evidence_of(search)
-
-    def first_fit(self, power: RingPower) -> AmplitudeFit:
-        """How strongly images of some power show a structure, before anything is known of their orientations."""
-        return power.fit(self.width)
 
     def turned(self, candidate: "Candidate", others: "typing.Sequence[Candidate]") -> "Candidate":
         """A structure, to be searched as it lies best, in either hand, on that of others which it resembles most. Grids

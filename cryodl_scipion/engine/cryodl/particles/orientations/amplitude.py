@@ -6,7 +6,6 @@ Of wrong strength, likelihoods are over- or underconfident and fine detail count
 maximisation: orientations of a sample of particles by the search, then what fits them best, and again."""
 
 import dataclasses
-import typing
 
 import numpy as np
 import torch
@@ -42,12 +41,6 @@ class AmplitudeFit:
         """(rings,) factors of the rings' amplitudes; a rise ends where it was learnt. width: of the images, Å."""
         waves = torch.arange(rings).clamp(max=len(self.residual) - 1 if self.b_factor < 0 else rings)
         return self.amplitude * torch.exp(-self.b_factor / 4 * (waves / width) ** 2).float()
-
-    def matched(self, match: torch.Tensor, power: torch.Tensor, width: float) -> typing.Self:
-        """The fit with the strength that suits sums best, see smooth_amplitude; if nothing of the structure is seen,
-        with that of before, which the power said."""
-        amplitude, b_factor = smooth_amplitude(match.cpu().numpy(), power.cpu().numpy(), width)
-        return dataclasses.replace(self, amplitude=amplitude, b_factor=b_factor) if amplitude > 0 else self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +93,12 @@ def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, 
     sums = list(zip(*(_sums(observed[part], bank.reference, angles[part], shifts) for part in parts)))
     others = torch.cat([rest.logsumexp(1, keepdim=True) for rest in values.scatter_(1, top, -torch.inf).split(16)])
     match, power, energy = (torch.stack(of_parts).sum(0) for of_parts in sums[:3])
-    sigma = likeliest_sigma(torch.logaddexp(torch.cat(sums[3]), others), shifts.yx)
-    new = dataclasses.replace(fit.matched(match, power, width), sigma=sigma)
+    amplitude, b_factor = smooth_amplitude(match.cpu().numpy(), power.cpu().numpy(), width)
+    if not amplitude > 0:  # nothing of the structure is seen: keep what the power said
+        amplitude, b_factor = fit.amplitude, fit.b_factor
+    new = AmplitudeFit(
+        amplitude, b_factor, likeliest_sigma(torch.logaddexp(torch.cat(sums[3]), others), shifts.yx), fit.residual
+    )
     gain = new.gain(len(match), width).double().to(device)
     number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * len(observed)
     residual = (energy - 2 * gain * match + gain.square() * power) / number
