@@ -157,10 +157,7 @@ def read_class_averages(path: str | os.PathLike[str]) -> ParticleSet | None:
     if not (pixel_size and there.any()):
         lacks = f"class with particles ({MEMBERS})" if pixel_size else f"pixel size ({PIXEL}, or in the stack's header)"
         raise ValueError(f"{path} has no {lacks}. Add it, or give another table.")
-    averages = dataclasses.replace(averages, pixel_size=pixel_size).subset(there)
-    for note in header_notes(averages):
-        messages.warn(note)
-    return averages
+    return dataclasses.replace(averages, pixel_size=pixel_size).subset(there)
 
 
 def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], object]) -> ParticleSet:

@@ -5,8 +5,7 @@ Rank the structures, and say which are there."""
 from ...contract import IdentifyConfig, IdentifyOutputs, counted
 from ...io.particle_sets import read_class_averages, read_particles
 from ...running.runner import PROGRAM, Run, command
-from ..identify.averages import AverageComparison
-from ..identify.candidates import FULL, ParticleComparison, read_candidates, structure_files
+from ..identify.candidates import FULL, AverageComparison, ParticleComparison, read_candidates, structure_files
 from ..identify.ranking import SIGNAL, SURE, judge, rank, write_ranking
 from ..orientations.structure import size_notes
 
