@@ -140,9 +140,8 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
 
 def read_class_averages(path: str | os.PathLike[str]) -> ParticleSet | None:
     """The averages of a table of 2-D classes (rlnReferenceImage: classes.star, RELION's run_it025_model.star) or of a
-    stack (.mrcs), as images without a CTF that could be known, but for classes without particles; None for a file that
-    is neither. Raises ValueError for 3-D references, and if neither the table (rlnPixelSize) nor the averages' header
-    states the pixel size."""
+    stack (.mrcs), but for classes without particles; None for a file that is neither. Raises ValueError for 3-D
+    references, and if neither the table (rlnPixelSize) nor the stack's header states the pixel size."""
     stack = [f"{n + 1}@{Path(path).name}" for n in range(stack_shape(path)[0])] if Path(path).suffix == ".mrcs" else []
     tables = {"": {AVERAGE: stack}} if stack else {**read_tables(path)}
     columns = next((dict(table) for table in tables.values() if AVERAGE in table), None)

@@ -227,12 +227,9 @@ AROUND, LEAST = 0.8, 0.05  # of the circle: what lies beyond that and the struct
 
 @dataclasses.dataclass(frozen=True)
 class AverageSource(Source):
-    """2-D class averages, all of the same power: one of ice or of few particles must not outweigh the others. Their CTF
-    is corrected as far as it can be. What a structure that is right leaves of them is taken for noise, a quarter of
-    their power; noise around them tells how much may be left.
-
-    mask_px: diameter of the circle beyond which they do not differ, at most the box: its corners are in few of the
-    particles, which were turned."""
+    """2-D class averages, all of the same power: one of ice or of few particles must not outweigh the others. A quarter
+    of it is taken for noise. mask_px: diameter of the circle beyond which they do not differ, at most the box: its
+    corners are in few of the particles, which were turned."""
 
     mask_px: float = 0.0
 

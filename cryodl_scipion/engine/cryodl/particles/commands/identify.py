@@ -11,8 +11,7 @@ from ..orientations.structure import size_notes
 
 TABLE = "ranking.csv"
 NAMED = 5  # structures of the ranking in the summary
-FEW = 100  # particles, below which an answer may fail for lack of data ...
-FEW_AVERAGES = 10  # ... and averages
+FEW, FEW_AVERAGES = 100, 10  # particles, averages, below which an answer may fail for lack of data
 
 
 @command
