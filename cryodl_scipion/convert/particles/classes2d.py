@@ -10,6 +10,7 @@ from pyworkflow.object import Float, Integer
 
 from ...engine.cryodl import contract
 from .. import arriving, relion_star
+from ..reading import ENABLED
 from .particles import itemsOf, locationOf, pairedRows, rowsOf
 
 # Attributes of classes and averages.
@@ -128,6 +129,19 @@ def memberRows(classes: SetOfClasses2D, names: Sequence[str]) -> Iterator[Tuple[
         if made.getSize():
             known = [n for n in names if arriving.firstOf(made).hasAttribute(n)] if known is None else known
             yield from ((made.getObjId(), {**dict.fromkeys(names), **row}) for row in rowsOf(made, known))
+
+
+def writeAverages(path: str, items: EMObject) -> None:
+    """Write the averages of a SetOfClasses2D or SetOfAverages as a table of classes, with the share of the particles of
+    each where that is known."""
+    if isinstance(items, SetOfClasses2D):
+        found = [row[1:4] for row in classRows(items)]
+    else:
+        found = [(*one.getLocation(), one.getAttributeValue(PARTICLES, 1)) for one in items.iterItems(where=ENABLED)]
+    total = sum(row[2] for row in found)
+    general = relion_star.star_head("general", ("rlnPixelSize",)) + f"{arriving.firstOf(items).getSamplingRate()}\n\n"
+    rows = ((f"{max(index, 1):06d}@{file}", size / total) for index, file, size in found)
+    relion_star.writeTable(path, "classes", ("rlnReferenceImage", "rlnClassDistribution"), rows, general)
 
 
 def signalCut(classes: SetOfClasses2D, ids: Set[int], lost: float) -> Tuple[float, List[float], List[float]]:

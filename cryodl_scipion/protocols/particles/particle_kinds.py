@@ -7,11 +7,12 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import mrcfile
 import numpy as np
-from pwem.objects import AtomStruct, EMObject, SetOfParticles
+from pwem.objects import AtomStruct, EMObject, SetOfAverages, SetOfClasses2D, SetOfParticles
 from pyworkflow.protocol import params
 from pyworkflow.utils import makeFilePath, makePath
 
 from ...convert import arriving, names, relion_star
+from ...convert.particles.classes2d import writeAverages
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
 from ...engine.cryodl.contract import absent
@@ -230,6 +231,22 @@ class Particles(Pointing):
             (found.getPrefix() or "").strip() and protocol.worksInStreaming(),  # whose file is read anew
             f"The {self._what} are one class of a set of classes. Make a set of particles of it, and choose that.",
         ) or checkParticles(found, self._need, self._what, self._minimum, self._finite)
+
+
+class ParticlesOrAverages(Particles):
+    CLASSES = "SetOfParticles, SetOfClasses2D, SetOfAverages"
+    _AVERAGES = (SetOfClasses2D, SetOfAverages)
+
+    def filesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
+        if not isinstance(found, self._AVERAGES):
+            return super().filesOf(protocol, found)
+        makePath(protocol._inputFolder())
+        writeAverages(protocol._particlesFile(found), found)
+        return {}
+
+    def check(self, protocol: Any, found: Any) -> List[str]:
+        empty = sayIf(not found.getSize(), "The set of averages is empty. Choose another.")
+        return empty if isinstance(found, self._AVERAGES) else super().check(protocol, found)
 
 
 class ParticleSets(PointingMany):

@@ -12,21 +12,27 @@ from pyworkflow.protocol import params
 from ...engine.cryodl.contract import IdentifyConfig, IdentifyOutputs
 from .. import engine_protocol, kinds
 from ..inputs import WRITTEN, contentOf
-from .particle_kinds import Particles, ParticlesBase
+from .particle_kinds import ParticlesBase, ParticlesOrAverages
 
 
 class CryodlProtIdentify(engine_protocol.OneRun[IdentifyConfig, IdentifyOutputs], ParticlesBase):
     """Find which of several structures the particles show, how surely and what share of each, or that it is none.
 
-    In: some hundreds of raw particles with CTF, and structures: a folder of files, maps and atomic models of this
-    project, or both. Out: a ranking, in the summary and under *Analyze results*. Every structure competes with decoys
-    of the same mass and power spectrum: q is the probability that it is only a look-alike."""
+    In: some hundreds of raw particles with CTF, or some dozens of 2-D class averages, and structures: a folder of
+    files, maps and atomic models of this project, or both. Out: a ranking, in the summary and under *Analyze results*.
+    Every structure competes with decoys of the same mass and power spectrum: q is the probability that it is only a
+    look-alike."""
 
     _label = "identify molecule"
     _devStatus = BETA
     OUTPUT, NOTHING_YET, CITES = "identity", "No ranking yet.", ("Scheres2012",)
     FORM = (
-        Particles("inputParticles", "Raw particles with CTF. Angles are not used.", need=("raw", "ctf")),
+        ParticlesOrAverages(
+            "inputParticles",
+            "Raw particles with CTF (angles are not used), or 2-D classes or averages: the good ones of a mask wider "
+            "than the particle.",
+            need=("raw", "ctf"),
+        ),
         kinds.Own(
             "structureFolder",
             params.FolderParam,

@@ -15,7 +15,8 @@ from pwem.viewers.mdviewer.viewer import MDView
 from pyworkflow.object import Float
 
 from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, SIGNAL, classRows, planeMatrix, signalCut
-from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
+from ...convert.relion_star import readColumns
+from ...protocols import CryodlProtClassify2D, CryodlProtIdentify, CryodlProtSelectClasses
 from ...viewers.model_window import cardLines
 from ...viewers.panels_viewer import PanelsViewer, whyEnded
 from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
@@ -110,6 +111,23 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("denoised images", " ".join(denoised.validate()))
         bare = makeParticles(self, "bare2d", ctf=False)
         self.assertIn("have no CTF", " ".join(self.classify(bare, run=False)._warnings()))
+
+    def test_classes_and_averages_may_be_identified(self):
+        for source in ("outputClasses", "outputAverages"):
+            protocol = self.makeProtocol(
+                CryodlProtIdentify,
+                dict(inputParticles=(self.classified, source)),
+                useGpu=False,
+                structureFolder=self.data,
+            )
+            self.proj.launchProtocol(protocol, wait=True)
+            given = self.request(self.finished(protocol)).particles
+            rows = readColumns(given, ("rlnReferenceImage", "rlnClassDistribution"), (str, float), "classes")
+            stack = os.path.abspath(self.classified.outputAverages[2].getFileName())
+            self.assertEqual((rows[1][0], len(rows)), (f"000002@{os.path.relpath(stack)}", 3))
+            sizes = [made.getSize() for made in self.classified.outputClasses.iterItems()]
+            self.assertTrue(np.allclose([row[1] for row in rows], np.array(sizes) / sum(sizes), atol=1e-4), rows)
+            self.assertEqual(readColumns(given, ("rlnPixelSize",), (float,), "general"), [(PIXEL_SIZE,)])
 
     # ----- choice
     def test_good_classes_and_their_particles_are_kept(self):

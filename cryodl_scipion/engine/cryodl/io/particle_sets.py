@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,12 +16,14 @@ from ..contract.reading import reader
 from ..core.names import check_words
 from ..core.optics import OpticsTable, ctf_of_optics
 from . import cryosparc, messages
+from .mrc import header_pixel_size
 from .particles import ANGLES, COORDINATES
 from .relion_tables import (
     Groups,
     StarRows,
     groups_of_particles,
     header_notes,
+    known_columns,
     modern_tables,
     number_columns,
     optics_rows,
@@ -34,12 +37,14 @@ from .stacks import (
     read_as_stored,
     read_images,
     split_names,
+    stack_shape,
     usable_images,
 )
 from .star import read_tables, write_tables
 
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
 ORIGINAL = "rlnImageOriginalName"
+AVERAGE, MEMBERS, PIXEL = "rlnReferenceImage", "rlnClassDistribution", "rlnPixelSize"  # of 2-D classes
 NEEDS = ("angles", "ctf", "raw")
 CHUNK = 512  # images that are looked at together
 FAINTEST = 0.05  # least CTF by which images that were multiplied with it are divided
@@ -65,6 +70,11 @@ class ParticleSet(StarRows):
         if self.angles is None or self.shifts_yx is None:
             raise ValueError(f"{self.path} has no angles (rlnAngleRot ...). Assign orientations first.")
         return self.angles[rows], self.shifts_yx[rows]
+
+    def members(self) -> np.ndarray:
+        """(n,) part of the particles that is in each class of read_class_averages; where that is not stated, 1."""
+        found = number_columns(self.path, self.columns, (MEMBERS,), "class")
+        return np.ones(len(self)) if found is None else found[:, 0]
 
     def images(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no
@@ -116,6 +126,27 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
     for note in aberration_notes(particles) + header_notes(particles) + particles.copy_notes() + place_notes(particles):
         messages.warn(note)
     return particles
+
+
+def read_class_averages(path: str | os.PathLike[str]) -> ParticleSet | None:
+    """The averages of a table of 2-D classes (rlnReferenceImage: classes.star, RELION's run_it025_model.star) or of a
+    stack (.mrcs), but for classes without particles; None for a file that is neither. Raises ValueError for 3-D
+    references, and if neither the table (rlnPixelSize) nor the stack's header states the pixel size."""
+    stack = [f"{n + 1}@{Path(path).name}" for n in range(stack_shape(path)[0])] if Path(path).suffix == ".mrcs" else []
+    tables = {"": {AVERAGE: stack}} if stack else {**read_tables(path)}
+    columns = next((dict(table) for table in tables.values() if AVERAGE in table), None)
+    if columns is None or any("rlnImageName" in table for table in tables.values()):
+        return None
+    if not all("@" in name for name in columns[AVERAGE]):
+        raise ValueError(f"{path} lists 3-D references ({columns[AVERAGE][0]}). Give a table of 2-D classes.")
+    columns |= {"rlnImageName": columns[AVERAGE], "rlnOpticsGroup": ["1"] * len(columns[AVERAGE])}
+    stated = [known_columns(path, table, (PIXEL,), "row")[0, 0] for table in tables.values() if PIXEL in table]
+    averages = _particle_set(str(path), {"rlnOpticsGroup": ["1"]}, columns, Groups((*stated, 0.0)[0], None, "none"))
+    pixel_size, there = averages.pixel_size or header_pixel_size(averages.files[0]), averages.members() > 0
+    if not (pixel_size and there.any()):
+        lacks = f"class with particles ({MEMBERS})" if pixel_size else f"pixel size ({PIXEL}, or in the stack's header)"
+        raise ValueError(f"{path} has no {lacks}. Add it, or give another table.")
+    return dataclasses.replace(averages, pixel_size=pixel_size).subset(there)
 
 
 def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], object]) -> ParticleSet:

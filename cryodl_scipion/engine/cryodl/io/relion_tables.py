@@ -111,7 +111,7 @@ def modern_tables(
     if not columns or not columns["rlnImageName"]:
         raise ValueError(
             f"{path} has no particles: it has no table with rlnImageName, or the table is empty."
-            + " It lists classes: give the STAR file of their particles."
+            + " It lists classes: give the STAR file of their particles (`cryodl identify` takes their averages)."
             * any("rlnReferenceImage" in table for table in tables.values())
         )
     if dimensions == 2 and is_tilt_stacks(tables):

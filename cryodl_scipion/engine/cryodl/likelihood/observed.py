@@ -220,3 +220,37 @@ class Source:
             inverse = inverse * radial_mean(mean, self.particles.box)[disc.ring]
             return Observed(2 * values * inverse, transfer * inverse, disc)
         return Observed(2 * values * transfer * inverse, transfer.square() * inverse, disc)
+
+
+AROUND, LEAST = 0.8, 0.05  # of the circle: what lies beyond that and the structure is noise, if it is so large a part
+
+
+@dataclasses.dataclass(frozen=True)
+class AverageSource(Source):
+    """2-D class averages, all of the same power: one of ice or of few particles must not outweigh the others. A quarter
+    of it is taken for noise. mask_px: diameter of the circle beyond which they do not differ, at most the box: its
+    corners are in few of the particles, which were turned."""
+
+    mask_px: float = 0.0
+
+    def images(self, rows: typing.Any, device: torch.device | None = None) -> torch.Tensor:
+        return (self.whole(rows) * self.within(self.diameter_px)).to(device or "cpu")
+
+    def whole(self, rows: typing.Any) -> torch.Tensor:
+        """The averages before their circle, with the scale that they have within it."""
+        images, inside = self.particles.images(rows), self.within(self.diameter_px)
+        images = images - images[:, (inside > 0) & (inside < 1)].mean(1)[:, None, None]
+        scale = (images * inside).std((1, 2), keepdim=True).clamp(min=1e-30)
+        return images / (-scale if self.contrast == "dark" else scale)
+
+    def within(self, diameter_px: float) -> torch.Tensor:
+        """(box, box) soft circle; hard edges would let coarse detail into the noise's finer rings."""
+        return (0.5 + (diameter_px / 2 - from_middle(self.particles.box)) / 6).clamp(0, 1)
+
+    def around(self, diameter_px: float) -> torch.Tensor:
+        """(box // 2 + 1,) the noise beyond a structure, over the averages' power, in rings; 0 if hardly any is seen."""
+        widest, inside = max(diameter_px, AROUND * self.diameter_px), self.within(self.diameter_px)
+        beyond = self.within(self.mask_px) * (1 - self.within(widest))
+        noise, power = (ring_powers(self.whole(slice(None)) * part).mean(0) for part in (beyond, inside))
+        part = beyond.square().sum() / inside.square().sum()
+        return noise / (part * power).clamp(min=1e-30) * bool(part > LEAST)

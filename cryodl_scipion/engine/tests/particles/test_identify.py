@@ -232,6 +232,8 @@ def judged(columns, explained, asked=None):
     found = ranking.rank(
         SimpleNamespace(
             choose_reading=lambda these: None,
+            weights=None,
+            fewest=30,
             coarse=lambda one: (None, columns[one.name]),
             turned=lambda one, others: one,
             full=lambda one, fit, rows=None: (SimpleNamespace(fit=None), columns[one.name]),

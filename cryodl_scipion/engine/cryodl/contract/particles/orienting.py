@@ -11,7 +11,10 @@ from ..command import Command, Config, MapsOutputs, Outputs, Paths, output, para
 class IdentifyConfig(Config):
     """Find which structures of a folder the particles show: how surely, what share of each, or that it is none."""
 
-    particles: str = fields.particles("Raw particles with CTF; a few hundred are enough, and angles are not needed.")
+    particles: str = fields.particles(
+        "Raw particles with CTF; a few hundred are enough, and angles are not needed. Or 2-D class averages, a few "
+        "dozens: the table of classes (classes.star, RELION's model.star), or a stack (.mrcs) with its pixel size."
+    )
     structures: Paths = param(
         "Folder of maps and atomic models (.mrc, .map, .pdb, .cif, also .gz), or their files, or a .txt file that "
         "lists them.",

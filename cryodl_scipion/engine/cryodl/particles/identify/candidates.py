@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from scipy.ndimage import center_of_mass, fourier_shift
 
+from ...core.fourier import from_middle
 from ...core.projections import Projector, rotation_matrices
 from ...core.volumes import cube_crop
 from ...io import files, particle_sets
 from ...io.structures import MODEL_SUFFIXES, dark_notes, load_density, structure_names
 from ...likelihood.decoys import decoys
-from ...likelihood.observed import WIDEST, Source, sample_images, sample_rows, smoothed_notes
+from ...likelihood.observed import WIDEST, AverageSource, Source, sample_images, sample_rows, smoothed_notes
 from ...likelihood.reference import group_notes
 from ...likelihood.search import Bank, evidence, log_likelihoods
 from ...running.runner import Run
@@ -38,6 +39,7 @@ EXPLAINED = 128  # particles of which it is asked how far a structure explains t
 # of the way from a structure to what particles make of it: all the way is worse even where the structure is wrong, for
 # 150 particles make a noisy map
 STEP = 0.25
+TOLD = slice(3, 10)  # rings in which it is asked how much of averages a structure explains
 SPARSE = 7  # every so many orientations of a search hold all of a structure
 
 
@@ -63,7 +65,11 @@ def compared_pixel_size(particles: particle_sets.ParticleSet) -> float:
 
 
 class ParticleComparison:
-    """Particles, with CTF, that are compared with structures. run: told of images that are left out."""
+    """Particles, with CTF, that are compared with structures. run: told of images that are left out. fewest: particles
+    from which it is learnt how strongly they show one of several structures. weights: see ranking.shares_of."""
+
+    fewest = 30
+    weights: np.ndarray | None = None
 
     def __init__(self, particles: particle_sets.ParticleSet, run: Run) -> None:
         self.particles, self.device = particles, run.device
@@ -177,6 +183,41 @@ class ParticleComparison:
                 own_kind = lambda j: 2 * found[j].mean() > own + np.mean(grains) and related(j)
                 kept = [found[j] for j in found if j < known and not own_kind(j)]
                 yield [np.reshape(kind, (-1, len(found[k]))) for kind in (kept, grains)]
+
+
+class AverageComparison(ParticleComparison):
+    """2-D class averages, see particle_sets.read_class_averages, that are compared with structures."""
+
+    fewest = 5
+
+    def __init__(self, averages: particle_sets.ParticleSet, run: Run) -> None:
+        self.particles, self.device, self.warn = averages, run.device, run.warn
+        self.width, self.pixel_size = averages.box * averages.pixel_size, compared_pixel_size(averages)
+        kept = particle_sets.usable(averages, run.skip)
+        radius = from_middle(kept.box).round().long().flatten()
+        spread = torch.bincount(radius, kept.images(slice(None)).var(0).flatten()) / torch.bincount(radius)
+        mask = min(2 * float((spread > 1e-3 * spread.max()).nonzero()[-1]), kept.box)  # beyond, they hardly differ
+        read = lambda word: AverageSource(kept, min(DIAMETER * kept.box, mask), word, "denoised", mask_px=mask)
+        self.sources = [read(word).measured() for word in ("bright", "dark")]
+        self.source, self.weights = self.sources[0], kept.members() / kept.members().mean()
+
+    def explained(self, candidate: "Candidate", fit: AmplitudeFit, rows: np.ndarray) -> Explained:
+        """How much of its averages' power beyond the noise a structure explains, in coarse rings: right ones 0.78 to
+        0.93, relatives 0.58 or less. There is always a signal."""
+        source = typing.cast("AverageSource", self.source)
+        source = dataclasses.replace(source, particles=source.particles.subset(rows))
+        search, pixel = self.search(candidate.density, FULL, fit, source.measured()), self.particles.pixel_size
+        seen = source.diameter_px * pixel
+        refit(search)
+        left = 0.25 * search.fit.residual[TOLD]  # of the power, of which Source.measured takes so much for noise
+        noise = source.around(candidate.diameter / pixel)[TOLD][: len(left)]
+        self.warn(
+            f"{candidate.path} is {candidate.diameter:.0f} Å wide, but of the averages of {self.particles.path} a "
+            f"circle of {seen:.0f} Å is seen. Classify in a larger box, with a wider mask, for a sure answer."
+            * bool(candidate.diameter > seen)
+        )
+        whole = 1 - float((left - noise).clamp(min=0).sum() / (1 - noise).clamp(min=0.1).sum())
+        return Explained(np.ones(int(rows.sum())), max(0.0, whole), np.inf)
 
 
 def _shown(search: Search) -> torch.Tensor:

@@ -44,10 +44,12 @@ class Shares:
         return [k for k, lost in enumerate(self.needed) if self.share[k] >= MIXED and rival_chance(lost) < SURE]
 
 
-def shares_of(evidence: np.ndarray) -> Shares:
-    """The likeliest Shares. evidence: (n, k), logarithmic, of each particle for each structure, against none."""
-    table, whole = np.pad(evidence, ((0, 0), (0, 1))), np.ones((1, len(evidence)))  # and that there is no particle
-    drawn = np.random.default_rng(SEED).multinomial(len(table), whole[0] / len(table), DRAWS)
+def shares_of(evidence: np.ndarray, weights: np.ndarray | None = None) -> Shares:
+    """The likeliest Shares. evidence: (n, k), logarithmic, of each particle for each structure, against none. weights:
+    (n,), how many particles each of them stands for; None: one."""
+    table = np.pad(evidence, ((0, 0), (0, 1)))  # and that there is no particle
+    whole = np.ones((1, len(table))) if weights is None else weights[None]
+    drawn = np.random.default_rng(SEED).multinomial(len(table), [1 / len(table)] * len(table), DRAWS) * whole
     ends = [np.percentile(_likeliest(part * table, drawn), INTERVAL, axis=0) for part in TRUSTED]
     share, (low, high) = _likeliest(TRUST * table, whole)[0], (np.min(ends, 0)[0], np.max(ends, 0)[1])
     found = mixture_evidence(evidence)
@@ -60,12 +62,17 @@ def mixture_evidence(evidence: np.ndarray) -> np.ndarray:
     """(n,) logarithmic evidence of particles (n, k), for the likeliest mixture of structures and of none."""
     table = np.pad(evidence, ((0, 0), (0, 1)))
     top, share = table.max(1), _likeliest(table, np.ones((1, len(table))))[0]
-    return typing.cast(np.ndarray, top + np.log(np.exp(table - top[:, None]) @ share))
+    return typing.cast(np.ndarray, top + np.log(_chance(table) @ share))
+
+
+def _chance(table: np.ndarray) -> np.ndarray:
+    """(n, k) chances over that of the best, of logarithms; never 0, or a share that has become 0 divides by 0."""
+    return np.exp(np.maximum(table - table.max(1, keepdims=True), -80.0))
 
 
 def _likeliest(table: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(b, k) likeliest shares of samples that hold each particle so many times, counts (b, n)."""
-    chance = np.exp(table - table.max(1, keepdims=True))
+    chance = _chance(table)
     share = np.full((len(counts), table.shape[1]), 1 / table.shape[1])
     for _ in range(ROUNDS):
         share = share * ((counts / (share @ chance.T)) @ chance) / counts.sum(1, keepdims=True)
@@ -271,7 +278,7 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
         compared.append(Compared(candidate, float(each.mean()), fit=fit, each=each))
         done()
     compared.sort(key=lambda one: -one.coarse)
-    share = shares_of(np.stack([one.each for one in compared[:BEST]], 1)).high
+    share = shares_of(np.stack([one.each for one in compared[:BEST]], 1), comparison.weights).high
     best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
     doing("comparing the best in full detail")
     for k, one in enumerate(best[1:], 1):
@@ -294,7 +301,7 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
     # particles are shared out only among these: chosen from all, those that fit a look-alike best would speak for it
     there = [k for k, one in enumerate(best) if one.alike < SURE and (one.share >= MIXED or sole[k])]
     among = {k: [i for i in there if i == k or {i, k} & {*several}] for k in there}
-    own = {k: own_particles(evidence[:, some], some.index(k)) for k, some in among.items()}
+    own = {k: own_particles(evidence[:, some], some.index(k), comparison.fewest) for k, some in among.items()}
     asked = [k for k, one in enumerate(best) if one.alike < SURE or k == first]
     signals = [_explain(comparison, best[k], searches[k].fit, own.get(k, np.full(len(evidence), True))) for k in asked]
     for one, needed in zip(best, shares.needed):
@@ -327,11 +334,11 @@ def _explain(comparison: ParticleComparison, one: Compared, fit: amplitude.Ampli
     return found.signal
 
 
-def own_particles(evidence: np.ndarray, k: int) -> np.ndarray:
+def own_particles(evidence: np.ndarray, k: int, fewest: int = FEWEST) -> np.ndarray:
     """(n,) bool: particles with evidence (n, k) that fit the k-th structure best, and better than that nothing is
-    there, as junk does not; all of them if these are too few."""
+    there, as junk does not; all of them if these are fewer than `fewest`."""
     rows = (evidence.argmax(1) == k) & (evidence[:, k] > 0)
-    return rows if rows.sum() >= FEWEST else np.full(len(rows), True)
+    return rows if rows.sum() >= fewest else np.full(len(rows), True)
 
 
 def _full(
@@ -342,9 +349,9 @@ def _full(
     Where several structures are there, each is compared again with the strength that its own particles show it with;
     not those that others can replace, which would only differ by the particles that chance gave them."""
     searches, columns = map(list, zip(*(comparison.full(one.candidate, one.fit) for one in best)))
-    shares = shares_of(np.stack(columns, 1))
+    shares = shares_of(np.stack(columns, 1), comparison.weights)
     for k in shares.several if len(shares.several) > 1 else ():
-        rows = own_particles(np.stack(columns, 1), k)
+        rows = own_particles(np.stack(columns, 1), k, comparison.fewest)
         searches[k], columns[k] = comparison.full(best[k].candidate, searches[k].fit, rows)
     evidence = np.stack(columns, 1)
-    return searches, evidence, shares_of(evidence)
+    return searches, evidence, shares_of(evidence, comparison.weights)
