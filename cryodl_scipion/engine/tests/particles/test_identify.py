@@ -22,7 +22,15 @@ from cryodl.likelihood.observed import smoothed_notes
 from cryodl.particles.commands import identify as identify_command
 from cryodl.particles.identify import candidates, ranking
 from cryodl.particles.identify.candidates import structure_files
-from cryodl.particles.identify.ranking import SURE, Compared, judge, look_alike_chance, own_particles, shares_of
+from cryodl.particles.identify.ranking import (
+    SURE,
+    Compared,
+    judge,
+    look_alike_chance,
+    own_particles,
+    shares_of,
+    sole_shares,
+)
 
 
 def rod(half, radius):
@@ -324,6 +332,14 @@ def test_shares_of_a_known_mixture_lie_in_their_interval():
     assert shares.low[0] < 0.3 < shares.high[0] and shares.share.sum() == pytest.approx(1)
     assert shares.share[0] == pytest.approx(0.3, abs=0.05)
     assert (shares.needed > 100).all()
+
+
+def test_what_may_be_there_alone_has_no_more_than_the_others_leave():
+    made = np.repeat([[100.0, 5.0, 4.9], [0.0, 30.0, 29.9]], [95, 5], axis=0)
+    shares = shares_of(made)
+    assert shares.several == [0] and shares.low[0] > 0.8
+    first, *likes = sole_shares(made, shares)
+    assert first == 0 and likes == pytest.approx([1 - shares.low[0]] * 2)
 
 
 @pytest.mark.parametrize("overstated", [1.0, 1.4, 1.8])

@@ -9,12 +9,14 @@ from particle_data import BOX, PIXEL
 from scipy.ndimage import gaussian_filter
 from synthetic import lopsided_density, write_mrc
 
+from cryodl.contract import EVERY_COMMAND
 from cryodl.core.fourier import circle
 from cryodl.core.projections import Projector, random_angles
 from cryodl.io.particle_sets import read_class_averages
 from cryodl.io.particles import write_stack
 from cryodl.io.star import write_tables
 from cryodl.particles.identify import candidates, ranking
+from cryodl.running.runner import Run
 
 COUNT = 16
 
@@ -72,6 +74,19 @@ def test_dark_masked_averages_of_another_scale_are_read_as_well(folder, monkeypa
     write_stack("dark.mrcs", -7 * images * circle(BOX, 0.8 * BOX), PIXEL)
     result = identify(folder, monkeypatch, "dark.mrcs", "structures")
     assert result.outputs.found == ["map"] and result.outputs.contrast == "dark"
+
+
+def test_averages_that_have_as_much_around_a_structure_as_in_it_are_not_explained(folder, monkeypatch):
+    """Dirt, as in averages of junk: taken for noise, it would excuse all that a structure leaves."""
+    monkeypatch.chdir(folder)
+    noise = np.random.default_rng(2).normal(size=(COUNT, BOX, BOX))
+    write_stack("dirt.mrcs", torch.from_numpy(gaussian_filter(noise, (0, 1, 1))).float(), PIXEL)
+    request = EVERY_COMMAND["identify"].config(particles="dirt.mrcs", structures=("structures",), output="dirt")
+    run, averages = Run(request), read_class_averages("dirt.mrcs")
+    comparison = candidates.AverageComparison(averages, run)
+    (candidate,) = candidates.read_candidates(["structures/map.mrc"], averages, run)
+    fit, _ = comparison.coarse(candidate)
+    assert comparison.explained(candidate, fit, np.full(COUNT, True)).whole < 0.5
 
 
 def test_tables_that_name_no_averages_or_no_pixel_size_are_refused(folder, monkeypatch):

@@ -61,7 +61,7 @@ def fit_particles(
             break  # a state among others of a molecule that moves
         told = dict(particles=int(group.rows.sum()), explained=group.explained, foreign=group.foreign)
         left_out.append(told | {name: getattr(tested.motion, name) for name in ("verdict", "p_value", "variability")})
-        kept, tested = kept[~group.rows], again
+        kept, tested, differ = kept[~group.rows], again, {}
     outcome = _fitted(config, tested, folder.parent)
     record = dict(outcome.record, differ=differ, **dict(set_apart=left_out) if left_out else {})
     return dataclasses.replace(outcome, record=record, kept=kept if left_out else None)

@@ -40,6 +40,7 @@ EXPLAINED = 128  # particles of which it is asked how far a structure explains t
 # 150 particles make a noisy map
 STEP = 0.25
 TOLD = slice(3, 10)  # rings in which it is asked how much of averages a structure explains
+NOISIEST = 0.75  # part of their power: noise around right structures was 0.1 to 0.6 of it, dirt around junk over 0.95
 SPARSE = 7  # every so many orientations of a search hold all of a structure
 
 
@@ -211,6 +212,7 @@ class AverageComparison(ParticleComparison):
         refit(search)
         left = 0.25 * search.fit.residual[TOLD]  # of the power, of which Source.measured takes so much for noise
         noise = source.around(candidate.diameter / pixel)[TOLD][: len(left)]
+        noise = noise * bool(noise.clamp(max=1).mean() < NOISIEST)  # more excuses whatever a structure leaves
         self.warn(
             f"{candidate.path} is {candidate.diameter:.0f} Å wide, but of the averages of {self.particles.path} a "
             f"circle of {seen:.0f} Å is seen. Classify in a larger box, with a wider mask, for a sure answer."

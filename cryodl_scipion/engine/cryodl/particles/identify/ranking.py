@@ -284,7 +284,7 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
     for k, one in enumerate(best[1:], 1):
         one.candidate = comparison.turned(one.candidate, [other.candidate for other in best[:k]])
     searches, evidence, shares = _full(comparison, best)
-    first, several, sole = int(evidence.mean(0).argmax()), shares.several, _sole(evidence, shares)
+    first, several, sole = int(evidence.mean(0).argmax()), shares.several, sole_shares(evidence, shares)
     for k, one in enumerate(best):
         one.full = float(evidence[:, k].mean())
         one.share, one.low, one.high = (
@@ -316,13 +316,15 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
     return Ranking(compared, max(0.0, *signals), joint, searches[first])
 
 
-def _sole(evidence: np.ndarray, shares: Shares) -> list[bool]:
-    """Of likes, of which one may be there alone beside what is needed, the likeliest mixture may lack that one."""
+def sole_shares(evidence: np.ndarray, shares: Shares) -> list[float]:
+    """Of likes, of which one may be there alone beside what is needed, the likeliest mixture may lack that one: the
+    largest share that each may have, 0 of others. evidence: (n, k)."""
     kept = shares.several
+    rest = 1 - float(shares.low[kept].sum())
     least = mixture_evidence(evidence[:, kept]).sum()
     gained = [mixture_evidence(evidence[:, [*kept, k]]).sum() - least for k in range(evidence.shape[1])]
     enough = max(gained) - INEXACT * shares.evidence.sum()
-    return [rival_chance(enough - gain) >= SURE > rival_chance(gain) for gain in gained]
+    return [rest * (rival_chance(enough - gain) >= SURE > rival_chance(gain)) for gain in gained]
 
 
 def _explain(comparison: ParticleComparison, one: Compared, fit: amplitude.AmplitudeFit, own: np.ndarray) -> float:
