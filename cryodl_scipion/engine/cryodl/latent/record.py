@@ -194,7 +194,7 @@ def verdict_sentence(motion: Motion, inside: str = "", kind: str = "", share: fl
     elif kind == "molecules":
         words = (
             f"A mixture found {amount} The structure explains {explained:.0%} as much of about {share:.0%} of the "
-            "particles as of the others: they are something else. Sort them first."
+            "particles as of the others: they are something else, or images of far less contrast. Sort them first."
         )
     elif kind == "states":
         words = (

@@ -73,6 +73,7 @@ def test_the_words_say_how_the_particles_differ():
     assert "About 30% and 70% of the particles" in tell(kind="states", share=0.3, explained=0.99)
     words = tell(kind="molecules", share=0.66, explained=0.54)
     assert words.startswith("A mixture found (p = 1e-09;") and "explains 54% as much of about 66%" in words
+    assert "or images of far less contrast" in words  # as of thicker ice on a second grid
     assert verdict_sentence(dataclasses.replace(motion, p_value=0.5), "", "states").startswith("No motion")
 
 
