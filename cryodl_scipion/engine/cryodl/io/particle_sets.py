@@ -134,7 +134,7 @@ def read_class_averages(path: str | os.PathLike[str]) -> ParticleSet | None:
     references, and if neither the table (rlnPixelSize) nor the stack's header states the pixel size."""
     stack = [f"{n + 1}@{Path(path).name}" for n in range(stack_shape(path)[0])] if Path(path).suffix == ".mrcs" else []
     tables = {"": {AVERAGE: stack}} if stack else {**read_tables(path)}
-    columns = next((dict(table) for table in tables.values() if AVERAGE in table), None)
+    columns = next((dict(table) for table in tables.values() if table.get(AVERAGE)), None)
     if columns is None or any("rlnImageName" in table for table in tables.values()):
         return None
     if not all("@" in name for name in columns[AVERAGE]):
@@ -142,9 +142,10 @@ def read_class_averages(path: str | os.PathLike[str]) -> ParticleSet | None:
     columns |= {"rlnImageName": columns[AVERAGE], "rlnOpticsGroup": ["1"] * len(columns[AVERAGE])}
     stated = [known_columns(path, table, (PIXEL,), "row")[0, 0] for table in tables.values() if PIXEL in table]
     averages = _particle_set(str(path), {"rlnOpticsGroup": ["1"]}, columns, Groups((*stated, 0.0)[0], None, "none"))
-    pixel_size, there = averages.pixel_size or header_pixel_size(averages.files[0]), averages.members() > 0
-    if not (pixel_size and there.any()):
-        lacks = f"class with particles ({MEMBERS})" if pixel_size else f"pixel size ({PIXEL}, or in the stack's header)"
+    pixel_size, there = averages.pixel_size or header_pixel_size(averages.files[0]) or 0, averages.members() > 0
+    if not (pixel_size > 0 and there.any()):
+        size = f"pixel size ({PIXEL}, or in the stack's header)"
+        lacks = f"class with particles ({MEMBERS})" if pixel_size > 0 else size
         raise ValueError(f"{path} has no {lacks}. Add it, or give another table.")
     return dataclasses.replace(averages, pixel_size=pixel_size).subset(there)
 

@@ -101,6 +101,11 @@ def test_tables_that_name_no_averages_or_no_pixel_size_are_refused(folder, monke
     images = [f"{n + 1}@unsized.mrcs" for n in range(COUNT)]
     write_tables("model.star", {"general": dict(rlnPixelSize=[3.5]), "classes": dict(rlnReferenceImage=images)})
     assert read_class_averages("model.star").pixel_size == 3.5
+    write_tables("wrong.star", {"general": dict(rlnPixelSize=[-3.5]), "classes": dict(rlnReferenceImage=images)})
+    with pytest.raises(ValueError, match="wrong.star has no pixel size"):
+        read_class_averages("wrong.star")
+    write_tables("none.star", {"classes": dict(rlnReferenceImage=[])})
+    assert read_class_averages("none.star") is None  # read_particles says what it lacks
     table("empty.star", rlnClassDistribution=[0] * COUNT)
     with pytest.raises(ValueError, match="has no class with particles"):
         read_class_averages("empty.star")
