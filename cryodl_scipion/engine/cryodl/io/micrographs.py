@@ -210,15 +210,17 @@ def of_other_binning(paths: typing.Sequence[str], pixel_size: float) -> dict[str
         for path, size in odd.items()
         if path in found and abs(max(found[path]) * size / pixel_size - usual) < 0.1 * usual
     }
-    for most, count in Counter(found.values()).most_common(1):
-        for path, shape in found.items() if 2 * count > len(found) else ():
-            small, large = np.sort([shape, most], axis=0)
-            times = round(large[0] / small[0])  # up to a cut row
-            if path not in told and 1 < times <= MOST_BINNED and not ((large - times * small) // times).any():
-                told[path] = (
-                    f"it has {shape[1]} x {shape[0]} px, others {most[1]} x {most[0]}: it seems to be of another "
-                    "binning, whatever its header says. Give it in a run of its own, with its pixel size."
-                )
+    most, count = Counter(found.values()).most_common(1)[0] if found else ((0, 0), 0)
+    if 2 * count <= len(found):
+        return told
+    for path, shape in found.items():
+        small, large = np.sort([shape, most], axis=0)
+        times = round(large[0] / small[0])  # up to a cut row
+        if path not in told and 1 < times <= MOST_BINNED and not ((large - times * small) // times).any():
+            told[path] = (
+                f"it has {shape[1]} x {shape[0]} px, others {most[1]} x {most[0]}: it seems to be of another "
+                "binning, whatever its header says. Give it in a run of its own, with its pixel size."
+            )
     return told
 
 
