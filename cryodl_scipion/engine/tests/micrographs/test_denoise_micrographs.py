@@ -157,6 +157,16 @@ def test_micrographs_of_another_binning_are_left_out_as_their_headers_would_lie(
     assert skipped.item == "mic2" and "its header says 8 Å/px, not 4" in skipped.reason
 
 
+def test_micrographs_in_the_output_folder_are_neither_replaced_nor_removed(tmp_path, capsys):
+    write_micrographs(tmp_path / "out", 2)
+    for path in (tmp_path / "out/mics").iterdir():
+        path.rename(tmp_path / "out" / path.name)
+    (tmp_path / "out/mic1.mrc").write_bytes((tmp_path / "out/mic1.mrc").read_bytes()[:2000])  # skipped, it was removed
+    assert denoise(tmp_path, micrographs=[str(tmp_path / "out/*.mrc")]) == 2
+    assert "would replace the micrograph" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.mrc")) == ["mic0.mrc", "mic1.mrc"]
+
+
 def test_halves_of_another_size_are_no_halves(tmp_path):
     write_micrographs(tmp_path, 2)
     write_mrc(tmp_path / "odd/mic1.mrc", np.random.default_rng(0).standard_normal((200, 320)).astype(np.float32))

@@ -235,6 +235,14 @@ def test_micrographs_without_rings_are_skipped_with_their_reasons(folder):
     assert len(read_tables(folder / "ctf.star")["micrographs"]["rlnDefocusU"]) == 2
 
 
+def test_micrographs_that_the_pictures_would_replace_are_left_as_they_are(folder, capsys):
+    (folder / "mics").rename(folder / "ctf")
+    before = {path: path.read_bytes() for path in (folder / "ctf").iterdir()}
+    assert run(folder, micrographs=["ctf/*.mrc"]) == 2
+    assert "would replace the micrograph" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (folder / "ctf").iterdir()} == before
+
+
 @pytest.mark.parametrize("header, said", [(4.0, "says 4 Å/px, not 2"), (2.0, "it has 256 x 256 px, others 512 x 512")])
 def test_a_binned_micrograph_among_others_gets_no_defocus(folder, header, said):
     image = micrograph(512, 3, 0.8, defocus_u=16000, defocus_v=15500, angle=60)

@@ -34,6 +34,7 @@ LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
 @command
 def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
     sources, folder = agreement.micrograph_sources(config, run.names), Path(config.output)
+    micrographs.check_apart([(s.name, path) for s in sources for path in s.paths], folder)
     folder.mkdir(parents=True, exist_ok=True)
     run.warn(*micrographs.pixel_size_warnings([s.path for s in sources], config.pixel_size))
     remove = lambda gone: (folder / f"{gone}.mrc").unlink(missing_ok=True)  # of a file that was replaced

@@ -30,6 +30,7 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     named, star = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size), Path(config.output)
     microscope = Microscope(config.voltage, config.spherical_aberration, config.amplitude_contrast)
     folder = star.with_suffix("")
+    micrographs.check_apart(named, folder)
     folder.mkdir(parents=True, exist_ok=True)
     minimum = lowest_defocus(microscope, config.pixel_size, config.highest_resolution)
     if minimum > config.minimum_defocus:
