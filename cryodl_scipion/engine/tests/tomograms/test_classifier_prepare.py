@@ -11,7 +11,13 @@ from subtomogram_data import density, simulated_set, subtomograms, write_set
 from cryodl.core.volumes import cube_crop, resized, wedge
 from cryodl.io.messages import collected
 from cryodl.io.subtomograms import read_subtomograms
-from cryodl.tomograms.classifiers.prepare import ROTATIONS, _of_each_sign, find_subtomogram_contrast, prepared, rotated_by
+from cryodl.tomograms.classifiers.prepare import (
+    ROTATIONS,
+    _of_each_sign,
+    find_subtomogram_contrast,
+    prepared,
+    rotated_by,
+)
 
 
 @pytest.mark.parametrize("old, new", [(24, 16), (16, 24), (24, 15), (15, 24), (21, 16)])

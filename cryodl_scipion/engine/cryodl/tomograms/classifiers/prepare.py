@@ -110,8 +110,8 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
 
 
 def _of_each_sign(matches: np.ndarray, tomograms: np.ndarray) -> tuple[list[str], list[str]]:
-    """Names of the tomograms whose subtomograms surely have bright protein, and of those that surely have dark one; none
-    where REPEATS are not there. matches: (n,) of _matches. tomograms: (n,) names."""
+    """Names of the tomograms whose subtomograms surely have bright protein, and of those that surely have dark one; no
+    names without REPEATS. matches: (n,) of _matches. tomograms: (n,) names."""
     names, which, counts = np.unique(tomograms, return_inverse=True, return_counts=True)
     repeats = len(matches) - len(names)
     if repeats < REPEATS:
