@@ -170,12 +170,13 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     def pickingWith(self, answers: Any) -> "CryodlProtPick":
         """A run that picks with the answers that another run will have; what has learnt picks with its model. One that
-        failed, for which too few were there, begins anew."""
+        waits for them already, or failed since too few were there: it begins anew."""
         for run in self.getProject().getRuns():
-            its = run.answeredCoordinates.getObjValue() if isinstance(run, CryodlProtPick) and run.isFailed() else None
-            if its is not None and its.getObjId() == answers.getObjId():
-                run.runMode.set(MODE_RESTART)
-                return run
+            if isinstance(run, CryodlProtPick) and (run.isFailed() or run.isScheduled()):
+                its = run.answeredCoordinates.getObjValue()
+                if its is not None and its.getObjId() == answers.getObjId():
+                    run.runMode.set(MODE_RESTART)
+                    return run
         again = self.getProject().copyProtocol(self)
         # answers alone choose the threshold
         again.setAttributesFromDict(

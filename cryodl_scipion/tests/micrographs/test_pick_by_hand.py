@@ -147,6 +147,15 @@ class TestCryodlPickByHand(PickTest):
         with mock.patch("pyworkflow.protocol.launch"), mock.patch("pyworkflow.protocol.schedule"):
             correctPicks(picked, "outputCoordinates", PicksData.ofSet(picked.outputCoordinates), askQuestions=True)
         self.assertEqual([p.getObjId() for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)], before)
+        # closed and opened again before the run that waits for the answers has looked: no other one waits, too
+        picks = [p.getObjId() for p in self.proj.getRuns() if isinstance(p, CryodlProtPick)]
+        asked = next(p for p in self.proj.getRuns() if p.getObjId() == asked.getObjId())
+        asked.setStatus(STATUS_INTERACTIVE)
+        self.proj.mapper.store(asked)
+        with mock.patch("pyworkflow.protocol.launch") as launch, mock.patch("pyworkflow.protocol.schedule"):
+            correctPicks(picked, "outputCoordinates", PicksData.ofSet(picked.outputCoordinates), askQuestions=True)
+        launch.assert_called_once()
+        self.assertEqual([p.getObjId() for p in self.proj.getRuns() if isinstance(p, CryodlProtPick)], picks)
         with mock.patch.object(type(waiting), "isFailed", lambda run: run.getObjId() == waiting.getObjId()):
             self.assertEqual(picked.pickingWith(asked).getObjId(), waiting.getObjId())
         with mock.patch("cryodl_scipion.protocols.micrographs.protocol_pick.stateOfRun", return_value=ALIVE):

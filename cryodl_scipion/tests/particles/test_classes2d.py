@@ -14,7 +14,16 @@ from pwem.viewers.mdviewer.sqlite_dao import ScipionSetsDAO
 from pwem.viewers.mdviewer.viewer import MDView
 from pyworkflow.object import Float
 
-from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, SIGNAL, classRows, planeMatrix, signalCut
+from ...convert.particles.classes2d import (
+    FIT,
+    RESOLUTION,
+    SCORE,
+    SIGNAL,
+    classRows,
+    planeMatrix,
+    signalCut,
+    writeAverages,
+)
 from ...convert.relion_star import readColumns
 from ...protocols import CryodlProtClassify2D, CryodlProtIdentify, CryodlProtSelectClasses
 from ...viewers.model_window import cardLines
@@ -307,3 +316,18 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
             self.assertEqual(cardLines(self.data, viewer.protocol)[1], whyEnded(viewer.protocol))  # of a training
         viewer.protocol = run
         self.assertEqual(PanelsViewer.wait(viewer), viewer._WAIT)
+
+
+def test_a_class_without_an_average_is_left_out_of_those_to_identify(tmp_path):
+    """Its file was called None, which ended the run."""
+    classes, path = mock.MagicMock(spec=SetOfClasses2D), str(tmp_path / "averages.star")
+    rows, place = (
+        [(1, 2, "averages.mrcs", 3, None), (2, 0, None, 3, None)],
+        "cryodl_scipion.convert.particles.classes2d",
+    )
+    with mock.patch(f"{place}.classRows", return_value=rows), mock.patch(f"{place}.arriving.firstOf") as first:
+        first.return_value.getSamplingRate.return_value = 2.0
+        writeAverages(path, classes)
+    assert readColumns(path, ("rlnReferenceImage", "rlnClassDistribution"), (str, float), "classes") == [
+        ("000002@averages.mrcs", 1.0)
+    ]

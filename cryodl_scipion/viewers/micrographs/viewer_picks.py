@@ -12,7 +12,7 @@ import numpy as np
 from pwem.objects import SetOfCoordinates
 from pyworkflow.protocol import STATUS_INTERACTIVE
 
-from ...convert.arriving import firstOf
+from ...convert.arriving import ALIVE, firstOf, stateOfRun
 from ...convert.micrographs.ctfs import readAreas
 from ...convert.micrographs.picks import (
     AVOIDED,
@@ -229,8 +229,10 @@ def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool =
         told = launchedRun(project, run, run.getObjLabel(), said)
     else:
         run, told = startRun(source, output, "inputCoordinates", CryodlProtPickByHand, name, said, **values)
-    if askQuestions and run.hasObjId():
-        project.scheduleProtocol(source.pickingWith(run))  # it waits for the answers
+    if askQuestions and run.isLaunched():
+        picking = source.pickingWith(run)
+        if stateOfRun(picking._getPath("logs", "")) != ALIVE:
+            project.scheduleProtocol(picking)  # it waits for the answers
     return told
 
 

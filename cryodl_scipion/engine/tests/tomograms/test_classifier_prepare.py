@@ -3,6 +3,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from subtomogram_data import density, simulated_set, subtomograms, write_set
@@ -10,7 +11,13 @@ from subtomogram_data import density, simulated_set, subtomograms, write_set
 from cryodl.core.volumes import cube_crop, resized, wedge
 from cryodl.io.messages import collected
 from cryodl.io.subtomograms import read_subtomograms
-from cryodl.tomograms.classifiers.prepare import ROTATIONS, find_subtomogram_contrast, prepared, rotated_by
+from cryodl.tomograms.classifiers.prepare import (
+    ROTATIONS,
+    _of_each_sign,
+    find_subtomogram_contrast,
+    prepared,
+    rotated_by,
+)
 
 
 @pytest.mark.parametrize("old, new", [(24, 16), (16, 24), (24, 15), (15, 24), (21, 16)])
@@ -84,6 +91,13 @@ def test_tomograms_of_the_other_contrast_are_named(tmp_path, last):
         find_subtomogram_contrast(found, 100.0, "auto")
         named = ["bright in the subtomograms of tomo_0, tomo_1, and dark in those of tomo_2" in one for one in said()]
     assert named == [True] * (last < 0)
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_one_subtomogram_of_each_tomogram_does_not_tell_its_contrast(more):
+    """Nothing says how much they differ by chance: of noise in many tomograms half were named."""
+    matches, names = np.random.default_rng(0).normal(0.05, 0.1, 30 + more), [f"tomo_{n % 30}" for n in range(30 + more)]
+    assert _of_each_sign(matches, np.array(names)) == ([], [])
 
 
 def test_noise_has_no_contrast(tmp_path):

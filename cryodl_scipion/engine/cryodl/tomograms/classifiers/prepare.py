@@ -21,6 +21,7 @@ WIDTH = 8  # degrees that are compared on either side
 EMPTY = 0.2  # of the power within the end, twice of the least at all tilts, below which none was measured beyond
 OTHER_TILTS = 8.0  # degrees from the stated tilts that are said; in boxes of 16 px the measured ones may be 7 off
 STEEP = 0.75  # of height along the tilt axis over that across it, between the halves of the power that must agree
+REPEATS = 8  # subtomograms beyond one of each tomogram, from which it is known how much those of one tomogram differ
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
 # Rotations by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the
 # others it is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
@@ -109,11 +110,14 @@ def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, ask
 
 
 def _of_each_sign(matches: np.ndarray, tomograms: np.ndarray) -> tuple[list[str], list[str]]:
-    """Names of the tomograms whose subtomograms surely have bright protein, and of those that surely have dark one.
-    matches: (n,) of _matches. tomograms: (n,) names."""
+    """Names of the tomograms whose subtomograms surely have bright protein, and of those that surely have dark one; no
+    names without REPEATS. matches: (n,) of _matches. tomograms: (n,) names."""
     names, which, counts = np.unique(tomograms, return_inverse=True, return_counts=True)
+    repeats = len(matches) - len(names)
+    if repeats < REPEATS:
+        return [], []
     means = np.bincount(which, matches) / counts
-    spread = np.square(matches - means[which]).sum() / max(1, len(matches) - len(names))
+    spread = np.square(matches - means[which]).sum() / repeats
     sure = np.abs(means) > np.maximum(SURE * np.sqrt(spread / counts), ROUNDED)
     return names[sure & (means > 0)].tolist(), names[sure & (means < 0)].tolist()
 

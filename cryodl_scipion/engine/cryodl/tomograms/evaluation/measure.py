@@ -310,7 +310,7 @@ def other_numbers(shared: Shared, names: typing.Mapping[int, str], scores: bool)
 def misplaced(
     pair: LabelledPair, measured: typing.Mapping[int, FeatureMeasures], shared: Shared
 ) -> typing.Iterator[str]:
-    """Sentences about labels that a segmentation fits much better inverted, mirrored or with other axes."""
+    """Sentences about labels that a segmentation fits much better inverted, mirrored, moved or with other axes."""
     dice = lambda mine, theirs: overlap_metrics(overlap(shared, mine, theirs))["dice"] or 0.0
     for label, one in measured.items():
         agreement = dice(label, label)
