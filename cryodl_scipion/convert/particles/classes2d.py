@@ -135,7 +135,8 @@ def writeAverages(path: str, items: EMObject) -> None:
     """Write the averages of a SetOfClasses2D or SetOfAverages as a table of classes, with the share of the particles of
     each where that is known."""
     if isinstance(items, SetOfClasses2D):
-        found = [row[1:4] for row in classRows(items) if row[2]]  # some programs make no average of a class
+        ticked = {made.getObjId() for made in items.iterItems() if made.isEnabled()}
+        found = [row[1:4] for row in classRows(items) if row[0] in ticked and row[2]]  # some have no average
     else:
         found = [(*one.getLocation(), one.getAttributeValue(PARTICLES, 1)) for one in items.iterItems(where=ENABLED)]
     total = sum(row[2] for row in found)

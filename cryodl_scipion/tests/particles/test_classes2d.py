@@ -318,15 +318,17 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertEqual(PanelsViewer.wait(viewer), viewer._WAIT)
 
 
-def test_a_class_without_an_average_is_left_out_of_those_to_identify(tmp_path):
-    """Its file was called None, which ended the run."""
+def test_a_class_that_is_unticked_or_has_no_average_is_not_identified(tmp_path):
+    """A file called None ended the run."""
     classes, path = mock.MagicMock(spec=SetOfClasses2D), str(tmp_path / "averages.star")
     rows, place = (
-        [(1, 2, "averages.mrcs", 3, None), (2, 0, None, 3, None)],
+        [(1, 2, "averages.mrcs", 3, None), (2, 0, None, 3, None), (3, 4, "averages.mrcs", 3, None)],
         "cryodl_scipion.convert.particles.classes2d",
     )
     with mock.patch(f"{place}.classRows", return_value=rows), mock.patch(f"{place}.arriving.firstOf") as first:
         first.return_value.getSamplingRate.return_value = 2.0
+        made = [{"getObjId.return_value": number, "isEnabled.return_value": number < 3} for number in (1, 2, 3)]
+        classes.iterItems.return_value = [mock.Mock(**given) for given in made]
         writeAverages(path, classes)
     assert readColumns(path, ("rlnReferenceImage", "rlnClassDistribution"), (str, float), "classes") == [
         ("000002@averages.mrcs", 1.0)
