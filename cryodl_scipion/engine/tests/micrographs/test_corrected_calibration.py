@@ -118,3 +118,12 @@ def test_a_drawn_sample_can_be_fitted():
         drawn = candidates.drawn(np.random.default_rng(seed))
         assert len(drawn.raw) == 5010 and drawn.left.any()
         assert np.isfinite(fit_corrected_calibration(drawn)[0]).all()
+
+
+def test_a_cut_does_not_leap_over_a_wide_gap_for_a_few_more():
+    """Where nothing was learnt, background lies beyond it: of a clear set that made 224 picks of 157 particles."""
+    odds = np.r_[np.linspace(2.9, 0.7, 104), -1.4, -3.9, -4.3, -4.8, -5.2, -5.3, -5.9]
+    ranks, nobody = np.r_[np.linspace(4, 103, 18).round(), np.inf, np.inf], np.zeros(len(odds), bool)
+    candidates = CorrectedCandidates(expit(odds), nobody, nobody, nobody)
+    (slope, offset), threshold = fit_ranked_calibration(candidates, ranks, np.array(-5.33))
+    assert -3.9 < (logit(np.array(threshold)) - offset) / slope < 0.7

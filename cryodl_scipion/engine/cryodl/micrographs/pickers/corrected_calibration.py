@@ -46,6 +46,7 @@ def fit_curve_to_number(raw: np.ndarray, number: float, wanted: float) -> tuple[
 CUTS = (0.3, 0.5, 0.7)
 NEARLY = 0.97  # of an F1 by some dozens of ranks: they cannot tell such cuts apart
 READABLE = 0.01, 0.99  # thresholds: beyond, a steep curve gives many scores that are all 1
+SLACK, WIDE = 0.05, 1.0  # part of the picks by which their number may be off; log odds of a gap between two of them
 MINIMUM = 10  # picks left as they were below which nothing is estimated, and added ones below which no more are missed
 
 
@@ -106,9 +107,13 @@ def fit_ranked_calibration(
         return (slope, offset), float(expit(slope * last + offset))
     middle = np.median([(logit(np.asarray(by_scores)) - offset) / slope, cut, last])
     above = (odds >= middle).sum()
-    last_kept = round(float(np.clip(np.sqrt(above * np.median([above, *counts])), 1, len(odds)))) - 1
-    # half way to the next: where a wide gap follows, particles of fainter micrographs lie in it
-    lowest = float(odds[last_kept : last_kept + 2].mean())
+    kept = round(float(np.clip(np.sqrt(above * np.median([above, *counts])), 1, len(odds))))
+    # Half way to the next: particles of fainter micrographs lie in a wide gap. Near by, the widest is taken if it is WIDE:
+    # a handful of particles more lie beyond it, where micrographs on which nothing was learnt have background.
+    least, padded = max(round(kept * (1 - SLACK)), 1), np.append(odds, odds[-1])
+    gaps = -np.diff(padded[least - 1 : round(kept * (1 + SLACK)) + 1])
+    kept = least + int(gaps.argmax()) if gaps.max() >= WIDE else kept
+    lowest = float(padded[kept - 1 : kept + 1].mean())
     level = float(np.clip(expit(slope * middle + offset), *READABLE))
     return (slope, float(logit(np.asarray(level)) - slope * lowest) + 1e-9), level
 
