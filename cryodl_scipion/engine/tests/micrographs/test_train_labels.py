@@ -242,6 +242,12 @@ def test_held_back_boxes_tell_no_threshold_where_networks_miss_most_of_them(cand
     assert (threshold != BOX_THRESHOLD) == tells
 
 
+@pytest.mark.parametrize("boxes, tells", [(6, True), (4, False)])
+def test_six_boxes_tell_a_threshold_by_their_ranks(boxes, tells):
+    hits = Hits(np.ones(boxes, bool), np.full(boxes, 0.9), boxes, ranks=[*range(5, 5 + boxes)])
+    assert (calibrate_model(_Boxes(500), [hits])[1] != BOX_THRESHOLD) == tells
+
+
 def test_the_threshold_of_boxes_lies_in_the_middle_of_a_gap_not_at_its_upper_end():
     """Particles of other micrographs may be fainter than the faintest of the one that was labelled."""
     odds = np.r_[np.linspace(1.5, 4, 26), np.linspace(-6, -1.5, 12)]

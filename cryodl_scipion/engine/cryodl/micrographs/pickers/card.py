@@ -19,6 +19,7 @@ from .train import FEW_PARTICLES, Hits, PickerTask
 # Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014),
 # which is below one half.
 BOX_THRESHOLD = 0.42
+RANKS = 5  # held-back boxes that tell a threshold by where they rank
 _LABELS = {"complete": "complete labels", "boxes": "labelled boxes only", "sparse": "sparse labels"}
 GAIN = 1.25  # by which crops differ in contrast as they teach, and by which a micrograph may exceed those that taught
 UNCERTAIN = 0.1  # of a threshold: F1 is then lost on other micrographs
@@ -97,7 +98,7 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     if task.labels == "boxes":
         seen, known = [*task.training, *task.validation], np.array(by_micrograph[0].ranks if by_micrograph else ())
         # networks that miss most of what is held back say nothing of where it ranks
-        ranked = np.isfinite(known).sum() >= max(MINIMUM, len(known) / 2)
+        ranked = np.isfinite(known).sum() >= max(RANKS, len(known) / 2)
         found = task.corrected_candidates(seen if ranked or any(len(image.machine) for image in seen) else [])
         if found.left.sum() >= MINIMUM and any(len(image.positives) > len(image.certain) for image in seen):
             of = lambda some: _with_threshold(*fit_corrected_calibration(some), some.raw)
