@@ -38,6 +38,10 @@ loop_
 _slice_index #1
 
 """
+TOMOGRAM = (
+    "data_particles\n\nloop_\n_rlnTomoName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n_rlnCoordinateZ #4\n"
+    "TS_1 12.5 30.0 7.25\n"
+)
 
 
 def only(path):
@@ -69,6 +73,8 @@ def test_tables_with_a_head_are_read_by_the_names_in_it(tmp_path):
     assert found["m1"][0].tolist() == [[230, 120]] and found["m2"][1].tolist() == [0.25]
     (tmp_path / "mic_1.csv").write_text("index,axis-0,axis-1\n0.0,230.0,120.0\n")  # napari's points
     assert only(tmp_path / "mic_1.csv") == ("mic_1", [[230, 120]], [0])
+    (tmp_path / "mic_1.csv").write_text("x;y;z;score\n120;230;0;0.5\n")  # a spreadsheet's, where commas are decimal
+    assert only(tmp_path / "mic_1.csv") == ("mic_1", [[230, 120]], [0.5])
     (tmp_path / "none.csv").write_text("x,y\n")  # a micrograph without picks
     assert {key: len(yx) for key, (yx, _) in read_coordinates(tmp_path / "none.csv").items()} == {"none": 0}
     (tmp_path / "none.csv").write_text("a,b\n1,2\n")
@@ -106,7 +112,10 @@ def test_relion_s_list_of_files_is_followed_from_the_project_s_folder(tmp_path):
         ("a.json", '{"boxes": [[1]]}', "a box is no row x, y, method: a row has too few values"),
         ("a.json", '{"boxes": [["a", 2]]}', "a box is no row x, y, method: 'a' is no number"),
         ("a.csv", "a,b\n1,2\n", "must name the columns x and y.* it names a, b"),
-        ("a.csv", "index,axis-0,axis-1,axis-2\n0,7,230,120\n", "no third axis.* it names .*axis-2"),
+        ("a.csv", "index,axis-0,axis-1,axis-2\n0,7,230,120\n", "in three dimensions .axis-2., of a tomogram"),
+        ("a.csv", "x,y,z,micrograph\n1,2,0,m\n3,4,7,m\n", "in three dimensions .z., of a tomogram"),
+        ("a.star", TOMOGRAM, "in three dimensions ._rlnCoordinateZ., of a tomogram"),
+        ("a.cbox", CBOX.replace("<NA>", "7", 1), "in three dimensions ._CoordinateZ., of a tomogram"),
         ("a.csv", "x,y\n1,2\n3\n", "line 3 has values of x, y that are no numbers"),
         ("a.csv", "x,y\n1,inf\n", "is not a finite number"),
         ("a.csv", "x,y,micrograph\n1,2\n", "line 2 has no micrograph"),

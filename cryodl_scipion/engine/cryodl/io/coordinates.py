@@ -25,6 +25,7 @@ _CRYOLO_THRESHOLD = 0.3  # crYOLO's own; its .cbox files hold weaker boxes, too
 # names of columns in tables with a head: x, y, score, micrograph
 _X = ("x", "x_coord", "x-coord", "center_x", "coordinatex", "axis-1")
 _Y = ("y", "y_coord", "y-coord", "center_y", "coordinatey", "axis-0")
+_Z = ("z", "z_coord", "z-coord", "center_z", "coordinatez", "axis-2")
 _SCORE = ("score", "confidence", "figure_of_merit")
 _NAME = ("micrograph", "micrograph_name", "image_name", "filename")
 _UID = re.compile(r"^\d{5,}_")  # what cryoSPARC writes before the names of imported micrographs
@@ -159,6 +160,7 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         if not x.get_loop() or not y.get_loop():
             continue
         score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
+        _check_flat("_rlnCoordinateZ", block.find_loop("_rlnCoordinateZ"))
         names = block.find_loop("_rlnMicrographName")
         rows = [(float(a), float(b), float(s)) for a, b, s in zip(x, y, score or [0] * len(x))]
         if not names.get_loop():
@@ -170,6 +172,17 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     raise ValueError(
         f"{'' if text else 'it is empty (0 bytes): '}no loop has the columns _rlnCoordinateX and _rlnCoordinateY."
     )
+
+
+def _check_flat(column: str, values: typing.Iterable[str | None]) -> None:
+    """Raises ValueError if the third coordinates, of that column, hold numbers other than 0."""
+    for value in values:
+        try:
+            flat = not float(value or 0)
+        except ValueError:
+            flat = True  # crYOLO's <NA>
+        if not flat:
+            raise ValueError(f"its positions are in three dimensions ({column}), of a tomogram; picks have two, x and y.")
 
 
 def keys_of(names: typing.Sequence[str]) -> list[str]:
@@ -225,6 +238,7 @@ def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         missing = [name for name, column in zip(names, columns) if not column]
         if block is None or (missing and len(missing) < len(names)):
             raise ValueError(f"it has no block data_cryolo with {', '.join(missing or names)}.")
+        _check_flat("_CoordinateZ", block.find_loop("_CoordinateZ"))
         boxes = [tuple(map(float, row)) for row in zip(*columns)]
         rows = [(x + w / 2, y + h / 2, score) for x, y, w, h, score in boxes]
     if weak := sum(score < _CRYOLO_THRESHOLD for *_, score in rows):
@@ -250,8 +264,9 @@ def _read_eman2(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 
 def _read_csv(path: Path) -> dict[str, list[tuple[float, float, float]]]:
-    """A table with commas whose first line names x and y, and perhaps score and micrograph."""
-    table = csv.DictReader(read_text(path).splitlines())
+    """A table with commas or semicolons whose first line names x and y, and perhaps score and micrograph."""
+    lines = read_text(path).splitlines()
+    table = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
     return _of_table(path, table.fieldnames or (), list(table))
 
 
@@ -261,10 +276,12 @@ def _of_table(
     """head: of the table. lines: {column: text} of the further lines."""
     names = {str(name).strip().lower(): name for name in head}
     x, y, score, micrograph = (next((names[n] for n in some if n in names), None) for some in (_X, _Y, _SCORE, _NAME))
-    if x is None or y is None or "axis-2" in names:
+    for third in (names[n] for n in _Z if n in names):
+        _check_flat(third, [line.get(third) for line in lines])
+    if x is None or y is None:
         raise ValueError(
-            "its first line must name the columns x and y (px of box centres), no third axis, and may name score and "
-            f"micrograph; it names {', '.join(map(str, names)) or 'nothing'}."
+            "its first line must name the columns x and y (px of box centres), and may name score and micrograph; it "
+            f"names {', '.join(map(str, names)) or 'nothing'}."
         )
     rows = []
     for number, line in enumerate(lines, 2):
