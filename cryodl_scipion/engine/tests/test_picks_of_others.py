@@ -52,7 +52,7 @@ def only(path):
 def test_cryolo_s_boxes_have_their_centres_and_confidence(tmp_path, capsys):
     (tmp_path / "mic_1.cbox").write_text(CBOX)
     assert only(tmp_path / "mic_1.cbox") == ("mic_1", [[230, 120], [40.5, 30.5]], [0.85, 0.12])
-    assert "1 of 2 boxes have a confidence below 0.3" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("boxes of the .cbox files have a confidence below 0.3") == 1
     (tmp_path / "old.cbox").write_text("100\t200\t40\t60\t0.85\t38\t61\n")  # before 1.8
     assert only(tmp_path / "old.cbox") == ("old", [[230, 120]], [0.85])
     (tmp_path / "old.cbox").unlink()
@@ -128,6 +128,14 @@ def test_a_bad_file_is_named_with_what_is_wrong(name, text, words, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=f"(?s){name}.*({words})"):
         read_coordinates(tmp_path / name)
+
+
+def test_the_folders_in_a_folder_without_picks_are_named(tmp_path):
+    """As crYOLO's output, which has its boxes in CBOX, EMAN and STAR."""
+    for name in ("STAR", "CBOX"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="has no coordinates.* Give the one of the folders in it .*: CBOX, STAR[.]"):
+        read_coordinates(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.cbox", "a_info.json", "a.csv"])

@@ -43,9 +43,10 @@ def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> di
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist. Give a folder or file that does.")
     if not (files := coordinate_files(source)):
+        inner = ", ".join(sorted(one.name for one in source.iterdir() if one.is_dir()))
         raise ValueError(
             f"The folder {source} has no coordinates: no {', '.join(COORDINATE_SUFFIXES)} or {_EMAN2} file in it, nor "
-            "a .csv file."
+            f"a .csv file.{inner and f' Give the one of the folders in it that has them: {inner}.'}"
         )
     rows, owner = dict[str, typing.Any](), dict[str, Path]()
     for file in files:
@@ -77,22 +78,16 @@ def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[st
     the numbers that cryoSPARC writes before the names of imported micrographs are left out, too. Raises ValueError if
     two keys belong to one name."""
     plain = {without_pick_suffix(n): n for n in names}
-
-    def named(ends: typing.Callable[[str], str]) -> dict[str, str]:
-        owner = dict[str, str]()
-        for key in coordinates:
-            name = key if key in names else plain.get(ends(key), key)
-            if name in owner:
-                raise ValueError(
-                    f"Two lists have coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of them "
-                    "in the folder."
-                )
-            owner[name] = key
-        return owner
-
-    owner = named(without_pick_suffix)
-    if not set(owner) & set(names):
-        owner = named(lambda key: without_pick_suffix(_UID.sub("", key)))
+    known = any(key in names or without_pick_suffix(key) in plain for key in coordinates)
+    owner = dict[str, str]()
+    for key in coordinates:
+        name = key if key in names else plain.get(without_pick_suffix(key if known else _UID.sub("", key)), key)
+        if name in owner:
+            raise ValueError(
+                f"Two lists have coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of them in "
+                "the folder."
+            )
+        owner[name] = key
     return {name: coordinates[key] for name, key in owner.items()}
 
 
@@ -176,13 +171,8 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 def _check_flat(column: str, values: typing.Iterable[str | None]) -> None:
     """Raises ValueError if the third coordinates, of that column, hold numbers other than 0."""
-    for value in values:
-        try:
-            flat = not float(value or 0)
-        except ValueError:
-            flat = True  # crYOLO's <NA>
-        if not flat:
-            raise ValueError(f"its positions are in three dimensions ({column}), of a tomogram; picks have two, x and y.")
+    if any(float(value) for value in values if value and value != "<NA>"):  # as crYOLO writes
+        raise ValueError(f"its positions are in three dimensions ({column}), of a tomogram; picks have two, x and y.")
 
 
 def keys_of(names: typing.Sequence[str]) -> list[str]:
@@ -241,10 +231,10 @@ def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         _check_flat("_CoordinateZ", block.find_loop("_CoordinateZ"))
         boxes = [tuple(map(float, row)) for row in zip(*columns)]
         rows = [(x + w / 2, y + h / 2, score) for x, y, w, h, score in boxes]
-    if weak := sum(score < _CRYOLO_THRESHOLD for *_, score in rows):
-        messages.warn(
-            f"{path}: {weak} of {len(rows)} boxes have a confidence below {_CRYOLO_THRESHOLD:g}, crYOLO's default "
-            "threshold. They are read as picks; use the .box or .star files that crYOLO wrote for the others alone."
+    if any(score < _CRYOLO_THRESHOLD for *_, score in rows):
+        messages.warn(  # once for all files of a folder
+            f"{path.parent}: some boxes of the .cbox files have a confidence below {_CRYOLO_THRESHOLD:g}, crYOLO's "
+            "default threshold. They are read as picks; use the .box or .star files that crYOLO wrote for the others."
         )
     return {micrograph_key(path.stem): rows}
 
@@ -275,9 +265,10 @@ def _of_table(
 ) -> dict[str, list[tuple[float, float, float]]]:
     """head: of the table. lines: {column: text} of the further lines."""
     names = {str(name).strip().lower(): name for name in head}
-    x, y, score, micrograph = (next((names[n] for n in some if n in names), None) for some in (_X, _Y, _SCORE, _NAME))
-    for third in (names[n] for n in _Z if n in names):
-        _check_flat(third, [line.get(third) for line in lines])
+    x, y, z, score, micrograph = (
+        next((names[n] for n in some if n in names), None) for some in (_X, _Y, _Z, _SCORE, _NAME)
+    )
+    _check_flat(str(z), [line.get(z) for line in lines] if z else [])
     if x is None or y is None:
         raise ValueError(
             "its first line must name the columns x and y (px of box centres), and may name score and micrograph; it "
@@ -285,6 +276,8 @@ def _of_table(
         )
     rows = []
     for number, line in enumerate(lines, 2):
+        if micrograph and not line.get(micrograph):
+            raise ValueError(f"line {number} has no {micrograph}.")
         try:
             rows.append((float(line[x]), float(line[y]), float(line[score]) if score else 0.0))
         except (TypeError, ValueError, KeyError):
@@ -293,7 +286,4 @@ def _of_table(
             ) from None
     if micrograph is None:
         return {micrograph_key(path.stem): rows}
-    without = next((number for number, line in enumerate(lines, 2) if not line.get(micrograph)), None)
-    if without is not None:
-        raise ValueError(f"line {without} has no {micrograph}.")
     return lists_by_key(zip(keys_of([line[micrograph] for line in lines]), rows))

@@ -86,7 +86,8 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
         tables = plain_tables(path)
         return _tables_of(star_document(path)) if tables is None else tables
     except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; a STAR file is needed.") from None
+        inside = ", ".join(sorted(name for name in os.listdir(path) if name.endswith(".star"))[:5])
+        raise ValueError(f"{path} is a folder; a STAR file is needed{inside and f', of {inside} in it'}.") from None
     except OSError:
         raise FileNotFoundError(f"{path} {absent(path)} or cannot be read.") from None
 

@@ -127,8 +127,7 @@ def class_picture(runs: typing.Sequence[FoundRun]) -> tuple[list[Picture], list[
 
 def _averages(path: str) -> np.ndarray:
     with mrcfile.open(path, permissive=True) as mrc:
-        data = np.asarray(mrc.data, np.float32)
-    return data if data.ndim == 3 else data[None]
+        return np.asarray(mrc.data, np.float32).reshape(-1, *mrc.data.shape[-2:])
 
 
 def fsc_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
@@ -347,7 +346,7 @@ def _runs(runs: typing.Sequence[FoundRun]) -> str:
         commands = ", ".join(dict.fromkeys(finished.result.command for finished in run.results))
         last = max((finished.time for finished in run.results), default=None)
         when = "" if last is None else f"{datetime.datetime.fromtimestamp(last):%Y-%m-%d %H:%M:%S}"
-        devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device))
+        devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device not in ("", "none")))
         rows.append([*map(_e, (run.label, run.status, commands)), when, _e(devices), "<br>".join(map(_e, run.summary))])
     titles = ("run", "status", "command", "last result", "computed on", "summary")
     shown = [k for k, column in enumerate(zip(titles, *rows)) if any(column[1:])]  # empty columns are left out
