@@ -198,13 +198,13 @@ def group_picks(
     the unit of the positions. Returns a list of groups, each a list of (set, pick) index pairs; every pick is in one
     group. Neither the groups nor their order depend on the order of picks in a set. The order of sets decides only
     between picks of two sets that are equal in position and score."""
-    rows = []
-    for which, (yx, scores) in enumerate(sets):
-        picks = zip(np.asarray(yx, float).tolist(), np.asarray(scores, float).tolist())
-        rows += [(*position, -score, which, index) for index, (position, score) in enumerate(picks)]
+    rows = sorted(
+        (*position, -score, which, index)
+        for which, (yx, scores) in enumerate(sets)
+        for index, (position, score) in enumerate(zip(np.asarray(yx, float).tolist(), np.asarray(scores).tolist()))
+    )
     if not rows:
         return []
-    rows.sort()
     positions, sets_of = np.array([row[:2] for row in rows]), [row[3] for row in rows]
     gain = _gains(positions, sets_of, distance)
     count, component = connected_components(gain, directed=False)

@@ -59,9 +59,7 @@ def _rate(series: list[Series]) -> str:
 
 def micrograph_pictures(runs: typing.Sequence[FoundRun], number: int) -> tuple[list[Picture], list[str]]:
     """The latest micrographs with their picks, and sentences about those that could not be shown, if too few could."""
-    pictures: list[Picture] = []
-    problems: list[str] = []
-    unknown = ""
+    pictures, problems, unknown = list[Picture](), list[str](), ""
     for name, (star, finished) in reversed(last_words(runs, PICKING, "coordinates").items()):
         path = finished.micrographs.get(name)
         if len(pictures) == number or len(problems) == ATTEMPTS * number:
