@@ -16,7 +16,7 @@ def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
     """Folders that may hold the engine's environment; the first that exists is taken. variables: of the environment.
     CRYODL_HOME alone counts if it is set."""
     if variables.get(CRYODL_HOME):
-        return [variables[CRYODL_HOME]]
+        return [os.path.expanduser(variables[CRYODL_HOME])]
     top, scipion = os.path.dirname(environment.PACKAGE), variables.get("SCIPION_HOME")
     software = variables.get("SCIPION_SOFTWARE")
     ems = [

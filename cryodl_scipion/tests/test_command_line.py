@@ -103,6 +103,7 @@ def test_scipions_folder_of_software_is_looked_into(tmp_path):
     found = command_line.homes(dict(SCIPION_HOME="/scipion", EM_ROOT="/em"))
     assert found[0].startswith("/em/cryodl-") and any(f.startswith("/scipion/software/em/cryodl-") for f in found)
     assert command_line.homes(dict(CRYODL_HOME="/own", EM_ROOT="/em")) == ["/own"]
+    assert command_line.homes(dict(CRYODL_HOME="~/own")) == [os.path.expanduser("~/own")]
 
 
 def test_a_program_that_is_no_python_is_refused():

@@ -38,6 +38,10 @@ loop_
 _slice_index #1
 
 """
+TOMOGRAM = (
+    "data_particles\n\nloop_\n_rlnTomoName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n_rlnCoordinateZ #4\n"
+    "TS_1 12.5 30.0 7.25\n"
+)
 
 
 def only(path):
@@ -48,7 +52,7 @@ def only(path):
 def test_cryolo_s_boxes_have_their_centres_and_confidence(tmp_path, capsys):
     (tmp_path / "mic_1.cbox").write_text(CBOX)
     assert only(tmp_path / "mic_1.cbox") == ("mic_1", [[230, 120], [40.5, 30.5]], [0.85, 0.12])
-    assert "1 of 2 boxes have a confidence below 0.3" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("boxes of the .cbox files have a confidence below 0.3") == 1
     (tmp_path / "old.cbox").write_text("100\t200\t40\t60\t0.85\t38\t61\n")  # before 1.8
     assert only(tmp_path / "old.cbox") == ("old", [[230, 120]], [0.85])
     (tmp_path / "old.cbox").unlink()
@@ -69,6 +73,8 @@ def test_tables_with_a_head_are_read_by_the_names_in_it(tmp_path):
     assert found["m1"][0].tolist() == [[230, 120]] and found["m2"][1].tolist() == [0.25]
     (tmp_path / "mic_1.csv").write_text("index,axis-0,axis-1\n0.0,230.0,120.0\n")  # napari's points
     assert only(tmp_path / "mic_1.csv") == ("mic_1", [[230, 120]], [0])
+    (tmp_path / "mic_1.csv").write_text("x;y;z;score\n120;230;0;0.5\n")  # a spreadsheet's, where commas are decimal
+    assert only(tmp_path / "mic_1.csv") == ("mic_1", [[230, 120]], [0.5])
     (tmp_path / "none.csv").write_text("x,y\n")  # a micrograph without picks
     assert {key: len(yx) for key, (yx, _) in read_coordinates(tmp_path / "none.csv").items()} == {"none": 0}
     (tmp_path / "none.csv").write_text("a,b\n1,2\n")
@@ -106,7 +112,10 @@ def test_relion_s_list_of_files_is_followed_from_the_project_s_folder(tmp_path):
         ("a.json", '{"boxes": [[1]]}', "a box is no row x, y, method: a row has too few values"),
         ("a.json", '{"boxes": [["a", 2]]}', "a box is no row x, y, method: 'a' is no number"),
         ("a.csv", "a,b\n1,2\n", "must name the columns x and y.* it names a, b"),
-        ("a.csv", "index,axis-0,axis-1,axis-2\n0,7,230,120\n", "no third axis.* it names .*axis-2"),
+        ("a.csv", "index,axis-0,axis-1,axis-2\n0,7,230,120\n", "in three dimensions .axis-2., of a tomogram"),
+        ("a.csv", "x,y,z,micrograph\n1,2,0,m\n3,4,7,m\n", "in three dimensions .z., of a tomogram"),
+        ("a.star", TOMOGRAM, "in three dimensions ._rlnCoordinateZ., of a tomogram"),
+        ("a.cbox", CBOX.replace("<NA>", "7", 1), "in three dimensions ._CoordinateZ., of a tomogram"),
         ("a.csv", "x,y\n1,2\n3\n", "line 3 has values of x, y that are no numbers"),
         ("a.csv", "x,y\n1,inf\n", "is not a finite number"),
         ("a.csv", "x,y,micrograph\n1,2\n", "line 2 has no micrograph"),
@@ -119,6 +128,14 @@ def test_a_bad_file_is_named_with_what_is_wrong(name, text, words, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=f"(?s){name}.*({words})"):
         read_coordinates(tmp_path / name)
+
+
+def test_the_folders_in_a_folder_without_picks_are_named(tmp_path):
+    """As crYOLO's output, which has its boxes in CBOX, EMAN and STAR."""
+    for name in ("STAR", "CBOX"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="has no coordinates.* Give the one of the folders in it .*: CBOX, STAR[.]"):
+        read_coordinates(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.cbox", "a_info.json", "a.csv"])

@@ -221,6 +221,14 @@ def test_views_and_resolution_by_direction_are_drawn(folder):
     assert "The part Views cannot be shown" in words_with_views("initial-map", [[0.0, 20.0]], **FIRST)
 
 
+def test_a_run_that_found_all_done_names_no_device(folder):
+    """As `cryodl pick` for a second time."""
+    for path in Path("results").glob("*/result.json"):
+        path.write_text(json.dumps(dict(json.loads(path.read_text()), device="none")))
+    words = report("--folder", "results")[1].words
+    assert "last result" in words and "computed on" not in words
+
+
 def test_texts_from_outside_are_escaped(folder):
     _, page, _, text = report("--folder", "results")
     assert EVIL not in text and EVIL in page.words

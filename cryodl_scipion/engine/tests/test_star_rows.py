@@ -95,7 +95,7 @@ def test_the_row_that_is_cut_is_named_and_not_the_head_of_its_table(row, tmp_pat
     path, rows = tmp_path / "a.star", [f"{n:06d}@a.mrcs 'm {n}.mrc' {n}" for n in range(30)]
     rows[row] = rows[row][:13]
     path.write_text(loop("1 2").rstrip() + "\n\ndata_p\n\nloop_\n_a #1\n_b #2\n_c #3\n" + "\n".join(rows))
-    with pytest.raises(ValueError, match="not as many values as the table has columns") as error:
+    with pytest.raises(ValueError, match="not as many values as .*; names with spaces need quotes") as error:
         read_tables(path)
     assert f"(line {path.read_text().split(chr(10)).index(rows[row]) + 1}:" in str(error.value)
 
@@ -113,7 +113,10 @@ def test_a_table_of_ours_that_is_cut_short_is_damaged_and_that_of_another_progra
 
 
 def test_a_folder_in_place_of_a_star_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match="is a folder; a STAR file is needed"):
+    with pytest.raises(ValueError, match="is a folder; a STAR file is needed[.]"):
+        read_tables(tmp_path)
+    (tmp_path / "classes.star").touch()
+    with pytest.raises(ValueError, match="is a folder; a STAR file is needed, of classes.star in it[.]"):
         read_tables(tmp_path)
 
 

@@ -25,6 +25,7 @@ _CRYOLO_THRESHOLD = 0.3  # crYOLO's own; its .cbox files hold weaker boxes, too
 # names of columns in tables with a head: x, y, score, micrograph
 _X = ("x", "x_coord", "x-coord", "center_x", "coordinatex", "axis-1")
 _Y = ("y", "y_coord", "y-coord", "center_y", "coordinatey", "axis-0")
+_Z = ("z", "z_coord", "z-coord", "center_z", "coordinatez", "axis-2")
 _SCORE = ("score", "confidence", "figure_of_merit")
 _NAME = ("micrograph", "micrograph_name", "image_name", "filename")
 _UID = re.compile(r"^\d{5,}_")  # what cryoSPARC writes before the names of imported micrographs
@@ -42,9 +43,10 @@ def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> di
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist. Give a folder or file that does.")
     if not (files := coordinate_files(source)):
+        inner = ", ".join(sorted(one.name for one in source.iterdir() if one.is_dir()))
         raise ValueError(
             f"The folder {source} has no coordinates: no {', '.join(COORDINATE_SUFFIXES)} or {_EMAN2} file in it, nor "
-            "a .csv file."
+            f"a .csv file.{inner and f' Give the one of the folders in it that has them: {inner}.'}"
         )
     rows, owner = dict[str, typing.Any](), dict[str, Path]()
     for file in files:
@@ -76,22 +78,16 @@ def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[st
     the numbers that cryoSPARC writes before the names of imported micrographs are left out, too. Raises ValueError if
     two keys belong to one name."""
     plain = {without_pick_suffix(n): n for n in names}
-
-    def named(ends: typing.Callable[[str], str]) -> dict[str, str]:
-        owner = dict[str, str]()
-        for key in coordinates:
-            name = key if key in names else plain.get(ends(key), key)
-            if name in owner:
-                raise ValueError(
-                    f"Two lists have coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of them "
-                    "in the folder."
-                )
-            owner[name] = key
-        return owner
-
-    owner = named(without_pick_suffix)
-    if not set(owner) & set(names):
-        owner = named(lambda key: without_pick_suffix(_UID.sub("", key)))
+    known = any(key in names or without_pick_suffix(key) in plain for key in coordinates)
+    owner = dict[str, str]()
+    for key in coordinates:
+        name = key if key in names else plain.get(without_pick_suffix(key if known else _UID.sub("", key)), key)
+        if name in owner:
+            raise ValueError(
+                f"Two lists have coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of them in "
+                "the folder."
+            )
+        owner[name] = key
     return {name: coordinates[key] for name, key in owner.items()}
 
 
@@ -159,6 +155,7 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         if not x.get_loop() or not y.get_loop():
             continue
         score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
+        _check_flat("_rlnCoordinateZ", block.find_loop("_rlnCoordinateZ"))
         names = block.find_loop("_rlnMicrographName")
         rows = [(float(a), float(b), float(s)) for a, b, s in zip(x, y, score or [0] * len(x))]
         if not names.get_loop():
@@ -170,6 +167,12 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     raise ValueError(
         f"{'' if text else 'it is empty (0 bytes): '}no loop has the columns _rlnCoordinateX and _rlnCoordinateY."
     )
+
+
+def _check_flat(column: str, values: typing.Iterable[str | None]) -> None:
+    """Raises ValueError if the third coordinates, of that column, hold numbers other than 0."""
+    if any(float(value) for value in values if value and value != "<NA>"):  # as crYOLO writes
+        raise ValueError(f"its positions are in three dimensions ({column}), of a tomogram; picks have two, x and y.")
 
 
 def keys_of(names: typing.Sequence[str]) -> list[str]:
@@ -225,12 +228,13 @@ def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         missing = [name for name, column in zip(names, columns) if not column]
         if block is None or (missing and len(missing) < len(names)):
             raise ValueError(f"it has no block data_cryolo with {', '.join(missing or names)}.")
+        _check_flat("_CoordinateZ", block.find_loop("_CoordinateZ"))
         boxes = [tuple(map(float, row)) for row in zip(*columns)]
         rows = [(x + w / 2, y + h / 2, score) for x, y, w, h, score in boxes]
-    if weak := sum(score < _CRYOLO_THRESHOLD for *_, score in rows):
-        messages.warn(
-            f"{path}: {weak} of {len(rows)} boxes have a confidence below {_CRYOLO_THRESHOLD:g}, crYOLO's default "
-            "threshold. They are read as picks; use the .box or .star files that crYOLO wrote for the others alone."
+    if any(score < _CRYOLO_THRESHOLD for *_, score in rows):
+        messages.warn(  # once for all files of a folder
+            f"{path.parent}: some boxes of the .cbox files have a confidence below {_CRYOLO_THRESHOLD:g}, crYOLO's "
+            "default threshold. They are read as picks; use the .box or .star files that crYOLO wrote for the others."
         )
     return {micrograph_key(path.stem): rows}
 
@@ -250,8 +254,9 @@ def _read_eman2(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 
 def _read_csv(path: Path) -> dict[str, list[tuple[float, float, float]]]:
-    """A table with commas whose first line names x and y, and perhaps score and micrograph."""
-    table = csv.DictReader(read_text(path).splitlines())
+    """A table with commas or semicolons whose first line names x and y, and perhaps score and micrograph."""
+    lines = read_text(path).splitlines()
+    table = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
     return _of_table(path, table.fieldnames or (), list(table))
 
 
@@ -260,14 +265,19 @@ def _of_table(
 ) -> dict[str, list[tuple[float, float, float]]]:
     """head: of the table. lines: {column: text} of the further lines."""
     names = {str(name).strip().lower(): name for name in head}
-    x, y, score, micrograph = (next((names[n] for n in some if n in names), None) for some in (_X, _Y, _SCORE, _NAME))
-    if x is None or y is None or "axis-2" in names:
+    x, y, z, score, micrograph = (
+        next((names[n] for n in some if n in names), None) for some in (_X, _Y, _Z, _SCORE, _NAME)
+    )
+    _check_flat(str(z), [line.get(z) for line in lines] if z else [])
+    if x is None or y is None:
         raise ValueError(
-            "its first line must name the columns x and y (px of box centres), no third axis, and may name score and "
-            f"micrograph; it names {', '.join(map(str, names)) or 'nothing'}."
+            "its first line must name the columns x and y (px of box centres), and may name score and micrograph; it "
+            f"names {', '.join(map(str, names)) or 'nothing'}."
         )
     rows = []
     for number, line in enumerate(lines, 2):
+        if micrograph and not line.get(micrograph):
+            raise ValueError(f"line {number} has no {micrograph}.")
         try:
             rows.append((float(line[x]), float(line[y]), float(line[score]) if score else 0.0))
         except (TypeError, ValueError, KeyError):
@@ -276,7 +286,4 @@ def _of_table(
             ) from None
     if micrograph is None:
         return {micrograph_key(path.stem): rows}
-    without = next((number for number, line in enumerate(lines, 2) if not line.get(micrograph)), None)
-    if without is not None:
-        raise ValueError(f"line {without} has no {micrograph}.")
     return lists_by_key(zip(keys_of([line[micrograph] for line in lines]), rows))

@@ -50,9 +50,10 @@ def pair_by_name(
     strange = [(name, other) for name, other in in_order.items() if name not in taken]
     doubtful = any(_contradict(*pair, bool(found)) for pair in strange)
     if len(taken) == len(found) and taken.items() <= in_order.items() and not doubtful:
+        paired = _listed([f"{name} with {other}" for name, other in strange])
         return positions, (
             f"These names of the {what[0]} ({what[1]}) and the {of_others[0]} ({of_others[1]}) do not match; they "
-            f"were paired in sorted order: {_pairs(strange)}. If that is wrong, give them the same names."
+            f"were paired in sorted order: {paired}. If that is wrong, give them the same names."
         )
     left = [n for n in names if n not in taken], [o for o in others if o not in taken.values()]
     raise ValueError(
@@ -81,10 +82,6 @@ def _natural(name: str) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _pairs(pairs: typing.Iterable[tuple[str, str]]) -> str:
-    return _listed([f"{name} with {other}" for name, other in pairs])
-
-
 def _listed(names: typing.Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")
 
@@ -109,10 +106,8 @@ def copick_run(name: typing.Any) -> str:
 
 def file_key(name: typing.Any) -> str:
     """The file's own name without folder, extension and compression suffix, also in a copick project."""
-    key = Path(re.sub(r"^\d+@", "", str(name))).name
-    for endings in ((".gz", ".bz2"), _STRIPPED):
-        key = _without_ending(key, endings)
-    return key
+    key = _without_ending(Path(re.sub(r"^\d+@", "", str(name))).name, (".gz", ".bz2"))
+    return _without_ending(key, _STRIPPED)
 
 
 def names_with_runs(runs: typing.Sequence[str], names: typing.Sequence[str]) -> list[str]:
@@ -134,10 +129,7 @@ def without_pick_suffix(key: str) -> str:
 
 
 def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
-    for ending in endings:
-        if key.lower().endswith(ending) and len(key) > len(ending):
-            return key[: -len(ending)]
-    return key
+    return next((key[: -len(e)] for e in endings if key.lower().endswith(e) and len(key) > len(e)), key)
 
 
 def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = ()) -> list[str]:

@@ -80,8 +80,8 @@ def _check_single(tiff: TiffFile, page: TiffPage) -> None:
     """Raises _Refused for colours and movies. Of pages only two are looked at: a damaged chain may have no end."""
     if page.samplesperpixel > 1:
         raise _Refused(
-            f"is a colour picture ({page.samplesperpixel} values in each pixel); a micrograph has one. Save it in grey "
-            "levels, or give the micrograph that the picture was made of."
+            f"has {page.samplesperpixel} values in each pixel, as a colour picture has; a micrograph has one. Save it "
+            "in grey levels, or give the micrograph that the picture was made of."
         )
     if (int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1) <= 1:
         try:

@@ -178,16 +178,12 @@ def in_a_corner(sets: typing.Mapping[str, typing.Mapping[str, tuple[np.ndarray, 
     ]
 
 
-def lacking(sets: dict[str, typing.Any], names: typing.Collection[str]) -> dict[str, list[str]]:
-    """{set: micrographs of `names` that it has no list for}, only sets that lack any. An empty list is a list."""
-    missing = {name: [n for n in names if n not in picks] for name, picks in sets.items()}
-    return {name: absent for name, absent in missing.items() if absent}
-
-
 def lacking_in_words(sets: dict[str, typing.Any], names: typing.Collection[str]) -> list[str]:
-    """One sentence for each of the sets, {set: {micrograph: picks}}, that lacks micrographs."""
+    """One sentence for each of the sets, {set: {micrograph: picks}}, that lacks any. An empty list is a list."""
+    missing = {name: [n for n in names if n not in picks] for name, picks in sets.items()}
     return [
         f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs "
         f"({', '.join(absent[:8])}{' ...' if len(absent) > 8 else ''}); there it counts as having no picks."
-        for name, absent in lacking(sets, names).items()
+        for name, absent in missing.items()
+        if absent
     ]

@@ -35,7 +35,8 @@ def star_document(path: str | os.PathLike[str]) -> typing.Any:
     except (ValueError, RuntimeError) as error:
         words = " ".join(re.sub(f"{re.escape(str(path))}:|^string:", "line ", str(error)).split())
         if head := re.match(r"line (\d+).*Wrong number of values", words):  # gemmi names the table's first line
-            words = f"line {_uneven_row(text.decode(), int(head[1]))}: not as many values as the table has columns"
+            row = _uneven_row(text.decode(), int(head[1]))
+            words = f"line {row}: not as many values as the table has columns; names with spaces need quotes"
         raise ValueError(f"not a readable STAR file ({words}).") from None
 
 
@@ -86,7 +87,8 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
         tables = plain_tables(path)
         return _tables_of(star_document(path)) if tables is None else tables
     except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; a STAR file is needed.") from None
+        inside = ", ".join(sorted(name for name in os.listdir(path) if name.endswith(".star"))[:5])
+        raise ValueError(f"{path} is a folder; a STAR file is needed{inside and f', of {inside} in it'}.") from None
     except OSError:
         raise FileNotFoundError(f"{path} {absent(path)} or cannot be read.") from None
 

@@ -31,7 +31,8 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> coordinates3d.Coordinate
     names the file and what is wrong with it."""
     suffix = Path(path).suffix.lower()
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"The coordinates {path} do not exist.")
+        wrong = f"are a folder; give its files, for example '{path}/*.star'" if os.path.isdir(path) else "do not exist"
+        raise FileNotFoundError(f"The coordinates {path} {wrong}.")
     if not os.path.getsize(path):
         raise ValueError(f"{path} is empty. Write it again with the program that made it.")
     if suffix in coordinate_files.READERS:

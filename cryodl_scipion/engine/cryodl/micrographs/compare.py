@@ -8,6 +8,7 @@ up to LARGEST_EXACT of them all ways are tried, beyond it groups grow by the clo
 
 import dataclasses
 import functools
+import itertools
 import os
 import typing
 
@@ -70,13 +71,11 @@ def agreement_matrix(sets: typing.Mapping[str, typing.Any], names: typing.Sequen
     """(n, n) F1 of each pair of sets, picks matched one to one within `distance` px over the micrographs `names`. sets:
     {set: {micrograph: (yx, scores)}}. The F1 of two sets is the same whichever is taken for the reference: twice the
     pairs over all picks of both. A set without any pick agrees with nothing, itself included."""
-    keys = list(sets)
-    matrix = np.zeros((len(keys), len(keys)))
-    for i, first in enumerate(keys):
-        for j in range(i, len(keys)):
-            hit, _, other = pooled(match_micrographs(sets[first], sets[keys[j]], names, distance))
-            pairs = int(hit.sum())
-            matrix[i, j] = matrix[j, i] = f1_score(pairs / max(len(hit), 1), pairs / max(other, 1))
+    matrix = np.zeros((len(sets), len(sets)))
+    for (i, first), (j, second) in itertools.combinations_with_replacement(enumerate(sets.values()), 2):
+        hit, _, other = pooled(match_micrographs(first, second, names, distance))
+        pairs = int(hit.sum())
+        matrix[i, j] = matrix[j, i] = f1_score(pairs / max(len(hit), 1), pairs / max(other, 1))
     return matrix
 
 
@@ -199,13 +198,13 @@ def group_picks(
     the unit of the positions. Returns a list of groups, each a list of (set, pick) index pairs; every pick is in one
     group. Neither the groups nor their order depend on the order of picks in a set. The order of sets decides only
     between picks of two sets that are equal in position and score."""
-    rows = []
-    for which, (yx, scores) in enumerate(sets):
-        picks = zip(np.asarray(yx, float).tolist(), np.asarray(scores, float).tolist())
-        rows += [(*position, -score, which, index) for index, (position, score) in enumerate(picks)]
+    rows = sorted(
+        (*position, -score, which, index)
+        for which, (yx, scores) in enumerate(sets)
+        for index, (position, score) in enumerate(zip(np.asarray(yx, float).tolist(), np.asarray(scores).tolist()))
+    )
     if not rows:
         return []
-    rows.sort()
     positions, sets_of = np.array([row[:2] for row in rows]), [row[3] for row in rows]
     gain = _gains(positions, sets_of, distance)
     count, component = connected_components(gain, directed=False)

@@ -264,3 +264,10 @@ def test_a_part_of_a_model_with_a_size_below_zero_is_damage(tmp_path):
     )  # read for ever before
     with pytest.raises(ValueError, match="a.mod is damaged: a part of it has the size -8"):
         read_coordinates3d(tmp_path / "a.mod")
+
+
+def test_a_folder_of_coordinates_is_not_said_to_be_absent(tmp_path):
+    with pytest.raises(FileNotFoundError, match="are a folder; give its files, for example '.*[*].star'"):
+        read_coordinates3d(tmp_path)
+    with pytest.raises(FileNotFoundError, match="gone do not exist"):
+        read_coordinates3d(tmp_path / "gone")

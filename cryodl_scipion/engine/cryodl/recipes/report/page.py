@@ -59,9 +59,7 @@ def _rate(series: list[Series]) -> str:
 
 def micrograph_pictures(runs: typing.Sequence[FoundRun], number: int) -> tuple[list[Picture], list[str]]:
     """The latest micrographs with their picks, and sentences about those that could not be shown, if too few could."""
-    pictures: list[Picture] = []
-    problems: list[str] = []
-    unknown = ""
+    pictures, problems, unknown = list[Picture](), list[str](), ""
     for name, (star, finished) in reversed(last_words(runs, PICKING, "coordinates").items()):
         path = finished.micrographs.get(name)
         if len(pictures) == number or len(problems) == ATTEMPTS * number:
@@ -127,8 +125,7 @@ def class_picture(runs: typing.Sequence[FoundRun]) -> tuple[list[Picture], list[
 
 def _averages(path: str) -> np.ndarray:
     with mrcfile.open(path, permissive=True) as mrc:
-        data = np.asarray(mrc.data, np.float32)
-    return data if data.ndim == 3 else data[None]
+        return np.asarray(mrc.data, np.float32).reshape(-1, *mrc.data.shape[-2:])
 
 
 def fsc_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
@@ -347,7 +344,7 @@ def _runs(runs: typing.Sequence[FoundRun]) -> str:
         commands = ", ".join(dict.fromkeys(finished.result.command for finished in run.results))
         last = max((finished.time for finished in run.results), default=None)
         when = "" if last is None else f"{datetime.datetime.fromtimestamp(last):%Y-%m-%d %H:%M:%S}"
-        devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device))
+        devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device not in ("", "none")))
         rows.append([*map(_e, (run.label, run.status, commands)), when, _e(devices), "<br>".join(map(_e, run.summary))])
     titles = ("run", "status", "command", "last result", "computed on", "summary")
     shown = [k for k, column in enumerate(zip(titles, *rows)) if any(column[1:])]  # empty columns are left out
