@@ -108,8 +108,8 @@ def fit_ranked_calibration(
     middle = np.median([(logit(np.asarray(by_scores)) - offset) / slope, cut, last])
     above = (odds >= middle).sum()
     kept = round(float(np.clip(np.sqrt(above * np.median([above, *counts])), 1, len(odds))))
-    # Half way to the next: particles of fainter micrographs lie in a wide gap. Near by, the widest is taken if it is WIDE:
-    # a handful of particles more lie beyond it, where micrographs on which nothing was learnt have background.
+    # Half way to the next: particles of fainter micrographs lie in a wide gap. Near by, the widest is taken if it is
+    # WIDE: a handful of particles more lie beyond it, where micrographs on which nothing was learnt have background.
     least, padded = max(round(kept * (1 - SLACK)), 1), np.append(odds, odds[-1])
     gaps = -np.diff(padded[least - 1 : round(kept * (1 + SLACK)) + 1])
     kept = least + int(gaps.argmax()) if gaps.max() >= WIDE else kept
