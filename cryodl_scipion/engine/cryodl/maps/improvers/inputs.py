@@ -57,7 +57,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     """The Volume to improve, and the half-maps' ([] if there are none)."""
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     if halves:
-        check_same_grid(halves[0], halves[1], "half-map")
+        moved = check_same_grid(halves[0], halves[1], "half-map")
         check_halves(halves)
     if config.map:
         volume = read_volume(config.map, config.pixel_size)
@@ -71,8 +71,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     else:
         mean, name = 0.5 * (halves[0].data + halves[1].data), f"the mean of {halves[0].path} and {halves[1].path}"
         volume = dataclasses.replace(halves[0], data=mean, path=name)
-        said = check_same_grid(halves[0], halves[1], "half-map")
-        run.warn("The map is the mean of the two half-maps, without sharpening or masking.", *said)
+        run.warn("The map is the mean of the two half-maps, without sharpening or masking.", *moved)
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(
