@@ -11,7 +11,7 @@ from ...io.memory import require_memory
 from ...io.tomograms import sides_of
 from ...running.runner import Run
 from ..measures import measure, shells
-from ..measures.atoms import check_overlap, dense_mask, read_atoms, soft_mask
+from ..measures.atoms import check_overlap, dense_mask, read_atoms
 from ..measures.volume import (
     SAME_MAP,
     Volume,
@@ -184,6 +184,7 @@ def stated_mask(config: ImproveMapConfig, volume: Volume, run: Run) -> np.ndarra
     if config.mask_structure:
         atoms = read_atoms(config.mask_structure)
         run.warn(*atoms.notes, *check_overlap(volume, atoms))
-        around = soft_mask(atoms.xyz, volume, config.mask_radius)
-        mask = around if mask is None else mask * around
+        reference = measure.reference_for(volume, atoms, mask_radius=config.mask_radius)
+        run.warn(*measure.misfits(volume, reference))
+        mask = reference.mask if mask is None else mask * reference.mask
     return mask
