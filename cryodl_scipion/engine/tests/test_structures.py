@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures to simulate from: atomic models and maps, centred and in the right order of axes."""
 
+import gzip
+
 import gemmi
 import mrcfile
 import numpy as np
@@ -45,6 +47,16 @@ def test_water_is_left_out_and_broken_models_are_named(tmp_path):
             load_density(tmp_path / name, 2.0)
     with pytest.raises(FileNotFoundError, match="gone.pdb does not exist"):
         load_density(tmp_path / "gone.pdb", 2.0)
+
+
+def test_a_compressed_model_that_is_cut_short_is_not_taken_for_a_smaller_one(tmp_path):
+    atoms = np.random.default_rng(0).uniform(-30, 30, (2000, 3)).tolist()
+    whole = gzip.compress("".join(PDB.format(i + 1, *xyz) for i, xyz in enumerate(atoms)).encode())
+    (tmp_path / "whole.pdb.gz").write_bytes(whole)
+    assert load_density(tmp_path / "whole.pdb.gz", 4.0).max() > 0
+    (tmp_path / "cut.pdb.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cut.pdb.gz is damaged"):
+        load_density(tmp_path / "cut.pdb.gz", 4.0)
 
 
 def test_a_map_with_exchanged_axes_is_the_same_map(tmp_path):

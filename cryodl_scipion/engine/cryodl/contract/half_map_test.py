@@ -34,7 +34,7 @@ def some_names(names: typing.Iterable[str], maximum: int = 8) -> str:
 
 WARNING = "WARNING: "
 GAINED, LOST = 0.02, -0.05  # mean difference of two FSC; masks and clipping alone came down to -0.04
-# Fraction of the shared power. Filters, masks and clipping left up to 0.004 unexplained, an added texture of 0.15 of
+# Fraction of the shared power. Filters, masks and clipping left up to 0.007 unexplained, an added texture of 0.15 of
 # the signal's amplitude 0.010 or more in 263 of 264 tests (benchmarks/run.py map_invention). Where the shipped network
 # brings a map nearer to the truth, it adds up to 0.04 (map_halves).
 ADDED, BY_NETWORK = 0.012, 0.04

@@ -3,6 +3,7 @@
 
 The molecule in a density map, apart from solvent noise, the ripple of a sharp resolution cut, and dust."""
 
+import gzip
 import math
 import os
 import typing
@@ -175,6 +176,8 @@ def read_structure(path: str | os.PathLike[str]) -> gemmi.Structure:
         raise ValueError(f"{path} is a folder; an atomic model (.pdb, .cif) is needed.")
     if not Path(path).is_file():
         raise FileNotFoundError(f"The structure {path} {absent(path)}.")
+    if (content := Path(path).read_bytes())[:2] == b"\x1f\x8b":
+        gzip.decompress(content)  # of a file that is cut short, gemmi returns the atoms before the cut
     try:
         structure = gemmi.read_structure(str(path))
         structure.setup_entities()

@@ -105,7 +105,7 @@ def test_residues_outside_of_a_cut_map_have_no_doubt_and_change_no_other(planted
     found = doubt(halves, [half.data + absent for half in halves])
     whole, kept = residue_rows(found, halves[0], atoms), 80  # voxels along the helix
     cut = lambda maps: [x[:kept] for x in maps]
-    arrays = (found.share[:kept], cut(found.genuine), cut(found.planted), found.dense[:kept])
+    arrays = (found.share[:kept], cut(found.genuine), cut(found.planted), found.dense[:kept], found.edited[:kept])
     piece = dataclasses.replace(halves[0], data=halves[0].data[:kept])
     rows = residue_rows(type(found)(*arrays), piece, atoms)
     inside = np.bincount(atoms.residue, piece.holds(atoms.xyz)) > 0

@@ -79,6 +79,13 @@ def test_with_a_model_the_doubt_of_each_residue_is_written(files, tmp_path):
     assert all(float(row["doubt"]) < 0.5 and row["verdict"] != "not in the data" for row in rows)
 
 
+def test_a_model_beside_its_density_is_told_before_its_residues_are_judged(files, tmp_path):
+    assert not [line for line in improve(files, tmp_path, mask_structure=files["structure"]).warnings if "fit" in line]
+    moved = str(helix(tmp_path / "moved.pdb", shift=(4.0, 0.0, 0.0)))
+    found = improve(files, tmp_path, mask_structure=moved, output=str(tmp_path / "other.mrc")).warnings
+    assert any("moved.pdb agree better elsewhere" in line and "Moved by (-4.0, " in line for line in found), found
+
+
 def test_without_half_maps_there_is_no_doubt_and_the_summary_says_so(files, tmp_path):
     result = improve(files, tmp_path, mask_structure=files["structure"])
     assert result.outputs["doubt"] is result.outputs["residues"] is None

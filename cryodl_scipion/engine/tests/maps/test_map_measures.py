@@ -10,7 +10,7 @@ from map_data import empty_grid, helix
 from synthetic import DATA
 
 from cryodl.contract import BY_NETWORK, half_map_resolutions, half_map_verdict
-from cryodl.contract.half_map_test import LOST
+from cryodl.contract.half_map_test import LOST, WORST
 from cryodl.core.fourier import fsc
 from cryodl.io.structures import read_structure
 from cryodl.maps.measures import measure
@@ -372,8 +372,9 @@ def test_simple_treatments_of_half_maps_add_nothing_and_gain_nothing(noisy_halve
     assert good and not any("improvement is supported by the data" in line for line in lines), (lines, shared.metrics())
 
 
-def test_what_clipping_makes_beyond_a_low_pass_filter_is_no_loss():
-    """Halves of a chain of atoms, at 3 Å, sharpened, filtered to 6 Å and cut off above the solvent."""
+@pytest.fixture(scope="module")
+def halves_of_a_chain():
+    """Two half-maps of a random chain of atoms, at 3 Å."""
     rng, grid, chain = np.random.default_rng(5), empty_grid((64, 64, 64), 1.5, (-48.0,) * 3), [np.zeros(3)]
     while len(chain) < 1500:
         step = rng.normal(size=3)
@@ -382,11 +383,24 @@ def test_what_clipping_makes_beyond_a_low_pass_filter_is_no_loss():
     atoms = np.histogramdd(np.array(chain), 64, [(-48, 48)] * 3)[0].astype(np.float32)
     signal = shell_filtered(atoms, grid.voxels_zyx, lambda s: np.exp(-20 * s**2))
     noise = lambda: shell_filtered(rng.normal(size=signal.shape), grid.voxels_zyx, lambda s: np.exp(-5 * s**2))
-    halves = [dataclasses.replace(grid, data=signal + signal.std() * noise()) for _ in range(2)]
-    filtered = [sharpened(half.data, grid.voxels_zyx, 40, 6.0) for half in halves]
-    clipped = [np.maximum(x, np.quantile(x, 0.93)) for x in filtered]
-    shared = half_map_test(halves, clipped, dense_mask(halves[0].data + halves[1].data, grid.voxels_zyx))[2]
-    assert shared.gain > LOST / 2
+    return [dataclasses.replace(grid, data=signal + signal.std() * noise()) for _ in range(2)]
+
+
+def filtered_and_clipped(halves, b_factor, resolution, part):
+    filtered = [sharpened(half.data, half.voxels_zyx, b_factor, resolution) for half in halves]
+    clipped = [np.maximum(x, np.quantile(x, part)) for x in filtered]
+    return half_map_test(halves, clipped, dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx))[2]
+
+
+def test_what_clipping_makes_beyond_a_low_pass_filter_is_no_loss(halves_of_a_chain):
+    assert filtered_and_clipped(halves_of_a_chain, 40, 6.0, 0.93).gain > LOST / 2
+
+
+@pytest.mark.parametrize("b_factor, resolution, part", [(0, 5.0, 0.9), (40, 6.0, 0.8), (80, 4.0, 0.5)])
+def test_what_clipping_makes_in_shells_that_a_filter_emptied_is_not_invented(
+    halves_of_a_chain, b_factor, resolution, part
+):
+    assert filtered_and_clipped(halves_of_a_chain, b_factor, resolution, part).worst < WORST
 
 
 def test_a_soft_mask_with_clipping_is_no_fault_of_a_network(noisy_halves):

@@ -23,6 +23,7 @@ from cryodl.likelihood.decoys import scrambled_harmonics
 from cryodl.running.cli import main
 from cryodl.tomograms.commands.detect_particles import _warnings
 from cryodl.tomograms.templates.correlate import (
+    RINGS,
     USUAL,
     Filters,
     Kernels,
@@ -61,7 +62,7 @@ def detect(code=0, output="found", **options):
 
 
 def test_where_no_defocus_is_stated_the_ctf_is_the_mean_of_usual_ones():
-    of = lambda defocus, flipped=False: Filters(None, 30.0, 10.0, (-60.0, 60.0), defocus, flipped).transfer
+    of = lambda defocus, flipped=False: Filters(torch.ones(RINGS), 30.0, 10.0, (-60.0, 60.0), defocus, flipped).transfer
     each = np.array([of(float(one)) for one in USUAL])
     np.testing.assert_allclose(of(None), each.mean(axis=0))
     np.testing.assert_allclose(of(None, True), np.abs(each).mean(axis=0))
@@ -72,7 +73,7 @@ def test_the_coefficient_is_that_of_numpy_at_every_place():
     rng = np.random.default_rng(0)
     volume = torch.from_numpy(rng.standard_normal((18, 20, 24)).astype(np.float32))
     mask = template_sphere(8, 2.0)
-    filters = Filters(None, 4.0, 1.0, (-90.0, 90.0))
+    filters = Filters(torch.ones(RINGS), 4.0, 1.0, (-90.0, 90.0))
     tile = SearchTile(volume, filters, mask, 1e-6)
     kernel = torch.from_numpy(rng.standard_normal((8, 8, 8)).astype(np.float32))
     kernel = kernel - (kernel * mask).sum() / mask.sum()
@@ -91,7 +92,7 @@ def test_sums_of_patterns_score_as_the_kernels_of_target_and_decoy_do(symmetry):
     config = DetectParticlesConfig(("tomo.mrc",), "found", "lump.mrc", angular_step=60.0, symmetry=symmetry)
     template, _ = load_template(config, PIXEL)
     (decoy,) = scrambled_harmonics(template.density, 1)
-    filters = Filters(None, template.resolution, template.pixel_size, (-60.0, 60.0))
+    filters = Filters(torch.ones(RINGS), template.resolution, template.pixel_size, (-60.0, 60.0))
     both = [Kernels(dataclasses.replace(template, density=one), filters, CPU) for one in (template.density, decoy)]
     rng, told = np.random.default_rng(0), []
     volume = torch.from_numpy(rng.standard_normal((24, 28, 30)).astype(np.float32))

@@ -2,7 +2,6 @@
 """`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other."""
 
 import dataclasses
-import itertools
 import typing
 
 import numpy as np
@@ -14,11 +13,6 @@ from ..measures import volume as volumes
 from ..measures.atoms import check_overlap, dense_mask, read_atoms
 
 Metrics = dict[str, typing.Any]
-
-MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
-BETTER = 0.1  # local correlation that a misplaced model gains where it belongs; a fitted one gains none elsewhere
-SIZED = 0.025  # local correlation that another pixel size gains: models of the right size gain 0.013 at most
-ONE_HAND = 0.5  # local correlation from which on the hand is right: mirrored real maps have 0.34 at most
 
 
 @command
@@ -97,42 +91,6 @@ def _against_model(
     if before is not None:
         metrics["before"], details["before"] = measure.measure_map(before, reference)
         details["before_volume"] = before
-        run.warn(*_misfits(before, reference, metrics["before"]["local_correlation"]))
-    run.warn(*_misfits(volume, reference, metrics["local_correlation"]))
+        run.warn(*measure.misfits(before, reference))
+    run.warn(*measure.misfits(volume, reference))
     return reference.mask
-
-
-def _misfits(volume: volumes.Volume, reference: measure.MapReference, agreement: float) -> typing.Iterator[str]:
-    """Sentences about a map that fits the model better elsewhere, mirrored, with other axes or of another size."""
-    map_, model = volume.path, reference.atoms.path
-    move, there = measure.better_place(volume, reference)
-    offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
-    better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
-    ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, itertools.permutations(np.eye(3)))]
-    fits = [measure.better_place(volume, reference, way)[1] for way in ways] if agreement < ONE_HAND else [0.0]
-    best, way = max(fits), ways[int(np.argmax(fits))]
-    if best > max(agreement, there) + BETTER and (way < 0).any():
-        yield (
-            f"{map_} is of the other hand than {model}, or the model is turned: their local "
-            f"correlation is {agreement:.2f} at the model's atoms, and of the mirrored map {best:.2f}. Fit the "
-            "model again; if that does not help, flip the map along one axis, or the model."
-        )
-    elif best > max(agreement, there) + BETTER:
-        yield (
-            f"{map_} and {model} have their axes in different orders: their local correlation is {agreement:.2f} "
-            f"at the model's atoms, and {best:.2f} where the map's x, y and z are the model's "
-            f"{', '.join('xyz'[n] for n in way.argmax(axis=0))}. Write the map again with its axes exchanged."
-        )
-    elif better or agreement < MIN_AGREEMENT:
-        yield (
-            f"{map_} and {model} {'agree better elsewhere' if better else 'hardly agree'}: their "
-            f"local correlation is {agreement:.2f} at the model's atoms.{better} Check the fit of the model, the map's "
-            "origin, its pixel size and its hand."
-        )
-    scale, sized = measure.better_scale(volume, reference, there)
-    if sized > there + SIZED:
-        yield (
-            f"The pixel size of {map_} may be wrong by some {abs(scale - 1):.0%}: the model {model} fits it with "
-            f"a local correlation of {sized:.2f} in place of {there:.2f} where the map's voxels are "
-            f"{volume.pixel_size / scale:.4g} in place of {volume.pixel_size:.4g} Å wide. Calibrate the magnification."
-        )

@@ -158,8 +158,7 @@ def _stem(path: str | os.PathLike[str]) -> str:
 
 
 def _beside(output: str, word: str) -> str:
-    path = Path(output)
-    return str(path.with_name(f"{path.name.removesuffix('.mrc')}_{word}.mrc"))
+    return f"{str(output).removesuffix('.mrc')}_{word}.mrc"
 
 
 def _write(path: str, data: np.ndarray, mask: np.ndarray | None, volume: Volume) -> str:

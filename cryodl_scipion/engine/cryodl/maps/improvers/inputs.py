@@ -11,7 +11,7 @@ from ...io.memory import require_memory
 from ...io.tomograms import sides_of
 from ...running.runner import Run
 from ..measures import measure, shells
-from ..measures.atoms import check_overlap, dense_mask, read_atoms, soft_mask
+from ..measures.atoms import check_overlap, dense_mask, read_atoms
 from ..measures.volume import (
     SAME_MAP,
     Volume,
@@ -57,7 +57,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     """The Volume to improve, and the half-maps' ([] if there are none)."""
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     if halves:
-        check_same_grid(halves[0], halves[1], "half-map")
+        moved = check_same_grid(halves[0], halves[1], "half-map")
         check_halves(halves)
     if config.map:
         volume = read_volume(config.map, config.pixel_size)
@@ -71,8 +71,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     else:
         mean, name = 0.5 * (halves[0].data + halves[1].data), f"the mean of {halves[0].path} and {halves[1].path}"
         volume = dataclasses.replace(halves[0], data=mean, path=name)
-        said = check_same_grid(halves[0], halves[1], "half-map")
-        run.warn("The map is the mean of the two half-maps, without sharpening or masking.", *said)
+        run.warn("The map is the mean of the two half-maps, without sharpening or masking.", *moved)
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(
@@ -185,6 +184,7 @@ def stated_mask(config: ImproveMapConfig, volume: Volume, run: Run) -> np.ndarra
     if config.mask_structure:
         atoms = read_atoms(config.mask_structure)
         run.warn(*atoms.notes, *check_overlap(volume, atoms))
-        around = soft_mask(atoms.xyz, volume, config.mask_radius)
-        mask = around if mask is None else mask * around
+        reference = measure.reference_for(volume, atoms, mask_radius=config.mask_radius)
+        run.warn(*measure.misfits(volume, reference))
+        mask = reference.mask if mask is None else mask * reference.mask
     return mask

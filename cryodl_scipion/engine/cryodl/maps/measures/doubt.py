@@ -37,13 +37,13 @@ OUTSIDE = ("", "", "", "outside the map")
 class Doubt:
     """share: (z, y, x), part of the local power that both improved half-maps have and the data do not. genuine: such
     maps of noise alone. planted: of density that is not in the data. dense: (z, y, x) bool, where the improved map has
-    density. edited: (z, y, x) bool, where it has some that is like nothing in the half-maps; None if nobody asked."""
+    density. edited: (z, y, x) bool, where it has some that is like nothing in the half-maps; else nowhere."""
 
     share: np.ndarray
     genuine: list[np.ndarray]
     planted: list[np.ndarray]
     dense: np.ndarray
-    edited: np.ndarray | None = None
+    edited: np.ndarray
 
     @functools.cached_property
     def maps(self) -> tuple[np.ndarray, np.ndarray]:
@@ -54,8 +54,7 @@ class Doubt:
         levels = doubt_levels(at, *(np.concatenate([x[self.dense][::step] for x in null]) for null in nulls))
         for result, level in zip(found, levels):
             result[self.dense] = np.interp(self.share[self.dense], at, level)
-        if self.edited is not None:
-            found[0][self.edited] = 1
+        found[0][self.edited] = 1
         return found
 
 
@@ -101,6 +100,7 @@ def doubt_of(
         [0.5 * local(noise * flip(noise)) / power for flip in flips],
         [local((one - flip(first)) * (two - flip(second))) / power for flip in flips],
         power > LEVEL * (power**2).sum() / power.sum(),
+        np.zeros(power.shape, bool),
     )
 
 
@@ -140,13 +140,12 @@ def residue_rows(doubt: Doubt, volume: Volume, atoms: Atoms) -> list[list[str]]:
 
     found = [np.concatenate([of(x) for x in maps]) for maps in ([doubt.share], doubt.genuine, doubt.planted)]
     mostly = lambda where: of(np.asarray(where, np.float32)) >= 0.5
-    edited = mostly(np.zeros_like(doubt.share) if doubt.edited is None else doubt.edited)
     told = (
         [
             *(f"{v:.4f}" for v in ((1, *row[1:]) if alone else row)),
             "not in the half-maps" if alone else doubt_in_words(row[1], row[2]) if dense else "no density",
         ]
-        for row, dense, alone in zip(np.transpose(doubt_levels(*found)), mostly(doubt.dense), edited)
+        for row, dense, alone in zip(np.transpose(doubt_levels(*found)), mostly(doubt.dense), mostly(doubt.edited))
     )
     return [[*residue, *(next(told) if known else OUTSIDE)] for residue, known in zip(atoms.residues, seen)]
 

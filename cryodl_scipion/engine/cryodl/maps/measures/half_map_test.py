@@ -27,7 +27,7 @@ OWN = 0.12
 BEYOND = 1.3  # times the frequency where the controls cease to agree: as far as a gain is looked for
 FLOOR = 1e-4  # of the power, for shells without signal
 ENDED = 0.2  # of the largest amplitude of a shell over that of the raw halves: below it a low-pass filter has ended
-EMPTIED = 0.01  # of the largest power of a shell over that of the raw halves: below it a filter took the shell away
+EMPTIED = 0.05  # of the largest power of a shell over the raw halves': a filter left less, or clipping made it (0.04)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Shared:
     """Power that two improved half-maps share. gain: Mean difference of two FSC, over the shells down to a little
     beyond where the controls agree: of an improved half with the control of the other half, and of the two controls.
     Positive: detail of the data became clearer. unexplained: Fraction of the shared power, over the shells in which the
-    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.004 was seen), 1 / 17 for an
+    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.007 was seen), 1 / 17 for an
     added texture of a quarter of the amplitude. worst: The highest such fraction in SPAN neighbouring shells, by the
     controls for which it is lowest: low resolution, which has most of the power, hides nothing there. Shells that a
     filter emptied do not count. curve: The same fraction in each shell. controls: of control_halves."""

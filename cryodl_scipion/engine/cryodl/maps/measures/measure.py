@@ -2,6 +2,7 @@
 """Measures of a map against its atomic model, and of its half-maps, as a whole and from position to position."""
 
 import dataclasses
+import itertools
 import typing
 
 import numpy as np
@@ -177,6 +178,50 @@ def better_scale(volume: Volume, reference: MapReference, there: float) -> tuple
         if abs(best) > MOST:
             return 1.0, there
     return 1 + STEP * best, fits[best]
+
+
+MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
+BETTER = 0.1  # local correlation that a misplaced model gains where it belongs; a fitted one gains none elsewhere
+SIZED = 0.025  # local correlation that another pixel size gains: models of the right size gain 0.013 at most
+ONE_HAND = 0.5  # local correlation from which on the hand is right: mirrored real maps have 0.34 at most
+
+
+def misfits(volume: Volume, reference: MapReference) -> typing.Iterator[str]:
+    """Sentences about a map that fits the model better elsewhere, mirrored, with other axes or of another size."""
+    map_, model, positions = volume.path, reference.atoms.path, volume.positions(reference.atoms.xyz)
+    near = local_correlation(volume.data, reference.density, volume.voxels_zyx, positions)
+    agreement = float(near[reference.inside].mean())
+    move, there = better_place(volume, reference)
+    offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
+    better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
+    ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, itertools.permutations(np.eye(3)))]
+    fits = [better_place(volume, reference, way)[1] for way in ways] if agreement < ONE_HAND else [0.0]
+    best, way = max(fits), ways[int(np.argmax(fits))]
+    if best > max(agreement, there) + BETTER and (way < 0).any():
+        yield (
+            f"{map_} is of the other hand than {model}, or the model is turned: their local "
+            f"correlation is {agreement:.2f} at the model's atoms, and of the mirrored map {best:.2f}. Fit the "
+            "model again; if that does not help, flip the map along one axis, or the model."
+        )
+    elif best > max(agreement, there) + BETTER:
+        yield (
+            f"{map_} and {model} have their axes in different orders: their local correlation is {agreement:.2f} "
+            f"at the model's atoms, and {best:.2f} where the map's x, y and z are the model's "
+            f"{', '.join('xyz'[n] for n in way.argmax(axis=0))}. Write the map again with its axes exchanged."
+        )
+    elif better or agreement < MIN_AGREEMENT:
+        yield (
+            f"{map_} and {model} {'agree better elsewhere' if better else 'hardly agree'}: their "
+            f"local correlation is {agreement:.2f} at the model's atoms.{better} Check the fit of the model, the map's "
+            "origin, its pixel size and its hand."
+        )
+    scale, sized = better_scale(volume, reference, there)
+    if sized > there + SIZED:
+        yield (
+            f"The pixel size of {map_} may be wrong by some {abs(scale - 1):.0%}: the model {model} fits it with "
+            f"a local correlation of {sized:.2f} in place of {there:.2f} where the map's voxels are "
+            f"{volume.pixel_size / scale:.4g} in place of {volume.pixel_size:.4g} Å wide. Calibrate the magnification."
+        )
 
 
 def measure_halves(

@@ -64,11 +64,8 @@ def shell_sums(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray) ->
 def amplitudes(data: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
     """Root mean square amplitude in each shell of a (z, y, x) array: Curve."""
     index, count, length = shell_numbers(data.shape, voxels_zyx)
-    weight = np.broadcast_to(_twice(data.shape), index.shape).ravel()
-    power = np.abs(scipy.fft.rfftn(np.asarray(data, np.float32))) ** 2
-    total = np.bincount(index.ravel(), power.ravel() * weight, count)[:count]
-    number = np.bincount(index.ravel(), weight, count)[:count]
-    return Curve(np.arange(count) / length, np.sqrt(total / np.maximum(number, 1)))
+    number = np.bincount(index.ravel(), _twice(data.shape).ravel(), count)[:count]
+    return Curve(np.arange(count) / length, np.sqrt(shell_sums(data, data, voxels_zyx) / np.maximum(number, 1)))
 
 
 def shell_filtered(data: np.ndarray, voxels_zyx: np.ndarray, gain: typing.Callable[..., typing.Any]) -> np.ndarray:

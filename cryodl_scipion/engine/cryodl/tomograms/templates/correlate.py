@@ -126,13 +126,13 @@ def volume_ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
 
 
 class Filters:
-    """Factors on the grid of rfftn. power: (RINGS,) of the tomogram, or None for no whitening. resolution: Å.
+    """Factors on the grid of rfftn. power: (RINGS,) of the tomogram, by which it is whitened. resolution: Å.
     pixel_size: Å/px. tilts: least and largest, degrees. defocus: Å, 0 for no CTF, None for the mean of USUAL. flipped:
     the tomogram's phases were flipped."""
 
     def __init__(
         self,
-        power: torch.Tensor | None,
+        power: torch.Tensor,
         resolution: float,
         pixel_size: float,
         tilts: tuple[float, float],
@@ -152,9 +152,8 @@ class Filters:
         """Factors for a part of the tomogram of a shape: whitening, up to the resolution, without the mean."""
         frequency = frequencies(shape)
         factor = ((self.highest * (1 + EDGE) - frequency) / (2 * EDGE * self.highest)).clamp(0, 1)
-        if self.power is not None:
-            middles = (np.arange(RINGS) + 0.5) * (3**0.5 / 2) / RINGS
-            factor = factor / torch.from_numpy(np.interp(frequency.numpy(), middles, self.power.sqrt().numpy())).float()
+        middles = (np.arange(RINGS) + 0.5) * (3**0.5 / 2) / RINGS
+        factor = factor / torch.from_numpy(np.interp(frequency.numpy(), middles, self.power.sqrt().numpy())).float()
         factor[0, 0, 0] = 0
         return factor
 

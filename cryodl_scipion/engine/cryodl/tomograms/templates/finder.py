@@ -12,6 +12,7 @@ import torch
 from scipy.fft import next_fast_len
 
 from ...contract import DetectParticlesConfig, rescaled, sha256
+from ...contract.reading import absent
 from ...core import healpix_grid, names, projections
 from ...core.peaks import find_peaks_3d, refined_peaks, separate
 from ...io.files import expand_paths
@@ -33,8 +34,7 @@ class TemplateFinder:
     ) -> None:
         path = str(config.template)
         if not Path(path).is_file():
-            wrong = "is a folder; give a map (.mrc) or an atomic model" if Path(path).is_dir() else "does not exist"
-            raise FileNotFoundError(f"The template {path} {wrong}.")
+            raise FileNotFoundError(f"The template {path} {absent(path)}. Give a map (.mrc) or an atomic model.")
         self.paths = [path, *(one for one in expand_paths(config.others) if sha256(one) != sha256(path))]
         self.config, self.device = config, device
         name, *self.others = structure_names(self.paths)
