@@ -243,6 +243,12 @@ def test_a_whole_part_of_the_usual_sides_is_another_binning(tmp_path, shape, odd
     assert list(found) == [str(tmp_path / "odd.tif")] * odd
 
 
+def test_micrographs_of_a_turned_camera_are_not_of_another_binning(tmp_path):
+    for name, size in (("a", (80, 40)), ("b", (80, 40)), ("turned", (40, 80))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros(size, np.float32))
+    assert not micrographs.of_other_binning(sorted(str(p) for p in tmp_path.iterdir()), 2.0)
+
+
 def test_a_tiff_whose_codec_lacks_something_is_not_said_to_hold_no_image(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.float32))
     monkeypatch.setattr(micrographs, "_checked", lambda page, path: {}["jetraw"])

@@ -214,7 +214,7 @@ def of_other_binning(paths: typing.Sequence[str], pixel_size: float) -> dict[str
     if 2 * count <= len(found):
         return told
     for path, shape in found.items():
-        small, large = np.sort([shape, most], axis=0)
+        small, large = np.array(sorted([shape, most]))  # turned, 4000 x 2000 px are none of 2000 x 4000
         times = round(large[0] / small[0])  # up to a cut row
         if path not in told and 1 < times <= MOST_BINNED and not ((large - times * small) // times).any():
             told[path] = (

@@ -201,7 +201,10 @@ def _unfilled(image: torch.Tensor) -> torch.Tensor:
             strip[:start] = False
         if end:
             strip[len(strip) - end :] = False
-    return valid & ~_constant_areas(along_y, along_x, typical)
+    # positions where nothing changes over 5 px (masked or zero-filled)
+    still = torch.maximum(F.pad(along_y, (0, 0, 0, 1)), F.pad(along_x, (0, 1))) < 1e-3 * typical
+    near = F.max_pool2d((~still).float()[None, None], 5, stride=1, padding=2)[0, 0] > 0 if still.any() else ~still
+    return valid & near
 
 
 def _sampling_step(image: torch.Tensor) -> int:
@@ -217,12 +220,6 @@ def _margin(profile: torch.Tensor) -> int:
     width = int(low[-1]) + 1
     # most of the strip must be filled, or it is just one quiet line further in
     return width + 1 if (profile[:width] < _MARGIN_CONTRAST).float().mean() > 0.6 else 0
-
-
-def _constant_areas(along_y: torch.Tensor, along_x: torch.Tensor, typical: torch.Tensor) -> torch.Tensor:
-    """(h, w) bool: positions where nothing changes over 5 px (masked or zero-filled)."""
-    still = torch.maximum(F.pad(along_y, (0, 0, 0, 1)), F.pad(along_x, (0, 1))) < 1e-3 * typical
-    return ~(F.max_pool2d((~still).float()[None, None], 5, stride=1, padding=2)[0, 0] > 0) if still.any() else still
 
 
 def _flatten(image: torch.Tensor, clean: torch.Tensor, diameter_px: float) -> torch.Tensor:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,6 +134,58 @@ def test_picks_that_may_be_dirt_are_unsure_and_others_have_intervals(tmp_path, u
         assert below > 0.15, "particles that overlap are missed, and no score tells of them"
     stated = r"precision 0\.\d\d \(0\.\d\d to \d\.\d\d\), recall .*; 90 % intervals"
     assert bool(re.search(stated, picks.in_words(made))) == trusted
+
+
+def stated(folder, expected_f1, scores):
+    """PickOutputs of picks with such scores, whose agreement is perfect."""
+    adapted = dataclasses.asdict(Adapted((1.0, 0.0), 0.5, 0.01, 300, expected_f1=expected_f1, agreement=1.0))
+    size = dataclasses.asdict(Size(150.0, 80.0, 3))
+    known = PickSettings("x", 2.0, None, None, 0.0, "dark", general=True, adapted=adapted, size=size)
+    picks = Picks(PickConfig(("a.mrc",), 2.0, str(folder)), Path("general"), {}, known)
+    picks.write("a", np.zeros((len(scores), 2)), scores)
+    return picks.outputs(["a"], known, {})
+
+
+def test_picks_that_stay_are_not_said_to_lack_what_low_scores_add_up_to(tmp_path):
+    """As of 28 sparse particles among many faint spots."""
+    made = stated(tmp_path, 0.72, np.r_[np.full(28, 0.97), np.full(230, 0.1)])
+    assert made.expected["recall"] > 0.8 and made.expected["f1"] == pytest.approx(0.91, abs=0.02)
+    number, deviation = made.expected_particles.values()
+    assert number < 36 and abs(number - 28) < 1.645 * deviation
+
+
+def test_the_number_of_particles_is_the_less_certain_the_more_is_avoided(tmp_path):
+    scores = np.full(200, 0.99)
+    clean = stated(tmp_path, 0.98, scores).expected_particles
+    (tmp_path / "avoided").mkdir()
+    (tmp_path / "avoided/a.json").write_text(json.dumps(dict(areas=["0001", "0002", "0000", "0000"])))
+    dirty = stated(tmp_path, 0.98, scores).expected_particles
+    assert dirty["number"] == clean["number"]
+    assert np.hypot(clean["deviation"], 0.125 * clean["number"]) == pytest.approx(dirty["deviation"])
+
+
+@pytest.mark.parametrize(
+    "micrographs, diameter, uneven, found",
+    [(9, None, 0.5, True), (9, None, 0.8, False), (9, 120.0, 0.5, False), (3, None, 0.5, False)],
+)
+def test_more_micrographs_are_looked_at_where_some_show_no_size(monkeypatch, micrographs, diameter, uneven, found):
+    at_last = lambda *a, number=3: Size(120.0, 30.0, 8, uneven=uneven) if number == 8 else None
+    monkeypatch.setattr(adaptation, "find_size", at_last)
+    settings = PickSettings("x", 2.0, diameter, None, 0.0, "dark", general=True, tells_size=True)
+    size = adaptation._size(settings, ["a.mrc"] * micrographs, SimpleNamespace(spares_outliers=True), "dark")
+    assert (size is not None) == found
+
+
+@pytest.mark.parametrize("agreement, micrographs, found", [(0.5, 8, False), (0.98, 8, True), (0.5, 3, True)])
+def test_a_size_that_took_many_micrographs_counts_if_picks_are_clear(
+    general, monkeypatch, agreement, micrographs, found
+):
+    size = dataclasses.asdict(Size(120.0, 30.0, micrographs))
+    monkeypatch.setattr(PickSettings, "size_open", property(lambda self: True))
+    monkeypatch.setattr(adaptation, "_sized", lambda settings, *a: dataclasses.replace(settings, size=size))
+    monkeypatch.setattr(adaptation, "_agreement", lambda *a: agreement)
+    assert run(general) == 0
+    assert (outputs(general)["size"] is not None) == found
 
 
 def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, monkeypatch, capsys):

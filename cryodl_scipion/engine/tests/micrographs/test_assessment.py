@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from synthetic import blob_micrograph
 
 from cryodl.micrographs.assess.assessment import Areas, area_rows, assess
@@ -184,6 +184,14 @@ def test_lighter_ice_in_a_corner_does_not_make_film_of_all_the_rest(seed):
     lighter = 1 / (1 + np.exp((np.hypot(y - 0.9, x - 0.1) - 0.42) / 0.02))
     noise = np.random.default_rng(seed).normal(size=(400, 400))
     assert not find_carbon(noise + lighter, np.ones((400, 400), bool), 20).any()
+
+
+@pytest.mark.parametrize("seed", [2, 4, 5, 11])
+def test_ice_that_is_smoothly_uneven_is_no_film(seed):
+    rng = np.random.default_rng(seed)
+    ice = gaussian_filter(rng.normal(size=(400, 400)), 50, mode="wrap")
+    noise = rng.normal(size=(400, 400))
+    assert not find_carbon(noise + 0.4 * ice / ice.std(), np.ones((400, 400), bool), 20).any()
 
 
 def test_carbon_is_avoided_a_quarter_of_a_diameter_beside_its_edge():

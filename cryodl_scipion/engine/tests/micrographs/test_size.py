@@ -160,3 +160,13 @@ def test_unreadable_micrographs_are_passed_over(paths, tmp_path):
     (tmp_path / "bad.mrc").write_bytes(b"no micrograph")
     assert find_size(_look((200, 60)), [str(tmp_path / "bad.mrc"), *paths], 2.0).micrographs == 3
     assert find_size(_look((200, 60)), [str(tmp_path / "bad.mrc")], 2.0) is None
+
+
+def test_where_a_few_micrographs_show_too_little_more_are_looked_at(paths, tmp_path):
+    """Two clear particles each: six in three micrographs are too few, sixteen are not."""
+    more = [write_mrc(tmp_path / f"more{index}.mrc", np.zeros((1000, 1200), np.float32), 2.0) for index in range(6)]
+    assert find_size(_look((150, 2)), paths, 2.0) is None
+    assert find_size(_look((150, 2)), [*paths, *map(str, more)], 2.0) is None
+    found = find_size(_look((150, 2)), [*paths, *map(str, more)], 2.0, number=8)
+    assert found.diameter == pytest.approx(150, rel=0.1) and found.micrographs == 8
+    assert find_size(_look((70, 300), both_signs=True), [*paths, *map(str, more)], 2.0, number=8) is None

@@ -23,8 +23,9 @@ _MIN_STEP = 220.0
 _SHORTEST = 0.25  # length of the edge inside the micrograph, longer sides
 _SEGMENTS = 6
 _WEAKEST_PART = 0.35  # step at four of five segments of the edge, of its median
-# Step next to the edge over that further away: a gradient has 0.3; a dark rim, as carbon has on EMPIAR-10017, 3.
-_SHARP = (0.4, 4.0)
+# Step next to the edge over that further away: a gradient has 0.3, and ice that is thicker here and thinner there up to
+# 0.65; the edges of film 0.8 to 1.1, however blurred; a dark rim, as carbon has on EMPIAR-10017, 3.
+_SHARP = (0.72, 4.0)
 # Part of the cells behind (before) the edge that are beyond (below) the middle level: 0.79 to 1 for carbon, 0.53 to
 # 0.66 for clumps and crystals.
 _FILLED = 0.72

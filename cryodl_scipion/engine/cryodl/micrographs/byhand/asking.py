@@ -39,7 +39,6 @@ class AskSession(Shown):
         questions: Questions,
     ) -> None:
         self.store, self.diameter, self.failed, self.message = store, diameter / pixel_size, False, ""
-        self.touched = set[str]()
         if (before := store.folder / ANSWERS).exists():
             answers = read_questions(before)
             mine, theirs = ([(q.micrograph, q.y, q.x) for q in one.places] for one in (answers, questions))
@@ -98,15 +97,9 @@ class AskSession(Shown):
         old, new = self.questions.places, dataclasses.replace(self.place, answer=word, at=at)
         self.questions = dataclasses.replace(self.questions, places=(*old[: self.at], new, *old[self.at + 1 :]))
         self.message = f"Question {self.at + 1}: {word}{'' if at is None else ', its centre moved'}."
-        try:
-            self.store.write(self.place.micrograph, *self._picks(), self.micrographs[self.number][1])
-            self.questions.write(self.store.folder / ANSWERS)
-            self.failed = False
-            self.touched.add(self.place.micrograph)
-        except OSError as error:
-            self.message, self.failed = f"NOT SAVED: {error}", True
-            return
-        self.go(self.at + 1)
+        picks = lambda: self.store.write(self.place.micrograph, *self._picks(), self.micrographs[self.number][1])
+        if self.saved(picks, lambda: self.questions.write(self.store.folder / ANSWERS)):
+            self.go(self.at + 1)
 
     def _picks(self) -> tuple[list[Pick], list[Pick]]:
         """Picks and removed picks of the micrograph that is asked about, by all its answers."""

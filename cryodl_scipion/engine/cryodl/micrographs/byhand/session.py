@@ -23,11 +23,11 @@ class Shown(Greys):
     """Micrographs without their slow changes of brightness, as thicker ice makes them, and low-passed. micrographs:
     [(name, file)]. pixel_size: Å/px. diameter: of the particle, Å. number, shape: of the micrograph that is shown; (h,
     w) px. small, binning: the whole micrograph in blocks of `binning` px. low_pass: Å; 0: none. readable: False if the
-    micrograph's file cannot be read."""
+    micrograph's file cannot be read. touched: names of those of which something was saved."""
 
     def __init__(self, micrographs: list, pixel_size: float, diameter: float) -> None:
         self.micrographs, self.pixel_size, self._diameter = micrographs, pixel_size, diameter
-        self.number = 0
+        self.number, self.touched = 0, set[str]()
         self._filters = [round(part * diameter, 1) for part in LOW_PASS]
         self.low_pass = self._filters[_FIRST]
         self.blank()
@@ -50,6 +50,17 @@ class Shown(Greys):
     def name(self) -> str:
         """Name of the micrograph that is shown."""
         return self.micrographs[self.number][0]
+
+    def saved(self, *writes: typing.Callable[[], None]) -> bool:
+        """Write what is to be saved of the micrograph, and tell whether; what hinders it becomes the message."""
+        try:
+            for write in writes:
+                write()
+            self.failed = False
+            self.touched.add(self.name)
+        except OSError as error:
+            self.message, self.failed = f"NOT SAVED: {error}", True
+        return not self.failed
 
     def inside(self, y: float, x: float) -> bool:
         """Whether a position lies in the micrograph."""
@@ -110,7 +121,7 @@ class HandSession(Shown):
 
     def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float) -> None:
         self.store, self.painting, self.message, self.failed = store, False, "", False
-        self.radius, self.touched = diameter / pixel_size / 2, set[str]()
+        self.radius = diameter / pixel_size / 2
         self.brush = 2 * self.radius
         self._undo: list[typing.Any] = []
         self._held: typing.Any = None
@@ -217,15 +228,9 @@ class HandSession(Shown):
 
     def save(self, painted: bool = False) -> bool:
         """Write the files, and tell whether; what hinders it becomes the message. painted: the area to ignore, too."""
-        try:
-            self.store.write(self.name, self.picks, self.removed, self.micrographs[self.number][1])
-            if painted:
-                self.store.write_ignored(self.name, self.ignored, self.binning, self.shape, self.pixel_size)
-            self.failed = False
-            self.touched.add(self.name)
-        except OSError as error:
-            self.message, self.failed = f"NOT SAVED: {error}", True
-        return not self.failed
+        picks = lambda: self.store.write(self.name, self.picks, self.removed, self.micrographs[self.number][1])
+        mask = lambda: self.store.write_ignored(self.name, self.ignored, self.binning, self.shape, self.pixel_size)
+        return self.saved(picks, *[mask] * painted)
 
     # ----- parts
     def _remove(self, y: float, x: float) -> None:

@@ -185,21 +185,17 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
             "pick-by-hand --coordinates FOLDER --start-from PICKS`."
         )
     certain, machine = dict[str, np.ndarray](), dict[str, np.ndarray]()
-    for name, (yx, sure) in align_keys(_with_certainty(folder), names).items():
+    every = {
+        key: (yx, _certainty(path, len(yx)))
+        for path in sorted(folder.glob("*.star"))
+        for key, (yx, _) in read_coordinates(path).items()
+    }
+    for name, (yx, sure) in align_keys(every, names).items():
         if name in names:
             certain[name], machine[name] = yx[sure], yx[~sure]
     removed = _positions(folder / REMOVED, names)
     masks = {path.stem: str(path) for path in sorted((folder / IGNORED).glob("*.mrc")) if path.stem in names}
     return Corrections(certain, machine, removed, masks, (folder / FROM_CLASSES).exists(), (folder / ANSWERS).exists())
-
-
-def _with_certainty(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{key: (yx, certain)} of the lists of a folder."""
-    return {
-        key: (yx, _certainty(path, len(yx)))
-        for path in sorted(folder.glob("*.star"))
-        for key, (yx, _) in read_coordinates(path).items()
-    }
 
 
 def _certainty(path: Path, count: int) -> np.ndarray:

@@ -51,7 +51,11 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     ring, position = ring[inside] - first, np.nonzero(inside)
     azimuth = np.arctan2(np.broadcast_to(y, power.shape)[position], np.broadcast_to(x, power.shape)[position]) % np.pi
     rings = last - first + 1
-    values = _without_spots(power[position], ring, rings, count)
+    # those far above their ring's median are cut down: spots of crystals and of compression
+    values, sizes = power[position], np.bincount(ring, minlength=rings)
+    ranked = values[np.lexsort((values, ring))]
+    median = ranked[np.minimum(np.cumsum(sizes) - sizes + sizes // 2, len(values) - 1)]
+    values = np.minimum(values, median[ring] * (1 + _SPOT / np.sqrt(count)))
     cell = np.minimum((azimuth / np.pi * SECTORS).astype(int), SECTORS - 1) * rings + ring
     weights, sums, squares = (
         np.bincount(cell, w, SECTORS * rings).reshape(SECTORS, rings)
@@ -64,13 +68,6 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     return SpectrumCells(
         values, weights.astype(float), frequency, squared, (np.arange(SECTORS) + 0.5) * np.pi / SECTORS, tile
     )
-
-
-def _without_spots(values: np.ndarray, ring: np.ndarray, rings: int, count: int) -> np.ndarray:
-    """Values, those far above their ring's median cut down: spots of crystals and of compression."""
-    order, sizes = np.lexsort((values, ring)), np.bincount(ring, minlength=rings)
-    median = values[order][np.minimum((np.cumsum(sizes) - sizes) + sizes // 2, len(values) - 1)]
-    return np.minimum(values, median[ring] * (1 + _SPOT / np.sqrt(count)))
 
 
 def background_terms(rings: int) -> np.ndarray:

@@ -40,7 +40,10 @@ class FoundRings:
 
 def find_rings(rings: Rings, limits: SearchRange) -> FoundRings:
     """The rings that explain most of the spectrum, among all within the limits."""
-    grid = _defocus_grid(rings, limits)
+    # defocus values so close that the phase at the highest frequency changes by a quarter of a radian
+    step = min(200.0, max(20.0, 0.25 / (2 * float(rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)))))
+    reach = limits.astigmatism / 2
+    grid = np.arange(max(limits.minimum_defocus - reach, step), limits.maximum_defocus + reach + step, step)
     trials = [
         (_best_on_grid(rings, grid, limits, table, shift, decay), table)
         for shift in (np.linspace(0, np.pi, 12, endpoint=False) if limits.phase_shift else [0.0])
@@ -61,13 +64,6 @@ def _second_best(
     scores = _scores(table, inside, np.rint(defocus_at(rings.cells.azimuth, 0.0, found.astigmatism) / step).astype(int))
     peaks = np.r_[False, (scores[1:-1] > scores[:-2]) & (scores[1:-1] >= scores[2:]), False]
     return float(scores[peaks & (np.abs(grid[inside] - found.defocus) > away)].max(initial=0.0) / rings.noise)
-
-
-def _defocus_grid(rings: Rings, limits: SearchRange) -> np.ndarray:
-    """Defocus values so close that the phase at the highest frequency changes by a quarter of a radian."""
-    step = min(200.0, max(20.0, 0.25 / (2 * float(rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)))))
-    reach = limits.astigmatism / 2
-    return np.arange(max(limits.minimum_defocus - reach, step), limits.maximum_defocus + reach + step, step)
 
 
 def _inside(grid: np.ndarray, limits: SearchRange) -> np.ndarray:

@@ -61,16 +61,8 @@ def appearance_of(items: typing.Sequence[typing.Any], diameter: float) -> Labell
             "Boxes are proposed by comparison with labelled particles, but no particle is labelled. Label some "
             "particles."
         )
-    values = np.hstack(
-        [
-            [
-                map_coordinates(feature, item.positives.T, order=1, mode="nearest")
-                for feature in _features(item.image.numpy(), diameter)
-            ]
-            for item in items
-            if len(item.positives)
-        ]
-    )
+    seen = [(_features(im.image.numpy(), diameter), im.positives.T) for im in items if len(im.positives)]
+    values = np.hstack([[map_coordinates(f, yx, order=1, mode="nearest") for f in features] for features, yx in seen])
     middle = np.median(values, 1)
     deviation = np.array([_deviation(row) for row in values])
     # the quantile of a dozen labels is hardly above their middle

@@ -10,11 +10,10 @@ import torch
 
 from ...contract import TrainGeneralPickerConfig
 from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
-from ...core.matching import score_matched
 from ...io import model
 from ...learning.recipe import TrainingRun
 from . import crops, general, load_network, thresholds, train
-from .card import calibrate_model, merge
+from .card import calibrate_model, card_validation, merge
 from .method import PickerMethod
 
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
@@ -75,8 +74,6 @@ def general_card(
     _, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
     hits = merge([task.hits([item]) for item in material.test])
     scores = calibrate(hits.raw, calibration)
-    metrics = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
-    metrics["calibration_error"] = round(float(expected_calibration_error(hits.hit, scores)), 4)
     count = lambda images: sum(len(im.positives) for im in images)
     return dict(
         kind="picker",
@@ -111,8 +108,8 @@ def general_card(
             **dict(start_from=config.start_from) if config.start_from else {},
             **training.record(),
         ),
-        validation={
-            k: metrics[k]
-            for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference", "calibration_error")
-        },
+        validation=dict(
+            card_validation(hits, calibration, threshold),
+            calibration_error=round(float(expected_calibration_error(hits.hit, scores)), 4),
+        ),
     ), hits

@@ -135,7 +135,9 @@ def decide_labels(
             continue  # reported when it is loaded to learn from
         if len(image.positives) * method.working_diameter**2 >= DENSE * float(image.valid.sum()):
             return decided, []
-        labelled, seen, looked = labelled + len(image.positives), seen + _surely_seen(image, method, config), looked + 1
+        found = seen_contrast([image], method.working_diameter)
+        signs = {"dark": [found.dark], "bright": [found.bright]}.get(config.contrast, [found.dark, found.bright])
+        labelled, seen, looked = labelled + len(image.positives), seen + max(s.confident for s in signs), looked + 1
     if labelled >= SOME * seen or seen - labelled < MISSING:
         return decided, []
     kind = "boxes" if marked <= FEW else "sparse"
@@ -144,10 +146,3 @@ def decide_labels(
         "with confidence. The labels are therefore regarded as incomplete, and unlabelled areas are not used for "
         "training. If all particles are labelled, use train-picker --labels complete."
     ]
-
-
-def _surely_seen(image: LabelledImage, method: PickerMethod, config: TrainPickerConfig) -> float:
-    """Sum of squared scores of the general model's candidates; of the better sign where contrast is not given."""
-    signs = {"dark": (1,), "bright": (-1,)}.get(config.contrast, (1, -1))
-    images = [dataclasses.replace(image, image=sign * image.image) for sign in signs]
-    return max(float((scores**2).sum()) for _, scores in general_candidates(images, method.working_diameter))

@@ -13,10 +13,11 @@ from scipy import ndimage
 from ...contract import PickConfig, PickOutputs, counted, score_text
 from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
+from ...io.files import read_kept
 from ..assess.assessment import Areas
 from ..byhand.questions import Answered
 from .adaptation import Adapted
-from .pick_record import CANDIDATES, PickSettings
+from .pick_record import AVOIDED, CANDIDATES, PickSettings
 from .size import UNEVEN
 from .thresholds import Expectation, expected_counts, threshold_of
 
@@ -135,9 +136,16 @@ class Picks:
         """Outputs of the command. order: all micrographs' names. settings: that hold, with the contrast."""
         names = [n for n in order if n in self.counts]
         candidates = {n: self.folder / CANDIDATES / f"{n}.star" for n in names}
-        ranked, number = sorted(self.thresholds.values()), self.expected.particles
+        ranked = sorted(self.thresholds.values())
         f1, told = (self.adapted.f1, self.adapted.expected_f1) if self.adapted else (1.0, 1.0)
-        expected = {name: min(1.0, value * f1 / max(told, 0.01)) for name, value in self.expected.metrics().items()}
+        # scores promise too much, or too little: then what they miss is less, as are the particles below the threshold
+        true = lambda value: value * f1 / told if f1 <= told else 1 - (1 - value) * (1 - f1) / (1 - told)
+        expected = {name: true(value) for name, value in self.expected.metrics().items()}
+        number = self.expected.picks * expected["precision"] / (expected["recall"] or 1.0) or self.expected.particles
+        # particles beside areas to avoid are partly hidden by these, and lost as well: their part of the field
+        avoided = [f for f in (self.folder / AVOIDED).glob("*.json") if f.stem in self.counts]
+        letters = "".join(row for file in avoided for row in read_kept(file)["areas"])
+        hidden = sum(map(letters.count, "12")) / max(1, len(letters)) * number
         if self.adapted:
             expected |= {f"{name}_low": max(0.0, value - WITHIN[name][0]) for name, value in expected.items()} | {
                 f"{name}_high": min(1.0, value + WITHIN[name][1]) for name, value in expected.items()
@@ -153,7 +161,9 @@ class Picks:
             # none where no particles of any size were found
             candidates={n: str(path) for n, path in candidates.items() if path.exists()},
             # of the scores, and of what these promise too much on the micrographs that were asked
-            expected_particles=dict(number=number, deviation=math.hypot(self.expected.deviation, (1 - f1) * number)),
+            expected_particles=dict(
+                number=number, deviation=math.hypot(self.expected.deviation, (1 - f1) * number, hidden)
+            ),
             expected=expected if self.trusted and "clear" not in self.card and any(self.counts.values()) else None,
             model=self.model,
             contrast=str(settings.contrast),

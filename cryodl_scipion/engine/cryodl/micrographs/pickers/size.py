@@ -18,7 +18,9 @@ from ...io.micrographs import read_micrograph
 SMALLEST, LARGEST, STEP = 50.0, 1000.0, 1.45  # Å: the ladder's first and last rung, and the factor between two
 SMALLEST_SOUGHT = 18.0  # px of the file: smaller ones would be enlarged twice, and noise then looks like particles
 LARGEST_PART = 1 / 3  # of a micrograph's shorter side
-GRID_MICROGRAPHS, MICROGRAPHS = 2, 3  # looked at on the ladder, and at its best rung
+# Looked at at the best rung of the ladder, and one less on it; and where that shows nothing, as of sparse particles:
+# three or four each are too few, however clear.
+MICROGRAPHS, MORE = 3, 8
 SMALL_PART = 0.5  # of the median shorter side: smaller micrographs are not asked
 # working px of the middle part that is looked at on the ladder, where fine rungs would cost most, and at its best rung
 SIDE, WHOLE = 640, 1200
@@ -103,21 +105,25 @@ def scale_grid(pixel_size: float, side: int) -> list[float]:
 
 
 def find_size(
-    look: typing.Callable, paths: typing.Sequence, pixel_size: float, stated: float | None = None
+    look: typing.Callable,
+    paths: typing.Sequence,
+    pixel_size: float,
+    stated: float | None = None,
+    number: int = MICROGRAPHS,
 ) -> Size | None:
     """The particles' size; None if the micrographs do not tell it. look: function (image (h, w), diameter in Å, whole,
     opposite) -> ScaleCandidates; whole: not only a middle part of it; opposite: of the other sign of protein. Noise and
     carbon look alike in both; what is seen there is subtracted. paths: micrographs; those that cannot be read are
     passed over here, as picking reports them, and so are those much smaller than the others. pixel_size: Å/px. stated:
-    Å that the user gave: a prior, as rungs near it count for more."""
-    if not (images := _images(paths)):
+    Å that the user gave: a prior, as rungs near it count for more. number: of micrographs."""
+    if not (images := _images(paths, number)):
         return None
     side = min(min(im.shape) for im in images)
     ladder = scale_grid(pixel_size, side)
     fits = lambda d: d >= BELOW * ladder[0] and not particle_size_problem(d, pixel_size, side)
     outside = stated and ladder and fits(stated) and not ladder[0] <= stated <= ladder[-1]
     scales = sorted([*ladder, stated]) if stated and outside else ladder
-    grid = images[:GRID_MICROGRAPHS]
+    grid = images[: max(1, number - 1)]
     looks = [[look(im, d, False, False) for im in grid] for d in scales]
     sure = [[l.weights(d) for l in seen] for d, seen in zip(scales, looks)]
     prior = 1 / (1 + (np.log(np.array(scales) / stated) / PRIOR) ** 4) if stated else np.ones(len(scales))
@@ -163,8 +169,8 @@ def _beyond(sure: np.ndarray, opposite: np.ndarray) -> bool:
     return sure.sum() - opposite.sum() >= max(MINIMUM, by_chance) and sure.sum() >= RATIO * opposite.sum()
 
 
-def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
-    images = read_some(read_micrograph, paths, MICROGRAPHS)
+def _images(paths: typing.Sequence[str], number: int) -> list[np.ndarray]:
+    images = read_some(read_micrograph, paths, number)
     # a thumbnail among micrographs would end the ladder below their particles
     usual = float(np.median([min(im.shape) for im in images])) if images else 0.0
     return [im for im in images if min(im.shape) >= SMALL_PART * usual]
@@ -179,12 +185,13 @@ def _from(
         if not fits(diameter):
             return None
         seen, chance = ([look(im, diameter, True, opposite) for im in images] for opposite in (False, True))
-        (weights, extents), (less, noise) = (_sure(looks, diameter) for looks in (seen, chance))
+        weights, less = (np.concatenate([l.weights(diameter, REACH) for l in looks]) for looks in (seen, chance))
         if not _beyond(weights, less):
             return None
         # the median by weight without what the other sign shows, too, which is small: spots of noise
         sizes = math.log(diameter) + np.linspace(-REACH, REACH, 201)
-        apart = np.abs(sizes[:, None] - np.r_[extents, noise]) @ np.r_[weights, -less]
+        extents = np.log(np.concatenate([l.extents for l in (*seen, *chance)]))
+        apart = np.abs(sizes[:, None] - extents) @ np.r_[weights, -less]
         middle = diameter if stay else math.exp(sizes[apart.argmin()])
         moved, diameter = abs(math.log(middle / diameter)), middle
         if moved < CLOSE:
@@ -195,12 +202,6 @@ def _from(
     # the smaller one of two measures of how differently particles stand out
     uneven = float(min(1.4826 * np.median(np.abs(heights - 1)), np.log(heights).std()))
     return Size(middle, float(weights.sum()), len(images), uneven=uneven)
-
-
-def _sure(looks: typing.Sequence[ScaleCandidates], diameter: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and log extents (n,) of the candidates that count at a diameter."""
-    weights = np.concatenate([l.weights(diameter, REACH) for l in looks])
-    return weights[weights > 0], np.log(np.concatenate([l.extents for l in looks])[weights > 0])
 
 
 def _others(
