@@ -108,7 +108,7 @@ def _misfits(volume: volumes.Volume, reference: measure.MapReference, agreement:
     move, there = measure.better_place(volume, reference)
     offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
     better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
-    ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, itertools.permutations(np.eye(3)))]
+    ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, [*itertools.permutations(np.eye(3))][1:])]
     fits = [measure.better_place(volume, reference, way)[1] for way in ways] if agreement < ONE_HAND else [0.0]
     best, way = max(fits), ways[int(np.argmax(fits))]
     if best > max(agreement, there) + BETTER and (way < 0).any():
