@@ -3,6 +3,7 @@
 
 import dataclasses
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -139,6 +140,20 @@ def test_local_correlation_is_one_where_maps_agree_and_less_where_they_do_not():
     second[:, :, 30:] = rng.normal(size=(30, 30, 30))
     same, other = local_correlation(first, second, np.ones(3), np.array([[15, 15, 12], [15, 15, 48]]), 5)
     assert same == pytest.approx(1, abs=1e-6) and abs(other) < 0.15
+
+
+def test_a_mask_and_local_correlations_of_a_large_map_hold_few_bytes_for_each_voxel():
+    grid, rng = empty_grid((640, 40, 40), 1.0, (0.0, 0.0, 0.0)), np.random.default_rng(0)
+    data, xyz = rng.normal(size=grid.data.shape).astype(np.float32), rng.uniform(0, (39, 39, 639), (2000, 3))
+    for measured in (
+        lambda: soft_mask(xyz, grid, 4.0),
+        lambda: local_correlation(data, data, grid.voxels_zyx, xyz[:, ::-1]),
+    ):
+        tracemalloc.start()
+        found = measured()
+        peak = tracemalloc.get_traced_memory()[1] / data.size
+        tracemalloc.stop()
+        assert found.max() == pytest.approx(1) and peak < 20  # all at once 50 and 65
 
 
 def test_local_correlation_filters_only_the_surroundings_of_the_positions(monkeypatch):

@@ -6,17 +6,26 @@ import json
 import numpy as np
 import pytest
 import torch
-from segmenting_data import noise, write_segmenter
+from segmenting_data import Average, noise, write_segmenter
 from synthetic import write_mrc
 
 from cryodl.contract import Result, SegmentConfig, SegmentOutputs
 from cryodl.io.messages import collected
 from cryodl.io.model import read_model, write_model
+from cryodl.io.tomograms import Tomogram
 from cryodl.running.cli import main
 from cryodl.running.runner import Run
 from cryodl.tomograms.commands.segment import _tell
-from cryodl.tomograms.segmenters import load_segmenter
-from cryodl.tomograms.segmenters.predict import SLOPE, NoiseAnswer, lowered, same_spectrum
+from cryodl.tomograms.segmenters import combine, load_segmenter
+from cryodl.tomograms.segmenters.predict import (
+    SLOPE,
+    ZERO,
+    NoiseAnswer,
+    TomogramScores,
+    lowered,
+    noise_answers,
+    same_spectrum,
+)
 from cryodl.tomograms.segmenters.slabs import joined_segmenters
 
 CPU = torch.device("cpu")
@@ -119,6 +128,17 @@ def test_a_boundary_is_not_lowered_where_little_is_found_or_noise_gives_as_much(
     assert answer_to([(99_000, -6), (1_000, 3.0)], found).raised(rule) == 0.0
     assert answer_to([(99_000, -6), (1_000, 3.0)], found).raised((2.0, -3.0, 1.0)) == 1.0
     assert answer_to([(100_000, -6)], [(99_970, -6), (30, 3.0)]).raised(rule) == 0.0
+
+
+@pytest.mark.parametrize("first", [10, 58])
+def test_what_lies_above_or_below_the_middle_is_compared_too(first, tmp_path):
+    volume = noise((80, 48, 48))
+    volume[first : first + 10] += 6.0
+    write_mrc(tmp_path / "a.mrc", volume, 10.0)
+    segmenter = Average(scale=0.25)
+    found = TomogramScores(Tomogram(str(tmp_path / "a.mrc")), 10.0, [segmenter], 1.0)
+    answer = noise_answers(found, combine.combined_features([segmenter.card], ["average"], "combined"))["blob"]
+    assert 0.05 < answer.tomogram[ZERO] / answer.voxels < 0.2
 
 
 def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):

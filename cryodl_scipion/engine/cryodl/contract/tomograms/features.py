@@ -79,13 +79,16 @@ class PickFeaturesConfig(Config):
     seed: int = fields.seed()
 
 
-class PickFeaturesOutputs(tomogram_fields.OfTomograms):
-    files: Texts = output("STAR file of each tomogram.", path="file")
+class _PointsOutputs(tomogram_fields.OfTomograms):
+    files: Texts = output("STAR file of the points of each tomogram.", path="file")
     particles: str = output(
-        "STAR file of all tomograms of the folder together.",
+        "STAR file of the points of all tomograms of the folder together.",
         path="file",
         becomes="outputCoordinates: SetOfCoordinates3D",
     )
+
+
+class PickFeaturesOutputs(_PointsOutputs):
     counts: Counts = output("Number of points of each tomogram.")
 
 
@@ -119,13 +122,7 @@ class MeasureMembranesConfig(Config):
     seed: int = fields.seed()
 
 
-class MeasureMembranesOutputs(tomogram_fields.OfTomograms):
-    files: Texts = output("STAR file of the points of each tomogram.", path="file")
-    particles: str = output(
-        "STAR file of the points of all tomograms of the folder together.",
-        path="file",
-        becomes="outputCoordinates: SetOfCoordinates3D",
-    )
+class MeasureMembranesOutputs(_PointsOutputs):
     instances: Texts = output("Volume of each tomogram in which every membrane has its own number.", path="file")
     meshes: typing.Dict[str, typing.List[str]] = output(
         "PLY files of the membranes of each tomogram.", path="file", becomes="outputMeshes: SetOfMeshes"

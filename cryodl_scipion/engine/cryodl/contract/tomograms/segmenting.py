@@ -218,7 +218,7 @@ class ImportAnnotationsConfig(Config):
     """Import label volumes, stacks of tiles and drawings, or other folders of annotations, into a folder of
     annotations. Tiles that it already contains are not added again."""
 
-    annotations: str = tomogram_fields.annotations()
+    annotations: str = param("Folder of the annotations. An existing folder is extended.", path="folder")
     feature: typing.Optional[str] = param(
         "Name of the feature.", None, none_means="only folders of annotations are added"
     )

@@ -40,9 +40,6 @@ tomogram_names = partial(
     label="Tomogram names",
     expert=True,
 )
-annotations = partial(
-    param, "Folder of the annotations. An existing folder is extended.", label="Annotations", path="folder"
-)
 tile = partial(param, default=64, label="Tile", unit="px", limits=(16, 512))
 label = partial(param, help="Value of the feature in the label volumes.", default=None, label="Label", limits=(1, 254))
 

@@ -112,6 +112,7 @@ def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
     ]
 
 
+SLAB = 48  # slices that are looked at together
 REACH = 4.0  # widths of a Gaussian beyond which it is nothing
 BLUR, MARGIN, EDGE = 5.0, 4.0, 8.0  # Å: of what a mask without a model is made from, and around it
 
@@ -152,8 +153,7 @@ def soft_mask(xyz: np.ndarray, volume: Volume, radius: float, edge: float | None
     inside = ((positions >= 0) & (positions < volume.data.shape)).all(axis=1)
     empty = np.ones(volume.data.shape, bool)
     empty[tuple(positions[inside].T)] = False
-    distance = distance_transform_edt(empty, sampling=tuple(volume.voxels_zyx))
-    return (0.5 + 0.5 * np.cos(np.pi * np.clip((distance - radius) / (edge or radius), 0, 1))).astype(np.float32)
+    return _softened(empty, volume.voxels_zyx, radius, edge or radius)
 
 
 def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
@@ -163,11 +163,18 @@ def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     from skimage.filters import threshold_otsu
 
     blurred = gaussian_filter(np.asarray(data, np.float32), BLUR / np.asarray(voxels_zyx))
-    solvent = blurred <= threshold_otsu(blurred)
-    if solvent.all():  # where nothing is dense, distances to it would be those to a corner
-        return np.zeros(blurred.shape, np.float32)
-    part = np.clip((distance_transform_edt(solvent, sampling=tuple(voxels_zyx)) - MARGIN) / EDGE, 0, 1)
-    return (0.5 + 0.5 * np.cos(np.pi * part)).astype(np.float32)
+    return _softened(blurred <= threshold_otsu(blurred), np.asarray(voxels_zyx), MARGIN, EDGE)
+
+
+def _softened(outside: np.ndarray, voxels_zyx: np.ndarray, radius: float, edge: float) -> np.ndarray:
+    """1 within `radius` Å of what is not outside, falling as a cosine over `edge` Å. outside: (z, y, x) bool."""
+    mask, reach = np.zeros(outside.shape, np.float32), int(np.ceil((radius + edge) / voxels_zyx[0])) + 1
+    for start in range(0, len(mask), SLAB):  # the distances of all voxels would take much memory
+        low, stop = max(start - reach, 0), start + SLAB
+        if not (around := outside[low : stop + reach]).all():  # where nothing is dense, distances are those to a corner
+            distance = distance_transform_edt(around, sampling=tuple(voxels_zyx))[start - low : stop - low]
+            mask[start:stop] = 0.5 + 0.5 * np.cos(np.pi * np.clip((distance - radius) / edge, 0, 1))
+    return mask
 
 
 def write_blurred_model(path: str, b_factors: np.ndarray, prefix: str) -> str:

@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filte
 
 from ...core import fourier
 from . import qscore, shells
-from .atoms import Atoms, model_density, soft_mask
+from .atoms import SLAB, Atoms, model_density, soft_mask
 from .volume import Volume, above_solvent
 
 WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
@@ -31,21 +31,18 @@ def local_correlation(
     size = np.array([2 * int(round(radius / v)) + 1 for v in voxels_zyx])
     small = 1e-9 * float(first.std()) * float(second.std())
     index = np.rint(positions).astype(int)
-    inside = ((index >= 0) & (index < first.shape)).all(axis=1)
-    index = index[inside]
-    if not len(index):
-        return np.zeros(len(inside))
-    # a model often fills a small part of the box: only its surroundings are filtered
-    low, high = np.maximum(index.min(axis=0) - size, 0), index.max(axis=0) + size + 1
-    around = tuple(slice(a, b) for a, b in zip(low, high))
-    first, second = (one[around].astype(np.float64) for one in (first, second))
-    mean = lambda x: uniform_filter(x, size, mode="nearest")
-    ours, theirs = mean(first), mean(second)
-    cross = mean(first * second) - ours * theirs
-    spread = np.sqrt(np.maximum(mean(first**2) - ours**2, 0) * np.maximum(mean(second**2) - theirs**2, 0))
-    local = np.where(spread > small, cross / np.maximum(spread, small or 1e-300), 0.0)
-    found = np.zeros(len(inside))
-    found[inside] = local[tuple((index - low).T)]
+    found = np.zeros(len(index))
+    rows = np.flatnonzero(((index >= 0) & (index < first.shape)).all(axis=1))
+    for slab in np.unique(index[rows, 0] // SLAB):  # only the surroundings of positions are filtered, part by part
+        here = rows[index[rows, 0] // SLAB == slab]
+        low, high = np.maximum(index[here].min(axis=0) - size, 0), index[here].max(axis=0) + size + 1
+        one, other = (each[tuple(map(slice, low, high))].astype(np.float64) for each in (first, second))
+        at = tuple((index[here] - low).T)
+        mean = lambda x, at=at: uniform_filter(x, size, mode="nearest")[at]
+        ours, theirs = mean(one), mean(other)
+        cross = mean(one * other) - ours * theirs
+        spread = np.sqrt(np.maximum(mean(one**2) - ours**2, 0) * np.maximum(mean(other**2) - theirs**2, 0))
+        found[here] = np.where(spread > small, cross / np.maximum(spread, small or 1e-300), 0.0)
     return found
 
 
@@ -157,8 +154,9 @@ def better_place(volume: Volume, reference: MapReference, matrix: np.ndarray | N
         atoms = dataclasses.replace(reference.atoms, xyz=middle + (reference.atoms.xyz - middle) @ matrix)
         reference = reference_for(volume, atoms, reference.mask)
     data = volume.data
-    map_, model = (scipy.fft.rfftn(each) for each in (data - data.mean(), reference.density))
-    overlap = scipy.fft.irfftn(map_ * model.conj(), data.shape)
+    overlap = scipy.fft.irfftn(
+        scipy.fft.rfftn(data - data.mean()) * scipy.fft.rfftn(reference.density).conj(), data.shape
+    )
     move = np.array(np.unravel_index(overlap.argmax(), overlap.shape))
     move -= np.where(2 * move > overlap.shape, overlap.shape, 0)
     positions = volume.positions(reference.atoms.xyz) + move
@@ -194,7 +192,7 @@ def misfits(volume: Volume, reference: MapReference) -> typing.Iterator[str]:
     move, there = better_place(volume, reference)
     offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
     better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
-    ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, itertools.permutations(np.eye(3)))]
+    ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, [*itertools.permutations(np.eye(3))][1:])]
     fits = [better_place(volume, reference, way)[1] for way in ways] if agreement < ONE_HAND else [0.0]
     best, way = max(fits), ways[int(np.argmax(fits))]
     if best > max(agreement, there) + BETTER and (way < 0).any():

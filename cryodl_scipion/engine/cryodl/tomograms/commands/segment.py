@@ -96,27 +96,23 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
 def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
     run.summary(f"Tomograms segmented, {', '.join(made.features)}: {made.scores}/<tomogram>__<feature>.mrc")
     for feature in made.features:
-        run.summary(*_noise_in_words(feature, [parts[feature] for parts in made.noise.values() if feature in parts]))
+        found = [parts[feature] for parts in made.noise.values() if feature in parts]
+        spread = lambda key, unit, found=found: span(unit * round(p[key], 6) for p in found if key in p)
+        if found:
+            run.summary(
+                f"{feature}: {spread('tomogram', 100)} % of the voxels of the blocks that were compared, and "
+                f"{spread('noise', 100)} % of noise with the same spectrum"
+                + (
+                    f"; threshold, by the tomogram's scores: the model's {spread('boundary', 1)}."
+                    if any("boundary" in parts for parts in found)
+                    else "."
+                )
+            )
         run.warn(*noise_notes(feature, made.noise))
     by = " and ".join(
         f"{card['feature']} by {card['name']} ({network_words('segmenter', card['network'])})" for card in cards
     )
     run.methods(f"Tomograms were segmented with {PROGRAM}: {by}.")
-
-
-def _noise_in_words(feature: str, found: typing.Sequence[typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:
-    """A sentence about a feature in some tomograms; nothing without any. found: a NoiseAnswer's parts of each."""
-    spread = lambda key, unit: span(unit * round(parts[key], 6) for parts in found if key in parts)
-    if found:
-        yield (
-            f"{feature}: {spread('tomogram', 100)} % of the voxels of the blocks that were compared, and "
-            f"{spread('noise', 100)} % of noise with the same spectrum"
-            + (
-                f"; threshold, by the tomogram's scores: the model's {spread('boundary', 1)}."
-                if any("boundary" in parts for parts in found)
-                else "."
-            )
-        )
 
 
 def _sources(

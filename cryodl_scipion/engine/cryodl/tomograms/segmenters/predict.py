@@ -27,8 +27,9 @@ from .combine import MINIMUM, CombinedFeature, combined_scores
 from .slabs import Segmenter, SlabGrid, choose_plan, grids_of, joined_segmenters
 from .working_scale import grey_statistics, needed_range, resample_part, skewness
 
-BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
-DEPTH = 24  # working slices of a block that are answered, at most
+# zyx of the blocks that are compared, parts of the tomogram: at several heights, as a tube lies in a few slices only
+PLACES = (0.5, 0.5, 0.5), (0.2, 0.3, 0.3), (0.8, 0.3, 0.7), (0.65, 0.7, 0.3), (0.35, 0.7, 0.7)
+SIDE, DEPTH = 192, 24  # working px across a block, and working slices of it that are answered, at most
 STEP, LOWEST, HIGHEST = 0.05, -7.0, 10.0  # log odds, from the feature's threshold, that scores are counted at
 SLOPE = 2.0  # of the boundary over the mean of what is found
 SOME = 0.0005  # of the voxels that must be found before a boundary moves
@@ -95,7 +96,7 @@ def noise_answers(found: "TomogramScores", features: typing.Sequence[CombinedFea
     """The NoiseAnswer of each feature to noise made of some blocks of the tomogram, and to these blocks themselves.
     features: combine.Features whose scores are looked at."""
     totals = {feature.name: NoiseAnswer.none(feature.threshold) for feature in features}
-    for position in _positions(found.grids[0].shape):
+    for position in _positions(found.grids[0]):
         answers = _block_answers(found, position)
         for feature in features:
             flat = [answers[m].flatten(1) for m in feature.models]
@@ -122,7 +123,7 @@ def _block_answers(found: "TomogramScores", position: tuple[float, ...]) -> dict
 def block_skewness(found: "TomogramScores") -> float:
     """Mean skewness of the grey values of these blocks."""
     grid = found.grids[0]
-    return float(np.mean([skewness(found.slab(0, *_ranges(p, grid))) for p in _positions(grid.shape)]))
+    return float(np.mean([skewness(found.slab(0, *_ranges(p, grid))) for p in _positions(grid)]))
 
 
 def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -134,18 +135,15 @@ def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
     return torch.from_numpy(idctn(values * signs, norm="ortho").astype(np.float32))
 
 
-def _positions(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
-    middle_and_around = (0.5, 0.5), (0.3, 0.3), (0.3, 0.7), (0.7, 0.3), (0.7, 0.7)
-    return [(0.5, *yx) for yx in middle_and_around[: BLOCKS if max(shape[1:]) > SIDE else 1]]
+def _positions(grid: SlabGrid) -> list[tuple[float, ...]]:
+    """Those of PLACES whose blocks differ: a block may hold the whole of a small tomogram."""
+    return list({tuple(_ranges(place, grid)): place for place in PLACES}.values())
 
 
 def _ranges(position: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]]:
-    ranges = []
-    for part, size, maximum in zip(position, grid.working, (DEPTH, SIDE, SIDE)):
-        length = min(size, maximum)
-        start = int(np.clip(round(part * size - length / 2), 0, size - length))
-        ranges.append((start, start + length))
-    return ranges
+    lengths = np.minimum(grid.working, (DEPTH, SIDE, SIDE))
+    starts = np.clip(np.round(position * np.array(grid.working) - lengths / 2), 0, grid.working - lengths).astype(int)
+    return list(zip(starts.tolist(), (starts + lengths).tolist()))
 
 
 class TomogramScores:
