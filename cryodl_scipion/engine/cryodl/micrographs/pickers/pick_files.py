@@ -13,6 +13,7 @@ from scipy import ndimage
 from ...contract import PickConfig, PickOutputs, counted, score_text
 from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
+from ...io.files import read_text
 from ..assess.assessment import Areas
 from ..byhand.questions import Answered
 from .adaptation import Adapted
@@ -174,12 +175,23 @@ class Picks:
             return None
         return "answered" if self.answered else "clear" if self.trusted and any(self.counts.values()) else "unsure"
 
+    def _others(self) -> int:
+        """How many lists of micrographs that were not given now have another threshold than the one of all that were.
+        Several processes may fill one folder."""
+        own = f" {score_text(min(self.thresholds.values()))}\n"
+        return sum(f.stem not in self.counts and own not in read_text(f) for f in self.folder.glob("*.star"))
+
     def in_words(self, made: PickOutputs) -> str:
         """What was written, and what the scores let expect of it."""
         written = (
             f"{counted(made.picks, 'pick')} in {counted(len(self.counts), 'micrograph')}: "
             f"{self.folder}/<micrograph>.star. "
         )
+        if len({*self.thresholds.values()}) == 1 and (others := self._others()):
+            written += (
+                f"The lists of {counted(others, 'other micrograph')} there have another threshold: give all "
+                "micrographs to pick them alike. "
+            )
         if not made.picks:
             return written.rstrip()
         if self.answered and (told := self.answered.asked.estimate(made.threshold)):
