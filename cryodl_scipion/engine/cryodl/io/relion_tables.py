@@ -158,9 +158,10 @@ def optics_rows(
     """(n,) int, the row of the optics table that is of each particle or micrograph. columns: of their table, which
     needs no rlnOpticsGroup where there is one group. path: for messages. Raises ValueError for groups that are
     missing."""
-    numbers = list(optics["rlnOpticsGroup"])
-    rows = {number: row for row, number in enumerate(numbers)}
-    if twice := [n for row, n in enumerate(numbers) if any(v[row] != v[rows[n]] for v in optics.values())]:
+    rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
+    if twice := [
+        n for row, n in enumerate(optics["rlnOpticsGroup"]) if any(v[row] != v[rows[n]] for v in optics.values())
+    ]:
         raise ValueError(f"{path} has two different optics groups with the number {twice[0]}. Renumber one of them.")
     if "rlnOpticsGroup" not in columns and len(rows) > 1:
         raise ValueError(f"{path} has {len(rows)} optics groups; its other table has no column rlnOpticsGroup.")

@@ -95,8 +95,9 @@ def _fit_one(
     run.take_device()
     made_of, resolutions = stamp_of(path), (config.lowest_resolution, config.highest_resolution)
     fit = checked(fit_ctf(micrographs.read_micrograph(path), config.pixel_size, *given, *resolutions))
-    picture = spectrum_picture(fit, given[0], config.pixel_size)
-    micrographs.write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, LABEL)
+    micrographs.write_micrograph(
+        files.folder / f"{name}.mrc", spectrum_picture(fit, given[0], config.pixel_size), config.pixel_size, LABEL
+    )
     profile = {key: [round(float(v), 5) for v in getattr(fit.profile, key)] for key in ("frequency", "data", "model")}
     values = {key: getattr(fit, key) for key in FIT_VALUES}
     return files.write(name, made_of, name=name, path=str(path), profile=profile, **values)
