@@ -15,6 +15,17 @@ def test_x_is_the_column_and_y_the_row(tmp_path):
     assert yx.tolist() == [[7.0, 30.5]] and scores.tolist() == [0.0]
 
 
+def test_a_table_of_one_row_without_a_loop_is_a_pick_and_a_second_table_is_refused(tmp_path):
+    """As starfile of before version 0.5 writes one row: it was read as no pick."""
+    path = tmp_path / "a.star"
+    path.write_text("data_\n\n_rlnCoordinateX 30.5\n_rlnCoordinateY '7'\n_rlnAutopickFigureOfMerit 0.5\n")
+    yx, scores = read_coordinates(path)["a"]
+    assert yx.tolist() == [[7.0, 30.5]] and scores.tolist() == [0.5]
+    path.write_text(STAR + "30.5 7\n\n" + STAR.replace("data_", "data_b") + "1 2\n")
+    with pytest.raises(ValueError, match="2 tables of coordinates"):
+        read_coordinates(path)
+
+
 def test_what_is_written_is_read_back(tmp_path):
     yx, scores = np.array([[1.25, 200.5], [4000.125, 3.0]]), np.array([0.75, 0.125])
     write_coordinates(tmp_path / "a.star", yx, scores, "a comment with data_ and loop_ in it")

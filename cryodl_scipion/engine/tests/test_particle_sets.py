@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading and writing RELION's particles: all columns kept, the right image for each row, and every fault named."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -164,6 +165,21 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
     assert set(read_tables("job/new.star")) == {"optics", "particles"} and "rlnMagnification" not in again.columns
 
 
+def test_particles_of_relion_3_0_with_and_without_flipped_phases_are_refused():
+    columns = dict(rlnImageName=["1@stacks/a.mrcs", "2@stacks/a.mrcs"], rlnPixelSize=[2, 2])
+    for flipped, words in (([1, 1], ""), ([0, 1], "mixes images with different CTF treatment")):
+        write_tables("p.star", {"": dict(columns, rlnCtfDataArePhaseFlipped=flipped)})
+        with contextlib.nullcontext() if not words else pytest.raises(ValueError, match=words):
+            assert read_particles("p.star").ctf_state == "flipped"
+
+
+def test_a_second_table_of_particles_is_not_left_out_in_silence():
+    rows = dict(rlnImageName=["1@stacks/a.mrcs"], rlnOpticsGroup=[1])
+    write_tables("p.star", {"optics": OPTICS, "particles": rows, "more": rows})
+    with pytest.raises(ValueError, match="2 tables with rlnImageName"):
+        read_particles("p.star")
+
+
 def test_shifts_in_px_beside_an_optics_table_are_shifts():
     pixels = dict(rlnOriginX=[2.0, 0.0], rlnOriginY=[-1.0, 0.5])
     particles = read_particles(star(without=("rlnOriginXAngst", "rlnOriginYAngst"), **pixels))
@@ -204,6 +220,12 @@ def test_shifts_in_px_beside_an_optics_table_are_shifts():
             ["optics table lacks rlnOpticsG"],
         ),
         (dict(optics=dict(OPTICS, rlnImageDimensionality=[3])), (), ["subtomograms"]),
+        (dict(optics=dict(OPTICS, rlnAmplitudeContrast=[10])), (), ["rlnAmplitudeContrast) of 10; it is a fraction"]),
+        (
+            dict(optics={k: v + [200 if k == "rlnVoltage" else v[0]] for k, v in OPTICS.items()}),
+            (),
+            ["two different optics groups with the number 1"],
+        ),
         (dict(rlnRandomSubset=[1, 1.5]), (), ["particle 2", "rlnRandomSubset 1.5"]),
         (
             dict(
@@ -389,7 +411,7 @@ def test_a_stack_is_written_whole_or_not_at_all():
     with pytest.raises(ValueError, match="3 images, but 2 came"):
         with StackWriter("s.mrcs", 3, 4, 1.5) as stack:
             stack.add(torch.zeros(2, 4, 4))
-    with pytest.raises(ValueError, match="takes 3 images of 4 px"):
+    with pytest.raises(ValueError, match="is not part of a volume"):
         with StackWriter("s.mrcs", 3, 4, 1.5) as stack:
             stack.add(torch.zeros(4, 4, 4))
     with pytest.raises(KeyboardInterrupt):

@@ -147,20 +147,23 @@ def _read_list(path: Path, names: typing.Sequence[str], files: typing.Sequence[s
 
 
 def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
+    tables = list[typing.Any]()
     for block in star.star_document(path):
-        if block.find_loop(_LIST).get_loop() and block.find_loop("_rlnMicrographName").get_loop():
-            listed = [[gemmi.cif.as_string(n) for n in block.find_loop(c)] for c in ("_rlnMicrographName", _LIST)]
-            return _read_list(path, *listed)
-        x, y = block.find_loop("_rlnCoordinateX"), block.find_loop("_rlnCoordinateY")
-        if not x.get_loop() or not y.get_loop():
-            continue
-        score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
-        _check_flat("_rlnCoordinateZ", block.find_loop("_rlnCoordinateZ"))
-        names = block.find_loop("_rlnMicrographName")
-        rows = [(float(a), float(b), float(s)) for a, b, s in zip(x, y, score or [0] * len(x))]
-        if not names.get_loop():
-            return {micrograph_key(path): rows}
-        return lists_by_key(zip(keys_of([gemmi.cif.as_string(n) for n in names]), rows))
+        # columns, of a loop or of a table of one row without it
+        x, y, listed, names, *scores = (
+            [gemmi.cif.as_string(word) for word in block.find_values(name)]
+            for name in ("_rlnCoordinateX", "_rlnCoordinateY", _LIST, "_rlnMicrographName", *_SCORE_COLUMNS)
+        )
+        if listed and names:
+            return _read_list(path, names, listed)
+        if x and y:
+            _check_flat("_rlnCoordinateZ", map(gemmi.cif.as_string, block.find_values("_rlnCoordinateZ")))
+            score = next((column for column in scores if column), ["0"] * len(x))
+            tables.append((names, [(float(a), float(b), float(s)) for a, b, s in zip(x, y, score)]))
+    if len(tables) > 1:
+        raise ValueError(f"it has {len(tables)} tables of coordinates, of which one is read. Write each to a file.")
+    for names, rows in tables:
+        return lists_by_key(zip(keys_of(names), rows)) if names else {micrograph_key(path): rows}
     text = read_text(path)
     if "_rlnCoordinateX" in text:
         return {micrograph_key(path): []}  # a loop without rows, which gemmi leaves out

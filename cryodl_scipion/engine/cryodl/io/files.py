@@ -20,6 +20,7 @@ from ..contract.reading import fault_of, reader
 from .zarr_arrays import is_zarr
 
 MAX_NAMED = 5
+BY_HAND = b"\n_cryodlCertain"  # in the head of picks that were made or corrected by hand (byhand/store.py)
 
 
 def pair_by_name(
@@ -256,6 +257,29 @@ def name_micrographs(
         seen[name] = path
         pairs.append((name, path))
     return pairs
+
+
+def prepare_folder(
+    named: typing.Iterable[tuple[str, str]],
+    folder: str | os.PathLike[str],
+    ending: str,
+    mark: bytes,
+    known: typing.Collection[str] = (),
+) -> None:
+    """Make a folder of outputs. Raises ValueError if a file <name><ending> there, which a command would replace or
+    remove, is an input itself, was not written by the command, or was corrected by hand since. named: names and files
+    of the inputs. mark: stands in the heads of the command's files. known: names of which a record says that the
+    command wrote them."""
+    for name, path in named:
+        file = os.path.join(folder, name + ending)
+        if os.path.realpath(path) == os.path.realpath(file):
+            raise ValueError(f"The results would replace {path} itself. Choose another --output.")
+        with contextlib.suppress(FileNotFoundError), open(file, "rb") as there:
+            head = there.read(4096)
+            if BY_HAND in head or mark not in head and name not in known:
+                what = "was corrected by hand" if BY_HAND in head else "is there, and not of this command"
+                raise ValueError(f"{file} {what}: it is not replaced. Choose another --output, or move it away.")
+    os.makedirs(folder, exist_ok=True)
 
 
 name_tomograms = functools.partial(name_micrographs, what="tomogram")

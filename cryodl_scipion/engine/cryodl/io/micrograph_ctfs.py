@@ -5,11 +5,13 @@ import os
 import typing
 from pathlib import Path
 
+import numpy as np
+
 from ..contract.reading import reader
 from ..core.optics import Optics
 from . import files, star
 from .particles import CTF, MICROSCOPE
-from .relion_tables import known_columns, number_columns, optics_rows
+from .relion_tables import check_microscope, known_columns, number_columns, optics_rows
 
 _WHICH = "the STAR file of `cryodl estimate-ctf`, or RELION's micrographs_ctf.star"
 _NAME, _GROUP, _PHASE = "rlnMicrographName", "rlnOpticsGroup", "rlnPhaseShift"
@@ -27,6 +29,7 @@ def read_micrograph_ctfs(
     count, defocus = len(table[_NAME]), known_columns(path, table, CTF, "micrograph")
     phases = number_columns(path, table, (_PHASE,), "micrograph")
     constants = [_constant(path, name, (microscope or {}).get(name), table, optics, count) for name in MICROSCOPE]
+    check_microscope(path, np.column_stack(constants))
     found = {}
     for row, name in enumerate(table[_NAME]):
         key = files.micrograph_key(name)

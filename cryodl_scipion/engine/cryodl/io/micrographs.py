@@ -224,14 +224,6 @@ def of_other_binning(paths: typing.Sequence[str], pixel_size: float) -> dict[str
     return told
 
 
-def check_apart(named: typing.Iterable[tuple[str, str]], folder: str | os.PathLike[str]) -> None:
-    """Raises ValueError if a micrograph is the file <name>.mrc that a command would write into a folder, or remove
-    there. named: names and files."""
-    for name, path in named:
-        if os.path.realpath(path) == os.path.realpath(os.path.join(folder, f"{name}.mrc")):
-            raise ValueError(f"The results would replace the micrograph {path} itself. Choose another --output.")
-
-
 def named_micrographs(
     given: typing.Sequence[str], names: typing.Sequence[str], pixel_size: float
 ) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ def control_name(output: str, kind: str = NOISE) -> str:
 
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+LABEL = "cryodl: stack of images"  # in the header of stacks
 CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 PARTICLE_CTF = ("rlnPhaseShift", "rlnCtfBfactor", "rlnCtfScalefactor")
 MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
@@ -83,6 +84,7 @@ def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: fl
         mrc.set_data(data if data.dtype == np.int16 else data.astype(np.float32))
         mrc.set_image_stack()
         mrc.voxel_size = pixel_size
+        mrc.add_label(LABEL)
 
 
 def particle_rows(

@@ -107,7 +107,10 @@ def modern_tables(
     """Optics and particle table, {column: texts} each, as RELION 3.1 has them. tables: of star.read_tables. path: for
     messages. dimensions: 3 for subtomograms; of files that do not say it. Raises ValueError if there are no
     particles."""
-    columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
+    found = [dict(t) for t in tables.values() if "rlnImageName" in t]
+    if len(found) > 1:
+        raise ValueError(f"{path} has {len(found)} tables with rlnImageName, of which one is read. Join them.")
+    columns = found[0] if found else None
     if not columns or not columns["rlnImageName"]:
         raise ValueError(
             f"{path} has no particles: it has no table with rlnImageName, or the table is empty."
@@ -156,6 +159,10 @@ def optics_rows(
     needs no rlnOpticsGroup where there is one group. path: for messages. Raises ValueError for groups that are
     missing."""
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
+    if twice := [
+        n for row, n in enumerate(optics["rlnOpticsGroup"]) if any(v[row] != v[rows[n]] for v in optics.values())
+    ]:
+        raise ValueError(f"{path} has two different optics groups with the number {twice[0]}. Renumber one of them.")
     if "rlnOpticsGroup" not in columns and len(rows) > 1:
         raise ValueError(f"{path} has {len(rows)} optics groups; its other table has no column rlnOpticsGroup.")
     groups = columns.get("rlnOpticsGroup", [*rows] * len(next(iter(columns.values()))))
@@ -367,9 +374,19 @@ def _optics(
             f"{path} has a defocus (rlnDefocusU), but its optics table lacks {', '.join(missing)}. Add what is missing."
         )
     microscope = known_columns(path, optics, MICROSCOPE, "optics group")
-    if wrong := [kv for kv in np.unique(microscope[rows, 0]) if not 0 < kv <= 3500]:  # no microscope has more
-        raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of {wrong[0]:g} kV in its optics table. Correct it.")
+    check_microscope(path, microscope[rows])
     return OpticsTable(np.column_stack([values[:, :3], microscope[rows], values[:, 3:]]))
+
+
+def check_microscope(path: str | os.PathLike[str], values: np.ndarray) -> None:
+    """Raises ValueError for constants that no microscope has. path: for the message. values: (n, 3) of MICROSCOPE."""
+    if wrong := [kv for kv in np.unique(values[:, 0]) if not 0 < kv <= 3500]:
+        raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of {wrong[0]:g} kV. Correct it.")
+    if wrong := [fraction for fraction in np.unique(values[:, 2]) if not 0 <= fraction <= 1]:
+        raise ValueError(
+            f"{path} has an amplitude contrast ({MICROSCOPE[2]}) of {wrong[0]:g}; it is a fraction, from 0 to 1. "
+            "Correct it."
+        )
 
 
 def _ctf_state(
@@ -379,11 +396,13 @@ def _ctf_state(
     path: str | os.PathLike[str],
 ) -> str:
     kinds = {"multiplied": "rlnCtfDataAreCtfPremultiplied", "flipped": "rlnCtfDataArePhaseFlipped"}
-    said = lambda name, row: str(optics[name][row] if name in optics else columns.get(name, "0")[0]).lower() in YES
-    states = {next((kind for kind, name in kinds.items() if said(name, row)), "none") for row in used}
-    if len(states) > 1:
-        raise ValueError(
-            f"{path} mixes images with different CTF treatment ({', '.join(sorted(states))}). Give them in several "
-            "STAR files."
-        )
-    return states.pop()
+    for kind, name in kinds.items():
+        values = [optics[name][row] for row in used] if name in optics else columns.get(name, "0")
+        said = {str(value).lower() in YES for value in set(values)}
+        if len(said) > 1:
+            raise ValueError(
+                f"{path} mixes images with different CTF treatment ({name}). Give them in several STAR files."
+            )
+        if said == {True}:
+            return kind
+    return "none"

@@ -5,7 +5,6 @@
 import contextlib
 import functools
 import os
-import struct
 import typing
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import numpy as np
 from ..contract.reading import absent, reader
 from .files import whole_file
 from .memory import release_pages
-from .mrc import HEADER, MODES, MrcHeader, doubt_sign, read_header
+from .mrc import MODES, MrcHeader, doubt_sign, read_header
 from .texts import Texts
+from .volume_writer import OpenVolume
 
 FLAT = 1e-5  # of its largest value: an image whose values differ by less has no contrast
 UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
@@ -101,9 +101,7 @@ class StackWriter:
     stack.add(images). The file appears when the block ends well and all `count` images are there. pixel_size: Å/px."""
 
     def __init__(self, path: str | os.PathLike[str], count: int, box: int, pixel_size: float) -> None:
-        self.path, self.count, self.box, self.pixel_size = path, count, box, pixel_size
-        self.added, self._sums = 0, np.zeros(2)  # of values and of squares
-        self._range = [np.inf, -np.inf]
+        self.path, self.count, self.box, self.pixel_size, self.added = path, count, box, pixel_size, 0
 
     def __enter__(self) -> "StackWriter":
         self._exit = contextlib.ExitStack()
@@ -111,44 +109,23 @@ class StackWriter:
         with mrcfile.new(temporary, overwrite=True) as mrc:  # for its header
             mrc.set_data(np.zeros((1, self.box, self.box), np.float32))
             mrc.set_image_stack()
+            mrc.header.nz = self.count
             mrc.voxel_size = self.pixel_size
-        # not by memory map: a full disk would kill the process instead of raising an error
-        self._file = self._exit.enter_context(open(temporary, "r+b"))
-        self._file.seek(HEADER)
+        self._file = OpenVolume(temporary, (self.count, self.box, self.box), "<f4")
         return self
 
     def add(self, images: typing.Any) -> None:
         """Append (m, box, box) images, array or tensor on the CPU. Raises ValueError for more than promised."""
-        images = np.ascontiguousarray(images, "<f4")
-        if images.shape[1:] != (self.box, self.box) or self.added + len(images) > self.count:
-            raise ValueError(
-                f"{self.path} takes {self.count} images of {self.box} px; {self.added} are there, and an "
-                f"array of shape {images.shape} was to be added."
-            )
-        self._file.write(images.data)
+        self._file.write(self.added, np.asarray(images))
         self.added += len(images)
-        self._sums += images.sum(dtype=np.float64), np.square(images, dtype=np.float64).sum()
-        low, high = self._range
-        self._range = [min(low, images.min(initial=np.inf)), max(high, images.max(initial=-np.inf))]
 
     def __exit__(self, kind: typing.Any, error: typing.Any, trace: typing.Any) -> bool | None:
+        self._file.close(complete=kind is None and self.added == self.count)
         if kind is None and self.added < self.count:
             error = ValueError(f"{self.path} was to hold {self.count} images, but {self.added} came.")
             self._exit.__exit__(type(error), error, None)
             raise error
-        if kind is None:
-            self._complete_header()
         return self._exit.__exit__(kind, error, trace)
-
-    def _complete_header(self) -> None:
-        mean, square = self._sums / (self.count * self.box**2)
-        for position, form, values in (
-            (8, "<i", (self.count,)),
-            (76, "<fff", (*self._range, mean)),
-            (216, "<f", (max(square - mean**2, 0.0) ** 0.5,)),
-        ):
-            self._file.seek(position)
-            self._file.write(struct.pack(form, *values))
 
 
 def split_name(name: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 
 from ..contract import Config, describe_all, write_json
-from .files import name_and_path
+from .files import name_and_path, prepare_folder
 from .zarr_arrays import is_zarr
 
 SMALL = 1 << 20  # bytes; smaller files are known by what they hold, for a protocol may write its lists again
@@ -122,6 +122,13 @@ class ItemRecords:
                 f"{self._remedy}"
             )
         return record
+
+    def prepare(self, named: typing.Sequence[tuple[str, str]], mark: bytes, table: Path | None = None) -> None:
+        """files.prepare_folder of the items' files. table: of all items."""
+        records = [path.stem for path in self.folder.glob("*.json")]
+        prepare_folder(named, self.folder, self.patterns[0][2:], mark, records)
+        if table and table.exists() and not records:
+            raise ValueError(f"{table} is there, and not of this command: it is not replaced. {REMEDY}")
 
     def unchanged(self, named: typing.Iterable[tuple[str, str]]) -> dict[str, Record]:
         """Records by name of the items that are done and have not changed; what was made of one that is gone stays."""

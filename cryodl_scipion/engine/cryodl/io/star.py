@@ -67,10 +67,10 @@ def _other_letters_quoted(text: str) -> str:
 
 @reader
 def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:
-    """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has, or if it
-    is no STAR file."""
+    """The texts of one column, from the first table of a STAR file that has it. Raises ValueError if none has, or if
+    it is no STAR file."""
     for block in star_document(path):
-        if values := [v for v in block.find_loop(column)]:
+        if values := [v for v in block.find_values(column)]:
             return [gemmi.cif.as_string(v) for v in values]
     raise ValueError(f"{path} has no column {column}.")
 

@@ -90,6 +90,8 @@ def _plain(value: typing.Any, kind: str) -> typing.Any:
         return tuple(os.fspath(one) for one in ([value] if isinstance(value, (str, os.PathLike)) else value))
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if kind in ("float", "int", "bool") and hasattr(value, "item"):
+        value = value.item()  # numpy's number
     return float(value) if kind == "float" and type(value) is int else value
 
 

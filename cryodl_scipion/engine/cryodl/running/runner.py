@@ -12,6 +12,7 @@ import contextlib
 import functools
 import os
 import sys
+import threading
 import time
 import typing
 from importlib.metadata import version
@@ -45,34 +46,22 @@ from ..io.progress import ProgressBar
 from .distributed import Helped, helps, launched, run_on, several_devices
 
 PROGRAM = f"cryodl {__version__}"  # for sentences
+# Commands of several threads of a process run one after another: locks, warnings and threads are the process's.
+_ALONE = threading.RLock()
 NAMED = 20  # skipped items that are printed; the result lists all
 AskedT = typing.TypeVar("AskedT", bound=Config)
-ConfigT = typing.TypeVar("ConfigT", bound=Config, contravariant=True)
 Made = typing.TypeVar("Made", bound=Outputs, covariant=True)
 Item = typing.TypeVar("Item")
 Named = typing.Sequence[tuple[str, str]]  # names and files of items
 
 
-class Runnable(typing.Protocol[ConfigT, Made]):
-    """A command as others call it."""
-
-    def __call__(
-        self,
-        config: ConfigT,
-        warnings: typing.Sequence[str] = (),
-        device: str | None = None,
-        threads: int | None = None,
-        seed: int = 0,
-        names: typing.Sequence[str] = (),
-    ) -> Result[Made]: ...
-
-
-def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> Runnable[AskedT, Made]:
+def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> typing.Callable[..., Result[Made]]:
     """Make a command of a function. function: takes a config and its Run, and returns the outputs that the contract
-    declares for the config's command. Returns takes a config, and returns the Result. device, threads, seed, names: as
-    the options of these names; a command within another one computes where that one does. warnings: about the config,
-    for the result. It checks the config (ValueError), locks the output, and gives the working folder its name when the
-    function has ended. Of several processes of one training only the first gets a Result."""
+    declares for the config's command. Returns takes a config and the arguments of run_command, and returns the Result.
+    device, threads, seed, names: as the options of these names; a command within another one computes where that one
+    does. warnings: about the config, for the result. It checks the config (ValueError), locks the output, and gives the
+    working folder its name when the function has ended. Of several processes of one training only the first gets a
+    Result."""
 
     @functools.wraps(function)
     def run_command(
@@ -86,6 +75,7 @@ def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> Runnabl
         refuse_if(check(config))
         row, started, run = EVERY_COMMAND[command_of(config)], time.monotonic(), Run(config, seed, names)
         with (
+            _ALONE,
             contextlib.ExitStack() as end,
             computing_on(device, threads),
             messages.collected() as said,

@@ -163,7 +163,7 @@ def test_micrographs_in_the_output_folder_are_neither_replaced_nor_removed(tmp_p
         path.rename(tmp_path / "out" / path.name)
     (tmp_path / "out/mic1.mrc").write_bytes((tmp_path / "out/mic1.mrc").read_bytes()[:2000])  # skipped, it was removed
     assert denoise(tmp_path, micrographs=[str(tmp_path / "out/*.mrc")]) == 2
-    assert "would replace the micrograph" in capsys.readouterr().err
+    assert "would replace" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "out").glob("*.mrc")) == ["mic0.mrc", "mic1.mrc"]
 
 

@@ -235,11 +235,18 @@ def test_micrographs_without_rings_are_skipped_with_their_reasons(folder):
     assert len(read_tables(folder / "ctf.star")["micrographs"]["rlnDefocusU"]) == 2
 
 
+def test_fits_that_the_table_does_not_list_are_told_of(folder, capsys):
+    names = sorted(path.name for path in (folder / "mics").iterdir())
+    assert run(folder) == 0 and "also has fits" not in capsys.readouterr().out
+    assert run(folder, micrographs=[f"mics/{names[0]}"]) == 0
+    assert f"also has fits of {names[1][:-4]}" in capsys.readouterr().out
+
+
 def test_micrographs_that_the_pictures_would_replace_are_left_as_they_are(folder, capsys):
     (folder / "mics").rename(folder / "ctf")
     before = {path: path.read_bytes() for path in (folder / "ctf").iterdir()}
     assert run(folder, micrographs=["ctf/*.mrc"]) == 2
-    assert "would replace the micrograph" in capsys.readouterr().err
+    assert "would replace" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in (folder / "ctf").iterdir()} == before
 
 

@@ -23,10 +23,12 @@ COLUMNS = ("name",) + METRICS + ("verdict", "reason")
 def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicrographsOutputs:
     named = files.name_micrographs(files.expand_paths(config.micrographs, run.names), run.names)
     folder = Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
     picks = coordinates.read_coordinates(config.coordinates) if config.coordinates else None
     picks = picks and coordinates.align_keys(picks, dict(named))
+    files.prepare_folder(named, folder, ".json", KIND.encode())
     records = read_records(folder, config)
+    for table in ("micrographs.csv", "good.txt", "bad.txt") if not records else ():
+        files.prepare_folder([("", "")], folder, table, b"\0")  # which no table has
 
     def forget(name: str) -> None:
         """Metrics of a file that was replaced do not stay in the table."""

@@ -17,7 +17,7 @@ from ...contract import (
     denoises_blindly,
     read_card,
 )
-from ...io import micrographs, stamps
+from ...io import files, micrographs, stamps
 from ...io.model import find_model, read_model
 from ...running.runner import PROGRAM, Run, command
 from ..denoise import agreement
@@ -34,8 +34,7 @@ LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
 @command
 def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
     sources, folder = agreement.micrograph_sources(config, run.names), Path(config.output)
-    micrographs.check_apart([(s.name, path) for s in sources for path in s.paths], folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.prepare_folder([(s.name, path) for s in sources for path in s.paths], folder, ".mrc", LABEL.encode())
     run.warn(*micrographs.pixel_size_warnings([s.path for s in sources], config.pixel_size))
     remove = lambda gone: (folder / f"{gone}.mrc").unlink(missing_ok=True)  # of a file that was replaced
     # denoised, a header would no longer tell another binning

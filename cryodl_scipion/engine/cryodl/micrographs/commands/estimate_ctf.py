@@ -10,14 +10,14 @@ import functools
 import statistics
 from pathlib import Path
 
-from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted, span
+from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted, some_names, span
 from ...io import micrographs, pick_sets
 from ...io.stamps import ItemRecords, Record, stamp_of
 from ...io.star import write_tables
 from ...running.runner import PROGRAM, Run, command
 from ..ctf import Microscope, SearchRange, checked, fit_ctf, lowest_defocus, spectrum_picture
 
-KIND = "micrograph CTF"
+KIND, LABEL = "micrograph CTF", "cryodl: power spectrum right, fitted CTF left"
 FIT_VALUES = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift", "resolution", "correlation", "strength")
 SETTINGS = (
     *("pixel_size", "voltage", "spherical_aberration", "amplitude_contrast", "minimum_defocus", "maximum_defocus"),
@@ -30,12 +30,11 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     named, star = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size), Path(config.output)
     microscope = Microscope(config.voltage, config.spherical_aberration, config.amplitude_contrast)
     folder = star.with_suffix("")
-    micrographs.check_apart(named, folder)
-    folder.mkdir(parents=True, exist_ok=True)
     minimum = lowest_defocus(microscope, config.pixel_size, config.highest_resolution)
     if minimum > config.minimum_defocus:
         print(f"A defocus below {minimum:.0f} Å shows too few Thon rings at {config.pixel_size:g} Å/px to be found.")
     files = ItemRecords(folder, KIND, {key: getattr(config, key) for key in SETTINGS}, "{}.mrc")
+    files.prepare(named, LABEL.encode(), star)
     named = run.of_one_binning(named, config.pixel_size, files.forget)
     limits = SearchRange(
         config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
@@ -58,6 +57,8 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
         **{column: [float(r[key]) for r in rows] for column, key in columns.items()},
     )
     write_tables(star, tables)
+    if others := {record.stem for record in folder.glob("*.json")} - done.keys():
+        print(f"{star} lists the given micrographs alone; {folder} also has fits of {some_names(others)}.")
     means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in rows]
     if low := [r["name"] for r, mean in zip(rows, means) if mean < minimum]:
         run.warn(
@@ -94,8 +95,9 @@ def _fit_one(
     run.take_device()
     made_of, resolutions = stamp_of(path), (config.lowest_resolution, config.highest_resolution)
     fit = checked(fit_ctf(micrographs.read_micrograph(path), config.pixel_size, *given, *resolutions))
-    picture, label = spectrum_picture(fit, given[0], config.pixel_size), "power spectrum right, fitted CTF left"
-    micrographs.write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, f"cryodl: {label}")
+    micrographs.write_micrograph(
+        files.folder / f"{name}.mrc", spectrum_picture(fit, given[0], config.pixel_size), config.pixel_size, LABEL
+    )
     profile = {key: [round(float(v), 5) for v in getattr(fit.profile, key)] for key in ("frequency", "data", "model")}
     values = {key: getattr(fit, key) for key in FIT_VALUES}
     return files.write(name, made_of, name=name, path=str(path), profile=profile, **values)

@@ -30,13 +30,12 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         particle_positions.read_centred(config.coordinates, config.pixel_size, config.particle_diameter or 0.0),
         [name for name, _ in named],
     )
-    given = config.voltage, config.spherical_aberration, config.amplitude_contrast
-    constants = dict(zip(particles.MICROSCOPE, given))
-    ctfs = None if config.ctf is None else micrograph_ctfs.read_micrograph_ctfs(config.ctf, constants)
+    given = dict(zip(particles.MICROSCOPE, (config.voltage, config.spherical_aberration, config.amplitude_contrast)))
+    ctfs = None if config.ctf is None else micrograph_ctfs.read_micrograph_ctfs(config.ctf, given)
     star = Path(config.output)
     folder = star.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
     files, box = records_of(folder, config, [name for name, _ in named]), config.box_in_pixels()
+    files.prepare(named, particles.LABEL.encode(), star)
     side = config.scaled_box or box
     pixel_size = config.pixel_size * box / side
     # particles cut with other parameters are an error, not a micrograph to skip

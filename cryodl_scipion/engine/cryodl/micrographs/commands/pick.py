@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 
 from ...contract import PickConfig, PickOutputs, counted, network_words, read_card
-from ...io.coordinates import read_coordinates
+from ...io import coordinates, files
 from ...io.memory import keep_freed_memory
 from ...io.micrographs import named_micrographs, pixel_size_warnings
 from ...io.model import find_model
@@ -26,6 +26,13 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     given = named_micrographs(config.micrographs, run.names, config.pixel_size)
     keep_freed_memory()
     folder = Path(config.output)
+    files.prepare_folder(
+        given,
+        folder,
+        ".star",
+        b"# cryodl: picks of ",
+        [p.stem for p in folder.glob(f"{pick_record.CANDIDATES}/*.star")],
+    )
     named = run.of_one_binning(given, config.pixel_size, functools.partial(forget_picks, folder))
     if config.method == "templates":
         return templates.pick_by_templates(config, named, run)
@@ -40,7 +47,9 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         + (f"{settings.scale:.4g} Å." if settings.scale else "to be estimated.")
     )
     for name, _ in sorted(set(named) - set(todo)):
-        picks.write(name, *next(iter(read_coordinates(folder / pick_record.CANDIDATES / f"{name}.star").values())))
+        picks.write(
+            name, *next(iter(coordinates.read_coordinates(folder / pick_record.CANDIDATES / f"{name}.star").values()))
+        )
     if todo:
         settings = pick_new(todo, config, model, settings, picks, run)
     elif config.feature_maps:

@@ -9,7 +9,7 @@ import typing
 from pathlib import Path
 
 from ...contract import PickFilamentsConfig, PickFilamentsOutputs, counted, network_words, read_card
-from ...io import micrographs, stamps
+from ...io import micrographs, pick_sets, stamps
 from ...io.model import find_model, read_model
 from ...learning.task import method_of
 from ...running.runner import PROGRAM, Run, command
@@ -26,10 +26,10 @@ AGAIN = "Choose another --output, or pick again with --overwrite."
 def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutputs:
     named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
     model, folder = find_model(config.model, "filament_picker"), Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = _settings(config, read_card(str(model), "filament_picker"))
     patterns = ("{}.star", f"{pictures.PICTURES}/{{}}.png")
     files = stamps.ItemRecords(folder, KIND, settings, *patterns, remedy=AGAIN, absent=ABSENT)
+    files.prepare(named, pick_sets.TUBE.encode())
     named = run.of_one_binning(named, config.pixel_size, files.forget)
 
     @functools.cache

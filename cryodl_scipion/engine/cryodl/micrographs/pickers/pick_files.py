@@ -139,7 +139,7 @@ class Picks:
         ranked = sorted(self.thresholds.values())
         f1, told = (self.adapted.f1, self.adapted.expected_f1) if self.adapted else (1.0, 1.0)
         # scores promise too much, or too little: then what they miss is less, as are the particles below the threshold
-        true = lambda value: value * f1 / told if f1 <= told else 1 - (1 - value) * (1 - f1) / (1 - told)
+        true = lambda value: value * f1 / max(told, 0.01) if f1 <= told else 1 - (1 - value) * (1 - f1) / (1 - told)
         expected = {name: true(value) for name, value in self.expected.metrics().items()}
         number = self.expected.picks * expected["precision"] / (expected["recall"] or 1.0) or self.expected.particles
         # particles beside areas to avoid are partly hidden by these, and lost as well: their part of the field

@@ -42,7 +42,7 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     for each in skipped:
         run.skip(each.item, each.path, each.reason)
     total, folder = [*named, *skipped], Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    predict.prepare_outputs(folder, named, config.halves)
     model = find_model(config.model, KIND) if config.model else folder / MODEL
     sources = _sources(config, named, run)
     run.require_some(total, "tomogram", "denoised")

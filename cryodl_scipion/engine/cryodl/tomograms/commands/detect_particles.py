@@ -13,7 +13,7 @@ from ...io import files, star, tomogram_coordinates, tomograms
 from ...likelihood.decoys import q_values, threshold_by_decoys, upper_groups
 from ...running.runner import PROGRAM, Run, command
 from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words, taken_in_words
-from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
+from ..features.volumes import ALL, OF_CRYODL, FolderRecord, join_points, one_pixel_size, refuse_name_of_all
 from ..templates.finder import DECOYS, WORTH, TemplateFinder
 
 FREE = ("tomograms", "output", "names", "fdr")
@@ -42,9 +42,9 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
     finder = (TemplateFinder if config.template else NetworkFinder)(config, named, run.device)
     run.warn(*finder.notes)
     folder = Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in FREE}
     record = FolderRecord(folder / "detect_particles.json", dict(settings, **finder.identity))
+    record.prepare(named, star=OF_CRYODL)
 
     def searched(name: str, path: str) -> dict[str, typing.Any]:
         tomogram = tomograms.Tomogram(path)
@@ -74,7 +74,6 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
     _choose(config, folder, record.items)
     record.write()
     join_points(folder, record)
-    sizes = {item["pixel_size"] for item in items.values()}
     each = lambda key: {name: item[key] for name, item in items.items()}
     outputs = DetectParticlesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
@@ -85,7 +84,7 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
         thresholds=each("thresholds"),
         expected_false_detections=each("by_chance"),
         diameters=next(iter(each("diameters").values())),
-        pixel_size=sizes.pop() if len(sizes) == 1 else None,
+        pixel_size=one_pixel_size(items),
         angular_step=finder.angular_step,
         orientations=finder.orientations,
         model=config.model,

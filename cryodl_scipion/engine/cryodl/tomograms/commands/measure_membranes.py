@@ -9,8 +9,8 @@ from functools import partial
 from ...contract import MeasureMembranesConfig, MeasureMembranesOutputs, counted, some_names
 from ...io import files
 from ...running.runner import PROGRAM, Run, command
-from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes, write_membranes
-from ..features.volumes import ALL, each_volume, labels_there
+from ..features.measured_membranes import COLUMNS, INSTANCES, Membranes, measured_membranes, write_membranes
+from ..features.volumes import ALL, OF_CRYODL, each_volume, labels_there
 
 INDEX, TABLE = "measure_membranes.json", "membranes.csv"
 
@@ -22,7 +22,7 @@ def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembra
         run.warn(membranes.segmentation.note)
         return membranes
 
-    done = each_volume(run, INDEX, ("segmentations", "output", "names"), measured, partial(write_membranes, config))
+    done = each_volume(run, INDEX, measured, partial(write_membranes, config), star=OF_CRYODL, mrc=INSTANCES.encode())
     rows = (row for _, item in sorted(done.record.items.items()) for row in item["rows"])
     files.write_csv(done.folder / TABLE, COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
     counts = {name: len(item["rows"]) for name, item in done.items.items()}

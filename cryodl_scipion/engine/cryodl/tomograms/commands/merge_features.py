@@ -24,18 +24,18 @@ def merge_features(config: MergeFeaturesConfig, run: Run) -> MergeFeaturesOutput
     if folder.resolve() == Path(config.scores).resolve():
         raise ValueError(f"Output folder (--output) is the folder of the scores, {folder}. Choose another.")
     run.warn(*found.notes)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "thresholds": {f.name: round(f.threshold, 6) for f in features},
         "order of the labels": ", ".join(f.name for f in features),  # a dict is equal in any order
         "minimum component size": config.minimum_size,
     }
     record = volumes.FolderRecord(folder / INDEX, settings)
+    named = [(one.name, next(iter(one.files.values()), [config.scores])[0]) for one in found.tomograms]
+    record.prepare(named, mrc=merging.LABEL.encode())
     record.write(labels={str(f.label): f.name for f in features}, features=[dataclasses.asdict(f) for f in features])
     names = ", ".join(f"{f.label} {f.name} (from {score_text(f.threshold)})" for f in features)
     run.summary(f"{counted(len(found.tomograms), 'tomogram')}; labels: {names}.")
     scored = {one.name: one for one in found.tomograms}
-    named = [(one.name, next(iter(one.files.values()), [config.scores])[0]) for one in found.tomograms]
 
     def merged(name: str, _: str) -> dict[str, typing.Any]:
         sources = _sources(scored[name], features)
@@ -62,12 +62,11 @@ def merge_features(config: MergeFeaturesConfig, run: Run) -> MergeFeaturesOutput
     write_csv(folder / TABLE, COLUMNS, rows)
     _tell(config, items, features, run)
     pictures = {name: merging.picture_paths(folder, name, features) for name in items if config.surfaces}
-    sizes = {item["pixel_size"] for item in items.values()}
     return MergeFeaturesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         features=[f.name for f in features],
         table=str(folder / TABLE),
-        pixel_size=sizes.pop() if len(sizes) == 1 else None,
+        pixel_size=volumes.one_pixel_size(items),
         counts={name: {f.name: item["found"][f.name]["components"] for f in features} for name, item in items.items()},
         surfaces={name: {f: str(p) for f, p in files.items() if p.exists()} for name, (files, _) in pictures.items()},
         scripts={name: str(script) for name, (_, script) in pictures.items()},

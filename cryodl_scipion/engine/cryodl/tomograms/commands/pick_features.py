@@ -29,7 +29,7 @@ def pick_features(config: PickFeaturesConfig, run: Run) -> PickFeaturesOutputs:
         run.warn(*said)
         return points, pixel_size
 
-    done = volumes.each_volume(run, INDEX, ("segmentations", "output", "names"), found, partial(_write, config))
+    done = volumes.each_volume(run, INDEX, found, partial(_write, config), star=volumes.OF_CRYODL)
     counts = {name: item["count"] for name, item in done.items.items()}
     without = [name for name, count in counts.items() if not count]
     if without:

@@ -77,6 +77,13 @@ LABEL = "cryodl: denoised{}, for viewing and segmenting; not for averaging"
 _WORDS = dict(weights="model", halves="choice of denoised halves (--halves)")
 
 
+def prepare_outputs(folder: Path, named: typing.Sequence[typing.Any], both: bool) -> None:
+    """files.prepare_folder of tomograms and, if both are denoised, their halves. named: of halves.named_tomograms."""
+    inputs = [(one.name, path) for one in named for path in one.paths]
+    for ending in ("", *(f"_{half}" for half in HALVES if both)):
+        files.prepare_folder(inputs, folder, f"{ending}.mrc", LABEL.partition("{")[0].encode())
+
+
 def read_record(folder: Path, config: DenoiseTomogramsConfig, card: dict) -> dict:
     """What denoise.json says, or will say. Raises ValueError if the folder is of another run."""
     mine, path = dict(weights=card["weights_sha256"], halves=config.halves), folder / RECORD

@@ -21,6 +21,7 @@ from .picking import MEMORY, components_of, numbered_slabs, voxels_of
 from .points import Points, point_columns, points_inside
 
 NM = 0.1  # of one Å
+INSTANCES = "cryodl: numbers of membranes"  # in the header of their volume
 COLUMNS = (
     "tomogram",
     "membrane",
@@ -296,9 +297,7 @@ def write_membranes(
     of the tomogram and its segmentation. Returns its entry in the record of the folder."""
     folder = Path(config.output)
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
-    with volume_writer.VolumeWriter(
-        folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path
-    ) as volume:
+    with volume_writer.VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, INSTANCES, path) as volume:
         for z, slab in membranes.instances():
             volume.write(z, slab)
     meshes = []

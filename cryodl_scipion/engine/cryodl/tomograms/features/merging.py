@@ -16,6 +16,7 @@ from .scores import Feature, FeatureScores, Scored, agree, log_odds
 from .surfaces import AreaCounter, write_surface
 
 NM3 = 1e-3  # of one cubic Å
+LABEL = "cryodl: merged features"
 
 
 def merge_tomogram(
@@ -81,7 +82,7 @@ def _write_labels(
     found = finder.components()
     kept = found.voxels * pixel_size**3 * NM3 >= config.minimum_size
     table, areas = np.concatenate([[False], kept]), AreaCounter(len(labels))
-    with volume_writer.VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features", like) as volume:
+    with volume_writer.VolumeWriter(target, shape, pixel_size, np.int8, LABEL, like) as volume:
         for start, stop in ranges:
             slab = read(start, stop)
             if not kept.all():

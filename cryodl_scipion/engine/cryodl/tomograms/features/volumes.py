@@ -11,7 +11,7 @@ import numpy as np
 
 from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_dict, write_json
 from ...io import stamps, tomograms
-from ...io.files import expand_paths, folder_record, name_micrographs
+from ...io.files import expand_paths, folder_record, name_micrographs, prepare_folder
 from ...io.tomogram_coordinates import join_coordinates3d
 from ...running.runner import Named, Run
 from .scores import SLAB, feature_names
@@ -52,6 +52,15 @@ class FolderRecord:
             self.write()
         return same
 
+    def prepare(self, named: Named, **marks: bytes) -> None:
+        """files.prepare_folder of the tomograms' files. **marks: of each kind of them, by its ending."""
+        for ending, mark in marks.items():
+            prepare_folder(named, self.path.parent, f".{ending}", mark, self.items)
+        if "star" in marks:
+            prepare_folder(
+                [("particles", "")], self.path.parent, ".star", marks["star"], ["particles"] * self.path.exists()
+            )
+
     def put(self, name: str, sources: typing.Sequence[str | os.PathLike[str]], entry: Entry) -> None:
         """Write down a finished item. entry: dict with 'file', its name in the folder."""
         self.items[name] = dict(entry, made_of=_stamps(sources))
@@ -87,8 +96,15 @@ def _words(value: typing.Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-ALL = "particles.star"
+FREE = ("segmentations", "output", "names")  # fields of configs that may change from run to run
+ALL, OF_CRYODL = "particles.star", b"# cryodl"  # and what stands in the heads of its STAR files
 Found = typing.TypeVar("Found")
+
+
+def one_pixel_size(items: typing.Mapping[str, Entry]) -> float | None:
+    """Å/px of entries of a FolderRecord; None if they have several."""
+    sizes = {item["pixel_size"] for item in items.values()}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 class Volumes(typing.NamedTuple):
@@ -102,8 +118,7 @@ class Volumes(typing.NamedTuple):
     @property
     def pixel_size(self) -> float | None:
         """Å/px of the volumes; None if they have several."""
-        sizes = {item["pixel_size"] for item in self.items.values()}
-        return sizes.pop() if len(sizes) == 1 else None
+        return one_pixel_size(self.items)
 
     def files(self, key: str = "file") -> dict[str, str]:
         """{tomogram: path of the file that its entry names}."""
@@ -113,19 +128,20 @@ class Volumes(typing.NamedTuple):
 def each_volume(
     run: Run,
     index: str,
-    free: typing.Sequence[str],
     find: typing.Callable[[str], Found],
     write: typing.Callable[[str, str, Found], dict[str, typing.Any]],
+    **marks: bytes,
 ) -> Volumes:
     """Work on every volume that is not done yet, and join the points of all. index: Name of the record in the output
-    folder. free: Fields of the config that may change from run to run. find: Path of a volume to what is in it. Its
+    folder. find: Path of a volume to what is in it. Its
     ValueError or FileNotFoundError: skipped. write: Name of the tomogram, path of the volume and what was found to the
-    entry in the record; writes the files. Raises AllSkipped if no volume could be used."""
+    entry in the record; writes the files. **marks: see FolderRecord.prepare. Raises AllSkipped if no volume could be
+    used."""
     config = run.config
     named, folder = named_volumes(config), Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in free}
+    settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in FREE}
     record = FolderRecord(folder / index, settings)
+    record.prepare(named, **marks)
     items = record.each(run, named, "volume", "used", lambda name, path: write(name, path, find(path)))
     join_points(folder, record)
     return Volumes(folder, record, items)
