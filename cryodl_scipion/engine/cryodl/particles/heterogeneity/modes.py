@@ -137,8 +137,7 @@ def place_anchors(gaussians: Gaussians, count: int, seed: int) -> torch.Tensor:
     from sklearn.cluster import KMeans
 
     weight = gaussians.amplitudes.clamp(min=1e-6 * float(gaussians.amplitudes.abs().max())).numpy()
-    found = KMeans(min(count, len(gaussians)), n_init=2, random_state=seed)
-    found.fit(gaussians.centres.numpy(), sample_weight=weight)
+    found = KMeans(min(count, len(gaussians)), n_init=2, random_state=seed).fit(gaussians.centres.numpy(), None, weight)
     return torch.as_tensor(found.cluster_centers_, dtype=torch.float32)
 
 
@@ -166,8 +165,7 @@ def basis_of(gaussians: Gaussians, anchors: torch.Tensor, box: int, voxel: float
 
 def anchor_correlations(anchors: torch.Tensor, voxel: float) -> np.ndarray:
     """(a, a) correlations of the anchors' changes that are expected."""
-    distance = torch.cdist(anchors, anchors).double().numpy() * voxel
-    return np.exp(-0.5 * (distance / LENGTH) ** 2) + 1e-3 * np.eye(len(anchors))
+    return np.exp(-0.5 * (torch.cdist(anchors, anchors).double().numpy() * voxel / LENGTH) ** 2) + 1e-3 * np.eye(len(anchors))
 
 
 def gradients_of(images: Images, volumes: torch.Tensor, rows: np.ndarray) -> Gradients:
