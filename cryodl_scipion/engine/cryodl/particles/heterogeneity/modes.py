@@ -165,7 +165,8 @@ def basis_of(gaussians: Gaussians, anchors: torch.Tensor, box: int, voxel: float
 
 def anchor_correlations(anchors: torch.Tensor, voxel: float) -> np.ndarray:
     """(a, a) correlations of the anchors' changes that are expected."""
-    return np.exp(-0.5 * (torch.cdist(anchors, anchors).double().numpy() * voxel / LENGTH) ** 2) + 1e-3 * np.eye(len(anchors))
+    distance = torch.cdist(anchors, anchors).double().numpy() * voxel
+    return np.exp(-0.5 * (distance / LENGTH) ** 2) + 1e-3 * np.eye(len(anchors))
 
 
 def gradients_of(images: Images, volumes: torch.Tensor, rows: np.ndarray) -> Gradients:
