@@ -141,10 +141,13 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         from ...viewers.maps.viewer_heterogeneity import LatentWindow, PathWindow
 
         ids, *others = latentOf(self.fitted.outputParticles)
-        said = ["12.0% of the particles are something else.", "Two states found (p = 3e-4; variability 1%). About"]
+        said = [
+            "12.0% of the particles are something else.",
+            "Two or more states found (p = 3e-4; variability 1%). About",
+        ]
         with mock.patch.object(self.fitted, "summary", return_value=said):
             window = LatentWindow(None, self.fitted, ids, *others)
-        self.assertEqual(window._figure.axes[0].get_title(), "Two states found (p = 3e-4; variability 1%)")
+        self.assertEqual(window._figure.axes[0].get_title(), "Two or more states found (p = 3e-4; variability 1%)")
         window.choose([(9.5, 9.5), (9.5, 20.5), (20.5, 20.5), (20.5, 9.5)])
         self.assertEqual(np.nonzero(window.chosen)[0].tolist(), list(range(10, 21)))
         subset = window.createSubset()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..io import files, mrc, particle_sets, relion_tables, subtomograms
-from ..io.messages import doing
+from ..io.messages import doing, warn
 from . import cube, masks
 from .components import ComponentFit, Setting, fit_components
 from .motion import Motion, find_motion, place_on_curve, scaled_position, seen_swing, voxel_components
@@ -156,11 +156,10 @@ def latent_columns(
 ) -> dict[str, np.ndarray | None]:
     """Columns of a table of observations: latent coordinates, cluster and, if they are wanted, coordinates of UMAP.
     found: these, whose columns of an earlier fit go. latent: (n, q). clusters: (n,). Returns {column: (n,) values}."""
-    columns: dict[str, np.ndarray | None] = {**found.without_numbered(LATENT, UMAP)}
-    columns.update({f"{LATENT}{k + 1}": column.astype(float) for k, column in enumerate(latent.T)})
+    own = {f"{LATENT}{k + 1}": column.astype(float) for k, column in enumerate(latent.T)}
     positions = umap_positions(latent, seed) if umap else np.zeros((len(latent), 0))
-    columns.update({f"{UMAP}{k + 1}": column for k, column in enumerate(positions.T)})
-    return dict(columns, **{CLUSTER: clusters})
+    own.update({f"{UMAP}{k + 1}": column for k, column in enumerate(positions.T)})
+    return {**found.without_numbered(LATENT, UMAP), **own, CLUSTER: clusters}
 
 
 def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -175,7 +174,11 @@ def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def latent_column(particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet, name: str) -> np.ndarray:
-    """(n,) numbers of a column of particles or subtomograms. Raises ValueError: they do not have it."""
+    """(n,) numbers of a column of particles or subtomograms; a warning if the fit that wrote them found no motion.
+    Raises ValueError: they do not have it."""
+    beside = Path(particles.path).with_name("heterogeneity.json")
+    if beside.exists() and files.read_kept(beside).get("verdict") == "no motion":
+        warn(f"{beside} says that no motion was found: groups of particles and maps by latent coordinates show noise.")
     values = relion_tables.number_columns(particles.path, particles.columns, (name,))
     if values is None:
         raise ValueError(
@@ -198,8 +201,8 @@ def verdict_sentence(motion: Motion, inside: str = "", kind: str = "", share: fl
         )
     elif kind == "states":
         words = (
-            f"Two states found {amount} About {share:.0%} and {1 - share:.0%} of the particles differ in composition "
-            "or arrangement, or are of two molecules; few lie between them."
+            f"Two or more states found {amount} About {share:.0%} and {1 - share:.0%} of the particles differ in "
+            "composition or arrangement, or are of two molecules; few lie between them."
         )
     else:
         words = f"{'Motion' if kind else 'Motion or a mixture'} found {amount}"
@@ -262,11 +265,9 @@ def region_ranges(words: str | None) -> list[tuple[int, float, float]]:
     return found
 
 
-def cluster_numbers(words: str) -> list[int]:
-    """The clusters of '1, 3'. Raises ValueError for other words."""
+def whole_numbers(words: str, what: str = "Clusters (--clusters)") -> list[int]:
+    """The numbers of '1, 3'. what: they are. Raises ValueError for other words."""
     try:
         return [int(word) for word in words.replace(",", " ").split()]
     except ValueError:
-        raise ValueError(
-            f"Clusters (--clusters) is {words!r}; whole numbers separated by commas are expected."
-        ) from None
+        raise ValueError(f"{what} is {words!r}; whole numbers separated by commas are expected.") from None

@@ -301,6 +301,17 @@ def test_a_region_and_clusters_are_selected_with_all_of_their_columns(here, tmp_
     assert some.columns["cryodlLatent1"] == [v for v, e in zip(found.columns["cryodlLatent1"], expected) if e]
 
 
+def test_coordinates_of_a_fit_without_motion_are_said_to_be_noise(here, tmp_path):
+    given = dict(particles=tmp_path / "p.star", region="1:0:9")
+    select = lambda name: command("select-latent", **given, output=tmp_path / name)
+    write_particles_star(tmp_path / "p.star", read_particles("fit/particles.star"))
+    assert not select("a.star").warnings
+    (tmp_path / "heterogeneity.json").write_text('{"verdict": "no motion"}')
+    maps = command("latent-volumes", particles=tmp_path / "p.star", maps=2, output=tmp_path / "maps", threads=1)
+    for made in (select("b.star"), maps):
+        assert any("heterogeneity.json says that no motion was found" in warning for warning in made.warnings)
+
+
 @pytest.mark.parametrize(
     "options, words",
     [

@@ -16,7 +16,7 @@ from synthetic import write_mrc
 from cryodl.io.particle_sets import read_particles
 from cryodl.latent.motion import Motion
 from cryodl.latent.record import apart_sentences, verdict_sentence
-from cryodl.particles.heterogeneity.apart import difference, minority
+from cryodl.particles.heterogeneity.apart import difference, find_group, minority
 from cryodl.running.cli import main
 
 FIT = dict(particles="p.star", latent=2, resolution=18, axes=0, threads=1)
@@ -54,7 +54,7 @@ def test_two_places_are_states_or_molecules_and_a_line_is_motion(seed):
     rng = np.random.default_rng(seed)
     spread = rng.standard_normal((600, 4)) * [0.05, 0.1, 0.1, 0.1] + [1, 0, 0, 0]
     second = np.arange(600) < 180
-    kind = lambda places: difference(*stated(places, seed))
+    kind = lambda places: difference(*stated(places, seed), np.arange(600))
     found = kind(spread + np.outer(second, [-0.05, 1.5, 0.5, 0]))
     assert found["kind"] == "states" and abs(found["share"] - 0.3) < 0.06
     found = kind(spread + np.outer(~second, [-0.75, 0.1, 0, 0]))
@@ -62,6 +62,32 @@ def test_two_places_are_states_or_molecules_and_a_line_is_motion(seed):
     assert kind(spread + np.outer(rng.uniform(-1, 1, 600), [0, 1.5, 0.5, 0]))["kind"] == "motion"
     assert kind(spread + np.outer(rng.uniform(0.2, 1.5, 600) - 1, [1, 0, 0, 0]))["kind"] != "molecules"  # thick ice
     assert kind(spread + np.outer(rng.choice([-1, 1], 600), [0, 0.2, 0, 0]))["kind"] == ""  # lost in the noise
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_three_states_are_no_motion(seed):
+    rng = np.random.default_rng(seed)
+    spread = rng.standard_normal((600, 4)) * [0.05, 0.1, 0.1, 0.1] + [1, 0, 0, 0]
+    state, corners = rng.integers(3, size=600), np.exp(2j * np.pi * np.arange(3) / 3)[:, None]
+    kind = lambda places: difference(*stated(spread + places, seed), np.arange(600))["kind"]
+    assert kind((1.5 * corners * [0, 1, -1j, 0]).real[state]) == "states"
+    assert kind(np.outer(state - 1, [0, 1.5, 0.5, 0])) == "states"
+
+
+def test_copies_of_an_image_say_nothing_new():
+    rng = np.random.default_rng(901)
+    places = rng.standard_normal((300, 4)) * 0.1 + np.outer(rng.uniform(-1, 1, 300), [0, 0.6, 0.2, 0])
+    match, gram = stated(places + [1, 0, 0, 0])
+    found = [difference(*(np.repeat(v, copies, axis=0) for v in (match, gram, np.arange(300)))) for copies in (1, 7)]
+    assert found[0]["kind"] == found[1]["kind"] == ""
+
+
+def test_what_no_image_shows_is_nothing():
+    match, gram = stated(np.random.default_rng(0).standard_normal((300, 4)) * [0.1, 1, 1, 1] + [1, 0, 0, 0])
+    for shown in (3, 2, 1):  # components in which no particle differs
+        match[:, shown:], gram[:, shown:], gram[:, :, shown:] = 0, 0, 0
+        assert difference(match, gram, np.arange(300))["kind"] in ("", "motion")
+        assert find_group(match, gram, np.random.default_rng(0)) is None
 
 
 def test_the_words_say_how_the_particles_differ():

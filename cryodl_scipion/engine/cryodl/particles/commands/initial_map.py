@@ -30,9 +30,8 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if len(chosen) < len(particles):
         run.summary(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
     particles = particle_sets.usable(particles.subset(chosen), run.skip)
-    contrast, _, said = reference.find_contrast(particles)
-    run.warn(*[said] * (config.contrast == "auto"), *smoothed_notes(particles), *reference.group_notes(particles))
-    contrast = contrast if config.contrast == "auto" else config.contrast
+    contrast, _, said = (config.contrast, True, "") if config.contrast != "auto" else reference.find_contrast(particles)
+    run.warn(said, *smoothed_notes(particles), *reference.group_notes(particles))
     folder = run.folder(config.particles, *dict.fromkeys(particles.files))
     nothing = InitialMapOutputs(
         determined=False,

@@ -10,7 +10,7 @@ import numpy as np
 from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, span, write_json
 from ...core import devices
 from ...io import mrc, particle_sets
-from ...latent.record import LATENT, latent_column
+from ...latent.record import LATENT, latent_column, whole_numbers
 from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import resolved, split_halves
 from ...running.runner import PROGRAM, Run, command
@@ -114,10 +114,7 @@ def _write_maps(
 
 
 def _axes(words: str) -> list[int]:
-    try:
-        found = [int(word) for word in words.replace(",", " ").split()]
-    except ValueError:
-        found = []
+    found = whole_numbers(words, "Axes (--axes)")
     if not found or min(found) < 1 or len(set(found)) < len(found):
         raise ValueError(f"Axes (--axes) is {words!r}; numbers of latent coordinates such as 1 or 1,2 are expected.")
     return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...contract import SelectLatentConfig, SelectLatentOutputs, counted
 from ...io import particle_sets, relion_tables, subtomograms, unfinished
-from ...latent.record import CLUSTER, LATENT, cluster_numbers, latent_column, region_ranges
+from ...latent.record import CLUSTER, LATENT, latent_column, region_ranges, whole_numbers
 from ...running.runner import Run, command
 
 
@@ -23,7 +23,7 @@ def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
         values = latent_column(particles, f"{LATENT}{axis}")
         chosen &= (values >= low) & (values <= high)
     if config.clusters:
-        own, asked = latent_column(particles, CLUSTER), cluster_numbers(config.clusters)
+        own, asked = latent_column(particles, CLUSTER), whole_numbers(config.clusters)
         if absent := sorted(set(asked) - set(own)):
             raise ValueError(
                 f"No {word} of {config.particles} is in cluster {absent[0]} (--clusters): its clusters are "

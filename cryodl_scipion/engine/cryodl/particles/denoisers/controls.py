@@ -116,15 +116,10 @@ def judge_controls(metrics: typing.Mapping[str, typing.Any]) -> tuple[str, list[
             ),
         ),
     ]
-    if mean["denoised"] <= mean["wiener"]:
-        no_better = (
-            f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener filter "
-            f"({mean['wiener']:.3f})."
-        )
-        found.append((True, no_better))
+    no_better = f"(mean FRC {mean['denoised']:.3f}) is no better than a Wiener filter ({mean['wiener']:.3f})."
+    found += [(True, f"On these particles the network {no_better}")] * bool(mean["denoised"] <= mean["wiener"])
     found += _judge_unseen(metrics)
-    bad = [said for warns, said in found if warns]
-    good = [said for warns, said in found if not warns]
+    bad, good = ([said for warns, said in found if warns == wanted] for wanted in (True, False))
     return ("warning" if bad else "ok"), bad + good
 
 

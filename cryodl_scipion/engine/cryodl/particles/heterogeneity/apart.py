@@ -80,18 +80,19 @@ def find_group(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) ->
     return Group(rows, explained, explained < SAME) if SMALLEST <= rows.sum() <= LARGEST * len(chance) else None
 
 
-def difference(match: np.ndarray, gram: np.ndarray) -> dict[str, typing.Any]:
+def difference(match: np.ndarray, gram: np.ndarray, image: np.ndarray) -> dict[str, typing.Any]:
     """How particles that differ do so, by match and gram of `stated`. kind: 'molecules' if one of two kinds shows much
-    less of the mean volume; 'states' if they lie at two places along the way on which they differ most; 'motion' if all
-    along it; '' if none is likelier by TOLD (logarithm). share: of the rarer, or less shown; explained: how much."""
+    less of the mean volume; 'states' if they lie at two or three places along the way on which they differ most;
+    'motion' if all along it; '' if none is likelier by TOLD (logarithm). share: of the rarer, or less shown; explained:
+    how much. image: (n,) number of each one's image, whose copies count once."""
     some = slice(None, None, -(-len(match) // MANY))
     one = _Groups(match[some], gram[some], np.ones((len(match[some]), 1)))
     one.fit()
-    way = eigh(one.shape[0][1:, 1:], np.linalg.inv(one.gram.mean(0))[1:, 1:])[1][:, -1]
-    gain, share, explained = _two_places(one, np.eye(len(way) + 1)[0])
+    way, images = eigh(one.shape[0][1:, 1:], one.noise[1:, 1:])[1][:, -1], len(np.unique(image[some]))
+    gain, share, explained = _two_places(one, np.eye(match.shape[1])[0], images)
     if gain > TOLD and explained < SAME:
         return dict(kind="molecules", share=share, explained=explained)
-    gain, share, _ = _two_places(one, np.append(0, way))  # not along the contrast, which ice changes
+    gain, share, _ = _two_places(one, np.append(0, way), images)  # not along the contrast, which ice changes
     return dict(kind="states" if gain > TOLD else "motion" if gain < -TOLD else "", share=min(share, 1 - share))
 
 
@@ -99,10 +100,10 @@ PLACES, REACH = 27, 2.6  # along a line, in standard deviations
 WIDTHS, GAP, TOLD = (0.1, 0.2, 0.35), 5.0, 3.0  # of places; widths between two; see `difference`
 
 
-def _two_places(one: "_Groups", along: np.ndarray) -> tuple[float, float, float]:
-    """Of a group, by how much two places along a line fit better than an even or a normal distribution: logarithm of
-    the likelihood, less what they may gain by chance (by the Bayesian information criterion) if they do. And the part
-    at the place that shows less of the mean volume, and how much less. along: (d,)."""
+def _two_places(one: "_Groups", along: np.ndarray, images: int) -> tuple[float, float, float]:
+    """Of a group, by how much two places along a line, or three alike, fit better than an even or a normal
+    distribution: logarithm of the likelihood, less what they may gain by chance (by the Bayesian information criterion)
+    if they do. And the part at the place that shows less of the mean volume, and how much less. along: (d,)."""
     line, shape, place = copy.copy(one), one.shape[0], np.linspace(-REACH, REACH, PLACES)
     way = shape @ along / np.sqrt(along @ shape @ along)
     line.share, line.middle = np.ones(PLACES), one.middle + place[:, None] * way
@@ -116,11 +117,12 @@ def _two_places(one: "_Groups", along: np.ndarray) -> tuple[float, float, float]
     pairs = [(a, b, width, part) for a, b, width, part in every if b - a >= max(GAP * width, 1)]
     two = fit(np.array_split([part * normal(a, w) + (1 - part) * normal(b, w) for a, b, w, part in pairs], 20))
     a, b, _, part = pairs[int(two.argmax())]
-    gain = float(two.max() - fit([np.array(single)]).max())
+    thirds = [normal(a, w) + normal((a + b) / 2, w) + normal(b, w) for a, b, w, part in pairs if b - a >= 2 * GAP * w]
+    gain = float(max(*two, *fit([np.array(thirds)])) - fit([np.array(single)]).max()) * images / len(seen)
     (less, share), (more, _) = sorted(
         (max(1e-6, float(one.middle[0, 0] + at * way[0])), float(of)) for at, of in ((a, part), (b, 1 - part))
     )
-    return gain - min(max(gain, 0), np.log(len(seen))), share, less / more
+    return gain - min(max(gain, 0), np.log(images)), share, less / more
 
 
 def minority(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
@@ -128,8 +130,7 @@ def minority(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) -> n
     information criterion and lie apart. match, gram: see `stated`."""
     some = rng.choice(len(match), min(MANY, len(match)), replace=False)
     fewer = match[some], gram[some]
-    size = match.shape[1]
-    cost = 0.5 * (1 + size + size * (size + 1) / 2) * np.log(len(some))
+    cost = 0.25 * (1 + match.shape[1]) * (2 + match.shape[1]) * np.log(len(some))
     best, value = None, _Groups(*fewer, np.ones((len(some), 1))).fit() + cost
     for start in _starts(*fewer):
         groups = _Groups(*fewer, np.stack([1 - start, start], axis=1))
@@ -152,14 +153,14 @@ def _places(match: np.ndarray, gram: np.ndarray) -> np.ndarray:
 
 
 class _Groups:
-    """share : (k,). middle : (k, d). shape : (k, d, d) covariances without the noise."""
+    """share : (k,). middle : (k, d). shape : (k, d, d) covariances without the noise. Components may be 0."""
 
     def __init__(self, match: np.ndarray, gram: np.ndarray, chance: np.ndarray) -> None:
         self.match, self.gram = match, gram
         place, size = _places(match, gram), match.shape[1]
         spread = np.var(place, axis=0)
-        noise = np.diagonal(np.linalg.inv(gram.mean(0) + 1e-9 * np.trace(gram.mean(0)) * np.eye(size)))
-        self.guess = np.diag(np.maximum(spread - noise, 0.02 * spread))
+        self.noise = np.linalg.inv(gram.mean(0) + 1e-9 * np.trace(gram.mean(0)) * np.eye(size))
+        self.guess = np.diag(np.maximum(spread - np.diagonal(self.noise), np.maximum(0.02 * spread, 1e-12)))
         self.share = chance.mean(0)
         self.middle = chance.T @ place / chance.sum(0)[:, None]
         self.shape = np.repeat(self.guess[None], chance.shape[1], axis=0)

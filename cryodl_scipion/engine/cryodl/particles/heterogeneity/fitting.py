@@ -46,11 +46,11 @@ def fit_particles(
     while tested.start.alike:
         doing("particles that are something else")
         stated = apart.stated(*tested.components[:2], inputs.radius, tested.components[2])
-        differ = apart.difference(*stated) if tested.motion.verdict == "motion" else {}
+        differ = apart.difference(*stated, tested.start.setting.image) if tested.motion.verdict == "motion" else {}
         if config.classes is not None or len(left_out) == GROUPS:
             break
         group = apart.find_group(*stated, tested.start.rng)
-        if group is None or not (group.foreign or tested.motion.verdict == "motion"):
+        if group is None or not (group.foreign or differ):
             break
         say(f"{group.rows.sum()} particles lie apart: {group.explained:.0%} explained; the test without them")
         others = dataclasses.replace(inputs, particles=inputs.particles.subset(kept[~group.rows]))

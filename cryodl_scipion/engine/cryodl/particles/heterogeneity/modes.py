@@ -137,8 +137,7 @@ def place_anchors(gaussians: Gaussians, count: int, seed: int) -> torch.Tensor:
     from sklearn.cluster import KMeans
 
     weight = gaussians.amplitudes.clamp(min=1e-6 * float(gaussians.amplitudes.abs().max())).numpy()
-    found = KMeans(min(count, len(gaussians)), n_init=2, random_state=seed)
-    found.fit(gaussians.centres.numpy(), sample_weight=weight)
+    found = KMeans(min(count, len(gaussians)), n_init=2, random_state=seed).fit(gaussians.centres.numpy(), None, weight)
     return torch.as_tensor(found.cluster_centers_, dtype=torch.float32)
 
 

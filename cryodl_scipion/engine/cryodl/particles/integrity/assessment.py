@@ -15,12 +15,11 @@ from ...likelihood import half_disc, reference
 from ...likelihood.observed import Observed, sample_rows, smoothed_notes
 from ...simulate.particle_images import voxel_notes
 from . import calibration, compositions
-from .candidates import Given, Searched
+from .candidates import SAMPLE, Given, Searched
 from .evidence import Comparison, Evidence, fitted_amplitude, fitted_priors
 
 STEP = 7.5  # degrees between neighbouring directions of the search
-SAMPLE = 96  # particles from which the common strength is learnt
-ROUNDS = 3  # of that
+ROUNDS = 3  # in which the common strength is learnt from SAMPLE particles
 SIMULATED, EACH = 240, 60  # particles made up to learn what likelihoods are worth, and at least of each composition
 MOVED = 1.538  # median length of a vector of three normal numbers of standard deviation 1
 STEADY = 1.0  # degrees about each axis: given angles that are so near the truth count as right

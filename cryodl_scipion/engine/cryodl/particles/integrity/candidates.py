@@ -71,7 +71,7 @@ def _filtered(source: Source, rows: np.ndarray, shifts: np.ndarray) -> np.ndarra
 
 
 WIDEST_SHIFT = 0.1  # of the box
-SAMPLE = 96  # particles from which strength is learnt where angles are given
+SAMPLE = 96  # particles from which the common strength is learnt
 
 
 class Searched:
