@@ -34,6 +34,12 @@ def whyEnded(run: Any) -> str:
     return f"The run failed: {run.getErrorMessage()}" if run.isFailed() else stopped
 
 
+def nothingYet(run: Any, wait: str) -> str:
+    """What is said while there is nothing. wait: 'There is no ... yet. Wait until ...', of a run that goes on."""
+    why = whyEnded(run)
+    return wait.partition(" yet. ")[0] + f". {why}" if why else wait
+
+
 def launchedRun(project: Any, protocol: Any, label: str, said: str) -> str:
     """Name and start a run. said: a sentence, with {} for the run's name. Returns it, or what is wrong with the run."""
     protocol.setObjLabel(label)
@@ -284,9 +290,7 @@ class PanelsViewer(Shows, ProtocolViewer):
             return [self.errorMessage(str(error), "Cannot be shown")]
 
     def wait(self) -> Any:
-        """Says what there is not, and why: the run goes on, or has failed, or was stopped."""
-        why = whyEnded(self.protocol)
-        return self.infoMessage(self._WAIT.partition(" yet. ")[0] + f". {why}" if why else self._WAIT, "Nothing yet")
+        return self.infoMessage(nothingYet(self.protocol, self._WAIT), "Nothing yet")
 
     def _data(self) -> Any:
         found = getattr(self.protocol, self._DATA, None) if self._DATA else self.protocol

@@ -78,7 +78,7 @@ class CryodlProtDenoiseMicrographs(
         if self._training or self._modelFolder() or not ready:
             return super()._partsOf(ready, all)
         count = max(1, self.batchSize.get(), self._config().training_micrographs)
-        if len(ready) < count and not self._arriving.closed:
+        if len(ready) < count and not (self._arriving.closed or self._arriving.failure):
             return []
         self._training = True
         return [ready[:count]] + super()._partsOf(ready[count:], all)

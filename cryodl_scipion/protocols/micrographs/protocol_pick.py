@@ -274,7 +274,11 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         self._runEngine(config, folder, known)
 
     def _ofBatch(self, config: contract.PickConfig, items: Sequence[Micrograph], folder: str) -> contract.PickConfig:
-        """After the rounds the model of the best one picks, as the first batch was picked."""
+        """After the rounds the model of the best one picks, as the first batch was picked. Templates keep the threshold
+        of those picked before: a batch is left to a continued run alone."""
+        if self.method.get() == TEMPLATES and config.threshold is None:
+            before = (one.outputs.get("threshold") for one in self._engineResults())
+            return dataclasses.replace(config, threshold=next((found for found in before if found is not None), None))
         if not self._learns():
             return config
         first = self._firstOutputs()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking by templates, from the form to the set, with a fake engine."""
 
+import dataclasses
+
 from pwem.objects import SetOfCoordinates
 
 from ...protocols import CryodlProtPickTemplates
@@ -36,6 +38,13 @@ class TestCryodlPickTemplates(CryodlTest):
         self.assertIn("*3 particles* on 3 micrographs", summary)
         self.assertIn("Score threshold: 0.5", summary)
         self.assertIn("Particle diameter: 60 Å", summary)
+
+    def test_micrographs_that_come_after_a_failure_are_picked_with_the_same_threshold(self):
+        config, folder = self.picked._config(), self.picked._getExtraPath("batches")
+        self.assertEqual(self.picked._ofBatch(config, [], folder).threshold, 0.5)
+        self.assertIsNone(self.make(particleDiameter=60)._ofBatch(config, [], folder).threshold)
+        other = dataclasses.replace(config, threshold=0.3)
+        self.assertEqual(self.picked._ofBatch(other, [], folder).threshold, 0.3)
 
     def test_what_does_not_fit_is_named(self):
         self.assertIn("Give either a Structure", " ".join(self.make().validate()))

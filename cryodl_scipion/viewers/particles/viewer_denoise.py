@@ -24,10 +24,8 @@ class CryodlParticlesViewer(
     def show(self, obj: Any) -> Any:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
-            return self.infoMessage(
-                f"There are no particles yet. {panels_viewer.whyEnded(obj) or 'Wait until the run has finished.'}",
-                "Nothing yet",
-            )
+            wait = "There are no particles yet. Wait until the run has finished."
+            return self.infoMessage(panels_viewer.nothingYet(obj, wait), "Nothing yet")
         return self.gallery(gallery_window.Gallery.ofSet(particles), obj.getRunName(), particles)
 
 
