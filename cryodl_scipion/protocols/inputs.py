@@ -327,25 +327,26 @@ class PluginProtocol(KeepsOutputs):
     def validate(self) -> List[str]:
         """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field. Scipion's
         scheduler starts a run as soon as it validates: this also makes it wait for optional inputs. What is still wrong
-        when all inputs are there and whole stays wrong: the run is started, and fails with the sentences, instead of
-        waiting for ever in silence."""
+        when all inputs are there and whole stays wrong, and so does a number that is none or too small: the run is
+        started, and fails with the sentences, instead of waiting for ever in silence."""
         if self.isScheduled():
             self._readEndedInputsAgain()
-        wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkChosen(one.get())]
-        wrong = [inFormWords(self, one) for one in wrong or super().validate() + self._tooSmall()]
-        if (
-            not self.isScheduled()
-            or self._stoppedInputs()
-            or any(
-                getattr(pointer.get(), "isStreamOpen", bool)()
-                or getattr(pointer.getObjValue(), "isActive", bool)()
-                or (pointer.get() is None and not _endedWithout(pointer.getObjValue()))
-                for _, pointer in chosenInputs(self)
-            )
-        ):
+        wrong = self._wrong()
+        if not self.isScheduled():
             return wrong
-        return []
+        mayBecomeRight = self._stoppedInputs() or any(
+            getattr(pointer.get(), "isStreamOpen", bool)()
+            or getattr(pointer.getObjValue(), "isActive", bool)()
+            or (pointer.get() is None and not _endedWithout(pointer.getObjValue()))
+            for _, pointer in chosenInputs(self)
+        )
+        return wrong if mayBecomeRight and not self._mistyped() + self._tooSmall() else []
+
+    def _wrong(self) -> List[str]:
+        wrong = self._mistyped() + self._tooSmall() or self._unresolvedInputs()
+        wrong = wrong or (self._stoppedInputs() if self.isScheduled() else [])
+        wrong = wrong or [sentence for _, one in chosenInputs(self) for sentence in checkChosen(one.get())]
+        return [inFormWords(self, sentence) for sentence in wrong or super().validate()]
 
     def _readEndedInputsAgain(self) -> None:
         """Read runs that have ended without the output that is waited for, or failed. pyworkflow notes the time of a
@@ -399,10 +400,12 @@ class PluginProtocol(KeepsOutputs):
         ]
 
     def summary(self) -> List[str]:
-        """Scipion's summary. A run that waits for one that died says so first: it looks like one at work."""
+        """Scipion's summary. A run that waits for one that died says so first: it looks like one at work. So does a
+        scheduled one: what it waits for may be a form that stays wrong."""
         before = [pointer.getObjValue() for _, pointer in chosenInputs(self)] if self.isActive() else []
         stopped = {run.getObjId(): run for one in before for run in _died(one)}
-        return [
+        wrong = self._wrong() if self.isScheduled() and not stopped else []
+        return [f"*Not started yet:* {sentence}" for sentence in wrong] + [
             f"*Waits for the run '{run.getRunName()}', which stopped before it finished.* "
             f"{_plain(run.getErrorMessage())}\nContinue that run, or change its form and restart it: this one goes on "
             "by itself. To go on with what is there, or with another input, stop this run and continue it."
@@ -436,15 +439,16 @@ def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
 
 
 def writtenAt(items: Any, noted: Any = None) -> List[Any]:
-    """What tells a set from another one in a file of its name: which of the file's, and beginningOf. Of a map or model:
-    the size of the file, and what its middle holds; of annotations, of their table and tomograms, too. noted: of an
-    earlier look, as beginningOf."""
+    """What tells a set from another one in a file of its name: which of the file's, beginningOf, and which items are
+    unticked, if any. Of a map or model: the size of the file, and what its middle holds; of annotations, of their table
+    and tomograms, too. noted: of an earlier look, as beginningOf."""
     if isinstance(items, CryodlAnnotations):
         folder, paths = items.getFolder(), {tile.path for tile in contract.read_tiles(items.getFolder()) if tile.path}
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
         return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
-    return [(items.getPrefix() or "").strip(), beginningOf(items, noted[-1] if noted else None)]
+    begins = beginningOf(items, noted[1] if noted else None)
+    return [(items.getPrefix() or "").strip(), begins, *([] if begins is None else _unticked(items))]
 
 
 def contentOf(path: str) -> List[int]:
@@ -459,14 +463,9 @@ def beginningOf(items: EMSet, noted: Any = None) -> Any:
     though they came anew: a run makes lost outputs again, or is restarted."""
     if fileOf(items) is None or not asInItsFile(items):
         return None
-    items.close()  # it holds a lock
-    place = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro"
     when, last, *held = noted if isinstance(noted, list) else (noted, sys.maxsize)
     number = checksum = 0
-    with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
-        # the members of classes have tables of their own
-        found = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '*Objects' ORDER BY name")
-        names = [name for (name,) in found]
+    with _tablesOf(items) as (connection, names):
         times = [connection.execute(f"SELECT min(creation) FROM {name}").fetchone()[0] for name in names]
         first = min(filter(None, times), default=None)
         if first in (None, when):
@@ -479,6 +478,23 @@ def beginningOf(items: EMSet, noted: Any = None) -> Any:
                 number, checksum = max(number, row[0]), zlib.crc32(content, checksum)
     holds = [checksum, contentOf(getattr(firstOf(items), "getFileName", str)() or "")]
     return noted if held == holds else [first, number, *holds]
+
+
+@contextlib.contextmanager
+def _tablesOf(items: EMSet) -> Iterator[Tuple[sqlite3.Connection, List[str]]]:
+    """A set's file, and the names of its tables of items: the members of classes have tables of their own."""
+    items.close()  # it holds a lock
+    place = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '*Objects' ORDER BY name")
+        yield connection, [name for (name,) in found]
+
+
+def _unticked(items: EMSet) -> List[int]:
+    """[a checksum of what is unticked]; [] if nothing is."""
+    with _tablesOf(items) as (connection, names):
+        found = {name: connection.execute(f"SELECT id FROM {name} WHERE enabled=0").fetchall() for name in names}
+    return [zlib.crc32(repr(found).encode())] if any(found.values()) else []
 
 
 def _hasStopped(run: Any) -> bool:

@@ -42,6 +42,8 @@ def nothingYet(run: Any, wait: str) -> str:
 
 def launchedRun(project: Any, protocol: Any, label: str, said: str) -> str:
     """Name and start a run. said: a sentence, with {} for the run's name. Returns it, or what is wrong with the run."""
+    if project.openedAsReadOnly():
+        return "The project was opened for reading only: no run can be started in it."
     protocol.setObjLabel(label)
     errors = " ".join(protocol.validate())
     if not errors:

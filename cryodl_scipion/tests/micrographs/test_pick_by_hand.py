@@ -97,6 +97,8 @@ class TestCryodlPickByHand(PickTest):
         picked = self.pick()
         data = PicksData.ofSet(picked.outputCoordinates)
         self.proj.getRunsGraph(refresh=True)
+        with mock.patch.object(self.proj, "openedAsReadOnly", return_value=True):
+            self.assertIn("for reading only", correctPicks(picked, "outputCoordinates", data))
         said = correctPicks(picked, "outputCoordinates", data)
         self.assertIn("All picks of the set open in a window", said)
         made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]

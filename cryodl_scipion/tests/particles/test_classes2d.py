@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """2-D classes, their choice and their viewer, with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 from unittest import mock
 
 import numpy as np
@@ -186,6 +188,10 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         run.inputClasses.setExtended("outputClasses")
         self.assertIn("may now be others", " ".join(run.warnings()))
         run.chosen.set("1")
+        self.assertEqual(run.warnings(), [])
+        self.proj.launchProtocol(run, wait=True)
+        with contextlib.closing(sqlite3.connect(again.outputClasses.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 2")  # the numbers mean what they meant
         self.assertEqual(run.warnings(), [])
 
     def test_a_choice_that_keeps_nothing_is_named_before_the_run(self):
