@@ -27,7 +27,7 @@ from pyworkflow.utils.process import killWithChilds
 from ..convert import maps, reading
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, asInItsFile, fileOf, firstOf, stateOfRun
 from ..convert.form import inFormWords
-from ..convert.names import emptyFolder
+from ..convert.names import checksum, emptyFolder
 from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations
 from .checks import checkChosen
@@ -331,21 +331,25 @@ class PluginProtocol(KeepsOutputs):
         started, and fails with the sentences, instead of waiting for ever in silence."""
         if self.isScheduled():
             self._readEndedInputsAgain()
-        wrong = self._wrong()
-        if not self.isScheduled():
-            return wrong
-        mayBecomeRight = self._stoppedInputs() or any(
-            getattr(pointer.get(), "isStreamOpen", bool)()
-            or getattr(pointer.getObjValue(), "isActive", bool)()
-            or (pointer.get() is None and not _endedWithout(pointer.getObjValue()))
-            for _, pointer in chosenInputs(self)
+        waits = self.isScheduled() and (
+            self._stoppedInputs()
+            or any(
+                getattr(pointer.get(), "isStreamOpen", bool)()
+                or getattr(pointer.getObjValue(), "isActive", bool)()
+                or (pointer.get() is None and not _endedWithout(pointer.getObjValue()))
+                for _, pointer in chosenInputs(self)
+            )
         )
-        return wrong if mayBecomeRight and not self._mistyped() + self._tooSmall() else []
+        begins = self.isScheduled() and (self._mistyped() + self._tooSmall() or not waits)
+        return [] if begins else self._wrong()
 
     def _wrong(self) -> List[str]:
-        wrong = self._mistyped() + self._tooSmall() or self._unresolvedInputs()
-        wrong = wrong or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = wrong or [sentence for _, one in chosenInputs(self) for sentence in checkChosen(one.get())]
+        wrong = (
+            self._mistyped() + self._tooSmall()
+            or self._unresolvedInputs()
+            or (self._stoppedInputs() if self.isScheduled() else [])
+            or [sentence for _, one in chosenInputs(self) for sentence in checkChosen(one.get())]
+        )
         return [inFormWords(self, sentence) for sentence in wrong or super().validate()]
 
     def _readEndedInputsAgain(self) -> None:
@@ -402,15 +406,15 @@ class PluginProtocol(KeepsOutputs):
     def summary(self) -> List[str]:
         """Scipion's summary. A run that waits for one that died says so first: it looks like one at work. So does a
         scheduled one: what it waits for may be a form that stays wrong."""
-        before = [pointer.getObjValue() for _, pointer in chosenInputs(self)] if self.isActive() else []
+        before = (pointer.getObjValue() for _, pointer in chosenInputs(self) if self.isActive())
         stopped = {run.getObjId(): run for one in before for run in _died(one)}
         wrong = self._wrong() if self.isScheduled() and not stopped else []
-        return [f"*Not started yet:* {sentence}" for sentence in wrong] + [
+        return [
             f"*Waits for the run '{run.getRunName()}', which stopped before it finished.* "
             f"{_plain(run.getErrorMessage())}\nContinue that run, or change its form and restart it: this one goes on "
             "by itself. To go on with what is there, or with another input, stop this run and continue it."
             for run in stopped.values()
-        ] + [inFormWords(self, line) for line in super().summary()]
+        ] + [inFormWords(self, line) for line in [*map("*Not started yet:* {}".format, wrong), *super().summary()]]
 
     def _citations(self) -> List[str]:
         return ["cryodl"]
@@ -448,7 +452,9 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
     if not isinstance(items, Set):
         return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
     begins = beginningOf(items, noted[1] if noted else None)
-    return [(items.getPrefix() or "").strip(), begins, *([] if begins is None else _unticked(items))]
+    unticked = items.getUniqueValues("id", "enabled=0") if begins else []
+    items.close()  # it holds a lock
+    return [(items.getPrefix() or "").strip(), begins, *([checksum(*sorted(unticked))] if unticked else [])]
 
 
 def contentOf(path: str) -> List[int]:
@@ -463,9 +469,14 @@ def beginningOf(items: EMSet, noted: Any = None) -> Any:
     though they came anew: a run makes lost outputs again, or is restarted."""
     if fileOf(items) is None or not asInItsFile(items):
         return None
+    items.close()  # it holds a lock
+    place = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro"
     when, last, *held = noted if isinstance(noted, list) else (noted, sys.maxsize)
-    number = checksum = 0
-    with _tablesOf(items) as (connection, names):
+    number = content = 0
+    with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
+        # the members of classes have tables of their own
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '*Objects' ORDER BY name")
+        names = [name for (name,) in found]
         times = [connection.execute(f"SELECT min(creation) FROM {name}").fetchone()[0] for name in names]
         first = min(filter(None, times), default=None)
         if first in (None, when):
@@ -474,27 +485,10 @@ def beginningOf(items: EMSet, noted: Any = None) -> Any:
             rows = connection.execute(f"SELECT * FROM {name} WHERE id<=? ORDER BY id", (last,))
             came = [column for column, *_ in rows.description].index("creation")
             for row in rows:
-                content = marshal.dumps(row[:came] + row[came + 1 :], 2)  # the same of the same numbers and texts
-                number, checksum = max(number, row[0]), zlib.crc32(content, checksum)
-    holds = [checksum, contentOf(getattr(firstOf(items), "getFileName", str)() or "")]
+                same = marshal.dumps(row[:came] + row[came + 1 :], 2)  # of the same numbers and texts
+                number, content = max(number, row[0]), zlib.crc32(same, content)
+    holds = [content, contentOf(getattr(firstOf(items), "getFileName", str)() or "")]
     return noted if held == holds else [first, number, *holds]
-
-
-@contextlib.contextmanager
-def _tablesOf(items: EMSet) -> Iterator[Tuple[sqlite3.Connection, List[str]]]:
-    """A set's file, and the names of its tables of items: the members of classes have tables of their own."""
-    items.close()  # it holds a lock
-    place = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
-        found = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '*Objects' ORDER BY name")
-        yield connection, [name for (name,) in found]
-
-
-def _unticked(items: EMSet) -> List[int]:
-    """[a checksum of what is unticked]; [] if nothing is."""
-    with _tablesOf(items) as (connection, names):
-        found = {name: connection.execute(f"SELECT id FROM {name} WHERE enabled=0").fetchall() for name in names}
-    return [zlib.crc32(repr(found).encode())] if any(found.values()) else []
 
 
 def _hasStopped(run: Any) -> bool:

@@ -12,7 +12,7 @@ from ..protocols import CryodlProtReport, CryodlProtSimulate
 from .gallery_window import Gallery
 from .maps.viewer_map import LinkedMapsWindow
 from .micrographs.viewer_picks import PicksData, PicksWindow
-from .panels_viewer import ObjectViewer, PanelsViewer, nothingYet, panel
+from .panels_viewer import ObjectViewer, PanelsViewer, panel
 
 
 class SimulatedMicrographsViewer(
@@ -62,7 +62,6 @@ class CryodlReportViewer(ObjectViewer, name="cryodl report", targets=[CryodlProt
     def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
         page = os.path.abspath(obj.getPage())
         if not os.path.exists(page):
-            wait = "There is no report yet. Wait until it is written."
-            return [self.infoMessage(nothingYet(obj, wait), "Nothing yet")]
+            return [self.nothingYet(obj, "There is no report yet. Wait until it is written.")]
         webbrowser.open(Path(page).as_uri())  # True also where what it starts finds no browser
         return [self.infoMessage(f"A browser shows the report. If none opens, open this file in one: {page}", "Report")]

@@ -128,10 +128,10 @@ class CryodlProtDenoiseMicrographs(
 
     def _halfSets(self) -> Tuple[Any, Any]:
         given = self.evenMicrographs.get(), self.oddMicrographs.get()
-        if self.inputModel.get() is None and _MODEL.folder(self):
-            wanted = False  # a shipped model takes all of the dose at once
-        else:
-            wanted = self.getEnumText("method") != "added-noise" or bool(_MODEL.folder(self))
+        # a shipped model takes all of the dose at once
+        wanted = (
+            self.inputModel.get() is not None if _MODEL.folder(self) else self.getEnumText("method") != "added-noise"
+        )
         if any(half is not None for half in given):
             return given
         return halvesOf(self.inputMicrographs) if wanted else (None, None)

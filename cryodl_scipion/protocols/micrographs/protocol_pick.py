@@ -276,11 +276,10 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
     def _ofBatch(self, config: contract.PickConfig, items: Sequence[Micrograph], folder: str) -> contract.PickConfig:
         """After the rounds the model of the best one picks, as the first batch was picked. Templates keep the threshold
         of those picked before: a batch is left to a continued run alone."""
-        if self.method.get() == TEMPLATES and config.threshold is None:
-            before = (one.outputs.get("threshold") for one in self._engineResults())
-            return dataclasses.replace(config, threshold=next((found for found in before if found is not None), None))
         if not self._learns():
-            return config
+            before = self._engineResults() if self.method.get() == TEMPLATES else ()
+            known = [one.outputs["threshold"] for one in before if not one.nothing_made]
+            return dataclasses.replace(config, threshold=known[0] if known else config.threshold)
         first = self._firstOutputs()
         return dataclasses.replace(
             config,

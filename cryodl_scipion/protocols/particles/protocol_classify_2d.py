@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sort particles into 2-D classes. While they arrive the first ones are classified, later ones assigned, and all
-classified again last."""
+"""Sort particles into 2-D classes. Of arriving ones the first are classified, others assigned, all classified last."""
 
 import dataclasses
 import glob
@@ -153,8 +152,7 @@ class CryodlProtClassify2D(
                 self._write(self._firstFile(), ready)
             elif arriving.failure:
                 raise ValueError(
-                    f"{arriving.failure} {len(ready)} particles came; {_ENOUGH} for each class are awaited before "
-                    "classes are made of a part."
+                    f"{arriving.failure} {len(ready)} particles came, fewer than {_ENOUGH} for each class."
                 )
             else:
                 self._sleep(f"{len(ready)} of the {self.firstParticles.get()} first particles have arrived")

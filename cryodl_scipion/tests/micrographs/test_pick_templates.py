@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking by templates, from the form to the set, with a fake engine."""
 
-import dataclasses
-
 from pwem.objects import SetOfCoordinates
 
 from ...protocols import CryodlProtPickTemplates
@@ -43,8 +41,7 @@ class TestCryodlPickTemplates(CryodlTest):
         config, folder = self.picked._config(), self.picked._getExtraPath("batches")
         self.assertEqual(self.picked._ofBatch(config, [], folder).threshold, 0.5)
         self.assertIsNone(self.make(particleDiameter=60)._ofBatch(config, [], folder).threshold)
-        other = dataclasses.replace(config, threshold=0.3)
-        self.assertEqual(self.picked._ofBatch(other, [], folder).threshold, 0.3)
+        self.assertEqual(self.make(particleDiameter=60, threshold=0.3)._config().threshold, 0.3)
 
     def test_what_does_not_fit_is_named(self):
         self.assertIn("Give either a Structure", " ".join(self.make().validate()))

@@ -151,7 +151,7 @@ class TestCryodlClassStreams(ParticlesTest):
                     run._waitForFirst()
                     self.assertEqual(len(idsInStar(run._firstFile())), FIRST)
                 else:
-                    said = f"'x' failed. 6 particles came; {enough} for each class are awaited"
+                    said = f"'x' failed. 6 particles came, fewer than {enough} for each class"
                     self.assertRaisesRegex(ValueError, said, run._waitForFirst)
 
     def logOf(self, run):

@@ -2,6 +2,7 @@
 """2-D classes, their choice and their viewer, with a fake engine."""
 
 import contextlib
+import functools
 import os
 import sqlite3
 from unittest import mock
@@ -315,6 +316,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
     def test_without_results_it_is_said_whether_the_run_goes_on_failed_or_was_stopped(self):
         viewer, run = mock.Mock(_WAIT="There are no classes yet. Wait until the run has finished."), self.classified
         viewer.infoMessage = lambda words, title: words
+        viewer.nothingYet = functools.partial(PanelsViewer.nothingYet, viewer)
         for status, words in (("Failed", "There are no classes. The run failed: no rings"), ("Aborted", "was stopped")):
             viewer.protocol = mock.Mock(**{"isFailed.return_value": status == "Failed"})
             viewer.protocol.getErrorMessage.return_value = "no rings"

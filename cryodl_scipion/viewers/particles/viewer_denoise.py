@@ -24,8 +24,7 @@ class CryodlParticlesViewer(
     def show(self, obj: Any) -> Any:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
-            wait = "There are no particles yet. Wait until the run has finished."
-            return self.infoMessage(panels_viewer.nothingYet(obj, wait), "Nothing yet")
+            return self.nothingYet(obj, "There are no particles yet. Wait until the run has finished.")
         return self.gallery(gallery_window.Gallery.ofSet(particles), obj.getRunName(), particles)
 
 

@@ -110,9 +110,7 @@ def why_stop(
             f"{best_round(entries)}. Check them, and particle diameter, pixel size and contrast, or start from "
             "another model"
         ), True
-    if last["separation"] is None:
-        return too_few, True
-    return None
+    return (too_few, True) if last["separation"] is None else None
 
 
 EVERY = 4  # one in so many of the training micrographs is held out
