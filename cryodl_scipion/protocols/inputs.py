@@ -452,8 +452,8 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
     if not isinstance(items, Set):
         return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
     begins = beginningOf(items, noted[1] if noted else None)
-    unticked = items.getUniqueValues("id", "enabled=0") if begins else []
-    items.close()  # it holds a lock
+    with contextlib.closing(sqlite3.connect(items.getFileName() if begins else ":memory:", timeout=10)) as connection:
+        unticked = connection.execute("SELECT id FROM Objects WHERE enabled=0").fetchall() if begins else []
     return [(items.getPrefix() or "").strip(), begins, *([checksum(*sorted(unticked))] if unticked else [])]
 
 
