@@ -15,8 +15,7 @@ from .engine.cryodl import contract
 
 _JAVA_VIEWER = "pwem.viewers.DataViewer"
 _MAPS = ("Volume", "VolumeMask")
-# Of coordinates ours takes sets with our scores, and empty ones, which pwem's own viewer cannot open; pwem's the
-# others.
+# Of coordinates ours takes those with our scores, and empty ones, which pwem's viewer cannot open; pwem's the others.
 _WORKING = {
     "SetOfCoordinates": [
         "cryodl_scipion.viewers.micrographs.viewer_picks.CryodlPicksViewer",

@@ -119,13 +119,14 @@ class ReadOnce:
         self.byName: Dict[str, Any] = {}
         self.ids: Dict[str, int] = {}
         self._source, self._nameOf, self._last = source, nameOf, -1
-        self._end = StreamEnd()
+        self._end, self.closed = StreamEnd(), False
 
     def update(self) -> bool:
         """Read what is new. Returns whether no more can come, or raises why, as StreamEnd."""
         current = reopened(type(self._source), self._source)
         try:
-            return self._end.of(current)
+            self.closed = self._end.of(current)
+            return self.closed
         finally:
             size = current.getSize()
             if size != len(self.byName):
@@ -330,19 +331,15 @@ class PickedMicrographs(ArrivingMicrographs):
 
     def __init__(self, micrographs: SetOfMicrographs, coordinates: SetOfCoordinates, ctfs: SetOfCTF) -> None:
         super().__init__(micrographs, coordinates)
-        self._ctfSet, self._ctfsClosed = ctfs, ctfs is None
-        self._readCtfs = ReadOnce(ctfs, micNameOf)
+        self._ctfSet, self._readCtfs = ctfs, ReadOnce(ctfs, micNameOf)
 
     def _looks(self) -> Any:
-        return [self._updateCtfs] * (self._ctfSet is not None) + super()._looks()
-
-    def _updateCtfs(self) -> bool:
-        self._ctfsClosed = self._readCtfs.update()
-        return self._ctfsClosed
+        return [self._readCtfs.update] * (self._ctfSet is not None) + super()._looks()
 
     def ready(self, known: Any) -> Any:
         """As ArrivingMicrographs; while CTFs are still coming, only micrographs that have one."""
-        return [name for name in super().ready(known) if self._ctfsClosed or name in self._readCtfs.byName]
+        closed = self._ctfSet is None or self._readCtfs.closed
+        return [name for name in super().ready(known) if closed or name in self._readCtfs.byName]
 
     def ctfsOf(self, names: Sequence[str]) -> Any:
         """{micName: CTFModel} of those that have one; None where no CTFs are given."""

@@ -171,9 +171,6 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
     def _warnings(self) -> List[str]:
         return [warning for part in self.FORM for warning in part.warnings(self)]
 
-    def _engineResults(self) -> List[contract.Result[MadeT]]:
-        return super()._engineResults()
-
     def _made(self) -> Optional[MadeT]:
         """The engine's outputs of the newest run; None before there are any."""
         results = self._engineResults()

@@ -27,7 +27,7 @@ from pyworkflow.utils.process import killWithChilds
 from ..convert import maps, reading
 from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, asInItsFile, fileOf, firstOf, stateOfRun
 from ..convert.form import inFormWords
-from ..convert.names import emptyFolder
+from ..convert.names import checksum, emptyFolder
 from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations
 from .checks import checkChosen
@@ -327,25 +327,30 @@ class PluginProtocol(KeepsOutputs):
     def validate(self) -> List[str]:
         """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field. Scipion's
         scheduler starts a run as soon as it validates: this also makes it wait for optional inputs. What is still wrong
-        when all inputs are there and whole stays wrong: the run is started, and fails with the sentences, instead of
-        waiting for ever in silence."""
+        when all inputs are there and whole stays wrong, and so does a number that is none or too small: the run is
+        started, and fails with the sentences, instead of waiting for ever in silence."""
         if self.isScheduled():
             self._readEndedInputsAgain()
-        wrong = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        wrong = wrong or self._mistyped() or [e for _, one in chosenInputs(self) for e in checkChosen(one.get())]
-        wrong = [inFormWords(self, one) for one in wrong or super().validate() + self._tooSmall()]
-        if (
-            not self.isScheduled()
-            or self._stoppedInputs()
+        waits = self.isScheduled() and (
+            self._stoppedInputs()
             or any(
                 getattr(pointer.get(), "isStreamOpen", bool)()
                 or getattr(pointer.getObjValue(), "isActive", bool)()
                 or (pointer.get() is None and not _endedWithout(pointer.getObjValue()))
                 for _, pointer in chosenInputs(self)
             )
-        ):
-            return wrong
-        return []
+        )
+        begins = self.isScheduled() and (self._mistyped() + self._tooSmall() or not waits)
+        return [] if begins else self._wrong()
+
+    def _wrong(self) -> List[str]:
+        wrong = (
+            self._mistyped() + self._tooSmall()
+            or self._unresolvedInputs()
+            or (self._stoppedInputs() if self.isScheduled() else [])
+            or [sentence for _, one in chosenInputs(self) for sentence in checkChosen(one.get())]
+        )
+        return [inFormWords(self, sentence) for sentence in wrong or super().validate()]
 
     def _readEndedInputsAgain(self) -> None:
         """Read runs that have ended without the output that is waited for, or failed. pyworkflow notes the time of a
@@ -399,15 +404,17 @@ class PluginProtocol(KeepsOutputs):
         ]
 
     def summary(self) -> List[str]:
-        """Scipion's summary. A run that waits for one that died says so first: it looks like one at work."""
-        before = [pointer.getObjValue() for _, pointer in chosenInputs(self)] if self.isActive() else []
+        """Scipion's summary. A run that waits for one that died says so first: it looks like one at work. So does a
+        scheduled one: what it waits for may be a form that stays wrong."""
+        before = (pointer.getObjValue() for _, pointer in chosenInputs(self) if self.isActive())
         stopped = {run.getObjId(): run for one in before for run in _died(one)}
+        wrong = self._wrong() if self.isScheduled() and not stopped else []
         return [
             f"*Waits for the run '{run.getRunName()}', which stopped before it finished.* "
             f"{_plain(run.getErrorMessage())}\nContinue that run, or change its form and restart it: this one goes on "
             "by itself. To go on with what is there, or with another input, stop this run and continue it."
             for run in stopped.values()
-        ] + [inFormWords(self, line) for line in super().summary()]
+        ] + [inFormWords(self, line) for line in [*map("*Not started yet:* {}".format, wrong), *super().summary()]]
 
     def _citations(self) -> List[str]:
         return ["cryodl"]
@@ -436,15 +443,18 @@ def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
 
 
 def writtenAt(items: Any, noted: Any = None) -> List[Any]:
-    """What tells a set from another one in a file of its name: which of the file's, and beginningOf. Of a map or model:
-    the size of the file, and what its middle holds; of annotations, of their table and tomograms, too. noted: of an
-    earlier look, as beginningOf."""
+    """What tells a set from another one in a file of its name: which of the file's, beginningOf, and which items are
+    unticked, if any. Of a map or model: the size of the file, and what its middle holds; of annotations, of their table
+    and tomograms, too. noted: of an earlier look, as beginningOf."""
     if isinstance(items, CryodlAnnotations):
         folder, paths = items.getFolder(), {tile.path for tile in contract.read_tiles(items.getFolder()) if tile.path}
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
         return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
-    return [(items.getPrefix() or "").strip(), beginningOf(items, noted[-1] if noted else None)]
+    begins = beginningOf(items, noted[1] if noted else None)
+    with contextlib.closing(sqlite3.connect(items.getFileName() if begins else ":memory:", timeout=10)) as connection:
+        unticked = connection.execute("SELECT id FROM Objects WHERE enabled=0").fetchall() if begins else []
+    return [(items.getPrefix() or "").strip(), begins, *([checksum(*sorted(unticked))] if unticked else [])]
 
 
 def contentOf(path: str) -> List[int]:
@@ -462,7 +472,7 @@ def beginningOf(items: EMSet, noted: Any = None) -> Any:
     items.close()  # it holds a lock
     place = f"{Path(items.getFileName()).absolute().as_uri()}?mode=ro"
     when, last, *held = noted if isinstance(noted, list) else (noted, sys.maxsize)
-    number = checksum = 0
+    number = content = 0
     with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
         # the members of classes have tables of their own
         found = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '*Objects' ORDER BY name")
@@ -475,9 +485,9 @@ def beginningOf(items: EMSet, noted: Any = None) -> Any:
             rows = connection.execute(f"SELECT * FROM {name} WHERE id<=? ORDER BY id", (last,))
             came = [column for column, *_ in rows.description].index("creation")
             for row in rows:
-                content = marshal.dumps(row[:came] + row[came + 1 :], 2)  # the same of the same numbers and texts
-                number, checksum = max(number, row[0]), zlib.crc32(content, checksum)
-    holds = [checksum, contentOf(getattr(firstOf(items), "getFileName", str)() or "")]
+                same = marshal.dumps(row[:came] + row[came + 1 :], 2)  # of the same numbers and texts
+                number, content = max(number, row[0]), zlib.crc32(same, content)
+    holds = [content, contentOf(getattr(firstOf(items), "getFileName", str)() or "")]
     return noted if held == holds else [first, number, *holds]
 
 

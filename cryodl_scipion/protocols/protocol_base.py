@@ -5,6 +5,7 @@ import dataclasses
 import glob
 import importlib
 import os
+import re
 from fnmatch import fnmatch
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -57,6 +58,8 @@ REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 # A list of a thousand skipped micrographs helps nobody in a summary; the result files hold all.
 MAX_LISTED = 10
+# What batches measure: of sentences that differ in it alone the last one is told.
+_MEASURED = re.compile(r"\d[\d.]* (?:Å|px|times|(?:confident )?(?:micrograph|particle|pick|candidate)s?)\b")
 
 
 def hasGpuDriver() -> bool:
@@ -184,9 +187,9 @@ class CryodlProtBase(PluginProtocol):
 
     def _summary(self) -> List[str]:
         results = self._engineResults()
-        warnings = dict.fromkeys(w for one in results for w in one.warnings if "for the reasons above" not in w)
-        said = [f"Warning: {warning}" for warning in warnings]
-        return self._tell(results) + skippedLines(results) + deviceLines(results) + said
+        said = (w for one in results for w in one.warnings if "for the reasons above" not in w)
+        warnings = {_MEASURED.sub("", warning): f"Warning: {warning}" for warning in said}
+        return self._tell(results) + skippedLines(results) + deviceLines(results) + [*warnings.values()]
 
 
 def skippedLines(results: Sequence[contract.Result]) -> List[str]:

@@ -64,9 +64,9 @@ def run(
 
 def _device(protocol: Any, command: str) -> str:
     """What Scipion replaces by the GPUs of the step; a command that shares no work takes the first."""
-    if contract.EVERY_COMMAND[command].several or protocol.modeParallel() or len(protocol.getGpuList()) < 2:
-        return str(RUN_JOB_GPU_PARAM_SEARCH)
-    return str(protocol.getGpuList()[0])
+    gpus = protocol.getGpuList()
+    shares = contract.EVERY_COMMAND[command].several or protocol.modeParallel() or len(gpus) < 2
+    return str(RUN_JOB_GPU_PARAM_SEARCH if shares else gpus[0])
 
 
 def jobPath(path: str) -> str:

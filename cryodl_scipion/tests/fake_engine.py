@@ -226,7 +226,7 @@ def autoPick(config):
         contrast=card.get("contrast", "dark"),
         best_round=config.rounds,
         rounds=[],
-        stop_reason=f"all {config.rounds} rounds were done",
+        stop_reason=f"{config.rounds} rounds were asked for",
     ), skipped
 
 

@@ -142,6 +142,17 @@ class TestCryodlPointers(BaseTest):
         for status in ("saved", "scheduled", "running", "failed"):
             source.setStatus(status)
             self.assertIn("outputParticles yet", " ".join(protocol.validate()), status)
+        self.assertIn("*Waits for the run", protocol.summary()[0])
+        source.setStatus("running")
+        self.assertRegex(
+            protocol.summary()[0], r"\*Not started yet:\* Input particles: .* no output outputParticles yet"
+        )
+        protocol.firstParticles.set(-5)  # nothing that comes makes it right
+        self.assertEqual(protocol.validate(), [])  # it is started, and fails
+        protocol.setStatus("launched")
+        self.assertIn("First particles is -5; it must be at least 1.", protocol.validate())
+        protocol.firstParticles.set(5000)
+        protocol.setStatus(STATUS_SCHEDULED)
         source.setFinished()
         self.assertEqual(protocol.validate(), [])  # it is started
         protocol.setStatus("launched")

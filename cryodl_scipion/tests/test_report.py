@@ -7,9 +7,12 @@ import shutil
 import unittest
 from unittest import mock
 
+from pyworkflow.protocol import STATUS_FAILED, STATUS_RUNNING
+
 from .. import Plugin
-from ..protocols import CryodlProtEstimateCTF, CryodlProtReport
+from ..protocols import CryodlProtEstimateCTF, CryodlProtModels, CryodlProtReport
 from ..protocols.protocol_report import _texts, wordsOfRuns
+from ..viewers.model_window import CryodlModelViewer
 from ..viewers.viewer_simulate import CryodlReportViewer
 from . import synthetic
 from .base import CryodlTest, fakePython, usePython
@@ -63,6 +66,17 @@ class TestCryodlReport(CryodlTest):
     def test_scipions_marks_are_not_in_the_words(self):
         lines = ["*12* of a/*.mrc, b/*.mrc, in [[sci-open:477][set 2]].", " ", "[[https://doi.org/10.1][A, 2016]]"]
         self.assertEqual(_texts(lambda: lines), ["12 of a/*.mrc, b/*.mrc, in set 2.", "A, 2016 https://doi.org/10.1"])
+
+    def test_a_report_that_will_not_come_is_not_waited_for(self):
+        for run, viewer in (
+            (self.newProtocol(CryodlProtReport), CryodlReportViewer),
+            (self.newProtocol(CryodlProtModels), CryodlModelViewer),
+        ):
+            for status, said in ((STATUS_FAILED, "The run failed: No room"), (STATUS_RUNNING, "yet. Wait until it is")):
+                run.setStatus(status)
+                run._error.set("No room")
+                (message,) = viewer(project=self.proj, protocol=run)._visualize(run)
+                self.assertIn(said, message.getMessage())
 
     def test_the_viewer_opens_the_browser(self):
         with mock.patch("webbrowser.open", return_value=True) as opened:

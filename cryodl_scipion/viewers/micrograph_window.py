@@ -41,8 +41,7 @@ class MicrographWindow(window.CanvasWindow):
 
     parent: tk widget, or None for a window of its own. data: Pictures. slider: dict of from_, to, resolution, label, or
     None for none. accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and
-    show() waits. subset: function that starts a run which keeps what is seen at the slider's value, and says so in one
-    sentence; None for none."""
+    show() waits. subset: starts a run which keeps what is seen at the slider's value, and says so; or None."""
 
     _HINT = HINT
     _PAN_BUTTONS: Tuple[int, ...] = (1, 2)  # of the mouse: left, middle

@@ -37,7 +37,7 @@ def whyEnded(run: Any) -> str:
 def launchedRun(project: Any, protocol: Any, label: str, said: str) -> str:
     """Name and start a run. said: a sentence, with {} for the run's name. Returns it, or what is wrong with the run."""
     protocol.setObjLabel(label)
-    errors = " ".join(protocol.validate())
+    errors = " ".join(["The project was opened for reading only."] * project.openedAsReadOnly() or protocol.validate())
     if not errors:
         project.launchProtocol(protocol)
         getattr(project, "showRuns", bool)()  # see Shows.window
@@ -185,6 +185,11 @@ class Shows:
         draw(view.getFigure())
         return view
 
+    def nothingYet(self, run: Any, wait: str) -> Any:
+        """Says that there is nothing. wait: 'There is no ... yet. Wait until ...', of a run that has not ended."""
+        why = whyEnded(run)
+        return self.infoMessage(wait.partition(" yet. ")[0] + f". {why}" if why else wait, "Nothing yet")
+
     def gallery(self, data: Any, title: str, items: Any = None, sortedBy: Optional[str] = None) -> WindowView:
         """The window of a Gallery. items: its set, of whose items subsets can be made; None for none."""
         subset = None if items is None else itemsSubset(self, items, data.ITEM.lower())
@@ -284,9 +289,7 @@ class PanelsViewer(Shows, ProtocolViewer):
             return [self.errorMessage(str(error), "Cannot be shown")]
 
     def wait(self) -> Any:
-        """Says what there is not, and why: the run goes on, or has failed, or was stopped."""
-        why = whyEnded(self.protocol)
-        return self.infoMessage(self._WAIT.partition(" yet. ")[0] + f". {why}" if why else self._WAIT, "Nothing yet")
+        return self.nothingYet(self.protocol, self._WAIT)
 
     def _data(self) -> Any:
         found = getattr(self.protocol, self._DATA, None) if self._DATA else self.protocol

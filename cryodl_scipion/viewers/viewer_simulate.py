@@ -62,6 +62,6 @@ class CryodlReportViewer(ObjectViewer, name="cryodl report", targets=[CryodlProt
     def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
         page = os.path.abspath(obj.getPage())
         if not os.path.exists(page):
-            return [self.infoMessage("There is no report yet. Wait until it is written.", "Nothing yet")]
+            return [self.nothingYet(obj, "There is no report yet. Wait until it is written.")]
         webbrowser.open(Path(page).as_uri())  # True also where what it starts finds no browser
         return [self.infoMessage(f"A browser shows the report. If none opens, open this file in one: {page}", "Report")]

@@ -132,8 +132,7 @@ def memberRows(classes: SetOfClasses2D, names: Sequence[str]) -> Iterator[Tuple[
 
 
 def writeAverages(path: str, items: EMObject) -> None:
-    """Write the averages of a SetOfClasses2D or SetOfAverages as a table of classes, with the share of the particles of
-    each where that is known."""
+    """Write a SetOfClasses2D or SetOfAverages as a table of classes, with the share of particles where it is known."""
     if isinstance(items, SetOfClasses2D):
         ticked = {made.getObjId() for made in items.iterItems() if made.isEnabled()}
         found = [row[1:4] for row in classRows(items) if row[0] in ticked and row[2]]  # some have no average

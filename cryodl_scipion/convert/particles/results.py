@@ -72,8 +72,7 @@ SCORES = ("rlnMaxValueProbDistribution", "cryodlScore", "cryodlMargin", "cryodlE
 # of the structure that the angles come from: its file's name, and the beginning of its SHA-256
 REFERENCE = ("cryodlReference", "cryodlReferenceDigest")
 CLASS_PROBABILITY = "cryodlClassProbability"
-# Attributes: the engine's STAR file of noise that was oriented likewise; probability of composition 1, 2 ..., in the
-# order of the form.
+# Attributes: the engine's STAR file of noise oriented likewise; probability of composition 1, 2 ..., as in the form.
 NOISE, PROBABILITY, PROBABILITIES = "_cryodlNoiseControl", "_cryodlProbability%d", r"_cryodlProbability\d+"
 PROGRAM = "cryodl"
 _SIMULATED = ("rlnImageName", "rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle") + ANGLES + ORIGIN
@@ -241,8 +240,7 @@ def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParti
     kinds: Tuple[type, ...] = (str, str) + (float,) * 8 + (int,) * hasHalf
     micrographs, pixelSize, acquisition = {}, particles.getSamplingRate(), particles.getAcquisition()
     for number, row in enumerate(iterColumns(path, columns, kinds, "particles"), 1):
-        # There are no micrographs; the name keeps particles of one defocus together, as RELION and the validation split
-        # want.
+        # There are no micrographs; RELION and the validation split want particles of one defocus under one name.
         coordinate = Coordinate(x=0, y=0)
         coordinate.setMicName(row[1])
         coordinate.setMicId(micrographs.setdefault(row[1], len(micrographs) + 1))
@@ -288,8 +286,7 @@ def appendRaw(output: SetOfParticles, particles: SetOfParticles, raw: Optional[S
         copy = item.clone()
         copy.setLocation(*(positions[item.getObjId()] if positions else locationOf(rawImageOf(item))))
         copy.setSamplingRate(output.getSamplingRate())
-        if copy.hasAttribute(RAW_IMAGE):
-            delattr(copy, RAW_IMAGE)
+        forget(copy, RAW_IMAGE)
         if copy.hasTransform() and abs(ratio - 1) > 1e-6:
             matrix = np.array(copy.getTransform().getMatrix(), float)
             matrix[:3, 3] *= ratio

@@ -54,9 +54,8 @@ class LearnsFromClasses(inputs.ProtocolMixin):
         return self._getExtraPath(_FOLDER, "labels")
 
     def _classSets(self) -> List[Any]:
-        classified = self.classifiedParticles.get()
-        if isinstance(classified, SetOfClasses2D):
-            classified = classified.getImages()
+        chosen = self.classifiedParticles.get()
+        classified = chosen.getImages() if isinstance(chosen, SetOfClasses2D) else chosen
         sets = [("kept", self.keptParticles.get()), ("classified", classified)]
         return [(name, particles) for name, particles in sets if particles is not None]
 

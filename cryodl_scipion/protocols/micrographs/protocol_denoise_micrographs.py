@@ -78,7 +78,7 @@ class CryodlProtDenoiseMicrographs(
         if self._training or self._modelFolder() or not ready:
             return super()._partsOf(ready, all)
         count = max(1, self.batchSize.get(), self._config().training_micrographs)
-        if len(ready) < count and not self._arriving.closed:
+        if len(ready) < count and not (self._arriving.closed or self._arriving.failure):
             return []
         self._training = True
         return [ready[:count]] + super()._partsOf(ready[count:], all)
@@ -128,10 +128,10 @@ class CryodlProtDenoiseMicrographs(
 
     def _halfSets(self) -> Tuple[Any, Any]:
         given = self.evenMicrographs.get(), self.oddMicrographs.get()
-        if self.inputModel.get() is None and _MODEL.folder(self):
-            wanted = False  # a shipped model takes all of the dose at once
-        else:
-            wanted = self.getEnumText("method") != "added-noise" or bool(_MODEL.folder(self))
+        # a shipped model takes all of the dose at once
+        wanted = (
+            self.inputModel.get() is not None if _MODEL.folder(self) else self.getEnumText("method") != "added-noise"
+        )
         if any(half is not None for half in given):
             return given
         return halvesOf(self.inputMicrographs) if wanted else (None, None)

@@ -274,9 +274,12 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         self._runEngine(config, folder, known)
 
     def _ofBatch(self, config: contract.PickConfig, items: Sequence[Micrograph], folder: str) -> contract.PickConfig:
-        """After the rounds the model of the best one picks, as the first batch was picked."""
+        """After the rounds the model of the best one picks, as the first batch was picked. Templates keep the threshold
+        of those picked before: a batch is left to a continued run alone."""
         if not self._learns():
-            return config
+            before = self._engineResults() if self.method.get() == TEMPLATES else ()
+            known = [one.outputs["threshold"] for one in before if not one.nothing_made]
+            return dataclasses.replace(config, threshold=known[0] if known else config.threshold)
         first = self._firstOutputs()
         return dataclasses.replace(
             config,

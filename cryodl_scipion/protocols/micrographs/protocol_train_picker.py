@@ -130,10 +130,8 @@ class FromPicks(training.TrainsOne[contract.TrainPickerConfig, contract.TrainPic
         labelled = {number for one in sets for number in convert.positionsByMicrograph(one)}
         micrographs = [m.clone() for m in protocol.inputCoordinates.get().getMicrographs() if m.getObjId() in labelled]
         other = protocol.inputMicrographs.get()
-        if other is None:
-            return micrographs
-        files = {m.getMicName(): m.getFileName() for m in other}
-        for micrograph in micrographs:
+        files = {m.getMicName(): m.getFileName() for m in other} if other is not None else {}
+        for micrograph in micrographs if files else ():
             micrograph.setFileName(files[micrograph.getMicName()])
         return micrographs
 
@@ -377,8 +375,8 @@ class CryodlProtTrainPicker(class_labels.LearnsFromClasses, training.TrainsOneOf
         coordinates, names = self.inputCoordinates.get(), _namesOf(self)
         self._writtenFiles()
         micrographs = [m.clone() for m in coordinates.getMicrographs()]
-        result = self._getExtraPath(protocol_base.RESULT_FILE)
-        pwutils.cleanPath(result, *[self.getModelFolder() + end for end in ("", ".partial")])  # of other labels
+        model = self.getModelFolder()
+        pwutils.cleanPath(self._getExtraPath(protocol_base.RESULT_FILE), model, model + ".partial")  # of other labels
         self._makeClassLabels(
             micrographs,
             [m.getFileName() for m in micrographs],

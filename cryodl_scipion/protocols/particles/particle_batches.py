@@ -21,8 +21,7 @@ from .particle_kinds import Particles, ParticlesBase
 OnParticlesT = TypeVar("OnParticlesT", contract.DenoiseConfig, contract.AssignOrientationsConfig)
 MadeT = TypeVar("MadeT", contract.DenoiseOutputs, contract.AssignOrientationsOutputs)
 OUTPUT = "outputParticles"
-# What a start of the engine learns from its particles (their noise, how strongly they show the structure) needs some
-# hundreds of them.
+# What the engine learns from particles (their noise, how strongly they show the structure) needs hundreds of them.
 BATCH = 500
 # Seconds that a particle waits at most for others to fill its batch.
 LONGEST_WAIT = 600
@@ -118,12 +117,9 @@ class ParticleBatches(EngineProtocol[OnParticlesT, MadeT], ArrivingBatches, Part
         return largest.contrast if largest is not None and larger else None
 
     def _begun(self) -> List[Tuple[str, Set[int]]]:
-        done, found = self._doneNames(), []
-        for path in sorted(glob.glob(os.path.join(glob.escape(self._getExtraPath("batches")), "*", _SET))):
-            ids = ColumnOnce(ID).update(SetOfParticles(filename=path))
-            if not done.issuperset(ids):
-                found.append((os.path.dirname(path), ids))
-        return found
+        done, paths = self._doneNames(), glob.glob(os.path.join(glob.escape(self._getExtraPath("batches")), "*", _SET))
+        begun = [(path, ColumnOnce(ID).update(SetOfParticles(filename=path))) for path in sorted(paths)]
+        return [(os.path.dirname(path), ids) for path, ids in begun if not done.issuperset(ids)]
 
     def _describeOutput(self, output: EMSet) -> None:
         """What the new output set has that its input does not have."""

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sort particles into 2-D classes. While they arrive the first ones are classified, later ones assigned, and all
-classified again last."""
+"""Sort particles into 2-D classes. Of arriving ones the first are classified, others assigned, all classified last."""
 
 import dataclasses
 import glob
@@ -23,7 +22,7 @@ from . import particle_batches, particle_kinds
 
 FIRST = 5000  # particles that are classified before others are assigned
 CLASSES, AVERAGES = "outputClasses", "outputAverages"
-_FEWEST = 2  # of each class
+_FEWEST, _ENOUGH = 2, 50  # of each class: at all, and for classes to which later particles are assigned
 _STAR, _DONE, _AGAIN = "particles.star", "done", "_again"
 _UNSETTLED = "Warning: The classes still changed"  # of a run that the last classification of all makes obsolete
 _KEPT = ("classes.star", "classes.mrcs")  # of a batch's folder: what the newest averages are
@@ -148,10 +147,13 @@ class CryodlProtClassify2D(
                 asInItsFile(self.inputParticles.get())  # its size is part of the file's name
                 self._writeInputs(self.inputParticles.get())
                 return
-            if len(ready) >= (_FEWEST * (self.classes.get() or 1) if over else self.firstParticles.get()):
+            first = self.firstParticles.get()
+            if len(ready) >= (min(first, _ENOUGH * (self.classes.get() or 1)) if over else first):
                 self._write(self._firstFile(), ready)
             elif arriving.failure:
-                raise arriving.failure
+                raise ValueError(
+                    f"{arriving.failure} {len(ready)} particles came, fewer than {_ENOUGH} for each class."
+                )
             else:
                 self._sleep(f"{len(ready)} of the {self.firstParticles.get()} first particles have arrived")
 

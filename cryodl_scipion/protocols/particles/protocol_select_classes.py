@@ -64,7 +64,8 @@ class CryodlProtSelectClasses(inputs.WithoutEngine, inputs.PluginProtocol, EMPro
             return []
         now = json.loads(json.dumps(self._settings()))
         less = any(then > size for then, size in zip(before.get("sizes", ()), now["sizes"]))  # they have not only grown
-        made = less or any(before.get(name, now[name]) != now[name] for name in ("classes", inputs.WRITTEN))
+        ticked = lambda settings: settings.get(inputs.WRITTEN, now[inputs.WRITTEN])[:2]  # whatever is
+        made = less or before.get("classes", now["classes"]) != now["classes"] or ticked(before) != ticked(now)
         return kinds.sayIf(
             made and before["chosen"] == now["chosen"],
             "The classes were made anew since this run kept those of these numbers, which may now be others. Look at "

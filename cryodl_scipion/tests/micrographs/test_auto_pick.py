@@ -94,7 +94,7 @@ class TestCryodlAutoPick(CryodlTest):
             "*16 particles* on 4 micrographs",
             "3 rounds of training; the best was round 3",
             "CPU (fake)",
-            "stopped: all 3 rounds were done",
+            "stopped: 3 rounds were asked for",
             "round 1: 6 picks, 3 confident, separation 0.70",
             "Protein is dark",
         ):

@@ -4,6 +4,7 @@
 import os
 import shutil
 import unittest
+from unittest import mock
 
 import mrcfile
 import numpy as np
@@ -82,6 +83,13 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         shutil.rmtree(protocol.getModelFolder())
         self.assertIn("*4 micrographs denoised*.", again.summary())
         self.assertEqual(again.methods()[:1], ["denoise-micrographs was used."])
+
+    def test_what_came_before_the_input_s_run_failed_is_learnt_from(self):
+        """Nothing was denoised where fewer had come than the network learns from."""
+        for failure in (None, ValueError("the run 'import' failed")):
+            protocol = self.make(trainingMicrographs=9)
+            protocol._arriving = mock.Mock(closed=False, failure=failure)
+            self.assertEqual(protocol._partsOf(["a", "b"], True), [["a", "b"]] if failure else [])
 
     def test_a_shipped_model_needs_no_training(self):
         protocol = self.start(self.make(shippedModel="general_denoiser", resolution=12, batchSize=2))

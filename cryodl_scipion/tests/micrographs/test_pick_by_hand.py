@@ -97,6 +97,8 @@ class TestCryodlPickByHand(PickTest):
         picked = self.pick()
         data = PicksData.ofSet(picked.outputCoordinates)
         self.proj.getRunsGraph(refresh=True)
+        with mock.patch.object(self.proj, "openedAsReadOnly", return_value=True):
+            self.assertIn("for reading only", correctPicks(picked, "outputCoordinates", data))
         said = correctPicks(picked, "outputCoordinates", data)
         self.assertIn("All picks of the set open in a window", said)
         made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]
@@ -158,6 +160,8 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual([p.getObjId() for p in self.proj.getRuns() if isinstance(p, CryodlProtPick)], picks)
         with mock.patch.object(type(waiting), "isFailed", lambda run: run.getObjId() == waiting.getObjId()):
             self.assertEqual(picked.pickingWith(asked).getObjId(), waiting.getObjId())
+        waiting.answeredCoordinates.set(asked)  # what it knows of that run may be of a time when the window was open
+        waiting.answeredCoordinates.setExtended("outputCoordinates")
         with mock.patch("cryodl_scipion.protocols.micrographs.protocol_pick.stateOfRun", return_value=ALIVE):
             self.assertIn("are being answered", " ".join(waiting.validate()))
         pointers = dict(self.inputs, answeredCoordinates=(answers, "outputCoordinates"))

@@ -37,6 +37,12 @@ class TestCryodlPickTemplates(CryodlTest):
         self.assertIn("Score threshold: 0.5", summary)
         self.assertIn("Particle diameter: 60 Å", summary)
 
+    def test_micrographs_that_come_after_a_failure_are_picked_with_the_same_threshold(self):
+        config, folder = self.picked._config(), self.picked._getExtraPath("batches")
+        self.assertEqual(self.picked._ofBatch(config, [], folder).threshold, 0.5)
+        self.assertIsNone(self.make(particleDiameter=60)._ofBatch(config, [], folder).threshold)
+        self.assertEqual(self.make(particleDiameter=60, threshold=0.3)._config().threshold, 0.3)
+
     def test_what_does_not_fit_is_named(self):
         self.assertIn("Give either a Structure", " ".join(self.make().validate()))
         self.assertIn("Box size (px) is 1", " ".join(self.make(boxSize=1, particleDiameter=60).validate()))

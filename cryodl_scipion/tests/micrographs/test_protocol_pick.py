@@ -2,6 +2,7 @@
 """Picking, from the form to the set of coordinates, with a fake engine."""
 
 import contextlib
+import dataclasses
 import os
 import sqlite3
 from types import SimpleNamespace
@@ -38,6 +39,14 @@ class TestCryodlPick(PickTest):
         self.assertEqual(protocol._methods(), ["pick was used."])
         for words in ("*8 particles* on 4 micrographs", "2.0 per micrograph", "0.75", "CPU (fake)", "120 Å"):
             self.assertIn(words, text)
+
+    def test_of_warnings_that_differ_in_what_was_measured_the_last_is_told(self):
+        protocol, told = self.pick(), "%d px of %s lie outside; measured on %d confident particles in %d micrographs."
+        said = [told % (5, "mic 061", 1480, 1), told % (5, "mic 062", 1480, 1), told % (6, "mic 061", 2130, 3)]
+        results = [dataclasses.replace(one, warnings=(w,)) for w in said for one in protocol._engineResults()[:1]]
+        with mock.patch.object(CryodlProtPick, "_engineResults", return_value=results):
+            warned = [line for line in protocol.summary() if line.startswith("Warning: ")]
+        self.assertEqual(warned, [f"Warning: {said[2]}", f"Warning: {said[1]}"])
 
     def test_the_mean_is_of_the_micrographs_that_are_picked_and_in_the_set(self):
         coordinates, made = self.pick().outputCoordinates, contract.COMMANDS["pick"].outputs

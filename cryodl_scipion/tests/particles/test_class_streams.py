@@ -12,6 +12,7 @@ from pwem.objects import SetOfClasses2D
 from ...convert.arriving import STOPPED, StreamEnd
 from ...convert.particles.particles import ArrivingParticles, idsInStar
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
+from ...protocols.particles import protocol_classify_2d
 from ..particle_sets import COUNT, ParticlesTest
 from ..streams import stopRun, waitFor
 from .test_particle_streams import growingParticles
@@ -133,9 +134,10 @@ class TestCryodlClassStreams(ParticlesTest):
         self.assertEqual(len(run._engineResults()), 1)
 
     def test_particles_that_came_before_the_input_s_run_failed_are_classified(self):
-        """Nothing was, where fewer had come than are classified first."""
+        """Nothing was, where fewer had come than are classified first; then two particles of each class were enough for
+        classes to which all that came later were assigned."""
         source, _, _ = growingParticles(self, "failing2d", FIRST)
-        for classes in (3, 4):
+        for classes, enough in ((3, 2), (4, 2), (1, 50)):
             run = self.makeProtocol(
                 CryodlProtClassify2D,
                 dict(inputParticles=(source, "outputParticles")),
@@ -143,12 +145,14 @@ class TestCryodlClassStreams(ParticlesTest):
                 firstParticles=100,
                 useGpu=False,
             )
-            with mock.patch.object(StreamEnd, "of", side_effect=ValueError("the run 'x' failed")):
+            failed = mock.patch.object(StreamEnd, "of", side_effect=ValueError("the run 'x' failed."))
+            with failed, mock.patch.object(protocol_classify_2d, "_ENOUGH", enough):
                 if classes == 3:
                     run._waitForFirst()
                     self.assertEqual(len(idsInStar(run._firstFile())), FIRST)
-                else:  # two of each class at least
-                    self.assertRaisesRegex(ValueError, "'x' failed", run._waitForFirst)
+                else:
+                    said = f"'x' failed. 6 particles came, fewer than {enough} for each class"
+                    self.assertRaisesRegex(ValueError, said, run._waitForFirst)
 
     def logOf(self, run):
         path = run._getLogsPath("run.stdout")  # none before the run's process is there

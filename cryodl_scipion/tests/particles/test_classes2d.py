@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """2-D classes, their choice and their viewer, with a fake engine."""
 
+import contextlib
+import functools
 import os
+import sqlite3
 from unittest import mock
 
 import numpy as np
@@ -187,6 +190,10 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("may now be others", " ".join(run.warnings()))
         run.chosen.set("1")
         self.assertEqual(run.warnings(), [])
+        self.proj.launchProtocol(run, wait=True)
+        with contextlib.closing(sqlite3.connect(again.outputClasses.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 2")  # the numbers mean what they meant
+        self.assertEqual(run.warnings(), [])
 
     def test_a_choice_that_keeps_nothing_is_named_before_the_run(self):
         errors = lambda **values: " ".join(self.select(self.classified, run=False, **values).validate())
@@ -309,6 +316,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
     def test_without_results_it_is_said_whether_the_run_goes_on_failed_or_was_stopped(self):
         viewer, run = mock.Mock(_WAIT="There are no classes yet. Wait until the run has finished."), self.classified
         viewer.infoMessage = lambda words, title: words
+        viewer.nothingYet = functools.partial(PanelsViewer.nothingYet, viewer)
         for status, words in (("Failed", "There are no classes. The run failed: no rings"), ("Aborted", "was stopped")):
             viewer.protocol = mock.Mock(**{"isFailed.return_value": status == "Failed"})
             viewer.protocol.getErrorMessage.return_value = "no rings"

@@ -101,6 +101,19 @@ class TestCryodlSimulateParticles(ParticlesTest):
         self.assertEqual(self.finished(protocol).outputParticles.getSize(), self.simulated.outputParticles.getSize())
         self.assertFalse(os.path.exists(left))
 
+    def test_a_run_that_is_continued_after_items_were_unticked_or_ticked_begins_anew(self):
+        """The outputs of all stayed, without a word."""
+        raw = makeParticles(self, "unticked")
+        protocol = self.finished(self.simulate(dict(inputParticles=(raw, "outputParticles"))))
+        for enabled in (0, 1, 1):
+            before = os.path.getmtime(protocol._getExtraPath("result.json"))
+            with contextlib.closing(sqlite3.connect(raw.outputParticles.getFileName())) as file, file:
+                was = file.execute("SELECT enabled FROM Objects ORDER BY id DESC").fetchone()[0]
+                file.execute(f"UPDATE Objects SET enabled = {enabled} WHERE id = (SELECT max(id) FROM Objects)")
+            self.proj.launchProtocol(protocol, wait=True)
+            after = os.path.getmtime(self.finished(protocol)._getExtraPath("result.json"))
+            self.assertEqual(after > before, enabled != was)
+
     def test_a_map_that_was_made_again_in_the_same_file_begins_anew(self):
         volume = self.makeMap("again", PIXEL_SIZE)
         protocol = self.finished(self.simulate(dict(inputStructure=(volume, "outputVolume"))))

@@ -115,10 +115,8 @@ class FoundTogether(GroupedPicks):
     def __init__(self, protocol: EMProtocol) -> None:
         frame, count = protocol._frame(), len(protocol._labelledSets())
         engineNames, columns = namesByMicName(frame), ("rlnCoordinateX", "rlnCoordinateY", NUMBER_OF_SETS)
-        picks = {}
-        for name in protocol._names():
-            path = os.path.join(protocol.candidatesFolder(), engineNames[name] + ".star")
-            picks[name] = readPicks(path, columns) if os.path.exists(path) else []
+        paths = {n: os.path.join(protocol.candidatesFolder(), engineNames[n] + ".star") for n in protocol._names()}
+        picks = {name: readPicks(path, columns) if os.path.exists(path) else [] for name, path in paths.items()}
         labels = [counted(number, "set") for number in range(1, count + 1)]
         GroupedPicks.__init__(self, frame, picks, protocol._diameter() / frame.getSamplingRate(), labels)
         self.slider = dict(from_=1, to=count, resolution=1, label="Found by at least")

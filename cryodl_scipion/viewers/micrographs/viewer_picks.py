@@ -206,8 +206,7 @@ def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> An
 
 def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool = False) -> str:
     """Start a run of `pick by hand` on an output of another run, unless one is at work on it; questions of which some
-    are answered go on. Returns what happened, in words. askQuestions: about the places that the run is unsure of, one
-    by one."""
+    are answered go on. Returns what happened, in words. askQuestions: about each place that the run is unsure of."""
     project, coordinates = source.getProject(), getattr(source, output)
     chosen = f"{source.getObjId()}.{output}", askQuestions
     byHand = [run for run in project.getRuns() if isinstance(run, CryodlProtPickByHand)]

@@ -24,10 +24,7 @@ class CryodlParticlesViewer(
     def show(self, obj: Any) -> Any:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
-            return self.infoMessage(
-                f"There are no particles yet. {panels_viewer.whyEnded(obj) or 'Wait until the run has finished.'}",
-                "Nothing yet",
-            )
+            return self.nothingYet(obj, "There are no particles yet. Wait until the run has finished.")
         return self.gallery(gallery_window.Gallery.ofSet(particles), obj.getRunName(), particles)
 
 

@@ -261,7 +261,7 @@ def test_without_rounds_the_first_model_picks(start):
     blob_project(start, count=2)
     assert auto_pick(start, "--rounds", "0") == 0
     outputs = result_of(start).outputs
-    assert outputs["best_round"] == 0 and outputs["stop_reason"] == "all 0 rounds were done" and outputs["picks"] > 30
+    assert outputs["best_round"] == 0 and outputs["stop_reason"] == "0 rounds were asked for" and outputs["picks"] > 30
     assert check_model(start / "out/model")["name"] == "first"
 
 

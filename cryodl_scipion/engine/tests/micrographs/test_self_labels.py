@@ -131,7 +131,7 @@ def entry(number, separation, **more):
         ([entry(0, 3.0)], None, None),
         ([entry(0, 3.0), entry(1, 3.5)], None, None),
         ([entry(0, 3.0), entry(1, 2.9)], "no better than round 0 (separation 2.90, before 3.00)", False),
-        ([entry(0, 3.0), entry(1, 3.5), entry(2, 4.0)], "all 2 rounds were done", False),
+        ([entry(0, 3.0), entry(1, 3.5), entry(2, 4.0)], "2 rounds were asked for", False),
         ([entry(0, 3.0), entry(1, None, agreement_first=0.2)], "drifted away: only 20 %", True),
         ([entry(0, 3.0), entry(1, None)], "round 1 have too few picks to evaluate it (at least 20", True),
         ([entry(0, 3.0), entry(1, None)], "the picks are those of round 0", True),
@@ -144,6 +144,7 @@ def entry(number, separation, **more):
 def test_the_rounds_end_where_they_should_and_say_why(entries, words, warn):
     stop = why_stop(entries, 2, 0.8)
     assert (stop is None) if words is None else (words in stop[0] and stop[1] == warn)
+    assert why_stop([entry(0, 3.0), entry(1, 3.5)], 1, 0.8)[0] == "1 round was asked for"
 
 
 def test_the_best_round_is_that_with_the_largest_separation_the_earlier_of_equals():

@@ -136,7 +136,7 @@ def _to_pick(
     if settings.of_few and config.answers is None and not pick_record.are_asked(candidates, missing()):
         again |= {name for name, path in named if Path(path).exists()}  # what was found in a file that is gone stays
         run.warn(
-            pick_record.FEW.format(folder=folder, told=counted(len(settings.asked or ()), "micrograph"))
+            pick_record.FEW.format(told=counted(len(settings.asked or ()), "micrograph"))
             + " Others keep their picks: to pick all alike, give all with --overwrite."
             * any(file.stem not in dict(named) for file in candidates.glob("*.star"))
         )

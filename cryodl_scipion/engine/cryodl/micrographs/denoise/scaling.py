@@ -77,11 +77,9 @@ def make_views(working: typing.Sequence[WorkingImage]) -> WienerViews:
     """Views of the WorkingImages of one micrograph: one, or even and odd."""
     images, mask = torch.stack([w.image for w in working]), working[0].mask
     if len(images) == 2:
-        signal = cross_power(images[0], images[1], mask)
-    else:
-        # of a view, with all of the noise's power and half of the signal's
-        signal = (cross_power(images[0], images[0], mask) - 1) / 2
-    return _with_filter(images if len(images) == 2 else images / 2**0.5, signal, mask)
+        return _with_filter(images, cross_power(images[0], images[1], mask), mask)
+    # of a view, with all of the noise's power and half of the signal's
+    return _with_filter(images / 2**0.5, (cross_power(images[0], images[0], mask) - 1) / 2, mask)
 
 
 def whole_view(working: WorkingImage) -> WienerViews:

@@ -143,7 +143,7 @@ def _ask_some_micrographs(
     agreed = record_settings(folder, mine)
     if settings.contrast not in (None, agreed.contrast):
         said.append(
-            f"The contrast of the first micrographs of {folder} was unclear and they were picked with "
+            f"The contrast of the first micrographs was unclear and they were picked with "
             f"{settings.contrast} protein; these micrographs are picked with {agreed.contrast} protein. To pick all "
             f"with the same contrast, repeat the command with --contrast {agreed.contrast} --overwrite."
         )

@@ -71,8 +71,8 @@ _NO_DIFFERENCE = "weights_sha256 contrast assumed general adapted size distance_
 # it twice. What fewer tell binds no later ones.
 ASKED_OF = 5
 FEW = (
-    "Size, contrast and scores in {folder} were those of {told}; they are estimated anew with those that came, and all "
-    "that are given are picked again."
+    "Size, contrast and scores were those of {told}; they are estimated anew with those that came, and all that are "
+    "given are picked again."
 )
 OTHER_BINNING = "If they are of micrographs of another binning, give those."
 APART = "They cannot be compared so: pick all sets on micrographs of the same pixel size."
@@ -241,9 +241,9 @@ def agree_with_folder(
         return mine
     if replaced and any(found.get(key) for key in ("contrast", "size", "adapted")):
         notes.append(
-            f"{counted(len(replaced), 'micrograph')} of {folder} {'is' if len(replaced) == 1 else 'are'} picked again "
-            "with the size, contrast and score calibration that were estimated before on the files of that time. To "
-            "estimate them anew, pick all micrographs with --overwrite."
+            f"{counted(len(replaced), 'micrograph')} {'is' if len(replaced) == 1 else 'are'} picked again with the "
+            "size, contrast and score calibration that were estimated before on the files of that time. To estimate "
+            "them anew, pick all micrographs with --overwrite."
         )
     return mine.with_found(found)
 

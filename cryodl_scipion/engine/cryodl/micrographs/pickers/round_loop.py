@@ -97,7 +97,7 @@ def why_stop(
             f"before {max(e['separation'] for e in entries):.2f})"
         ), False
     if number >= maximum:
-        return f"all {maximum} rounds were done", False
+        return f"{counted(maximum, 'round')} {'was' if maximum == 1 else 'were'} asked for", False
     if last["micrographs"] < 2:
         return (
             "only one of the training micrographs could be picked, and a round needs one for training and one for "
@@ -110,9 +110,7 @@ def why_stop(
             f"{best_round(entries)}. Check them, and particle diameter, pixel size and contrast, or start from "
             "another model"
         ), True
-    if last["separation"] is None:
-        return too_few, True
-    return None
+    return (too_few, True) if last["separation"] is None else None
 
 
 EVERY = 4  # one in so many of the training micrographs is held out
