@@ -184,7 +184,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         new = self.newProtocol(CryodlProtDenoise)
         self.assertIn("Wait until", viewer._visualize(new)[0].getMessage())
         new.setFailed("No GPU.")
-        self.assertIn("yet. The run failed: No GPU.", viewer._visualize(new)[0].getMessage())
+        self.assertIn("There are no particles. The run failed: No GPU.", viewer._visualize(new)[0].getMessage())
 
     # ----- which viewer a click opens
     def test_the_viewers_are_found(self):
