@@ -444,17 +444,19 @@ def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
 
 def writtenAt(items: Any, noted: Any = None) -> List[Any]:
     """What tells a set from another one in a file of its name: which of the file's, beginningOf, and which items are
-    unticked, if any. Of a map or model: the size of the file, and what its middle holds; of annotations, of their table
+    unticked. Of a map or model: the size of the file, and what its middle holds; of annotations, of their table
     and tomograms, too. noted: of an earlier look, as beginningOf."""
     if isinstance(items, CryodlAnnotations):
         folder, paths = items.getFolder(), {tile.path for tile in contract.read_tiles(items.getFolder()) if tile.path}
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
         return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
-    begins = beginningOf(items, noted[1] if noted else None)
+    prefix, begins = (items.getPrefix() or "").strip(), beginningOf(items, noted[1] if noted else None)
+    table = prefix + "_" * (prefix[-1:] not in ("", "_")) + "Objects"  # of one class; those of its set are others
     with contextlib.closing(sqlite3.connect(items.getFileName() if begins else ":memory:", timeout=10)) as connection:
-        unticked = connection.execute("SELECT id FROM Objects WHERE enabled=0").fetchall() if begins else []
-    return [(items.getPrefix() or "").strip(), begins, *([checksum(*sorted(unticked))] if unticked else [])]
+        unticked = connection.execute(f"SELECT id FROM {table} WHERE enabled=0").fetchall() if begins else []
+    told = [prefix, begins, checksum(*sorted(unticked))]
+    return told[: len(noted)] if noted else told  # earlier versions did not note what was unticked
 
 
 def contentOf(path: str) -> List[int]:

@@ -38,7 +38,9 @@ class CryodlProtBackProject(engine_protocol.OneRun[ReconstructConfig, Reconstruc
     NOT_ON_FORM = {"noise_control": "goes with the particles"}
 
     def _filesMade(self, config: ReconstructConfig) -> List[str]:
-        return [config.output, *(self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2))]
+        mask = self._getExtraPath("map_mask.mrc")
+        made = [config.output, *(self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2))]
+        return made + [mask] * os.path.exists(mask)  # 0.1.0 made none
 
     def _makeOutputs(self, made: ReconstructOutputs) -> Dict[str, Any]:
         denoiser = denoised.denoiserOf(self.inputParticles.get())

@@ -144,7 +144,8 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual(contract.Request.read(requests).config.answers, asked.getPicksFolder())
         # a closed window goes on in its run, whose answers are not read before it is closed again
         before = [p.getObjId() for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)]
-        self.proj._updateProtocol(asked)
+        # read anew: pyworkflow notes the time of run.db after it has read it, and may have missed the last words
+        asked = next(p for p in self.proj.getRuns() if p.getObjId() == asked.getObjId())
         self.assertEqual(asked.getStatus(), STATUS_INTERACTIVE)
         with mock.patch("pyworkflow.protocol.launch"), mock.patch("pyworkflow.protocol.schedule"):
             correctPicks(picked, "outputCoordinates", PicksData.ofSet(picked.outputCoordinates), askQuestions=True)

@@ -28,7 +28,7 @@ from ...convert.particles.classes2d import (
     writeAverages,
 )
 from ...convert.relion_star import readColumns
-from ...protocols import CryodlProtClassify2D, CryodlProtIdentify, CryodlProtSelectClasses
+from ...protocols import CryodlProtClassify2D, CryodlProtIdentify, CryodlProtSelectClasses, inputs
 from ...viewers.model_window import cardLines
 from ...viewers.panels_viewer import PanelsViewer, whyEnded
 from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
@@ -194,6 +194,17 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         with contextlib.closing(sqlite3.connect(again.outputClasses.getFileName())) as file, file:
             file.execute("UPDATE Objects SET enabled = 0 WHERE id = 2")  # the numbers mean what they meant
         self.assertEqual(run.warnings(), [])
+
+    def test_of_one_class_its_own_particles_are_unticked_not_the_classes(self):
+        """Any class that was unticked made a run of one class begin anew."""
+        classes = self.classified.outputClasses
+        contents = lambda noted=None: inputs.writtenAt(classes[2], noted)
+        before, tables = contents(), ("Objects", "Class002_Objects")
+        for table in tables:
+            for enabled in (0, 1):
+                with contextlib.closing(sqlite3.connect(classes.getFileName())) as file, file:
+                    file.execute(f"UPDATE {table} SET enabled = {enabled} WHERE id = (SELECT max(id) FROM {table})")
+                self.assertEqual(contents(before) == before, enabled == 1 or table == "Objects")
 
     def test_a_choice_that_keeps_nothing_is_named_before_the_run(self):
         errors = lambda **values: " ".join(self.select(self.classified, run=False, **values).validate())

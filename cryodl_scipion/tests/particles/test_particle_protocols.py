@@ -18,6 +18,7 @@ from ...protocols import (
     CryodlProtInitialMap,
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
+    inputs,
 )
 from ...viewers.particles.viewer_orient import CryodlInitialMapViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
@@ -113,6 +114,12 @@ class TestCryodlSimulateParticles(ParticlesTest):
             self.proj.launchProtocol(protocol, wait=True)
             after = os.path.getmtime(self.finished(protocol)._getExtraPath("result.json"))
             self.assertEqual(after > before, enabled != was)
+        contents = inputs.writtenAt(raw.outputParticles)
+        with contextlib.closing(sqlite3.connect(raw.outputParticles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = (SELECT min(id) FROM Objects)")
+        # a run of an earlier version, which did not note them, is not begun anew
+        self.assertEqual(inputs.writtenAt(raw.outputParticles, contents[:2]), contents[:2])
+        self.assertNotEqual(inputs.writtenAt(raw.outputParticles, contents), contents)
 
     def test_a_map_that_was_made_again_in_the_same_file_begins_anew(self):
         volume = self.makeMap("again", PIXEL_SIZE)
@@ -232,6 +239,13 @@ class TestCryodlBackProject(ParticlesTest):
         self.proj.launchProtocol(protocol, wait=True)
         rows = readColumns(self.request(self.finished(protocol)).particles, ("rlnImageId",), (int,), "particles")
         self.assertEqual(len(rows), COUNT + 1)
+
+    def test_another_symmetry_makes_the_map_anew(self):
+        """The engine refused to replace the mask of the first start."""
+        protocol = self.finished(self.project(self.raw))
+        protocol.symmetry.set("D2")
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertEqual(self.request(self.finished(protocol)).symmetry, "D2")
 
     def test_a_map_of_denoised_particles_says_what_it_is(self):
         self.assertIn("even if they contain only noise", " ".join(self.project(self.denoised, False).warnings()))

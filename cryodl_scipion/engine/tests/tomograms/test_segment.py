@@ -208,6 +208,27 @@ def test_work_on_a_tomogram_that_was_made_anew_is_not_continued(tomo, monkeypatc
     assert np.array_equal(read(tomo / "out/a__blob.mrc")[0], read(tomo / "fresh/a__blob.mrc")[0])
 
 
+def test_slices_whose_threshold_was_found_by_other_blocks_are_not_continued(tomo, monkeypatch):
+    """The slices of an earlier version would have one threshold, and those that follow another one."""
+    from cryodl.tomograms.segmenters import predict, slabs
+
+    monkeypatch.setattr(slabs, "THICKNESSES", (4,))
+    original, slices = predict.TomogramScores._slice, []
+
+    def stopping(self, z):
+        slices.append(z)
+        if len(slices) == 7:
+            raise KeyboardInterrupt
+        return original(self, z)
+
+    monkeypatch.setattr(predict.TomogramScores, "_slice", stopping)
+    assert segment(tomo) == 130
+    progress = json.loads((tomo / "out/a.partial/progress.json").read_text())
+    progress["key"].pop("places", None)
+    (tomo / "out/a.partial/progress.json").write_text(json.dumps(progress))
+    assert segment(tomo) == 0 and slices[7] == 0
+
+
 def test_a_finished_tomogram_that_was_made_anew_is_segmented_again_and_another_one_refused(tomo):
     assert segment(tomo) == 0
     old, other = read(tomo / "out/a__blob.mrc")[0], read(tomo / "out/b__blob.mrc")[0]

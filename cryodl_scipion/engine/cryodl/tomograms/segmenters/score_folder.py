@@ -14,6 +14,7 @@ from ...contract.result import write_json
 from ...io import files, tomograms, volume_writer
 from ...io.stamps import file_stamp
 from .combine import Agreement, CombinedFeature
+from .predict import PLACES
 
 RECORD, PROGRESS = "segment.json", "progress.json"
 LABEL = tomograms.SCORES + " {}, {} (a voxel belongs to it from {:g})"
@@ -100,7 +101,8 @@ class ScoreFolder:
     ) -> "Unfinished":
         """An Unfinished for a tomogram."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return Unfinished(self, name, dict(self.settings, shape=list(shape), pixel_size=pixel_size, **file_stamp(path)))
+        of = dict(shape=shape, pixel_size=pixel_size, places=PLACES, **file_stamp(path))  # one threshold for all slices
+        return Unfinished(self, name, dict(self.settings, **of))
 
     def _partial(self, name: str) -> Path:
         return self.folder / f"{name}.partial"
