@@ -19,7 +19,7 @@ from cryodl.contract import AssessIntegrityConfig, Failure, Result
 from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.likelihood.observed import Source
-from cryodl.particles.integrity import assessment
+from cryodl.particles.integrity import assessment, calibration
 from cryodl.particles.integrity.candidates import _filtered
 from cryodl.particles.integrity.compositions import simulated
 from cryodl.particles.orientations import explained
@@ -201,6 +201,27 @@ def test_a_stopped_run_continues_and_ends_the_same(mixed, monkeypatch):
     assert found == [12, 0]  # the last chunk, and the made-up ones
     one, two = (read_particles(f"{name}/particles.star").columns["cryodlProbability1"] for name in ("out", "whole_run"))
     assert np.allclose(np.array(one, float), np.array(two, float), atol=1e-4)
+
+
+def test_a_larger_set_has_more_made_up_particles_and_a_stopped_run_goes_on_with_them(mixed, monkeypatch):
+    """As many as there are particles, in parts: fractions of 400 with 240 are off by twice the chance of the set."""
+    monkeypatch.setattr(assessment, "SIMULATED", 8)
+    monkeypatch.setattr(assessment, "EACH", 4)
+    made, judged = [], calibration.judged
+    monkeypatch.setattr(calibration, "judged", lambda logs, up, image: made.append(up) or judged(logs, up, image))
+    assess(output="at_once")
+    (whole,) = made
+    assert len(whole.kinds) == 2 * EACH and (whole.kinds[:8] == whole.kinds[8:]).all()
+    assert not np.isclose(whole.logs[:8], whole.logs[8:]).any()  # other images
+    with monkeypatch.context() as patch:
+        start = lambda *words, seed: simulated(*words, seed=seed) if seed == 0 else interrupted()
+        patch.setattr(assessment.compositions, "simulated", start)
+        assess(130)
+    (kept,) = Path("out.partial/evidence").rglob("made_up_*")
+    # what a version that made up one part only left there
+    np.savez(kept.with_name("made_up_0.00.npz"), logs=np.zeros((8, 2)))
+    assess()
+    assert np.allclose(made[1].logs, whole.logs) and len(made[1].kinds) == len(whole.kinds)
 
 
 def test_what_cannot_be_told_apart_is_refused(mixed):

@@ -21,6 +21,7 @@ from .evidence import Comparison, Evidence, fitted_amplitude, fitted_priors
 STEP = 7.5  # degrees between neighbouring directions of the search
 ROUNDS = 3  # in which the common strength is learnt from SAMPLE particles
 SIMULATED, EACH = 240, 60  # particles made up to learn what likelihoods are worth, and at least of each composition
+PARTS = 4  # times as many at most: enough that the calibration adds little to the chance of the set
 MOVED = 1.538  # median length of a vector of three normal numbers of standard deviation 1
 STEADY = 1.0  # degrees about each axis: given angles that are so near the truth count as right
 
@@ -71,28 +72,32 @@ class IntegrityAssessment:
         return dict(files.read_kept(path))
 
     def made_up(self, matrices: np.ndarray, folder: Path) -> calibration.MadeUp:
-        """Made-up particles of known composition, compared like the real ones. Where given angles are farther from what
-        fits best (matrices) than those of made-up particles, which have the right ones, these are made again with
-        angles as far off. folder: of files that are kept."""
-        size = len(self.projectors)
+        """Made-up particles of known composition, compared like the real ones, as many as these or more, but not more
+        than PARTS times the fewest. Where given angles are farther from what fits best (matrices) than those of made-up
+        particles, which have the right ones, these are made again with angles as far off. folder: of files that are
+        kept."""
+        logs: list[np.ndarray] = []
+        size, particles = len(self.projectors), self.candidates.source.particles
         number = np.arange(max(SIMULATED // size, EACH) * size)
         kinds, strength = number % size, np.array(calibration.STRENGTHS)[number // size % len(calibration.STRENGTHS)]
-        while True:
-            amplitudes = self.strength * (1 + strength)
-            made = compositions.simulated(self.candidates, self.projectors, kinds, amplitudes, self.wobble)
+        amplitudes, parts = self.strength * (1 + strength), min(-(-len(particles) // len(number)), PARTS)
+        while len(logs) < parts:
+            made = compositions.simulated(
+                self.candidates, self.projectors, kinds, amplitudes, self.wobble, seed=len(logs)
+            )
             other = dataclasses.replace(self, candidates=self.candidates.like(made))
-            found = other.kept_evidence(folder / f"made_up_{self.wobble:.2f}.npz", number)
-            if self.wobble or not self.given:
-                break
+            found = other.kept_evidence(folder / f"made_up_{self.wobble:.2f}_{len(logs)}.npz", number)
+            logs.append(found["logs"])
+            if len(logs) > 1 or self.wobble or not self.given:
+                continue
             far = [
                 np.median(angular_distance(np.asarray(one.angles), euler_angles(best), self.candidates.symmetry))
-                for one, best in ((self.candidates.source.particles, matrices), (made, found["matrices"]))
+                for one, best in ((particles, matrices), (made, found["matrices"]))
             ]
             wobble = np.sqrt(max(far[0] ** 2 - far[1] ** 2, 0)) / MOVED
-            if wobble < STEADY:
-                break
-            self.wobble = float(wobble)
-        return calibration.MadeUp(found["logs"], kinds, strength)
+            if wobble >= STEADY:
+                self.wobble, logs = float(wobble), []
+        return calibration.MadeUp(np.concatenate(logs), np.tile(kinds, len(logs)), np.tile(strength, len(logs)))
 
 
 def assessment_of(
