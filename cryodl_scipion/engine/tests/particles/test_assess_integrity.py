@@ -204,15 +204,15 @@ def test_a_stopped_run_continues_and_ends_the_same(mixed, monkeypatch):
 
 
 def test_a_larger_set_has_more_made_up_particles_and_a_stopped_run_goes_on_with_them(mixed, monkeypatch):
-    """As many as there are particles, in parts: fractions of 400 with 240 are off by twice the chance of the set."""
+    """Twice as many as there are particles, in parts: fractions of 400 with 240 are off by twice the set's chance."""
     monkeypatch.setattr(assessment, "SIMULATED", 8)
     monkeypatch.setattr(assessment, "EACH", 4)
     made, judged = [], calibration.judged
     monkeypatch.setattr(calibration, "judged", lambda logs, up, image: made.append(up) or judged(logs, up, image))
     assess(output="at_once")
     (whole,) = made
-    assert len(whole.kinds) == 2 * EACH and (whole.kinds[:8] == whole.kinds[8:]).all()
-    assert not np.isclose(whole.logs[:8], whole.logs[8:]).any()  # other images
+    assert len(whole.kinds) == 4 * EACH and (whole.kinds[:8] == whole.kinds[8:16]).all()
+    assert not np.isclose(whole.logs[:8], whole.logs[8:16]).any()  # other images
     with monkeypatch.context() as patch:
         start = lambda *words, seed: simulated(*words, seed=seed) if seed == 0 else interrupted()
         patch.setattr(assessment.compositions, "simulated", start)

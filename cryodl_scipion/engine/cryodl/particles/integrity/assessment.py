@@ -21,7 +21,7 @@ from .evidence import Comparison, Evidence, fitted_amplitude, fitted_priors
 STEP = 7.5  # degrees between neighbouring directions of the search
 ROUNDS = 3  # in which the common strength is learnt from SAMPLE particles
 SIMULATED, EACH = 240, 60  # particles made up to learn what likelihoods are worth, and at least of each composition
-PARTS = 4  # times as many at most: enough that the calibration adds little to the chance of the set
+TIMES, PARTS = 2, 4  # as the set has, and these at most: the calibration then adds little to the chance of the set
 MOVED = 1.538  # median length of a vector of three normal numbers of standard deviation 1
 STEADY = 1.0  # degrees about each axis: given angles that are so near the truth count as right
 
@@ -72,15 +72,15 @@ class IntegrityAssessment:
         return dict(files.read_kept(path))
 
     def made_up(self, matrices: np.ndarray, folder: Path) -> calibration.MadeUp:
-        """Made-up particles of known composition, compared like the real ones, as many as these or more, but not more
-        than PARTS times the fewest. Where given angles are farther from what fits best (matrices) than those of made-up
+        """Made-up particles of known composition, compared like the real ones, TIMES as many as these or more, at most
+        PARTS times the fewest. Where given angles are farther from what fits best (matrices) than those of made-up
         particles, which have the right ones, these are made again with angles as far off. folder: of files that are
         kept."""
         logs: list[np.ndarray] = []
         size, particles = len(self.projectors), self.candidates.source.particles
         number = np.arange(max(SIMULATED // size, EACH) * size)
         kinds, strength = number % size, np.array(calibration.STRENGTHS)[number // size % len(calibration.STRENGTHS)]
-        amplitudes, parts = self.strength * (1 + strength), min(-(-len(particles) // len(number)), PARTS)
+        amplitudes, parts = self.strength * (1 + strength), min(-(-TIMES * len(particles) // len(number)), PARTS)
         while len(logs) < parts:
             made = compositions.simulated(
                 self.candidates, self.projectors, kinds, amplitudes, self.wobble, seed=len(logs)
