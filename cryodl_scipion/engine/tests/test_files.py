@@ -169,6 +169,17 @@ def test_a_full_disk_leaves_the_old_file_and_says_which(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.star"] and (tmp_path / "a.star").read_text() == "old"
 
 
+def test_a_full_disk_leaves_nothing_of_a_stack_of_small_images(tmp_path):
+    """What their file still holds back is written as it is closed, and fails again."""
+    code = (
+        "import numpy as np\nfrom cryodl.io.stacks import StackWriter\n"
+        "with StackWriter('a.mrcs', 100, 8, 1.0) as stack:\n"
+        "    for _ in range(100):\n        stack.add(np.ones((1, 8, 8)))\n"
+    )
+    assert "Cannot write a.mrcs: File too large. Nothing was left there" in on_full_disk(code, tmp_path).stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_is_told_with_the_notes_that_it_cuts(tmp_path):
     (tmp_path / "pick.json").write_text("{}")
     code = "from cryodl.contract import write_json\nwrite_json('pick.json', list(range(5000)))\n"

@@ -79,6 +79,14 @@ def test_tomograms_in_the_output_folder_stay(folder, capsys, words, file):
     assert "replace" in capsys.readouterr().err and (folder / file).read_bytes() == before
 
 
+def test_tables_of_a_micrograph_that_became_unreadable_are_own_ones(folder):
+    words = f"assess-micrographs --particle-diameter 60 {OF_MICROGRAPHS.format('out')}".split()
+    whole = (folder / "mics/m.mrc").read_bytes()
+    for content, code in ((whole, 0), (whole[:100], 2), (whole, 0)):
+        (folder / "mics/m.mrc").write_bytes(content)
+        assert main(words) == code
+
+
 def test_picks_that_were_corrected_by_hand_are_not_replaced(tmp_path, capsys):
     blob_project(tmp_path, count=1)
     write_untrained_model(tmp_path / "model")

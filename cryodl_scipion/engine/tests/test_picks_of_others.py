@@ -73,8 +73,10 @@ def test_tables_with_a_head_are_read_by_the_names_in_it(tmp_path):
     assert found["m1"][0].tolist() == [[230, 120]] and found["m2"][1].tolist() == [0.25]
     (tmp_path / "mic_1.csv").write_text("index,axis-0,axis-1\n0.0,230.0,120.0\n")  # napari's points
     assert only(tmp_path / "mic_1.csv") == ("mic_1", [[230, 120]], [0])
-    (tmp_path / "mic_1.csv").write_text("x;y;z;score\n120;230;0;0.5\n")  # a spreadsheet's, where commas are decimal
-    assert only(tmp_path / "mic_1.csv") == ("mic_1", [[230, 120]], [0.5])
+    for z in ("0", "nan", ""):
+        # a spreadsheet's, where commas are decimal
+        (tmp_path / "mic_1.csv").write_text(f"x;y;z;score\n120;230;{z};0.5\n")
+        assert only(tmp_path / "mic_1.csv") == ("mic_1", [[230, 120]], [0.5])
     (tmp_path / "none.csv").write_text("x,y\n")  # a micrograph without picks
     assert {key: len(yx) for key, (yx, _) in read_coordinates(tmp_path / "none.csv").items()} == {"none": 0}
     (tmp_path / "none.csv").write_text("a,b\n1,2\n")

@@ -174,7 +174,7 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 def _check_flat(column: str, values: typing.Iterable[str | None]) -> None:
     """Raises ValueError if the third coordinates, of that column, hold numbers other than 0."""
-    if any(float(value) for value in values if value and value != "<NA>"):  # as crYOLO writes
+    if any(abs(gemmi.cif.as_number((value or "").strip())) > 0 for value in values):  # not NaN, nor crYOLO's <NA>
         raise ValueError(f"its positions are in three dimensions ({column}), of a tomogram; picks have two, x and y.")
 
 

@@ -112,6 +112,8 @@ class StackWriter:
             mrc.header.nz = self.count
             mrc.voxel_size = self.pixel_size
         self._file = OpenVolume(temporary, (self.count, self.box, self.box), "<f4")
+        # before the file gets its name, which tells what hinders it
+        self._exit.push(lambda kind, *_: self._file.close(complete=kind is None and self.added == self.count))
         return self
 
     def add(self, images: typing.Any) -> None:
@@ -120,7 +122,6 @@ class StackWriter:
         self.added += len(images)
 
     def __exit__(self, kind: typing.Any, error: typing.Any, trace: typing.Any) -> bool | None:
-        self._file.close(complete=kind is None and self.added == self.count)
         if kind is None and self.added < self.count:
             error = ValueError(f"{self.path} was to hold {self.count} images, but {self.added} came.")
             self._exit.__exit__(type(error), error, None)

@@ -73,7 +73,7 @@ def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> typing.
         names: typing.Sequence[str] = (),
     ) -> Result[Made]:
         refuse_if(check(config))
-        row, started, run = EVERY_COMMAND[command_of(config)], time.monotonic(), Run(config, seed, names)
+        row, run = EVERY_COMMAND[command_of(config)], Run(config, seed, names)
         with (
             _ALONE,
             contextlib.ExitStack() as end,
@@ -81,6 +81,7 @@ def command(function: "typing.Callable[[AskedT, Run[AskedT]], Made]") -> typing.
             messages.collected() as said,
             output_lock(row, config, names=run.names),
         ):
+            started = time.monotonic()
             run.warn(*warnings)
             if row.fresh and (output := vars(config)["output"]):
                 unfinished.check_output(output, row.fresh)

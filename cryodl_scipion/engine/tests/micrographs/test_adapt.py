@@ -136,12 +136,12 @@ def test_picks_that_may_be_dirt_are_unsure_and_others_have_intervals(tmp_path, u
     assert bool(re.search(stated, picks.in_words(made))) == trusted
 
 
-def stated(folder, expected_f1, scores):
+def stated(folder, expected_f1, scores, threshold=None):
     """PickOutputs of picks with such scores, whose agreement is perfect."""
     adapted = dataclasses.asdict(Adapted((1.0, 0.0), 0.5, 0.01, 300, expected_f1=expected_f1, agreement=1.0))
     size = dataclasses.asdict(Size(150.0, 80.0, 3))
     known = PickSettings("x", 2.0, None, None, 0.0, "dark", general=True, adapted=adapted, size=size)
-    picks = Picks(PickConfig(("a.mrc",), 2.0, str(folder)), Path("general"), {}, known)
+    picks = Picks(PickConfig(("a.mrc",), 2.0, str(folder), threshold=threshold), Path("general"), {}, known)
     picks.write("a", np.zeros((len(scores), 2)), scores)
     return picks.outputs(["a"], known, {})
 
@@ -152,6 +152,15 @@ def test_picks_that_stay_are_not_said_to_lack_what_low_scores_add_up_to(tmp_path
     assert made.expected["recall"] > 0.8 and made.expected["f1"] == pytest.approx(0.91, abs=0.02)
     number, deviation = made.expected_particles.values()
     assert number < 36 and abs(number - 28) < 1.645 * deviation
+
+
+@pytest.mark.parametrize("threshold, precision, recall", [(0.05, 0.12, 1.0), (0.98, 1.0, 0.36)])
+def test_other_thresholds_are_not_said_to_pick_as_well_as_the_own(tmp_path, threshold, precision, recall):
+    """28 particles, of which ten have the highest scores, among many faint spots."""
+    made = stated(tmp_path, 0.72, np.r_[np.full(10, 0.99), np.full(18, 0.97), np.full(230, 0.1)], threshold)
+    assert made.expected_particles["number"] < 36
+    found = made.expected["precision"], made.expected["recall"]
+    assert found == pytest.approx((precision, recall), abs=0.07)
 
 
 def test_the_number_of_particles_is_the_less_certain_the_more_is_avoided(tmp_path):

@@ -27,8 +27,9 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     picks = picks and coordinates.align_keys(picks, dict(named))
     files.prepare_folder(named, folder, ".json", KIND.encode())
     records = read_records(folder, config)
-    for table in ("micrographs.csv", "good.txt", "bad.txt") if not records else ():
-        files.prepare_folder([("", "")], folder, table, b"\0")  # which no table has
+    own = [""] * (folder / "micrographs.csv").exists()  # whose head tells; the lists have none
+    for table, before in (("micrographs.csv", ()), ("good.txt", own), ("bad.txt", own)) if not records else ():
+        files.prepare_folder([("", "")], folder, table, b"name,particles,", before)
 
     def forget(name: str) -> None:
         """Metrics of a file that was replaced do not stay in the table."""

@@ -219,6 +219,7 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
         found = find_size(look, paths, settings.pixel_size, settings.particle_diameter)
         if found or settings.particle_diameter or len(paths) <= MICROGRAPHS:
             return found
+        known.clear()  # names of images that are gone are given again
         found = find_size(look, paths, settings.pixel_size, number=MORE)
         return found if found and found.uneven <= UNEVEN else None
     finally:

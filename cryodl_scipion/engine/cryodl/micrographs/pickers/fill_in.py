@@ -61,7 +61,7 @@ def appearance_of(items: typing.Sequence[typing.Any], diameter: float) -> Labell
             "Boxes are proposed by comparison with labelled particles, but no particle is labelled. Label some "
             "particles."
         )
-    seen = [(_features(im.image.numpy(), diameter), im.positives.T) for im in items if len(im.positives)]
+    seen = ((_features(im.image.numpy(), diameter), im.positives.T) for im in items if len(im.positives))
     values = np.hstack([[map_coordinates(f, yx, order=1, mode="nearest") for f in features] for features, yx in seen])
     middle = np.median(values, 1)
     deviation = np.array([_deviation(row) for row in values])

@@ -90,6 +90,10 @@ class Picks:
         self.model_threshold = known["threshold"]
         # what learnt from boxes expected 0.74 to 0.93 where 0.48 to 0.63 was true; from own unsure picks 0.67, and 0.24
         self.adapted = Adapted(**settings.adapted) if settings.adapted else None
+        self.f1, told = (self.adapted.f1, self.adapted.expected_f1) if self.adapted else (1.0, 1.0)
+        # scores promise too much, or too little: then those on either side of their own threshold are less doubtful
+        self.own, self.part = known["threshold"], min(1.0, self.f1 / max(told, 0.01))
+        self.doubt = told / self.f1 * (1 - self.f1) / (1 - told) if self.f1 > told > 0 else 1.0
         even = not settings.size or settings.size["uneven"] <= UNEVEN
         self.trusted = even and (
             self.adapted.trusted if self.adapted else self.card.get("clear", self.card.get("labels") != "boxes")
@@ -115,7 +119,10 @@ class Picks:
             f"cryodl: picks of {name} with a score of at least {score_text(threshold)}",
         )
         self.counts[name], self.thresholds[name] = int(keep.sum()), threshold
-        self.expected += expected_counts(scores, threshold)
+        true = np.where(scores >= self.own, 1 - self.doubt * (1 - scores), self.doubt * scores)
+        self.expected += dataclasses.replace(
+            expected_counts(scores, threshold), particles=float(true.sum()), true_picks=float(true[keep].sum())
+        )
 
     def rule_in_words(self) -> str:
         """How the threshold is chosen."""
@@ -137,11 +144,8 @@ class Picks:
         names = [n for n in order if n in self.counts]
         candidates = {n: self.folder / CANDIDATES / f"{n}.star" for n in names}
         ranked = sorted(self.thresholds.values())
-        f1, told = (self.adapted.f1, self.adapted.expected_f1) if self.adapted else (1.0, 1.0)
-        # scores promise too much, or too little: then what they miss is less, as are the particles below the threshold
-        true = lambda value: value * f1 / max(told, 0.01) if f1 <= told else 1 - (1 - value) * (1 - f1) / (1 - told)
-        expected = {name: true(value) for name, value in self.expected.metrics().items()}
-        number = self.expected.picks * expected["precision"] / (expected["recall"] or 1.0) or self.expected.particles
+        number = self.expected.particles
+        expected = {name: value * self.part for name, value in self.expected.metrics().items()}
         # particles beside areas to avoid are partly hidden by these, and lost as well: their part of the field
         avoided = [f for f in (self.folder / AVOIDED).glob("*.json") if f.stem in self.counts]
         letters = "".join(row for file in avoided for row in read_kept(file)["areas"])
@@ -162,7 +166,7 @@ class Picks:
             candidates={n: str(path) for n, path in candidates.items() if path.exists()},
             # of the scores, and of what these promise too much on the micrographs that were asked
             expected_particles=dict(
-                number=number, deviation=math.hypot(self.expected.deviation, (1 - f1) * number, hidden)
+                number=number, deviation=math.hypot(self.expected.deviation, (1 - self.f1) * number, hidden)
             ),
             expected=expected if self.trusted and "clear" not in self.card and any(self.counts.values()) else None,
             model=self.model,
