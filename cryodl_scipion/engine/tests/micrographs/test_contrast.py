@@ -149,7 +149,7 @@ def test_one_replaced_file_is_picked_as_the_others_were_and_that_is_said(bright,
     os.utime(bright / "mics/mic1.mrc", (1e9, 1e9))
     assert general(bright) == 0 and outputs(bright)["contrast"] == "bright"
     said = Result.read(bright / "result.json").warnings
-    assert any("1 micrograph of" in w and "calibration that were estimated before" in w for w in said)
+    assert any("1 micrograph is picked again with" in w and "that were estimated before" in w for w in said)
 
 
 def test_what_was_said_of_a_file_holds_until_it_changes(tmp_path):
