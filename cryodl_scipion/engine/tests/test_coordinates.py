@@ -193,3 +193,10 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path):
     (tmp_path / "candidates").mkdir()
     (tmp_path / "candidates" / "a.star").write_text(STAR + "3 4\n")
     assert list(read_coordinates(tmp_path)) == ["a"]
+
+
+def test_placeholders_of_cryolo_and_relion_are_no_scores(tmp_path):
+    for name, placeholder in (("cryolo", "-9999.0"), ("relion", "-999.000000")):
+        text = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n"
+        (tmp_path / f"{name}.star").write_text(text + f"1 2 {placeholder}\n3 4 {placeholder}\n")
+        assert read_coordinates(tmp_path / f"{name}.star")[name][1].tolist() == [0, 0]

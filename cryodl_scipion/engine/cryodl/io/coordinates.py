@@ -158,7 +158,8 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
             return _read_list(path, names, listed)
         if x and y:
             _check_flat("_rlnCoordinateZ", map(gemmi.cif.as_string, block.find_values("_rlnCoordinateZ")))
-            score = next((column for column in scores if column), ["0"] * len(x))
+            # -9999 and -999 are what crYOLO and RELION write where there is no score
+            score = next((column for column in scores if any(float(s) > -999 for s in column)), ["0"] * len(x))
             tables.append((names, [(float(a), float(b), float(s)) for a, b, s in zip(x, y, score)]))
     if len(tables) > 1:
         raise ValueError(f"it has {len(tables)} tables of coordinates, of which one is read. Write each to a file.")
