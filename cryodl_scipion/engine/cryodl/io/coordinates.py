@@ -12,6 +12,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
+from ..contract import some_names
 from ..contract.reading import fault_of, reader, star_head
 from . import cryosparc, messages, stacks, star
 from .files import lists_by_key, micrograph_key, read_text, without_pick_suffix, write_text
@@ -43,7 +44,7 @@ def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> di
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist. Give a folder or file that does.")
     if not (files := coordinate_files(source)):
-        inner = ", ".join(sorted(one.name for one in source.iterdir() if one.is_dir()))
+        inner = some_names(one.name for one in source.iterdir() if one.is_dir())
         raise ValueError(
             f"The folder {source} has no coordinates: no {', '.join(COORDINATE_SUFFIXES)} or {_EMAN2} file in it, nor "
             f"a .csv file.{inner and f' Give the one of the folders in it that has them: {inner}.'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gemmi  # which Scipion's Python has not
 
+from ..contract import some_names
 from ..contract.reading import absent, check_end, reader, star_head, star_text
 from . import cryosparc, files
 from .texts import Texts, TextsMaker
@@ -87,7 +88,7 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
         tables = plain_tables(path)
         return _tables_of(star_document(path)) if tables is None else tables
     except IsADirectoryError:
-        inside = ", ".join(sorted(name for name in os.listdir(path) if name.endswith(".star"))[:5])
+        inside = some_names(name for name in os.listdir(path) if name.endswith(".star"))
         raise ValueError(f"{path} is a folder; a STAR file is needed{inside and f', of {inside} in it'}.") from None
     except OSError:
         raise FileNotFoundError(f"{path} {absent(path)} or cannot be read.") from None

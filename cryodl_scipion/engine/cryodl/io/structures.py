@@ -176,8 +176,12 @@ def read_structure(path: str | os.PathLike[str]) -> gemmi.Structure:
         raise ValueError(f"{path} is a folder; an atomic model (.pdb, .cif) is needed.")
     if not Path(path).is_file():
         raise FileNotFoundError(f"The structure {path} {absent(path)}.")
-    if (content := Path(path).read_bytes())[:2] == b"\x1f\x8b":
-        gzip.decompress(content)  # of a file that is cut short, gemmi returns the atoms before the cut
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    if packed:
+        with gzip.open(path) as unpacked:  # to its end: of a file that is cut short, gemmi returns the atoms before
+            while unpacked.read(1 << 20):
+                pass
     try:
         structure = gemmi.read_structure(str(path))
         structure.setup_entities()
