@@ -89,7 +89,7 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
         return _tables_of(star_document(path)) if tables is None else tables
     except IsADirectoryError:
         inside = some_names(name for name in os.listdir(path) if name.endswith(".star"))
-        raise ValueError(f"{path} is a folder; a STAR file is needed{inside and f', of {inside} in it'}.") from None
+        raise ValueError(f"{path} is a folder; a STAR file is needed.{inside and f' It has {inside}.'}") from None
     except OSError:
         raise FileNotFoundError(f"{path} {absent(path)} or cannot be read.") from None
 
