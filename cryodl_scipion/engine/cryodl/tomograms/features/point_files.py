@@ -90,6 +90,11 @@ def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config
             f"{counted(len(all_poses) - scored, 'coordinate')} of {len(all_poses)} have no score: it is 1 in Dynamo's "
             "tables and copick's files, and 0 in EMAN2's boxes.",
         ),
+        (
+            "dynamo" in config.points and len(species) > 1,
+            "Dynamo's tables hold species as numbers (column 22): "
+            f"{', '.join(f'{number} {one}' for number, one in enumerate(species, 1))}.",
+        ),
         (scored and "imod" in config.points, "IMOD's models hold no scores."),
         (
             judged and {"dynamo", "imod", "eman2", "copick"}.intersection(config.points),
