@@ -44,9 +44,7 @@ def named_tomograms(config: DenoiseTomogramsConfig) -> tuple[list[Named], list[S
         named = name_tomograms(even, config.names)
         return [Named(name, pair) for (name, _), pair in zip(named, zip(even, odd))], [], []
     names, others = (
-        names_with_runs(
-            [copick_run(path) for path in paths], [_stem(path, pattern) or file_key(path) for path in paths]
-        )
+        names_with_runs([*map(copick_run, paths)], [_stem(path, pattern) or file_key(path) for path in paths])
         for paths, pattern in ((even, _EVEN), (odd, _ODD))
     )
     positions, note = pair_by_name(names, others, ("even halves", "--even"), ("odd halves", "--odd"))
@@ -207,9 +205,8 @@ def held_out_rows(source: HalfSource) -> tuple[int, int]:
     rows = source.shape[1]
     height = max(SMALLEST, min(32, rows // 4), round(HELD_OUT * rows))
     bands = [(int(start), int(start) + height) for start in np.linspace(0, rows - height, BANDS)]
-    shared = {band: _shared(source, band) for band in bands}
-    whole = [band for band in bands if all(side == 0 or side >= SEEN for side in (band[0], rows - band[1]))]
-    return max([b for b in whole if 2 * shared[b] >= max(shared.values())] or bands, key=lambda band: shared[band])
+    lost = lambda band: any(0 < side < SEEN for side in (band[0], rows - band[1]))
+    return max(bands, key=lambda band: _shared(source, band) / (1 + lost(band)))
 
 
 def _shared(source: HalfSource, rows: tuple[int, int]) -> float:

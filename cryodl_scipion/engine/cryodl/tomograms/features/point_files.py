@@ -92,8 +92,7 @@ def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config
         ),
         (
             "dynamo" in config.points and len(species) > 1,
-            "Dynamo's tables hold species as numbers (column 22): "
-            f"{', '.join(f'{number} {one}' for number, one in enumerate(species, 1))}.",
+            f"Dynamo's tables number species (column 22): {', '.join(f'{n} {s}' for n, s in enumerate(species, 1))}.",
         ),
         (scored and "imod" in config.points, "IMOD's models hold no scores."),
         (
