@@ -118,7 +118,7 @@ def tomogram_denoising(run, way, size=192, steps=1000):
     half = volume(noisy / "halves" / f"{NAME}_even.mrc")
     given = ("--tomograms", noisy / "halves" / "*.mrc", "--steps", steps, *CPU)
     cost = costs(cryodl("denoise-tomograms", *given, "--output", folder))
-    found, rows = volume(folder / f"{NAME}.mrc"), round(0.85 * half.shape[1])
+    found, card = volume(folder / f"{NAME}.mrc"), json.loads((folder / "model" / "card.json").read_text())
     gaussians = {width: correlation(low_passed(average, width), truth) for width in GAUSSIANS}
     controls = json.loads((folder / "denoise.json").read_text())["tomograms"][NAME]["controls"]
     return dict(
@@ -127,7 +127,7 @@ def tomogram_denoising(run, way, size=192, steps=1000):
         average=correlation(average, truth),
         gaussian=max(gaussians.values()),
         denoised=correlation(found, truth),
-        denoised_rows_not_learned=correlation(found[:, rows:], truth[:, rows:]),
+        denoised_rows_not_learned=correlation(*(v[:, slice(*card["training"]["held_out"][0])] for v in (found, truth))),
         controls={key: value for key, value in controls.items() if not isinstance(value, list)},
         cost=cost,
     )

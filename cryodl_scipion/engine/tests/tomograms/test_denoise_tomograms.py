@@ -94,6 +94,18 @@ def test_a_denoised_tomogram_is_nearer_to_the_truth_than_the_mean_of_its_halves(
     assert "of pure noise it keeps" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("strength, starts", [(0.6, (0, 64, 128)), (0.02, (32,))])
+def test_no_rows_are_lost_beside_the_held_out_ones_unless_all_structure_is_there(strength, starts):
+    shape, rng = (32, 160, 64), np.random.default_rng(4)
+    signal = ground_truth(3, shape)
+    signal[:, :32] *= strength
+    signal[:, 64:] *= strength
+    for half in ("even", "odd"):
+        write_mrc(f"tomo1_{half}.mrc", (signal + rng.normal(size=shape)).astype(np.float32), PIXEL)
+    named = halves_module.Named("tomo1", ("tomo1_even.mrc", "tomo1_odd.mrc"))
+    assert halves_module.held_out_rows(halves_module.open_source(named, None)[0])[0] in starts
+
+
 @pytest.mark.parametrize("first, last", [(0.0, 0.5), (0.5, 1.0)])
 def test_rows_without_structure_are_not_what_a_denoiser_is_judged_by(first, last, capsys):
     shape = (32, 128, 64)

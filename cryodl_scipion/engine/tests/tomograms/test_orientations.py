@@ -125,6 +125,7 @@ def test_what_a_format_cannot_hold_is_said(made, tmp_path):
         "IMOD's models and EMAN2's boxes hold no orientations: only positions are there."
     ]
     assert {"IMOD's models hold no scores.", "Only napari's points and RELION's file hold cryodlQ."} < {*warnings}
+    assert "Dynamo's tables number species (column 22): 1 apo-ferritin, 2 ribosome." in warnings
     assert not any("wedge" in text for text in warnings)
     rows = dict(coordinate_columns("t1", known_poses()[0][:2], SHAPE, PIXEL_SIZE), cryodlSpecies=["a_b", "a_b"])
     write_tables(tmp_path / "p.star", {"particles": rows})

@@ -112,12 +112,13 @@ def test_round_pieces_get_no_direction_of_a_filament(tmp_path):
     assert "3 components of 4 left out, hardly longer than wide" in result.warnings[0]
 
 
-def test_filaments_of_short_pieces_are_told(tmp_path):
+@pytest.mark.parametrize("spacing", ["80", "100", "200"])  # at 100 and 200 nobody was told
+def test_filaments_of_short_pieces_are_told(tmp_path, spacing):
     mask = np.zeros((12, 40, 60), bool)
     mask[4:9, 20:25, 3:57] = True
-    long = pick(tmp_path, mask, "--shape", "filaments", "--spacing", "80", output="long")[1]
+    long = pick(tmp_path, mask, "--shape", "filaments", "--spacing", spacing, output="long")[1]
     mask[:, :, 16:57:16] = mask[:, :, 17:57:16] = False
-    short = pick(tmp_path, mask, "--shape", "filaments", "--spacing", "80", output="short")[1]
+    short = pick(tmp_path, mask, "--shape", "filaments", "--spacing", spacing, output="short")[1]
     assert not long.warnings and "most points are on pieces shorter than 25 nm" in short.warnings[0]
 
 

@@ -163,6 +163,18 @@ def test_a_folder_of_other_models_or_tomograms_is_refused(tomo):
     assert "Two tomograms are called a" in Failure.read(tomo / "failure.json").message and not (tomo / "new").exists()
 
 
+def test_tomograms_of_an_earlier_version_keep_no_thresholds_of_their_own_beside_new_ones(tomo):
+    """It found the thresholds in blocks at middle height alone; the record told only the rule."""
+    card = json.loads((tomo / "model/card.json").read_text())
+    (tomo / "model/card.json").write_text(json.dumps(dict(card, boundary_rule=[2.6, -3.5, 0.0])))
+    assert segment(tomo, tomograms=[str(tomo / "tomo/a.mrc")]) == 0
+    record = json.loads((tomo / "out/segment.json").read_text())
+    record["settings"]["boundaries"] = [[2.6, -3.5, 0.0]]
+    (tomo / "out/segment.json").write_text(json.dumps(record))
+    assert segment(tomo) == 2
+    assert "made with another way to choose the thresholds" in Failure.read(tomo / "failure.json").message
+
+
 def test_a_stopped_run_continues_in_the_middle_of_a_tomogram(tomo, monkeypatch):
     from cryodl.tomograms.segmenters import predict, slabs
 

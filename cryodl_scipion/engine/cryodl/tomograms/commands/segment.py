@@ -41,7 +41,7 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         models=[card["weights_sha256"] for card in cards],
         scores=config.scores,
         annotators=config.annotators,
-        boundaries=[f.rule and list(f.rule) for f in features],
+        boundaries=[f.rule and [*f.rule, *map(list, predict.PLACES)] for f in features],
     )
     models = {f.name: [str(folders[n]) for n in f.models] for f in features}
     described = [

@@ -44,9 +44,7 @@ def named_tomograms(config: DenoiseTomogramsConfig) -> tuple[list[Named], list[S
         named = name_tomograms(even, config.names)
         return [Named(name, pair) for (name, _), pair in zip(named, zip(even, odd))], [], []
     names, others = (
-        names_with_runs(
-            [copick_run(path) for path in paths], [_stem(path, pattern) or file_key(path) for path in paths]
-        )
+        names_with_runs([*map(copick_run, paths)], [_stem(path, pattern) or file_key(path) for path in paths])
         for paths, pattern in ((even, _EVEN), (odd, _ODD))
     )
     positions, note = pair_by_name(names, others, ("even halves", "--even"), ("odd halves", "--odd"))
@@ -112,6 +110,7 @@ DEPENDENT, COPIES = 0.5, 0.9
 ALIKE = 1.25  # times that the grey values of one half may spread wider than those of the other
 CERTAIN = 5.0  # standard deviations of the correlation above 0, below which halves have nothing in common
 HELD_OUT, BANDS = 0.15, 5  # part of the rows that a training does not see; bands that it is chosen from
+SEEN = 64  # rows beside the held-out ones that are worth learning from, where there are as many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,11 +200,13 @@ def _spans(start: int, stop: int) -> list[tuple[int, int]]:
 
 def held_out_rows(source: HalfSource) -> tuple[int, int]:
     """[start, stop) of the rows y that a training on a tomogram does not see: those in which its halves share most, as
-    rows without structure tell nothing of a denoiser."""
+    rows without structure tell nothing of a denoiser. Rows beside them that were too few to learn from would be lost:
+    such bands are taken only where no other one has half as much."""
     rows = source.shape[1]
     height = max(SMALLEST, min(32, rows // 4), round(HELD_OUT * rows))
     bands = [(int(start), int(start) + height) for start in np.linspace(0, rows - height, BANDS)]
-    return max(bands, key=lambda band: _shared(source, band))
+    lost = lambda band: any(0 < side < SEEN for side in (band[0], rows - band[1]))
+    return max(bands, key=lambda band: _shared(source, band) / (1 + lost(band)))
 
 
 def _shared(source: HalfSource, rows: tuple[int, int]) -> float:

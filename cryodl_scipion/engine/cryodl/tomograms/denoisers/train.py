@@ -18,7 +18,7 @@ from ...learning.task import NetworkTask, method_of
 from ...learning.training import Schedule
 from ..segmenters.working_scale import skewness
 from .examples import Region, SubvolumeExample, Tilts, answered, draw, inputs_of, weighted_volumes
-from .halves import HalfSource, held_out_rows, measured_halves
+from .halves import SEEN, HalfSource, held_out_rows, measured_halves
 from .spectra import HalfScale
 
 VALIDATION_BATCHES = 8
@@ -102,7 +102,6 @@ def _stacked(examples: list[SubvolumeExample]) -> list[torch.Tensor]:
 VALIDATIONS = 8
 MAX_VOXELS = 32_000_000  # of each half in memory, 0.26 GB in all; of larger or more tomograms only parts are learned
 CUBE = 128  # px of such a part
-SEEN = 64  # rows beside the held-out ones that are worth learning from, where there are as many
 
 
 def train_tomogram_denoiser(training: TrainingRun, config: DenoiseTomogramsConfig, sources: list[HalfSource]) -> None:

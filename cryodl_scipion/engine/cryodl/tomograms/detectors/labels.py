@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import torch
 
-from ...contract import TrainDetectorConfig, rescaled
+from ...contract import TrainDetectorConfig, rescaled, some_names
 from ...core.names import numbers_by_name
 from ...io import files, memory, messages
 from ...io.tomograms import Tomogram, working_pixel_size
@@ -62,10 +62,7 @@ def gather_labels(config: TrainDetectorConfig, run: Run) -> GatheredLabels:
     positions = {name: {one: found.zyx for one, found in each.items()} for name, each in poses.items()}
     without = [name for name, each in positions.items() if not each]
     if without:
-        notes.append(
-            f"{', '.join(without[:5])} {'has' if len(without) == 1 else 'have'} no coordinates: all of "
-            f"{'it' if len(without) == 1 else 'them'} is learnt as background."
-        )
+        notes.append(f"No coordinates lie in {some_names(without, 5)}: all there is learnt as background.")
     species = _species(config, positions)
     diameters = _diameters(config, species)
     working = config.working_pixel_size or max(max(sizes.values()), min(diameters) / SMALLEST_PX)

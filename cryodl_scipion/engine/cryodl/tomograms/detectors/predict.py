@@ -167,9 +167,8 @@ def detect(
         voxels = working.part(whole)
         add_peaks(found, detector.heat_maps(treated(voxels) if treated else voxels), whole, kept)
         progress()
-    zyx = (np.concatenate([each for each, _ in parts] or [np.zeros((0, 3))]) for parts in found)
-    scores = (np.concatenate([each for _, each in parts] or [np.zeros(0)]) for parts in found)
-    return [Candidates(working.in_tomogram(places), each) for places, each in zip(zyx, scores)]
+    joined = ((np.concatenate(part) for part in zip(*each)) for each in found)
+    return [Candidates(working.in_tomogram(zyx), scores) for zyx, scores in joined]
 
 
 def add_peaks(

@@ -156,8 +156,8 @@ def pick_feature(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tu
     if not whole:
         points = points.subset(_fits(points.volumes, config))
     notes = [segmentation.note] if segmentation.note else []
-    each = np.bincount(points.lines)[points.lines] if points.lines is not None and config.spacing <= SHORT / 3 else []
-    if len(each) and config.spacing * np.median(each) < SHORT:
+    each = np.bincount(points.lines)[points.lines] if points.lines is not None and config.spacing <= SHORT else []
+    if len(each) and config.spacing * (np.median(each) - 0.5) < SHORT:  # a piece is up to one spacing shorter
         notes.append(
             f"{path}: most points are on pieces shorter than {SHORT / 10:.0f} nm, as where other structures are taken "
             "for filaments. Check by eye; --minimum-size leaves out short ones."

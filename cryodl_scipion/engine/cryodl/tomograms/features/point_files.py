@@ -90,6 +90,10 @@ def left_unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config
             f"{counted(len(all_poses) - scored, 'coordinate')} of {len(all_poses)} have no score: it is 1 in Dynamo's "
             "tables and copick's files, and 0 in EMAN2's boxes.",
         ),
+        (
+            "dynamo" in config.points and len(species) > 1,
+            f"Dynamo's tables number species (column 22): {', '.join(f'{n} {s}' for n, s in enumerate(species, 1))}.",
+        ),
         (scored and "imod" in config.points, "IMOD's models hold no scores."),
         (
             judged and {"dynamo", "imod", "eman2", "copick"}.intersection(config.points),
