@@ -130,7 +130,7 @@ def heterogeneity_null(run, number, kind, count=800, box=48):
 
 
 # ----- another molecule
-PAIRS = (("5GJV", "8TSO"), ("1WCM", "1NCB"), ("6MSM", "3SN6"), ("3G61", "5IYZ"), ("2CG9", "6B0I"), ("3O21", "7QPD"))
+PAIRS = (("5GJV", "8TSO"), ("1WCM", "1NCB"), ("6MSM", "3SN6"), ("3G61", "5IYZ"), ("2CG9", "1QVR"), ("3O21", "7QPD"))
 SHARES = (0.03, 0.15, 0.05, 0.1, 0.03, 0.08, 0.15, 0.05, 0.12, 0.03, 0.1, 0.05)
 MIXED = ("rigid", "hinge", "faults")
 FAULTS = ("rigid", "defocus", "astigmatism", "orientations", "noise images", "contrast")

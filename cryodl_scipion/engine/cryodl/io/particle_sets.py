@@ -165,6 +165,12 @@ def usable(particles: ParticleSet, skip: typing.Callable[[str, str, str, str], o
     return particles if keep.all() else particles.subset(keep)
 
 
+def pose_columns(angles: np.ndarray, shifts_yx: np.ndarray, pixel_size: float) -> dict[str, np.ndarray]:
+    """Columns of angles (n, 3) and shifts (n, 2), px; RELION's origin brings particles to the middle. pixel_size: Å."""
+    origins = dict(rlnOriginXAngst=-shifts_yx[:, 1] * pixel_size, rlnOriginYAngst=-shifts_yx[:, 0] * pixel_size)
+    return {**dict(zip(ANGLES, angles.T)), **origins}
+
+
 def write_particles_star(
     path: str | os.PathLike[str],
     particles: ParticleSet,

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The linear fit of a latent space; what any fit writes of its observations: columns, clusters, the verdict in words.
-
-Which observations the maps along an axis of a latent space rest on.
-A latent space drawn in two dimensions that keep neighbours together (UMAP), where umap-learn is installed.
-The latent space as a picture."""
+"""The linear fit of a latent space; what any fit writes of its observations: columns, clusters, the verdict in words;
+which of them maps along an axis rest on; a picture, also in two dimensions that keep neighbours together (UMAP)."""
 
 import dataclasses
 import functools
@@ -177,8 +174,13 @@ def latent_column(particles: particle_sets.ParticleSet | subtomograms.Subtomogra
     """(n,) numbers of a column of particles or subtomograms; a warning if the fit that wrote them found no motion.
     Raises ValueError: they do not have it."""
     beside = Path(particles.path).with_name("heterogeneity.json")
-    if beside.exists() and files.read_kept(beside).get("verdict") == "no motion":
-        warn(f"{beside} says that no motion was found: groups of particles and maps by latent coordinates show noise.")
+    try:
+        if beside.exists() and dict(files.read_kept(beside)).get("verdict") == "no motion":
+            warn(f"{beside} says that no motion was found: particles and maps by latent coordinates show noise.")
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{beside} is damaged. Fit again, or move it away to use {particles.path} without the verdict."
+        ) from None
     values = relion_tables.number_columns(particles.path, particles.columns, (name,))
     if values is None:
         raise ValueError(
@@ -203,6 +205,9 @@ def verdict_sentence(motion: Motion, inside: str = "", kind: str = "", share: fl
         words = (
             f"Two or more states found {amount} About {share:.0%} and {1 - share:.0%} of the particles differ in "
             "composition or arrangement, or are of two molecules; few lie between them."
+            if share
+            else f"Three or more states found {amount} The particles lie at three places, few between them: they "
+            "differ in composition or arrangement, or are of several molecules."
         )
     else:
         words = f"{'Motion' if kind else 'Motion or a mixture'} found {amount}"

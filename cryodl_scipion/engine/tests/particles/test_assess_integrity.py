@@ -22,7 +22,7 @@ from cryodl.likelihood.observed import Source
 from cryodl.particles.integrity import assessment, calibration
 from cryodl.particles.integrity.candidates import _filtered
 from cryodl.particles.integrity.compositions import simulated
-from cryodl.particles.orientations import explained
+from cryodl.particles.orientations import explained, structure
 from cryodl.running.cli import main
 
 EACH = 8
@@ -99,6 +99,11 @@ def test_examples_of_flipped_images_are_alike_whether_the_file_says_so_or_not(mi
     said = dataclasses.replace(particles, ctf_state="flipped")
     one, other = (_filtered(Source(p, 26, "bright", "flipped"), rows, np.zeros((4, 2))) for p in (particles, said))
     assert np.allclose(one, other)
+
+
+def test_a_box_that_the_complex_fills_is_said(mixed, monkeypatch):
+    monkeypatch.setattr(structure, "TIGHT", 0.7)  # 104 of 128 Å
+    assert any("The complex is 10" in one and "box of 1.5 diameters" in one for one in assess().warnings)
 
 
 def test_particles_with_angles_are_told_apart(mixed):

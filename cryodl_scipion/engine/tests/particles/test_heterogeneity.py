@@ -310,6 +310,10 @@ def test_coordinates_of_a_fit_without_motion_are_said_to_be_noise(here, tmp_path
     maps = command("latent-volumes", particles=tmp_path / "p.star", maps=2, output=tmp_path / "maps", threads=1)
     for made in (select("b.star"), maps):
         assert any("heterogeneity.json says that no motion was found" in warning for warning in made.warnings)
+    for damaged in ('{"verdict": "no m', "[1, 2]", '"no motion"', "null"):
+        (tmp_path / "heterogeneity.json").write_text(damaged)
+        words = command("select-latent", 2, **given, output=tmp_path / "c.star")
+        assert "/heterogeneity.json is damaged" in words and "Remove the folder" not in words  # the fit is in it
 
 
 @pytest.mark.parametrize(

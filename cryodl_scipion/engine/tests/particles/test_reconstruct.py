@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl reconstruct`: oriented particles in; a map, its half-maps and their FSC out."""
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,25 @@ def test_multiplied_images_give_the_same_map(project):
     write_particles_star("x.star", particles, {"rlnImageName": [f"{n:06d}@x.mrcs" for n in range(1, 151)]})
     reconstruct(particles="x.star", output="x.mrc")
     assert masked_correlation(read("m.mrc"), read("x.mrc")) > 0.98
+
+
+@pytest.mark.parametrize("flipped, stated", [(1, 0), (0, 1), (1, 1), (0, 0)])
+def test_phases_that_are_not_as_the_file_states_are_said(tmp_path, monkeypatch, flipped, stated):
+    monkeypatch.chdir(tmp_path)
+    density, rng = np.zeros((BOX,) * 3, np.float32), np.random.default_rng(0)
+    density[tuple(rng.integers(8, 24, (3, 40)))] = 1  # points: detail beyond the first zero of each CTF
+    write_mrc("map.mrc", density, PIXEL)
+    simulate_particles(count=150, snr=2.0, minimum_defocus=30000, maximum_defocus=90000)
+    particles, every = read_particles("p.star"), slice(None)
+    if flipped:
+        images = torch.fft.rfft2(particles.images(every)) * particles.ctf(every).sign()
+        mrcfile.write("p.mrcs", torch.fft.irfft2(images, s=(BOX, BOX)).numpy(), overwrite=True, voxel_size=PIXEL)
+    optics = dict(particles.optics_columns, rlnCtfDataArePhaseFlipped=[str(stated)])
+    write_particles_star("q.star", dataclasses.replace(particles, optics_columns=optics))
+    warnings = reconstruct(particles="q.star").warnings
+    words = ["rlnCtfDataArePhaseFlipped" in one for one in warnings]
+    assert any(words) == (flipped != stated)
+    assert flipped == stated or ("are not flipped" in warnings[words.index(True)]) == (stated == 1)
 
 
 def test_hot_pixels_do_not_reach_the_map(project):

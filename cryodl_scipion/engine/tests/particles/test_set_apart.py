@@ -69,9 +69,10 @@ def test_three_states_are_no_motion(seed):
     rng = np.random.default_rng(seed)
     spread = rng.standard_normal((600, 4)) * [0.05, 0.1, 0.1, 0.1] + [1, 0, 0, 0]
     state, corners = rng.integers(3, size=600), np.exp(2j * np.pi * np.arange(3) / 3)[:, None]
-    kind = lambda places: difference(*stated(spread + places, seed), np.arange(600))["kind"]
-    assert kind((1.5 * corners * [0, 1, -1j, 0]).real[state]) == "states"
-    assert kind(np.outer(state - 1, [0, 1.5, 0.5, 0])) == "states"
+    found = lambda places: difference(*stated(spread + places, seed), np.arange(600))
+    assert found((1.5 * corners * [0, 1, -1j, 0]).real[state])["kind"] == "states"
+    line = found(np.outer(state - 1, [0, 1.5, 0.5, 0]))
+    assert line["kind"] == "states" and line["share"] == 0  # there are no two shares to be named
 
 
 def test_copies_of_an_image_say_nothing_new():
@@ -97,6 +98,7 @@ def test_the_words_say_how_the_particles_differ():
         "Motion or a mixture found (p"
     )
     assert "About 30% and 70% of the particles" in tell(kind="states", share=0.3, explained=0.99)
+    assert "Three or more states found" in (words := tell(kind="states", share=0.0)) and "About" not in words
     words = tell(kind="molecules", share=0.66, explained=0.54)
     assert words.startswith("A mixture found (p = 1e-09;") and "explains 54% as much of about 66%" in words
     assert "or images of far less contrast" in words  # as of thicker ice on a second grid

@@ -360,18 +360,17 @@ def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBa
     if last is None and former is not None:
         work.assign_all(former, lambda done: None, add=False)
         work.bank = work.bank_of(work.subset(now.level), work.state.labels, now.classes)
-        return
-    if last is None:
+    elif last is None:
         positions = work.subset(now.level)
         work.centre(positions)
         work.seed_first(positions, now.classes)
-        return
-    positions = work.subset(last.level)
-    work.recentre(positions)
-    if now.level > last.level:
-        work.change_number(positions, now.classes)
-    elif not work.bank.mirrored and now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
-        work.refill(positions)
+    else:
+        positions = work.subset(last.level)
+        work.recentre(positions)
+        if now.level > last.level:
+            work.change_number(positions, now.classes)
+        elif not work.bank.mirrored and now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
+            work.refill(positions)
 
 
 def _keep(work: Classification, done: Pass, path: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ from ..denoisers.plots import plot_probabilities
 from ..integrity import calibration, candidates
 from ..integrity.assessment import STEP, assessment_of
 from ..orientations.explained import ERRORS, SAMPLE, explained_by
-from ..orientations.structure import size_notes
+from ..orientations.structure import size_notes, tight_notes
 
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
 PARTS, MEAN = "evidence", "the mean of these compositions"  # folder of the chunks; what stands for all
@@ -39,6 +39,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     # how images that show something else seem to be treated is no advice
     notes = (
         assessment.notes
+        + tight_notes(particles.path, particles.box * particles.pixel_size, "The complex", assessment.diameter)
         + (doubts or assessment.candidates.notes)
         + (size_notes(search, config.particles, MEAN, near=not doubts) if explanation.signal >= ERRORS else [])
     )

@@ -15,7 +15,7 @@ import torch
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
 from ...core import projections, symmetry
 from ...io import messages, particle_sets, unfinished
-from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, EXPLAINED, MARGIN, NOISE, REFERENCE, SCORE, SUBSTITUTED
+from ...io.particles import COMPARED, DIGEST, DIGITS, EXPLAINED, MARGIN, NOISE, REFERENCE, SCORE, SUBSTITUTED
 from ...likelihood.observed import Source, sample_rows
 from ...likelihood.search import evidence
 from ...reconstruction.views import views_of
@@ -43,7 +43,12 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     # the controls of an earlier run under this name are not replaced; denoised images get none
     unfinished.star_stem(config.output, "Particles", *_beside(config))
     symmetry.operations(config.symmetry)  # an unknown one is an error before the work
-    particles = particle_sets.usable(_particles(config), run.skip)
+    # denoised images need no CTF, but cannot be denoised again
+    particles = particle_sets.read_particles(config.particles, need=("raw", "ctf") if config.model else ())
+    if not particles.denoiser:
+        particles = particle_sets.read_particles(config.particles, need=("ctf",))
+    simulated_set.check_substitution(config, particles)
+    particles = particle_sets.usable(particles, run.skip)
     structure = prepare_structure(config, particles, run.device)
     sources = hypotheses(particles, structure.settings.diameter, config.contrast)
     search = assign.Search(sources[0], structure.projector, structure.pixel_size, structure.settings, run.device)
@@ -107,15 +112,6 @@ def _tell(run: Run, count: int, directions: int, controls: str, uses: list[str])
         f"{Path(config.structure).name} in {step}, of "
         + (f"images denoised by {config.model}." if config.model else "the raw images with their CTF and noise.")
     )
-
-
-def _particles(config: AssignOrientationsConfig) -> particle_sets.ParticleSet:
-    """ParticleSet. Raw ones must have a CTF; denoised ones need none, but cannot be denoised again."""
-    particles = particle_sets.read_particles(config.particles, need=("raw", "ctf") if config.model else ())
-    if not particles.denoiser:
-        particles = particle_sets.read_particles(config.particles, need=("ctf",))
-    simulated_set.check_substitution(config, particles)
-    return particles
 
 
 def _prepare(
@@ -261,14 +257,11 @@ def _write(
     found: assign.Orientations,
     trust: typing.Mapping[str, typing.Any],
 ) -> None:
-    origins = -found.shifts_yx * particles.pixel_size  # RELION: the shift that brings the particle to the box's centre
     # without controls, or of denoised images, what the file has of the first two is of other angles
     changes = {
         PROBABILITY: None,
         EXPLAINED: None,
-        **dict(zip(ANGLES, found.angles.T)),
-        "rlnOriginXAngst": origins[:, 1],
-        "rlnOriginYAngst": origins[:, 0],
+        **particle_sets.pose_columns(found.angles, found.shifts_yx, particles.pixel_size),
         SCORE: found.score,
         MARGIN: found.margin,
         **trust,

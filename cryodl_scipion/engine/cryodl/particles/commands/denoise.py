@@ -102,7 +102,14 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
     particles = denoiser.readable(particles)
     if denoiser.method.uses_ctf:
         read_particles(config.particles, need=("ctf",))
-    diameter_px = _diameter(particles, denoiser.card)
+    wanted, room = denoiser.card["particle_diameter"], particles.box * particles.pixel_size
+    if wanted > room:
+        raise ValueError(
+            f"The model {denoiser.card['name']} is of particles {wanted:.0f} Å wide, but the images of "
+            f"{particles.path} are only {room:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Extract "
+            f"them with a box of {1.5 * wanted:.0f} Å, or use another model."
+        )
+    diameter_px = wanted / particles.pixel_size
     contrast, _ = _contrast(config, particles, diameter_px, run)
     card = denoiser.card
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
@@ -146,18 +153,6 @@ def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Rea
         )
     shown = "what a network makes of each image without a known structure"
     return Ready(denoiser, particles, contrast, observed.WIDEST * particles.box, None, {}, shown)
-
-
-def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> float:
-    """Diameter in px of the circle that the background is measured outside of. Raises ValueError if it leaves none."""
-    wanted, room = card["particle_diameter"], particles.box * particles.pixel_size
-    if wanted > room:
-        raise ValueError(
-            f"The model {card['name']} is of particles {wanted:.0f} Å wide, but the images of {particles.path} are "
-            f"only {room:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Extract them with a box of "
-            f"{1.5 * wanted:.0f} Å, or use another model."
-        )
-    return wanted / particles.pixel_size
 
 
 def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float | None, run: Run) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ import numpy as np
 from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
 from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
-from ...io.particles import ANGLES, EXPLAINED, MARGIN, ORIGIN, SCORE
+from ...io.particles import EXPLAINED, MARGIN, ORIGIN, SCORE
 from ...likelihood import half_disc, reference
 from ...likelihood.observed import WIDEST, Source, smoothed_notes
 from ...reconstruction import halves, views
@@ -92,16 +92,13 @@ def _write(
         matrices[rows], shifts[rows], probability[rows] = (
             values.cpu().numpy() for values in (one.matrices, one.shifts_yx, one.probability)
         )
-    origins = -shifts * particles.pixel_size  # RELION: the shift that brings the particle to the box's centre
     # these angles come from no reference, whatever the file's earlier ones came from
-    changes = dict.fromkeys((*ORIGIN, EXPLAINED, SCORE, MARGIN))
-    changes.update(
-        zip(ANGLES, euler_angles(matrices).T),
-        rlnOriginXAngst=origins[:, 1],
-        rlnOriginYAngst=origins[:, 0],
-        rlnRandomSubset=both.halves,
-        rlnMaxValueProbDistribution=probability,
-    )
+    changes = {
+        **dict.fromkeys((*ORIGIN, EXPLAINED, SCORE, MARGIN)),
+        **particle_sets.pose_columns(euler_angles(matrices), shifts, particles.pixel_size),
+        "rlnRandomSubset": both.halves,
+        "rlnMaxValueProbDistribution": probability,
+    }
     particle_sets.write_particles_star(folder / "particles.star", particles, changes)
     width = particles.box * particles.pixel_size
     resolution, by_direction = reached(curve, width, both.observed.disc.radius), None

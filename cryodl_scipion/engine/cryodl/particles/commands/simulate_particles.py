@@ -13,7 +13,7 @@ from ...contract import SimulateParticlesConfig, SimulateParticlesOutputs, count
 from ...core.optics import optics_values
 from ...core.projections import random_angles
 from ...io import mrc, particle_sets, progress, relion_tables, stacks, unfinished
-from ...io.particles import ANGLES, CTF, PARTICLE_CTF, optics_group, write_stack
+from ...io.particles import CTF, PARTICLE_CTF, optics_group, write_stack
 from ...io.star import write_tables
 from ...running.runner import PROGRAM, Run, command
 from ...simulate.particle_images import draw_optics, particle_images
@@ -167,14 +167,11 @@ def _tables(
 ) -> dict[str, typing.Any]:
     """Optics and particle table of the STAR file. stack: its path relative to the file. rows: of _ground_truth."""
     together = lambda name: np.concatenate([np.asarray(row[name]) for row in rows])
-    optics, shifts = [o for row in rows for o in row["optics"]], together("shifts_yx")
+    optics = [o for row in rows for o in row["optics"]]
     particles = {
         "rlnImageName": [f"{number:06d}@{stack}" for number in range(1, config.count + 1)],
         "rlnMicrographName": [f"simulated_{m + 1:06d}.mrc" for m in together("micrographs")],
-        **dict(zip(ANGLES, together("angles").T)),
-        # RELION's origin is the shift that brings the particle to the box's centre
-        "rlnOriginXAngst": -shifts[:, 1] * config.pixel_size,
-        "rlnOriginYAngst": -shifts[:, 0] * config.pixel_size,
+        **particle_sets.pose_columns(together("angles"), together("shifts_yx"), config.pixel_size),
         **dict(zip((*CTF, *PARTICLE_CTF), optics_values(optics)[:, [0, 1, 2, 6, 7, 8]].T)),
         "rlnRandomSubset": together("halves"),
         "rlnOpticsGroup": np.ones(config.count, int),

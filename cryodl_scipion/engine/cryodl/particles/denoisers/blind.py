@@ -143,8 +143,7 @@ class BlindDenoiser:
         return [note for there, note in notes if there]
 
     def measure(self, particles: particle_sets.ParticleSet, contrast: str) -> SetSpectra:
-        """Measure and keep the SetSpectra of a set. contrast: 'bright' or 'dark'. Raises ValueError for images whose
-        corners are empty."""
+        """Measure and keep the SetSpectra of a set. contrast: 'bright' or 'dark'. ValueError if corners are empty."""
         box, rows = particles.box, sample_rows(len(particles), SAMPLE)
         side, diameter = self.working_side(box, particles.pixel_size), WIDEST * box
         found: list[tuple[torch.Tensor, torch.Tensor]] = []

@@ -83,27 +83,30 @@ def find_group(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) ->
 def difference(match: np.ndarray, gram: np.ndarray, image: np.ndarray) -> dict[str, typing.Any]:
     """How particles that differ do so, by match and gram of `stated`. kind: 'molecules' if one of two kinds shows much
     less of the mean volume; 'states' if they lie at two or three places along the way on which they differ most;
-    'motion' if all along it; '' if none is likelier by TOLD (logarithm). share: of the rarer, or less shown; explained:
-    how much. image: (n,) number of each one's image, whose copies count once."""
+    'motion' if all along it; '' if none is likelier by TOLD (logarithm). share: of the rarer, or less shown, 0 of
+    three; explained: how much. image: (n,) number of each one's image, whose copies count once."""
     some = slice(None, None, -(-len(match) // MANY))
     one = _Groups(match[some], gram[some], np.ones((len(match[some]), 1)))
     one.fit()
     way, images = eigh(one.shape[0][1:, 1:], one.noise[1:, 1:])[1][:, -1], len(np.unique(image[some]))
-    gain, share, explained = _two_places(one, np.eye(match.shape[1])[0], images)
+    gain, share, explained, _ = _two_places(one, np.eye(match.shape[1])[0], images)
     if gain > TOLD and explained < SAME:
         return dict(kind="molecules", share=share, explained=explained)
-    gain, share, _ = _two_places(one, np.append(0, way), images)  # not along the contrast, which ice changes
-    return dict(kind="states" if gain > TOLD else "motion" if gain < -TOLD else "", share=min(share, 1 - share))
+    gain, share, _, three = _two_places(one, np.append(0, way), images)  # not along the contrast, which ice changes
+    return dict(
+        kind="states" if gain > TOLD else "motion" if gain < -TOLD else "",
+        share=0.0 if three else min(share, 1 - share),
+    )
 
 
 PLACES, REACH = 27, 2.6  # along a line, in standard deviations
 WIDTHS, GAP, TOLD = (0.1, 0.2, 0.35), 5.0, 3.0  # of places; widths between two; see `difference`
 
 
-def _two_places(one: "_Groups", along: np.ndarray, images: int) -> tuple[float, float, float]:
+def _two_places(one: "_Groups", along: np.ndarray, images: int) -> tuple[float, float, float, bool]:
     """Of a group, by how much two places along a line, or three alike, fit better than an even or a normal
     distribution: logarithm of the likelihood, less what they may gain by chance (by the Bayesian information criterion)
-    if they do. And the part at the place that shows less of the mean volume, and how much less. along: (d,)."""
+    if they do. And the part at the place that shows less of the mean, how much less, if three fit best. along: (d,)."""
     line, shape, place = copy.copy(one), one.shape[0], np.linspace(-REACH, REACH, PLACES)
     way = shape @ along / np.sqrt(along @ shape @ along)
     line.share, line.middle = np.ones(PLACES), one.middle + place[:, None] * way
@@ -118,11 +121,12 @@ def _two_places(one: "_Groups", along: np.ndarray, images: int) -> tuple[float, 
     two = fit(np.array_split([part * normal(a, w) + (1 - part) * normal(b, w) for a, b, w, part in pairs], 20))
     a, b, _, part = pairs[int(two.argmax())]
     thirds = [normal(a, w) + normal((a + b) / 2, w) + normal(b, w) for a, b, w, part in pairs if b - a >= 2 * GAP * w]
-    gain = float(max(*two, *fit([np.array(thirds)])) - fit([np.array(single)]).max()) * images / len(seen)
+    three = fit([np.array(thirds)]).max()
+    gain = float(max(two.max(), three) - fit([np.array(single)]).max()) * images / len(seen)
     (less, share), (more, _) = sorted(
         (max(1e-6, float(one.middle[0, 0] + at * way[0])), float(of)) for at, of in ((a, part), (b, 1 - part))
     )
-    return gain - min(max(gain, 0), np.log(images)), share, less / more
+    return gain - min(max(gain, 0), np.log(images)), share, less / more, bool(three > two.max())
 
 
 def minority(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles with the orientations of a moving domain, and the domain's map before and after.
-
-Maps of a domain and of the rest of a molecule, each from images from which the other one was subtracted.
-Poses of a domain in the maps along a motion, and the resulting orientations and shifts of the particles' domains."""
+"""Particles with the orientations of a moving domain, and the domain's map before and after: maps of a domain and of
+the rest of a molecule, each from images without the other one; poses of the domain in the maps along a motion."""
 
 import dataclasses
 import typing
@@ -17,8 +15,8 @@ from scipy.spatial.transform import Rotation
 from ...core import fourier, projections
 from ...core.volumes import resized
 from ...io import mrc, structures
-from ...io.particle_sets import ParticleSet, write_particles_star
-from ...io.particles import ANGLES, MARGIN, SCORE
+from ...io.particle_sets import ParticleSet, pose_columns, write_particles_star
+from ...io.particles import MARGIN, SCORE
 from ...latent.cube import PADDING, Views
 from ...reconstruction.halves import resolved, wiener_constants
 from .coefficients import particle_views
@@ -287,12 +285,7 @@ def focus_on_domain(
     angles, shifts_yx = domain_poses(motion, weights, views.matrices, views.shifts)
     focused = particle_views(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
     # what is said of the molecule's own angles does not hold for these
-    changes = {
-        **dict.fromkeys((SCORE, MARGIN, "rlnMaxValueProbDistribution")),
-        **dict(zip(ANGLES, angles.T)),
-        "rlnOriginXAngst": -shifts_yx[:, 1] * size,
-        "rlnOriginYAngst": -shifts_yx[:, 0] * size,
-    }
+    changes = {**dict.fromkeys((SCORE, MARGIN, "rlnMaxValueProbDistribution")), **pose_columns(angles, shifts_yx, size)}
     write_particles_star(str(folder / PARTICLES), particles, changes)
     middle = bodies.middle(focused, rest)
     curves = crossed(consensus.damped().times(values), middle.times(values))

@@ -75,8 +75,7 @@ NEGLIGIBLE = 1e-8  # of the largest weight in a map, below the rounding of the s
 
 @dataclasses.dataclass
 class ShownPart:
-    """A part of the molecule that images show. shown : of the part, padded to PADDING times the box. views : of all
-    particles."""
+    """A part of the molecule that images show. shown : padded to PADDING times the box. views : of all particles."""
 
     shown: projections.Projector
     views: Views

@@ -53,10 +53,8 @@ def simulated(
         views[mine] = projector.project(angles[mine], shifts[mine], base.box).cpu()
     transfer = base.ctf(slice(None)).abs() if source.ctf_state == "flipped" else base.ctf(slice(None))
     gain = fourier.on_grid(candidates.gain(base.box // 2 + 1).cpu(), base.box)
-    images = fourier.filtered(
-        views * torch.as_tensor(amplitudes).float()[:, None, None], transfer * gain
-    ) + noise_alike(source, transfer, rng)
-    return SimulatedSet.of(base, images if source.contrast == "bright" else -images)
+    clean = fourier.filtered(views * torch.as_tensor(amplitudes).float()[:, None, None], transfer * gain)
+    return SimulatedSet.of(base, clean + noise_alike(source, transfer, rng), source.contrast)
 
 
 MIN_OVERLAP = 0.6  # of the smaller one's body, below which two compositions are not in one frame

@@ -13,8 +13,7 @@ from . import amplitude, assign
 
 
 def hypotheses(particles: ParticleSet, diameter: float, contrast: str) -> list[Source]:
-    """Sources, the default one first, of all readings that are possible. diameter: Å. contrast: 'auto', 'bright' or
-    'dark'."""
+    """Sources of all possible readings, the default one first. diameter: Å. contrast: 'auto', 'bright' or 'dark'."""
     diameter_px = min(diameter / particles.pixel_size, WIDEST * particles.box)
     if particles.denoiser:
         return [Source(particles, diameter_px, "bright", "denoised")]

@@ -15,11 +15,15 @@ import torch
 from ...contract import AssignOrientationsConfig
 from ...core import fourier, projections
 from ...core.symmetry import angular_distance
-from ...io.particle_sets import ORIGINAL, ParticleSet, StackWriter, read_particles, write_particles_star
-from ...io.particles import ANGLES, BEYOND, COORDINATES, SUBSTITUTED, control_name
+from ...io.particle_sets import ORIGINAL, ParticleSet, StackWriter, pose_columns, read_particles, write_particles_star
+from ...io.particles import BEYOND, COORDINATES, SUBSTITUTED, control_name
 from ...likelihood.observed import Source
 from ...simulate.particle_images import noise_images
 from .assign import Search
+
+
+def _values(particles: ParticleSet) -> dict[str, typing.Any]:
+    return {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +36,9 @@ class SimulatedSet(ParticleSet):
         return self.made[indices]
 
     @classmethod
-    def of(cls, particles: ParticleSet, made: torch.Tensor) -> "SimulatedSet":
-        """A ParticleSet with other images, (n, box, box)."""
-        values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
-        return cls(**values, made=made)
+    def of(cls, particles: ParticleSet, made: torch.Tensor, contrast: str) -> "SimulatedSet":
+        """A ParticleSet with other images, (n, box, box), made bright; of this contrast."""
+        return cls(**_values(particles), made=made if contrast == "bright" else -made)
 
 
 def simulate_alike(
@@ -57,9 +60,8 @@ def simulate_alike(
     shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=disc.device)
     values = search.fine.with_gain(gain.to(disc.device)).at_angles(angles) * disc.ramp(shifts)
     transfer = base.ctf(slice(None)).abs() if source.ctf_state == "flipped" else base.ctf(slice(None))
-    values = values * disc.on_grid(transfer.to(disc.device))
-    images = disc.to_images(values).cpu() + noise_alike(source, transfer, rng)
-    return SimulatedSet.of(base, images if source.contrast == "bright" else -images)
+    images = disc.to_images(values * disc.on_grid(transfer.to(disc.device))).cpu()
+    return SimulatedSet.of(base, images + noise_alike(source, transfer, rng), source.contrast)
 
 
 def noise_alike(source: Source, transfer: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -151,8 +153,7 @@ CHUNK = 256  # images written at a time
 
 @dataclasses.dataclass(frozen=True)
 class Substituted(ParticleSet):
-    """Particles of which detail finer than `beyond` Å has its amplitudes, but the phases of noise; those of one image
-    are always the same."""
+    """Particles of which detail finer than `beyond` Å has the phases of noise, for one image always the same."""
 
     beyond: float = dataclasses.field(kw_only=True)
 
@@ -191,8 +192,7 @@ def copy_noise_control(noise: str, output: str, columns: dict) -> str:
     """Write the oriented noise of another run, a STAR file, as that of NAME.star; returns its path. columns: as of
     write_noise_control."""
     path, particles = control_name(output), read_particles(noise)
-    same = {name: [value] * len(particles) for name, value in columns.items()}
-    changes = {ORIGINAL: particles.columns[ORIGINAL], **same}
+    changes = dict({k: [v] * len(particles) for k, v in columns.items()}, **{ORIGINAL: particles.columns[ORIGINAL]})
     write_particles_star(path, particles, changes, stack=_write_stack(path, particles))
     return path
 
@@ -203,9 +203,12 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
     output: the STAR file of the particles. columns: of one value for all, that say where the angles come from."""
     count = made_up_count(len(search.source.particles), NOISE_COUNT)
     noise = simulate_alike(search, count, NOISE_SEED, torch.zeros(search.fine_disc.rings))
-    subsets = [1 + number % 2 for number in range(count)]
     same = {name: [value] * count for name, value in columns.items()}
-    changes = {"rlnRandomSubset": subsets, **dict.fromkeys(COORDINATES), **same}  # noise has no place
+    changes = {
+        "rlnRandomSubset": [1 + k % 2 for k in range(count)],
+        **dict.fromkeys(COORDINATES),
+        **same,
+    }  # noise has no place
     return _write(control_name(output), noise, search.like(noise).run(), changes)
 
 
@@ -216,9 +219,7 @@ def write_substituted(search: typing.Any, output: str, columns: dict, beyond: fl
     of one value for all, that say where the angles come from. beyond: Å, detail finer than that is replaced by noise.
     folder: where parts of the work are kept, so that a stopped run goes on. Source: Chen et al. 2013, Ultramicroscopy
     135, 24-35."""
-    particles = search.source.particles
-    values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
-    changed = Substituted(**values, beyond=beyond)
+    changed = Substituted(**_values(search.source.particles), beyond=beyond)
     folder.mkdir(parents=True, exist_ok=True)
     same = {name: [value] * len(changed) for name, value in {**columns, BEYOND: round(beyond, 3)}.items()}
     return _write(control_name(output, SUBSTITUTED), changed, search.like(changed).run(folder=folder), same)
@@ -226,9 +227,8 @@ def write_substituted(search: typing.Any, output: str, columns: dict, beyond: fl
 
 def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) -> str:
     """A STAR file of images that are in no file yet, with their stack beside it and the orientations found."""
-    origins, angles = -found.shifts_yx * particles.pixel_size, dict(zip(ANGLES, found.angles.T))
-    positions = {"rlnOriginXAngst": origins[:, 1], "rlnOriginYAngst": origins[:, 0]}
-    write_particles_star(path, particles, {**angles, **positions, **changes}, stack=_write_stack(path, particles))
+    columns = pose_columns(found.angles, found.shifts_yx, particles.pixel_size) | changes
+    write_particles_star(path, particles, columns, stack=_write_stack(path, particles))
     return path
 
 

@@ -69,6 +69,15 @@ def size_notes(search: Search, particles: str, structure: str, near: bool = Fals
     ] * (gain >= SURE and abs(size - 1) >= LEAST)
 
 
+def tight_notes(path: str, width: float, structure: str, diameter: float) -> list[str]:
+    """[sentence] if a structure nearly fills the images of a file. width, diameter: Å."""
+    return [
+        f"{structure} is {diameter:.0f} Å wide, the images of {path} {width:.0f} Å: around it they show too "
+        "little noise alone, and the noise is overestimated, so that less of the evidence seems explained. Extract the "
+        "particles with a box of 1.5 diameters."
+    ] * (diameter > TIGHT * width)
+
+
 FIRST_LOOK = 6.0  # Å/px, to measure the diameter
 OVERSAMPLING = 3  # pixels in the finest detail
 TIGHT = 0.83  # of the box: around wider particles too little shows noise alone
@@ -104,14 +113,9 @@ def prepare_structure(
     pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
     density = structures.load_density(config.structure, pixel_size)
     symmetry.check_symmetry(density, config.symmetry, config.structure)
-    tight = (
-        f"{config.structure} is {diameter:.0f} Å wide, the images of {particles.path} {width:.0f} Å: around it they "
-        "show too little noise alone, and the noise is overestimated, so that less of the evidence seems explained. "
-        "Extract the particles with a box of 1.5 diameters."
-    )
     notes = (
         *particle_images.voxel_notes(config.structure, particles.pixel_size),
-        *[tight] * (diameter > TIGHT * width),
+        *tight_notes(particles.path, width, config.structure, diameter),
         *observed.smoothed_notes(particles),
         *reference.group_notes(particles),
     )
