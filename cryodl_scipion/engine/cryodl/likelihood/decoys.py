@@ -62,8 +62,7 @@ def _scrambled(target: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 def _with_spectrum(volume: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """The volume with the target's mean amplitude in each shell; the first one is the mass."""
-    axis = (torch.fft.fftfreq(len(target)) * len(target)) ** 2
-    shell = (axis[:, None, None] + axis[:, None] + axis).sqrt().round().long()
+    shell = torch.fft.ifftshift(from_middle(len(target), 3)).round().long()
     mine, wanted = torch.fft.fftn(volume), torch.fft.fftn(target.float())
     power = [torch.bincount(shell.flatten(), one.abs().square().flatten()) for one in (mine, wanted)]
     matched: torch.Tensor = torch.fft.ifftn(mine * (power[1] / power[0].clamp(min=1e-30)).sqrt()[shell]).real

@@ -13,6 +13,7 @@ import pytest
 from map_data import empty_grid, helix
 from matplotlib.image import imread
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
 
 from cryodl.contract import CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, SimulateHalfMapsConfig
 from cryodl.core.devices import computing_on
@@ -288,6 +289,18 @@ def test_the_map_or_the_one_before_that_lies_unlike_the_model_is_told(tmp_path, 
         result = evaluate_map.evaluate_map(EvaluateMapConfig(structure=str(tmp_path / "helix.pdb"), **both))
         about = [one for one in result.warnings if one.startswith(other) and "local correlation" in one]
         assert [said in one for one in about] == [True] * bool(said)
+
+
+def test_a_place_that_a_small_model_finds_by_chance_is_not_called_its_own(tmp_path):
+    """A helix that lies right, in a coarse map with a hundred others: turned, it finds places as good."""
+    atoms, grid = read_atoms(helix(tmp_path / "helix.pdb", 8)), empty_grid((24, 24, 24), 3.7, (-44.4, -44.4, -44.4))
+    data, centred = model_density(atoms, grid, 3.0), atoms.xyz - atoms.xyz.mean(axis=0)
+    places = np.random.default_rng(3).uniform(-36, 36, (100, 3))
+    for turn, place in zip(Rotation.random(100, random_state=3).as_matrix(), places):
+        data = data + model_density(dataclasses.replace(atoms, xyz=centred @ turn + place), grid, 3.0)
+    write_volume(tmp_path / "map.mrc", data, grid)
+    config = EvaluateMapConfig(map=str(tmp_path / "map.mrc"), structure=str(tmp_path / "helix.pdb"))
+    assert not [line for line in evaluate_map.evaluate_map(config).warnings if "local correlation" in line]
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.03, 0.97])

@@ -73,7 +73,7 @@ def test_the_molecule_of_the_particles_is_first_and_sure(folder, monkeypatch):
     doing = []
     monkeypatch.setattr(ranking, "doing", doing.append)
     result = identify(folder, monkeypatch, "right")
-    assert "comparing map with its decoys" in doing
+    assert "comparing map, 1 of the best 3, with its decoys" in doing
     rows = list(csv.DictReader(open("right/ranking.csv")))
     assert rows[0]["structure"] == "map" and 0.001 <= float(rows[0]["q"]) < 0.05 and float(rows[0]["share"]) > 0.9
     assert result.outputs.found == ["map"] and {row["structure"] for row in rows} == {"map", "rod", "ball"}

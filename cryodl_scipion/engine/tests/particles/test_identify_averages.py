@@ -66,6 +66,8 @@ def test_the_molecule_of_averages_is_found_and_none_where_it_is_not_in_the_folde
     assert "averages were compared" in found.methods[0] and float(found.outputs.explained) > 0.7
     absent = identify(folder, monkeypatch, "classes.star", "others")
     assert not absent.outputs.found and "none of these" in " ".join(absent.summary)
+    uncorrected = "Averages without CTF correction, or with flipped phases alone, fit right structures badly."
+    assert uncorrected in " ".join(absent.warnings) and uncorrected not in " ".join(found.warnings)
 
 
 def test_dark_masked_averages_of_another_scale_are_read_as_well(folder, monkeypatch):

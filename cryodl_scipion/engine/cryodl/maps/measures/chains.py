@@ -13,6 +13,8 @@ from scipy.spatial import cKDTree
 from ...io.files import lists_by_key
 from .atoms import BACKBONE, Atoms
 
+Trace = list[tuple[int, np.ndarray, bool]]  # residue, position, protein
+
 
 def compare_chains(
     built: Atoms, reference: Atoms, distance: float = 3.0
@@ -48,7 +50,7 @@ def compare_chains(
     return metrics, [(built.residues[a], reference.residues[b], d) for a, b, d in pairs]
 
 
-def _trace(atoms: Atoms) -> list[tuple[int, np.ndarray, bool]]:
+def _trace(atoms: Atoms) -> Trace:
     trace, seen = [], set()
     sugars = {residue for name, residue in zip(atoms.atom_names, atoms.residue) if name == "C1'"}
     for name, residue, xyz, protein in zip(atoms.atom_names, atoms.residue, atoms.xyz, atoms.protein):
@@ -66,11 +68,7 @@ def _trace(atoms: Atoms) -> list[tuple[int, np.ndarray, bool]]:
     return trace
 
 
-def _matched(
-    mine: typing.Sequence[tuple[int, np.ndarray, bool]],
-    theirs: typing.Sequence[tuple[int, np.ndarray, bool]],
-    distance: float,
-) -> list[tuple[int, int, float]]:
+def _matched(mine: Trace, theirs: Trace, distance: float) -> list[tuple[int, int, float]]:
     """[(residue, residue, Å)]: one-to-one pairs within the distance, as many as there can be, the nearest of these."""
     if not mine or not theirs:
         return []
@@ -99,14 +97,10 @@ def _matched(
 
 def _fragments(pairs: typing.Sequence[tuple[int, int, float]], built: Atoms, reference: Atoms) -> int:
     """Number of runs of pairs that follow each other in both models, within their chains."""
-    count, last = 0, None
-    for a, b, _ in pairs:
-        follows = (
-            last is not None
-            and (a - last[0], b - last[1]) == (1, 1)
-            and built.residues[a][0] == built.residues[last[0]][0]
-            and reference.residues[b][0] == reference.residues[last[1]][0]
-        )
-        count += not follows
-        last = (a, b)
-    return count
+    follows = (
+        (a - before[0], b - before[1]) == (1, 1)
+        and built.residues[a][0] == built.residues[before[0]][0]
+        and reference.residues[b][0] == reference.residues[before[1]][0]
+        for before, (a, b, _) in zip(pairs, pairs[1:])
+    )
+    return len(pairs) - sum(follows)

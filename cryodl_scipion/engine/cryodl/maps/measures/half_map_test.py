@@ -88,11 +88,8 @@ def half_map_test(
     }
     # beyond the end of a filter nothing is gained or lost: clipping made what both show there
     gain = max(_gain(one, shells) for one in compared)
-    return (
-        resolutions,
-        curves,
-        Shared(gain, explained[best][0], min(e[1] for e in explained), explained[best][2], found),
-    )
+    shared = Shared(gain, explained[best][0], min(e[1] for e in explained), explained[best][2], found)
+    return resolutions, curves, shared
 
 
 def of_their_halves(

@@ -9,10 +9,11 @@ import numpy as np
 import scipy.fft
 import torch
 from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filter
+from scipy.spatial.transform import Rotation
 
 from ...core import fourier
 from . import qscore, shells
-from .atoms import SLAB, Atoms, model_density, soft_mask
+from .atoms import MARGIN, SLAB, Atoms, dense_mask, model_density, soft_mask
 from .volume import Volume, above_solvent
 
 WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
@@ -182,19 +183,31 @@ MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model
 BETTER = 0.1  # local correlation that a misplaced model gains where it belongs; a fitted one gains none elsewhere
 SIZED = 0.025  # local correlation that another pixel size gains: models of the right size gain 0.013 at most
 ONE_HAND = 0.5  # local correlation from which on the hand is right: mirrored real maps have 0.34 at most
+TURNED = Rotation.random(12, random_state=0).as_matrix()
+PART = 0.2  # of what a map shows: smaller models find places by chance
 
 
 def misfits(volume: Volume, reference: MapReference) -> typing.Iterator[str]:
-    """Sentences about a map that fits the model better elsewhere, mirrored, with other axes or of another size."""
-    map_, model, positions = volume.path, reference.atoms.path, volume.positions(reference.atoms.xyz)
-    near = local_correlation(volume.data, reference.density, volume.voxels_zyx, positions)
+    """Sentences about a map that fits the model better elsewhere, mirrored, with other axes or of another size.
+
+    A model of a small part of what the map shows finds such a place by chance: turned, it belongs nowhere, and what it
+    finds then must be exceeded."""
+    map_, model, xyz, voxels = volume.path, reference.atoms.path, reference.atoms.xyz, volume.voxels_zyx
+    near = local_correlation(volume.data, reference.density, voxels, volume.positions(xyz))
     agreement = float(near[reference.inside].mean())
     move, there = better_place(volume, reference)
-    offset = ", ".join(f"{d:.1f}" for d in (move * volume.voxels_zyx)[::-1])
-    better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
     ways = [*(np.diag(1 - 2 * axis) for axis in np.eye(3)), *map(np.array, [*itertools.permutations(np.eye(3))][1:])]
     fits = [better_place(volume, reference, way)[1] for way in ways] if agreement < ONE_HAND else [0.0]
     best, way = max(fits), ways[int(np.argmax(fits))]
+    chance = (
+        max(best, there) > agreement + BETTER
+        and soft_mask(xyz, volume, MARGIN).sum() < PART * dense_mask(volume.data, voxels).sum()
+        and any(better_place(volume, reference, one)[1] + BETTER >= max(best, there) for one in TURNED)
+    )
+    if chance:
+        best = there = agreement
+    offset = ", ".join(f"{d:.1f}" for d in (move * voxels)[::-1])
+    better = f" Moved by ({offset}) Å (x, y, z), it has {there:.2f}." * (there > agreement + BETTER)
     if best > max(agreement, there) + BETTER and (way < 0).any():
         yield (
             f"{map_} is of the other hand than {model}, or the model is turned: their local "
@@ -213,7 +226,7 @@ def misfits(volume: Volume, reference: MapReference) -> typing.Iterator[str]:
             f"local correlation is {agreement:.2f} at the model's atoms.{better} Check the fit of the model, the map's "
             "origin, its pixel size and its hand."
         )
-    scale, sized = better_scale(volume, reference, there)
+    scale, sized = (1.0, there) if chance else better_scale(volume, reference, there)
     if sized > there + SIZED:
         yield (
             f"The pixel size of {map_} may be wrong by some {abs(scale - 1):.0%}: the model {model} fits it with "

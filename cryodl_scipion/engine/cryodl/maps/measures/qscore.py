@@ -34,12 +34,8 @@ def score_points(atoms: Atoms, rows: np.ndarray | None = None) -> ScorePoints:
     the others are there still, as neighbours that points must not belong to."""
     tree = cKDTree(atoms.xyz)
     centres = atoms.xyz if rows is None else atoms.xyz[rows]
-    positions, owners, values = [], [], []
-    for radius in RADII:
-        xyz, owner = _points(centres, tree, radius)
-        positions.append(xyz)
-        owners.append(owner)
-        values.append(np.full(len(owner), np.exp(-0.5 * (radius / SIGMA) ** 2)))
+    positions, owners = zip(*(_points(centres, tree, radius) for radius in RADII))
+    values = [np.full(len(owner), np.exp(-0.5 * (radius / SIGMA) ** 2)) for radius, owner in zip(RADII, owners)]
     return ScorePoints(np.concatenate(positions), np.concatenate(owners), np.concatenate(values), len(centres))
 
 

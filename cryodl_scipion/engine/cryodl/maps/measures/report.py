@@ -17,11 +17,10 @@ from . import doubt, qscore, volume
 from .shells import Curve
 
 EVALUATION, RESIDUES = "evaluation.json", "residues.csv"
+Metrics = typing.Mapping[str, typing.Any]
 
 
-def write_report(
-    folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
-) -> None:
+def write_report(folder: Path, metrics: Metrics, details: Metrics) -> None:
     """Write all files of an evaluation into the Path folder. metrics, details: of commands.evaluate_map.map_metrics."""
     curves = {}
     for kind in [kind for kind in ("map", "before") if kind in details]:
@@ -74,7 +73,7 @@ def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     save_figure(figure, path)
 
 
-def plot_slices(details: typing.Mapping[str, typing.Any], path: Path) -> None:
+def plot_slices(details: Metrics, path: Path) -> None:
     """Middle slices of the map, of the one before, and of the model's density, along z, y and x, with a scale bar."""
     before = [("before", details["before_volume"].data)] if "before_volume" in details else []
     shown = [*before, ("map", details["volume"].data), ("model", details["reference"].density)]
@@ -99,9 +98,7 @@ def _from_folder(folder: Path, path: str) -> str:
     return os.path.relpath(path, folder.resolve().with_name(folder.name.removesuffix(".partial")))
 
 
-def _write_chimerax(
-    folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
-) -> None:
+def _write_chimerax(folder: Path, metrics: Metrics, details: Metrics) -> None:
     atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
     rows = (f"\t/{chain}:{number}\t{value:.4f}\n" for (chain, number, _), value in zip(atoms.residues, scores))
     (folder / "q_score.defattr").write_text(
@@ -122,7 +119,7 @@ def _write_chimerax(
     (folder / "show.cxc").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def evaluation_in_words(metrics: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
+def evaluation_in_words(metrics: Metrics) -> typing.Iterator[str]:
     """Lines of a summary. metrics: of commands.evaluate_map.map_metrics."""
     before, halves = metrics.get("before"), metrics.get("half_maps")
     if metrics["structure"]:
@@ -142,11 +139,11 @@ def evaluation_in_words(metrics: typing.Mapping[str, typing.Any]) -> typing.Iter
         yield from split_verdict(half_map_verdict(half_map_resolutions(metrics["half_map_test"]))[1])[0]
 
 
-def _value(name: str, metrics: typing.Mapping[str, typing.Any]) -> str:
+def _value(name: str, metrics: Metrics) -> str:
     return resolution_in_words(metrics[name]) if name.endswith("angstrom") else f"{metrics[name]:.3f}"
 
 
-def evaluation_methods(metrics: typing.Mapping[str, typing.Any]) -> str:
+def evaluation_methods(metrics: Metrics) -> str:
     """A sentence for the methods of a paper. metrics: of commands.evaluate_map.map_metrics."""
     text = f"The half-maps were compared with their processed versions with {PROGRAM}"
     if metrics["structure"]:

@@ -31,7 +31,11 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
     found = judge(ranking.compared, ranking.signal, ranking.joint, config.particles)
     none, best = not (found.found or found.alike), ranking.compared[0].candidate
     if ranking.signal >= SIGNAL and (none or averages and len(found.found) == 1):  # noise fits some size best as well
-        run.warn(*size_notes(ranking.search, config.particles, best.path))
+        run.warn(
+            *size_notes(ranking.search, config.particles, best.path),
+            "Averages without CTF correction, or with flipped phases alone, fit right structures badly. If those of "
+            f"{config.particles} are such, classify the particles again with CTF correction." * bool(none and averages),
+        )
     if none:
         for one in ranking.compared:
             one.q = one.alike if one.alike >= SURE else 1.0

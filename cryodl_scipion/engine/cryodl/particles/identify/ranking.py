@@ -291,7 +291,7 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
             float(v[k]) for v in (shares.share, shares.low, np.maximum(shares.high[:-1], sole))
         )
         if one.share >= MATTERS or sole[k] or k == first:
-            doing(f"comparing {one.candidate.name} with its decoys")
+            doing(f"comparing {one.candidate.name}, {k + 1} of the best {len(best)}, with its decoys")
             beside = [best[i].each for i in several if k in several and i != k]
             others = [other.candidate for other in compared if other is not one]
             for decoys in comparison.decoy_evidence(one.candidate, one.fit, others, one.coarse):
