@@ -118,10 +118,20 @@ def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypat
     assert outputs(general)["state"] == "unsure" and "pick-by-hand --ask" in said
 
 
-@pytest.mark.parametrize("uneven, trusted", [(0.5, True), (0.8, False)])
-def test_picks_that_may_be_dirt_are_unsure_and_others_have_intervals(tmp_path, uneven, trusted):
+@pytest.mark.parametrize(
+    "seen, trusted",
+    [
+        (dict(uneven=0.5), True),
+        (dict(uneven=0.8), False),  # of an older version's record
+        (dict(uneven=0.8, spread=0.3), False),
+        (dict(uneven=0.8, spread=0.15), True),  # antibodies, whose views stand out differently
+        (dict(uneven=0.6, spread=0.35), True),
+        (dict(uneven=0.6, spread=0.43), False),  # lumps of all sizes
+    ],
+)
+def test_picks_that_may_be_dirt_are_unsure_and_others_have_intervals(tmp_path, seen, trusted):
     adapted = dataclasses.asdict(Adapted((1.0, 0.0), 0.5, 0.01, 300, expected_f1=0.9, agreement=0.98))
-    size = dataclasses.asdict(Size(150.0, 80.0, 3, uneven=uneven))
+    size = dict(diameter=150.0, particles=80.0, micrographs=3, others=(), **seen)
     known = PickSettings("x", 2.0, None, None, 0.0, "dark", general=True, adapted=adapted, size=size)
     config = PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output=str(tmp_path))
     picks = Picks(config, Path("general"), {}, known)

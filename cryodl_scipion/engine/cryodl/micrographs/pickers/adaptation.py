@@ -21,7 +21,7 @@ from ..normalize import Prepared, prepare_micrograph
 from .general_view import ContrastFound, compare_contrasts
 from .pick_record import ASKED_OF, PickSettings, typical_contrast
 from .predict import Picker, working_factor
-from .size import MICROGRAPHS, MORE, SIDE, UNEVEN, WHOLE, ScaleCandidates, Size, find_size
+from .size import MICROGRAPHS, MORE, SIDE, WHOLE, ScaleCandidates, Size, find_size
 from .thresholds import expected_counts, threshold_uncertainty
 
 Found = list[tuple[str, np.ndarray, np.ndarray]]  # path, yx (n, 2) and raw scores (n,) of micrographs
@@ -221,7 +221,7 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
             return found
         known.clear()  # names of images that are gone are given again
         found = find_size(look, paths, settings.pixel_size, number=MORE)
-        return found if found and found.uneven <= UNEVEN else None
+        return None if found and found.dirty else found
     finally:
         picker.spares_outliers = spares
 

@@ -18,7 +18,7 @@ from ..assess.assessment import Areas
 from ..byhand.questions import Answered
 from .adaptation import Adapted
 from .pick_record import AVOIDED, CANDIDATES, PickSettings
-from .size import UNEVEN
+from .size import Size
 from .thresholds import Expectation, expected_counts, threshold_of
 
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
@@ -94,8 +94,7 @@ class Picks:
         # scores promise too much, or too little: then those on either side of their own threshold are less doubtful
         self.own, self.part = known["threshold"], min(1.0, self.f1 / max(told, 0.01))
         self.doubt = told / self.f1 * (1 - self.f1) / (1 - told) if self.f1 > told > 0 else 1.0
-        even = not settings.size or settings.size["uneven"] <= UNEVEN
-        self.trusted = even and (
+        self.trusted = not (settings.size and Size(**settings.size).dirty) and (
             self.adapted.trusted if self.adapted else self.card.get("clear", self.card.get("labels") != "boxes")
         )
         self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
