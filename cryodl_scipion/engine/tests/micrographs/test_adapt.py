@@ -102,6 +102,16 @@ def test_what_learnt_from_trusted_picks_leaves_doubtful_ones_out_too(tmp_path, c
     assert Picks(config, Path("model"), card, known).model_threshold == threshold
 
 
+@pytest.mark.parametrize("labels, least, most", [("boxes", 0.4, 0.5), ("complete", 0.0, 0.05)])
+def test_a_few_boxes_do_not_tell_the_number_of_particles(tmp_path, labels, least, most):
+    known = PickSettings("x", 2.0, None, None, 0.0, "dark")
+    config = PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output=str(tmp_path))
+    picks = Picks(config, Path("model"), dict(threshold=0.3, labels=labels), known)
+    picks.write("a", np.zeros((900, 2)), np.full(900, 0.98))
+    number, deviation = picks.outputs(["a"], known, {}).expected_particles.values()
+    assert number == pytest.approx(882) and least < deviation / number < most
+
+
 def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypatch, capsys):
     from cryodl.micrographs.pickers.predict import Picker
 

@@ -40,8 +40,8 @@ AGREES = 1.2  # factor between stated and found diameter that is no contradictio
 # most 0.59; of dirt alone it is nearly always larger than 0.65, and simulated molecules have up to 0.85.
 UNEVEN = 0.65
 EVEN = 0.5  # the same at a second rung, where those of the first were dirt
-# Width of the log extents of sure particles, from the 10th to the 90th percentile: of 40 simulated sets of one molecule
-# at most 0.35, elongated ones; of seven of dirt alone 0.38 to 0.59. Those below NARROW are particles however unevenly
+# Width of the log extents of sure particles, from the 10th to the 90th percentile: of 24 simulated sets of one molecule
+# at most 0.35, elongated ones; of ten of lumps alone 0.38 to 0.59. Those below NARROW are particles however unevenly
 # they stand out, as antibodies do in their views.
 SPREAD, NARROW = 0.39, 0.25
 LOW = 0.05  # in standard deviations of the image's noise: lower heights count as so high
@@ -212,9 +212,14 @@ def _from(
     heights = np.concatenate([l.relative_heights(middle) for l in seen])  # of particles, over their median
     # the smaller one of two measures of how differently particles stand out
     uneven = float(min(1.4826 * np.median(np.abs(heights - 1)), np.log(heights).std()))
-    extents = np.concatenate([l.extents[l.weights(middle, REACH) > 0] for l in seen])
-    spread = float(np.ptp(np.log(np.percentile(extents, (10, 90)))))
-    return Size(middle, float(weights.sum()), len(images), uneven=uneven, spread=spread)
+    sure = np.concatenate([l.extents[l.weights(middle, REACH) > 0] for l in seen])
+    return Size(
+        middle,
+        float(weights.sum()),
+        len(images),
+        uneven=uneven,
+        spread=float(np.ptp(np.log(np.percentile(sure, (10, 90))))),
+    )
 
 
 def _others(
