@@ -194,27 +194,27 @@ def test_the_number_of_particles_is_the_less_certain_the_more_is_avoided(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "micrographs, diameter, uneven, found",
-    [(9, None, 0.5, True), (9, None, 0.8, False), (9, 120.0, 0.5, False), (3, None, 0.5, False)],
+    "micrographs, diameter, spread, found",
+    [(9, None, 0.2, True), (9, None, 0.4, False), (9, 120.0, 0.2, False), (3, None, 0.2, False)],
 )
-def test_more_micrographs_are_looked_at_where_some_show_no_size(monkeypatch, micrographs, diameter, uneven, found):
-    at_last = lambda *a, number=3: Size(120.0, 30.0, 8, uneven=uneven) if number == 8 else None
+def test_more_micrographs_are_looked_at_where_some_show_no_size(monkeypatch, micrographs, diameter, spread, found):
+    """Sparse particles are alike in width, the spots of dirt in so many micrographs are not."""
+    at_last = lambda *a, number=3: Size(120.0, 30.0, 8, uneven=0.6, spread=spread) if number == 8 else None
     monkeypatch.setattr(adaptation, "find_size", at_last)
     settings = PickSettings("x", 2.0, diameter, None, 0.0, "dark", general=True, tells_size=True)
     size = adaptation._size(settings, ["a.mrc"] * micrographs, SimpleNamespace(spares_outliers=True), "dark")
     assert (size is not None) == found
 
 
-@pytest.mark.parametrize("agreement, micrographs, found", [(0.5, 8, False), (0.98, 8, True), (0.5, 3, True)])
-def test_a_size_that_took_many_micrographs_counts_if_picks_are_clear(
-    general, monkeypatch, agreement, micrographs, found
-):
+@pytest.mark.parametrize("agreement, micrographs", [(0.5, 8), (0.98, 8), (0.5, 3)])
+def test_a_size_counts_however_many_micrographs_it_took(general, monkeypatch, agreement, micrographs):
     size = dataclasses.asdict(Size(120.0, 30.0, micrographs))
     monkeypatch.setattr(PickSettings, "size_open", property(lambda self: True))
     monkeypatch.setattr(adaptation, "_sized", lambda settings, *a: dataclasses.replace(settings, size=size))
     monkeypatch.setattr(adaptation, "_agreement", lambda *a: agreement)
     assert run(general) == 0
-    assert (outputs(general)["size"] is not None) == found
+    assert outputs(general)["size"] is not None
+    assert outputs(general)["state"] == ("clear" if agreement > 0.9 else "unsure")
 
 
 def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, monkeypatch, capsys):

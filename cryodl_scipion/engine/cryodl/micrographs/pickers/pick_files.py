@@ -48,7 +48,7 @@ UNTOLD = (
 # Score below which the general model, or what learnt from its picks, picks nothing where these are trusted. F1 hardly
 # depends on the threshold there (20 clear simulated sets lose 0.002 by it), and people mark fewer than there are.
 SURE = 0.6
-# Mean F1 of models that learnt from a few boxes; 50 corrections of EMPIAR-10947 expect 565 to 917 particles of 469 marked.
+# Mean F1 of models that learnt from few boxes; by 50 corrections of EMPIAR-10947 565 to 917 are expected, 469 marked.
 BY_BOXES = 0.55
 # How far the truth may lie below and above what is stated. Of 20 clear simulated sets of another generator precision
 # lies within in 18, recall and F1 in 19. Particles that overlap are missed, and no candidate tells of them.
