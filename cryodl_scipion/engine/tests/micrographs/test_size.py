@@ -78,6 +78,19 @@ def test_spots_that_stand_out_very_differently_are_in_doubt_and_not_nothing(path
     assert (find_size(look, paths, 2.0).uneven > UNEVEN) == (spread > 0.3)
 
 
+@pytest.mark.parametrize("widths", [0.05, 0.25])
+def test_spots_of_all_sizes_may_be_dirt_however_alike_they_stand_out(paths, widths):
+    plain = _look((150, 60))
+
+    def look(image, diameter, whole, opposite):
+        seen = plain(image, diameter, whole, opposite)
+        differ = np.random.default_rng(1).normal(0, widths, len(seen.scores))
+        return seen._replace(extents=seen.extents * np.exp(np.clip(differ, -0.3, 0.3)))
+
+    found = find_size(look, paths, 2.0)
+    assert found.diameter == pytest.approx(150, rel=0.1) and found.dirty == (widths > 0.2)
+
+
 def _faint(size, spots, noise=80):
     """A network that sees faint particles of a diameter amid spots of noise, whose sizes it takes for 0.8 of what it is
     asked; those of the particles nearly, too."""

@@ -21,7 +21,7 @@ from ..normalize import Prepared, prepare_micrograph
 from .general_view import ContrastFound, compare_contrasts
 from .pick_record import ASKED_OF, PickSettings, typical_contrast
 from .predict import Picker, working_factor
-from .size import MICROGRAPHS, MORE, SIDE, UNEVEN, WHOLE, ScaleCandidates, Size, find_size
+from .size import MICROGRAPHS, MORE, NARROW, SIDE, WHOLE, ScaleCandidates, Size, find_size
 from .thresholds import expected_counts, threshold_uncertainty
 
 Found = list[tuple[str, np.ndarray, np.ndarray]]  # path, yx (n, 2) and raw scores (n,) of micrographs
@@ -74,13 +74,6 @@ def ask_micrographs(
             agreement=_agreement(mine, asked, picker, adapted),
             by_number=tuple(ranked[each - 1 :: each].round(DECIMALS).tolist()),
         )
-    if (
-        settings.size_open
-        and (mine.size or dict(micrographs=0))["micrographs"] > MICROGRAPHS
-        and not (adapted and adapted.trusted)
-    ):
-        del notes[int(contradicted) :]  # in so many there are spots of dirt: sparse particles must be clear
-        return settings
     if mine.general and not adapted:
         notes.append(
             f"There are fewer than {MINIMUM} candidates: their scores are by the model's own calibration, those of "
@@ -221,7 +214,8 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
             return found
         known.clear()  # names of images that are gone are given again
         found = find_size(look, paths, settings.pixel_size, number=MORE)
-        return found if found and found.uneven <= UNEVEN else None
+        # in so many there are spots of dirt, of all widths
+        return found if found and found.spread <= NARROW else None
     finally:
         picker.spares_outliers = spares
 

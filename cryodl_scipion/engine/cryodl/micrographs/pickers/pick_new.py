@@ -15,7 +15,7 @@ from ...io.micrographs import read_micrograph
 from ...io.model import read_model
 from ...running.runner import Named, Run
 from .. import normalize
-from ..assess.assessment import Areas, area_rows, areas_of
+from ..assess.assessment import area_rows, areas_of
 from . import adaptation, load_network, pick_files, picker_method, predict, size
 from .feature_maps import draw_feature_maps, feature_maps
 from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_of, record_settings
@@ -45,9 +45,16 @@ def pick_new(
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
             gaps += [f"{path} ({part:.1%})" for part in [1 - np.isfinite(image).mean()] if part]
-            areas = _areas(picker, image, config, settings)
+            areas = None
+            # a general model is told of dirt whatever is avoided: of what is darker than ice, as what is looked for
+            if config.avoid != "nothing" or picker.spares_outliers:
+                areas = areas_of(image if settings.contrast == "dark" else -image, config.pixel_size, settings.scale)
             dirt = areas.contaminated if areas and picker.spares_outliers else None
-            yx, scores = _candidates(picker, image, path, config.pixel_size, settings, dirt)
+            if (found := picker.seen.get((path, settings.contrast, settings.scale))) is None:
+                prepared = picker.prepared(image, config.pixel_size, settings.scale, dirt)
+                yx, scores = picker.candidates(prepared, config.pixel_size, settings.scale, settings.distance)
+            else:  # it was asked about contrast or size
+                yx, scores = found[0], calibrate(found[1], picker.calibration)
             # the nearest pixel must exist too: Scipion's coordinates are whole numbers
             keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
             if drawn < config.feature_maps:
@@ -79,29 +86,6 @@ def pick_new(
     missing = f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Large gaps get no picks."
     run.warn(*picker.notes, *[missing] * bool(gaps))
     return settings
-
-
-def _areas(picker: predict.Picker, image: np.ndarray, config: PickConfig, settings: PickSettings) -> Areas | None:
-    """Those of a micrograph, where they are asked for; a general model is told of dirt whatever is avoided."""
-    if config.avoid == "nothing" and not picker.spares_outliers:
-        return None
-    darker = image if settings.contrast == "dark" else -image  # than ice, as what is looked for
-    return areas_of(darker, config.pixel_size, typing.cast("float", settings.scale))
-
-
-def _candidates(
-    picker: predict.Picker,
-    image: np.ndarray,
-    path: str,
-    pixel_size: float,
-    settings: PickSettings,
-    dirt: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and scores; those of a micrograph that was asked about contrast or size are known already."""
-    scale = typing.cast("float", settings.scale)
-    if (found := picker.seen.get((path, settings.contrast, scale))) is not None:
-        return found[0], calibrate(found[1], picker.calibration)
-    return picker.candidates(picker.prepared(image, pixel_size, scale, dirt), pixel_size, scale, settings.distance)
 
 
 def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Picker, typing.Mapping[str, typing.Any]]:
