@@ -131,10 +131,8 @@ def _checkAnswers(runs: List[Dict[str, Any]]) -> None:
 def _fillSizes(runs: List[Dict[str, Any]]) -> None:
     """Give the boxes and masks of a workflow that are 0 the size that suits its particles."""
     known = {name: value for run in runs for name, value in run.items()}
-    diameter = known.get("particleDiameter", 0)
-    sizes = dict(
-        boxSize=2 * int(-(-0.75 * diameter / known.get("samplingRate", 1) // 1)), maskDiameterA=round(1.2 * diameter)
-    )
+    diameter, pixelSize = known.get("particleDiameter", 0), known.get("samplingRate", 1)
+    sizes = dict(boxSize=2 * int(-(-0.75 * diameter / pixelSize // 1)), maskDiameterA=round(1.2 * diameter))
     for run in runs:
         run.update({name: size for name, size in sizes.items() if run.get(name) == 0})
 
@@ -182,17 +180,13 @@ def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
     """Give each run of a workflow whose class is "CTF by" `auto`, `ctffind` or `cryodl` its protocol. Returns which was
     taken and why. Raises SystemExit if the answer is another one."""
     sentences = []
-    for run in runs:
-        if not run["object.className"].startswith(_CTF):
-            continue
+    for run in [run for run in runs if run["object.className"].startswith(_CTF)]:
         answer = run["object.className"][len(_CTF) :]
         if answer not in (_AUTO, *_CTF_BY):
             _refuse(f"CTF by {answer} (ctf={answer}): the answers are {_AUTO}, {' and '.join(_CTF_BY)}.")
         missing = _missingCtffind(runs)
         chosen = "cryodl" if answer == "cryodl" or (answer == _AUTO and missing) else _CTFFIND
-        why = "as asked for." if answer != _AUTO else "plugin and program are there."
-        if missing and answer == _AUTO:
-            why = f"CTFFIND cannot run here. {' '.join(missing)}"
+        found = f"CTFFIND cannot run here. {' '.join(missing)}" if missing else "plugin and program are there."
         run["object.className"] = _CTF_BY[chosen]
         if chosen == _CTFFIND:
             # its protocol gives each micrograph a CTF, and no micrographs: pick on those that our own would sort
@@ -200,6 +194,7 @@ def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
             for one in runs:
                 if one.get("inputMicrographs") == f"{run.get('object.id')}.outputMicrographs":
                     one["inputMicrographs"] = micrographs
+        why = found if answer == _AUTO else "as asked for."
         sentences.append(f"{_CTF}{'CTFFIND' if chosen == _CTFFIND else chosen}: {why}")
     return sentences
 

@@ -32,15 +32,11 @@ def structureFileOf(structure: EMObject) -> str:
 
 
 def patternProblems(patterns: Tuple[str, ...]) -> List[str]:
-    said = []
-    for pattern in patterns:
-        said += sayIf(
-            os.path.isdir(pattern), f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.cif'."
-        ) or sayIf(
-            not os.path.exists(pattern) and not glob.glob(pattern),
-            f"No file matches {pattern!r}. Give a file name, or a pattern such as 'structures/*.cif'.",
-        )
-    return said
+    folders = [pattern for pattern in patterns if os.path.isdir(pattern)]
+    missing = [pattern for pattern in patterns if not os.path.exists(pattern) and not glob.glob(pattern)]
+    return [f"{name} is a folder; give its files, for example '{name.rstrip('/')}/*.cif'." for name in folders] + [
+        f"No file matches {name!r}. Give a file name, or a pattern such as 'structures/*.cif'." for name in missing
+    ]
 
 
 def stemOf(path: str) -> str:

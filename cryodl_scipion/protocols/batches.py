@@ -18,7 +18,7 @@ from ..engine.cryodl import contract
 from . import inputs, kinds, protocol_base
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 
-SETTINGS, CONTENT = "settings.json", "content of "
+SETTINGS, CONTENT, UNTICKED = "settings.json", "content of ", "unticked"
 
 
 class StoredSettings(inputs.ProtocolMixin):
@@ -31,7 +31,22 @@ class StoredSettings(inputs.ProtocolMixin):
     _ITEM = "micrograph"
 
     def _storeSettings(self) -> None:
-        contract.write_json(self._getExtraPath(SETTINGS), {**self._settings(), **self._contents()})
+        told = {**self._settings(), **self._contents(), UNTICKED: self._unticked()}
+        contract.write_json(self._getExtraPath(SETTINGS), told)
+
+    def _unticked(self) -> Dict[str, List[int]]:
+        sets = [one for one in (pointer.get() for _, pointer in inputs.chosenInputs(self)) if isinstance(one, EMSet)]
+        return {one.getFileName(): inputs.untickedIn(one) for one in sets}
+
+    def warnings(self) -> List[str]:
+        """The form asks before a run is continued that has perhaps used what was unticked since."""
+        before = reading.readJson(self._getExtraPath(SETTINGS), {}).get(UNTICKED, {}) if self.isContinued() else {}
+        now = lambda: self._unticked().items() if before else ()
+        return super().warnings() + kinds.sayIf(
+            since := sum(len({*ids} - {*before.get(path, ids)}) for path, ids in now()),
+            f"Input: {contract.counted(since, 'item')} unticked in Scipion's table since this run began. Continue "
+            "keeps what was made of them; Restart leaves it out.",
+        )
 
     def _contents(self, before: Any = None) -> Dict[str, Any]:
         """What tells each input's file from another one of its name, however much a set grows; not of empty sets.

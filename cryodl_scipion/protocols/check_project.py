@@ -69,9 +69,7 @@ def mend(project: Any, finding: Finding) -> bool:
 def main(arguments: List[str]) -> int:
     parser = argparse.ArgumentParser(prog="cryodl check-project", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("project", help="name of a Scipion project; close its window before --mend")
-    parser.add_argument(
-        "--mend", action="store_true", help="mend what is found; runs whose outputs are lost are continued"
-    )
+    parser.add_argument("--mend", action="store_true", help="mend what is found; runs that lost outputs are continued")
     options = parser.parse_args(arguments)
     pw.Config.setDomain("pwem")
     pw.Config.getDomain().getPlugins()

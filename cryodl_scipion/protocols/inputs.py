@@ -25,7 +25,7 @@ from pyworkflow.protocol.launch import _checkJobStatus as stateOfJob
 from pyworkflow.utils.process import killWithChilds
 
 from ..convert import maps, reading
-from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, asInItsFile, fileOf, firstOf, stateOfRun
+from ..convert.arriving import ALIVE, ID, STOPPED, UNDER_WAY, asInItsFile, fileOf, firstOf, stateOfRun
 from ..convert.form import inFormWords
 from ..convert.names import checksum, emptyFolder
 from ..engine.cryodl import contract
@@ -451,12 +451,16 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
         return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
-    prefix, begins = (items.getPrefix() or "").strip(), beginningOf(items, noted[1] if noted else None)
-    table = prefix + "_" * (prefix[-1:] not in ("", "_")) + "Objects"  # of one class; those of its set are others
-    with contextlib.closing(sqlite3.connect(items.getFileName() if begins else ":memory:", timeout=10)) as connection:
-        unticked = connection.execute(f"SELECT id FROM {table} WHERE enabled=0").fetchall() if begins else []
-    told = [prefix, begins, checksum(*sorted(unticked))]
+    begins, unticked = beginningOf(items, noted[1] if noted else None), [(number,) for number in untickedIn(items)]
+    told = [(items.getPrefix() or "").strip(), begins, checksum(*unticked)]
     return told[: len(noted)] if noted else told  # earlier versions did not note what was unticked
+
+
+def untickedIn(items: EMSet) -> List[int]:
+    """Numbers of a set's items that are unticked in Scipion's table; of one class of its own."""
+    found = items.getUniqueValues(ID, "enabled=0") if fileOf(items) is not None and asInItsFile(items) else []
+    items.close()  # it holds a lock
+    return sorted(found)
 
 
 def contentOf(path: str) -> List[int]:
@@ -528,7 +532,7 @@ def _whyNone(run: Any) -> str:
         first = re.search("because the run '(.+?)' made none", told) or re.search("the run '(.+?)' has no output", told)
         return f"{_NEVER} failed, because the run '{first[1] if first else ''}' made none. Start that with other values"
     if _endedWithout(run):
-        return f"{_NEVER} finished. {' '.join(run.summary())} Start it with other values"
+        return f"{_NEVER} finished. {' '.join(run.summary())} Start it with other values (Restart, if it was deleted)"
     for died in _died(run):
         who = "it" if died is run else f"the run '{died.getRunName()}'"
         why = _plain(died.getErrorMessage()).strip().rstrip(".") or "Its log says why"

@@ -7,7 +7,7 @@ from typing import Any, List, Optional
 import numpy as np
 from pwem.objects import SetOfCTF, SetOfMicrographs, Volume
 
-from ..convert.arriving import failedCtf
+from ..convert.arriving import ENABLED, failedCtf
 from ..engine.cryodl.contract import SimulateMicrographsConfig
 from . import checks, kinds
 from .micrographs.micrograph_kinds import ACQUISITION, pixelsAndAcquisition
@@ -68,9 +68,9 @@ def likeOwn(
     """The config with what own micrographs, their CTFs and a map say; each may be None."""
     if own is not None:
         # some of them, evenly spread over the set
-        chosen = set(np.linspace(0, own.getSize() - 1, NOISE_MICROGRAPHS).round().astype(int))
-        noise = tuple(m.getFileName() for index, m in enumerate(own) if index in chosen)
-        config = dataclasses.replace(config, noise_from=noise, **pixelsAndAcquisition(own))
+        files = [m.getFileName() for m in own.iterItems(where=ENABLED)]
+        chosen = sorted(set(np.linspace(0, len(files) - 1, NOISE_MICROGRAPHS).round().astype(int)))
+        config = dataclasses.replace(config, noise_from=tuple(files[n] for n in chosen), **pixelsAndAcquisition(own))
     elif config.pixel_size is None and isinstance(structure, Volume):
         config = dataclasses.replace(config, pixel_size=structure.getSamplingRate())
     if ctfs is None:

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the engine's environment is, whether it, or a Python that the user names, is whole, and how it is made."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import typing
 from pathlib import Path
 from typing import Any, Dict, List
 
+from ..engine.cryodl.contract import write_json
 from ..engine.cryodl.contract.packages import NEEDED
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the plugin's folder
@@ -99,13 +100,9 @@ def _isFresh(record: str, python: str, needed: Any) -> bool:
 
 def _remember(record: str, values: Dict[str, Any]) -> None:
     """Keep an answer; where it cannot be kept the Python is asked again next time."""
-    try:
+    with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(record), exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(record), delete=False, encoding="utf-8") as file:
-            json.dump(values, file)
-        os.replace(file.name, record)
-    except OSError:
-        pass
+        write_json(record, values)
 
 
 def installFile(name: str) -> str:

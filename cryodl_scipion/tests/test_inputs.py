@@ -160,6 +160,7 @@ class TestCryodlPointers(BaseTest):
         with mock.patch.object(source, "summary", lambda: told):
             (said,) = protocol.validate()
         self.assertIn(f"outputParticles, though it has finished. {' '.join(told)} Start it with other values", said)
+        self.assertIn("(Restart, if it was deleted), or choose another input.", said)
 
     def test_a_chain_of_failures_names_the_first_run_and_tells_its_reason_once(self):
         runs = [self.newProtocol(kind) for kind in (EMProtocol, *[CryodlProtClassify2D] * 3)]

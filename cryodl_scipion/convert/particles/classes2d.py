@@ -100,9 +100,7 @@ def addAverages(averages: SetOfAverages, classesFile: str) -> None:
     there = averages.getIdSet() if averages.getSize() else set()
     if there:
         averages.enableAppend()
-    for number, row in sorted(readClasses(classesFile).items()):
-        if not row[2]:
-            continue
+    for number, row in sorted((number, row) for number, row in readClasses(classesFile).items() if row[2]):
         average = averages[number] if number in there else Particle()
         average.setObjId(number)
         average.setLocation(*locationOf(row[0], classesFile))

@@ -326,9 +326,8 @@ def extractedParticles(
     """Particles of the engine's STAR file, without ids, each with its coordinate and its CTF. files: by file name, as
     the engine was given it; particles of others are not read. coordinates, ctfs: by the micrographs' names, in the
     order in which the engine was given them. scale: micrographs' px per coordinates' px. pixelSize: particles' Å/px."""
-    for image, file, number in iterColumns(path, _COLUMNS, (str, str, int), "particles"):
-        if file not in files:
-            continue
+    rows = iterColumns(path, _COLUMNS, (str, str, int), "particles")
+    for image, file, number in (row for row in rows if row[1] in files):
         micrograph, name = files[file], files[file].getMicName()
         coordinate = coordinates[name][number - 1].clone()  # with all its attributes
         coordinate.setPosition(*(int(round(p)) for p in scaled(coordinate.getPosition(), scale)))

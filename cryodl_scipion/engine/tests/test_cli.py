@@ -6,6 +6,7 @@ import importlib
 import inspect
 import io
 import json
+import logging
 import os
 import re
 import resource
@@ -82,6 +83,12 @@ def test_help_and_usage_errors_import_neither_torch_nor_numpy(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_matplotlib_says_nothing_of_a_home_that_cannot_be_written_to(capsys):
+    """Its two lines stood between the results."""
+    main(["--help"])
+    assert not logging.getLogger("matplotlib.anything").isEnabledFor(logging.WARNING)
 
 
 def test_version_and_plain_call(capsys):

@@ -14,5 +14,6 @@ def test_the_bar_lies_in_the_part_that_is_seen(seen):
     axes.set_ylim(1000, 0)
     scale_bar(axes, 2.0)
     (left, right), text = axes.lines[0].get_xdata(), axes.texts[0]
-    assert seen[0] < left < text.get_position()[0] < right < seen[1]
+    assert seen[0] < left < right < seen[1]
+    assert (text.get_position()[0], text.get_ha()) == (right, "right")  # one wider than its bar left the picture
     assert text.get_text() == f"{2 * (right - left):g} Å"

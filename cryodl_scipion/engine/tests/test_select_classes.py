@@ -98,6 +98,13 @@ def test_a_broken_table_of_classes_is_said_in_a_sentence(folder, change, words):
     assert words in select(code=2)
 
 
+def test_relions_table_of_classes_is_answered_with_what_to_do(folder, capsys):
+    columns = {"rlnReferenceImage": ["000001@run_it025_classes.mrcs"], "rlnClassDistribution": [1.0]}
+    write_tables("run_it025_model.star", {"model_classes": columns})
+    assert main(["select-classes", "--classes", "run_it025_model.star", "--output", "selected"]) == 2
+    assert "Classes of other programs are selected there: RELION's model.star" in capsys.readouterr().err
+
+
 def test_particles_without_classes_are_said_in_a_sentence(folder):
     (folder / "done" / "p.star").replace(folder / "done" / "particles.star")
     assert "has no classes (rlnClassNumber)" in select(code=2)

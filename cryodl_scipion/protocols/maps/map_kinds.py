@@ -8,7 +8,7 @@ from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 from pyworkflow.protocol import params
 
 from ...convert.maps import FRAMES, frameOf, mapForEngine, mapProblem, structureFileOf, structureProblem
-from ...convert.reading import readJson
+from ...convert.reading import ENABLED, readJson
 from ...engine.cryodl.contract import write_json
 from .. import kinds, protocol_base
 
@@ -50,8 +50,9 @@ class MapsBase(protocol_base.OneRunBase):
 
 
 def mapClonesOf(objects: Sequence[EMObject]) -> List[EMObject]:
-    """Clones of the items of sets, and objects that are no sets, in their order."""
-    return [one for found in objects for one in ([i.clone() for i in found] if isinstance(found, EMSet) else [found])]
+    """Clones of the ticked items of sets, and objects that are no sets, in their order."""
+    ticked = lambda found: [item.clone() for item in found.iterItems(where=ENABLED)]
+    return [one for found in objects for one in (ticked(found) if isinstance(found, EMSet) else [found])]
 
 
 def ownOrigin(volume: Volume) -> Any:
@@ -83,8 +84,7 @@ class Maps(Map):
     CLASSES, to = "Volume,SetOfVolumes", ("map", "half_maps", "pixel_size")
 
     def items(self, protocol: Any) -> List[Volume]:
-        found = self.of(protocol)
-        return [item.clone() for item in found] if isinstance(found, EMSet) else [found] if found is not None else []
+        return mapClonesOf([found for found in [self.of(protocol)] if found is not None])
 
     def values(self, protocol: Any) -> Dict[str, Any]:
         first = self.items(protocol)[:1]

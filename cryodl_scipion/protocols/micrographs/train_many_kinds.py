@@ -59,9 +59,7 @@ def _writeSet(folder: str, coordinates: SetOfCoordinates) -> None:
     pwutils.makePath(files, labels)
     micrographs = [m.clone() for m in coordinates.getMicrographs()]
     names, positions = micrographNames(micrographs), convert.positionsByMicrograph(coordinates)
-    for micrograph in micrographs:
-        if micrograph.getObjId() not in positions:
-            continue
+    for micrograph in [m for m in micrographs if m.getObjId() in positions]:
         name, path = names[micrograph.getObjId()], os.path.abspath(micrograph.getFileName())
         os.symlink(path, os.path.join(files, name + imageEnding(path)))
         convert.writePicks(os.path.join(labels, name + ".star"), positions[micrograph.getObjId()])

@@ -289,8 +289,8 @@ class OrientationsFrom(Pointing):
     def filesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
         path = self.valuesOf(protocol, found)["orientations"]
         makeFilePath(path)
-        angles = (relion_star.anglesOf(particle.getTransform().getMatrix()) for particle in found.iterItems())
-        relion_star.writeTable(path, "", ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)
+        matrices = (item.getTransform().getMatrix() for item in found.iterItems(where=arriving.ENABLED))
+        relion_star.writeTable(path, "", relion_star.ANGLES, map(relion_star.anglesOf, matrices))
         return {}
 
     def check(self, protocol: Any, found: SetOfParticles) -> List[str]:

@@ -69,6 +69,5 @@ class CryodlProtTrainDenoiser(TrainRun[contract.TrainDenoiserConfig, contract.Tr
             "projection of the template needs no training.",
         )
         pairs = zip(sets, structures * len(sets) if len(structures) == 1 else structures)
-        for particles, structure in pairs if len(structures) in (1, len(sets)) else ():
-            warnings += scaleWarnings(particles, structure)
-        return list(dict.fromkeys(warnings))
+        scales = [said for pair in pairs for said in scaleWarnings(*pair)] if len(structures) in (1, len(sets)) else []
+        return list(dict.fromkeys(warnings + scales))

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Protocols on maps with a fake engine."""
 
+import contextlib
 import csv
 import os
 import shutil
+import sqlite3
 from unittest import mock
 
 import mrcfile
@@ -82,6 +84,11 @@ class TestCryodlImproveMap(MapsTest):
         self.assertEqual([bool(v.getHalfMaps()) for v in volumes], [True, False])
         self.assertEqual(len({v.getFileName() for v in volumes}), 2)
         self.assertEqual(volumes[0].getSamplingRate(), PIXEL_SIZE)
+        with contextlib.closing(sqlite3.connect(source.outputVolumes.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 1")  # it was improved all the same
+        self.proj.launchProtocol(run, wait=True)
+        (volume,) = (v.clone() for v in self.finished(run).outputVolumes)
+        self.assertEqual(volume.getHalfMaps(), volumes[1].getHalfMaps())
 
     def test_a_bad_map_of_a_set_does_not_end_the_others(self):
         bad = writeMap(self.data + "/bad.mrc")

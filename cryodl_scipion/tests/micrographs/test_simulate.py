@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated micrographs as Scipion's sets, with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 import unittest
 from pathlib import Path
 
@@ -144,6 +146,12 @@ class TestCryodlSimulate(SimulateTest):
         config = self.request(protocol)
         self.assertEqual((config.pixel_size, config.voltage, len(config.noise_from)), (synthetic.PIXEL_SIZE, 300, 4))
         self.assertEqual((config.minimum_defocus, config.maximum_defocus, config.astigmatism), (8010, 8190, 100))
+        own = self.imported.outputMicrographs
+        for enabled, count in ((0, 3), (1, 4)):
+            own.close()
+            with contextlib.closing(sqlite3.connect(own.getFileName())) as file, file:
+                file.execute(f"UPDATE Objects SET enabled = {enabled} WHERE id = 2")
+            self.assertEqual(len(likeOwn(config, None, own, None).noise_from), count)  # the noise of unticked ones, too
 
     def test_orientations_of_particles_reach_the_engine(self):
         protocol = self.simulate(dict(inputParticles=(self.simulated, "outputParticles")))

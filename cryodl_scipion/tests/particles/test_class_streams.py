@@ -73,8 +73,12 @@ class TestCryodlClassStreams(ParticlesTest):
         self.assertEqual(os.path.basename(os.path.dirname(representative.getFileName())), "newest")
         self.assertTrue(run.outputClasses[1].hasAlignment2D())
         self.select(run, ids)
-        self.assertEqual(run.validate(), [])
+        self.assertEqual(run.validate() + run.warnings(), [])
         with contextlib.closing(sqlite3.connect(source.outputParticles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 10")
+            file.commit()
+            self.assertIn("1 item unticked in Scipion's table since this run began", " ".join(run.warnings()))
+            file.execute("UPDATE Objects SET enabled = 1")
             file.execute("UPDATE Objects SET creation = '2001-01-01 00:00:00'")  # the set is made again
             file.commit()
             self.assertEqual(run.validate(), [])

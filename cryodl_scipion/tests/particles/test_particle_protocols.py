@@ -76,6 +76,11 @@ class TestCryodlSimulateParticles(ParticlesTest):
         config = self.request(protocol)
         self.assertEqual((config.pixel_size, protocol.outputVolume.getSamplingRate()), (3.0, 3.0))
         self.assertEqual(len(readColumns(config.orientations, ("rlnAngleRot",), (float,))), COUNT)
+        raw = makeParticles(self, "of_ticked")
+        with contextlib.closing(sqlite3.connect(raw.outputParticles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = (SELECT max(id) FROM Objects)")
+        config = self.request(self.finished(self.simulate(dict(inputParticles=(raw, "outputParticles")))))
+        self.assertEqual(len(readColumns(config.orientations, ("rlnAngleRot",), (float,))), COUNT - 1)
 
     def test_summary_and_methods_are_the_engines(self):
         self.assertEqual(self.simulated.summary()[0], "simulate-particles told this.")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles that arrive while they are oriented and denoised: none is lost, none is there twice; with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 
 from pyworkflow.object import Set
+from pyworkflow.protocol import MODE_RESTART
 
 from ...convert.particles.particles import ArrivingParticles
 from ...protocols import CryodlProtAssignOrientations, CryodlProtDenoise
@@ -74,7 +77,18 @@ class TestCryodlParticleStreams(ParticlesTest):
         self.assertFalse(output.isStreamOpen())
         self.assertEqual([item.getObjId() for item in output], [item.getObjId() for item in self.raw.outputParticles])
         self.assertEqual(len(run._engineResults()), 2)
+        self.checkThatUntickedItemsAreTold(run, source)
         return run
+
+    def checkThatUntickedItemsAreTold(self, run, source):
+        """Continue kept what was made of them, without a word."""
+        self.assertEqual(run.warnings(), [])
+        with contextlib.closing(sqlite3.connect(source.outputParticles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id IN (10, 12)")
+        (said,) = run.warnings()
+        self.assertIn("Input: 2 items unticked in Scipion's table since this run began.", said)
+        run.runMode.set(MODE_RESTART)
+        self.assertEqual(run.warnings(), [])
 
     def test_arriving_particles_are_oriented_once_though_the_run_is_stopped(self):
         run = self.check(CryodlProtAssignOrientations)

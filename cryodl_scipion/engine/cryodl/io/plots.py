@@ -131,12 +131,12 @@ def scale_bar(axes: typing.Any, voxel: float) -> None:
     edge = [withStroke(linewidth=3, foreground="black")]  # seen on any grey
     axes.plot([right - length / voxel, right], [position] * 2, color="white", linewidth=2, path_effects=edge)
     axes.text(
-        right - length / voxel / 2,
+        right,
         position + 0.02 * (top - low),
         f"{length:g} Å",
         color="white",
         fontsize=9,
-        ha="center",
+        ha="right",  # the text may be wider than the bar
         va="bottom",
         path_effects=edge,
     )

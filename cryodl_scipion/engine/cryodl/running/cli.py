@@ -8,6 +8,7 @@ import errno
 import gc
 import importlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -63,6 +64,7 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
     # Waiting OpenMP threads that spin make everything three times slower on a machine that is shared (measured); this
     # must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home that cannot be written to is no fault
     for stream in (sys.stdout, sys.stderr):  # names and units that the locale's letters do not have
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)

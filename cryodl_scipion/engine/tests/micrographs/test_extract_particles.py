@@ -299,6 +299,14 @@ def test_classified_particles_are_extracted_where_their_alignment_centres_them_e
     np.testing.assert_allclose(places, PLACES[[0, 1, 3]])
 
 
+def test_picks_that_are_given_twice_are_told(data):
+    """Joined lists of picks gave every particle twice, without a word."""
+    assert extract() == 0 and not any("twice" in said for said in Result.read("result.json").warnings)
+    write_coordinates("picks/m2.star", np.concatenate([PLACES, PLACES[:2] + 3]), np.ones(6))
+    assert extract() == 0
+    assert any("2 picks within 25 Å of another: these" in said for said in Result.read("result.json").warnings)
+
+
 def test_what_does_not_fit_is_said():
     config = dict(coordinates="p", micrographs=("m.mrc",), pixel_size=4.0, particle_diameter=100.0, output="p.star")
     problems = lambda **values: " ".join(check(ExtractParticlesConfig(**dict(config, **values))))

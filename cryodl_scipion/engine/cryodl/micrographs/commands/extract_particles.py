@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted, refuse_if
+from ...core.geometry import well_apart
 from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, pick_sets, stamps
 from ...running.runner import PROGRAM, Run, command
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
@@ -78,10 +79,16 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
         pixel_size=pixel_size,
     )
     run.summary(_in_words(made))
+    reach = particle_positions.SAME * (config.particle_diameter or 0.0)
     if pick_sets.helical_tables(config.coordinates):
         run.warn(
             f"{star} does not hold the tube numbers and angles of the filaments. For helical processing extract them "
             "with RELION; `cryodl export-relion` prints the command."
+        )
+    elif twice := sum(int((~well_apart(picks[name][0], reach / config.pixel_size)).sum()) for name in records):
+        run.warn(
+            f"{counted(twice, 'pick')} within {reach:.3g} Å of another: these particles are there twice, and half-maps "
+            "share them. Of joined sets of picks `cryodl consensus-picks` makes one."
         )
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     if sum(made.at_edge.values()) > made.count:

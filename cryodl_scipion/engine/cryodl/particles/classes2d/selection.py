@@ -38,8 +38,8 @@ def read_classes(path: str) -> ClassTable:
     missing = [name for name in ("rlnReferenceImage", "rlnClassNumber", "rlnClassScore", COUNT) if name not in columns]
     if missing:
         raise ValueError(
-            f"{path} is not a table of classes with scores: it has no {missing[0]}. Give the classes.star "
-            "that `cryodl classify-2d` wrote."
+            f"{path} is not a table of classes with scores: it has no {missing[0]}. Give the classes.star that `cryodl "
+            "classify-2d` wrote. Classes of other programs are selected there: RELION's model.star has no such scores."
         )
     scores, numbers, counts = (
         typing.cast("np.ndarray", values)  # none is missing
