@@ -85,10 +85,13 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
             f"{star} does not hold the tube numbers and angles of the filaments. For helical processing extract them "
             "with RELION; `cryodl export-relion` prints the command."
         )
-    elif twice := sum(int((~well_apart(picks[name][0], reach / config.pixel_size)).sum()) for name in records):
+    elif twice := sum(
+        int((~well_apart(np.array([pick[:2] for pick in record["rows"]]), reach / config.pixel_size)).sum())
+        for record in records.values()
+    ):
         run.warn(
-            f"{counted(twice, 'pick')} within {reach:.3g} Å of another: these particles are there twice, and half-maps "
-            "share them. Of joined sets of picks `cryodl consensus-picks` makes one."
+            f"{counted(twice, 'particle')} within {reach:.3g} Å of another: the same ones seem to be there twice, and "
+            "random half sets may share them. Do not join sets of picks: `cryodl consensus-picks` combines them."
         )
     run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     if sum(made.at_edge.values()) > made.count:

@@ -204,11 +204,8 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
     count = made_up_count(len(search.source.particles), NOISE_COUNT)
     noise = simulate_alike(search, count, NOISE_SEED, torch.zeros(search.fine_disc.rings))
     same = {name: [value] * count for name, value in columns.items()}
-    changes = {
-        "rlnRandomSubset": [1 + k % 2 for k in range(count)],
-        **dict.fromkeys(COORDINATES),
-        **same,
-    }  # noise has no place
+    # noise has no place
+    changes = {"rlnRandomSubset": [1 + k % 2 for k in range(count)], **dict.fromkeys(COORDINATES), **same}
     return _write(control_name(output), noise, search.like(noise).run(), changes)
 
 
