@@ -69,8 +69,9 @@ def likeOwn(
     if own is not None:
         # some of them, evenly spread over the set
         files = [m.getFileName() for m in own.iterItems(where=ENABLED)]
-        chosen = sorted(set(np.linspace(0, len(files) - 1, NOISE_MICROGRAPHS).round().astype(int)))
-        config = dataclasses.replace(config, noise_from=tuple(files[n] for n in chosen), **pixelsAndAcquisition(own))
+        chosen = set(np.linspace(0, len(files) - 1, NOISE_MICROGRAPHS).round().astype(int))  # of none -1
+        noise = tuple(file for number, file in enumerate(files) if number in chosen)
+        config = dataclasses.replace(config, noise_from=noise, **pixelsAndAcquisition(own))
     elif config.pixel_size is None and isinstance(structure, Volume):
         config = dataclasses.replace(config, pixel_size=structure.getSamplingRate())
     if ctfs is None:
