@@ -89,6 +89,7 @@ class TestCryodlImproveMap(MapsTest):
         self.proj.launchProtocol(run, wait=True)
         (volume,) = (v.clone() for v in self.finished(run).outputVolumes)
         self.assertEqual(volume.getHalfMaps(), volumes[1].getHalfMaps())
+        self.assertEqual(volume.getFileName(), volumes[1].getFileName())  # it was improved again, under another name
 
     def test_a_bad_map_of_a_set_does_not_end_the_others(self):
         bad = writeMap(self.data + "/bad.mrc")
