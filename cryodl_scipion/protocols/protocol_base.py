@@ -189,7 +189,7 @@ class CryodlProtBase(PluginProtocol):
         results = self._engineResults()
         said = [w for one in results for w in one.warnings if "for the reasons above" not in w]
         first, last = ({_MEASURED.sub("", w): w for w in told} for told in (said[::-1], said))
-        more = " (The last of several batches that say so.)"
+        more = " (The last of several that say so.)"
         warnings = [f"Warning: {w}{more * (w != first[key])}" for key, w in last.items()]
         return self._tell(results) + skippedLines(results) + deviceLines(results) + warnings
 

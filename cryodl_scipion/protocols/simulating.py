@@ -65,11 +65,10 @@ class OwnCtfs(kinds.Pointing):
 def likeOwn(
     config: SimulateMicrographsConfig, structure: Any, own: Optional[SetOfMicrographs], ctfs: Optional[SetOfCTF]
 ) -> SimulateMicrographsConfig:
-    """The config with what own micrographs, their CTFs and a map say; each may be None."""
+    """The config with what own micrographs (noise of some, evenly spread), their CTFs and a map say; each or None."""
     if own is not None:
-        # some of them, evenly spread over the set
         files = [m.getFileName() for m in own.iterItems(where=ENABLED)]
-        chosen = sorted(set(np.linspace(0, len(files) - 1, NOISE_MICROGRAPHS).round().astype(int)))
+        chosen = np.unique(np.linspace(0, len(files) - 1, NOISE_MICROGRAPHS).round().astype(int)) if files else []
         config = dataclasses.replace(config, noise_from=tuple(files[n] for n in chosen), **pixelsAndAcquisition(own))
     elif config.pixel_size is None and isinstance(structure, Volume):
         config = dataclasses.replace(config, pixel_size=structure.getSamplingRate())

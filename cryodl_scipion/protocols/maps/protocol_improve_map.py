@@ -146,8 +146,10 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         return [structureFileOf(half.of(self)) for half in _HALVES if half.of(self) is not None]
 
     def _namedVolumes(self) -> Dict[str, Volume]:
-        """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
-        return {f"{stemOf(structureFileOf(v))}_{position}": v for position, v in enumerate(self._volumes(), 1)}
+        """{name: map to improve}, in their order; named by its file and its place among the inputs, ticked or not."""
+        found = _MAPS.of(self)
+        places = [n for n, one in enumerate(found, 1) if one.isEnabled()] if isinstance(found, EMSet) else [1]
+        return {f"{stemOf(structureFileOf(v))}_{place}": v for place, v in zip(places, self._volumes())}
 
     def _engineResults(self) -> List[Result[ImproveMapOutputs]]:
         return list(self._resultsByName().values())

@@ -161,12 +161,12 @@ class CryodlProtTrainMapImprover(training.TrainRun[TrainMapImproverConfig, Train
             ]
         wrong = sayIf(
             len(volumes) != len(models),
-            f"There are {len(volumes)} maps and {len(models)} atomic models. Give the model of each map, in the same "
-            "order.",
+            f"There are {len(volumes)} maps and {len(models)} atomic models (ticked ones). Give the model of each map, "
+            "in the same order.",
         ) or sayIf(
             volumes and (len(resolutions) != len(volumes) or min(resolutions) <= 0),
-            f"There are {len(volumes)} maps and {len(resolutions)} resolutions. Give one for all, or one for each, in "
-            "Å.",
+            f"There are {len(volumes)} maps (ticked ones) and {len(resolutions)} resolutions. Give one for all, or one "
+            "for each, in Å.",
         )
         if wrong:
             return wrong

@@ -89,6 +89,7 @@ class TestCryodlImproveMap(MapsTest):
         self.proj.launchProtocol(run, wait=True)
         (volume,) = (v.clone() for v in self.finished(run).outputVolumes)
         self.assertEqual(volume.getHalfMaps(), volumes[1].getHalfMaps())
+        self.assertEqual(volume.getFileName(), volumes[1].getFileName())  # it was improved again, under another name
 
     def test_a_bad_map_of_a_set_does_not_end_the_others(self):
         bad = writeMap(self.data + "/bad.mrc")
@@ -387,7 +388,7 @@ class TestCryodlTrainMapImprover(MapsTest):
         errors = lambda *inputs, **values: " ".join(self.train(*inputs, run=False, **values).validate())
         pair = [self.volume], [self.structure]
         self.assertIn("2 maps and 1 atomic models", errors([self.volume, self.bare], [self.structure], resolutions="4"))
-        self.assertIn("1 maps and 0 resolutions", errors(*pair))
+        self.assertIn("1 maps (ticked ones) and 0 resolutions", errors(*pair))
         self.assertIn("separated by commas", errors(*pair, resolutions="about 4"))
         self.assertIn("No training data are given", errors([], []))
         self.assertIn("nowhere.csv, does not exist", errors([], [], pairsFrom=1, pairs="nowhere.csv"))

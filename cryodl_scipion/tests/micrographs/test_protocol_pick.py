@@ -46,7 +46,7 @@ class TestCryodlPick(PickTest):
         results = [dataclasses.replace(one, warnings=(w,)) for w in said for one in protocol._engineResults()[:1]]
         with mock.patch.object(CryodlProtPick, "_engineResults", return_value=results):
             warned = [line for line in protocol.summary() if line.startswith("Warning: ")]
-        last = f"Warning: {said[2]} (The last of several batches that say so.)"  # it seemed to be of this one alone
+        last = f"Warning: {said[2]} (The last of several that say so.)"  # it seemed to be of this one alone
         self.assertEqual(warned, [last, f"Warning: {said[1]}"])
 
     def test_the_mean_is_of_the_micrographs_that_are_picked_and_in_the_set(self):

@@ -147,10 +147,10 @@ class TestCryodlSimulate(SimulateTest):
         self.assertEqual((config.pixel_size, config.voltage, len(config.noise_from)), (synthetic.PIXEL_SIZE, 300, 4))
         self.assertEqual((config.minimum_defocus, config.maximum_defocus, config.astigmatism), (8010, 8190, 100))
         own = self.imported.outputMicrographs
-        for enabled, count in ((0, 3), (1, 4)):
+        for unticked, count in (("id = 2", 3), ("1", 0), ("0", 4)):  # all: of a run that is under way
             own.close()
             with contextlib.closing(sqlite3.connect(own.getFileName())) as file, file:
-                file.execute(f"UPDATE Objects SET enabled = {enabled} WHERE id = 2")
+                file.execute(f"UPDATE Objects SET enabled = NOT {unticked}")
             self.assertEqual(len(likeOwn(config, None, own, None).noise_from), count)  # the noise of unticked ones, too
 
     def test_orientations_of_particles_reach_the_engine(self):

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import types
 from pathlib import Path
 
 import mrcfile
@@ -104,6 +105,19 @@ def test_no_rows_are_lost_beside_the_held_out_ones_unless_all_structure_is_there
         write_mrc(f"tomo1_{half}.mrc", (signal + rng.normal(size=shape)).astype(np.float32), PIXEL)
     named = halves_module.Named("tomo1", ("tomo1_even.mrc", "tomo1_odd.mrc"))
     assert halves_module.held_out_rows(halves_module.open_source(named, None)[0])[0] in starts
+
+
+@pytest.mark.parametrize("rows", [16, 17, 20, 24, 64])
+def test_small_tomograms_leave_rows_to_learn_from(rows, monkeypatch):
+    """Of 16 rows all were held out, of 17 to 23 fewer than 8 were left, and of 64 half of the others was lost."""
+    monkeypatch.setattr(halves_module, "_shared", lambda source, band: 1 + 0.1 * (band[0] > 0 and band[1] < rows))
+    start, stop = halves_module.held_out_rows(types.SimpleNamespace(shape=(32, rows, 64)))
+    assert 8 <= stop - start and max(start, rows - stop) >= 8 and (start == 0 or stop == rows)
+
+
+def test_a_tomogram_of_few_rows_is_learnt_from():
+    halves(noise=0.2, shape=(48, 17, 96))
+    assert denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=2).outputs.files["tomo1"]
 
 
 @pytest.mark.parametrize("first, last", [(0.0, 0.5), (0.5, 1.0)])

@@ -110,7 +110,7 @@ DEPENDENT, COPIES = 0.5, 0.9
 ALIKE = 1.25  # times that the grey values of one half may spread wider than those of the other
 CERTAIN = 5.0  # standard deviations of the correlation above 0, below which halves have nothing in common
 HELD_OUT, BANDS = 0.15, 5  # part of the rows that a training does not see; bands that it is chosen from
-SEEN = 64  # rows beside the held-out ones that are worth learning from, where there are as many
+SEEN, FEWEST = 64, 8  # rows beside the held-out ones that are worth learning from, where there are as many; at least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,10 +203,11 @@ def held_out_rows(source: HalfSource) -> tuple[int, int]:
     rows without structure tell nothing of a denoiser. Rows beside them that were too few to learn from would be lost:
     such bands are taken only where no other one has half as much."""
     rows = source.shape[1]
-    height = max(SMALLEST, min(32, rows // 4), round(HELD_OUT * rows))
+    height = min(rows - FEWEST, max(SMALLEST, min(32, rows // 4), round(HELD_OUT * rows)))
     bands = [(int(start), int(start) + height) for start in np.linspace(0, rows - height, BANDS)]
-    lost = lambda band: any(0 < side < SEEN for side in (band[0], rows - band[1]))
-    return max(bands, key=lambda band: _shared(source, band) / (1 + lost(band)))
+    lost = lambda band: 0 < min(band[0], rows - band[1]) < SEEN  # of small tomograms up to half
+    enough = [band for band in bands if max(band[0], rows - band[1]) >= FEWEST]
+    return max(enough, key=lambda band: _shared(source, band) / (1 + lost(band)))
 
 
 def _shared(source: HalfSource, rows: tuple[int, int]) -> float:
