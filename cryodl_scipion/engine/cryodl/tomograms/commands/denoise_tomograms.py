@@ -147,7 +147,7 @@ def _denoise_one(
 
 
 def _tell(made: DenoiseTomogramsOutputs, card: dict, run: Run) -> None:
-    filled = ", and their missing wedge filled," if card["fills_wedge"] else ""
+    filled = ", and the missing wedge filled," if card["fills_wedge"] else ""
     run.summary(
         f"{counted(len(made.files), 'tomogram')} denoised{filled} by the model {card['name']}, at "
         f"{card['pixel_size']:.4g} Å/px: {made.tomograms}/<tomogram>.mrc.",
