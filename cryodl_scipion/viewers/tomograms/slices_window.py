@@ -253,7 +253,11 @@ class SlicesWindow(MicrographWindow):
     show first, default the first one. subset: see MicrographWindow."""
 
     _LIST, _NONE, _UPWARDS = "Tomograms", "There are no tomograms.", True
-    _position, _problem, _shownId, _view = None, None, None, None  # type: Any, Any, Any, Any
+
+    _position: Any = None
+    _problem: Any = None
+    _shownId: Any = None
+    _view: Any = None
 
     def __init__(
         self, parent: Any, data: Any, title: str, accept: Any = None, first: Any = None, subset: Any = None
