@@ -451,16 +451,19 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
         return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
-    begins, unticked = beginningOf(items, noted[1] if noted else None), [(number,) for number in untickedIn(items)]
+    begins, unticked = beginningOf(items, noted[1] if noted else None), [(number,) for number in untickedIn(items)[1]]
     told = [(items.getPrefix() or "").strip(), begins, checksum(*unticked)]
     return told[: len(noted)] if noted else told  # earlier versions did not note what was unticked
 
 
-def untickedIn(items: EMSet) -> List[int]:
-    """Numbers of a set's items that are unticked in Scipion's table; of one class of its own."""
-    found = items.getUniqueValues(ID, "enabled=0") if fileOf(items) is not None and asInItsFile(items) else []
+def untickedIn(items: EMSet, after: int = 0) -> Tuple[int, List[int]]:
+    """The last number of a set's items, and those after a number that are unticked in Scipion's table; of one class of
+    its own."""
+    last, found = 0, []  # type: int, List[int]
+    if fileOf(items) is not None and asInItsFile(items):
+        last, found = items._getMapper().maxId() or 0, items.getUniqueValues(ID, f"enabled=0 AND {ID}>{after}")
     items.close()  # it holds a lock
-    return sorted(found)
+    return last, sorted(found)
 
 
 def contentOf(path: str) -> List[int]:
