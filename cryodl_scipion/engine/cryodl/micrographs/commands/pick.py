@@ -63,6 +63,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     if pictures := draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0):
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)
+    run.warn(*picks.left(dict(named)))
     run.summary(
         picks.in_words(made),
         *pixel_size_warnings([path for _, path in good], config.pixel_size, apart=0.3),  # long ago in the log
