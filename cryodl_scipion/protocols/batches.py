@@ -31,20 +31,18 @@ class StoredSettings(inputs.ProtocolMixin):
     _ITEM = "micrograph"
 
     def _storeSettings(self) -> None:
-        contract.write_json(self._getExtraPath(SETTINGS), {**self._settings(), **self._contents()})
-        self._storeUnticked()
+        self._storeUnticked({**self._settings(), **self._contents()})
 
-    def _storeUnticked(self) -> None:
-        """Note of each input its last item, and those that were unticked when this start first saw them: it makes
-        nothing of them, and the form has asked about what an earlier start made of them."""
-        seen, stored = self.__dict__.setdefault("_seen", {}), reading.readJson(self._getExtraPath(SETTINGS))
+    def _storeUnticked(self, settings: Any = None) -> None:
+        """Note each input's last item, and which were unticked when this start first saw them. settings: new ones."""
+        seen = self.__dict__.setdefault("_seen", {})
+        stored = settings or reading.readJson(self._getExtraPath(SETTINGS))
         for path, (last, ids) in self._unticked(seen).items():
             seen[path] = [last, [*seen.get(path, (0, ()))[1], *ids]]
         if stored and stored.get(UNTICKED) != seen:
             contract.write_json(self._getExtraPath(SETTINGS), {**stored, UNTICKED: seen})
 
     def _unticked(self, seen: Dict[str, Any]) -> Dict[str, Any]:
-        """{file of an input: what untickedIn says of it, but for those seen before}. They may be a million."""
         sets = [one for one in (pointer.get() for _, pointer in inputs.chosenInputs(self)) if isinstance(one, EMSet)]
         return {one.getFileName(): inputs.untickedIn(one, *seen.get(one.getFileName(), ())[:1]) for one in sets}
 

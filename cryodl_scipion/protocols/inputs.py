@@ -321,8 +321,7 @@ class PluginProtocol(KeepsOutputs):
         """(False, waits for an open set, waits for an output to come), by which a form names and enables its button.
         pyworkflow's form asks when a pointer changes, not when a choice hides one that is empty: the button stayed
         grey, without a word. It is always enabled; what is missing is said when it is pressed."""
-        _, openSet, toCome = super().getInputStatus()
-        return False, openSet, toCome
+        return (False, *super().getInputStatus()[1:])
 
     def validate(self) -> List[str]:
         """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field. Scipion's
@@ -457,13 +456,11 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
 
 
 def untickedIn(items: EMSet, after: int = 0) -> Tuple[int, List[int]]:
-    """The last number of a set's items, and those after a number that are unticked in Scipion's table; of one class of
-    its own."""
-    last, found = 0, []  # type: int, List[int]
-    if fileOf(items) is not None and asInItsFile(items):
-        last, found = items._getMapper().maxId() or 0, items.getUniqueValues(ID, f"enabled=0 AND {ID}>{after}")
+    """The last number of a set's items, and those after another that are unticked in Scipion's table."""
+    there, where = fileOf(items) is not None and asInItsFile(items), f"enabled=0 AND {ID}>{after}"
+    found = (items._getMapper().maxId() or 0, sorted(items.getUniqueValues(ID, where))) if there else (0, [])
     items.close()  # it holds a lock
-    return last, sorted(found)
+    return found
 
 
 def contentOf(path: str) -> List[int]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ...contract import PickConfig, PickOutputs, counted, score_text, some_names
+from ...contract import PickConfig, PickOutputs, counted, score_text
 from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
-from ...io.files import read_kept, read_text
+from ...io.files import read_kept
 from ..assess.assessment import Areas
 from ..byhand.questions import Answered
 from .adaptation import Adapted
@@ -21,7 +21,6 @@ from .pick_record import AVOIDED, CANDIDATES, PickSettings
 from .size import Size
 from .thresholds import Expectation, expected_counts, threshold_of
 
-_REACHED = " with a score of at least "  # in the heads of the files
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
 
 
@@ -119,7 +118,7 @@ class Picks:
             self.folder / f"{name}.star",
             yx[keep],
             scores[keep],
-            f"cryodl: picks of {name}{_REACHED}{score_text(threshold)}",
+            f"cryodl: picks of {name} with a score of at least {score_text(threshold)}",
         )
         self.counts[name], self.thresholds[name] = int(keep.sum()), threshold
         true = np.where(scores >= self.own, 1 - self.doubt * (1 - scores), self.doubt * scores)
@@ -141,19 +140,6 @@ class Picks:
         if self.guessed:
             chosen = f" (that of {self.guess:g} expected particles per micrograph)"
         return f"threshold {score_text(self.model_threshold if self.given is None else self.given)}{chosen}"
-
-    def left(self, given: typing.Collection[str]) -> list[str]:
-        """What to say of picks of other micrographs that an earlier run wrote here with another threshold. given: names
-        of this run's micrographs."""
-        if self.given is None and (self.rule != "model" or self.adapted):
-            return []  # each micrograph has its own, or the scores chose it
-        ours = f"{_REACHED}{score_text(self.model_threshold if self.given is None else self.given)}"
-        heads = {f.stem: read_text(f).partition("\n")[0] for f in self.folder.glob("*.star") if f.stem not in given}
-        names = [name for name, head in heads.items() if _REACHED in head and not head.endswith(ours)]
-        return [
-            f"{self.folder} also holds picks of other micrographs ({some_names(names)}), which an earlier run wrote with "
-            "another threshold; they are left as they are. Give all micrographs to treat them alike, or another --output."
-        ] * bool(names)
 
     def outputs(self, order: typing.Sequence[str], settings: PickSettings, pictures: dict[str, str]) -> PickOutputs:
         """Outputs of the command. order: all micrographs' names. settings: that hold, with the contrast."""
