@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tkinter
+from pathlib import Path
 from tkinter import messagebox
 from typing import Any, Dict, List, NoReturn
 
@@ -58,8 +59,7 @@ class CryodlTemplate(LocalTemplate):
         if `scipion template` is about to start the runs, and programs or plugins of some of them are missing; if no
         program is called as the answer says."""
         path = super().createTemplateFile()
-        with open(path, encoding="utf-8") as file:
-            runs = json.load(file)
+        runs = json.loads(Path(path).read_text(encoding="utf-8"))
         _checkAnswers(runs)
         _fillSizes(runs)
         print("\n".join(chooseCtf(runs)))
@@ -77,8 +77,7 @@ class CryodlTemplate(LocalTemplate):
                 (run["symmetryGroup"],) = [r["symmetry"] for r in runs if of == f"{r['object.id']}.outputVolume"]
         missing = missingPrograms(runs)
         print("\n".join(_leaveOut(runs, missing)))
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(runs, file, indent=4)
+        Path(path).write_text(json.dumps(runs, indent=4), encoding="utf-8")
         if missing and os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv):
             os.remove(path)
             _refuse(

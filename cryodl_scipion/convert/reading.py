@@ -4,6 +4,7 @@
 import csv
 import json
 import os
+from pathlib import Path
 from typing import Any, Dict, List
 
 # in tables of Scipion: items that were taken out there are in no output, as pwem copies sets
@@ -11,10 +12,7 @@ ENABLED = "enabled=1"
 
 
 def readJson(path: str, otherwise: Any = None) -> Any:
-    if not os.path.exists(path):
-        return otherwise
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    return json.loads(Path(path).read_text(encoding="utf-8")) if os.path.exists(path) else otherwise
 
 
 def readCsv(path: str) -> List[Dict[str, str]]:

@@ -18,7 +18,7 @@ from ..engine.cryodl import contract
 from . import inputs, kinds, protocol_base
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 
-SETTINGS, CONTENT, UNTICKED = "settings.json", "content of ", "unticked"
+SETTINGS, CONTENT, UNTICKED = "settings.json", "content of ", "unticked at first"
 
 
 class StoredSettings(inputs.ProtocolMixin):
@@ -31,19 +31,27 @@ class StoredSettings(inputs.ProtocolMixin):
     _ITEM = "micrograph"
 
     def _storeSettings(self) -> None:
-        told = {**self._settings(), **self._contents(), UNTICKED: self._unticked()}
-        contract.write_json(self._getExtraPath(SETTINGS), told)
+        self._storeUnticked({**self._settings(), **self._contents()})
 
-    def _unticked(self) -> Dict[str, List[int]]:
+    def _storeUnticked(self, settings: Any = None) -> None:
+        """Note each input's last item, and which were unticked when this start first saw them. settings: new ones."""
+        seen = self.__dict__.setdefault("_seen", {})
+        stored = settings or reading.readJson(self._getExtraPath(SETTINGS))
+        for path, (last, ids) in self._unticked(seen).items():
+            seen[path] = [last, [*seen.get(path, (0, ()))[1], *ids]]
+        if stored and stored.get(UNTICKED) != seen:
+            contract.write_json(self._getExtraPath(SETTINGS), {**stored, UNTICKED: seen})
+
+    def _unticked(self, seen: Dict[str, Any]) -> Dict[str, Any]:
         sets = [one for one in (pointer.get() for _, pointer in inputs.chosenInputs(self)) if isinstance(one, EMSet)]
-        return {one.getFileName(): inputs.untickedIn(one) for one in sets}
+        return {one.getFileName(): inputs.untickedIn(one, *seen.get(one.getFileName(), ())[:1]) for one in sets}
 
     def warnings(self) -> List[str]:
         """The form asks before a run is continued that has perhaps used what was unticked since."""
-        before = reading.readJson(self._getExtraPath(SETTINGS), {}).get(UNTICKED, {}) if self.isContinued() else {}
-        now = lambda: self._unticked().items() if before else ()
+        seen = reading.readJson(self._getExtraPath(SETTINGS), {}).get(UNTICKED, {}) if self.isContinued() else {}
+        now = [(ids, *seen.get(path, (0, ()))) for path, (_, ids) in (self._unticked({}) if seen else {}).items()]
         return super().warnings() + kinds.sayIf(
-            since := sum(len({*ids} - {*before.get(path, ids)}) for path, ids in now()),
+            since := sum(number <= last and number not in noted for ids, last, noted in now for number in ids),
             f"Input: {contract.counted(since, 'item')} unticked in Scipion's table since this run began. Continue "
             "keeps what was made of them; Restart leaves it out.",
         )
@@ -226,6 +234,7 @@ class ArrivingBatches(StoredSettings):
         while True:
             with self._lock:
                 over, ready = self._arriving.look(), self._arriving.ready(known)
+                self._storeUnticked()
                 parts = self._partsOf(ready, waits.over(ready) or over)
             for names in parts:
                 insert(self._argumentOf(names), names)

@@ -19,7 +19,7 @@ from ..engine.cryodl import contract
 from ..objects import CryodlAnnotations, CryodlModel
 from . import checks, protocol_base
 from .inputs import DRAWN, INPUTS, WRITTEN, chosenInputs, ownObject, writtenAt
-from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section
+from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section, cardOf
 
 MadeT = TypeVar("MadeT", bound=contract.Outputs)
 
@@ -190,13 +190,8 @@ class EngineProtocol(HasForm, protocol_base.CryodlProtBase, Generic[ConfigT, Mad
         return ["cryodl", *dict.fromkeys((*own, *self.CITES))]
 
     def _modelCard(self) -> Any:
-        """The card of the form's model; None without one, or if it is gone, which must not hide what was made."""
         models = (part for part in self.FORM if isinstance(part, (Model, ModelOfProject, ModelOrShipped)))
-        folders = [folder for part in models for folder in part.values(self).values() if folder]
-        try:
-            return contract.read_card(folders[0]) if folders else None
-        except ValueError:
-            return None
+        return cardOf(next((folder for part in models for folder in part.values(self).values() if folder), None))
 
 
 class OneRun(EngineProtocol[ConfigT, MadeT], protocol_base.OneRunBase):

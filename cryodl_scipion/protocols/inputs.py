@@ -321,8 +321,7 @@ class PluginProtocol(KeepsOutputs):
         """(False, waits for an open set, waits for an output to come), by which a form names and enables its button.
         pyworkflow's form asks when a pointer changes, not when a choice hides one that is empty: the button stayed
         grey, without a word. It is always enabled; what is missing is said when it is pressed."""
-        _, openSet, toCome = super().getInputStatus()
-        return False, openSet, toCome
+        return (False, *super().getInputStatus()[1:])
 
     def validate(self) -> List[str]:
         """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field. Scipion's
@@ -451,16 +450,17 @@ def writtenAt(items: Any, noted: Any = None) -> List[Any]:
         return [contentOf(path) for path in (os.path.join(folder, contract.annotations.TABLE), *sorted(paths))]
     if not isinstance(items, Set):
         return contentOf(maps.structureFileOf(items)) + [getattr(items, "getIndex", int)()] * maps.isOneOfStack(items)
-    begins, unticked = beginningOf(items, noted[1] if noted else None), [(number,) for number in untickedIn(items)]
+    begins, unticked = beginningOf(items, noted[1] if noted else None), [(number,) for number in untickedIn(items)[1]]
     told = [(items.getPrefix() or "").strip(), begins, checksum(*unticked)]
     return told[: len(noted)] if noted else told  # earlier versions did not note what was unticked
 
 
-def untickedIn(items: EMSet) -> List[int]:
-    """Numbers of a set's items that are unticked in Scipion's table; of one class of its own."""
-    found = items.getUniqueValues(ID, "enabled=0") if fileOf(items) is not None and asInItsFile(items) else []
+def untickedIn(items: EMSet, after: int = 0) -> Tuple[int, List[int]]:
+    """The last number of a set's items, and those after another that are unticked in Scipion's table."""
+    there, where = fileOf(items) is not None and asInItsFile(items), f"enabled=0 AND {ID}>{after}"
+    found = (items._getMapper().maxId() or 0, sorted(items.getUniqueValues(ID, where))) if there else (0, [])
     items.close()  # it holds a lock
-    return sorted(found)
+    return found
 
 
 def contentOf(path: str) -> List[int]:

@@ -4,6 +4,7 @@ them, what is wrong with it, and from what the outputs are said to be made.
 
 A protocol lists its parts in FORM (engine_protocol.py). All methods take the protocol: a part holds no values."""
 
+import contextlib
 import dataclasses
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -331,6 +332,13 @@ class MapsOrModels(PointingMany):
 
     def check(self, protocol: Any, found: List[EMObject]) -> List[str]:
         return [problem for one in found for problem in structureProblem(one)]
+
+
+def cardOf(folder: Any, kind: Optional[str] = None) -> Any:
+    """The card of a model's folder; None without one, or if it is gone, which must not hide what was made with it."""
+    with contextlib.suppress(ValueError):
+        return contract.read_card(folder, kind) if folder else None
+    return None
 
 
 def withWeights(values: Dict[str, Any]) -> Dict[str, Any]:

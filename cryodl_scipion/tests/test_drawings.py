@@ -96,6 +96,14 @@ class TestCryodlMicrographNames(unittest.TestCase):
 
 
 class TestCryodlPlots(unittest.TestCase):
+    def test_one_item_alone_has_no_fractions_on_its_axis(self):
+        """The Defocus tab of one micrograph numbered it 0.96 to 1.04."""
+        axes = Figure().add_subplot()
+        axes.plot([1], [1.5], ".")
+        plots.label(axes, "Micrograph", whole="x")
+        low, high = axes.get_xlim()
+        self.assertEqual([tick for tick in axes.get_xticks() if low <= tick <= high], [1])
+
     def test_circles_lie_on_the_picks(self):
         axes = Figure().add_subplot()
         plots.drawPicks(axes, [(50, 60, 0.7)], 8)

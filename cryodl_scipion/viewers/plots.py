@@ -114,7 +114,7 @@ def label(
     matplotlib's legend takes. more: what its set takes."""
     axes.set(xlabel=x, ylabel=y, **more)
     for name in whole:
-        getattr(axes, f"{name}axis").set_major_locator(MaxNLocator(integer=True))
+        getattr(axes, f"{name}axis").set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if grid:
         axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:

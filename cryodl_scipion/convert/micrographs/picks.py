@@ -18,7 +18,6 @@ from ...engine.cryodl.contract import (
     Result,
     best_round,
     counted,
-    rescaled,
     score_text,
 )
 from ..form import sayIf
@@ -139,18 +138,17 @@ def segmentCoordinates(path: str, micrograph: Any) -> List[Coordinate]:
 def filamentLines(results: Iterable[Result[PickFilamentsOutputs]]) -> List[str]:
     outputs = [result.outputs for result in results]
     micrographs = {name for o in outputs for name in o.counts or ()}
-    filaments = sum(sum((o.filaments or {}).values()) for o in outputs)
     segments = sum(o.segments or 0 for o in outputs)
-    length = sum(sum((o.lengths or {}).values()) for o in outputs)
+    total = lambda counts: sum(sum((one or {}).values()) for one in counts)
     lines = [
-        f"*{counted(filaments, 'filament')}* on {counted(len(micrographs), 'micrograph')}, {length / 1e4:.1f} µm,"
-        f" with {counted(segments, 'segment')}"
+        f"*{counted(total(o.filaments for o in outputs), 'filament')}* on {counted(len(micrographs), 'micrograph')}, "
+        f"{total(o.lengths for o in outputs) / 1e4:.1f} µm, with {counted(segments, 'segment')}"
     ]
     lines += [
         f"One segment every {told.segment_distance:g} Å; minimum mean score {score_text(told.threshold)}"
         for told in [o for o in outputs if o.segment_distance][:1]
     ]
-    edges = sum(sum((o.at_edges or {}).values()) for o in outputs)
+    edges = total(o.at_edges for o in outputs)
     lines += sayIf(edges, f"{counted(edges, 'trace')} left out along edges of carbon films or filled margins")
     none = "No filament was found. Check the filament diameter and the contrast, or lower the threshold."
     return lines + sayIf(micrographs and not segments, none)
@@ -375,8 +373,8 @@ def scaledPicks(
 
 
 def scaled(position: Any, scale: float) -> Any:
-    """A position in pixels `scale` times as many; pixel centres are whole numbers (frames.py of the engine)."""
-    return tuple(rescaled(p, scale) for p in position)
+    """A position in pixels `scale` times as many; binning in Fourier space, as RELION's, keeps the first one's centre."""
+    return tuple(p * scale for p in position)
 
 
 def writeSet(

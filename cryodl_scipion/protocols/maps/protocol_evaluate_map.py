@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure a map against its atomic model, and an atomic model against a reference."""
 
-import csv
 import dataclasses
 import os
 from typing import Any, Dict, List, Sequence, Tuple
@@ -10,6 +9,7 @@ from pwem.objects import SetOfFSCs
 from pyworkflow.protocol import params
 
 from ...convert.maps import halfForEngine, halfMapsOf, structureFileOf
+from ...convert.reading import readNumbers
 from ...engine.cryodl import contract
 from .. import one_of, protocol_base
 from ..engine_protocol import fscFrom, volumeFrom
@@ -145,10 +145,9 @@ class CryodlProtEvaluateMap(protocol_base.HasEvaluation, one_of.OneOf[Any, Any],
 
     def getCurves(self) -> Tuple[List[float], Dict[str, List[float]]]:
         """([frequency in 1/Å], {name: [correlation]}) of fsc.csv."""
-        with open(os.path.join(self.getEvaluationFolder(), CURVES), newline="", encoding="utf-8") as file:
-            names, *rows = list(csv.reader(file))
-        columns = [[float(value) for value in column] for column in zip(*rows)]
-        return columns[0], dict(zip(names[1:], columns[1:]))
+        rows = readNumbers(os.path.join(self.getEvaluationFolder(), CURVES))
+        frequency, *names = rows[0]
+        return [row[frequency] for row in rows], {name: [row[name] for row in rows] for name in names}
 
     def getTable(self) -> str:
         return self._output()

@@ -179,10 +179,9 @@ class CryodlProtImproveMap(engine_protocol.OneRun[ImproveMapConfig, ImproveMapOu
         halves = self._rawHalves(volume) if self.useHalves.get() or not self._whole() else []
         if written:
             halves = [halfForEngine(half, volume, self._inputFolder(), origin) for half in halves]
-        path = self._mapFor(volume, origin) if written else structureFileOf(volume)
         return dataclasses.replace(
             config,
-            map=path if self._whole() else None,
+            map=(self._mapFor(volume, origin) if written else structureFileOf(volume)) if self._whole() else None,
             half_maps=tuple(halves),
             pixel_size=volume.getSamplingRate(),
             output=self._getExtraPath(name, stemOf(structureFileOf(volume)) + "_improved.mrc"),

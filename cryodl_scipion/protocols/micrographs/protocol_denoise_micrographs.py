@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise micrographs as they come, for looking and picking."""
 
-import contextlib
 import dataclasses
 import os
 from typing import Any, Dict, List, Sequence, Tuple
@@ -148,10 +147,7 @@ class CryodlProtDenoiseMicrographs(
         return checkHalves(self.inputMicrographs.get(), *self._halfSets()) or super()._checkTogether()
 
     def _card(self) -> Any:
-        """None before there is a model, and when it is gone, which must not hide what was made with it."""
-        with contextlib.suppress(ValueError):
-            return contract.read_card(self._modelFolder()) if self._modelFolder() else None
-        return None
+        return kinds.cardOf(self._modelFolder())
 
     def _tell(self, results: Sequence[contract.Result[contract.DenoiseMicrographsOutputs]]) -> List[str]:
         denoised, card = getattr(self, DENOISED, None), self._card()

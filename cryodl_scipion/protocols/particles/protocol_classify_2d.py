@@ -207,6 +207,7 @@ class CryodlProtClassify2D(
         arriving, waits = self._arrivingParticles(), batches.Waiting(self.batchWait.get())
         while True:
             over, ready = arriving.look(), arriving.ready(known)
+            self._storeUnticked()
             if ready and (over or len(ready) >= self.smallestBatch.get() or waits.over(ready)):
                 self._work(self._begin(ready))
                 known.update(ready)

@@ -111,13 +111,7 @@ class CryodlProtSegment(batches.BatchRun[contract.SegmentConfig, contract.Segmen
         return checks.sayIf(done, f"*{contract.counted(len(done), 'tomogram')}* segmented") + super()._tell(results)
 
     def _cards(self) -> List[Dict[str, Any]]:
-        cards = []
-        for folder in self._config().model:
-            try:
-                cards.append(contract.read_card(folder, KIND))
-            except ValueError:
-                continue  # the model is gone; what was made with it stays
-        return cards
+        return [card for folder in self._config().model if (card := kinds.cardOf(folder, KIND))]
 
     def _keys(self) -> List[str]:
         cards, each = self._cards(), self._config().annotators == "each"

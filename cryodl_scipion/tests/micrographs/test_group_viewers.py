@@ -156,7 +156,7 @@ class TestCryodlGroupViewers(CryodlTest):
 
         picked = self.makeCoordinates(finishedWith(self, make), {1: [(20, 25)]}).outputCoordinates  # mic_003.mrc
         data = AssessedMicrographs(self.assessed.goodMicrographs, self.assessed.badMicrographs, picked, 60)
-        self.assertEqual([[pick[:2] for pick in picks] for picks in data.picks], [[], [], [(40.5, 50.5)]])
+        self.assertEqual([[pick[:2] for pick in picks] for picks in data.picks], [[], [], [(40, 50)]])
 
     def test_histograms_hold_all_micrographs_and_show_the_limits(self):
         (plotter,) = self.panels(CryodlAssessViewer, self.assessed)["showMetrics"]("showMetrics")

@@ -16,8 +16,9 @@ from ..pick_sets import A, PickSetsTest
 
 class TestCryodlPickSets(PickSetsTest):
     def test_positions_of_binned_micrographs_lie_at_the_same_places(self):
+        """relion_image_handler --rescale_angpix brings a spot at (300, 200) to (75, 50): not (74.6, 49.6)."""
         picks = pick_sets.scaledPicks(self.c.outputCoordinates, ["mic_001.mrc"], synthetic.PIXEL_SIZE)
-        self.assertEqual(picks, {"mic_001.mrc": [(40.5, 50.5, None)]})
+        self.assertEqual(picks, {"mic_001.mrc": [(40, 50, None)]})
 
     def test_coordinates_that_were_taken_out_in_a_table_are_not_worked_on(self):
         coordinates = self.makeCoordinates(self.imported, {1: A}).outputCoordinates

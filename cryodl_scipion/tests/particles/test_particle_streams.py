@@ -81,12 +81,21 @@ class TestCryodlParticleStreams(ParticlesTest):
         return run
 
     def checkThatUntickedItemsAreTold(self, run, source):
-        """Continue kept what was made of them, without a word."""
+        """Continue kept what was made of them, without a word; then it asked each time, and of what came unticked."""
         self.assertEqual(run.warnings(), [])
-        with contextlib.closing(sqlite3.connect(source.outputParticles.getFileName())) as file, file:
+        with contextlib.closing(sqlite3.connect(source.outputParticles.getFileName())) as file:
             file.execute("UPDATE Objects SET enabled = 0 WHERE id IN (10, 12)")
-        (said,) = run.warnings()
-        self.assertIn("Input: 2 items unticked in Scipion's table since this run began.", said)
+            file.commit()
+            (said,) = run.warnings()
+            self.assertIn("Input: 2 items unticked in Scipion's table since this run began.", said)
+            file.execute("CREATE TEMP TABLE more AS SELECT * FROM Objects WHERE id = 10")
+            file.execute("UPDATE more SET id = 99")
+            file.execute("INSERT INTO Objects SELECT * FROM more")
+            file.commit()
+            self.assertEqual(run.warnings(), [said])
+        self.proj.launchProtocol(run, wait=True)
+        self.assertTrue(run.isFinished(), run.getErrorMessage())
+        self.assertEqual(run.warnings(), [])
         run.runMode.set(MODE_RESTART)
         self.assertEqual(run.warnings(), [])
 

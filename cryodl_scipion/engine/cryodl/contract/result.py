@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import typing
+from pathlib import Path
 
 from . import fields, processes, reading, version_0_1_0
 from .command import Command, output_problems, outputs_of
@@ -102,8 +103,7 @@ class Result(typing.Generic[Made]):
     def read(cls, path: str) -> "Result[typing.Any]":
         """Read a result, with the Outputs of its command. Raises FileNotFoundError if there is none, and ValueError
         that names the file if it has another contract version or its outputs are not those of the command."""
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
         version = data.pop("contract_version", None)
         if version != RESULT_VERSION:
             raise ValueError(f"{path} has contract version {version}; expected {RESULT_VERSION}.")
@@ -151,8 +151,7 @@ class Failure:
     @classmethod
     def read(cls, path: str) -> "Failure":
         """Read failure.json."""
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
         data.pop("contract_version", None)
         return cls(**data)
 
@@ -197,8 +196,7 @@ class Request:
     def read(cls, path: str) -> "Request":
         """Read and check a request. Raises ValueError that names the file and its problem."""
         try:
-            with open(path, encoding="utf-8") as file:
-                data = json.load(file)
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is not a request: {reading.fault_of(error)}. Write it again.") from None
         try:

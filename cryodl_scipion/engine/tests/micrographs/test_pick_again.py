@@ -32,6 +32,23 @@ def test_another_threshold_runs_no_network(project, monkeypatch):
     assert Result.read(project / "result.json").device == "none"
 
 
+def test_picks_of_others_that_an_earlier_run_left_with_another_threshold_are_told(project):
+    """They stayed beside the new ones, and went with them into RELION, without a word."""
+    pick(project, "--threshold", "0.3")
+    warned = lambda: [
+        w
+        for w in Result.read(project / "result.json").warnings
+        if "Picks of mic1 in " in w and "another threshold" in w
+    ]
+    one = [str(project / "mics/mic0.mrc")]
+    pick(project, "--threshold", "0.3", micrographs=one)
+    assert not warned()
+    pick(project, "--threshold", "0.6", micrographs=one)
+    assert len(warned()) == 1
+    pick(project, "--threshold", "0.6")
+    assert not warned()
+
+
 def test_other_parameters_in_the_same_folder_are_refused_and_named(project, capsys):
     pick(project)
     assert pick(project, "--particle-diameter", "150") == 2
