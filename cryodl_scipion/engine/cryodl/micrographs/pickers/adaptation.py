@@ -274,12 +274,12 @@ PARTICLES, REST, WEIGHT = (-0.15, 1.34), (-3.67, 1.38), 10.0
 # Distance of the two means, in their mean deviation, from which they are believed. Of 20 simulated sets, 10 above
 # 4.1 had expected F1 within 0.08 of the ground truth by their components, 9 below 3.7 lost up to 0.5 of F1 by them.
 APART = 3.9
-# F1 from how well picks of turned micrographs agree (slope, offset of calibrate). Of 66 simulated sets, each structure
-# left out of the fit in turn, 35 have at least 0.85 by it, and all of them are within 0.08 of the truth (by the scores
-# alone 30 of 35, others up to 0.38 above it). People leave particles out: two who mark the same micrographs agree to
-# 0.83 to 0.92, so one agrees with what is there to 0.93 or so. MARKED is half way there, and HIGHEST half way between
-# 0.83 and the 0.99 of simulated sets: more cannot be known.
-AGREEMENT, MARKED, HIGHEST, TRUSTED_F1 = (1.14, -1.09), 0.965, 0.91, 0.82
+# F1 from how well picks of turned micrographs agree (slope, offset of calibrate; fitted on 66 simulated sets). What is
+# stated lies half way, in log odds, to what the scores let expect. People leave particles out: two who mark the same
+# micrographs agree to 0.83 to 0.92, so one agrees with what is there to 0.93 or so. MARKED is about half way there, and
+# HIGHEST between the 0.85 of real marks and the 1.0 of clear simulated sets: more cannot be known.
+AGREEMENT, MARKED, HIGHEST = (1.14, -1.09), 0.96, 0.925
+SAME = 0.9225  # agreement from which picks are trusted
 TURNED = 3  # micrographs
 MINIMUM = 40  # candidates below which the model's own calibration stays: two components cannot be told
 ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a probability at which it has ended
@@ -313,12 +313,14 @@ class Adapted:
     @property
     def f1(self) -> float:
         """What is stated of picks at the threshold."""
-        return min(HIGHEST, MARKED * float(calibrate(np.array([self.agreement]), AGREEMENT)[0]))
+        slope, offset = AGREEMENT
+        half = slope / 2, (offset + float(logit(np.array(self.expected_f1)))) / 2
+        return min(HIGHEST, MARKED * float(calibrate(np.array(self.agreement), half)))
 
     @property
     def trusted(self) -> bool:
         """Whether the picks tell particles from the rest."""
-        return self.f1 >= TRUSTED_F1
+        return self.agreement >= SAME
 
 
 def adapt(found: typing.Sequence[np.ndarray], calibration: tuple[float, ...]) -> Adapted | None:
