@@ -241,6 +241,23 @@ def test_a_size_counts_however_many_micrographs_it_took(general, monkeypatch, ag
     assert run(general) == 0
     assert outputs(general)["size"] is not None
     assert outputs(general)["state"] == ("clear" if agreement > 0.9 else "unsure")
+    assert outputs(general)["expected"] is None and outputs(general)["questions"], "widths of long particles, or lumps"
+
+
+@pytest.mark.parametrize("found, agreement, kept", [(65.0, 0.7, True), (65.0, 0.98, False), (130.0, 0.7, False)])
+def test_only_clear_particles_contradict_a_stated_diameter_by_far(monkeypatch, found, agreement, kept):
+    """As spots of noise did: 5,056 picks of 65 Å where 28 particles of 195 Å are."""
+
+    def ask(settings, paths, picker, card, notes):
+        size = None if settings.keep_diameter else dataclasses.asdict(Size(found, 30.0, 3))
+        adapted = dataclasses.asdict(Adapted((1.0, 0.0), 0.5, 0.01, 300, expected_f1=0.8, agreement=agreement))
+        return dataclasses.replace(settings, size=size, adapted=adapted)
+
+    monkeypatch.setattr(adaptation, "_ask", ask)
+    settings, notes = PickSettings("x", 2.0, 195.0, None, 0.0, "dark", general=True, tells_size=True), []
+    made = adaptation.ask_micrographs(settings, ["a.mrc"], None, {}, notes)
+    assert made.scale == (195.0 if kept else found) and not made.keep_diameter
+    assert notes == [adaptation.UNSURE] * kept
 
 
 def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, monkeypatch, capsys):

@@ -21,7 +21,7 @@ from ..normalize import Prepared, prepare_micrograph
 from .general_view import ContrastFound, compare_contrasts
 from .pick_record import ASKED_OF, PickSettings, typical_contrast
 from .predict import Picker, working_factor
-from .size import MICROGRAPHS, MORE, NARROW, SIDE, WHOLE, ScaleCandidates, Size, find_size
+from .size import FAR, MICROGRAPHS, MORE, NARROW, SIDE, WHOLE, ScaleCandidates, Size, find_size
 from .thresholds import expected_counts, threshold_uncertainty
 
 Found = list[tuple[str, np.ndarray, np.ndarray]]  # path, yx (n, 2) and raw scores (n,) of micrographs
@@ -39,7 +39,26 @@ def ask_micrographs(
     notes: list[str],
 ) -> PickSettings:
     """The settings with what some of the micrographs tell. picker: with the model's own calibration, which it has again
-    afterwards. card: the model's."""
+    afterwards. card: the model's. A stated diameter holds against a far one of picks that are not trusted: noise has
+    spots of half a particle's width, of either sign."""
+    said, stated = list[str](), settings.particle_diameter
+    found = _ask(settings, paths, picker, card, said)
+    far = stated and settings.size_open and found.size and Size(**found.size).contradicts(stated, FAR)
+    if far and not (found.adapted and Adapted(**found.adapted).trusted):
+        said = [UNSURE]
+        kept = _ask(dataclasses.replace(settings, keep_diameter=True), paths, picker, card, said)
+        found = dataclasses.replace(kept, keep_diameter=False)
+    notes += said
+    return found
+
+
+def _ask(
+    settings: PickSettings,
+    paths: typing.Sequence[str],
+    picker: Picker,
+    card: typing.Mapping[str, typing.Any],
+    notes: list[str],
+) -> PickSettings:
     typical = settings.contrast or typical_contrast(card)
     other = "bright" if typical == "dark" else "dark"
     sized = {typical: _sized(settings, paths, picker, typical)}

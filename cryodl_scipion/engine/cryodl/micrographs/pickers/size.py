@@ -35,6 +35,7 @@ RATIO, CHANCE = 1.4, 3.5
 REPEATS, CLOSE = 3, 0.08  # of the estimate at a rung, and the change of log size that ends them
 PRIOR = 0.5  # log of the size at which a rung counts half as much as one at the stated diameter
 AGREES = 1.2  # factor between stated and found diameter that is no contradiction
+FAR = 1.75  # the same beyond which only clear particles contradict
 # Sure particles are dirt if both measures of how their heights vary are larger: the robust deviation over the median,
 # and the standard deviation of the logarithm. Of particles of 22 simulated and 3 real sets the smaller measure is at
 # most 0.59; of dirt alone it is nearly always larger than 0.65, and simulated molecules have up to 0.85.
@@ -88,9 +89,9 @@ class Size:
             )
         return f"Particles are {found}."
 
-    def contradicts(self, stated: float) -> bool:
+    def contradicts(self, stated: float, factor: float = AGREES) -> bool:
         """Whether a diameter in Å is clearly another one."""
-        return abs(math.log(self.diameter / stated)) > math.log(AGREES)
+        return abs(math.log(self.diameter / stated)) > math.log(factor)
 
 
 class ScaleCandidates(typing.NamedTuple):
@@ -163,7 +164,7 @@ def find_size(
         tried.append(best)
         found = _from(look, images, scales[best], fits)
         if found and found.uneven > limit:
-            if stated and abs(math.log(found.diameter / stated)) < math.log(1.75):
+            if stated and not found.contradicts(stated, FAR):
                 return None  # another size would contradict the user and the network
             doubtful, limit = doubtful or found, EVEN
         elif found:
