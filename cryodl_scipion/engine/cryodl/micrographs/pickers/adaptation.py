@@ -39,26 +39,9 @@ def ask_micrographs(
     notes: list[str],
 ) -> PickSettings:
     """The settings with what some of the micrographs tell. picker: with the model's own calibration, which it has again
-    afterwards. card: the model's. A stated diameter holds against a far one of picks that are not trusted: noise has
-    spots of half a particle's width, of either sign."""
-    said, stated = list[str](), settings.particle_diameter
-    found = _ask(settings, paths, picker, card, said)
-    far = stated and settings.size_open and found.size and Size(**found.size).contradicts(stated, FAR)
-    if far and not (found.adapted and Adapted(**found.adapted).trusted):
-        said = [UNSURE]
-        kept = _ask(dataclasses.replace(settings, keep_diameter=True), paths, picker, card, said)
-        found = dataclasses.replace(kept, keep_diameter=False)
-    notes += said
-    return found
-
-
-def _ask(
-    settings: PickSettings,
-    paths: typing.Sequence[str],
-    picker: Picker,
-    card: typing.Mapping[str, typing.Any],
-    notes: list[str],
-) -> PickSettings:
+    afterwards. card: the model's. A stated diameter holds against a much smaller one of picks that are not trusted:
+    noise has spots, of either sign."""
+    stated, before = settings.particle_diameter, list(notes)
     typical = settings.contrast or typical_contrast(card)
     other = "bright" if typical == "dark" else "dark"
     sized = {typical: _sized(settings, paths, picker, typical)}
@@ -93,15 +76,19 @@ def _ask(
             agreement=_agreement(mine, asked, picker, adapted),
             by_number=tuple(ranked[each - 1 :: each].round(DECIMALS).tolist()),
         )
+    size = Size(**mine.size) if mine.size and settings.size_open else None
+    if size and stated and size.diameter < stated / FAR and not (adapted and adapted.agreement >= SAME):
+        notes[:] = [*before, UNSURE]
+        kept = ask_micrographs(dataclasses.replace(settings, keep_diameter=True), paths, picker, card, notes)
+        return dataclasses.replace(kept, keep_diameter=False)
     if mine.general and not adapted:
         notes.append(
             f"There are fewer than {MINIMUM} candidates: their scores are by the model's own calibration, those of "
             "micrographs that come later may be by another. Pick all again then (--overwrite)."
         )
-    if mine.size and settings.size_open:
-        size, stated = Size(**mine.size), settings.particle_diameter
+    if size:
         (notes.append if stated and size.contradicts(stated) else print)(size.sentence(stated))
-        if size.others and (adapted is None or adapted.trusted):  # else further sizes may be those of dirt
+        if size.others and (adapted is None or adapted.agreement >= SAME):  # else further sizes may be those of dirt
             notes.append(
                 f"There seem to be particles of several sizes: {size.diameter:.0f} Å and about "
                 f"{', '.join(f'{d:.0f} Å' for d in size.others)}. Those of {size.diameter:.0f} Å are picked; pick the "
@@ -297,8 +284,8 @@ APART = 3.9
 # stated lies half way, in log odds, to what the scores let expect. People leave particles out: two who mark the same
 # micrographs agree to 0.83 to 0.92, so one agrees with what is there to 0.93 or so. MARKED is about half way there, and
 # HIGHEST between the 0.85 of real marks and the 1.0 of clear simulated sets: more cannot be known.
-AGREEMENT, MARKED, HIGHEST = (1.14, -1.09), 0.96, 0.925
-SAME = 0.9225  # agreement from which picks are trusted
+# SAME: agreement from which picks are trusted to tell particles from the rest.
+AGREEMENT, MARKED, HIGHEST, SAME = (1.14, -1.09), 0.96, 0.925, 0.9225
 TURNED = 3  # micrographs
 MINIMUM = 40  # candidates below which the model's own calibration stays: two components cannot be told
 ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a probability at which it has ended
@@ -332,14 +319,8 @@ class Adapted:
     @property
     def f1(self) -> float:
         """What is stated of picks at the threshold."""
-        slope, offset = AGREEMENT
-        half = slope / 2, (offset + float(logit(np.array(self.expected_f1)))) / 2
+        half = AGREEMENT[0] / 2, (AGREEMENT[1] + float(logit(np.array(self.expected_f1)))) / 2
         return min(HIGHEST, MARKED * float(calibrate(np.array(self.agreement), half)))
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the picks tell particles from the rest."""
-        return self.agreement >= SAME
 
 
 def adapt(found: typing.Sequence[np.ndarray], calibration: tuple[float, ...]) -> Adapted | None:

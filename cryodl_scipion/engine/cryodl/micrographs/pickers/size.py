@@ -35,7 +35,7 @@ RATIO, CHANCE = 1.4, 3.5
 REPEATS, CLOSE = 3, 0.08  # of the estimate at a rung, and the change of log size that ends them
 PRIOR = 0.5  # log of the size at which a rung counts half as much as one at the stated diameter
 AGREES = 1.2  # factor between stated and found diameter that is no contradiction
-FAR = 1.75  # the same beyond which only clear particles contradict
+FAR = 2.0  # by which particles are narrower than stated only where they are clear: noise has small spots
 # Sure particles are dirt if both measures of how their heights vary are larger: the robust deviation over the median,
 # and the standard deviation of the logarithm. Of particles of 22 simulated and 3 real sets the smaller measure is at
 # most 0.59; of dirt alone it is nearly always larger than 0.65, and simulated molecules have up to 0.85.
@@ -70,11 +70,6 @@ class Size:
         """Whether what was seen may be dirt."""
         return self.spread > (NARROW if self.uneven > UNEVEN else SPREAD)
 
-    @property
-    def one_kind(self) -> bool:
-        """Whether widths speak for particles alone, without look-alike dirt among them."""
-        return self.spread <= ONE_KIND
-
     def sentence(self, stated: float | None = None) -> str:
         """For the log, and a warning if a stated diameter (Å) is contradicted."""
         found = (
@@ -89,9 +84,9 @@ class Size:
             )
         return f"Particles are {found}."
 
-    def contradicts(self, stated: float, factor: float = AGREES) -> bool:
+    def contradicts(self, stated: float) -> bool:
         """Whether a diameter in Å is clearly another one."""
-        return abs(math.log(self.diameter / stated)) > math.log(factor)
+        return abs(math.log(self.diameter / stated)) > math.log(AGREES)
 
 
 class ScaleCandidates(typing.NamedTuple):
@@ -164,7 +159,7 @@ def find_size(
         tried.append(best)
         found = _from(look, images, scales[best], fits)
         if found and found.uneven > limit:
-            if stated and not found.contradicts(stated, FAR):
+            if stated and abs(math.log(found.diameter / stated)) < math.log(1.75):
                 return None  # another size would contradict the user and the network
             doubtful, limit = doubtful or found, EVEN
         elif found:
