@@ -71,7 +71,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         picks.in_words(made),
         *pixel_size_warnings([path for _, path in good], config.pixel_size, apart=0.3),  # long ago in the log
     )
-    if made.state == "unsure":
+    if made.state == "unsure" or picks.trusted and not picks.stated:
         made = dataclasses.replace(made, questions=ask_about_picks(config, named, made, settings.weights_sha256, run))
     elif made.state == "clear":
         (folder / QUESTIONS).unlink(missing_ok=True)  # of scores that were unclear

@@ -60,7 +60,8 @@ class Trace:
     @property
     def length(self) -> float:
         """Of what is seen of it, in the unit of the positions."""
-        return float(sum(_length(self.positions[first : last + 1]) for first, last in self.fragments))
+        seen = (np.diff(self.positions[first : last + 1], axis=0) for first, last in self.fragments)
+        return float(sum(np.linalg.norm(steps, axis=1).sum() for steps in seen))
 
 
 def trace_lines(
@@ -155,10 +156,6 @@ def evenly(path: np.ndarray) -> np.ndarray:
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     wanted = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
     return np.stack([np.interp(wanted, along, path[:, axis]) for axis in (0, 1)], 1)
-
-
-def _length(path: np.ndarray) -> float:
-    return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
 
 
 def _joined(fragments: list, gap: float) -> list:

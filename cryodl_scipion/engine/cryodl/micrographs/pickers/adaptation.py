@@ -21,7 +21,7 @@ from ..normalize import Prepared, prepare_micrograph
 from .general_view import ContrastFound, compare_contrasts
 from .pick_record import ASKED_OF, PickSettings, typical_contrast
 from .predict import Picker, working_factor
-from .size import MICROGRAPHS, MORE, NARROW, SIDE, WHOLE, ScaleCandidates, Size, find_size
+from .size import FAR, MICROGRAPHS, MORE, NARROW, SIDE, WHOLE, ScaleCandidates, Size, find_size
 from .thresholds import expected_counts, threshold_uncertainty
 
 Found = list[tuple[str, np.ndarray, np.ndarray]]  # path, yx (n, 2) and raw scores (n,) of micrographs
@@ -39,7 +39,9 @@ def ask_micrographs(
     notes: list[str],
 ) -> PickSettings:
     """The settings with what some of the micrographs tell. picker: with the model's own calibration, which it has again
-    afterwards. card: the model's."""
+    afterwards. card: the model's. A stated diameter holds against a much smaller one of picks that are not trusted:
+    noise has spots, of either sign."""
+    stated, before = settings.particle_diameter, list(notes)
     typical = settings.contrast or typical_contrast(card)
     other = "bright" if typical == "dark" else "dark"
     sized = {typical: _sized(settings, paths, picker, typical)}
@@ -74,15 +76,19 @@ def ask_micrographs(
             agreement=_agreement(mine, asked, picker, adapted),
             by_number=tuple(ranked[each - 1 :: each].round(DECIMALS).tolist()),
         )
+    size = Size(**mine.size) if mine.size and settings.size_open else None
+    if size and stated and size.diameter < stated / FAR and not (adapted and adapted.agreement >= SAME):
+        notes[:] = [*before, UNSURE]
+        kept = ask_micrographs(dataclasses.replace(settings, keep_diameter=True), paths, picker, card, notes)
+        return dataclasses.replace(kept, keep_diameter=False)
     if mine.general and not adapted:
         notes.append(
             f"There are fewer than {MINIMUM} candidates: their scores are by the model's own calibration, those of "
             "micrographs that come later may be by another. Pick all again then (--overwrite)."
         )
-    if mine.size and settings.size_open:
-        size, stated = Size(**mine.size), settings.particle_diameter
+    if size:
         (notes.append if stated and size.contradicts(stated) else print)(size.sentence(stated))
-        if size.others and (adapted is None or adapted.trusted):  # else further sizes may be those of dirt
+        if size.others and (adapted is None or adapted.agreement >= SAME):  # else further sizes may be those of dirt
             notes.append(
                 f"There seem to be particles of several sizes: {size.diameter:.0f} Å and about "
                 f"{', '.join(f'{d:.0f} Å' for d in size.others)}. Those of {size.diameter:.0f} Å are picked; pick the "
@@ -274,12 +280,12 @@ PARTICLES, REST, WEIGHT = (-0.15, 1.34), (-3.67, 1.38), 10.0
 # Distance of the two means, in their mean deviation, from which they are believed. Of 20 simulated sets, 10 above
 # 4.1 had expected F1 within 0.08 of the ground truth by their components, 9 below 3.7 lost up to 0.5 of F1 by them.
 APART = 3.9
-# F1 from how well picks of turned micrographs agree (slope, offset of calibrate). Of 66 simulated sets, each structure
-# left out of the fit in turn, 35 have at least 0.85 by it, and all of them are within 0.08 of the truth (by the scores
-# alone 30 of 35, others up to 0.38 above it). People leave particles out: two who mark the same micrographs agree to
-# 0.83 to 0.92, so one agrees with what is there to 0.93 or so. MARKED is half way there, and HIGHEST half way between
-# 0.83 and the 0.99 of simulated sets: more cannot be known.
-AGREEMENT, MARKED, HIGHEST, TRUSTED_F1 = (1.14, -1.09), 0.965, 0.91, 0.82
+# F1 from how well picks of turned micrographs agree (slope, offset of calibrate; fitted on 66 simulated sets). What is
+# stated lies half way, in log odds, to what the scores let expect. People leave particles out: two who mark the same
+# micrographs agree to 0.83 to 0.92, so one agrees with what is there to 0.93 or so. MARKED is about half way there, and
+# HIGHEST between the 0.85 of real marks and the 1.0 of clear simulated sets: more cannot be known.
+# SAME: agreement from which picks are trusted to tell particles from the rest.
+AGREEMENT, MARKED, HIGHEST, SAME = (1.14, -1.09), 0.96, 0.925, 0.9225
 TURNED = 3  # micrographs
 MINIMUM = 40  # candidates below which the model's own calibration stays: two components cannot be told
 ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a probability at which it has ended
@@ -313,12 +319,8 @@ class Adapted:
     @property
     def f1(self) -> float:
         """What is stated of picks at the threshold."""
-        return min(HIGHEST, MARKED * float(calibrate(np.array([self.agreement]), AGREEMENT)[0]))
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the picks tell particles from the rest."""
-        return self.f1 >= TRUSTED_F1
+        half = AGREEMENT[0] / 2, (AGREEMENT[1] + float(logit(np.array(self.expected_f1)))) / 2
+        return min(HIGHEST, MARKED * float(calibrate(np.array(self.agreement), half)))
 
 
 def adapt(found: typing.Sequence[np.ndarray], calibration: tuple[float, ...]) -> Adapted | None:

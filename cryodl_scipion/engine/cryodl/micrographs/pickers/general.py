@@ -29,7 +29,7 @@ from ...running.runner import PROGRAM
 from ...simulate.micrographs import Surroundings, simulate_micrograph
 from ...simulate.pool import EXTENT_PX, PoolMember
 from ...simulate.training_micrographs import random_scene
-from ..normalize import prepare_micrograph
+from ..normalize import Prepared, prepare_micrograph
 from .crops import LabelledImage
 from .labels import Labels, leave_out_unlabelled_edge, load_labelled
 from .method import PickerMethod
@@ -58,14 +58,15 @@ def plain_image(member: PoolMember, method: PickerMethod, rng: np.random.Generat
     wide = method.working_diameter
     prepared = prepare_micrograph(made.image.numpy(), wide / (EXTENT_PX * stated), wide)
     positions = map_positions(made.centres_yx, (SIDE, SIDE), prepared.image.shape)
+    return _complete(member.name, prepared, positions, 1 / stated)
+
+
+def _complete(
+    name: str, seen: Prepared, yx: np.ndarray, size: float, allowed: torch.Tensor | None = None
+) -> LabelledImage:
+    """A simulated micrograph, all of whose particles, at (n, 2) working px, are known."""
     return LabelledImage(
-        member.name,
-        prepared.image,
-        prepared.valid,
-        positions[inside(positions, prepared.image.shape)],
-        np.zeros((0, 2)),
-        "complete",
-        size=1 / stated,
+        name, seen.image, seen.valid, yx[inside(yx, seen.image.shape)], np.zeros((0, 2)), "complete", allowed, size=size
     )
 
 
@@ -194,16 +195,7 @@ def labelled_scene(
     """One varied micrograph of a structure, prepared as a real one. extent: its widest, Å. faint: as random_scene's."""
     scene = random_scene(member.density, EXTENT_PX, extent, strays, method.working_diameter, rng, faint=faint)
     prepared = prepare_micrograph(scene.image.numpy(), 1.0, method.working_diameter)
-    return LabelledImage(
-        member.name,
-        prepared.image,
-        prepared.valid,
-        scene.particles[inside(scene.particles, prepared.image.shape)],
-        np.zeros((0, 2)),
-        "complete",
-        ~scene.uncertain,
-        size=scene.size,
-    )
+    return _complete(member.name, prepared, scene.particles, scene.size, ~scene.uncertain)
 
 
 def chances_of(
@@ -235,37 +227,30 @@ def spare_unmarked(images: typing.Sequence[LabelledImage], picker: Picker, dista
     own = [picker.method.working_diameter * (im.size or 1.0) for im in images]
     found = [picker.candidates_prepared(im, distance * wide) for im, wide in zip(images, own)]
     looks = [_matched(im.positives, *one, MATCH_RADII * wide / 2) for im, one, wide in zip(images, found, own)]
-    marked = np.concatenate([np.zeros(0), *(look.mark_scores for look in looks)])
+    marked = np.concatenate([np.zeros(0), *(mark_scores for _, mark_scores, _ in looks)])
     limit = float(np.quantile(marked, MISSED)) if len(marked) else 1.0
     spared = []
-    for image, (yx, scores), look, wide in zip(images, found, looks, own):
-        allowed = ~_circles(yx[~look.taken & (scores >= limit)], look.marks, wide / 2, image.image.shape)
+    for image, (yx, scores), (marks, _, taken), wide in zip(images, found, looks, own):
+        places = (yx[~taken & (scores >= limit)], marks)
+        from_place, from_mark = (_nearest(points, image.image.shape) for points in places)
+        allowed = torch.from_numpy(
+            (from_place >= wide / 2) | (from_place >= from_mark)
+        )  # nearer to the place otherwise
         allowed = allowed if image.allowed is None else allowed & image.allowed
-        spared.append(dataclasses.replace(image, positives=look.marks, allowed=allowed))
+        spared.append(dataclasses.replace(image, positives=marks, allowed=allowed))
     return spared
 
 
-class _Matched(typing.NamedTuple):
-    """marks (n, 2) yx, moved to their candidates; mark_scores (n,), 0 where there is no candidate; taken (m,): which
-    candidates are marked."""
-
-    marks: np.ndarray
-    mark_scores: np.ndarray
-    taken: np.ndarray
-
-
-def _matched(marks: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: float) -> _Matched:
+def _matched(
+    marks: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n, 2) marks, moved to their candidates; (n,) scores of these, 0 where there is none; (m,) which candidates are
+    marked."""
     moved, mark_scores = marks.copy(), np.zeros(len(marks))
     apart, nearest = cKDTree(yx).query(marks)
     near = apart < reach
     moved[near], mark_scores[near] = yx[nearest[near]], scores[nearest[near]]
-    return _Matched(moved, mark_scores, cKDTree(marks).query(yx)[0] < reach)
-
-
-def _circles(centres: np.ndarray, marks: np.ndarray, radius: float, shape: tuple[int, ...]) -> torch.Tensor:
-    """(h, w) bool: within `radius` of a centre, and nearer to it than to any mark."""
-    from_centre, from_mark = (_nearest(points, shape) for points in (centres, marks))
-    return torch.from_numpy((from_centre < radius) & (from_centre < from_mark))
+    return moved, mark_scores, cKDTree(marks).query(yx)[0] < reach
 
 
 def _nearest(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

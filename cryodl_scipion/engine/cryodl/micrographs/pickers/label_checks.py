@@ -57,24 +57,22 @@ def judge_contrast(signal: Signal, wanted: str) -> tuple[str, list[str]]:
     seen = "dark" if signal.difference > 0 else "bright"
     measured = f"labelled positions differ from the rest by {abs(signal.difference):.2f} standard deviations"
     if wanted != "auto":
-        if signal.clear and seen != wanted:
-            return wanted, [
-                f"Contrast (--contrast) is {wanted}, but the labelled particles look {seen}: {measured}. Check the "
-                "contrast, or set it to auto to determine it from the labels."
-            ]
-        return wanted, []
+        contradicted = (
+            f"Contrast (--contrast) is {wanted}, but the labelled particles look {seen}: {measured}. Check the "
+            "contrast, or set it to auto to determine it from the labels."
+        )
+        return wanted, [contradicted] * (signal.clear and seen != wanted)
     if not signal.clear:
         return "dark", [
             f"The labelled particles show no clear contrast ({measured}); protein is assumed to be dark. If it is "
             "bright, set --contrast bright; if the picks are poor, check that the labels belong to these "
             "micrographs."
         ]
-    if seen == "bright":
-        return "bright", [
-            f"Protein is bright in these micrographs ({measured}): they are inverted for the network, in training "
-            "and in picking."
-        ]
-    return "dark", []
+    inverted = (
+        f"Protein is bright in these micrographs ({measured}): they are inverted for the network, in training and in "
+        "picking."
+    )
+    return seen, [inverted] * (seen == "bright")
 
 
 def upside_down_warning(signal: Signal, flipped: Signal) -> str | None:

@@ -41,9 +41,11 @@ def made_otherwise(folder: Path, name: str, settings: PickSettings, contrast: st
     micrographs leaves them. Those of old versions do not tell. folder: Path. settings: that hold. contrast: the stated
     one, or None: an estimated one is not compared."""
     found = _head(folder, name)
-    if found is None or found.group(2) is None:
-        return False
-    return found.group(2) != _parameters(settings) or contrast not in (None, found.group(3))
+    return (
+        found is not None
+        and found.group(2) is not None
+        and (found.group(2) != _parameters(settings) or contrast not in (None, found.group(3)))
+    )
 
 
 def forget_picks(folder: Path, name: str) -> None:
