@@ -87,6 +87,7 @@ WAYS = {
     "unet-3d-20a": "Topaz, pretrained 3-D denoiser (unet-3d-20a)",
     "denoised": "denoised",
     "denoised_rows_not_learned": "denoised, rows that were not learned from",
+    "estimated": "the same, estimated without the truth",
 }
 denoised_table = lambda rows: (
     [["", "correlation"]]
@@ -128,6 +129,7 @@ def tomogram_denoising(run, way, size=192, steps=1000):
         gaussian=max(gaussians.values()),
         denoised=correlation(found, truth),
         denoised_rows_not_learned=correlation(*(v[:, slice(*card["training"]["held_out"][0])] for v in (found, truth))),
+        estimated=controls["signal_correlation_after"],
         controls={key: value for key, value in controls.items() if not isinstance(value, list)},
         cost=cost,
     )

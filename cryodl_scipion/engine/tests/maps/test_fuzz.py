@@ -159,7 +159,7 @@ def test_improving_a_map_whose_header_says_20_angstrom_is_refused(tmp_path, caps
     from cryodl.running.cli import main
 
     density = np.zeros((40, 40, 40), np.float32)
-    density[12:25, 13:22, 15:29] = 1
+    density[12:25, 13:22, 15:29] = np.linspace(1, 2, 14)
     write_mrc(tmp_path / "a.mrc", density, 20.0)
     assert main(["improve-map", "--map", str(tmp_path / "a.mrc"), "--device", "cpu"]) == 2
     assert "a.mrc has 20 Å/px" in capsys.readouterr().err

@@ -92,6 +92,12 @@ def test_validation_metrics_are_those_counted_by_hand():
     assert metrics["unknown_confidence"] == [0, 1, 2, 3] and metrics["number"] == 4
 
 
+def test_a_large_class_that_alone_is_right_does_not_decide_the_mean_of_the_classes():
+    logits = torch.eye(2)[torch.zeros(10, dtype=torch.int64)]
+    _, metrics = validated(Prediction(logits, torch.zeros(10)), np.array([0] * 8 + [1] * 2))
+    assert metrics["accuracy"] == 0.8 and metrics["balanced_accuracy"] == 0.5
+
+
 def test_the_confusion_matrix_has_a_row_for_others_and_a_column_for_unknown():
     class Set:
         path, classes = "s.star", np.array([2, 2, 5, 9, 0])

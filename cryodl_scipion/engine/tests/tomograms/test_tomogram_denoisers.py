@@ -13,10 +13,10 @@ from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import VolumeWriter
 from cryodl.learning.networks import ConvBlock, folded, unfolded
 from cryodl.learning.task import method_of
-from cryodl.tomograms.denoisers.controls import control_in_words, control_metrics
+from cryodl.tomograms.denoisers.controls import _signal_correlations, control_in_words, control_metrics
 from cryodl.tomograms.denoisers.examples import ROTATIONS, Region, Tilts, draw, filled, inputs_of, rotated_subvolume
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, tile_plan
-from cryodl.tomograms.denoisers.spectra import BINS, scale_of_halves
+from cryodl.tomograms.denoisers.spectra import BINS, Powers, scale_of_halves
 from cryodl.tomograms.denoisers.unet import DenoisingUNet3D
 
 SIDE = 64
@@ -151,6 +151,26 @@ def test_the_estimated_correlation_with_the_signal_is_the_true_one():
     assert metrics["signal_correlation_after"] == pytest.approx(correlation(clean), abs=0.06)
     assert 0 < metrics["signal_correlation_error"] < 0.1
     assert metrics["noise_left"] == pytest.approx(metrics["wiener_noise_left"], abs=0.02)
+
+
+def test_detail_beyond_much_noise_counts_in_the_estimated_correlation():
+    bins = np.arange(BINS)
+    count, noise = 6000.0 * (bins + 0.5) ** 2, np.ones(BINS)
+    signal = np.exp(-bins / 2) + 0.4 * np.exp(-(((bins - 20) / 4) ** 2))  # coarse, and a lattice's
+    gain = 2 * signal / (2 * signal + noise)
+    powers = lambda first, second, cross, times: Powers(
+        *(x * times * count for x in (first, second, cross)), times * count
+    )
+    half, mean = signal + noise, signal + noise / 2
+    known = _signal_correlations(
+        powers(half, half, signal, 1),
+        powers(gain**2 * half, half, gain * signal, 2),
+        powers(mean, gain**2 * mean, 0, 1),
+    )
+    total = lambda curve: float((curve * count).sum())
+    true = total(gain * signal) / (total(signal) * total(gain**2 * mean)) ** 0.5
+    assert known["signal_correlation_before"] == pytest.approx((total(signal) / total(mean)) ** 0.5, abs=0.01)
+    assert known["signal_correlation_after"] == pytest.approx(true, abs=0.01)
 
 
 def test_no_correlation_is_estimated_where_the_halves_share_nothing():

@@ -48,8 +48,8 @@ class TrainClassifierConfig(Config):
 class TrainClassifierOutputs(TrainingOutputs):
     classes: typing.List[str] = output("Names of the classes.")
     validation: Details = output(
-        "Validation metrics: accuracy, interval (95 %), number, confusion (rows: true class, columns: assigned class) "
-        "and calibration_error."
+        "Validation metrics: accuracy, interval (95 %), balanced_accuracy (mean of the classes' own), number, "
+        "confusion (rows: true class, columns: assigned class) and calibration_error."
     )
     contrast: str = output("Contrast of protein in the subtomograms, 'bright' or 'dark'.")
 

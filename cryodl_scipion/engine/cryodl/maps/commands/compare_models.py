@@ -43,15 +43,4 @@ def compare_models(config: CompareModelsConfig, run: Run) -> CompareModelsOutput
             f"centres are ({offset}) Å (x, y, z) apart. The models are compared without superposition; superpose them "
             "first."
         )
-    return CompareModelsOutputs(
-        residues=metrics["residues"],
-        reference_residues=metrics["reference_residues"],
-        matched=metrics["matched"],
-        coverage=metrics["coverage"],
-        sequence_match=metrics["sequence_match"],
-        rmsd_angstrom=metrics["rmsd_angstrom"],
-        false_residues=metrics["false_residues"],
-        fragments=metrics["fragments"],
-        chains=metrics["chains"],
-        table=str(config.output) if config.output else None,
-    )
+    return CompareModelsOutputs(**metrics, table=str(config.output) if config.output else None)

@@ -78,10 +78,9 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
             f"{volume.path} has {sides_of(volume.data.shape)} voxels; at least {SMALLEST} along each axis are needed."
         )
     if not volume.isotropic:
-        x, y, z = volume.voxels_zyx[::-1]
+        sides = " x ".join(f"{side:.4g}" for side in volume.voxels_zyx[::-1])
         run.summary(
-            f"{volume.path} has voxels of {x:.4g} x {y:.4g} x {z:.4g} Å; it was improved on cubic voxels and "
-            "resampled to its own grid."
+            f"{volume.path} has voxels of {sides} Å; it was improved on cubic voxels and resampled to its own grid."
         )
     return volume, halves
 

@@ -20,6 +20,7 @@ ISOTROPIC = 1e-3
 BLUR = 4.0  # Å; leaves the molecule and takes the noise
 WIDE = 16  # blurs along each axis of a map, below which chance leaves a tail
 TAIL, BLURRED_TAIL = 1.5, 2.5  # how much longer the tail of a map that is upside down is than its other end
+FLAT = 0.5  # of the voxels above half of the maximum: so many that have it are a mask's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +90,8 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
 
 def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -> None:
     """Write (z, y, x) data on the grid of the Volume `like`: its axes, origin and starts; whole or not at all."""
-    inverse = tuple(int(n) for n in np.argsort(like.order))
     with files.whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
-        mrc.set_data(np.ascontiguousarray(np.transpose(np.asarray(data, np.float32), inverse)))
+        mrc.set_data(np.ascontiguousarray(np.transpose(np.asarray(data, np.float32), np.argsort(like.order).tolist())))
         mrc.set_volume()
         header = like.header
         if header is not None:
@@ -105,8 +105,7 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
                 mrc.header.cellb = (90.0, 90.0, 90.0)
                 mrc.voxel_size = like.pixel_size
         else:
-            z, y, x = like.voxels_zyx
-            mrc.voxel_size = (x, y, z)
+            mrc.voxel_size = tuple(like.voxels_zyx[::-1].tolist())
             mrc.header.origin = tuple(np.asarray(like.origin_zyx)[::-1])
 
 
@@ -155,11 +154,10 @@ def above_solvent(volume: Volume, mask: np.ndarray) -> Volume:
 
 
 def check_positive(volume: Volume) -> None:
-    """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's."""
-    blurs: tuple[tuple[float, float], ...] = ((0.0, TAIL), (BLUR, BLURRED_TAIL))  # noise hides the tail of a raw map
-    if (volume.voxels_zyx * volume.data.shape).min() < WIDE * BLUR:
-        blurs = blurs[:1]
-    for blur, tail in blurs:
+    """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's; and for a
+    mask."""
+    wide = bool((volume.voxels_zyx * volume.data.shape).min() >= WIDE * BLUR)
+    for blur, tail in ((0.0, TAIL), (BLUR, BLURRED_TAIL))[: 1 + wide]:  # noise hides the tail of a raw map
         data = gaussian_filter(volume.data, blur / volume.voxels_zyx) if blur else volume.data
         values = data - np.median(data)
         low, high = np.percentile(values, [0.05, 99.95])
@@ -170,6 +168,12 @@ def check_positive(volume: Volume) -> None:
                 f"the others reach {data.max():.3g}). Invert the map first (relion_image_handler --multiply_constant "
                 "-1)."
             )
+    highest = volume.data.max()
+    if highest > 0 and (volume.data == highest).sum() > FLAT * (volume.data > highest / 2).sum():
+        raise ValueError(
+            f"{volume.path} is a mask, not a map: most of its voxels above half of its maximum have that "
+            f"value, {highest:g}. Give the map."
+        )
 
 
 def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:

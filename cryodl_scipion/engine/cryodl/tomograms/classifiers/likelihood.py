@@ -5,10 +5,8 @@ A subtomogram belongs to the class whose average makes it most probable, all ori
 looking at nothing but what was measured of it (observed.py has the formula). The averages are learnt by
 expectation-maximisation (em.py), so that the wedge of one subtomogram is filled by the others. Nothing is
 learnt by gradients: tens of subtomograms of a class are enough.
-Sure that a subtomogram is of any class at all is who finds it explained as well as others of that class were, and as
-little left over as there.
-Out-of-distribution score of the likelihood classifier: what a class average explains of a subtomogram, and what
-remains, compared with subtomograms of that class."""
+The out-of-distribution score compares what a class average explains of a subtomogram, and what it leaves over, with
+what it explains and leaves of subtomograms of that class."""
 
 import dataclasses
 import typing

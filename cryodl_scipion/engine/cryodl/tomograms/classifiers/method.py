@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Interface of a classifier of subtomograms. There are two kinds. Networks learn by steps: they give build,
-default_steps and optimizer, and the rest is here. The others learn in one go from the examples: they give learn and
-predictor. What comes after is the same for all: calibration of the probabilities, the unknown class, the card (run.py,
-unknown.py, card.py)."""
+"""Interface of a classifier of subtomograms. Networks learn by steps: they give build, default_steps and optimizer. The
+others learn in one go from the examples: they give learn and predictor. Calibration of the probabilities, the unknown
+class and the card are the same for all (run.py, rejection.py, train.py)."""
 
 import dataclasses
 import typing

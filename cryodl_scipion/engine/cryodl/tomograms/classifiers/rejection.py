@@ -51,10 +51,8 @@ def typicality(features: torch.Tensor, statistics: typing.Mapping[str, torch.Ten
     return -torch.stack(distances, 1).amin(1).float()
 
 
-USUAL, MAX_DEFAULT_FRACTION = (
-    0.02,
-    0.05,
-)  # part of the known ones that may be called unknown: usually; with few to compare with
+# part of the known ones that may be called unknown: usually; with few to compare with
+USUAL, MAX_DEFAULT_FRACTION = 0.02, 0.05
 MAXIMUM = 2000  # confidences of validation subtomograms that a card keeps
 
 

@@ -110,7 +110,8 @@ def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, t
 
 def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict[str, typing.Any]]:
     """Temperature and validation metrics of a Prediction of validation subtomograms. labels: (n,) int. confusion: rows
-    are the true classes, columns those that were found; numbers of subtomograms."""
+    are the true classes, columns those that were found; numbers of subtomograms. balanced_accuracy: mean of the
+    classes' own, which a large class does not decide."""
     classes = prediction.logits.shape[1]
     temperature = fit_temperature(prediction.logits, labels)
     probabilities = torch.softmax(prediction.logits.double() / temperature, 1).numpy()
@@ -119,6 +120,7 @@ def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict
     accuracy, number = float((found == labels).mean()), len(labels)
     return temperature, dict(
         accuracy=round(accuracy, 4),
+        balanced_accuracy=round(float((confusion.diagonal() / confusion.sum(1).clip(min=1)).mean()), 4),
         interval=[round(end, 4) for end in interval(accuracy, number)],
         number=number,
         confusion=confusion.tolist(),

@@ -42,23 +42,25 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
         weights = method.completed(weights, examples, config, device)
     temperature, metrics = validated(prediction, examples.labels[examples.validation])
     card = whole_card(card, examples, temperature, metrics, training)
-    title = f"{card['name']}: validation, accuracy {metrics['accuracy']:.3f}"
-    confusion.plot_confusion(metrics["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
+    names, title = card["classes"], f"{card['name']}: validation, accuracy {metrics['accuracy']:.3f}"
+    confusion.plot_confusion(metrics["confusion"], names, names, folder / "confusion.png", title)
     training.finish(card, weights)
     run.warn(*card_warnings(card))
     run.summary(
-        f"Model: {config.output}, {config.network}, of {', '.join(card['classes'])}: accuracy "
+        f"Model: {config.output}, {config.network}, of {', '.join(names)}: accuracy "
         f"{metrics['accuracy']:.3f} (95 %: {metrics['interval'][0]:.3f} to {metrics['interval'][1]:.3f}) on "
-        f"{metrics['number']} validation subtomograms."
+        f"{metrics['number']} validation subtomograms, mean of the classes {metrics['balanced_accuracy']:.3f} (right: "
+        + ", ".join(f"{name} {row[k]} of {sum(row)}" for k, (name, row) in enumerate(zip(names, metrics["confusion"])))
+        + ")."
     )
     run.methods(
         f"The model {card['name']} was trained with {PROGRAM} to classify subtomograms "
-        f"({', '.join(card['classes'])}) {network_words('classifier', config.network)}; the accuracy on held-out "
-        f"subtomograms was {metrics['accuracy']:.3f}."
+        f"({', '.join(names)}) {network_words('classifier', config.network)}; the accuracy on held-out "
+        f"subtomograms was {metrics['accuracy']:.3f}, its mean over the classes {metrics['balanced_accuracy']:.3f}."
     )
     return TrainClassifierOutputs(
         model=str(config.output),
-        classes=card["classes"],
+        classes=names,
         validation={k: v for k, v in metrics.items() if k != "unknown_confidence"},
         stop_reason=training.stop_reason,
         contrast=examples.contrast,
