@@ -73,7 +73,7 @@ def tight_notes(path: str, width: float, structure: str, diameter: float) -> lis
     """[sentence] if a structure nearly fills the images of a file. width, diameter: Å."""
     return [
         f"{structure} is {diameter:.0f} Å wide, the images of {path} {width:.0f} Å: around it they show too "
-        "little noise alone, and the noise is overestimated, so that less of the evidence seems explained. Extract the "
+        "little noise alone for it to be measured well, so that less of the evidence seems explained. Extract the "
         "particles with a box of 1.5 diameters."
     ] * (diameter > TIGHT * width)
 
