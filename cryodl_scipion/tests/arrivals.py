@@ -159,9 +159,9 @@ class KilledRun:
             )
             if sorted(inSet[name]) != wanted:
                 found.append(f"{name} has {len(inSet[name])} coordinates in the set and {len(wanted)} in its file.")
-        done = protocol._doneNames()
-        if len(done) != len(names):
-            found.append(f"{len(done)} micrographs are noted down as done.")
+        done, shown = len(protocol._doneNames()), sum(map(bool, inSet.values()))
+        if done != shown:
+            found.append(f"{done} micrographs are noted down as done, {shown} have picks.")
         return found
 
 
