@@ -12,14 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from pwem.objects import Coordinate, Micrograph, Particle, SetOfCoordinates, SetOfMicrographs, SetOfParticles
 from pyworkflow.object import Float, Integer, Pointer, String
 
-from ...engine.cryodl.contract import (
-    PickFilamentsOutputs,
-    PickOutputs,
-    Result,
-    best_round,
-    counted,
-    score_text,
-)
+from ...engine.cryodl.contract import PickFilamentsOutputs, PickOutputs, Result, best_round, counted, score_text
 from ..form import sayIf
 from ..names import emptyFolder, micrographNames, namesByMicName
 from ..reading import ENABLED, readNumbers
@@ -373,7 +366,7 @@ def scaledPicks(
 
 
 def scaled(position: Any, scale: float) -> Any:
-    """A position in pixels `scale` times as many; binning in Fourier space, as RELION's, keeps the first one's centre."""
+    """A position in pixels `scale` times as many: binning in Fourier space, as RELION's, keeps the first's centre."""
     return tuple(p * scale for p in position)
 
 

@@ -21,6 +21,7 @@ from cryodl.core.fourier import fsc
 from cryodl.core.projections import Projector, random_angles
 from cryodl.core.symmetry import symmetry_correlation
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.io.particles import ANGLES
 from cryodl.reconstruction.halves import resolved, soft_sphere, wiener_constants
 
 
@@ -153,6 +154,24 @@ def test_phases_that_are_not_as_the_file_states_are_said(tmp_path, monkeypatch, 
     words = ["rlnCtfDataArePhaseFlipped" in one for one in warnings]
     assert any(words) == (flipped != stated)
     assert flipped == stated or ("are not flipped" in warnings[words.index(True)]) == (stated == 1)
+
+
+def test_a_map_that_angles_of_other_particles_give_as_well_is_said_to_be_an_outline(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = (np.indices((BOX,) * 3) - BOX / 2).transpose(1, 2, 3, 0)
+    rod = np.exp(-((place / (5, 4, 3)) ** 2).sum(-1)) + np.exp(-(((place - (0, 5, 4)) / 2) ** 2).sum(-1))
+    write_mrc("map.mrc", rod.astype(np.float32), PIXEL)
+    simulate_particles(count=150, snr=2.0)
+    particles = read_particles("p.star")
+    own = reconstruct()
+    angles = np.random.default_rng(0).permutation(particles.angles)
+    write_particles_star("q.star", particles, dict(zip(ANGLES, angles.T)))
+    other = reconstruct(particles="q.star", output="q.mrc")
+    assert other.outputs["resolution"] and [len(words_in(one)) for one in (own, other)] == [0, 1]
+
+
+def words_in(result):
+    return [one for one in result.warnings if "with the angles exchanged" in one]
 
 
 def test_hot_pixels_do_not_reach_the_map(project):
