@@ -11,7 +11,8 @@ y = row, in pixels of the input micrograph: RELION's rlnCoordinateX, rlnCoordina
 io/coordinates.py converts between the two. A box is given by its centre.
 
 Resampling. An image resampled from (h, w) to (h2, w2) covers the same area, so position p of the input becomes (p +
-0.5) * h2 / h - 0.5: `rescaled`, which every module uses.
+0.5) * h2 / h - 0.5: `rescaled`. Picks on micrographs that another program binned in Fourier space, as RELION's, are
+multiplied instead, as the first pixel's centre stays (convert/micrographs/picks.py).
 
 Units. Pixel sizes are in Å/px and belong to the file in question, particle diameters are in Å, defocus in Å, voltage in
 kV, angles in degrees (RELION's ZYZ: rot, tilt, psi). Pixel sizes come from the request (from Scipion's set), never

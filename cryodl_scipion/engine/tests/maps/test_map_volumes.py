@@ -193,9 +193,12 @@ def test_maps_with_negative_protein_are_refused(tmp_path, data):
 def test_a_mask_in_place_of_the_map_is_refused_with_a_soft_edge_too(tmp_path):
     away = np.linalg.norm(np.indices((24, 24, 24)) - 12, axis=0)
     for name, edge in (("hard", 1e-6), ("soft", 4.0)):
-        with pytest.raises(ValueError, match=f"{name}.mrc is a mask, not a map: .* value, 1. Give the map"):
+        with pytest.raises(ValueError, match=f"{name}.mrc seems to be a mask, not a map: .* value, 1. Give the map"):
             check_positive(read_volume(write_mrc(tmp_path / f"{name}.mrc", np.clip((8 - away) / edge + 1, 0, 1))))
-    check_positive(read_volume(write_mrc(tmp_path / "masked.mrc", np.exp(-(away**2) / 50) * (away < 8))))
+    map_zyx = np.exp(-(away**2) / 50) * (away < 8)
+    check_positive(read_volume(write_mrc(tmp_path / "masked.mrc", map_zyx)))
+    map_zyx[3, 3, 3] = 3  # alone above half of the maximum
+    check_positive(read_volume(write_mrc(tmp_path / "hot.mrc", map_zyx)))
 
 
 def test_noise_is_not_taken_for_negative_protein(tmp_path):

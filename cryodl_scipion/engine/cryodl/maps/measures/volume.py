@@ -20,7 +20,8 @@ ISOTROPIC = 1e-3
 BLUR = 4.0  # Å; leaves the molecule and takes the noise
 WIDE = 16  # blurs along each axis of a map, below which chance leaves a tail
 TAIL, BLURRED_TAIL = 1.5, 2.5  # how much longer the tail of a map that is upside down is than its other end
-FLAT = 0.5  # of the voxels above half of the maximum: so many that have it are a mask's
+FLAT = 0.5  # of the voxels above half of the maximum: so many that have it are a mask's ...
+LEAST = 1e-3  # ... if they are this part of all: one bright voxel may stand above all others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,9 +170,10 @@ def check_positive(volume: Volume) -> None:
                 "-1)."
             )
     highest = volume.data.max()
-    if highest > 0 and (volume.data == highest).sum() > FLAT * (volume.data > highest / 2).sum():
+    same = (volume.data == highest).sum()
+    if highest > 0 and same > max(FLAT * (volume.data > highest / 2).sum(), LEAST * volume.data.size):
         raise ValueError(
-            f"{volume.path} is a mask, not a map: most of its voxels above half of its maximum have that "
+            f"{volume.path} seems to be a mask, not a map: most of its voxels above half of its maximum have that "
             f"value, {highest:g}. Give the map."
         )
 
