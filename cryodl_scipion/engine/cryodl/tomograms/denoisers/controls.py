@@ -71,9 +71,9 @@ def _measured(shape: typing.Sequence[int], tilts: Tilts) -> torch.Tensor:
 
 def _signal_correlations(raw: Powers, mixed: Powers, means: Powers) -> dict[str, float | None]:
     """Correlation with the signal of the mean of the halves, of the denoised ones, and the standard error of the
-    latter; None where they are not known. Of the ranges of frequencies, up to each, that with the smallest error is
-    taken from which the value changes no more than by the error of wider ones (Lepskii 1991): a narrower one leaves
-    signal out. raw: of the halves. mixed: of each denoised half and the raw other one. means: of both means."""
+    latter; None where they are not known. Of the ranges of frequencies, up to each, that with the smallest relative
+    error is taken from which the value changes no more than by the error of wider ones (Lepskii 1991): a narrower one
+    leaves signal out. raw: of the halves. mixed: of each denoised half and the raw other one. means: of both means."""
     products = [np.maximum(np.cumsum(powers.cross), 1e-300) for powers in (raw, mixed)]  # up to each frequency
     noises = [np.cumsum(WINDOW * p.first * p.second / np.maximum(p.count, 1)) ** 0.5 for p in (raw, mixed)]
     before = (products[0] / means.first.sum()) ** 0.5
@@ -81,7 +81,7 @@ def _signal_correlations(raw: Powers, mixed: Powers, means: Powers) -> dict[str,
     parts = [np.minimum(noise / product, 1e3) for noise, product in zip(noises, products)]
     errors = np.where(parts[0] < CLEAR, after * (parts[1] ** 2 + parts[0] ** 2 / 4) ** 0.5, np.inf)
     settled = [n for n in np.flatnonzero(errors < np.inf) if not (np.abs(after - after[n]) > errors)[n:].any()]
-    best = min(settled, key=lambda n: errors[n], default=0)
+    best = min(settled, key=lambda n: errors[n] / max(after[n], 1e-9), default=0)
     values = [None] * 3 if errors[best] > UNSURE else [before[best], after[best], errors[best]]
     words = [f"signal_correlation_{what}" for what in ("before", "after", "error")]
     return {word: value and round(float(min(value, 1.0)), 4) for word, value in zip(words, values)}
