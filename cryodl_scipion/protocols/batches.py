@@ -48,9 +48,10 @@ class StoredSettings(inputs.ProtocolMixin):
 
     def warnings(self) -> List[str]:
         """The form asks before a run is continued that has perhaps used what was unticked since."""
+        told = super().warnings()  # before sets are read anew
         seen = reading.readJson(self._getExtraPath(SETTINGS), {}).get(UNTICKED, {}) if self.isContinued() else {}
         now = [(ids, *seen.get(path, (0, ()))) for path, (_, ids) in (self._unticked({}) if seen else {}).items()]
-        return super().warnings() + kinds.sayIf(
+        return told + kinds.sayIf(
             since := sum(number <= last and number not in noted for ids, last, noted in now for number in ids),
             f"Input: {contract.counted(since, 'item')} unticked in Scipion's table since this run began. Continue "
             "keeps what was made of them; Restart leaves it out.",

@@ -273,7 +273,7 @@ def _expectedLines(results: Sequence[Result[PickOutputs]]) -> List[str]:
     """How many particles the scores tell of, and how certain that is; nothing where the engine says nothing. Where they
     do not tell particles from the rest, what the engine says of that, or of the answers, in its words."""
     if doubtful := [r for r in results if any((r.outputs.counts or {}).values()) and not r.outputs.expected][-1:]:
-        ask = "The scores do not suffice: *Answer questions* (Analyze results), two minutes of your time."
+        ask = "*Answer questions* (Analyze results) tells more, in two minutes of your time."
         told = [sentence.partition(".star. ")[2] for r in doubtful for sentence in r.summary]
         return [t for t in told if t] + sayIf(any(r.outputs.questions for r in results), ask)
     stated = [

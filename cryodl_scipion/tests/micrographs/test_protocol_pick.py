@@ -308,7 +308,7 @@ class TestCryodlPick(PickTest):
         summary = ("9 picks in 2 micrographs: p/<micrograph>.star. Precision and recall are not stated.",)
         told = contract.Result("pick", contract.outputs_of(made, values, old=True), summary=summary)
         text = "\n".join(pickLines(self.pick().outputCoordinates, [told]))
-        self.assertIn("Precision and recall are not stated.\nThe scores do not suffice: *Answer questions*", text)
+        self.assertIn("Precision and recall are not stated.\n*Answer questions*", text)
         self.assertNotIn("315", text)
 
     def test_the_general_model_is_the_first_choice_where_there_is_one(self):

@@ -7,7 +7,7 @@ import functools
 import typing
 from pathlib import Path
 
-from ...contract import PickConfig, PickOutputs, counted, network_words, read_card, score_text, some_names
+from ...contract import PickConfig, PickOutputs, counted, network_words, read_card
 from ...io import coordinates, files
 from ...io.memory import keep_freed_memory
 from ...io.micrographs import named_micrographs, pixel_size_warnings
@@ -63,10 +63,8 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     if pictures := draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0):
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)
-    others = () if run.names or config.threshold_rule != "model" else folder.glob("*.star")  # batches share a folder
-    alike = f" of at least {score_text(made.threshold)}\n"
-    if left := {f.stem for f in others if alike not in f.read_text("utf-8", "replace")} - {*dict(named)}:
-        run.warn(f"Picks of {some_names(left)} in {folder} have another threshold. Give all micrographs to pick alike.")
+    if not run.names and config.threshold_rule == "model":  # batches share a folder
+        run.warn(*pick_files.other_thresholds(folder, {name for name, _ in named}, made.threshold))
     run.summary(
         picks.in_words(made),
         *pixel_size_warnings([path for _, path in good], config.pixel_size, apart=0.3),  # long ago in the log
@@ -78,9 +76,10 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     if picks.answered:
         check_answers(config, picks.answered.asked, run)
     if picks.guess is not None and not picks.guessed:
+        few = not picks.adapted or not made.picks
         run.warn(
             f"The {picks.guess:g} expected particles per micrograph (--expected-particles) were not "
-            f"{'needed: the scores tell the threshold' if made.picks else 'used: nothing looks like a particle'}. "
+            f"{'used: too little looks like a particle' if few else 'needed: the scores tell the threshold'}. "
             "--threshold chooses another one."
         )
     elif picks.adapted and picks.guess is not None and picks.guess > (most := len(picks.adapted.by_number)):

@@ -231,12 +231,10 @@ def spare_unmarked(images: typing.Sequence[LabelledImage], picker: Picker, dista
     limit = float(np.quantile(marked, MISSED)) if len(marked) else 1.0
     spared = []
     for image, (yx, scores), (marks, _, taken), wide in zip(images, found, looks, own):
-        places = (yx[~taken & (scores >= limit)], marks)
-        from_place, from_mark = (_nearest(points, image.image.shape) for points in places)
-        allowed = torch.from_numpy(
-            (from_place >= wide / 2) | (from_place >= from_mark)
-        )  # nearer to the place otherwise
-        allowed = allowed if image.allowed is None else allowed & image.allowed
+        unmarked = yx[~taken & (scores >= limit)]
+        from_place, from_mark = (_nearest(points, image.image.shape) for points in (unmarked, marks))
+        spare = torch.from_numpy((from_place < wide / 2) & (from_place < from_mark))
+        allowed = ~spare if image.allowed is None else ~spare & image.allowed
         spared.append(dataclasses.replace(image, positives=marks, allowed=allowed))
     return spared
 
