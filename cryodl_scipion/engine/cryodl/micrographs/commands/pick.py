@@ -76,7 +76,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     if picks.answered:
         check_answers(config, picks.answered.asked, run)
     if picks.guess is not None and not picks.guessed:
-        few = not picks.adapted or not made.picks
+        few = settings.general and not picks.adapted or not made.picks
         run.warn(
             f"The {picks.guess:g} expected particles per micrograph (--expected-particles) were not "
             f"{'used: too little looks like a particle' if few else 'needed: the scores tell the threshold'}. "
