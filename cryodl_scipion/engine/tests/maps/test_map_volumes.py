@@ -9,7 +9,7 @@ from cryodl.io.messages import collected
 from cryodl.io.stacks import read_images
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import origin_of
-from cryodl.maps.measures.volume import check_positive, check_same_grid, read_mask, read_volume, write_volume
+from cryodl.maps.measures.volume import check_density, check_same_grid, read_mask, read_volume, write_volume
 
 
 def write_mrc(path, data, voxel=2.0, origin=(0, 0, 0), start=(0, 0, 0), axes=(1, 2, 3)):
@@ -180,31 +180,31 @@ def test_a_mask_with_nothing_inside_is_refused(tmp_path, data):
 def test_maps_with_negative_protein_are_refused(tmp_path, data):
     noise = np.random.default_rng(0).normal(0, 0.01, (20, 20, 20)).astype(np.float32)
     noise[8:12, 8:12, 8:12] += 1
-    check_positive(read_volume(write_mrc(tmp_path / "a.mrc", noise)))
+    check_density(read_volume(write_mrc(tmp_path / "a.mrc", noise)))
     with pytest.raises(ValueError, match="negative"):
-        check_positive(read_volume(write_mrc(tmp_path / "b.mrc", -noise)))
+        check_density(read_volume(write_mrc(tmp_path / "b.mrc", -noise)))
     hidden = np.random.default_rng(1).normal(0, 1, (48, 48, 48)).astype(np.float32)
     hidden[16:32, 16:32, 16:32] += 1
-    check_positive(read_volume(write_mrc(tmp_path / "c.mrc", hidden, 1.5)))
+    check_density(read_volume(write_mrc(tmp_path / "c.mrc", hidden, 1.5)))
     with pytest.raises(ValueError, match="negative"):
-        check_positive(read_volume(write_mrc(tmp_path / "d.mrc", -hidden, 1.5)))
+        check_density(read_volume(write_mrc(tmp_path / "d.mrc", -hidden, 1.5)))
 
 
 def test_a_mask_in_place_of_the_map_is_refused_with_a_soft_edge_too(tmp_path):
     away = np.linalg.norm(np.indices((24, 24, 24)) - 12, axis=0)
     for name, edge in (("hard", 1e-6), ("soft", 4.0)):
         with pytest.raises(ValueError, match=f"{name}.mrc seems to be a mask, not a map: .* value, 1. Give the map"):
-            check_positive(read_volume(write_mrc(tmp_path / f"{name}.mrc", np.clip((8 - away) / edge + 1, 0, 1))))
+            check_density(read_volume(write_mrc(tmp_path / f"{name}.mrc", np.clip((8 - away) / edge + 1, 0, 1))))
     map_zyx = np.exp(-(away**2) / 50) * (away < 8)
-    check_positive(read_volume(write_mrc(tmp_path / "masked.mrc", map_zyx)))
+    check_density(read_volume(write_mrc(tmp_path / "masked.mrc", map_zyx)))
     map_zyx[3, 3, 3] = 3  # alone above half of the maximum
-    check_positive(read_volume(write_mrc(tmp_path / "hot.mrc", map_zyx)))
+    check_density(read_volume(write_mrc(tmp_path / "hot.mrc", map_zyx)))
 
 
 def test_noise_is_not_taken_for_negative_protein(tmp_path):
     for seed in range(20):
         noise = np.random.default_rng(seed).normal(0, 1, (32 + seed, 32, 32)).astype(np.float32)
-        check_positive(read_volume(write_mrc(tmp_path / f"{seed}.mrc", noise)))
+        check_density(read_volume(write_mrc(tmp_path / f"{seed}.mrc", noise)))
 
 
 def test_grids_that_differ_are_named(tmp_path, data):

@@ -32,7 +32,7 @@ def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
 def map_metrics(config: EvaluateMapConfig, run: Run) -> tuple[Metrics, Metrics]:
     """Metrics as JSON holds them, and details for pictures."""
     volume, mask = volumes.read_volume(config.map, config.pixel_size), None
-    volumes.check_positive(volume)
+    volumes.check_density(volume)
     if config.mask:
         mask, said = volumes.read_mask(config.mask, volume, config.pixel_size)
         run.warn(*said)

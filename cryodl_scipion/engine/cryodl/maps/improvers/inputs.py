@@ -17,8 +17,8 @@ from ..measures.volume import (
     Volume,
     above_solvent,
     check_contrast,
+    check_density,
     check_halves,
-    check_positive,
     check_same_grid,
     read_mask,
     read_volume,
@@ -72,7 +72,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
         mean, name = 0.5 * (halves[0].data + halves[1].data), f"the mean of {halves[0].path} and {halves[1].path}"
         volume = dataclasses.replace(halves[0], data=mean, path=name)
         run.warn("The map is the mean of the two half-maps, without sharpening or masking.", *moved)
-    check_positive(volume)
+    check_density(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(
             f"{volume.path} has {sides_of(volume.data.shape)} voxels; at least {SMALLEST} along each axis are needed."

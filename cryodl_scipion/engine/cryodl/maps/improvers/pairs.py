@@ -23,7 +23,7 @@ from ...learning.ahead import in_order
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.measure import reference_for
 from ..measures.qscore import NEARER, POINTS, SIGMA
-from ..measures.volume import check_positive, read_volume
+from ..measures.volume import check_density, read_volume
 from .simulated import MapPair, real_pair, simulated_pair
 
 BOX = 48  # voxels; the network's
@@ -313,7 +313,7 @@ def _real(
     row: typing.Mapping[str, typing.Any], config: TrainMapImproverConfig, lowest: float
 ) -> tuple[MapPair, list[str]]:
     volume, atoms = read_volume(row["map"]), read_atoms(row["structure"])
-    check_positive(volume)
+    check_density(volume)
     warnings, reference = [*atoms.notes, *check_overlap(volume, atoms)], reference_for(volume, atoms)
     inside = reference.mask > 0.5
     agreement = float(np.corrcoef(volume.data[inside], reference.density[inside])[0, 1])

@@ -154,9 +154,9 @@ def above_solvent(volume: Volume, mask: np.ndarray) -> Volume:
     return dataclasses.replace(volume, data=volume.data - (np.median(volume.data[outside]) if outside.any() else 0))
 
 
-def check_positive(volume: Volume) -> None:
-    """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's; and for a
-    mask."""
+def check_density(volume: Volume) -> None:
+    """Raises ValueError for a mask, and if protein seems to be negative: the long tail of a map's voxels is its
+    protein's."""
     wide = bool((volume.voxels_zyx * volume.data.shape).min() >= WIDE * BLUR)
     for blur, tail in ((0.0, TAIL), (BLUR, BLURRED_TAIL))[: 1 + wide]:  # noise hides the tail of a raw map
         data = gaussian_filter(volume.data, blur / volume.voxels_zyx) if blur else volume.data

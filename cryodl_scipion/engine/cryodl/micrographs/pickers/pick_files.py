@@ -16,7 +16,7 @@ from ...io.coordinates import write_coordinates
 from ...io.files import read_kept
 from ..assess.assessment import Areas
 from ..byhand.questions import Answered
-from .adaptation import SAME, Adapted
+from .adaptation import HIGHEST, SAME, Adapted
 from .pick_record import AVOIDED, CANDIDATES, PickSettings
 from .size import ONE_KIND, Size
 from .thresholds import Expectation, expected_counts, threshold_of
@@ -171,6 +171,7 @@ class Picks:
         ranked = sorted(self.thresholds.values())
         number = self.expected.particles
         expected = {name: value * self.part for name, value in self.expected.metrics().items()}
+        expected["f1"] = min(HIGHEST, expected["f1"])
         # particles beside areas to avoid are partly hidden by these, and lost as well: their part of the field
         avoided = [f for f in (self.folder / AVOIDED).glob("*.json") if f.stem in self.counts]
         letters = "".join(row for file in avoided for row in read_kept(file)["areas"])

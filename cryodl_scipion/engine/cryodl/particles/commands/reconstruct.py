@@ -134,8 +134,7 @@ def _sample_notes(
     other = dict(none="flipped", flipped="none").get(particles.ctf_state)
     if other is None or particles.optics is None or particles.denoiser or not run.config.correct_ctf:
         return []
-    stated = resolution if len(rows) == len(halves) else read()
-    better = read(ctf_state=other)
+    stated, better = resolution if len(rows) == len(halves) else read(), read(ctf_state=other)
     return [
         f"The half-maps agree to {resolution_in_words(better)} if the phases of {particles.path} are "
         f"{'not ' * (other == 'none')}flipped, to {resolution_in_words(stated)} as the file states. If so, this map is "
