@@ -55,7 +55,7 @@ class ScoreIndex:
 
 
 def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str] = ()) -> ScoreIndex:
-    """ScoreFolder of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc. thresholds: as the user
+    """The scores of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc. thresholds: as the user
     gave them, see core.names.numbers_by_name. Raises FileNotFoundError or ValueError."""
     folder = Path(folder)
     if not folder.is_dir():
