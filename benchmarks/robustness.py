@@ -82,7 +82,7 @@ def run_undisturbed(name: str, work: Path) -> tuple[float, dict]:
     process.join()
     if process.exitcode:
         raise RuntimeError(f"{name} failed undisturbed; see {whole / 'run.log'}")
-    return _cpu_seconds_of_children() - began, output_files(whole)
+    return _cpu_seconds_of_children() - began, output_files(whole, (str(whole),))
 
 
 def _cpu_seconds_of_children():
@@ -104,7 +104,7 @@ def kill_command(name: str, row: dict, work: Path, seed: int, seconds: float, wa
     rng = np.random.default_rng((seed, row["trials"]))
     folder = fresh_folder(work, f"{name}-{row['trials']}")
     code, killed = _killed_and_continued(name, folder, seconds, rng)
-    found, left = output_files(folder), leftovers(folder)
+    found, left = output_files(folder, (str(folder),)), leftovers(folder)
     other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key) and key not in left)
     row["killed"] += killed
     row["resumed"] = row.get("resumed", 0) + (folder / "run.log").read_bytes().count(_RESUMED)

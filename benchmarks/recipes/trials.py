@@ -153,8 +153,8 @@ COMMANDS = {
     "pick-features": ("pick-features --segmentations data/cells/labels/*.mrc --label 1 --shape membranes", "out"),
     "measure-membranes": ("measure-membranes --segmentations data/cells/labels/*.mrc --label 1", "out"),
     "evaluate-map": (
-        f"evaluate-map --map data/helix_full.mrc --structure data/helix_model.pdb --resolution 4 --half-maps "
-        f"data/helix_half1.mrc data/helix_half2.mrc {_COMPUTE}",
+        "evaluate-map --map data/helix_full.mrc --structure data/helix_model.pdb --resolution 4 --half-maps "
+        "data/helix_half1.mrc data/helix_half2.mrc --threads 1",
         "out",
     ),
     "compare-maps-of-picks": (
