@@ -20,7 +20,9 @@ class Line(Task):
 
     def __init__(self, metrics=None, stop_at=None, loss_of=None):
         torch.manual_seed(0)
-        network = torch.nn.Sequential(torch.nn.Linear(3, 1, bias=False), torch.nn.BatchNorm1d(1, affine=False))
+        network = torch.nn.Sequential(
+            torch.nn.Linear(3, 1, bias=False), torch.nn.BatchNorm1d(1, affine=False), torch.nn.Dropout(0.02)
+        )
         self.networks = torch.nn.ModuleDict({"line": network})
         self.optimizers = {"line": torch.optim.AdamW(network.parameters(), lr=1e-3)}
         self.metrics, self.stop_at, self.loss_of, self.steps, self.validations = metrics, stop_at, loss_of, 0, 0

@@ -5,7 +5,7 @@ import shutil
 import signal
 import typing
 
-from torch.utils.data import DataLoader
+import torch.utils.data
 
 from ..io.stopping import GRACE, SIGNALS
 
@@ -26,8 +26,9 @@ def in_order(function: typing.Any, numbers: typing.Sequence[int], processes: int
     there is little, as in containers, fewer are computed in advance."""
     workers = processes and min(processes, MOST, len(numbers), int(shutil.disk_usage(SHARED).free / RESULTS))
     more: typing.Any = dict(prefetch_factor=WAITING, multiprocessing_context="fork", worker_init_fn=_go_on)
-    rows = typing.cast("typing.Any", numbers)
-    results = iter(DataLoader(rows, None, num_workers=workers, collate_fn=function, **(more if workers else {})))
+    # its own generator: a loader takes a number from one, and dropout, also of a continued training, follows torch's
+    more = dict(more if workers else {}, generator=torch.Generator(), collate_fn=function, num_workers=workers)
+    results = iter(torch.utils.data.DataLoader(typing.cast("typing.Any", numbers), None, **more))
     for number in numbers:
         try:
             made = next(results)
