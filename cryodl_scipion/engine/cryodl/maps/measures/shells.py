@@ -86,13 +86,11 @@ def sharpened(data: np.ndarray, voxels_zyx: np.ndarray, b_factor: float, resolut
     return shell_filtered(data, voxels_zyx, gain)
 
 
-def guinier_b_factor(
-    data: np.ndarray, voxels_zyx: np.ndarray, resolution: float, coarsest: float = 10.0
-) -> float | None:
-    """B-factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between
-    `coarsest` Å and the resolution (Rosenthal and Henderson 2003). None if fewer than three shells lie there."""
+def guinier_b_factor(data: np.ndarray, voxels_zyx: np.ndarray, resolution: float) -> float | None:
+    """B-factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between 10 Å
+    and the resolution (Rosenthal and Henderson 2003). None if fewer than three shells lie there."""
     curve = amplitudes(data, voxels_zyx)
-    use = (curve.frequency >= 1 / coarsest) & (curve.frequency <= 1 / resolution) & (curve.value > 0)
+    use = (curve.frequency >= 1 / 10) & (curve.frequency <= 1 / resolution) & (curve.value > 0)
     return None if use.sum() < 3 else float(-4 * np.polyfit(curve.frequency[use] ** 2, np.log(curve.value[use]), 1)[0])
 
 

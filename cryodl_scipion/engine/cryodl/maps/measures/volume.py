@@ -96,11 +96,9 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
         mrc.set_volume()
         header = like.header
         if header is not None:
-            for name in ("nxstart", "nystart", "nzstart", "mapc", "mapr", "maps", "mx", "my", "mz"):
+            starts, axes = ("nxstart", "nystart", "nzstart"), ("mapc", "mapr", "maps", "mx", "my", "mz")
+            for name in (*starts, *axes, "cella", "cellb", "origin"):
                 mrc.header[name] = header[name]
-            for name in ("cella", "cellb", "origin"):
-                for part in mrc.header[name].dtype.names:
-                    mrc.header[name][part] = header[name][part]
             if not _says(header, like.voxels_zyx):  # it was wrong, and --pixel-size given
                 mrc.header.mz, mrc.header.my, mrc.header.mx = like.data.shape
                 mrc.header.cellb = (90.0, 90.0, 90.0)
