@@ -77,11 +77,10 @@ def shell_filtered(data: np.ndarray, voxels_zyx: np.ndarray, gain: typing.Callab
 def sharpened(data: np.ndarray, voxels_zyx: np.ndarray, b_factor: float, resolution: float) -> np.ndarray:
     """A map with the fall-off of a B-factor (Å², positive) undone to a resolution (Å), where a cosine of 5 % ends it.
     The usual global sharpening (Rosenthal and Henderson 2003): F exp(B s² / 4)."""
-    limit = 1 / resolution
 
     def gain(s: np.ndarray) -> np.ndarray:
-        end = np.clip((s - 0.95 * limit) / (0.1 * limit), 0, 1)
-        return np.exp(b_factor * np.minimum(s, 1.05 * limit) ** 2 / 4) * (0.5 + 0.5 * np.cos(np.pi * end))
+        end = np.clip((s * resolution - 0.95) / 0.1, 0, 1)
+        return np.exp(b_factor * np.minimum(s, 1.05 / resolution) ** 2 / 4) * (0.5 + 0.5 * np.cos(np.pi * end))
 
     return shell_filtered(data, voxels_zyx, gain)
 
