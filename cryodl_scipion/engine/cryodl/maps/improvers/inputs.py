@@ -36,7 +36,7 @@ LARGEST = 1.9  # of the working pixel size: larger voxels are in no simulated ma
 ESTIMATED, BY_HALVES = "estimated from the map", "by the FSC of the half-maps"
 AGREE = 0.5  # mean FSC of three shells that half-maps of noise reach nowhere, those of a molecule in coarse ones
 NOISE = "agree at no resolution: this is noise."
-UNEQUAL = 1.1  # times that the values of one half-map may spread wider than the other's: the doubt compares both
+UNEQUAL = 1.2  # times that one half-map may be as strong as the other: chance makes 1.07, 1.5 hides much of the doubt
 
 
 def check_size(volume: Volume, working_pixel_size: float, tested: bool) -> None:
