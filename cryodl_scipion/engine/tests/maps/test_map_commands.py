@@ -213,6 +213,25 @@ def test_a_mask_that_begins_elsewhere_is_a_warning_with_both_places(files, tmp_p
         assert any(sentence in w for w in result.warnings) == said
 
 
+def test_half_maps_of_different_scale_count_alike_and_are_told(files, tmp_path, monkeypatch):
+    """Else the mean is of one, and the map of doubt does not show what was added to both."""
+    half, strong = read_volume(files["half2"]), str(tmp_path / "strong.mrc")
+    write_volume(strong, 10 * half.data, half)
+    texture = gaussian_filter(np.random.default_rng(1).normal(size=half.data.shape), 1.2)
+    texture *= gaussian_filter(read_volume(files["map"]).data, 2.0) > 0.02
+    strength = lambda volume: gaussian_filter(volume.data, 2.0).max() / texture.std()
+    monkeypatch.setattr(Doubling, "improve", lambda _, volume, *more: volume.data + strength(volume) * texture)
+    found = []
+    for other, told in ((files["half2"], False), (strong, True)):
+        halves, output = (files["half1"], other), str(tmp_path / f"{told}.mrc")
+        result = improve(files, tmp_path, map=None, half_maps=halves, output=output)
+        assert any("density 10 times as strong" in warning for warning in result.warnings) == told
+        found.append([read_volume(result.outputs[name]).data for name in ("map", "half2", "doubt")])
+    for one, other in zip(*found):
+        assert one.mean() == pytest.approx(other.mean(), rel=0.1) and np.corrcoef(one.flat, other.flat)[0, 1] > 0.98
+    assert found[0][2].max() > 0.9
+
+
 def test_half_maps_that_begin_at_different_places_are_a_warning_without_a_map_too(files, tmp_path):
     half = read_volume(files["half2"])
     moved = dataclasses.replace(half, origin_zyx=half.origin_zyx + 4, header=None)

@@ -4,6 +4,7 @@
 import mrcfile
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from cryodl.io.messages import collected
 from cryodl.io.stacks import read_images
@@ -191,14 +192,23 @@ def test_maps_with_negative_protein_are_refused(tmp_path, data):
 
 
 def test_a_mask_in_place_of_the_map_is_refused_with_a_soft_edge_too(tmp_path):
-    away = np.linalg.norm(np.indices((24, 24, 24)) - 12, axis=0)
-    for name, edge in (("hard", 1e-6), ("soft", 4.0)):
-        with pytest.raises(ValueError, match=f"{name}.mrc seems to be a mask, not a map: .* value, 1. Give the map"):
+    distance = lambda side: np.linalg.norm(np.indices((side,) * 3) - side / 2, axis=0)
+    for name, edge, away in (("hard", 1e-6, distance(24)), ("soft", 4.0, distance(24)), ("wide", 12.0, distance(48))):
+        with pytest.raises(ValueError, match=f"{name}.mrc seems to be a mask, not a map: .* value 1. Give the map"):
             check_density(read_volume(write_mrc(tmp_path / f"{name}.mrc", np.clip((8 - away) / edge + 1, 0, 1))))
-    map_zyx = np.exp(-(away**2) / 50) * (away < 8)
+    map_zyx = np.exp(-(distance(24) ** 2) / 50) * (distance(24) < 8)
     check_density(read_volume(write_mrc(tmp_path / "masked.mrc", map_zyx)))
     map_zyx[3, 3, 3] = 3  # alone above half of the maximum
     check_density(read_volume(write_mrc(tmp_path / "hot.mrc", map_zyx)))
+
+
+def test_a_map_cut_off_at_its_highest_values_is_no_mask(tmp_path):
+    """Bytes often are: coarse voxels leave most of what is dense at the highest value."""
+    blobs = gaussian_filter(np.random.default_rng(0).normal(size=(32, 32, 32)), 1.0)
+    blobs[np.linalg.norm(np.indices(blobs.shape) - 16, axis=0) > 8] = 0
+    data = np.clip(blobs / np.quantile(blobs, 0.98), 0, 1).round(2)
+    assert (data == 1).sum() > 0.5 * (data > 0.5).sum()
+    check_density(read_volume(write_mrc(tmp_path / "bytes.mrc", data)))
 
 
 def test_noise_is_not_taken_for_negative_protein(tmp_path):

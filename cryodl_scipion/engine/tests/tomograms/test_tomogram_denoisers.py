@@ -7,7 +7,7 @@ import torch
 from synthetic import write_mrc
 
 from cryodl.contract import network_names
-from cryodl.core.fourier import curve_on_grid
+from cryodl.core.fourier import curve_on_grid, frequencies
 from cryodl.core.volumes import rotated_wedge, wedge
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import VolumeWriter
@@ -16,7 +16,7 @@ from cryodl.learning.task import method_of
 from cryodl.tomograms.denoisers.controls import _signal_correlations, control_in_words, control_metrics
 from cryodl.tomograms.denoisers.examples import ROTATIONS, Region, Tilts, draw, filled, inputs_of, rotated_subvolume
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, tile_plan
-from cryodl.tomograms.denoisers.spectra import BINS, Powers, scale_of_halves
+from cryodl.tomograms.denoisers.spectra import BINS, Powers, measure_powers, scale_of_halves
 from cryodl.tomograms.denoisers.unet import DenoisingUNet3D
 
 SIDE = 64
@@ -182,6 +182,22 @@ def test_no_correlation_is_estimated_where_the_halves_share_nothing():
     worse = dict(metrics, signal_correlation_before=0.75, signal_correlation_after=0.58, signal_correlation_error=0.0)
     assert "the halves may share noise" in control_in_words("tomo", worse)
     assert "may share" not in control_in_words("tomo", dict(worse, signal_correlation_after=0.9))
+
+
+def test_noise_alone_hardly_ever_has_an_estimated_correlation():
+    generator, stated = torch.Generator().manual_seed(0), 0
+    low_pass = torch.exp(-((frequencies((32,) * 3) / 0.08) ** 2) / 2)
+    denoise = lambda x: torch.fft.irfftn(torch.fft.rfftn(x) * low_pass, s=x.shape)
+    for _ in range(40):
+        pairs = [torch.randn(2, 32, 32, 32, generator=generator).unbind() for _ in range(4)]
+        clean = [tuple(map(denoise, pair)) for pair in pairs]
+        known = _signal_correlations(
+            measure_powers(pairs),
+            measure_powers([(c[k], x[1 - k]) for c, x in zip(clean, pairs) for k in (0, 1)]),
+            measure_powers([(sum(x) / 2, sum(c) / 2) for c, x in zip(clean, pairs)]),
+        )
+        stated += known["signal_correlation_after"] is not None
+    assert stated <= 2
 
 
 def test_a_denoiser_that_invents_a_texture_is_found_by_noise_alone():

@@ -314,7 +314,8 @@ def test_ten_examples_of_a_class_state_what_holds_and_know_strangers(tmp_path):
         write_set(tmp_path, volumes, classes, name=name)
     assert run(tmp_path, "train-classifier", "--subtomograms", "train.star", "--output", "model") == 0
     card = json.loads((tmp_path / "model" / "card.json").read_text())
-    metrics = card["validation"]
+    metrics, summary = card["validation"], " ".join(Result.read(tmp_path / "result.json").summary)
+    assert f"in the 30 validation subtomograms, {metrics['balanced_accuracy']:.3f} for equal numbers" in summary
     assert metrics["number"] == 30 == len(metrics["unknown_confidence"]) and "in 5 parts" in card["training"]["split"]
     assert classify(tmp_path, "test.star", "test/found.star", "--ground-truth") == 0
     known = outputs(tmp_path)

@@ -4,7 +4,6 @@ ValueError for inputs that are no maps, or do not belong together, and for an ou
 input."""
 
 import dataclasses
-import os
 import shutil
 import typing
 from pathlib import Path
@@ -22,18 +21,13 @@ from ...contract import (
     resolution_in_words,
     split_verdict,
 )
-from ...io.files import whole_file
+from ...io.files import file_key, whole_file
 from ...io.unfinished import check_output, working_folder
 from ...running.runner import PROGRAM, Run, command
 from ..improvers.inputs import check_size, pixel_size_notes, read_maps, reason_to_leave, stated_mask, stated_resolution
 from ..improvers.run import Improver, load_improver
 from ..measures import atoms, doubt, measure
 from ..measures.volume import Volume, above_solvent, write_volume
-
-UNTESTED = (
-    "Without half-maps it is not known what the network gains and what it invents: there is no half-map test, and no "
-    "map of doubt."
-)
 
 
 @command
@@ -43,7 +37,7 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     check_size(volume, improver.card["working_pixel_size"], bool(halves))
     mask = stated_mask(config, volume, run)
     run.warn(*pixel_size_notes(improver.card, volume))
-    output = config.output or f"{_stem(config.map or config.half_maps[0])}_improved.mrc"
+    output = config.output or f"{file_key(config.map or config.half_maps[0]).removesuffix('.ccp4')}_improved.mrc"
     if Path(output).is_dir():
         raise FileExistsError(f"{output} (--output) is a folder, and a map is written. Give the name of a file.")
     written = [Path(output), *[Path(_beside(output, word)) for word in ("doubt", "half1", "half2")]]
@@ -138,7 +132,10 @@ def _improve(
     files = (made.map, made.doubt, made.residues, made.half1, made.half2)
     run.summary(f"Improved by the model {made.model}: " + ", ".join(path for path in files if path))
     if not halves:
-        run.summary(UNTESTED)
+        run.summary(
+            "Without half-maps it is not known what the network gains and what it invents: there is no half-map test, "
+            "and no map of doubt."
+        )
     run.summary("Not for FSC-based resolution, and not for deposition alone.")
     network = network_words("map_improver", improver.card["network"])
     text = f"The local contrast of the map was improved with {PROGRAM} by the model {made.model} ({network})"
@@ -150,11 +147,6 @@ def _improve(
         )
     run.methods(text + ". Resolution was measured on the original map.")
     return made
-
-
-def _stem(path: str | os.PathLike[str]) -> str:
-    name = Path(path).name.removesuffix(".gz")
-    return name.rsplit(".", 1)[0] if name.endswith((".mrc", ".map", ".ccp4")) else name
 
 
 def _beside(output: str, word: str) -> str:

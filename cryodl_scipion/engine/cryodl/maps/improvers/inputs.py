@@ -5,6 +5,7 @@ import dataclasses
 import typing
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from ...contract import ImproveMapConfig
 from ...io.memory import require_memory
@@ -13,6 +14,7 @@ from ...running.runner import Run
 from ..measures import measure, shells
 from ..measures.atoms import check_overlap, dense_mask, read_atoms
 from ..measures.volume import (
+    BLUR,
     SAME_MAP,
     Volume,
     above_solvent,
@@ -34,6 +36,7 @@ LARGEST = 1.9  # of the working pixel size: larger voxels are in no simulated ma
 ESTIMATED, BY_HALVES = "estimated from the map", "by the FSC of the half-maps"
 AGREE = 0.5  # mean FSC of three shells that half-maps of noise reach nowhere, those of a molecule in coarse ones
 NOISE = "agree at no resolution: this is noise."
+UNEQUAL = 1.2  # times that one half-map may be as strong as the other: chance makes 1.07, 1.5 hides much of the doubt
 
 
 def check_size(volume: Volume, working_pixel_size: float, tested: bool) -> None:
@@ -59,6 +62,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     if halves:
         moved = check_same_grid(halves[0], halves[1], "half-map")
         check_halves(halves)
+        halves = [halves[0], _scaled_as(halves[0], halves[1], run)]
     if config.map:
         volume = read_volume(config.map, config.pixel_size)
         for half in halves:
@@ -83,6 +87,18 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
             f"{volume.path} has voxels of {sides} Å; it was improved on cubic voxels and resampled to its own grid."
         )
     return volume, halves
+
+
+def _scaled_as(first: Volume, second: Volume, run: Run) -> Volume:
+    """The second half-map with density as strong as that of the first, by what a blur leaves of both."""
+    spreads = [float(gaussian_filter(one.data, BLUR / one.voxels_zyx).std()) for one in (first, second)]
+    if max(spreads) < UNEQUAL * min(spreads):
+        return second
+    run.warn(
+        f"{second.path} has density {spreads[1] / spreads[0]:.2g} times as strong as {first.path}, as if they were "
+        "scaled separately: its values are divided by that. Check that both are halves of one reconstruction."
+    )
+    return dataclasses.replace(second, data=second.data * np.float32(spreads[0] / spreads[1]))
 
 
 def pixel_size_notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iterator[str]:

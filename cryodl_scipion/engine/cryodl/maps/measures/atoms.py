@@ -13,8 +13,6 @@ from ...contract.reading import reader
 from ...io import files, structures
 from .volume import Volume
 
-BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid
-
 
 @dataclasses.dataclass(frozen=True)
 class Atoms:
@@ -188,8 +186,6 @@ def write_blurred_model(path: str, b_factors: np.ndarray, prefix: str) -> str:
     large = sum(1 for _ in structure[0].all()) > 99999 or any(len(chain.name) > 1 for chain in structure[0])
     written = f"{prefix}_model.{'cif' if large else 'pdb'}"
     with files.whole_file(written) as temporary:
-        if large:
-            structure.make_mmcif_document().write_file(str(temporary))
-        else:
-            structure.write_pdb(str(temporary))
+        write = structure.make_mmcif_document().write_file if large else structure.write_pdb
+        write(str(temporary))
     return written

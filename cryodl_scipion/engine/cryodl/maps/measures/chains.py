@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ...io.files import lists_by_key
-from .atoms import BACKBONE, Atoms
+from .atoms import Atoms
 
 Trace = list[tuple[int, np.ndarray, bool]]  # residue, position, protein
 
@@ -56,14 +56,13 @@ def _trace(atoms: Atoms) -> Trace:
     for name, residue, xyz, protein in zip(atoms.atom_names, atoms.residue, atoms.xyz, atoms.protein):
         if name == ("CA" if protein else "P") and residue not in seen:
             known = gemmi.find_tabulated_residue(atoms.residues[residue][2])
-            if not (protein or known.is_nucleic_acid() or residue in sugars and not known.found()):
-                continue  # phosphate, lipids and cofactors have a P, too
-            seen.add(residue)
-            trace.append((int(residue), xyz, bool(protein)))
+            # phosphate, lipids and cofactors have a P, too
+            if protein or known.is_nucleic_acid() or residue in sugars and not known.found():
+                seen.add(residue)
+                trace.append((int(residue), xyz, bool(protein)))
     if not trace:
         raise ValueError(
-            f"{atoms.path} has no {' or '.join(sorted(BACKBONE))} atoms: it is not a model of protein or nucleic "
-            "acid and cannot be compared."
+            f"{atoms.path} has no CA or P atoms: it is not a model of protein or nucleic acid and cannot be compared."
         )
     return trace
 

@@ -77,22 +77,19 @@ def shell_filtered(data: np.ndarray, voxels_zyx: np.ndarray, gain: typing.Callab
 def sharpened(data: np.ndarray, voxels_zyx: np.ndarray, b_factor: float, resolution: float) -> np.ndarray:
     """A map with the fall-off of a B-factor (Å², positive) undone to a resolution (Å), where a cosine of 5 % ends it.
     The usual global sharpening (Rosenthal and Henderson 2003): F exp(B s² / 4)."""
-    limit = 1 / resolution
 
     def gain(s: np.ndarray) -> np.ndarray:
-        end = np.clip((s - 0.95 * limit) / (0.1 * limit), 0, 1)
-        return np.exp(b_factor * np.minimum(s, 1.05 * limit) ** 2 / 4) * (0.5 + 0.5 * np.cos(np.pi * end))
+        end = np.clip((s * resolution - 0.95) / 0.1, 0, 1)
+        return np.exp(b_factor * np.minimum(s, 1.05 / resolution) ** 2 / 4) * (0.5 + 0.5 * np.cos(np.pi * end))
 
     return shell_filtered(data, voxels_zyx, gain)
 
 
-def guinier_b_factor(
-    data: np.ndarray, voxels_zyx: np.ndarray, resolution: float, coarsest: float = 10.0
-) -> float | None:
-    """B-factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between
-    `coarsest` Å and the resolution (Rosenthal and Henderson 2003). None if fewer than three shells lie there."""
+def guinier_b_factor(data: np.ndarray, voxels_zyx: np.ndarray, resolution: float) -> float | None:
+    """B-factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between 10 Å
+    and the resolution (Rosenthal and Henderson 2003). None if fewer than three shells lie there."""
     curve = amplitudes(data, voxels_zyx)
-    use = (curve.frequency >= 1 / coarsest) & (curve.frequency <= 1 / resolution) & (curve.value > 0)
+    use = (curve.frequency >= 1 / 10) & (curve.frequency <= 1 / resolution) & (curve.value > 0)
     return None if use.sum() < 3 else float(-4 * np.polyfit(curve.frequency[use] ** 2, np.log(curve.value[use]), 1)[0])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_erosion, gaussian_filter
 
 from ...contract.reading import absent, reader
 from ...io import files, volume_writer
@@ -20,8 +20,9 @@ ISOTROPIC = 1e-3
 BLUR = 4.0  # Å; leaves the molecule and takes the noise
 WIDE = 16  # blurs along each axis of a map, below which chance leaves a tail
 TAIL, BLURRED_TAIL = 1.5, 2.5  # how much longer the tail of a map that is upside down is than its other end
-FLAT = 0.5  # of the voxels above half of the maximum: so many that have it are a mask's ...
-LEAST = 1e-3  # ... if they are this part of all: one bright voxel may stand above all others
+SOLID, FLAT = 0.6, 0.9  # of a mask's highest voxels have only such around them; or of those above half of the maximum
+# have it: wide soft masks have 0.68 to 0.90 of the first, maps whose highest 1 % was cut off at most 0.59 and 0.84
+LEAST = 1e-3  # of all voxels: one bright voxel may stand above all others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,11 +97,9 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
         mrc.set_volume()
         header = like.header
         if header is not None:
-            for name in ("nxstart", "nystart", "nzstart", "mapc", "mapr", "maps", "mx", "my", "mz"):
+            starts, axes = ("nxstart", "nystart", "nzstart"), ("mapc", "mapr", "maps", "mx", "my", "mz")
+            for name in (*starts, *axes, "cella", "cellb", "origin"):
                 mrc.header[name] = header[name]
-            for name in ("cella", "cellb", "origin"):
-                for part in mrc.header[name].dtype.names:
-                    mrc.header[name][part] = header[name][part]
             if not _says(header, like.voxels_zyx):  # it was wrong, and --pixel-size given
                 mrc.header.mz, mrc.header.my, mrc.header.mx = like.data.shape
                 mrc.header.cellb = (90.0, 90.0, 90.0)
@@ -170,11 +169,12 @@ def check_density(volume: Volume) -> None:
                 "-1)."
             )
     highest = volume.data.max()
-    same = (volume.data == highest).sum()
-    if highest > 0 and same > max(FLAT * (volume.data > highest / 2).sum(), LEAST * volume.data.size):
+    same, high = volume.data == highest, volume.data > highest / 2
+    flat = same.sum() > FLAT * high.sum()
+    if same.sum() > LEAST * same.size and highest > 0 and (flat or binary_erosion(same).sum() > SOLID * same.sum()):
         raise ValueError(
-            f"{volume.path} seems to be a mask, not a map: most of its voxels above half of its maximum have that "
-            f"value, {highest:g}. Give the map."
+            f"{volume.path} seems to be a mask, not a map: where it is highest, all has the value {highest:g}. Give "
+            "the map."
         )
 
 

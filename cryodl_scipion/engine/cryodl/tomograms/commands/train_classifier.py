@@ -47,9 +47,9 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
     training.finish(card, weights)
     run.warn(*card_warnings(card))
     run.summary(
-        f"Model: {config.output}, {config.network}, of {', '.join(names)}: accuracy "
-        f"{metrics['accuracy']:.3f} (95 %: {metrics['interval'][0]:.3f} to {metrics['interval'][1]:.3f}) on "
-        f"{metrics['number']} validation subtomograms, mean of the classes {metrics['balanced_accuracy']:.3f} (right: "
+        f"Model: {config.output}, {config.network}, of {', '.join(names)}: accuracy {metrics['accuracy']:.3f} (95 %: "
+        f"{metrics['interval'][0]:.3f} to {metrics['interval'][1]:.3f}) for classes as frequent as in the "
+        f"{metrics['number']} validation subtomograms, {metrics['balanced_accuracy']:.3f} for equal numbers (right: "
         + ", ".join(f"{name} {row[k]} of {sum(row)}" for k, (name, row) in enumerate(zip(names, metrics["confusion"])))
         + ")."
     )
