@@ -2,7 +2,6 @@
 """Picks that are made or corrected by hand, and what learns from them."""
 
 import os
-import time
 from unittest import mock
 
 from pwem.objects import SetOfMicrographs
@@ -14,6 +13,7 @@ from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtPickByHand, CryodlProtTrainPicker
 from ...viewers.micrographs.viewer_picks import PicksData, correctPicks
 from ..picking import PickTest
+from ..streams import waitFor
 
 ADDED = [(20 * number, 30) for number in range(1, 6)]
 
@@ -109,11 +109,7 @@ class TestCryodlPickByHand(PickTest):
         with mock.patch.object(CryodlProtPickByHand, "getStatus", return_value=STATUS_RUNNING):
             self.assertIn("has been started for this", correctPicks(picked, "outputCoordinates", data))
         self.assertEqual(len(self.proj.getRuns()), before)
-        for _ in range(150):
-            if made.getStatus() == STATUS_INTERACTIVE:  # its window has been closed
-                break
-            time.sleep(2)
-            self.proj._updateProtocol(made)
+        waitFor(self, made, lambda: made.getStatus() == STATUS_INTERACTIVE)  # its window has been closed
         self.assertTrue(made.isActive())
         self.assertIn("All picks of the set open in a window", correctPicks(picked, "outputCoordinates", data))
 
@@ -135,11 +131,7 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual((config.ask, config.start_from), (questions, None))
         waiting = max((p for p in self.proj.getRuns() if isinstance(p, CryodlProtPick)), key=lambda p: p.getObjId())
         self.assertEqual(waiting.answeredCoordinates.getUniqueId(), f"{asked.getObjId()}.outputCoordinates")
-        for _ in range(150):  # by itself, once the window has been closed
-            if waiting.isFinished():
-                break
-            time.sleep(3)
-            self.proj._updateProtocol(waiting)
+        waitFor(self, waiting, waiting.isFinished, 450)  # by itself, once the window has been closed
         requests = os.path.join(os.path.dirname(waiting._engineResultFiles()[0]), "request.json")
         self.assertEqual(contract.Request.read(requests).config.answers, asked.getPicksFolder())
         # a closed window goes on in its run, whose answers are not read before it is closed again
