@@ -292,6 +292,12 @@ class ArrivingBatches(StoredSettings):
         found = [path for folder in folders for path in glob.glob(os.path.join(folder, protocol_base.RESULT_FILE))]
         return sorted(found, key=os.path.getmtime)
 
+    def _engineResults(self) -> List[contract.Result[Any]]:
+        """Without those of batches whose items others have again, since a start ended before the outputs had them."""
+        results = super()._engineResults()
+        last = {name: number for number, one in enumerate(results) for name in protocol_base.doneItems(one)}
+        return [one for n, one in enumerate(results) if all(last[name] == n for name in protocol_base.doneItems(one))]
+
     def _doneNames(self) -> Any:
         """Names that outputs have by now, not to be changed; of ids in the items' order."""
         if self._ID:
@@ -334,7 +340,7 @@ class ArrivingBatches(StoredSettings):
         )
 
 
-class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, ProtStreamingBase):
+class BatchRun(ArrivingBatches, EngineProtocol[ConfigT, MadeT], EMProtocol, ProtStreamingBase):
     """What is worked on is the first part of FORM that may grow (Micrographs, Tomograms). A child gives _OUTPUTS, _WORK
     and _MADE as ArrivingBatches has them, _append, and may give _ofBatch, BATCH_SIZE and BATCH_HELP, a sentence."""
 

@@ -339,8 +339,7 @@ class PluginProtocol(KeepsOutputs):
                 for _, pointer in chosenInputs(self)
             )
         )
-        begins = self.isScheduled() and (self._mistyped() + self._tooSmall() or not waits)
-        return [] if begins else self._wrong()
+        return [] if self.isScheduled() and (self._mistyped() + self._tooSmall() or not waits) else self._wrong()
 
     def _wrong(self) -> List[str]:
         wrong = (

@@ -158,8 +158,7 @@ def checkSizeFields(protocol: Any) -> List[str]:
     return sayIf(
         diameterOf(protocol) is None and not protocol._modelCard().get("tells_size"),
         f"Particle diameter is missing. The model {protocol._modelCard()['name']} is for particles of every size and "
-        "cannot estimate the size, so give the diameter. The wizard beside the field measures it on a "
-        "micrograph.",
+        "cannot estimate the size, so give the diameter. The wizard beside the field measures it on a micrograph.",
     )
 
 

@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 from fnmatch import fnmatch
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Volume
@@ -202,13 +202,17 @@ def skippedLines(results: Sequence[contract.Result]) -> List[str]:
     return [f"*{len(skipped)} skipped:*", *lines, *more] if skipped else []
 
 
+def doneItems(result: contract.Result[Any]) -> Set[str]:
+    """Names of the items of which a result (of picking, assessing, CTF estimation, denoising ...) tells the outcome."""
+    return {name for way in ("counts", "metrics", "fits", "files") for name in result.outputs.get(way) or ()}
+
+
 def skippedItems(results: Sequence[contract.Result[Any]]) -> List[contract.Skipped]:
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
-        for done in ("counts", "metrics", "fits", "files"):  # of picking, of assessing, of denoising and segmenting
-            for name in result.outputs.get(done) or ():
-                skipped.pop(name, None)
+        for name in doneItems(result):
+            skipped.pop(name, None)
         skipped.update((item.item, item) for item in result.skipped)
     return list(skipped.values())
 

@@ -15,6 +15,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import objects
 from ..convert.micrographs.picks import CANDIDATES, DIAMETER, candidatesFolder, setDiameter
+from ..engine.cryodl import contract
 from ..protocols import (
     CryodlProtImportModel,
     CryodlProtPick,
@@ -213,6 +214,11 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual(
             len(plots.readMetrics(model_window.metricsPath(self.trained.outputModel.getFolder()))["step"]), 5
         )
+        card = contract.read_card(self.trained.outputModel.getFolder())
+        for labels, told in {"own picks": False, "boxes": False, "sparse": False, "complete": True}.items():
+            with mock.patch.object(contract, "read_card", return_value=dict(card, labels=labels)):
+                lines = model_window.cardLines(self.trained.outputModel.getFolder())
+            self.assertEqual(any(line.startswith("Average precision") for line in lines), told, labels)
 
     # ----- wizards
     def test_the_diameter_is_measured_on_the_chosen_micrographs(self):

@@ -5,7 +5,7 @@ import os
 import re
 import tkinter as tk
 from tkinter import font
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .. import protocols
 from ..convert.names import withoutChecksum
@@ -52,8 +52,7 @@ def samplesIn(folder: str) -> Dict[str, Any]:
         if os.path.exists(os.path.join(model, CONFUSION)):
             others["confusion matrix"] = os.path.join(model, CONFUSION)
     steps.sort(reverse=True)
-    newest = {NEWEST: steps[0][1]} if steps else {}
-    return dict(newest, **dict({f"step {step}": path for step, path in steps}, **others))
+    return {**({NEWEST: steps[0][1]} if steps else {}), **{f"step {step}": path for step, path in steps}, **others}
 
 
 def cardLines(folder: str, run: Any = None) -> List[str]:
@@ -82,6 +81,7 @@ def cardLines(folder: str, run: Any = None) -> List[str]:
         ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join(f"{r:g}" for r in v))),
         ("Default threshold", _with(card.get("threshold"), "%s", contract.score_text)),
         None,
+        ("Labels", card.get("labels")),
         ("Particles", training.get("particles")),
         ("Background boxes", training.get("background_boxes")),
         ("Tiles with it", tiles.get("positive")),
@@ -97,11 +97,12 @@ def cardLines(folder: str, run: Any = None) -> List[str]:
         ("Computed on", training.get("device")),
         None,
     ]
-    # metrics by whatever name the method gives them; other things that were written down are not for this list
+    # metrics by whatever name the method gives them, without those that a picker's labels cannot tell: protocol_pick.py
     facts += [
         (_METRICS.get(name, name.replace("_", " ").capitalize()), f"{value:.3f}")
         for name, value in validation.items()
         if isinstance(value, float)
+        and name in {"own picks": (), "boxes": (), "sparse": ("recall",)}.get(str(card.get("labels")), (name,))
     ]
     lines = ["" if fact is None else "{:<18} {}".format(*fact) for fact in facts if fact is None or fact[1] is not None]
     for words, prefix in (("Trained on", ""), ("Validated on", "validation_")):
@@ -111,9 +112,7 @@ def cardLines(folder: str, run: Any = None) -> List[str]:
     return lines + ["", "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items())]
 
 
-def _with(
-    value: Optional[Union[float, List[float]]], form: str, convert: Callable[..., Any] = lambda value: value
-) -> Any:
+def _with(value: Any, form: str, convert: Callable[..., Any] = lambda value: value) -> Any:
     return None if value is None else form % convert(value)
 
 

@@ -60,13 +60,10 @@ def itemsOf(particles: SetOfParticles, ids: Set[int]) -> Iterator[Any]:
 
 # Attributes of items that RELION's plugin keeps under these names.
 _KEPT: Tuple[str, ...] = (
-    "rlnRandomSubset",
-    "rlnClassNumber",
-    "cryodlReference",
-    "cryodlReferenceDigest",
-    "cryodlReferenceResolution",
+    *("rlnRandomSubset", "rlnClassNumber", "cryodlReference", "cryodlReferenceDigest", "cryodlReferenceResolution"),
+    *(f"cryodlLatent{number}" for number in range(1, 21)),
+    "cryodlCluster",
 )
-_KEPT += tuple(f"cryodlLatent{number}" for number in range(1, 21)) + ("cryodlCluster",)
 _ID = "rlnImageId"
 OPTICS_GROUP = "_rlnOpticsGroup"  # of a particle and its micrograph, one of those of their sets
 

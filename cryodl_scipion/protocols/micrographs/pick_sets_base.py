@@ -47,8 +47,7 @@ def _checkOne(label: str, coordinates: SetOfCoordinates, growing: bool) -> List[
     return wrong or sayIf(
         strange,
         f"{label} has coordinates on micrographs that are missing in its set of micrographs (ids "
-        f"{listed([str(i) for i in sorted(strange)])}). Choose coordinates that are linked to all their "
-        "micrographs.",
+        f"{listed([str(i) for i in sorted(strange)])}). Choose coordinates that are linked to all their micrographs.",
     )
 
 

@@ -345,8 +345,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         if method == TEMPLATES:
             wrong = sayIf(
                 self.inputStructure.get() is None and self.particleDiameter.get() is None,
-                "Give either a Structure, whose projections are the templates, or the Particle diameter of round "
-                "blobs.",
+                "Give a Structure, whose projections are the templates, or the Particle diameter of round blobs.",
             ) or checkDiameter(None if self.inputStructure.get() else self.particleDiameter.get(), micrographs)
             return wrong or self._checkBatches() + self._checkContinuation()
         wrong = checkSizeFields(self) or checkDiameter(diameterOf(self), micrographs) or self._checkBatches()
@@ -427,7 +426,10 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         lines = convert.pickLines(coordinates, results) if there else [self.NOTHING_YET]
         if not self._learns():
             card = self._modelCard() or {}
-            f1 = (card.get("validation") or {}).get("f1")
+            # too high of its own picks and of boxes alone, too low of sparse labels
+            f1 = (
+                None if card.get("labels") in ("own picks", "boxes", "sparse") else card.get("validation", {}).get("f1")
+            )
             known = f"network {card.get('network')}{'' if f1 is None else f', validation F1 {f1:.3f}'}"
             return lines[:1] + sayIf(card, f"Model: {card.get('name')} ({known})") + lines[1:]
         learnt = (made for made in (r.outputs for r in results) if isinstance(made, contract.AutoPickOutputs))

@@ -111,8 +111,7 @@ class FromManyKinds(training.TrainsOne[contract.TrainGeneralPickerConfig, contra
         Flag(
             "continueGeneral",
             "Start from the shipped general model",
-            "Continue from the general model that comes with the plugin (network unet), so that fewer steps are "
-            "needed.",
+            "Continue from the general model that comes with the plugin (network unet), so fewer steps are needed.",
         ),
     )
     NOT_ON_FORM = {"cache": "a run keeps no simulated micrographs"}

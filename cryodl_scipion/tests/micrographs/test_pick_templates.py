@@ -44,5 +44,5 @@ class TestCryodlPickTemplates(CryodlTest):
         self.assertEqual(self.make(particleDiameter=60, threshold=0.3)._config().threshold, 0.3)
 
     def test_what_does_not_fit_is_named(self):
-        self.assertIn("Give either a Structure", " ".join(self.make().validate()))
+        self.assertIn("Give a Structure, whose", " ".join(self.make().validate()))
         self.assertIn("Box size (px) is 1", " ".join(self.make(boxSize=1, particleDiameter=60).validate()))

@@ -4,6 +4,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import sqlite3
 from types import SimpleNamespace
 from unittest import mock
@@ -39,6 +40,22 @@ class TestCryodlPick(PickTest):
         self.assertEqual(protocol._methods(), ["pick was used."])
         for words in ("*8 particles* on 4 micrographs", "2.0 per micrograph", "0.75", "CPU (fake)", "120 Å"):
             self.assertIn(words, text)
+
+    def test_micrographs_that_a_continued_run_picks_in_another_batch_are_told_once(self):
+        protocol = self.pick()
+        before, (path,) = protocol.summary(), protocol._engineResultFiles()
+        self.assertIn("According to the scores", " ".join(before))
+        first = shutil.copytree(os.path.dirname(path), protocol._getExtraPath("batches", "000001_000002_2"))
+        os.utime(os.path.join(first, os.path.basename(path)), (0, 0))
+        self.assertEqual(len(protocol._engineResultFiles()), 2)
+        self.assertEqual(protocol.summary(), before)
+
+    def test_an_f1_that_does_not_hold_is_not_stated_of_a_model(self):
+        protocol = self.pick()
+        card = protocol._modelCard()
+        for labels, told in {"complete": ", validation F1 0.900", "sparse": "", "boxes": "", "own picks": ""}.items():
+            with mock.patch.object(CryodlProtPick, "_modelCard", return_value=dict(card, labels=labels)):
+                self.assertIn(f"Model: fake (network unet{told})", protocol.summary(), labels)
 
     def test_of_warnings_that_differ_in_what_was_measured_the_last_is_told(self):
         protocol, told = self.pick(), "%d px of %s lie outside; measured on %d confident particles in %d micrographs."

@@ -241,9 +241,8 @@ def resolutionRows(made: Any) -> List[Tuple[Any, ...]]:
     rows = []
     for name in made.sets:
         reached, structure = map(resolution_in_words, (made.resolution[name], made.structure_resolution[name]))
-        noise = resolution_in_words(made.noise_resolution[name], "nothing agrees")
-        loss = "" if made.loss[name] is None else f"{made.loss[name]:+.1f} %"
-        rows.append((name, made.particles[name], reached, loss, noise, structure))
+        loss, noise = made.loss[name], resolution_in_words(made.noise_resolution[name], "nothing agrees")
+        rows.append((name, made.particles[name], reached, "" if loss is None else f"{loss:+.1f} %", noise, structure))
     return rows
 
 
