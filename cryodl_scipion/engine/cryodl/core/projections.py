@@ -64,8 +64,7 @@ class Projector:
         """Projections along the beam.
 
         angles: (n, 3) rot, tilt, psi, degrees. shifts_yx: (n, 2) px that move the particle in the image. box: side of
-        the images, d if None; the unshifted particle is centred on pixel box // 2. Returns (n, box, box) float32
-        tensor."""
+        the images, d if None; the unshifted particle is centred on pixel box // 2. Returns (n, box, box) float32."""
         from torch_fourier_slice.slice_extraction import extract_central_slices_rfft_3d
 
         angles = np.asarray(angles, float).reshape(-1, 3)

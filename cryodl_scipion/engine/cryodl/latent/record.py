@@ -59,8 +59,7 @@ SHOWN = 20000  # particles at most
 
 
 def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str | os.PathLike[str]) -> None:
-    """Write a PNG of the first two latent coordinates, coloured by cluster, beside their density. latent: (n, k).
-    clusters: (n,)."""
+    """Write a PNG of two latent coordinates, coloured by cluster, and their density. latent: (n, k). clusters: (n,)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -60,8 +60,7 @@ def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
 
 
 def ring_powers(images: torch.Tensor) -> torch.Tensor:
-    """(n, box // 2 + 1) power of each image (n, box, box) at the rings of fourier.shells; of white noise of variance 1
-    it is 1."""
+    """(n, box // 2 + 1) power of each image (n, box, box) at fourier.shells; of white noise of variance 1 it is 1."""
     return radial_mean(torch.fft.rfft2(images).abs().square() / images[0].numel(), images.shape[-1])
 
 
@@ -71,8 +70,7 @@ def sample_rows(count: int, maximum: int = SAMPLE) -> np.ndarray:
 
 
 def sample_images(particles: ParticleSet, maximum: int = SAMPLE) -> np.ndarray:
-    """(m,) int as sample_rows, but copies of one image, as an expansion by symmetry makes, count once: they tell no
-    more."""
+    """(m,) int as sample_rows, but copies of one image, as symmetry expansion makes, count once: they tell no more."""
     single = np.unique(particles.same_images(), return_index=True)[1]
     return np.asarray(single[sample_rows(len(single), maximum)])
 

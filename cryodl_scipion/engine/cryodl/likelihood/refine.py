@@ -18,8 +18,7 @@ SAMPLES = 5e5  # Fourier coefficients of reference slices that are made at a tim
 @dataclasses.dataclass(frozen=True)
 class Pose:
     """Orientations being refined. matrices: (n, 3, 3) float32, from image to density. shifts_yx: (n, 2) px. evidence:
-    (n,) log of the likelihood ratio to 'no particle', averaged over the neighbourhood. peak: (n,) its largest value
-    there."""
+    (n,) log of the likelihood ratio to 'no particle', mean of the neighbourhood. peak: (n,) its largest there."""
 
     matrices: torch.Tensor
     shifts_yx: torch.Tensor

@@ -150,8 +150,7 @@ class Bank:
         self.step = max(1, BLOCK // size) if self.kept is None else len(grid.directions)
 
     def with_gain(self, gain: torch.Tensor) -> "Bank":
-        """The same slices shown with other strengths (rings,). To make them takes most of the time for few
-        particles."""
+        """The same slices shown with other strengths (rings,). Of few particles, making them takes longest."""
         other = copy.copy(self)
         other.reference = self.reference.with_gain(gain)
         return other

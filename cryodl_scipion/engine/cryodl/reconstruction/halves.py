@@ -71,8 +71,7 @@ def half_reconstructions(
     device: torch.device,
     progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. progress: called with the size of each chunk
-    done."""
+    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. progress: called with each chunk's size."""
     sums = []
     for half in (1, 2):
         slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]

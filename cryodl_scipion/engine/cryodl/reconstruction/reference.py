@@ -46,8 +46,7 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
 
 
 def _difference(particles: ParticleSet, noise: ParticleSet, kind: str) -> str:
-    """How a control differs from one of the particles, or '': oriented noise, or themselves with noise in place of fine
-    detail."""
+    """How a control differs from one of particles, or '': oriented noise, or themselves with noise as fine detail."""
     for name, what in ((REFERENCE, "reference"), (DIGEST, "reference's content (SHA-256)"), (COMPARED, "detail in Å")):
         theirs, its = (shared_value(one, name) for one in (particles, noise))
         if name == REFERENCE and not its:

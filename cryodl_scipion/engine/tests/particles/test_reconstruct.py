@@ -137,31 +137,52 @@ def test_multiplied_images_give_the_same_map(project):
     assert masked_correlation(read("m.mrc"), read("x.mrc")) > 0.98
 
 
-@pytest.mark.parametrize("flipped, stated", [(1, 0), (0, 1), (1, 1), (0, 0)])
-def test_phases_that_are_not_as_the_file_states_are_said(tmp_path, monkeypatch, flipped, stated):
-    monkeypatch.chdir(tmp_path)
+def write_flipped(count, **optics):
+    """q.star: 150 particles, the phases of the first `count` are flipped."""
     density, rng = np.zeros((BOX,) * 3, np.float32), np.random.default_rng(0)
     density[tuple(rng.integers(8, 24, (3, 40)))] = 1  # points: detail beyond the first zero of each CTF
     write_mrc("map.mrc", density, PIXEL)
     simulate_particles(count=150, snr=2.0, minimum_defocus=30000, maximum_defocus=90000)
-    particles, every = read_particles("p.star"), slice(None)
-    if flipped:
-        images = torch.fft.rfft2(particles.images(every)) * particles.ctf(every).sign()
-        mrcfile.write("p.mrcs", torch.fft.irfft2(images, s=(BOX, BOX)).numpy(), overwrite=True, voxel_size=PIXEL)
-    optics = dict(particles.optics_columns, rlnCtfDataArePhaseFlipped=[str(stated)])
-    write_particles_star("q.star", dataclasses.replace(particles, optics_columns=optics))
+    particles = read_particles("p.star")
+    signs = particles.ctf(slice(None)).sign()
+    signs[count:] = 1
+    images = torch.fft.irfft2(torch.fft.rfft2(particles.images(slice(None))) * signs, s=(BOX, BOX))
+    mrcfile.write("p.mrcs", images.numpy(), overwrite=True, voxel_size=PIXEL)
+    write_particles_star(
+        "q.star", dataclasses.replace(particles, optics_columns={**particles.optics_columns, **optics})
+    )
+
+
+@pytest.mark.parametrize("flipped, stated", [(1, 0), (0, 1), (1, 1), (0, 0)])
+def test_phases_that_are_not_as_the_file_states_are_said(tmp_path, monkeypatch, flipped, stated):
+    monkeypatch.chdir(tmp_path)
+    write_flipped(150 * flipped, rlnCtfDataArePhaseFlipped=[str(stated)])
     warnings = reconstruct(particles="q.star").warnings
     words = ["rlnCtfDataArePhaseFlipped" in one for one in warnings]
     assert any(words) == (flipped != stated)
-    assert flipped == stated or ("are not flipped" in warnings[words.index(True)]) == (stated == 1)
+    assert flipped == stated or ("seem to be neither" in warnings[words.index(True)]) == (stated == 1)
 
 
-def test_a_map_that_angles_of_other_particles_give_as_well_is_said_to_be_an_outline(tmp_path, monkeypatch):
+@pytest.mark.parametrize("flipped", [75, 0])
+def test_phases_that_are_flipped_in_one_optics_group_alone_are_said(tmp_path, monkeypatch, flipped):
+    monkeypatch.chdir(tmp_path)
+    write_flipped(flipped)
+    particles = read_particles("q.star")
+    optics = {name: [*values] * 2 for name, values in particles.optics_columns.items()} | {"rlnOpticsGroup": ["1", "2"]}
+    two = dataclasses.replace(particles, optics_columns=optics)
+    write_particles_star("two.star", two, {"rlnOpticsGroup": ["1"] * 75 + ["2"] * 75})
+    words = "of optics group 1 are neither phase-flipped nor multiplied by their CTF, but they seem to be phase-flipped"
+    assert any(words in one for one in reconstruct(particles="two.star").warnings) == bool(flipped)
+
+
+@pytest.mark.parametrize("snr", [2.0, 0.2])
+def test_a_map_that_angles_of_other_particles_give_as_well_is_said_to_be_an_outline(tmp_path, monkeypatch, snr):
+    """At SNR 0.2 the half-maps agree to 18.6 Å, with angles exchanged to 21.9: that is no sign of wrong ones."""
     monkeypatch.chdir(tmp_path)
     place = (np.indices((BOX,) * 3) - BOX / 2).transpose(1, 2, 3, 0)
     rod = np.exp(-((place / (5, 4, 3)) ** 2).sum(-1)) + np.exp(-(((place - (0, 5, 4)) / 2) ** 2).sum(-1))
     write_mrc("map.mrc", rod.astype(np.float32), PIXEL)
-    simulate_particles(count=150, snr=2.0)
+    simulate_particles(count=150, snr=snr)
     particles = read_particles("p.star")
     own = reconstruct()
     angles = np.random.default_rng(0).permutation(particles.angles)

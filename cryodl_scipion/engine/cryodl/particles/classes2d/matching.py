@@ -292,8 +292,7 @@ def _joined_with(kept: int, bank: ClassBank, ratio: torch.Tensor, detail: Detail
 
 
 def _evidence(grid: PolarGrid, sums: torch.Tensor, weights: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
-    """(k,) logarithmic likelihood of (k, rings, orders) sums of signal and noise over that of noise alone. weights:
-    (k, rings)."""
+    """(k,) logarithmic likelihood of (k, rings, orders) sums of signal and noise over noise's. weights: (k, rings)."""
     gain = ratio * weights[..., None]
     each = sums.abs().square() * ratio / (1 + gain) - grid.noise_share.to(sums.device) * gain.log1p()
     return (2 * each.sum(-1) - each[..., 0]) @ grid.weights.to(sums.device) / 2

@@ -15,7 +15,7 @@ from ...core import projections, symmetry
 from ...io import files, memory, mrc, particle_sets, stopping, unfinished
 from ...io.particles import BEYOND, EXPLAINED, REFERENCE, SUBSTITUTED
 from ...latent.masks import molecule_mask
-from ...likelihood.observed import sample_rows, smoothed_notes
+from ...likelihood.observed import smoothed_notes
 from ...likelihood.reference import group_notes
 from ...reconstruction.halves import (
     Reconstruction,
@@ -27,13 +27,8 @@ from ...reconstruction.halves import (
 from ...reconstruction.reference import control_of, finest, shared_value, substitution_test, tested
 from ...reconstruction.views import resolutions, views_of
 from ...running.runner import PROGRAM, Run, command
+from ..heterogeneity.inputs import sample_notes
 from ..orientations.explained import MINIMUM
-
-# Particles of a half whose angles are exchanged or phases read otherwise; and how much finer maps must agree to differ:
-# of raw images read as flipped, 60 to 500 of each of six molecules, at most 1.04 times; as they are at least 1.5 times
-# finer than with angles exchanged, in 22 sets.
-PHASES, FINER = 500, 1.2
-OUTLINE = 12.0  # parts of the box's width: finer detail is not that of a mean over all directions
 
 
 @command
@@ -74,7 +69,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
     run.warn(*smoothed_notes(particles), *group_notes(particles), *views.doubts())
-    run.warn(*_sample_notes(particles, halves, found.resolution, run))
+    run.warn(*sample_notes(particles, halves, found, config, run.device))
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],
@@ -110,37 +105,6 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
             mrc.write_map(stack.enter_context(files.whole_file(paths[name])), density, particles.pixel_size)
         _tell(run, made, particles)
     return made
-
-
-def _sample_notes(
-    particles: particle_sets.ParticleSet, halves: np.ndarray, resolution: float | None, run: Run
-) -> list[str]:
-    """[sentence] if half-maps of a sample agree as far with angles exchanged, or in far finer detail with phases read
-    otherwise, as is seen where defoci differ."""
-    rows = np.concatenate([np.nonzero(halves == h)[0][sample_rows((halves == h).sum(), PHASES)] for h in (1, 2)])
-    some = particles.subset(rows)
-    read = lambda **other: (
-        half_reconstructions(dataclasses.replace(some, **other), halves[rows], run.config, run.device).resolution
-    )
-    if resolution and OUTLINE * resolution > particles.box * particles.pixel_size:
-        order = np.random.default_rng(run.seed).permutation(len(rows))
-        exchanged = read(angles=typing.cast("np.ndarray", some.angles)[order])
-        if exchanged and exchanged < FINER * resolution:
-            return [
-                f"The half-maps agree to {resolution_in_words(exchanged)} with the angles exchanged among particles, "
-                f"too ({resolution_in_words(resolution)} as given): this map may be no more than a mean outline. Check "
-                f"that the angles in {particles.path} are those of its images, or assign new ones."
-            ]
-    other = dict(none="flipped", flipped="none").get(particles.ctf_state)
-    if other is None or particles.optics is None or particles.denoiser or not run.config.correct_ctf:
-        return []
-    stated, better = resolution if len(rows) == len(halves) else read(), read(ctf_state=other)
-    return [
-        f"The half-maps agree to {resolution_in_words(better)} if the phases of {particles.path} are "
-        f"{'not ' * (other == 'none')}flipped, to {resolution_in_words(stated)} as the file states. If so, this map is "
-        "wrong in fine detail: correct rlnCtfDataArePhaseFlipped of the optics table (1: flipped), and reconstruct "
-        "again."
-    ] * bool(stated and better and FINER * better < stated)
 
 
 def _with_reference(

@@ -77,8 +77,7 @@ def denoiser_grid(particles: typing.Sequence[ParticleSet], resolution: float | N
     """Pixel size (Å/px) and even box (px) that the network works at.
 
     The coarsest pixels of the sets, or half of the resolution where that is coarser: nothing finer is to be learnt, and
-    a small box is quick. The box is the largest of the sets in Å. particles: list of ParticleSet. resolution: Å or
-    None."""
+    a small box is quick. The box is the largest of the sets in Å. particles: ParticleSets. resolution: Å or None."""
     finest = max(one.pixel_size for one in particles)
     pixel_size = resolution / 2 if resolution and resolution / 2 > MARGIN * finest else finest
     widest = max(one.box * one.pixel_size for one in particles)

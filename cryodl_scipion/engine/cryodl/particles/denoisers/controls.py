@@ -151,8 +151,7 @@ def _judge_unseen(metrics: typing.Mapping[str, typing.Any]) -> list[tuple[bool, 
 @dataclasses.dataclass(frozen=True)
 class OtherMolecule:
     """Images of a molecule that the network never saw. bench: whose denoiser, filter and pixel size are theirs. images:
-    (n, box, box) prepared. ctf: (n, box, box // 2 + 1). ground_truth: (n, box, box) projections, or None. what:
-    in words."""
+    (n, box, box) prepared. ctf: (n, box, box // 2 + 1). ground_truth: projections alike, or None. what: in words."""
 
     bench: Bench
     images: torch.Tensor
@@ -180,8 +179,7 @@ def run_controls(
 ) -> tuple[dict[str, typing.Any], dict[str, np.ndarray]]:
     """Metrics of the controls (see judge) with their verdict, and {what: (n,) similarities to the training targets}.
 
-    bench: Bench with a projector. curves: its evaluate.Curves. targets: (m, box, box) training targets. other:
-    OtherMolecule."""
+    bench: Bench with a projector. curves: its evaluate.Curves. targets: (m, box, box), of the training."""
     noise = _noise(bench, rng)
     looks = lambda images: target_similarities(images[:MAX_IMAGES], targets, bench.diameter_px)
     first = np.arange(min(len(bench.particles), MAX_IMAGES))

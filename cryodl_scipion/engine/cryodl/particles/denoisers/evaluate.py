@@ -109,8 +109,7 @@ class Bench:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """FRC with the ground truth, (n, box // 2 + 1) each, and contrast: (n,) standard deviation of the denoised images
-    in the circle."""
+    """FRC with the ground truth, (n, box // 2 + 1) each. contrast: (n,) deviation of denoised images in the circle."""
 
     raw: torch.Tensor
     wiener: torch.Tensor

@@ -91,8 +91,7 @@ def ctf_on_grid(ctf: torch.Tensor, side: int, box: int) -> torch.Tensor:
     """A CTF for images that were resampled to `side` px and then cut or padded to `box` px.
 
     ctf: (n, old, old // 2 + 1) on the grid of rfft2. Returns (n, box, box // 2 + 1). It is done on the point spread
-    function, as on the images: frequencies that the new pixels cannot hold go, and what is spread farther than the new
-    box is left out."""
+    function, as on the images: frequencies that new pixels cannot hold go, and what is spread beyond the new box."""
     old = 2 * (ctf.shape[-1] - 1) if ctf.shape[-2] % 2 == 0 else 2 * ctf.shape[-1] - 1
     if old == side == box:
         return ctf

@@ -41,8 +41,7 @@ NEGLIGIBLE = 1e-6  # of the strongest ring: power below which a ring holds no ta
 @dataclasses.dataclass(frozen=True)
 class Statistics:
     """What is known of noisy = amplitude x CTF x target + noise. signal, noise: (box // 2 + 1,) power of the targets
-    and of the noise at the rings of fourier.shells; white noise of variance 1 has the power 1. largest: absolute value
-    of the targets."""
+    and of the noise at fourier.shells; white noise of variance 1 has power 1. largest: absolute value of targets."""
 
     amplitude: float
     signal: torch.Tensor

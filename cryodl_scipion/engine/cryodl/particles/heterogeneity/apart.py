@@ -2,8 +2,7 @@
 """Particles that are something else than the others: a mixture told from motion.
 
 Two groups of normal distributions (extreme deconvolution, Bovy et al. 2011), or two places along a line, in the
-coordinates that each image states with its own error: how much of the mean volume it shows, and the components of the
-motion test."""
+coordinates that each image states with its error: how much of the mean volume it shows, and the motion's components."""
 
 import copy
 import dataclasses

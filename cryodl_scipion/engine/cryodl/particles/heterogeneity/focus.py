@@ -229,8 +229,7 @@ class _Body:
         self.middle, self.half = (torch.from_numpy(v[::-1].copy()) for v in (centre - low, (high - 1 - low) / 2))
 
     def shown(self, poses: torch.Tensor) -> torch.Tensor:
-        """(k, v) the density at the places, once it was moved. poses: (k, 6) rotation vectors times radius, and shifts,
-        px, xyz."""
+        """(k, v) the density at the places, once moved. poses: (k, 6) rotation vectors x radius, shifts, px, xyz."""
         turned = torch.linalg.matrix_exp(torch.einsum("ka,aij->kij", poses[:, :3] / self.radius, _TURNS))
         places = ((self.xyz - poses[:, None, 3:]) @ turned + self.middle) / self.half - 1
         volume = (self.density * self.mask).expand(len(poses), 1, *self.mask.shape)

@@ -100,8 +100,7 @@ class Training:
 
 def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -> Trained:
     """Train until the likelihood of held-out particles grows no more, and keep the best; a checkpoint is written in
-    every round, and the next run continues after it. folder: of the checkpoint. say: called with a sentence for each
-    round."""
+    every round, and the next run continues after it. folder: of the checkpoint. say: told a sentence each round."""
     state: dict[str, typing.Any] = dict(round=0, best=0, gain=-np.inf)
     without, decoder = training.without(), training.decoder
     best = {k: v.clone() for k, v in decoder.state_dict().items()}
@@ -228,8 +227,7 @@ def fit_gaussian_latent(
     model: GaussianModel, mean: np.ndarray, curve: np.ndarray, config: FitHeterogeneityConfig, moves: bool, folder: Path
 ) -> tuple[ComponentFit, dict]:
     """The ComponentFit, and what the record says of the Gaussians. mean, curve: mean volume (box, box, box) to the
-    finest detail, and FSC of its halves. moves: whether there is motion, so that a deep coordinate is trained. folder:
-    of checkpoints."""
+    finest detail, and FSC of its halves. moves: whether a deep coordinate is trained. folder: of checkpoints."""
     setting, basis = model.setting, model.basis
     factors = principal_motions(model.found, np.arange(len(model.found.rows)), basis.prior, config.latent)
     changes = basis.changes(factors)

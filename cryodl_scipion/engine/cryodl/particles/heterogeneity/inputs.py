@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Inputs of a heterogeneity fit, and their checks."""
+"""Inputs of a heterogeneity fit, and their checks. Whether particles may have other angles or phases than is stated."""
 
 import dataclasses
 import typing
@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, refuse_if
+from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, ReconstructConfig, refuse_if
 from ...core import fourier, volumes
 from ...core.fourier import plane_weights, radial_mean, shells
 from ...core.projections import Projector
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf, usable
 from ...io.structures import load_density
 from ...latent.masks import checked_mask, symmetry_notes
-from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_groups
+from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_groups, sample_rows
 from ...likelihood.reference import DIRTY, image_products, opposite_groups
+from ...reconstruction.halves import Reconstruction, half_reconstructions
 from ...simulate import micrographs, particle_images
 from ..orientations import assign, simulated_set
 from ..orientations.explained import STEP, sample_search
@@ -52,7 +53,7 @@ def check_alignment(
         contrast = "dark" if value < -SURE else "bright"
     if abs(value) <= SURE:
         return contrast, 1.0, None
-    _check_ctf(particles, gains)
+    refuse_if(ctf_notes(particles, gains))
     return contrast, *at_own_views(particles, reference, voxel, diameter, contrast)
 
 
@@ -118,7 +119,8 @@ def match_reference(
     return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains
 
 
-def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
+def ctf_notes(particles: ParticleSet, gains: dict[str, np.ndarray]) -> list[str]:
+    """[sentence] if images, all or a group's, seem to be treated otherwise than stated. gains: of match_reference."""
     stated = particles.ctf_state
     groups = np.array(particles.columns["rlnOpticsGroup"])[sample_groups(particles, SAMPLE)]
     better = {state: values - gains[stated] for state, values in gains.items()}
@@ -129,11 +131,12 @@ def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
         others = [] if of else [better[best][p].mean() * p.sum() ** 0.5 for p in parts.values() if p.sum() > DIRTY]
         # the spread of all images: few would let dirt decide. A group that is as stated speaks against "all images"
         if part.sum() > DIRTY and means[best] * part.sum() ** 0.5 > SURE * better[best].std() > -min(others, default=0):
-            raise ValueError(
+            return [
                 f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
-                "If the reference is of this molecule, correct rlnCtfDataArePhaseFlipped and "
+                "If the map is of this molecule, correct rlnCtfDataArePhaseFlipped and "
                 "rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw images."
-            )
+            ]
+    return []
 
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
@@ -169,14 +172,19 @@ def load_inputs(
     larger than the images; a mask outside of the molecule."""
     particles = usable(with_room(read_particles(config.particles, ("angles", "ctf", "raw")), config.maps), skip)
     needed = PARTICLES_PER_DIMENSION * config.latent
-    if len(particles) < needed:
-        raise ValueError(
-            f"{config.particles} has {len(particles)} particles; {config.latent} latent dimensions "
-            f"(--latent) need at least {needed}. Give more particles or fewer dimensions."
-        )
     width = particles.box * particles.pixel_size
-    words = f"Resolution (--resolution) is {config.resolution} Å; for images {width:.0f} Å wide give "
-    refuse_if([words + f"{width / LEAST:.0f} or less."] * ((config.resolution or 0) * LEAST > width))
+    refuse_if(
+        [
+            f"{config.particles} has {len(particles)} particles; {config.latent} latent dimensions (--latent) need at "
+            f"least {needed}. Give more particles or fewer dimensions."
+        ]
+        * (len(particles) < needed)
+        + [
+            f"Resolution (--resolution) is {config.resolution} Å; for images {width:.0f} Å wide give "
+            f"{width / LEAST:.0f} or less."
+        ]
+        * ((config.resolution or 0) * LEAST > width)
+    )
     radius = min(DETAIL if config.resolution is None else width / config.resolution, particles.box / 2 - 2, LARGEST)
     box = 2 * int(np.ceil(radius)) + 4
     voxel, reference = width / box, str(config.reference)
@@ -208,27 +216,29 @@ def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config
     halves of `own`. Returns warnings. Raises ValueError: the particles agree with each other at their orientations, but
     not with the reference; orientations that are wrong."""
     together, same = float(np.mean(halves_fsc[SHELLS])), _alike(own, inputs.reference)
-    if together >= AGREE and same < DIFFER:
-        raise ValueError(
+    flipped = max(_alike(own, np.roll(np.flip(inputs.reference, axis), 1, axis)) for axis in range(3))
+    refuse_if(
+        [
             f"{config.particles} are not aligned to {config.reference}: the map of the particles and the reference "
             f"have a Fourier shell correlation of {same:.2f} at low resolution (between the halves of the particles "
             f"{together:.2f}). Give the map of the refinement that their angles come from, in the same coordinate "
             "frame and handedness."
-        )
-    flipped = max(_alike(own, np.roll(np.flip(inputs.reference, axis), 1, axis)) for axis in range(3))
-    if together >= AGREE and flipped > same + OTHER_HAND:
-        raise ValueError(
+        ]
+        * (together >= AGREE and same < DIFFER)
+        + [
             f"{config.reference} is the mirror image of the map of {config.particles}: their Fourier shell "
             f"correlation at low resolution is {same:.2f}, that of its mirror image {flipped:.2f}. Give the mirrored "
             "map."
-        )
-    if inputs.share < ENOUGH:
-        raise ValueError(
+        ]
+        * (together >= AGREE and flipped > same + OTHER_HAND)
+        + [
             f"{config.particles}: only about {inputs.share:.0%} of the images show {config.reference} at their "
             "orientations; the others fit it better at other ones or show something else, and wrong orientations would "
             "look like motion. Give the particles and the map of the same refinement, assign orientations with "
             "`cryodl assign-orientations`, or sort out other molecules."
-        )
+        ]
+        * (inputs.share < ENOUGH)
+    )
     return [
         f"{config.particles}: at their orientations the two halves of the particles have nothing in common "
         f"(FSC {together:.2f} at low resolution). They are noise, or their orientations are wrong."
@@ -237,3 +247,53 @@ def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config
 
 def _alike(first: np.ndarray, second: np.ndarray) -> float:
     return float(fourier.fsc(torch.from_numpy(first), torch.from_numpy(np.ascontiguousarray(second)))[SHELLS].mean())
+
+
+# Particles of a half that are read otherwise; how much finer maps must agree to differ: of raw images read as flipped,
+# 60 to 500 of six molecules, at most 1.04 times. Standard errors by which particles fit the other half's map better in
+# their own angles: 4.2 to 28 in 14 sets of eight molecules, with angles exchanged -1.1 to 2.1 in 18; parts of the box's
+# width: finer detail is not that of a mean over all directions; px of the images there, at most
+PHASES, FINER, OWN, OUTLINE, SIDE = 500, 1.2, 3.5, 12.0, 64
+
+
+def sample_notes(
+    particles: ParticleSet, halves: np.ndarray, found: Reconstruction, config: ReconstructConfig, device: torch.device
+) -> list[str]:
+    """[sentence] if particles fit as well with angles exchanged, or if their half-maps agree in far finer detail with
+    phases read otherwise, as is seen where defoci differ; or if phases of an optics group are not as stated. halves:
+    (n,), 1 or 2. found: of all particles. Not of images whose CTF is not known or not corrected."""
+    if particles.optics is None or particles.denoiser or not config.correct_ctf:
+        return []
+    width, side, rng = particles.box * particles.pixel_size, min(SIDE, particles.box), np.random.default_rng(0)
+    one, two = (particles.subset(halves == half) for half in (1, 2))
+    fit = lambda some, density: match_reference(
+        some, volumes.resized((density * found.mask)[None], side)[0], width / side, width
+    )
+    if found.resolution and OUTLINE * found.resolution > width:
+        better = np.concatenate(
+            [
+                fit(some, density)[0]
+                - fit(dataclasses.replace(some, angles=some.poses(rng.permutation(len(some)))[0]), density)[0]
+                for some, density in ((one, found.half2), (two, found.half1))
+            ]
+        )
+        sure = better.mean() / better.std().clip(1e-30) * len(better) ** 0.5
+        if sure < OWN:
+            return [
+                "The other half's map fits particles no better in their own angles than with the angles exchanged "
+                f"among them ({sure:.1f} standard errors, {OWN:g} are needed): it may be a mean outline. Check that "
+                f"the angles in {particles.path} are those of its images, or assign new ones."
+            ]
+    rows = np.concatenate([np.nonzero(halves == h)[0][sample_rows((halves == h).sum(), PHASES)] for h in (1, 2)])
+    read = lambda state: half_reconstructions(
+        dataclasses.replace(particles.subset(rows), ctf_state=state), halves[rows], config, device
+    )
+    other = {"none": "flipped", "flipped": "none"}.get(particles.ctf_state)
+    stated = found if len(rows) == len(halves) or other is None else read(particles.ctf_state)
+    best = read(other) if other else stated
+    wrong = bool(stated.resolution and best.resolution and FINER * best.resolution < stated.resolution)
+    return ctf_notes(one, fit(one, (best if wrong else stated).half2)[1]) or wrong * [
+        f"The half-maps agree to {best.resolution or 0:.1f} Å, not {stated.resolution or 0:.1f} Å, if the phases of "
+        f"{particles.path} are {'not ' * (other == 'none')}flipped: correct rlnCtfDataArePhaseFlipped of its optics "
+        "table (1: flipped), and reconstruct again."
+    ]

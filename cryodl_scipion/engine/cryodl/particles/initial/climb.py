@@ -229,8 +229,7 @@ def second_map_gain(
     orientations; then each map is made of the half of the particles that it explains better. Of one molecule both are
     made of fewer particles and explain others worse than the one map does: the gain is negative.
 
-    observed: the particles that the density was made from. held_out: others. diameter: px, of the sphere that holds the
-    particle."""
+    observed: the particles that the density was made from. held_out: others. diameter: px, of the particle's sphere."""
     every, others = Climb(observed, diameter, seed), Climb(held_out, diameter, seed)
     before = every.evidence_for(density)
     energy = observed.weight.sum(1).cpu().numpy()  # how much its CTF lets a particle tell

@@ -74,8 +74,7 @@ class IntegrityAssessment:
     def made_up(self, matrices: np.ndarray, folder: Path) -> calibration.MadeUp:
         """Made-up particles of known composition, compared like the real ones, TIMES as many as these or more, at most
         PARTS times the fewest. Where given angles are farther from what fits best (matrices) than those of made-up
-        particles, which have the right ones, these are made again with angles as far off. folder: of files that are
-        kept."""
+        particles, which have the right ones, these are made again with angles as far off. folder: of kept files."""
         logs: list[np.ndarray] = []
         size, particles = len(self.projectors), self.candidates.source.particles
         number = np.arange(max(SIMULATED // size, EACH) * size)

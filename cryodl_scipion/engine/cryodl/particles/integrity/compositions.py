@@ -163,8 +163,7 @@ def read_residues(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], li
 
 
 def check_one_frame(densities: typing.Sequence[torch.Tensor], names: typing.Sequence[str], pixel_size: float) -> None:
-    """Raises ValueError if two of several (d, d, d) densities hardly overlap, or are the same, naming the offset if
-    there is one."""
+    """Raises ValueError if two of several (d, d, d) densities hardly overlap, or are the same, naming an offset."""
     for (one, first), (two, second) in itertools.combinations(zip(densities, names), 2):
         here, best, offset = overlaps(one, two)
         if here < MIN_OVERLAP:

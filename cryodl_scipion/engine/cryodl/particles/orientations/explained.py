@@ -162,8 +162,7 @@ def _surroundings(search: assign.Search, observed: Observed, rows: np.ndarray) -
     """(rings,) the part of the images' power above the mean noise that their backgrounds have as well.
 
     The noise is measured over all images together. Ice and neighbours are seen through the CTF of their own image, so
-    where its CTF is large an image has more noise than the mean. That is no signal of the particle: it shows outside of
-    it, too."""
+    where its CTF is large an image has more noise than the mean. That is no signal: it shows around particles, too."""
     source, total = search.source, torch.zeros(search.disc.rings, dtype=torch.float64, device=search.disc.device)
     if source.ctf_state == "multiplied" or source.particles.optics is None or source.noise is None:
         return total

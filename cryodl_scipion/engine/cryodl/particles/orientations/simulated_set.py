@@ -189,8 +189,7 @@ def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet)
 
 
 def copy_noise_control(noise: str, output: str, columns: dict) -> str:
-    """Write the oriented noise of another run, a STAR file, as that of NAME.star; returns its path. columns: as of
-    write_noise_control."""
+    """Write another run's oriented noise (STAR) as NAME.star's; returns its path. columns: of write_noise_control."""
     path, particles = control_name(output), read_particles(noise)
     changes = dict({k: [v] * len(particles) for k, v in columns.items()}, **{ORIGINAL: particles.columns[ORIGINAL]})
     write_particles_star(path, particles, changes, stack=_write_stack(path, particles))
